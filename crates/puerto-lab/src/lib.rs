@@ -1,0 +1,1 @@
+//! A simulated Internet on loopback.

@@ -1,0 +1,182 @@
+//! Questions to the DNS as the evaluators ask them, and a table that answers them
+//! in tests.
+//!
+//! The evaluators are async without a runtime: they await whatever answers, and
+//! over [`Table`] they are ready at once, so [`block_on`] is all a test needs.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::IpAddr;
+
+/// A record type that this project asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordType {
+    /// IPv4 address.
+    A,
+    /// IPv6 address.
+    Aaaa,
+    /// Mail exchanger.
+    Mx,
+    /// Text.
+    Txt,
+    /// Host name of an address.
+    Ptr,
+    /// Alias.
+    Cname,
+    /// Name server.
+    Ns,
+}
+
+/// One record's data.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Record {
+    /// A or AAAA.
+    Address(IpAddr),
+    /// MX: preference and host, lower case, without a trailing dot; "" is the root
+    /// (null MX, RFC 7505).
+    Mx(u16, String),
+    /// TXT: its character-strings joined, as octets; not always UTF-8.
+    Txt(Vec<u8>),
+    /// PTR, CNAME or NS target, lower case, without a trailing dot.
+    Name(String),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum DnsError {
+    /// NXDOMAIN: the name does not exist.
+    #[error("no such domain")]
+    NoSuchDomain,
+    /// The name exists, records of this type do not.
+    #[error("no such record")]
+    NoRecords,
+    /// No server answered in time.
+    #[error("the DNS did not answer in time")]
+    Timeout,
+    /// SERVFAIL, REFUSED, a malformed answer or another fault: not an answer.
+    #[error("the DNS failed: {0}")]
+    Failure(String),
+}
+
+impl DnsError {
+    /// Whether the DNS said for certain that there is nothing; otherwise nothing
+    /// may be concluded and the question is to be asked again later.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoSuchDomain | Self::NoRecords)
+    }
+}
+
+/// Records and for how long they hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The records of the type asked for, aliases followed; never empty.
+    pub records: Vec<Record>,
+    /// Seconds.
+    pub ttl: u32,
+}
+
+/// Something that answers questions to the DNS.
+pub trait Dns: Send + Sync {
+    /// Looks `name` up, in A-labels, with or without a trailing dot; no search list
+    /// is applied.
+    fn lookup(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = Result<Answer, DnsError>> + Send;
+}
+
+impl<D: Dns> Dns for &D {
+    fn lookup(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = Result<Answer, DnsError>> + Send {
+        (**self).lookup(name, record_type)
+    }
+}
+
+/// A table that answers: the DNS of tests.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    records: HashMap<(String, RecordType), Result<Vec<Record>, DnsError>>,
+    names: std::collections::HashSet<String>,
+}
+
+impl Table {
+    /// An empty table: every name is absent.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a record.
+    pub fn add(&mut self, name: &str, record_type: RecordType, record: Record) -> &mut Self {
+        let name = canonical(name);
+        self.names.insert(name.clone());
+        let slot = self.records.entry((name, record_type)).or_insert_with(|| Ok(Vec::new()));
+        match slot {
+            Ok(records) => records.push(record),
+            Err(_) => *slot = Ok(vec![record]),
+        }
+        self
+    }
+
+    /// Adds a TXT record.
+    pub fn txt(&mut self, name: &str, text: &str) -> &mut Self {
+        self.add(name, RecordType::Txt, Record::Txt(text.as_bytes().to_vec()))
+    }
+
+    /// Adds an A or AAAA record.
+    pub fn address(&mut self, name: &str, address: IpAddr) -> &mut Self {
+        let record_type = if address.is_ipv4() { RecordType::A } else { RecordType::Aaaa };
+        self.add(name, record_type, Record::Address(address))
+    }
+
+    /// Adds an MX record.
+    pub fn mx(&mut self, name: &str, preference: u16, host: &str) -> &mut Self {
+        self.add(name, RecordType::Mx, Record::Mx(preference, canonical(host)))
+    }
+
+    /// Makes a question fail.
+    pub fn fail(&mut self, name: &str, record_type: RecordType, error: DnsError) -> &mut Self {
+        self.records.insert((canonical(name), record_type), Err(error));
+        self
+    }
+}
+
+fn canonical(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+impl Dns for Table {
+    async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        let mut name = canonical(name);
+        for _ in 0..8 {
+            match self.records.get(&(name.clone(), record_type)) {
+                Some(Ok(records)) => return Ok(Answer { records: records.clone(), ttl: 300 }),
+                Some(Err(error)) => return Err(error.clone()),
+                None => {}
+            }
+            match self.records.get(&(name.clone(), RecordType::Cname)) {
+                Some(Ok(aliases)) => match aliases.first() {
+                    Some(Record::Name(target)) => name.clone_from(target),
+                    _ => return Err(DnsError::NoRecords),
+                },
+                _ if self.names.contains(&name) => return Err(DnsError::NoRecords),
+                _ => return Err(DnsError::NoSuchDomain),
+            }
+        }
+        Err(DnsError::Failure("a chain of aliases is too long".to_owned()))
+    }
+}
+
+/// Runs a future that never has to wait, such as an evaluation over a [`Table`].
+/// `None` if it would have to wait.
+pub fn block_on<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}

@@ -1,0 +1,14 @@
+//! What a mail message is and what it proves, without sockets, files or clocks.
+//!
+//! Every evaluation returns its steps, so that it can be explained.
+
+pub mod authres;
+pub mod date;
+pub mod dkim;
+pub mod dmarc;
+pub mod dns;
+pub mod dsn;
+pub mod header;
+pub mod message;
+pub mod received;
+pub mod spf;

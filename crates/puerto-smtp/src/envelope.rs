@@ -1,0 +1,87 @@
+//! The envelope: who a message comes from and goes to (RFC 5321 §2.3.1), with the
+//! wishes about notifications that came with it (RFC 3461).
+
+use crate::address::{Address, ReversePath};
+
+/// What the sender wants returned of a message that fails (RFC 3461 §4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Return {
+    /// RET=FULL: the whole message.
+    Full,
+    /// RET=HDRS: its header alone.
+    Headers,
+}
+
+/// When the sender wants to be told about one recipient (RFC 3461 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Notify {
+    /// On final delivery, or on relaying to a server that cannot say so.
+    pub success: bool,
+    /// When delivery has failed for good.
+    pub failure: bool,
+    /// When the message is late.
+    pub delay: bool,
+}
+
+impl Notify {
+    /// NOTIFY=NEVER.
+    pub const NEVER: Self = Self { success: false, failure: false, delay: false };
+}
+
+/// What holds when nothing was asked for: failures and delays are told
+/// (RFC 3461 §4.1 leaves the delay to the server; Postfix does the same).
+impl Default for Notify {
+    fn default() -> Self {
+        Self { success: false, failure: true, delay: true }
+    }
+}
+
+/// One recipient of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Recipient {
+    /// The forward-path.
+    pub address: Address,
+    /// When the sender wants to be told; `None` if NOTIFY was not given.
+    pub notify: Option<Notify>,
+    /// ORCPT, decoded, as `type;address` (RFC 3461 §4.2).
+    pub original: Option<String>,
+}
+
+impl Recipient {
+    /// A recipient without any wishes.
+    pub fn new(address: Address) -> Self {
+        Self { address, notify: None, original: None }
+    }
+}
+
+/// Everything that MAIL and RCPT said about one message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Envelope {
+    /// Where failures are told.
+    pub reverse_path: ReversePath,
+    /// The recipients, in the order in which they were given. Other rooms name a
+    /// recipient by its place in this list.
+    pub recipients: Vec<Recipient>,
+    /// ENVID, decoded (RFC 3461 §4.4).
+    pub envelope_id: Option<String>,
+    /// RET, if given.
+    pub ret: Option<Return>,
+    /// BODY=8BITMIME was declared, or the content was seen to need it (RFC 6152).
+    pub eight_bit: bool,
+    /// SMTPUTF8 was declared: addresses or header hold UTF-8 (RFC 6531).
+    pub smtputf8: bool,
+}
+
+impl Envelope {
+    /// An envelope without any wishes or extensions.
+    pub fn new(reverse_path: ReversePath, recipients: Vec<Recipient>) -> Self {
+        Self {
+            reverse_path,
+            recipients,
+            envelope_id: None,
+            ret: None,
+            eight_bit: false,
+            smtputf8: false,
+        }
+    }
+}

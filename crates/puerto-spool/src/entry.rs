@@ -1,0 +1,171 @@
+//! The values that go in and out of a spool.
+
+use puerto_smtp::{Domain, EnhancedCode, Recipient, Return, ReversePath};
+
+use crate::id::{MessageId, Timestamp};
+
+/// Where a message came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// By SMTP from this client, as the log writes it: `name[address]`.
+    Client(String),
+    /// From a local user.
+    LocalUser(u32),
+    /// From this server itself: a notification.
+    Internal,
+}
+
+/// One attempt to deliver to one recipient, kept with the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// The host that answered or should have, as the log's `relay=`; empty if none.
+    pub relay: String,
+    /// The reply code, 0 if there was no reply.
+    pub code: u16,
+    /// The status, also for failures without a reply.
+    pub status: EnhancedCode,
+    /// The reply or the reason.
+    pub text: String,
+}
+
+/// What a recipient waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecipientState {
+    /// To be handed out at this time.
+    Due(Timestamp),
+    /// Handed out until this time.
+    Leased(Timestamp),
+    /// Delivered, bounced or discarded.
+    Done,
+}
+
+/// A recipient of a queued message as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientStatus {
+    /// The recipient.
+    pub recipient: Recipient,
+    /// What it waits for.
+    pub state: RecipientState,
+    /// How many attempts have failed.
+    pub attempts: u32,
+    /// The last of them.
+    pub last: Option<Attempt>,
+}
+
+/// A queued message as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: MessageId,
+    /// Where failures are told.
+    pub reverse_path: ReversePath,
+    /// All recipients, those that are done too.
+    pub recipients: Vec<RecipientStatus>,
+    /// ENVID.
+    pub envelope_id: Option<String>,
+    /// RET.
+    pub ret: Option<Return>,
+    /// The content needs 8BITMIME.
+    pub eight_bit: bool,
+    /// The message needs SMTPUTF8.
+    pub smtputf8: bool,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Octets, prefix included.
+    pub size: u64,
+    /// Not handed out until released.
+    pub held: bool,
+    /// A delay notice has been queued.
+    pub delay_notified: bool,
+}
+
+/// The right to work on some recipients of one message until it expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseToken {
+    /// The message.
+    pub id: MessageId,
+    /// Which lease it is; never used twice while a store is open.
+    pub number: u64,
+}
+
+/// A recipient that was handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasedRecipient {
+    /// Its place in the envelope.
+    pub index: u32,
+    /// The recipient.
+    pub recipient: Recipient,
+    /// How many attempts have failed before this one.
+    pub attempts: u32,
+}
+
+/// Work that was handed out: the due recipients of one message in one domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The right to settle it.
+    pub token: LeaseToken,
+    /// When the right ends.
+    pub until: Timestamp,
+    /// The domain that all its recipients share.
+    pub domain: Domain,
+    /// The recipients.
+    pub recipients: Vec<LeasedRecipient>,
+    /// Where failures are told.
+    pub reverse_path: ReversePath,
+    /// ENVID.
+    pub envelope_id: Option<String>,
+    /// RET.
+    pub ret: Option<Return>,
+    /// The content needs 8BITMIME.
+    pub eight_bit: bool,
+    /// The message needs SMTPUTF8.
+    pub smtputf8: bool,
+    /// When the message came.
+    pub received_at: Timestamp,
+    /// Octets, prefix included.
+    pub size: u64,
+    /// How many recipients the message has in all.
+    pub recipients_in_all: u32,
+    /// A delay notice has been queued.
+    pub delay_notified: bool,
+}
+
+/// What became of a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// The next hop has it.
+    Delivered(Attempt),
+    /// Given up; the sender was told, or is not to be.
+    Bounced(Attempt),
+    /// Dropped by a rule that the log names.
+    Discarded(String),
+    /// To be tried again.
+    Deferred {
+        /// When.
+        due: Timestamp,
+        /// Why.
+        attempt: Attempt,
+    },
+    /// Not tried: due again at this time, and no attempt is counted.
+    Returned(Timestamp),
+}
+
+/// What became of a lease. Recipients that it does not name are returned, due now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The lease.
+    pub token: LeaseToken,
+    /// What became of each recipient, by its place in the envelope.
+    pub dispositions: Vec<(u32, Disposition)>,
+}
+
+/// What a settlement left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Recipients that are not done; with none, the message is gone.
+    pub remaining: u32,
+}

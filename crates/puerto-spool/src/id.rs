@@ -1,0 +1,113 @@
+//! Message ids and times.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Milliseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From milliseconds since the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This time and a while; it stops at the end of time instead of wrapping.
+    pub fn after(self, span: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long ago `earlier` was; nothing if it lies ahead.
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_millis(
+            u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0),
+        )
+    }
+}
+
+/// The name of a queued message: twelve hexadecimal digits that grow with time,
+/// short enough to be read over a phone and understood by Postfix's log readers.
+///
+/// It is a 41-bit count of milliseconds since 2026-01-01 UTC (69 years) followed
+/// by seven bits that count within one; a busier millisecond borrows from the next.
+/// An id is no capability: knowing one opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(u64);
+
+const EPOCH_2026_MILLIS: i64 = 1_767_225_600_000;
+const COUNTER_BITS: u32 = 7;
+
+impl MessageId {
+    /// The smallest id of a moment.
+    pub fn at(time: Timestamp) -> Self {
+        let millis = time.as_millis().saturating_sub(EPOCH_2026_MILLIS);
+        Self(u64::try_from(millis).unwrap_or(0) << COUNTER_BITS)
+    }
+
+    /// The id to give out at `now` when `last` was the last one given: never one
+    /// that was given before, even if the clock went back.
+    pub fn next(last: Option<Self>, now: Timestamp) -> Self {
+        let fresh = Self::at(now);
+        last.map_or(fresh, |last| fresh.max(Self(last.0 + 1)))
+    }
+
+    /// The number behind the name, for storage.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// From the number behind the name.
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012X}", self.0)
+    }
+}
+
+/// The text is not a message id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a queue id: expected 12 hexadecimal digits, as `puerto queue list` shows them")]
+pub struct NotAMessageId;
+
+impl FromStr for MessageId {
+    type Err = NotAMessageId;
+
+    fn from_str(text: &str) -> Result<Self, NotAMessageId> {
+        let digits = text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !digits || !(12..=16).contains(&text.len()) {
+            return Err(NotAMessageId);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| NotAMessageId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_grow_even_when_the_clock_goes_back() {
+        let now = Timestamp::from_millis(1_795_500_000_000);
+        let first = MessageId::next(None, now);
+        let second = MessageId::next(Some(first), Timestamp::from_millis(0));
+        assert!(second > first);
+        assert_eq!(second.to_string().len(), 12);
+        assert_eq!(second.to_string().to_lowercase().parse(), Ok(second));
+        assert_eq!("xyz".parse::<MessageId>(), Err(NotAMessageId));
+    }
+}

@@ -1,0 +1,225 @@
+//! The configuration: every key declared once, read with errors that name file,
+//! line, key, what is accepted and the nearest known key.
+
+mod network;
+mod next_hop;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use puerto_smtp::Domain;
+
+pub use network::{Network, Networks};
+pub use next_hop::{NextHop, NextHopHost};
+
+/// The whole configuration, checked and with every default filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// HELO name and the name in trace fields.
+    pub hostname: String,
+    /// Domains whose users live on this server. The first qualifies bare names.
+    pub domains: Vec<Domain>,
+    /// Where all mail without a route of its own goes; `None`: to its MX.
+    pub relayhost: Option<NextHop>,
+    /// AUTH to the relayhost.
+    pub relayhost_login: Option<Login>,
+    /// Who may relay without AUTH.
+    pub trusted_networks: Networks,
+    /// Where the spool lives.
+    pub state_dir: PathBuf,
+    /// Where the sockets live.
+    pub run_dir: PathBuf,
+    /// Whom the daemon becomes when started as root; empty: nobody else.
+    pub user: String,
+    /// The form of the mail log.
+    pub log: LogFormat,
+    /// Where the mail log goes.
+    pub log_to: LogTarget,
+    /// Listeners.
+    pub listen: Listen,
+    /// Our certificate; without it STARTTLS is not offered.
+    pub tls: Option<TlsFiles>,
+    /// DNS servers; empty: the system's resolvers.
+    pub dns_servers: Vec<SocketAddr>,
+    /// DIRECTORY/DOMAIN/SELECTOR.pem.
+    pub dkim_directory: PathBuf,
+    /// How mail leaves.
+    pub delivery: Delivery,
+    /// When it is tried again and given up.
+    pub queue: QueueTimes,
+    /// How local users get theirs.
+    pub local: Local,
+    /// Bounds.
+    pub limits: Limits,
+    /// Routes, in order; the first that matches wins.
+    pub routes: Vec<Route>,
+}
+
+/// The configuration in force. A reload replaces it; whoever holds an `Arc` of the
+/// old one finishes with that.
+#[derive(Debug, Clone)]
+pub struct Live(std::sync::Arc<std::sync::RwLock<std::sync::Arc<Config>>>);
+
+impl Live {
+    /// Puts a configuration in force.
+    pub fn new(config: Config) -> Self {
+        Self(std::sync::Arc::new(std::sync::RwLock::new(std::sync::Arc::new(config))))
+    }
+
+    /// The configuration in force.
+    pub fn get(&self) -> std::sync::Arc<Config> {
+        std::sync::Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Puts another in force.
+    pub fn replace(&self, config: Config) {
+        let mut slot = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *slot = std::sync::Arc::new(config);
+    }
+}
+
+/// A user name and where its password is kept. The password is read when it is
+/// needed and never shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user name.
+    pub user: String,
+    /// The file that holds the password, and nothing else but a final line end.
+    pub password_file: PathBuf,
+}
+
+/// The form of the mail log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As Postfix writes it.
+    Postfix,
+    /// One JSON object for each event.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Where the mail log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The journal under systemd, else stderr.
+    Auto,
+    /// stderr.
+    Stderr,
+    /// The syslog socket.
+    Syslog,
+    /// A file.
+    File(PathBuf),
+}
+
+/// Listening addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listen {
+    /// Port 25.
+    pub smtp: Vec<SocketAddr>,
+    /// Port 587: STARTTLS, then AUTH.
+    pub submission: Vec<SocketAddr>,
+    /// Port 465: implicit TLS, then AUTH.
+    pub submissions: Vec<SocketAddr>,
+}
+
+/// PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, our certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What is demanded of TLS towards a next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsLevel {
+    /// If offered; unverified; plain when the handshake fails.
+    Opportunistic,
+    /// Always, with a verified certificate; otherwise the mail waits.
+    Required,
+    /// Never.
+    None,
+}
+
+/// How mail leaves.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The port of MX hosts.
+    pub port: u16,
+    /// For one TCP connection.
+    pub connect_timeout: Duration,
+    /// TLS towards hosts without a route of their own.
+    pub tls: TlsLevel,
+    /// IPv4 source address.
+    pub bind_ipv4: Option<std::net::Ipv4Addr>,
+    /// IPv6 source address.
+    pub bind_ipv6: Option<std::net::Ipv6Addr>,
+    /// The name in EHLO.
+    pub helo: String,
+    /// Connections to one destination at most.
+    pub concurrency: usize,
+    /// Deliver by MX to loopback and private addresses.
+    pub allow_private: bool,
+}
+
+/// When mail is tried again and given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueTimes {
+    /// Waits between attempts; the last repeats. Never empty.
+    pub retry: Vec<Duration>,
+    /// Age at which a message is returned.
+    pub expire: Duration,
+    /// Age at which the sender is told of a delay; zero: never.
+    pub warn_after: Duration,
+}
+
+/// How local users get their mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Local {
+    /// The kind of mailbox.
+    pub mailbox: Mailbox,
+    /// The aliases file.
+    pub aliases: PathBuf,
+}
+
+/// The kind of mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mailbox {
+    /// /var/mail/USER.
+    Mbox,
+    /// ~/Maildir/.
+    Maildir,
+    /// An LMTP server, `host:port` or the path of a socket.
+    Lmtp(String),
+}
+
+/// Bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of a message.
+    pub message_size: u64,
+    /// Recipients of a message.
+    pub recipients: usize,
+    /// Client connections at the same time.
+    pub connections: usize,
+    /// Of which from one address.
+    pub connections_from_one_client: usize,
+}
+
+/// A route for some recipients.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// `example.net`, or `*.example.net` for its subdomains too.
+    pub to: Option<String>,
+    /// Reverse-paths: an address, `@domain`, or none for all.
+    pub from: Option<String>,
+    /// The next hop; none: the recipient's MX.
+    pub via: Option<NextHop>,
+    /// AUTH to it.
+    pub login: Option<Login>,
+    /// TLS towards it.
+    pub tls: TlsLevel,
+}

@@ -1,0 +1,108 @@
+//! Hands a message on to the next hop and says what became of each recipient.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_smtp::{EnhancedCode, Reply, Return, ReversePath};
+use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
+
+use crate::route::Plan;
+use crate::telemetry::{Delays, DeliveryStatus};
+
+/// A message's content, openable more than once: a second host may need it again.
+pub trait Body: Send + Sync {
+    /// Octets.
+    fn len(&self) -> u64;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Opens it at the beginning. May block on the disk.
+    fn open(&self) -> std::io::Result<Box<dyn BodyReader>>;
+}
+
+/// An open body.
+pub trait BodyReader: Read + Send {
+    /// All of it, if it is in memory, so that reading cannot block.
+    fn in_memory(&self) -> Option<&[u8]>;
+}
+
+/// One message for one destination.
+pub struct Job {
+    /// The message.
+    pub id: MessageId,
+    /// How to get there.
+    pub plan: Arc<Plan>,
+    /// Reverse-path.
+    pub reverse_path: ReversePath,
+    /// The recipients.
+    pub recipients: Vec<LeasedRecipient>,
+    /// ENVID.
+    pub envelope_id: Option<String>,
+    /// RET.
+    pub ret: Option<Return>,
+    /// The content needs 8BITMIME.
+    pub eight_bit: bool,
+    /// The message needs SMTPUTF8.
+    pub smtputf8: bool,
+    /// When the message came, for `delay=`.
+    pub received_at: Timestamp,
+    /// How long it waited in the queue before this attempt, for `delays=`.
+    pub in_queue: Duration,
+    /// The content.
+    pub body: Arc<dyn Body>,
+}
+
+/// What became of one recipient in one attempt: the one record that the log, the
+/// bounce, the queue and the explanation read.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The recipient's place in the envelope.
+    pub index: u32,
+    /// What became of it.
+    pub status: DeliveryStatus,
+    /// `smtp`, `lmtp`, `local`, `error`: who says so.
+    pub component: &'static str,
+    /// `host[ip]:port`, `local` or `none`.
+    pub relay: String,
+    /// The host's name, for the DSN's Remote-MTA.
+    pub host: Option<String>,
+    /// The status, also where there was no reply.
+    pub status_code: EnhancedCode,
+    /// The reply, if the peer gave one.
+    pub reply: Option<Reply>,
+    /// The log's text: `host mx.example[192.0.2.1] said: 550 … (in reply to RCPT TO
+    /// command)`, or `connect to …: Connection refused`.
+    pub text: String,
+    /// TLS version and cipher.
+    pub tls: Option<String>,
+    /// When the attempt ended.
+    pub at: Timestamp,
+    /// Where the time went.
+    pub delays: Delays,
+    /// "Try again in N", if the reply said so.
+    pub retry_after: Option<Duration>,
+    /// The next hop takes over the duty of reporting success (it offered DSN).
+    pub peer_reports: bool,
+}
+
+/// How the destination bore it, for the shape of what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressure {
+    /// It answered as it should.
+    Fine,
+    /// It asked for less: 421, too many connections, a lost connection.
+    Strained,
+    /// No host of it could be reached or would greet us.
+    Unreachable,
+}
+
+/// What a job came to: one outcome for each recipient.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The outcomes.
+    pub outcomes: Vec<Outcome>,
+    /// How the destination bore it.
+    pub pressure: Pressure,
+}

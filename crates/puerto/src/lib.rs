@@ -1,0 +1,21 @@
+//! Buen Puerto: a mail server for sending, whose mail arrives.
+//!
+//! The rooms, in the order in which a message meets them: [`receive`] takes it from
+//! a client, [`intake`] completes, signs and commits it, [`queue`] decides when and
+//! how much, [`route`] where to, [`deliver`] and [`local`] hand it on, [`bounce`]
+//! tells the sender. `ARCHITECTURE.md` says what each must not know.
+
+pub mod bounce;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod deliver;
+pub mod dns;
+pub mod intake;
+pub mod local;
+pub mod queue;
+pub mod receive;
+pub mod route;
+pub mod serve;
+pub mod telemetry;
+pub mod tls;

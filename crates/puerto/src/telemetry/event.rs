@@ -1,0 +1,184 @@
+//! What the mail log tells. Both of its forms are written from these values.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use puerto_smtp::{Address, EnhancedCode, Reply, ReversePath};
+use puerto_spool::MessageId;
+
+/// A client as the log names it: `name[address]`, the name "unknown" if it has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its verified host name.
+    pub name: Option<String>,
+    /// Its address; `None` for the local socket.
+    pub address: Option<IpAddr>,
+}
+
+/// Where the time went, as Postfix's `delays=a/b/c/d`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delays {
+    /// From the message's arrival until it was in the queue.
+    pub before_queue: Duration,
+    /// In the queue.
+    pub in_queue: Duration,
+    /// Connection set-up, DNS, EHLO and TLS included.
+    pub connection: Duration,
+    /// Transmission.
+    pub transmission: Duration,
+}
+
+/// What became of a recipient in one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryStatus {
+    /// The next hop has it.
+    Sent,
+    /// Later.
+    Deferred,
+    /// Never.
+    Bounced,
+}
+
+/// One event of the mail log. The component that Postfix would log it under stands
+/// in parentheses.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// A client connected (smtpd).
+    Connect {
+        /// The client.
+        client: &'a Client,
+    },
+    /// A client left (smtpd).
+    Disconnect {
+        /// The client.
+        client: &'a Client,
+        /// Commands by name: how many succeeded, how many there were.
+        commands: &'a [(&'static str, u32, u32)],
+    },
+    /// A client was lost in the middle, or another remark on a session (smtpd).
+    SessionProblem {
+        /// The client.
+        client: &'a Client,
+        /// What happened: `lost connection after DATA`, `timeout after RCPT`.
+        what: &'a str,
+    },
+    /// A command or message was refused: `NOQUEUE: reject: RCPT from …` (smtpd).
+    Reject {
+        /// The message's id, if it had one.
+        id: Option<MessageId>,
+        /// The command that was refused.
+        stage: &'static str,
+        /// The client.
+        client: &'a Client,
+        /// What it was told.
+        reply: &'a Reply,
+        /// Reverse-path, if known.
+        from: Option<&'a ReversePath>,
+        /// Recipient, if known.
+        to: Option<&'a Address>,
+        /// `SMTP`, `ESMTP`, `ESMTPS` …
+        protocol: &'a str,
+        /// What it called itself.
+        helo: Option<&'a str>,
+    },
+    /// A message came by SMTP: `ID: client=name[address]` (smtpd).
+    FromClient {
+        /// Its id.
+        id: MessageId,
+        /// The client.
+        client: &'a Client,
+        /// TLS version and cipher.
+        tls: Option<&'a str>,
+        /// Who authenticated.
+        login: Option<&'a str>,
+    },
+    /// A message came from a local user: `ID: uid=0 from=<root>` (pickup).
+    FromLocalUser {
+        /// Its id.
+        id: MessageId,
+        /// The user.
+        uid: u32,
+        /// Reverse-path.
+        from: &'a ReversePath,
+    },
+    /// `ID: message-id=<…>` (cleanup).
+    MessageId {
+        /// Its id.
+        id: MessageId,
+        /// The field's value, brackets included; empty if there is none.
+        message_id: &'a str,
+    },
+    /// A message is durable: `ID: from=<>, size=, nrcpt= (queue active)` (qmgr).
+    Queued {
+        /// Its id.
+        id: MessageId,
+        /// Reverse-path.
+        from: &'a ReversePath,
+        /// Octets.
+        size: u64,
+        /// How many recipients.
+        recipients: usize,
+    },
+    /// One attempt for one recipient: `ID: to=<>, relay=…, status=…` (smtp, local, or
+    /// error for a recipient that never got as far as a host).
+    Delivery {
+        /// Its id.
+        id: MessageId,
+        /// `smtp`, `lmtp`, `local`, `error`.
+        component: &'static str,
+        /// The recipient.
+        to: &'a Address,
+        /// The address before aliases, if it differs.
+        original: Option<&'a Address>,
+        /// `host[ip]:port`, `local`, `none`.
+        relay: &'a str,
+        /// From arrival to the end of the attempt.
+        delay: Duration,
+        /// Its parts.
+        delays: Delays,
+        /// The status code.
+        status_code: EnhancedCode,
+        /// What became of it.
+        status: DeliveryStatus,
+        /// The reply or the reason, without parentheses.
+        text: &'a str,
+        /// TLS version and cipher.
+        tls: Option<&'a str>,
+        /// A short explanation of a refusal.
+        explanation: Option<&'a str>,
+    },
+    /// A notification was queued: `ID: sender non-delivery notification: NEW` (bounce).
+    Notification {
+        /// The message that it is about.
+        id: MessageId,
+        /// `sender non-delivery notification`, `sender delay notification`,
+        /// `sender delivery status notification`.
+        kind: &'a str,
+        /// The notification's own id.
+        notification: MessageId,
+    },
+    /// A message is gone from the queue: `ID: removed` (qmgr).
+    Removed {
+        /// Its id.
+        id: MessageId,
+    },
+    /// A message was given up by age: `ID: from=<>, status=expired, returned to
+    /// sender` (qmgr).
+    Expired {
+        /// Its id.
+        id: MessageId,
+        /// Reverse-path.
+        from: &'a ReversePath,
+    },
+    /// Anything that an administrator should see, about a message or the server.
+    Notice {
+        /// `info`, `warning`, `error`, `fatal`.
+        level: &'static str,
+        /// The component.
+        component: &'static str,
+        /// The message, if it is about one.
+        id: Option<MessageId>,
+        /// The text.
+        text: &'a str,
+    },
+}
