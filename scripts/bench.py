@@ -1,0 +1,183 @@
+"""The benchmark: smtp-source → server → smtp-sink, Postfix and puerto in turn.
+
+Both have the sink as their relayhost and everything else as it comes. The accept
+rate counts until smtp-source has its last 250; the end-to-end rate until the sink
+has the last message. CPU is that of the server's processes alone, memory the
+largest sum of their proportional set sizes (PSS), seen at every 50 ms.
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import threading
+import time
+
+from peers import (RECORDS, SENDER_ADDRESS, Postfix, Puerto, Unbound, World, listens, run,
+                   wait_for)
+
+SINK = ("127.0.0.60", 2525)
+POSTFIX_ADDRESS = "127.0.0.50"
+LOADS = [(5000, 4096), (2000, 51200)]
+SESSIONS = 20
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def processes_of(root):
+    """A process and all that descend from it."""
+    children = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += children.get(pid, [])
+    return found
+
+
+def cpu_seconds(root):
+    """User and system time of the tree, its dead children's included."""
+    total = 0
+    for pid in processes_of(root):
+        try:
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        total += sum(int(f) for f in fields[11:15])
+    return total / TICKS
+
+
+def memory(root):
+    """The tree's proportional set size, in MiB."""
+    total = 0
+    for pid in processes_of(root):
+        try:
+            for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+        except OSError:
+            continue
+    return total / 1024
+
+
+class Peak(threading.Thread):
+    """Watches the memory of a process tree."""
+
+    def __init__(self, root):
+        super().__init__(daemon=True)
+        self.root, self.value, self.ended = root, 0.0, threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.05):
+            self.value = max(self.value, memory(self.root))
+
+    def finish(self):
+        self.ended.set()
+        self.join()
+        return self.value
+
+
+class Sink:
+    """smtp-sink, counting what it gets."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            ["smtp-sink", "-c", f"inet:{SINK[0]}:{SINK[1]}", "1024"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.tail = b""
+        wait_for("smtp-sink", lambda: listens(*SINK))
+
+    def count(self):
+        """The message counter that smtp-sink -c keeps on its line."""
+        while True:
+            data = self.process.stdout.read(65536)
+            if not data:
+                break
+            self.tail = (self.tail + data)[-200:]
+        numbers = [p for p in self.tail.replace(b"\r", b"\n").split(b"\n") if p.strip()]
+        return int(numbers[-1].split(b"=")[-1].split()[0]) if numbers else 0
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def measure(address, root, count, size):
+    sink = Sink()
+    before = cpu_seconds(root)
+    peak = Peak(root)
+    peak.start()
+    started = time.monotonic()
+    run("smtp-source", "-s", SESSIONS, "-m", count, "-l", size, "-f", "user@example.com",
+        "-t", "someone@example.net", f"inet:{address}:25", timeout=600)
+    accepted = time.monotonic() - started
+    wait_for("the sink to have all", lambda: sink.count() >= count, 600)
+    arrived = time.monotonic() - started
+    time.sleep(0.3)  # the last bookkeeping belongs to the server's CPU
+    cpu = cpu_seconds(root) - before
+    result = {"accept": count / accepted, "end": count / arrived,
+              "cpu": cpu / count * 1e6, "memory": peak.finish()}
+    sink.stop()
+    return result
+
+
+def median(rows, key):
+    return statistics.median(row[key] for row in rows)
+
+
+def table(results, idle):
+    lines = ["| load | figure | Postfix | puerto | ratio |", "| --- | --- | --- | --- | --- |"]
+    names = [("accept", "accepted, messages/s", "{:.0f}"), ("end", "end to end, messages/s", "{:.0f}"),
+             ("cpu", "CPU per message, µs", "{:.0f}"), ("memory", "peak memory (PSS), MiB", "{:.1f}")]
+    for (count, size), rows in results.items():
+        for key, name, form in names:
+            postfix, puerto = median(rows["postfix"], key), median(rows["puerto"], key)
+            lines.append(f"| {count} × {size // 1024} KiB | {name} | {form.format(postfix)} | "
+                         f"{form.format(puerto)} | {puerto / max(postfix, 1e-9):.2f} |")
+    lines.append(f"| idle | memory (PSS), MiB | {idle['postfix']:.1f} | {idle['puerto']:.1f} | "
+                 f"{idle['puerto'] / idle['postfix']:.2f} |")
+    return "\n".join(lines)
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--markdown", type=pathlib.Path)
+    options = options.parse_args()
+    world = World()
+    Unbound(world, RECORDS)
+    relayhost = f"[{SINK[0]}]:{SINK[1]}"
+    postfix = Postfix(world, "postfix", POSTFIX_ADDRESS, {
+        "relayhost": relayhost, "smtp_bind_address": POSTFIX_ADDRESS,
+        "default_process_limit": "100", "in_flow_delay": "1s"})
+    puerto = Puerto(world, f'relayhost = "{relayhost}"\n')
+    master = int((postfix.folder / "queue/pid/master.pid").read_text())
+    roots = {"postfix": (POSTFIX_ADDRESS, master), "puerto": (SENDER_ADDRESS, puerto.process.pid)}
+    time.sleep(1)
+    idle = {name: memory(pid) for name, (_, pid) in roots.items()}
+    results = {}
+    for load in LOADS:
+        results[load] = {"postfix": [], "puerto": []}
+        for number in range(options.rounds):
+            for name, (address, pid) in roots.items():
+                row = measure(address, pid, *load)
+                results[load][name].append(row)
+                print(f"{load[0]} × {load[1]}, round {number + 1}, {name}: "
+                      + ", ".join(f"{k} {v:.1f}" for k, v in row.items()), flush=True)
+    text = table(results, idle)
+    print(text)
+    if options.markdown:
+        options.markdown.write_text(text + "\n")
+    world.close()
+
+
+if __name__ == "__main__":
+    main()

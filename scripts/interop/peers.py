@@ -1,0 +1,324 @@
+"""The peers of the interoperability tests, each a real program on loopback."""
+
+import email
+import email.policy
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import textwrap
+import time
+
+DNS_ADDRESS = "127.0.0.53"
+SENDER_ADDRESS = "127.0.0.20"
+FINAL_ADDRESS = "127.0.0.30"
+RELAY_ADDRESS = "127.0.0.40"
+UNPRIVILEGED = "nobody"
+
+
+def wait_for(what, condition, seconds=30):
+    """Waits until condition() is true, and returns what it returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def listens(address, port):
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+def run(*command, check=True, **options):
+    """Runs a command, and shows all that it said if it fails."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(
+            f"{command} ended with {done.returncode}\n{done.stdout.decode(errors='replace')}"
+            f"{done.stderr.decode(errors='replace')}"
+        )
+    return done
+
+
+class World:
+    """A folder and the peers that run in it."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="puerto-interop-"))
+        self.folder.chmod(0o755)
+        self.running = []
+        self._authority = None
+
+    def add(self, peer):
+        self.running.append(peer)
+        return peer
+
+    def close(self, keep=False):
+        for peer in reversed(self.running):
+            try:
+                peer.stop()
+            except Exception as error:  # the next peer is stopped all the same
+                print(f"    {type(peer).__name__} did not stop: {error}")
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def authority(self):
+        """A certificate authority of the test's own."""
+        if self._authority is None:
+            self._authority = Authority(self.folder / "ca")
+        return self._authority
+
+
+class Authority:
+    """Issues certificates."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        self.folder, self.certificate = folder, folder / "ca.pem"
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            "-subj", "/CN=Test authority", "-keyout", folder / "ca.key", "-out", self.certificate)
+
+    def issue(self, name):
+        """A certificate and its key for a host name."""
+        key, request, certificate = (self.folder / f"{name}.{e}" for e in ("key", "csr", "pem"))
+        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
+            "-keyout", key, "-out", request)
+        extensions = self.folder / f"{name}.ext"
+        extensions.write_text(f"subjectAltName=DNS:{name}\n")
+        run("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-days", "2",
+            "-CAkey", self.folder / "ca.key", "-CAcreateserial", "-extfile", extensions,
+            "-out", certificate)
+        key.chmod(0o600)
+        return certificate, key
+
+
+class Process:
+    """A process in the foreground, its output in a file."""
+
+    def start_process(self, command, log, **options):
+        self.log_path = log
+        with open(log, "ab") as output:
+            self.process = subprocess.Popen(
+                [str(c) for c in command], stdout=output, stderr=output,
+                stdin=subprocess.DEVNULL, **options)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise
+
+    def text(self):
+        return pathlib.Path(self.log_path).read_text(errors="replace")
+
+
+class Unbound(Process):
+    """A resolver that knows the records it is given and nothing else."""
+
+    def __init__(self, world, records):
+        folder = world.folder / "unbound"
+        folder.mkdir()
+        zones = "\n".join(f'    local-zone: "{zone}" static' for zone in
+                          ("example.com.", "example.net.", "example.org.", "127.in-addr.arpa."))
+        data = "\n".join(f"    local-data: '{record}'" for record in records)
+        (folder / "unbound.conf").write_text(
+            "server:\n    interface: " + DNS_ADDRESS + "\n    port: 53\n    do-ip6: no\n"
+            "    do-daemonize: no\n    use-syslog: no\n    username: \"\"\n    chroot: \"\"\n"
+            f"    directory: \"{folder}\"\n    pidfile: \"{folder}/pid\"\n    verbosity: 1\n"
+            "    module-config: \"iterator\"\n    access-control: 127.0.0.0/8 allow\n"
+            f"{zones}\n{data}\nremote-control:\n    control-enable: no\n")
+        self.start_process(["unbound", "-d", "-c", folder / "unbound.conf"], folder / "log")
+        wait_for("Unbound", lambda: listens(DNS_ADDRESS, 53))
+        world.add(self)
+
+
+# Where example.net receives; the sender's own name and address.
+RECORDS = [
+    "example.net. IN MX 10 mx.example.net.",
+    f"mx.example.net. IN A {FINAL_ADDRESS}",
+    f"relay.example.org. IN A {RELAY_ADDRESS}",
+    f"mail.example.com. IN A {SENDER_ADDRESS}",
+    f"20.0.0.127.in-addr.arpa. IN PTR mail.example.com.",
+]
+
+
+class Postfix:
+    """A Postfix instance with its own queue, on port 25 of its own address."""
+
+    def __init__(self, world, name, address, settings):
+        self.folder = world.folder / name
+        self.folder.mkdir(mode=0o755)
+        for sub in ("queue", "data", "sasl", "mail"):
+            (self.folder / sub).mkdir(mode=0o755)
+        shutil.chown(self.folder / "data", "postfix", "postfix")
+        shutil.chown(self.folder / "mail", UNPRIVILEGED)
+        main = {
+            "compatibility_level": "3.6",
+            "queue_directory": self.folder / "queue",
+            "data_directory": self.folder / "data",
+            "command_directory": "/usr/sbin",
+            "daemon_directory": "/usr/lib/postfix/sbin",
+            "mail_owner": "postfix",
+            "setgid_group": "postdrop",
+            "myhostname": f"{name}.example.org",
+            "mydestination": "",
+            "inet_interfaces": address,
+            "inet_protocols": "ipv4",
+            "mynetworks": "127.0.0.0/8",
+            "maillog_file": self.folder / "maillog",
+            "maillog_file_prefixes": world.folder,
+            "smtputf8_enable": "yes",
+            "default_process_limit": "60",
+            "alias_maps": "",
+            "smtp_host_lookup": "dns",
+            "smtp_tls_security_level": "may",
+            "message_size_limit": "52428800",
+            "in_flow_delay": "0",
+        } | settings
+        text = "".join(f"{key} = {value}\n" for key, value in main.items())
+        (self.folder / "main.cf").write_text(text)
+        (self.folder / "master.cf").write_text(textwrap.dedent("""\
+            smtp inet n - n - - smtpd
+            pickup unix n - n 60 1 pickup
+            cleanup unix n - n - 0 cleanup
+            qmgr unix n - n 300 1 qmgr
+            tlsmgr unix - - n 1000? 1 tlsmgr
+            rewrite unix - - n - - trivial-rewrite
+            bounce unix - - n - 0 bounce
+            defer unix - - n - 0 bounce
+            trace unix - - n - 0 bounce
+            verify unix - - n - 1 verify
+            proxymap unix - - n - - proxymap
+            smtp unix - - n - - smtp
+            relay unix - - n - - smtp
+            showq unix n - n - - showq
+            error unix - - n - - error
+            retry unix - - n - - error
+            discard unix - - n - - discard
+            local unix - n n - - local
+            virtual unix - n n - - virtual
+            anvil unix - - n - 1 anvil
+            scache unix - - n - 1 scache
+            postlog unix-dgram n - n - 1 postlogd
+            """))
+        run("postfix", "-c", self.folder, "start")
+        wait_for(f"Postfix {name}", lambda: listens(address, 25))
+        world.add(self)
+
+    def stop(self):
+        # `stop` waits for clients that linger; nothing here is worth waiting for.
+        run("postfix", "-c", self.folder, "abort", check=False)
+
+    def log(self):
+        path = self.folder / "maillog"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def messages(self):
+        """The raw messages that arrived in its one Maildir, with bare LF."""
+        folder = self.folder / "mail" / "all" / "new"
+        return [p.read_bytes() for p in sorted(folder.iterdir())] if folder.is_dir() else []
+
+    def count(self):
+        folder = self.folder / "mail" / "all" / "new"
+        return len(os.listdir(folder)) if folder.is_dir() else 0
+
+    def wait(self, number, seconds=60):
+        """Waits until so many messages have arrived and returns them parsed."""
+        wait_for(f"{number} messages (there are {self.count()})",
+                 lambda: self.count() >= number, seconds)
+        return [email.message_from_bytes(m, policy=email.policy.default) for m in self.messages()]
+
+
+def final_postfix(world, **settings):
+    """The final recipient for example.net: everything lands in one Maildir."""
+    user = pwd.getpwnam(UNPRIVILEGED)
+    return Postfix(world, "final", FINAL_ADDRESS, {
+        "virtual_mailbox_domains": "example.net",
+        "virtual_mailbox_base": world.folder / "final" / "mail",
+        "virtual_mailbox_maps": "static:all/",
+        "virtual_uid_maps": f"static:{user.pw_uid}",
+        "virtual_gid_maps": f"static:{user.pw_gid}",
+        "virtual_minimum_uid": "1",
+        "virtual_mailbox_limit": "0",
+        "mydestination": "",
+    } | settings)
+
+
+class Puerto(Process):
+    """The daemon under test, started as root, which it gives up."""
+
+    def __init__(self, world, configuration="", sections="", environment=None, start=True):
+        self.folder = world.folder / "puerto"
+        self.folder.mkdir(mode=0o755)
+        self.configuration = self.folder / "puerto.toml"
+        self.keys = self.folder / "dkim"
+        self.binary = os.environ["PUERTO_BINARY"]
+        self.environment = os.environ | {"SSL_CERT_FILE": str(world.authority.certificate)} | (
+            environment or {})
+        self.mail_log = self.folder / "mail.log"
+        self.configuration.write_text(
+            'hostname = "mail.example.com"\ndomains = ["example.com"]\n'
+            f'state_dir = "{self.folder}/state"\nrun_dir = "{self.folder}/run"\n'
+            f'user = "{UNPRIVILEGED}"\nlog = "postfix"\nlog_to = "{self.mail_log}"\n'
+            f'{configuration}\n[listen]\nsmtp = ["{SENDER_ADDRESS}:25"]\n'
+            f'[dns]\nservers = ["{DNS_ADDRESS}:53"]\n[dkim]\ndirectory = "{self.keys}"\n'
+            f'{sections}')
+        if "[delivery]" not in sections:
+            with open(self.configuration, "a") as file:
+                file.write(f'[delivery]\nallow_private = true\nbind_ipv4 = "{SENDER_ADDRESS}"\n')
+        self.sendmail = self.folder / "sendmail"
+        self.sendmail.write_text(
+            f'#!/bin/sh\nexport PUERTO_CONFIG={self.configuration}\n'
+            f'exec {self.binary} sendmail "$@"\n')
+        self.sendmail.chmod(0o755)
+        world.add(self)
+        if start:
+            self.start()
+
+    def start(self):
+        self.start_process([self.binary, "serve", "--config", self.configuration],
+                           self.folder / "output", env=self.environment)
+        wait_for("puerto", lambda: self.alive() and listens(SENDER_ADDRESS, 25), 20)
+
+    def alive(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"puerto ended with {self.process.returncode}:\n{self.text()}")
+        return True
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def command(self, *arguments, **options):
+        return run(self.binary, *arguments, "--config", self.configuration, **options)
+
+    def log(self):
+        return self.mail_log.read_text(errors="replace") if self.mail_log.exists() else ""
+
+    def queue_length(self):
+        done = self.command("queue", "list", "--json")
+        return sum(1 for line in done.stdout.splitlines() if line.strip())
+
+    def wait_empty(self, seconds=60):
+        wait_for("the queue to be empty", lambda: self.queue_length() == 0, seconds)
+
+
+def as_user(*command, **options):
+    """Runs a command as an unprivileged user."""
+    return run("setpriv", f"--reuid={UNPRIVILEGED}", "--regid=nogroup", "--clear-groups",
+               *command, **options)

@@ -1,0 +1,114 @@
+"""puerto between Postfix and Postfix: by MX, through a relayhost, as a relayhost."""
+
+from peers import (FINAL_ADDRESS, RECORDS, RELAY_ADDRESS, SENDER_ADDRESS, Postfix, Puerto,
+                   Unbound, final_postfix, run, wait_for)
+
+
+def smtp_source(count, size, sender="user@example.com", to="someone@example.net"):
+    run("smtp-source", "-s", "10", "-m", count, "-l", size, "-f", sender, "-t", to,
+        f"inet:{SENDER_ADDRESS}:25", timeout=120)
+
+
+def test_by_mx_through_unbound_to_postfix(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    puerto = Puerto(world)
+    smtp_source(200, 4096)
+    messages = final.wait(200)
+    assert len({m["Message-ID"] for m in messages}) == 200, "every message has an id of its own"
+    assert all("Buen Puerto" in str(m["Received"]) or any(
+        "mail.example.com" in r for r in m.get_all("Received")) for m in messages)
+    puerto.wait_empty()
+    assert puerto.log().count("status=sent") == 200
+    assert f"relay=mx.example.net[{FINAL_ADDRESS}]:25" in puerto.log()
+
+
+def test_as_a_client_of_a_relayhost_with_auth_and_tls(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    certificate, key = world.authority.issue("relay.example.org")
+    relay = relay_with_auth(world, certificate, key)
+    password = world.folder / "password"
+    password.write_text("secret of the relay\n")
+    password.chmod(0o644)
+    puerto = Puerto(
+        world,
+        'relayhost = "[relay.example.org]:25"\nrelayhost_user = "puerto"\n'
+        f'relayhost_password_file = "{password}"\n',
+        f'[delivery]\nallow_private = true\ntls = "required"\nbind_ipv4 = "{SENDER_ADDRESS}"\n')
+    smtp_source(20, 2000)
+    final.wait(20)
+    puerto.wait_empty()
+    assert "sasl_method=" in relay.log(), "the relay saw us authenticate"
+    assert "secret of the relay" not in puerto.log() + puerto.text()
+    assert puerto.log().count("relay=relay.example.org") == 20
+
+
+def test_a_relay_with_a_certificate_of_another_name_gets_no_mail(world):
+    Unbound(world, RECORDS)
+    certificate, key = world.authority.issue("other.example.org")
+    relay = relay_with_auth(world, certificate, key)
+    puerto = Puerto(
+        world, 'relayhost = "[relay.example.org]:25"\n',
+        f'[delivery]\nallow_private = true\ntls = "required"\nbind_ipv4 = "{SENDER_ADDRESS}"\n')
+    smtp_source(1, 2000)
+    wait_for("a deferral", lambda: "status=deferred" in puerto.log())
+    assert "dsn=4.7.5" in puerto.log()
+    assert puerto.queue_length() == 1
+    assert "from=<user@example.com>" not in relay.log()
+
+
+def relay_with_auth(world, certificate, key):
+    sasl = world.folder / "relay" / "sasl"
+    database = sasl / "sasldb"
+    relay = Postfix(world, "relay", RELAY_ADDRESS, {
+        "mynetworks": "192.0.2.0/24",
+        "smtpd_sasl_auth_enable": "yes",
+        "smtpd_sasl_local_domain": "example.org",
+        "cyrus_sasl_config_path": sasl,
+        "smtpd_tls_security_level": "may",
+        "smtpd_tls_auth_only": "yes",
+        "smtpd_tls_cert_file": certificate,
+        "smtpd_tls_key_file": key,
+        "smtpd_relay_restrictions": "permit_sasl_authenticated reject",
+        "smtp_bind_address": RELAY_ADDRESS,
+    })
+    (sasl / "smtpd.conf").write_text(
+        "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n"
+        f"sasldb_path: {database}\n")
+    run("saslpasswd2", "-p", "-c", "-f", database, "-u", "example.org", "puerto",
+        input=b"secret of the relay")
+    database.chmod(0o644)
+    return relay
+
+
+def test_as_the_relayhost_of_a_postfix(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    puerto = Puerto(world)
+    client = Postfix(world, "client", "127.0.0.50", {
+        "relayhost": f"[{SENDER_ADDRESS}]",
+        "smtp_bind_address": "127.0.0.50",
+    })
+    run("smtp-source", "-s", "5", "-m", "50", "-l", "3000", "-f", "user@example.com",
+        "-t", "someone@example.net", "inet:127.0.0.50:25", timeout=60)
+    final.wait(50)
+    puerto.wait_empty()
+    wait_for("Postfix to have sent all", lambda: client.log().count("status=sent") == 50)
+    assert "from client.example.org" in "".join(
+        r for m in final.wait(50) for r in m.get_all("Received"))
+
+
+def test_partial_refusals_bounce_for_exactly_those_recipients(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world, virtual_mailbox_maps="inline:{ good@example.net=all/ }",
+                          smtpd_reject_unlisted_recipient="yes")
+    puerto = Puerto(world)
+    run(puerto.sendmail, "-f", "root@example.com", "good@example.net", "bad@example.net",
+        input=b"Subject: two\n\nhello\n")
+    final.wait(1)
+    wait_for("the bounce", lambda: "sender non-delivery notification" in puerto.log())
+    puerto.wait_empty()
+    log = puerto.log()
+    assert log.count("status=bounced") == 1 and "to=<bad@example.net>" in log
+    assert "said: 550 5.1.1" in log
