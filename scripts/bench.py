@@ -89,7 +89,7 @@ class Sink:
 
     def __init__(self):
         self.process = subprocess.Popen(
-            ["smtp-sink", "-c", f"inet:{SINK[0]}:{SINK[1]}", "1024"],
+            ["smtp-sink", "-u", "nobody", "-c", f"inet:{SINK[0]}:{SINK[1]}", "1024"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.tail = b""
