@@ -1,0 +1,109 @@
+//! Reads command lines.
+
+use crate::limits::{MAX_COMMAND_LINE, MAX_DISCARDED_LINE};
+
+/// What a client sent where a command belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A line without its CRLF. It may hold any octet but LF.
+    Command(&'a [u8]),
+    /// An LF came without a CR before it. Where the line ends is now a matter of
+    /// opinion, so nothing that follows may be taken for a command.
+    BareLf,
+    /// A line longer than [`MAX_COMMAND_LINE`] was read to its end and thrown away.
+    TooLong,
+    /// A line longer than [`MAX_DISCARDED_LINE`] still has no end.
+    Endless,
+}
+
+/// Finds the ends of command lines (RFC 5321 §2.3.8: CRLF and nothing else).
+#[derive(Debug, Default)]
+pub struct LineDecoder {
+    discarded: usize,
+}
+
+impl LineDecoder {
+    /// A decoder at the beginning of a line.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks for one line at the beginning of `input`, which holds everything
+    /// since the octets that earlier calls consumed. Returns how many octets are
+    /// consumed and the line, `None` while it has no end.
+    pub fn decode<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Line<'a>>) {
+        let Some(lf) = memchr::memchr(b'\n', input) else {
+            return self.without_end(input);
+        };
+        let consumed = lf + 1;
+        let Some(line) = input.get(..lf).and_then(|line| line.strip_suffix(b"\r")) else {
+            self.discarded = 0;
+            return (consumed, Some(Line::BareLf));
+        };
+        let too_long = std::mem::take(&mut self.discarded) > 0 || consumed > MAX_COMMAND_LINE;
+        (consumed, Some(if too_long { Line::TooLong } else { Line::Command(line) }))
+    }
+
+    fn without_end(&mut self, input: &[u8]) -> (usize, Option<Line<'static>>) {
+        if self.discarded == 0 && input.len() < MAX_COMMAND_LINE {
+            return (0, None);
+        }
+        // A final CR stays: its LF may be the next octet.
+        let consumed = input.len() - usize::from(input.ends_with(b"\r"));
+        self.discarded = self.discarded.saturating_add(consumed);
+        let endless = self.discarded > MAX_DISCARDED_LINE;
+        (consumed, endless.then_some(Line::Endless))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds `wire` cut into pieces of `step` octets; tells what came out.
+    fn lines(wire: &[u8], step: usize) -> Vec<String> {
+        let mut decoder = LineDecoder::new();
+        let (mut buffer, mut seen) = (Vec::new(), Vec::new());
+        for piece in wire.chunks(step) {
+            buffer.extend_from_slice(piece);
+            loop {
+                let (consumed, line) = decoder.decode(&buffer);
+                let name = line.map(|line| match line {
+                    Line::Command(octets) => String::from_utf8_lossy(octets).into_owned(),
+                    other => format!("{other:?}"),
+                });
+                buffer.drain(..consumed);
+                let Some(name) = name else { break };
+                seen.push(name);
+                if seen.ends_with(&["Endless".to_owned()]) {
+                    return seen;
+                }
+            }
+            assert!(buffer.len() <= MAX_COMMAND_LINE + step, "memory is bounded");
+        }
+        seen
+    }
+
+    #[test]
+    fn only_crlf_ends_a_line_at_any_cut() {
+        for step in 1..20 {
+            assert_eq!(lines(b"NOOP\r\n\r\nQUIT\r\nX", step), ["NOOP", "", "QUIT"]);
+            assert_eq!(lines(b"a\rb\r\r\n", step), ["a\rb\r"]);
+            assert_eq!(lines(b"NOOP\nQUIT\r\n", step), ["BareLf", "QUIT"]);
+            assert_eq!(lines(b"\n", step), ["BareLf"]);
+        }
+    }
+
+    #[test]
+    fn long_lines_are_thrown_away_within_bounds() {
+        let line = |length: usize| [vec![b'x'; length], b"\r\nNOOP\r\n".to_vec()].concat();
+        for step in [1, 7, 2048, 100_000] {
+            let longest = MAX_COMMAND_LINE - 2;
+            assert_eq!(lines(&line(longest), step)[0].len(), longest);
+            assert_eq!(lines(&line(longest + 1), step), ["TooLong", "NOOP"]);
+            assert_eq!(lines(&line(60_000), step), ["TooLong", "NOOP"]);
+        }
+        assert_eq!(lines(&[b'x'; 100_000], 1000)[0], "Endless");
+        assert_eq!(lines(&[b'\r'; 100_000], 1000)[0], "Endless");
+    }
+}
