@@ -1,15 +1,24 @@
 //! The configuration: every key declared once, read with errors that name file,
 //! line, key, what is accepted and the nearest known key.
 
+mod errors;
+mod host;
+mod keys;
 mod network;
 mod next_hop;
+mod read;
+mod show;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use puerto_smtp::Domain;
 
+pub use errors::{ConfigError, ConfigErrors};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
 
@@ -54,6 +63,69 @@ pub struct Config {
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.
     pub routes: Vec<Route>,
+}
+
+/// Where the configuration is read from when nobody names another file.
+pub const DEFAULT_FILE: &str = "/etc/puerto/puerto.toml";
+
+/// The environment variable that names another file.
+pub const FILE_VARIABLE: &str = "PUERTO_CONFIG";
+
+impl Config {
+    /// Reads the file that was named, or the one that `PUERTO_CONFIG` names, or
+    /// [`DEFAULT_FILE`]. Only the last of these may be missing: then every key has
+    /// its default.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let (file, explicit) = Self::file(path);
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Self::parse(&text, &file.display().to_string()),
+            Err(error) if !explicit && error.kind() == std::io::ErrorKind::NotFound => {
+                Self::parse("", &file.display().to_string())
+            }
+            Err(error) => Err(ConfigErrors::unreadable(&file, &error)),
+        }
+    }
+
+    /// The file that [`Config::load`] reads, and whether somebody named it.
+    pub fn file(path: Option<&Path>) -> (PathBuf, bool) {
+        let variable = || std::env::var_os(FILE_VARIABLE).filter(|name| !name.is_empty());
+        match path.map(PathBuf::from).or_else(|| variable().map(PathBuf::from)) {
+            Some(named) => (named, true),
+            None => (PathBuf::from(DEFAULT_FILE), false),
+        }
+    }
+
+    /// Reads a text; `file` names it in errors. All errors are found at once.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigErrors> {
+        read::parse(text, file)
+    }
+
+    /// A configuration for tests: everything lives under `dir`, nothing listens on a
+    /// fixed port, nobody's privileges change, private addresses are delivered to.
+    pub fn for_tests(dir: &Path) -> Self {
+        let mut config = read::with_defaults("mail.example.com".to_owned());
+        config.domains = Domain::parse("example.com").into_iter().collect();
+        config.state_dir = dir.join("state");
+        config.run_dir = dir.join("run");
+        config.user = String::new();
+        config.log_to = LogTarget::Stderr;
+        config.listen.smtp = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        config.dkim_directory = dir.join("dkim");
+        config.local.aliases = dir.join("aliases");
+        config.delivery.allow_private = true;
+        config
+    }
+
+    /// The configuration as a file that reads back to it, for `puerto config show`.
+    /// No secrets: it names the files that hold them.
+    pub fn to_toml(&self) -> String {
+        show::effective(self)
+    }
+
+    /// A commented file that shows every key and reads back to the defaults.
+    pub fn sample() -> String {
+        show::sample()
+    }
 }
 
 /// The configuration in force. A reload replaces it; whoever holds an `Arc` of the

@@ -1,6 +1,9 @@
-//! Next hops.
+//! Next hops, in the syntax of Postfix's `relayhost`.
 
+use std::fmt;
 use std::net::IpAddr;
+
+use puerto_smtp::Domain;
 
 /// A next hop in Postfix's syntax: `mail.example.org`, `[mail.example.org]:587`,
 /// `[192.0.2.1]`, `smtps://[mail.example.org]`.
@@ -23,4 +26,138 @@ pub enum NextHopHost {
     Name(String),
     /// An address.
     Address(IpAddr),
+}
+
+impl NextHop {
+    /// Reads a next hop. The error says what is wrong and how it is written.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (implicit_tls, rest) = match text.split_once("://") {
+            None => (false, text),
+            Some(("smtps", rest)) => (true, rest),
+            Some((scheme, _)) => {
+                return Err(format!("`{scheme}://` is not known here: only `smtps://` is"));
+            }
+        };
+        if rest.parse::<IpAddr>().is_ok() {
+            return Err(format!("an address stands in brackets: write `[{rest}]`"));
+        }
+        let (host, port) = match rest.strip_prefix('[') {
+            Some(inner) => parse_brackets(inner)?,
+            None => parse_bare(rest)?,
+        };
+        let port = port.map(parse_port).transpose()?;
+        Ok(Self { host, port, implicit_tls })
+    }
+
+    /// The port to connect to: the one that was written, 465 for implicit TLS, or
+    /// `default`.
+    pub fn port_or(&self, default: u16) -> u16 {
+        self.port.unwrap_or(if self.implicit_tls { 465 } else { default })
+    }
+}
+
+fn parse_brackets(inner: &str) -> Result<(NextHopHost, Option<&str>), String> {
+    let (host, after) =
+        inner.split_once(']').ok_or("the closing bracket `]` is missing".to_owned())?;
+    let port = match after.strip_prefix(':') {
+        Some(port) => Some(port),
+        None if after.is_empty() => None,
+        None => return Err(format!("after `]` only `:port` may stand, not `{after}`")),
+    };
+    let tagged = host.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("ipv6:"));
+    let literal = if tagged { host.get(5..).unwrap_or_default() } else { host };
+    match literal.parse::<IpAddr>() {
+        Ok(address) => Ok((NextHopHost::Address(address), port)),
+        Err(_) => Ok((NextHopHost::Name(parse_name(host)?), port)),
+    }
+}
+
+fn parse_bare(rest: &str) -> Result<(NextHopHost, Option<&str>), String> {
+    let (host, port) = match rest.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (rest, None),
+    };
+    if host.parse::<IpAddr>().is_ok() {
+        let port = port.unwrap_or_default();
+        return Err(format!("an address stands in brackets: write `[{host}]:{port}`"));
+    }
+    Ok((NextHopHost::Mx(parse_name(host)?), port))
+}
+
+fn parse_name(host: &str) -> Result<String, String> {
+    match Domain::parse(host) {
+        Ok(Domain::Name(name)) => Ok(name.into()),
+        _ => Err(format!("`{host}` is not a host name")),
+    }
+}
+
+fn parse_port(digits: &str) -> Result<u16, String> {
+    digits
+        .parse()
+        .ok()
+        .filter(|port| *port != 0)
+        .ok_or_else(|| format!("`{digits}` is not a port: write a number from 1 to 65535"))
+}
+
+/// Writes the next hop as it is configured.
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.implicit_tls {
+            f.write_str("smtps://")?;
+        }
+        match &self.host {
+            NextHopHost::Mx(name) => f.write_str(name)?,
+            NextHopHost::Name(name) => write!(f, "[{name}]")?,
+            NextHopHost::Address(address) => write!(f, "[{address}]")?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_syntax_of_postfix_is_read_and_written_back() {
+        let name = |n: &str| NextHopHost::Name(n.into());
+        let mx = |n: &str| NextHopHost::Mx(n.into());
+        let address = |a: &str| NextHopHost::Address(a.parse().unwrap());
+        for (text, host, port, written) in [
+            ("mail.example.org", mx("mail.example.org"), 25, "mail.example.org"),
+            ("Mail.Example.ORG.", mx("mail.example.org"), 25, "mail.example.org"),
+            ("mail.example.org:587", mx("mail.example.org"), 587, "mail.example.org:587"),
+            ("[mail.example.org]", name("mail.example.org"), 25, "[mail.example.org]"),
+            ("[mail.example.org]:587", name("mail.example.org"), 587, "[mail.example.org]:587"),
+            ("[192.0.2.1]", address("192.0.2.1"), 25, "[192.0.2.1]"),
+            ("[2001:db8::1]:26", address("2001:db8::1"), 26, "[2001:db8::1]:26"),
+            ("[IPv6:2001:db8::1]", address("2001:db8::1"), 25, "[2001:db8::1]"),
+            ("smtps://[a.example]", name("a.example"), 465, "smtps://[a.example]"),
+            ("smtps://a.example:4465", mx("a.example"), 4465, "smtps://a.example:4465"),
+        ] {
+            let hop = NextHop::parse(text).unwrap();
+            assert_eq!((&hop.host, hop.port_or(25)), (&host, port), "{text}");
+            assert_eq!(hop.to_string(), written);
+        }
+    }
+
+    #[test]
+    fn what_is_no_next_hop_says_why() {
+        for (text, part) in [
+            ("192.0.2.1", "write `[192.0.2.1]`"),
+            ("192.0.2.1:587", "write `[192.0.2.1]:587`"),
+            ("2001:db8::1", "write `[2001:db8::1]`"),
+            ("[mail.example.org", "closing bracket"),
+            ("[mail.example.org]587", "only `:port`"),
+            ("mail.example.org:0", "not a port"),
+            ("mail.example.org:smtp", "not a port"),
+            ("http://mail.example.org", "only `smtps://`"),
+            ("", "not a host name"),
+            ("[]", "not a host name"),
+            ("a b", "not a host name"),
+        ] {
+            let error = NextHop::parse(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
 }

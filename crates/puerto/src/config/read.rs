@@ -1,0 +1,389 @@
+//! Reads the file: walks the parsed text along the declarations, so that every
+//! error is found in one go and points at its place, then checks what only several
+//! keys together can say.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use puerto_smtp::Domain;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::errors::{ConfigError, ConfigErrors, nearest};
+use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, RouteDraft, SECTIONS};
+use super::value::Node;
+use super::{
+    Config, Delivery, Limits, Listen, Local, LogFormat, LogTarget, Login, Mailbox, Networks,
+    QueueTimes, Route, TlsFiles, TlsLevel, host,
+};
+
+/// Where each key stood that the file names.
+type Places = BTreeMap<String, Range<usize>>;
+
+/// A key and its value as they stand in the file.
+type Item<'i, 'a> = (&'i Spanned<DeString<'a>>, &'i Node<'a>);
+
+pub(super) fn parse(text: &str, file: &str) -> Result<Config, ConfigErrors> {
+    let (table, broken) = DeTable::parse_recoverable(text);
+    let mut reader = Reader { errors: Vec::new(), places: Places::new() };
+    let mut draft = defaults();
+    reader.document(table.get_ref(), &mut draft);
+    let syntax: Vec<ConfigError> = broken.iter().map(|error| syntax_error(text, error)).collect();
+    if !syntax.is_empty() {
+        // What the parser made of a broken line is not what its author meant.
+        let line = |offset: usize| text.get(..offset).map(|t| t.matches('\n').count());
+        reader.errors.retain(|error| {
+            !syntax.iter().any(|broken| line(broken.span.start) == line(error.span.start))
+        });
+        reader.errors.extend(syntax);
+    } else {
+        reader.relations(&draft);
+    }
+    if reader.errors.is_empty() {
+        Ok(finish(draft))
+    } else {
+        Err(ConfigErrors::new(file, text, reader.errors))
+    }
+}
+
+fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
+    let span = error.span().unwrap_or(text.len()..text.len());
+    let message = error.message().lines().collect::<Vec<_>>().join(", ");
+    ConfigError::new(span, format!("the file is not valid TOML: {message}"))
+        .accepting("lines of the form `key = value`, under headers like `[delivery]`")
+}
+
+struct Reader {
+    errors: Vec<ConfigError>,
+    places: Places,
+}
+
+impl Reader {
+    fn document(&mut self, table: &DeTable<'_>, draft: &mut Draft) {
+        for (name, node) in table {
+            let key: &str = name.get_ref();
+            let is_section = SECTIONS.iter().any(|(section, _)| *section == key);
+            match node.get_ref() {
+                _ if key == "route" => self.routes(node, draft),
+                DeValue::Table(inner) if is_section => self.section(key, inner, draft),
+                _ if is_section => self.errors.push(
+                    ConfigError::new(name.span(), format!("`{key}` is a section"))
+                        .about(key)
+                        .accepting(format!("a header `[{key}]` with its keys below")),
+                ),
+                DeValue::Table(_)
+                    if !KEYS.iter().any(|k| k.section.is_empty() && k.name == key) =>
+                {
+                    self.unknown_section(key, name.span());
+                }
+                _ => self.entry(KEYS, "", (name, node), draft),
+            }
+        }
+    }
+
+    fn section(&mut self, section: &str, table: &DeTable<'_>, draft: &mut Draft) {
+        for item in table {
+            self.entry(KEYS, section, item, draft);
+        }
+    }
+
+    fn entry<D, C>(
+        &mut self,
+        keys: &'static [Key<D, C>],
+        section: &str,
+        (name, node): Item<'_, '_>,
+        draft: &mut D,
+    ) {
+        let (name, span): (&str, _) = (name.get_ref(), name.span());
+        let Some(key) = keys.iter().find(|key| key.section == section && key.name == name) else {
+            self.unknown_key(keys, section, name, span);
+            return;
+        };
+        self.places.insert(key.path(), node.span());
+        for wrong in (key.set)(draft, node).err().unwrap_or_default() {
+            let error = ConfigError::new(wrong.span, wrong.message).about(key.path());
+            self.errors.push(error.accepting(key.accepts));
+        }
+    }
+
+    fn unknown_key<D, C>(
+        &mut self,
+        keys: &'static [Key<D, C>],
+        section: &str,
+        name: &str,
+        span: Range<usize>,
+    ) {
+        let place = match section {
+            "" => "before the first section".to_owned(),
+            section => format!("in [{section}]"),
+        };
+        let here = || keys.iter().filter(|key| key.section == section);
+        let elsewhere = keys.iter().find(|key| key.name == name).map(Key::path);
+        let near = nearest(name, here().map(|key| key.name));
+        let far = nearest(name, keys.iter().map(|key| key.name));
+        let far = far.and_then(|name| keys.iter().find(|key| key.name == name)).map(Key::path);
+        let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+        let mut error = ConfigError::new(span, format!("unknown key `{name}` {place}")).about(path);
+        error.nearest = elsewhere.or(near.map(str::to_owned)).or(far);
+        let names: Vec<&str> = here().map(|key| key.name).collect();
+        self.errors.push(error.accepting(format!("{place}: {}", names.join(", "))));
+    }
+
+    fn unknown_section(&mut self, name: &str, span: Range<usize>) {
+        let names = || SECTIONS.iter().map(|(name, _)| *name).filter(|name| !name.is_empty());
+        let known: Vec<String> = names().map(|name| format!("[{name}]")).collect();
+        let mut error = ConfigError::new(span, format!("unknown section `[{name}]`")).about(name);
+        error.nearest = nearest(name, names().chain(["route"])).map(|near| match near {
+            "route" => "[[route]]".to_owned(),
+            near => format!("[{near}]"),
+        });
+        self.errors.push(error.accepting(format!("{}, [[route]]", known.join(", "))));
+    }
+
+    fn routes(&mut self, node: &Node<'_>, draft: &mut Draft) {
+        let accepted = "a header `[[route]]`, with double brackets, for each route";
+        let DeValue::Array(routes) = node.get_ref() else {
+            let error = ConfigError::new(node.span(), "routes form a list").about("route");
+            self.errors.push(error.accepting(accepted));
+            return;
+        };
+        for node in routes.iter() {
+            let DeValue::Table(table) = node.get_ref() else {
+                let error = ConfigError::new(node.span(), "this is not a route").about("route");
+                self.errors.push(error.accepting(accepted));
+                continue;
+            };
+            let mut route = RouteDraft::default();
+            let before = self.errors.len();
+            for item in table {
+                self.entry(ROUTE_KEYS, "route", item, &mut route);
+            }
+            if self.errors.len() == before {
+                self.route_relations(&route, node.span());
+            }
+            draft.routes.push(route);
+        }
+    }
+
+    fn route_relations(&mut self, route: &RouteDraft, span: Range<usize>) {
+        let mut complain = |key: &str, message: &str, accepted: &str| {
+            let error = ConfigError::new(span.clone(), message).about(format!("route.{key}"));
+            self.errors.push(error.accepting(accepted));
+        };
+        if route.to.is_none() && route.from.is_none() {
+            let accepted = "`to`, `from` or both; for all mail there is `relayhost`";
+            complain("to", "this route says neither whose mail it is for nor whose from", accepted);
+        }
+        match (&route.user, &route.password_file) {
+            (Some(_), None) => {
+                complain("user", "a user without a password file", "`user` with `password_file`");
+            }
+            (None, Some(_)) => {
+                let accepted = "`user` with `password_file`";
+                complain("password_file", "a password file without a user", accepted);
+            }
+            (Some(_), Some(_)) if route.via.is_none() => {
+                let accepted = "`via` with the relay that knows this user";
+                complain("user", "a user, but no relay to log in to", accepted);
+            }
+            (Some(_), Some(_)) if route.tls == Some(TlsLevel::None) => {
+                let accepted = "\"opportunistic\" or \"required\"";
+                complain("tls", "a password is never sent without TLS", accepted);
+            }
+            _ => {}
+        }
+    }
+
+    fn relations(&mut self, draft: &Draft) {
+        self.pair(
+            ("relayhost_user", draft.relayhost_user.is_some()),
+            ("relayhost_password_file", draft.relayhost_password_file.is_some()),
+        );
+        self.pair(
+            ("tls.certificate", draft.certificate.is_some()),
+            ("tls.key", draft.key.is_some()),
+        );
+        let config = &draft.config;
+        let login = draft.relayhost_user.is_some();
+        self.require(
+            !login || config.relayhost.is_some(),
+            "relayhost_user",
+            "a user, but no relayhost to log in to",
+            "`relayhost` with the relay that knows this user",
+        );
+        self.require(
+            !login || config.delivery.tls != TlsLevel::None,
+            "delivery.tls",
+            "a password for the relayhost is never sent without TLS",
+            "\"opportunistic\" or \"required\"",
+        );
+        self.require(
+            config.listen.submissions.is_empty() || draft.certificate.is_some(),
+            "listen.submissions",
+            "this listener speaks TLS from the first byte, but there is no certificate",
+            "[] until [tls] has `certificate` and `key`",
+        );
+        self.require(
+            draft.domains.as_ref().is_none_or(|domains| !domains.is_empty()),
+            "domains",
+            "the list is empty: bare names could not be completed",
+            "at least one domain",
+        );
+        self.bounds(config);
+    }
+
+    fn bounds(&mut self, config: &Config) {
+        let retry = &config.queue.retry;
+        let second = std::time::Duration::from_secs(1);
+        self.require(
+            !retry.is_empty() && retry.iter().all(|wait| *wait >= second),
+            "queue.retry",
+            "there must be a wait between attempts",
+            "at least one duration, none below \"1s\"",
+        );
+        self.require(
+            config.queue.expire >= second,
+            "queue.expire",
+            "messages would be returned before the first attempt",
+            "a duration of at least \"1s\"",
+        );
+        self.require(
+            config.delivery.connect_timeout >= second,
+            "delivery.connect_timeout",
+            "no connection could be opened in this time",
+            "a duration of at least \"1s\"",
+        );
+        self.require(
+            (1024..=1 << 40).contains(&config.limits.message_size),
+            "limits.message_size",
+            "no message, or every message, would fit",
+            "a size between \"1KiB\" and \"1024GiB\"",
+        );
+    }
+
+    fn pair(&mut self, one: (&str, bool), other: (&str, bool)) {
+        let ((present, _), (absent, _)) = match (one.1, other.1) {
+            (true, false) => (one, other),
+            (false, true) => (other, one),
+            _ => return,
+        };
+        let message = format!("`{present}` is set, but `{absent}` is not");
+        let accepted = format!("both `{present}` and `{absent}`, or neither");
+        self.require(false, present, &message, &accepted);
+    }
+
+    fn require(&mut self, holds: bool, key: &str, message: &str, accepted: &str) {
+        if !holds {
+            let span = self.places.get(key).cloned().unwrap_or(0..0);
+            self.errors.push(ConfigError::new(span, message).about(key).accepting(accepted));
+        }
+    }
+}
+
+/// What an empty file gives on a machine of this name.
+pub(super) fn with_defaults(hostname: String) -> Config {
+    let mut draft = defaults();
+    draft.hostname = Some(hostname);
+    finish(draft)
+}
+
+/// A draft in which every key has its default, read from its declaration.
+fn defaults() -> Draft {
+    let mut draft = blank();
+    for key in KEYS {
+        if let KeyDefault::Written(text) = key.default
+            && let Ok(node) = DeValue::parse(text)
+        {
+            // A test reads them all, so that none of these can fail.
+            let _ = (key.set)(&mut draft, &node);
+        }
+    }
+    draft
+}
+
+fn finish(draft: Draft) -> Config {
+    let hostname = draft.hostname.unwrap_or_else(host::machine_name);
+    let domains = draft.domains.unwrap_or_else(|| {
+        let named = host::mail_name().or_else(|| Domain::parse(&hostname).ok());
+        named.into_iter().collect()
+    });
+    let mut config = draft.config;
+    let tls = config.delivery.tls;
+    config.routes = draft.routes.into_iter().map(|route| finish_route(route, tls)).collect();
+    config.relayhost_login = login(draft.relayhost_user, draft.relayhost_password_file);
+    config.tls =
+        draft.certificate.zip(draft.key).map(|(certificate, key)| TlsFiles { certificate, key });
+    config.delivery.helo = draft.helo.unwrap_or_else(|| hostname.clone());
+    config.hostname = hostname;
+    config.domains = domains;
+    config
+}
+
+fn finish_route(route: RouteDraft, tls: TlsLevel) -> Route {
+    Route {
+        to: route.to,
+        from: route.from,
+        via: route.via,
+        login: login(route.user, route.password_file),
+        tls: route.tls.unwrap_or(tls),
+    }
+}
+
+fn login(user: Option<String>, password_file: Option<PathBuf>) -> Option<Login> {
+    user.zip(password_file).map(|(user, password_file)| Login { user, password_file })
+}
+
+// What each field is before the declarations fill it.
+fn blank() -> Draft {
+    let config = Config {
+        hostname: String::new(),
+        domains: Vec::new(),
+        relayhost: None,
+        relayhost_login: None,
+        trusted_networks: Networks::default(),
+        state_dir: PathBuf::new(),
+        run_dir: PathBuf::new(),
+        user: String::new(),
+        log: LogFormat::Postfix,
+        log_to: LogTarget::Auto,
+        listen: Listen::default(),
+        tls: None,
+        dns_servers: Vec::new(),
+        dkim_directory: PathBuf::new(),
+        delivery: Delivery {
+            port: 0,
+            connect_timeout: std::time::Duration::ZERO,
+            tls: TlsLevel::Opportunistic,
+            bind_ipv4: None,
+            bind_ipv6: None,
+            helo: String::new(),
+            concurrency: 0,
+            allow_private: false,
+        },
+        queue: QueueTimes {
+            retry: Vec::new(),
+            expire: std::time::Duration::ZERO,
+            warn_after: std::time::Duration::ZERO,
+        },
+        local: Local { mailbox: Mailbox::Mbox, aliases: PathBuf::new() },
+        limits: Limits {
+            message_size: 0,
+            recipients: 0,
+            connections: 0,
+            connections_from_one_client: 0,
+        },
+        routes: Vec::new(),
+    };
+    Draft {
+        config,
+        routes: Vec::new(),
+        hostname: None,
+        domains: None,
+        relayhost_user: None,
+        relayhost_password_file: None,
+        certificate: None,
+        key: None,
+        helo: None,
+    }
+}

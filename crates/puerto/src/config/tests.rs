@@ -1,0 +1,177 @@
+//! What the configuration promises.
+
+use super::*;
+
+fn errors(text: &str) -> ConfigErrors {
+    Config::parse(text, "puerto.toml").expect_err(text)
+}
+
+fn uncommented(sample: &str) -> String {
+    let lines = sample.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') && !rest.is_empty() => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults_of_the_declarations() {
+    let config = Config::parse("", "puerto.toml").unwrap();
+    assert!(!config.hostname.is_empty() && !config.domains.is_empty());
+    assert_eq!(config.delivery.helo, config.hostname);
+    assert_eq!(config.listen.smtp.len(), 2);
+    assert_eq!(config.queue.retry.len(), 8);
+    assert_eq!(config.queue.expire, Duration::from_secs(5 * 86_400));
+    assert_eq!(config.limits.message_size, 50 << 20);
+    assert!(config.trusted_networks.contains("127.0.0.1".parse().unwrap()));
+    for key in keys::KEYS {
+        if let keys::KeyDefault::Written(text) = key.default {
+            let node = toml::de::DeValue::parse(text).expect(key.name);
+            let shown = (key.show)(&config);
+            assert_eq!(shown, text, "{} is shown as it is declared", key.path());
+            assert_eq!(node.span().len(), text.len());
+        }
+    }
+}
+
+#[test]
+fn the_sample_reads_back_to_the_defaults() {
+    let named = "hostname = \"mail.example.com\"\ndomains = [\"example.com\"]\n";
+    let defaults = Config::parse(named, "defaults").unwrap();
+    let sample = Config::sample();
+    assert!(Config::parse(&sample, "sample").is_ok(), "as it is printed");
+    let mut full = Config::parse(&uncommented(&sample), "sample").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(full.routes.len(), 1);
+    full.routes.clear();
+    assert_eq!(full.to_toml(), defaults.to_toml());
+}
+
+#[test]
+fn what_is_shown_reads_back_to_itself() {
+    let text = r#"
+        hostname = "mx.example.org"
+        domains = ["example.org", "example.net"]
+        relayhost = "smtps://[relay.example.net]:4465"
+        relayhost_user = "u\"ser"
+        relayhost_password_file = "/etc/puerto/relay password"
+        [dns]
+        servers = ["127.0.0.1:5353", "192.0.2.53", "2001:db8::53"]
+        [local]
+        mailbox = "lmtp:/run/dovecot/lmtp"
+        [tls]
+        certificate = "/a.pem"
+        key = "/b.pem"
+        [[route]]
+        to = "*.example.net"
+        from = "@Shop.example.com"
+        via = "[192.0.2.1]:587"
+        tls = "required"
+    "#;
+    let config = Config::parse(text, "a").unwrap_or_else(|e| panic!("{e}"));
+    let shown = config.to_toml();
+    let again = Config::parse(&shown, "b").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(again.to_toml(), shown);
+    assert_eq!(config.dns_servers[1].to_string(), "192.0.2.53:53");
+    assert_eq!(config.routes[0].from.as_deref(), Some("@shop.example.com"));
+    assert_eq!(config.routes[0].tls, TlsLevel::Required);
+}
+
+#[test]
+fn all_errors_are_told_at_once_with_their_places() {
+    let text = "relayhots = \"a.example\"\ntrusted_networks = [\"10.0.0.1/8\", \"0.0.0.0/0\"]\n\
+                [delivery]\nport = \"25\"\nconnection_timeout = \"30s\"\n[limts]\n";
+    let errors = errors(text);
+    let told: Vec<_> =
+        errors.errors.iter().map(|e| (e.line, e.column, e.nearest.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            (1, 1, Some("relayhost")),
+            (2, 21, None),
+            (2, 35, None),
+            (4, 8, None),
+            (5, 1, Some("connect_timeout")),
+            (6, 2, Some("[limits]")),
+        ]
+    );
+    let shown = errors.to_string();
+    for part in [
+        "puerto.toml:1:1",
+        "did you mean `relayhost`?",
+        "write `10.0.0.0/8`",
+        "the whole Internet",
+        "accepted: a port from 1 to 65535",
+        "port = \"25\"",
+        "key `delivery.port`",
+    ] {
+        assert!(shown.contains(part), "{part} in\n{shown}");
+    }
+}
+
+#[test]
+fn impossible_values_and_combinations_are_refused() {
+    for (text, key, part) in [
+        ("hostname = 5", "hostname", "a text in quotes"),
+        ("hostname = \"a b\"", "hostname", "not a host name"),
+        ("domains = []", "domains", "empty"),
+        ("domains = \"a.example\"", "domains", "list in brackets"),
+        ("domains = [\"[192.0.2.1]\"]", "domains", "not a domain"),
+        ("relayhost = \"192.0.2.1\"", "relayhost", "write `[192.0.2.1]`"),
+        ("relayhost = \"a.example\"\nrelayhost_user = \"u\"", "relayhost_user", "is not"),
+        ("relayhost_password_file = \"/p\"", "relayhost_password_file", "`relayhost_user` is not"),
+        (
+            "relayhost_user = \"u\"\nrelayhost_password_file = \"/p\"",
+            "relayhost_user",
+            "no relayhost",
+        ),
+        ("state_dir = \"spool\"", "state_dir", "begin it with `/`"),
+        ("log = \"xml\"", "log", "not one of"),
+        ("log_to = \"mail.log\"", "log_to", "neither"),
+        ("listen = 5", "listen", "a section"),
+        ("[listen]\nsmtp = [\"0.0.0.0\"]", "listen.smtp", "write it like `0.0.0.0:25`"),
+        ("[listen]\nsubmissions = [\"[::]:465\"]", "listen.submissions", "no certificate"),
+        ("[tls]\nkey = \"/k\"", "tls.key", "`tls.certificate` is not"),
+        ("[dns]\nservers = [\"dns.example\"]", "dns.servers", "names cannot"),
+        ("[delivery]\nport = 0", "delivery.port", "between 1 and 65535"),
+        ("[delivery]\nport = 70000", "delivery.port", "between 1 and 65535"),
+        ("[delivery]\nconnect_timeout = 30", "delivery.connect_timeout", "a text in quotes"),
+        ("[delivery]\nconnect_timeout = \"30\"", "delivery.connect_timeout", "no unit"),
+        ("[delivery]\nbind_ipv4 = \"::1\"", "delivery.bind_ipv4", "family"),
+        ("[delivery]\nallow_private = \"no\"", "delivery.allow_private", "`true` or `false`"),
+        ("[queue]\nretry = []", "queue.retry", "wait between"),
+        ("[queue]\nretry = [\"0s\"]", "queue.retry", "wait between"),
+        ("[queue]\nexpire = \"0s\"", "queue.expire", "before the first"),
+        ("[local]\nmailbox = \"mailbox\"", "local.mailbox", "not a kind"),
+        ("[limits]\nmessage_size = -1", "limits.message_size", "negative"),
+        ("[limits]\nmessage_size = 0", "limits.message_size", "would fit"),
+        ("[limits]\nrecipients = 0", "limits.recipients", "between 1"),
+        ("[route]\nto = \"a.example\"", "route", "form a list"),
+        ("[[route]]\nvia = \"a.example\"", "route.to", "neither"),
+        ("[[route]]\nto = \"u@a.example\"", "route.to", "by the recipient's domain"),
+        ("[[route]]\nto = \"a.example\"\nuser = \"u\"", "route.user", "without a password"),
+        ("[[route]]\ntoo = \"a.example\"", "route.too", "unknown key"),
+        ("smtp = []", "smtp", "unknown key"),
+    ] {
+        let errors = errors(text);
+        let error = &errors.errors[0];
+        assert_eq!(error.key.as_deref(), Some(key), "{text}: {errors}");
+        assert!(error.message.contains(part), "{text}: {}", error.message);
+        assert!(error.accepted.is_some(), "{text} says what is accepted");
+    }
+    assert_eq!(errors("smtp = []").errors[0].nearest.as_deref(), Some("listen.smtp"));
+}
+
+#[test]
+fn broken_toml_is_told_along_with_the_rest() {
+    let errors = errors("hostname = \"a.example\nrelayhots = \"\"\n");
+    assert!(errors.errors.len() >= 2, "{errors}");
+    assert_eq!(errors.errors[0].line, 1);
+    assert!(errors.errors[0].message.contains("not valid TOML"));
+}
+
+#[test]
+fn only_the_default_file_may_be_missing() {
+    let missing = Path::new("/nonexistent/puerto.toml");
+    let errors = Config::load(Some(missing)).unwrap_err();
+    assert!(errors.to_string().contains("/nonexistent/puerto.toml"));
+}

@@ -1,0 +1,351 @@
+//! Reads one value of the file: its type, its form, its bounds. Each reader says
+//! what is wrong and where; what is accepted stands in the key's declaration.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use puerto_smtp::Domain;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::{LogFormat, LogTarget, Mailbox, Network, NextHop, TlsLevel};
+
+/// A value as it stands in the file.
+pub(super) type Node<'a> = Spanned<DeValue<'a>>;
+
+/// Why a value cannot be, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// Its place in the file, in octets.
+    pub(super) span: Range<usize>,
+    /// What is wrong.
+    pub(super) message: String,
+}
+
+/// What reading a value gives: all that is wrong with it, not the first alone.
+pub(super) type Read<T> = Result<T, Vec<Wrong>>;
+
+/// Keeps a value that could be read.
+pub(super) fn store<T>(slot: &mut T, read: Read<T>) -> Read<()> {
+    *slot = read?;
+    Ok(())
+}
+
+pub(super) fn text(node: &Node<'_>) -> Read<String> {
+    match node.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        other => wrong(node, format!("a text in quotes is needed here, not {}", kind(other))),
+    }
+}
+
+pub(super) fn flag(node: &Node<'_>) -> Read<bool> {
+    match node.get_ref() {
+        DeValue::Boolean(value) => Ok(*value),
+        other => wrong(node, format!("`true` or `false` is needed here, not {}", kind(other))),
+    }
+}
+
+/// A whole number of at least 1 and at most `most`.
+pub(super) fn count(node: &Node<'_>, most: u32) -> Read<usize> {
+    let number = match node.get_ref() {
+        DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix()).ok(),
+        other => return wrong(node, format!("a number is needed here, not {}", kind(other))),
+    };
+    match number.and_then(|number| u32::try_from(number).ok()) {
+        Some(number) if (1..=most).contains(&number) => {
+            Ok(usize::try_from(number).unwrap_or(usize::MAX))
+        }
+        _ => wrong(node, format!("the number must lie between 1 and {most}")),
+    }
+}
+
+pub(super) fn port(node: &Node<'_>) -> Read<u16> {
+    count(node, 65_535).map(|number| u16::try_from(number).unwrap_or(25))
+}
+
+pub(super) fn list<T>(node: &Node<'_>, item: fn(&Node<'_>) -> Read<T>) -> Read<Vec<T>> {
+    let DeValue::Array(nodes) = node.get_ref() else {
+        let found = kind(node.get_ref());
+        return wrong(node, format!("a list in brackets is needed here, not {found}"));
+    };
+    let (mut values, mut wrongs) = (Vec::new(), Vec::new());
+    for node in nodes.iter() {
+        match item(node) {
+            Ok(value) => values.push(value),
+            Err(more) => wrongs.extend(more),
+        }
+    }
+    if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
+}
+
+/// A value of which the empty text says that there is none.
+pub(super) fn optional<T>(node: &Node<'_>, item: fn(&Node<'_>) -> Read<T>) -> Read<Option<T>> {
+    match node.get_ref() {
+        DeValue::String(text) if text.is_empty() => Ok(None),
+        _ => item(node).map(Some),
+    }
+}
+
+pub(super) fn duration(node: &Node<'_>) -> Read<Duration> {
+    parsed(node, parse_duration)
+}
+
+pub(super) fn size(node: &Node<'_>) -> Read<u64> {
+    if let DeValue::Integer(integer) = node.get_ref() {
+        let number = u64::from_str_radix(integer.as_str(), integer.radix());
+        return number.or_else(|_| wrong(node, "a size cannot be negative".to_owned()));
+    }
+    parsed(node, parse_size)
+}
+
+pub(super) fn host_name(node: &Node<'_>) -> Read<String> {
+    parsed(node, |text| match Domain::parse(text) {
+        Ok(domain) => Ok(domain.to_string()),
+        Err(error) => Err(format!("`{text}` is not a host name: {error}")),
+    })
+}
+
+pub(super) fn domain(node: &Node<'_>) -> Read<Domain> {
+    parsed(node, |text| match Domain::parse(text) {
+        Ok(domain @ Domain::Name(_)) => Ok(domain),
+        _ => Err(format!("`{text}` is not a domain name")),
+    })
+}
+
+pub(super) fn next_hop(node: &Node<'_>) -> Read<NextHop> {
+    parsed(node, NextHop::parse)
+}
+
+pub(super) fn network(node: &Node<'_>) -> Read<Network> {
+    parsed(node, Network::parse)
+}
+
+pub(super) fn path(node: &Node<'_>) -> Read<PathBuf> {
+    parsed(node, |text| match PathBuf::from(text) {
+        path if path.is_absolute() => Ok(path),
+        _ => Err(format!("`{text}` is not a path from the root: begin it with `/`")),
+    })
+}
+
+pub(super) fn socket_address(node: &Node<'_>) -> Read<SocketAddr> {
+    parsed(node, |text| {
+        text.parse().map_err(|_| {
+            let example = match text.parse::<IpAddr>() {
+                Ok(address) => SocketAddr::new(address, 25).to_string(),
+                Err(_) => "0.0.0.0:25".to_owned(),
+            };
+            format!("`{text}` is not an address with a port: write it like `{example}`")
+        })
+    })
+}
+
+/// A DNS server: port 53 unless one is written.
+pub(super) fn dns_server(node: &Node<'_>) -> Read<SocketAddr> {
+    parsed(node, |text| {
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        let address = bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+        address.or_else(|_| text.parse()).map_err(|_| {
+            format!("`{text}` is not the address of a DNS server: names cannot stand here")
+        })
+    })
+}
+
+pub(super) fn address<T: std::str::FromStr>(node: &Node<'_>) -> Read<T> {
+    parsed(node, |text| {
+        text.parse().map_err(|_| format!("`{text}` is not an address of this family"))
+    })
+}
+
+pub(super) fn log_format(node: &Node<'_>) -> Read<LogFormat> {
+    choice(
+        node,
+        &[("postfix", LogFormat::Postfix), ("json", LogFormat::Json), ("text", LogFormat::Text)],
+    )
+}
+
+pub(super) fn log_target(node: &Node<'_>) -> Read<LogTarget> {
+    parsed(node, |text| match text {
+        "auto" => Ok(LogTarget::Auto),
+        "stderr" => Ok(LogTarget::Stderr),
+        "syslog" => Ok(LogTarget::Syslog),
+        path if path.starts_with('/') => Ok(LogTarget::File(path.into())),
+        other => Err(format!("`{other}` is neither a known target nor a path from the root")),
+    })
+}
+
+pub(super) fn tls_level(node: &Node<'_>) -> Read<TlsLevel> {
+    choice(
+        node,
+        &[
+            ("opportunistic", TlsLevel::Opportunistic),
+            ("required", TlsLevel::Required),
+            ("none", TlsLevel::None),
+        ],
+    )
+}
+
+pub(super) fn mailbox(node: &Node<'_>) -> Read<Mailbox> {
+    parsed(node, |text| match text {
+        "mbox" => Ok(Mailbox::Mbox),
+        "maildir" => Ok(Mailbox::Maildir),
+        _ => match text.strip_prefix("lmtp:") {
+            Some("") => Err("after `lmtp:` the address of a server is missing".to_owned()),
+            Some(address) => Ok(Mailbox::Lmtp(address.to_owned())),
+            None => Err(format!("`{text}` is not a kind of mailbox")),
+        },
+    })
+}
+
+/// The recipients of a route: a domain, with `*.` before it for its subdomains too.
+pub(super) fn route_to(node: &Node<'_>) -> Read<String> {
+    parsed(node, |text| {
+        let (star, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
+        match Domain::parse(name) {
+            Ok(domain) => Ok(format!("{star}{domain}")),
+            Err(_) if text.contains('@') => {
+                Err("a route goes by the recipient's domain, not by its address".to_owned())
+            }
+            Err(_) => Err(format!("`{text}` is not a domain")),
+        }
+    })
+}
+
+/// The reverse-paths of a route: an address, or `@domain`.
+pub(super) fn route_from(node: &Node<'_>) -> Read<String> {
+    parsed(node, |text| match text.strip_prefix('@') {
+        Some(name) => match Domain::parse(name) {
+            Ok(domain) => Ok(format!("@{domain}")),
+            Err(_) => Err(format!("`{name}` is not a domain")),
+        },
+        None => match puerto_smtp::Address::parse(text) {
+            Ok(address) => Ok(address.to_string()),
+            Err(error) => Err(format!("`{text}`: {error}")),
+        },
+    })
+}
+
+/// Writes a duration so that it reads back: in its largest whole unit.
+pub(super) fn show_duration(span: Duration) -> String {
+    let seconds = span.as_secs();
+    for (unit, letter) in [(86_400_u64, 'd'), (3600, 'h'), (60, 'm')] {
+        if seconds > 0 && seconds.is_multiple_of(unit) {
+            return format!("{}{letter}", seconds / unit);
+        }
+    }
+    format!("{seconds}s")
+}
+
+/// Writes a size so that it reads back: in its largest whole unit.
+pub(super) fn show_size(octets: u64) -> String {
+    for (unit, name) in [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+        if octets > 0 && octets.is_multiple_of(unit) {
+            return format!("{}{name}", octets / unit);
+        }
+    }
+    octets.to_string()
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        "" => return Err(format!("`{text}` has no unit: write `{text}s`, `m`, `h` or `d`")),
+        _ => return Err(format!("`{text}` is not a duration")),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a duration"))?;
+    match number.checked_mul(seconds) {
+        // A hundred years: so that sums of times never overflow.
+        Some(total) if total <= 3_155_760_000 => Ok(Duration::from_secs(total)),
+        _ => Err(format!("`{text}` is longer than a hundred years")),
+    }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_unit(text);
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kib" | "k" => 1 << 10,
+        "mib" | "m" => 1 << 20,
+        "gib" | "g" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err(format!("`{text}` is not a size")),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a size"))?;
+    number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end).unwrap_or((text, ""));
+    (number, unit.trim_start())
+}
+
+fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)]) -> Read<T> {
+    parsed(node, |text| {
+        let found = choices.iter().find(|(name, _)| *name == text);
+        found.map(|(_, value)| *value).ok_or_else(|| format!("`{text}` is not one of the choices"))
+    })
+}
+
+fn parsed<T>(node: &Node<'_>, parse: impl Fn(&str) -> Result<T, String>) -> Read<T> {
+    let text = text(node)?;
+    parse(&text).or_else(|message| wrong(node, message))
+}
+
+fn wrong<T>(node: &Node<'_>, message: String) -> Read<T> {
+    Err(vec![Wrong { span: node.span(), message }])
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_read_and_write() {
+        for (text, seconds, shown) in [
+            ("30s", 30, "30s"),
+            ("90s", 90, "90s"),
+            ("5m", 300, "5m"),
+            ("24h", 86_400, "1d"),
+            ("0s", 0, "0s"),
+        ] {
+            let span = parse_duration(text).unwrap();
+            assert_eq!((span.as_secs(), show_duration(span).as_str()), (seconds, shown), "{text}");
+        }
+        for text in ["", "5", "m", "5x", "-5s", "5.5s", "99999999999999999999d", "9999999d"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        for (text, octets, shown) in [
+            ("50MiB", 52_428_800, "50MiB"),
+            ("1 GiB", 1 << 30, "1GiB"),
+            ("10KB", 10_000, "10000"),
+            ("123", 123, "123"),
+        ] {
+            assert_eq!(parse_size(text).unwrap(), octets, "{text}");
+            assert_eq!(show_size(octets), shown);
+        }
+        for text in ["MiB", "5 apples", "99999999999999999999", "18446744073709551615KiB"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+}
