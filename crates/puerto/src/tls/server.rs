@@ -1,0 +1,225 @@
+//! Our certificate, offered by STARTTLS and on the port for implicit TLS.
+//!
+//! A reload puts another certificate in force for the sessions to come; those that
+//! are under way keep theirs. If the new files are no good the old ones stay, since
+//! a mail server that stops offering TLS is worse than one with last week's
+//! certificate. Session tickets are made with a key that belongs to one loaded
+//! certificate alone, so that none is ever honoured by another service.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::TlsFiles;
+
+/// Octets of a PEM file that are read at most.
+const MAX_PEM: u64 = 1024 * 1024;
+
+/// Why a certificate and key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: {what}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what is expected.
+        what: String,
+    },
+    /// Users other than the key's owner and group can get at the key.
+    #[error(
+        "{} has mode {mode:04o}: others can read or change the private key; run: chmod 0600 {}",
+        path.display(), path.display()
+    )]
+    ExposedKey {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The certificate and the key do not belong together, or rustls cannot use them.
+    #[error("the certificate {} cannot be used with the key {}: {error}", certificate.display(), key.display())]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What rustls said.
+        error: rustls::Error,
+    },
+}
+
+/// Our certificate in force, if any. Clones share it.
+#[derive(Clone, Default)]
+pub struct ServerTls(Arc<RwLock<Option<TlsAcceptor>>>);
+
+impl ServerTls {
+    /// Loads the files; with `None`, TLS is not offered.
+    pub fn load(files: Option<&TlsFiles>) -> Result<Self, TlsError> {
+        let tls = Self::default();
+        tls.reload(files)?;
+        Ok(tls)
+    }
+
+    /// Loads the files anew for the sessions to come. On an error, what was in
+    /// force before stays.
+    pub fn reload(&self, files: Option<&TlsFiles>) -> Result<(), TlsError> {
+        let acceptor = files.map(read_files).transpose()?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        Ok(())
+    }
+
+    /// Whether TLS can be offered.
+    pub fn is_available(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// What accepts a handshake, if TLS can be offered.
+    pub fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServerTls(available: {})", self.is_available())
+    }
+}
+
+fn read_files(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+    let chain = read_chain(&files.certificate)?;
+    let key = read_key(&files.key)?;
+    let mismatch = |error| TlsError::Mismatch {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        error,
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(mismatch)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(mismatch)?;
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(mismatch)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let text = read(&open(path)?, path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|error| not_pem(path, &error, "a PEM certificate chain"))?;
+    if chain.is_empty() {
+        return Err(not_pem(path, &pem::Error::NoItemsFound, "a PEM certificate chain"));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let file = open(path)?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
+    // A group of its own may read it, as Debian's ssl-cert does; nobody else.
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o027 != 0 {
+        return Err(TlsError::ExposedKey { path: path.to_owned(), mode });
+    }
+    let text = read(&file, path)?;
+    PrivateKeyDer::from_pem_slice(&text)
+        .map_err(|error| not_pem(path, &error, "a PEM private key without a passphrase"))
+}
+
+fn open(path: &Path) -> Result<File, TlsError> {
+    File::open(path).map_err(|error| unreadable(path, error))
+}
+
+fn read(file: &File, path: &Path) -> Result<Vec<u8>, TlsError> {
+    let mut text = Vec::new();
+    file.take(MAX_PEM).read_to_end(&mut text).map_err(|error| unreadable(path, error))?;
+    Ok(text)
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> TlsError {
+    TlsError::Read { path: path.to_owned(), error }
+}
+
+fn not_pem(path: &Path, error: &pem::Error, expected: &str) -> TlsError {
+    let what = match error {
+        pem::Error::NoItemsFound => format!("{expected} is expected, and there is none in it"),
+        other => format!("{expected} is expected: {other}"),
+    };
+    TlsError::Pem { path: path.to_owned(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const CERTIFICATE: &str = include_str!("../../tests/tls/localhost.pem");
+    const KEY: &str = include_str!("../../tests/tls/localhost.key");
+    const OTHER_KEY: &str = include_str!("../../tests/tls/other.key");
+
+    fn files(directory: &Path, certificate: &str, key: &str, key_mode: u32) -> TlsFiles {
+        let files = TlsFiles {
+            certificate: directory.join("certificate.pem"),
+            key: directory.join("key.pem"),
+        };
+        std::fs::write(&files.certificate, certificate).unwrap();
+        std::fs::write(&files.key, key).unwrap();
+        let mode = std::fs::Permissions::from_mode(key_mode);
+        std::fs::set_permissions(&files.key, mode).unwrap();
+        files
+    }
+
+    #[test]
+    fn files_that_are_no_good_are_refused_with_the_reason() {
+        for (certificate, key, mode, expected) in [
+            (CERTIFICATE, KEY, 0o600, None),
+            (CERTIFICATE, KEY, 0o640, None),
+            (CERTIFICATE, KEY, 0o644, Some("chmod 0600")),
+            (CERTIFICATE, KEY, 0o660, Some("others can read or change")),
+            (CERTIFICATE, OTHER_KEY, 0o600, Some("cannot be used with the key")),
+            (CERTIFICATE, CERTIFICATE, 0o600, Some("a PEM private key without a passphrase")),
+            (KEY, KEY, 0o600, Some("a PEM certificate chain is expected")),
+            ("", KEY, 0o600, Some("there is none in it")),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let result = ServerTls::load(Some(&files(directory.path(), certificate, key, mode)));
+            let error = result.err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(error, None),
+                Some(part) => assert!(error.clone().unwrap().contains(part), "{error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_reload_keeps_what_was_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let good = files(directory.path(), CERTIFICATE, KEY, 0o600);
+        let tls = ServerTls::load(Some(&good)).unwrap();
+        let missing = TlsFiles { key: directory.path().join("missing.pem"), ..good };
+        let error = tls.reload(Some(&missing)).unwrap_err().to_string();
+        assert!(error.contains("missing.pem"), "{error}");
+        assert!(tls.is_available());
+        tls.reload(None).unwrap();
+        assert!(!tls.is_available());
+        assert!(ServerTls::load(None).unwrap().acceptor().is_none());
+    }
+}
