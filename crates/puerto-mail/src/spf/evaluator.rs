@@ -1,0 +1,520 @@
+//! check_host() (RFC 7208 §4): one [`Evaluator`] for a whole evaluation, since the
+//! limits count through all includes and redirects.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use super::macros::{MacroString, Place, Values, reverse_name};
+use super::record::{Directive, Mechanism, Modifier, Prefixes, Record, contains, is_spf};
+use super::{
+    Evaluation, MAX_LOOKUPS, MAX_VOID_LOOKUPS, Outcome, Query, Question, SpfResult, Step, Trace,
+};
+use crate::dns::{self, Dns, DnsError, RecordType};
+
+/// MX hosts, and names of one address, that are looked at (RFC 7208 §4.6.4).
+const MAX_NAMES: usize = 10;
+/// Records that a step shows; the rest are counted.
+const SHOWN: usize = 12;
+
+pub(super) async fn run<D: Dns>(dns: &D, query: &Query) -> Evaluation {
+    let mut evaluator = Evaluator {
+        dns,
+        query,
+        lookups: 0,
+        void_lookups: 0,
+        validated: None,
+        questions: Vec::new(),
+    };
+    let domain = query.domain.strip_suffix('.').unwrap_or(&query.domain).to_owned();
+    let visit = if is_checkable(&domain) {
+        evaluator.visit(domain.clone()).await
+    } else {
+        Visit::without_record(&domain, SpfResult::None, "this is not a full domain name".to_owned())
+    };
+    let (lookups, void_lookups) = (evaluator.lookups, evaluator.void_lookups);
+    let explanation = match &visit.explanation {
+        Some((domain, modifier)) => evaluator.explain(domain, modifier).await,
+        None => None,
+    };
+    Evaluation {
+        result: visit.trace.result,
+        identity: query.identity,
+        domain,
+        explanation,
+        lookups,
+        void_lookups,
+        trace: visit.trace,
+    }
+}
+
+struct Evaluator<'a, D> {
+    dns: &'a D,
+    query: &'a Query,
+    lookups: u32,
+    void_lookups: u32,
+    // The client's names that lead back to its address, once they were needed.
+    validated: Option<Vec<String>>,
+    // Those of the step that is being made.
+    questions: Vec<Question>,
+}
+
+// Why a term ends the evaluation.
+enum Stop {
+    Temporary(String),
+    Permanent(String),
+}
+
+impl Stop {
+    fn into_parts(self) -> (SpfResult, String) {
+        match self {
+            Self::Temporary(reason) => (SpfResult::TempError, reason),
+            Self::Permanent(reason) => (SpfResult::PermError, reason),
+        }
+    }
+}
+
+// What came of one term, before it becomes a step.
+struct Tried {
+    outcome: Outcome,
+    reason: Option<String>,
+    nested: Option<Box<Trace>>,
+}
+
+// One record evaluated, and the explanation that goes with a failure.
+struct Visit {
+    trace: Trace,
+    explanation: Option<(String, Modifier)>,
+}
+
+impl Visit {
+    fn without_record(domain: &str, result: SpfResult, problem: String) -> Self {
+        let trace = Trace {
+            domain: domain.to_owned(),
+            record: None,
+            result,
+            problem: Some(problem),
+            steps: Vec::new(),
+        };
+        Self { trace, explanation: None }
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl<D: Dns> Evaluator<'_, D> {
+    // Boxed, since an include leads back here.
+    fn visit(&mut self, domain: String) -> BoxFuture<'_, Visit> {
+        Box::pin(async move {
+            let text = match self.find_record(&domain).await {
+                Ok(text) => text,
+                Err((result, problem)) => return Visit::without_record(&domain, result, problem),
+            };
+            let mut trace = Trace {
+                domain: domain.clone(),
+                record: Some(String::from_utf8_lossy(&text).into_owned()),
+                result: SpfResult::Neutral,
+                problem: None,
+                steps: Vec::new(),
+            };
+            match Record::parse(&text) {
+                Ok(record) => self.evaluate(record, domain, trace).await,
+                Err(problem) => {
+                    trace.result = SpfResult::PermError;
+                    trace.problem = Some(problem);
+                    Visit { trace, explanation: None }
+                }
+            }
+        })
+    }
+
+    // RFC 7208 §4.4 and §4.5.
+    async fn find_record(&self, domain: &str) -> Result<Vec<u8>, (SpfResult, String)> {
+        if !is_name(domain) {
+            return Err((SpfResult::None, "no such name can exist in the DNS".to_owned()));
+        }
+        let records = match self.dns.lookup(domain, RecordType::Txt).await {
+            Ok(answer) => answer.records,
+            Err(error) if error.is_absence() => {
+                return Err((SpfResult::None, format!("no SPF record: {error}")));
+            }
+            Err(error) => return Err((SpfResult::TempError, error.to_string())),
+        };
+        let mut found = records.into_iter().filter_map(|record| match record {
+            dns::Record::Txt(text) if is_spf(&text) => Some(text),
+            _ => None,
+        });
+        match (found.next(), found.next()) {
+            (Some(text), None) => Ok(text),
+            (None, _) => Err((SpfResult::None, "no TXT record begins with v=spf1".to_owned())),
+            (Some(_), Some(_)) => Err((
+                SpfResult::PermError,
+                "several SPF records: receivers accept exactly one".to_owned(),
+            )),
+        }
+    }
+
+    async fn evaluate(&mut self, record: Record, domain: String, mut trace: Trace) -> Visit {
+        let Record { directives, redirect, explanation } = record;
+        for directive in &directives {
+            let tried = match self.try_directive(directive, &domain).await {
+                Ok(tried) => tried,
+                Err(stop) => stopped(stop),
+            };
+            let outcome = self.push_step(&mut trace, &directive.written, tried);
+            match outcome {
+                Outcome::NoMatch => {}
+                Outcome::Match(result) => {
+                    trace.result = result;
+                    let explanation = explanation
+                        .filter(|_| result == SpfResult::Fail)
+                        .map(|modifier| (domain, modifier));
+                    return Visit { trace, explanation };
+                }
+                Outcome::Error(result) => {
+                    trace.result = result;
+                    return Visit { trace, explanation: None };
+                }
+            }
+        }
+        match redirect {
+            Some(redirect) => self.redirect(redirect, &domain, trace).await,
+            None => {
+                trace.problem = Some("no term matched".to_owned());
+                Visit { trace, explanation: None }
+            }
+        }
+    }
+
+    // RFC 7208 §6.1: the target's result is ours, and so is its explanation.
+    async fn redirect(&mut self, redirect: Modifier, domain: &str, mut trace: Trace) -> Visit {
+        let mut explanation = None;
+        let tried = match self.count_lookup() {
+            Err(stop) => stopped(stop),
+            Ok(()) => match self.expand(&redirect.domain, domain).await {
+                Err(stop) => stopped(stop),
+                Ok(target) => {
+                    let visit = self.visit(target).await;
+                    explanation = visit.explanation;
+                    let (outcome, reason) = match visit.trace.result {
+                        SpfResult::None => {
+                            let reason = "the target has no SPF record".to_owned();
+                            (Outcome::Error(SpfResult::PermError), Some(reason))
+                        }
+                        error @ (SpfResult::TempError | SpfResult::PermError) => {
+                            (Outcome::Error(error), None)
+                        }
+                        result => (Outcome::Match(result), None),
+                    };
+                    Tried { outcome, reason, nested: Some(Box::new(visit.trace)) }
+                }
+            },
+        };
+        match self.push_step(&mut trace, &redirect.written, tried) {
+            Outcome::Match(result) | Outcome::Error(result) => trace.result = result,
+            Outcome::NoMatch => {}
+        }
+        Visit { trace, explanation }
+    }
+
+    fn push_step(&mut self, trace: &mut Trace, term: &str, tried: Tried) -> Outcome {
+        trace.steps.push(Step {
+            term: term.to_owned(),
+            outcome: tried.outcome,
+            reason: tried.reason,
+            questions: std::mem::take(&mut self.questions),
+            nested: tried.nested,
+        });
+        tried.outcome
+    }
+
+    async fn try_directive(&mut self, directive: &Directive, domain: &str) -> Result<Tried, Stop> {
+        let qualifier = directive.qualifier;
+        let matched = match &directive.mechanism {
+            Mechanism::All => true,
+            Mechanism::Ip { network, prefix } => contains(*network, *prefix, self.query.ip),
+            Mechanism::Include(target) => return self.include(target, domain, qualifier).await,
+            Mechanism::A { domain: target, prefixes } => {
+                self.count_lookup()?;
+                let name = self.target(target.as_ref(), domain).await?;
+                self.host_matches(&name, *prefixes).await?
+            }
+            Mechanism::Mx { domain: target, prefixes } => {
+                self.count_lookup()?;
+                let name = self.target(target.as_ref(), domain).await?;
+                self.mx_matches(&name, *prefixes).await?
+            }
+            Mechanism::Ptr(target) => {
+                self.count_lookup()?;
+                let name = self.target(target.as_ref(), domain).await?;
+                let names = self.validated_names(true).await?;
+                names.iter().any(|candidate| is_within(candidate, &name))
+            }
+            Mechanism::Exists(target) => {
+                self.count_lookup()?;
+                let name = self.expand(target, domain).await?;
+                // RFC 7208 §5.7: type A, even when the client came by IPv6.
+                !self.ask(&name, RecordType::A).await?.is_empty()
+            }
+        };
+        let outcome = if matched { Outcome::Match(qualifier) } else { Outcome::NoMatch };
+        Ok(Tried { outcome, reason: None, nested: None })
+    }
+
+    // RFC 7208 §5.2.
+    async fn include(
+        &mut self,
+        target: &MacroString,
+        domain: &str,
+        qualifier: SpfResult,
+    ) -> Result<Tried, Stop> {
+        self.count_lookup()?;
+        let target = self.expand(target, domain).await?;
+        let trace = self.visit(target).await.trace;
+        let (outcome, reason) = match trace.result {
+            SpfResult::Pass => (Outcome::Match(qualifier), None),
+            SpfResult::Fail | SpfResult::SoftFail | SpfResult::Neutral => (Outcome::NoMatch, None),
+            SpfResult::TempError => (Outcome::Error(SpfResult::TempError), None),
+            SpfResult::PermError => (Outcome::Error(SpfResult::PermError), None),
+            SpfResult::None => {
+                let reason = "the included domain has no SPF record".to_owned();
+                (Outcome::Error(SpfResult::PermError), Some(reason))
+            }
+        };
+        Ok(Tried { outcome, reason, nested: Some(Box::new(trace)) })
+    }
+
+    async fn host_matches(&mut self, name: &str, prefixes: Prefixes) -> Result<bool, Stop> {
+        let ip = self.query.ip;
+        let (record_type, prefix) = match ip {
+            IpAddr::V4(_) => (RecordType::A, prefixes.v4),
+            IpAddr::V6(_) => (RecordType::Aaaa, prefixes.v6),
+        };
+        let records = self.ask(name, record_type).await?;
+        Ok(records.iter().any(|record| match record {
+            dns::Record::Address(address) => contains(*address, prefix, ip),
+            _ => false,
+        }))
+    }
+
+    async fn mx_matches(&mut self, name: &str, prefixes: Prefixes) -> Result<bool, Stop> {
+        let mut hosts: Vec<(u16, String)> = self
+            .ask(name, RecordType::Mx)
+            .await?
+            .into_iter()
+            .filter_map(|record| match record {
+                dns::Record::Mx(preference, host) => Some((preference, host)),
+                _ => None,
+            })
+            .collect();
+        if hosts.len() > MAX_NAMES {
+            let count = hosts.len();
+            return Err(Stop::Permanent(format!("{name} has {count} MX records, more than 10")));
+        }
+        hosts.sort();
+        for (_, host) in hosts.iter().filter(|(_, host)| !host.is_empty()) {
+            if self.host_matches(host, prefixes).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn target(&mut self, spec: Option<&MacroString>, domain: &str) -> Result<String, Stop> {
+        match spec {
+            Some(spec) => self.expand(spec, domain).await,
+            None => Ok(domain.to_owned()),
+        }
+    }
+
+    async fn expand(&mut self, spec: &MacroString, domain: &str) -> Result<String, Stop> {
+        let validated = self.name_for(spec, domain, true).await?;
+        Ok(spec.expand_domain(&self.values(domain, &validated)))
+    }
+
+    fn values<'v>(&'v self, domain: &'v str, validated: &'v str) -> Values<'v> {
+        Values {
+            local_part: &self.query.local_part,
+            sender_domain: &self.query.domain,
+            domain,
+            ip: self.query.ip,
+            helo: &self.query.helo,
+            receiver: &self.query.receiver,
+            timestamp: self.query.timestamp,
+            validated,
+        }
+    }
+
+    // RFC 7208 §7.3: for %{p}, the domain itself is preferred, then a name in it,
+    // then any other.
+    async fn name_for(
+        &mut self,
+        spec: &MacroString,
+        domain: &str,
+        counted: bool,
+    ) -> Result<String, Stop> {
+        if !spec.needs_validated_name() {
+            return Ok(String::new());
+        }
+        let names = self.validated_names(counted).await?;
+        let best = names
+            .iter()
+            .find(|name| name.eq_ignore_ascii_case(domain))
+            .or_else(|| names.iter().find(|name| is_within(name, domain)))
+            .or_else(|| names.first());
+        Ok(best.map_or_else(|| "unknown".to_owned(), Clone::clone))
+    }
+
+    // RFC 7208 §5.5: an error on the way to a name only means that it is not used.
+    async fn validated_names(&mut self, counted: bool) -> Result<Vec<String>, Stop> {
+        if let Some(names) = &self.validated {
+            return Ok(names.clone());
+        }
+        let ip = self.query.ip;
+        let address_type = if ip.is_ipv4() { RecordType::A } else { RecordType::Aaaa };
+        let mut validated = Vec::new();
+        match self.ask_plainly(&reverse_name(ip), RecordType::Ptr).await {
+            Ok(records) => {
+                for record in records.into_iter().take(MAX_NAMES) {
+                    let dns::Record::Name(name) = record else { continue };
+                    let addresses = self.ask_plainly(&name, address_type).await;
+                    if addresses.is_ok_and(|found| found.contains(&dns::Record::Address(ip))) {
+                        validated.push(name);
+                    }
+                }
+            }
+            Err(error) if error.is_absence() && counted => self.count_void()?,
+            Err(_) => {}
+        }
+        self.validated = Some(validated.clone());
+        Ok(validated)
+    }
+
+    // A question whose empty answer counts and whose failure ends the evaluation.
+    async fn ask(&mut self, name: &str, record_type: RecordType) -> Result<Vec<dns::Record>, Stop> {
+        if !is_name(name) {
+            // RFC 7208 §4.8: what cannot be asked is as if it did not exist.
+            self.note(name, record_type, "no such name can exist in the DNS".to_owned());
+            return Ok(Vec::new());
+        }
+        match self.ask_plainly(name, record_type).await {
+            Ok(records) => Ok(records),
+            Err(error) if error.is_absence() => {
+                self.count_void()?;
+                Ok(Vec::new())
+            }
+            Err(error) => Err(Stop::Temporary(format!("{name}: {error}"))),
+        }
+    }
+
+    async fn ask_plainly(
+        &mut self,
+        name: &str,
+        record_type: RecordType,
+    ) -> Result<Vec<dns::Record>, DnsError> {
+        let result = self.dns.lookup(name, record_type).await.map(|answer| answer.records);
+        let answer = match &result {
+            Ok(records) => list(records),
+            Err(error) => error.to_string(),
+        };
+        self.note(name, record_type, answer);
+        result
+    }
+
+    fn note(&mut self, name: &str, record_type: RecordType, answer: String) {
+        let asked = format!("{} {name}", type_name(record_type));
+        self.questions.push(Question { asked, answer });
+    }
+
+    fn count_lookup(&mut self) -> Result<(), Stop> {
+        if self.lookups == MAX_LOOKUPS {
+            let reason = "more than 10 terms of the record and its includes ask the DNS";
+            return Err(Stop::Permanent(reason.to_owned()));
+        }
+        self.lookups += 1;
+        Ok(())
+    }
+
+    fn count_void(&mut self) -> Result<(), Stop> {
+        self.void_lookups += 1;
+        if self.void_lookups > MAX_VOID_LOOKUPS {
+            let reason = "more than 2 names in the record and its includes do not exist";
+            return Err(Stop::Permanent(reason.to_owned()));
+        }
+        Ok(())
+    }
+
+    // RFC 7208 §6.2: whatever goes wrong here, the result stands without explanation.
+    async fn explain(&mut self, domain: &str, modifier: &Modifier) -> Option<String> {
+        let validated = self.name_for(&modifier.domain, domain, false).await.ok()?;
+        let name = modifier.domain.expand_domain(&self.values(domain, &validated));
+        if !is_name(&name) {
+            return None;
+        }
+        let answer = self.dns.lookup(&name, RecordType::Txt).await.ok()?;
+        let [dns::Record::Txt(text)] = answer.records.as_slice() else { return None };
+        let text = std::str::from_utf8(text).ok()?;
+        if !text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+            return None;
+        }
+        let text = MacroString::parse(text, Place::Explanation).ok()?;
+        let validated = self.name_for(&text, domain, false).await.ok()?;
+        let explanation = text.expand(&self.values(domain, &validated));
+        // A local part may hold anything, and this ends in replies and logs.
+        Some(explanation.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
+    }
+}
+
+fn stopped(stop: Stop) -> Tried {
+    let (result, reason) = stop.into_parts();
+    Tried { outcome: Outcome::Error(result), reason: Some(reason), nested: None }
+}
+
+fn list(records: &[dns::Record]) -> String {
+    let mut shown: Vec<String> = records
+        .iter()
+        .take(SHOWN)
+        .map(|record| match record {
+            dns::Record::Address(address) => address.to_string(),
+            dns::Record::Mx(preference, host) if host.is_empty() => format!("{preference} ."),
+            dns::Record::Mx(preference, host) => format!("{preference} {host}"),
+            dns::Record::Txt(text) => String::from_utf8_lossy(text).into_owned(),
+            dns::Record::Name(name) => name.clone(),
+        })
+        .collect();
+    if records.len() > SHOWN {
+        shown.push(format!("and {} more", records.len() - SHOWN));
+    }
+    shown.join(", ")
+}
+
+fn type_name(record_type: RecordType) -> &'static str {
+    match record_type {
+        RecordType::A => "A",
+        RecordType::Aaaa => "AAAA",
+        RecordType::Mx => "MX",
+        RecordType::Txt => "TXT",
+        RecordType::Ptr => "PTR",
+        RecordType::Cname => "CNAME",
+        RecordType::Ns => "NS",
+    }
+}
+
+// Whether the DNS can be asked for it at all (RFC 1035 §2.3.4).
+fn is_name(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+}
+
+// RFC 7208 §4.3: an initial domain has several labels and is no address literal.
+fn is_checkable(domain: &str) -> bool {
+    is_name(domain) && domain.contains('.') && !domain.starts_with('[') && domain.is_ascii()
+}
+
+fn is_within(name: &str, domain: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.len().checked_sub(domain.len()).and_then(|start| name.split_at_checked(start)).is_some_and(
+        |(before, end)| {
+            end.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.'))
+        },
+    )
+}
