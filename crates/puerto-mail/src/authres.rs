@@ -1,1 +1,224 @@
-//! Not written yet.
+//! The `Authentication-Results` field (RFC 8601): what a receiver found out, for
+//! those who read the message later.
+//!
+//! Results come in as plain values, so that this room knows no evaluator. Values
+//! from the network are quoted where they have to be and can never end the field.
+
+use crate::dmarc;
+use crate::spf;
+
+/// Builds one field.
+#[derive(Debug, Clone)]
+pub struct AuthenticationResults {
+    service: String,
+    results: Vec<MethodResult>,
+}
+
+/// What one method came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MethodResult {
+    /// `spf`, `dkim`, `dmarc`, `iprev`, `auth` (the IANA registry of email
+    /// authentication methods).
+    pub method: &'static str,
+    /// `pass`, `fail`, `none` …
+    pub result: String,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// `smtp.mailfrom` and its like, with their values.
+    pub properties: Vec<(&'static str, String)>,
+}
+
+impl MethodResult {
+    /// A result without reason and properties.
+    pub fn new(method: &'static str, result: impl Into<String>) -> Self {
+        Self { method, result: result.into(), reason: None, properties: Vec::new() }
+    }
+
+    /// Adds a reason.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Adds a property.
+    #[must_use]
+    pub fn property(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.properties.push((name, value.into()));
+        self
+    }
+
+    /// SPF; `sender` is the reverse-path, of which the domain counts (RFC 8601 §2.7.2).
+    pub fn spf(evaluation: &spf::Evaluation, sender: &str) -> Self {
+        let result = Self::new("spf", evaluation.result.as_str());
+        match evaluation.identity {
+            spf::Identity::MailFrom => result.property("smtp.mailfrom", sender),
+            spf::Identity::Helo => result.property("smtp.helo", evaluation.domain.clone()),
+        }
+    }
+
+    /// One DKIM signature: its result, `d=`, `s=` and `a=`, with the beginning of
+    /// `b=` to tell it from others (RFC 8601 §2.7.1, RFC 6008).
+    pub fn dkim(
+        result: &str,
+        domain: &str,
+        selector: &str,
+        algorithm: &str,
+        signature: &str,
+    ) -> Self {
+        let start: String = signature.chars().filter(|c| !c.is_whitespace()).take(8).collect();
+        let method = Self::new("dkim", result)
+            .property("header.d", domain)
+            .property("header.s", selector)
+            .property("header.a", algorithm);
+        if start.is_empty() { method } else { method.property("header.b", start) }
+    }
+
+    /// DMARC, with the policy and the disposition (RFC 9989).
+    pub fn dmarc(evaluation: &dmarc::Evaluation) -> Self {
+        let result = Self::new("dmarc", evaluation.result.as_str());
+        let result = match &evaluation.record {
+            Some(_) => {
+                result.property("policy.published-domain-policy", evaluation.policy.as_str())
+            }
+            None => result,
+        };
+        result.property("header.from", evaluation.from_domain.clone())
+    }
+
+    /// Whether the client's address has a name that leads back to it (RFC 8601 §2.7.3).
+    pub fn iprev(pass: bool, address: std::net::IpAddr) -> Self {
+        let result = if pass { "pass" } else { "fail" };
+        Self::new("iprev", result).property("policy.iprev", address.to_string())
+    }
+}
+
+impl AuthenticationResults {
+    /// A field of the host that vouches for the results: its authserv-id.
+    pub fn new(service: &str) -> Self {
+        Self { service: service.to_owned(), results: Vec::new() }
+    }
+
+    /// Adds a result.
+    #[must_use]
+    pub fn with(mut self, result: MethodResult) -> Self {
+        self.results.push(result);
+        self
+    }
+
+    /// The results so far.
+    pub fn results(&self) -> &[MethodResult] {
+        &self.results
+    }
+
+    /// The whole field, folded, with its name and the final CRLF.
+    pub fn to_field(&self) -> String {
+        let mut out = format!("Authentication-Results: {}", token_or_quoted(&self.service));
+        if self.results.is_empty() {
+            out.push_str("; none");
+        }
+        for result in &self.results {
+            out.push_str(";\r\n ");
+            out.push_str(result.method);
+            out.push('=');
+            out.push_str(&token_or_quoted(&result.result));
+            if let Some(reason) = &result.reason {
+                out.push_str("\r\n  reason=");
+                out.push_str(&quoted(reason));
+            }
+            for (name, value) in &result.properties {
+                out.push_str("\r\n  ");
+                out.push_str(name);
+                out.push('=');
+                out.push_str(&value_text(value));
+            }
+        }
+        out.push_str("\r\n");
+        out
+    }
+}
+
+// A value may be an address as it stands, besides a token (RFC 8601 §2.2, pvalue).
+fn value_text(value: &str) -> String {
+    match value.rsplit_once('@') {
+        Some((local, domain)) if is_dot_atom(local) && is_dot_atom(domain) => value.to_owned(),
+        Some(("", domain)) if is_dot_atom(domain) => value.to_owned(),
+        _ => token_or_quoted(value),
+    }
+}
+
+fn token_or_quoted(value: &str) -> String {
+    if is_token(value) { value.to_owned() } else { quoted(value) }
+}
+
+// token of RFC 2045 §5.1.
+fn is_token(value: &str) -> bool {
+    let is_token_byte = |b: u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b);
+    !value.is_empty() && value.bytes().all(is_token_byte)
+}
+
+fn is_dot_atom(value: &str) -> bool {
+    let is_atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
+    value.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
+}
+
+fn quoted(value: &str) -> String {
+    let mut out = String::with_capacity(value.len() + 2);
+    out.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(character);
+            }
+            control if control.is_control() => out.push('?'),
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_names_every_result() {
+        let field = AuthenticationResults::new("mx.example.net")
+            .with(MethodResult::new("spf", "pass").property("smtp.mailfrom", "ana@example.com"))
+            .with(MethodResult::dkim("pass", "example.com", "s1", "rsa-sha256", "AbCd EfGhIj"))
+            .with(MethodResult::iprev(true, "2001:db8::1".parse().unwrap()));
+        assert_eq!(
+            field.to_field(),
+            "Authentication-Results: mx.example.net;\r\n\
+            \x20spf=pass\r\n\
+            \x20 smtp.mailfrom=ana@example.com;\r\n\
+            \x20dkim=pass\r\n\
+            \x20 header.d=example.com\r\n\
+            \x20 header.s=s1\r\n\
+            \x20 header.a=rsa-sha256\r\n\
+            \x20 header.b=AbCdEfGh;\r\n\
+            \x20iprev=pass\r\n\
+            \x20 policy.iprev=\"2001:db8::1\"\r\n"
+        );
+    }
+
+    #[test]
+    fn nothing_from_the_network_can_end_the_field() {
+        let hostile = "x\r\nBcc: all@example.com; dkim=pass \"\\";
+        let field = AuthenticationResults::new("mx.example.net")
+            .with(MethodResult::new("spf", "fail").property("smtp.mailfrom", hostile))
+            .with(MethodResult::new("dkim", "fail").reason(hostile))
+            .to_field();
+        assert!(!field.contains("\r\nBcc"));
+        let quoted = "\"x??Bcc: all@example.com; dkim=pass \\\"\\\\\"";
+        assert_eq!(field.matches(quoted).count(), 2, "{field}");
+    }
+
+    #[test]
+    fn no_results_are_said_to_be_none() {
+        let field = AuthenticationResults::new("mx.example.net").to_field();
+        assert_eq!(field, "Authentication-Results: mx.example.net; none\r\n");
+    }
+}

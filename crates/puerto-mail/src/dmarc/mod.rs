@@ -1,1 +1,307 @@
-//! Not written yet.
+//! DMARC (RFC 9989): does what SPF and DKIM proved agree with the From field, and
+//! what does the owner of that domain ask for if it does not?
+//!
+//! The results of SPF and DKIM come in as plain values ([`Authenticated`]), so that
+//! this room knows neither. Organizational domains are found by walking up the DNS
+//! tree, not by a list of public suffixes. A DNS that does not answer never counts
+//! as a domain without a record.
+
+mod record;
+mod walk;
+
+use std::fmt;
+
+use crate::dns::{Dns, RecordType};
+pub use record::{Mode, Policy, PublicSuffix, Record};
+use walk::{Walk, Walker};
+
+/// A domain that SPF or DKIM looked at, and whether it passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The domain of the reverse-path or HELO name, or a signature's `d=`; A-labels.
+    pub domain: String,
+    /// Whether SPF or the signature's verification passed.
+    pub pass: bool,
+}
+
+impl Authenticated {
+    /// A domain and whether it passed.
+    pub fn new(domain: impl Into<String>, pass: bool) -> Self {
+        Self { domain: domain.into(), pass }
+    }
+}
+
+/// The result of an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DmarcResult {
+    /// No record applies.
+    None,
+    /// SPF or DKIM passed for an aligned domain.
+    Pass,
+    /// Neither did.
+    Fail,
+    /// The DNS did not answer; ask again later.
+    TempError,
+    /// The From field has no domain that can be asked about.
+    PermError,
+}
+
+impl DmarcResult {
+    /// The word in `Authentication-Results`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::TempError => "temperror",
+            Self::PermError => "permerror",
+        }
+    }
+}
+
+impl fmt::Display for DmarcResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How an authenticated domain stands to that of From.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Alignment {
+    /// It passed and agrees.
+    Aligned,
+    /// It passed for a domain that does not agree.
+    NotAligned,
+    /// It did not pass, so whether it agrees does not matter.
+    NotPassed,
+    /// The DNS did not say what its organizational domain is.
+    Unknown,
+}
+
+/// The result and the way to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// The result.
+    pub result: DmarcResult,
+    /// The domain of the From field.
+    pub from_domain: String,
+    /// Its organizational domain, once found.
+    pub organizational_domain: Option<String>,
+    /// The domain whose record applies.
+    pub policy_domain: Option<String>,
+    /// That record.
+    pub record: Option<Record>,
+    /// What the record asks for mail of this From domain that fails.
+    pub policy: Policy,
+    /// What a receiver is to do with this message: [`Policy::None`] unless it
+    /// failed; in test mode one step less than `policy`.
+    pub disposition: Policy,
+    /// The domain that SPF checked.
+    pub spf: Option<(String, Alignment)>,
+    /// The domains of the signatures, in the order in which they came.
+    pub dkim: Vec<(String, Alignment)>,
+    /// What was asked and concluded, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that was asked or concluded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What was looked at: `_dmarc.example.com`, `SPF example.com`.
+    pub about: String,
+    /// What was found or concluded.
+    pub finding: String,
+}
+
+/// Evaluates a message whose From field holds one address at `from_domain`.
+///
+/// A message with several From domains is outside of DMARC (RFC 9989 §5); callers
+/// refuse it or use the result of none.
+pub async fn evaluate<D: Dns>(
+    dns: &D,
+    from_domain: &str,
+    spf: Option<&Authenticated>,
+    dkim: &[Authenticated],
+) -> Evaluation {
+    let from_domain = canonical(from_domain);
+    let mut evaluation = Evaluation::new(&from_domain);
+    if !walk::is_domain(&from_domain) {
+        evaluation.result = DmarcResult::PermError;
+        evaluation.note("From", "its domain is not a domain name".to_owned());
+        return evaluation;
+    }
+    let mut walker = Walker::new(dns);
+    let walk = walker.walk(&from_domain).await;
+    evaluation.steps.append(&mut walker.steps);
+    evaluation.find_policy(dns, &walk).await;
+    if evaluation.record.is_none() {
+        return evaluation;
+    }
+    evaluation.align(&mut walker, spf, dkim).await;
+    evaluation.conclude();
+    evaluation
+}
+
+impl Evaluation {
+    fn new(from_domain: &str) -> Self {
+        Self {
+            result: DmarcResult::None,
+            from_domain: from_domain.to_owned(),
+            organizational_domain: None,
+            policy_domain: None,
+            record: None,
+            policy: Policy::None,
+            disposition: Policy::None,
+            spf: None,
+            dkim: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, about: &str, finding: String) {
+        self.steps.push(Step { about: about.to_owned(), finding });
+    }
+
+    // RFC 9989 §4.10.1: the domain's own record, then that of its organizational
+    // domain, then that of its public suffix.
+    async fn find_policy<D: Dns>(&mut self, dns: &D, walk: &Walk) {
+        if let Some(error) = &walk.error {
+            // What lies below the failure is known: an own record decides all the same.
+            if walk.record_at(&self.from_domain).is_none() {
+                self.result = DmarcResult::TempError;
+                self.note("policy", format!("unknown: {error}"));
+                return;
+            }
+        }
+        let organizational = walk.organizational_domain();
+        let found = walk
+            .record_at(&self.from_domain)
+            .or_else(|| walk.record_at(&organizational))
+            .or_else(|| walk.public_suffix_record());
+        if walk.error.is_none() {
+            self.organizational_domain = Some(organizational);
+        }
+        let Some((domain, record)) = found else {
+            self.note("policy", "no record applies".to_owned());
+            return;
+        };
+        self.policy_domain = Some(domain.clone());
+        self.policy = if *domain == self.from_domain {
+            record.policy
+        } else {
+            self.inherited_policy(dns, record).await
+        };
+        let testing = if record.testing { ", in test mode" } else { "" };
+        self.note("policy", format!("{} by the record of {domain}{testing}", self.policy));
+        self.record = Some(record.clone());
+    }
+
+    async fn inherited_policy<D: Dns>(&mut self, dns: &D, record: &Record) -> Policy {
+        let policy = record.subdomain_policy.unwrap_or(record.policy);
+        let Some(nonexistent_policy) = record.nonexistent_policy else { return policy };
+        match dns.lookup(&self.from_domain, RecordType::A).await {
+            Err(crate::dns::DnsError::NoSuchDomain) => {
+                self.note("From", "its domain does not exist: np applies".to_owned());
+                nonexistent_policy
+            }
+            _ => policy,
+        }
+    }
+
+    async fn align<D: Dns>(
+        &mut self,
+        walker: &mut Walker<'_, D>,
+        spf: Option<&Authenticated>,
+        dkim: &[Authenticated],
+    ) {
+        let (spf_mode, dkim_mode) = match &self.record {
+            Some(record) => (record.spf_mode, record.dkim_mode),
+            None => return,
+        };
+        if let Some(spf) = spf {
+            let alignment = self.alignment(walker, spf, spf_mode).await;
+            self.note_alignment("SPF", spf, alignment);
+            self.spf = Some((canonical(&spf.domain), alignment));
+        }
+        for signature in dkim {
+            let alignment = self.alignment(walker, signature, dkim_mode).await;
+            self.note_alignment("DKIM", signature, alignment);
+            self.dkim.push((canonical(&signature.domain), alignment));
+        }
+    }
+
+    async fn alignment<D: Dns>(
+        &mut self,
+        walker: &mut Walker<'_, D>,
+        identifier: &Authenticated,
+        mode: Mode,
+    ) -> Alignment {
+        let domain = canonical(&identifier.domain);
+        if !identifier.pass {
+            return Alignment::NotPassed;
+        }
+        if domain == self.from_domain {
+            return Alignment::Aligned;
+        }
+        if mode == Mode::Strict {
+            return Alignment::NotAligned;
+        }
+        let Some(organizational) = &self.organizational_domain else { return Alignment::Unknown };
+        // A domain's organizational domain is at or above it: one outside the tree
+        // of ours can have another only, and its owner's DNS need not be asked.
+        if !walk::is_at_or_below(&domain, organizational) {
+            return Alignment::NotAligned;
+        }
+        let walk = walker.walk(&domain).await;
+        self.steps.append(&mut walker.steps);
+        match walk.error {
+            Some(_) => Alignment::Unknown,
+            None if walk.organizational_domain() == *organizational => Alignment::Aligned,
+            None => Alignment::NotAligned,
+        }
+    }
+
+    fn note_alignment(&mut self, what: &str, identifier: &Authenticated, alignment: Alignment) {
+        let finding = match alignment {
+            Alignment::Aligned => "passed and is aligned with From",
+            Alignment::NotAligned => "passed, but is not aligned with From",
+            Alignment::NotPassed => "did not pass",
+            Alignment::Unknown => "passed; the DNS did not say whether it is aligned",
+        };
+        self.note(&format!("{what} {}", identifier.domain), finding.to_owned());
+    }
+
+    fn conclude(&mut self) {
+        let mut alignments =
+            self.spf.iter().chain(&self.dkim).map(|(_, alignment)| *alignment).collect::<Vec<_>>();
+        alignments.dedup();
+        self.result = if alignments.contains(&Alignment::Aligned) {
+            DmarcResult::Pass
+        } else if alignments.contains(&Alignment::Unknown) {
+            DmarcResult::TempError
+        } else {
+            DmarcResult::Fail
+        };
+        let testing = self.record.as_ref().is_some_and(|record| record.testing);
+        if self.result == DmarcResult::Fail {
+            self.disposition = if testing { self.policy.relaxed() } else { self.policy };
+        }
+    }
+}
+
+/// What was asked and concluded, one line for each.
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "{}: {}", step.about, step.finding)?;
+        }
+        writeln!(f, "→ {}, disposition {}", self.result, self.disposition)
+    }
+}
+
+fn canonical(domain: &str) -> String {
+    domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests;

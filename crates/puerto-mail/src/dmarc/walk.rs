@@ -1,0 +1,163 @@
+//! The tree walk (RFC 9989 §4.10): `_dmarc` records from a domain up to its top
+//! label, in at most [`MAX_QUERIES`] questions, and what follows from them.
+
+use std::collections::HashMap;
+
+use super::record::is_dmarc;
+use super::{PublicSuffix, Record, Step};
+use crate::dns::{self, Dns, DnsError, RecordType};
+
+/// Questions of one walk. A name with more labels jumps to its last seven after the
+/// first question.
+pub(super) const MAX_QUERIES: usize = 8;
+/// Different names that all walks of one evaluation may ask about. A message may
+/// carry any number of signatures; none of them may make us ask without end.
+const MAX_NAMES: usize = 64;
+
+/// The records between a domain and the top, longest name first.
+#[derive(Debug, Clone)]
+pub(super) struct Walk {
+    start: String,
+    found: Vec<(String, Record)>,
+    /// What stopped the walk, if the DNS did.
+    pub(super) error: Option<String>,
+}
+
+impl Walk {
+    pub(super) fn record_at(&self, domain: &str) -> Option<(&String, &Record)> {
+        self.found.iter().map(|(name, record)| (name, record)).find(|(name, _)| *name == domain)
+    }
+
+    pub(super) fn public_suffix_record(&self) -> Option<(&String, &Record)> {
+        self.found
+            .iter()
+            .map(|(name, record)| (name, record))
+            .find(|(_, record)| record.public_suffix == PublicSuffix::Yes)
+    }
+
+    // RFC 9989 §4.10.2.
+    pub(super) fn organizational_domain(&self) -> String {
+        for (name, record) in &self.found {
+            match record.public_suffix {
+                PublicSuffix::No => return name.clone(),
+                PublicSuffix::Yes if *name != self.start => return self.one_below(name),
+                PublicSuffix::Yes | PublicSuffix::Unknown => {}
+            }
+        }
+        // The highest name with a record; without any, the domain itself.
+        self.found.last().map_or_else(|| self.start.clone(), |(name, _)| name.clone())
+    }
+
+    fn one_below(&self, suffix: &str) -> String {
+        let labels = suffix.split('.').count() + 1;
+        last_labels(&self.start, labels).to_owned()
+    }
+}
+
+// What one name holds, remembered for the walks that pass it again.
+type Remembered = HashMap<String, Result<Option<Record>, DnsError>>;
+
+pub(super) struct Walker<'a, D> {
+    dns: &'a D,
+    remembered: Remembered,
+    /// What was asked since they were last taken.
+    pub(super) steps: Vec<Step>,
+}
+
+impl<'a, D: Dns> Walker<'a, D> {
+    pub(super) fn new(dns: &'a D) -> Self {
+        Self { dns, remembered: HashMap::new(), steps: Vec::new() }
+    }
+
+    pub(super) async fn walk(&mut self, start: &str) -> Walk {
+        let mut walk = Walk { start: start.to_owned(), found: Vec::new(), error: None };
+        let mut name = start;
+        for _ in 0..MAX_QUERIES {
+            match self.record_of(name).await {
+                Ok(Some(record)) => {
+                    let stop = match record.public_suffix {
+                        PublicSuffix::No => true,
+                        PublicSuffix::Yes => name != start,
+                        PublicSuffix::Unknown => false,
+                    };
+                    walk.found.push((name.to_owned(), record));
+                    if stop {
+                        break;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    walk.error = Some(format!("_dmarc.{name}: {error}"));
+                    break;
+                }
+            }
+            let labels = name.split('.').count();
+            if labels <= 1 {
+                break;
+            }
+            name = last_labels(name, (labels - 1).min(MAX_QUERIES - 1));
+        }
+        walk
+    }
+
+    async fn record_of(&mut self, name: &str) -> Result<Option<Record>, DnsError> {
+        if let Some(known) = self.remembered.get(name) {
+            return known.clone();
+        }
+        if self.remembered.len() >= MAX_NAMES {
+            return Err(DnsError::Failure("too many names to ask about".to_owned()));
+        }
+        let asked = format!("_dmarc.{name}");
+        let (result, finding) = match self.dns.lookup(&asked, RecordType::Txt).await {
+            Ok(answer) => select(answer.records),
+            Err(error) if error.is_absence() => (Ok(None), "no record".to_owned()),
+            Err(error) => {
+                let finding = error.to_string();
+                (Err(error), finding)
+            }
+        };
+        self.steps.push(Step { about: asked, finding });
+        self.remembered.insert(name.to_owned(), result.clone());
+        result
+    }
+}
+
+// Of several DMARC records at one name none counts.
+fn select(records: Vec<dns::Record>) -> (Result<Option<Record>, DnsError>, String) {
+    let mut texts = records
+        .into_iter()
+        .filter_map(|record| match record {
+            dns::Record::Txt(text) => String::from_utf8(text).ok(),
+            _ => None,
+        })
+        .filter(|text| is_dmarc(text));
+    match (texts.next(), texts.next()) {
+        (None, _) => (Ok(None), "no record begins with v=DMARC1".to_owned()),
+        (Some(_), Some(_)) => (Ok(None), "several records, so none counts".to_owned()),
+        (Some(text), None) => match Record::parse(&text) {
+            Some(record) => (Ok(Some(record)), text),
+            None => (Ok(None), format!("no valid policy and no rua, so it does not count: {text}")),
+        },
+    }
+}
+
+fn last_labels(name: &str, count: usize) -> &str {
+    let skip = name.split('.').count().saturating_sub(count);
+    let mut rest = name;
+    for _ in 0..skip {
+        rest = rest.split_once('.').map_or(rest, |(_, after)| after);
+    }
+    rest
+}
+
+/// Whether the DNS can be asked about it and its `_dmarc`.
+pub(super) fn is_domain(name: &str) -> bool {
+    name.is_ascii()
+        && name.len() <= 253
+        && !name.starts_with('[')
+        && name.split('.').all(|label| (1..=63).contains(&label.len()))
+}
+
+pub(super) fn is_at_or_below(name: &str, ancestor: &str) -> bool {
+    name.strip_suffix(ancestor).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
