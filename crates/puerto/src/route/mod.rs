@@ -1,15 +1,49 @@
 //! Where mail for a domain goes: relayhost, routes, MX, addresses, each with its
 //! reason.
+//!
+//! [`choice`] is pure and says which rule of the configuration holds; [`exchange`]
+//! asks the DNS what that means today, taking every answer for hostile input;
+//! [`address`] decides which addresses may be used and in which order. A look-up
+//! that fails is not an answer: it makes mail wait, while an absence that the DNS
+//! asserts makes it fail.
+//!
+//! Plans are kept for their records' time to live, within bounds that keep the
+//! choice between equal hosts fresh. Domains with the same MX set share one plan,
+//! so that mail for them can share connections and transactions. Nothing here knows
+//! of the queue or of a socket.
+
+mod address;
+mod choice;
+mod exchange;
+mod machine;
+pub mod providers;
+pub(crate) mod random;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::config::{Login, TlsLevel};
+use puerto_mail::dns::Dns;
+use puerto_smtp::{Domain, EnhancedCode, ReversePath};
+use tokio::time::Instant;
+
+use crate::config::{Config, Live, Login, TlsLevel};
+use crate::dns::Resolver;
+use crate::dns::ttl_cache::TtlCache;
+use choice::Choice;
+pub use choice::is_local;
+pub use machine::Machine;
 
 /// What messages share when they go to the same place. With a relayhost, the
 /// relayhost; otherwise the set of MX hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DestinationKey(pub Arc<str>);
+
+impl std::fmt::Display for DestinationKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// One address of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,3 +73,171 @@ pub struct Plan {
     /// Why mail goes there, for people: `MX of example.com`.
     pub reason: Arc<str>,
 }
+
+/// Where mail for a domain goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routing {
+    /// To users of this machine.
+    Local,
+    /// To another host.
+    Remote(Arc<Plan>),
+}
+
+/// Why there is nowhere to go, for now or for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteFailure {
+    /// The status; its class says whether to try again.
+    pub code: EnhancedCode,
+    /// What was found and, where it helps, how to mend it.
+    pub text: String,
+}
+
+impl RouteFailure {
+    /// Whether trying again cannot help.
+    pub fn is_permanent(&self) -> bool {
+        self.code.class == 5
+    }
+
+    fn permanent(subject: u16, detail: u16, text: impl Into<String>) -> Self {
+        Self { code: EnhancedCode::new(5, subject, detail), text: text.into() }
+    }
+
+    fn temporary(text: impl Into<String>) -> Self {
+        Self { code: EnhancedCode::new(4, 4, 3), text: text.into() }
+    }
+}
+
+impl std::fmt::Display for RouteFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.code, self.text)
+    }
+}
+
+impl std::error::Error for RouteFailure {}
+
+/// Octets of plans that are kept at most.
+const CACHE_OCTETS: usize = 4 * 1024 * 1024;
+const MIN_PLAN_AGE: Duration = Duration::from_secs(30);
+/// Below the hour that a plan could hold, so that the order of equal hosts changes.
+const MAX_PLAN_AGE: Duration = Duration::from_secs(300);
+/// Refusals to route are kept shortly: they are often being mended.
+const FAILURE_AGE: Duration = Duration::from_secs(10);
+
+/// Finds routes and remembers them.
+pub struct Router<D = Resolver> {
+    config: Live,
+    dns: Arc<D>,
+    machine: Machine,
+    cache: Mutex<Cache>,
+}
+
+type Answer = Result<Routing, RouteFailure>;
+
+struct Cache {
+    // What the plans were made from; another configuration makes all of them void.
+    made_from: Arc<Config>,
+    by_choice: TtlCache<(Domain, Choice), Answer>,
+    by_exchange: TtlCache<Arc<str>, Arc<Plan>>,
+}
+
+impl<D: Dns + 'static> Router<D> {
+    /// A router for this machine.
+    pub fn new(config: Live, dns: Arc<D>) -> Self {
+        Self::on_machine(config, dns, Machine::this())
+    }
+
+    /// A router for a machine whose addresses, routes and dice are given.
+    pub fn on_machine(config: Live, dns: Arc<D>, machine: Machine) -> Self {
+        let cache = Mutex::new(Cache {
+            made_from: config.get(),
+            by_choice: TtlCache::new(CACHE_OCTETS),
+            by_exchange: TtlCache::new(CACHE_OCTETS),
+        });
+        Self { config, dns, machine, cache }
+    }
+
+    /// The answer for a domain if it is known without asking the DNS.
+    pub fn known(&self, reverse_path: &ReversePath, domain: &Domain) -> Option<Answer> {
+        let config = self.config.get();
+        match choice::choose(&config, &self.machine, reverse_path, domain) {
+            Choice::Local => Some(Ok(Routing::Local)),
+            choice => self.cached(&config, domain, &choice),
+        }
+    }
+
+    /// Where mail from `reverse_path` to `domain` goes.
+    pub async fn route(
+        &self,
+        reverse_path: &ReversePath,
+        domain: &Domain,
+    ) -> Result<Routing, RouteFailure> {
+        let config = self.config.get();
+        let choice = choice::choose(&config, &self.machine, reverse_path, domain);
+        if choice == Choice::Local {
+            return Ok(Routing::Local);
+        }
+        if let Some(known) = self.cached(&config, domain, &choice) {
+            return known;
+        }
+        let context = exchange::Context { config: &config, dns: &self.dns, machine: &self.machine };
+        let (answer, ttl) = match exchange::find(&context, domain, &choice).await {
+            Ok(found) => {
+                let ttl = found.ttl.clamp(MIN_PLAN_AGE, MAX_PLAN_AGE);
+                (Ok(self.share(found, ttl)), ttl)
+            }
+            Err(failure) => (Err(failure), FAILURE_AGE),
+        };
+        let key = cache_key(domain, choice);
+        let cost = 512 + domain.name().map_or(16, str::len);
+        let mut cache = self.cache_for(&config);
+        cache.by_choice.insert(key, answer.clone(), cost, (Instant::now(), ttl));
+        answer
+    }
+
+    fn cached(&self, config: &Arc<Config>, domain: &Domain, choice: &Choice) -> Option<Answer> {
+        let key = cache_key(domain, choice.clone());
+        let cache = self.cache_for(config);
+        cache.by_choice.get(&key, Instant::now()).map(|(answer, _)| answer.clone())
+    }
+
+    // Domains with the same exchange get the very same plan.
+    fn share(&self, found: exchange::Found, ttl: Duration) -> Routing {
+        let now = Instant::now();
+        let config = self.config.get();
+        let mut cache = self.cache_for(&config);
+        if let Some((plan, _)) = cache.by_exchange.get(&found.exchange, now) {
+            return Routing::Remote(Arc::clone(plan));
+        }
+        let plan = Arc::new(found.plan);
+        let cost = found.exchange.len() + 128 * plan.hops.len();
+        cache.by_exchange.insert(found.exchange, Arc::clone(&plan), cost, (now, ttl));
+        Routing::Remote(plan)
+    }
+
+    fn cache_for(&self, config: &Arc<Config>) -> MutexGuard<'_, Cache> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&cache.made_from, config) {
+            cache.by_choice.clear();
+            cache.by_exchange.clear();
+            cache.made_from = Arc::clone(config);
+        }
+        cache
+    }
+}
+
+// With a next hop of our own, the recipient's domain has no say.
+fn cache_key(domain: &Domain, choice: Choice) -> (Domain, Choice) {
+    match choice {
+        Choice::Relay(_) => (Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into()), choice),
+        other => (domain.clone(), other),
+    }
+}
+
+impl<D> std::fmt::Debug for Router<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Router")
+    }
+}
+
+#[cfg(test)]
+mod tests;

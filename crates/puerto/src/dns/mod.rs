@@ -1,0 +1,201 @@
+//! The DNS as this server asks it: through recursive resolvers, with a cache of
+//! our own.
+//!
+//! What matters to mail is whether an answer is one. NXDOMAIN and an empty answer
+//! are facts about a domain; SERVFAIL, REFUSED, a time-out or a referral are facts
+//! about the way there, from which nothing may be concluded. The servers are asked
+//! one after the other, so that one that fails never hides another that would have
+//! answered, and the one that answered last is asked first the next time.
+//!
+//! Questions that are the same share one query, and answers are kept for their own
+//! time to live within bounds, absences for the SOA's minimum (RFC 2308 §5), and
+//! failures for a few seconds only. hickory carries the messages; its own cache,
+//! search list and special names are not used, so that the simulated Internet on
+//! loopback can have names for its addresses.
+
+mod response;
+mod servers;
+pub(crate) mod ttl_cache;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use servers::Servers;
+use ttl_cache::TtlCache;
+
+/// Octets of answers that are kept at most.
+const CACHE_OCTETS: usize = 8 * 1024 * 1024;
+const MAX_POSITIVE_TTL: u32 = 24 * 3600;
+const MIN_TTL: u32 = 1;
+const MAX_NEGATIVE_TTL: u32 = 900;
+/// For absences without an SOA record.
+const DEFAULT_NEGATIVE_TTL: u32 = 60;
+/// A failure is remembered just long enough to spare the servers a stampede.
+const FAILURE_TTL: Duration = Duration::from_secs(5);
+/// For one question in all, over all servers and attempts.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Question = (Box<str>, RecordType);
+type Shared = Option<Result<Answer, DnsError>>;
+
+/// Asks the DNS and remembers the answers.
+#[derive(Clone)]
+pub struct Resolver(Arc<Inner>);
+
+struct Inner {
+    servers: Servers,
+    state: Mutex<State>,
+}
+
+struct State {
+    cache: TtlCache<Question, Result<Answer, DnsError>>,
+    in_flight: HashMap<Question, watch::Receiver<Shared>>,
+}
+
+impl Resolver {
+    /// A resolver over `dns.servers`, or over the system's resolvers where none are
+    /// configured. Without any server every look-up is a temporary failure.
+    pub fn new(config: &Config) -> Self {
+        if config.dns_servers.is_empty() {
+            return Self::over(Servers::of_system());
+        }
+        Self::with_servers(&config.dns_servers)
+    }
+
+    /// A resolver over these servers.
+    pub fn with_servers(addresses: &[SocketAddr]) -> Self {
+        Self::over(Servers::new(addresses))
+    }
+
+    fn over(servers: Servers) -> Self {
+        let state = State { cache: TtlCache::new(CACHE_OCTETS), in_flight: HashMap::new() };
+        Self(Arc::new(Inner { servers, state: Mutex::new(state) }))
+    }
+
+    /// The servers that are asked, in their order.
+    pub fn servers(&self) -> Vec<SocketAddr> {
+        self.0.servers.addresses()
+    }
+
+    async fn ask(&self, question: Question) -> Result<Answer, DnsError> {
+        let mut receiver = {
+            let mut state = self.0.state();
+            if let Some((cached, left)) = state.cache.get(&question, Instant::now()) {
+                return with_remaining_ttl(cached, left);
+            }
+            match state.in_flight.get(&question) {
+                Some(receiver) => receiver.clone(),
+                None => self.start(&mut state, question),
+            }
+        };
+        match receiver.wait_for(Option::is_some).await {
+            Ok(shared) => shared.clone().unwrap_or_else(|| Err(broken_off())),
+            Err(_) => Err(broken_off()),
+        }
+    }
+
+    // A task of its own: others may wait for the answer when the first who asked
+    // has gone away.
+    fn start(&self, state: &mut State, question: Question) -> watch::Receiver<Shared> {
+        let (sender, receiver) = watch::channel(None);
+        state.in_flight.insert(question.clone(), receiver.clone());
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let guard = InFlight { inner: &inner, question: &question };
+            let query = inner.servers.query(&question.0, question.1);
+            let result = tokio::time::timeout(PATIENCE, query)
+                .await
+                .unwrap_or_else(|_| Err(response::Failure::timeout()));
+            inner.remember(&question, &result);
+            drop(guard);
+            let _ = sender.send(Some(result.map_err(|failure| failure.error)));
+        });
+        receiver
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, question: &Question, result: &Result<Answer, response::Failure>) {
+        let (kept, ttl) = match result {
+            Ok(answer) => {
+                let ttl = answer.ttl.clamp(MIN_TTL, MAX_POSITIVE_TTL);
+                (Ok(answer.clone()), Duration::from_secs(ttl.into()))
+            }
+            Err(failure) if failure.error.is_absence() => {
+                let ttl = failure.ttl.unwrap_or(DEFAULT_NEGATIVE_TTL);
+                let ttl = ttl.clamp(MIN_TTL, MAX_NEGATIVE_TTL);
+                (Err(failure.error.clone()), Duration::from_secs(ttl.into()))
+            }
+            Err(failure) => (Err(failure.error.clone()), FAILURE_TTL),
+        };
+        let cost = question.0.len() + cost_of(&kept);
+        let now = Instant::now();
+        self.state().cache.insert(question.clone(), kept, cost, (now, ttl));
+    }
+}
+
+/// Takes the question off the list of those in flight, also when the query panics.
+struct InFlight<'a> {
+    inner: &'a Inner,
+    question: &'a Question,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.inner.state().in_flight.remove(self.question);
+    }
+}
+
+fn broken_off() -> DnsError {
+    DnsError::Failure("the look-up was broken off".to_owned())
+}
+
+fn with_remaining_ttl(
+    cached: &Result<Answer, DnsError>,
+    left: Duration,
+) -> Result<Answer, DnsError> {
+    let mut answer = cached.clone()?;
+    answer.ttl = u32::try_from(left.as_secs()).unwrap_or(MAX_POSITIVE_TTL).max(MIN_TTL);
+    Ok(answer)
+}
+
+fn cost_of(result: &Result<Answer, DnsError>) -> usize {
+    use puerto_mail::dns::Record;
+    const PER_RECORD: usize = size_of::<Record>();
+    match result {
+        Err(_) => 0,
+        Ok(answer) => answer
+            .records
+            .iter()
+            .map(|record| match record {
+                Record::Address(_) => PER_RECORD,
+                Record::Mx(_, name) | Record::Name(name) => PER_RECORD + name.len(),
+                Record::Txt(octets) => PER_RECORD + octets.len(),
+            })
+            .sum(),
+    }
+}
+
+impl Dns for Resolver {
+    async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        self.ask((name.into_boxed_str(), record_type)).await
+    }
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Resolver").field(&self.servers()).finish()
+    }
+}

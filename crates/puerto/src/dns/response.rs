@@ -1,0 +1,156 @@
+//! What a server's message says: records, an alias to follow, an absence or a fault.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hickory_resolver::net::{DnsError as HickoryDnsError, NetError};
+use hickory_resolver::proto::op::{DnsResponse, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RData, RecordType as HickoryType};
+use puerto_mail::dns::{Answer, DnsError, Record, RecordType};
+
+/// Records of one answer that are looked at.
+const MAX_RECORDS: usize = 100;
+/// Aliases in one message that are followed.
+const MAX_ALIASES_IN_MESSAGE: usize = 8;
+
+/// An absence or a fault, with how long an absence holds.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: DnsError,
+    pub(super) ttl: Option<u32>,
+}
+
+impl Failure {
+    pub(super) fn timeout() -> Self {
+        Self { error: DnsError::Timeout, ttl: None }
+    }
+
+    pub(super) fn fault(text: &str) -> Self {
+        Self { error: DnsError::Failure(text.to_owned()), ttl: None }
+    }
+}
+
+/// What a message answers.
+#[derive(Debug)]
+pub(super) enum Reading {
+    Records(Answer),
+    /// The records must be asked for at another name.
+    Alias {
+        target: String,
+        ttl: u32,
+        followed: usize,
+    },
+}
+
+pub(super) fn hickory_type(record_type: RecordType) -> HickoryType {
+    match record_type {
+        RecordType::A => HickoryType::A,
+        RecordType::Aaaa => HickoryType::AAAA,
+        RecordType::Mx => HickoryType::MX,
+        RecordType::Txt => HickoryType::TXT,
+        RecordType::Ptr => HickoryType::PTR,
+        RecordType::Cname => HickoryType::CNAME,
+        RecordType::Ns => HickoryType::NS,
+    }
+}
+
+/// Reads an answer to the question for `name`, following aliases inside it.
+pub(super) fn read(
+    message: &DnsResponse,
+    name: &str,
+    record_type: RecordType,
+) -> Result<Reading, Failure> {
+    let (target, mut ttl, followed) = follow_aliases(message, name, record_type)?;
+    let mut records = Vec::new();
+    for record in &message.answers {
+        if records.len() < MAX_RECORDS
+            && plain(&record.name) == target
+            && let Some(found) = convert(&record.data, record_type)
+        {
+            ttl = ttl.min(record.ttl);
+            records.push(found);
+        }
+    }
+    if !records.is_empty() {
+        return Ok(Reading::Records(Answer { records, ttl }));
+    }
+    let negative_ttl = message.negative_ttl();
+    match message.response_code {
+        ResponseCode::NXDomain => Err(Failure { error: DnsError::NoSuchDomain, ttl: negative_ttl }),
+        ResponseCode::NoError if followed > 0 && negative_ttl.is_none() => {
+            Ok(Reading::Alias { target, ttl, followed })
+        }
+        ResponseCode::NoError => Err(Failure { error: DnsError::NoRecords, ttl: negative_ttl }),
+        code => Err(Failure::fault(&format!("the server answered {code}"))),
+    }
+}
+
+fn follow_aliases(
+    message: &DnsResponse,
+    name: &str,
+    record_type: RecordType,
+) -> Result<(String, u32, usize), Failure> {
+    let mut target = name.to_owned();
+    let mut ttl = u32::MAX;
+    if record_type == RecordType::Cname {
+        return Ok((target, ttl, 0));
+    }
+    for followed in 0..=MAX_ALIASES_IN_MESSAGE {
+        let alias = message.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(alias) if plain(&record.name) == target => {
+                Some((plain(&alias.0), record.ttl))
+            }
+            _ => None,
+        });
+        let Some((next, alias_ttl)) = alias else { return Ok((target, ttl, followed)) };
+        target = next;
+        ttl = ttl.min(alias_ttl);
+    }
+    Err(Failure::fault("a chain of aliases is too long"))
+}
+
+fn convert(data: &RData, record_type: RecordType) -> Option<Record> {
+    match (record_type, data) {
+        (RecordType::A, RData::A(address)) => Some(Record::Address(IpAddr::V4(address.0))),
+        (RecordType::Aaaa, RData::AAAA(address)) => Some(Record::Address(IpAddr::V6(address.0))),
+        (RecordType::Mx, RData::MX(mx)) => Some(Record::Mx(mx.preference, plain(&mx.exchange))),
+        (RecordType::Txt, RData::TXT(txt)) => Some(Record::Txt(txt.txt_data.concat())),
+        (RecordType::Ptr, RData::PTR(name)) => Some(Record::Name(plain(&name.0))),
+        (RecordType::Cname, RData::CNAME(name)) => Some(Record::Name(plain(&name.0))),
+        (RecordType::Ns, RData::NS(name)) => Some(Record::Name(plain(&name.0))),
+        _ => None,
+    }
+}
+
+/// What an error of the transport, or of a server that does not answer, means.
+pub(super) fn failure(error: NetError, server: SocketAddr) -> Failure {
+    match error {
+        NetError::Timeout => Failure::timeout(),
+        NetError::Dns(HickoryDnsError::NoRecordsFound(absence)) => match absence.response_code {
+            ResponseCode::NXDomain => {
+                Failure { error: DnsError::NoSuchDomain, ttl: absence.negative_ttl }
+            }
+            // A referral is what a server gives that was never meant to be asked.
+            ResponseCode::NoError if absence.soa.is_none() && absence.ns.is_some() => {
+                Failure::fault(&format!("{server} gave a referral instead of an answer"))
+            }
+            ResponseCode::NoError => {
+                Failure { error: DnsError::NoRecords, ttl: absence.negative_ttl }
+            }
+            code => Failure::fault(&format!("{server} answered {code}")),
+        },
+        NetError::Dns(HickoryDnsError::ResponseCode(code)) => {
+            Failure::fault(&format!("{server} answered {code}"))
+        }
+        other => Failure::fault(&format!("{server}: {other}")),
+    }
+}
+
+// Lower case and without the final dot, as the rest of the program writes names.
+fn plain(name: &Name) -> String {
+    let mut text = name.to_ascii();
+    text.make_ascii_lowercase();
+    if text.ends_with('.') {
+        text.pop();
+    }
+    text
+}

@@ -1,0 +1,167 @@
+//! The recursive servers, asked in turn.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
+use hickory_resolver::proto::op::{DnsRequestOptions, Query};
+use hickory_resolver::proto::rr::Name;
+use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
+use puerto_mail::dns::{Answer, DnsError, RecordType};
+
+use super::response::{self, Failure, Reading};
+
+/// For one question to one server, the repetition over TCP included.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// How often each server is asked at most.
+const ROUNDS: usize = 2;
+/// Aliases that are followed for one question.
+const MAX_ALIASES: usize = 8;
+
+struct Server {
+    address: SocketAddr,
+    pool: NameServerPool<TokioRuntimeProvider>,
+}
+
+/// The servers and which of them answered last.
+pub(super) struct Servers {
+    list: Vec<Server>,
+    preferred: AtomicUsize,
+    problem: String,
+}
+
+impl Servers {
+    /// These servers.
+    pub(super) fn new(addresses: &[SocketAddr]) -> Self {
+        let mut list = Vec::new();
+        let mut problem = "no DNS server is configured".to_owned();
+        for &address in addresses {
+            match pool(address) {
+                Ok(pool) => list.push(Server { address, pool }),
+                Err(error) => problem = format!("DNS server {address} cannot be used: {error}"),
+            }
+        }
+        Self { list, preferred: AtomicUsize::new(0), problem }
+    }
+
+    /// The servers that the system names in its resolv.conf.
+    pub(super) fn of_system() -> Self {
+        match system_conf::read_system_conf() {
+            Ok((config, _)) => {
+                let servers = config.name_servers().iter();
+                let addresses: Vec<_> = servers.map(|s| SocketAddr::new(s.ip, 53)).collect();
+                Self::new(&addresses)
+            }
+            Err(error) => Self {
+                list: Vec::new(),
+                preferred: AtomicUsize::new(0),
+                problem: format!("no DNS server is known: /etc/resolv.conf: {error}"),
+            },
+        }
+    }
+
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.list.iter().map(|server| server.address).collect()
+    }
+
+    /// Asks, and follows aliases that a server left for us to follow.
+    pub(super) async fn query(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> Result<Answer, Failure> {
+        let mut name = name.to_owned();
+        let mut ttl = u32::MAX;
+        let mut aliases = 0;
+        loop {
+            let reading = self.query_once(&name, record_type).await?;
+            match reading {
+                Reading::Records(mut answer) => {
+                    answer.ttl = answer.ttl.min(ttl);
+                    return Ok(answer);
+                }
+                Reading::Alias { target, ttl: alias_ttl, followed } => {
+                    aliases += followed;
+                    if aliases > MAX_ALIASES {
+                        return Err(Failure::fault("a chain of aliases is too long"));
+                    }
+                    ttl = ttl.min(alias_ttl);
+                    name = target;
+                }
+            }
+        }
+    }
+
+    async fn query_once(&self, name: &str, record_type: RecordType) -> Result<Reading, Failure> {
+        let Some(wire_name) = wire_name(name) else {
+            // A name with an empty or over-long label cannot exist (RFC 1035 §2.3.4).
+            return Err(Failure { error: DnsError::NoSuchDomain, ttl: None });
+        };
+        let mut failure = Failure::fault(&self.problem);
+        for _ in 0..ROUNDS {
+            let first = self.preferred.load(Ordering::Relaxed);
+            for step in 0..self.list.len() {
+                let index = (first + step) % self.list.len();
+                let Some(server) = self.list.get(index) else { continue };
+                match server.ask(&wire_name, name, record_type).await {
+                    Err(error) if !error.error.is_absence() => failure = error,
+                    answer => {
+                        self.preferred.store(index, Ordering::Relaxed);
+                        return answer;
+                    }
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+impl Server {
+    async fn ask(&self, wire: &Name, name: &str, kind: RecordType) -> Result<Reading, Failure> {
+        let query = Query::query(wire.clone(), response::hickory_type(kind));
+        let mut options = DnsRequestOptions::default();
+        options.use_edns = true;
+        options.recursion_desired = true;
+        match self.pool.lookup(query, options).first_answer().await {
+            Ok(message) => response::read(&message, name, kind),
+            Err(error) => Err(response::failure(error, self.address)),
+        }
+    }
+}
+
+fn pool(address: SocketAddr) -> Result<NameServerPool<TokioRuntimeProvider>, String> {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
+        .into_iter()
+        .map(|mut connection| {
+            connection.port = address.port();
+            connection
+        })
+        .collect();
+    let server = NameServerConfig::new(address.ip(), true, connections);
+    let mut options = ResolverOpts::default();
+    options.timeout = TIMEOUT;
+    options.attempts = 0;
+    options.ndots = 0;
+    options.cache_size = 0;
+    options.max_active_requests = 1024;
+    let tls = TlsConfig::new().map_err(|error| error.to_string())?;
+    let context = Arc::new(PoolContext::new(options, tls));
+    Ok(NameServerPool::from_config([server], context, TokioRuntimeProvider::default()))
+}
+
+fn wire_name(name: &str) -> Option<Name> {
+    if name.is_empty() {
+        return Some(Name::root());
+    }
+    let mut labels = name.split('.').map(str::as_bytes);
+    if labels.clone().any(|label| label.is_empty() || label.len() > 63) || name.len() > 253 {
+        return None;
+    }
+    let mut wire = Name::from_labels(labels.by_ref()).ok()?;
+    wire.set_fqdn(true);
+    Some(wire)
+}

@@ -1,0 +1,449 @@
+//! What the DNS says about a next hop: its mail exchangers (RFC 5321 §5.1) and
+//! their addresses. Every answer is hostile input.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
+use puerto_smtp::Domain;
+use tokio::task::JoinSet;
+
+use super::choice::{Choice, Relay};
+use super::random::Random;
+use super::{DestinationKey, Hop, Machine, Plan, RouteFailure, address, providers};
+use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
+
+/// Mail exchangers of one domain that are looked at.
+const MAX_HOSTS: usize = 20;
+/// Addresses in one plan.
+const MAX_ADDRESSES: usize = 20;
+/// Of which for one host, while there are others.
+const MAX_ADDRESSES_OF_HOST: usize = 10;
+const SMTPS_PORT: u16 = 465;
+const LITERAL_TTL: u32 = 3600;
+/// For a plan that lacks something because a look-up failed.
+const PARTIAL_TTL: u32 = 30;
+
+/// What a search needs.
+pub(super) struct Context<'a, D> {
+    pub(super) config: &'a Config,
+    pub(super) dns: &'a Arc<D>,
+    pub(super) machine: &'a Machine,
+}
+
+/// A plan, with what makes it the same as that of another domain.
+pub(super) struct Found {
+    pub(super) plan: Plan,
+    pub(super) exchange: Arc<str>,
+    pub(super) ttl: Duration,
+}
+
+/// A host to be looked up.
+struct Host {
+    preference: u16,
+    name: String,
+}
+
+/// The hosts of a domain.
+struct Hosts {
+    list: Vec<Host>,
+    ttl: u32,
+    /// `MX of example.com`, `address of example.com`.
+    reason: String,
+    from_mx: bool,
+}
+
+/// A host with its addresses, in the order in which they are tried.
+struct Located {
+    preference: u16,
+    name: Arc<str>,
+    addresses: Vec<IpAddr>,
+}
+
+/// Finds the plan for a choice that is not local.
+pub(super) async fn find<D: Dns + 'static>(
+    context: &Context<'_, D>,
+    domain: &Domain,
+    choice: &Choice,
+) -> Result<Found, RouteFailure> {
+    match choice {
+        Choice::Local => Err(RouteFailure::permanent(3, 5, "the domain is local")),
+        Choice::Relay(relay) => to_relay(context, relay).await,
+        Choice::Exchanger(tls) => match domain {
+            Domain::Literal(ip) => Ok(to_literal(context, *ip, *tls)),
+            Domain::Name(name) => to_exchanger(context, name, *tls).await,
+        },
+    }
+}
+
+async fn to_relay<D: Dns + 'static>(
+    context: &Context<'_, D>,
+    relay: &Relay,
+) -> Result<Found, RouteFailure> {
+    let next_hop = &relay.next_hop;
+    let default_port = if next_hop.implicit_tls { SMTPS_PORT } else { 25 };
+    let port = next_hop.port.unwrap_or(default_port);
+    let key = next_hop_text(next_hop);
+    let search = search_relay(context, next_hop, port).await;
+    // What the administrator wrote may be mended; the mail waits for it.
+    let (hops, ttl) = search.map_err(|failure| {
+        RouteFailure::temporary(format!("{} {key}: {}", relay.rule, failure.text))
+    })?;
+    let login = relay.login();
+    let user = login.as_ref().map_or("", |login| login.user.as_str());
+    let exchange = format!("relay {key} {:?} {user} {}", relay.tls, relay.rule);
+    let plan = Plan {
+        key: DestinationKey(key.clone().into()),
+        hops: address::drop_unreachable(hops, context.machine),
+        tls: relay.tls,
+        implicit_tls: next_hop.implicit_tls,
+        login,
+        is_relay: true,
+        reason: format!("{} {key}", relay.rule).into(),
+    };
+    Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
+}
+
+async fn search_relay<D: Dns + 'static>(
+    context: &Context<'_, D>,
+    next_hop: &NextHop,
+    port: u16,
+) -> Result<(Vec<Hop>, u32), RouteFailure> {
+    let hosts = match &next_hop.host {
+        NextHopHost::Address(ip) => {
+            let host: Arc<str> = ip.to_string().into();
+            return Ok((vec![Hop { host, address: SocketAddr::new(*ip, port) }], LITERAL_TTL));
+        }
+        NextHopHost::Name(name) => {
+            let list = vec![Host { preference: 0, name: to_ascii(name)? }];
+            Hosts { list, ttl: LITERAL_TTL, reason: String::new(), from_mx: false }
+        }
+        NextHopHost::Mx(name) => hosts_of(context, &to_ascii(name)?).await?,
+    };
+    let (located, ttl) = locate(context, hosts, &|_| None).await?;
+    Ok((hops_of(&located, port), ttl))
+}
+
+fn to_literal<D>(context: &Context<'_, D>, ip: IpAddr, tls: TlsLevel) -> Found {
+    let ip = address::canonical(ip);
+    let literal = Domain::Literal(ip).to_string();
+    let host: Arc<str> = ip.to_string().into();
+    let port = context.config.delivery.port;
+    let plan = Plan {
+        key: DestinationKey(literal.clone().into()),
+        hops: vec![Hop { host, address: SocketAddr::new(ip, port) }],
+        tls,
+        implicit_tls: false,
+        login: None,
+        is_relay: false,
+        reason: format!("the recipient's address literal {literal}").into(),
+    };
+    let ttl = Duration::from_secs(LITERAL_TTL.into());
+    Found { plan, exchange: format!("literal {literal} {tls:?}").into(), ttl }
+}
+
+async fn to_exchanger<D: Dns + 'static>(
+    context: &Context<'_, D>,
+    domain: &str,
+    tls: TlsLevel,
+) -> Result<Found, RouteFailure> {
+    let domain = to_ascii(domain)?;
+    let hosts = hosts_of(context, &domain).await?;
+    let (reason, from_mx) = (hosts.reason.clone(), hosts.from_mx);
+    let allow_private = context.config.delivery.allow_private;
+    let refuse = move |ip| if allow_private { None } else { address::not_public(ip) };
+    let (located, ttl) = locate(context, hosts, &refuse).await?;
+    let located = better_than_us(context, located, &domain)?;
+    let mut names: Vec<&str> = located.iter().map(|host| &*host.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let key = providers::of_hosts(&names)
+        .map_or_else(|| names.join(","), |provider| provider.name.clone());
+    let ranked = located.iter().map(|host| format!("{} {}", host.preference, host.name));
+    let mut ranked: Vec<String> = ranked.collect();
+    ranked.sort_unstable();
+    let exchange = format!("mx {} {tls:?}", ranked.join(","));
+    let hops = hops_of(&located, context.config.delivery.port);
+    let reason = if from_mx { format!("MX {}", names.join(", ")) } else { reason };
+    let plan = Plan {
+        key: DestinationKey(key.into()),
+        hops: address::drop_unreachable(hops, context.machine),
+        tls,
+        implicit_tls: false,
+        login: None,
+        is_relay: false,
+        reason: reason.into(),
+    };
+    Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
+}
+
+/// The hosts that a domain's MX records name, or the domain itself where it has
+/// none (RFC 5321 §5.1), at most twenty, equal preferences in random order.
+async fn hosts_of<D: Dns>(context: &Context<'_, D>, domain: &str) -> Result<Hosts, RouteFailure> {
+    let answer = match context.dns.lookup(domain, RecordType::Mx).await {
+        Ok(answer) => answer,
+        // Some servers answer NXDOMAIN where they should say that there is no MX;
+        // the addresses decide whether the domain exists.
+        Err(error) if error.is_absence() => {
+            let list = vec![Host { preference: 0, name: domain.to_owned() }];
+            let reason = format!("address of {domain}, which has no MX");
+            return Ok(Hosts { list, ttl: LITERAL_TTL, reason, from_mx: false });
+        }
+        Err(error) => {
+            return Err(RouteFailure::temporary(format!("MX of {domain}: {error}")));
+        }
+    };
+    let mut list: Vec<Host> = answer
+        .records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Mx(preference, name) => Some(Host { preference, name }),
+            _ => None,
+        })
+        .collect();
+    refuse_null_exchanger(domain, &list)?;
+    list.retain(|host| !is_loopback_name(&host.name));
+    Random::from_seed((context.machine.seed)()).shuffle(&mut list);
+    list.sort_by_key(|host| host.preference);
+    let mut seen = std::collections::HashSet::new();
+    list.retain(|host| seen.insert(host.name.clone()));
+    list.truncate(MAX_HOSTS);
+    Ok(Hosts { list, ttl: answer.ttl, reason: format!("MX of {domain}"), from_mx: true })
+}
+
+// A null MX (RFC 7505 §3), and the names that some domains publish instead of one.
+fn refuse_null_exchanger(domain: &str, hosts: &[Host]) -> Result<(), RouteFailure> {
+    if !hosts.iter().all(|host| is_loopback_name(&host.name)) {
+        return Ok(());
+    }
+    let text = match hosts.first() {
+        Some(host) if !host.name.is_empty() => {
+            format!("{domain} takes no mail: its MX is {}", host.name)
+        }
+        _ => format!("{domain} takes no mail: it publishes a null MX (RFC 7505)"),
+    };
+    Err(RouteFailure::permanent(1, 10, text))
+}
+
+fn is_loopback_name(name: &str) -> bool {
+    name.is_empty() || name == "localhost" || name.ends_with(".localhost") || name == "."
+}
+
+type AddressesOf = Result<(Vec<IpAddr>, u32), DnsError>;
+
+/// Looks up the addresses of all hosts at the same time. A host whose look-up fails
+/// is left out while there are others.
+async fn locate<D: Dns + 'static>(
+    context: &Context<'_, D>,
+    hosts: Hosts,
+    refuse: &dyn Fn(IpAddr) -> Option<&'static str>,
+) -> Result<(Vec<Located>, u32), RouteFailure> {
+    let mut found = look_up_all(context, &hosts.list).await;
+    let mut ttl = hosts.ttl;
+    let mut located: Vec<Located> = Vec::new();
+    let mut verdict = Verdict::default();
+    for (index, host) in hosts.list.into_iter().enumerate() {
+        match found.remove(&index).unwrap_or(Err(DnsError::Timeout)) {
+            Ok((addresses, address_ttl)) => {
+                ttl = ttl.min(address_ttl);
+                let (usable, refused) = sift(&addresses, refuse);
+                if let Some((ip, kind)) = refused {
+                    verdict.refused.get_or_insert((host.name.clone(), ip, kind));
+                }
+                if !usable.is_empty() {
+                    let addresses = address::interleave(&usable);
+                    let name = host.name.into();
+                    located.push(Located { preference: host.preference, name, addresses });
+                }
+            }
+            Err(error) if error.is_absence() => verdict.absent.push((host.name, error)),
+            Err(error) => {
+                verdict.failed.get_or_insert((host.name, error));
+            }
+        }
+    }
+    if verdict.failed.is_some() {
+        ttl = ttl.min(PARTIAL_TTL);
+    }
+    if located.is_empty() { Err(verdict.explain(hosts.from_mx)) } else { Ok((located, ttl)) }
+}
+
+async fn look_up_all<D: Dns + 'static>(
+    context: &Context<'_, D>,
+    hosts: &[Host],
+) -> HashMap<usize, AddressesOf> {
+    if let [only] = hosts {
+        return HashMap::from([(0, addresses_of(&**context.dns, &only.name).await)]);
+    }
+    let mut lookups = JoinSet::new();
+    for (index, host) in hosts.iter().enumerate() {
+        let (dns, name) = (Arc::clone(context.dns), host.name.clone());
+        lookups.spawn(async move { (index, addresses_of(&*dns, &name).await) });
+    }
+    let mut found = HashMap::with_capacity(hosts.len());
+    while let Some(result) = lookups.join_next().await {
+        if let Ok((index, addresses)) = result {
+            found.insert(index, addresses);
+        }
+    }
+    found
+}
+
+/// Both families of one host. One family that fails is an absence of certainty only
+/// if the other gave nothing.
+async fn addresses_of<D: Dns>(dns: &D, name: &str) -> AddressesOf {
+    let (v4, v6) =
+        tokio::join!(dns.lookup(name, RecordType::A), dns.lookup(name, RecordType::Aaaa));
+    let mut addresses = Vec::new();
+    let mut ttl = u32::MAX;
+    for answer in [&v4, &v6] {
+        match answer {
+            Ok(answer) => {
+                ttl = ttl.min(answer.ttl);
+                addresses.extend(answer.records.iter().filter_map(|record| match record {
+                    Record::Address(ip) => Some(*ip),
+                    _ => None,
+                }));
+            }
+            Err(error) if error.is_absence() => {}
+            Err(_) => ttl = ttl.min(PARTIAL_TTL),
+        }
+    }
+    if !addresses.is_empty() {
+        return Ok((addresses, ttl));
+    }
+    let mut errors = [v4, v6].into_iter().filter_map(Result::err);
+    let first = errors.next().unwrap_or(DnsError::NoRecords);
+    let worst = if first.is_absence() { errors.find(|error| !error.is_absence()) } else { None };
+    Err(worst.unwrap_or(first))
+}
+
+type Refused = (IpAddr, &'static str);
+
+fn sift(
+    addresses: &[IpAddr],
+    refuse: &dyn Fn(IpAddr) -> Option<&'static str>,
+) -> (Vec<IpAddr>, Option<Refused>) {
+    let mut usable = Vec::new();
+    let mut refused = None;
+    for &ip in addresses {
+        match refuse(ip) {
+            Some(kind) => refused = Some((ip, kind)),
+            None if usable.len() < MAX_ADDRESSES_OF_HOST => usable.push(address::canonical(ip)),
+            None => {}
+        }
+    }
+    (usable, refused)
+}
+
+/// Why no host is left.
+#[derive(Default)]
+struct Verdict {
+    failed: Option<(String, DnsError)>,
+    refused: Option<(String, IpAddr, &'static str)>,
+    absent: Vec<(String, DnsError)>,
+}
+
+impl Verdict {
+    fn explain(self, from_mx: bool) -> RouteFailure {
+        if let Some((name, error)) = self.failed {
+            return RouteFailure::temporary(format!("address of {name}: {error}"));
+        }
+        if let Some((name, ip, kind)) = self.refused {
+            return RouteFailure::permanent(
+                4,
+                4,
+                format!(
+                    "{name} has the {kind} address {ip}, where mail is not delivered by MX \
+                     unless [delivery] allow_private = true"
+                ),
+            );
+        }
+        match self.absent.into_iter().next() {
+            Some((name, _)) if from_mx => {
+                RouteFailure::permanent(4, 4, format!("the MX host {name} has no address"))
+            }
+            Some((name, DnsError::NoSuchDomain)) => RouteFailure::permanent(
+                1,
+                2,
+                format!("the domain {name} does not exist; is it spelled correctly?"),
+            ),
+            Some((name, _)) => RouteFailure::permanent(
+                1,
+                2,
+                format!("the domain {name} has neither MX nor address records"),
+            ),
+            None => RouteFailure::permanent(4, 4, "no mail exchanger is left to try"),
+        }
+    }
+}
+
+/// Where we are one of the exchangers ourselves, only better ones are tried
+/// (RFC 5321 §5.1); where there is none, the mail would come back to us.
+fn better_than_us<D>(
+    context: &Context<'_, D>,
+    located: Vec<Located>,
+    domain: &str,
+) -> Result<Vec<Located>, RouteFailure> {
+    let port = context.config.delivery.port;
+    let interfaces = (context.machine.addresses)();
+    let is_us = |host: &Located| {
+        host.name.eq_ignore_ascii_case(&context.config.hostname)
+            || host.addresses.iter().any(|&ip| {
+                address::is_ourselves(SocketAddr::new(ip, port), context.config, &interfaces)
+            })
+    };
+    let Some(us) = located.iter().filter(|host| is_us(host)).min_by_key(|host| host.preference)
+    else {
+        return Ok(located);
+    };
+    let (our_preference, our_name) = (us.preference, Arc::clone(&us.name));
+    let better: Vec<Located> =
+        located.into_iter().filter(|host| host.preference < our_preference).collect();
+    if better.is_empty() {
+        return Err(RouteFailure::permanent(
+            4,
+            6,
+            format!(
+                "mail for {domain} loops back to this server: its best mail exchanger {our_name} \
+                 is this host; if the domain is ours, add it to `domains`"
+            ),
+        ));
+    }
+    Ok(better)
+}
+
+fn hops_of(located: &[Located], port: u16) -> Vec<Hop> {
+    let addresses = located.iter().flat_map(|host| {
+        let hop =
+            |&ip: &IpAddr| Hop { host: Arc::clone(&host.name), address: SocketAddr::new(ip, port) };
+        host.addresses.iter().map(hop)
+    });
+    addresses.take(MAX_ADDRESSES).collect()
+}
+
+/// A domain's A-labels (RFC 5891), which is what the DNS knows.
+fn to_ascii(name: &str) -> Result<String, RouteFailure> {
+    if name.is_ascii() {
+        return Ok(name.to_ascii_lowercase());
+    }
+    idna::domain_to_ascii(name).map_err(|_| {
+        RouteFailure::permanent(1, 2, format!("{name} is not a valid internationalized domain"))
+    })
+}
+
+/// A next hop as the configuration writes it.
+fn next_hop_text(next_hop: &NextHop) -> String {
+    let host = match &next_hop.host {
+        NextHopHost::Mx(name) => name.clone(),
+        NextHopHost::Name(name) => format!("[{name}]"),
+        NextHopHost::Address(ip) => format!("[{ip}]"),
+    };
+    let scheme = if next_hop.implicit_tls { "smtps://" } else { "" };
+    match next_hop.port {
+        Some(port) => format!("{scheme}{host}:{port}"),
+        None => format!("{scheme}{host}"),
+    }
+}
