@@ -1,0 +1,545 @@
+//! The client's side of SMTP (RFC 5321) and LMTP (RFC 2033).
+//!
+//! [`Connection`] is one connection to one peer, without the socket. The driver
+//! asks [`Connection::poll`] what to do next, does it, and asks again:
+//!
+//! * [`Step::Send`]: write [`Connection::take_output`];
+//! * [`Step::Receive`]: read, and [`Connection::feed`] what came;
+//! * [`Step::Handshake`]: perform the TLS handshake, then
+//!   [`Connection::tls_established`];
+//! * [`Step::Content`]: write the content in the form that is named;
+//! * [`Step::Ready`]: decide: [`start_tls`](Connection::start_tls),
+//!   [`authenticate`](Connection::authenticate), [`begin`](Connection::begin),
+//!   [`quit`](Connection::quit), or keep the connection for later;
+//! * the others tell how something ended.
+//!
+//! When reading or writing fails, [`Connection::lost`] turns that into the same
+//! kind of result that a reply would give, with the stage at which it happened.
+//! Whether TLS is used and demanded is the driver's to decide; that nothing said
+//! before TLS counts after it, and that no password goes out without it, is
+//! settled here.
+//!
+//! What a transaction sends is chosen for the fewest round trips that are safe with
+//! every peer. With PIPELINING, MAIL, all RCPT and DATA go out together (RFC 2920
+//! §3.1). With CHUNKING, MAIL and all RCPT go together and the content follows as
+//! one BDAT (RFC 3030): the same number of round trips, no dots to double, and
+//! nothing to undo when every recipient was refused. BDAT is not sent together
+//! with RCPT, although that would save a round trip: a peer that answers it with
+//! an error and does not skip the content would read the content as commands.
+//!
+//! **A peer that lacks 8BITMIME** gets content with 8-bit octets as it is, without
+//! BODY=. RFC 6152 §3 would have us convert it or return it. Converting means to
+//! parse and rewrite MIME after the message was signed, which breaks every DKIM
+//! signature; returning it means that mail does not arrive. Servers that truly
+//! cannot carry eight bits are extinct, while those that merely do not announce
+//! it are not, and other servers (Exim and qmail among them) have sent such
+//! content unannounced for decades.
+//!
+//! **A peer that lacks SMTPUTF8** cannot take the message if its header or its
+//! reverse-path needs it, nor a recipient whose address does: these fail for good
+//! with 5.6.7 (RFC 6531 §3.2). An address with a name in another script but an
+//! ASCII local part needs none: the driver writes such a domain in A-labels.
+
+mod commands;
+mod exchange;
+mod failure;
+mod stage;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::address::{Domain, ReversePath};
+use crate::base64;
+use crate::envelope::{Recipient, Return};
+use crate::extension::Extensions;
+use crate::reply::{Reply, ReplyDecoder, Severity};
+
+use exchange::{Exchange, Progress};
+pub use failure::{Cause, Failure, Fate, Loss};
+pub use stage::Stage;
+
+/// Recipients in one transaction at most. Every server takes 100 (RFC 5321
+/// §4.5.3.1.8), and the replies to 100 pipelined commands fit into any socket
+/// buffer, so that neither side can block the other.
+pub const MAX_TRANSACTION_RECIPIENTS: usize = 100;
+
+/// Octets of an initial response that is sent on the line of AUTH itself. A longer
+/// one waits for the challenge (RFC 4954 §4 counts the line's length).
+const MAX_INITIAL_RESPONSE: usize = 480;
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// SMTP: one reply to the content, for all recipients.
+    Smtp,
+    /// LMTP: one reply to the content for each accepted recipient (RFC 2033 §4.2).
+    Lmtp,
+}
+
+/// A user name and a password. Its `Debug` form does not show the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Who.
+    pub user: String,
+    /// The secret.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Why AUTH cannot even be begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthUnavailable {
+    /// The connection is not encrypted: a password never goes out in plain text.
+    NotEncrypted,
+    /// The peer offers neither PLAIN nor LOGIN, but these, or nothing at all.
+    NoMechanism(Vec<String>),
+}
+
+impl fmt::Display for AuthUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotEncrypted => f.write_str("no password is sent over a connection without TLS"),
+            Self::NoMechanism(offered) if offered.is_empty() => {
+                f.write_str("the server offers no AUTH")
+            }
+            Self::NoMechanism(offered) => {
+                write!(f, "the server offers neither AUTH PLAIN nor LOGIN, but ")?;
+                f.write_str(&offered.join(" "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for AuthUnavailable {}
+
+/// One message for some recipients, as MAIL and RCPT say it.
+#[derive(Debug, Clone, Copy)]
+pub struct Transaction<'a> {
+    /// Where failures are told, with its domain in A-labels if its local part is
+    /// ASCII.
+    pub reverse_path: &'a ReversePath,
+    /// The recipients, likewise. Results come in this order.
+    pub recipients: &'a [&'a Recipient],
+    /// ENVID.
+    pub envelope_id: Option<&'a str>,
+    /// RET.
+    pub ret: Option<Return>,
+    /// Octets of the content, before dots are doubled.
+    pub size: u64,
+    /// The content has 8-bit octets.
+    pub eight_bit: bool,
+    /// The header has UTF-8 that needs SMTPUTF8.
+    pub utf8_header: bool,
+}
+
+impl Transaction<'_> {
+    fn needs_smtputf8(&self) -> bool {
+        self.utf8_header
+            || self.reverse_path.address().is_some_and(|address| !address.is_ascii())
+            || self.recipients.iter().any(|recipient| !recipient.address.is_ascii())
+    }
+}
+
+/// The form in which the content is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// With [`DotStuffer`](crate::codec::DotStuffer), its end included.
+    Dots,
+    /// As it is, behind [`Connection::take_output`], which holds the BDAT command;
+    /// exactly as many octets as [`Transaction::size`] said.
+    Chunk,
+}
+
+/// What the driver does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Write what [`Connection::take_output`] returns.
+    Send,
+    /// Read something and feed it. The wait ends by the time-out of
+    /// [`Connection::stage`].
+    Receive,
+    /// Perform the TLS handshake, now; then call [`Connection::tls_established`].
+    Handshake,
+    /// Write the content. Call [`Connection::content_ending`] before the write that
+    /// includes its end.
+    Content(Framing),
+    /// Nothing is under way.
+    Ready,
+    /// STARTTLS or AUTH was refused; the session goes on without.
+    Refused(Failure),
+    /// A transaction has ended: [`Connection::take_fates`] tells what became of
+    /// each recipient.
+    Finished,
+    /// The session failed outside a transaction, and is over.
+    Failed(Failure),
+    /// The session is over.
+    Closed,
+}
+
+enum State {
+    Greeting,
+    Hello,
+    Ready,
+    StartTls,
+    Handshake,
+    Auth { answers: VecDeque<String>, cancelled: bool },
+    Transaction(Exchange),
+    Quit,
+    Closed,
+}
+
+/// One connection to one peer.
+pub struct Connection {
+    protocol: Protocol,
+    name: Domain,
+    state: State,
+    hello: Stage,
+    decoder: ReplyDecoder,
+    output: Vec<u8>,
+    report: Option<Step>,
+    fates: Vec<Fate>,
+    extensions: Extensions,
+    encrypted: bool,
+    authenticated: bool,
+    reset_first: bool,
+    transactions: u32,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("stage", &self.stage())
+            .field("encrypted", &self.encrypted)
+            .field("transactions", &self.transactions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// A connection that was just made. `name` is what we call ourselves;
+    /// `encrypted` says that TLS stands already (implicit TLS, RFC 8314 §3).
+    pub fn new(protocol: Protocol, name: Domain, encrypted: bool) -> Self {
+        Self {
+            protocol,
+            name,
+            state: State::Greeting,
+            hello: if protocol == Protocol::Lmtp { Stage::Lhlo } else { Stage::Ehlo },
+            decoder: ReplyDecoder::new(),
+            output: Vec::new(),
+            report: None,
+            fates: Vec::new(),
+            extensions: Extensions::default(),
+            encrypted,
+            authenticated: false,
+            reset_first: false,
+            transactions: 0,
+        }
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self) -> Step {
+        loop {
+            if let Some(report) = self.report.take() {
+                return report;
+            }
+            let sending_content = match &self.state {
+                State::Transaction(exchange) => exchange.content_wanted(),
+                _ => None,
+            };
+            if sending_content.is_none() && !self.output.is_empty() {
+                return Step::Send;
+            }
+            match self.state {
+                State::Ready if !self.decoder.has_leftover() => return Step::Ready,
+                State::Handshake => return Step::Handshake,
+                State::Closed => return Step::Closed,
+                _ => {}
+            }
+            match self.decoder.next_reply() {
+                Ok(Some(reply)) => self.on_reply(reply),
+                Ok(None) => return sending_content.map_or(Step::Receive, Step::Content),
+                Err(error) => self.fail(Cause::Garbage(error)),
+            }
+        }
+    }
+
+    /// Adds octets that came from the peer.
+    pub fn feed(&mut self, octets: &[u8]) {
+        self.decoder.feed(octets);
+    }
+
+    /// What is to be written, at [`Step::Send`] or before the content of
+    /// [`Framing::Chunk`].
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// What is waited for.
+    pub fn stage(&self) -> Stage {
+        match &self.state {
+            State::Greeting => Stage::Greeting,
+            State::Hello => self.hello,
+            State::Ready | State::Closed => Stage::Idle,
+            State::StartTls => Stage::StartTls,
+            State::Handshake => Stage::Handshake,
+            State::Auth { .. } => Stage::Auth,
+            State::Transaction(exchange) => exchange.stage(),
+            State::Quit => Stage::Quit,
+        }
+    }
+
+    /// What the peer offers, by its last reply to EHLO.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Whether TLS stands.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// Whether AUTH succeeded.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// Whether a further transaction may begin: nothing is under way, and the peer
+    /// has said nothing that was not asked for.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready) && self.report.is_none() && !self.decoder.has_leftover()
+    }
+
+    /// How many transactions have begun.
+    pub fn transactions(&self) -> u32 {
+        self.transactions
+    }
+
+    /// Asks for TLS; to be called at [`Step::Ready`] when the peer offers it.
+    pub fn start_tls(&mut self) {
+        if self.is_ready() {
+            self.say("STARTTLS\r\n");
+            self.state = State::StartTls;
+        }
+    }
+
+    /// Says that the handshake succeeded. Whatever the peer said before is
+    /// forgotten and EHLO is said again (RFC 3207 §4.2).
+    pub fn tls_established(&mut self) {
+        if matches!(self.state, State::Handshake) {
+            self.encrypted = true;
+            self.extensions = Extensions::default();
+            self.say_hello();
+        }
+    }
+
+    /// Begins AUTH with PLAIN (RFC 4616), or LOGIN where that is missing; to be
+    /// called at [`Step::Ready`].
+    pub fn authenticate(&mut self, credentials: &Credentials) -> Result<(), AuthUnavailable> {
+        if !self.encrypted {
+            return Err(AuthUnavailable::NotEncrypted);
+        }
+        let offers = |mechanism: &str| self.extensions.auth.iter().any(|m| m == mechanism);
+        let Credentials { user, password } = credentials;
+        let mut answers = VecDeque::new();
+        if offers("PLAIN") {
+            let response = base64::encode(format!("\0{user}\0{password}").as_bytes());
+            if response.len() <= MAX_INITIAL_RESPONSE {
+                self.say(&format!("AUTH PLAIN {response}\r\n"));
+            } else {
+                self.say("AUTH PLAIN\r\n");
+                answers.push_back(response);
+            }
+        } else if offers("LOGIN") {
+            self.say("AUTH LOGIN\r\n");
+            answers.push_back(base64::encode(user.as_bytes()));
+            answers.push_back(base64::encode(password.as_bytes()));
+        } else {
+            return Err(AuthUnavailable::NoMechanism(self.extensions.auth.clone()));
+        }
+        self.state = State::Auth { answers, cancelled: false };
+        Ok(())
+    }
+
+    /// Begins a transaction; to be called at [`Step::Ready`]. The next
+    /// [`Step::Finished`] belongs to it.
+    pub fn begin(&mut self, transaction: &Transaction<'_>) {
+        self.transactions += 1;
+        if !self.is_ready() {
+            let failure = Failure { stage: Stage::Idle, cause: Cause::OutOfStep };
+            self.finish(vec![Fate::Failed(failure); transaction.recipients.len()]);
+            self.state = State::Closed;
+            return;
+        }
+        let reset = std::mem::take(&mut self.reset_first);
+        let mut exchange = Exchange::new(transaction, &self.extensions, self.protocol, reset);
+        let progress = exchange.advance(&mut self.output);
+        self.state = State::Transaction(exchange);
+        self.after(progress);
+    }
+
+    /// Says that the end of the content is about to be written: from here on the
+    /// peer may have the message, whatever happens.
+    pub fn content_ending(&mut self) {
+        if let State::Transaction(exchange) = &mut self.state {
+            exchange.content_ending();
+        }
+    }
+
+    /// What became of each recipient of the last transaction, in its order.
+    pub fn take_fates(&mut self) -> Vec<Fate> {
+        std::mem::take(&mut self.fates)
+    }
+
+    /// Ends the session politely; to be called at [`Step::Ready`].
+    pub fn quit(&mut self) {
+        if self.is_ready() {
+            self.say("QUIT\r\n");
+            self.state = State::Quit;
+        }
+    }
+
+    /// Says that the connection is gone, or that the stage's time has passed.
+    pub fn lost(&mut self, loss: Loss) {
+        self.fail(Cause::Lost(loss));
+    }
+
+    fn say(&mut self, line: &str) {
+        self.output.extend_from_slice(line.as_bytes());
+    }
+
+    fn say_hello(&mut self) {
+        let verb = match self.hello {
+            Stage::Lhlo => "LHLO",
+            Stage::Helo => "HELO",
+            _ => "EHLO",
+        };
+        let line = format!("{verb} {}\r\n", self.name);
+        self.say(&line);
+        self.state = State::Hello;
+    }
+
+    fn on_reply(&mut self, reply: Reply) {
+        // In a pipelined group further replies are expected. Everywhere else a reply
+        // behind this one answers nothing.
+        let surplus = self.decoder.has_leftover();
+        match &mut self.state {
+            State::Transaction(exchange) => {
+                let progress = exchange.on_reply(reply, &mut self.output);
+                self.after(progress);
+            }
+            State::StartTls => self.on_start_tls(reply, surplus),
+            State::Quit | State::Closed => self.state = State::Closed,
+            State::Ready | State::Handshake if reply.closes() => self.fail(Cause::Reply(reply)),
+            State::Ready | State::Handshake => self.fail(Cause::OutOfStep),
+            State::Greeting | State::Hello | State::Auth { .. } if reply.closes() => {
+                self.fail(Cause::Reply(reply));
+            }
+            _ if surplus => self.fail(Cause::OutOfStep),
+            State::Greeting => self.on_greeting(reply),
+            State::Hello => self.on_hello(reply),
+            State::Auth { .. } => self.on_auth(reply),
+        }
+    }
+
+    fn on_greeting(&mut self, reply: Reply) {
+        match reply.severity() {
+            Severity::Positive => self.say_hello(),
+            Severity::Intermediate => self.fail(Cause::OutOfStep),
+            Severity::Transient | Severity::Permanent => self.fail(Cause::Reply(reply)),
+        }
+    }
+
+    fn on_hello(&mut self, reply: Reply) {
+        match reply.severity() {
+            Severity::Positive => {
+                if self.hello != Stage::Helo {
+                    self.extensions = Extensions::parse(&reply);
+                }
+                self.state = State::Ready;
+            }
+            // RFC 5321 §3.2: a server that does not know EHLO still knows HELO.
+            Severity::Permanent if self.hello == Stage::Ehlo => {
+                self.hello = Stage::Helo;
+                self.say_hello();
+            }
+            Severity::Intermediate => self.fail(Cause::OutOfStep),
+            Severity::Transient | Severity::Permanent => self.fail(Cause::Reply(reply)),
+        }
+    }
+
+    fn on_start_tls(&mut self, reply: Reply, surplus: bool) {
+        match reply.severity() {
+            Severity::Positive if surplus => self.fail(Cause::InjectedBeforeTls),
+            Severity::Positive => self.state = State::Handshake,
+            _ if reply.closes() => self.fail(Cause::Reply(reply)),
+            _ if surplus => self.fail(Cause::OutOfStep),
+            Severity::Intermediate => self.fail(Cause::OutOfStep),
+            Severity::Transient | Severity::Permanent => self.refused(Stage::StartTls, reply),
+        }
+    }
+
+    fn on_auth(&mut self, reply: Reply) {
+        let State::Auth { answers, cancelled } = &mut self.state else { return };
+        match reply.severity() {
+            Severity::Intermediate => match answers.pop_front() {
+                Some(answer) => self.say(&format!("{answer}\r\n")),
+                // More is asked than the mechanism has to say (RFC 4954 §4).
+                None if !*cancelled => {
+                    *cancelled = true;
+                    self.say("*\r\n");
+                }
+                None => self.fail(Cause::OutOfStep),
+            },
+            Severity::Positive => {
+                self.authenticated = true;
+                self.state = State::Ready;
+            }
+            Severity::Transient | Severity::Permanent => self.refused(Stage::Auth, reply),
+        }
+    }
+
+    fn refused(&mut self, stage: Stage, reply: Reply) {
+        self.state = State::Ready;
+        self.report = Some(Step::Refused(Failure { stage, cause: Cause::Reply(reply) }));
+    }
+
+    fn after(&mut self, progress: Progress) {
+        match progress {
+            Progress::GoesOn => {}
+            Progress::Failed(cause) => self.fail(cause),
+            Progress::Finished { usable, reset_first } => {
+                let State::Transaction(exchange) = &mut self.state else { return };
+                let fates = exchange.take_fates();
+                // What the peer says behind its last reply would be taken for the
+                // reply to the next command.
+                let usable = usable && !self.decoder.has_leftover();
+                self.reset_first = reset_first;
+                self.state = if usable { State::Ready } else { State::Closed };
+                self.finish(fates);
+            }
+        }
+    }
+
+    fn finish(&mut self, fates: Vec<Fate>) {
+        self.fates = fates;
+        self.report = Some(Step::Finished);
+    }
+
+    fn fail(&mut self, cause: Cause) {
+        let failure = Failure { stage: self.stage(), cause };
+        self.output.clear();
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Transaction(mut exchange) => {
+                exchange.fail(&failure);
+                self.finish(exchange.take_fates());
+            }
+            State::Quit | State::Closed => {}
+            _ => self.report = Some(Step::Failed(failure)),
+        }
+    }
+}
