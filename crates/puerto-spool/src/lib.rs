@@ -9,8 +9,16 @@
 //! Two backends pass the same `contract` suite: `memory`, for tests and for the
 //! simulated Internet, and `segments`, the append-only log on disk.
 
+pub mod clock;
+#[allow(dead_code, reason = "the segment log is the other user")]
+mod codec;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod entry;
 mod id;
+#[allow(dead_code, reason = "the segment log is the other user")]
+mod index;
+pub mod memory;
 mod ticket;
 
 use std::io::Read;

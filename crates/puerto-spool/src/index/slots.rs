@@ -1,0 +1,199 @@
+//! One recipient's state, and how records say it.
+
+use std::sync::Arc;
+
+use super::domains::DomainKey;
+use crate::codec::{Malformed, Put, Take, bit, put_attempt, take_attempt};
+use crate::entry::{Attempt, Disposition};
+use crate::id::Timestamp;
+
+/// What a recipient waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Waiting(Timestamp),
+    /// By the lease of this number.
+    Leased(u64),
+    Done,
+}
+
+/// One recipient of a message.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    /// Place in the envelope.
+    pub(crate) index: u32,
+    /// Where the encoded envelope has it.
+    pub(crate) offset: u32,
+    pub(crate) domain: DomainKey,
+    pub(crate) attempts: u32,
+    pub(crate) state: State,
+    /// Shared by recipients that met the same fate together.
+    pub(crate) last: Option<Arc<Attempt>>,
+}
+
+/// A reply may have 64 KiB; the index keeps one for each recipient.
+const MAX_ATTEMPT_TEXT: usize = 1024;
+const MAX_ATTEMPT_RELAY: usize = 512;
+
+/// The attempt that the recipient before met, to be shared with the next one.
+#[derive(Debug, Default)]
+pub(crate) struct LastAttempt(Option<Arc<Attempt>>);
+
+impl LastAttempt {
+    fn share(&mut self, attempt: &Attempt) -> Arc<Attempt> {
+        let mut attempt = attempt.clone();
+        cut(&mut attempt.text, MAX_ATTEMPT_TEXT);
+        cut(&mut attempt.relay, MAX_ATTEMPT_RELAY);
+        match &self.0 {
+            Some(before) if **before == attempt => Arc::clone(before),
+            _ => Arc::clone(self.0.insert(Arc::new(attempt))),
+        }
+    }
+}
+
+fn cut(text: &mut String, limit: usize) {
+    text.truncate(text.floor_char_boundary(limit));
+    text.shrink_to_fit();
+}
+
+impl Slot {
+    /// A recipient that nobody has tried.
+    pub(crate) fn new(index: u32, offset: u32, domain: DomainKey, due: Timestamp) -> Self {
+        Self { index, offset, domain, attempts: 0, state: State::Waiting(due), last: None }
+    }
+
+    /// The lease that it is handed out by.
+    pub(crate) fn lease(&self) -> Option<u64> {
+        match self.state {
+            State::Leased(number) => Some(number),
+            State::Waiting(_) | State::Done => None,
+        }
+    }
+
+    /// Takes what became of it.
+    pub(crate) fn settle(&mut self, disposition: &Disposition, last: &mut LastAttempt) {
+        match disposition {
+            Disposition::Delivered(attempt) | Disposition::Bounced(attempt) => {
+                self.last = Some(last.share(attempt));
+                self.state = State::Done;
+            }
+            Disposition::Discarded(_) => self.state = State::Done,
+            Disposition::Deferred { due, attempt } => {
+                self.last = Some(last.share(attempt));
+                self.attempts = self.attempts.saturating_add(1);
+                self.state = State::Waiting(*due);
+            }
+            Disposition::Returned(due) => self.state = State::Waiting(*due),
+        }
+    }
+
+    /// Due now, if it waits for later.
+    pub(crate) fn retry(&mut self, now: Timestamp) {
+        if let State::Waiting(due) = self.state {
+            self.state = State::Waiting(due.min(now));
+        }
+    }
+
+    /// The same recipient in the state that a record says.
+    pub(crate) fn with(&self, state: &SlotState) -> Self {
+        Self {
+            attempts: state.attempts,
+            state: state.due.map_or(State::Done, State::Waiting),
+            last: state.last.clone(),
+            ..*self
+        }
+    }
+}
+
+/// What the slots of one message and domain come to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Recipients that are not done.
+    pub(crate) open: u32,
+    /// Whether all that wait were tried before, and when the first of them is due.
+    pub(crate) next: Option<(bool, Timestamp)>,
+}
+
+impl Summary {
+    /// Sums up slots.
+    pub(crate) fn of(slots: &[Slot]) -> Self {
+        let mut summary = Self::default();
+        for slot in slots {
+            summary.open += u32::from(slot.state != State::Done);
+            if let State::Waiting(due) = slot.state {
+                let retried = slot.attempts > 0;
+                summary.next = Some(match summary.next {
+                    None => (retried, due),
+                    Some((all, first)) => (all && retried, first.min(due)),
+                });
+            }
+        }
+        summary
+    }
+}
+
+/// What a record says of one recipient.
+#[derive(Debug, Clone)]
+pub(crate) struct SlotState {
+    pub(crate) index: u32,
+    /// `None` if it is done.
+    due: Option<Timestamp>,
+    attempts: u32,
+    last: Option<Arc<Attempt>>,
+}
+
+const DONE: u8 = 1;
+const HAS_ATTEMPT: u8 = 2;
+const SAME_ATTEMPT: u8 = 4;
+
+/// Writes flags of a message and the states of recipients. A leased one is due now
+/// for whoever reads this: leases do not outlive the process.
+pub(crate) fn put_states<'a>(
+    flags: u8,
+    slots: impl Iterator<Item = &'a Slot>,
+    now: Timestamp,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.put_u8(flags);
+    let mut before: Option<&Arc<Attempt>> = None;
+    for slot in slots {
+        let same = matches!((before, &slot.last), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+        let tag = bit(slot.state == State::Done, DONE)
+            | bit(slot.last.is_some() && !same, HAS_ATTEMPT)
+            | bit(same, SAME_ATTEMPT);
+        out.put_u8(tag);
+        out.put_u32(slot.index);
+        out.put_u32(slot.attempts);
+        match slot.state {
+            State::Waiting(due) => out.put_time(due),
+            State::Leased(_) => out.put_time(now),
+            State::Done => {}
+        }
+        if let (Some(last), false) = (&slot.last, same) {
+            put_attempt(&mut out, last);
+        }
+        before = slot.last.as_ref();
+    }
+    out
+}
+
+/// Reads what [`put_states`] wrote, to the end.
+pub(crate) fn take_states(from: &mut Take<'_>) -> Result<(u8, Vec<SlotState>), Malformed> {
+    let flags = from.u8()?;
+    let mut states: Vec<SlotState> = Vec::new();
+    while !from.0.is_empty() {
+        let tag = from.u8()?;
+        if tag & !(DONE | HAS_ATTEMPT | SAME_ATTEMPT) != 0 {
+            return Err(Malformed("a recipient's state has an unknown tag"));
+        }
+        let (index, attempts) = (from.u32()?, from.u32()?);
+        let due = if tag & DONE == 0 { Some(from.time()?) } else { None };
+        let last = match tag & (HAS_ATTEMPT | SAME_ATTEMPT) {
+            0 => None,
+            HAS_ATTEMPT => Some(Arc::new(take_attempt(from)?)),
+            SAME_ATTEMPT => states.last().and_then(|state| state.last.clone()),
+            _ => return Err(Malformed("a recipient has two last attempts")),
+        };
+        states.push(SlotState { index, due, attempts, last });
+    }
+    Ok((flags, states))
+}
