@@ -1,8 +1,32 @@
 //! The mail log: one enum of events, written in the form that is configured.
+//!
+//! [`open`] gives a [`MailLog`] that renders each event in the thread it happens in,
+//! into a buffer that is used again, and hands the line to one writing thread
+//! (`writer`). `postfix`, `json` and `text` are the forms; `clean` keeps what the
+//! network says from harming any of them.
 
+mod clean;
 pub mod event;
+mod json;
+mod postfix;
+#[cfg(test)]
+mod tests;
+mod text;
+mod writer;
 
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::config::{Config, LogFormat, LogTarget};
+use writer::{Sink, Writer};
 
 pub use event::{Client, Delays, DeliveryStatus, Event};
 
@@ -31,5 +55,224 @@ impl MailLog {
 impl std::fmt::Debug for MailLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("MailLog")
+    }
+}
+
+/// A handle on the open log, for signals and the end of the program.
+#[derive(Clone)]
+pub struct Reopen(Arc<Writer>);
+
+impl Reopen {
+    /// Opens a log file again by its name, as after its rotation. If it cannot be
+    /// opened, the old one goes on and the log says so.
+    pub fn reopen(&self) {
+        self.0.reopen();
+    }
+
+    /// Waits until every line is written. Call it before the program ends: dropping
+    /// the last handle does the same, but a forgotten clone would prevent it.
+    pub fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+impl std::fmt::Debug for Reopen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reopen")
+    }
+}
+
+/// Why the log could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the mail log {target}: {source}")]
+pub struct OpenError {
+    /// What was to be opened.
+    pub target: String,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// Opens the log that is configured. Call it before privileges are dropped: a file
+/// that root makes is given to `user`, so that it can be opened again.
+pub fn open(config: &Config) -> Result<(MailLog, Reopen), OpenError> {
+    let failed = |target: &dyn std::fmt::Display| {
+        let target = target.to_string();
+        move |source| OpenError { target, source }
+    };
+    let (sink, lead) = match &config.log_to {
+        LogTarget::Auto => automatic(config.log),
+        LogTarget::Stderr => (Sink::Stderr, Lead::TimeAndHost),
+        LogTarget::Syslog => {
+            let socket = connect_syslog().map_err(failed(&SYSLOG_SOCKET))?;
+            (Sink::Syslog(socket), Lead::PriorityAndTime)
+        }
+        LogTarget::File(path) => {
+            let file = open_file(path).map_err(failed(&path.display()))?;
+            hand_over(&file, &config.user).map_err(failed(&path.display()))?;
+            (Sink::File(path.clone(), file), Lead::TimeAndHost)
+        }
+    };
+    let to_terminal = matches!(sink, Sink::Stderr) && io::stderr().is_terminal();
+    let form = Form {
+        format: config.log,
+        lead,
+        host: config.hostname.split('.').next().unwrap_or_default().to_owned(),
+        colour: to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        zone: TimeZone::system(),
+    };
+    start(sink, form).map_err(failed(&"thread"))
+}
+
+fn start(sink: Sink, form: Form) -> io::Result<(MailLog, Reopen)> {
+    let form = Arc::new(form);
+    let for_notices = Arc::clone(&form);
+    let notice = move |text: &str| {
+        let mut line = String::new();
+        let event = Event::Notice { level: "error", component: "master", id: None, text };
+        for_notices.render(&mut line, &event, jiff::Timestamp::now());
+        line
+    };
+    let writer = Arc::new(Writer::start(sink, notice)?);
+    let reopen = Reopen(Arc::clone(&writer));
+    let log = MailLog::new(move |event| {
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            form.render(line, event, jiff::Timestamp::now());
+            writer.write(line);
+        });
+    });
+    Ok((log, reopen))
+}
+
+thread_local! {
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+const SYSLOG_SOCKET: &str = "/dev/log";
+
+fn connect_syslog() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(SYSLOG_SOCKET)?;
+    Ok(socket)
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).mode(0o640).open(path)
+}
+
+fn hand_over(file: &File, user: &str) -> io::Result<()> {
+    if user.is_empty() || !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let user = nix::unistd::User::from_name(user)?;
+    let owner = user.ok_or(io::ErrorKind::NotFound)?.uid;
+    Ok(nix::unistd::fchown(file, Some(owner), None)?)
+}
+
+// Under systemd, the journal takes the program's name from a syslog line but not
+// from a line on the error output: only the socket lets `journalctl` show
+// `puerto/smtpd[123]:`, which Postfix's readers look for.
+fn automatic(format: LogFormat) -> (Sink, Lead) {
+    if !stderr_is_the_journal() {
+        return (Sink::Stderr, Lead::TimeAndHost);
+    }
+    match connect_syslog() {
+        Ok(socket) if format == LogFormat::Postfix => (Sink::Syslog(socket), Lead::PriorityAndTime),
+        _ => (Sink::Stderr, Lead::Priority),
+    }
+}
+
+// systemd.exec(5): JOURNAL_STREAM holds device and inode, to be compared with ours,
+// since a child whose output goes elsewhere inherits the variable.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    nix::sys::stat::fstat(io::stderr())
+        .is_ok_and(|status| stream == format!("{}:{}", status.st_dev, status.st_ino))
+}
+
+/// What stands before an event on its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lead {
+    /// `Nov 24 06:53:50 host `, as syslog daemons write files.
+    TimeAndHost,
+    /// `<22>Nov 24 06:53:50 `, as the syslog socket wants it.
+    PriorityAndTime,
+    /// `<6>`, as the journal understands on an error output.
+    Priority,
+}
+
+struct Form {
+    format: LogFormat,
+    lead: Lead,
+    host: String,
+    colour: bool,
+    zone: TimeZone,
+}
+
+impl Form {
+    /// Appends a whole line with its end.
+    fn render(&self, line: &mut String, event: &Event<'_>, now: jiff::Timestamp) {
+        const FACILITY_MAIL: u8 = 2 << 3;
+        let _ = match self.lead {
+            Lead::TimeAndHost => Ok(()),
+            Lead::PriorityAndTime => write!(line, "<{}>", FACILITY_MAIL | severity(event)),
+            Lead::Priority => write!(line, "<{}>", severity(event)),
+        };
+        match self.format {
+            LogFormat::Postfix => {
+                self.push_time(line, now);
+                postfix::render(line, event);
+            }
+            LogFormat::Json => {
+                if self.lead == Lead::PriorityAndTime {
+                    self.push_time(line, now);
+                    line.push_str("puerto: ");
+                }
+                json::render(line, event, format_args!("{now:.3}"));
+            }
+            LogFormat::Text => {
+                self.push_time(line, now);
+                if self.lead == Lead::PriorityAndTime {
+                    line.push_str("puerto: ");
+                }
+                text::render(line, event, self.colour);
+            }
+        }
+        line.push('\n');
+    }
+
+    fn push_time(&self, line: &mut String, now: jiff::Timestamp) {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        if self.lead == Lead::Priority {
+            return;
+        }
+        let local = self.zone.to_datetime(now);
+        let month = usize::try_from(local.month() - 1).ok().and_then(|index| MONTHS.get(index));
+        let _ = write!(
+            line,
+            "{} {:2} {:02}:{:02}:{:02} ",
+            month.unwrap_or(&"Jan"),
+            local.day(),
+            local.hour(),
+            local.minute(),
+            local.second()
+        );
+        if self.lead == Lead::TimeAndHost && self.format == LogFormat::Postfix {
+            line.push_str(&self.host);
+            line.push(' ');
+        }
+    }
+}
+
+// RFC 5424 §6.2.1.
+fn severity(event: &Event<'_>) -> u8 {
+    match event {
+        Event::Notice { level: "fatal", .. } => 2,
+        Event::Notice { level: "error", .. } => 3,
+        Event::Notice { level: "warning", .. } => 4,
+        _ => 6,
     }
 }

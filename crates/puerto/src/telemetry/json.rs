@@ -1,0 +1,167 @@
+//! The log as JSON: one object for each event, the same facts with types.
+
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use super::clean;
+use super::event::{Client, Delays, Event};
+use super::postfix::{component, status_name};
+
+/// Appends one object, without a line end. `time` is RFC 3339, in UTC.
+pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
+    let _ = write!(out, "{{\"time\":\"{time}\"");
+    let mut object = Object(out);
+    object.text("event", name(event));
+    object.text("component", component(event));
+    match event {
+        Event::Connect { client } => object.client(client),
+        Event::Disconnect { client, commands } => {
+            object.client(client);
+            object.commands(commands);
+        }
+        Event::SessionProblem { client, what } => {
+            object.client(client);
+            object.text("what", what);
+        }
+        Event::Reject { id, stage, client, reply, from, to, protocol, helo } => {
+            object.maybe("id", id.as_ref());
+            object.client(client);
+            object.text("stage", stage);
+            object.number("code", reply.code());
+            object.text("dsn", reply.status());
+            object.text("text", reply.text());
+            object.maybe("from", from.as_ref());
+            object.maybe("to", to.as_ref());
+            object.text("protocol", protocol);
+            object.maybe("helo", helo.as_ref());
+        }
+        Event::FromClient { id, client, tls, login } => {
+            object.text("id", id);
+            object.client(client);
+            object.maybe("tls", tls.as_ref());
+            object.maybe("login", login.as_ref());
+        }
+        Event::FromLocalUser { id, uid, from } => {
+            object.text("id", id);
+            object.number("uid", uid);
+            object.text("from", from);
+        }
+        Event::MessageId { id, message_id } => {
+            object.text("id", id);
+            object.text("message_id", message_id);
+        }
+        Event::Queued { id, from, size, recipients } => {
+            object.text("id", id);
+            object.text("from", from);
+            object.number("size", size);
+            object.number("recipients", recipients);
+        }
+        Event::Delivery { .. } => object.delivery(event),
+        Event::Notification { id, kind, notification } => {
+            object.text("id", id);
+            object.text("kind", kind);
+            object.text("notification", notification);
+        }
+        Event::Removed { id } => object.text("id", id),
+        Event::Expired { id, from } => {
+            object.text("id", id);
+            object.text("from", from);
+        }
+        Event::Notice { level, id, text, .. } => {
+            object.text("level", level);
+            object.maybe("id", id.as_ref());
+            object.text("text", text);
+        }
+    }
+    out.push('}');
+}
+
+fn name(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Connect { .. } => "connect",
+        Event::Disconnect { .. } => "disconnect",
+        Event::SessionProblem { .. } => "session_problem",
+        Event::Reject { .. } => "reject",
+        Event::FromClient { .. } => "from_client",
+        Event::FromLocalUser { .. } => "from_local_user",
+        Event::MessageId { .. } => "message_id",
+        Event::Queued { .. } => "queued",
+        Event::Delivery { .. } => "delivery",
+        Event::Notification { .. } => "notification",
+        Event::Removed { .. } => "removed",
+        Event::Expired { .. } => "expired",
+        Event::Notice { .. } => "notice",
+    }
+}
+
+struct Object<'a>(&'a mut String);
+
+impl Object<'_> {
+    fn text(&mut self, name: &str, value: impl Display) {
+        let _ = write!(self.0, ",\"{name}\":");
+        clean::json(self.0, value);
+    }
+
+    fn maybe(&mut self, name: &str, value: Option<&impl Display>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    fn number(&mut self, name: &str, value: impl Display) {
+        let _ = write!(self.0, ",\"{name}\":{value}");
+    }
+
+    fn seconds(&mut self, name: &str, span: Duration) {
+        self.number(name, format_args!("{}.{:03}", span.as_secs(), span.subsec_millis()));
+    }
+
+    fn client(&mut self, client: &Client) {
+        self.maybe("client_name", client.name.as_ref());
+        self.maybe("client_address", client.address.map(|a| a.to_canonical()).as_ref());
+    }
+
+    fn commands(&mut self, commands: &[(&'static str, u32, u32)]) {
+        self.0.push_str(",\"commands\":{");
+        for (index, (name, good, total)) in commands.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let _ = write!(self.0, "{comma}\"{name}\":{{\"accepted\":{good},\"all\":{total}}}");
+        }
+        self.0.push('}');
+    }
+
+    fn delivery(&mut self, event: &Event<'_>) {
+        let Event::Delivery {
+            id,
+            to,
+            original,
+            relay,
+            delay,
+            delays,
+            status_code,
+            status,
+            text,
+            tls,
+            explanation,
+            ..
+        } = event
+        else {
+            return;
+        };
+        self.text("id", id);
+        self.text("to", to);
+        self.maybe("orig_to", original.as_ref());
+        self.text("relay", relay);
+        self.seconds("delay", *delay);
+        let Delays { before_queue, in_queue, connection, transmission } = delays;
+        self.seconds("delay_before_queue", *before_queue);
+        self.seconds("delay_in_queue", *in_queue);
+        self.seconds("delay_connection", *connection);
+        self.seconds("delay_transmission", *transmission);
+        self.text("dsn", status_code);
+        self.text("status", status_name(*status));
+        self.text("text", text);
+        self.maybe("tls", tls.as_ref());
+        self.maybe("explanation", explanation.as_ref());
+    }
+}

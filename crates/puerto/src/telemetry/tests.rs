@@ -1,0 +1,301 @@
+//! Every event in every form, against lines that Postfix's readers know.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use puerto_smtp::{Address, EnhancedCode, Reply, ReversePath};
+use puerto_spool::MessageId;
+
+use super::*;
+
+fn form(format: LogFormat, lead: Lead) -> Form {
+    Form { format, lead, host: "mail".into(), colour: false, zone: TimeZone::UTC }
+}
+
+fn line(form: &Form, event: &Event<'_>) -> String {
+    let mut out = String::new();
+    let now = "2026-11-04T06:53:50.1239Z".parse().unwrap();
+    form.render(&mut out, event, now);
+    out.replace(&format!("[{}]", std::process::id()), "[7]")
+}
+
+/// Calls a function with one event of each kind, and a name for it.
+fn each_event(mut with: impl FnMut(&str, &Event<'_>)) {
+    let id = MessageId::from_u64(0xABC_DEF0_1234);
+    let named = Client { name: Some("mx.example".into()), address: "192.0.2.1".parse().ok() };
+    let unnamed = Client { name: None, address: "::ffff:192.0.2.9".parse().ok() };
+    let socket = Client { name: None, address: None };
+    let from = ReversePath::parse("<me@example.com>").unwrap();
+    let to = Address::parse("you@example.net").unwrap();
+    let original = Address::parse("alias@example.net").unwrap();
+    let refusal = Reply::enhanced(554, (5, 7, 1), "Relay access denied");
+    let delays = Delays {
+        before_queue: Duration::from_millis(10),
+        in_queue: Duration::ZERO,
+        connection: Duration::from_millis(1234),
+        transmission: Duration::from_millis(12_600),
+    };
+    let reject = |id, stage, reply, from, to| Event::Reject {
+        id,
+        stage,
+        client: &unnamed,
+        reply,
+        from,
+        to,
+        protocol: "ESMTP",
+        helo: Some("evil\r\nx"),
+    };
+    let attempt = |status, status_code, text, tls, explanation| Event::Delivery {
+        id,
+        component: "smtp",
+        to: &to,
+        original: Some(&original),
+        relay: "mx.example.net[192.0.2.7]:25",
+        delay: Duration::from_millis(13_840),
+        delays,
+        status_code,
+        status,
+        text,
+        tls,
+        explanation,
+    };
+    let code = EnhancedCode::new;
+    with("connect", &Event::Connect { client: &named });
+    with("connect-unix", &Event::Connect { client: &socket });
+    let commands = [("ehlo", 1, 1), ("rcpt", 2, 3), ("quit", 1, 1)];
+    with("disconnect", &Event::Disconnect { client: &named, commands: &commands });
+    with("lost", &Event::SessionProblem { client: &named, what: "lost connection after DATA" });
+    with("reject", &reject(None, "RCPT", &refusal, Some(&from), Some(&to)));
+    let too_big = Reply::enhanced(552, (5, 3, 4), "Message too big");
+    with("reject-data", &reject(Some(id), "END-OF-MESSAGE", &too_big, Some(&from), None));
+    let (tls, login) = (Some("TLSv1.3 with X, Y"), Some("ana"));
+    with("client", &Event::FromClient { id, client: &named, tls, login });
+    with("client-plain", &Event::FromClient { id, client: &named, tls: None, login: None });
+    with("local-user", &Event::FromLocalUser { id, uid: 1000, from: &from });
+    with("message-id", &Event::MessageId { id, message_id: "<1@example.com>" });
+    with("queued", &Event::Queued { id, from: &from, size: 512, recipients: 2 });
+    with("sent", &attempt(DeliveryStatus::Sent, code(2, 0, 0), "250 2.0.0 Ok", tls, None));
+    let busy =
+        "host mx.example.net[192.0.2.7] said: 450 4.2.0 Greylisted (in reply to RCPT TO command)";
+    let why = Some("greylisting (normal): it is tried again");
+    with("deferred", &attempt(DeliveryStatus::Deferred, code(4, 2, 0), busy, None, why));
+    let unknown = "host mx.example.net[192.0.2.7] said: 550 5.1.1 no (in reply to RCPT TO command)";
+    with("bounced", &attempt(DeliveryStatus::Bounced, code(5, 1, 1), unknown, tls, why));
+    let notification = MessageId::from_u64(0xABC_DEF0_1235);
+    let kind = "sender non-delivery notification";
+    with("notification", &Event::Notification { id, kind, notification });
+    with("removed", &Event::Removed { id });
+    with("expired", &Event::Expired { id, from: &ReversePath::Null });
+    let notice = |level, id, text| Event::Notice { level, component: "qmgr", id, text };
+    with("info", &notice("info", None, "started"));
+    with("warning", &notice("warning", Some(id), "odd\u{1b}[2J"));
+}
+
+fn check(format: LogFormat, expected: &[(&str, &str)]) {
+    let form = form(format, Lead::TimeAndHost);
+    let mut expected = expected.iter();
+    each_event(|name, event| {
+        let (expected_name, text) = expected.next().expect(name);
+        assert_eq!((name, line(&form, event).trim_end_matches('\n')), (*expected_name, *text));
+    });
+    assert_eq!(expected.next(), None);
+}
+
+#[test]
+fn events_read_as_postfix_writes_them() {
+    const REPLY: &str = "host mx.example.net[192.0.2.7] said:";
+    const DELIVERY: &str = "Nov  4 06:53:50 mail puerto/smtp[7]: 0ABCDEF01234: \
+        to=<you@example.net>, orig_to=<alias@example.net>, \
+        relay=mx.example.net[192.0.2.7]:25, delay=14, delays=0.01/0/1.2/13";
+    let delivery = |rest: &str| format!("{DELIVERY}, {rest}");
+    let sent = delivery("dsn=2.0.0, status=sent (250 2.0.0 Ok); tls: TLSv1.3 with X, Y");
+    let deferred = delivery(&format!(
+        "dsn=4.2.0, status=deferred ({REPLY} 450 4.2.0 Greylisted (in reply to RCPT TO command)); \
+         why: greylisting [normal]: it is tried again"
+    ));
+    let bounced = delivery(&format!(
+        "dsn=5.1.1, status=bounced ({REPLY} 550 5.1.1 no (in reply to RCPT TO command)); \
+         tls: TLSv1.3 with X, Y; why: greylisting [normal]: it is tried again"
+    ));
+    let smtpd = |rest: &str| format!("Nov  4 06:53:50 mail puerto/smtpd[7]: {rest}");
+    let qmgr = |rest: &str| format!("Nov  4 06:53:50 mail puerto/qmgr[7]: {rest}");
+    let reject = smtpd(
+        "NOQUEUE: reject: RCPT from unknown[192.0.2.9]: 554 5.7.1 <you@example.net>: Relay access \
+         denied; from=<me@example.com> to=<you@example.net> proto=ESMTP helo=<evil??x>",
+    );
+    let reject_data = smtpd(
+        "0ABCDEF01234: reject: END-OF-MESSAGE from unknown[192.0.2.9]: 552 5.3.4 Message too big; \
+         from=<me@example.com> proto=ESMTP helo=<evil??x>",
+    );
+    check(
+        LogFormat::Postfix,
+        &[
+            ("connect", &smtpd("connect from mx.example[192.0.2.1]")),
+            ("connect-unix", &smtpd("connect from localhost[unix]")),
+            (
+                "disconnect",
+                &smtpd("disconnect from mx.example[192.0.2.1] ehlo=1 rcpt=2/3 quit=1 commands=4/5"),
+            ),
+            ("lost", &smtpd("lost connection after DATA from mx.example[192.0.2.1]")),
+            ("reject", &reject),
+            ("reject-data", &reject_data),
+            (
+                "client",
+                &smtpd(
+                    "0ABCDEF01234: client=mx.example[192.0.2.1], sasl_username=ana, \
+                     tls=TLSv1.3 with X; Y",
+                ),
+            ),
+            ("client-plain", &smtpd("0ABCDEF01234: client=mx.example[192.0.2.1]")),
+            (
+                "local-user",
+                "Nov  4 06:53:50 mail puerto/pickup[7]: 0ABCDEF01234: uid=1000 \
+                 from=<me@example.com>",
+            ),
+            (
+                "message-id",
+                "Nov  4 06:53:50 mail puerto/cleanup[7]: 0ABCDEF01234: \
+                 message-id=<1@example.com>",
+            ),
+            (
+                "queued",
+                &qmgr("0ABCDEF01234: from=<me@example.com>, size=512, nrcpt=2 (queue active)"),
+            ),
+            ("sent", &sent),
+            ("deferred", &deferred),
+            ("bounced", &bounced),
+            (
+                "notification",
+                "Nov  4 06:53:50 mail puerto/bounce[7]: 0ABCDEF01234: \
+                 sender non-delivery notification: 0ABCDEF01235",
+            ),
+            ("removed", &qmgr("0ABCDEF01234: removed")),
+            ("expired", &qmgr("0ABCDEF01234: from=<>, status=expired, returned to sender")),
+            ("info", &qmgr("started")),
+            ("warning", &qmgr("warning: 0ABCDEF01234: odd?[2J")),
+        ],
+    );
+}
+
+#[test]
+fn json_lines_hold_the_same_facts_with_types() {
+    let form = form(LogFormat::Json, Lead::TimeAndHost);
+    let mut seen = Vec::new();
+    each_event(|name, event| {
+        let text = line(&form, event);
+        let value: serde_json::Value = serde_json::from_str(&text).expect(&text);
+        assert_eq!(value["time"], "2026-11-04T06:53:50.123Z");
+        assert!(value["event"].is_string() && value["component"].is_string(), "{text}");
+        seen.push((name.to_owned(), value));
+    });
+    let of = |name: &str| &seen.iter().find(|(n, _)| n == name).unwrap().1;
+    assert_eq!(of("bounced")["delay"], 13.84);
+    assert_eq!(of("bounced")["delay_transmission"], 12.6);
+    assert_eq!(of("bounced")["dsn"], "5.1.1");
+    assert_eq!(of("bounced")["orig_to"], "alias@example.net");
+    assert_eq!(of("queued")["size"], 512);
+    assert_eq!(of("reject")["code"], 554);
+    assert_eq!(of("reject")["helo"], "evil\r\nx");
+    assert_eq!(of("reject")["client_address"], "192.0.2.9");
+    assert_eq!(of("disconnect")["commands"]["rcpt"]["all"], 3);
+    assert_eq!(of("expired")["from"], "");
+    assert_eq!(of("warning")["level"], "warning");
+}
+
+#[test]
+fn people_read_sentences() {
+    let mut coloured = form(LogFormat::Text, Lead::TimeAndHost);
+    let mut lines = Vec::new();
+    each_event(|_, event| lines.push(line(&coloured, event)));
+    let all = lines.concat();
+    for part in [
+        "0ABCDEF01234 delivered to you@example.net (written to alias@example.net) via mx.example",
+        "must wait for",
+        "unknown[192.0.2.9] was refused at RCPT, to you@example.net: 554 5.7.1 Relay",
+    ] {
+        assert!(all.contains(part), "{part} in\n{all}");
+    }
+    assert!(!all.contains('\x1b'));
+    assert_eq!(lines.len(), all.lines().count());
+    coloured.colour = true;
+    let removed = Event::Notice { level: "error", component: "qmgr", id: None, text: "x" };
+    assert!(line(&coloured, &removed).contains("\x1b[31m"));
+}
+
+#[test]
+fn the_syslog_socket_and_the_journal_get_priorities() {
+    let event = Event::Notice { level: "warning", component: "smtp", id: None, text: "x" };
+    for (format, lead, expected) in [
+        (
+            LogFormat::Postfix,
+            Lead::PriorityAndTime,
+            "<20>Nov  4 06:53:50 puerto/smtp[7]: warning: x\n",
+        ),
+        (LogFormat::Postfix, Lead::Priority, "<4>puerto/smtp[7]: warning: x\n"),
+        (LogFormat::Text, Lead::Priority, "<4>warning: smtp: x\n"),
+    ] {
+        assert_eq!(line(&form(format, lead), &event), expected);
+    }
+}
+
+#[test]
+fn delays_have_two_significant_digits() {
+    for (millis, expected) in [
+        (0, "0"),
+        (4, "0"),
+        (10, "0.01"),
+        (500, "0.5"),
+        (994, "0.99"),
+        (999, "1"),
+        (1_250, "1.2"),
+        (9_949, "9.9"),
+        (9_990, "10"),
+        (100_000, "100"),
+    ] {
+        let mut out = String::new();
+        postfix::seconds(&mut out, Duration::from_millis(millis));
+        assert_eq!(out, expected, "{millis}");
+    }
+}
+
+#[test]
+fn an_opened_log_writes_lines_to_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mail.log");
+    let mut config = Config::for_tests(dir.path());
+    config.log_to = LogTarget::File(path.clone());
+    let (log, reopen) = open(&config).unwrap();
+    each_event(|_, event| log.write(event));
+    reopen.flush();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 19);
+    assert!(text.lines().all(|line| line.contains(" mail puerto/")));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777 & !0o640, 0);
+    config.log_to = LogTarget::File(dir.path().join("missing/mail.log"));
+    assert!(open(&config).unwrap_err().to_string().contains("missing/mail.log"));
+}
+
+/// pflogsumm's own counting, where it is installed.
+#[test]
+fn pflogsumm_reads_the_log() {
+    let form = form(LogFormat::Postfix, Lead::TimeAndHost);
+    let all = Mutex::new(String::new());
+    each_event(|_, event| {
+        all.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line(&form, event));
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mail.log");
+    std::fs::write(&path, all.into_inner().unwrap()).unwrap();
+    let output =
+        std::process::Command::new("pflogsumm").args(["--syslog_name=puerto"]).arg(&path).output();
+    let Ok(output) = output else {
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    for count in ["3   received", "1   delivered", "1   deferred", "1   bounced", "2   rejected"] {
+        assert!(text.contains(count), "{count} in\n{text}");
+    }
+    assert!(text.contains("Relay access denied"), "{text}");
+    assert!(text.contains("450 4.2.0 Greylisted") || text.contains("Greylisted"), "{text}");
+}

@@ -1,0 +1,135 @@
+//! The log for people: short sentences, coloured on a terminal.
+
+use std::fmt::{Display, Write as _};
+
+use super::clean;
+use super::event::{DeliveryStatus, Event};
+use super::postfix::{client, component, seconds};
+
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+const DIM: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
+
+/// Appends one line without its end.
+pub(super) fn render(out: &mut String, event: &Event<'_>, colour: bool) {
+    let mark = colour_of(event).filter(|_| colour);
+    out.push_str(mark.unwrap_or_default());
+    body(out, event);
+    out.push_str(mark.map_or("", |_| PLAIN));
+}
+
+fn colour_of(event: &Event<'_>) -> Option<&'static str> {
+    match event {
+        Event::Delivery { status: DeliveryStatus::Sent, .. } => Some(GREEN),
+        Event::Delivery { status: DeliveryStatus::Deferred, .. } => Some(YELLOW),
+        Event::Delivery { .. } | Event::Reject { .. } | Event::Expired { .. } => Some(RED),
+        Event::Notice { level: "warning", .. } | Event::SessionProblem { .. } => Some(YELLOW),
+        Event::Notice { level: "error" | "fatal", .. } => Some(RED),
+        Event::Connect { .. } | Event::Disconnect { .. } | Event::MessageId { .. } => Some(DIM),
+        _ => None,
+    }
+}
+
+fn body(out: &mut String, event: &Event<'_>) {
+    match event {
+        Event::Connect { client: who } => {
+            client(out, who);
+            out.push_str(" connected");
+        }
+        Event::Disconnect { client: who, .. } => {
+            client(out, who);
+            out.push_str(" left");
+        }
+        Event::SessionProblem { client: who, what } => {
+            client(out, who);
+            labelled(out, ": ", what);
+        }
+        Event::Reject { stage, client: who, reply, to, .. } => {
+            client(out, who);
+            let _ = write!(out, " was refused at {stage}");
+            if let Some(to) = to {
+                labelled(out, ", to ", to);
+            }
+            labelled(out, ": ", reply);
+        }
+        Event::FromClient { id, client: who, tls, login } => {
+            let _ = write!(out, "{id} comes from ");
+            client(out, who);
+            for (word, value) in [(" as ", login), (" over ", tls)] {
+                if let Some(value) = value {
+                    labelled(out, word, value);
+                }
+            }
+        }
+        Event::FromLocalUser { id, uid, from } => {
+            let _ = write!(out, "{id} comes from the local user {uid}");
+            labelled(out, ", sender ", from);
+        }
+        Event::MessageId { id, message_id } => {
+            let _ = write!(out, "{id} has the Message-ID ");
+            clean::plain(out, message_id);
+        }
+        Event::Queued { id, from, size, recipients } => {
+            let _ = write!(out, "{id} is queued: {size} octets, recipients: {recipients}");
+            labelled(out, ", from ", sender(from));
+        }
+        Event::Delivery { .. } => delivery(out, event),
+        Event::Notification { id, kind, notification } => {
+            let _ = write!(out, "{id}: {kind} is {notification}");
+        }
+        Event::Removed { id } => {
+            let _ = write!(out, "{id} is done");
+        }
+        Event::Expired { id, from } => {
+            let _ = write!(out, "{id} is given up and returned to ");
+            clean::plain(out, sender(from));
+        }
+        Event::Notice { level, id, text, .. } => {
+            let _ = write!(out, "{level}: {}: ", component(event));
+            if let Some(id) = id {
+                let _ = write!(out, "{id}: ");
+            }
+            clean::plain(out, text);
+        }
+    }
+}
+
+fn delivery(out: &mut String, event: &Event<'_>) {
+    let Event::Delivery { id, to, original, relay, delay, status, text, tls, explanation, .. } =
+        event
+    else {
+        return;
+    };
+    let (word, preposition) = match status {
+        DeliveryStatus::Sent => ("delivered", "to"),
+        DeliveryStatus::Deferred => ("must wait", "for"),
+        DeliveryStatus::Bounced => ("failed", "for"),
+    };
+    let _ = write!(out, "{id} {word} {preposition} ");
+    clean::plain(out, to);
+    if let Some(original) = original {
+        labelled(out, " (written to ", original);
+        out.push(')');
+    }
+    labelled(out, " via ", relay);
+    if let Some(tls) = tls {
+        labelled(out, ", ", tls);
+    }
+    out.push_str(", after ");
+    seconds(out, *delay);
+    labelled(out, " s: ", text);
+    if let Some(explanation) = explanation {
+        labelled(out, ". ", explanation);
+    }
+}
+
+fn sender(from: &puerto_smtp::ReversePath) -> &dyn Display {
+    if from.is_null() { &"<>" } else { from }
+}
+
+fn labelled(out: &mut String, label: &str, value: impl Display) {
+    out.push_str(label);
+    clean::plain(out, value);
+}
