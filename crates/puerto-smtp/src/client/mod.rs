@@ -208,6 +208,7 @@ pub struct Connection {
     authenticated: bool,
     reset_first: bool,
     transactions: u32,
+    replies: u64,
 }
 
 impl fmt::Debug for Connection {
@@ -238,6 +239,7 @@ impl Connection {
             authenticated: false,
             reset_first: false,
             transactions: 0,
+            replies: 0,
         }
     }
 
@@ -261,7 +263,10 @@ impl Connection {
                 _ => {}
             }
             match self.decoder.next_reply() {
-                Ok(Some(reply)) => self.on_reply(reply),
+                Ok(Some(reply)) => {
+                    self.replies += 1;
+                    self.on_reply(reply);
+                }
                 Ok(None) => return sending_content.map_or(Step::Receive, Step::Content),
                 Err(error) => self.fail(Cause::Garbage(error)),
             }
@@ -317,6 +322,11 @@ impl Connection {
     /// How many transactions have begun.
     pub fn transactions(&self) -> u32 {
         self.transactions
+    }
+
+    /// How many replies have come: the stage's time begins anew with each.
+    pub fn replies(&self) -> u64 {
+        self.replies
     }
 
     /// Asks for TLS; to be called at [`Step::Ready`] when the peer offers it.

@@ -1,4 +1,23 @@
 //! Hands a message on to the next hop and says what became of each recipient.
+//!
+//! [`Remote`] goes through the hosts of a plan until every recipient has its
+//! outcome: `open` brings an address to a session that is ready for MAIL, `session`
+//! joins the protocol's state machine to the socket, `content` writes the message,
+//! `attempt` keeps where each recipient stands and says so, `pool` keeps
+//! connections for the next message. Nothing here knows the queue: the report is
+//! all that comes out.
+
+mod attempt;
+mod content;
+mod open;
+mod outcome;
+mod pool;
+mod remote;
+mod retry_after;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::io::Read;
 use std::sync::Arc;
@@ -10,6 +29,8 @@ use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 use crate::route::Plan;
 use crate::telemetry::{Delays, DeliveryStatus};
 
+pub use remote::{LmtpTarget, Remote};
+
 /// A message's content, openable more than once: a second host may need it again.
 pub trait Body: Send + Sync {
     /// Octets.
@@ -17,6 +38,11 @@ pub trait Body: Send + Sync {
     /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+    /// Whether [`Body::open`] never waits for a disk, so that it may be called
+    /// anywhere.
+    fn opens_at_once(&self) -> bool {
+        false
     }
     /// Opens it at the beginning. May block on the disk.
     fn open(&self) -> std::io::Result<Box<dyn BodyReader>>;

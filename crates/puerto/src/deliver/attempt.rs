@@ -1,0 +1,200 @@
+//! One attempt to deliver one message: where each recipient stands, host by host.
+
+use std::time::Duration;
+
+use puerto_smtp::client::{Cause, Failure, Fate, Loss};
+use puerto_smtp::{EnhancedCode, Reply, Severity};
+use puerto_spool::Timestamp;
+use puerto_spool::clock::{Clock, SystemClock};
+use tokio::time::Instant;
+
+use super::outcome::{HostFailure, describe_failure};
+use super::session::Session;
+use super::{Job, Outcome, Pressure, Report, retry_after};
+use crate::telemetry::{Delays, DeliveryStatus};
+
+/// Where a recipient stands.
+enum Standing {
+    /// To be tried at the next host, if there is one; otherwise this is its outcome.
+    Open(Option<Outcome>),
+    /// Decided for this attempt.
+    Settled(Outcome),
+}
+
+/// One attempt.
+pub(super) struct Attempt<'a> {
+    job: &'a Job,
+    component: &'static str,
+    started: Instant,
+    before_queue: Duration,
+    standings: Vec<Standing>,
+    connection: Duration,
+    answered: bool,
+    strained: bool,
+}
+
+impl<'a> Attempt<'a> {
+    /// Begins.
+    pub(super) fn new(job: &'a Job, component: &'static str) -> Self {
+        let waited = now().since(job.received_at);
+        Self {
+            job,
+            component,
+            started: Instant::now(),
+            before_queue: waited.saturating_sub(job.in_queue),
+            standings: job.recipients.iter().map(|_| Standing::Open(None)).collect(),
+            connection: Duration::ZERO,
+            answered: false,
+            strained: false,
+        }
+    }
+
+    /// How long it has lasted.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The places in the job of those that are to be tried at the next host.
+    pub(super) fn open(&self) -> Vec<usize> {
+        let standings = self.standings.iter().enumerate();
+        standings.filter(|(_, s)| matches!(s, Standing::Open(_))).map(|(place, _)| place).collect()
+    }
+
+    /// A session is ready: what follows is transmission.
+    pub(super) fn connected(&mut self) {
+        self.connection = self.elapsed();
+        self.answered = true;
+    }
+
+    /// A host gave no session.
+    pub(super) fn host_failed(&mut self, failure: &HostFailure) {
+        self.connection = self.elapsed();
+        self.strained |= failure.asks_for_less();
+        for place in self.open() {
+            let outcome = Outcome {
+                relay: failure.relay.clone().unwrap_or_else(|| "none".to_owned()),
+                host: Some(failure.host.to_string()),
+                status_code: failure.status,
+                reply: failure.reply.clone(),
+                retry_after: failure.reply.as_ref().and_then(asked_wait),
+                tls: failure.tls.clone(),
+                ..self.outcome(place, DeliveryStatus::Deferred, failure.text.clone())
+            };
+            self.set(place, Standing::Open(Some(outcome)));
+        }
+    }
+
+    /// A transaction told what became of a recipient.
+    pub(super) fn decide(&mut self, place: usize, session: &Session, fate: Fate) {
+        match fate {
+            Fate::Accepted(reply) => {
+                let outcome = Outcome {
+                    status_code: reply.status(),
+                    peer_reports: session.connection.extensions().dsn,
+                    reply: Some(reply.clone()),
+                    ..self.session_outcome(place, DeliveryStatus::Sent, session, reply.to_string())
+                };
+                self.set(place, Standing::Settled(outcome));
+            }
+            Fate::Failed(failure) => self.fail(place, session, &failure),
+            Fate::Remaining => {}
+        }
+    }
+
+    fn fail(&mut self, place: usize, session: &Session, failure: &Failure) {
+        self.strained |= match &failure.cause {
+            Cause::Reply(reply) => reply.closes(),
+            Cause::Lost(loss) => *loss != Loss::Abandoned,
+            _ => false,
+        };
+        let permanent = failure.is_permanent();
+        let status = if permanent { DeliveryStatus::Bounced } else { DeliveryStatus::Deferred };
+        let abandoned = session.abandoned.clone();
+        let text = abandoned
+            .unwrap_or_else(|| describe_failure(&session.peer, failure, self.job.body.len()));
+        let outcome = Outcome {
+            status_code: failure.status(),
+            reply: failure.reply().cloned(),
+            retry_after: failure.reply().and_then(asked_wait),
+            ..self.session_outcome(place, status, session, text)
+        };
+        // Another host may take what this one will not take now, but never what this
+        // one may have already. What we cannot read, no host will get.
+        let elsewhere = !permanent && !failure.may_have_delivered() && session.abandoned.is_none();
+        let standing =
+            if elsewhere { Standing::Open(Some(outcome)) } else { Standing::Settled(outcome) };
+        self.set(place, standing);
+    }
+
+    fn session_outcome(
+        &self,
+        place: usize,
+        status: DeliveryStatus,
+        session: &Session,
+        text: String,
+    ) -> Outcome {
+        Outcome {
+            relay: session.peer.relay.clone(),
+            host: Some(session.peer.host.to_string()),
+            tls: session.tls.clone(),
+            ..self.outcome(place, status, text)
+        }
+    }
+
+    fn outcome(&self, place: usize, status: DeliveryStatus, text: String) -> Outcome {
+        let transmission = self.elapsed().saturating_sub(self.connection);
+        Outcome {
+            index: self.job.recipients.get(place).map_or(u32::MAX, |recipient| recipient.index),
+            status,
+            component: self.component,
+            relay: "none".to_owned(),
+            host: None,
+            status_code: EnhancedCode::new(4, 0, 0),
+            reply: None,
+            text,
+            tls: None,
+            at: now(),
+            delays: Delays {
+                before_queue: self.before_queue,
+                in_queue: self.job.in_queue,
+                connection: self.connection,
+                transmission,
+            },
+            retry_after: None,
+            peer_reports: false,
+        }
+    }
+
+    fn set(&mut self, place: usize, standing: Standing) {
+        if let Some(slot) = self.standings.get_mut(place) {
+            *slot = standing;
+        }
+    }
+
+    /// The end: one outcome for each recipient.
+    pub(super) fn report(mut self) -> Report {
+        let standings = std::mem::take(&mut self.standings).into_iter().enumerate();
+        let outcomes = standings.map(|(place, standing)| match standing {
+            Standing::Open(Some(outcome)) | Standing::Settled(outcome) => outcome,
+            Standing::Open(None) => {
+                self.outcome(place, DeliveryStatus::Deferred, "no host was tried".to_owned())
+            }
+        });
+        let outcomes = outcomes.collect();
+        let pressure = match (self.strained, self.answered) {
+            (true, _) => Pressure::Strained,
+            (false, true) => Pressure::Fine,
+            (false, false) => Pressure::Unreachable,
+        };
+        Report { outcomes, pressure }
+    }
+}
+
+// A wait in a refusal for good is about something else.
+fn asked_wait(reply: &Reply) -> Option<Duration> {
+    (reply.severity() == Severity::Transient).then(|| retry_after::parse(&reply.text()))?
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}

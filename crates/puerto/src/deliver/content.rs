@@ -1,0 +1,156 @@
+//! Writes a message's content: from memory in one write, from a disk in pieces.
+
+use std::io::{self, IoSlice, Read};
+use std::sync::Arc;
+
+use memchr::memmem;
+use puerto_smtp::client::Framing;
+use puerto_smtp::codec::DotStuffer;
+use tokio::task::JoinHandle;
+
+use super::session::Session;
+use super::{Body, BodyReader};
+
+/// Octets that are read from a disk at once.
+const PIECE: usize = 256 * 1024;
+
+/// A body that is being opened while the envelope is on its way.
+pub(super) enum Opening {
+    /// Open.
+    Done(io::Result<Box<dyn BodyReader>>),
+    /// A thread that may wait for a disk opens it.
+    Underway(JoinHandle<io::Result<Box<dyn BodyReader>>>),
+}
+
+impl Opening {
+    /// Begins to open a body.
+    pub(super) fn begin(body: &Arc<dyn Body>) -> Self {
+        if body.opens_at_once() {
+            return Self::Done(body.open());
+        }
+        let body = Arc::clone(body);
+        Self::Underway(tokio::task::spawn_blocking(move || body.open()))
+    }
+
+    async fn wait(self) -> io::Result<Box<dyn BodyReader>> {
+        match self {
+            Self::Done(result) => result,
+            Self::Underway(task) => task.await.map_err(io::Error::other)?,
+        }
+    }
+}
+
+/// Writes the content, its end included. If it cannot be read, or is not as long
+/// as it should be, the connection is abandoned: the end is never written then.
+pub(super) async fn send(session: &mut Session, framing: Framing, opening: Opening, size: u64) {
+    let reader = match opening.wait().await {
+        Ok(reader) => reader,
+        Err(error) => return session.abandon(format!("cannot read the queued message: {error}")),
+    };
+    let command = session.connection.take_output();
+    match reader.in_memory() {
+        Some(content) if content.len() as u64 != size => session.abandon(wrong_size(size)),
+        Some(content) => send_from_memory(session, framing, &command, content).await,
+        None => send_in_pieces(session, framing, command, reader, size).await,
+    }
+}
+
+async fn send_from_memory(session: &mut Session, framing: Framing, command: &[u8], content: &[u8]) {
+    if framing == Framing::Chunk {
+        let parts = &mut [IoSlice::new(command), IoSlice::new(content)];
+        return session.write_content(parts, true).await;
+    }
+    if is_plain(content) {
+        let parts = &mut [IoSlice::new(content), IoSlice::new(b".\r\n")];
+        return session.write_content(parts, true).await;
+    }
+    let mut stuffed = Vec::new();
+    let mut stuffer = DotStuffer::new();
+    stuffer.push(content, &mut stuffed);
+    stuffer.finish(&mut stuffed);
+    session.write_content(&mut [IoSlice::new(&stuffed)], true).await;
+}
+
+// Whether no dot is to be doubled and no line end to be added.
+fn is_plain(content: &[u8]) -> bool {
+    content.ends_with(b"\r\n")
+        && !content.starts_with(b".")
+        && memmem::find(content, b"\n.").is_none()
+}
+
+async fn send_in_pieces(
+    session: &mut Session,
+    framing: Framing,
+    command: Vec<u8>,
+    mut reader: Box<dyn BodyReader>,
+    size: u64,
+) {
+    let mut stuffer = Some(DotStuffer::new()).filter(|_| framing == Framing::Dots);
+    let mut output = command;
+    let mut left = size;
+    let mut piece = Vec::new();
+    while left > 0 {
+        let wanted = left.min(PIECE as u64);
+        let read = tokio::task::spawn_blocking(move || {
+            piece.clear();
+            let result = reader.by_ref().take(wanted).read_to_end(&mut piece);
+            (reader, piece, result)
+        });
+        let result;
+        (reader, piece, result) = match read.await {
+            Ok(read) => read,
+            Err(error) => return session.abandon(format!("reading the message failed: {error}")),
+        };
+        match result {
+            Ok(count) if count as u64 == wanted => left -= wanted,
+            Ok(_) => return session.abandon(wrong_size(size)),
+            Err(error) => {
+                return session.abandon(format!("cannot read the queued message: {error}"));
+            }
+        }
+        match &mut stuffer {
+            Some(stuffer) => stuffer.push(&piece, &mut output),
+            None => output.extend_from_slice(&piece),
+        }
+        if left > 0 {
+            session.write_content(&mut [IoSlice::new(&output)], false).await;
+            if session.is_broken() {
+                return;
+            }
+            output.clear();
+        }
+    }
+    if let Some(stuffer) = stuffer {
+        stuffer.finish(&mut output);
+    }
+    session.write_content(&mut [IoSlice::new(&output)], true).await;
+}
+
+fn wrong_size(size: u64) -> String {
+    format!("the queued message is damaged: it should have {size} octets and has not")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_goes_out_untouched_only_if_nothing_is_to_be_done() {
+        for (content, plain) in [
+            (&b"a\r\n"[..], true),
+            (b"a\r\n\r\nb.c\r\n", true),
+            (b"", false),
+            (b"a", false),
+            (b".a\r\n", false),
+            (b"a\r\n.\r\n", false),
+            (b"a\n.b\r\n", false),
+        ] {
+            assert_eq!(is_plain(content), plain, "{content:?}");
+            let mut stuffed = Vec::new();
+            let mut stuffer = DotStuffer::new();
+            stuffer.push(content, &mut stuffed);
+            stuffer.finish(&mut stuffed);
+            assert_eq!(stuffed == [content, b".\r\n"].concat(), plain || content.is_empty());
+        }
+    }
+}

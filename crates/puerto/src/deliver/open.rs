@@ -1,0 +1,211 @@
+//! From an address to a session that is ready for MAIL: TCP, greeting, EHLO, TLS,
+//! AUTH.
+
+use puerto_smtp::client::{Cause, Credentials, Failure, Loss, Protocol, Stage, Step};
+use puerto_smtp::limits::ClientTimeouts;
+use puerto_smtp::{Domain, EnhancedCode};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::outcome::{HostFailure, Peer};
+use super::session::Session;
+use super::stream::{self, Stream};
+use crate::config::{Config, Login, TlsLevel};
+use crate::tls::{self, ClientTls};
+
+/// What a session needs to be made.
+pub(super) struct Terms<'a> {
+    /// The configuration in force.
+    pub(super) config: &'a Config,
+    /// TLS.
+    pub(super) client_tls: &'a ClientTls,
+    /// How long each stage may last.
+    pub(super) timeouts: ClientTimeouts,
+    /// What is demanded of TLS.
+    pub(super) tls: TlsLevel,
+    /// TLS from the first byte.
+    pub(super) implicit_tls: bool,
+    /// Who we say we are.
+    pub(super) login: Option<&'a Login>,
+}
+
+impl Terms<'_> {
+    /// Opens a session that is ready for MAIL. With `plain`, TLS is not tried.
+    pub(super) async fn open(&self, peer: &Peer, plain: bool) -> Result<Session, HostFailure> {
+        let (stream, tls) = self.connect(peer).await?;
+        let name = own_name(&self.config.delivery.helo);
+        let mut session = Session::new(peer.clone(), stream, Protocol::Smtp, name, self.timeouts);
+        session.tls = tls;
+        get_ready(&mut session).await?;
+        if !session.connection.is_encrypted() && self.tls != TlsLevel::None && !plain {
+            self.encrypt(&mut session).await?;
+        }
+        if let Some(login) = self.login {
+            authenticate(&mut session, login).await?;
+        }
+        Ok(session)
+    }
+
+    async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<String>), HostFailure> {
+        let Some(address) = peer.address else {
+            let error = std::io::ErrorKind::AddrNotAvailable.into();
+            return Err(HostFailure::not_connected(peer, &error));
+        };
+        let connecting = stream::connect(address, &self.config.delivery);
+        let stream = match timeout(self.timeouts.connect, connecting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(HostFailure::not_connected(peer, &error)),
+            Err(_elapsed) => {
+                let error = std::io::ErrorKind::TimedOut.into();
+                return Err(HostFailure::not_connected(peer, &error));
+            }
+        };
+        if !self.implicit_tls {
+            return Ok((Stream::Plain(stream), None));
+        }
+        let (stream, tls) = self.handshake(peer, stream).await?;
+        Ok((stream, Some(tls)))
+    }
+
+    // STARTTLS, if it is offered; an error if it had to be.
+    async fn encrypt(&self, session: &mut Session) -> Result<(), HostFailure> {
+        let required = self.tls == TlsLevel::Required;
+        if !session.connection.extensions().starttls {
+            let name = &session.peer.name;
+            let text = format!("TLS is required, but was not offered by host {name}");
+            return if required {
+                Err(HostFailure::new(&session.peer, (4, 7, 4), text))
+            } else {
+                Ok(())
+            };
+        }
+        session.connection.start_tls();
+        match session.next_step().await {
+            Step::Handshake => {}
+            Step::Refused(failure) if required => {
+                let refused = HostFailure::of_session(&session.peer, &failure);
+                return Err(HostFailure { status: EnhancedCode::new(4, 7, 4), ..refused });
+            }
+            Step::Refused(_) => return get_ready(session).await,
+            step => return Err(tls_failure(&session.peer, step)),
+        }
+        let Stream::Plain(stream) = std::mem::replace(&mut session.stream, Stream::Gone) else {
+            return Err(tls_failure(&session.peer, Step::Closed));
+        };
+        let (stream, tls) = self.handshake(&session.peer, stream).await?;
+        session.stream = stream;
+        session.tls = Some(tls);
+        session.connection.tls_established();
+        // With TLS 1.3 a peer's refusal of the handshake comes behind it.
+        get_ready(session)
+            .await
+            .map_err(|failure| HostFailure { tls_broke: failure.reply.is_none(), ..failure })
+    }
+
+    async fn handshake(
+        &self,
+        peer: &Peer,
+        stream: TcpStream,
+    ) -> Result<(Stream, String), HostFailure> {
+        let broke = |status, reason: String| HostFailure {
+            tls_broke: true,
+            ..HostFailure::new(
+                peer,
+                status,
+                format!("Cannot start TLS with {}: {reason}", peer.name),
+            )
+        };
+        let connector = self.connector().await.map_err(|error| broke((4, 3, 5), error))?;
+        let ip = peer.address.map(|address| ServerName::from(address.ip()));
+        let name = ServerName::try_from(peer.host.to_string()).ok().or(ip);
+        let Some(name) = name else {
+            return Err(broke((4, 7, 5), "the host's name cannot be verified".to_owned()));
+        };
+        match timeout(self.timeouts.tls_handshake, connector.connect(name, stream)).await {
+            Ok(Ok(stream)) => {
+                let (_, agreed) = stream.get_ref();
+                let summary =
+                    tls::summary(agreed.protocol_version(), agreed.negotiated_cipher_suite());
+                Ok((Stream::Tls(Box::new(stream)), summary))
+            }
+            Ok(Err(error)) => Err(broke((4, 7, 5), error.to_string())),
+            Err(_elapsed) => Err(broke((4, 7, 5), "the handshake timed out".to_owned())),
+        }
+    }
+
+    async fn connector(&self) -> Result<TlsConnector, String> {
+        let made = if self.tls != TlsLevel::Required {
+            self.client_tls.unverified()
+        } else if self.client_tls.has_roots() {
+            self.client_tls.verified()
+        } else {
+            // The system's roots are read from the disk.
+            let client_tls = self.client_tls.clone();
+            let reading = tokio::task::spawn_blocking(move || client_tls.verified());
+            reading.await.map_err(|error| error.to_string())?
+        };
+        made.map_err(|error| error.to_string())
+    }
+}
+
+/// Brings a session to the point at which nothing is under way.
+pub(super) async fn get_ready(session: &mut Session) -> Result<(), HostFailure> {
+    match session.next_step().await {
+        Step::Ready => Ok(()),
+        Step::Failed(failure) | Step::Refused(failure) => Err(HostFailure {
+            tls: session.tls.clone(),
+            ..HostFailure::of_session(&session.peer, &failure)
+        }),
+        _ => Err(HostFailure {
+            tls: session.tls.clone(),
+            ..HostFailure::of_session(&session.peer, &out_of_step(session.connection.stage()))
+        }),
+    }
+}
+
+fn out_of_step(stage: Stage) -> Failure {
+    Failure { stage, cause: Cause::OutOfStep }
+}
+
+fn tls_failure(peer: &Peer, step: Step) -> HostFailure {
+    let failure = match step {
+        Step::Failed(failure) => failure,
+        _ => out_of_step(Stage::StartTls),
+    };
+    let broke = matches!(failure.cause, Cause::Lost(Loss::Closed | Loss::TimedOut));
+    HostFailure { tls_broke: broke, ..HostFailure::of_session(peer, &failure) }
+}
+
+async fn authenticate(session: &mut Session, login: &Login) -> Result<(), HostFailure> {
+    let peer = session.peer.clone();
+    let fail = |status, text| HostFailure {
+        tls: session.tls.clone(),
+        ..HostFailure::new(&peer, status, text)
+    };
+    let file = login.password_file.clone();
+    let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(file));
+    let password = match reading.await.map_err(std::io::Error::other).and_then(|read| read) {
+        Ok(text) => text,
+        Err(error) => {
+            let file = login.password_file.display();
+            return Err(fail((4, 3, 5), format!("cannot read the password file {file}: {error}")));
+        }
+    };
+    let password = password.strip_suffix('\n').unwrap_or(&password);
+    let password = password.strip_suffix('\r').unwrap_or(password).to_owned();
+    let credentials = Credentials { user: login.user.clone(), password };
+    if let Err(error) = session.connection.authenticate(&credentials) {
+        let text = format!("cannot authenticate to {} as {}: {error}", peer.name, login.user);
+        return Err(fail((4, 7, 0), text));
+    }
+    get_ready(session).await
+}
+
+/// The name in EHLO. What the configuration holds is checked there; if it is no
+/// domain all the same, a literal that means nobody is better than no mail.
+pub(super) fn own_name(helo: &str) -> Domain {
+    let nobody = || Domain::Literal(std::net::Ipv4Addr::LOCALHOST.into());
+    Domain::parse(helo).unwrap_or_else(|_| nobody())
+}

@@ -1,0 +1,368 @@
+//! Goes from host to host until every recipient has its outcome.
+//!
+//! The rules, which are Postfix's where nothing else is said:
+//!
+//! * What a host says before MAIL is about the host: the next one is tried, and if
+//!   there is none the mail waits, also where the host said 5xx.
+//! * A recipient that a host refuses for good is refused. One that it will not take
+//!   now, or that a lost connection left undecided, is tried at the next host.
+//! * Once the end of the content is out, only a reply decides. Without one, the
+//!   recipients wait and no other host is tried: that is the only window in which a
+//!   second copy can arise.
+//! * An attempt makes at most [`MOST_CONNECTIONS`] connections and gives its message
+//!   to at most [`MOST_SESSIONS`] hosts, and tries no further host after
+//!   [`LONGEST_ATTEMPT`].
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_smtp::client::{Cause, Failure, Fate, Loss, Protocol, Stage, Step, Transaction};
+use puerto_smtp::limits::ClientTimeouts;
+use puerto_smtp::{Recipient, ReversePath, Severity};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::attempt::Attempt;
+use super::content::{self, Opening};
+use super::open::{Terms, get_ready, own_name};
+use super::outcome::{HostFailure, Peer};
+use super::pool::{Key, Pool};
+use super::session::{Session, in_ascii};
+use super::stream::{self, Stream};
+use super::{Body, Job, Report};
+use crate::config::{Config, Live, TlsLevel};
+use crate::route::{Hop, Plan};
+use crate::tls::ClientTls;
+
+/// Connections that one attempt makes at most.
+const MOST_CONNECTIONS: usize = 5;
+/// Hosts that one attempt gives its message to at most.
+const MOST_SESSIONS: usize = 2;
+/// How long an attempt may have lasted for another host to be tried.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(10 * 60);
+/// Messages on one connection at most.
+const MOST_MESSAGES: u32 = 100;
+/// Octets of a header that are looked through for UTF-8.
+const LONGEST_HEADER: u64 = 512 * 1024;
+
+/// Where an LMTP server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LmtpTarget {
+    /// At an address.
+    Address(SocketAddr),
+    /// At a socket in the file system.
+    Path(PathBuf),
+}
+
+/// Delivers to other hosts.
+pub struct Remote {
+    config: Live,
+    client_tls: ClientTls,
+    timeouts: Option<ClientTimeouts>,
+    pool: Pool,
+}
+
+impl Remote {
+    /// Delivery by this configuration.
+    pub fn new(config: Live, client_tls: ClientTls) -> Self {
+        Self { config, client_tls, timeouts: None, pool: Pool::default() }
+    }
+
+    /// The same with other time-outs than those of RFC 5321, for connecting too.
+    #[must_use]
+    pub fn with_timeouts(self, timeouts: ClientTimeouts) -> Self {
+        Self { timeouts: Some(timeouts), ..self }
+    }
+
+    /// Delivers a message to some recipients, as far as that is possible now.
+    pub async fn deliver(&self, job: &Job) -> Report {
+        let config = self.config.get();
+        let terms = self.terms(&config, &job.plan);
+        let mut attempt = Attempt::new(job, "smtp");
+        let mut tried = Vec::new();
+        while let Some((key, session)) = self.idle_session(&terms, &job.plan) {
+            attempt.connected();
+            let address = key.address;
+            if let Transacted::Done = self.transact(session, &mut attempt, job, Some(key)).await {
+                tried.push(address);
+                break;
+            }
+        }
+        let mut sessions = tried.len();
+        for hop in &job.plan.hops {
+            let enough = tried.len() >= MOST_CONNECTIONS || sessions >= MOST_SESSIONS;
+            if enough || attempt.elapsed() > LONGEST_ATTEMPT || attempt.open().is_empty() {
+                break;
+            }
+            if tried.contains(&hop.address) {
+                continue;
+            }
+            tried.push(hop.address);
+            match open(&terms, &Peer::at(&hop.host, hop.address)).await {
+                Err(failure) => attempt.host_failed(&failure),
+                Ok(session) => {
+                    sessions += 1;
+                    attempt.connected();
+                    let key = key(&terms, hop);
+                    self.transact(session, &mut attempt, job, Some(key)).await;
+                }
+            }
+        }
+        attempt.report()
+    }
+
+    /// Delivers to an LMTP server (RFC 2033), whatever the job's plan says.
+    pub async fn deliver_lmtp(&self, job: &Job, target: &LmtpTarget) -> Report {
+        let config = self.config.get();
+        let mut attempt = Attempt::new(job, "lmtp");
+        match self.open_lmtp(&config, target).await {
+            Err(failure) => attempt.host_failed(&failure),
+            Ok(session) => {
+                attempt.connected();
+                self.transact(session, &mut attempt, job, None).await;
+            }
+        }
+        attempt.report()
+    }
+
+    /// Ends the connections that wait for another message. Deliveries that are
+    /// under way go on; their connections are closed when they end.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// How many connections wait for another message.
+    pub fn idle_connections(&self) -> usize {
+        self.pool.len()
+    }
+
+    fn timeouts(&self, config: &Config) -> ClientTimeouts {
+        let usual = ClientTimeouts {
+            connect: config.delivery.connect_timeout,
+            ..ClientTimeouts::default()
+        };
+        self.timeouts.unwrap_or(usual)
+    }
+
+    fn terms<'a>(&'a self, config: &'a Config, plan: &'a Plan) -> Terms<'a> {
+        Terms {
+            config,
+            client_tls: &self.client_tls,
+            timeouts: self.timeouts(config),
+            tls: plan.tls,
+            implicit_tls: plan.implicit_tls,
+            login: plan.login.as_ref(),
+        }
+    }
+
+    fn idle_session(&self, terms: &Terms<'_>, plan: &Plan) -> Option<(Key, Session)> {
+        if self.pool.len() == 0 {
+            return None;
+        }
+        plan.hops.iter().find_map(|hop| {
+            let key = key(terms, hop);
+            let session = self.pool.take(&key)?;
+            Some((key, session))
+        })
+    }
+
+    async fn open_lmtp(
+        &self,
+        config: &Config,
+        target: &LmtpTarget,
+    ) -> Result<Session, HostFailure> {
+        let host: Arc<str> = Arc::from(config.hostname.as_str());
+        let peer = match target {
+            LmtpTarget::Address(address) => Peer::at(&host, *address),
+            LmtpTarget::Path(path) => Peer::at_path(&host, path),
+        };
+        let timeouts = self.timeouts(config);
+        let connecting = async {
+            Ok(match target {
+                LmtpTarget::Address(address) => {
+                    Stream::Plain(stream::connect(*address, &config.delivery).await?)
+                }
+                LmtpTarget::Path(path) => Stream::Local(UnixStream::connect(path).await?),
+            })
+        };
+        let connected = timeout(timeouts.connect, connecting).await;
+        let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let stream = connected.map_err(|error| HostFailure::not_connected(&peer, &error))?;
+        let name = own_name(&config.hostname);
+        let mut session = Session::new(peer, stream, Protocol::Lmtp, name, timeouts);
+        get_ready(&mut session).await?;
+        Ok(session)
+    }
+
+    // Gives the message to one host, in as many transactions as that host wants.
+    async fn transact(
+        &self,
+        mut session: Session,
+        attempt: &mut Attempt<'_>,
+        job: &Job,
+        key: Option<Key>,
+    ) -> Transacted {
+        let mut places = attempt.open();
+        while !places.is_empty() {
+            let fates = transaction(&mut session, job, &places).await;
+            if std::mem::take(&mut session.reused) && fates.iter().all(was_stale) {
+                return Transacted::Stale;
+            }
+            let rest = fate_of_the_rest(&session, &fates);
+            let mut remaining = Vec::new();
+            for (place, fate) in places.into_iter().zip(fates) {
+                match (fate, &rest) {
+                    (Fate::Remaining, None) => remaining.push(place),
+                    (Fate::Remaining, Some(failure)) => {
+                        attempt.decide(place, &session, Fate::Failed(failure.clone()));
+                    }
+                    (fate, _) => attempt.decide(place, &session, fate),
+                }
+            }
+            places = remaining;
+        }
+        self.release(session, key);
+        Transacted::Done
+    }
+
+    fn release(&self, session: Session, key: Option<Key>) {
+        if !session.connection.is_ready() {
+            return;
+        }
+        match key {
+            Some(key) if session.connection.transactions() < MOST_MESSAGES => {
+                self.pool.put(key, session);
+            }
+            _ => drop(tokio::spawn(session.quit())),
+        }
+    }
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("idle", &self.idle_connections()).finish_non_exhaustive()
+    }
+}
+
+enum Transacted {
+    /// Every recipient was tried.
+    Done,
+    /// The connection had died while it was idle, before anything was said.
+    Stale,
+}
+
+// Opportunistic TLS that breaks is given up for this attempt, on a new connection.
+async fn open(terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
+    match terms.open(peer, false).await {
+        Err(failure)
+            if failure.tls_broke && terms.tls == TlsLevel::Opportunistic && !terms.implicit_tls =>
+        {
+            terms.open(peer, true).await
+        }
+        result => result,
+    }
+}
+
+fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
+    Key {
+        host: Arc::clone(&hop.host),
+        address: hop.address,
+        tls: terms.tls,
+        implicit_tls: terms.implicit_tls,
+        name: terms.config.delivery.helo.clone(),
+        source: stream::source_address(hop.address, &terms.config.delivery),
+        user: terms.login.map(|login| login.user.clone()),
+    }
+}
+
+async fn transaction(session: &mut Session, job: &Job, places: &[usize]) -> Vec<Fate> {
+    let mut opening = Some(Opening::begin(&job.body));
+    let peer_takes_utf8 = session.connection.extensions().smtputf8;
+    let utf8_header = job.smtputf8 && (peer_takes_utf8 || has_utf8_header(&job.body).await);
+    begin(session, job, places, utf8_header);
+    loop {
+        match session.next_step().await {
+            Step::Content(framing) => {
+                let opening = opening.take().unwrap_or_else(|| Opening::begin(&job.body));
+                content::send(session, framing, opening, job.body.len()).await;
+            }
+            Step::Finished => return session.connection.take_fates(),
+            _ => {
+                let failure = Failure { stage: Stage::Idle, cause: Cause::OutOfStep };
+                return vec![Fate::Failed(failure); places.len()];
+            }
+        }
+    }
+}
+
+fn begin(session: &mut Session, job: &Job, places: &[usize], utf8_header: bool) {
+    let reverse_path = match job.reverse_path.address().and_then(in_ascii) {
+        Some(address) => &ReversePath::Address(address),
+        None => &job.reverse_path,
+    };
+    let given = || places.iter().filter_map(|place| job.recipients.get(*place));
+    let rewritten: Vec<Option<Recipient>> = given()
+        .map(|leased| {
+            let address = in_ascii(&leased.recipient.address)?;
+            Some(Recipient { address, ..leased.recipient.clone() })
+        })
+        .collect();
+    let recipients: Vec<&Recipient> = given()
+        .zip(&rewritten)
+        .map(|(leased, rewritten)| rewritten.as_ref().unwrap_or(&leased.recipient))
+        .collect();
+    session.connection.begin(&Transaction {
+        reverse_path,
+        recipients: &recipients,
+        envelope_id: job.envelope_id.as_deref(),
+        ret: job.ret,
+        size: job.body.len(),
+        eight_bit: job.eight_bit,
+        utf8_header,
+    });
+}
+
+// A message that was declared to need SMTPUTF8 may go without it if nothing in it
+// does: declaring it is a habit of some clients (RFC 6531 §3.2).
+async fn has_utf8_header(body: &Arc<dyn Body>) -> bool {
+    let body = Arc::clone(body);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut start = Vec::new();
+        body.open()?.take(LONGEST_HEADER).read_to_end(&mut start)?;
+        let end = memchr::memmem::find(&start, b"\r\n\r\n").unwrap_or(start.len());
+        std::io::Result::Ok(!start.get(..end).unwrap_or_default().is_ascii())
+    });
+    // Content that cannot be read fails when it is sent, with the right words.
+    matches!(reading.await, Ok(Ok(true)))
+}
+
+// A connection that was idle and is refused or gone before MAIL was answered.
+fn was_stale(fate: &Fate) -> bool {
+    let Fate::Failed(failure) = fate else { return false };
+    match (&failure.cause, failure.stage) {
+        (Cause::OutOfStep, Stage::Idle)
+        | (Cause::Lost(Loss::Closed), Stage::Reset | Stage::Mail) => true,
+        (Cause::Reply(reply), Stage::Reset | Stage::Mail) => reply.closes(),
+        _ => false,
+    }
+}
+
+// What is already clear for recipients that were left for another transaction: the
+// host is gone, or it will not take the content now from anybody.
+fn fate_of_the_rest(session: &Session, fates: &[Fate]) -> Option<Failure> {
+    let refusal = fates.iter().find_map(|fate| match fate {
+        Fate::Failed(failure) if failure.stage == Stage::FinalDot => Some(failure),
+        _ => None,
+    });
+    let not_now = |failure: &&Failure| {
+        failure.reply().is_some_and(|reply| reply.severity() == Severity::Transient)
+    };
+    if let Some(failure) = refusal.filter(not_now) {
+        return Some(failure.clone());
+    }
+    let gone = !session.connection.is_ready() || !fates.iter().any(|f| *f != Fate::Remaining);
+    gone.then_some(Failure { stage: Stage::Idle, cause: Cause::Lost(Loss::Closed) })
+}

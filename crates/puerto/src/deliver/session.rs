@@ -1,0 +1,217 @@
+//! One connection to one peer: the protocol's state machine joined to a socket.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use puerto_smtp::client::{Connection, Loss, Protocol, Stage, Step};
+use puerto_smtp::limits::ClientTimeouts;
+use puerto_smtp::{Address, Domain};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::outcome::Peer;
+use super::stream::Stream;
+
+/// Octets that are read at once: replies are short.
+const READ_BUFFER: usize = 4096;
+/// Octets of content that one time-out covers (RFC 5321 §4.5.3.2.5: "each block").
+const BLOCK: usize = 64 * 1024;
+/// How long a reply is waited for after a write has failed. A peer that refuses and
+/// closes has sent it before.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// One connection to one peer.
+pub(super) struct Session {
+    /// The peer.
+    pub(super) peer: Peer,
+    /// What is said.
+    pub(super) connection: Connection,
+    /// TLS version and cipher.
+    pub(super) tls: Option<String>,
+    /// It was idle in the pool: the peer may have closed it without our knowing.
+    pub(super) reused: bool,
+    /// Why we gave the connection up ourselves.
+    pub(super) abandoned: Option<String>,
+    pub(super) stream: Stream,
+    timeouts: ClientTimeouts,
+    waiting_for: (u64, Stage),
+    deadline: Instant,
+    broken: Option<Loss>,
+}
+
+impl Session {
+    /// A session on a connection that was just made.
+    pub(super) fn new(
+        peer: Peer,
+        stream: Stream,
+        protocol: Protocol,
+        name: Domain,
+        timeouts: ClientTimeouts,
+    ) -> Self {
+        let encrypted = matches!(stream, Stream::Tls(_));
+        let connection = Connection::new(protocol, name, encrypted);
+        let waiting_for = (0, connection.stage());
+        let deadline = Instant::now() + connection.stage().timeout(&timeouts);
+        Self {
+            peer,
+            connection,
+            tls: None,
+            reused: false,
+            abandoned: None,
+            stream,
+            timeouts,
+            waiting_for,
+            deadline,
+            broken: None,
+        }
+    }
+
+    /// Sends and receives until something else is to be done.
+    pub(super) async fn next_step(&mut self) -> Step {
+        loop {
+            let step = self.connection.poll();
+            match (&step, self.broken) {
+                (Step::Send, Some(loss)) => self.connection.lost(loss),
+                (Step::Receive | Step::Content(_), Some(loss)) => self.hear_last_words(loss).await,
+                (Step::Send, None) => self.send_output().await,
+                (Step::Receive, None) => self.receive().await,
+                _ => return step,
+            }
+        }
+    }
+
+    /// Gives the connection up for a reason of our own. It is dropped without a
+    /// word, so that a message under way can never be taken for a whole one.
+    pub(super) fn abandon(&mut self, why: String) {
+        self.abandoned = Some(why);
+        self.connection.lost(Loss::Abandoned);
+        self.stream = Stream::Gone;
+    }
+
+    /// Says QUIT and waits a little for the reply.
+    pub(super) async fn quit(mut self) {
+        let wait = self.timeouts.quit;
+        self.connection.quit();
+        let closed = timeout(wait, async {
+            while !matches!(self.next_step().await, Step::Closed | Step::Ready) {}
+        });
+        // Nothing depends on the reply.
+        let _ = closed.await;
+    }
+
+    /// Whether it can carry another message, as far as anybody can know.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.connection.is_ready() && self.stream.is_quiet()
+    }
+
+    /// Writes content, one part after the other, in as few writes as possible. With
+    /// `last`, the parts include the content's end.
+    pub(super) async fn write_content(&mut self, parts: &mut [IoSlice<'_>], last: bool) {
+        // What a plain socket did not take was not sent. Behind a buffer of ours
+        // nobody can tell.
+        if last && self.stream.is_buffered() {
+            self.connection.content_ending();
+        }
+        let written = write_all(&mut self.stream, parts, self.timeouts.data_block).await;
+        if written.is_ok() && last {
+            self.connection.content_ending();
+        }
+        let written = match written {
+            Ok(()) => flush(&mut self.stream, self.timeouts.data_block).await,
+            error => error,
+        };
+        self.note(written);
+    }
+
+    /// Whether writing has failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    fn note(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.broken = Some(match error.kind() {
+                io::ErrorKind::TimedOut => Loss::TimedOut,
+                _ => Loss::Closed,
+            });
+        }
+    }
+
+    async fn send_output(&mut self) {
+        let output = self.connection.take_output();
+        let wait = self.connection.stage().timeout(&self.timeouts);
+        let mut result = write_all(&mut self.stream, &mut [IoSlice::new(&output)], wait).await;
+        if result.is_ok() {
+            result = flush(&mut self.stream, wait).await;
+        }
+        self.note(result);
+    }
+
+    async fn receive(&mut self) {
+        // The time runs for a whole reply: a peer that sends an octet now and then
+        // does not win more of it.
+        let waiting_for = (self.connection.replies(), self.connection.stage());
+        if waiting_for != self.waiting_for {
+            self.waiting_for = waiting_for;
+            self.deadline = Instant::now() + waiting_for.1.timeout(&self.timeouts);
+        }
+        let mut buffer = [0; READ_BUFFER];
+        match timeout_at(self.deadline, self.stream.read(&mut buffer)).await {
+            Err(_elapsed) => self.connection.lost(Loss::TimedOut),
+            Ok(Ok(0) | Err(_)) => self.connection.lost(Loss::Closed),
+            Ok(Ok(count)) => self.connection.feed(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+
+    // A peer that refuses in the middle says why before it closes.
+    async fn hear_last_words(&mut self, loss: Loss) {
+        let mut buffer = [0; READ_BUFFER];
+        match timeout(LAST_WORDS, self.stream.read(&mut buffer)).await {
+            Ok(Ok(count)) if count > 0 => {
+                self.connection.feed(buffer.get(..count).unwrap_or_default());
+            }
+            _ => self.connection.lost(loss),
+        }
+    }
+}
+
+async fn write_all(
+    stream: &mut Stream,
+    mut parts: &mut [IoSlice<'_>],
+    wait: Duration,
+) -> io::Result<()> {
+    let mut deadline = Instant::now() + wait;
+    let mut taken = 0;
+    // Advancing by nothing drops leading parts that are empty.
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        let written = timeout_at(deadline, stream.write_vectored(parts)).await;
+        let count = written.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut parts, count);
+        taken += count;
+        if taken >= BLOCK {
+            taken = 0;
+            deadline = Instant::now() + wait;
+        }
+    }
+    Ok(())
+}
+
+async fn flush(stream: &mut Stream, wait: Duration) -> io::Result<()> {
+    let flushed = timeout(wait, stream.flush()).await;
+    flushed.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// The address with its domain in A-labels, if that is all that it needs to be
+/// ASCII (RFC 6531 §3.7.1); `None` if it stays as it is.
+pub(super) fn in_ascii(address: &Address) -> Option<Address> {
+    let name = address.domain().name().filter(|name| !name.is_ascii())?;
+    if !address.local_part().as_str().is_ascii() {
+        return None;
+    }
+    let name = idna::domain_to_ascii(name).ok()?;
+    Domain::parse(&name).ok().map(|domain| address.with_domain(domain))
+}

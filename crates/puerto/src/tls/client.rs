@@ -1,0 +1,139 @@
+//! TLS as a client: one configuration for each policy, so that sessions resume.
+//!
+//! Opportunistic TLS takes any certificate: most MX hosts have one that says
+//! nothing about the recipient's domain, and without TLS the mail would go in plain
+//! text, so that verifying it would only turn encrypted mail into plain mail. It
+//! protects against whoever listens and not against whoever interferes. Required
+//! TLS verifies the certificate by the system's roots (or those that the
+//! environment's SSL_CERT_FILE and SSL_CERT_DIR name) and the host's name.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls_platform_verifier::Verifier;
+use tokio_rustls::TlsConnector;
+
+/// The client's side of TLS, for all connections of the process.
+#[derive(Clone)]
+pub struct ClientTls(Arc<Shared>);
+
+struct Shared {
+    any: OnceLock<Arc<ClientConfig>>,
+    verified: OnceLock<Arc<ClientConfig>>,
+    extra_roots: Vec<CertificateDer<'static>>,
+}
+
+impl ClientTls {
+    /// TLS that trusts the system's roots. They are read when a verified connection
+    /// is first made.
+    pub fn new() -> Self {
+        Self::trusting(Vec::new())
+    }
+
+    /// TLS that trusts these roots too.
+    pub fn trusting(extra_roots: Vec<CertificateDer<'static>>) -> Self {
+        Self(Arc::new(Shared { any: OnceLock::new(), verified: OnceLock::new(), extra_roots }))
+    }
+
+    /// A connector that takes any certificate but checks that the peer holds its key.
+    pub fn unverified(&self) -> Result<TlsConnector, Error> {
+        let config = match self.0.any.get() {
+            Some(config) => config,
+            None => {
+                let config = configuration(|provider| Ok(Arc::new(AnyCertificate(provider))))?;
+                self.0.any.get_or_init(|| config)
+            }
+        };
+        Ok(TlsConnector::from(Arc::clone(config)))
+    }
+
+    /// A connector that verifies the certificate and the host's name. The first call
+    /// reads the system's roots from the disk.
+    pub fn verified(&self) -> Result<TlsConnector, Error> {
+        let config = match self.0.verified.get() {
+            Some(config) => config,
+            None => {
+                let roots = self.0.extra_roots.clone();
+                let config = configuration(|provider| {
+                    Ok(Arc::new(Verifier::new_with_extra_roots(roots, provider)?))
+                })?;
+                self.0.verified.get_or_init(|| config)
+            }
+        };
+        Ok(TlsConnector::from(Arc::clone(config)))
+    }
+
+    /// Whether [`ClientTls::verified`] has its roots already.
+    pub fn has_roots(&self) -> bool {
+        self.0.verified.get().is_some()
+    }
+}
+
+impl Default for ClientTls {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+fn configuration(
+    verifier: impl FnOnce(Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier(provider)?)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// Takes any certificate whose key signed the handshake.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
