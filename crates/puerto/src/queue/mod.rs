@@ -1,6 +1,32 @@
 //! Decides when a message is tried and how much goes to one destination.
+//!
+//! [`retry`], [`shape`] and [`schedule`] decide and are pure; [`driver`] owns the
+//! tasks and [`settle`] draws the consequences of an attempt. The queue alone asks
+//! the spool for work and tells it what became of it; where mail goes is the
+//! router's to say, and how it gets there the carrier's.
 
-use std::sync::Arc;
+mod body;
+mod carrier;
+mod driver;
+mod outcome;
+mod retry;
+mod schedule;
+mod settle;
+mod shape;
+mod work;
+
+use std::sync::{Arc, Mutex};
+
+use puerto_mail::dns::Dns;
+use puerto_spool::clock::Clock;
+use puerto_spool::{Edit, ListRequest, RecipientState, Spool};
+use tokio::sync::watch;
+
+use crate::config::Live;
+use crate::route::Router;
+use crate::telemetry::MailLog;
+
+pub use carrier::{Carrier, News};
 
 /// Tells the queue that there is new work. It is a hint: a lost one costs a second,
 /// never a message.
@@ -16,5 +42,62 @@ impl Wake {
     /// Waits until somebody says so.
     pub async fn woken(&self) {
         self.0.notified().await;
+    }
+}
+
+/// What a queue is wired to.
+pub struct Wiring<D, C> {
+    /// The configuration in force.
+    pub config: Live,
+    /// The store of messages.
+    pub spool: Arc<dyn Spool>,
+    /// Where mail goes.
+    pub router: Arc<Router<D>>,
+    /// Who carries it.
+    pub carrier: C,
+    /// The mail log.
+    pub log: MailLog,
+    /// How others say that there is work.
+    pub wake: Wake,
+    /// The time of day; it may leap.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The queue.
+pub struct Queue<D, C>(Wiring<D, C>);
+
+impl<D: Dns + 'static, C: Carrier> Queue<D, C> {
+    /// A queue that does nothing until it runs.
+    pub fn wired(wiring: Wiring<D, C>) -> Self {
+        Self(wiring)
+    }
+
+    /// Works until `shutdown` says `true`; then claims nothing more, lets what is
+    /// under way end for up to 30 seconds, records it and gives the rest back.
+    pub async fn run(self, shutdown: watch::Receiver<bool>) {
+        let Wiring { config, spool, router, carrier, log, wake, clock } = self.0;
+        let (signals, written) = driver::Signals::new();
+        let state = Mutex::new(driver::State::new());
+        let driver =
+            driver::Driver { config, spool, router, carrier, log, clock, wake, signals, state };
+        Arc::new(driver).run(shutdown, written).await;
+    }
+}
+
+/// Makes every waiting recipient due now.
+async fn retry_all(spool: &Arc<dyn Spool>) {
+    let mut request = ListRequest { after: None, limit: 200 };
+    loop {
+        let Ok(entries) = spool.list(&request) else { return };
+        let Some(last) = entries.last() else { return };
+        request.after = Some(last.id);
+        for entry in &entries {
+            let waits = entry.recipients.iter().any(|r| matches!(r.state, RecipientState::Due(_)));
+            if waits && !entry.held {
+                // One that has gone meanwhile needs no retry.
+                let _ = spool.edit(entry.id, Edit::Retry);
+            }
+        }
+        tokio::task::yield_now().await;
     }
 }

@@ -238,7 +238,7 @@ type AddressesOf = Result<(Vec<IpAddr>, u32), DnsError>;
 async fn locate<D: Dns + 'static>(
     context: &Context<'_, D>,
     hosts: Hosts,
-    refuse: &dyn Fn(IpAddr) -> Option<&'static str>,
+    refuse: &(dyn Fn(IpAddr) -> Option<&'static str> + Sync),
 ) -> Result<(Vec<Located>, u32), RouteFailure> {
     let mut found = look_up_all(context, &hosts.list).await;
     let mut ttl = hosts.ttl;
@@ -324,7 +324,7 @@ type Refused = (IpAddr, &'static str);
 
 fn sift(
     addresses: &[IpAddr],
-    refuse: &dyn Fn(IpAddr) -> Option<&'static str>,
+    refuse: &(dyn Fn(IpAddr) -> Option<&'static str> + Sync),
 ) -> (Vec<IpAddr>, Option<Refused>) {
     let mut usable = Vec::new();
     let mut refused = None;

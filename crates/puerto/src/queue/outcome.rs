@@ -1,0 +1,179 @@
+//! What the queue makes of a report: one outcome for each recipient, whatever the
+//! deliverer returned, and what follows from it.
+
+use std::collections::HashMap;
+
+use puerto_smtp::EnhancedCode;
+use puerto_spool::{Attempt, Disposition, Timestamp};
+
+use super::retry::{self, Failed, Next};
+use super::work::Work;
+use crate::config::QueueTimes;
+use crate::deliver::{Job, Outcome};
+use crate::route::RouteFailure;
+use crate::telemetry::{Delays, DeliveryStatus};
+
+/// What becomes of a recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Gone on.
+    Delivered,
+    /// Tried again at this time.
+    Deferred(Timestamp),
+    /// Refused for good.
+    Refused,
+    /// Too old to be tried again.
+    Expired,
+}
+
+impl Fate {
+    /// Whether it has ended without delivery.
+    pub(super) fn is_failure(self) -> bool {
+        matches!(self, Self::Refused | Self::Expired)
+    }
+}
+
+/// A recipient's outcome and what follows from it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) outcome: Outcome,
+    pub(super) fate: Fate,
+}
+
+impl Judged {
+    /// What the spool keeps of it.
+    pub(super) fn disposition(&self) -> Disposition {
+        let outcome = &self.outcome;
+        let relay = if outcome.relay == "none" { String::new() } else { outcome.relay.clone() };
+        let attempt = Attempt {
+            at: outcome.at,
+            relay,
+            code: outcome.reply.as_ref().map_or(0, |reply| reply.code().get()),
+            status: outcome.status_code,
+            text: outcome.text.clone(),
+        };
+        match self.fate {
+            Fate::Delivered => Disposition::Delivered(attempt),
+            Fate::Deferred(due) => Disposition::Deferred { due, attempt },
+            Fate::Refused | Fate::Expired => Disposition::Bounced(attempt),
+        }
+    }
+
+    /// The outcome as a notification of failure tells it: an expired recipient is
+    /// one that failed for good, with its last reason.
+    pub(super) fn as_failure(&self) -> Outcome {
+        let mut outcome = self.outcome.clone();
+        if self.fate == Fate::Expired {
+            outcome.status = DeliveryStatus::Bounced;
+            outcome.status_code = outcome.status_code.with_class(5);
+            outcome.text = format!("delivery time expired; last try: {}", outcome.text);
+        }
+        outcome
+    }
+}
+
+/// One outcome for each of the work's recipients, in their order. A deliverer that
+/// forgot one has not delivered it, as far as anybody knows; of two that contradict
+/// each other, the delivery counts.
+pub(super) fn complete(work: &Work, outcomes: Vec<Outcome>, now: Timestamp) -> Vec<Outcome> {
+    let in_order = outcomes.len() == work.job.recipients.len()
+        && outcomes.iter().zip(&work.job.recipients).all(|(o, r)| o.index == r.index);
+    if in_order {
+        return outcomes;
+    }
+    let mut by_index: HashMap<u32, Outcome> = HashMap::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let known = by_index.get(&outcome.index);
+        if known.is_none_or(|known| known.status != DeliveryStatus::Sent) {
+            by_index.insert(outcome.index, outcome);
+        }
+    }
+    let recipients = work.job.recipients.iter();
+    recipients
+        .map(|recipient| {
+            by_index.remove(&recipient.index).unwrap_or_else(|| broken_off(recipient.index, now))
+        })
+        .collect()
+}
+
+/// Decides what follows from one outcome.
+pub(super) fn judge(
+    times: &QueueTimes,
+    job: &Job,
+    (outcome, attempts_before): (Outcome, u32),
+    now: Timestamp,
+    dice: u64,
+) -> Judged {
+    let fate = match outcome.status {
+        DeliveryStatus::Sent => Fate::Delivered,
+        DeliveryStatus::Bounced => Fate::Refused,
+        DeliveryStatus::Deferred => {
+            let failed = Failed {
+                now,
+                received_at: job.received_at,
+                attempts_before,
+                retry_after: outcome.retry_after,
+            };
+            match retry::after(times, failed, dice) {
+                Next::At(due) => Fate::Deferred(due),
+                Next::GiveUp => Fate::Expired,
+            }
+        }
+    };
+    Judged { outcome, fate }
+}
+
+/// The outcome of a recipient that never got as far as a host.
+fn without_host(index: u32, code: EnhancedCode, text: String, at: Timestamp) -> Outcome {
+    let status = if code.class == 5 { DeliveryStatus::Bounced } else { DeliveryStatus::Deferred };
+    Outcome {
+        index,
+        status,
+        component: "error",
+        relay: "none".to_owned(),
+        host: None,
+        status_code: code,
+        reply: None,
+        text,
+        tls: None,
+        at,
+        delays: Delays::default(),
+        retry_after: None,
+        peer_reports: false,
+    }
+}
+
+/// The outcome of an attempt that ended in a mistake of our own.
+pub(super) fn broken_off(index: u32, at: Timestamp) -> Outcome {
+    let text = "the delivery was broken off by an internal error".to_owned();
+    without_host(index, EnhancedCode::new(4, 3, 0), text, at)
+}
+
+/// What all recipients of a job get that has no route.
+pub(super) fn unroutable(job: &Job, failure: &RouteFailure, at: Timestamp) -> Vec<Outcome> {
+    all(job, failure.code, &failure.text, at)
+}
+
+/// What all recipients of a job get whose destination is suspended.
+pub(super) fn suspended(job: &Job, reason: Option<&Outcome>, at: Timestamp) -> Vec<Outcome> {
+    let code = reason.map_or(EnhancedCode::new(4, 4, 1), |r| r.status_code.with_class(4));
+    let why = reason.map_or("it could not be reached", |reason| reason.text.as_str());
+    all(job, code, &format!("delivery temporarily suspended: {why}"), at)
+}
+
+fn all(job: &Job, code: EnhancedCode, text: &str, at: Timestamp) -> Vec<Outcome> {
+    let in_queue = at.since(job.received_at);
+    let recipients = job.recipients.iter();
+    recipients
+        .map(|recipient| {
+            let mut outcome = without_host(recipient.index, code, text.to_owned(), at);
+            outcome.delays.in_queue = in_queue;
+            outcome
+        })
+        .collect()
+}
+
+/// What all recipients of a job get whose attempt ended in a mistake of our own.
+pub(super) fn all_broken_off(job: &Job, at: Timestamp) -> Vec<Outcome> {
+    job.recipients.iter().map(|recipient| broken_off(recipient.index, at)).collect()
+}

@@ -1,0 +1,153 @@
+//! When a recipient is tried again, when its message is given up, and when the
+//! sender is told of a delay. Pure: times and dice come in.
+
+use std::time::Duration;
+
+use puerto_spool::Timestamp;
+
+use crate::config::QueueTimes;
+
+/// A peer may ask for no more patience than this beyond our own schedule.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(4 * 3600);
+/// How far a wait strays from the schedule, in parts of 1024 (10 %).
+const JITTER: u64 = 102;
+
+/// An attempt that failed for now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed {
+    /// The present time.
+    pub(super) now: Timestamp,
+    /// When the message came.
+    pub(super) received_at: Timestamp,
+    /// How many attempts had failed before this one.
+    pub(super) attempts_before: u32,
+    /// How long the peer asked us to wait.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Try again at this time.
+    At(Timestamp),
+    /// The message is too old.
+    GiveUp,
+}
+
+/// Decides after an attempt that failed for now. A message is given up only here,
+/// so that a clock that leaps ahead never expires mail that was not tried since.
+/// The last attempt is placed at the end of the message's life.
+pub(super) fn after(times: &QueueTimes, failed: Failed, dice: u64) -> Next {
+    let end = failed.received_at.after(times.expire);
+    if failed.now >= end {
+        return Next::GiveUp;
+    }
+    let scheduled = jittered(scheduled_wait(times, failed.attempts_before), dice);
+    let asked = failed.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+    let due = failed.now.after(scheduled.max(asked));
+    Next::At(if due > end { end } else { due })
+}
+
+fn scheduled_wait(times: &QueueTimes, attempts_before: u32) -> Duration {
+    let index = usize::try_from(attempts_before).unwrap_or(usize::MAX);
+    let wait = times.retry.get(index).or(times.retry.last()).copied();
+    wait.unwrap_or(Duration::from_secs(300))
+}
+
+fn jittered(wait: Duration, dice: u64) -> Duration {
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let unit = (millis / 1024).max(u64::from(millis > 0));
+    let stray = dice % (2 * JITTER + 1);
+    Duration::from_millis((millis + unit * stray).saturating_sub(unit * JITTER))
+}
+
+/// Whether the sender is to be told now that the message is late. Once is enough.
+pub(super) fn delay_notice_due(
+    times: &QueueTimes,
+    now: Timestamp,
+    received_at: Timestamp,
+    already_told: bool,
+) -> bool {
+    !already_told && !times.warn_after.is_zero() && now.since(received_at) >= times.warn_after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const MIDDLE: u64 = JITTER;
+
+    fn times() -> QueueTimes {
+        let retry = [5, 10, 20, 40, 60, 120, 180, 240].map(|minutes| minutes * MINUTE).to_vec();
+        QueueTimes { retry, expire: 120 * HOUR, warn_after: 4 * HOUR }
+    }
+
+    fn failed(age: Duration, attempts_before: u32) -> Failed {
+        let received_at = Timestamp::from_millis(1_800_000_000_000);
+        Failed { now: received_at.after(age), received_at, attempts_before, retry_after: None }
+    }
+
+    fn wait(failed: Failed, dice: u64) -> Duration {
+        match after(&times(), failed, dice) {
+            Next::At(due) => due.since(failed.now),
+            Next::GiveUp => panic!("given up"),
+        }
+    }
+
+    #[test]
+    fn waits_follow_the_schedule_and_its_last_one_repeats() {
+        let waits: Vec<u64> =
+            (0..10).map(|attempts| wait(failed(MINUTE, attempts), MIDDLE).as_secs() / 60).collect();
+        assert_eq!(waits, [5, 10, 20, 40, 60, 120, 180, 240, 240, 240]);
+    }
+
+    #[test]
+    fn jitter_stays_within_a_tenth() {
+        let mut seen = std::collections::BTreeSet::new();
+        for dice in 0..5000 {
+            let wait = wait(failed(MINUTE, 0), dice);
+            assert!(wait >= MINUTE * 9 / 2 && wait <= MINUTE * 11 / 2, "{wait:?}");
+            seen.insert(wait);
+        }
+        assert!(seen.len() > 100);
+    }
+
+    #[test]
+    fn a_peers_wish_is_honoured_within_bounds() {
+        let asked = |seconds, dice| {
+            let wish = Some(Duration::from_secs(seconds));
+            wait(Failed { retry_after: wish, ..failed(MINUTE, 0) }, dice)
+        };
+        assert_eq!(asked(900, 0), Duration::from_secs(900));
+        assert_eq!(asked(30, MIDDLE), 5 * MINUTE, "never sooner than our own schedule");
+        assert_eq!(asked(1_000_000, 0), 4 * HOUR);
+    }
+
+    #[test]
+    fn the_last_attempt_is_at_the_end_and_only_a_failure_after_it_gives_up() {
+        let late = failed(119 * HOUR, 9);
+        assert_eq!(wait(late, MIDDLE), HOUR);
+        assert_eq!(after(&times(), failed(120 * HOUR, 9), 0), Next::GiveUp);
+        assert_ne!(after(&times(), failed(120 * HOUR - MINUTE, 9), 0), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_does_not_give_up() {
+        let mut failed = failed(HOUR, 0);
+        failed.now = Timestamp::from_millis(0);
+        assert!(matches!(after(&times(), failed, MIDDLE), Next::At(due) if due.as_secs() == 300));
+    }
+
+    #[test]
+    fn a_delay_is_told_once_and_never_if_switched_off() {
+        let start = Timestamp::from_millis(0);
+        let at = |age| start.after(age);
+        assert!(!delay_notice_due(&times(), at(4 * HOUR - MINUTE), start, false));
+        assert!(delay_notice_due(&times(), at(4 * HOUR), start, false));
+        assert!(!delay_notice_due(&times(), at(5 * HOUR), start, true));
+        let silent = QueueTimes { warn_after: Duration::ZERO, ..times() };
+        assert!(!delay_notice_due(&silent, at(5 * HOUR), start, false));
+    }
+}

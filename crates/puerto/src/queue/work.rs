@@ -1,0 +1,136 @@
+//! A job together with the leases that it settles.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use puerto_spool::{Lease, LeaseToken};
+
+use super::schedule::Schedulable;
+use crate::config::TlsLevel;
+use crate::deliver::{Body, Job};
+use crate::route::{DestinationKey, Plan, RouteFailure, Routing};
+
+/// Recipients of one job at most; the deliverer splits it by what the peer takes.
+const MAX_RECIPIENTS: usize = 1000;
+
+/// How the work is done.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// By another host.
+    Remote,
+    /// By this machine's mailboxes.
+    Local,
+    /// Not at all: there is no way.
+    Unroutable(RouteFailure),
+}
+
+/// A lease as its job holds it: the right, and how many of the job's recipients it
+/// covers. Leases stand in the order of the recipients.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) token: LeaseToken,
+    pub(super) recipients: usize,
+}
+
+/// One message for one destination, with what settles it.
+pub(super) struct Work {
+    pub(super) job: Job,
+    pub(super) kind: Kind,
+    pub(super) leases: Vec<Held>,
+    pub(super) delay_notified: bool,
+    fresh: bool,
+}
+
+static LOCAL_PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| pseudo_plan("local"));
+static ERROR_PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| pseudo_plan("error"));
+
+fn pseudo_plan(name: &str) -> Arc<Plan> {
+    Arc::new(Plan {
+        key: DestinationKey(name.into()),
+        hops: Vec::new(),
+        tls: TlsLevel::None,
+        implicit_tls: false,
+        login: None,
+        is_relay: false,
+        reason: name.into(),
+    })
+}
+
+impl Work {
+    /// Makes work of a lease once it is known where it goes.
+    pub(super) fn new(
+        lease: Lease,
+        routing: Result<Routing, RouteFailure>,
+        body: Arc<dyn Body>,
+    ) -> Self {
+        let (plan, kind) = match routing {
+            Ok(Routing::Remote(plan)) => (plan, Kind::Remote),
+            Ok(Routing::Local) => (Arc::clone(&LOCAL_PLAN), Kind::Local),
+            Err(failure) => (Arc::clone(&ERROR_PLAN), Kind::Unroutable(failure)),
+        };
+        let held = Held { token: lease.token, recipients: lease.recipients.len() };
+        let fresh = lease.recipients.iter().all(|recipient| recipient.attempts == 0);
+        let job = Job {
+            id: lease.token.id,
+            plan,
+            reverse_path: lease.reverse_path,
+            recipients: lease.recipients,
+            envelope_id: lease.envelope_id,
+            ret: lease.ret,
+            eight_bit: lease.eight_bit,
+            smtputf8: lease.smtputf8,
+            received_at: lease.received_at,
+            in_queue: Duration::ZERO,
+            body,
+        };
+        Self { job, kind, leases: vec![held], delay_notified: lease.delay_notified, fresh }
+    }
+
+    /// Where the work stands in line. Mailboxes have a line for each user, so that
+    /// one that is slow or locked keeps nobody else waiting.
+    pub(super) fn destination(&self) -> DestinationKey {
+        match (&self.kind, self.job.recipients.as_slice()) {
+            (Kind::Local, [only]) => {
+                let user = only.recipient.address.local_part();
+                DestinationKey(format!("local/{}", user.as_str()).into())
+            }
+            _ => self.job.plan.key.clone(),
+        }
+    }
+
+    /// Leaves out the leases that are no longer ours, with their recipients.
+    pub(super) fn retain_leases(&mut self, mut keep: impl FnMut(&LeaseToken) -> bool) {
+        let mut verdicts = Vec::with_capacity(self.leases.len());
+        for held in &self.leases {
+            verdicts.push((keep(&held.token), held.recipients));
+        }
+        if verdicts.iter().all(|(kept, _)| *kept) {
+            return;
+        }
+        let mut kept = verdicts.iter().flat_map(|(kept, count)| std::iter::repeat_n(*kept, *count));
+        self.job.recipients.retain(|_| kept.next().unwrap_or(false));
+        let mut kept = verdicts.iter();
+        self.leases.retain(|_| kept.next().is_some_and(|(kept, _)| *kept));
+    }
+}
+
+impl Schedulable for Work {
+    fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    // The recipients of one message behind the same exchange share a transaction.
+    fn absorb(&mut self, mut other: Self) -> Result<(), Self> {
+        let together = self.job.id == other.job.id
+            && Arc::ptr_eq(&self.job.plan, &other.job.plan)
+            && matches!((&self.kind, &other.kind), (Kind::Remote, Kind::Remote))
+            && self.job.recipients.len() + other.job.recipients.len() <= MAX_RECIPIENTS;
+        if !together {
+            return Err(other);
+        }
+        self.job.recipients.append(&mut other.job.recipients);
+        self.leases.append(&mut other.leases);
+        self.delay_notified |= other.delay_notified;
+        Ok(())
+    }
+}
