@@ -1,1 +1,234 @@
-//! Not written yet.
+//! Dates of header fields (RFC 5322 §3.3), from and to seconds since the epoch.
+//! There is no clock here: whoever asks says what time it is.
+
+/// A moment and the clock on the wall where it was written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DateTime {
+    /// Seconds since 1970-01-01 UTC.
+    pub unix_seconds: i64,
+    /// Minutes that the wall clock is ahead of UTC.
+    pub offset_minutes: i32,
+}
+
+const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Writes `Tue, 24 Nov 2026 07:00:00 +0100`. An offset of a day or more is taken
+/// as none.
+pub fn format(date: DateTime) -> String {
+    let offset = if date.offset_minutes.abs() < 24 * 60 { date.offset_minutes } else { 0 };
+    let local = date.unix_seconds.saturating_add(i64::from(offset) * 60);
+    let days = local.div_euclid(86_400);
+    let second_of_day = local.rem_euclid(86_400);
+    let (year, month, day) = civil(days);
+    let weekday = usize::try_from(days.rem_euclid(7)).unwrap_or_default();
+    let month = usize::try_from(month - 1).unwrap_or_default();
+    format!(
+        "{}, {day} {} {year:04} {:02}:{:02}:{:02} {}{:02}{:02}",
+        DAYS.get(weekday).copied().unwrap_or_default(),
+        MONTHS.get(month).copied().unwrap_or_default(),
+        second_of_day / 3600,
+        second_of_day / 60 % 60,
+        second_of_day % 60,
+        if offset < 0 { '-' } else { '+' },
+        offset.abs() / 60,
+        offset.abs() % 60,
+    )
+}
+
+/// Reads a date-time, with the obsolete forms (RFC 5322 §4.3) and comments. `None`
+/// if it is not one.
+pub fn parse(value: &[u8]) -> Option<DateTime> {
+    let text = without_comments(std::str::from_utf8(value).ok()?)?;
+    let text = match text.split_once(',') {
+        Some((day_name, rest)) if is_day_name(day_name.trim()) => rest,
+        Some(_) => return None,
+        None => &text,
+    };
+    let mut words = text.split_ascii_whitespace();
+    let day: i64 = number(words.next()?, 2)?;
+    let month = words.next()?;
+    let month = MONTHS.iter().position(|name| name.eq_ignore_ascii_case(month))?;
+    let month = i64::try_from(month).ok()? + 1;
+    let year = full_year(words.next()?)?;
+    let seconds = time_of_day(words.next()?)?;
+    let offset_minutes = zone(words.next()?)?;
+    if words.next().is_some() || day < 1 || day > days_in_month(year, month) {
+        return None;
+    }
+    let local = days_from_civil(year, month, day) * 86_400 + seconds;
+    Some(DateTime { unix_seconds: local - i64::from(offset_minutes) * 60, offset_minutes })
+}
+
+fn is_day_name(text: &str) -> bool {
+    DAYS.iter().any(|name| name.eq_ignore_ascii_case(text))
+}
+
+fn without_comments(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut depth = 0usize;
+    for character in text.chars() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.checked_sub(1)?,
+            // A comment may be all that stands between two words.
+            other => out.push(if depth > 0 { ' ' } else { other }),
+        }
+    }
+    (depth == 0).then_some(out)
+}
+
+fn number(text: &str, most_digits: usize) -> Option<i64> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if digits && text.len() <= most_digits { text.parse().ok() } else { None }
+}
+
+// Two digits mean 2000 to 2049 or 1950 to 1999, three mean 1900 onward (RFC 5322 §4.3).
+fn full_year(text: &str) -> Option<i64> {
+    let year = number(text, 4)?;
+    match text.len() {
+        2 if year < 50 => Some(year + 2000),
+        2 | 3 => Some(year + 1900),
+        4 if year >= 1900 => Some(year),
+        _ => None,
+    }
+}
+
+fn time_of_day(text: &str) -> Option<i64> {
+    let mut parts = text.split(':');
+    let hour = number(parts.next()?, 2)?;
+    let minute = number(parts.next()?, 2)?;
+    let second = parts.next().map_or(Some(0), |part| number(part, 2))?;
+    // A leap second is 60 (RFC 5322 §3.3).
+    let in_range = hour < 24 && minute < 60 && second <= 60 && parts.next().is_none();
+    in_range.then_some(hour * 3600 + minute * 60 + second)
+}
+
+fn zone(text: &str) -> Option<i32> {
+    let sign = match text.as_bytes().first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return Some(named_zone(text)),
+    };
+    let digits = number(text.get(1..)?, 4)?;
+    let (hours, minutes) = (digits / 100, digits % 100);
+    let valid = text.len() == 5 && minutes < 60 && hours < 24;
+    valid.then(|| sign * i32::try_from(hours * 60 + minutes).unwrap_or(0))
+}
+
+// Other names, the military ones too, say nothing reliable (RFC 5322 §4.3).
+fn named_zone(text: &str) -> i32 {
+    match text.to_ascii_uppercase().as_str() {
+        "EDT" => -4 * 60,
+        "EST" | "CDT" => -5 * 60,
+        "CST" | "MDT" => -6 * 60,
+        "MST" | "PDT" => -7 * 60,
+        "PST" => -8 * 60,
+        _ => 0,
+    }
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+// Days since the epoch of a date in the Gregorian calendar. Years are counted from
+// March, so that the leap day is the last of its year.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year
+        - 719_468
+}
+
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let century = days.div_euclid(146_097);
+    let day_of_cycle = days.rem_euclid(146_097);
+    let year_of_cycle =
+        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    let day_of_year =
+        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = century * 400 + year_of_cycle + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_written() {
+        for (unix_seconds, offset_minutes, text) in [
+            (0, 0, "Thu, 1 Jan 1970 00:00:00 +0000"),
+            (1_057_982_437, -420, "Fri, 11 Jul 2003 21:00:37 -0700"),
+            (951_782_399, 0, "Mon, 28 Feb 2000 23:59:59 +0000"),
+            (951_825_600, 90, "Tue, 29 Feb 2000 13:30:00 +0130"),
+            (-1, -90, "Wed, 31 Dec 1969 22:29:59 -0130"),
+        ] {
+            let date = DateTime { unix_seconds, offset_minutes };
+            assert_eq!(format(date), text);
+            assert_eq!(parse(text.as_bytes()), Some(date));
+        }
+    }
+
+    #[test]
+    fn old_forms_are_read() {
+        for (text, unix_seconds) in [
+            ("Fri, 11 Jul 2003 21:00:37 -0700 (PDT)", 1_057_982_437),
+            ("11 jul 03 21:00:37 PDT", 1_057_982_437),
+            (" 1 Jan 1970 00:00 UT", 0),
+            ("1 (x(y)) Jan 70 00:00:00 Z", 0),
+        ] {
+            assert_eq!(
+                parse(text.as_bytes()).map(|d| d.unix_seconds),
+                Some(unix_seconds),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "today",
+            "Foo, 1 Jan 1970 00:00:00 +0000",
+            "32 Jan 1970 00:00:00 +0000",
+            "29 Feb 2001 00:00:00 +0000",
+            "1 Jan 1970 24:00:00 +0000",
+            "1 Jan 1970 00:00:00",
+            "1 Jan 1970 00:00:00 +00000",
+            "1 Jan 1970 00:00:00 +0000 x",
+            "1 Jan 1970 00:00:00 +0000 (",
+            "-1 Jan 1970 00:00:00 +0000",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            unix_seconds in -2_000_000_000i64..200_000_000_000, offset_minutes in -1439i32..1440,
+        ) {
+            let date = DateTime { unix_seconds, offset_minutes };
+            proptest::prop_assert_eq!(parse(format(date).as_bytes()), Some(date));
+        }
+
+        #[test]
+        fn any_octets_are_read_or_refused(octets: Vec<u8>) {
+            let _ = parse(&octets);
+        }
+    }
+}

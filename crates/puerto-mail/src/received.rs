@@ -1,1 +1,202 @@
-//! Not written yet.
+//! The trace field `Received` (RFC 5321 §4.4) and what it tells about loops.
+//!
+//! Every value in it comes from the network or from users, so all are written
+//! through a list of allowed characters; whatever else they hold becomes `?`.
+
+use std::net::IpAddr;
+
+use puerto_smtp::Address;
+
+use crate::date::{self, DateTime};
+use crate::header::{Header, write_structured};
+
+/// `Received` fields from which on a message is taken to be going round in circles
+/// (RFC 5321 §6.3 asks for at least 100 before *simple* counting rejects; every
+/// large provider refuses far earlier, and a real path has fewer than 15).
+pub const MAX_HOPS: usize = 50;
+
+/// Where a message came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From<'a> {
+    /// An SMTP client.
+    Client {
+        /// What it called itself.
+        helo: &'a str,
+        /// Its verified host name.
+        name: Option<&'a str>,
+        /// Its address.
+        address: IpAddr,
+        /// `ESMTPS` and the like (RFC 3848).
+        protocol: &'a str,
+        /// TLS version and cipher: `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`.
+        tls: Option<&'a str>,
+    },
+    /// A user of this machine.
+    User(u32),
+    /// This server.
+    Internal,
+}
+
+/// One trace field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// Where the message came from.
+    pub from: From<'a>,
+    /// This server's name.
+    pub by: &'a str,
+    /// The queue id.
+    pub id: &'a str,
+    /// The recipient, if there is only one: with more, none is named, so that no
+    /// Bcc is given away (RFC 5321 §7.2).
+    pub recipient: Option<&'a Address>,
+    /// When it came.
+    pub date: DateTime,
+}
+
+impl Received<'_> {
+    /// Appends the field, folded.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut tokens = Vec::with_capacity(10);
+        match self.from {
+            From::Client { helo, name, address, protocol, tls } => {
+                let name = safe(name.unwrap_or("unknown"));
+                tokens.push(format!("from {}", safe(helo)));
+                tokens.push(format!("({name} [{}])", tagged(address)));
+                if let Some(tls) = tls {
+                    tokens.push(format!("(using {})", safe_phrase(tls)));
+                }
+                tokens.push(format!("by {} (Buen Puerto)", safe(self.by)));
+                tokens.push(format!("with {}", safe(protocol)));
+            }
+            From::User(uid) => {
+                tokens.push(format!("by {} (Buen Puerto, from userid {uid})", safe(self.by)));
+            }
+            From::Internal => tokens.push(format!("by {} (Buen Puerto)", safe(self.by))),
+        }
+        tokens.push(format!("id {}", safe(self.id)));
+        if let Some(recipient) = self.recipient {
+            tokens.push(format!("for <{}>", safe_address(recipient)));
+        }
+        if let Some(last) = tokens.last_mut() {
+            last.push(';');
+        }
+        tokens.push(date::format(self.date));
+        write_structured(out, "Received", tokens.iter().map(String::as_str));
+    }
+}
+
+/// Whether a message has gone through so many servers that it must be going round
+/// in circles.
+pub fn is_looping(header: &Header<'_>) -> bool {
+    header.count("Received") > MAX_HOPS
+}
+
+/// Whether a message was already delivered to this address here, so that its owner
+/// forwards it to itself.
+pub fn was_delivered_to(header: &Header<'_>, address: &Address) -> bool {
+    let text = address.to_string();
+    header.named("Delivered-To").any(|field| field.unfolded().eq_ignore_ascii_case(text.as_bytes()))
+}
+
+fn tagged(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => v4.to_string(),
+            None => format!("IPv6:{v6}"),
+        },
+    }
+}
+
+const MAX_NAME: usize = 255;
+
+fn safe(text: &str) -> String {
+    let allowed = |c: char| {
+        c.is_ascii_alphanumeric()
+            || ".-_:[]/+".contains(c)
+            || (!c.is_ascii() && c.is_alphanumeric())
+    };
+    let text: String =
+        text.chars().take(MAX_NAME).map(|c| if allowed(c) { c } else { '?' }).collect();
+    if text.is_empty() { "?".to_owned() } else { text }
+}
+
+fn safe_phrase(text: &str) -> String {
+    text.split(' ').filter(|word| !word.is_empty()).map(safe).collect::<Vec<_>>().join(" ")
+}
+
+// An Address is valid, but a quoted local part may hold what confuses other readers.
+fn safe_address(address: &Address) -> String {
+    let text = address.to_string();
+    text.chars().map(|c| if "<>()\\;\"".contains(c) || c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(received: &Received<'_>) -> String {
+        let mut out = Vec::new();
+        received.write(&mut out);
+        assert_eq!(Header::parse(&out).unwrap().fields().len(), 1);
+        assert!(out.split(|b| *b == b'\n').all(|line| line.len() <= 79));
+        String::from_utf8(out).unwrap().replace("\r\n ", " ")
+    }
+
+    fn from_client<'a>(helo: &'a str, tls: Option<&'a str>) -> Received<'a> {
+        Received {
+            from: From::Client {
+                helo,
+                name: Some("mx.example.net"),
+                address: "2001:db8::1".parse().unwrap(),
+                protocol: "ESMTPS",
+                tls,
+            },
+            by: "mail.example.com",
+            id: "0123456789AB",
+            recipient: None,
+            date: DateTime { unix_seconds: 0, offset_minutes: 60 },
+        }
+    }
+
+    #[test]
+    fn the_field_tells_the_path() {
+        let cipher = "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384";
+        let address = Address::parse("a@b.example").unwrap();
+        let received = from_client("mx.example.net", Some(cipher));
+        assert_eq!(
+            written(&Received { recipient: Some(&address), ..received }),
+            "Received: from mx.example.net (mx.example.net [IPv6:2001:db8::1]) (using TLSv1.3 with \
+             cipher TLS_AES_256_GCM_SHA384) by mail.example.com (Buen Puerto) with ESMTPS id \
+             0123456789AB for <a@b.example>; Thu, 1 Jan 1970 01:00:00 +0100\r\n"
+        );
+        assert_eq!(
+            written(&Received { from: From::User(1000), ..received }),
+            "Received: by mail.example.com (Buen Puerto, from userid 1000) id 0123456789AB; \
+             Thu, 1 Jan 1970 01:00:00 +0100\r\n"
+        );
+    }
+
+    #[test]
+    fn hostile_names_are_made_harmless() {
+        let text = written(&from_client("x) by evil (\r\nBcc: a@b;\0<>", Some("TLS\r\nX: y")));
+        assert!(text.contains("from x??by?evil????Bcc:?a?b????"), "{text}");
+        assert!(text.contains("(using TLS??X: y)"), "{text}");
+        let long = "x".repeat(100_000);
+        let mut out = Vec::new();
+        from_client(&long, None).write(&mut out);
+        assert!(out.len() < 1000);
+    }
+
+    #[test]
+    fn loops_are_seen() {
+        let one = "Received: by a id b; Thu, 1 Jan 1970 01:00:00 +0100\r\n";
+        let message = one.repeat(MAX_HOPS);
+        assert!(!is_looping(&Header::parse(message.as_bytes()).unwrap()));
+        let message = one.repeat(MAX_HOPS + 1);
+        assert!(is_looping(&Header::parse(message.as_bytes()).unwrap()));
+        let header = Header::parse(b"Delivered-To: A@b.example\r\n\r\n").unwrap();
+        assert!(was_delivered_to(&header, &Address::parse("a@B.example").unwrap()));
+        assert!(!was_delivered_to(&header, &Address::parse("c@b.example").unwrap()));
+    }
+}

@@ -2,12 +2,19 @@
 //! is added, lines are made right, trace and signatures are written, and only then
 //! is the message committed.
 
+mod key_ring;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use puerto_smtp::Reply;
-use puerto_spool::MessageId;
+use puerto_smtp::{Envelope, Reply};
+use puerto_spool::{Content, Draft, MessageId, Spool, SpoolError};
 
-use crate::telemetry::Client;
+use crate::config::Live;
+use crate::queue::Wake;
+use crate::telemetry::{Client, MailLog};
+
+pub use key_ring::KeyRing;
 
 /// Who hands a message over.
 #[derive(Debug, Clone)]
@@ -52,4 +59,47 @@ pub struct Accepted {
 pub struct Refusal {
     /// What the client is told.
     pub reply: Reply,
+}
+
+/// The door to the spool.
+pub struct Intake {
+    config: Live,
+    spool: Arc<dyn Spool>,
+    keys: Arc<KeyRing>,
+    log: MailLog,
+    wake: Wake,
+}
+
+impl Intake {
+    /// Builds it; called once.
+    pub fn new(
+        config: Live,
+        spool: Arc<dyn Spool>,
+        keys: Arc<KeyRing>,
+        log: MailLog,
+        wake: Wake,
+    ) -> Self {
+        Self { config, spool, keys, log, wake }
+    }
+
+    /// An id for a message that is about to come.
+    pub fn new_id(&self) -> MessageId {
+        self.spool.new_id()
+    }
+
+    /// Begins to take content; the refusal is what the client is to be told.
+    pub fn draft(&self) -> Result<Box<dyn Draft>, Refusal> {
+        self.spool.draft().map_err(Refusal::from)
+    }
+}
+
+/// A failing store: the client is to try again later (RFC 3463 §3.4).
+impl From<SpoolError> for Refusal {
+    fn from(error: SpoolError) -> Self {
+        let reply = match error {
+            SpoolError::Full(_) => Reply::enhanced(452, (4, 3, 1), "the disk is full, try later"),
+            _ => Reply::enhanced(451, (4, 3, 0), "mail cannot be stored now, try later"),
+        };
+        Self { reply }
+    }
 }

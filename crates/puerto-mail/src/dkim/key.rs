@@ -1,0 +1,180 @@
+//! Private keys as text, and the DNS records of their public halves.
+
+use aws_lc_rs::digest;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use puerto_smtp::base64;
+
+use super::Algorithm;
+
+/// Why a text is not a key to sign with. The messages say how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No PEM block is in it.
+    #[error("no PEM block found: expected -----BEGIN PRIVATE KEY-----")]
+    NotPem,
+    /// The block holds something else.
+    #[error("the PEM block holds a {0}: expected PRIVATE KEY (PKCS#8) or RSA PRIVATE KEY (PKCS#1)")]
+    WrongKind(String),
+    /// The base64 between the marks is damaged.
+    #[error("the text between the PEM marks is not base64: the file is damaged")]
+    BadBase64,
+    /// The cryptographic library refuses it.
+    #[error(
+        "not a usable RSA key of at least 2048 bits or Ed25519 key ({0}): make one with `puerto \
+         dkim new`"
+    )]
+    Rejected(String),
+    /// A key could not be made.
+    #[error("the system could not make a key")]
+    Generation,
+}
+
+enum Pair {
+    Rsa(Box<RsaKeyPair>),
+    Ed25519(Ed25519KeyPair),
+}
+
+/// A private key to sign with. Its contents are never shown.
+pub struct PrivateKey(Pair);
+
+impl PrivateKey {
+    /// Reads a PEM text: PKCS#8, RSA or Ed25519, or the older PKCS#1 for RSA.
+    ///
+    /// RSA keys have 2048 to 8192 bits: those of 1024 that RFC 8301 §3.2 still
+    /// lets receivers accept are refused by the library, and by large providers.
+    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
+        let (label, der) = read_pem(text)?;
+        let rejected = |error: aws_lc_rs::error::KeyRejected| KeyError::Rejected(error.to_string());
+        match label {
+            "PRIVATE KEY" => match Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der) {
+                Ok(pair) => Ok(Self(Pair::Ed25519(pair))),
+                Err(_) => RsaKeyPair::from_pkcs8(&der)
+                    .map(|pair| Self(Pair::Rsa(Box::new(pair))))
+                    .map_err(rejected),
+            },
+            "RSA PRIVATE KEY" => RsaKeyPair::from_der(&der)
+                .map(|pair| Self(Pair::Rsa(Box::new(pair))))
+                .map_err(rejected),
+            other => Err(KeyError::WrongKind(other.chars().take(40).collect())),
+        }
+    }
+
+    /// Makes a new key as PKCS#8 PEM: RSA of 2048 bits, or Ed25519.
+    pub fn generate(algorithm: Algorithm) -> Result<String, KeyError> {
+        let der = match algorithm {
+            Algorithm::RsaSha256 | Algorithm::RsaSha1 => {
+                let pair =
+                    RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError::Generation)?;
+                let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::Generation)?;
+                der.as_ref().to_vec()
+            }
+            Algorithm::Ed25519Sha256 => {
+                let random = aws_lc_rs::rand::SystemRandom::new();
+                let document = Ed25519KeyPair::generate_pkcs8v1(&random);
+                document.map_err(|_| KeyError::Generation)?.as_ref().to_vec()
+            }
+        };
+        Ok(write_pem("PRIVATE KEY", &der))
+    }
+
+    /// The algorithm it signs with.
+    pub fn algorithm(&self) -> Algorithm {
+        match self.0 {
+            Pair::Rsa(_) => Algorithm::RsaSha256,
+            Pair::Ed25519(_) => Algorithm::Ed25519Sha256,
+        }
+    }
+
+    /// The size of the key.
+    pub fn bits(&self) -> usize {
+        match &self.0 {
+            Pair::Rsa(pair) => pair.public_modulus_len() * 8,
+            Pair::Ed25519(_) => 256,
+        }
+    }
+
+    /// The text of the DNS record to publish at `SELECTOR._domainkey.DOMAIN`:
+    /// SubjectPublicKeyInfo for RSA (RFC 6376 §3.6.1), the bare key for Ed25519
+    /// (RFC 8463 §4).
+    pub fn record_text(&self) -> String {
+        match &self.0 {
+            Pair::Rsa(pair) => {
+                let der: Result<PublicKeyX509Der<'_>, _> = pair.public_key().as_der();
+                // Encoding a key that was read cannot fail; an empty p= would say so.
+                let der = der.map(|der| der.as_ref().to_vec()).unwrap_or_default();
+                format!("v=DKIM1; k=rsa; p={}", base64::encode(&der))
+            }
+            Pair::Ed25519(pair) => {
+                let key = pair.public_key();
+                format!("v=DKIM1; k=ed25519; p={}", base64::encode(key.as_ref()))
+            }
+        }
+    }
+
+    /// Signs octets: their SHA-256 is what the algorithm is applied to.
+    pub(super) fn sign(&self, octets: &[u8]) -> Option<Vec<u8>> {
+        match &self.0 {
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let random = aws_lc_rs::rand::SystemRandom::new();
+                pair.sign(&RSA_PKCS1_SHA256, &random, octets, &mut signature).ok()?;
+                Some(signature)
+            }
+            Pair::Ed25519(pair) => {
+                let digest = digest::digest(&digest::SHA256, octets);
+                Some(pair.try_sign(digest.as_ref()).ok()?.as_ref().to_vec())
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PrivateKey({}, {} bits)", self.algorithm(), self.bits())
+    }
+}
+
+/// A record's text as a zone file writes it: character-strings of at most 255
+/// octets, in quotes (RFC 1035 §3.3.14), to be set between parentheses when there
+/// is more than one.
+pub fn zone_file_text(text: &str) -> String {
+    let mut strings = vec![String::new()];
+    for character in text.chars() {
+        let full = strings.last().is_none_or(|s| s.len() + character.len_utf8() > 255);
+        if full {
+            strings.push(String::new());
+        }
+        if let Some(last) = strings.last_mut() {
+            last.push(character);
+        }
+    }
+    let quote = |s: &String| format!("\"{}\"", s.replace('\\', "\\\\").replace('"', "\\\""));
+    strings.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+fn read_pem(text: &str) -> Result<(&str, Vec<u8>), KeyError> {
+    let (_, from_begin) = text.split_once("-----BEGIN ").ok_or(KeyError::NotPem)?;
+    let (label, rest) = from_begin.split_once("-----").ok_or(KeyError::NotPem)?;
+    let (body, _) = rest.split_once("-----END ").ok_or(KeyError::NotPem)?;
+    // An encrypted PKCS#1 block has header lines of its own.
+    if body.contains(':') {
+        return Err(KeyError::WrongKind(format!("encrypted {label}")));
+    }
+    let der = base64::decode(body.as_bytes()).ok_or(KeyError::BadBase64)?;
+    Ok((label, der))
+}
+
+fn write_pem(label: &str, der: &[u8]) -> String {
+    let encoded = base64::encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for (index, character) in encoded.chars().enumerate() {
+        if index > 0 && index % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(character);
+    }
+    text.push_str(&format!("\n-----END {label}-----\n"));
+    text
+}

@@ -1,0 +1,230 @@
+//! The keys that mail is signed with: DIRECTORY/DOMAIN/SELECTOR.pem.
+//!
+//! A file that cannot be used is reported and passed over: it never stops the
+//! server or the other keys. A reload puts a whole new ring in the place of the
+//! old one, so that no message is signed with half of each.
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use puerto_mail::dkim::{PrivateKey, SigningKey};
+use puerto_smtp::Domain;
+
+/// Octets of a key file at most; an RSA key of 8,192 bits has about 6,400.
+const MAX_KEY_FILE: u64 = 64 * 1024;
+
+/// All usable keys of a directory.
+#[derive(Debug)]
+pub struct KeyRing {
+    directory: PathBuf,
+    ring: RwLock<Arc<Ring>>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    by_domain: HashMap<String, Vec<Arc<SigningKey>>>,
+    problems: Vec<String>,
+}
+
+impl KeyRing {
+    /// Reads a directory. One that does not exist holds no keys.
+    pub fn load(directory: &Path) -> Self {
+        let ring = RwLock::new(Arc::new(read_directory(directory)));
+        Self { directory: directory.to_owned(), ring }
+    }
+
+    /// Reads the directory again; the result is what [`Self::problems`] then says.
+    pub fn reload(&self) -> Vec<String> {
+        let fresh = Arc::new(read_directory(&self.directory));
+        let problems = fresh.problems.clone();
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        problems
+    }
+
+    /// What could not be used, each with its file, the reason and the remedy.
+    pub fn problems(&self) -> Vec<String> {
+        self.current().problems.clone()
+    }
+
+    /// Whether there are no keys at all.
+    pub fn is_empty(&self) -> bool {
+        self.current().by_domain.is_empty()
+    }
+
+    /// Every key, in the order of domain and selector.
+    pub fn keys(&self) -> Vec<Arc<SigningKey>> {
+        let mut keys: Vec<_> = self.current().by_domain.values().flatten().cloned().collect();
+        keys.sort_by(|a, b| (&a.domain, &a.selector).cmp(&(&b.domain, &b.selector)));
+        keys
+    }
+
+    /// The keys for mail from a domain: those of the domain itself or of the closest
+    /// domain above it, so that `d=` is aligned with From (RFC 7489 §3.1.1).
+    pub fn keys_for(&self, from: &Domain) -> Vec<Arc<SigningKey>> {
+        let Some(name) = from.name().and_then(ascii_name) else { return Vec::new() };
+        let ring = self.current();
+        let mut name = name.as_str();
+        loop {
+            if let Some(keys) = ring.by_domain.get(name) {
+                return keys.clone();
+            }
+            match name.split_once('.') {
+                Some((_, parent)) => name = parent,
+                None => return Vec::new(),
+            }
+        }
+    }
+
+    fn current(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn ascii_name(name: &str) -> Option<String> {
+    idna::domain_to_ascii(name).ok()
+}
+
+fn read_directory(directory: &Path) -> Ring {
+    let mut ring = Ring::default();
+    let domains = match sorted_entries(directory) {
+        Ok(domains) => domains,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return ring,
+        Err(error) => {
+            let problem = format!("{}: cannot list DKIM keys: {error}", directory.display());
+            ring.problems.push(problem);
+            return ring;
+        }
+    };
+    for path in domains.iter().filter(|path| path.is_dir()) {
+        let Some(domain) = directory_domain(path) else {
+            ring.problems.push(format!(
+                "{}: not a domain name: name the directory like the domain its keys sign for",
+                path.display()
+            ));
+            continue;
+        };
+        match read_domain(&domain, path, &mut ring.problems) {
+            Ok(keys) if keys.is_empty() => {}
+            Ok(keys) => ring.by_domain.entry(domain).or_default().extend(keys),
+            Err(error) => {
+                ring.problems.push(format!("{}: cannot list DKIM keys: {error}", path.display()))
+            }
+        }
+    }
+    ring
+}
+
+fn directory_domain(path: &Path) -> Option<String> {
+    let domain = Domain::parse(path.file_name()?.to_str()?).ok()?;
+    domain.name().and_then(ascii_name)
+}
+
+fn sorted_entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(directory)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_domain(
+    domain: &str,
+    path: &Path,
+    problems: &mut Vec<String>,
+) -> std::io::Result<Vec<Arc<SigningKey>>> {
+    let mut keys = Vec::new();
+    for file in sorted_entries(path)? {
+        if file.extension().is_none_or(|extension| extension != "pem") {
+            continue;
+        }
+        match read_key(domain, &file) {
+            Ok(key) => keys.push(Arc::new(key)),
+            Err(problem) => problems.push(format!("{}: {problem}", file.display())),
+        }
+    }
+    Ok(keys)
+}
+
+fn read_key(domain: &str, file: &Path) -> Result<SigningKey, String> {
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let is_selector = Domain::parse(&format!("{stem}.example")).is_ok() && stem.is_ascii();
+    if !is_selector {
+        return Err("the file's name is not a selector: use letters, digits, - and .".to_owned());
+    }
+    let metadata = std::fs::metadata(file).map_err(|error| format!("cannot read it: {error}"))?;
+    if metadata.permissions().mode() & 0o007 != 0 {
+        return Err(
+            "everybody on this machine can read or change this private key: `chmod o-rwx` \
+                    it, or make a new one if it may have been read"
+                .to_owned(),
+        );
+    }
+    if metadata.len() > MAX_KEY_FILE {
+        return Err("too large for a private key".to_owned());
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read it: {error}"))?;
+    let key = PrivateKey::from_pem(&text).map_err(|error| error.to_string())?;
+    Ok(SigningKey { domain: domain.to_owned(), selector: stem.to_lowercase(), key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use puerto_mail::dkim::Algorithm;
+
+    fn write(directory: &Path, name: &str, text: &str, mode: u32) {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn selectors(ring: &KeyRing, domain: &str) -> Vec<String> {
+        let keys = ring.keys_for(&Domain::parse(domain).unwrap());
+        keys.iter().map(|key| format!("{}@{}", key.selector, key.domain)).collect()
+    }
+
+    #[test]
+    fn the_closest_domain_that_has_keys_signs() {
+        let directory = tempfile::tempdir().unwrap();
+        let pem = PrivateKey::generate(Algorithm::Ed25519Sha256).unwrap();
+        write(directory.path(), "example.com/one.pem", &pem, 0o640);
+        write(directory.path(), "example.com/two.pem", &pem, 0o600);
+        write(directory.path(), "example.com/notes.txt", "not a key", 0o644);
+        write(directory.path(), "shop.example.com/s.pem", &pem, 0o600);
+        write(directory.path(), "ñandú.example/s.pem", &pem, 0o600);
+        let ring = KeyRing::load(directory.path());
+        assert_eq!(ring.problems(), Vec::<String>::new());
+        assert_eq!(selectors(&ring, "Example.COM"), ["one@example.com", "two@example.com"]);
+        assert_eq!(selectors(&ring, "a.shop.example.com"), ["s@shop.example.com"]);
+        assert_eq!(selectors(&ring, "mail.example.com").len(), 2);
+        assert_eq!(selectors(&ring, "x.xn--and-6ma2c.example"), selectors(&ring, "ñandú.example"));
+        assert_eq!(selectors(&ring, "badexample.com"), Vec::<String>::new());
+        assert_eq!(selectors(&ring, "com"), Vec::<String>::new());
+        assert_eq!(selectors(&ring, "[192.0.2.1]"), Vec::<String>::new());
+        assert_eq!(ring.keys().len(), 4);
+    }
+
+    #[test]
+    fn a_bad_file_is_reported_and_the_others_are_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let pem = PrivateKey::generate(Algorithm::Ed25519Sha256).unwrap();
+        write(directory.path(), "example.com/good.pem", &pem, 0o600);
+        write(directory.path(), "example.com/open.pem", &pem, 0o644);
+        write(directory.path(), "example.com/torn.pem", "-----BEGIN PRIVATE KEY-----", 0o600);
+        write(directory.path(), "example.com/bad name.pem", &pem, 0o600);
+        write(directory.path(), "not a domain/a.pem", &pem, 0o600);
+        let ring = KeyRing::load(directory.path());
+        assert_eq!(selectors(&ring, "example.com"), ["good@example.com"]);
+        let problems = ring.problems();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        for says in ["chmod o-rwx", "no PEM block", "not a selector", "not a domain name"] {
+            assert!(problems.iter().any(|problem| problem.contains(says)), "{says}");
+        }
+        std::fs::remove_file(directory.path().join("example.com/good.pem")).unwrap();
+        assert_eq!(ring.reload().len(), 4);
+        assert!(ring.is_empty());
+        assert!(KeyRing::load(Path::new("/nonexistent")).problems().is_empty());
+    }
+}
