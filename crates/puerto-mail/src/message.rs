@@ -1,1 +1,108 @@
-//! Not written yet.
+//! Facts about a message that decide how it can be sent, gathered in one pass over
+//! octets that come in chunks.
+
+/// What a pass over a message found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Some octet is not ASCII, so that 8BITMIME is needed (RFC 6152).
+    pub eight_bit: bool,
+    /// Octets of the longest line without its line end; more than 998 cannot be sent
+    /// (RFC 5322 §2.1.1).
+    pub longest_line: usize,
+    /// A CR or LF stands alone.
+    pub bare_line_end: bool,
+    /// There is a NUL.
+    pub nul: bool,
+}
+
+/// Gathers [`Facts`].
+#[derive(Debug, Clone, Default)]
+pub struct Scanner {
+    facts: Facts,
+    line: usize,
+    carriage_return: bool,
+}
+
+impl Scanner {
+    /// A scanner that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next chunk.
+    pub fn update(&mut self, chunk: &[u8]) {
+        self.facts.eight_bit |= !chunk.is_ascii();
+        self.facts.nul |= memchr::memchr(0, chunk).is_some();
+        let mut start = 0;
+        for at in memchr::memchr2_iter(b'\r', b'\n', chunk) {
+            self.text(at - start);
+            start = at + 1;
+            if chunk.get(at) == Some(&b'\r') {
+                // Two in a row: the first was alone.
+                self.facts.bare_line_end |= self.carriage_return;
+                self.carriage_return = true;
+                continue;
+            }
+            self.facts.bare_line_end |= !self.carriage_return;
+            self.carriage_return = false;
+            self.end_line();
+        }
+        self.text(chunk.len() - start);
+    }
+
+    fn text(&mut self, octets: usize) {
+        if octets > 0 {
+            self.facts.bare_line_end |= std::mem::take(&mut self.carriage_return);
+            self.line += octets;
+        }
+    }
+
+    fn end_line(&mut self) {
+        self.facts.longest_line = self.facts.longest_line.max(self.line);
+        self.line = 0;
+    }
+
+    /// Ends the message.
+    pub fn finish(mut self) -> Facts {
+        self.facts.bare_line_end |= self.carriage_return;
+        self.end_line();
+        self.facts
+    }
+}
+
+/// The facts about octets that are all there.
+pub fn scan(octets: &[u8]) -> Facts {
+    let mut scanner = Scanner::new();
+    scanner.update(octets);
+    scanner.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_seen_at_every_cut() {
+        for (message, longest_line, eight_bit, bare_line_end, nul) in [
+            ("", 0, false, false, false),
+            ("a: b\r\n\r\nabc", 4, false, false, false),
+            ("é\r\n", 2, true, false, false),
+            ("a\r\n\r\n", 1, false, false, false),
+            ("a\nb", 1, false, true, false),
+            ("a\rb\r\n", 2, false, true, false),
+            ("a\r\r\n", 1, false, true, false),
+            ("a\r", 1, false, true, false),
+            ("a\r\n\n", 1, false, true, false),
+            ("a\0\r\n", 2, false, false, true),
+        ] {
+            let octets = message.as_bytes();
+            let expected = Facts { eight_bit, longest_line, bare_line_end, nul };
+            for cut in 0..=octets.len() {
+                let mut scanner = Scanner::new();
+                scanner.update(&octets[..cut]);
+                scanner.update(&octets[cut..]);
+                assert_eq!(scanner.finish(), expected, "{message:?} at {cut}");
+            }
+        }
+    }
+}

@@ -75,7 +75,7 @@ pub enum SignError {
     Failed,
 }
 
-/// Appends a `DKIM-Signature` field over the fields of a header, as they are
+/// Makes a `DKIM-Signature` field, folded and with its CRLF, over the fields of a header, as they are
 /// stored, and the hash of its body.
 pub fn sign(
     key: &SigningKey,
@@ -83,8 +83,7 @@ pub fn sign(
     form: Canonicalization,
     body: &BodyHash,
     time: SigningTime,
-    out: &mut Vec<u8>,
-) -> Result<(), SignError> {
+) -> Result<Vec<u8>, SignError> {
     if !fields.iter().any(|field| field.is("From")) {
         return Err(SignError::NoFrom);
     }
@@ -96,9 +95,8 @@ pub fn sign(
     signed.truncate(signed.len().saturating_sub(2));
     let value = key.key.sign(&signed).ok_or(SignError::Failed)?;
     fold_into(&mut signature, &base64::encode(&value));
-    out.extend_from_slice(signature.as_bytes());
-    out.extend_from_slice(b"\r\n");
-    Ok(())
+    signature.push_str("\r\n");
+    Ok(signature.into_bytes())
 }
 
 // The names for h= and the canonical fields they stand for: instances of a name are

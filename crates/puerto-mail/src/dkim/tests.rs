@@ -170,7 +170,7 @@ fn signed(
     let time = SigningTime { signed_at: NOW - 5, expires_at: Some(NOW + 5) };
     let mut out = Vec::new();
     for key in keys {
-        sign(key, header.fields(), form, &body, time, &mut out).unwrap();
+        out.extend(sign(key, header.fields(), form, &body, time).unwrap());
     }
     assert!(out.split(|b| *b == b'\n').all(|line| line.len() <= 79));
     String::from_utf8(out).unwrap() + message
@@ -234,7 +234,6 @@ fn signed_fields_can_be_neither_changed_nor_added() {
             Canonicalization::Relaxed,
             &BodyHasher::new(Canonicalization::Relaxed).finish(),
             SigningTime { signed_at: NOW, expires_at: None },
-            &mut Vec::new(),
         ),
         Err(SignError::NoFrom)
     );

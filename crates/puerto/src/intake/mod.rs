@@ -2,17 +2,24 @@
 //! is added, lines are made right, trace and signatures are written, and only then
 //! is the message committed.
 
+mod fix_up;
 mod key_ring;
+mod lines;
+mod prepare;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use puerto_smtp::{Envelope, Reply};
+use puerto_spool::clock::{Clock, SystemClock};
 use puerto_spool::{Content, Draft, MessageId, Spool, SpoolError};
+use tokio::sync::Semaphore;
 
 use crate::config::Live;
 use crate::queue::Wake;
-use crate::telemetry::{Client, MailLog};
+use crate::telemetry::{Client, Event, MailLog};
 
 pub use key_ring::KeyRing;
 
@@ -45,6 +52,18 @@ pub enum Source {
     Internal,
 }
 
+impl Source {
+    /// Whether it may leave out what a message needs, and has it signed: local users,
+    /// trusted clients and this server itself. Mail that others send to our users is
+    /// theirs, and nothing in it is touched.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Smtp { trusted, .. } => *trusted,
+            Self::Local { .. } | Self::Internal => true,
+        }
+    }
+}
+
 /// What was accepted: it is on stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
@@ -68,6 +87,10 @@ pub struct Intake {
     keys: Arc<KeyRing>,
     log: MailLog,
     wake: Wake,
+    /// Signing costs about a millisecond of processor time and large content is read
+    /// from the disk: both happen on threads beside the reactor, no more of them at a
+    /// time than there are processors.
+    workers: Arc<Semaphore>,
 }
 
 impl Intake {
@@ -79,7 +102,9 @@ impl Intake {
         log: MailLog,
         wake: Wake,
     ) -> Self {
-        Self { config, spool, keys, log, wake }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = Arc::new(Semaphore::new(processors));
+        Self { config, spool, keys, log, wake, workers }
     }
 
     /// An id for a message that is about to come.
@@ -90,6 +115,68 @@ impl Intake {
     /// Begins to take content; the refusal is what the client is to be told.
     pub fn draft(&self) -> Result<Box<dyn Draft>, Refusal> {
         self.spool.draft().map_err(Refusal::from)
+    }
+
+    /// Takes a whole message: completes and signs it if it is ours, and commits it.
+    /// When this returns `Ok`, the message is on stable storage; until then nothing of
+    /// it is promised.
+    pub async fn accept(
+        &self,
+        id: MessageId,
+        source: &Source,
+        envelope: Envelope,
+        content: Content,
+    ) -> Result<Accepted, Refusal> {
+        let is_heavy =
+            matches!(content, Content::Spilled(_)) || (source.is_ours() && !self.keys.is_empty());
+        let work = prepare::Work {
+            id,
+            source: source.clone(),
+            envelope,
+            content,
+            now: SystemClock.now(),
+            config: self.config.get(),
+            keys: Arc::clone(&self.keys),
+            spool: Arc::clone(&self.spool),
+        };
+        let prepared =
+            if is_heavy { self.prepare_aside(work).await? } else { prepare::prepare(work)? };
+        for notice in &prepared.notices {
+            self.notice(id, notice);
+        }
+        self.log.write(&Event::MessageId { id, message_id: &prepared.message_id });
+        let message = prepared.message;
+        let size = message.prefix.len() as u64 + message.content.len();
+        let from = message.envelope.reverse_path.clone();
+        let recipients = message.envelope.recipients.len();
+        self.spool.commit(message).await.map_err(|error| {
+            self.notice(id, &error.to_string());
+            Refusal::from(error)
+        })?;
+        self.log.write(&Event::Queued { id, from: &from, size, recipients });
+        self.wake.wake();
+        Ok(Accepted { id, size })
+    }
+
+    async fn prepare_aside(&self, work: prepare::Work) -> Result<prepare::Prepared, Refusal> {
+        let broken =
+            || Refusal { reply: Reply::enhanced(451, (4, 3, 0), "internal error, try later") };
+        let permit = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| broken())?;
+        let task = tokio::task::spawn_blocking(move || {
+            let prepared = prepare::prepare(work);
+            drop(permit);
+            prepared
+        });
+        task.await.map_err(|_| broken())?
+    }
+
+    fn notice(&self, id: MessageId, text: &str) {
+        self.log.write(&Event::Notice {
+            level: "warning",
+            component: "cleanup",
+            id: Some(id),
+            text,
+        });
     }
 }
 
