@@ -114,10 +114,16 @@ impl<'a> Header<'a> {
     /// Reads the header at the beginning of `octets`: a whole message, or at least
     /// its first [`MAX_HEADER`] + 2 octets. Lines end in CRLF and nothing else.
     pub fn parse(octets: &'a [u8]) -> Result<Self, HeaderError> {
+        Self::parse_within(octets, MAX_HEADER)
+    }
+
+    /// The same with another bound: a message that is being made may still have
+    /// thousands of blind recipients in its header, which are taken out of it.
+    pub fn parse_within(octets: &'a [u8], limit: usize) -> Result<Self, HeaderError> {
         let mut fields = Vec::with_capacity(16);
         let mut position = 0;
         let end = loop {
-            if position > MAX_HEADER {
+            if position > limit {
                 return Err(HeaderError::TooLong);
             }
             let rest = octets.get(position..).unwrap_or_default();
@@ -127,7 +133,7 @@ impl<'a> Header<'a> {
             if rest.starts_with(b"\r\n") {
                 break End::Blank;
             }
-            let length = field_length(rest);
+            let length = field_length(rest, limit);
             match rest.get(..length).and_then(Field::parse) {
                 Some(field) => fields.push(field),
                 None => break End::Malformed,
@@ -186,12 +192,12 @@ impl<'a> Header<'a> {
 }
 
 // Octets of the first line and the continuations that follow it.
-fn field_length(octets: &[u8]) -> usize {
+fn field_length(octets: &[u8], limit: usize) -> usize {
     let mut length = line_length(octets);
     while octets.get(length).is_some_and(|b| matches!(b, b' ' | b'\t')) {
         let line = line_length(octets.get(length..).unwrap_or_default());
         length += line;
-        if line == 0 || length > MAX_HEADER {
+        if line == 0 || length > limit {
             break;
         }
     }

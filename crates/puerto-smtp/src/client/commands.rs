@@ -7,7 +7,7 @@ use crate::envelope::{Notify, Recipient, Return};
 use crate::extension::Extensions;
 
 /// Appends `MAIL FROM` with the parameters that the peer understands.
-pub(super) fn mail(transaction: &Transaction<'_>, peer: &Extensions, out: &mut String) {
+pub fn mail(transaction: &Transaction<'_>, peer: &Extensions, out: &mut String) {
     // Writing to a String cannot fail; the results are dropped for that reason.
     let _ = write!(out, "MAIL FROM:<{}>", transaction.reverse_path);
     if peer.size.is_some() {
@@ -34,7 +34,7 @@ pub(super) fn mail(transaction: &Transaction<'_>, peer: &Extensions, out: &mut S
 }
 
 /// Appends `RCPT TO`.
-pub(super) fn recipient(recipient: &Recipient, peer: &Extensions, out: &mut String) {
+pub fn recipient(recipient: &Recipient, peer: &Extensions, out: &mut String) {
     let _ = write!(out, "RCPT TO:<{}>", recipient.address);
     if peer.dsn {
         if let Some(wishes) = recipient.notify {

@@ -40,7 +40,7 @@
 //! with 5.6.7 (RFC 6531 §3.2). An address with a name in another script but an
 //! ASCII local part needs none: the driver writes such a domain in A-labels.
 
-mod commands;
+pub mod commands;
 mod exchange;
 mod failure;
 mod stage;
