@@ -1,1 +1,24 @@
-//! Not written yet.
+//! The socket on which the queue is shown and changed: `run_dir/control`.
+//!
+//! The protocol is one JSON object on each line, in both directions. A request is
+//! `{"version":1,"request":…}`; the answers to it are any number of lines that end
+//! with `end` or `error`. [`protocol`] has all the words, [`view`] what a message
+//! looks like from outside; both are also what `puerto queue --json` prints.
+//!
+//! Who may do what follows Postfix. Everybody on this machine may see the queue
+//! (addresses, sizes and reasons, never content) and ask for waiting mail to be tried
+//! now; only root and the server's own user may see headers, change messages or
+//! reload the configuration. The kernel says who is at the other end.
+//!
+//! A client cannot harm the others: requests and waits are bounded, places for
+//! ordinary users are counted apart from those for administrators, and octets that
+//! are not a request end only the session that sent them.
+
+mod client;
+mod operations;
+pub mod protocol;
+mod server;
+pub mod view;
+
+pub use client::{Client, ClientError};
+pub use server::{BindError, Context, Reload, Server};

@@ -1,0 +1,191 @@
+//! The client's side of the control socket, by plain blocking calls.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::protocol::{
+    Answer, Change, ErrorCode, HealthView, Request, RequestLine, Selection, Summary, VERSION,
+};
+use super::view::MessageView;
+
+/// How long the server may take over an answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Octets of an answer line at most: a message with 100,000 recipients and their
+/// reasons fits.
+const MAX_ANSWER: u64 = 256 * 1024 * 1024;
+
+/// Messages that are changed with one request.
+const BATCH: usize = 1000;
+
+/// Why a request could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers on the socket.
+    #[error("the mail server is not running ({}: {source})", path.display())]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The socket cannot be used.
+    #[error("cannot reach the mail server ({}: {source})", path.display())]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The connection failed half-way.
+    #[error("the connection to the mail server failed: {0}")]
+    Lost(#[from] io::Error),
+    /// The server's answer is not of this protocol.
+    #[error("the mail server's answer was not understood: {0}")]
+    Protocol(String),
+    /// The server says why not.
+    #[error("{message}")]
+    Refused {
+        /// For programs.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+}
+
+/// A connection to the server of this machine.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects to the server whose sockets live in `run_dir`.
+    pub fn connect(run_dir: &Path) -> Result<Self, ClientError> {
+        let path = run_dir.join("control");
+        let stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning { path, source }
+            }
+            _ => ClientError::Unreachable { path, source },
+        })?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Hands each selected message to `each`, in the order of their ids, as it comes;
+    /// an error of `each` ends the list.
+    pub fn list(
+        &mut self,
+        selection: &Selection,
+        mut each: impl FnMut(MessageView) -> io::Result<()>,
+    ) -> Result<u64, ClientError> {
+        self.send(Request::List(selection.clone()))?;
+        loop {
+            match self.answer()? {
+                Answer::Message(message) => each(*message)?,
+                Answer::End(summary) => return Ok(summary.count),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// One message.
+    pub fn show(&mut self, id: &str) -> Result<MessageView, ClientError> {
+        self.send(Request::Show { id: id.to_owned() })?;
+        match self.answer()? {
+            Answer::Message(message) => {
+                self.end()?;
+                Ok(*message)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Changes messages, and waits until that is on disk.
+    pub fn change(&mut self, change: Change, ids: &[String]) -> Result<Summary, ClientError> {
+        let mut done = Summary::default();
+        for batch in ids.chunks(BATCH) {
+            self.send(Request::Change { change, ids: batch.to_vec() })?;
+            let summary = self.end()?;
+            done.count += summary.count;
+            done.missing.extend(summary.missing);
+        }
+        Ok(done)
+    }
+
+    /// Has waiting mail tried now: all, or that for one destination.
+    pub fn flush(&mut self, destination: Option<&str>) -> Result<u64, ClientError> {
+        self.send(Request::Flush { destination: destination.map(str::to_owned), id: None })?;
+        self.end().map(|summary| summary.count)
+    }
+
+    /// Has one message tried now.
+    pub fn flush_message(&mut self, id: &str) -> Result<u64, ClientError> {
+        self.send(Request::Flush { destination: None, id: Some(id.to_owned()) })?;
+        self.end().map(|summary| summary.count)
+    }
+
+    /// How the server fares.
+    pub fn health(&mut self) -> Result<HealthView, ClientError> {
+        self.send(Request::Health)?;
+        match self.answer()? {
+            Answer::Health(health) => {
+                self.end()?;
+                Ok(health)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Has the server read its configuration again.
+    pub fn reload(&mut self) -> Result<(), ClientError> {
+        self.send(Request::Reload)?;
+        self.end().map(|_| ())
+    }
+
+    fn send(&mut self, request: Request) -> Result<(), ClientError> {
+        let line = RequestLine { version: VERSION, request };
+        let mut octets = serde_json::to_vec(&line).map_err(io::Error::from)?;
+        octets.push(b'\n');
+        // A server that is too busy says so and hangs up before it reads this; what
+        // it said tells more than the broken pipe.
+        match self.stream.get_mut().write_all(&octets) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    fn end(&mut self) -> Result<Summary, ClientError> {
+        match self.answer()? {
+            Answer::End(summary) => Ok(summary),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn answer(&mut self) -> Result<Answer, ClientError> {
+        let mut line = Vec::new();
+        let count = (&mut self.stream).take(MAX_ANSWER).read_until(b'\n', &mut line)?;
+        if count == 0 {
+            return Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()));
+        }
+        match serde_json::from_slice(&line) {
+            Ok(Answer::Error { code, message }) => Err(ClientError::Refused { code, message }),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(ClientError::Protocol(error.to_string())),
+        }
+    }
+}
+
+fn unexpected(answer: &Answer) -> ClientError {
+    let word = match answer {
+        Answer::Message(_) => "message",
+        Answer::Health(_) => "health",
+        Answer::End(_) => "end",
+        Answer::Error { .. } => "error",
+    };
+    ClientError::Protocol(format!("`{word}` was not expected"))
+}

@@ -1,0 +1,413 @@
+//! The server's side of the control socket.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use puerto_spool::Spool;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+
+use super::operations::{self, Problem};
+use super::protocol::{
+    Answer, Change, ErrorCode, MAX_REQUEST, Request, RequestLine, Selection, Summary, VERSION,
+};
+use super::view::MessageView;
+use crate::config::{Config, Live};
+use crate::queue::Wake;
+use crate::telemetry::{Event, MailLog};
+
+/// Sessions of ordinary users at the same time. Those of administrators are counted
+/// apart, so that nobody can shut them out.
+const ORDINARY_SESSIONS: usize = 16;
+
+/// Sessions of administrators at the same time.
+const ADMINISTRATOR_SESSIONS: usize = 64;
+
+/// How long a client may take over its next request, or over reading our answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long after a flush another one by an ordinary user does nothing.
+const FLUSH_PAUSE: Duration = Duration::from_secs(10);
+
+/// Reads the configuration again and puts it in force, or says what is wrong with it.
+pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// What the sessions work with.
+pub struct Context {
+    /// The configuration in force.
+    pub config: Live,
+    /// The queue.
+    pub spool: Arc<dyn Spool>,
+    /// To be told when mail has become due.
+    pub wake: Wake,
+    /// Where changes are written down.
+    pub log: MailLog,
+    /// Reads the configuration again.
+    pub reload: Reload,
+}
+
+/// The socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {}: {source}", path.display())]
+pub struct BindError {
+    /// The socket.
+    pub path: PathBuf,
+    /// Why not.
+    #[source]
+    pub source: io::Error,
+}
+
+/// The socket, listening.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Makes the socket. One that a dead server left behind is replaced; one that a
+    /// living server answers on is an error.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        let path = config.run_dir.join("control");
+        match listen(&path) {
+            Ok(listener) => Ok(Self { listener, path }),
+            Err(source) => Err(BindError { path, source }),
+        }
+    }
+
+    /// Serves clients until told to stop.
+    pub async fn run(self, context: Context, mut shutdown: watch::Receiver<bool>) {
+        let Ok(listener) = tokio::net::UnixListener::from_std(self.listener) else { return };
+        let shared = Arc::new(Shared::new(context));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = shutdown.wait_for(|stop| *stop) => break,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let uid = stream.peer_cred().map(|credentials| credentials.uid());
+                    if let Ok(uid) = uid {
+                        tokio::spawn(serve(stream, uid, Arc::clone(&shared)));
+                    }
+                }
+                // Out of file descriptors, most likely: let others close some.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    if path.exists() {
+        if UnixStream::connect(path).is_ok() {
+            let message = "another server answers on it; stop that one first";
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// What all sessions share.
+pub(super) struct Shared {
+    context: Context,
+    own_uid: u32,
+    ordinary: Semaphore,
+    administrators: Semaphore,
+    last_flush: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    pub(super) fn new(context: Context) -> Self {
+        Self {
+            context,
+            own_uid: nix::unistd::geteuid().as_raw(),
+            ordinary: Semaphore::new(ORDINARY_SESSIONS),
+            administrators: Semaphore::new(ADMINISTRATOR_SESSIONS),
+            last_flush: Mutex::new(None),
+        }
+    }
+
+    fn is_administrator(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.own_uid
+    }
+
+    // Whether an ordinary user's flush is to be done: it costs a walk through the
+    // whole queue, and right after another there is nothing to gain.
+    fn flush_is_due(&self, uid: u32) -> bool {
+        let mut last = self.last_flush.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = last.is_some_and(|last| last.elapsed() < FLUSH_PAUSE);
+        let due = self.is_administrator(uid) || !pause;
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Serves one client, whose user the kernel has named.
+pub(super) async fn serve<S>(stream: S, uid: u32, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut session = Session { stream: BufReader::new(stream), uid, shared: &shared };
+    let places =
+        if shared.is_administrator(uid) { &shared.administrators } else { &shared.ordinary };
+    if let Ok(_place) = places.try_acquire() {
+        // The end of a session is no event for anybody but its client.
+        let _ = session.run().await;
+    } else {
+        let problem = Problem(ErrorCode::Busy, "too many clients at once; try again".to_owned());
+        let _ = session.answer(&error(problem)).await;
+    }
+}
+
+fn error(Problem(code, message): Problem) -> Answer {
+    Answer::Error { code, message }
+}
+
+struct Session<'a, S> {
+    stream: BufReader<S>,
+    uid: u32,
+    shared: &'a Arc<Shared>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+    async fn run(&mut self) -> io::Result<()> {
+        loop {
+            let Some(line) = self.line().await? else { return Ok(()) };
+            let request = match parse(&line) {
+                Ok(request) => request,
+                Err(problem) => {
+                    self.answer(&error(problem)).await?;
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            };
+            if let Err(problem) = self.perform(request).await? {
+                self.answer(&error(problem)).await?;
+            }
+        }
+    }
+
+    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        let mut bounded = (&mut self.stream).take(MAX_REQUEST as u64);
+        let reading = bounded.read_until(b'\n', &mut line);
+        let count = timeout(PATIENCE, reading).await??;
+        Ok((count > 0).then_some(line))
+    }
+
+    async fn answer(&mut self, answer: &Answer) -> io::Result<()> {
+        let mut lines = Vec::new();
+        append(&mut lines, answer);
+        self.write(&lines).await
+    }
+
+    async fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let writing = self.stream.write_all(lines);
+        timeout(PATIENCE, writing).await??;
+        timeout(PATIENCE, self.stream.flush()).await??;
+        Ok(())
+    }
+
+    // The outer result is the session's, the inner one the request's.
+    async fn perform(&mut self, request: Request) -> io::Result<Result<(), Problem>> {
+        let administrator = self.shared.is_administrator(self.uid);
+        let for_administrators = matches!(request, Request::Change { .. } | Request::Reload);
+        if for_administrators && !administrator {
+            let uid = self.shared.own_uid;
+            let message = format!("only root and the mail server's user (uid {uid}) may do this");
+            return Ok(Err(Problem(ErrorCode::Denied, message)));
+        }
+        let done = match request {
+            Request::List(selection) => return self.list(selection).await,
+            Request::Show { id } => self.show(id, administrator).await,
+            Request::Change { change, ids } => self.change(change, ids).await,
+            Request::Flush { destination, id } => self.flush(destination, id).await,
+            Request::Health => {
+                let health = self.blocking(|shared| Ok(operations::health(&shared.context))).await;
+                health.map(|health| vec![Answer::Health(health), end(Summary::default())])
+            }
+            Request::Reload => self.reload().await,
+        };
+        match done {
+            Ok(answers) => {
+                let mut lines = Vec::new();
+                answers.iter().for_each(|answer| append(&mut lines, answer));
+                self.write(&lines).await?;
+                Ok(Ok(()))
+            }
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    async fn list(&mut self, selection: Selection) -> io::Result<Result<(), Problem>> {
+        let selection = Arc::new(selection);
+        let mut after = None;
+        let mut count = 0;
+        loop {
+            let wanted = Arc::clone(&selection);
+            let page = self
+                .blocking(move |shared| {
+                    let page = operations::page(shared.context.spool.as_ref(), after, &wanted)?;
+                    let mut lines = Vec::new();
+                    for entry in &page.entries {
+                        let view = Box::new(MessageView::new(entry));
+                        append(&mut lines, &Answer::Message(view));
+                    }
+                    Ok((lines, page.entries.len() as u64, page.next))
+                })
+                .await;
+            let (lines, listed, next) = match page {
+                Ok(page) => page,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            if !lines.is_empty() {
+                self.write(&lines).await?;
+            }
+            count += listed;
+            if next.is_none() {
+                self.answer(&end(Summary { count, ..Summary::default() })).await?;
+                return Ok(Ok(()));
+            }
+            after = next;
+        }
+    }
+
+    async fn show(&self, id: String, administrator: bool) -> Result<Vec<Answer>, Problem> {
+        let view = self
+            .blocking(move |shared| operations::show(&shared.context, &id, administrator))
+            .await?;
+        let summary = Summary { count: 1, ..Summary::default() };
+        Ok(vec![Answer::Message(Box::new(view)), end(summary)])
+    }
+
+    async fn change(&self, change: Change, ids: Vec<String>) -> Result<Vec<Answer>, Problem> {
+        let context = &self.shared.context;
+        let (pending, missing) = self
+            .blocking(move |shared| operations::change(shared.context.spool.as_ref(), change, &ids))
+            .await?;
+        let count = operations::settle(context, change, self.uid, pending).await?;
+        if matches!(change, Change::Retry | Change::Release) {
+            context.wake.wake();
+        }
+        Ok(vec![end(Summary { count, missing })])
+    }
+
+    async fn flush(
+        &self,
+        destination: Option<String>,
+        id: Option<String>,
+    ) -> Result<Vec<Answer>, Problem> {
+        let mut done = Summary::default();
+        if let Some(id) = id {
+            self.blocking(move |shared| operations::flush_one(shared.context.spool.as_ref(), &id))
+                .await?;
+            self.shared.context.wake.wake();
+            return Ok(vec![end(Summary { count: 1, ..done })]);
+        }
+        if !self.shared.flush_is_due(self.uid) {
+            return Ok(vec![end(done)]);
+        }
+        let selection = Arc::new(Selection { destination, ..Selection::default() });
+        let mut after = None;
+        loop {
+            let wanted = Arc::clone(&selection);
+            let (page, next) = self
+                .blocking(move |shared| {
+                    operations::flush_page(shared.context.spool.as_ref(), after, &wanted)
+                })
+                .await?;
+            done.count += page.count;
+            self.shared.context.wake.wake();
+            if next.is_none() {
+                break;
+            }
+            after = next;
+        }
+        let text = format!("{} messages to be tried now, asked by uid {}", done.count, self.uid);
+        self.note(&text);
+        Ok(vec![end(done)])
+    }
+
+    async fn reload(&self) -> Result<Vec<Answer>, Problem> {
+        let uid = self.uid;
+        let reloaded = self
+            .blocking(|shared| {
+                let reload = &shared.context.reload;
+                reload().map_err(|message| Problem(ErrorCode::Failed, message))
+            })
+            .await;
+        reloaded?;
+        self.note(&format!("configuration read again, asked by uid {uid}"));
+        Ok(vec![end(Summary::default())])
+    }
+
+    fn note(&self, text: &str) {
+        let event = Event::Notice { level: "info", component: "qmgr", id: None, text };
+        self.shared.context.log.write(&event);
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let shared = Arc::clone(self.shared);
+        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+        done.unwrap_or_else(|_| {
+            Err(Problem(ErrorCode::Failed, "the request failed inside the server".to_owned()))
+        })
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Request, Problem> {
+    let malformed = |message: String| Problem(ErrorCode::Malformed, message);
+    if !line.ends_with(b"\n") {
+        return Err(malformed(format!("a request ends in a line end within {MAX_REQUEST} octets")));
+    }
+    // The version is read before the rest: a request of another version may have
+    // words that this program does not know.
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let version: Version = serde_json::from_slice(line)
+        .map_err(|error| malformed(format!("not a request: {error}")))?;
+    if version.version != VERSION {
+        let message = format!(
+            "the server speaks version {VERSION} of this protocol, not {}: command and server \
+             are of different releases",
+            version.version
+        );
+        return Err(Problem(ErrorCode::Version, message));
+    }
+    let request: RequestLine = serde_json::from_slice(line)
+        .map_err(|error| malformed(format!("not a request: {error}")))?;
+    Ok(request.request)
+}
+
+fn end(summary: Summary) -> Answer {
+    Answer::End(summary)
+}
+
+fn append(lines: &mut Vec<u8>, answer: &Answer) {
+    // These values always have a JSON form; a map with keys that are no strings
+    // would be the only one that has none.
+    if serde_json::to_writer(&mut *lines, answer).is_ok() {
+        lines.push(b'\n');
+    }
+}

@@ -1,0 +1,166 @@
+//! What a queued message looks like from outside. The names are stable: they are
+//! the control protocol's and those of `puerto queue list --json`.
+
+use puerto_smtp::Return;
+use puerto_spool::{Attempt, Entry, Origin, RecipientState, RecipientStatus, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A queued message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageView {
+    /// Its id.
+    pub id: String,
+    /// When it came, as in RFC 3339.
+    pub arrived: String,
+    /// When it is given up, if it is still waiting then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Octets.
+    pub size: u64,
+    /// The reverse-path; empty for a notification.
+    pub from: String,
+    /// Where it came from: `client name[address]`, `user 1000` or `server`.
+    pub origin: String,
+    /// Not tried until released.
+    pub held: bool,
+    /// The sender was told of the delay.
+    pub delay_notified: bool,
+    /// ENVID, if given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope_id: Option<String>,
+    /// RET, if given: `full` or `headers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ret: Option<String>,
+    /// The content needs 8BITMIME.
+    #[serde(default)]
+    pub eight_bit: bool,
+    /// The message needs SMTPUTF8.
+    #[serde(default)]
+    pub smtputf8: bool,
+    /// All recipients, those that are done too.
+    pub recipients: Vec<RecipientView>,
+    /// The header as it is stored, when one message is shown to an administrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+}
+
+/// A recipient of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientView {
+    /// Its address.
+    pub address: String,
+    /// What it waits for.
+    pub state: State,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// When it is tried next, if it waits.
+    pub next_attempt: Option<String>,
+    /// The last attempt.
+    pub last: Option<AttemptView>,
+}
+
+/// What a recipient waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// For its next attempt.
+    Waiting,
+    /// For the attempt that is under way.
+    Sending,
+    /// For nothing: delivered, returned or discarded.
+    Done,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// When it ended.
+    pub at: String,
+    /// Who answered, or should have; `none` if it never came to that.
+    pub relay: String,
+    /// The reply code, if there was a reply.
+    pub code: Option<u16>,
+    /// The enhanced status code.
+    pub status: String,
+    /// The reply, or the reason.
+    pub text: String,
+}
+
+impl MessageView {
+    /// Shows an entry.
+    pub fn new(entry: &Entry) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            arrived: time(entry.received_at),
+            expires: None,
+            size: entry.size,
+            from: entry.reverse_path.to_string(),
+            origin: match &entry.origin {
+                Origin::Client(client) => format!("client {client}"),
+                Origin::LocalUser(uid) => format!("user {uid}"),
+                Origin::Internal => "server".to_owned(),
+            },
+            held: entry.held,
+            delay_notified: entry.delay_notified,
+            envelope_id: entry.envelope_id.clone(),
+            ret: entry.ret.map(|ret| {
+                match ret {
+                    Return::Full => "full",
+                    Return::Headers => "headers",
+                }
+                .to_owned()
+            }),
+            eight_bit: entry.eight_bit,
+            smtputf8: entry.smtputf8,
+            recipients: entry.recipients.iter().map(RecipientView::new).collect(),
+            header: None,
+        }
+    }
+
+    /// The recipients that still wait.
+    pub fn open_recipients(&self) -> impl Iterator<Item = &RecipientView> {
+        self.recipients.iter().filter(|recipient| recipient.state != State::Done)
+    }
+
+    /// Whether a recipient is being tried.
+    pub fn is_active(&self) -> bool {
+        self.recipients.iter().any(|recipient| recipient.state == State::Sending)
+    }
+}
+
+impl RecipientView {
+    fn new(status: &RecipientStatus) -> Self {
+        let (state, next_attempt) = match status.state {
+            RecipientState::Due(at) => (State::Waiting, Some(time(at))),
+            RecipientState::Leased(_) => (State::Sending, None),
+            RecipientState::Done => (State::Done, None),
+        };
+        Self {
+            address: status.recipient.address.to_string(),
+            state,
+            attempts: status.attempts,
+            next_attempt,
+            last: status.last.as_ref().map(AttemptView::new),
+        }
+    }
+}
+
+impl AttemptView {
+    fn new(attempt: &Attempt) -> Self {
+        let relay = if attempt.relay.is_empty() { "none" } else { &attempt.relay };
+        Self {
+            at: time(attempt.at),
+            relay: relay.to_owned(),
+            code: (attempt.code != 0).then_some(attempt.code),
+            status: attempt.status.to_string(),
+            text: attempt.text.clone(),
+        }
+    }
+}
+
+// RFC 3339, in UTC. A time outside of what a calendar can show cannot come from a
+// clock; it is shown as a number.
+pub(super) fn time(timestamp: Timestamp) -> String {
+    let millis = timestamp.as_millis();
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |t| t.to_string())
+}
