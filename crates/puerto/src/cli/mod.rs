@@ -4,13 +4,18 @@
 //! called by those names. `puerto sendmail …` is passed on whole, since its options
 //! are older than every convention that the rest follows.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub mod aliases;
 mod documents;
+pub mod exit;
+pub mod mailq;
+pub mod queue;
+pub mod sendmail;
 
 /// A mail server for sending, whose mail arrives.
 #[derive(Debug, Parser)]
@@ -25,6 +30,17 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show and change the mail that waits
+    Queue(queue::QueueArgs),
+    /// Send a message: the options of sendmail; also as `sendmail`
+    #[command(disable_help_flag = true)]
+    Sendmail(Passed),
+    /// List the queue as Postfix does; also as `mailq`
+    #[command(disable_help_flag = true)]
+    Mailq(Passed),
+    /// Check the aliases file; also as `newaliases`
+    #[command(disable_help_flag = true)]
+    Newaliases(Passed),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -38,8 +54,62 @@ enum Command {
     },
 }
 
+/// Arguments that are passed on as they are.
+#[derive(Debug, clap::Args)]
+struct Passed {
+    /// Options and recipients; see `puerto sendmail --help`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    arguments: Vec<OsString>,
+}
+
+/// What the program is called as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Personality {
+    Sendmail,
+    Mailq,
+    Newaliases,
+}
+
+impl Personality {
+    fn of(name: &OsStr) -> Option<Self> {
+        match Path::new(name).file_name()?.to_str()? {
+            "sendmail" => Some(Self::Sendmail),
+            "mailq" => Some(Self::Mailq),
+            "newaliases" => Some(Self::Newaliases),
+            _ => None,
+        }
+    }
+
+    fn run(self, arguments: impl Iterator<Item = OsString>, config: Option<&Path>) -> ExitCode {
+        match self {
+            Self::Sendmail => sendmail::run(arguments, config),
+            Self::Mailq => mailq::run(arguments, config),
+            Self::Newaliases => aliases::run(arguments, config),
+        }
+    }
+}
+
+// A personality's arguments never come near clap, which would take `--` out of them
+// and with it the protection that it gives.
+fn personality(arguments: &[OsString]) -> Option<ExitCode> {
+    let (name, rest) = arguments.split_first()?;
+    if let Some(personality) = Personality::of(name) {
+        return Some(personality.run(rest.iter().cloned(), None));
+    }
+    let (config, rest) = match rest {
+        [option, file, rest @ ..] if option == "--config" => (Some(Path::new(file)), rest),
+        rest => (None, rest),
+    };
+    let (name, rest) = rest.split_first()?;
+    let personality = Personality::of(name)?;
+    Some(personality.run(rest.iter().cloned(), config))
+}
+
 /// Runs the program with its arguments, the first being the name that it was called by.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    if let Some(code) = personality(&arguments) {
+        return code;
+    }
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -53,7 +123,12 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> ExitCode {
+    let config = arguments.config.as_deref();
     match arguments.command {
+        Command::Queue(arguments) => queue::run(&arguments, config),
+        Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config),
+        Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config),
+        Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config),
         Command::Completions { shell } => documents::completions(shell, Arguments::command()),
         Command::Man { folder } => documents::manual(&folder, Arguments::command()),
     }

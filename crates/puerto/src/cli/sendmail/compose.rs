@@ -1,0 +1,405 @@
+//! Makes an envelope and a header from the command line, the message and the user.
+//!
+//! What is done here is what only this side can know: the recipients that stand in
+//! the header (`-t`), the blind ones that must not be seen by the others, and the
+//! user's name for a From field that is missing. Date, Message-ID and everything
+//! else that a local message may lack is added by the server.
+
+use std::collections::HashSet;
+
+use puerto_mail::header::{Field, Header, Mailbox, parse_address_list, write_mailboxes};
+use puerto_smtp::{Address, Domain, Envelope, LocalPart, Recipient, ReversePath};
+
+use super::arguments::Arguments;
+use super::input::{IN_MEMORY, Input};
+use crate::cli::exit::{Failure, Sysexit};
+
+/// Octets of a header at most. Some 30,000 recipients fit into it.
+const MAX_HEADER: usize = IN_MEMORY / 2;
+
+/// Whoever runs the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The login name.
+    pub login: String,
+    /// The full name, if the system knows one.
+    pub full_name: Option<String>,
+}
+
+/// A message ready to be handed over.
+#[derive(Debug)]
+pub struct Submission {
+    /// Who it is from and to.
+    pub envelope: Envelope,
+    /// Its header and the empty line after it.
+    pub header: Vec<u8>,
+    /// Where the body begins in what the input holds in memory.
+    pub body_at: usize,
+    /// The message as it was given.
+    pub input: Input,
+}
+
+impl Submission {
+    /// Octets as the server will count them.
+    pub fn size(&self) -> u64 {
+        let near = self.input.beginning.len().saturating_sub(self.body_at);
+        let far = self.input.rest.as_ref().map_or(0, super::input::Rest::len);
+        (self.header.len() + near) as u64 + far
+    }
+}
+
+/// The address that a user has here.
+pub fn own_address(user: &User, domain: &Domain) -> Result<Address, Failure> {
+    let local_part = LocalPart::from_unquoted(&user.login).map_err(|error| {
+        let message = format!("your login name {:?} is no mailbox name: {error}", user.login);
+        Failure::new(Sysexit::Config, message + "; give an address with -f")
+    })?;
+    Ok(Address::new(local_part, domain.clone()))
+}
+
+/// Makes the submission; `domain` completes addresses that have none.
+pub fn compose(
+    arguments: &Arguments,
+    mut input: Input,
+    user: &User,
+    domain: &Domain,
+) -> Result<Submission, Failure> {
+    let reverse_path = reverse_path(arguments, user, domain)?;
+    let skipped = mbox_lines(&input.beginning);
+    input.beginning.drain(..skipped);
+    let header = Header::parse_within(&input.beginning, MAX_HEADER).map_err(|_| {
+        let message = format!("the header is longer than {MAX_HEADER} octets; nothing was sent");
+        Failure::new(Sysexit::DataError, message)
+    })?;
+    let mut recipients = Recipients::default();
+    for argument in &arguments.recipients {
+        recipients.add_argument(argument, domain)?;
+    }
+    if arguments.recipients_from_header {
+        recipients.add_header(&header, domain)?;
+    }
+    if recipients.list.is_empty() {
+        return Err(nobody(arguments.recipients_from_header));
+    }
+    let author = author(arguments, user, domain, &reverse_path)?;
+    let written = write_header(&header, &author);
+    let body_at = header.body_offset();
+    let envelope = envelope(arguments, reverse_path, recipients.list, input.eight_bit);
+    Ok(Submission { envelope, header: written, body_at, input })
+}
+
+fn nobody(header_was_read: bool) -> Failure {
+    Failure::new(
+        Sysexit::Usage,
+        if header_was_read {
+            "no recipients: neither To, Cc nor Bcc names any; nothing was sent"
+        } else {
+            "no recipients: name them as arguments, or use -t to take them from the header"
+        },
+    )
+}
+
+fn envelope(
+    arguments: &Arguments,
+    reverse_path: ReversePath,
+    recipients: Vec<Address>,
+    eight_bit: bool,
+) -> Envelope {
+    let smtputf8 = recipients.iter().chain(reverse_path.address()).any(|a| !a.is_ascii());
+    let notify = arguments.notify;
+    let recipients = recipients.into_iter();
+    let recipients = recipients.map(|a| Recipient { notify, ..Recipient::new(a) }).collect();
+    Envelope {
+        envelope_id: arguments.envelope_id.clone(),
+        ret: arguments.ret,
+        eight_bit: arguments.eight_bit || eight_bit,
+        smtputf8,
+        ..Envelope::new(reverse_path, recipients)
+    }
+}
+
+fn reverse_path(
+    arguments: &Arguments,
+    user: &User,
+    domain: &Domain,
+) -> Result<ReversePath, Failure> {
+    let Some(written) = arguments.sender.as_deref().map(str::trim) else {
+        return own_address(user, domain).map(ReversePath::Address);
+    };
+    if matches!(written, "" | "<>") {
+        return Ok(ReversePath::Null);
+    }
+    let malformed = |why: String| {
+        Failure::new(Sysexit::Usage, format!("-f {written}: {why}; nothing was sent"))
+    };
+    let mailboxes = parse_address_list(written.as_bytes(), Some(domain));
+    let mailboxes = mailboxes.map_err(|error| malformed(error.to_string()))?;
+    match <[Mailbox; 1]>::try_from(mailboxes) {
+        Ok([mailbox]) => Ok(ReversePath::Address(mailbox.address)),
+        Err(_) => Err(malformed("give one address".to_owned())),
+    }
+}
+
+// The name that stands in a From field of ours: the one that was given, or the
+// user's, but not next to the address of somebody else.
+fn author(
+    arguments: &Arguments,
+    user: &User,
+    domain: &Domain,
+    reverse_path: &ReversePath,
+) -> Result<Mailbox, Failure> {
+    let address = match reverse_path {
+        ReversePath::Address(address) => address.clone(),
+        ReversePath::Null => own_address(user, domain)?,
+    };
+    let is_user = address.local_part().as_str() == user.login && address.domain() == domain;
+    let own_name = if is_user { user.full_name.clone() } else { None };
+    let name = arguments.full_name.clone().or(own_name);
+    Ok(Mailbox { name: name.filter(|name| !name.trim().is_empty()), address })
+}
+
+// Mail that was taken out of an mbox file begins with its separator lines.
+fn mbox_lines(message: &[u8]) -> usize {
+    let mut position = 0;
+    loop {
+        let rest = message.get(position..).unwrap_or_default();
+        let quoted = rest.iter().take_while(|&&byte| byte == b'>').count();
+        let is_separator = rest.get(quoted..).is_some_and(|line| line.starts_with(b"From "));
+        match memchr::memchr(b'\n', rest) {
+            Some(end) if is_separator => position += end + 1,
+            _ => return position,
+        }
+    }
+}
+
+/// Fields that are not passed on, as with Postfix: blind recipients, and what only a
+/// final delivery may say.
+const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
+
+fn write_header(header: &Header<'_>, author: &Mailbox) -> Vec<u8> {
+    let mut out = Vec::with_capacity(header.octets().len() + 128);
+    // Resent fields stand above what they were added to (RFC 5322 §3.6.6).
+    if is_resent(header) && header.count("Resent-From") == 0 {
+        write_mailboxes(&mut out, "Resent-From", std::slice::from_ref(author));
+    }
+    for field in header.fields() {
+        if !DROPPED.iter().any(|name| field.is(name)) {
+            out.extend_from_slice(field.raw());
+        }
+    }
+    if header.count("From") == 0 {
+        write_mailboxes(&mut out, "From", std::slice::from_ref(author));
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+fn is_resent(header: &Header<'_>) -> bool {
+    let is_resent = |field: &Field<'_>| {
+        let start = field.name().get(..7);
+        start.is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"))
+    };
+    header.fields().iter().any(is_resent)
+}
+
+/// Recipients in the order in which they were given, each once.
+#[derive(Debug, Default)]
+struct Recipients {
+    list: Vec<Address>,
+    seen: HashSet<Address>,
+}
+
+impl Recipients {
+    fn add_argument(&mut self, argument: &str, domain: &Domain) -> Result<(), Failure> {
+        let mailboxes = parse_address_list(argument.as_bytes(), Some(domain));
+        let problem = match mailboxes {
+            Ok(mailboxes) if !mailboxes.is_empty() => {
+                self.add(mailboxes);
+                return Ok(());
+            }
+            Ok(_) => "no address".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let message = format!("recipient {argument:?}: {problem}; nothing was sent");
+        Err(Failure::new(Sysexit::Usage, message))
+    }
+
+    // With any Resent- field, the message goes to those that it is resent to, and
+    // not again to the original recipients.
+    fn add_header(&mut self, header: &Header<'_>, domain: &Domain) -> Result<(), Failure> {
+        let names = if is_resent(header) {
+            ["Resent-To", "Resent-Cc", "Resent-Bcc"]
+        } else {
+            ["To", "Cc", "Bcc"]
+        };
+        for field in header.fields() {
+            if !names.iter().any(|name| field.is(name)) {
+                continue;
+            }
+            let mailboxes = parse_address_list(field.value(), Some(domain)).map_err(|error| {
+                let name = String::from_utf8_lossy(field.name()).into_owned();
+                let message = format!("recipients in the {name} field: {error}; nothing was sent");
+                Failure::new(Sysexit::DataError, message)
+            })?;
+            self.add(mailboxes);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, mailboxes: Vec<Mailbox>) {
+        for mailbox in mailboxes {
+            if self.seen.insert(mailbox.address.clone()) {
+                self.list.push(mailbox.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::sendmail::arguments;
+
+    fn user() -> User {
+        User { login: "ana".into(), full_name: Some("Ana Pérez".into()) }
+    }
+
+    fn run(line: &str, message: &str) -> Result<Submission, Failure> {
+        let arguments = arguments::parse(line.split('|').filter(|w| !w.is_empty()).map(Into::into));
+        let arguments = arguments.unwrap();
+        let input = Input::read(message.as_bytes(), arguments.dot_ends).unwrap();
+        compose(&arguments, input, &user(), &Domain::parse("example.com").unwrap())
+    }
+
+    fn recipients(line: &str, message: &str) -> Vec<String> {
+        let submission = run(line, message).unwrap();
+        submission.envelope.recipients.iter().map(|r| r.address.to_string()).collect()
+    }
+
+    fn wire(submission: &Submission) -> String {
+        let mut octets = submission.header.clone();
+        octets.extend_from_slice(&submission.input.beginning[submission.body_at..]);
+        assert_eq!(octets.len() as u64, submission.size());
+        String::from_utf8(octets).unwrap()
+    }
+
+    #[test]
+    fn recipients_come_from_the_command_line_and_the_header() {
+        let list = "To: A <a@x.example>, \"B, c\" <b@x.example>,\n grp: d@x.example,\n\te@x.example;\
+                    , f (comment)\nCC: A@x.example\nBcc: hidden@x.example\n\nTo: no@x.example\n";
+        for (line, message, expected) in [
+            ("you@example.net", "hi\n", "you@example.net"),
+            ("root", "hi\n", "root@example.com"),
+            ("a@x.example, b@x.example|c", "", "a@x.example b@x.example c@example.com"),
+            ("A Name <a@x.example>", "", "a@x.example"),
+            ("you@example.net", "To: a@x.example\n\n", "you@example.net"),
+            ("-t|g@x.example", "To: a@x.example\n\n", "g@x.example a@x.example"),
+            ("-t|a@x.example", "To: a@x.example, A@X.example\n\n", "a@x.example A@x.example"),
+            (
+                "-t",
+                list,
+                "a@x.example b@x.example d@x.example e@x.example f@example.com A@x.example \
+                 hidden@x.example",
+            ),
+            (
+                "-t",
+                "To: a@x.example\nResent-To: r@x.example\nresent-bcc: s@x.example\nBcc: q@x.example\n",
+                "r@x.example s@x.example",
+            ),
+            ("-t|--|-dash@x.example", "Bcc: b@x.example\n\n", "-dash@x.example b@x.example"),
+            ("-t", "To: José <josé@correo.example>\n\n", "josé@correo.example"),
+        ] {
+            assert_eq!(recipients(line, message).join(" "), expected, "{line} {message:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_sent_when_recipients_are_missing_or_malformed() {
+        for (line, message, code) in [
+            ("", "hi\n", Sysexit::Usage),
+            ("-t", "Subject: x\n\nTo: a@x.example\n", Sysexit::Usage),
+            ("-t", "To: undisclosed-recipients:;\n\n", Sysexit::Usage),
+            ("-t", "", Sysexit::Usage),
+            ("-t", "To: a@x.example, <b@x.example\n\n", Sysexit::DataError),
+            ("-t", "To: a@-bad-.example\n\n", Sysexit::DataError),
+            ("a@-bad-.example", "", Sysexit::Usage),
+            ("-f|a b c|x@y.example", "", Sysexit::Usage),
+            ("-f|a@x.example, b@x.example|x@y.example", "", Sysexit::Usage),
+        ] {
+            assert_eq!(run(line, message).unwrap_err().code, code, "{line} {message:?}");
+        }
+    }
+
+    #[test]
+    fn the_sender_is_the_user_unless_given() {
+        for (line, expected) in [
+            ("x@y.example", "ana@example.com"),
+            ("-f|me@example.net|x@y.example", "me@example.net"),
+            ("-f|me|x@y.example", "me@example.com"),
+            ("-f|Me <me@example.net>|x@y.example", "me@example.net"),
+            ("-f||x@y.example", ""),
+            ("-f|<>|x@y.example", ""),
+        ] {
+            // An empty word cannot pass through the split above.
+            let line = line.replace("-f||", "-f|<>|");
+            assert_eq!(run(&line, "").unwrap().envelope.reverse_path.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_header_is_kept_but_for_what_nobody_may_see() {
+        for (line, message, expected) in [
+            (
+                "x@y.example",
+                "hello\nworld\n",
+                "From: =?utf-8?Q?Ana_P=C3=A9rez?= <ana@example.com>\r\n\r\nhello\r\nworld\r\n",
+            ),
+            ("-F|Joe|x@y.example", "", "From: Joe <ana@example.com>\r\n\r\n"),
+            ("-f|o@z.example|x@y.example", "", "From: o@z.example\r\n\r\n"),
+            ("-f|o@z.example|-FJoe|x@y.example", "", "From: Joe <o@z.example>\r\n\r\n"),
+            ("-f|<>|-FJoe|x@y.example", "", "From: Joe <ana@example.com>\r\n\r\n"),
+            (
+                "-t",
+                "From ana Tue Nov 24\n>From b\nfrom: a\nTO:  b@x.example\nBcc: c@x.example,\n d\n\
+                 Subject: s\n folded\n\nFrom here\n",
+                "from: a\r\nTO:  b@x.example\r\nSubject: s\r\n folded\r\n\r\nFrom here\r\n",
+            ),
+            (
+                "x@y.example",
+                "From: a\nReturn-Path: <q>\nContent-Length: 3\nResent-Bcc: z\nbcc: y\nnot a field\nz",
+                "Resent-From: =?utf-8?Q?Ana_P=C3=A9rez?= <ana@example.com>\r\nFrom: a\r\n\r\n\
+                 not a field\r\nz\r\n",
+            ),
+            (
+                "x@y.example",
+                " From: a\n",
+                "From: =?utf-8?Q?Ana_P=C3=A9rez?= <ana@example.com>\r\n\r\n From: a\r\n",
+            ),
+        ] {
+            let submission = run(line, message).unwrap();
+            assert_eq!(wire(&submission), expected, "{line} {message:?}");
+        }
+    }
+
+    #[test]
+    fn the_envelope_declares_what_the_message_needs() {
+        let plain = run("x@y.example", "From: a\n\nb\n").unwrap().envelope;
+        assert!(!plain.eight_bit && !plain.smtputf8);
+        let eight_bit = run("x@y.example", "From: a\n\né\n").unwrap().envelope;
+        assert!(eight_bit.eight_bit && !eight_bit.smtputf8);
+        assert!(run("-B8BITMIME|x@y.example", "").unwrap().envelope.eight_bit);
+        assert!(run("josé@y.example", "").unwrap().envelope.smtputf8);
+        assert!(run("-f|josé@y.example|x@y.example", "").unwrap().envelope.smtputf8);
+        let wishes = run("-N|never|-R|full|-V|id|x@y.example", "").unwrap().envelope;
+        assert_eq!(wishes.recipients[0].notify, Some(puerto_smtp::Notify::NEVER));
+        assert_eq!(wishes.ret, Some(puerto_smtp::Return::Full));
+        assert_eq!(wishes.envelope_id.as_deref(), Some("id"));
+    }
+
+    #[test]
+    fn ten_thousand_recipients_are_read_from_folded_lines() {
+        let list: Vec<String> = (0..10_000).map(|n| format!("user{n}@example.net")).collect();
+        let message = format!("Bcc: {}\n\nhi\n", list.join(",\n "));
+        assert_eq!(recipients("-t", &message), list);
+    }
+}

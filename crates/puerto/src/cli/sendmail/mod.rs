@@ -1,0 +1,247 @@
+//! The `sendmail` command: takes a message from a local program and hands it to the
+//! server of this machine.
+//!
+//! It needs no privileges: it speaks SMTP over a socket that everybody may open, and
+//! the server learns from the kernel who is at the other end. The one promise that
+//! callers rely on is its exit code: 0 means that the server has the message on
+//! disk, for every recipient. With any other, nothing was sent, so that a caller may
+//! try again without anybody getting the message twice.
+//!
+//! [`arguments`] reads the command line, [`input`] the message; [`compose`] makes an
+//! envelope and a header of the two; `session` talks to the server.
+
+pub mod arguments;
+pub mod compose;
+pub mod input;
+
+mod session;
+mod stdio;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use puerto_smtp::Domain;
+
+use self::arguments::{Arguments, Flush, Mode};
+use self::compose::{Submission, User};
+use self::input::Input;
+use self::session::{Offer, Session};
+use crate::cli::exit::{Failure, Sysexit};
+use crate::cli::{aliases, mailq};
+use crate::config::Config;
+
+/// Runs `sendmail` with the arguments that follow the program's name. A file that
+/// `-C` names goes before `config_path`.
+pub fn run(arguments: impl Iterator<Item = OsString>, config_path: Option<&Path>) -> ExitCode {
+    let result = arguments::parse(arguments).and_then(|arguments| {
+        let config_path = arguments.config.clone().or(config_path.map(PathBuf::from));
+        dispatch(&arguments, config_path.as_deref())
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("sendmail: {failure}");
+            failure.code.into()
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments, config_path: Option<&Path>) -> Result<(), Failure> {
+    match &arguments.mode {
+        Mode::Deliver => deliver(arguments, &Settings::load(config_path)?)?,
+        Mode::Stdio => stdio::run(&Settings::load(config_path)?.submit_socket())?,
+        Mode::ListQueue => mailq::print(config_path)?,
+        Mode::Aliases => println!("{}", aliases::check(config_path)?),
+        Mode::Flush(what) => flush(what, &Settings::load(config_path)?)?,
+        Mode::Nothing => {}
+        Mode::Help => print!("{}", arguments::HELP),
+        Mode::Version => println!("Buen Puerto {} sendmail", env!("CARGO_PKG_VERSION")),
+    }
+    Ok(())
+}
+
+/// Where the server's sockets live.
+pub(super) fn run_dir(config_path: Option<&Path>) -> Result<PathBuf, Failure> {
+    Settings::load(config_path).map(|settings| settings.run_dir)
+}
+
+/// What the command needs to know of the configuration.
+struct Settings {
+    domain: Domain,
+    run_dir: PathBuf,
+}
+
+impl Settings {
+    // The file holds no secrets and is readable by all; where it is not, an
+    // unprivileged user does with the defaults rather than with nothing.
+    fn load(path: Option<&Path>) -> Result<Self, Failure> {
+        let (file, _) = Config::file(path);
+        let unreadable = std::fs::File::open(&file)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        let config = if unreadable {
+            Config::parse("", &file.display().to_string())
+        } else {
+            Config::load(path)
+        };
+        let config = config.map_err(|errors| {
+            Failure::new(Sysexit::Config, format!("{}\nnothing was sent", errors.render(false)))
+        })?;
+        let domain = config.domains.first().cloned().ok_or_else(|| {
+            let file = file.display();
+            Failure::new(Sysexit::Config, format!("{file}: `domains` names no domain"))
+        })?;
+        Ok(Self { domain, run_dir: config.run_dir })
+    }
+
+    fn submit_socket(&self) -> PathBuf {
+        self.run_dir.join("submit")
+    }
+}
+
+fn deliver(arguments: &Arguments, settings: &Settings) -> Result<(), Failure> {
+    let user = user();
+    let input = Input::read(std::io::stdin().lock(), arguments.dot_ends)?;
+    let mut submission = compose::compose(arguments, input, &user, &settings.domain)?;
+    submit(&mut submission, &settings.submit_socket(), arguments.verbose)
+}
+
+fn user() -> User {
+    let uid = nix::unistd::getuid();
+    let entry = nix::unistd::User::from_uid(uid).ok().flatten();
+    let from_environment = std::env::var("NAME").ok();
+    let Some(entry) = entry else {
+        return User { login: uid.to_string(), full_name: from_environment };
+    };
+    let full_name = from_environment.or_else(|| gecos_name(&entry));
+    User { login: entry.name, full_name: full_name.filter(|name| !name.trim().is_empty()) }
+}
+
+// The first part of the GECOS field; `&` in it stands for the login name, capitalized.
+fn gecos_name(entry: &nix::unistd::User) -> Option<String> {
+    let gecos = entry.gecos.to_str().ok()?;
+    let name = gecos.split(',').next()?;
+    let mut login = entry.name.chars();
+    let capital = login.next().map(|first| first.to_uppercase().chain(login).collect::<String>());
+    Some(name.replace('&', &capital.unwrap_or_default()))
+}
+
+/// Hands a message over: to all of its recipients, or to none.
+///
+/// Where the server takes fewer recipients with one message than there are, the rest
+/// goes with further copies of it (RFC 5321 §4.5.3.1.10), but only once every
+/// recipient was found to be acceptable.
+fn submit(submission: &mut Submission, socket: &Path, verbose: bool) -> Result<(), Failure> {
+    let recipients = submission.envelope.recipients.clone();
+    let mut session = Session::open(socket, verbose)?;
+    let offer = session.offer(&submission.envelope, &recipients, submission.size())?;
+    refused(&offer)?;
+    if offer.accepted == recipients.len() {
+        session.content(submission)?;
+        session.quit();
+        return Ok(());
+    }
+    session.quit();
+    let parts = partition(submission, offer.accepted, socket, verbose)?;
+    let mut rest = recipients.as_slice();
+    for (done, count) in parts.iter().enumerate() {
+        let (part, later) = rest.split_at_checked(*count).unwrap_or((rest, &[]));
+        rest = later;
+        send_part(submission, part, socket, verbose).map_err(|failure| {
+            if done == 0 {
+                failure
+            } else {
+                partial(failure, recipients.len(), part.len() + later.len())
+            }
+        })?;
+    }
+    Ok(())
+}
+
+// How many recipients go with each copy; every one of them is accepted by the server.
+fn partition(
+    submission: &Submission,
+    first: usize,
+    socket: &Path,
+    verbose: bool,
+) -> Result<Vec<usize>, Failure> {
+    let recipients = &submission.envelope.recipients;
+    let mut parts = vec![first];
+    let mut offered = first;
+    while let Some(rest) = recipients.get(offered..).filter(|rest| !rest.is_empty()) {
+        let mut session = Session::open(socket, verbose)?;
+        let offer = session.offer(&submission.envelope, rest, submission.size())?;
+        refused(&offer)?;
+        session.quit();
+        parts.push(offer.accepted);
+        offered += offer.accepted;
+    }
+    Ok(parts)
+}
+
+fn send_part(
+    submission: &mut Submission,
+    part: &[puerto_smtp::Recipient],
+    socket: &Path,
+    verbose: bool,
+) -> Result<(), Failure> {
+    let mut session = Session::open(socket, verbose)?;
+    let offer = session.offer(&submission.envelope, part, submission.size())?;
+    refused(&offer)?;
+    if offer.accepted < part.len() {
+        let message = "the mail server changed its mind about how many recipients it takes";
+        return Err(Failure::new(Sysexit::TryAgain, message));
+    }
+    session.content(submission)?;
+    session.quit();
+    Ok(())
+}
+
+fn partial(failure: Failure, all: usize, left: usize) -> Failure {
+    let sent = all - left;
+    let message = format!(
+        "{}\nthe first {sent} of {all} recipients have the message, the last {left} do not",
+        failure.message
+    );
+    Failure { message, ..failure }
+}
+
+/// Recipients that are named in an error message; the others are counted.
+const NAMED: usize = 10;
+
+fn refused(offer: &Offer) -> Result<(), Failure> {
+    if offer.refused.is_empty() {
+        return Ok(());
+    }
+    let permanent = offer
+        .refused
+        .iter()
+        .filter(|(_, reply)| reply.severity() == puerto_smtp::Severity::Permanent);
+    let unknown = |reply: &puerto_smtp::Reply| {
+        let status = reply.status();
+        (status.class, status.subject, status.detail) == (5, 1, 1)
+    };
+    let code = match permanent.clone().count() {
+        0 => Sysexit::TryAgain,
+        _ if permanent.clone().all(|(_, reply)| unknown(reply)) => Sysexit::NoUser,
+        _ => Sysexit::Unavailable,
+    };
+    let mut message = String::from("the mail server refused recipients; nothing was sent");
+    for (address, reply) in offer.refused.iter().take(NAMED) {
+        message.push_str(&format!("\n  {address}: {reply}"));
+    }
+    if offer.refused.len() > NAMED {
+        message.push_str(&format!("\n  and {} more", offer.refused.len() - NAMED));
+    }
+    Err(Failure::new(code, message))
+}
+
+fn flush(what: &Flush, settings: &Settings) -> Result<(), Failure> {
+    let mut client = crate::control::Client::connect(&settings.run_dir)?;
+    match what {
+        Flush::All => client.flush(None)?,
+        Flush::Site(domain) => client.flush(Some(domain))?,
+        Flush::Message(id) => client.flush_message(id)?,
+    };
+    Ok(())
+}

@@ -1,0 +1,326 @@
+//! One SMTP session with the server of this machine, over its local socket, by
+//! plain blocking calls.
+//!
+//! The next hop's client in `puerto_smtp::client` serves as many recipients as it
+//! can; here none is to get the message unless all can. So the content is offered
+//! only after every recipient was accepted, and commands go out in groups that are
+//! smaller than the number of mistakes after which a server hangs up.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use puerto_smtp::client::{Transaction, commands};
+use puerto_smtp::codec::DotStuffer;
+use puerto_smtp::extension::Extensions;
+use puerto_smtp::limits::{ClientTimeouts, MAX_ERRORS};
+use puerto_smtp::reply::{ReplyDecoder, Severity};
+use puerto_smtp::{Address, Envelope, Recipient, Reply};
+
+use super::compose::Submission;
+use super::input::BLOCK;
+use crate::cli::exit::{Failure, Sysexit};
+
+/// Commands that are sent before their replies are read.
+const GROUP: usize = (MAX_ERRORS as usize) * 3 / 4;
+
+/// A session in which nothing is under way.
+pub(super) struct Session {
+    stream: UnixStream,
+    decoder: ReplyDecoder,
+    timeouts: ClientTimeouts,
+    offers: Extensions,
+    verbose: bool,
+}
+
+/// What the server said to a list of recipients.
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    /// How many it accepted, from the first.
+    pub(super) accepted: usize,
+    /// It takes no more of them with one message; the rest may go with another.
+    pub(super) full: bool,
+    /// Those that it refused, and how.
+    pub(super) refused: Vec<(Address, Reply)>,
+}
+
+impl Session {
+    /// Connects and greets.
+    pub(super) fn open(socket: &Path, verbose: bool) -> Result<Self, Failure> {
+        let stream = connect(socket)?;
+        let mut session = Self {
+            stream,
+            decoder: ReplyDecoder::new(),
+            timeouts: ClientTimeouts::default(),
+            offers: Extensions::default(),
+            verbose,
+        };
+        let timeouts = session.timeouts;
+        session.stream.set_write_timeout(Some(timeouts.data_block)).map_err(|e| lost(&e))?;
+        let greeting = session.reply(timeouts.greeting)?;
+        positive(&greeting, "its greeting")?;
+        let hello = session.command("EHLO localhost\r\n", timeouts.hello)?;
+        positive(&hello, "EHLO")?;
+        session.offers = Extensions::parse(&hello);
+        Ok(session)
+    }
+
+    /// Offers the envelope, with these of its recipients.
+    pub(super) fn offer(
+        &mut self,
+        envelope: &Envelope,
+        recipients: &[Recipient],
+        size: u64,
+    ) -> Result<Offer, Failure> {
+        let everybody: Vec<&Recipient> = recipients.iter().collect();
+        let transaction = Transaction {
+            reverse_path: &envelope.reverse_path,
+            recipients: &everybody,
+            envelope_id: envelope.envelope_id.as_deref(),
+            ret: envelope.ret,
+            size,
+            eight_bit: envelope.eight_bit,
+            utf8_header: envelope.smtputf8,
+        };
+        check_offers(&transaction, &self.offers)?;
+        let mut mail = String::new();
+        commands::mail(&transaction, &self.offers, &mut mail);
+        let reply = self.command(&mail, self.timeouts.mail)?;
+        positive(&reply, "the sender address")?;
+        let group = if self.offers.pipelining { GROUP } else { 1 };
+        let mut offer = Offer::default();
+        for recipients in recipients.chunks(group) {
+            let mut lines = String::new();
+            for recipient in recipients {
+                commands::recipient(recipient, &self.offers, &mut lines);
+            }
+            self.send(lines.as_bytes())?;
+            for recipient in recipients {
+                let reply = self.reply(self.timeouts.recipient)?;
+                offer.count(recipient, reply);
+            }
+            if offer.full || offer.refused.len() >= group {
+                break;
+            }
+        }
+        Ok(offer)
+    }
+
+    /// Sends the content to those who were accepted. When this returns `Ok`, the
+    /// server has the message on disk.
+    pub(super) fn content(&mut self, submission: &mut Submission) -> Result<Reply, Failure> {
+        let go_on = self.command("DATA\r\n", self.timeouts.data)?;
+        if go_on.severity() != Severity::Intermediate {
+            return Err(refusal(&go_on, "the message"));
+        }
+        let sent = self.send_content(submission);
+        // A server that refuses in the middle says why before it hangs up.
+        let wait = if matches!(sent, Err(ContentError::Server(_))) {
+            self.timeouts.quit
+        } else {
+            self.timeouts.final_dot
+        };
+        match (sent, self) {
+            (Err(ContentError::Source(failure)), _) => Err(failure),
+            (Err(ContentError::Server(error)), session) => {
+                let reply = session.reply(wait).map_err(|_| lost(&error))?;
+                positive(&reply, "the message")?;
+                Err(lost(&error))
+            }
+            (Ok(()), session) => {
+                let reply = session.reply(wait)?;
+                positive(&reply, "the message")?;
+                Ok(reply)
+            }
+        }
+    }
+
+    /// Says good-bye; nothing depends on the answer.
+    pub(super) fn quit(mut self) {
+        let _ = self.send(b"QUIT\r\n");
+    }
+
+    fn send_content(&mut self, submission: &mut Submission) -> Result<(), ContentError> {
+        let mut stuffer = DotStuffer::new();
+        let mut wire = Vec::with_capacity(BLOCK + BLOCK / 8);
+        let body = submission.input.beginning.get(submission.body_at..).unwrap_or_default();
+        for piece in submission.header.chunks(BLOCK).chain(body.chunks(BLOCK)) {
+            stuffer.push(piece, &mut wire);
+            self.flush_if_full(&mut wire)?;
+        }
+        if let Some(rest) = &mut submission.input.rest {
+            let mut reader = rest.reader().map_err(|error| ContentError::source(&error))?;
+            let mut block = vec![0; BLOCK];
+            loop {
+                match reader.read(&mut block) {
+                    Ok(0) => break,
+                    Ok(count) => {
+                        stuffer.push(block.get(..count).unwrap_or_default(), &mut wire);
+                        self.flush_if_full(&mut wire)?;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(ContentError::source(&error)),
+                }
+            }
+        }
+        stuffer.finish(&mut wire);
+        self.stream.write_all(&wire).map_err(ContentError::Server)
+    }
+
+    fn flush_if_full(&mut self, wire: &mut Vec<u8>) -> Result<(), ContentError> {
+        if wire.len() >= BLOCK {
+            self.stream.write_all(wire).map_err(ContentError::Server)?;
+            wire.clear();
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, line: &str, wait: Duration) -> Result<Reply, Failure> {
+        self.send(line.as_bytes())?;
+        self.reply(wait)
+    }
+
+    fn send(&mut self, lines: &[u8]) -> Result<(), Failure> {
+        if self.verbose {
+            for line in String::from_utf8_lossy(lines).lines() {
+                eprintln!(">>> {line}");
+            }
+        }
+        let sent = self.stream.write_all(lines);
+        sent.or_else(|error| self.last_words(&error))
+    }
+
+    // The server may have said 421 before it hung up.
+    fn last_words(&mut self, error: &io::Error) -> Result<(), Failure> {
+        let reply = self.reply(self.timeouts.quit).map_err(|_| lost(error))?;
+        Err(refusal(&reply, "the session"))
+    }
+
+    fn reply(&mut self, wait: Duration) -> Result<Reply, Failure> {
+        self.stream.set_read_timeout(Some(wait)).map_err(|error| lost(&error))?;
+        let mut buffer = [0; 8192];
+        loop {
+            if let Some(reply) = self.decoder.next_reply().map_err(|error| protocol(&error))? {
+                if self.verbose {
+                    eprintln!("<<< {reply}");
+                }
+                if reply.closes() {
+                    return Err(refusal(&reply, "the session"));
+                }
+                return Ok(reply);
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(lost(&io::Error::from(io::ErrorKind::UnexpectedEof))),
+                Ok(count) => self.decoder.feed(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(lost(&error)),
+            }
+        }
+    }
+}
+
+impl Offer {
+    fn count(&mut self, recipient: &Recipient, reply: Reply) {
+        // "Too many recipients" (RFC 5321 §4.5.3.1.10; X.5.3 in RFC 3463 §3.6).
+        let status = reply.status();
+        let too_many = reply.code().get() == 452 && (status.subject, status.detail) == (5, 3);
+        if reply.is_positive() && self.refused.is_empty() && !self.full {
+            self.accepted += 1;
+        } else if too_many && self.accepted > 0 {
+            self.full = true;
+        } else if !reply.is_positive() {
+            self.refused.push((recipient.address.clone(), reply));
+        }
+    }
+}
+
+enum ContentError {
+    /// Our own copy of the message cannot be read.
+    Source(Failure),
+    /// The server does not take it.
+    Server(io::Error),
+}
+
+impl ContentError {
+    fn source(error: &io::Error) -> Self {
+        let message = format!("cannot read the message back: {error}; nothing was sent");
+        Self::Source(Failure::new(Sysexit::IoError, message))
+    }
+}
+
+/// Opens the server's local socket.
+pub(super) fn connect(socket: &Path) -> Result<UnixStream, Failure> {
+    UnixStream::connect(socket).map_err(|error| {
+        let shown = socket.display();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
+                Sysexit::TryAgain,
+                format!(
+                    "the mail server is not running ({shown}: {error}); nothing was sent; try again"
+                ),
+            ),
+            io::ErrorKind::PermissionDenied => Failure::new(
+                Sysexit::NoPermission,
+                format!(
+                    "you may not use the mail server's socket ({shown}: {error}); nothing was sent"
+                ),
+            ),
+            _ => Failure::new(
+                Sysexit::TryAgain,
+                format!(
+                    "cannot reach the mail server ({shown}: {error}); nothing was sent; try again"
+                ),
+            ),
+        }
+    })
+}
+
+// What the server cannot take is said here in plainer words than it would use.
+fn check_offers(transaction: &Transaction<'_>, offers: &Extensions) -> Result<(), Failure> {
+    let size = transaction.size;
+    let message = match offers.size {
+        Some(limit) if limit > 0 && size > limit => format!(
+            "the message has {size} octets and the mail server takes at most {limit} \
+             (limits.message_size); nothing was sent"
+        ),
+        _ if transaction.utf8_header && !offers.smtputf8 => {
+            "the mail server takes no addresses outside ASCII; nothing was sent".to_owned()
+        }
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Sysexit::Unavailable, message))
+}
+
+fn lost(error: &io::Error) -> Failure {
+    let what = match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            "the mail server did not answer in time".to_owned()
+        }
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset => "the mail server hung up".to_owned(),
+        _ => format!("the connection to the mail server failed: {error}"),
+    };
+    Failure::new(Sysexit::TryAgain, format!("{what} before it had the message; try again"))
+}
+
+fn protocol(error: &puerto_smtp::reply::ReplyError) -> Failure {
+    let message =
+        format!("the mail server's socket does not speak SMTP: {error}; nothing was sent");
+    Failure::new(Sysexit::Protocol, message)
+}
+
+fn positive(reply: &Reply, to_what: &str) -> Result<(), Failure> {
+    if reply.is_positive() { Ok(()) } else { Err(refusal(reply, to_what)) }
+}
+
+fn refusal(reply: &Reply, what: &str) -> Failure {
+    let (code, advice) = match reply.severity() {
+        Severity::Transient => (Sysexit::TryAgain, "; try again"),
+        Severity::Permanent => (Sysexit::Unavailable, ""),
+        Severity::Positive | Severity::Intermediate => (Sysexit::Protocol, ""),
+    };
+    let message = format!("the mail server refused {what}: {reply}; nothing was sent{advice}");
+    Failure::new(code, message)
+}

@@ -1,0 +1,13 @@
+//! Tests of the whole program and of its rooms together, in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "clippy allows these in test functions, but not in what they share"
+)]
+
+mod sendmail;
+mod support;
