@@ -188,7 +188,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             return false;
         }
         // The leases of one message together, so that they can share a transaction.
-        leases.sort_by_key(|lease| lease.token.id);
+        leases.sort_by_key(|lease| (lease.token.id, lease.recipients.first().map(|r| r.index)));
         {
             let mut state = self.state();
             for lease in &leases {

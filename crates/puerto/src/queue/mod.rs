@@ -101,3 +101,6 @@ async fn retry_all(spool: &Arc<dyn Spool>) {
         tokio::task::yield_now().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

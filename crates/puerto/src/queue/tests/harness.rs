@@ -1,0 +1,408 @@
+//! A queue over a spool in memory, a table for a DNS, and a carrier that follows a
+//! script, all under a paused clock.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, Table};
+use puerto_smtp::{Address, Domain, EnhancedCode, Envelope, Recipient, Reply, ReversePath};
+use puerto_spool::clock::Clock;
+use puerto_spool::memory::MemorySpool;
+use puerto_spool::*;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::{Carrier, News, Queue, Wake, Wiring};
+use crate::config::{Config, Live};
+use crate::deliver::{Job, Outcome, Pressure, Report};
+use crate::intake::Refusal;
+use crate::route::{Machine, Router};
+use crate::telemetry::{Delays, DeliveryStatus, Event, MailLog};
+
+/// The time of day that follows tokio's clock, and that tests can set.
+pub(super) struct WallClock {
+    start: Instant,
+    leap: AtomicI64,
+}
+
+const EPOCH: i64 = 1_800_000_000_000;
+
+impl WallClock {
+    pub(super) fn leap(&self, seconds: i64) {
+        self.leap.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.start.elapsed().as_millis()).unwrap();
+        Timestamp::from_millis(EPOCH + passed + self.leap.load(Ordering::SeqCst))
+    }
+}
+
+/// A table some of whose domains never answer.
+pub(super) struct TestDns {
+    pub(super) table: Table,
+    pub(super) silent: &'static str,
+}
+
+impl Dns for TestDns {
+    async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        if name == self.silent {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            return Err(DnsError::Timeout);
+        }
+        self.table.lookup(name, record_type).await
+    }
+}
+
+/// What a scripted peer does with a job.
+#[derive(Clone)]
+pub(super) struct Reaction {
+    pub(super) takes: Duration,
+    pub(super) pressure: Pressure,
+    pub(super) each: Arc<dyn Fn(&LeasedRecipient) -> DeliveryStatus + Send + Sync>,
+    pub(super) panics: bool,
+    pub(super) forgets: bool,
+    pub(super) peer_reports: bool,
+}
+
+pub(super) fn all(status: DeliveryStatus) -> Reaction {
+    Reaction {
+        takes: Duration::from_millis(10),
+        pressure: Pressure::Fine,
+        each: Arc::new(move |_| status),
+        panics: false,
+        forgets: false,
+        peer_reports: false,
+    }
+}
+
+pub(super) fn unreachable() -> Reaction {
+    Reaction { pressure: Pressure::Unreachable, ..all(DeliveryStatus::Deferred) }
+}
+
+type Script = Box<dyn Fn(&Job) -> Reaction + Send + Sync>;
+
+/// One attempt as the carrier saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Try {
+    pub(super) at: Duration,
+    pub(super) to: Vec<String>,
+}
+
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) tries: Vec<Try>,
+    pub(super) news: Vec<(News, Duration, usize)>,
+    pub(super) queued_at_notice: Vec<usize>,
+    pub(super) running: usize,
+    pub(super) most_running: usize,
+}
+
+pub(super) struct Scripted {
+    script: Script,
+    pub(super) seen: Arc<Mutex<Seen>>,
+    refuse_notices: Arc<AtomicBool>,
+    spool: Arc<dyn Spool>,
+    start: Instant,
+}
+
+impl Scripted {
+    async fn carry(&self, job: &Job) -> Report {
+        let reaction = (self.script)(job);
+        {
+            let mut seen = self.seen.lock().unwrap();
+            let to = job.recipients.iter().map(|r| r.recipient.address.to_string()).collect();
+            seen.tries.push(Try { at: self.start.elapsed(), to });
+            seen.running += 1;
+            seen.most_running = seen.most_running.max(seen.running);
+        }
+        tokio::time::sleep(reaction.takes).await;
+        self.seen.lock().unwrap().running -= 1;
+        assert!(!reaction.panics, "scripted");
+        let mut outcomes: Vec<Outcome> =
+            job.recipients.iter().map(|recipient| self.outcome(recipient, &reaction)).collect();
+        if reaction.forgets {
+            outcomes.pop();
+            outcomes.reverse();
+        }
+        Report { outcomes, pressure: reaction.pressure }
+    }
+
+    fn outcome(&self, recipient: &LeasedRecipient, reaction: &Reaction) -> Outcome {
+        let status = (reaction.each)(recipient);
+        let (class, code) = match status {
+            DeliveryStatus::Sent => (2, 250),
+            DeliveryStatus::Deferred => (4, 450),
+            DeliveryStatus::Bounced => (5, 550),
+        };
+        Outcome {
+            index: recipient.index,
+            status,
+            component: "smtp",
+            relay: "mx.test[192.0.2.1]:25".to_owned(),
+            host: Some("mx.test".to_owned()),
+            status_code: EnhancedCode::new(class, 1, 1),
+            reply: Some(Reply::enhanced(code, (class, 1, 1), "so it is")),
+            text: "host mx.test said so".to_owned(),
+            tls: None,
+            at: Timestamp::from_millis(
+                EPOCH + i64::try_from(self.start.elapsed().as_millis()).unwrap(),
+            ),
+            delays: Delays::default(),
+            retry_after: None,
+            peer_reports: reaction.peer_reports,
+        }
+    }
+}
+
+impl Carrier for Scripted {
+    async fn remote(&self, job: &Job) -> Report {
+        self.carry(job).await
+    }
+
+    async fn local(&self, job: &Job) -> Report {
+        self.carry(job).await
+    }
+
+    async fn notify(
+        &self,
+        news: News,
+        job: &Job,
+        outcomes: &[Outcome],
+        _: Timestamp,
+    ) -> Result<(), Refusal> {
+        let entry = self.spool.get(job.id).unwrap();
+        let open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done).count();
+        let mut seen = self.seen.lock().unwrap();
+        if self.refuse_notices.load(Ordering::SeqCst) {
+            return Err(Refusal { reply: Reply::enhanced(452, (4, 3, 1), "full") });
+        }
+        seen.news.push((news, self.start.elapsed(), outcomes.len()));
+        seen.queued_at_notice.push(open);
+        Ok(())
+    }
+}
+
+/// A memory spool whose settlements can be made to fail.
+pub(super) struct Stubborn {
+    inner: Arc<MemorySpool>,
+    pub(super) full: AtomicBool,
+}
+
+impl Spool for Stubborn {
+    fn new_id(&self) -> MessageId {
+        self.inner.new_id()
+    }
+    fn draft(&self) -> Result<Box<dyn Draft>, SpoolError> {
+        self.inner.draft()
+    }
+    fn commit(&self, message: NewMessage) -> Ticket<Result<(), SpoolError>> {
+        self.inner.commit(message)
+    }
+    fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError> {
+        self.inner.claim(request)
+    }
+    fn renew(&self, token: &LeaseToken, until: Timestamp) -> Result<(), SpoolError> {
+        self.inner.renew(token, until)
+    }
+    fn settle(
+        &self,
+        settlement: Settlement,
+    ) -> Result<(Settled, Ticket<Result<(), SpoolError>>), SpoolError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(SpoolError::Full("scripted".to_owned()));
+        }
+        self.inner.settle(settlement)
+    }
+    fn content(&self, id: MessageId) -> Result<Box<dyn StoredContent>, SpoolError> {
+        self.inner.content(id)
+    }
+    fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
+        self.inner.get(id)
+    }
+    fn list(&self, request: &ListRequest) -> Result<Vec<Entry>, SpoolError> {
+        self.inner.list(request)
+    }
+    fn edit(
+        &self,
+        id: MessageId,
+        edit: Edit,
+    ) -> Result<Ticket<Result<(), SpoolError>>, SpoolError> {
+        self.inner.edit(id, edit)
+    }
+    fn next_due(&self) -> Option<Timestamp> {
+        self.inner.next_due()
+    }
+    fn depth(&self, domain: &Domain) -> u64 {
+        self.inner.depth(domain)
+    }
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+    fn close(&self) {
+        self.inner.close();
+    }
+}
+
+pub(super) struct World {
+    pub(super) spool: Arc<Stubborn>,
+    pub(super) clock: Arc<WallClock>,
+    pub(super) seen: Arc<Mutex<Seen>>,
+    pub(super) log: Arc<Mutex<Vec<String>>>,
+    pub(super) refuse_notices: Arc<AtomicBool>,
+    start: Instant,
+    dns: Arc<TestDns>,
+    config: Live,
+    wake: Wake,
+    stop: watch::Sender<bool>,
+}
+
+/// Domains a.test, b.test … with an MX of their own; `twin.test` shares a.test's.
+fn dns() -> Table {
+    let mut table = Table::new();
+    for letter in ['a', 'b', 'c', 'd'] {
+        let host = format!("mx.{letter}.test");
+        table.mx(&format!("{letter}.test"), 10, &host);
+        table.address(&host, "192.0.2.1".parse().unwrap());
+    }
+    table.mx("twin.test", 10, "mx.a.test");
+    table.mx("null.test", 0, ".");
+    table.fail("servfail.test", RecordType::Mx, DnsError::Failure("SERVFAIL".to_owned()));
+    table
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let config = Config::for_tests(std::path::Path::new("/nonexistent"));
+        Self::with(config)
+    }
+
+    pub(super) fn with(config: Config) -> Self {
+        let start = Instant::now();
+        let clock = Arc::new(WallClock { start, leap: AtomicI64::new(0) });
+        let inner = Arc::new(MemorySpool::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        Self {
+            spool: Arc::new(Stubborn { inner, full: AtomicBool::new(false) }),
+            clock,
+            seen: Arc::default(),
+            log: Arc::default(),
+            refuse_notices: Arc::default(),
+            start,
+            dns: Arc::new(TestDns { table: dns(), silent: "silent.test" }),
+            config: Live::new(config),
+            wake: Wake::default(),
+            stop: watch::channel(false).0,
+        }
+    }
+
+    /// Commits a message and wakes the queue.
+    pub(super) fn send(&self, to: &[&str]) -> MessageId {
+        self.send_from("<sender@example.com>", to, |_| {})
+    }
+
+    pub(super) fn send_from(
+        &self,
+        from: &str,
+        to: &[&str],
+        change: impl Fn(&mut Recipient),
+    ) -> MessageId {
+        let id = self.spool.new_id();
+        let recipients = to.iter().map(|to| {
+            let mut recipient = Recipient::new(Address::parse(to).unwrap());
+            change(&mut recipient);
+            recipient
+        });
+        let envelope = Envelope::new(ReversePath::parse(from).unwrap(), recipients.collect());
+        let message = NewMessage {
+            id,
+            envelope,
+            received_at: self.clock.now(),
+            origin: Origin::Internal,
+            prefix: Vec::new(),
+            content: Content::Memory(b"Subject: hi\r\n\r\nhi\r\n".to_vec()),
+        };
+        self.spool.commit(message).wait().unwrap();
+        self.wake.wake();
+        id
+    }
+
+    /// Starts a queue whose peers follow the script.
+    pub(super) fn start(
+        &self,
+        script: impl Fn(&Job) -> Reaction + Send + Sync + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        let carrier = Scripted {
+            script: Box::new(script),
+            seen: Arc::clone(&self.seen),
+            refuse_notices: Arc::clone(&self.refuse_notices),
+            spool: Arc::clone(&self.spool) as Arc<dyn Spool>,
+            start: self.start,
+        };
+        let machine = Machine::fixed(Vec::new(), |_| true, 7);
+        let router = Router::on_machine(self.config.clone(), Arc::clone(&self.dns), machine);
+        let log = Arc::clone(&self.log);
+        let queue = Queue::wired(Wiring {
+            config: self.config.clone(),
+            spool: Arc::clone(&self.spool) as Arc<dyn Spool>,
+            router: Arc::new(router),
+            carrier,
+            log: MailLog::new(move |event| log.lock().unwrap().extend(line(event))),
+            wake: self.wake.clone(),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+        });
+        tokio::spawn(queue.run(self.stop.subscribe()))
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub(super) fn restart(&self) {
+        self.stop.send_replace(false);
+    }
+
+    pub(super) fn messages(&self) -> u64 {
+        self.spool.health().messages
+    }
+
+    pub(super) fn tries(&self) -> Vec<Try> {
+        self.seen.lock().unwrap().tries.clone()
+    }
+
+    pub(super) fn tries_to(&self, domain: &str) -> Vec<Try> {
+        let mut tries = self.tries();
+        tries.retain(|one| one.to.iter().any(|to| to.ends_with(domain)));
+        tries
+    }
+
+    pub(super) fn news(&self) -> Vec<(News, Duration, usize)> {
+        self.seen.lock().unwrap().news.clone()
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(super) fn state_of(&self, id: MessageId) -> Vec<RecipientStatus> {
+        self.spool.get(id).map_or(Vec::new(), |entry| entry.recipients)
+    }
+}
+
+pub(super) async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+fn line(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Delivery { to, status, status_code, text, .. } => {
+            Some(format!("{to} {status:?} {status_code} {text}"))
+        }
+        Event::Removed { .. } => Some("removed".to_owned()),
+        Event::Expired { .. } => Some("expired".to_owned()),
+        Event::Notice { text, .. } => Some(format!("notice: {text}")),
+        _ => None,
+    }
+}
