@@ -91,9 +91,11 @@ async fn send_in_pieces(
     let mut piece = Vec::new();
     while left > 0 {
         let wanted = left.min(PIECE as u64);
+        // One octet more than there should be at the end shows that there are more.
+        let limit = wanted + u64::from(wanted == left);
         let read = tokio::task::spawn_blocking(move || {
             piece.clear();
-            let result = reader.by_ref().take(wanted).read_to_end(&mut piece);
+            let result = reader.by_ref().take(limit).read_to_end(&mut piece);
             (reader, piece, result)
         });
         let result;

@@ -166,7 +166,8 @@ impl Session {
     // A peer that refuses in the middle says why before it closes.
     async fn hear_last_words(&mut self, loss: Loss) {
         let mut buffer = [0; READ_BUFFER];
-        match timeout(LAST_WORDS, self.stream.read(&mut buffer)).await {
+        let wait = LAST_WORDS.min(self.timeouts.data_block);
+        match timeout(wait, self.stream.read(&mut buffer)).await {
             Ok(Ok(count)) if count > 0 => {
                 self.connection.feed(buffer.get(..count).unwrap_or_default());
             }

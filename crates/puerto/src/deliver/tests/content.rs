@@ -1,0 +1,134 @@
+//! What arrives is what was queued.
+
+use super::*;
+use crate::deliver::LmtpTarget;
+
+#[tokio::test]
+async fn content_arrives_with_its_dots_doubled() {
+    let large = b"line\r\n.dot\r\n".repeat(60_000);
+    for (content, in_memory) in [
+        (&b"Subject: hi\r\n\r\n.\r\n..\r\nend\r\n"[..], true),
+        (b"Subject: hi\r\n\r\nplain\r\n", true),
+        (b"Subject: hi\r\n\r\nplain\r\n", false),
+        (b"no end of line", false),
+        (b"", false),
+        (&large, false),
+        (&large, true),
+    ] {
+        let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}")]).await;
+        let mut job = job(plan(&[peer.address]), 1);
+        job.body = body(content, in_memory);
+        let report = remote(patient()).deliver(&job).await;
+        assert_eq!(report.outcomes[0].text, "250 2.0.0 Ok: queued as 1");
+        let mut expected = String::from_utf8(content.to_vec()).unwrap();
+        if !expected.ends_with("\r\n") && !expected.is_empty() {
+            expected.push_str("\r\n");
+        }
+        let received = peer.contents().remove(0);
+        let undone: Vec<&str> =
+            received.split_inclusive('\n').map(|l| l.strip_prefix('.').unwrap_or(l)).collect();
+        assert!(undone.concat() == expected, "{} octets", content.len());
+    }
+}
+
+#[tokio::test]
+async fn chunks_carry_the_content_as_it_is() {
+    let large = b".dot\r\nline\r\n".repeat(60_000);
+    for (content, in_memory) in [(&b".a\r\n.\r\n"[..], true), (&large, false), (&large, true)] {
+        let size = content.len();
+        let script = format!(
+            "S: 220 hi\nC: EHLO\nS: 250-mx\nS: 250-PIPELINING\nS: 250 CHUNKING\nC: MAIL\nC: \
+             RCPT\nS: 250 ok\nS: 250 ok\nC: BDAT {size} LAST\nchunk {size}\nS: 250 ok\n"
+        );
+        let peer = Peer::start(&[&script]).await;
+        let mut job = job(plan(&[peer.address]), 1);
+        job.body = body(content, in_memory);
+        let report = remote(patient()).deliver(&job).await;
+        assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent);
+        assert!(peer.contents().remove(0).as_bytes() == content);
+        peer.check();
+    }
+}
+
+#[tokio::test]
+async fn content_of_the_wrong_size_is_never_ended() {
+    for in_memory in [true, false] {
+        for size in [5, 500_000] {
+            let peer = Peer::start(&[&format!("{HELLO}{ENVELOPE}eof\n")]).await;
+            let mut job = job(plan(&[peer.address]), 1);
+            job.body = Arc::new(Text { octets: b"ab\r\n".repeat(20_000), size, in_memory });
+            let remote = remote(patient());
+            let report = remote.deliver(&job).await;
+            assert_eq!(report.outcomes[0].status, DeliveryStatus::Deferred);
+            assert_eq!(report.outcomes[0].status_code.to_string(), "4.3.0");
+            assert!(report.outcomes[0].text.contains("the queued message is damaged"));
+            while peer.contents().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            assert!(!peer.contents()[0].contains(".\r\n"));
+            assert_eq!(remote.idle_connections(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_domain_in_another_script_is_sent_in_a_labels() {
+    let peer = Peer::start(&[
+        &format!("{HELLO}{ACCEPT}").replace("me@example.com", "ich@xn--bcher-kva.example")
+    ])
+    .await;
+    let mut job = job(plan(&[peer.address]), 1);
+    job.reverse_path = ReversePath::parse("<ich@bücher.example>").unwrap();
+    job.recipients[0].recipient = Recipient::new(Address::parse("r0@bücher.example").unwrap());
+    let report = remote(patient()).deliver(&job).await;
+    assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent, "{}", report.outcomes[0].text);
+    assert!(peer.commands().contains(&"RCPT TO:<r0@xn--bcher-kva.example>".to_owned()));
+}
+
+#[tokio::test]
+async fn smtputf8_is_demanded_only_where_it_is_needed() {
+    for (local, header, sent) in [
+        ("r0", "Subject: hi\r\n\r\nñ\r\n", true),
+        ("r0", "Subject: ñ\r\n\r\nhi\r\n", false),
+        ("ñ", "Subject: hi\r\n\r\nhi\r\n", false),
+    ] {
+        let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}")]).await;
+        let mut job = job(plan(&[peer.address]), 1);
+        job.smtputf8 = true;
+        job.recipients[0].recipient =
+            Recipient::new(Address::parse(&format!("{local}@example.net")).unwrap());
+        job.body = body(header.as_bytes(), true);
+        let report = remote(patient()).deliver(&job).await;
+        let expected = if sent {
+            "sent 2.0.0 mx.example[127.0.0.1 250 2.0.0 Ok: queued as 1"
+        } else {
+            "bounced 5.6.7 mx.example[127.0.0.1 SMTPUTF8 is required, but was not offered by host \
+             mx.example[127.0.0.1]"
+        };
+        assert_eq!(summary(&report.outcomes[0]), expected);
+    }
+}
+
+#[tokio::test]
+async fn lmtp_gives_each_recipient_its_own_reply() {
+    let script = "S: 220 hi\nC: LHLO\nS: 250-x\nS: 250 PIPELINING\nC: MAIL\nC: RCPT\nC: RCPT\nC: \
+                  DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ncontent\nS: 250 2.1.5 \
+                  saved\nS: 552 5.2.2 full\nC: QUIT\nS: 221 bye\n";
+    let peer = Peer::start(&[script]).await;
+    let target = LmtpTarget::Address(peer.address);
+    let report = remote(patient()).deliver_lmtp(&job(plan(&[]), 2), &target).await;
+    assert_eq!(report.outcomes[0].text, "250 2.1.5 saved");
+    assert_eq!(report.outcomes[0].component, "lmtp");
+    assert_eq!(report.outcomes[1].status, DeliveryStatus::Bounced);
+}
+
+#[tokio::test]
+async fn lmtp_without_a_server_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = LmtpTarget::Path(directory.path().join("lmtp"));
+    let report = remote(patient()).deliver_lmtp(&job(plan(&[]), 1), &target).await;
+    let text = &report.outcomes[0].text;
+    assert!(text.starts_with("connect to mail.example.com[/"), "{text}");
+    assert!(text.ends_with("lmtp]: No such file or directory"), "{text}");
+    assert_eq!(report.outcomes[0].status, DeliveryStatus::Deferred);
+}

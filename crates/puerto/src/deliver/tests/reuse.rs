@@ -1,0 +1,70 @@
+//! Connections that wait for another message.
+
+use super::*;
+
+#[tokio::test]
+async fn one_connection_carries_several_messages() {
+    let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}{ACCEPT}{ACCEPT}")]).await;
+    let remote = remote(patient());
+    for _ in 0..3 {
+        let report = remote.deliver(&job(plan(&[peer.address]), 1)).await;
+        assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent);
+        assert_eq!(remote.idle_connections(), 1);
+    }
+    assert_eq!(peer.connections(), 1);
+    peer.check();
+}
+
+#[tokio::test]
+async fn what_differs_in_tls_or_login_shares_no_connection() {
+    let script = format!("{HELLO}{ACCEPT}");
+    let peer = Peer::start(&[&script, &script]).await;
+    let remote = remote(patient());
+    for tls in [TlsLevel::Opportunistic, TlsLevel::None] {
+        remote.deliver(&job(Plan { tls, ..plan(&[peer.address]) }, 1)).await;
+    }
+    assert_eq!(peer.connections(), 2);
+    assert_eq!(remote.idle_connections(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_died_idle_is_replaced_without_a_failure() {
+    let script = format!("{HELLO}{ACCEPT}");
+    for end in [
+        "drop\n",
+        "rst\n",
+        "S: 421 4.4.2 idle\ndrop\n",
+        "C: MAIL\ndrop\n",
+        "C: MAIL\nS: 421 4.4.2 idle\ndrop\n",
+    ] {
+        let peer = Peer::start(&[&format!("{script}{end}"), &script]).await;
+        let remote = remote(patient());
+        for _ in 0..2 {
+            let report = remote.deliver(&job(plan(&[peer.address]), 1)).await;
+            assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent, "{end}");
+        }
+        assert_eq!(peer.connections(), 2, "{end}");
+        peer.check();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_an_answer_to_the_content_is_not_used_again() {
+    let first = format!("{HELLO}{ENVELOPE}content\nhang\n");
+    let peer = Peer::start(&[&first]).await;
+    let timeouts = ClientTimeouts { final_dot: Duration::from_millis(50), ..patient() };
+    let remote = remote(timeouts);
+    remote.deliver(&job(plan(&[peer.address]), 1)).await;
+    assert_eq!(remote.idle_connections(), 0);
+}
+
+#[tokio::test]
+async fn closing_says_quit_and_keeps_nothing() {
+    let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}C: QUIT\nS: 221 bye\n")]).await;
+    let remote = remote(patient());
+    remote.deliver(&job(plan(&[peer.address]), 1)).await;
+    remote.close().await;
+    assert_eq!(remote.idle_connections(), 0);
+    assert_eq!(peer.commands().last().map(String::as_str), Some("QUIT"));
+    peer.check();
+}

@@ -1,0 +1,137 @@
+//! TLS levels, and passwords.
+
+use super::*;
+
+const OFFER: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n";
+const BEHIND: &str = "C: EHLO\nS: 250-mx\nS: 250-AUTH PLAIN\nS: 250 PIPELINING\n";
+/// A peer that speaks no TLS although it says so.
+const BROKEN: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nchunk 5\nS: oh, sorry, no\ndrop\n";
+const PLAIN: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250-STARTTLS\nS: 250 PIPELINING\n";
+
+fn with_tls(level: TlsLevel, peer: &Peer) -> Job {
+    job(Plan { tls: level, ..plan(&[peer.address]) }, 1)
+}
+
+#[tokio::test]
+async fn opportunistic_tls_takes_any_certificate() {
+    let peer = Peer::start(&[&format!("{OFFER}tls\n{BEHIND}{ACCEPT}{ACCEPT}")]).await;
+    let remote = remote_with(patient(), |_| {}, ClientTls::new());
+    for _ in 0..2 {
+        let outcome =
+            remote.deliver(&with_tls(TlsLevel::Opportunistic, &peer)).await.outcomes.remove(0);
+        assert_eq!(outcome.text, "250 2.0.0 Ok: queued as 1");
+        assert_eq!(outcome.tls.as_deref(), Some("TLSv1.3 with cipher TLS_AES_256_GCM_SHA384"));
+    }
+    assert_eq!(peer.connections(), 1);
+    peer.check();
+}
+
+#[tokio::test]
+async fn opportunistic_tls_that_breaks_is_given_up_on_a_new_connection() {
+    let peer = Peer::start(&[BROKEN, &format!("{PLAIN}{ACCEPT}")]).await;
+    let report = remote(patient()).deliver(&with_tls(TlsLevel::Opportunistic, &peer)).await;
+    assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent, "{}", report.outcomes[0].text);
+    assert_eq!(report.outcomes[0].tls, None);
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn opportunistic_tls_that_is_refused_goes_on_in_plain() {
+    let refused = format!("{PLAIN}C: STARTTLS\nS: 454 4.7.0 not now\n{ACCEPT}");
+    let peer = Peer::start(&[&refused]).await;
+    let report = remote(patient()).deliver(&with_tls(TlsLevel::Opportunistic, &peer)).await;
+    assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent, "{}", report.outcomes[0].text);
+    assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test]
+async fn required_tls_delivers_to_a_verified_host_and_to_nobody_else() {
+    let good = format!("{OFFER}tls\n{BEHIND}{ACCEPT}");
+    for (scripts, trusted, status, words) in [
+        (&[&*good][..], true, "2.0.0", "queued as 1"),
+        (&[&*good], false, "4.7.5", "invalid peer certificate: UnknownIssuer"),
+        (&[BROKEN], true, "4.7.5", "Cannot start TLS with mx.example[127.0.0.1]: "),
+        (&[HELLO], true, "4.7.4", "TLS is required, but was not offered by host mx.example"),
+        (
+            &[&format!("{PLAIN}C: STARTTLS\nS: 454 not now\n")],
+            true,
+            "4.7.4",
+            "said: 454 not now (in reply to STARTTLS command)",
+        ),
+    ] {
+        let peer = Peer::start(scripts).await;
+        let tls = if trusted { ClientTls::trusting(ca()) } else { ClientTls::new() };
+        let remote = remote_with(patient(), |_| {}, tls);
+        let outcome = remote.deliver(&with_tls(TlsLevel::Required, &peer)).await.outcomes.remove(0);
+        assert_eq!(outcome.status_code.to_string(), status, "{}", outcome.text);
+        assert!(outcome.text.contains(words), "{}", outcome.text);
+        assert_eq!(outcome.status == DeliveryStatus::Sent, status == "2.0.0");
+        assert_eq!(peer.connections(), 1, "no second try in plain");
+        let spoke_in_plain = peer.commands().iter().any(|line| line.starts_with("MAIL"));
+        assert_eq!(spoke_in_plain, status == "2.0.0");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_name_is_not_enough() {
+    let peer = Peer::start(&[&format!("{OFFER}tls\n{BEHIND}{ACCEPT}")]).await;
+    let mut job = with_tls(TlsLevel::Required, &peer);
+    let hop = Hop { host: Arc::from("other.example"), address: peer.address };
+    job.plan = Arc::new(Plan { hops: vec![hop], ..Plan::clone(&job.plan) });
+    let outcome = remote(patient()).deliver(&job).await.outcomes.remove(0);
+    assert!(outcome.text.contains("certificate not valid for name"), "{}", outcome.text);
+    assert_eq!(outcome.status, DeliveryStatus::Deferred);
+}
+
+#[tokio::test]
+async fn text_behind_the_reply_to_starttls_ends_the_session() {
+    let injected = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\n";
+    // One write, so that both lines arrive at once.
+    let peer = Peer::start(&[&format!("{injected}S: 220 go\r\n250 injected\nhang\n")]).await;
+    let outcome = remote(patient())
+        .deliver(&with_tls(TlsLevel::Opportunistic, &peer))
+        .await
+        .outcomes
+        .remove(0);
+    assert_ne!(outcome.status, DeliveryStatus::Sent);
+}
+
+#[tokio::test]
+async fn implicit_tls_comes_first() {
+    let peer = Peer::start(&[&format!("tls\nS: 220 mx\n{BEHIND}{ACCEPT}")]).await;
+    let tls = TlsLevel::Required;
+    let job = job(Plan { tls, implicit_tls: true, ..plan(&[peer.address]) }, 1);
+    let outcome = remote(patient()).deliver(&job).await.outcomes.remove(0);
+    assert_eq!(outcome.status, DeliveryStatus::Sent, "{}", outcome.text);
+    assert!(outcome.tls.is_some());
+}
+
+#[tokio::test]
+async fn the_password_goes_out_behind_tls_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, "pass\n").unwrap();
+    let missing = directory.path().join("missing");
+    let auth = "C: AUTH PLAIN AHVzZXIAcGFzcw==\n";
+    for (script, file, words) in [
+        (format!("{OFFER}tls\n{BEHIND}{auth}S: 235 2.7.0 ok\n{ACCEPT}"), &file, "queued as 1"),
+        (
+            format!("{OFFER}tls\n{BEHIND}{auth}S: 535 5.7.8 wrong\n"),
+            &file,
+            "SASL authentication failed; server mx.example[127.0.0.1] said: 535 5.7.8 wrong",
+        ),
+        (HELLO.replace("DSN", "AUTH PLAIN"), &file, "no password is sent over a connection"),
+        (format!("{OFFER}tls\n{BEHIND}"), &missing, "cannot read the password file"),
+    ] {
+        let peer = Peer::start(&[&script]).await;
+        let plan = Plan { login: Some(login(file)), is_relay: true, ..plan(&[peer.address]) };
+        let outcome = remote(patient()).deliver(&job(plan, 1)).await.outcomes.remove(0);
+        assert!(outcome.text.contains(words), "{}", outcome.text);
+        assert!(!outcome.text.contains("AHVzZXI"));
+        let sent = words == "queued as 1";
+        let status = if sent { DeliveryStatus::Sent } else { DeliveryStatus::Deferred };
+        assert_eq!(outcome.status, status);
+        assert_eq!(outcome.status_code.class, if sent { 2 } else { 4 });
+        peer.check();
+    }
+}
