@@ -10,15 +10,15 @@
 //! simulated Internet, and `segments`, the append-only log on disk.
 
 pub mod clock;
-#[allow(dead_code, reason = "the segment log is the other user")]
 mod codec;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod disk;
 mod entry;
 mod id;
-#[allow(dead_code, reason = "the segment log is the other user")]
 mod index;
 pub mod memory;
+pub mod segments;
 mod ticket;
 
 use std::io::Read;

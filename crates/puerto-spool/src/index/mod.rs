@@ -91,6 +91,14 @@ impl EncodedEnvelope {
         &self.blob
     }
 
+    /// The states of recipients that are all due at this time, as a record says them.
+    pub(crate) fn fresh_states(&self, due: Timestamp) -> Vec<u8> {
+        let fresh = |index| Slot::new(index, 0, DomainKey(0), due);
+        let count = u32::try_from(self.recipients.len()).unwrap_or(u32::MAX);
+        let slots: Vec<Slot> = (0..count).map(fresh).collect();
+        slots::put_states(0, slots.iter(), due)
+    }
+
     /// How many recipients there are.
     pub(crate) fn recipients(&self) -> usize {
         self.recipients.len()

@@ -1,0 +1,157 @@
+//! The disk, as something that is handed in, so that tests can make it fail, forget
+//! and tear. The segment log touches files in no other way.
+//!
+//! What is written is durable only after [`File::sync_data`], and a file's name only
+//! after [`Disk::sync_dir`] on its directory. A failed `sync_data` must never be
+//! tried again on the same file: the kernel may have dropped what it could not write
+//! and would then report success.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// An open file, read and written at places.
+pub trait File: Send + Sync {
+    /// Octets in it.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether it has none.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Reads at a place; fewer octets than asked for only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all octets at a place.
+    fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes what was written, and the length, durable.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// A lock that ends when it is dropped.
+pub trait Lock: Send + Sync {}
+
+/// Files in directories.
+pub trait Disk: Send + Sync + 'static {
+    /// Makes a directory and those above it, for its owner only, if it is not there.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes a new empty file, for its owner only, to be read and written.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Opens a file to be read and, if the disk allows it, written.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Gives a file another name; one that has it already is replaced.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Takes a file's name away; it stays readable where it is open.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// The names of the files in a directory.
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
+    /// Makes a directory's names durable.
+    fn sync_dir(&self, directory: &Path) -> io::Result<()>;
+    /// Octets that are free for us where this directory is.
+    fn free_space(&self, directory: &Path) -> io::Result<u64>;
+    /// Takes the lock of this name; `WouldBlock` if another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+}
+
+/// The machine's disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemDisk;
+
+impl File for fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match FileExt::read_at(self, rest, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(octets, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        fs::File::sync_data(self)
+    }
+}
+
+impl Lock for fs::File {}
+
+fn for_its_owner() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+impl Disk for SystemDisk {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(for_its_owner().create_new(true).open(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        match for_its_owner().open(path) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Ok(Arc::new(fs::File::open(path)?))
+            }
+            file => Ok(Arc::new(file?)),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
+        fs::File::open(directory)?.sync_all()
+    }
+
+    fn free_space(&self, directory: &Path) -> io::Result<u64> {
+        let space = nix::sys::statvfs::statvfs(directory)?;
+        // The types of these fields differ between platforms.
+        #[allow(clippy::useless_conversion)]
+        let free = u64::from(space.blocks_available()) * u64::from(space.fragment_size());
+        Ok(free)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        let file = match for_its_owner().create(true).truncate(false).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                fs::File::open(path)?
+            }
+            file => file?,
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! The backend on disk: an append-only log of segments, and the index in memory.
+//!
+//! - Records are written by one *committer*: it takes all that waits, writes it with
+//!   one call, syncs once and wakes whoever waits. Settlements ride along.
+//! - Segments have a fixed size, are full of zeros before they are used and are
+//!   recycled, so that a sync has no metadata to write. [`record`] says what they look
+//!   like, [`log`] which one is written, [`upkeep`] how space comes back.
+//! - Content above a bound goes to a file of its own in `content/`, named by a number,
+//!   which is durable before the record that names it is written.
+//! - A start reads the checkpoint and what the log says since, and keeps every intact
+//!   message whatever has happened to the rest ([`open`]).
+//!
+//! When a sync fails, those who wait are told so, the file is never written again, and
+//! a new segment begins whose header makes void whatever of that batch reached the
+//! disk. One gap remains: if no other segment can be begun either and the process ends
+//! before one can, a message that was refused may be there again at the next start. Its
+//! client was told to try again, so its recipients may get it twice.
+
+mod checkpoint;
+mod content;
+mod core;
+mod log;
+mod open;
+mod payload;
+mod record;
+mod scan;
+mod upkeep;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use puerto_smtp::Domain;
+
+use self::content::{SegmentContent, SegmentDraft, SpilledFile, SpilledReader, spool_error};
+use self::core::{Arrival, Core, Pending, Purpose, lock};
+use self::payload::Payload;
+use self::record::Kind;
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::entry::{Entry, Lease, LeaseToken, Settled, Settlement};
+use crate::id::{MessageId, Timestamp};
+use crate::index::{Changed, EncodedEnvelope};
+use crate::ticket::Ticket;
+use crate::{
+    ClaimRequest, Content, Draft, Edit, Health, ListRequest, NewMessage, Spool, SpoolError,
+    StoredContent,
+};
+
+pub use self::upkeep::SEGMENTS_BESIDES;
+
+/// How the store uses its disk and its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Octets of a segment; a store may hold segments of several sizes. At most 4 GiB.
+    pub segment_size: u64,
+    /// Content with more octets goes to a file of its own.
+    pub spill_above: usize,
+    /// New mail is refused while fewer octets than this are free on the disk.
+    pub reserve: u64,
+    /// Octets of content that are kept in memory for the first delivery.
+    pub cache: usize,
+    /// How long settlements wait for company if no new mail carries them along.
+    pub gather: Duration,
+    /// Whether the store has threads of its own. Without, each call does all the work
+    /// itself, in an order that depends on nothing else: tests replay it.
+    pub threads: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_size: 64 << 20,
+            spill_above: 1 << 20,
+            reserve: 64 << 20,
+            cache: 8 << 20,
+            gather: Duration::from_millis(3),
+            threads: true,
+        }
+    }
+}
+
+impl Options {
+    /// Small segments and no reserve, for tests.
+    pub fn small() -> Self {
+        Self { segment_size: 256 << 10, reserve: 0, cache: 64 << 10, ..Self::default() }
+    }
+}
+
+/// A queue on disk. Dropping it closes it.
+pub struct SegmentSpool {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Content to be made durable before its record is written.
+    spilled: Mutex<Option<std::sync::mpsc::Sender<Pending>>>,
+}
+
+impl SegmentSpool {
+    /// Opens the store in a directory, or makes an empty one. Damage is reported in
+    /// [`Health::damaged`]; errors are a directory that cannot be read, one that is in
+    /// use, and one that a newer program wrote.
+    pub fn open(
+        directory: impl AsRef<Path>,
+        options: Options,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SpoolError> {
+        let core = Arc::new(open::open(directory.as_ref(), options, disk, clock)?);
+        let spool = Self { core, threads: Mutex::default(), spilled: Mutex::default() };
+        if options.threads {
+            spool.start().map_err(|error| spool_error(&error))?;
+        }
+        Ok(spool)
+    }
+
+    /// Writes a checkpoint now.
+    pub fn checkpoint(&self) {
+        self.core.checkpoint(&mut lock(&self.core.upkeep));
+    }
+
+    fn start(&self) -> std::io::Result<()> {
+        let named = |name: &str| std::thread::Builder::new().name(format!("spool-{name}"));
+        let (sender, receiver) = std::sync::mpsc::channel::<Pending>();
+        let core = Arc::clone(&self.core);
+        let committer = named("commit").spawn(move || core.commit_until_closed())?;
+        let core = Arc::clone(&self.core);
+        let upkeep = named("upkeep").spawn(move || core.maintain_until_closed())?;
+        let core = Arc::clone(&self.core);
+        let syncer = named("content").spawn(move || {
+            for pending in receiver {
+                core.sync_content(pending);
+            }
+        })?;
+        *lock(&self.spilled) = Some(sender);
+        // The syncer is joined first, since it feeds the committer.
+        lock(&self.threads).extend([syncer, upkeep, committer]);
+        Ok(())
+    }
+
+    fn prepare(&self, message: NewMessage) -> Result<Pending, SpoolError> {
+        if lock(&self.core.queue).closing {
+            return Err(SpoolError::ReadOnly("it is closed".into()));
+        }
+        if let Some(refusing) = lock(&self.core.trouble).refusing.clone() {
+            return Err(refusing);
+        }
+        let NewMessage { id, envelope, received_at, origin, prefix, content } = message;
+        let due = received_at.min(self.core.clock.now());
+        let envelope = EncodedEnvelope::new(envelope, received_at, origin)?;
+        let size = prefix.len() as u64 + content.len();
+        let (octets, spilled) = self.take_content(content)?;
+        let mut payload = Vec::with_capacity(
+            envelope.as_bytes().len()
+                + 16 * envelope.recipients()
+                + prefix.len()
+                + octets.len()
+                + 64,
+        );
+        let states = envelope.fresh_states(due);
+        let at = spilled.as_ref().map(SpilledFile::at);
+        Payload::put_before_content(envelope.as_bytes(), &states, at, &mut payload);
+        let content_from = payload.len();
+        payload.extend_from_slice(&prefix);
+        payload.extend_from_slice(&octets);
+        if !self.core.announce(id) {
+            return Err(SpoolError::Io(format!("message {id} is queued already")));
+        }
+        let arrival = Arrival { envelope, size, due, content_from, spilled };
+        Ok(upkeep::record(id, Kind::Message, payload, Purpose::Commit(Box::new(arrival))))
+    }
+
+    /// Content as this backend stores it; what another one made is copied.
+    fn take_content(&self, content: Content) -> Result<(Vec<u8>, Option<SpilledFile>), SpoolError> {
+        let spilled = match content {
+            Content::Memory(octets) if octets.len() <= self.core.options.spill_above => {
+                return Ok((octets, None));
+            }
+            Content::Memory(octets) => return self.copy_content(&mut octets.as_slice()),
+            Content::Spilled(spilled) => spilled,
+        };
+        match spilled.into_any().downcast::<SpilledFile>() {
+            Ok(file) if file.is_of(&self.core.content) => Ok((Vec::new(), Some(*file))),
+            Ok(file) => self.copy_content(&mut *crate::SpilledContent::reader(&*file)?),
+            Err(_) => Err(SpoolError::Io("the content belongs to another store".into())),
+        }
+    }
+
+    fn copy_content(
+        &self,
+        from: &mut dyn std::io::Read,
+    ) -> Result<(Vec<u8>, Option<SpilledFile>), SpoolError> {
+        let mut draft =
+            SegmentDraft::new(Arc::clone(&self.core.content), self.core.options.spill_above);
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            let count = from.read(&mut piece).map_err(|error| spool_error(&error))?;
+            if count == 0 {
+                break;
+            }
+            draft.write(piece.get(..count).unwrap_or_default())?;
+        }
+        self.take_own(Box::new(draft).finish()?)
+    }
+
+    fn take_own(&self, content: Content) -> Result<(Vec<u8>, Option<SpilledFile>), SpoolError> {
+        match content {
+            Content::Memory(octets) => Ok((octets, None)),
+            Content::Spilled(spilled) => match spilled.into_any().downcast::<SpilledFile>() {
+                Ok(file) => Ok((Vec::new(), Some(*file))),
+                Err(_) => Err(SpoolError::Io("the content belongs to another store".into())),
+            },
+        }
+    }
+
+    fn submit(&self, pending: Pending) {
+        let spilled = matches!(&pending.purpose, Purpose::Commit(a) if a.spilled.is_some());
+        let sender = lock(&self.spilled).clone();
+        match sender {
+            Some(sender) if spilled => {
+                if let Err(unsent) = sender.send(pending) {
+                    self.core.sync_content(unsent.0);
+                }
+            }
+            _ if spilled => self.core.sync_content(pending),
+            _ => self.core.push(pending, true),
+        }
+        self.step();
+    }
+
+    /// Without threads: does what they would do.
+    fn step(&self) {
+        if !self.core.options.threads {
+            self.core.pump();
+            self.core.maintain();
+            self.core.pump();
+        }
+    }
+
+    /// Puts a change of the index into the queue; the index is still locked.
+    fn log_change(
+        &self,
+        id: MessageId,
+        changed: Changed<self::core::Location>,
+    ) -> Ticket<Result<(), SpoolError>> {
+        let (done, ticket) = Ticket::new();
+        let (kind, payload) = match changed.gone {
+            Some(_) => (Kind::Gone, Vec::new()),
+            None => (Kind::State, changed.record),
+        };
+        let mut pending = upkeep::record(id, kind, payload, Purpose::Change(changed.gone));
+        pending.done = Some(done);
+        self.core.push(pending, false);
+        ticket
+    }
+}
+
+impl Core {
+    /// Makes content durable, then lets its record be written.
+    fn sync_content(&self, pending: Pending) {
+        let synced = match &pending.purpose {
+            Purpose::Commit(arrival) => arrival.spilled.as_ref().map_or(Ok(()), SpilledFile::sync),
+            Purpose::Change(_) | Purpose::Copy(_) => Ok(()),
+        };
+        match synced {
+            Ok(()) => self.push(pending, true),
+            Err(error) => self.give_up(pending, &error),
+        }
+    }
+
+    fn maintain_until_closed(&self) {
+        loop {
+            let queue = lock(&self.queue);
+            if queue.closing {
+                return;
+            }
+            let waited = self.upkeep_woken.wait_timeout(queue, upkeep::INTERVAL);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            self.maintain();
+        }
+    }
+}
+
+impl Spool for SegmentSpool {
+    fn new_id(&self) -> MessageId {
+        let mut last = lock(&self.core.last_id);
+        *last = MessageId::next(Some(*last), self.core.clock.now());
+        *last
+    }
+
+    fn draft(&self) -> Result<Box<dyn Draft>, SpoolError> {
+        if let Some(refusing) = self.core.refusing() {
+            return Err(refusing);
+        }
+        let files = Arc::clone(&self.core.content);
+        Ok(Box::new(SegmentDraft::new(files, self.core.options.spill_above)))
+    }
+
+    fn commit(&self, message: NewMessage) -> Ticket<Result<(), SpoolError>> {
+        match self.prepare(message) {
+            Ok(mut pending) => {
+                let (done, ticket) = Ticket::new();
+                pending.done = Some(done);
+                self.submit(pending);
+                ticket
+            }
+            Err(error) => Ticket::ready(Err(error)),
+        }
+    }
+
+    fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError> {
+        Ok(lock(&self.core.index).claim(request))
+    }
+
+    fn renew(&self, token: &LeaseToken, until: Timestamp) -> Result<(), SpoolError> {
+        lock(&self.core.index).renew(token, until)
+    }
+
+    fn settle(
+        &self,
+        settlement: Settlement,
+    ) -> Result<(Settled, Ticket<Result<(), SpoolError>>), SpoolError> {
+        let id = settlement.token.id;
+        let now = self.core.clock.now();
+        let mut index = lock(&self.core.index);
+        let (settled, changed) = index.settle(settlement, now)?;
+        let ticket = self.log_change(id, changed);
+        drop(index);
+        self.step();
+        Ok((settled, ticket))
+    }
+
+    fn content(&self, id: MessageId) -> Result<Box<dyn StoredContent>, SpoolError> {
+        // A message may be copied elsewhere, and its segment recycled, between the
+        // look at the index and the read.
+        let mut result = Err(SpoolError::NotFound(id));
+        let mut seen = None;
+        loop {
+            let index = lock(&self.core.index);
+            let Some((_, _, location)) = index.stored(id) else {
+                return Err(SpoolError::NotFound(id));
+            };
+            let location = location.clone();
+            drop(index);
+            if seen.as_ref() == Some(&location) {
+                return result;
+            }
+            result = self.read_content(id, &location);
+            if result.is_ok() {
+                return result;
+            }
+            seen = Some(location);
+        }
+    }
+
+    fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
+        lock(&self.core.index).get(id)
+    }
+
+    fn list(&self, request: &ListRequest) -> Result<Vec<Entry>, SpoolError> {
+        lock(&self.core.index).list(request)
+    }
+
+    fn edit(
+        &self,
+        id: MessageId,
+        edit: Edit,
+    ) -> Result<Ticket<Result<(), SpoolError>>, SpoolError> {
+        let now = self.core.clock.now();
+        let mut index = lock(&self.core.index);
+        let changed = index.edit(id, edit, now)?;
+        let ticket = self.log_change(id, changed);
+        drop(index);
+        self.step();
+        Ok(ticket)
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        lock(&self.core.index).next_due()
+    }
+
+    fn depth(&self, domain: &Domain) -> u64 {
+        lock(&self.core.index).depth(domain)
+    }
+
+    fn health(&self) -> Health {
+        let (messages, recipients, octets) = lock(&self.core.index).totals();
+        Health {
+            messages,
+            recipients,
+            octets,
+            disk_octets: self.core.disk_octets(),
+            refusing: self.core.refusing().map(|error| error.to_string()),
+            damaged: lock(&self.core.trouble).notes.clone(),
+        }
+    }
+
+    fn close(&self) {
+        if std::mem::replace(&mut lock(&self.core.queue).closing, true) {
+            return;
+        }
+        *lock(&self.spilled) = None;
+        self.core.woken.notify_all();
+        self.core.upkeep_woken.notify_all();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            // A thread that panicked has said so on its own.
+            let _ = thread.join();
+        }
+        // Nothing is put into the queue from here on, and what came last is written.
+        lock(&self.core.queue).closed = true;
+        self.core.drain();
+        self.checkpoint();
+    }
+}
+
+impl SegmentSpool {
+    fn read_content(
+        &self,
+        id: MessageId,
+        location: &self::core::Location,
+    ) -> Result<Box<dyn StoredContent>, SpoolError> {
+        let cached = lock(&self.core.cache).get(id);
+        let (payload, from) = match cached {
+            Some(cached) => cached,
+            None => {
+                let payload = self.core.read_record(id, location).inspect_err(|error| {
+                    if matches!(error, SpoolError::Damaged { .. }) {
+                        self.core.note(error.to_string());
+                    }
+                })?;
+                let content = Payload::take(&payload)
+                    .map_err(|error| SpoolError::Damaged { id, what: error.to_string() })?
+                    .content
+                    .len();
+                let from = payload.len() - content;
+                (Arc::new(payload), from)
+            }
+        };
+        let rest = match location.spilled.as_deref() {
+            None => None,
+            Some(at) => {
+                let file =
+                    self.core.content.open(at.number).map_err(|error| spool_error(&error))?;
+                Some(SpilledReader::new(file, *at))
+            }
+        };
+        Ok(Box::new(SegmentContent::new(payload, from, rest)))
+    }
+}
+
+impl Drop for SegmentSpool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! What happens beside the committer: room is made ahead of need, space comes back,
+//! checkpoints are written, and a store that could not write tries again.
+//!
+//! Segments are freed from the oldest on. When what is stored takes more than twice
+//! the octets that are alive and three segments besides, what is alive in the oldest
+//! segment is copied to the end of the log. With the active segment, the spare ones
+//! and one that is being copied, the log takes at most twice what is alive and
+//! [`SEGMENTS_BESIDES`] segments; large content takes its own size on top.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::checkpoint::{self, Heading};
+use super::content::spool_error;
+use super::core::{Core, Location, Pending, Purpose, lock};
+use super::log::create_file;
+use super::payload::Payload;
+use super::record::Kind;
+use crate::id::MessageId;
+use crate::ticket::Ticket;
+
+/// How many segments the log may take besides twice what is alive.
+pub const SEGMENTS_BESIDES: u64 = 7;
+
+/// How often the store looks after itself when nothing wakes it.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Spare files that are kept.
+const KEEP_SPARE: usize = 2;
+/// Segments that may be dead before what is alive is moved.
+const SLACK: u64 = 3;
+/// Octets that are copied before they are waited for.
+const COPY_AT_ONCE: usize = 1024 * 1024;
+const PAGE: usize = 2048;
+
+/// What upkeep remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    /// How far the log had grown at the last checkpoint.
+    checkpoint_at: u64,
+    /// Octets of that checkpoint.
+    checkpoint_size: u64,
+}
+
+impl Core {
+    /// Does what is to be done now.
+    pub(crate) fn maintain(&self) {
+        // Without threads a step of the work below comes back here.
+        let Ok(mut upkeep) = self.upkeep.try_lock() else { return };
+        let garbage = std::mem::take(&mut *lock(&self.garbage));
+        for at in garbage {
+            self.content.remove(at);
+        }
+        self.recover();
+        self.free_segments();
+        let mut rounds = lock(&self.log).sealed.len();
+        while rounds > 0 && self.compact() {
+            self.free_segments();
+            rounds -= 1;
+        }
+        self.prepare_spare();
+        let grown = lock(&self.log).grown - upkeep.checkpoint_at;
+        let interval = self.options.segment_size.max(2 * upkeep.checkpoint_size);
+        if grown >= interval {
+            self.checkpoint(&mut upkeep);
+        }
+    }
+
+    /// Writes a checkpoint. Nothing depends on it, so a failure is only noted.
+    pub(crate) fn checkpoint(&self, upkeep: &mut Upkeep) {
+        let (position, grown, last_id) = {
+            let log = lock(&self.log);
+            (log.durable_end(), log.grown, log.last_id)
+        };
+        let heading = Heading { salt: self.salt, position, last_id };
+        let now = self.clock.now();
+        upkeep.checkpoint_at = grown;
+        match checkpoint::write(&*self.disk, &self.directory, heading, &self.index, now) {
+            Ok(size) => upkeep.checkpoint_size = size,
+            Err(error) => self.note(format!("the checkpoint could not be written: {error}")),
+        }
+    }
+
+    /// Begins a segment if there is none, and logs what could not be logged before.
+    fn recover(&self) {
+        let mut log = lock(&self.log);
+        if !log.is_writable() {
+            let Ok(file) = log.take_file(0) else { return };
+            if self.begin(&mut log, file).is_err() {
+                return;
+            }
+        }
+        drop(log);
+        let unlogged = std::mem::take(&mut lock(&self.trouble).unlogged);
+        if unlogged.is_empty() {
+            return;
+        }
+        for (id, gone) in unlogged {
+            let index = lock(&self.index);
+            let (kind, payload) = match index.snapshot(id, self.clock.now()) {
+                Some(states) => (Kind::State, states),
+                None => (Kind::Gone, Vec::new()),
+            };
+            self.push(record(id, kind, payload, Purpose::Change(gone)), false);
+        }
+        self.pump();
+    }
+
+    fn free_segments(&self) {
+        let mut log = lock(&self.log);
+        let freed = log.free_dead();
+        log.remove_surplus(KEEP_SPARE);
+        drop(log);
+        let mut readable = lock(&self.readable);
+        for generation in freed {
+            readable.remove(&generation);
+        }
+    }
+
+    /// Makes a spare file, so that the committer need not wait for one.
+    fn prepare_spare(&self) {
+        let (number, size) = {
+            let mut log = lock(&self.log);
+            if !log.spare.is_empty() {
+                return;
+            }
+            log.next_number += 1;
+            (log.next_number - 1, log.segment_size)
+        };
+        let free = self.disk.free_space(&self.directory).unwrap_or(0);
+        if free < self.options.reserve.saturating_add(size) {
+            return;
+        }
+        let directory = lock(&self.log).directory.clone();
+        match create_file(&*self.disk, &directory, number, size) {
+            Ok(file) => {
+                self.segment_octets.fetch_add(size, Ordering::Relaxed);
+                lock(&self.log).spare.push(file);
+            }
+            Err(error) => self.note(format!("a spare segment could not be made: {error}")),
+        }
+    }
+
+    /// Copies what is alive in the oldest segment to the end of the log, if too much
+    /// of the log is dead. Says whether the segment is now free to go.
+    fn compact(&self) -> bool {
+        let generation = {
+            let log = lock(&self.log);
+            let (octets, alive) = log.usage();
+            if octets <= 2 * alive + SLACK * log.segment_size || !log.is_writable() {
+                return false;
+            }
+            let Some(oldest) = log.sealed.front() else { return false };
+            if log.spare.is_empty() && oldest.alive > log.room() / 2 {
+                return false;
+            }
+            oldest.generation()
+        };
+        let mut after = None;
+        let mut tickets = Vec::new();
+        let mut octets = 0;
+        loop {
+            let (page, last) = self.located_in(generation, after);
+            for (id, location) in page {
+                let Some((ticket, copied)) = self.copy(id, &location) else { continue };
+                tickets.push(ticket);
+                octets += copied;
+                if octets >= COPY_AT_ONCE {
+                    self.pump();
+                    octets = 0;
+                    if tickets.drain(..).any(|ticket| ticket.wait().is_err()) {
+                        return false;
+                    }
+                }
+            }
+            match last {
+                Some(last) => after = Some(last),
+                None => break,
+            }
+        }
+        self.pump();
+        let copied = tickets.into_iter().all(|ticket| ticket.wait().is_ok());
+        copied && lock(&self.log).sealed.front().is_some_and(|oldest| oldest.alive == 0)
+    }
+
+    fn located_in(
+        &self,
+        generation: u64,
+        after: Option<MessageId>,
+    ) -> (Vec<(MessageId, Location)>, Option<MessageId>) {
+        let index = lock(&self.index);
+        let mut page = Vec::new();
+        let mut last = None;
+        for (id, location) in index.ids_after(after).take(PAGE) {
+            last = Some(id);
+            if location.placed.generation == generation {
+                page.push((id, location.clone()));
+            }
+        }
+        (page, last)
+    }
+
+    fn copy(
+        &self,
+        id: MessageId,
+        location: &Location,
+    ) -> Option<(Ticket<Result<(), crate::SpoolError>>, usize)> {
+        let record = match self.read_record(id, location) {
+            Ok(record) => record,
+            Err(error) => {
+                self.drop_damaged(id, location, &error);
+                return None;
+            }
+        };
+        let old = Payload::take(&record).ok()?;
+        let index = lock(&self.index);
+        let (envelope, _, here) = index.stored(id)?;
+        if here != location {
+            return None;
+        }
+        let states = index.snapshot(id, self.clock.now())?;
+        let mut payload = Vec::with_capacity(record.len() + states.len());
+        Payload::put_before_content(envelope, &states, old.spilled, &mut payload);
+        payload.extend_from_slice(old.content);
+        let octets = payload.len();
+        let (done, ticket) = Ticket::new();
+        let mut pending = self::record(id, Kind::Message, payload, Purpose::Copy(location.placed));
+        pending.done = Some(done);
+        self.push(pending, true);
+        Some((ticket, octets))
+    }
+
+    /// A message that cannot be read any more would keep its segment for ever. It is
+    /// reported and forgotten. An error of the disk may pass, so it only ends the
+    /// attempt.
+    fn drop_damaged(&self, id: MessageId, location: &Location, error: &crate::SpoolError) {
+        if !matches!(error, crate::SpoolError::Damaged { .. }) {
+            return;
+        }
+        let mut index = lock(&self.index);
+        if index.stored(id).is_none_or(|(_, _, here)| here != location) {
+            return;
+        }
+        let gone = index.remove(id);
+        self.push(record(id, Kind::Gone, Vec::new(), Purpose::Change(gone)), false);
+        drop(index);
+        self.note(format!("{error}; it was given up when its segment was reused"));
+    }
+
+    /// Reads a message's record from the disk; returns its payload.
+    pub(crate) fn read_record(
+        &self,
+        id: MessageId,
+        location: &Location,
+    ) -> Result<Vec<u8>, crate::SpoolError> {
+        use super::record::{HEADER, RecordHeader};
+        let damaged = |what: &str| crate::SpoolError::Damaged { id, what: what.to_owned() };
+        let placed = location.placed;
+        let file = lock(&self.readable).get(&placed.generation).map(Arc::clone);
+        let file = file.ok_or_else(|| damaged("its segment is not there"))?;
+        let mut octets = vec![0; placed.octets as usize];
+        let count = file
+            .read_at(&mut octets, u64::from(placed.offset))
+            .map_err(|error| spool_error(&error))?;
+        octets.truncate(count);
+        let header = RecordHeader::read(&octets, self.salt, u64::from(placed.offset))
+            .filter(|header| header.id == id && header.generation == placed.generation)
+            .ok_or_else(|| damaged("the header of its record is damaged"))?;
+        if header.payload(&octets).is_none() {
+            return Err(damaged("the checksum of its record does not fit"));
+        }
+        octets.truncate(HEADER + header.payload as usize);
+        octets.drain(..HEADER);
+        Ok(octets)
+    }
+}
+
+/// A record for the queue that nobody waits for.
+pub(crate) fn record(id: MessageId, kind: Kind, payload: Vec<u8>, purpose: Purpose) -> Pending {
+    let checksum = crc32fast::hash(&payload);
+    Pending { id, kind, payload: Arc::new(payload), checksum, purpose, done: None }
+}
