@@ -20,5 +20,8 @@ pub mod protocol;
 mod server;
 pub mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::{Client, ClientError};
 pub use server::{BindError, Context, Reload, Server};

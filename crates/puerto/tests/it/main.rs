@@ -9,5 +9,6 @@
     reason = "clippy allows these in test functions, but not in what they share"
 )]
 
+mod queue_command;
 mod sendmail;
 mod support;

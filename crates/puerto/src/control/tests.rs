@@ -1,0 +1,293 @@
+//! Sessions over a pipe, with users that the kernel need not vouch for.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use puerto_smtp::{Envelope, Recipient, ReversePath};
+use puerto_spool::clock::SystemClock;
+use puerto_spool::memory::MemorySpool;
+use puerto_spool::{
+    Attempt, ClaimRequest, Content, Disposition, MessageId, NewMessage, Origin, Settlement, Spool,
+    Timestamp,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::server::{Context, Shared, serve};
+use crate::config::{Config, Live};
+use crate::queue::Wake;
+use crate::telemetry::{Event, MailLog};
+
+/// Neither root nor the user who runs the tests.
+const SOMEBODY: u32 = 54_321;
+
+struct Bench {
+    shared: Arc<Shared>,
+    spool: Arc<MemorySpool>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+fn bench() -> Bench {
+    let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let written = Arc::clone(&log);
+    let context = Context {
+        config: Live::new(Config::for_tests(std::path::Path::new("/nonexistent"))),
+        spool: spool.clone(),
+        wake: Wake::default(),
+        log: MailLog::new(move |event| {
+            let line = match event {
+                Event::Notice { id, text, .. } => format!("{id:?} {text}"),
+                Event::Removed { id } => format!("{id} removed"),
+                other => format!("{other:?}"),
+            };
+            written.lock().unwrap().push(line);
+        }),
+        reload: Arc::new(|| Err("line 3: no such key".to_owned())),
+    };
+    Bench { shared: Arc::new(Shared::new(context)), spool, log }
+}
+
+impl Bench {
+    fn put(&self, from: &str, to: &[&str]) -> MessageId {
+        let id = self.spool.new_id();
+        let from = ReversePath::parse(&format!("<{from}>")).unwrap();
+        let to = to.iter().map(|to| Recipient::new(to.parse().unwrap())).collect();
+        let message = NewMessage {
+            id,
+            envelope: Envelope::new(from, to),
+            received_at: Timestamp::from_millis(1_795_500_000_000),
+            origin: Origin::LocalUser(7),
+            prefix: b"Received: by us\r\n".to_vec(),
+            content: Content::Memory(b"Subject: secret\r\n\r\nbody\r\n".to_vec()),
+        };
+        self.spool.commit(message).wait().unwrap();
+        id
+    }
+
+    /// Every waiting recipient is tried and deferred by an hour.
+    fn defer_all(&self, text: &str) {
+        let now = Timestamp::from_millis(1_795_510_000_000);
+        let until = now.after(Duration::from_secs(60));
+        let request = ClaimRequest { now, until, limit: 10_000, per_domain: 10_000 };
+        for lease in self.spool.claim(&request).unwrap() {
+            let attempt = Attempt {
+                at: now,
+                relay: "mx.example.net[192.0.2.1]:25".into(),
+                code: 450,
+                status: "4.7.1".parse().unwrap(),
+                text: text.into(),
+            };
+            let due = now.after(Duration::from_secs(3600));
+            let deferred = Disposition::Deferred { due, attempt };
+            let dispositions =
+                lease.recipients.iter().map(|r| (r.index, deferred.clone())).collect();
+            self.spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
+        }
+    }
+
+    async fn ask(&self, uid: u32, request: Value) -> Vec<Value> {
+        let line = json!({ "version": 1, "request": request }).to_string() + "\n";
+        self.say(uid, line.as_bytes()).await
+    }
+
+    async fn say(&self, uid: u32, octets: &[u8]) -> Vec<Value> {
+        let (mut ours, theirs) = tokio::io::duplex(1024);
+        let served = tokio::spawn(serve(theirs, uid, Arc::clone(&self.shared)));
+        let (mut read, mut write) = tokio::io::split(&mut ours);
+        let mut answer = String::new();
+        let speak = async {
+            // A session that ends early is what some tests are about.
+            let _ = write.write_all(octets).await;
+            let _ = write.shutdown().await;
+        };
+        let (_, heard) = tokio::join!(speak, read.read_to_string(&mut answer));
+        heard.unwrap();
+        served.await.unwrap();
+        answer.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_long_queue_is_listed_in_order_and_ends() {
+    let bench = bench();
+    let ids: Vec<String> = (0..1000)
+        .map(|n| bench.put("a@example.com", &[&format!("u{n}@example.net")]).to_string())
+        .collect();
+    let answers = bench.ask(SOMEBODY, json!({ "list": {} })).await;
+    let (end, messages) = answers.split_last().unwrap();
+    assert_eq!(*end, json!({ "end": { "count": 1000, "missing": [] } }));
+    let listed: Vec<&str> =
+        messages.iter().map(|message| message["message"]["id"].as_str().unwrap()).collect();
+    assert_eq!(listed, ids);
+}
+
+#[tokio::test]
+async fn a_message_is_shown_with_stable_names() {
+    let bench = bench();
+    let id = bench.put("a@example.com", &["b@example.net"]).to_string();
+    bench.defer_all("later");
+    let answers = bench.ask(0, json!({ "show": { "id": id.to_lowercase() } })).await;
+    assert_eq!(
+        answers[0]["message"],
+        json!({
+            "id": id, "arrived": "2026-11-24T06:00:00Z", "expires": "2026-11-29T06:00:00Z",
+            "size": 42, "from": "a@example.com", "origin": "user 7", "held": false,
+            "delay_notified": false, "eight_bit": false, "smtputf8": false,
+            "recipients": [{
+                "address": "b@example.net", "state": "waiting", "attempts": 1,
+                "next_attempt": "2026-11-24T09:46:40Z",
+                "last": {
+                    "at": "2026-11-24T08:46:40Z", "relay": "mx.example.net[192.0.2.1]:25",
+                    "code": 450, "status": "4.7.1", "text": "later"
+                }
+            }],
+            "header": "Received: by us\nSubject: secret\n"
+        })
+    );
+    assert_eq!(answers[1]["end"]["count"], 1);
+}
+
+#[tokio::test]
+async fn ordinary_users_see_the_queue_but_no_content_and_change_nothing() {
+    let bench = bench();
+    let id = bench.put("a@example.com", &["b@example.net"]).to_string();
+    let shown = bench.ask(SOMEBODY, json!({ "show": { "id": id } })).await;
+    assert_eq!(shown[0]["message"]["header"], Value::Null);
+    assert_eq!(bench.ask(SOMEBODY, json!("health")).await[0]["health"]["messages"], 1);
+    for change in ["retry", "hold", "release", "remove"] {
+        let answers =
+            bench.ask(SOMEBODY, json!({ "change": { "change": change, "ids": [id] } })).await;
+        assert_eq!(answers[0]["error"]["code"], "denied", "{change}");
+    }
+    assert_eq!(bench.ask(SOMEBODY, json!("reload")).await[0]["error"]["code"], "denied");
+    assert!(!bench.spool.get(id.parse().unwrap()).unwrap().held);
+}
+
+#[tokio::test]
+async fn administrators_change_messages_and_the_log_says_who() {
+    let bench = bench();
+    let id = bench.put("a@example.com", &["b@example.net"]);
+    bench.defer_all("later");
+    let change = |change: &str, ids: &[&str]| json!({ "change": { "change": change, "ids": ids } });
+    let name = id.to_string();
+    for (word, held) in [("hold", true), ("release", false)] {
+        let answers = bench.ask(0, change(word, &[&name])).await;
+        assert_eq!(answers, [json!({ "end": { "count": 1, "missing": [] } })]);
+        assert_eq!(bench.spool.get(id).unwrap().held, held);
+    }
+    let before = bench.spool.next_due().unwrap();
+    bench.ask(0, change("retry", &[&name])).await;
+    assert!(bench.spool.next_due().unwrap() < before);
+    let own_uid = nix::unistd::geteuid().as_raw();
+    let absent = "0A1B2C3D4E5F";
+    let answers = bench.ask(own_uid, change("remove", &[&name, absent])).await;
+    assert_eq!(answers, [json!({ "end": { "count": 1, "missing": [absent] } })]);
+    assert!(bench.spool.get(id).is_err());
+    let log = bench.log.lock().unwrap().clone();
+    assert!(
+        log.iter().any(|line| line.contains(&format!("removed from the queue by uid {own_uid}")))
+    );
+    assert!(log.contains(&format!("{id} removed")));
+}
+
+#[tokio::test]
+async fn conditions_select_messages() {
+    let bench = bench();
+    let one = bench.put("a@example.com", &["x@example.net", "y@example.org"]).to_string();
+    bench.defer_all("Connection refused");
+    let two = bench.put("", &["z@sub.example.net"]).to_string();
+    for (conditions, expected) in [
+        (json!({}), vec![&one, &two]),
+        (json!({ "to": "X@EXAMPLE" }), vec![&one]),
+        (json!({ "to": "*@*.example.net" }), vec![&two]),
+        (json!({ "from": "<>" }), vec![&two]),
+        (json!({ "from": "a@example.com" }), vec![&one]),
+        (json!({ "destination": "example.net" }), vec![&one]),
+        (json!({ "destination": "*.example.net" }), vec![&one, &two]),
+        (json!({ "destination": "mx.example.net" }), vec![&one]),
+        (json!({ "destination": "ample.net" }), vec![]),
+        (json!({ "reason": "refused" }), vec![&one]),
+        (json!({ "reason": "refused", "from": "<>" }), vec![]),
+        (json!({ "to": "nobody" }), vec![]),
+    ] {
+        let answers = bench.ask(SOMEBODY, json!({ "list": conditions })).await;
+        let listed: Vec<&str> =
+            answers.iter().filter_map(|answer| answer["message"]["id"].as_str()).collect();
+        assert_eq!(listed, expected, "{conditions}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_may_have_waiting_mail_tried_but_not_all_the_time() {
+    let bench = bench();
+    bench.put("a@example.com", &["x@example.net"]);
+    bench.put("a@example.com", &["y@example.org"]);
+    bench.defer_all("later");
+    let count = |answers: Vec<Value>| answers[0]["end"]["count"].as_u64().unwrap();
+    let all = json!({ "flush": {} });
+    let one = json!({ "flush": { "destination": "example.org" } });
+    assert_eq!(count(bench.ask(SOMEBODY, one.clone()).await), 1);
+    assert_eq!(count(bench.ask(SOMEBODY, all.clone()).await), 0, "too soon");
+    assert_eq!(count(bench.ask(0, all.clone()).await), 2, "administrators need not wait");
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(count(bench.ask(SOMEBODY, all).await), 2);
+}
+
+#[tokio::test]
+async fn held_mail_is_not_flushed() {
+    let bench = bench();
+    let id = bench.put("a@example.com", &["x@example.net"]).to_string();
+    bench.ask(0, json!({ "change": { "change": "hold", "ids": [id] } })).await;
+    assert_eq!(bench.ask(0, json!({ "flush": {} })).await[0]["end"]["count"], 0);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_named_and_ends_the_session() {
+    let bench = bench();
+    let good = "{\"version\":1,\"request\":\"health\"}\n";
+    for (line, code) in [
+        ("GET / HTTP/1.1\r\n".to_owned(), "malformed"),
+        ("{\"version\":1}\n".to_owned(), "malformed"),
+        ("{\"version\":1,\"request\":\"destroy\"}\n".to_owned(), "malformed"),
+        ("{\"version\":2,\"request\":\"anything new\"}\n".to_owned(), "version"),
+        ("\u{0}\n".to_owned(), "malformed"),
+        ("[".repeat(10_000) + "\n", "malformed"),
+        ("x".repeat(2 * 1024 * 1024), "malformed"),
+    ] {
+        let answers = bench.say(0, (line + good).as_bytes()).await;
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0]["error"]["code"], code);
+    }
+    assert_eq!(bench.say(0, good.as_bytes()).await.len(), 2, "others go on");
+    assert!(bench.say(0, b"").await.is_empty());
+}
+
+#[tokio::test]
+async fn failures_of_a_request_leave_the_session_open() {
+    let bench = bench();
+    let lines = "{\"version\":1,\"request\":{\"show\":{\"id\":\"0A1B2C3D4E5F\"}}}\n\
+                 {\"version\":1,\"request\":{\"show\":{\"id\":\"what\"}}}\n\
+                 {\"version\":1,\"request\":\"reload\"}\n\
+                 {\"version\":1,\"request\":\"health\"}\n";
+    let answers = bench.say(0, lines.as_bytes()).await;
+    assert_eq!(answers[0]["error"]["code"], "not_found");
+    assert_eq!(answers[1]["error"]["code"], "malformed");
+    assert_eq!(answers[2]["error"]["message"], "line 3: no such key");
+    assert_eq!(answers[3]["health"]["hostname"], "mail.example.com");
+}
+
+#[tokio::test]
+async fn ordinary_users_cannot_shut_out_an_administrator() {
+    let bench = bench();
+    let mut idle = Vec::new();
+    for _ in 0..16 {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        tokio::spawn(serve(theirs, SOMEBODY, Arc::clone(&bench.shared)));
+        idle.push(ours);
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(bench.ask(SOMEBODY, json!("health")).await[0]["error"]["code"], "busy");
+    assert_eq!(bench.ask(0, json!("health")).await[0]["health"]["messages"], 0);
+    drop(idle);
+}

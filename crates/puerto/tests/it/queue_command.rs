@@ -1,0 +1,258 @@
+//! `puerto queue`, `mailq` and `sendmail -q` against the control socket of a server
+//! whose queue is in memory.
+
+use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto::config::{Config, Live};
+use puerto::control::{Context, Server};
+use puerto::queue::Wake;
+use puerto::telemetry::MailLog;
+use puerto_smtp::{Envelope, Recipient, ReversePath};
+use puerto_spool::clock::{Clock, SystemClock};
+use puerto_spool::memory::MemorySpool;
+use puerto_spool::{
+    Attempt, ClaimRequest, Content, Disposition, MessageId, NewMessage, Origin, Settlement, Spool,
+};
+use tempfile::TempDir;
+
+use crate::support::command::{code, home, puerto, run, stderr, stdout};
+
+struct Machine {
+    home: TempDir,
+    spool: Arc<MemorySpool>,
+    stop: tokio::sync::watch::Sender<bool>,
+    server: Option<std::thread::JoinHandle<()>>,
+}
+
+fn machine() -> Machine {
+    let home = home();
+    let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let config = Config::load(Some(&home.path().join("puerto.toml"))).unwrap();
+    let server = Server::bind(&config).unwrap();
+    let context = Context {
+        config: Live::new(config),
+        spool: spool.clone(),
+        wake: Wake::default(),
+        log: MailLog::nowhere(),
+        reload: Arc::new(|| Ok(())),
+    };
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(server.run(context, stopped));
+    });
+    Machine { home, spool, stop, server: Some(server) }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.stop.send(true).unwrap();
+        self.server.take().unwrap().join().unwrap();
+        assert!(!self.home.path().join("run/control").exists(), "the socket is taken away");
+    }
+}
+
+impl Machine {
+    fn put(&self, from: &str, to: &[&str]) -> MessageId {
+        let id = self.spool.new_id();
+        let from = ReversePath::parse(&format!("<{from}>")).unwrap();
+        let to = to.iter().map(|to| Recipient::new(to.parse().unwrap())).collect();
+        let message = NewMessage {
+            id,
+            envelope: Envelope::new(from, to),
+            received_at: SystemClock.now(),
+            origin: Origin::LocalUser(0),
+            prefix: Vec::new(),
+            content: Content::Memory(b"Subject: x\r\n\r\nbody\r\n".to_vec()),
+        };
+        self.spool.commit(message).wait().unwrap();
+        id
+    }
+
+    fn defer_all(&self, text: &str) {
+        let now = SystemClock.now();
+        let until = now.after(Duration::from_secs(60));
+        let request = ClaimRequest { now, until, limit: 1000, per_domain: 1000 };
+        for lease in self.spool.claim(&request).unwrap() {
+            let attempt = Attempt {
+                at: now,
+                relay: String::new(),
+                code: 0,
+                status: "4.4.1".parse().unwrap(),
+                text: text.into(),
+            };
+            let due = now.after(Duration::from_secs(3600));
+            let deferred = Disposition::Deferred { due, attempt };
+            let dispositions =
+                lease.recipients.iter().map(|r| (r.index, deferred.clone())).collect();
+            self.spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        run(puerto(self.home.path(), arguments), b"")
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "");
+        stdout(&output)
+    }
+
+    fn is_due(&self) -> bool {
+        self.spool.next_due().is_some_and(|due| due <= SystemClock.now())
+    }
+}
+
+#[test]
+fn an_empty_queue() {
+    let machine = machine();
+    assert_eq!(machine.ok(&["mailq"]), "Mail queue is empty\n");
+    assert_eq!(machine.ok(&["sendmail", "-bp"]), "Mail queue is empty\n");
+    assert_eq!(machine.ok(&["queue", "list"]), "");
+    assert_eq!(machine.ok(&["queue", "list", "--json"]), "");
+    assert_eq!(machine.ok(&["queue", "retry", "--all"]), "0 messages to be tried now\n");
+}
+
+#[test]
+fn what_waits_is_listed() {
+    let machine = machine();
+    let one = machine.put("a@example.com", &["b@example.net"]).to_string();
+    machine.defer_all("connect to mx.example.net[192.0.2.1]:25: Connection refused");
+    let two = machine.put("", &["c@example.org", "d@example.org"]).to_string();
+    let list = machine.ok(&["queue", "list"]);
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with(&one) && lines[0].ends_with("Connection refused"), "{list}");
+    assert!(lines[1].starts_with(&two) && lines[1].ends_with("\t<>\tc@example.org\tdue now"));
+    assert_eq!(machine.ok(&["queue", "list", "--destination", "example.org"]).lines().count(), 2);
+    let json = machine.ok(&["queue", "list", "--json", "--reason", "refused"]);
+    let value: serde_json::Value = serde_json::from_str(json.trim_end()).unwrap();
+    assert_eq!(value["id"], one.as_str());
+    assert_eq!(value["recipients"][0]["last"]["status"], "4.4.1");
+    let mailq = machine.ok(&["mailq"]);
+    assert!(mailq.starts_with("-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient"));
+    assert!(mailq.contains("MAILER-DAEMON\n") && mailq.ends_with("-- 0 Kbytes in 2 Requests.\n"));
+}
+
+#[test]
+fn one_message_is_shown() {
+    let machine = machine();
+    let id = machine.put("a@example.com", &["b@example.net"]).to_string();
+    let story = machine.ok(&["queue", "show", &id]);
+    assert!(story.starts_with(&format!("ID          {id}\nFrom        <a@example.com>\n")));
+    assert!(story.contains("Subject: x"), "the test's own user is an administrator");
+    let json: serde_json::Value =
+        serde_json::from_str(&machine.ok(&["queue", "show", "--json", &id])).unwrap();
+    assert_eq!(json["recipients"][0]["address"], "b@example.net");
+    let absent = machine.run(&["queue", "show", "0A1B2C3D4E5F"]);
+    assert_eq!(code(&absent), 66);
+    assert!(stderr(&absent).contains("no message 0A1B2C3D4E5F is queued"));
+    assert_eq!(code(&machine.run(&["queue", "show", "nonsense"])), 2);
+}
+
+#[test]
+fn messages_are_held_released_tried_and_removed() {
+    let machine = machine();
+    let one = machine.put("a@example.com", &["b@example.net"]);
+    let two = machine.put("a@example.com", &["b@example.org"]);
+    machine.defer_all("later");
+    let (first, second) = (one.to_string(), two.to_string());
+    assert_eq!(machine.ok(&["queue", "hold", &first, &second]), "2 messages held\n");
+    assert!(machine.spool.get(one).unwrap().held);
+    assert!(machine.ok(&["mailq"]).contains(&format!("{first}!")));
+    assert_eq!(machine.ok(&["queue", "release", &first, &second]), "2 messages released\n");
+    assert!(!machine.is_due());
+    assert_eq!(machine.ok(&["queue", "retry", &first]), "1 message to be tried now\n");
+    assert!(machine.is_due());
+    let to = ["queue", "remove", "--to", "@example.org", "--yes"];
+    assert_eq!(machine.ok(&to), "1 message removed\n");
+    assert!(machine.spool.get(two).is_err() && machine.spool.get(one).is_ok());
+    let gone = machine.run(&["queue", "remove", &first, &second]);
+    assert_eq!((code(&gone), stdout(&gone).as_str()), (66, "1 message removed\n"));
+    assert!(stderr(&gone).contains(&format!("{second} is not in the queue")));
+}
+
+#[test]
+fn bulk_changes_are_not_made_without_a_yes() {
+    let machine = machine();
+    let id = machine.put("a@example.com", &["b@example.net"]);
+    for arguments in [
+        &["queue", "remove", "--all"][..],
+        &["queue", "remove", "--from", "a@"],
+        &["queue", "remove"],
+        &["queue", "remove", "--all", "0A1B2C3D4E5F"],
+        &["queue", "remove", "--to", "b", "0A1B2C3D4E5F"],
+    ] {
+        let output = machine.run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        assert!(!output.stderr.is_empty());
+    }
+    assert!(machine.spool.get(id).is_ok());
+}
+
+#[test]
+fn waiting_mail_is_flushed() {
+    let machine = machine();
+    let id = machine.put("a@example.com", &["b@example.net"]).to_string();
+    for arguments in [
+        &["sendmail", "-q"][..],
+        &["sendmail", "-q30m"],
+        &["sendmail", "-qRexample.net"],
+        &["sendmail", &format!("-qI{id}")],
+    ] {
+        machine.defer_all("later");
+        assert!(!machine.is_due());
+        machine.ok(arguments);
+        assert!(machine.is_due(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_second_server_does_not_take_the_socket_over() {
+    let machine = machine();
+    let config = Config::load(Some(&machine.home.path().join("puerto.toml"))).unwrap();
+    let error = Server::bind(&config).unwrap_err().to_string();
+    assert!(error.contains("another server answers"), "{error}");
+}
+
+#[test]
+fn a_socket_that_a_dead_server_left_is_replaced() {
+    let home = home();
+    drop(std::os::unix::net::UnixListener::bind(home.path().join("run/control")).unwrap());
+    let config = Config::load(Some(&home.path().join("puerto.toml"))).unwrap();
+    Server::bind(&config).unwrap();
+}
+
+#[test]
+fn without_a_server_everybody_is_told() {
+    let home = home();
+    for arguments in
+        [&["mailq"][..], &["sendmail", "-q"], &["queue", "list"], &["queue", "hold", "x"]]
+    {
+        let output = run(puerto(home.path(), arguments), b"");
+        assert_eq!(code(&output), 75, "{arguments:?}");
+        assert!(stderr(&output).contains("the mail server is not running"));
+    }
+}
+
+#[test]
+fn aliases_need_no_rebuilding() {
+    let home = home();
+    let aliases = home.path().join("aliases");
+    let mut configuration = std::fs::read_to_string(home.path().join("puerto.toml")).unwrap();
+    configuration.push_str(&format!("[local]\naliases = {aliases:?}\n"));
+    std::fs::write(home.path().join("puerto.toml"), configuration).unwrap();
+    let output = run(puerto(home.path(), &["newaliases"]), b"");
+    assert_eq!(code(&output), 0);
+    assert!(stdout(&output).contains("no such file"));
+    std::fs::write(&aliases, "postmaster: root\n").unwrap();
+    for arguments in [&["newaliases"][..], &["sendmail", "-bi"], &["sendmail", "-I"]] {
+        let output = run(puerto(home.path(), arguments), b"");
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("at once"));
+    }
+}
