@@ -2,21 +2,9 @@
 
 use std::future::Future;
 
-use puerto_spool::Timestamp;
-
-use crate::deliver::{Job, Outcome, Report};
+use crate::bounce::Notice;
+use crate::deliver::{Job, Report};
 use crate::intake::Refusal;
-
-/// What a sender is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
-    /// Recipients have failed for good.
-    Failed,
-    /// The message is late.
-    Delayed,
-    /// Recipients have it, and the sender asked to know.
-    Delivered,
-}
 
 /// Carries jobs out. The queue's tests script one.
 pub trait Carrier: Send + Sync + 'static {
@@ -27,11 +15,5 @@ pub trait Carrier: Send + Sync + 'static {
     fn local(&self, job: &Job) -> impl Future<Output = Report> + Send;
 
     /// Tells the sender. `Ok` means that what there is to tell is on stable storage.
-    fn notify(
-        &self,
-        news: News,
-        job: &Job,
-        outcomes: &[Outcome],
-        expire_at: Timestamp,
-    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+    fn notify(&self, notice: &Notice<'_>) -> impl Future<Output = Result<(), Refusal>> + Send;
 }

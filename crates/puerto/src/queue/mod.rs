@@ -26,7 +26,7 @@ use crate::config::Live;
 use crate::route::Router;
 use crate::telemetry::MailLog;
 
-pub use carrier::{Carrier, News};
+pub use carrier::Carrier;
 
 /// Tells the queue that there is new work. It is a hint: a lost one costs a second,
 /// never a message.

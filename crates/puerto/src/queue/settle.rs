@@ -8,11 +8,12 @@
 use puerto_mail::dns::Dns;
 use puerto_spool::{Edit, MessageId, Settlement, SpoolError, Timestamp};
 
-use super::carrier::{Carrier, News};
+use super::carrier::Carrier;
 use super::driver::Driver;
 use super::outcome::{self, Fate, Judged};
 use super::retry;
 use super::work::{Kind, Work};
+use crate::bounce::{Kind as News, Notice};
 use crate::config::Config;
 use crate::deliver::Outcome;
 use crate::telemetry::{DeliveryStatus, Event};
@@ -136,7 +137,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     async fn tell(&self, news: News, work: &Work, config: &Config, outcomes: &[Outcome]) -> bool {
         let expire_at = work.job.received_at.after(config.queue.expire);
-        match self.carrier.notify(news, &work.job, outcomes, expire_at).await {
+        let notice = Notice { kind: news, job: &work.job, outcomes, expire_at };
+        match self.carrier.notify(&notice).await {
             Ok(()) => true,
             Err(refusal) => {
                 let text = format!("the sender could not be told: {}", refusal.reply);

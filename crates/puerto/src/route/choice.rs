@@ -6,35 +6,54 @@ use super::{Machine, address};
 use crate::config::{Config, Login, NextHop, Route, TlsLevel};
 
 /// The rule that holds.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Choice {
     /// A domain of ours.
     Local,
     /// A next hop that the configuration names.
-    Relay(Box<Relay>),
+    Relay(Rule),
     /// The recipient domain's own mail exchanger.
     Exchanger(TlsLevel),
 }
 
+/// Where the configuration names a next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Rule {
+    /// `relayhost`.
+    Relayhost,
+    /// The route at this place.
+    Route(usize),
+}
+
 /// A next hop that the configuration names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Relay {
-    pub(super) next_hop: NextHop,
-    pub(super) user: Option<(String, std::path::PathBuf)>,
+pub(super) struct Relay<'a> {
+    pub(super) next_hop: &'a NextHop,
+    pub(super) login: Option<&'a Login>,
     pub(super) tls: TlsLevel,
-    /// `relayhost`, or the route's own words.
+    /// The rule in the configuration's own words.
     pub(super) rule: String,
 }
 
-impl Relay {
-    fn new(next_hop: &NextHop, login: Option<&Login>, tls: TlsLevel, rule: String) -> Self {
-        let user = login.map(|login| (login.user.clone(), login.password_file.clone()));
-        Self { next_hop: next_hop.clone(), user, tls, rule }
-    }
-
-    pub(super) fn login(&self) -> Option<Login> {
-        let (user, password_file) = self.user.clone()?;
-        Some(Login { user, password_file })
+impl Rule {
+    /// What the rule says; `None` if it names no next hop.
+    pub(super) fn relay(self, config: &Config) -> Option<Relay<'_>> {
+        match self {
+            Self::Relayhost => Some(Relay {
+                next_hop: config.relayhost.as_ref()?,
+                login: config.relayhost_login.as_ref(),
+                tls: config.delivery.tls,
+                rule: "relayhost".to_owned(),
+            }),
+            Self::Route(place) => {
+                let route = config.routes.get(place)?;
+                Some(Relay {
+                    next_hop: route.via.as_ref()?,
+                    login: route.login.as_ref(),
+                    tls: route.tls,
+                    rule: format!("route to {}", route.to.as_deref().unwrap_or("every domain")),
+                })
+            }
+        }
     }
 }
 
@@ -49,22 +68,11 @@ pub(super) fn choose(
     if is_local(config, domain) || is_own_literal(config, machine, domain) {
         return Choice::Local;
     }
-    let route = config.routes.iter().find(|route| matches(route, reverse_path, domain));
-    if let Some(route) = route {
-        let rule = format!("route to {}", route.to.as_deref().unwrap_or("every domain"));
-        return match &route.via {
-            Some(via) => {
-                Choice::Relay(Box::new(Relay::new(via, route.login.as_ref(), route.tls, rule)))
-            }
-            None => Choice::Exchanger(route.tls),
-        };
-    }
-    match &config.relayhost {
-        Some(relay) => {
-            let login = config.relayhost_login.as_ref();
-            let rule = "relayhost".to_owned();
-            Choice::Relay(Box::new(Relay::new(relay, login, config.delivery.tls, rule)))
-        }
+    let mut routes = config.routes.iter().enumerate();
+    match routes.find(|(_, route)| matches(route, reverse_path, domain)) {
+        Some((place, Route { via: Some(_), .. })) => Choice::Relay(Rule::Route(place)),
+        Some((_, route)) => Choice::Exchanger(route.tls),
+        None if config.relayhost.is_some() => Choice::Relay(Rule::Relayhost),
         None => Choice::Exchanger(config.delivery.tls),
     }
 }
@@ -74,12 +82,21 @@ pub(super) fn choose(
 pub fn is_local(config: &Config, domain: &Domain) -> bool {
     match domain {
         Domain::Name(name) => {
-            config.domains.contains(domain)
-                || name.eq_ignore_ascii_case(&config.hostname)
+            let ours = config.domains.iter().filter_map(Domain::name);
+            same_name(name, &config.hostname)
                 || matches!(&**name, "localhost" | "localhost.localdomain")
+                || ours.into_iter().any(|ours| same_name(name, ours))
         }
         Domain::Literal(ip) => address::canonical(*ip).is_loopback(),
     }
+}
+
+// U-labels and A-labels of one name are the same name (RFC 5890 §2.3.2.4).
+fn same_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+        || (!one.is_ascii() || !other.is_ascii())
+            && idna::domain_to_ascii(one)
+                .is_ok_and(|one| idna::domain_to_ascii(other).is_ok_and(|other| one == other))
 }
 
 fn is_own_literal(config: &Config, machine: &Machine, domain: &Domain) -> bool {
@@ -99,15 +116,20 @@ fn matches(route: &Route, reverse_path: &ReversePath, domain: &Domain) -> bool {
 
 // "*.example.net" stands for example.net and everything below it.
 fn domain_matches(pattern: &str, domain: &Domain) -> bool {
-    let text = domain.to_string();
-    match pattern.strip_prefix("*.") {
-        None => pattern == "*" || text.eq_ignore_ascii_case(pattern),
-        Some(parent) => {
-            let name = text.to_lowercase();
-            let parent = parent.to_lowercase();
-            name == parent || name.strip_suffix(&parent).is_some_and(|rest| rest.ends_with('.'))
+    let Domain::Name(name) = domain else {
+        return pattern == "*" || domain.to_string().eq_ignore_ascii_case(pattern);
+    };
+    let Some(parent) = pattern.strip_prefix("*.") else {
+        return pattern == "*" || same_name(name, pattern);
+    };
+    let mut rest = Some(&**name);
+    while let Some(candidate) = rest {
+        if same_name(candidate, parent) {
+            return true;
         }
+        rest = candidate.split_once('.').map(|(_, above)| above);
     }
+    false
 }
 
 // "@example.com" stands for every address of that domain. Local parts are compared

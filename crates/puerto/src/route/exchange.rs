@@ -10,7 +10,7 @@ use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 use puerto_smtp::Domain;
 use tokio::task::JoinSet;
 
-use super::choice::{Choice, Relay};
+use super::choice::{Choice, Rule};
 use super::random::Random;
 use super::{DestinationKey, Hop, Machine, Plan, RouteFailure, address, providers};
 use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
@@ -70,7 +70,7 @@ pub(super) async fn find<D: Dns + 'static>(
 ) -> Result<Found, RouteFailure> {
     match choice {
         Choice::Local => Err(RouteFailure::permanent(3, 5, "the domain is local")),
-        Choice::Relay(relay) => to_relay(context, relay).await,
+        Choice::Relay(rule) => to_relay(context, *rule).await,
         Choice::Exchanger(tls) => match domain {
             Domain::Literal(ip) => Ok(to_literal(context, *ip, *tls)),
             Domain::Name(name) => to_exchanger(context, name, *tls).await,
@@ -80,9 +80,12 @@ pub(super) async fn find<D: Dns + 'static>(
 
 async fn to_relay<D: Dns + 'static>(
     context: &Context<'_, D>,
-    relay: &Relay,
+    rule: Rule,
 ) -> Result<Found, RouteFailure> {
-    let next_hop = &relay.next_hop;
+    let relay = rule.relay(context.config).ok_or_else(|| {
+        RouteFailure::temporary("the configuration changed while the route was looked up")
+    })?;
+    let next_hop = relay.next_hop;
     let default_port = if next_hop.implicit_tls { SMTPS_PORT } else { 25 };
     let port = next_hop.port.unwrap_or(default_port);
     let key = next_hop_text(next_hop);
@@ -91,15 +94,13 @@ async fn to_relay<D: Dns + 'static>(
     let (hops, ttl) = search.map_err(|failure| {
         RouteFailure::temporary(format!("{} {key}: {}", relay.rule, failure.text))
     })?;
-    let login = relay.login();
-    let user = login.as_ref().map_or("", |login| login.user.as_str());
-    let exchange = format!("relay {key} {:?} {user} {}", relay.tls, relay.rule);
+    let exchange = format!("{rule:?}");
     let plan = Plan {
         key: DestinationKey(key.clone().into()),
         hops: address::drop_unreachable(hops, context.machine),
         tls: relay.tls,
         implicit_tls: next_hop.implicit_tls,
-        login,
+        login: relay.login.cloned(),
         is_relay: true,
         reason: format!("{} {key}", relay.rule).into(),
     };

@@ -161,7 +161,7 @@ impl<D: Dns + 'static> Router<D> {
         let config = self.config.get();
         match choice::choose(&config, &self.machine, reverse_path, domain) {
             Choice::Local => Some(Ok(Routing::Local)),
-            choice => self.cached(&config, domain, &choice),
+            choice => self.cached(&config, domain, choice),
         }
     }
 
@@ -176,7 +176,7 @@ impl<D: Dns + 'static> Router<D> {
         if choice == Choice::Local {
             return Ok(Routing::Local);
         }
-        if let Some(known) = self.cached(&config, domain, &choice) {
+        if let Some(known) = self.cached(&config, domain, choice) {
             return known;
         }
         let context = exchange::Context { config: &config, dns: &self.dns, machine: &self.machine };
@@ -194,8 +194,8 @@ impl<D: Dns + 'static> Router<D> {
         answer
     }
 
-    fn cached(&self, config: &Arc<Config>, domain: &Domain, choice: &Choice) -> Option<Answer> {
-        let key = cache_key(domain, choice.clone());
+    fn cached(&self, config: &Arc<Config>, domain: &Domain, choice: Choice) -> Option<Answer> {
+        let key = cache_key(domain, choice);
         let cache = self.cache_for(config);
         cache.by_choice.get(&key, Instant::now()).map(|(answer, _)| answer.clone())
     }

@@ -13,7 +13,8 @@ use puerto_spool::*;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::super::{Carrier, News, Queue, Wake, Wiring};
+use super::super::{Carrier, Queue, Wake, Wiring};
+use crate::bounce::{Kind as News, Notice};
 use crate::config::{Config, Live};
 use crate::deliver::{Job, Outcome, Pressure, Report};
 use crate::intake::Refusal;
@@ -167,20 +168,14 @@ impl Carrier for Scripted {
         self.carry(job).await
     }
 
-    async fn notify(
-        &self,
-        news: News,
-        job: &Job,
-        outcomes: &[Outcome],
-        _: Timestamp,
-    ) -> Result<(), Refusal> {
-        let entry = self.spool.get(job.id).unwrap();
+    async fn notify(&self, notice: &Notice<'_>) -> Result<(), Refusal> {
+        let entry = self.spool.get(notice.job.id).unwrap();
         let open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done).count();
         let mut seen = self.seen.lock().unwrap();
         if self.refuse_notices.load(Ordering::SeqCst) {
             return Err(Refusal { reply: Reply::enhanced(452, (4, 3, 1), "full") });
         }
-        seen.news.push((news, self.start.elapsed(), outcomes.len()));
+        seen.news.push((notice.kind, self.start.elapsed(), notice.outcomes.len()));
         seen.queued_at_notice.push(open);
         Ok(())
     }

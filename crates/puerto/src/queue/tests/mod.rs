@@ -10,7 +10,7 @@ use std::time::Duration;
 use puerto_smtp::Notify;
 use puerto_spool::{Edit, RecipientState, Spool};
 
-use super::News;
+use crate::bounce::Kind as News;
 use crate::config::Config;
 use crate::deliver::Pressure;
 use crate::telemetry::DeliveryStatus::{Bounced, Deferred, Sent};
