@@ -235,7 +235,7 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |c| quote(value::show_duration(c.queue.warn_after));
 
     "local" "mailbox" = Written("\"mbox\"");
-        "\"mbox\", \"maildir\" or \"lmtp:ADDRESS\"";
+        "\"mbox\", \"maildir\", or \"lmtp:\" with a socket's path or HOST:PORT";
         "mbox: /var/mail/USER; maildir: ~/Maildir/; lmtp: a server takes it, such as Dovecot.";
         |d, v| store(&mut d.config.local.mailbox, value::mailbox(v));
         |c| match &c.local.mailbox {

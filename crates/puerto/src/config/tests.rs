@@ -142,6 +142,7 @@ fn impossible_values_and_combinations_are_refused() {
         ("[queue]\nretry = [\"0s\"]", "queue.retry", "wait between"),
         ("[queue]\nexpire = \"0s\"", "queue.expire", "before the first"),
         ("[local]\nmailbox = \"mailbox\"", "local.mailbox", "not a kind"),
+        ("[local]\nmailbox = \"lmtp:dovecot\"", "local.mailbox", "HOST:PORT"),
         ("[limits]\nmessage_size = -1", "limits.message_size", "negative"),
         ("[limits]\nmessage_size = 0", "limits.message_size", "would fit"),
         ("[limits]\nrecipients = 0", "limits.recipients", "between 1"),

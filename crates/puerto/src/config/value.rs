@@ -192,10 +192,18 @@ pub(super) fn mailbox(node: &Node<'_>) -> Read<Mailbox> {
         "maildir" => Ok(Mailbox::Maildir),
         _ => match text.strip_prefix("lmtp:") {
             Some("") => Err("after `lmtp:` the address of a server is missing".to_owned()),
-            Some(address) => Ok(Mailbox::Lmtp(address.to_owned())),
+            Some(address) if address.starts_with('/') || has_port(address) => {
+                Ok(Mailbox::Lmtp(address.to_owned()))
+            }
+            Some(address) => Err(format!("`{address}` is neither a socket's path nor HOST:PORT")),
             None => Err(format!("`{text}` is not a kind of mailbox")),
         },
     })
+}
+
+fn has_port(address: &str) -> bool {
+    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port != 0))
 }
 
 /// The recipients of a route: a domain, with `*.` before it for its subdomains too.

@@ -1,1 +1,25 @@
-//! Not written yet.
+//! Mail for users of this machine: who they are, what their other names are, and how
+//! a message gets into a mailbox.
+//!
+//! [`Directory`] answers whether a local part exists, from the system's users and the
+//! aliases file. [`Mailboxes`] hands messages over. Writing a mailbox needs the rights
+//! of its owner, which the daemon has given up by the time mail arrives: the [`agent`]
+//! is a small process that keeps them, does nothing but write mailboxes, and becomes
+//! the recipient's user for each of them. Nothing here ever starts a shell or a
+//! program that a user named.
+
+mod account;
+pub mod agent;
+mod aliases;
+mod delivery;
+mod directory;
+mod failure;
+mod lock;
+mod maildir;
+mod mbox;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use delivery::Mailboxes;
+pub use directory::Directory;

@@ -1,0 +1,41 @@
+//! A system user as far as mail is concerned.
+
+use std::path::PathBuf;
+
+use nix::unistd::{Gid, Uid, User};
+
+/// Whose mailbox is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    /// The name, as the system writes it.
+    pub(super) name: String,
+    /// The user.
+    pub(super) uid: Uid,
+    /// Its group.
+    pub(super) gid: Gid,
+    /// The home directory.
+    pub(super) home: PathBuf,
+}
+
+impl Account {
+    /// Looks a user up; `None` if there is none of this name. The error is the
+    /// system's: the user directory could not be asked.
+    pub(super) fn find(name: &str) -> std::io::Result<Option<Self>> {
+        // Such a name could not be a file's under the mail directory.
+        let impossible = |name: &str| name.contains(['/', '\0']) || name.starts_with('.');
+        if name.is_empty() || impossible(name) {
+            return Ok(None);
+        }
+        let user = match User::from_name(name) {
+            Ok(user) => user,
+            // getpwnam(3) lists these as ways to say that there is no such user.
+            Err(nix::Error::ENOENT | nix::Error::ESRCH | nix::Error::EBADF | nix::Error::EPERM) => {
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let account =
+            user.map(|user| Self { name: user.name, uid: user.uid, gid: user.gid, home: user.dir });
+        Ok(account.filter(|account| !impossible(&account.name)))
+    }
+}

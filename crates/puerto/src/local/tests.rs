@@ -1,0 +1,210 @@
+//! Delivery to local recipients as a whole: aliases, copies elsewhere, loops.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_smtp::{Address, EnhancedCode, Recipient, ReversePath};
+use puerto_spool::clock::SystemClock;
+use puerto_spool::memory::MemorySpool;
+use puerto_spool::{Entry, LeasedRecipient, ListRequest, MessageId, Spool, Timestamp};
+
+use super::Mailboxes;
+use crate::config::{Config, Live, Mailbox, TlsLevel};
+use crate::deliver::{Body, BodyReader, Job, Report};
+use crate::intake::{Intake, KeyRing};
+use crate::queue::Wake;
+use crate::route::{DestinationKey, Plan};
+use crate::telemetry::{DeliveryStatus, MailLog};
+
+struct Text(&'static [u8]);
+
+impl Body for Text {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn open(&self) -> std::io::Result<Box<dyn BodyReader>> {
+        Ok(Box::new(Open(Cursor::new(self.0))))
+    }
+}
+
+struct Open(Cursor<&'static [u8]>);
+
+impl Read for Open {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl BodyReader for Open {
+    fn in_memory(&self) -> Option<&[u8]> {
+        Some(self.0.get_ref())
+    }
+}
+
+const MESSAGE: &[u8] = b"From: me@example.org\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\
+    Message-ID: <1@example.org>\r\nSubject: x\r\n\r\nhi\r\n";
+
+fn job(to: &[&str], message: &'static [u8]) -> Job {
+    let recipient = |(index, to): (usize, &&str)| LeasedRecipient {
+        index: u32::try_from(index).unwrap(),
+        recipient: Recipient::new(Address::parse(to).unwrap()),
+        attempts: 0,
+    };
+    let plan = Plan {
+        key: DestinationKey("local".into()),
+        hops: Vec::new(),
+        tls: TlsLevel::None,
+        implicit_tls: false,
+        login: None,
+        is_relay: false,
+        reason: "local".into(),
+    };
+    Job {
+        id: MessageId::from_u64(1 << 40),
+        plan: Arc::new(plan),
+        reverse_path: ReversePath::parse("<me@example.org>").unwrap(),
+        recipients: to.iter().enumerate().map(recipient).collect(),
+        envelope_id: None,
+        ret: None,
+        eight_bit: false,
+        smtputf8: false,
+        received_at: Timestamp::from_millis(0),
+        in_queue: Duration::ZERO,
+        body: Arc::new(Text(message)),
+    }
+}
+
+struct House {
+    dir: tempfile::TempDir,
+    spool: Arc<MemorySpool>,
+    mailboxes: Mailboxes,
+}
+
+impl House {
+    fn new(aliases: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("aliases"), aliases).unwrap();
+        let config = Live::new(Config::for_tests(dir.path()));
+        let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
+        let store: Arc<dyn Spool> = Arc::clone(&spool) as Arc<dyn Spool>;
+        let keys = Arc::new(KeyRing::load(dir.path()));
+        let log = MailLog::nowhere();
+        let intake =
+            Arc::new(Intake::new(config.clone(), store, keys, log.clone(), Wake::default()));
+        let mailboxes = Mailboxes::new(config, intake, log).in_directory(&dir.path().join("mail"));
+        std::fs::create_dir(dir.path().join("mail")).unwrap();
+        Self { dir, spool, mailboxes }
+    }
+
+    fn mailbox(&self, user: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join("mail").join(user)).unwrap_or_default()
+    }
+
+    fn queued(&self) -> Vec<Entry> {
+        self.spool.list(&ListRequest { after: None, limit: 10 }).unwrap()
+    }
+}
+
+fn told(report: &Report) -> Vec<(DeliveryStatus, EnhancedCode, &str)> {
+    report.outcomes.iter().map(|o| (o.status, o.status_code, o.text.as_str())).collect()
+}
+
+#[tokio::test]
+async fn a_user_finds_the_message_in_the_mailbox() {
+    let house = House::new("office: root\n");
+    let to = ["root+tag@example.com", "office@example.com", "nobody-here@example.com"];
+    let report = house.mailboxes.deliver(&job(&to, MESSAGE)).await;
+    let code = EnhancedCode::new;
+    assert_eq!(
+        told(&report),
+        [
+            (DeliveryStatus::Sent, code(2, 0, 0), "delivered to mailbox"),
+            (DeliveryStatus::Sent, code(2, 0, 0), "delivered to mailbox"),
+            (DeliveryStatus::Bounced, code(5, 1, 1), "there is no user `nobody-here`"),
+        ]
+    );
+    let indices: Vec<u32> = report.outcomes.iter().map(|outcome| outcome.index).collect();
+    assert_eq!(indices, [0, 1, 2]);
+    let text = house.mailbox("root");
+    for part in [
+        "From me@example.org ",
+        "\nReturn-Path: <me@example.org>\nX-Original-To: root+tag@example.com\n\
+         Delivered-To: root+tag@example.com\nFrom: me@example.org\n",
+        "\nDelivered-To: office@example.com\n",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_elsewhere_get_a_copy_by_the_queue() {
+    let house = House::new("team: root, a@example.net, b@example.net\n");
+    let report = house.mailboxes.deliver(&job(&["team@example.com"], MESSAGE)).await;
+    let (status, _, text) = told(&report)[0];
+    assert_eq!(status, DeliveryStatus::Sent);
+    assert!(text.starts_with("forwarded as ") && text.contains("delivered to mailbox"), "{text}");
+    let queued = house.queued();
+    assert_eq!(queued.len(), 1);
+    assert_eq!(queued[0].reverse_path.to_string(), "me@example.org");
+    let mut to: Vec<String> =
+        queued[0].recipients.iter().map(|r| r.recipient.address.to_string()).collect();
+    to.sort();
+    assert_eq!(to, ["a@example.net", "b@example.net"]);
+    let original = queued[0].recipients[0].recipient.original.as_deref();
+    assert_eq!(original, Some("rfc822;team@example.com"));
+    let mut content = String::new();
+    house.spool.content(queued[0].id).unwrap().read_to_string(&mut content).unwrap();
+    assert!(content.contains("Delivered-To: team@example.com\r\n"), "{content}");
+}
+
+#[tokio::test]
+async fn mail_that_comes_round_again_is_stopped() {
+    let house = House::new("");
+    let looping =
+        b"Received: x\r\nDELIVERED-TO:  Root@Example.com \r\nSubject: x\r\n\r\nDelivered-To: y\r\n";
+    let to = ["root@example.com", "root+y@example.com"];
+    let report = house.mailboxes.deliver(&job(&to, looping)).await;
+    let told = told(&report);
+    assert_eq!((told[0].0, told[0].1), (DeliveryStatus::Bounced, EnhancedCode::new(5, 4, 6)));
+    assert_eq!(told[1].0, DeliveryStatus::Sent, "another address of the same user is no loop");
+}
+
+#[tokio::test]
+async fn a_retry_leaves_out_who_has_it_already() {
+    let house = House::new("team: root, daemon\n");
+    let mail = house.dir.path().join("mail");
+    std::fs::create_dir(mail.join("daemon")).unwrap();
+    let report = house.mailboxes.deliver(&job(&["team@example.com"], MESSAGE)).await;
+    assert_eq!(told(&report)[0].0, DeliveryStatus::Deferred);
+    std::fs::remove_dir(mail.join("daemon")).unwrap();
+    let report = house.mailboxes.deliver(&job(&["team@example.com"], MESSAGE)).await;
+    assert_eq!(told(&report)[0].0, DeliveryStatus::Sent);
+    for user in ["root", "daemon"] {
+        assert_eq!(house.mailbox(user).matches("Subject: x").count(), 1, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_alias_cannot_have_is_told_to_the_sender() {
+    let house = House::new("mixed: root, \"|/bin/false\"\ncircle: round\nround: circle\n");
+    let to = ["mixed@example.com", "circle@example.com"];
+    let report = house.mailboxes.deliver(&job(&to, MESSAGE)).await;
+    let told = told(&report);
+    assert_eq!((told[0].0, told[0].1), (DeliveryStatus::Bounced, EnhancedCode::new(5, 3, 5)));
+    assert!(told[0].2.contains("never handed to a program; its other targets have it"));
+    assert!(house.mailbox("root").contains("Subject: x"));
+    assert_eq!((told[1].0, told[1].1), (DeliveryStatus::Bounced, EnhancedCode::new(5, 4, 6)));
+}
+
+#[tokio::test]
+async fn lmtp_without_a_client_makes_mail_wait() {
+    let house = House::new("");
+    let mut config = Config::for_tests(Path::new("/nonexistent"));
+    config.local.mailbox = Mailbox::Lmtp("127.0.0.1:24".into());
+    house.mailboxes.config_for_tests().replace(config);
+    let report = house.mailboxes.deliver(&job(&["root@example.com"], MESSAGE)).await;
+    assert_eq!(told(&report)[0].0, DeliveryStatus::Deferred);
+}
