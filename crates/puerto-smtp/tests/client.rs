@@ -13,6 +13,7 @@
     reason = "a test may fail by panicking, and clippy sees its helpers as production code"
 )]
 
+use proptest::prelude::*;
 use puerto_smtp::client::{
     Cause, Connection, Credentials, Failure, Fate, Framing, Loss, Protocol, Stage, Step,
     Transaction,
@@ -419,4 +420,76 @@ fn the_time_outs_are_those_of_rfc_5321() {
 fn a_password_is_not_shown() {
     let credentials = Credentials { user: "me".into(), password: "hunter2".into() };
     assert!(!format!("{credentials:?}").contains("hunter2"));
+}
+
+/// What a client must never do, whatever its peer says and however it is cut.
+fn survive(keywords: &[&str], octets: &[u8], pieces: usize, protocol: Protocol) {
+    let name = Domain::parse("client.example").unwrap();
+    let mut connection = match protocol {
+        Protocol::Smtp => ready(keywords),
+        Protocol::Lmtp => Connection::new(protocol, name, false),
+    };
+    let mut pieces = octets.chunks(pieces.max(1));
+    let (mut begun, mut ended, mut steps) = (false, false, 0);
+    loop {
+        steps += 1;
+        assert!(steps < 10_000, "it goes on for ever");
+        match connection.poll() {
+            Step::Send => drop(connection.take_output()),
+            Step::Ready if begun => return,
+            Step::Ready => {
+                begin(&mut connection, 3);
+                begun = true;
+            }
+            Step::Content(_) => {
+                connection.take_output();
+                connection.content_ending();
+                ended = true;
+            }
+            Step::Receive => match pieces.next() {
+                Some(piece) => connection.feed(piece),
+                None => connection.lost(Loss::Closed),
+            },
+            Step::Finished => {
+                let fates = connection.take_fates();
+                assert_eq!(fates.len(), 3);
+                let accepted = fates.iter().any(|fate| matches!(fate, Fate::Accepted(_)));
+                assert!(!accepted || ended, "accepted before its end was sent");
+            }
+            Step::Handshake | Step::Refused(_) => panic!("nobody asked for it"),
+            Step::Failed(_) => {}
+            Step::Closed => return,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_replies_make_the_client_fail_or_believe_too_much(
+        replies in prop::collection::vec(
+            prop::sample::select(vec![
+                "250 ok", "250-more", "354 go", "450 no", "452 4.5.3 many", "550 no", "421 bye",
+                "220 hi", "334 eA==", "999 what", "", "2",
+            ]),
+            0..12,
+        ),
+        pieces in 1..40_usize,
+        offers in 0..4_usize,
+        lmtp in any::<bool>(),
+    ) {
+        let octets = replies.join("\r\n") + "\r\n";
+        let keywords: [&[&str]; 4] =
+            [&[], &["PIPELINING"], &["CHUNKING"], &["PIPELINING", "CHUNKING"]];
+        let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };
+        survive(keywords[offers], octets.as_bytes(), pieces, protocol);
+    }
+
+    #[test]
+    fn no_octets_make_the_client_fail(
+        octets in prop::collection::vec(any::<u8>(), 0..300),
+        pieces in 1..50_usize,
+    ) {
+        survive(&["PIPELINING"], &octets, pieces, Protocol::Smtp);
+        survive(&[], &octets, pieces, Protocol::Lmtp);
+    }
 }

@@ -13,6 +13,10 @@ use super::session::Session;
 use super::{Job, Outcome, Pressure, Report, retry_after};
 use crate::telemetry::{Delays, DeliveryStatus};
 
+/// Octets of an outcome's text at most: it is kept with every recipient, and a peer
+/// may say 64 KiB.
+const LONGEST_TEXT: usize = 2000;
+
 /// Where a recipient stands.
 enum Standing {
     /// To be tried at the next host, if there is one; otherwise this is its outcome.
@@ -151,7 +155,7 @@ impl<'a> Attempt<'a> {
             host: None,
             status_code: EnhancedCode::new(4, 0, 0),
             reply: None,
-            text,
+            text: shortened(text),
             tls: None,
             at: now(),
             delays: Delays {
@@ -195,6 +199,26 @@ fn asked_wait(reply: &Reply) -> Option<Duration> {
     (reply.severity() == Severity::Transient).then(|| retry_after::parse(&reply.text()))?
 }
 
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push_str(" ...");
+    }
+    text
+}
+
 fn now() -> Timestamp {
     SystemClock.now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(shortened("short".to_owned()), "short");
+        let cut = shortened("ñ".repeat(2000));
+        assert_eq!(cut, format!("{} ...", "ñ".repeat(1000)));
+    }
 }

@@ -114,12 +114,17 @@ async fn lmtp_gives_each_recipient_its_own_reply() {
     let script = "S: 220 hi\nC: LHLO\nS: 250-x\nS: 250 PIPELINING\nC: MAIL\nC: RCPT\nC: RCPT\nC: \
                   DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ncontent\nS: 250 2.1.5 \
                   saved\nS: 552 5.2.2 full\nC: QUIT\nS: 221 bye\n";
-    let peer = Peer::start(&[script]).await;
-    let target = LmtpTarget::Address(peer.address);
-    let report = remote(patient()).deliver_lmtp(&job(plan(&[]), 2), &target).await;
-    assert_eq!(report.outcomes[0].text, "250 2.1.5 saved");
-    assert_eq!(report.outcomes[0].component, "lmtp");
-    assert_eq!(report.outcomes[1].status, DeliveryStatus::Bounced);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lmtp");
+    let peers = [Peer::start(&[script]).await, Peer::start_at(&path, script)];
+    let targets = [LmtpTarget::Address(peers[0].address), LmtpTarget::Path(path)];
+    for (peer, target) in peers.iter().zip(targets) {
+        let report = remote(patient()).deliver_lmtp(&job(plan(&[]), 2), &target).await;
+        assert_eq!(report.outcomes[0].text, "250 2.1.5 saved");
+        assert_eq!(report.outcomes[0].component, "lmtp");
+        assert_eq!(report.outcomes[1].status, DeliveryStatus::Bounced);
+        peer.check();
+    }
 }
 
 #[tokio::test]

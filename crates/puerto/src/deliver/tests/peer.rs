@@ -61,6 +61,20 @@ impl Peer {
         Self { address, seen, task }
     }
 
+    /// Listens on a socket in the file system, for one connection.
+    pub(super) fn start_at(path: &Path, script: &str) -> Self {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (shared, script) = (Arc::clone(&seen), script.to_owned());
+        let task = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Err(error) = follow(&mut BufStream::new(stream), &script, &shared).await {
+                shared.lock().unwrap().errors.push(error);
+            }
+        });
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), seen, task }
+    }
+
     pub(super) fn connections(&self) -> usize {
         self.seen.lock().unwrap().connections
     }

@@ -68,3 +68,34 @@ async fn closing_says_quit_and_keeps_nothing() {
     assert_eq!(peer.commands().last().map(String::as_str), Some("QUIT"));
     peer.check();
 }
+
+#[tokio::test]
+async fn a_connection_carries_a_hundred_messages_and_no_more() {
+    let script = format!("{HELLO}{}C: QUIT\nS: 221 bye\n", ACCEPT.repeat(100));
+    let peer = Peer::start(&[&script, HELLO]).await;
+    let remote = remote(patient());
+    for _ in 0..100 {
+        remote.deliver(&job(plan(&[peer.address]), 1)).await;
+    }
+    assert_eq!(remote.idle_connections(), 0);
+    assert_eq!(peer.connections(), 1);
+    while peer.commands().last().is_none_or(|line| line != "QUIT") {
+        tokio::task::yield_now().await;
+    }
+    peer.check();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_ended_after_a_while() {
+    let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}C: QUIT\nS: 221 bye\n")]).await;
+    let remote = remote(patient());
+    remote.deliver(&job(plan(&[peer.address]), 1)).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(4900)).await;
+    assert_eq!(remote.idle_connections(), 1);
+    tokio::time::advance(Duration::from_millis(200)).await;
+    while peer.commands().last().is_none_or(|line| line != "QUIT") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(remote.idle_connections(), 0);
+}
