@@ -12,7 +12,7 @@ use puerto_mail::header::{
 use puerto_smtp::limits::MAX_TEXT_LINE;
 use puerto_smtp::{Address, Domain, LocalPart, Reply};
 
-use super::prepare::{Work, date as wall_clock, parse_fields, unacceptable};
+use super::prepare::{Work, parse_fields, unacceptable, wall_clock};
 use super::{Refusal, Source};
 
 /// Fields that nobody outside may see, or that only the final host may write

@@ -22,6 +22,7 @@ use crate::queue::Wake;
 use crate::telemetry::{Client, Event, MailLog};
 
 pub use key_ring::KeyRing;
+pub(crate) use prepare::wall_clock;
 
 /// Who hands a message over.
 #[derive(Debug, Clone)]

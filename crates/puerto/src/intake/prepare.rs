@@ -301,13 +301,18 @@ fn trace(work: &Work, out: &mut Vec<u8>) {
         _ => None,
     };
     let id = work.id.to_string();
-    let trace =
-        Received { from, by: &work.config.hostname, id: &id, recipient, date: date(work.now) };
+    let trace = Received {
+        from,
+        by: &work.config.hostname,
+        id: &id,
+        recipient,
+        date: wall_clock(work.now),
+    };
     trace.write(out);
 }
 
 /// A time on this machine's wall clock.
-pub(super) fn date(now: Timestamp) -> DateTime {
+pub(crate) fn wall_clock(now: Timestamp) -> DateTime {
     let offset = jiff::Timestamp::from_second(now.as_secs())
         .map_or(0, |at| jiff::tz::TimeZone::system().to_offset(at).seconds());
     DateTime { unix_seconds: now.as_secs(), offset_minutes: offset / 60 }

@@ -1,0 +1,253 @@
+//! Tells the sender what became of a message.
+//!
+//! A notification is an ordinary message with the null reverse-path: it enters at
+//! intake, is signed, and is durable before its cause is settled, so that a crash in
+//! between sends it twice rather than never. Nobody is ever told about a
+//! notification (RFC 5321 §4.5.5).
+
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use puerto_mail::dsn::{self, Action, Diagnostic, RecipientReport, Returned};
+use puerto_mail::header::{Header, MAX_HEADER};
+use puerto_smtp::{Address, Envelope, Notify, Recipient, Return, ReversePath, Severity};
+use puerto_spool::clock::{Clock, SystemClock};
+use puerto_spool::{Content, LeasedRecipient, MessageId, Timestamp};
+
+use crate::config::Live;
+use crate::deliver::{Body, Job, Outcome};
+use crate::intake::{Intake, Refusal, Source, wall_clock};
+use crate::telemetry::{Event, MailLog};
+
+/// Octets of a message that are returned with a notification at most; of a larger
+/// one, the header is.
+const MAX_RETURNED: u64 = 50 * 1024;
+
+/// What a notification is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Delivery was given up.
+    Failed,
+    /// Delivery is late and goes on.
+    Delayed,
+    /// Delivery succeeded, and the sender wanted to know.
+    Delivered,
+}
+
+impl Kind {
+    fn log_name(self) -> &'static str {
+        match self {
+            Self::Failed => "sender non-delivery notification",
+            Self::Delayed => "sender delay notification",
+            Self::Delivered => "sender delivery status notification",
+        }
+    }
+}
+
+/// What there is to tell.
+pub struct Notice<'a> {
+    /// What it is about.
+    pub kind: Kind,
+    /// The message and its recipients.
+    pub job: &'a Job,
+    /// What became of the recipients that it is about.
+    pub outcomes: &'a [Outcome],
+    /// When the message will be given up.
+    pub expire_at: Timestamp,
+}
+
+/// Writes notifications.
+pub struct Bouncer {
+    config: Live,
+    intake: Arc<Intake>,
+    log: MailLog,
+}
+
+impl Bouncer {
+    /// Builds it; called once.
+    pub fn new(config: Live, intake: Arc<Intake>, log: MailLog) -> Self {
+        Self { config, intake, log }
+    }
+
+    /// Tells the sender of a message what became of some of its recipients, if the
+    /// sender wants to know. When this returns `Ok`, the notification is on stable
+    /// storage or there is nobody to tell; on `Err` the cause must not be settled yet.
+    pub async fn notify(&self, notice: &Notice<'_>) -> Result<(), Refusal> {
+        let ReversePath::Address(sender) = &notice.job.reverse_path else {
+            if notice.kind == Kind::Failed {
+                self.note(notice, "an undeliverable notification is dropped: it has no sender");
+            }
+            return Ok(());
+        };
+        let letter = Letter { notice, sender, told: told(notice) };
+        if letter.told.is_empty() {
+            return Ok(());
+        }
+        let original = read_original(notice).await;
+        match self.send(&letter, original.returned()).await {
+            Err(refusal) if refusal.reply.severity() == Severity::Permanent => {
+                // What is returned may be what is wrong with it.
+                self.note(notice, &format!("the message cannot be returned: {}", refusal.reply));
+                self.send_bare(&letter).await
+            }
+            other => other,
+        }
+    }
+
+    // A notification that can never be stored must not hold up its cause for ever.
+    async fn send_bare(&self, letter: &Letter<'_>) -> Result<(), Refusal> {
+        match self.send(letter, Returned::Nothing).await {
+            Err(refusal) if refusal.reply.severity() == Severity::Permanent => {
+                let text = format!("{} cannot be told: {}", letter.sender, refusal.reply);
+                self.note(letter.notice, &text);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn send(&self, letter: &Letter<'_>, returned: Returned<'_>) -> Result<(), Refusal> {
+        let notification = self.intake.new_id();
+        let written = letter.write(notification, &self.config.get().hostname, returned);
+        let recipients = vec![Recipient::new(letter.sender.clone())];
+        let mut envelope = Envelope::new(ReversePath::Null, recipients);
+        envelope.smtputf8 = written.smtputf8;
+        let content = Content::Memory(written.octets);
+        self.intake.accept(notification, &Source::Internal, envelope, content).await?;
+        let kind = letter.notice.kind.log_name();
+        let id = letter.notice.job.id;
+        self.log.write(&Event::Notification { id, kind, notification });
+        Ok(())
+    }
+
+    fn note(&self, notice: &Notice<'_>, text: &str) {
+        let id = Some(notice.job.id);
+        self.log.write(&Event::Notice { level: "warning", component: "bounce", id, text });
+    }
+}
+
+/// What is told to whom.
+struct Letter<'a> {
+    notice: &'a Notice<'a>,
+    sender: &'a Address,
+    told: Vec<Told<'a>>,
+}
+
+impl Letter<'_> {
+    fn write(&self, id: MessageId, hostname: &str, returned: Returned<'_>) -> dsn::Notification {
+        let job = self.notice.job;
+        let recipients: Vec<RecipientReport> =
+            self.told.iter().map(|told| recipient_report(self.notice, told)).collect();
+        dsn::build(&dsn::Report {
+            hostname,
+            to: self.sender,
+            subject: text::subject(self.notice.kind),
+            text: &text::body(self.notice, &self.told, hostname),
+            message_id: &format!("<{id}@{hostname}>"),
+            date: wall_clock(SystemClock.now()),
+            envelope_id: job.envelope_id.as_deref(),
+            arrival: wall_clock(job.received_at),
+            recipients: &recipients,
+            returned,
+        })
+    }
+}
+
+/// A recipient that the sender is told about, and what became of it.
+struct Told<'a> {
+    recipient: &'a LeasedRecipient,
+    outcome: &'a Outcome,
+}
+
+// RFC 3461 §4.1 and §5.2: only what was asked for, and success only where the next
+// hop does not report it.
+fn told<'a>(notice: &'a Notice<'_>) -> Vec<Told<'a>> {
+    let recipient_of = |outcome: &Outcome| {
+        notice.job.recipients.iter().find(|recipient| recipient.index == outcome.index)
+    };
+    notice
+        .outcomes
+        .iter()
+        .filter_map(|outcome| Some(Told { recipient: recipient_of(outcome)?, outcome }))
+        .filter(|told| {
+            let Notify { success, failure, delay } =
+                told.recipient.recipient.notify.unwrap_or_default();
+            match notice.kind {
+                Kind::Failed => failure,
+                Kind::Delayed => delay,
+                Kind::Delivered => success && !told.outcome.peer_reports,
+            }
+        })
+        .collect()
+}
+
+fn recipient_report(notice: &Notice<'_>, told: &Told<'_>) -> RecipientReport {
+    let Told { recipient, outcome } = told;
+    let is_final = matches!(outcome.component, "local" | "lmtp");
+    let (action, class) = match notice.kind {
+        Kind::Failed => (Action::Failed, 5),
+        Kind::Delayed => (Action::Delayed, 4),
+        Kind::Delivered if is_final => (Action::Delivered, 2),
+        Kind::Delivered => (Action::Relayed, 2),
+    };
+    let diagnostic = match &outcome.reply {
+        Some(reply) => Diagnostic { kind: "smtp", text: reply.to_string() },
+        None => Diagnostic { kind: "x-buen-puerto", text: outcome.text.clone() },
+    };
+    RecipientReport {
+        original: recipient.recipient.original.clone(),
+        address: recipient.recipient.address.clone(),
+        action,
+        status: outcome.status_code.with_class(class),
+        remote_mta: outcome.host.clone(),
+        diagnostic: Some(diagnostic),
+        last_attempt: wall_clock(outcome.at),
+        will_retry_until: (notice.kind == Kind::Delayed).then(|| wall_clock(notice.expire_at)),
+    }
+}
+
+// What is returned of the message, read beside the reactor.
+enum Original {
+    Full(Vec<u8>),
+    Headers(Vec<u8>),
+    Unreadable,
+}
+
+impl Original {
+    fn returned(&self) -> Returned<'_> {
+        match self {
+            Self::Full(octets) => Returned::Full(octets),
+            Self::Headers(octets) => Returned::Headers(octets),
+            Self::Unreadable => Returned::Nothing,
+        }
+    }
+}
+
+async fn read_original(notice: &Notice<'_>) -> Original {
+    let body = Arc::clone(&notice.job.body);
+    // RET speaks of failures alone (RFC 3461 §4.3).
+    let is_full = notice.kind == Kind::Failed
+        && notice.job.ret == Some(Return::Full)
+        && body.len() <= MAX_RETURNED;
+    let read = tokio::task::spawn_blocking(move || read_bounded(body.as_ref()));
+    match read.await {
+        Ok(Ok(octets)) if is_full => Original::Full(octets),
+        Ok(Ok(octets)) => match Header::parse(&octets) {
+            Ok(header) => Original::Headers(header.octets().to_vec()),
+            Err(_) => Original::Unreadable,
+        },
+        Ok(Err(_)) | Err(_) => Original::Unreadable,
+    }
+}
+
+fn read_bounded(body: &dyn Body) -> std::io::Result<Vec<u8>> {
+    // Our own fields stand before a header that may be as long as one can be.
+    let bound = 2 * MAX_HEADER as u64;
+    let mut octets = Vec::new();
+    body.open()?.take(bound).read_to_end(&mut octets)?;
+    Ok(octets)
+}
