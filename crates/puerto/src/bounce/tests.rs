@@ -1,1 +1,224 @@
+use std::sync::Mutex;
+use std::time::Duration;
 
+use puerto_mail::message::scan;
+use puerto_smtp::{EnhancedCode, Reply};
+use puerto_spool::memory::MemorySpool;
+use puerto_spool::{ListRequest, Spool, SpoolError};
+
+use super::*;
+use crate::config::{Config, TlsLevel};
+use crate::deliver::BodyReader;
+use crate::intake::KeyRing;
+use crate::queue::Wake;
+use crate::route::{DestinationKey, Plan};
+use crate::telemetry::{Delays, DeliveryStatus};
+
+struct Octets(Vec<u8>);
+
+impl Body for Octets {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn open(&self) -> std::io::Result<Box<dyn BodyReader>> {
+        Ok(Box::new(Reader(std::io::Cursor::new(self.0.clone()))))
+    }
+}
+
+struct Reader(std::io::Cursor<Vec<u8>>);
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl BodyReader for Reader {
+    fn in_memory(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+const MESSAGE: &str = "From: me@example.com\r\nSubject: hi\r\n\r\nthe body\r\n";
+
+fn job(reverse_path: &str, message: &str) -> Job {
+    let recipient = |index, address, notify| LeasedRecipient {
+        index,
+        recipient: Recipient {
+            notify,
+            original: Some("rfc822;written@example.net".to_owned()),
+            ..Recipient::new(Address::parse(address).unwrap())
+        },
+        attempts: 0,
+    };
+    let all = Notify { success: true, failure: true, delay: true };
+    Job {
+        id: "0123456789AB".parse().unwrap(),
+        plan: Arc::new(Plan {
+            key: DestinationKey("example.net".into()),
+            hops: Vec::new(),
+            tls: TlsLevel::None,
+            implicit_tls: false,
+            login: None,
+            is_relay: false,
+            reason: "MX of example.net".into(),
+        }),
+        reverse_path: ReversePath::parse(&format!("<{reverse_path}>")).unwrap(),
+        recipients: vec![
+            recipient(0, "plain@example.net", None),
+            recipient(1, "never@example.net", Some(Notify::NEVER)),
+            recipient(2, "all@example.net", Some(all)),
+        ],
+        envelope_id: Some("ENV1".to_owned()),
+        ret: None,
+        eight_bit: false,
+        smtputf8: false,
+        received_at: Timestamp::from_millis(1_795_500_000_000),
+        in_queue: Duration::ZERO,
+        body: Arc::new(Octets(message.as_bytes().to_vec())),
+    }
+}
+
+fn outcomes(component: &'static str) -> Vec<Outcome> {
+    let reply = Reply::enhanced(550, (5, 1, 1), "no such user");
+    let outcome = |index| Outcome {
+        index,
+        status: DeliveryStatus::Bounced,
+        component,
+        relay: "mx.example.net[192.0.2.1]:25".to_owned(),
+        host: Some("mx.example.net".to_owned()),
+        status_code: EnhancedCode::new(5, 1, 1),
+        reply: Some(reply.clone()),
+        text: "host mx.example.net[192.0.2.1] said: 550 5.1.1 no such user".to_owned(),
+        tls: None,
+        at: Timestamp::from_millis(1_795_500_001_000),
+        delays: Delays::default(),
+        retry_after: None,
+        peer_reports: false,
+    };
+    (0..3).map(outcome).collect()
+}
+
+struct Rig {
+    bouncer: Bouncer,
+    spool: Arc<MemorySpool>,
+    events: Arc<Mutex<Vec<String>>>,
+    _directory: tempfile::TempDir,
+}
+
+fn rig() -> Rig {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Live::new(Config::for_tests(directory.path()));
+    let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
+    let store: Arc<dyn Spool> = Arc::<MemorySpool>::clone(&spool);
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));
+    let keys = Arc::new(KeyRing::load(directory.path()));
+    let intake = Intake::new(config.clone(), store, keys, log.clone(), Wake::default());
+    let bouncer = Bouncer::new(config, Arc::new(intake), log);
+    Rig { bouncer, spool, events, _directory: directory }
+}
+
+impl Rig {
+    async fn notify(&self, kind: Kind, job: &Job, outcomes: &[Outcome]) -> Result<(), Refusal> {
+        let expire_at = Timestamp::from_millis(1_795_900_000_000);
+        self.bouncer.notify(&Notice { kind, job, outcomes, expire_at }).await
+    }
+
+    // The notifications that are queued.
+    fn queued(&self) -> Vec<String> {
+        let entries = self.spool.list(&ListRequest { after: None, limit: 10 }).unwrap();
+        let read = |id| {
+            let mut text = String::new();
+            self.spool.content(id).unwrap().read_to_string(&mut text).unwrap();
+            text
+        };
+        for entry in &entries {
+            assert!(entry.reverse_path.is_null());
+            assert_eq!(entry.recipients[0].recipient.address.to_string(), "me@example.com");
+        }
+        entries.iter().map(|entry| read(entry.id)).collect()
+    }
+}
+
+#[tokio::test]
+async fn the_sender_is_told_what_was_asked_for() {
+    for (kind, component, names, action) in [
+        (Kind::Failed, "smtp", vec!["plain", "all"], "Action: failed\r\nStatus: 5.1.1"),
+        (Kind::Delayed, "smtp", vec!["plain", "all"], "Action: delayed\r\nStatus: 4.1.1"),
+        (Kind::Delivered, "smtp", vec!["all"], "Action: relayed\r\nStatus: 2.1.1"),
+        (Kind::Delivered, "local", vec!["all"], "Action: delivered\r\nStatus: 2.1.1"),
+    ] {
+        let rig = rig();
+        rig.notify(kind, &job("me@example.com", MESSAGE), &outcomes(component)).await.unwrap();
+        let queued = rig.queued();
+        assert_eq!(queued.len(), 1);
+        let text = &queued[0];
+        for name in ["plain", "never", "all"] {
+            let is_told = text.contains(&format!("Final-Recipient: rfc822; {name}@example.net"));
+            assert_eq!(is_told, names.contains(&name), "{kind:?} {name}");
+            assert_eq!(text.contains(&format!("\n  {name}@example.net")), is_told);
+        }
+        assert!(text.contains(action), "{text}");
+        assert!(text.contains("Subject: hi\r\n") && !text.contains("the body"));
+        assert!(text.contains("Original-Recipient: rfc822;written@example.net\r\n"));
+        assert!(text.contains("Original-Envelope-Id: ENV1\r\n"));
+        assert_eq!(text.contains("Will-Retry-Until: "), kind == Kind::Delayed);
+        assert!(rig.events.lock().unwrap().last().unwrap().starts_with("Notification"));
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_about_a_notification_or_against_their_wish() {
+    let rig = rig();
+    let null = job("", MESSAGE);
+    rig.notify(Kind::Failed, &null, &outcomes("smtp")).await.unwrap();
+    assert!(rig.events.lock().unwrap().iter().any(|event| event.contains("dropped")));
+    let wished = job("me@example.com", MESSAGE);
+    rig.notify(Kind::Failed, &wished, &outcomes("smtp")[1..2]).await.unwrap();
+    rig.notify(Kind::Delivered, &wished, &outcomes("smtp")[..2]).await.unwrap();
+    let mut reported = outcomes("smtp");
+    reported.iter_mut().for_each(|outcome| outcome.peer_reports = true);
+    rig.notify(Kind::Delivered, &wished, &reported).await.unwrap();
+    assert!(rig.queued().is_empty());
+}
+
+#[tokio::test]
+async fn the_whole_message_is_returned_where_it_is_wanted_and_small() {
+    let large = format!("{MESSAGE}{}", "more\r\n".repeat(10_000));
+    for (kind, message, is_full) in [
+        (Kind::Failed, MESSAGE, true),
+        (Kind::Failed, large.as_str(), false),
+        (Kind::Delayed, MESSAGE, false),
+    ] {
+        let rig = rig();
+        let job = Job { ret: Some(Return::Full), ..job("me@example.com", message) };
+        rig.notify(kind, &job, &outcomes("smtp")).await.unwrap();
+        assert_eq!(rig.queued()[0].contains("the body"), is_full);
+        assert!(rig.queued()[0].contains("Subject: hi"));
+    }
+}
+
+#[tokio::test]
+async fn a_failing_store_keeps_the_cause_unsettled() {
+    let rig = rig();
+    rig.spool.refuse_with(Some(SpoolError::Full("x".to_owned())));
+    let job = job("me@example.com", MESSAGE);
+    assert!(rig.notify(Kind::Failed, &job, &outcomes("smtp")).await.is_err());
+    rig.spool.refuse_with(None);
+    rig.notify(Kind::Failed, &job, &outcomes("smtp")).await.unwrap();
+    assert_eq!(rig.queued().len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_returned_is_left_out() {
+    let rig = rig();
+    let broken = format!("Subject: hi\r\nX: {}\r\n\r\n", "x".repeat(2000));
+    rig.notify(Kind::Failed, &job("me@example.com", &broken), &outcomes("smtp")).await.unwrap();
+    let queued = rig.queued();
+    assert_eq!(queued.len(), 1);
+    assert!(scan(queued[0].as_bytes()).longest_line <= 998);
+    assert!(queued[0].contains("Action: failed"));
+}
