@@ -1,1 +1,275 @@
-//! Not written yet.
+//! The commands of a session: how each is written, and when it may be said.
+//!
+//! [`Verb::rules`] is the one table that says what may be said when; [`Command::parse`]
+//! reads a line into a value that exists only if it is well formed, and says with
+//! a [`Reply`] what is wrong with one that is not.
+
+mod parameters;
+mod table;
+mod xtext;
+
+use crate::address::{Address, AddressError, LocalPart};
+use crate::envelope::{Notify, Return};
+use crate::reply::Reply;
+
+pub use table::{Moment, Rules, Verb};
+pub use xtext::{NotXtext, decode_xtext, encode_xtext};
+
+/// A mailbox as MAIL or RCPT names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mailbox {
+    /// With its domain.
+    Address(Address),
+    /// A local part alone, such as `<postmaster>` (RFC 5321 §4.1.1.3).
+    Bare(LocalPart),
+}
+
+impl Mailbox {
+    /// Whether it can be sent without SMTPUTF8.
+    pub fn is_ascii(&self) -> bool {
+        match self {
+            Self::Address(address) => address.is_ascii(),
+            Self::Bare(local_part) => local_part.as_str().is_ascii(),
+        }
+    }
+}
+
+/// MAIL FROM with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailCommand {
+    /// The reverse-path; `None` for `<>`.
+    pub from: Option<Mailbox>,
+    /// SIZE (RFC 1870).
+    pub size: Option<u64>,
+    /// BODY=8BITMIME (RFC 6152).
+    pub eight_bit: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// RET (RFC 3461 §4.3).
+    pub ret: Option<Return>,
+    /// ENVID, decoded (RFC 3461 §4.4).
+    pub envelope_id: Option<String>,
+}
+
+/// RCPT TO with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RcptCommand {
+    /// The forward-path.
+    pub to: Mailbox,
+    /// NOTIFY (RFC 3461 §4.1).
+    pub notify: Option<Notify>,
+    /// ORCPT, decoded, as `type;address` (RFC 3461 §4.2).
+    pub original: Option<String>,
+}
+
+/// A command that is well formed. Whether it may be said now is another question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// EHLO with the client's name as it was written.
+    Ehlo(String),
+    /// HELO with the client's name as it was written.
+    Helo(String),
+    /// MAIL.
+    Mail(MailCommand),
+    /// RCPT.
+    Rcpt(RcptCommand),
+    /// DATA.
+    Data,
+    /// BDAT (RFC 3030 §2).
+    Bdat {
+        /// Octets of the chunk.
+        size: u64,
+        /// It is the last one.
+        last: bool,
+    },
+    /// RSET.
+    Rset,
+    /// NOOP.
+    Noop,
+    /// QUIT.
+    Quit,
+    /// VRFY.
+    Vrfy,
+    /// HELP.
+    Help,
+    /// STARTTLS (RFC 3207).
+    StartTls,
+}
+
+/// Why a line is not a command that we obey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The command, if it is one.
+    pub verb: Option<Verb>,
+    /// What the client is told.
+    pub reply: Reply,
+    /// Nothing that follows can be understood: the connection must be closed.
+    pub fatal: bool,
+}
+
+impl Command {
+    /// Reads a command line without its CRLF.
+    pub fn parse(line: &[u8]) -> Result<Self, Refused> {
+        if line.iter().any(|&octet| octet.is_ascii_control() && octet != b'\t') {
+            let verb = std::str::from_utf8(line).ok().and_then(|text| split_verb(text).0);
+            let text = "Error: control character in command";
+            return Err(refused(verb, Reply::enhanced(501, (5, 5, 2), text)));
+        }
+        let Ok(text) = std::str::from_utf8(line) else {
+            let text = "Error: command is neither ASCII nor UTF-8";
+            return Err(refused(None, Reply::enhanced(500, (5, 5, 2), text)));
+        };
+        let (verb, arguments) = split_verb(text);
+        let Some(verb) = verb else { return Err(unknown(text)) };
+        Self::parse_arguments(verb, arguments).map_err(|reply| Refused {
+            verb: Some(verb),
+            reply,
+            fatal: verb == Verb::Bdat,
+        })
+    }
+
+    fn parse_arguments(verb: Verb, arguments: &str) -> Result<Self, Reply> {
+        let none = arguments.is_empty();
+        match verb {
+            Verb::Ehlo if !none => Ok(Self::Ehlo(arguments.to_owned())),
+            Verb::Helo if !none => Ok(Self::Helo(arguments.to_owned())),
+            Verb::Mail => parse_mail(arguments).map(Self::Mail),
+            Verb::Rcpt => parse_rcpt(arguments).map(Self::Rcpt),
+            Verb::Bdat => parse_bdat(arguments),
+            Verb::Data if none => Ok(Self::Data),
+            Verb::Rset if none => Ok(Self::Rset),
+            Verb::Quit if none => Ok(Self::Quit),
+            Verb::StartTls if none => Ok(Self::StartTls),
+            Verb::Vrfy if !none => Ok(Self::Vrfy),
+            Verb::Noop => Ok(Self::Noop),
+            Verb::Help => Ok(Self::Help),
+            Verb::Auth => Err(Reply::enhanced(503, (5, 5, 1), "Error: authentication not enabled")),
+            Verb::Expn | Verb::Etrn | Verb::Turn => {
+                Err(Reply::enhanced(502, (5, 5, 1), "Error: command not implemented"))
+            }
+            _ => Err(syntax(verb.rules().syntax)),
+        }
+    }
+}
+
+fn refused(verb: Option<Verb>, reply: Reply) -> Refused {
+    Refused { verb, reply, fatal: false }
+}
+
+fn syntax(form: &str) -> Reply {
+    Reply::enhanced(501, (5, 5, 4), format!("Syntax: {form}"))
+}
+
+fn split_verb(text: &str) -> (Option<Verb>, &str) {
+    let text = text.trim_matches([' ', '\t']);
+    let end = text.find([' ', '\t']).unwrap_or(text.len());
+    let (word, arguments) = text.split_at_checked(end).unwrap_or((text, ""));
+    (Verb::parse(word), arguments.trim_start_matches([' ', '\t']))
+}
+
+/// Methods and fields by which a browser or an HTTP client gives itself away: a
+/// web page can make it send commands of ours in a body (ALPACA, CVE-2021-3618).
+const HTTP: [&str; 11] = [
+    "GET",
+    "POST",
+    "PUT",
+    "HEAD",
+    "CONNECT",
+    "OPTIONS",
+    "PATCH",
+    "DELETE",
+    "HOST:",
+    "USER-AGENT:",
+    "CONTENT-TYPE:",
+];
+
+fn unknown(text: &str) -> Refused {
+    let word = text.split_ascii_whitespace().next().unwrap_or_default();
+    if HTTP.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+        let reply = Reply::enhanced(554, (5, 5, 1), "Error: this is SMTP, not HTTP");
+        return Refused { verb: None, reply, fatal: true };
+    }
+    refused(None, Reply::enhanced(500, (5, 5, 2), "Error: command not recognized"))
+}
+
+fn parse_mail(arguments: &str) -> Result<MailCommand, Reply> {
+    let form = Verb::Mail.rules().syntax;
+    let rest = strip_keyword(arguments, "FROM:").ok_or_else(|| syntax(form))?;
+    let (path, parameters) = split_path(rest).ok_or_else(|| syntax(form))?;
+    let from = match path {
+        "<>" => None,
+        path => Some(parse_mailbox(path).map_err(|error| bad_address((5, 1, 7), "sender", error))?),
+    };
+    parameters::mail(from, parameters)
+}
+
+fn parse_rcpt(arguments: &str) -> Result<RcptCommand, Reply> {
+    let form = Verb::Rcpt.rules().syntax;
+    let rest = strip_keyword(arguments, "TO:").ok_or_else(|| syntax(form))?;
+    let (path, parameters) = split_path(rest).ok_or_else(|| syntax(form))?;
+    let to = parse_mailbox(path).map_err(|error| bad_address((5, 1, 3), "recipient", error))?;
+    parameters::rcpt(to, parameters)
+}
+
+fn bad_address(status: (u8, u16, u16), which: &str, error: AddressError) -> Reply {
+    Reply::enhanced(501, status, format!("Bad {which} address syntax: {error}"))
+}
+
+fn strip_keyword<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(keyword.len())?;
+    // A space after the colon is an error of old clients that everybody forgives.
+    head.eq_ignore_ascii_case(keyword).then(|| rest.trim_start_matches([' ', '\t']))
+}
+
+/// Splits `<path> parameters` after the bracket that ends the path: one inside a
+/// quoted local part does not.
+fn split_path(text: &str) -> Option<(&str, &str)> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (index, octet) in text.bytes().enumerate() {
+        match octet {
+            _ if index == 0 && octet != b'<' => return None,
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => {
+                let (path, rest) = text.split_at_checked(index + 1)?;
+                let separated = rest.is_empty() || rest.starts_with([' ', '\t']);
+                return separated.then_some((path, rest));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn parse_mailbox(path: &str) -> Result<Mailbox, AddressError> {
+    match Address::parse_path(path) {
+        Ok(address) => Ok(Mailbox::Address(address)),
+        Err(AddressError::MissingDomain) => {
+            let inner = path.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+            let local_part = LocalPart::parse(inner.ok_or(AddressError::BadBrackets)?)?;
+            Ok(Mailbox::Bare(local_part))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `BDAT size [LAST]`. The size is digits and nothing else: a lenient reading of
+/// `0x10` or `-1` would put the end of the chunk where the client does not.
+fn parse_bdat(arguments: &str) -> Result<Command, Reply> {
+    let form = || syntax(Verb::Bdat.rules().syntax);
+    let mut words = arguments.split_ascii_whitespace();
+    let size = words.next().and_then(parameters::digits).ok_or_else(form)?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return Err(form()),
+    };
+    if words.next().is_some() {
+        return Err(form());
+    }
+    Ok(Command::Bdat { size, last })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+use super::*;
+
+fn parse(line: &str) -> Result<Command, String> {
+    Command::parse(line.as_bytes()).map_err(|refused| refused.reply.to_string())
+}
+
+fn mail(line: &str) -> MailCommand {
+    match parse(line) {
+        Ok(Command::Mail(command)) => command,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn rcpt(line: &str) -> RcptCommand {
+    match parse(line) {
+        Ok(Command::Rcpt(command)) => command,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn mailbox(text: &str) -> Mailbox {
+    Mailbox::Address(Address::parse(text).unwrap())
+}
+
+#[test]
+fn simple_commands_are_read_in_any_case_and_spacing() {
+    for (line, command) in [
+        ("DATA", Command::Data),
+        ("data", Command::Data),
+        ("  Rset  ", Command::Rset),
+        ("QUIT\t", Command::Quit),
+        ("NOOP anything at all", Command::Noop),
+        ("STARTTLS", Command::StartTls),
+        ("EHLO mail.example.com", Command::Ehlo("mail.example.com".to_owned())),
+        ("helo [192.0.2.1]", Command::Helo("[192.0.2.1]".to_owned())),
+        ("VRFY postmaster", Command::Vrfy),
+        ("HELP", Command::Help),
+        ("HELP MAIL", Command::Help),
+        ("BDAT 0", Command::Bdat { size: 0, last: false }),
+        ("BDAT 86 LAST", Command::Bdat { size: 86, last: true }),
+        ("bdat 18446744073709551615 last", Command::Bdat { size: u64::MAX, last: true }),
+    ] {
+        assert_eq!(parse(line), Ok(command), "{line:?}");
+    }
+}
+
+#[test]
+fn paths_and_parameters_are_read() {
+    let all = mail("MAIL FROM:<a@b.example> SIZE=1000 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb");
+    assert_eq!(all.from, Some(mailbox("a@b.example")));
+    assert_eq!((all.size, all.eight_bit, all.smtputf8), (Some(1000), true, true));
+    assert_eq!((all.ret, all.envelope_id.as_deref()), (Some(Return::Headers), Some("a+b")));
+    assert_eq!(mail("MAIL FROM:<>").from, None);
+    assert_eq!(mail("mail from: <a@b.example> body=7bit").from, Some(mailbox("a@b.example")));
+    assert_eq!(mail("MAIL FROM:<\"a> b\"@c.example>").from, Some(mailbox("\"a> b\"@c.example")));
+    assert_eq!(mail("MAIL FROM:<@x,@y:a@b.example>").from, Some(mailbox("a@b.example")));
+
+    let all = rcpt("RCPT TO:<a@b.example> NOTIFY=success,DELAY ORCPT=rfc822;x+40y.example");
+    assert_eq!(all.to, mailbox("a@b.example"));
+    assert_eq!(all.notify, Some(Notify { success: true, failure: false, delay: true }));
+    assert_eq!(all.original.as_deref(), Some("rfc822;x@y.example"));
+    assert_eq!(rcpt("RCPT TO:<a@b.example> NOTIFY=NEVER").notify, Some(Notify::NEVER));
+    let postmaster = LocalPart::parse("postmaster").unwrap();
+    assert_eq!(rcpt("rcpt to:<postmaster>").to, Mailbox::Bare(postmaster));
+}
+
+#[test]
+fn what_is_malformed_is_refused_with_a_reason() {
+    for (line, reply) in [
+        ("", "500 5.5.2 Error: command not recognized"),
+        ("MAILFROM:<a@b>", "500 5.5.2 Error: command not recognized"),
+        ("EHLO", "501 5.5.4 Syntax: EHLO hostname"),
+        ("DATA now", "501 5.5.4 Syntax: DATA"),
+        ("STARTTLS now", "501 5.5.4 Syntax: STARTTLS"),
+        ("VRFY", "501 5.5.4 Syntax: VRFY address"),
+        ("EXPN list", "502 5.5.1"),
+        ("ETRN example.com", "502 5.5.1"),
+        ("TURN", "502 5.5.1"),
+        ("AUTH PLAIN", "503 5.5.1"),
+        ("MAIL", "501 5.5.4 Syntax: MAIL FROM:<address>"),
+        ("MAIL TO:<a@b.example>", "501 5.5.4 Syntax: MAIL FROM:<address>"),
+        ("MAIL FROM:a@b.example", "501 5.5.4 Syntax: MAIL FROM:<address>"),
+        ("MAIL FROM:<a@b.example", "501 5.5.4 Syntax: MAIL FROM:<address>"),
+        ("MAIL FROM:<a@b.example>SIZE=1", "501 5.5.4 Syntax: MAIL FROM:<address>"),
+        ("MAIL FROM:<a b@c.example>", "501 5.1.7 Bad sender address syntax"),
+        ("MAIL FROM:<a@b.example> SIZE", "555 5.5.4 Unsupported option: SIZE"),
+        ("MAIL FROM:<a@b.example> SIZE=0x10", "501 5.5.4 Bad SIZE"),
+        ("MAIL FROM:<a@b.example> SIZE=-1", "501 5.5.4 Bad SIZE"),
+        ("MAIL FROM:<a@b.example> SIZE=1 SIZE=2", "501 5.5.4 Bad SIZE"),
+        ("MAIL FROM:<a@b.example> BODY=BINARYMIME", "501 5.5.4 Bad BODY"),
+        ("MAIL FROM:<a@b.example> RET=ALL", "501 5.5.4 Bad RET"),
+        ("MAIL FROM:<a@b.example> ENVID=a+0Ab", "501 5.5.4 Bad ENVID"),
+        ("MAIL FROM:<a@b.example> ENVID=", "501 5.5.4 Bad ENVID"),
+        ("MAIL FROM:<a@b.example> AUTH=<>", "555 5.5.4 Unsupported option: AUTH"),
+        ("RCPT TO:<>", "501 5.1.3 Bad recipient address syntax"),
+        ("RCPT TO:<a@b.example> NOTIFY=NEVER,DELAY", "501 5.5.4 Bad NOTIFY"),
+        ("RCPT TO:<a@b.example> ORCPT=rfc822", "501 5.5.4 Bad ORCPT"),
+        ("RCPT TO:<a@b.example> ORCPT=rfc822;a+00", "501 5.5.4 Bad ORCPT"),
+        ("RCPT TO:<a@b.example> SIZE=1", "555 5.5.4 Unsupported option: SIZE"),
+    ] {
+        let got = parse(line).unwrap_err();
+        assert!(got.starts_with(reply), "{line:?}: {got}");
+    }
+    let long = "x".repeat(101);
+    assert!(parse(&format!("MAIL FROM:<a@b.example> ENVID={long}")).is_err());
+}
+
+#[test]
+fn a_chunk_size_is_digits_and_a_mistake_in_it_is_fatal() {
+    for size in
+        ["0x10", "-1", "1e3", "+1", "", "18446744073709551616", "1 2", "1 LASTX", "1 LAST x"]
+    {
+        let refused = Command::parse(format!("BDAT {size}").as_bytes()).unwrap_err();
+        assert_eq!((refused.reply.code().get(), refused.fatal), (501, true), "{size:?}");
+    }
+}
+
+#[test]
+fn control_characters_and_other_protocols_are_refused() {
+    for line in [&b"NOOP \0"[..], b"MAIL FROM:<a\0@b.example>", b"RSET\rNOOP", b"EHLO \x1b[2J"] {
+        assert_eq!(Command::parse(line).unwrap_err().reply.code().get(), 501, "{line:?}");
+    }
+    assert_eq!(Command::parse(b"EHLO \xff").unwrap_err().reply.code().get(), 500);
+    for line in ["GET / HTTP/1.1", "post /x HTTP/1.0", "Host: example.com", "CONNECT a:25"] {
+        assert!(Command::parse(line.as_bytes()).unwrap_err().fatal, "{line}");
+    }
+}
