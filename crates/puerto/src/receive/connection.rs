@@ -1,0 +1,88 @@
+//! A client's connection, with or without TLS.
+
+use std::io;
+
+use puerto_smtp::Reply;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::tls;
+
+/// A byte stream to and from a client.
+pub(super) enum Connection {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
+    /// The stream is gone: a handshake took it and failed.
+    Gone,
+}
+
+impl Connection {
+    /// Reads what there is into `buffer`, up to its capacity; 0 at the end.
+    pub(super) async fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read_buf(buffer).await,
+            Self::Tls(stream) => stream.read_buf(buffer).await,
+            Self::Unix(stream) => stream.read_buf(buffer).await,
+            Self::Gone => Ok(0),
+        }
+    }
+
+    /// Reads what there is already, without waiting.
+    pub(super) fn read_now(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Sends all of it.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.write_all(bytes).await,
+            Self::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+            Self::Unix(stream) => stream.write_all(bytes).await,
+            Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Makes the TLS handshake; returns what was agreed on.
+    pub(super) async fn start_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<String> {
+        let Self::Tcp(stream) = std::mem::replace(self, Self::Gone) else {
+            return Err(io::Error::other("TLS needs a TCP connection without TLS"));
+        };
+        let stream = acceptor.accept(stream).await?;
+        let (_, agreed) = stream.get_ref();
+        let summary = tls::summary(agreed.protocol_version(), agreed.negotiated_cipher_suite());
+        *self = Self::Tls(Box::new(stream));
+        Ok(summary)
+    }
+
+    /// Tells the client that this is the end.
+    pub(super) async fn shut_down(&mut self) {
+        // The client may be gone already; then there is nobody to be told.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown().await,
+            Self::Tls(stream) => stream.shutdown().await,
+            Self::Unix(stream) => stream.shutdown().await,
+            Self::Gone => Ok(()),
+        };
+    }
+
+    /// Sends a last reply if it can be sent at once.
+    pub(super) fn turn_away(&self, reply: &Reply) {
+        let mut bytes = Vec::new();
+        reply.write_to(&mut bytes);
+        // Whoever is turned away is not waited for.
+        let _ = match self {
+            Self::Tcp(stream) => stream.try_write(&bytes),
+            Self::Unix(stream) => stream.try_write(&bytes),
+            Self::Tls(_) | Self::Gone => Ok(0),
+        };
+    }
+}

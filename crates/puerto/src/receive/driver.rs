@@ -1,0 +1,413 @@
+//! Drives one session from its greeting to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_smtp::codec::ContentTraits;
+use puerto_smtp::extension::Extensions;
+use puerto_smtp::limits::ServerTimeouts;
+use puerto_smtp::server::{Action, Refusal, Session, Settings};
+use puerto_smtp::{Address, Domain, Envelope, Reply, ReversePath};
+use puerto_spool::{Content, Draft, MessageId, SpoolError};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connection::Connection;
+use super::policy::Policy;
+use super::{Context, Service};
+use crate::config::Config;
+use crate::intake::{self, Source};
+use crate::telemetry::{Client, Event};
+
+/// Octets that are read at once: a small message with its commands fits.
+const READ_SIZE: usize = 16 * 1024;
+/// From this size a draft is in a file, and writing to it may block.
+const LARGE_DRAFT: u64 = 1024 * 1024;
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+pub(super) enum Peer {
+    /// A client on the network.
+    Client(SocketAddr),
+    /// A user of this machine.
+    User { uid: u32, name: String },
+}
+
+/// A connection that was let in.
+pub(super) struct Arrival {
+    pub(super) connection: Connection,
+    pub(super) peer: Peer,
+    pub(super) client: Client,
+    pub(super) service: Service,
+    pub(super) policy: Policy,
+    /// The configuration that holds for this session.
+    pub(super) config: Arc<Config>,
+    pub(super) timeouts: ServerTimeouts,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    End,
+}
+
+/// One session and everything that belongs to it.
+pub(super) struct Driver {
+    context: Arc<Context>,
+    arrival: Arrival,
+    session: Session,
+    shutdown: watch::Receiver<bool>,
+    tls: Option<String>,
+    buffer: Vec<u8>,
+    /// When waiting for the client ends. Octets that complete nothing do not move it.
+    deadline: Option<Instant>,
+    draft: Option<Box<dyn Draft>>,
+    id: Option<MessageId>,
+}
+
+impl Driver {
+    /// A session that has not begun.
+    pub(super) fn new(
+        context: Arc<Context>,
+        arrival: Arrival,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        let starttls = matches!(arrival.peer, Peer::Client(_))
+            && arrival.service != Service::Submissions
+            && context.tls.is_available();
+        let session = Session::new(settings(&arrival, starttls));
+        Self {
+            context,
+            arrival,
+            session,
+            shutdown,
+            tls: None,
+            buffer: Vec::new(),
+            deadline: None,
+            draft: None,
+            id: None,
+        }
+    }
+
+    /// Serves the client until one of the two has had enough.
+    pub(super) async fn run(mut self) {
+        let is_client = matches!(self.arrival.peer, Peer::Client(_));
+        if is_client {
+            self.log(&Event::Connect { client: &self.arrival.client });
+        }
+        if self.begin().await == Flow::Continue {
+            while self.step().await == Flow::Continue {}
+            // A client that stops reading is not waited for any longer.
+            let _ = timeout(Duration::from_secs(5), self.arrival.connection.shut_down()).await;
+        }
+        if is_client {
+            let commands = self.session.command_counts();
+            self.log(&Event::Disconnect { client: &self.arrival.client, commands: &commands });
+        }
+    }
+
+    /// What comes before the greeting.
+    async fn begin(&mut self) -> Flow {
+        if self.arrival.service == Service::Submissions {
+            if self.handshake().await == Flow::End {
+                return Flow::End;
+            }
+            self.session.tls_from_start();
+        } else if !self.arrival.policy.is_trusted() {
+            let mut early = Vec::with_capacity(512);
+            if let Ok(1..) = self.arrival.connection.read_now(&mut early) {
+                self.session.feed(&early);
+            }
+        }
+        Flow::Continue
+    }
+
+    async fn step(&mut self) -> Flow {
+        let action = self.session.poll();
+        if !matches!(action, Action::Read) {
+            self.deadline = None;
+        }
+        match action {
+            Action::Read => return self.read().await,
+            Action::Write(bytes) => {
+                let writing = self.arrival.connection.write(bytes);
+                let result = timeout(self.arrival.timeouts.write, writing).await;
+                return if matches!(result, Ok(Ok(()))) { Flow::Continue } else { self.lost() };
+            }
+            Action::AskMail { envelope, .. } => {
+                let from = envelope.reverse_path.clone();
+                self.decide_mail(&from);
+            }
+            Action::AskRecipient { envelope, recipient } => {
+                let directory = &self.context.directory;
+                let verdict = self.arrival.policy.recipient(
+                    &self.arrival.config,
+                    &recipient.address,
+                    |local_part| directory.knows(local_part),
+                );
+                match verdict {
+                    Ok(()) => self.session.accept(),
+                    Err(reply) => {
+                        let from = envelope.reverse_path.clone();
+                        let to = recipient.address.clone();
+                        self.reject("RCPT", &reply, Some(&from), Some(&to));
+                        self.session.answer(&reply);
+                    }
+                }
+            }
+            Action::BeginContent(envelope) => {
+                let from = envelope.reverse_path.clone();
+                self.begin_content(&from);
+            }
+            Action::Content(octets) => {
+                if let Err(error) = write(self.draft.as_mut(), octets) {
+                    self.content_lost(error);
+                }
+            }
+            Action::EndContent { envelope, traits } => self.end_content(envelope, traits).await,
+            Action::DiscardContent(_) => (self.draft, self.id) = (None, None),
+            Action::Refused(Refusal { stage, reply, from }) => {
+                self.reject(stage, &reply, from.as_ref(), None);
+            }
+            Action::StartTls => {
+                if self.handshake().await == Flow::End {
+                    return Flow::End;
+                }
+                self.session.tls_established();
+            }
+            Action::Close => return Flow::End,
+        }
+        Flow::Continue
+    }
+
+    async fn read(&mut self) -> Flow {
+        let idle = !self.session.in_transaction();
+        if idle && *self.shutdown.borrow() {
+            self.say_goodbye();
+            return Flow::Continue;
+        }
+        let timeouts = &self.arrival.timeouts;
+        let patience = if self.session.in_content() { timeouts.data } else { timeouts.command };
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + patience);
+        self.buffer.clear();
+        self.buffer.reserve(READ_SIZE);
+        tokio::select! {
+            biased;
+            result = self.arrival.connection.read(&mut self.buffer) => match result {
+                Ok(0) | Err(_) => self.lost(),
+                Ok(_) => {
+                    self.session.feed(&self.buffer);
+                    Flow::Continue
+                }
+            },
+            _ = self.shutdown.changed(), if idle => Flow::Continue,
+            () = sleep_until(deadline) => {
+                let what = format!("timeout after {}", self.session.stage());
+                self.problem(&what);
+                let text = format!("{} Error: timeout exceeded", self.arrival.config.hostname);
+                self.session.close_with(&Reply::enhanced(421, (4, 4, 2), text));
+                Flow::Continue
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        let text = format!("{} Service closing: try again soon", self.arrival.config.hostname);
+        self.session.close_with(&Reply::enhanced(421, (4, 3, 2), text));
+    }
+
+    async fn handshake(&mut self) -> Flow {
+        let Some(acceptor) = self.context.tls.acceptor() else {
+            self.problem("no certificate is configured: TLS cannot be offered");
+            return Flow::End;
+        };
+        let handshake = self.arrival.connection.start_tls(&acceptor);
+        let result = timeout(self.arrival.timeouts.tls_handshake, handshake).await;
+        let what = match result {
+            Ok(Ok(summary)) => {
+                self.tls = Some(summary);
+                return Flow::Continue;
+            }
+            Ok(Err(error)) => format!("TLS handshake failed: {error}"),
+            Err(_) => "timeout in the TLS handshake".to_owned(),
+        };
+        self.problem(&what);
+        Flow::End
+    }
+
+    fn decide_mail(&mut self, from: &ReversePath) {
+        let allowed = self.arrival.policy.mail(self.tls.is_some());
+        // A store that takes nothing says so now, before the client sends it all.
+        let verdict = match allowed {
+            Ok(()) if self.draft.is_some() => Ok(()),
+            Ok(()) => self.open_draft(),
+            Err(reply) => Err(reply),
+        };
+        match verdict {
+            Ok(()) => self.session.accept(),
+            Err(reply) => {
+                self.reject("MAIL", &reply, Some(from), None);
+                self.session.answer(&reply);
+            }
+        }
+    }
+
+    fn open_draft(&mut self) -> Result<(), Reply> {
+        let draft = self.context.intake.draft().map_err(|refusal| refusal.reply)?;
+        self.draft = Some(draft);
+        Ok(())
+    }
+
+    fn begin_content(&mut self, from: &ReversePath) {
+        // A transaction that was taken back may have left its draft, still empty.
+        let usable = self.draft.as_ref().is_some_and(|draft| draft.is_empty());
+        if let Err(reply) = if usable { Ok(()) } else { self.open_draft() } {
+            self.reject("DATA", &reply, Some(from), None);
+            return self.session.answer(&reply);
+        }
+        self.id = Some(self.context.intake.new_id());
+        self.session.accept();
+    }
+
+    fn content_lost(&mut self, error: SpoolError) {
+        let refusal = intake::Refusal::from(error);
+        self.draft = None;
+        self.session.refuse_content(refusal.reply);
+    }
+
+    async fn end_content(&mut self, mut envelope: Envelope, traits: ContentTraits) {
+        envelope.eight_bit |= traits.eight_bit;
+        let id = self.id.unwrap_or_else(|| self.context.intake.new_id());
+        let from = envelope.reverse_path.clone();
+        let result = match finish(self.draft.take()) {
+            Ok(content) => self.hand_over(id, envelope, content).await,
+            Err(error) => Err(intake::Refusal::from(error)),
+        };
+        match result {
+            Ok(accepted) => {
+                let text = format!("Ok: queued as {}", accepted.id);
+                self.session.answer(&Reply::enhanced(250, (2, 0, 0), text));
+            }
+            Err(refusal) => {
+                self.reject("END-OF-MESSAGE", &refusal.reply, Some(&from), None);
+                self.session.answer(&refusal.reply);
+            }
+        }
+        self.id = None;
+    }
+
+    async fn hand_over(
+        &mut self,
+        id: MessageId,
+        envelope: Envelope,
+        content: Content,
+    ) -> Result<intake::Accepted, intake::Refusal> {
+        let source = self.source(envelope.smtputf8);
+        match &source {
+            Source::Local { uid, .. } => {
+                self.log(&Event::FromLocalUser { id, uid: *uid, from: &envelope.reverse_path })
+            }
+            _ => self.log(&Event::FromClient {
+                id,
+                client: &self.arrival.client,
+                tls: self.tls.as_deref(),
+                login: None,
+            }),
+        }
+        self.context.intake.accept(id, &source, envelope, content).await
+    }
+
+    fn source(&self, smtputf8: bool) -> Source {
+        match &self.arrival.peer {
+            Peer::User { uid, name } => Source::Local { uid: *uid, user: name.clone() },
+            Peer::Client(peer) => Source::Smtp {
+                client: self.arrival.client.clone(),
+                peer: *peer,
+                helo: self.session.hello().unwrap_or_default().to_owned(),
+                protocol: self.session.protocol(smtputf8),
+                tls: self.tls.clone(),
+                trusted: self.arrival.policy.is_trusted(),
+            },
+        }
+    }
+
+    fn lost(&mut self) -> Flow {
+        let what = format!("lost connection after {}", self.session.stage());
+        self.problem(&what);
+        Flow::End
+    }
+
+    fn reject(
+        &self,
+        stage: &'static str,
+        reply: &Reply,
+        from: Option<&ReversePath>,
+        to: Option<&Address>,
+    ) {
+        let id = self.id;
+        let client = &self.arrival.client;
+        let protocol = self.session.protocol(false);
+        let helo = self.session.hello();
+        self.log(&Event::Reject { id, stage, client, reply, from, to, protocol, helo });
+    }
+
+    fn problem(&self, what: &str) {
+        self.log(&Event::SessionProblem { client: &self.arrival.client, what });
+    }
+
+    fn log(&self, event: &Event<'_>) {
+        self.context.log.write(event);
+    }
+}
+
+fn settings(arrival: &Arrival, starttls: bool) -> Settings {
+    let config = &arrival.config;
+    let hostname_as_domain = || Domain::parse(&config.hostname).ok();
+    let domain = config.domains.first().cloned().or_else(hostname_as_domain);
+    Settings {
+        hostname: config.hostname.clone(),
+        extensions: Extensions {
+            pipelining: true,
+            size: Some(config.limits.message_size),
+            eight_bit_mime: true,
+            smtputf8: true,
+            enhanced_status_codes: true,
+            starttls,
+            chunking: true,
+            dsn: true,
+            auth: Vec::new(),
+            help: true,
+        },
+        domain: domain.unwrap_or(Domain::Literal(std::net::Ipv4Addr::LOCALHOST.into())),
+        bare_names: arrival.policy.is_trusted(),
+        max_recipients: config.limits.recipients,
+    }
+}
+
+fn write(draft: Option<&mut Box<dyn Draft>>, octets: &[u8]) -> Result<(), SpoolError> {
+    let draft = draft.ok_or_else(no_draft)?;
+    if draft.len() + (octets.len() as u64) < LARGE_DRAFT {
+        return draft.write(octets);
+    }
+    blocking(|| draft.write(octets))
+}
+
+fn finish(draft: Option<Box<dyn Draft>>) -> Result<Content, SpoolError> {
+    let draft = draft.ok_or_else(no_draft)?;
+    if draft.len() < LARGE_DRAFT { draft.finish() } else { blocking(|| draft.finish()) }
+}
+
+fn no_draft() -> SpoolError {
+    SpoolError::Io("content came without a draft".to_owned())
+}
+
+/// Lets other sessions go on elsewhere while this one waits for the disk.
+pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

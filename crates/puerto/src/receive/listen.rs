@@ -1,0 +1,343 @@
+//! The sockets: bound once, accepted from until the server stops.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_smtp::Reply;
+use puerto_smtp::limits::ServerTimeouts;
+use socket2::{Protocol, Socket, Type};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::census::{Census, Counted, Full};
+use super::client_name;
+use super::connection::Connection;
+use super::driver::{Arrival, Driver, Peer, blocking};
+use super::policy::{Policy, Who};
+use super::{Context, SUBMIT_SOCKET, Service};
+use crate::config::Config;
+use crate::telemetry::{Client, Event};
+
+const BACKLOG: i32 = 1024;
+/// How long accepting rests when there are no more file descriptors: enough for
+/// others to give some back, and little to do meanwhile.
+const REST: Duration = Duration::from_millis(100);
+/// How long sessions may take to finish their transactions when the server stops.
+const GRACE: Duration = Duration::from_secs(30);
+/// How much less patient the server is when it is crowded.
+const HURRY: u32 = 10;
+
+/// Why a listener cannot be bound. It says where, why and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {place}: {error}{}", hint(error))]
+pub struct BindError {
+    place: String,
+    error: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another server holds it: stop that one, or change [listen] in the configuration"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need root or CAP_NET_BIND_SERVICE, and the run directory must \
+             be writable"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// Sockets that are bound and not yet accepted from.
+#[derive(Debug)]
+pub struct Listeners {
+    tcp: Vec<(Service, TcpListener)>,
+    unix: UnixListener,
+    socket_path: PathBuf,
+}
+
+impl Listeners {
+    /// Binds everything that the configuration lists, and the local socket.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        let listen = &config.listen;
+        let wanted = [
+            (Service::Smtp, &listen.smtp),
+            (Service::Submission, &listen.submission),
+            (Service::Submissions, &listen.submissions),
+        ];
+        let mut tcp = Vec::new();
+        for (service, addresses) in wanted {
+            for address in addresses {
+                let bound = bind_tcp(*address)
+                    .map_err(|error| BindError { place: address.to_string(), error })?;
+                tcp.push((service, bound));
+            }
+        }
+        let socket_path = config.run_dir.join(SUBMIT_SOCKET);
+        let unix = bind_unix(&socket_path)
+            .map_err(|error| BindError { place: socket_path.display().to_string(), error })?;
+        Ok(Self { tcp, unix, socket_path })
+    }
+
+    /// Where it listens, in the order of the configuration: a port 0 there is a
+    /// real one here.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.tcp.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect()
+    }
+
+    /// Accepts and serves until `shutdown` is true; then sessions finish their
+    /// transactions, for a bounded time.
+    pub async fn run(self, context: Context, shutdown: watch::Receiver<bool>) {
+        let doorman = Doorman { context: Arc::new(context), census: Census::default(), shutdown };
+        let mut doors = JoinSet::new();
+        for (service, listener) in self.tcp {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    doors.spawn(doorman.clone().keep(Door::Tcp(service, listener)));
+                }
+                Err(error) => doorman.warn(&format!("cannot use a listener: {error}")),
+            }
+        }
+        match tokio::net::UnixListener::from_std(self.unix) {
+            Ok(listener) => {
+                doors.spawn(doorman.clone().keep(Door::Unix(listener)));
+            }
+            Err(error) => doorman.warn(&format!("cannot use the local socket: {error}")),
+        }
+        while doors.join_next().await.is_some() {}
+        // Without its privileges the daemon may not be able to; the next start does it.
+        let _ = std::fs::remove_file(&self.socket_path);
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket =
+        Socket::new(socket2::Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // "[::]:25" and "0.0.0.0:25" stand side by side.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    remove_stale(path)?;
+    let listener = UnixListener::bind(path)?;
+    // Every user may submit mail; who it is, the kernel says.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Removes a socket that a server left behind which did not end well.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            Err(io::Error::other("something that is not a socket is in its place"))
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            Err(io::ErrorKind::AddrInUse.into())
+        }
+        Ok(_) => std::fs::remove_file(path),
+    }
+}
+
+/// One listener.
+enum Door {
+    Tcp(Service, tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+/// What holds for one session from its beginning to its end.
+struct Terms {
+    config: Arc<Config>,
+    timeouts: ServerTimeouts,
+}
+
+/// A connection that nobody has looked at.
+enum Knock {
+    Tcp(Service, TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Door {
+    async fn accept(&self) -> io::Result<Knock> {
+        match self {
+            Self::Tcp(service, listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(Knock::Tcp(*service, stream, peer))
+            }
+            Self::Unix(listener) => Ok(Knock::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// Lets clients in, or not.
+#[derive(Clone)]
+struct Doorman {
+    context: Arc<Context>,
+    census: Census,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl Doorman {
+    async fn keep(mut self, door: Door) {
+        let mut sessions = JoinSet::new();
+        while !*self.shutdown.borrow() {
+            tokio::select! {
+                biased;
+                changed = self.shutdown.changed() => if changed.is_err() { break },
+                Some(ended) = sessions.join_next() => self.note_panic(ended.err()),
+                accepted = door.accept() => match accepted {
+                    Ok(knock) => self.admit(knock, &mut sessions),
+                    Err(error) => self.rest(&error).await,
+                },
+            }
+        }
+        drop(door);
+        let finish = async {
+            while let Some(ended) = sessions.join_next().await {
+                self.note_panic(ended.err());
+            }
+        };
+        if timeout(GRACE, finish).await.is_err() {
+            self.warn("some sessions did not end in time and were cut off");
+        }
+    }
+
+    async fn rest(&self, error: &io::Error) {
+        // ECONNABORTED and its like are about one client that is gone; the others
+        // are about us, and do not go away by trying at once.
+        let gone = [
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::Interrupted,
+        ];
+        if !gone.contains(&error.kind()) {
+            self.warn(&format!("cannot accept connections for the moment: {error}"));
+            sleep(REST).await;
+        }
+    }
+
+    fn admit(&self, knock: Knock, sessions: &mut JoinSet<()>) {
+        let config = self.context.config.get();
+        let counted = match &knock {
+            Knock::Tcp(_, _, peer) => Counted::address(peer.ip()),
+            Knock::Unix(stream) => match stream.peer_cred() {
+                Ok(credentials) => Counted::User(credentials.uid()),
+                // Without a name nobody sends mail from here.
+                Err(_) => return,
+            },
+        };
+        match self.census.enter(counted, &config.limits) {
+            Ok(place) => {
+                let doorman = self.clone();
+                sessions.spawn(async move {
+                    doorman.serve(knock, counted, config).await;
+                    drop(place);
+                });
+            }
+            Err(full) => self.turn_away(knock, full, &config.hostname),
+        }
+    }
+
+    async fn serve(self, knock: Knock, counted: Counted, config: Arc<Config>) {
+        let mut timeouts = ServerTimeouts::default();
+        if self.census.is_crowded(&config.limits) {
+            timeouts.command /= HURRY;
+            timeouts.data /= HURRY;
+        }
+        let arrival = match (knock, counted) {
+            (Knock::Tcp(service, stream, peer), _) => {
+                self.client(service, (stream, peer), Terms { config, timeouts }).await
+            }
+            (Knock::Unix(stream), Counted::User(uid)) => {
+                user(stream, uid, Terms { config, timeouts })
+            }
+            (Knock::Unix(_), Counted::Network(_)) => return,
+        };
+        Driver::new(self.context, arrival, self.shutdown).run().await;
+    }
+
+    async fn client(
+        &self,
+        service: Service,
+        (stream, peer): (TcpStream, SocketAddr),
+        terms: Terms,
+    ) -> Arrival {
+        // Replies are small and waited for. A socket that refuses is only slower.
+        let _ = stream.set_nodelay(true);
+        let address = peer.ip().to_canonical();
+        let own = stream.local_addr().ok().map(|own| own.ip());
+        let name = client_name::look_up(&*self.context.dns, address).await;
+        Arrival {
+            policy: Policy::new(&terms.config, service, Who::Client(address), own),
+            connection: Connection::Tcp(stream),
+            peer: Peer::Client(SocketAddr::new(address, peer.port())),
+            client: Client { name, address: Some(address) },
+            service,
+            config: terms.config,
+            timeouts: terms.timeouts,
+        }
+    }
+
+    fn turn_away(&self, knock: Knock, full: Full, hostname: &str) {
+        let (connection, address) = match knock {
+            Knock::Tcp(_, stream, peer) => {
+                (Connection::Tcp(stream), Some(peer.ip().to_canonical()))
+            }
+            Knock::Unix(stream) => (Connection::Unix(stream), None),
+        };
+        let why = match full {
+            Full::Server => "too many connections",
+            Full::Client => "too many connections from your address",
+        };
+        let text = format!("{hostname} Error: {why}");
+        connection.turn_away(&Reply::enhanced(421, (4, 7, 0), text));
+        let client = Client { name: None, address };
+        self.context.log.write(&Event::SessionProblem { client: &client, what: why });
+    }
+
+    fn note_panic(&self, error: Option<tokio::task::JoinError>) {
+        if let Some(error) = error.filter(tokio::task::JoinError::is_panic) {
+            self.warn(&format!("a session ended by a fault of this program: {error}"));
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        let level = "warning";
+        self.context.log.write(&Event::Notice { level, component: "smtpd", id: None, text });
+    }
+}
+
+fn user(stream: UnixStream, uid: u32, terms: Terms) -> Arrival {
+    // Where names come from a directory server, asking it may take a while.
+    let found = blocking(|| nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
+    let name = found.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+    Arrival {
+        policy: Policy::new(&terms.config, Service::Smtp, Who::User, None),
+        connection: Connection::Unix(stream),
+        peer: Peer::User { uid, name },
+        client: Client { name: Some("localhost".to_owned()), address: None },
+        service: Service::Smtp,
+        config: terms.config,
+        timeouts: terms.timeouts,
+    }
+}

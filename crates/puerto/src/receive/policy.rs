@@ -1,0 +1,226 @@
+//! Who may send what to whom. It is decided here and nowhere else, on values that
+//! were parsed, and the domain that is judged is the one that mail is routed by: so
+//! no spelling of an address can be judged as one thing and delivered as another.
+
+use std::net::IpAddr;
+
+use puerto_smtp::{Address, Domain, LocalPart, Reply};
+
+use super::Service;
+use crate::config::Config;
+use crate::route;
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// A client at this address.
+    Client(IpAddr),
+    /// A user of this machine.
+    User,
+}
+
+/// What one client may do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    service: Service,
+    trusted: bool,
+    /// Our own address on this connection, for address literals.
+    own_address: Option<IpAddr>,
+    is_user: bool,
+}
+
+impl Policy {
+    /// The policy for a client. `own_address` is our end of the connection.
+    pub(super) fn new(
+        config: &Config,
+        service: Service,
+        who: Who,
+        own_address: Option<IpAddr>,
+    ) -> Self {
+        let trusted = match who {
+            // ::ffff:192.0.2.1 is 192.0.2.1, here as everywhere.
+            Who::Client(address) => config.trusted_networks.contains(address.to_canonical()),
+            Who::User => true,
+        };
+        let own_address = own_address.map(|address| address.to_canonical());
+        Self { service, trusted, own_address, is_user: who == Who::User }
+    }
+
+    /// Whether it may send to everybody.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// Whether a message may be sent at all.
+    pub(super) fn mail(&self, tls: bool) -> Result<(), Reply> {
+        if self.service == Service::Smtp || self.trusted {
+            return Ok(());
+        }
+        let text =
+            if tls { "Authentication required" } else { "Must issue a STARTTLS command first" };
+        Err(Reply::enhanced(530, (5, 7, 0), text))
+    }
+
+    /// Whether a message may go to this recipient. `knows` says who lives here.
+    pub(super) fn recipient(
+        &self,
+        config: &Config,
+        recipient: &Address,
+        knows: impl FnOnce(&LocalPart) -> bool,
+    ) -> Result<(), Reply> {
+        if !self.is_ours(config, recipient.domain()) {
+            return if self.trusted { Ok(()) } else { Err(relay_denied(recipient)) };
+        }
+        // A local user's message may have other recipients: it is taken, and the
+        // notification says which of them does not exist.
+        if self.is_user || is_postmaster(recipient) || knows(recipient.local_part()) {
+            return Ok(());
+        }
+        let text = format!("<{recipient}>: Recipient address rejected: User unknown");
+        Err(Reply::enhanced(550, (5, 1, 1), text))
+    }
+
+    fn is_ours(&self, config: &Config, domain: &Domain) -> bool {
+        if route::is_local(config, domain) {
+            return true;
+        }
+        match domain {
+            Domain::Literal(ip) => self.own_address == Some(ip.to_canonical()),
+            Domain::Name(_) => false,
+        }
+    }
+}
+
+// RFC 5321 §4.5.1: every server takes mail for its postmaster.
+fn is_postmaster(recipient: &Address) -> bool {
+    recipient.local_part().as_str().eq_ignore_ascii_case("postmaster")
+}
+
+/// The wording is the one that log readers know.
+fn relay_denied(recipient: &Address) -> Reply {
+    Reply::enhanced(554, (5, 7, 1), format!("<{recipient}>: Relay access denied"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use puerto_smtp::command::{Command, Mailbox};
+
+    use super::*;
+
+    fn judge(config: &Config, client: &str, recipient: &str) -> u16 {
+        let client = client.parse().unwrap();
+        let own = Some([203, 0, 113, 25].into());
+        let policy = Policy::new(config, Service::Smtp, Who::Client(client), own);
+        let line = format!("RCPT TO:{recipient}");
+        match Command::parse(line.as_bytes()) {
+            Ok(Command::Rcpt(rcpt)) => match rcpt.to {
+                Mailbox::Address(address) => policy
+                    .recipient(config, &address, |part| part.as_str() == "user")
+                    .map_or_else(|reply| reply.code().get(), |()| 250),
+                Mailbox::Bare(_) => 501,
+            },
+            Ok(other) => panic!("{other:?}"),
+            Err(refused) => refused.reply.code().get(),
+        }
+    }
+
+    /// The ways in which open relays were found, `dom` standing for a domain that
+    /// is not ours and `example.com` for one that is.
+    #[test]
+    fn no_spelling_of_an_address_makes_an_open_relay() {
+        let config = Config::for_tests(Path::new("/nowhere"));
+        let stranger = "198.51.100.7";
+        for recipient in [
+            "<user@dom.example>",
+            "<user%dom.example@example.com>",
+            "<dom.example!user@example.com>",
+            "<@example.com:user@dom.example>",
+            "<@example.com,@dom.example:user@dom.example>",
+            "<\"user@dom.example\"@example.com>",
+            "<\"user@dom.example\">",
+            "<user@dom.example@example.com>",
+            "<user@example.com@dom.example>",
+            "<user@dom.example.>",
+            "<user@[198.51.100.9]>",
+            "<user@[IPv6:2001:db8::9]>",
+            "<user@[203.0.113.25]@dom.example>",
+            "<user@dom.example:25>",
+            "<user@example.com:dom.example>",
+            "<user(comment)@dom.example>",
+            "<user@dom.example(example.com)>",
+            "<user@example.com\0@dom.example>",
+            "<user@dom.example\0.example.com>",
+            "<user@[dom.example]>",
+            "<user@example.com.dom.example>",
+            "<user@notexample.com>",
+            "<user@.example.com>",
+            "<user@dom.example> <user@example.com>",
+            "<user@dom.example,user@example.com>",
+            "<user@example.com>,<user@dom.example>",
+            "user@dom.example",
+            "< user@dom.example>",
+            "<user%dom.example>",
+            "<dom.example!user>",
+        ] {
+            let code = judge(&config, stranger, recipient);
+            assert!(code >= 500, "{recipient:?} got {code}");
+        }
+    }
+
+    #[test]
+    fn mail_for_our_own_users_is_taken_from_everybody() {
+        let config = Config::for_tests(Path::new("/nowhere"));
+        for (recipient, code) in [
+            ("<user@example.com>", 250),
+            ("<user@EXAMPLE.com.>", 250),
+            ("<user@mail.example.com>", 250),
+            ("<user@[203.0.113.25]>", 250),
+            ("<user@[IPv6:::ffff:203.0.113.25]>", 250),
+            ("<@dom.example:user@example.com>", 250),
+            ("<postmaster@example.com>", 250),
+            ("<PostMaster@[203.0.113.25]>", 250),
+            ("<nobody-here@example.com>", 550),
+            ("<user@sub.example.com>", 554),
+        ] {
+            assert_eq!(judge(&config, "198.51.100.7", recipient), code, "{recipient}");
+        }
+    }
+
+    #[test]
+    fn trusted_clients_may_send_anywhere_however_their_address_is_written() {
+        let config = Config::for_tests(Path::new("/nowhere"));
+        for (client, code) in [
+            ("127.0.0.1", 250),
+            ("127.9.9.9", 250),
+            ("::1", 250),
+            ("::ffff:127.0.0.1", 250),
+            ("::ffff:198.51.100.7", 554),
+            ("::127.0.0.1", 554),
+            ("128.0.0.1", 554),
+        ] {
+            assert_eq!(judge(&config, client, "<user@dom.example>"), code, "{client}");
+        }
+        assert_eq!(judge(&config, "127.0.0.1", "<nobody-here@example.com>"), 550);
+    }
+
+    #[test]
+    fn submission_is_for_our_users() {
+        let config = Config::for_tests(Path::new("/nowhere"));
+        let code = |service, client: &str, tls| {
+            let who = Who::Client(client.parse().unwrap());
+            let policy = Policy::new(&config, service, who, None);
+            policy.mail(tls).map_or_else(|reply| reply.to_string(), |()| "250".to_owned())
+        };
+        assert_eq!(code(Service::Smtp, "198.51.100.7", false), "250");
+        assert_eq!(code(Service::Submission, "127.0.0.1", false), "250");
+        let plain = code(Service::Submission, "198.51.100.7", false);
+        assert_eq!(plain, "530 5.7.0 Must issue a STARTTLS command first");
+        let tls = code(Service::Submissions, "198.51.100.7", true);
+        assert_eq!(tls, "530 5.7.0 Authentication required");
+        let user = Policy::new(&config, Service::Smtp, Who::User, None);
+        let unknown = Address::parse("nobody-here@example.com").unwrap();
+        assert!(user.recipient(&config, &unknown, |_| false).is_ok());
+    }
+}
