@@ -18,6 +18,14 @@
 //! unknown@ (550) and later@ (450), content from full@ (452), and finished messages
 //! from failing@ (451); disk@ loses its content in the middle (452).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::fmt::Write;
 use std::path::Path;
 

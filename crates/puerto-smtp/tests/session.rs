@@ -1,6 +1,13 @@
 //! Properties of the server's session: it behaves like a model of a few lines, and
 //! the same however its bytes arrive.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use proptest::prelude::*;
 use puerto_smtp::extension::Extensions;
 use puerto_smtp::limits::{MAX_COMMAND_LINE, MAX_DISCARDED_CONTENT};
