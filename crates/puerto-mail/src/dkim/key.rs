@@ -63,20 +63,29 @@ impl PrivateKey {
 
     /// Makes a new key as PKCS#8 PEM: RSA of 2048 bits, or Ed25519.
     pub fn generate(algorithm: Algorithm) -> Result<String, KeyError> {
-        let der = match algorithm {
-            Algorithm::RsaSha256 | Algorithm::RsaSha1 => {
-                let pair =
-                    RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError::Generation)?;
-                let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::Generation)?;
-                der.as_ref().to_vec()
-            }
+        match algorithm {
+            Algorithm::RsaSha256 | Algorithm::RsaSha1 => Self::generate_rsa(2048),
             Algorithm::Ed25519Sha256 => {
                 let random = aws_lc_rs::rand::SystemRandom::new();
                 let document = Ed25519KeyPair::generate_pkcs8v1(&random);
-                document.map_err(|_| KeyError::Generation)?.as_ref().to_vec()
+                let document = document.map_err(|_| KeyError::Generation)?;
+                Ok(write_pem("PRIVATE KEY", document.as_ref()))
             }
+        }
+    }
+
+    /// Makes a new RSA key as PKCS#8 PEM, of 2048, 3072 or 4096 bits. More would be of
+    /// no use: receivers need not verify with them (RFC 8301 §3.2).
+    pub fn generate_rsa(bits: u32) -> Result<String, KeyError> {
+        let size = match bits {
+            2048 => KeySize::Rsa2048,
+            3072 => KeySize::Rsa3072,
+            4096 => KeySize::Rsa4096,
+            _ => return Err(KeyError::Generation),
         };
-        Ok(write_pem("PRIVATE KEY", &der))
+        let pair = RsaKeyPair::generate(size).map_err(|_| KeyError::Generation)?;
+        let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::Generation)?;
+        Ok(write_pem("PRIVATE KEY", der.as_ref()))
     }
 
     /// The algorithm it signs with.
