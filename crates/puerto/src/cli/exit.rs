@@ -26,6 +26,8 @@ pub enum Sysexit {
     Unavailable = 69,
     /// The system lets us down: no memory, no file descriptors.
     OsError = 71,
+    /// A file cannot be made.
+    CantCreate = 73,
     /// Reading or writing failed half-way.
     IoError = 74,
     /// Not now; the same may succeed later.

@@ -11,6 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub mod aliases;
+pub mod config;
+pub mod dkim;
 mod documents;
 pub mod exit;
 pub mod mailq;
@@ -30,6 +32,15 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check, show or explain the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Make and list the keys that mail is signed with
+    #[command(subcommand)]
+    Dkim(dkim::DkimCommand),
+    /// Write mailboxes for the daemon, which starts this itself
+    #[command(hide = true, name = crate::local::agent::SUBCOMMAND)]
+    LocalAgent,
     /// Show and change the mail that waits
     Queue(queue::QueueArgs),
     /// Send a message: the options of sendmail; also as `sendmail`
@@ -125,6 +136,9 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 fn run(arguments: Arguments) -> ExitCode {
     let config = arguments.config.as_deref();
     match arguments.command {
+        Command::Config(command) => config::run(&command, config),
+        Command::Dkim(command) => dkim::run(&command, config),
+        Command::LocalAgent => crate::local::agent::run(),
         Command::Queue(arguments) => queue::run(&arguments, config),
         Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config),
         Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config),

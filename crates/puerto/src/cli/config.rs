@@ -1,0 +1,129 @@
+//! `puerto config`: whether the configuration is right, what it comes to, and what
+//! may stand in it.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::exit::{Failure, Sysexit};
+use crate::config::{Config, ConfigErrors};
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether it is right, and otherwise everything that is wrong with it
+    Check {
+        /// One JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show every key as it holds, defaults included; passwords are never shown
+    Show {
+        /// One JSON document instead of TOML
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a file that explains every key
+    Sample,
+}
+
+/// Runs the command: exit code 0, or 78 if the configuration is wrong.
+pub fn run(command: &ConfigCommand, file: Option<&Path>) -> ExitCode {
+    let done = match command {
+        ConfigCommand::Check { json } => return check(*json, file),
+        ConfigCommand::Show { json } => Config::load(file)
+            .map_err(|errors| {
+                let colour = colour(&io::stderr());
+                Failure::new(Sysexit::Config, errors.render(colour))
+            })
+            .and_then(|config| show(&config, *json)),
+        ConfigCommand::Sample => print(&Config::sample()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.code.into()
+        }
+    }
+}
+
+fn check(json: bool, file: Option<&Path>) -> ExitCode {
+    let (name, named) = Config::file(file);
+    let name = name.display();
+    let result = Config::load(file);
+    let written = match &result {
+        Ok(_) if json => print(&format!("{}\n", json!({ "ok": true, "file": name.to_string() }))),
+        Ok(_) if !named && !Path::new(&name.to_string()).exists() => {
+            print(&format!("ok: {name} does not exist, every key has its default\n"))
+        }
+        Ok(_) => print(&format!("ok: {name}\n")),
+        Err(errors) if json => print(&format!("{}\n", errors.to_json())),
+        Err(errors) => {
+            eprintln!("{}\n\n{}", errors.render(colour(&io::stderr())), summary(errors));
+            Ok(())
+        }
+    };
+    match (written, result) {
+        (Err(failure), _) => failure.code.into(),
+        (Ok(()), Ok(_)) => ExitCode::SUCCESS,
+        (Ok(()), Err(_)) => Sysexit::Config.into(),
+    }
+}
+
+fn summary(errors: &ConfigErrors) -> String {
+    match errors.errors.len() {
+        1 => format!("{}: one error", errors.file),
+        count => format!("{}: {count} errors", errors.file),
+    }
+}
+
+fn show(config: &Config, json: bool) -> Result<(), Failure> {
+    let text = config.to_toml();
+    if !json {
+        return print(&text);
+    }
+    let internal = |error: String| Failure::new(Sysexit::OsError, error);
+    let value: toml::Table = toml::from_str(&text).map_err(|error| internal(error.to_string()))?;
+    let text = serde_json::to_string_pretty(&value).map_err(|error| internal(error.to_string()))?;
+    print(&format!("{text}\n"))
+}
+
+/// Writes to the standard output. A reader that has seen enough is no failure.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn colour(to: &impl io::IsTerminal) -> bool {
+    to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_right_or_wrong_by_its_exit_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("puerto.toml");
+        let code = |command: &ConfigCommand| format!("{:?}", run(command, Some(&file)));
+        let ok = format!("{:?}", ExitCode::SUCCESS);
+        let wrong = format!("{:?}", ExitCode::from(78));
+        let check = ConfigCommand::Check { json: true };
+        assert_eq!(code(&check), wrong, "a file that was named must exist");
+        std::fs::write(&file, Config::sample()).unwrap();
+        assert_eq!(code(&check), ok);
+        std::fs::write(&file, "relayhots = 1").unwrap();
+        for command in
+            [&check, &ConfigCommand::Check { json: false }, &ConfigCommand::Show { json: false }]
+        {
+            assert_eq!(code(command), wrong);
+        }
+    }
+}

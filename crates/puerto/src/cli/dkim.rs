@@ -1,0 +1,396 @@
+//! `puerto dkim`: makes the keys that mail is signed with, and shows the records that
+//! receivers look for.
+
+use std::fmt::Write as _;
+use std::fs::{DirBuilder, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Subcommand, ValueEnum};
+use nix::unistd::{Group, User};
+use puerto_mail::dkim::{Algorithm, PrivateKey, zone_file_text};
+use puerto_smtp::Domain;
+use serde_json::json;
+
+use super::config::print;
+use super::exit::{Failure, Sysexit};
+use crate::config::Config;
+use crate::intake::KeyRing;
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum DkimCommand {
+    /// Make a key and print the record to publish
+    New(NewKey),
+    /// Show all keys with their records
+    List {
+        /// One JSON document instead of text
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which key to make.
+#[derive(Debug, clap::Args)]
+pub struct NewKey {
+    /// The domain to sign for; the first of `domains` if none is given
+    domain: Option<String>,
+    /// The name of the key below _domainkey; made of algorithm, year and month if
+    /// none is given
+    #[arg(long)]
+    selector: Option<String>,
+    /// The kind of key; all receivers verify RSA
+    #[arg(long = "type", value_enum, default_value_t = Kind::Rsa)]
+    kind: Kind,
+    /// The size of an RSA key
+    #[arg(long, default_value_t = 2048, value_parser = parse_bits)]
+    bits: u32,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// The kind of key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// RSA with SHA-256
+    Rsa,
+    /// Ed25519 (RFC 8463), which some receivers do not verify yet
+    Ed25519,
+    /// One of each
+    Both,
+}
+
+/// Runs the command. Exit code 0; 1 if a key in the directory cannot be used; 73 if
+/// the file exists already or cannot be made; 64 for a name that cannot be.
+pub fn run(command: &DkimCommand, file: Option<&Path>) -> ExitCode {
+    let done = Config::load(file).map_err(Failure::from).and_then(|config| match command {
+        DkimCommand::New(new) => print(&made_text(&make(&config, new)?, new.json)).map(|()| 0),
+        DkimCommand::List { json } => list(&config, *json),
+    });
+    done.map_or_else(
+        |failure| {
+            eprintln!("puerto: {failure}");
+            failure.code.into()
+        },
+        ExitCode::from,
+    )
+}
+
+fn parse_bits(text: &str) -> Result<u32, String> {
+    let bits = text.parse().ok().filter(|bits| [2048, 3072, 4096].contains(bits));
+    bits.ok_or_else(|| "accepted: 2048, 3072, 4096".to_owned())
+}
+
+/// A key as it is shown.
+struct Shown {
+    domain: String,
+    selector: String,
+    algorithm: Algorithm,
+    bits: usize,
+    file: PathBuf,
+    record: String,
+}
+
+impl Shown {
+    fn name(&self) -> String {
+        format!("{}._domainkey.{}", self.selector, self.domain)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        json!({
+            "domain": self.domain,
+            "selector": self.selector,
+            "algorithm": self.algorithm.name(),
+            "bits": self.bits,
+            "file": self.file.display().to_string(),
+            "name": self.name(),
+            "type": "TXT",
+            "record": self.record,
+        })
+    }
+
+    fn push_text(&self, out: &mut String) {
+        let name = self.name();
+        let _ = writeln!(
+            out,
+            "{} ({}, {} bits)\n  name   {name}\n  type   TXT\n  value  {}\n  zone   {name}. 3600 IN \
+             TXT ( {} )",
+            self.file.display(),
+            self.algorithm,
+            self.bits,
+            self.record,
+            zone_file_text(&self.record)
+        );
+    }
+}
+
+fn make(config: &Config, new: &NewKey) -> Result<Vec<Shown>, Failure> {
+    let domain = domain(config, new)?;
+    let directory = config.dkim_directory.join(&domain);
+    let algorithms: &[Algorithm] = match new.kind {
+        Kind::Rsa => &[Algorithm::RsaSha256],
+        Kind::Ed25519 => &[Algorithm::Ed25519Sha256],
+        Kind::Both => &[Algorithm::RsaSha256, Algorithm::Ed25519Sha256],
+    };
+    let mut wanted = Vec::new();
+    for algorithm in algorithms {
+        let selector = selector(new, *algorithm)?;
+        let file = directory.join(format!("{selector}.pem"));
+        if file.symlink_metadata().is_ok() {
+            return Err(exists(&file));
+        }
+        wanted.push((*algorithm, selector, file));
+    }
+    let owner = Owner::of(config);
+    let cannot = |what: &Path, error: io::Error| {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => Sysexit::NoPermission,
+            _ => Sysexit::CantCreate,
+        };
+        Failure::new(code, format!("cannot make {}: {error}", what.display()))
+    };
+    owner.make_directories(&directory).map_err(|error| cannot(&directory, error))?;
+    let mut made = Vec::new();
+    for (algorithm, selector, file) in wanted {
+        let pem = match algorithm {
+            Algorithm::Ed25519Sha256 => PrivateKey::generate(algorithm),
+            _ => PrivateKey::generate_rsa(new.bits),
+        };
+        let broken =
+            |error: puerto_mail::dkim::KeyError| Failure::new(Sysexit::OsError, error.to_string());
+        let pem = pem.map_err(broken)?;
+        let key = PrivateKey::from_pem(&pem).map_err(broken)?;
+        owner.write_key(&file, &pem).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => exists(&file),
+            _ => cannot(&file, error),
+        })?;
+        let (bits, record) = (key.bits(), key.record_text());
+        made.push(Shown { domain: domain.clone(), selector, algorithm, bits, file, record });
+    }
+    Ok(made)
+}
+
+fn exists(file: &Path) -> Failure {
+    let text = format!(
+        "{} exists already, and mail that is under way may be signed with it: give the new key \
+         another --selector, and remove the old one some days after",
+        file.display()
+    );
+    Failure::new(Sysexit::CantCreate, text)
+}
+
+fn domain(config: &Config, new: &NewKey) -> Result<String, Failure> {
+    let domain = match &new.domain {
+        Some(text) => Domain::parse(text).ok(),
+        None => config.domains.first().cloned(),
+    };
+    let ascii = domain.as_ref().and_then(Domain::name).and_then(|n| idna::domain_to_ascii(n).ok());
+    ascii.ok_or_else(|| {
+        let written = new.domain.as_deref().unwrap_or_default();
+        Failure::new(Sysexit::Usage, format!("`{written}` is not a domain name, as example.com is"))
+    })
+}
+
+fn selector(new: &NewKey, algorithm: Algorithm) -> Result<String, Failure> {
+    let kind = if algorithm == Algorithm::Ed25519Sha256 { "ed25519" } else { "rsa" };
+    let Some(written) = &new.selector else {
+        let today = jiff::Zoned::now();
+        return Ok(format!("{kind}-{}-{:02}", today.year(), today.month()));
+    };
+    let selector = written.to_lowercase();
+    if !selector.is_ascii() || Domain::parse(&format!("{selector}.example")).is_err() {
+        let text = format!("`{written}` is not a selector: use letters, digits, - and .");
+        return Err(Failure::new(Sysexit::Usage, text));
+    }
+    // Two keys cannot share a name.
+    Ok(if new.kind == Kind::Both { format!("{selector}-{kind}") } else { selector })
+}
+
+fn made_text(made: &[Shown], json: bool) -> String {
+    if json {
+        let keys: Vec<_> = made.iter().map(Shown::to_json).collect();
+        return format!("{}\n", json!({ "made": keys }));
+    }
+    let mut out = String::new();
+    for key in made {
+        key.push_text(&mut out);
+        out.push('\n');
+    }
+    out.push_str(
+        "Publish first: name, type and value in a provider's form, or the zone line as it is.\n\
+         When the record answers, reload the daemon (systemctl reload puerto): it then signs\n\
+         with this key.\n",
+    );
+    out
+}
+
+fn keys_below(directory: &Path) -> (Vec<Shown>, Vec<String>) {
+    let ring = KeyRing::load(directory);
+    let shown = |key: &std::sync::Arc<puerto_mail::dkim::SigningKey>| Shown {
+        domain: key.domain.clone(),
+        selector: key.selector.clone(),
+        algorithm: key.key.algorithm(),
+        bits: key.key.bits(),
+        file: directory.join(&key.domain).join(format!("{}.pem", key.selector)),
+        record: key.key.record_text(),
+    };
+    (ring.keys().iter().map(shown).collect(), ring.problems())
+}
+
+fn list(config: &Config, json: bool) -> Result<u8, Failure> {
+    let (keys, problems) = keys_below(&config.dkim_directory);
+    if json {
+        let keys: Vec<_> = keys.iter().map(Shown::to_json).collect();
+        print(&format!("{}\n", json!({ "keys": keys, "problems": problems })))?;
+    } else {
+        let mut out = String::new();
+        for key in &keys {
+            key.push_text(&mut out);
+        }
+        print(&out)?;
+        for problem in &problems {
+            eprintln!("puerto: {problem}");
+        }
+        if keys.is_empty() && problems.is_empty() {
+            let directory = config.dkim_directory.display();
+            eprintln!("puerto: no keys below {directory}: mail is not signed. `puerto dkim new`");
+        }
+    }
+    Ok(u8::from(!problems.is_empty()))
+}
+
+/// Who may read a new key. As root: the daemon's user, by its group where that is its
+/// own, so that the daemon can read the key but not change it. Otherwise: ourselves.
+enum Owner {
+    Ourselves,
+    Group(nix::unistd::Gid),
+    User(nix::unistd::Uid),
+}
+
+impl Owner {
+    fn of(config: &Config) -> Self {
+        if !nix::unistd::geteuid().is_root() || config.user.is_empty() {
+            return Self::Ourselves;
+        }
+        let Ok(Some(user)) = User::from_name(&config.user) else {
+            let name = &config.user;
+            eprintln!("puerto: there is no user `{name}` yet: only root can read the new key");
+            return Self::Ourselves;
+        };
+        match Group::from_gid(user.gid) {
+            Ok(Some(group)) if group.name == user.name => Self::Group(user.gid),
+            _ => Self::User(user.uid),
+        }
+    }
+
+    fn make_directories(&self, directory: &Path) -> io::Result<()> {
+        let mut missing: Vec<&Path> =
+            directory.ancestors().take_while(|path| !path.exists()).take(2).collect();
+        if let Some(parent) = missing.last().and_then(|path| path.parent()) {
+            DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+        }
+        while let Some(path) = missing.pop() {
+            DirBuilder::new().mode(0o700).create(path)?;
+            self.give(&File::open(path)?, 0o750)?;
+        }
+        Ok(())
+    }
+
+    fn write_key(&self, path: &Path, pem: &str) -> io::Result<()> {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(pem.as_bytes())?;
+        self.give(&file, 0o640)?;
+        file.sync_all()?;
+        match path.parent() {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    // The mode comes last: a group gets to read only once it is the right one.
+    fn give(&self, file: &File, mode: u32) -> io::Result<()> {
+        let (uid, gid) = match self {
+            Self::Ourselves => return Ok(()),
+            Self::Group(gid) => (None, Some(*gid)),
+            Self::User(uid) => (Some(*uid), None),
+        };
+        nix::unistd::fchown(file, uid, gid)?;
+        match gid {
+            Some(_) => file.set_permissions(Permissions::from_mode(mode)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(domain: Option<&str>, selector: Option<&str>, kind: Kind) -> NewKey {
+        NewKey {
+            domain: domain.map(Into::into),
+            selector: selector.map(Into::into),
+            kind,
+            bits: 2048,
+            json: true,
+        }
+    }
+
+    #[test]
+    fn a_new_key_signs_and_is_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::for_tests(dir.path());
+        make(&config, &new(None, Some("S1"), Kind::Both)).unwrap();
+        make(&config, &new(Some("ñandú.example"), None, Kind::Ed25519)).unwrap();
+        let ring = KeyRing::load(&config.dkim_directory);
+        assert_eq!(ring.problems(), Vec::<String>::new());
+        let names: Vec<String> =
+            ring.keys().iter().map(|k| format!("{} {}", k.selector, k.domain)).collect();
+        assert_eq!(names[..2], ["s1-ed25519 example.com", "s1-rsa example.com"]);
+        assert!(names[2].starts_with("ed25519-20") && names[2].ends_with(" xn--and-6ma2c.example"));
+        let file = config.dkim_directory.join("example.com/s1-rsa.pem");
+        let before = std::fs::read(&file).unwrap();
+        let again = make(&config, &new(None, Some("s1"), Kind::Both)).err().unwrap();
+        assert_eq!(again.code, Sysexit::CantCreate);
+        assert_eq!(std::fs::read(&file).unwrap(), before);
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o137, 0);
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::for_tests(dir.path());
+        for (domain, selector) in [
+            (Some("a b"), None),
+            (Some("[192.0.2.1]"), None),
+            (None, Some("../x")),
+            (None, Some("a b")),
+        ] {
+            let failure = make(&config, &new(domain, selector, Kind::Rsa)).err().unwrap();
+            assert_eq!(failure.code, Sysexit::Usage, "{domain:?} {selector:?}");
+        }
+        assert!(!config.dkim_directory.exists());
+    }
+
+    #[test]
+    fn records_are_shown_in_both_forms() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::for_tests(dir.path());
+        make(&config, &new(None, Some("a"), Kind::Rsa)).unwrap();
+        let (keys, problems) = keys_below(&config.dkim_directory);
+        assert!(problems.is_empty());
+        let [shown] = keys.as_slice() else { panic!("one key, not {}", keys.len()) };
+        let json = shown.to_json();
+        assert_eq!(json["name"], "a._domainkey.example.com");
+        assert!(shown.file.is_file());
+        assert!(made_text(&keys, false).contains("Publish first"));
+        let mut text = String::new();
+        shown.push_text(&mut text);
+        assert!(text.contains("/dkim/example.com/a.pem (rsa-sha256, 2048 bits)\n"), "{text}");
+        assert!(text.contains("  name   a._domainkey.example.com\n"), "{text}");
+        assert!(text.contains("a._domainkey.example.com. 3600 IN TXT ( \"v=DKIM1; k=rsa; p="));
+    }
+}
