@@ -373,6 +373,25 @@ fn a_connection_lost_before_a_message_fails_as_a_whole() {
 }
 
 #[test]
+fn a_refusal_before_mail_is_never_for_good() {
+    let mut connection = ready(&["PIPELINING"]);
+    begin(&mut connection, 1);
+    converse(&mut connection, |line| match line.split(' ').next() {
+        Some("RCPT") => "550 5.1.1 no".into(),
+        Some("DATA") => "503 5.5.1 no".into(),
+        _ => "250 ok".into(),
+    });
+    assert!(matches!(&connection.take_fates()[..], [Fate::Failed(f)] if f.is_permanent()));
+    begin(&mut connection, 1);
+    converse(&mut connection, |_| "502 5.5.1 I know no RSET".into());
+    let Fate::Failed(failure) = connection.take_fates().remove(0) else { panic!("accepted") };
+    assert_eq!(failure.stage, Stage::Reset);
+    assert!(!failure.is_permanent());
+    assert_eq!(failure.status().to_string(), "4.5.1");
+    assert_eq!(connection.poll(), Step::Closed);
+}
+
+#[test]
 fn what_comes_while_idle_is_never_taken_for_an_answer() {
     for idle in ["250 ok\r\n", "421 4.4.2 idle too long\r\n", "2"] {
         let mut connection = ready(&["PIPELINING"]);

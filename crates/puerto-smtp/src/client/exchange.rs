@@ -183,9 +183,12 @@ impl Exchange {
         if self.content == ContentState::Wanted {
             return self.on_early_reply(reply);
         }
+        if due == Due::Reset && !reply.is_positive() {
+            return Progress::Failed(Cause::Reply(reply));
+        }
+        // A failure above is reported with the stage of the reply that is still due.
         self.due.pop_front();
         match due {
-            Due::Reset if !reply.is_positive() => return Progress::Failed(Cause::Reply(reply)),
             Due::Reset | Due::LoneDot => {}
             Due::Mail => self.on_mail(&reply),
             Due::Recipient(index) => self.on_recipient(index, reply),

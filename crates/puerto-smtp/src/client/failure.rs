@@ -51,9 +51,11 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether trying again cannot help.
+    /// Whether trying again cannot help. What a peer says before MAIL is about the
+    /// session and not about any message, and so is never for good.
     pub fn is_permanent(&self) -> bool {
         match &self.cause {
+            Cause::Reply(_) if self.stage.is_before_mail() => false,
             Cause::Reply(reply) => reply.severity() == Severity::Permanent,
             Cause::TooLarge { .. } | Cause::NeedsSmtputf8 => true,
             Cause::Garbage(_) | Cause::OutOfStep | Cause::InjectedBeforeTls | Cause::Lost(_) => {
@@ -71,6 +73,7 @@ impl Failure {
     /// The status code for it (RFC 3463 §3).
     pub fn status(&self) -> EnhancedCode {
         match &self.cause {
+            Cause::Reply(reply) if self.stage.is_before_mail() => reply.status().with_class(4),
             Cause::Reply(reply) => reply.status(),
             Cause::Garbage(_) | Cause::OutOfStep => EnhancedCode::new(4, 5, 0),
             Cause::InjectedBeforeTls => EnhancedCode::new(4, 7, 5),

@@ -343,9 +343,10 @@ async fn has_utf8_header(body: &Arc<dyn Body>) -> bool {
 fn was_stale(fate: &Fate) -> bool {
     let Fate::Failed(failure) = fate else { return false };
     match (&failure.cause, failure.stage) {
-        (Cause::OutOfStep, Stage::Idle)
-        | (Cause::Lost(Loss::Closed), Stage::Reset | Stage::Mail) => true,
-        (Cause::Reply(reply), Stage::Reset | Stage::Mail) => reply.closes(),
+        (_, Stage::Idle) => true,
+        (Cause::Reply(_), Stage::Reset) => true,
+        (Cause::Reply(reply), Stage::Mail) => reply.closes(),
+        (Cause::Lost(Loss::Closed), Stage::Reset | Stage::Mail) => true,
         _ => false,
     }
 }

@@ -99,3 +99,18 @@ async fn an_idle_connection_is_ended_after_a_while() {
     }
     assert_eq!(remote.idle_connections(), 0);
 }
+
+#[tokio::test]
+async fn a_peer_that_knows_no_rset_gets_a_new_connection() {
+    let refuse = "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\nS: 503 no\n";
+    let reset = "C: RSET\nC: MAIL\nC: RCPT\nC: DATA\nS: 502 5.5.1 what\ndrop\n";
+    let second = format!("{HELLO}{ACCEPT}");
+    let peer = Peer::start(&[&format!("{HELLO}{refuse}{reset}"), &second]).await;
+    let remote = remote(patient());
+    let first = remote.deliver(&job(plan(&[peer.address]), 1)).await;
+    assert_eq!(first.outcomes[0].status, DeliveryStatus::Bounced);
+    let second = remote.deliver(&job(plan(&[peer.address]), 1)).await;
+    assert_eq!(second.outcomes[0].status, DeliveryStatus::Sent);
+    assert_eq!(peer.connections(), 2);
+    peer.check();
+}
