@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::exit::{Failure, Sysexit};
+use crate::cli::output::{printable, say};
 use crate::cli::sendmail;
 use crate::config::Config;
+use crate::local;
 
 /// Runs `newaliases` with the arguments that follow its name: the options of
 /// `sendmail`.
@@ -17,15 +19,21 @@ pub fn run(arguments: impl Iterator<Item = OsString>, config_path: Option<&Path>
     sendmail::run(once(OsString::from("-bi")).chain(arguments), config_path)
 }
 
-/// Says whether the aliases file can be read.
-pub(super) fn check(config_path: Option<&Path>) -> Result<String, Failure> {
+/// Says whether the aliases file can be read, and what in it cannot be understood.
+pub(super) fn check(config_path: Option<&Path>) -> Result<(), Failure> {
     let file = Config::load(config_path)?.local.aliases;
     let shown = file.display();
     match std::fs::read(&file) {
-        Ok(_) => Ok(format!("{shown}: changes hold at once; there is nothing to rebuild")),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Ok(format!("{shown}: there is no such file, and so there are no aliases"))
+        Ok(octets) => {
+            for warning in local::alias_warnings(&String::from_utf8_lossy(&octets)) {
+                eprintln!("newaliases: warning: {shown}: {}", printable(&warning));
+            }
+            say(&format!("{shown}: changes hold at once; there is nothing to rebuild"))?;
         }
-        Err(error) => Err(Failure::new(Sysexit::NoInput, format!("{shown}: {error}"))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            say(&format!("{shown}: there is no such file, and so there are no aliases"))?;
+        }
+        Err(error) => return Err(Failure::new(Sysexit::NoInput, format!("{shown}: {error}"))),
     }
+    Ok(())
 }

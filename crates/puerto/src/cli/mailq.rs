@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 
 use crate::cli::exit::Failure;
+use crate::cli::output::{if_read, is_unread, printable};
 use crate::cli::sendmail;
+use crate::control::Client;
 use crate::control::protocol::Selection;
 use crate::control::view::MessageView;
-use crate::control::{Client, ClientError};
 
 /// Columns in which a reason is set to the right.
 const REASON_COLUMNS: usize = 76;
@@ -30,16 +31,11 @@ pub(super) fn print(config_path: Option<&Path>) -> Result<(), Failure> {
     let mut listing = Listing::new(BufWriter::new(io::stdout().lock()), TimeZone::system());
     let listed = client.list(&Selection::default(), |message| listing.message(&message));
     match listed {
-        Ok(_) => Ok(listing.finish()?),
+        Ok(_) => Ok(if_read(listing.finish())?),
         // Whoever reads only the first lines has what they want.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
+        Err(error) if is_unread(&error) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Whether a list ended because nobody reads our output any more.
-pub(super) fn is_broken_pipe(error: &ClientError) -> bool {
-    matches!(error, ClientError::Lost(error) if error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Postfix's form of the queue.
@@ -107,11 +103,6 @@ impl<W: Write> Listing<W> {
         }
         self.out.flush()
     }
-}
-
-/// A text from the network on one line of a terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

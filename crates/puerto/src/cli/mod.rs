@@ -16,6 +16,7 @@ pub mod dkim;
 mod documents;
 pub mod exit;
 pub mod mailq;
+mod output;
 pub mod queue;
 pub mod sendmail;
 

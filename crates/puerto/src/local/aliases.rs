@@ -153,6 +153,12 @@ fn target(written: &str) -> Option<Target> {
     }
 }
 
+/// What in the text of an aliases file cannot be understood, with line numbers: for
+/// `newaliases`, which has nothing else to do.
+pub fn alias_warnings(text: &str) -> Vec<String> {
+    Aliases::parse(text).warnings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

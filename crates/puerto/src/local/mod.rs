@@ -21,5 +21,6 @@ mod mbox;
 mod tests;
 mod text;
 
+pub use aliases::alias_warnings;
 pub use delivery::Mailboxes;
 pub use directory::Directory;

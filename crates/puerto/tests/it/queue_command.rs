@@ -255,4 +255,8 @@ fn aliases_need_no_rebuilding() {
         assert_eq!(code(&output), 0);
         assert!(stdout(&output).contains("at once"));
     }
+    std::fs::write(&aliases, "postmaster root\n").unwrap();
+    let output = run(puerto(home.path(), &["newaliases"]), b"");
+    assert_eq!(code(&output), 0);
+    assert!(stderr(&output).contains("line 1: there is no colon"), "{}", stderr(&output));
 }

@@ -133,7 +133,6 @@ fn no_part_is_sent_when_a_late_recipient_is_refused() {
 fn failures_have_the_exit_codes_that_callers_know() {
     let unknown = Some(("x@", "550 5.1.1 <x@example.org>: no such user"));
     for (script, expected, words) in [
-        (Script { greeting: Some("421 4.3.2 shutting down"), ..Script::default() }, 75, "421"),
         (Script { greeting: Some("554 no"), ..Script::default() }, 69, "554 no"),
         (Script { mail: Some("550 5.7.1 not you"), ..Script::default() }, 69, "sender"),
         (Script { mail: Some("452 4.3.1 disk full"), ..Script::default() }, 75, "disk full"),
@@ -154,6 +153,13 @@ fn failures_have_the_exit_codes_that_callers_know() {
         assert!(said.starts_with("sendmail: ") && said.contains(words), "{said}");
         assert!(sent.output.stdout.is_empty());
     }
+}
+
+#[test]
+fn a_busy_server_is_asked_again() {
+    let sent = send(Script { busy: 3, ..Script::default() }, &["x@example.org"], b"hi\n");
+    assert_eq!(code(&sent.output), 0, "{}", stderr(&sent.output));
+    assert!(sent.heard().complete);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 mod print;
 
-use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
+use std::io::{self, BufRead, BufWriter, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 
 use self::print::{Form, Printer};
 use crate::cli::exit::{Failure, Sysexit};
-use crate::cli::mailq::is_broken_pipe;
+use crate::cli::output::{if_read, is_unread, say};
 use crate::config::Config;
 use crate::control::Client;
 use crate::control::protocol::{Change, Selection};
@@ -145,9 +145,9 @@ fn list(client: &mut Client, arguments: &ListArgs) -> Result<Sysexit, Failure> {
     let mut printer = Printer::new(BufWriter::new(stdout.lock()), form, jiff::Timestamp::now());
     let listed = client.list(&selection, |message| printer.message(&message));
     match listed {
-        Ok(_) => printer.finish()?,
+        Ok(_) => if_read(printer.finish())?,
         // Whoever reads only the first lines has what they want.
-        Err(error) if is_broken_pipe(&error) => {}
+        Err(error) if is_unread(&error) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(Sysexit::Ok)
@@ -155,14 +155,14 @@ fn list(client: &mut Client, arguments: &ListArgs) -> Result<Sysexit, Failure> {
 
 fn show(client: &mut Client, arguments: &ShowArgs) -> Result<Sysexit, Failure> {
     let message = client.show(&arguments.id)?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &message).map_err(io::Error::from)?;
-        writeln!(out)?;
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&message).map_err(io::Error::from)?
     } else {
-        print::story(&mut out, &message, jiff::Timestamp::now())?;
-    }
-    out.flush()?;
+        let mut story = Vec::new();
+        print::story(&mut story, &message, jiff::Timestamp::now())?;
+        String::from_utf8_lossy(&story).trim_end().to_owned()
+    };
+    say(&text)?;
     Ok(Sysexit::Ok)
 }
 
@@ -192,7 +192,7 @@ fn change(
         return Err(usage("which messages? Name their ids, conditions such as --to, or --all"));
     };
     let done = connect()?.change(change, &ids)?;
-    println!("{} {}", counted(done.count), past(change));
+    say(&format!("{} {}", counted(done.count), past(change)))?;
     for id in &done.missing {
         eprintln!("puerto: {id} is not in the queue (any more)");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
 
-use crate::cli::mailq::printable;
+use crate::cli::output::printable;
 use crate::control::view::{MessageView, RecipientView, State};
 
 /// Recipients that are set in one table. A table's columns are as wide as what is in

@@ -28,6 +28,7 @@ use self::compose::{Submission, User};
 use self::input::Input;
 use self::session::{Offer, Session};
 use crate::cli::exit::{Failure, Sysexit};
+use crate::cli::output::say;
 use crate::cli::{aliases, mailq};
 use crate::config::Config;
 
@@ -52,11 +53,11 @@ fn dispatch(arguments: &Arguments, config_path: Option<&Path>) -> Result<(), Fai
         Mode::Deliver => deliver(arguments, &Settings::load(config_path)?)?,
         Mode::Stdio => stdio::run(&Settings::load(config_path)?.submit_socket())?,
         Mode::ListQueue => mailq::print(config_path)?,
-        Mode::Aliases => println!("{}", aliases::check(config_path)?),
+        Mode::Aliases => aliases::check(config_path)?,
         Mode::Flush(what) => flush(what, &Settings::load(config_path)?)?,
         Mode::Nothing => {}
-        Mode::Help => print!("{}", arguments::HELP),
-        Mode::Version => println!("Buen Puerto {} sendmail", env!("CARGO_PKG_VERSION")),
+        Mode::Help => say(arguments::HELP.trim_end())?,
+        Mode::Version => say(&format!("Buen Puerto {} sendmail", env!("CARGO_PKG_VERSION")))?,
     }
     Ok(())
 }

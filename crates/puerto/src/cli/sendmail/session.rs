@@ -9,7 +9,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use puerto_smtp::client::{Transaction, commands};
 use puerto_smtp::codec::DotStuffer;
@@ -24,6 +24,11 @@ use crate::cli::exit::{Failure, Sysexit};
 
 /// Commands that are sent before their replies are read.
 const GROUP: usize = (MAX_ERRORS as usize) * 3 / 4;
+
+/// How long a server that is too busy is asked again, and how soon.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A session in which nothing is under way.
 pub(super) struct Session {
@@ -46,9 +51,31 @@ pub(super) struct Offer {
 }
 
 impl Session {
-    /// Connects and greets.
+    /// Connects and greets. A server that is too busy for one more session is asked
+    /// again for a while: programs start `sendmail` by the hundred and do not expect
+    /// that some of them fail for it.
     pub(super) fn open(socket: &Path, verbose: bool) -> Result<Self, Failure> {
-        let stream = connect(socket)?;
+        Self::open_within(PATIENCE, socket, verbose)
+    }
+
+    fn open_within(patience: Duration, socket: &Path, verbose: bool) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let stream = connect(socket)?;
+            match Self::greet(stream, verbose) {
+                Err(failure)
+                    if failure.code == Sysexit::TryAgain && started.elapsed() < patience =>
+                {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(LAST_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn greet(stream: UnixStream, verbose: bool) -> Result<Self, Failure> {
         let mut session = Self {
             stream,
             decoder: ReplyDecoder::new(),
@@ -323,4 +350,26 @@ fn refusal(reply: &Reply, what: &str) -> Failure {
     };
     let message = format!("the mail server refused {what}: {reply}; nothing was sent{advice}");
     Failure::new(code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_stays_busy_is_told_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("submit");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"421 4.3.2 too many connections\r\n").unwrap();
+        });
+        let failure = Session::open_within(Duration::ZERO, &socket, false).err().unwrap();
+        assert_eq!(failure.code, Sysexit::TryAgain);
+        assert!(failure.message.contains("too many connections"), "{failure}");
+        server.join().unwrap();
+    }
 }

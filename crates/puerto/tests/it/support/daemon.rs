@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 /// How it answers. What is `None` is answered as a good server would.
 #[derive(Clone, Default)]
 pub struct Script {
+    /// How many sessions are turned away before one is taken.
+    pub busy: usize,
     /// Instead of 220.
     pub greeting: Option<&'static str>,
     /// Instead of the usual extensions.
@@ -49,8 +51,13 @@ pub fn start(home: &Path, script: Script) -> Receiver<Heard> {
     let listener = UnixListener::bind(home.join("run/submit")).unwrap();
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            serve(&stream.unwrap(), &script, &sender);
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            if number < script.busy {
+                stream.write_all(b"421 4.7.0 too many connections\r\n").unwrap();
+            } else {
+                serve(&stream, &script, &sender);
+            }
         }
     });
     receiver
