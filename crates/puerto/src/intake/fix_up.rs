@@ -186,28 +186,36 @@ fn needs_smtputf8(from: &Address, work: &Work) -> bool {
 }
 
 fn add_missing(header: &Header<'_>, work: &Work, fixed: &mut Fixed<'_>) {
-    if header.first("Date").is_none() {
+    let is_missing = |name: &str| header.named(name).all(is_empty);
+    if is_missing("Date") {
         let now = date::format(wall_clock(work.now));
         write_structured(&mut fixed.added, "Date", [now.as_str()]);
     }
-    if header.first("Message-ID").is_none() {
+    if is_missing("Message-ID") {
         // The id is unique here for all time, and the host name in the world.
         fixed.message_id = format!("<{}@{}>", work.id, work.config.hostname);
         write_structured(&mut fixed.added, "Message-ID", [fixed.message_id.as_str()]);
     }
 }
 
+// A field without a value says nothing, and the grammar of these wants one.
+fn is_empty(field: &Field<'_>) -> bool {
+    field.unfolded().is_empty()
+}
+
 fn keep<'a>(field: &Field<'a>, work: &Work, fixed: &mut Fixed<'a>) -> Result<(), Refusal> {
-    if DROPPED.iter().any(|name| field.is(name)) {
+    let is_listed = |names: &[&str]| names.iter().any(|name| field.is(name));
+    let is_useless = is_empty(field) && (is_listed(&ADDRESSES) || is_listed(&STRUCTURED));
+    if is_listed(&DROPPED) || is_useless {
         fixed.is_changed = true;
         return Ok(());
     }
-    let changed = if ADDRESSES.iter().any(|name| field.is(name)) {
+    let changed = if is_listed(&ADDRESSES) {
         addresses(field, work, &mut fixed.smtputf8)?
     } else {
         text(field, work)?
     };
-    match changed {
+    match changed.or_else(|| without_gap(field)) {
         Some(octets) => {
             fixed.is_changed = true;
             fixed.kept.push(Cow::Owned(octets));
@@ -249,6 +257,14 @@ fn text(field: &Field<'_>, work: &Work) -> Result<Option<Vec<u8>>, Refusal> {
         return Ok(Some(out));
     }
     if has_long_line(field) { refold(field).map(Some) } else { Ok(None) }
+}
+
+// White space before the colon is obsolete, and some verifiers of signatures refuse
+// the whole message for it.
+fn without_gap(field: &Field<'_>) -> Option<Vec<u8>> {
+    let rest = field.raw().get(field.name().len()..)?;
+    let gap = rest.iter().position(|byte| *byte == b':').filter(|gap| *gap > 0)?;
+    Some([field.name(), rest.get(gap..)?].concat())
 }
 
 fn has_long_line(field: &Field<'_>) -> bool {

@@ -160,7 +160,8 @@ fn envelope_line(octets: &[u8]) -> usize {
     if !octets.starts_with(b"From ") && !octets.starts_with(b">From ") {
         return 0;
     }
-    memchr::memmem::find(octets, b"\r\n").map_or(0, |at| at + 2)
+    let line = octets.get(..MAX_TEXT_LINE).unwrap_or(octets);
+    memchr::memmem::find(line, b"\r\n").map_or(0, |at| at + 2)
 }
 
 // One pass over a body: what it is like and, if it will be signed, its hash.

@@ -166,6 +166,9 @@ async fn the_header_of_ours_is_completed_and_made_right() {
         ("From ann Tue Nov 24\r\nSubject: x\r\n\r\n", "Subject", Some("x")),
         ("Subject: x\r\nno field\r\n", "Subject", Some("x")),
         ("Message-Id: <x@y>\r\n\r\n", "Message-ID", Some("<x@y>")),
+        ("To: \r\nSubject \t: x\r\n y\r\n\r\n", "To", None),
+        ("Subject \t: x\r\n y\r\n\r\n", "Subject", Some("x y")),
+        ("Subject: \r\n\r\n", "Subject", Some("")),
     ] {
         let stored = rig.accept(&local(), message).await.unwrap();
         assert_eq!(value(&stored, name).as_deref(), expected, "{message:?} → {stored}");
@@ -273,6 +276,41 @@ async fn long_lines_of_ours_are_encoded_before_signing() {
     let stored = rig.accept(&local(), &message).await.unwrap();
     assert!(puerto_mail::message::scan(stored.as_bytes()).longest_line <= 998);
     assert_eq!(value(&stored, "To").unwrap(), many.join(", "));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #[test]
+    fn whatever_is_accepted_is_whole_and_verifies(
+        lines in proptest::collection::vec(
+            proptest::prop_oneof![
+                "(From|To|Subject|Date|Bcc|X) ?: [a@b.é,<>\"() ]{0,12}",
+                "[ \t]?[a: é=]{0,6}",
+                "(--b|--b--|Content-Type: multipart/mixed; boundary=b|From x)",
+                proptest::strategy::Just(" x".repeat(600)),
+                proptest::strategy::Just(String::new()),
+            ],
+            0..12,
+        ),
+        ends: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let rig = Rig::with_keys(&[("example.com", Algorithm::Ed25519Sha256)]);
+        let message = lines.join("\r\n") + if ends { "\r\n" } else { "" };
+        if let Ok(stored) = runtime.block_on(rig.accept(&local(), &message)) {
+            let header = Header::parse(stored.as_bytes()).unwrap();
+            proptest::prop_assert_eq!(header.end(), puerto_mail::header::End::Blank);
+            proptest::prop_assert_eq!(header.count("From"), 1);
+            proptest::prop_assert_eq!(header.count("Bcc"), 0);
+            let facts = puerto_mail::message::scan(stored.as_bytes());
+            proptest::prop_assert!(facts.longest_line <= 998 && !facts.bare_line_end);
+            let is_signed = value(&stored, "From").unwrap().ends_with("@example.com");
+            for (_, result) in rig.dkim(&stored) {
+                proptest::prop_assert_eq!(result, DkimResult::Pass);
+            }
+            proptest::prop_assert!(!is_signed || rig.dkim(&stored).len() == 1);
+        }
+    }
 }
 
 #[tokio::test]
