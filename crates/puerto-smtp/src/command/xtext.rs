@@ -43,8 +43,7 @@ pub fn encode_xtext(text: &str) -> String {
     encoded
 }
 
-// Upper case only, as RFC 3461 §4 writes it: "hexchar = ASCII "+" immediately
-// followed by two upper case hexadecimal digits". Lower case is read all the same.
+// RFC 3461 §4 has upper case alone; who writes lower case means the same.
 fn hex_digit(byte: Option<u8>) -> Result<u8, NotXtext> {
     let digit = byte.and_then(|byte| char::from(byte).to_digit(16)).ok_or(NotXtext)?;
     u8::try_from(digit).map_err(|_| NotXtext)

@@ -155,11 +155,18 @@ impl Session {
     /// Takes what the client sent, at any cut. Bytes before the first poll have
     /// come before the greeting, and end the session.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.input(bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// The same without a copy: a buffer with room for that many octets, to which
+    /// the driver appends what the client sent.
+    pub fn input(&mut self, room: usize) -> &mut Vec<u8> {
         if self.position > 0 {
             self.input.drain(..self.position.min(self.input.len()));
             self.position = 0;
         }
-        self.input.extend_from_slice(bytes);
+        self.input.reserve(room);
+        &mut self.input
     }
 
     /// What to do next. A question is repeated until it is answered.

@@ -8,7 +8,7 @@ use puerto_smtp::codec::ContentTraits;
 use puerto_smtp::extension::Extensions;
 use puerto_smtp::limits::ServerTimeouts;
 use puerto_smtp::server::{Action, Refusal, Session, Settings};
-use puerto_smtp::{Address, Domain, Envelope, Reply, ReversePath};
+use puerto_smtp::{Address, Domain, Envelope, LocalPart, Reply, ReversePath};
 use puerto_spool::{Content, Draft, MessageId, SpoolError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
@@ -19,10 +19,14 @@ use super::policy::Policy;
 use super::{Context, Service};
 use crate::config::Config;
 use crate::intake::{self, Source};
+use crate::local::Directory;
 use crate::telemetry::{Client, Event};
 
-/// Octets that are read at once: a small message with its commands fits.
-const READ_SIZE: usize = 16 * 1024;
+/// Octets that are read at once where a command is expected; pipelined content may
+/// follow it, but most sessions that wait, wait here.
+const COMMAND_READ: usize = 4 * 1024;
+/// The same within content.
+const CONTENT_READ: usize = 32 * 1024;
 /// From this size a draft is in a file, and writing to it may block.
 const LARGE_DRAFT: u64 = 1024 * 1024;
 
@@ -61,7 +65,6 @@ pub(super) struct Driver {
     session: Session,
     shutdown: watch::Receiver<bool>,
     tls: Option<String>,
-    buffer: Vec<u8>,
     /// When waiting for the client ends. Octets that complete nothing do not move it.
     deadline: Option<Instant>,
     draft: Option<Box<dyn Draft>>,
@@ -85,7 +88,6 @@ impl Driver {
             session,
             shutdown,
             tls: None,
-            buffer: Vec::new(),
             deadline: None,
             draft: None,
             id: None,
@@ -142,21 +144,11 @@ impl Driver {
                 self.decide_mail(&from);
             }
             Action::AskRecipient { envelope, recipient } => {
-                let directory = &self.context.directory;
-                let verdict = self.arrival.policy.recipient(
-                    &self.arrival.config,
-                    &recipient.address,
-                    |local_part| directory.knows(local_part),
-                );
-                match verdict {
-                    Ok(()) => self.session.accept(),
-                    Err(reply) => {
-                        let from = envelope.reverse_path.clone();
-                        let to = recipient.address.clone();
-                        self.reject("RCPT", &reply, Some(&from), Some(&to));
-                        self.session.answer(&reply);
-                    }
-                }
+                let verdict = judge(&self.arrival, &self.context.directory, &recipient.address);
+                let verdict = verdict.map_err(|reply| {
+                    (reply, envelope.reverse_path.clone(), recipient.address.clone())
+                });
+                self.decide_recipient(verdict);
             }
             Action::BeginContent(envelope) => {
                 let from = envelope.reverse_path.clone();
@@ -190,18 +182,18 @@ impl Driver {
             return Flow::Continue;
         }
         let timeouts = &self.arrival.timeouts;
-        let patience = if self.session.in_content() { timeouts.data } else { timeouts.command };
+        let (patience, room) = if self.session.in_content() {
+            (timeouts.data, CONTENT_READ)
+        } else {
+            (timeouts.command, COMMAND_READ)
+        };
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + patience);
-        self.buffer.clear();
-        self.buffer.reserve(READ_SIZE);
+        let reading = self.arrival.connection.read(self.session.input(room));
         tokio::select! {
             biased;
-            result = self.arrival.connection.read(&mut self.buffer) => match result {
+            result = reading => match result {
                 Ok(0) | Err(_) => self.lost(),
-                Ok(_) => {
-                    self.session.feed(&self.buffer);
-                    Flow::Continue
-                }
+                Ok(_) => Flow::Continue,
             },
             _ = self.shutdown.changed(), if idle => Flow::Continue,
             () = sleep_until(deadline) => {
@@ -250,6 +242,16 @@ impl Driver {
             Ok(()) => self.session.accept(),
             Err(reply) => {
                 self.reject("MAIL", &reply, Some(from), None);
+                self.session.answer(&reply);
+            }
+        }
+    }
+
+    fn decide_recipient(&mut self, verdict: Result<(), (Reply, ReversePath, Address)>) {
+        match verdict {
+            Ok(()) => self.session.accept(),
+            Err((reply, from, to)) => {
+                self.reject("RCPT", &reply, Some(&from), Some(&to));
                 self.session.answer(&reply);
             }
         }
@@ -387,6 +389,11 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
     }
 }
 
+fn judge(arrival: &Arrival, directory: &Directory, recipient: &Address) -> Result<(), Reply> {
+    let knows = |local_part: &LocalPart| blocking(|| directory.knows(local_part));
+    arrival.policy.recipient(&arrival.config, recipient, knows)
+}
+
 fn write(draft: Option<&mut Box<dyn Draft>>, octets: &[u8]) -> Result<(), SpoolError> {
     let draft = draft.ok_or_else(no_draft)?;
     if draft.len() + (octets.len() as u64) < LARGE_DRAFT {
@@ -404,7 +411,8 @@ fn no_draft() -> SpoolError {
     SpoolError::Io("content came without a draft".to_owned())
 }
 
-/// Lets other sessions go on elsewhere while this one waits for the disk.
+/// Lets other sessions go on elsewhere while this one waits for the disk or for the
+/// system's user directory.
 pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
