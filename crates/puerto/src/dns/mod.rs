@@ -71,7 +71,7 @@ impl Resolver {
 
     /// A resolver over these servers.
     pub fn with_servers(addresses: &[SocketAddr]) -> Self {
-        Self::over(Servers::new(addresses))
+        Self::over(Servers::new(addresses, servers::TIMEOUT))
     }
 
     fn over(servers: Servers) -> Self {
@@ -199,3 +199,6 @@ impl std::fmt::Debug for Resolver {
         f.debug_tuple("Resolver").field(&self.servers()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

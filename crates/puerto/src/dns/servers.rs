@@ -16,7 +16,7 @@ use puerto_mail::dns::{Answer, DnsError, RecordType};
 use super::response::{self, Failure, Reading};
 
 /// For one question to one server, the repetition over TCP included.
-const TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 /// How often each server is asked at most.
 const ROUNDS: usize = 2;
 /// Aliases that are followed for one question.
@@ -35,12 +35,12 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// These servers.
-    pub(super) fn new(addresses: &[SocketAddr]) -> Self {
+    /// These servers, each of which has `timeout` to answer.
+    pub(super) fn new(addresses: &[SocketAddr], timeout: Duration) -> Self {
         let mut list = Vec::new();
         let mut problem = "no DNS server is configured".to_owned();
         for &address in addresses {
-            match pool(address) {
+            match pool(address, timeout) {
                 Ok(pool) => list.push(Server { address, pool }),
                 Err(error) => problem = format!("DNS server {address} cannot be used: {error}"),
             }
@@ -54,7 +54,7 @@ impl Servers {
             Ok((config, _)) => {
                 let servers = config.name_servers().iter();
                 let addresses: Vec<_> = servers.map(|s| SocketAddr::new(s.ip, 53)).collect();
-                Self::new(&addresses)
+                Self::new(&addresses, TIMEOUT)
             }
             Err(error) => Self {
                 list: Vec::new(),
@@ -133,7 +133,10 @@ impl Server {
     }
 }
 
-fn pool(address: SocketAddr) -> Result<NameServerPool<TokioRuntimeProvider>, String> {
+fn pool(
+    address: SocketAddr,
+    timeout: Duration,
+) -> Result<NameServerPool<TokioRuntimeProvider>, String> {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
         .into_iter()
         .map(|mut connection| {
@@ -143,7 +146,7 @@ fn pool(address: SocketAddr) -> Result<NameServerPool<TokioRuntimeProvider>, Str
         .collect();
     let server = NameServerConfig::new(address.ip(), true, connections);
     let mut options = ResolverOpts::default();
-    options.timeout = TIMEOUT;
+    options.timeout = timeout;
     options.attempts = 0;
     options.ndots = 0;
     options.cache_size = 0;
