@@ -89,6 +89,8 @@ pub(super) struct State {
     /// Leases that are ours, with the number of their recipients.
     held: HashMap<LeaseToken, usize>,
     active: usize,
+    /// There was no room when the dispatcher last looked.
+    was_full: bool,
     /// Leases whose domains are being looked up.
     routing: HashMap<Domain, Vec<Lease>>,
     pub(super) unsettled: Vec<Settlement>,
@@ -104,6 +106,7 @@ impl State {
             schedule: Schedule::new(),
             held: HashMap::new(),
             active: 0,
+            was_full: false,
             routing: HashMap::new(),
             unsettled: Vec::new(),
             telling_delay: HashSet::new(),
@@ -168,6 +171,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
         let room = ACTIVE_RECIPIENTS.saturating_sub(self.state().active);
         if room < ACTIVE_RECIPIENTS / 8 {
+            self.state().was_full = true;
             self.make_room();
             return false;
         }
@@ -300,7 +304,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 }
                 Step::Suspend { work, reason } => {
                     let outcomes = outcome::suspended(&work.job, reason.as_deref(), self.now());
-                    self.conclude(&work, outcomes).await;
+                    let tried_at = reason.map_or(Timestamp::default(), |reason| reason.at);
+                    self.conclude(&work, outcomes, Some(tried_at)).await;
                 }
                 Step::Deliver { work, probe } => self.deliver(&key, work, probe).await,
             }
@@ -331,7 +336,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             if pressure == Pressure::Unreachable {
                 reason = self.reason_of(&work, &report.outcomes).map(Arc::new);
             }
-            self.conclude(&work, report.outcomes).await;
+            self.conclude(&work, report.outcomes, None).await;
         }
         let ended = Ended { started, now: Instant::now(), was_probe, pressure };
         let mut state = self.state();
@@ -356,8 +361,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     // If drawing the consequences fails by a mistake of our own, the mail waits a
     // minute and is tried again.
-    async fn conclude(&self, work: &Work, outcomes: Vec<Outcome>) {
-        if catch(self.settle(work, outcomes)).await.is_err() {
+    async fn conclude(&self, work: &Work, outcomes: Vec<Outcome>, tried_at: Option<Timestamp>) {
+        if catch(self.settle(work, outcomes, tried_at)).await.is_err() {
             self.warn(Some(work.job.id), "its settlement was broken off by an internal error");
             self.give_back(work, self.now().after(Duration::from_secs(60)));
         }
@@ -368,7 +373,9 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     fn after_job(&self, key: &DestinationKey) -> Option<DestinationKey> {
         let mut state = self.state();
         let queued = state.schedule.queued(key);
-        if queued == LOW_WATER || queued == 0 || state.active < ACTIVE_RECIPIENTS / 2 {
+        let relieved = state.was_full && state.active < ACTIVE_RECIPIENTS / 2;
+        if queued == LOW_WATER || queued == 0 || relieved {
+            state.was_full = false;
             self.signals.room.notify_one();
         }
         state.schedule.hand_over(key)

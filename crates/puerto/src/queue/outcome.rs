@@ -96,25 +96,33 @@ pub(super) fn complete(work: &Work, outcomes: Vec<Outcome>, now: Timestamp) -> V
         .collect()
 }
 
+/// When an attempt was judged, and when its destination was really tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    pub(super) tried_at: Timestamp,
+}
+
 /// Decides what follows from one outcome.
 pub(super) fn judge(
     times: &QueueTimes,
     job: &Job,
     (outcome, attempts_before): (Outcome, u32),
-    now: Timestamp,
-    dice: u64,
+    moment: Moment,
+    dice: impl FnOnce() -> u64,
 ) -> Judged {
     let fate = match outcome.status {
         DeliveryStatus::Sent => Fate::Delivered,
         DeliveryStatus::Bounced => Fate::Refused,
         DeliveryStatus::Deferred => {
             let failed = Failed {
-                now,
+                now: moment.now,
+                tried_at: moment.tried_at,
                 received_at: job.received_at,
                 attempts_before,
                 retry_after: outcome.retry_after,
             };
-            match retry::after(times, failed, dice) {
+            match retry::after(times, failed, dice()) {
                 Next::At(due) => Fate::Deferred(due),
                 Next::GiveUp => Fate::Expired,
             }

@@ -9,6 +9,8 @@ use crate::config::QueueTimes;
 
 /// A peer may ask for no more patience than this beyond our own schedule.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(4 * 3600);
+/// Until the next look at mail past its end whose destination is suspended.
+const PAST_END: Duration = Duration::from_secs(600);
 /// How far a wait strays from the schedule, in parts of 1024 (10 %).
 const JITTER: u64 = 102;
 
@@ -17,6 +19,8 @@ const JITTER: u64 = 102;
 pub(super) struct Failed {
     /// The present time.
     pub(super) now: Timestamp,
+    /// When the destination was really tried: earlier than now if it is suspended.
+    pub(super) tried_at: Timestamp,
     /// When the message came.
     pub(super) received_at: Timestamp,
     /// How many attempts had failed before this one.
@@ -34,13 +38,17 @@ pub(super) enum Next {
     GiveUp,
 }
 
-/// Decides after an attempt that failed for now. A message is given up only here,
-/// so that a clock that leaps ahead never expires mail that was not tried since.
-/// The last attempt is placed at the end of the message's life.
+/// Decides after an attempt that failed for now. A message is given up only when its
+/// destination was really tried after the end of its life, so that a clock that
+/// leaps ahead never expires mail that was not tried since. The last attempt is
+/// placed at that end.
 pub(super) fn after(times: &QueueTimes, failed: Failed, dice: u64) -> Next {
     let end = failed.received_at.after(times.expire);
-    if failed.now >= end {
+    if failed.tried_at >= end {
         return Next::GiveUp;
+    }
+    if failed.now >= end {
+        return Next::At(failed.now.after(jittered(PAST_END, dice)));
     }
     let scheduled = jittered(scheduled_wait(times, failed.attempts_before), dice);
     let asked = failed.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
@@ -86,7 +94,8 @@ mod tests {
 
     fn failed(age: Duration, attempts_before: u32) -> Failed {
         let received_at = Timestamp::from_millis(1_800_000_000_000);
-        Failed { now: received_at.after(age), received_at, attempts_before, retry_after: None }
+        let now = received_at.after(age);
+        Failed { now, tried_at: now, received_at, attempts_before, retry_after: None }
     }
 
     fn wait(failed: Failed, dice: u64) -> Duration {
@@ -134,9 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn mail_past_its_end_waits_until_its_destination_was_tried() {
+        let late = failed(200 * HOUR, 9);
+        let suspended = Failed { tried_at: late.received_at.after(HOUR), ..late };
+        assert_eq!(wait(suspended, MIDDLE), PAST_END);
+        assert_eq!(after(&times(), late, MIDDLE), Next::GiveUp);
+    }
+
+    #[test]
     fn a_clock_that_went_back_does_not_give_up() {
         let mut failed = failed(HOUR, 0);
         failed.now = Timestamp::from_millis(0);
+        failed.tried_at = failed.now;
         assert!(matches!(after(&times(), failed, MIDDLE), Next::At(due) if due.as_secs() == 300));
     }
 

@@ -10,7 +10,7 @@ use puerto_spool::{Edit, MessageId, Settlement, SpoolError, Timestamp};
 
 use super::carrier::Carrier;
 use super::driver::Driver;
-use super::outcome::{self, Fate, Judged};
+use super::outcome::{self, Fate, Judged, Moment};
 use super::retry;
 use super::work::{Kind, Work};
 use crate::bounce::{Kind as News, Notice};
@@ -22,17 +22,24 @@ use crate::telemetry::{DeliveryStatus, Event};
 const AFTER_FAILED_NOTICE: std::time::Duration = std::time::Duration::from_secs(300);
 
 impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
-    /// Draws every consequence of an attempt.
-    pub(super) async fn settle(&self, work: &Work, outcomes: Vec<Outcome>) {
+    /// Draws every consequence of an attempt, or of its having been spared because
+    /// one at `tried_at` had failed.
+    pub(super) async fn settle(
+        &self,
+        work: &Work,
+        outcomes: Vec<Outcome>,
+        tried_at: Option<Timestamp>,
+    ) {
         let config = self.config.get();
         let now = self.now();
+        let moment = Moment { now, tried_at: tried_at.unwrap_or(now) };
         let outcomes = outcome::complete(work, outcomes, now);
         let mut judged: Vec<Judged> = outcomes
             .into_iter()
             .zip(&work.job.recipients)
             .map(|(outcome, recipient)| {
                 let tried = (outcome, recipient.attempts);
-                outcome::judge(&config.queue, &work.job, tried, now, self.dice())
+                outcome::judge(&config.queue, &work.job, tried, moment, || self.dice())
             })
             .collect();
         self.log_attempts(work, &judged);

@@ -359,6 +359,23 @@ async fn a_clock_that_leaps_neither_expires_mail_nor_lets_it_wait() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_leap_of_years_expires_nothing_at_a_destination_that_is_suspended() {
+    let world = World::new();
+    let up = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let switch = Arc::clone(&up);
+    world.start(move |_| if up.load(Ordering::SeqCst) { all(Sent) } else { unreachable() });
+    for _ in 0..50 {
+        world.send(&["user@a.test"]);
+    }
+    seconds(60).await;
+    world.clock.leap(10 * 365 * 86_400);
+    switch.store(true, Ordering::SeqCst);
+    seconds(HOUR).await;
+    assert_eq!(world.messages(), 0);
+    assert!(world.news().iter().all(|(news, ..)| *news != News::Failed));
+}
+
 /// Every recipient of every message ends in exactly one of delivered, bounced and
 /// queued, whatever the peers do.
 #[tokio::test(start_paused = true)]
