@@ -9,6 +9,7 @@ mod body;
 mod carrier;
 mod driver;
 mod outcome;
+mod parts;
 mod retry;
 mod schedule;
 mod settle;
@@ -27,6 +28,7 @@ use crate::route::Router;
 use crate::telemetry::MailLog;
 
 pub use carrier::Carrier;
+pub use parts::{Crew, Parts};
 
 /// Tells the queue that there is new work. It is a hint: a lost one costs a second,
 /// never a message.
@@ -64,7 +66,7 @@ pub struct Wiring<D, C> {
 }
 
 /// The queue.
-pub struct Queue<D, C>(Wiring<D, C>);
+pub struct Queue<D = crate::dns::Resolver, C = Crew>(Wiring<D, C>);
 
 impl<D: Dns + 'static, C: Carrier> Queue<D, C> {
     /// A queue that does nothing until it runs.
