@@ -1,1 +1,226 @@
-//! A simulated Internet on loopback.
+//! A simulated Internet on loopback: a name server, receivers with manners of their
+//! own, and a relay. It needs no privileges and no network.
+//!
+//! `puerto lab` shows it to people, and tests use it as their Internet. What the
+//! receivers saw is told live ([`Lab::events`]) and kept ([`Lab::transactions`]);
+//! [`Lab::zone`] lets anyone change the DNS while it runs: publish a key, take a
+//! reverse name away, make a server fail.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), puerto_lab::LabError> {
+//! let lab = puerto_lab::Lab::start(puerto_lab::Options::default()).await?;
+//! lab.zone().add_txt("s1._domainkey.lab.example", "v=DKIM1; k=ed25519; p=…");
+//! // Send from 127.0.0.10, with the name server at lab.dns_addr() and the port of
+//! // all MX hosts at lab.mx_port().
+//! # Ok(())
+//! # }
+//! ```
+
+mod dns;
+mod manners;
+mod relay;
+mod stream;
+mod transaction;
+mod visit;
+pub mod world;
+pub mod zone;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
+
+use dns::NameServer;
+use manners::House;
+use transaction::Recorder;
+pub use transaction::{Outcome, Transaction};
+use visit::Premises;
+pub use world::Resident;
+use world::{Manners, RELAY, RESIDENTS};
+pub use zone::Zone;
+
+/// Ports that are tried until one is free on the addresses of all receivers.
+const PORT_ATTEMPTS: u32 = 32;
+
+/// What a lab is to be like.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The receivers offer STARTTLS, with certificates that they signed themselves.
+    pub tls: bool,
+    /// Octets of a message at most.
+    pub max_message: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { tls: true, max_message: 50 * 1024 * 1024 }
+    }
+}
+
+/// Why a lab cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// No port is free on the receivers' addresses, or they cannot be bound.
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// No certificate could be made.
+    #[error("cannot make a certificate for the receivers: {0}")]
+    Certificate(String),
+}
+
+/// A running lab. It stops when it is dropped.
+pub struct Lab {
+    zone: Zone,
+    names: NameServer,
+    mx_port: u16,
+    recorder: Arc<Recorder>,
+    // Dropping them ends them.
+    _tasks: JoinSet<()>,
+}
+
+impl Lab {
+    /// Starts everything. All of it listens when this returns.
+    pub async fn start(options: Options) -> Result<Self, LabError> {
+        let zone = Zone::new();
+        world::publish(&zone);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let names = NameServer::start(address, zone.clone())
+            .await
+            .map_err(|error| LabError::Bind { address, error })?;
+        let (mx_port, listeners) = bind_receivers().await?;
+        let tls = match options.tls {
+            true => {
+                let hosts = RESIDENTS.map(|resident| resident.host.to_owned()).to_vec();
+                Some(stream::acceptor(hosts).map_err(LabError::Certificate)?)
+            }
+            false => None,
+        };
+        let recorder = Arc::new(Recorder::new());
+        let mut tasks = JoinSet::new();
+        let (onward, parcels) = mpsc::unbounded_channel();
+        tasks.spawn(relay::run(zone.clone(), mx_port, parcels));
+        for (resident, listener) in listeners {
+            let is_relay = resident.manners == Manners::Relay;
+            let premises = Premises {
+                house: Arc::new(House::new(resident, zone.clone())),
+                recorder: Arc::clone(&recorder),
+                tls: tls.clone(),
+                max_message: options.max_message,
+                onward: is_relay.then(|| onward.clone()),
+                taken: Arc::default(),
+            };
+            tasks.spawn(listen(listener, premises));
+        }
+        Ok(Self { zone, names, mx_port, recorder, _tasks: tasks })
+    }
+
+    /// Where the name server listens, by UDP and TCP.
+    pub fn dns_addr(&self) -> SocketAddr {
+        self.names.address()
+    }
+
+    /// The port of every receiver and of the relay.
+    pub fn mx_port(&self) -> u16 {
+        self.mx_port
+    }
+
+    /// The records, to be read and changed.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The receivers, the relay among them.
+    pub fn residents(&self) -> &'static [Resident] {
+        &RESIDENTS
+    }
+
+    /// The relay's address, as a `relayhost` names it.
+    pub fn relayhost(&self) -> String {
+        format!("[{}]:{}", RELAY.host, self.mx_port)
+    }
+
+    /// What the receivers see from now on.
+    pub fn events(&self) -> broadcast::Receiver<Arc<Transaction>> {
+        self.recorder.listen()
+    }
+
+    /// What the receivers have seen, the latest thousand, in order.
+    pub fn transactions(&self) -> Vec<Arc<Transaction>> {
+        self.recorder.all()
+    }
+
+    /// Waits until a receiver has seen, or sees, a transaction for which `wanted`
+    /// holds. `None` when that takes longer than `patience`.
+    pub async fn wait_for(
+        &self,
+        patience: Duration,
+        wanted: impl Fn(&Transaction) -> bool,
+    ) -> Option<Arc<Transaction>> {
+        let mut events = self.events();
+        let search = async {
+            loop {
+                let all = self.transactions();
+                if let Some(found) = all.into_iter().find(|seen| wanted(seen)) {
+                    return Some(found);
+                }
+                // Whether one was told or some were missed, the list has them.
+                if let Err(broadcast::error::RecvError::Closed) = events.recv().await {
+                    return None;
+                }
+            }
+        };
+        tokio::time::timeout(patience, search).await.ok().flatten()
+    }
+}
+
+async fn bind_receivers() -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
+    let mut attempt = 1;
+    loop {
+        match try_bind_receivers().await {
+            Ok(bound) => return Ok(bound),
+            Err(LabError::Bind { error, .. })
+                if error.kind() == io::ErrorKind::AddrInUse && attempt < PORT_ATTEMPTS => {}
+            Err(error) => return Err(error),
+        }
+        attempt += 1;
+    }
+}
+
+async fn try_bind_receivers() -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
+    let mut port = 0;
+    let mut listeners = Vec::new();
+    for resident in RESIDENTS {
+        let address = SocketAddr::new(IpAddr::V4(resident.address), port);
+        let failed = |error| LabError::Bind { address, error };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        port = listener.local_addr().map_err(failed)?.port();
+        listeners.push((resident, listener));
+    }
+    Ok((port, listeners))
+}
+
+async fn listen(listener: TcpListener, premises: Premises) {
+    let mut visits = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                visits.spawn(visit::serve(premises.clone(), stream, peer.ip()));
+            }
+            // Out of descriptors, most likely: clients that leave give some back.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+        while visits.try_join_next().is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

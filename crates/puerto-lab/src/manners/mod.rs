@@ -1,0 +1,115 @@
+//! How the receivers treat their clients: one file for each kind that needs one.
+//!
+//! A [`House`] is what all visits to one receiver share; it answers each command
+//! and knows nothing of sockets.
+
+pub(crate) mod grumpy;
+pub(crate) mod strict;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use puerto_mail::authres::MethodResult;
+use puerto_smtp::{Address, Reply, ReversePath};
+
+use crate::world::{Manners, Resident, SENDER_ADDRESS, UNKNOWN_USER};
+use crate::zone::Zone;
+use grumpy::Grudge;
+
+/// What to do with a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The ordinary positive reply.
+    Accept,
+    /// Another reply; 421 also ends the session.
+    Say(Reply),
+    /// Close the connection without a word.
+    HangUp,
+}
+
+/// What to do with a message, and what was found out about it.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    pub(crate) answer: Answer,
+    pub(crate) authentication: Vec<MethodResult>,
+}
+
+impl Judgement {
+    fn accept() -> Self {
+        Self { answer: Answer::Accept, authentication: Vec::new() }
+    }
+}
+
+/// The envelope of a message that came as far as its content.
+#[derive(Debug)]
+pub(crate) struct Presented<'a> {
+    pub(crate) peer: IpAddr,
+    pub(crate) helo: &'a str,
+    pub(crate) from: &'a ReversePath,
+    pub(crate) message: &'a [u8],
+}
+
+/// One receiver's rules and memory.
+#[derive(Debug)]
+pub(crate) struct House {
+    pub(crate) resident: Resident,
+    pub(crate) zone: Zone,
+    grudge: Grudge,
+}
+
+impl House {
+    pub(crate) fn new(resident: Resident, zone: Zone) -> Self {
+        Self { resident, zone, grudge: Grudge::default() }
+    }
+
+    /// How long each answer takes.
+    pub(crate) fn pause(&self) -> Duration {
+        match self.resident.manners {
+            Manners::Grumpy => grumpy::PAUSE,
+            _ => Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn mail(&self) -> Answer {
+        match self.resident.manners {
+            Manners::Grumpy => self.grudge.mail(),
+            _ => Answer::Accept,
+        }
+    }
+
+    pub(crate) fn recipient(&self, peer: IpAddr, from: &ReversePath, to: &Address) -> Answer {
+        if self.resident.manners == Manners::Relay {
+            return self.relay_for(peer);
+        }
+        if to.domain().name() != Some(self.resident.domain) {
+            let text = format!("we take mail for {} only", self.resident.domain);
+            return Answer::Say(Reply::enhanced(550, (5, 7, 1), text));
+        }
+        if to.local_part().as_str() == UNKNOWN_USER {
+            let text = format!("there is no mailbox {to} here");
+            return Answer::Say(Reply::enhanced(550, (5, 1, 1), text));
+        }
+        match self.resident.manners {
+            Manners::Grumpy => self.grudge.recipient(peer, from, to),
+            _ => Answer::Accept,
+        }
+    }
+
+    fn relay_for(&self, peer: IpAddr) -> Answer {
+        if peer == IpAddr::V4(SENDER_ADDRESS) {
+            return Answer::Accept;
+        }
+        let text = format!("{peer} is not a customer of ours: relaying denied");
+        Answer::Say(Reply::enhanced(550, (5, 7, 1), text))
+    }
+
+    pub(crate) async fn message(&self, presented: &Presented<'_>) -> Judgement {
+        match self.resident.manners {
+            Manners::Strict => strict::judge(&self.zone, self.resident.host, presented).await,
+            Manners::Grumpy => {
+                Judgement { answer: self.grudge.message(), authentication: Vec::new() }
+            }
+            Manners::Plain | Manners::Relay => Judgement::accept(),
+        }
+    }
+}
