@@ -13,8 +13,9 @@ use nix::libc;
 
 use super::failure::Failure;
 
-/// How long another program may keep a mailbox before the message waits instead.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long another program may keep a mailbox before the message waits instead: not
+/// long, since the mail of others waits behind it.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long to wait between looks.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A lock file of this age was left behind: no program holds a mailbox so long.

@@ -13,6 +13,12 @@ use std::time::Duration;
 
 /// Octets that may wait for the writing thread.
 const BUFFER_BOUND: usize = 1 << 20;
+/// Octets at which the thread stops gathering and writes.
+const ENOUGH: usize = 64 << 10;
+/// How long the thread gathers lines before it writes them: on a busy server this
+/// makes hundreds of system calls a second out of tens of thousands, and nobody who
+/// reads a log notices.
+const GATHERING: Duration = Duration::from_millis(4);
 
 /// Where lines go.
 pub(super) enum Sink {
@@ -89,8 +95,10 @@ fn send(socket: &mut UnixDatagram, line: &[u8]) -> io::Result<()> {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// A batch is being written.
+    /// A batch is being gathered or written.
     busy: bool,
+    /// Somebody waits for the lines to be written.
+    hurry: bool,
     reopen: bool,
     closed: bool,
     /// Lines that could not be written, and why.
@@ -139,23 +147,29 @@ impl Writer {
         while state.waiting.len() >= BUFFER_BOUND && !state.closed {
             state = self.shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let idle = state.waiting.is_empty() && !state.busy;
+        let before = state.waiting.len();
         state.waiting.extend_from_slice(lines.as_bytes());
+        let is_first = before == 0 && !state.busy;
+        let is_enough = before < ENOUGH && state.waiting.len() >= ENOUGH;
         drop(state);
-        if idle {
+        if is_first || is_enough {
             self.shared.work.notify_one();
         }
     }
 
     /// Opens a file again by its name before the next line is written.
     pub(super) fn reopen(&self) {
-        self.shared.lock().reopen = true;
+        let mut state = self.shared.lock();
+        state.reopen = true;
+        state.hurry = true;
+        drop(state);
         self.shared.work.notify_one();
     }
 
     /// Waits until all that was handed over is written.
     pub(super) fn flush(&self) {
         let mut state = self.shared.lock();
+        state.hurry = true;
         self.shared.work.notify_one();
         while (!state.waiting.is_empty() || state.busy || state.reopen) && !state.closed {
             state = self.shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -189,8 +203,9 @@ fn run(shared: &Shared, mut sink: Sink, notice: &dyn Fn(&str) -> String) {
                 state.lost = Some((0, format!("the log cannot be opened again: {error}")));
             }
         } else if !state.waiting.is_empty() {
-            std::mem::swap(&mut batch, &mut state.waiting);
             state.busy = true;
+            state = gather(shared, state);
+            std::mem::swap(&mut batch, &mut state.waiting);
             let lost = state.lost.take();
             drop(state);
             let failed = write_batch(
@@ -205,12 +220,20 @@ fn run(shared: &Shared, mut sink: Sink, notice: &dyn Fn(&str) -> String) {
             return;
         } else {
             state.busy = false;
+            state.hurry = false;
             shared.room.notify_all();
             state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             continue;
         }
         shared.room.notify_all();
     }
+}
+
+fn gather<'a>(shared: &'a Shared, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    let more_may_come =
+        |state: &mut State| !state.hurry && !state.closed && state.waiting.len() < ENOUGH;
+    let waited = shared.work.wait_timeout_while(state, GATHERING, more_may_come);
+    waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 // A log that cannot be written must not stop the mail: what is lost is counted, and
