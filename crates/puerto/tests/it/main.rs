@@ -11,4 +11,5 @@
 
 mod queue_command;
 mod sendmail;
+mod submission;
 mod support;
