@@ -222,3 +222,19 @@ async fn a_message_that_cannot_be_returned_is_left_out() {
     assert!(scan(queued[0].as_bytes()).longest_line <= 998);
     assert!(queued[0].contains("Action: failed"));
 }
+
+#[tokio::test]
+async fn the_text_says_what_to_do_only_when_there_is_something_to_do() {
+    for (kind, class, says, silent) in [
+        (Kind::Failed, 5, "Check it for typing mistakes", "again and again"),
+        (Kind::Failed, 4, "again and again", "need not do anything"),
+        (Kind::Delayed, 4, "need not do anything", "Check it for typing mistakes"),
+    ] {
+        let rig = rig();
+        let mut outcomes = outcomes("smtp");
+        outcomes.iter_mut().for_each(|o| o.status_code = o.status_code.with_class(class));
+        rig.notify(kind, &job("me@example.com", MESSAGE), &outcomes).await.unwrap();
+        let text = rig.queued()[0].replace("\r\n    ", " ").replace("\r\n", " ");
+        assert!(text.contains(says) && !text.contains(silent), "{text}");
+    }
+}

@@ -42,6 +42,12 @@ pub(super) fn body(notice: &Notice<'_>, told: &[Told<'_>], hostname: &str) -> St
         text.push_str(&format!("\n  {}\n", recipient.recipient.address));
         if notice.kind != Kind::Delivered {
             text.push_str(&format!("    {}\n", outcome.text));
+        }
+        if notice.kind == Kind::Failed {
+            // What only ever failed for the moment was given up by age.
+            if outcome.status_code.class == 4 {
+                text.push_str("    It was tried again and again, until it had waited too long.\n");
+            }
             text.push_str(&format!("    {}\n", meaning(outcome.status_code)));
         }
     }
