@@ -216,6 +216,8 @@ class Postfix:
             scache unix - - n - 1 scache
             postlog unix-dgram n - n - 1 postlogd
             """))
+        # Postfix listens only at addresses that an interface is seen to have.
+        run("ip", "address", "add", f"{address}/8", "dev", "lo", check=False)
         run("postfix", "-c", self.folder, "start")
         wait_for(f"Postfix {name}", lambda: listens(address, 25))
         world.add(self)

@@ -19,6 +19,7 @@ pub mod mailq;
 mod output;
 pub mod queue;
 pub mod sendmail;
+mod serve;
 
 /// A mail server for sending, whose mail arrives.
 #[derive(Debug, Parser)]
@@ -33,6 +34,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon in the foreground; SIGTERM stops it gracefully, SIGHUP reloads
+    Serve,
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -137,6 +140,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 fn run(arguments: Arguments) -> ExitCode {
     let config = arguments.config.as_deref();
     match arguments.command {
+        Command::Serve => serve::run(config),
         Command::Config(command) => config::run(&command, config),
         Command::Dkim(command) => dkim::run(&command, config),
         Command::LocalAgent => crate::local::agent::run(),

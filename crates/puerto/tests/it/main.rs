@@ -9,6 +9,8 @@
     reason = "clippy allows these in test functions, but not in what they share"
 )]
 
+mod architecture;
+mod citations;
 mod queue_command;
 mod sendmail;
 mod submission;

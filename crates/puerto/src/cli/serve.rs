@@ -1,0 +1,55 @@
+//! `puerto serve`: the daemon in the foreground.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::serve::{Daemon, Prepared, StartError, notify, until_told_to_stop};
+
+/// Serves until it is told to stop.
+pub fn run(file: Option<&Path>) -> ExitCode {
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprint!("{}", errors.render(false));
+            return ExitCode::from(78);
+        }
+    };
+    match serve(config, file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("puerto: {error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
+    let prepared = Prepared::new(config)?;
+    // Threads start only now, with the rights of the service's user.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("puerto")
+        .build()
+        .map_err(|error| StartError::Privileges(format!("cannot start threads: {error}")))?;
+    runtime.block_on(async {
+        let daemon = Daemon::start(prepared, file.map(Path::to_owned))?;
+        notify("READY=1");
+        if let Err(error) = until_told_to_stop(&daemon).await {
+            eprintln!("puerto: signals cannot be received: {error}");
+        }
+        notify("STOPPING=1");
+        daemon.stop().await;
+        Ok(())
+    })
+}
+
+fn exit_code(error: &StartError) -> u8 {
+    match error {
+        StartError::NoSuchUser(_) | StartError::Tls(_) => 78,
+        StartError::Folder { .. } | StartError::Log(_) => 73,
+        StartError::Privileges(_) => 71,
+        StartError::Bind(_) => 69,
+        StartError::Spool(_) => 74,
+    }
+}

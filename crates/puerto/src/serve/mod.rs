@@ -1,0 +1,297 @@
+//! The wiring diagram: each room is built once, here, and handed to those that use it.
+//!
+//! A start has two halves. [`Prepared::new`] does what needs root's rights and no
+//! threads: folders, sockets, certificates, keys, the agent that writes local
+//! mailboxes; then it becomes the service's user. [`Daemon::start`] opens the spool
+//! and sets the rooms to work. A stop goes the other way: no new mail, what is in
+//! flight ends, the queue gives back what it holds, the spool is closed, the log is
+//! written out.
+
+mod carrier;
+mod notify;
+mod privileges;
+mod signals;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_spool::Spool;
+use puerto_spool::clock::SystemClock;
+use puerto_spool::disk::SystemDisk;
+use puerto_spool::segments::{Options, SegmentSpool};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::bounce::Bouncer;
+use crate::config::{Config, Live, LogTarget};
+use crate::control;
+use crate::deliver::Remote;
+use crate::dns::Resolver;
+use crate::intake::{Intake, KeyRing};
+use crate::local::agent::{self, AgentHandle};
+use crate::local::{Directory, Mailboxes};
+use crate::queue::{Queue, Wake, Wiring};
+use crate::receive::{self, Listeners};
+use crate::route::Router;
+use crate::telemetry::{self, Event, MailLog, Reopen};
+use crate::tls::{ClientTls, ServerTls};
+
+pub use notify::notify;
+pub use signals::until_told_to_stop;
+
+/// How long a stop waits for the rooms to end before it goes on without them.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A folder cannot be made or handed over.
+    #[error("{path}: {error}", path = path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The configured user does not exist.
+    #[error(
+        "there is no user {0:?}: make one (useradd --system {0}), or set `user` in the configuration; \
+         `user = \"\"` stays who it is"
+    )]
+    NoSuchUser(String),
+    /// The rights of root cannot be given up.
+    #[error("{0}")]
+    Privileges(String),
+    /// A socket cannot be opened.
+    #[error("{0}")]
+    Bind(String),
+    /// The certificate cannot be used.
+    #[error("{0}")]
+    Tls(String),
+    /// The log cannot be opened.
+    #[error("the log cannot be opened: {0}")]
+    Log(String),
+    /// The spool cannot be opened.
+    #[error("the spool cannot be opened: {0}")]
+    Spool(String),
+}
+
+/// Everything that was made with root's rights, held by a process that has given
+/// them up.
+pub struct Prepared {
+    config: Config,
+    listeners: Listeners,
+    control: control::Server,
+    tls: ServerTls,
+    keys: KeyRing,
+    log: MailLog,
+    reopen: Reopen,
+    agent: Option<AgentHandle>,
+}
+
+impl Prepared {
+    /// Does what needs root's rights, then gives them up. Starts no thread but the
+    /// log's writer.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let identity = privileges::target(&config.user)?;
+        let owner = identity.as_ref();
+        privileges::prepare_folder(&config.state_dir, 0o700, owner)?;
+        privileges::prepare_folder(&config.run_dir, 0o755, owner)?;
+        let listeners = Listeners::bind(&config).map_err(|e| StartError::Bind(e.to_string()))?;
+        let control =
+            control::Server::bind(&config).map_err(|e| StartError::Bind(e.to_string()))?;
+        let tls =
+            ServerTls::load(config.tls.as_ref()).map_err(|e| StartError::Tls(e.to_string()))?;
+        let keys = KeyRing::load(&config.dkim_directory);
+        let (log, reopen) = telemetry::open(&config).map_err(|e| StartError::Log(e.to_string()))?;
+        if let LogTarget::File(path) = &config.log_to {
+            privileges::hand_over(path, owner)?;
+        }
+        privileges::raise_file_limit();
+        let mut agent = None;
+        if let Some(identity) = owner {
+            // Local mailboxes belong to their users, so one process keeps the right
+            // to become them.
+            agent = Some(agent::spawn().map_err(|error| {
+                StartError::Privileges(format!("cannot start the mailbox agent: {error}"))
+            })?);
+            privileges::become_user(identity)?;
+        }
+        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent })
+    }
+}
+
+/// The running daemon.
+pub struct Daemon {
+    config: Live,
+    spool: Arc<dyn Spool>,
+    remote: Arc<Remote>,
+    log: MailLog,
+    reopen: Reopen,
+    reload: control::Reload,
+    receiving: watch::Sender<bool>,
+    queueing: watch::Sender<bool>,
+    /// Those that take mail and requests.
+    fronts: Vec<JoinHandle<()>>,
+    queue: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Opens the spool and sets the rooms to work, inside a tokio runtime.
+    /// `file` is where the configuration came from, for a reload.
+    pub fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
+        let Prepared { config, listeners, control, tls, keys, log, reopen, agent } = prepared;
+        let spool = open_spool(&config)?;
+        report_state(&spool, &keys, &log);
+        let dns = Arc::new(Resolver::new(&config));
+        let config = Live::new(config);
+        let keys = Arc::new(keys);
+        let wake = Wake::default();
+        let intake = Arc::new(Intake::new(
+            config.clone(),
+            Arc::clone(&spool),
+            Arc::clone(&keys),
+            log.clone(),
+            wake.clone(),
+        ));
+        let remote = Arc::new(Remote::new(config.clone(), ClientTls::new()));
+        let mut mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
+            .with_remote(Arc::clone(&remote));
+        if let Some(agent) = agent {
+            mailboxes = mailboxes.with_agent(agent);
+        }
+        let bouncer = Bouncer::new(config.clone(), Arc::clone(&intake), log.clone());
+        let reload = reloader(config.clone(), file, tls.clone(), keys, log.clone());
+        let (receiving, stop_receiving) = watch::channel(false);
+        let (queueing, stop_queue) = watch::channel(false);
+        let queue = Queue::wired(Wiring {
+            config: config.clone(),
+            spool: Arc::clone(&spool),
+            router: Arc::new(Router::new(config.clone(), Arc::clone(&dns))),
+            carrier: carrier::Rooms { remote: Arc::clone(&remote), mailboxes, bouncer },
+            log: log.clone(),
+            wake: wake.clone(),
+            clock: Arc::new(SystemClock),
+        });
+        let receiver = receive::Context {
+            config: config.clone(),
+            intake,
+            directory: Arc::new(Directory::new(config.clone())),
+            dns,
+            tls,
+            log: log.clone(),
+        };
+        let controller = control::Context {
+            config: config.clone(),
+            spool: Arc::clone(&spool),
+            wake,
+            log: log.clone(),
+            reload: Arc::clone(&reload),
+        };
+        let fronts = vec![
+            tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
+            tokio::spawn(control.run(controller, stop_receiving)),
+        ];
+        let queue = tokio::spawn(queue.run(stop_queue));
+        notice(&log, "info", &format!("ready as {}", config.get().hostname));
+        Ok(Self { config, spool, remote, log, reopen, reload, receiving, queueing, fronts, queue })
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.get()
+    }
+
+    /// Reads the configuration, certificates and keys again, and opens the log file
+    /// anew. What is wrong is logged, and the old stays in force.
+    pub fn reload(&self) {
+        self.reopen.reopen();
+        match (self.reload)() {
+            Ok(()) => notice(&self.log, "info", "the configuration was read again"),
+            Err(error) => notice(&self.log, "error", &error),
+        }
+    }
+
+    /// Stops: no new mail, what is in flight ends, everything is made durable.
+    pub async fn stop(self) {
+        notice(&self.log, "info", "stopping");
+        // A send fails only if nobody listens any more, and then there is nobody to stop.
+        let _ = self.receiving.send(true);
+        let _ = self.queueing.send(true);
+        let all = async {
+            for front in self.fronts {
+                log_end(&self.log, "a listener", front.await);
+            }
+            log_end(&self.log, "the queue", self.queue.await);
+            self.remote.close().await;
+        };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            notice(&self.log, "warning", "some sessions did not end in time and were cut off");
+        }
+        let spool = self.spool;
+        // Closing waits for the disk.
+        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+        notice(&self.log, "info", "stopped");
+        self.reopen.flush();
+    }
+}
+
+fn log_end(log: &MailLog, what: &str, end: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = end {
+        notice(log, "error", &format!("{what} was broken off: {error}"));
+    }
+}
+
+fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartError> {
+    let directory = config.state_dir.join("spool");
+    let spool = SegmentSpool::open(
+        directory,
+        Options::default(),
+        Arc::new(SystemDisk),
+        Arc::new(SystemClock),
+    );
+    spool
+        .map(|spool| Arc::new(spool) as Arc<dyn Spool>)
+        .map_err(|e| StartError::Spool(e.to_string()))
+}
+
+// What an administrator must see even if nobody asks for it.
+fn report_state(spool: &Arc<dyn Spool>, keys: &KeyRing, log: &MailLog) {
+    let health = spool.health();
+    for damage in &health.damaged {
+        notice(log, "error", &format!("the spool is damaged: {damage}"));
+    }
+    for problem in keys.problems() {
+        notice(log, "warning", &problem);
+    }
+    if health.messages > 0 {
+        notice(log, "info", &format!("{} messages wait in the queue", health.messages));
+    }
+}
+
+fn notice(log: &MailLog, level: &'static str, text: &str) {
+    log.write(&Event::Notice { level, component: "master", id: None, text });
+}
+
+// Sockets, folders and the user stay as they were: to change them is to start anew.
+fn reloader(
+    live: Live,
+    file: Option<PathBuf>,
+    tls: ServerTls,
+    keys: Arc<KeyRing>,
+    log: MailLog,
+) -> control::Reload {
+    Arc::new(move || {
+        let config = Config::load(file.as_deref())
+            .map_err(|errors| format!("the configuration was not read again: {errors}"))?;
+        if let Err(error) = tls.reload(config.tls.as_ref()) {
+            notice(&log, "error", &format!("the old certificate stays in use: {error}"));
+        }
+        for problem in keys.reload() {
+            notice(&log, "warning", &problem);
+        }
+        live.replace(config);
+        Ok(())
+    })
+}

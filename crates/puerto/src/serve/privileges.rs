@@ -1,0 +1,80 @@
+//! From root to the service's own user: folders that it owns, then the change that
+//! cannot be undone.
+//!
+//! Ports, certificates and keys are opened before; threads are started after, so
+//! that no thread ever runs with more rights than the rest.
+
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use nix::unistd::{Gid, Uid, User, chown, geteuid, initgroups, setgid, setuid};
+
+use super::StartError;
+
+/// Who the daemon becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name.
+    pub name: String,
+    /// The user.
+    pub uid: Uid,
+    /// The user's primary group.
+    pub gid: Gid,
+}
+
+/// Whom to become: nobody else when not started as root or when `user` is empty.
+pub fn target(user: &str) -> Result<Option<Identity>, StartError> {
+    if !geteuid().is_root() || user.is_empty() {
+        return Ok(None);
+    }
+    match User::from_name(user) {
+        Ok(Some(found)) => Ok(Some(Identity { name: found.name, uid: found.uid, gid: found.gid })),
+        Ok(None) => Err(StartError::NoSuchUser(user.to_owned())),
+        Err(error) => Err(StartError::Privileges(format!("cannot look up user {user}: {error}"))),
+    }
+}
+
+/// Makes a folder if it is missing, and hands it to the user that will need it.
+pub fn prepare_folder(path: &Path, mode: u32, owner: Option<&Identity>) -> Result<(), StartError> {
+    let failed = |error: std::io::Error| StartError::Folder { path: path.to_owned(), error };
+    if !path.is_dir() {
+        DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+    }
+    hand_over(path, owner)
+}
+
+/// Gives a path to the service's user, if there is one to become.
+pub fn hand_over(path: &Path, owner: Option<&Identity>) -> Result<(), StartError> {
+    let Some(owner) = owner else { return Ok(()) };
+    chown(path, Some(owner.uid), Some(owner.gid))
+        .map_err(|error| StartError::Folder { path: path.to_owned(), error: error.into() })
+}
+
+/// Becomes that user for good, in every thread.
+pub fn become_user(identity: &Identity) -> Result<(), StartError> {
+    let failed = |what: &str, error: nix::errno::Errno| {
+        StartError::Privileges(format!("cannot {what} as {}: {error}", identity.name))
+    };
+    let name = std::ffi::CString::new(identity.name.as_str())
+        .map_err(|_| StartError::NoSuchUser(identity.name.clone()))?;
+    initgroups(&name, identity.gid).map_err(|e| failed("set groups", e))?;
+    setgid(identity.gid).map_err(|e| failed("set the group", e))?;
+    setuid(identity.uid).map_err(|e| failed("set the user", e))?;
+    if !identity.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
+        return Err(StartError::Privileges("root's rights could be taken back".to_owned()));
+    }
+    Ok(())
+}
+
+/// Raises the limit on open files to what the system allows: each session and each
+/// delivery needs one. What cannot be raised stays as it is.
+pub fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
