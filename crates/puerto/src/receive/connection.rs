@@ -63,15 +63,22 @@ impl Connection {
         Ok(summary)
     }
 
-    /// Tells the client that this is the end.
-    pub(super) async fn shut_down(&mut self) {
-        // The client may be gone already; then there is nobody to be told.
-        let _ = match self {
+    /// Tells the client that this is the end, and reads what it still had to say: to
+    /// close with octets unread is to reset the connection, and the last reply could
+    /// be lost with it. Never returns before the client closes; set a limit.
+    pub(super) async fn close(&mut self) {
+        let told = match self {
             Self::Tcp(stream) => stream.shutdown().await,
             Self::Tls(stream) => stream.shutdown().await,
             Self::Unix(stream) => stream.shutdown().await,
-            Self::Gone => Ok(()),
+            Self::Gone => return,
         };
+        let mut unwanted = Vec::with_capacity(4096);
+        let mut more = told.is_ok();
+        while more {
+            unwanted.clear();
+            more = matches!(self.read(&mut unwanted).await, Ok(1..));
+        }
     }
 
     /// Sends a last reply if it can be sent at once.

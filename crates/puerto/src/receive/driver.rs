@@ -27,6 +27,8 @@ use crate::telemetry::{Client, Event};
 const COMMAND_READ: usize = 4 * 1024;
 /// The same within content.
 const CONTENT_READ: usize = 32 * 1024;
+/// How long a client may take to close in its turn.
+const LINGER: Duration = Duration::from_secs(2);
 /// From this size a draft is in a file, and writing to it may block.
 const LARGE_DRAFT: u64 = 1024 * 1024;
 
@@ -102,8 +104,8 @@ impl Driver {
         }
         if self.begin().await == Flow::Continue {
             while self.step().await == Flow::Continue {}
-            // A client that stops reading is not waited for any longer.
-            let _ = timeout(Duration::from_secs(5), self.arrival.connection.shut_down()).await;
+            // A client that does not close in its turn is not waited for any longer.
+            let _ = timeout(LINGER, self.arrival.connection.close()).await;
         }
         if is_client {
             let commands = self.session.command_counts();

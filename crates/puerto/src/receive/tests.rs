@@ -272,6 +272,22 @@ async fn a_handshake_that_fails_ends_that_session_alone() {
 }
 
 #[tokio::test]
+async fn the_last_reply_arrives_although_the_client_goes_on_talking() {
+    let server = Server::start(strangers);
+    let mut client = server.client().await;
+    client.hello().await;
+    client.expect("MAIL FROM:<a@b.example>", "250").await;
+    client.expect("RCPT TO:<root@example.com>", "250").await;
+    client.expect("DATA", "354").await;
+    let smuggled = "MAIL FROM:<evil@b.example>\r\n".repeat(10_000);
+    let wire = format!("{MESSAGE}\n.\n{MESSAGE}\r\n.\r\n{smuggled}");
+    client.stream.write_all(wire.as_bytes()).await.unwrap();
+    assert!(client.reply().await.starts_with("550 5.5.2 Error: bare <LF>"));
+    assert!(client.is_closed().await);
+    assert_eq!(server.queued(), 0);
+}
+
+#[tokio::test]
 async fn submission_is_for_trusted_clients_until_there_is_auth() {
     let any: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().unwrap()];
     let server = Server::start(|config| {
