@@ -164,9 +164,11 @@ fn hand_over(file: &File, user: &str) -> io::Result<()> {
     if user.is_empty() || !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    let user = nix::unistd::User::from_name(user)?;
-    let owner = user.ok_or(io::ErrorKind::NotFound)?.uid;
-    Ok(nix::unistd::fchown(file, Some(owner), None)?)
+    // A user that does not exist is for whoever drops privileges to complain about.
+    match nix::unistd::User::from_name(user)? {
+        Some(user) => Ok(nix::unistd::fchown(file, Some(user.uid), None)?),
+        None => Ok(()),
+    }
 }
 
 // Under systemd, the journal takes the program's name from a syslog line but not
