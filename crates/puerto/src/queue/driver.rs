@@ -45,6 +45,8 @@ const ACTIVE_FOR_DOMAIN: usize = 250;
 const LOW_WATER: usize = 60;
 /// How long a lease holds without being renewed.
 const LEASE: Duration = Duration::from_secs(600);
+/// For how long after a claim it is not worth asking whether a lease still holds.
+const SURELY_HELD: Duration = Duration::from_secs(1);
 const RENEW_EVERY: Duration = Duration::from_secs(60);
 /// The longest time that a lost wake-up may cost.
 const POLL: Duration = Duration::from_secs(1);
@@ -383,6 +385,9 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     // An administrator may have removed a message since it was claimed.
     fn leave_lost_leases(&self, work: &mut Work, now: Timestamp) {
+        if work.claimed.elapsed() < SURELY_HELD {
+            return;
+        }
         let until = now.after(LEASE);
         work.retain_leases(|token| match self.spool.renew(token, until) {
             Err(SpoolError::LeaseLost(_) | SpoolError::NotFound(_)) => {

@@ -1,7 +1,7 @@
 //! Decides when a message is tried and how much goes to one destination.
 //!
-//! [`retry`], [`shape`] and [`schedule`] decide and are pure; [`driver`] owns the
-//! tasks and [`settle`] draws the consequences of an attempt. The queue alone asks
+//! `retry`, `shape` and `schedule` decide and are pure; `driver` owns the
+//! tasks and `settle` draws the consequences of an attempt. The queue alone asks
 //! the spool for work and tells it what became of it; where mail goes is the
 //! router's to say, and how it gets there the carrier's.
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use puerto_spool::{Lease, LeaseToken};
+use tokio::time::Instant;
 
 use super::schedule::Schedulable;
 use crate::config::TlsLevel;
@@ -38,6 +39,8 @@ pub(super) struct Work {
     pub(super) kind: Kind,
     pub(super) leases: Vec<Held>,
     pub(super) delay_notified: bool,
+    /// When its oldest lease was handed out.
+    pub(super) claimed: Instant,
     fresh: bool,
 }
 
@@ -83,7 +86,14 @@ impl Work {
             in_queue: Duration::ZERO,
             body,
         };
-        Self { job, kind, leases: vec![held], delay_notified: lease.delay_notified, fresh }
+        Self {
+            job,
+            kind,
+            leases: vec![held],
+            delay_notified: lease.delay_notified,
+            claimed: Instant::now(),
+            fresh,
+        }
     }
 
     /// Where the work stands in line. Mailboxes have a line for each user, so that
@@ -131,6 +141,7 @@ impl Schedulable for Work {
         self.job.recipients.append(&mut other.job.recipients);
         self.leases.append(&mut other.leases);
         self.delay_notified |= other.delay_notified;
+        self.claimed = self.claimed.min(other.claimed);
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! Where mail for a domain goes: relayhost, routes, MX, addresses, each with its
 //! reason.
 //!
-//! [`choice`] is pure and says which rule of the configuration holds; [`exchange`]
+//! `choice` is pure and says which rule of the configuration holds; `exchange`
 //! asks the DNS what that means today, taking every answer for hostile input;
-//! [`address`] decides which addresses may be used and in which order. A look-up
+//! `address` decides which addresses may be used and in which order. A look-up
 //! that fails is not an answer: it makes mail wait, while an absence that the DNS
 //! asserts makes it fail.
 //!
