@@ -19,6 +19,8 @@ mod id;
 mod index;
 pub mod memory;
 pub mod segments;
+#[cfg(any(test, feature = "contract"))]
+pub mod simulated;
 mod ticket;
 
 use std::io::Read;

@@ -49,6 +49,7 @@ impl Segment {
 
 struct Active {
     segment: Segment,
+    header: SegmentHeader,
     /// Where the next record goes.
     offset: u64,
     /// Up to where it has been written.
@@ -257,6 +258,7 @@ impl Log {
         let spoiled = file.size != self.segment_size;
         self.active = Some(Active {
             segment: Segment { file: file.clone(), alive: 0, spoiled },
+            header,
             offset: FIRST_RECORD,
             written: FIRST_RECORD,
             synced: FIRST_RECORD,
@@ -312,6 +314,23 @@ impl Log {
         }
         for file in &surplus {
             self.discard(file);
+        }
+    }
+
+    /// Writes the active segment's header anew, if that lets surplus files go.
+    pub(crate) fn raise_floor(&mut self, keep: usize) {
+        let Some(active) = self.active.as_mut() else { return };
+        let generation = active.segment.generation();
+        let floor = self.sealed.front().map_or(generation, Segment::generation);
+        if self.spare.len() <= keep || floor <= self.durable_floor || active.failed.is_some() {
+            return;
+        }
+        active.header.floor = floor;
+        let file = &active.segment.file.file;
+        match file.write_at(&active.header.encode(), 0).and_then(|()| file.sync_data()) {
+            Ok(()) => self.durable_floor = floor,
+            // What the next batch is told, so that the segment is left aside.
+            Err(error) => active.failed = Some(error),
         }
     }
 

@@ -50,8 +50,13 @@ pub(crate) fn scan(
     mut take: impl FnMut(Found, &[u8]) -> Result<(), String>,
     damage: &mut Vec<Damage>,
 ) -> u64 {
-    let mut window = Window::new(Arc::clone(file), range.to);
     let mut offset = range.from.max(FIRST_RECORD);
+    if let Err(error) = file.len() {
+        let what = format!("it cannot be read: {error}");
+        damage.push(Damage { id: None, offset, what });
+        return offset;
+    }
+    let mut window = Window::new(Arc::clone(file), range.to);
     let mut end = offset;
     let mut named = 0;
     while offset < window.end {
@@ -104,7 +109,7 @@ struct Window {
 
 impl Window {
     fn new(file: Arc<dyn File>, to: u64) -> Self {
-        let end = file.len().map_or(to, |len| len.min(to));
+        let end = file.len().map_or(0, |len| len.min(to));
         Self { file, start: 0, octets: Vec::new(), end }
     }
 

@@ -110,6 +110,7 @@ impl Core {
     fn free_segments(&self) {
         let mut log = lock(&self.log);
         let freed = log.free_dead();
+        log.raise_floor(KEEP_SPARE + 1);
         log.remove_surplus(KEEP_SPARE);
         drop(log);
         let mut readable = lock(&self.readable);

@@ -1,20 +1,159 @@
 //! The segment log against the contract, and against everything that a disk may do.
 
+mod crash;
+
 use super::*;
-use crate::clock::ManualClock;
-use crate::contract;
+use crate::clock::{ManualClock, SystemClock};
+use crate::contract::{self, START, message};
 use crate::disk::SystemDisk;
+use crate::simulated::SimulatedDisk;
+
+/// Small segments, no threads: one seed, one history.
+fn stepwise() -> Options {
+    Options {
+        segment_size: 16 << 10,
+        spill_above: 3 << 10,
+        reserve: 0,
+        cache: 4 << 10,
+        gather: Duration::ZERO,
+        threads: false,
+    }
+}
+
+fn open(disk: &SimulatedDisk, options: Options, clock: &Arc<ManualClock>) -> SegmentSpool {
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    SegmentSpool::open("/spool", options, Arc::new(disk.attach()), clock).unwrap()
+}
+
+fn read(spool: &dyn Spool, id: MessageId) -> Result<Vec<u8>, String> {
+    let mut octets = Vec::new();
+    let mut content = spool.content(id).map_err(|error| error.to_string())?;
+    std::io::Read::read_to_end(&mut content, &mut octets).map_err(|error| error.to_string())?;
+    Ok(octets)
+}
+
+fn claim_all(spool: &dyn Spool, now: Timestamp) -> Vec<Lease> {
+    let until = now.after(Duration::from_secs(60));
+    spool.claim(&ClaimRequest { now, until, limit: usize::MAX, per_domain: usize::MAX }).unwrap()
+}
+
+fn settle_all(spool: &dyn Spool, lease: &Lease, disposition: &crate::Disposition) {
+    let dispositions = lease.recipients.iter().map(|r| (r.index, disposition.clone())).collect();
+    let (_, ticket) = spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
+    ticket.wait().unwrap();
+}
+
+fn deliver_all(spool: &dyn Spool, now: Timestamp) {
+    for lease in claim_all(spool, now) {
+        settle_all(spool, &lease, &crate::Disposition::Delivered(contract::attempt(now)));
+    }
+}
 
 #[test]
 fn segments_keep_the_contract() {
     let directory = tempfile::tempdir().unwrap();
     let next = std::sync::atomic::AtomicU32::new(0);
-    for threads in [true, false] {
-        contract::run(&|clock: Arc<ManualClock>| {
-            let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let options = Options { threads, ..Options::small() };
-            let path = directory.path().join(n.to_string());
-            Arc::new(SegmentSpool::open(path, options, Arc::new(SystemDisk), clock).unwrap())
-        });
+    contract::run(&|clock: Arc<ManualClock>| {
+        let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = directory.path().join(n.to_string());
+        let disk = Arc::new(SystemDisk);
+        Arc::new(SegmentSpool::open(path, Options::small(), disk, clock).unwrap())
+    });
+    contract::run(&|clock: Arc<ManualClock>| {
+        let disk = Arc::new(SimulatedDisk::new(1));
+        Arc::new(SegmentSpool::open("/spool", stepwise(), disk, clock).unwrap())
+    });
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let disk = Arc::new(SystemDisk);
+        SegmentSpool::open(directory.path(), Options::small(), disk, Arc::new(SystemClock))
+    };
+    let first = open().unwrap();
+    let error = open().err().unwrap().to_string();
+    assert!(error.contains("in use by another process"), "{error}");
+    drop(first);
+    open().unwrap();
+}
+
+#[test]
+fn files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("spool");
+    let clock = Arc::new(SystemClock);
+    let spool = SegmentSpool::open(&root, Options::small(), Arc::new(SystemDisk), clock).unwrap();
+    let big = vec![b'x'; 2 << 20];
+    spool.commit(message(spool.new_id(), &["a@b.example"], &big, START)).wait().unwrap();
+    spool.checkpoint();
+    let mut pending = vec![root];
+    let mut seen = 0;
+    while let Some(path) = pending.pop() {
+        let metadata = std::fs::metadata(&path).unwrap();
+        let expected = if metadata.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(metadata.permissions().mode() & 0o777, expected, "{}", path.display());
+        seen += 1;
+        if metadata.is_dir() {
+            pending.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        }
     }
+    assert!(seen >= 8, "directories, segments, content, checkpoint, lock");
+}
+
+#[test]
+fn many_threads_commit_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let (disk, clock) = (Arc::new(SystemDisk), Arc::new(SystemClock));
+        SegmentSpool::open(directory.path(), Options::small(), disk, clock).unwrap()
+    };
+    let spool = open();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for n in 0..40 {
+                    let body = vec![b'a'; 100 * n];
+                    let new = message(spool.new_id(), &["a@b.example"], &body, START);
+                    spool.commit(new).wait().unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..20 {
+                deliver_all(&spool, START);
+            }
+        });
+    });
+    let before = spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+    drop(spool);
+    let spool = open();
+    let after = spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+    assert_eq!(before, after);
+    assert_eq!(spool.health().damaged, Vec::<String>::new());
+    deliver_all(&spool, START);
+    assert_eq!(spool.health().messages, 0);
+}
+
+#[test]
+fn ids_go_on_growing_when_the_clock_is_set_back_over_a_restart() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    let spool = open(&disk, stepwise(), &clock);
+    let committed = spool.new_id();
+    spool.commit(message(committed, &["a@b.example"], b"", START)).wait().unwrap();
+    clock.advance(Duration::from_secs(20));
+    let only_given_out = spool.new_id();
+    clock.set(Timestamp::from_millis(0));
+    disk.restart();
+    let again = open(&disk, stepwise(), &clock);
+    assert!(again.new_id() > only_given_out);
+    assert!(only_given_out > committed);
+    deliver_all(&again, START);
+    let last = again.new_id();
+    drop(again);
+    drop(spool);
+    assert!(open(&disk, stepwise(), &clock).new_id() > last.min(committed));
 }

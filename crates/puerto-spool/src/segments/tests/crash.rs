@@ -1,0 +1,354 @@
+//! The promise, while the disk fails and the power goes at every moment.
+//!
+//! A history is a sequence of random calls, decided by a seed. Beside the store a
+//! model keeps what has been promised; after each restart the store is held to it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
+
+use super::*;
+use crate::simulated::{Effect, Random};
+use crate::{Disposition, RecipientState};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Promised and not settled.
+    Open,
+    /// Settled, and the ticket said that this is durable.
+    Done,
+    /// The call failed or the power went before the answer.
+    Unknown,
+}
+
+#[derive(Debug, Clone)]
+struct Promise {
+    octets: Vec<u8>,
+    /// What commit answered: whether the message must, must not or may be there.
+    there: Fate,
+    recipients: Vec<Fate>,
+}
+
+struct History {
+    disk: SimulatedDisk,
+    clock: Arc<ManualClock>,
+    random: Random,
+    spool: SegmentSpool,
+    promises: BTreeMap<MessageId, Promise>,
+    leases: Vec<Lease>,
+    /// The disk was so broken that a refused message may come back (see the module of
+    /// the log).
+    hopeless: bool,
+}
+
+impl History {
+    fn new(seed: u64) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let disk = SimulatedDisk::new(seed);
+        let spool = open(&disk, stepwise(), &clock);
+        Self {
+            disk,
+            clock,
+            random: Random::new(seed ^ 0xABCD),
+            spool,
+            promises: BTreeMap::new(),
+            leases: Vec::new(),
+            hopeless: false,
+        }
+    }
+
+    fn run(&mut self, steps: u64) {
+        for _ in 0..steps {
+            if !self.disk.is_powered() {
+                return;
+            }
+            match self.random.below(16) {
+                0..6 => self.commit(),
+                6..9 => self.claim(),
+                9..14 => self.settle(),
+                14 => self.edit(),
+                _ => self.clock.advance(Duration::from_secs(7)),
+            }
+        }
+    }
+
+    /// An answer counts only if the power was still on when it was given.
+    fn fate(&self, answer: &Result<(), SpoolError>, on_error: Fate) -> Fate {
+        match answer {
+            Ok(()) => Fate::Open,
+            Err(_) if self.disk.is_powered() && !self.hopeless => on_error,
+            Err(_) => Fate::Unknown,
+        }
+    }
+
+    fn commit(&mut self) {
+        let size = match self.random.below(12) {
+            0..6 => self.random.below(300),
+            6..10 => self.random.below(3000),
+            10 => 3000 + self.random.below(5000),
+            _ => 20_000,
+        };
+        let octets: Vec<u8> = (0..size).map(|_| self.random.below(256) as u8).collect();
+        let count = 1 + self.random.below(4);
+        let to: Vec<String> =
+            (0..count).map(|n| format!("user{n}@domain{}.example", self.random.below(5))).collect();
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        let id = self.spool.new_id();
+        let mut new = message(id, &to, b"", self.clock.now());
+        let mut expected = new.prefix.clone();
+        expected.extend_from_slice(&octets);
+        let drafted = self.spool.draft().and_then(|mut draft| {
+            for piece in octets.chunks(1500) {
+                draft.write(piece)?;
+            }
+            draft.finish()
+        });
+        let answer = drafted.and_then(|content| {
+            new.content = content;
+            self.spool.commit(new).wait()
+        });
+        let there = self.fate(&answer, Fate::Done);
+        let recipients = vec![Fate::Open; to.len()];
+        let before = self.promises.insert(id, Promise { octets: expected, there, recipients });
+        assert!(before.is_none(), "{id} was given out twice");
+    }
+
+    fn claim(&mut self) {
+        let now = self.clock.now();
+        let until = now.after(Duration::from_secs(3600));
+        let limit = 1 + self.random.below(6) as usize;
+        let request = ClaimRequest { now, until, limit, per_domain: 4 };
+        for lease in self.spool.claim(&request).unwrap() {
+            let promise = &self.promises[&lease.token.id];
+            for recipient in &lease.recipients {
+                let fate = promise.recipients[recipient.index as usize];
+                assert_ne!(fate, Fate::Done, "{} comes back", lease.token.id);
+            }
+            self.leases.push(lease);
+        }
+    }
+
+    fn settle(&mut self) {
+        if self.leases.is_empty() {
+            return;
+        }
+        let place = self.random.below(self.leases.len() as u64) as usize;
+        let lease = self.leases.swap_remove(place);
+        let now = self.clock.now();
+        let mut done = Vec::new();
+        let mut dispositions = Vec::new();
+        for recipient in &lease.recipients {
+            let attempt = contract::attempt(now);
+            let disposition = match self.random.below(4) {
+                0 => Disposition::Deferred { due: now.after(Duration::from_secs(5)), attempt },
+                1 => Disposition::Bounced(attempt),
+                _ => Disposition::Delivered(attempt),
+            };
+            if !matches!(disposition, Disposition::Deferred { .. }) {
+                done.push(recipient.index);
+            }
+            dispositions.push((recipient.index, disposition));
+        }
+        let settlement = Settlement { token: lease.token, dispositions };
+        let Ok((_, ticket)) = self.spool.settle(settlement) else { return };
+        let fate = match ticket.wait() {
+            Ok(()) => Fate::Done,
+            Err(_) => Fate::Unknown,
+        };
+        let promise = self.promises.get_mut(&lease.token.id).unwrap();
+        for index in done {
+            promise.recipients[index as usize] = fate;
+        }
+    }
+
+    fn edit(&mut self) {
+        let Some(entry) = self.spool.list(&ListRequest { after: None, limit: 1 }).unwrap().pop()
+        else {
+            return;
+        };
+        let edit = match self.random.below(5) {
+            0 => Edit::Remove,
+            1 => Edit::Hold,
+            2 => Edit::Retry,
+            3 => Edit::DelayNotified,
+            _ => Edit::Release,
+        };
+        let answer = self.spool.edit(entry.id, edit.clone()).unwrap().wait();
+        if edit == Edit::Remove {
+            let fate = if answer.is_ok() { Fate::Done } else { Fate::Unknown };
+            self.promises.get_mut(&entry.id).unwrap().recipients.fill(fate);
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.leases.clear();
+        // The process before is gone without a word, and a start takes its time.
+        self.clock.advance(Duration::from_secs(1));
+        let clock = Arc::clone(&self.clock);
+        self.spool = open(&self.disk, stepwise(), &clock);
+        self.check();
+    }
+
+    /// Invariants: what was promised is there and whole; what was refused is absent;
+    /// what was settled does not come back; nothing else is there.
+    fn check(&mut self) {
+        let list = self.spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+        let there: HashSet<MessageId> = list.iter().map(|entry| entry.id).collect();
+        let notes = self.spool.health().damaged;
+        for (id, promise) in &self.promises {
+            let open = promise.recipients.contains(&Fate::Open);
+            if promise.there == Fate::Open && open {
+                assert!(there.contains(id), "{id} was acknowledged and is lost: {notes:#?}");
+            }
+        }
+        for entry in &list {
+            let promise = self.promises.get_mut(&entry.id).expect("a message nobody sent");
+            assert_ne!(promise.there, Fate::Done, "{} was refused and is there", entry.id);
+            let octets = read(&self.spool, entry.id);
+            assert_eq!(octets.as_ref(), Ok(&promise.octets), "{} is whole", entry.id);
+            assert_eq!(entry.recipients.len(), promise.recipients.len());
+            for (status, fate) in entry.recipients.iter().zip(&mut promise.recipients) {
+                let done = status.state == RecipientState::Done;
+                match fate {
+                    Fate::Open => assert!(!done, "a recipient of {} is lost", entry.id),
+                    Fate::Done => assert!(done, "a recipient of {} comes back", entry.id),
+                    Fate::Unknown if done => *fate = Fate::Done,
+                    Fate::Unknown => *fate = Fate::Open,
+                }
+            }
+            promise.there = Fate::Open;
+        }
+        // What may have been there and is not must not appear later.
+        for (id, promise) in &mut self.promises {
+            if !there.contains(id) {
+                promise.there = Fate::Done;
+                promise.recipients.fill(Fate::Done);
+            }
+        }
+    }
+
+    /// When all is delivered nothing is left.
+    fn drain(&mut self) {
+        let ids = self.spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+        for entry in ids.iter().filter(|entry| entry.held) {
+            self.spool.edit(entry.id, Edit::Release).unwrap().wait().unwrap();
+        }
+        self.clock.advance(Duration::from_secs(7200));
+        deliver_all(&self.spool, self.clock.now());
+        assert_eq!(self.spool.health().messages, 0);
+        self.spool.close();
+        let files = self.disk.files();
+        let contents = files.keys().filter(|path| path.extension().is_some_and(|e| e == "content"));
+        assert_eq!(contents.count(), 0, "large content goes with its message");
+        let octets: usize = files.values().map(Vec::len).sum();
+        assert!(octets <= 8 * (16 << 10), "{octets} octets for an empty queue");
+        assert!(!self.disk.was_synced_after_failure());
+    }
+}
+
+fn seeds(default: u64) -> u64 {
+    std::env::var("PUERTO_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// How many operations a history takes when nothing goes wrong.
+fn length(seed: u64, steps: u64) -> u64 {
+    let mut history = History::new(seed);
+    history.run(steps);
+    history.disk.operations()
+}
+
+#[test]
+fn the_power_may_go_at_any_moment() {
+    for seed in 0..seeds(600) {
+        let operations = length(seed, 60);
+        let mut history = History::new(seed);
+        let mut random = Random::new(seed ^ 0x5EED);
+        history.disk.set_fault(Some((1 + random.below(operations), Effect::PowerCut)));
+        for round in 0..3 {
+            history.run(60);
+            history.disk.restart();
+            if round == 1 {
+                // It goes again while the store is being opened.
+                let at = history.disk.operations() + 1 + random.below(12);
+                history.disk.set_fault(Some((at, Effect::PowerCut)));
+                let clock = Arc::clone(&history.clock) as Arc<dyn Clock>;
+                let disk = Arc::new(history.disk.attach());
+                drop(SegmentSpool::open("/spool", stepwise(), disk, clock));
+                history.disk.restart();
+            }
+            history.reopen();
+            let at = history.disk.operations() + 1 + random.below(operations);
+            history.disk.set_fault(Some((at, Effect::PowerCut)));
+        }
+        history.disk.set_fault(None);
+        history.run(20);
+        history.drain();
+    }
+}
+
+#[test]
+fn the_power_may_go_at_every_operation_of_one_history() {
+    let operations = length(7, 40);
+    for at in 1..=operations {
+        let mut history = History::new(7);
+        if history.disk.operations() >= at {
+            continue;
+        }
+        history.disk.set_fault(Some((at, Effect::PowerCut)));
+        history.run(40);
+        history.disk.restart();
+        history.reopen();
+        history.drain();
+    }
+}
+
+#[test]
+fn every_operation_may_fail_once() {
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        let mut at = 0;
+        loop {
+            at += 1;
+            let mut history = History::new(at % 5);
+            let before = history.disk.operations();
+            history.disk.set_fault(Some((before + at, Effect::Fail(kind))));
+            history.run(60);
+            let harmless = history.disk.operations() < before + at;
+            history.check();
+            // The next process sees what the kernel kept, then the power goes.
+            if at % 2 == 0 {
+                history.disk.restart_process();
+                history.reopen();
+                history.run(10);
+            }
+            history.disk.restart();
+            history.reopen();
+            history.run(10);
+            history.drain();
+            if harmless {
+                break;
+            }
+        }
+        assert!(at > 100, "the history is long enough to mean something");
+    }
+}
+
+#[test]
+fn a_disk_that_fails_for_good_loses_nothing_that_was_acknowledged() {
+    for seed in 0..seeds(200) {
+        let mut history = History::new(seed);
+        history.run(30);
+        history.hopeless = true;
+        let at = history.disk.operations() + 1 + seed % 17;
+        let kind = if seed % 2 == 0 { ErrorKind::Other } else { ErrorKind::ReadOnlyFilesystem };
+        history.disk.set_fault(Some((at, Effect::FailForEver(kind))));
+        history.run(40);
+        if seed % 3 == 0 {
+            // It comes back while the process lives.
+            history.disk.set_fault(None);
+            history.run(30);
+            assert_eq!(history.spool.health().refusing, None, "it recovers by itself");
+        }
+        history.disk.restart();
+        history.reopen();
+        history.drain();
+    }
+}
