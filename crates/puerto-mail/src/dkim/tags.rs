@@ -1,6 +1,9 @@
 //! Tag lists, `name=value; name=value` (RFC 6376 §3.2), as signatures and key
 //! records are written in.
 
+/// Tags of one list at most; a signature has about ten.
+const MAX_TAGS: usize = 100;
+
 /// A tag list that was read: names in their order, each once, with trimmed values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tags<'a>(Vec<(&'a str, &'a str)>);
@@ -23,6 +26,9 @@ impl<'a> Tags<'a> {
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             if !valid {
                 return Err(format!("\"{}\" is not a tag's name", shown(name)));
+            }
+            if tags.len() >= MAX_TAGS {
+                return Err(format!("there are more than {MAX_TAGS} tags"));
             }
             if tags.iter().any(|(other, _)| *other == name) {
                 return Err(format!("the tag {}= stands twice", shown(name)));

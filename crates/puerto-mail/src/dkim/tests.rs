@@ -280,6 +280,28 @@ fn only_so_many_signatures_are_checked() {
 }
 
 #[test]
+fn hostile_lists_cost_no_more_than_their_length() {
+    let names = " x :".repeat(10_000);
+    let fields = "x:y\r\n".repeat(15_000);
+    let message = fields + &vector().replace("h=from :", &format!("h={names} from :"));
+    let results = check(&message, &vector_dns());
+    assert_eq!(results.len(), 2);
+    for seen in results {
+        assert_eq!(failed_step(&seen), Some(StepKind::HeaderHash));
+    }
+    let tags: String = (0..60_000).map(|n| format!("t{n}=;")).collect();
+    let message = vector().replace("v=1;", &format!("v=1;{tags}"));
+    assert_eq!(check(&message, &vector_dns()), []);
+    let tags: String = (0..10_000).map(|n| format!("t{n}=;")).collect();
+    let message = vector().replace("v=1;", &format!("v=1;{tags}"));
+    let results = check(&message, &vector_dns());
+    assert_eq!(results.len(), 2);
+    for seen in results {
+        assert!(seen.reason().unwrap().contains("more than 100 tags"));
+    }
+}
+
+#[test]
 fn keys_are_read_or_the_mistake_is_named() {
     let rsa = PrivateKey::generate(Algorithm::RsaSha256).unwrap();
     let key = PrivateKey::from_pem(&rsa).unwrap();

@@ -1,6 +1,8 @@
 //! Checking signatures (RFC 6376 §6), step by step, so that a failure can be
 //! explained.
 
+use std::collections::HashMap;
+
 use puerto_smtp::base64;
 
 use super::Algorithm;
@@ -412,11 +414,15 @@ fn fitting(key: PublicKey, signature: &Signature, identity: &str) -> Result<Publ
 // signature itself without its value (RFC 6376 §3.7, §5.4.2).
 fn signed_octets(header: &Header<'_>, field: &Field<'_>, signature: &Signature) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048);
-    let mut used = vec![false; header.fields().len()];
+    // Both lists may be as long as a header allows, so neither is searched for each
+    // entry of the other.
+    let mut instances: HashMap<Vec<u8>, Vec<&Field<'_>>> = HashMap::new();
+    for instance in header.fields() {
+        instances.entry(instance.name().to_ascii_lowercase()).or_default().push(instance);
+    }
     for name in &signature.fields {
-        let mut instances = header.fields().iter().zip(used.iter_mut()).rev();
-        if let Some((instance, used)) = instances.find(|(f, used)| !**used && f.is(name)) {
-            *used = true;
+        let lower = name.to_ascii_lowercase().into_bytes();
+        if let Some(instance) = instances.get_mut(&lower).and_then(Vec::pop) {
             canonical_field(instance, signature.header_form, &mut out);
         }
     }
