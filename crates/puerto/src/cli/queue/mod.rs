@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 use self::print::{Form, Printer};
 use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{if_read, is_unread, say};
-use crate::config::Config;
+use crate::cli::sendmail;
 use crate::control::Client;
 use crate::control::protocol::{Change, Selection};
 
@@ -122,7 +122,7 @@ pub fn run(arguments: &QueueArgs, config_path: Option<&Path>) -> ExitCode {
 }
 
 fn dispatch(command: &QueueCommand, config_path: Option<&Path>) -> Result<Sysexit, Failure> {
-    let run_dir = Config::load(config_path)?.run_dir;
+    let run_dir = sendmail::run_dir(config_path)?;
     let connect = || Client::connect(&run_dir);
     match command {
         QueueCommand::List(arguments) => list(&mut connect()?, arguments),

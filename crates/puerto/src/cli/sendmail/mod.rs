@@ -75,19 +75,19 @@ struct Settings {
 
 impl Settings {
     // The file holds no secrets and is readable by all; where it is not, an
-    // unprivileged user does with the defaults rather than with nothing.
+    // unprivileged user does with the defaults rather than with nothing. A file that
+    // somebody named is another matter: it may belong to another server.
     fn load(path: Option<&Path>) -> Result<Self, Failure> {
-        let (file, _) = Config::file(path);
-        let unreadable = std::fs::File::open(&file)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        let (file, is_named) = Config::file(path);
+        let unreadable = !is_named
+            && std::fs::File::open(&file)
+                .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
         let config = if unreadable {
             Config::parse("", &file.display().to_string())
         } else {
             Config::load(path)
         };
-        let config = config.map_err(|errors| {
-            Failure::new(Sysexit::Config, format!("{}\nnothing was sent", errors.render(false)))
-        })?;
+        let config = config?;
         let domain = config.domains.first().cloned().ok_or_else(|| {
             let file = file.display();
             Failure::new(Sysexit::Config, format!("{file}: `domains` names no domain"))
