@@ -83,7 +83,7 @@ async fn the_plain_receiver_takes_everything() {
     assert_eq!((seen.outcome, seen.peer.to_string()), (Outcome::Accepted, "127.0.0.99".to_owned()));
     assert!(seen.message.ends_with(b"hello\r\n"));
     let mut client = Client::connect(&lab, SENDER_ADDRESS, PLAIN).await;
-    let reply = client.send("", "nobody@plain.example", MESSAGE).await.unwrap();
+    let reply = client.send("", "no-such-user@plain.example", MESSAGE).await.unwrap();
     assert_eq!(reply.status().to_string(), "5.1.1");
     // It is told at once, although the client keeps its connection and says no more.
     let refused = lab.wait_for(SECONDS_10, |t| t.outcome == Outcome::Refused).await.unwrap();

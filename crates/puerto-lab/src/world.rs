@@ -15,7 +15,7 @@ pub const SENDER_HOST: &str = "mail.lab.example";
 /// The address that the sender is to bind.
 pub const SENDER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 10);
 /// A local part that no receiver knows.
-pub const UNKNOWN_USER: &str = "nobody";
+pub const UNKNOWN_USER: &str = "no-such-user";
 
 /// A receiver of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

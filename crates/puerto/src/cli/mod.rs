@@ -15,6 +15,7 @@ pub mod config;
 pub mod dkim;
 mod documents;
 pub mod exit;
+pub mod lab;
 pub mod mailq;
 mod output;
 pub mod queue;
@@ -45,6 +46,8 @@ enum Command {
     /// Write mailboxes for the daemon, which starts this itself
     #[command(hide = true, name = crate::local::agent::SUBCOMMAND)]
     LocalAgent,
+    /// Show the whole system in a simulated Internet on this machine
+    Lab(lab::LabArgs),
     /// Show and change the mail that waits
     Queue(queue::QueueArgs),
     /// Send a message: the options of sendmail; also as `sendmail`
@@ -144,6 +147,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::Config(command) => config::run(&command, config),
         Command::Dkim(command) => dkim::run(&command, config),
         Command::LocalAgent => crate::local::agent::run(),
+        Command::Lab(arguments) => lab::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments, config),
         Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config),
         Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config),

@@ -1,0 +1,178 @@
+//! `puerto lab`: the whole system on this machine alone.
+//!
+//! The server is the real one, with its real spool and its real sockets, started in
+//! this process on a folder of its own; its Internet is `puerto_lab`. Letters go in
+//! through the local socket as `sendmail` hands them over. What the receivers saw is
+//! shown as it happens, then in a table; nothing that is shown is made up.
+
+mod scene;
+mod show;
+mod story;
+mod submit;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use puerto_lab::{Lab, Options, Transaction};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use self::scene::Scene;
+use self::show::Show;
+use self::story::{Letter, Row, Status};
+use crate::cli::exit::Sysexit;
+use crate::config::Config;
+use crate::control::Client;
+use crate::serve::{Daemon, Prepared};
+
+/// How long the letters may take to end.
+const DEADLINE: Duration = Duration::from_secs(25);
+/// How long the queue may take to be empty after that, and the pause between looks.
+const CLEARING: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Show the whole system in a simulated Internet on this machine.
+#[derive(Debug, Args)]
+pub struct LabArgs {
+    /// Send the letters, print the table and end: with 0 if all ended as it should,
+    /// with 1 otherwise
+    #[arg(long)]
+    once: bool,
+    /// Print JSON lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `puerto lab`.
+pub fn run(arguments: &LabArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("puerto lab: cannot start: {error}");
+            return Sysexit::OsError.into();
+        }
+    };
+    match runtime.block_on(perform(arguments)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(message) => {
+            eprintln!("puerto lab: {message}");
+            Sysexit::Unavailable.into()
+        }
+    }
+}
+
+async fn perform(arguments: &LabArgs) -> Result<bool, String> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let lab = Lab::start(Options::default()).await.map_err(|error| error.to_string())?;
+    let scene = Scene::set(&lab)?;
+    let config = Config::load(Some(&scene.config)).map_err(|errors| errors.render(false))?;
+    let daemon = Prepared::new(config)
+        .and_then(|prepared| Daemon::start(prepared, Some(scene.config.clone())))
+        .map_err(|error| error.to_string())?;
+    let show = Show::new(arguments.json);
+    show.scene(&lab, &scene);
+    let outcome = tokio::select! {
+        outcome = play(&lab, &scene, &show, arguments.once) => outcome,
+        _ = interrupt.recv() => Ok(arguments.once.then_some(false)),
+        _ = terminate.recv() => Ok(arguments.once.then_some(false)),
+    };
+    show.done_waiting();
+    daemon.stop().await;
+    // Without --once an interrupt is how it ends, whatever came of the letters.
+    outcome.map(|well| well.unwrap_or(true))
+}
+
+// Ends with whether all is well, or, without --once, never.
+async fn play(lab: &Lab, scene: &Scene, show: &Show, once: bool) -> Result<Option<bool>, String> {
+    let letters = story::letters(&user_name())
+        .or_else(|_| story::letters("user"))
+        .map_err(|error| error.to_string())?;
+    let mut events = lab.events();
+    let rows = tell(lab, scene, show, &letters, &mut events).await?;
+    while let Ok(seen) = events.try_recv() {
+        show.transaction(&seen);
+    }
+    let left = wait_for_empty_queue(&scene.run_dir()).await?;
+    let well = left == 0 && rows.iter().all(|row| matches!(row.status, Status::Well(_)));
+    if once {
+        show.done_waiting();
+        show.summary(&rows, left, well);
+        return Ok(Some(well));
+    }
+    show.summary(&rows, left, well);
+    show.invitation(scene);
+    show.idle();
+    loop {
+        match events.recv().await {
+            Ok(seen) => show.transaction(&seen),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return Ok(None),
+        }
+    }
+}
+
+// Sends the letters and shows what happens until all have ended, or time is up.
+async fn tell(
+    lab: &Lab,
+    scene: &Scene,
+    show: &Show,
+    letters: &[Letter],
+    events: &mut Receiver<Arc<Transaction>>,
+) -> Result<Vec<Row>, String> {
+    let socket = scene.run_dir().join("submit");
+    let submissions = async {
+        for letter in letters {
+            let promise = submit::submit(&socket, letter).await?;
+            show.promise(letter, &promise);
+        }
+        Ok::<(), String>(())
+    };
+    let deadline = tokio::time::sleep(DEADLINE);
+    tokio::pin!(submissions, deadline);
+    let mut submitted = false;
+    loop {
+        let rows = story::rows(letters, &lab.transactions());
+        show.waiting(&rows);
+        if submitted && rows.iter().all(|row| row.status != Status::UnderWay) {
+            return Ok(rows);
+        }
+        tokio::select! {
+            result = &mut submissions, if !submitted => {
+                result?;
+                submitted = true;
+            }
+            event = events.recv() => match event {
+                Ok(seen) => show.transaction(&seen),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(rows),
+            },
+            () = &mut deadline => return Ok(rows),
+        }
+    }
+}
+
+// A receiver has a message a moment before the queue knows that.
+async fn wait_for_empty_queue(run_dir: &Path) -> Result<u64, String> {
+    let since = tokio::time::Instant::now();
+    loop {
+        let run_dir = run_dir.to_owned();
+        let look = tokio::task::spawn_blocking(move || Client::connect(&run_dir)?.health());
+        let health = look.await.map_err(|error| error.to_string())?;
+        let left = health.map_err(|error| error.to_string())?.messages;
+        if left == 0 || since.elapsed() > CLEARING {
+            return Ok(left);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn user_name() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid());
+    user.ok().flatten().map_or_else(|| "user".to_owned(), |user| user.name)
+}

@@ -1,0 +1,177 @@
+//! What the lab's server needs: a folder of its own, keys, and a configuration like
+//! the one of a real host, except that its Internet is the lab.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use puerto_lab::Lab;
+use puerto_lab::world::{SENDER_ADDRESS, SENDER_DOMAIN, SENDER_HOST};
+use puerto_mail::dkim::{Algorithm, PrivateKey};
+
+use super::story::RELAYED_USER;
+
+/// The selectors of the lab's keys.
+const KEYS: [(&str, Algorithm); 2] =
+    [("rsa", Algorithm::RsaSha256), ("ed", Algorithm::Ed25519Sha256)];
+
+/// A folder that is removed with all that is in it when the lab ends.
+#[derive(Debug)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes one that only its owner can read, with a short path: those of sockets
+    /// may have 107 octets.
+    pub(super) fn new() -> io::Result<Self> {
+        let base = std::env::temp_dir();
+        let process = std::process::id();
+        let mut number = 0;
+        loop {
+            let path = base.join(format!("puerto-lab-{process}-{number}"));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => {
+                    number += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is in the folder for temporary things.
+        let _ignored = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where everything of the lab's server is.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) folder: Folder,
+    /// Its configuration file.
+    pub(super) config: PathBuf,
+    /// Its mail log.
+    pub(super) log: PathBuf,
+    /// Its port for SMTP clients on this machine.
+    pub(super) smtp: SocketAddr,
+}
+
+impl Scene {
+    /// Writes keys and configuration, and publishes the keys in the lab's DNS.
+    pub(super) fn set(lab: &Lab) -> Result<Self, String> {
+        let folder = Folder::new().map_err(|error| format!("cannot make a folder: {error}"))?;
+        let path = |name: &str| folder.path().join(name);
+        write_keys(&path("dkim"), lab)?;
+        let smtp = free_port().map_err(|error| format!("no free port on 127.0.0.1: {error}"))?;
+        let (config, log) = (path("puerto.toml"), path("mail.log"));
+        let failed = |error| format!("cannot write into {}: {error}", folder.path().display());
+        fs::write(path("aliases"), "postmaster: root\n").map_err(failed)?;
+        fs::write(&config, configuration(folder.path(), lab, smtp)).map_err(failed)?;
+        Ok(Self { config, log, smtp, folder })
+    }
+}
+
+impl Scene {
+    /// Where its sockets are.
+    pub(super) fn run_dir(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+}
+
+fn write_keys(directory: &Path, lab: &Lab) -> Result<(), String> {
+    let directory = directory.join(SENDER_DOMAIN);
+    fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+    for (selector, algorithm) in KEYS {
+        let pem = PrivateKey::generate(algorithm).map_err(|error| error.to_string())?;
+        let key = PrivateKey::from_pem(&pem).map_err(|error| error.to_string())?;
+        let file = directory.join(format!("{selector}.pem"));
+        write_privately(&file, &pem)
+            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        let name = format!("{selector}._domainkey.{SENDER_DOMAIN}");
+        lab.zone().add_txt(&name, &key.record_text());
+    }
+    Ok(())
+}
+
+fn write_privately(file: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    file.write_all(text.as_bytes())
+}
+
+// The port is free now and most likely still is a moment later; when it is not, the
+// server says which one it could not have.
+fn free_port() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+fn configuration(folder: &Path, lab: &Lab, smtp: SocketAddr) -> String {
+    let folder = folder.display();
+    let (dns, port, relay) = (lab.dns_addr(), lab.mx_port(), lab.relayhost());
+    format!(
+        "# The server of the lab. Its Internet is on this machine alone.\n\
+         hostname = \"{SENDER_HOST}\"\n\
+         domains = [\"{SENDER_HOST}\"]\n\
+         state_dir = \"{folder}/state\"\n\
+         run_dir = \"{folder}/run\"\n\
+         user = \"\"\n\
+         log = \"postfix\"\n\
+         log_to = \"{folder}/mail.log\"\n\
+         \n\
+         [listen]\n\
+         smtp = [\"{smtp}\"]\n\
+         \n\
+         [dns]\n\
+         servers = [\"{dns}\"]\n\
+         \n\
+         [dkim]\n\
+         directory = \"{folder}/dkim\"\n\
+         \n\
+         [delivery]\n\
+         port = {port}\n\
+         bind_ipv4 = \"{SENDER_ADDRESS}\"\n\
+         allow_private = true\n\
+         \n\
+         [queue]\n\
+         retry = [\"1s\"]\n\
+         \n\
+         [local]\n\
+         aliases = \"{folder}/aliases\"\n\
+         \n\
+         # What a program of this host sends goes out through the provider's relay.\n\
+         [[route]]\n\
+         from = \"{RELAYED_USER}@{SENDER_DOMAIN}\"\n\
+         via = \"{relay}\"\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn the_configuration_is_valid_and_the_folder_goes_away() {
+        let lab = Lab::start(puerto_lab::Options::default()).await.unwrap();
+        let scene = Scene::set(&lab).unwrap();
+        let config = match Config::load(Some(&scene.config)) {
+            Ok(config) => config,
+            Err(errors) => panic!("{}", errors.render(false)),
+        };
+        assert_eq!(config.delivery.port, lab.mx_port());
+        assert_eq!(config.dns_servers, [lab.dns_addr()]);
+        let folder = scene.folder.path().to_owned();
+        assert!(folder.join("dkim/lab.example/rsa.pem").exists());
+        drop(scene);
+        assert!(!folder.exists());
+    }
+}

@@ -1,0 +1,128 @@
+//! Hands a letter to the server's local socket, as `sendmail` does, and measures how
+//! long the promise takes: from the final dot to the reply that says `queued as`.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use puerto_smtp::address::Domain;
+use puerto_smtp::client::{Connection, Fate, Framing, Loss, Protocol, Step, Transaction};
+use puerto_smtp::codec::DotStuffer;
+use puerto_smtp::{Recipient, Reply, ReversePath};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::story::Letter;
+
+/// For each step: the server is on this machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the server promised.
+#[derive(Debug, Clone)]
+pub(super) struct Promise {
+    /// The reply to the content.
+    pub(super) reply: Reply,
+    /// How long the server took to give it: to parse, sign and sync.
+    pub(super) took: Duration,
+}
+
+impl Promise {
+    /// The id that the reply names.
+    pub(super) fn id(&self) -> Option<String> {
+        self.reply.text().split_once("queued as ").map(|(_, id)| id.trim().to_owned())
+    }
+}
+
+/// Submits a letter. The error is for people.
+pub(super) async fn submit(socket: &Path, letter: &Letter) -> Result<Promise, String> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|error| format!("cannot connect to {}: {error}", socket.display()))?;
+    let name = Domain::parse("localhost").map_err(|error| error.to_string())?;
+    let connection = Connection::new(Protocol::Smtp, name, false);
+    Submission { stream, connection, content: letter.text(), dotted: None }.run(letter).await
+}
+
+struct Submission {
+    stream: UnixStream,
+    connection: Connection,
+    content: String,
+    // When the final dot went out.
+    dotted: Option<Instant>,
+}
+
+impl Submission {
+    async fn run(mut self, letter: &Letter) -> Result<Promise, String> {
+        let from = ReversePath::Address(letter.from.clone());
+        let recipients: Vec<Recipient> =
+            letter.recipients.iter().map(|r| Recipient::new(r.to.clone())).collect();
+        let mut promise = Err("the server ended the session".to_owned());
+        loop {
+            match self.connection.poll() {
+                Step::Ready if self.connection.transactions() == 0 => {
+                    self.connection.begin(&Transaction {
+                        reverse_path: &from,
+                        recipients: &recipients.iter().collect::<Vec<_>>(),
+                        envelope_id: None,
+                        ret: None,
+                        size: self.content.len() as u64,
+                        eight_bit: !self.content.is_ascii(),
+                        utf8_header: false,
+                    });
+                }
+                Step::Ready => self.connection.quit(),
+                Step::Finished => promise = self.read_promise(),
+                Step::Failed(failure) | Step::Refused(failure) => return Err(failure.to_string()),
+                Step::Closed | Step::Handshake => return promise,
+                step => match tokio::time::timeout(PATIENCE, self.perform(&step)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => self.connection.lost(Loss::Closed),
+                    Err(_) => self.connection.lost(Loss::TimedOut),
+                },
+            }
+        }
+    }
+
+    fn read_promise(&mut self) -> Result<Promise, String> {
+        let took = self.dotted.map_or(Duration::ZERO, |since| since.elapsed());
+        let mut promise = Err("the server said nothing".to_owned());
+        for fate in self.connection.take_fates() {
+            match fate {
+                Fate::Accepted(reply) => promise = Ok(Promise { reply, took }),
+                Fate::Failed(failure) => return Err(failure.to_string()),
+                Fate::Remaining => return Err("the server takes no more recipients".to_owned()),
+            }
+        }
+        promise
+    }
+
+    async fn perform(&mut self, step: &Step) -> io::Result<()> {
+        match step {
+            Step::Send => self.stream.write_all(&self.connection.take_output()).await,
+            Step::Content(framing) => {
+                let mut out = self.connection.take_output();
+                match framing {
+                    Framing::Chunk => out.extend_from_slice(self.content.as_bytes()),
+                    Framing::Dots => {
+                        let mut stuffer = DotStuffer::new();
+                        stuffer.push(self.content.as_bytes(), &mut out);
+                        stuffer.finish(&mut out);
+                    }
+                }
+                self.connection.content_ending();
+                self.dotted = Some(Instant::now());
+                self.stream.write_all(&out).await
+            }
+            _ => {
+                let mut buffer = [0; 4096];
+                match self.stream.read(&mut buffer).await? {
+                    0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => {
+                        self.connection.feed(buffer.get(..count).unwrap_or_default());
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+}
