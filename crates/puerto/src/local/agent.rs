@@ -15,6 +15,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -88,7 +89,7 @@ impl Drop for Connection {
 /// any mail is taken.
 pub fn spawn() -> io::Result<AgentHandle> {
     let mut command = Command::new("/proc/self/exe");
-    command.arg(SUBCOMMAND).env_clear();
+    command.arg0("puerto").arg(SUBCOMMAND).env_clear();
     if let Some(zone) = std::env::var_os("TZ") {
         command.env("TZ", zone);
     }
