@@ -1,6 +1,8 @@
 //! The segment log against the contract, and against everything that a disk may do.
 
 mod crash;
+mod damage;
+mod space;
 
 use super::*;
 use crate::clock::{ManualClock, SystemClock};

@@ -1,0 +1,169 @@
+//! Space: it comes back, and when there is none the queue still drains.
+
+use super::*;
+use crate::Disposition;
+
+fn options() -> Options {
+    Options { segment_size: 32 << 10, reserve: 64 << 10, ..stepwise() }
+}
+
+/// What the module of upkeep promises, for the octets that are queued: a record is at
+/// most half as large again as its content here.
+fn bound(queued: u64) -> u64 {
+    2 * (queued + queued / 2) + SEGMENTS_BESIDES * (32 << 10)
+}
+
+#[test]
+fn disk_use_stays_within_its_bound_over_many_rounds() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    let spool = open(&disk, options(), &clock);
+    // A few messages that nobody can deliver lie in the way of all the others.
+    let mut stuck = Vec::new();
+    let mut last_octets = 0;
+    for round in 0..120_u64 {
+        if round % 10 == 0 {
+            let id = spool.new_id();
+            spool.commit(message(id, &["a@stuck.example"], &[1; 1000], START)).wait().unwrap();
+            stuck.push(id);
+        }
+        for n in 0..20 {
+            let body = vec![2; 300 + 60 * n];
+            spool.commit(message(spool.new_id(), &["a@b.example"], &body, START)).wait().unwrap();
+        }
+        let health = spool.health();
+        assert!(
+            health.disk_octets <= bound(health.octets),
+            "round {round}: {} octets on disk for {} queued",
+            health.disk_octets,
+            health.octets
+        );
+        for lease in claim_all(&spool, clock.now()) {
+            let attempt = contract::attempt(clock.now());
+            let due = clock.now().after(Duration::from_secs(60));
+            let disposition = match lease.domain.to_string().as_str() {
+                "stuck.example" => Disposition::Deferred { due, attempt },
+                _ => Disposition::Delivered(attempt),
+            };
+            settle_all(&spool, &lease, &disposition);
+        }
+        clock.advance(Duration::from_secs(61));
+        last_octets = spool.health().disk_octets;
+        assert_eq!(last_octets, segments(&disk));
+    }
+    assert!(last_octets <= bound(stuck.len() as u64 * 1000));
+    disk.restart();
+    let spool = open(&disk, options(), &clock);
+    for id in stuck {
+        assert_eq!(read(&spool, id).unwrap().len(), 1019);
+    }
+}
+
+fn segments(disk: &SimulatedDisk) -> u64 {
+    let files = disk.files();
+    let segments =
+        files.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "segment"));
+    segments.map(|(_, octets)| octets.len() as u64).sum()
+}
+
+#[test]
+fn a_record_may_be_larger_than_a_segment() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    let large = Options { spill_above: 1 << 20, ..options() };
+    let spool = open(&disk, large, &clock);
+    let to: Vec<String> = (0..3000).map(|n| format!("user{n}@domain{n}.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let many = spool.new_id();
+    spool.commit(message(many, &to, b"x", START)).wait().unwrap();
+    let long = spool.new_id();
+    spool.commit(message(long, &["a@b.example"], &[3; 200_000], START)).wait().unwrap();
+    disk.restart();
+    let spool = open(&disk, large, &clock);
+    assert_eq!(spool.get(many).unwrap().recipients.len(), 3000);
+    assert_eq!(read(&spool, long).unwrap().len(), 200_019);
+    assert_eq!(claim_all(&spool, START).len(), 3001);
+}
+
+#[test]
+fn a_full_disk_refuses_mail_and_drains_the_queue() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    disk.set_capacity(400 << 10);
+    let spool = open(&disk, options(), &clock);
+    let mut accepted = Vec::new();
+    let error = loop {
+        let id = spool.new_id();
+        let drafted = spool.draft().map(drop);
+        let new = message(id, &["a@b.example", "c@d.example"], &[1; 2000], START);
+        match drafted.and_then(|()| spool.commit(new).wait()) {
+            Ok(()) => accepted.push(id),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&error, SpoolError::Full(_)), "{error:?}");
+    assert!(spool.health().refusing.is_none() || spool.draft().is_err());
+    assert!(accepted.len() > 50);
+    // Nothing at all is free any more, and still each delivery can be recorded.
+    disk.set_capacity(disk.used());
+    for lease in claim_all(&spool, START) {
+        settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
+    }
+    assert_eq!(spool.health().messages, 0);
+    disk.set_capacity(1 << 20);
+    spool.draft().unwrap();
+    let id = spool.new_id();
+    spool.commit(message(id, &["a@b.example"], b"again", START)).wait().unwrap();
+    disk.restart();
+    let list = open(&disk, options(), &clock).list(&ListRequest { after: None, limit: 9 }).unwrap();
+    assert_eq!(list.iter().map(|entry| entry.id).collect::<Vec<_>>(), [id]);
+}
+
+#[test]
+fn a_draft_that_finds_the_disk_full_says_so_and_leaves_nothing() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    let spool = open(&disk, Options { reserve: 0, ..options() }, &clock);
+    let used = disk.used();
+    disk.set_capacity(used + 10_000);
+    let mut draft = spool.draft().unwrap();
+    let mut answer = Ok(());
+    for _ in 0..400 {
+        answer = answer.and_then(|()| draft.write(&[9; 1000]));
+    }
+    assert!(matches!(answer, Err(SpoolError::Full(_))), "{answer:?}");
+    drop(draft);
+    assert_eq!(disk.used(), used);
+}
+
+#[test]
+fn a_disk_that_becomes_read_only_still_hands_out_what_it_has() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    let spool = open(&disk, options(), &clock);
+    let kept = spool.new_id();
+    spool.commit(message(kept, &["a@b.example"], b"kept", START)).wait().unwrap();
+    let gone = spool.new_id();
+    spool.commit(message(gone, &["a@d.example"], b"gone", START)).wait().unwrap();
+    disk.set_read_only(true);
+    let refused = message(spool.new_id(), &["a@b.example"], b"no", START);
+    let answer = spool.commit(refused).wait();
+    assert!(matches!(answer, Err(SpoolError::ReadOnly(_))), "{answer:?}");
+    assert!(spool.health().refusing.is_some());
+    assert!(matches!(spool.draft().err(), Some(SpoolError::ReadOnly(_))));
+    for lease in claim_all(&spool, START).into_iter().filter(|lease| lease.token.id == gone) {
+        assert_eq!(read(&spool, lease.token.id).unwrap(), b"Received: by test\r\ngone");
+        let dispositions = vec![(0, Disposition::Delivered(contract::attempt(START)))];
+        let (settled, ticket) =
+            spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
+        assert_eq!(settled.remaining, 0);
+        assert!(ticket.wait().is_err(), "it is not durable, and the caller is told");
+    }
+    disk.set_read_only(false);
+    spool.edit(kept, Edit::DelayNotified).unwrap();
+    assert_eq!(spool.health().refusing, None, "it recovers by itself");
+    disk.restart();
+    let list = open(&disk, options(), &clock).list(&ListRequest { after: None, limit: 9 }).unwrap();
+    let ids: Vec<MessageId> = list.iter().map(|entry| entry.id).collect();
+    assert_eq!(ids, [kept], "what could not be recorded was recorded later");
+}
