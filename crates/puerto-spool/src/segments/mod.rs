@@ -270,13 +270,13 @@ impl Core {
 
     fn maintain_until_closed(&self) {
         loop {
+            self.maintain();
             let queue = lock(&self.queue);
             if queue.closing {
                 return;
             }
             let waited = self.upkeep_woken.wait_timeout(queue, upkeep::INTERVAL);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
-            self.maintain();
         }
     }
 }

@@ -88,7 +88,12 @@ pub(crate) fn open(
         options,
         _lock: held,
     };
-    core.maintain();
+    // With threads the rest of upkeep is done by them, so that nobody waits for it.
+    if core.options.threads {
+        core.recover()
+    } else {
+        core.maintain()
+    }
     Ok(core)
 }
 

@@ -83,7 +83,7 @@ impl Core {
     }
 
     /// Begins a segment if there is none, and logs what could not be logged before.
-    fn recover(&self) {
+    pub(crate) fn recover(&self) {
         let mut log = lock(&self.log);
         if !log.is_writable() {
             let Ok(file) = log.take_file(0) else { return };
