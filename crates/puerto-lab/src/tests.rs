@@ -93,6 +93,17 @@ async fn the_plain_receiver_takes_everything() {
 }
 
 #[tokio::test]
+async fn a_refused_recipient_is_what_counts_when_data_follows_at_once() {
+    let lab = Lab::start(Options::default()).await.unwrap();
+    let mut client = Client::connect(&lab, SENDER_ADDRESS, PLAIN).await;
+    let group = "EHLO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<no-such-user@plain.example>\r\nDATA";
+    client.say(group).await.unwrap();
+    let refused = lab.wait_for(SECONDS_10, |t| t.outcome == Outcome::Refused).await.unwrap();
+    assert_eq!(refused.reply.as_ref().unwrap().status().to_string(), "5.1.1");
+    assert_eq!(lab.transactions().len(), 1);
+}
+
+#[tokio::test]
 async fn the_strict_receiver_wants_everything_in_order() {
     let lab = Lab::start(Options::default()).await.unwrap();
     let own = SENDER_ADDRESS.octets();

@@ -158,7 +158,7 @@ impl Visit {
                 }
                 Action::Refused(refusal) => {
                     if let Some(draft) = &mut self.draft {
-                        draft.refusal = Some(refusal.reply);
+                        draft.refuse(refusal.reply);
                     }
                     Next::GoOn
                 }
@@ -335,6 +335,15 @@ impl Draft {
             refusal: None,
             authentication: Vec::new(),
             message: Arc::default(),
+        }
+    }
+
+    // That a transaction without recipients cannot go on is no news: what was said to
+    // the recipients is what the client goes by.
+    fn refuse(&mut self, reply: Reply) {
+        let accepted = self.recipients.iter().any(|(_, reply)| reply.is_positive());
+        if accepted || self.refusal.is_none() {
+            self.refusal = Some(reply);
         }
     }
 

@@ -113,7 +113,8 @@ pub struct Step {
     pub finding: String,
 }
 
-/// Evaluates a message whose From field holds one address at `from_domain`.
+/// Evaluates a message whose From field holds one address at `from_domain`, which is
+/// given in A-labels.
 ///
 /// A message with several From domains is outside of DMARC (RFC 9989 §5); callers
 /// refuse it or use the result of none.
