@@ -328,7 +328,7 @@ impl Core {
             Err(error) => {
                 let error = spool_error(&error);
                 self.note(format!("a new segment could not be begun: {error}"));
-                lock(&self.trouble).refusing = Some(SpoolError::ReadOnly(error.to_string()));
+                lock(&self.trouble).refusing = Some(for_now(&error));
                 Err(error)
             }
         }
@@ -351,7 +351,7 @@ impl Core {
     /// index has them already, and new messages are refused.
     fn fail_over(&self, log: &mut Log, written: Vec<(Pending, Placed)>, error: &SpoolError) {
         self.note(format!("writing to the log failed, its segment is left aside: {error}"));
-        lock(&self.trouble).refusing = Some(SpoolError::ReadOnly(error.to_string()));
+        lock(&self.trouble).refusing = Some(for_now(error));
         let (changes, others): (Vec<_>, Vec<_>) =
             written.into_iter().partition(|(item, _)| matches!(item.purpose, Purpose::Change(_)));
         let octets = changes.iter().map(|(item, _)| framed(item.payload.len())).sum();
@@ -389,7 +389,7 @@ impl Core {
             Ok(()) => self.take_effect(log, written),
             Err(error) => {
                 let error = spool_error(&error);
-                lock(&self.trouble).refusing = Some(SpoolError::ReadOnly(error.to_string()));
+                lock(&self.trouble).refusing = Some(for_now(&error));
                 for (item, _) in written {
                     self.give_up(item, &error);
                 }
@@ -466,6 +466,14 @@ impl Core {
     /// Octets of all files.
     pub(crate) fn disk_octets(&self) -> u64 {
         self.segment_octets.load(Ordering::Relaxed) + self.content.octets.load(Ordering::Relaxed)
+    }
+}
+
+/// What new mail is told until the store can write again.
+fn for_now(error: &SpoolError) -> SpoolError {
+    match error {
+        SpoolError::Full(_) | SpoolError::ReadOnly(_) => error.clone(),
+        other => SpoolError::ReadOnly(other.to_string()),
     }
 }
 

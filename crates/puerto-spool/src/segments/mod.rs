@@ -304,7 +304,10 @@ impl Spool for SegmentSpool {
                 self.submit(pending);
                 ticket
             }
-            Err(error) => Ticket::ready(Err(error)),
+            Err(error) => {
+                self.step();
+                Ticket::ready(Err(error))
+            }
         }
     }
 
