@@ -290,6 +290,7 @@ impl Spool for SegmentSpool {
 
     fn draft(&self) -> Result<Box<dyn Draft>, SpoolError> {
         if let Some(refusing) = self.core.refusing() {
+            self.step();
             return Err(refusing);
         }
         let files = Arc::clone(&self.core.content);
