@@ -75,8 +75,10 @@ def test_mail(world):
     Unbound(world, RECORDS)
     final = final_postfix(world)
     puerto = Puerto(world)
-    as_user("mail", "-S", f"sendmail={puerto.sendmail}", "-s", "by mail", "you@example.net",
-            input=b"body\n", env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"})
+    settings = world.folder / "mailrc"
+    settings.write_text(f"set sendmail={puerto.sendmail}\n")
+    as_user("mail", "-s", "by mail", "you@example.net", input=b"body\n",
+            env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "MAILRC": str(settings)})
     message = final.wait(1)[0]
     assert message["Subject"] == "by mail" and body_of(message) == "body\n"
 

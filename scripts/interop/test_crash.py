@@ -1,6 +1,7 @@
 """kill -9 under load: what was acknowledged arrives, and twice only where it may."""
 
 import collections
+import random
 import re
 import socket
 import threading
@@ -41,7 +42,6 @@ class Sender(threading.Thread):
 
     def connect(self):
         connection = socket.create_connection((SENDER_ADDRESS, 25), timeout=60)
-        connection.reader = None
         stream = connection.makefile("rwb", buffering=65536)
         self.expect(stream, b"220")
         self.command(stream, b"EHLO client.example.com\r\n", b"250")
@@ -92,15 +92,12 @@ def test_ten_thousand_messages_with_kill_9_every_second(world):
     for sender in senders:
         sender.start()
     kills = 0
-    while any(sender.is_alive() for sender in senders) or puerto_has_mail(puerto, kills):
-        time.sleep(1.0)
+    while any(sender.is_alive() for sender in senders) or final.count() < MESSAGES:
+        time.sleep(random.uniform(0.5, 1.5))
         puerto.kill()
         kills += 1
         puerto.start()
-        if kills > 300:
-            raise AssertionError(f"not drained: {final.count()} arrived, {kills} kills")
-        if not any(sender.is_alive() for sender in senders):
-            break
+        assert kills < 300, f"not drained: {final.count()} arrived, {kills} kills"
     puerto.wait_empty(120)
     assert len(acknowledged) == MESSAGES
     time.sleep(1)
@@ -112,7 +109,3 @@ def test_ten_thousand_messages_with_kill_9_every_second(world):
     allowed = len(unanswered) + kills * CONNECTIONS
     assert extra <= allowed, f"{extra} copies too many, {allowed} would be excusable"
     return f"{kills} kills, {len(unanswered)} unanswered, {extra} duplicates, 0 lost"
-
-
-def puerto_has_mail(puerto, kills):
-    return kills == 0 or puerto.queue_length() > 0

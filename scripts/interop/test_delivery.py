@@ -72,6 +72,7 @@ def relay_with_auth(world, certificate, key):
         "smtpd_tls_key_file": key,
         "smtpd_relay_restrictions": "permit_sasl_authenticated reject",
         "smtp_bind_address": RELAY_ADDRESS,
+        "relayhost": f"[{FINAL_ADDRESS}]",
     })
     (sasl / "smtpd.conf").write_text(
         "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n"

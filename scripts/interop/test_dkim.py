@@ -44,7 +44,7 @@ class OpenDkim(Process):
 
 def key_records(puerto):
     """What `puerto dkim list` says is to be published."""
-    keys = json.loads(puerto.command("dkim", "list", "--json").stdout)
+    keys = json.loads(puerto.command("dkim", "list", "--json").stdout)["keys"]
     return {f"{k['selector']}._domainkey.{k['domain']}": k["record"] for k in keys}
 
 
@@ -65,6 +65,7 @@ def test_opendkim_and_dkimpy_say_pass_for_rsa_and_ed25519(world):
                           milter_default_action="tempfail")
     puerto.start()
     with smtplib.SMTP(SENDER_ADDRESS, 25, "client.example.com", timeout=30) as client:
+        client.ehlo()
         for number, body in enumerate(BODIES):
             client.mail("me@example.com", ["BODY=8BITMIME"])
             client.rcpt("you@example.net")

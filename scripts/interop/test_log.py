@@ -12,7 +12,7 @@ def test_pflogsumm_counts_what_happened(world):
     run("smtp-source", "-s", "5", "-m", "30", "-f", "user@example.com", "-t", "you@example.net",
         f"inet:{SENDER_ADDRESS}:25", check=False, timeout=60)
     run(puerto.sendmail, "-f", "me@example.com", "you@example.net", input=b"Subject: x\n\nhi\n")
-    run(puerto.sendmail, "-f", "me@example.com", "you@gone.example.org", input=b"Subject: x\n\nhi\n")
+    run(puerto.sendmail, "-f", "root@example.com", "you@gone.example.org", input=b"Subject: x\n\nhi\n")
     run("swaks", "--server", SENDER_ADDRESS, "--local-interface", "127.0.0.77", "--from",
         "a@example.org", "--to", "b@example.net", check=False)
     final.wait(1)

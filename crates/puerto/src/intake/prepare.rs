@@ -70,6 +70,15 @@ pub(super) fn prepare(work: Work) -> Result<Prepared, Refusal> {
     let facts =
         Facts { eight_bit: pass.facts.eight_bit || !header.octets().is_ascii(), ..pass.facts };
     check_octets(&facts, &scan(header.octets()))?;
+    // A client by SMTP may have signed what it sends; a local program has not.
+    let is_local = matches!(work.source, Source::Local { .. });
+    let is_undescribed = is_local && pass.facts.eight_bit && !fixed.describes_body();
+    if is_undescribed && let Content::Memory(octets) = &work.content {
+        fixed.describe_text(character_set(octets.get(body_offset..).unwrap_or_default()));
+        if facts.longest_line <= MAX_TEXT_LINE {
+            fixed.set_transfer_encoding("8bit");
+        }
+    }
     let mut new_body = None;
     if facts.longest_line > MAX_TEXT_LINE {
         let body = long_lines_away(&work, &mut fixed, body_offset)?;
@@ -100,6 +109,15 @@ pub(super) fn prepare(work: Work) -> Result<Prepared, Refusal> {
         content,
     };
     Ok(Prepared { message, message_id, notices })
+}
+
+// Text without a MIME header is US-ASCII (RFC 2045 §5.2), so a local program that
+// writes anything else has to have it said for it.
+fn character_set(body: &[u8]) -> &'static str {
+    match std::str::from_utf8(body) {
+        Ok(_) => "utf-8",
+        Err(_) => "unknown-8bit", // RFC 1428 §3
+    }
 }
 
 fn too_big(text: &str) -> Refusal {

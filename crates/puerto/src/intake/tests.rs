@@ -134,6 +134,28 @@ async fn a_text_without_a_header_becomes_a_message() {
 }
 
 #[tokio::test]
+async fn local_text_beyond_ascii_gets_the_mime_header_that_it_needs() {
+    let rig = Rig::new();
+    let utf8 = rig.accept(&local(), "Subject: x\r\n\r\nñandú\r\n").await.unwrap();
+    for field in [
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+        "Content-Transfer-Encoding: 8bit",
+    ] {
+        assert_eq!(read(&utf8).0.iter().filter(|f| *f == field).count(), 1, "{utf8}");
+    }
+    for untouched in ["Subject: x\r\n\r\nascii\r\n", "Content-Type: text/html\r\n\r\nñ\r\n"] {
+        let stored = rig.accept(&local(), untouched).await.unwrap();
+        assert!(!stored.contains("charset"), "{stored}");
+    }
+    let long = format!("Subject: x\r\n\r\nñ{}\r\n", "x".repeat(1200));
+    let stored = rig.accept(&local(), &long).await.unwrap();
+    assert!(stored.contains("charset=utf-8"), "{stored}");
+    assert_eq!(stored.matches("Content-Transfer-Encoding").count(), 1, "{stored}");
+    assert_eq!(stored.matches("MIME-Version").count(), 1, "{stored}");
+}
+
+#[tokio::test]
 async fn a_whole_message_gets_a_trace_field_and_nothing_else() {
     let rig = Rig::new();
     for source in [local(), client(true), client(false), Source::Internal] {
