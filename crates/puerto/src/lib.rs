@@ -12,6 +12,7 @@ pub mod control;
 pub mod deliver;
 pub mod dns;
 pub mod intake;
+pub mod lang;
 pub mod local;
 pub mod queue;
 pub mod receive;

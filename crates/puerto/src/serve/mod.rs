@@ -7,7 +7,6 @@
 //! flight ends, the queue gives back what it holds, the spool is closed, the log is
 //! written out.
 
-mod carrier;
 mod notify;
 mod privileges;
 mod signals;
@@ -31,7 +30,7 @@ use crate::dns::Resolver;
 use crate::intake::{Intake, KeyRing};
 use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
-use crate::queue::{Queue, Wake, Wiring};
+use crate::queue::{Parts, Queue, Wake};
 use crate::receive::{self, Listeners};
 use crate::route::Router;
 use crate::telemetry::{self, Event, MailLog, Reopen};
@@ -165,14 +164,15 @@ impl Daemon {
         let reload = reloader(config.clone(), file, tls.clone(), keys, log.clone());
         let (receiving, stop_receiving) = watch::channel(false);
         let (queueing, stop_queue) = watch::channel(false);
-        let queue = Queue::wired(Wiring {
+        let queue = Queue::new(Parts {
             config: config.clone(),
             spool: Arc::clone(&spool),
             router: Arc::new(Router::new(config.clone(), Arc::clone(&dns))),
-            carrier: carrier::Rooms { remote: Arc::clone(&remote), mailboxes, bouncer },
+            remote: Arc::clone(&remote),
+            mailboxes: Arc::new(mailboxes),
+            bouncer: Arc::new(bouncer),
             log: log.clone(),
             wake: wake.clone(),
-            clock: Arc::new(SystemClock),
         });
         let receiver = receive::Context {
             config: config.clone(),

@@ -1,0 +1,131 @@
+//! The languages that people are spoken to in.
+//!
+//! Every sentence for people is a [`Text`], which cannot exist without both of its
+//! languages, so none can be missing. Words of the protocols (record types, keys,
+//! replies) stay as they are. Logs and SMTP replies are English: programs read them.
+
+use std::borrow::Cow;
+
+/// A language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Language {
+    /// English.
+    #[default]
+    English,
+    /// Spanish.
+    Spanish,
+}
+
+impl Language {
+    /// From a name such as `es`, `es_ES.UTF-8`, `en` or `C`; `None` if it is neither.
+    pub fn parse(name: &str) -> Option<Self> {
+        let code = name.split(['_', '.', '-', '@']).next().unwrap_or_default();
+        match code.to_ascii_lowercase().as_str() {
+            "es" | "spanish" | "español" => Some(Self::Spanish),
+            "en" | "english" | "c" | "posix" => Some(Self::English),
+            _ => None,
+        }
+    }
+
+    /// What was asked for, or else what the environment says, in the order that
+    /// POSIX gives: LC_ALL, LC_MESSAGES, LANG; English where it is none of ours.
+    pub fn choose(asked: Option<Self>, environment: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name| environment(name).filter(|value| !value.is_empty());
+        let named = || ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set);
+        asked.or_else(|| Self::parse(&named()?)).unwrap_or_default()
+    }
+
+    /// [`Language::choose`] with this process's environment.
+    pub fn of_process(asked: Option<Self>) -> Self {
+        Self::choose(asked, |name| std::env::var(name).ok())
+    }
+}
+
+impl std::str::FromStr for Language {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::parse(name).ok_or_else(|| format!("no language {name:?}: write en or es"))
+    }
+}
+
+/// A sentence in both languages, with `{name}` where something is put in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Text {
+    /// In English.
+    pub en: &'static str,
+    /// In Spanish.
+    pub es: &'static str,
+}
+
+impl Text {
+    /// A sentence in both languages.
+    pub const fn new(en: &'static str, es: &'static str) -> Self {
+        Self { en, es }
+    }
+
+    /// The sentence in one language, with nothing put in.
+    pub const fn of(self, language: Language) -> &'static str {
+        match language {
+            Language::English => self.en,
+            Language::Spanish => self.es,
+        }
+    }
+
+    /// The sentence in one language, with each `{name}` replaced by its value. What is
+    /// put in is not looked through again, so a value from the network may hold braces.
+    pub fn with(self, language: Language, values: &[(&str, &str)]) -> String {
+        let mut out = String::new();
+        let mut rest = self.of(language);
+        while let Some((before, after)) = rest.split_once('{') {
+            out.push_str(before);
+            let Some((name, tail)) = after.split_once('}') else {
+                out.push('{');
+                rest = after;
+                continue;
+            };
+            match values.iter().find(|(known, _)| *known == name) {
+                Some((_, value)) => out.push_str(value),
+                None => {
+                    out.push('{');
+                    out.push_str(name);
+                    out.push('}');
+                }
+            }
+            rest = tail;
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+impl From<Text> for Cow<'static, str> {
+    fn from(text: Text) -> Self {
+        Self::Borrowed(text.en)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_chooses_unless_a_language_was_asked_for() {
+        let environment = |name: &str| match name {
+            "LC_ALL" => Some(String::new()),
+            "LANG" => Some("es_ES.UTF-8".to_owned()),
+            _ => None,
+        };
+        assert_eq!(Language::choose(None, environment), Language::Spanish);
+        assert_eq!(Language::choose(Some(Language::English), environment), Language::English);
+        assert_eq!(Language::choose(None, |_| Some("fr_FR".to_owned())), Language::English);
+    }
+
+    #[test]
+    fn values_are_put_in_once() {
+        let text = Text::new("{a} and {b}, {c}", "{b} y {a}");
+        let values = [("a", "{b}"), ("b", "x")];
+        assert_eq!(text.with(Language::English, &values), "{b} and x, {c}");
+        assert_eq!(text.with(Language::Spanish, &values), "x y {b}");
+    }
+}
