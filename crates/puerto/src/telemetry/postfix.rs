@@ -3,6 +3,7 @@
 //! those readers no longer look.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::clean;
@@ -26,7 +27,9 @@ pub(super) fn component(event: &Event<'_>) -> &'static str {
 
 /// Appends `puerto/component[pid]: text`, without time, host and line end.
 pub(super) fn render(out: &mut String, event: &Event<'_>) {
-    let _ = write!(out, "puerto/{}[{}]: ", component(event), std::process::id());
+    // Asking costs a system call each time.
+    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
+    let _ = write!(out, "puerto/{}[{}]: ", component(event), *PROCESS);
     body(out, event);
 }
 
