@@ -147,6 +147,9 @@ impl Bench {
         let mut octets = Vec::new();
         content.read_to_end(&mut octets).unwrap();
         assert_eq!(content.len(), octets.len() as u64);
+        if let Some(content) = self.spool.content_at_once(id) {
+            assert_eq!(content.in_memory(), Some(&*octets), "what is in memory is all of it");
+        }
         octets
     }
 }
@@ -384,6 +387,7 @@ fn gone_with_the_last_recipient(bench: &Bench) {
     assert_eq!(bench.settle(&leases[2], &Disposition::Bounced(attempt(START))), 0);
     assert!(matches!(bench.spool.get(id), Err(SpoolError::NotFound(_))));
     assert!(matches!(bench.spool.content(id), Err(SpoolError::NotFound(_))));
+    assert!(bench.spool.content_at_once(id).is_none());
     assert_eq!(bench.spool.next_due(), None);
     let health = bench.spool.health();
     assert_eq!((health.messages, health.recipients, health.octets), (0, 0, 0));

@@ -22,6 +22,11 @@ pub trait File: Send + Sync {
     }
     /// Reads at a place; fewer octets than asked for only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Fills the buffer from a place if that needs no waiting for the disk; says
+    /// whether it did.
+    fn read_at_once(&self, _buffer: &mut [u8], _offset: u64) -> bool {
+        false
+    }
     /// Writes all octets at a place.
     fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written, and the length, durable.
@@ -73,6 +78,15 @@ impl File for fs::File {
             }
         }
         Ok(filled)
+    }
+
+    // The system says at once what it has in its own memory; a file system that
+    // cannot tell refuses.
+    #[cfg(target_os = "linux")]
+    fn read_at_once(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let length = buffer.len();
+        let into = &mut [io::IoSliceMut::new(buffer)];
+        rustix::io::preadv2(self, into, offset, rustix::io::ReadWriteFlags::NOWAIT) == Ok(length)
     }
 
     fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()> {

@@ -241,6 +241,9 @@ pub trait Spool: Send + Sync + 'static {
     ) -> Result<(Settled, Ticket<Result<(), SpoolError>>), SpoolError>;
     /// The stored octets of a message. May read from the disk.
     fn content(&self, id: MessageId) -> Result<Box<dyn StoredContent>, SpoolError>;
+    /// The stored octets of a message in memory, if they can be brought there without
+    /// waiting for the disk. `None` says nothing about the message.
+    fn content_at_once(&self, id: MessageId) -> Option<Box<dyn StoredContent>>;
     /// One message as it stands.
     fn get(&self, id: MessageId) -> Result<Entry, SpoolError>;
     /// Messages in the order of their ids, a page at a time.

@@ -113,6 +113,10 @@ impl Spool for MemorySpool {
         Ok(Box::new(MemoryContent { octets: Arc::clone(octets), read: 0 }))
     }
 
+    fn content_at_once(&self, id: MessageId) -> Option<Box<dyn StoredContent>> {
+        self.content(id).ok()
+    }
+
     fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
         self.state().index.get(id)
     }

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 
 #[derive(Debug)]
 enum State<T> {
@@ -12,43 +13,36 @@ enum State<T> {
     Taken,
 }
 
-#[derive(Debug)]
-struct Shared<T> {
-    state: Mutex<State<T>>,
-    done: Condvar,
-}
-
 /// The waiting side. It is a future of no particular runtime; [`Ticket::wait`]
 /// blocks a thread instead.
 #[derive(Debug)]
-pub struct Ticket<T>(Arc<Shared<T>>);
+pub struct Ticket<T>(Arc<Mutex<State<T>>>);
 
 /// The delivering side.
 #[derive(Debug)]
-pub struct Completer<T>(Arc<Shared<T>>);
+pub struct Completer<T>(Arc<Mutex<State<T>>>);
 
 impl<T> Ticket<T> {
     /// A ticket and the handle that completes it.
     pub fn new() -> (Completer<T>, Self) {
-        let shared =
-            Arc::new(Shared { state: Mutex::new(State::Waiting(None)), done: Condvar::new() });
+        let shared = Arc::new(Mutex::new(State::Waiting(None)));
         (Completer(Arc::clone(&shared)), Self(shared))
     }
 
     /// A ticket that is already complete.
     pub fn ready(value: T) -> Self {
-        Self(Arc::new(Shared { state: Mutex::new(State::Done(value)), done: Condvar::new() }))
+        Self(Arc::new(Mutex::new(State::Done(value))))
     }
 
     /// Blocks this thread until the result is there.
-    pub fn wait(self) -> T {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn wait(mut self) -> T {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut context = Context::from_waker(&waker);
         loop {
-            match std::mem::replace(&mut *state, State::Taken) {
-                State::Done(value) => return value,
-                waiting => *state = waiting,
+            if let Poll::Ready(value) = Pin::new(&mut self).poll(&mut context) {
+                return value;
             }
-            state = self.0.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            std::thread::park();
         }
     }
 }
@@ -57,13 +51,21 @@ impl<T> Completer<T> {
     /// Delivers the result and wakes whoever waits.
     pub fn complete(self, value: T) {
         let before = {
-            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *state, State::Done(value))
         };
-        self.0.done.notify_all();
         if let State::Waiting(Some(waker)) = before {
             waker.wake();
         }
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -71,7 +73,7 @@ impl<T> Future for Ticket<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *state, State::Taken) {
             State::Done(value) => Poll::Ready(value),
             State::Waiting(_) | State::Taken => {

@@ -14,6 +14,7 @@ use super::content::{Cache, ContentFiles, SpilledFile, spool_error};
 use super::log::{Log, NewRecord, Placed, SegmentFile};
 use super::payload::SpilledAt;
 use super::record::{Kind, framed};
+use super::space::AmpleSpace;
 use super::upkeep::Upkeep;
 use crate::SpoolError;
 use crate::clock::Clock;
@@ -70,6 +71,20 @@ pub(crate) struct Queue {
     pub(crate) closing: bool,
     pub(crate) closed: bool,
     in_flight: HashSet<MessageId>,
+    committer: Committer,
+}
+
+/// What the committer waits for, so that it is woken for that and nothing else: each
+/// wake-up is a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Committer {
+    /// Nothing: it works, or has been woken.
+    #[default]
+    Busy,
+    /// Something to write.
+    Idle,
+    /// Something urgent.
+    Gathering,
 }
 
 /// What has gone wrong.
@@ -107,6 +122,7 @@ pub(crate) struct Core {
     pub(crate) garbage: Mutex<Vec<SpilledAt>>,
     pub(crate) upkeep: Mutex<Upkeep>,
     pub(crate) segment_octets: Arc<AtomicU64>,
+    pub(crate) ample_space: AmpleSpace,
     /// Held as long as the store is open.
     pub(crate) _lock: Box<dyn Lock>,
 }
@@ -130,11 +146,18 @@ impl Core {
             refuse(pending, &SpoolError::ReadOnly("it is closed".into()));
             return;
         }
-        let wake = queue.items.is_empty() || urgent;
         queue.items.push(pending);
         queue.urgent |= urgent;
+        let wake = match queue.committer {
+            Committer::Busy => false,
+            Committer::Idle => true,
+            Committer::Gathering => urgent,
+        };
+        if wake {
+            queue.committer = Committer::Busy;
+        }
         drop(queue);
-        if wake && self.options.threads {
+        if wake {
             self.woken.notify_one();
         }
     }
@@ -176,14 +199,17 @@ impl Core {
         loop {
             let mut queue = lock(&self.queue);
             while queue.items.is_empty() && !queue.closing {
+                queue.committer = Committer::Idle;
                 queue = self.woken.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             if !queue.urgent && !queue.closing {
                 let calm = |queue: &mut Queue| !queue.urgent && !queue.closing;
                 let gather = self.options.gather;
+                queue.committer = Committer::Gathering;
                 let waited = self.woken.wait_timeout_while(queue, gather, calm);
                 queue = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
+            queue.committer = Committer::Busy;
             let items = std::mem::take(&mut queue.items);
             queue.urgent = false;
             if items.is_empty() && queue.closing {
@@ -198,6 +224,7 @@ impl Core {
     pub(crate) fn run_batch(&self, items: Vec<Pending>) {
         let mut log = lock(&self.log);
         let space = self.check_space();
+        let was_half_full = log.is_half_full();
         let mut written = Vec::with_capacity(items.len());
         for item in items {
             let admitted = match (&item.purpose, &space) {
@@ -219,14 +246,22 @@ impl Core {
             }
         }
         self.finish(&mut log, &mut written);
+        if log.is_half_full() && !was_half_full {
+            self.upkeep_woken.notify_one();
+        }
     }
 
     /// Whether there is room for new mail.
     pub(crate) fn check_space(&self) -> Result<(), SpoolError> {
+        let now = self.clock.now();
+        if self.ample_space.is_certain(now) {
+            return Ok(());
+        }
         let free = match self.disk.free_space(&self.directory) {
             Ok(free) => free,
             Err(error) => return Err(spool_error(&error)),
         };
+        self.ample_space.note(now, free.saturating_sub(self.options.reserve));
         if free < self.options.reserve {
             return Err(SpoolError::Full(format!(
                 "{} MiB are free in {}, and {} MiB are kept in reserve: make room there",
@@ -258,7 +293,7 @@ impl Core {
     ///
     /// New mail leaves a part of the last segment to settlements, so that a full disk
     /// does not keep the queue from draining; copies leave half as much.
-    fn make_room(
+    pub(crate) fn make_room(
         &self,
         log: &mut Log,
         item: &Pending,

@@ -149,6 +149,11 @@ impl Log {
         self.active.as_ref().map_or(0, fits)
     }
 
+    /// Whether the next segment comes near.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.room() < self.segment_size / 2
+    }
+
     /// Puts a record behind the last one. There must be room for it; a failure shows
     /// at the next [`Log::sync`].
     pub(crate) fn append(&mut self, record: NewRecord<'_>) -> Option<Placed> {
@@ -393,12 +398,17 @@ pub(crate) fn create_file(
     size: u64,
 ) -> io::Result<SegmentFile> {
     const CHUNK: u64 = 1024 * 1024;
+    // The log's own syncs, for which clients wait, are not to queue behind all of it.
+    const SYNC_EVERY: u64 = 4 * CHUNK;
     let path = segment_path(directory, number);
     let file = disk.create(&path)?;
     let zeros = vec![0; usize::try_from(CHUNK.min(size)).unwrap_or_default()];
     let fill = || {
         for offset in (0..size).step_by(zeros.len().max(1)) {
             let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
+            if offset > 0 && offset % SYNC_EVERY == 0 {
+                file.sync_data()?;
+            }
             file.write_at(zeros.get(..left).unwrap_or(&zeros), offset)?;
         }
         file.sync_data()?;

@@ -24,6 +24,7 @@ mod open;
 mod payload;
 mod record;
 mod scan;
+mod space;
 mod upkeep;
 
 use std::path::Path;
@@ -355,6 +356,23 @@ impl Spool for SegmentSpool {
             }
             seen = Some(location);
         }
+    }
+
+    fn content_at_once(&self, id: MessageId) -> Option<Box<dyn StoredContent>> {
+        let location = lock(&self.core.index).stored(id)?.2.clone();
+        if location.spilled.is_some() {
+            return None;
+        }
+        let cached = lock(&self.core.cache).get(id);
+        let (payload, from) = match cached {
+            Some(cached) => cached,
+            None => {
+                let payload = self.core.read_record_at_once(id, location.placed)?;
+                let from = payload.len() - Payload::take(&payload).ok()?.content.len();
+                (Arc::new(payload), from)
+            }
+        };
+        Some(Box::new(SegmentContent::new(payload, from, None)))
     }
 
     fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {

@@ -17,6 +17,7 @@ use super::log::{Log, Placed, Position, Segment, SegmentFile, segment_number, se
 use super::payload::{Payload, SpilledAt};
 use super::record::{FIRST_RECORD, Kind, ReadHeader, SegmentHeader};
 use super::scan::{self, Damage, Found};
+use super::space::AmpleSpace;
 use super::upkeep::Upkeep;
 use crate::SpoolError;
 use crate::clock::Clock;
@@ -84,6 +85,7 @@ pub(crate) fn open(
         garbage: Mutex::default(),
         upkeep: Mutex::new(Upkeep::default()),
         segment_octets: Arc::clone(&log.octets),
+        ample_space: AmpleSpace::unknown(),
         log: Mutex::new(log),
         options,
         _lock: held,

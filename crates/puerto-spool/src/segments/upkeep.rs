@@ -14,9 +14,10 @@ use std::time::Duration;
 use super::checkpoint::{self, Heading};
 use super::content::spool_error;
 use super::core::{Core, Location, Pending, Purpose, lock};
-use super::log::create_file;
+use super::log::{Placed, create_file};
 use super::payload::Payload;
-use super::record::Kind;
+use super::record::{HEADER, Kind, RecordHeader};
+use crate::disk::File;
 use crate::id::MessageId;
 use crate::ticket::Ticket;
 
@@ -119,27 +120,33 @@ impl Core {
         }
     }
 
-    /// Makes a spare file, so that the committer need not wait for one.
+    /// Makes spare files, so that the committer need not wait for them. New mail must
+    /// leave one behind when it takes one ([`Core::make_room`]), so there are two by
+    /// the time when the next segment comes near.
     fn prepare_spare(&self) {
-        let (number, size) = {
-            let mut log = lock(&self.log);
-            if !log.spare.is_empty() {
+        loop {
+            let (number, size, directory) = {
+                let mut log = lock(&self.log);
+                if log.spare.len() > usize::from(log.is_half_full()) {
+                    return;
+                }
+                log.next_number += 1;
+                (log.next_number - 1, log.segment_size, log.directory.clone())
+            };
+            let free = self.disk.free_space(&self.directory).unwrap_or(0);
+            if free < self.options.reserve.saturating_add(size) {
                 return;
             }
-            log.next_number += 1;
-            (log.next_number - 1, log.segment_size)
-        };
-        let free = self.disk.free_space(&self.directory).unwrap_or(0);
-        if free < self.options.reserve.saturating_add(size) {
-            return;
-        }
-        let directory = lock(&self.log).directory.clone();
-        match create_file(&*self.disk, &directory, number, size) {
-            Ok(file) => {
-                self.segment_octets.fetch_add(size, Ordering::Relaxed);
-                lock(&self.log).spare.push(file);
+            match create_file(&*self.disk, &directory, number, size) {
+                Ok(file) => {
+                    self.segment_octets.fetch_add(size, Ordering::Relaxed);
+                    lock(&self.log).spare.push(file);
+                }
+                Err(error) => {
+                    self.note(format!("a spare segment could not be made: {error}"));
+                    return;
+                }
             }
-            Err(error) => self.note(format!("a spare segment could not be made: {error}")),
         }
     }
 
@@ -255,21 +262,43 @@ impl Core {
         id: MessageId,
         location: &Location,
     ) -> Result<Vec<u8>, crate::SpoolError> {
-        use super::record::{HEADER, RecordHeader};
         let damaged = |what: &str| crate::SpoolError::Damaged { id, what: what.to_owned() };
         let placed = location.placed;
-        let file = lock(&self.readable).get(&placed.generation).map(Arc::clone);
-        let file = file.ok_or_else(|| damaged("its segment is not there"))?;
+        let file = self.readable(placed).ok_or_else(|| damaged("its segment is not there"))?;
         let mut octets = vec![0; placed.octets as usize];
         let count = file
             .read_at(&mut octets, u64::from(placed.offset))
             .map_err(|error| spool_error(&error))?;
         octets.truncate(count);
+        self.checked(id, placed, octets).map_err(damaged)
+    }
+
+    /// The same if it needs no waiting for the disk; `None` also if it is damaged.
+    pub(crate) fn read_record_at_once(&self, id: MessageId, placed: Placed) -> Option<Vec<u8>> {
+        let file = self.readable(placed)?;
+        let mut octets = vec![0; placed.octets as usize];
+        if !file.read_at_once(&mut octets, u64::from(placed.offset)) {
+            return None;
+        }
+        self.checked(id, placed, octets).ok()
+    }
+
+    fn readable(&self, placed: Placed) -> Option<Arc<dyn File>> {
+        lock(&self.readable).get(&placed.generation).map(Arc::clone)
+    }
+
+    /// The payload of a record as it was read.
+    fn checked(
+        &self,
+        id: MessageId,
+        placed: Placed,
+        mut octets: Vec<u8>,
+    ) -> Result<Vec<u8>, &'static str> {
         let header = RecordHeader::read(&octets, self.salt, u64::from(placed.offset))
             .filter(|header| header.id == id && header.generation == placed.generation)
-            .ok_or_else(|| damaged("the header of its record is damaged"))?;
+            .ok_or("the header of its record is damaged")?;
         if header.payload(&octets).is_none() {
-            return Err(damaged("the checksum of its record does not fit"));
+            return Err("the checksum of its record does not fit");
         }
         octets.truncate(HEADER + header.payload as usize);
         octets.drain(..HEADER);

@@ -25,8 +25,8 @@ pub(super) enum Opening {
 impl Opening {
     /// Begins to open a body.
     pub(super) fn begin(body: &Arc<dyn Body>) -> Self {
-        if body.opens_at_once() {
-            return Self::Done(body.open());
+        if let Some(reader) = body.open_at_once() {
+            return Self::Done(Ok(reader));
         }
         let body = Arc::clone(body);
         Self::Underway(tokio::task::spawn_blocking(move || body.open()))

@@ -39,10 +39,9 @@ pub trait Body: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Whether [`Body::open`] never waits for a disk, so that it may be called
-    /// anywhere.
-    fn opens_at_once(&self) -> bool {
-        false
+    /// Opens it at the beginning if that needs no waiting for a disk, nor reading it.
+    fn open_at_once(&self) -> Option<Box<dyn BodyReader>> {
+        None
     }
     /// Opens it at the beginning. May block on the disk.
     fn open(&self) -> std::io::Result<Box<dyn BodyReader>>;

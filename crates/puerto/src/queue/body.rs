@@ -25,6 +25,11 @@ impl Body for SpoolBody {
         self.size
     }
 
+    fn open_at_once(&self) -> Option<Box<dyn BodyReader>> {
+        let content = self.spool.content_at_once(self.id)?;
+        Some(Box::new(Reader(content)))
+    }
+
     fn open(&self) -> io::Result<Box<dyn BodyReader>> {
         let content = self.spool.content(self.id).map_err(io::Error::other)?;
         Ok(Box::new(Reader(content)))

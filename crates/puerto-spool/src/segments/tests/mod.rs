@@ -159,3 +159,26 @@ fn ids_go_on_growing_when_the_clock_is_set_back_over_a_restart() {
     drop(spool);
     assert!(open(&disk, stepwise(), &clock).new_id() > last.min(committed));
 }
+
+#[test]
+fn what_the_system_has_in_memory_comes_at_once_and_is_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { cache: 0, ..Options::small() };
+    let disk = Arc::new(SystemDisk);
+    let spool = SegmentSpool::open(directory.path(), options, disk, Arc::new(SystemClock)).unwrap();
+    let id = spool.new_id();
+    spool.commit(message(id, &["a@example.net"], b"hello\r\n", START)).wait().unwrap();
+    // Not every file system can tell, and then there is nothing at once.
+    if let Some(content) = spool.content_at_once(id) {
+        assert_eq!(content.in_memory(), Some(&b"Received: by test\r\nhello\r\n"[..]));
+    }
+    let segments = std::fs::read_dir(directory.path().join("segments")).unwrap();
+    for path in segments.map(|entry| entry.unwrap().path()) {
+        let mut octets = std::fs::read(&path).unwrap();
+        if let Some(at) = memchr::memmem::find(&octets, b"hello") {
+            octets[at] ^= 1;
+            std::fs::write(&path, octets).unwrap();
+        }
+    }
+    assert!(spool.content_at_once(id).is_none(), "damaged content must not be sent");
+}

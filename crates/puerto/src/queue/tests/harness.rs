@@ -215,6 +215,9 @@ impl Spool for Stubborn {
     fn content(&self, id: MessageId) -> Result<Box<dyn StoredContent>, SpoolError> {
         self.inner.content(id)
     }
+    fn content_at_once(&self, id: MessageId) -> Option<Box<dyn StoredContent>> {
+        self.inner.content_at_once(id)
+    }
     fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
         self.inner.get(id)
     }
