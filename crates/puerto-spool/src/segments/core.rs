@@ -68,7 +68,10 @@ pub(crate) struct Queue {
     pub(crate) items: Vec<Pending>,
     /// Somebody waits for one of them.
     pub(crate) urgent: bool,
+    /// New mail is refused; what is under way ends.
     pub(crate) closing: bool,
+    /// Only the committer is left, and ends when the queue is empty.
+    pub(crate) ending: bool,
     pub(crate) closed: bool,
     in_flight: HashSet<MessageId>,
     committer: Committer,
@@ -198,7 +201,7 @@ impl Core {
     pub(crate) fn commit_until_closed(&self) {
         loop {
             let mut queue = lock(&self.queue);
-            while queue.items.is_empty() && !queue.closing {
+            while queue.items.is_empty() && !queue.ending {
                 queue.committer = Committer::Idle;
                 queue = self.woken.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
@@ -212,7 +215,7 @@ impl Core {
             queue.committer = Committer::Busy;
             let items = std::mem::take(&mut queue.items);
             queue.urgent = false;
-            if items.is_empty() && queue.closing {
+            if items.is_empty() && queue.ending {
                 return;
             }
             drop(queue);

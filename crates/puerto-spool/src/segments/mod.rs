@@ -134,7 +134,7 @@ impl SegmentSpool {
             }
         })?;
         *lock(&self.spilled) = Some(sender);
-        // The syncer is joined first, since it feeds the committer.
+        // The committer is joined last, since the others feed it.
         lock(&self.threads).extend([syncer, upkeep, committer]);
         Ok(())
     }
@@ -422,12 +422,17 @@ impl Spool for SegmentSpool {
             return;
         }
         *lock(&self.spilled) = None;
-        self.core.woken.notify_all();
         self.core.upkeep_woken.notify_all();
-        for thread in std::mem::take(&mut *lock(&self.threads)) {
-            // A thread that panicked has said so on its own.
+        let mut threads = std::mem::take(&mut *lock(&self.threads));
+        let committer = threads.pop();
+        // A thread that panicked has said so on its own.
+        for thread in threads {
             let _ = thread.join();
         }
+        // Upkeep may have waited for the committer until now.
+        lock(&self.core.queue).ending = true;
+        self.core.woken.notify_all();
+        let _ = committer.map(JoinHandle::join);
         // Nothing is put into the queue from here on, and what came last is written.
         lock(&self.core.queue).closed = true;
         self.core.drain();

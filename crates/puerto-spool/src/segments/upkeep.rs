@@ -56,7 +56,7 @@ impl Core {
         self.recover();
         self.free_segments();
         let mut rounds = lock(&self.log).sealed.len();
-        while rounds > 0 && self.compact() {
+        while rounds > 0 && !lock(&self.queue).closing && self.compact() {
             self.free_segments();
             rounds -= 1;
         }

@@ -167,3 +167,30 @@ fn a_disk_that_becomes_read_only_still_hands_out_what_it_has() {
     let ids: Vec<MessageId> = list.iter().map(|entry| entry.id).collect();
     assert_eq!(ids, [kept], "what could not be recorded was recorded later");
 }
+
+#[test]
+fn neither_a_start_nor_a_stop_waits_for_ever_for_a_copy_of_what_is_alive() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    let spool = open(&disk, options(), &clock);
+    let kept = spool.new_id();
+    spool.commit(message(kept, &["a@stuck.example"], &[1; 1000], START)).wait().unwrap();
+    // Many segments whose messages go at the very end, so that copying is due.
+    let mut others = Vec::new();
+    for _ in 0..400 {
+        let id = spool.new_id();
+        spool.commit(message(id, &["a@b.example"], &[2; 2000], START)).wait().unwrap();
+        others.push(id);
+    }
+    let threaded = Options { threads: true, ..options() };
+    drop(spool);
+    let spool = open(&disk, threaded, &clock);
+    for id in others {
+        let _ = spool.edit(id, crate::Edit::Remove).unwrap().wait();
+    }
+    drop(spool);
+    // While a store is opened, and when it is closed soon after, upkeep may wait for
+    // copies that another thread must write.
+    let spool = open(&disk, threaded, &clock);
+    assert_eq!(read(&spool, kept).unwrap().len(), 1019);
+}
