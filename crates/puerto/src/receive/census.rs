@@ -42,8 +42,12 @@ struct Counts {
 }
 
 /// The connections that there are.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Census(Arc<Mutex<Counts>>);
+#[derive(Debug, Clone)]
+pub(super) struct Census {
+    counts: Arc<Mutex<Counts>>,
+    /// There is no room for more, whatever the configuration says.
+    room: usize,
+}
 
 /// One connection; it is counted until this is dropped.
 #[derive(Debug)]
@@ -53,10 +57,15 @@ pub(super) struct Place {
 }
 
 impl Census {
+    /// Nobody is there yet, and there is room for so many.
+    pub(super) fn new(room: usize) -> Self {
+        Self { counts: Arc::default(), room }
+    }
+
     /// Counts a connection, unless there are too many.
     pub(super) fn enter(&self, client: Counted, limits: &Limits) -> Result<Place, Full> {
         let mut counts = self.counts();
-        if counts.all >= limits.connections {
+        if counts.all >= limits.connections.min(self.room) {
             return Err(Full::Server);
         }
         let of_client = counts.by_client.entry(client).or_default();
@@ -70,11 +79,12 @@ impl Census {
 
     /// Whether four of five places are taken: time to be less patient.
     pub(super) fn is_crowded(&self, limits: &Limits) -> bool {
-        self.counts().all.saturating_mul(5) >= limits.connections.saturating_mul(4)
+        let most = limits.connections.min(self.room);
+        self.counts().all.saturating_mul(5) >= most.saturating_mul(4)
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,7 +113,7 @@ mod tests {
             connections: 3,
             connections_from_one_client: 2,
         };
-        let census = Census::default();
+        let census = Census::new(usize::MAX);
         let client = |text: &str| Counted::address(text.parse().unwrap());
         let first = census.enter(client("2001:db8::1"), &limits).unwrap();
         assert!(!census.is_crowded(&limits));
@@ -114,5 +124,20 @@ mod tests {
         assert_eq!(census.enter(Counted::User(0), &limits).unwrap_err(), Full::Server);
         drop(first);
         let _fourth = census.enter(client("2001:db8::3"), &limits).unwrap();
+    }
+
+    #[test]
+    fn there_are_no_more_places_than_there_is_room() {
+        let limits = Limits {
+            message_size: 0,
+            recipients: 0,
+            connections: 100,
+            connections_from_one_client: 100,
+        };
+        let census = Census::new(2);
+        let _first = census.enter(Counted::User(1), &limits).unwrap();
+        let _second = census.enter(Counted::User(2), &limits).unwrap();
+        assert!(census.is_crowded(&limits));
+        assert_eq!(census.enter(Counted::User(3), &limits).unwrap_err(), Full::Server);
     }
 }

@@ -96,7 +96,8 @@ impl Listeners {
     /// Accepts and serves until `shutdown` is true; then sessions finish their
     /// transactions, for a bounded time.
     pub async fn run(self, context: Context, shutdown: watch::Receiver<bool>) {
-        let doorman = Doorman { context: Arc::new(context), census: Census::default(), shutdown };
+        let census = Census::new(room_for_clients());
+        let doorman = Doorman { context: Arc::new(context), census, shutdown };
         let mut doors = JoinSet::new();
         for (service, listener) in self.tcp {
             match tokio::net::TcpListener::from_std(listener) {
@@ -115,6 +116,16 @@ impl Listeners {
         while doors.join_next().await.is_some() {}
         // Without its privileges the daemon may not be able to; the next start does it.
         let _ = std::fs::remove_file(&self.socket_path);
+    }
+}
+
+/// A third of the file descriptors that the process may have: a client with a large
+/// message takes two, and the queue, deliveries and the DNS need theirs.
+fn room_for_clients() -> usize {
+    use nix::sys::resource::{Resource, getrlimit};
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((soft, _)) => usize::try_from(soft / 3).unwrap_or(usize::MAX),
+        Err(_) => usize::MAX,
     }
 }
 
