@@ -20,6 +20,10 @@ RELAY_ADDRESS = "127.0.0.40"
 UNPRIVILEGED = "nobody"
 
 
+class Skipped(Exception):
+    """This machine lacks what a test needs."""
+
+
 def wait_for(what, condition, seconds=30):
     """Waits until condition() is true, and returns what it returned."""
     deadline = time.monotonic() + seconds
@@ -142,9 +146,14 @@ class Unbound(Process):
             f"    directory: \"{folder}\"\n    pidfile: \"{folder}/pid\"\n    verbosity: 1\n"
             "    module-config: \"iterator\"\n    access-control: 127.0.0.0/8 allow\n"
             f"{zones}\n{data}\nremote-control:\n    control-enable: no\n")
-        self.start_process(["unbound", "-d", "-c", folder / "unbound.conf"], folder / "log")
-        wait_for("Unbound", lambda: listens(DNS_ADDRESS, 53))
+        self.folder = folder
+        self.start()
         world.add(self)
+
+    def start(self):
+        self.start_process(["unbound", "-d", "-c", self.folder / "unbound.conf"],
+                           self.folder / "log")
+        wait_for("Unbound", lambda: listens(DNS_ADDRESS, 53))
 
 
 # Where example.net receives; the sender's own name and address.
@@ -264,9 +273,14 @@ def final_postfix(world, **settings):
 class Puerto(Process):
     """The daemon under test, started as root, which it gives up."""
 
-    def __init__(self, world, configuration="", sections="", environment=None, start=True):
+    def __init__(self, world, configuration="", sections="", environment=None, start=True,
+                 state=None, prefix=()):
+        """`state` is where the queue is, if not beside the rest; `prefix` is a command
+        that runs it, such as strace."""
         self.folder = world.folder / "puerto"
         self.folder.mkdir(mode=0o755)
+        self.state = state or self.folder / "state"
+        self.prefix = list(prefix)
         self.configuration = self.folder / "puerto.toml"
         self.keys = self.folder / "dkim"
         self.binary = os.environ["PUERTO_BINARY"]
@@ -275,7 +289,7 @@ class Puerto(Process):
         self.mail_log = self.folder / "mail.log"
         self.configuration.write_text(
             'hostname = "mail.example.com"\ndomains = ["example.com"]\n'
-            f'state_dir = "{self.folder}/state"\nrun_dir = "{self.folder}/run"\n'
+            f'state_dir = "{self.state}"\nrun_dir = "{self.folder}/run"\n'
             f'user = "{UNPRIVILEGED}"\nlog = "postfix"\nlog_to = "{self.mail_log}"\n'
             f'{configuration}\n[listen]\nsmtp = ["{SENDER_ADDRESS}:25"]\n'
             f'[dns]\nservers = ["{DNS_ADDRESS}:53"]\n[dkim]\ndirectory = "{self.keys}"\n'
@@ -293,8 +307,9 @@ class Puerto(Process):
             self.start()
 
     def start(self):
-        self.start_process([self.binary, "serve", "--config", self.configuration],
+        self.start_process([*self.prefix, self.binary, "serve", "--config", self.configuration],
                            self.folder / "output", env=self.environment)
+        # The socket is bound first, but is served only once the spool is open.
         wait_for("puerto", lambda: self.alive() and listens(SENDER_ADDRESS, 25), 20)
 
     def alive(self):

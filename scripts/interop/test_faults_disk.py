@@ -1,0 +1,291 @@
+"""What may go wrong with the disk under the queue: errors, no room, no writing, no power.
+
+Every test holds that what was acknowledged is delivered, that what was refused is
+not, and that the daemon goes on by itself once it can.
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from peers import (FINAL_ADDRESS, RECORDS, SENDER_ADDRESS, Process, Puerto, Skipped, Unbound, run,
+                   wait_for)
+from scripted import WAIT, Client, Sink, body_hash, numbered
+
+AT_ONCE = '[queue]\nretry = ["1s"]\n'
+
+
+class Image:
+    """A file system in a file."""
+
+    def __init__(self, world, name, kind, mebibytes, options=(), folder=None, size=None):
+        self.path = (folder or world.folder) / f"{name}.img"
+        self.mount_point = world.folder / name
+        self.mount_point.mkdir()
+        with open(self.path, "wb") as file:
+            file.truncate(size or mebibytes << 20)
+        run(f"mkfs.{kind}", "-q", *options, self.path)
+        world.add(self)
+        self.mount()
+
+    def mount(self, *options):
+        mount(self.path, self.mount_point, *options)
+
+    def stop(self):
+        run("umount", self.mount_point)
+
+
+def mount(image, folder, *options):
+    done = run("mount", "-o", ",".join(["loop", *options]), image, folder, check=False)
+    if done.returncode != 0:
+        raise Skipped(f"this machine cannot mount an image: {done.stderr.decode().strip()}")
+
+
+class Tracer(Process):
+    """Lets system calls of the daemon fail from now until it is stopped."""
+
+    def __init__(self, world, puerto, *injections):
+        arguments = [word for injection in injections for word in ("-e", f"inject={injection}")]
+        names = ",".join(injection.partition(":")[0] for injection in injections)
+        log = world.folder / "strace"
+        log.unlink(missing_ok=True)
+        threads = len(os.listdir(f"/proc/{puerto.process.pid}/task"))
+        self.start_process(["strace", "-f", "-p", puerto.process.pid, "-o", world.folder / "trace",
+                            "-e", f"trace={names}", *arguments], log)
+        wait_for("strace", lambda: self.text().count("attached") and len(re.findall(
+            r"^TracerPid:\t[1-9]", self.tracers(puerto), re.MULTILINE)) >= threads)
+        world.add(self)
+
+    @staticmethod
+    def tracers(puerto):
+        folder = pathlib.Path(f"/proc/{puerto.process.pid}/task")
+        return "\n".join((task / "status").read_text() for task in folder.iterdir())
+
+    def injected(self):
+        trace = pathlib.Path(self.log_path).with_name("trace")
+        return trace.read_text().count("(INJECTED)") if trace.exists() else 0
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(10)
+
+
+def delivered_once(sink, acknowledged, refused, excusable=0):
+    """Holds that everything came that was acknowledged and nothing that was refused."""
+    copies = sink.copies()
+    lost = [n for n in acknowledged if copies[n] == 0]
+    assert not lost, f"{len(lost)} lost: {lost[:10]}"
+    ghosts = [n for n in refused if copies[n]]
+    assert not ghosts, f"{len(ghosts)} refused and yet delivered: {ghosts[:10]}"
+    extra = sum(copies.values()) - len(copies)
+    assert extra <= excusable, f"{extra} second copies, {excusable} would be excusable"
+    whole = {n: body_hash(numbered(n)) for n in copies}
+    assert all(m.body_hash == whole[m.number] for m in sink.messages if m.octets < 10_000)
+    return extra
+
+
+def sort_reply(number, reply, acknowledged, refused):
+    assert reply[:3] in ("250", "451", "452"), reply
+    (acknowledged if reply.startswith("250") else refused).append(number)
+
+
+def test_a_sync_that_fails_acknowledges_nothing(world):
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    puerto = Puerto(world, "", AT_ONCE)
+    acknowledged, refused, number, faults = [], [], 0, 0
+    for nth in range(1, 9):
+        tracer = Tracer(world, puerto, f"fdatasync:error=EIO:when={nth}")
+        with Client() as client:
+            for _ in range(nth + 2):
+                number += 1
+                sort_reply(number, client.send(numbered(number)), acknowledged, refused)
+        tracer.stop()
+        faults += tracer.injected()
+        wait_for("new mail to be taken again", lambda: takes(acknowledged), 10)
+    assert faults >= 8 and refused, (faults, refused)
+    puerto.kill()
+    puerto.start()
+    puerto.wait_empty(30)
+    extra = delivered_once(sink, acknowledged, refused, excusable=20)
+    return f"{faults} errors, {len(refused)} refused, {extra} second copies after kill -9, 0 lost"
+
+
+_taken = iter(range(1_000_000, 10**9))
+
+
+def takes(acknowledged):
+    """Whether new mail is taken."""
+    number = next(_taken)
+    with Client() as client:
+        reply = client.send(numbered(number))
+    if reply.startswith("250"):
+        acknowledged.append(number)
+        return True
+    assert reply[:3] in ("451", "452"), reply
+    return False
+
+
+def sendmail_exit(puerto):
+    return run(puerto.sendmail, "you@example.net", input=b"Subject: x\n\nx\n", check=False).returncode
+
+
+def test_a_disk_that_refuses_every_write_refuses_mail_and_recovers(world):
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    puerto = Puerto(world, "", AT_ONCE)
+    acknowledged, refused, number = [], [], 0
+    for calls, error, code in [(("fdatasync",), "EIO", "451"),
+                               (("pwrite64", "openat"), "EROFS", "451"),
+                               (("pwrite64",), "ENOSPC", "452")]:
+        assert takes(acknowledged)
+        puerto.wait_empty()
+        sink.misbehave("dot", WAIT)
+        number += 1
+        with Client() as client:
+            assert client.send(numbered(number)).startswith("250")
+        acknowledged.append(number)
+        wait_for("a delivery to be under way", lambda: sink.waiting == 1)
+        tracer = Tracer(world, puerto, *(f"{call}:error={error}:when=1+" for call in calls))
+        with Client() as client:
+            for _ in range(5):
+                number += 1
+                reply = client.send(numbered(number))
+                assert reply.startswith(code), f"{error}: {reply}"
+                refused.append(number)
+        assert sendmail_exit(puerto) == 75
+        sink.behave()
+        under_way = acknowledged[-1]
+        wait_for("the delivery under way to end", lambda: sink.copies()[under_way] == 1)
+        assert puerto.alive()
+        tracer.stop()
+        wait_for("new mail to be taken again", lambda: takes(acknowledged), 10)
+        puerto.wait_empty(20)
+    puerto.kill()
+    puerto.start()
+    wait_for("a last one", lambda: takes(acknowledged))
+    puerto.wait_empty(20)
+    delivered_once(sink, acknowledged, refused)
+    return f"{len(refused)} refused, 0 lost, 0 second copies"
+
+
+def test_a_file_system_that_becomes_read_only(world):
+    image = Image(world, "disk", "ext4", 256, ["-m", "0", "-E", "lazy_itable_init=0"])
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    puerto = Puerto(world, "", AT_ONCE, state=image.mount_point / "state")
+    acknowledged, refused = [], []
+    assert takes(acknowledged)
+    wait_for("the first", lambda: len(sink.copies()) == 1)
+    sink.misbehave("dot", WAIT)
+    assert takes(acknowledged)
+    wait_for("a delivery to be under way", lambda: sink.waiting == 1)
+    # What the kernel does itself when the journal cannot be written.
+    run("mount", "-o", "remount,abort", image.mount_point)
+    with Client() as client:
+        for number in range(10):
+            reply = client.send(numbered(number))
+            assert reply.startswith("451"), reply
+            refused.append(number)
+    assert sendmail_exit(puerto) == 75
+    sink.behave()
+    wait_for("the delivery under way to end", lambda: len(sink.copies()) == 2)
+    assert puerto.alive()
+    started = time.monotonic()
+    puerto.process.send_signal(signal.SIGTERM)
+    assert puerto.process.wait(40) == 0 and time.monotonic() - started <= 35
+    run("umount", image.mount_point)
+    image.mount()
+    puerto.start()
+    wait_for("new mail to be taken again", lambda: takes(acknowledged), 10)
+    puerto.wait_empty(20)
+    # What came of the delivery under way could not be written down.
+    extra = delivered_once(sink, acknowledged, refused, excusable=1)
+    return f"{len(refused)} refused, {extra} second copies, 0 lost"
+
+
+class Copy:
+    """A second daemon, on what a power cut would have left of the first one's disk."""
+
+    def __init__(self, world, puerto):
+        self.folder = world.folder / "copy"
+        self.folder.mkdir()
+        self.mount_point = self.folder / "disk"
+        self.mount_point.mkdir()
+        self.binary, self.configuration = puerto.binary, self.folder / "puerto.toml"
+        text = puerto.configuration.read_text()
+        for name, value in [("state_dir", self.mount_point / "state"),
+                            ("run_dir", self.folder / "run"), ("log_to", self.folder / "mail.log")]:
+            text = re.sub(rf"^{name} = .*$", f'{name} = "{value}"', text, flags=re.MULTILINE)
+        text = text.replace(f'smtp = ["{SENDER_ADDRESS}:25"]', 'smtp = ["127.0.0.21:25"]')
+        self.configuration.write_text(text)
+
+    def queued(self, image):
+        """The ids of the messages that are there after a power cut."""
+        mount(image, self.mount_point)
+        process = subprocess.Popen([self.binary, "serve", "--config", self.configuration],
+                                   stdin=subprocess.DEVNULL)
+        try:
+            done = wait_for("the copy's queue", self.listing, 10)
+        finally:
+            process.kill()
+            process.wait()
+            run("umount", self.mount_point)
+        return set(re.findall(r'"id": ?"([0-9A-F]+)"', done.stdout.decode()))
+
+    def listing(self):
+        done = run(self.binary, "queue", "list", "--json", "--config", self.configuration,
+                   check=False)
+        return done if done.returncode == 0 else None
+
+
+def test_power_cuts_lose_nothing_that_was_acknowledged(world):
+    outer = Image(world, "outer", "xfs", 2048, ["-m", "reflink=1"])
+    disk = Image(world, "disk", "ext4", 512, ["-m", "0"], folder=outer.mount_point)
+    run("umount", disk.mount_point)
+    disk.mount("commit=600")
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    sink.misbehave("mail", "450 4.2.0 later")
+    puerto = Puerto(world, "", '[queue]\nretry = ["1h"]\n', state=disk.mount_point / "state")
+    copy = Copy(world, puerto)
+    acknowledged, stop = {}, threading.Event()
+
+    def load(first):
+        number = first
+        with Client() as client:
+            while not stop.is_set():
+                reply = client.send(numbered(number, 300 if number % 7 else 1_200_000))
+                acknowledged[reply.rpartition(" ")[2]] = number
+                number += 1
+                stop.wait(0.01)
+
+    threads = [threading.Thread(target=load, args=[1_000_000 * n], daemon=True) for n in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    snapshot, cuts, found = outer.mount_point / "snapshot.img", 30, 0
+    with Client() as client:
+        for cut in range(cuts):
+            if cut % 2:
+                # Straight after a 250.
+                reply = client.send(numbered(cut))
+                assert reply.startswith("250"), reply
+                acknowledged[reply.rpartition(" ")[2]] = cut
+            else:
+                time.sleep(0.003 * cut)
+            before = set(acknowledged)
+            run("cp", "--reflink=always", disk.path, snapshot)
+            there = copy.queued(snapshot)
+            snapshot.unlink()
+            lost = before - there
+            assert not lost, f"cut {cut}: {len(lost)} of {len(before)} lost"
+            found = len(there)
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+    return f"{cuts} cuts, {found} messages at the last one, 0 lost"
