@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair
 use puerto_smtp::base64;
 
 use super::Algorithm;
+use super::short_rsa::ShortRsa;
 
 /// Why a text is not a key to sign with. The messages say how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum KeyError {
     BadBase64,
     /// The cryptographic library refuses it.
     #[error(
-        "not a usable RSA key of at least 2048 bits or Ed25519 key ({0}): make one with `puerto \
+        "not a usable RSA key of at least 1024 bits or Ed25519 key ({0}): make one with `puerto \
          dkim new`"
     )]
     Rejected(String),
@@ -33,6 +34,7 @@ pub enum KeyError {
 
 enum Pair {
     Rsa(Box<RsaKeyPair>),
+    ShortRsa(ShortRsa),
     Ed25519(Ed25519KeyPair),
 }
 
@@ -42,21 +44,15 @@ pub struct PrivateKey(Pair);
 impl PrivateKey {
     /// Reads a PEM text: PKCS#8, RSA or Ed25519, or the older PKCS#1 for RSA.
     ///
-    /// RSA keys have 2048 to 8192 bits: those of 1024 that RFC 8301 §3.2 still
-    /// lets receivers accept are refused by the library, and by large providers.
+    /// RSA keys have 1024 bits (RFC 8301 §3.2) to 8192.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let (label, der) = read_pem(text)?;
-        let rejected = |error: aws_lc_rs::error::KeyRejected| KeyError::Rejected(error.to_string());
         match label {
             "PRIVATE KEY" => match Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der) {
                 Ok(pair) => Ok(Self(Pair::Ed25519(pair))),
-                Err(_) => RsaKeyPair::from_pkcs8(&der)
-                    .map(|pair| Self(Pair::Rsa(Box::new(pair))))
-                    .map_err(rejected),
+                Err(_) => rsa(RsaKeyPair::from_pkcs8(&der), || ShortRsa::from_pkcs8(&der)),
             },
-            "RSA PRIVATE KEY" => RsaKeyPair::from_der(&der)
-                .map(|pair| Self(Pair::Rsa(Box::new(pair))))
-                .map_err(rejected),
+            "RSA PRIVATE KEY" => rsa(RsaKeyPair::from_der(&der), || ShortRsa::from_pkcs1(&der)),
             other => Err(KeyError::WrongKind(other.chars().take(40).collect())),
         }
     }
@@ -91,7 +87,7 @@ impl PrivateKey {
     /// The algorithm it signs with.
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
-            Pair::Rsa(_) => Algorithm::RsaSha256,
+            Pair::Rsa(_) | Pair::ShortRsa(_) => Algorithm::RsaSha256,
             Pair::Ed25519(_) => Algorithm::Ed25519Sha256,
         }
     }
@@ -100,6 +96,7 @@ impl PrivateKey {
     pub fn bits(&self) -> usize {
         match &self.0 {
             Pair::Rsa(pair) => pair.public_modulus_len() * 8,
+            Pair::ShortRsa(key) => key.bits(),
             Pair::Ed25519(_) => 256,
         }
     }
@@ -114,6 +111,9 @@ impl PrivateKey {
                 // Encoding a key that was read cannot fail; an empty p= would say so.
                 let der = der.map(|der| der.as_ref().to_vec()).unwrap_or_default();
                 format!("v=DKIM1; k=rsa; p={}", base64::encode(&der))
+            }
+            Pair::ShortRsa(key) => {
+                format!("v=DKIM1; k=rsa; p={}", base64::encode(&key.public_key()))
             }
             Pair::Ed25519(pair) => {
                 let key = pair.public_key();
@@ -131,11 +131,26 @@ impl PrivateKey {
                 pair.sign(&RSA_PKCS1_SHA256, &random, octets, &mut signature).ok()?;
                 Some(signature)
             }
+            Pair::ShortRsa(key) => key.sign(octets),
             Pair::Ed25519(pair) => {
                 let digest = digest::digest(&digest::SHA256, octets);
                 Some(pair.try_sign(digest.as_ref()).ok()?.as_ref().to_vec())
             }
         }
+    }
+}
+
+// What one library refuses for its length the other may take; what neither takes is
+// refused with the first one's reason.
+fn rsa(
+    long: Result<RsaKeyPair, aws_lc_rs::error::KeyRejected>,
+    short: impl FnOnce() -> Option<ShortRsa>,
+) -> Result<PrivateKey, KeyError> {
+    match long {
+        Ok(pair) => Ok(PrivateKey(Pair::Rsa(Box::new(pair)))),
+        Err(error) => short()
+            .map(|key| PrivateKey(Pair::ShortRsa(key)))
+            .ok_or_else(|| KeyError::Rejected(error.to_string())),
     }
 }
 

@@ -9,6 +9,7 @@
 mod canonical;
 mod key;
 mod record;
+mod short_rsa;
 mod sign;
 mod tags;
 mod verify;

@@ -327,6 +327,26 @@ fn keys_are_read_or_the_mistake_is_named() {
 }
 
 #[test]
+fn keys_of_1024_bits_sign_too() {
+    for pem in [
+        include_str!("../../tests/data/keys/rsa-1024-pkcs8.pem"),
+        include_str!("../../tests/data/keys/rsa-1024-pkcs1.pem"),
+    ] {
+        let key = PrivateKey::from_pem(pem).unwrap();
+        assert_eq!((key.algorithm(), key.bits()), (Algorithm::RsaSha256, 1024));
+        let mut dns = Table::new();
+        dns.txt("short._domainkey.example.com", &key.record_text());
+        let keys =
+            [SigningKey { domain: "example.com".to_owned(), selector: "short".to_owned(), key }];
+        let relaxed = Canonicalization::Relaxed;
+        let message = signed(&keys, "From: a@example.com\r\n\r\nbody\r\n", relaxed, relaxed);
+        assert_eq!(check(&message, &dns)[0].result, DkimResult::Pass);
+    }
+    let too_short = include_str!("../../tests/data/keys/rsa-512.pem");
+    assert!(PrivateKey::from_pem(too_short).is_err());
+}
+
+#[test]
 fn long_records_are_cut_for_zone_files() {
     let text = format!("v=DKIM1; k=rsa; p={}", "A".repeat(392));
     let zone = zone_file_text(&text);
