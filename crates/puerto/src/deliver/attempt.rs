@@ -111,13 +111,13 @@ impl<'a> Attempt<'a> {
             Cause::Lost(loss) => *loss != Loss::Abandoned,
             _ => false,
         };
-        let permanent = failure.is_permanent();
+        let permanent = failure.is_permanent() && !self.is_our_mistake(failure);
         let status = if permanent { DeliveryStatus::Bounced } else { DeliveryStatus::Deferred };
         let abandoned = session.abandoned.clone();
         let text = abandoned
             .unwrap_or_else(|| describe_failure(&session.peer, failure, self.job.body.len()));
         let outcome = Outcome {
-            status_code: failure.status(),
+            status_code: failure.status().with_class(if permanent { 5 } else { 4 }),
             reply: failure.reply().cloned(),
             retry_after: failure.reply().and_then(asked_wait),
             ..self.session_outcome(place, status, session, text)
@@ -128,6 +128,13 @@ impl<'a> Attempt<'a> {
         let standing =
             if elsewhere { Standing::Open(Some(outcome)) } else { Standing::Settled(outcome) };
         self.set(place, standing);
+    }
+
+    // A relay that wants us to authenticate does not refuse the message: it waits for
+    // our configuration to be mended (RFC 4954 §6: 530, 535, 538).
+    fn is_our_mistake(&self, failure: &Failure) -> bool {
+        let code = failure.reply().map(|reply| reply.code().get());
+        self.job.plan.is_relay && matches!(code, Some(530 | 535 | 538))
     }
 
     fn session_outcome(

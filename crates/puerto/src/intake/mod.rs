@@ -51,6 +51,9 @@ pub enum Source {
     },
     /// This server: a notification.
     Internal,
+    /// A copy of a message that an alias sends on to another address. It was taken in
+    /// once already, and stays as its author made it.
+    Forwarded,
 }
 
 impl Source {
@@ -61,6 +64,7 @@ impl Source {
         match self {
             Self::Smtp { trusted, .. } => *trusted,
             Self::Local { .. } | Self::Internal => true,
+            Self::Forwarded => false,
         }
     }
 }

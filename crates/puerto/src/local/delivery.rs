@@ -240,7 +240,7 @@ impl Mailboxes {
         .await?;
         let id = self.intake.new_id();
         let envelope = forward_envelope(job, leased, targets);
-        let accepted = self.intake.accept(id, &Source::Internal, envelope, content).await;
+        let accepted = self.intake.accept(id, &Source::Forwarded, envelope, content).await;
         accepted.map(|accepted| format!("forwarded as {}", accepted.id)).map_err(refused)
     }
 

@@ -135,3 +135,15 @@ async fn the_password_goes_out_behind_tls_only() {
         peer.check();
     }
 }
+
+#[tokio::test]
+async fn a_relay_that_wants_authentication_makes_mail_wait() {
+    let script = format!("{HELLO}C: MAIL\nS: 530 5.7.0 Authentication required\nC: QUIT\n");
+    for (is_relay, status) in [(true, DeliveryStatus::Deferred), (false, DeliveryStatus::Bounced)] {
+        let peer = Peer::start(&[&script]).await;
+        let plan = Plan { is_relay, ..plan(&[peer.address]) };
+        let outcome = remote(patient()).deliver(&job(plan, 1)).await.outcomes.remove(0);
+        assert_eq!(outcome.status, status, "{}", outcome.text);
+        assert_eq!(outcome.status_code.class, if is_relay { 4 } else { 5 });
+    }
+}
