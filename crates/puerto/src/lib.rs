@@ -20,3 +20,4 @@ pub mod route;
 pub mod serve;
 pub mod telemetry;
 pub mod tls;
+pub mod verify;

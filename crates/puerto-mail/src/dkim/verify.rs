@@ -91,6 +91,8 @@ pub struct Verification {
     /// The first characters of `b=`, which tell signatures of one message apart
     /// (RFC 6008).
     pub signature_start: String,
+    /// The names in `h=`, as they are written; empty if it could not be read.
+    pub signed_fields: Vec<String>,
     /// The bits of the key.
     pub key_bits: Option<usize>,
     /// The key record says that the domain is only testing.
@@ -141,6 +143,7 @@ fn blank() -> Verification {
         identity: String::new(),
         algorithm: None,
         signature_start: String::new(),
+        signed_fields: Vec::new(),
         key_bits: None,
         testing: false,
         steps: Vec::new(),
@@ -164,6 +167,7 @@ async fn verify_one<D: Dns>(
         Ok(signature) => signature,
         Err(Fault(result, kind, detail)) => return seen.stop(result, kind, detail),
     };
+    seen.signed_fields.clone_from(&signature.fields);
     seen.step(StepKind::Syntax, format!("d={} s={}", seen.domain, seen.selector));
     seen.step(StepKind::Algorithm, signature.algorithm.name());
     let key = match fetch_key(&seen, &signature, dns).await {

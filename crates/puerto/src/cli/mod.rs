@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::lang::Language;
+
 pub mod aliases;
 pub mod config;
 pub mod dkim;
@@ -21,6 +23,7 @@ mod output;
 pub mod queue;
 pub mod sendmail;
 mod serve;
+pub mod verify;
 
 /// A mail server for sending, whose mail arrives.
 #[derive(Debug, Parser)]
@@ -29,6 +32,9 @@ pub struct Arguments {
     /// The configuration to use instead of /etc/puerto/puerto.toml
     #[arg(long, global = true, value_name = "FILE", env = "PUERTO_CONFIG")]
     config: Option<PathBuf>,
+    /// The language to speak: en or es; otherwise the environment's (LANG)
+    #[arg(long, global = true, value_name = "LANGUAGE")]
+    lang: Option<Language>,
     #[command(subcommand)]
     command: Command,
 }
@@ -50,6 +56,8 @@ enum Command {
     Lab(lab::LabArgs),
     /// Show and change the mail that waits
     Queue(queue::QueueArgs),
+    /// Judge a raw message as a receiver does
+    Verify(verify::VerifyArgs),
     /// Send a message: the options of sendmail; also as `sendmail`
     #[command(disable_help_flag = true)]
     Sendmail(Passed),
@@ -142,6 +150,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 
 fn run(arguments: Arguments) -> ExitCode {
     let config = arguments.config.as_deref();
+    let language = Language::of_process(arguments.lang);
     match arguments.command {
         Command::Serve => serve::run(config),
         Command::Config(command) => config::run(&command, config),
@@ -149,6 +158,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::LocalAgent => crate::local::agent::run(),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments, config),
+        Command::Verify(arguments) => verify::run(&arguments, config, language),
         Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config),
         Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config),
         Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config),

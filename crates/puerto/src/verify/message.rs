@@ -1,0 +1,69 @@
+//! A message as a reader takes it: lines that end in CRLF, and what they ended in
+//! before.
+
+use std::borrow::Cow;
+
+/// A message whose lines end in CRLF.
+pub(super) struct Message<'a> {
+    octets: Cow<'a, [u8]>,
+    /// Lines that ended in LF alone among lines that ended in CRLF.
+    pub(super) stray_line_feeds: usize,
+    /// CR that no LF follows.
+    pub(super) stray_carriage_returns: usize,
+    /// Octets that are zero.
+    pub(super) nul_octets: usize,
+}
+
+impl<'a> Message<'a> {
+    /// Takes a message as it was received, or as a file holds it: with LF throughout,
+    /// and perhaps behind the line `From ` of a mailbox file.
+    pub(super) fn read(octets: &'a [u8]) -> Self {
+        let octets = without_mailbox_line(octets);
+        let (mut line_feeds, mut line_ends, mut returns) = (0, 0, 0);
+        for at in memchr::memchr2_iter(b'\r', b'\n', octets) {
+            match octets.get(at) {
+                Some(b'\r') if octets.get(at + 1) == Some(&b'\n') => line_ends += 1,
+                Some(b'\r') => returns += 1,
+                _ if at > 0 && octets.get(at - 1) == Some(&b'\r') => {}
+                _ => line_feeds += 1,
+            }
+        }
+        let read = if line_feeds == 0 {
+            Cow::Borrowed(octets)
+        } else {
+            Cow::Owned(with_line_ends(octets, line_feeds))
+        };
+        Self {
+            octets: read,
+            stray_line_feeds: if line_ends > 0 { line_feeds } else { 0 },
+            stray_carriage_returns: returns,
+            nul_octets: memchr::memchr_iter(0, octets).count(),
+        }
+    }
+
+    /// The octets.
+    pub(super) fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+}
+
+fn without_mailbox_line(octets: &[u8]) -> &[u8] {
+    if !octets.starts_with(b"From ") {
+        return octets;
+    }
+    let end = memchr::memchr(b'\n', octets).map_or(octets.len(), |at| at + 1);
+    octets.get(end..).unwrap_or_default()
+}
+
+fn with_line_ends(octets: &[u8], more: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len() + more);
+    let mut rest = octets;
+    while let Some(at) = memchr::memchr(b'\n', rest) {
+        let (line, after) = rest.split_at(at);
+        out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        out.extend_from_slice(b"\r\n");
+        rest = after.get(1..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out
+}

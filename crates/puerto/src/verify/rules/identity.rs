@@ -1,0 +1,207 @@
+//! Who a message says it is from, and whether SPF, DKIM and DMARC bear it out.
+
+use puerto_mail::dkim::DkimResult;
+use puerto_mail::dmarc::{Alignment, DmarcResult};
+use puerto_mail::dns::{Dns, DnsError, RecordType};
+use puerto_mail::header::Header;
+use puerto_mail::spf::SpfResult;
+
+use super::Subject;
+use super::catalog::{DKIM_VERIFY, DMARC, ENVELOPE_MATCH, FROM_FREEMAIL, FROM_SINGLE, SPF};
+use super::form::id_right;
+use crate::lang::Text;
+use crate::verify::finding::{Finding, Said, Severity};
+use crate::verify::in_ascii;
+
+/// Domains at which anybody may have an address, and whose owners ask receivers to
+/// refuse what others send in their name.
+const FREEMAIL: [&str; 28] = [
+    "gmail.com",
+    "googlemail.com",
+    "ymail.com",
+    "rocketmail.com",
+    "aol.com",
+    "aim.com",
+    "msn.com",
+    "icloud.com",
+    "me.com",
+    "mac.com",
+    "web.de",
+    "t-online.de",
+    "freenet.de",
+    "mail.ru",
+    "bk.ru",
+    "inbox.ru",
+    "list.ru",
+    "proton.me",
+    "protonmail.com",
+    "pm.me",
+    "zoho.com",
+    "qq.com",
+    "163.com",
+    "126.com",
+    "orange.fr",
+    "wanadoo.fr",
+    "laposte.net",
+    "libero.it",
+];
+/// The same under the domains of many countries.
+const FREEMAIL_FAMILIES: [&str; 6] = ["yahoo", "outlook", "hotmail", "live", "gmx", "yandex"];
+
+impl Subject<'_> {
+    pub(super) async fn author<D: Dns>(
+        &self,
+        header: &Header<'_>,
+        dns: &D,
+        findings: &mut Vec<Finding>,
+    ) {
+        const NONE: Text = Text::new("there is no From", "falta From");
+        const FIELDS: Text = Text::new("{count} fields From", "{count} campos From");
+        const MALFORMED: Text =
+            Text::new("From is not an address: {problem}", "From no es una dirección: {problem}");
+        const ADDRESSES: Text =
+            Text::new("From has {count} addresses", "From tiene {count} direcciones");
+        const ABSENT: Text =
+            Text::new("the domain {domain} does not exist", "el dominio {domain} no existe");
+        let mut say = |text, values: &[(&'static str, &str)]| {
+            findings.push(FROM_SINGLE.broken(Said::with(text, values)));
+        };
+        let count = header.count("From");
+        if count == 0 {
+            return say(NONE, &[]);
+        }
+        if count > 1 {
+            say(FIELDS, &[("count", &count.to_string())]);
+        }
+        match &self.authors {
+            Err(problem) => return say(MALFORMED, &[("problem", problem)]),
+            Ok(authors) if authors.len() != 1 && count == 1 => {
+                say(ADDRESSES, &[("count", &authors.len().to_string())]);
+            }
+            Ok(_) => {}
+        }
+        let Some(domain) = self.author_domain() else { return };
+        if matches!(dns.lookup(&domain, RecordType::Mx).await, Err(DnsError::NoSuchDomain)) {
+            say(ABSENT, &[("domain", &domain)]);
+        }
+    }
+
+    pub(super) fn freemail(&self, findings: &mut Vec<Finding>) {
+        const TEXT: Text = Text::new(
+            "From is at {domain}, and its owner does not vouch for this message",
+            "From es de {domain}, cuyo dueño no responde de este mensaje",
+        );
+        let Some(domain) = self.author_domain() else { return };
+        let family = domain.split('.').next().unwrap_or_default();
+        let is_free = FREEMAIL.contains(&&*domain)
+            || FREEMAIL_FAMILIES.contains(&family) && domain.split('.').count() <= 3;
+        let vouched =
+            matches!(self.report.dmarc_result(), DmarcResult::Pass | DmarcResult::TempError);
+        if is_free && !vouched {
+            findings.push(FROM_FREEMAIL.broken(Said::with(TEXT, &[("domain", &domain)])));
+        }
+    }
+
+    pub(super) fn sender_policy(&self, findings: &mut Vec<Finding>) {
+        const TEXT: Text =
+            Text::new("SPF of {domain} for {ip}: {result}", "SPF de {domain} para {ip}: {result}");
+        let Some(evaluation) = self.report.spf.evaluation() else { return };
+        if matches!(evaluation.result, SpfResult::Pass | SpfResult::TempError) {
+            return;
+        }
+        let ip = self.question.ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let values =
+            [("domain", &*evaluation.domain), ("ip", &*ip), ("result", evaluation.result.as_str())];
+        let refuses = matches!(evaluation.result, SpfResult::Fail | SpfResult::PermError);
+        let finding = SPF.broken(Said::with(TEXT, &values));
+        // A message that was forwarded is borne out by its signature.
+        let lenient = !self.bulk && (self.dmarc_passes() || !refuses);
+        findings.push(if lenient { finding.at(Severity::Warning) } else { finding });
+    }
+
+    pub(super) fn signatures(&self, findings: &mut Vec<Finding>) {
+        const NONE: Text = Text::new("there is no signature", "no hay ninguna firma");
+        const FAILED: Text = Text::new(
+            "the signature of {domain} with the selector {selector}: {result} ({reason})",
+            "la firma de {domain} con el selector {selector}: {result} ({reason})",
+        );
+        const FOREIGN: Text = Text::new(
+            "the signature that passes is of {domain}, not of the domain of From",
+            "la firma válida es de {domain}, no del dominio de From",
+        );
+        let signatures = &self.report.dkim;
+        let open = signatures.iter().any(|signature| signature.result == DkimResult::TempError);
+        if open || self.aligned_signatures().next().is_some() {
+            return;
+        }
+        let passing = signatures.iter().find(|signature| signature.result == DkimResult::Pass);
+        let seen = match (passing, signatures.first()) {
+            (Some(passing), _) => Said::with(FOREIGN, &[("domain", &passing.domain)]),
+            (None, Some(failed)) => Said::with(
+                FAILED,
+                &[
+                    ("domain", &failed.domain),
+                    ("selector", &failed.selector),
+                    ("result", failed.result.name()),
+                    ("reason", failed.reason().unwrap_or_default()),
+                ],
+            ),
+            (None, None) => Said::plain(NONE),
+        };
+        let finding = DKIM_VERIFY.broken(seen);
+        // Google asks all senders for SPF or DKIM, and those to many for both.
+        let lenient = self.dmarc_passes() && !self.bulk;
+        findings.push(if lenient { finding.at(Severity::Warning) } else { finding });
+    }
+
+    pub(super) fn alignment(&self, findings: &mut Vec<Finding>) {
+        const FAILED: Text = Text::new(
+            "neither SPF nor DKIM passes for {domain}, which asks for {policy}",
+            "ni SPF ni DKIM autorizan {domain}, que pide {policy}",
+        );
+        const NO_RECORD: Text = Text::new(
+            "{domain} publishes no DMARC record",
+            "{domain} no publica ningún registro DMARC",
+        );
+        let Some(evaluation) = &self.report.dmarc else { return };
+        let values = [("domain", &*evaluation.from_domain), ("policy", evaluation.policy.as_str())];
+        match evaluation.result {
+            DmarcResult::Fail => findings.push(DMARC.broken(Said::with(FAILED, &values))),
+            DmarcResult::None if self.bulk => {
+                findings.push(DMARC.broken(Said::with(NO_RECORD, &values)));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn envelope(&self, header: &Header<'_>, findings: &mut Vec<Finding>) {
+        const PATH: Text = Text::new(
+            "MAIL FROM is of {domain}, From of {from}",
+            "MAIL FROM es de {domain}, From de {from}",
+        );
+        const ID: Text = Text::new(
+            "Message-ID is of {domain}, From of {from}",
+            "Message-ID es de {domain}, From de {from}",
+        );
+        let Some(from) = self.author_domain() else { return };
+        let path = self.report.reverse_path.as_deref().unwrap_or_default();
+        let path = path.rsplit_once('@').map(|(_, domain)| in_ascii(domain));
+        let aligned = self
+            .report
+            .dmarc
+            .as_ref()
+            .and_then(|evaluation| evaluation.spf.as_ref())
+            .is_some_and(|(_, alignment)| *alignment == Alignment::Aligned);
+        if let Some(domain) = path.filter(|domain| !aligned && !self.is_of_author(domain)) {
+            let values = [("domain", &*domain), ("from", &*from)];
+            findings.push(ENVELOPE_MATCH.broken(Said::with(PATH, &values)));
+        }
+        let id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
+        let right = id_right(&id).map(in_ascii).filter(|right| right.contains('.'));
+        if let Some(domain) = right.filter(|domain| !self.is_of_author(domain)) {
+            let values = [("domain", &*domain), ("from", &*from)];
+            let finding = ENVELOPE_MATCH.broken(Said::with(ID, &values));
+            findings.push(finding.at(Severity::Info));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+use puerto_mail::dns::{Table, block_on};
+
+use super::*;
+use crate::lang::Language;
+
+const NOW: i64 = 1_795_503_600; // 2026-11-24 07:00 UTC
+
+fn world() -> Table {
+    let mut table = Table::new();
+    table
+        .txt("example.com", "v=spf1 ip4:192.0.2.1 -all")
+        .txt("_dmarc.example.com", "v=DMARC1; p=reject")
+        .txt("mail.example.com", "v=spf1 a -all")
+        .address("mail.example.com", "192.0.2.1".parse().unwrap())
+        .mx("example.com", 10, "mail.example.com");
+    table
+}
+
+fn question(message: &str) -> Question<'_> {
+    Question {
+        message: message.as_bytes(),
+        ip: Some("192.0.2.1".parse().unwrap()),
+        helo: Some("mail.example.com"),
+        reverse_path: Some("ana@example.com"),
+        bulk: false,
+        now: NOW,
+        receiver: "mx.example.net",
+    }
+}
+
+fn judge(table: &Table, question: &Question<'_>) -> Report {
+    block_on(verify(table, question)).unwrap()
+}
+
+fn ids(report: &Report) -> Vec<(&'static str, Severity)> {
+    report.findings.iter().map(|finding| (finding.rule.id, finding.severity)).collect()
+}
+
+const GOOD: &str = "Date: Tue, 24 Nov 2026 06:59:00 +0000\nFrom: Ana <ana@example.com>\nTo: \
+                    bo@example.net\nMessage-ID: <1@example.com>\nSubject: hi\n\nhi\n";
+
+#[test]
+fn a_file_with_plain_line_ends_is_judged_like_the_message() {
+    let report = judge(&world(), &question(GOOD));
+    assert_eq!(report.spf.result(), SpfResult::Pass);
+    assert_eq!(report.dmarc_result(), DmarcResult::Pass);
+    assert_eq!(ids(&report), [("msg.dkim-verify", Severity::Warning)]);
+    assert!(!report.is_wrong());
+    let field = "Authentication-Results: mx.example.net; spf=pass smtp.mailfrom=ana@example.com; \
+                 dkim=none; dmarc=pass policy.published-domain-policy=reject \
+                 header.from=example.com";
+    assert_eq!(report.authentication_results, field);
+    assert_eq!(judge(&world(), &question(&GOOD.replace('\n', "\r\n"))).findings, report.findings);
+}
+
+#[test]
+fn the_null_reverse_path_is_checked_by_the_helo_name() {
+    let asked = Question { reverse_path: Some(""), ..question(GOOD) };
+    let report = judge(&world(), &asked);
+    let evaluation = report.spf.evaluation().unwrap();
+    assert_eq!((evaluation.result, &*evaluation.domain), (SpfResult::Pass, "mail.example.com"));
+    assert_eq!(report.dmarc_result(), DmarcResult::Pass);
+    let nobody = Question { helo: None, ..asked };
+    assert!(judge(&world(), &nobody).spf.evaluation().is_none());
+}
+
+#[test]
+fn without_an_address_spf_is_none_and_says_why() {
+    let report = judge(&world(), &Question { ip: None, ..question(GOOD) });
+    let json = report.to_json(Language::English);
+    assert_eq!(json["spf"]["result"], "none");
+    assert!(json["spf"]["reason"].as_str().unwrap().contains("--ip"));
+}
+
+#[test]
+fn each_rule_sees_what_breaks_it() {
+    let cases: [(&str, &str, &str); 24] = [
+        ("msg.from-single", "From: Ana <ana@example.com>", "From: ana@example.com, bo@example.com"),
+        ("msg.from-single", "From: Ana <ana@example.com>", "From: ana@no.example"),
+        ("msg.from-single", "From: Ana <ana@example.com>\n", ""),
+        ("msg.from-single", "From: Ana <ana@example.com>", "From: <ana"),
+        ("msg.from-freemail", "From: Ana <ana@example.com>", "From: ana@yahoo.co.uk"),
+        ("msg.message-id", "Message-ID: <1@example.com>\n", ""),
+        ("msg.message-id", "<1@example.com>", "1@example.com"),
+        ("msg.envelope-match", "<1@example.com>", "<1@elsewhere.example>"),
+        ("msg.date", "Date: Tue, 24 Nov 2026 06:59:00 +0000\n", ""),
+        ("msg.date", "24 Nov 2026 06:59", "24 Nov 2026 08:59"),
+        ("msg.date", "24 Nov 2026", "22 Nov 2026"),
+        ("msg.date", "24 Nov 2026", "someday"),
+        ("msg.to", "To: bo@example.net\n", ""),
+        ("msg.to", "To: bo@example.net", "To: bo@example.net\nBcc: eve@example.net"),
+        ("msg.rfc5322", "Subject: hi", "Subject: hi\nSubject: ho"),
+        ("msg.rfc5322", "Subject: hi", "what is this"),
+        ("msg.rfc5322", "To: bo@example.net", "To: bo at example.net"),
+        ("msg.8bit", "Subject: hi", "Subject: señor"),
+        ("msg.8bit", "\n\nhi", "\n\nseñor"),
+        ("msg.mime", "\n\nhi", "\nContent-Type: text/plain\n\nhi"),
+        ("msg.precedence", "Subject: hi", "Subject: Re: hi"),
+        ("msg.crlf", "\n\nhi", "\n\nh\ri"),
+        ("msg.list-unsubscribe", "Subject: hi", "Subject: hi\nPrecedence: bulk"),
+        ("msg.feedback-id", "Subject: hi", "Subject: hi\nList-Id: <x.example.com>"),
+    ];
+    for (id, from, to) in cases {
+        let message = GOOD.replacen(from, to, 1);
+        assert_ne!(message, GOOD, "{id}");
+        let report = judge(&world(), &question(&message));
+        assert!(
+            ids(&report).iter().any(|(found, _)| *found == id),
+            "{id} {to}: {:?}",
+            ids(&report)
+        );
+        for language in [Language::English, Language::Spanish] {
+            assert!(!show(&report, language).contains('{'), "{}", show(&report, language));
+        }
+    }
+}
+
+#[test]
+fn lines_and_sizes_are_measured() {
+    for (id, from, to) in [
+        ("msg.line-length", "\n\nhi", format!("\n\n{}", "x".repeat(999))),
+        ("msg.header-size", "Subject: hi", format!("Subject: {}", "hi\n ".repeat(6000))),
+        ("msg.header-size", "Subject: hi", format!("Subject: hi{}", "\nReceived: x".repeat(50))),
+        ("msg.size", "\n\nhi", format!("\n\n{}", "0123456789\n".repeat(2_500_000))),
+    ] {
+        let message = GOOD.replacen(from, &to, 1);
+        let report = judge(&world(), &question(&message));
+        assert!(ids(&report).iter().any(|(found, _)| *found == id), "{id}: {:?}", ids(&report));
+    }
+}
+
+#[test]
+fn what_is_no_message_is_judged_all_the_same() {
+    for message in ["", "\n", "no header at all", "From: \0\n", ":\n\n", "\u{fffd}"] {
+        let report = judge(&world(), &question(message));
+        assert!(report.is_wrong(), "{message:?}");
+        assert_eq!(report.dmarc_result(), DmarcResult::PermError);
+    }
+    let endless = "A: b\n".repeat(1_000_000);
+    assert!(
+        ids(&judge(&world(), &question(&endless)))
+            .contains(&("msg.header-size", Severity::Warning))
+    );
+}
+
+#[test]
+fn a_dns_that_does_not_answer_is_no_finding() {
+    use puerto_mail::dns::{DnsError, RecordType};
+    let mut table = world();
+    table.fail("example.com", RecordType::Txt, DnsError::Timeout);
+    let report = judge(&table, &question(GOOD));
+    assert_eq!(report.spf.result(), SpfResult::TempError);
+    assert!(report.is_uncertain());
+    assert!(!ids(&report).iter().any(|(id, _)| id.starts_with("spf")));
+}
+
+#[test]
+fn an_address_that_may_not_send_fails_dmarc() {
+    let asked = Question { ip: Some("198.51.100.7".parse().unwrap()), ..question(GOOD) };
+    let report = judge(&world(), &asked);
+    assert_eq!(report.spf.result(), SpfResult::Fail);
+    assert_eq!(report.dmarc_result(), DmarcResult::Fail);
+    let found: Vec<&str> = ids(&report).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(found, ["spf.covers-ip", "msg.dkim-verify", "dmarc.alignment"]);
+    let json = report.to_json(Language::Spanish);
+    assert_eq!(json["dmarc"]["alignment"]["spf"], false);
+    assert_eq!(json["dmarc"]["policy"], "reject");
+    assert_eq!(json["spf"]["steps"][0]["term"], "ip4:192.0.2.1");
+}
+
+#[test]
+fn rules_have_names_of_their_own() {
+    let mut names: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
