@@ -136,7 +136,12 @@ fn write_answer(
         let data = name(target).map(|target| RData::CNAME(CNAME(target)));
         answers.extend(record(alias, data));
     }
+    let is_apex = resolution.name.split('.').count() == 2;
     let code = match &resolution.result {
+        Err(DnsError::NoRecords) if record_type == RecordType::Soa && is_apex => {
+            answers.extend(start_of_authority(&resolution.name));
+            return ResponseCode::NoError;
+        }
         Ok(records) => {
             for found in records {
                 answers.extend(record(&resolution.name, data(found, record_type)));
@@ -160,6 +165,7 @@ fn known_type(record_type: rr::RecordType) -> Option<RecordType> {
         rr::RecordType::PTR => Some(RecordType::Ptr),
         rr::RecordType::CNAME => Some(RecordType::Cname),
         rr::RecordType::NS => Some(RecordType::Ns),
+        rr::RecordType::SOA => Some(RecordType::Soa),
         _ => None,
     }
 }
@@ -178,6 +184,8 @@ fn data(found: &Record, record_type: RecordType) -> Option<RData> {
                 _ => RData::PTR(PTR(target)),
             })
         }
+        // Written into the answer by itself; nothing of the lab asks for the other.
+        Record::Soa(_) | Record::Tlsa(..) => None,
     }
 }
 

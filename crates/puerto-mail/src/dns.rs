@@ -25,6 +25,33 @@ pub enum RecordType {
     Cname,
     /// Name server.
     Ns,
+    /// Start of a zone.
+    Soa,
+    /// Certificate association (RFC 6698).
+    Tlsa,
+}
+
+impl RecordType {
+    /// Its name, as zone files and `dig` write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Mx => "MX",
+            Self::Txt => "TXT",
+            Self::Ptr => "PTR",
+            Self::Cname => "CNAME",
+            Self::Ns => "NS",
+            Self::Soa => "SOA",
+            Self::Tlsa => "TLSA",
+        }
+    }
+}
+
+impl std::fmt::Display for RecordType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// One record's data.
@@ -39,6 +66,10 @@ pub enum Record {
     Txt(Vec<u8>),
     /// PTR, CNAME or NS target, lower case, without a trailing dot.
     Name(String),
+    /// SOA: the serial number; the rest matters to name servers only.
+    Soa(u32),
+    /// TLSA: usage, selector, matching type and data (RFC 6698 §2.1).
+    Tlsa(u8, u8, u8, Vec<u8>),
 }
 
 /// Why there is no answer.
@@ -168,6 +199,19 @@ impl Dns for Table {
         }
         Err(DnsError::Failure("a chain of aliases is too long".to_owned()))
     }
+}
+
+/// The name whose PTR records name the address: `4.3.2.1.in-addr.arpa`.
+pub fn reverse_name(address: IpAddr) -> String {
+    let (labels, suffix): (Vec<String>, _) = match address {
+        IpAddr::V4(v4) => (v4.octets().iter().map(u8::to_string).collect(), "in-addr.arpa"),
+        IpAddr::V6(v6) => {
+            let nibbles = v6.octets().into_iter().flat_map(|octet| [octet >> 4, octet & 15]);
+            (nibbles.map(|nibble| format!("{nibble:x}")).collect(), "ip6.arpa")
+        }
+    };
+    let reversed: Vec<&str> = labels.iter().rev().map(String::as_str).collect();
+    format!("{}.{suffix}", reversed.join("."))
 }
 
 /// Runs a future that never has to wait, such as an evaluation over a [`Table`].

@@ -5,11 +5,12 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use super::macros::{MacroString, Place, Values, reverse_name};
+use super::macros::{MacroString, Place, Values};
 use super::record::{Directive, Mechanism, Modifier, Prefixes, Record, contains, is_spf};
 use super::{
     Evaluation, MAX_LOOKUPS, MAX_VOID_LOOKUPS, Outcome, Query, Question, SpfResult, Step, Trace,
 };
+use crate::dns::reverse_name;
 use crate::dns::{self, Dns, DnsError, RecordType};
 
 /// MX hosts, and names of one address, that are looked at (RFC 7208 §4.6.4).
@@ -422,7 +423,7 @@ impl<D: Dns> Evaluator<'_, D> {
     }
 
     fn note(&mut self, name: &str, record_type: RecordType, answer: String) {
-        let asked = format!("{} {name}", type_name(record_type));
+        let asked = format!("{} {name}", record_type.name());
         self.questions.push(Question { asked, answer });
     }
 
@@ -480,24 +481,13 @@ fn list(records: &[dns::Record]) -> String {
             dns::Record::Mx(preference, host) => format!("{preference} {host}"),
             dns::Record::Txt(text) => String::from_utf8_lossy(text).into_owned(),
             dns::Record::Name(name) => name.clone(),
+            dns::Record::Soa(_) | dns::Record::Tlsa(..) => String::new(),
         })
         .collect();
     if records.len() > SHOWN {
         shown.push(format!("and {} more", records.len() - SHOWN));
     }
     shown.join(", ")
-}
-
-fn type_name(record_type: RecordType) -> &'static str {
-    match record_type {
-        RecordType::A => "A",
-        RecordType::Aaaa => "AAAA",
-        RecordType::Mx => "MX",
-        RecordType::Txt => "TXT",
-        RecordType::Ptr => "PTR",
-        RecordType::Cname => "CNAME",
-        RecordType::Ns => "NS",
-    }
 }
 
 // Whether the DNS can be asked for it at all (RFC 1035 §2.3.4).

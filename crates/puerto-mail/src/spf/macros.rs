@@ -218,14 +218,6 @@ pub(super) fn dotted(ip: IpAddr) -> String {
     }
 }
 
-/// The name whose PTR records name the address.
-pub(super) fn reverse_name(ip: IpAddr) -> String {
-    let labels = dotted(ip);
-    let reversed = labels.rsplit('.').collect::<Vec<_>>().join(".");
-    let suffix = if ip.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
-    format!("{reversed}.{suffix}")
-}
-
 fn split_digits(text: &str) -> (&str, &str) {
     let end = text.bytes().take_while(u8::is_ascii_digit).count();
     text.split_at_checked(end).unwrap_or(("", text))
@@ -255,6 +247,7 @@ fn ends_in_top_label(literal: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::reverse_name;
 
     // The examples of RFC 7208 §7.4.
     fn values(ip: &str) -> Values<'static> {

@@ -121,6 +121,17 @@ impl Resolver {
     }
 }
 
+/// Asks one authoritative server, without recursion and without the cache. Where the
+/// name is an alias, the answer is the alias.
+pub async fn ask_server(
+    server: SocketAddr,
+    name: &str,
+    record_type: RecordType,
+) -> Result<Answer, DnsError> {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    servers::ask_one(server, &name, record_type).await
+}
+
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -179,9 +190,9 @@ fn cost_of(result: &Result<Answer, DnsError>) -> usize {
             .records
             .iter()
             .map(|record| match record {
-                Record::Address(_) => PER_RECORD,
+                Record::Address(_) | Record::Soa(_) => PER_RECORD,
                 Record::Mx(_, name) | Record::Name(name) => PER_RECORD + name.len(),
-                Record::Txt(octets) => PER_RECORD + octets.len(),
+                Record::Txt(octets) | Record::Tlsa(_, _, _, octets) => PER_RECORD + octets.len(),
             })
             .sum(),
     }

@@ -50,6 +50,8 @@ pub(super) fn hickory_type(record_type: RecordType) -> HickoryType {
         RecordType::Ptr => HickoryType::PTR,
         RecordType::Cname => HickoryType::CNAME,
         RecordType::Ns => HickoryType::NS,
+        RecordType::Soa => HickoryType::SOA,
+        RecordType::Tlsa => HickoryType::TLSA,
     }
 }
 
@@ -117,6 +119,13 @@ fn convert(data: &RData, record_type: RecordType) -> Option<Record> {
         (RecordType::Ptr, RData::PTR(name)) => Some(Record::Name(plain(&name.0))),
         (RecordType::Cname, RData::CNAME(name)) => Some(Record::Name(plain(&name.0))),
         (RecordType::Ns, RData::NS(name)) => Some(Record::Name(plain(&name.0))),
+        (RecordType::Soa, RData::SOA(soa)) => Some(Record::Soa(soa.serial)),
+        (RecordType::Tlsa, RData::TLSA(tlsa)) => Some(Record::Tlsa(
+            tlsa.cert_usage.into(),
+            tlsa.selector.into(),
+            tlsa.matching.into(),
+            tlsa.cert_data.clone(),
+        )),
         _ => None,
     }
 }

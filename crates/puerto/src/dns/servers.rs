@@ -120,12 +120,41 @@ impl Servers {
     }
 }
 
+/// Asks one server, which is to answer by itself: an authoritative one. An alias that
+/// leads elsewhere is the answer then.
+pub(super) async fn ask_one(
+    address: SocketAddr,
+    name: &str,
+    kind: RecordType,
+) -> Result<Answer, DnsError> {
+    let Some(wire) = wire_name(name) else { return Err(DnsError::NoSuchDomain) };
+    let pool = pool(address, TIMEOUT).map_err(DnsError::Failure)?;
+    let server = Server { address, pool };
+    match server.ask_with(&wire, name, kind, false).await {
+        Ok(Reading::Records(answer)) => Ok(answer),
+        Ok(Reading::Alias { target, ttl, .. }) => {
+            Ok(Answer { records: vec![puerto_mail::dns::Record::Name(target)], ttl })
+        }
+        Err(failure) => Err(failure.error),
+    }
+}
+
 impl Server {
     async fn ask(&self, wire: &Name, name: &str, kind: RecordType) -> Result<Reading, Failure> {
+        self.ask_with(wire, name, kind, true).await
+    }
+
+    async fn ask_with(
+        &self,
+        wire: &Name,
+        name: &str,
+        kind: RecordType,
+        recursion: bool,
+    ) -> Result<Reading, Failure> {
         let query = Query::query(wire.clone(), response::hickory_type(kind));
         let mut options = DnsRequestOptions::default();
         options.use_edns = true;
-        options.recursion_desired = true;
+        options.recursion_desired = recursion;
         match self.pool.lookup(query, options).first_answer().await {
             Ok(message) => response::read(&message, name, kind),
             Err(error) => Err(response::failure(error, self.address)),

@@ -1,0 +1,231 @@
+//! What every check knows: whose mail is judged, from where it goes out, and by
+//! which way.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use puerto_mail::dkim::SigningKey;
+use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
+
+use super::outcome::{Definition, Draft};
+use super::world::World;
+use crate::config::{Config, NextHop, NextHopHost};
+use crate::intake::KeyRing;
+use crate::lang::{Language, Text};
+
+/// Addresses that are only named to find out by which of ours they would be reached;
+/// nothing is sent there.
+const FAR_V4: &str = "198.41.0.4:53";
+const FAR_V6: &str = "[2001:503:ba3e::2:30]:53";
+/// Addresses of a relayhost that are looked at.
+const MAX_RELAY_ADDRESSES: usize = 20;
+
+/// What is judged.
+#[derive(Debug)]
+pub struct Context<'a, W> {
+    /// The world outside.
+    pub world: &'a W,
+    /// The language of every sentence.
+    pub language: Language,
+    /// The configuration.
+    pub config: &'a Config,
+    /// The sender's domain, in From and in the reverse-path: lower case, A-labels.
+    pub domain: String,
+    /// The name in EHLO: lower case, A-labels.
+    pub helo: String,
+    /// The addresses that mail leaves from.
+    pub egress: Vec<IpAddr>,
+    /// They were given by hand: they are not ours, and nothing of theirs is probed.
+    pub egress_given: bool,
+    /// The relayhost that all mail goes to, if there is one.
+    pub relay: Option<Relay>,
+    /// The keys that sign for the domain.
+    pub keys: Vec<Arc<SigningKey>>,
+    /// Key files that could not be used, each with its reason.
+    pub key_problems: Vec<String>,
+    /// Where the keys are.
+    pub key_directory: PathBuf,
+    /// Seconds since the epoch.
+    pub now: i64,
+}
+
+/// A relayhost: to the world it is the one that sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Result<Vec<IpAddr>, DnsError>,
+}
+
+/// What to judge, as it was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The domain; `None`: the first of the configuration.
+    pub domain: Option<String>,
+    /// Addresses to judge in place of this machine's own.
+    pub egress: Vec<IpAddr>,
+    /// The language of every sentence.
+    pub language: Language,
+}
+
+impl<'a, W: World> Context<'a, W> {
+    /// Gathers what can be known before anything is checked.
+    pub async fn gather(world: &'a W, config: &'a Config, asked: Asked, now: i64) -> Self {
+        let first = config.domains.first().map(ToString::to_string).unwrap_or_default();
+        let domain = ascii(&asked.domain.unwrap_or(first));
+        let ring = KeyRing::load(&config.dkim_directory);
+        let keys = puerto_smtp::Domain::parse(&domain).map(|domain| ring.keys_for(&domain));
+        let relay = match &config.relayhost {
+            Some(next_hop) => Some(Relay::find(world, next_hop).await),
+            None => None,
+        };
+        let egress_given = !asked.egress.is_empty();
+        let egress = if egress_given { asked.egress } else { own_addresses(config) };
+        Self {
+            world,
+            language: asked.language,
+            config,
+            domain,
+            helo: ascii(&config.delivery.helo),
+            egress,
+            egress_given,
+            relay,
+            keys: keys.unwrap_or_default(),
+            key_problems: ring.problems(),
+            key_directory: config.dkim_directory.clone(),
+            now,
+        }
+    }
+
+    /// Begins the check of a subject.
+    pub fn about(&self, definition: &'static Definition, subject: impl ToString) -> Draft {
+        Draft::new(definition, subject.to_string(), self.language)
+    }
+
+    /// Asks the resolver.
+    pub async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
+        self.world.lookup(name, kind).await
+    }
+
+    /// A question as people repeat it: `TXT example.com @127.0.0.53`.
+    pub fn question(&self, name: &str, record_type: RecordType) -> String {
+        format!("{record_type} {name} @{}", self.world.resolver())
+    }
+
+    /// The addresses of a name in one family; none where the DNS says that there are
+    /// none.
+    pub async fn addresses(&self, name: &str, v6: bool) -> Result<Vec<IpAddr>, DnsError> {
+        let kind = if v6 { RecordType::Aaaa } else { RecordType::A };
+        addresses(self.world, name, kind).await
+    }
+
+    /// The TXT records of a name as text; none where the DNS says that there are
+    /// none. Octets that are no text are replaced.
+    pub async fn texts(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        let records = match self.lookup(name, RecordType::Txt).await {
+            Ok(answer) => answer.records,
+            Err(error) if error.is_absence() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(records.iter().filter_map(text_of).collect())
+    }
+
+    /// The domains that are known to be ours.
+    pub fn own_domains(&self) -> impl Iterator<Item = &str> {
+        let configured = self.config.domains.iter().filter_map(puerto_smtp::Domain::name);
+        configured.chain([self.domain.as_str(), self.helo.as_str()])
+    }
+
+    /// A sentence in the language of the run.
+    pub fn say(&self, text: Text, values: &[(&str, &str)]) -> String {
+        text.with(self.language, values)
+    }
+}
+
+/// The text of a TXT record.
+pub fn text_of(record: &Record) -> Option<String> {
+    match record {
+        Record::Txt(octets) => Some(String::from_utf8_lossy(octets).into_owned()),
+        _ => None,
+    }
+}
+
+async fn addresses<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<IpAddr>, DnsError> {
+    match dns.lookup(name, kind).await {
+        Ok(answer) => Ok(answer
+            .records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Address(address) => Some(*address),
+                _ => None,
+            })
+            .collect()),
+        Err(error) if error.is_absence() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+impl Relay {
+    async fn find<D: Dns>(dns: &D, next_hop: &NextHop) -> Self {
+        match &next_hop.host {
+            NextHopHost::Address(address) => {
+                Self { name: address.to_string(), addresses: Ok(vec![*address]) }
+            }
+            NextHopHost::Name(name) => {
+                Self { name: name.clone(), addresses: all_addresses(dns, name).await }
+            }
+            NextHopHost::Mx(name) => {
+                Self { name: name.clone(), addresses: exchangers(dns, name).await }
+            }
+        }
+    }
+}
+
+async fn all_addresses<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError> {
+    let mut found = addresses(dns, name, RecordType::A).await?;
+    found.extend(addresses(dns, name, RecordType::Aaaa).await?);
+    found.truncate(MAX_RELAY_ADDRESSES);
+    Ok(found)
+}
+
+async fn exchangers<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError> {
+    let records = match dns.lookup(name, RecordType::Mx).await {
+        Ok(answer) => answer.records,
+        Err(error) if error.is_absence() => return all_addresses(dns, name).await,
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for record in &records {
+        if let Record::Mx(_, host) = record
+            && found.len() < MAX_RELAY_ADDRESSES
+        {
+            found.extend(all_addresses(dns, host).await?);
+        }
+    }
+    found.truncate(MAX_RELAY_ADDRESSES);
+    Ok(found)
+}
+
+// The address that the system would send from: the kernel chooses it when a datagram
+// socket is connected, and nothing is sent for that.
+fn own_addresses(config: &Config) -> Vec<IpAddr> {
+    let v4 = config.delivery.bind_ipv4.map(IpAddr::V4).or_else(|| source_towards(FAR_V4));
+    let v6 = config.delivery.bind_ipv6.map(IpAddr::V6).or_else(|| source_towards(FAR_V6));
+    v4.into_iter().chain(v6).collect()
+}
+
+fn source_towards(far: &str) -> Option<IpAddr> {
+    let far: SocketAddr = far.parse().ok()?;
+    let any = if far.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(far).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
+}
+
+fn ascii(name: &str) -> String {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_ascii_lowercase())
+}

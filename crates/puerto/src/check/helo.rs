@@ -1,0 +1,250 @@
+//! The name that this server calls itself in EHLO.
+
+use std::net::IpAddr;
+
+use puerto_mail::dns::{DnsError, Record, RecordType};
+use puerto_mail::spf::{self, SpfResult};
+
+use super::context::Context;
+use super::outcome::{Check, Definition, Severity};
+use super::registry::Family;
+use super::world::World;
+use crate::lang::Text;
+
+pub(super) const FAMILY: Family = Family {
+    name: "helo",
+    title: Text::new("The name in EHLO", "El nombre en EHLO"),
+    checks: &[&FQDN, &RESOLVES, &NO_CNAME, &SPF],
+};
+
+static FQDN: Definition = Definition {
+    id: "helo.fqdn",
+    severity: Severity::Error,
+    title: Text::new(
+        "The name in EHLO is a full public host name",
+        "El nombre en EHLO es un nombre de máquina público y completo",
+    ),
+    reason: Text::new(
+        "Receivers refuse clients that call themselves `localhost`, a bare name, an address or a \
+         name of a private network. Set `hostname` (or `delivery.helo`) to a name that the world \
+         can look up, such as `mail.example.com`.",
+        "Muchos receptores rechazan a quien se presenta como `localhost`, con un nombre sin \
+         dominio, con una dirección o con el nombre de una red privada. Ponga en `hostname` (o en \
+         `delivery.helo`) un nombre que todo el mundo pueda resolver, como `mail.example.com`.",
+    ),
+    reference: "RFC 5321 §2.3.5, §4.1.1.1",
+};
+
+static RESOLVES: Definition = Definition {
+    id: "helo.resolves",
+    severity: Severity::Error,
+    title: Text::new(
+        "The name in EHLO leads to the sending address",
+        "El nombre en EHLO lleva a la dirección desde la que se envía",
+    ),
+    reason: Text::new(
+        "Receivers look the name up. It must have an A record for each IPv4 and an AAAA record \
+         for each IPv6 address that mail leaves from.",
+        "Los receptores consultan ese nombre. Debe tener un registro A por cada dirección IPv4 y \
+         un AAAA por cada dirección IPv6 desde la que sale correo.",
+    ),
+    reference: "RFC 5321 §2.3.5",
+};
+
+static NO_CNAME: Definition = Definition {
+    id: "helo.no-cname",
+    severity: Severity::Info,
+    title: Text::new("The name in EHLO is no alias", "El nombre en EHLO no es un alias"),
+    reason: Text::new(
+        "A few filters compare names literally and do not follow a CNAME. Use the name that the \
+         alias leads to.",
+        "Algunos filtros comparan los nombres al pie de la letra y no siguen un CNAME. Use el \
+         nombre al que lleva el alias.",
+    ),
+    reference: "RFC 5321 §2.3.5",
+};
+
+static SPF: Definition = Definition {
+    id: "helo.spf",
+    severity: Severity::Warning,
+    title: Text::new(
+        "SPF of the name in EHLO lets this server send",
+        "El SPF del nombre en EHLO permite enviar a este servidor",
+    ),
+    reason: Text::new(
+        "Bounces have no sender, so receivers check SPF for the name in EHLO instead. No record \
+         is acceptable; one that does not name the address is not. `v=spf1 a -all` at the host \
+         name is enough.",
+        "Los avisos de rebote no llevan remitente, así que los receptores miran el SPF del nombre \
+         en EHLO. Que no haya registro es aceptable; que lo haya y no incluya la dirección, no. \
+         Basta con `v=spf1 a -all` en el nombre de la máquina.",
+    ),
+    reference: "RFC 7208 §2.3, §2.4",
+};
+
+const PRIVATE_SUFFIXES: [&str; 10] = [
+    "localhost",
+    "localdomain",
+    "local",
+    "lan",
+    "internal",
+    "home",
+    "corp",
+    "intranet",
+    "home.arpa",
+    "invalid",
+];
+
+/// Checks the name.
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let name = context.helo.as_str();
+    let mut checks = vec![fqdn(context)];
+    let usable = checks.iter().all(|check| !check.is_wrong());
+    if context.relay.is_some() {
+        let why = Text::new(
+            "mail goes to a relayhost, which calls itself by its own name to the world",
+            "el correo va a un relayhost, que se presenta al mundo con su propio nombre",
+        );
+        let rest = [&RESOLVES, &NO_CNAME, &SPF];
+        checks.extend(rest.map(|check| context.about(check, name).not_applicable(why)));
+        return checks;
+    }
+    if !usable {
+        let rest = [&RESOLVES, &NO_CNAME, &SPF];
+        checks.extend(rest.map(|check| context.about(check, name).skipped(&FQDN)));
+        return checks;
+    }
+    for address in &context.egress {
+        checks.push(resolves(context, *address).await);
+    }
+    checks.push(no_cname(context).await);
+    for address in &context.egress {
+        checks.push(spf_allows(context, *address).await);
+    }
+    checks
+}
+
+fn fqdn<W: World>(context: &Context<'_, W>) -> Check {
+    let name = context.helo.as_str();
+    let draft = context.about(&FQDN, name).with("domain", &context.domain);
+    match what_is_wrong_with(name) {
+        None => draft.pass(Text::new("{subject}", "{subject}")),
+        Some(wrong) => draft.finding(
+            wrong,
+            Text::new(
+                "a full public host name, such as mail.{domain}",
+                "un nombre de máquina público y completo, como mail.{domain}",
+            ),
+            Text::new(
+                "In puerto.toml: hostname = \"mail.{domain}\"",
+                "En puerto.toml: hostname = \"mail.{domain}\"",
+            ),
+        ),
+    }
+}
+
+fn what_is_wrong_with(name: &str) -> Option<Text> {
+    let label_ok = |label: &str| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let private = |suffix: &str| name == suffix || name.ends_with(&format!(".{suffix}"));
+    if name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
+        Some(Text::new("{subject} is an address", "{subject} es una dirección"))
+    } else if !name.contains('.') && !name.is_empty() {
+        Some(Text::new("{subject} has no domain", "{subject} no tiene dominio"))
+    } else if !name.split('.').all(label_ok) || name.len() > 253 {
+        Some(Text::new("{subject} is no host name", "{subject} no es un nombre de máquina"))
+    } else if PRIVATE_SUFFIXES.iter().any(|suffix| private(suffix)) {
+        Some(Text::new(
+            "{subject} is known in a private network only",
+            "{subject} solo se conoce en una red privada",
+        ))
+    } else {
+        None
+    }
+}
+
+async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
+    let kind = if address.is_ipv6() { RecordType::Aaaa } else { RecordType::A };
+    let draft = context
+        .about(&RESOLVES, address)
+        .asked(context.question(&context.helo, kind))
+        .with("name", &context.helo)
+        .with("type", kind);
+    let found = match context.addresses(&context.helo, address.is_ipv6()).await {
+        Ok(found) => found,
+        Err(error) => return draft.no_answer(&error),
+    };
+    let list: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let draft = draft.with("found", list.join(", "));
+    if found.contains(&address) {
+        return draft.pass(Text::new("{name} → {found}", "{name} → {found}"));
+    }
+    let seen = if found.is_empty() {
+        Text::new("{name} has no {type} record", "{name} no tiene registro {type}")
+    } else {
+        Text::new("{name} → {found}", "{name} → {found}")
+    };
+    draft.finding(
+        seen,
+        Text::new("{name} → {subject}", "{name} → {subject}"),
+        Text::new("{name}. IN {type} {subject}", "{name}. IN {type} {subject}"),
+    )
+}
+
+async fn no_cname<W: World>(context: &Context<'_, W>) -> Check {
+    let name = context.helo.as_str();
+    let draft = context.about(&NO_CNAME, name).asked(context.question(name, RecordType::Cname));
+    match context.lookup(name, RecordType::Cname).await {
+        Ok(answer) => match answer.records.first() {
+            Some(Record::Name(target)) => draft.with("target", target).finding(
+                Text::new("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+                Text::new("a name with its own addresses", "un nombre con direcciones propias"),
+                Text::new(
+                    "In puerto.toml: hostname = \"{target}\", or replace the CNAME by addresses",
+                    "En puerto.toml: hostname = \"{target}\", o cambie el CNAME por direcciones",
+                ),
+            ),
+            _ => draft.pass(Text::new("no alias", "no es un alias")),
+        },
+        Err(DnsError::NoRecords | DnsError::NoSuchDomain) => {
+            draft.pass(Text::new("no alias", "no es un alias"))
+        }
+        Err(error) => draft.no_answer(&error),
+    }
+}
+
+async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
+    let name = context.helo.as_str();
+    let query = spf::Query::helo(address, name);
+    let evaluation = spf::check(context.world, &query).await;
+    let draft = context
+        .about(&SPF, address)
+        .asked(context.question(name, RecordType::Txt))
+        .with("name", name)
+        .with("result", evaluation.result)
+        .with("record", evaluation.trace.record.as_deref().unwrap_or_default());
+    match evaluation.result {
+        SpfResult::Pass => draft.pass(Text::new("{result}: {record}", "{result}: {record}")),
+        SpfResult::None | SpfResult::Neutral => draft.pass(Text::new(
+            "{result}, which is accepted; better `v=spf1 a -all`",
+            "{result}, que se acepta; mejor `v=spf1 a -all`",
+        )),
+        SpfResult::TempError => {
+            let problem = evaluation.trace.problem.unwrap_or_default();
+            draft.with("problem", problem).unknown(Text::new(
+                "the DNS did not answer: {problem}",
+                "el DNS no respondió: {problem}",
+            ))
+        }
+        SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => draft.finding(
+            Text::new("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
+            Text::new("pass", "pass"),
+            Text::new("{name}. IN TXT \"v=spf1 a -all\"", "{name}. IN TXT \"v=spf1 a -all\""),
+        ),
+    }
+}

@@ -1,0 +1,76 @@
+//! Is it right? Everything that receivers demand of a sender and a machine can see,
+//! asked live: `puerto check`.
+//!
+//! Each family of checks is a file that declares its checks as [`Definition`]s and
+//! has one function that makes [`Check`]s of a [`Context`]. A check has four
+//! outcomes, and false alarms are worse than silence: a question without an answer
+//! is `unknown`, never a finding, and a check that builds on one that failed is not
+//! applicable. One fault gives one finding, with the remedy ready to paste.
+//!
+//! A family asks through [`World`], so that tests judge a made-up Internet. Families
+//! run at the same time.
+
+mod context;
+mod generic;
+mod helo;
+pub mod names;
+mod outcome;
+mod ptr;
+mod registry;
+mod together;
+mod world;
+
+pub use context::{Asked, Context, Relay, text_of};
+pub use outcome::{Check, Definition, Draft, Severity, Status};
+pub use registry::{FAMILIES, Family, definition, document, has_group};
+pub use together::together;
+pub use world::{Greeting, Internet, World};
+
+use std::future::Future;
+use std::pin::Pin;
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Families that are done.
+    pub done: usize,
+    /// All of them.
+    pub total: usize,
+    /// The family that was done last.
+    pub family: &'static Family,
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Vec<Check>> + Send + 'a>>;
+
+/// Runs the checks of all families, or those that one group or id names, at the same
+/// time. They come in the order of the registry.
+pub async fn run<W: World>(
+    context: &Context<'_, W>,
+    only: &[String],
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Vec<Check> {
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let wanted: Vec<_> = FAMILIES.iter().filter(|family| family.is_wanted(only)).collect();
+    let total = wanted.len();
+    let running = wanted.into_iter().map(|family| {
+        let done = &done;
+        async move {
+            let checks = start(context, family.name).await;
+            let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            progress(Progress { done, total, family });
+            checks
+        }
+    });
+    let mut checks: Vec<Check> = together(running).await.into_iter().flatten().collect();
+    checks.retain(|check| registry::is_wanted(check.definition, only));
+    checks.sort_by_key(|check| registry::position(check.definition));
+    checks
+}
+
+fn start<'a, W: World>(context: &'a Context<'_, W>, family: &str) -> Running<'a> {
+    match family {
+        "helo" => Box::pin(helo::run(context)),
+        "ptr" => Box::pin(ptr::run(context)),
+        _ => Box::pin(async { Vec::new() }),
+    }
+}

@@ -1,0 +1,143 @@
+//! What the checks ask of the world outside: the DNS, its authoritative servers, and
+//! hosts that answer on a port. Tests put a table in its place.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
+
+use crate::dns::Resolver;
+
+/// For one question, over all servers and repetitions.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// For one question to one authoritative server.
+const SERVER_PATIENCE: Duration = Duration::from_secs(3);
+/// For a connection and its greeting, together.
+const GREETING_PATIENCE: Duration = Duration::from_secs(5);
+/// Octets of a greeting that are read at most.
+const MAX_GREETING: usize = 512;
+
+/// What a connection to a port brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Greeting {
+    /// The first line that the host said; empty if it said nothing in time.
+    Line(String),
+    /// The host or something before it refused: a reset, "unreachable" or the like.
+    Refused(String),
+    /// Nothing came back in time.
+    TimedOut,
+    /// This machine could not even try, and why: no address of that family, say.
+    NotTried(String),
+}
+
+/// The world outside.
+pub trait World: Dns {
+    /// Who answers [`Dns::lookup`], for people: `127.0.0.53`.
+    fn resolver(&self) -> String;
+
+    /// Asks one given server, without recursion.
+    fn ask_server(
+        &self,
+        server: IpAddr,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = Result<Answer, DnsError>> + Send;
+
+    /// Connects, from `source` where one is given, and reads the first line.
+    fn greeting(
+        &self,
+        peer: SocketAddr,
+        source: Option<IpAddr>,
+    ) -> impl Future<Output = Greeting> + Send;
+}
+
+/// The Internet.
+#[derive(Debug, Clone)]
+pub struct Internet {
+    resolver: Resolver,
+}
+
+impl Internet {
+    /// The Internet as this resolver sees it.
+    pub fn new(resolver: Resolver) -> Self {
+        Self { resolver }
+    }
+}
+
+impl Dns for Internet {
+    async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        let asked = self.resolver.lookup(name, record_type);
+        tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(DnsError::Timeout))
+    }
+}
+
+impl World for Internet {
+    fn resolver(&self) -> String {
+        let servers: Vec<_> = self.resolver.servers().iter().map(shown).collect();
+        servers.join(", ")
+    }
+
+    async fn ask_server(
+        &self,
+        server: IpAddr,
+        name: &str,
+        record_type: RecordType,
+    ) -> Result<Answer, DnsError> {
+        let asked = crate::dns::ask_server(SocketAddr::new(server, 53), name, record_type);
+        tokio::time::timeout(SERVER_PATIENCE, asked).await.unwrap_or(Err(DnsError::Timeout))
+    }
+
+    async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {
+        let greeting = greet(peer, source);
+        tokio::time::timeout(GREETING_PATIENCE, greeting).await.unwrap_or(Greeting::TimedOut)
+    }
+}
+
+fn shown(server: &SocketAddr) -> String {
+    if server.port() == 53 { server.ip().to_string() } else { server.to_string() }
+}
+
+async fn greet(peer: SocketAddr, source: Option<IpAddr>) -> Greeting {
+    let socket = if peer.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        if let Some(source) = source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        Ok(socket)
+    });
+    let socket = match bound {
+        Ok(socket) => socket,
+        Err(error) => return Greeting::NotTried(error.to_string()),
+    };
+    let mut stream = match socket.connect(peer).await {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Greeting::TimedOut,
+        Err(error) => return refusal(&error),
+    };
+    let mut line = Vec::new();
+    let mut buffer = [0; MAX_GREETING];
+    while line.len() < MAX_GREETING && !line.contains(&b'\n') {
+        match stream.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(octets) => line.extend_from_slice(buffer.get(..octets).unwrap_or_default()),
+            Err(error) => return Greeting::Refused(error.to_string()),
+        }
+    }
+    let text = String::from_utf8_lossy(&line);
+    let first = text.lines().next().unwrap_or_default();
+    Greeting::Line(first.chars().filter(|c| !c.is_control()).collect())
+}
+
+// A network without that address family says nothing about the port.
+fn refusal(error: &std::io::Error) -> Greeting {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+            Greeting::NotTried(error.to_string())
+        }
+        _ => Greeting::Refused(error.to_string()),
+    }
+}
