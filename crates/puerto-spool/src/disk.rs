@@ -54,6 +54,8 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, directory: &Path) -> io::Result<()>;
     /// Octets that are free for us where this directory is.
     fn free_space(&self, directory: &Path) -> io::Result<u64>;
+    /// Octets of the whole file system that this directory is on.
+    fn total_space(&self, directory: &Path) -> io::Result<u64>;
     /// Takes the lock of this name; `WouldBlock` if another process has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
 }
@@ -153,6 +155,14 @@ impl Disk for SystemDisk {
         #[allow(clippy::useless_conversion)]
         let free = u64::from(space.blocks_available()) * u64::from(space.fragment_size());
         Ok(free)
+    }
+
+    fn total_space(&self, directory: &Path) -> io::Result<u64> {
+        let space = nix::sys::statvfs::statvfs(directory)?;
+        // The types of these fields differ between platforms.
+        #[allow(clippy::useless_conversion)]
+        let total = u64::from(space.blocks()) * u64::from(space.fragment_size());
+        Ok(total)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {

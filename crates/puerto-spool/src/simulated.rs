@@ -507,6 +507,10 @@ impl Disk for SimulatedDisk {
         Ok(world.capacity.saturating_sub(world.used()))
     }
 
+    fn total_space(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.live_world()?.capacity)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let mut world = self.live_world()?;
         if !world.locks.insert(path.to_owned()) {

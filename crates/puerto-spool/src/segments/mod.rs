@@ -83,6 +83,21 @@ impl Default for Options {
 }
 
 impl Options {
+    /// For a disk of so many octets. On a small one the segments and the reserve are
+    /// small too, so that most of it is left to mail.
+    pub fn fitting(disk: u64) -> Self {
+        let usual = Self::default();
+        let mebibytes = (disk >> 26).clamp(1, usual.segment_size >> 20);
+        let segment_size = mebibytes << 20;
+        let quarter = usize::try_from(segment_size / 4).unwrap_or(usize::MAX);
+        Self {
+            segment_size,
+            spill_above: usual.spill_above.min(quarter),
+            reserve: usual.reserve.min(disk / 16),
+            ..usual
+        }
+    }
+
     /// Small segments and no reserve, for tests.
     pub fn small() -> Self {
         Self { segment_size: 256 << 10, reserve: 0, cache: 64 << 10, ..Self::default() }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use puerto_spool::Spool;
 use puerto_spool::clock::SystemClock;
-use puerto_spool::disk::SystemDisk;
+use puerto_spool::disk::{Disk as _, SystemDisk};
 use puerto_spool::segments::{Options, SegmentSpool};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -245,9 +245,10 @@ fn log_end(log: &MailLog, what: &str, end: Result<(), tokio::task::JoinError>) {
 
 fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartError> {
     let directory = config.state_dir.join("spool");
+    let disk = SystemDisk.total_space(&config.state_dir);
     let spool = SegmentSpool::open(
         directory,
-        Options::default(),
+        disk.map_or_else(|_| Options::default(), Options::fitting),
         Arc::new(SystemDisk),
         Arc::new(SystemClock),
     );

@@ -194,3 +194,18 @@ fn neither_a_start_nor_a_stop_waits_for_ever_for_a_copy_of_what_is_alive() {
     let spool = open(&disk, threaded, &clock);
     assert_eq!(read(&spool, kept).unwrap().len(), 1019);
 }
+
+#[test]
+fn a_store_fits_its_disk() {
+    for (disk, segment_size, reserve) in [
+        (8 << 20, 1 << 20, 512 << 10),
+        (64 << 20, 1 << 20, 4 << 20),
+        (512 << 20, 8 << 20, 32 << 20),
+        (4 << 30, 64 << 20, 64 << 20),
+        (u64::MAX, 64 << 20, 64 << 20),
+    ] {
+        let options = Options::fitting(disk);
+        assert_eq!((options.segment_size, options.reserve), (segment_size, reserve), "{disk}");
+        assert!(options.spill_above as u64 <= segment_size / 4);
+    }
+}
