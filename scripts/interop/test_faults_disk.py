@@ -4,6 +4,7 @@ Every test holds that what was acknowledged is delivered, that what was refused 
 not, and that the daemon goes on by itself once it can.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -16,6 +17,9 @@ from peers import (FINAL_ADDRESS, RECORDS, SENDER_ADDRESS, Process, Puerto, Skip
                    wait_for)
 from scripted import WAIT, Client, Sink, body_hash, numbered
 
+OTHER_ADDRESS = "127.0.0.31"
+OTHER = ["other.example.org. IN MX 10 mx.other.example.org.",
+         f"mx.other.example.org. IN A {OTHER_ADDRESS}"]
 AT_ONCE = '[queue]\nretry = ["1s"]\n'
 
 
@@ -172,6 +176,70 @@ def test_a_disk_that_refuses_every_write_refuses_mail_and_recovers(world):
     puerto.wait_empty(20)
     delivered_once(sink, acknowledged, refused)
     return f"{len(refused)} refused, 0 lost, 0 second copies"
+
+
+def fill_until_refused(acknowledged, refused, size, number):
+    with Client() as client:
+        for n in range(number, number + 5000):
+            reply = client.send(numbered(n, size))
+            sort_reply(n, reply, acknowledged, refused)
+            if not reply.startswith("250"):
+                assert reply.startswith("452 4.3.1"), reply
+                return
+    raise AssertionError("the disk never filled")
+
+
+def full_disk(world, mebibytes, least):
+    """Fills a small disk with mail, then to the brim; the mail leaves all the same, and
+    notifications for which there is no room come when there is."""
+    image = Image(world, "disk", "ext4", mebibytes, ["-m", "0"])
+    Unbound(world, RECORDS + OTHER)
+    sink, senders = Sink(world, FINAL_ADDRESS), Sink(world, OTHER_ADDRESS)
+    sink.misbehave("mail", "450 4.2.0 later")
+    puerto = Puerto(world, "", '[queue]\nretry = ["2s"]\n', state=image.mount_point / "state")
+    acknowledged, refused, returned = [], [], 5
+    with Client() as client:
+        for number in range(returned):
+            reply = client.send(numbered(number), f"never-{number}@example.net",
+                                sender="sender@other.example.org")
+            assert reply.startswith("250"), reply
+    # Messages that are kept in the log, then large ones.
+    fill_until_refused(acknowledged, refused, 100_000, 1000)
+    held = len(acknowledged) * 100_000
+    assert held >= least << 20, f"only {held >> 20} MiB were taken"
+    with contextlib.suppress(OSError), open(image.mount_point / "filler", "wb") as filler:
+        while True:
+            filler.write(bytes(1 << 16))
+    fill_until_refused(acknowledged, refused, 3_000_000, 10_000)
+    assert sendmail_exit(puerto) == 75
+    sink.recipients = {f"never-{number}@example.net": "550 5.1.1 unknown"
+                       for number in range(returned)}
+    sink.behave()
+    wait_for("the queue to drain", lambda: puerto.queue_length() <= returned, 60)
+    assert not senders.messages, "there was no room for notifications"
+    (image.mount_point / "filler").unlink()
+    started = time.monotonic()
+    wait_for("new mail to be taken again", lambda: takes(acknowledged), 10)
+    recovered = time.monotonic() - started
+    # They would be tried again in five minutes.
+    puerto.command("queue", "retry", "--all", "--yes")
+    puerto.wait_empty(30)
+    assert len(senders.messages) == returned
+    puerto.kill()
+    puerto.start()
+    wait_for("a last one", lambda: takes(acknowledged))
+    puerto.wait_empty(20)
+    delivered_once(sink, acknowledged, refused)
+    return (f"{held >> 20} MiB of mail on {mebibytes} MiB, taken again after {recovered:.1f} s, "
+            f"0 lost")
+
+
+def test_a_full_disk_of_64_mib(world):
+    return full_disk(world, 64, 30)
+
+
+def test_a_full_disk_of_12_mib(world):
+    return full_disk(world, 12, 3)
 
 
 def test_a_file_system_that_becomes_read_only(world):
