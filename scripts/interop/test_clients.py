@@ -1,8 +1,10 @@
 """Programs that hand mail to puerto, as an unprivileged user of the machine."""
 
+import json
+import pathlib
 import smtplib
 
-from peers import (RECORDS, SENDER_ADDRESS, Puerto, Unbound, as_user, final_postfix, run)
+from peers import (RECORDS, SENDER_ADDRESS, Puerto, Unbound, as_user, final_postfix, run, wait_for)
 
 
 def body_of(message):
@@ -109,10 +111,52 @@ def test_mail_to_a_local_user_and_its_bounce(world):
         listing = run("sh", "-c", f"cat {inbox}/* 2>/dev/null", check=False)
         return listing.stdout.decode(errors="replace")
 
-    from peers import wait_for
     wait_for("the local message and the bounce",
              lambda: "Subject: both" in texts() and "multipart/report" in texts())
     assert "5.1.2" in texts()
     puerto.wait_empty()
     owner = run("sh", "-c", f"stat -c %U {inbox}/*").stdout.decode().split()
     assert set(owner) == {"boatswain"}
+
+
+def test_mail_to_root_reaches_the_mbox_of_whoever_reads_it(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    aliases = world.folder / "aliases"
+    aliases.write_text("root: boatswain\nshop: someone@example.net\n")
+    aliases.chmod(0o644)
+    puerto = Puerto(world, sections=f'[local]\naliases = "{aliases}"\n')
+    run("sh", "-c", "id boatswain >/dev/null 2>&1 || useradd --create-home boatswain")
+    mailbox = pathlib.Path("/var/mail/boatswain")
+    mailbox.unlink(missing_ok=True)
+    for recipient in ("root@localhost", "root", "shop@example.com"):
+        as_user(puerto.sendmail, recipient,
+                input=b"Subject: to whoever\n\nFrom here on\n>From there\n")
+    final.wait(1)
+    wait_for("two messages", lambda: mailbox.exists() and
+             mailbox.read_bytes().count(b"\nSubject: to whoever") == 2)
+    text = mailbox.read_bytes()
+    assert text.count(b"\n>From here on\n>>From there\n") == 2 and b"\r" not in text
+    assert text.startswith(b"From nobody@example.com ") and text.endswith(b"\n\n")
+    assert mailbox.owner() == "boatswain" and mailbox.stat().st_mode & 0o7 == 0
+    puerto.wait_empty()
+
+
+def test_what_waits_is_shown_with_its_reason(world):
+    Unbound(world, RECORDS)  # and nobody listens at the MX of example.net
+    puerto = Puerto(world)
+    as_user(puerto.sendmail, "-f", "me@example.com", "you@example.net", input=b"hi\n")
+    wait_for("a deferral", lambda: "status=deferred" in puerto.log())
+    entry = json.loads(puerto.command("queue", "list", "--json").stdout)
+    assert "Connection refused" in entry["recipients"][0]["last"]["text"], entry
+    shown = puerto.command("queue", "show", entry["id"]).stdout.decode()
+    assert "you@example.net" in shown and "Connection refused" in shown, shown
+    listing = as_user(puerto.sendmail, "-bp").stdout.decode()
+    assert entry["id"] in listing and "-- 0 Kbytes in 1 Request." in listing, listing
+    # The daemon itself runs as the usual unprivileged user here, so this is another.
+    refused = run("setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", puerto.binary,
+                  "queue", "remove", "--all", "--yes", "--config", puerto.configuration,
+                  check=False)
+    assert refused.returncode == 77, "an unprivileged user changes nothing"
+    puerto.command("queue", "remove", entry["id"], "--yes")
+    assert puerto.queue_length() == 0
