@@ -17,6 +17,7 @@ pub mod config;
 pub mod dkim;
 mod documents;
 pub mod exit;
+pub mod explain;
 pub mod lab;
 pub mod mailq;
 mod output;
@@ -49,6 +50,8 @@ enum Command {
     /// Make and list the keys that mail is signed with
     #[command(subcommand)]
     Dkim(dkim::DkimCommand),
+    /// Say what a refusal means, whose problem it is and what to do
+    Explain(explain::ExplainArgs),
     /// Write mailboxes for the daemon, which starts this itself
     #[command(hide = true, name = crate::local::agent::SUBCOMMAND)]
     LocalAgent,
@@ -155,6 +158,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::Serve => serve::run(config),
         Command::Config(command) => config::run(&command, config),
         Command::Dkim(command) => dkim::run(&command, config),
+        Command::Explain(arguments) => explain::run(&arguments, config),
         Command::LocalAgent => crate::local::agent::run(),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments, config),

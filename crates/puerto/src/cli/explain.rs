@@ -1,0 +1,273 @@
+//! `puerto explain`: what a refusal means, whose problem it is and what to do.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use puerto_spool::MessageId;
+use serde::Serialize;
+
+use super::exit::{Failure, Sysexit};
+use super::output::{if_read, printable};
+use super::sendmail;
+use crate::control::Client;
+use crate::explain::{Explanation, Kind, Language, MAX_INPUT, explain};
+
+/// What to explain, and how to answer.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: 0 explained, 1 there is no refusal in the text, 2 wrong usage.")]
+pub struct ExplainArgs {
+    /// A reply, a log line of Postfix, Exim or this server, a notification, or the id
+    /// of a queued message; without one, standard input is read
+    #[arg(value_name = "TEXT")]
+    text: Vec<String>,
+    /// The host that answered, if the text does not name it
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+    /// The language of the answer; the locale's if it is not given
+    #[arg(long, value_enum)]
+    lang: Option<Lang>,
+}
+
+/// A language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Lang {
+    /// English
+    En,
+    /// Spanish
+    Es,
+}
+
+/// The answer for programs.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<&'a str>,
+    provider: &'static str,
+    class: &'static str,
+    kind: &'static str,
+    cause: &'static str,
+    whose: &'static str,
+    remedy: &'static str,
+    check: Option<&'static str>,
+    matched: &'static str,
+    link: Option<&'static str>,
+}
+
+/// A refusal, and to whom it was said if a queued message tells.
+struct Refusal {
+    recipient: Option<String>,
+    text: String,
+    explanation: Explanation,
+}
+
+/// Runs the command.
+pub fn run(arguments: &ExplainArgs, config_path: Option<&Path>) -> ExitCode {
+    match answer(arguments, config_path) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("puerto: {failure}");
+            match failure.code {
+                Sysexit::Usage => ExitCode::from(2),
+                code => code.into(),
+            }
+        }
+    }
+}
+
+fn answer(arguments: &ExplainArgs, config_path: Option<&Path>) -> Result<ExitCode, Failure> {
+    let text = match arguments.text.as_slice() {
+        [] => read_input()?,
+        words => words.join(" "),
+    };
+    if text.trim().is_empty() {
+        let usage = "give a reply or a log line, as an argument or on standard input";
+        return Err(Failure::new(Sysexit::Usage, usage));
+    }
+    let host = arguments.host.as_deref();
+    let refusals = match text.trim().parse::<MessageId>() {
+        Ok(id) => of_message(id, host, config_path)?,
+        Err(_) => explain(&text, host)
+            .map(|explanation| Refusal { recipient: None, text: text.clone(), explanation })
+            .into_iter()
+            .collect(),
+    };
+    if refusals.is_empty() {
+        eprintln!("puerto: there is no refusal to explain");
+        return Ok(ExitCode::FAILURE);
+    }
+    let language = language(arguments.lang);
+    if arguments.json {
+        json(&refusals, language)?;
+    } else {
+        let mut out = anstream::stdout().lock();
+        for refusal in &refusals {
+            if_read(write_for_people(&mut out, refusal, language))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_input() -> Result<String, Failure> {
+    if io::stdin().is_terminal() {
+        eprintln!("puerto: paste the reply or the log line, then press Ctrl-D");
+    }
+    let mut octets = Vec::new();
+    io::stdin().lock().take(MAX_INPUT as u64).read_to_end(&mut octets)?;
+    Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
+// What its recipients were told last, each refusal once.
+fn of_message(
+    id: MessageId,
+    host: Option<&str>,
+    config_path: Option<&Path>,
+) -> Result<Vec<Refusal>, Failure> {
+    let run_dir = sendmail::run_dir(config_path)?;
+    let message = Client::connect(&run_dir)?.show(&id.to_string())?;
+    let mut refusals: Vec<Refusal> = Vec::new();
+    for recipient in &message.recipients {
+        let Some(last) = &recipient.last else { continue };
+        if refusals.iter().any(|known| known.text == last.text) {
+            continue;
+        }
+        if let Some(explanation) = explain(&last.text, host) {
+            let recipient = Some(recipient.address.clone());
+            refusals.push(Refusal { recipient, text: last.text.clone(), explanation });
+        }
+    }
+    Ok(refusals)
+}
+
+fn language(chosen: Option<Lang>) -> Language {
+    match chosen {
+        Some(Lang::En) => Language::English,
+        Some(Lang::Es) => Language::Spanish,
+        None => ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+            .map_or(Language::English, |locale| Language::of_locale(&locale)),
+    }
+}
+
+// A message with several refusals is an array; else it is one object.
+fn json(refusals: &[Refusal], language: Language) -> Result<(), Failure> {
+    let answers: Vec<Answer<'_>> = refusals
+        .iter()
+        .map(|Refusal { recipient, explanation, .. }| Answer {
+            recipient: recipient.as_deref(),
+            provider: explanation.provider(),
+            class: explanation.class(),
+            kind: explanation.kind().as_str(),
+            cause: explanation.cause(language),
+            whose: explanation.whose().as_str(),
+            remedy: explanation.remedy(language),
+            check: explanation.check(),
+            matched: explanation.matched(),
+            link: explanation.link(),
+        })
+        .collect();
+    let document = match answers.as_slice() {
+        [one] => serde_json::to_string_pretty(one),
+        all => serde_json::to_string_pretty(all),
+    };
+    let document = document.map_err(io::Error::from)?;
+    if_read(writeln!(io::stdout().lock(), "{document}"))?;
+    Ok(())
+}
+
+const TITLE: Style = Style::new().bold();
+const LATER: Style = AnsiColor::Yellow.on_default().bold();
+const FINAL: Style = AnsiColor::Red.on_default().bold();
+const FAINT: Style = Style::new().dimmed();
+
+fn write_for_people(out: &mut impl Write, refusal: &Refusal, language: Language) -> io::Result<()> {
+    let Refusal { recipient, explanation: found, .. } = refusal;
+    let words = Words::of(language);
+    let (style, kind) = match found.kind() {
+        Kind::Temporary => (LATER, words.temporary),
+        Kind::Permanent => (FINAL, words.permanent),
+    };
+    if let Some(recipient) = recipient {
+        writeln!(out, "{TITLE}{}{TITLE:#}", printable(recipient))?;
+    }
+    let (class, provider) = (found.class(), found.provider());
+    writeln!(out, "{style}{class}{style:#}  {kind}  {FAINT}{provider}{FAINT:#}\n")?;
+    for (name, text) in [
+        (words.cause, found.cause(language)),
+        (words.whose, found.whose().in_language(language)),
+        (words.remedy, found.remedy(language)),
+        (words.link, found.link().unwrap_or_default()),
+        (words.check, found.check().unwrap_or_default()),
+        (words.matched, found.matched()),
+    ] {
+        if !text.is_empty() {
+            paragraph(out, name, text)?;
+        }
+    }
+    writeln!(out)
+}
+
+// A label and a text beside it, in lines that a terminal of 80 columns holds.
+fn paragraph(out: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
+    const LABEL: usize = 12;
+    const WIDTH: usize = 78;
+    let padding = " ".repeat(LABEL.saturating_sub(name.chars().count()));
+    write!(out, "{TITLE}{name}{TITLE:#}{padding}")?;
+    let mut column = LABEL;
+    for (index, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        if index > 0 && column + 1 + length > WIDTH {
+            write!(out, "\n{}", " ".repeat(LABEL))?;
+            column = LABEL;
+        } else if index > 0 {
+            write!(out, " ")?;
+            column += 1;
+        }
+        write!(out, "{word}")?;
+        column += length;
+    }
+    writeln!(out)
+}
+
+struct Words {
+    temporary: &'static str,
+    permanent: &'static str,
+    cause: &'static str,
+    whose: &'static str,
+    remedy: &'static str,
+    link: &'static str,
+    check: &'static str,
+    matched: &'static str,
+}
+
+impl Words {
+    fn of(language: Language) -> Self {
+        match language {
+            Language::English => Self {
+                temporary: "temporary: it is tried again by itself",
+                permanent: "permanent: it is not tried again",
+                cause: "Cause",
+                whose: "Problem of",
+                remedy: "Remedy",
+                link: "See",
+                check: "Check",
+                matched: "Rule",
+            },
+            Language::Spanish => Self {
+                temporary: "temporal: se reintenta por sí solo",
+                permanent: "definitivo: no se reintenta",
+                cause: "Causa",
+                whose: "Problema de",
+                remedy: "Solución",
+                link: "Véase",
+                check: "Prueba",
+                matched: "Regla",
+            },
+        }
+    }
+}

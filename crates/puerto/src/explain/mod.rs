@@ -1,0 +1,219 @@
+//! Why was it refused: a reply goes in; what it means, whose problem it is and what
+//! to do about it come out.
+//!
+//! What is known lies in `rules/*.toml`, one file for each provider or kind of
+//! software, and the sentences in `texts/`, one file for each language. A rule
+//! recognizes words, not numbers: providers use one enhanced code for different
+//! things, and the same words with several codes. `input` finds the reply in what
+//! people paste (a log line, a notification), `reply` brings it into one form,
+//! `pattern` compares, `knowledge` holds the rules in the order in which they are
+//! asked. The most telling rules come first, the meaning of bare codes last, so that
+//! every reply has a class.
+//!
+//! Nothing here decides about a message. It is pure, never fails, and its work is
+//! bounded by [`MAX_INPUT`] whatever a peer sends.
+
+mod input;
+mod knowledge;
+mod pattern;
+mod reply;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use knowledge::{Knowledge, Rule};
+use puerto_smtp::EnhancedCode;
+use reply::Reply;
+
+pub use text::Language;
+
+/// Octets of a text that are looked at; what follows is ignored.
+pub const MAX_INPUT: usize = 64 * 1024;
+
+/// Whether the same may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It is tried again by itself.
+    Temporary,
+    /// It is not.
+    Permanent,
+}
+
+impl Kind {
+    /// The word that programs read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Temporary => "temporary",
+            Self::Permanent => "permanent",
+        }
+    }
+}
+
+/// Whose problem a refusal is: who can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// The server that sends: its address, name or conduct.
+    Server,
+    /// What is published in DNS for the sender's domain.
+    Dns,
+    /// What the message says, or its form.
+    Content,
+    /// The recipient: the address, the mailbox, or its owner's wish.
+    Recipient,
+    /// The one that receives.
+    Provider,
+}
+
+impl Whose {
+    /// The words that programs read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "this server",
+            Self::Dns => "this domain's DNS",
+            Self::Content => "the content",
+            Self::Recipient => "the recipient",
+            Self::Provider => "the provider",
+        }
+    }
+
+    /// The words that people read.
+    pub fn in_language(self, language: Language) -> &'static str {
+        match (language, self) {
+            (Language::English, whose) => whose.as_str(),
+            (Language::Spanish, Self::Server) => "este servidor",
+            (Language::Spanish, Self::Dns) => "el DNS de este dominio",
+            (Language::Spanish, Self::Content) => "el contenido",
+            (Language::Spanish, Self::Recipient) => "el destinatario",
+            (Language::Spanish, Self::Provider) => "el proveedor",
+        }
+    }
+}
+
+/// What a refusal means.
+#[derive(Clone, Copy)]
+pub struct Explanation {
+    rule: &'static Rule,
+    provider: &'static str,
+    kind: Kind,
+    code: Option<u16>,
+    status: Option<EnhancedCode>,
+}
+
+impl Explanation {
+    /// Whose words they are: a provider, a kind of software, or `generic`.
+    pub fn provider(&self) -> &'static str {
+        self.provider
+    }
+
+    /// What it is about, such as `spf-fail` or `mailbox-full`.
+    pub fn class(&self) -> &'static str {
+        &self.rule.class
+    }
+
+    /// Whether it will be tried again: the reply's first digit decides, whatever the
+    /// words say (RFC 5321 §4.2.1).
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whose problem it is.
+    pub fn whose(&self) -> Whose {
+        self.rule.whose
+    }
+
+    /// What happened, in whole sentences.
+    pub fn cause(&self, language: Language) -> &'static str {
+        &text::of(language, &self.rule.say).cause
+    }
+
+    /// What to do, in whole sentences.
+    pub fn remedy(&self, language: Language) -> &'static str {
+        &text::of(language, &self.rule.say).remedy
+    }
+
+    /// Both in one clause of at most 120 characters, in English.
+    pub fn short(&self) -> &'static str {
+        &text::of(Language::English, &self.rule.say).short
+    }
+
+    /// The check of `puerto check` that finds the same fault.
+    pub fn check(&self) -> Option<&'static str> {
+        self.rule.check.as_deref()
+    }
+
+    /// Where to read on, or where to ask for removal.
+    pub fn link(&self) -> Option<&'static str> {
+        self.rule.link.as_deref()
+    }
+
+    /// The rule that applied.
+    pub fn matched(&self) -> &'static str {
+        &self.rule.id
+    }
+
+    /// Whether nothing but the code was understood.
+    pub fn is_general(&self) -> bool {
+        self.rule.provider == knowledge::FALLBACK
+    }
+
+    /// The reply code, if there was one.
+    pub fn code(&self) -> Option<u16> {
+        self.code
+    }
+
+    /// The enhanced status code, if there was one.
+    pub fn status(&self) -> Option<EnhancedCode> {
+        self.status
+    }
+}
+
+impl fmt::Debug for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Explanation")
+            .field("matched", &self.rule.id)
+            .field("class", &self.rule.class)
+            .field("provider", &self.provider)
+            .field("kind", &self.kind)
+            .finish()
+    }
+}
+
+/// Explains a refusal: a bare reply, a log line of Postfix, Exim or this server, or
+/// a notification. `host` is the MX that answered, where the caller knows it; a host
+/// that the text names is found. `None` if there is no refusal in the text.
+pub fn explain(text: &str, host: Option<&str>) -> Option<Explanation> {
+    let found = input::find(clip(text));
+    let reply = Reply::parse(&found);
+    if reply.is_success() {
+        return None;
+    }
+    let host = host.or(found.host.as_deref());
+    let knowledge = Knowledge::get();
+    let rule = knowledge.rule_for(&reply, host)?;
+    let kind = reply.kind().or(rule.kind).unwrap_or(Kind::Permanent);
+    Some(Explanation {
+        rule,
+        provider: knowledge.provider_of(rule, &reply, host),
+        kind,
+        code: reply.code,
+        status: reply.status,
+    })
+}
+
+/// The explanation of an attempt's text in one clause, for the log, the notification
+/// and the queue. `None` if there is nothing to add to what the text says itself.
+pub fn short(text: &str, host: Option<&str>) -> Option<&'static str> {
+    explain(text, host).filter(|found| !found.is_general()).map(|found| found.short())
+}
+
+fn clip(text: &str) -> &str {
+    let mut end = text.len().min(MAX_INPUT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}

@@ -1,0 +1,332 @@
+//! Each reply means what it means, in whatever form it is pasted.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::knowledge::Knowledge;
+use super::*;
+
+fn understood(text: &str) -> Explanation {
+    explain(text, None).unwrap_or_else(|| panic!("nothing found in {text}"))
+}
+
+/// Replies as servers write them: class, whether it is final, whose problem it is.
+const REPLIES: &[(&str, &str, Kind, Whose)] = {
+    use Kind::{Permanent as P, Temporary as T};
+    use Whose::{Content, Dns, Provider, Recipient, Server};
+    &[
+        (
+            "550 DY-001 Mail rejected by Windows Live Hotmail for policy reasons. We generally do \
+             not accept email from dynamic IP's as they are not typically used to deliver \
+             unauthenticated SMTP e-mail to an Internet mail server.",
+            "ip-dynamic",
+            P,
+            Server,
+        ),
+        (
+            "550-5.7.26 This mail has been blocked because the sender is unauthenticated.\n\
+             550-5.7.26 Gmail requires all senders to authenticate with either SPF or DKIM.\n\
+             550 5.7.26 For instructions see https://support.google.com - gsmtp",
+            "auth-missing",
+            P,
+            Dns,
+        ),
+        (
+            "550-5.7.26 Unauthenticated email from example.com is not accepted due to 550-5.7.26 \
+             domain's DMARC policy. Please contact the administrator - gsmtp",
+            "dmarc-fail",
+            P,
+            Dns,
+        ),
+        ("421-4.7.0 Try again later, closing connection. - gsmtp", "rate-limited", T, Server),
+        (
+            "550 5.7.515 Access denied, sending domain EXAMPLE.COM doesn't meet the required \
+             authentication level. Spf= Pass , Dkim= Fail , DMARC= Pass",
+            "dkim-fail",
+            P,
+            Dns,
+        ),
+        (
+            "550 5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. Please contact your \
+             Internet service provider since part of their network is on our block list (S3140).",
+            "ip-blocklisted",
+            P,
+            Server,
+        ),
+        (
+            "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected \
+             volume or user complaints - 4.16.55.1",
+            "rate-limited",
+            T,
+            Server,
+        ),
+        (
+            "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using \
+             zen.spamhaus.org; https://www.spamhaus.org/query/ip/192.0.2.1",
+            "ip-blocklisted",
+            P,
+            Server,
+        ),
+        (
+            "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using \
+             pbl.spamhaus.org",
+            "ip-dynamic",
+            P,
+            Server,
+        ),
+        ("550 5.1.1 <spam@example.com>: user unknown", "mailbox-unknown", P, Recipient),
+        ("552 5.2.2 <spf@example.com>: mailbox full", "mailbox-full", P, Recipient),
+        ("450 4.2.0 Greylisted, please come back in 5 minutes", "greylisted", T, Provider),
+        ("554 5.7.1 <x@example.net>: Relay access denied", "relay-denied", P, Server),
+        (
+            "450 4.7.25 Client host rejected: cannot find your hostname, [192.0.2.1]",
+            "no-ptr",
+            T,
+            Server,
+        ),
+        (
+            "550 IP address is dynamically assigned, use your ISP's mail server",
+            "ip-dynamic",
+            P,
+            Server,
+        ),
+        ("554 5.6.0 Message contains a virus", "content-malware", P, Content),
+        ("550 5.7.1 Message rejected as spam", "content-spam", P, Content),
+        ("552 5.3.4 Message too big", "message-too-large", P, Content),
+        ("550 5.7.23 refused", "spf-fail", P, Dns),
+        ("550 5.1.1 go away", "mailbox-unknown", P, Recipient),
+        ("451 zzz", "temporary-failure", T, Provider),
+        ("599 zzz", "policy", P, Provider),
+        (
+            "connect to mx.example[192.0.2.1]:25: Connection refused",
+            "connection-refused",
+            T,
+            Provider,
+        ),
+        (
+            "Host or domain name not found. Name service error for name=example.invalid type=MX: \
+             Host not found",
+            "domain-not-found",
+            P,
+            Recipient,
+        ),
+        (
+            "Host or domain name not found. Name service error for name=example.net type=MX: Host \
+             not found, try again",
+            "temporary-failure",
+            T,
+            Provider,
+        ),
+    ]
+};
+
+#[test]
+fn replies_have_their_class() {
+    for (reply, class, kind, whose) in REPLIES {
+        let found = understood(reply);
+        assert_eq!((found.class(), found.kind()), (*class, *kind), "{reply}: {found:?}");
+        assert_eq!(found.whose(), *whose, "{reply}: {found:?}");
+    }
+}
+
+#[test]
+fn the_refusal_of_the_course_is_explained() {
+    let found = understood(REPLIES[0].0);
+    assert_eq!(found.provider(), "outlook");
+    assert_eq!(found.check(), Some("ptr.generic"));
+    for part in ["dynamic", "PBL"] {
+        assert!(found.cause(Language::English).contains(part));
+    }
+    for part in ["relayhost", "static", "PTR", "PBL"] {
+        assert!(found.remedy(Language::English).contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_reply_is_found_in_whatever_is_pasted() {
+    for (name, text) in [
+        (
+            "Postfix",
+            "Nov 24 10:00:00 mx postfix/smtp[1]: 4C1: to=<x@gmail.com>, \
+             relay=gmail-smtp-in.l.google.com[192.0.2.1]:25, delay=1, dsn=5.1.1, status=bounced \
+             (host gmail-smtp-in.l.google.com[192.0.2.1] said: 550-5.1.1 The email account that \
+             you tried to reach does not exist. 550 5.1.1 - gsmtp (in reply to RCPT TO command))",
+        ),
+        (
+            "ours",
+            "puerto/smtp[1]: 0A1B2C3D4E5F: to=<x@gmail.com>, \
+             relay=gmail-smtp-in.l.google.com[192.0.2.1]:25, dsn=5.1.1, status=bounced (host \
+             gmail-smtp-in.l.google.com[192.0.2.1] said: 550 5.1.1 no (in reply to RCPT TO \
+             command)); tls: TLSv1.3; why: mailbox full",
+        ),
+        (
+            "Exim",
+            "2026-11-24 10:00:00 1abc-0001-AA ** x@gmail.com R=dnslookup T=remote_smtp \
+             H=gmail-smtp-in.l.google.com [192.0.2.1] X=TLS1.3: SMTP error from remote mail \
+             server after RCPT TO:<x@gmail.com>: 550-5.1.1 The email account\\n550 5.1.1 that you \
+             tried to reach does not exist",
+        ),
+        (
+            "JSON",
+            r#"{"event":"delivery","relay":"gmail-smtp-in.l.google.com[192.0.2.1]:25","dsn":"5.1.1","status":"bounced","text":"host gmail-smtp-in.l.google.com[192.0.2.1] said: 550 5.1.1 no (in reply to RCPT TO command)"}"#,
+        ),
+        (
+            "notification",
+            "From: MAILER-DAEMON\n\nReporting-MTA: dns; mx.example\n\nFinal-Recipient: rfc822; \
+             x@gmail.com\nAction: failed\nStatus: 5.1.1\nRemote-MTA: dns; \
+             gmail-smtp-in.l.google.com\nDiagnostic-Code: smtp; 550-5.1.1 The email account\n    \
+             550 5.1.1 that you tried to reach does not exist\n\nSubject: spam",
+        ),
+        (
+            "qmail",
+            "delivery 1: failure: 192.0.2.1_does_not_like_recipient./Remote_host_said:_550_5.1.1_\
+             The_email_account_that_you_tried_to_reach_does_not_exist_-_gsmtp/",
+        ),
+    ] {
+        let found = understood(text);
+        assert_eq!(found.class(), "mailbox-unknown", "{name}: {found:?}");
+        assert_eq!(found.provider(), "gmail", "{name}: {found:?}");
+        assert_eq!(found.kind(), Kind::Permanent, "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn other_forms_are_understood_too() {
+    for (text, class) in [
+        (
+            "postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 450 4.7.25 Client \
+             host rejected: cannot find your hostname, [192.0.2.1]; from=<a@b.c> to=<d@e.f> \
+             proto=ESMTP helo=<x>",
+            "no-ptr",
+        ),
+        (
+            "status=deferred (host mx.example[192.0.2.1] refused to talk to me: 421 too many \
+             connections)",
+            "rate-limited",
+        ),
+        (
+            "status=deferred (connect to mx.example[192.0.2.1]:25: Connection timed out)",
+            "connection-refused",
+        ),
+        (
+            "The remote server returned '550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found'",
+            "mailbox-unknown",
+        ),
+        (
+            "sm-mta[1]: xyz: to=<a@b.c>, relay=mx.b.c. [192.0.2.1], dsn=5.1.1, stat=User unknown",
+            "mailbox-unknown",
+        ),
+        ("Final-Recipient: rfc822; a@b.c\nAction: failed\nStatus: 5.2.2", "mailbox-full"),
+    ] {
+        assert_eq!(understood(text).class(), class, "{text}");
+    }
+}
+
+#[test]
+fn the_host_tells_whose_words_they_are() {
+    let text = "550 5.7.1 user does not exist";
+    let by = |host| explain(text, Some(host)).unwrap().provider();
+    assert_eq!(by("mx01.mail.icloud.com"), "icloud");
+    assert_eq!(by("example-com.mail.protection.outlook.com."), "exchange-online");
+    assert_eq!(by("notgoogle.com.example"), "generic");
+    assert_eq!(by("evilgoogle.com"), "generic");
+}
+
+#[test]
+fn success_and_nonsense_are_not_explained() {
+    for text in ["", "250 2.0.0 Ok: queued as 1", "hello", "status=sent (250 2.0.0 Ok)"] {
+        assert!(explain(text, None).is_none(), "{text}");
+    }
+    assert_eq!(short("550 zzz", None), None);
+    assert_eq!(short("", None), None);
+    assert!(short("550 5.1.1 zzz", None).is_some());
+}
+
+#[test]
+fn hostile_replies_cost_little() {
+    for unit in ["a ", "user ", "header ", "(", "550-5.7.1 ", "\\n", "ofr", "é", "said: 550 "] {
+        let text = format!("550 {}", unit.repeat(200_000));
+        let began = Instant::now();
+        let _ = explain(&text, Some(&text));
+        assert!(began.elapsed() < Duration::from_secs(2), "{unit}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn each_rule_has_its_sentences() {
+    let knowledge = Knowledge::checked().unwrap();
+    let mut ids = BTreeSet::new();
+    let mut keys = BTreeSet::new();
+    for rule in knowledge.rules() {
+        assert!(ids.insert(rule.id.as_str()), "two rules are called {}", rule.id);
+        keys.insert(rule.say.as_str());
+    }
+    for language in [Language::English, Language::Spanish] {
+        let texts = text::all(language);
+        let known: BTreeSet<&str> = texts.keys().map(String::as_str).collect();
+        let missing: Vec<_> = keys.difference(&known).collect();
+        assert!(missing.is_empty(), "{language:?} lacks {missing:?}");
+        for (key, said) in texts {
+            assert!(!said.cause.is_empty() && !said.remedy.is_empty(), "{language:?} {key}");
+            assert!(said.cause.ends_with('.') && said.remedy.ends_with('.'), "{language:?} {key}");
+        }
+    }
+    for (key, said) in text::all(Language::English) {
+        assert!(text::all(Language::Spanish).contains_key(key), "{key} has no Spanish");
+        assert!((1..=120).contains(&said.short.len()), "{key}: {}", said.short.len());
+        // Brackets would end the reason in a Postfix line.
+        assert!(said.short.is_ascii() && !said.short.contains(['\n', '(', ')']), "{key}");
+    }
+}
+
+#[test]
+fn locales_choose_the_language() {
+    for (locale, language) in [
+        ("es_ES.UTF-8", Language::Spanish),
+        ("es", Language::Spanish),
+        ("est_EE", Language::English),
+        ("C", Language::English),
+        ("", Language::English),
+    ] {
+        assert_eq!(Language::of_locale(locale), language, "{locale}");
+    }
+}
+
+// The collection lies outside of the project.
+fn shared() -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let folder = std::env::var_os("PUERTO_SHARED").map_or(beside, PathBuf::from).join("data");
+    folder.join("rejections.jsonl").exists().then_some(folder)
+}
+
+#[test]
+fn the_collected_replies_have_their_class() {
+    let Some(folder) = shared() else {
+        eprintln!("skipped: no collection of replies beside the project (PUERTO_SHARED)");
+        return;
+    };
+    let text = std::fs::read_to_string(folder.join("rejections.jsonl")).unwrap();
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let known: serde_json::Value = serde_json::from_str(line).unwrap();
+        let sample = known["sample"].as_str().unwrap();
+        let found = explain(sample, None);
+        let class = found.map(|found| found.class());
+        if class != known["class"].as_str() {
+            wrong.push(format!("{}: {:?} for {}: {sample}", known["id"], found, known["class"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_check_that_a_rule_names_exists() {
+    let Some(folder) = shared() else { return };
+    let checks = std::fs::read_to_string(folder.join("checks.jsonl")).unwrap();
+    for rule in Knowledge::checked().unwrap().rules() {
+        if let Some(check) = &rule.check {
+            assert!(checks.contains(&format!("\"{check}\"")), "{}: {check}", rule.id);
+        }
+    }
+}
