@@ -298,6 +298,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
 
     async fn change(&self, change: Change, ids: Vec<String>) -> Result<Vec<Answer>, Problem> {
         let context = &self.shared.context;
+        if change == Change::Retry {
+            context.wake.expect_retry();
+        }
         let (pending, missing) = self
             .blocking(move |shared| operations::change(shared.context.spool.as_ref(), change, &ids))
             .await?;
@@ -323,6 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         if !self.shared.flush_is_due(self.uid) {
             return Ok(vec![end(done)]);
         }
+        self.shared.context.wake.expect_retry();
         let selection = Arc::new(Selection { destination, ..Selection::default() });
         let mut after = None;
         loop {

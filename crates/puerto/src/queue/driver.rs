@@ -197,6 +197,10 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         leases.sort_by_key(|lease| (lease.token.id, lease.recipients.first().map(|r| r.index)));
         {
             let mut state = self.state();
+            // Looked at after the claim: what was made due since then comes with the next.
+            if self.wake.take_retry() {
+                state.schedule.give_another_chance(Instant::now());
+            }
             for lease in &leases {
                 state.held.insert(lease.token, lease.recipients.len());
                 state.active += lease.recipients.len();

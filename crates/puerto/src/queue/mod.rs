@@ -16,6 +16,7 @@ mod settle;
 mod shape;
 mod work;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use puerto_mail::dns::Dns;
@@ -33,17 +34,33 @@ pub use parts::{Crew, Parts};
 /// Tells the queue that there is new work. It is a hint: a lost one costs a second,
 /// never a message.
 #[derive(Debug, Clone, Default)]
-pub struct Wake(Arc<tokio::sync::Notify>);
+pub struct Wake(Arc<Bell>);
+
+#[derive(Debug, Default)]
+struct Bell {
+    rings: tokio::sync::Notify,
+    retry: AtomicBool,
+}
 
 impl Wake {
     /// Says that there is new work.
     pub fn wake(&self) {
-        self.0.notify_one();
+        self.0.rings.notify_one();
+    }
+
+    /// Says that somebody is about to make mail due because it can be delivered again:
+    /// destinations that are suspended are to be tried, not their mail put off.
+    pub fn expect_retry(&self) {
+        self.0.retry.store(true, Ordering::SeqCst);
+    }
+
+    fn take_retry(&self) -> bool {
+        self.0.retry.swap(false, Ordering::SeqCst)
     }
 
     /// Waits until somebody says so.
     pub async fn woken(&self) {
-        self.0.notified().await;
+        self.0.rings.notified().await;
     }
 }
 

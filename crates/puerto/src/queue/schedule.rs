@@ -262,6 +262,13 @@ impl<W: Schedulable, R> Schedule<W, R> {
         }
     }
 
+    /// Destinations that are out of reach are probed by the next work for them.
+    pub(super) fn give_another_chance(&mut self, now: Instant) {
+        for destination in self.destinations.values_mut() {
+            destination.shape.give_another_chance(now);
+        }
+    }
+
     /// How much work waits for a destination.
     pub(super) fn queued(&self, key: &DestinationKey) -> usize {
         self.destinations.get(key).map_or(0, Destination::queued)

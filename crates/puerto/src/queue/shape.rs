@@ -172,6 +172,14 @@ impl Shape {
         self.breaker = Breaker::Open { until: now + pause, failures };
     }
 
+    /// Somebody says that it can be reached again: the next job is a probe, for whose
+    /// result the others wait as after a first failure.
+    pub(super) fn give_another_chance(&mut self, now: Instant) {
+        if let Breaker::Open { .. } = self.breaker {
+            self.breaker = Breaker::Open { until: now, failures: 1 };
+        }
+    }
+
     /// Whether nothing has got through for this long.
     pub(super) fn is_stuck(&self, now: Instant, after: Duration) -> bool {
         now >= self.last_success.unwrap_or(self.created) + after

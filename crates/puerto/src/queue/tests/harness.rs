@@ -362,6 +362,15 @@ impl World {
         self.stop.send_replace(false);
     }
 
+    /// Makes all mail due, as an administrator does.
+    pub(super) fn retry(&self) {
+        self.wake.expect_retry();
+        for entry in self.spool.list(&ListRequest { after: None, limit: 1000 }).unwrap() {
+            drop(self.spool.edit(entry.id, Edit::Retry).unwrap());
+        }
+        self.wake.wake();
+    }
+
     pub(super) fn messages(&self) -> u64 {
         self.spool.health().messages
     }

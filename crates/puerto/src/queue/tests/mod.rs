@@ -376,6 +376,22 @@ async fn a_leap_of_years_expires_nothing_at_a_destination_that_is_suspended() {
     assert!(world.news().iter().all(|(news, ..)| *news != News::Failed));
 }
 
+#[tokio::test(start_paused = true)]
+async fn mail_that_is_to_be_retried_lifts_the_suspension_of_its_destination() {
+    let world = World::new();
+    let up = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let switch = Arc::clone(&up);
+    world.start(move |_| if up.load(Ordering::SeqCst) { all(Sent) } else { unreachable() });
+    for _ in 0..50 {
+        world.send(&["user@a.test"]);
+    }
+    seconds(20).await;
+    switch.store(true, Ordering::SeqCst);
+    world.retry();
+    seconds(5).await;
+    assert_eq!(world.messages(), 0);
+}
+
 /// Every recipient of every message ends in exactly one of delivered, bounced and
 /// queued, whatever the peers do.
 #[tokio::test(start_paused = true)]
