@@ -9,6 +9,7 @@ largest sum of their proportional set sizes (PSS), seen at every 50 ms.
 import argparse
 import os
 import pathlib
+import platform
 import statistics
 import subprocess
 import threading
@@ -21,6 +22,7 @@ SINK = ("127.0.0.60", 2525)
 POSTFIX_ADDRESS = "127.0.0.50"
 LOADS = [(5000, 4096), (2000, 51200)]
 SESSIONS = 20
+IDLE_SECONDS = 10
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -142,9 +144,24 @@ def table(results, idle):
             postfix, puerto = median(rows["postfix"], key), median(rows["puerto"], key)
             lines.append(f"| {count} × {size // 1024} KiB | {name} | {form.format(postfix)} | "
                          f"{form.format(puerto)} | {puerto / max(postfix, 1e-9):.2f} |")
-    lines.append(f"| idle | memory (PSS), MiB | {idle['postfix']:.1f} | {idle['puerto']:.1f} | "
-                 f"{idle['puerto'] / idle['postfix']:.2f} |")
+    memories = {name: figures["memory"] for name, figures in idle.items()}
+    lines.append(f"| idle | memory (PSS), MiB | {memories['postfix']:.1f} | "
+                 f"{memories['puerto']:.1f} | {memories['puerto'] / memories['postfix']:.2f} |")
+    lines.append(f"| idle | CPU in {IDLE_SECONDS} s, ms | {idle['postfix']['cpu']:.0f} | "
+                 f"{idle['puerto']['cpu']:.0f} | |")
     return "\n".join(lines)
+
+
+def surroundings(world, binary):
+    """What a reader must know of the machine to compare."""
+    cpu = next((line.split(":", 1)[1].strip() for line in
+                pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")), platform.machine())
+    file_system = run("stat", "--file-system", "--format=%T", world.folder).stdout.decode().strip()
+    postfix = run("postconf", "-h", "mail_version").stdout.decode().strip()
+    puerto = run(binary, "--version").stdout.decode().strip()
+    return (f"{os.cpu_count()} CPUs ({cpu}), Linux {platform.release()}, {file_system}; "
+            f"Postfix {postfix}, {puerto}; medians of the rounds")
 
 
 def main():
@@ -162,7 +179,10 @@ def main():
     master = int((postfix.folder / "queue/pid/master.pid").read_text())
     roots = {"postfix": (POSTFIX_ADDRESS, master), "puerto": (SENDER_ADDRESS, puerto.process.pid)}
     time.sleep(1)
-    idle = {name: memory(pid) for name, (_, pid) in roots.items()}
+    before = {name: cpu_seconds(pid) for name, (_, pid) in roots.items()}
+    time.sleep(IDLE_SECONDS)
+    idle = {name: {"memory": memory(pid), "cpu": (cpu_seconds(pid) - before[name]) * 1e3}
+            for name, (_, pid) in roots.items()}
     results = {}
     for load in LOADS:
         results[load] = {"postfix": [], "puerto": []}
@@ -172,7 +192,7 @@ def main():
                 results[load][name].append(row)
                 print(f"{load[0]} × {load[1]}, round {number + 1}, {name}: "
                       + ", ".join(f"{k} {v:.1f}" for k, v in row.items()), flush=True)
-    text = table(results, idle)
+    text = f"{surroundings(world, puerto.binary)}\n\n{table(results, idle)}"
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n")
