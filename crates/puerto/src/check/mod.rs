@@ -10,6 +10,7 @@
 //! A family asks through [`World`], so that tests judge a made-up Internet. Families
 //! run at the same time.
 
+mod blocklists;
 mod context;
 mod generic;
 mod helo;
@@ -20,6 +21,7 @@ mod registry;
 mod together;
 mod world;
 
+pub use blocklists::closed_list;
 pub use context::{Asked, Context, Relay, text_of};
 pub use outcome::{Check, Definition, Draft, Severity, Status};
 pub use registry::{FAMILIES, Family, definition, document, has_group};
@@ -71,6 +73,7 @@ fn start<'a, W: World>(context: &'a Context<'_, W>, family: &str) -> Running<'a>
     match family {
         "helo" => Box::pin(helo::run(context)),
         "ptr" => Box::pin(ptr::run(context)),
+        "blocklists" => Box::pin(blocklists::run(context)),
         _ => Box::pin(async { Vec::new() }),
     }
 }

@@ -16,7 +16,8 @@ pub struct Family {
 }
 
 /// The families, in order.
-pub const FAMILIES: &[Family] = &[super::helo::FAMILY, super::ptr::FAMILY];
+pub const FAMILIES: &[Family] =
+    &[super::helo::FAMILY, super::ptr::FAMILY, super::blocklists::FAMILY];
 
 impl Family {
     /// Whether some of its checks are among those asked for.

@@ -1,0 +1,328 @@
+//! The curated lists, read once from `blocklists.toml`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use crate::lang::Text;
+
+/// What is known of blocklists.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    /// Those that exist.
+    pub(super) lists: Vec<List>,
+    /// Those that were shut down: never asked, but still named in replies.
+    pub(super) closed: Vec<Closed>,
+}
+
+impl Lists {
+    /// All of them.
+    pub(super) fn known() -> &'static Self {
+        static KNOWN: OnceLock<Lists> = OnceLock::new();
+        // A test reads the file; were it broken all the same, no list would be asked.
+        KNOWN.get_or_init(|| Self::read(include_str!("../blocklists.toml")).unwrap_or_default())
+    }
+
+    fn read(text: &str) -> Result<Self, toml::de::Error> {
+        let file: File = toml::from_str(text)?;
+        Ok(Self { lists: file.list.into_iter().map(List::from).collect(), closed: file.closed })
+    }
+
+    /// The lists that may be asked about subjects of this kind.
+    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &List> {
+        self.lists.iter().filter(move |list| list.access.may_be_asked() && list.of.contains(&kind))
+    }
+
+    /// The list that was shut down and had this zone.
+    pub(super) fn closed(&self, zone: &str) -> Option<&Closed> {
+        let zone = zone.trim_end_matches('.').to_ascii_lowercase();
+        let is_under = |known: &String| {
+            zone.strip_suffix(known.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        self.closed.iter().find(|list| list.zones.iter().any(is_under))
+    }
+}
+
+/// A list.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) name: String,
+    /// Without a dot at either end.
+    pub(super) zone: String,
+    /// The id of the check that reports it.
+    pub(super) check: &'static str,
+    pub(super) of: Vec<Kind>,
+    pub(super) weight: Weight,
+    pub(super) access: Access,
+    pub(super) is_allow_list: bool,
+    /// Its page for look-ups and removals.
+    pub(super) page: String,
+    /// What to do about a listing.
+    pub(super) remedy: Text,
+    /// Test names; empty: those of RFC 5782 §5.
+    pub(super) listed: Vec<String>,
+    pub(super) unlisted: Option<String>,
+    pub(super) answers: Vec<Meaning>,
+}
+
+impl List {
+    /// What the list says by an answer; several bits may be set in one.
+    pub(super) fn meanings(&self, answer: IpAddr) -> impl Iterator<Item = &Meaning> {
+        self.answers.iter().filter(move |meaning| match answer {
+            IpAddr::V4(answer) => meaning.is.matches(answer),
+            IpAddr::V6(_) => false,
+        })
+    }
+}
+
+/// What one answer means.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    pub(super) is: Pattern,
+    pub(super) name: String,
+    /// It is about whoever asks, not about what was asked for.
+    pub(super) is_refusal: bool,
+    /// It matters only to who delivers directly, not to a relayhost's client.
+    pub(super) direct_only: bool,
+    pub(super) weight: Option<Weight>,
+    pub(super) means: Text,
+    pub(super) remedy: Option<Text>,
+}
+
+/// How much a listing matters: how widely receivers use the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Weight {
+    Info,
+    Warning,
+    Error,
+}
+
+/// What a list lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    Ipv4,
+    Ipv6,
+    Domain,
+}
+
+/// Who may ask a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Access {
+    #[default]
+    Open,
+    /// Resolvers whose address was registered.
+    Registered,
+    /// Customers, by a zone of their own.
+    Key,
+}
+
+impl Access {
+    fn may_be_asked(self) -> bool {
+        self != Self::Key
+    }
+}
+
+/// A list that was shut down.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Closed {
+    pub(super) name: String,
+    pub(super) zones: Vec<String>,
+}
+
+/// Answers of one meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Pattern([Octet; 4]);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Octet {
+    Within(u8, u8),
+    /// All of these bits are set.
+    Bits(u8),
+}
+
+impl Pattern {
+    pub(super) fn matches(&self, address: Ipv4Addr) -> bool {
+        self.0.iter().zip(address.octets()).all(|(octet, value)| match *octet {
+            Octet::Within(low, high) => (low..=high).contains(&value),
+            Octet::Bits(bits) => value & bits == bits,
+        })
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no pattern of an address");
+        let mut octets = text.split('.').map(Octet::parse);
+        let mut next = || octets.next().flatten().ok_or_else(wrong);
+        let pattern = Self([next()?, next()?, next()?, next()?]);
+        if octets.next().is_some() { Err(wrong()) } else { Ok(pattern) }
+    }
+}
+
+impl Octet {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Within(0, u8::MAX));
+        }
+        if let Some(bits) = text.strip_prefix('&') {
+            return bits.parse().ok().map(Self::Bits);
+        }
+        let (low, high) = text.split_once('-').unwrap_or((text, text));
+        Some(Self::Within(low.parse().ok()?, high.parse().ok()?))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    list: Vec<ListEntry>,
+    closed: Vec<Closed>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListEntry {
+    name: String,
+    zone: String,
+    check: String,
+    of: Vec<Kind>,
+    severity: Weight,
+    #[serde(default)]
+    access: Access,
+    kind: Option<ListKind>,
+    page: String,
+    en: String,
+    es: String,
+    #[serde(default)]
+    listed: Vec<String>,
+    unlisted: Option<String>,
+    #[serde(default)]
+    answer: Vec<AnswerEntry>,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum ListKind {
+    Block,
+    Allow,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnswerEntry {
+    is: Pattern,
+    name: String,
+    #[serde(default)]
+    refused: bool,
+    #[serde(default)]
+    direct_only: bool,
+    severity: Option<Weight>,
+    en: String,
+    es: String,
+    remedy: Option<Sentence>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sentence {
+    en: String,
+    es: String,
+}
+
+impl From<ListEntry> for List {
+    fn from(entry: ListEntry) -> Self {
+        Self {
+            name: entry.name,
+            zone: entry.zone,
+            check: entry.check.leak(),
+            of: entry.of,
+            weight: entry.severity,
+            access: entry.access,
+            is_allow_list: entry.kind == Some(ListKind::Allow),
+            page: entry.page,
+            remedy: sentence(entry.en, entry.es),
+            listed: entry.listed,
+            unlisted: entry.unlisted,
+            answers: entry.answer.into_iter().map(Meaning::from).collect(),
+        }
+    }
+}
+
+impl From<AnswerEntry> for Meaning {
+    fn from(entry: AnswerEntry) -> Self {
+        Self {
+            is: entry.is,
+            name: entry.name,
+            is_refusal: entry.refused,
+            direct_only: entry.direct_only,
+            weight: entry.severity,
+            means: sentence(entry.en, entry.es),
+            remedy: entry.remedy.map(|text| sentence(text.en, text.es)),
+        }
+    }
+}
+
+// The file is read once and its sentences are kept for good, as the other sentences
+// of the program are.
+fn sentence(en: String, es: String) -> Text {
+    Text::new(en.leak(), es.leak())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_read_and_every_list_can_be_understood() {
+        let lists = Lists::read(include_str!("../blocklists.toml")).unwrap();
+        assert!(lists.lists.len() > 15 && lists.closed.len() > 5);
+        for list in &lists.lists {
+            assert!(list.check.starts_with("bl."), "{list:?}");
+            assert!(list.page.starts_with("https://"), "{list:?}");
+            assert!(!list.of.is_empty() && !list.zone.ends_with('.'), "{list:?}");
+            assert!(lists.closed(&list.zone).is_none(), "{} is closed", list.name);
+            assert!(list.access == Access::Key || !list.answers.is_empty(), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_match_numbers_ranges_and_bits() {
+        for (pattern, address, expected) in [
+            ("127.0.0.2", [127, 0, 0, 2], true),
+            ("127.0.0.2", [127, 0, 1, 2], false),
+            ("127.0.0.4-7", [127, 0, 0, 7], true),
+            ("127.0.0.4-7", [127, 0, 0, 8], false),
+            ("127.0.*.0-3", [127, 0, 5, 3], true),
+            ("127.0.0.&8", [127, 0, 0, 72], true),
+            ("127.0.0.&8", [127, 0, 0, 64], false),
+        ] {
+            let pattern = Pattern::try_from(pattern.to_owned()).unwrap();
+            assert_eq!(pattern.matches(address.into()), expected, "{pattern:?} {address:?}");
+        }
+        for wrong in ["", "127.0.0", "127.0.0.1.1", "127.0.0.256", "127.0.0.&", "127.0.0.3-"] {
+            assert!(Pattern::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn closed_lists_are_recognized_by_their_zones() {
+        let lists = Lists::known();
+        for (zone, name) in [
+            ("dnsbl.sorbs.net", Some("SORBS")),
+            ("DUL.dnsbl.sorbs.net.", Some("SORBS")),
+            ("notsorbs.net", None),
+            ("zen.spamhaus.org", None),
+        ] {
+            assert_eq!(lists.closed(zone).map(|list| list.name.as_str()), name, "{zone}");
+        }
+    }
+}

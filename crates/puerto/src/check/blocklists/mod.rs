@@ -1,0 +1,314 @@
+//! Blocklists: who says that this address or domain should not be heard.
+//!
+//! Which lists there are, and how each is to be read, is data (`blocklists.toml`). Each
+//! list is tested before it is believed; one that refuses our resolver, does not answer
+//! or answers nonsense is unknown, and the resolver is named, since it is mostly the
+//! reason. Lists that were shut down are never asked. Behind a relayhost receivers see
+//! the relay's address, so that ours is not asked about; the domain is.
+
+mod ask;
+mod data;
+mod definitions;
+mod neighbourhood;
+
+use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
+use tokio::sync::Semaphore;
+
+use super::context::Context;
+use super::outcome::{Check, Definition, Draft, Severity, Status};
+use super::together::together;
+use super::world::World;
+use crate::lang::Text;
+use ask::{Doubt, Subject, Verdict};
+use data::{Kind, List, Lists, Meaning, Weight};
+pub(super) use definitions::FAMILY;
+use definitions::SPAMHAUS_ZEN;
+
+/// Questions that are asked at the same time at most.
+const AT_ONCE: usize = 48;
+
+/// The name of a list that was shut down, if this is a zone of one: replies still name
+/// some, and there is nothing to be removed from.
+pub fn closed_list(zone: &str) -> Option<&'static str> {
+    Lists::known().closed(zone).map(|list| list.name.as_str())
+}
+
+/// Asks all lists about the addresses that receivers see and about the domain.
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let dns = Bounded { dns: context.world, at_once: Semaphore::new(AT_ONCE) };
+    let subjects = subjects(context);
+    let mut reports = Vec::new();
+    for kind in [Kind::Ipv4, Kind::Ipv6, Kind::Domain] {
+        let these: Vec<_> = subjects.iter().copied().filter(|s| s.kind() == kind).collect();
+        if !these.is_empty() {
+            for list in Lists::known().of(kind) {
+                reports.push(report(context, &dns, list, (kind, these.clone())));
+            }
+        }
+    }
+    let reports = together(reports).await;
+    let mut checks = vec![sanity(context, &reports)];
+    checks.extend(reports.into_iter().flat_map(|report| report.checks));
+    agree(&mut checks);
+    if context.relay.is_some() {
+        checks.extend(behind_relay(context));
+    }
+    checks
+}
+
+/// What one list said of all subjects of a kind.
+struct Report {
+    list: &'static List,
+    is_fit: bool,
+    checks: Vec<Check>,
+}
+
+async fn report<W: World>(
+    context: &Context<'_, W>,
+    dns: &Bounded<'_, W>,
+    list: &'static List,
+    (kind, subjects): (Kind, Vec<Subject<'_>>),
+) -> Report {
+    let doubt = ask::test(dns, list, kind).await;
+    if let Some(doubt) = doubt {
+        let verdict = || Verdict::Unknown(doubt.clone());
+        let checks = subjects.iter().map(|subject| conclude(context, list, *subject, verdict()));
+        return Report { list, is_fit: false, checks: checks.collect() };
+    }
+    let mut checks = Vec::new();
+    for subject in subjects {
+        checks.push(conclude(context, list, subject, ask::ask(dns, list, subject).await));
+        if let Some(address) = subject.address_v4().filter(|_| list.check == SPAMHAUS_ZEN.id) {
+            checks.push(neighbourhood::look_around(context, dns, list, address).await);
+        }
+    }
+    Report { list, is_fit: true, checks }
+}
+
+fn subjects<'a, W: World>(context: &'a Context<'_, W>) -> Vec<Subject<'a>> {
+    let mut subjects = Vec::new();
+    if context.relay.is_none() {
+        subjects.extend(context.egress.iter().map(|address| Subject::Address(*address)));
+    }
+    subjects.push(Subject::Domain(&context.domain));
+    // Lists match a domain with all that is under it.
+    let under = context.helo.strip_suffix(&context.domain);
+    let is_covered = under.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    if !is_covered && context.relay.is_none() && context.helo.contains('.') {
+        subjects.push(Subject::Domain(&context.helo));
+    }
+    subjects
+}
+
+fn conclude<W: World>(
+    context: &Context<'_, W>,
+    list: &'static List,
+    subject: Subject<'_>,
+    verdict: Verdict<'_>,
+) -> Check {
+    let asked = context.question(&subject.name_in(&list.zone), RecordType::A);
+    let definition = definition_of(list);
+    let draft = context.about(definition, subject).asked(asked).with("list", &list.name);
+    let draft = draft.severity(severity(list.weight).min(definition.severity));
+    match verdict {
+        Verdict::NotListed if list.is_allow_list => draft.with("page", &list.page).pass(Text::new(
+            "not registered with {list}, which nobody demands ({page})",
+            "no está registrada en {list}, cosa que nadie exige ({page})",
+        )),
+        Verdict::NotListed => draft.pass(Text::new("not listed by {list}", "no figura en {list}")),
+        Verdict::Listed { .. } if list.is_allow_list => draft.pass(Text::new(
+            "{list} knows it as a legitimate mail server",
+            "{list} la conoce como servidor de correo legítimo",
+        )),
+        Verdict::Listed { meanings, answers, text } => {
+            let answers: Vec<_> = answers.iter().map(ToString::to_string).collect();
+            let draft = draft.with("answers", answers.join(", "));
+            listed(context, draft, list, (&meanings, text))
+        }
+        Verdict::Unknown(doubt) => unknown(context, draft, list, &doubt),
+    }
+}
+
+fn listed<W: World>(
+    context: &Context<'_, W>,
+    draft: Draft,
+    list: &List,
+    (meanings, text): (&[&Meaning], Option<String>),
+) -> Check {
+    let language = context.language;
+    let names: Vec<_> = meanings.iter().map(|meaning| meaning.name.as_str()).collect();
+    let means: Vec<_> = meanings.iter().map(|meaning| meaning.means.of(language)).collect();
+    let mut remedies: Vec<_> =
+        meanings.iter().map(|meaning| meaning.remedy.unwrap_or(list.remedy).of(language)).collect();
+    remedies.dedup();
+    let weight = meanings.iter().map(|meaning| meaning.weight.unwrap_or(list.weight)).max();
+    let words = text.map(|text| format!(" — “{text}”")).unwrap_or_default();
+    draft
+        .severity(severity(weight.unwrap_or(list.weight)))
+        .with("names", unique(names).join(" + "))
+        .with("means", unique(means).join("; "))
+        .with("words", words)
+        .with("remedy", unique(remedies).join(" "))
+        .with("page", &list.page)
+        .finding(
+            Text::new(
+                "listed by {list} as {names} ({answers}): {means}{words}",
+                "figura en {list} como {names} ({answers}): {means}{words}",
+            ),
+            Text::new("not listed", "que no figure"),
+            Text::new("{remedy} {page}", "{remedy} {page}"),
+        )
+}
+
+fn unknown<W: World>(
+    context: &Context<'_, W>,
+    draft: Draft,
+    list: &List,
+    doubt: &Doubt<'_>,
+) -> Check {
+    let draft = draft.with("resolver", context.world.resolver()).with("page", &list.page);
+    match doubt {
+        Doubt::Silent(error) => draft.no_answer(error),
+        Doubt::Refused(answer, meaning) => {
+            let why = meaning
+                .map(|meaning| meaning.means)
+                .unwrap_or(Text::new("it gives no reason", "no da motivo"));
+            draft
+                .with("answer", answer)
+                .with("why", why.of(context.language))
+                .remedy(OWN_RESOLVER)
+                .unknown(Text::new(
+                    "{list} refuses to answer the resolver {resolver} ({answer}): {why}. This is \
+                     no listing",
+                    "{list} no quiere responder al resolutor {resolver} ({answer}): {why}. Esto no \
+                     es una inclusión en la lista",
+                ))
+        }
+        Doubt::Unregistered => draft
+            .remedy(Text::new(
+                "Register the resolver's address, free of charge: {page}",
+                "Registre la dirección del resolutor, sin coste: {page}",
+            ))
+            .unknown(Text::new(
+                "{list} answers registered resolvers only, and {resolver} does not seem to be one",
+                "{list} solo responde a resolutores registrados, y {resolver} no parece serlo",
+            )),
+        Doubt::ListsNothing => draft.unknown(Text::new(
+            "{list} does not list its own test point when {resolver} asks it: it is not believed",
+            "{list} no incluye su propio punto de prueba cuando le pregunta {resolver}: no se la \
+             cree",
+        )),
+        Doubt::ListsEverything => draft.unknown(Text::new(
+            "{list} lists even what never may be listed: it is broken or was shut down",
+            "{list} incluye hasta lo que nunca debe incluir: está estropeada o la cerraron",
+        )),
+        Doubt::Strange(answer) => draft.with("answer", answer).unknown(Text::new(
+            "{list} answered {answer} to {resolver}, which means nothing there",
+            "{list} respondió {answer} a {resolver}, lo que en ella no significa nada",
+        )),
+    }
+}
+
+const OWN_RESOLVER: Text = Text::new(
+    "Run a recursive resolver of your own on this machine (apt install unbound), and name it in \
+     [dns] servers = [\"127.0.0.1:53\"].",
+    "Ponga en esta máquina un resolutor recursivo propio (apt install unbound) y nómbrelo en \
+     [dns] servers = [\"127.0.0.1:53\"].",
+);
+
+fn sanity<W: World>(context: &Context<'_, W>, reports: &[Report]) -> Check {
+    let resolver = context.world.resolver();
+    let (fit, unfit): (Vec<_>, Vec<_>) = reports.iter().partition(|report| report.is_fit);
+    let names: Vec<_> = unfit.iter().map(|report| report.list.name.as_str()).collect();
+    let draft = context
+        .about(&definitions::SANITY, &resolver)
+        .asked(format!("127.0.0.2, 127.0.0.1, test, invalid @{resolver}"))
+        .with("fit", fit.len())
+        .with("unfit", unique(names).join(", "));
+    if unfit.is_empty() {
+        draft.pass(Text::new(
+            "all {fit} lists answer their tests",
+            "las {fit} listas superan su prueba",
+        ))
+    } else {
+        draft.unknown(Text::new(
+            "asked by {subject}, these lists cannot be believed or do not answer: {unfit}; {fit} do",
+            "preguntadas por {subject}, estas listas no son de fiar o no responden: {unfit}; {fit} \
+             sí",
+        ))
+    }
+}
+
+// One of the smaller lists alone is hardly heeded; two that agree have a reason.
+fn agree(checks: &mut [Check]) {
+    let is_listed =
+        |check: &Check| check.id() == definitions::OTHER.id && check.status == Status::Finding;
+    let listed: Vec<String> =
+        checks.iter().filter(|c| is_listed(c)).map(|c| c.subject.clone()).collect();
+    for check in checks.iter_mut().filter(|check| is_listed(check)) {
+        if listed.iter().filter(|subject| **subject == check.subject).count() > 1 {
+            check.severity = Severity::Warning;
+        }
+    }
+}
+
+fn behind_relay<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let relay = context.relay.as_ref().map(|relay| relay.name.as_str()).unwrap_or_default();
+    let of_addresses = [
+        &definitions::SPAMHAUS_ZEN,
+        &definitions::SPAMCOP,
+        &definitions::BARRACUDA,
+        &definitions::OTHER,
+        &definitions::UCEPROTECT,
+        &definitions::WHITELIST,
+        &definitions::NEIGHBOURHOOD,
+    ];
+    let skip = |definition: &&'static Definition| {
+        context.about(definition, relay).not_applicable(Text::new(
+            "receivers see the address of the relay {subject}, which is its operator's business",
+            "los receptores ven la dirección del relay {subject}, que es asunto de quien lo lleva",
+        ))
+    };
+    of_addresses.iter().map(skip).collect()
+}
+
+fn definition_of(list: &List) -> &'static Definition {
+    let known = FAMILY.checks.iter().find(|definition| definition.id == list.check);
+    known.copied().unwrap_or(&definitions::OTHER)
+}
+
+fn severity(weight: Weight) -> Severity {
+    match weight {
+        Weight::Info => Severity::Info,
+        Weight::Warning => Severity::Warning,
+        Weight::Error => Severity::Error,
+    }
+}
+
+/// Each once, in the order of their first appearance.
+fn unique(texts: Vec<&str>) -> Vec<&str> {
+    let mut seen = Vec::new();
+    for text in texts {
+        if !seen.contains(&text) {
+            seen.push(text);
+        }
+    }
+    seen
+}
+
+/// A DNS that is asked a bounded number of questions at the same time.
+struct Bounded<'a, D> {
+    dns: &'a D,
+    at_once: Semaphore,
+}
+
+impl<D: Dns> Dns for Bounded<'_, D> {
+    async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        // It is never closed.
+        let _permit = self.at_once.acquire().await;
+        self.dns.lookup(name, record_type).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

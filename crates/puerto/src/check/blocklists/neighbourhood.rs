@@ -1,0 +1,76 @@
+//! Whether the addresses around the sending one are in bad repute.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use puerto_mail::dns::{Dns, RecordType};
+
+use super::super::context::Context;
+use super::super::outcome::Check;
+use super::super::together::together;
+use super::super::world::World;
+use super::ask::{self, Subject, Verdict};
+use super::data::List;
+use super::definitions::NEIGHBOURHOOD;
+use crate::lang::Text;
+
+/// Neighbours are found by changing one bit each of the last octet: near and far ones,
+/// all in the same /24.
+const SAMPLE: [u8; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+/// So many listed ones make a bad neighbourhood.
+const BAD: usize = 3;
+
+/// Asks a list that was tested about a sample of the /24. Entries that only say that
+/// the range is dynamic do not count.
+pub(super) async fn look_around<W: World>(
+    context: &Context<'_, W>,
+    dns: &impl Dns,
+    list: &'static List,
+    address: Ipv4Addr,
+) -> Check {
+    let [a, b, c, d] = address.octets();
+    let neighbours = SAMPLE.map(|bit| Ipv4Addr::new(a, b, c, d ^ bit));
+    let asked = neighbours.map(|ip| ask::ask(dns, list, Subject::Address(IpAddr::V4(ip))));
+    let verdicts = together(asked).await;
+    let answered = verdicts.iter().filter(|v| !matches!(v, Verdict::Unknown(_))).count();
+    let is_bad = |verdict: &Verdict<'_>| {
+        matches!(verdict, Verdict::Listed { meanings, .. }
+            if meanings.iter().any(|meaning| !meaning.direct_only))
+    };
+    let bad: Vec<String> = neighbours
+        .iter()
+        .zip(&verdicts)
+        .filter(|(_, verdict)| is_bad(verdict))
+        .map(|(neighbour, _)| neighbour.to_string())
+        .collect();
+    let first = Subject::Address(IpAddr::V4(neighbours[0])).name_in(&list.zone);
+    let draft = context
+        .about(&NEIGHBOURHOOD, address)
+        .asked(context.question(&first, RecordType::A))
+        .with("list", &list.name)
+        .with("listed", bad.len())
+        .with("answered", answered)
+        .with("which", bad.join(", "));
+    if bad.len() >= BAD {
+        return draft.finding(
+            Text::new(
+                "{list} lists {listed} of {answered} neighbours that were asked about: {which}",
+                "{list} incluye {listed} de las {answered} vecinas por las que se preguntó: {which}",
+            ),
+            Text::new("neighbours that are not listed", "vecinas que no figuren"),
+            Text::new(
+                "Ask the hosting company for an address in another range.",
+                "Pida al proveedor una dirección de otro rango.",
+            ),
+        );
+    }
+    if answered < SAMPLE.len() {
+        return draft.unknown(Text::new(
+            "{list} answered about {answered} neighbours only",
+            "{list} solo respondió sobre {answered} vecinas",
+        ));
+    }
+    draft.pass(Text::new(
+        "{list} lists {listed} of {answered} neighbours that were asked about",
+        "{list} incluye {listed} de las {answered} vecinas por las que se preguntó",
+    ))
+}
