@@ -20,6 +20,7 @@ pub mod queue;
 pub mod receive;
 pub mod route;
 pub mod serve;
+pub mod setup;
 pub mod telemetry;
 pub mod tls;
 pub mod verify;

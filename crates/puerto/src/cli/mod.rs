@@ -24,6 +24,7 @@ mod output;
 pub mod queue;
 pub mod sendmail;
 mod serve;
+mod setup;
 pub mod verify;
 
 /// A mail server for sending, whose mail arrives.
@@ -44,6 +45,8 @@ pub struct Arguments {
 enum Command {
     /// Run the daemon in the foreground; SIGTERM stops it gracefully, SIGHUP reloads
     Serve,
+    /// Make this machine a server that can send: configuration, keys, service files
+    Setup(setup::SetupArgs),
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -156,6 +159,7 @@ fn run(arguments: Arguments) -> ExitCode {
     let language = Language::of_process(arguments.lang);
     match arguments.command {
         Command::Serve => serve::run(config),
+        Command::Setup(arguments) => setup::run(&arguments, config, language),
         Command::Config(command) => config::run(&command, config),
         Command::Dkim(command) => dkim::run(&command, config),
         Command::Explain(arguments) => explain::run(&arguments, config),

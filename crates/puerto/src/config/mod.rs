@@ -100,6 +100,19 @@ impl Config {
         read::parse(text, file)
     }
 
+    /// The defaults of a machine with this name; what the machine itself says plays no
+    /// part in them.
+    pub fn with_defaults(hostname: String) -> Self {
+        let mut config = read::with_defaults(hostname);
+        config.domains = Domain::parse(&config.hostname).into_iter().collect();
+        config
+    }
+
+    /// The machine's name, completed from `/etc/hosts`; no DNS is asked.
+    pub fn machine_name() -> String {
+        host::machine_name()
+    }
+
     /// A configuration for tests: everything lives under `dir`, nothing listens on a
     /// fixed port, nobody's privileges change, private addresses are delivered to.
     pub fn for_tests(dir: &Path) -> Self {
@@ -120,6 +133,12 @@ impl Config {
     /// No secrets: it names the files that hold them.
     pub fn to_toml(&self) -> String {
         show::effective(self)
+    }
+
+    /// A commented file that reads back to this configuration: it names hostname, domains
+    /// and what differs from the defaults, and shows every other key as a comment.
+    pub fn annotated(&self) -> String {
+        show::annotated(self)
     }
 
     /// A commented file that shows every key and reads back to the defaults.

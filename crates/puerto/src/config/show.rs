@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Config;
-use super::keys::{KEYS, Key, KeyDefault, ROUTE_KEYS, SECTIONS};
+use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, SECTIONS};
 
 /// The configuration as a file that reads back to it. Passwords are not in it: it
 /// names the files that hold them.
@@ -15,30 +15,52 @@ pub(super) fn effective(config: &Config) -> String {
             let _ = writeln!(out, "{} = {}", key.name, (key.show)(config));
         }
     }
+    routes(&mut out, config);
+    out
+}
+
+/// A file of comments: every key with its default and what it is for.
+pub(super) fn sample() -> String {
+    commented(|_| None)
+}
+
+/// The same, in which what a configuration sets is written instead of its default.
+/// The names of the machine are always written, so that it keeps them when the
+/// machine is renamed.
+pub(super) fn annotated(config: &Config) -> String {
+    let plain = Config::with_defaults(config.hostname.clone());
+    let mut out = commented(|key| {
+        let own = key.section.is_empty() && matches!(key.default, KeyDefault::Computed(..));
+        let value = (key.show)(config);
+        (own || value != (key.show)(&plain)).then_some(value)
+    });
+    routes(&mut out, config);
+    out
+}
+
+fn commented(set: impl Fn(&Key<Draft, Config>) -> Option<String>) -> String {
+    let mut out = String::new();
+    for (section, about) in SECTIONS {
+        header(&mut out, section);
+        let _ = writeln!(out, "# {about}");
+        for key in KEYS.iter().filter(|key| key.section == *section) {
+            entry(&mut out, key, set(key));
+        }
+    }
+    out.push_str("\n# A route for some of the mail: the first that matches.\n#[[route]]\n");
+    for key in ROUTE_KEYS {
+        entry(&mut out, key, None);
+    }
+    out
+}
+
+fn routes(out: &mut String, config: &Config) {
     for route in &config.routes {
         out.push_str("\n[[route]]\n");
         for key in ROUTE_KEYS {
             let _ = writeln!(out, "{} = {}", key.name, (key.show)(route));
         }
     }
-    out
-}
-
-/// A file of comments: every key with its default and what it is for.
-pub(super) fn sample() -> String {
-    let mut out = String::new();
-    for (section, about) in SECTIONS {
-        header(&mut out, section);
-        let _ = writeln!(out, "# {about}");
-        for key in KEYS.iter().filter(|key| key.section == *section) {
-            entry(&mut out, key);
-        }
-    }
-    out.push_str("\n# A route for some of the mail: the first that matches.\n#[[route]]\n");
-    for key in ROUTE_KEYS {
-        entry(&mut out, key);
-    }
-    out
 }
 
 fn header(out: &mut String, section: &str) {
@@ -47,11 +69,16 @@ fn header(out: &mut String, section: &str) {
     }
 }
 
-fn entry<D, C>(out: &mut String, key: &Key<D, C>) {
+fn entry<D, C>(out: &mut String, key: &Key<D, C>, set: Option<String>) {
+    let Key { name, doc, accepts, .. } = key;
+    let _ = write!(out, "\n# {doc}\n# Accepted: {accepts}.\n");
+    if let Some(value) = set {
+        let _ = writeln!(out, "{name} = {value}");
+        return;
+    }
     let (value, note) = match key.default {
         KeyDefault::Written(value) => (value, String::new()),
         KeyDefault::Computed(example, source) => (example, format!("   # default: {source}")),
     };
-    let Key { name, doc, accepts, .. } = key;
-    let _ = write!(out, "\n# {doc}\n# Accepted: {accepts}.\n#{name} = {value}{note}\n");
+    let _ = writeln!(out, "#{name} = {value}{note}");
 }

@@ -14,5 +14,6 @@ mod citations;
 mod lab;
 mod queue_command;
 mod sendmail;
+mod setup;
 mod submission;
 mod support;

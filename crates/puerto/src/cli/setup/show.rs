@@ -1,0 +1,182 @@
+//! A setup's report, for people and for programs.
+
+use std::fmt::Write as _;
+
+use puerto_mail::dkim::zone_file_text;
+use serde_json::{Value, json};
+
+use crate::lang::{Language, Text};
+use crate::setup::{Done, Port25, Report, Said};
+
+const FOUND_OUT: Text = Text::new("Found out", "Lo que hay");
+const NAME: Text = Text::new("server name", "nombre del servidor");
+const ADDRESS: Text = Text::new("address", "dirección");
+const POINTS_TO: Text = Text::new("points back to {names}", "apunta a {names}");
+const NO_NAME: Text = Text::new("has no reverse name (PTR)", "no tiene nombre inverso (PTR)");
+const NOT_KNOWN: Text =
+    Text::new("reverse name not known: {error}", "nombre inverso sin saber: {error}");
+const PORT_25: Text = Text::new("port 25 on the way out", "puerto 25 de salida");
+const OPEN: Text = Text::new("open", "abierto");
+const REFUSED: Text =
+    Text::new("closed: connections are refused", "cerrado: se rechazan las conexiones");
+const DROPPED: Text = Text::new("closed: nothing answers", "cerrado: nada responde");
+const UNKNOWN: Text = Text::new("could not be tried", "no se ha podido probar");
+const MAIL_GOES: Text = Text::new("mail goes", "el correo va");
+const DIRECTLY: Text =
+    Text::new("directly to the recipients' MX", "directamente al MX de los destinatarios");
+const THROUGH: Text = Text::new("through {relayhost}", "por {relayhost}");
+const TAKEN: Text = Text::new("Taken over from {program}", "Heredado de {program}");
+const SEEN: Text = Text::new(
+    "{program} is there too; nothing was taken over now",
+    "También está {program}; ahora no se ha heredado nada",
+);
+const FILES: Text = Text::new("Files", "Ficheros");
+const WRITTEN: Text = Text::new("written", "escrito");
+const UNCHANGED: Text = Text::new("as it was", "como estaba");
+const KEPT: Text = Text::new("kept: says something else", "conservado: dice otra cosa");
+const REPLACED: Text = Text::new("replaced", "reemplazado");
+const RECORDS: Text = Text::new("DNS records to publish", "Registros DNS que publicar");
+const TO_KNOW: Text = Text::new("Good to know", "Conviene saber");
+const PROBLEMS: Text = Text::new("What stands in the way", "Lo que lo impide");
+const STEPS: Text = Text::new("What comes next", "Lo que queda por hacer");
+const NOTHING: Text = Text::new(
+    "Everything was there already: nothing was changed.",
+    "Todo estaba ya: no se ha cambiado nada.",
+);
+
+/// The report for people.
+pub(super) fn text(report: &Report, language: Language) -> String {
+    let mut out = String::new();
+    heading(&mut out, FOUND_OUT.of(language));
+    facts(&mut out, report, language);
+    for found in &report.found {
+        let title = if found.taken { TAKEN } else { SEEN };
+        heading(&mut out, &title.with(language, &[("program", found.program)]));
+        for setting in found.settings.iter().filter(|_| found.taken) {
+            let _ = writeln!(out, "  {setting}");
+        }
+        points(&mut out, &found.left, language);
+    }
+    heading(&mut out, FILES.of(language));
+    for (path, done) in &report.files {
+        let _ = writeln!(out, "  {}  ({})", path.display(), done_text(*done).of(language));
+    }
+    if !report.changed() {
+        let _ = writeln!(out, "  {}", NOTHING.of(language));
+    }
+    heading(&mut out, RECORDS.of(language));
+    for record in &report.records {
+        let value = match record.kind {
+            "TXT" => zone_file_text(&record.value),
+            _ => record.value.clone(),
+        };
+        let _ = writeln!(out, "  {}. IN {} {value}", record.name, record.kind);
+    }
+    for (title, said) in [(TO_KNOW, &report.notes), (PROBLEMS, &report.problems)] {
+        if !said.is_empty() {
+            heading(&mut out, title.of(language));
+            points(&mut out, said, language);
+        }
+    }
+    heading(&mut out, STEPS.of(language));
+    for (number, step) in report.steps.iter().enumerate() {
+        let _ = writeln!(out, "  {}. {}", number + 1, step.what.of(language));
+        for command in &step.commands {
+            let _ = writeln!(out, "       {command}");
+        }
+    }
+    out
+}
+
+fn facts(out: &mut String, report: &Report, language: Language) {
+    let mut fact = |name: Text, value: &str| {
+        let _ = writeln!(out, "  {}: {value}", name.of(language));
+    };
+    fact(NAME, &report.hostname);
+    for egress in &report.survey.egress {
+        let names = match &egress.names {
+            Ok(names) if names.is_empty() => NO_NAME.of(language).to_owned(),
+            Ok(names) => POINTS_TO.with(language, &[("names", &names.join(", "))]),
+            Err(error) => NOT_KNOWN.with(language, &[("error", error)]),
+        };
+        fact(ADDRESS, &format!("{}, {names}", egress.address));
+    }
+    if let Some(port_25) = report.port_25 {
+        let state = match port_25 {
+            Port25::Open => OPEN,
+            Port25::Refused => REFUSED,
+            Port25::Dropped => DROPPED,
+            Port25::Unknown => UNKNOWN,
+        };
+        fact(PORT_25, state.of(language));
+    }
+    let way = match &report.relayhost {
+        Some(hop) => THROUGH.with(language, &[("relayhost", &hop.to_string())]),
+        None => DIRECTLY.of(language).to_owned(),
+    };
+    fact(MAIL_GOES, &way);
+}
+
+fn heading(out: &mut String, title: &str) {
+    let gap = if out.is_empty() { "" } else { "\n" };
+    let _ = writeln!(out, "{gap}{title}");
+}
+
+fn points(out: &mut String, said: &[Said], language: Language) {
+    for one in said {
+        let _ = writeln!(out, "  - {}", one.of(language));
+    }
+}
+
+fn done_text(done: Done) -> Text {
+    match done {
+        Done::Written => WRITTEN,
+        Done::Unchanged => UNCHANGED,
+        Done::Kept => KEPT,
+        Done::Replaced => REPLACED,
+    }
+}
+
+/// The report as one JSON document.
+pub(super) fn json(report: &Report, language: Language) -> Value {
+    let sentences = |said: &[Said]| said.iter().map(|one| one.of(language)).collect::<Vec<_>>();
+    let egress = report.survey.egress.iter().map(|egress| {
+        json!({
+            "address": egress.address,
+            "ptr": egress.names.as_ref().ok(),
+            "error": egress.names.as_ref().err(),
+        })
+    });
+    let found = report.found.iter().map(|found| {
+        json!({
+            "program": found.program, "files": found.files, "taken": found.taken,
+            "settings": found.settings, "left": sentences(&found.left),
+        })
+    });
+    let files =
+        report.files.iter().map(|(path, done)| json!({"path": path, "status": done.name()}));
+    let records = report
+        .records
+        .iter()
+        .map(|record| json!({"name": record.name, "type": record.kind, "value": record.value}));
+    let steps = report
+        .steps
+        .iter()
+        .map(|step| json!({"what": step.what.of(language), "commands": step.commands}));
+    json!({
+        "domain": report.domain,
+        "hostname": report.hostname,
+        "relayhost": report.relayhost.as_ref().map(ToString::to_string),
+        "config": report.config_file,
+        "root": report.root,
+        "egress": egress.collect::<Vec<_>>(),
+        "port_25": report.port_25.map_or("not-tried", Port25::name),
+        "found": found.collect::<Vec<_>>(),
+        "changed": report.changed(),
+        "files": files.collect::<Vec<_>>(),
+        "records": records.collect::<Vec<_>>(),
+        "notes": sentences(&report.notes),
+        "problems": sentences(&report.problems),
+        "next": steps.collect::<Vec<_>>(),
+    })
+}

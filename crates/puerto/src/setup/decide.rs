@@ -1,0 +1,187 @@
+//! What the configuration of a new machine says: from what was asked for, what was
+//! found and what the person answers, in this order.
+
+use puerto_smtp::Domain;
+
+use super::Wishes;
+use super::person::{Gone, Person};
+use super::root::Root;
+use super::said::say;
+use super::takeover::{Credentials, Inherited};
+use super::world::{Port25, Survey, World};
+use crate::config::{Config, Login, NextHop, TlsLevel};
+use crate::lang::Text;
+
+/// Where the relayhost's password is kept.
+pub(super) const PASSWORD_FILE: &str = "/etc/puerto/relayhost.password";
+
+const HOSTNAME: Text = Text::new(
+    "The full name of this server, which its address should point back to",
+    "El nombre completo de este servidor, al que debe apuntar el registro inverso de su dirección",
+);
+const LIVES_HERE: Text = Text::new(
+    "Are the mailboxes of {domain} on this server?",
+    "¿Están en este servidor los buzones de {domain}?",
+);
+const RELAYHOST: Text = Text::new(
+    "A relayhost for all mail, such as [smtp.example.net]:587 (empty: deliver directly)",
+    "Un relayhost para todo el correo, como [smtp.example.net]:587 (vacío: entregar directamente)",
+);
+const RELAYHOST_NEEDED: Text = Text::new(
+    "Port 25 is closed on the way out, so mail can only leave through a relayhost. Which one? \
+     Such as [smtp.example.net]:587",
+    "El puerto 25 de salida está cerrado, así que el correo solo puede salir por un relayhost. \
+     ¿Cuál? Por ejemplo [smtp.example.net]:587",
+);
+
+/// A configuration that was decided, with what else it needs.
+pub(super) struct Decided {
+    pub(super) config: Config,
+    pub(super) password: Option<String>,
+    pub(super) port_25: Option<Port25>,
+}
+
+/// Decides.
+pub(super) fn decide(
+    wishes: &Wishes,
+    surroundings: (&dyn World, &Survey, &Root),
+    inherited: &[&Inherited],
+    person: &mut dyn Person,
+) -> Result<Decided, Gone> {
+    let (world, survey, root) = surroundings;
+    let hostname = hostname(wishes, survey, root, inherited, person)?;
+    let mut config = Config::with_defaults(hostname);
+    config.domains = domains(wishes, &config, survey, inherited, person)?;
+    let from = inherited.iter().find(|program| program.relayhost.is_some());
+    let known = match &wishes.relayhost {
+        Some(asked) => asked.clone(),
+        None => from.and_then(|program| program.relayhost.clone()),
+    };
+    // A probe leaves this machine, which a trial in a folder must not.
+    let probe = known.is_none() && root.is_machine();
+    let port_25 = probe.then(|| world.port_25());
+    let settled = known.is_some() || wishes.relayhost.is_some();
+    config.relayhost = if settled { known } else { ask_relayhost(port_25, person)? };
+    let mut password = None;
+    if let Some(program) = from.filter(|program| program.relayhost == config.relayhost) {
+        if let Some(Credentials { user, password: secret }) = &program.login {
+            let login = Login { user: user.clone(), password_file: PASSWORD_FILE.into() };
+            config.relayhost_login = Some(login);
+            password = Some(format!("{secret}\n"));
+        }
+        if program.tls_required {
+            config.delivery.tls = TlsLevel::Required;
+        }
+    }
+    inherit(&mut config, inherited);
+    Ok(Decided { config, password, port_25 })
+}
+
+fn hostname(
+    wishes: &Wishes,
+    survey: &Survey,
+    root: &Root,
+    inherited: &[&Inherited],
+    person: &mut dyn Person,
+) -> Result<String, Gone> {
+    if let Some(asked) = &wishes.hostname {
+        return Ok(asked.clone());
+    }
+    let proposed = inherited
+        .iter()
+        .find_map(|program| program.hostname.as_deref().and_then(host_name))
+        .or_else(|| host_name(&root.read("/etc/hostname").ok()??))
+        .or_else(|| survey.machine.clone().filter(|_| root.is_machine()))
+        .unwrap_or_else(|| format!("mail.{}", wishes.domain));
+    let mut question = say(HOSTNAME, &[]);
+    loop {
+        let answer = person.word(&question, &proposed)?;
+        match host_name(&answer) {
+            Some(name) => return Ok(name),
+            None => question = say(NOT_A_HOST, &[("answer", &answer)]),
+        }
+    }
+}
+
+const NOT_A_HOST: Text = Text::new(
+    "{answer} is not a full host name, as mail.example.com is. The name of this server",
+    "{answer} no es un nombre de máquina completo, como mail.example.com. El nombre del servidor",
+);
+const NOT_A_HOP: Text = Text::new("{error}. The relayhost", "{error}. El relayhost");
+
+/// A full host name in A-labels.
+pub(super) fn host_name(text: &str) -> Option<String> {
+    let domain = Domain::parse(text.trim()).ok()?;
+    let name = idna::domain_to_ascii(domain.name()?).ok()?;
+    (name.contains('.') && !name.starts_with("localhost.")).then_some(name)
+}
+
+fn domains(
+    wishes: &Wishes,
+    config: &Config,
+    survey: &Survey,
+    inherited: &[&Inherited],
+    person: &mut dyn Person,
+) -> Result<Vec<Domain>, Gone> {
+    if let Some(program) = inherited.iter().find(|program| !program.domains.is_empty()) {
+        return Ok(program.domains.clone());
+    }
+    // Mail for a domain whose mailboxes are elsewhere must never end here.
+    let elsewhere = match &survey.exchanges {
+        Ok(hosts) => !hosts.is_empty() && !hosts.contains(&config.hostname),
+        Err(_) => false,
+    };
+    let question = say(LIVES_HERE, &[("domain", &wishes.domain)]);
+    let here = person.confirm(&question, !elsewhere)?;
+    let name = if here { &wishes.domain } else { &config.hostname };
+    Ok(Domain::parse(name).into_iter().collect())
+}
+
+fn ask_relayhost(
+    port_25: Option<Port25>,
+    person: &mut dyn Person,
+) -> Result<Option<NextHop>, Gone> {
+    let closed = matches!(port_25, Some(Port25::Refused | Port25::Dropped));
+    let mut question = say(if closed { RELAYHOST_NEEDED } else { RELAYHOST }, &[]);
+    loop {
+        let answer = person.word(&question, "")?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        match NextHop::parse(&answer) {
+            Ok(hop) => return Ok(Some(hop)),
+            Err(error) => question = say(NOT_A_HOP, &[("error", &error)]),
+        }
+    }
+}
+
+// What only one program can say is taken from the first that says it.
+fn inherit(config: &mut Config, inherited: &[&Inherited]) {
+    for program in inherited.iter().rev() {
+        let take = |to: &mut Option<_>, from: &Option<_>| {
+            if from.is_some() {
+                to.clone_from(from);
+            }
+        };
+        take(&mut config.tls, &program.certificate);
+        config.delivery.bind_ipv4 = program.bind_ipv4.or(config.delivery.bind_ipv4);
+        config.delivery.bind_ipv6 = program.bind_ipv6.or(config.delivery.bind_ipv6);
+        if let Some(size) = program.message_size {
+            config.limits.message_size = size;
+        }
+        if let Some(aliases) = &program.aliases {
+            config.local.aliases.clone_from(aliases);
+        }
+        if let Some(mailbox) = &program.mailbox {
+            config.local.mailbox = mailbox.clone();
+        }
+        if let Some(listen) = &program.listen {
+            config.listen.smtp.clone_from(listen);
+        }
+        for network in &program.networks {
+            if !config.trusted_networks.0.contains(network) {
+                config.trusted_networks.0.push(*network);
+            }
+        }
+    }
+}

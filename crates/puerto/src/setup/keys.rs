@@ -1,0 +1,42 @@
+//! The keys to sign with: those that another program had, or new ones.
+
+use std::path::Path;
+
+use puerto_mail::dkim::{Algorithm, KeyError, PrivateKey};
+
+use super::files::Wanted;
+use super::root::Root;
+use super::takeover::Inherited;
+
+/// The key files to be there. A domain that has keys, its own or inherited, gets no new
+/// ones: what is published for it stays right.
+pub(super) fn wanted(
+    domain: &str,
+    directory: &Path,
+    inherited: &[&Inherited],
+    root: &Root,
+) -> Result<Vec<Wanted>, KeyError> {
+    let mut wanted = Vec::new();
+    for key in inherited.iter().flat_map(|program| &program.keys) {
+        let path = directory.join(&key.domain).join(format!("{}.pem", key.selector));
+        wanted.push(Wanted::secret(path, key.pem.clone()));
+    }
+    let folder = directory.join(domain);
+    let taken = wanted.iter().any(|key| key.path.parent() == Some(&folder));
+    if taken || has_keys(root, &folder) {
+        return Ok(wanted);
+    }
+    let today = jiff::Zoned::now();
+    let month = format!("{}-{:02}", today.year(), today.month());
+    for (kind, algorithm) in [("rsa", Algorithm::RsaSha256), ("ed25519", Algorithm::Ed25519Sha256)]
+    {
+        let pem = PrivateKey::generate(algorithm)?;
+        wanted.push(Wanted::secret(folder.join(format!("{kind}-{month}.pem")), pem));
+    }
+    Ok(wanted)
+}
+
+fn has_keys(root: &Root, folder: &Path) -> bool {
+    let entries = std::fs::read_dir(root.at(folder)).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.path().extension().is_some_and(|e| e == "pem"))
+}

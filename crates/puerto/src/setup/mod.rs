@@ -1,0 +1,375 @@
+//! From a bare machine to a server that can send: what is there is found out, what
+//! another mail program was told is taken over, and the files that are missing are
+//! written.
+//!
+//! Everything is decided before anything is written, from values: a [`Root`] to read, a
+//! [`World`] that looks around, a [`Person`] who answers. Nothing that exists is ever
+//! written over; where a file should be another, it stays unless the person says so,
+//! and then the old one is moved aside. So a second run changes nothing, and tells what
+//! is still to do.
+
+mod decide;
+mod files;
+mod keys;
+mod person;
+mod report;
+mod root;
+mod said;
+mod service;
+mod steps;
+mod takeover;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
+use crate::intake::KeyRing;
+use crate::lang::Text;
+use crate::route::not_public;
+
+use decide::{Decided, PASSWORD_FILE, decide};
+use files::{Content, State, Wanted};
+use said::say;
+use takeover::Inherited;
+
+pub use files::Done;
+pub use person::{Gone, Nobody, Person};
+pub use report::{Found, Record, Report, Step};
+pub use root::Root;
+pub use said::Said;
+pub use world::{Egress, Network, Port25, Survey, World, program_path};
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// The domain to send for, in A-labels.
+    pub domain: String,
+    /// The server's name, in A-labels; none: found out.
+    pub hostname: Option<String>,
+    /// Where all mail goes; `Some(None)`: to its MX, without a question.
+    pub relayhost: Option<Option<NextHop>>,
+    /// The configuration file, as a path of the machine.
+    pub config_file: PathBuf,
+    /// Where the program is, as a path of the machine.
+    pub program: PathBuf,
+}
+
+/// Why there is no setup.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The configuration that is there cannot be read.
+    #[error("{0}")]
+    Config(ConfigErrors),
+    /// A file cannot be read or written.
+    #[error("{path}: {error}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A key cannot be made.
+    #[error("{0}")]
+    Key(#[from] puerto_mail::dkim::KeyError),
+    /// The person has gone; nothing was written.
+    #[error("broken off: nothing was written")]
+    BrokenOff,
+}
+
+impl From<Gone> for SetupError {
+    fn from(_: Gone) -> Self {
+        Self::BrokenOff
+    }
+}
+
+/// A host name in A-labels that a server can have; for what is asked for.
+pub fn host_name(text: &str) -> Option<String> {
+    decide::host_name(text)
+}
+
+const TAKE_OVER: Text = Text::new(
+    "{program} is configured on this machine. Take over what it says?",
+    "En esta máquina está configurado {program}. ¿Heredar lo que dice?",
+);
+const WRITE: Text =
+    Text::new("Write {count} files below {root}?", "¿Escribir {count} ficheros en {root}?");
+const REPLACE: Text = Text::new(
+    "{file} is there and says something else. Replace it? The old one is kept beside it",
+    "{file} ya existe y dice otra cosa. ¿Reemplazarlo? El anterior se guarda al lado",
+);
+const KEPT: Text = Text::new(
+    "{file} is there, says something else, and was left as it is",
+    "{file} ya existe, dice otra cosa y se ha dejado como está",
+);
+const KEPT_KEY: Text = Text::new(
+    "{file} says {there} for {key}, not {asked}, and was left as it is: change that line, or \
+     move the file away and run this again",
+    "{file} dice {there} en {key}, no {asked}, y se ha dejado como está: cambie esa línea, o \
+     aparte el fichero y vuelva a ejecutar esto",
+);
+const NO_DNS: Text = Text::new(
+    "The DNS could not be asked ({error}): names and reverse names are not verified yet, \
+     `puerto check` does it later",
+    "No se ha podido consultar el DNS ({error}): los nombres directos e inversos no se han \
+     comprobado aún; `puerto check` lo hará después",
+);
+const NO_ADDRESS: Text = Text::new(
+    "This machine has no way to the Internet at the moment",
+    "Esta máquina no tiene ahora mismo salida a Internet",
+);
+const PRIVATE: Text = Text::new(
+    "{address} is not a public address: outside this machine is seen under another one, which \
+     SPF and PTR must name",
+    "{address} no es una dirección pública: fuera, esta máquina se ve con otra, que es la que \
+     deben nombrar SPF y PTR",
+);
+const ELSEWHERE: Text = Text::new(
+    "Mail for {domain} is taken by {hosts}, so its mailboxes are not here: users of this machine \
+     have addresses at {hostname}",
+    "El correo de {domain} lo recibe {hosts}, así que sus buzones no están aquí: los usuarios de \
+     esta máquina tienen direcciones en {hostname}",
+);
+const CLOSED: Text = Text::new(
+    "Port 25 is closed on the way out ({how}), as most hosting companies have it at first: set \
+     `relayhost` to a server that takes your mail at port 587, or ask them to open it",
+    "El puerto 25 de salida está cerrado ({how}), como hacen al principio casi todos los \
+     proveedores: ponga en `relayhost` un servidor que acepte su correo por el 587, o pida que \
+     lo abran",
+);
+
+const KEY: Text =
+    Text::new("A key cannot be used: {problem}", "Hay una clave inservible: {problem}");
+
+/// What is to be, before anything is written.
+struct Plan {
+    config: Config,
+    config_file: PathBuf,
+    port_25: Option<Port25>,
+    wanted: Vec<Wanted>,
+    found: Vec<Found>,
+    problems: Vec<Said>,
+}
+
+/// Sets up.
+pub fn run(
+    wishes: &Wishes,
+    root: &Root,
+    world: &dyn World,
+    person: &mut dyn Person,
+) -> Result<Report, SetupError> {
+    let survey = world.survey(&wishes.domain);
+    let programs = takeover::look(root);
+    let plan = plan(wishes, (world, &survey, root), &programs, person)?;
+    let files = write(&plan.wanted, root, person)?;
+    let Plan { config, config_file, port_25, found, mut problems, .. } = plan;
+    // The result is judged by what will read it.
+    Config::load(Some(&root.at(&config_file))).map_err(SetupError::Config)?;
+    let ring = KeyRing::load(&root.at(&config.dkim_directory));
+    problems.extend(ring.problems().iter().map(|problem| say(KEY, &[("problem", problem)])));
+    if let Some(how @ (Port25::Refused | Port25::Dropped)) = port_25
+        && config.relayhost.is_none()
+    {
+        problems.push(say(CLOSED, &[("how", how.name())]));
+    }
+    let notes = notes(wishes, &config, &survey, &files);
+    let place = (root, wishes.program.as_path(), config_file.as_path());
+    let steps = steps::steps(&wishes.domain, &config, place, &survey, &programs);
+    Ok(Report {
+        domain: wishes.domain.clone(),
+        hostname: config.hostname,
+        relayhost: config.relayhost,
+        config_file,
+        root: root.folder().to_owned(),
+        survey,
+        port_25,
+        found,
+        files,
+        records: records(&ring),
+        notes,
+        problems,
+        steps,
+    })
+}
+
+fn plan(
+    wishes: &Wishes,
+    surroundings: (&dyn World, &Survey, &Root),
+    programs: &[Inherited],
+    person: &mut dyn Person,
+) -> Result<Plan, SetupError> {
+    let root = surroundings.2;
+    let config_file = wishes.config_file.clone();
+    let mut problems = Vec::new();
+    let existing = match root.has(&config_file) {
+        true => Some(Config::load(Some(&root.at(&config_file))).map_err(SetupError::Config)?),
+        false => None,
+    };
+    if let Some(there) = &existing {
+        problems = contradictions(wishes, there, &config_file);
+    }
+    let again = existing.is_some();
+    let mut taken = Vec::new();
+    let mut found = Vec::new();
+    for program in programs {
+        let question = say(TAKE_OVER, &[("program", program.program)]);
+        let take = !again && person.confirm(&question, true)?;
+        taken.extend(take.then_some(program));
+        found.push(Found {
+            program: program.program,
+            files: program.files.clone(),
+            taken: take,
+            settings: program.summary(),
+            left: program.left.clone(),
+        });
+    }
+    let mut wanted = Vec::new();
+    let (config, port_25) = match existing {
+        Some(config) => (config, None),
+        None => {
+            let Decided { config, password, port_25 } =
+                decide(wishes, surroundings, &taken, person)?;
+            wanted.push(Wanted::text(&config_file, config.annotated()));
+            wanted.extend(password.map(|text| Wanted::secret(PASSWORD_FILE, text)));
+            (config, port_25)
+        }
+    };
+    wanted.extend(keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root)?);
+    wanted.extend(service_files(wishes, &config, &config_file));
+    wanted.extend(names(root, &wishes.program));
+    Ok(Plan { config, config_file, port_25, wanted, found, problems })
+}
+
+/// Where a configuration that is there says something else than what was asked for.
+fn contradictions(wishes: &Wishes, there: &Config, file: &Path) -> Vec<Said> {
+    let mut out = Vec::new();
+    let mut compare = |key: &str, there: &str, asked: &str| {
+        if there != asked {
+            let file = file.display().to_string();
+            let quoted = |text: &str| format!("{text:?}");
+            let (there, asked) = (quoted(there), quoted(asked));
+            let values = [("file", &*file), ("key", key), ("there", &there), ("asked", &asked)];
+            out.push(say(KEPT_KEY, &values));
+        }
+    };
+    let hop = |hop: &Option<NextHop>| hop.as_ref().map(NextHop::to_string).unwrap_or_default();
+    if let Some(hostname) = &wishes.hostname {
+        compare("hostname", &there.hostname, hostname);
+    }
+    if let Some(relayhost) = &wishes.relayhost {
+        compare("relayhost", &hop(&there.relayhost), &hop(relayhost));
+    }
+    out
+}
+
+fn service_files(wishes: &Wishes, config: &Config, config_file: &Path) -> Vec<Wanted> {
+    let options = if config_file == Path::new(DEFAULT_FILE) {
+        String::new()
+    } else {
+        format!(" --config {}", config_file.display())
+    };
+    let password = config.relayhost_login.as_ref().map(|login| login.password_file.as_path());
+    vec![
+        Wanted::text(service::UNIT, service::unit(&wishes.program, &options)),
+        Wanted::text(service::SYSUSERS, service::sysusers()),
+        Wanted::text(service::TMPFILES, service::tmpfiles(&config.dkim_directory, password)),
+    ]
+}
+
+/// The names by which programs call a mail server, where nobody has them.
+fn names(root: &Root, program: &Path) -> Vec<Wanted> {
+    let link = |path: &&str| Wanted {
+        path: PathBuf::from(path),
+        content: Content::Link(program.to_owned()),
+    };
+    let free = |wanted: &Wanted| {
+        !root.has(&wanted.path) || files::destination(root, &wanted.path) == *program
+    };
+    steps::COMMANDS.iter().map(link).filter(free).collect()
+}
+
+fn write(
+    wanted: &[Wanted],
+    root: &Root,
+    person: &mut dyn Person,
+) -> Result<Vec<(PathBuf, Done)>, SetupError> {
+    let failed = |wanted: &Wanted| {
+        let path = root.at(&wanted.path);
+        move |error| SetupError::File { path, error }
+    };
+    let mut jobs = Vec::new();
+    for file in wanted {
+        let state = file.state(root).map_err(failed(file))?;
+        let path = file.path.display().to_string();
+        let done = match state {
+            State::Missing => Done::Written,
+            State::Same => Done::Unchanged,
+            State::Different if person.confirm(&say(REPLACE, &[("file", &path)]), false)? => {
+                Done::Replaced
+            }
+            State::Different => Done::Kept,
+        };
+        jobs.push((file, done));
+    }
+    let count = jobs.iter().filter(|(_, d)| matches!(d, Done::Written | Done::Replaced)).count();
+    let (number, folder) = (count.to_string(), root.folder().display().to_string());
+    let question = say(WRITE, &[("count", &number), ("root", &folder)]);
+    if count > 0 && !person.confirm(&question, true)? {
+        return Err(SetupError::BrokenOff);
+    }
+    for (file, done) in &jobs {
+        if *done == Done::Replaced {
+            file.move_aside(root).map_err(failed(file))?;
+        }
+        if matches!(done, Done::Written | Done::Replaced) {
+            file.write(root).map_err(failed(file))?;
+        }
+    }
+    Ok(jobs.into_iter().map(|(file, done)| (file.path.clone(), done)).collect())
+}
+
+fn notes(
+    wishes: &Wishes,
+    config: &Config,
+    survey: &Survey,
+    files: &[(PathBuf, Done)],
+) -> Vec<Said> {
+    let mut notes = Vec::new();
+    for (path, _) in files.iter().filter(|(_, done)| *done == Done::Kept) {
+        notes.push(say(KEPT, &[("file", &path.display().to_string())]));
+    }
+    if survey.egress.is_empty() {
+        notes.push(say(NO_ADDRESS, &[]));
+    }
+    for egress in survey.egress.iter().filter(|egress| not_public(egress.address).is_some()) {
+        notes.push(say(PRIVATE, &[("address", &egress.address.to_string())]));
+    }
+    let names = survey.egress.iter().find_map(|egress| egress.names.as_ref().err());
+    if let Some(error) = survey.exchanges.as_ref().err().or(names) {
+        notes.push(say(NO_DNS, &[("error", error)]));
+    }
+    if let Ok(hosts) = &survey.exchanges
+        && !hosts.is_empty()
+        && !hosts.contains(&config.hostname)
+        && !steps::is_local(config, &wishes.domain)
+    {
+        let values = [
+            ("domain", wishes.domain.as_str()),
+            ("hosts", &hosts.join(", ")),
+            ("hostname", &config.hostname),
+        ];
+        notes.push(say(ELSEWHERE, &values));
+    }
+    notes
+}
+
+fn records(ring: &KeyRing) -> Vec<Record> {
+    let record = |key: &std::sync::Arc<puerto_mail::dkim::SigningKey>| Record {
+        name: format!("{}._domainkey.{}", key.selector, key.domain),
+        kind: "TXT",
+        value: key.key.record_text(),
+    };
+    ring.keys().iter().map(record).collect()
+}

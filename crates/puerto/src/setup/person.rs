@@ -1,0 +1,31 @@
+//! Whoever answers questions.
+
+use super::said::Said;
+
+/// The person has gone in the middle of a question: nothing more is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+/// Answers questions: at a terminal, or by what is proposed.
+pub trait Person {
+    /// Yes or no; `proposed` is what an empty answer means.
+    fn confirm(&mut self, question: &Said, proposed: bool) -> Result<bool, Gone>;
+
+    /// A word; `proposed` is what an empty answer means.
+    fn word(&mut self, question: &Said, proposed: &str) -> Result<String, Gone>;
+}
+
+/// Nobody is there, or `--yes` was said: what is proposed holds. Nothing that replaces
+/// a file is ever proposed.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Person for Nobody {
+    fn confirm(&mut self, _: &Said, proposed: bool) -> Result<bool, Gone> {
+        Ok(proposed)
+    }
+
+    fn word(&mut self, _: &Said, proposed: &str) -> Result<String, Gone> {
+        Ok(proposed.to_owned())
+    }
+}

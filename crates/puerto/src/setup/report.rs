@@ -1,0 +1,81 @@
+//! What was found, written and is still to do.
+
+use std::path::PathBuf;
+
+use super::files::Done;
+use super::said::Said;
+use super::world::{Port25, Survey};
+use crate::config::NextHop;
+
+/// The result of a setup.
+#[derive(Debug)]
+pub struct Report {
+    /// The domain, in A-labels.
+    pub domain: String,
+    /// The server's name.
+    pub hostname: String,
+    /// Where all mail goes; none: to its MX.
+    pub relayhost: Option<NextHop>,
+    /// The configuration file, as a path of the machine.
+    pub config_file: PathBuf,
+    /// The folder that stands for the machine; `/` for the machine itself.
+    pub root: PathBuf,
+    /// What was found out.
+    pub survey: Survey,
+    /// Whether port 25 is open, if it was tried.
+    pub port_25: Option<Port25>,
+    /// Other mail programs.
+    pub found: Vec<Found>,
+    /// The files, as paths of the machine, and what became of them.
+    pub files: Vec<(PathBuf, Done)>,
+    /// The records to publish.
+    pub records: Vec<Record>,
+    /// What is good to know.
+    pub notes: Vec<Said>,
+    /// What keeps mail from being sent as it was asked for.
+    pub problems: Vec<Said>,
+    /// What is still to do, in this order.
+    pub steps: Vec<Step>,
+}
+
+impl Report {
+    /// Whether anything was written.
+    pub fn changed(&self) -> bool {
+        self.files.iter().any(|(_, done)| matches!(done, Done::Written | Done::Replaced))
+    }
+}
+
+/// Another mail program.
+#[derive(Debug)]
+pub struct Found {
+    /// Its name.
+    pub program: &'static str,
+    /// The files that it was known by.
+    pub files: Vec<PathBuf>,
+    /// Whether its settings were taken over now.
+    pub taken: bool,
+    /// Its settings, as ours would be written.
+    pub settings: Vec<String>,
+    /// What cannot be taken over.
+    pub left: Vec<Said>,
+}
+
+/// A DNS record.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its full name.
+    pub name: String,
+    /// Its type.
+    pub kind: &'static str,
+    /// Its text, as one string.
+    pub value: String,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub struct Step {
+    /// What, and why.
+    pub what: Said,
+    /// The commands that do it, if commands do.
+    pub commands: Vec<String>,
+}

@@ -1,0 +1,54 @@
+//! The file tree that is set up: this machine's, or a folder that stands for one.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// Octets of a file that are read at most; no configuration comes near.
+const BOUND: u64 = 1024 * 1024;
+
+/// The folder under which everything is read and written; `/` for this machine.
+#[derive(Debug, Clone)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// A folder that stands for a machine.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// Whether it is the running machine itself.
+    pub fn is_machine(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where a path of the machine lies in this tree.
+    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.0.join(path.as_ref().strip_prefix("/").unwrap_or(path.as_ref()))
+    }
+
+    /// Whether something is there, even a link that leads nowhere.
+    pub fn has(&self, path: impl AsRef<Path>) -> bool {
+        self.at(path).symlink_metadata().is_ok()
+    }
+
+    /// The text of a file of the machine; `None` if there is none.
+    pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<String>> {
+        let file = match File::open(self.at(path)) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let mut octets = Vec::new();
+        file.take(BOUND).read_to_end(&mut octets)?;
+        Ok(Some(String::from_utf8_lossy(&octets).into_owned()))
+    }
+}

@@ -1,0 +1,103 @@
+//! Exim as Debian configures it: `update-exim4.conf.conf` and `passwd.client`.
+
+use std::collections::HashMap;
+
+use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
+use crate::config::Mailbox;
+use crate::lang::Text;
+use crate::setup::root::Root;
+use crate::setup::said::say;
+
+const FILE: &str = "/etc/exim4/update-exim4.conf.conf";
+const PASSWORDS: &str = "/etc/exim4/passwd.client";
+
+const OWN: Text = Text::new(
+    "Exim's own {file} is there: routers and transports in it are not taken over",
+    "Exim tiene un {file} propio: sus routers y transports no se heredan",
+);
+const SEVERAL: Text = Text::new(
+    "Exim's dc_smarthost names several relays: the first, {first}, is taken over",
+    "dc_smarthost de Exim nombra varios relays: se hereda el primero, {first}",
+);
+
+/// Reads Exim's configuration, if there is one.
+pub(super) fn read(root: &Root) -> Option<Inherited> {
+    if !root.has(FILE) {
+        return None;
+    }
+    let mut found = Inherited::of("Exim");
+    found.service = Some("exim4");
+    let text = text_of(root, FILE, &mut found).unwrap_or_default();
+    let settings = parse(&text);
+    let get = |name: &str| settings.get(name).map(String::as_str).filter(|v| !v.is_empty());
+    for item in list(get("dc_other_hostnames").unwrap_or_default()) {
+        found.domains.extend(local_domain(item).filter(|domain| !found.domains.contains(domain)));
+    }
+    if matches!(get("dc_eximconfig_configtype"), Some("smarthost" | "satellite")) {
+        smarthost(root, get("dc_smarthost").unwrap_or_default(), &mut found);
+    }
+    add_networks("dc_relay_nets", list(get("dc_relay_nets").unwrap_or_default()), &mut found);
+    if get("dc_localdelivery").is_some_and(|kind| kind.contains("maildir")) {
+        found.mailbox = Some(Mailbox::Maildir);
+    }
+    let interfaces = get("dc_local_interfaces").unwrap_or_default();
+    let mut local = list(interfaces).filter(|item| !item.is_empty()).peekable();
+    let loopback = |item: &str| item.starts_with("127.") || item == "::1" || item == "[::1]";
+    if local.peek().is_some() && local.all(loopback) {
+        found.listen = Some(super::loopback());
+    }
+    for file in ["/etc/exim4/exim4.conf"] {
+        if root.has(file) {
+            found.left.push(say(OWN, &[("file", file)]));
+        }
+    }
+    Some(found)
+}
+
+// `host::port`, several of them separated by semicolons; a single colon separates,
+// too. Exim looks the addresses of a smarthost up, never its MX.
+fn smarthost(root: &Root, written: &str, found: &mut Inherited) {
+    let doubled = written.replace("::", "\u{0}");
+    let mut hosts = doubled.split([';', ':']).map(str::trim).filter(|host| !host.is_empty());
+    let Some(first) = hosts.next() else { return };
+    let (host, port) = match first.split_once('\u{0}') {
+        Some((host, port)) => (host, Some(port)),
+        None => (first, None),
+    };
+    let hop = match port {
+        Some(port) => format!("[{host}]:{port}"),
+        None => format!("[{host}]"),
+    };
+    next_hop("dc_smarthost", &hop, found);
+    if hosts.next().is_some() {
+        found.left.push(say(SEVERAL, &[("first", &hop)]));
+    }
+    let Some(table) = text_of(root, PASSWORDS, found) else { return };
+    found.login = table.lines().find_map(|line| {
+        let mut parts = line.trim().splitn(3, ':');
+        let (pattern, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+        let comment = pattern.starts_with('#');
+        let user_and_password = || Credentials { user: user.into(), password: password.into() };
+        (!comment && fits(pattern, host)).then(user_and_password)
+    });
+}
+
+// A host name, or `*` and its end.
+fn fits(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(end) => host.to_lowercase().ends_with(&end.to_lowercase()),
+        None => pattern.eq_ignore_ascii_case(host),
+    }
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split([';', ',', ' ']).map(str::trim).filter(|item| !item.is_empty())
+}
+
+// Lines as a shell reads them: NAME='value'.
+fn parse(text: &str) -> HashMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once('='));
+    let bare = |value: &str| value.trim().trim_matches(['\'', '"']).to_owned();
+    pairs.map(|(name, value)| (name.trim().to_owned(), bare(value))).collect()
+}

@@ -1,0 +1,180 @@
+//! What another mail program on this machine is configured to do, so that it can be
+//! taken over. Only files are read, and what cannot be taken over is said.
+
+mod exim;
+mod msmtp;
+mod opendkim;
+mod postfix;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use puerto_smtp::Domain;
+
+use super::root::Root;
+use super::said::{Said, say};
+use crate::config::{Mailbox, Network, NextHop, TlsFiles};
+use crate::lang::Text;
+
+pub use opendkim::ForeignKey;
+
+/// What one program's configuration says, in our terms.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// The program's name, as people write it.
+    pub program: &'static str,
+    /// The service to stop, if the program is one that listens.
+    pub service: Option<&'static str>,
+    /// The files that were read, as paths of the machine.
+    pub files: Vec<PathBuf>,
+    /// Its host name.
+    pub hostname: Option<String>,
+    /// The domains that are local to it; the first completes bare names.
+    pub domains: Vec<Domain>,
+    /// Where it sends all mail.
+    pub relayhost: Option<NextHop>,
+    /// User and password for that.
+    pub login: Option<Credentials>,
+    /// It demands TLS with a verified certificate there.
+    pub tls_required: bool,
+    /// Who may relay through it.
+    pub networks: Vec<Network>,
+    /// The largest message it takes.
+    pub message_size: Option<u64>,
+    /// Its aliases.
+    pub aliases: Option<PathBuf>,
+    /// Its kind of mailbox, where it is not mbox.
+    pub mailbox: Option<Mailbox>,
+    /// Where it listens, where that is not everywhere.
+    pub listen: Option<Vec<SocketAddr>>,
+    /// Its certificate.
+    pub certificate: Option<TlsFiles>,
+    /// The IPv4 address that it sends from.
+    pub bind_ipv4: Option<std::net::Ipv4Addr>,
+    /// The IPv6 address that it sends from.
+    pub bind_ipv6: Option<std::net::Ipv6Addr>,
+    /// Keys that it signs with.
+    pub keys: Vec<ForeignKey>,
+    /// What is not taken over, and what to do about it.
+    pub left: Vec<Said>,
+}
+
+impl Inherited {
+    fn of(program: &'static str) -> Self {
+        Self { program, ..Self::default() }
+    }
+
+    /// What would be taken over, as our configuration would write it, one for each line.
+    pub fn summary(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut line = |name: &str, value: Option<String>| {
+            out.extend(value.map(|value| format!("{name} = {value}")));
+        };
+        let joined = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
+        line("hostname", self.hostname.clone());
+        line("domains", joined(self.domains.iter().map(Domain::to_string).collect()));
+        line("relayhost", self.relayhost.as_ref().map(NextHop::to_string));
+        line("relayhost_user", self.login.as_ref().map(|login| login.user.clone()));
+        line("trusted_networks", joined(self.networks.iter().map(Network::to_string).collect()));
+        line("message_size", self.message_size.map(|size| size.to_string()));
+        line("aliases", self.aliases.as_ref().map(|path| path.display().to_string()));
+        line("mailbox", self.mailbox.as_ref().map(|_| "maildir".to_owned()));
+        let listen = self.listen.iter().flatten().map(SocketAddr::to_string).collect();
+        line("listen.smtp", joined(listen));
+        let certificate = self.certificate.as_ref();
+        line("tls.certificate", certificate.map(|files| files.certificate.display().to_string()));
+        line("delivery.bind_ipv4", self.bind_ipv4.map(|address| address.to_string()));
+        line("delivery.bind_ipv6", self.bind_ipv6.map(|address| address.to_string()));
+        for key in &self.keys {
+            line("dkim", Some(format!("{}._domainkey.{}", key.selector, key.domain)));
+        }
+        out
+    }
+}
+
+/// A user name and a password. The password is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({:?}, …)", self.user)
+    }
+}
+
+/// Looks for every program that is known.
+pub fn look(root: &Root) -> Vec<Inherited> {
+    let readers = [postfix::read, exim::read, msmtp::read, opendkim::read];
+    readers.into_iter().filter_map(|read| read(root)).collect()
+}
+
+const UNREADABLE: Text = Text::new(
+    "{file} cannot be read ({error}): run this as root to take over what it says",
+    "{file} no se puede leer ({error}): ejecútelo como root para heredar lo que dice",
+);
+const NOT_A_HOP: Text = Text::new(
+    "{key} = {value} is not taken over: {error}",
+    "{key} = {value} no se hereda: {error}",
+);
+
+/// Reads a file, or notes that it is there but cannot be read.
+fn text_of(root: &Root, path: &str, inherited: &mut Inherited) -> Option<String> {
+    match root.read(path) {
+        Ok(None) => None,
+        Ok(text) => {
+            inherited.files.push(PathBuf::from(path));
+            text
+        }
+        Err(error) => {
+            inherited.left.push(say(UNREADABLE, &[("file", path), ("error", &error.to_string())]));
+            None
+        }
+    }
+}
+
+/// Reads a next hop, or notes why it is none.
+fn next_hop(key: &str, value: &str, inherited: &mut Inherited) {
+    match NextHop::parse(value) {
+        Ok(hop) => inherited.relayhost = Some(hop),
+        Err(error) => {
+            let values = [("key", key), ("value", value), ("error", &error)];
+            inherited.left.push(say(NOT_A_HOP, &values));
+        }
+    }
+}
+
+/// A domain that mail can be local to: a name with a dot that is not the loopback's.
+fn local_domain(text: &str) -> Option<Domain> {
+    let domain = Domain::parse(text).ok()?;
+    let name = domain.name()?;
+    let loopback = name.starts_with("localhost.") || name.ends_with(".localdomain");
+    (name.contains('.') && !loopback).then_some(domain)
+}
+
+/// Adds networks and notes those that are none, since a table may stand among them.
+fn add_networks<'a>(key: &str, items: impl Iterator<Item = &'a str>, inherited: &mut Inherited) {
+    for item in items {
+        match Network::parse(item) {
+            Ok(network) if inherited.networks.contains(&network) => {}
+            Ok(network) => inherited.networks.push(network),
+            Err(error) => {
+                let values = [("key", key), ("value", item), ("error", &error)];
+                inherited.left.push(say(NOT_A_HOP, &values));
+            }
+        }
+    }
+}
+
+/// Port 25 of this machine alone.
+fn loopback() -> Vec<SocketAddr> {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    vec![(Ipv4Addr::LOCALHOST, 25).into(), (Ipv6Addr::LOCALHOST, 25).into()]
+}
+
+#[cfg(test)]
+mod tests;

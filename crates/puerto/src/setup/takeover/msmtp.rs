@@ -1,0 +1,88 @@
+//! msmtp: the default account of `/etc/msmtprc`.
+
+use std::collections::HashMap;
+
+use super::{Credentials, Inherited, next_hop, text_of};
+use crate::lang::Text;
+use crate::setup::root::Root;
+use crate::setup::said::say;
+
+const FILE: &str = "/etc/msmtprc";
+
+const PASSWORD: Text = Text::new(
+    "msmtp's password for {user} is not written in {file}: write it into \
+     relayhost_password_file",
+    "la contraseña de msmtp para {user} no está escrita en {file}: escríbala en \
+     relayhost_password_file",
+);
+const ACCOUNTS: Text = Text::new(
+    "msmtp's other accounts are not taken over: write a [[route]] with `from` for each",
+    "las demás cuentas de msmtp no se heredan: escriba una [[route]] con `from` para cada una",
+);
+
+type Account = HashMap<String, String>;
+
+/// Reads msmtp's configuration, if there is one for the whole machine.
+pub(super) fn read(root: &Root) -> Option<Inherited> {
+    if !root.has(FILE) {
+        return None;
+    }
+    let mut found = Inherited::of("msmtp");
+    let text = text_of(root, FILE, &mut found).unwrap_or_default();
+    let (account, others) = default_account(&text);
+    let get = |name: &str| account.get(name).map(String::as_str);
+    let on = |name: &str| matches!(get(name), Some("on" | ""));
+    let Some(host) = get("host") else { return Some(found) };
+    let implicit = on("tls") && get("tls_starttls") == Some("off");
+    let scheme = if implicit { "smtps://" } else { "" };
+    let port = get("port").map(|port| format!(":{port}")).unwrap_or_default();
+    next_hop("host", &format!("{scheme}[{host}]{port}"), &mut found);
+    found.tls_required = on("tls") && get("tls_certcheck") != Some("off");
+    match (get("user"), get("password")) {
+        (Some(user), Some(password)) if get("auth") != Some("off") => {
+            found.login = Some(Credentials { user: user.into(), password: password.into() });
+        }
+        (Some(user), None) if get("auth") != Some("off") => {
+            found.left.push(say(PASSWORD, &[("user", user), ("file", FILE)]));
+        }
+        _ => {}
+    }
+    found.aliases = get("aliases").filter(|path| path.starts_with('/')).map(Into::into);
+    if others {
+        found.left.push(say(ACCOUNTS, &[]));
+    }
+    Some(found)
+}
+
+/// The account called `default`, or the one that it stands for, with the defaults
+/// that were set before it; and whether there are others.
+fn default_account(text: &str) -> (Account, bool) {
+    let mut defaults = Account::new();
+    let mut accounts: HashMap<String, Account> = HashMap::new();
+    let mut current: Option<String> = None;
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let (name, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let value = value.trim().trim_matches('"');
+        match name {
+            "defaults" => current = None,
+            "account" => {
+                let (account, parent) = value.split_once(':').unwrap_or((value, ""));
+                let parent = accounts.get(parent.trim()).unwrap_or(&defaults).clone();
+                accounts.insert(account.trim().to_owned(), parent);
+                current = Some(account.trim().to_owned());
+            }
+            _ => {
+                let account = current.as_ref().and_then(|name| accounts.get_mut(name));
+                account.unwrap_or(&mut defaults).insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+    let alone = accounts.len() == 1;
+    let chosen = match accounts.remove("default") {
+        Some(account) => account,
+        None if alone => accounts.drain().next().map(|(_, account)| account).unwrap_or_default(),
+        None => defaults,
+    };
+    let others = accounts.values().any(|account| account.get("host") != chosen.get("host"));
+    (chosen, others)
+}

@@ -1,0 +1,294 @@
+//! Postfix: `main.cf`, and the password that its `smtp_sasl_password_maps` holds.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
+use crate::config::{Mailbox, TlsFiles};
+use crate::lang::Text;
+use crate::setup::root::Root;
+use crate::setup::said::say;
+
+const LEFT: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over",
+    "{key} = {value} de Postfix no se hereda",
+);
+const ENCRYPT: Text = Text::new(
+    "Postfix's smtp_tls_security_level = encrypt does not verify certificates, and ours do where \
+     TLS is demanded: if the relay's certificate is valid, set delivery.tls = \"required\"",
+    "smtp_tls_security_level = encrypt de Postfix no verifica certificados, y aquí exigir TLS \
+     supone verificarlos: si el certificado del relay es válido, ponga delivery.tls = \"required\"",
+);
+const NO_PASSWORD: Text = Text::new(
+    "no user and password for {relayhost} were found in {maps}: write them into \
+     relayhost_user and relayhost_password_file",
+    "no se han encontrado usuario y contraseña para {relayhost} en {maps}: escríbalos en \
+     relayhost_user y relayhost_password_file",
+);
+
+/// Parameters that have no counterpart or are too free to be translated by a machine,
+/// with what to do instead.
+const NOT_TAKEN: &[(&str, Text)] = &[
+    ("transport_maps", ROUTES),
+    ("sender_dependent_relayhost_maps", ROUTES),
+    ("sender_dependent_default_transport_maps", ROUTES),
+    ("default_transport", ROUTES),
+    ("virtual_alias_maps", ALIASES),
+    ("virtual_alias_domains", ALIASES),
+    ("virtual_mailbox_domains", LMTP),
+    ("mailbox_transport", LMTP),
+    ("virtual_transport", LMTP),
+    ("mailbox_command", LMTP),
+    ("canonical_maps", REWRITE),
+    ("sender_canonical_maps", REWRITE),
+    ("smtp_generic_maps", REWRITE),
+    ("masquerade_domains", REWRITE),
+    ("header_checks", FILTER),
+    ("body_checks", FILTER),
+    ("content_filter", FILTER),
+];
+const ROUTES: Text =
+    Text::new("write a [[route]] for each of its lines", "escriba una [[route]] por cada línea");
+const ALIASES: Text = Text::new(
+    "write its local names into the aliases file",
+    "escriba sus nombres locales en el fichero de alias",
+);
+const LMTP: Text = Text::new(
+    "where another program keeps the mailboxes, set local.mailbox = \"lmtp:ADDRESS\"",
+    "si otro programa guarda los buzones, ponga local.mailbox = \"lmtp:DIRECCIÓN\"",
+);
+const REWRITE: Text = Text::new(
+    "addresses are not rewritten here: let programs send with the right sender",
+    "aquí no se reescriben direcciones: que los programas envíen con el remitente correcto",
+);
+const FILTER: Text = Text::new("contents are not filtered here", "aquí no se filtra el contenido");
+
+/// Reads Postfix's configuration, if there is one.
+pub(super) fn read(root: &Root) -> Option<Inherited> {
+    let mut found = Inherited::of("Postfix");
+    if !root.has("/etc/postfix/main.cf") {
+        return None;
+    }
+    found.service = Some("postfix");
+    let text = text_of(root, "/etc/postfix/main.cf", &mut found).unwrap_or_default();
+    let main = Parameters::parse(&text);
+    found.hostname = main.get("myhostname").filter(|name| name.contains('.'));
+    domains(root, &main, &mut found);
+    if let Some(relayhost) = main.get("relayhost") {
+        next_hop("relayhost", &relayhost, &mut found);
+        login(root, &main, &relayhost, &mut found);
+    }
+    tls(root, &main, &mut found);
+    if let Some(networks) = main.get("mynetworks") {
+        add_networks("mynetworks", items(&networks), &mut found);
+    }
+    limits_and_mailboxes(&main, &mut found);
+    addresses(&main, &mut found);
+    for (key, advice) in NOT_TAKEN {
+        // Debian's own file names the first of these with what is everybody's default.
+        if let Some(value) = main.get(key).filter(|value| value != "smtp") {
+            found.left.push(left(key, &value, *advice));
+        }
+    }
+    Some(found)
+}
+
+fn left(key: &str, value: &str, advice: Text) -> crate::setup::said::Said {
+    say(LEFT, &[("key", key), ("value", value)]).followed_by(advice)
+}
+
+fn domains(root: &Root, main: &Parameters, found: &mut Inherited) {
+    let origin = main.get("myorigin").and_then(|origin| {
+        if origin.starts_with('/') {
+            return root.read(&origin).ok().flatten().map(|text| text.trim().to_owned());
+        }
+        Some(origin)
+    });
+    let destinations = main.get("mydestination").unwrap_or_default();
+    for item in items(&destinations) {
+        if item.starts_with('/') || item.contains(':') {
+            let advice = Text::new(
+                "write the domains that it lists into `domains`",
+                "escriba en `domains` los dominios que contiene",
+            );
+            found.left.push(left("mydestination", item, advice));
+        } else if let Some(domain) = local_domain(item)
+            && !found.domains.contains(&domain)
+        {
+            found.domains.push(domain);
+        }
+    }
+    // Bare names are completed with the first.
+    let origin = origin.and_then(|origin| local_domain(&origin));
+    if let Some(place) = found.domains.iter().position(|domain| Some(domain) == origin.as_ref()) {
+        let first = found.domains.remove(place);
+        found.domains.insert(0, first);
+    }
+}
+
+fn login(root: &Root, main: &Parameters, relayhost: &str, found: &mut Inherited) {
+    let Some(maps) = main.get("smtp_sasl_password_maps") else { return };
+    if main.get("smtp_sasl_auth_enable").is_none_or(|value| value != "yes") {
+        return;
+    }
+    let host = relayhost.trim_start_matches('[');
+    let host = host.split([']', ':']).next().unwrap_or(host).to_owned();
+    for map in items(&maps) {
+        let (kind, rest) = map.split_once(':').unwrap_or(("hash", map));
+        if kind == "static" {
+            found.login = credentials(rest);
+            continue;
+        }
+        if !matches!(kind, "hash" | "lmdb" | "btree" | "cdb" | "dbm" | "texthash") {
+            continue;
+        }
+        let Some(table) = text_of(root, rest, found) else { continue };
+        let line = |wanted: &str| {
+            logical_lines(&table).into_iter().find_map(|line| {
+                let (key, value) = line.split_once(char::is_whitespace)?;
+                key.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+            })
+        };
+        let value = line(relayhost).or_else(|| line(&host)).or_else(|| line(&format!("[{host}]")));
+        if let Some(value) = value {
+            found.login = found.login.take().or_else(|| credentials(&value));
+        }
+    }
+    if found.login.is_none() {
+        found.left.push(say(NO_PASSWORD, &[("relayhost", relayhost), ("maps", &maps)]));
+    }
+}
+
+fn credentials(value: &str) -> Option<Credentials> {
+    let (user, password) = value.split_once(':')?;
+    let filled = !user.is_empty() && !password.is_empty();
+    filled.then(|| Credentials { user: user.to_owned(), password: password.to_owned() })
+}
+
+fn tls(root: &Root, main: &Parameters, found: &mut Inherited) {
+    match main.get("smtp_tls_security_level").as_deref() {
+        Some("verify" | "secure") => found.tls_required = true,
+        Some("encrypt") => found.left.push(say(ENCRYPT, &[])),
+        _ => {}
+    }
+    let (Some(certificate), Some(key)) =
+        (main.get("smtpd_tls_cert_file"), main.get("smtpd_tls_key_file"))
+    else {
+        return;
+    };
+    // Without the files the daemon would not start.
+    if root.at(&certificate).is_file() && root.at(&key).is_file() {
+        let files = TlsFiles { certificate: certificate.into(), key: key.into() };
+        found.certificate = Some(files);
+    }
+}
+
+fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
+    // Postfix: 0 is no limit.
+    let size = main.get("message_size_limit").and_then(|size| size.parse().ok());
+    found.message_size = size.filter(|size| *size > 0);
+    if main.get("home_mailbox").is_some_and(|value| value.ends_with('/')) {
+        found.mailbox = Some(Mailbox::Maildir);
+    }
+    let Some(maps) = main.get("alias_maps") else { return };
+    for map in items(&maps) {
+        match map.split_once(':') {
+            Some(("hash" | "lmdb" | "btree" | "cdb" | "dbm" | "texthash", path))
+                if found.aliases.is_none() && path.starts_with('/') =>
+            {
+                found.aliases = Some(PathBuf::from(path));
+            }
+            _ => found.left.push(left("alias_maps", map, ALIASES)),
+        }
+    }
+}
+
+fn addresses(main: &Parameters, found: &mut Inherited) {
+    if matches!(main.get("inet_interfaces").as_deref(), Some("loopback-only" | "localhost")) {
+        found.listen = Some(super::loopback());
+    }
+    let address = |key| main.get(key).and_then(|value| value.trim_matches(['[', ']']).parse().ok());
+    found.bind_ipv4 = match address("smtp_bind_address") {
+        Some(std::net::IpAddr::V4(address)) if !address.is_unspecified() => Some(address),
+        _ => None,
+    };
+    found.bind_ipv6 = match address("smtp_bind_address6") {
+        Some(std::net::IpAddr::V6(address)) if !address.is_unspecified() => Some(address),
+        _ => None,
+    };
+}
+
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty())
+}
+
+/// Lines with those that continue them, comments left out (postconf(5)).
+fn logical_lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        match lines.last_mut() {
+            Some(last) if line.starts_with(char::is_whitespace) => {
+                last.push(' ');
+                last.push_str(line.trim());
+            }
+            _ => lines.push(line.trim().to_owned()),
+        }
+    }
+    lines
+}
+
+/// The parameters of a `main.cf`, the last of each name.
+struct Parameters(HashMap<String, String>);
+
+impl Parameters {
+    fn parse(text: &str) -> Self {
+        let lines = logical_lines(text);
+        let pairs = lines.iter().filter_map(|line| line.split_once('='));
+        Self(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect())
+    }
+
+    /// A value with its `$name`s put in; `None` if it is not set or empty.
+    fn get(&self, name: &str) -> Option<String> {
+        let value = self.expand(self.0.get(name)?, &mut 0);
+        (!value.trim().is_empty()).then(|| value.trim().to_owned())
+    }
+
+    // A file whose names refer to each other in a circle must not hang us.
+    fn expand(&self, value: &str, expanded: &mut u8) -> String {
+        let mut out = String::new();
+        let mut rest = value;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            let (name, tail) = match after.strip_prefix(['{', '(']) {
+                Some(inner) => inner.split_once(['}', ')']).unwrap_or((inner, "")),
+                None => {
+                    let end = after.find(|c: char| !c.is_alphanumeric() && c != '_');
+                    after.split_at(end.unwrap_or(after.len()))
+                }
+            };
+            if *expanded < 100 {
+                *expanded += 1;
+                out.push_str(&self.expand(&self.value_or_default(name), expanded));
+            }
+            rest = tail;
+        }
+        out.push_str(rest);
+        out
+    }
+
+    fn value_or_default(&self, name: &str) -> String {
+        if let Some(value) = self.0.get(name) {
+            return value.clone();
+        }
+        let host = || self.0.get("myhostname").cloned().unwrap_or_default();
+        match name {
+            "mydomain" => {
+                host().split_once('.').map(|(_, rest)| rest.to_owned()).unwrap_or_default()
+            }
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,345 @@
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+
+use puerto_smtp::Domain;
+
+use super::*;
+use crate::lang::Language;
+
+/// A world that says what a test wants.
+struct Told {
+    exchanges: Result<Vec<String>, String>,
+    port_25: Port25,
+}
+
+impl World for Told {
+    fn survey(&self, _: &str) -> Survey {
+        let names = self.exchanges.as_ref().map(|_| Vec::new()).map_err(Clone::clone);
+        let egress = vec![Egress { address: "203.0.113.5".parse().unwrap(), names }];
+        Survey {
+            egress,
+            machine: Some("vps.host.example".into()),
+            exchanges: self.exchanges.clone(),
+        }
+    }
+
+    fn port_25(&self) -> Port25 {
+        self.port_25
+    }
+}
+
+const QUIET: Told = Told { exchanges: Ok(Vec::new()), port_25: Port25::Open };
+
+/// A person who gives these answers to questions that contain these words, and
+/// otherwise accepts what is proposed.
+struct Answers(Vec<(&'static str, &'static str)>);
+
+impl Answers {
+    fn to(&self, question: &Said) -> Option<&'static str> {
+        let question = question.of(Language::English);
+        let known = self.0.iter().find(|(words, _)| question.contains(words));
+        known.map(|(_, answer)| *answer)
+    }
+}
+
+impl Person for Answers {
+    fn confirm(&mut self, question: &Said, proposed: bool) -> Result<bool, Gone> {
+        match self.to(question) {
+            Some("gone") => Err(Gone),
+            Some(answer) => Ok(answer == "yes"),
+            None => Ok(proposed),
+        }
+    }
+
+    fn word(&mut self, question: &Said, proposed: &str) -> Result<String, Gone> {
+        Ok(self.to(question).unwrap_or(proposed).to_owned())
+    }
+}
+
+struct Machine {
+    folder: tempfile::TempDir,
+    wishes: Wishes,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let wishes = Wishes {
+            domain: "example.com".into(),
+            hostname: None,
+            relayhost: None,
+            config_file: DEFAULT_FILE.into(),
+            program: "/usr/local/bin/puerto".into(),
+        };
+        Self { folder: tempfile::tempdir().unwrap(), wishes }
+    }
+
+    fn with(self, path: &str, text: &str) -> Self {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    fn run(&self, world: &Told, person: &mut dyn Person) -> Result<Report, SetupError> {
+        run(&self.wishes, &Root::new(self.folder.path()), world, person)
+    }
+
+    fn set_up(&self) -> Report {
+        self.run(&QUIET, &mut Nobody).unwrap()
+    }
+
+    fn config(&self) -> Config {
+        Config::load(Some(&self.folder.path().join("etc/puerto/puerto.toml"))).unwrap()
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(path)).unwrap()
+    }
+
+    /// Every path with its mode and content.
+    fn tree(&self) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+        let mut tree = BTreeMap::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let metadata = path.symlink_metadata().unwrap();
+                let content = if metadata.is_dir() {
+                    folders.push(path.clone());
+                    Vec::new()
+                } else {
+                    std::fs::read(&path)
+                        .or_else(|_| {
+                            std::fs::read_link(&path)
+                                .map(|to| to.into_os_string().into_encoded_bytes())
+                        })
+                        .unwrap()
+                };
+                tree.insert(path, (metadata.permissions().mode(), content));
+            }
+        }
+        tree
+    }
+}
+
+fn english(said: &[Said]) -> String {
+    said.iter().map(|said| said.of(Language::English)).collect::<Vec<_>>().join("\n")
+}
+
+fn commands(report: &Report) -> Vec<&str> {
+    report.steps.iter().flat_map(|step| &step.commands).map(String::as_str).collect()
+}
+
+fn names(domains: &[Domain]) -> Vec<String> {
+    domains.iter().map(Domain::to_string).collect()
+}
+
+#[test]
+fn a_fresh_machine_gets_all_it_needs_and_a_second_run_changes_nothing() {
+    let machine = Machine::new();
+    let report = machine.set_up();
+    assert!(report.changed());
+    assert_eq!(english(&report.problems), "");
+    let config = machine.config();
+    assert_eq!(config.hostname, "mail.example.com");
+    assert_eq!(names(&config.domains), ["example.com"]);
+    assert_eq!(config.relayhost, None);
+    let kinds: Vec<&str> = report
+        .records
+        .iter()
+        .map(|record| if record.value.contains("k=rsa") { "rsa" } else { "ed25519" })
+        .collect();
+    assert_eq!(kinds, ["ed25519", "rsa"]);
+    let before = machine.tree();
+    for (path, (mode, _)) in before.iter().filter(|(path, _)| path.is_file()) {
+        let secret = path.extension().is_some_and(|extension| extension == "pem");
+        assert_eq!(mode & 0o777, if secret { 0o640 } else { 0o644 }, "{}", path.display());
+    }
+    let again = machine.set_up();
+    assert!(!again.changed());
+    assert_eq!(machine.tree(), before);
+    assert_eq!(commands(&again), commands(&report));
+    assert!(commands(&again).contains(&"puerto check example.com"));
+}
+
+#[test]
+fn the_written_file_shows_every_key_and_reads_back_to_what_was_decided() {
+    let mut machine = Machine::new();
+    machine.wishes.hostname = Some("out.example.com".into());
+    machine.wishes.relayhost = Some(NextHop::parse("[smtp.example.net]:587").ok());
+    machine.set_up();
+    let config = machine.config();
+    let text = machine.read("etc/puerto/puerto.toml");
+    assert_eq!(config.annotated(), text);
+    assert_eq!(config.hostname, "out.example.com");
+    let set: Vec<&str> =
+        text.lines().filter(|line| !line.starts_with('#') && line.contains('=')).collect();
+    assert_eq!(
+        set,
+        [
+            "hostname = \"out.example.com\"",
+            "domains = [\"example.com\"]",
+            "relayhost = \"[smtp.example.net]:587\""
+        ]
+    );
+    for key in ["#message_size = \"50MiB\"", "#concurrency = 20", "#[[route]]"] {
+        assert!(text.contains(key), "{key}");
+    }
+}
+
+#[test]
+fn what_postfix_and_opendkim_were_told_is_taken_over() {
+    let pem = puerto_mail::dkim::PrivateKey::generate_rsa(2048).unwrap();
+    let machine = Machine::new()
+        .with(
+            "etc/postfix/main.cf",
+            "myhostname = smtp.example.com\nmydestination = $myhostname, example.com, localhost\n\
+             relayhost = [smtp.example.net]:587\nmynetworks = 127.0.0.0/8 192.0.2.0/24\n\
+             smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = hash:/etc/postfix/sasl\n",
+        )
+        .with("etc/postfix/sasl", "[smtp.example.net]:587 ana:s3cret\n")
+        .with("etc/opendkim/keys/example.com/mail.private", &pem)
+        .with("usr/sbin/sendmail", "Postfix's");
+    let report = machine.set_up();
+    let config = machine.config();
+    assert_eq!(config.hostname, "smtp.example.com");
+    assert_eq!(names(&config.domains), ["smtp.example.com", "example.com"]);
+    assert_eq!(config.relayhost.as_ref().unwrap().to_string(), "[smtp.example.net]:587");
+    assert_eq!(config.relayhost_login.as_ref().unwrap().user, "ana");
+    assert_eq!(machine.read("etc/puerto/relayhost.password"), "s3cret\n");
+    assert_eq!(config.trusted_networks.0.len(), 3);
+    // What is published for the old key stays right, so no other key is made.
+    assert_eq!(machine.read("etc/puerto/dkim/example.com/mail.pem"), pem);
+    let names: Vec<&str> = report.records.iter().map(|record| record.name.as_str()).collect();
+    assert_eq!(names, ["mail._domainkey.example.com"]);
+    let commands = commands(&report);
+    for wanted in [
+        "systemctl disable --now postfix",
+        "systemctl disable --now opendkim",
+        "mv /usr/sbin/sendmail /usr/sbin/sendmail.other",
+        "ln -s /usr/local/bin/puerto /usr/sbin/sendmail",
+    ] {
+        assert!(commands.contains(&wanted), "{wanted}: {commands:?}");
+    }
+    assert_eq!(machine.read("usr/sbin/sendmail"), "Postfix's");
+    let before = machine.tree();
+    assert!(!machine.set_up().changed());
+    assert_eq!(machine.tree(), before);
+}
+
+#[test]
+fn nothing_is_taken_over_against_the_persons_will() {
+    let machine = Machine::new().with("etc/postfix/main.cf", "relayhost = old.example\n");
+    let mut person = Answers(vec![("Take over", "no"), ("full name", "x.example.com")]);
+    let report = machine.run(&QUIET, &mut person).unwrap();
+    assert!(!report.found[0].taken);
+    let config = machine.config();
+    assert_eq!((config.relayhost, config.hostname.as_str()), (None, "x.example.com"));
+}
+
+#[test]
+fn a_relayhost_that_was_asked_for_gets_no_password_of_another() {
+    let mut machine = Machine::new().with(
+        "etc/msmtprc",
+        "account default\nhost smtp.example.net\nauth on\nuser ana\npassword s3cret\n",
+    );
+    machine.wishes.relayhost = Some(NextHop::parse("other.example").ok());
+    machine.set_up();
+    let config = machine.config();
+    assert_eq!(config.relayhost.unwrap().to_string(), "other.example");
+    assert_eq!(config.relayhost_login, None);
+    assert!(!machine.folder.path().join("etc/puerto/relayhost.password").exists());
+}
+
+#[test]
+fn mail_for_a_domain_whose_mailboxes_are_elsewhere_does_not_end_here() {
+    let world = Told { exchanges: Ok(vec!["mx.provider.example".into()]), port_25: Port25::Open };
+    let machine = Machine::new();
+    let report = machine.run(&world, &mut Nobody).unwrap();
+    assert_eq!(names(&machine.config().domains), ["mail.example.com"]);
+    assert!(english(&report.notes).contains("mx.provider.example"));
+    let own = Told { exchanges: Ok(vec!["mail.example.com".into()]), port_25: Port25::Open };
+    let machine = Machine::new();
+    machine.run(&own, &mut Nobody).unwrap();
+    assert_eq!(names(&machine.config().domains), ["example.com"]);
+}
+
+#[test]
+fn without_dns_it_works_and_says_so() {
+    let world = Told { exchanges: Err("no answer".into()), port_25: Port25::Unknown };
+    let machine = Machine::new();
+    let report = machine.run(&world, &mut Nobody).unwrap();
+    assert!(english(&report.notes).contains("no answer"));
+    assert_eq!(names(&machine.config().domains), ["example.com"]);
+    assert_eq!(english(&report.problems), "");
+}
+
+#[test]
+fn files_that_say_something_else_stay_unless_the_person_says_so() {
+    let unit = "etc/systemd/system/puerto.service";
+    let machine = Machine::new().with(unit, "mine");
+    let report = machine.set_up();
+    assert_eq!(machine.read(unit), "mine");
+    assert!(report.files.contains(&(PathBuf::from(service::UNIT), Done::Kept)));
+    let mut person = Answers(vec![("Replace it", "yes")]);
+    let report = machine.run(&QUIET, &mut person).unwrap();
+    assert!(report.files.contains(&(PathBuf::from(service::UNIT), Done::Replaced)));
+    assert_eq!(machine.read(&format!("{unit}.old")), "mine");
+    assert!(machine.read(unit).contains("Type=notify"));
+}
+
+#[test]
+fn a_configuration_that_is_there_is_kept_and_what_contradicts_it_is_said() {
+    let mut machine = Machine::new()
+        .with("etc/puerto/puerto.toml", "hostname = \"a.example\"\ndomains = [\"example.com\"]\n");
+    assert_eq!(english(&machine.set_up().problems), "");
+    machine.wishes.hostname = Some("b.example".into());
+    machine.wishes.relayhost = Some(NextHop::parse("relay.example").ok());
+    let report = machine.set_up();
+    let problems = english(&report.problems);
+    assert!(problems.contains("\"a.example\"") && problems.contains("\"b.example\""), "{problems}");
+    assert!(problems.contains("relayhost"), "{problems}");
+    assert_eq!(machine.config().hostname, "a.example");
+    std::fs::write(machine.folder.path().join("etc/puerto/puerto.toml"), "hostnam = 1").unwrap();
+    assert!(matches!(machine.run(&QUIET, &mut Nobody), Err(SetupError::Config(_))));
+}
+
+#[test]
+fn a_person_who_goes_leaves_the_machine_as_it_was() {
+    for (words, answer) in [("Write", "no"), ("mailboxes", "gone")] {
+        let machine = Machine::new();
+        let result = machine.run(&QUIET, &mut Answers(vec![(words, answer)]));
+        assert!(matches!(result, Err(SetupError::BrokenOff)));
+        assert!(machine.tree().is_empty());
+    }
+}
+
+#[test]
+fn a_domain_that_has_keys_gets_no_others() {
+    let pem = puerto_mail::dkim::PrivateKey::generate_rsa(2048).unwrap();
+    let machine = Machine::new().with("etc/puerto/dkim/example.com/own.pem", &pem);
+    let key = machine.folder.path().join("etc/puerto/dkim/example.com/own.pem");
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let report = machine.set_up();
+    assert_eq!(report.records.len(), 1);
+    assert_eq!(report.records[0].name, "own._domainkey.example.com");
+}
+
+#[test]
+fn systemd_accepts_the_files() {
+    let Ok(_) = std::process::Command::new("systemd-analyze").arg("--version").output() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("puerto.service");
+    // A program that exists wherever the test runs.
+    std::fs::write(&unit, service::unit(Path::new("/bin/sh"), "")).unwrap();
+    let verify = std::process::Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&unit)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verify.stderr);
+    let about_it: Vec<&str> = said.lines().filter(|line| line.contains("puerto.service")).collect();
+    assert_eq!(about_it, Vec::<&str>::new());
+}

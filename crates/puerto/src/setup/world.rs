@@ -1,0 +1,224 @@
+//! What can only be found out by looking around: addresses, names, ports.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
+
+use crate::config::Config;
+use crate::dns::Resolver;
+
+/// How long the DNS may take for one answer: a setup must not hang where there is none.
+const DNS_PATIENCE: Duration = Duration::from_secs(4);
+/// How long a mail server may take to let us in.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Domains whose mail servers are asked whether port 25 is open: of different
+/// providers, so that one of them alone cannot make it look closed.
+const ASKED: [&str; 2] = ["gmail.com", "outlook.com"];
+
+/// What was found out.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// The addresses that mail would leave from.
+    pub egress: Vec<Egress>,
+    /// The machine's own full name, if it has one.
+    pub machine: Option<String>,
+    /// The hosts that take mail for the domain; empty: there are none.
+    pub exchanges: Result<Vec<String>, String>,
+}
+
+/// An address that mail would leave from.
+#[derive(Debug, Clone)]
+pub struct Egress {
+    /// The address.
+    pub address: IpAddr,
+    /// Its names by PTR; empty: it has none.
+    pub names: Result<Vec<String>, String>,
+}
+
+/// Whether this machine can reach others at port 25.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port25 {
+    /// It can.
+    Open,
+    /// Something answers that it may not.
+    Refused,
+    /// Nothing answers.
+    Dropped,
+    /// There was nobody to ask.
+    Unknown,
+}
+
+impl Port25 {
+    /// The word for it in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Refused => "refused",
+            Self::Dropped => "dropped",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Looks around: in the network, or in what a test says.
+pub trait World {
+    /// Finds out about this machine and a domain in A-labels.
+    fn survey(&self, domain: &str) -> Survey;
+
+    /// Tries to reach other mail servers.
+    fn port_25(&self) -> Port25;
+}
+
+/// The real one.
+pub struct Network {
+    resolver: Resolver,
+    port: u16,
+}
+
+impl Network {
+    /// Asks the DNS servers of this configuration, or the system's.
+    pub fn new(config: Option<&Config>) -> Self {
+        let plain = || Config::with_defaults("localhost".to_owned());
+        let config = config.cloned().unwrap_or_else(plain);
+        Self { resolver: Resolver::new(&config), port: config.delivery.port }
+    }
+
+    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, String> {
+        match tokio::time::timeout(DNS_PATIENCE, self.resolver.lookup(name, kind)).await {
+            Ok(Ok(answer)) => Ok(answer.records),
+            Ok(Err(error)) if error.is_absence() => Ok(Vec::new()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(DnsError::Timeout.to_string()),
+        }
+    }
+
+    async fn egress(&self, address: IpAddr) -> Egress {
+        let records = self.ask(&pointer_name(address), RecordType::Ptr).await;
+        let name = |record| match record {
+            Record::Name(name) => Some(name),
+            _ => None,
+        };
+        let names = records.map(|records| records.into_iter().filter_map(name).collect());
+        Egress { address, names }
+    }
+
+    async fn exchanges(&self, domain: &str) -> Result<Vec<String>, String> {
+        let host = |record| match record {
+            Record::Mx(_, host) => Some(host),
+            _ => None,
+        };
+        let records = self.ask(domain, RecordType::Mx).await?;
+        Ok(records.into_iter().filter_map(host).collect())
+    }
+
+    async fn reach(&self, domain: &str) -> Port25 {
+        let Ok(hosts) = self.exchanges(domain).await else { return Port25::Unknown };
+        let Some(host) = hosts.first() else { return Port25::Unknown };
+        let Ok(records) = self.ask(host, RecordType::A).await else { return Port25::Unknown };
+        let Some(Record::Address(address)) = records.first() else { return Port25::Unknown };
+        let connect = tokio::net::TcpStream::connect(SocketAddr::new(*address, self.port));
+        match tokio::time::timeout(CONNECT_PATIENCE, connect).await {
+            Ok(Ok(_)) => Port25::Open,
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                Port25::Refused
+            }
+            _ => Port25::Dropped,
+        }
+    }
+}
+
+impl World for Network {
+    fn survey(&self, domain: &str) -> Survey {
+        let machine = Config::machine_name();
+        let machine =
+            (machine.contains('.') && !machine.starts_with("localhost.")).then_some(machine);
+        let addresses = egress_addresses();
+        let (first, second) = (addresses.first().copied(), addresses.get(1).copied());
+        let found = run(async {
+            let one = async |address: Option<IpAddr>| match address {
+                Some(address) => Some(self.egress(address).await),
+                None => None,
+            };
+            tokio::join!(one(first), one(second), self.exchanges(domain))
+        });
+        let (first, second, exchanges) = found.unwrap_or_else(|error| (None, None, Err(error)));
+        Survey { egress: first.into_iter().chain(second).collect(), machine, exchanges }
+    }
+
+    fn port_25(&self) -> Port25 {
+        let [one, other] = ASKED;
+        let both = run(async { tokio::join!(self.reach(one), self.reach(other)) });
+        let Ok((one, other)) = both else { return Port25::Unknown };
+        let order = [Port25::Open, Port25::Refused, Port25::Dropped];
+        let seen = order.into_iter().find(|state| *state == one || *state == other);
+        seen.unwrap_or(Port25::Unknown)
+    }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
+}
+
+// Connecting a UDP socket chooses the source address and sends nothing. The addresses
+// asked for belong to the root servers of the DNS and to nobody's private network.
+fn egress_addresses() -> Vec<IpAddr> {
+    let source = |local: &str, remote: &str| {
+        let socket = UdpSocket::bind(local).ok()?;
+        socket.connect(remote).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    let both = [source("0.0.0.0:0", "198.41.0.4:53"), source("[::]:0", "[2001:503:ba3e::2:30]:53")];
+    both.into_iter().flatten().filter(|address| !address.is_unspecified()).collect()
+}
+
+/// The name under which an address's PTR record stands (RFC 1035 §3.5, RFC 3596 §2.5).
+fn pointer_name(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(v6) => {
+            let nibbles = v6.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
+            let mut name: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
+            name.push_str("ip6.arpa");
+            name
+        }
+    }
+}
+
+/// Where the program that runs should be found by others: where it is, if that is a
+/// place for programs, or else where it is to be put.
+pub fn program_path(running: Option<PathBuf>) -> PathBuf {
+    let lasting = |path: &PathBuf| path.starts_with("/usr") || path.starts_with("/opt");
+    running.filter(lasting).unwrap_or_else(|| PathBuf::from("/usr/local/bin/puerto"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_asked_for_by_their_names() {
+        for (address, name) in [
+            ("192.0.2.5", "5.2.0.192.in-addr.arpa"),
+            (
+                "2001:db8::1",
+                "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
+            ),
+        ] {
+            assert_eq!(pointer_name(address.parse().unwrap()), name);
+        }
+    }
+
+    #[test]
+    fn a_program_in_a_build_folder_is_to_be_installed() {
+        let at = |path: &str| program_path(Some(PathBuf::from(path)));
+        assert_eq!(at("/usr/bin/puerto"), PathBuf::from("/usr/bin/puerto"));
+        assert_eq!(at("/home/ana/target/release/puerto"), program_path(None));
+    }
+}
