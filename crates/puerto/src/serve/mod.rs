@@ -143,6 +143,19 @@ impl Daemon {
         let Prepared { config, listeners, control, tls, keys, log, reopen, agent } = prepared;
         let spool = open_spool(&config)?;
         report_state(&spool, &keys, &log);
+        // Root could read the certificate's key; whether the service's user can shows
+        // only now, and would else show when the certificate has run out.
+        if let Err(error) = tls.reload(config.tls.as_ref()) {
+            notice(
+                &log,
+                "warning",
+                &format!(
+                    "a new certificate will need a restart, since a reload cannot take it: {error}; \
+                     let the user {:?} read it (chgrp, chmod 0640)",
+                    config.user
+                ),
+            );
+        }
         let dns = Arc::new(Resolver::new(&config));
         let config = Live::new(config);
         let keys = Arc::new(keys);
