@@ -13,8 +13,8 @@ import subprocess
 import threading
 import time
 
-from peers import (DNS_ADDRESS, FINAL_ADDRESS, RECORDS, SENDER_ADDRESS, Process, Puerto, Skipped, Unbound, run,
-                   wait_for)
+from peers import (DNS_ADDRESS, FINAL_ADDRESS, RECORDS, SENDER_ADDRESS, Process, Puerto,
+                   Skipped, Unbound, run, wait_for)
 from scripted import WAIT, Client, Sink, body_hash, numbered
 
 OTHER_ADDRESS = "127.0.0.31"
@@ -44,6 +44,7 @@ class Image:
 
 
 def mount(image, folder, *options):
+    assert image.exists(), image
     done = run("mount", "-o", ",".join(["loop", *options]), image, folder, check=False)
     if done.returncode != 0:
         raise Skipped(f"this machine cannot mount an image: {done.stderr.decode().strip()}")
@@ -339,18 +340,35 @@ class Copy:
         text = text.replace(f"{DNS_ADDRESS}:53", "127.0.0.54:53")
         self.configuration.write_text(text)
 
-    def queued(self, image):
-        """The ids of the messages that are there after a power cut."""
+    @contextlib.contextmanager
+    def running(self, image):
         mount(image, self.mount_point)
         process = subprocess.Popen([self.binary, "serve", "--config", self.configuration],
                                    stdin=subprocess.DEVNULL)
         try:
-            done = wait_for("the copy's queue", self.listing, 10)
+            yield
         finally:
             process.kill()
             process.wait()
             run("umount", self.mount_point)
-        return set(re.findall(r'"id": ?"([0-9A-F]+)"', done.stdout.decode()))
+
+    def queued(self, image):
+        """The ids of the messages that are there after a power cut."""
+        with self.running(image):
+            return self.ids(wait_for("the copy's queue", self.listing, 10))
+
+    def deliver(self, image):
+        """Delivers all that is there."""
+        text = self.configuration.read_text().replace("127.0.0.54:53", f"{DNS_ADDRESS}:53")
+        self.configuration.write_text(text)
+        with self.running(image):
+            wait_for("the copy's queue", self.listing, 10)
+            run(self.binary, "queue", "retry", "--all", "--yes", "--config", self.configuration)
+            wait_for("the copy's queue to be empty", lambda: not self.ids(self.listing()))
+
+    @staticmethod
+    def ids(listing):
+        return set(re.findall(r'"id": ?"([0-9A-F]+)"', listing.stdout.decode()))
 
     def listing(self):
         done = run(self.binary, "queue", "list", "--json", "--config", self.configuration,
@@ -368,13 +386,14 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(world):
     sink.misbehave("mail", "450 4.2.0 later")
     puerto = Puerto(world, "", '[queue]\nretry = ["1h"]\n', state=disk.mount_point / "state")
     copy = Copy(world, puerto)
-    acknowledged, stop = {}, threading.Event()
+    acknowledged, sizes, stop = {}, {}, threading.Event()
 
     def load(first):
         number = first
         with Client() as client:
             while not stop.is_set():
-                reply = client.send(numbered(number, 300 if number % 7 else 1_200_000))
+                sizes[number] = 300 if number % 7 else 1_200_000
+                reply = client.send(numbered(number, sizes[number]))
                 acknowledged[reply.rpartition(" ")[2]] = number
                 number += 1
                 stop.wait(0.01)
@@ -382,7 +401,8 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(world):
     threads = [threading.Thread(target=load, args=[1_000_000 * n], daemon=True) for n in (1, 2, 3)]
     for thread in threads:
         thread.start()
-    snapshot, cuts, found = outer.mount_point / "snapshot.img", 40, 0
+    snapshot, kept = outer.mount_point / "snapshot.img", outer.mount_point / "kept.img"
+    cuts, found, whole = 40, 0, set()
     with Client() as client:
         for cut in range(cuts):
             if cut == 25:
@@ -399,7 +419,11 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(world):
             before = set(acknowledged)
             run("cp", "--reflink=always", disk.path, snapshot)
             there = copy.queued(snapshot)
-            snapshot.unlink()
+            if cut == 20:
+                snapshot.rename(kept)
+                whole = {acknowledged[id] for id in before}
+            else:
+                snapshot.unlink()
             copies = sink.copies()
             lost = {id for id in before - there if not copies[acknowledged[id]]}
             assert not lost, f"cut {cut}: {len(lost)} of {len(before)} lost"
@@ -407,4 +431,12 @@ def test_power_cuts_lose_nothing_that_was_acknowledged(world):
     stop.set()
     for thread in threads:
         thread.join(10)
-    return f"{cuts} cuts, up to {found} messages, {sum(copies.values())} had left, 0 lost"
+    left = sum(sink.copies().values())
+    puerto.kill()
+    sink.messages.clear()
+    copy.deliver(kept)
+    assert whole and whole <= set(sink.copies()), "lost"
+    for message in sink.messages:
+        size = sizes.get(message.number, 500)
+        assert message.body_hash == body_hash(numbered(message.number, size)), message.number
+    return f"{cuts} cuts, up to {found} messages, {left} had left, 0 lost"
