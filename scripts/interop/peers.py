@@ -132,7 +132,8 @@ class Process:
 
 
 class Unbound(Process):
-    """A resolver that knows the records it is given and nothing else."""
+    """A resolver that knows the records it is given and nothing else. For what is in
+    `example.edu`, it would have to ask a server that it must not ask: SERVFAIL."""
 
     def __init__(self, world, records):
         folder = world.folder / "unbound"
@@ -145,7 +146,8 @@ class Unbound(Process):
             "    do-daemonize: no\n    use-syslog: no\n    username: \"\"\n    chroot: \"\"\n"
             f"    directory: \"{folder}\"\n    pidfile: \"{folder}/pid\"\n    verbosity: 1\n"
             "    module-config: \"iterator\"\n    access-control: 127.0.0.0/8 allow\n"
-            f"{zones}\n{data}\nremote-control:\n    control-enable: no\n")
+            f"{zones}\n{data}\nremote-control:\n    control-enable: no\n"
+            "forward-zone:\n    name: example.edu.\n    forward-addr: 127.0.0.99\n")
         self.folder = folder
         self.start()
         world.add(self)
