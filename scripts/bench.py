@@ -157,7 +157,8 @@ def surroundings(world, binary):
     cpu = next((line.split(":", 1)[1].strip() for line in
                 pathlib.Path("/proc/cpuinfo").read_text().splitlines()
                 if line.startswith("model name")), platform.machine())
-    file_system = run("stat", "--file-system", "--format=%T", world.folder).stdout.decode().strip()
+    found = run("findmnt", "--noheadings", "--output", "FSTYPE", "--target", world.folder)
+    file_system = found.stdout.decode().strip()
     postfix = run("postconf", "-h", "mail_version").stdout.decode().strip()
     puerto = run(binary, "--version").stdout.decode().strip()
     return (f"{os.cpu_count()} CPUs ({cpu}), Linux {platform.release()}, {file_system}; "
