@@ -238,3 +238,27 @@ async fn the_text_says_what_to_do_only_when_there_is_something_to_do() {
         assert!(text.contains(says) && !text.contains(silent), "{text}");
     }
 }
+
+#[tokio::test]
+async fn the_text_says_in_short_what_the_reply_means() {
+    let said = |reply: &str| format!("host mx.example.net[192.0.2.1] said: {reply}");
+    for (kind, reply, says, silent) in [
+        (
+            Kind::Failed,
+            "550 5.1.1 no such user",
+            "In short: no such recipient",
+            "administrator, who",
+        ),
+        (Kind::Failed, "550 5.7.1 no PTR record", "administrator, who can do", "doubts the sender"),
+        (Kind::Failed, "450 4.2.0 greylisted", "In short: greylisting", "tried again by itself"),
+        (Kind::Delayed, "450 4.2.0 greylisted", "tried again by itself", "administrator, who"),
+        (Kind::Failed, "550 zzz", "zzz", "In short"),
+    ] {
+        let rig = rig();
+        let mut outcomes = outcomes("smtp");
+        outcomes.iter_mut().for_each(|o| o.text = said(reply));
+        rig.notify(kind, &job("me@example.com", MESSAGE), &outcomes).await.unwrap();
+        let text = rig.queued()[0].replace("\r\n    ", " ").replace("\r\n", " ");
+        assert!(text.contains(says) && !text.contains(silent), "{reply}: {text}");
+    }
+}

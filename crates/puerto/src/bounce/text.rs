@@ -2,8 +2,10 @@
 //! can do about it.
 
 use puerto_mail::date;
+use puerto_smtp::EnhancedCode;
 
 use super::{Kind, Notice, Told};
+use crate::explain::{self, Explanation, Whose};
 use crate::intake::wall_clock;
 
 /// Recipients that are told about in words; the part for programs lists them all.
@@ -43,12 +45,17 @@ pub(super) fn body(notice: &Notice<'_>, told: &[Told<'_>], hostname: &str) -> St
         if notice.kind != Kind::Delivered {
             text.push_str(&format!("    {}\n", outcome.text));
         }
+        let explained = explain::specific(&outcome.text, outcome.host.as_deref())
+            .filter(|_| notice.kind != Kind::Delivered);
+        if let Some(explanation) = explained {
+            text.push_str(&format!("    In short: {}.\n", in_short(notice.kind, explanation)));
+        }
         if notice.kind == Kind::Failed {
             // What only ever failed for the moment was given up by age.
             if outcome.status_code.class == 4 {
                 text.push_str("    It was tried again and again, until it had waited too long.\n");
             }
-            text.push_str(&format!("    {}\n", meaning(outcome.status_code)));
+            text.push_str(&format!("    {}\n", advice(explained, outcome.status_code)));
         }
     }
     if told.len() > MAX_NAMED {
@@ -61,8 +68,28 @@ pub(super) fn body(notice: &Notice<'_>, told: &[Told<'_>], hostname: &str) -> St
     text
 }
 
+// What is given up is not tried again, whatever its last reply invited us to.
+fn in_short(kind: Kind, explanation: Explanation) -> &'static str {
+    let short = explanation.short();
+    match (kind, explanation.kind()) {
+        (Kind::Failed, explain::Kind::Temporary) => short.split(": ").next().unwrap_or(short),
+        _ => short,
+    }
+}
+
+// The recipient's and the content's faults are for the sender to mend; all others need
+// an administrator.
+fn advice(explained: Option<Explanation>, status: EnhancedCode) -> &'static str {
+    match explained.map(|explanation| explanation.whose()) {
+        Some(Whose::Server | Whose::Dns | Whose::Provider) => {
+            "Tell your administrator, who can do something about it."
+        }
+        _ => meaning(status),
+    }
+}
+
 // By the subject and detail of the status (RFC 3463 §3).
-fn meaning(status: puerto_smtp::EnhancedCode) -> &'static str {
+fn meaning(status: EnhancedCode) -> &'static str {
     match (status.subject, status.detail) {
         (1, 10) => "That domain says that it takes no mail at all. Ask for another address.",
         (1, 7 | 8) => "Your own address was not accepted. Check the sender that your program sets.",

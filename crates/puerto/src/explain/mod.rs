@@ -22,7 +22,9 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use knowledge::{Knowledge, Rule};
 use puerto_smtp::EnhancedCode;
@@ -32,6 +34,10 @@ pub use text::Language;
 
 /// Octets of a text that are looked at; what follows is ignored.
 pub const MAX_INPUT: usize = 64 * 1024;
+
+/// Texts whose explanation is kept, and octets of one at most.
+const REMEMBERED: usize = 256;
+const REMEMBERED_LENGTH: usize = 2048;
 
 /// Whether the same may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,7 +213,31 @@ pub fn explain(text: &str, host: Option<&str>) -> Option<Explanation> {
 /// The explanation of an attempt's text in one clause, for the log, the notification
 /// and the queue. `None` if there is nothing to add to what the text says itself.
 pub fn short(text: &str, host: Option<&str>) -> Option<&'static str> {
-    explain(text, host).filter(|found| !found.is_general()).map(|found| found.short())
+    specific(text, host).map(|found| found.short())
+}
+
+/// What [`explain`] finds, unless that is only what a bare code means. Texts that were
+/// seen lately cost nothing: a destination that is down gives each message of its
+/// queue the same one.
+pub fn specific(text: &str, host: Option<&str>) -> Option<Explanation> {
+    type Memory = HashMap<String, Option<Explanation>>;
+    static MEMORY: LazyLock<Mutex<Memory>> = LazyLock::new(Mutex::default);
+    let find = || explain(text, host).filter(|found| !found.is_general());
+    if text.len() > REMEMBERED_LENGTH {
+        return find();
+    }
+    let key = format!("{} {text}", host.unwrap_or_default());
+    let memory = || MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let remembered = memory().get(&key).copied();
+    remembered.unwrap_or_else(|| {
+        let found = find();
+        let mut memory = memory();
+        if memory.len() >= REMEMBERED {
+            memory.clear();
+        }
+        memory.insert(key, found);
+        found
+    })
 }
 
 fn clip(text: &str) -> &str {

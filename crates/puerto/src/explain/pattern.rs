@@ -33,6 +33,10 @@ struct Piece {
     /// Octets that may be skipped before it.
     gap: usize,
     atoms: Vec<Atom>,
+    /// The octets that it can begin with, a bit for each.
+    first: [u64; 4],
+    /// The longest text that it cannot be without.
+    needle: String,
 }
 
 #[derive(Debug)]
@@ -76,7 +80,12 @@ impl Pattern {
 
     /// Whether it is found in a text.
     pub(super) fn is_in(&self, text: &str) -> bool {
-        self.rest_is_in(&self.pieces, text, 0)
+        let octets = text.as_bytes();
+        let possible = |piece: &Piece| {
+            piece.needle.is_empty()
+                || memchr::memmem::find(octets, piece.needle.as_bytes()).is_some()
+        };
+        self.pieces.iter().all(possible) && self.rest_is_in(&self.pieces, text, 0)
     }
 
     // The earliest end of a piece leaves most to the next, so only a short gap makes
@@ -115,7 +124,10 @@ impl Piece {
                 let rest = text.as_bytes().get(from..)?;
                 memchr::memmem::find(rest, word.as_bytes()).map(|found| from + found)
             }
-            _ => (from <= text.len()).then_some(from),
+            _ => {
+                let mut rest = text.as_bytes().get(from..)?.iter();
+                rest.position(|octet| is_set(&self.first, *octet)).map(|found| from + found)
+            }
         }
     }
 
@@ -159,7 +171,43 @@ fn piece(gap: usize, words: &[&str]) -> Result<Piece, String> {
     if atoms.is_empty() || written.starts_with('|') {
         return Err(format!("`{written}` says nothing"));
     }
-    Ok(Piece { gap, atoms })
+    let mut first = [0; 4];
+    if !begin(&atoms, &mut first) {
+        first = [u64::MAX; 4];
+    }
+    let texts = atoms.iter().filter_map(|atom| match atom {
+        Atom::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let needle = texts.max_by_key(|text| text.len()).unwrap_or_default().to_owned();
+    Ok(Piece { gap, atoms, first, needle })
+}
+
+// Adds what these atoms can begin with; false if that is anything, or nothing.
+fn begin(atoms: &[Atom], first: &mut [u64; 4]) -> bool {
+    let Some((atom, rest)) = atoms.split_first() else { return false };
+    match atom {
+        Atom::Text(text) => text.bytes().take(1).for_each(|octet| set(first, octet)),
+        Atom::Number => (b'0'..=b'9').for_each(|digit| set(first, digit)),
+        Atom::Run => return false,
+        Atom::OneOf(choices) => {
+            return choices.iter().all(|choice| match choice.as_slice() {
+                [] => begin(rest, first),
+                atoms => begin(atoms, first),
+            });
+        }
+    }
+    true
+}
+
+fn set(bits: &mut [u64; 4], octet: u8) {
+    if let Some(word) = bits.get_mut(usize::from(octet >> 6)) {
+        *word |= 1 << (octet & 63);
+    }
+}
+
+fn is_set(bits: &[u64; 4], octet: u8) -> bool {
+    bits.get(usize::from(octet >> 6)).is_some_and(|word| word & (1 << (octet & 63)) != 0)
 }
 
 fn splits_word(text: &str, at: usize) -> bool {

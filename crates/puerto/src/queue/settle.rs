@@ -16,6 +16,7 @@ use super::work::{Kind, Work};
 use crate::bounce::{Kind as News, Notice};
 use crate::config::Config;
 use crate::deliver::Outcome;
+use crate::explain;
 use crate::telemetry::{DeliveryStatus, Event};
 
 /// How long a failed recipient waits when its sender could not be told.
@@ -52,6 +53,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     fn log_attempts(&self, work: &Work, judged: &[Judged]) {
         for (judged, recipient) in judged.iter().zip(&work.job.recipients) {
             let outcome = &judged.outcome;
+            let refused = outcome.status != DeliveryStatus::Sent;
+            let host = outcome.host.as_deref();
             self.log.write(&Event::Delivery {
                 id: work.job.id,
                 component: outcome.component,
@@ -64,7 +67,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 status: outcome.status,
                 text: &outcome.text,
                 tls: outcome.tls.as_deref(),
-                explanation: None,
+                explanation: refused.then(|| explain::short(&outcome.text, host)).flatten(),
             });
         }
         if judged.iter().any(|judged| judged.fate == Fate::Expired) {

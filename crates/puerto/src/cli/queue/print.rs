@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::cli::output::printable;
 use crate::control::view::{MessageView, RecipientView, State};
+use crate::explain;
 
 /// Recipients that are set in one table. A table's columns are as wide as what is in
 /// it, so it is printed only when it is whole; a long queue is printed in several.
@@ -196,6 +197,9 @@ fn story_of(
         writeln!(out, "  {:<10}{} at {}", "Last try", last.at, printable(&last.relay))?;
         let code = last.code.map(|code| format!("{code} ")).unwrap_or_default();
         writeln!(out, "  {:<10}{code}{} {}", "Reply", last.status, printable(&last.text))?;
+        if let Some(meaning) = explain::short(&last.text, None) {
+            writeln!(out, "  {:<10}{meaning}", "Meaning")?;
+        }
     }
     Ok(())
 }
@@ -356,6 +360,7 @@ To          <you@example.net>
   Next try  2026-11-24T12:10:00Z (in 10m)
   Last try  2026-11-24T11:50:00Z at mx.example.net[192.0.2.1]:25
   Reply     450 4.7.1 host mx.example.net[192.0.2.1] said: 450 4.7.1 later?[2J
+  Meaning   passing trouble at the receiver: it is tried again by itself
 
 To          <done@example.net>
   State     done, failed attempts: 2
