@@ -91,8 +91,8 @@ pub fn host_name(text: &str) -> Option<String> {
 }
 
 const TAKE_OVER: Text = Text::new(
-    "{program} is configured on this machine. Take over what it says?",
-    "En esta máquina está configurado {program}. ¿Heredar lo que dice?",
+    "{program} is configured on this machine:\n{settings}Take over what it says?",
+    "En esta máquina está configurado {program}:\n{settings}¿Heredar lo que dice?",
 );
 const WRITE: Text =
     Text::new("Write {count} files below {root}?", "¿Escribir {count} ficheros en {root}?");
@@ -214,7 +214,8 @@ fn plan(
     let mut taken = Vec::new();
     let mut found = Vec::new();
     for program in programs {
-        let question = say(TAKE_OVER, &[("program", program.program)]);
+        let settings: String = program.summary().iter().map(|line| format!("  {line}\n")).collect();
+        let question = say(TAKE_OVER, &[("program", program.program), ("settings", &settings)]);
         let take = !again && person.confirm(&question, true)?;
         taken.extend(take.then_some(program));
         found.push(Found {
@@ -226,12 +227,17 @@ fn plan(
         });
     }
     let mut wanted = Vec::new();
+    let mut last = None;
     let (config, port_25) = match existing {
-        Some(config) => (config, None),
+        Some(config) => {
+            let probe = config.relayhost.is_none() && root.is_machine();
+            let port_25 = probe.then(|| surroundings.0.port_25());
+            (config, port_25)
+        }
         None => {
             let Decided { config, password, port_25 } =
                 decide(wishes, surroundings, &taken, person)?;
-            wanted.push(Wanted::text(&config_file, config.annotated()));
+            last = Some(Wanted::text(&config_file, config.annotated()));
             wanted.extend(password.map(|text| Wanted::secret(PASSWORD_FILE, text)));
             (config, port_25)
         }
@@ -239,6 +245,9 @@ fn plan(
     wanted.extend(keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root)?);
     wanted.extend(service_files(wishes, &config, &config_file));
     wanted.extend(names(root, &wishes.program));
+    // Once it is there nothing is taken over any more: so it comes last, and a run that
+    // was cut off is made good by the next.
+    wanted.extend(last);
     Ok(Plan { config, config_file, port_25, wanted, found, problems })
 }
 

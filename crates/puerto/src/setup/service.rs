@@ -24,7 +24,6 @@ Description=Buen Puerto, a mail server for sending
 Documentation=man:puerto(1)
 Wants=network-online.target
 After=network-online.target nss-lookup.target
-Conflicts=postfix.service exim4.service sendmail.service
 
 [Service]
 Type=notify

@@ -28,8 +28,8 @@ const USER: Text = Text::new(
     "Cree el usuario y las carpetas con los que trabaja el servicio:",
 );
 const STOP: Text = Text::new(
-    "Stop {program}, which holds the same ports:",
-    "Pare {program}, que ocupa los mismos puertos:",
+    "Stop {program}, whose work this server does from now on:",
+    "Pare {program}, cuyo trabajo hace este servidor a partir de ahora:",
 );
 const START: Text = Text::new("Start the service:", "Arranque el servicio:");
 const RELOAD: Text = Text::new(
@@ -88,8 +88,8 @@ pub(super) fn steps(
         add(USER, &[], make_user(config, systemd));
     }
     let running = root.is_machine() && root.at(config.run_dir.join("control")).exists();
-    for other in programs.iter().filter(|other| !running || other.service != Some("postfix")) {
-        if let Some(service) = other.service {
+    for other in programs {
+        if let Some(service) = other.service.filter(|service| enabled(root, service)) {
             let command = if systemd {
                 format!("systemctl disable --now {service}")
             } else {
@@ -146,6 +146,16 @@ fn make_user(config: &Config, systemd: bool) -> Vec<String> {
         commands.push(format!("chgrp {user} {}", login.password_file.display()));
     }
     commands
+}
+
+/// Whether another service starts with the machine, as far as its unit tells. One
+/// without a unit of its own is taken to.
+fn enabled(root: &Root, service: &str) -> bool {
+    let unit = format!("{service}.service");
+    let own = ["/usr/lib/systemd/system", "/lib/systemd/system"];
+    let has_unit = own.iter().any(|folder| root.has(Path::new(folder).join(&unit)));
+    let link = Path::new("/etc/systemd/system/multi-user.target.wants").join(&unit);
+    !has_unit || root.has(link)
 }
 
 /// How a name that belongs to another program becomes ours; none if it is ours.
