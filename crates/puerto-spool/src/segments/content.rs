@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::payload::SpilledAt;
 use crate::disk::{Disk, File};
@@ -17,12 +17,24 @@ pub(crate) struct ContentFiles {
     next: AtomicU64,
     /// Octets in them.
     pub(crate) octets: AtomicU64,
+    /// Octets that drafts hold in memory.
+    drafts: AtomicUsize,
 }
 
 impl ContentFiles {
     /// `next` is greater than the number of any file that is there.
     pub(crate) fn new(disk: Arc<dyn Disk>, directory: PathBuf, next: u64, octets: u64) -> Self {
-        Self { disk, directory, next: AtomicU64::new(next), octets: AtomicU64::new(octets) }
+        Self {
+            disk,
+            directory,
+            next: AtomicU64::new(next),
+            octets: AtomicU64::new(octets),
+            drafts: AtomicUsize::new(0),
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.drafts.load(Ordering::Relaxed) > CROWDED
     }
 
     /// Opens a file that a record names.
@@ -142,7 +154,9 @@ pub(crate) struct SegmentDraft {
 }
 
 /// Octets that are gathered before they are written to the file.
-const SPILL_PIECE: usize = 256 * 1024;
+const SPILL_PIECE: usize = 64 * 1024;
+/// Octets that all drafts may hold in memory before each moves to a file early.
+const CROWDED: usize = 32 * 1024 * 1024;
 
 impl SegmentDraft {
     /// An empty draft.
@@ -156,20 +170,31 @@ impl SegmentDraft {
             none => none.insert(self.files.create().map_err(|error| spool_error(&error))?),
         };
         spilled.append(&self.buffer)?;
+        self.files.drafts.fetch_sub(self.buffer.len(), Ordering::Relaxed);
         self.buffer.clear();
         self.buffer.shrink_to(SPILL_PIECE);
         Ok(())
+    }
+
+    fn bound(&self) -> usize {
+        match self.spilled {
+            None if !self.files.is_crowded() => self.spill_above,
+            _ => SPILL_PIECE.min(self.spill_above),
+        }
+    }
+}
+
+impl Drop for SegmentDraft {
+    fn drop(&mut self) {
+        self.files.drafts.fetch_sub(self.buffer.len(), Ordering::Relaxed);
     }
 }
 
 impl Draft for SegmentDraft {
     fn write(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
         self.buffer.extend_from_slice(octets);
-        let bound = match self.spilled {
-            None => self.spill_above,
-            Some(_) => SPILL_PIECE,
-        };
-        if self.buffer.len() > bound { self.spill() } else { Ok(()) }
+        self.files.drafts.fetch_add(octets.len(), Ordering::Relaxed);
+        if self.buffer.len() > self.bound() { self.spill() } else { Ok(()) }
     }
 
     fn len(&self) -> u64 {
@@ -181,7 +206,10 @@ impl Draft for SegmentDraft {
             self.spill()?;
         }
         Ok(match self.spilled.take() {
-            None => Content::Memory(std::mem::take(&mut self.buffer)),
+            None => {
+                self.files.drafts.fetch_sub(self.buffer.len(), Ordering::Relaxed);
+                Content::Memory(std::mem::take(&mut self.buffer))
+            }
             Some(spilled) => Content::Spilled(Box::new(spilled)),
         })
     }

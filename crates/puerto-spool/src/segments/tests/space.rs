@@ -86,6 +86,36 @@ fn a_record_may_be_larger_than_a_segment() {
 }
 
 #[test]
+fn many_drafts_at_once_move_to_files_early() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    let spool = open(&disk, Options { spill_above: 1 << 20, ..options() }, &clock);
+    let in_files = || {
+        let files = disk.files();
+        files.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "content")).count()
+    };
+    let half = vec![7; 512 << 10];
+    let mut drafts: Vec<_> = (0..64)
+        .map(|_| {
+            let mut draft = spool.draft().unwrap();
+            draft.write(&half).unwrap();
+            draft
+        })
+        .collect();
+    assert_eq!(in_files(), 0, "what is small stays in memory while there is room for it");
+    for draft in &mut drafts {
+        draft.write(&half[..256 << 10]).unwrap();
+    }
+    // Together they have 48 MiB, of which 32 may stay.
+    assert!(in_files() >= 21, "{} of 64 drafts are in files", in_files());
+    drop(drafts);
+    assert_eq!(in_files(), 0);
+    let mut draft = spool.draft().unwrap();
+    draft.write(&half).unwrap();
+    assert_eq!(in_files(), 0, "room was given back");
+}
+
+#[test]
 fn a_full_disk_refuses_mail_and_drains_the_queue() {
     let clock = Arc::new(ManualClock::new(START));
     let disk = SimulatedDisk::new(1);
