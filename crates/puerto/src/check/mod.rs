@@ -14,10 +14,16 @@ mod blocklists;
 mod context;
 mod generic;
 mod helo;
+#[cfg(test)]
+mod made;
+mod mailboxes;
 pub mod names;
 mod outcome;
+mod policies;
 mod ptr;
+mod receiving;
 mod registry;
+mod tls;
 mod together;
 mod world;
 
@@ -73,6 +79,9 @@ fn start<'a, W: World>(context: &'a Context<'_, W>, family: &str) -> Running<'a>
     match family {
         "helo" => Box::pin(helo::run(context)),
         "ptr" => Box::pin(ptr::run(context)),
+        "tls" => Box::pin(tls::run(context)),
+        "mailboxes" => Box::pin(mailboxes::run(context)),
+        "bimi" => Box::pin(policies::bimi(context)),
         "blocklists" => Box::pin(blocklists::run(context)),
         _ => Box::pin(async { Vec::new() }),
     }

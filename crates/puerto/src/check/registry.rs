@@ -16,8 +16,14 @@ pub struct Family {
 }
 
 /// The families, in order.
-pub const FAMILIES: &[Family] =
-    &[super::helo::FAMILY, super::ptr::FAMILY, super::blocklists::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    super::helo::FAMILY,
+    super::ptr::FAMILY,
+    super::tls::FAMILY,
+    super::blocklists::FAMILY,
+    super::mailboxes::FAMILY,
+    super::policies::BIMI_FAMILY,
+];
 
 impl Family {
     /// Whether some of its checks are among those asked for.

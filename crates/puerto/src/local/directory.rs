@@ -83,6 +83,14 @@ impl Directory {
         })
     }
 
+    /// Whether mail for a local part comes to a mailbox here or to an address elsewhere,
+    /// all aliases followed. The error is the system's: users could not be looked up.
+    /// It may block on the system's user directory.
+    pub fn reaches_somebody(&self, local_part: &LocalPart) -> std::io::Result<bool> {
+        let resolution = self.resolve(local_part)?;
+        Ok(!resolution.users.is_empty() || !resolution.remote.is_empty())
+    }
+
     /// Whether a local part has an alias, by itself or without its extension.
     pub(super) fn is_alias(&self, local_part: &LocalPart) -> bool {
         let aliases = self.aliases();

@@ -1,11 +1,13 @@
 //! TLS on both sides, by rustls with aws-lc-rs: TLS 1.2 and 1.3 and nothing older.
 
 pub mod client;
+mod own;
 pub mod server;
 
 use rustls::{ProtocolVersion, SupportedCipherSuite};
 
 pub use client::ClientTls;
+pub use own::OwnCertificate;
 pub use server::{ServerTls, TlsError};
 
 /// What was agreed on, as the log and `Received` fields say it:

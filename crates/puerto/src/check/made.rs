@@ -1,0 +1,91 @@
+//! A made-up Internet for tests of the checks.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+
+use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, Table, block_on};
+
+use super::context::{Asked, Context};
+use super::outcome::{Check, Status};
+use super::world::{Greeting, World};
+use crate::config::Config;
+use crate::lang::Language;
+
+/// A made-up Internet that remembers what it was asked.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) table: Table,
+    pub(super) asked: Mutex<Vec<String>>,
+}
+
+impl Dns for Made {
+    async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        self.table.lookup(name, record_type).await
+    }
+}
+
+impl World for Made {
+    fn resolver(&self) -> String {
+        "192.0.2.53".to_owned()
+    }
+
+    async fn ask_server(
+        &self,
+        _: IpAddr,
+        name: &str,
+        record_type: RecordType,
+    ) -> Result<Answer, DnsError> {
+        self.table.lookup(name, record_type).await
+    }
+
+    async fn greeting(&self, _: SocketAddr, _: Option<IpAddr>) -> Greeting {
+        Greeting::TimedOut
+    }
+}
+
+impl Made {
+    /// Adds an A or AAAA record.
+    pub(super) fn answer(&mut self, name: &str, address: [u8; 4]) {
+        self.table.address(name, address.into());
+    }
+
+    /// Judges example.com, sent from 192.0.2.7 and 2001:db8::7 as mail.example.com.
+    pub(super) fn judge(
+        &self,
+        change: impl FnOnce(&mut Context<'_, Self>),
+        run: impl FnOnce(&Context<'_, Self>) -> Option<Vec<Check>>,
+    ) -> Vec<Check> {
+        let dir = tempfile::tempdir().unwrap();
+        self.judge_with(&Config::for_tests(dir.path()), change, run)
+    }
+
+    /// The same with another configuration.
+    pub(super) fn judge_with(
+        &self,
+        config: &Config,
+        change: impl FnOnce(&mut Context<'_, Self>),
+        run: impl FnOnce(&Context<'_, Self>) -> Option<Vec<Check>>,
+    ) -> Vec<Check> {
+        let egress = vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+        let asked = Asked { domain: None, egress, language: Language::English };
+        let gathered = Context::gather(self, config, asked, NOW);
+        let mut context = block_on(gathered).unwrap();
+        change(&mut context);
+        run(&context).unwrap()
+    }
+}
+
+/// 25 November 2026, after the certificate of the tests began.
+pub(super) const NOW: i64 = 1_795_600_000;
+
+/// What is not as it should be, as `id status severity subject`.
+pub(super) fn troubles(checks: &[Check]) -> Vec<String> {
+    let wrong = checks.iter().filter(|c| !matches!(c.status, Status::Pass | Status::NotApplicable));
+    wrong
+        .map(|c| {
+            let (status, severity) = (c.status.as_str(), c.severity.as_str());
+            format!("{} {status} {severity} {}", c.id(), c.subject)
+        })
+        .collect()
+}

@@ -1,0 +1,250 @@
+//! The mailboxes that every domain must have, and whether this server can be abused.
+//! Judged from the configuration: a probe from this machine would be trusted, and so
+//! prove nothing.
+
+use puerto_smtp::LocalPart;
+
+use super::context::Context;
+use super::outcome::{Check, Definition, Draft, Severity};
+use super::receiving::Receiving;
+use super::registry::Family;
+use super::world::World;
+use crate::config::{Live, Network};
+use crate::lang::Text;
+use crate::local::Directory;
+
+/// The checks of this family.
+pub(super) const FAMILY: Family = Family {
+    name: "mailboxes",
+    title: Text::new("Mailboxes and abuse", "Buzones y abuso"),
+    checks: &[&POSTMASTER, &ABUSE, &BOUNCE, &OPEN_RELAY, &BACKSCATTER],
+};
+
+static POSTMASTER: Definition = Definition {
+    id: "mbox.postmaster",
+    severity: Severity::Error,
+    title: Text::new(
+        "Mail to postmaster reaches somebody",
+        "El correo a postmaster llega a alguien",
+    ),
+    reason: Text::new(
+        "Every domain that sends must take mail for `postmaster`. This server always accepts it; \
+         an alias must lead it to a mailbox that somebody reads.",
+        "Todo dominio que envía debe aceptar correo para `postmaster`. Este servidor siempre lo \
+         acepta; un alias debe llevarlo a un buzón que alguien lea.",
+    ),
+    reference: "RFC 5321 §4.5.1",
+};
+
+static ABUSE: Definition = Definition {
+    id: "mbox.abuse",
+    severity: Severity::Warning,
+    title: Text::new("Mail to abuse reaches somebody", "El correo a abuse llega a alguien"),
+    reason: Text::new(
+        "Complaints and feedback loops go to `abuse`. Whoever cannot complain to you complains to \
+         a blocklist.",
+        "Las quejas y los avisos de spam van a `abuse`. Quien no puede quejarse a usted se queja a \
+         una lista de bloqueo.",
+    ),
+    reference: "RFC 2142 §4",
+};
+
+static BOUNCE: Definition = Definition {
+    id: "mbox.bounce",
+    severity: Severity::Error,
+    title: Text::new("Bounces can come back", "Los rebotes pueden volver"),
+    reason: Text::new(
+        "The reverse-path of your mail must take mail with the null sender: that is how you learn \
+         that something was not delivered, and some receivers ask for it before they accept. If \
+         the MX record leads here, this server must listen there on port 25.",
+        "El remitente del sobre de su correo debe aceptar correo con remitente nulo: así se entera \
+         de lo que no se entregó, y algunos receptores lo comprueban antes de aceptar. Si el \
+         registro MX lleva aquí, este servidor debe escuchar ahí en el puerto 25.",
+    ),
+    reference: "RFC 5321 §4.5.5, §6.1",
+};
+
+static OPEN_RELAY: Definition = Definition {
+    id: "mbox.open-relay",
+    severity: Severity::Error,
+    title: Text::new(
+        "Strangers cannot relay through this server",
+        "Los extraños no pueden reenviar",
+    ),
+    reason: Text::new(
+        "An open relay is found within hours and blocklisted. Only `trusted_networks` and users \
+         who log in may send to other domains; a trusted network must hold no strangers.",
+        "Un relay abierto se descubre en horas y acaba en las listas de bloqueo. Solo pueden \
+         enviar a otros dominios las redes de `trusted_networks` y los usuarios que se \
+         identifican; en una red de confianza no debe haber extraños.",
+    ),
+    reference: "RFC 5321 §3.6.1",
+};
+
+static BACKSCATTER: Definition = Definition {
+    id: "mbox.backscatter",
+    severity: Severity::Warning,
+    title: Text::new(
+        "Unknown recipients are refused at once",
+        "Los destinatarios desconocidos se rechazan al momento",
+    ),
+    reason: Text::new(
+        "A server that accepts mail for anybody and bounces it later sends its bounces to \
+         whoever a spammer forged as the sender. This server looks recipients up while the client \
+         waits.",
+        "Un servidor que acepta correo para cualquiera y lo devuelve después envía sus rebotes a \
+         quien el spammer haya falsificado como remitente. Este servidor consulta los \
+         destinatarios mientras el cliente espera.",
+    ),
+    reference: "RFC 3834 §2",
+};
+
+/// Public networks that are larger hold strangers, whoever owns them.
+const WIDEST_V4: u8 = 16;
+const WIDEST_V6: u8 = 32;
+
+/// Judges the mailboxes and the policy.
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let receiving = Receiving::find(context).await;
+    vec![
+        mailbox(context, &receiving, (&POSTMASTER, "postmaster")),
+        mailbox(context, &receiving, (&ABUSE, "abuse")),
+        bounce(context, &receiving),
+        open_relay(context),
+        backscatter(context, &receiving),
+    ]
+}
+
+/// That the domain's mail comes here and this server takes it for its users.
+fn ours<W: World>(
+    context: &Context<'_, W>,
+    receiving: &Receiving,
+    draft: Draft,
+) -> Result<Draft, Box<Check>> {
+    let (_, draft) = receiving.here(draft)?;
+    let is_local = context
+        .config
+        .domains
+        .iter()
+        .any(|domain| domain.to_string().eq_ignore_ascii_case(&context.domain));
+    if is_local {
+        return Ok(draft);
+    }
+    Err(Box::new(draft.with("domain", &context.domain).not_applicable(Text::new(
+        "{domain} is not among the `domains` whose users live here",
+        "{domain} no está entre los `domains` cuyos usuarios viven aquí",
+    ))))
+}
+
+fn mailbox<W: World>(
+    context: &Context<'_, W>,
+    receiving: &Receiving,
+    (definition, name): (&'static Definition, &'static str),
+) -> Check {
+    let draft = context.about(definition, format!("{name}@{}", context.domain));
+    let draft = match ours(context, receiving, draft) {
+        Ok(draft) => draft.with("aliases", context.config.local.aliases.display()),
+        Err(check) => return *check,
+    };
+    let directory = Directory::new(Live::new(context.config.clone()));
+    let reached = LocalPart::from_unquoted(name).map(|part| directory.reaches_somebody(&part));
+    match reached {
+        Ok(Ok(true)) => draft.pass(Text::new("it reaches a mailbox", "llega a un buzón")),
+        Ok(Ok(false)) => draft.with("name", name).finding(
+            Text::new(
+                "its alias leads to nobody, so that mail for it comes back",
+                "su alias no lleva a nadie, de modo que su correo se devuelve",
+            ),
+            Text::new("an alias to a mailbox that is read", "un alias a un buzón que se lea"),
+            Text::new("{aliases}: {name}: root", "{aliases}: {name}: root"),
+        ),
+        Ok(Err(error)) => draft.with("error", error).unknown(Text::new(
+            "the system cannot look its users up: {error}",
+            "el sistema no puede consultar sus usuarios: {error}",
+        )),
+        Err(_) => draft.unknown(Text::new("no such name is possible", "ese nombre no es posible")),
+    }
+}
+
+fn bounce<W: World>(context: &Context<'_, W>, receiving: &Receiving) -> Check {
+    let draft = context.about(&BOUNCE, &context.domain);
+    let draft = match ours(context, receiving, draft) {
+        Ok(draft) => draft,
+        Err(check) => return *check,
+    };
+    let listeners = &context.config.listen.smtp;
+    let is_open = listeners.iter().any(|listener| listener.port() == 25);
+    if is_open {
+        return draft.pass(Text::new(
+            "this server takes mail for its domain, the null sender's too",
+            "este servidor acepta el correo de su dominio, también con remitente nulo",
+        ));
+    }
+    draft.finding(
+        Text::new(
+            "the MX record leads here, and nothing listens on port 25",
+            "el registro MX lleva aquí, y nada escucha en el puerto 25",
+        ),
+        Text::new("a listener on port 25", "un puerto 25 a la escucha"),
+        Text::new(
+            "[listen]\nsmtp = [\"0.0.0.0:25\", \"[::]:25\"]",
+            "[listen]\nsmtp = [\"0.0.0.0:25\", \"[::]:25\"]",
+        ),
+    )
+}
+
+fn open_relay<W: World>(context: &Context<'_, W>) -> Check {
+    let draft = context.about(&OPEN_RELAY, &context.helo);
+    let wide: Vec<String> = context
+        .config
+        .trusted_networks
+        .0
+        .iter()
+        .filter(|network| is_wide(network))
+        .map(ToString::to_string)
+        .collect();
+    if wide.is_empty() {
+        return draft.pass(Text::new(
+            "only the trusted networks and users who log in may relay",
+            "solo pueden reenviar las redes de confianza y los usuarios que se identifican",
+        ));
+    }
+    draft.with("networks", wide.join(", ")).finding(
+        Text::new(
+            "everybody in {networks} may send through this server, which are public networks with \
+             many strangers in them",
+            "cualquiera de {networks} puede enviar por este servidor, y son redes públicas llenas \
+             de extraños",
+        ),
+        Text::new("your own networks only", "solo sus propias redes"),
+        Text::new(
+            "trusted_networks = [\"127.0.0.0/8\", \"::1/128\"], and AUTH for users elsewhere",
+            "trusted_networks = [\"127.0.0.0/8\", \"::1/128\"], y AUTH para los usuarios de fuera",
+        ),
+    )
+}
+
+fn is_wide(network: &Network) -> bool {
+    // Private and loopback ranges hold nobody from outside, whatever their size.
+    let private = ["10.0.0.0/8", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+    let widest = if network.address.is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
+    let is_private = private.iter().any(|range| {
+        Network::parse(range)
+            .is_ok_and(|range| range.contains(network.address) && range.prefix <= network.prefix)
+    });
+    network.prefix < widest && !is_private
+}
+
+fn backscatter<W: World>(context: &Context<'_, W>, receiving: &Receiving) -> Check {
+    let draft = context.about(&BACKSCATTER, &context.domain);
+    match ours(context, receiving, draft) {
+        Ok(draft) => draft.pass(Text::new(
+            "unknown recipients are refused in the dialogue",
+            "los destinatarios desconocidos se rechazan en el diálogo",
+        )),
+        Err(check) => *check,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Where mail for the sender's domain goes: what is checked of this machine's own
+//! listeners and mailboxes matters only if it comes here.
+
+use std::net::IpAddr;
+
+use puerto_mail::dns::{DnsError, Record, RecordType};
+
+use super::context::Context;
+use super::outcome::{Check, Draft};
+use super::world::World;
+use crate::lang::Text;
+
+/// Hosts of one domain that are looked at.
+const MAX_HOSTS: usize = 20;
+
+/// Who receives mail for the domain.
+#[derive(Debug)]
+pub(super) enum Receiving {
+    /// This server, under these names.
+    Here(Vec<String>),
+    /// Other hosts.
+    Elsewhere(Vec<String>),
+    /// Nobody: no MX and no address, or a null MX (RFC 7505).
+    Nowhere,
+    /// Addresses were given by hand, so that nothing is known of this machine.
+    NotJudged,
+    /// The DNS did not answer.
+    Unknown(DnsError),
+}
+
+impl Receiving {
+    /// Finds out by the MX records, or by the domain's own addresses where there are
+    /// none (RFC 5321 §5.1).
+    pub(super) async fn find<W: World>(context: &Context<'_, W>) -> Self {
+        if context.egress_given {
+            return Self::NotJudged;
+        }
+        match Self::look(context).await {
+            Ok(receiving) => receiving,
+            Err(error) => Self::Unknown(error),
+        }
+    }
+
+    async fn look<W: World>(context: &Context<'_, W>) -> Result<Self, DnsError> {
+        let mut hosts = match context.lookup(&context.domain, RecordType::Mx).await {
+            Ok(answer) => answer.records.iter().filter_map(exchanger).collect(),
+            Err(error) if error.is_absence() => vec![context.domain.clone()],
+            Err(error) => return Err(error),
+        };
+        hosts.truncate(MAX_HOSTS);
+        hosts.retain(|host| !host.is_empty());
+        let (mut ours, mut exists) = (Vec::new(), false);
+        for host in &hosts {
+            let addresses = addresses(context, host).await?;
+            exists |= !addresses.is_empty();
+            let is_ours =
+                |address| context.egress.contains(address) || listens_at(context, *address);
+            if *host == context.helo || addresses.iter().any(is_ours) {
+                ours.push(host.clone());
+            }
+        }
+        Ok(match (ours.is_empty(), exists) {
+            (false, _) => Self::Here(ours),
+            (true, true) => Self::Elsewhere(hosts),
+            (true, false) => Self::Nowhere,
+        })
+    }
+
+    /// The names under which this server receives, if it does; else the outcome of a
+    /// check that is about this.
+    pub(super) fn here(&self, draft: Draft) -> Result<(&[String], Draft), Box<Check>> {
+        let check = match self {
+            Self::Here(hosts) => return Ok((hosts, draft)),
+            Self::Elsewhere(hosts) => {
+                draft.with("hosts", hosts.join(", ")).not_applicable(Text::new(
+                    "mail for the domain is received by {hosts}, not by this server",
+                    "el correo del dominio lo recibe {hosts}, no este servidor",
+                ))
+            }
+            Self::Nowhere => draft.not_applicable(Text::new(
+                "nobody receives mail for the domain",
+                "nadie recibe el correo del dominio",
+            )),
+            Self::NotJudged => draft.not_applicable(Text::new(
+                "the addresses given are judged, not this machine",
+                "se juzgan las direcciones indicadas, no esta máquina",
+            )),
+            Self::Unknown(error) => draft.no_answer(error),
+        };
+        Err(Box::new(check))
+    }
+}
+
+fn exchanger(record: &Record) -> Option<String> {
+    match record {
+        Record::Mx(_, host) => Some(host.clone()),
+        _ => None,
+    }
+}
+
+async fn addresses<W: World>(
+    context: &Context<'_, W>,
+    host: &str,
+) -> Result<Vec<IpAddr>, DnsError> {
+    let mut addresses = context.addresses(host, false).await?;
+    addresses.extend(context.addresses(host, true).await?);
+    Ok(addresses)
+}
+
+// Listeners at every address say nothing about whose address it is.
+fn listens_at<W: World>(context: &Context<'_, W>, address: IpAddr) -> bool {
+    context.config.listen.smtp.iter().any(|listener| listener.ip() == address)
+}
