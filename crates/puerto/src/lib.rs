@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod deliver;
 pub mod dns;
+pub mod dnsplan;
 pub mod explain;
 pub mod intake;
 pub mod lang;

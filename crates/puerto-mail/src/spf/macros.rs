@@ -104,6 +104,15 @@ impl MacroString {
         self.parts.iter().any(|part| matches!(part, Part::Expand(e) if e.letter == 'p'))
     }
 
+    /// Whether only the domains occur (`%{d}`, `%{o}`): what it comes to does not
+    /// depend on the message's client or local part.
+    pub(super) fn depends_on_domains_only(&self) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Expand(expansion) => matches!(expansion.letter, 'd' | 'o'),
+            Part::Literal(_) | Part::Escape(_) => true,
+        })
+    }
+
     /// Writes the text out.
     pub(super) fn expand(&self, values: &Values<'_>) -> String {
         let mut out = String::new();

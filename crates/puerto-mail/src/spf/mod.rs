@@ -5,6 +5,7 @@
 //! tried, the DNS questions that it asked and what they brought. That is what lets
 //! an administrator see which term of which provider's record let a host in.
 
+pub mod count;
 mod evaluator;
 mod macros;
 mod record;
@@ -214,6 +215,18 @@ pub struct Question {
 /// Evaluates (RFC 7208 §4: check_host).
 pub async fn check<D: Dns>(dns: &D, query: &Query) -> Evaluation {
     evaluator::run(dns, query).await
+}
+
+/// Whether a TXT record is an SPF record: `v=spf1`, then a space or the end
+/// (RFC 7208 §4.5).
+pub fn is_record(text: &[u8]) -> bool {
+    record::is_spf(text)
+}
+
+/// Whether an SPF record can be read; the error names the term and what is wrong
+/// with it.
+pub fn check_syntax(text: &[u8]) -> Result<(), String> {
+    record::Record::parse(text).map(|_| ())
 }
 
 /// The tree of steps, one line for each, indented.

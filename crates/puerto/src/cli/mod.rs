@@ -15,6 +15,7 @@ use crate::lang::Language;
 pub mod aliases;
 pub mod config;
 pub mod dkim;
+pub mod dns;
 mod documents;
 pub mod exit;
 pub mod explain;
@@ -53,6 +54,8 @@ enum Command {
     /// Make and list the keys that mail is signed with
     #[command(subcommand)]
     Dkim(dkim::DkimCommand),
+    /// Work out the DNS records to publish, merged with those that exist
+    Dns(dns::DnsArgs),
     /// Say what a refusal means, whose problem it is and what to do
     Explain(explain::ExplainArgs),
     /// Write mailboxes for the daemon, which starts this itself
@@ -162,6 +165,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::Setup(arguments) => setup::run(&arguments, config, language),
         Command::Config(command) => config::run(&command, config),
         Command::Dkim(command) => dkim::run(&command, config),
+        Command::Dns(arguments) => dns::run(&arguments, config, language),
         Command::Explain(arguments) => explain::run(&arguments, config),
         Command::LocalAgent => crate::local::agent::run(),
         Command::Lab(arguments) => lab::run(&arguments),

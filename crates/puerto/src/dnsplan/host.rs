@@ -1,0 +1,165 @@
+//! The host's own records: its addresses, who takes mail for the domain, and the
+//! reverse records.
+
+use std::net::IpAddr;
+
+use puerto_mail::dns::{Dns, Record, RecordType};
+
+use super::existing::Existing;
+use super::overlay::Overlay;
+use super::{Draft, Mailbox, Plan, Reverse, Said, State, Subject, words};
+
+/// A and AAAA of the host name.
+pub(super) fn addresses<D: Dns>(
+    plan: &mut Plan,
+    subject: &Subject,
+    existing: &Existing,
+    future: &mut Overlay<'_, D>,
+) {
+    if subject.relay.is_some() {
+        return;
+    }
+    if !subject.has_full_name() {
+        plan.note(true, Said::new(words::NO_FULL_NAME).with("name", &subject.hostname));
+        return;
+    }
+    if let Some(target) = &existing.alias {
+        let said = Said::new(words::HOST_IS_ALIAS);
+        plan.note(true, said.with("name", &subject.hostname).with("target", target));
+    }
+    for kind in [RecordType::A, RecordType::Aaaa] {
+        let is_kind = |address: &&IpAddr| address.is_ipv4() == (kind == RecordType::A);
+        let present: Vec<IpAddr> = existing.addresses.iter().filter(is_kind).copied().collect();
+        let wanted: Vec<IpAddr> = subject.egress.iter().filter(is_kind).copied().collect();
+        let mut all = present.clone();
+        for address in &wanted {
+            let state = if present.contains(address) { State::Keep } else { State::New };
+            let why = Said::new(words::HOST_ADDRESS).with("address", address);
+            plan.push(&existing.zones, draft(&subject.hostname, kind, address, state, why));
+            if state == State::New {
+                all.push(*address);
+            }
+        }
+        let strange: Vec<String> = present
+            .iter()
+            .filter(|address| !wanted.contains(address))
+            .map(ToString::to_string)
+            .collect();
+        // An address that mail does not leave from is no fault, but one of a family
+        // that mail does leave by may be this server's old one.
+        if !wanted.is_empty() && !strange.is_empty() {
+            let said = Said::new(words::OTHER_ADDRESS).with("name", &subject.hostname);
+            plan.note(false, said.with("addresses", strange.join(", ")));
+        }
+        future.set(&subject.hostname, kind, all.into_iter().map(Record::Address).collect());
+    }
+}
+
+/// MX of the domain, and the mailboxes that must exist where it points to.
+pub(super) fn exchangers<D: Dns>(
+    plan: &mut Plan,
+    subject: &Subject,
+    existing: &Existing,
+    future: &mut Overlay<'_, D>,
+) {
+    let domain = &subject.domain;
+    let ours = |host: &str| host == subject.exchanger || host == subject.hostname;
+    let written = |preference: u16, host: &str| match host {
+        "" => format!("{preference} ."),
+        host => format!("{preference} {host}"),
+    };
+    let proposed = written(10, &subject.exchanger);
+    let refuses_all = existing.exchangers.iter().any(|(_, host)| host.is_empty());
+    let mut here = existing.exchangers.iter().any(|(_, host)| ours(host));
+    if existing.exchangers.is_empty() {
+        if subject.receives {
+            here = true;
+            let why = Said::new(words::MX_NEW).with("domain", domain);
+            plan.push(&existing.zones, draft(domain, RecordType::Mx, &proposed, State::New, why));
+            let record = Record::Mx(10, subject.exchanger.clone());
+            future.set(domain, RecordType::Mx, vec![record]);
+        } else if existing.has_address {
+            plan.note(false, Said::new(words::MX_IMPLICIT).with("domain", domain));
+        } else {
+            plan.note(true, Said::new(words::MX_MISSING).with("domain", domain));
+        }
+    }
+    for (preference, host) in &existing.exchangers {
+        let value = written(*preference, host);
+        let (state, why) = match host.as_str() {
+            "" => (State::Delete, Said::new(words::MX_NULL).with("domain", domain)),
+            host if ours(host) => (State::Keep, Said::new(words::MX_OURS)),
+            host => (State::Keep, Said::new(words::MX_OTHER).with("host", host)),
+        };
+        plan.push(&existing.zones, draft(domain, RecordType::Mx, value, state, why));
+    }
+    if refuses_all && subject.receives {
+        here = true;
+        let why = Said::new(words::MX_NEW).with("domain", domain);
+        plan.push(&existing.zones, draft(domain, RecordType::Mx, &proposed, State::New, why));
+    } else if refuses_all && existing.exchangers.len() == 1 && !existing.has_address {
+        plan.note(true, Said::new(words::MX_MISSING).with("domain", domain));
+    }
+    if subject.receives && !here {
+        plan.note(false, Said::new(words::MX_ELSEWHERE).with("domain", domain));
+    }
+    for (name, why) in [("postmaster", words::POSTMASTER), ("abuse", words::ABUSE)] {
+        let address = format!("{name}@{domain}");
+        let place = if here { words::MAILBOX_HERE } else { words::MAILBOX_ELSEWHERE };
+        let place = Said::new(place).with("name", name);
+        plan.mailboxes.push(Mailbox { address, here, why: why.into(), place });
+    }
+}
+
+fn draft(name: &str, kind: RecordType, value: impl ToString, state: State, why: Said) -> Draft {
+    Draft { name: name.to_owned(), kind, value: value.to_string(), state, old: None, why }
+}
+
+/// PTR of each address that mail leaves from.
+pub(super) fn reverse(plan: &mut Plan, subject: &Subject, existing: &Existing) {
+    if subject.relay.is_some() {
+        plan.note(false, Said::new(words::REVERSE_OF_RELAY));
+        return;
+    }
+    if !subject.has_full_name() {
+        return;
+    }
+    for (address, found) in subject.egress.iter().zip(&existing.names) {
+        let value = subject.hostname.clone();
+        let (state, old) = match found {
+            Err(_) => (None, Vec::new()),
+            Ok(names) if names.contains(&value) => (Some(State::Keep), names.clone()),
+            Ok(names) if names.is_empty() => (Some(State::New), Vec::new()),
+            Ok(names) => (Some(State::Change), names.clone()),
+        };
+        let text = match (state, old.len()) {
+            (None, _) => words::PTR_UNREAD,
+            (Some(State::Keep), 0 | 1) => words::PTR_RIGHT,
+            (Some(State::Keep), _) => words::PTR_SEVERAL,
+            _ => words::PTR_WANTED,
+        };
+        let put = |text| Said::new(text).with("address", address).with("name", &value);
+        let wanted = !matches!(state, Some(State::Keep) | None);
+        let request = wanted.then(|| put(words::PTR_REQUEST));
+        let why = put(text);
+        let name = reverse_name(*address);
+        plan.reverse.push(Reverse { address: *address, name, value, state, old, why, request });
+    }
+}
+
+/// The name of an address in `in-addr.arpa` or `ip6.arpa` (RFC 1035 §3.5, RFC 3596
+/// §2.5).
+pub(super) fn reverse_name(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(address) => {
+            let nibbles = address.octets().into_iter().rev();
+            let labels: Vec<String> =
+                nibbles.flat_map(|o| [o & 15, o >> 4]).map(|n| format!("{n:x}")).collect();
+            format!("{}.ip6.arpa", labels.join("."))
+        }
+    }
+}

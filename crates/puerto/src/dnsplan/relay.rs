@@ -1,0 +1,130 @@
+//! What an SPF record must say so that mail through a relayhost passes.
+//!
+//! The addresses that a relay takes mail in at are often not those that it sends
+//! from. The large services publish those that they send from in a record to be
+//! included, which is known here by the name of their relays.
+
+use std::net::IpAddr;
+
+use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
+
+use super::{Unread, type_name};
+use crate::config::{NextHop, NextHopHost};
+
+/// How a relay is covered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Coverage {
+    /// The service publishes a record of its own.
+    Include {
+        /// `include:…`
+        term: String,
+        /// The relay.
+        provider: String,
+    },
+    /// Through the addresses that it is reached at.
+    Addresses {
+        /// `a:…`, `mx:…`, `ip4:…` or `ip6:…`.
+        term: String,
+        /// The relay.
+        relay: String,
+        /// These.
+        addresses: Vec<IpAddr>,
+    },
+    /// Its address is private: the one that others see is not known here.
+    Private {
+        /// The relay.
+        relay: String,
+    },
+    /// Its name has no address.
+    Nowhere {
+        /// The relay.
+        relay: String,
+    },
+}
+
+/// Relays by the end of their names, and the record that their service publishes.
+const SERVICES: &[(&str, &str)] = &[
+    ("gmail.com", "_spf.google.com"),
+    ("google.com", "_spf.google.com"),
+    ("office365.com", "spf.protection.outlook.com"),
+    ("outlook.com", "spf.protection.outlook.com"),
+    ("amazonaws.com", "amazonses.com"),
+    ("sendgrid.net", "sendgrid.net"),
+    ("mailgun.org", "mailgun.org"),
+    ("mailjet.com", "spf.mailjet.com"),
+    ("brevo.com", "spf.brevo.com"),
+    ("sendinblue.com", "spf.brevo.com"),
+    ("postmarkapp.com", "spf.mtasv.net"),
+    ("mandrillapp.com", "spf.mandrillapp.com"),
+    ("sparkpostmail.com", "sparkpostmail.com"),
+    ("mailchannels.net", "relay.mailchannels.net"),
+    ("ovh.net", "mx.ovh.com"),
+];
+
+/// Finds out how the relay is to be covered.
+pub(super) async fn find<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Coverage, Unread> {
+    let (host, by_mx) = match &next_hop.host {
+        NextHopHost::Address(address) => {
+            let term = match address {
+                IpAddr::V4(_) => format!("ip4:{address}"),
+                IpAddr::V6(_) => format!("ip6:{address}"),
+            };
+            return Ok(reachable(term, address.to_string(), vec![*address]));
+        }
+        NextHopHost::Name(name) => (name, false),
+        NextHopHost::Mx(name) => (name, true),
+    };
+    if let Some((_, record)) =
+        SERVICES.iter().find(|(end, _)| super::existing::is_within(host, end))
+    {
+        return Ok(Coverage::Include { term: format!("include:{record}"), provider: host.clone() });
+    }
+    let mut hosts = Vec::new();
+    if by_mx {
+        hosts = ask(dns, host, RecordType::Mx).await?;
+    }
+    let by_mx = !hosts.is_empty();
+    let mut names: Vec<String> = hosts
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Mx(_, name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    if !by_mx {
+        names.push(host.clone());
+    }
+    let mut addresses = Vec::new();
+    for name in &names {
+        for kind in [RecordType::A, RecordType::Aaaa] {
+            for record in ask(dns, name, kind).await? {
+                if let Record::Address(address) = record {
+                    addresses.push(address);
+                }
+            }
+        }
+    }
+    let term = if by_mx { format!("mx:{host}") } else { format!("a:{host}") };
+    Ok(reachable(term, host.clone(), addresses))
+}
+
+fn reachable(term: String, relay: String, addresses: Vec<IpAddr>) -> Coverage {
+    if addresses.is_empty() {
+        Coverage::Nowhere { relay }
+    } else if addresses.iter().all(|address| super::egress::is_private(*address)) {
+        Coverage::Private { relay }
+    } else {
+        Coverage::Addresses { term, relay, addresses }
+    }
+}
+
+async fn ask<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<Record>, Unread> {
+    match dns.lookup(name, kind).await {
+        Ok(answer) => Ok(answer.records),
+        Err(error) if error.is_absence() => Ok(Vec::new()),
+        Err(error @ (DnsError::Timeout | DnsError::Failure(_))) => {
+            Err(Unread { questions: vec![(format!("{} {name}", type_name(kind)), error)] })
+        }
+        Err(_) => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,294 @@
+//! The plan on paper: for panels, as lines of a zone file, and for programs.
+
+use std::fmt::Write as _;
+
+use puerto_mail::dns::RecordType;
+use serde_json::{Value, json};
+
+use super::{Plan, Planned, Reverse, Said, State, type_name};
+use crate::lang::{Language, Text};
+
+/// One document, for programs.
+pub fn json(plan: &Plan, language: Language) -> Value {
+    let said = |said: &Said| said.of(language);
+    let record = |record: &Planned| {
+        json!({
+            "name": record.name,
+            "relative": record.relative(),
+            "zone": record.zone,
+            "type": type_name(record.kind),
+            "ttl": record.ttl,
+            "value": record.value,
+            "pieces": record.pieces(),
+            "state": record.state.as_str(),
+            "why": said(&record.why),
+            "old": record.old,
+        })
+    };
+    let reverse = |reverse: &Reverse| {
+        json!({
+            "address": reverse.address,
+            "name": reverse.name,
+            "type": "PTR",
+            "value": reverse.value,
+            "state": reverse.state.map_or("unknown", State::as_str),
+            "old": reverse.old,
+            "why": said(&reverse.why),
+            "request": reverse.request.as_ref().map(said),
+        })
+    };
+    let mailboxes = plan.mailboxes.iter().map(|mailbox| {
+        let why = format!("{} {}", said(&mailbox.why), said(&mailbox.place));
+        json!({ "address": mailbox.address, "here": mailbox.here, "why": why })
+    });
+    let notes =
+        plan.notes.iter().map(|note| json!({ "serious": note.serious, "text": said(&note.text) }));
+    json!({
+        "domain": plan.domain,
+        "hostname": plan.hostname,
+        "egress": plan.egress,
+        "records": plan.records.iter().map(record).collect::<Vec<_>>(),
+        "later": plan.later.iter().map(record).collect::<Vec<_>>(),
+        "ptr": plan.reverse.iter().map(reverse).collect::<Vec<_>>(),
+        "mailboxes": mailboxes.collect::<Vec<_>>(),
+        "lookups": { "before": plan.lookups.before, "after": plan.lookups.after },
+        "notes": notes.collect::<Vec<_>>(),
+    })
+}
+
+/// Lines of a zone file, with names that hold wherever they stand. What exists and
+/// is right is among them, what is to be deleted is a comment.
+pub fn zone(plan: &Plan, language: Language) -> String {
+    let mut out = String::new();
+    comment(&mut out, &ZONE_HEAD.with(language, &[("domain", &plan.domain)]));
+    let mut zones: Vec<&str> = plan.records.iter().map(|record| record.zone.as_str()).collect();
+    zones.sort_unstable();
+    zones.dedup();
+    for zone in zones {
+        let _ = writeln!(out, ";\n; {zone}.");
+        for record in plan.records.iter().filter(|record| record.zone == zone) {
+            if let Some(old) = &record.old {
+                let old = line(&Planned { value: old.clone(), ..record.clone() });
+                comment(&mut out, &format!("{} {old}", REPLACES.of(language)));
+            }
+            match record.state {
+                State::Delete => {
+                    comment(&mut out, &format!("{} {}", DELETE.of(language), line(record)));
+                }
+                State::New | State::Change | State::Keep => {
+                    let _ = writeln!(out, "{}", line(record));
+                }
+            }
+        }
+    }
+    for reverse in plan.reverse.iter().filter(|reverse| reverse.state != Some(State::Keep)) {
+        comment(&mut out, "");
+        comment(&mut out, &reverse.why.of(language));
+        comment(&mut out, &format!("{}. IN PTR {}.", reverse.name, reverse.value));
+    }
+    out
+}
+
+fn comment(out: &mut String, text: &str) {
+    for line in text.split('\n') {
+        let _ = writeln!(out, "{}", format!("; {line}").trim_end());
+    }
+}
+
+fn line(record: &Planned) -> String {
+    let value = match record.kind {
+        RecordType::Txt => {
+            let pieces: Vec<String> = record.pieces().iter().map(|piece| quoted(piece)).collect();
+            pieces.join(" ")
+        }
+        RecordType::Mx => match record.value.split_once(' ') {
+            Some((preference, ".")) => format!("{preference} ."),
+            Some((preference, host)) => format!("{preference} {host}."),
+            None => record.value.clone(),
+        },
+        _ => record.value.clone(),
+    };
+    format!("{}. {} IN {} {value}", record.name, record.ttl, type_name(record.kind))
+}
+
+/// A character-string as a zone file writes it (RFC 1035 §5.1): in quotes, and what
+/// a reader could mistake by its number.
+fn quoted(piece: &str) -> String {
+    let mut out = String::from('"');
+    for octet in piece.bytes() {
+        match octet {
+            b'"' | b'\\' => {
+                out.push('\\');
+                out.push(char::from(octet));
+            }
+            b' '..=b'~' => out.push(char::from(octet)),
+            other => {
+                let _ = write!(out, "\\{other:03}");
+            }
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// For people with a panel before them.
+pub fn fields(plan: &Plan, language: Language) -> String {
+    let mut out = String::new();
+    let head = [("domain", plan.domain.as_str()), ("host", plan.hostname.as_str())];
+    let _ = writeln!(out, "{}\n", FIELDS_HEAD.with(language, &head));
+    let to_do: Vec<&Planned> = plan.changes().collect();
+    for record in &to_do {
+        field(&mut out, record, language);
+    }
+    if to_do.is_empty() {
+        let _ = writeln!(out, "{}\n", NOTHING.of(language));
+    }
+    lookups(&mut out, plan, language);
+    reverse(&mut out, plan, language);
+    let kept: Vec<&Planned> = plan.records.iter().filter(|r| r.state == State::Keep).collect();
+    heading(&mut out, KEPT, kept.is_empty(), language);
+    for record in kept {
+        let kind = type_name(record.kind);
+        let _ = writeln!(out, "  {} {kind} {}", record.name, printable(&record.value));
+        let _ = writeln!(out, "      {}", record.why.of(language));
+    }
+    heading(&mut out, MAILBOXES, plan.mailboxes.is_empty(), language);
+    for mailbox in &plan.mailboxes {
+        let (why, place) = (mailbox.why.of(language), mailbox.place.of(language));
+        let _ = writeln!(out, "  {}: {why} {place}", mailbox.address);
+    }
+    heading(&mut out, NOTES, plan.notes.is_empty(), language);
+    for note in &plan.notes {
+        let mark = if note.serious { "!" } else { "-" };
+        let _ = writeln!(out, "  {mark} {}", note.text.of(language));
+    }
+    heading(&mut out, LATER, plan.later.is_empty(), language);
+    for record in &plan.later {
+        let _ = writeln!(out, "  {} TXT {}", record.name, printable(&record.value));
+        let _ = writeln!(out, "      {}", record.why.of(language));
+    }
+    out
+}
+
+fn heading(out: &mut String, text: Text, nothing_follows: bool, language: Language) {
+    if !nothing_follows {
+        let _ = writeln!(out, "\n{}", text.of(language));
+    }
+}
+
+fn field(out: &mut String, record: &Planned, language: Language) {
+    let state = match record.state {
+        State::New => PUBLISH,
+        State::Change => REPLACE,
+        State::Keep => KEEP,
+        State::Delete => DELETE,
+    };
+    let _ = writeln!(out, "{} {} {}", state.of(language), type_name(record.kind), record.name);
+    let _ = writeln!(out, "  {}", record.why.of(language));
+    let relative = record.relative();
+    row(out, NAME, relative, language);
+    if relative != record.name {
+        row(out, WHOLE_NAME, &record.name, language);
+    }
+    row(out, TYPE, type_name(record.kind), language);
+    row(out, TTL_WORD, &record.ttl.to_string(), language);
+    match (record.kind, record.value.split_once(' ')) {
+        (RecordType::Mx, Some((preference, host))) => {
+            row(out, PRIORITY, preference, language);
+            row(out, VALUE, host, language);
+        }
+        _ => row(out, VALUE, &printable(&record.value), language),
+    }
+    let pieces = record.pieces();
+    if pieces.len() > 1 {
+        let shown: Vec<String> = pieces.iter().map(|piece| quoted(piece)).collect();
+        row(out, PIECES, &shown.join(" "), language);
+    }
+    if let Some(old) = &record.old {
+        let _ = writeln!(out, "  - {}\n  + {}", printable(old), printable(&record.value));
+    }
+    out.push('\n');
+}
+
+fn row(out: &mut String, label: Text, value: &str, language: Language) {
+    let _ = writeln!(out, "    {:<10} {value}", label.of(language));
+}
+
+fn lookups(out: &mut String, plan: &Plan, language: Language) {
+    let number = |n: Option<u32>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let (before, after) = (number(plan.lookups.before), number(plan.lookups.after));
+    let values = [("before", before.as_str()), ("after", after.as_str())];
+    let too_many = plan.lookups.after.is_some_and(|n| n > puerto_mail::spf::MAX_LOOKUPS);
+    let text = match (plan.lookups.before, too_many) {
+        (_, true) => LOOKUPS_TOO_MANY,
+        (None, _) => LOOKUPS_NEW,
+        _ => LOOKUPS,
+    };
+    let _ = writeln!(out, "{}", text.with(language, &values));
+}
+
+fn reverse(out: &mut String, plan: &Plan, language: Language) {
+    heading(out, REVERSE, plan.reverse.is_empty(), language);
+    for reverse in &plan.reverse {
+        let _ = writeln!(out, "  {}", reverse.why.of(language));
+        if !reverse.old.is_empty() && reverse.state != Some(State::Keep) {
+            let _ = writeln!(out, "  - {}\n  + {}", reverse.old.join(", "), reverse.value);
+        }
+        if let Some(request) = &reverse.request {
+            let _ = writeln!(out, "    «{}»", request.of(language));
+        }
+    }
+}
+
+// What somebody else published, on one line of a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+const ZONE_HEAD: Text = Text::new(
+    "Records for mail from {domain}. They go into the zone that exists, beside its SOA and NS.\n\
+     What is right already is among them; replace what a comment says.",
+    "Registros para el correo de {domain}. Van en la zona que existe, junto a su SOA y sus NS.\n\
+     Incluye lo que ya está bien; sustituya lo que diga cada comentario.",
+);
+const REPLACES: Text = Text::new("replaces:", "sustituye a:");
+const FIELDS_HEAD: Text = Text::new(
+    "What to publish so that mail from {domain}, sent by {host}, is accepted.",
+    "Qué publicar para que se acepte el correo de {domain} que envía {host}.",
+);
+const NOTHING: Text = Text::new(
+    "Nothing to do in this domain's DNS: all records are right.",
+    "Nada que hacer en el DNS de este dominio: todos los registros son correctos.",
+);
+const PUBLISH: Text = Text::new("Publish", "Publicar");
+const REPLACE: Text = Text::new("Replace", "Sustituir");
+const KEEP: Text = Text::new("Keep", "Conservar");
+const DELETE: Text = Text::new("Delete", "Eliminar");
+const NAME: Text = Text::new("name", "nombre");
+const WHOLE_NAME: Text = Text::new("or whole", "o entero");
+const TYPE: Text = Text::new("type", "tipo");
+const TTL_WORD: Text = Text::new("TTL", "TTL");
+const PRIORITY: Text = Text::new("priority", "prioridad");
+const VALUE: Text = Text::new("value", "valor");
+const PIECES: Text = Text::new("in pieces", "en trozos");
+const LOOKUPS: Text = Text::new(
+    "The SPF record asks the DNS {before} times today and {after} times then; 10 are allowed.",
+    "El registro SPF hace hoy {before} consultas al DNS y hará {after}; se permiten 10.",
+);
+const LOOKUPS_NEW: Text = Text::new(
+    "The SPF record will ask the DNS {after} times; 10 are allowed.",
+    "El registro SPF hará {after} consultas al DNS; se permiten 10.",
+);
+const LOOKUPS_TOO_MANY: Text = Text::new(
+    "! The SPF record would ask the DNS {after} times ({before} today), and 10 are allowed: with \
+     more, receivers take the whole record for an error. Take out the services that no longer \
+     send for the domain, or let one of them send from a subdomain with a record of its own.",
+    "! El registro SPF haría {after} consultas al DNS (hoy {before}) y se permiten 10: con más, \
+     los receptores dan por erróneo el registro entero. Quite los servicios que ya no envían en \
+     nombre del dominio, o haga que uno de ellos envíe desde un subdominio con su propio registro.",
+);
+const REVERSE: Text = Text::new("Reverse DNS", "DNS inverso");
+const KEPT: Text = Text::new("Right already", "Ya correcto");
+const MAILBOXES: Text = Text::new("Mailboxes that must exist", "Buzones que deben existir");
+const NOTES: Text = Text::new("To know", "Conviene saber");
+const LATER: Text = Text::new("Later, not now", "Más adelante, no ahora");

@@ -1,0 +1,117 @@
+//! For whom the plan is made.
+
+use std::net::IpAddr;
+
+use puerto_smtp::Domain;
+
+use super::{Said, words};
+use crate::config::{Config, NextHop};
+use crate::intake::KeyRing;
+
+/// What this server is and has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The domain that mail is sent from, in A-labels.
+    pub domain: String,
+    /// The name in HELO, which the addresses and their reverse records carry.
+    pub hostname: String,
+    /// The host that an MX record would name.
+    pub exchanger: String,
+    /// The addresses that mail leaves from.
+    pub egress: Vec<IpAddr>,
+    /// Who takes all our mail instead.
+    pub relay: Option<NextHop>,
+    /// The keys that mail from the domain is signed with.
+    pub keys: Vec<Key>,
+    /// Whether this server takes mail for the domain.
+    pub receives: bool,
+}
+
+/// A key and the record of its public half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// `d=` of its signatures.
+    pub domain: String,
+    /// `s=` of its signatures.
+    pub selector: String,
+    /// `rsa` or `ed25519`.
+    pub kind: &'static str,
+    /// The text of the record.
+    pub record: String,
+}
+
+/// Why there can be no plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubjectError {
+    /// This is not a domain name.
+    NotADomain(String),
+    /// No domain was named, and the configuration has none.
+    NoDomain,
+}
+
+impl SubjectError {
+    /// What to tell the administrator.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::NotADomain(text) => Said::new(words::NOT_A_DOMAIN).with("text", text),
+            Self::NoDomain => Said::new(words::NO_DOMAIN),
+        }
+    }
+}
+
+impl Subject {
+    /// From the configuration and its keys; without a `domain` it is the first of
+    /// those configured.
+    pub fn new(
+        config: &Config,
+        ring: &KeyRing,
+        domain: Option<&str>,
+        egress: Vec<IpAddr>,
+    ) -> Result<Self, SubjectError> {
+        let wanted = match domain {
+            Some(text) => Domain::parse(text.trim_end_matches('.'))
+                .map_err(|_| SubjectError::NotADomain(text.to_owned()))?,
+            None => config.domains.first().cloned().ok_or(SubjectError::NoDomain)?,
+        };
+        let name = ascii(&wanted).filter(|name| name.contains('.'));
+        let domain = name.ok_or_else(|| SubjectError::NotADomain(wanted.to_string()))?;
+        let keys = ring.keys_for(&wanted);
+        let keys = keys.iter().map(|key| Key {
+            domain: key.domain.clone(),
+            selector: key.selector.clone(),
+            kind: match key.key.algorithm() {
+                puerto_mail::dkim::Algorithm::Ed25519Sha256 => "ed25519",
+                _ => "rsa",
+            },
+            record: key.key.record_text(),
+        });
+        let keys = keys.collect();
+        Ok(Self {
+            receives: config.domains.iter().filter_map(ascii).any(|name| name == domain),
+            hostname: host_name(&config.delivery.helo),
+            exchanger: host_name(&config.hostname),
+            relay: config.relayhost.clone(),
+            keys,
+            egress,
+            domain,
+        })
+    }
+
+    /// The name of the host is one that the DNS can have.
+    pub(super) fn has_full_name(&self) -> bool {
+        let top = self.hostname.rsplit('.').next().unwrap_or_default();
+        let private = ["localhost", "localdomain", "local", "lan", "internal", "home"];
+        self.hostname.contains('.')
+            && !private.contains(&top)
+            && !top.bytes().all(|octet| octet.is_ascii_digit())
+    }
+}
+
+fn ascii(domain: &Domain) -> Option<String> {
+    idna::domain_to_ascii(domain.name()?).ok()
+}
+
+fn host_name(name: &str) -> String {
+    let name = name.trim_end_matches('.');
+    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_ascii_lowercase())
+}

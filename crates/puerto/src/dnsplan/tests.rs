@@ -1,0 +1,366 @@
+//! Plans over tables of records.
+
+use std::net::IpAddr;
+
+use puerto_mail::dkim::{Algorithm, PrivateKey};
+use puerto_mail::dns::{DnsError, Record, RecordType, Table, block_on};
+
+use super::*;
+use crate::config::NextHop;
+use crate::lang::Language;
+
+fn key() -> String {
+    PrivateKey::from_pem(&PrivateKey::generate(Algorithm::RsaSha256).unwrap())
+        .unwrap()
+        .record_text()
+}
+
+fn subject() -> Subject {
+    Subject {
+        domain: "example.com".to_owned(),
+        hostname: "mail.example.com".to_owned(),
+        exchanger: "mail.example.com".to_owned(),
+        egress: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+        relay: None,
+        keys: vec![Key {
+            domain: "example.com".to_owned(),
+            selector: "s1".to_owned(),
+            kind: "rsa",
+            record: key(),
+        }],
+        receives: true,
+    }
+}
+
+fn planned(table: &Table, subject: &Subject) -> Plan {
+    block_on(plan(table, subject)).unwrap().unwrap()
+}
+
+fn shown(plan: &Plan, name: &str, kind: RecordType) -> Vec<String> {
+    let of_name = plan.records.iter().filter(|r| r.name == name && r.kind == kind);
+    of_name.map(|r| format!("{} {}", r.state.as_str(), r.value)).collect()
+}
+
+fn spf(records: &[&str], change: impl FnOnce(&mut Table, &mut Subject)) -> Plan {
+    let (mut table, mut subject) = (Table::new(), subject());
+    subject.egress.truncate(1);
+    for record in records {
+        table.txt("example.com", record);
+    }
+    change(&mut table, &mut subject);
+    planned(&table, &subject)
+}
+
+/// Publishes a plan as the administrator is told to.
+fn publish(table: &Table, plan: &Plan) -> Table {
+    let mut published = table.clone();
+    for record in plan.records.iter().filter(|record| record.state == State::New) {
+        let value = match record.kind {
+            RecordType::A | RecordType::Aaaa => Record::Address(record.value.parse().unwrap()),
+            RecordType::Mx => {
+                let (preference, host) = record.value.split_once(' ').unwrap();
+                Record::Mx(preference.parse().unwrap(), host.to_owned())
+            }
+            _ => Record::Txt(record.pieces().concat().into_bytes()),
+        };
+        published.add(&record.name, record.kind, value);
+    }
+    for reverse in &plan.reverse {
+        published.add(&reverse.name, RecordType::Ptr, Record::Name(reverse.value.clone()));
+    }
+    published
+}
+
+#[test]
+fn from_nothing_everything_is_proposed_and_once_published_nothing_more() {
+    let (table, subject) = (Table::new(), subject());
+    let plan = planned(&table, &subject);
+    for (name, kind, value) in [
+        ("mail.example.com", RecordType::A, "new 192.0.2.1"),
+        ("mail.example.com", RecordType::Aaaa, "new 2001:db8::1"),
+        ("example.com", RecordType::Mx, "new 10 mail.example.com"),
+        ("example.com", RecordType::Txt, "new v=spf1 ip4:192.0.2.1 ip6:2001:db8::1 ~all"),
+        ("mail.example.com", RecordType::Txt, "new v=spf1 a -all"),
+        (
+            "_dmarc.example.com",
+            RecordType::Txt,
+            "new v=DMARC1; p=none; rua=mailto:postmaster@example.com",
+        ),
+    ] {
+        assert_eq!(shown(&plan, name, kind), [value], "{name}");
+    }
+    let key = shown(&plan, "s1._domainkey.example.com", RecordType::Txt);
+    assert_eq!(key, [format!("new {}", subject.keys[0].record)]);
+    assert_eq!(plan.lookups, Lookups { before: None, after: Some(0) });
+    assert_eq!(plan.reverse[0].name, "1.2.0.192.in-addr.arpa");
+    assert!(plan.reverse[1].name.starts_with("1.0.0.0.") && plan.reverse[1].request.is_some());
+    assert_eq!(plan.mailboxes.len(), 2);
+    assert_eq!(plan.notes, []);
+
+    let again = planned(&publish(&table, &plan), &subject);
+    let left: Vec<_> = again.changes().collect();
+    assert!(again.is_done(), "{left:#?}");
+    let next: Vec<_> = again.later.iter().map(|record| record.name.as_str()).collect();
+    assert_eq!(next, ["_dmarc.example.com", "_smtp._tls.example.com", "_mta-sts.example.com"]);
+    assert!(again.later[0].value.contains("p=quarantine"));
+}
+
+#[test]
+fn the_spf_record_that_exists_is_edited() {
+    for (present, expected) in [
+        // The other senders, their order and the end are kept.
+        (
+            &["v=spf1 include:_spf.news.example mx ?all"][..],
+            &["change v=spf1 include:_spf.news.example mx ip4:192.0.2.1 ?all"][..],
+        ),
+        (
+            &["v=spf1 ip4:198.51.100.1 -all exp=why.example.com"],
+            &["change v=spf1 ip4:198.51.100.1 ip4:192.0.2.1 -all exp=why.example.com"],
+        ),
+        (
+            &["v=spf1 redirect=_spf.news.example"],
+            &["change v=spf1 ip4:192.0.2.1 redirect=_spf.news.example"],
+        ),
+        (&["v=spf1 a"], &["change v=spf1 a ip4:192.0.2.1"]),
+        // What refuses our address comes after it.
+        (
+            &["v=spf1 -ip4:192.0.2.0/24 ip4:198.51.100.1 -all"],
+            &["change v=spf1 ip4:192.0.2.1 -ip4:192.0.2.0/24 ip4:198.51.100.1 -all"],
+        ),
+        // What covers it already, by whatever way, is left alone.
+        (&["v=spf1 ip4:192.0.2.0/24 -all"], &["keep v=spf1 ip4:192.0.2.0/24 -all"]),
+        (&["V=SPF1  a:mail.example.com ~all"], &["keep V=SPF1  a:mail.example.com ~all"]),
+        // Several become one.
+        (
+            &["v=spf1 include:_spf.news.example -all", "v=spf1 ip4:198.51.100.1 ~all"],
+            &[
+                "change v=spf1 include:_spf.news.example ip4:198.51.100.1 ip4:192.0.2.1 ~all",
+                "delete v=spf1 ip4:198.51.100.1 ~all",
+            ],
+        ),
+        (
+            &["v=spf1 ip4:198.51.100.1 ~all", "v=spf1 redirect=_spf.news.example"],
+            &[
+                "change v=spf1 ip4:198.51.100.1 include:_spf.news.example ip4:192.0.2.1 ~all",
+                "delete v=spf1 redirect=_spf.news.example",
+            ],
+        ),
+        // A mistake is taken out.
+        (&["v=spf1 ip4:198.51.100 a -all"], &["change v=spf1 a ip4:192.0.2.1 -all"]),
+    ] {
+        let plan = spf(present, |table, _| {
+            table.txt("_spf.news.example", "v=spf1 ip4:203.0.113.0/24 ~all");
+            table.txt("example.com", "site-verification=1");
+            table.address("example.com", "203.0.113.80".parse::<IpAddr>().unwrap());
+            table.address("mail.example.com", "192.0.2.1".parse::<IpAddr>().unwrap());
+        });
+        assert_eq!(shown(&plan, "example.com", RecordType::Txt), expected, "{present:?}");
+    }
+}
+
+#[test]
+fn look_ups_are_counted_before_and_after() {
+    let many = "v=spf1 a mx a:1.example a:2.example a:3.example a:4.example a:5.example \
+                a:6.example a:7.example a:8.example a:9.example -all";
+    let plan = spf(&[many], |_, _| {});
+    assert_eq!(plan.lookups, Lookups { before: Some(11), after: Some(11) });
+    assert!(render::fields(&plan, Language::English).contains("! The SPF record would ask"));
+}
+
+#[test]
+fn behind_a_relayhost_the_relay_is_covered() {
+    for (relay, present, expected, reaches) in [
+        (
+            "[relay.example.net]:587",
+            "v=spf1 mx -all",
+            "change v=spf1 mx a:relay.example.net -all",
+            "a:relay.example.net",
+        ),
+        (
+            "[relay.example.net]",
+            "v=spf1 ip4:198.51.100.7 -all",
+            "keep v=spf1 ip4:198.51.100.7 -all",
+            "",
+        ),
+        ("[198.51.100.9]", "v=spf1 -all", "change v=spf1 ip4:198.51.100.9 -all", "ip4"),
+        (
+            "[smtp-relay.gmail.com]:587",
+            "v=spf1 -all",
+            "change v=spf1 include:_spf.google.com -all",
+            "smtp-relay.gmail.com",
+        ),
+        (
+            "[email-smtp.eu-west-1.amazonaws.com]:587",
+            "v=spf1 include:amazonses.com -all",
+            "keep v=spf1 include:amazonses.com -all",
+            "",
+        ),
+        ("[10.0.0.1]", "v=spf1 mx -all", "keep v=spf1 mx -all", ""),
+    ] {
+        let plan = spf(&[present], |table, subject| {
+            table.address("relay.example.net", "198.51.100.7".parse::<IpAddr>().unwrap());
+            subject.relay = Some(NextHop::parse(relay).unwrap());
+            subject.egress.clear();
+        });
+        assert_eq!(shown(&plan, "example.com", RecordType::Txt), [expected], "{relay}");
+        let record =
+            plan.records.iter().find(|r| r.name == "example.com" && r.kind == RecordType::Txt);
+        assert!(record.unwrap().why.of(Language::English).contains(reaches));
+        assert!(
+            plan.reverse.is_empty() && shown(&plan, "mail.example.com", RecordType::A).is_empty()
+        );
+    }
+}
+
+#[test]
+fn one_dmarc_record_and_its_policy_stay() {
+    let rua = "rua=mailto:postmaster@example.com";
+    for (present, expected) in [
+        (
+            &["v=DMARC1; p=reject; rua=mailto:a@b.example"][..],
+            vec!["keep v=DMARC1; p=reject; rua=mailto:a@b.example".to_owned()],
+        ),
+        (&["v=DMARC1;p=reject;pct=50"], vec![format!("change v=DMARC1; p=reject; pct=50; {rua}")]),
+        (&["v=dmarc1; p=quarantine"], vec![format!("change v=DMARC1; p=quarantine; {rua}")]),
+        (&["v=DMARC1; p=nothing"], vec![format!("change v=DMARC1; p=none; {rua}")]),
+        (
+            &["v=DMARC1; p=reject; rua=mailto:a@b.example", "v=DMARC1; p=none"],
+            vec![
+                format!("change v=DMARC1; p=none; {rua}"),
+                "delete v=DMARC1; p=reject; rua=mailto:a@b.example".to_owned(),
+            ],
+        ),
+    ] {
+        let mut table = Table::new();
+        for text in present {
+            table.txt("_dmarc.example.com", text);
+        }
+        let plan = planned(&table, &subject());
+        assert_eq!(shown(&plan, "_dmarc.example.com", RecordType::Txt), expected, "{present:?}");
+        assert!(plan.later.iter().all(|record| !record.name.starts_with("_dmarc")));
+    }
+    let mut table = Table::new();
+    table.txt("_dmarc.example.com", "v=DMARC1; p=reject");
+    let subject = Subject { domain: "news.example.com".to_owned(), ..subject() };
+    let plan = planned(&table, &subject);
+    assert_eq!(shown(&plan, "_dmarc.news.example.com", RecordType::Txt), Vec::<String>::new());
+    assert!(plan.notes.iter().any(|note| note.text.of(Language::English).contains("example.com")));
+}
+
+#[test]
+fn a_key_that_is_published_with_spaces_is_right_and_another_is_not() {
+    let subject = subject();
+    let record = &subject.keys[0].record;
+    let name = "s1._domainkey.example.com";
+    let spaced = record.replace("p=", "p= ").replace("v=DMARC1; ", "");
+    for (present, expected) in [
+        (vec![spaced.clone()], vec![format!("keep {spaced}")]),
+        (vec![key()], vec![format!("change {record}")]),
+        (vec!["v=DKIM1; p=".to_owned()], vec![format!("change {record}")]),
+        (vec![format!("{record}; t=y")], vec![format!("change {record}")]),
+        (
+            vec![record.clone(), "v=DKIM1; p=".to_owned()],
+            vec![format!("keep {record}"), "delete v=DKIM1; p=".to_owned()],
+        ),
+    ] {
+        let mut table = Table::new();
+        for text in &present {
+            table.txt(name, text);
+        }
+        assert_eq!(shown(&planned(&table, &subject), name, RecordType::Txt), expected);
+    }
+}
+
+#[test]
+fn an_mx_elsewhere_stays_and_a_null_mx_goes() {
+    let (mut table, mut subject) = (Table::new(), subject());
+    subject.receives = false;
+    table.mx("example.com", 5, "mx.provider.example");
+    let plan = planned(&table, &subject);
+    assert_eq!(shown(&plan, "example.com", RecordType::Mx), ["keep 5 mx.provider.example"]);
+    assert!(plan.mailboxes.iter().all(|mailbox| !mailbox.here));
+
+    let mut table = Table::new();
+    table.mx("example.com", 0, ".");
+    subject.receives = true;
+    let plan = planned(&table, &subject);
+    let expected = ["delete 0 .", "new 10 mail.example.com"];
+    assert_eq!(shown(&plan, "example.com", RecordType::Mx), expected);
+}
+
+#[test]
+fn nothing_is_proposed_where_the_dns_does_not_answer() {
+    let failure = DnsError::Failure("SERVFAIL".to_owned());
+    for (name, kind) in [
+        ("example.com", RecordType::Txt),
+        ("example.com", RecordType::Mx),
+        ("_dmarc.example.com", RecordType::Txt),
+        ("s1._domainkey.example.com", RecordType::Txt),
+        ("mail.example.com", RecordType::A),
+        ("_spf.news.example", RecordType::Txt),
+    ] {
+        let mut table = Table::new();
+        table.txt("example.com", "v=spf1 include:_spf.news.example -all");
+        table.fail(name, kind, failure.clone());
+        let unread = block_on(plan(&table, &subject())).unwrap().unwrap_err();
+        assert!(unread.explain(Language::Spanish).contains(name), "{name}");
+    }
+    let mut table = Table::new();
+    table.fail("1.2.0.192.in-addr.arpa", RecordType::Ptr, DnsError::Timeout);
+    assert_eq!(planned(&table, &subject()).reverse[0].state, None, "not ours to change");
+}
+
+#[test]
+fn names_are_relative_to_the_zone_that_they_stand_in() {
+    let (mut table, mut subject) = (Table::new(), subject());
+    subject.domain = "shop.example.com".to_owned();
+    subject.hostname = "mail.host.example".to_owned();
+    table.add("example.com", RecordType::Ns, Record::Name("ns.example.net".to_owned()));
+    let plan = planned(&table, &subject);
+    let relative = |kind, name: &str| {
+        let record = plan.records.iter().find(|r| r.kind == kind && r.name == name).unwrap();
+        record.relative().to_owned()
+    };
+    assert_eq!(relative(RecordType::Txt, "shop.example.com"), "shop");
+    assert_eq!(relative(RecordType::Txt, "_dmarc.shop.example.com"), "_dmarc.shop");
+    assert_eq!(relative(RecordType::Txt, "s1._domainkey.example.com"), "s1._domainkey");
+    assert_eq!(relative(RecordType::A, "mail.host.example"), "mail");
+}
+
+#[test]
+fn a_zone_file_has_short_quoted_strings() {
+    let record = Planned {
+        name: "a.example.com".to_owned(),
+        zone: "example.com".to_owned(),
+        kind: RecordType::Txt,
+        ttl: TTL,
+        value: format!("\"\\;ñ{}", "x".repeat(251)),
+        state: State::New,
+        old: None,
+        why: words::SPF_HELO.into(),
+    };
+    let mut plan = planned(&Table::new(), &subject());
+    plan.records = vec![record];
+    let zone = render::zone(&plan, Language::English);
+    let line = zone.lines().find(|line| line.starts_with("a.example.com.")).unwrap();
+    let expected =
+        format!("a.example.com. 3600 IN TXT \"\\\"\\\\;\\195\\177{}\" \"x\"", "x".repeat(250));
+    assert_eq!(line, expected);
+    assert!(zone.lines().all(|line| line.starts_with(';') || line.contains(" IN ")));
+}
+
+#[test]
+fn the_document_for_programs_has_every_record() {
+    let plan = planned(&Table::new(), &subject());
+    let document = render::json(&plan, Language::English);
+    assert_eq!(document["records"].as_array().unwrap().len(), plan.records.len());
+    let key =
+        document["records"].as_array().unwrap().iter().find(|r| r["relative"] == "s1._domainkey");
+    let key = key.unwrap();
+    let pieces: Vec<&str> =
+        key["pieces"].as_array().unwrap().iter().map(|piece| piece.as_str().unwrap()).collect();
+    assert_eq!(pieces.len(), 2);
+    assert_eq!(pieces.concat(), key["value"]);
+    assert_eq!(document["lookups"]["after"], 0);
+    assert_eq!(document["ptr"][0]["state"], "new");
+}

@@ -1,0 +1,288 @@
+//! What people are told, in both languages.
+
+use crate::lang::Text;
+
+macro_rules! words {
+    ($($name:ident = $en:literal, $es:literal;)*) => {
+        $(pub(super) const $name: Text = Text::new($en, $es);)*
+    };
+}
+
+words! {
+    UNREAD =
+        "The DNS did not answer, so it is not known what is published already, and nothing is \
+         proposed that could replace it. Not answered: {questions}. Check with `dig` that the \
+         domain's name servers work, and try again.",
+        "El DNS no ha respondido: no se sabe qué está publicado ya, así que no se propone nada \
+         que pudiera sustituirlo. Sin respuesta: {questions}. Compruebe con `dig` que los \
+         servidores de nombres del dominio funcionan y vuelva a intentarlo.";
+    NOT_A_DOMAIN =
+        "`{text}` is not a domain name, as example.com is.",
+        "`{text}` no es un nombre de dominio como lo es example.com.";
+    NO_DOMAIN =
+        "Name the domain, or set `domains` in the configuration.",
+        "Indique el dominio o defina `domains` en la configuración.";
+    NO_FULL_NAME =
+        "This server calls itself `{name}`, which is not a full name in the DNS. Set `hostname` in \
+         the configuration to a name such as mail.example.com; its address, its reverse record \
+         and its SPF record are proposed then.",
+        "Este servidor se presenta como `{name}`, que no es un nombre completo del DNS. Ponga en \
+         `hostname`, en la configuración, un nombre como mail.example.com; entonces se propondrán \
+         su dirección, su registro inverso y su registro SPF.";
+    HOST_IS_ALIAS =
+        "{name} is an alias (CNAME) of {target}. Beside a CNAME nothing else may stand: delete it, \
+         and publish the addresses themselves.",
+        "{name} es un alias (CNAME) de {target}. Junto a un CNAME no puede haber nada más: \
+         elimínelo y publique las direcciones mismas.";
+    HOST_ADDRESS =
+        "The name in this server's greeting must lead to the address that its mail comes from, \
+         {address}: receivers compare them.",
+        "El nombre con que se presenta este servidor debe llevar a la dirección de la que sale su \
+         correo, {address}: los receptores lo comparan.";
+    OTHER_ADDRESS =
+        "{name} also has {addresses}, from which no mail leaves. Delete what belongs to an old \
+         server; otherwise it does no harm.",
+        "{name} tiene además {addresses}, de donde no sale correo. Elimine lo que sea de un \
+         servidor antiguo; si no lo es, no estorba.";
+    MX_NEW =
+        "This server takes mail for {domain}: answers and bounces come here. A domain that cannot \
+         be answered is refused as a sender.",
+        "Este servidor recibe el correo de {domain}: aquí llegan las respuestas y los rebotes. Un \
+         dominio al que no se puede responder es rechazado como remitente.";
+    MX_OURS =
+        "Mail for the domain comes to this server.",
+        "El correo del dominio llega a este servidor.";
+    MX_OTHER =
+        "{host} takes the domain's mail and goes on doing so: a server that sends need not be an \
+         MX.",
+        "{host} recibe el correo del dominio y lo seguirá recibiendo: para enviar no hace falta \
+         ser MX.";
+    MX_NULL =
+        "This record says that {domain} takes no mail at all. Receivers refuse a sender that \
+         cannot be answered.",
+        "Este registro dice que {domain} no acepta ningún correo. Los receptores rechazan a un \
+         remitente al que no se puede responder.";
+    MX_IMPLICIT =
+        "{domain} has no MX: its mail goes to the domain's own address. Publish an MX if another \
+         machine is to take it.",
+        "{domain} no tiene MX: su correo va a la dirección del propio dominio. Publique un MX si \
+         debe recibirlo otra máquina.";
+    MX_MISSING =
+        "Nobody takes mail for {domain}, and this server is not configured to. Receivers refuse a \
+         sender that cannot be answered: publish the MX of whoever takes the mail, or add the \
+         domain to `domains` in the configuration.",
+        "Nadie recibe el correo de {domain}, y este servidor no está configurado para hacerlo. Los \
+         receptores rechazan a un remitente al que no se puede responder: publique el MX de quien \
+         lo reciba, o añada el dominio a `domains` en la configuración.";
+    MX_ELSEWHERE =
+        "The configuration counts {domain} among the domains whose users live here, but its MX \
+         names another server. Mail that this server itself has for {domain} stays here and never \
+         reaches the other: take the domain out of `domains` if its mailboxes are there.",
+        "La configuración cuenta {domain} entre los dominios con usuarios en este servidor, pero \
+         su MX nombra a otro. El correo que este mismo servidor tenga para {domain} se queda aquí \
+         y nunca llega al otro: quite el dominio de `domains` si los buzones están allí.";
+    POSTMASTER =
+        "Every domain with mail has a postmaster; reports and complaints go there.",
+        "Todo dominio con correo tiene un postmaster; allí llegan los informes y las quejas.";
+    ABUSE =
+        "Complaints about spam go there; blocklists and providers ask for it.",
+        "Allí llegan las quejas por correo basura; las listas de bloqueo y los proveedores lo \
+         exigen.";
+    MAILBOX_HERE =
+        "Mail for it comes to this server: give `{name}` an alias to somebody who reads it.",
+        "Su correo llega a este servidor: ponga un alias de `{name}` a alguien que lo lea.";
+    MAILBOX_ELSEWHERE =
+        "Mail for it goes to the server that the MX names: see to it that `{name}` exists there.",
+        "Su correo va al servidor que nombra el MX: asegúrese de que `{name}` existe allí.";
+    SPF_EMPTY =
+        "The domain's list of servers that may send for it. This one lets none pass yet.",
+        "La lista de servidores que pueden enviar en nombre del dominio. Por ahora no deja pasar a \
+         ninguno.";
+    SPF_RIGHT =
+        "It lets mail from this server pass.",
+        "Deja pasar el correo de este servidor.";
+    SPF_MENDED =
+        "What stands there is not valid as it is; this is the same in a form that receivers \
+         accept.",
+        "Lo que hay publicado no es válido tal como está; esto es lo mismo en una forma que los \
+         receptores aceptan.";
+    SPF_ADDED =
+        "{terms} lets mail from this server pass. Every other sender is kept.",
+        "{terms} deja pasar el correo de este servidor. Los demás remitentes se conservan.";
+    SPF_SECOND =
+        "A domain with two SPF records has none: all of them are in error. What this one says is \
+         part of the other now.",
+        "Un dominio con dos registros SPF no tiene ninguno: todos dan error. Lo que dice este ya \
+         forma parte del otro.";
+    SPF_LEFT_OUT =
+        "`{term}` in the SPF record is not valid and made the whole record worthless: it is left \
+         out of the proposal. If it stood for a sender, add that one again, written right.",
+        "`{term}`, en el registro SPF, no es válido y anulaba el registro entero: la propuesta no \
+         lo incluye. Si representaba a un remitente, añádalo de nuevo bien escrito.";
+    SPF_NEUTRAL =
+        "The SPF record does not end in `-all` or `~all`, so that it says nothing about strangers. \
+         End it in `~all` once you are sure that it names every sender.",
+        "El registro SPF no termina en `-all` ni en `~all`, de modo que no dice nada de los \
+         extraños. Termínelo en `~all` cuando esté seguro de que nombra a todos los remitentes.";
+    SPF_PLUS_ALL =
+        "The SPF record ends in `+all`: it lets the whole world send as this domain, and receivers \
+         distrust it. Write `~all` instead.",
+        "El registro SPF termina en `+all`: permite que todo el mundo envíe como este dominio, y \
+         los receptores desconfían. Escriba `~all` en su lugar.";
+    SPF_RELAY_RIGHT =
+        "It lets mail through {relay} pass.",
+        "Deja pasar el correo que sale por {relay}.";
+    SPF_RELAY_PROVIDER =
+        "All mail leaves through {relay}, whose service publishes the addresses that it sends \
+         from: {term} lets them pass. Every other sender is kept.",
+        "Todo el correo sale por {relay}, cuyo servicio publica las direcciones desde las que \
+         envía: {term} las deja pasar. Los demás remitentes se conservan.";
+    SPF_RELAY_HOST =
+        "All mail leaves through {relay}: {term} lets its addresses pass. Every other sender is \
+         kept.",
+        "Todo el correo sale por {relay}: {term} deja pasar sus direcciones. Los demás remitentes \
+         se conservan.";
+    RELAY_MAY_DIFFER =
+        "A relay may send from other addresses than those of {relay}. Ask its operator what the \
+         SPF record is to include.",
+        "Un relay puede enviar desde direcciones distintas de las de {relay}. Pregunte a quien lo \
+         opera qué debe incluir el registro SPF.";
+    RELAY_PRIVATE =
+        "The relayhost {relay} has a private address. Ask its operator which public addresses it \
+         sends from: the SPF record must let those pass.",
+        "El relayhost {relay} tiene una dirección privada. Pregunte a quien lo opera desde qué \
+         direcciones públicas envía: el registro SPF debe dejarlas pasar.";
+    RELAY_NOWHERE =
+        "The relayhost {relay} has no address in the DNS, so that it is not known what the SPF \
+         record must let pass.",
+        "El relayhost {relay} no tiene dirección en el DNS, así que no se sabe qué debe dejar \
+         pasar el registro SPF.";
+    SPF_HELO =
+        "Bounces have no sender address; receivers then ask whether {name} may be used from this \
+         address.",
+        "Los rebotes no llevan dirección de remitente; los receptores preguntan entonces si {name} \
+         puede usarse desde esta dirección.";
+    SPF_HELO_RIGHT =
+        "It lets bounces from this server pass.",
+        "Deja pasar los rebotes de este servidor.";
+    NO_KEYS =
+        "There is no key for {domain}, so that its mail is not signed. Make one with `puerto dkim \
+         new {domain}`, and run this again.",
+        "No hay ninguna clave para {domain}, así que su correo no va firmado. Cree una con `puerto \
+         dkim new {domain}` y vuelva a ejecutar esto.";
+    ONLY_ED25519 =
+        "There are only Ed25519 keys, which large receivers do not verify. Make an RSA key too: \
+         `puerto dkim new --type rsa`.",
+        "Solo hay claves Ed25519, que los grandes receptores no comprueban. Cree también una clave \
+         RSA: `puerto dkim new --type rsa`.";
+    DKIM_NEW =
+        "The public half of the {kind} key that mail from {domain} is signed with.",
+        "La mitad pública de la clave {kind} con que se firma el correo de {domain}.";
+    DKIM_RIGHT =
+        "The public half of the {kind} key of {domain} is published.",
+        "La mitad pública de la clave {kind} de {domain} está publicada.";
+    DKIM_OTHER =
+        "What is published is not the public half of the {kind} key that mail from {domain} is \
+         signed with: every signature fails.",
+        "Lo publicado no es la mitad pública de la clave {kind} con que se firma el correo de \
+         {domain}: todas las firmas fallan.";
+    DKIM_SECOND =
+        "Two records at one key's name: which of them a receiver takes is left to chance.",
+        "Dos registros con el nombre de una misma clave: cuál toma el receptor es cosa del azar.";
+    DMARC_NEW =
+        "Large receivers demand a DMARC record. This one asks for nothing yet but reports, which \
+         show whether all your mail passes before you ask for more.",
+        "Los grandes receptores exigen un registro DMARC. Este no pide todavía más que informes, \
+         que muestran si todo su correo pasa antes de pedir más.";
+    DMARC_RIGHT =
+        "The policy stays as it is.",
+        "La política se queda como está.";
+    DMARC_NO_REPORTS =
+        "The policy stays as it is; `rua` is added, since without reports nobody sees what fails.",
+        "La política se queda como está; se añade `rua`, porque sin informes nadie ve lo que \
+         falla.";
+    DMARC_MALFORMED =
+        "Receivers ignore the record as it is: `v=DMARC1` must stand first, in capitals, and `p` \
+         must be none, quarantine or reject.",
+        "Los receptores ignoran el registro tal como está: `v=DMARC1` debe ir primero, en \
+         mayúsculas, y `p` debe ser none, quarantine o reject.";
+    DMARC_SECOND =
+        "With two DMARC records, receivers discard both.",
+        "Con dos registros DMARC, los receptores descartan ambos.";
+    DMARC_ABOVE =
+        "{domain} has no DMARC record of its own and needs none: that of {above} holds for it.",
+        "{domain} no tiene registro DMARC propio ni lo necesita: rige el de {above}.";
+    DMARC_TO_QUARANTINE =
+        "SPF and DKIM are right. When the reports have shown for a month that nothing of yours \
+         fails, this asks receivers to put forgeries into the spam folder.",
+        "SPF y DKIM son correctos. Cuando los informes muestren durante un mes que nada suyo \
+         falla, esto pide a los receptores que pongan las falsificaciones en la carpeta de correo \
+         no deseado.";
+    DMARC_TO_REJECT =
+        "SPF and DKIM are right. For a domain from which only programs send, forgeries can now be \
+         refused. Where people write, who post to mailing lists, quarantine is the better end.",
+        "SPF y DKIM son correctos. En un dominio desde el que solo envían programas, ya se puede \
+         pedir que se rechacen las falsificaciones. Donde escriben personas que participan en \
+         listas de correo, es mejor quedarse en quarantine.";
+    TLS_REPORTS =
+        "Senders then report when encryption to this server fails.",
+        "Los remitentes avisan entonces cuando falla el cifrado hacia este servidor.";
+    MTA_STS =
+        "Senders then insist on encryption to this server. First serve, with a valid certificate, \
+         https://mta-sts.{domain}/.well-known/mta-sts.txt with these lines: {file}",
+        "Los remitentes exigen entonces cifrado hacia este servidor. Antes hay que servir, con un \
+         certificado válido, https://mta-sts.{domain}/.well-known/mta-sts.txt con estas líneas: \
+         {file}";
+    REVERSE_OF_RELAY =
+        "The address, the greeting and the reverse record that receivers see are those of the \
+         relayhost: they are its operator's business.",
+        "La dirección, el saludo y el registro inverso que ven los receptores son los del \
+         relayhost: son cosa de quien lo opera.";
+    PTR_RIGHT =
+        "{address} has the name {name}.",
+        "{address} tiene el nombre {name}.";
+    PTR_SEVERAL =
+        "{address} has the name {name} among others, and receivers may see any of them: have the \
+         others deleted.",
+        "{address} tiene el nombre {name} entre otros, y los receptores pueden ver cualquiera: \
+         haga que eliminen los demás.";
+    PTR_WANTED =
+        "{address} must have the name {name}, or many receivers refuse its mail. It is not set in \
+         your zone but by whoever the address belongs to: look for \"reverse DNS\" or \"PTR\" in \
+         the panel of your hosting company, or write to them.",
+        "{address} debe tener el nombre {name}, o muchos receptores rechazarán su correo. No se \
+         pone en su zona: lo pone el dueño de la dirección. Busque «DNS inverso» o «PTR» en el \
+         panel de su proveedor de alojamiento, o escríbale.";
+    PTR_UNREAD =
+        "The DNS did not say which name {address} has; it should be {name}.",
+        "El DNS no ha dicho qué nombre tiene {address}; debería ser {name}.";
+    PTR_REQUEST =
+        "Please set the reverse DNS (PTR record) of {address} to {name}. The name already points \
+         to this address, or will when you read this. We send mail from it.",
+        "Les ruego que pongan como DNS inverso (registro PTR) de {address} el nombre {name}. El \
+         nombre ya apunta a esa dirección, o lo hará cuando lean esto. Enviamos correo desde ella.";
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn both_languages_put_in_the_same_values() {
+        let source = include_str!("words.rs");
+        let texts = source.split("\";\n").filter(|text| text.contains("=\n"));
+        for text in texts {
+            let Some((en, es)) = text.split_once("\",\n") else { continue };
+            let values = |text: &str| {
+                let mut found: Vec<String> = text
+                    .split('{')
+                    .skip(1)
+                    .filter_map(|t| Some(t.split_once('}')?.0.into()))
+                    .collect();
+                found.sort();
+                found.dedup();
+                found
+            };
+            let en = en.rsplit_once("=\n").map_or(en, |(_, en)| en);
+            assert_eq!(values(en), values(es), "{en}");
+        }
+    }
+}
