@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 
-use super::{Subject, Unread, type_name};
+use super::{Subject, Unread};
 
 /// What stands in the DNS.
 #[derive(Debug, Clone, Default)]
@@ -129,7 +129,7 @@ impl<D: Dns> Reader<'_, D> {
             Ok(answer) => answer.records,
             Err(error) if error.is_absence() => Vec::new(),
             Err(error) => {
-                self.unread.push((format!("{} {name}", type_name(kind)), error));
+                self.unread.push((format!("{} {name}", kind), error));
                 Vec::new()
             }
         }

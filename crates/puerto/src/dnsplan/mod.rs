@@ -299,16 +299,3 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
     later::encryption(&mut plan, subject, &existing);
     Ok(plan)
 }
-
-/// The name of a record type.
-pub fn type_name(kind: RecordType) -> &'static str {
-    match kind {
-        RecordType::A => "A",
-        RecordType::Aaaa => "AAAA",
-        RecordType::Mx => "MX",
-        RecordType::Txt => "TXT",
-        RecordType::Ptr => "PTR",
-        RecordType::Cname => "CNAME",
-        RecordType::Ns => "NS",
-    }
-}

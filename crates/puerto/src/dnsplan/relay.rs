@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 
-use super::{Unread, type_name};
+use super::Unread;
 use crate::config::{NextHop, NextHopHost};
 
 /// How a relay is covered.
@@ -123,7 +123,7 @@ async fn ask<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<Record
         Ok(answer) => Ok(answer.records),
         Err(error) if error.is_absence() => Ok(Vec::new()),
         Err(error @ (DnsError::Timeout | DnsError::Failure(_))) => {
-            Err(Unread { questions: vec![(format!("{} {name}", type_name(kind)), error)] })
+            Err(Unread { questions: vec![(format!("{} {name}", kind), error)] })
         }
         Err(_) => Ok(Vec::new()),
     }

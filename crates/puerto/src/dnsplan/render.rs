@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use puerto_mail::dns::RecordType;
 use serde_json::{Value, json};
 
-use super::{Plan, Planned, Reverse, Said, State, type_name};
+use super::{Plan, Planned, Reverse, Said, State};
 use crate::lang::{Language, Text};
 
 /// One document, for programs.
@@ -16,7 +16,7 @@ pub fn json(plan: &Plan, language: Language) -> Value {
             "name": record.name,
             "relative": record.relative(),
             "zone": record.zone,
-            "type": type_name(record.kind),
+            "type": record.kind.name(),
             "ttl": record.ttl,
             "value": record.value,
             "pieces": record.pieces(),
@@ -108,7 +108,7 @@ fn line(record: &Planned) -> String {
         },
         _ => record.value.clone(),
     };
-    format!("{}. {} IN {} {value}", record.name, record.ttl, type_name(record.kind))
+    format!("{}. {} IN {} {value}", record.name, record.ttl, record.kind)
 }
 
 /// A character-string as a zone file writes it (RFC 1035 §5.1): in quotes, and what
@@ -148,7 +148,7 @@ pub fn fields(plan: &Plan, language: Language) -> String {
     let kept: Vec<&Planned> = plan.records.iter().filter(|r| r.state == State::Keep).collect();
     heading(&mut out, KEPT, kept.is_empty(), language);
     for record in kept {
-        let kind = type_name(record.kind);
+        let kind = record.kind;
         let _ = writeln!(out, "  {} {kind} {}", record.name, printable(&record.value));
         let _ = writeln!(out, "      {}", record.why.of(language));
     }
@@ -183,14 +183,14 @@ fn field(out: &mut String, record: &Planned, language: Language) {
         State::Keep => KEEP,
         State::Delete => DELETE,
     };
-    let _ = writeln!(out, "{} {} {}", state.of(language), type_name(record.kind), record.name);
+    let _ = writeln!(out, "{} {} {}", state.of(language), record.kind, record.name);
     let _ = writeln!(out, "  {}", record.why.of(language));
     let relative = record.relative();
     row(out, NAME, relative, language);
     if relative != record.name {
         row(out, WHOLE_NAME, &record.name, language);
     }
-    row(out, TYPE, type_name(record.kind), language);
+    row(out, TYPE, record.kind.name(), language);
     row(out, TTL_WORD, &record.ttl.to_string(), language);
     match (record.kind, record.value.split_once(' ')) {
         (RecordType::Mx, Some((preference, host))) => {
