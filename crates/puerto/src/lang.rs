@@ -105,6 +105,61 @@ impl From<Text> for Cow<'static, str> {
     }
 }
 
+/// A sentence and what is put into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    text: Text,
+    english: Vec<(&'static str, String)>,
+    // Where it differs.
+    spanish: Option<Vec<(&'static str, String)>>,
+}
+
+impl Said {
+    /// A sentence with nothing to put in.
+    pub const fn plain(text: Text) -> Self {
+        Self { text, english: Vec::new(), spanish: None }
+    }
+
+    /// A sentence with values, shortened and without control characters: they come
+    /// from outside.
+    pub fn with(text: Text, values: &[(&'static str, &str)]) -> Self {
+        let english = values.iter().map(|(name, value)| (*name, shown(value))).collect();
+        Self { text, english, spanish: None }
+    }
+
+    /// The same, where the values are sentences too; `translate` says them in Spanish.
+    pub fn translated(
+        text: Text,
+        values: &[(&'static str, &str)],
+        translate: impl Fn(&str) -> String,
+    ) -> Self {
+        let spanish = values.iter().map(|(name, value)| (*name, shown(&translate(value))));
+        Self { spanish: Some(spanish.collect()), ..Self::with(text, values) }
+    }
+
+    /// The sentence in one language.
+    pub fn of(&self, language: Language) -> String {
+        let values = match (language, &self.spanish) {
+            (Language::Spanish, Some(spanish)) => spanish,
+            _ => &self.english,
+        };
+        let values: Vec<(&str, &str)> =
+            values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.text.with(language, &values)
+    }
+}
+
+/// Somebody else's text, short enough for a line and harmless on a terminal.
+pub fn shown(text: &str) -> String {
+    const LENGTH: usize = 200;
+    let mut out: String =
+        text.chars().take(LENGTH).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(LENGTH).is_some() {
+        out.push('…');
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@ pub mod lang;
 pub mod local;
 pub mod queue;
 pub mod receive;
+pub mod relay;
 pub mod route;
 pub mod serve;
 pub mod setup;

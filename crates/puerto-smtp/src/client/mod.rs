@@ -43,6 +43,7 @@
 pub mod commands;
 mod exchange;
 mod failure;
+mod probe;
 mod stage;
 
 use std::collections::VecDeque;
@@ -56,6 +57,7 @@ use crate::reply::{Reply, ReplyDecoder, Severity};
 
 use exchange::{Exchange, Progress};
 pub use failure::{Cause, Failure, Fate, Loss};
+use probe::{Next, Probe};
 pub use stage::Stage;
 
 /// Recipients in one transaction at most. Every server takes 100 (RFC 5321
@@ -189,6 +191,7 @@ enum State {
     Handshake,
     Auth { answers: VecDeque<String>, cancelled: bool },
     Transaction(Exchange),
+    Probe(Probe),
     Quit,
     Closed,
 }
@@ -294,6 +297,7 @@ impl Connection {
             State::Handshake => Stage::Handshake,
             State::Auth { .. } => Stage::Auth,
             State::Transaction(exchange) => exchange.stage(),
+            State::Probe(probe) => probe.stage(),
             State::Quit => Stage::Quit,
         }
     }
@@ -392,6 +396,22 @@ impl Connection {
         self.after(progress);
     }
 
+    /// Asks whether the peer would take a message for the first recipient, and gives
+    /// it none: MAIL, RCPT, RSET. To be called at [`Step::Ready`]; the next
+    /// [`Step::Finished`] belongs to it.
+    pub fn probe(&mut self, transaction: &Transaction<'_>) {
+        if !self.is_ready() {
+            let failure = Failure { stage: Stage::Idle, cause: Cause::OutOfStep };
+            self.finish(vec![Fate::Failed(failure)]);
+            self.state = State::Closed;
+            return;
+        }
+        let reset = std::mem::take(&mut self.reset_first);
+        let (probe, command) = Probe::new(transaction, &self.extensions, reset);
+        self.say(&command);
+        self.state = State::Probe(probe);
+    }
+
     /// Says that the end of the content is about to be written: from here on the
     /// peer may have the message, whatever happens.
     pub fn content_ending(&mut self) {
@@ -453,6 +473,18 @@ impl Connection {
             State::Greeting => self.on_greeting(reply),
             State::Hello => self.on_hello(reply),
             State::Auth { .. } => self.on_auth(reply),
+            State::Probe(probe) => match probe.on_reply(reply) {
+                Next::Say(command) => self.say(&command),
+                Next::Finished { usable } => self.end_probe(usable),
+            },
+        }
+    }
+
+    fn end_probe(&mut self, usable: bool) {
+        let next = if usable { State::Ready } else { State::Closed };
+        if let State::Probe(probe) = std::mem::replace(&mut self.state, next) {
+            let open = Failure { stage: probe.stage(), cause: Cause::OutOfStep };
+            self.finish(vec![probe.into_fate(open)]);
         }
     }
 
@@ -548,6 +580,7 @@ impl Connection {
                 exchange.fail(&failure);
                 self.finish(exchange.take_fates());
             }
+            State::Probe(probe) => self.finish(vec![probe.into_fate(failure)]),
             State::Quit | State::Closed => {}
             _ => self.report = Some(Step::Failed(failure)),
         }

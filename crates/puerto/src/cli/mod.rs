@@ -23,6 +23,7 @@ pub mod lab;
 pub mod mailq;
 mod output;
 pub mod queue;
+pub mod relay;
 pub mod sendmail;
 mod serve;
 mod setup;
@@ -67,6 +68,9 @@ enum Command {
     Queue(queue::QueueArgs),
     /// Judge a raw message as a receiver does
     Verify(verify::VerifyArgs),
+    /// Test a relayhost before mail depends on it
+    #[command(subcommand)]
+    Relay(relay::RelayCommand),
     /// Send a message: the options of sendmail; also as `sendmail`
     #[command(disable_help_flag = true)]
     Sendmail(Passed),
@@ -171,6 +175,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments, config),
         Command::Verify(arguments) => verify::run(&arguments, config, language),
+        Command::Relay(command) => relay::run(&command, config, language),
         Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config),
         Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config),
         Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config),

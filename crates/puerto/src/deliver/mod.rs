@@ -12,6 +12,7 @@ mod content;
 mod open;
 mod outcome;
 mod pool;
+pub mod probe;
 mod remote;
 mod retry_after;
 mod session;

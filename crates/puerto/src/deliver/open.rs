@@ -13,7 +13,7 @@ use super::outcome::{HostFailure, Peer};
 use super::session::Session;
 use super::stream::{self, Stream};
 use crate::config::{Config, Login, TlsLevel};
-use crate::tls::{self, ClientTls};
+use crate::tls::{self, ClientTls, Inspection};
 
 /// What a session needs to be made.
 pub(super) struct Terms<'a> {
@@ -29,22 +29,31 @@ pub(super) struct Terms<'a> {
     pub(super) implicit_tls: bool,
     /// Who we say we are.
     pub(super) login: Option<&'a Login>,
+    /// Where what is seen of the peer's certificate is put: it is then only looked
+    /// at, and any is taken.
+    pub(super) inspection: Option<&'a Inspection>,
 }
 
 impl Terms<'_> {
     /// Opens a session that is ready for MAIL. With `plain`, TLS is not tried.
     pub(super) async fn open(&self, peer: &Peer, plain: bool) -> Result<Session, HostFailure> {
-        let (stream, tls) = self.connect(peer).await?;
-        let name = own_name(&self.config.delivery.helo);
-        let mut session = Session::new(peer.clone(), stream, Protocol::Smtp, name, self.timeouts);
-        session.tls = tls;
-        get_ready(&mut session).await?;
+        let mut session = self.greet(peer).await?;
         if !session.connection.is_encrypted() && self.tls != TlsLevel::None && !plain {
             self.encrypt(&mut session).await?;
         }
         if let Some(login) = self.login {
             authenticate(&mut session, login).await?;
         }
+        Ok(session)
+    }
+
+    /// Opens a session up to the reply to EHLO.
+    pub(super) async fn greet(&self, peer: &Peer) -> Result<Session, HostFailure> {
+        let (stream, tls) = self.connect(peer).await?;
+        let name = own_name(&self.config.delivery.helo);
+        let mut session = Session::new(peer.clone(), stream, Protocol::Smtp, name, self.timeouts);
+        session.tls = tls;
+        get_ready(&mut session).await?;
         Ok(session)
     }
 
@@ -69,8 +78,8 @@ impl Terms<'_> {
         Ok((stream, Some(tls)))
     }
 
-    // STARTTLS, if it is offered; an error if it had to be.
-    async fn encrypt(&self, session: &mut Session) -> Result<(), HostFailure> {
+    /// STARTTLS, if it is offered; an error if it had to be.
+    pub(super) async fn encrypt(&self, session: &mut Session) -> Result<(), HostFailure> {
         let required = self.tls == TlsLevel::Required;
         if !session.connection.extensions().starttls {
             let name = &session.peer.name;
@@ -136,7 +145,9 @@ impl Terms<'_> {
     }
 
     async fn connector(&self) -> Result<TlsConnector, String> {
-        let made = if self.tls != TlsLevel::Required {
+        let made = if let Some(inspection) = self.inspection {
+            self.client_tls.inspecting(inspection)
+        } else if self.tls != TlsLevel::Required {
             self.client_tls.unverified()
         } else if self.client_tls.has_roots() {
             self.client_tls.verified()
@@ -178,7 +189,8 @@ fn tls_failure(peer: &Peer, step: Step) -> HostFailure {
     HostFailure { tls_broke: broke, ..HostFailure::of_session(peer, &failure) }
 }
 
-async fn authenticate(session: &mut Session, login: &Login) -> Result<(), HostFailure> {
+/// Says who we are.
+pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result<(), HostFailure> {
     let peer = session.peer.clone();
     let fail = |status, text| HostFailure {
         tls: session.tls.clone(),

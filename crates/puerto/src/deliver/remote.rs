@@ -155,6 +155,7 @@ impl Remote {
             tls: plan.tls,
             implicit_tls: plan.implicit_tls,
             login: plan.login.as_ref(),
+            inspection: None,
         }
     }
 

@@ -8,7 +8,7 @@
 //! environment's SSL_CERT_FILE and SSL_CERT_DIR name) and the host's name.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -67,6 +67,18 @@ impl ClientTls {
         Ok(TlsConnector::from(Arc::clone(config)))
     }
 
+    /// A connector that takes any certificate, keeps it, and says what a verified
+    /// connection would have made of it. It reads the system's roots from the disk.
+    pub fn inspecting(&self, inspection: &Inspection) -> Result<TlsConnector, Error> {
+        let config = configuration(|provider| {
+            let roots = self.0.extra_roots.clone();
+            let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider));
+            let any = AnyCertificate(provider);
+            Ok(Arc::new(Inspector { any, verifier, inspection: inspection.clone() }))
+        })?;
+        Ok(TlsConnector::from(config))
+    }
+
     /// Whether [`ClientTls::verified`] has its roots already.
     pub fn has_roots(&self) -> bool {
         self.0.verified.get().is_some()
@@ -82,6 +94,79 @@ impl Default for ClientTls {
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientTls")
+    }
+}
+
+/// Where a connector of [`ClientTls::inspecting`] puts what it saw.
+#[derive(Debug, Clone, Default)]
+pub struct Inspection(Arc<Mutex<Option<Inspected>>>);
+
+/// The certificates of a peer and whether they would have been verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    /// In DER, the peer's own first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Why they would not.
+    pub verdict: Result<(), String>,
+}
+
+impl Inspection {
+    /// What was seen in the last handshake; `None` if there was none.
+    pub fn take(&self) -> Option<Inspected> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[derive(Debug)]
+struct Inspector {
+    any: AnyCertificate,
+    verifier: Result<Verifier, Error>,
+    inspection: Inspection,
+}
+
+impl ServerCertVerifier for Inspector {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verdict = match &self.verifier {
+            Ok(verifier) => verifier
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .map(|_verified| ())
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let chain = std::iter::once(end_entity).chain(intermediates);
+        let chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
+        let mut seen = self.inspection.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = Some(Inspected { chain, verdict });
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.any.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.any.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.any.supported_verify_schemes()
     }
 }
 

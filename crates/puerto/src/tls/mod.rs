@@ -1,12 +1,14 @@
 //! TLS on both sides, by rustls with aws-lc-rs: TLS 1.2 and 1.3 and nothing older.
 
+pub mod certificate;
 pub mod client;
 mod own;
 pub mod server;
 
 use rustls::{ProtocolVersion, SupportedCipherSuite};
 
-pub use client::ClientTls;
+pub use certificate::Certificate;
+pub use client::{ClientTls, Inspected, Inspection};
 pub use own::OwnCertificate;
 pub use server::{ServerTls, TlsError};
 

@@ -1,6 +1,6 @@
 //! What is wrong with a message: the rule that it breaks, and what was seen.
 
-use crate::lang::{Language, Text};
+use crate::lang::{Said, Text};
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,34 +46,6 @@ impl Rule {
     }
 }
 
-/// A sentence and what is put into it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    text: Text,
-    values: Vec<(&'static str, String)>,
-}
-
-impl Said {
-    /// A sentence with nothing to put in.
-    pub const fn plain(text: Text) -> Self {
-        Self { text, values: Vec::new() }
-    }
-
-    /// A sentence with values, shortened and without control characters: they come
-    /// from the message or the network.
-    pub fn with(text: Text, values: &[(&'static str, &str)]) -> Self {
-        let values = values.iter().map(|(name, value)| (*name, shown(value))).collect();
-        Self { text, values }
-    }
-
-    /// The sentence in one language.
-    pub fn of(&self, language: Language) -> String {
-        let values: Vec<(&str, &str)> =
-            self.values.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.text.with(language, &values)
-    }
-}
-
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -92,15 +64,4 @@ impl Finding {
         self.severity = severity;
         self
     }
-}
-
-/// Somebody else's text, short enough for a line and harmless on a terminal.
-pub(super) fn shown(text: &str) -> String {
-    const LENGTH: usize = 200;
-    let mut out: String =
-        text.chars().take(LENGTH).map(|c| if c.is_control() { '?' } else { c }).collect();
-    if text.chars().nth(LENGTH).is_some() {
-        out.push('…');
-    }
-    out
 }

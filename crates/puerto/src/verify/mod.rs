@@ -25,7 +25,7 @@ use puerto_mail::header::{Header, Mailbox, parse_address_list};
 use puerto_mail::spf::{self, SpfResult};
 
 use crate::lang::Text;
-pub use finding::{Finding, Rule, Said, Severity};
+pub use finding::{Finding, Rule, Severity};
 use message::Message;
 pub use mime::BLOCKED_EXTENSIONS;
 pub use rules::RULES;
@@ -193,6 +193,7 @@ async fn check_dmarc<D: Dns>(
     spf: &Spf,
     dkim: &[Verification],
 ) -> dmarc::Evaluation {
+    let spf_is_open = spf.result() == SpfResult::TempError;
     let spf = spf.evaluation().map(|evaluation| {
         Authenticated::new(evaluation.domain.clone(), evaluation.result == SpfResult::Pass)
     });
@@ -205,7 +206,8 @@ async fn check_dmarc<D: Dns>(
         .collect();
     let mut evaluation = dmarc::evaluate(dns, domain, spf.as_ref(), &signatures).await;
     // Neither passed, but one that could not be checked might have.
-    let open = dkim.iter().any(|signature| signature.result == DkimResult::TempError);
+    let open =
+        spf_is_open || dkim.iter().any(|signature| signature.result == DkimResult::TempError);
     if evaluation.result == DmarcResult::Fail && open {
         evaluation.result = DmarcResult::TempError;
         evaluation.disposition = dmarc::Policy::None;

@@ -8,10 +8,10 @@ use puerto_mail::dkim::{StepKind, Verification};
 use puerto_mail::dmarc::DmarcResult;
 use puerto_mail::spf;
 
-use super::finding::{Finding, Severity, shown};
+use super::finding::{Finding, Severity};
 use super::technical::said;
 use super::{Report, Spf};
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Text, shown};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -245,7 +245,7 @@ impl Page {
         };
         let word = paint(style, &format!("{:<8}", word.of(self.language)));
         let rule = finding.rule;
-        let seen = said(&finding.seen.of(self.language), self.language);
+        let seen = finding.seen.of(self.language);
         self.line(&format!("{word} {seen}"));
         let expected = self.say(EXPECTED, &[("text", rule.expected.of(self.language))]);
         self.line(&format!("         {expected}"));

@@ -1,8 +1,9 @@
 //! What the evaluators say, in the language of who reads.
 //!
 //! The evaluators speak English, since their words go into `Authentication-Results`
-//! and logs. Here their phrases are found again in a text and said in Spanish; what
-//! is not known stays as it is.
+//! and logs. Here their sentences are recognized and said in Spanish; `{}` stands for
+//! what is put into them, which may be such a sentence again. What is not recognized
+//! stays as it is.
 
 use crate::lang::{Language, Text};
 
@@ -10,25 +11,256 @@ const fn text(en: &'static str, es: &'static str) -> Text {
     Text::new(en, es)
 }
 
-/// Longer phrases before those that they contain.
-static PHRASES: &[Text] = &[
-    text("no SPF record: no such domain", "sin registro SPF: el dominio no existe"),
-    text("no SPF record: no such record", "sin registro SPF: no hay registros TXT"),
+/// Sentences within sentences that are followed.
+const MAX_DEPTH: usize = 6;
+
+/// The more special before the more general.
+static SENTENCES: &[Text] = &[
+    // The DNS.
     text("no such domain", "el dominio no existe"),
     text("no such record", "no hay tal registro"),
     text("the DNS did not answer in time", "el DNS no respondió a tiempo"),
-    text("the DNS failed", "el DNS falló"),
+    text("the DNS failed: {}", "el DNS falló: {}"),
+    // SPF.
+    text("this is not a full domain name", "no es un nombre de dominio completo"),
+    text("no such name can exist in the DNS", "ese nombre no puede existir en el DNS"),
+    text("no SPF record: {}", "sin registro SPF: {}"),
+    text("no TXT record begins with v=spf1", "ningún registro TXT empieza por v=spf1"),
+    text(
+        "several SPF records: receivers accept exactly one",
+        "varios registros SPF: los receptores aceptan uno solo",
+    ),
+    text("no term matched", "ningún término coincidió"),
+    text("the target has no SPF record", "el destino no tiene registro SPF"),
+    text("the included domain has no SPF record", "el dominio incluido no tiene registro SPF"),
+    text("{} has {} MX records, more than 10", "{} tiene {} registros MX, más de 10"),
+    text(
+        "more than 10 terms of the record and its includes ask the DNS",
+        "más de 10 términos del registro y de sus include consultan el DNS",
+    ),
+    text(
+        "more than 2 names in the record and its includes do not exist",
+        "más de 2 nombres del registro y de sus include no existen",
+    ),
+    text("the record holds characters outside ASCII", "el registro tiene caracteres no ASCII"),
+    text("term `{}`: {}", "término `{}`: {}"),
+    text(
+        "terms are separated by spaces, not by control characters",
+        "los términos se separan con espacios, no con caracteres de control",
+    ),
+    text("{}= may stand once only", "{}= solo puede aparecer una vez"),
+    text("`all` takes no value", "`all` no lleva valor"),
+    text("`{}` needs a colon and a value", "a `{}` le faltan los dos puntos y un valor"),
+    text("`{}` is not a mechanism", "`{}` no es un mecanismo"),
+    text("`{}` is not a prefix length", "`{}` no es una longitud de prefijo"),
+    text(
+        "`/{}` is not a prefix length of 0 to {}",
+        "`/{}` no es una longitud de prefijo de 0 a {}",
+    ),
+    text("`{}` is not an IPv4 address", "`{}` no es una dirección IPv4"),
+    text("`{}` is not an IPv6 address", "`{}` no es una dirección IPv6"),
+    text(
+        "only visible ASCII characters may stand in a term",
+        "en un término solo puede haber caracteres ASCII visibles",
+    ),
+    text("% must be followed by {, %, _ or -", "tras % debe ir {, %, _ o -"),
+    text("a domain name is missing", "falta un nombre de dominio"),
+    text(
+        "`{}` does not end in a top-level domain",
+        "`{}` no termina en un dominio de primer nivel",
+    ),
+    // DKIM.
+    text("{} key of {} bits", "clave {} de {} bits"),
+    text("{} octets", "{} octetos"),
+    text("{} fields", "{} campos"),
+    text("only the first {} signatures are checked", "solo se comprueban las {} primeras firmas"),
+    text("l={} is more than the body's {} octets", "l={} es más que los {} octetos del cuerpo"),
+    text(
+        "the body hash differs: the body was changed after it was signed",
+        "el hash del cuerpo no coincide: el cuerpo se cambió después de firmarlo",
+    ),
+    text(
+        "the signature does not fit the header: a signed field was changed after it was signed, or the published key is not the signer's",
+        "la firma no corresponde a la cabecera: se cambió un campo después de firmarlo, o la clave publicada no es la de quien firmó",
+    ),
+    text(
+        "l= covers {} of {} octets: anybody could have added the rest",
+        "l= cubre {} de {} octetos: cualquiera pudo añadir el resto",
+    ),
+    text("the tag {}= is missing", "falta la etiqueta {}="),
+    text("the tag {}= stands twice", "la etiqueta {}= está repetida"),
+    text("there are more than {} tags", "hay más de {} etiquetas"),
+    text("\"{}\" is not a tag's name", "«{}» no es un nombre de etiqueta"),
+    text("\"{}\" is not a tag", "«{}» no es una etiqueta"),
+    text("\"{}\" is not a number", "«{}» no es un número"),
+    text("v= is not 1", "v= no es 1"),
+    text("h= does not cover From", "h= no cubre From"),
+    text("{}= is not base64", "{}= no es base64"),
+    text("q= does not offer dns/txt", "q= no ofrece dns/txt"),
+    text(
+        "rsa-sha1 proves nothing since RFC 8301: sign with rsa-sha256",
+        "rsa-sha1 no prueba nada desde el RFC 8301: firme con rsa-sha256",
+    ),
+    text("the algorithm \"{}\" is unknown", "el algoritmo «{}» no se conoce"),
+    text("x= is before t=", "x= es anterior a t="),
+    text("the signature has expired (x=)", "la firma ha caducado (x=)"),
+    text(
+        "the signature was made in the future (t=): a clock is wrong",
+        "la firma se hizo en el futuro (t=): hay un reloj mal puesto",
+    ),
+    text("i= has no @", "i= no tiene @"),
+    text("i= is not within d=", "i= no está dentro de d="),
+    text("c={} is unknown", "c={} no se conoce"),
+    text("{}={} is not a name", "{}={} no es un nombre"),
+    text("no key at {}: {}", "no hay clave en {}: {}"),
+    text("no answer for {}: {}", "sin respuesta para {}: {}"),
+    text("the key is for {}, not {}", "la clave es para {}, no para {}"),
+    text(
+        "the key record's h= does not allow sha256",
+        "el h= del registro de la clave no permite sha256",
+    ),
+    text(
+        "the key record's t=s does not allow i={}",
+        "el t=s del registro de la clave no permite i={}",
+    ),
+    text("the key record is malformed: {}", "el registro de la clave está mal escrito: {}"),
+    text(
+        "the key record's v= is not DKIM1 in the first place",
+        "el registro de la clave no empieza por v=DKIM1",
+    ),
+    text("the key record has no p=", "el registro de la clave no tiene p="),
+    text("the key has been revoked: p= is empty", "la clave está revocada: p= está vacío"),
+    text("the key record's k={} is unknown", "el k={} del registro de la clave no se conoce"),
+    text(
+        "the key record's p= does not hold a valid {} key",
+        "el p= del registro de la clave no contiene una clave {} válida",
+    ),
+    text(
+        "the RSA key has {} bits: at least 1024 are needed, 2048 recommended",
+        "la clave RSA tiene {} bits: hacen falta al menos 1024, mejor 2048",
+    ),
+    text(
+        "the key record's s= does not allow email",
+        "el s= del registro de la clave no permite el correo",
+    ),
+    // Addresses.
+    text(
+        "something is opened and not closed: quotes, parentheses or brackets in {}",
+        "algo se abre y no se cierra: comillas, paréntesis o corchetes en {}",
+    ),
+    text(
+        "a comma between addresses is missing, or a name needs <> around its address in {}",
+        "falta una coma entre direcciones, o los <> de una dirección con nombre en {}",
+    ),
+    text("unexpected character in {}", "carácter inesperado en {}"),
+    text("address is empty in {}", "dirección vacía en {}"),
+    text(
+        "address has no domain: write user@domain in {}",
+        "dirección sin dominio: escriba usuario@dominio en {}",
+    ),
+    text(
+        "the part after @ is not a domain name in {}",
+        "lo que sigue a @ no es un nombre de dominio en {}",
+    ),
+    text("the part before @ is malformed: {}", "lo que precede a @ está mal escrito: {}"),
+    text("address is too long: {}", "dirección demasiado larga: {}"),
+    text("address literal is malformed: {}", "dirección literal mal escrita: {}"),
 ];
 
 /// The text in one language.
 pub(super) fn said(text: &str, language: Language) -> String {
-    let mut out = text.to_owned();
-    if language == Language::Spanish {
-        for phrase in PHRASES {
-            if out.contains(phrase.en) {
-                out = out.replace(phrase.en, phrase.es);
+    match language {
+        Language::English => text.to_owned(),
+        Language::Spanish => in_spanish(text),
+    }
+}
+
+/// The text in Spanish.
+pub(super) fn in_spanish(text: &str) -> String {
+    translate(text, 0)
+}
+
+fn translate(text: &str, depth: usize) -> String {
+    if depth >= MAX_DEPTH {
+        return text.to_owned();
+    }
+    for sentence in SENTENCES {
+        if let Some(values) = values(sentence.en, text) {
+            let mut out = String::new();
+            let mut values = values.into_iter();
+            for (index, piece) in sentence.es.split("{}").enumerate() {
+                if index > 0 {
+                    out.push_str(&translate(values.next().unwrap_or_default(), depth + 1));
+                }
+                out.push_str(piece);
             }
+            return out;
         }
     }
-    out
+    // What stands before a colon is the name that the rest is about.
+    match text.split_once(": ") {
+        Some((about, rest)) => format!("{about}: {}", translate(rest, depth + 1)),
+        None => text.to_owned(),
+    }
+}
+
+/// What stands for each `{}` of a pattern; `None` if the text is another.
+fn values<'a>(pattern: &str, text: &'a str) -> Option<Vec<&'a str>> {
+    let mut pieces = pattern.split("{}");
+    let mut rest = text.strip_prefix(pieces.next()?)?;
+    let mut values = Vec::new();
+    let mut pieces = pieces.peekable();
+    while let Some(piece) = pieces.next() {
+        let (value, after) = match pieces.peek() {
+            None => (rest.strip_suffix(piece)?, ""),
+            Some(_) => rest.split_once(piece)?,
+        };
+        values.push(value);
+        rest = after;
+    }
+    rest.is_empty().then_some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_recognized_with_what_is_put_in() {
+        for (english, spanish) in [
+            ("no term matched", "ningún término coincidió"),
+            ("no SPF record: no such domain", "sin registro SPF: el dominio no existe"),
+            (
+                "term `a/33`: `33` is not a prefix length",
+                "término `a/33`: `33` no es una longitud de prefijo",
+            ),
+            ("rsa key of 2048 bits", "clave rsa de 2048 bits"),
+            (
+                "s1._domainkey.a.example: the key record has no p=",
+                "s1._domainkey.a.example: el registro de la clave no tiene p=",
+            ),
+            (
+                "no key at s._domainkey.x: no such record",
+                "no hay clave en s._domainkey.x: no hay tal registro",
+            ),
+            ("192.0.2.1, 192.0.2.2", "192.0.2.1, 192.0.2.2"),
+        ] {
+            assert_eq!(said(english, Language::Spanish), spanish);
+            assert_eq!(said(english, Language::English), english);
+        }
+    }
+
+    #[test]
+    fn each_sentence_has_as_many_holes_in_both_languages() {
+        for sentence in SENTENCES {
+            let holes = |text: &str| text.matches("{}").count();
+            assert_eq!(holes(sentence.en), holes(sentence.es), "{}", sentence.en);
+        }
+    }
+
+    #[test]
+    fn no_text_recurs_without_end() {
+        let deep = "the DNS failed: ".repeat(100_000);
+        assert!(said(&deep, Language::Spanish).len() >= deep.len() - 100);
+    }
 }

@@ -151,6 +151,7 @@ fn a_dns_that_does_not_answer_is_no_finding() {
     let report = judge(&table, &question(GOOD));
     assert_eq!(report.spf.result(), SpfResult::TempError);
     assert!(report.is_uncertain());
+    assert_eq!(report.dmarc_result(), DmarcResult::TempError);
     assert!(!ids(&report).iter().any(|(id, _)| id.starts_with("spf")));
 }
 
@@ -166,6 +167,66 @@ fn an_address_that_may_not_send_fails_dmarc() {
     assert_eq!(json["dmarc"]["alignment"]["spf"], false);
     assert_eq!(json["dmarc"]["policy"], "reject");
     assert_eq!(json["spf"]["steps"][0]["term"], "ip4:192.0.2.1");
+}
+
+/// The good message, signed for a domain, and its world with the key.
+fn signed(message: &str, domain: &str) -> (Table, String) {
+    use puerto_mail::dkim::{
+        Algorithm, BodyHasher, Canonicalization, PrivateKey, SigningKey, SigningTime, sign,
+    };
+    let pem = PrivateKey::generate(Algorithm::Ed25519Sha256).unwrap();
+    let key = PrivateKey::from_pem(&pem).unwrap();
+    let mut table = world();
+    table.txt(&format!("s1._domainkey.{domain}"), &key.record_text());
+    let message = message.replace('\n', "\r\n");
+    let header = Header::parse(message.as_bytes()).unwrap();
+    let mut hasher = BodyHasher::new(Canonicalization::Relaxed);
+    hasher.update(header.body());
+    let key = SigningKey { domain: domain.to_owned(), selector: "s1".to_owned(), key };
+    let form = Canonicalization::Relaxed;
+    let time = SigningTime { signed_at: NOW, expires_at: None };
+    let field = sign(&key, header.fields(), form, &hasher.finish(), time).unwrap();
+    let field = String::from_utf8_lossy(&field).into_owned();
+    (table, format!("{field}{message}"))
+}
+
+#[test]
+fn a_signature_is_judged_step_by_step() {
+    let (table, message) = signed(GOOD, "example.com");
+    let report = judge(&table, &question(&message));
+    assert_eq!(report.findings, []);
+    assert_eq!(report.to_json(Language::English)["dmarc"]["alignment"]["dkim"], true);
+    assert!(show(&report, Language::English).contains("receivers have no reason"));
+    // A forwarder's address may not send for the domain, and its signature holds.
+    let forwarded = Question { ip: Some("198.51.100.7".parse().unwrap()), ..question(&message) };
+    let report = judge(&table, &forwarded);
+    assert_eq!(ids(&report), [("spf.covers-ip", Severity::Warning)]);
+    let changed = message.replace("hi\r\n", "ho\r\n");
+    let report = judge(&table, &question(&changed));
+    assert_eq!(ids(&report), [("msg.dkim-verify", Severity::Warning)]);
+    let text = show(&report, Language::Spanish);
+    assert!(text.contains("el cuerpo se cambió después de firmarlo"), "{text}");
+    let json = report.to_json(Language::English);
+    assert!(json["dkim"][0]["reason"].as_str().unwrap().contains("body was changed"));
+    let (table, message) = signed(GOOD, "other.example");
+    let asked = Question { ip: Some("198.51.100.7".parse().unwrap()), ..question(&message) };
+    assert!(ids(&judge(&table, &asked)).contains(&("msg.dkim-verify", Severity::Error)));
+}
+
+#[test]
+fn mail_to_many_needs_a_signed_way_out() {
+    let message = GOOD.replace(
+        "Subject: hi",
+        "Subject: hi\nList-Unsubscribe: <https://example.com/u>\nList-Unsubscribe-Post: \
+         List-Unsubscribe=One-Click\nFeedback-ID: a:b:c:d",
+    );
+    let report = judge(&world(), &question(&message));
+    let unsigned = ("msg.list-unsubscribe-signed", Severity::Error);
+    assert_eq!(ids(&report), [unsigned, ("msg.dkim-verify", Severity::Error)]);
+    let (table, message) = signed(&message, "example.com");
+    assert_eq!(judge(&table, &question(&message)).findings, []);
+    let bulk = Question { bulk: true, ..question(GOOD) };
+    assert!(ids(&judge(&world(), &bulk)).contains(&("msg.list-unsubscribe", Severity::Error)));
 }
 
 #[test]

@@ -17,3 +17,4 @@ mod sendmail;
 mod setup;
 mod submission;
 mod support;
+mod verify_command;

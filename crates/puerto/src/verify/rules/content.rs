@@ -4,8 +4,8 @@ use puerto_mail::header::Header;
 
 use super::Subject;
 use super::catalog::{ATTACHMENTS, EIGHT_BIT, MIME};
-use crate::lang::Text;
-use crate::verify::finding::{Finding, Said, Severity};
+use crate::lang::{Said, Text};
+use crate::verify::finding::{Finding, Severity};
 use crate::verify::mime::{self, Part, Problem, Structure};
 
 impl Subject<'_> {

@@ -7,8 +7,9 @@ use super::Subject;
 use super::catalog::{
     CRLF, DATE, EIGHT_BIT, HEADER_SIZE, LINE_LENGTH, MESSAGE_ID, RFC5322, SIZE, TO,
 };
-use crate::lang::Text;
-use crate::verify::finding::{Finding, Said, Severity};
+use crate::lang::{Said, Text};
+use crate::verify::finding::{Finding, Severity};
+use crate::verify::technical::in_spanish;
 
 /// Octets of a line without its end (RFC 5322 §2.1.1).
 const MAX_LINE: usize = 998;
@@ -97,7 +98,7 @@ impl Subject<'_> {
             let Some(field) = header.first(name) else { continue };
             if let Err(error) = parse_address_list(field.value(), None) {
                 let values = [("field", name), ("problem", &*error.to_string())];
-                let finding = RFC5322.broken(Said::with(ADDRESSES, &values));
+                let finding = RFC5322.broken(Said::translated(ADDRESSES, &values, in_spanish));
                 findings.push(finding.at(Severity::Warning));
             }
         }

@@ -9,9 +9,10 @@ use puerto_mail::spf::SpfResult;
 use super::Subject;
 use super::catalog::{DKIM_VERIFY, DMARC, ENVELOPE_MATCH, FROM_FREEMAIL, FROM_SINGLE, SPF};
 use super::form::id_right;
-use crate::lang::Text;
-use crate::verify::finding::{Finding, Said, Severity};
+use crate::lang::{Said, Text};
+use crate::verify::finding::{Finding, Severity};
 use crate::verify::in_ascii;
+use crate::verify::technical::in_spanish;
 
 /// Domains at which anybody may have an address, and whose owners ask receivers to
 /// refuse what others send in their name.
@@ -64,7 +65,7 @@ impl Subject<'_> {
         const ABSENT: Text =
             Text::new("the domain {domain} does not exist", "el dominio {domain} no existe");
         let mut say = |text, values: &[(&'static str, &str)]| {
-            findings.push(FROM_SINGLE.broken(Said::with(text, values)));
+            findings.push(FROM_SINGLE.broken(Said::translated(text, values, in_spanish)));
         };
         let count = header.count("From");
         if count == 0 {
@@ -137,7 +138,7 @@ impl Subject<'_> {
         let passing = signatures.iter().find(|signature| signature.result == DkimResult::Pass);
         let seen = match (passing, signatures.first()) {
             (Some(passing), _) => Said::with(FOREIGN, &[("domain", &passing.domain)]),
-            (None, Some(failed)) => Said::with(
+            (None, Some(failed)) => Said::translated(
                 FAILED,
                 &[
                     ("domain", &failed.domain),
@@ -145,12 +146,14 @@ impl Subject<'_> {
                     ("result", failed.result.name()),
                     ("reason", failed.reason().unwrap_or_default()),
                 ],
+                in_spanish,
             ),
             (None, None) => Said::plain(NONE),
         };
         let finding = DKIM_VERIFY.broken(seen);
         // Google asks all senders for SPF or DKIM, and those to many for both.
-        let lenient = self.dmarc_passes() && !self.bulk;
+        let open = self.report.dmarc_result() == DmarcResult::TempError;
+        let lenient = (self.dmarc_passes() || open) && !self.bulk;
         findings.push(if lenient { finding.at(Severity::Warning) } else { finding });
     }
 

@@ -6,8 +6,8 @@ use super::Subject;
 use super::catalog::{
     AUTO_SUBMITTED, FEEDBACK_ID, LIST_UNSUBSCRIBE, LIST_UNSUBSCRIBE_SIGNED, PRECEDENCE,
 };
-use crate::lang::Text;
-use crate::verify::finding::{Finding, Said};
+use crate::lang::{Said, Text};
+use crate::verify::finding::Finding;
 
 const UNSUBSCRIBE: &str = "List-Unsubscribe";
 const UNSUBSCRIBE_POST: &str = "List-Unsubscribe-Post";

@@ -13,10 +13,10 @@ use puerto_mail::dmarc::{Alignment, DmarcResult};
 use puerto_mail::dns::Dns;
 use puerto_mail::header::{Header, Mailbox};
 
-use super::finding::{Finding, Said};
+use super::finding::Finding;
 use super::message::Message;
 use super::{Question, Report, in_ascii};
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 pub use catalog::RULES;
 
 /// What the rules look at.

@@ -1,0 +1,123 @@
+//! `puerto relay`: the relayhost, before mail depends on it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+use puerto_smtp::Address;
+
+use super::exit::{Failure, Sysexit};
+use super::output::if_read;
+use crate::config::{Config, NextHop};
+use crate::dns::Resolver;
+use crate::lang::{Language, Text};
+use crate::relay::{self, Question};
+use crate::route::Machine;
+use crate::tls::ClientTls;
+
+/// What to do with a relayhost.
+#[derive(Debug, Subcommand)]
+pub enum RelayCommand {
+    /// Say what it means, where it leads, what it offers, and whether it takes our mail
+    Test(TestArgs),
+}
+
+/// Test a relayhost; nothing is sent without --send.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// In Postfix's syntax, as in the configuration; without it, the configured one
+    #[arg(value_name = "RELAYHOST")]
+    relayhost: Option<String>,
+    /// The sender to try, instead of the postmaster of our first domain
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
+    /// Really send a short message to this address
+    #[arg(long, value_name = "ADDRESS")]
+    send: Option<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command: exit code 0 if the relay takes our mail, 1 if not, 2 if it could
+/// not be tested.
+pub fn run(command: &RelayCommand, config: Option<&Path>, language: Language) -> ExitCode {
+    let RelayCommand::Test(arguments) = command;
+    match test(arguments, config, language) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("puerto relay test: {failure}");
+            match failure.code {
+                Sysexit::Config => Sysexit::Config.into(),
+                _ => ExitCode::from(2),
+            }
+        }
+    }
+}
+
+fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Result<u8, Failure> {
+    let config = Config::load(config)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let question = Question {
+        next_hop: next_hop(arguments, &config, language)?,
+        sender: sender(arguments, &config, language)?,
+        send_to: arguments.send.as_deref().map(|text| address(text, language)).transpose()?,
+        now: i64::try_from(now).unwrap_or(i64::MAX),
+        config,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        let resolver = Arc::new(Resolver::new(&question.config));
+        relay::test(resolver, Machine::this(), ClientTls::new(), question).await
+    });
+    let text = if arguments.json {
+        let json = serde_json::to_string_pretty(&report.to_json(language));
+        json.map_err(|error| Failure::new(Sysexit::OsError, error.to_string()))? + "\n"
+    } else {
+        relay::show(&report, language)
+    };
+    if_read(anstream::stdout().write_all(text.as_bytes()))?;
+    Ok(match (report.is_uncertain(), report.is_wrong()) {
+        (true, _) => 2,
+        (false, true) => 1,
+        (false, false) => 0,
+    })
+}
+
+fn next_hop(arguments: &TestArgs, config: &Config, language: Language) -> Result<NextHop, Failure> {
+    const NONE: Text = Text::new(
+        "the configuration names no relayhost: write it behind the command, such as [mail.example.org]:587",
+        "la configuración no nombra ningún relayhost: escríbalo tras la orden, como [mail.example.org]:587",
+    );
+    match &arguments.relayhost {
+        Some(text) => NextHop::parse(text).map_err(|error| Failure::new(Sysexit::Usage, error)),
+        None => {
+            config.relayhost.clone().ok_or_else(|| Failure::new(Sysexit::Usage, NONE.of(language)))
+        }
+    }
+}
+
+fn sender(arguments: &TestArgs, config: &Config, language: Language) -> Result<Address, Failure> {
+    const NONE: Text = Text::new(
+        "the host name cannot stand in an address: say the sender with --from",
+        "el nombre del servidor no sirve en una dirección: indique el remitente con --from",
+    );
+    match &arguments.from {
+        Some(text) => address(text, language),
+        None => {
+            relay::postmaster(config).ok_or_else(|| Failure::new(Sysexit::Usage, NONE.of(language)))
+        }
+    }
+}
+
+fn address(text: &str, language: Language) -> Result<Address, Failure> {
+    const MALFORMED: Text =
+        Text::new("\"{text}\" is not an address: {error}", "«{text}» no es una dirección: {error}");
+    Address::parse(text).map_err(|error| {
+        let values = [("text", text), ("error", &*error.to_string())];
+        Failure::new(Sysexit::Usage, MALFORMED.with(language, &values))
+    })
+}

@@ -1,0 +1,175 @@
+//! Looking at a next hop without giving it a message: what it offers, what its
+//! certificate says, whether it takes our login and our addresses.
+//!
+//! The way is that of a delivery, with the same rooms; only its end differs: MAIL and
+//! RCPT are taken back by RSET.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_smtp::client::{Failure, Fate, Step, Transaction};
+use puerto_smtp::extension::Extensions;
+use puerto_smtp::limits::ClientTimeouts;
+use puerto_smtp::{Address, Recipient, Reply, ReversePath};
+
+use super::open::{Terms, authenticate};
+use super::outcome::{HostFailure, Peer};
+use super::session::Session;
+use crate::config::{Config, TlsLevel};
+use crate::route::{Hop, Plan};
+use crate::tls::{ClientTls, Inspected, Inspection};
+
+/// How long somebody at a terminal waits for one reply.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Octets that MAIL says the message would have.
+const SIZE: u64 = 2000;
+
+/// A message that might be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// From whom.
+    pub reverse_path: ReversePath,
+    /// To whom.
+    pub recipient: Address,
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// What was asked.
+    pub wish: Wish,
+    /// The reply to RCPT, or what was refused where.
+    pub answer: Result<Reply, Failure>,
+}
+
+/// What was seen of one address of a next hop.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// The host's name.
+    pub host: Arc<str>,
+    /// Its address.
+    pub address: SocketAddr,
+    /// What it offers, by its last reply to EHLO; `None` if there was none.
+    pub offered: Option<Extensions>,
+    /// It offered STARTTLS in plain text.
+    pub offered_starttls: bool,
+    /// TLS version and cipher.
+    pub tls: Option<String>,
+    /// Its certificates, and what a verified connection would make of them.
+    pub inspected: Option<Inspected>,
+    /// Whether it took our login, if we have one.
+    pub login: Option<Result<(), String>>,
+    /// What became of each wish.
+    pub granted: Vec<Granted>,
+    /// Why there was no session, or no more of it.
+    pub failure: Option<String>,
+}
+
+/// Looks at one address of a plan.
+pub async fn look(
+    config: &Config,
+    client_tls: &ClientTls,
+    plan: &Plan,
+    hop: &Hop,
+    wishes: &[Wish],
+) -> Sight {
+    let inspection = Inspection::default();
+    let terms = Terms {
+        config,
+        client_tls,
+        timeouts: timeouts(config),
+        tls: plan.tls,
+        implicit_tls: plan.implicit_tls,
+        login: plan.login.as_ref(),
+        inspection: Some(&inspection),
+    };
+    let mut sight = Sight {
+        host: Arc::clone(&hop.host),
+        address: hop.address,
+        offered: None,
+        offered_starttls: false,
+        tls: None,
+        inspected: None,
+        login: None,
+        granted: Vec::new(),
+        failure: None,
+    };
+    let result = visit(&terms, hop, wishes, &mut sight).await;
+    sight.failure = result.err().map(|failure| failure.text);
+    sight.inspected = inspection.take();
+    sight
+}
+
+fn timeouts(config: &Config) -> ClientTimeouts {
+    ClientTimeouts {
+        connect: config.delivery.connect_timeout.min(PATIENCE / 2),
+        greeting: PATIENCE,
+        hello: PATIENCE,
+        tls_handshake: PATIENCE,
+        mail: PATIENCE,
+        recipient: PATIENCE,
+        ..ClientTimeouts::default()
+    }
+}
+
+async fn visit(
+    terms: &Terms<'_>,
+    hop: &Hop,
+    wishes: &[Wish],
+    sight: &mut Sight,
+) -> Result<(), HostFailure> {
+    let mut session = terms.greet(&Peer::at(&hop.host, hop.address)).await?;
+    note(&session, sight);
+    sight.offered_starttls = session.connection.extensions().starttls;
+    if !session.connection.is_encrypted() && terms.tls != TlsLevel::None {
+        terms.encrypt(&mut session).await?;
+        note(&session, sight);
+    }
+    if let Some(login) = terms.login {
+        let taken = authenticate(&mut session, login).await;
+        let refused = taken.as_ref().err().map(|failure| failure.text.clone());
+        sight.login = Some(refused.map_or(Ok(()), Err));
+        if taken.is_err() {
+            session.quit().await;
+            return Ok(());
+        }
+    }
+    for wish in wishes {
+        sight.granted.push(ask(&mut session, wish).await);
+        if !session.connection.is_ready() {
+            return Ok(());
+        }
+    }
+    session.quit().await;
+    Ok(())
+}
+
+fn note(session: &Session, sight: &mut Sight) {
+    sight.offered = Some(session.connection.extensions().clone());
+    sight.tls.clone_from(&session.tls);
+}
+
+async fn ask(session: &mut Session, wish: &Wish) -> Granted {
+    let recipient = Recipient::new(wish.recipient.clone());
+    session.connection.probe(&Transaction {
+        reverse_path: &wish.reverse_path,
+        recipients: &[&recipient],
+        envelope_id: None,
+        ret: None,
+        size: SIZE,
+        eight_bit: false,
+        utf8_header: false,
+    });
+    while !matches!(session.next_step().await, Step::Finished | Step::Closed | Step::Failed(_)) {}
+    let lost = || Failure {
+        stage: puerto_smtp::client::Stage::Mail,
+        cause: puerto_smtp::client::Cause::Lost(puerto_smtp::client::Loss::Closed),
+    };
+    let answer = match session.connection.take_fates().pop() {
+        Some(Fate::Accepted(reply)) => Ok(reply),
+        Some(Fate::Failed(failure)) => Err(failure),
+        Some(Fate::Remaining) | None => Err(lost()),
+    };
+    Granted { wish: wish.clone(), answer }
+}

@@ -1,0 +1,114 @@
+//! The report as JSON.
+
+use puerto_smtp::ReversePath;
+use serde_json::{Value, json};
+
+use super::{Problem, Report};
+use crate::config::NextHopHost;
+use crate::deliver::probe::{Granted, Sight};
+use crate::lang::Language;
+use crate::telemetry::DeliveryStatus;
+use crate::tls::Certificate;
+
+impl Report {
+    /// The report; its sentences are in one language.
+    pub fn to_json(&self, language: Language) -> Value {
+        let names = self.names.as_ref();
+        let exchanger =
+            |(preference, host): &(u16, String)| json!({ "preference": preference, "host": host });
+        json!({
+            "relayhost": self.next_hop.to_string(),
+            "kind": match &self.next_hop.host {
+                NextHopHost::Mx(_) => "mx",
+                NextHopHost::Name(_) => "host",
+                NextHopHost::Address(_) => "address",
+            },
+            "port": self.next_hop.port_or(25),
+            "implicit_tls": self.next_hop.implicit_tls,
+            "mx": names.map(|names| names.exchangers.iter().map(exchanger).collect::<Vec<_>>()),
+            "addresses": names.map(|names| &names.addresses),
+            "sender": self.sender.to_string(),
+            "failure": self.plan.as_ref().err().map(ToString::to_string),
+            "hosts": self.sights.iter().map(sight).collect::<Vec<_>>(),
+            "sent": self.sent.as_ref().map(|sent| json!({
+                "to": sent.to.to_string(),
+                "accepted": sent.outcome.status == DeliveryStatus::Sent,
+                "reply": sent.outcome.text,
+            })),
+            "problems": self.problems.iter().map(|p| problem(p, language)).collect::<Vec<_>>(),
+            "ok": !self.is_wrong(),
+        })
+    }
+}
+
+fn sight(sight: &Sight) -> Value {
+    let offered = sight.offered.as_ref();
+    let (taken, refusal) = match &sight.login {
+        Some(Ok(())) => (Some(true), None),
+        Some(Err(reason)) => (Some(false), Some(reason)),
+        None => (None, None),
+    };
+    let inspected = sight.inspected.as_ref();
+    json!({
+        "host": &*sight.host,
+        "address": sight.address.ip(),
+        "port": sight.address.port(),
+        "starttls": sight.offered_starttls,
+        "tls": sight.tls,
+        "certificate": inspected.map(|inspected| json!({
+            "valid": inspected.verdict.is_ok(),
+            "reason": inspected.verdict.as_ref().err(),
+            "chain": inspected.chain.iter().map(|der| certificate(der)).collect::<Vec<_>>(),
+        })),
+        "auth": offered.map(|offered| &offered.auth),
+        "size": offered.and_then(|offered| offered.size),
+        "extensions": offered.map(|offered| json!({
+            "pipelining": offered.pipelining,
+            "chunking": offered.chunking,
+            "8bitmime": offered.eight_bit_mime,
+            "smtputf8": offered.smtputf8,
+            "dsn": offered.dsn,
+        })),
+        "login": { "accepted": taken, "reason": refusal },
+        "probes": sight.granted.iter().map(granted).collect::<Vec<_>>(),
+        "failure": sight.failure,
+    })
+}
+
+fn certificate(der: &[u8]) -> Value {
+    Certificate::parse(der).map_or(Value::Null, |certificate| {
+        json!({
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+            "names": certificate.names,
+            "not_before": certificate.not_before.to_string(),
+            "not_after": certificate.not_after.to_string(),
+        })
+    })
+}
+
+fn granted(granted: &Granted) -> Value {
+    let from = match &granted.wish.reverse_path {
+        ReversePath::Null => String::new(),
+        ReversePath::Address(address) => address.to_string(),
+    };
+    let reply = match &granted.answer {
+        Ok(reply) => reply.to_string(),
+        Err(failure) => failure.to_string(),
+    };
+    json!({
+        "from": from,
+        "to": granted.wish.recipient.to_string(),
+        "accepted": granted.answer.is_ok(),
+        "reply": reply,
+    })
+}
+
+fn problem(problem: &Problem, language: Language) -> Value {
+    json!({
+        "id": problem.id,
+        "severity": problem.weight.as_str(),
+        "seen": problem.seen.of(language),
+        "remedy": problem.remedy.of(language),
+    })
+}

@@ -1,0 +1,73 @@
+//! The message that is sent when somebody asks for one.
+
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_mail::date::{self, DateTime};
+use puerto_smtp::{Address, Recipient, ReversePath};
+use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
+
+use crate::deliver::{Body, BodyReader, Job};
+use crate::route::Plan;
+
+/// A job with one short message.
+pub(super) fn job(plan: &Arc<Plan>, from: &Address, to: Address, host: &str, now: i64) -> Job {
+    let text = compose(from, &to, host, now);
+    Job {
+        id: MessageId::from_u64(0),
+        plan: Arc::clone(plan),
+        reverse_path: ReversePath::Address(from.clone()),
+        recipients: vec![LeasedRecipient { index: 0, recipient: Recipient::new(to), attempts: 0 }],
+        envelope_id: None,
+        ret: None,
+        eight_bit: false,
+        smtputf8: false,
+        received_at: Timestamp::from_millis(now.saturating_mul(1000)),
+        in_queue: Duration::ZERO,
+        body: Arc::new(Letter(text.into())),
+    }
+}
+
+fn compose(from: &Address, to: &Address, host: &str, now: i64) -> Vec<u8> {
+    let date = date::format(DateTime { unix_seconds: now, offset_minutes: 0 });
+    format!(
+        "Date: {date}\r\nFrom: <{from}>\r\nTo: <{to}>\r\nMessage-ID: <relay-test.{now}.{}@{host}>\r\n\
+         Subject: Test of the relayhost\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=us-ascii\r\n\r\n\
+         This message was sent by \"puerto relay test\" on {host}.\r\n\
+         That you read it says that the relayhost delivers.\r\n",
+        std::process::id()
+    )
+    .into_bytes()
+}
+
+struct Letter(Arc<[u8]>);
+
+struct LetterReader(Cursor<Arc<[u8]>>);
+
+impl Body for Letter {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn open_at_once(&self) -> Option<Box<dyn BodyReader>> {
+        self.open().ok()
+    }
+
+    fn open(&self) -> std::io::Result<Box<dyn BodyReader>> {
+        Ok(Box::new(LetterReader(Cursor::new(Arc::clone(&self.0)))))
+    }
+}
+
+impl Read for LetterReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl BodyReader for LetterReader {
+    fn in_memory(&self) -> Option<&[u8]> {
+        Some(self.0.get_ref())
+    }
+}

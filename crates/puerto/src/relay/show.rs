@@ -1,0 +1,255 @@
+//! The report for people.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use puerto_smtp::ReversePath;
+
+use super::{Problem, Report, Weight};
+use crate::config::NextHopHost;
+use crate::deliver::probe::{Granted, Sight};
+use crate::lang::{Language, Text, shown};
+use crate::telemetry::DeliveryStatus;
+use crate::tls::Certificate;
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
+const FAINT: Style = Style::new().dimmed();
+const TITLE: Style = Style::new().bold();
+
+/// The report in one language, with colours: whoever prints it takes them out where
+/// there are none.
+pub fn show(report: &Report, language: Language) -> String {
+    let mut page = Page { out: String::new(), language };
+    page.meaning(report);
+    for sight in &report.sights {
+        page.sight(sight);
+    }
+    page.sent(report);
+    page.out.push('\n');
+    for problem in &report.problems {
+        page.problem(problem);
+    }
+    page.conclusion(report);
+    page.out
+}
+
+struct Page {
+    out: String,
+    language: Language,
+}
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.out.push('\n');
+    }
+
+    fn say(&mut self, indent: &str, text: Text, values: &[(&str, &str)]) {
+        let text = text.with(self.language, values);
+        self.line(&format!("{indent}{text}"));
+    }
+
+    fn mark(&mut self, good: bool, text: Text, values: &[(&str, &str)]) {
+        let mark = if good { paint(GOOD, "✓") } else { paint(BAD, "✗") };
+        self.say(&format!("    {mark} "), text, values);
+    }
+
+    fn meaning(&mut self, report: &Report) {
+        const BARE: Text = Text::new(
+            "no brackets: the MX records of {name} are asked for, and its address only if it has none",
+            "sin corchetes: se consultan los registros MX de {name}, y su dirección solo si no los tiene",
+        );
+        const BRACKETS: Text = Text::new(
+            "in brackets: the address of {name} itself; its MX records are not asked for",
+            "entre corchetes: la dirección de {name} mismo; sus registros MX no se consultan",
+        );
+        const ADDRESS: Text = Text::new(
+            "an address in brackets: nothing is asked of the DNS",
+            "una dirección entre corchetes: no se consulta el DNS",
+        );
+        const PORT: Text = Text::new("port {port}{tls}", "puerto {port}{tls}");
+        const IMPLICIT: Text =
+            Text::new(", with TLS from the first byte", ", con TLS desde el primer byte");
+        const EXCHANGER: Text = Text::new("MX {preference} {host}", "MX {preference} {host}");
+        const ADDRESSES: Text =
+            Text::new("address of {name}: {list}", "dirección de {name}: {list}");
+        let hop = report.next_hop.to_string();
+        self.line(&paint(TITLE, &hop));
+        let (text, name) = match &report.next_hop.host {
+            NextHopHost::Mx(name) => (BARE, name.as_str()),
+            NextHopHost::Name(name) => (BRACKETS, name.as_str()),
+            NextHopHost::Address(_) => (ADDRESS, ""),
+        };
+        self.say("  ", text, &[("name", name)]);
+        let port = report.next_hop.port_or(25).to_string();
+        let tls = if report.next_hop.implicit_tls { IMPLICIT.of(self.language) } else { "" };
+        self.say("  ", PORT, &[("port", &port), ("tls", tls)]);
+        let Some(names) = &report.names else { return };
+        for (preference, host) in &names.exchangers {
+            let values = [("preference", &*preference.to_string()), ("host", &*shown(host))];
+            self.say("  ", EXCHANGER, &values);
+        }
+        if !names.addresses.is_empty() {
+            let list: Vec<String> = names.addresses.iter().map(ToString::to_string).collect();
+            self.say("  ", ADDRESSES, &[("name", name), ("list", &list.join(", "))]);
+        }
+    }
+
+    fn sight(&mut self, sight: &Sight) {
+        const CONNECTED: Text = Text::new("answers; offers {offers}", "responde; ofrece {offers}");
+        const SIZE: Text = Text::new("messages of up to {size} MB", "mensajes de hasta {size} MB");
+        const AUTH: Text = Text::new("AUTH {mechanisms}", "AUTH {mechanisms}");
+        const NO_TLS: Text = Text::new("no TLS", "sin TLS");
+        let title = format!("{}[{}]:{}", sight.host, sight.address.ip(), sight.address.port());
+        self.line(&format!("\n{}", paint(TITLE, &title)));
+        if let Some(offered) = &sight.offered {
+            let offers = offers(offered);
+            self.mark(true, CONNECTED, &[("offers", &offers)]);
+            if let Some(size) = offered.size.filter(|size| *size > 0) {
+                self.say("      ", SIZE, &[("size", &(size / 1_000_000).to_string())]);
+            }
+            if !offered.auth.is_empty() {
+                let mechanisms = shown(&offered.auth.join(" "));
+                self.say("      ", AUTH, &[("mechanisms", &mechanisms)]);
+            }
+        }
+        match &sight.tls {
+            Some(tls) => self.tls(sight, tls),
+            None if sight.offered.is_some() => self.mark(false, NO_TLS, &[]),
+            None => {}
+        }
+        self.login(sight);
+        for granted in &sight.granted {
+            self.granted(granted);
+        }
+        if let Some(failure) = &sight.failure {
+            let failure = shown(failure);
+            self.line(&format!("    {} {failure}", paint(BAD, "✗")));
+        }
+    }
+
+    fn tls(&mut self, sight: &Sight, tls: &str) {
+        const VALID: Text = Text::new(
+            "the certificate is valid for {host}",
+            "el certificado es válido para {host}",
+        );
+        const INVALID: Text = Text::new(
+            "the certificate is not valid for {host}: {reason}",
+            "el certificado no es válido para {host}: {reason}",
+        );
+        const CERTIFICATE: Text = Text::new(
+            "{subject}, issued by {issuer}, until {end}",
+            "{subject}, emitido por {issuer}, hasta {end}",
+        );
+        self.line(&format!("    {} {tls}", paint(GOOD, "✓")));
+        let Some(inspected) = &sight.inspected else { return };
+        let reason = inspected.verdict.as_ref().err().map(|reason| shown(reason));
+        let text = if reason.is_none() { VALID } else { INVALID };
+        let values = [("host", &*sight.host), ("reason", reason.as_deref().unwrap_or_default())];
+        self.mark(reason.is_none(), text, &values);
+        for der in &inspected.chain {
+            let Some(certificate) = Certificate::parse(der) else { continue };
+            let values = [
+                ("subject", &*shown(&certificate.subject)),
+                ("issuer", &*shown(&certificate.issuer)),
+                ("end", &*certificate.not_after.to_string()),
+            ];
+            self.say("      ", CERTIFICATE, &values);
+        }
+    }
+
+    fn login(&mut self, sight: &Sight) {
+        const TAKEN: Text = Text::new("the login is taken", "el usuario se acepta");
+        const REFUSED: Text = Text::new("{reason}", "{reason}");
+        match &sight.login {
+            Some(Ok(())) => self.mark(true, TAKEN, &[]),
+            Some(Err(reason)) => self.mark(false, REFUSED, &[("reason", &shown(reason))]),
+            None => {}
+        }
+    }
+
+    fn granted(&mut self, granted: &Granted) {
+        const TAKEN: Text = Text::new(
+            "would take mail from {from} to {to}",
+            "aceptaría correo de {from} para {to}",
+        );
+        const REFUSED: Text = Text::new(
+            "does not take mail from {from} to {to}: {reason}",
+            "no acepta correo de {from} para {to}: {reason}",
+        );
+        let from = match &granted.wish.reverse_path {
+            ReversePath::Null => "<>".to_owned(),
+            ReversePath::Address(address) => address.to_string(),
+        };
+        let to = granted.wish.recipient.to_string();
+        let reason = granted.answer.as_ref().err().map(|failure| shown(&failure.to_string()));
+        let text = if reason.is_none() { TAKEN } else { REFUSED };
+        let reason = reason.unwrap_or_default();
+        self.mark(
+            granted.answer.is_ok(),
+            text,
+            &[("from", &from), ("to", &to), ("reason", &reason)],
+        );
+    }
+
+    fn sent(&mut self, report: &Report) {
+        const SENT: Text = Text::new(
+            "a message was sent to {to} (unsigned): {reply}",
+            "se envió un mensaje a {to} (sin firmar): {reply}",
+        );
+        const NOT_SENT: Text = Text::new(
+            "no message was sent to {to}: {reply}",
+            "no se envió ningún mensaje a {to}: {reply}",
+        );
+        let Some(sent) = &report.sent else { return };
+        let good = sent.outcome.status == DeliveryStatus::Sent;
+        let values = [("to", &*sent.to.to_string()), ("reply", &*shown(&sent.outcome.text))];
+        self.out.push('\n');
+        self.mark(good, if good { SENT } else { NOT_SENT }, &values);
+    }
+
+    fn problem(&mut self, problem: &Problem) {
+        const REMEDY: Text = Text::new("remedy: {text}", "remedio: {text}");
+        let (style, word) = match problem.weight {
+            Weight::Error => (BAD, Text::new("error", "error")),
+            Weight::Warning => (UNSURE, Text::new("warning", "aviso")),
+        };
+        let word = paint(style, &format!("{:<8}", word.of(self.language)));
+        let seen = problem.seen.of(self.language);
+        self.line(&format!("{word} {seen}"));
+        let remedy = problem.remedy.of(self.language);
+        self.say("         ", REMEDY, &[("text", &remedy)]);
+        self.line(&paint(FAINT, &format!("         {}", problem.id)));
+    }
+
+    fn conclusion(&mut self, report: &Report) {
+        const GOES: Text =
+            Text::new("The relayhost takes our mail.", "El relayhost acepta nuestro correo.");
+        if !report.is_wrong() && !report.sights.is_empty() {
+            let text = paint(GOOD, GOES.of(self.language));
+            self.line(&text);
+        }
+    }
+}
+
+fn offers(offered: &puerto_smtp::extension::Extensions) -> String {
+    let words = [
+        (offered.pipelining, "PIPELINING"),
+        (offered.chunking, "CHUNKING"),
+        (offered.eight_bit_mime, "8BITMIME"),
+        (offered.smtputf8, "SMTPUTF8"),
+        (offered.dsn, "DSN"),
+    ];
+    let words: Vec<&str> =
+        words.iter().filter(|(offered, _)| *offered).map(|(_, word)| *word).collect();
+    if words.is_empty() { "—".to_owned() } else { words.join(" ") }
+}
+
+fn paint(style: Style, text: &str) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{style}{text}{style:#}");
+    out
+}

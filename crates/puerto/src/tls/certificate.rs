@@ -1,0 +1,190 @@
+//! What a certificate says of itself (RFC 5280 §4.1): whose it is, who issued it and
+//! how long it holds.
+//!
+//! Only read, never trusted: whether it is valid is the verifier's to say. The reader
+//! knows as much of DER as these fields need.
+
+/// A certificate's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whose it is: the common name, or what else the name holds.
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// The names that it is for.
+    pub names: Vec<String>,
+    /// When it begins to hold: `YYYY-MM-DD`.
+    pub not_before: jiff::civil::Date,
+    /// When it ends to hold.
+    pub not_after: jiff::civil::Date,
+}
+
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const OID: u8 = 0x06;
+const OCTET_STRING: u8 = 0x04;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// `[0]`: the version of a certificate.
+const VERSION: u8 = 0xA0;
+/// `[3]`: its extensions.
+const EXTENSIONS: u8 = 0xA3;
+/// `[2]`: a DNS name among the alternative ones.
+const DNS_NAME: u8 = 0x82;
+const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
+const ORGANIZATION: [u8; 3] = [0x55, 0x04, 0x0A];
+const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1D, 0x11];
+/// Names that are kept.
+const MAX_NAMES: usize = 100;
+
+impl Certificate {
+    /// Reads a certificate; `None` if it is none.
+    pub fn parse(der: &[u8]) -> Option<Self> {
+        let mut certificate = Reader(Reader(der).take(SEQUENCE)?);
+        let mut fields = Reader(certificate.take(SEQUENCE)?);
+        if fields.peek() == Some(VERSION) {
+            fields.next()?;
+        }
+        fields.next()?; // serial number
+        fields.next()?; // algorithm
+        let issuer = name(fields.take(SEQUENCE)?);
+        let mut validity = Reader(fields.take(SEQUENCE)?);
+        let not_before = date(validity.next()?)?;
+        let not_after = date(validity.next()?)?;
+        let subject = name(fields.take(SEQUENCE)?);
+        let mut names = Vec::new();
+        while let Some((tag, value)) = fields.next() {
+            if tag == EXTENSIONS {
+                names = alternative_names(value).unwrap_or_default();
+            }
+        }
+        Some(Self { subject, issuer, names, not_before, not_after })
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
+    /// The next element: its tag and its contents.
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&first, mut rest) = rest.split_first()?;
+        let length = if first < 0x80 {
+            usize::from(first)
+        } else {
+            let octets = usize::from(first & 0x7F);
+            let (length, after) = rest.split_at_checked(octets)?;
+            rest = after;
+            if length.len() > 4 {
+                return None;
+            }
+            length.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet))
+        };
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((tag, value))
+    }
+
+    /// The contents of the next element, if it is of this kind.
+    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        self.next().filter(|(found, _)| *found == tag).map(|(_, value)| value)
+    }
+}
+
+// The common name, or else the organization, or else whatever comes first.
+fn name(der: &[u8]) -> String {
+    let mut attributes = Vec::new();
+    let mut sets = Reader(der);
+    while let Some(set) = sets.take(SET) {
+        let mut set = Reader(set);
+        while let Some(attribute) = set.take(SEQUENCE) {
+            let mut attribute = Reader(attribute);
+            if let (Some(kind), Some((_, value))) = (attribute.take(OID), attribute.next()) {
+                attributes.push((kind, value));
+            }
+        }
+    }
+    let of_kind = |wanted: [u8; 3]| attributes.iter().find(|(kind, _)| *kind == wanted);
+    let chosen =
+        of_kind(COMMON_NAME).or_else(|| of_kind(ORGANIZATION)).or_else(|| attributes.first());
+    chosen.map_or_else(String::new, |(_, value)| String::from_utf8_lossy(value).into_owned())
+}
+
+fn date((tag, value): (u8, &[u8])) -> Option<jiff::civil::Date> {
+    let digits = std::str::from_utf8(value).ok()?;
+    let (year, rest) = match tag {
+        // RFC 5280 §4.1.2.5.1: two digits, of 1950 to 2049.
+        UTC_TIME => {
+            let (year, rest) = digits.split_at_checked(2)?;
+            let year: i16 = year.parse().ok()?;
+            (if year < 50 { year + 2000 } else { year + 1900 }, rest)
+        }
+        GENERALIZED_TIME => {
+            let (year, rest) = digits.split_at_checked(4)?;
+            (year.parse().ok()?, rest)
+        }
+        _ => return None,
+    };
+    let month = rest.get(..2)?.parse().ok()?;
+    let day = rest.get(2..4)?.parse().ok()?;
+    jiff::civil::Date::new(year, month, day).ok()
+}
+
+fn alternative_names(der: &[u8]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut extensions = Reader(Reader(der).take(SEQUENCE)?);
+    while let Some(extension) = extensions.take(SEQUENCE) {
+        let mut extension = Reader(extension);
+        if extension.take(OID) != Some(&ALTERNATIVE_NAMES) {
+            continue;
+        }
+        let value = loop {
+            match extension.next()? {
+                (OCTET_STRING, value) => break value,
+                _critical => {}
+            }
+        };
+        let mut list = Reader(Reader(value).take(SEQUENCE)?);
+        while let Some((tag, value)) = list.next() {
+            if tag == DNS_NAME && names.len() < MAX_NAMES {
+                names.push(String::from_utf8_lossy(value).into_owned());
+            }
+        }
+    }
+    Some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    #[test]
+    fn a_certificate_is_read() {
+        let pem = include_bytes!("../../tests/tls/mx.pem");
+        let der = CertificateDer::from_pem_slice(pem).unwrap();
+        let certificate = Certificate::parse(&der).unwrap();
+        assert_eq!(certificate.subject, "mx.example");
+        assert_eq!(certificate.issuer, "Test CA of Buen Puerto");
+        assert_eq!(certificate.names, ["mx.example"]);
+        assert_eq!(certificate.not_before.to_string(), "2026-11-24");
+        assert_eq!(certificate.not_after.to_string(), "2126-10-31");
+    }
+
+    #[test]
+    fn what_is_cut_or_changed_is_read_without_harm() {
+        let pem = include_bytes!("../../tests/tls/mx.pem");
+        let der = CertificateDer::from_pem_slice(pem).unwrap().to_vec();
+        for end in 0..der.len() {
+            assert_eq!(Certificate::parse(&der[..end]), None);
+            let mut changed = der.clone();
+            changed[end] ^= 0xFF;
+            let _ = Certificate::parse(&changed);
+        }
+    }
+}
