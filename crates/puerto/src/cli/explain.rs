@@ -13,6 +13,7 @@ use super::output::{if_read, printable};
 use super::sendmail;
 use crate::control::Client;
 use crate::explain::{Explanation, Kind, Language, MAX_INPUT, explain};
+use crate::lang;
 
 /// What to explain, and how to answer.
 #[derive(Debug, clap::Args)]
@@ -28,18 +29,6 @@ pub struct ExplainArgs {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
-    /// The language of the answer; the locale's if it is not given
-    #[arg(long, value_enum)]
-    lang: Option<Lang>,
-}
-
-/// A language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Lang {
-    /// English
-    En,
-    /// Spanish
-    Es,
 }
 
 /// The answer for programs.
@@ -66,8 +55,12 @@ struct Refusal {
 }
 
 /// Runs the command.
-pub fn run(arguments: &ExplainArgs, config_path: Option<&Path>) -> ExitCode {
-    match answer(arguments, config_path) {
+pub fn run(
+    arguments: &ExplainArgs,
+    config_path: Option<&Path>,
+    language: lang::Language,
+) -> ExitCode {
+    match answer(arguments, config_path, self::language(language)) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("puerto: {failure}");
@@ -79,7 +72,11 @@ pub fn run(arguments: &ExplainArgs, config_path: Option<&Path>) -> ExitCode {
     }
 }
 
-fn answer(arguments: &ExplainArgs, config_path: Option<&Path>) -> Result<ExitCode, Failure> {
+fn answer(
+    arguments: &ExplainArgs,
+    config_path: Option<&Path>,
+    language: Language,
+) -> Result<ExitCode, Failure> {
     let text = match arguments.text.as_slice() {
         [] => read_input()?,
         words => words.join(" "),
@@ -100,7 +97,6 @@ fn answer(arguments: &ExplainArgs, config_path: Option<&Path>) -> Result<ExitCod
         eprintln!("puerto: there is no refusal to explain");
         return Ok(ExitCode::FAILURE);
     }
-    let language = language(arguments.lang);
     if arguments.json {
         json(&refusals, language)?;
     } else {
@@ -143,14 +139,10 @@ fn of_message(
     Ok(refusals)
 }
 
-fn language(chosen: Option<Lang>) -> Language {
+fn language(chosen: lang::Language) -> Language {
     match chosen {
-        Some(Lang::En) => Language::English,
-        Some(Lang::Es) => Language::Spanish,
-        None => ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-            .map_or(Language::English, |locale| Language::of_locale(&locale)),
+        lang::Language::English => Language::English,
+        lang::Language::Spanish => Language::Spanish,
     }
 }
 

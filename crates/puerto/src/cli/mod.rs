@@ -170,7 +170,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::Config(command) => config::run(&command, config),
         Command::Dkim(command) => dkim::run(&command, config),
         Command::Dns(arguments) => dns::run(&arguments, config, language),
-        Command::Explain(arguments) => explain::run(&arguments, config),
+        Command::Explain(arguments) => explain::run(&arguments, config, language),
         Command::LocalAgent => crate::local::agent::run(),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments, config),

@@ -132,3 +132,16 @@ fn relay_test_says_what_a_relay_is_and_leaves_nothing_there() {
     let spanish = world.run(&["relay", "test", &world.lab.relayhost(), "--lang", "es"], b"");
     assert!(stdout(&spanish).contains("entre corchetes"), "{}", stdout(&spanish));
 }
+
+#[test]
+fn the_language_is_asked_for_before_or_behind_a_command() {
+    let home = home();
+    for arguments in [
+        &["explain", "--lang", "es", "550 5.1.1 User unknown"][..],
+        &["--lang", "es", "explain", "550 5.1.1 User unknown"],
+    ] {
+        let output = run(puerto(home.path(), arguments), b"");
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(stdout(&output).contains("destinatario"), "{}", stdout(&output));
+    }
+}
