@@ -111,6 +111,8 @@ class Authority:
 class Process:
     """A process in the foreground, its output in a file."""
 
+    process = None
+
     def start_process(self, command, log, **options):
         self.log_path = log
         with open(log, "ab") as output:
@@ -119,7 +121,7 @@ class Process:
                 stdin=subprocess.DEVNULL, **options)
 
     def stop(self):
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(40)

@@ -24,18 +24,18 @@ CHANGES = {
 }
 
 SPF = {
-    "own.example": "v=spf1 ip4:192.0.2.0/28 -all",
-    "soft.example": "v=spf1 a:host.example mx:mx.example ~all",
-    "inc.example": "v=spf1 include:own.example include:soft.example -all",
-    "red.example": "v=spf1 redirect=own.example",
-    "mac.example": "v=spf1 exists:%{ir}.%{l}.list.example ?all",
-    "bad.example": "v=spf1 ip4:192.0.2 -all",
-    "gap.example": "v=spf1 include:none.example -all",
-    "loop.example": "v=spf1 include:loop.example -all",
-    "six.example": "v=spf1 ip6:2001:db8::/32 -all",
-    "all.example": "v=spf1 +all",
+    "own.example.net": "v=spf1 ip4:192.0.2.0/28 -all",
+    "soft.example.net": "v=spf1 a:host.example.net mx:mx.example.net ~all",
+    "inc.example.net": "v=spf1 include:own.example.net include:soft.example.net -all",
+    "red.example.net": "v=spf1 redirect=own.example.net",
+    "mac.example.net": "v=spf1 exists:%{ir}.%{l}.list.example.net ?all",
+    "bad.example.net": "v=spf1 ip4:192.0.2 -all",
+    "gap.example.net": "v=spf1 include:none.example.net -all",
+    "loop.example.net": "v=spf1 include:loop.example.net -all",
+    "six.example.net": "v=spf1 ip6:2001:db8::/32 -all",
+    "all.example.net": "v=spf1 +all",
 }
-HOSTS = {"host.example": "198.51.100.7", "1.2.0.192.me.list.example": "127.0.0.2"}
+HOSTS = {"host.example.net": "198.51.100.7", "1.2.0.192.me.list.example.net": "127.0.0.2"}
 CLIENTS = ["192.0.2.1", "192.0.2.77", "198.51.100.7", "2001:db8::1"]
 
 
@@ -94,11 +94,11 @@ def test_pyspf_and_puerto_verify_agree(world):
     Unbound(world, RECORDS + records)
     spf.DNSLookup = look_up
     compared = 0
-    for domain in [*SPF, "none.example"]:
+    for domain in [*SPF, "none.example.net"]:
         for client in CLIENTS:
             sender = f"me@{domain}"
-            theirs, _ = spf.check2(i=client, s=sender, h="host.example")
-            ours = verify(puerto, MESSAGE, "--ip", client, "--helo", "host.example",
+            theirs, _ = spf.check2(i=client, s=sender, h="host.example.net")
+            ours = verify(puerto, MESSAGE, "--ip", client, "--helo", "host.example.net",
                           "--from", sender)["spf"]
             assert ours["result"] == theirs, (domain, client, theirs, ours)
             compared += 1
