@@ -12,8 +12,8 @@ use super::exit::{Failure, Sysexit};
 use super::output::{if_read, printable};
 use super::sendmail;
 use crate::control::Client;
-use crate::explain::{Explanation, Kind, Language, MAX_INPUT, explain};
-use crate::lang;
+use crate::explain::{Explanation, Kind, MAX_INPUT, explain};
+use crate::lang::Language;
 
 /// What to explain, and how to answer.
 #[derive(Debug, clap::Args)]
@@ -55,12 +55,8 @@ struct Refusal {
 }
 
 /// Runs the command.
-pub fn run(
-    arguments: &ExplainArgs,
-    config_path: Option<&Path>,
-    language: lang::Language,
-) -> ExitCode {
-    match answer(arguments, config_path, self::language(language)) {
+pub fn run(arguments: &ExplainArgs, config_path: Option<&Path>, language: Language) -> ExitCode {
+    match answer(arguments, config_path, language) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("puerto: {failure}");
@@ -137,13 +133,6 @@ fn of_message(
         }
     }
     Ok(refusals)
-}
-
-fn language(chosen: lang::Language) -> Language {
-    match chosen {
-        lang::Language::English => Language::English,
-        lang::Language::Spanish => Language::Spanish,
-    }
 }
 
 // A message with several refusals is an array; else it is one object.

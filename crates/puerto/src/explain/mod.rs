@@ -30,7 +30,7 @@ use knowledge::{Knowledge, Rule};
 use puerto_smtp::EnhancedCode;
 use reply::Reply;
 
-pub use text::Language;
+use crate::lang::Language;
 
 /// Octets of a text that are looked at; what follows is ignored.
 pub const MAX_INPUT: usize = 64 * 1024;

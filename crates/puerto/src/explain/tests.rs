@@ -280,19 +280,6 @@ fn each_rule_has_its_sentences() {
     }
 }
 
-#[test]
-fn locales_choose_the_language() {
-    for (locale, language) in [
-        ("es_ES.UTF-8", Language::Spanish),
-        ("es", Language::Spanish),
-        ("est_EE", Language::English),
-        ("C", Language::English),
-        ("", Language::English),
-    ] {
-        assert_eq!(Language::of_locale(locale), language, "{locale}");
-    }
-}
-
 // The collection lies outside of the project.
 fn shared() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");

@@ -5,26 +5,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-/// A language that explanations can be read in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Language {
-    /// English.
-    #[default]
-    English,
-    /// Spanish.
-    Spanish,
-}
-
-impl Language {
-    /// The language of a locale such as `es_ES.UTF-8`; English unless it is another
-    /// that is spoken here.
-    pub fn of_locale(locale: &str) -> Self {
-        match locale.split(['_', '.', '@', '-']).next() {
-            Some(tag) if tag.eq_ignore_ascii_case("es") => Self::Spanish,
-            _ => Self::English,
-        }
-    }
-}
+use crate::lang::Language;
 
 /// What is said about one matter.
 #[derive(Debug, Default, Deserialize)]

@@ -11,6 +11,7 @@
 
 mod architecture;
 mod citations;
+mod explain_command;
 mod lab;
 mod queue_command;
 mod sendmail;

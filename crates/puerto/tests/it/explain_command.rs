@@ -1,0 +1,78 @@
+//! `puerto explain` on the command line.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+fn explain(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_puerto"))
+        .arg("explain")
+        .args(arguments)
+        .env_remove("LC_ALL")
+        .env_remove("LC_MESSAGES")
+        .env("LANG", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that has its answer already does not read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const DYNAMIC: &str = "550 DY-001 Mail rejected by Windows Live Hotmail for policy reasons. We \
+                       generally do not accept email from dynamic IP's";
+
+#[test]
+fn programs_get_one_document() {
+    let output = explain(&["--json", DYNAMIC], "");
+    assert_eq!(output.status.code(), Some(0));
+    let answer: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
+    for (name, value) in [
+        ("provider", "outlook"),
+        ("class", "ip-dynamic"),
+        ("kind", "permanent"),
+        ("whose", "this server"),
+        ("check", "ptr.generic"),
+        ("matched", "outlook.dy-001"),
+    ] {
+        assert_eq!(answer[name], value);
+    }
+    assert!(answer["remedy"].as_str().unwrap().contains("relayhost"));
+    assert!(answer["cause"].as_str().unwrap().contains("PBL"));
+}
+
+#[test]
+fn words_may_come_apart_or_on_standard_input() {
+    for output in [explain(&["550", "5.1.1", "no"], ""), explain(&[], "550 5.1.1 no\n")] {
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output).starts_with("mailbox-unknown  permanent"), "{}", text(&output));
+        assert!(!text(&output).contains('\x1b'));
+    }
+}
+
+#[test]
+fn the_language_is_that_which_was_asked_for() {
+    let output = explain(&[DYNAMIC, "--lang", "es"], "");
+    for part in ["Solución", "relayhost", "estática", "este servidor"] {
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+    }
+}
+
+#[test]
+fn the_host_helps_where_the_words_do_not() {
+    let reply = ["--json", "--host", "mx01.mail.icloud.com", "550 5.1.1 zzz"];
+    let answer: serde_json::Value = serde_json::from_str(&text(&explain(&reply, ""))).unwrap();
+    assert_eq!(answer["provider"], "icloud");
+}
+
+#[test]
+fn exit_codes_tell_what_was_given() {
+    for (input, code) in [("", 2), ("250 2.0.0 Ok", 1), ("451 zzz", 0)] {
+        assert_eq!(explain(&[], input).status.code(), Some(code), "{input}");
+    }
+}
