@@ -1,19 +1,27 @@
-//! The message that is sent when somebody asks for one.
+//! The message that is sent when somebody asks for one, signed like all others.
 
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
 use puerto_mail::date::{self, DateTime};
+use puerto_mail::dkim::{self, BodyHasher, Canonicalization, SigningKey, SigningTime};
+use puerto_mail::header::Header;
 use puerto_smtp::{Address, Recipient, ReversePath};
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
+use crate::config::Config;
 use crate::deliver::{Body, BodyReader, Job};
+use crate::intake::KeyRing;
 use crate::route::Plan;
 
-/// A job with one short message.
-pub(super) fn job(plan: &Arc<Plan>, from: &Address, to: Address, host: &str, now: i64) -> Job {
-    let text = compose(from, &to, host, now);
+/// A job with one short message. The keys are read from the disk.
+pub(super) fn job(config: &Config, plan: &Arc<Plan>, from: &Address, to: Address, now: i64) -> Job {
+    let text = compose(from, &to, &config.hostname, now);
+    let keys = KeyRing::load(&config.dkim_directory).keys_for(from.domain());
+    let mut signed = signatures(&keys, &text, now);
+    signed.extend_from_slice(&text);
+    let text = signed;
     Job {
         id: MessageId::from_u64(0),
         plan: Arc::clone(plan),
@@ -40,6 +48,19 @@ fn compose(from: &Address, to: &Address, host: &str, now: i64) -> Vec<u8> {
         std::process::id()
     )
     .into_bytes()
+}
+
+fn signatures(keys: &[Arc<SigningKey>], text: &[u8], now: i64) -> Vec<u8> {
+    let Ok(header) = Header::parse(text) else { return Vec::new() };
+    let mut hasher = BodyHasher::new(Canonicalization::Relaxed);
+    hasher.update(header.body());
+    let body = hasher.finish();
+    let time = SigningTime { signed_at: now, expires_at: None };
+    let sign = |key: &Arc<SigningKey>| {
+        // A key that cannot sign was complained about when it was loaded.
+        dkim::sign(key, header.fields(), Canonicalization::Relaxed, &body, time).ok()
+    };
+    keys.iter().filter_map(sign).flatten().collect()
 }
 
 struct Letter(Arc<[u8]>);

@@ -112,7 +112,7 @@ pub async fn test<D: Dns + 'static>(
     let sent = match (&plan, question.send_to) {
         (Ok(plan), Some(to)) => {
             let remote = Remote::new(Live::new(Config::clone(&config)), client_tls);
-            let job = letter::job(plan, &sender, to.clone(), &config.hostname, question.now);
+            let job = letter::job(&config, plan, &sender, to.clone(), question.now);
             let report = remote.deliver(&job).await;
             remote.close().await;
             report.outcomes.into_iter().next().map(|outcome| Sent { to, outcome })

@@ -180,8 +180,12 @@ fn certificate(report: &Report, sight: &Sight, now: i64, problems: &mut Vec<Prob
         "el certificado de {host} no es válido: {reason}",
     );
     const NAME: Text = Text::new(
-        "write the name that the certificate is for, or tell the relay's administrator",
-        "escriba el nombre para el que es el certificado, o avise al administrador del relay",
+        "write the name that the certificate is for, or tell the relay's administrator: with tls = \"required\" no mail goes there",
+        "escriba el nombre para el que es el certificado, o avise al administrador del relay: con tls = \"required\" no le llega correo",
+    );
+    const UNPROVEN: Text = Text::new(
+        "mail goes there all the same, encrypted, but to whoever answers: tell the relay's administrator, or write the name that the certificate is for",
+        "el correo va igualmente, cifrado, pero a quien conteste: avise al administrador del relay, o escriba el nombre para el que es el certificado",
     );
     const ENDS: Text = Text::new(
         "the certificate of {host} ends in {days} days",
@@ -194,8 +198,10 @@ fn certificate(report: &Report, sight: &Sight, now: i64, problems: &mut Vec<Prob
     let (Some(inspected), Ok(plan)) = (&sight.inspected, &report.plan) else { return };
     if let Err(reason) = &inspected.verdict {
         let seen = Said::with(INVALID, &[("host", &sight.host), ("reason", reason)]);
-        let make = if plan.tls == TlsLevel::Required { error } else { warning };
-        problems.push(make("relay.certificate", seen, Said::plain(NAME)));
+        problems.push(match plan.tls {
+            TlsLevel::Required => error("relay.certificate", seen, Said::plain(NAME)),
+            _ => warning("relay.certificate", seen, Said::plain(UNPROVEN)),
+        });
         return;
     }
     let days = inspected.chain.first().and_then(|der| days_left(der, now));

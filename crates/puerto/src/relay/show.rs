@@ -195,10 +195,8 @@ impl Page {
     }
 
     fn sent(&mut self, report: &Report) {
-        const SENT: Text = Text::new(
-            "a message was sent to {to} (unsigned): {reply}",
-            "se envió un mensaje a {to} (sin firmar): {reply}",
-        );
+        const SENT: Text =
+            Text::new("a message was sent to {to}: {reply}", "se envió un mensaje a {to}: {reply}");
         const NOT_SENT: Text = Text::new(
             "no message was sent to {to}: {reply}",
             "no se envió ningún mensaje a {to}: {reply}",

@@ -57,6 +57,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             return false;
         }
         if content {
+            heard.lock().unwrap().push(line.trim_end().to_owned());
             content = line != ".\r\n";
             if !content {
                 stream.write_all(b"250 2.0.0 queued\r\n").await.unwrap();
@@ -228,8 +229,23 @@ async fn a_message_is_sent_only_when_it_is_asked_for() {
     let (port, heard) = relay(GOOD).await;
     let mut asked = question(port);
     asked.send_to = Some(Address::parse("you@example.net").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    asked.config.dkim_directory = folder.path().to_owned();
+    write_key(folder.path());
     let report = ask(table(), asked).await;
     assert_eq!(ids(&report), [""; 0]);
     assert_eq!(report.to_json(Language::English)["sent"]["accepted"], true);
     assert_eq!(heard.lock().unwrap().iter().filter(|line| *line == "DATA").count(), 1);
+    let lines = heard.lock().unwrap().join("\n");
+    assert!(lines.contains("DKIM-Signature: v=1; a=ed25519-sha256"), "{lines}");
+}
+
+fn write_key(directory: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let algorithm = puerto_mail::dkim::Algorithm::Ed25519Sha256;
+    let pem = puerto_mail::dkim::PrivateKey::generate(algorithm).unwrap();
+    let file = directory.join("example.com").join("s1.pem");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, pem).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
