@@ -64,6 +64,11 @@ impl Text {
         Self { en, es }
     }
 
+    /// Words that are the same in every language: names, records, commands.
+    pub const fn same(words: &'static str) -> Self {
+        Self { en: words, es: words }
+    }
+
     /// The sentence in one language, with nothing put in.
     pub const fn of(self, language: Language) -> &'static str {
         match language {

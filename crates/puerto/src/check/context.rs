@@ -8,6 +8,7 @@ use std::sync::Arc;
 use puerto_mail::dkim::SigningKey;
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
 
+use super::names::not_public;
 use super::outcome::{Definition, Draft};
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
@@ -36,12 +37,16 @@ pub struct Context<'a, W> {
     pub helo: String,
     /// The addresses that mail leaves from.
     pub egress: Vec<IpAddr>,
+    /// Those of them that were found in the DNS: this machine has a private address.
+    pub translated: Vec<IpAddr>,
     /// They were given by hand: they are not ours, and nothing of theirs is probed.
     pub egress_given: bool,
     /// The relayhost that all mail goes to, if there is one.
     pub relay: Option<Relay>,
     /// The keys that sign for the domain.
     pub keys: Vec<Arc<SigningKey>>,
+    /// Other domains that there are keys for, where there are none for the domain.
+    pub other_key_domains: Vec<String>,
     /// Key files that could not be used, each with its reason.
     pub key_problems: Vec<String>,
     /// Where the keys are.
@@ -77,22 +82,42 @@ impl<'a, W: World> Context<'a, W> {
         let domain = ascii(&asked.domain.unwrap_or(first));
         let ring = KeyRing::load(&config.dkim_directory);
         let keys = puerto_smtp::Domain::parse(&domain).map(|domain| ring.keys_for(&domain));
+        let keys = keys.unwrap_or_default();
+        let mut others: Vec<String> = Vec::new();
+        if keys.is_empty() {
+            others.extend(ring.keys().iter().map(|key| key.domain.clone()));
+            others.dedup();
+        }
         let relay = match &config.relayhost {
             Some(next_hop) => Some(Relay::find(world, next_hop).await),
             None => None,
         };
         let egress_given = !asked.egress.is_empty();
-        let egress = if egress_given { asked.egress } else { own_addresses(config) };
+        let helo = ascii(&config.delivery.helo);
+        let mut egress = if egress_given { asked.egress } else { own_addresses(config) };
+        let mut translated = Vec::new();
+        let private = |address: &IpAddr| address.is_ipv4() && not_public(*address);
+        if !egress_given && !config.delivery.allow_private && egress.iter().any(private) {
+            // Behind address translation, the name says what the world sees.
+            translated = addresses(world, &helo, RecordType::A).await.unwrap_or_default();
+            translated.retain(|address| !not_public(*address));
+            if !translated.is_empty() {
+                egress.retain(|address| !private(address));
+                egress.splice(0..0, translated.iter().copied());
+            }
+        }
         Self {
             world,
             language: asked.language,
             config,
             domain,
-            helo: ascii(&config.delivery.helo),
+            helo,
             egress,
+            translated,
             egress_given,
             relay,
-            keys: keys.unwrap_or_default(),
+            keys,
+            other_key_domains: others,
             key_problems: ring.problems(),
             key_directory: config.dkim_directory.clone(),
             now,

@@ -12,25 +12,36 @@
 
 mod blocklists;
 mod context;
+mod dkim;
+mod dmarc;
+mod domain;
 mod generic;
 mod helo;
 #[cfg(test)]
 mod made;
 mod mailboxes;
 pub mod names;
+mod net;
 mod outcome;
 mod policies;
 mod ptr;
+mod receivers;
 mod receiving;
 mod registry;
+mod report;
+mod spf;
+mod spf_terms;
 mod tls;
 mod together;
+pub mod watch;
 mod world;
 
 pub use blocklists::closed_list;
 pub use context::{Asked, Context, Relay, text_of};
 pub use outcome::{Check, Definition, Draft, Severity, Status};
+pub use receivers::{Judgement, RECEIVERS, Receiver, Verdict};
 pub use registry::{FAMILIES, Family, definition, document, has_group};
+pub use report::Report;
 pub use together::together;
 pub use world::{Greeting, Internet, World};
 
@@ -77,6 +88,11 @@ pub async fn run<W: World>(
 
 fn start<'a, W: World>(context: &'a Context<'_, W>, family: &str) -> Running<'a> {
     match family {
+        "net" => Box::pin(net::run(context)),
+        "dns" => Box::pin(domain::run(context)),
+        "spf" => Box::pin(spf::run(context)),
+        "dkim" => Box::pin(dkim::run(context)),
+        "dmarc" => Box::pin(dmarc::run(context)),
         "helo" => Box::pin(helo::run(context)),
         "ptr" => Box::pin(ptr::run(context)),
         "tls" => Box::pin(tls::run(context)),
@@ -86,3 +102,6 @@ fn start<'a, W: World>(context: &'a Context<'_, W>, family: &str) -> Running<'a>
         _ => Box::pin(async { Vec::new() }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,22 @@ pub struct Definition {
     pub reference: &'static str,
 }
 
+/// Declares checks: a name, an id, how bad a finding is, where it is written, then the
+/// title and the reason, each in English and in Spanish.
+macro_rules! definitions {
+    ($($name:ident = $id:literal $severity:ident $reference:literal
+       [$title_en:literal, $title_es:literal, $reason_en:literal, $reason_es:literal $(,)?];)*) => {
+        $(pub(super) static $name: $crate::check::Definition = $crate::check::Definition {
+            id: $id,
+            severity: $crate::check::Severity::$severity,
+            title: $crate::lang::Text::new($title_en, $title_es),
+            reason: $crate::lang::Text::new($reason_en, $reason_es),
+            reference: $reference,
+        };)*
+    };
+}
+pub(super) use definitions;
+
 impl Definition {
     /// What stands before the dot: what `--only` takes.
     pub fn group(&self) -> &'static str {

@@ -17,8 +17,13 @@ pub struct Family {
 
 /// The families, in order.
 pub const FAMILIES: &[Family] = &[
+    super::net::FAMILY,
     super::helo::FAMILY,
     super::ptr::FAMILY,
+    super::domain::FAMILY,
+    super::spf::FAMILY,
+    super::dkim::FAMILY,
+    super::dmarc::FAMILY,
     super::tls::FAMILY,
     super::blocklists::FAMILY,
     super::mailboxes::FAMILY,
@@ -58,9 +63,129 @@ pub(super) fn position(check: &Definition) -> usize {
     all.take_while(|other| other.id != check.id).count()
 }
 
+/// Checks that a machine cannot do from where it stands, or that would tell nothing,
+/// and why.
+const LEFT_OUT: &[(&str, Text)] = &[
+    (
+        "net.port25-in",
+        Text::new(
+            "from inside only the own listener can be seen; ask from another machine",
+            "desde dentro solo se ve el propio servicio; pregunte desde otra máquina",
+        ),
+    ),
+    (
+        "net.clock",
+        Text::new(
+            "the system's own time service says it: `timedatectl`",
+            "lo dice el servicio de hora del sistema: `timedatectl`",
+        ),
+    ),
+    (
+        "net.resolver-dnssec, dns.dnssec",
+        Text::new(
+            "validation belongs to the resolver; DANE is not used for sending yet",
+            "validar es cosa del resolutor; DANE aún no se usa al enviar",
+        ),
+    ),
+    (
+        "net.tcp-fallback, net.provider-relay",
+        Text::new(
+            "they would repeat what other checks see",
+            "repetirían lo que ya ven otras comprobaciones",
+        ),
+    ),
+    (
+        "ptr.imprint",
+        Text::new(
+            "whether a page names its operator is for people to judge",
+            "que una página diga quién es su responsable lo juzgan las personas",
+        ),
+    ),
+    (
+        "dns.mx-duplicate, dns.domain-age, dns.idn",
+        Text::new(
+            "they need a registry's data or say nothing about delivery",
+            "necesitan datos de un registro o no dicen nada de la entrega",
+        ),
+    ),
+    (
+        "spf.type99, spf.subdomain",
+        Text::new(
+            "nobody asks for the old type; run the check for each subdomain that sends",
+            "nadie consulta el tipo antiguo; ejecute la comprobación para cada subdominio que envíe",
+        ),
+    ),
+    (
+        "dkim.cname, dkim.t-s, dkim.no-sha1, dkim.headers-signed, dkim.no-length, \
+         dkim.canonicalization, dkim.expiry",
+        Text::new(
+            "this server never signs in such a way; dkim.selftest verifies the whole",
+            "este servidor nunca firma así; dkim.selftest verifica el conjunto",
+        ),
+    ),
+    (
+        "dmarc.org-domain, dmarc.non-sending",
+        Text::new(
+            "they need the list of public suffixes, or a list of your other domains",
+            "necesitan la lista de sufijos públicos, o la de sus otros dominios",
+        ),
+    ),
+    (
+        "tls.out",
+        Text::new(
+            "deliveries say it: the log has the version and the certificate of each",
+            "lo dicen las entregas: el registro lleva la versión y el certificado de cada una",
+        ),
+    ),
+    (
+        "mtasts.policy, mtasts.mx-match, mtasts.max-age, dane.dnssec, bimi.assets",
+        Text::new(
+            "they are about mail that comes in, and need HTTPS or validated DNS",
+            "tratan del correo que entra, y necesitan HTTPS o DNS validado",
+        ),
+    ),
+    (
+        "bl.dead-list",
+        Text::new(
+            "`puerto explain` says it of a reply that names such a list",
+            "`puerto explain` lo dice de una respuesta que nombra una de esas listas",
+        ),
+    ),
+    (
+        "mbox.replyto, mbox.dmarc-report, mbox.contact",
+        Text::new(
+            "only whoever reads those mailboxes can tell",
+            "solo puede decirlo quien lee esos buzones",
+        ),
+    ),
+    (
+        "enroll.google, enroll.microsoft, enroll.yahoo",
+        Text::new(
+            "they need an account with the provider",
+            "necesitan una cuenta con el proveedor",
+        ),
+    ),
+    (
+        "msg.*",
+        Text::new(
+            "they judge a message: `puerto verify` does that",
+            "juzgan un mensaje: de eso se ocupa `puerto verify`",
+        ),
+    ),
+];
+
 /// The document that explains every check, in Markdown.
 pub fn document(language: Language) -> String {
-    let mut out = String::new();
+    let title = Text::new("What `puerto check` checks", "Qué comprueba `puerto check`");
+    let intro = Text::new(
+        "Each check has one of four outcomes: pass, finding, not applicable, and unknown, where \
+         who was asked did not answer; that is never taken for a finding. `puerto check --only` \
+         takes an id or what stands before its dot.",
+        "Cada comprobación acaba de una de cuatro formas: bien, hallazgo, no procede, o \
+         desconocido, cuando no respondió a quien se preguntó; eso nunca se toma por un hallazgo. \
+         `puerto check --only` admite un id o lo que va delante del punto.",
+    );
+    let mut out = format!("# {}\n\n{}\n\n", title.of(language), intro.of(language));
     for family in FAMILIES {
         out.push_str(&format!("## {}\n\n", family.title.of(language)));
         for check in family.checks {
@@ -71,6 +196,19 @@ pub fn document(language: Language) -> String {
                 out.push_str(&format!("{}\n\n", check.reference));
             }
         }
+    }
+    let left_out = Text::new("What is not checked, and why", "Qué no se comprueba, y por qué");
+    out.push_str(&format!("## {}\n\n", left_out.of(language)));
+    let known = |ids: &str| ids.split(", ").all(|id| definition(id).is_some());
+    for (ids, why) in LEFT_OUT.iter().filter(|(ids, _)| !known(ids)) {
+        let ids: Vec<_> = ids.split(", ").map(|id| format!("`{id}`")).collect();
+        out.push_str(&format!("- {}: {}.\n", ids.join(", "), why.of(language)));
+    }
+    let receivers =
+        Text::new("Whose rules the verdicts follow", "Qué reglas siguen los veredictos");
+    out.push_str(&format!("\n## {}\n\n", receivers.of(language)));
+    for receiver in super::RECEIVERS {
+        out.push_str(&format!("- {}: {}.\n", receiver.name, receiver.source));
     }
     out
 }

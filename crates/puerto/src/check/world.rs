@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::dns::Resolver;
 
 /// For one question, over all servers and repetitions.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(4);
+/// For all questions of a run: what is asked later has no answer.
+const PATIENCE_IN_ALL: Duration = Duration::from_secs(8);
 /// For one question to one authoritative server.
 const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 /// For a connection and its greeting, together.
-const GREETING_PATIENCE: Duration = Duration::from_secs(5);
+const GREETING_PATIENCE: Duration = Duration::from_secs(4);
 /// Octets of a greeting that are read at most.
 const MAX_GREETING: usize = 512;
 
@@ -58,19 +60,29 @@ pub trait World: Dns {
 #[derive(Debug, Clone)]
 pub struct Internet {
     resolver: Resolver,
+    until: tokio::time::Instant,
 }
 
 impl Internet {
-    /// The Internet as this resolver sees it.
+    /// The Internet as this resolver sees it, for a run that begins now.
     pub fn new(resolver: Resolver) -> Self {
-        Self { resolver }
+        Self { resolver, until: tokio::time::Instant::now() + PATIENCE_IN_ALL }
+    }
+
+    async fn within(
+        &self,
+        patience: Duration,
+        asked: impl Future<Output = Result<Answer, DnsError>>,
+    ) -> Result<Answer, DnsError> {
+        let until = self.until.min(tokio::time::Instant::now() + patience);
+        tokio::time::timeout_at(until, asked).await.unwrap_or(Err(DnsError::Timeout))
     }
 }
 
 impl Dns for Internet {
     async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
         let asked = self.resolver.lookup(name, record_type);
-        tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(DnsError::Timeout))
+        self.within(PATIENCE, asked).await
     }
 }
 
@@ -87,12 +99,11 @@ impl World for Internet {
         record_type: RecordType,
     ) -> Result<Answer, DnsError> {
         let asked = crate::dns::ask_server(SocketAddr::new(server, 53), name, record_type);
-        tokio::time::timeout(SERVER_PATIENCE, asked).await.unwrap_or(Err(DnsError::Timeout))
+        self.within(SERVER_PATIENCE, asked).await
     }
 
     async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {
-        let greeting = greet(peer, source);
-        tokio::time::timeout(GREETING_PATIENCE, greeting).await.unwrap_or(Greeting::TimedOut)
+        greet(peer, source).await
     }
 }
 
@@ -112,11 +123,16 @@ async fn greet(peer: SocketAddr, source: Option<IpAddr>) -> Greeting {
         Ok(socket) => socket,
         Err(error) => return Greeting::NotTried(error.to_string()),
     };
-    let mut stream = match socket.connect(peer).await {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Greeting::TimedOut,
-        Err(error) => return refusal(&error),
+    let mut stream = match tokio::time::timeout(GREETING_PATIENCE, socket.connect(peer)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) if error.kind() != std::io::ErrorKind::TimedOut => return refusal(&error),
+        _ => return Greeting::TimedOut,
     };
+    let line = tokio::time::timeout(GREETING_PATIENCE, first_line(&mut stream)).await;
+    line.unwrap_or_else(|_| Greeting::Line(String::new()))
+}
+
+async fn first_line(stream: &mut TcpStream) -> Greeting {
     let mut line = Vec::new();
     let mut buffer = [0; MAX_GREETING];
     while line.len() < MAX_GREETING && !line.contains(&b'\n') {

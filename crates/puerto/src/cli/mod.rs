@@ -13,6 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::lang::Language;
 
 pub mod aliases;
+pub mod check;
 pub mod config;
 pub mod dkim;
 pub mod dns;
@@ -49,6 +50,8 @@ enum Command {
     Serve,
     /// Make this machine a server that can send: configuration, keys, service files
     Setup(setup::SetupArgs),
+    /// Check, live, everything that receivers demand of this server and a domain
+    Check(check::CheckArgs),
     /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -174,6 +177,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::LocalAgent => crate::local::agent::run(),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Queue(arguments) => queue::run(&arguments, config),
+        Command::Check(arguments) => check::run(&arguments, config, language),
         Command::Verify(arguments) => verify::run(&arguments, config, language),
         Command::Relay(command) => relay::run(&command, config, language),
         Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config),

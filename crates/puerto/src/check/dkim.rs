@@ -1,0 +1,542 @@
+//! DKIM: is each key published, is it the one that we sign with, and does a signature
+//! made with it verify?
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use puerto_mail::dkim::{
+    self, Algorithm, BodyHasher, Canonicalization, DkimResult, PublicKey, RecordError, SigningKey,
+    SigningTime, zone_file_text,
+};
+use puerto_mail::dmarc::{self, Alignment, Authenticated};
+use puerto_mail::dns::RecordType;
+use puerto_mail::header::Header;
+
+use super::context::Context;
+use super::outcome::{Check, Definition, Draft, Severity, definitions};
+use super::registry::Family;
+use super::together::together;
+use super::world::World;
+use crate::lang::Text;
+
+pub(super) const FAMILY: Family = Family {
+    name: "dkim",
+    title: Text::same("DKIM"),
+    checks: &[
+        &KEY_PERMS,
+        &RECORD_EXISTS,
+        &MULTIPLE,
+        &CHUNKS,
+        &REVOKED,
+        &SYNTAX,
+        &KEY_MATCH,
+        &KEY_SIZE,
+        &TESTING,
+        &SELFTEST,
+        &ALIGNMENT,
+        &ED25519_DUAL,
+        &ROTATION,
+    ],
+};
+
+definitions! {
+    KEY_PERMS = "dkim.key-perms" Error "" [
+        "Every key file can be used, and by the server alone",
+        "Todos los ficheros de claves se pueden usar, y solo el servidor puede",
+        "A key that everybody on the machine can read lets everybody sign in your name; the \
+         server passes such files over.",
+        "Una clave que cualquiera en la máquina puede leer permite a cualquiera firmar en su \
+         nombre; el servidor pasa por alto esos ficheros.",
+    ];
+    RECORD_EXISTS = "dkim.record-exists" Error "RFC 6376 §3.6.2.1" [
+        "There is a key for the domain, and it is published",
+        "El dominio tiene una clave y está publicada",
+        "Without a key mail is not signed; without its record at SELECTOR._domainkey.DOMAIN the \
+         signature is worth nothing. `puerto dkim new` makes a key and prints the record.",
+        "Sin clave el correo no se firma; sin su registro en SELECTOR._domainkey.DOMINIO la firma \
+         no vale nada. `puerto dkim new` crea una clave y escribe el registro.",
+    ];
+    MULTIPLE = "dkim.multiple" Error "RFC 6376 §3.6.2.2" [
+        "There is one record for each key",
+        "Hay un registro por clave",
+        "With several TXT records at a selector a receiver may take any of them.",
+        "Con varios registros TXT en un selector, el receptor puede tomar cualquiera.",
+    ];
+    CHUNKS = "dkim.chunks" Error "RFC 6376 §3.6.2.2; RFC 1035 §3.3" [
+        "The record came through the DNS panel unharmed",
+        "El registro pasó por el panel de DNS sin daños",
+        "Quotation marks or backslashes inside the value come from a panel that quotes by itself. \
+         Enter the value without them.",
+        "Las comillas o barras invertidas dentro del valor vienen de un panel que pone comillas \
+         por su cuenta. Escriba el valor sin ellas.",
+    ];
+    REVOKED = "dkim.revoked" Error "RFC 6376 §3.6.1" [
+        "The key is not revoked",
+        "La clave no está revocada",
+        "An empty `p=` says that the key is no longer valid. Publish the key again, or make a new \
+         one with another selector.",
+        "Un `p=` vacío dice que la clave ya no vale. Publíquela de nuevo o cree otra con otro \
+         selector.",
+    ];
+    SYNTAX = "dkim.syntax" Error "RFC 6376 §3.6.1; RFC 8463 §4" [
+        "The record holds a whole key",
+        "El registro contiene una clave entera",
+        "A key of 2048 bits is longer than the 255 octets of one DNS string. Some panels cut it \
+         off there: enter it in pieces, or use a panel that splits it.",
+        "Una clave de 2048 bits no cabe en los 255 octetos de una cadena de DNS. Algunos paneles \
+         la cortan ahí: escríbala en trozos, o use un panel que la parta.",
+    ];
+    KEY_MATCH = "dkim.key-match" Error "RFC 6376 §3.6.1" [
+        "The published key is the one that signs",
+        "La clave publicada es la que firma",
+        "Every signature made with another key fails. Publish the current key, or go back to the \
+         old private key.",
+        "Toda firma hecha con otra clave falla. Publique la clave actual, o vuelva a la clave \
+         privada antigua.",
+    ];
+    KEY_SIZE = "dkim.key-size" Error "RFC 8301 §3.2" [
+        "RSA keys have 2048 to 4096 bits",
+        "Las claves RSA tienen de 2048 a 4096 bits",
+        "Receivers ignore keys below 1024 bits, and Gmail and Yahoo advise 2048. Above 4096 some \
+         cannot verify.",
+        "Los receptores ignoran las claves de menos de 1024 bits; Gmail y Yahoo aconsejan 2048. \
+         Por encima de 4096 algunos no pueden verificar.",
+    ];
+    TESTING = "dkim.testing" Warning "RFC 6376 §3.6.1" [
+        "The key is not marked as a test",
+        "La clave no está marcada como prueba",
+        "With `t=y` receivers may treat the mail as if it were not signed. Remove the flag.",
+        "Con `t=y` los receptores pueden tratar el correo como si no estuviera firmado. Quite la \
+         marca.",
+    ];
+    SELFTEST = "dkim.selftest" Error "RFC 6376 §6.1" [
+        "A message that is signed here verifies",
+        "Un mensaje firmado aquí se verifica bien",
+        "A message is signed with the key and verified with the published record, as a receiver \
+         does it.",
+        "Se firma un mensaje con la clave y se verifica con el registro publicado, como lo hace \
+         un receptor.",
+    ];
+    ALIGNMENT = "dkim.alignment" Error "RFC 9989 §4.4; RFC 6376 §3.5" [
+        "The key belongs to the domain in From",
+        "La clave es del dominio que va en From",
+        "A signature of another domain proves nothing about the sender. Make a key for the domain: \
+         `puerto dkim new DOMAIN`.",
+        "Una firma de otro dominio no prueba nada del remitente. Cree una clave para el dominio: \
+         `puerto dkim new DOMINIO`.",
+    ];
+    ED25519_DUAL = "dkim.ed25519-dual" Warning "RFC 8463 §3, §6" [
+        "An RSA key signs too",
+        "También firma una clave RSA",
+        "Gmail, Microsoft and others still ignore Ed25519 signatures. Keep an RSA key beside it.",
+        "Gmail, Microsoft y otros aún ignoran las firmas Ed25519. Tenga también una clave RSA.",
+    ];
+    ROTATION = "dkim.rotation" Info "M3AAWG DKIM Key Rotation Best Common Practices" [
+        "The key is not older than a year",
+        "La clave no tiene más de un año",
+        "Make a new key with another selector, publish it, and remove the old one a week after \
+         the change.",
+        "Cree una clave nueva con otro selector, publíquela y retire la antigua una semana \
+         después del cambio.",
+    ];
+}
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Checks the keys that sign for the domain.
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let mut checks = key_files(context);
+    if context.keys.is_empty() {
+        checks.push(no_key(context, &checks));
+        return checks;
+    }
+    let of_keys = together(context.keys.iter().map(|key| of_key(context, key))).await;
+    checks.extend(of_keys.concat());
+    checks.push(dual(context));
+    checks
+}
+
+fn key_files<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let directory = context.key_directory.display();
+    if context.key_problems.is_empty() {
+        let draft = context.about(&KEY_PERMS, directory).with("count", context.keys.len());
+        return vec![draft.pass(Text::new("{count} keys", "{count} claves"))];
+    }
+    let problems = context.key_problems.iter().map(|problem| {
+        let draft = context.about(&KEY_PERMS, &directory).with("problem", problem);
+        // That we may not look says nothing about the server, which runs as another.
+        if problem.contains("ermission denied") {
+            return draft.remedy(Text::new("Run it as root", "Ejecútelo como root")).unknown(Text::same("{problem}"));
+        }
+        draft.finding(
+            Text::same("{problem}"),
+            Text::new("a key file that can be used", "un fichero de clave que se pueda usar"),
+            Text::new(
+                "chmod 640 the file and give it to root and the group puerto, or make a new key: puerto dkim new",
+                "chmod 640 al fichero y déselo a root y al grupo puerto, o cree otra clave: puerto dkim new",
+            ),
+        )
+    });
+    problems.collect()
+}
+
+fn no_key<W: World>(context: &Context<'_, W>, files: &[Check]) -> Check {
+    let unreadable = files.iter().any(|check| check.status != super::Status::Pass);
+    let others = &context.other_key_domains;
+    let definition = if others.is_empty() { &RECORD_EXISTS } else { &ALIGNMENT };
+    let draft = context
+        .about(definition, &context.domain)
+        .with("directory", context.key_directory.display())
+        .with("others", others.join(", "));
+    let remedy = Text::new(
+        "puerto dkim new {subject}, publish the record that it prints, reload the server",
+        "puerto dkim new {subject}, publique el registro que escribe y recargue el servidor",
+    );
+    if unreadable {
+        return draft.skipped(&KEY_PERMS);
+    }
+    if !others.is_empty() {
+        return draft.finding(
+            Text::new(
+                "there are keys for {others} only: mail from {subject} is not signed",
+                "solo hay claves de {others}: el correo de {subject} no se firma",
+            ),
+            Text::new("a key for {subject}", "una clave de {subject}"),
+            remedy,
+        );
+    }
+    // The relayhost may sign in our name.
+    let severity = if context.relay.is_some() { Severity::Warning } else { Severity::Error };
+    draft.severity(severity).finding(
+        Text::new(
+            "no key below {directory}: mail is not signed",
+            "no hay claves en {directory}: el correo no se firma",
+        ),
+        Text::new("a key for {subject}", "una clave de {subject}"),
+        remedy,
+    )
+}
+
+async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Check> {
+    let name = format!("{}._domainkey.{}", key.selector, key.domain);
+    let record = key.key.record_text();
+    let draft = |definition| {
+        context
+            .about(definition, &name)
+            .asked(context.question(&name, RecordType::Txt))
+            .with("line", format!("{name}. IN TXT ( {} )", zone_file_text(&record)))
+    };
+    let mut checks = match context.texts(&name).await {
+        Ok(texts) => published(&draft, &record, &texts),
+        Err(error) => {
+            let mut checks = vec![draft(&RECORD_EXISTS).no_answer(&error)];
+            checks.extend(
+                rest_after(&RECORD_EXISTS).map(|check| draft(check).skipped(&RECORD_EXISTS)),
+            );
+            checks
+        }
+    };
+    checks.push(size(context, key));
+    checks.push(aligned(context, key).await);
+    checks.push(age(context, key));
+    let broken = checks.iter().find(|check| {
+        check.definition != &ALIGNMENT && check.severity == Severity::Error && check.is_wrong()
+    });
+    let known = !checks
+        .iter()
+        .any(|check| check.id() == RECORD_EXISTS.id && check.status == super::Status::Unknown);
+    let mismatch = checks.iter().position(|check| check.id() == KEY_MATCH.id && check.is_wrong());
+    match broken.map(|check| check.definition) {
+        _ if !known => {}
+        None => checks.push(selftest(context, key, draft(&SELFTEST)).await),
+        Some(_) if mismatch.is_some() => {
+            // The same key may be written in another way.
+            let test = selftest(context, key, draft(&SELFTEST)).await;
+            if test.status == super::Status::Pass {
+                if let Some(slot) = mismatch.and_then(|at| checks.get_mut(at)) {
+                    *slot = draft(&KEY_MATCH).pass(Text::new("the same key", "la misma clave"));
+                }
+                checks.push(test);
+            } else {
+                checks.push(draft(&SELFTEST).skipped(&KEY_MATCH));
+            }
+        }
+        Some(broken) => checks.push(draft(&SELFTEST).skipped(broken)),
+    }
+    checks
+}
+
+// The checks of the record that follow one another, up to the key itself.
+const OF_RECORD: [&Definition; 7] =
+    [&RECORD_EXISTS, &MULTIPLE, &CHUNKS, &REVOKED, &SYNTAX, &KEY_MATCH, &TESTING];
+
+fn rest_after(last: &'static Definition) -> impl Iterator<Item = &'static Definition> {
+    OF_RECORD.into_iter().skip_while(move |check| check.id != last.id).skip(1)
+}
+
+fn published(
+    draft: &impl Fn(&'static Definition) -> Draft,
+    record: &str,
+    texts: &[String],
+) -> Vec<Check> {
+    let ready = Text::same("{line}");
+    let mut checks = Vec::new();
+    let failed = |mut checks: Vec<Check>, definition: &'static Definition, check: Check| {
+        checks.push(check);
+        checks.extend(rest_after(definition).map(|next| draft(next).skipped(definition)));
+        checks
+    };
+    let text = match texts {
+        [] => {
+            let check = draft(&RECORD_EXISTS).finding(
+                Text::new("no TXT record", "no hay registro TXT"),
+                Text::new("the public key", "la clave pública"),
+                ready,
+            );
+            return failed(checks, &RECORD_EXISTS, check);
+        }
+        [text] => text.as_str(),
+        several => {
+            checks.push(draft(&RECORD_EXISTS).pass(Text::new("published", "publicado")));
+            let check = draft(&MULTIPLE).with("count", several.len()).finding(
+                Text::new("{count} TXT records", "{count} registros TXT"),
+                Text::new("one", "uno"),
+                Text::new("Delete all but: {line}", "Borre todos menos: {line}"),
+            );
+            return failed(checks, &MULTIPLE, check);
+        }
+    };
+    checks.push(draft(&RECORD_EXISTS).pass(Text::new("published", "publicado")));
+    checks.push(draft(&MULTIPLE).pass(Text::new("one record", "un registro")));
+    if text.contains(['"', '\\']) {
+        let check = draft(&CHUNKS).with("text", shortened(text)).finding(
+            Text::new("quotation marks in the value: {text}", "comillas dentro del valor: {text}"),
+            Text::new("the value without them", "el valor sin ellas"),
+            ready,
+        );
+        return failed(checks, &CHUNKS, check);
+    }
+    checks.push(draft(&CHUNKS).pass(Text::new("whole", "entero")));
+    let key = match PublicKey::parse(text) {
+        Ok(key) => key,
+        Err(error) => {
+            let (definition, check) = unusable(draft, record, text, &error);
+            return failed(checks, definition, check);
+        }
+    };
+    checks.push(draft(&REVOKED).pass(Text::new("not revoked", "no revocada")));
+    checks.push(
+        draft(&SYNTAX)
+            .with("kind", key.kind())
+            .with("bits", key.bits)
+            .pass(Text::new("{kind}, {bits} bits", "{kind}, {bits} bits")),
+    );
+    checks.push(if tag(text, "p") == tag(record, "p") {
+        draft(&KEY_MATCH).pass(Text::new("the same key", "la misma clave"))
+    } else {
+        draft(&KEY_MATCH)
+            .with("seen", shortened(&tag(text, "p")))
+            .with("ours", shortened(&tag(record, "p")))
+            .finding(
+                Text::new("published is p={seen}", "está publicada p={seen}"),
+                Text::new("p={ours}, with which we sign", "p={ours}, con la que firmamos"),
+                ready,
+            )
+    });
+    checks.push(if key.testing {
+        draft(&TESTING).finding(Text::same("t=y"), Text::new("no t=y", "sin t=y"), ready)
+    } else {
+        draft(&TESTING).pass(Text::new("no t=y", "sin t=y"))
+    });
+    checks
+}
+
+fn unusable(
+    draft: &impl Fn(&'static Definition) -> Draft,
+    record: &str,
+    text: &str,
+    error: &RecordError,
+) -> (&'static Definition, Check) {
+    let ready = Text::same("{line}");
+    if *error == RecordError::Revoked {
+        let check = draft(&REVOKED).finding(
+            Text::new("p= is empty: the key is revoked", "p= está vacío: la clave está revocada"),
+            Text::new("the public key", "la clave pública"),
+            ready,
+        );
+        return (&REVOKED, check);
+    }
+    let (seen, ours) = (tag(text, "p"), tag(record, "p"));
+    let cut = !seen.is_empty() && seen.len() < ours.len() && ours.starts_with(&seen);
+    let draft =
+        draft(&SYNTAX).with("error", error).with("octets", text.len()).with("whole", record.len());
+    let what = if cut {
+        Text::new(
+            "cut off after {octets} octets, probably by the DNS panel: the record has {whole}",
+            "cortado tras {octets} octetos, seguramente por el panel de DNS: el registro tiene {whole}",
+        )
+    } else {
+        Text::same("{error}")
+    };
+    let check = draft.finding(
+        what,
+        Text::new("the whole key", "la clave entera"),
+        Text::new(
+            "{line}   (in a panel: each string in a line of its own, or all as one value)",
+            "{line}   (en un panel: cada cadena en una línea, o todo como un solo valor)",
+        ),
+    );
+    (&SYNTAX, check)
+}
+
+// A tag's value without the white space that may stand in it.
+fn tag(record: &str, name: &str) -> String {
+    let values = record.split(';').filter_map(|tag| tag.split_once('='));
+    let value = values.into_iter().find(|(found, _)| found.trim() == name).map(|(_, value)| value);
+    value.unwrap_or_default().split_whitespace().collect()
+}
+
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if text.chars().count() > SHOWN {
+        short.push('…');
+    }
+    short
+}
+
+fn size<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
+    let bits = key.key.bits();
+    let draft = context
+        .about(&KEY_SIZE, format!("{}._domainkey.{}", key.selector, key.domain))
+        .with("bits", bits)
+        .with("domain", &key.domain);
+    let severity = match (key.key.algorithm(), bits) {
+        (Algorithm::Ed25519Sha256, _) => {
+            return draft.pass(Text::same("Ed25519"));
+        }
+        (_, 2048..=4096) => return draft.pass(Text::same("{bits} bits")),
+        (_, ..1024) => Severity::Error,
+        _ => Severity::Warning,
+    };
+    draft.severity(severity).finding(
+        Text::same("{bits} bits"),
+        Text::new("2048 to 4096 bits", "de 2048 a 4096 bits"),
+        Text::new(
+            "puerto dkim new {domain}, with another selector",
+            "puerto dkim new {domain}, con otro selector",
+        ),
+    )
+}
+
+async fn aligned<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
+    let draft = context
+        .about(&ALIGNMENT, format!("{}._domainkey.{}", key.selector, key.domain))
+        .with("d", &key.domain)
+        .with("domain", &context.domain);
+    if key.domain == context.domain {
+        return draft.pass(Text::new("d={d}", "d={d}"));
+    }
+    let signed = [Authenticated::new(key.domain.clone(), true)];
+    let evaluation = dmarc::evaluate(context.world, &context.domain, None, &signed).await;
+    match evaluation.dkim.first().map(|(_, alignment)| *alignment) {
+        Some(Alignment::NotAligned) => draft.finding(
+            Text::new("d={d}, From {domain}", "d={d}, From {domain}"),
+            Text::new("d={domain}", "d={domain}"),
+            Text::new(
+                "puerto dkim new {domain}, or adkim=r in the DMARC record",
+                "puerto dkim new {domain}, o adkim=r en el registro DMARC",
+            ),
+        ),
+        Some(Alignment::Unknown) => {
+            draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió"))
+        }
+        _ => draft.pass(Text::new("d={d}, From {domain}", "d={d}, From {domain}")),
+    }
+}
+
+fn age<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
+    let file = key_file(context, key);
+    let draft = context
+        .about(&ROTATION, format!("{}._domainkey.{}", key.selector, key.domain))
+        .with("domain", &key.domain);
+    let written = file.metadata().and_then(|metadata| metadata.modified());
+    let Ok(written) = written else {
+        return draft
+            .unknown(Text::new("the file's age is not known", "no se sabe la edad del fichero"));
+    };
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(context.now.max(0).unsigned_abs());
+    let age = now.duration_since(written).unwrap_or_default();
+    let draft = draft.with("days", age.as_secs() / (24 * 3600));
+    if age <= YEAR {
+        return draft.pass(Text::new("{days} days old", "{days} días"));
+    }
+    draft.finding(
+        Text::new("{days} days old", "{days} días"),
+        Text::new("at most a year", "un año como mucho"),
+        Text::new(
+            "puerto dkim new {domain}, with another selector",
+            "puerto dkim new {domain}, con otro selector",
+        ),
+    )
+}
+
+fn key_file<W: World>(context: &Context<'_, W>, key: &SigningKey) -> PathBuf {
+    context.key_directory.join(&key.domain).join(format!("{}.pem", key.selector))
+}
+
+async fn selftest<W: World>(context: &Context<'_, W>, key: &SigningKey, draft: Draft) -> Check {
+    let Some(message) = sample(context, key) else {
+        return draft.unknown(Text::new("the key could not sign", "la clave no pudo firmar"));
+    };
+    let results = dkim::verify(&message, context.world, context.now).await;
+    let Some(result) = results.first() else {
+        return draft.unknown(Text::new("the key could not sign", "la clave no pudo firmar"));
+    };
+    let draft = draft
+        .with("result", result.result.name())
+        .with("reason", result.reason().unwrap_or_default());
+    match result.result {
+        DkimResult::Pass => draft.pass(Text::same("{result}")),
+        DkimResult::TempError => draft.unknown(Text::same("{result}: {reason}")),
+        _ => draft.finding(
+            Text::same("{result}: {reason}"),
+            Text::same("pass"),
+            Text::same("{line}"),
+        ),
+    }
+}
+
+// 8-bit text, folded fields, trailing white space: what signatures break on.
+fn sample<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Option<Vec<u8>> {
+    let domain = &context.domain;
+    let body = "Señal de prueba.  \r\n\r\n\tTabulated\ttext \r\n.\r\nThe end.\r\n\r\n";
+    let text = format!(
+        "From: Puerto <postmaster@{domain}>\r\nTo: postmaster@{domain}\r\n\
+         Subject: A folded\r\n subject,  with   spaces \r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n\
+         Message-ID: <selftest@{domain}>\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\r\n{body}"
+    );
+    let header = Header::parse(text.as_bytes()).ok()?;
+    let form = Canonicalization::Relaxed;
+    let mut hasher = BodyHasher::new(form);
+    hasher.update(body.as_bytes());
+    let time = SigningTime { signed_at: context.now, expires_at: None };
+    let mut message = dkim::sign(key, header.fields(), form, &hasher.finish(), time).ok()?;
+    message.extend_from_slice(text.as_bytes());
+    Some(message)
+}
+
+fn dual<W: World>(context: &Context<'_, W>) -> Check {
+    let draft = context.about(&ED25519_DUAL, &context.domain);
+    let names: Vec<_> = context.keys.iter().map(|key| key.key.algorithm().name()).collect();
+    let draft = draft.with("algorithms", names.join(", "));
+    if context.keys.iter().any(|key| key.key.algorithm() == Algorithm::RsaSha256) {
+        return draft.pass(Text::same("{algorithms}"));
+    }
+    draft.finding(
+        Text::new("{algorithms} only", "solo {algorithms}"),
+        Text::new("an RSA key too", "también una clave RSA"),
+        Text::new("puerto dkim new {subject} --type rsa", "puerto dkim new {subject} --type rsa"),
+    )
+}

@@ -1,0 +1,661 @@
+//! DMARC (RFC 9989): is there a policy, can it be read, and does our mail pass it?
+
+use puerto_mail::dmarc::{
+    self, Alignment, Authenticated, DmarcResult, Evaluation, Mode, PublicSuffix,
+};
+use puerto_mail::dns::{DnsError, RecordType};
+use puerto_mail::spf::{self, Query, SpfResult};
+
+use super::context::Context;
+use super::names::{not_public, related};
+use super::outcome::{Check, Severity, definitions};
+use super::registry::Family;
+use super::together::together;
+use super::world::World;
+use crate::lang::Text;
+
+pub(super) const FAMILY: Family = Family {
+    name: "dmarc",
+    title: Text::same("DMARC"),
+    checks: &[
+        &EXISTS,
+        &SINGLE,
+        &SYNTAX,
+        &LOCATION,
+        &MISSING_P,
+        &POLICY,
+        &SUBDOMAIN,
+        &ALIGNMENT,
+        &STRICT,
+        &PSD,
+        &RUA,
+        &RUA_EXTERNAL,
+        &RUA_SIZE,
+        &RUF,
+        &REMOVED_TAGS,
+        &TESTING,
+    ],
+};
+
+definitions! {
+    EXISTS = "dmarc.exists" Error "RFC 9989 §4.7, §4.10.1" [
+        "A DMARC record applies to the domain",
+        "Al dominio se le aplica un registro DMARC",
+        "Gmail, Yahoo, Microsoft and Apple demand one of whoever sends much, and look for it with \
+         everybody. Begin with `p=none` and an address for reports.",
+        "Gmail, Yahoo, Microsoft y Apple se lo exigen a quien envía mucho, y lo buscan en todos. \
+         Empiece con `p=none` y una dirección para los informes.",
+    ];
+    SINGLE = "dmarc.single" Error "RFC 9989 §4.10" [
+        "There is one DMARC record only",
+        "Hay un solo registro DMARC",
+        "Where there are several, receivers use none of them.",
+        "Donde hay varios, los receptores no usan ninguno.",
+    ];
+    SYNTAX = "dmarc.syntax" Error "RFC 9989 §4.7, §4.8" [
+        "The record can be read",
+        "El registro se puede leer",
+        "It begins with `v=DMARC1`, in capitals; its tags are separated by semicolons and have \
+         values that are defined.",
+        "Empieza por `v=DMARC1`, en mayúsculas; sus etiquetas van separadas por punto y coma y \
+         tienen valores definidos.",
+    ];
+    LOCATION = "dmarc.location" Error "RFC 9989 §4.7" [
+        "The record stands at _dmarc.DOMAIN",
+        "El registro está en _dmarc.DOMINIO",
+        "A DMARC record at the domain itself, or at _dmarc._dmarc, is never read.",
+        "Un registro DMARC en el dominio mismo, o en _dmarc._dmarc, no lo lee nadie.",
+    ];
+    MISSING_P = "dmarc.missing-p" Warning "RFC 9989 §4.7, §4.10.1" [
+        "The record says its policy",
+        "El registro dice su política",
+        "Without `p=` old receivers ignore the record. Write it right behind `v=DMARC1`.",
+        "Sin `p=` los receptores antiguos ignoran el registro. Escríbalo justo detrás de `v=DMARC1`.",
+    ];
+    POLICY = "dmarc.policy" Warning "RFC 9989 §7.4" [
+        "The policy that applies to the domain",
+        "La política que se aplica al dominio",
+        "`p=none` asks for reports only and stops nobody from using the name; go on to \
+         `quarantine` after a month of clean reports. `p=reject` is for domains whose users do \
+         not write to mailing lists, and never with SPF alone.",
+        "`p=none` solo pide informes y no impide que nadie use el nombre; pase a `quarantine` tras \
+         un mes de informes limpios. `p=reject` es para dominios cuyos usuarios no escriben a \
+         listas de correo, y nunca solo con SPF.",
+    ];
+    SUBDOMAIN = "dmarc.subdomain" Info "RFC 9989 §4.7" [
+        "The policy that applies to subdomains",
+        "La política que se aplica a los subdominios",
+        "`sp` holds for subdomains, `np` for those that do not exist. `np=reject` costs nothing.",
+        "`sp` vale para los subdominios, `np` para los que no existen. `np=reject` no cuesta nada.",
+    ];
+    ALIGNMENT = "dmarc.alignment" Error "RFC 9989 §4.4, §4.10.2" [
+        "Our mail passes DMARC",
+        "Nuestro correo pasa DMARC",
+        "SPF or DKIM must pass for the domain in From, or for one of the same organization. With \
+         a strict mode it must be the same domain.",
+        "SPF o DKIM deben pasar para el dominio de From, o para uno de la misma organización. En \
+         modo estricto debe ser el mismo dominio.",
+    ];
+    STRICT = "dmarc.strict" Info "RFC 9989 §4.7" [
+        "Alignment is relaxed",
+        "La alineación es relajada",
+        "With `adkim=s` or `aspf=s` mail from a subdomain's envelope or signature fails. Use the \
+         relaxed mode unless you know why not.",
+        "Con `adkim=s` o `aspf=s` falla el correo con sobre o firma de un subdominio. Use el modo \
+         relajado salvo que sepa por qué no.",
+    ];
+    PSD = "dmarc.psd" Warning "RFC 9989 §4.7, §4.10" [
+        "The record does not call the domain a public suffix",
+        "El registro no llama sufijo público al dominio",
+        "`psd=y` is for registries, such as that of `co.uk`. With it your subdomains count as \
+         strangers.",
+        "`psd=y` es para registros, como el de `co.uk`. Con él sus subdominios cuentan como ajenos.",
+    ];
+    RUA = "dmarc.rua" Warning "RFC 9989 §4.7; RFC 9990 §3" [
+        "Reports go to an address that takes mail",
+        "Los informes van a una dirección que recibe correo",
+        "Aggregate reports show who sends in your name. Without `rua` nobody tells you.",
+        "Los informes agregados muestran quién envía en su nombre. Sin `rua` nadie se lo dice.",
+    ];
+    RUA_EXTERNAL = "dmarc.rua-external" Error "RFC 9990 §4" [
+        "Other domains permit that reports are sent to them",
+        "Los dominios ajenos permiten que se les envíen informes",
+        "Who gets reports for another domain must publish `v=DMARC1` at \
+         DOMAIN._report._dmarc.TARGET; otherwise no report is sent.",
+        "Quien recibe informes de otro dominio debe publicar `v=DMARC1` en \
+         DOMINIO._report._dmarc.DESTINO; si no, no se envía ninguno.",
+    ];
+    RUA_SIZE = "dmarc.rua-size" Info "RFC 9989 §4.7" [
+        "The report address has no size limit",
+        "La dirección de informes no lleva límite de tamaño",
+        "`!10m` behind an address is obsolete. Delete it.",
+        "`!10m` detrás de una dirección es obsoleto. Bórrelo.",
+    ];
+    RUF = "dmarc.ruf" Info "RFC 9991 §7" [
+        "No reports of single messages are asked for",
+        "No se piden informes de mensajes sueltos",
+        "`ruf` reports may hold personal data, and the large receivers send none.",
+        "Los informes `ruf` pueden llevar datos personales, y los grandes receptores no los envían.",
+    ];
+    REMOVED_TAGS = "dmarc.removed-tags" Info "RFC 9989 App. A.6, C.5.2" [
+        "The record has no tags that were abolished",
+        "El registro no lleva etiquetas abolidas",
+        "`pct`, `rf` and `ri` have no effect any more, while old receivers still obey `pct`. Use \
+         `t=y` for tests.",
+        "`pct`, `rf` y `ri` ya no tienen efecto, aunque los receptores antiguos aún obedecen \
+         `pct`. Para pruebas use `t=y`.",
+    ];
+    TESTING = "dmarc.testing" Info "RFC 9989 §4.7" [
+        "The policy is not in test mode",
+        "La política no está en modo de prueba",
+        "`t=y` lowers the policy by one step. Remove it when the tests are over.",
+        "`t=y` rebaja la política un paso. Quítelo cuando acaben las pruebas.",
+    ];
+}
+
+/// Checks the record that applies to the domain.
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let own = format!("_dmarc.{domain}");
+    let (texts, location, authenticated) =
+        tokio::join!(context.texts(&own), location(context), authenticated(context));
+    let texts = match texts {
+        Ok(texts) => texts,
+        Err(error) => return unanswered(context, &error, location),
+    };
+    let (spf, dkim, certain) = authenticated;
+    let evaluation = dmarc::evaluate(context.world, domain, spf.as_ref(), &dkim).await;
+    let mut checks = found(context, &texts, &evaluation, &location);
+    checks.push(location);
+    let Some(record) = &evaluation.record else {
+        let known = evaluation.result != DmarcResult::TempError;
+        let cause = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
+        if known {
+            let rest = [&MISSING_P, &POLICY, &ALIGNMENT, &RUA];
+            let draft = |check| context.about(check, domain);
+            checks.extend(rest.map(|check| draft(check).skipped(cause.unwrap_or(&EXISTS))));
+        }
+        return checks;
+    };
+    let tags = Tags::read(&record.text);
+    checks.extend(of_record(context, &tags, &evaluation));
+    checks.push(alignment(context, &evaluation, certain));
+    checks.extend(reports(context, &tags, &evaluation).await);
+    checks
+}
+
+fn unanswered<W: World>(context: &Context<'_, W>, error: &DnsError, location: Check) -> Vec<Check> {
+    let own = format!("_dmarc.{}", context.domain);
+    let draft = |check| context.about(check, &context.domain);
+    let exists = draft(&EXISTS).asked(context.question(&own, RecordType::Txt)).no_answer(error);
+    let rest = [&SINGLE, &SYNTAX, &POLICY, &ALIGNMENT, &RUA];
+    let mut checks = vec![exists, location];
+    checks.extend(rest.map(|check| draft(check).skipped(&EXISTS)));
+    checks
+}
+
+// What SPF and DKIM come to for our mail, and whether that is certain.
+async fn authenticated<W: World>(
+    context: &Context<'_, W>,
+) -> (Option<Authenticated>, Vec<Authenticated>, bool) {
+    let domain = &context.domain;
+    let senders = match &context.relay {
+        Some(relay) => relay.addresses.clone().unwrap_or_default(),
+        None => context.egress.clone(),
+    };
+    let public =
+        |address: &std::net::IpAddr| context.config.delivery.allow_private || !not_public(*address);
+    let queries: Vec<Query> = senders
+        .into_iter()
+        .filter(public)
+        .map(|address| {
+            Query::mail_from_text(address, &context.helo, &format!("postmaster@{domain}"))
+        })
+        .collect();
+    let results = together(queries.iter().map(|query| spf::check(context.world, query))).await;
+    let passes = !results.is_empty() && results.iter().all(|one| one.result == SpfResult::Pass);
+    let certain =
+        !results.is_empty() && results.iter().all(|one| one.result != SpfResult::TempError);
+    let mut signatures = Vec::new();
+    let mut keys_certain = true;
+    for key in &context.keys {
+        let name = format!("{}._domainkey.{}", key.selector, key.domain);
+        let published = context.texts(&name).await;
+        keys_certain &= published.is_ok();
+        let pass = published.is_ok_and(|texts| !texts.is_empty());
+        signatures.push(Authenticated::new(key.domain.clone(), pass));
+    }
+    (Some(Authenticated::new(domain.clone(), passes)), signatures, certain && keys_certain)
+}
+
+fn found<W: World>(
+    context: &Context<'_, W>,
+    texts: &[String],
+    evaluation: &Evaluation,
+    location: &Check,
+) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let own = format!("_dmarc.{domain}");
+    let draft = |check| {
+        context
+            .about(check, domain)
+            .asked(context.question(&own, RecordType::Txt))
+            .with("name", &own)
+            .with("domain", domain)
+    };
+    let begins = |text: &&String| text.trim_start().to_ascii_lowercase().starts_with("v=dmarc1");
+    let records: Vec<&String> = texts.iter().filter(begins).collect();
+    let fresh = Text::same("{name}. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@{domain}\"");
+    match records.as_slice() {
+        [] => {
+            if let (Some(record), Some(whose)) = (&evaluation.record, &evaluation.policy_domain) {
+                let draft = draft(&EXISTS).with("record", &record.text).with("whose", whose);
+                return vec![
+                    draft.pass(Text::new("that of {whose}: {record}", "el de {whose}: {record}")),
+                ];
+            }
+            if evaluation.result == DmarcResult::TempError {
+                let draft = draft(&EXISTS);
+                return vec![
+                    draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió")),
+                ];
+            }
+            if location.is_wrong() {
+                return vec![draft(&EXISTS).skipped(&LOCATION)];
+            }
+            let seen = match texts {
+                [] => Text::new("no record", "no hay registro"),
+                _ => Text::new(
+                    "no record begins with v=DMARC1: {other}",
+                    "ningún registro empieza por v=DMARC1: {other}",
+                ),
+            };
+            let draft = draft(&EXISTS).with("other", texts.join(" | "));
+            vec![draft.finding(seen, Text::new("a DMARC record", "un registro DMARC"), fresh)]
+        }
+        [text] => {
+            let exists = draft(&EXISTS).with("record", text).pass(Text::same("{record}"));
+            let single = draft(&SINGLE).pass(Text::new("one record", "un registro"));
+            let wrong = Tags::read(text).wrong();
+            let syntax = match wrong {
+                None => draft(&SYNTAX)
+                    .pass(Text::new("every tag is right", "todas las etiquetas son correctas")),
+                Some(wrong) => draft(&SYNTAX).with("wrong", wrong).with("record", text).finding(
+                    Text::new("{wrong} is wrong: {record}", "{wrong} es incorrecto: {record}"),
+                    Text::new("a value that is defined", "un valor definido"),
+                    Text::new("Correct {wrong} in {name}", "Corrija {wrong} en {name}"),
+                ),
+            };
+            vec![exists, single, syntax]
+        }
+        several => {
+            let list: Vec<_> = several.iter().map(|text| text.as_str()).collect();
+            let first = list.first().copied().unwrap_or_default();
+            vec![
+                draft(&EXISTS)
+                    .with("count", list.len())
+                    .pass(Text::new("{count} records", "{count} registros")),
+                draft(&SINGLE)
+                    .with("count", list.len())
+                    .with("records", list.join(" | "))
+                    .with("first", first)
+                    .finding(
+                        Text::new("{count} records: {records}", "{count} registros: {records}"),
+                        Text::new("one record", "un solo registro"),
+                        Text::new(
+                            "Keep one: {name}. IN TXT \"{first}\"",
+                            "Deje uno: {name}. IN TXT \"{first}\"",
+                        ),
+                    ),
+            ]
+        }
+    }
+}
+
+async fn location<W: World>(context: &Context<'_, W>) -> Check {
+    let domain = context.domain.as_str();
+    let names = [domain.to_owned(), format!("_dmarc._dmarc.{domain}")];
+    let right = format!("_dmarc.{domain}");
+    let draft = context.about(&LOCATION, domain).with("right", &right);
+    let (at_right, answers) =
+        tokio::join!(context.texts(&right), together(names.iter().map(|name| context.texts(name))));
+    let is_record = |text: &String| text.starts_with("v=DMARC1");
+    for (name, texts) in names.iter().zip(answers) {
+        let Ok(texts) = texts else { continue };
+        // Where every name has the record, that is a wildcard's doing.
+        let also_right = at_right.as_ref().is_ok_and(|right| right.iter().any(is_record));
+        if let Some(text) = texts.iter().find(|text| is_record(text))
+            && !(also_right && name != domain)
+        {
+            let draft = draft.asked(context.question(name, RecordType::Txt));
+            return draft.with("name", name).with("record", text).finding(
+                Text::new("a DMARC record at {name}", "un registro DMARC en {name}"),
+                Text::new("at {right} only", "solo en {right}"),
+                Text::new(
+                    "Delete it at {name} and publish: {right}. IN TXT \"{record}\"",
+                    "Bórrelo de {name} y publique: {right}. IN TXT \"{record}\"",
+                ),
+            );
+        }
+    }
+    draft
+        .asked(context.question(domain, RecordType::Txt))
+        .pass(Text::new("nowhere else", "en ningún otro sitio"))
+}
+
+fn of_record<W: World>(
+    context: &Context<'_, W>,
+    tags: &Tags,
+    evaluation: &Evaluation,
+) -> Vec<Check> {
+    let Some(record) = &evaluation.record else { return Vec::new() };
+    let whose = evaluation.policy_domain.as_deref().unwrap_or(&context.domain);
+    let name = format!("_dmarc.{whose}");
+    let subdomains = record.subdomain_policy.unwrap_or(record.policy);
+    let draft = |check| {
+        context
+            .about(check, whose)
+            .asked(context.question(&name, RecordType::Txt))
+            .with("name", &name)
+            .with("policy", evaluation.policy)
+            .with("sp", subdomains)
+            .with("np", record.nonexistent_policy.unwrap_or(subdomains))
+            .with("record", &record.text)
+    };
+    let judge = |definition, wrong: bool, texts: [Text; 3]| {
+        let [good, seen, remedy] = texts;
+        if wrong {
+            draft(definition).finding(seen, good, remedy)
+        } else {
+            draft(definition).pass(good)
+        }
+    };
+    let removed: Vec<_> = ["pct", "rf", "ri"].into_iter().filter(|tag| tags.has(tag)).collect();
+    let policy = match evaluation.policy {
+        dmarc::Policy::None => Text::new(
+            "none: reports only; later quarantine",
+            "none: solo informes; más adelante, quarantine",
+        ),
+        _ => Text::same("{policy}"),
+    };
+    let strict = record.dkim_mode == Mode::Strict || record.spf_mode == Mode::Strict;
+    vec![
+        judge(
+            &MISSING_P,
+            !tags.has("p"),
+            [
+                Text::same("p={policy}"),
+                Text::new("no p=: {record}", "sin p=: {record}"),
+                Text::new("{name}: v=DMARC1; p=none; …", "{name}: v=DMARC1; p=none; …"),
+            ],
+        ),
+        draft(&POLICY).pass(policy),
+        draft(&SUBDOMAIN).pass(Text::same("sp={sp} np={np}")),
+        judge(
+            &PSD,
+            record.public_suffix == PublicSuffix::Yes,
+            [
+                Text::new("no psd=y", "sin psd=y"),
+                Text::same("psd=y"),
+                Text::new("Delete psd=y at {name}", "Borre psd=y en {name}"),
+            ],
+        ),
+        judge(
+            &STRICT,
+            strict,
+            [
+                Text::new("relaxed", "relajada"),
+                Text::same("{record}"),
+                Text::new(
+                    "Delete adkim=s and aspf=s at {name}",
+                    "Borre adkim=s y aspf=s en {name}",
+                ),
+            ],
+        ),
+        judge(
+            &RUF,
+            tags.has("ruf"),
+            [
+                Text::new("no ruf", "sin ruf"),
+                Text::same("{record}"),
+                Text::new("Delete ruf at {name}", "Borre ruf en {name}"),
+            ],
+        ),
+        judge(
+            &REMOVED_TAGS,
+            !removed.is_empty(),
+            [
+                Text::new("none", "ninguna"),
+                Text::same("{record}"),
+                Text::new("Delete pct, rf and ri at {name}", "Borre pct, rf y ri en {name}"),
+            ],
+        ),
+        judge(
+            &TESTING,
+            record.testing,
+            [
+                Text::new("no t=y", "sin t=y"),
+                Text::same("{record}"),
+                Text::new("Delete t=y at {name}", "Borre t=y en {name}"),
+            ],
+        ),
+    ]
+}
+
+fn alignment<W: World>(context: &Context<'_, W>, evaluation: &Evaluation, certain: bool) -> Check {
+    let proofs = evaluation
+        .spf
+        .iter()
+        .map(|proof| ("SPF", proof))
+        .chain(evaluation.dkim.iter().map(|proof| ("DKIM", proof)));
+    let shown: Vec<_> = proofs
+        .clone()
+        .map(|(what, (domain, alignment))| format!("{what} {domain}: {}", word(*alignment)))
+        .collect();
+    let draft = context
+        .about(&ALIGNMENT, &context.domain)
+        .with("domain", &context.domain)
+        .with("proofs", shown.join(", "));
+    if evaluation.result == DmarcResult::Pass {
+        return draft.pass(Text::same("{proofs}"));
+    }
+    if !certain || evaluation.result == DmarcResult::TempError {
+        return draft.unknown(Text::new(
+            "the DNS did not answer: {proofs}",
+            "el DNS no respondió: {proofs}",
+        ));
+    }
+    let misaligned = proofs.clone().any(|(_, (_, alignment))| *alignment == Alignment::NotAligned);
+    if !misaligned {
+        return draft.not_applicable(Text::new(
+            "neither SPF nor DKIM passes, see there: {proofs}",
+            "no pasan ni SPF ni DKIM, véase ahí: {proofs}",
+        ));
+    }
+    draft.finding(
+        Text::same("{proofs}"),
+        Text::new("SPF or DKIM for {domain}", "SPF o DKIM de {domain}"),
+        Text::new(
+            "Sign with a key of {domain} (puerto dkim new {domain}), or use adkim=r and aspf=r",
+            "Firme con una clave de {domain} (puerto dkim new {domain}), o use adkim=r y aspf=r",
+        ),
+    )
+}
+
+fn word(alignment: Alignment) -> &'static str {
+    match alignment {
+        Alignment::Aligned => "pass, aligned",
+        Alignment::NotAligned => "pass, not aligned",
+        Alignment::NotPassed => "no pass",
+        Alignment::Unknown => "unknown",
+    }
+}
+
+async fn reports<W: World>(
+    context: &Context<'_, W>,
+    tags: &Tags,
+    evaluation: &Evaluation,
+) -> Vec<Check> {
+    let Some(record) = &evaluation.record else { return Vec::new() };
+    let whose = evaluation.policy_domain.as_deref().unwrap_or(&context.domain);
+    let name = format!("_dmarc.{whose}");
+    let draft = |check| {
+        context
+            .about(check, whose)
+            .asked(context.question(&name, RecordType::Txt))
+            .with("name", &name)
+            .with("domain", whose)
+    };
+    if record.aggregate_reports.is_empty() {
+        let add = Text::new(
+            "Add rua=mailto:postmaster@{domain} at {name}",
+            "Añada rua=mailto:postmaster@{domain} en {name}",
+        );
+        return vec![draft(&RUA).severity(Severity::Info).finding(
+            Text::new("no rua: nobody sends you reports", "sin rua: nadie le envía informes"),
+            Text::same("rua=mailto:…"),
+            add,
+        )];
+    }
+    let mut checks = Vec::new();
+    let mut targets: Vec<String> = Vec::new();
+    for uri in &record.aggregate_reports {
+        let domain = uri.rsplit_once('@').map(|(_, domain)| domain.trim().to_ascii_lowercase());
+        targets.extend(domain.filter(|domain| !targets.contains(domain)));
+    }
+    for target in &targets {
+        checks.push(takes_mail(context, draft(&RUA).with("target", target), target).await);
+        if !related(target, whose) {
+            checks.push(permission(context, whose, target).await);
+        }
+    }
+    let sized = tags.get("rua").is_some_and(|value| value.contains('!'));
+    checks.push(if sized {
+        draft(&RUA_SIZE).severity(Severity::Info).finding(
+            Text::new("a size limit behind the address", "un límite de tamaño tras la dirección"),
+            Text::new("none", "ninguno"),
+            Text::new("Delete everything from ! on", "Borre desde ! en adelante"),
+        )
+    } else {
+        draft(&RUA_SIZE).pass(Text::new("none", "ninguno"))
+    });
+    checks
+}
+
+async fn takes_mail<W: World>(
+    context: &Context<'_, W>,
+    draft: super::outcome::Draft,
+    target: &str,
+) -> Check {
+    let draft = draft.asked(context.question(target, RecordType::Mx));
+    let (mx, v4, v6) = tokio::join!(
+        context.lookup(target, RecordType::Mx),
+        context.addresses(target, false),
+        context.addresses(target, true)
+    );
+    if mx.is_ok() {
+        return draft.pass(Text::same("{target}"));
+    }
+    match (mx, v4, v6) {
+        (_, Ok(v4), Ok(v6)) if !v4.is_empty() || !v6.is_empty() => {
+            draft.pass(Text::same("{target}"))
+        }
+        (Err(error), Ok(_), Ok(_)) if error.is_absence() => draft.finding(
+            Text::new("{target} takes no mail", "{target} no recibe correo"),
+            Text::new("a domain with MX", "un dominio con MX"),
+            Text::new(
+                "Write a working address into rua at {name}",
+                "Ponga en rua una dirección que funcione, en {name}",
+            ),
+        ),
+        _ => draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió")),
+    }
+}
+
+async fn permission<W: World>(context: &Context<'_, W>, whose: &str, target: &str) -> Check {
+    let name = format!("{whose}._report._dmarc.{target}");
+    let draft = context
+        .about(&RUA_EXTERNAL, target)
+        .asked(context.question(&name, RecordType::Txt))
+        .with("name", &name);
+    match context.texts(&name).await {
+        Ok(texts) if texts.iter().any(|text| text.starts_with("v=DMARC1")) => {
+            draft.pass(Text::new("permitted", "permitido"))
+        }
+        Ok(_) => draft.severity(Severity::Warning).finding(
+            Text::new("{subject} does not permit it: no reports come", "{subject} no lo permite: no llegan informes"),
+            Text::same("{name} TXT v=DMARC1"),
+            Text::new(
+                "Ask {subject} to publish: {name}. IN TXT \"v=DMARC1\", or use an address of your own",
+                "Pida a {subject} que publique: {name}. IN TXT \"v=DMARC1\", o use una dirección propia",
+            ),
+        ),
+        Err(error) => draft.no_answer(&error),
+    }
+}
+
+/// The tags of a record as they are written.
+struct Tags(Vec<(String, String)>);
+
+impl Tags {
+    fn read(text: &str) -> Self {
+        let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+        let tags = parts.map(|part| match part.split_once('=') {
+            Some((name, value)) => (name.trim().to_ascii_lowercase(), value.trim().to_owned()),
+            None => (part.to_owned(), String::new()),
+        });
+        Self(tags.collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(tag, _)| tag == name).map(|(_, value)| value.as_str())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    // The first tag with a value that is not defined.
+    fn wrong(&self) -> Option<String> {
+        let one_of =
+            |value: &str, values: &[&str]| values.iter().any(|v| value.eq_ignore_ascii_case(v));
+        let right = |(name, value): &&(String, String)| match name.as_str() {
+            "v" => value == "DMARC1",
+            "p" | "sp" | "np" => one_of(value, &["none", "quarantine", "reject"]),
+            "adkim" | "aspf" => one_of(value, &["r", "s"]),
+            "psd" => one_of(value, &["y", "n", "u"]),
+            "t" => one_of(value, &["y", "n"]),
+            "rua" | "ruf" => value.split(',').all(|uri| uri.trim().contains(':')),
+            "fo" => value.split(':').all(|option| one_of(option.trim(), &["0", "1", "d", "s"])),
+            // A part without `=` is one that a semicolon is missing before, or worse.
+            _ => name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !value.is_empty(),
+        };
+        let doubled =
+            self.0.iter().enumerate().find(|(at, (name, _))| {
+                self.0.iter().take(*at).any(|(earlier, _)| earlier == name)
+            });
+        let wrong = self.0.iter().find(|tag| !right(tag)).or(doubled.map(|(_, tag)| tag))?;
+        Some(if wrong.1.is_empty() { wrong.0.clone() } else { format!("{}={}", wrong.0, wrong.1) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_tags_are_named() {
+        for (record, wrong) in [
+            ("v=DMARC1; p=none; rua=mailto:a@example.com", None),
+            ("v=DMARC1;p=reject;pct=100;", None),
+            ("v=DMARC1; p=reject; sp=quarantine; adkim=s; fo=1:d", None),
+            ("v=dmarc1; p=none", Some("v=dmarc1")),
+            ("v=DMARC1; p=monitor", Some("p=monitor")),
+            ("v=DMARC1; p=none rua", Some("p=none rua")),
+            ("v=DMARC1; p=none; rua=a@example.com", Some("rua=a@example.com")),
+            ("v=DMARC1; p=none; p=reject", Some("p=reject")),
+        ] {
+            assert_eq!(Tags::read(record).wrong().as_deref(), wrong, "{record}");
+        }
+    }
+}

@@ -1,0 +1,613 @@
+//! The DNS of the sender's domain: its zone, its name servers, its mail exchangers.
+
+use std::net::IpAddr;
+
+use puerto_mail::dns::{DnsError, Record, RecordType};
+
+use super::context::Context;
+use super::names::not_public;
+use super::outcome::{Check, Severity, definitions};
+use super::registry::Family;
+use super::together::together;
+use super::world::World;
+use crate::lang::Text;
+
+pub(super) const FAMILY: Family = Family {
+    name: "dns",
+    title: Text::new("DNS of the domain", "DNS del dominio"),
+    checks: &[
+        &SENDER_RESOLVES,
+        &SOA,
+        &NS_CONSISTENT,
+        &NULL_MX,
+        &NULL_MX_MIXED,
+        &MX_RESOLVES,
+        &MX_CNAME,
+        &MX_IP_LITERAL,
+        &MX_PRIVATE,
+        &APEX_CNAME,
+        &WILDCARD_TXT,
+        &TTL,
+    ],
+};
+
+definitions! {
+    SENDER_RESOLVES = "dns.sender-resolves" Error "RFC 5321 §5.1; RFC 7505 §4.2" [
+        "The domain can be written to",
+        "Se puede escribir al dominio",
+        "Many servers refuse senders that cannot be answered: the domain needs an MX, A or AAAA \
+         record.",
+        "Muchos servidores rechazan remitentes a los que no se puede responder: el dominio \
+         necesita un registro MX, A o AAAA.",
+    ];
+    SOA = "dns.soa" Warning "RFC 1035 §3.3.13" [
+        "The domain lies in a zone that answers",
+        "El dominio está en una zona que responde",
+        "A domain without SOA counts as one that does not exist; Yahoo asks for it.",
+        "Un dominio sin SOA cuenta como inexistente; Yahoo lo pide.",
+    ];
+    NS_CONSISTENT = "dns.ns-consistent" Error "RFC 1034 §4.2.2; RFC 2182 §5; RFC 1912 §2.8" [
+        "All name servers of the domain say the same",
+        "Todos los servidores de nombres del dominio dicen lo mismo",
+        "A server that still serves old records, or none, makes a part of the mail fail at \
+         random. Each one is asked for MX, SPF, DKIM and DMARC.",
+        "Un servidor que aún da registros antiguos, o ninguno, hace fallar al azar una parte del \
+         correo. Se pregunta a cada uno por MX, SPF, DKIM y DMARC.",
+    ];
+    NULL_MX = "dns.null-mx" Error "RFC 7505 §3, §4.2" [
+        "The domain does not say that it takes no mail",
+        "El dominio no dice que no recibe correo",
+        "With the null MX (`0 .`) receivers refuse mail from the domain as well: 550 5.7.27.",
+        "Con el MX nulo (`0 .`) los receptores rechazan también el correo del dominio: 550 5.7.27.",
+    ];
+    NULL_MX_MIXED = "dns.null-mx-mixed" Warning "RFC 7505 §3" [
+        "A null MX stands alone",
+        "Un MX nulo está solo",
+        "Beside other MX records it means nothing certain. Delete one or the others.",
+        "Junto a otros registros MX no significa nada seguro. Borre uno u otros.",
+    ];
+    MX_RESOLVES = "dns.mx-resolves" Error "RFC 5321 §5.1" [
+        "Every MX host has an address",
+        "Cada máquina MX tiene dirección",
+        "An MX without address loses replies and bounces.",
+        "Un MX sin dirección pierde respuestas y rebotes.",
+    ];
+    MX_CNAME = "dns.mx-cname" Warning "RFC 2181 §10.3; RFC 5321 §5.1" [
+        "No MX host is an alias",
+        "Ninguna máquina MX es un alias",
+        "An MX must name a host with addresses of its own; some servers do not follow the alias.",
+        "Un MX debe nombrar una máquina con direcciones propias; algunos servidores no siguen el \
+         alias.",
+    ];
+    MX_IP_LITERAL = "dns.mx-ip-literal" Error "RFC 1035 §3.3.9" [
+        "Every MX names a host, not an address",
+        "Cada MX nombra una máquina, no una dirección",
+        "Make a host name with an A record and write that into the MX.",
+        "Cree un nombre con un registro A y póngalo en el MX.",
+    ];
+    MX_PRIVATE = "dns.mx-private" Error "RFC 1918; RFC 6890" [
+        "MX hosts have public addresses",
+        "Las máquinas MX tienen direcciones públicas",
+        "Nobody outside can reach a private address: replies and bounces are lost.",
+        "Nadie de fuera llega a una dirección privada: se pierden respuestas y rebotes.",
+    ];
+    APEX_CNAME = "dns.apex-cname" Error "RFC 1034 §3.6.2; RFC 2181 §10.1" [
+        "The domain is no alias",
+        "El dominio no es un alias",
+        "A name with a CNAME can have no MX and no SPF record of its own. Replace it by addresses.",
+        "Un nombre con CNAME no puede tener MX ni SPF propios. Cámbielo por direcciones.",
+    ];
+    WILDCARD_TXT = "dns.wildcard-txt" Warning "RFC 4592 §4; RFC 7208 §3.5" [
+        "Names that were made up have no TXT record",
+        "Los nombres inventados no tienen registro TXT",
+        "A wildcard makes every selector and every report name look as if it were published.",
+        "Un comodín hace que todo selector y todo nombre de informe parezcan publicados.",
+    ];
+    TTL = "dns.ttl" Info "RFC 1912 §2.2" [
+        "Mail records hold for a minute to two days",
+        "Los registros de correo valen de un minuto a dos días",
+        "Very short lifetimes fail with every hiccup of a name server, very long ones delay \
+         corrections.",
+        "Con plazos muy cortos cualquier tropiezo de un servidor de nombres hace fallar; con muy \
+         largos se retrasan las correcciones.",
+    ];
+}
+
+/// Name servers and addresses of each that are asked at most.
+const MAX_SERVERS: usize = 8;
+const MAX_EXCHANGERS: usize = 10;
+const LONG_TTL: u32 = 2 * 86_400;
+
+/// Checks the domain.
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let mx = context.lookup(domain, RecordType::Mx).await;
+    let (exchangers, addresses, soa, servers, alias, wildcard) = tokio::join!(
+        exchangers(context, &mx),
+        resolves(context, &mx),
+        soa(context),
+        name_servers(context),
+        apex_alias(context),
+        wildcard(context),
+    );
+    let mut checks = vec![addresses, soa, servers, alias, wildcard];
+    checks.extend(exchangers);
+    if let Ok(answer) = &mx {
+        let draft = context
+            .about(&TTL, domain)
+            .asked(context.question(domain, RecordType::Mx))
+            .with("seconds", answer.ttl);
+        // A cache counts downwards, so a short time says nothing.
+        checks.push(if answer.ttl > LONG_TTL {
+            draft.finding(
+                Text::new("{seconds} seconds", "{seconds} segundos"),
+                Text::new("at most two days", "dos días como mucho"),
+                Text::new("Lower the TTL to 3600", "Baje el TTL a 3600"),
+            )
+        } else {
+            draft.pass(Text::new("{seconds} seconds", "{seconds} segundos"))
+        });
+    }
+    checks
+}
+
+type MxAnswer = Result<puerto_mail::dns::Answer, DnsError>;
+
+fn hosts(mx: &MxAnswer) -> Vec<String> {
+    let records = mx.as_ref().map(|answer| answer.records.as_slice()).unwrap_or_default();
+    let names = records.iter().filter_map(|record| match record {
+        Record::Mx(_, host) => Some(host.clone()),
+        _ => None,
+    });
+    names.collect()
+}
+
+async fn resolves<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Check {
+    let domain = context.domain.as_str();
+    let draft = context
+        .about(&SENDER_RESOLVES, domain)
+        .asked(context.question(domain, RecordType::Mx))
+        .with("helo", &context.helo);
+    let error = match mx {
+        Ok(_) => return draft.with("hosts", hosts(mx).join(", ")).pass(Text::same("MX {hosts}")),
+        Err(error) => error,
+    };
+    if !error.is_absence() {
+        return draft.no_answer(error);
+    }
+    let (v4, v6) = tokio::join!(context.addresses(domain, false), context.addresses(domain, true));
+    let found: Vec<_> = [&v4, &v6].into_iter().flatten().flatten().map(IpAddr::to_string).collect();
+    if !found.is_empty() {
+        let draft = draft.with("found", found.join(", "));
+        return draft.pass(Text::new("no MX, but {found}", "sin MX, pero {found}"));
+    }
+    match (v4, v6) {
+        (Ok(_), Ok(_)) => draft.finding(
+            Text::new("no MX, A or AAAA record", "sin registros MX, A ni AAAA"),
+            Text::new("an MX record", "un registro MX"),
+            Text::new("{subject}. IN MX 10 {helo}.", "{subject}. IN MX 10 {helo}."),
+        ),
+        (Err(error), _) | (_, Err(error)) => draft.no_answer(&error),
+    }
+}
+
+async fn soa<W: World>(context: &Context<'_, W>) -> Check {
+    let domain = context.domain.as_str();
+    let draft = context.about(&SOA, domain).asked(context.question(domain, RecordType::Soa));
+    let mut name = domain;
+    loop {
+        match context.lookup(name, RecordType::Soa).await {
+            Ok(answer) => {
+                let serial = answer.records.iter().find_map(|record| match record {
+                    Record::Soa(serial) => Some(*serial),
+                    _ => None,
+                });
+                let draft = draft.with("zone", name).with("serial", serial.unwrap_or_default());
+                return draft.pass(Text::same("{zone} {serial}"));
+            }
+            Err(error) if !error.is_absence() => return draft.no_answer(&error),
+            Err(_) => {}
+        }
+        match name.split_once('.') {
+            Some((_, above)) if above.contains('.') => name = above,
+            _ => break,
+        }
+    }
+    draft.finding(
+        Text::new("no SOA record", "no hay registro SOA"),
+        Text::new("a zone that answers", "una zona que responda"),
+        Text::new(
+            "Is {subject} registered and delegated? Repair the zone at your DNS provider",
+            "¿Está {subject} registrado y delegado? Repare la zona en su proveedor de DNS",
+        ),
+    )
+}
+
+// The servers of the closest zone above the name.
+async fn delegation<W: World>(context: &Context<'_, W>) -> Result<Vec<String>, DnsError> {
+    let mut name = context.domain.as_str();
+    loop {
+        match context.lookup(name, RecordType::Ns).await {
+            Ok(answer) => {
+                let names = answer.records.into_iter().filter_map(|record| match record {
+                    Record::Name(name) => Some(name),
+                    _ => None,
+                });
+                return Ok(names.take(MAX_SERVERS).collect());
+            }
+            Err(error) if !error.is_absence() => return Err(error),
+            Err(_) => {}
+        }
+        match name.split_once('.') {
+            Some((_, above)) if above.contains('.') => name = above,
+            _ => return Ok(Vec::new()),
+        }
+    }
+}
+
+/// A name server, and what it said to each question.
+struct Said {
+    server: String,
+    answers: Vec<Result<Vec<Record>, DnsError>>,
+}
+
+async fn name_servers<W: World>(context: &Context<'_, W>) -> Check {
+    let domain = context.domain.as_str();
+    let draft =
+        context.about(&NS_CONSISTENT, domain).asked(context.question(domain, RecordType::Ns));
+    let names = match delegation(context).await {
+        Ok(names) if names.is_empty() => {
+            return draft.not_applicable(Text::new(
+                "no name servers are named for the domain",
+                "no consta ningún servidor de nombres del dominio",
+            ));
+        }
+        Ok(names) => names,
+        Err(error) => return draft.no_answer(&error),
+    };
+    let questions = questions(context);
+    let said: Vec<Said> = together(names.iter().map(|name| ask(context, name, &questions))).await;
+    let draft = draft
+        .asked(format!("{} @{}", shown_questions(&questions), names.join(" @")))
+        .with("servers", names.join(", "))
+        .with("count", names.len());
+    for (at, (name, kind)) in questions.iter().enumerate() {
+        let Some(difference) = difference(&said, at) else { continue };
+        let draft = draft
+            .with("name", name)
+            .with("type", kind)
+            .with("odd", difference.odd.join(", "))
+            .with("odd_count", difference.odd.len())
+            .with("answered", difference.answered)
+            .with("theirs", shown(&difference.theirs))
+            .with("usual", shown(&difference.usual));
+        return draft.finding(
+            Text::new(
+                "{type} {name}: {odd_count} of {answered} name servers still says otherwise: {odd} \
+                 says {theirs}, the others {usual}",
+                "{type} {name}: {odd_count} de {answered} servidores de nombres aún dice otra cosa: \
+                 {odd} dice {theirs}, los demás {usual}",
+            ),
+            Text::new("the same everywhere", "lo mismo en todos"),
+            Text::new(
+                "Wait some minutes after a change. If it stays so, the zone does not reach {odd}: \
+                 raise its serial number, or ask the DNS provider",
+                "Espere unos minutos tras un cambio. Si sigue igual, la zona no llega a {odd}: suba \
+                 su número de serie, o pregunte al proveedor de DNS",
+            ),
+        );
+    }
+    let silent: Vec<String> = said
+        .iter()
+        .filter_map(|one| {
+            let error = one.answers.iter().find_map(|answer| match answer {
+                Err(error) if !error.is_absence() => Some(error),
+                _ => None,
+            })?;
+            Some(format!("{}: {error}", one.server))
+        })
+        .collect();
+    if !silent.is_empty() {
+        return draft
+            .with("silent", silent.join("; "))
+            .remedy(Text::new(
+                "If it stays so, repair or remove that name server: it makes mail fail at random",
+                "Si sigue igual, repare o quite ese servidor de nombres: hace fallar el correo al azar",
+            ))
+            .unknown(Text::new("{silent}", "{silent}"));
+    }
+    draft.pass(Text::new(
+        "{count} servers agree: {servers}",
+        "{count} servidores coinciden: {servers}",
+    ))
+}
+
+fn questions<W: World>(context: &Context<'_, W>) -> Vec<(String, RecordType)> {
+    let domain = &context.domain;
+    let mut questions = vec![
+        (domain.clone(), RecordType::Mx),
+        (domain.clone(), RecordType::Txt),
+        (format!("_dmarc.{domain}"), RecordType::Txt),
+    ];
+    questions.extend(
+        context
+            .keys
+            .iter()
+            .map(|key| (format!("{}._domainkey.{}", key.selector, key.domain), RecordType::Txt)),
+    );
+    questions
+}
+
+fn shown_questions(questions: &[(String, RecordType)]) -> String {
+    let shown: Vec<_> = questions.iter().map(|(name, kind)| format!("{kind} {name}")).collect();
+    shown.join(", ")
+}
+
+async fn ask<W: World>(
+    context: &Context<'_, W>,
+    server: &str,
+    questions: &[(String, RecordType)],
+) -> Said {
+    let (v4, v6) = tokio::join!(context.addresses(server, false), context.addresses(server, true));
+    let address =
+        v4.as_ref().ok().and_then(|v4| v4.first()).or(v6.as_ref().ok().and_then(|v6| v6.first()));
+    let answers = match address {
+        Some(address) => {
+            let asked = questions
+                .iter()
+                .map(|(name, kind)| context.world.ask_server(*address, name, *kind));
+            let answers = together(asked).await;
+            answers.into_iter().map(|answer| answer.map(|answer| sorted(answer.records))).collect()
+        }
+        None => {
+            let error = match (v4, v6) {
+                (Err(error), _) | (_, Err(error)) => error,
+                _ => DnsError::Failure("the name server has no address".to_owned()),
+            };
+            vec![Err(error)]
+        }
+    };
+    Said { server: server.to_owned(), answers }
+}
+
+fn sorted(mut records: Vec<Record>) -> Vec<Record> {
+    records.sort();
+    records
+}
+
+/// Servers that say something else than most do.
+struct Difference {
+    odd: Vec<String>,
+    answered: usize,
+    theirs: Vec<Record>,
+    usual: Vec<Record>,
+}
+
+fn difference(said: &[Said], question: usize) -> Option<Difference> {
+    // An absence is an answer; a failure is none.
+    let answers: Vec<(&str, Vec<Record>)> = said
+        .iter()
+        .filter_map(|one| match one.answers.get(question)? {
+            Ok(records) => Some((one.server.as_str(), records.clone())),
+            Err(error) if error.is_absence() => Some((one.server.as_str(), Vec::new())),
+            Err(_) => None,
+        })
+        .collect();
+    let frequency =
+        |records: &Vec<Record>| answers.iter().filter(|(_, other)| other == records).count();
+    // Of two that are as frequent, the fuller is likely the newer.
+    let (_, usual) =
+        answers.iter().max_by_key(|(_, records)| (frequency(records), records.len()))?;
+    let odd: Vec<_> = answers.iter().filter(|(_, records)| records != usual).collect();
+    let (_, theirs) = odd.first()?;
+    Some(Difference {
+        odd: odd.iter().map(|(server, _)| (*server).to_owned()).collect(),
+        answered: answers.len(),
+        theirs: theirs.clone(),
+        usual: usual.clone(),
+    })
+}
+
+fn shown(records: &[Record]) -> String {
+    const SHOWN: usize = 60;
+    let list: Vec<String> = records
+        .iter()
+        .map(|record| match record {
+            Record::Address(address) => address.to_string(),
+            Record::Mx(preference, host) => format!("{preference} {host}"),
+            Record::Txt(octets) => {
+                let text = String::from_utf8_lossy(octets);
+                let short: String = text.chars().take(SHOWN).collect();
+                if short.len() < text.len() {
+                    format!("\"{short}…\"")
+                } else {
+                    format!("\"{short}\"")
+                }
+            }
+            Record::Name(name) => name.clone(),
+            Record::Soa(serial) => serial.to_string(),
+            Record::Tlsa(usage, selector, matching, _) => format!("{usage} {selector} {matching}"),
+        })
+        .collect();
+    if list.is_empty() { "—".to_owned() } else { list.join(", ") }
+}
+
+async fn exchangers<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let draft = |check| {
+        context
+            .about(check, domain)
+            .asked(context.question(domain, RecordType::Mx))
+            .with("helo", &context.helo)
+    };
+    let hosts = hosts(mx);
+    if hosts.is_empty() {
+        return Vec::new();
+    }
+    let null = hosts.iter().any(String::is_empty);
+    if null && hosts.len() == 1 {
+        return vec![draft(&NULL_MX).finding(
+            Text::new("{subject} publishes the null MX", "{subject} publica el MX nulo"),
+            Text::new("an MX that takes replies", "un MX que reciba las respuestas"),
+            Text::new("{subject}. IN MX 10 {helo}.", "{subject}. IN MX 10 {helo}."),
+        )];
+    }
+    let mut checks = vec![draft(&NULL_MX).pass(Text::new("no null MX", "sin MX nulo"))];
+    checks.push(if null {
+        draft(&NULL_MX_MIXED).with("hosts", hosts.join(", ")).finding(
+            Text::new("the null MX beside: {hosts}", "el MX nulo junto a: {hosts}"),
+            Text::new("one or the others", "uno u otros"),
+            Text::new("Delete: {subject}. IN MX 0 .", "Borre: {subject}. IN MX 0 ."),
+        )
+    } else {
+        draft(&NULL_MX_MIXED).pass(Text::new("no null MX", "sin MX nulo"))
+    });
+    let named = hosts.iter().filter(|host| !host.is_empty()).take(MAX_EXCHANGERS);
+    checks.extend(together(named.map(|host| exchanger(context, host))).await.concat());
+    checks
+}
+
+async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let draft = |check| {
+        context
+            .about(check, host)
+            .asked(context.question(host, RecordType::A))
+            .with("domain", domain)
+    };
+    if host.parse::<IpAddr>().is_ok() {
+        return vec![draft(&MX_IP_LITERAL).finding(
+            Text::new("the MX is the address {subject}", "el MX es la dirección {subject}"),
+            Text::new("a host name", "un nombre de máquina"),
+            Text::new(
+                "mail.{domain}. IN A {subject} and {domain}. IN MX 10 mail.{domain}.",
+                "mail.{domain}. IN A {subject} y {domain}. IN MX 10 mail.{domain}.",
+            ),
+        )];
+    }
+    let (alias, v4, v6) = tokio::join!(
+        context.lookup(host, RecordType::Cname),
+        context.addresses(host, false),
+        context.addresses(host, true)
+    );
+    let mut checks = vec![draft(&MX_IP_LITERAL).pass(Text::same("{subject}"))];
+    let found: Vec<IpAddr> = [&v4, &v6].into_iter().flatten().flatten().copied().collect();
+    let list: Vec<_> = found.iter().map(ToString::to_string).collect();
+    checks.push(match (&v4, &v6) {
+        _ if !found.is_empty() => {
+            draft(&MX_RESOLVES).with("found", list.join(", ")).pass(Text::same("{found}"))
+        }
+        (Ok(_), Ok(_)) => draft(&MX_RESOLVES).finding(
+            Text::new("{subject} has no address", "{subject} no tiene dirección"),
+            Text::new("an A or AAAA record", "un registro A o AAAA"),
+            Text::new(
+                "Give {subject} an address, or remove it from the MX of {domain}",
+                "Dé una dirección a {subject}, o quítelo de los MX de {domain}",
+            ),
+        ),
+        (Err(error), _) | (_, Err(error)) => draft(&MX_RESOLVES).no_answer(error),
+    });
+    let private = !context.config.delivery.allow_private
+        && !found.is_empty()
+        && found.iter().all(|a| not_public(*a));
+    checks.push(if private {
+        draft(&MX_PRIVATE).with("found", list.join(", ")).finding(
+            Text::new("{subject} → {found}", "{subject} → {found}"),
+            Text::new("a public address", "una dirección pública"),
+            Text::new(
+                "Publish the public address of {subject}",
+                "Publique la dirección pública de {subject}",
+            ),
+        )
+    } else if found.is_empty() {
+        draft(&MX_PRIVATE).skipped(&MX_RESOLVES)
+    } else {
+        draft(&MX_PRIVATE).pass(Text::new("public", "pública"))
+    });
+    checks.push(match alias.map(|answer| answer.records.into_iter().next()) {
+        Ok(Some(Record::Name(target))) => context
+            .about(&MX_CNAME, host)
+            .asked(context.question(host, RecordType::Cname))
+            .with("domain", domain)
+            .with("target", target)
+            .finding(
+                Text::new("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+                Text::new("the host itself", "la propia máquina"),
+                Text::new("{domain}. IN MX 10 {target}.", "{domain}. IN MX 10 {target}."),
+            ),
+        Ok(_) => draft(&MX_CNAME).pass(Text::new("no alias", "no es un alias")),
+        Err(error) if error.is_absence() => {
+            draft(&MX_CNAME).pass(Text::new("no alias", "no es un alias"))
+        }
+        Err(error) => draft(&MX_CNAME).no_answer(&error),
+    });
+    checks
+}
+
+async fn apex_alias<W: World>(context: &Context<'_, W>) -> Check {
+    let domain = context.domain.as_str();
+    let draft =
+        context.about(&APEX_CNAME, domain).asked(context.question(domain, RecordType::Cname));
+    match context.lookup(domain, RecordType::Cname).await {
+        Ok(answer) => match answer.records.first() {
+            Some(Record::Name(target)) => draft.with("target", target).finding(
+                Text::new("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+                Text::new("addresses of its own", "direcciones propias"),
+                Text::new(
+                    "Replace the CNAME of {subject} by A and AAAA records (some panels: ALIAS)",
+                    "Cambie el CNAME de {subject} por registros A y AAAA (en algunos paneles: ALIAS)",
+                ),
+            ),
+            _ => draft.pass(Text::new("no alias", "no es un alias")),
+        },
+        Err(error) if error.is_absence() => draft.pass(Text::new("no alias", "no es un alias")),
+        Err(error) => draft.no_answer(&error),
+    }
+}
+
+async fn wildcard<W: World>(context: &Context<'_, W>) -> Check {
+    let domain = context.domain.as_str();
+    // Made of the time, so that no cache knows it and nobody has published it.
+    let made_up = format!("puerto-{:x}", context.now);
+    let names = [
+        format!("{made_up}.{domain}"),
+        format!("{made_up}._domainkey.{domain}"),
+        format!("{made_up}._report._dmarc.{domain}"),
+    ];
+    let draft = context
+        .about(&WILDCARD_TXT, domain)
+        .asked(context.question(&names.join(" "), RecordType::Txt));
+    let answers = together(names.iter().map(|name| context.texts(name))).await;
+    let mail_related = |text: &String| {
+        let text = text.to_ascii_lowercase();
+        text.starts_with("v=spf1") || text.starts_with("v=dmarc1") || text.contains("p=")
+    };
+    for (name, answer) in names.iter().zip(&answers) {
+        let text =
+            answer.as_ref().ok().and_then(|texts| texts.iter().find(|text| mail_related(text)));
+        // Who takes reports for all domains publishes just this.
+        if let Some(text) = text
+            && !name.contains("._report.")
+        {
+            return draft
+                .severity(Severity::Warning)
+                .with("name", name)
+                .with("text", text)
+                .finding(
+                    Text::new(
+                        "{name} has the TXT record {text}",
+                        "{name} tiene el registro TXT {text}",
+                    ),
+                    Text::new("no such name", "que no exista"),
+                    Text::new(
+                        "Delete the wildcard TXT record of {subject} (*.{subject})",
+                        "Borre el registro TXT comodín de {subject} (*.{subject})",
+                    ),
+                );
+        }
+    }
+    match answers.iter().find_map(|answer| answer.as_ref().err()) {
+        Some(error) => draft.no_answer(error),
+        None => draft.pass(Text::new("none", "ninguno")),
+    }
+}

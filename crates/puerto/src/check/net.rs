@@ -1,0 +1,339 @@
+//! The network that this host sends over: its addresses, and whether port 25 is open.
+
+use std::net::{IpAddr, SocketAddr};
+
+use puerto_mail::dns::{Record, RecordType};
+
+use super::context::Context;
+use super::names::not_public;
+use super::outcome::{Check, definitions};
+use super::registry::Family;
+use super::together::together;
+use super::world::{Greeting, World};
+use crate::lang::Text;
+
+pub(super) const FAMILY: Family = Family {
+    name: "net",
+    title: Text::new("Network", "Red"),
+    checks: &[&EGRESS_IP, &IPV4_PUBLIC, &PORT25_OUT, &IPV6, &RESOLVER_PUBLIC],
+};
+
+definitions! {
+    EGRESS_IP = "net.egress-ip" Error "RFC 5321 §4.1.1.1" [
+        "It is known from which addresses mail leaves",
+        "Se sabe desde qué direcciones sale el correo",
+        "Records and reputation belong to addresses: mail must always leave from the same. With \
+         several, set `delivery.bind_ipv4` and `delivery.bind_ipv6`.",
+        "Los registros y la reputación son de las direcciones: el correo debe salir siempre de la \
+         misma. Si hay varias, ponga `delivery.bind_ipv4` y `delivery.bind_ipv6`.",
+    ];
+    IPV4_PUBLIC = "net.ipv4-public" Error "RFC 1918 §3; RFC 6598 §7" [
+        "The public IPv4 address is known",
+        "Se conoce la dirección IPv4 pública",
+        "Behind address translation the world sees another address. Give it to `puerto check \
+         --egress`, publish it as the A record of the host name, or use a relayhost.",
+        "Tras una traducción de direcciones el mundo ve otra dirección. Désela a `puerto check \
+         --egress`, publíquela como registro A del nombre de la máquina, o use un relayhost.",
+    ];
+    PORT25_OUT = "net.port25-out" Error "RFC 5321 §4.5.4.1" [
+        "Port 25 is open outwards",
+        "El puerto 25 está abierto hacia fuera",
+        "Many hosting companies close it and open it on request. Until then send through a \
+         relayhost on port 587 or 465.",
+        "Muchas empresas de alojamiento lo cierran y lo abren si se pide. Mientras tanto envíe por \
+         un relayhost en el puerto 587 o 465.",
+    ];
+    IPV6 = "net.ipv6" Warning "RFC 5321 §5.1" [
+        "IPv6 leads somewhere",
+        "IPv6 llega a alguna parte",
+        "A route over which nothing comes back delays every delivery. Repair it, or remove the \
+         address from this host.",
+        "Una ruta por la que no vuelve nada retrasa cada entrega. Repárela, o quite la dirección \
+         de esta máquina.",
+    ];
+    RESOLVER_PUBLIC = "net.resolver-public" Info "RFC 5782 §2" [
+        "The DNS resolver is not a public one",
+        "El servidor DNS no es uno público",
+        "Blocklists refuse public resolvers, so that listings stay unknown. Run a resolver of \
+         your own, such as Unbound.",
+        "Las listas de bloqueo rechazan a los resolutores públicos, y así no se sabe si hay \
+         inclusiones. Use uno propio, como Unbound.",
+    ];
+}
+
+/// Large receivers that have nothing to do with each other, and what their greeting
+/// holds.
+const PROVIDERS: [(&str, &[&str]); 3] = [
+    ("gmail.com", &["google"]),
+    ("outlook.com", &["outlook", "microsoft"]),
+    ("yahoo.com", &["yahoo"]),
+];
+
+const PUBLIC_RESOLVERS: [&str; 14] = [
+    "1.1.1.1",
+    "1.0.0.1",
+    "8.8.8.8",
+    "8.8.4.4",
+    "9.9.9.9",
+    "149.112.112.112",
+    "208.67.222.222",
+    "208.67.220.220",
+    "2606:4700:4700::1111",
+    "2606:4700:4700::1001",
+    "2001:4860:4860::8888",
+    "2001:4860:4860::8844",
+    "2620:fe::fe",
+    "2620:fe::9",
+];
+
+/// Checks the network.
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let mut checks = vec![resolver(context)];
+    if let Some(relay) = &context.relay {
+        let why =
+            Text::new("mail goes to the relayhost {relay}", "el correo va al relayhost {relay}");
+        checks.push(match &relay.addresses {
+            Ok(found) if found.is_empty() => context.about(&EGRESS_IP, &relay.name).finding(
+                Text::new(
+                    "the relayhost {subject} has no address",
+                    "el relayhost {subject} no tiene dirección",
+                ),
+                Text::new("a name that resolves", "un nombre que se resuelva"),
+                Text::new("Correct relayhost in puerto.toml", "Corrija relayhost en puerto.toml"),
+            ),
+            Ok(found) => {
+                let list: Vec<_> = found.iter().map(ToString::to_string).collect();
+                let draft = context.about(&EGRESS_IP, &relay.name).with("found", list.join(", "));
+                draft.pass(Text::new(
+                    "relayhost {subject} → {found}",
+                    "relayhost {subject} → {found}",
+                ))
+            }
+            Err(error) => context.about(&EGRESS_IP, &relay.name).no_answer(error),
+        });
+        let rest = [&IPV4_PUBLIC, &PORT25_OUT];
+        checks.extend(rest.map(|check| {
+            context.about(check, &context.helo).with("relay", &relay.name).not_applicable(why)
+        }));
+        return checks;
+    }
+    checks.push(egress(context));
+    checks.extend(
+        context.egress.iter().filter(|address| address.is_ipv4()).map(|a| public(context, *a)),
+    );
+    if context.egress_given {
+        checks.push(context.about(&PORT25_OUT, &context.helo).not_applicable(Text::new(
+            "the addresses were given, they need not be this machine's",
+            "las direcciones se han dado, no tienen por qué ser de esta máquina",
+        )));
+        return checks;
+    }
+    checks.extend(port_25(context).await);
+    checks
+}
+
+fn resolver<W: World>(context: &Context<'_, W>) -> Check {
+    let servers = context.world.resolver();
+    let draft = context.about(&RESOLVER_PUBLIC, &servers);
+    let public = servers.split(", ").any(|server| PUBLIC_RESOLVERS.contains(&server));
+    if !public {
+        return draft.pass(Text::same("{subject}"));
+    }
+    draft.finding(
+        Text::new("{subject} is a public resolver", "{subject} es un resolutor público"),
+        Text::new("a resolver of your own", "un resolutor propio"),
+        Text::new(
+            "apt install unbound, then in puerto.toml: [dns] servers = [\"127.0.0.1\"]",
+            "apt install unbound y, en puerto.toml: [dns] servers = [\"127.0.0.1\"]",
+        ),
+    )
+}
+
+fn egress<W: World>(context: &Context<'_, W>) -> Check {
+    let list: Vec<_> = context.egress.iter().map(ToString::to_string).collect();
+    let draft = context.about(&EGRESS_IP, &context.helo).with("list", list.join(", "));
+    if list.is_empty() {
+        return draft
+            .remedy(Text::new("puerto check --egress ADDRESS", "puerto check --egress DIRECCIÓN"))
+            .unknown(Text::new(
+                "this machine has no way to the Internet",
+                "esta máquina no tiene salida a Internet",
+            ));
+    }
+    draft.pass(Text::same("{list}"))
+}
+
+fn public<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
+    let draft = context.about(&IPV4_PUBLIC, address).with("helo", &context.helo);
+    if context.translated.contains(&address) {
+        return draft.pass(Text::new(
+            "behind address translation; {helo} leads to {subject}",
+            "tras una traducción de direcciones; {helo} lleva a {subject}",
+        ));
+    }
+    if context.config.delivery.allow_private || !not_public(address) {
+        return draft.pass(Text::same("{subject}"));
+    }
+    draft.finding(
+        Text::new("{subject} is a private address", "{subject} es una dirección privada"),
+        Text::new("a public address", "una dirección pública"),
+        Text::new(
+            "puerto check --egress PUBLIC-ADDRESS, or publish it: {helo}. IN A PUBLIC-ADDRESS",
+            "puerto check --egress DIRECCIÓN-PÚBLICA, o publíquela: {helo}. IN A DIRECCIÓN-PÚBLICA",
+        ),
+    )
+}
+
+/// What became of one try.
+struct Try {
+    peer: String,
+    v6: bool,
+    greeting: Greeting,
+    expected: &'static [&'static str],
+}
+
+impl Try {
+    fn is_answered(&self) -> bool {
+        matches!(self.greeting, Greeting::Line(_))
+    }
+
+    // A line of somebody else's: a proxy stands in the way.
+    fn is_foreign(&self) -> bool {
+        match &self.greeting {
+            Greeting::Line(line) => {
+                let line = line.to_ascii_lowercase();
+                line.starts_with("220") && !self.expected.iter().any(|word| line.contains(word))
+            }
+            _ => false,
+        }
+    }
+
+    fn shown(&self) -> String {
+        let what = match &self.greeting {
+            Greeting::Line(line) => line.clone(),
+            Greeting::Refused(why) | Greeting::NotTried(why) => why.clone(),
+            Greeting::TimedOut => "—".to_owned(),
+        };
+        format!("{}: {what}", self.peer)
+    }
+}
+
+async fn port_25<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let tries = together(PROVIDERS.map(|(domain, words)| reach(context, domain, words))).await;
+    let (v6, v4): (Vec<Try>, Vec<Try>) = tries.into_iter().flatten().partition(|one| one.v6);
+    let mut checks = vec![outwards(context, &v4, &v6)];
+    let has_v6 = context.egress.iter().any(IpAddr::is_ipv6);
+    if has_v6 && !v6.is_empty() {
+        let dead = v6.iter().all(|one| one.greeting == Greeting::TimedOut);
+        let alive = v4.iter().any(Try::is_answered);
+        let shown: Vec<_> = v6.iter().map(Try::shown).collect();
+        let draft = context
+            .about(&IPV6, &context.helo)
+            .asked(v6.iter().map(|one| one.peer.clone()).collect::<Vec<_>>().join(", "))
+            .with("shown", shown.join("; "));
+        checks.push(match (dead, alive) {
+            (true, true) => draft.finding(
+                Text::new("nothing comes back over IPv6", "por IPv6 no vuelve nada"),
+                Text::new("an answer, as over IPv4", "una respuesta, como por IPv4"),
+                Text::new(
+                    "Repair the route (ip -6 route), or remove the IPv6 address from this host",
+                    "Repare la ruta (ip -6 route), o quite la dirección IPv6 de esta máquina",
+                ),
+            ),
+            (false, _) if v6.iter().any(Try::is_answered) => draft.pass(Text::same("{shown}")),
+            _ => draft.unknown(Text::same("{shown}")),
+        });
+    }
+    checks
+}
+
+fn outwards<W: World>(context: &Context<'_, W>, v4: &[Try], v6: &[Try]) -> Check {
+    let tries: Vec<&Try> = v4.iter().chain(v6).collect();
+    let asked: Vec<_> = tries.iter().map(|one| one.peer.clone()).collect();
+    let shown: Vec<_> = tries.iter().map(|one| one.shown()).collect();
+    let draft = context
+        .about(&PORT25_OUT, &context.helo)
+        .asked(asked.join(", "))
+        .with("shown", shown.join("; "));
+    let open = Text::new("an answer of theirs on port 25", "una respuesta suya en el puerto 25");
+    let ask = Text::new(
+        "Ask the hosting company to open port 25 outwards, or set relayhost in puerto.toml (port 587)",
+        "Pida a la empresa de alojamiento que abra el puerto 25 hacia fuera, o ponga relayhost en puerto.toml (puerto 587)",
+    );
+    let tried: Vec<&&Try> =
+        tries.iter().filter(|one| !matches!(one.greeting, Greeting::NotTried(_))).collect();
+    // With fewer receivers it might be their fault.
+    if tried.len() < 2 {
+        return draft.unknown(Text::new(
+            "no receiver could be tried: {shown}",
+            "no se pudo probar con ningún receptor: {shown}",
+        ));
+    }
+    if tried.iter().all(|one| one.is_foreign()) {
+        return draft.finding(
+            Text::new(
+                "intercepted, somebody else answers: {shown}",
+                "interceptado, responde otro: {shown}",
+            ),
+            open,
+            ask,
+        );
+    }
+    if tried.iter().any(|one| one.is_answered()) {
+        return draft.pass(Text::same("{shown}"));
+    }
+    if tried.iter().all(|one| one.greeting == Greeting::TimedOut) {
+        return draft.finding(
+            Text::new("dropped: nothing comes back", "descartado: no vuelve nada"),
+            open,
+            ask,
+        );
+    }
+    if tried.iter().all(|one| matches!(one.greeting, Greeting::Refused(_))) {
+        return draft.finding(Text::new("refused: {shown}", "rechazado: {shown}"), open, ask);
+    }
+    draft.finding(Text::new("closed: {shown}", "cerrado: {shown}"), open, ask)
+}
+
+async fn reach<W: World>(
+    context: &Context<'_, W>,
+    domain: &'static str,
+    expected: &'static [&'static str],
+) -> Vec<Try> {
+    let Ok(answer) = context.lookup(domain, RecordType::Mx).await else { return Vec::new() };
+    let mut hosts: Vec<(u16, String)> = answer
+        .records
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Mx(preference, host) => Some((preference, host)),
+            _ => None,
+        })
+        .collect();
+    hosts.sort();
+    let Some((_, host)) = hosts.into_iter().next() else { return Vec::new() };
+    let (v4, v6) = tokio::join!(context.addresses(&host, false), context.addresses(&host, true));
+    let mut peers = Vec::new();
+    for family in [v4, v6].into_iter().flatten() {
+        if let Some(address) = family.first()
+            && context.egress.iter().any(|own| own.is_ipv4() == address.is_ipv4())
+        {
+            peers.push(SocketAddr::new(*address, 25));
+        }
+    }
+    let bind_v4 = context.config.delivery.bind_ipv4.map(IpAddr::V4);
+    let bind_v6 = context.config.delivery.bind_ipv6.map(IpAddr::V6);
+    together(peers.into_iter().map(|peer| {
+        let host = host.clone();
+        async move {
+            let source = if peer.is_ipv4() { bind_v4 } else { bind_v6 };
+            let greeting = context.world.greeting(peer, source).await;
+            Try {
+                peer: format!("{host}[{}]:25", peer.ip()),
+                v6: peer.is_ipv6(),
+                greeting,
+                expected,
+            }
+        }
+    }))
+    .await
+}

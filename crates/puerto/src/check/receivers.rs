@@ -1,0 +1,194 @@
+//! What the large receivers would make of our mail: which of the checks each of them
+//! enforces, by its own published rules.
+//!
+//! The rules for bulk senders are applied to everybody. They cost nothing, and the
+//! small servers score the same things.
+
+use super::outcome::{Check, Severity, Status};
+
+/// Whether a receiver would take our mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing that it demands is missing.
+    Accept,
+    /// Something that it demands is missing.
+    Refuse,
+    /// Something that it demands could not be seen.
+    Unknown,
+}
+
+impl Verdict {
+    /// As JSON has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Refuse => "refuse",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A receiver and what it demands.
+#[derive(Debug)]
+pub struct Receiver {
+    /// As JSON has it.
+    pub key: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Groups or ids of the checks that it enforces.
+    demands: &'static [&'static str],
+    /// Where it says so.
+    pub source: &'static str,
+}
+
+/// What a receiver would do, and the checks because of which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What it would do.
+    pub verdict: Verdict,
+    /// The ids of the checks that decided it, each once.
+    pub because: Vec<&'static str>,
+}
+
+/// The receivers that are judged.
+pub const RECEIVERS: &[Receiver] = &[
+    Receiver {
+        key: "gmail",
+        name: "Gmail",
+        demands: &[
+            "net.port25-out",
+            "ptr.exists",
+            "ptr.v6",
+            "ptr.fcrdns",
+            "spf",
+            "dkim",
+            "dmarc.exists",
+            "dmarc.single",
+            "dmarc.syntax",
+            "dmarc.location",
+            "dmarc.alignment",
+        ],
+        source: "Google: Email sender guidelines, 21 March 2026",
+    },
+    Receiver {
+        key: "microsoft",
+        name: "Microsoft",
+        demands: &[
+            "net.port25-out",
+            "ptr.exists",
+            "ptr.v6",
+            "ptr.fcrdns",
+            "ptr.generic",
+            "spf",
+            "dkim",
+            "dmarc.exists",
+            "dmarc.single",
+            "dmarc.syntax",
+            "dmarc.location",
+            "dmarc.alignment",
+            "bl.spamhaus-zen",
+        ],
+        source: "Outlook.com: Policies, practices and guidelines, June 2026",
+    },
+    Receiver {
+        key: "yahoo",
+        name: "Yahoo",
+        demands: &[
+            "net.port25-out",
+            "ptr.exists",
+            "ptr.v6",
+            "ptr.fcrdns",
+            "spf",
+            "dkim",
+            "dmarc.exists",
+            "dmarc.single",
+            "dmarc.syntax",
+            "dmarc.location",
+            "dmarc.alignment",
+            "dns.sender-resolves",
+            "bl.spamhaus-zen",
+        ],
+        source: "Yahoo Sender Hub: Sender best practices, April 2025",
+    },
+    Receiver {
+        key: "apple",
+        name: "Apple",
+        demands: &[
+            "net.port25-out",
+            "ptr.exists",
+            "ptr.v6",
+            "ptr.fcrdns",
+            "spf",
+            "dkim",
+            "dmarc.exists",
+            "dmarc.single",
+            "dmarc.syntax",
+            "dmarc.location",
+            "dmarc.alignment",
+            "bl.spamhaus-zen",
+        ],
+        source: "Apple Support: Postmaster information for iCloud Mail, 25 February 2025",
+    },
+    Receiver {
+        key: "gmx",
+        name: "GMX / WEB.DE",
+        demands: &[
+            "net.port25-out",
+            "helo.fqdn",
+            "helo.resolves",
+            "ptr.exists",
+            "ptr.v6",
+            "ptr.fcrdns",
+            "ptr.generic",
+            "dkim",
+            "dns.sender-resolves",
+            "bl.spamhaus-zen",
+        ],
+        source: "postmaster.gmx.net: requirements for sending servers, May 2026",
+    },
+    Receiver {
+        key: "t-online",
+        name: "Telekom (t-online.de)",
+        demands: &[
+            "net.port25-out",
+            "ptr.exists",
+            "ptr.v6",
+            "ptr.fcrdns",
+            "ptr.generic",
+            "dns.sender-resolves",
+        ],
+        source: "postmaster.t-online.de: rules for sending servers",
+    },
+];
+
+impl Receiver {
+    /// What this receiver would do.
+    pub fn judge(&self, checks: &[Check]) -> Judgement {
+        let demanded = || checks.iter().filter(|check| self.demands_check(check));
+        let ids = |wanted: &dyn Fn(&&Check) -> bool| {
+            let mut ids: Vec<_> = demanded().filter(wanted).map(Check::id).collect();
+            ids.dedup();
+            ids
+        };
+        let failing =
+            ids(&|check| check.status == Status::Finding && check.severity == Severity::Error);
+        if !failing.is_empty() {
+            return Judgement { verdict: Verdict::Refuse, because: failing };
+        }
+        // Blocklists and ports often keep silent without anything being wrong.
+        let silent = ids(&|check| {
+            check.status == Status::Unknown
+                && check.definition.severity == Severity::Error
+                && !["net", "bl", "tls"].contains(&check.definition.group())
+        });
+        if !silent.is_empty() || demanded().all(|check| check.status != Status::Pass) {
+            return Judgement { verdict: Verdict::Unknown, because: silent };
+        }
+        Judgement { verdict: Verdict::Accept, because: Vec::new() }
+    }
+
+    fn demands_check(&self, check: &Check) -> bool {
+        let (id, group) = (check.id(), check.definition.group());
+        self.demands.iter().any(|demand| *demand == id || *demand == group)
+    }
+}

@@ -1,0 +1,116 @@
+//! All that a run came to: its checks, the receivers' verdicts, and in one sentence
+//! what to do first.
+
+use serde_json::{Value, json};
+
+use super::outcome::{Check, Severity, Status};
+use super::receivers::{RECEIVERS, Verdict};
+use crate::lang::{Language, Text};
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The sender's domain.
+    pub domain: String,
+    /// The addresses that were judged.
+    pub egress: Vec<std::net::IpAddr>,
+    /// Every check.
+    pub checks: Vec<Check>,
+}
+
+impl Report {
+    /// 0: all is well; 1: something is wrong; 2: what matters could not be seen.
+    pub fn exit_code(&self) -> u8 {
+        let unseen = RECEIVERS.iter().map(|one| one.judge(&self.checks)).any(|judgement| {
+            judgement.verdict == Verdict::Unknown && !judgement.because.is_empty()
+        });
+        let nothing_seen = self.checks.iter().all(|check| check.status == Status::Unknown);
+        if self.checks.iter().any(Check::is_wrong) {
+            1
+        } else {
+            u8::from(unseen || nothing_seen) * 2
+        }
+    }
+
+    /// The finding to take care of first: the worst one, and of those the one that
+    /// the others build on.
+    pub fn first(&self) -> Option<&Check> {
+        let of = |severity| {
+            self.checks.iter().find(|c| c.status == Status::Finding && c.severity == severity)
+        };
+        of(Severity::Error).or_else(|| of(Severity::Warning))
+    }
+
+    /// What to do first, in one sentence.
+    pub fn summary(&self, language: Language) -> String {
+        let wrong = self.checks.iter().filter(|check| check.is_wrong()).count();
+        if let Some(first) = self.first() {
+            let text = if wrong == 1 {
+                Text::new(
+                    "One thing is wrong, {id} ({subject}): {remedy}",
+                    "Hay una cosa mal, {id} ({subject}): {remedy}",
+                )
+            } else {
+                Text::new(
+                    "{count} things are wrong; first {id} ({subject}): {remedy}",
+                    "Hay {count} cosas mal; primero {id} ({subject}): {remedy}",
+                )
+            };
+            let values = [
+                ("count", &*wrong.to_string()),
+                ("id", first.id()),
+                ("subject", &first.subject),
+                ("remedy", &first.remedy),
+            ];
+            return text.with(language, &values);
+        }
+        let unknown = self.checks.iter().filter(|check| check.status == Status::Unknown).count();
+        let text = match self.exit_code() {
+            0 => Text::new(
+                "All is well; nothing has to be done.",
+                "Todo está bien; no hay que hacer nada.",
+            ),
+            _ => Text::new(
+                "Nothing is known to be wrong, but {count} checks had no answer: try again.",
+                "No consta nada mal, pero {count} comprobaciones quedaron sin respuesta: repítalo.",
+            ),
+        };
+        text.with(language, &[("count", &unknown.to_string())])
+    }
+
+    /// The report as one JSON document.
+    pub fn to_json(&self, language: Language) -> Value {
+        let receivers: serde_json::Map<String, Value> = RECEIVERS
+            .iter()
+            .map(|receiver| {
+                let judgement = receiver.judge(&self.checks);
+                let verdict = judgement.verdict.as_str();
+                (
+                    receiver.key.to_owned(),
+                    json!({ "verdict": verdict, "because": judgement.because }),
+                )
+            })
+            .collect();
+        json!({
+            "domain": self.domain,
+            "egress": self.egress,
+            "summary": self.summary(language),
+            "receivers": receivers,
+            "checks": self.checks.iter().map(check_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn check_json(check: &Check) -> Value {
+    json!({
+        "id": check.id(),
+        "severity": check.severity.as_str(),
+        "status": check.status.as_str(),
+        "subject": check.subject,
+        "asked": check.asked,
+        "seen": check.seen,
+        "expected": check.expected,
+        "remedy": check.remedy,
+        "reference": check.definition.reference,
+    })
+}

@@ -1,0 +1,660 @@
+//! SPF of the sender's domain: does its record let this server send, and can every
+//! receiver evaluate it?
+
+use std::net::IpAddr;
+
+use puerto_mail::dns::{DnsError, Record, RecordType};
+use puerto_mail::spf::count::{Count, CountFaultKind, count};
+use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, SpfResult, Trace};
+
+use super::context::Context;
+use super::names::not_public;
+use super::outcome::{Check, Definition, Severity, definitions};
+use super::registry::Family;
+use super::spf_terms::{Faults, Terms};
+use super::together::together;
+use super::world::World;
+use crate::lang::Text;
+
+pub(super) const FAMILY: Family = Family {
+    name: "spf",
+    title: Text::same("SPF"),
+    checks: &[
+        &EXISTS,
+        &SINGLE,
+        &STRING_255,
+        &SYNTAX,
+        &INCLUDE_MISSING,
+        &LOOP,
+        &LOOKUPS,
+        &VOID,
+        &MX_LIMIT,
+        &COVERS_IP,
+        &PLUS_ALL,
+        &BROAD,
+        &NO_ALL,
+        &AFTER_ALL,
+        &REDIRECT_WITH_ALL,
+        &PTR_MECHANISM,
+        &SIZE,
+        &MACROS,
+    ],
+};
+
+definitions! {
+    EXISTS = "spf.exists" Error "RFC 7208 §3, §4.5" [
+        "The domain has an SPF record",
+        "El dominio tiene un registro SPF",
+        "It says which addresses may send for the domain. Gmail, Yahoo, Microsoft and Apple ask \
+         for it. `puerto dns` prints the record to publish.",
+        "Dice qué direcciones pueden enviar por el dominio. Gmail, Yahoo, Microsoft y Apple lo \
+         piden. `puerto dns` escribe el registro que hay que publicar.",
+    ];
+    SINGLE = "spf.single" Error "RFC 7208 §3.2, §4.5" [
+        "There is one SPF record only",
+        "Hay un solo registro SPF",
+        "With two records receivers use neither: the result is a permanent error. Put the terms \
+         of both into one.",
+        "Con dos registros los receptores no usan ninguno: el resultado es un error permanente. \
+         Reúna los términos de ambos en uno solo.",
+    ];
+    STRING_255 = "spf.string-255" Error "RFC 7208 §3.3; RFC 1035 §3.3" [
+        "The record came through the DNS panel unharmed",
+        "El registro pasó por el panel de DNS sin daños",
+        "Quotation marks inside the value, or terms that grew together, come from a panel that \
+         splits long values by itself. Publish the value without quotation marks, or split it \
+         with the space inside one of the strings.",
+        "Las comillas dentro del valor, o los términos pegados, vienen de un panel que parte por \
+         su cuenta los valores largos. Publique el valor sin comillas, o pártalo dejando el \
+         espacio dentro de una de las cadenas.",
+    ];
+    SYNTAX = "spf.syntax" Error "RFC 7208 §4.6, §7, §12" [
+        "The record can be read",
+        "El registro se puede leer",
+        "One wrong term anywhere makes the whole record a permanent error.",
+        "Un solo término incorrecto convierte todo el registro en un error permanente.",
+    ];
+    INCLUDE_MISSING = "spf.include-missing" Error "RFC 7208 §5.2, §6.1" [
+        "Every include and redirect leads to a record",
+        "Cada include y cada redirect llevan a un registro",
+        "An include of a domain without an SPF record, such as a service that was left, is a \
+         permanent error. Remove it.",
+        "Un include de un dominio sin registro SPF, como el de un servicio que se dejó, es un \
+         error permanente. Quítelo.",
+    ];
+    LOOP = "spf.loop" Error "RFC 7208 §4.6.4" [
+        "The record does not include itself",
+        "El registro no se incluye a sí mismo",
+        "A circle of includes never ends, and receivers give up with a permanent error.",
+        "Un círculo de include no acaba nunca, y los receptores abandonan con un error permanente.",
+    ];
+    LOOKUPS = "spf.lookups" Error "RFC 7208 §4.6.4" [
+        "The whole record asks the DNS at most ten times",
+        "El registro entero consulta el DNS diez veces como mucho",
+        "`include`, `a`, `mx`, `ptr`, `exists` and `redirect` count, those inside of includes too. \
+         The eleventh is a permanent error. Replace includes by the addresses that you need, or \
+         give other senders a subdomain of their own.",
+        "Cuentan `include`, `a`, `mx`, `ptr`, `exists` y `redirect`, también los que hay dentro de \
+         los include. El undécimo es un error permanente. Cambie include por las direcciones que \
+         necesite, o dé a otros remitentes un subdominio propio.",
+    ];
+    VOID = "spf.void" Warning "RFC 7208 §4.6.4" [
+        "At most two of these questions lead nowhere",
+        "Como mucho dos de esas consultas no llevan a nada",
+        "Names that no longer exist are allowed twice; the third is a permanent error.",
+        "Se admiten dos nombres que ya no existan; el tercero es un error permanente.",
+    ];
+    MX_LIMIT = "spf.mx-limit" Warning "RFC 7208 §4.6.4" [
+        "`mx` leads to at most ten hosts",
+        "`mx` lleva a diez máquinas como mucho",
+        "More than ten are a permanent error. List the addresses instead.",
+        "Más de diez son un error permanente. Enumere las direcciones.",
+    ];
+    COVERS_IP = "spf.covers-ip" Error "RFC 7208 §4, §2.4" [
+        "SPF passes for each address that mail leaves from",
+        "SPF da «pass» para cada dirección desde la que sale correo",
+        "The record must name this server's addresses, or those of the relayhost where mail goes \
+         through one.",
+        "El registro debe incluir las direcciones de este servidor, o las del relayhost si el \
+         correo sale por uno.",
+    ];
+    PLUS_ALL = "spf.plus-all" Error "RFC 7208 §5.1" [
+        "The record does not let the whole world send",
+        "El registro no permite enviar a todo el mundo",
+        "`+all` or `ip4:0.0.0.0/0` lets everyone send in your name; Gmail answers 5.7.24. End the \
+         record with `-all` or `~all`.",
+        "`+all` o `ip4:0.0.0.0/0` permite a cualquiera enviar en su nombre; Gmail responde 5.7.24. \
+         Termine el registro con `-all` o `~all`.",
+    ];
+    BROAD = "spf.broad" Warning "RFC 7208 §11.4" [
+        "The record does not name huge networks",
+        "El registro no incluye redes enormes",
+        "Whoever has an address in a network that you name may send in your name.",
+        "Quien tenga una dirección en una red que usted incluya puede enviar en su nombre.",
+    ];
+    NO_ALL = "spf.no-all" Warning "RFC 7208 §4.7, §5.1" [
+        "The record ends in `-all` or `~all`",
+        "El registro acaba en `-all` o `~all`",
+        "Without an end, or with `?all`, the record says nothing about others who send in your \
+         name.",
+        "Sin final, o con `?all`, el registro no dice nada de quienes envían en su nombre sin serlo.",
+    ];
+    AFTER_ALL = "spf.after-all" Warning "RFC 7208 §5.1" [
+        "Nothing follows `all`",
+        "No hay nada detrás de `all`",
+        "Terms behind `all` are ignored. Move them in front of it.",
+        "Los términos detrás de `all` se ignoran. Póngalos delante.",
+    ];
+    REDIRECT_WITH_ALL = "spf.redirect-with-all" Warning "RFC 7208 §6.1" [
+        "`redirect` and `all` do not stand together",
+        "`redirect` y `all` no están juntos",
+        "`redirect` is ignored where there is an `all`. Keep one of the two.",
+        "`redirect` se ignora donde hay un `all`. Deje uno de los dos.",
+    ];
+    PTR_MECHANISM = "spf.ptr-mechanism" Warning "RFC 7208 §5.5" [
+        "The record does not use `ptr`",
+        "El registro no usa `ptr`",
+        "It is slow, and receivers may ignore it. Name the addresses with ip4 and ip6.",
+        "Es lento, y los receptores pueden ignorarlo. Ponga las direcciones con ip4 e ip6.",
+    ];
+    SIZE = "spf.size" Info "RFC 7208 §3.4" [
+        "The TXT records of the domain fit into one DNS message",
+        "Los registros TXT del dominio caben en un mensaje de DNS",
+        "Answers above 1,232 octets are repeated over TCP, which some firewalls stop. Move other \
+         TXT records to names of their own.",
+        "Las respuestas de más de 1232 octetos se repiten por TCP, que algunos cortafuegos impiden. \
+         Lleve otros registros TXT a nombres propios.",
+    ];
+    MACROS = "spf.macros" Info "RFC 7208 §7.2" [
+        "The record does not use the macro p",
+        "El registro no usa la macro p",
+        "`%{p}` asks for the reverse DNS of every client, and receivers may answer `unknown`.",
+        "`%{p}` consulta el DNS inverso de cada cliente, y los receptores pueden dar `unknown`.",
+    ];
+}
+
+/// Octets of an answer that come through without TCP everywhere.
+const MAX_ANSWER: usize = 1232;
+/// Addresses that the record's own networks may hold together.
+const MAX_ADDRESSES: u64 = 1 << 16;
+/// Look-ups from which it is worth to say how few are left.
+const MANY_LOOKUPS: u32 = 8;
+/// An address that nobody has, for which every term is tried.
+const NOBODY: &str = "240.0.0.1";
+
+/// Checks the record.
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let draft = |definition| {
+        let asked = context.question(domain, RecordType::Txt);
+        context.about(definition, domain).asked(asked).with("domain", domain)
+    };
+    let texts = match context.texts(domain).await {
+        Ok(texts) => texts,
+        Err(error) => {
+            let mut checks = vec![draft(&EXISTS).no_answer(&error)];
+            checks.extend(rest_after(&EXISTS).map(|check| draft(check).skipped(&EXISTS)));
+            return checks;
+        }
+    };
+    let records: Vec<&String> =
+        texts.iter().filter(|text| spf::is_record(text.as_bytes())).collect();
+    let record = match records.as_slice() {
+        [] => return missing(context, &texts),
+        [record] => record.as_str(),
+        several => {
+            let list: Vec<_> = several.iter().map(|record| record.as_str()).collect();
+            let merged = Terms::merged(&list);
+            let exists = draft(&EXISTS)
+                .with("count", list.len())
+                .pass(Text::new("{count} records", "{count} registros"));
+            let single = draft(&SINGLE)
+                .with("records", list.join(" | "))
+                .with("merged", merged)
+                .with("count", list.len())
+                .finding(
+                    Text::new("{count} records: {records}", "{count} registros: {records}"),
+                    Text::new("one record", "un solo registro"),
+                    Text::new(
+                        "Replace all of them by: {domain}. IN TXT \"{merged}\"",
+                        "Sustitúyalos todos por: {domain}. IN TXT \"{merged}\"",
+                    ),
+                );
+            let mut checks = vec![exists, single];
+            checks.extend(rest_after(&SINGLE).map(|check| draft(check).skipped(&SINGLE)));
+            return checks;
+        }
+    };
+    let mut checks = vec![
+        draft(&EXISTS).with("record", record).pass(Text::same("{record}")),
+        draft(&SINGLE).pass(Text::new("one record", "un solo registro")),
+        size(context, &texts),
+    ];
+    checks.extend(of_record(context, record).await);
+    checks
+}
+
+fn rest_after(last: &'static Definition) -> impl Iterator<Item = &'static Definition> {
+    FAMILY.checks.iter().copied().skip_while(move |check| check.id != last.id).skip(1)
+}
+
+fn missing<W: World>(context: &Context<'_, W>, texts: &[String]) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let draft = |definition| {
+        let asked = context.question(domain, RecordType::Txt);
+        context.about(definition, domain).asked(asked).with("domain", domain)
+    };
+    let near = texts.iter().find(|text| text.to_ascii_lowercase().contains("spf1"));
+    let seen = match near {
+        Some(_) => Text::new(
+            "no record begins with `v=spf1 `; this one does not count: {near}",
+            "ningún registro empieza por `v=spf1 `; este no cuenta: {near}",
+        ),
+        None => Text::new("no SPF record", "no hay registro SPF"),
+    };
+    let record = Terms::fresh(&senders(context));
+    let mut checks = vec![
+        draft(&EXISTS)
+            .with("near", near.map_or("", |near| near.as_str()))
+            .with("record", record)
+            .finding(
+                seen,
+                Text::same("{domain}. IN TXT \"{record}\""),
+                Text::same("{domain}. IN TXT \"{record}\""),
+            ),
+    ];
+    checks.extend(rest_after(&EXISTS).map(|check| draft(check).skipped(&EXISTS)));
+    checks
+}
+
+/// The addresses that the world sees our mail come from.
+fn senders<W: World>(context: &Context<'_, W>) -> Vec<IpAddr> {
+    let found = match &context.relay {
+        Some(relay) => relay.addresses.clone().unwrap_or_default(),
+        None => context.egress.clone(),
+    };
+    let counts = |address: &IpAddr| context.config.delivery.allow_private || !not_public(*address);
+    found.into_iter().filter(counts).collect()
+}
+
+async fn of_record<W: World>(context: &Context<'_, W>, record: &str) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let nobody: IpAddr = NOBODY.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::BROADCAST));
+    let query =
+        |address| Query::mail_from_text(address, &context.helo, &format!("postmaster@{domain}"));
+    let terms = Terms::read(record);
+    let senders = senders(context);
+    let queries: Vec<Query> = senders.iter().map(|address| query(*address)).collect();
+    let whole_query = query(nobody);
+    let (count, whole, evaluations, mx) = tokio::join!(
+        count(context.world, domain),
+        spf::check(context.world, &whole_query),
+        together(queries.iter().map(|query| spf::check(context.world, query))),
+        mx_limit(context, &terms),
+    );
+    let mut checks = well_formed(context, record, &count);
+    let readable = !checks.iter().any(Check::is_wrong);
+    checks.push(lookups(context, &count, readable));
+    checks.push(void(context, &whole));
+    checks.push(mx);
+    let broken = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
+    checks.extend(coverage(context, &senders, &evaluations, (record, broken)));
+    checks.extend(manners(context, &terms));
+    checks
+}
+
+// What makes a record, or one that it includes, unreadable: one finding for one fault.
+fn well_formed<W: World>(context: &Context<'_, W>, record: &str, count: &Count) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let draft = |definition| {
+        let asked = context.question(domain, RecordType::Txt);
+        context.about(definition, domain).asked(asked).with("domain", domain)
+    };
+    let faults = Faults::of(count, domain);
+    let damaged = record.contains(['"', '\\']);
+    let mut checks = Vec::new();
+    checks.push(if damaged {
+        draft(&STRING_255)
+            .with("record", record)
+            .with("whole", record.replace(['"', '\\'], ""))
+            .finding(
+                Text::new(
+                    "quotation marks in the value: {record}",
+                    "comillas dentro del valor: {record}",
+                ),
+                Text::new("no quotation marks in the value", "el valor sin comillas"),
+                Text::same("{domain}. IN TXT \"{whole}\""),
+            )
+    } else {
+        draft(&STRING_255).pass(Text::new("whole", "entero"))
+    });
+    let malformed = faults.malformed.as_ref().filter(|_| !damaged);
+    checks.push(match malformed {
+        _ if damaged => draft(&SYNTAX).skipped(&STRING_255),
+        Some((whose, problem)) => draft(&SYNTAX)
+            .with("whose", whose)
+            .with("problem", problem)
+            .with("record", record)
+            .finding(
+                Text::new(
+                    "in the record of {whose}: {problem}",
+                    "en el registro de {whose}: {problem}",
+                ),
+                Text::new("a record that can be read", "un registro que se pueda leer"),
+                Text::new(
+                    "Correct this term in the TXT record of {whose}; ours is: {record}",
+                    "Corrija este término en el registro TXT de {whose}; el nuestro es: {record}",
+                ),
+            ),
+        None => draft(&SYNTAX)
+            .pass(Text::new("every term is right", "todos los términos son correctos")),
+    });
+    checks.push(match &faults.missing {
+        Some(whose) => draft(&INCLUDE_MISSING).with("whose", whose).finding(
+            Text::new("{whose} has no SPF record", "{whose} no tiene registro SPF"),
+            Text::new(
+                "a record at {whose}, or no include of it",
+                "un registro en {whose}, o ningún include",
+            ),
+            Text::new(
+                "Remove include:{whose} (or redirect={whose}) from the record of {domain}",
+                "Quite include:{whose} (o redirect={whose}) del registro de {domain}",
+            ),
+        ),
+        None => draft(&INCLUDE_MISSING).pass(Text::new("all there", "están todos")),
+    });
+    checks.push(match &faults.looping {
+        Some(whose) => draft(&LOOP).with("whose", whose).finding(
+            Text::new("{whose} is reached from itself", "se llega a {whose} desde sí mismo"),
+            Text::new("no circle", "ningún círculo"),
+            Text::new("Break the circle: {whose}", "Rompa el círculo: {whose}"),
+        ),
+        None => draft(&LOOP).pass(Text::new("no circle", "ningún círculo")),
+    });
+    checks
+}
+
+fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) -> Check {
+    let domain = context.domain.as_str();
+    let terms: Vec<_> = count.terms.iter().map(|term| term.term.as_str()).collect();
+    let draft = context
+        .about(&LOOKUPS, domain)
+        .asked(context.question(domain, RecordType::Txt))
+        .with("count", count.lookups)
+        .with("limit", MAX_LOOKUPS)
+        .with("terms", terms.join(" "));
+    if count.lookups > MAX_LOOKUPS {
+        return draft.finding(
+            Text::new("{count} look-ups: {terms}", "{count} consultas: {terms}"),
+            Text::new("at most {limit}", "{limit} como mucho"),
+            Text::new(
+                "Remove includes that are not needed, replace others by ip4: and ip6: (`puerto dns` \
+                 shows the record with its count), or give other senders a subdomain",
+                "Quite los include que no hagan falta, cambie otros por ip4: e ip6: (`puerto dns` \
+                 muestra el registro con su cuenta), o dé un subdominio a otros remitentes",
+            ),
+        );
+    }
+    let dns = count.faults.iter().find_map(|fault| match &fault.kind {
+        CountFaultKind::Dns(error) => Some((fault.domain.as_str(), error)),
+        _ => None,
+    });
+    if let Some((whose, error)) = dns {
+        let draft = draft.with("whose", whose).with("error", error);
+        return draft.unknown(Text::new(
+            "{count} so far; {whose}: {error}",
+            "{count} hasta ahora; {whose}: {error}",
+        ));
+    }
+    if !readable {
+        return draft.not_applicable(Text::new(
+            "{count} so far; the record cannot be read to its end",
+            "{count} hasta ahora; el registro no se puede leer hasta el final",
+        ));
+    }
+    if count.lookups >= MANY_LOOKUPS {
+        return draft.severity(Severity::Info).finding(
+            Text::new("{count} of {limit} look-ups", "{count} de {limit} consultas"),
+            Text::new("room for more", "margen para más"),
+            Text::new(
+                "Replace an include before you add one",
+                "Cambie un include antes de añadir otro",
+            ),
+        );
+    }
+    draft.pass(Text::new("{count} of {limit} look-ups", "{count} de {limit} consultas"))
+}
+
+fn void<W: World>(context: &Context<'_, W>, whole: &Evaluation) -> Check {
+    let domain = context.domain.as_str();
+    let mut names = Vec::new();
+    void_names(&whole.trace, &mut names);
+    let draft = context
+        .about(&VOID, domain)
+        .asked(context.question(domain, RecordType::Txt))
+        .with("count", names.len())
+        .with("names", names.join(", "));
+    if whole.result == SpfResult::TempError {
+        return draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió"));
+    }
+    if names.len() > 2 {
+        return draft.finding(
+            Text::new("{count} lead nowhere: {names}", "{count} no llevan a nada: {names}"),
+            Text::new("at most 2", "2 como mucho"),
+            Text::new(
+                "Delete the terms of names that no longer exist",
+                "Borre los términos de nombres que ya no existen",
+            ),
+        );
+    }
+    draft.pass(Text::new("{count} of 2", "{count} de 2"))
+}
+
+// `exists` is made to lead nowhere for most addresses.
+fn void_names(trace: &Trace, names: &mut Vec<String>) {
+    let absent = [DnsError::NoSuchDomain.to_string(), DnsError::NoRecords.to_string()];
+    for step in &trace.steps {
+        if !step.term.to_ascii_lowercase().contains("exists:") {
+            let void = step.questions.iter().filter(|question| absent.contains(&question.answer));
+            names.extend(void.map(|question| question.asked.clone()));
+        }
+        if let Some(nested) = &step.nested {
+            void_names(nested, names);
+        }
+    }
+}
+
+async fn mx_limit<W: World>(context: &Context<'_, W>, terms: &Terms) -> Check {
+    let domain = context.domain.as_str();
+    let draft = context.about(&MX_LIMIT, domain);
+    for target in terms.mx_targets(domain) {
+        let hosts = match context.lookup(&target, RecordType::Mx).await {
+            Ok(answer) => answer.records.iter().filter(|r| matches!(r, Record::Mx(..))).count(),
+            Err(error) if error.is_absence() => 0,
+            Err(error) => {
+                return draft.asked(context.question(&target, RecordType::Mx)).no_answer(&error);
+            }
+        };
+        if hosts > 10 {
+            let draft = draft.asked(context.question(&target, RecordType::Mx));
+            return draft.with("count", hosts).with("target", &target).finding(
+                Text::new("{target} has {count} MX hosts", "{target} tiene {count} máquinas MX"),
+                Text::new("at most 10", "10 como mucho"),
+                Text::new("Replace mx by ip4: and ip6:", "Cambie mx por ip4: e ip6:"),
+            );
+        }
+    }
+    draft.pass(Text::new("at most 10", "10 como mucho"))
+}
+
+fn coverage<W: World>(
+    context: &Context<'_, W>,
+    senders: &[IpAddr],
+    evaluations: &[Evaluation],
+    (record, broken): (&str, Option<&'static Definition>),
+) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    if senders.is_empty() {
+        let draft = context.about(&COVERS_IP, domain);
+        return vec![draft.unknown(Text::new(
+            "it is not known by which public address our mail reaches the world",
+            "no se sabe con qué dirección pública llega nuestro correo al mundo",
+        ))];
+    }
+    let passes = evaluations.iter().any(|evaluation| evaluation.result == SpfResult::Pass);
+    senders
+        .iter()
+        .zip(evaluations)
+        .map(|(address, evaluation)| {
+            let draft = context
+                .about(&COVERS_IP, address)
+                .asked(context.question(domain, RecordType::Txt))
+                .with("domain", domain)
+                .with("result", evaluation.result)
+                .with("record", record)
+                .with("edited", Terms::with_address(record, *address));
+            match evaluation.result {
+                SpfResult::Pass => draft.pass(Text::same("{result}")),
+                SpfResult::TempError => {
+                    draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió"))
+                }
+                _ if broken.is_some() => draft.skipped(broken.unwrap_or(&SYNTAX)),
+                // A relay may well send from other addresses than it takes mail at.
+                _ if context.relay.is_some() && (passes || Terms::read(record).delegates()) => draft
+                    .unknown(Text::new(
+                        "{result} for {subject}, where the relay takes mail; whether it sends from \
+                         there cannot be seen from here",
+                        "{result} para {subject}, donde el relay recibe el correo; desde aquí no se \
+                         puede saber si también envía desde ahí",
+                    )),
+                _ => draft.finding(
+                    Text::new("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
+                    Text::same("pass"),
+                    Text::same("{domain}. IN TXT \"{edited}\""),
+                ),
+            }
+        })
+        .collect()
+}
+
+// What does not break the record but weakens it.
+fn manners<W: World>(context: &Context<'_, W>, terms: &Terms) -> Vec<Check> {
+    let domain = context.domain.as_str();
+    let addresses = terms.own_addresses();
+    let last = terms.all().unwrap_or_default();
+    let judge = |definition, wrong: bool, texts: [Text; 4]| {
+        let [good, seen, expected, remedy] = texts;
+        let draft = context
+            .about(definition, domain)
+            .asked(context.question(domain, RecordType::Txt))
+            .with("domain", domain)
+            .with("record", terms.text())
+            .with("addresses", addresses)
+            .with("all", last)
+            .with("edited", terms.ending_well());
+        if wrong { draft.finding(seen, expected, remedy) } else { draft.pass(good) }
+    };
+    let publish = Text::same("{domain}. IN TXT \"{edited}\"");
+    let open = terms.is_open();
+    let mut checks = vec![judge(
+        &PLUS_ALL,
+        open,
+        [
+            Text::new("closed", "cerrado"),
+            Text::new("the whole world may send: {record}", "cualquiera puede enviar: {record}"),
+            Text::new("-all or ~all at the end", "-all o ~all al final"),
+            publish,
+        ],
+    )];
+    checks.push(judge(
+        &BROAD,
+        !open && addresses > MAX_ADDRESSES,
+        [
+            Text::new(
+                "{addresses} IPv4 addresses by itself",
+                "{addresses} direcciones IPv4 propias",
+            ),
+            Text::new(
+                "{addresses} IPv4 addresses: {record}",
+                "{addresses} direcciones IPv4: {record}",
+            ),
+            Text::new("at most 65536", "65536 como mucho"),
+            Text::new(
+                "Name only the addresses that send for you",
+                "Incluya solo las direcciones que envían por usted",
+            ),
+        ],
+    ));
+    checks.push(judge(
+        &NO_ALL,
+        !open && terms.has_no_end(),
+        [
+            Text::new("it has an end", "tiene final"),
+            Text::new("no `-all` or `~all`: {record}", "sin `-all` ni `~all`: {record}"),
+            Text::new("-all or ~all at the end", "-all o ~all al final"),
+            publish,
+        ],
+    ));
+    checks.push(judge(
+        &AFTER_ALL,
+        terms.goes_on_after_all(),
+        [
+            Text::new("nothing", "nada"),
+            Text::new("terms behind {all}: {record}", "términos detrás de {all}: {record}"),
+            Text::new("{all} at the end", "{all} al final"),
+            Text::new("Move {all} to the end of the record", "Ponga {all} al final del registro"),
+        ],
+    ));
+    checks.push(judge(
+        &REDIRECT_WITH_ALL,
+        terms.has_redirect() && terms.all().is_some(),
+        [
+            Text::new("not both", "no los dos"),
+            Text::new("both: {record}", "los dos: {record}"),
+            Text::new("one of the two", "uno de los dos"),
+            Text::new("Delete redirect=, which is ignored", "Borre redirect=, que se ignora"),
+        ],
+    ));
+    checks.push(judge(
+        &PTR_MECHANISM,
+        terms.has_ptr(),
+        [
+            Text::new("no ptr", "sin ptr"),
+            Text::new("ptr: {record}", "ptr: {record}"),
+            Text::new("ip4: and ip6: instead", "ip4: e ip6: en su lugar"),
+            Text::new("Replace ptr by the addresses", "Cambie ptr por las direcciones"),
+        ],
+    ));
+    checks.push(judge(
+        &MACROS,
+        terms.text().to_ascii_lowercase().contains("%{p"),
+        [
+            Text::new("no %{p}", "sin %{p}"),
+            Text::new("%{p}: {record}", "%{p}: {record}"),
+            Text::new("no %{p}", "sin %{p}"),
+            Text::new("Replace the term by addresses", "Cambie el término por direcciones"),
+        ],
+    ));
+    checks
+}
+
+fn size<W: World>(context: &Context<'_, W>, texts: &[String]) -> Check {
+    // Name, type, class, lifetime and lengths take some 20 octets for each record.
+    let octets: usize = 60 + texts.iter().map(|text| text.len() + 20).sum::<usize>();
+    let draft = context
+        .about(&SIZE, &context.domain)
+        .asked(context.question(&context.domain, RecordType::Txt))
+        .with("octets", octets)
+        .with("limit", MAX_ANSWER);
+    if octets <= MAX_ANSWER {
+        return draft.pass(Text::new("about {octets} octets", "unos {octets} octetos"));
+    }
+    draft.finding(
+        Text::new("about {octets} octets", "unos {octets} octetos"),
+        Text::new("at most {limit}", "{limit} como mucho"),
+        Text::new(
+            "Delete TXT records that are no longer needed, such as old ownership proofs",
+            "Borre los registros TXT que ya no hagan falta, como pruebas de propiedad antiguas",
+        ),
+    )
+}

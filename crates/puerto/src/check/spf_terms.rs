@@ -1,0 +1,222 @@
+//! The terms of an SPF record as text: what an administrator wrote, judged and edited
+//! without evaluating it.
+
+use std::net::IpAddr;
+
+use puerto_mail::spf::count::{Count, CountFaultKind};
+
+/// A record's terms.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    text: String,
+    terms: Vec<String>,
+}
+
+impl Terms {
+    pub(super) fn read(record: &str) -> Self {
+        let terms = record.split_whitespace().skip(1).map(str::to_ascii_lowercase).collect();
+        Self { text: record.to_owned(), terms }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// A record for these addresses alone.
+    pub(super) fn fresh(addresses: &[IpAddr]) -> String {
+        let terms: Vec<_> = addresses.iter().map(|address| term(*address)).collect();
+        if terms.is_empty() {
+            return "v=spf1 mx a -all".to_owned();
+        }
+        format!("v=spf1 {} -all", terms.join(" "))
+    }
+
+    /// The record with an address put in front, where every evaluation sees it first.
+    pub(super) fn with_address(record: &str, address: IpAddr) -> String {
+        let mut words = record.split_whitespace();
+        let version = words.next().unwrap_or("v=spf1");
+        let rest: Vec<_> = words.collect();
+        format!("{version} {} {}", term(address), rest.join(" ")).trim_end().to_owned()
+    }
+
+    /// One record with the terms of all, each once, and the mildest end.
+    pub(super) fn merged(records: &[&str]) -> String {
+        let mut terms: Vec<&str> = Vec::new();
+        let mut end = "-all";
+        for term in records.iter().flat_map(|record| record.split_whitespace().skip(1)) {
+            match term.to_ascii_lowercase().as_str() {
+                "-all" => {}
+                "~all" | "?all" | "all" | "+all" => end = "~all",
+                _ if terms.contains(&term) => {}
+                _ => terms.push(term),
+            }
+        }
+        format!("v=spf1 {} {end}", terms.join(" "))
+    }
+
+    /// The record with `-all` or `~all` at its end in the place of any other `all`.
+    pub(super) fn ending_well(&self) -> String {
+        let words = self.text.split_whitespace();
+        let kept: Vec<_> = words.filter(|word| !is_all(word) && !is_everything(word)).collect();
+        format!("{} ~all", kept.join(" "))
+    }
+
+    /// The term `all` with its qualifier.
+    pub(super) fn all(&self) -> Option<&str> {
+        self.terms.iter().find(|term| is_all(term)).map(String::as_str)
+    }
+
+    pub(super) fn has_redirect(&self) -> bool {
+        self.terms.iter().any(|term| term.starts_with("redirect="))
+    }
+
+    pub(super) fn has_no_end(&self) -> bool {
+        match self.all() {
+            None => !self.has_redirect(),
+            Some(all) => all == "?all",
+        }
+    }
+
+    pub(super) fn goes_on_after_all(&self) -> bool {
+        let after = self.terms.iter().skip_while(|term| !is_all(term)).skip(1);
+        // Modifiers may stand anywhere (RFC 7208 §4.6.1).
+        after.into_iter().any(|term| !term.contains('='))
+    }
+
+    pub(super) fn has_ptr(&self) -> bool {
+        self.terms.iter().any(|term| {
+            let bare = term.trim_start_matches(['+', '-', '~', '?']);
+            bare == "ptr" || bare.starts_with("ptr:")
+        })
+    }
+
+    /// Whether it leaves a part of the answer to another domain's owner.
+    pub(super) fn delegates(&self) -> bool {
+        self.has_redirect() || self.terms.iter().any(|term| term.contains("include:"))
+    }
+
+    /// Whether anyone may send.
+    pub(super) fn is_open(&self) -> bool {
+        let halves = self.passing().filter(|term| prefix(term) == Some(1)).count();
+        self.terms.iter().any(|term| is_everything(term) || matches!(term.as_str(), "all" | "+all"))
+            || halves > 1
+    }
+
+    /// How many IPv4 addresses its own ip4 terms hold together.
+    pub(super) fn own_addresses(&self) -> u64 {
+        let networks = self.passing().filter_map(|term| prefix(term));
+        networks.map(|length| 1_u64 << 32_u32.saturating_sub(length).min(32)).sum()
+    }
+
+    /// The names that `mx` terms ask about; those with macros are left out.
+    pub(super) fn mx_targets(&self, domain: &str) -> Vec<String> {
+        let bare = self.terms.iter().map(|term| term.trim_start_matches(['+', '-', '~', '?']));
+        bare.filter_map(|term| {
+            let (term, _) = term.split_once('/').unwrap_or((term, ""));
+            match term.strip_prefix("mx")? {
+                "" => Some(domain.to_owned()),
+                rest => {
+                    rest.strip_prefix(':').filter(|name| !name.contains('%')).map(str::to_owned)
+                }
+            }
+        })
+        .collect()
+    }
+
+    fn passing(&self) -> impl Iterator<Item = &String> {
+        self.terms.iter().filter(|term| !term.starts_with(['-', '~', '?']))
+    }
+}
+
+fn is_all(term: &str) -> bool {
+    let bare = term.trim_start_matches(['+', '-', '~', '?']);
+    bare.eq_ignore_ascii_case("all")
+}
+
+fn is_everything(term: &str) -> bool {
+    let bare = term.strip_prefix('+').unwrap_or(term);
+    (bare.starts_with("ip4:") || bare.starts_with("ip6:")) && bare.ends_with("/0")
+}
+
+fn prefix(term: &str) -> Option<u32> {
+    let network = term.strip_prefix('+').unwrap_or(term).strip_prefix("ip4:")?;
+    match network.split_once('/') {
+        Some((_, length)) => length.parse().ok(),
+        None => Some(32),
+    }
+}
+
+fn term(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("ip4:{v4}"),
+        IpAddr::V6(v6) => format!("ip6:{v6}"),
+    }
+}
+
+/// What stops receivers from reading a record's whole tree.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// The domain whose record is wrong, and how.
+    pub(super) malformed: Option<(String, String)>,
+    /// A domain that is included and has no record.
+    pub(super) missing: Option<String>,
+    /// A domain that is reached from itself.
+    pub(super) looping: Option<String>,
+}
+
+impl Faults {
+    pub(super) fn of(count: &Count, domain: &str) -> Self {
+        let mut faults = Self::default();
+        for fault in &count.faults {
+            let whose = fault.domain.clone();
+            match &fault.kind {
+                CountFaultKind::Malformed(problem) => {
+                    faults.malformed.get_or_insert((whose, problem.clone()));
+                }
+                CountFaultKind::SeveralRecords => {
+                    faults.malformed.get_or_insert((whose, "several SPF records".to_owned()));
+                }
+                CountFaultKind::NoRecord if fault.domain != domain => {
+                    faults.missing.get_or_insert(whose);
+                }
+                CountFaultKind::Loop => {
+                    faults.looping.get_or_insert(whose);
+                }
+                _ => {}
+            }
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_edited_and_merged() {
+        let address = "192.0.2.1".parse().unwrap();
+        let edited = Terms::with_address("v=spf1 include:a.example -all", address);
+        assert_eq!(edited, "v=spf1 ip4:192.0.2.1 include:a.example -all");
+        assert_eq!(Terms::fresh(&[address]), "v=spf1 ip4:192.0.2.1 -all");
+        let merged =
+            Terms::merged(&["v=spf1 mx ip4:192.0.2.1 -all", "v=spf1 include:a.example mx ~all"]);
+        assert_eq!(merged, "v=spf1 mx ip4:192.0.2.1 include:a.example ~all");
+        assert_eq!(Terms::read("v=spf1 mx +all").ending_well(), "v=spf1 mx ~all");
+    }
+
+    #[test]
+    fn open_records_are_told_from_closed_ones() {
+        for (record, open) in [
+            ("v=spf1 +all", true),
+            ("v=spf1 mx all", true),
+            ("v=spf1 ip4:0.0.0.0/0 -all", true),
+            ("v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all", true),
+            ("v=spf1 ip6:::/0 -all", true),
+            ("v=spf1 -ip4:0.0.0.0/0 -all", false),
+            ("v=spf1 mx ?all", false),
+        ] {
+            assert_eq!(Terms::read(record).is_open(), open, "{record}");
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! The healthy world has no finding; each broken one has its own and no other.
+
+mod world;
+
+use std::net::IpAddr;
+
+use puerto_mail::dns::{DnsError, Record, RecordType, reverse_name};
+
+use super::outcome::{Severity, Status};
+use super::watch::{Change, Memory};
+use super::{FAMILIES, Greeting, RECEIVERS, Report, Verdict, document};
+use crate::config::NextHop;
+use crate::lang::Language;
+use world::{KEY, Made, V4, V6, with_status};
+
+/// What is wrong, how it is brought about, and the findings that it must give.
+type Case = (&'static str, fn(&mut Made), &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    (
+        "no PTR",
+        |w| {
+            w.absent(&reverse(V4), RecordType::Ptr);
+        },
+        &["ptr.exists 192.0.2.10"],
+    ),
+    (
+        "IPv6 without PTR",
+        |w| {
+            w.absent(&reverse(V6), RecordType::Ptr);
+        },
+        &["ptr.v6 2001:db8::10"],
+    ),
+    (
+        "a generic PTR",
+        |w| {
+            w.set_pointer(V4, "192-0-2-10.dynamic.isp.example");
+        },
+        &["ptr.generic 192.0.2.10"],
+    ),
+    (
+        "a PTR that does not lead back",
+        |w| {
+            w.absent(&reverse(V4), RecordType::Ptr);
+            let name = Record::Name("other.example.com".to_owned());
+            w.table.add(&reverse(V4), RecordType::Ptr, name);
+        },
+        &["ptr.fcrdns 192.0.2.10", "ptr.matches-helo 192.0.2.10"],
+    ),
+    (
+        "two PTR records",
+        |w| {
+            let name = Record::Name("www.example.com".to_owned());
+            w.table.add(&reverse(V4), RecordType::Ptr, name);
+        },
+        &["ptr.single 192.0.2.10"],
+    ),
+    (
+        "no SPF",
+        |w| {
+            w.absent("example.com", RecordType::Txt);
+        },
+        &["spf.exists example.com"],
+    ),
+    (
+        "two SPF records",
+        |w| {
+            w.table.txt("example.com", "v=spf1 include:_spf.isp.example ~all");
+        },
+        &["spf.single example.com"],
+    ),
+    (
+        "SPF without our address",
+        |w| {
+            w.set_txt("example.com", "v=spf1 ip6:2001:db8::10 -all");
+        },
+        &["spf.covers-ip 192.0.2.10"],
+    ),
+    (
+        "SPF with too many look-ups",
+        |w| {
+            w.set_txt(
+                "example.com",
+                "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 include:many.example -all",
+            );
+            w.table.txt(
+                "many.example",
+                "v=spf1 a mx a:mail.example.com mx:example.com \
+                a:ns1.example.com a:ns2.example.com a:ns3.example.com a:mail.example.com/24 \
+                mx:example.com/24 a:ns1.example.com/24 -all",
+            );
+            w.table.address("many.example", "203.0.113.1".parse().unwrap());
+            w.table.mx("many.example", 10, "mail.example.com");
+        },
+        &["spf.lookups example.com"],
+    ),
+    (
+        "SPF with a mistake",
+        |w| {
+            w.set_txt("example.com", "v=spf1 ip4:192.0.2.10.1 ip6:2001:db8::10 -all");
+        },
+        &["spf.syntax example.com"],
+    ),
+    (
+        "an include of nothing",
+        |w| {
+            w.set_txt(
+                "example.com",
+                "v=spf1 include:gone.example ip4:192.0.2.10 ip6:2001:db8::10 -all",
+            );
+        },
+        &["spf.include-missing example.com"],
+    ),
+    (
+        "an open SPF record",
+        |w| {
+            w.set_txt("example.com", "v=spf1 +all");
+        },
+        &["spf.plus-all example.com"],
+    ),
+    (
+        "SPF without an end",
+        |w| {
+            w.set_txt("example.com", "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10");
+        },
+        &["spf.no-all example.com"],
+    ),
+    (
+        "no DKIM record",
+        |w| {
+            w.absent(KEY, RecordType::Txt);
+        },
+        &["dkim.record-exists s1._domainkey.example.com"],
+    ),
+    (
+        "another key",
+        |w| {
+            let other = tempfile::tempdir().unwrap();
+            let record = world::write_key(other.path(), "example.com");
+            w.set_txt(KEY, &record);
+        },
+        &["dkim.key-match s1._domainkey.example.com"],
+    ),
+    (
+        "a key cut off by the panel",
+        |w| {
+            let cut = w.record.get(..255).unwrap().to_owned();
+            w.set_txt(KEY, &cut);
+        },
+        &["dkim.syntax s1._domainkey.example.com"],
+    ),
+    (
+        "a revoked key",
+        |w| {
+            w.set_txt(KEY, "v=DKIM1; k=rsa; p=");
+        },
+        &["dkim.revoked s1._domainkey.example.com"],
+    ),
+    (
+        "a key that is a test",
+        |w| {
+            let testing = w.record.replace("k=rsa;", "k=rsa; t=y;");
+            w.set_txt(KEY, &testing);
+        },
+        &["dkim.testing s1._domainkey.example.com"],
+    ),
+    (
+        "two key records",
+        |w| {
+            w.table.txt(KEY, "v=DKIM1; k=rsa; p=AAAA");
+        },
+        &["dkim.multiple s1._domainkey.example.com"],
+    ),
+    (
+        "a key with quotation marks",
+        |w| {
+            let quoted = format!("\"{}\"", w.record);
+            w.set_txt(KEY, &quoted);
+        },
+        &["dkim.chunks s1._domainkey.example.com"],
+    ),
+    (
+        "keys for another domain only",
+        |w| {
+            let directory = &w.config.dkim_directory;
+            std::fs::rename(directory.join("example.com"), directory.join("example.net")).unwrap();
+        },
+        &["dkim.alignment example.com"],
+    ),
+    (
+        "no DMARC",
+        |w| {
+            w.absent("_dmarc.example.com", RecordType::Txt);
+        },
+        &["dmarc.exists example.com"],
+    ),
+    (
+        "two DMARC records",
+        |w| {
+            w.table.txt("_dmarc.example.com", "v=DMARC1; p=reject");
+        },
+        &["dmarc.single example.com"],
+    ),
+    (
+        "DMARC at the wrong name",
+        |w| {
+            w.absent("_dmarc.example.com", RecordType::Txt);
+            w.table.txt("example.com", "v=DMARC1; p=none; rua=mailto:postmaster@example.com");
+        },
+        &["dmarc.location example.com"],
+    ),
+    (
+        "reports to nobody",
+        |w| {
+            w.set_txt("_dmarc.example.com", "v=DMARC1; p=none; rua=mailto:a@reports.example");
+            w.table.mx("reports.example", 10, "mail.example.com");
+        },
+        &["dmarc.rua-external reports.example"],
+    ),
+    (
+        "the null MX",
+        |w| {
+            w.absent("example.com", RecordType::Mx);
+            w.table.mx("example.com", 0, "");
+        },
+        &["dns.null-mx example.com"],
+    ),
+    (
+        "an MX without address",
+        |w| {
+            w.table.mx("example.com", 20, "backup.example.com");
+        },
+        &["dns.mx-resolves backup.example.com"],
+    ),
+    (
+        "one name server with an old key",
+        |w| {
+            let old = Ok(vec![Record::Txt(b"v=DKIM1; k=rsa; p=T0xE".to_vec())]);
+            w.servers.insert(("192.0.2.52".parse().unwrap(), KEY.to_owned(), RecordType::Txt), old);
+        },
+        &["dns.ns-consistent example.com"],
+    ),
+    (
+        "a bare host name",
+        |w| {
+            w.config.delivery.helo = "mail".to_owned();
+        },
+        &["helo.fqdn mail", "ptr.matches-helo 192.0.2.10", "ptr.matches-helo 2001:db8::10"],
+    ),
+    (
+        "a host name without our IPv4 address",
+        |w| {
+            w.absent("mail.example.com", RecordType::A);
+            w.set_pointer(V4, "mail4.example.com");
+            w.config.delivery.helo = "mail.example.com".to_owned();
+            w.set_txt("mail.example.com", "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 -all");
+        },
+        &["helo.resolves 192.0.2.10", "ptr.matches-helo 192.0.2.10"],
+    ),
+];
+
+fn reverse(address: &str) -> String {
+    reverse_name(address.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_healthy_world_has_no_finding() {
+    let world = Made::healthy();
+    let checks = world.check().await;
+    assert_eq!(with_status(&checks, Status::Finding), Vec::<String>::new());
+    assert_eq!(with_status(&checks, Status::Unknown), Vec::<String>::new());
+    let report = Report { domain: "example.com".into(), egress: world.egress.clone(), checks };
+    assert_eq!(report.exit_code(), 0);
+    for receiver in RECEIVERS {
+        assert_eq!(receiver.judge(&report.checks).verdict, Verdict::Accept, "{}", receiver.name);
+    }
+    assert!(report.summary(Language::Spanish).starts_with("Todo está bien"));
+}
+
+#[tokio::test]
+async fn each_broken_world_has_exactly_its_findings() {
+    for (what, breaks, expected) in CASES {
+        let mut world = Made::healthy();
+        breaks(&mut world);
+        let checks = world.check().await;
+        let mut found = with_status(&checks, Status::Finding);
+        found.sort();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{what}");
+        assert!(checks.iter().any(super::Check::is_wrong), "{what}");
+        for check in checks.iter().filter(|check| check.status == Status::Finding) {
+            assert!(!check.seen.is_empty() && !check.remedy.is_empty(), "{what}: {check:?}");
+            let texts = [&check.seen, &check.expected, &check.remedy];
+            assert!(texts.iter().all(|text| !text.contains('{')), "{what}: {check:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dns_that_does_not_answer_gives_no_finding() {
+    let reversed = reverse(V4);
+    for (name, kind) in [
+        ("example.com", RecordType::Txt),
+        ("example.com", RecordType::Mx),
+        ("example.com", RecordType::Ns),
+        ("example.com", RecordType::Soa),
+        ("mail.example.com", RecordType::A),
+        ("_dmarc.example.com", RecordType::Txt),
+        (KEY, RecordType::Txt),
+        (reversed.as_str(), RecordType::Ptr),
+    ] {
+        for error in [DnsError::Timeout, DnsError::Failure("SERVFAIL".to_owned())] {
+            let mut world = Made::healthy();
+            world.table.fail(name, kind, error);
+            let checks = world.check().await;
+            assert_eq!(
+                with_status(&checks, Status::Finding),
+                Vec::<String>::new(),
+                "{kind} {name}"
+            );
+            assert_ne!(
+                with_status(&checks, Status::Unknown),
+                Vec::<String>::new(),
+                "{kind} {name}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_server_that_fails_is_unknown_with_a_remedy() {
+    let mut world = Made::healthy();
+    let server: IpAddr = "192.0.2.53".parse().unwrap();
+    let failure = Err(DnsError::Failure("SERVFAIL".to_owned()));
+    world.servers.insert((server, "example.com".to_owned(), RecordType::Txt), failure);
+    let checks = world.check().await;
+    assert_eq!(with_status(&checks, Status::Finding), Vec::<String>::new());
+    assert_eq!(with_status(&checks, Status::Unknown), ["dns.ns-consistent example.com"]);
+    let check = checks.iter().find(|check| check.id() == "dns.ns-consistent").unwrap();
+    assert!(check.seen.contains("ns3.example.com") && !check.remedy.is_empty(), "{check:?}");
+}
+
+#[tokio::test]
+async fn behind_a_relayhost_its_addresses_count() {
+    let mut world = Made::healthy();
+    world.config.relayhost = Some(NextHop::parse("[relay.isp.example]:587").unwrap());
+    world.table.address("relay.isp.example", "198.51.100.25".parse().unwrap());
+    world.absent(&reverse(V4), RecordType::Ptr);
+    let checks = world.check().await;
+    assert_eq!(with_status(&checks, Status::Finding), ["spf.covers-ip 198.51.100.25"]);
+    world.set_txt("example.com", "v=spf1 a:relay.isp.example -all");
+    assert_eq!(with_status(&world.check().await, Status::Finding), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn port_25_is_told_apart() {
+    let line = |text: &str| Greeting::Line(text.to_owned());
+    let real =
+        |host: &str| Greeting::Line(format!("220 {} ready", host.replace("yahoodns", "yahoo")));
+    let own = |greeting: &dyn Fn(&str) -> Greeting| {
+        let mut world = Made::healthy().with_receivers(greeting);
+        world.config.delivery.bind_ipv4 = Some(V4.parse().unwrap());
+        world.config.delivery.bind_ipv6 = Some(V6.parse().unwrap());
+        world
+    };
+    type Said<'a> = &'a dyn Fn(&str) -> Greeting;
+    let cases: [(Said<'_>, Option<&str>); 4] = [
+        (&real, None),
+        (&|_| Greeting::Refused("refused".to_owned()), Some("refused")),
+        (&|_| Greeting::TimedOut, Some("dropped")),
+        (&move |_| line("220 proxy.host.example"), Some("intercepted")),
+    ];
+    for (greeting, expected) in cases {
+        let checks = own(greeting).check_in(Language::English, &[]).await;
+        let check = checks.iter().find(|check| check.id() == "net.port25-out").unwrap();
+        match expected {
+            None => assert_eq!(check.status, Status::Pass, "{check:?}"),
+            Some(word) => {
+                assert_eq!(check.status, Status::Finding);
+                assert!(check.seen.starts_with(word), "{check:?}");
+            }
+        }
+    }
+    let checks = Made::healthy().check_in(Language::English, &[]).await;
+    assert!(!with_status(&checks, Status::Finding).iter().any(|id| id.starts_with("net.port25")));
+}
+
+#[tokio::test]
+async fn the_receivers_say_because_of_what() {
+    let mut world = Made::healthy();
+    world.set_pointer(V4, "192-0-2-10.dynamic.isp.example");
+    let checks = world.check_in(Language::Spanish, &world.egress).await;
+    let verdict = |key: &str| {
+        let receiver = RECEIVERS.iter().find(|receiver| receiver.key == key).unwrap();
+        let judgement = receiver.judge(&checks);
+        (judgement.verdict, judgement.because)
+    };
+    assert_eq!(verdict("gmail"), (Verdict::Accept, vec![]));
+    assert_eq!(verdict("microsoft"), (Verdict::Refuse, vec!["ptr.generic"]));
+    let report = Report { domain: "example.com".into(), egress: vec![], checks };
+    let json = report.to_json(Language::Spanish);
+    assert_eq!(json["receivers"]["microsoft"]["because"][0], "ptr.generic");
+    assert!(
+        json["summary"].as_str().unwrap().starts_with("Hay una cosa mal, ptr.generic"),
+        "{json}"
+    );
+}
+
+#[tokio::test]
+async fn a_change_is_told_once_two_runs_saw_it() {
+    let healthy = Made::healthy().check().await;
+    let mut broken = Made::healthy();
+    broken.absent("example.com", RecordType::Txt);
+    let broken = broken.check().await;
+    let mut silent = Made::healthy();
+    silent.table.fail("example.com", RecordType::Txt, DnsError::Timeout);
+    let silent = silent.check().await;
+    let mut memory = Memory::default();
+    assert_eq!(memory.learn(&healthy), None);
+    assert_eq!(memory.learn(&broken), None);
+    assert_eq!(memory.learn(&healthy), None);
+    assert_eq!(memory.learn(&broken), None);
+    let appeared = vec!["spf.exists example.com".to_owned()];
+    assert_eq!(memory.learn(&broken), Some(Change { appeared, gone: vec![] }));
+    assert_eq!(memory.learn(&broken), None);
+    assert_eq!(memory.learn(&silent), None);
+    assert_eq!(memory.learn(&silent), None);
+    assert_eq!(memory.learn(&healthy), None);
+    let gone = vec!["spf.exists example.com".to_owned()];
+    assert_eq!(memory.learn(&healthy), Some(Change { appeared: vec![], gone }));
+}
+
+#[test]
+fn checks_are_declared_once_and_the_document_is_theirs() {
+    let mut ids: Vec<_> =
+        FAMILIES.iter().flat_map(|family| family.checks).map(|check| check.id).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all);
+    for check in FAMILIES.iter().flat_map(|family| family.checks) {
+        assert!(check.title.en != check.title.es && check.reason.en != check.reason.es);
+        assert!(check.severity >= Severity::Info && check.id.contains('.'));
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/checks.md");
+    let written = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        written == document(Language::English),
+        "docs/checks.md is not what `puerto check --document` prints"
+    );
+}

@@ -1,0 +1,165 @@
+//! A made-up Internet in which one thing is wrong at a time.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use puerto_mail::dkim::{Algorithm, PrivateKey};
+use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, Table, reverse_name};
+
+use crate::check::{Asked, Check, Context, Greeting, Status, World, run};
+use crate::config::Config;
+use crate::lang::Language;
+
+pub(super) const V4: &str = "192.0.2.10";
+pub(super) const V6: &str = "2001:db8::10";
+pub(super) const KEY: &str = "s1._domainkey.example.com";
+
+type Question = (IpAddr, String, RecordType);
+
+/// A table for the resolver, and what single name servers say otherwise.
+pub(super) struct Made {
+    pub(super) table: Table,
+    pub(super) servers: HashMap<Question, Result<Vec<Record>, DnsError>>,
+    pub(super) greetings: HashMap<IpAddr, Greeting>,
+    pub(super) config: Config,
+    pub(super) egress: Vec<IpAddr>,
+    pub(super) record: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Dns for Made {
+    async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
+        self.table.lookup(name, kind).await
+    }
+}
+
+impl World for Made {
+    fn resolver(&self) -> String {
+        "127.0.0.1".to_owned()
+    }
+
+    async fn ask_server(
+        &self,
+        server: IpAddr,
+        name: &str,
+        kind: RecordType,
+    ) -> Result<Answer, DnsError> {
+        match self.servers.get(&(server, name.to_owned(), kind)) {
+            Some(Ok(records)) => Ok(Answer { records: records.clone(), ttl: 300 }),
+            Some(Err(error)) => Err(error.clone()),
+            None => self.lookup(name, kind).await,
+        }
+    }
+
+    async fn greeting(&self, peer: SocketAddr, _: Option<IpAddr>) -> Greeting {
+        self.greetings.get(&peer.ip()).cloned().unwrap_or(Greeting::TimedOut)
+    }
+}
+
+impl Made {
+    /// A world in which all is well.
+    pub(super) fn healthy() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::for_tests(directory.path());
+        config.delivery.allow_private = false;
+        let record = write_key(&config.dkim_directory, "example.com");
+        let mut table = Table::new();
+        let (v4, v6) = (V4.parse().unwrap(), V6.parse().unwrap());
+        table.address("mail.example.com", v4).address("mail.example.com", v6);
+        for address in [v4, v6] {
+            let name = Record::Name("mail.example.com".to_owned());
+            table.add(&reverse_name(address), RecordType::Ptr, name);
+        }
+        table.mx("example.com", 10, "mail.example.com");
+        table.add("example.com", RecordType::Soa, Record::Soa(7));
+        for (server, address) in
+            [("ns1", "192.0.2.51"), ("ns2", "192.0.2.52"), ("ns3", "192.0.2.53")]
+        {
+            let name = format!("{server}.example.com");
+            table.add("example.com", RecordType::Ns, Record::Name(name.clone()));
+            table.address(&name, address.parse().unwrap());
+        }
+        table.txt("example.com", &format!("v=spf1 ip4:{V4} ip6:{V6} -all"));
+        table.txt("mail.example.com", "v=spf1 a -all");
+        table.txt(KEY, &record);
+        table.txt("_dmarc.example.com", "v=DMARC1; p=none; rua=mailto:postmaster@example.com");
+        Self {
+            table,
+            servers: HashMap::new(),
+            greetings: HashMap::new(),
+            config,
+            egress: vec![v4, v6],
+            record,
+            _directory: directory,
+        }
+    }
+
+    /// Puts one record in the place of all that a name has.
+    pub(super) fn set_txt(&mut self, name: &str, text: &str) -> &mut Self {
+        self.absent(name, RecordType::Txt);
+        self.table.txt(name, text);
+        self
+    }
+
+    pub(super) fn absent(&mut self, name: &str, kind: RecordType) -> &mut Self {
+        self.table.fail(name, kind, DnsError::NoRecords);
+        self
+    }
+
+    pub(super) fn set_pointer(&mut self, address: &str, name: &str) -> &mut Self {
+        let address = address.parse().unwrap();
+        self.absent(&reverse_name(address), RecordType::Ptr);
+        self.table.add(&reverse_name(address), RecordType::Ptr, Record::Name(name.to_owned()));
+        self.table.address(name, address);
+        self
+    }
+
+    /// The large receivers, as the check of port 25 knows them.
+    pub(super) fn with_receivers(mut self, greeting: impl Fn(&str) -> Greeting) -> Self {
+        for (domain, host, address) in [
+            ("gmail.com", "mx.google.com", "198.51.100.1"),
+            ("outlook.com", "mx.outlook.com", "198.51.100.2"),
+            ("yahoo.com", "mx.yahoodns.net", "198.51.100.3"),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            self.table.mx(domain, 10, host);
+            self.table.address(host, address);
+            self.greetings.insert(address, greeting(host));
+        }
+        self
+    }
+
+    pub(super) async fn check(&self) -> Vec<Check> {
+        self.check_in(Language::English, &self.egress).await
+    }
+
+    pub(super) async fn check_in(&self, language: Language, egress: &[IpAddr]) -> Vec<Check> {
+        let asked = Asked { domain: None, egress: egress.to_vec(), language };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = i64::try_from(now.as_secs()).unwrap();
+        let context = Context::gather(self, &self.config, asked, now).await;
+        run(&context, &families(), &|_| {}).await
+    }
+}
+
+// The families that ask nobody but the DNS and port 25.
+fn families() -> Vec<String> {
+    ["net", "helo", "ptr", "dns", "spf", "dkim", "dmarc"].map(str::to_owned).to_vec()
+}
+
+pub(super) fn write_key(directory: &Path, domain: &str) -> String {
+    let pem = PrivateKey::generate(Algorithm::RsaSha256).unwrap();
+    let file = directory.join(domain).join("s1.pem");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, &pem).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    PrivateKey::from_pem(&pem).unwrap().record_text()
+}
+
+/// `ID SUBJECT` of each check with this status.
+pub(super) fn with_status(checks: &[Check], status: Status) -> Vec<String> {
+    let some = checks.iter().filter(|check| check.status == status);
+    some.map(|check| format!("{} {}", check.id(), check.subject)).collect()
+}

@@ -1,0 +1,304 @@
+//! `puerto check`: everything that receivers demand, asked live.
+
+use std::io::{self, IsTerminal, Write as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::exit::{Failure, Sysexit};
+use super::output::{if_read, printable};
+use crate::check::watch::{Change, Memory};
+use crate::check::{
+    self, Asked, Check, Context, FAMILIES, Internet, Progress, RECEIVERS, Report, Severity, Status,
+    Verdict,
+};
+use crate::config::Config;
+use crate::dns::Resolver;
+use crate::lang::{Language, Text};
+
+/// Check, live, everything that receivers demand of this server and of a domain.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The domain that mail is sent from; the first of `domains` if none is given
+    #[arg(value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// One JSON document instead of text
+    #[arg(long)]
+    json: bool,
+    /// Only these checks: a group such as spf, or an id such as spf.exists; repeatable
+    #[arg(long, value_name = "GROUP")]
+    only: Vec<String>,
+    /// Judge this address instead of this machine's own; repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    egress: Vec<IpAddr>,
+    /// For a timer: say nothing until two runs in a row saw the same change
+    #[arg(long)]
+    watch: bool,
+    /// Where --watch remembers the last run; below the state directory if none is given
+    #[arg(long, value_name = "FILE", requires = "watch")]
+    memory: Option<PathBuf>,
+    /// Also what is right, and what was skipped
+    #[arg(long)]
+    all: bool,
+    /// Print the document that explains every check
+    #[arg(long, hide = true)]
+    document: bool,
+}
+
+/// Runs the command: exit code 0 if all is well, 1 if something is wrong, 2 if it
+/// could not be checked.
+pub fn run(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> ExitCode {
+    if arguments.document {
+        return finish(write(&check::document(language)).map(|()| 0));
+    }
+    finish(judge(arguments, config, language))
+}
+
+fn finish(result: Result<u8, Failure>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("puerto check: {failure}");
+            match failure.code {
+                Sysexit::Config => Sysexit::Config.into(),
+                _ => ExitCode::from(2),
+            }
+        }
+    }
+}
+
+fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Result<u8, Failure> {
+    let config = Config::load(config)?;
+    if let Some(unknown) = arguments.only.iter().find(|name| !check::has_group(name)) {
+        let groups: Vec<_> = FAMILIES.iter().map(|family| family.name).collect();
+        let text = Text::new(
+            "there is no check or group `{name}`; groups: {groups}",
+            "no hay ninguna comprobación ni grupo `{name}`; grupos: {groups}",
+        );
+        let text = text.with(language, &[("name", unknown), ("groups", &groups.join(" "))]);
+        return Err(Failure::new(Sysexit::Usage, text));
+    }
+    if let Some(domain) = &arguments.domain
+        && !puerto_smtp::Domain::parse(domain).is_ok_and(|domain| domain.name().is_some())
+    {
+        let text =
+            Text::new("`{name}` is not a domain name", "`{name}` no es un nombre de dominio");
+        return Err(Failure::new(Sysexit::Usage, text.with(language, &[("name", domain)])));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(ask(arguments, &config, language));
+    // A query that nobody waits for any more must not hold the process up.
+    runtime.shutdown_background();
+    if arguments.watch {
+        return watch(arguments, &config, &report, language);
+    }
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&report.to_json(language));
+        let json = json.map_err(|error| Failure::new(Sysexit::OsError, error.to_string()))?;
+        write(&format!("{json}\n"))?;
+    } else {
+        write(&shown(&report, arguments.all, language))?;
+    }
+    Ok(report.exit_code())
+}
+
+async fn ask(arguments: &CheckArgs, config: &Config, language: Language) -> Report {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let internet = Internet::new(Resolver::new(config));
+    let asked =
+        Asked { domain: arguments.domain.clone(), egress: arguments.egress.clone(), language };
+    let bar = progress_bar(!arguments.json && !arguments.watch);
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let context = Context::gather(&internet, config, asked, now).await;
+    let progress = |progress: Progress| {
+        bar.set_length(u64::try_from(progress.total).unwrap_or_default());
+        bar.set_position(u64::try_from(progress.done).unwrap_or_default());
+        bar.set_message(progress.family.title.of(language));
+    };
+    let checks = check::run(&context, &arguments.only, &progress).await;
+    bar.finish_and_clear();
+    Report { domain: context.domain.clone(), egress: context.egress.clone(), checks }
+}
+
+fn progress_bar(wanted: bool) -> ProgressBar {
+    if !wanted || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(1);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    bar
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    if_read(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
+    Ok(())
+}
+
+fn watch(
+    arguments: &CheckArgs,
+    config: &Config,
+    report: &Report,
+    language: Language,
+) -> Result<u8, Failure> {
+    let file = arguments
+        .memory
+        .clone()
+        .unwrap_or_else(|| config.state_dir.join(format!("check-{}.json", report.domain)));
+    let cannot = |error: io::Error| {
+        let text = Text::new("cannot use {file}: {error}", "no se puede usar {file}: {error}");
+        let values = [("file", &*file.display().to_string()), ("error", &*error.to_string())];
+        Failure::new(Sysexit::CantCreate, text.with(language, &values))
+    };
+    let mut memory: Memory = match std::fs::read(&file) {
+        Ok(octets) => serde_json::from_slice(&octets).unwrap_or_default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Memory::default(),
+        Err(error) => return Err(cannot(error)),
+    };
+    let change = memory.learn(&report.checks);
+    let octets = serde_json::to_vec(&memory).map_err(|error| cannot(error.into()))?;
+    // Whole or not at all: a run may be cut off.
+    let fresh = file.with_extension("new");
+    std::fs::write(&fresh, octets).and_then(|()| std::fs::rename(&fresh, &file)).map_err(cannot)?;
+    if let Some(change) = change {
+        write(&told(&change, report, arguments.json, language))?;
+    }
+    Ok(report.exit_code())
+}
+
+fn told(change: &Change, report: &Report, json: bool, language: Language) -> String {
+    if json {
+        let value = serde_json::json!({
+            "domain": report.domain, "appeared": change.appeared, "gone": change.gone,
+            "summary": report.summary(language),
+        });
+        return format!("{value}\n");
+    }
+    let mut out = String::new();
+    let wrong = Text::new("now wrong: {what}", "ahora mal: {what}");
+    let right = Text::new("right again: {what}", "bien de nuevo: {what}");
+    for (text, list) in [(wrong, &change.appeared), (right, &change.gone)] {
+        for what in list {
+            out.push_str(&text.with(language, &[("what", &printable(what))]));
+            out.push('\n');
+        }
+    }
+    out.push_str(&printable(&report.summary(language)));
+    out.push('\n');
+    out
+}
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+
+// Colours are for terminals; the stream takes them out elsewhere.
+fn painted(style: Style, text: &str) -> String {
+    format!("{style}{}{style:#}", printable(text))
+}
+
+fn shown(report: &Report, all: bool, language: Language) -> String {
+    let egress: Vec<_> = report.egress.iter().map(ToString::to_string).collect();
+    let mut out = format!("{}  {}\n\n", painted(BOLD, &report.domain), egress.join("  "));
+    for family in FAMILIES {
+        let checks: Vec<&Check> = report
+            .checks
+            .iter()
+            .filter(|check| family.checks.contains(&check.definition))
+            .collect();
+        if checks.is_empty() {
+            continue;
+        }
+        out.push_str(&heading(family.title, &checks, language));
+        for check in checks {
+            if all || matches!(check.status, Status::Finding | Status::Unknown) {
+                detail(&mut out, check, language);
+            }
+        }
+    }
+    out.push('\n');
+    for receiver in RECEIVERS {
+        let judgement = receiver.judge(&report.checks);
+        let (style, text) = match judgement.verdict {
+            Verdict::Accept => (GREEN, Text::new("would accept", "aceptaría")),
+            Verdict::Refuse => (RED, Text::new("would refuse, because of", "rechazaría, por")),
+            Verdict::Unknown => (YELLOW, Text::new("not known", "no se sabe")),
+        };
+        let because = judgement.because.join(", ");
+        let verdict = painted(style, text.of(language));
+        out.push_str(&format!("{:<22} {verdict} {because}\n", receiver.name));
+    }
+    out.push_str(&format!("\n{}\n", painted(BOLD, &report.summary(language))));
+    out
+}
+
+fn heading(title: Text, checks: &[&Check], language: Language) -> String {
+    let count = |status| checks.iter().filter(|check| check.status == status).count();
+    let wrong = checks.iter().any(|check| check.is_wrong());
+    let mark = if wrong {
+        painted(RED, "✗")
+    } else if count(Status::Unknown) > 0 {
+        painted(YELLOW, "?")
+    } else {
+        painted(GREEN, "✓")
+    };
+    let parts = [
+        (Status::Finding, Text::new("to see", "por ver")),
+        (Status::Unknown, Text::new("without answer", "sin respuesta")),
+        (Status::Pass, Text::new("right", "bien")),
+        (Status::NotApplicable, Text::new("skipped", "omitidas")),
+    ];
+    let parts = parts.map(|(status, text)| (count(status), text.of(language)));
+    let said: Vec<_> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(n, text)| format!("{n} {text}"))
+        .collect();
+    format!("{mark} {:<24} {}\n", title.of(language), painted(DIM, &said.join(", ")))
+}
+
+fn detail(out: &mut String, check: &Check, language: Language) {
+    let (style, word) = match (check.status, check.severity) {
+        (Status::Pass, _) => (GREEN, Text::new("right", "bien")),
+        (Status::NotApplicable, _) => (DIM, Text::new("skipped", "omitida")),
+        (Status::Unknown, _) => (YELLOW, Text::new("no answer", "sin respuesta")),
+        (Status::Finding, Severity::Error) => (RED, Text::same("error")),
+        (Status::Finding, Severity::Warning) => (YELLOW, Text::new("warning", "aviso")),
+        (Status::Finding, Severity::Info) => (DIM, Text::new("note", "nota")),
+    };
+    let word = painted(style, word.of(language));
+    let (id, subject) = (painted(BOLD, check.id()), printable(&check.subject));
+    if check.status != Status::Finding {
+        let (seen, asked) = (printable(&check.seen), painted(DIM, &check.asked));
+        out.push_str(&format!("    {word}  {id}  {subject}: {seen}  {asked}\n"));
+        if !check.remedy.is_empty() {
+            out.push_str(&format!("      {}\n", printable(&check.remedy)));
+        }
+        return;
+    }
+    out.push_str(&format!("    {word}  {id}  {subject}\n"));
+    let title = check.definition.title.of(language);
+    out.push_str(&format!("      {}\n", painted(DIM, title)));
+    let lines = [
+        (Text::new("asked", "preguntado"), check.asked.as_str()),
+        (Text::new("seen", "visto"), check.seen.as_str()),
+        (Text::new("expected", "esperado"), check.expected.as_str()),
+        (Text::new("do", "haga"), check.remedy.as_str()),
+        (Text::new("see", "véase"), check.definition.reference),
+    ];
+    for (label, value) in lines {
+        if !value.is_empty() {
+            out.push_str(&format!("      {:<11} {}\n", label.of(language), printable(value)));
+        }
+    }
+}
