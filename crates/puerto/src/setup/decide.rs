@@ -6,7 +6,7 @@ use puerto_smtp::Domain;
 use super::Wishes;
 use super::person::{Gone, Person};
 use super::root::Root;
-use super::said::say;
+use super::say;
 use super::takeover::{Credentials, Inherited};
 use super::world::{Port25, Survey, World};
 use crate::config::{Config, Login, NextHop, TlsLevel};

@@ -14,7 +14,6 @@ mod keys;
 mod person;
 mod report;
 mod root;
-mod said;
 mod service;
 mod steps;
 mod takeover;
@@ -27,19 +26,17 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
 use crate::intake::KeyRing;
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 use crate::route::not_public;
 
 use decide::{Decided, PASSWORD_FILE, decide};
 use files::{Content, State, Wanted};
-use said::say;
 use takeover::Inherited;
 
 pub use files::Done;
 pub use person::{Gone, Nobody, Person};
 pub use report::{Found, Record, Report, Step};
 pub use root::Root;
-pub use said::Said;
 pub use world::{Egress, Network, Port25, Survey, World, program_path};
 
 /// What was asked for.
@@ -381,4 +378,9 @@ fn records(ring: &KeyRing) -> Vec<Record> {
         value: key.key.record_text(),
     };
     ring.keys().iter().map(record).collect()
+}
+
+/// A sentence with its values by name.
+fn say(text: Text, values: &[(&'static str, &str)]) -> Said {
+    values.iter().fold(Said::new(text), |said, (name, value)| said.with(name, value))
 }

@@ -1,6 +1,6 @@
 //! Whoever answers questions.
 
-use super::said::Said;
+use crate::lang::Said;
 
 /// The person has gone in the middle of a question: nothing more is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::files::Done;
-use super::said::Said;
 use super::world::{Port25, Survey};
 use crate::config::NextHop;
+use crate::lang::Said;
 
 /// The result of a setup.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use puerto_smtp::Domain;
 use super::files::{destination, link_of};
 use super::report::Step;
 use super::root::Root;
-use super::said::say;
+use super::say;
 use super::takeover::Inherited;
 use super::world::Survey;
 use crate::config::Config;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use puerto_mail::dkim::zone_file_text;
 use serde_json::{Value, json};
 
-use crate::lang::{Language, Text};
-use crate::setup::{Done, Port25, Report, Said};
+use crate::lang::{Language, Said, Text};
+use crate::setup::{Done, Port25, Report};
 
 const FOUND_OUT: Text = Text::new("Found out", "Lo que hay");
 const NAME: Text = Text::new("server name", "nombre del servidor");

@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead as _, Write as _};
 
-use crate::lang::{Language, Text};
-use crate::setup::{Gone, Person, Said};
+use crate::lang::{Language, Said, Text};
+use crate::setup::{Gone, Person};
 
 const YES_NO: Text = Text::new("[Y/n]", "[S/n]");
 const NO_YES: Text = Text::new("[y/N]", "[s/N]");

@@ -6,7 +6,7 @@ use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_o
 use crate::config::Mailbox;
 use crate::lang::Text;
 use crate::setup::root::Root;
-use crate::setup::said::say;
+use crate::setup::say;
 
 const FILE: &str = "/etc/exim4/update-exim4.conf.conf";
 const PASSWORDS: &str = "/etc/exim4/passwd.client";

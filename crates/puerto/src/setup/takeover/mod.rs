@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use puerto_smtp::Domain;
 
 use super::root::Root;
-use super::said::{Said, say};
+use super::say;
 use crate::config::{Mailbox, Network, NextHop, TlsFiles};
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 
 pub use opendkim::ForeignKey;
 

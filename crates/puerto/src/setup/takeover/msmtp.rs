@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Credentials, Inherited, next_hop, text_of};
 use crate::lang::Text;
 use crate::setup::root::Root;
-use crate::setup::said::say;
+use crate::setup::say;
 
 const FILE: &str = "/etc/msmtprc";
 

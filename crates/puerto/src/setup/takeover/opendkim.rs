@@ -8,7 +8,7 @@ use puerto_smtp::Domain;
 use super::{Inherited, text_of};
 use crate::lang::Text;
 use crate::setup::root::Root;
-use crate::setup::said::say;
+use crate::setup::say;
 
 const FILE: &str = "/etc/opendkim.conf";
 const FOLDER: &str = "/etc/opendkim/keys";

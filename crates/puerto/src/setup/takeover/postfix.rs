@@ -5,14 +5,10 @@ use std::path::PathBuf;
 
 use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
 use crate::config::{Mailbox, TlsFiles};
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 use crate::setup::root::Root;
-use crate::setup::said::say;
+use crate::setup::say;
 
-const LEFT: Text = Text::new(
-    "Postfix's {key} = {value} is not taken over",
-    "{key} = {value} de Postfix no se hereda",
-);
 const ENCRYPT: Text = Text::new(
     "Postfix's smtp_tls_security_level = encrypt does not verify certificates, and ours do where \
      TLS is demanded: if the relay's certificate is valid, set delivery.tls = \"required\"",
@@ -47,21 +43,36 @@ const NOT_TAKEN: &[(&str, Text)] = &[
     ("body_checks", FILTER),
     ("content_filter", FILTER),
 ];
-const ROUTES: Text =
-    Text::new("write a [[route]] for each of its lines", "escriba una [[route]] por cada línea");
+const ROUTES: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: write a [[route]] for each of its lines",
+    "{key} = {value} de Postfix no se hereda: escriba una [[route]] por cada línea",
+);
 const ALIASES: Text = Text::new(
-    "write its local names into the aliases file",
-    "escriba sus nombres locales en el fichero de alias",
+    "Postfix's {key} = {value} is not taken over: write its local names into the aliases file",
+    "{key} = {value} de Postfix no se hereda: escriba sus nombres locales en el fichero de alias",
 );
 const LMTP: Text = Text::new(
-    "where another program keeps the mailboxes, set local.mailbox = \"lmtp:ADDRESS\"",
-    "si otro programa guarda los buzones, ponga local.mailbox = \"lmtp:DIRECCIÓN\"",
+    "Postfix's {key} = {value} is not taken over: where another program keeps the mailboxes, set \
+     local.mailbox = \"lmtp:ADDRESS\"",
+    "{key} = {value} de Postfix no se hereda: si otro programa guarda los buzones, ponga \
+     local.mailbox = \"lmtp:DIRECCIÓN\"",
 );
 const REWRITE: Text = Text::new(
-    "addresses are not rewritten here: let programs send with the right sender",
-    "aquí no se reescriben direcciones: que los programas envíen con el remitente correcto",
+    "Postfix's {key} = {value} is not taken over: addresses are not rewritten here, so let \
+     programs send with the right sender",
+    "{key} = {value} de Postfix no se hereda: aquí no se reescriben direcciones, así que los \
+     programas deben enviar con el remitente correcto",
 );
-const FILTER: Text = Text::new("contents are not filtered here", "aquí no se filtra el contenido");
+const FILTER: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: contents are not filtered here",
+    "{key} = {value} de Postfix no se hereda: aquí no se filtra el contenido",
+);
+const DOMAINS: Text = Text::new(
+    "Postfix's {key} names {value}, which is not taken over: write the domains that it lists into \
+     `domains`",
+    "{key} de Postfix nombra {value}, que no se hereda: escriba en `domains` los dominios que \
+     contiene",
+);
 
 /// Reads Postfix's configuration, if there is one.
 pub(super) fn read(root: &Root) -> Option<Inherited> {
@@ -93,8 +104,8 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     Some(found)
 }
 
-fn left(key: &str, value: &str, advice: Text) -> crate::setup::said::Said {
-    say(LEFT, &[("key", key), ("value", value)]).followed_by(advice)
+fn left(key: &str, value: &str, advice: Text) -> Said {
+    say(advice, &[("key", key), ("value", value)])
 }
 
 fn domains(root: &Root, main: &Parameters, found: &mut Inherited) {
@@ -107,11 +118,7 @@ fn domains(root: &Root, main: &Parameters, found: &mut Inherited) {
     let destinations = main.get("mydestination").unwrap_or_default();
     for item in items(&destinations) {
         if item.starts_with('/') || item.contains(':') {
-            let advice = Text::new(
-                "write the domains that it lists into `domains`",
-                "escriba en `domains` los dominios que contiene",
-            );
-            found.left.push(left("mydestination", item, advice));
+            found.left.push(left("mydestination", item, DOMAINS));
         } else if let Some(domain) = local_domain(item)
             && !found.domains.contains(&domain)
         {
