@@ -12,7 +12,7 @@ pub(super) fn canonical(address: IpAddr) -> IpAddr {
 
 /// Why the public DNS has no business naming this address, if so: mail sent there
 /// would reach this machine or its own network.
-pub fn not_public(address: IpAddr) -> Option<&'static str> {
+pub(super) fn not_public(address: IpAddr) -> Option<&'static str> {
     match canonical(address) {
         IpAddr::V4(v4) => not_public_v4(v4),
         IpAddr::V6(v6) => not_public_v6(v6),

@@ -30,7 +30,6 @@ use tokio::time::Instant;
 use crate::config::{Config, Live, Login, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
-pub use address::not_public;
 use choice::Choice;
 pub use choice::is_local;
 pub use machine::Machine;

@@ -25,9 +25,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
+use crate::dnsplan::egress::is_private;
+use crate::dnsplan::{Plan as Publication, Subject};
 use crate::intake::KeyRing;
 use crate::lang::{Said, Text};
-use crate::route::not_public;
 
 use decide::{Decided, PASSWORD_FILE, decide};
 use files::{Content, State, Wanted};
@@ -171,9 +172,11 @@ pub fn run(
     {
         problems.push(say(CLOSED, &[("how", how.name())]));
     }
-    let notes = notes(wishes, &config, &survey, &files);
+    let mut notes = notes(wishes, &config, &survey, &files);
+    let plan = publication(wishes, (world, &survey), &config, &ring, &mut notes);
+    let published = plan.as_ref().is_some_and(|plan| plan.changes().next().is_none());
     let place = (root, wishes.program.as_path(), config_file.as_path());
-    let steps = steps::steps(&wishes.domain, &config, place, &survey, &programs);
+    let steps = steps::steps(&wishes.domain, &config, place, (&survey, published), &programs);
     Ok(Report {
         domain: wishes.domain.clone(),
         hostname: config.hostname,
@@ -184,7 +187,8 @@ pub fn run(
         port_25,
         found,
         files,
-        records: records(&ring),
+        plan,
+        keys: records(&ring),
         notes,
         problems,
         steps,
@@ -349,7 +353,7 @@ fn notes(
     if survey.egress.is_empty() {
         notes.push(say(NO_ADDRESS, &[]));
     }
-    for egress in survey.egress.iter().filter(|egress| not_public(egress.address).is_some()) {
+    for egress in survey.egress.iter().filter(|egress| is_private(egress.address)) {
         notes.push(say(PRIVATE, &[("address", &egress.address.to_string())]));
     }
     let names = survey.egress.iter().find_map(|egress| egress.names.as_ref().err());
@@ -371,10 +375,34 @@ fn notes(
     notes
 }
 
+/// What is to be published, unless the DNS does not say what is.
+fn publication(
+    wishes: &Wishes,
+    (world, survey): (&dyn World, &Survey),
+    config: &Config,
+    ring: &KeyRing,
+    notes: &mut Vec<Said>,
+) -> Option<Publication> {
+    // That the DNS does not answer has been said already.
+    survey.exchanges.as_ref().ok()?;
+    let addresses = survey.egress.iter().map(|egress| egress.address);
+    let public = addresses.filter(|address| !is_private(*address)).collect();
+    let subject = Subject::new(config, ring, Some(&wishes.domain), public).ok()?;
+    match world.plan(&subject) {
+        Ok(plan) => Some(plan),
+        Err(unread) => {
+            let questions = unread.questions.iter();
+            let list: Vec<String> =
+                questions.map(|(question, error)| format!("{question}: {error}")).collect();
+            notes.push(say(NO_DNS, &[("error", &list.join("; "))]));
+            None
+        }
+    }
+}
+
 fn records(ring: &KeyRing) -> Vec<Record> {
     let record = |key: &std::sync::Arc<puerto_mail::dkim::SigningKey>| Record {
         name: format!("{}._domainkey.{}", key.selector, key.domain),
-        kind: "TXT",
         value: key.key.record_text(),
     };
     ring.keys().iter().map(record).collect()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::files::Done;
 use super::world::{Port25, Survey};
 use crate::config::NextHop;
+use crate::dnsplan::Plan;
 use crate::lang::Said;
 
 /// The result of a setup.
@@ -28,8 +29,11 @@ pub struct Report {
     pub found: Vec<Found>,
     /// The files, as paths of the machine, and what became of them.
     pub files: Vec<(PathBuf, Done)>,
-    /// The records to publish.
-    pub records: Vec<Record>,
+    /// The records to publish, merged with what exists; none if the DNS did not say what
+    /// exists.
+    pub plan: Option<Plan>,
+    /// The records of the keys, which are known without the DNS.
+    pub keys: Vec<Record>,
     /// What is good to know.
     pub notes: Vec<Said>,
     /// What keeps mail from being sent as it was asked for.
@@ -60,13 +64,11 @@ pub struct Found {
     pub left: Vec<Said>,
 }
 
-/// A DNS record.
+/// The record of a key.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// Its full name.
     pub name: String,
-    /// Its type.
-    pub kind: &'static str,
     /// Its text, as one string.
     pub value: String,
 }

@@ -12,8 +12,8 @@ use super::say;
 use super::takeover::Inherited;
 use super::world::Survey;
 use crate::config::Config;
+use crate::dnsplan::egress::is_private;
 use crate::lang::Text;
-use crate::route::not_public;
 
 /// The names by which programs call a mail server.
 pub(super) const COMMANDS: [&str; 4] =
@@ -43,10 +43,10 @@ const SENDMAIL: Text = Text::new(
      servidor:",
 );
 const PUBLISH: Text = Text::new(
-    "Publish the DNS records above in the panel of whoever manages {domain}, and let \
-     `puerto dns` show them merged with what exists:",
-    "Publique los registros DNS de arriba en el panel de quien gestiona {domain}; \
-     `puerto dns` los muestra combinados con los que ya existen:",
+    "Publish the DNS records above in the panel of whoever manages {domain}. To see them again, \
+     merged with what exists:",
+    "Publique los registros DNS de arriba en el panel de quien gestiona {domain}. Para volver a \
+     verlos, combinados con los que ya existen:",
 );
 const POINTER: Text = Text::new(
     "Ask the hosting company of {address} to set its reverse DNS (PTR) to {hostname}, and see \
@@ -64,7 +64,7 @@ pub(super) fn steps(
     domain: &str,
     config: &Config,
     place: (&Root, &Path, &Path),
-    survey: &Survey,
+    (survey, published): (&Survey, bool),
     programs: &[Inherited],
 ) -> Vec<Step> {
     let (root, program, config_file) = place;
@@ -103,9 +103,11 @@ pub(super) fn steps(
     if !commands.is_empty() {
         add(SENDMAIL, &[], commands);
     }
-    add(PUBLISH, &[("domain", domain)], vec![format!("{own} dns {domain}")]);
+    if !published {
+        add(PUBLISH, &[("domain", domain)], vec![format!("{own} dns {domain}")]);
+    }
     if config.relayhost.is_none() {
-        for egress in survey.egress.iter().filter(|egress| not_public(egress.address).is_none()) {
+        for egress in survey.egress.iter().filter(|egress| !is_private(egress.address)) {
             let right = |names: &Vec<String>| names.contains(&config.hostname);
             if !egress.names.as_ref().is_ok_and(right) {
                 let address = egress.address.to_string();

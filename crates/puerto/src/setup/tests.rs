@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
+use puerto_mail::dns::{Table, block_on};
 use puerto_smtp::Domain;
 
 use super::*;
+use crate::dnsplan::Unread;
 use crate::lang::Language;
 
 /// A world that says what a test wants.
@@ -21,6 +23,13 @@ impl World for Told {
             machine: Some("vps.host.example".into()),
             exchanges: self.exchanges.clone(),
         }
+    }
+
+    fn plan(&self, subject: &Subject) -> Result<Publication, Unread> {
+        let mut table = Table::new();
+        table.txt("example.com", "v=spf1 include:_spf.provider.example -all");
+        table.txt("_spf.provider.example", "v=spf1 ip4:198.51.100.0/24 -all");
+        block_on(crate::dnsplan::plan(&table, subject)).unwrap()
     }
 
     fn port_25(&self) -> Port25 {
@@ -145,7 +154,7 @@ fn a_fresh_machine_gets_all_it_needs_and_a_second_run_changes_nothing() {
     assert_eq!(names(&config.domains), ["example.com"]);
     assert_eq!(config.relayhost, None);
     let kinds: Vec<&str> = report
-        .records
+        .keys
         .iter()
         .map(|record| if record.value.contains("k=rsa") { "rsa" } else { "ed25519" })
         .collect();
@@ -160,6 +169,19 @@ fn a_fresh_machine_gets_all_it_needs_and_a_second_run_changes_nothing() {
     assert_eq!(machine.tree(), before);
     assert_eq!(commands(&again), commands(&report));
     assert!(commands(&again).contains(&"puerto check example.com"));
+}
+
+#[test]
+fn what_is_to_be_published_is_merged_with_what_exists() {
+    let machine = Machine::new();
+    let plan = machine.set_up().plan.unwrap();
+    let find = |name: &str| plan.changes().find(|record| record.name == name).unwrap();
+    assert!(find("_dmarc.example.com").value.contains("p=none"));
+    let spf = plan.changes().find(|record| record.value.starts_with("v=spf1 ")).unwrap();
+    assert!(spf.value.contains("include:_spf.provider.example"), "{}", spf.value);
+    assert!(spf.value.contains("203.0.113.5") || spf.value.contains("mail.example.com"));
+    let keys = plan.changes().filter(|record| record.name.contains("._domainkey.")).count();
+    assert_eq!(keys, 2);
 }
 
 #[test]
@@ -210,7 +232,7 @@ fn what_postfix_and_opendkim_were_told_is_taken_over() {
     assert_eq!(config.trusted_networks.0.len(), 3);
     // What is published for the old key stays right, so no other key is made.
     assert_eq!(machine.read("etc/puerto/dkim/example.com/mail.pem"), pem);
-    let names: Vec<&str> = report.records.iter().map(|record| record.name.as_str()).collect();
+    let names: Vec<&str> = report.keys.iter().map(|record| record.name.as_str()).collect();
     assert_eq!(names, ["mail._domainkey.example.com"]);
     let commands = commands(&report);
     for wanted in [
@@ -321,8 +343,8 @@ fn a_domain_that_has_keys_gets_no_others() {
     let key = machine.folder.path().join("etc/puerto/dkim/example.com/own.pem");
     std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let report = machine.set_up();
-    assert_eq!(report.records.len(), 1);
-    assert_eq!(report.records[0].name, "own._domainkey.example.com");
+    assert_eq!(report.keys.len(), 1);
+    assert_eq!(report.keys[0].name, "own._domainkey.example.com");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What can only be found out by looking around: addresses, names, ports.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,9 +8,12 @@ use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 
 use crate::config::Config;
 use crate::dns::Resolver;
+use crate::dnsplan::{self, Plan, Subject, Unread, egress};
 
 /// How long the DNS may take for one answer: a setup must not hang where there is none.
 const DNS_PATIENCE: Duration = Duration::from_secs(4);
+/// How long the DNS may take for all that is published.
+const PLAN_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a mail server may take to let us in.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -68,6 +71,9 @@ pub trait World {
     /// Finds out about this machine and a domain in A-labels.
     fn survey(&self, domain: &str) -> Survey;
 
+    /// Works out what is to be published.
+    fn plan(&self, subject: &Subject) -> Result<Plan, Unread>;
+
     /// Tries to reach other mail servers.
     fn port_25(&self) -> Port25;
 }
@@ -75,7 +81,7 @@ pub trait World {
 /// The real one.
 pub struct Network {
     resolver: Resolver,
-    port: u16,
+    config: Config,
 }
 
 impl Network {
@@ -83,7 +89,7 @@ impl Network {
     pub fn new(config: Option<&Config>) -> Self {
         let plain = || Config::with_defaults("localhost".to_owned());
         let config = config.cloned().unwrap_or_else(plain);
-        Self { resolver: Resolver::new(&config), port: config.delivery.port }
+        Self { resolver: Resolver::new(&config), config }
     }
 
     async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, String> {
@@ -119,7 +125,8 @@ impl Network {
         let Some(host) = hosts.first() else { return Port25::Unknown };
         let Ok(records) = self.ask(host, RecordType::A).await else { return Port25::Unknown };
         let Some(Record::Address(address)) = records.first() else { return Port25::Unknown };
-        let connect = tokio::net::TcpStream::connect(SocketAddr::new(*address, self.port));
+        let connect =
+            tokio::net::TcpStream::connect(SocketAddr::new(*address, self.config.delivery.port));
         match tokio::time::timeout(CONNECT_PATIENCE, connect).await {
             Ok(Ok(_)) => Port25::Open,
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
@@ -135,7 +142,8 @@ impl World for Network {
         let machine = Config::machine_name();
         let machine =
             (machine.contains('.') && !machine.starts_with("localhost.")).then_some(machine);
-        let addresses = egress_addresses();
+        let found = egress::find(&self.config);
+        let addresses = [found.public, found.private].concat();
         let (first, second) = (addresses.first().copied(), addresses.get(1).copied());
         let found = run(async {
             let one = async |address: Option<IpAddr>| match address {
@@ -146,6 +154,21 @@ impl World for Network {
         });
         let (first, second, exchanges) = found.unwrap_or_else(|error| (None, None, Err(error)));
         Survey { egress: first.into_iter().chain(second).collect(), machine, exchanges }
+    }
+
+    fn plan(&self, subject: &Subject) -> Result<Plan, Unread> {
+        let late = |error| {
+            let question = format!("TXT {}", subject.domain);
+            Unread { questions: vec![(question, error)] }
+        };
+        let planned = run(async {
+            tokio::time::timeout(PLAN_PATIENCE, dnsplan::plan(&self.resolver, subject)).await
+        });
+        match planned {
+            Ok(Ok(plan)) => plan,
+            Ok(Err(_)) => Err(late(DnsError::Timeout)),
+            Err(error) => Err(late(DnsError::Failure(error))),
+        }
     }
 
     fn port_25(&self) -> Port25 {
@@ -161,18 +184,6 @@ impl World for Network {
 fn run<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
-}
-
-// Connecting a UDP socket chooses the source address and sends nothing. The addresses
-// asked for belong to the root servers of the DNS and to nobody's private network.
-fn egress_addresses() -> Vec<IpAddr> {
-    let source = |local: &str, remote: &str| {
-        let socket = UdpSocket::bind(local).ok()?;
-        socket.connect(remote).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    let both = [source("0.0.0.0:0", "198.41.0.4:53"), source("[::]:0", "[2001:503:ba3e::2:30]:53")];
-    both.into_iter().flatten().filter(|address| !address.is_unspecified()).collect()
 }
 
 /// The name under which an address's PTR record stands (RFC 1035 §3.5, RFC 3596 §2.5).

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use puerto_mail::dkim::zone_file_text;
 use serde_json::{Value, json};
 
+use crate::dnsplan::render;
 use crate::lang::{Language, Said, Text};
 use crate::setup::{Done, Port25, Report};
 
@@ -36,6 +37,12 @@ const UNCHANGED: Text = Text::new("as it was", "como estaba");
 const KEPT: Text = Text::new("kept: says something else", "conservado: dice otra cosa");
 const REPLACED: Text = Text::new("replaced", "reemplazado");
 const RECORDS: Text = Text::new("DNS records to publish", "Registros DNS que publicar");
+const KEYS_ALONE: Text = Text::new(
+    "The DNS did not say what exists, so these are only the keys; `puerto dns` shows all records \
+     once it answers:",
+    "El DNS no ha dicho qué existe, así que aquí solo están las claves; `puerto dns` mostrará \
+     todos los registros cuando responda:",
+);
 const TO_KNOW: Text = Text::new("Good to know", "Conviene saber");
 const PROBLEMS: Text = Text::new("What stands in the way", "Lo que lo impide");
 const STEPS: Text = Text::new("What comes next", "Lo que queda por hacer");
@@ -65,12 +72,14 @@ pub(super) fn text(report: &Report, language: Language) -> String {
         let _ = writeln!(out, "  {}", NOTHING.of(language));
     }
     heading(&mut out, RECORDS.of(language));
-    for record in &report.records {
-        let value = match record.kind {
-            "TXT" => zone_file_text(&record.value),
-            _ => record.value.clone(),
-        };
-        let _ = writeln!(out, "  {}. IN {} {value}", record.name, record.kind);
+    match &report.plan {
+        Some(plan) => out.push_str(&render::fields(plan, language)),
+        None => {
+            let _ = writeln!(out, "  {}", KEYS_ALONE.of(language));
+            for key in &report.keys {
+                let _ = writeln!(out, "  {}. IN TXT ( {} )", key.name, zone_file_text(&key.value));
+            }
+        }
     }
     for (title, said) in [(TO_KNOW, &report.notes), (PROBLEMS, &report.problems)] {
         if !said.is_empty() {
@@ -155,10 +164,6 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
     });
     let files =
         report.files.iter().map(|(path, done)| json!({"path": path, "status": done.name()}));
-    let records = report
-        .records
-        .iter()
-        .map(|record| json!({"name": record.name, "type": record.kind, "value": record.value}));
     let steps = report
         .steps
         .iter()
@@ -174,9 +179,22 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
         "found": found.collect::<Vec<_>>(),
         "changed": report.changed(),
         "files": files.collect::<Vec<_>>(),
-        "records": records.collect::<Vec<_>>(),
+        "records": records(report),
+        "dns": report.plan.as_ref().map(|plan| render::json(plan, language)),
         "notes": sentences(&report.notes),
         "problems": sentences(&report.problems),
         "next": steps.collect::<Vec<_>>(),
     })
+}
+
+/// What is to be published, in short.
+fn records(report: &Report) -> Vec<Value> {
+    let record = |name: &str, kind: &str, value: &str, state: &str| json!({"name": name, "type": kind, "value": value, "state": state});
+    match &report.plan {
+        Some(plan) => plan
+            .changes()
+            .map(|new| record(&new.name, new.kind.name(), &new.value, new.state.as_str()))
+            .collect(),
+        None => report.keys.iter().map(|key| record(&key.name, "TXT", &key.value, "new")).collect(),
+    }
 }
