@@ -104,40 +104,6 @@ impl Text {
     }
 }
 
-/// A sentence together with what is put into it, so that whoever shows it chooses the
-/// language.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    text: Text,
-    values: Vec<(&'static str, String)>,
-}
-
-impl Said {
-    /// A sentence.
-    pub const fn new(text: Text) -> Self {
-        Self { text, values: Vec::new() }
-    }
-
-    /// Puts a value in.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.values.push((name, value.to_string()));
-        self
-    }
-
-    /// The sentence in one language.
-    pub fn of(&self, language: Language) -> String {
-        let values: Vec<(&str, &str)> = self.values.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        self.text.with(language, &values)
-    }
-}
-
-impl From<Text> for Said {
-    fn from(text: Text) -> Self {
-        Self::new(text)
-    }
-}
-
 impl From<Text> for Cow<'static, str> {
     fn from(text: Text) -> Self {
         Self::Borrowed(text.en)

@@ -29,12 +29,44 @@ use std::net::IpAddr;
 
 use puerto_mail::dns::{Dns, DnsError, RecordType};
 
-use crate::lang::Language;
-pub use crate::lang::Said;
+use crate::lang::{Language, Text};
 pub use subject::{Key, Subject, SubjectError};
 
 /// Seconds for which a record that is made anew may be kept.
 pub const TTL: u32 = 3600;
+
+/// A sentence with what is put into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    text: Text,
+    values: Vec<(&'static str, String)>,
+}
+
+impl Said {
+    /// A sentence.
+    pub fn new(text: Text) -> Self {
+        Self { text, values: Vec::new() }
+    }
+
+    /// Puts a value in.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.values.push((name, value.to_string()));
+        self
+    }
+
+    /// The sentence in a language.
+    pub fn of(&self, language: Language) -> String {
+        let values: Vec<(&str, &str)> = self.values.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        self.text.with(language, &values)
+    }
+}
+
+impl From<Text> for Said {
+    fn from(text: Text) -> Self {
+        Self::new(text)
+    }
+}
 
 /// What is to be done about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,10 @@ use puerto_smtp::Domain;
 use super::Wishes;
 use super::person::{Gone, Person};
 use super::root::Root;
-use super::say;
 use super::takeover::{Credentials, Inherited};
 use super::world::{Port25, Survey, World};
 use crate::config::{Config, Login, NextHop, TlsLevel};
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 
 /// Where the relayhost's password is kept.
 pub(super) const PASSWORD_FILE: &str = "/etc/puerto/relayhost.password";
@@ -93,12 +92,12 @@ fn hostname(
         .or_else(|| host_name(&root.read("/etc/hostname").ok()??))
         .or_else(|| survey.machine.clone().filter(|_| root.is_machine()))
         .unwrap_or_else(|| format!("mail.{}", wishes.domain));
-    let mut question = say(HOSTNAME, &[]);
+    let mut question = Said::with(HOSTNAME, &[]);
     loop {
         let answer = person.word(&question, &proposed)?;
         match host_name(&answer) {
             Some(name) => return Ok(name),
-            None => question = say(NOT_A_HOST, &[("answer", &answer)]),
+            None => question = Said::with(NOT_A_HOST, &[("answer", &answer)]),
         }
     }
 }
@@ -131,7 +130,7 @@ fn domains(
         Ok(hosts) => !hosts.is_empty() && !hosts.contains(&config.hostname),
         Err(_) => false,
     };
-    let question = say(LIVES_HERE, &[("domain", &wishes.domain)]);
+    let question = Said::with(LIVES_HERE, &[("domain", &wishes.domain)]);
     let here = person.confirm(&question, !elsewhere)?;
     let name = if here { &wishes.domain } else { &config.hostname };
     Ok(Domain::parse(name).into_iter().collect())
@@ -142,7 +141,7 @@ fn ask_relayhost(
     person: &mut dyn Person,
 ) -> Result<Option<NextHop>, Gone> {
     let closed = matches!(port_25, Some(Port25::Refused | Port25::Dropped));
-    let mut question = say(if closed { RELAYHOST_NEEDED } else { RELAYHOST }, &[]);
+    let mut question = Said::with(if closed { RELAYHOST_NEEDED } else { RELAYHOST }, &[]);
     loop {
         let answer = person.word(&question, "")?;
         if answer.is_empty() {
@@ -150,7 +149,7 @@ fn ask_relayhost(
         }
         match NextHop::parse(&answer) {
             Ok(hop) => return Ok(Some(hop)),
-            Err(error) => question = say(NOT_A_HOP, &[("error", &error)]),
+            Err(error) => question = Said::with(NOT_A_HOP, &[("error", &error)]),
         }
     }
 }

@@ -89,8 +89,8 @@ pub fn host_name(text: &str) -> Option<String> {
 }
 
 const TAKE_OVER: Text = Text::new(
-    "{program} is configured on this machine:\n{settings}Take over what it says?",
-    "En esta máquina está configurado {program}:\n{settings}¿Heredar lo que dice?",
+    "{program} is configured on this machine. Take over what it says?",
+    "En esta máquina está configurado {program}. ¿Heredar lo que dice?",
 );
 const WRITE: Text =
     Text::new("Write {count} files below {root}?", "¿Escribir {count} ficheros en {root}?");
@@ -166,11 +166,11 @@ pub fn run(
     // The result is judged by what will read it.
     Config::load(Some(&root.at(&config_file))).map_err(SetupError::Config)?;
     let ring = KeyRing::load(&root.at(&config.dkim_directory));
-    problems.extend(ring.problems().iter().map(|problem| say(KEY, &[("problem", problem)])));
+    problems.extend(ring.problems().iter().map(|problem| Said::with(KEY, &[("problem", problem)])));
     if let Some(how @ (Port25::Refused | Port25::Dropped)) = port_25
         && config.relayhost.is_none()
     {
-        problems.push(say(CLOSED, &[("how", how.name())]));
+        problems.push(Said::with(CLOSED, &[("how", how.name())]));
     }
     let mut notes = notes(wishes, &config, &survey, &files);
     let plan = publication(wishes, (world, &survey), &config, &ring, &mut notes);
@@ -215,8 +215,12 @@ fn plan(
     let mut taken = Vec::new();
     let mut found = Vec::new();
     for program in programs {
-        let settings: String = program.summary().iter().map(|line| format!("  {line}\n")).collect();
-        let question = say(TAKE_OVER, &[("program", program.program), ("settings", &settings)]);
+        let question = Said::with(TAKE_OVER, &[("program", program.program)]);
+        if !again {
+            let head = format!("{}:", program.program);
+            let lines = std::iter::once(head).chain(program.summary());
+            person.tell(&lines.collect::<Vec<_>>());
+        }
         let take = !again && person.confirm(&question, true)?;
         taken.extend(take.then_some(program));
         found.push(Found {
@@ -261,7 +265,7 @@ fn contradictions(wishes: &Wishes, there: &Config, file: &Path) -> Vec<Said> {
             let quoted = |text: &str| format!("{text:?}");
             let (there, asked) = (quoted(there), quoted(asked));
             let values = [("file", &*file), ("key", key), ("there", &there), ("asked", &asked)];
-            out.push(say(KEPT_KEY, &values));
+            out.push(Said::with(KEPT_KEY, &values));
         }
     };
     let hop = |hop: &Option<NextHop>| hop.as_ref().map(NextHop::to_string).unwrap_or_default();
@@ -316,7 +320,9 @@ fn write(
         let done = match state {
             State::Missing => Done::Written,
             State::Same => Done::Unchanged,
-            State::Different if person.confirm(&say(REPLACE, &[("file", &path)]), false)? => {
+            State::Different
+                if person.confirm(&Said::with(REPLACE, &[("file", &path)]), false)? =>
+            {
                 Done::Replaced
             }
             State::Different => Done::Kept,
@@ -325,7 +331,7 @@ fn write(
     }
     let count = jobs.iter().filter(|(_, d)| matches!(d, Done::Written | Done::Replaced)).count();
     let (number, folder) = (count.to_string(), root.folder().display().to_string());
-    let question = say(WRITE, &[("count", &number), ("root", &folder)]);
+    let question = Said::with(WRITE, &[("count", &number), ("root", &folder)]);
     if count > 0 && !person.confirm(&question, true)? {
         return Err(SetupError::BrokenOff);
     }
@@ -348,17 +354,17 @@ fn notes(
 ) -> Vec<Said> {
     let mut notes = Vec::new();
     for (path, _) in files.iter().filter(|(_, done)| *done == Done::Kept) {
-        notes.push(say(KEPT, &[("file", &path.display().to_string())]));
+        notes.push(Said::with(KEPT, &[("file", &path.display().to_string())]));
     }
     if survey.egress.is_empty() {
-        notes.push(say(NO_ADDRESS, &[]));
+        notes.push(Said::with(NO_ADDRESS, &[]));
     }
     for egress in survey.egress.iter().filter(|egress| is_private(egress.address)) {
-        notes.push(say(PRIVATE, &[("address", &egress.address.to_string())]));
+        notes.push(Said::with(PRIVATE, &[("address", &egress.address.to_string())]));
     }
     let names = survey.egress.iter().find_map(|egress| egress.names.as_ref().err());
     if let Some(error) = survey.exchanges.as_ref().err().or(names) {
-        notes.push(say(NO_DNS, &[("error", error)]));
+        notes.push(Said::with(NO_DNS, &[("error", error)]));
     }
     if let Ok(hosts) = &survey.exchanges
         && !hosts.is_empty()
@@ -370,7 +376,7 @@ fn notes(
             ("hosts", &hosts.join(", ")),
             ("hostname", &config.hostname),
         ];
-        notes.push(say(ELSEWHERE, &values));
+        notes.push(Said::with(ELSEWHERE, &values));
     }
     notes
 }
@@ -394,7 +400,7 @@ fn publication(
             let questions = unread.questions.iter();
             let list: Vec<String> =
                 questions.map(|(question, error)| format!("{question}: {error}")).collect();
-            notes.push(say(NO_DNS, &[("error", &list.join("; "))]));
+            notes.push(Said::with(NO_DNS, &[("error", &list.join("; "))]));
             None
         }
     }
@@ -406,9 +412,4 @@ fn records(ring: &KeyRing) -> Vec<Record> {
         value: key.key.record_text(),
     };
     ring.keys().iter().map(record).collect()
-}
-
-/// A sentence with its values by name.
-fn say(text: Text, values: &[(&'static str, &str)]) -> Said {
-    values.iter().fold(Said::new(text), |said, (name, value)| said.with(name, value))
 }

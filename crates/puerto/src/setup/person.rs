@@ -8,6 +8,9 @@ pub struct Gone;
 
 /// Answers questions: at a terminal, or by what is proposed.
 pub trait Person {
+    /// Shows what the next question is about: a heading and what stands under it.
+    fn tell(&mut self, _lines: &[String]) {}
+
     /// Yes or no; `proposed` is what an empty answer means.
     fn confirm(&mut self, question: &Said, proposed: bool) -> Result<bool, Gone>;
 

@@ -8,12 +8,11 @@ use puerto_smtp::Domain;
 use super::files::{destination, link_of};
 use super::report::Step;
 use super::root::Root;
-use super::say;
 use super::takeover::Inherited;
 use super::world::Survey;
 use crate::config::Config;
 use crate::dnsplan::egress::is_private;
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 
 /// The names by which programs call a mail server.
 pub(super) const COMMANDS: [&str; 4] =
@@ -70,7 +69,7 @@ pub(super) fn steps(
     let (root, program, config_file) = place;
     let mut steps = Vec::new();
     let mut add = |text: Text, values: &[(&'static str, &str)], commands: Vec<String>| {
-        steps.push(Step { what: say(text, values), commands });
+        steps.push(Step { what: Said::with(text, values), commands });
     };
     let own = if config_file == Path::new(crate::config::DEFAULT_FILE) {
         "puerto".to_owned()

@@ -31,6 +31,15 @@ impl Terminal {
 }
 
 impl Person for Terminal {
+    fn tell(&mut self, lines: &[String]) {
+        let mut stderr = io::stderr().lock();
+        for (number, line) in lines.iter().enumerate() {
+            let indent = if number == 0 { "" } else { "  " };
+            // A question that nobody can see is not answered either.
+            let _ = writeln!(stderr, "{indent}{line}");
+        }
+    }
+
     fn confirm(&mut self, question: &Said, proposed: bool) -> Result<bool, Gone> {
         let hint = if proposed { YES_NO } else { NO_YES }.of(self.language);
         loop {

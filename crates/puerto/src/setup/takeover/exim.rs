@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
 use crate::config::Mailbox;
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 use crate::setup::root::Root;
-use crate::setup::say;
 
 const FILE: &str = "/etc/exim4/update-exim4.conf.conf";
 const PASSWORDS: &str = "/etc/exim4/passwd.client";
@@ -48,7 +47,7 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     }
     for file in ["/etc/exim4/exim4.conf"] {
         if root.has(file) {
-            found.left.push(say(OWN, &[("file", file)]));
+            found.left.push(Said::with(OWN, &[("file", file)]));
         }
     }
     Some(found)
@@ -70,7 +69,7 @@ fn smarthost(root: &Root, written: &str, found: &mut Inherited) {
     };
     next_hop("dc_smarthost", &hop, found);
     if hosts.next().is_some() {
-        found.left.push(say(SEVERAL, &[("first", &hop)]));
+        found.left.push(Said::with(SEVERAL, &[("first", &hop)]));
     }
     let Some(table) = text_of(root, PASSWORDS, found) else { return };
     found.login = table.lines().find_map(|line| {

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use puerto_smtp::Domain;
 
 use super::root::Root;
-use super::say;
 use crate::config::{Mailbox, Network, NextHop, TlsFiles};
 use crate::lang::{Said, Text};
 
@@ -131,7 +130,9 @@ fn text_of(root: &Root, path: &str, inherited: &mut Inherited) -> Option<String>
             text
         }
         Err(error) => {
-            inherited.left.push(say(UNREADABLE, &[("file", path), ("error", &error.to_string())]));
+            inherited
+                .left
+                .push(Said::with(UNREADABLE, &[("file", path), ("error", &error.to_string())]));
             None
         }
     }
@@ -143,7 +144,7 @@ fn next_hop(key: &str, value: &str, inherited: &mut Inherited) {
         Ok(hop) => inherited.relayhost = Some(hop),
         Err(error) => {
             let values = [("key", key), ("value", value), ("error", &error)];
-            inherited.left.push(say(NOT_A_HOP, &values));
+            inherited.left.push(Said::with(NOT_A_HOP, &values));
         }
     }
 }
@@ -164,7 +165,7 @@ fn add_networks<'a>(key: &str, items: impl Iterator<Item = &'a str>, inherited: 
             Ok(network) => inherited.networks.push(network),
             Err(error) => {
                 let values = [("key", key), ("value", item), ("error", &error)];
-                inherited.left.push(say(NOT_A_HOP, &values));
+                inherited.left.push(Said::with(NOT_A_HOP, &values));
             }
         }
     }

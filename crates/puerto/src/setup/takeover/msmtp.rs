@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Credentials, Inherited, next_hop, text_of};
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 use crate::setup::root::Root;
-use crate::setup::say;
 
 const FILE: &str = "/etc/msmtprc";
 
@@ -43,13 +42,13 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
             found.login = Some(Credentials { user: user.into(), password: password.into() });
         }
         (Some(user), None) if get("auth") != Some("off") => {
-            found.left.push(say(PASSWORD, &[("user", user), ("file", FILE)]));
+            found.left.push(Said::with(PASSWORD, &[("user", user), ("file", FILE)]));
         }
         _ => {}
     }
     found.aliases = get("aliases").filter(|path| path.starts_with('/')).map(Into::into);
     if others {
-        found.left.push(say(ACCOUNTS, &[]));
+        found.left.push(Said::with(ACCOUNTS, &[]));
     }
     Some(found)
 }

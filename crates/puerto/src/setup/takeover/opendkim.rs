@@ -6,9 +6,8 @@ use puerto_mail::dkim::PrivateKey;
 use puerto_smtp::Domain;
 
 use super::{Inherited, text_of};
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 use crate::setup::root::Root;
-use crate::setup::say;
 
 const FILE: &str = "/etc/opendkim.conf";
 const FOLDER: &str = "/etc/opendkim/keys";
@@ -122,7 +121,7 @@ fn add(root: &Root, domain: &str, selector: &str, path: &str, found: &mut Inheri
         Ok(_) => found.keys.push(ForeignKey { domain, selector, pem }),
         Err(error) => {
             let error = error.to_string();
-            found.left.push(say(UNUSABLE, &[("file", path), ("error", &error)]));
+            found.left.push(Said::with(UNUSABLE, &[("file", path), ("error", &error)]));
         }
     }
 }

@@ -7,7 +7,6 @@ use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_o
 use crate::config::{Mailbox, TlsFiles};
 use crate::lang::{Said, Text};
 use crate::setup::root::Root;
-use crate::setup::say;
 
 const ENCRYPT: Text = Text::new(
     "Postfix's smtp_tls_security_level = encrypt does not verify certificates, and ours do where \
@@ -105,7 +104,7 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
 }
 
 fn left(key: &str, value: &str, advice: Text) -> Said {
-    say(advice, &[("key", key), ("value", value)])
+    Said::with(advice, &[("key", key), ("value", value)])
 }
 
 fn domains(root: &Root, main: &Parameters, found: &mut Inherited) {
@@ -162,7 +161,7 @@ fn login(root: &Root, main: &Parameters, relayhost: &str, found: &mut Inherited)
         }
     }
     if found.login.is_none() {
-        found.left.push(say(NO_PASSWORD, &[("relayhost", relayhost), ("maps", &maps)]));
+        found.left.push(Said::with(NO_PASSWORD, &[("relayhost", relayhost), ("maps", &maps)]));
     }
 }
 
@@ -175,7 +174,7 @@ fn credentials(value: &str) -> Option<Credentials> {
 fn tls(root: &Root, main: &Parameters, found: &mut Inherited) {
     match main.get("smtp_tls_security_level").as_deref() {
         Some("verify" | "secure") => found.tls_required = true,
-        Some("encrypt") => found.left.push(say(ENCRYPT, &[])),
+        Some("encrypt") => found.left.push(Said::with(ENCRYPT, &[])),
         _ => {}
     }
     let (Some(certificate), Some(key)) =
