@@ -102,5 +102,6 @@ pub(crate) fn publish(zone: &Zone) {
     zone.add_txt(SENDER_HOST, &spf);
     zone.add_txt(&format!("_spf.{}", RELAY.domain), &format!("v=spf1 ip4:{} -all", RELAY.address));
     zone.add_txt(RELAY.host, &format!("v=spf1 ip4:{} -all", RELAY.address));
-    zone.add_txt(&format!("_dmarc.{SENDER_DOMAIN}"), "v=DMARC1; p=reject");
+    let dmarc = format!("v=DMARC1; p=reject; rua=mailto:postmaster@{SENDER_DOMAIN}");
+    zone.add_txt(&format!("_dmarc.{SENDER_DOMAIN}"), &dmarc);
 }

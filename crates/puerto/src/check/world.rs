@@ -98,7 +98,10 @@ impl World for Internet {
         name: &str,
         record_type: RecordType,
     ) -> Result<Answer, DnsError> {
-        let asked = crate::dns::ask_server(SocketAddr::new(server, 53), name, record_type);
+        // A simulated Internet on loopback has all its name servers on one port.
+        let simulated = self.resolver.servers().first().filter(|_| server.is_loopback()).copied();
+        let port = simulated.map_or(53, |resolver| resolver.port());
+        let asked = crate::dns::ask_server(SocketAddr::new(server, port), name, record_type);
         self.within(SERVER_PATIENCE, asked).await
     }
 

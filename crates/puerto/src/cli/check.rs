@@ -220,8 +220,12 @@ fn shown(report: &Report, all: bool, language: Language) -> String {
             continue;
         }
         out.push_str(&heading(family.title, &checks, language));
+        let mut last = None;
         for check in checks {
-            if all || matches!(check.status, Status::Finding | Status::Unknown) {
+            // What has no answer is often the same for many subjects: one line for all.
+            let again = check.status == Status::Unknown && last == Some(check.definition);
+            last = (check.status == Status::Unknown).then_some(check.definition);
+            if all || (!again && matches!(check.status, Status::Finding | Status::Unknown)) {
                 detail(&mut out, check, language);
             }
         }

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod check_command;
 mod citations;
 mod explain_command;
 mod lab;
