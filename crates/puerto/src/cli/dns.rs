@@ -1,7 +1,8 @@
 //! `puerto dns`: the records to publish, merged with those that exist.
 
-use std::net::IpAddr;
-use std::path::Path;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -10,7 +11,7 @@ use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::dnsplan::{self, Plan, Subject, egress, render};
+use crate::dnsplan::{self, Plan, Subject, egress, render, update};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Text};
 
@@ -25,6 +26,15 @@ pub struct DnsArgs {
     /// An address that mail leaves from, instead of those found out; repeatable
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
     egress: Vec<IpAddr>,
+    /// Publish at this server by dynamic update (RFC 2136), after asking
+    #[arg(long, value_name = "SERVER", requires = "key")]
+    update: Option<String>,
+    /// The key to sign updates with, in the form that tsig-keygen writes
+    #[arg(long, value_name = "FILE", requires = "update")]
+    key: Option<PathBuf>,
+    /// Publish without asking
+    #[arg(long, requires = "update")]
+    yes: bool,
 }
 
 /// Forms of the result.
@@ -87,10 +97,75 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     let subject = Subject::new(&config, &ring, arguments.domain.as_deref(), addresses)
         .map_err(|error| Stop::cannot(error.said().of(language)))?;
     let resolver = Resolver::new(&config);
-    let plan = dnsplan::plan(&resolver, &subject)
-        .await
-        .map_err(|unread| Stop::cannot(unread.explain(language)))?;
-    Ok(print(&text(&plan, arguments.format, language))?)
+    let Some((server, key)) = arguments.update.as_deref().zip(arguments.key.as_deref()) else {
+        let plan = plan(&resolver, &subject, language).await?;
+        return Ok(print(&text(&plan, arguments.format, language))?);
+    };
+    let cannot = |said: dnsplan::Said| Stop::cannot(said.of(language));
+    let key = update::Key::load(key).map_err(|error| cannot(error.said()))?;
+    let server = address_of(server, language).await?;
+    let authority = update::Authority::new(server, resolver);
+    let plan = plan(&authority, &subject, language).await?;
+    print(&text(&plan, arguments.format, language))?;
+    if plan.changes().next().is_none() {
+        return Ok(());
+    }
+    if !arguments.yes && !agreed(server, language)? {
+        return Err(Stop { code: 1, message: LEFT.of(language).to_owned() });
+    }
+    let done = update::publish(server, &key, &plan).await.map_err(|error| {
+        let code = match error {
+            update::UpdateError::Changed { .. } | update::UpdateError::Unreachable(_) => {
+                Sysexit::TryAgain
+            }
+            _ => Sysexit::Unavailable,
+        };
+        Stop { code: code as u8, message: error.said().of(language) }
+    })?;
+    if !done.published.is_empty() {
+        eprintln!("puerto: {}", PUBLISHED.with(language, &[("names", &done.published.join(", "))]));
+    }
+    if done.elsewhere.is_empty() {
+        return Ok(());
+    }
+    let names = done.elsewhere.join(", ");
+    Err(Stop { code: 1, message: ELSEWHERE.with(language, &[("names", &names)]) })
+}
+
+async fn plan<D: puerto_mail::dns::Dns>(
+    dns: &D,
+    subject: &Subject,
+    language: Language,
+) -> Result<Plan, Stop> {
+    let plan = dnsplan::plan(dns, subject).await;
+    plan.map_err(|unread| Stop::cannot(unread.explain(language)))
+}
+
+// A name or an address, with or without a port.
+async fn address_of(server: &str, language: Language) -> Result<SocketAddr, Stop> {
+    if let Ok(address) = server.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    if let Ok(address) = server.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, 53));
+    }
+    let written = if server.contains(':') { server.to_owned() } else { format!("{server}:53") };
+    let found = tokio::net::lookup_host(&written).await.ok().and_then(|mut list| list.next());
+    found.ok_or_else(|| Stop::cannot(NO_SERVER.with(language, &[("server", server)])))
+}
+
+fn agreed(server: SocketAddr, language: Language) -> Result<bool, Stop> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Stop::cannot(NOT_ASKED.of(language).to_owned()));
+    }
+    let mut err = std::io::stderr().lock();
+    let failure = |error: std::io::Error| Stop::from(Failure::from(error));
+    let question = ASK.with(language, &[("server", &server.to_string())]);
+    write!(err, "{question} ").and_then(|()| err.flush()).map_err(failure)?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer).map_err(failure)?;
+    Ok(["y", "yes", "s", "sí", "si"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
 fn text(plan: &Plan, format: Format, language: Language) -> String {
@@ -146,4 +221,19 @@ const NO_ADDRESS: Text = Text::new(
      known: give it by --egress ADDRESS, or set a relayhost",
     "esta máquina no tiene salida a Internet, así que no se sabe desde qué dirección saldrá su \
      correo: indíquela con --egress DIRECCIÓN o configure un relayhost",
+);
+const ASK: Text = Text::new("Publish this at {server}? [y/N]", "¿Publicar esto en {server}? [s/N]");
+const NOT_ASKED: Text = Text::new(
+    "nothing was published: nobody is there to be asked. Add --yes to publish what is shown",
+    "no se ha publicado nada: no hay a quién preguntar. Añada --yes para publicar lo que se muestra",
+);
+const LEFT: Text = Text::new("nothing was published", "no se ha publicado nada");
+const PUBLISHED: Text = Text::new("published: {names}", "publicado: {names}");
+const ELSEWHERE: Text = Text::new(
+    "that server is not responsible for {names}: publish those where they belong",
+    "ese servidor no es responsable de {names}: publíquelos donde corresponda",
+);
+const NO_SERVER: Text = Text::new(
+    "`{server}` is not the name or address of a server",
+    "`{server}` no es el nombre ni la dirección de un servidor",
 );

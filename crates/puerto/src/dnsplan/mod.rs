@@ -23,6 +23,7 @@ mod spf;
 mod subject;
 #[cfg(test)]
 mod tests;
+pub mod update;
 mod words;
 
 use std::net::IpAddr;

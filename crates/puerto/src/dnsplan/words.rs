@@ -238,6 +238,44 @@ words! {
          relayhost: they are its operator's business.",
         "La dirección, el saludo y el registro inverso que ven los receptores son los del \
          relayhost: son cosa de quien lo opera.";
+    UPDATE_UNREACHABLE =
+        "The server cannot be updated: {error}.",
+        "No se puede actualizar el servidor: {error}.";
+    UPDATE_REFUSED =
+        "The server refuses to update {zone}: let this key do so, in BIND by `update-policy` or \
+         `allow-update` of the zone. Nothing was changed there.",
+        "El servidor se niega a actualizar {zone}: dé permiso a esta clave, en BIND con \
+         `update-policy` o `allow-update` en la zona. No se ha cambiado nada en ella.";
+    UPDATE_NOT_AUTHORIZED =
+        "The server does not accept this key (NOTAUTH) for {zone}: compare the key's name and \
+         secret with the server's, and the clocks of both machines.",
+        "El servidor no acepta esta clave (NOTAUTH) para {zone}: compare el nombre y el secreto de \
+         la clave con los del servidor, y los relojes de ambas máquinas.";
+    UPDATE_FAILED =
+        "The server did not update {zone}: {code}.",
+        "El servidor no ha actualizado {zone}: {code}.";
+    UPDATE_CHANGED =
+        "What the server has at {name} was changed in the meantime; nothing was overwritten. Run \
+         this again.",
+        "Lo que el servidor tiene en {name} ha cambiado mientras tanto; no se ha sobrescrito nada. \
+         Vuelva a ejecutar esto.";
+    UPDATE_IGNORED =
+        "The server took the update and yet does not have the record at {name}: see whether an \
+         alias (CNAME) stands there.",
+        "El servidor ha aceptado la actualización pero no tiene el registro en {name}: mire si hay \
+         ahí un alias (CNAME).";
+    KEY_UNREADABLE =
+        "The key file {file} cannot be read: {error}.",
+        "No se puede leer el archivo de clave {file}: {error}.";
+    KEY_MALFORMED =
+        "{file} holds no key as `tsig-keygen` writes it: a name, an algorithm and a secret.",
+        "{file} no contiene una clave como las que escribe `tsig-keygen`: un nombre, un algoritmo \
+         y un secreto.";
+    KEY_ALGORITHM =
+        "The key in {file} is for {algorithm}; accepted: hmac-sha256, hmac-sha384, hmac-sha512. \
+         Make one with `tsig-keygen -a hmac-sha256`.",
+        "La clave de {file} es para {algorithm}; se aceptan hmac-sha256, hmac-sha384 y \
+         hmac-sha512. Cree una con `tsig-keygen -a hmac-sha256`.";
     PTR_RIGHT =
         "{address} has the name {name}.",
         "{address} tiene el nombre {name}.";

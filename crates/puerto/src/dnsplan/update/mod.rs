@@ -1,0 +1,297 @@
+//! Publishes a plan by dynamic update (RFC 2136), signed with a key (RFC 8945).
+//!
+//! Nothing is overwritten blindly: what the server has at each name is asked for
+//! again right before, compared with what the plan was made from, and named in the
+//! update as its prerequisite. If somebody changes a record in between, the server
+//! refuses the whole update. Afterwards the records are asked for once more, since a
+//! server passes over some things in silence, such as a record beside a CNAME.
+
+mod authority;
+mod key;
+mod tsig;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use puerto_mail::dns::RecordType;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{Plan, Planned, Said, State, words};
+pub use authority::Authority;
+pub use key::{Key, KeyFileError};
+use wire::{Message, ResourceRecord};
+
+/// For one exchange with the server.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why records were not published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateError {
+    /// The server cannot be talked to.
+    Unreachable(String),
+    /// It answers with an error code.
+    Refused {
+        /// The zone or name.
+        zone: String,
+        /// The code.
+        code: u16,
+    },
+    /// It has other records than those that the plan was made from.
+    Changed {
+        /// At this name.
+        name: String,
+    },
+    /// It took the update, and yet does not have the record.
+    Ignored {
+        /// At this name.
+        name: String,
+    },
+}
+
+impl UpdateError {
+    /// What to tell the administrator.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Unreachable(error) => Said::new(words::UPDATE_UNREACHABLE).with("error", error),
+            Self::Refused { zone, code } => {
+                let text = match code {
+                    5 => words::UPDATE_REFUSED,
+                    9 => words::UPDATE_NOT_AUTHORIZED,
+                    _ => words::UPDATE_FAILED,
+                };
+                Said::new(text).with("zone", zone).with("code", code_name(*code))
+            }
+            Self::Changed { name } => Said::new(words::UPDATE_CHANGED).with("name", name),
+            Self::Ignored { name } => Said::new(words::UPDATE_IGNORED).with("name", name),
+        }
+    }
+}
+
+// RFC 1035 §4.1.1 and RFC 2136 §2.2.
+fn code_name(code: u16) -> String {
+    let name = match code {
+        1 => "FORMERR",
+        2 => "SERVFAIL",
+        3 => "NXDOMAIN",
+        4 => "NOTIMP",
+        5 => "REFUSED",
+        6 => "YXDOMAIN",
+        7 => "YXRRSET",
+        8 => "NXRRSET",
+        9 => "NOTAUTH",
+        10 => "NOTZONE",
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Names whose records were changed.
+    pub published: Vec<String>,
+    /// Names for which the server is not responsible.
+    pub elsewhere: Vec<String>,
+}
+
+/// Publishes what a plan changes at a server.
+pub async fn publish(server: SocketAddr, key: &Key, plan: &Plan) -> Result<Done, UpdateError> {
+    let client = Client { server, key };
+    let mut sets: BTreeMap<(&str, u16), Vec<&Planned>> = BTreeMap::new();
+    for record in plan.changes() {
+        sets.entry((&record.name, type_number(record.kind))).or_default().push(record);
+    }
+    let mut done = Done::default();
+    let mut updates: BTreeMap<String, Message> = BTreeMap::new();
+    for ((name, kind), records) in &sets {
+        let Some(zone) = client.zone_of(name).await? else {
+            done.elsewhere.push((*name).to_owned());
+            continue;
+        };
+        let present = client.records(name, *kind).await?;
+        let update = updates.entry(zone.clone()).or_insert_with(|| Message::update(&zone));
+        add_set(update, (name, *kind), &present, records)?;
+        done.published.push((*name).to_owned());
+    }
+    for (zone, update) in &updates {
+        let answer = client.exchange(update).await?;
+        match answer.code() {
+            0 => {}
+            // RFC 2136 §3.2: a prerequisite does not hold any more.
+            3 | 6..=8 => return Err(UpdateError::Changed { name: zone.clone() }),
+            code => return Err(UpdateError::Refused { zone: zone.clone(), code }),
+        }
+    }
+    for ((name, kind), records) in &sets {
+        if done.elsewhere.iter().any(|other| other == name) {
+            continue;
+        }
+        let present = client.records(name, *kind).await?;
+        let mut wanted = records.iter().filter(|record| record.state != State::Delete);
+        if !wanted.all(|record| present.iter().any(|one| value_of(one) == record.value)) {
+            return Err(UpdateError::Ignored { name: (*name).to_owned() });
+        }
+    }
+    done.published.dedup();
+    Ok(done)
+}
+
+// Prerequisites and changes of one set of records (RFC 2136 §2.4 and §2.5).
+fn add_set(
+    update: &mut Message,
+    (name, kind): (&str, u16),
+    present: &[ResourceRecord],
+    records: &[&Planned],
+) -> Result<(), UpdateError> {
+    if present.is_empty() {
+        update.require_none(name, kind);
+    }
+    for record in present {
+        update.require(record);
+    }
+    let ttl = present.first().map(|record| record.ttl);
+    for record in records {
+        let gone = match record.state {
+            State::Delete => Some(&record.value),
+            _ => record.old.as_ref(),
+        };
+        if let Some(gone) = gone {
+            let there = present.iter().find(|one| value_of(one) == *gone);
+            let there = there.ok_or_else(|| UpdateError::Changed { name: name.to_owned() })?;
+            update.delete(there);
+        }
+        if record.state != State::Delete {
+            let data = data_of(record);
+            let ttl = ttl.unwrap_or(record.ttl);
+            update.add(ResourceRecord::new(name, kind, ttl, data));
+        }
+    }
+    Ok(())
+}
+
+fn type_number(kind: RecordType) -> u16 {
+    match kind {
+        RecordType::A => 1,
+        RecordType::Ns => 2,
+        RecordType::Cname => 5,
+        RecordType::Soa => wire::SOA,
+        RecordType::Ptr => 12,
+        RecordType::Mx => wire::MX,
+        RecordType::Txt => wire::TXT,
+        RecordType::Aaaa => 28,
+        RecordType::Tlsa => 52,
+    }
+}
+
+fn data_of(record: &Planned) -> Vec<u8> {
+    let mut data = Vec::new();
+    match record.kind {
+        RecordType::Txt => {
+            for piece in record.pieces() {
+                data.push(u8::try_from(piece.len()).unwrap_or(u8::MAX));
+                data.extend_from_slice(piece.as_bytes());
+            }
+        }
+        RecordType::Mx => {
+            let (preference, host) = record.value.split_once(' ').unwrap_or(("10", &record.value));
+            data.extend_from_slice(&preference.parse::<u16>().unwrap_or(10).to_be_bytes());
+            wire::write_name(&mut data, host);
+        }
+        _ => match record.value.parse() {
+            Ok(std::net::IpAddr::V4(address)) => data.extend_from_slice(&address.octets()),
+            Ok(std::net::IpAddr::V6(address)) => data.extend_from_slice(&address.octets()),
+            Err(_) => wire::write_name(&mut data, &record.value),
+        },
+    }
+    data
+}
+
+/// The value as plans write it.
+fn value_of(record: &ResourceRecord) -> String {
+    let mut data = record.data.as_slice();
+    match (record.kind, data) {
+        (wire::TXT, _) => {
+            let mut text = Vec::new();
+            while let Some((length, rest)) = data.split_first() {
+                let Some((piece, rest)) = rest.split_at_checked((*length).into()) else { break };
+                text.extend_from_slice(piece);
+                data = rest;
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        }
+        (wire::MX, [high, low, host @ ..]) => {
+            let preference = u16::from_be_bytes([*high, *low]);
+            let host = wire::name_text(host);
+            format!("{preference} {}", if host.is_empty() { "." } else { &host })
+        }
+        (1, &[a, b, c, d]) => std::net::Ipv4Addr::new(a, b, c, d).to_string(),
+        (28, data) => match <[u8; 16]>::try_from(data) {
+            Ok(octets) => std::net::Ipv6Addr::from(octets).to_string(),
+            Err(_) => String::new(),
+        },
+        (_, data) => wire::name_text(data),
+    }
+}
+
+struct Client<'a> {
+    server: SocketAddr,
+    key: &'a Key,
+}
+
+impl Client<'_> {
+    // Every answer about a zone that exists brings its SOA, as the answer or beside
+    // the empty one (RFC 2308 §3).
+    async fn zone_of(&self, name: &str) -> Result<Option<String>, UpdateError> {
+        let answer = self.exchange(&Message::query(name, wire::SOA)).await?;
+        if !answer.is_authoritative() || !matches!(answer.code(), 0 | 3) {
+            return Ok(None);
+        }
+        Ok(answer.records.iter().find(|one| one.kind == wire::SOA).map(|one| one.name.clone()))
+    }
+
+    async fn records(&self, name: &str, kind: u16) -> Result<Vec<ResourceRecord>, UpdateError> {
+        let answer = self.exchange(&Message::query(name, kind)).await?;
+        let code = answer.code();
+        if !matches!(code, 0 | 3) {
+            return Err(UpdateError::Refused { zone: name.to_owned(), code });
+        }
+        let wanted = |one: &ResourceRecord| one.kind == kind && one.name == name;
+        Ok(answer.records.into_iter().filter(wanted).collect())
+    }
+
+    async fn exchange(&self, message: &Message) -> Result<wire::Answer, UpdateError> {
+        let unreachable =
+            |error: String| UpdateError::Unreachable(format!("{}: {error}", self.server));
+        let talk = self.talk(message);
+        match tokio::time::timeout(PATIENCE, talk).await {
+            Ok(done) => done.map_err(unreachable),
+            Err(_) => Err(unreachable("no answer in time".to_owned())),
+        }
+    }
+
+    // Over TCP: a key's record alone fills half of a datagram.
+    async fn talk(&self, message: &Message) -> Result<wire::Answer, String> {
+        let io = |error: std::io::Error| error.to_string();
+        let request = tsig::sign(message.octets(), self.key, jiff::Timestamp::now().as_second())?;
+        let length = u16::try_from(request.octets.len()).map_err(|_| "the update is too large")?;
+        let mut stream = TcpStream::connect(self.server).await.map_err(io)?;
+        let mut framed = length.to_be_bytes().to_vec();
+        framed.extend_from_slice(&request.octets);
+        stream.write_all(&framed).await.map_err(io)?;
+        let length = stream.read_u16().await.map_err(io)?;
+        let mut octets = vec![0; length.into()];
+        stream.read_exact(&mut octets).await.map_err(io)?;
+        let answer = wire::Answer::read(&octets).ok_or("the answer is malformed")?;
+        if answer.id != message.id() {
+            return Err("the answer belongs to another question".to_owned());
+        }
+        // What a server that does not know the key says cannot be signed with it.
+        if answer.code() != 9 {
+            tsig::verify(&octets, &answer, self.key, &request.mac)?;
+        }
+        Ok(answer)
+    }
+}

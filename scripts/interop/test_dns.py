@@ -1,0 +1,131 @@
+"""What `puerto dns` proposes, judged and taken over by BIND."""
+
+import json
+import re
+
+from peers import DNS_ADDRESS, Process, Puerto, listens, run, wait_for
+
+ZONE = """$ORIGIN example.com.
+$TTL 3600
+@ IN SOA ns.example.com. hostmaster.example.com. 1 7200 900 1209600 300
+@ IN NS ns.example.com.
+ns IN A 127.0.0.53
+"""
+
+
+class Bind(Process):
+    """The server of example.com, which takes updates that the key signs."""
+
+    def __init__(self, world, records="", algorithm="hmac-sha256"):
+        folder = world.folder / "bind"
+        folder.mkdir()
+        self.key = folder / "update.key"
+        self.key.write_bytes(run("tsig-keygen", "-a", algorithm, "update.example.com").stdout)
+        self.zone = folder / "example.com.zone"
+        self.zone.write_text(ZONE + records)
+        (folder / "named.conf").write_text(
+            f'options {{ directory "{folder}"; pid-file "{folder}/pid"; recursion no;\n'
+            f'  listen-on port 53 {{ {DNS_ADDRESS}; }}; listen-on-v6 {{ none; }};\n'
+            f'  session-keyfile "{folder}/session.key"; dnssec-validation no; notify no; }};\n'
+            f'controls {{ }};\ninclude "{self.key}";\n'
+            f'zone "example.com" {{ type primary; file "{self.zone}"; \n'
+            '  allow-update { key "update.example.com"; }; };\n'
+            f'zone "192.in-addr.arpa" {{ type primary; file "{folder}/reverse"; }};\n')
+        (folder / "reverse").write_text(
+            "$TTL 60\n@ IN SOA ns.example.com. hostmaster.example.com. 1 7200 900 1209600 60\n"
+            "@ IN NS ns.example.com.\n")
+        # BIND listens only at addresses that an interface is seen to have.
+        run("ip", "address", "add", f"{DNS_ADDRESS}/8", "dev", "lo", check=False)
+        self.start_process(["named", "-g", "-c", folder / "named.conf"], folder / "log")
+        world.add(self)
+        wait_for("BIND", lambda: self.process.poll() is None and listens(DNS_ADDRESS, 53))
+
+    def texts(self, name):
+        """The TXT records of a name, each as one string."""
+        lines = run("dig", "+short", "+tcp", f"@{DNS_ADDRESS}", name, "TXT").stdout.decode()
+        return ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', line)) for line in lines.splitlines()]
+
+
+def with_keys(world):
+    puerto = Puerto(world, start=False)
+    world.running.remove(puerto)  # the daemon itself is never started
+    for kind in ("rsa", "ed25519"):
+        puerto.command("dkim", "new", "example.com", "--selector", kind, "--type", kind)
+    return puerto
+
+
+def dns(puerto, *arguments, **options):
+    return puerto.command("--lang", "en", "dns", "example.com", *arguments,
+                          "--egress", "192.0.2.25", **options)
+
+
+def plan(puerto):
+    return json.loads(dns(puerto, "--format", "json").stdout)
+
+
+def to_do(puerto):
+    return [(r["name"], r["type"], r["state"]) for r in plan(puerto)["records"]
+            if r["state"] != "keep"]
+
+
+def test_named_checkzone_accepts_the_zone_format(world):
+    Bind(world)
+    puerto = with_keys(world)
+    lines = dns(puerto, "--format", "zone").stdout.decode()
+    whole = world.folder / "whole.zone"
+    whole.write_text(ZONE + lines)
+    run("named-checkzone", "-i", "none", "-k", "fail", "example.com", whole)
+    assert lines.count("_domainkey.example.com. 3600 IN TXT") == 2, lines
+
+
+def test_a_domain_is_published_from_nothing_and_then_nothing_is_to_do(world):
+    bind = Bind(world, algorithm="hmac-sha512")
+    puerto = with_keys(world)
+    assert len(to_do(puerto)) == 7, to_do(puerto)
+    update = ("--update", DNS_ADDRESS, "--key", bind.key)
+    refused = dns(puerto, *update, check=False)
+    assert refused.returncode == 2 and b"--yes" in refused.stderr, refused
+    assert len(to_do(puerto)) == 7
+    dns(puerto, *update, "--yes")
+    assert to_do(puerto) == []
+    assert bind.texts("example.com") == ["v=spf1 ip4:192.0.2.25 ~all"]
+    keys = json.loads(puerto.command("dkim", "list", "--json").stdout)["keys"]
+    assert len(keys) == 2
+    for key in keys:
+        assert bind.texts(key["name"]) == [key["record"]]
+    again = dns(puerto, *update, "--yes")
+    assert again.stderr == b"" and b"Nothing to do" in again.stdout, again
+
+
+def test_records_that_exist_are_merged_and_others_stay(world):
+    bind = Bind(world, (
+        '@ IN TXT "v=spf1 include:_spf.example.com -all"\n'
+        '@ IN TXT "v=spf1 ip4:198.51.100.1 -all"\n'
+        '@ IN TXT "site-verification=1"\n'
+        '_spf IN TXT "v=spf1 mx a:ns.example.com ~all"\n'
+        '@ IN MX 5 ns.example.com.\n'
+        '_dmarc IN TXT "v=DMARC1; p=reject"\n'))
+    puerto = with_keys(world)
+    found = plan(puerto)
+    spf = [r for r in found["records"] if r["name"] == "example.com" and r["type"] == "TXT"]
+    assert [r["state"] for r in spf] == ["change", "delete"], spf
+    assert found["lookups"] == {"before": None, "after": 3}, found["lookups"]
+    dns(puerto, "--update", f"{DNS_ADDRESS}:53", "--key", bind.key, "--yes")
+    assert sorted(bind.texts("example.com")) == [
+        "site-verification=1",
+        "v=spf1 include:_spf.example.com ip4:198.51.100.1 ip4:192.0.2.25 -all"]
+    assert bind.texts("_dmarc.example.com") == [
+        "v=DMARC1; p=reject; rua=mailto:postmaster@example.com"]
+    assert to_do(puerto) == []
+
+
+def test_a_wrong_key_and_a_dead_server_change_nothing(world):
+    bind = Bind(world)
+    puerto = with_keys(world)
+    wrong = world.folder / "wrong.key"
+    wrong.write_bytes(run("tsig-keygen", "-a", "hmac-sha256", "update.example.com").stdout)
+    done = dns(puerto, "--update", DNS_ADDRESS, "--key", wrong, "--yes", check=False)
+    assert done.returncode != 0 and bind.texts("example.com") == [], done
+    bind.stop()
+    done = dns(puerto, "--format", "json", check=False)
+    assert done.returncode == 2 and done.stdout == b"", done
