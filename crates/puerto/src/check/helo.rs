@@ -17,7 +17,7 @@ pub(super) const FAMILY: Family = Family {
     checks: &[&FQDN, &RESOLVES, &NO_CNAME, &SPF],
 };
 
-static FQDN: Definition = Definition {
+pub(super) static FQDN: Definition = Definition {
     id: "helo.fqdn",
     severity: Severity::Error,
     title: Text::new(
@@ -143,7 +143,8 @@ fn fqdn<W: World>(context: &Context<'_, W>) -> Check {
     }
 }
 
-fn what_is_wrong_with(name: &str) -> Option<Text> {
+/// Why the name is none that the world can look up, if so.
+pub(super) fn what_is_wrong_with(name: &str) -> Option<Text> {
     let label_ok = |label: &str| {
         let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         (1..=63).contains(&label.len())

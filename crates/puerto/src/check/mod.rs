@@ -30,7 +30,6 @@ mod receiving;
 mod registry;
 mod report;
 mod spf;
-mod spf_terms;
 mod tls;
 mod together;
 pub mod watch;

@@ -6,6 +6,7 @@ use puerto_mail::dns::{Answer, Record, RecordType, reverse_name};
 
 use super::context::Context;
 use super::generic::{Generic, generic};
+use super::helo::{FQDN, what_is_wrong_with};
 use super::names::{not_public, related};
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
@@ -186,14 +187,19 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
     let confirmed = confirmed(context, address, &names).await;
     let mut checks = vec![exists, confirmed, single(context, address, &names)];
     let looks = looks_generic(context, address, &names);
-    let is_generic = looks.is_wrong();
     checks.push(looks);
-    if is_generic {
-        checks.push(context.about(&MATCHES_HELO, address).skipped(&GENERIC));
-        checks.push(context.about(&OWN_DOMAIN, address).skipped(&GENERIC));
-    } else {
-        checks.push(matches_helo(context, address, &names));
-        checks.push(own_domain(context, address, &names));
+    // One fault, one finding: a name that is wrong anyway need not be compared too.
+    let wrong = checks.iter().find(|check| check.is_wrong() && check.id() != SINGLE.id);
+    let bare = what_is_wrong_with(&context.helo).is_some().then_some(&FQDN);
+    match wrong.map(|check| check.definition).or(bare) {
+        Some(wrong) => {
+            let rest = [&MATCHES_HELO, &OWN_DOMAIN];
+            checks.extend(rest.map(|check| context.about(check, address).skipped(wrong)));
+        }
+        None => {
+            checks.push(matches_helo(context, address, &names));
+            checks.push(own_domain(context, address, &names));
+        }
     }
     checks
 }
