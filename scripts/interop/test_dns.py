@@ -55,8 +55,8 @@ def with_keys(world):
 
 
 def dns(puerto, *arguments, **options):
-    return puerto.command("--lang", "en", "dns", "example.com", *arguments,
-                          "--egress", "192.0.2.25", **options)
+    return puerto.command("--lang", "en", "dns", "--egress", "192.0.2.25", "example.com",
+                          *arguments, **options)
 
 
 def plan(puerto):

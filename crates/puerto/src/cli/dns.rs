@@ -24,7 +24,7 @@ pub struct DnsArgs {
     #[arg(long, value_enum, default_value_t = Format::Fields)]
     format: Format,
     /// An address that mail leaves from, instead of those found out; repeatable
-    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    #[arg(long, value_name = "ADDRESS")]
     egress: Vec<IpAddr>,
     /// Publish at this server by dynamic update (RFC 2136), after asking
     #[arg(long, value_name = "SERVER", requires = "key")]
