@@ -139,8 +139,7 @@ pub(super) fn reverse(plan: &mut Plan, subject: &Subject, existing: &Existing) {
             _ => words::PTR_WANTED,
         };
         let put = |text| Said::new(text).with("address", address).with("name", &value);
-        let wanted = !matches!(state, Some(State::Keep) | None);
-        let request = wanted.then(|| put(words::PTR_REQUEST));
+        let request = (state != Some(State::Keep)).then(|| put(words::PTR_REQUEST));
         let why = put(text);
         let name = reverse_name(*address);
         plan.reverse.push(Reverse { address: *address, name, value, state, old, why, request });

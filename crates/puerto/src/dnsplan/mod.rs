@@ -159,7 +159,7 @@ pub struct Reverse {
     pub old: Vec<String>,
     /// Why, and how.
     pub why: Said,
-    /// What to write to the hosting company, if something is to be done.
+    /// What to write to the hosting company, unless the name is known to be right.
     pub request: Option<Said>,
 }
 

@@ -292,8 +292,10 @@ words! {
          pone en su zona: lo pone el dueño de la dirección. Busque «DNS inverso» o «PTR» en el \
          panel de su proveedor de alojamiento, o escríbale.";
     PTR_UNREAD =
-        "The DNS did not say which name {address} has; it should be {name}.",
-        "El DNS no ha dicho qué nombre tiene {address}; debería ser {name}.";
+        "The DNS did not say which name {address} has. It must be {name}; if it is not, write to \
+         whoever the address belongs to, usually your hosting company.",
+        "El DNS no ha dicho qué nombre tiene {address}. Debe ser {name}; si no lo es, escriba al \
+         dueño de la dirección, que suele ser su proveedor de alojamiento.";
     PTR_REQUEST =
         "Please set the reverse DNS (PTR record) of {address} to {name}. The name already points \
          to this address, or will when you read this. We send mail from it.",
