@@ -5,6 +5,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hickory_proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
@@ -29,6 +31,7 @@ const MAX_STRING: usize = 255;
 /// A running name server; it stops when it is dropped.
 pub(crate) struct NameServer {
     address: SocketAddr,
+    broken: Arc<AtomicBool>,
     // Dropping it ends its tasks.
     _server: Server<Handler>,
 }
@@ -38,14 +41,20 @@ impl NameServer {
     pub(crate) async fn start(address: SocketAddr, zone: Zone) -> io::Result<Self> {
         let (udp, tcp) = bind_both(address).await?;
         let address = udp.local_addr()?;
-        let mut server = Server::new(Handler { zone });
+        let broken = Arc::new(AtomicBool::new(false));
+        let mut server = Server::new(Handler { zone, broken: Arc::clone(&broken) });
         server.register_socket(udp);
         server.register_listener(tcp, TCP_IDLE, TCP_BACKLOG);
-        Ok(Self { address, _server: server })
+        Ok(Self { address, broken, _server: server })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on everything is answered by SERVFAIL.
+    pub(crate) fn break_down(&self) {
+        self.broken.store(true, Ordering::Relaxed);
     }
 }
 
@@ -64,6 +73,7 @@ async fn bind_both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> 
 
 struct Handler {
     zone: Zone,
+    broken: Arc<AtomicBool>,
 }
 
 // Written out by hand, since the trait is declared by a macro of a library that
@@ -97,6 +107,7 @@ impl Handler {
         let mut authority = Vec::new();
         metadata.response_code = match request.request_info() {
             Err(_) => ResponseCode::FormErr,
+            Ok(_) if self.broken.load(Ordering::Relaxed) => ResponseCode::ServFail,
             Ok(info) => match known_type(info.query.query_type()) {
                 None => ResponseCode::NoError,
                 Some(record_type) => {

@@ -26,7 +26,7 @@ pub mod world;
 pub mod zone;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ use transaction::Recorder;
 pub use transaction::{Outcome, Transaction};
 use visit::Premises;
 pub use world::Resident;
-use world::{Manners, RELAY, RESIDENTS};
+use world::{Manners, NAME_SERVERS, PROVIDERS, RELAY, RESIDENTS, STRICT};
 pub use zone::Zone;
 
 /// Ports that are tried until one is free on the addresses of all receivers.
@@ -53,11 +53,16 @@ pub struct Options {
     pub tls: bool,
     /// Octets of a message at most.
     pub max_message: u64,
+    /// The strict receiver listens at `[::1]` too.
+    pub ipv6: bool,
+    /// The relay takes no mail from the sender's own addresses: whoever sends through
+    /// it would have to be known to it under that name.
+    pub relay_refuses_senders: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tls: true, max_message: 50 * 1024 * 1024 }
+        Self { tls: true, max_message: 50 * 1024 * 1024, ipv6: false, relay_refuses_senders: false }
     }
 }
 
@@ -80,7 +85,7 @@ pub enum LabError {
 /// A running lab. It stops when it is dropped.
 pub struct Lab {
     zone: Zone,
-    names: NameServer,
+    names: [NameServer; 2],
     mx_port: u16,
     recorder: Arc<Recorder>,
     // Dropping them ends them.
@@ -92,14 +97,12 @@ impl Lab {
     pub async fn start(options: Options) -> Result<Self, LabError> {
         let zone = Zone::new();
         world::publish(&zone);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let names = NameServer::start(address, zone.clone())
-            .await
-            .map_err(|error| LabError::Bind { address, error })?;
-        let (mx_port, listeners) = bind_receivers().await?;
+        let [first, second] = NAME_SERVERS;
+        let names = [name_server(first, &zone).await?, name_server(second, &zone).await?];
+        let (mx_port, listeners) = bind_receivers(options.ipv6).await?;
         let tls = match options.tls {
             true => {
-                let hosts = RESIDENTS.map(|resident| resident.host.to_owned()).to_vec();
+                let hosts = everybody().map(|resident| resident.host.to_owned()).collect();
                 Some(stream::acceptor(hosts).map_err(LabError::Certificate)?)
             }
             false => None,
@@ -111,7 +114,7 @@ impl Lab {
         for (resident, listener) in listeners {
             let is_relay = resident.manners == Manners::Relay;
             let premises = Premises {
-                house: Arc::new(House::new(resident, zone.clone())),
+                house: Arc::new(House::new(resident, zone.clone(), options.relay_refuses_senders)),
                 recorder: Arc::clone(&recorder),
                 tls: tls.clone(),
                 max_message: options.max_message,
@@ -123,9 +126,22 @@ impl Lab {
         Ok(Self { zone, names, mx_port, recorder, _tasks: tasks })
     }
 
-    /// Where the name server listens, by UDP and TCP.
+    /// Where the first name server listens, by UDP and TCP.
     pub fn dns_addr(&self) -> SocketAddr {
-        self.names.address()
+        let [first, _] = &self.names;
+        first.address()
+    }
+
+    /// The name servers, in the order of [`world::NAME_SERVERS`]: where each of those
+    /// addresses really answers, since port 53 needs privileges.
+    pub fn name_servers(&self) -> [SocketAddr; 2] {
+        self.names.each_ref().map(NameServer::address)
+    }
+
+    /// Makes the second name server answer SERVFAIL to everything.
+    pub fn break_second_name_server(&self) {
+        let [_, second] = &self.names;
+        second.break_down();
     }
 
     /// The port of every receiver and of the relay.
@@ -182,10 +198,20 @@ impl Lab {
     }
 }
 
-async fn bind_receivers() -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
+async fn name_server(address: Ipv4Addr, zone: &Zone) -> Result<NameServer, LabError> {
+    let address = SocketAddr::from((address, 0));
+    let started = NameServer::start(address, zone.clone()).await;
+    started.map_err(|error| LabError::Bind { address, error })
+}
+
+fn everybody() -> impl Iterator<Item = Resident> {
+    RESIDENTS.into_iter().chain(PROVIDERS)
+}
+
+async fn bind_receivers(ipv6: bool) -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
     let mut attempt = 1;
     loop {
-        match try_bind_receivers().await {
+        match try_bind_receivers(ipv6).await {
             Ok(bound) => return Ok(bound),
             Err(LabError::Bind { error, .. })
                 if error.kind() == io::ErrorKind::AddrInUse && attempt < PORT_ATTEMPTS => {}
@@ -195,11 +221,15 @@ async fn bind_receivers() -> Result<(u16, Vec<(Resident, TcpListener)>), LabErro
     }
 }
 
-async fn try_bind_receivers() -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
+async fn try_bind_receivers(ipv6: bool) -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
     let mut port = 0;
     let mut listeners = Vec::new();
-    for resident in RESIDENTS {
-        let address = SocketAddr::new(IpAddr::V4(resident.address), port);
+    let mut houses: Vec<_> = everybody().map(|one| (one, IpAddr::V4(one.address))).collect();
+    if ipv6 {
+        houses.push((STRICT, IpAddr::V6(Ipv6Addr::LOCALHOST)));
+    }
+    for (resident, ip) in houses {
+        let address = SocketAddr::new(ip, port);
         let failed = |error| LabError::Bind { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         port = listener.local_addr().map_err(failed)?.port();

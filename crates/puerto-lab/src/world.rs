@@ -14,6 +14,9 @@ pub const SENDER_DOMAIN: &str = "lab.example";
 pub const SENDER_HOST: &str = "mail.lab.example";
 /// The address that the sender is to bind.
 pub const SENDER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 10);
+/// The addresses of the lab's two name servers; no NS record leads to them unless one
+/// is added, since they do not answer on port 53.
+pub const NAME_SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
 /// A local part that no receiver knows.
 pub const UNKNOWN_USER: &str = "no-such-user";
 
@@ -88,11 +91,29 @@ pub const HOME: Resident = Resident {
 /// All of them.
 pub const RESIDENTS: [Resident; 5] = [STRICT, PLAIN, GRUMPY, RELAY, HOME];
 
+/// Stand-ins of large providers, who take everything: for those who ask whether the
+/// way to them is open. Their hosts are named as the real ones are, in part.
+pub const PROVIDERS: [Resident; 3] = [
+    provider("gmail", "gmail.com", "mx.google.example", 21),
+    provider("outlook", "outlook.com", "mx.outlook.example", 22),
+    provider("yahoo", "yahoo.com", "mx.yahoo.example", 23),
+];
+
+const fn provider(
+    name: &'static str,
+    domain: &'static str,
+    host: &'static str,
+    last: u8,
+) -> Resident {
+    let address = Ipv4Addr::new(127, 0, 0, last);
+    Resident { name, domain, host, address, manners: Manners::Plain }
+}
+
 /// Publishes what a well kept Internet holds: hosts with names that lead back to
 /// them, MX records, and for the sender's domain SPF and DMARC. Its DKIM keys are
 /// for whoever makes them to publish.
 pub(crate) fn publish(zone: &Zone) {
-    for resident in RESIDENTS {
+    for resident in RESIDENTS.into_iter().chain(PROVIDERS) {
         zone.add_host(resident.host, IpAddr::V4(resident.address));
         zone.add_mx(resident.domain, 10, resident.host);
     }

@@ -5,7 +5,7 @@
 //! at once, so a test can publish a key or break a name in the middle of a run.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
@@ -87,6 +87,21 @@ impl Zone {
     pub fn add_host(&self, name: &str, address: IpAddr) {
         self.add_address(name, address);
         self.add_pointer(address, name);
+    }
+
+    /// Makes a blocklist answer a question about an address (RFC 5782 §2.1).
+    pub fn add_listing(&self, list: &str, address: IpAddr, answer: Ipv4Addr) {
+        self.add_address(&listing_name(list, address), IpAddr::V4(answer));
+    }
+
+    /// What a blocklist answers about an address.
+    pub fn listings(&self, list: &str, address: IpAddr) -> Vec<IpAddr> {
+        let found = self.resolve(&listing_name(list, address), RecordType::A).result;
+        let addresses = found.unwrap_or_default().into_iter().filter_map(|record| match record {
+            Record::Address(address) => Some(address),
+            _ => None,
+        });
+        addresses.collect()
     }
 
     /// Takes all records of a type away. The name goes on existing.
@@ -211,6 +226,13 @@ pub fn reverse_name(address: IpAddr) -> String {
     labels.reverse();
     let suffix = if address.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
     format!("{}.{suffix}", labels.join("."))
+}
+
+// The address turned round, as for reverse names, in the list's zone.
+fn listing_name(list: &str, address: IpAddr) -> String {
+    let name = reverse_name(address);
+    let suffix = if address.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
+    format!("{}{list}", name.strip_suffix(suffix).unwrap_or(&name))
 }
 
 fn canonical(name: &str) -> String {

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use puerto_mail::authres::MethodResult;
+use puerto_mail::dns::{Record, RecordType};
 use puerto_smtp::{Address, Reply, ReversePath};
 
 use crate::world::{Manners, Resident, SENDER_ADDRESS, UNKNOWN_USER};
@@ -55,11 +56,13 @@ pub(crate) struct House {
     pub(crate) resident: Resident,
     pub(crate) zone: Zone,
     grudge: Grudge,
+    // A relay that wants to be told beforehand who sends through it.
+    knows_senders: bool,
 }
 
 impl House {
-    pub(crate) fn new(resident: Resident, zone: Zone) -> Self {
-        Self { resident, zone, grudge: Grudge::default() }
+    pub(crate) fn new(resident: Resident, zone: Zone, knows_senders: bool) -> Self {
+        Self { resident, zone, grudge: Grudge::default(), knows_senders }
     }
 
     /// How long each answer takes.
@@ -79,9 +82,9 @@ impl House {
 
     pub(crate) fn recipient(&self, peer: IpAddr, from: &ReversePath, to: &Address) -> Answer {
         if self.resident.manners == Manners::Relay {
-            return self.relay_for(peer);
+            return self.relay_for(peer, from);
         }
-        if to.domain().name() != Some(self.resident.domain) {
+        if !to.domain().name().is_some_and(|domain| self.takes(domain)) {
             let text = format!("we take mail for {} only", self.resident.domain);
             return Answer::Say(Reply::enhanced(550, (5, 7, 1), text));
         }
@@ -95,7 +98,19 @@ impl House {
         }
     }
 
-    fn relay_for(&self, peer: IpAddr) -> Answer {
+    // Its own domain, and any whose MX it is.
+    fn takes(&self, domain: &str) -> bool {
+        let host = self.resident.host;
+        let exchangers = || self.zone.resolve(domain, RecordType::Mx).result.unwrap_or_default();
+        domain == self.resident.domain
+            || exchangers().iter().any(|mx| matches!(mx, Record::Mx(_, name) if name == host))
+    }
+
+    fn relay_for(&self, peer: IpAddr, from: &ReversePath) -> Answer {
+        if self.knows_senders && *from != ReversePath::Null {
+            let text = format!("<{from}>: Sender address rejected: not owned by this customer");
+            return Answer::Say(Reply::enhanced(553, (5, 7, 1), text));
+        }
         if peer == IpAddr::V4(SENDER_ADDRESS) {
             return Answer::Accept;
         }

@@ -1,14 +1,19 @@
 //! The strict receiver: what the largest providers ask of everybody who sends to
 //! them, decided after the content has come, as they do.
 //!
-//! In this order, since the first fault is the one that is told: reverse DNS that
-//! leads back; one From field with one address; SPF or DKIM; DMARC. A DNS that does
-//! not answer is a reason to wait, never to refuse.
+//! In this order, since the first fault is the one that is told: no entry in the PBL;
+//! reverse DNS that leads back, by a name that is not made from the address; one From
+//! field with one address; SPF or DKIM; DMARC; an SPF record; a DKIM signature that
+//! verifies, if there is one. A DNS that does not answer is
+//! a reason to wait, never to refuse, and so is a blocklist that answers something else
+//! than an entry. Of signatures only those by RSA count, since hardly any receiver
+//! reads others yet.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use puerto_mail::authres::MethodResult;
-use puerto_mail::dkim::{self, DkimResult};
+use puerto_mail::dkim::{self, Algorithm, DkimResult};
 use puerto_mail::dmarc::{self, Authenticated, DmarcResult, Policy};
 use puerto_mail::header::{Header, parse_address_list};
 use puerto_mail::spf::{self, SpfResult};
@@ -16,6 +21,12 @@ use puerto_smtp::Reply;
 
 use super::{Answer, Judgement, Presented};
 use crate::zone::Zone;
+
+/// The list that is asked, and those of its answers that mean the PBL. Others, such as
+/// 127.255.255.254, say nothing about the address.
+const PBL_ZONE: &str = "zen.spamhaus.org";
+const PBL_ANSWERS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 10)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11))];
 
 pub(super) async fn judge(zone: &Zone, host: &str, presented: &Presented<'_>) -> Judgement {
     let evidence = gather(zone, host, presented).await;
@@ -27,6 +38,7 @@ pub(super) async fn judge(zone: &Zone, host: &str, presented: &Presented<'_>) ->
 }
 
 struct Evidence {
+    in_pbl: bool,
     reverse_name: Option<String>,
     spf: spf::Evaluation,
     dkim: Vec<dkim::Verification>,
@@ -54,7 +66,9 @@ async fn gather(zone: &Zone, host: &str, presented: &Presented<'_>) -> Evidence 
         Err(_) => None,
     };
     let reverse_name = zone.confirmed_names(presented.peer).into_iter().next();
-    Evidence { reverse_name, spf, dkim, from_domain, dmarc }
+    let listings = zone.listings(PBL_ZONE, presented.peer);
+    let in_pbl = listings.iter().any(|answer| PBL_ANSWERS.contains(answer));
+    Evidence { in_pbl, reverse_name, spf, dkim, from_domain, dmarc }
 }
 
 // DMARC stands on one author (RFC 9989 §5); the largest providers want no other mail.
@@ -73,8 +87,21 @@ fn from_domain(message: &[u8]) -> Result<String, &'static str> {
 
 impl Evidence {
     fn fault(&self, presented: &Presented<'_>) -> Option<Reply> {
-        let peer = presented.peer;
-        if self.reverse_name.is_none() {
+        self.fault_of_address(presented.peer).or_else(|| self.fault_of_message(presented.peer))
+    }
+
+    fn fault_of_address(&self, peer: IpAddr) -> Option<Reply> {
+        if self.in_pbl {
+            return Some(refusal(
+                (5, 7, 1),
+                &[
+                    &format!("Client host [{peer}] blocked using {PBL_ZONE}: it is on the PBL,"),
+                    "a list of dynamic and residential addresses.",
+                    &format!("https://check.spamhaus.org/results/?query={peer}"),
+                ],
+            ));
+        }
+        let Some(name) = &self.reverse_name else {
             return Some(refusal(
                 (5, 7, 25),
                 &[
@@ -82,7 +109,19 @@ impl Evidence {
                     "Give the address a PTR record, and that name the address.",
                 ],
             ));
-        }
+        };
+        is_made_from(name, peer).then(|| {
+            refusal(
+                (5, 7, 1),
+                &[
+                    &format!("DY-001 [{peer}] is named {name}, as dynamic addresses are,"),
+                    "and we do not accept mail from dynamic IP addresses.",
+                ],
+            )
+        })
+    }
+
+    fn fault_of_message(&self, peer: IpAddr) -> Option<Reply> {
         let domain = match &self.from_domain {
             Ok(domain) => domain,
             Err(fault) => {
@@ -109,15 +148,56 @@ impl Evidence {
         let rejected = self.dmarc.as_ref().is_some_and(|dmarc| {
             dmarc.result == DmarcResult::Fail && dmarc.disposition == Policy::Reject
         });
-        rejected.then(|| {
-            refusal(
+        if rejected {
+            return Some(refusal(
                 (5, 7, 26),
                 &[
                     &format!("Unauthenticated mail from {domain} is not accepted,"),
                     &format!("by the DMARC policy of {domain}."),
                 ],
-            )
-        })
+            ));
+        }
+        self.fault_of_spf(peer).or_else(|| self.fault_of_dkim())
+    }
+
+    // By the codes of RFC 7372 §3.2. A record that is missing or broken is a fault of the
+    // domain even where a signature passes; one that fails is not, since forwarding
+    // brings that about.
+    fn fault_of_spf(&self, peer: IpAddr) -> Option<Reply> {
+        let domain = &self.spf.domain;
+        match self.spf.result {
+            SpfResult::PermError => Some(refusal(
+                (5, 7, 24),
+                &[
+                    &format!("SPF validation error: [{domain}] with ip [{peer}] = permerror."),
+                    "The SPF record of the domain cannot be evaluated.",
+                ],
+            )),
+            SpfResult::None => Some(refusal(
+                (5, 7, 23),
+                &[&format!("SPF validation failed: [{domain}] has no SPF record.")],
+            )),
+            _ => None,
+        }
+    }
+
+    // By the code of RFC 7372 §3.1. Who does not sign at all was judged by DMARC.
+    fn fault_of_dkim(&self) -> Option<Reply> {
+        let by_rsa =
+            || self.dkim.iter().filter(|found| found.algorithm != Some(Algorithm::Ed25519Sha256));
+        if by_rsa().any(|found| found.result == DkimResult::Pass) {
+            return None;
+        }
+        let failed = by_rsa().next()?;
+        let name = format!("{}._domainkey.{}", failed.selector, failed.domain);
+        let why = failed.reason().unwrap_or("for no reason");
+        Some(refusal(
+            (5, 7, 20),
+            &[
+                "No passing DKIM signature found.",
+                &format!("DKIM [{name}] = {} ({why}).", failed.result.name()),
+            ],
+        ))
     }
 
     fn is_undecided(&self) -> bool {
@@ -160,6 +240,13 @@ impl Evidence {
         results.extend(self.dmarc.as_ref().map(MethodResult::dmarc));
         results
     }
+}
+
+// `127-0-0-10.dynamic.isp.example`: the octets of the address stand in its name.
+fn is_made_from(name: &str, address: IpAddr) -> bool {
+    let IpAddr::V4(address) = address else { return false };
+    let dashed = address.to_string().replace('.', "-");
+    name.contains(&dashed) || name.contains(&address.to_string())
 }
 
 fn refusal(code: (u8, u16, u16), lines: &[&str]) -> Reply {

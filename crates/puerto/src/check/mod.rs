@@ -35,7 +35,7 @@ mod together;
 pub mod watch;
 mod world;
 
-pub use blocklists::closed_list;
+pub use blocklists::{closed_list, test_points as blocklist_test_points};
 pub use context::{Asked, Context, Relay, text_of};
 pub use outcome::{Check, Definition, Draft, Severity, Status};
 pub use receivers::{Judgement, RECEIVERS, Receiver, Verdict};

@@ -207,7 +207,7 @@ fn painted(style: Style, text: &str) -> String {
     format!("{style}{}{style:#}", printable(text))
 }
 
-fn shown(report: &Report, all: bool, language: Language) -> String {
+pub(super) fn shown(report: &Report, all: bool, language: Language) -> String {
     let egress: Vec<_> = report.egress.iter().map(ToString::to_string).collect();
     let mut out = format!("{}  {}\n\n", painted(BOLD, &report.domain), egress.join("  "));
     for family in FAMILIES {

@@ -167,15 +167,23 @@ const FINAL: Style = AnsiColor::Red.on_default().bold();
 const FAINT: Style = Style::new().dimmed();
 
 fn write_for_people(out: &mut impl Write, refusal: &Refusal, language: Language) -> io::Result<()> {
-    let Refusal { recipient, explanation: found, .. } = refusal;
+    if let Some(recipient) = &refusal.recipient {
+        writeln!(out, "{TITLE}{}{TITLE:#}", printable(recipient))?;
+    }
+    write_explanation(out, &refusal.explanation, language)
+}
+
+/// An explanation as the command shows it.
+pub(super) fn write_explanation(
+    out: &mut impl Write,
+    found: &Explanation,
+    language: Language,
+) -> io::Result<()> {
     let words = Words::of(language);
     let (style, kind) = match found.kind() {
         Kind::Temporary => (LATER, words.temporary),
         Kind::Permanent => (FINAL, words.permanent),
     };
-    if let Some(recipient) = recipient {
-        writeln!(out, "{TITLE}{}{TITLE:#}", printable(recipient))?;
-    }
     let (class, provider) = (found.class(), found.provider());
     writeln!(out, "{style}{class}{style:#}  {kind}  {FAINT}{provider}{FAINT:#}\n")?;
     for (name, text) in [

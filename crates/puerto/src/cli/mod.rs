@@ -175,7 +175,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::Dns(arguments) => dns::run(&arguments, config, language),
         Command::Explain(arguments) => explain::run(&arguments, config, language),
         Command::LocalAgent => crate::local::agent::run(),
-        Command::Lab(arguments) => lab::run(&arguments),
+        Command::Lab(arguments) => lab::run(&arguments, language),
         Command::Queue(arguments) => queue::run(&arguments, config),
         Command::Check(arguments) => check::run(&arguments, config, language),
         Command::Verify(arguments) => verify::run(&arguments, config, language),

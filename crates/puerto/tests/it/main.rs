@@ -14,6 +14,7 @@ mod check_command;
 mod citations;
 mod explain_command;
 mod lab;
+mod lab_scenarios;
 mod queue_command;
 mod sendmail;
 mod setup;

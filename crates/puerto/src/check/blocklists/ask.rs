@@ -111,6 +111,20 @@ pub(super) async fn ask<'a, D: Dns>(dns: &D, list: &'a List, subject: Subject<'_
     }
 }
 
+/// Names of which a list must list at least one.
+pub(super) fn listed_names(list: &List, kind: Kind) -> Vec<String> {
+    match kind {
+        Kind::Domain if list.listed.is_empty() => vec![format!("test.{}", list.zone)],
+        Kind::Domain => list.listed.iter().map(|name| format!("{name}.{}", list.zone)).collect(),
+        // Many that list both families have a test point for IPv4 alone.
+        Kind::Ipv4 | Kind::Ipv6 => [kind, Kind::Ipv4]
+            .iter()
+            .filter(|kind| list.of.contains(kind))
+            .map(|kind| Subject::Address(test_address(*kind, 2)).name_in(&list.zone))
+            .collect(),
+    }
+}
+
 async fn test_unlisted<'a, D: Dns>(dns: &D, list: &'a List, kind: Kind) -> Option<Doubt<'a>> {
     let name = match (&list.unlisted, kind) {
         (Some(name), _) => format!("{name}.{}", list.zone),
@@ -128,21 +142,11 @@ async fn test_unlisted<'a, D: Dns>(dns: &D, list: &'a List, kind: Kind) -> Optio
 }
 
 async fn test_listed<'a, D: Dns>(dns: &D, list: &'a List, kind: Kind) -> Option<Doubt<'a>> {
-    let names = match kind {
-        Kind::Domain if list.listed.is_empty() => vec![format!("test.{}", list.zone)],
-        Kind::Domain => list.listed.iter().map(|name| format!("{name}.{}", list.zone)).collect(),
-        // Many that list both families have a test point for IPv4 alone.
-        Kind::Ipv4 | Kind::Ipv6 => [kind, Kind::Ipv4]
-            .iter()
-            .filter(|kind| list.of.contains(kind))
-            .map(|kind| Subject::Address(test_address(*kind, 2)).name_in(&list.zone))
-            .collect(),
-    };
     let mut doubt = match list.access {
         Access::Registered => Doubt::Unregistered,
         _ => Doubt::ListsNothing,
     };
-    for name in names {
+    for name in listed_names(list, kind) {
         match addresses(dns, &name).await {
             Ok(answers) if answers.is_empty() => {}
             Ok(answers) => match understand(list, &answers) {

@@ -33,6 +33,16 @@ pub fn closed_list(zone: &str) -> Option<&'static str> {
     Lists::known().closed(zone).map(|list| list.name.as_str())
 }
 
+/// The names that the lists which are asked must list (RFC 5782 §5): what a made-up
+/// Internet has to answer for, so that they are believed.
+pub fn test_points() -> Vec<String> {
+    let asked = [Kind::Ipv4, Kind::Ipv6, Kind::Domain].into_iter();
+    asked
+        .flat_map(|kind| Lists::known().of(kind).map(move |list| ask::listed_names(list, kind)))
+        .flatten()
+        .collect()
+}
+
 /// Asks all lists about the addresses that receivers see and about the domain.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let dns = Bounded { dns: context.world, at_once: Semaphore::new(AT_ONCE) };

@@ -3,8 +3,10 @@
 //! The server is the real one, with its real spool and its real sockets, started in
 //! this process on a folder of its own; its Internet is `puerto_lab`. Letters go in
 //! through the local socket as `sendmail` hands them over. What the receivers saw is
-//! shown as it happens, then in a table; nothing that is shown is made up.
+//! shown as it happens, then in a table; nothing that is shown is made up. `scenario`
+//! holds worlds in which one thing is wrong.
 
+mod scenario;
 mod scene;
 mod show;
 mod story;
@@ -21,12 +23,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use self::scene::Scene;
+use self::scenario::Scenario;
+use self::scene::{Scene, Stage};
 use self::show::Show;
 use self::story::{Letter, Row, Status};
 use crate::cli::exit::Sysexit;
+use crate::cli::output::say;
 use crate::config::Config;
 use crate::control::Client;
+use crate::lang::{Language, Text};
 use crate::serve::{Daemon, Prepared};
 
 /// How long the letters may take to end.
@@ -45,10 +50,29 @@ pub struct LabArgs {
     /// Print JSON lines
     #[arg(long)]
     json: bool,
+    /// Show a world in which one thing is wrong, and end: with 0 if exactly what is
+    /// expected came; `list` names them all
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
 }
 
 /// Runs `puerto lab`.
-pub fn run(arguments: &LabArgs) -> ExitCode {
+pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
+    let chosen = match arguments.scenario.as_deref() {
+        None => None,
+        Some("list") => return list(arguments.json, language),
+        Some(name) => match scenario::find(name) {
+            Some(scenario) => Some(scenario),
+            None => {
+                let text = Text::new(
+                    "there is no scenario `{name}`; `puerto lab --scenario list` names them",
+                    "no hay ningún escenario `{name}`; `puerto lab --scenario list` los enumera",
+                );
+                eprintln!("puerto lab: {}", text.with(language, &[("name", name)]));
+                return ExitCode::from(2);
+            }
+        },
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -56,7 +80,13 @@ pub fn run(arguments: &LabArgs) -> ExitCode {
             return Sysexit::OsError.into();
         }
     };
-    match runtime.block_on(perform(arguments)) {
+    let performed = runtime.block_on(async {
+        match chosen {
+            Some(scenario) => stage(scenario, arguments.json, language).await,
+            None => perform(arguments).await,
+        }
+    });
+    match performed {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(message) => {
@@ -66,11 +96,35 @@ pub fn run(arguments: &LabArgs) -> ExitCode {
     }
 }
 
+fn list(json: bool, language: Language) -> ExitCode {
+    let scenarios = scenario::list(language);
+    let lines: Vec<String> = match json {
+        true => scenarios
+            .iter()
+            .map(|(name, text)| serde_json::json!({"name": name, "text": text}).to_string())
+            .collect(),
+        false => scenarios.iter().map(|(name, text)| format!("{name:<22}{text}")).collect(),
+    };
+    match say(&lines.join("\n")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => Sysexit::OsError.into(),
+    }
+}
+
+async fn stage(scenario: &Scenario, json: bool, language: Language) -> Result<bool, String> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let show = Show::new(json);
+    tokio::select! {
+        outcome = scenario::perform(scenario, &show, language) => outcome,
+        _ = interrupt.recv() => Ok(false),
+    }
+}
+
 async fn perform(arguments: &LabArgs) -> Result<bool, String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let lab = Lab::start(Options::default()).await.map_err(|error| error.to_string())?;
-    let scene = Scene::set(&lab)?;
+    let scene = Scene::set(&lab, Stage::USUAL)?;
     let config = Config::load(Some(&scene.config)).map_err(|errors| errors.render(false))?;
     let daemon = Prepared::new(config)
         .and_then(|prepared| Daemon::start(prepared, Some(scene.config.clone())))

@@ -64,17 +64,39 @@ pub(super) struct Scene {
     pub(super) smtp: SocketAddr,
 }
 
+/// How the server of a scene is set up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stage {
+    /// The domain that the keys belong to.
+    pub(super) key_domain: &'static str,
+    /// All mail goes out through the relay.
+    pub(super) relayhost: bool,
+    /// The way to port 25 of every receiver is closed.
+    pub(super) port_closed: bool,
+}
+
+impl Stage {
+    /// As a well kept server is.
+    pub(super) const USUAL: Self =
+        Self { key_domain: SENDER_DOMAIN, relayhost: false, port_closed: false };
+}
+
 impl Scene {
     /// Writes keys and configuration, and publishes the keys in the lab's DNS.
-    pub(super) fn set(lab: &Lab) -> Result<Self, String> {
+    pub(super) fn set(lab: &Lab, stage: Stage) -> Result<Self, String> {
         let folder = Folder::new().map_err(|error| format!("cannot make a folder: {error}"))?;
         let path = |name: &str| folder.path().join(name);
-        write_keys(&path("dkim"), lab)?;
+        write_keys(&path("dkim"), lab, stage.key_domain)?;
+        let port = match stage.port_closed {
+            true => free_port().map_err(|error| error.to_string())?.port(),
+            false => lab.mx_port(),
+        };
         let smtp = free_port().map_err(|error| format!("no free port on 127.0.0.1: {error}"))?;
         let (config, log) = (path("puerto.toml"), path("mail.log"));
         let failed = |error| format!("cannot write into {}: {error}", folder.path().display());
         fs::write(path("aliases"), "postmaster: root\n").map_err(failed)?;
-        fs::write(&config, configuration(folder.path(), lab, smtp)).map_err(failed)?;
+        fs::write(&config, configuration(folder.path(), lab, smtp, (stage, port)))
+            .map_err(failed)?;
         Ok(Self { config, log, smtp, folder })
     }
 }
@@ -86,8 +108,8 @@ impl Scene {
     }
 }
 
-fn write_keys(directory: &Path, lab: &Lab) -> Result<(), String> {
-    let directory = directory.join(SENDER_DOMAIN);
+fn write_keys(directory: &Path, lab: &Lab, domain: &str) -> Result<(), String> {
+    let directory = directory.join(domain);
     fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
     for (selector, algorithm) in KEYS {
         let pem = PrivateKey::generate(algorithm).map_err(|error| error.to_string())?;
@@ -95,7 +117,7 @@ fn write_keys(directory: &Path, lab: &Lab) -> Result<(), String> {
         let file = directory.join(format!("{selector}.pem"));
         write_privately(&file, &pem)
             .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-        let name = format!("{selector}._domainkey.{SENDER_DOMAIN}");
+        let name = format!("{selector}._domainkey.{domain}");
         lab.zone().add_txt(&name, &key.record_text());
     }
     Ok(())
@@ -114,9 +136,15 @@ fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-fn configuration(folder: &Path, lab: &Lab, smtp: SocketAddr) -> String {
+fn configuration(
+    folder: &Path,
+    lab: &Lab,
+    smtp: SocketAddr,
+    (stage, port): (Stage, u16),
+) -> String {
     let folder = folder.display();
-    let (dns, port, relay) = (lab.dns_addr(), lab.mx_port(), lab.relayhost());
+    let (dns, relay) = (lab.dns_addr(), lab.relayhost());
+    let relayhost = if stage.relayhost { relay.as_str() } else { "" };
     format!(
         "# The server of the lab. Its Internet is on this machine alone.\n\
          hostname = \"{SENDER_HOST}\"\n\
@@ -124,6 +152,7 @@ fn configuration(folder: &Path, lab: &Lab, smtp: SocketAddr) -> String {
          state_dir = \"{folder}/state\"\n\
          run_dir = \"{folder}/run\"\n\
          user = \"\"\n\
+         relayhost = \"{relayhost}\"\n\
          log = \"postfix\"\n\
          log_to = \"{folder}/mail.log\"\n\
          \n\
@@ -162,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn the_configuration_is_valid_and_the_folder_goes_away() {
         let lab = Lab::start(puerto_lab::Options::default()).await.unwrap();
-        let scene = Scene::set(&lab).unwrap();
+        let scene = Scene::set(&lab, Stage::USUAL).unwrap();
         let config = match Config::load(Some(&scene.config)) {
             Ok(config) => config,
             Err(errors) => panic!("{}", errors.render(false)),

@@ -12,9 +12,15 @@ use puerto_lab::{Lab, Outcome, Transaction};
 use puerto_smtp::ReversePath;
 use serde_json::json;
 
+use super::scenario::{Answered, Verdict};
 use super::scene::Scene;
 use super::story::{Letter, METHODS, Row, Status, Way};
 use super::submit::Promise;
+use crate::check::Report;
+use crate::cli::explain::write_explanation;
+use crate::cli::output::printable;
+use crate::explain::Explanation;
+use crate::lang::{Language, Text};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -213,6 +219,95 @@ impl Show {
             log = scene.log.display(),
             smtp = scene.smtp,
         ));
+    }
+
+    /// A part of a scenario begins.
+    pub(super) fn part(&self, title: &str, text: &str) {
+        if self.json {
+            return;
+        }
+        self.line(&format!("\n{}", paint(TITLE, title)));
+        if !text.is_empty() {
+            self.line(&printable(text));
+        }
+        self.line("");
+    }
+
+    /// A letter waits, since nobody could be reached.
+    pub(super) fn waits(&self, to: &str, why: &str) {
+        if self.json {
+            return self.object(&json!({"event": "waits", "to": to, "why": why}));
+        }
+        self.event(("server", LATER, "waits"), to, why);
+    }
+
+    /// What the checks came to, as `puerto check` shows it.
+    pub(super) fn report(&self, report: &Report, language: Language) {
+        if self.json {
+            return self.object(&json!({"event": "check", "report": report.to_json(language)}));
+        }
+        self.line(&crate::cli::check::shown(report, false, language));
+    }
+
+    /// What a refusal means, as `puerto explain` shows it.
+    pub(super) fn explanation(&self, found: &Explanation, language: Language) {
+        if self.json {
+            return self.object(&json!({
+                "event": "explanation",
+                "class": found.class(),
+                "whose": found.whose().as_str(),
+                "cause": found.cause(language),
+                "remedy": found.remedy(language),
+                "check": found.check(),
+            }));
+        }
+        let mut text = Vec::new();
+        // Writing into memory does not fail.
+        let _ignored = write_explanation(&mut text, found, language);
+        self.line(&String::from_utf8_lossy(&text));
+    }
+
+    /// Whether that came which a scenario expects.
+    pub(super) fn verdict(
+        &self,
+        name: &str,
+        answered: &[Answered],
+        verdict: &Verdict,
+        language: Language,
+    ) {
+        let well = verdict.faults.is_empty();
+        if self.json {
+            let letters: Vec<_> = answered
+                .iter()
+                .map(|one| json!({"to": one.to, "ended": one.ended(), "text": one.text}))
+                .collect();
+            return self.object(&json!({
+                "event": "verdict",
+                "scenario": name,
+                "ok": well,
+                "letters": letters,
+                "findings": verdict.findings,
+                "unknown": verdict.unknown,
+                "class": verdict.class,
+                "faults": verdict.faults,
+            }));
+        }
+        let seconds = format!("{:.1}", self.started.elapsed().as_secs_f64());
+        if well {
+            let text = Text::new(
+                "{name}: exactly what was expected, in {seconds} s.",
+                "{name}: justo lo que se esperaba, en {seconds} s.",
+            );
+            let text = text.with(language, &[("name", name), ("seconds", &seconds)]);
+            return self.line(&paint(GOOD, &text));
+        }
+        let text = Text::new(
+            "{name}: not what was expected: {faults}",
+            "{name}: no es lo que se esperaba: {faults}",
+        );
+        let faults = printable(&verdict.faults.join("; "));
+        let text = text.with(language, &[("name", name), ("faults", &faults)]);
+        self.line(&paint(BAD, &text));
     }
 
     fn object(&self, object: &serde_json::Value) {

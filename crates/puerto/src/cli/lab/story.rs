@@ -39,7 +39,10 @@ pub(super) enum Ending {
 /// A message: one envelope, one text.
 #[derive(Debug, Clone)]
 pub(super) struct Letter {
+    /// The reverse-path.
     pub(super) from: Address,
+    /// The address in From.
+    pub(super) author: Address,
     pub(super) recipients: Vec<Destined>,
     pub(super) way: Way,
 }
@@ -58,7 +61,7 @@ pub(super) fn letters(user: &str) -> Result<Vec<Letter>, AddressError> {
     let from = |local_part: &str| Address::parse(&format!("{local_part}@{SENDER_DOMAIN}"));
     let direct = |resident: Resident, local_part: &str, ending| {
         let recipients = vec![destined(resident, local_part, ending)?];
-        Ok(Letter { from: from(user)?, recipients, way: Way::Direct })
+        Ok(Letter { from: from(user)?, author: from(user)?, recipients, way: Way::Direct })
     };
     Ok(vec![
         direct(STRICT, "ana", Ending::Authenticated)?,
@@ -67,6 +70,7 @@ pub(super) fn letters(user: &str) -> Result<Vec<Letter>, AddressError> {
         direct(PLAIN, UNKNOWN_USER, Ending::Returned)?,
         Letter {
             from: from(RELAYED_USER)?,
+            author: from(RELAYED_USER)?,
             recipients: vec![
                 destined(STRICT, "ana", Ending::Authenticated)?,
                 destined(PLAIN, "luis", Ending::Delivered)?,
@@ -76,7 +80,7 @@ pub(super) fn letters(user: &str) -> Result<Vec<Letter>, AddressError> {
     ])
 }
 
-fn destined(
+pub(super) fn destined(
     resident: Resident,
     local_part: &str,
     ending: Ending,
@@ -104,7 +108,7 @@ impl Letter {
              ¡Buen puerto!\r\n\
              .\r\n\
              This letter came {by}. The dot above stands alone on its line, as sent.\r\n",
-            from = self.from,
+            from = self.author,
             to = to.join(", "),
         )
     }
@@ -177,7 +181,7 @@ fn concerns(transaction: &Transaction, destined: &Destined) -> bool {
         || transaction.recipients.iter().any(|(address, _)| *address == destined.to)
 }
 
-fn reply_to<'a>(transaction: &'a Transaction, to: &Address) -> Option<&'a Reply> {
+pub(super) fn reply_to<'a>(transaction: &'a Transaction, to: &Address) -> Option<&'a Reply> {
     let at_recipient = transaction.recipients.iter().find(|(address, _)| address == to);
     match at_recipient {
         Some((_, reply)) if !reply.is_positive() => Some(reply),

@@ -1,0 +1,134 @@
+//! What is wrong in each world: changes of the lab's DNS, made while the lab runs.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use puerto_lab::world::{HOME, NAME_SERVERS, SENDER_ADDRESS, SENDER_DOMAIN, SENDER_HOST, STRICT};
+use puerto_lab::{Lab, Zone};
+use puerto_mail::dkim::{Algorithm, PrivateKey};
+use puerto_mail::dns::{Record, RecordType};
+
+use crate::check::blocklist_test_points;
+
+/// The domain whose keys sign where they should be those of [`SENDER_DOMAIN`].
+pub(super) const OTHER_DOMAIN: &str = "mailer.example";
+const ZEN: &str = "zen.spamhaus.org";
+/// What a list answers for its test point.
+const LISTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// What Spamhaus answers for an address on the PBL, and to resolvers that may not ask.
+const ON_PBL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 10);
+const MAY_NOT_ASK: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 254);
+/// Octets of one string of a TXT record, where some panels cut a value off.
+const STRING: usize = 255;
+/// One look-up more than a record may cost.
+const TOO_MANY: usize = 11;
+
+const SENDER: IpAddr = IpAddr::V4(SENDER_ADDRESS);
+const RSA_KEY: &str = "rsa._domainkey.lab.example";
+
+/// What every world has besides the lab: blocklists that list nothing but what they
+/// must for their test, and the names of the name servers.
+pub(super) fn publish(zone: &Zone) {
+    for (address, host) in NAME_SERVERS.into_iter().zip(["ns1", "ns2"]) {
+        let host = format!("{host}.{SENDER_DOMAIN}");
+        zone.add_address(&host, IpAddr::V4(address));
+        zone.add(SENDER_DOMAIN, RecordType::Ns, Record::Name(host));
+    }
+
+    for name in blocklist_test_points() {
+        zone.add_address(&name, IpAddr::V4(LISTED));
+    }
+}
+
+pub(super) fn healthy(_: &Lab) -> Result<(), String> {
+    Ok(())
+}
+
+pub(super) fn no_ptr(lab: &Lab) -> Result<(), String> {
+    lab.zone().remove_pointer(SENDER);
+    Ok(())
+}
+
+pub(super) fn generic_ptr(lab: &Lab) -> Result<(), String> {
+    lab.zone().remove_pointer(SENDER);
+    lab.zone().add_host("127-0-0-10.dynamic.isp.example", SENDER);
+    Ok(())
+}
+
+pub(super) fn spf_missing(lab: &Lab) -> Result<(), String> {
+    lab.zone().remove(SENDER_DOMAIN, RecordType::Txt);
+    Ok(())
+}
+
+pub(super) fn spf_too_many_lookups(lab: &Lab) -> Result<(), String> {
+    let mut includes = String::new();
+    for number in 1..=TOO_MANY {
+        let name = format!("_spf{number}.newsletters.example");
+        lab.zone().add_txt(&name, &format!("v=spf1 ip4:192.0.2.{number} -all"));
+        includes.push_str(&format!("include:{name} "));
+    }
+    let record = format!("v=spf1 {includes}ip4:{SENDER_ADDRESS} -all");
+    lab.zone().set_txt(SENDER_DOMAIN, &record);
+    Ok(())
+}
+
+pub(super) fn two_spf_records(lab: &Lab) -> Result<(), String> {
+    lab.zone().add_txt(SENDER_DOMAIN, "v=spf1 include:_spf.isp.example ~all");
+    Ok(())
+}
+
+pub(super) fn key_mismatch(lab: &Lab) -> Result<(), String> {
+    let other = PrivateKey::generate(Algorithm::RsaSha256).map_err(|error| error.to_string())?;
+    let other = PrivateKey::from_pem(&other).map_err(|error| error.to_string())?;
+    lab.zone().set_txt(RSA_KEY, &other.record_text());
+    Ok(())
+}
+
+pub(super) fn dkim_truncated(lab: &Lab) -> Result<(), String> {
+    let found = lab.zone().resolve(RSA_KEY, RecordType::Txt).result;
+    let mut records = found.map_err(|error| error.to_string())?;
+    let Some(Record::Txt(whole)) = records.pop() else {
+        return Err(format!("{RSA_KEY} is not published"));
+    };
+    let start = whole.get(..STRING).unwrap_or(&whole);
+    lab.zone().set_txt(RSA_KEY, &String::from_utf8_lossy(start));
+    Ok(())
+}
+
+pub(super) fn dmarc_misaligned(lab: &Lab) -> Result<(), String> {
+    let zone = lab.zone();
+    zone.add_mx(OTHER_DOMAIN, 10, HOME.host);
+    zone.add_txt(OTHER_DOMAIN, &format!("v=spf1 ip4:{SENDER_ADDRESS} -all"));
+    Ok(())
+}
+
+pub(super) fn listed_on_pbl(lab: &Lab) -> Result<(), String> {
+    lab.zone().add_listing(ZEN, SENDER, ON_PBL);
+    Ok(())
+}
+
+pub(super) fn blocklist_refuses_us(lab: &Lab) -> Result<(), String> {
+    let zone = lab.zone();
+    zone.remove(&format!("2.0.0.127.{ZEN}"), RecordType::A);
+    for address in [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2), SENDER_ADDRESS] {
+        zone.add_listing(ZEN, IpAddr::V4(address), MAY_NOT_ASK);
+    }
+    Ok(())
+}
+
+pub(super) fn servfail(lab: &Lab) -> Result<(), String> {
+    lab.break_second_name_server();
+    Ok(())
+}
+
+pub(super) fn ipv6_without_ptr(lab: &Lab) -> Result<(), String> {
+    let zone = lab.zone();
+    let here = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    zone.remove(STRICT.host, RecordType::A);
+    zone.add_address(STRICT.host, here);
+    zone.add_address(SENDER_HOST, here);
+    for name in [SENDER_DOMAIN, SENDER_HOST] {
+        let record = format!("v=spf1 ip4:{SENDER_ADDRESS} ip6:{here} -all");
+        zone.set_txt(name, &record);
+    }
+    Ok(())
+}
