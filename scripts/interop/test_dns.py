@@ -16,21 +16,22 @@ ns IN A 127.0.0.53
 class Bind(Process):
     """The server of example.com, which takes updates that the key signs."""
 
-    def __init__(self, world, records="", algorithm="hmac-sha256"):
+    def __init__(self, world, records="", algorithm="hmac-sha256", address=DNS_ADDRESS):
         folder = world.folder / "bind"
         folder.mkdir()
         self.key = folder / "update.key"
         self.key.write_bytes(run("tsig-keygen", "-a", algorithm, "update.example.com").stdout)
         self.zone = folder / "example.com.zone"
-        self.zone.write_text(ZONE + records)
+        self.zone.write_text(ZONE.replace(DNS_ADDRESS, address) + records)
         (folder / "named.conf").write_text(
             f'options {{ directory "{folder}"; pid-file "{folder}/pid"; recursion no;\n'
-            f'  listen-on port 53 {{ {DNS_ADDRESS}; }}; listen-on-v6 {{ none; }};\n'
+            f'  listen-on port 53 {{ {address}; }}; listen-on-v6 {{ none; }};\n'
             f'  session-keyfile "{folder}/session.key"; dnssec-validation no; notify no; }};\n'
             f'controls {{ }};\ninclude "{self.key}";\n'
             f'zone "example.com" {{ type primary; file "{self.zone}"; \n'
             '  allow-update { key "update.example.com"; }; };\n'
-            f'zone "192.in-addr.arpa" {{ type primary; file "{folder}/reverse"; }};\n')
+            f'zone "192.in-addr.arpa" {{ type primary; file "{folder}/reverse";\n'
+            '  allow-update { key "update.example.com"; }; };\n')
         (folder / "reverse").write_text(
             "$TTL 60\n@ IN SOA ns.example.com. hostmaster.example.com. 1 7200 900 1209600 60\n"
             "@ IN NS ns.example.com.\n")
@@ -38,7 +39,7 @@ class Bind(Process):
         run("ip", "address", "add", f"{DNS_ADDRESS}/8", "dev", "lo", check=False)
         self.start_process(["named", "-g", "-c", folder / "named.conf"], folder / "log")
         world.add(self)
-        wait_for("BIND", lambda: self.process.poll() is None and listens(DNS_ADDRESS, 53))
+        wait_for("BIND", lambda: self.process.poll() is None and listens(address, 53))
 
     def texts(self, name):
         """The TXT records of a name, each as one string."""
@@ -55,8 +56,8 @@ def with_keys(world):
 
 
 def dns(puerto, *arguments, **options):
-    return puerto.command("--lang", "en", "dns", "--egress", "192.0.2.25", "example.com",
-                          *arguments, **options)
+    return puerto.command("--lang", "en", "dns", "example.com", *arguments,
+                          "--egress", "192.0.2.25", **options)
 
 
 def plan(puerto):

@@ -35,11 +35,27 @@ impl KeyRing {
         Self { directory: directory.to_owned(), ring }
     }
 
-    /// Reads the directory again; the result is what [`Self::problems`] then says.
+    /// Reads the directory again and says what could not be used. A key whose file is
+    /// still there but cannot be read any more stays in use: mail that goes out unsigned
+    /// is refused, and the daemon may have lost the right to read it since its start.
     pub fn reload(&self) -> Vec<String> {
-        let fresh = Arc::new(read_directory(&self.directory));
+        let mut fresh = read_directory(&self.directory);
+        for key in self.keys() {
+            let keys = fresh.by_domain.entry(key.domain.clone()).or_default();
+            if keys.iter().any(|other| other.selector == key.selector) {
+                continue;
+            }
+            let file = self.directory.join(&key.domain).join(format!("{}.pem", key.selector));
+            if !matches!(file.try_exists(), Ok(false)) {
+                let problem =
+                    format!("{}: what was read of it before stays in use", file.display());
+                fresh.problems.push(problem);
+                keys.push(key);
+            }
+        }
+        fresh.by_domain.retain(|_, keys| !keys.is_empty());
         let problems = fresh.problems.clone();
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         problems
     }
 
@@ -225,6 +241,11 @@ mod tests {
         std::fs::remove_file(directory.path().join("example.com/good.pem")).unwrap();
         assert_eq!(ring.reload().len(), 4);
         assert!(ring.is_empty());
+        write(directory.path(), "example.com/good.pem", &pem, 0o600);
+        ring.reload();
+        write(directory.path(), "example.com/good.pem", "torn", 0o600);
+        assert!(ring.reload().iter().any(|problem| problem.contains("stays in use")));
+        assert_eq!(selectors(&ring, "example.com"), ["good@example.com"]);
         assert!(KeyRing::load(Path::new("/nonexistent")).problems().is_empty());
     }
 }
