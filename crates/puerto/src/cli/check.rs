@@ -22,7 +22,7 @@ use crate::dns::Resolver;
 use crate::lang::{Language, Text};
 
 /// Check, live, everything that receivers demand of this server and of a domain.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct CheckArgs {
     /// The domain that mail is sent from; the first of `domains` if none is given
     #[arg(value_name = "DOMAIN")]
@@ -57,6 +57,41 @@ pub fn run(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> 
         return finish(write(&check::document(language)).map(|()| 0));
     }
     finish(judge(arguments, config, language))
+}
+
+/// What one check says now about the domain and addresses of the configuration, in
+/// one sentence; `None` if no check of that name is built or the configuration cannot
+/// be read.
+pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Option<String> {
+    check::definition(id)?;
+    let config = Config::load(config).ok()?;
+    let arguments = CheckArgs { only: vec![id.to_owned()], ..CheckArgs::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let report = runtime.block_on(ask(&arguments, &config, language));
+    runtime.shutdown_background();
+    let of_it = || report.checks.iter().filter(|check| check.id() == id);
+    let finding = of_it().find(|check| check.status == Status::Finding);
+    let unanswered = of_it().find(|check| check.status == Status::Unknown);
+    let passed = of_it().find(|check| check.status == Status::Pass);
+    let (text, check) = match (finding, unanswered, passed) {
+        (Some(check), _, _) => (
+            Text::new(
+                "{id} is still failing now: {seen}. {remedy}",
+                "{id} sigue fallando ahora: {seen}. {remedy}",
+            ),
+            check,
+        ),
+        (None, Some(check), _) => (
+            Text::new("{id} cannot be told now: {seen}", "{id} no se puede saber ahora: {seen}"),
+            check,
+        ),
+        (None, None, Some(check)) => {
+            (Text::new("{id} is right now: {seen}", "{id} está bien ahora: {seen}"), check)
+        }
+        (None, None, None) => return None,
+    };
+    let values = [("id", id), ("seen", check.seen.as_str()), ("remedy", check.remedy.as_str())];
+    Some(text.with(language, &values))
 }
 
 fn finish(result: Result<u8, Failure>) -> ExitCode {

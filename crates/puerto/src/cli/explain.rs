@@ -29,6 +29,9 @@ pub struct ExplainArgs {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
+    /// Also run the check that covers it, now, for this server; always on a terminal
+    #[arg(long, conflicts_with = "json")]
+    live: bool,
 }
 
 /// The answer for programs.
@@ -99,6 +102,12 @@ fn answer(
         let mut out = anstream::stdout().lock();
         for refusal in &refusals {
             if_read(write_for_people(&mut out, refusal, language))?;
+            let live = arguments.live || io::stdout().is_terminal();
+            let check = refusal.explanation.check().filter(|_| live);
+            let said = check.and_then(|id| super::check::say_now(id, config_path, language));
+            if let Some(said) = said {
+                if_read(paragraph(&mut out, Words::of(language).now, &printable(&said)))?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -232,6 +241,7 @@ struct Words {
     link: &'static str,
     check: &'static str,
     matched: &'static str,
+    now: &'static str,
 }
 
 impl Words {
@@ -246,6 +256,7 @@ impl Words {
                 link: "See",
                 check: "Check",
                 matched: "Rule",
+                now: "Now",
             },
             Language::Spanish => Self {
                 temporary: "temporal: se reintenta por sí solo",
@@ -256,6 +267,7 @@ impl Words {
                 link: "Véase",
                 check: "Prueba",
                 matched: "Regla",
+                now: "Ahora",
             },
         }
     }
