@@ -208,6 +208,69 @@ async fn a_signature_is_verified_with_the_key_that_the_zone_holds() {
     assert!(reply.text().contains("DKIM = fail"), "{reply}");
 }
 
+#[tokio::test]
+async fn the_strict_receiver_names_what_is_wrong_with_the_sender() {
+    let sender = IpAddr::V4(SENDER_ADDRESS);
+    type Change = fn(&Zone, IpAddr);
+    let cases: [(Change, &str, &str); 6] = [
+        (|zone, ip| zone.remove_pointer(ip), "5.7.25", "PTR"),
+        (
+            |zone, ip| {
+                zone.remove_pointer(ip);
+                zone.add_host("127-0-0-10.pool.isp.example", ip);
+            },
+            "5.7.1",
+            "dynamic",
+        ),
+        (
+            |zone, ip| zone.add_listing("zen.spamhaus.org", ip, [127, 0, 0, 10].into()),
+            "5.7.1",
+            "PBL",
+        ),
+        // That the list does not answer us says nothing about the sender.
+        (
+            |zone, ip| zone.add_listing("zen.spamhaus.org", ip, [127, 255, 255, 254].into()),
+            "2.0.0",
+            "Ok",
+        ),
+        (|zone, _| zone.remove("lab.example", RecordType::Txt), "5.7.23", "no SPF record"),
+        (|zone, _| zone.add_txt("lab.example", "v=spf1 -all"), "5.7.24", "permerror"),
+    ];
+    let pem = PrivateKey::generate(Algorithm::Ed25519Sha256).unwrap();
+    for (change, status, text) in cases {
+        let lab = Lab::start(Options::default()).await.unwrap();
+        let key = PrivateKey::from_pem(&pem).unwrap();
+        lab.zone().add_txt("s1._domainkey.lab.example", &key.record_text());
+        change(lab.zone(), sender);
+        let message = signed(key, &format!("{MESSAGE}\r\n"));
+        let reply = send(&lab, SENDER_ADDRESS.octets(), STRICT, message.trim_end()).await.unwrap();
+        assert_eq!(reply.status().to_string(), status, "{reply}");
+        assert!(reply.text().contains(text), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_relay_may_know_its_senders_and_a_name_server_may_break() {
+    let options = Options { relay_refuses_senders: true, ..Options::default() };
+    let lab = Lab::start(options).await.unwrap();
+    let mut client = Client::connect(&lab, SENDER_ADDRESS, RELAY).await;
+    let to = "ana@strict.example";
+    let reply = client.send("root@lab.example", to, MESSAGE).await.unwrap();
+    assert_eq!((reply.code().get(), reply.status().to_string().as_str()), (553, "5.7.1"));
+
+    lab.break_second_name_server();
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let [first, second] = lab.name_servers();
+    assert_eq!(first, lab.dns_addr());
+    for (server, expected) in [(first, 0), (second, 2)] {
+        socket.send_to(&question("mx.strict.example", 1), server).await.unwrap();
+        let mut answer = [0; 512];
+        let received = tokio::time::timeout(SECONDS_10, socket.recv_from(&mut answer));
+        received.await.expect("an answer").unwrap();
+        assert_eq!(answer[3] & 15, expected, "{server}");
+    }
+}
+
 // A question as RFC 1035 §4.1 writes it.
 fn question(name: &str, record_type: u8) -> Vec<u8> {
     let mut out = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];

@@ -147,6 +147,25 @@ fn the_list_names_each_scenario_in_the_language_asked_for() {
 }
 
 #[test]
+fn the_document_says_of_each_scenario_what_it_shows() {
+    let (_, lines, _) = puerto(&["--scenario", "list", "--json", "--lang", "en"]);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scenarios.md");
+    let document = std::fs::read_to_string(file).unwrap();
+    for (row, line) in SCENARIOS.iter().zip(&lines) {
+        let &(name, findings, unknown, (strict, _), _, class) = row;
+        let text = line["text"].as_str().unwrap();
+        let ids = |ids: &[&str], note: &str| -> Vec<String> {
+            ids.iter().map(|id| format!("`{id}`{note}")).collect()
+        };
+        let found = [ids(findings, ""), ids(unknown, " unknown")].concat().join(", ");
+        let found = if found.is_empty() { "nothing" } else { &found };
+        let class = class.map_or("nothing".to_owned(), |class| format!("`{class}`"));
+        let expected = format!("| `{name}` | {text} | {strict} | {found} | {class} |");
+        assert!(document.lines().any(|line| line == expected), "docs/scenarios.md: {expected}");
+    }
+}
+
+#[test]
 fn a_name_that_no_scenario_has_is_wrong_usage() {
     let program = env!("CARGO_BIN_EXE_puerto");
     let output = Command::new(program).args(["lab", "--scenario", "wrong"]).output().unwrap();

@@ -52,7 +52,7 @@ pub struct LabArgs {
     json: bool,
     /// Show a world in which one thing is wrong, and end: with 0 if exactly what is
     /// expected came; `list` names them all
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "once")]
     scenario: Option<String>,
 }
 
@@ -113,10 +113,12 @@ fn list(json: bool, language: Language) -> ExitCode {
 
 async fn stage(scenario: &Scenario, json: bool, language: Language) -> Result<bool, String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let show = Show::new(json);
     tokio::select! {
         outcome = scenario::perform(scenario, &show, language) => outcome,
         _ = interrupt.recv() => Ok(false),
+        _ = terminate.recv() => Ok(false),
     }
 }
 

@@ -246,7 +246,7 @@ impl Show {
         if self.json {
             return self.object(&json!({"event": "check", "report": report.to_json(language)}));
         }
-        self.line(&crate::cli::check::shown(report, false, language));
+        self.line(crate::cli::check::shown(report, false, language).trim_end());
     }
 
     /// What a refusal means, as `puerto explain` shows it.
@@ -264,7 +264,7 @@ impl Show {
         let mut text = Vec::new();
         // Writing into memory does not fail.
         let _ignored = write_explanation(&mut text, found, language);
-        self.line(&String::from_utf8_lossy(&text));
+        self.line(&format!("{}\n", String::from_utf8_lossy(&text).trim_end()));
     }
 
     /// Whether that came which a scenario expects.
