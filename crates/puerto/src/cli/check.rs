@@ -71,9 +71,11 @@ pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Op
     runtime.shutdown_background();
     let of_it = || report.checks.iter().filter(|check| check.id() == id);
     let finding = of_it().find(|check| check.status == Status::Finding);
-    let unanswered = of_it().find(|check| check.status == Status::Unknown);
+    // What could not be asked because of something else is no answer either.
+    let silent = [Status::Unknown, Status::NotApplicable];
+    let unanswered = silent.iter().find_map(|status| of_it().find(|check| check.status == *status));
     let passed = of_it().find(|check| check.status == Status::Pass);
-    let (text, check) = match (finding, unanswered, passed) {
+    let (text, check) = match (finding, passed, unanswered) {
         (Some(check), _, _) => (
             Text::new(
                 "{id} is still failing now: {seen}. {remedy}",
@@ -81,11 +83,11 @@ pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Op
             ),
             check,
         ),
-        (None, Some(check), _) => (
+        (None, None, Some(check)) => (
             Text::new("{id} cannot be told now: {seen}", "{id} no se puede saber ahora: {seen}"),
             check,
         ),
-        (None, None, Some(check)) => {
+        (None, Some(check), _) => {
             (Text::new("{id} is right now: {seen}", "{id} está bien ahora: {seen}"), check)
         }
         (None, None, None) => return None,
