@@ -59,18 +59,24 @@ pub fn run(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> 
     finish(judge(arguments, config, language))
 }
 
-/// What one check says now about the domain and addresses of the configuration, in
-/// one sentence; `None` if no check of that name is built or the configuration cannot
-/// be read.
+/// What one check and its group say now about the domain and addresses of the
+/// configuration, in one sentence; `None` if no check of that name is built or the
+/// configuration cannot be read. A receiver's words name the matter, and the fault may
+/// be what a sister of the check finds.
 pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Option<String> {
     check::definition(id)?;
     let config = Config::load(config).ok()?;
-    let arguments = CheckArgs { only: vec![id.to_owned()], ..CheckArgs::default() };
+    let group = id.split('.').next().unwrap_or(id);
+    let arguments = CheckArgs { only: vec![group.to_owned()], ..CheckArgs::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let report = runtime.block_on(ask(&arguments, &config, language));
     runtime.shutdown_background();
     let of_it = || report.checks.iter().filter(|check| check.id() == id);
-    let finding = of_it().find(|check| check.status == Status::Finding);
+    let finding = of_it().find(|check| check.status == Status::Finding).or_else(|| {
+        let is_fault =
+            |check: &&Check| check.status == Status::Finding && check.severity == Severity::Error;
+        report.checks.iter().find(is_fault)
+    });
     // What could not be asked because of something else is no answer either.
     let silent = [Status::Unknown, Status::NotApplicable];
     let unanswered = silent.iter().find_map(|status| of_it().find(|check| check.status == *status));
@@ -92,7 +98,8 @@ pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Op
         }
         (None, None, None) => return None,
     };
-    let values = [("id", id), ("seen", check.seen.as_str()), ("remedy", check.remedy.as_str())];
+    let values =
+        [("id", check.id()), ("seen", check.seen.as_str()), ("remedy", check.remedy.as_str())];
     Some(text.with(language, &values))
 }
 

@@ -32,6 +32,9 @@ pub struct ExplainArgs {
     /// Also run the check that covers it, now, for this server; always on a terminal
     #[arg(long, conflicts_with = "json")]
     live: bool,
+    /// Print the document that explains every class of refusal
+    #[arg(long, hide = true)]
+    document: bool,
 }
 
 /// The answer for programs.
@@ -76,6 +79,10 @@ fn answer(
     config_path: Option<&Path>,
     language: Language,
 ) -> Result<ExitCode, Failure> {
+    if arguments.document {
+        if_read(write!(io::stdout().lock(), "{}", crate::explain::document(language)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let text = match arguments.text.as_slice() {
         [] => read_input()?,
         words => words.join(" "),

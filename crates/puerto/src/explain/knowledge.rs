@@ -221,7 +221,7 @@ impl Knowledge {
         Self::read(FILES)
     }
 
-    #[cfg(test)]
+    /// All rules, in the order in which they are asked.
     pub(super) fn rules(&self) -> &[Rule] {
         &self.rules
     }
@@ -258,7 +258,7 @@ fn rule(file: &File, written: &Written) -> Result<Rule, String> {
 }
 
 /// The classes: whose problem each is, and what it is where no code says so.
-const CLASSES: &[(&str, Whose, Kind)] = &[
+pub(super) const CLASSES: &[(&str, Whose, Kind)] = &[
     ("attachment-blocked", Whose::Content, Kind::Permanent),
     ("auth-missing", Whose::Dns, Kind::Permanent),
     ("auth-required", Whose::Server, Kind::Permanent),

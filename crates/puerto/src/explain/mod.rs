@@ -13,6 +13,7 @@
 //! Nothing here decides about a message. It is pure, never fails, and its work is
 //! bounded by [`MAX_INPUT`] whatever a peer sends.
 
+mod document;
 mod input;
 mod knowledge;
 mod pattern;
@@ -26,6 +27,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+pub use document::document;
 use knowledge::{Knowledge, Rule};
 use puerto_smtp::EnhancedCode;
 use reply::Reply;
