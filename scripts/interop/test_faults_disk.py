@@ -219,8 +219,9 @@ def test_a_disk_that_refuses_every_write_refuses_mail_and_recovers(world):
     puerto.start()
     wait_for("a last one", lambda: takes(acknowledged))
     puerto.wait_empty(20)
-    delivered_once(sink, acknowledged, refused)
-    return f"{len(refused)} refused, 0 lost, 0 second copies"
+    # The kill may have come before the record of the last delivery was written.
+    extra = delivered_once(sink, acknowledged, refused, excusable=1)
+    return f"{len(refused)} refused, 0 lost, {extra} second copies"
 
 
 def fill_until_refused(acknowledged, refused, size, number):
