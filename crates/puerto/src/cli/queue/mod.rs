@@ -172,7 +172,8 @@ fn change(
     arguments: &ChangeArgs,
 ) -> Result<Sysexit, Failure> {
     let selection = arguments.conditions.selection();
-    let ids = if !arguments.ids.is_empty() {
+    let named = !arguments.ids.is_empty();
+    let ids = if named {
         if !selection.is_empty() {
             return Err(usage("name messages by their ids or by conditions, not by both"));
         }
@@ -193,10 +194,26 @@ fn change(
     };
     let done = connect()?.change(change, &ids)?;
     say(&format!("{} {}", counted(done.count), past(change)))?;
-    for id in &done.missing {
-        eprintln!("puerto: {id} is not in the queue (any more)");
+    let (lines, code) = of_the_missing(&done.missing, named);
+    for line in lines {
+        eprintln!("puerto: {line}");
     }
-    Ok(if done.missing.is_empty() { Sysexit::Ok } else { Sysexit::NoInput })
+    Ok(code)
+}
+
+/// What to say of messages that were not there to be changed, and the exit code. One
+/// that was chosen by a condition may be delivered before it is changed; only whoever
+/// `named` a message is owed an error when it is not there.
+fn of_the_missing(missing: &[String], named: bool) -> (Vec<String>, Sysexit) {
+    if missing.is_empty() {
+        return (Vec::new(), Sysexit::Ok);
+    }
+    if !named {
+        let left = format!("{} left the queue meanwhile", counted(missing.len() as u64));
+        return (vec![left], Sysexit::Ok);
+    }
+    let lines = missing.iter().map(|id| format!("{id} is not in the queue (any more)")).collect();
+    (lines, Sysexit::NoInput)
 }
 
 fn usage(message: &str) -> Failure {
@@ -232,5 +249,25 @@ fn past(change: Change) -> &'static str {
         Change::Hold => "held",
         Change::Release => "released",
         Change::Remove => "removed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_the_missing;
+    use crate::cli::exit::Sysexit;
+
+    #[test]
+    fn a_delivery_between_choice_and_change_is_no_error() {
+        let gone = ["0A1B2C3D4E5F".to_owned()];
+        let (lines, code) = of_the_missing(&gone, false);
+        assert_eq!(
+            (lines.join(""), code),
+            ("1 message left the queue meanwhile".into(), Sysexit::Ok)
+        );
+        let (lines, code) = of_the_missing(&gone, true);
+        assert!(lines.join("").contains("0A1B2C3D4E5F is not in the queue"));
+        assert_eq!(code, Sysexit::NoInput);
+        assert_eq!(of_the_missing(&[], true).1, Sysexit::Ok);
     }
 }
