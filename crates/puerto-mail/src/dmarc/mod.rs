@@ -3,15 +3,19 @@
 //!
 //! The results of SPF and DKIM come in as plain values ([`Authenticated`]), so that
 //! this room knows neither. Organizational domains are found by walking up the DNS
-//! tree, not by a list of public suffixes. A DNS that does not answer never counts
-//! as a domain without a record.
+//! tree; beside it [`ByList`] says what a receiver comes to that still goes by the
+//! list of public suffixes, as RFC 7489 had it. A DNS that does not answer never
+//! counts as a domain without a record.
 
+mod by_list;
 mod record;
 mod walk;
 
 use std::fmt;
 
 use crate::dns::{Dns, RecordType};
+use by_list::Method;
+pub use by_list::{ByList, organizational_domain as organizational_domain_by_list};
 pub use record::{Mode, Policy, PublicSuffix, Record};
 use walk::{Walk, Walker};
 
@@ -100,6 +104,8 @@ pub struct Evaluation {
     pub spf: Option<(String, Alignment)>,
     /// The domains of the signatures, in the order in which they came.
     pub dkim: Vec<(String, Alignment)>,
+    /// What the old way comes to.
+    pub by_list: ByList,
     /// What was asked and concluded, in order.
     pub steps: Vec<Step>,
 }
@@ -128,6 +134,7 @@ pub async fn evaluate<D: Dns>(
     let mut evaluation = Evaluation::new(&from_domain);
     if !walk::is_domain(&from_domain) {
         evaluation.result = DmarcResult::PermError;
+        evaluation.by_list.result = DmarcResult::PermError;
         evaluation.note("From", "its domain is not a domain name".to_owned());
         return evaluation;
     }
@@ -135,11 +142,14 @@ pub async fn evaluate<D: Dns>(
     let walk = walker.walk(&from_domain).await;
     evaluation.steps.append(&mut walker.steps);
     evaluation.find_policy(dns, &walk).await;
-    if evaluation.record.is_none() {
-        return evaluation;
+    if evaluation.record.is_some() {
+        evaluation.align(&mut walker, spf, dkim).await;
+        evaluation.conclude();
     }
-    evaluation.align(&mut walker, spf, dkim).await;
-    evaluation.conclude();
+    let authenticated = spf.map(|spf| (spf, Method::Spf));
+    let authenticated: Vec<_> =
+        authenticated.into_iter().chain(dkim.iter().map(|one| (one, Method::Dkim))).collect();
+    evaluation.by_list.evaluate(&mut walker, &from_domain, &authenticated).await;
     evaluation
 }
 
@@ -155,8 +165,25 @@ impl Evaluation {
             disposition: Policy::None,
             spf: None,
             dkim: Vec::new(),
+            by_list: ByList::new(from_domain),
             steps: Vec::new(),
         }
+    }
+
+    /// Whether receivers of the old way and of the new one see the domains, and so
+    /// perhaps the message, differently. Without an answer of the DNS, they do not.
+    pub fn ways_differ(&self) -> bool {
+        let Some(organizational) = &self.organizational_domain else { return false };
+        let known = [self.result, self.by_list.result]
+            .into_iter()
+            .all(|result| result != DmarcResult::TempError);
+        let applies = self.policy_domain.is_some() || self.by_list.policy_domain.is_some();
+        // Where domains must be the same, it does not matter whose they are.
+        let strict = self.record.as_ref().is_some_and(|record| {
+            record.spf_mode == Mode::Strict && record.dkim_mode == Mode::Strict
+        });
+        let same_domain = *organizational == self.by_list.organizational_domain;
+        known && applies && (self.result != self.by_list.result || !same_domain && !strict)
     }
 
     fn note(&mut self, about: &str, finding: String) {

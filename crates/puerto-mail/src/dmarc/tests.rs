@@ -183,3 +183,133 @@ fn what_is_no_domain_is_a_permanent_error() {
         assert_eq!(run(&Table::new(), from, None, &[]).result, DmarcResult::PermError, "{from}");
     }
 }
+
+#[test]
+fn the_list_of_public_suffixes_gives_the_old_organizational_domain() {
+    for (domain, organizational) in [
+        ("example.com", "example.com"),
+        ("a.b.example.com.", "example.com"),
+        ("mail.example.co.uk", "example.co.uk"),
+        // Private suffixes count too, and a suffix is its own.
+        ("www.ana.github.io", "ana.github.io"),
+        ("github.io", "github.io"),
+        ("com", "com"),
+        // Wildcards and exceptions of the list.
+        ("a.b.c.ck", "b.c.ck"),
+        ("a.www.ck", "www.ck"),
+        // A top label that the list does not know, and one in A-labels.
+        ("a.lab.test", "lab.test"),
+        ("www.ana.xn--55qx5d.cn", "ana.xn--55qx5d.cn"),
+        ("a..com", "a..com"),
+    ] {
+        assert_eq!(organizational_domain_by_list(domain), organizational, "{domain}");
+    }
+}
+
+#[test]
+fn receivers_of_the_old_way_may_see_it_differently() {
+    let none = "v=DMARC1; p=none";
+    type Case<'a> =
+        (&'a str, Vec<(&'a str, &'a str)>, &'a str, &'a str, [&'a str; 2], [DmarcResult; 2]);
+    let (pass, fail, absent) = (DmarcResult::Pass, DmarcResult::Fail, DmarcResult::None);
+    let cases: [Case<'_>; 9] = [
+        // From, records, who passed, organizational domains and results: walk, list.
+        (
+            "news.example.com",
+            vec![("example.com", none)],
+            "bounce.example.com",
+            "alike",
+            ["example.com", "example.com"],
+            [pass, pass],
+        ),
+        (
+            "a.b.example.com",
+            vec![("b.example.com", none)],
+            "c.b.example.com",
+            "a record halfway",
+            ["b.example.com", "example.com"],
+            [pass, absent],
+        ),
+        (
+            "b.example.com",
+            vec![("b.example.com", none)],
+            "example.com",
+            "a record of a subdomain alone",
+            ["b.example.com", "example.com"],
+            [fail, pass],
+        ),
+        (
+            "a.b.example.com",
+            vec![("b.example.com", "v=DMARC1; p=none; psd=n"), ("example.com", none)],
+            "x.example.com",
+            "psd=n",
+            ["b.example.com", "example.com"],
+            [fail, pass],
+        ),
+        (
+            "one.example.com",
+            vec![("example.com", "v=DMARC1; p=none; psd=y")],
+            "two.example.com",
+            "psd=y where the list has no suffix",
+            ["one.example.com", "example.com"],
+            [fail, pass],
+        ),
+        (
+            "one.bank",
+            vec![("bank", "v=DMARC1; p=reject; psd=y")],
+            "two.bank",
+            "a record of the suffix",
+            ["one.bank", "one.bank"],
+            [fail, absent],
+        ),
+        (
+            "ana.github.io",
+            vec![("github.io", none)],
+            "bo.github.io",
+            "a suffix that does not say so",
+            ["github.io", "ana.github.io"],
+            [pass, absent],
+        ),
+        (
+            "ana.github.io",
+            vec![("github.io", none), ("ana.github.io", none)],
+            "bo.github.io",
+            "likewise",
+            ["github.io", "ana.github.io"],
+            [pass, fail],
+        ),
+        (
+            "example.com",
+            vec![("example.com", none), ("b.example.com", "v=DMARC1; p=none; psd=n")],
+            "b.example.com",
+            "psd=n at the signer",
+            ["example.com", "example.com"],
+            [fail, pass],
+        ),
+    ];
+    for (from, records, passed, what, organizational, results) in cases {
+        let evaluation = run(&table(&records), from, Some((passed, true)), &[]);
+        let by_list = &evaluation.by_list;
+        let walk = evaluation.organizational_domain.as_deref();
+        assert_eq!(
+            [walk, Some(&*by_list.organizational_domain)],
+            organizational.map(Some),
+            "{what}"
+        );
+        assert_eq!([evaluation.result, by_list.result], results, "{what}\n{evaluation}");
+        assert_eq!(evaluation.ways_differ(), what != "alike", "{what}");
+    }
+    // Without a record nobody is judged by either.
+    assert!(!run(&Table::new(), "a.b.example.com", None, &[]).ways_differ());
+}
+
+#[test]
+fn strict_alignment_is_the_same_by_both_ways() {
+    let strict = table(&[("b.example.com", "v=DMARC1; p=none; aspf=s; adkim=s")]);
+    let sub = "b.example.com";
+    for (domain, result) in [(sub, DmarcResult::Pass), ("example.com", DmarcResult::Fail)] {
+        let evaluation = run(&strict, sub, Some((domain, true)), &[(domain, true)]);
+        assert_eq!([evaluation.result, evaluation.by_list.result], [result; 2]);
+        assert!(!evaluation.ways_differ());
+    }
+}

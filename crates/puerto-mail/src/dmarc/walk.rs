@@ -100,7 +100,8 @@ impl<'a, D: Dns> Walker<'a, D> {
         walk
     }
 
-    async fn record_of(&mut self, name: &str) -> Result<Option<Record>, DnsError> {
+    /// The one record at a name, asked for once.
+    pub(super) async fn record_of(&mut self, name: &str) -> Result<Option<Record>, DnsError> {
         if let Some(known) = self.remembered.get(name) {
             return known.clone();
         }

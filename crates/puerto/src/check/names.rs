@@ -30,22 +30,14 @@ pub fn is_at_or_below(name: &str, ancestor: &str) -> bool {
     name.strip_suffix(ancestor).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// Whether two names seem to belong to one owner: they share at least a registered
-/// domain. Without a list of public suffixes this is a guess; it errs towards yes.
+/// Whether two names belong to one owner: they share a registered domain.
 pub fn related(one: &str, other: &str) -> bool {
     registered(one) == registered(other)
 }
 
-/// The registered domain that a name seems to lie in: its last two labels, or three
-/// where the last two look like a registry's (`co.uk`).
+/// The registered domain that a name lies in, by the list of public suffixes.
 pub fn registered(name: &str) -> &str {
-    let mut dots = name.rmatch_indices('.').map(|(at, _)| at);
-    let (last, second, third) = (dots.next(), dots.next(), dots.next());
-    let (Some(last), Some(second)) = (last, second) else { return name };
-    let top = name.len() - last - 1;
-    let below_top = last - second - 1;
-    let cut = if top == 2 && below_top <= 3 { third } else { Some(second) };
-    cut.and_then(|at| name.get(at + 1..)).unwrap_or(name)
+    puerto_mail::dmarc::organizational_domain_by_list(name)
 }
 
 #[cfg(test)]
@@ -53,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn owners_are_guessed_from_names() {
+    fn owners_are_known_by_the_list_of_public_suffixes() {
         for (name, expected) in [
             ("mail.example.com", "example.com"),
             ("example.com", "example.com"),
@@ -61,6 +53,8 @@ mod tests {
             ("example.co.uk", "example.co.uk"),
             ("mail.example.es", "example.es"),
             ("com", "com"),
+            ("mail.bbc.com", "bbc.com"),
+            ("shop.ana.github.io", "ana.github.io"),
         ] {
             assert_eq!(registered(name), expected);
         }

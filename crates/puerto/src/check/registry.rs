@@ -124,10 +124,10 @@ const LEFT_OUT: &[(&str, Text)] = &[
         ),
     ),
     (
-        "dmarc.org-domain, dmarc.non-sending",
+        "dmarc.non-sending",
         Text::new(
-            "they need the list of public suffixes, or a list of your other domains",
-            "necesitan la lista de sufijos públicos, o la de sus otros dominios",
+            "it needs a list of your other domains",
+            "necesita la lista de sus otros dominios",
         ),
     ),
     (

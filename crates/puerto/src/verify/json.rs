@@ -50,6 +50,7 @@ impl Report {
         let Some(evaluation) = &self.dmarc else {
             return json!({
                 "result": "permerror", "policy": null, "org_domain": null,
+                "org_domain_public_suffix": null, "result_public_suffix": "permerror",
                 "alignment": { "spf": false, "dkim": false },
                 "disposition": "none", "steps": [],
             });
@@ -61,6 +62,8 @@ impl Report {
             "disposition": evaluation.disposition.as_str(),
             "from_domain": evaluation.from_domain,
             "org_domain": evaluation.organizational_domain,
+            "org_domain_public_suffix": evaluation.by_list.organizational_domain,
+            "result_public_suffix": evaluation.by_list.result.as_str(),
             "policy_domain": evaluation.policy_domain,
             "record": evaluation.record.as_ref().map(|record| record.text.as_str()),
             "alignment": { "spf": self.spf_aligned(), "dkim": self.dkim_aligned() },

@@ -208,9 +208,14 @@ async fn check_dmarc<D: Dns>(
     // Neither passed, but one that could not be checked might have.
     let open =
         spf_is_open || dkim.iter().any(|signature| signature.result == DkimResult::TempError);
-    if evaluation.result == DmarcResult::Fail && open {
-        evaluation.result = DmarcResult::TempError;
-        evaluation.disposition = dmarc::Policy::None;
+    if open {
+        if evaluation.result == DmarcResult::Fail {
+            evaluation.result = DmarcResult::TempError;
+            evaluation.disposition = dmarc::Policy::None;
+        }
+        if evaluation.by_list.result == DmarcResult::Fail {
+            evaluation.by_list.result = DmarcResult::TempError;
+        }
     }
     evaluation
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use puerto_mail::dkim::{StepKind, Verification};
-use puerto_mail::dmarc::DmarcResult;
+use puerto_mail::dmarc::{self, DmarcResult};
 use puerto_mail::spf;
 
 use super::finding::{Finding, Severity};
@@ -176,6 +176,7 @@ impl Page {
         if let Some(record) = &evaluation.record {
             self.line(&paint(FAINT, &format!("    {}", shown(&record.text))));
         }
+        self.organization(evaluation);
         self.aligned("SPF", report.spf_aligned());
         self.aligned("DKIM", report.dkim_aligned());
         if evaluation.result == DmarcResult::Fail {
@@ -183,6 +184,20 @@ impl Page {
             let text = self.say(DISPOSITION, &[("disposition", disposition)]);
             self.line(&format!("    {text}"));
         }
+    }
+
+    fn organization(&mut self, evaluation: &dmarc::Evaluation) {
+        const ONE: Text = Text::new("organizational domain {walk}", "dominio organizativo {walk}");
+        const TWO: Text = Text::new(
+            "organizational domain {walk} by the tree walk, {list} by the list of public suffixes",
+            "dominio organizativo {walk} según el árbol del DNS, {list} según la lista de sufijos públicos",
+        );
+        let Some(walk) = &evaluation.organizational_domain else { return };
+        let list = &evaluation.by_list.organizational_domain;
+        let applies = evaluation.policy_domain.is_some();
+        let text = if applies && walk != list { TWO } else { ONE };
+        let text = self.say(text, &[("walk", &shown(walk)), ("list", &shown(list))]);
+        self.line(&paint(FAINT, &format!("    {text}")));
     }
 
     fn aligned(&mut self, method: &str, aligned: Option<bool>) {

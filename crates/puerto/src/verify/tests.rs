@@ -1,4 +1,4 @@
-use puerto_mail::dns::{Table, block_on};
+use puerto_mail::dns::{DnsError, RecordType, Table, block_on};
 
 use super::*;
 use crate::lang::Language;
@@ -113,6 +113,37 @@ fn each_rule_sees_what_breaks_it() {
             assert!(!show(&report, language).contains('{'), "{}", show(&report, language));
         }
     }
+}
+
+#[test]
+fn a_difference_between_tree_walk_and_public_suffixes_is_a_warning() {
+    // Its own record halfway: receivers of the old way look at the top, and find none.
+    let mut table = world();
+    table.fail("_dmarc.example.com", RecordType::Txt, DnsError::NoRecords);
+    table.txt("_dmarc.shop.example.com", "v=DMARC1; p=reject");
+    let message = GOOD.replace("ana@example.com", "ana@a.shop.example.com");
+    let report = judge(&table, &question(&message));
+    let json = report.to_json(Language::English);
+    assert_eq!(json["dmarc"]["org_domain"], "shop.example.com");
+    assert_eq!(json["dmarc"]["org_domain_public_suffix"], "example.com");
+    assert_eq!(
+        (&json["dmarc"]["result"], &json["dmarc"]["result_public_suffix"]),
+        (&"fail".into(), &"none".into())
+    );
+    assert!(ids(&report).contains(&("dmarc.org-domain", Severity::Warning)), "{:?}", ids(&report));
+    for (language, words) in
+        [(Language::English, "by the list of"), (Language::Spanish, "según la lista de")]
+    {
+        let text = show(&report, language);
+        assert!(text.matches(words).count() >= 2, "{text}");
+    }
+    // Where both agree there is nothing to say, and nothing where the DNS is silent.
+    assert!(
+        !ids(&judge(&world(), &question(GOOD))).iter().any(|(id, _)| *id == "dmarc.org-domain")
+    );
+    table.fail("_dmarc.example.com", RecordType::Txt, DnsError::Timeout);
+    let silent = judge(&table, &question(&message));
+    assert!(!ids(&silent).iter().any(|(id, _)| *id == "dmarc.org-domain"));
 }
 
 #[test]

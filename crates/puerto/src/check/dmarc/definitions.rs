@@ -69,6 +69,18 @@ definitions! {
         "Con `adkim=s` o `aspf=s` falla el correo con sobre o firma de un subdominio. Use el modo \
          relajado salvo que sepa por qué no.",
     ];
+    ORG_DOMAIN = "dmarc.org-domain" Warning "RFC 9989 §4.10.2, App. C.3; RFC 7489 §3.2" [
+        "The organizational domain is the same for all receivers",
+        "El dominio organizativo es el mismo para todos los receptores",
+        "New receivers find it by walking up the DNS tree, old ones by the list of public \
+         suffixes. Where both differ, so do the policy that applies and the domains that count as \
+         yours. Publish a record at the domain that the list names, with `psd=n` if one above it has \
+         a record too, or use strict alignment.",
+        "Los receptores nuevos lo hallan recorriendo el árbol del DNS; los antiguos, con la lista \
+         de sufijos públicos. Donde difieren, también difieren la política aplicable y los dominios \
+         que cuentan como suyos. Publique un registro en el dominio que nombra la lista, con \
+         `psd=n` si también lo tiene uno superior, o use alineación estricta.",
+    ];
     PSD = "dmarc.psd" Warning "RFC 9989 §4.7, §4.10" [
         "The record does not call the domain a public suffix",
         "El registro no llama sufijo público al dominio",

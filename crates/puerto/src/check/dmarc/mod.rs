@@ -1,6 +1,7 @@
 //! DMARC (RFC 9989): is there a policy, can it be read, and does our mail pass it?
 
 mod definitions;
+mod organization;
 
 use puerto_mail::dmarc::{
     self, Alignment, Authenticated, DmarcResult, Evaluation, Mode, PublicSuffix,
@@ -16,8 +17,8 @@ use super::together::together;
 use super::world::World;
 use crate::lang::Text;
 use definitions::{
-    ALIGNMENT, EXISTS, LOCATION, MISSING_P, POLICY, PSD, REMOVED_TAGS, RUA, RUA_EXTERNAL, RUA_SIZE,
-    RUF, SINGLE, STRICT, SUBDOMAIN, SYNTAX, TESTING,
+    ALIGNMENT, EXISTS, LOCATION, MISSING_P, ORG_DOMAIN, POLICY, PSD, REMOVED_TAGS, RUA,
+    RUA_EXTERNAL, RUA_SIZE, RUF, SINGLE, STRICT, SUBDOMAIN, SYNTAX, TESTING,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -33,6 +34,7 @@ pub(super) const FAMILY: Family = Family {
         &SUBDOMAIN,
         &ALIGNMENT,
         &STRICT,
+        &ORG_DOMAIN,
         &PSD,
         &RUA,
         &RUA_EXTERNAL,
@@ -70,6 +72,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let tags = Tags::read(&record.text);
     checks.extend(of_record(context, &tags, &evaluation));
     checks.push(alignment(context, &evaluation, certain));
+    checks.push(organization::check(context, &evaluation));
     checks.extend(reports(context, &tags, &evaluation).await);
     checks
 }

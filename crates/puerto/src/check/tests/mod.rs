@@ -210,6 +210,13 @@ const CASES: &[Case] = &[
         &["dmarc.location example.com"],
     ),
     (
+        "a top-level domain with a record that does not say psd=y",
+        |w| {
+            w.table.txt("_dmarc.com", "v=DMARC1; p=none");
+        },
+        &["dmarc.org-domain example.com"],
+    ),
+    (
         "reports to nobody",
         |w| {
             w.set_txt("_dmarc.example.com", "v=DMARC1; p=none; rua=mailto:a@reports.example");

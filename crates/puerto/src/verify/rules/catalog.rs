@@ -263,4 +263,15 @@ rules! {
         "firme con d= el dominio de From, que sobrevive a los reenvíos, y envíe con un MAIL FROM de ese dominio"
     ),
     "RFC 9989 §4.4";
+
+    ORG_DOMAIN: "dmarc.org-domain", Warning,
+    expected: (
+        "the same organizational domain and result by the tree walk and by the list of public suffixes, since receivers use either",
+        "el mismo dominio organizativo y resultado al recorrer el árbol del DNS que con la lista de sufijos públicos, pues hay receptores de ambos tipos"
+    ),
+    remedy: (
+        "publish a DMARC record at the domain that the list names, with psd=n if a domain above it has a record too, and nowhere psd=y; or use the domain of From everywhere, with adkim=s and aspf=s",
+        "publique un registro DMARC en el dominio que nombra la lista, con psd=n si también tiene registro un dominio superior, y sin psd=y en ninguno; o use siempre el dominio de From, con adkim=s y aspf=s"
+    ),
+    "RFC 9989 §4.10.2, App. C.3";
 }

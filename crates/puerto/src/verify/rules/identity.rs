@@ -7,7 +7,9 @@ use puerto_mail::header::Header;
 use puerto_mail::spf::SpfResult;
 
 use super::Subject;
-use super::catalog::{DKIM_VERIFY, DMARC, ENVELOPE_MATCH, FROM_FREEMAIL, FROM_SINGLE, SPF};
+use super::catalog::{
+    DKIM_VERIFY, DMARC, ENVELOPE_MATCH, FROM_FREEMAIL, FROM_SINGLE, ORG_DOMAIN, SPF,
+};
 use super::form::id_right;
 use crate::lang::{Said, Text};
 use crate::verify::finding::{Finding, Severity};
@@ -175,6 +177,33 @@ impl Subject<'_> {
             }
             _ => {}
         }
+    }
+
+    pub(super) fn organization(&self, findings: &mut Vec<Finding>) {
+        const DOMAINS: Text = Text::new(
+            "the organizational domain of {from} is {walk} by the tree walk and {list} by the list of public suffixes; DMARC comes to {new} by the first and to {old} by the second",
+            "el dominio organizativo de {from} es {walk} según el árbol del DNS y {list} según la lista de sufijos públicos; DMARC da {new} según el primero y {old} según la segunda",
+        );
+        const RESULTS: Text = Text::new(
+            "DMARC of {from} comes to {new} by the tree walk and to {old} by the list of public suffixes",
+            "DMARC de {from} da {new} según el árbol del DNS y {old} según la lista de sufijos públicos",
+        );
+        let Some(evaluation) = self.report.dmarc.as_ref().filter(|dmarc| dmarc.ways_differ())
+        else {
+            return;
+        };
+        let by_list = &evaluation.by_list;
+        let walk = evaluation.organizational_domain.as_deref().unwrap_or_default();
+        let same = walk == by_list.organizational_domain;
+        let values = [
+            ("from", &*evaluation.from_domain),
+            ("walk", walk),
+            ("list", &*by_list.organizational_domain),
+            ("new", evaluation.result.as_str()),
+            ("old", by_list.result.as_str()),
+        ];
+        let text = if same { RESULTS } else { DOMAINS };
+        findings.push(ORG_DOMAIN.broken(Said::with(text, &values)));
     }
 
     pub(super) fn envelope(&self, header: &Header<'_>, findings: &mut Vec<Finding>) {
