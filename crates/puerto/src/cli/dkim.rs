@@ -18,6 +18,7 @@ use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::config::Config;
 use crate::intake::KeyRing;
+use crate::lang::{Said, Text};
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -79,9 +80,10 @@ pub fn run(command: &DkimCommand, file: Option<&Path>) -> ExitCode {
     )
 }
 
-fn parse_bits(text: &str) -> Result<u32, String> {
+fn parse_bits(text: &str) -> Result<u32, Said> {
+    const SIZES: Text = Text::new("accepted: 2048, 3072, 4096", "se admiten 2048, 3072 y 4096");
     let bits = text.parse().ok().filter(|bits| [2048, 3072, 4096].contains(bits));
-    bits.ok_or_else(|| "accepted: 2048, 3072, 4096".to_owned())
+    bits.ok_or(Said::plain(SIZES))
 }
 
 /// A key as it is shown.

@@ -1,7 +1,11 @@
 //! Completions and manual pages, made from the same declarations as the help.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+
+use super::spanish;
+use crate::lang::{Language, Text, system};
 
 /// Prints completions for a shell.
 pub fn completions(shell: clap_complete::Shell, mut command: clap::Command) -> ExitCode {
@@ -10,14 +14,38 @@ pub fn completions(shell: clap_complete::Shell, mut command: clap::Command) -> E
 }
 
 /// Writes a manual page for each command into a folder, made if it is missing.
-pub fn manual(folder: &Path, command: clap::Command) -> ExitCode {
+pub fn manual(folder: &Path, command: clap::Command, language: Language) -> ExitCode {
+    const CANNOT: Text = Text::new(
+        "cannot write manual pages to {folder}: {error}",
+        "no se pueden escribir las páginas del manual en {folder}: {error}",
+    );
+    let command = spanish::command(command.disable_help_subcommand(true), language);
     let written = std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(command.disable_help_subcommand(true), folder));
+        .and_then(|()| clap_mangen::generate_to(command, folder))
+        .and_then(|()| match language {
+            Language::English => Ok(()),
+            Language::Spanish => translate(folder),
+        });
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("puerto: cannot write manual pages to {}: {error}", folder.display());
+            let folder = folder.display().to_string();
+            let values = [("folder", &*folder), ("error", &*system(&error).of(language))];
+            eprintln!("puerto: {}", CANNOT.with(language, &values));
             ExitCode::from(73)
         }
     }
+}
+
+fn translate(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let is_ours =
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"puerto"));
+        if is_ours && path.extension().is_some_and(|extension| extension == "1") {
+            let page = std::fs::read_to_string(&path)?;
+            std::fs::write(&path, spanish::manual_in_spanish(&page))?;
+        }
+    }
+    Ok(())
 }

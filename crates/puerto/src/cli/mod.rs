@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
 use crate::lang::Language;
 
@@ -28,6 +28,7 @@ pub mod relay;
 pub mod sendmail;
 mod serve;
 mod setup;
+mod spanish;
 pub mod verify;
 
 /// A mail server for sending, whose mail arrives.
@@ -152,21 +153,26 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     if let Some(code) = personality(&arguments) {
         return code;
     }
-    let parsed = match Arguments::try_parse_from(&arguments) {
-        Ok(parsed) => parsed,
+    let language = spanish::language(&arguments);
+    let mut command = spanish::command(Arguments::command(), language);
+    let parsed = command
+        .try_get_matches_from_mut(&arguments)
+        .and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
+    match parsed {
+        Ok(parsed) => run(parsed, language),
         Err(error) => {
+            match language {
+                Language::English => drop(error.print()),
+                Language::Spanish => spanish::print_error(&error),
+            }
             // Help and version are answers, not mistakes.
-            let code = if error.use_stderr() { 2 } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
         }
-    };
-    run(parsed)
+    }
 }
 
-fn run(arguments: Arguments) -> ExitCode {
+fn run(arguments: Arguments, language: Language) -> ExitCode {
     let config = arguments.config.as_deref();
-    let language = Language::of_process(arguments.lang);
     match arguments.command {
         Command::Serve => serve::run(config),
         Command::Setup(arguments) => setup::run(&arguments, config, language),
@@ -183,7 +189,9 @@ fn run(arguments: Arguments) -> ExitCode {
         Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config),
         Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config),
         Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config),
-        Command::Completions { shell } => documents::completions(shell, Arguments::command()),
-        Command::Man { folder } => documents::manual(&folder, Arguments::command()),
+        Command::Completions { shell } => {
+            documents::completions(shell, spanish::command(Arguments::command(), language))
+        }
+        Command::Man { folder } => documents::manual(&folder, Arguments::command(), language),
     }
 }

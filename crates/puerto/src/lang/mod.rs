@@ -6,6 +6,10 @@
 
 use std::borrow::Cow;
 
+mod system;
+
+pub use system::system;
+
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Language {
@@ -42,10 +46,11 @@ impl Language {
 }
 
 impl std::str::FromStr for Language {
-    type Err = String;
+    type Err = Said;
 
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::parse(name).ok_or_else(|| format!("no language {name:?}: write en or es"))
+    fn from_str(name: &str) -> Result<Self, Said> {
+        const WRITE: Text = Text::new("write en or es", "escribe en o es");
+        Self::parse(name).ok_or(Said::plain(WRITE))
     }
 }
 
@@ -110,26 +115,36 @@ impl From<Text> for Cow<'static, str> {
     }
 }
 
-/// A sentence and what is put into it.
+/// A sentence with what is put into it, in both languages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    text: Text,
-    english: Vec<(&'static str, String)>,
-    // Where it differs.
-    spanish: Option<Vec<(&'static str, String)>>,
+    en: Cow<'static, str>,
+    es: Cow<'static, str>,
 }
 
 impl Said {
     /// A sentence with nothing to put in.
     pub const fn plain(text: Text) -> Self {
-        Self { text, english: Vec::new(), spanish: None }
+        Self { en: Cow::Borrowed(text.en), es: Cow::Borrowed(text.es) }
+    }
+
+    /// Words that are no sentence and the same in every language: a name, a path, what
+    /// another program said. As they are.
+    pub fn words(words: impl Into<String>) -> Self {
+        let words = words.into();
+        Self { en: Cow::Owned(words.clone()), es: Cow::Owned(words) }
+    }
+
+    /// What was put into words already, once in each language.
+    pub fn of_both(mut words: impl FnMut(Language) -> String) -> Self {
+        let en = Cow::Owned(words(Language::English));
+        Self { en, es: Cow::Owned(words(Language::Spanish)) }
     }
 
     /// A sentence with values, shortened and without control characters: they come
     /// from outside.
     pub fn with(text: Text, values: &[(&'static str, &str)]) -> Self {
-        let english = values.iter().map(|(name, value)| (*name, shown(value))).collect();
-        Self { text, english, spanish: None }
+        Self::translated(text, values, str::to_owned)
     }
 
     /// The same, where the values are sentences too; `translate` says them in Spanish.
@@ -138,21 +153,53 @@ impl Said {
         values: &[(&'static str, &str)],
         translate: impl Fn(&str) -> String,
     ) -> Self {
-        let spanish = values.iter().map(|(name, value)| (*name, shown(&translate(value))));
-        Self { spanish: Some(spanish.collect()), ..Self::with(text, values) }
+        Self::of_both(|language| {
+            let said = |value: &str| match language {
+                Language::English => shown(value),
+                Language::Spanish => shown(&translate(value)),
+            };
+            let values: Vec<_> = values.iter().map(|(name, value)| (*name, said(value))).collect();
+            let values: Vec<_> = values.iter().map(|(name, value)| (*name, &**value)).collect();
+            text.with(language, &values)
+        })
+    }
+
+    /// A sentence into which others are put, whole.
+    pub fn of_parts(text: Text, parts: &[(&'static str, &Self)]) -> Self {
+        Self::of_both(|language| {
+            let parts: Vec<_> =
+                parts.iter().map(|(name, said)| (*name, said.get(language))).collect();
+            text.with(language, &parts)
+        })
     }
 
     /// The sentence in one language.
     pub fn of(&self, language: Language) -> String {
-        let values = match (language, &self.spanish) {
-            (Language::Spanish, Some(spanish)) => spanish,
-            _ => &self.english,
-        };
-        let values: Vec<(&str, &str)> =
-            values.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.text.with(language, &values)
+        self.get(language).to_owned()
+    }
+
+    fn get(&self, language: Language) -> &str {
+        match language {
+            Language::English => &self.en,
+            Language::Spanish => &self.es,
+        }
     }
 }
+
+impl From<Text> for Said {
+    fn from(text: Text) -> Self {
+        Self::plain(text)
+    }
+}
+
+/// In English: for logs, and for whoever asks for an error's text without a language.
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.en)
+    }
+}
+
+impl std::error::Error for Said {}
 
 /// Somebody else's text, short enough for a line and harmless on a terminal.
 pub fn shown(text: &str) -> String {
