@@ -10,6 +10,7 @@ use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
 
 use super::names::not_public;
 use super::outcome::{Definition, Draft};
+use super::together::together;
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::intake::KeyRing;
@@ -78,8 +79,7 @@ pub struct Asked {
 impl<'a, W: World> Context<'a, W> {
     /// Gathers what can be known before anything is checked.
     pub async fn gather(world: &'a W, config: &'a Config, asked: Asked, now: i64) -> Self {
-        let first = config.domains.first().map(ToString::to_string).unwrap_or_default();
-        let domain = ascii(&asked.domain.unwrap_or(first));
+        let domain = domain_of(&asked, config);
         let ring = KeyRing::load(&config.dkim_directory);
         let keys = puerto_smtp::Domain::parse(&domain).map(|domain| ring.keys_for(&domain));
         let keys = keys.unwrap_or_default();
@@ -169,6 +169,12 @@ impl<'a, W: World> Context<'a, W> {
     }
 }
 
+/// The domain that is judged: lower case, A-labels.
+pub fn domain_of(asked: &Asked, config: &Config) -> String {
+    let first = || config.domains.first().map(ToString::to_string).unwrap_or_default();
+    ascii(&asked.domain.clone().unwrap_or_else(first))
+}
+
 /// The text of a TXT record.
 pub fn text_of(record: &Record) -> Option<String> {
     match record {
@@ -209,8 +215,10 @@ impl Relay {
 }
 
 async fn all_addresses<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError> {
-    let mut found = addresses(dns, name, RecordType::A).await?;
-    found.extend(addresses(dns, name, RecordType::Aaaa).await?);
+    let (v4, v6) =
+        tokio::join!(addresses(dns, name, RecordType::A), addresses(dns, name, RecordType::Aaaa));
+    let mut found = v4?;
+    found.extend(v6?);
     found.truncate(MAX_RELAY_ADDRESSES);
     Ok(found)
 }
@@ -221,13 +229,13 @@ async fn exchangers<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError
         Err(error) if error.is_absence() => return all_addresses(dns, name).await,
         Err(error) => return Err(error),
     };
+    let hosts = records.iter().take(MAX_RELAY_ADDRESSES).filter_map(|record| match record {
+        Record::Mx(_, host) => Some(host),
+        _ => None,
+    });
     let mut found = Vec::new();
-    for record in &records {
-        if let Record::Mx(_, host) = record
-            && found.len() < MAX_RELAY_ADDRESSES
-        {
-            found.extend(all_addresses(dns, host).await?);
-        }
+    for addresses in together(hosts.map(|host| all_addresses(dns, host))).await {
+        found.extend(addresses?);
     }
     found.truncate(MAX_RELAY_ADDRESSES);
     Ok(found)

@@ -8,6 +8,7 @@ use puerto_mail::spf::{self, SpfResult};
 use super::context::Context;
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
+use super::together::together;
 use super::world::World;
 use crate::lang::Text;
 
@@ -114,13 +115,15 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         checks.extend(rest.map(|check| context.about(check, name).skipped(&FQDN)));
         return checks;
     }
-    for address in &context.egress {
-        checks.push(resolves(context, *address).await);
-    }
-    checks.push(no_cname(context).await);
-    for address in &context.egress {
-        checks.push(spf_allows(context, *address).await);
-    }
+    let egress = || context.egress.iter().copied();
+    let (resolve, alias, allowed) = tokio::join!(
+        together(egress().map(|address| resolves(context, address))),
+        no_cname(context),
+        together(egress().map(|address| spf_allows(context, address))),
+    );
+    checks.extend(resolve);
+    checks.push(alias);
+    checks.extend(allowed);
     checks
 }
 
@@ -236,10 +239,10 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> Chec
             "{result}, que se acepta; mejor `v=spf1 a -all`",
         )),
         SpfResult::TempError => {
-            let problem = evaluation.trace.problem.unwrap_or_default();
-            draft.with("problem", problem).unknown(Text::new(
-                "the DNS did not answer: {problem}",
-                "el DNS no respondió: {problem}",
+            let problem = evaluation.trace.problem.map(|problem| format!(": {problem}"));
+            draft.with("problem", problem.unwrap_or_default()).unknown(Text::new(
+                "the DNS did not answer{problem}",
+                "el DNS no respondió{problem}",
             ))
         }
         SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => draft.finding(

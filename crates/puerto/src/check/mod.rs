@@ -36,7 +36,7 @@ pub mod watch;
 mod world;
 
 pub use blocklists::{closed_list, test_points as blocklist_test_points};
-pub use context::{Asked, Context, Relay, text_of};
+pub use context::{Asked, Context, Relay, domain_of, text_of};
 pub use outcome::{Check, Definition, Draft, Severity, Status};
 pub use receivers::{Judgement, RECEIVERS, Receiver, Verdict};
 pub use registry::{FAMILIES, Family, definition, document, has_group};

@@ -51,7 +51,7 @@ definitions! {
         "Una ruta por la que no vuelve nada retrasa cada entrega. Repárela, o quite la dirección \
          de esta máquina.",
     ];
-    RESOLVER_PUBLIC = "net.resolver-public" Info "RFC 5782 §2" [
+    RESOLVER_PUBLIC = "net.resolver-public" Warning "RFC 5782 §2" [
         "The DNS resolver is not a public one",
         "El servidor DNS no es uno público",
         "Blocklists refuse public resolvers, so that listings stay unknown. Run a resolver of \

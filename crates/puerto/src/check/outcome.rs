@@ -69,7 +69,7 @@ pub struct Definition {
 macro_rules! definitions {
     ($($name:ident = $id:literal $severity:ident $reference:literal
        [$title_en:literal, $title_es:literal, $reason_en:literal, $reason_es:literal $(,)?];)*) => {
-        $(pub(super) static $name: $crate::check::Definition = $crate::check::Definition {
+        $(pub(in crate::check) static $name: $crate::check::Definition = $crate::check::Definition {
             id: $id,
             severity: $crate::check::Severity::$severity,
             title: $crate::lang::Text::new($title_en, $title_es),

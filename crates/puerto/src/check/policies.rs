@@ -121,6 +121,15 @@ fn secure_or_empty(uri: &str) -> bool {
     uri.is_empty() || uri.starts_with("https://")
 }
 
+const NOT_PUBLISHED: Text =
+    Text::new("not published, which nobody demands", "no está publicado, cosa que nadie exige");
+
+// Whether somebody wanted to publish a record of this kind.
+fn is_meant(text: &str, kind: &Kind) -> bool {
+    let version = kind.version.trim_end_matches('1').to_ascii_lowercase();
+    text.to_ascii_lowercase().contains(&version)
+}
+
 async fn judge<W: World>(context: &Context<'_, W>, kind: &Kind) -> Check {
     let name = format!("{}.{}", kind.prefix, context.domain);
     let draft = context.about(kind.definition, &context.domain);
@@ -130,10 +139,7 @@ async fn judge<W: World>(context: &Context<'_, W>, kind: &Kind) -> Check {
         Err(error) => return draft.no_answer(&error),
     };
     if texts.is_empty() {
-        return draft.not_applicable(Text::new(
-            "not published, which nobody demands",
-            "no está publicado, cosa que nadie exige",
-        ));
+        return draft.not_applicable(NOT_PUBLISHED);
     }
     // RFC 8461 §3.1, RFC 8460 §3: other records at the name do not count.
     let versioned = |text: &&String| {
@@ -156,6 +162,8 @@ async fn judge<W: World>(context: &Context<'_, W>, kind: &Kind) -> Check {
             expected,
             remedy,
         ),
+        // A wildcard's record, say: it means nothing here, and nobody meant it to.
+        [] if !texts.iter().any(|text| is_meant(text, kind)) => draft.not_applicable(NOT_PUBLISHED),
         [] => draft.with("record", texts.join(" | ")).finding(
             Text::new(
                 "a record that is none of its kind, and so without effect: {record}",

@@ -7,6 +7,7 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::context::Context;
 use super::outcome::{Check, Draft};
+use super::together::together;
 use super::world::World;
 use crate::lang::Text;
 
@@ -50,8 +51,9 @@ impl Receiving {
         hosts.truncate(MAX_HOSTS);
         hosts.retain(|host| !host.is_empty());
         let (mut ours, mut exists) = (Vec::new(), false);
-        for host in &hosts {
-            let addresses = addresses(context, host).await?;
+        let found = together(hosts.iter().map(|host| addresses(context, host))).await;
+        for (host, addresses) in hosts.iter().zip(found) {
+            let addresses = addresses?;
             exists |= !addresses.is_empty();
             let is_ours =
                 |address| context.egress.contains(address) || listens_at(context, *address);
@@ -102,8 +104,9 @@ async fn addresses<W: World>(
     context: &Context<'_, W>,
     host: &str,
 ) -> Result<Vec<IpAddr>, DnsError> {
-    let mut addresses = context.addresses(host, false).await?;
-    addresses.extend(context.addresses(host, true).await?);
+    let (v4, v6) = tokio::join!(context.addresses(host, false), context.addresses(host, true));
+    let mut addresses = v4?;
+    addresses.extend(v6?);
     Ok(addresses)
 }
 

@@ -174,6 +174,56 @@ const LEFT_OUT: &[(&str, Text)] = &[
     ),
 ];
 
+/// Where a finding is milder than its check, and why: more would be a false alarm.
+const MILDER: &[(&str, Text)] = &[
+    (
+        "ptr.generic",
+        Text::new(
+            "a warning where only a word with a number makes the name look so (`vps-12`): people \
+             choose such names too",
+            "un aviso cuando solo lo parece por una palabra con un número (`vps-12`): también las \
+             personas eligen nombres así",
+        ),
+    ),
+    (
+        "spf.lookups",
+        Text::new(
+            "a note from the eighth look-up on: the record still works, and there is little room",
+            "una nota a partir de la octava consulta: el registro aún vale, pero queda poco margen",
+        ),
+    ),
+    (
+        "spf.size",
+        Text::new(
+            "a note up to 1,232 octets, which arrive over UDP nearly everywhere",
+            "una nota hasta 1232 octetos, que llegan por UDP casi en todas partes",
+        ),
+    ),
+    (
+        "dkim.record-exists",
+        Text::new(
+            "a warning where there is no key and mail goes to a relayhost, which may sign",
+            "un aviso cuando no hay clave y el correo va a un relayhost, que puede firmar",
+        ),
+    ),
+    (
+        "dkim.key-size",
+        Text::new(
+            "a warning from 1,024 to 2,047 bits, which all receivers still take, and above 4,096",
+            "un aviso de 1024 a 2047 bits, que todos los receptores aún aceptan, y por encima de 4096",
+        ),
+    ),
+    (
+        "bl.spamhaus-dbl, bl.uribl-surbl",
+        Text::new(
+            "a warning or a note for the entries of these lists that few receivers act upon: \
+             legitimate domains that are abused, and the grey and red ones of URIBL",
+            "un aviso o una nota para las entradas por las que pocos receptores actúan: dominios \
+             legítimos de los que se abusa, y las grises y rojas de URIBL",
+        ),
+    ),
+];
+
 /// The document that explains every check, in Markdown.
 pub fn document(language: Language) -> String {
     let title = Text::new("What `puerto check` checks", "Qué comprueba `puerto check`");
@@ -197,6 +247,14 @@ pub fn document(language: Language) -> String {
             }
         }
     }
+    let milder =
+        Text::new("Where a finding is milder than its check", "Cuándo un hallazgo es más leve");
+    out.push_str(&format!("## {}\n\n", milder.of(language)));
+    for (ids, why) in MILDER {
+        let ids: Vec<_> = ids.split(", ").map(|id| format!("`{id}`")).collect();
+        out.push_str(&format!("- {}: {}.\n", ids.join(", "), why.of(language)));
+    }
+    out.push('\n');
     let left_out = Text::new("What is not checked, and why", "Qué no se comprueba, y por qué");
     out.push_str(&format!("## {}\n\n", left_out.of(language)));
     let known = |ids: &str| ids.split(", ").all(|id| definition(id).is_some());

@@ -65,8 +65,12 @@ impl Report {
             return text.with(language, &values);
         }
         let unknown = self.checks.iter().filter(|check| check.status == Status::Unknown).count();
-        let text = match self.exit_code() {
-            0 => Text::new(
+        let text = match (self.exit_code(), unknown) {
+            (0, 1..) => Text::new(
+                "Nothing is wrong; {count} checks that are not decisive had no answer.",
+                "Nada está mal; {count} comprobaciones que no son decisivas quedaron sin respuesta.",
+            ),
+            (0, 0) => Text::new(
                 "All is well; nothing has to be done.",
                 "Todo está bien; no hay que hacer nada.",
             ),

@@ -12,6 +12,7 @@ use super::outcome::{Check, Definition, Draft, Severity};
 use super::policies;
 use super::receiving::Receiving;
 use super::registry::Family;
+use super::together::together;
 use super::world::World;
 use crate::lang::Text;
 use crate::tls::{OwnCertificate, TlsError};
@@ -122,13 +123,17 @@ type Loaded = Option<Result<OwnCertificate, TlsError>>;
 
 /// Judges the certificate and the records about TLS.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
-    let receiving = Receiving::find(context).await;
+    let (receiving, mta_sts, tls_rpt) = tokio::join!(
+        Receiving::find(context),
+        policies::mta_sts(context),
+        policies::tls_rpt(context),
+    );
     let certificate = context.config.tls.as_ref().map(OwnCertificate::load);
     let mut checks = vec![
         in_starttls(context, &receiving, &certificate),
         versions(context, &certificate),
-        policies::mta_sts(context).await,
-        policies::tls_rpt(context).await,
+        mta_sts,
+        tls_rpt,
     ];
     checks.extend(cert(context, &receiving, &certificate));
     checks.extend(dane(context, &receiving, &certificate).await);
@@ -287,30 +292,32 @@ async fn dane<W: World>(
         Ok((hosts, _)) => hosts,
         Err(check) => return vec![*check],
     };
-    let mut checks = Vec::new();
-    for host in hosts {
-        let name = format!("_25._tcp.{host}");
-        let question = context.question(&name, RecordType::Tlsa);
-        let draft = context.about(&DANE_TLSA, host).asked(&question).with("name", &name);
-        let records: Vec<Tlsa> = match context.lookup(&name, RecordType::Tlsa).await {
-            Ok(answer) => answer.records.into_iter().filter_map(tlsa).collect(),
-            Err(error) if error.is_absence() => Vec::new(),
-            Err(error) => {
-                checks.push(draft.no_answer(&error));
-                continue;
-            }
-        };
-        if records.is_empty() {
-            checks.push(draft.not_applicable(Text::new(
-                "no TLSA records, which nobody demands",
-                "no hay registros TLSA, cosa que nadie exige",
-            )));
-            continue;
-        }
-        checks.push(usage(context.about(&DANE_USAGE, host).asked(question), &records));
-        checks.push(matches(draft, &records, certificate));
+    together(hosts.iter().map(|host| dane_of(context, host, certificate))).await.concat()
+}
+
+async fn dane_of<W: World>(
+    context: &Context<'_, W>,
+    host: &str,
+    certificate: &Loaded,
+) -> Vec<Check> {
+    let name = format!("_25._tcp.{host}");
+    let question = context.question(&name, RecordType::Tlsa);
+    let draft = context.about(&DANE_TLSA, host).asked(&question).with("name", &name);
+    let records: Vec<Tlsa> = match context.lookup(&name, RecordType::Tlsa).await {
+        Ok(answer) => answer.records.into_iter().filter_map(tlsa).collect(),
+        Err(error) if error.is_absence() => Vec::new(),
+        Err(error) => return vec![draft.no_answer(&error)],
+    };
+    if records.is_empty() {
+        return vec![draft.not_applicable(Text::new(
+            "no TLSA records, which nobody demands",
+            "no hay registros TLSA, cosa que nadie exige",
+        ))];
     }
-    checks
+    vec![
+        usage(context.about(&DANE_USAGE, host).asked(question), &records),
+        matches(draft, &records, certificate),
+    ]
 }
 
 fn tlsa(record: Record) -> Option<Tlsa> {

@@ -15,10 +15,15 @@ use crate::dns::Resolver;
 const PATIENCE: Duration = Duration::from_secs(4);
 /// For all questions of a run: what is asked later has no answer.
 const PATIENCE_IN_ALL: Duration = Duration::from_secs(8);
+/// For finding out which resolver answers.
+const SETTLING_PATIENCE: Duration = Duration::from_secs(2);
 /// For one question to one authoritative server.
 const SERVER_PATIENCE: Duration = Duration::from_secs(3);
-/// For a connection and its greeting, together.
+/// For a connection and its greeting, together: a first SYN that is lost is repeated
+/// after one second, and after two more.
 const GREETING_PATIENCE: Duration = Duration::from_secs(4);
+/// With less time left than this, silence says nothing about a port.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(2);
 /// Octets of a greeting that are read at most.
 const MAX_GREETING: usize = 512;
 
@@ -69,6 +74,13 @@ impl Internet {
         Self { resolver, until: tokio::time::Instant::now() + PATIENCE_IN_ALL }
     }
 
+    /// Finds out which of several resolvers answers, so that one that is dead does not
+    /// cost each question its time-out.
+    pub async fn settle(&self, domain: &str) {
+        let asked = self.resolver.prefer_the_first_to_answer(domain, RecordType::Soa);
+        let _ = tokio::time::timeout(SETTLING_PATIENCE, asked).await;
+    }
+
     async fn within(
         &self,
         patience: Duration,
@@ -106,7 +118,11 @@ impl World for Internet {
     }
 
     async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {
-        greet(peer, source).await
+        let left = self.until.saturating_duration_since(tokio::time::Instant::now());
+        if left < SHORTEST_PATIENCE {
+            return Greeting::NotTried("no time was left".to_owned());
+        }
+        greet(peer, source, left.min(GREETING_PATIENCE)).await
     }
 }
 
@@ -114,7 +130,8 @@ fn shown(server: &SocketAddr) -> String {
     if server.port() == 53 { server.ip().to_string() } else { server.to_string() }
 }
 
-async fn greet(peer: SocketAddr, source: Option<IpAddr>) -> Greeting {
+async fn greet(peer: SocketAddr, source: Option<IpAddr>, patience: Duration) -> Greeting {
+    let until = tokio::time::Instant::now() + patience;
     let socket = if peer.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let bound = socket.and_then(|socket| {
         if let Some(source) = source {
@@ -126,12 +143,12 @@ async fn greet(peer: SocketAddr, source: Option<IpAddr>) -> Greeting {
         Ok(socket) => socket,
         Err(error) => return Greeting::NotTried(error.to_string()),
     };
-    let mut stream = match tokio::time::timeout(GREETING_PATIENCE, socket.connect(peer)).await {
+    let mut stream = match tokio::time::timeout_at(until, socket.connect(peer)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() != std::io::ErrorKind::TimedOut => return refusal(&error),
         _ => return Greeting::TimedOut,
     };
-    let line = tokio::time::timeout(GREETING_PATIENCE, first_line(&mut stream)).await;
+    let line = tokio::time::timeout_at(until, first_line(&mut stream)).await;
     line.unwrap_or_else(|_| Greeting::Line(String::new()))
 }
 

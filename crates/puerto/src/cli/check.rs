@@ -158,6 +158,7 @@ async fn ask(arguments: &CheckArgs, config: &Config, language: Language) -> Repo
         Asked { domain: arguments.domain.clone(), egress: arguments.egress.clone(), language };
     let bar = progress_bar(!arguments.json && !arguments.watch);
     let now = i64::try_from(now).unwrap_or(i64::MAX);
+    internet.settle(&check::domain_of(&asked, config)).await;
     let context = Context::gather(&internet, config, asked, now).await;
     let progress = |progress: Progress| {
         bar.set_length(u64::try_from(progress.total).unwrap_or_default());

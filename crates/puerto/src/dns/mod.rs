@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -82,6 +83,29 @@ impl Resolver {
     /// The servers that are asked, in their order.
     pub fn servers(&self) -> Vec<SocketAddr> {
         self.0.servers.addresses()
+    }
+
+    /// Asks this of all servers at the same time, and begins with the one that answered
+    /// first from then on: for a program that runs once, to which a server that is dead
+    /// would cost the time-outs of all its first questions.
+    pub async fn prefer_the_first_to_answer(&self, name: &str, record_type: RecordType) {
+        let servers = self.servers().len();
+        if servers < 2 {
+            return;
+        }
+        let mut asked = JoinSet::new();
+        for number in 0..servers {
+            let (inner, name) = (Arc::clone(&self.0), name.to_owned());
+            asked.spawn(async move {
+                inner.servers.answers(number, &name, record_type).await.then_some(number)
+            });
+        }
+        while let Some(answered) = asked.join_next().await {
+            if let Ok(Some(number)) = answered {
+                self.0.servers.prefer(number);
+                return;
+            }
+        }
     }
 
     async fn ask(&self, question: Question) -> Result<Answer, DnsError> {

@@ -86,6 +86,18 @@ pub(super) fn read(
     }
 }
 
+/// The alias that the name itself is in this message, if it is one.
+pub(super) fn alias(message: &DnsResponse, name: &str, record_type: RecordType) -> Option<Reading> {
+    let of_name = message.answers.iter().filter(|record| plain(&record.name) == name);
+    let mut aliases = of_name.filter_map(|record| match &record.data {
+        RData::CNAME(target) if record_type != RecordType::Cname => {
+            Some(Reading::Alias { target: plain(&target.0), ttl: record.ttl, followed: 1 })
+        }
+        _ => None,
+    });
+    aliases.next()
+}
+
 fn follow_aliases(
     message: &DnsResponse,
     name: &str,

@@ -96,6 +96,20 @@ impl Servers {
         }
     }
 
+    /// Whether the server of this number answers a question.
+    pub(super) async fn answers(&self, number: usize, name: &str, kind: RecordType) -> bool {
+        let Some((server, wire)) = self.list.get(number).zip(wire_name(name)) else { return false };
+        match server.ask(&wire, name, kind).await {
+            Ok(_) => true,
+            Err(failure) => failure.error.is_absence(),
+        }
+    }
+
+    /// Begins with this server from now on.
+    pub(super) fn prefer(&self, number: usize) {
+        self.preferred.store(number, Ordering::Relaxed);
+    }
+
     async fn query_once(&self, name: &str, record_type: RecordType) -> Result<Reading, Failure> {
         let Some(wire_name) = wire_name(name) else {
             // A name with an empty or over-long label cannot exist (RFC 1035 §2.3.4).
@@ -156,6 +170,9 @@ impl Server {
         options.use_edns = true;
         options.recursion_desired = recursion;
         match self.pool.lookup(query, options).first_answer().await {
+            // Whether a server knows the alias' target too is its own matter.
+            Ok(message) if !recursion => response::alias(&message, name, kind)
+                .map_or_else(|| response::read(&message, name, kind), Ok),
             Ok(message) => response::read(&message, name, kind),
             Err(error) => Err(response::failure(error, self.address)),
         }

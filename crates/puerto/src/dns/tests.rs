@@ -215,6 +215,31 @@ async fn a_server_that_fails_does_not_hide_one_that_answers() {
 }
 
 #[tokio::test]
+async fn a_dead_server_costs_nothing_once_it_is_known_which_answers() {
+    fn dead(_: &str, _: &mut Message, _: bool) -> bool {
+        false
+    }
+    let (first, second) = (serve(dead).await, serve(internet).await);
+    let dns = resolver(&[&first, &second]);
+    dns.prefer_the_first_to_answer("absent.test", RecordType::Soa).await;
+    let before = first.questions.load(Ordering::SeqCst);
+    assert!(dns.lookup("mx.test", RecordType::Mx).await.is_ok());
+    assert_eq!(first.questions.load(Ordering::SeqCst), before);
+    let nobody = resolver(&[&first, &first]);
+    nobody.prefer_the_first_to_answer("absent.test", RecordType::Soa).await;
+    assert_eq!(nobody.lookup("mx.test", RecordType::Mx).await, Err(DnsError::Timeout));
+}
+
+#[tokio::test]
+async fn an_authoritative_server_answers_with_the_alias_alone() {
+    let server = serve(internet).await;
+    for (alias, target) in [("chain.test", "two.test"), ("dead.test", "gone.test")] {
+        let answer = ask_server(server.address, alias, RecordType::A).await.unwrap();
+        assert_eq!(answer.records, [Record::Name(target.to_owned())]);
+    }
+}
+
+#[tokio::test]
 async fn the_same_question_is_asked_once() {
     let server = serve(internet).await;
     let dns = resolver(&[&server]);

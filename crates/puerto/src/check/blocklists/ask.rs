@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
 
+use super::super::together::together;
 use super::data::{Access, Kind, List, Meaning};
 
 /// Characters of a list's own text that are shown.
@@ -146,8 +147,9 @@ async fn test_listed<'a, D: Dns>(dns: &D, list: &'a List, kind: Kind) -> Option<
         Access::Registered => Doubt::Unregistered,
         _ => Doubt::ListsNothing,
     };
-    for name in listed_names(list, kind) {
-        match addresses(dns, &name).await {
+    let names = listed_names(list, kind);
+    for answer in together(names.iter().map(|name| addresses(dns, name))).await {
+        match answer {
             Ok(answers) if answers.is_empty() => {}
             Ok(answers) => match understand(list, &answers) {
                 // RFC 5782 §5: for its test point a list may answer 127.0.0.2, even if

@@ -131,7 +131,7 @@ pub(super) static URIBL_SURBL: Definition = Definition {
 
 pub(super) static OTHER: Definition = Definition {
     id: "bl.other",
-    severity: Severity::Warning,
+    severity: Severity::Info,
     title: Text::new(
         "The smaller blocklists do not list the sending address",
         "Las listas menores no incluyen la dirección de envío",

@@ -15,7 +15,7 @@ use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 use tokio::sync::Semaphore;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Severity, Status};
+use super::outcome::{Check, Definition, Draft, Severity};
 use super::together::together;
 use super::world::World;
 use crate::lang::Text;
@@ -25,7 +25,7 @@ pub(super) use definitions::FAMILY;
 use definitions::SPAMHAUS_ZEN;
 
 /// Questions that are asked at the same time at most.
-const AT_ONCE: usize = 48;
+const AT_ONCE: usize = 96;
 
 /// The name of a list that was shut down, if this is a zone of one: replies still name
 /// some, and there is nothing to be removed from.
@@ -59,7 +59,6 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let reports = together(reports).await;
     let mut checks = vec![sanity(context, &reports)];
     checks.extend(reports.into_iter().flat_map(|report| report.checks));
-    agree(&mut checks);
     if context.relay.is_some() {
         checks.extend(behind_relay(context));
     }
@@ -79,19 +78,21 @@ async fn report<W: World>(
     list: &'static List,
     (kind, subjects): (Kind, Vec<Subject<'_>>),
 ) -> Report {
-    let doubt = ask::test(dns, list, kind).await;
+    // What the list says counts only once it passed its test; asking does not wait.
+    let asked = together(subjects.iter().map(|subject| ask::ask(dns, list, *subject)));
+    let (doubt, verdicts) = tokio::join!(ask::test(dns, list, kind), asked);
     if let Some(doubt) = doubt {
         let verdict = || Verdict::Unknown(doubt.clone());
         let checks = subjects.iter().map(|subject| conclude(context, list, *subject, verdict()));
         return Report { list, is_fit: false, checks: checks.collect() };
     }
-    let mut checks = Vec::new();
-    for subject in subjects {
-        checks.push(conclude(context, list, subject, ask::ask(dns, list, subject).await));
-        if let Some(address) = subject.address_v4().filter(|_| list.check == SPAMHAUS_ZEN.id) {
-            checks.push(neighbourhood::look_around(context, dns, list, address).await);
-        }
-    }
+    let concluded = subjects.iter().zip(verdicts);
+    let mut checks: Vec<Check> =
+        concluded.map(|(subject, verdict)| conclude(context, list, *subject, verdict)).collect();
+    let addresses = subjects.iter().filter_map(|subject| subject.address_v4());
+    let around = addresses.filter(|_| list.check == SPAMHAUS_ZEN.id);
+    let around = around.map(|address| neighbourhood::look_around(context, dns, list, address));
+    checks.extend(together(around).await);
     Report { list, is_fit: true, checks }
 }
 
@@ -246,19 +247,6 @@ fn sanity<W: World>(context: &Context<'_, W>, reports: &[Report]) -> Check {
             "preguntadas por {subject}, estas listas no son de fiar o no responden: {unfit}; {fit} \
              sí",
         ))
-    }
-}
-
-// One of the smaller lists alone is hardly heeded; two that agree have a reason.
-fn agree(checks: &mut [Check]) {
-    let is_listed =
-        |check: &Check| check.id() == definitions::OTHER.id && check.status == Status::Finding;
-    let listed: Vec<String> =
-        checks.iter().filter(|c| is_listed(c)).map(|c| c.subject.clone()).collect();
-    for check in checks.iter_mut().filter(|check| is_listed(check)) {
-        if listed.iter().filter(|subject| **subject == check.subject).count() > 1 {
-            check.severity = Severity::Warning;
-        }
     }
 }
 

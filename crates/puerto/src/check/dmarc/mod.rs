@@ -10,8 +10,9 @@ use puerto_mail::dns::{DnsError, RecordType};
 use puerto_mail::spf::{self, Query, SpfResult};
 
 use super::context::Context;
+use super::domain::SENDER_RESOLVES;
 use super::names::{not_public, related};
-use super::outcome::{Check, Severity};
+use super::outcome::Check;
 use super::registry::Family;
 use super::together::together;
 use super::world::World;
@@ -45,12 +46,19 @@ pub(super) const FAMILY: Family = Family {
     ],
 };
 
+/// Names that a walk up the tree asks at most (RFC 9989 §4.10).
+const MAX_WALK: usize = 8;
+
 /// Checks the record that applies to the domain.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let domain = context.domain.as_str();
     let own = format!("_dmarc.{domain}");
-    let (texts, location, authenticated) =
-        tokio::join!(context.texts(&own), location(context), authenticated(context));
+    let (texts, location, authenticated, ()) = tokio::join!(
+        context.texts(&own),
+        location(context),
+        authenticated(context),
+        walk_ahead(context),
+    );
     let texts = match texts {
         Ok(texts) => texts,
         Err(error) => return unanswered(context, &error, location),
@@ -75,6 +83,16 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     checks.push(organization::check(context, &evaluation));
     checks.extend(reports(context, &tags, &evaluation).await);
     checks
+}
+
+// What the walk up the tree will ask one after the other, so that the answers are there.
+async fn walk_ahead<W: World>(context: &Context<'_, W>) {
+    let names = context
+        .domain
+        .match_indices('.')
+        .filter_map(|(at, _)| context.domain.get(at + 1..).map(|above| format!("_dmarc.{above}")));
+    let names: Vec<_> = names.take(MAX_WALK).collect();
+    together(names.iter().map(|name| context.texts(name))).await;
 }
 
 fn unanswered<W: World>(context: &Context<'_, W>, error: &DnsError, location: Check) -> Vec<Check> {
@@ -111,9 +129,13 @@ async fn authenticated<W: World>(
         !results.is_empty() && results.iter().all(|one| one.result != SpfResult::TempError);
     let mut signatures = Vec::new();
     let mut keys_certain = true;
-    for key in &context.keys {
-        let name = format!("{}._domainkey.{}", key.selector, key.domain);
-        let published = context.texts(&name).await;
+    let names: Vec<_> = context
+        .keys
+        .iter()
+        .map(|key| format!("{}._domainkey.{}", key.selector, key.domain))
+        .collect();
+    let published = together(names.iter().map(|name| context.texts(name))).await;
+    for (key, published) in context.keys.iter().zip(published) {
         keys_certain &= published.is_ok();
         let pass = published.is_ok_and(|texts| !texts.is_empty());
         signatures.push(Authenticated::new(key.domain.clone(), pass));
@@ -404,7 +426,7 @@ async fn reports<W: World>(
             "Add rua=mailto:postmaster@{domain} at {name}",
             "Añada rua=mailto:postmaster@{domain} en {name}",
         );
-        return vec![draft(&RUA).severity(Severity::Info).finding(
+        return vec![draft(&RUA).finding(
             Text::new("no rua: nobody sends you reports", "sin rua: nadie le envía informes"),
             Text::same("rua=mailto:…"),
             add,
@@ -416,15 +438,24 @@ async fn reports<W: World>(
         let domain = uri.rsplit_once('@').map(|(_, domain)| domain.trim().to_ascii_lowercase());
         targets.extend(domain.filter(|domain| !targets.contains(domain)));
     }
-    for target in &targets {
-        checks.push(takes_mail(context, draft(&RUA).with("target", target), target).await);
-        if !related(target, whose) {
-            checks.push(permission(context, whose, target).await);
+    let judged = targets.iter().map(|target| {
+        let draft = draft(&RUA).with("target", target);
+        async move {
+            let permission = async {
+                match related(target, whose) {
+                    true => None,
+                    false => Some(permission(context, whose, target).await),
+                }
+            };
+            let (takes_mail, permission) =
+                tokio::join!(takes_mail(context, draft, target), permission);
+            [Some(takes_mail), permission]
         }
-    }
+    });
+    checks.extend(together(judged).await.into_iter().flatten().flatten());
     let sized = tags.get("rua").is_some_and(|value| value.contains('!'));
     checks.push(if sized {
-        draft(&RUA_SIZE).severity(Severity::Info).finding(
+        draft(&RUA_SIZE).finding(
             Text::new("a size limit behind the address", "un límite de tamaño tras la dirección"),
             Text::new("none", "ninguno"),
             Text::new("Delete everything from ! on", "Borre desde ! en adelante"),
@@ -453,6 +484,10 @@ async fn takes_mail<W: World>(
         (_, Ok(v4), Ok(v6)) if !v4.is_empty() || !v6.is_empty() => {
             draft.pass(Text::same("{target}"))
         }
+        // That our own domain takes no mail is told once.
+        (Err(error), Ok(_), Ok(_)) if error.is_absence() && target == context.domain => {
+            draft.skipped(&SENDER_RESOLVES)
+        }
         (Err(error), Ok(_), Ok(_)) if error.is_absence() => draft.finding(
             Text::new("{target} takes no mail", "{target} no recibe correo"),
             Text::new("a domain with MX", "un dominio con MX"),
@@ -475,7 +510,7 @@ async fn permission<W: World>(context: &Context<'_, W>, whose: &str, target: &st
         Ok(texts) if texts.iter().any(|text| text.starts_with("v=DMARC1")) => {
             draft.pass(Text::new("permitted", "permitido"))
         }
-        Ok(_) => draft.severity(Severity::Warning).finding(
+        Ok(_) => draft.finding(
             Text::new("{subject} does not permit it: no reports come", "{subject} no lo permite: no llegan informes"),
             Text::same("{name} TXT v=DMARC1"),
             Text::new(

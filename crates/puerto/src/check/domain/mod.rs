@@ -1,6 +1,7 @@
 //! The DNS of the sender's domain: its zone, its name servers, its mail exchangers.
 
 mod definitions;
+mod servers;
 
 use std::net::IpAddr;
 
@@ -8,14 +9,15 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::context::Context;
 use super::names::not_public;
-use super::outcome::{Check, Severity};
+use super::outcome::Check;
 use super::registry::Family;
 use super::together::together;
 use super::world::World;
 use crate::lang::Text;
+pub(super) use definitions::SENDER_RESOLVES;
 use definitions::{
-    APEX_CNAME, MX_CNAME, MX_IP_LITERAL, MX_PRIVATE, MX_RESOLVES, NS_CONSISTENT, NULL_MX,
-    NULL_MX_MIXED, SENDER_RESOLVES, SOA, TTL, WILDCARD_TXT,
+    APEX_CNAME, MX_CNAME, MX_IP_LITERAL, MX_PRIVATE, MX_RESOLVES, NULL_MX, NULL_MX_MIXED, SOA, TTL,
+    WILDCARD_TXT,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -24,7 +26,7 @@ pub(super) const FAMILY: Family = Family {
     checks: &[
         &SENDER_RESOLVES,
         &SOA,
-        &NS_CONSISTENT,
+        &definitions::NS_CONSISTENT,
         &NULL_MX,
         &NULL_MX_MIXED,
         &MX_RESOLVES,
@@ -37,8 +39,6 @@ pub(super) const FAMILY: Family = Family {
     ],
 };
 
-/// Name servers and addresses of each that are asked at most.
-const MAX_SERVERS: usize = 8;
 const MAX_EXCHANGERS: usize = 10;
 const LONG_TTL: u32 = 2 * 86_400;
 
@@ -50,7 +50,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         exchangers(context, &mx),
         resolves(context, &mx),
         soa(context),
-        name_servers(context),
+        servers::agree(context),
         apex_alias(context),
         wildcard(context),
     );
@@ -145,215 +145,6 @@ async fn soa<W: World>(context: &Context<'_, W>) -> Check {
             "¿Está {subject} registrado y delegado? Repare la zona en su proveedor de DNS",
         ),
     )
-}
-
-// The servers of the closest zone above the name.
-async fn delegation<W: World>(context: &Context<'_, W>) -> Result<Vec<String>, DnsError> {
-    let mut name = context.domain.as_str();
-    loop {
-        match context.lookup(name, RecordType::Ns).await {
-            Ok(answer) => {
-                let names = answer.records.into_iter().filter_map(|record| match record {
-                    Record::Name(name) => Some(name),
-                    _ => None,
-                });
-                return Ok(names.take(MAX_SERVERS).collect());
-            }
-            Err(error) if !error.is_absence() => return Err(error),
-            Err(_) => {}
-        }
-        match name.split_once('.') {
-            Some((_, above)) if above.contains('.') => name = above,
-            _ => return Ok(Vec::new()),
-        }
-    }
-}
-
-/// A name server, and what it said to each question.
-struct Said {
-    server: String,
-    answers: Vec<Result<Vec<Record>, DnsError>>,
-}
-
-async fn name_servers<W: World>(context: &Context<'_, W>) -> Check {
-    let domain = context.domain.as_str();
-    let draft =
-        context.about(&NS_CONSISTENT, domain).asked(context.question(domain, RecordType::Ns));
-    let names = match delegation(context).await {
-        Ok(names) if names.is_empty() => {
-            return draft.not_applicable(Text::new(
-                "no name servers are named for the domain",
-                "no consta ningún servidor de nombres del dominio",
-            ));
-        }
-        Ok(names) => names,
-        Err(error) => return draft.no_answer(&error),
-    };
-    let questions = questions(context);
-    let said: Vec<Said> = together(names.iter().map(|name| ask(context, name, &questions))).await;
-    let draft = draft
-        .asked(format!("{} @{}", shown_questions(&questions), names.join(" @")))
-        .with("servers", names.join(", "))
-        .with("count", names.len());
-    for (at, (name, kind)) in questions.iter().enumerate() {
-        let Some(difference) = difference(&said, at) else { continue };
-        let draft = draft
-            .with("name", name)
-            .with("type", kind)
-            .with("odd", difference.odd.join(", "))
-            .with("odd_count", difference.odd.len())
-            .with("answered", difference.answered)
-            .with("theirs", shown(&difference.theirs))
-            .with("usual", shown(&difference.usual));
-        return draft.finding(
-            Text::new(
-                "{type} {name}: {odd_count} of {answered} name servers still says otherwise: {odd} \
-                 says {theirs}, the others {usual}",
-                "{type} {name}: {odd_count} de {answered} servidores de nombres aún dice otra cosa: \
-                 {odd} dice {theirs}, los demás {usual}",
-            ),
-            Text::new("the same everywhere", "lo mismo en todos"),
-            Text::new(
-                "Wait some minutes after a change. If it stays so, the zone does not reach {odd}: \
-                 raise its serial number, or ask the DNS provider",
-                "Espere unos minutos tras un cambio. Si sigue igual, la zona no llega a {odd}: suba \
-                 su número de serie, o pregunte al proveedor de DNS",
-            ),
-        );
-    }
-    let silent: Vec<String> = said
-        .iter()
-        .filter_map(|one| {
-            let error = one.answers.iter().find_map(|answer| match answer {
-                Err(error) if !error.is_absence() => Some(error),
-                _ => None,
-            })?;
-            Some(format!("{}: {error}", one.server))
-        })
-        .collect();
-    if !silent.is_empty() {
-        return draft
-            .with("silent", silent.join("; "))
-            .remedy(Text::new(
-                "If it stays so, repair or remove that name server: it makes mail fail at random",
-                "Si sigue igual, repare o quite ese servidor de nombres: hace fallar el correo al azar",
-            ))
-            .unknown(Text::new("{silent}", "{silent}"));
-    }
-    draft.pass(Text::new(
-        "{count} servers agree: {servers}",
-        "{count} servidores coinciden: {servers}",
-    ))
-}
-
-fn questions<W: World>(context: &Context<'_, W>) -> Vec<(String, RecordType)> {
-    let domain = &context.domain;
-    let mut questions = vec![
-        (domain.clone(), RecordType::Mx),
-        (domain.clone(), RecordType::Txt),
-        (format!("_dmarc.{domain}"), RecordType::Txt),
-    ];
-    questions.extend(
-        context
-            .keys
-            .iter()
-            .map(|key| (format!("{}._domainkey.{}", key.selector, key.domain), RecordType::Txt)),
-    );
-    questions
-}
-
-fn shown_questions(questions: &[(String, RecordType)]) -> String {
-    let shown: Vec<_> = questions.iter().map(|(name, kind)| format!("{kind} {name}")).collect();
-    shown.join(", ")
-}
-
-async fn ask<W: World>(
-    context: &Context<'_, W>,
-    server: &str,
-    questions: &[(String, RecordType)],
-) -> Said {
-    let (v4, v6) = tokio::join!(context.addresses(server, false), context.addresses(server, true));
-    let address =
-        v4.as_ref().ok().and_then(|v4| v4.first()).or(v6.as_ref().ok().and_then(|v6| v6.first()));
-    let answers = match address {
-        Some(address) => {
-            let asked = questions
-                .iter()
-                .map(|(name, kind)| context.world.ask_server(*address, name, *kind));
-            let answers = together(asked).await;
-            answers.into_iter().map(|answer| answer.map(|answer| sorted(answer.records))).collect()
-        }
-        None => {
-            let error = match (v4, v6) {
-                (Err(error), _) | (_, Err(error)) => error,
-                _ => DnsError::Failure("the name server has no address".to_owned()),
-            };
-            vec![Err(error)]
-        }
-    };
-    Said { server: server.to_owned(), answers }
-}
-
-fn sorted(mut records: Vec<Record>) -> Vec<Record> {
-    records.sort();
-    records
-}
-
-/// Servers that say something else than most do.
-struct Difference {
-    odd: Vec<String>,
-    answered: usize,
-    theirs: Vec<Record>,
-    usual: Vec<Record>,
-}
-
-fn difference(said: &[Said], question: usize) -> Option<Difference> {
-    // An absence is an answer; a failure is none.
-    let answers: Vec<(&str, Vec<Record>)> = said
-        .iter()
-        .filter_map(|one| match one.answers.get(question)? {
-            Ok(records) => Some((one.server.as_str(), records.clone())),
-            Err(error) if error.is_absence() => Some((one.server.as_str(), Vec::new())),
-            Err(_) => None,
-        })
-        .collect();
-    let frequency =
-        |records: &Vec<Record>| answers.iter().filter(|(_, other)| other == records).count();
-    // Of two that are as frequent, the fuller is likely the newer.
-    let (_, usual) =
-        answers.iter().max_by_key(|(_, records)| (frequency(records), records.len()))?;
-    let odd: Vec<_> = answers.iter().filter(|(_, records)| records != usual).collect();
-    let (_, theirs) = odd.first()?;
-    Some(Difference {
-        odd: odd.iter().map(|(server, _)| (*server).to_owned()).collect(),
-        answered: answers.len(),
-        theirs: theirs.clone(),
-        usual: usual.clone(),
-    })
-}
-
-fn shown(records: &[Record]) -> String {
-    const SHOWN: usize = 60;
-    let list: Vec<String> = records
-        .iter()
-        .map(|record| match record {
-            Record::Address(address) => address.to_string(),
-            Record::Mx(preference, host) => format!("{preference} {host}"),
-            Record::Txt(octets) => {
-                let text = String::from_utf8_lossy(octets);
-                let short: String = text.chars().take(SHOWN).collect();
-                if short.len() < text.len() {
-                    format!("\"{short}…\"")
-                } else {
-                    format!("\"{short}\"")
-                }
-            }
-            Record::Name(name) => name.clone(),
-            Record::Soa(serial) => serial.to_string(),
-            Record::Tlsa(usage, selector, matching, _) => format!("{usage} {selector} {matching}"),
-        })
-        .collect();
-    if list.is_empty() { "—".to_owned() } else { list.join(", ") }
 }
 
 async fn exchangers<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Vec<Check> {
@@ -513,21 +304,17 @@ async fn wildcard<W: World>(context: &Context<'_, W>) -> Check {
         if let Some(text) = text
             && !name.contains("._report.")
         {
-            return draft
-                .severity(Severity::Warning)
-                .with("name", name)
-                .with("text", text)
-                .finding(
-                    Text::new(
-                        "{name} has the TXT record {text}",
-                        "{name} tiene el registro TXT {text}",
-                    ),
-                    Text::new("no such name", "que no exista"),
-                    Text::new(
-                        "Delete the wildcard TXT record of {subject} (*.{subject})",
-                        "Borre el registro TXT comodín de {subject} (*.{subject})",
-                    ),
-                );
+            return draft.with("name", name).with("text", text).finding(
+                Text::new(
+                    "{name} has the TXT record {text}",
+                    "{name} tiene el registro TXT {text}",
+                ),
+                Text::new("no such name", "que no exista"),
+                Text::new(
+                    "Delete the wildcard TXT record of {subject} (*.{subject})",
+                    "Borre el registro TXT comodín de {subject} (*.{subject})",
+                ),
+            );
         }
     }
     match answers.iter().find_map(|answer| answer.as_ref().err()) {

@@ -118,13 +118,13 @@ definitions! {
         "It is slow, and receivers may ignore it. Name the addresses with ip4 and ip6.",
         "Es lento, y los receptores pueden ignorarlo. Ponga las direcciones con ip4 e ip6.",
     ];
-    SIZE = "spf.size" Info "RFC 7208 §3.4" [
+    SIZE = "spf.size" Warning "RFC 7208 §3.4" [
         "The TXT records of the domain fit into one DNS message",
         "Los registros TXT del dominio caben en un mensaje de DNS",
-        "Answers above 1,232 octets are repeated over TCP, which some firewalls stop. Move other \
-         TXT records to names of their own.",
-        "Las respuestas de más de 1232 octetos se repiten por TCP, que algunos cortafuegos impiden. \
-         Lleve otros registros TXT a nombres propios.",
+        "Answers above 512 octets need EDNS, and those above 1,232 are repeated over TCP, which \
+         some firewalls stop. Move other TXT records to names of their own.",
+        "Las respuestas de más de 512 octetos necesitan EDNS, y las de más de 1232 se repiten por \
+         TCP, que algunos cortafuegos impiden. Lleve otros registros TXT a nombres propios.",
     ];
     MACROS = "spf.macros" Info "RFC 7208 §7.2" [
         "The record does not use the macro p",

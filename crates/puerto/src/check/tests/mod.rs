@@ -102,6 +102,20 @@ const CASES: &[Case] = &[
         &["spf.syntax example.com"],
     ),
     (
+        "SPF whose strings have no space between them",
+        |w| {
+            w.set_txt("example.com", "v=spf1 ip4:192.0.2.10ip6:2001:db8::10 -all");
+        },
+        &["spf.string-255 example.com"],
+    ),
+    (
+        "a domain that takes no mail, the reports neither",
+        |w| {
+            w.absent("example.com", RecordType::Mx);
+        },
+        &["dns.sender-resolves example.com"],
+    ),
+    (
         "an include of nothing",
         |w| {
             w.set_txt(
@@ -349,6 +363,53 @@ async fn a_name_server_that_fails_is_unknown_with_a_remedy() {
 }
 
 #[tokio::test]
+async fn which_name_server_is_behind_is_known_by_our_key_and_by_the_serial() {
+    let server = |last: u8| IpAddr::from([192, 0, 2, last]);
+    let txt = |text: &str| Ok(vec![Record::Txt(text.as_bytes().to_vec())]);
+    let failure = |why: &str| Err(DnsError::Failure(why.to_owned()));
+    let consistency = async |world: &Made| {
+        let checks = world.check().await;
+        let check = checks.into_iter().find(|check| check.id() == "dns.ns-consistent");
+        check.map(|check| (check.status, check.seen)).unwrap()
+    };
+    let old = "v=DKIM1; k=rsa; p=T0xE";
+
+    let mut world = Made::healthy();
+    world.servers.insert((server(51), KEY.to_owned(), RecordType::Txt), txt(old));
+    world.servers.insert((server(52), KEY.to_owned(), RecordType::Txt), failure("REFUSED"));
+    world.servers.insert((server(53), KEY.to_owned(), RecordType::Txt), failure("SERVFAIL"));
+    let (status, seen) = consistency(&world).await;
+    assert_eq!(status, Status::Finding);
+    assert!(seen.contains("1 of 3 name servers still serves the old key: ns1"), "{seen}");
+
+    let mut world = Made::healthy();
+    for last in [52, 53] {
+        world.servers.insert((server(last), KEY.to_owned(), RecordType::Txt), txt(old));
+    }
+    let (_, seen) = consistency(&world).await;
+    assert!(seen.contains("2 of 3 name servers still serve the old key: ns2"), "{seen}");
+
+    // Most servers have the old record; the newest serial number tells it.
+    let mut world = Made::healthy();
+    let new = txt("v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 ip4:198.51.100.1 -all");
+    world.servers.insert((server(51), "example.com".to_owned(), RecordType::Txt), new);
+    let serial = Ok(vec![Record::Soa(8)]);
+    world.servers.insert((server(51), "example.com".to_owned(), RecordType::Soa), serial);
+    let (_, seen) = consistency(&world).await;
+    assert!(seen.contains("2 of 3 name servers say otherwise: ns2.example.com, ns3"), "{seen}");
+
+    // What is none of mail's business may differ.
+    let mut world = Made::healthy();
+    let spf = format!("v=spf1 ip4:{V4} ip6:{V6} -all");
+    let more = Ok(vec![
+        Record::Txt(b"site-verification=1".to_vec()),
+        Record::Txt(spf.as_bytes().to_vec()),
+    ]);
+    world.servers.insert((server(51), "example.com".to_owned(), RecordType::Txt), more);
+    assert_eq!(consistency(&world).await.0, Status::Pass);
+}
+
+#[tokio::test]
 async fn behind_a_relayhost_its_addresses_count() {
     let mut world = Made::healthy();
     world.config.relayhost = Some(NextHop::parse("[relay.isp.example]:587").unwrap());
@@ -436,6 +497,37 @@ async fn a_change_is_told_once_two_runs_saw_it() {
     assert_eq!(memory.learn(&healthy), None);
     let gone = vec!["spf.exists example.com".to_owned()];
     assert_eq!(memory.learn(&healthy), Some(Change { appeared: vec![], gone }));
+}
+
+// The severities are facts that were gathered with the receivers' rules, and each check
+// that was thought of is either made or left out with its reason.
+#[test]
+fn every_check_is_made_as_severe_as_the_data_says_or_left_out_with_its_reason() {
+    let shared = std::env::var_os("PUERTO_SHARED").map_or_else(
+        || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into(),
+        std::path::PathBuf::from,
+    );
+    let path = shared.join("data/checks.jsonl");
+    let Ok(data) = std::fs::read_to_string(&path) else {
+        eprintln!("SKIPPED: no data at {}", path.display());
+        return;
+    };
+    let left_out = document(Language::English);
+    let left_out = left_out.split("## What is not checked").nth(1).unwrap();
+    for line in data.lines() {
+        let known: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (id, severity) = (known["id"].as_str().unwrap(), known["severity"].as_str().unwrap());
+        match super::definition(id) {
+            // For bulk senders only, and told to everybody: it costs nothing.
+            Some(check) => {
+                assert_eq!(check.severity.as_str(), severity.trim_end_matches("+bulk"), "{id}");
+            }
+            None => {
+                let is_told = left_out.contains(&format!("`{id}`")) || id.starts_with("msg.");
+                assert!(is_told, "{id} is neither made nor left out");
+            }
+        }
+    }
 }
 
 #[test]

@@ -128,6 +128,8 @@ fn published_policies_must_be_well_formed_and_are_not_demanded() {
         (mta, &["v=STSv1; id=2026-11-24"], "mtasts.record", Status::Finding),
         (mta, &["v=STSv1; id=1", "v=STSv1; id=2"], "mtasts.record", Status::Finding),
         (mta, &["id=1; v=STSv1"], "mtasts.record", Status::Finding),
+        // A wildcard record of the zone.
+        (mta, &["v=spf1 -all"], "mtasts.record", Status::NotApplicable),
         (rpt, &[], "tlsrpt.record", Status::NotApplicable),
         (rpt, &["v=TLSRPTv1; rua=mailto:a@example.com"], "tlsrpt.record", Status::Pass),
         (rpt, &["v=TLSRPTv1;rua=https://r.example, mailto:a@b"], "tlsrpt.record", Status::Pass),
