@@ -58,7 +58,8 @@ impl MethodResult {
     }
 
     /// One DKIM signature: its result, `d=`, `s=` and `a=`, with the beginning of
-    /// `b=` to tell it from others (RFC 8601 §2.7.1, RFC 6008).
+    /// `b=` to tell it from others (RFC 8601 §2.7.1, RFC 6008). What could not be read
+    /// is empty, and is left out.
     pub fn dkim(
         result: &str,
         domain: &str,
@@ -67,20 +68,25 @@ impl MethodResult {
         signature: &str,
     ) -> Self {
         let start: String = signature.chars().filter(|c| !c.is_whitespace()).take(8).collect();
-        let method = Self::new("dkim", result)
-            .property("header.d", domain)
-            .property("header.s", selector)
-            .property("header.a", algorithm);
-        if start.is_empty() { method } else { method.property("header.b", start) }
+        let known = [
+            ("header.d", domain),
+            ("header.s", selector),
+            ("header.a", algorithm),
+            ("header.b", &start),
+        ];
+        let known = known.into_iter().filter(|(_, value)| !value.is_empty());
+        known.fold(Self::new("dkim", result), |method, (name, value)| method.property(name, value))
     }
 
-    /// DMARC, with the policy and the disposition (RFC 9989).
+    /// DMARC, with the policy that holds for this From domain, as IANA registered the
+    /// property: subdomains and test mode are taken into account.
     pub fn dmarc(evaluation: &dmarc::Evaluation) -> Self {
         let result = Self::new("dmarc", evaluation.result.as_str());
         let result = match &evaluation.record {
-            Some(_) => {
-                result.property("policy.published-domain-policy", evaluation.policy.as_str())
+            Some(record) if record.testing => {
+                result.property("policy.dmarc", evaluation.policy.relaxed().as_str())
             }
+            Some(_) => result.property("policy.dmarc", evaluation.policy.as_str()),
             None => result,
         };
         result.property("header.from", evaluation.from_domain.clone())
@@ -138,9 +144,14 @@ impl AuthenticationResults {
     }
 }
 
+/// Characters of one value at most: more than any name or address that is valid has,
+/// and few enough for a line (RFC 5322 §2.1.1), two octets for each that is escaped.
+const MAX_VALUE: usize = 450;
+
 // A value may be an address as it stands, besides a token (RFC 8601 §2.2, pvalue).
 fn value_text(value: &str) -> String {
     match value.rsplit_once('@') {
+        _ if value.len() > MAX_VALUE => quoted(value),
         Some((local, domain)) if is_dot_atom(local) && is_dot_atom(domain) => value.to_owned(),
         Some(("", domain)) if is_dot_atom(domain) => value.to_owned(),
         _ => token_or_quoted(value),
@@ -148,7 +159,7 @@ fn value_text(value: &str) -> String {
 }
 
 fn token_or_quoted(value: &str) -> String {
-    if is_token(value) { value.to_owned() } else { quoted(value) }
+    if is_token(value) && value.len() <= MAX_VALUE { value.to_owned() } else { quoted(value) }
 }
 
 // token of RFC 2045 §5.1.
@@ -162,16 +173,30 @@ fn is_dot_atom(value: &str) -> bool {
     value.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
 }
 
+// Besides control characters, what breaks a line for some readers or turns it around.
+fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            | '\u{feff}')
+}
+
 fn quoted(value: &str) -> String {
-    let mut out = String::with_capacity(value.len() + 2);
+    let mut out = String::with_capacity(value.len().min(MAX_VALUE) + 2);
     out.push('"');
+    let mut room = MAX_VALUE * 2;
     for character in value.chars() {
+        room = room.saturating_sub(character.len_utf8().max(2));
+        if room == 0 {
+            out.push('…');
+            break;
+        }
         match character {
             '"' | '\\' => {
                 out.push('\\');
                 out.push(character);
             }
-            control if control.is_control() => out.push('?'),
+            harmful if is_harmful(harmful) => out.push('?'),
             other => out.push(other),
         }
     }
@@ -214,6 +239,24 @@ mod tests {
         assert!(!field.contains("\r\nBcc"));
         let quoted = "\"x??Bcc: all@example.com; dkim=pass \\\"\\\\\"";
         assert_eq!(field.matches(quoted).count(), 2, "{field}");
+    }
+
+    #[test]
+    fn values_fit_a_line_and_show_what_they_are() {
+        for long in
+            ["a".repeat(5000), "é\"".repeat(2000), format!("{}@example.com", "b".repeat(999))]
+        {
+            let field = AuthenticationResults::new("mx.example.net")
+                .with(MethodResult::new("spf", "fail").property("smtp.mailfrom", long))
+                .to_field();
+            assert!(field.split("\r\n").all(|line| line.len() < 998), "{field}");
+            assert!(field.ends_with("…\"\r\n"), "{field}");
+        }
+        let hidden = MethodResult::new("spf", "fail").reason("a\u{202e}b\u{2028}c\u{85}d");
+        let field = AuthenticationResults::new("mx.example.net").with(hidden).to_field();
+        assert!(field.contains("\"a?b?c?d\""), "{field}");
+        let unread = MethodResult::dkim("permerror", "", "", "", "");
+        assert_eq!(unread, MethodResult::new("dkim", "permerror"));
     }
 
     #[test]

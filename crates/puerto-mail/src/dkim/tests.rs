@@ -264,7 +264,8 @@ fn a_signature_over_part_of_the_body_is_not_a_pass() {
         ("body\r\nadded\r\n", "6", DkimResult::Neutral),
         ("body\r\n", "7", DkimResult::Fail),
         ("body\r\n", "-1", DkimResult::PermError),
-        ("body\r\n", "99999999999999999999999999", DkimResult::PermError),
+        ("body\r\n", &"9".repeat(76), DkimResult::Fail),
+        ("body\r\n", &"9".repeat(77), DkimResult::PermError),
     ] {
         let seen = check(&partial(body, length), &dns).remove(0);
         assert_eq!(seen.result, result, "{body:?} l={length}: {:?}", seen.reason());
@@ -289,7 +290,7 @@ fn hostile_lists_cost_no_more_than_their_length() {
     for seen in results {
         assert_eq!(failed_step(&seen), Some(StepKind::HeaderHash));
     }
-    let tags: String = (0..60_000).map(|n| format!("t{n}=;")).collect();
+    let tags: String = (0..600_000).map(|n| format!("t{n}=;")).collect();
     let message = vector().replace("v=1;", &format!("v=1;{tags}"));
     assert_eq!(check(&message, &vector_dns()), []);
     let tags: String = (0..10_000).map(|n| format!("t{n}=;")).collect();

@@ -15,6 +15,9 @@ use crate::header::{Field, Header};
 /// Signatures of one message that are checked; the others are reported as
 /// permerror, since each costs a look-up and a hash.
 const MAX_SIGNATURES: usize = 10;
+/// Octets of a header that is read. Receivers refuse long ones for what they are; a
+/// signature in them is not to be passed over.
+const MAX_HEADER: usize = 4 * 1024 * 1024;
 /// How far ahead of our clock a signature's `t=` may be, in seconds.
 const CLOCK_SKEW: i64 = 300;
 
@@ -121,7 +124,7 @@ impl Verification {
 /// Checks every signature of a whole message, from the top. `now` is in seconds
 /// since the epoch.
 pub async fn verify<D: Dns>(message: &[u8], dns: &D, now: i64) -> Vec<Verification> {
-    let Ok(header) = Header::parse(message) else { return Vec::new() };
+    let Ok(header) = Header::parse_within(message, MAX_HEADER) else { return Vec::new() };
     let mut results = Vec::new();
     for (index, field) in header.named("DKIM-Signature").enumerate() {
         let blank = blank();
@@ -176,7 +179,11 @@ async fn verify_one<D: Dns>(
     };
     seen.testing = key.testing;
     seen.key_bits = Some(key.bits);
-    seen.step(StepKind::KeyRecord, format!("{} key of {} bits", key.kind(), key.bits));
+    let mut about = format!("{} key of {} bits", key.kind(), key.bits);
+    if key.testing {
+        about.push_str(", in test mode (t=y)");
+    }
+    seen.step(StepKind::KeyRecord, about);
     check(header, field, &signature, &key, seen)
 }
 
@@ -338,8 +345,9 @@ fn check_name(name: &str, tag: &str) -> Result<(), Fault> {
 }
 
 fn number(text: &str) -> Result<u64, Fault> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let value = if digits { text.parse().ok() } else { None };
+    // RFC 6376 §3.5 allows 76 digits: what does not fit is larger than anything here.
+    let digits = (1..=76).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let value = digits.then(|| text.parse().unwrap_or(u64::MAX));
     value.ok_or_else(|| malformed(format!("\"{}\" is not a number", shown(text))))
 }
 

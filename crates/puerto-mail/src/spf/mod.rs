@@ -237,6 +237,22 @@ impl fmt::Display for Trace {
 }
 
 impl Trace {
+    /// Why it could not be evaluated or nothing matched: the problem of the record, or
+    /// the term that could not be decided and why. `None` if a term matched.
+    pub fn reason(&self) -> Option<String> {
+        if let Some(problem) = &self.problem {
+            return Some(problem.clone());
+        }
+        let failed = |step: &&Step| matches!(step.outcome, Outcome::Error(_));
+        let step = self.steps.iter().rev().find(failed)?;
+        let nested = step.nested.as_ref().and_then(|nested| nested.reason());
+        let answer = || step.questions.last().map(|question| question.answer.clone());
+        match step.reason.clone().or(nested).or_else(answer) {
+            Some(why) => Some(format!("term `{}`: {why}", step.term)),
+            None => Some(format!("term `{}`", step.term)),
+        }
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         let indent = "  ".repeat(depth);
         let record = self.record.as_deref().unwrap_or("no record");

@@ -201,11 +201,21 @@ impl std::fmt::Display for Said {
 
 impl std::error::Error for Said {}
 
+/// Whether a character does more than stand in a line: control characters drive
+/// terminals, line separators make lines, and directional overrides make one line look
+/// like another.
+pub fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            | '\u{feff}')
+}
+
 /// Somebody else's text, short enough for a line and harmless on a terminal.
 pub fn shown(text: &str) -> String {
     const LENGTH: usize = 200;
     let mut out: String =
-        text.chars().take(LENGTH).map(|c| if c.is_control() { '?' } else { c }).collect();
+        text.chars().take(LENGTH).map(|c| if is_harmful(c) { '?' } else { c }).collect();
     if text.chars().nth(LENGTH).is_some() {
         out.push('…');
     }

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::lang::is_harmful;
+
 /// Octets of one field at most; the rest is cut off with an ellipsis.
 pub(super) const FIELD_BOUND: usize = 2048;
 
@@ -83,6 +85,7 @@ impl Cleaner<'_> {
                 self.out.push('\\');
                 self.out.push(character);
             }
+            // All of them lie below U+10000.
             (Style::Json, hidden) if is_harmful(hidden) => {
                 write!(self.out, "\\u{:04x}", u32::from(hidden))?;
             }
@@ -94,15 +97,6 @@ impl Cleaner<'_> {
         }
         Ok(())
     }
-}
-
-// Control characters drive terminals, line separators make lines, and directional
-// overrides make one line look like another (all of them lie below U+10000).
-fn is_harmful(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Report {
                 spf::Identity::Helo => "helo",
             },
             "record": evaluation.trace.record,
-            "reason": evaluation.trace.problem,
+            "reason": evaluation.trace.reason(),
             "explanation": evaluation.explanation,
             "lookups": evaluation.lookups,
             "void_lookups": evaluation.void_lookups,
@@ -73,10 +73,15 @@ impl Report {
 }
 
 impl Report {
+    // With a From that no policy can hold for, nothing agrees.
+    fn judged(&self) -> Option<&dmarc::Evaluation> {
+        self.dmarc.as_ref().filter(|found| found.result != dmarc::DmarcResult::PermError)
+    }
+
     /// Whether SPF passed for a domain that agrees with From; `None` if nobody can
     /// tell.
     pub fn spf_aligned(&self) -> Option<bool> {
-        let evaluation = self.dmarc.as_ref()?;
+        let Some(evaluation) = self.judged() else { return Some(false) };
         if evaluation.record.is_none() {
             let Spf::Checked(spf) = &self.spf else { return Some(false) };
             let passed = spf.result == spf::SpfResult::Pass;
@@ -88,7 +93,7 @@ impl Report {
     /// Whether a signature passed whose domain agrees with From; `None` if nobody can
     /// tell.
     pub fn dkim_aligned(&self) -> Option<bool> {
-        let evaluation = self.dmarc.as_ref()?;
+        let Some(evaluation) = self.judged() else { return Some(false) };
         if evaluation.record.is_none() {
             let signatures = self.dkim.iter().map(|signature| {
                 let passed = signature.result == puerto_mail::dkim::DkimResult::Pass;

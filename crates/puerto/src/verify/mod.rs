@@ -259,7 +259,7 @@ fn authentication_results(report: &Report, receiver: &str) -> String {
         results = results.with(MethodResult::new("dkim", "none"));
     }
     for signature in &report.dkim {
-        let algorithm = signature.algorithm.map_or("unknown", |algorithm| algorithm.name());
+        let algorithm = signature.algorithm.map_or("", |algorithm| algorithm.name());
         let result = MethodResult::dkim(
             signature.result.name(),
             &signature.domain,

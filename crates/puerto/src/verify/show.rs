@@ -11,7 +11,7 @@ use puerto_mail::spf;
 use super::finding::{Finding, Severity};
 use super::technical::said;
 use super::{Report, Spf};
-use crate::lang::{Language, Text, shown};
+use crate::lang::{Language, Text, is_harmful, shown};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -287,5 +287,5 @@ fn paint(style: Style, text: &str) -> String {
 }
 
 fn shown_whole(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if is_harmful(c) { '?' } else { c }).collect()
 }

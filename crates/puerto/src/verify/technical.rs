@@ -70,6 +70,7 @@ static SENTENCES: &[Text] = &[
         "`{}` no termina en un dominio de primer nivel",
     ),
     // DKIM.
+    text("{} key of {} bits, in test mode (t=y)", "clave {} de {} bits, en modo de prueba (t=y)"),
     text("{} key of {} bits", "clave {} de {} bits"),
     text("{} octets", "{} octetos"),
     text("{} fields", "{} campos"),

@@ -47,7 +47,7 @@ fn a_file_with_plain_line_ends_is_judged_like_the_message() {
     assert_eq!(ids(&report), [("msg.dkim-verify", Severity::Warning)]);
     assert!(!report.is_wrong());
     let field = "Authentication-Results: mx.example.net; spf=pass smtp.mailfrom=ana@example.com; \
-                 dkim=none; dmarc=pass policy.published-domain-policy=reject \
+                 dkim=none; dmarc=pass policy.dmarc=reject \
                  header.from=example.com";
     assert_eq!(report.authentication_results, field);
     assert_eq!(judge(&world(), &question(&GOOD.replace('\n', "\r\n"))).findings, report.findings);
@@ -267,4 +267,55 @@ fn rules_have_names_of_their_own() {
     let count = names.len();
     names.dedup();
     assert_eq!(names.len(), count);
+}
+
+#[test]
+fn what_the_dns_left_open_is_no_error() {
+    let (mut table, message) = signed(GOOD, "example.com");
+    table.fail("s1._domainkey.example.com", RecordType::Txt, DnsError::Timeout);
+    let asked = Question { ip: Some("198.51.100.7".parse().unwrap()), ..question(&message) };
+    let report = judge(&table, &asked);
+    assert_eq!(report.dmarc_result(), DmarcResult::TempError);
+    assert_eq!(ids(&report), [("spf.covers-ip", Severity::Warning)]);
+    assert!(report.is_uncertain() && !report.is_wrong());
+}
+
+#[test]
+fn a_from_without_a_domain_name_agrees_with_nothing() {
+    for from in ["ana@[192.0.2.1]", "ana@example.com, bo@example.net", "Team:;"] {
+        let report = judge(&world(), &question(&GOOD.replace("Ana <ana@example.com>", from)));
+        let json = report.to_json(Language::English);
+        assert_eq!(json["dmarc"]["result"], "permerror", "{from}");
+        let alignment = serde_json::json!({ "spf": false, "dkim": false });
+        assert_eq!(json["dmarc"]["alignment"], alignment, "{from}");
+    }
+}
+
+#[test]
+fn the_reason_of_spf_names_the_term() {
+    for (record, reason) in [
+        ("v=spf1 include:no.example -all", "term `include:no.example`: the included domain has no"),
+        (
+            "v=spf1 a:slow.example -all",
+            "term `a:slow.example`: slow.example: the DNS did not answer in time",
+        ),
+        ("v=spf1 foo:bar -all", "term `foo:bar`: `foo` is not a mechanism"),
+        ("v=spf1 include:loop.example -all", "term `include:loop.example`: term `include:"),
+    ] {
+        let mut table = Table::new();
+        table.txt("example.com", record).txt("loop.example", "v=spf1 include:loop.example -all");
+        table.fail("slow.example", RecordType::A, DnsError::Timeout);
+        let json = judge(&table, &question(GOOD)).to_json(Language::English);
+        let said = json["spf"]["reason"].as_str().unwrap_or_default().to_owned();
+        assert!(said.starts_with(reason), "{record}: {said}");
+    }
+}
+
+#[test]
+fn a_signature_in_a_long_header_is_seen() {
+    let (table, message) = signed(GOOD, "example.com");
+    let message = message.replace("To: ", &format!("{}To: ", "X-Long: none\r\n".repeat(30_000)));
+    let report = judge(&table, &question(&message));
+    assert_eq!(report.dkim.len(), 1);
+    assert_eq!(report.dkim[0].result, DkimResult::Pass);
 }
