@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::Config;
-use crate::serve::{Daemon, Prepared, StartError, notify, until_told_to_stop};
+use crate::serve::{Daemon, Prepared, StartError, notify, ready, until_told_to_stop, watchdog};
 
 /// Serves until it is told to stop.
 pub fn run(file: Option<&Path>) -> ExitCode {
@@ -34,11 +34,12 @@ fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
         .map_err(|error| StartError::Privileges(format!("cannot start threads: {error}")))?;
     runtime.block_on(async {
         let daemon = Daemon::start(prepared, file.map(Path::to_owned))?;
-        notify("READY=1");
+        ready(&daemon.config().hostname);
+        tokio::spawn(watchdog());
         if let Err(error) = until_told_to_stop(&daemon).await {
             eprintln!("puerto: signals cannot be received: {error}");
         }
-        notify("STOPPING=1");
+        notify("STOPPING=1\nSTATUS=Finishes what is in flight");
         daemon.stop().await;
         Ok(())
     })

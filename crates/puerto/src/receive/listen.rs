@@ -20,6 +20,7 @@ use super::census::{Census, Counted, Full};
 use super::client_name;
 use super::connection::Connection;
 use super::driver::{Arrival, Driver, Peer, blocking};
+use super::inherited::Inherited;
 use super::policy::{Policy, Who};
 use super::{Context, SUBMIT_SOCKET, Service};
 use crate::config::Config;
@@ -34,12 +35,18 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How much less patient the server is when it is crowded.
 const HURRY: u32 = 10;
 
+const NOT_LISTED: &str = "was handed over by the service manager, but [listen] does not list it: \
+    clients that connect to it will wait for nobody; take it out of the socket unit \
+    (puerto.socket), or add it to the configuration";
+
 /// Why a listener cannot be bound. It says where, why and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {place}: {error}{}", hint(error))]
+#[error("cannot listen on {place}: {error}{}{}", hint(error), unused(rest))]
 pub struct BindError {
     place: String,
     error: io::Error,
+    /// What a service manager handed over and nobody could use.
+    rest: Vec<String>,
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -56,17 +63,37 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
+fn unused(rest: &[String]) -> String {
+    match rest {
+        [] => String::new(),
+        rest => format!(
+            "; the service manager handed over {}, which [listen] does not list: the socket unit \
+             and the configuration must name the same addresses",
+            rest.join(" and ")
+        ),
+    }
+}
+
 /// Sockets that are bound and not yet accepted from.
 #[derive(Debug)]
 pub struct Listeners {
     tcp: Vec<(Service, TcpListener)>,
     unix: UnixListener,
-    socket_path: PathBuf,
+    /// The local socket's path, if it is ours to remove.
+    socket_path: Option<PathBuf>,
+    warnings: Vec<String>,
 }
 
 impl Listeners {
     /// Binds everything that the configuration lists, and the local socket.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
+        Self::open(config, Inherited::default())
+    }
+
+    /// Takes what the configuration lists out of what was handed over, and binds the
+    /// rest of it. What was handed over and is not listed is closed, and warned of: the
+    /// service manager goes on holding it, and a client there would wait for nobody.
+    pub fn open(config: &Config, mut inherited: Inherited) -> Result<Self, BindError> {
         let listen = &config.listen;
         let wanted = [
             (Service::Smtp, &listen.smtp),
@@ -74,21 +101,51 @@ impl Listeners {
             (Service::Submissions, &listen.submissions),
         ];
         let mut tcp = Vec::new();
+        let mut missing = Vec::new();
         for (service, addresses) in wanted {
+            let mut found = Vec::new();
             for address in addresses {
-                let bound = bind_tcp(*address)
-                    .map_err(|error| BindError { place: address.to_string(), error })?;
-                tcp.push((service, bound));
+                match inherited.take_tcp(*address) {
+                    Some(listener) => found.push((service, listener)),
+                    None => missing.push((service, *address)),
+                }
             }
+            let dual = found.iter().filter(|(_, listener)| Inherited::is_dual(listener));
+            for port in dual.filter_map(|(_, listener)| Some(listener.local_addr().ok()?.port())) {
+                let four = SocketAddr::from(([0, 0, 0, 0], port));
+                missing.retain(|(_, address)| *address != four);
+            }
+            tcp.extend(found);
         }
         let socket_path = config.run_dir.join(SUBMIT_SOCKET);
-        let unix = bind_unix(&socket_path)
-            .map_err(|error| BindError { place: socket_path.display().to_string(), error })?;
-        Ok(Self { tcp, unix, socket_path })
+        let handed = inherited.take_unix(&socket_path);
+        let rest = inherited.rest();
+        let failed = |place: String| {
+            let rest = rest.clone();
+            move |error| BindError { place, error, rest }
+        };
+        for (service, address) in missing {
+            let bound = bind_tcp(address).map_err(failed(address.to_string()))?;
+            tcp.push((service, bound));
+        }
+        let (unix, socket_path) = match handed {
+            Some(unix) => (unix, None),
+            None => {
+                let place = socket_path.display().to_string();
+                (bind_unix(&socket_path).map_err(failed(place))?, Some(socket_path))
+            }
+        };
+        let warnings = rest.iter().map(|what| format!("{what} {NOT_LISTED}")).collect();
+        Ok(Self { tcp, unix, socket_path, warnings })
     }
 
-    /// Where it listens, in the order of the configuration: a port 0 there is a
-    /// real one here.
+    /// What is wrong with the sockets that were handed over.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Where it listens: what was handed over first, then what was bound, each in the
+    /// order of the configuration. A port 0 there is a real one here.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.tcp.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect()
     }
@@ -115,7 +172,9 @@ impl Listeners {
         }
         while doors.join_next().await.is_some() {}
         // Without its privileges the daemon may not be able to; the next start does it.
-        let _ = std::fs::remove_file(&self.socket_path);
+        if let Some(path) = &self.socket_path {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod census;
 mod client_name;
 mod connection;
 mod driver;
+mod inherited;
 mod listen;
 mod policy;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::local::Directory;
 use crate::telemetry::MailLog;
 use crate::tls::ServerTls;
 
+pub use inherited::Inherited;
 pub use listen::{BindError, Listeners};
 
 /// The name of the local socket in the run directory.

@@ -31,12 +31,12 @@ use crate::intake::{Intake, KeyRing};
 use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
 use crate::queue::{Parts, Queue, Wake};
-use crate::receive::{self, Listeners};
+use crate::receive::{self, Inherited, Listeners};
 use crate::route::Router;
 use crate::telemetry::{self, Event, MailLog, Reopen};
 use crate::tls::{ClientTls, ServerTls};
 
-pub use notify::notify;
+pub use notify::{notify, ready, reloading, watchdog};
 pub use signals::until_told_to_stop;
 
 /// How long a stop waits for the rooms to end before it goes on without them.
@@ -93,11 +93,13 @@ impl Prepared {
     /// Does what needs root's rights, then gives them up. Starts no thread but the
     /// log's writer.
     pub fn new(config: Config) -> Result<Self, StartError> {
+        let inherited = Inherited::from_environment();
         let identity = privileges::target(&config.user)?;
         let owner = identity.as_ref();
         privileges::prepare_folder(&config.state_dir, 0o700, owner)?;
         privileges::prepare_folder(&config.run_dir, 0o755, owner)?;
-        let listeners = Listeners::bind(&config).map_err(|e| StartError::Bind(e.to_string()))?;
+        let listeners =
+            Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.to_string()))?;
         let control =
             control::Server::bind(&config).map_err(|e| StartError::Bind(e.to_string()))?;
         let tls =
@@ -143,6 +145,9 @@ impl Daemon {
         let Prepared { config, listeners, control, tls, keys, log, reopen, agent } = prepared;
         let spool = open_spool(&config)?;
         report_state(&spool, &keys, &log);
+        for warning in listeners.warnings() {
+            notice(&log, "warning", warning);
+        }
         // Root could read the certificate's key; whether the service's user can shows
         // only now, and would else show when the certificate has run out.
         if let Err(error) = tls.reload(config.tls.as_ref()) {

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Daemon;
+use super::{Daemon, ready, reloading};
 
 /// Serves until SIGTERM or SIGINT, and reloads at each SIGHUP.
 pub async fn until_told_to_stop(daemon: &Daemon) -> std::io::Result<()> {
@@ -13,7 +13,11 @@ pub async fn until_told_to_stop(daemon: &Daemon) -> std::io::Result<()> {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => daemon.reload(),
+            _ = hang_up.recv() => {
+                reloading();
+                daemon.reload();
+                ready(&daemon.config().hostname);
+            }
         }
     }
 }

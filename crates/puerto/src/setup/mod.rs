@@ -6,10 +6,12 @@
 //! [`World`] that looks around, a [`Person`] who answers. Nothing that exists is ever
 //! written over; where a file should be another, it stays unless the person says so,
 //! and then the old one is moved aside. So a second run changes nothing, and tells what
-//! is still to do.
+//! is still to do. What commands do (the user, the start) is done on the machine itself
+//! alone, after a question; never on a folder that stands for one.
 
 mod decide;
 mod files;
+mod hands;
 mod keys;
 mod person;
 mod report;
@@ -53,6 +55,8 @@ pub struct Wishes {
     pub config_file: PathBuf,
     /// Where the program is, as a path of the machine.
     pub program: PathBuf,
+    /// Whether commands may be run on this machine; else they are only told.
+    pub act: bool,
 }
 
 /// Why there is no setup.
@@ -175,8 +179,19 @@ pub fn run(
     let mut notes = notes(wishes, &config, &survey, &files);
     let plan = publication(wishes, (world, &survey), &config, &ring, &mut notes);
     let published = plan.as_ref().is_some_and(|plan| plan.changes().next().is_none());
-    let place = (root, wishes.program.as_path(), config_file.as_path());
-    let steps = steps::steps(&wishes.domain, &config, place, (&survey, published), &programs);
+    let written = files.iter().filter(|(_, done)| matches!(done, Done::Written | Done::Replaced));
+    let situation = steps::Situation {
+        root,
+        program: &wishes.program,
+        config_file: &config_file,
+        survey: &survey,
+        published,
+        written: written.map(|(path, _)| path.as_path()).collect(),
+    };
+    let mut steps = steps::steps(&wishes.domain, &config, &situation, &programs);
+    if wishes.act && root.is_machine() {
+        problems.extend(hands::carry_out(&mut steps, world, person)?);
+    }
     Ok(Report {
         domain: wishes.domain.clone(),
         hostname: config.hostname,
@@ -287,6 +302,7 @@ fn service_files(wishes: &Wishes, config: &Config, config_file: &Path) -> Vec<Wa
     let password = config.relayhost_login.as_ref().map(|login| login.password_file.as_path());
     vec![
         Wanted::text(service::UNIT, service::unit(&wishes.program, &options)),
+        Wanted::text(service::SOCKET, service::socket(config)),
         Wanted::text(service::SYSUSERS, service::sysusers()),
         Wanted::text(service::TMPFILES, service::tmpfiles(&config.dkim_directory, password)),
     ]

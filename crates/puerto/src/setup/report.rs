@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::files::Done;
+use super::hands::Offer;
 use super::world::{Port25, Survey};
 use crate::config::NextHop;
 use crate::dnsplan::Plan;
@@ -80,4 +81,8 @@ pub struct Step {
     pub what: Said,
     /// The commands that do it, if commands do.
     pub commands: Vec<String>,
+    /// Whether they were run now.
+    pub done: bool,
+    /// How to offer to run them, where that can be offered.
+    pub(super) offer: Option<Offer>,
 }

@@ -4,11 +4,20 @@
 //! ports, certificates and keys. The mailbox agent keeps root's identity, so the unit
 //! takes from it every capability but those that writing mailboxes needs, and leaves
 //! home directories visible.
+//!
+//! A socket unit holds the addresses while the daemon is started again, so that clients
+//! and `sendmail` wait for a moment instead of being refused.
 
+use std::net::SocketAddr;
 use std::path::Path;
+
+use crate::config::Config;
+use crate::receive::SUBMIT_SOCKET;
 
 /// Where the unit goes.
 pub(super) const UNIT: &str = "/etc/systemd/system/puerto.service";
+/// Where the unit of its sockets goes.
+pub(super) const SOCKET: &str = "/etc/systemd/system/puerto.socket";
 /// Where the user is declared.
 pub(super) const SYSUSERS: &str = "/etc/sysusers.d/puerto.conf";
 /// Where the folders are declared.
@@ -27,10 +36,16 @@ After=network-online.target nss-lookup.target
 
 [Service]
 Type=notify
+Sockets=puerto.socket
 ExecStart={program}{options} serve
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=2s
+# A wrong configuration does not become right by trying again.
+RestartPreventExitStatus=78
+# A long queue is read before mail is taken.
+TimeoutStartSec=5min
+WatchdogSec=3min
 # The daemon finishes what is in flight when it is told to stop.
 TimeoutStopSec=60s
 KillMode=mixed
@@ -38,6 +53,8 @@ StateDirectory=puerto
 StateDirectoryMode=0700
 RuntimeDirectory=puerto
 RuntimeDirectoryMode=0755
+# The socket unit's socket is in it, and stays while the daemon is started again.
+RuntimeDirectoryPreserve=yes
 LimitNOFILE=65536
 
 # It starts as root to open ports and keys, then becomes the user puerto. The mailbox
@@ -65,6 +82,37 @@ SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target
+Also=puerto.socket
+"
+    )
+}
+
+/// The unit of the sockets that a configuration lists.
+pub(super) fn socket(config: &Config) -> String {
+    let listen = &config.listen;
+    let addresses = listen.smtp.iter().chain(&listen.submission).chain(&listen.submissions);
+    let lines = addresses.map(|address: &SocketAddr| format!("ListenStream={address}\n"));
+    let lines: String = lines.collect();
+    let local = config.run_dir.join(SUBMIT_SOCKET);
+    let local = local.display();
+    format!(
+        "\
+[Unit]
+Description=Buen Puerto's addresses, held while it is started again
+Documentation=man:puerto(1)
+
+# The addresses of [listen] in the configuration, and the socket that sendmail uses. Where
+# the two differ, the daemon opens what is missing here and warns of what is too much:
+# `puerto setup` proposes the right file when the configuration has changed.
+# To stop everything: systemctl stop puerto.socket puerto.service
+[Socket]
+{lines}ListenStream={local}
+BindIPv6Only=ipv6-only
+SocketMode=0666
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
 "
     )
 }

@@ -35,6 +35,10 @@ impl World for Told {
     fn port_25(&self) -> Port25 {
         self.port_25
     }
+
+    fn execute(&self, command: &str) -> Result<(), String> {
+        panic!("a folder that stands for a machine is not acted on: {command}")
+    }
 }
 
 const QUIET: Told = Told { exchanges: Ok(Vec::new()), port_25: Port25::Open };
@@ -78,6 +82,7 @@ impl Machine {
             relayhost: None,
             config_file: DEFAULT_FILE.into(),
             program: "/usr/local/bin/puerto".into(),
+            act: true,
         };
         Self { folder: tempfile::tempdir().unwrap(), wishes }
     }
@@ -356,12 +361,89 @@ fn systemd_accepts_the_files() {
     let unit = folder.path().join("puerto.service");
     // A program that exists wherever the test runs.
     std::fs::write(&unit, service::unit(Path::new("/bin/sh"), "")).unwrap();
+    let socket = folder.path().join("puerto.socket");
+    let config = Config::with_defaults("mail.example.com".to_owned());
+    std::fs::write(&socket, service::socket(&config)).unwrap();
     let verify = std::process::Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
-        .arg(&unit)
+        .args([&unit, &socket])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&verify.stderr);
-    let about_it: Vec<&str> = said.lines().filter(|line| line.contains("puerto.service")).collect();
+    let about_it: Vec<&str> = said.lines().filter(|line| line.contains("puerto.")).collect();
     assert_eq!(about_it, Vec::<&str>::new());
+}
+
+#[test]
+fn the_socket_unit_holds_what_the_configuration_lists() {
+    let mut config = Config::with_defaults("mail.example.com".to_owned());
+    config.listen.submission = vec!["127.0.0.1:587".parse().unwrap()];
+    let unit = service::socket(&config);
+    let held: Vec<&str> = unit.lines().filter_map(|l| l.strip_prefix("ListenStream=")).collect();
+    assert_eq!(held, ["0.0.0.0:25", "[::]:25", "127.0.0.1:587", "/run/puerto/submit"]);
+}
+
+/// Runs commands only in words; the ones that contain the word fail.
+struct Hands(std::cell::RefCell<Vec<String>>, &'static str);
+
+impl World for Hands {
+    fn survey(&self, domain: &str) -> Survey {
+        QUIET.survey(domain)
+    }
+
+    fn plan(&self, subject: &Subject) -> Result<Publication, Unread> {
+        QUIET.plan(subject)
+    }
+
+    fn port_25(&self) -> Port25 {
+        Port25::Open
+    }
+
+    fn execute(&self, command: &str) -> Result<(), String> {
+        self.0.borrow_mut().push(command.to_owned());
+        if command.contains(self.1) { Err("no".to_owned()) } else { Ok(()) }
+    }
+}
+
+fn acted(machine: &Machine, failing: &'static str, person: &mut dyn Person) -> (String, String) {
+    let mut steps = machine.set_up().steps;
+    let hands = Hands(std::cell::RefCell::default(), failing);
+    let problems = hands::carry_out(&mut steps, &hands, person).unwrap();
+    (hands.0.into_inner().join("\n"), english(&problems))
+}
+
+#[test]
+fn a_bare_machine_is_made_ready_and_started_without_a_question() {
+    let machine = Machine::new().with("usr/local/bin/puerto", "");
+    let (commands, problems) = acted(&machine, "nothing fails", &mut Nobody);
+    let wanted = "systemd-sysusers puerto.conf\nsystemd-tmpfiles --create puerto.conf\n\
+                  systemctl daemon-reload\nsystemctl enable --now puerto";
+    assert_eq!((&*commands, &*problems), (wanted, ""));
+}
+
+#[test]
+fn another_mail_server_is_neither_stopped_nor_robbed_of_its_name_unless_it_is_said() {
+    let machine = || {
+        Machine::new()
+            .with("usr/local/bin/puerto", "")
+            .with("etc/postfix/main.cf", "myhostname = a.example.com\n")
+            .with("usr/sbin/sendmail", "Postfix's")
+    };
+    let (commands, _) = acted(&machine(), "nothing fails", &mut Nobody);
+    assert!(!commands.contains("postfix") && !commands.contains("sendmail"), "{commands}");
+    // It would hold port 25.
+    assert!(!commands.contains("enable"), "{commands}");
+    let mut person = Answers(vec![("Stop Postfix", "yes"), ("`sendmail`", "yes")]);
+    let (commands, _) = acted(&machine(), "nothing fails", &mut person);
+    let order = ["disable --now postfix", "ln -s /usr/local/bin/puerto", "enable --now puerto"];
+    let found: Vec<_> = order.iter().map(|words| commands.find(words)).collect();
+    assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{commands}");
+}
+
+#[test]
+fn what_fails_is_said_and_the_service_is_not_started_on_it() {
+    let machine = Machine::new().with("usr/local/bin/puerto", "");
+    let (commands, problems) = acted(&machine, "sysusers", &mut Nobody);
+    assert_eq!(commands, "systemd-sysusers puerto.conf");
+    assert!(problems.contains("sysusers"), "{problems}");
 }

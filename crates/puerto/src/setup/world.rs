@@ -76,6 +76,9 @@ pub trait World {
 
     /// Tries to reach other mail servers.
     fn port_25(&self) -> Port25;
+
+    /// Runs a command on this machine, or says why it failed.
+    fn execute(&self, command: &str) -> Result<(), String>;
 }
 
 /// The real one.
@@ -178,6 +181,17 @@ impl World for Network {
         let order = [Port25::Open, Port25::Refused, Port25::Dropped];
         let seen = order.into_iter().find(|state| *state == one || *state == other);
         seen.unwrap_or(Port25::Unknown)
+    }
+
+    fn execute(&self, command: &str) -> Result<(), String> {
+        let mut shell = std::process::Command::new("/bin/sh");
+        let output = shell.args(["-c", command]).stdin(std::process::Stdio::null()).output();
+        let output = output.map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(if said.is_empty() { output.status.to_string() } else { said })
     }
 }
 

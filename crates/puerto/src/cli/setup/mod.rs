@@ -28,7 +28,8 @@ pub struct SetupArgs {
     /// the recipients' MX
     #[arg(long, value_name = "HOP")]
     relayhost: Option<String>,
-    /// Do what is proposed without asking; no file that exists is replaced
+    /// Do what is proposed without asking, also start the service; no file that exists
+    /// is replaced and no other mail server is stopped
     #[arg(long)]
     yes: bool,
     /// Read and write below this folder, as if it were the machine
@@ -56,14 +57,16 @@ const NO_RIGHTS: Text = Text::new(
 /// for wrong arguments; 73 or 77 if a file cannot be made; 78 if the configuration that is
 /// there is wrong.
 pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> ExitCode {
-    let wishes = match wishes(arguments, file, language) {
+    let mut wishes = match wishes(arguments, file, language) {
         Ok(wishes) => wishes,
         Err(message) => {
             eprintln!("puerto: {message}");
             return ExitCode::from(2);
         }
     };
-    let done = set_up(arguments, &wishes, language);
+    let asks = !arguments.yes && !arguments.json && io::stdin().is_terminal();
+    wishes.act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
+    let done = set_up(arguments, &wishes, asks, language);
     done.map_or_else(
         |failure| {
             eprintln!("puerto: {failure}");
@@ -73,12 +76,16 @@ pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> Ex
     )
 }
 
-fn set_up(arguments: &SetupArgs, wishes: &Wishes, language: Language) -> Result<u8, Failure> {
+fn set_up(
+    arguments: &SetupArgs,
+    wishes: &Wishes,
+    asks: bool,
+    language: Language,
+) -> Result<u8, Failure> {
     let root = Root::new(&arguments.root);
     let there = root.at(&wishes.config_file);
     let config = there.exists().then(|| Config::load(Some(&there)).ok()).flatten();
     let world = Network::new(config.as_ref());
-    let asks = !arguments.yes && !arguments.json && io::stdin().is_terminal();
     let mut terminal = terminal::Terminal::new(language);
     let mut nobody = Nobody;
     let person: &mut dyn Person = if asks { &mut terminal } else { &mut nobody };
@@ -128,5 +135,6 @@ fn wishes(
         relayhost: relayhost.as_ref().map(hop).transpose()?,
         config_file: Config::file(file).0,
         program: setup::program_path(std::env::current_exe().ok()),
+        act: false,
     })
 }

@@ -46,6 +46,7 @@ const KEYS_ALONE: Text = Text::new(
 const TO_KNOW: Text = Text::new("Good to know", "Conviene saber");
 const PROBLEMS: Text = Text::new("What stands in the way", "Lo que lo impide");
 const STEPS: Text = Text::new("What comes next", "Lo que queda por hacer");
+const DONE: Text = Text::new("Commands that were run", "Órdenes ejecutadas");
 const NOTHING: Text = Text::new(
     "Everything was there already: nothing was changed.",
     "Todo estaba ya: no se ha cambiado nada.",
@@ -87,8 +88,15 @@ pub(super) fn text(report: &Report, language: Language) -> String {
             points(&mut out, said, language);
         }
     }
+    let (done, left): (Vec<_>, Vec<_>) = report.steps.iter().partition(|step| step.done);
+    if !done.is_empty() {
+        heading(&mut out, DONE.of(language));
+    }
+    for command in done.iter().flat_map(|step| &step.commands) {
+        let _ = writeln!(out, "  {command}");
+    }
     heading(&mut out, STEPS.of(language));
-    for (number, step) in report.steps.iter().enumerate() {
+    for (number, step) in left.iter().enumerate() {
         let _ = writeln!(out, "  {}. {}", number + 1, step.what.of(language));
         for command in &step.commands {
             let _ = writeln!(out, "       {command}");
@@ -167,7 +175,10 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
     let steps = report
         .steps
         .iter()
+        .filter(|step| !step.done)
         .map(|step| json!({"what": step.what.of(language), "commands": step.commands}));
+    let done: Vec<_> =
+        report.steps.iter().filter(|step| step.done).flat_map(|step| &step.commands).collect();
     json!({
         "domain": report.domain,
         "hostname": report.hostname,
@@ -183,6 +194,7 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
         "dns": report.plan.as_ref().map(|plan| render::json(plan, language)),
         "notes": sentences(&report.notes),
         "problems": sentences(&report.problems),
+        "done": done,
         "next": steps.collect::<Vec<_>>(),
     })
 }
