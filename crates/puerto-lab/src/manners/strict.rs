@@ -224,7 +224,7 @@ impl Evidence {
             results.push(MethodResult::new("dkim", "none"));
         }
         for found in &self.dkim {
-            let algorithm = found.algorithm.map_or("unknown", dkim::Algorithm::name);
+            let algorithm = found.algorithm.map_or("", dkim::Algorithm::name);
             let result = MethodResult::dkim(
                 found.result.name(),
                 &found.domain,
