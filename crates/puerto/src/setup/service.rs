@@ -5,6 +5,9 @@
 //! takes from it every capability but those that writing mailboxes needs, and leaves
 //! home directories visible.
 //!
+//! The folders are tmpfiles' and the daemon's own affair: systemd would give those that
+//! the unit names to root, with the whole queue, at each start and at each reload.
+//!
 //! A socket unit holds the addresses while the daemon is started again, so that clients
 //! and `sendmail` wait for a moment instead of being refused.
 
@@ -38,7 +41,8 @@ After=network-online.target nss-lookup.target
 Type=notify
 Sockets=puerto.socket
 ExecStart={program}{options} serve
-ExecReload=/bin/kill -HUP $MAINPID
+# With all rights: those of the service do not reach the daemon, which is another user.
+ExecReload=+/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=2s
 # A wrong configuration does not become right by trying again.
@@ -49,12 +53,6 @@ WatchdogSec=3min
 # The daemon finishes what is in flight when it is told to stop.
 TimeoutStopSec=60s
 KillMode=mixed
-StateDirectory=puerto
-StateDirectoryMode=0700
-RuntimeDirectory=puerto
-RuntimeDirectoryMode=0755
-# The socket unit's socket is in it, and stays while the daemon is started again.
-RuntimeDirectoryPreserve=yes
 LimitNOFILE=65536
 
 # It starts as root to open ports and keys, then becomes the user puerto. The mailbox

@@ -447,3 +447,12 @@ fn what_fails_is_said_and_the_service_is_not_started_on_it() {
     assert_eq!(commands, "systemd-sysusers puerto.conf");
     assert!(problems.contains("sysusers"), "{problems}");
 }
+
+#[test]
+fn the_unit_leaves_the_folders_to_the_user_and_can_signal_it() {
+    // systemd hands folders of a unit without `User=` to root at every start and reload,
+    // and the unit's own rights lack CAP_KILL.
+    let unit = service::unit(Path::new("/usr/bin/puerto"), "");
+    assert!(!unit.contains("StateDirectory") && !unit.contains("RuntimeDirectory"), "{unit}");
+    assert!(unit.contains("\nExecReload=+/bin/kill -HUP $MAINPID\n"), "{unit}");
+}
