@@ -7,6 +7,7 @@ use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, Table, block_on};
 
 use super::context::{Asked, Context};
 use super::outcome::{Check, Status};
+use super::page::Page;
 use super::world::{Greeting, World};
 use crate::config::Config;
 use crate::lang::Language;
@@ -16,6 +17,7 @@ use crate::lang::Language;
 pub(super) struct Made {
     pub(super) table: Table,
     pub(super) asked: Mutex<Vec<String>>,
+    pub(super) page: Option<Page>,
 }
 
 impl Dns for Made {
@@ -37,6 +39,10 @@ impl World for Made {
         record_type: RecordType,
     ) -> Result<Answer, DnsError> {
         self.table.lookup(name, record_type).await
+    }
+
+    async fn page(&self, _: &str, _: &str) -> Page {
+        self.page.clone().unwrap_or(Page::NoHost)
     }
 
     async fn greeting(&self, _: SocketAddr, _: Option<IpAddr>) -> Greeting {

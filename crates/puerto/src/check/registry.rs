@@ -76,8 +76,10 @@ const LEFT_OUT: &[(&str, Text)] = &[
     (
         "net.clock",
         Text::new(
-            "the system's own time service says it: `timedatectl`",
-            "lo dice el servicio de hora del sistema: `timedatectl`",
+            "without asking a time server it would be a guess; `timedatectl` or `chronyc tracking` \
+             say it",
+            "sin preguntar a un servidor de hora sería adivinar; lo dicen `timedatectl` o `chronyc \
+             tracking`",
         ),
     ),
     (
@@ -138,10 +140,18 @@ const LEFT_OUT: &[(&str, Text)] = &[
         ),
     ),
     (
-        "mtasts.policy, mtasts.mx-match, mtasts.max-age, dane.dnssec, bimi.assets",
+        "dane.dnssec",
         Text::new(
-            "they are about mail that comes in, and need HTTPS or validated DNS",
-            "tratan del correo que entra, y necesitan HTTPS o DNS validado",
+            "it needs answers that a resolver has validated, which this server does not tell apart \
+             yet",
+            "necesita respuestas validadas por un resolutor, que este servidor aún no distingue",
+        ),
+    ),
+    (
+        "bimi.assets",
+        Text::new(
+            "whether a picture and its certificate are good enough is for the receivers to judge",
+            "si una imagen y su certificado bastan lo juzgan los receptores",
         ),
     ),
     (
@@ -154,8 +164,10 @@ const LEFT_OUT: &[(&str, Text)] = &[
     (
         "mbox.replyto, mbox.dmarc-report, mbox.contact",
         Text::new(
-            "only whoever reads those mailboxes can tell",
-            "solo puede decirlo quien lee esos buzones",
+            "the addresses that users write from are not known here, how large a report a mailbox \
+             takes only its owner knows, and the contact of an address range is in a registry",
+            "aquí no se sabe con qué direcciones escriben los usuarios, qué tamaño de informe admite \
+             un buzón solo lo sabe su dueño, y el contacto de un rango está en un registro",
         ),
     ),
     (
@@ -211,6 +223,13 @@ const MILDER: &[(&str, Text)] = &[
         Text::new(
             "a warning from 1,024 to 2,047 bits, which all receivers still take, and above 4,096",
             "un aviso de 1024 a 2047 bits, que todos los receptores aún aceptan, y por encima de 4096",
+        ),
+    ),
+    (
+        "mtasts.mx-match",
+        Text::new(
+            "a warning while the policy is in the mode `testing`, in which mail still comes",
+            "un aviso mientras la política esté en modo `testing`, en el que el correo aún llega",
         ),
     ),
     (

@@ -9,11 +9,11 @@ use rustls::Error;
 
 use super::context::Context;
 use super::outcome::{Check, Definition, Draft, Severity};
-use super::policies;
 use super::receiving::Receiving;
 use super::registry::Family;
 use super::together::together;
 use super::world::World;
+use super::{mtasts, policies};
 use crate::lang::Text;
 use crate::tls::{OwnCertificate, TlsError};
 
@@ -26,6 +26,9 @@ pub(super) const FAMILY: Family = Family {
         &CERT,
         &VERSIONS,
         &policies::MTASTS_RECORD,
+        &mtasts::POLICY,
+        &mtasts::MX_MATCH,
+        &mtasts::MAX_AGE,
         &policies::TLSRPT_RECORD,
         &DANE_TLSA,
         &DANE_USAGE,
@@ -123,18 +126,21 @@ type Loaded = Option<Result<OwnCertificate, TlsError>>;
 
 /// Judges the certificate and the records about TLS.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
-    let (receiving, mta_sts, tls_rpt) = tokio::join!(
-        Receiving::find(context),
-        policies::mta_sts(context),
-        policies::tls_rpt(context),
-    );
+    let sts = async {
+        let record = policies::mta_sts(context).await;
+        let mut checks = mtasts::run(context, &record).await;
+        checks.push(record);
+        checks
+    };
+    let (receiving, sts, tls_rpt) =
+        tokio::join!(Receiving::find(context), sts, policies::tls_rpt(context));
     let certificate = context.config.tls.as_ref().map(OwnCertificate::load);
     let mut checks = vec![
         in_starttls(context, &receiving, &certificate),
         versions(context, &certificate),
-        mta_sts,
         tls_rpt,
     ];
+    checks.extend(sts);
     checks.extend(cert(context, &receiving, &certificate));
     checks.extend(dane(context, &receiving, &certificate).await);
     checks

@@ -5,11 +5,13 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
+use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::page::{self, Page};
 use crate::dns::Resolver;
+use crate::tls::ClientTls;
 
 /// For one question, over all servers and repetitions.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -52,6 +54,11 @@ pub trait World: Dns {
         name: &str,
         record_type: RecordType,
     ) -> impl Future<Output = Result<Answer, DnsError>> + Send;
+
+    /// Fetches a page of a host over HTTPS.
+    fn page(&self, _host: &str, _path: &str) -> impl Future<Output = Page> + Send {
+        async { Page::Failed("nobody asked".to_owned()) }
+    }
 
     /// Connects, from `source` where one is given, and reads the first line.
     fn greeting(
@@ -115,6 +122,28 @@ impl World for Internet {
         let port = simulated.map_or(53, |resolver| resolver.port());
         let asked = crate::dns::ask_server(SocketAddr::new(server, port), name, record_type);
         self.within(SERVER_PATIENCE, asked).await
+    }
+
+    async fn page(&self, host: &str, path: &str) -> Page {
+        let (v4, v6) =
+            tokio::join!(self.lookup(host, RecordType::A), self.lookup(host, RecordType::Aaaa));
+        let records = [&v4, &v6].into_iter().flatten().flat_map(|answer| &answer.records);
+        let address = records.into_iter().find_map(|record| match record {
+            Record::Address(address) => Some(*address),
+            _ => None,
+        });
+        let Some(address) = address else {
+            let mut failures = [v4, v6].into_iter().filter_map(Result::err);
+            return match failures.find(|error| !error.is_absence()) {
+                Some(error) => Page::Failed(error.to_string()),
+                None => Page::NoHost,
+            };
+        };
+        let tls = ClientTls::new();
+        let asked = page::fetch(SocketAddr::new(address, 443), host, path, &tls);
+        let until = self.until.min(tokio::time::Instant::now() + GREETING_PATIENCE);
+        let silence = || Page::Failed("no answer in time".to_owned());
+        tokio::time::timeout_at(until, asked).await.unwrap_or_else(|_| silence())
     }
 
     async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {

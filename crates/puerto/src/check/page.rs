@@ -1,0 +1,150 @@
+//! One page over HTTPS: what the check of an MTA-STS policy needs, and no more.
+//!
+//! Redirects are not followed, since senders do not follow them either (RFC 8461 §3.3),
+//! and the certificate must be valid. What failed on the way there says nothing about
+//! the page.
+
+use std::net::SocketAddr;
+
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, Error};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::tls::ClientTls;
+
+/// Octets of an answer that are read: RFC 8461 §3.3 suggests 64 kilobytes.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// What a host answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// An answer of the server.
+    Answer {
+        /// The status code.
+        status: u16,
+        /// The media type, as it was given.
+        media_type: String,
+        /// The text.
+        body: String,
+    },
+    /// The host has no address.
+    NoHost,
+    /// The host's certificate is not valid, and why.
+    Untrusted(String),
+    /// Nothing may be concluded, and why.
+    Failed(String),
+}
+
+/// Asks `host`, at this address, for a page.
+pub(super) async fn fetch(at: SocketAddr, host: &str, path: &str, tls: &ClientTls) -> Page {
+    match exchange(at, host, path, tls).await {
+        Ok(octets) => read(&octets).unwrap_or_else(|| Page::Failed("no HTTP answer".to_owned())),
+        Err(error) => match certificate_fault(&error) {
+            Some(fault) if tls.has_roots() => Page::Untrusted(fault),
+            _ => Page::Failed(error.to_string()),
+        },
+    }
+}
+
+async fn exchange(
+    at: SocketAddr,
+    host: &str,
+    path: &str,
+    tls: &ClientTls,
+) -> std::io::Result<Vec<u8>> {
+    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+    let connector = tls.verified().map_err(std::io::Error::other)?;
+    let stream = TcpStream::connect(at).await?;
+    let mut stream = connector.connect(name, stream).await?;
+    let question = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: puerto\r\nAccept: text/plain\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(question.as_bytes()).await?;
+    let mut octets = Vec::new();
+    let read = stream.take(MAX_ANSWER).read_to_end(&mut octets).await;
+    // Many close without taking leave of TLS.
+    if octets.is_empty() {
+        read?;
+    }
+    Ok(octets)
+}
+
+fn certificate_fault(error: &std::io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        // A clock that is wrong or roots that cannot be read are ours.
+        Error::InvalidCertificate(CertificateError::Other(_)) => None,
+        fault @ Error::InvalidCertificate(_) => Some(fault.to_string()),
+        _ => None,
+    }
+}
+
+fn read(octets: &[u8]) -> Option<Page> {
+    let text = String::from_utf8_lossy(octets);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next()?.split_whitespace();
+    first.next().filter(|version| version.starts_with("HTTP/1."))?;
+    let status = first.next()?.parse().ok()?;
+    let fields: Vec<_> = lines.filter_map(|line| line.split_once(':')).collect();
+    let field = |wanted: &str| {
+        let mut values = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        values.next().map_or("", |(_, value)| value.trim())
+    };
+    let body = match field("transfer-encoding").eq_ignore_ascii_case("chunked") {
+        true => joined(body)?,
+        false => body.to_owned(),
+    };
+    Some(Page::Answer { status, media_type: field("content-type").to_owned(), body })
+}
+
+// RFC 9112 §7.1.
+fn joined(mut chunks: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (size, rest) = chunks.split_once("\r\n")?;
+        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.push_str(rest.get(..size)?);
+        chunks = rest.get(size..)?.strip_prefix("\r\n")?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, media_type: &str, body: &str) -> Option<Page> {
+        let (media_type, body) = (media_type.to_owned(), body.to_owned());
+        Some(Page::Answer { status, media_type, body })
+    }
+
+    #[test]
+    fn answers_are_read_whole_or_in_chunks() {
+        let plain = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nversion: STSv1\r\n";
+        assert_eq!(read(plain), answer(200, "text/plain", "version: STSv1\r\n"));
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+            4\r\nvers\r\na;x=1\r\nion: STSv1\r\n0\r\n\r\n";
+        assert_eq!(read(chunked), answer(200, "", "version: STSv1"));
+        let moved = b"HTTP/1.1 301 Moved\r\nLocation: https://x.example/\r\n\r\n";
+        assert_eq!(read(moved), answer(301, "", ""));
+        for nonsense in [
+            &b""[..],
+            b"220 mail.example ESMTP\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\nx",
+        ] {
+            assert_eq!(read(nonsense), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_not_there_says_nothing() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let page = fetch(free, "mta-sts.example.com", "/", &ClientTls::new()).await;
+        assert!(matches!(page, Page::Failed(_)), "{page:?}");
+    }
+}
