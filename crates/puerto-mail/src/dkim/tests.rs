@@ -240,7 +240,7 @@ fn signed_fields_can_be_neither_changed_nor_added() {
 }
 
 #[test]
-fn a_signature_over_part_of_the_body_is_not_a_pass() {
+fn a_signature_over_part_of_the_body_passes_and_tells_what_it_leaves_open() {
     let (keys, dns) = signing_keys();
     let partial = |body: &str, length: &str| {
         let message = "From: ann@example.com\r\n\r\nbody\r\n";
@@ -259,16 +259,17 @@ fn a_signature_over_part_of_the_body_is_not_a_pass() {
         text.push_str(&puerto_smtp::base64::encode(&value));
         format!("{text}\r\nFrom: ann@example.com\r\n\r\n{body}")
     };
-    for (body, length, result) in [
-        ("body\r\n", "6", DkimResult::Pass),
-        ("body\r\nadded\r\n", "6", DkimResult::Neutral),
-        ("body\r\n", "7", DkimResult::Fail),
-        ("body\r\n", "-1", DkimResult::PermError),
-        ("body\r\n", &"9".repeat(76), DkimResult::Fail),
-        ("body\r\n", &"9".repeat(77), DkimResult::PermError),
+    for (body, length, result, open) in [
+        ("body\r\n", "6", DkimResult::Pass, 0),
+        ("body\r\nadded\r\n", "6", DkimResult::Pass, 7),
+        ("body\r\n", "7", DkimResult::Fail, 0),
+        ("body\r\n", "-1", DkimResult::PermError, 0),
+        ("body\r\n", &"9".repeat(76), DkimResult::Fail, 0),
+        ("body\r\n", &"9".repeat(77), DkimResult::PermError, 0),
     ] {
         let seen = check(&partial(body, length), &dns).remove(0);
         assert_eq!(seen.result, result, "{body:?} l={length}: {:?}", seen.reason());
+        assert_eq!(seen.octets_not_signed, open, "{body:?} l={length}");
     }
 }
 

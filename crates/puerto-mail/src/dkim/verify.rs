@@ -28,8 +28,6 @@ pub enum DkimResult {
     Pass,
     /// The message was changed, or the key is another.
     Fail,
-    /// It proves nothing, though nothing is wrong: part of the body is not covered.
-    Neutral,
     /// It is unacceptable whatever the message: `policy.dkim-rules`.
     Policy,
     /// It or its key is malformed, and always will be.
@@ -44,7 +42,6 @@ impl DkimResult {
         match self {
             Self::Pass => "pass",
             Self::Fail => "fail",
-            Self::Neutral => "neutral",
             Self::Policy => "policy",
             Self::PermError => "permerror",
             Self::TempError => "temperror",
@@ -100,6 +97,8 @@ pub struct Verification {
     pub key_bits: Option<usize>,
     /// The key record says that the domain is only testing.
     pub testing: bool,
+    /// How many octets of the body lie behind `l=` and are not signed (RFC 6376 §8.2).
+    pub octets_not_signed: u64,
     /// The steps taken, in order; the last one says why it failed.
     pub steps: Vec<Step>,
 }
@@ -149,6 +148,7 @@ fn blank() -> Verification {
         signed_fields: Vec::new(),
         key_bits: None,
         testing: false,
+        octets_not_signed: 0,
         steps: Vec::new(),
     }
 }
@@ -212,14 +212,16 @@ fn check(
                       was signed, or the published key is not the signer's";
         return seen.stop(DkimResult::Fail, StepKind::HeaderHash, detail);
     }
+    seen.step(StepKind::HeaderHash, format!("{} fields", signature.fields.len()));
     if body.octets > limit {
+        // It passes all the same (RFC 6376 §8.2); whoever reads the steps is warned.
         let detail = format!(
             "l= covers {limit} of {} octets: anybody could have added the rest",
             body.octets
         );
-        return seen.stop(DkimResult::Neutral, StepKind::BodyHash, detail);
+        seen.step(StepKind::BodyHash, detail);
+        seen.octets_not_signed = body.octets - limit;
     }
-    seen.step(StepKind::HeaderHash, format!("{} fields", signature.fields.len()));
     seen.result = DkimResult::Pass;
     seen
 }

@@ -231,6 +231,18 @@ rules! {
     ),
     "RFC 6376 §6.1";
 
+    /// The severity is the data's: whoever signs so can be impersonated by an addition.
+    NO_LENGTH: "dkim.no-length", Warning,
+    expected: (
+        "a signature over the whole body, without l=",
+        "una firma de todo el cuerpo, sin l="
+    ),
+    remedy: (
+        "do not let the signing program write l=: text can be added behind it",
+        "haga que el programa que firma no ponga l=: detrás se puede añadir texto"
+    ),
+    "RFC 6376 §8.2";
+
     ENVELOPE_MATCH: "msg.envelope-match", Warning,
     expected: (
         "MAIL FROM, From and Message-ID of one organization",

@@ -8,7 +8,7 @@ use puerto_mail::spf::SpfResult;
 
 use super::Subject;
 use super::catalog::{
-    DKIM_VERIFY, DMARC, ENVELOPE_MATCH, FROM_FREEMAIL, FROM_SINGLE, ORG_DOMAIN, SPF,
+    DKIM_VERIFY, DMARC, ENVELOPE_MATCH, FROM_FREEMAIL, FROM_SINGLE, NO_LENGTH, ORG_DOMAIN, SPF,
 };
 use super::form::id_right;
 use crate::lang::{Said, Text};
@@ -159,6 +159,18 @@ impl Subject<'_> {
         let open = self.report.dmarc_result() == DmarcResult::TempError;
         let lenient = (self.dmarc_passes() || open) && !self.bulk;
         findings.push(if lenient { finding.at(Severity::Warning) } else { finding });
+    }
+
+    pub(super) fn signed_length(&self, findings: &mut Vec<Finding>) {
+        const OPEN: Text = Text::new(
+            "the signature of {domain} stops {octets} octets before the end of the body (l=): anybody could have added them",
+            "la firma de {domain} acaba {octets} octetos antes del final del cuerpo (l=): cualquiera pudo añadirlos",
+        );
+        for signature in self.report.dkim.iter().filter(|signed| signed.octets_not_signed > 0) {
+            let octets = signature.octets_not_signed.to_string();
+            let values = [("domain", &*signature.domain), ("octets", &*octets)];
+            findings.push(NO_LENGTH.broken(Said::with(OPEN, &values)));
+        }
     }
 
     pub(super) fn alignment(&self, findings: &mut Vec<Finding>) {

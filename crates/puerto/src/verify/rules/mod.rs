@@ -70,6 +70,7 @@ impl<'a> Subject<'a> {
         }
         self.sender_policy(&mut findings);
         self.signatures(&mut findings);
+        self.signed_length(&mut findings);
         self.alignment(&mut findings);
         self.organization(&mut findings);
         findings.sort_by_key(|finding| finding.severity);
