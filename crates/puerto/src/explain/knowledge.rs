@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::pattern::Pattern;
 use super::reply::Reply;
+use super::vocabulary::Vocabulary;
 use super::{Kind, Whose};
 
 /// The provider of the rules that know nothing but the code.
@@ -18,6 +19,9 @@ const GENERIC: &str = "generic";
 /// Rules up to this priority are a provider's own; those above are of software that
 /// anybody may run, of lists that anybody may ask, or of words that anybody may use.
 const OWN: u8 = 29;
+
+/// Rules above this priority are of words that prose may hold.
+const TELLING: u8 = 59;
 
 const FILES: &[&str] = &[
     include_str!("rules/gmail.toml"),
@@ -35,9 +39,12 @@ const FILES: &[&str] = &[
     include_str!("rules/software.toml"),
     include_str!("rules/lists.toml"),
     include_str!("rules/network.toml"),
+    include_str!("rules/languages.toml"),
     include_str!("rules/generic.toml"),
     include_str!("rules/codes.toml"),
 ];
+
+const VOCABULARY: &str = include_str!("rules/vocabulary.toml");
 
 static KNOWLEDGE: LazyLock<Knowledge> =
     LazyLock::new(|| Knowledge::read(FILES).unwrap_or_else(|_| Knowledge::default()));
@@ -72,6 +79,9 @@ struct Written {
     class: String,
     #[serde(default)]
     words: Vec<String>,
+    /// Words that mean something else.
+    #[serde(default)]
+    unless: Vec<String>,
     #[serde(default)]
     code: Vec<String>,
     #[serde(default)]
@@ -109,6 +119,7 @@ pub(super) struct Rule {
     priority: u8,
     needs_host: bool,
     words: Vec<Pattern>,
+    unless: Vec<Pattern>,
     /// The beginnings of the codes that it is for; all if empty.
     codes: Vec<String>,
     statuses: Vec<String>,
@@ -120,6 +131,7 @@ impl Rule {
             && (self.statuses.is_empty()
                 || reply.status.is_some_and(|status| is_one_of(&self.statuses, status)))
             && (self.words.is_empty() || self.words.iter().any(|words| words.is_in(&reply.words)))
+            && !self.unless.iter().any(|words| words.is_in(&reply.words))
     }
 }
 
@@ -144,6 +156,8 @@ pub(super) struct Knowledge {
     rules: Vec<Rule>,
     /// Suffix of a host's name and whose it is.
     hosts: Vec<(String, String)>,
+    /// What tells that a text without a code speaks of a refusal.
+    refusal: Vec<Pattern>,
 }
 
 impl Knowledge {
@@ -154,6 +168,8 @@ impl Knowledge {
 
     fn read(files: &[&str]) -> Result<Self, String> {
         let mut knowledge = Self::default();
+        let vocabulary = Vocabulary::read(VOCABULARY)?;
+        knowledge.refusal = patterns(&["{=refusal}".to_owned()], &vocabulary)?;
         for text in files {
             let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
             for hosts in &file.hosts {
@@ -161,7 +177,7 @@ impl Knowledge {
                 knowledge.hosts.extend(own);
             }
             for written in &file.rules {
-                knowledge.rules.push(rule(&file, written)?);
+                knowledge.rules.push(rule(&file, written, &vocabulary)?);
             }
         }
         knowledge.rules.sort_by_key(|rule| rule.priority);
@@ -176,7 +192,11 @@ impl Knowledge {
             rule.priority <= OWN && owner.is_some_and(|owner| is_kin(owner, &rule.provider))
         };
         let first = self.rules.iter().filter(own).find(|rule| rule.applies(reply));
-        first.or_else(|| self.rules.iter().find(|rule| !rule.needs_host && rule.applies(reply)))
+        // Prose is full of words that anybody may use.
+        let bare = reply.code.is_none() && reply.status.is_none();
+        let is_prose = bare && !self.refusal.iter().any(|words| words.is_in(&reply.words));
+        let asked = |rule: &&Rule| !rule.needs_host && !(is_prose && rule.priority > TELLING);
+        first.or_else(|| self.rules.iter().filter(asked).find(|rule| rule.applies(reply)))
     }
 
     /// Whose answer it is: the host's owner where that is known, else whoever uses
@@ -190,7 +210,11 @@ impl Knowledge {
         if rule.priority <= OWN {
             return &rule.provider;
         }
-        let signed = || reply.words.split(' ').find_map(|word| self.signature(word));
+        // A greeting begins with the host's name.
+        let greeting = || reply.words.split(' ').take(2).find_map(|word| self.owner(word));
+        let signed = || {
+            reply.words.split(' ').find_map(|word| self.signature(word)).or_else(greeting)
+        };
         let known = host.and_then(|host| self.owner(host)).or_else(signed);
         known.unwrap_or(match rule.provider.as_str() {
             FALLBACK => GENERIC,
@@ -233,15 +257,26 @@ fn is_kin(owner: &str, provider: &str) -> bool {
     owner == provider || (MICROSOFT.contains(&owner) && MICROSOFT.contains(&provider))
 }
 
-fn rule(file: &File, written: &Written) -> Result<Rule, String> {
+fn patterns(written: &[String], vocabulary: &Vocabulary) -> Result<Vec<Pattern>, String> {
+    let mut patterns = Vec::new();
+    for words in written {
+        for order in vocabulary.expand(words)? {
+            patterns.push(Pattern::parse(&order)?);
+        }
+    }
+    Ok(patterns)
+}
+
+fn rule(file: &File, written: &Written, vocabulary: &Vocabulary) -> Result<Rule, String> {
     let provider = written.provider.as_ref().unwrap_or(&file.provider);
-    let words: Result<Vec<Pattern>, String> =
-        written.words.iter().map(|words| Pattern::parse(words)).collect();
+    let words = patterns(&written.words, vocabulary);
+    let unless = patterns(&written.unless, vocabulary);
     let id = format!("{provider}.{}", written.id);
     let (whose, kind) = of_class(&written.class)
         .ok_or_else(|| format!("{id}: there is no class `{}`", written.class))?;
     Ok(Rule {
         words: words.map_err(|error| format!("{id}: {error}"))?,
+        unless: unless.map_err(|error| format!("{id}: {error}"))?,
         id,
         provider: provider.clone(),
         class: written.class.clone(),

@@ -19,6 +19,7 @@ mod knowledge;
 mod pattern;
 mod reply;
 mod text;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;

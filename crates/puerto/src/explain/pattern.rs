@@ -6,8 +6,11 @@
 //! | `black*` | a word that begins so; `*` is any run without spaces |
 //! | `ib1%` | `%` is a number |
 //! | `{user\|mailbox} unknown` | one of these; an empty one makes the others optional |
+//! | `{not {found\|known}\|new}` | they may be nested |
+//! | `{=box\|alias}` | one of the vocabulary's words for a box, or `alias` |
 //! | `quota ... exceeded` | anything between |
 //! | `header .. missing` | at most forty octets between |
+//! | `user ~ unknown` | the same, whichever comes first |
 //! | `^rejected$` | the text begins and ends here |
 //!
 //! A pattern and the text it is compared with are in lower case, with white space
@@ -239,14 +242,37 @@ fn atoms(written: &str) -> Result<Vec<Atom>, String> {
             }
             _ => {
                 let (choices, tail) =
-                    tail.split_once('}').ok_or_else(|| format!("`{written}`: `}}` is missing"))?;
-                let choices: Result<Vec<_>, String> = choices.split('|').map(self::atoms).collect();
+                    group(tail).ok_or_else(|| format!("`{written}`: `}}` is missing"))?;
+                let choices: Result<Vec<_>, String> =
+                    choices.into_iter().map(self::atoms).collect();
                 atoms.push(Atom::OneOf(choices?));
                 tail
             }
         };
     }
     Ok(atoms)
+}
+
+// The choices up to the brace that closes them, and what follows it.
+fn group(text: &str) -> Option<(Vec<&str>, &str)> {
+    let mut choices = Vec::new();
+    let mut depth = 0_u32;
+    let mut begin = 0;
+    for (at, octet) in text.bytes().enumerate() {
+        match octet {
+            b'{' => depth += 1,
+            b'}' if depth > 0 => depth -= 1,
+            b'|' | b'}' if depth == 0 => {
+                choices.push(text.get(begin..at)?);
+                begin = at + 1;
+                if octet == b'}' {
+                    return Some((choices, text.get(begin..)?));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -277,6 +303,11 @@ mod tests {
             ("rejected$", "rejected was rejected", true),
             ("{over|exceed*} {the |}quota", "you exceeded quota", true),
             ("{over|exceed*} {the |}quota", "exceeds the quota.", true),
+            ("user {not {found|known}|new}", "user not known", true),
+            ("user {not {found|known}|new}", "a user new here", true),
+            ("user {not {found|known}|new}", "user not here", false),
+            ("{a|b {c|}} d", "b d", false),
+            ("{a|b{ c|}} d", "b d", true),
         ] {
             assert_eq!(Pattern::parse(pattern).unwrap().is_in(text), found, "{pattern} in {text}");
         }
@@ -284,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_says_nothing_is_refused() {
-        for wrong in ["", "a ... ", "{a|b", "..."] {
+        for wrong in ["", "a ... ", "{a|b", "{a|{b}", "..."] {
             assert!(Pattern::parse(wrong).is_err(), "{wrong}");
         }
     }
