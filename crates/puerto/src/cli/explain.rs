@@ -12,7 +12,7 @@ use super::exit::{Failure, Sysexit};
 use super::output::{if_read, printable};
 use super::sendmail;
 use crate::control::Client;
-use crate::explain::{Explanation, Kind, MAX_INPUT, explain};
+use crate::explain::{Explanation, Kind, MAX_INPUT, explain, explain_each};
 use crate::lang::Language;
 
 /// What to explain, and how to answer.
@@ -94,10 +94,7 @@ fn answer(
     let host = arguments.host.as_deref();
     let refusals = match text.trim().parse::<MessageId>() {
         Ok(id) => of_message(id, host, config_path)?,
-        Err(_) => explain(&text, host)
-            .map(|explanation| Refusal { recipient: None, text: text.clone(), explanation })
-            .into_iter()
-            .collect(),
+        Err(_) => of_text(&text, host),
     };
     if refusals.is_empty() {
         eprintln!("puerto: there is no refusal to explain");
@@ -107,7 +104,7 @@ fn answer(
         json(&refusals, language)?;
     } else {
         let mut out = anstream::stdout().lock();
-        for refusal in &refusals {
+        for refusal in &grouped(refusals) {
             if_read(write_for_people(&mut out, refusal, language))?;
             let live = arguments.live || io::stdout().is_terminal();
             let check = refusal.explanation.check().filter(|_| live);
@@ -127,6 +124,32 @@ fn read_input() -> Result<String, Failure> {
     let mut octets = Vec::new();
     io::stdin().lock().take(MAX_INPUT as u64).read_to_end(&mut octets)?;
     Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
+fn of_text(text: &str, host: Option<&str>) -> Vec<Refusal> {
+    let refusal =
+        |(recipient, explanation)| Refusal { recipient, explanation, text: String::new() };
+    explain_each(text, host).into_iter().map(refusal).collect()
+}
+
+// People read what several recipients have in common once, under all their names.
+fn grouped(refusals: Vec<Refusal>) -> Vec<Refusal> {
+    let mut groups: Vec<Refusal> = Vec::new();
+    for refusal in refusals {
+        let means = |found: &Explanation| (found.matched(), found.kind(), found.provider());
+        let same = groups
+            .iter_mut()
+            .find(|known| means(&known.explanation) == means(&refusal.explanation));
+        match (same, refusal.recipient) {
+            (Some(known), Some(name)) => match &mut known.recipient {
+                Some(names) => *names = format!("{names}, {name}"),
+                unnamed => *unnamed = Some(name),
+            },
+            (Some(_), None) => {}
+            (None, recipient) => groups.push(Refusal { recipient, ..refusal }),
+        }
+    }
+    groups
 }
 
 // What its recipients were told last, each refusal once.
@@ -151,7 +174,7 @@ fn of_message(
     Ok(refusals)
 }
 
-// A message with several refusals is an array; else it is one object.
+// Several refusals are an array, each with its recipient; one is one object.
 fn json(refusals: &[Refusal], language: Language) -> Result<(), Failure> {
     let answers: Vec<Answer<'_>> = refusals
         .iter()

@@ -23,9 +23,10 @@ pub(super) fn find(text: &str) -> Found<'_> {
         return found;
     }
     // Exim and qmail write a reply's ends of line so.
-    if text.contains("\\n") || text.contains("_said:_") {
+    let of_qmail = text.contains("_said:_") || text.contains("._(#");
+    if text.contains("\\n") || of_qmail {
         let text = text.replace("\\n", "\n");
-        let text = if text.contains("_said:_") { text.replace('_', " ") } else { text };
+        let text = if of_qmail { text.replace('_', " ") } else { text };
         return owned(line(&text));
     }
     line(text)
@@ -35,34 +36,51 @@ fn owned(found: Found<'_>) -> Found<'static> {
     Found { reply: Cow::Owned(found.reply.into_owned()), host: found.host, status: found.status }
 }
 
-// The first recipient that says why; lines that begin with white space continue a
-// field.
+/// The fields of one group of a notification, in lower case.
+type Fields = Vec<(String, String)>;
+
+/// The recipients of a notification that were refused or have to wait, each with what
+/// was found about it. Empty if the text is none.
+pub(super) fn recipients(text: &str) -> Vec<(String, Found<'static>)> {
+    let of_one = |fields: Fields| {
+        let (_, recipient) = fields.iter().find(|(name, _)| name == "final-recipient")?;
+        let recipient = recipient.split_once(';').map_or(recipient.as_str(), |(_, rest)| rest);
+        Some((recipient.trim().to_owned(), found_in(&fields)?))
+    };
+    groups(text).into_iter().filter_map(of_one).collect()
+}
+
+// The first recipient that says why.
 fn notification(text: &str) -> Option<Found<'static>> {
-    let mut fields: Vec<(String, String)> = Vec::new();
-    let mut group = Vec::new();
+    let mut groups = groups(text);
+    let said = |fields: &Fields| fields.iter().any(|(name, _)| name == "diagnostic-code");
+    let failed = |fields: &Fields| fields.iter().any(|(name, _)| name == "status");
+    let which = groups.iter().position(said).or_else(|| groups.iter().position(failed))?;
+    found_in(&groups.swap_remove(which))
+}
+
+// Groups of fields stand between empty lines; lines that begin with white space
+// continue a field.
+fn groups(text: &str) -> Vec<Fields> {
+    let mut groups = Vec::new();
+    let mut group: Fields = Vec::new();
     for line in text.lines().chain([""]) {
         let line = line.trim_end();
         if let Some(rest) = line.strip_prefix([' ', '\t'])
             && let Some((_, value)) = group.last_mut()
         {
-            let value: &mut String = value;
             value.push('\n');
             value.push_str(rest.trim_start());
         } else if line.is_empty() {
-            let said = |(name, _): &(String, String)| name == "diagnostic-code";
-            let failed = |(name, _): &(String, String)| name == "status";
-            if group.iter().any(said) || (fields.is_empty() && group.iter().any(failed)) {
-                let done = group.iter().any(said);
-                fields = std::mem::take(&mut group);
-                if done {
-                    break;
-                }
-            }
-            group.clear();
+            groups.push(std::mem::take(&mut group));
         } else if let Some((name, value)) = line.split_once(':') {
             group.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
+    groups
+}
+
+fn found_in(fields: &[(String, String)]) -> Option<Found<'static>> {
     let field = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     let typed = |name| field(name).map(|v| v.split_once(';').map_or(v, |(_, rest)| rest.trim()));
     let status = field("status").and_then(|value| value.split_whitespace().next()?.parse().ok());

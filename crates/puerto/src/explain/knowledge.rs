@@ -98,6 +98,8 @@ struct Written {
     #[serde(default)]
     whose: Option<Whose>,
     #[serde(default)]
+    kind: Option<Kind>,
+    #[serde(default)]
     check: Option<String>,
     #[serde(default)]
     link: Option<String>,
@@ -212,9 +214,8 @@ impl Knowledge {
         }
         // A greeting begins with the host's name.
         let greeting = || reply.words.split(' ').take(2).find_map(|word| self.owner(word));
-        let signed = || {
-            reply.words.split(' ').find_map(|word| self.signature(word)).or_else(greeting)
-        };
+        let signed =
+            || reply.words.split(' ').find_map(|word| self.signature(word)).or_else(greeting);
         let known = host.and_then(|host| self.owner(host)).or_else(signed);
         known.unwrap_or(match rule.provider.as_str() {
             FALLBACK => GENERIC,
@@ -282,7 +283,7 @@ fn rule(file: &File, written: &Written, vocabulary: &Vocabulary) -> Result<Rule,
         class: written.class.clone(),
         say: written.say.clone().unwrap_or_else(|| written.class.clone()),
         whose: written.whose.unwrap_or(whose),
-        kind: Some(kind),
+        kind: written.kind.or(Some(kind)),
         check: written.check.clone(),
         link: written.link.clone().or_else(|| file.link.clone()),
         priority: written.priority.unwrap_or(file.priority),

@@ -43,7 +43,8 @@ const REMEMBERED: usize = 256;
 const REMEMBERED_LENGTH: usize = 2048;
 
 /// Whether the same may succeed later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// It is tried again by itself.
     Temporary,
@@ -195,8 +196,24 @@ impl fmt::Debug for Explanation {
 /// a notification. `host` is the MX that answered, where the caller knows it; a host
 /// that the text names is found. `None` if there is no refusal in the text.
 pub fn explain(text: &str, host: Option<&str>) -> Option<Explanation> {
-    let found = input::find(clip(text));
-    let reply = Reply::parse(&found);
+    explain_found(&input::find(clip(text)), host)
+}
+
+/// Explains what each recipient was refused with, in order. A notification may name
+/// several (RFC 3464 §2.1); any other text says one thing, of no named recipient.
+pub fn explain_each(text: &str, host: Option<&str>) -> Vec<(Option<String>, Explanation)> {
+    let recipients = input::recipients(clip(text));
+    if recipients.len() < 2 {
+        return explain(text, host).map(|found| (None, found)).into_iter().collect();
+    }
+    let explained = |(recipient, found): (String, input::Found<'static>)| {
+        explain_found(&found, host).map(|explanation| (Some(recipient), explanation))
+    };
+    recipients.into_iter().filter_map(explained).collect()
+}
+
+fn explain_found(found: &input::Found<'_>, host: Option<&str>) -> Option<Explanation> {
+    let reply = Reply::parse(found);
     if reply.is_success() {
         return None;
     }

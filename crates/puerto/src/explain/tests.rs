@@ -224,6 +224,87 @@ fn other_forms_are_understood_too() {
 }
 
 #[test]
+fn the_lines_of_other_servers_are_understood() {
+    let ours = "to=<a@b.example>, relay=none, delay=1, dsn=4.4.1, status=deferred";
+    for (text, class, kind) in [
+        (format!("{ours} (connect to m.example[192.0.2.1]:25: Connection timed out)"), "connection-refused", Kind::Temporary),
+        (format!("{ours} (connect to m.example[192.0.2.1]:25: Connection refused)"), "connection-refused", Kind::Temporary),
+        (format!("{ours} (lost connection with m.example[192.0.2.1] while sending RCPT TO)"), "connection-refused", Kind::Temporary),
+        (format!("{ours} (TLS is required, but was not offered by host m.example[192.0.2.1])"), "tls-required", Kind::Temporary),
+        (
+            "to=<a@b.example>, relay=none, dsn=4.4.3, status=deferred (Host or domain name not found. Name service error for name=b.example type=MX: Host not found, try again)".to_owned(),
+            "temporary-failure",
+            Kind::Temporary,
+        ),
+        (
+            "2026-11-24 10:00:00 1abc-0001-AA == a@b.example R=dnslookup T=remote_smtp defer (-44) H=m.example [192.0.2.1]: SMTP error from remote mail server after RCPT TO:<a@b.example>: 451 4.7.1 Greylisted, please try again".to_owned(),
+            "greylisted",
+            Kind::Temporary,
+        ),
+        (
+            "2026-11-24 10:00:00 1abc-0001-AA ** a@b.example R=dnslookup T=remote_smtp: SMTP error from remote mail server after RCPT TO:<a@b.example>: host m.example [192.0.2.1]: 550 5.1.1 User unknown".to_owned(),
+            "mailbox-unknown",
+            Kind::Permanent,
+        ),
+        (
+            "sm-mta[1]: xyz: to=<a@b.example>, relay=m.example. [192.0.2.1], dsn=4.0.0, stat=Deferred: 421 Too many connections from your host".to_owned(),
+            "rate-limited",
+            Kind::Temporary,
+        ),
+        (
+            "delivery 7: deferral: 192.0.2.1_failed_after_I_sent_the_message./Remote_host_said:_452_4.2.2_Mailbox_full/".to_owned(),
+            "mailbox-full",
+            Kind::Temporary,
+        ),
+    ] {
+        let found = understood(&text);
+        assert_eq!((found.class(), found.kind()), (class, kind), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn each_recipient_of_a_notification_is_explained() {
+    let text = "Reporting-MTA: dns; mx.example\n\nFinal-Recipient: rfc822; a@b.example\nAction: \
+                failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 User unknown\n\n\
+                Final-Recipient: rfc822; c@b.example\nAction: failed\nStatus: 5.2.2\n\
+                Diagnostic-Code: smtp; 552 5.2.2 Mailbox full\n";
+    let found = explain_each(text, None);
+    let said: Vec<_> = found.iter().map(|(to, what)| (to.as_deref(), what.class())).collect();
+    let expected =
+        [(Some("a@b.example"), "mailbox-unknown"), (Some("c@b.example"), "mailbox-full")];
+    assert_eq!(said, expected);
+    assert_eq!(explain_each("550 5.1.1 no", None).len(), 1);
+}
+
+/// Replies that were written for this test, or seen at large: class and words, and
+/// where the words come from (`own`, or a class of source).
+#[test]
+fn replies_at_large_have_their_class() {
+    let mut wrong = Vec::new();
+    for line in include_str!("replies.tsv").lines().filter(|line| !line.starts_with('#')) {
+        let mut fields = line.splitn(3, '\t');
+        let (class, _, reply) =
+            (fields.next().unwrap(), fields.next().unwrap(), fields.next().unwrap());
+        let reply = reply.replace("\\n", "\n");
+        let found = explain(&reply, None);
+        if found.is_none_or(|found| found.class() != class) {
+            wrong.push(format!("{found:?} for {class}: {reply}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn words_that_say_nothing_are_not_given_a_meaning() {
+    for text in ["550 Rejected", "550 5.7.1 Message rejected", "554 Transaction failed", "500 no"] {
+        assert!(understood(text).is_general() || text == "500 no", "{text}");
+    }
+    assert!(
+        explain("The minutes of Tuesday; the spam filter question was postponed.", None).is_none()
+    );
+}
+
+#[test]
 fn the_host_tells_whose_words_they_are() {
     let text = "550 5.7.1 user does not exist";
     let by = |host| explain(text, Some(host)).unwrap().provider();

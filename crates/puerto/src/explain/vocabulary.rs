@@ -58,7 +58,7 @@ mod tests {
     fn names_and_orders_are_written_out() {
         assert_eq!(expanded("a b").unwrap(), ["a b"]);
         assert_eq!(expanded("{=box} x").unwrap(), ["{user|mailbox} x"]);
-        assert_eq!(expanded("{x|:box|y}").unwrap(), ["{x|user|mailbox|y}"]);
+        assert_eq!(expanded("{x|=box|y}").unwrap(), ["{x|user|mailbox|y}"]);
         assert_eq!(expanded("{=me}").unwrap(), ["{{user|mailbox} me}"]);
         assert_eq!(expanded("a ~ b").unwrap(), ["a .. b", "b .. a"]);
     }

@@ -76,3 +76,32 @@ fn exit_codes_tell_what_was_given() {
         assert_eq!(explain(&[], input).status.code(), Some(code), "{input}");
     }
 }
+
+#[test]
+fn each_recipient_of_a_notification_has_its_answer() {
+    let one = |to: &str, reply: &str| {
+        format!("\nFinal-Recipient: rfc822; {to}\nAction: failed\nDiagnostic-Code: smtp; {reply}\n")
+    };
+    let text_of = |recipients: &[(&str, &str)]| {
+        let groups: String = recipients.iter().map(|(to, reply)| one(to, reply)).collect();
+        format!("Reporting-MTA: dns; mx.example\n{groups}")
+    };
+    let gone = "550 5.1.1 User unknown";
+    let three = text_of(&[
+        ("a@b.example", gone),
+        ("c@b.example", "552 5.2.2 Mailbox full"),
+        ("d@b.example", gone),
+    ]);
+    let answers: serde_json::Value =
+        serde_json::from_str(&text(&explain(&["--json"], &three))).unwrap();
+    let classes: Vec<_> =
+        answers.as_array().unwrap().iter().map(|one| (&one["recipient"], &one["class"])).collect();
+    assert_eq!(classes.len(), 3, "{answers}");
+    assert_eq!(classes[1], (&"c@b.example".into(), &"mailbox-full".into()));
+    let said = text(&explain(&[], &three));
+    assert!(said.starts_with("a@b.example, d@b.example\nmailbox-unknown"), "{said}");
+    assert_eq!(said.matches("mailbox-unknown  permanent").count(), 1, "{said}");
+    let single = text(&explain(&["--json"], &text_of(&[("a@b.example", gone)])));
+    let answer: serde_json::Value = serde_json::from_str(&single).unwrap();
+    assert_eq!(answer["class"], "mailbox-unknown");
+}

@@ -101,6 +101,11 @@ fn play(row: &Row) -> Vec<String> {
     compare("plain", letter("luis@plain.example")["ended"].clone(), plain.into());
     let answer = letter("ana@strict.example")["text"].to_string();
     compare("text", answer.contains(text).into(), true.into());
+    if class.is_some() && !findings.is_empty() {
+        let named = check_named_for(&answer);
+        let finds = findings.iter().any(|found| group_of(found) == group_of(&named));
+        compare("check named", (finds || named == "dmarc.alignment").into(), true.into());
+    }
     // What is wrong is what is to be done first, and how is said.
     let report = events.iter().find(|event| event["event"] == "check").unwrap();
     let summary = report["report"]["summary"].as_str().unwrap();
@@ -108,6 +113,19 @@ fn play(row: &Row) -> Vec<String> {
         compare("first", summary.contains(id).into(), true.into());
     }
     faults
+}
+
+// A reply names the matter; `explain --live` asks the whole group of the check.
+fn check_named_for(reply: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_puerto");
+    let reply: String = serde_json::from_str(reply).unwrap();
+    let output = Command::new(program).args(["explain", "--json", &reply]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    answer["check"].as_str().unwrap_or_default().to_owned()
+}
+
+fn group_of(check: &str) -> &str {
+    check.split('.').next().unwrap_or_default()
 }
 
 #[test]
