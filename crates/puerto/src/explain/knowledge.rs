@@ -197,7 +197,8 @@ impl Knowledge {
         // Prose is full of words that anybody may use.
         let bare = reply.code.is_none() && reply.status.is_none();
         let is_prose = bare && !self.refusal.iter().any(|words| words.is_in(&reply.words));
-        let asked = |rule: &&Rule| !rule.needs_host && !(is_prose && rule.priority > TELLING);
+        let too_vague = |rule: &Rule| is_prose && rule.priority > TELLING;
+        let asked = |rule: &&Rule| !(rule.needs_host || too_vague(rule));
         first.or_else(|| self.rules.iter().filter(asked).find(|rule| rule.applies(reply)))
     }
 
