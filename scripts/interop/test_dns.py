@@ -36,7 +36,7 @@ class Bind(Process):
             "$TTL 60\n@ IN SOA ns.example.com. hostmaster.example.com. 1 7200 900 1209600 60\n"
             "@ IN NS ns.example.com.\n")
         # BIND listens only at addresses that an interface is seen to have.
-        run("ip", "address", "add", f"{DNS_ADDRESS}/8", "dev", "lo", check=False)
+        run("ip", "address", "add", f"{address}/8", "dev", "lo", check=False)
         self.start_process(["named", "-g", "-c", folder / "named.conf"], folder / "log")
         world.add(self)
         wait_for("BIND", lambda: self.process.poll() is None and listens(address, 53))
