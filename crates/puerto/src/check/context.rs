@@ -14,7 +14,7 @@ use super::together::together;
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text};
 
 /// Addresses that are only named to find out by which of ours they would be reached;
 /// nothing is sent there.
@@ -49,7 +49,7 @@ pub struct Context<'a, W> {
     /// Other domains that there are keys for, where there are none for the domain.
     pub other_key_domains: Vec<String>,
     /// Key files that could not be used, each with its reason.
-    pub key_problems: Vec<String>,
+    pub key_problems: Vec<Said>,
     /// Where the keys are.
     pub key_directory: PathBuf,
     /// Seconds since the epoch.

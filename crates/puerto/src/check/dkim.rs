@@ -163,9 +163,9 @@ fn key_files<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         return vec![draft.pass(Text::new("{count} keys", "{count} claves"))];
     }
     let problems = context.key_problems.iter().map(|problem| {
-        let draft = context.about(&KEY_PERMS, &directory).with("problem", problem);
+        let draft = context.about(&KEY_PERMS, &directory).with("problem", problem.of(context.language));
         // That we may not look says nothing about the server, which runs as another.
-        if problem.contains("ermission denied") {
+        if problem.to_string().contains("ermission denied") {
             return draft.remedy(Text::new("Run it as root", "Ejecútelo como root")).unknown(Text::same("{problem}"));
         }
         draft.finding(

@@ -198,6 +198,7 @@ impl Draft {
 
     /// The DNS did not answer: nothing may be concluded.
     pub fn no_answer(self, error: &puerto_mail::dns::DnsError) -> Check {
+        let error = crate::lang::dns_error(error).of(self.language);
         self.with("error", error).unknown(Text::new("no answer: {error}", "sin respuesta: {error}"))
     }
 

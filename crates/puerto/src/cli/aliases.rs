@@ -11,29 +11,51 @@ use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{printable, say};
 use crate::cli::sendmail;
 use crate::config::Config;
+use crate::lang::{Language, Said, Text, said_of, system};
 use crate::local;
 
 /// Runs `newaliases` with the arguments that follow its name: the options of
 /// `sendmail`.
-pub fn run(arguments: impl Iterator<Item = OsString>, config_path: Option<&Path>) -> ExitCode {
-    sendmail::run(once(OsString::from("-bi")).chain(arguments), config_path)
+pub fn run(
+    arguments: impl Iterator<Item = OsString>,
+    config_path: Option<&Path>,
+    language: Language,
+) -> ExitCode {
+    sendmail::run(once(OsString::from("-bi")).chain(arguments), config_path, language)
 }
 
+const WARNING: Text = Text::new("warning", "aviso");
+const NOTHING: Text = Text::new(
+    "{file}: changes hold at once; there is nothing to rebuild",
+    "{file}: los cambios valen de inmediato; no hay nada que regenerar",
+);
+const NO_FILE: Text = Text::new(
+    "{file}: there is no such file, and so there are no aliases",
+    "{file}: no existe ese fichero, así que no hay alias",
+);
+
 /// Says whether the aliases file can be read, and what in it cannot be understood.
-pub(super) fn check(config_path: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn check(config_path: Option<&Path>, language: Language) -> Result<(), Failure> {
     let file = Config::load(config_path)?.local.aliases;
-    let shown = file.display();
+    let shown = file.display().to_string();
     match std::fs::read(&file) {
         Ok(octets) => {
             for warning in local::alias_warnings(&String::from_utf8_lossy(&octets)) {
-                eprintln!("newaliases: warning: {shown}: {}", printable(&warning));
+                let word = WARNING.of(language);
+                eprintln!("newaliases: {word}: {shown}: {}", printable(&warning));
             }
-            say(&format!("{shown}: changes hold at once; there is nothing to rebuild"))?;
+            say(&NOTHING.with(language, &[("file", &shown)]))?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            say(&format!("{shown}: there is no such file, and so there are no aliases"))?;
+            say(&NO_FILE.with(language, &[("file", &shown)]))?;
         }
-        Err(error) => return Err(Failure::new(Sysexit::NoInput, format!("{shown}: {error}"))),
+        Err(error) => {
+            let shown = Said::words(shown);
+            let message = said_of!(
+                "{file}: {error}", "{file}: {error}"; file = shown, error = system(&error)
+            );
+            return Err(Failure::new(Sysexit::NoInput, message));
+        }
     }
     Ok(())
 }

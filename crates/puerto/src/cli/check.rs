@@ -19,7 +19,7 @@ use crate::check::{
 };
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text, system};
 
 /// Check, live, everything that receivers demand of this server and of a domain.
 #[derive(Debug, Default, Args)]
@@ -54,9 +54,9 @@ pub struct CheckArgs {
 /// could not be checked.
 pub fn run(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> ExitCode {
     if arguments.document {
-        return finish(write(&check::document(language)).map(|()| 0));
+        return finish(write(&check::document(language)).map(|()| 0), language);
     }
-    finish(judge(arguments, config, language))
+    finish(judge(arguments, config, language), language)
 }
 
 /// What one check and its group say now about the domain and addresses of the
@@ -103,11 +103,11 @@ pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Op
     Some(text.with(language, &values))
 }
 
-fn finish(result: Result<u8, Failure>) -> ExitCode {
+fn finish(result: Result<u8, Failure>, language: Language) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("puerto check: {failure}");
+            eprintln!("puerto check: {}", failure.of(language));
             match failure.code {
                 Sysexit::Config => Sysexit::Config.into(),
                 _ => ExitCode::from(2),
@@ -124,7 +124,7 @@ fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Re
             "there is no check or group `{name}`; groups: {groups}",
             "no hay ninguna comprobación ni grupo `{name}`; grupos: {groups}",
         );
-        let text = text.with(language, &[("name", unknown), ("groups", &groups.join(" "))]);
+        let text = Said::with(text, &[("name", unknown), ("groups", &groups.join(" "))]);
         return Err(Failure::new(Sysexit::Usage, text));
     }
     if let Some(domain) = &arguments.domain
@@ -132,7 +132,7 @@ fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Re
     {
         let text =
             Text::new("`{name}` is not a domain name", "`{name}` no es un nombre de dominio");
-        return Err(Failure::new(Sysexit::Usage, text.with(language, &[("name", domain)])));
+        return Err(Failure::new(Sysexit::Usage, Said::with(text, &[("name", domain)])));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(ask(arguments, &config, language));
@@ -143,7 +143,8 @@ fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Re
     }
     if arguments.json {
         let json = serde_json::to_string_pretty(&report.to_json(language));
-        let json = json.map_err(|error| Failure::new(Sysexit::OsError, error.to_string()))?;
+        let json =
+            json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))?;
         write(&format!("{json}\n"))?;
     } else {
         write(&shown(&report, arguments.all, language))?;
@@ -200,8 +201,9 @@ fn watch(
         .unwrap_or_else(|| config.state_dir.join(format!("check-{}.json", report.domain)));
     let cannot = |error: io::Error| {
         let text = Text::new("cannot use {file}: {error}", "no se puede usar {file}: {error}");
-        let values = [("file", &*file.display().to_string()), ("error", &*error.to_string())];
-        Failure::new(Sysexit::CantCreate, text.with(language, &values))
+        let name = Said::words(file.display().to_string());
+        let parts = [("file", &name), ("error", &system(&error))];
+        Failure::new(Sysexit::CantCreate, Said::of_parts(text, &parts))
     };
     let mut memory: Memory = match std::fs::read(&file) {
         Ok(octets) => serde_json::from_slice(&octets).unwrap_or_default(),

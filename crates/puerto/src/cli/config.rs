@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::exit::{Failure, Sysexit};
 use crate::config::{Config, ConfigErrors};
+use crate::lang::{Language, Said, Text};
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -31,39 +32,48 @@ pub enum ConfigCommand {
 }
 
 /// Runs the command: exit code 0, or 78 if the configuration is wrong.
-pub fn run(command: &ConfigCommand, file: Option<&Path>) -> ExitCode {
+pub fn run(command: &ConfigCommand, file: Option<&Path>, language: Language) -> ExitCode {
     let done = match command {
-        ConfigCommand::Check { json } => return check(*json, file),
+        ConfigCommand::Check { json } => return check(*json, file, language),
         ConfigCommand::Show { json } => Config::load(file)
             .map_err(|errors| {
                 let colour = colour(&io::stderr());
-                Failure::new(Sysexit::Config, errors.render(colour))
+                let message = Said::of_both(|language| errors.render(colour, language));
+                Failure::new(Sysexit::Config, message)
             })
             .and_then(|config| show(&config, *json)),
-        ConfigCommand::Sample => print(&Config::sample()),
+        ConfigCommand::Sample => print(&Config::sample(language)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            eprintln!("{}", failure.of(language));
             failure.code.into()
         }
     }
 }
 
-fn check(json: bool, file: Option<&Path>) -> ExitCode {
+const ABSENT: Text = Text::new(
+    "ok: {file} does not exist, every key has its default",
+    "bien: {file} no existe, así que cada clave tiene su valor por defecto",
+);
+const RIGHT: Text = Text::new("ok: {file}", "bien: {file}");
+const ONE_ERROR: Text = Text::new("{file}: one error", "{file}: un error");
+const ERRORS: Text = Text::new("{file}: {count} errors", "{file}: {count} errores");
+
+fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
     let (name, named) = Config::file(file);
-    let name = name.display();
+    let name = name.display().to_string();
+    let line = |text: Text| text.with(language, &[("file", &name)]) + "\n";
     let result = Config::load(file);
     let written = match &result {
-        Ok(_) if json => print(&format!("{}\n", json!({ "ok": true, "file": name.to_string() }))),
-        Ok(_) if !named && !Path::new(&name.to_string()).exists() => {
-            print(&format!("ok: {name} does not exist, every key has its default\n"))
-        }
-        Ok(_) => print(&format!("ok: {name}\n")),
-        Err(errors) if json => print(&format!("{}\n", errors.to_json())),
+        Ok(_) if json => print(&format!("{}\n", json!({ "ok": true, "file": name }))),
+        Ok(_) if !named && !Path::new(&name).exists() => print(&line(ABSENT)),
+        Ok(_) => print(&line(RIGHT)),
+        Err(errors) if json => print(&format!("{}\n", errors.to_json(language))),
         Err(errors) => {
-            eprintln!("{}\n\n{}", errors.render(colour(&io::stderr())), summary(errors));
+            let shown = errors.render(colour(&io::stderr()), language);
+            eprintln!("{shown}\n\n{}", summary(errors, language));
             Ok(())
         }
     };
@@ -74,11 +84,10 @@ fn check(json: bool, file: Option<&Path>) -> ExitCode {
     }
 }
 
-fn summary(errors: &ConfigErrors) -> String {
-    match errors.errors.len() {
-        1 => format!("{}: one error", errors.file),
-        count => format!("{}: {count} errors", errors.file),
-    }
+fn summary(errors: &ConfigErrors, language: Language) -> String {
+    let count = errors.errors.len();
+    let text = if count == 1 { ONE_ERROR } else { ERRORS };
+    text.with(language, &[("file", &errors.file), ("count", &count.to_string())])
 }
 
 fn show(config: &Config, json: bool) -> Result<(), Failure> {
@@ -86,7 +95,7 @@ fn show(config: &Config, json: bool) -> Result<(), Failure> {
     if !json {
         return print(&text);
     }
-    let internal = |error: String| Failure::new(Sysexit::OsError, error);
+    let internal = |error: String| Failure::new(Sysexit::OsError, Said::words(error));
     let value: toml::Table = toml::from_str(&text).map_err(|error| internal(error.to_string()))?;
     let text = serde_json::to_string_pretty(&value).map_err(|error| internal(error.to_string()))?;
     print(&format!("{text}\n"))
@@ -112,12 +121,13 @@ mod tests {
     fn a_file_is_right_or_wrong_by_its_exit_code() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("puerto.toml");
-        let code = |command: &ConfigCommand| format!("{:?}", run(command, Some(&file)));
+        let code =
+            |command: &ConfigCommand| format!("{:?}", run(command, Some(&file), Language::Spanish));
         let ok = format!("{:?}", ExitCode::SUCCESS);
         let wrong = format!("{:?}", ExitCode::from(78));
         let check = ConfigCommand::Check { json: true };
         assert_eq!(code(&check), wrong, "a file that was named must exist");
-        std::fs::write(&file, Config::sample()).unwrap();
+        std::fs::write(&file, Config::sample(Language::Spanish)).unwrap();
         assert_eq!(code(&check), ok);
         std::fs::write(&file, "relayhots = 1").unwrap();
         for command in

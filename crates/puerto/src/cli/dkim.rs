@@ -18,7 +18,7 @@ use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::config::Config;
 use crate::intake::KeyRing;
-use crate::lang::{Said, Text};
+use crate::lang::{Language, Said, Text, key_error, said, said_of, system};
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -66,14 +66,17 @@ enum Kind {
 
 /// Runs the command. Exit code 0; 1 if a key in the directory cannot be used; 73 if
 /// the file exists already or cannot be made; 64 for a name that cannot be.
-pub fn run(command: &DkimCommand, file: Option<&Path>) -> ExitCode {
+pub fn run(command: &DkimCommand, file: Option<&Path>, language: Language) -> ExitCode {
     let done = Config::load(file).map_err(Failure::from).and_then(|config| match command {
-        DkimCommand::New(new) => print(&made_text(&make(&config, new)?, new.json)).map(|()| 0),
-        DkimCommand::List { json } => list(&config, *json),
+        DkimCommand::New(new) => {
+            let made = make(&config, new, language)?;
+            print(&made_text(&made, new.json, language)).map(|()| 0)
+        }
+        DkimCommand::List { json } => list(&config, *json, language),
     });
     done.map_or_else(
         |failure| {
-            eprintln!("puerto: {failure}");
+            eprintln!("puerto: {}", failure.of(language));
             failure.code.into()
         },
         ExitCode::from,
@@ -114,12 +117,19 @@ impl Shown {
         })
     }
 
-    fn push_text(&self, out: &mut String) {
-        let name = self.name();
+    fn push_text(&self, out: &mut String, language: Language) {
+        const LABELS: [Text; 4] = [
+            Text::new("name ", "nombre"),
+            Text::new("type ", "tipo  "),
+            Text::new("value", "valor "),
+            Text::new("zone ", "zona  "),
+        ];
+        let full = self.name();
+        let [name, kind, value, zone] = LABELS.map(|label| label.of(language));
         let _ = writeln!(
             out,
-            "{} ({}, {} bits)\n  name   {name}\n  type   TXT\n  value  {}\n  zone   {name}. 3600 IN \
-             TXT ( {} )",
+            "{} ({}, {} bits)\n  {name}  {full}\n  {kind}  TXT\n  {value}  {}\n  {zone}  {full}. \
+             3600 IN TXT ( {} )",
             self.file.display(),
             self.algorithm,
             self.bits,
@@ -129,7 +139,7 @@ impl Shown {
     }
 }
 
-fn make(config: &Config, new: &NewKey) -> Result<Vec<Shown>, Failure> {
+fn make(config: &Config, new: &NewKey, language: Language) -> Result<Vec<Shown>, Failure> {
     let domain = domain(config, new)?;
     let directory = config.dkim_directory.join(&domain);
     let algorithms: &[Algorithm] = match new.kind {
@@ -146,13 +156,18 @@ fn make(config: &Config, new: &NewKey) -> Result<Vec<Shown>, Failure> {
         }
         wanted.push((*algorithm, selector, file));
     }
-    let owner = Owner::of(config);
+    let owner = Owner::of(config, language);
     let cannot = |what: &Path, error: io::Error| {
         let code = match error.kind() {
             io::ErrorKind::PermissionDenied => Sysexit::NoPermission,
             _ => Sysexit::CantCreate,
         };
-        Failure::new(code, format!("cannot make {}: {error}", what.display()))
+        let what = Said::words(what.display().to_string());
+        let message = said_of!(
+            "cannot make {what}: {error}", "no se puede crear {what}: {error}";
+            what = what, error = system(&error)
+        );
+        Failure::new(code, message)
     };
     owner.make_directories(&directory).map_err(|error| cannot(&directory, error))?;
     let mut made = Vec::new();
@@ -162,7 +177,7 @@ fn make(config: &Config, new: &NewKey) -> Result<Vec<Shown>, Failure> {
             _ => PrivateKey::generate_rsa(new.bits),
         };
         let broken =
-            |error: puerto_mail::dkim::KeyError| Failure::new(Sysexit::OsError, error.to_string());
+            |error: puerto_mail::dkim::KeyError| Failure::new(Sysexit::OsError, key_error(&error));
         let pem = pem.map_err(broken)?;
         let key = PrivateKey::from_pem(&pem).map_err(broken)?;
         owner.write_key(&file, &pem).map_err(|error| match error.kind() {
@@ -176,10 +191,12 @@ fn make(config: &Config, new: &NewKey) -> Result<Vec<Shown>, Failure> {
 }
 
 fn exists(file: &Path) -> Failure {
-    let text = format!(
-        "{} exists already, and mail that is under way may be signed with it: give the new key \
+    let text = said!(
+        "{file} exists already, and mail that is under way may be signed with it: give the new key \
          another --selector, and remove the old one some days after",
-        file.display()
+        "{file} ya existe y puede haber correo en camino firmado con esa clave: da a la nueva otro \
+         --selector y elimina la antigua unos días después";
+        file = file.display()
     );
     Failure::new(Sysexit::CantCreate, text)
 }
@@ -192,7 +209,13 @@ fn domain(config: &Config, new: &NewKey) -> Result<String, Failure> {
     let ascii = domain.as_ref().and_then(Domain::name).and_then(|n| idna::domain_to_ascii(n).ok());
     ascii.ok_or_else(|| {
         let written = new.domain.as_deref().unwrap_or_default();
-        Failure::new(Sysexit::Usage, format!("`{written}` is not a domain name, as example.com is"))
+        Failure::new(
+            Sysexit::Usage,
+            said!(
+                "`{written}` is not a domain name, as example.com is",
+                "`{written}` no es un nombre de dominio, como example.com"; written = written
+            ),
+        )
     })
 }
 
@@ -204,32 +227,40 @@ fn selector(new: &NewKey, algorithm: Algorithm) -> Result<String, Failure> {
     };
     let selector = written.to_lowercase();
     if !selector.is_ascii() || Domain::parse(&format!("{selector}.example")).is_err() {
-        let text = format!("`{written}` is not a selector: use letters, digits, - and .");
+        let text = said!(
+            "`{written}` is not a selector: use letters, digits, - and .",
+            "`{written}` no es un selector: usa letras, cifras, - y ."; written = written
+        );
         return Err(Failure::new(Sysexit::Usage, text));
     }
     // Two keys cannot share a name.
     Ok(if new.kind == Kind::Both { format!("{selector}-{kind}") } else { selector })
 }
 
-fn made_text(made: &[Shown], json: bool) -> String {
+const PUBLISH: Text = Text::new(
+    "Publish first: name, type and value in a provider's form, or the zone line as it is.\n\
+     When the record answers, reload the daemon (systemctl reload puerto): it then signs\n\
+     with this key.\n",
+    "Primero publica el registro: nombre, tipo y valor en el formulario del proveedor, o la\n\
+     línea de zona tal cual. Cuando responda, recarga el servidor (systemctl reload puerto):\n\
+     desde entonces firma con esta clave.\n",
+);
+
+fn made_text(made: &[Shown], json: bool, language: Language) -> String {
     if json {
         let keys: Vec<_> = made.iter().map(Shown::to_json).collect();
         return format!("{}\n", json!({ "made": keys }));
     }
     let mut out = String::new();
     for key in made {
-        key.push_text(&mut out);
+        key.push_text(&mut out, language);
         out.push('\n');
     }
-    out.push_str(
-        "Publish first: name, type and value in a provider's form, or the zone line as it is.\n\
-         When the record answers, reload the daemon (systemctl reload puerto): it then signs\n\
-         with this key.\n",
-    );
+    out.push_str(PUBLISH.of(language));
     out
 }
 
-fn keys_below(directory: &Path) -> (Vec<Shown>, Vec<String>) {
+fn keys_below(directory: &Path) -> (Vec<Shown>, Vec<Said>) {
     let ring = KeyRing::load(directory);
     let shown = |key: &std::sync::Arc<puerto_mail::dkim::SigningKey>| Shown {
         domain: key.domain.clone(),
@@ -242,23 +273,33 @@ fn keys_below(directory: &Path) -> (Vec<Shown>, Vec<String>) {
     (ring.keys().iter().map(shown).collect(), ring.problems())
 }
 
-fn list(config: &Config, json: bool) -> Result<u8, Failure> {
+const NO_KEYS: Text = Text::new(
+    "no keys below {directory}: mail is not signed. `puerto dkim new`",
+    "no hay claves en {directory}: el correo no se firma. Crea una con `puerto dkim new`",
+);
+const NO_USER: Text = Text::new(
+    "there is no user `{name}` yet: only root can read the new key",
+    "todavía no existe el usuario `{name}`: solo root puede leer la clave nueva",
+);
+
+fn list(config: &Config, json: bool, language: Language) -> Result<u8, Failure> {
     let (keys, problems) = keys_below(&config.dkim_directory);
     if json {
         let keys: Vec<_> = keys.iter().map(Shown::to_json).collect();
+        let problems: Vec<_> = problems.iter().map(|problem| problem.of(language)).collect();
         print(&format!("{}\n", json!({ "keys": keys, "problems": problems })))?;
     } else {
         let mut out = String::new();
         for key in &keys {
-            key.push_text(&mut out);
+            key.push_text(&mut out, language);
         }
         print(&out)?;
         for problem in &problems {
-            eprintln!("puerto: {problem}");
+            eprintln!("puerto: {}", problem.of(language));
         }
         if keys.is_empty() && problems.is_empty() {
-            let directory = config.dkim_directory.display();
-            eprintln!("puerto: no keys below {directory}: mail is not signed. `puerto dkim new`");
+            let directory = config.dkim_directory.display().to_string();
+            eprintln!("puerto: {}", NO_KEYS.with(language, &[("directory", &directory)]));
         }
     }
     Ok(u8::from(!problems.is_empty()))
@@ -273,13 +314,13 @@ enum Owner {
 }
 
 impl Owner {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, language: Language) -> Self {
         if !nix::unistd::geteuid().is_root() || config.user.is_empty() {
             return Self::Ourselves;
         }
         let Ok(Some(user)) = User::from_name(&config.user) else {
             let name = &config.user;
-            eprintln!("puerto: there is no user `{name}` yet: only root can read the new key");
+            eprintln!("puerto: {}", NO_USER.with(language, &[("name", name)]));
             return Self::Ourselves;
         };
         match Group::from_gid(user.gid) {
@@ -345,17 +386,18 @@ mod tests {
     fn a_new_key_signs_and_is_never_written_over() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::for_tests(dir.path());
-        make(&config, &new(None, Some("S1"), Kind::Both)).unwrap();
-        make(&config, &new(Some("ñandú.example"), None, Kind::Ed25519)).unwrap();
+        make(&config, &new(None, Some("S1"), Kind::Both), Language::English).unwrap();
+        make(&config, &new(Some("ñandú.example"), None, Kind::Ed25519), Language::English).unwrap();
         let ring = KeyRing::load(&config.dkim_directory);
-        assert_eq!(ring.problems(), Vec::<String>::new());
+        assert_eq!(ring.problems(), Vec::<Said>::new());
         let names: Vec<String> =
             ring.keys().iter().map(|k| format!("{} {}", k.selector, k.domain)).collect();
         assert_eq!(names[..2], ["s1-ed25519 example.com", "s1-rsa example.com"]);
         assert!(names[2].starts_with("ed25519-20") && names[2].ends_with(" xn--and-6ma2c.example"));
         let file = config.dkim_directory.join("example.com/s1-rsa.pem");
         let before = std::fs::read(&file).unwrap();
-        let again = make(&config, &new(None, Some("s1"), Kind::Both)).err().unwrap();
+        let again =
+            make(&config, &new(None, Some("s1"), Kind::Both), Language::English).err().unwrap();
         assert_eq!(again.code, Sysexit::CantCreate);
         assert_eq!(std::fs::read(&file).unwrap(), before);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o137, 0);
@@ -371,7 +413,8 @@ mod tests {
             (None, Some("../x")),
             (None, Some("a b")),
         ] {
-            let failure = make(&config, &new(domain, selector, Kind::Rsa)).err().unwrap();
+            let failure =
+                make(&config, &new(domain, selector, Kind::Rsa), Language::English).err().unwrap();
             assert_eq!(failure.code, Sysexit::Usage, "{domain:?} {selector:?}");
         }
         assert!(!config.dkim_directory.exists());
@@ -381,16 +424,16 @@ mod tests {
     fn records_are_shown_in_both_forms() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::for_tests(dir.path());
-        make(&config, &new(None, Some("a"), Kind::Rsa)).unwrap();
+        make(&config, &new(None, Some("a"), Kind::Rsa), Language::English).unwrap();
         let (keys, problems) = keys_below(&config.dkim_directory);
         assert!(problems.is_empty());
         let [shown] = keys.as_slice() else { panic!("one key, not {}", keys.len()) };
         let json = shown.to_json();
         assert_eq!(json["name"], "a._domainkey.example.com");
         assert!(shown.file.is_file());
-        assert!(made_text(&keys, false).contains("Publish first"));
+        assert!(made_text(&keys, false, Language::English).contains("Publish first"));
         let mut text = String::new();
-        shown.push_text(&mut text);
+        shown.push_text(&mut text, Language::English);
         assert!(text.contains("/dkim/example.com/a.pem (rsa-sha256, 2048 bits)\n"), "{text}");
         assert!(text.contains("  name   a._domainkey.example.com\n"), "{text}");
         assert!(text.contains("a._domainkey.example.com. 3600 IN TXT ( \"v=DKIM1; k=rsa; p="));

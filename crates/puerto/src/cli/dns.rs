@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::dns::Resolver;
 use crate::dnsplan::{self, Plan, Subject, egress, render, update};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text, system};
 
 /// Which records to work out, and how to show them.
 #[derive(Debug, clap::Args)]
@@ -58,12 +58,12 @@ pub fn run(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> Exit
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(work(arguments, file, language)),
-        Err(error) => Err(Failure::new(Sysexit::OsError, error.to_string()).into()),
+        Err(error) => Err(Failure::new(Sysexit::OsError, system(&error)).into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
-            eprintln!("puerto: {}", stop.message);
+            eprintln!("puerto: {}", stop.message.of(language));
             ExitCode::from(stop.code)
         }
     }
@@ -72,12 +72,12 @@ pub fn run(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> Exit
 /// What ends the command early.
 struct Stop {
     code: u8,
-    message: String,
+    message: Said,
 }
 
 impl Stop {
     fn cannot(message: String) -> Self {
-        Self { code: CANNOT, message }
+        Self { code: CANNOT, message: Said::words(message) }
     }
 }
 
@@ -91,7 +91,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     let config = Config::load(file).map_err(Failure::from)?;
     let ring = KeyRing::load(&config.dkim_directory);
     for problem in ring.problems() {
-        eprintln!("puerto: {problem}");
+        eprintln!("puerto: {}", problem.of(language));
     }
     let addresses = addresses(arguments, &config, language)?;
     let subject = Subject::new(&config, &ring, arguments.domain.as_deref(), addresses)
@@ -111,7 +111,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
         return Ok(());
     }
     if !arguments.yes && !agreed(server, language)? {
-        return Err(Stop { code: 1, message: LEFT.of(language).to_owned() });
+        return Err(Stop { code: 1, message: LEFT.into() });
     }
     let done = update::publish(server, &key, &plan).await.map_err(|error| {
         let code = match error {
@@ -120,7 +120,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
             }
             _ => Sysexit::Unavailable,
         };
-        Stop { code: code as u8, message: error.said().of(language) }
+        Stop { code: code as u8, message: Said::words(error.said().of(language)) }
     })?;
     if !done.published.is_empty() {
         eprintln!("puerto: {}", PUBLISHED.with(language, &[("names", &done.published.join(", "))]));
@@ -129,7 +129,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
         return Ok(());
     }
     let names = done.elsewhere.join(", ");
-    Err(Stop { code: 1, message: ELSEWHERE.with(language, &[("names", &names)]) })
+    Err(Stop { code: 1, message: Said::with(ELSEWHERE, &[("names", &names)]) })
 }
 
 async fn plan<D: puerto_mail::dns::Dns>(

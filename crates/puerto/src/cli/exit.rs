@@ -1,12 +1,12 @@
 //! Exit codes as in sysexits, which mail programs have agreed on since sendmail.
 
-use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
 use crate::config::ConfigErrors;
 use crate::control::ClientError;
 use crate::control::protocol::ErrorCode;
+use crate::lang::{Language, Said, said, said_of, system};
 
 /// What a command's end means to whoever started it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,23 +53,20 @@ pub struct Failure {
     /// For the caller.
     pub code: Sysexit,
     /// For the user: what, where, and how to mend it. It may have several lines.
-    pub message: String,
+    pub message: Said,
 }
 
 impl Failure {
     /// Joins the two.
-    pub fn new(code: Sysexit, message: impl Into<String>) -> Self {
+    pub fn new(code: Sysexit, message: impl Into<Said>) -> Self {
         Self { code, message: message.into() }
     }
-}
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+    /// What its user reads, in a language.
+    pub fn of(&self, language: Language) -> String {
+        self.message.of(language)
     }
 }
-
-impl std::error::Error for Failure {}
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
@@ -89,19 +86,64 @@ impl From<ClientError> for Failure {
                 ErrorCode::Failed => Sysexit::Unavailable,
             },
         };
-        let advice = if code == Sysexit::TryAgain { "; try again" } else { "" };
-        Self::new(code, format!("{error}{advice}"))
+        let message = client_error(&error);
+        Self::new(code, if code == Sysexit::TryAgain { and_try_again(&message) } else { message })
     }
+}
+
+/// Why the server could not be asked, or what it refused.
+pub fn client_error(error: &ClientError) -> Said {
+    match error {
+        ClientError::NotRunning { path, source } => said_of!(
+            "the mail server is not running ({path}: {error})",
+            "el servidor de correo no está en marcha ({path}: {error})";
+            path = Said::words(path.display().to_string()), error = system(source)
+        ),
+        ClientError::Unreachable { path, source } => said_of!(
+            "cannot reach the mail server ({path}: {error})",
+            "no se puede hablar con el servidor de correo ({path}: {error})";
+            path = Said::words(path.display().to_string()), error = system(source)
+        ),
+        ClientError::Lost(source) => said_of!(
+            "the connection to the mail server failed: {error}",
+            "ha fallado la conexión con el servidor de correo: {error}"; error = system(source)
+        ),
+        ClientError::Protocol(detail) => said!(
+            "the mail server's answer was not understood: {detail}",
+            "no se entiende la respuesta del servidor de correo: {detail}"; detail = detail
+        ),
+        ClientError::Refused { code, message } => Said::of_both(|language| match language {
+            Language::English => message.clone(),
+            Language::Spanish => refused(*code).to_owned(),
+        }),
+    }
+}
+
+// The server's own words are English, as its log is; the code says the same.
+fn refused(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::Malformed => "el identificador o la petición están mal formados",
+        ErrorCode::Version => "el servidor en marcha es de otra versión: reinícialo",
+        ErrorCode::Denied => "este usuario no puede hacerlo: prueba como root o con sudo",
+        ErrorCode::NotFound => "ese mensaje no está (o ya no está) en la cola",
+        ErrorCode::Busy => "el servidor atiende a demasiados clientes a la vez",
+        ErrorCode::Failed => "el servidor no ha podido hacerlo: su registro dice por qué",
+    }
+}
+
+/// A failure that may pass.
+pub fn and_try_again(message: &Said) -> Said {
+    said_of!("{message}; try again", "{message}; vuelve a intentarlo"; message = message)
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::new(Sysexit::IoError, error.to_string())
+        Self::new(Sysexit::IoError, system(&error))
     }
 }
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
-        Self::new(Sysexit::Config, errors.render(false))
+        Self::new(Sysexit::Config, Said::of_both(|language| errors.render(false, language)))
     }
 }

@@ -13,7 +13,7 @@ use super::output::{if_read, printable};
 use super::sendmail;
 use crate::control::Client;
 use crate::explain::{Explanation, Kind, MAX_INPUT, explain, explain_each};
-use crate::lang::Language;
+use crate::lang::{Language, Text};
 
 /// What to explain, and how to answer.
 #[derive(Debug, clap::Args)]
@@ -65,7 +65,7 @@ pub fn run(arguments: &ExplainArgs, config_path: Option<&Path>, language: Langua
     match answer(arguments, config_path, language) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("puerto: {failure}");
+            eprintln!("puerto: {}", failure.of(language));
             match failure.code {
                 Sysexit::Usage => ExitCode::from(2),
                 code => code.into(),
@@ -84,12 +84,11 @@ fn answer(
         return Ok(ExitCode::SUCCESS);
     }
     let text = match arguments.text.as_slice() {
-        [] => read_input()?,
+        [] => read_input(language)?,
         words => words.join(" "),
     };
     if text.trim().is_empty() {
-        let usage = "give a reply or a log line, as an argument or on standard input";
-        return Err(Failure::new(Sysexit::Usage, usage));
+        return Err(Failure::new(Sysexit::Usage, NO_TEXT));
     }
     let host = arguments.host.as_deref();
     let refusals = match text.trim().parse::<MessageId>() {
@@ -97,7 +96,7 @@ fn answer(
         Err(_) => of_text(&text, host),
     };
     if refusals.is_empty() {
-        eprintln!("puerto: there is no refusal to explain");
+        eprintln!("puerto: {}", NO_REFUSAL.of(language));
         return Ok(ExitCode::FAILURE);
     }
     if arguments.json {
@@ -117,9 +116,20 @@ fn answer(
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_input() -> Result<String, Failure> {
+const NO_TEXT: Text = Text::new(
+    "give a reply or a log line, as an argument or on standard input",
+    "indica una respuesta o una línea del registro, como argumento o por la entrada estándar",
+);
+const NO_REFUSAL: Text =
+    Text::new("there is no refusal to explain", "no hay ningún rechazo que explicar");
+const PASTE: Text = Text::new(
+    "paste the reply or the log line, then press Ctrl-D",
+    "pega la respuesta o la línea del registro y pulsa Ctrl-D",
+);
+
+fn read_input(language: Language) -> Result<String, Failure> {
     if io::stdin().is_terminal() {
-        eprintln!("puerto: paste the reply or the log line, then press Ctrl-D");
+        eprintln!("puerto: {}", PASTE.of(language));
     }
     let mut octets = Vec::new();
     io::stdin().lock().take(MAX_INPUT as u64).read_to_end(&mut octets)?;

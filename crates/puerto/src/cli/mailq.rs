@@ -15,13 +15,18 @@ use crate::cli::sendmail;
 use crate::control::Client;
 use crate::control::protocol::Selection;
 use crate::control::view::MessageView;
+use crate::lang::Language;
 
 /// Columns in which a reason is set to the right.
 const REASON_COLUMNS: usize = 76;
 
 /// Runs `mailq` with the arguments that follow its name: the options of `sendmail`.
-pub fn run(arguments: impl Iterator<Item = OsString>, config_path: Option<&Path>) -> ExitCode {
-    sendmail::run(once(OsString::from("-bp")).chain(arguments), config_path)
+pub fn run(
+    arguments: impl Iterator<Item = OsString>,
+    config_path: Option<&Path>,
+    language: Language,
+) -> ExitCode {
+    sendmail::run(once(OsString::from("-bp")).chain(arguments), config_path, language)
 }
 
 /// Prints the queue.

@@ -123,11 +123,16 @@ impl Personality {
         }
     }
 
-    fn run(self, arguments: impl Iterator<Item = OsString>, config: Option<&Path>) -> ExitCode {
+    fn run(
+        self,
+        arguments: impl Iterator<Item = OsString>,
+        config: Option<&Path>,
+        language: Language,
+    ) -> ExitCode {
         match self {
-            Self::Sendmail => sendmail::run(arguments, config),
-            Self::Mailq => mailq::run(arguments, config),
-            Self::Newaliases => aliases::run(arguments, config),
+            Self::Sendmail => sendmail::run(arguments, config, language),
+            Self::Mailq => mailq::run(arguments, config, language),
+            Self::Newaliases => aliases::run(arguments, config, language),
         }
     }
 }
@@ -137,15 +142,21 @@ impl Personality {
 fn personality(arguments: &[OsString]) -> Option<ExitCode> {
     let (name, rest) = arguments.split_first()?;
     if let Some(personality) = Personality::of(name) {
-        return Some(personality.run(rest.iter().cloned(), None));
+        let language = Language::of_process(None);
+        return Some(personality.run(rest.iter().cloned(), None, language));
     }
-    let (config, rest) = match rest {
-        [option, file, rest @ ..] if option == "--config" => (Some(Path::new(file)), rest),
-        rest => (None, rest),
-    };
+    let (mut config, mut asked, mut rest) = (None, None, rest);
+    while let [option, value, after @ ..] = rest {
+        match option.to_str() {
+            Some("--config") => config = Some(Path::new(value)),
+            Some("--lang") => asked = Some(value.to_str().and_then(Language::parse)?),
+            _ => break,
+        }
+        rest = after;
+    }
     let (name, rest) = rest.split_first()?;
     let personality = Personality::of(name)?;
-    Some(personality.run(rest.iter().cloned(), config))
+    Some(personality.run(rest.iter().cloned(), config, Language::of_process(asked)))
 }
 
 /// Runs the program with its arguments, the first being the name that it was called by.
@@ -174,21 +185,21 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 fn run(arguments: Arguments, language: Language) -> ExitCode {
     let config = arguments.config.as_deref();
     match arguments.command {
-        Command::Serve => serve::run(config),
+        Command::Serve => serve::run(config, language),
         Command::Setup(arguments) => setup::run(&arguments, config, language),
-        Command::Config(command) => config::run(&command, config),
-        Command::Dkim(command) => dkim::run(&command, config),
+        Command::Config(command) => config::run(&command, config, language),
+        Command::Dkim(command) => dkim::run(&command, config, language),
         Command::Dns(arguments) => dns::run(&arguments, config, language),
         Command::Explain(arguments) => explain::run(&arguments, config, language),
         Command::LocalAgent => crate::local::agent::run(),
         Command::Lab(arguments) => lab::run(&arguments, language),
-        Command::Queue(arguments) => queue::run(&arguments, config),
+        Command::Queue(arguments) => queue::run(&arguments, config, language),
         Command::Check(arguments) => check::run(&arguments, config, language),
         Command::Verify(arguments) => verify::run(&arguments, config, language),
         Command::Relay(command) => relay::run(&command, config, language),
-        Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config),
-        Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config),
-        Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config),
+        Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config, language),
+        Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config, language),
+        Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config, language),
         Command::Completions { shell } => {
             documents::completions(shell, spanish::command(Arguments::command(), language))
         }

@@ -13,7 +13,7 @@ use super::exit::{Failure, Sysexit};
 use super::output::if_read;
 use crate::config::{Config, NextHop};
 use crate::dns::Resolver;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text, address_error};
 use crate::relay::{self, Question};
 use crate::route::Machine;
 use crate::tls::ClientTls;
@@ -49,7 +49,7 @@ pub fn run(command: &RelayCommand, config: Option<&Path>, language: Language) ->
     match test(arguments, config, language) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("puerto relay test: {failure}");
+            eprintln!("puerto relay test: {}", failure.of(language));
             match failure.code {
                 Sysexit::Config => Sysexit::Config.into(),
                 _ => ExitCode::from(2),
@@ -62,9 +62,9 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
     let config = Config::load(config)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let question = Question {
-        next_hop: next_hop(arguments, &config, language)?,
-        sender: sender(arguments, &config, language)?,
-        send_to: arguments.send.as_deref().map(|text| address(text, language)).transpose()?,
+        next_hop: next_hop(arguments, &config)?,
+        sender: sender(arguments, &config)?,
+        send_to: arguments.send.as_deref().map(address).transpose()?,
         now: i64::try_from(now).unwrap_or(i64::MAX),
         config,
     };
@@ -75,7 +75,7 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
     });
     let text = if arguments.json {
         let json = serde_json::to_string_pretty(&report.to_json(language));
-        json.map_err(|error| Failure::new(Sysexit::OsError, error.to_string()))? + "\n"
+        json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))? + "\n"
     } else {
         relay::show(&report, language)
     };
@@ -87,37 +87,33 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
     })
 }
 
-fn next_hop(arguments: &TestArgs, config: &Config, language: Language) -> Result<NextHop, Failure> {
+fn next_hop(arguments: &TestArgs, config: &Config) -> Result<NextHop, Failure> {
     const NONE: Text = Text::new(
         "the configuration names no relayhost: write it behind the command, such as [mail.example.org]:587",
-        "la configuración no nombra ningún relayhost: escríbalo tras la orden, como [mail.example.org]:587",
+        "la configuración no nombra ningún relayhost: escríbelo tras la orden, como [mail.example.org]:587",
     );
     match &arguments.relayhost {
         Some(text) => NextHop::parse(text).map_err(|error| Failure::new(Sysexit::Usage, error)),
-        None => {
-            config.relayhost.clone().ok_or_else(|| Failure::new(Sysexit::Usage, NONE.of(language)))
-        }
+        None => config.relayhost.clone().ok_or_else(|| Failure::new(Sysexit::Usage, NONE)),
     }
 }
 
-fn sender(arguments: &TestArgs, config: &Config, language: Language) -> Result<Address, Failure> {
+fn sender(arguments: &TestArgs, config: &Config) -> Result<Address, Failure> {
     const NONE: Text = Text::new(
         "the host name cannot stand in an address: say the sender with --from",
-        "el nombre del servidor no sirve en una dirección: indique el remitente con --from",
+        "el nombre del servidor no sirve en una dirección: indica el remitente con --from",
     );
     match &arguments.from {
-        Some(text) => address(text, language),
-        None => {
-            relay::postmaster(config).ok_or_else(|| Failure::new(Sysexit::Usage, NONE.of(language)))
-        }
+        Some(text) => address(text),
+        None => relay::postmaster(config).ok_or_else(|| Failure::new(Sysexit::Usage, NONE)),
     }
 }
 
-fn address(text: &str, language: Language) -> Result<Address, Failure> {
+fn address(text: &str) -> Result<Address, Failure> {
     const MALFORMED: Text =
         Text::new("\"{text}\" is not an address: {error}", "«{text}» no es una dirección: {error}");
     Address::parse(text).map_err(|error| {
-        let values = [("text", text), ("error", &*error.to_string())];
-        Failure::new(Sysexit::Usage, MALFORMED.with(language, &values))
+        let parts = [("text", &Said::words(text)), ("error", &address_error(&error))];
+        Failure::new(Sysexit::Usage, Said::of_parts(MALFORMED, &parts))
     })
 }

@@ -4,40 +4,50 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::Config;
+use crate::lang::{Language, Text, said_of, system};
 use crate::serve::{Daemon, Prepared, StartError, notify, ready, until_told_to_stop, watchdog};
 
+const NO_SIGNALS: Text =
+    Text::new("signals cannot be received: {error}", "no se pueden recibir señales: {error}");
+
 /// Serves until it is told to stop.
-pub fn run(file: Option<&Path>) -> ExitCode {
+pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(errors) => {
-            eprint!("{}", errors.render(false));
+            eprintln!("{}", errors.render(false, language));
             return ExitCode::from(78);
         }
     };
-    match serve(config, file) {
+    match serve(config, file, language) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("puerto: {error}");
+            eprintln!("puerto: {}", error.said().of(language));
             ExitCode::from(exit_code(&error))
         }
     }
 }
 
-fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
+fn serve(config: Config, file: Option<&Path>, language: Language) -> Result<(), StartError> {
     let prepared = Prepared::new(config)?;
     // Threads start only now, with the rights of the service's user.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("puerto")
         .build()
-        .map_err(|error| StartError::Privileges(format!("cannot start threads: {error}")))?;
+        .map_err(|error| {
+            StartError::Privileges(said_of!(
+                "cannot start threads: {error}", "no se pueden iniciar hilos: {error}";
+                error = system(&error)
+            ))
+        })?;
     runtime.block_on(async {
         let daemon = Daemon::start(prepared, file.map(Path::to_owned))?;
         ready(&daemon.config().hostname);
         tokio::spawn(watchdog());
         if let Err(error) = until_told_to_stop(&daemon).await {
-            eprintln!("puerto: signals cannot be received: {error}");
+            let error = system(&error).of(language);
+            eprintln!("puerto: {}", NO_SIGNALS.with(language, &[("error", &error)]));
         }
         notify("STOPPING=1\nSTATUS=Finishes what is in flight");
         daemon.stop().await;

@@ -12,7 +12,7 @@ use super::exit::{Failure, Sysexit};
 use super::output::if_read;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text, system};
 use crate::verify::{self, Question};
 
 /// Octets of a message that is read: three times what any receiver takes.
@@ -48,7 +48,7 @@ pub fn run(arguments: &VerifyArgs, config: Option<&Path>, language: Language) ->
     match judge(arguments, config, language) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("puerto verify: {failure}");
+            eprintln!("puerto verify: {}", failure.of(language));
             match failure.code {
                 Sysexit::Config => Sysexit::Config.into(),
                 _ => ExitCode::from(2),
@@ -59,7 +59,7 @@ pub fn run(arguments: &VerifyArgs, config: Option<&Path>, language: Language) ->
 
 fn judge(arguments: &VerifyArgs, config: Option<&Path>, language: Language) -> Result<u8, Failure> {
     let config = Config::load(config)?;
-    let message = read(arguments.file.as_deref(), language)?;
+    let message = read(arguments.file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let question = Question {
@@ -77,7 +77,7 @@ fn judge(arguments: &VerifyArgs, config: Option<&Path>, language: Language) -> R
     });
     let text = if arguments.json {
         let json = serde_json::to_string_pretty(&report.to_json(language));
-        json.map_err(|error| Failure::new(Sysexit::OsError, error.to_string()))? + "\n"
+        json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))? + "\n"
     } else {
         verify::show(&report, language)
     };
@@ -89,7 +89,7 @@ fn judge(arguments: &VerifyArgs, config: Option<&Path>, language: Language) -> R
     })
 }
 
-fn read(file: Option<&Path>, language: Language) -> Result<Vec<u8>, Failure> {
+fn read(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
     const UNREADABLE: Text =
         Text::new("cannot read {file}: {error}", "no se puede leer {file}: {error}");
     const TOO_LARGE: Text = Text::new(
@@ -106,13 +106,13 @@ fn read(file: Option<&Path>, language: Language) -> Result<Vec<u8>, Failure> {
         }
         None => io::stdin().lock().take(limit).read_to_end(&mut message),
     };
-    let fail = |text: Text, error: &str| {
-        let text = text.with(language, &[("file", &name), ("error", error)]);
-        Failure::new(Sysexit::NoInput, text)
+    let fail = |text: Text, error: &Said| {
+        let parts = [("file", &Said::words(name.clone())), ("error", error)];
+        Failure::new(Sysexit::NoInput, Said::of_parts(text, &parts))
     };
-    read.map_err(|error| fail(UNREADABLE, &error.to_string()))?;
+    read.map_err(|error| fail(UNREADABLE, &system(&error)))?;
     match u64::try_from(message.len()) {
         Ok(length) if length <= MAX_MESSAGE => Ok(message),
-        _ => Err(fail(TOO_LARGE, "")),
+        _ => Err(fail(TOO_LARGE, &Said::words(""))),
     }
 }

@@ -6,6 +6,11 @@ use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use crate::lang::{Language, Said, Text, said, said_of, system};
+
+const KEY: Text = Text::new("key `{key}`", "clave `{key}`");
+const NEAREST: Text = Text::new("did you mean `{nearest}`?", "¿querías decir `{nearest}`?");
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -18,9 +23,9 @@ pub struct ConfigError {
     /// The key with its section, such as `delivery.port`, if it is about one.
     pub key: Option<String>,
     /// What is wrong.
-    pub message: String,
+    pub message: Said,
     /// What is accepted there.
-    pub accepted: Option<String>,
+    pub accepted: Option<Said>,
     /// The nearest known key, for one that is unknown.
     pub nearest: Option<String>,
 }
@@ -47,49 +52,64 @@ impl ConfigErrors {
 
     /// The file could not be read at all.
     pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
-        let message = format!("cannot read the configuration: {error}");
-        let error = ConfigError::new(0..0, message).accepting(
+        let message = said_of!(
+            "cannot read the configuration: {error}",
+            "no se puede leer la configuración: {error}"; error = system(error)
+        );
+        let error = ConfigError::new(0..0, message).accepting(said!(
             "a file that this user may read; without --config and PUERTO_CONFIG, the default \
              file may be missing",
-        );
+            "un fichero que este usuario pueda leer; sin --config ni PUERTO_CONFIG, el fichero \
+             por defecto puede faltar"
+        ));
         Self { file: file.display().to_string(), source: String::new(), errors: vec![error] }
     }
 
     /// All errors with excerpts, for people; with `colour` for a terminal.
-    pub fn render(&self, colour: bool) -> String {
+    pub fn render(&self, colour: bool, language: Language) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let shown: Vec<String> =
-            self.errors.iter().map(|error| self.render_one(error, &renderer)).collect();
+            self.errors.iter().map(|error| self.render_one(error, &renderer, language)).collect();
         shown.join("\n\n")
     }
 
-    fn render_one(&self, error: &ConfigError, renderer: &Renderer) -> String {
+    fn render_one(&self, error: &ConfigError, renderer: &Renderer, language: Language) -> String {
+        let message = error.message.of(language);
         if self.source.is_empty() {
-            return format!("error: {}: {}", self.file, error.message);
+            return format!("error: {}: {message}", self.file);
         }
-        let label = error.accepted.as_ref().map(|accepted| format!("accepted: {accepted}"));
+        let label = error.accepted.as_ref().map(|accepted| {
+            said_of!("accepted: {accepted}", "se admite: {accepted}"; accepted = accepted)
+                .of(language)
+        });
         let mut annotation = AnnotationKind::Primary.span(error.span.clone());
         if let Some(key) = &error.key {
-            annotation = annotation.label(format!("key `{key}`"));
+            annotation = annotation.label(KEY.with(language, &[("key", key)]));
         }
+        let (note, help) = match language {
+            Language::English => (Level::NOTE, Level::HELP),
+            Language::Spanish => (Level::NOTE.with_name("nota"), Level::HELP.with_name("ayuda")),
+        };
         let snippet = Snippet::source(&self.source).path(&self.file).annotation(annotation);
-        let mut group = Level::ERROR.primary_title(&error.message).element(snippet);
+        let mut group = Level::ERROR.primary_title(&message).element(snippet);
         if let Some(label) = &label {
-            group = group.element(Level::NOTE.message(label));
+            group = group.element(note.message(label));
         }
         if let Some(nearest) = &error.nearest {
-            group = group.element(Level::HELP.message(format!("did you mean `{nearest}`?")));
+            let text = NEAREST.with(language, &[("nearest", nearest)]);
+            group = group.element(help.message(text));
         }
         renderer.render(&[group])
     }
 
     /// All errors as one JSON document.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self, language: Language) -> serde_json::Value {
         let one = |error: &ConfigError| {
             serde_json::json!({
                 "file": self.file, "line": error.line, "column": error.column,
-                "key": error.key, "message": error.message,
-                "accepted": error.accepted, "nearest": error.nearest,
+                "key": error.key, "message": error.message.of(language),
+                "accepted": error.accepted.as_ref().map(|said| said.of(language)),
+                "nearest": error.nearest,
             })
         };
         serde_json::json!({
@@ -101,14 +121,14 @@ impl ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
+        f.write_str(&self.render(false, Language::English))
     }
 }
 
 impl std::error::Error for ConfigErrors {}
 
 impl ConfigError {
-    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(super) fn new(span: Range<usize>, message: impl Into<Said>) -> Self {
         Self {
             span,
             line: 1,
@@ -124,7 +144,7 @@ impl ConfigError {
         Self { key: Some(key.into()), ..self }
     }
 
-    pub(super) fn accepting(self, accepted: impl Into<String>) -> Self {
+    pub(super) fn accepting(self, accepted: impl Into<Said>) -> Self {
         Self { accepted: Some(accepted.into()), ..self }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::value::{self, Node, Read, store};
 use super::{Config, LogFormat, LogTarget, Mailbox, NextHop, Route, TlsLevel};
+use crate::lang::Text;
 
 /// What a key is when the file does not name it.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +12,7 @@ pub(super) enum KeyDefault {
     /// This, as the file would write it.
     Written(&'static str),
     /// Found out when the program starts; an example, and where it comes from.
-    Computed(&'static str, &'static str),
+    Computed(&'static str, Text),
 }
 
 /// One key: `D` is what it is read into, `C` what it is shown from.
@@ -23,9 +24,9 @@ pub(super) struct Key<D: 'static, C: 'static> {
     /// What it is without being named.
     pub(super) default: KeyDefault,
     /// What may stand there, for errors.
-    pub(super) accepts: &'static str,
+    pub(super) accepts: Text,
     /// What it is for, for the sample.
-    pub(super) doc: &'static str,
+    pub(super) doc: Text,
     /// Reads it.
     pub(super) set: fn(&mut D, &Node<'_>) -> Read<()>,
     /// Shows it as the file would write it.
@@ -68,29 +69,76 @@ pub(super) struct RouteDraft {
 }
 
 /// The sections in the order of the sample, with a sentence for each.
-pub(super) const SECTIONS: &[(&str, &str)] = &[
-    ("", "Buen Puerto's configuration. Every line that is commented out shows its default."),
-    ("listen", "Where mail is taken in: addresses with ports; [] switches a listener off."),
-    ("tls", "Our certificate: with it, STARTTLS is offered."),
-    ("dns", "Which DNS servers are asked."),
-    ("dkim", "Signing."),
-    ("delivery", "How mail leaves."),
-    ("queue", "When mail is tried again and when it is given up."),
-    ("local", "How the users of this machine get their mail."),
-    ("limits", "Bounds for clients."),
+pub(super) const SECTIONS: &[(&str, Text)] = &[
+    (
+        "",
+        Text::new(
+            "Buen Puerto's configuration. Every line that is commented out shows its default.",
+            "Configuración de Buen Puerto. Cada línea comentada muestra su valor por defecto.",
+        ),
+    ),
+    (
+        "listen",
+        Text::new(
+            "Where mail is taken in: addresses with ports; [] switches a listener off.",
+            "Dónde se recibe el correo: direcciones con puerto; [] cierra ese puerto.",
+        ),
+    ),
+    (
+        "tls",
+        Text::new(
+            "Our certificate: with it, STARTTLS is offered.",
+            "Nuestro certificado: con él se ofrece STARTTLS.",
+        ),
+    ),
+    ("dns", Text::new("Which DNS servers are asked.", "A qué servidores DNS se pregunta.")),
+    ("dkim", Text::new("Signing.", "Firma.")),
+    ("delivery", Text::new("How mail leaves.", "Cómo sale el correo.")),
+    (
+        "queue",
+        Text::new(
+            "When mail is tried again and when it is given up.",
+            "Cuándo se reintenta el correo y cuándo se desiste.",
+        ),
+    ),
+    (
+        "local",
+        Text::new(
+            "How the users of this machine get their mail.",
+            "Cómo reciben su correo los usuarios de esta máquina.",
+        ),
+    ),
+    ("limits", Text::new("Bounds for clients.", "Límites para los clientes.")),
 ];
 
-const PATH: &str = "a path from the root, such as \"/etc/puerto/secret\"";
-const OPTIONAL_PATH: &str = "a path from the root, or \"\" for none";
-const ADDRESSES: &str = "a list of addresses with ports, such as [\"0.0.0.0:25\", \"[::]:25\"]";
-const DURATION: &str = "a whole number with a unit: \"30s\", \"5m\", \"4h\", \"5d\"";
-const COUNT: &str = "a whole number of at least 1";
-const TLS: &str = "\"opportunistic\", \"required\" or \"none\"";
-const NEXT_HOP: &str = "\"mail.example.org\", \"[mail.example.org]:587\", \"[192.0.2.1]\", \
-                        \"smtps://[mail.example.org]\", or \"\" for none";
+const PATH: Text = Text::new(
+    "a path from the root, such as \"/etc/puerto/secret\"",
+    "una ruta absoluta, como \"/etc/puerto/secret\"",
+);
+const OPTIONAL_PATH: Text =
+    Text::new("a path from the root, or \"\" for none", "una ruta absoluta, o \"\" si no hay");
+const ADDRESSES: Text = Text::new(
+    "a list of addresses with ports, such as [\"0.0.0.0:25\", \"[::]:25\"]",
+    "una lista de direcciones con puerto, como [\"0.0.0.0:25\", \"[::]:25\"]",
+);
+const DURATION: Text = Text::new(
+    "a whole number with a unit: \"30s\", \"5m\", \"4h\", \"5d\"",
+    "un número entero con unidad: \"30s\", \"5m\", \"4h\", \"5d\"",
+);
+const COUNT: Text = Text::new("a whole number of at least 1", "un número entero mayor que 0");
+const TLS: Text = Text::new(
+    "\"opportunistic\", \"required\" or \"none\"",
+    "\"opportunistic\", \"required\" o \"none\"",
+);
+const NEXT_HOP: Text = Text::new(
+    "\"mail.example.org\", \"[mail.example.org]:587\", \"[192.0.2.1]\", \
+     \"smtps://[mail.example.org]\", or \"\" for none",
+    "\"mail.example.org\", \"[mail.example.org]:587\", \"[192.0.2.1]\", \
+     \"smtps://[mail.example.org]\", o \"\" si no hay",
+);
 
 macro_rules! keys {
-    ($($section:literal $name:literal = $default:expr; $accepts:expr; $doc:literal;
+    ($($section:literal $name:literal = $default:expr; $accepts:expr; $doc:expr;
        $set:expr; $show:expr;)*) => {
         &[$(Key { section: $section, name: $name, default: $default, accepts: $accepts,
                   doc: $doc, set: $set, show: $show }),*]
@@ -102,165 +150,165 @@ use KeyDefault::{Computed, Written};
 /// The keys outside routes.
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
-    "" "hostname" = Computed("\"mail.example.com\"", "the machine's full name");
-        "a host name, such as \"mail.example.com\"";
-        "The name in HELO and in trace fields. It should have an address that points back to it.";
+    "" "hostname" = Computed("\"mail.example.com\"", Text::new("the machine's full name", "el nombre completo de la máquina"));
+        Text::new("a host name, such as \"mail.example.com\"", "un nombre de máquina, como \"mail.example.com\"");
+        Text::new("The name in HELO and in trace fields. It should have an address that points back to it.", "El nombre en HELO y en los campos de traza. Su dirección debería apuntar de vuelta a él.");
         |d, v| store(&mut d.hostname, value::host_name(v).map(Some));
         |c| quote(&c.hostname);
-    "" "domains" = Computed("[\"example.com\"]", "/etc/mailname, else hostname");
-        "a list of domain names, such as [\"example.com\"]";
-        "Domains whose users live on this server. The first completes bare names.";
+    "" "domains" = Computed("[\"example.com\"]", Text::new("/etc/mailname, else hostname", "/etc/mailname o, si falta, hostname"));
+        Text::new("a list of domain names, such as [\"example.com\"]", "una lista de nombres de dominio, como [\"example.com\"]");
+        Text::new("Domains whose users live on this server. The first completes bare names.", "Dominios cuyos usuarios están en este servidor. El primero completa los nombres sin dominio.");
         |d, v| store(&mut d.domains, value::list(v, value::domain).map(Some));
         |c| array(&c.domains, |domain| quote(domain));
     "" "relayhost" = Written("\"\""); NEXT_HOP;
-        "Where all mail goes that has no route of its own; \"\": to its recipients' MX.";
+        Text::new("Where all mail goes that has no route of its own; \"\": to its recipients' MX.", "Adónde va todo el correo que no tiene ruta propia; \"\": al MX de cada destinatario.");
         |d, v| store(&mut d.config.relayhost, value::optional(v, value::next_hop));
         |c| optional(c.relayhost.as_ref());
-    "" "relayhost_user" = Written("\"\""); "a user name, or \"\" for none";
-        "AUTH to the relayhost, over TLS only; with relayhost_password_file.";
+    "" "relayhost_user" = Written("\"\""); Text::new("a user name, or \"\" for none", "un nombre de usuario, o \"\" si no hay");
+        Text::new("AUTH to the relayhost, over TLS only; with relayhost_password_file.", "AUTH ante el relayhost, solo con TLS; junto con relayhost_password_file.");
         |d, v| store(&mut d.relayhost_user, value::optional(v, value::text));
         |c| optional(c.relayhost_login.as_ref().map(|login| &login.user));
     "" "relayhost_password_file" = Written("\"\""); OPTIONAL_PATH;
-        "The file that holds the password and nothing else.";
+        Text::new("The file that holds the password and nothing else.", "El fichero que contiene la contraseña y nada más.");
         |d, v| store(&mut d.relayhost_password_file, value::optional(v, value::path));
         |c| optional(c.relayhost_login.as_ref().map(|login| login.password_file.display()));
     "" "trusted_networks" = Written("[\"127.0.0.0/8\", \"::1/128\"]");
-        "a list of networks, such as [\"127.0.0.0/8\", \"2001:db8::/32\"]";
-        "Who may relay without AUTH. The whole Internet is refused.";
+        Text::new("a list of networks, such as [\"127.0.0.0/8\", \"2001:db8::/32\"]", "una lista de redes, como [\"127.0.0.0/8\", \"2001:db8::/32\"]");
+        Text::new("Who may relay without AUTH. The whole Internet is refused.", "Quién puede enviar a cualquier destino sin AUTH. Internet entero no se admite.");
         |d, v| store(&mut d.config.trusted_networks.0, value::list(v, value::network));
         |c| array(&c.trusted_networks.0, |network| quote(network));
     "" "state_dir" = Written("\"/var/lib/puerto\""); PATH;
-        "Where the queue is kept.";
+        Text::new("Where the queue is kept.", "Dónde se guarda la cola.");
         |d, v| store(&mut d.config.state_dir, value::path(v));
         |c| quote(c.state_dir.display());
     "" "run_dir" = Written("\"/run/puerto\""); PATH;
-        "Where the local sockets are.";
+        Text::new("Where the local sockets are.", "Dónde están los sockets locales.");
         |d, v| store(&mut d.config.run_dir, value::path(v));
         |c| quote(c.run_dir.display());
-    "" "user" = Written("\"puerto\""); "the name of a system user, or \"\"";
-        "Whom the daemon becomes when it is started as root; \"\": it stays who it is.";
+    "" "user" = Written("\"puerto\""); Text::new("the name of a system user, or \"\"", "el nombre de un usuario del sistema, o \"\"");
+        Text::new("Whom the daemon becomes when it is started as root; \"\": it stays who it is.", "En qué usuario se convierte el servidor si lo inicia root; \"\": en ninguno.");
         |d, v| store(&mut d.config.user, value::text(v));
         |c| quote(&c.user);
-    "" "log" = Written("\"postfix\""); "\"postfix\", \"json\" or \"text\"";
-        "The form of the mail log: as Postfix writes it, JSON lines, or for people.";
+    "" "log" = Written("\"postfix\""); Text::new("\"postfix\", \"json\" or \"text\"", "\"postfix\", \"json\" o \"text\"");
+        Text::new("The form of the mail log: as Postfix writes it, JSON lines, or for people.", "La forma del registro de correo: la de Postfix, líneas JSON o texto para personas.");
         |d, v| store(&mut d.config.log, value::log_format(v));
         |c| quote(match c.log {
             LogFormat::Postfix => "postfix", LogFormat::Json => "json", LogFormat::Text => "text" });
-    "" "log_to" = Written("\"auto\""); "\"auto\", \"stderr\", \"syslog\" or a file's path";
-        "Where the mail log goes; auto: the journal under systemd, else stderr.";
+    "" "log_to" = Written("\"auto\""); Text::new("\"auto\", \"stderr\", \"syslog\" or a file's path", "\"auto\", \"stderr\", \"syslog\" o la ruta de un fichero");
+        Text::new("Where the mail log goes; auto: the journal under systemd, else stderr.", "Adónde va el registro de correo; auto: al journal si hay systemd; si no, a stderr.");
         |d, v| store(&mut d.config.log_to, value::log_target(v));
         |c| match &c.log_to {
             LogTarget::Auto => quote("auto"), LogTarget::Stderr => quote("stderr"),
             LogTarget::Syslog => quote("syslog"), LogTarget::File(path) => quote(path.display()) };
 
     "listen" "smtp" = Written("[\"0.0.0.0:25\", \"[::]:25\"]"); ADDRESSES;
-        "Port 25: from trusted networks, and for our own domains from everywhere.";
+        Text::new("Port 25: from trusted networks, and for our own domains from everywhere.", "Puerto 25: desde las redes de confianza y, para nuestros dominios, desde cualquier sitio.");
         |d, v| store(&mut d.config.listen.smtp, value::list(v, value::socket_address));
         |c| array(&c.listen.smtp, |address| quote(address));
     "listen" "submission" = Written("[]"); ADDRESSES;
-        "Port 587: STARTTLS, then AUTH.";
+        Text::new("Port 587: STARTTLS, then AUTH.", "Puerto 587: STARTTLS y después AUTH.");
         |d, v| store(&mut d.config.listen.submission, value::list(v, value::socket_address));
         |c| array(&c.listen.submission, |address| quote(address));
     "listen" "submissions" = Written("[]"); ADDRESSES;
-        "Port 465: TLS from the first byte, then AUTH.";
+        Text::new("Port 465: TLS from the first byte, then AUTH.", "Puerto 465: TLS desde el primer octeto y después AUTH.");
         |d, v| store(&mut d.config.listen.submissions, value::list(v, value::socket_address));
         |c| array(&c.listen.submissions, |address| quote(address));
 
     "tls" "certificate" = Written("\"\""); OPTIONAL_PATH;
-        "The certificate chain in PEM form, ours first.";
+        Text::new("The certificate chain in PEM form, ours first.", "La cadena de certificados en formato PEM, el nuestro primero.");
         |d, v| store(&mut d.certificate, value::optional(v, value::path));
         |c| optional(c.tls.as_ref().map(|files| files.certificate.display()));
     "tls" "key" = Written("\"\""); OPTIONAL_PATH;
-        "Its private key in PEM form.";
+        Text::new("Its private key in PEM form.", "Su clave privada en formato PEM.");
         |d, v| store(&mut d.key, value::optional(v, value::path));
         |c| optional(c.tls.as_ref().map(|files| files.key.display()));
 
     "dns" "servers" = Written("[]");
-        "a list of addresses, such as [\"127.0.0.1\"] or [\"127.0.0.1:5353\"]";
-        "DNS servers; []: those that the system uses.";
+        Text::new("a list of addresses, such as [\"127.0.0.1\"] or [\"127.0.0.1:5353\"]", "una lista de direcciones, como [\"127.0.0.1\"] o [\"127.0.0.1:5353\"]");
+        Text::new("DNS servers; []: those that the system uses.", "Servidores DNS; []: los que usa el sistema.");
         |d, v| store(&mut d.config.dns_servers, value::list(v, value::dns_server));
         |c| array(&c.dns_servers, |server| quote(server));
 
     "dkim" "directory" = Written("\"/etc/puerto/dkim\""); PATH;
-        "DIRECTORY/DOMAIN/SELECTOR.pem: every key there signs for its domain.";
+        Text::new("DIRECTORY/DOMAIN/SELECTOR.pem: every key there signs for its domain.", "CARPETA/DOMINIO/SELECTOR.pem: cada clave que haya ahí firma por su dominio.");
         |d, v| store(&mut d.config.dkim_directory, value::path(v));
         |c| quote(c.dkim_directory.display());
 
-    "delivery" "port" = Written("25"); "a port from 1 to 65535";
-        "The port of MX hosts.";
+    "delivery" "port" = Written("25"); Text::new("a port from 1 to 65535", "un puerto del 1 al 65535");
+        Text::new("The port of MX hosts.", "El puerto de los servidores MX.");
         |d, v| store(&mut d.config.delivery.port, value::port(v));
         |c| c.delivery.port.to_string();
     "delivery" "connect_timeout" = Written("\"30s\""); DURATION;
-        "How long one connection may take to open.";
+        Text::new("How long one connection may take to open.", "Cuánto puede tardar en abrirse una conexión.");
         |d, v| store(&mut d.config.delivery.connect_timeout, value::duration(v));
         |c| quote(value::show_duration(c.delivery.connect_timeout));
     "delivery" "tls" = Written("\"opportunistic\""); TLS;
-        "TLS towards other servers; a route may differ. Required means verified, too.";
+        Text::new("TLS towards other servers; a route may differ. Required means verified, too.", "TLS hacia otros servidores; una ruta puede tener el suyo. required exige además verificarlo.");
         |d, v| store(&mut d.config.delivery.tls, value::tls_level(v));
         |c| tls_level(c.delivery.tls);
-    "delivery" "bind_ipv4" = Written("\"\""); "an IPv4 address of this machine, or \"\"";
-        "The IPv4 address to send from.";
+    "delivery" "bind_ipv4" = Written("\"\""); Text::new("an IPv4 address of this machine, or \"\"", "una dirección IPv4 de esta máquina, o \"\"");
+        Text::new("The IPv4 address to send from.", "La dirección IPv4 desde la que se envía.");
         |d, v| store(&mut d.config.delivery.bind_ipv4, value::optional(v, value::address));
         |c| optional(c.delivery.bind_ipv4);
-    "delivery" "bind_ipv6" = Written("\"\""); "an IPv6 address of this machine, or \"\"";
-        "The IPv6 address to send from.";
+    "delivery" "bind_ipv6" = Written("\"\""); Text::new("an IPv6 address of this machine, or \"\"", "una dirección IPv6 de esta máquina, o \"\"");
+        Text::new("The IPv6 address to send from.", "La dirección IPv6 desde la que se envía.");
         |d, v| store(&mut d.config.delivery.bind_ipv6, value::optional(v, value::address));
         |c| optional(c.delivery.bind_ipv6);
-    "delivery" "helo" = Computed("\"mail.example.com\"", "hostname");
-        "a host name, or \"\" for hostname";
-        "The name in EHLO when sending.";
+    "delivery" "helo" = Computed("\"mail.example.com\"", Text::same("hostname"));
+        Text::new("a host name, or \"\" for hostname", "un nombre de máquina, o \"\" para usar hostname");
+        Text::new("The name in EHLO when sending.", "El nombre en EHLO al enviar.");
         |d, v| store(&mut d.helo, value::optional(v, value::host_name));
         |c| quote(&c.delivery.helo);
     "delivery" "concurrency" = Written("20"); COUNT;
-        "Connections to one destination at most.";
+        Text::new("Connections to one destination at most.", "Cuántas conexiones a un mismo destino, como mucho.");
         |d, v| store(&mut d.config.delivery.concurrency, value::count(v, 10_000));
         |c| c.delivery.concurrency.to_string();
-    "delivery" "allow_private" = Written("false"); "true or false";
-        "Deliver by MX to loopback and private addresses, as the lab and tests need it.";
+    "delivery" "allow_private" = Written("false"); Text::new("true or false", "true o false");
+        Text::new("Deliver by MX to loopback and private addresses, as the lab and tests need it.", "Entrega por MX también en loopback y en direcciones privadas, como necesitan el laboratorio y las pruebas.");
         |d, v| store(&mut d.config.delivery.allow_private, value::flag(v));
         |c| c.delivery.allow_private.to_string();
 
     "queue" "retry" = Written("[\"5m\", \"10m\", \"20m\", \"40m\", \"1h\", \"2h\", \"3h\", \"4h\"]");
-        "a list of durations, such as [\"5m\", \"1h\"]; the last repeats";
-        "Waits between attempts; the last repeats.";
+        Text::new("a list of durations, such as [\"5m\", \"1h\"]; the last repeats", "una lista de duraciones, como [\"5m\", \"1h\"]; la última se repite");
+        Text::new("Waits between attempts; the last repeats.", "Esperas entre intentos; la última se repite.");
         |d, v| store(&mut d.config.queue.retry, value::list(v, value::duration));
         |c| array(&c.queue.retry, |span| quote(value::show_duration(*span)));
     "queue" "expire" = Written("\"5d\""); DURATION;
-        "The age at which a message is returned to its sender.";
+        Text::new("The age at which a message is returned to its sender.", "La edad con que un mensaje se devuelve a su remitente.");
         |d, v| store(&mut d.config.queue.expire, value::duration(v));
         |c| quote(value::show_duration(c.queue.expire));
     "queue" "warn_after" = Written("\"4h\""); DURATION;
-        "The age at which the sender is told of a delay; \"0s\": never.";
+        Text::new("The age at which the sender is told of a delay; \"0s\": never.", "La edad con que se avisa del retraso al remitente; \"0s\": nunca.");
         |d, v| store(&mut d.config.queue.warn_after, value::duration(v));
         |c| quote(value::show_duration(c.queue.warn_after));
 
     "local" "mailbox" = Written("\"mbox\"");
-        "\"mbox\", \"maildir\", or \"lmtp:\" with a socket's path or HOST:PORT";
-        "mbox: /var/mail/USER; maildir: ~/Maildir/; lmtp: a server takes it, such as Dovecot.";
+        Text::new("\"mbox\", \"maildir\", or \"lmtp:\" with a socket's path or HOST:PORT", "\"mbox\", \"maildir\" o \"lmtp:\" con la ruta de un socket o MÁQUINA:PUERTO");
+        Text::new("mbox: /var/mail/USER; maildir: ~/Maildir/; lmtp: a server takes it, such as Dovecot.", "mbox: /var/mail/USUARIO; maildir: ~/Maildir/; lmtp: lo recoge un servidor, como Dovecot.");
         |d, v| store(&mut d.config.local.mailbox, value::mailbox(v));
         |c| match &c.local.mailbox {
             Mailbox::Mbox => quote("mbox"), Mailbox::Maildir => quote("maildir"),
             Mailbox::Lmtp(address) => quote(format_args!("lmtp:{address}")) };
     "local" "aliases" = Written("\"/etc/aliases\""); PATH;
-        "Other names for local users, in the usual form: `name: user, other@example.com`.";
+        Text::new("Other names for local users, in the usual form: `name: user, other@example.com`.", "Otros nombres de los usuarios locales, en la forma habitual: `nombre: usuario, otro@example.com`.");
         |d, v| store(&mut d.config.local.aliases, value::path(v));
         |c| quote(c.local.aliases.display());
 
     "limits" "message_size" = Written("\"50MiB\"");
-        "a size, such as \"50MiB\", \"500KB\" or a number of octets";
-        "The largest message that is taken.";
+        Text::new("a size, such as \"50MiB\", \"500KB\" or a number of octets", "un tamaño, como \"50MiB\" o \"500KB\", o un número de octetos");
+        Text::new("The largest message that is taken.", "El mayor mensaje que se acepta.");
         |d, v| store(&mut d.config.limits.message_size, value::size(v));
         |c| quote(value::show_size(c.limits.message_size));
     "limits" "recipients" = Written("1000"); COUNT;
-        "Recipients of one message.";
+        Text::new("Recipients of one message.", "Destinatarios de un mensaje.");
         |d, v| store(&mut d.config.limits.recipients, value::count(v, 1_000_000));
         |c| c.limits.recipients.to_string();
     "limits" "connections" = Written("1000"); COUNT;
-        "Clients connected at the same time.";
+        Text::new("Clients connected at the same time.", "Clientes conectados a la vez.");
         |d, v| store(&mut d.config.limits.connections, value::count(v, 1_000_000));
         |c| c.limits.connections.to_string();
     "limits" "connections_from_one_client" = Written("50"); COUNT;
-        "Of these, from one address.";
+        Text::new("Of these, from one address.", "De ellos, desde una misma dirección.");
         |d, v| store(&mut d.config.limits.connections_from_one_client, value::count(v, 1_000_000));
         |c| c.limits.connections_from_one_client.to_string();
 };
@@ -268,30 +316,30 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
 /// The keys of a route.
 #[rustfmt::skip]
 pub(super) const ROUTE_KEYS: &[Key<RouteDraft, Route>] = keys! {
-    "route" "to" = Computed("\"example.net\"", "all recipients");
-        "a domain, such as \"example.net\", or \"*.example.net\" for its subdomains too";
-        "The recipient's domain; \"*.example.net\": its subdomains too.";
+    "route" "to" = Computed("\"example.net\"", Text::new("all recipients", "todos los destinatarios"));
+        Text::new("a domain, such as \"example.net\", or \"*.example.net\" for its subdomains too", "un dominio, como \"example.net\", o \"*.example.net\" para incluir sus subdominios");
+        Text::new("The recipient's domain; \"*.example.net\": its subdomains too.", "El dominio del destinatario; \"*.example.net\": también sus subdominios.");
         |d, v| store(&mut d.to, value::optional(v, value::route_to));
         |r| optional(r.to.as_ref());
-    "route" "from" = Computed("\"@shop.example.com\"", "all senders");
-        "an address, or a domain such as \"@example.com\"";
-        "The sender: an address, or @ and a domain.";
+    "route" "from" = Computed("\"@shop.example.com\"", Text::new("all senders", "todos los remitentes"));
+        Text::new("an address, or a domain such as \"@example.com\"", "una dirección, o un dominio como \"@example.com\"");
+        Text::new("The sender: an address, or @ and a domain.", "El remitente: una dirección, o @ y un dominio.");
         |d, v| store(&mut d.from, value::optional(v, value::route_from));
         |r| optional(r.from.as_ref());
-    "route" "via" = Computed("\"[relay.example.net]:587\"", "the recipient's MX"); NEXT_HOP;
-        "Where it goes, written as relayhost is.";
+    "route" "via" = Computed("\"[relay.example.net]:587\"", Text::new("the recipient's MX", "el MX del destinatario")); NEXT_HOP;
+        Text::new("Where it goes, written as relayhost is.", "Adónde va, escrito como relayhost.");
         |d, v| store(&mut d.via, value::optional(v, value::next_hop));
         |r| optional(r.via.as_ref());
-    "route" "user" = Written("\"\""); "a user name, or \"\" for none";
-        "AUTH to it, with password_file.";
+    "route" "user" = Written("\"\""); Text::new("a user name, or \"\" for none", "un nombre de usuario, o \"\" si no hay");
+        Text::new("AUTH to it, with password_file.", "AUTH ante él, junto con password_file.");
         |d, v| store(&mut d.user, value::optional(v, value::text));
         |r| optional(r.login.as_ref().map(|login| &login.user));
     "route" "password_file" = Written("\"\""); OPTIONAL_PATH;
-        "The file that holds the password and nothing else.";
+        Text::new("The file that holds the password and nothing else.", "El fichero que contiene la contraseña y nada más.");
         |d, v| store(&mut d.password_file, value::optional(v, value::path));
         |r| optional(r.login.as_ref().map(|login| login.password_file.display()));
-    "route" "tls" = Computed("\"required\"", "as in [delivery]"); TLS;
-        "TLS towards it.";
+    "route" "tls" = Computed("\"required\"", Text::new("as in [delivery]", "lo que diga [delivery]")); TLS;
+        Text::new("TLS towards it.", "TLS hacia él.");
         |d, v| store(&mut d.tls, value::tls_level(v).map(Some));
         |r| tls_level(r.tls);
 };

@@ -8,6 +8,7 @@ mod network;
 mod next_hop;
 mod read;
 mod show;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use puerto_smtp::Domain;
+
+use crate::lang::Language;
 
 pub use errors::{ConfigError, ConfigErrors};
 pub use network::{Network, Networks};
@@ -137,13 +140,13 @@ impl Config {
 
     /// A commented file that reads back to this configuration: it names hostname, domains
     /// and what differs from the defaults, and shows every other key as a comment.
-    pub fn annotated(&self) -> String {
-        show::annotated(self)
+    pub fn annotated(&self, language: Language) -> String {
+        show::annotated(self, language)
     }
 
     /// A commented file that shows every key and reads back to the defaults.
-    pub fn sample() -> String {
-        show::sample()
+    pub fn sample(language: Language) -> String {
+        show::sample(language)
     }
 }
 

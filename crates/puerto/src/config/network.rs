@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::lang::{Said, said};
+
 /// An address range in CIDR form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
@@ -15,36 +17,51 @@ pub struct Network {
 impl Network {
     /// Reads `192.0.2.0/24`, `2001:db8::/32`, or an address that stands for itself.
     /// The error says what is wrong and how it is written.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Said> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
         let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
-        let address: IpAddr =
-            bare.parse().map_err(|_| format!("`{bare}` is not an IPv4 or IPv6 address"))?;
+        let address: IpAddr = bare.parse().map_err(|_| {
+            said!(
+                "`{bare}` is not an IPv4 or IPv6 address",
+                "`{bare}` no es una dirección IPv4 ni IPv6"; bare = bare
+            )
+        })?;
         let widest = bits(address);
         let prefix = match prefix {
             None => widest,
-            Some(digits) => digits
-                .parse::<u8>()
-                .ok()
-                .filter(|prefix| *prefix <= widest)
-                .ok_or_else(|| format!("the prefix length must lie between 1 and {widest}"))?,
+            Some(digits) => {
+                digits.parse::<u8>().ok().filter(|prefix| *prefix <= widest).ok_or_else(|| {
+                    said!(
+                        "the prefix length must lie between 1 and {widest}",
+                        "la longitud del prefijo debe estar entre 1 y {widest}"; widest = widest
+                    )
+                })?
+            }
         };
         Self { address, prefix }.checked()
     }
 
-    fn checked(self) -> Result<Self, String> {
+    fn checked(self) -> Result<Self, Said> {
         let first = Self { address: masked(self.address, self.prefix), ..self };
         if first != self {
-            return Err(format!("`{self}` has bits set beyond its prefix: write `{first}`"));
+            return Err(said!(
+                "`{network}` has bits set beyond its prefix: write `{first}`",
+                "`{network}` tiene bits activos más allá del prefijo: escribe `{first}`";
+                network = self, first = first
+            ));
         }
         let network = self.canonical();
         if network.prefix == 0 {
-            return Err(format!(
-                "`{self}` is the whole Internet: this server would relay for everybody and be \
-                 blocklisted within hours. List your own networks; users elsewhere use AUTH"
+            return Err(said!(
+                "`{network}` is the whole Internet: this server would relay for everybody and be \
+                 blocklisted within hours. List your own networks; users elsewhere use AUTH",
+                "`{network}` es Internet entero: este servidor reenviaría correo de cualquiera y en \
+                 unas horas estaría en las listas de bloqueo. Indica tus propias redes; para los \
+                 usuarios de fuera está AUTH";
+                network = self
             ));
         }
         Ok(network)
@@ -140,7 +157,7 @@ mod tests {
             ("example.com", "not an IPv4 or IPv6 address"),
             ("", "not an IPv4 or IPv6 address"),
         ] {
-            let error = Network::parse(text).unwrap_err();
+            let error = Network::parse(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use puerto_smtp::Domain;
 
+use crate::lang::{Said, said};
+
 /// A next hop in Postfix's syntax: `mail.example.org`, `[mail.example.org]:587`,
 /// `[192.0.2.1]`, `smtps://[mail.example.org]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,16 +32,19 @@ pub enum NextHopHost {
 
 impl NextHop {
     /// Reads a next hop. The error says what is wrong and how it is written.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Said> {
         let (implicit_tls, rest) = match text.split_once("://") {
             None => (false, text),
             Some(("smtps", rest)) => (true, rest),
             Some((scheme, _)) => {
-                return Err(format!("`{scheme}://` is not known here: only `smtps://` is"));
+                return Err(said!(
+                    "`{scheme}://` is not known here: only `smtps://` is",
+                    "`{scheme}://` no se conoce aquí, solo `smtps://`"; scheme = scheme
+                ));
             }
         };
         if rest.parse::<IpAddr>().is_ok() {
-            return Err(format!("an address stands in brackets: write `[{rest}]`"));
+            return Err(in_brackets(&format!("[{rest}]")));
         }
         let (host, port) = match rest.strip_prefix('[') {
             Some(inner) => parse_brackets(inner)?,
@@ -56,13 +61,26 @@ impl NextHop {
     }
 }
 
-fn parse_brackets(inner: &str) -> Result<(NextHopHost, Option<&str>), String> {
-    let (host, after) =
-        inner.split_once(']').ok_or("the closing bracket `]` is missing".to_owned())?;
+fn in_brackets(written: &str) -> Said {
+    said!(
+        "an address stands in brackets: write `{written}`",
+        "una dirección va entre corchetes: escribe `{written}`"; written = written
+    )
+}
+
+fn parse_brackets(inner: &str) -> Result<(NextHopHost, Option<&str>), Said> {
+    let (host, after) = inner.split_once(']').ok_or_else(|| {
+        said!("the closing bracket `]` is missing", "falta el corchete de cierre `]`")
+    })?;
     let port = match after.strip_prefix(':') {
         Some(port) => Some(port),
         None if after.is_empty() => None,
-        None => return Err(format!("after `]` only `:port` may stand, not `{after}`")),
+        None => {
+            return Err(said!(
+                "after `]` only `:port` may stand, not `{after}`",
+                "tras `]` solo puede ir `:puerto`, no `{after}`"; after = after
+            ));
+        }
     };
     let tagged = host.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("ipv6:"));
     let literal = if tagged { host.get(5..).unwrap_or_default() } else { host };
@@ -72,31 +90,34 @@ fn parse_brackets(inner: &str) -> Result<(NextHopHost, Option<&str>), String> {
     }
 }
 
-fn parse_bare(rest: &str) -> Result<(NextHopHost, Option<&str>), String> {
+fn parse_bare(rest: &str) -> Result<(NextHopHost, Option<&str>), Said> {
     let (host, port) = match rest.split_once(':') {
         Some((host, port)) => (host, Some(port)),
         None => (rest, None),
     };
     if host.parse::<IpAddr>().is_ok() {
         let port = port.unwrap_or_default();
-        return Err(format!("an address stands in brackets: write `[{host}]:{port}`"));
+        return Err(in_brackets(&format!("[{host}]:{port}")));
     }
     Ok((NextHopHost::Mx(parse_name(host)?), port))
 }
 
-fn parse_name(host: &str) -> Result<String, String> {
+fn parse_name(host: &str) -> Result<String, Said> {
     match Domain::parse(host) {
         Ok(Domain::Name(name)) => Ok(name.into()),
-        _ => Err(format!("`{host}` is not a host name")),
+        _ => Err(said!(
+            "`{host}` is not a host name", "`{host}` no es un nombre de máquina"; host = host
+        )),
     }
 }
 
-fn parse_port(digits: &str) -> Result<u16, String> {
-    digits
-        .parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or_else(|| format!("`{digits}` is not a port: write a number from 1 to 65535"))
+fn parse_port(digits: &str) -> Result<u16, Said> {
+    digits.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+        said!(
+            "`{digits}` is not a port: write a number from 1 to 65535",
+            "`{digits}` no es un puerto: escribe un número del 1 al 65535"; digits = digits
+        )
+    })
 }
 
 /// Writes the next hop as it is configured.
@@ -156,7 +177,7 @@ mod tests {
             ("[]", "not a host name"),
             ("a b", "not a host name"),
         ] {
-            let error = NextHop::parse(text).unwrap_err();
+            let error = NextHop::parse(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

@@ -17,6 +17,7 @@ use super::{
     Config, Delivery, Limits, Listen, Local, LogFormat, LogTarget, Login, Mailbox, Networks,
     QueueTimes, Route, TlsFiles, TlsLevel, host,
 };
+use crate::lang::{Said, Text, said, said_of};
 
 /// Where each key stood that the file names.
 type Places = BTreeMap<String, Range<usize>>;
@@ -49,10 +50,17 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Config, ConfigErrors> {
 
 fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
     let span = error.span().unwrap_or(text.len()..text.len());
-    let message = error.message().lines().collect::<Vec<_>>().join(", ");
-    ConfigError::new(span, format!("the file is not valid TOML: {message}"))
-        .accepting("lines of the form `key = value`, under headers like `[delivery]`")
+    ConfigError::new(span, super::syntax::wrong(error.message())).accepting(said!(
+        "lines of the form `key = value`, under headers like `[delivery]`",
+        "líneas de la forma `clave = valor`, bajo cabeceras como `[delivery]`"
+    ))
 }
+
+const BOTH: Text = Text::new("`user` with `password_file`", "`user` con `password_file`");
+const WITH_TLS: Text =
+    Text::new("\"opportunistic\" or \"required\"", "\"opportunistic\" o \"required\"");
+const LIST: Text = Text::new("routes form a list", "las rutas forman una lista");
+const NO_ROUTE: Text = Text::new("this is not a route", "esto no es una ruta");
 
 struct Reader {
     errors: Vec<ConfigError>,
@@ -68,9 +76,15 @@ impl Reader {
                 _ if key == "route" => self.routes(node, draft),
                 DeValue::Table(inner) if is_section => self.section(key, inner, draft),
                 _ if is_section => self.errors.push(
-                    ConfigError::new(name.span(), format!("`{key}` is a section"))
-                        .about(key)
-                        .accepting(format!("a header `[{key}]` with its keys below")),
+                    ConfigError::new(
+                        name.span(),
+                        said!("`{key}` is a section", "`{key}` es una sección"; key = key),
+                    )
+                    .about(key)
+                    .accepting(said!(
+                        "a header `[{key}]` with its keys below",
+                        "una cabecera `[{key}]` con sus claves debajo"; key = key
+                    )),
                 ),
                 DeValue::Table(_)
                     if !KEYS.iter().any(|k| k.section.is_empty() && k.name == key) =>
@@ -115,8 +129,8 @@ impl Reader {
         span: Range<usize>,
     ) {
         let place = match section {
-            "" => "before the first section".to_owned(),
-            section => format!("in [{section}]"),
+            "" => said!("before the first section", "antes de la primera sección"),
+            section => said!("in [{section}]", "en [{section}]"; section = section),
         };
         let here = || keys.iter().filter(|key| key.section == section);
         let elsewhere = keys.iter().find(|key| key.name == name).map(Key::path);
@@ -124,33 +138,49 @@ impl Reader {
         let far = nearest(name, keys.iter().map(|key| key.name));
         let far = far.and_then(|name| keys.iter().find(|key| key.name == name)).map(Key::path);
         let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-        let mut error = ConfigError::new(span, format!("unknown key `{name}` {place}")).about(path);
+        let message = said_of!(
+            "unknown key `{name}` {place}", "no existe la clave `{name}` {place}";
+            name = Said::words(name), place = place
+        );
+        let mut error = ConfigError::new(span, message).about(path);
         error.nearest = elsewhere.or(near.map(str::to_owned)).or(far);
         let names: Vec<&str> = here().map(|key| key.name).collect();
-        self.errors.push(error.accepting(format!("{place}: {}", names.join(", "))));
+        let names = Said::words(names.join(", "));
+        let accepted =
+            said_of!("{place}: {names}", "{place}: {names}"; place = place, names = names);
+        self.errors.push(error.accepting(accepted));
     }
 
     fn unknown_section(&mut self, name: &str, span: Range<usize>) {
         let names = || SECTIONS.iter().map(|(name, _)| *name).filter(|name| !name.is_empty());
         let known: Vec<String> = names().map(|name| format!("[{name}]")).collect();
-        let mut error = ConfigError::new(span, format!("unknown section `[{name}]`")).about(name);
+        let mut error = ConfigError::new(
+            span,
+            said!(
+                "unknown section `[{name}]`", "no existe la sección `[{name}]`"; name = name
+            ),
+        )
+        .about(name);
         error.nearest = nearest(name, names().chain(["route"])).map(|near| match near {
             "route" => "[[route]]".to_owned(),
             near => format!("[{near}]"),
         });
-        self.errors.push(error.accepting(format!("{}, [[route]]", known.join(", "))));
+        self.errors.push(error.accepting(Said::words(format!("{}, [[route]]", known.join(", ")))));
     }
 
     fn routes(&mut self, node: &Node<'_>, draft: &mut Draft) {
-        let accepted = "a header `[[route]]`, with double brackets, for each route";
+        let accepted = Text::new(
+            "a header `[[route]]`, with double brackets, for each route",
+            "una cabecera `[[route]]`, con corchetes dobles, por cada ruta",
+        );
         let DeValue::Array(routes) = node.get_ref() else {
-            let error = ConfigError::new(node.span(), "routes form a list").about("route");
+            let error = ConfigError::new(node.span(), LIST).about("route");
             self.errors.push(error.accepting(accepted));
             return;
         };
         for node in routes.iter() {
             let DeValue::Table(table) = node.get_ref() else {
-                let error = ConfigError::new(node.span(), "this is not a route").about("route");
+                let error = ConfigError::new(node.span(), NO_ROUTE).about("route");
                 self.errors.push(error.accepting(accepted));
                 continue;
             };
@@ -167,29 +197,53 @@ impl Reader {
     }
 
     fn route_relations(&mut self, route: &RouteDraft, span: Range<usize>) {
-        let mut complain = |key: &str, message: &str, accepted: &str| {
+        let mut complain = |key: &str, message: Text, accepted: Text| {
             let error = ConfigError::new(span.clone(), message).about(format!("route.{key}"));
             self.errors.push(error.accepting(accepted));
         };
         if route.to.is_none() && route.from.is_none() {
-            let accepted = "`to`, `from` or both; for all mail there is `relayhost`";
-            complain("to", "this route says neither whose mail it is for nor whose from", accepted);
+            let message = Text::new(
+                "this route says neither whose mail it is for nor whose from",
+                "esta ruta no dice ni para quién ni de quién es el correo",
+            );
+            let accepted = Text::new(
+                "`to`, `from` or both; for all mail there is `relayhost`",
+                "`to`, `from` o ambas; para todo el correo está `relayhost`",
+            );
+            complain("to", message, accepted);
         }
         match (&route.user, &route.password_file) {
             (Some(_), None) => {
-                complain("user", "a user without a password file", "`user` with `password_file`");
+                let message = Text::new(
+                    "a user without a password file",
+                    "hay usuario y falta password_file",
+                );
+                complain("user", message, BOTH);
             }
             (None, Some(_)) => {
-                let accepted = "`user` with `password_file`";
-                complain("password_file", "a password file without a user", accepted);
+                let message = Text::new(
+                    "a password file without a user",
+                    "hay password_file y falta usuario",
+                );
+                complain("password_file", message, BOTH);
             }
             (Some(_), Some(_)) if route.via.is_none() => {
-                let accepted = "`via` with the relay that knows this user";
-                complain("user", "a user, but no relay to log in to", accepted);
+                let message = Text::new(
+                    "a user, but no relay to log in to",
+                    "hay usuario, pero ningún relay en el que identificarse",
+                );
+                let accepted = Text::new(
+                    "`via` with the relay that knows this user",
+                    "`via` con el relay que conoce a este usuario",
+                );
+                complain("user", message, accepted);
             }
             (Some(_), Some(_)) if route.tls == Some(TlsLevel::None) => {
-                let accepted = "\"opportunistic\" or \"required\"";
-                complain("tls", "a password is never sent without TLS", accepted);
+                let message = Text::new(
+                    "a password is never sent without TLS",
+                    "una contraseña nunca se envía sin TLS",
+                );
+                complain("tls", message, WITH_TLS);
             }
             _ => {}
         }
@@ -209,26 +263,44 @@ impl Reader {
         self.require(
             !login || config.relayhost.is_some(),
             "relayhost_user",
-            "a user, but no relayhost to log in to",
-            "`relayhost` with the relay that knows this user",
+            said!(
+                "a user, but no relayhost to log in to",
+                "hay usuario, pero ningún relayhost en el que identificarse"
+            ),
+            said!(
+                "`relayhost` with the relay that knows this user",
+                "`relayhost` con el relay que conoce a este usuario"
+            ),
         );
         self.require(
             !login || config.delivery.tls != TlsLevel::None,
             "delivery.tls",
-            "a password for the relayhost is never sent without TLS",
-            "\"opportunistic\" or \"required\"",
+            said!(
+                "a password for the relayhost is never sent without TLS",
+                "la contraseña del relayhost nunca se envía sin TLS"
+            ),
+            WITH_TLS.into(),
         );
         self.require(
             config.listen.submissions.is_empty() || draft.certificate.is_some(),
             "listen.submissions",
-            "this listener speaks TLS from the first byte, but there is no certificate",
-            "[] until [tls] has `certificate` and `key`",
+            said!(
+                "this listener speaks TLS from the first byte, but there is no certificate",
+                "este puerto habla TLS desde el primer octeto, pero no hay certificado"
+            ),
+            said!(
+                "[] until [tls] has `certificate` and `key`",
+                "[] hasta que [tls] tenga `certificate` y `key`"
+            ),
         );
         self.require(
             draft.domains.as_ref().is_none_or(|domains| !domains.is_empty()),
             "domains",
-            "the list is empty: bare names could not be completed",
-            "at least one domain",
+            said!(
+                "the list is empty: bare names could not be completed",
+                "la lista está vacía: los nombres sin dominio no se podrían completar"
+            ),
+            said!("at least one domain", "al menos un dominio"),
         );
         self.bounds(config);
     }
@@ -239,26 +311,44 @@ impl Reader {
         self.require(
             !retry.is_empty() && retry.iter().all(|wait| *wait >= second),
             "queue.retry",
-            "there must be a wait between attempts",
-            "at least one duration, none below \"1s\"",
+            said!(
+                "there must be a wait between attempts",
+                "entre intentos tiene que haber una espera"
+            ),
+            said!(
+                "at least one duration, none below \"1s\"",
+                "al menos una duración, ninguna menor de \"1s\""
+            ),
         );
         self.require(
             config.queue.expire >= second,
             "queue.expire",
-            "messages would be returned before the first attempt",
-            "a duration of at least \"1s\"",
+            said!(
+                "messages would be returned before the first attempt",
+                "los mensajes se devolverían antes del primer intento"
+            ),
+            said!("a duration of at least \"1s\"", "una duración de al menos \"1s\""),
         );
         self.require(
             config.delivery.connect_timeout >= second,
             "delivery.connect_timeout",
-            "no connection could be opened in this time",
-            "a duration of at least \"1s\"",
+            said!(
+                "no connection could be opened in this time",
+                "en ese tiempo no se podría abrir ninguna conexión"
+            ),
+            said!("a duration of at least \"1s\"", "una duración de al menos \"1s\""),
         );
         self.require(
             (1024..=1 << 40).contains(&config.limits.message_size),
             "limits.message_size",
-            "no message, or every message, would fit",
-            "a size between \"1KiB\" and \"1024GiB\"",
+            said!(
+                "no message, or every message, would fit",
+                "no cabría ningún mensaje, o cabría cualquiera"
+            ),
+            said!(
+                "a size between \"1KiB\" and \"1024GiB\"",
+                "un tamaño entre \"1KiB\" y \"1024GiB\""
+            ),
         );
     }
 
@@ -268,12 +358,18 @@ impl Reader {
             (false, true) => (other, one),
             _ => return,
         };
-        let message = format!("`{present}` is set, but `{absent}` is not");
-        let accepted = format!("both `{present}` and `{absent}`, or neither");
-        self.require(false, present, &message, &accepted);
+        let message = said!(
+            "`{present}` is set, but `{absent}` is not",
+            "está `{present}`, pero falta `{absent}`"; present = present, absent = absent
+        );
+        let accepted = said!(
+            "both `{present}` and `{absent}`, or neither",
+            "`{present}` y `{absent}`, las dos o ninguna"; present = present, absent = absent
+        );
+        self.require(false, present, message, accepted);
     }
 
-    fn require(&mut self, holds: bool, key: &str, message: &str, accepted: &str) {
+    fn require(&mut self, holds: bool, key: &str, message: Said, accepted: Said) {
         if !holds {
             let span = self.places.get(key).cloned().unwrap_or(0..0);
             self.errors.push(ConfigError::new(span, message).about(key).accepting(accepted));

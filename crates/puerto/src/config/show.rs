@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Config;
 use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, SECTIONS};
+use crate::lang::{Language, Text};
 
 /// The configuration as a file that reads back to it. Passwords are not in it: it
 /// names the files that hold them.
@@ -20,16 +21,16 @@ pub(super) fn effective(config: &Config) -> String {
 }
 
 /// A file of comments: every key with its default and what it is for.
-pub(super) fn sample() -> String {
-    commented(|_| None)
+pub(super) fn sample(language: Language) -> String {
+    commented(language, |_| None)
 }
 
 /// The same, in which what a configuration sets is written instead of its default.
 /// The names of the machine are always written, so that it keeps them when the
 /// machine is renamed.
-pub(super) fn annotated(config: &Config) -> String {
+pub(super) fn annotated(config: &Config, language: Language) -> String {
     let plain = Config::with_defaults(config.hostname.clone());
-    let mut out = commented(|key| {
+    let mut out = commented(language, |key| {
         let own = key.section.is_empty() && matches!(key.default, KeyDefault::Computed(..));
         let value = (key.show)(config);
         (own || value != (key.show)(&plain)).then_some(value)
@@ -38,18 +39,25 @@ pub(super) fn annotated(config: &Config) -> String {
     out
 }
 
-fn commented(set: impl Fn(&Key<Draft, Config>) -> Option<String>) -> String {
+const ROUTE: Text = Text::new(
+    "A route for some of the mail: the first that matches.",
+    "Una ruta para parte del correo: vale la primera que coincida.",
+);
+const ACCEPTED: Text = Text::new("Accepted", "Se admite");
+const DEFAULT: Text = Text::new("default", "por defecto");
+
+fn commented(language: Language, set: impl Fn(&Key<Draft, Config>) -> Option<String>) -> String {
     let mut out = String::new();
     for (section, about) in SECTIONS {
         header(&mut out, section);
-        let _ = writeln!(out, "# {about}");
+        let _ = writeln!(out, "# {}", about.of(language));
         for key in KEYS.iter().filter(|key| key.section == *section) {
-            entry(&mut out, key, set(key));
+            entry(&mut out, key, set(key), language);
         }
     }
-    out.push_str("\n# A route for some of the mail: the first that matches.\n#[[route]]\n");
+    let _ = writeln!(out, "\n# {}\n#[[route]]", ROUTE.of(language));
     for key in ROUTE_KEYS {
-        entry(&mut out, key, None);
+        entry(&mut out, key, None, language);
     }
     out
 }
@@ -69,16 +77,20 @@ fn header(out: &mut String, section: &str) {
     }
 }
 
-fn entry<D, C>(out: &mut String, key: &Key<D, C>, set: Option<String>) {
+fn entry<D, C>(out: &mut String, key: &Key<D, C>, set: Option<String>, language: Language) {
     let Key { name, doc, accepts, .. } = key;
-    let _ = write!(out, "\n# {doc}\n# Accepted: {accepts}.\n");
+    let [doc, accepts, accepted, default] =
+        [*doc, *accepts, ACCEPTED, DEFAULT].map(|text| text.of(language));
+    let _ = write!(out, "\n# {doc}\n# {accepted}: {accepts}.\n");
     if let Some(value) = set {
         let _ = writeln!(out, "{name} = {value}");
         return;
     }
     let (value, note) = match key.default {
         KeyDefault::Written(value) => (value, String::new()),
-        KeyDefault::Computed(example, source) => (example, format!("   # default: {source}")),
+        KeyDefault::Computed(example, source) => {
+            (example, format!("   # {default}: {}", source.of(language)))
+        }
     };
     let _ = writeln!(out, "#{name} = {value}{note}");
 }

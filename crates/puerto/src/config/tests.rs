@@ -1,6 +1,7 @@
 //! What the configuration promises.
 
 use super::*;
+use crate::lang::Language;
 
 fn errors(text: &str) -> ConfigErrors {
     Config::parse(text, "puerto.toml").expect_err(text)
@@ -36,9 +37,15 @@ fn an_empty_file_gives_the_defaults_of_the_declarations() {
 
 #[test]
 fn the_sample_reads_back_to_the_defaults() {
+    for language in [Language::English, Language::Spanish] {
+        sample_reads_back(language);
+    }
+}
+
+fn sample_reads_back(language: Language) {
     let named = "hostname = \"mail.example.com\"\ndomains = [\"example.com\"]\n";
     let defaults = Config::parse(named, "defaults").unwrap();
-    let sample = Config::sample();
+    let sample = Config::sample(language);
     assert!(Config::parse(&sample, "sample").is_ok(), "as it is printed");
     let mut full = Config::parse(&uncommented(&sample), "sample").unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(full.routes.len(), 1);
@@ -156,7 +163,14 @@ fn impossible_values_and_combinations_are_refused() {
         let errors = errors(text);
         let error = &errors.errors[0];
         assert_eq!(error.key.as_deref(), Some(key), "{text}: {errors}");
-        assert!(error.message.contains(part), "{text}: {}", error.message);
+        assert!(error.message.to_string().contains(part), "{text}: {}", error.message);
+        assert_ne!(error.message.of(Language::Spanish), error.message.to_string(), "{text}");
+        assert!(
+            error.accepted.as_ref().is_some_and(|accepted| {
+                accepted.of(Language::Spanish) != accepted.to_string() || part == "unknown section"
+            }),
+            "{text}"
+        );
         assert!(error.accepted.is_some(), "{text} says what is accepted");
     }
     assert_eq!(errors("smtp = []").errors[0].nearest.as_deref(), Some("listen.smtp"));
@@ -167,7 +181,7 @@ fn broken_toml_is_told_along_with_the_rest() {
     let errors = errors("hostname = \"a.example\nrelayhots = \"\"\n");
     assert!(errors.errors.len() >= 2, "{errors}");
     assert_eq!(errors.errors[0].line, 1);
-    assert!(errors.errors[0].message.contains("not valid TOML"));
+    assert!(errors.errors[0].message.to_string().contains("not valid TOML"));
 }
 
 #[test]

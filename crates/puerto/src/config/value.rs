@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::{LogFormat, LogTarget, Mailbox, Network, NextHop, TlsLevel};
+use crate::lang::{Said, Text, address_error, said, said_of};
 
 /// A value as it stands in the file.
 pub(super) type Node<'a> = Spanned<DeValue<'a>>;
@@ -21,7 +22,7 @@ pub(super) struct Wrong {
     /// Its place in the file, in octets.
     pub(super) span: Range<usize>,
     /// What is wrong.
-    pub(super) message: String,
+    pub(super) message: Said,
 }
 
 /// What reading a value gives: all that is wrong with it, not the first alone.
@@ -36,14 +37,14 @@ pub(super) fn store<T>(slot: &mut T, read: Read<T>) -> Read<()> {
 pub(super) fn text(node: &Node<'_>) -> Read<String> {
     match node.get_ref() {
         DeValue::String(text) => Ok(text.to_string()),
-        other => wrong(node, format!("a text in quotes is needed here, not {}", kind(other))),
+        other => needed(node, TEXT_IN_QUOTES, other),
     }
 }
 
 pub(super) fn flag(node: &Node<'_>) -> Read<bool> {
     match node.get_ref() {
         DeValue::Boolean(value) => Ok(*value),
-        other => wrong(node, format!("`true` or `false` is needed here, not {}", kind(other))),
+        other => needed(node, TRUE_OR_FALSE, other),
     }
 }
 
@@ -51,13 +52,19 @@ pub(super) fn flag(node: &Node<'_>) -> Read<bool> {
 pub(super) fn count(node: &Node<'_>, most: u32) -> Read<usize> {
     let number = match node.get_ref() {
         DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix()).ok(),
-        other => return wrong(node, format!("a number is needed here, not {}", kind(other))),
+        other => return needed(node, A_NUMBER, other),
     };
     match number.and_then(|number| u32::try_from(number).ok()) {
         Some(number) if (1..=most).contains(&number) => {
             Ok(usize::try_from(number).unwrap_or(usize::MAX))
         }
-        _ => wrong(node, format!("the number must lie between 1 and {most}")),
+        _ => wrong(
+            node,
+            said!(
+                "the number must lie between 1 and {most}",
+                "el número debe estar entre 1 y {most}"; most = most
+            ),
+        ),
     }
 }
 
@@ -67,8 +74,7 @@ pub(super) fn port(node: &Node<'_>) -> Read<u16> {
 
 pub(super) fn list<T>(node: &Node<'_>, item: fn(&Node<'_>) -> Read<T>) -> Read<Vec<T>> {
     let DeValue::Array(nodes) = node.get_ref() else {
-        let found = kind(node.get_ref());
-        return wrong(node, format!("a list in brackets is needed here, not {found}"));
+        return needed(node, A_LIST, node.get_ref());
     };
     let (mut values, mut wrongs) = (Vec::new(), Vec::new());
     for node in nodes.iter() {
@@ -95,7 +101,9 @@ pub(super) fn duration(node: &Node<'_>) -> Read<Duration> {
 pub(super) fn size(node: &Node<'_>) -> Read<u64> {
     if let DeValue::Integer(integer) = node.get_ref() {
         let number = u64::from_str_radix(integer.as_str(), integer.radix());
-        return number.or_else(|_| wrong(node, "a size cannot be negative".to_owned()));
+        return number.or_else(|_| {
+            wrong(node, said!("a size cannot be negative", "un tamaño no puede ser negativo"))
+        });
     }
     parsed(node, parse_size)
 }
@@ -103,14 +111,20 @@ pub(super) fn size(node: &Node<'_>) -> Read<u64> {
 pub(super) fn host_name(node: &Node<'_>) -> Read<String> {
     parsed(node, |text| match Domain::parse(text) {
         Ok(domain) => Ok(domain.to_string()),
-        Err(error) => Err(format!("`{text}` is not a host name: {error}")),
+        Err(error) => Err(said_of!(
+            "`{text}` is not a host name: {error}",
+            "`{text}` no es un nombre de máquina: {error}";
+            text = Said::words(text), error = address_error(&error)
+        )),
     })
 }
 
 pub(super) fn domain(node: &Node<'_>) -> Read<Domain> {
     parsed(node, |text| match Domain::parse(text) {
         Ok(domain @ Domain::Name(_)) => Ok(domain),
-        _ => Err(format!("`{text}` is not a domain name")),
+        _ => Err(said!(
+            "`{text}` is not a domain name", "`{text}` no es un nombre de dominio"; text = text
+        )),
     })
 }
 
@@ -125,7 +139,10 @@ pub(super) fn network(node: &Node<'_>) -> Read<Network> {
 pub(super) fn path(node: &Node<'_>) -> Read<PathBuf> {
     parsed(node, |text| match PathBuf::from(text) {
         path if path.is_absolute() => Ok(path),
-        _ => Err(format!("`{text}` is not a path from the root: begin it with `/`")),
+        _ => Err(said!(
+            "`{text}` is not a path from the root: begin it with `/`",
+            "`{text}` no es una ruta absoluta: debe empezar por `/`"; text = text
+        )),
     })
 }
 
@@ -136,7 +153,11 @@ pub(super) fn socket_address(node: &Node<'_>) -> Read<SocketAddr> {
                 Ok(address) => SocketAddr::new(address, 25).to_string(),
                 Err(_) => "0.0.0.0:25".to_owned(),
             };
-            format!("`{text}` is not an address with a port: write it like `{example}`")
+            said!(
+                "`{text}` is not an address with a port: write it like `{example}`",
+                "`{text}` no es una dirección con puerto: escríbela así: `{example}`";
+                text = text, example = example
+            )
         })
     })
 }
@@ -147,14 +168,23 @@ pub(super) fn dns_server(node: &Node<'_>) -> Read<SocketAddr> {
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
         let address = bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
         address.or_else(|_| text.parse()).map_err(|_| {
-            format!("`{text}` is not the address of a DNS server: names cannot stand here")
+            said!(
+                "`{text}` is not the address of a DNS server: names cannot stand here",
+                "`{text}` no es la dirección de un servidor DNS: aquí no sirve un nombre";
+                text = text
+            )
         })
     })
 }
 
 pub(super) fn address<T: std::str::FromStr>(node: &Node<'_>) -> Read<T> {
     parsed(node, |text| {
-        text.parse().map_err(|_| format!("`{text}` is not an address of this family"))
+        text.parse().map_err(|_| {
+            said!(
+                "`{text}` is not an address of this family",
+                "`{text}` no es una dirección de esta familia"; text = text
+            )
+        })
     })
 }
 
@@ -171,7 +201,10 @@ pub(super) fn log_target(node: &Node<'_>) -> Read<LogTarget> {
         "stderr" => Ok(LogTarget::Stderr),
         "syslog" => Ok(LogTarget::Syslog),
         path if path.starts_with('/') => Ok(LogTarget::File(path.into())),
-        other => Err(format!("`{other}` is neither a known target nor a path from the root")),
+        other => Err(said!(
+            "`{other}` is neither a known target nor a path from the root",
+            "`{other}` no es ni un destino conocido ni una ruta absoluta"; other = other
+        )),
     })
 }
 
@@ -191,12 +224,21 @@ pub(super) fn mailbox(node: &Node<'_>) -> Read<Mailbox> {
         "mbox" => Ok(Mailbox::Mbox),
         "maildir" => Ok(Mailbox::Maildir),
         _ => match text.strip_prefix("lmtp:") {
-            Some("") => Err("after `lmtp:` the address of a server is missing".to_owned()),
+            Some("") => Err(said!(
+                "after `lmtp:` the address of a server is missing",
+                "tras `lmtp:` falta la dirección de un servidor"
+            )),
             Some(address) if address.starts_with('/') || has_port(address) => {
                 Ok(Mailbox::Lmtp(address.to_owned()))
             }
-            Some(address) => Err(format!("`{address}` is neither a socket's path nor HOST:PORT")),
-            None => Err(format!("`{text}` is not a kind of mailbox")),
+            Some(address) => Err(said!(
+                "`{address}` is neither a socket's path nor HOST:PORT",
+                "`{address}` no es ni la ruta de un socket ni MÁQUINA:PUERTO"; address = address
+            )),
+            None => Err(said!(
+                "`{text}` is not a kind of mailbox",
+                "`{text}` no es un tipo de buzón"; text = text
+            )),
         },
     })
 }
@@ -212,12 +254,17 @@ pub(super) fn route_to(node: &Node<'_>) -> Read<String> {
         let (star, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
         match Domain::parse(name) {
             Ok(domain) => Ok(format!("{star}{domain}")),
-            Err(_) if text.contains('@') => {
-                Err("a route goes by the recipient's domain, not by its address".to_owned())
-            }
-            Err(_) => Err(format!("`{text}` is not a domain")),
+            Err(_) if text.contains('@') => Err(said!(
+                "a route goes by the recipient's domain, not by its address",
+                "una ruta se rige por el dominio del destinatario, no por su dirección"
+            )),
+            Err(_) => Err(not_a_domain(text)),
         }
     })
+}
+
+fn not_a_domain(text: &str) -> Said {
+    said!("`{text}` is not a domain", "`{text}` no es un dominio"; text = text)
 }
 
 /// The reverse-paths of a route: an address, or `@domain`.
@@ -225,11 +272,14 @@ pub(super) fn route_from(node: &Node<'_>) -> Read<String> {
     parsed(node, |text| match text.strip_prefix('@') {
         Some(name) => match Domain::parse(name) {
             Ok(domain) => Ok(format!("@{domain}")),
-            Err(_) => Err(format!("`{name}` is not a domain")),
+            Err(_) => Err(not_a_domain(name)),
         },
         None => match puerto_smtp::Address::parse(text) {
             Ok(address) => Ok(address.to_string()),
-            Err(error) => Err(format!("`{text}`: {error}")),
+            Err(error) => Err(said_of!(
+                "`{text}`: {error}", "`{text}`: {error}";
+                text = Said::words(text), error = address_error(&error)
+            )),
         },
     })
 }
@@ -255,7 +305,8 @@ pub(super) fn show_size(octets: u64) -> String {
     octets.to_string()
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+fn parse_duration(text: &str) -> Result<Duration, Said> {
+    let none = || said!("`{text}` is not a duration", "`{text}` no es una duración"; text = text);
     let (number, unit) = split_unit(text);
     let seconds: u64 = match unit {
         "s" => 1,
@@ -263,18 +314,26 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         "d" => 86_400,
         "w" => 604_800,
-        "" => return Err(format!("`{text}` has no unit: write `{text}s`, `m`, `h` or `d`")),
-        _ => return Err(format!("`{text}` is not a duration")),
+        "" => {
+            return Err(said!(
+                "`{text}` has no unit: write `{text}s`, `m`, `h` or `d`",
+                "a `{text}` le falta la unidad: escribe `{text}s`, `m`, `h` o `d`"; text = text
+            ));
+        }
+        _ => return Err(none()),
     };
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a duration"))?;
+    let number: u64 = number.parse().map_err(|_| none())?;
     match number.checked_mul(seconds) {
         // A hundred years: so that sums of times never overflow.
         Some(total) if total <= 3_155_760_000 => Ok(Duration::from_secs(total)),
-        _ => Err(format!("`{text}` is longer than a hundred years")),
+        _ => Err(said!(
+            "`{text}` is longer than a hundred years", "`{text}` pasa de cien años"; text = text
+        )),
     }
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
+fn parse_size(text: &str) -> Result<u64, Said> {
+    let none = || said!("`{text}` is not a size", "`{text}` no es un tamaño"; text = text);
     let (number, unit) = split_unit(text);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -284,10 +343,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
         "kb" => 1_000,
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
-        _ => return Err(format!("`{text}` is not a size")),
+        _ => return Err(none()),
     };
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` is not a size"))?;
-    number.checked_mul(factor).ok_or_else(|| format!("`{text}` is too large"))
+    let number: u64 = number.parse().map_err(|_| none())?;
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| said!("`{text}` is too large", "`{text}` es demasiado grande"; text = text))
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
@@ -299,28 +360,52 @@ fn split_unit(text: &str) -> (&str, &str) {
 fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)]) -> Read<T> {
     parsed(node, |text| {
         let found = choices.iter().find(|(name, _)| *name == text);
-        found.map(|(_, value)| *value).ok_or_else(|| format!("`{text}` is not one of the choices"))
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            said!(
+                "`{text}` is not one of the choices",
+                "`{text}` no es ninguna de las opciones"; text = text
+            )
+        })
     })
 }
 
-fn parsed<T>(node: &Node<'_>, parse: impl Fn(&str) -> Result<T, String>) -> Read<T> {
+fn parsed<T>(node: &Node<'_>, parse: impl Fn(&str) -> Result<T, Said>) -> Read<T> {
     let text = text(node)?;
     parse(&text).or_else(|message| wrong(node, message))
 }
 
-fn wrong<T>(node: &Node<'_>, message: String) -> Read<T> {
+const TEXT_IN_QUOTES: Text = Text::new(
+    "a text in quotes is needed here, not {kind}",
+    "aquí hace falta un texto entre comillas, no {kind}",
+);
+const TRUE_OR_FALSE: Text = Text::new(
+    "`true` or `false` is needed here, not {kind}",
+    "aquí hace falta `true` o `false`, no {kind}",
+);
+const A_NUMBER: Text =
+    Text::new("a number is needed here, not {kind}", "aquí hace falta un número, no {kind}");
+const A_LIST: Text = Text::new(
+    "a list in brackets is needed here, not {kind}",
+    "aquí hace falta una lista entre corchetes, no {kind}",
+);
+
+fn needed<T>(node: &Node<'_>, what: Text, found: &DeValue<'_>) -> Read<T> {
+    wrong(node, Said::of_parts(what, &[("kind", &Said::plain(kind(found)))]))
+}
+
+fn wrong<T>(node: &Node<'_>, message: Said) -> Read<T> {
     Err(vec![Wrong { span: node.span(), message }])
 }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
+fn kind(value: &DeValue<'_>) -> Text {
     match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a section",
+        DeValue::String(_) => Text::new("a text", "un texto"),
+        DeValue::Integer(_) => Text::new("a whole number", "un número entero"),
+        DeValue::Float(_) => Text::new("a number with a fraction", "un número con decimales"),
+        DeValue::Boolean(_) => Text::new("true or false", "`true` ni `false`"),
+        DeValue::Datetime(_) => Text::new("a date", "una fecha"),
+        DeValue::Array(_) => Text::new("a list", "una lista"),
+        DeValue::Table(_) => Text::new("a section", "una sección"),
     }
 }
 

@@ -19,6 +19,7 @@ use super::protocol::{
 };
 use super::view::MessageView;
 use crate::config::{Config, Live};
+use crate::lang::{Said, said_of, system};
 use crate::queue::Wake;
 use crate::telemetry::{Event, MailLog};
 
@@ -61,6 +62,16 @@ pub struct BindError {
     /// Why not.
     #[source]
     pub source: io::Error,
+}
+
+impl BindError {
+    /// The error for people.
+    pub fn said(&self) -> Said {
+        said_of!(
+            "cannot listen on {path}: {error}", "no se puede escuchar en {path}: {error}";
+            path = Said::words(self.path.display().to_string()), error = system(&self.source)
+        )
+    }
 }
 
 /// The socket, listening.

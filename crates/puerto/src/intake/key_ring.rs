@@ -12,6 +12,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use puerto_mail::dkim::{PrivateKey, SigningKey};
 use puerto_smtp::Domain;
 
+use crate::lang::{Said, key_error, said, said_of, system};
+
 /// Octets of a key file at most; an RSA key of 8,192 bits has about 6,400.
 const MAX_KEY_FILE: u64 = 64 * 1024;
 
@@ -25,7 +27,7 @@ pub struct KeyRing {
 #[derive(Debug, Default)]
 struct Ring {
     by_domain: HashMap<String, Vec<Arc<SigningKey>>>,
-    problems: Vec<String>,
+    problems: Vec<Said>,
 }
 
 impl KeyRing {
@@ -38,7 +40,7 @@ impl KeyRing {
     /// Reads the directory again and says what could not be used. A key whose file is
     /// still there but cannot be read any more stays in use: mail that goes out unsigned
     /// is refused, and the daemon may have lost the right to read it since its start.
-    pub fn reload(&self) -> Vec<String> {
+    pub fn reload(&self) -> Vec<Said> {
         let mut fresh = read_directory(&self.directory);
         for key in self.keys() {
             let keys = fresh.by_domain.entry(key.domain.clone()).or_default();
@@ -47,8 +49,10 @@ impl KeyRing {
             }
             let file = self.directory.join(&key.domain).join(format!("{}.pem", key.selector));
             if !matches!(file.try_exists(), Ok(false)) {
-                let problem =
-                    format!("{}: what was read of it before stays in use", file.display());
+                let problem = said!(
+                    "{file}: what was read of it before stays in use",
+                    "{file}: sigue en uso lo que se leyó de él antes"; file = file.display()
+                );
                 fresh.problems.push(problem);
                 keys.push(key);
             }
@@ -60,7 +64,7 @@ impl KeyRing {
     }
 
     /// What could not be used, each with its file, the reason and the remedy.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<Said> {
         self.current().problems.clone()
     }
 
@@ -108,25 +112,24 @@ fn read_directory(directory: &Path) -> Ring {
         Ok(domains) => domains,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return ring,
         Err(error) => {
-            let problem = format!("{}: cannot list DKIM keys: {error}", directory.display());
-            ring.problems.push(problem);
+            ring.problems.push(unlisted(directory, &error));
             return ring;
         }
     };
     for path in domains.iter().filter(|path| path.is_dir()) {
         let Some(domain) = directory_domain(path) else {
-            ring.problems.push(format!(
-                "{}: not a domain name: name the directory like the domain its keys sign for",
-                path.display()
+            ring.problems.push(said!(
+                "{path}: not a domain name: name the directory like the domain its keys sign for",
+                "{path}: no es un nombre de dominio: la carpeta se llama como el dominio por el \
+                 que firman sus claves";
+                path = path.display()
             ));
             continue;
         };
         match read_domain(&domain, path, &mut ring.problems) {
             Ok(keys) if keys.is_empty() => {}
             Ok(keys) => ring.by_domain.entry(domain).or_default().extend(keys),
-            Err(error) => {
-                ring.problems.push(format!("{}: cannot list DKIM keys: {error}", path.display()))
-            }
+            Err(error) => ring.problems.push(unlisted(path, &error)),
         }
     }
     ring
@@ -147,7 +150,7 @@ fn sorted_entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn read_domain(
     domain: &str,
     path: &Path,
-    problems: &mut Vec<String>,
+    problems: &mut Vec<Said>,
 ) -> std::io::Result<Vec<Arc<SigningKey>>> {
     let mut keys = Vec::new();
     for file in sorted_entries(path)? {
@@ -156,31 +159,55 @@ fn read_domain(
         }
         match read_key(domain, &file) {
             Ok(key) => keys.push(Arc::new(key)),
-            Err(problem) => problems.push(format!("{}: {problem}", file.display())),
+            Err(problem) => {
+                let file = Said::words(file.display().to_string());
+                problems.push(said_of!(
+                    "{file}: {problem}", "{file}: {problem}"; file = file, problem = problem
+                ));
+            }
         }
     }
     Ok(keys)
 }
 
-fn read_key(domain: &str, file: &Path) -> Result<SigningKey, String> {
+fn unlisted(path: &Path, error: &std::io::Error) -> Said {
+    said_of!(
+        "{path}: cannot list DKIM keys: {error}",
+        "{path}: no se pueden enumerar las claves DKIM: {error}";
+        path = Said::words(path.display().to_string()), error = system(error)
+    )
+}
+
+fn unread(error: &std::io::Error) -> Said {
+    said_of!("cannot read it: {error}", "no se puede leer: {error}"; error = system(error))
+}
+
+fn read_key(domain: &str, file: &Path) -> Result<SigningKey, Said> {
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let is_selector = Domain::parse(&format!("{stem}.example")).is_ok() && stem.is_ascii();
     if !is_selector {
-        return Err("the file's name is not a selector: use letters, digits, - and .".to_owned());
+        return Err(said!(
+            "the file's name is not a selector: use letters, digits, - and .",
+            "el nombre del fichero no es un selector: usa letras, cifras, - y ."
+        ));
     }
-    let metadata = std::fs::metadata(file).map_err(|error| format!("cannot read it: {error}"))?;
+    let metadata = std::fs::metadata(file).map_err(|error| unread(&error))?;
     if metadata.permissions().mode() & 0o007 != 0 {
-        return Err(
+        return Err(said!(
             "everybody on this machine can read or change this private key: `chmod o-rwx` \
-                    it, or make a new one if it may have been read"
-                .to_owned(),
-        );
+             it, or make a new one if it may have been read",
+            "cualquiera en esta máquina puede leer o cambiar esta clave privada: protégela con \
+             `chmod o-rwx`, o crea otra si alguien ha podido leerla"
+        ));
     }
     if metadata.len() > MAX_KEY_FILE {
-        return Err("too large for a private key".to_owned());
+        return Err(said!(
+            "too large for a private key",
+            "es demasiado grande para ser una clave privada"
+        ));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read it: {error}"))?;
-    let key = PrivateKey::from_pem(&text).map_err(|error| error.to_string())?;
+    let text = std::fs::read_to_string(file).map_err(|error| unread(&error))?;
+    let key = PrivateKey::from_pem(&text).map_err(|error| key_error(&error))?;
     Ok(SigningKey { domain: domain.to_owned(), selector: stem.to_lowercase(), key })
 }
 
@@ -211,7 +238,7 @@ mod tests {
         write(directory.path(), "shop.example.com/s.pem", &pem, 0o600);
         write(directory.path(), "ñandú.example/s.pem", &pem, 0o600);
         let ring = KeyRing::load(directory.path());
-        assert_eq!(ring.problems(), Vec::<String>::new());
+        assert_eq!(ring.problems(), Vec::<Said>::new());
         assert_eq!(selectors(&ring, "Example.COM"), ["one@example.com", "two@example.com"]);
         assert_eq!(selectors(&ring, "a.shop.example.com"), ["s@shop.example.com"]);
         assert_eq!(selectors(&ring, "mail.example.com").len(), 2);
@@ -236,7 +263,7 @@ mod tests {
         let problems = ring.problems();
         assert_eq!(problems.len(), 4, "{problems:?}");
         for says in ["chmod o-rwx", "no PEM block", "not a selector", "not a domain name"] {
-            assert!(problems.iter().any(|problem| problem.contains(says)), "{says}");
+            assert!(problems.iter().any(|problem| problem.to_string().contains(says)), "{says}");
         }
         std::fs::remove_file(directory.path().join("example.com/good.pem")).unwrap();
         assert_eq!(ring.reload().len(), 4);
@@ -244,7 +271,7 @@ mod tests {
         write(directory.path(), "example.com/good.pem", &pem, 0o600);
         ring.reload();
         write(directory.path(), "example.com/good.pem", "torn", 0o600);
-        assert!(ring.reload().iter().any(|problem| problem.contains("stays in use")));
+        assert!(ring.reload().iter().any(|problem| problem.to_string().contains("stays in use")));
         assert_eq!(selectors(&ring, "example.com"), ["good@example.com"]);
         assert!(KeyRing::load(Path::new("/nonexistent")).problems().is_empty());
     }

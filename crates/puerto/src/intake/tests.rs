@@ -41,7 +41,7 @@ impl Rig {
         }
         let config = Config::for_tests(directory.path());
         let ring = Arc::new(KeyRing::load(&config.dkim_directory));
-        assert_eq!(ring.problems(), Vec::<String>::new());
+        assert_eq!(ring.problems(), Vec::<crate::lang::Said>::new());
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
         let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));

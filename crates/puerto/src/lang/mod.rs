@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 
+mod crates;
 mod system;
 
+pub use crates::{address_error, address_list_error, dns_error, key_error, reply_error};
 pub use system::system;
 
 /// A language.
@@ -186,9 +188,44 @@ impl Said {
     }
 }
 
+/// A sentence in both languages with what is put into it: `said!("no {name}",
+/// "no hay {name}"; name = value)`.
+macro_rules! said {
+    ($en:literal, $es:literal $(; $($name:ident = $value:expr),+)?) => {
+        $crate::lang::Said::with(
+            $crate::lang::Text::new($en, $es),
+            &[$($((stringify!($name), &*$value.to_string())),+)?],
+        )
+    };
+}
+
+/// The same, where what is put in is [`Said`] too.
+macro_rules! said_of {
+    ($en:literal, $es:literal; $($name:ident = $value:expr),+) => {
+        $crate::lang::Said::of_parts(
+            $crate::lang::Text::new($en, $es),
+            &[$((stringify!($name), &$crate::lang::Said::from(&$value))),+],
+        )
+    };
+}
+
+pub(crate) use {said, said_of};
+
 impl From<Text> for Said {
     fn from(text: Text) -> Self {
         Self::plain(text)
+    }
+}
+
+impl From<&Said> for Said {
+    fn from(said: &Said) -> Self {
+        said.clone()
+    }
+}
+
+impl From<&&Said> for Said {
+    fn from(said: &&Said) -> Self {
+        (*said).clone()
     }
 }
 

@@ -24,6 +24,7 @@ use super::inherited::Inherited;
 use super::policy::{Policy, Who};
 use super::{Context, SUBMIT_SOCKET, Service};
 use crate::config::Config;
+use crate::lang::{Language, Said, system};
 use crate::telemetry::{Client, Event};
 
 const BACKLOG: i32 = 1024;
@@ -47,6 +48,29 @@ pub struct BindError {
     error: io::Error,
     /// What a service manager handed over and nobody could use.
     rest: Vec<String>,
+}
+
+impl BindError {
+    /// The error for people.
+    pub fn said(&self) -> Said {
+        let advice = match self.error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; otro servidor la ocupa: detenlo o cambia [listen] en la configuración"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "; los puertos por debajo de 1024 exigen root o CAP_NET_BIND_SERVICE, y la carpeta \
+                 de los sockets debe poder escribirse"
+            }
+            _ => "",
+        };
+        let (error, place) = (system(&self.error), &self.place);
+        Said::of_both(|language| match language {
+            Language::English => self.to_string(),
+            Language::Spanish => {
+                format!("no se puede escuchar en {place}: {}{advice}", error.of(language))
+            }
+        })
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {

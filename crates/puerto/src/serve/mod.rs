@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use puerto_spool::Spool;
 use puerto_spool::clock::SystemClock;
 use puerto_spool::disk::{Disk as _, SystemDisk};
 use puerto_spool::segments::{Options, SegmentSpool};
+use puerto_spool::{Spool, SpoolError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -28,6 +28,7 @@ use crate::control;
 use crate::deliver::Remote;
 use crate::dns::Resolver;
 use crate::intake::{Intake, KeyRing};
+use crate::lang::{Language, Said, said, said_of, system};
 use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
 use crate::queue::{Parts, Queue, Wake};
@@ -61,19 +62,45 @@ pub enum StartError {
     NoSuchUser(String),
     /// The rights of root cannot be given up.
     #[error("{0}")]
-    Privileges(String),
+    Privileges(Said),
     /// A socket cannot be opened.
     #[error("{0}")]
-    Bind(String),
+    Bind(Said),
     /// The certificate cannot be used.
     #[error("{0}")]
-    Tls(String),
+    Tls(Said),
     /// The log cannot be opened.
     #[error("the log cannot be opened: {0}")]
-    Log(String),
+    Log(Said),
     /// The spool cannot be opened.
     #[error("the spool cannot be opened: {0}")]
-    Spool(String),
+    Spool(Said),
+}
+
+impl StartError {
+    /// The error for people.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Folder { path, error } => said_of!(
+                "{path}: {error}", "{path}: {error}";
+                path = Said::words(path.display().to_string()), error = system(error)
+            ),
+            Self::NoSuchUser(user) => said!(
+                "there is no user `{user}`: make one (useradd --system {user}), or set `user` in \
+                 the configuration; `user = \"\"` stays who it is",
+                "no existe el usuario `{user}`: créalo (useradd --system {user}) o cambia `user` en \
+                 la configuración; con `user = \"\"` no se cambia de usuario"; user = user
+            ),
+            Self::Privileges(said) | Self::Bind(said) | Self::Tls(said) => said.clone(),
+            Self::Log(said) => said_of!(
+                "the log cannot be opened: {why}", "no se puede abrir el registro: {why}"; why = said
+            ),
+            Self::Spool(said) => said_of!(
+                "the spool cannot be opened: {why}",
+                "no se puede abrir el almacén de la cola: {why}"; why = said
+            ),
+        }
+    }
 }
 
 /// Everything that was made with root's rights, held by a process that has given
@@ -99,13 +126,11 @@ impl Prepared {
         privileges::prepare_folder(&config.state_dir, 0o700, owner)?;
         privileges::prepare_folder(&config.run_dir, 0o755, owner)?;
         let listeners =
-            Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.to_string()))?;
-        let control =
-            control::Server::bind(&config).map_err(|e| StartError::Bind(e.to_string()))?;
-        let tls =
-            ServerTls::load(config.tls.as_ref()).map_err(|e| StartError::Tls(e.to_string()))?;
+            Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.said()))?;
+        let control = control::Server::bind(&config).map_err(|e| StartError::Bind(e.said()))?;
+        let tls = ServerTls::load(config.tls.as_ref()).map_err(|e| StartError::Tls(e.said()))?;
         let keys = KeyRing::load(&config.dkim_directory);
-        let (log, reopen) = telemetry::open(&config).map_err(|e| StartError::Log(e.to_string()))?;
+        let (log, reopen) = telemetry::open(&config).map_err(|e| StartError::Log(e.said()))?;
         if let LogTarget::File(path) = &config.log_to {
             privileges::hand_over(path, owner)?;
         }
@@ -115,7 +140,11 @@ impl Prepared {
             // Local mailboxes belong to their users, so one process keeps the right
             // to become them.
             agent = Some(agent::spawn().map_err(|error| {
-                StartError::Privileges(format!("cannot start the mailbox agent: {error}"))
+                StartError::Privileges(said_of!(
+                    "cannot start the mailbox agent: {error}",
+                    "no se puede iniciar el agente de los buzones: {error}";
+                    error = system(&error)
+                ))
             })?);
             privileges::become_user(identity)?;
         }
@@ -261,6 +290,20 @@ fn log_end(log: &MailLog, what: &str, end: Result<(), tokio::task::JoinError>) {
     }
 }
 
+// Its details are those of the log.
+fn spool_error(error: &SpoolError) -> Said {
+    Said::of_both(|language| match (language, error) {
+        (Language::English, _) => error.to_string(),
+        (_, SpoolError::Full(what)) => format!("el disco está lleno ({what})"),
+        (_, SpoolError::ReadOnly(what)) => format!("no admite correo nuevo ({what})"),
+        (_, SpoolError::Io(what)) => format!("el disco ha fallado ({what})"),
+        (_, SpoolError::Damaged { id, what }) => format!("el mensaje {id} está dañado ({what})"),
+        (_, SpoolError::NotFound(id) | SpoolError::LeaseLost(id)) => {
+            format!("no se encuentra el mensaje {id}")
+        }
+    })
+}
+
 fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartError> {
     let directory = config.state_dir.join("spool");
     let disk = SystemDisk.total_space(&config.state_dir);
@@ -272,7 +315,7 @@ fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartError> {
     );
     spool
         .map(|spool| Arc::new(spool) as Arc<dyn Spool>)
-        .map_err(|e| StartError::Spool(e.to_string()))
+        .map_err(|e| StartError::Spool(spool_error(&e)))
 }
 
 // What an administrator must see even if nobody asks for it.
@@ -282,7 +325,7 @@ fn report_state(spool: &Arc<dyn Spool>, keys: &KeyRing, log: &MailLog) {
         notice(log, "error", &format!("the spool is damaged: {damage}"));
     }
     for problem in keys.problems() {
-        notice(log, "warning", &problem);
+        notice(log, "warning", &problem.to_string());
     }
     if health.messages > 0 {
         notice(log, "info", &format!("{} messages wait in the queue", health.messages));
@@ -308,7 +351,7 @@ fn reloader(
             notice(&log, "error", &format!("the old certificate stays in use: {error}"));
         }
         for problem in keys.reload() {
-            notice(&log, "warning", &problem);
+            notice(&log, "warning", &problem.to_string());
         }
         live.replace(config);
         Ok(())

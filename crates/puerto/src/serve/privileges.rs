@@ -11,6 +11,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Uid, User, chown, geteuid, initgroups, setgid, setuid};
 
 use super::StartError;
+use crate::lang::{Said, Text, said, said_of, system};
 
 /// Who the daemon becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,10 @@ pub fn target(user: &str) -> Result<Option<Identity>, StartError> {
     match User::from_name(user) {
         Ok(Some(found)) => Ok(Some(Identity { name: found.name, uid: found.uid, gid: found.gid })),
         Ok(None) => Err(StartError::NoSuchUser(user.to_owned())),
-        Err(error) => Err(StartError::Privileges(format!("cannot look up user {user}: {error}"))),
+        Err(error) => Err(StartError::Privileges(said_of!(
+            "cannot look up user {user}: {error}", "no se puede buscar al usuario {user}: {error}";
+            user = Said::words(user), error = system(&error.into())
+        ))),
     }
 }
 
@@ -52,18 +56,34 @@ pub fn hand_over(path: &Path, owner: Option<&Identity>) -> Result<(), StartError
         .map_err(|error| StartError::Folder { path: path.to_owned(), error: error.into() })
 }
 
+const SET_GROUPS: Text = Text::new(
+    "cannot set groups as {name}: {error}",
+    "no se pueden fijar los grupos de {name}: {error}",
+);
+const SET_GROUP: Text = Text::new(
+    "cannot set the group as {name}: {error}",
+    "no se puede fijar el grupo de {name}: {error}",
+);
+const SET_USER: Text =
+    Text::new("cannot set the user as {name}: {error}", "no se puede pasar a ser {name}: {error}");
+
 /// Becomes that user for good, in every thread.
 pub fn become_user(identity: &Identity) -> Result<(), StartError> {
-    let failed = |what: &str, error: nix::errno::Errno| {
-        StartError::Privileges(format!("cannot {what} as {}: {error}", identity.name))
+    let failed = |what: Text, error: nix::errno::Errno| {
+        let name = Said::words(identity.name.clone());
+        let parts = [("name", &name), ("error", &system(&error.into()))];
+        StartError::Privileges(Said::of_parts(what, &parts))
     };
     let name = std::ffi::CString::new(identity.name.as_str())
         .map_err(|_| StartError::NoSuchUser(identity.name.clone()))?;
-    initgroups(&name, identity.gid).map_err(|e| failed("set groups", e))?;
-    setgid(identity.gid).map_err(|e| failed("set the group", e))?;
-    setuid(identity.uid).map_err(|e| failed("set the user", e))?;
+    initgroups(&name, identity.gid).map_err(|e| failed(SET_GROUPS, e))?;
+    setgid(identity.gid).map_err(|e| failed(SET_GROUP, e))?;
+    setuid(identity.uid).map_err(|e| failed(SET_USER, e))?;
     if !identity.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
-        return Err(StartError::Privileges("root's rights could be taken back".to_owned()));
+        return Err(StartError::Privileges(said!(
+            "root's rights could be taken back",
+            "se podrían recuperar los privilegios de root"
+        )));
     }
     Ok(())
 }

@@ -149,7 +149,7 @@ fn ask_relayhost(
         }
         match NextHop::parse(&answer) {
             Ok(hop) => return Ok(Some(hop)),
-            Err(error) => question = Said::with(NOT_A_HOP, &[("error", &error)]),
+            Err(error) => question = Said::of_parts(NOT_A_HOP, &[("error", &error)]),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
 use crate::dnsplan::egress::is_private;
 use crate::dnsplan::{Plan as Publication, Subject};
 use crate::intake::KeyRing;
-use crate::lang::{Said, Text};
+use crate::lang::{Language, Said, Text, key_error, said, said_of, system};
 
 use decide::{Decided, PASSWORD_FILE, decide};
 use files::{Content, State, Wanted};
@@ -79,6 +79,23 @@ pub enum SetupError {
     /// The person has gone; nothing was written.
     #[error("broken off: nothing was written")]
     BrokenOff,
+}
+
+impl SetupError {
+    /// The error for people.
+    pub fn said(&self) -> Said {
+        match self {
+            Self::Config(errors) => Said::of_both(|language| errors.render(false, language)),
+            Self::File { path, error } => said_of!(
+                "{path}: {error}", "{path}: {error}";
+                path = Said::words(path.display().to_string()), error = system(error)
+            ),
+            Self::Key(error) => key_error(error),
+            Self::BrokenOff => {
+                said!("broken off: nothing was written", "interrumpido: no se ha escrito nada")
+            }
+        }
+    }
 }
 
 impl From<Gone> for SetupError {
@@ -170,7 +187,8 @@ pub fn run(
     // The result is judged by what will read it.
     Config::load(Some(&root.at(&config_file))).map_err(SetupError::Config)?;
     let ring = KeyRing::load(&root.at(&config.dkim_directory));
-    problems.extend(ring.problems().iter().map(|problem| Said::with(KEY, &[("problem", problem)])));
+    problems
+        .extend(ring.problems().iter().map(|problem| Said::of_parts(KEY, &[("problem", problem)])));
     if let Some(how @ (Port25::Refused | Port25::Dropped)) = port_25
         && config.relayhost.is_none()
     {
@@ -257,7 +275,7 @@ fn plan(
         None => {
             let Decided { config, password, port_25 } =
                 decide(wishes, surroundings, &taken, person)?;
-            last = Some(Wanted::text(&config_file, config.annotated()));
+            last = Some(Wanted::text(&config_file, config.annotated(Language::English)));
             wanted.extend(password.map(|text| Wanted::secret(PASSWORD_FILE, text)));
             (config, port_25)
         }

@@ -197,7 +197,7 @@ fn the_written_file_shows_every_key_and_reads_back_to_what_was_decided() {
     machine.set_up();
     let config = machine.config();
     let text = machine.read("etc/puerto/puerto.toml");
-    assert_eq!(config.annotated(), text);
+    assert_eq!(config.annotated(Language::English), text);
     assert_eq!(config.hostname, "out.example.com");
     let set: Vec<&str> =
         text.lines().filter(|line| !line.starts_with('#') && line.contains('=')).collect();

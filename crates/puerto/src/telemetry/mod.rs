@@ -26,6 +26,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{Config, LogFormat, LogTarget};
+use crate::lang::{Said, said_of, system};
 use writer::{Sink, Writer};
 
 pub use event::{Client, Delays, DeliveryStatus, Event};
@@ -90,6 +91,16 @@ pub struct OpenError {
     pub target: String,
     /// What the system says.
     pub source: io::Error,
+}
+
+impl OpenError {
+    /// The error for people.
+    pub fn said(&self) -> Said {
+        said_of!(
+            "cannot open the mail log {target}: {error}", "{target}: {error}";
+            target = Said::words(self.target.clone()), error = system(&self.source)
+        )
+    }
 }
 
 /// Opens the log that is configured. Call it before privileges are dropped: a file

@@ -19,6 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
+use crate::lang::{Said, Text, said, said_of, system};
 
 /// Octets of a PEM file that are read at most.
 const MAX_PEM: u64 = 1024 * 1024;
@@ -40,7 +41,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and what is expected.
-        what: String,
+        what: Said,
     },
     /// Users other than the key's owner and group can get at the key.
     #[error(
@@ -63,6 +64,34 @@ pub enum TlsError {
         /// What rustls said.
         error: rustls::Error,
     },
+}
+
+impl TlsError {
+    /// The error for people.
+    pub fn said(&self) -> Said {
+        let words = |path: &Path| Said::words(path.display().to_string());
+        match self {
+            Self::Read { path, error } => said_of!(
+                "cannot read {path}: {error}", "no se puede leer {path}: {error}";
+                path = words(path), error = system(error)
+            ),
+            Self::Pem { path, what } => {
+                said_of!("{path}: {what}", "{path}: {what}"; path = words(path), what = what)
+            }
+            Self::ExposedKey { path, mode } => said!(
+                "{path} has mode {mode}: others can read or change the private key; run: chmod \
+                 0600 {path}",
+                "{path} tiene el modo {mode}: otros pueden leer o cambiar la clave privada; \
+                 ejecuta: chmod 0600 {path}";
+                path = path.display(), mode = format!("{mode:04o}")
+            ),
+            Self::Mismatch { certificate, key, error } => said!(
+                "the certificate {certificate} cannot be used with the key {key}: {error}",
+                "el certificado {certificate} no se puede usar con la clave {key} ({error})";
+                certificate = certificate.display(), key = key.display(), error = error
+            ),
+        }
+    }
 }
 
 /// Our certificate in force, if any. Clones share it.
@@ -123,9 +152,9 @@ fn read_files(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(&open(path)?, path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|error| not_pem(path, &error, "a PEM certificate chain"))?;
+    let chain = chain.map_err(|error| not_pem(path, &error, CHAIN_EXPECTED))?;
     if chain.is_empty() {
-        return Err(not_pem(path, &pem::Error::NoItemsFound, "a PEM certificate chain"));
+        return Err(not_pem(path, &pem::Error::NoItemsFound, CHAIN_EXPECTED));
     }
     Ok(chain)
 }
@@ -139,9 +168,15 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         return Err(TlsError::ExposedKey { path: path.to_owned(), mode });
     }
     let text = read(&file, path)?;
-    PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|error| not_pem(path, &error, "a PEM private key without a passphrase"))
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| not_pem(path, &error, KEY_EXPECTED))
 }
+
+const CHAIN_EXPECTED: Text =
+    Text::new("a PEM certificate chain", "una cadena de certificados en formato PEM");
+const KEY_EXPECTED: Text = Text::new(
+    "a PEM private key without a passphrase",
+    "una clave privada en formato PEM y sin contraseña",
+);
 
 fn open(path: &Path) -> Result<File, TlsError> {
     File::open(path).map_err(|error| unreadable(path, error))
@@ -157,10 +192,16 @@ fn unreadable(path: &Path, error: std::io::Error) -> TlsError {
     TlsError::Read { path: path.to_owned(), error }
 }
 
-fn not_pem(path: &Path, error: &pem::Error, expected: &str) -> TlsError {
+fn not_pem(path: &Path, error: &pem::Error, expected: Text) -> TlsError {
     let what = match error {
-        pem::Error::NoItemsFound => format!("{expected} is expected, and there is none in it"),
-        other => format!("{expected} is expected: {other}"),
+        pem::Error::NoItemsFound => said_of!(
+            "{expected} is expected, and there is none in it",
+            "no contiene lo que debería: {expected}"; expected = Said::plain(expected)
+        ),
+        other => said_of!(
+            "{expected} is expected: {error}", "no contiene lo que debería ({error}): {expected}";
+            expected = Said::plain(expected), error = Said::words(other.to_string())
+        ),
     };
     TlsError::Pem { path: path.to_owned(), what }
 }

@@ -18,6 +18,7 @@ mod lab_scenarios;
 mod queue_command;
 mod sendmail;
 mod setup;
+mod spanish;
 mod submission;
 mod support;
 mod verify_command;

@@ -83,7 +83,7 @@ pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
     let performed = runtime.block_on(async {
         match chosen {
             Some(scenario) => stage(scenario, arguments.json, language).await,
-            None => perform(arguments).await,
+            None => perform(arguments, language).await,
         }
     });
     match performed {
@@ -122,12 +122,13 @@ async fn stage(scenario: &Scenario, json: bool, language: Language) -> Result<bo
     }
 }
 
-async fn perform(arguments: &LabArgs) -> Result<bool, String> {
+async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let lab = Lab::start(Options::default()).await.map_err(|error| error.to_string())?;
     let scene = Scene::set(&lab, Stage::USUAL)?;
-    let config = Config::load(Some(&scene.config)).map_err(|errors| errors.render(false))?;
+    let config =
+        Config::load(Some(&scene.config)).map_err(|errors| errors.render(false, language))?;
     let daemon = Prepared::new(config)
         .and_then(|prepared| Daemon::start(prepared, Some(scene.config.clone())))
         .map_err(|error| error.to_string())?;

@@ -194,7 +194,7 @@ mod tests {
         let scene = Scene::set(&lab, Stage::USUAL).unwrap();
         let config = match Config::load(Some(&scene.config)) {
             Ok(config) => config,
-            Err(errors) => panic!("{}", errors.render(false)),
+            Err(errors) => panic!("{}", errors),
         };
         assert_eq!(config.delivery.port, lab.mx_port());
         assert_eq!(config.dns_servers, [lab.dns_addr()]);

@@ -13,12 +13,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use self::print::{Form, Printer};
+use self::print::{Form, Manner, Printer};
 use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{if_read, is_unread, say};
 use crate::cli::sendmail;
 use crate::control::Client;
 use crate::control::protocol::{Change, Selection};
+use crate::lang::{Language, Said, Text, said};
 
 /// Show and change the mail that waits.
 #[derive(Debug, Args)]
@@ -107,11 +108,11 @@ impl Conditions {
 }
 
 /// Runs the command.
-pub fn run(arguments: &QueueArgs, config_path: Option<&Path>) -> ExitCode {
-    match dispatch(&arguments.command, config_path) {
+pub fn run(arguments: &QueueArgs, config_path: Option<&Path>, language: Language) -> ExitCode {
+    match dispatch(&arguments.command, config_path, language) {
         Ok(code) => code.into(),
         Err(failure) => {
-            eprintln!("puerto: {failure}");
+            eprintln!("puerto: {}", failure.of(language));
             // Of the commands of `puerto`, a wrong command line ends with 2.
             match failure.code {
                 Sysexit::Usage => ExitCode::from(2),
@@ -121,20 +122,25 @@ pub fn run(arguments: &QueueArgs, config_path: Option<&Path>) -> ExitCode {
     }
 }
 
-fn dispatch(command: &QueueCommand, config_path: Option<&Path>) -> Result<Sysexit, Failure> {
+fn dispatch(
+    command: &QueueCommand,
+    config_path: Option<&Path>,
+    language: Language,
+) -> Result<Sysexit, Failure> {
     let run_dir = sendmail::run_dir(config_path)?;
     let connect = || Client::connect(&run_dir);
-    match command {
-        QueueCommand::List(arguments) => list(&mut connect()?, arguments),
-        QueueCommand::Show(arguments) => show(&mut connect()?, arguments),
-        QueueCommand::Retry(arguments) => change(&connect, Change::Retry, arguments),
-        QueueCommand::Hold(arguments) => change(&connect, Change::Hold, arguments),
-        QueueCommand::Release(arguments) => change(&connect, Change::Release, arguments),
-        QueueCommand::Remove(arguments) => change(&connect, Change::Remove, arguments),
-    }
+    let (what, arguments) = match command {
+        QueueCommand::List(arguments) => return list(&mut connect()?, arguments, language),
+        QueueCommand::Show(arguments) => return show(&mut connect()?, arguments, language),
+        QueueCommand::Retry(arguments) => (Change::Retry, arguments),
+        QueueCommand::Hold(arguments) => (Change::Hold, arguments),
+        QueueCommand::Release(arguments) => (Change::Release, arguments),
+        QueueCommand::Remove(arguments) => (Change::Remove, arguments),
+    };
+    change(&connect, what, arguments, language)
 }
 
-fn list(client: &mut Client, arguments: &ListArgs) -> Result<Sysexit, Failure> {
+fn list(client: &mut Client, arguments: &ListArgs, language: Language) -> Result<Sysexit, Failure> {
     let stdout = io::stdout();
     let form = match (arguments.json, stdout.is_terminal()) {
         (true, _) => Form::Json,
@@ -142,7 +148,8 @@ fn list(client: &mut Client, arguments: &ListArgs) -> Result<Sysexit, Failure> {
         (false, false) => Form::Plain,
     };
     let selection = arguments.conditions.selection();
-    let mut printer = Printer::new(BufWriter::new(stdout.lock()), form, jiff::Timestamp::now());
+    let manner = Manner { form, language, now: jiff::Timestamp::now() };
+    let mut printer = Printer::new(BufWriter::new(stdout.lock()), manner);
     let listed = client.list(&selection, |message| printer.message(&message));
     match listed {
         Ok(_) => if_read(printer.finish())?,
@@ -153,13 +160,13 @@ fn list(client: &mut Client, arguments: &ListArgs) -> Result<Sysexit, Failure> {
     Ok(Sysexit::Ok)
 }
 
-fn show(client: &mut Client, arguments: &ShowArgs) -> Result<Sysexit, Failure> {
+fn show(client: &mut Client, arguments: &ShowArgs, language: Language) -> Result<Sysexit, Failure> {
     let message = client.show(&arguments.id)?;
     let text = if arguments.json {
         serde_json::to_string_pretty(&message).map_err(io::Error::from)?
     } else {
         let mut story = Vec::new();
-        print::story(&mut story, &message, jiff::Timestamp::now())?;
+        print::story(&mut story, &message, jiff::Timestamp::now(), language)?;
         String::from_utf8_lossy(&story).trim_end().to_owned()
     };
     say(&text)?;
@@ -170,12 +177,16 @@ fn change(
     connect: &dyn Fn() -> Result<Client, crate::control::ClientError>,
     change: Change,
     arguments: &ChangeArgs,
+    language: Language,
 ) -> Result<Sysexit, Failure> {
     let selection = arguments.conditions.selection();
     let named = !arguments.ids.is_empty();
     let ids = if named {
         if !selection.is_empty() {
-            return Err(usage("name messages by their ids or by conditions, not by both"));
+            return Err(usage(said!(
+                "name messages by their ids or by conditions, not by both",
+                "nombra los mensajes por su identificador o por condiciones, no de ambas formas"
+            )));
         }
         arguments.ids.clone()
     } else if arguments.all || !selection.is_empty() {
@@ -184,17 +195,20 @@ fn change(
             ids.push(message.id);
             Ok(())
         })?;
-        if !ids.is_empty() && !arguments.yes && !confirmed(change, ids.len())? {
-            eprintln!("puerto: nothing was changed");
+        if !ids.is_empty() && !arguments.yes && !confirmed(change, ids.len(), language)? {
+            eprintln!("puerto: {}", UNCHANGED.of(language));
             return Ok(Sysexit::Ok);
         }
         ids
     } else {
-        return Err(usage("which messages? Name their ids, conditions such as --to, or --all"));
+        return Err(usage(said!(
+            "which messages? Name their ids, conditions such as --to, or --all",
+            "¿qué mensajes? Indica sus identificadores, condiciones como --to, o --all"
+        )));
     };
     let done = connect()?.change(change, &ids)?;
-    say(&format!("{} {}", counted(done.count), past(change)))?;
-    let (lines, code) = of_the_missing(&done.missing, named);
+    say(&past(change, done.count, language))?;
+    let (lines, code) = of_the_missing(&done.missing, named, language);
     for line in lines {
         eprintln!("puerto: {line}");
     }
@@ -204,70 +218,126 @@ fn change(
 /// What to say of messages that were not there to be changed, and the exit code. One
 /// that was chosen by a condition may be delivered before it is changed; only whoever
 /// `named` a message is owed an error when it is not there.
-fn of_the_missing(missing: &[String], named: bool) -> (Vec<String>, Sysexit) {
+fn of_the_missing(missing: &[String], named: bool, language: Language) -> (Vec<String>, Sysexit) {
     if missing.is_empty() {
         return (Vec::new(), Sysexit::Ok);
     }
     if !named {
-        let left = format!("{} left the queue meanwhile", counted(missing.len() as u64));
+        let left = counted(LEFT_ONE, LEFT, missing.len() as u64, language);
         return (vec![left], Sysexit::Ok);
     }
-    let lines = missing.iter().map(|id| format!("{id} is not in the queue (any more)")).collect();
+    let lines = missing.iter().map(|id| GONE.with(language, &[("id", id)])).collect();
     (lines, Sysexit::NoInput)
 }
 
-fn usage(message: &str) -> Failure {
+fn usage(message: Said) -> Failure {
     Failure::new(Sysexit::Usage, message)
 }
 
-fn confirmed(change: Change, count: usize) -> Result<bool, Failure> {
+fn confirmed(change: Change, count: usize, language: Language) -> Result<bool, Failure> {
+    let count = count as u64;
     if !io::stdin().is_terminal() {
-        let count = counted(count as u64);
-        return Err(usage(&format!(
-            "this would change {count}; add --yes, since there is nobody to ask"
-        )));
+        let (one, many) = (NOBODY_ONE, NOBODY);
+        return Err(usage(Said::of_both(|language| counted(one, many, count, language))));
     }
-    let verb = match change {
-        Change::Retry => "Try",
-        Change::Hold => "Hold",
-        Change::Release => "Release",
-        Change::Remove => "Remove for good",
-    };
-    eprint!("{verb} {}? [y/N] ", counted(count as u64));
+    let (one, many) = question(change);
+    eprint!("{} {} ", counted(one, many, count, language), YES_NO.of(language));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes" | "s" | "sí" | "si"))
 }
 
-fn counted(count: u64) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+// Spanish agrees in number with what it counts, so that each number has its sentence.
+fn counted(one: Text, many: Text, count: u64, language: Language) -> String {
+    let text = if count == 1 { one } else { many };
+    text.with(language, &[("count", &count.to_string())])
 }
 
-fn past(change: Change) -> &'static str {
+const YES_NO: Text = Text::new("[y/N]", "[s/N]");
+const UNCHANGED: Text = Text::new("nothing was changed", "no se ha cambiado nada");
+const GONE: Text =
+    Text::new("{id} is not in the queue (any more)", "{id} no está (o ya no está) en la cola");
+const LEFT_ONE: Text =
+    Text::new("1 message left the queue meanwhile", "1 mensaje ha salido entretanto de la cola");
+const LEFT: Text = Text::new(
+    "{count} messages left the queue meanwhile",
+    "{count} mensajes han salido entretanto de la cola",
+);
+const NOBODY_ONE: Text = Text::new(
+    "this would change 1 message; add --yes, since there is nobody to ask",
+    "esto cambiaría 1 mensaje; añade --yes, ya que no hay a quién preguntar",
+);
+const NOBODY: Text = Text::new(
+    "this would change {count} messages; add --yes, since there is nobody to ask",
+    "esto cambiaría {count} mensajes; añade --yes, ya que no hay a quién preguntar",
+);
+
+fn question(change: Change) -> (Text, Text) {
     match change {
-        Change::Retry => "to be tried now",
-        Change::Hold => "held",
-        Change::Release => "released",
-        Change::Remove => "removed",
+        Change::Retry => (
+            Text::new("Try 1 message?", "¿Intentar entregar 1 mensaje?"),
+            Text::new("Try {count} messages?", "¿Intentar entregar {count} mensajes?"),
+        ),
+        Change::Hold => (
+            Text::new("Hold 1 message?", "¿Retener 1 mensaje?"),
+            Text::new("Hold {count} messages?", "¿Retener {count} mensajes?"),
+        ),
+        Change::Release => (
+            Text::new("Release 1 message?", "¿Liberar 1 mensaje?"),
+            Text::new("Release {count} messages?", "¿Liberar {count} mensajes?"),
+        ),
+        Change::Remove => (
+            Text::new("Remove for good 1 message?", "¿Eliminar definitivamente 1 mensaje?"),
+            Text::new(
+                "Remove for good {count} messages?",
+                "¿Eliminar definitivamente {count} mensajes?",
+            ),
+        ),
     }
+}
+
+fn past(change: Change, count: u64, language: Language) -> String {
+    let (one, many) = match change {
+        Change::Retry => (
+            Text::new("1 message to be tried now", "1 mensaje se intentará entregar ahora"),
+            Text::new(
+                "{count} messages to be tried now",
+                "{count} mensajes se intentarán entregar ahora",
+            ),
+        ),
+        Change::Hold => (
+            Text::new("1 message held", "1 mensaje retenido"),
+            Text::new("{count} messages held", "{count} mensajes retenidos"),
+        ),
+        Change::Release => (
+            Text::new("1 message released", "1 mensaje liberado"),
+            Text::new("{count} messages released", "{count} mensajes liberados"),
+        ),
+        Change::Remove => (
+            Text::new("1 message removed", "1 mensaje eliminado"),
+            Text::new("{count} messages removed", "{count} mensajes eliminados"),
+        ),
+    };
+    counted(one, many, count, language)
 }
 
 #[cfg(test)]
 mod tests {
     use super::of_the_missing;
     use crate::cli::exit::Sysexit;
+    use crate::lang::Language;
 
     #[test]
     fn a_delivery_between_choice_and_change_is_no_error() {
         let gone = ["0A1B2C3D4E5F".to_owned()];
-        let (lines, code) = of_the_missing(&gone, false);
+        let (lines, code) = of_the_missing(&gone, false, Language::English);
         assert_eq!(
             (lines.join(""), code),
             ("1 message left the queue meanwhile".into(), Sysexit::Ok)
         );
-        let (lines, code) = of_the_missing(&gone, true);
+        let (lines, code) = of_the_missing(&gone, true, Language::English);
         assert!(lines.join("").contains("0A1B2C3D4E5F is not in the queue"));
         assert_eq!(code, Sysexit::NoInput);
-        assert_eq!(of_the_missing(&[], true).1, Sysexit::Ok);
+        assert_eq!(of_the_missing(&[], true, Language::English).1, Sysexit::Ok);
     }
 }

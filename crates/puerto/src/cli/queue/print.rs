@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::cli::output::printable;
 use crate::control::view::{MessageView, RecipientView, State};
 use crate::explain;
+use crate::lang::{Language, Text};
 
 /// Recipients that are set in one table. A table's columns are as wide as what is in
 /// it, so it is printed only when it is whole; a long queue is printed in several.
@@ -26,35 +27,66 @@ pub(super) enum Form {
     Json,
 }
 
+/// How, in which language, and at what time a list is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// The form.
+    pub(super) form: Form,
+    /// The language.
+    pub(super) language: Language,
+    /// The time.
+    pub(super) now: Timestamp,
+}
+
 /// Writes a list as it comes.
 pub(super) struct Printer<W: Write> {
     out: W,
-    form: Form,
-    now: Timestamp,
+    manner: Manner,
     rows: Vec<[String; 6]>,
     messages: u64,
     recipients: u64,
     octets: u64,
 }
 
-const HEADING: [&str; 6] = ["ID", "Size", "Age", "Sender", "Recipient", "Status"];
+const HEADING: [Text; 6] = [
+    Text::same("ID"),
+    Text::new("Size", "Tamaño"),
+    Text::new("Age", "Edad"),
+    Text::new("Sender", "Remitente"),
+    Text::new("Recipient", "Destinatario"),
+    Text::new("Status", "Estado"),
+];
+const EMPTY: Text = Text::new("The queue is empty.", "La cola está vacía.");
+const TOTAL: Text = Text::new(
+    "Messages: {messages}, recipients: {recipients}, {size}",
+    "Mensajes: {messages}, destinatarios: {recipients}, {size}",
+);
+const DONE: Text = Text::new("done", "terminado");
+const SENDING: Text = Text::new("being sent", "enviándose");
+const HELD: Text = Text::new("held", "retenido");
+const NEXT_TRY: Text = Text::new("next try in {span}", "próximo intento en {span}");
+const DUE: Text = Text::new("due now", "toca ahora");
+const WAITING: Text = Text::new("waiting", "en espera");
+const AGO: Text = Text::new("{span} ago", "hace {span}");
+const IN: Text = Text::new("in {span}", "en {span}");
+const NOW: Text = Text::new("now", "ahora");
 
 impl<W: Write> Printer<W> {
-    pub(super) fn new(out: W, form: Form, now: Timestamp) -> Self {
-        Self { out, form, now, rows: Vec::new(), messages: 0, recipients: 0, octets: 0 }
+    pub(super) fn new(out: W, manner: Manner) -> Self {
+        Self { out, manner, rows: Vec::new(), messages: 0, recipients: 0, octets: 0 }
     }
 
     pub(super) fn message(&mut self, message: &MessageView) -> io::Result<()> {
         self.messages += 1;
         self.octets = self.octets.saturating_add(message.size);
-        if self.form == Form::Json {
+        if self.manner.form == Form::Json {
             serde_json::to_writer(&mut self.out, message)?;
             return writeln!(self.out);
         }
         for recipient in message.open_recipients() {
             self.recipients += 1;
-            let row = row(message, recipient, self.now);
-            if self.form == Form::Plain {
+            let row = row(message, recipient, self.manner);
+            if self.manner.form == Form::Plain {
                 writeln!(self.out, "{}", row.join("\t"))?;
             } else {
                 self.rows.push(row);
@@ -67,14 +99,16 @@ impl<W: Write> Printer<W> {
     }
 
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        if self.form == Form::Table {
+        if self.manner.form == Form::Table {
             if self.messages == 0 {
-                writeln!(self.out, "The queue is empty.")?;
+                writeln!(self.out, "{}", EMPTY.of(self.manner.language))?;
             } else {
                 self.table()?;
-                let (messages, recipients) = (self.messages, self.recipients);
+                let counts = [self.messages, self.recipients].map(|count| count.to_string());
                 let size = size(self.octets);
-                writeln!(self.out, "\nMessages: {messages}, recipients: {recipients}, {size}")?;
+                let values =
+                    [("messages", &*counts[0]), ("recipients", &*counts[1]), ("size", &*size)];
+                writeln!(self.out, "\n{}", TOTAL.with(self.manner.language, &values))?;
             }
         }
         self.out.flush()
@@ -87,7 +121,7 @@ impl<W: Write> Printer<W> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(HEADING);
+        table.set_header(HEADING.map(|text| text.of(self.manner.language)));
         table.add_rows(self.rows.drain(..));
         for index in 0..3 {
             if let Some(column) = table.column_mut(index) {
@@ -104,14 +138,14 @@ impl<W: Write> Printer<W> {
     }
 }
 
-fn row(message: &MessageView, recipient: &RecipientView, now: Timestamp) -> [String; 6] {
+fn row(message: &MessageView, recipient: &RecipientView, manner: Manner) -> [String; 6] {
     [
         message.id.clone(),
         size(message.size),
-        ago(&message.arrived, now),
+        ago(&message.arrived, manner.now),
         sender(message).to_owned(),
         printable(&recipient.address),
-        status(message, recipient, now),
+        status(message, recipient, manner),
     ]
 }
 
@@ -119,16 +153,17 @@ fn sender(message: &MessageView) -> &str {
     if message.from.is_empty() { "<>" } else { &message.from }
 }
 
-fn status(message: &MessageView, recipient: &RecipientView, now: Timestamp) -> String {
+fn status(message: &MessageView, recipient: &RecipientView, manner: Manner) -> String {
+    let Manner { language, now, .. } = manner;
     let what = match (recipient.state, &recipient.next_attempt) {
-        (State::Done, _) => "done".to_owned(),
-        (State::Sending, _) => "being sent".to_owned(),
-        (State::Waiting, _) if message.held => "held".to_owned(),
+        (State::Done, _) => DONE.of(language).to_owned(),
+        (State::Sending, _) => SENDING.of(language).to_owned(),
+        (State::Waiting, _) if message.held => HELD.of(language).to_owned(),
         (State::Waiting, Some(next)) => match from_now(next, now) {
-            Some(span) => format!("next try in {span}"),
-            None => "due now".to_owned(),
+            Some(span) => NEXT_TRY.with(language, &[("span", &span)]),
+            None => DUE.of(language).to_owned(),
         },
-        (State::Waiting, None) => "waiting".to_owned(),
+        (State::Waiting, None) => WAITING.of(language).to_owned(),
     };
     match &recipient.last {
         Some(last) => format!("{what}: {}", printable(&last.text)),
@@ -137,37 +172,21 @@ fn status(message: &MessageView, recipient: &RecipientView, now: Timestamp) -> S
 }
 
 /// Everything about one message, for people.
-pub(super) fn story(out: &mut impl Write, message: &MessageView, now: Timestamp) -> io::Result<()> {
-    let arrived = format!("{} ({} ago)", message.arrived, ago(&message.arrived, now));
-    let mut facts = vec![
-        ("ID", message.id.clone()),
-        ("From", format!("<{}>", message.from)),
-        ("Origin", message.origin.clone()),
-        ("Arrived", arrived),
-    ];
-    if let Some(expires) = &message.expires {
-        let left = from_now(expires, now).map_or_else(|| "now".to_owned(), |t| format!("in {t}"));
-        facts.push(("Given up", format!("{expires} ({left})")));
-    }
-    facts.push(("Size", format!("{} ({} octets)", size(message.size), message.size)));
-    if message.held {
-        facts.push(("Held", "until `puerto queue release`".to_owned()));
-    }
-    if message.delay_notified {
-        facts.push(("Notice", "the sender was told of the delay".to_owned()));
-    }
-    if let Some(id) = &message.envelope_id {
-        facts.push(("Envelope id", id.clone()));
-    }
-    for (name, value) in facts {
-        writeln!(out, "{name:<12}{}", printable(&value))?;
+pub(super) fn story(
+    out: &mut impl Write,
+    message: &MessageView,
+    now: Timestamp,
+    language: Language,
+) -> io::Result<()> {
+    for (name, value) in facts(message, now, language) {
+        writeln!(out, "{:<12}{}", name.of(language), printable(&value))?;
     }
     for recipient in &message.recipients {
         writeln!(out)?;
-        story_of(out, message, recipient, now)?;
+        story_of(out, message, recipient, Manner { form: Form::Plain, language, now })?;
     }
     if let Some(header) = &message.header {
-        writeln!(out, "\nHeader")?;
+        writeln!(out, "\n{}", Text::new("Header", "Cabecera").of(language))?;
         for line in header.lines() {
             writeln!(out, "  {}", printable(&line.replace('\t', "    ")))?;
         }
@@ -175,33 +194,87 @@ pub(super) fn story(out: &mut impl Write, message: &MessageView, now: Timestamp)
     Ok(())
 }
 
+fn facts(message: &MessageView, now: Timestamp, language: Language) -> Vec<(Text, String)> {
+    let since = AGO.with(language, &[("span", &ago(&message.arrived, now))]);
+    let arrived = format!("{} ({since})", message.arrived);
+    let mut facts = vec![
+        (Text::same("ID"), message.id.clone()),
+        (Text::new("From", "De"), format!("<{}>", message.from)),
+        (Text::new("Origin", "Origen"), message.origin.clone()),
+        (Text::new("Arrived", "Llegó"), arrived),
+    ];
+    if let Some(expires) = &message.expires {
+        let left = until(expires, now, language);
+        facts.push((Text::new("Given up", "Caduca"), format!("{expires} ({left})")));
+    }
+    let octets = Text::new("octets", "octetos").of(language);
+    let size = format!("{} ({} {octets})", size(message.size), message.size);
+    facts.push((Text::new("Size", "Tamaño"), size));
+    if message.held {
+        let until = Text::new("until `puerto queue release`", "hasta `puerto queue release`");
+        facts.push((Text::new("Held", "Retenido"), until.of(language).to_owned()));
+    }
+    if message.delay_notified {
+        let told =
+            Text::new("the sender was told of the delay", "se ha avisado del retraso al remitente");
+        facts.push((Text::new("Notice", "Aviso"), told.of(language).to_owned()));
+    }
+    if let Some(id) = &message.envelope_id {
+        facts.push((Text::new("Envelope id", "Id. sobre"), id.clone()));
+    }
+    facts
+}
+
 fn story_of(
     out: &mut impl Write,
     message: &MessageView,
     recipient: &RecipientView,
-    now: Timestamp,
+    manner: Manner,
 ) -> io::Result<()> {
-    writeln!(out, "{:<12}<{}>", "To", printable(&recipient.address))?;
+    let Manner { language, now, .. } = manner;
+    let mut line = |name: Text, value: &str| writeln!(out, "{:<12}{value}", name.of(language));
+    line(Text::new("To", "Para"), &format!("<{}>", printable(&recipient.address)))?;
     let state = match recipient.state {
-        State::Done => "done",
-        State::Sending => "being sent",
-        State::Waiting if message.held => "held",
-        State::Waiting => "waiting",
+        State::Done => DONE,
+        State::Sending => SENDING,
+        State::Waiting if message.held => HELD,
+        State::Waiting => WAITING,
     };
-    writeln!(out, "  {:<10}{state}, failed attempts: {}", "State", recipient.attempts)?;
+    let attempts =
+        Text::new("{state}, failed attempts: {count}", "{state}, intentos fallidos: {count}");
+    let values = [("state", state.of(language)), ("count", &recipient.attempts.to_string())];
+    line(Text::new("  State", "  Estado"), &attempts.with(language, &values))?;
     if let Some(next) = recipient.next_attempt.as_ref().filter(|_| !message.held) {
-        let wait = from_now(next, now).map_or_else(|| "now".to_owned(), |t| format!("in {t}"));
-        writeln!(out, "  {:<10}{next} ({wait})", "Next try")?;
+        let wait = until(next, now, language);
+        line(Text::new("  Next try", "  Próximo"), &format!("{next} ({wait})"))?;
     }
     if let Some(last) = &recipient.last {
-        writeln!(out, "  {:<10}{} at {}", "Last try", last.at, printable(&last.relay))?;
+        let at = Text::new("{at} at {relay}", "{at} en {relay}");
+        let at = at.with(language, &[("at", &last.at), ("relay", &printable(&last.relay))]);
+        line(Text::new("  Last try", "  Último"), &at)?;
         let code = last.code.map(|code| format!("{code} ")).unwrap_or_default();
-        writeln!(out, "  {:<10}{code}{} {}", "Reply", last.status, printable(&last.text))?;
-        if let Some(meaning) = explain::short(&last.text, None) {
-            writeln!(out, "  {:<10}{meaning}", "Meaning")?;
+        let reply = format!("{code}{} {}", last.status, printable(&last.text));
+        line(Text::new("  Reply", "  Respuesta"), &reply)?;
+        if let Some(meaning) = meaning(&last.text, language) {
+            line(Text::new("  Meaning", "  Significa"), meaning)?;
         }
     }
     Ok(())
+}
+
+// The clause that the log has is English; in Spanish the cause says it.
+fn meaning(text: &str, language: Language) -> Option<&'static str> {
+    match language {
+        Language::English => explain::short(text, None),
+        Language::Spanish => explain::specific(text, None).map(|found| found.cause(language)),
+    }
+}
+
+fn until(time: &str, now: Timestamp, language: Language) -> String {
+    match from_now(time, now) {
+        Some(span) => IN.with(language, &[("span", &span)]),
+        None => NOW.of(language).to_owned(),
+    }
 }
 
 fn ago(time: &str, now: Timestamp) -> String {
@@ -298,7 +371,8 @@ mod tests {
 
     fn listed(form: Form, messages: &[MessageView]) -> String {
         let mut out = Vec::new();
-        let mut printer = Printer::new(&mut out, form, now());
+        let manner = Manner { form, language: Language::English, now: now() };
+        let mut printer = Printer::new(&mut out, manner);
         for message in messages {
             printer.message(message).unwrap();
         }
@@ -344,7 +418,7 @@ mod tests {
     #[test]
     fn a_story_tells_everything() {
         let mut out = Vec::new();
-        story(&mut out, &message(), now()).unwrap();
+        story(&mut out, &message(), now(), Language::English).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\

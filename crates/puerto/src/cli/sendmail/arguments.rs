@@ -17,6 +17,7 @@ use std::vec;
 use puerto_smtp::{Notify, Return};
 
 use crate::cli::exit::{Failure, Sysexit};
+use crate::lang::{Said, said};
 
 /// What `sendmail` is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -101,32 +102,6 @@ impl Default for Arguments {
     }
 }
 
-/// What `--help` prints.
-pub const HELP: &str = "\
-usage: sendmail [option ...] [recipient ...]
-
-Reads a message from standard input and hands it to the mail server. Exit code 0
-means that the server has it on disk; with any other, nothing was sent.
-
-  -t            recipients are those of To, Cc and Bcc too; Bcc is removed
-  -i, -oi       a line with a lone dot does not end the message
-  -f ADDRESS    the envelope's sender (also -r); '' for none
-  -F NAME       your name, for a From field that is missing
-  -N WHEN       notifications: never, or a list of success, failure, delay
-  -R full|hdrs  what a notification returns
-  -V ID         the envelope's id, named by notifications
-  -B TYPE       7BIT or 8BITMIME
-  -bs           speak SMTP on standard input and output
-  -bp           list the queue (mailq)
-  -bi, -I       check the aliases (newaliases)
-  -q            try all waiting mail now; -qIID one message, -qRDOMAIN one domain
-  -v            show the dialogue with the server on standard error
-  -C FILE       another configuration file (also --config FILE)
-  --            what follows are recipients
-
-Accepted and ignored: -A -G -h -L -m -n -O -o -p -U -X -c -e -x
-";
-
 /// Reads the command line, the program's name not included.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Failure> {
     let mut words = Vec::new();
@@ -144,16 +119,23 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments,
 // server; the other control characters are nobody's address or name either.
 fn readable(place: usize, argument: OsString) -> Result<String, Failure> {
     let text = argument.into_string().map_err(|raw| {
-        usage(format!("argument {place} is not UTF-8: {}", raw.to_string_lossy()))
+        usage(said!(
+            "argument {place} is not UTF-8: {raw}", "el argumento {place} no es UTF-8: {raw}";
+            place = place, raw = raw.to_string_lossy()
+        ))
     })?;
     if text.chars().any(|c| c.is_control() && c != '\t') {
         let shown: String = text.chars().flat_map(char::escape_default).take(80).collect();
-        return Err(usage(format!("argument {place} holds a control character: {shown}")));
+        return Err(usage(said!(
+            "argument {place} holds a control character: {shown}",
+            "el argumento {place} tiene un carácter de control: {shown}";
+            place = place, shown = shown
+        )));
     }
     Ok(text)
 }
 
-fn usage(message: impl Into<String>) -> Failure {
+fn usage(message: Said) -> Failure {
     Failure::new(Sysexit::Usage, message)
 }
 
@@ -175,9 +157,12 @@ impl Parser {
             }
         }
         if let Some(late) = self.words.clone().skip(1).find(|word| word.starts_with('-')) {
-            return Err(usage(format!(
+            return Err(usage(said!(
                 "{late}: options stand before recipients; if this is a recipient, put -- before \
-                 the first of them"
+                 the first of them",
+                "{late}: las opciones van antes que los destinatarios; si es un destinatario, pon \
+                 -- antes del primero";
+                late = late
             )));
         }
         self.parsed.recipients = self.words.by_ref().collect();
@@ -189,7 +174,12 @@ impl Parser {
             Some(("config", value)) => self.parsed.config = Some(value.into()),
             None if option == "config" => {
                 let value = self.words.next();
-                let value = value.ok_or_else(|| usage("--config needs the name of a file"))?;
+                let value = value.ok_or_else(|| {
+                    usage(said!(
+                        "--config needs the name of a file",
+                        "a --config le falta el nombre de un fichero"
+                    ))
+                })?;
                 self.parsed.config = Some(value.into());
             }
             None if option == "help" => self.parsed.mode = Mode::Help,
@@ -225,7 +215,7 @@ impl Parser {
         }
         let attached = letters.as_str();
         let value = if attached.is_empty() {
-            self.words.next().ok_or_else(|| usage(format!("-{letter} needs a value")))?
+            self.words.next().ok_or_else(|| no_value(&format!("-{letter}")))?
         } else {
             attached.to_owned()
         };
@@ -251,7 +241,7 @@ impl Parser {
             // `-o x value`: an option of the old sendmail, ignored with its value.
             single if single.chars().count() == 1 => {
                 let value = self.words.next();
-                value.ok_or_else(|| usage(format!("-o{single} needs a value")))?;
+                value.ok_or_else(|| no_value(&format!("-o{single}")))?;
             }
             _ => {}
         }
@@ -260,7 +250,14 @@ impl Parser {
 }
 
 fn unknown(option: &str) -> Failure {
-    usage(format!("{option}: unknown option; sendmail --help lists those that exist"))
+    usage(said!(
+        "{option}: unknown option; sendmail --help lists those that exist",
+        "{option}: no existe esa opción; las que hay las enumera sendmail --help"; option = option
+    ))
+}
+
+fn no_value(option: &str) -> Failure {
+    usage(said!("{option} needs a value", "a {option} le falta un valor"; option = option))
 }
 
 fn flush(value: &str) -> Result<Flush, Failure> {
@@ -270,8 +267,11 @@ fn flush(value: &str) -> Result<Flush, Failure> {
         Some(digit) if digit.is_ascii_digit() => Ok(Flush::All),
         Some('I') => Ok(Flush::Message(letters.as_str().to_owned())),
         Some('R') => Ok(Flush::Site(letters.as_str().to_owned())),
-        Some(_) => Err(usage(format!(
-            "-q{value}: use -q for all mail, -qIID for one message or -qRDOMAIN for one domain"
+        Some(_) => Err(usage(said!(
+            "-q{value}: use -q for all mail, -qIID for one message or -qRDOMAIN for one domain",
+            "-q{value}: usa -q para todo el correo, -qIID para un mensaje o -qRDOMINIO para un \
+             dominio";
+            value = value
         ))),
     }
 }
@@ -282,7 +282,10 @@ fn body_type(value: &str) -> Result<bool, Failure> {
     } else if value.eq_ignore_ascii_case("7BIT") {
         Ok(false)
     } else {
-        Err(usage(format!("-B {value}: write 7BIT or 8BITMIME")))
+        Err(usage(said!(
+            "-B {value}: write 7BIT or 8BITMIME", "-B {value}: escribe 7BIT u 8BITMIME";
+            value = value
+        )))
     }
 }
 
@@ -297,8 +300,10 @@ fn notify(value: &str) -> Result<Notify, Failure> {
             "failure" => notify.failure = true,
             "delay" => notify.delay = true,
             _ => {
-                return Err(usage(format!(
-                    "-N {value}: write never, or a list of success, failure and delay"
+                return Err(usage(said!(
+                    "-N {value}: write never, or a list of success, failure and delay",
+                    "-N {value}: escribe never, o una lista de success, failure y delay";
+                    value = value
                 )));
             }
         }
@@ -310,7 +315,9 @@ fn return_content(value: &str) -> Result<Return, Failure> {
     match value.to_ascii_lowercase().as_str() {
         "full" => Ok(Return::Full),
         "hdrs" => Ok(Return::Headers),
-        _ => Err(usage(format!("-R {value}: write full or hdrs"))),
+        _ => Err(usage(said!(
+            "-R {value}: write full or hdrs", "-R {value}: escribe full o hdrs"; value = value
+        ))),
     }
 }
 
@@ -320,7 +327,10 @@ fn envelope_id(value: String) -> Result<String, Failure> {
     if printable && !value.is_empty() && value.len() <= 100 {
         return Ok(value);
     }
-    Err(usage("-V: an envelope id is 1 to 100 printable ASCII characters"))
+    Err(usage(said!(
+        "-V: an envelope id is 1 to 100 printable ASCII characters",
+        "-V: el identificador del sobre tiene de 1 a 100 caracteres ASCII imprimibles"
+    )))
 }
 
 fn mode(value: &str) -> Result<Mode, Failure> {
@@ -330,11 +340,18 @@ fn mode(value: &str) -> Result<Mode, Failure> {
         "p" => Ok(Mode::ListQueue),
         "i" => Ok(Mode::Aliases),
         "h" | "H" => Ok(Mode::Nothing),
-        "d" | "l" => Err(usage(format!(
-            "-b{value}: the server is started with `puerto serve`, or by its service"
+        "d" | "l" => Err(usage(said!(
+            "-b{value}: the server is started with `puerto serve`, or by its service",
+            "-b{value}: el servidor se inicia con `puerto serve` o por su servicio"; value = value
         ))),
-        "v" => Err(usage("-bv: addresses are not verified here; see `puerto why ADDRESS`")),
-        _ => Err(usage(format!("-b{value}: write -bm, -bs, -bp or -bi"))),
+        "v" => Err(usage(said!(
+            "-bv: addresses are not verified here",
+            "-bv: aquí no se verifican direcciones"
+        ))),
+        _ => Err(usage(said!(
+            "-b{value}: write -bm, -bs, -bp or -bi", "-b{value}: escribe -bm, -bs, -bp o -bi";
+            value = value
+        ))),
     }
 }
 
@@ -348,10 +365,15 @@ fn check_mode(parsed: &Arguments) -> Result<(), Failure> {
         Mode::Nothing => "-bh",
     };
     if parsed.recipients_from_header {
-        return Err(usage(format!("-t sends a message and cannot be used with {name}")));
+        return Err(usage(said!(
+            "-t sends a message and cannot be used with {name}",
+            "-t envía un mensaje y no puede usarse con {name}"; name = name
+        )));
     }
     if !parsed.recipients.is_empty() {
-        return Err(usage(format!("{name} takes no recipients")));
+        return Err(usage(said!(
+            "{name} takes no recipients", "{name} no admite destinatarios"; name = name
+        )));
     }
     Ok(())
 }
@@ -464,7 +486,7 @@ mod tests {
         assert_eq!(read("-- -t --"), Ok(to(&["-t", "--"])));
         let failure = read("you@example.net -f me@example.com").unwrap_err();
         assert_eq!(failure.code, Sysexit::Usage);
-        assert!(failure.message.contains("before recipients"), "{failure}");
+        assert!(failure.message.to_string().contains("before recipients"), "{failure:?}");
     }
 
     #[test]
@@ -488,7 +510,7 @@ mod tests {
         ] {
             let failure = read(line).unwrap_err();
             assert_eq!(failure.code, Sysexit::Usage, "{line}");
-            assert!(failure.message.contains(hint), "{line}: {failure}");
+            assert!(failure.message.to_string().contains(hint), "{line}: {failure:?}");
         }
     }
 
@@ -498,7 +520,7 @@ mod tests {
         for hostile in [&b"a\nb"[..], b"a\rb", b"a\x1b[0m", b"a\xffb"] {
             let failure = parse([OsString::from_vec(hostile.to_vec())]).unwrap_err();
             assert_eq!(failure.code, Sysexit::Usage);
-            assert!(!failure.message.contains(['\n', '\r', '\x1b']));
+            assert!(!failure.message.to_string().contains(['\n', '\r', '\x1b']));
         }
     }
 }

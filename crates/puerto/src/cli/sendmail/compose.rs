@@ -13,6 +13,7 @@ use puerto_smtp::{Address, Domain, Envelope, LocalPart, Recipient, ReversePath};
 use super::arguments::Arguments;
 use super::input::{IN_MEMORY, Input};
 use crate::cli::exit::{Failure, Sysexit};
+use crate::lang::{Said, address_error, address_list_error, said, said_of};
 
 /// Octets of a header at most. Some 30,000 recipients fit into it.
 const MAX_HEADER: usize = IN_MEMORY / 2;
@@ -51,8 +52,13 @@ impl Submission {
 /// The address that a user has here.
 pub fn own_address(user: &User, domain: &Domain) -> Result<Address, Failure> {
     let local_part = LocalPart::from_unquoted(&user.login).map_err(|error| {
-        let message = format!("your login name {:?} is no mailbox name: {error}", user.login);
-        Failure::new(Sysexit::Config, message + "; give an address with -f")
+        let message = said_of!(
+            "your login name \"{login}\" is no mailbox name: {error}; give an address with -f",
+            "tu nombre de usuario «{login}» no sirve como nombre de buzón: {error}; indica una \
+             dirección con -f";
+            login = Said::words(user.login.escape_debug().to_string()), error = address_error(&error)
+        );
+        Failure::new(Sysexit::Config, message)
     })?;
     Ok(Address::new(local_part, domain.clone()))
 }
@@ -68,7 +74,10 @@ pub fn compose(
     let skipped = mbox_lines(&input.beginning);
     input.beginning.drain(..skipped);
     let header = Header::parse_within(&input.beginning, MAX_HEADER).map_err(|_| {
-        let message = format!("the header is longer than {MAX_HEADER} octets; nothing was sent");
+        let message = said!(
+            "the header is longer than {octets} octets; nothing was sent",
+            "la cabecera pasa de {octets} octetos; no se ha enviado nada"; octets = MAX_HEADER
+        );
         Failure::new(Sysexit::DataError, message)
     })?;
     let mut recipients = Recipients::default();
@@ -92,9 +101,16 @@ fn nobody(header_was_read: bool) -> Failure {
     Failure::new(
         Sysexit::Usage,
         if header_was_read {
-            "no recipients: neither To, Cc nor Bcc names any; nothing was sent"
+            said!(
+                "no recipients: neither To, Cc nor Bcc names any; nothing was sent",
+                "no hay destinatarios: ni To, ni Cc, ni Bcc nombran ninguno; no se ha enviado nada"
+            )
         } else {
-            "no recipients: name them as arguments, or use -t to take them from the header"
+            said!(
+                "no recipients: name them as arguments, or use -t to take them from the header",
+                "no hay destinatarios: nómbralos como argumentos o usa -t para tomarlos de la \
+                 cabecera"
+            )
         },
     )
 }
@@ -129,14 +145,18 @@ fn reverse_path(
     if matches!(written, "" | "<>") {
         return Ok(ReversePath::Null);
     }
-    let malformed = |why: String| {
-        Failure::new(Sysexit::Usage, format!("-f {written}: {why}; nothing was sent"))
+    let malformed = |why: Said| {
+        let message = said_of!(
+            "-f {written}: {why}; nothing was sent", "-f {written}: {why}; no se ha enviado nada";
+            written = Said::words(written), why = why
+        );
+        Failure::new(Sysexit::Usage, message)
     };
     let mailboxes = parse_address_list(written.as_bytes(), Some(domain));
-    let mailboxes = mailboxes.map_err(|error| malformed(error.to_string()))?;
+    let mailboxes = mailboxes.map_err(|error| malformed(address_list_error(&error)))?;
     match <[Mailbox; 1]>::try_from(mailboxes) {
         Ok([mailbox]) => Ok(ReversePath::Address(mailbox.address)),
-        Err(_) => Err(malformed("give one address".to_owned())),
+        Err(_) => Err(malformed(said!("give one address", "indica una sola dirección"))),
     }
 }
 
@@ -217,10 +237,14 @@ impl Recipients {
                 self.add(mailboxes);
                 return Ok(());
             }
-            Ok(_) => "no address".to_owned(),
-            Err(error) => error.to_string(),
+            Ok(_) => said!("no address", "no hay ninguna dirección"),
+            Err(error) => address_list_error(&error),
         };
-        let message = format!("recipient {argument:?}: {problem}; nothing was sent");
+        let message = said_of!(
+            "recipient {argument}: {problem}; nothing was sent",
+            "destinatario {argument}: {problem}; no se ha enviado nada";
+            argument = Said::words(format!("{argument:?}")), problem = problem
+        );
         Err(Failure::new(Sysexit::Usage, message))
     }
 
@@ -238,7 +262,11 @@ impl Recipients {
             }
             let mailboxes = parse_address_list(field.value(), Some(domain)).map_err(|error| {
                 let name = String::from_utf8_lossy(field.name()).into_owned();
-                let message = format!("recipients in the {name} field: {error}; nothing was sent");
+                let message = said_of!(
+                    "recipients in the {name} field: {error}; nothing was sent",
+                    "destinatarios del campo {name}: {error}; no se ha enviado nada";
+                    name = Said::words(name), error = address_list_error(&error)
+                );
                 Failure::new(Sysexit::DataError, message)
             })?;
             self.add(mailboxes);

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::cli::exit::{Failure, Sysexit};
+use crate::lang::{Said, said, said_of, system};
 
 /// Octets of content that are held in memory; the header must fit in half of them.
 pub const IN_MEMORY: usize = 2 * 1024 * 1024;
@@ -102,7 +103,11 @@ impl Input {
 fn unreadable(error: &io::Error) -> Failure {
     Failure::new(
         Sysexit::NoInput,
-        format!("cannot read the message from standard input: {error}; nothing was sent"),
+        said_of!(
+            "cannot read the message from standard input: {error}; nothing was sent",
+            "no se puede leer el mensaje de la entrada estándar: {error}; no se ha enviado nada";
+            error = system(error)
+        ),
     )
 }
 
@@ -110,10 +115,12 @@ fn no_room(error: &io::Error) -> Failure {
     let directory = std::env::temp_dir();
     Failure::new(
         Sysexit::TryAgain,
-        format!(
-            "cannot keep the message in {}: {error}; nothing was sent, try again when there is \
-             room, or set TMPDIR",
-            directory.display()
+        said_of!(
+            "cannot keep the message in {directory}: {error}; nothing was sent, try again when \
+             there is room, or set TMPDIR",
+            "no se puede guardar el mensaje en {directory}: {error}; no se ha enviado nada: vuelve \
+             a intentarlo cuando haya espacio, o define TMPDIR";
+            directory = Said::words(directory.display().to_string()), error = system(error)
         ),
     )
 }
@@ -198,10 +205,12 @@ impl LineEnds {
     fn null(&self) -> Failure {
         Failure::new(
             Sysexit::DataError,
-            format!(
-                "line {} of the message holds a NUL octet, which mail cannot carry; encode it \
+            said!(
+                "line {line} of the message holds a NUL octet, which mail cannot carry; encode it \
                  (base64 or quoted-printable); nothing was sent",
-                self.line
+                "la línea {line} del mensaje tiene un octeto NUL, que el correo no puede llevar; \
+                 codifícalo (base64 o quoted-printable); no se ha enviado nada";
+                line = self.line
             ),
         )
     }
@@ -265,7 +274,7 @@ mod tests {
         for size in [1, 1000] {
             let failure = Input::read(Pieces(b"a\nb\n.\0c\n", size), true).unwrap_err();
             assert_eq!(failure.code, Sysexit::DataError);
-            assert!(failure.message.starts_with("line 3 "), "{failure}");
+            assert!(failure.message.to_string().starts_with("line 3 "), "{failure:?}");
         }
     }
 

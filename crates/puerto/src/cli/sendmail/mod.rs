@@ -14,6 +14,7 @@ pub mod arguments;
 pub mod compose;
 pub mod input;
 
+mod help;
 mod session;
 mod stdio;
 
@@ -25,38 +26,48 @@ use puerto_smtp::Domain;
 
 use self::arguments::{Arguments, Flush, Mode};
 use self::compose::{Submission, User};
+use self::help::HELP;
 use self::input::Input;
 use self::session::{Offer, Session};
 use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::say;
 use crate::cli::{aliases, mailq};
 use crate::config::Config;
+use crate::lang::{Language, Said, Text, said, said_of};
 
 /// Runs `sendmail` with the arguments that follow the program's name. A file that
 /// `-C` names goes before `config_path`.
-pub fn run(arguments: impl Iterator<Item = OsString>, config_path: Option<&Path>) -> ExitCode {
+pub fn run(
+    arguments: impl Iterator<Item = OsString>,
+    config_path: Option<&Path>,
+    language: Language,
+) -> ExitCode {
     let result = arguments::parse(arguments).and_then(|arguments| {
         let config_path = arguments.config.clone().or(config_path.map(PathBuf::from));
-        dispatch(&arguments, config_path.as_deref())
+        dispatch(&arguments, config_path.as_deref(), language)
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("sendmail: {failure}");
+            eprintln!("sendmail: {}", failure.of(language));
             failure.code.into()
         }
     }
 }
 
-fn dispatch(arguments: &Arguments, config_path: Option<&Path>) -> Result<(), Failure> {
+fn dispatch(
+    arguments: &Arguments,
+    config_path: Option<&Path>,
+    language: Language,
+) -> Result<(), Failure> {
     match &arguments.mode {
         Mode::Deliver => deliver(arguments, &Settings::load(config_path)?)?,
         Mode::Stdio => stdio::run(&Settings::load(config_path)?.submit_socket())?,
         Mode::ListQueue => mailq::print(config_path)?,
-        Mode::Aliases => aliases::check(config_path)?,
+        Mode::Aliases => aliases::check(config_path, language)?,
         Mode::Flush(what) => flush(what, &Settings::load(config_path)?)?,
         Mode::Nothing => {}
-        Mode::Help => say(arguments::HELP.trim_end())?,
+        Mode::Help => say(HELP.of(language).trim_end())?,
         Mode::Version => say(&format!("Buen Puerto {} sendmail", env!("CARGO_PKG_VERSION")))?,
     }
     Ok(())
@@ -90,7 +101,13 @@ impl Settings {
         let config = config?;
         let domain = config.domains.first().cloned().ok_or_else(|| {
             let file = file.display();
-            Failure::new(Sysexit::Config, format!("{file}: `domains` names no domain"))
+            Failure::new(
+                Sysexit::Config,
+                said!(
+                    "{file}: `domains` names no domain",
+                    "{file}: `domains` no nombra ningún dominio"; file = file
+                ),
+            )
         })?;
         Ok(Self { domain, run_dir: config.run_dir })
     }
@@ -190,7 +207,10 @@ fn send_part(
     let offer = session.offer(&submission.envelope, part, submission.size())?;
     refused(&offer)?;
     if offer.accepted < part.len() {
-        let message = "the mail server changed its mind about how many recipients it takes";
+        let message = said!(
+            "the mail server changed its mind about how many recipients it takes",
+            "el servidor de correo ha cambiado de idea sobre cuántos destinatarios admite"
+        );
         return Err(Failure::new(Sysexit::TryAgain, message));
     }
     session.content(submission)?;
@@ -200,9 +220,12 @@ fn send_part(
 
 fn partial(failure: Failure, all: usize, left: usize) -> Failure {
     let sent = all - left;
-    let message = format!(
-        "{}\nthe first {sent} of {all} recipients have the message, the last {left} do not",
-        failure.message
+    let number = |count: usize| Said::words(count.to_string());
+    let message = said_of!(
+        "{failure}\nthe first {sent} of {all} recipients have the message, the last {left} do not",
+        "{failure}\nlos {sent} primeros de {all} destinatarios tienen el mensaje; los {left} \
+         últimos, no";
+        failure = &failure.message, sent = number(sent), all = number(all), left = number(left)
     );
     Failure { message, ..failure }
 }
@@ -227,14 +250,24 @@ fn refused(offer: &Offer) -> Result<(), Failure> {
         _ if permanent.clone().all(|(_, reply)| unknown(reply)) => Sysexit::NoUser,
         _ => Sysexit::Unavailable,
     };
-    let mut message = String::from("the mail server refused recipients; nothing was sent");
+    Err(Failure::new(code, Said::of_both(|language| refusals(offer, language))))
+}
+
+fn refusals(offer: &Offer, language: Language) -> String {
+    const REFUSED: Text = Text::new(
+        "the mail server refused recipients; nothing was sent",
+        "el servidor de correo ha rechazado destinatarios; no se ha enviado nada",
+    );
+    const MORE: Text = Text::new("and {count} more", "y {count} más");
+    let mut message = String::from(REFUSED.of(language));
     for (address, reply) in offer.refused.iter().take(NAMED) {
         message.push_str(&format!("\n  {address}: {reply}"));
     }
     if offer.refused.len() > NAMED {
-        message.push_str(&format!("\n  and {} more", offer.refused.len() - NAMED));
+        let count = (offer.refused.len() - NAMED).to_string();
+        message.push_str(&format!("\n  {}", MORE.with(language, &[("count", &count)])));
     }
-    Err(Failure::new(code, message))
+    message
 }
 
 fn flush(what: &Flush, settings: &Settings) -> Result<(), Failure> {

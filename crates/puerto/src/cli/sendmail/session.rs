@@ -20,7 +20,8 @@ use puerto_smtp::{Address, Envelope, Recipient, Reply};
 
 use super::compose::Submission;
 use super::input::BLOCK;
-use crate::cli::exit::{Failure, Sysexit};
+use crate::cli::exit::{Failure, Sysexit, and_try_again};
+use crate::lang::{Said, Text, reply_error, said, said_of, system};
 
 /// Commands that are sent before their replies are read.
 const GROUP: usize = (MAX_ERRORS as usize) * 3 / 4;
@@ -86,9 +87,9 @@ impl Session {
         let timeouts = session.timeouts;
         session.stream.set_write_timeout(Some(timeouts.data_block)).map_err(|e| lost(&e))?;
         let greeting = session.reply(timeouts.greeting)?;
-        positive(&greeting, "its greeting")?;
+        positive(&greeting, ITS_GREETING)?;
         let hello = session.command("EHLO localhost\r\n", timeouts.hello)?;
-        positive(&hello, "EHLO")?;
+        positive(&hello, Text::same("EHLO"))?;
         session.offers = Extensions::parse(&hello);
         Ok(session)
     }
@@ -114,7 +115,7 @@ impl Session {
         let mut mail = String::new();
         commands::mail(&transaction, &self.offers, &mut mail);
         let reply = self.command(&mail, self.timeouts.mail)?;
-        positive(&reply, "the sender address")?;
+        positive(&reply, THE_SENDER)?;
         let group = if self.offers.pipelining { GROUP } else { 1 };
         let mut offer = Offer::default();
         for recipients in recipients.chunks(group) {
@@ -139,7 +140,7 @@ impl Session {
     pub(super) fn content(&mut self, submission: &mut Submission) -> Result<Reply, Failure> {
         let go_on = self.command("DATA\r\n", self.timeouts.data)?;
         if go_on.severity() != Severity::Intermediate {
-            return Err(refusal(&go_on, "the message"));
+            return Err(refusal(&go_on, THE_MESSAGE));
         }
         let sent = self.send_content(submission);
         // A server that refuses in the middle says why before it hangs up.
@@ -152,12 +153,12 @@ impl Session {
             (Err(ContentError::Source(failure)), _) => Err(failure),
             (Err(ContentError::Server(error)), session) => {
                 let reply = session.reply(wait).map_err(|_| lost(&error))?;
-                positive(&reply, "the message")?;
+                positive(&reply, THE_MESSAGE)?;
                 Err(lost(&error))
             }
             (Ok(()), session) => {
                 let reply = session.reply(wait)?;
-                positive(&reply, "the message")?;
+                positive(&reply, THE_MESSAGE)?;
                 Ok(reply)
             }
         }
@@ -221,7 +222,7 @@ impl Session {
     // The server may have said 421 before it hung up.
     fn last_words(&mut self, error: &io::Error) -> Result<(), Failure> {
         let reply = self.reply(self.timeouts.quit).map_err(|_| lost(error))?;
-        Err(refusal(&reply, "the session"))
+        Err(refusal(&reply, THE_SESSION))
     }
 
     fn reply(&mut self, wait: Duration) -> Result<Reply, Failure> {
@@ -233,7 +234,7 @@ impl Session {
                     eprintln!("<<< {reply}");
                 }
                 if reply.closes() {
-                    return Err(refusal(&reply, "the session"));
+                    return Err(refusal(&reply, THE_SESSION));
                 }
                 return Ok(reply);
             }
@@ -271,35 +272,46 @@ enum ContentError {
 
 impl ContentError {
     fn source(error: &io::Error) -> Self {
-        let message = format!("cannot read the message back: {error}; nothing was sent");
+        let message = said_of!(
+            "cannot read the message back: {error}; nothing was sent",
+            "no se puede releer el mensaje: {error}; no se ha enviado nada"; error = system(error)
+        );
         Self::Source(Failure::new(Sysexit::IoError, message))
     }
 }
 
+const NOT_RUNNING: Text = Text::new(
+    "the mail server is not running ({socket}: {error}); nothing was sent; try again",
+    "el servidor de correo no está en marcha ({socket}: {error}); no se ha enviado nada; vuelve a \
+     intentarlo",
+);
+const NOT_ALLOWED: Text = Text::new(
+    "you may not use the mail server's socket ({socket}: {error}); nothing was sent",
+    "no tienes permiso para usar el socket del servidor de correo ({socket}: {error}); no se ha \
+     enviado nada",
+);
+const NOT_REACHED: Text = Text::new(
+    "cannot reach the mail server ({socket}: {error}); nothing was sent; try again",
+    "no se puede hablar con el servidor de correo ({socket}: {error}); no se ha enviado nada; \
+     vuelve a intentarlo",
+);
+const THE_SESSION: Text = Text::new("the session", "la sesión");
+const ITS_GREETING: Text = Text::new("its greeting", "la conexión");
+const THE_SENDER: Text = Text::new("the sender address", "la dirección del remitente");
+const THE_MESSAGE: Text = Text::new("the message", "el mensaje");
+
 /// Opens the server's local socket.
 pub(super) fn connect(socket: &Path) -> Result<UnixStream, Failure> {
     UnixStream::connect(socket).map_err(|error| {
-        let shown = socket.display();
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
-                Sysexit::TryAgain,
-                format!(
-                    "the mail server is not running ({shown}: {error}); nothing was sent; try again"
-                ),
-            ),
-            io::ErrorKind::PermissionDenied => Failure::new(
-                Sysexit::NoPermission,
-                format!(
-                    "you may not use the mail server's socket ({shown}: {error}); nothing was sent"
-                ),
-            ),
-            _ => Failure::new(
-                Sysexit::TryAgain,
-                format!(
-                    "cannot reach the mail server ({shown}: {error}); nothing was sent; try again"
-                ),
-            ),
-        }
+        let (code, text) = match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                (Sysexit::TryAgain, NOT_RUNNING)
+            }
+            io::ErrorKind::PermissionDenied => (Sysexit::NoPermission, NOT_ALLOWED),
+            _ => (Sysexit::TryAgain, NOT_REACHED),
+        };
+        let shown = Said::words(socket.display().to_string());
+        Failure::new(code, Said::of_parts(text, &[("socket", &shown), ("error", &system(&error))]))
     })
 }
 
@@ -307,13 +319,18 @@ pub(super) fn connect(socket: &Path) -> Result<UnixStream, Failure> {
 fn check_offers(transaction: &Transaction<'_>, offers: &Extensions) -> Result<(), Failure> {
     let size = transaction.size;
     let message = match offers.size {
-        Some(limit) if limit > 0 && size > limit => format!(
+        Some(limit) if limit > 0 && size > limit => said!(
             "the message has {size} octets and the mail server takes at most {limit} \
-             (limits.message_size); nothing was sent"
+             (limits.message_size); nothing was sent",
+            "el mensaje tiene {size} octetos y el servidor de correo admite como mucho {limit} \
+             (limits.message_size); no se ha enviado nada";
+            size = size, limit = limit
         ),
-        _ if transaction.utf8_header && !offers.smtputf8 => {
-            "the mail server takes no addresses outside ASCII; nothing was sent".to_owned()
-        }
+        _ if transaction.utf8_header && !offers.smtputf8 => said!(
+            "the mail server takes no addresses outside ASCII; nothing was sent",
+            "el servidor de correo no admite direcciones con caracteres que no sean ASCII; no se \
+             ha enviado nada"
+        ),
         _ => return Ok(()),
     };
     Err(Failure::new(Sysexit::Unavailable, message))
@@ -322,34 +339,52 @@ fn check_offers(transaction: &Transaction<'_>, offers: &Extensions) -> Result<()
 fn lost(error: &io::Error) -> Failure {
     let what = match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            "the mail server did not answer in time".to_owned()
+            said!(
+                "the mail server did not answer in time",
+                "el servidor de correo no ha respondido a tiempo"
+            )
         }
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::ConnectionReset => "the mail server hung up".to_owned(),
-        _ => format!("the connection to the mail server failed: {error}"),
+        | io::ErrorKind::ConnectionReset => {
+            said!("the mail server hung up", "el servidor de correo ha colgado")
+        }
+        _ => said_of!(
+            "the connection to the mail server failed: {error}",
+            "ha fallado la conexión con el servidor de correo: {error}"; error = system(error)
+        ),
     };
-    Failure::new(Sysexit::TryAgain, format!("{what} before it had the message; try again"))
+    let message = said_of!(
+        "{what} before it had the message; try again",
+        "{what} antes de tener el mensaje; vuelve a intentarlo"; what = what
+    );
+    Failure::new(Sysexit::TryAgain, message)
 }
 
 fn protocol(error: &puerto_smtp::reply::ReplyError) -> Failure {
-    let message =
-        format!("the mail server's socket does not speak SMTP: {error}; nothing was sent");
+    let message = said_of!(
+        "the mail server's socket does not speak SMTP: {error}; nothing was sent",
+        "el socket del servidor de correo no habla SMTP: {error}; no se ha enviado nada";
+        error = reply_error(error)
+    );
     Failure::new(Sysexit::Protocol, message)
 }
 
-fn positive(reply: &Reply, to_what: &str) -> Result<(), Failure> {
+fn positive(reply: &Reply, to_what: Text) -> Result<(), Failure> {
     if reply.is_positive() { Ok(()) } else { Err(refusal(reply, to_what)) }
 }
 
-fn refusal(reply: &Reply, what: &str) -> Failure {
-    let (code, advice) = match reply.severity() {
-        Severity::Transient => (Sysexit::TryAgain, "; try again"),
-        Severity::Permanent => (Sysexit::Unavailable, ""),
-        Severity::Positive | Severity::Intermediate => (Sysexit::Protocol, ""),
-    };
-    let message = format!("the mail server refused {what}: {reply}; nothing was sent{advice}");
-    Failure::new(code, message)
+fn refusal(reply: &Reply, what: Text) -> Failure {
+    let message = said_of!(
+        "the mail server refused {what}: {reply}; nothing was sent",
+        "el servidor de correo ha rechazado {what}: {reply}; no se ha enviado nada";
+        what = Said::plain(what), reply = Said::words(reply.to_string())
+    );
+    match reply.severity() {
+        Severity::Transient => Failure::new(Sysexit::TryAgain, and_try_again(&message)),
+        Severity::Permanent => Failure::new(Sysexit::Unavailable, message),
+        Severity::Positive | Severity::Intermediate => Failure::new(Sysexit::Protocol, message),
+    }
 }
 
 #[cfg(test)]
@@ -369,7 +404,7 @@ mod tests {
         });
         let failure = Session::open_within(Duration::ZERO, &socket, false).err().unwrap();
         assert_eq!(failure.code, Sysexit::TryAgain);
-        assert!(failure.message.contains("too many connections"), "{failure}");
+        assert!(failure.message.to_string().contains("too many connections"), "{failure:?}");
         server.join().unwrap();
     }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use super::input::BLOCK;
 use super::session::connect;
 use crate::cli::exit::{Failure, Sysexit};
+use crate::lang::{said_of, system};
 
 /// Relays until the server ends the session.
 pub(super) fn run(socket: &Path) -> Result<(), Failure> {
@@ -45,5 +46,9 @@ fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
 }
 
 fn failed(error: &io::Error) -> Failure {
-    Failure::new(Sysexit::TryAgain, format!("the session with the mail server failed: {error}"))
+    let message = said_of!(
+        "the session with the mail server failed: {error}",
+        "ha fallado la sesión con el servidor de correo: {error}"; error = system(error)
+    );
+    Failure::new(Sysexit::TryAgain, message)
 }

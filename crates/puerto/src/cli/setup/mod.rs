@@ -12,7 +12,7 @@ use puerto_smtp::Domain;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::config::{Config, NextHop};
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text};
 use crate::setup::{self, Network, Nobody, Person, Root, SetupError, Wishes};
 
 /// What to set up.
@@ -69,7 +69,7 @@ pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> Ex
     let done = set_up(arguments, &wishes, asks, language);
     done.map_or_else(
         |failure| {
-            eprintln!("puerto: {failure}");
+            eprintln!("puerto: {}", failure.of(language));
             failure.code.into()
         },
         ExitCode::from,
@@ -89,8 +89,7 @@ fn set_up(
     let mut terminal = terminal::Terminal::new(language);
     let mut nobody = Nobody;
     let person: &mut dyn Person = if asks { &mut terminal } else { &mut nobody };
-    let report =
-        setup::run(wishes, &root, &world, person).map_err(|error| failure(error, language))?;
+    let report = setup::run(wishes, &root, &world, person).map_err(failure)?;
     let text = match arguments.json {
         true => format!("{}\n", show::json(&report, language)),
         false => show::text(&report, language),
@@ -99,12 +98,12 @@ fn set_up(
     Ok(u8::from(!report.problems.is_empty()))
 }
 
-fn failure(error: SetupError, language: Language) -> Failure {
-    let text = error.to_string();
+fn failure(error: SetupError) -> Failure {
+    let text = error.said();
     match error {
         SetupError::Config(errors) => errors.into(),
         SetupError::File { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
-            Failure::new(Sysexit::NoPermission, NO_RIGHTS.with(language, &[("error", &text)]))
+            Failure::new(Sysexit::NoPermission, Said::of_parts(NO_RIGHTS, &[("error", &text)]))
         }
         SetupError::File { .. } => Failure::new(Sysexit::CantCreate, text),
         SetupError::Key(_) => Failure::new(Sysexit::OsError, text),
@@ -127,7 +126,7 @@ fn wishes(
     };
     let hop = |text: &String| match text.as_str() {
         "" => Ok(None),
-        text => NextHop::parse(text).map(Some),
+        text => NextHop::parse(text).map(Some).map_err(|error| error.of(language)),
     };
     Ok(Wishes {
         domain: name,

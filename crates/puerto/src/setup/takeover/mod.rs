@@ -143,8 +143,9 @@ fn next_hop(key: &str, value: &str, inherited: &mut Inherited) {
     match NextHop::parse(value) {
         Ok(hop) => inherited.relayhost = Some(hop),
         Err(error) => {
-            let values = [("key", key), ("value", value), ("error", &error)];
-            inherited.left.push(Said::with(NOT_A_HOP, &values));
+            let [key, value] = [key, value].map(Said::words);
+            let values = [("key", &key), ("value", &value), ("error", &error)];
+            inherited.left.push(Said::of_parts(NOT_A_HOP, &values));
         }
     }
 }
@@ -164,8 +165,9 @@ fn add_networks<'a>(key: &str, items: impl Iterator<Item = &'a str>, inherited: 
             Ok(network) if inherited.networks.contains(&network) => {}
             Ok(network) => inherited.networks.push(network),
             Err(error) => {
-                let values = [("key", key), ("value", item), ("error", &error)];
-                inherited.left.push(Said::with(NOT_A_HOP, &values));
+                let [key, value] = [key, item].map(Said::words);
+                let values = [("key", &key), ("value", &value), ("error", &error)];
+                inherited.left.push(Said::of_parts(NOT_A_HOP, &values));
             }
         }
     }

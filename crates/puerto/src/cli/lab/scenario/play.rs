@@ -76,7 +76,8 @@ pub(in crate::cli::lab) async fn perform(
     let scene = Scene::set(&lab, scenario.stage)?;
     worlds::publish(lab.zone());
     (scenario.change)(&lab)?;
-    let config = Config::load(Some(&scene.config)).map_err(|errors| errors.render(false))?;
+    let config =
+        Config::load(Some(&scene.config)).map_err(|errors| errors.render(false, language))?;
     let prepared = Prepared::new(config.clone()).map_err(|error| error.to_string())?;
     let daemon = Daemon::start(prepared, None).map_err(|error| error.to_string())?;
     show.part(scenario.name, scenario.sentence.of(language));

@@ -1,0 +1,106 @@
+//! The errors of the pure crates, which know no languages, put into both.
+
+use puerto_mail::dkim::KeyError;
+use puerto_mail::dns::DnsError;
+use puerto_mail::header::address_list::{AddressListError, AddressListProblem};
+use puerto_smtp::address::AddressError;
+use puerto_smtp::reply::ReplyError;
+
+use super::{Language, Said};
+
+fn beside(english: &impl std::fmt::Display, spanish: String) -> Said {
+    Said::of_both(|language| match language {
+        Language::English => english.to_string(),
+        Language::Spanish => spanish.clone(),
+    })
+}
+
+/// Why an address is none.
+pub fn address_error(error: &AddressError) -> Said {
+    beside(error, address(error).to_owned())
+}
+
+fn address(error: &AddressError) -> &'static str {
+    match error {
+        AddressError::Empty => "la dirección está vacía",
+        AddressError::MissingDomain => {
+            "a la dirección le falta el dominio: escribe usuario@dominio"
+        }
+        AddressError::BadLocalPart => {
+            "lo que precede a la @ está mal formado: pon entre comillas los caracteres insólitos, \
+             como en \"a b\"@dominio"
+        }
+        AddressError::BadDomain => "lo que sigue a la @ no es un nombre de dominio",
+        AddressError::BadLiteral => {
+            "la dirección literal está mal formada: escribe [192.0.2.1] o [IPv6:2001:db8::1]"
+        }
+        AddressError::TooLong => {
+            "la dirección es demasiado larga: caben 64 octetos antes de la @ y 255 después"
+        }
+        AddressError::BadBrackets => "los ángulos no casan: escribe <usuario@dominio>",
+        AddressError::BadRoute => "la ruta de origen está mal formada: omítela",
+    }
+}
+
+/// Why a list of addresses is none.
+pub fn address_list_error(error: &AddressListError) -> Said {
+    let problem = match &error.problem {
+        AddressListProblem::Unclosed => {
+            "algo se abre y no se cierra (comillas, paréntesis o ángulos)"
+        }
+        AddressListProblem::MissingComma => {
+            "falta una coma entre direcciones, o un nombre necesita <> en torno a su dirección"
+        }
+        AddressListProblem::Address(error) => address(error),
+        AddressListProblem::Unexpected => "hay un carácter inesperado",
+    };
+    beside(error, format!("{problem}, en {:?}", error.excerpt))
+}
+
+/// Why the DNS gave nothing.
+pub fn dns_error(error: &DnsError) -> Said {
+    let spanish = match error {
+        DnsError::NoSuchDomain => "no existe ese dominio".to_owned(),
+        DnsError::NoRecords => "no existe ese registro".to_owned(),
+        DnsError::Timeout => "el DNS no ha respondido a tiempo".to_owned(),
+        DnsError::Failure(detail) => format!("el DNS ha fallado: {}", dns_detail(detail)),
+    };
+    beside(error, spanish)
+}
+
+// What the program's resolver says of a failure; a code of the protocol stays.
+fn dns_detail(detail: &str) -> String {
+    detail.to_owned()
+}
+
+/// Why a private key cannot be used.
+pub fn key_error(error: &KeyError) -> Said {
+    let spanish = match error {
+        KeyError::NotPem => {
+            "no hay ningún bloque PEM: debería empezar por -----BEGIN PRIVATE KEY-----".to_owned()
+        }
+        KeyError::WrongKind(kind) => format!(
+            "el bloque PEM contiene {kind}: debería ser PRIVATE KEY (PKCS#8) o RSA PRIVATE KEY \
+             (PKCS#1)"
+        ),
+        KeyError::BadBase64 => {
+            "lo que hay entre las marcas PEM no es base64: el fichero está dañado".to_owned()
+        }
+        KeyError::Rejected(detail) => format!(
+            "no sirve como clave RSA de 1024 bits o más ni como clave Ed25519 ({detail}): crea una \
+             con `puerto dkim new`"
+        ),
+        KeyError::Generation => "el sistema no ha podido crear una clave".to_owned(),
+    };
+    beside(error, spanish)
+}
+
+/// Why what a server said is no reply.
+pub fn reply_error(error: &ReplyError) -> Said {
+    let spanish = match error {
+        ReplyError::NotAReply => "ha enviado una línea que no es una respuesta SMTP",
+        ReplyError::CodesDiffer => "ha enviado una respuesta cuyas líneas llevan códigos distintos",
+        ReplyError::TooLong => "ha enviado una respuesta demasiado larga",
+    };
+    beside(error, spanish.to_owned())
+}
