@@ -243,7 +243,7 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |d, v| store(&mut d.config.delivery.connect_timeout, value::duration(v));
         |c| quote(value::show_duration(c.delivery.connect_timeout));
     "delivery" "tls" = Written("\"opportunistic\""); TLS;
-        Text::new("TLS towards other servers; a route may differ. Required means verified, too.", "TLS hacia otros servidores; una ruta puede tener el suyo. required exige además verificarlo.");
+        Text::new("TLS towards other servers; a route may differ. Required means verified, too.", "TLS hacia otros servidores; una ruta puede tener el suyo. `required` exige además verificarlo.");
         |d, v| store(&mut d.config.delivery.tls, value::tls_level(v));
         |c| tls_level(c.delivery.tls);
     "delivery" "bind_ipv4" = Written("\"\""); Text::new("an IPv4 address of this machine, or \"\"", "una dirección IPv4 de esta máquina, o \"\"");

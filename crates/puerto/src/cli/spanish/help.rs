@@ -39,8 +39,8 @@ pub(super) const HELP: &[Text] = pairs! {
         "El nombre completo de este servidor; si no se indica, el que diga la máquina u otro programa de correo, o mail.DOMINIO";
     "Where all mail goes, in Postfix's syntax: [smtp.example.net]:587; \"\" delivers to the recipients' MX",
         "Adónde va todo el correo, en la sintaxis de Postfix: [smtp.example.net]:587; con \"\" se entrega en el MX de cada destinatario";
-    "Do what is proposed without asking; no file that exists is replaced",
-        "Hace lo propuesto sin preguntar; no se sustituye ningún fichero que ya exista";
+    "Do what is proposed without asking, also start the service; no file that exists is replaced and no other mail server is stopped",
+        "Hace lo propuesto sin preguntar, también iniciar el servicio; no sustituye ningún fichero que ya exista ni detiene otro servidor de correo";
     "Read and write below this folder, as if it were the machine",
         "Lee y escribe dentro de esta carpeta, como si fuera la máquina";
     "One JSON document instead of text, and no questions",
