@@ -215,7 +215,7 @@ fn each_fault_of_a_configuration_is_told_in_spanish() {
             let ours: Vec<&str> = said
                 .lines()
                 .filter(|line| {
-                    !line.split_once('|').is_some_and(|(n, _)| n.trim().parse::<u32>().is_ok())
+                    line.split_once('|').is_none_or(|(n, _)| n.trim().parse::<u32>().is_err())
                 })
                 .collect();
             assert_spanish(&ours.join("\n"), fault);
