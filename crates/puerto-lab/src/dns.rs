@@ -196,7 +196,7 @@ fn data(found: &Record, record_type: RecordType) -> Option<RData> {
             })
         }
         // Written into the answer by itself; nothing of the lab asks for the other.
-        Record::Soa(_) | Record::Tlsa(..) => None,
+        Record::Soa(..) | Record::Tlsa(..) => None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
+use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, reverse_name};
 
 /// Seconds for which an answer holds. Short, since experiments change their minds.
 pub const TTL: u32 = 5;
@@ -211,21 +211,6 @@ impl Dns for Zone {
             Ok(Answer { records, ttl: TTL })
         })
     }
-}
-
-/// The name whose PTR records name the address.
-pub fn reverse_name(address: IpAddr) -> String {
-    let mut labels: Vec<String> = match address {
-        IpAddr::V4(v4) => v4.octets().iter().map(u8::to_string).collect(),
-        IpAddr::V6(v6) => v6
-            .octets()
-            .iter()
-            .flat_map(|octet| [format!("{:x}", octet >> 4), format!("{:x}", octet & 15)])
-            .collect(),
-    };
-    labels.reverse();
-    let suffix = if address.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
-    format!("{}.{suffix}", labels.join("."))
 }
 
 // The address turned round, as for reverse names, in the list's zone.

@@ -66,8 +66,8 @@ pub enum Record {
     Txt(Vec<u8>),
     /// PTR, CNAME or NS target, lower case, without a trailing dot.
     Name(String),
-    /// SOA: the serial number; the rest matters to name servers only.
-    Soa(u32),
+    /// SOA: the serial number, and the whole as a zone file writes it.
+    Soa(u32, String),
     /// TLSA: usage, selector, matching type and data (RFC 6698 §2.1).
     Tlsa(u8, u8, u8, Vec<u8>),
 }

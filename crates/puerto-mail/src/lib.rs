@@ -12,3 +12,4 @@ pub mod header;
 pub mod message;
 pub mod received;
 pub mod spf;
+pub mod together;

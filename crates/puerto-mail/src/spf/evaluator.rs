@@ -481,7 +481,7 @@ fn list(records: &[dns::Record]) -> String {
             dns::Record::Mx(preference, host) => format!("{preference} {host}"),
             dns::Record::Txt(text) => String::from_utf8_lossy(text).into_owned(),
             dns::Record::Name(name) => name.clone(),
-            dns::Record::Soa(_) | dns::Record::Tlsa(..) => String::new(),
+            dns::Record::Soa(..) | dns::Record::Tlsa(..) => String::new(),
         })
         .collect();
     if records.len() > SHOWN {

@@ -10,8 +10,8 @@ use clap::ValueEnum;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::config::Config;
-use crate::dns::Resolver;
-use crate::dnsplan::{self, Plan, Subject, egress, render, update};
+use crate::dns::{Patient, Resolver};
+use crate::dnsplan::{self, Plan, Subject, egress, render, update, zonefile};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, system};
 
@@ -42,7 +42,7 @@ pub struct DnsArgs {
 enum Format {
     /// For the form of a provider's panel
     Fields,
-    /// Lines of a zone file
+    /// A zone file that a name server loads
     Zone,
     /// One JSON document
     Json,
@@ -98,14 +98,16 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
         .map_err(|error| Stop::cannot(error.said().of(language)))?;
     let resolver = Resolver::new(&config);
     let Some((server, key)) = arguments.update.as_deref().zip(arguments.key.as_deref()) else {
-        let plan = plan(&resolver, &subject, language).await?;
+        let servers = resolver.servers().len();
+        let plan = plan(&Patient::new(resolver, servers), &subject, language).await?;
         return Ok(print(&text(&plan, arguments.format, language))?);
     };
     let cannot = |said: dnsplan::Said| Stop::cannot(said.of(language));
     let key = update::Key::load(key).map_err(|error| cannot(error.said()))?;
     let server = address_of(server, language).await?;
+    let servers = resolver.servers().len() + 1;
     let authority = update::Authority::new(server, resolver);
-    let plan = plan(&authority, &subject, language).await?;
+    let plan = plan(&Patient::new(authority, servers), &subject, language).await?;
     print(&text(&plan, arguments.format, language))?;
     if plan.changes().next().is_none() {
         return Ok(());
@@ -171,7 +173,7 @@ fn agreed(server: SocketAddr, language: Language) -> Result<bool, Stop> {
 fn text(plan: &Plan, format: Format, language: Language) -> String {
     match format {
         Format::Fields => render::fields(plan, language),
-        Format::Zone => render::zone(plan, language),
+        Format::Zone => zonefile::zone(plan, language),
         Format::Json => format!("{:#}\n", render::json(plan, language)),
     }
 }

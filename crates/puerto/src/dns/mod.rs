@@ -13,6 +13,7 @@
 //! search list and special names are not used, so that the simulated Internet on
 //! loopback can have names for its addresses.
 
+mod patient;
 mod response;
 mod servers;
 pub(crate) mod ttl_cache;
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Config;
+pub use patient::Patient;
 use servers::Servers;
 use ttl_cache::TtlCache;
 
@@ -214,8 +216,10 @@ fn cost_of(result: &Result<Answer, DnsError>) -> usize {
             .records
             .iter()
             .map(|record| match record {
-                Record::Address(_) | Record::Soa(_) => PER_RECORD,
-                Record::Mx(_, name) | Record::Name(name) => PER_RECORD + name.len(),
+                Record::Address(_) => PER_RECORD,
+                Record::Mx(_, name) | Record::Name(name) | Record::Soa(_, name) => {
+                    PER_RECORD + name.len()
+                }
                 Record::Txt(octets) | Record::Tlsa(_, _, _, octets) => PER_RECORD + octets.len(),
             })
             .sum(),

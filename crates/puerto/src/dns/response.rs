@@ -131,7 +131,7 @@ fn convert(data: &RData, record_type: RecordType) -> Option<Record> {
         (RecordType::Ptr, RData::PTR(name)) => Some(Record::Name(plain(&name.0))),
         (RecordType::Cname, RData::CNAME(name)) => Some(Record::Name(plain(&name.0))),
         (RecordType::Ns, RData::NS(name)) => Some(Record::Name(plain(&name.0))),
-        (RecordType::Soa, RData::SOA(soa)) => Some(Record::Soa(soa.serial)),
+        (RecordType::Soa, RData::SOA(soa)) => Some(Record::Soa(soa.serial, soa.to_string())),
         (RecordType::Tlsa, RData::TLSA(tlsa)) => Some(Record::Tlsa(
             tlsa.cert_usage.into(),
             tlsa.selector.into(),

@@ -6,10 +6,16 @@ use puerto_mail::dns::RecordType;
 use super::existing::Existing;
 use super::{Draft, Plan, Said, State, Subject, words};
 
+/// Whether a text at a key's name is one, or was meant as one.
+pub(super) fn is_meant(text: &str) -> bool {
+    text.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("v=DKIM"))
+        || tag(text, "p").is_some()
+}
+
 /// A record for each key that mail from the domain is signed with.
 pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
     if subject.keys.is_empty() {
-        plan.note(true, Said::new(words::NO_KEYS).with("domain", &subject.domain));
+        plan.note(true, Said::plain(words::NO_KEYS).put("domain", &subject.domain));
     } else if subject.keys.iter().all(|key| key.kind == "ed25519") {
         plan.note(true, words::ONLY_ED25519);
     }
@@ -29,7 +35,8 @@ pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
             Some(text) => text.clone(),
             None => key.record.clone(),
         };
-        let why = Said::new(why).with("kind", key.kind).with("domain", &key.domain);
+        super::beside_alias(plan, existing, &name, state);
+        let why = Said::plain(why).put("kind", key.kind).put("domain", &key.domain);
         let kind = RecordType::Txt;
         plan.push(&existing.zones, Draft { name: name.clone(), kind, value, state, old, why });
         for (at, text) in present.iter().enumerate() {

@@ -61,10 +61,10 @@ pub(super) fn policy(plan: &mut Plan, subject: &Subject, existing: &Existing) {
     let chosen = existing.dmarc.iter().min_by_key(|text| Tags::parse(text).severity());
     let (value, why) = match (chosen, &existing.dmarc_above) {
         (None, Some((above, _))) => {
-            let said = Said::new(words::DMARC_ABOVE).with("above", above);
-            return plan.note(false, said.with("domain", &subject.domain));
+            let said = Said::plain(words::DMARC_ABOVE).put("above", above);
+            return plan.note(false, said.put("domain", &subject.domain));
         }
-        (None, None) => (start, Said::new(words::DMARC_NEW)),
+        (None, None) => (start, Said::plain(words::DMARC_NEW)),
         (Some(text), _) => mend(text, subject),
     };
     let state = match chosen {
@@ -72,6 +72,7 @@ pub(super) fn policy(plan: &mut Plan, subject: &Subject, existing: &Existing) {
         Some(text) if *text == value => State::Keep,
         Some(_) => State::Change,
     };
+    super::beside_alias(plan, existing, &name, state);
     let old = chosen.filter(|_| state == State::Change).cloned();
     let kind = RecordType::Txt;
     let draft = Draft { name: name.clone(), kind, value: value.clone(), state, old, why };

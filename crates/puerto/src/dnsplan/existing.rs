@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
+use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
+use puerto_mail::together::together_within;
 
-use super::{Subject, Unread};
+use super::{Apex, Subject, Unread};
+
+/// Questions that are under way at the same time.
+pub(super) const AT_ONCE: usize = 64;
 
 /// What stands in the DNS.
 #[derive(Debug, Clone, Default)]
@@ -34,8 +38,12 @@ pub(super) struct Existing {
     pub(super) mta_sts: Vec<String>,
     /// The names of each address, in the order of the addresses.
     pub(super) names: Vec<Result<Vec<String>, DnsError>>,
+    /// Names that are aliases, of those that must not be, and what of.
+    pub(super) aliases: HashMap<String, String>,
     /// Where zones begin.
     pub(super) zones: Zones,
+    /// The head of the domain's zone.
+    pub(super) apex: Apex,
 }
 
 /// Which zone a name stands in.
@@ -65,78 +73,175 @@ pub(super) fn is_within(name: &str, other: &str) -> bool {
     name == other || name.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// Asks for everything; an error names every question that had no answer.
+/// Asks for everything; an error names every question that mattered and had no answer.
+///
+/// All questions are asked at the same time, also those whose answers may turn out not
+/// to matter: waiting for one after the other would take longer than anybody waits.
 pub(super) async fn read<D: Dns>(dns: &D, subject: &Subject) -> Result<Existing, Unread> {
-    let mut reader = Reader { dns, unread: Vec::new() };
+    let mut answers = Answers::ask(dns, questions(subject)).await;
     let (domain, host) = (subject.domain.as_str(), subject.hostname.as_str());
     let mut existing = Existing::default();
     if subject.has_full_name() {
         for kind in [RecordType::A, RecordType::Aaaa] {
-            existing.addresses.extend(reader.ask(host, kind).await.into_iter().filter_map(address));
+            existing.addresses.extend(answers.of(host, kind).into_iter().filter_map(address));
         }
-        existing.alias = reader.ask(host, RecordType::Cname).await.into_iter().find_map(name);
-        existing.helo_spf = reader.spf(host).await;
+        existing.alias = answers.of(host, RecordType::Cname).into_iter().find_map(name);
+        existing.helo_spf = answers.spf(host);
     }
-    existing.exchangers = reader.exchangers(domain).await;
+    existing.exchangers = answers.exchangers(domain);
     if existing.exchangers.is_empty() {
-        let mut addresses = reader.ask(domain, RecordType::A).await;
-        addresses.extend(reader.ask(domain, RecordType::Aaaa).await);
+        let mut addresses = answers.of(domain, RecordType::A);
+        addresses.extend(answers.of(domain, RecordType::Aaaa));
         existing.has_address = !addresses.is_empty();
     }
-    existing.spf = reader.spf(domain).await;
-    existing.dmarc = reader.dmarc(domain).await;
+    existing.spf = answers.spf(domain);
+    existing.dmarc = answers.dmarc(domain);
     if existing.dmarc.is_empty() {
-        existing.dmarc_above = reader.dmarc_above(domain).await;
+        existing.dmarc_above = answers.dmarc_above(domain);
     }
     for key in &subject.keys {
         let name = format!("{}._domainkey.{}", key.selector, key.domain);
-        existing.keys.push(reader.texts(&name).await);
+        existing.keys.push(answers.keys(&name));
     }
-    existing.tls_reports = reader.texts(&format!("_smtp._tls.{domain}")).await;
-    existing.mta_sts = reader.texts(&format!("_mta-sts.{domain}")).await;
-    if !reader.unread.is_empty() {
-        return Err(Unread { questions: reader.unread });
+    existing.tls_reports = answers.texts(&format!("_smtp._tls.{domain}"));
+    existing.mta_sts = answers.texts(&format!("_mta-sts.{domain}"));
+    existing.aliases = answers.aliases(&alias_names(subject));
+    if !answers.unread.is_empty() {
+        return Err(Unread { questions: answers.unread });
     }
-    for address in &subject.egress {
-        // Not ours to change, so that a failure here hinders nothing else.
-        let answer = dns.lookup(&super::host::reverse_name(*address), RecordType::Ptr).await;
-        existing.names.push(match answer {
-            Ok(answer) => Ok(answer.records.into_iter().filter_map(name).collect()),
-            Err(error) if error.is_absence() => Ok(Vec::new()),
-            Err(error) => Err(error),
-        });
-    }
-    existing.zones = reader.zones(subject).await;
+    existing.names = subject.egress.iter().map(|one| answers.names(*one)).collect();
+    existing.zones = answers.zones(subject);
+    existing.apex = apex(dns, &answers, &existing, subject).await;
     Ok(existing)
 }
 
-struct Reader<'a, D> {
-    dns: &'a D,
+type Question = (String, RecordType);
+
+fn questions(subject: &Subject) -> Vec<Question> {
+    use RecordType::{A, Aaaa, Cname, Mx, Ns, Ptr, Soa, Txt};
+    let (domain, host) = (&subject.domain, &subject.hostname);
+    let mut list: Vec<Question> = Vec::new();
+    let mut add = |name: &str, kinds: &[RecordType]| {
+        for kind in kinds {
+            let question = (name.to_owned(), *kind);
+            if !list.contains(&question) {
+                list.push(question);
+            }
+        }
+    };
+    if subject.has_full_name() {
+        add(host, &[A, Aaaa, Cname, Txt]);
+    }
+    add(domain, &[Mx, A, Aaaa, Txt]);
+    add(&format!("_dmarc.{domain}"), &[Txt]);
+    for above in above(domain) {
+        add(&format!("_dmarc.{above}"), &[Txt]);
+    }
+    add(&format!("_smtp._tls.{domain}"), &[Txt]);
+    add(&format!("_mta-sts.{domain}"), &[Txt]);
+    for name in alias_names(subject) {
+        add(&name, &[Txt, Cname]);
+    }
+    for address in &subject.egress {
+        add(&reverse_name(*address), &[Ptr]);
+    }
+    for name in zone_names(subject) {
+        for candidate in within_two_labels(name) {
+            add(candidate, &[Ns, Soa]);
+        }
+    }
+    list
+}
+
+// Names at which a service may have had an alias put, which nothing can stand beside.
+fn alias_names(subject: &Subject) -> Vec<String> {
+    let keys = subject.keys.iter();
+    let keys = keys.map(|key| format!("{}._domainkey.{}", key.selector, key.domain));
+    keys.chain([format!("_dmarc.{}", subject.domain)]).collect()
+}
+
+// RFC 9989 §4.10: the walk up the tree takes eight questions at most.
+fn above(domain: &str) -> impl Iterator<Item = &str> {
+    within_two_labels(domain).skip(1).take(7)
+}
+
+// The name and those above it, as long as they have a dot.
+fn within_two_labels(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent))
+        .take_while(|name| name.contains('.'))
+}
+
+fn zone_names(subject: &Subject) -> impl Iterator<Item = &str> {
+    let keys = subject.keys.iter().map(|key| key.domain.as_str());
+    [subject.domain.as_str(), subject.hostname.as_str()].into_iter().chain(keys)
+}
+
+// What a file of the domain's zone needs beside the records that are planned. No
+// answer is no reason to stop: nothing of it is changed.
+async fn apex<D: Dns>(dns: &D, answers: &Answers, existing: &Existing, subject: &Subject) -> Apex {
+    let zone = existing.zones.of(&subject.domain, &subject.domain);
+    let soa = answers.found(&zone, RecordType::Soa).iter().find_map(|record| match record {
+        Record::Soa(_, text) => Some(text.clone()),
+        _ => None,
+    });
+    let servers: Vec<String> =
+        answers.found(&zone, RecordType::Ns).iter().cloned().filter_map(name).collect();
+    let hosts = servers.iter().chain(existing.exchangers.iter().map(|(_, host)| host));
+    let inside = hosts.filter(|host| is_within(host, &zone) && **host != subject.hostname);
+    let kinds = [RecordType::A, RecordType::Aaaa];
+    let questions = inside.flat_map(|host| kinds.map(|kind| (host.clone(), kind))).collect();
+    let found = Answers::ask(dns, questions).await;
+    let mut addresses = Vec::new();
+    for ((host, _), answer) in &found.known {
+        let records = answer.iter().flatten().cloned().filter_map(address);
+        addresses.extend(records.map(|address| (host.clone(), address)));
+    }
+    addresses.sort();
+    Apex { zone, soa, servers, addresses }
+}
+
+/// Answers to the questions that were asked, and those that were needed in vain.
+struct Answers {
+    known: HashMap<Question, Result<Vec<Record>, DnsError>>,
     unread: Vec<(String, DnsError)>,
 }
 
-impl<D: Dns> Reader<'_, D> {
-    // Whoever waited in vain twice need not wait for every other question too.
-    fn is_dead(&self) -> bool {
-        self.unread.iter().filter(|(_, error)| *error == DnsError::Timeout).count() >= 2
+impl Answers {
+    async fn ask<D: Dns>(dns: &D, questions: Vec<Question>) -> Self {
+        let ask = async |(name, kind): Question| {
+            let answer = match dns.lookup(&name, kind).await {
+                Ok(answer) => Ok(answer.records),
+                Err(error) if error.is_absence() => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+            ((name, kind), answer)
+        };
+        let known = together_within(AT_ONCE, questions.into_iter().map(ask)).await;
+        Self { known: known.into_iter().collect(), unread: Vec::new() }
     }
 
-    async fn ask(&mut self, name: &str, kind: RecordType) -> Vec<Record> {
-        if self.is_dead() {
-            return Vec::new();
-        }
-        match self.dns.lookup(name, kind).await {
-            Ok(answer) => answer.records,
-            Err(error) if error.is_absence() => Vec::new(),
-            Err(error) => {
-                self.unread.push((format!("{} {name}", kind), error));
+    // What is known of a name, where it does not matter if nothing is.
+    fn found(&self, name: &str, kind: RecordType) -> &[Record] {
+        let answer = self.known.get(&(name.to_owned(), kind));
+        answer.and_then(|answer| answer.as_deref().ok()).unwrap_or_default()
+    }
+
+    fn of(&mut self, name: &str, kind: RecordType) -> Vec<Record> {
+        match self.known.get(&(name.to_owned(), kind)) {
+            Some(Ok(records)) => records.clone(),
+            Some(Err(error)) => {
+                let question = (format!("{kind} {name}"), error.clone());
+                if !self.unread.contains(&question) {
+                    self.unread.push(question);
+                }
                 Vec::new()
             }
+            None => Vec::new(),
         }
     }
 
-    async fn texts(&mut self, name: &str) -> Vec<String> {
-        let records = self.ask(name, RecordType::Txt).await;
+    fn texts(&mut self, name: &str) -> Vec<String> {
+        let records = self.of(name, RecordType::Txt);
         let text = |record| match record {
             Record::Txt(octets) => Some(String::from_utf8_lossy(&octets).into_owned()),
             _ => None,
@@ -147,61 +252,70 @@ impl<D: Dns> Reader<'_, D> {
         texts
     }
 
-    async fn spf(&mut self, name: &str) -> Vec<String> {
-        let mut texts = self.texts(name).await;
+    fn spf(&mut self, name: &str) -> Vec<String> {
+        let mut texts = self.texts(name);
         texts.retain(|text| puerto_mail::spf::is_record(text.as_bytes()));
         texts
     }
 
-    async fn dmarc(&mut self, domain: &str) -> Vec<String> {
-        let mut texts = self.texts(&format!("_dmarc.{domain}")).await;
+    // A wildcard's text appears at every name that does not exist, and is no key.
+    fn keys(&mut self, name: &str) -> Vec<String> {
+        let mut texts = self.texts(name);
+        texts.retain(|text| super::dkim::is_meant(text));
+        texts
+    }
+
+    fn dmarc(&mut self, domain: &str) -> Vec<String> {
+        let mut texts = self.texts(&format!("_dmarc.{domain}"));
         texts.retain(|text| super::dmarc::is_meant(text));
         texts
     }
 
-    // RFC 9989 §4.10: the walk up the tree takes eight questions at most.
-    async fn dmarc_above(&mut self, domain: &str) -> Option<(String, String)> {
-        let mut name = domain;
-        for _ in 0..7 {
-            name = name.split_once('.')?.1;
-            if !name.contains('.') {
-                return None;
-            }
-            let mut texts = self.dmarc(name).await;
-            if texts.len() == 1 {
-                return texts.pop().map(|text| (name.to_owned(), text));
-            }
-        }
-        None
+    fn dmarc_above(&mut self, domain: &str) -> Option<(String, String)> {
+        above(domain).find_map(|name| {
+            let mut texts = self.dmarc(name);
+            (texts.len() == 1).then_some(())?;
+            texts.pop().map(|text| (name.to_owned(), text))
+        })
     }
 
-    async fn exchangers(&mut self, domain: &str) -> Vec<(u16, String)> {
-        let records = self.ask(domain, RecordType::Mx).await;
+    fn exchangers(&mut self, domain: &str) -> Vec<(u16, String)> {
         let exchanger = |record| match record {
             Record::Mx(preference, host) => Some((preference, host)),
             _ => None,
         };
+        let records = self.of(domain, RecordType::Mx);
         let mut list: Vec<_> = records.into_iter().filter_map(exchanger).collect();
         list.sort();
         list
     }
 
+    fn aliases(&mut self, names: &[String]) -> HashMap<String, String> {
+        let alias = |at: &String| {
+            let target = self.of(at, RecordType::Cname).into_iter().find_map(name)?;
+            Some((at.clone(), target))
+        };
+        names.iter().filter_map(alias).collect()
+    }
+
+    // Not ours to change, so that a failure here hinders nothing else.
+    fn names(&self, address: IpAddr) -> Result<Vec<String>, DnsError> {
+        match self.known.get(&(reverse_name(address), RecordType::Ptr)) {
+            Some(Ok(records)) => Ok(records.iter().cloned().filter_map(name).collect()),
+            Some(Err(error)) => Err(error.clone()),
+            None => Ok(Vec::new()),
+        }
+    }
+
     // A zone begins where name servers stand. This serves only to shorten names for
     // panels, so that no answer is no reason to stop.
-    async fn zones(&self, subject: &Subject) -> Zones {
-        let mut zones = HashMap::new();
-        let keys = subject.keys.iter().map(|key| key.domain.as_str());
-        for name in [subject.domain.as_str(), subject.hostname.as_str()].into_iter().chain(keys) {
-            let mut candidate = name;
-            while candidate.contains('.') {
-                if self.dns.lookup(candidate, RecordType::Ns).await.is_ok() {
-                    zones.insert(name.to_owned(), candidate.to_owned());
-                    break;
-                }
-                candidate = candidate.split_once('.').map_or("", |(_, parent)| parent);
-            }
-        }
-        Zones(zones)
+    fn zones(&self, subject: &Subject) -> Zones {
+        let begins = |candidate: &&str| !self.found(candidate, RecordType::Ns).is_empty();
+        let zone = |name: &str| {
+            let zone = within_two_labels(name).find(begins)?;
+            Some((name.to_owned(), zone.to_owned()))
+        };
+        Zones(zone_names(subject).filter_map(zone).collect())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, Record, RecordType};
+use puerto_mail::dns::{Dns, Record, RecordType, reverse_name};
 
 use super::existing::Existing;
 use super::overlay::Overlay;
@@ -20,12 +20,12 @@ pub(super) fn addresses<D: Dns>(
         return;
     }
     if !subject.has_full_name() {
-        plan.note(true, Said::new(words::NO_FULL_NAME).with("name", &subject.hostname));
+        plan.note(true, Said::plain(words::NO_FULL_NAME).put("name", &subject.hostname));
         return;
     }
     if let Some(target) = &existing.alias {
-        let said = Said::new(words::HOST_IS_ALIAS);
-        plan.note(true, said.with("name", &subject.hostname).with("target", target));
+        let said = Said::plain(words::HOST_IS_ALIAS);
+        plan.note(true, said.put("name", &subject.hostname).put("target", target));
     }
     for kind in [RecordType::A, RecordType::Aaaa] {
         let is_kind = |address: &&IpAddr| address.is_ipv4() == (kind == RecordType::A);
@@ -34,7 +34,7 @@ pub(super) fn addresses<D: Dns>(
         let mut all = present.clone();
         for address in &wanted {
             let state = if present.contains(address) { State::Keep } else { State::New };
-            let why = Said::new(words::HOST_ADDRESS).with("address", address);
+            let why = Said::plain(words::HOST_ADDRESS).put("address", address);
             plan.push(&existing.zones, draft(&subject.hostname, kind, address, state, why));
             if state == State::New {
                 all.push(*address);
@@ -48,8 +48,8 @@ pub(super) fn addresses<D: Dns>(
         // An address that mail does not leave from is no fault, but one of a family
         // that mail does leave by may be this server's old one.
         if !wanted.is_empty() && !strange.is_empty() {
-            let said = Said::new(words::OTHER_ADDRESS).with("name", &subject.hostname);
-            plan.note(false, said.with("addresses", strange.join(", ")));
+            let said = Said::plain(words::OTHER_ADDRESS).put("name", &subject.hostname);
+            plan.note(false, said.put("addresses", strange.join(", ")));
         }
         future.set(&subject.hostname, kind, all.into_iter().map(Record::Address).collect());
     }
@@ -74,39 +74,39 @@ pub(super) fn exchangers<D: Dns>(
     if existing.exchangers.is_empty() {
         if subject.receives {
             here = true;
-            let why = Said::new(words::MX_NEW).with("domain", domain);
+            let why = Said::plain(words::MX_NEW).put("domain", domain);
             plan.push(&existing.zones, draft(domain, RecordType::Mx, &proposed, State::New, why));
             let record = Record::Mx(10, subject.exchanger.clone());
             future.set(domain, RecordType::Mx, vec![record]);
         } else if existing.has_address {
-            plan.note(false, Said::new(words::MX_IMPLICIT).with("domain", domain));
+            plan.note(false, Said::plain(words::MX_IMPLICIT).put("domain", domain));
         } else {
-            plan.note(true, Said::new(words::MX_MISSING).with("domain", domain));
+            plan.note(true, Said::plain(words::MX_MISSING).put("domain", domain));
         }
     }
     for (preference, host) in &existing.exchangers {
         let value = written(*preference, host);
         let (state, why) = match host.as_str() {
-            "" => (State::Delete, Said::new(words::MX_NULL).with("domain", domain)),
-            host if ours(host) => (State::Keep, Said::new(words::MX_OURS)),
-            host => (State::Keep, Said::new(words::MX_OTHER).with("host", host)),
+            "" => (State::Delete, Said::plain(words::MX_NULL).put("domain", domain)),
+            host if ours(host) => (State::Keep, Said::plain(words::MX_OURS)),
+            host => (State::Keep, Said::plain(words::MX_OTHER).put("host", host)),
         };
         plan.push(&existing.zones, draft(domain, RecordType::Mx, value, state, why));
     }
     if refuses_all && subject.receives {
         here = true;
-        let why = Said::new(words::MX_NEW).with("domain", domain);
+        let why = Said::plain(words::MX_NEW).put("domain", domain);
         plan.push(&existing.zones, draft(domain, RecordType::Mx, &proposed, State::New, why));
     } else if refuses_all && existing.exchangers.len() == 1 && !existing.has_address {
-        plan.note(true, Said::new(words::MX_MISSING).with("domain", domain));
+        plan.note(true, Said::plain(words::MX_MISSING).put("domain", domain));
     }
     if subject.receives && !here {
-        plan.note(false, Said::new(words::MX_ELSEWHERE).with("domain", domain));
+        plan.note(false, Said::plain(words::MX_ELSEWHERE).put("domain", domain));
     }
     for (name, why) in [("postmaster", words::POSTMASTER), ("abuse", words::ABUSE)] {
         let address = format!("{name}@{domain}");
         let place = if here { words::MAILBOX_HERE } else { words::MAILBOX_ELSEWHERE };
-        let place = Said::new(place).with("name", name);
+        let place = Said::plain(place).put("name", name);
         plan.mailboxes.push(Mailbox { address, here, why: why.into(), place });
     }
 }
@@ -118,7 +118,7 @@ fn draft(name: &str, kind: RecordType, value: impl ToString, state: State, why: 
 /// PTR of each address that mail leaves from.
 pub(super) fn reverse(plan: &mut Plan, subject: &Subject, existing: &Existing) {
     if subject.relay.is_some() {
-        plan.note(false, Said::new(words::REVERSE_OF_RELAY));
+        plan.note(false, Said::plain(words::REVERSE_OF_RELAY));
         return;
     }
     if !subject.has_full_name() {
@@ -138,27 +138,10 @@ pub(super) fn reverse(plan: &mut Plan, subject: &Subject, existing: &Existing) {
             (Some(State::Keep), _) => words::PTR_SEVERAL,
             _ => words::PTR_WANTED,
         };
-        let put = |text| Said::new(text).with("address", address).with("name", &value);
+        let put = |text| Said::plain(text).put("address", address).put("name", &value);
         let request = (state != Some(State::Keep)).then(|| put(words::PTR_REQUEST));
         let why = put(text);
         let name = reverse_name(*address);
         plan.reverse.push(Reverse { address: *address, name, value, state, old, why, request });
-    }
-}
-
-/// The name of an address in `in-addr.arpa` or `ip6.arpa` (RFC 1035 §3.5, RFC 3596
-/// §2.5).
-pub(super) fn reverse_name(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
-        }
-        IpAddr::V6(address) => {
-            let nibbles = address.octets().into_iter().rev();
-            let labels: Vec<String> =
-                nibbles.flat_map(|o| [o & 15, o >> 4]).map(|n| format!("{n:x}")).collect();
-            format!("{}.ip6.arpa", labels.join("."))
-        }
     }
 }

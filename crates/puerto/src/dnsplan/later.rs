@@ -29,7 +29,7 @@ pub(super) fn encryption(plan: &mut Plan, subject: &Subject, existing: &Existing
         let hosts: Vec<String> = hosts.iter().map(|host| format!("mx: {host}")).collect();
         let file =
             format!("version: STSv1 / mode: testing / {} / max_age: 604800", hosts.join(" / "));
-        let why = Said::new(words::MTA_STS).with("domain", domain).with("file", file);
+        let why = Said::plain(words::MTA_STS).put("domain", domain).put("file", file);
         later(format!("_mta-sts.{domain}"), "v=STSv1; id=1".to_owned(), why);
     }
 }

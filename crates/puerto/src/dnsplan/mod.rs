@@ -10,6 +10,7 @@
 //! values. Whether a merged SPF record covers this server is not guessed from its
 //! text but evaluated, over the DNS as it will be ([`overlay`]).
 
+mod ahead;
 mod dkim;
 mod dmarc;
 pub mod egress;
@@ -25,49 +26,18 @@ mod subject;
 mod tests;
 pub mod update;
 mod words;
+pub mod zonefile;
 
 use std::net::IpAddr;
 
 use puerto_mail::dns::{Dns, DnsError, RecordType};
 
-use crate::lang::{Language, Text};
+use crate::lang::Language;
+pub use crate::lang::Said;
 pub use subject::{Key, Subject, SubjectError};
 
 /// Seconds for which a record that is made anew may be kept.
 pub const TTL: u32 = 3600;
-
-/// A sentence with what is put into it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    text: Text,
-    values: Vec<(&'static str, String)>,
-}
-
-impl Said {
-    /// A sentence.
-    pub fn new(text: Text) -> Self {
-        Self { text, values: Vec::new() }
-    }
-
-    /// Puts a value in.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.values.push((name, value.to_string()));
-        self
-    }
-
-    /// The sentence in a language.
-    pub fn of(&self, language: Language) -> String {
-        let values: Vec<(&str, &str)> = self.values.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        self.text.with(language, &values)
-    }
-}
-
-impl From<Text> for Said {
-    fn from(text: Text) -> Self {
-        Self::new(text)
-    }
-}
 
 /// What is to be done about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +63,9 @@ impl State {
         }
     }
 }
+
+/// Questions without an answer that are named.
+const SHOWN: usize = 4;
 
 /// A record of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +168,19 @@ pub struct Note {
     pub text: Said,
 }
 
+/// The head of a zone: what a file of it must have so that a name server loads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Apex {
+    /// The zone.
+    pub zone: String,
+    /// The data of its SOA record; `None` if the DNS did not give it.
+    pub soa: Option<String>,
+    /// Its name servers.
+    pub servers: Vec<String>,
+    /// The addresses of those hosts in the zone that its NS and MX records name.
+    pub addresses: Vec<(String, IpAddr)>,
+}
+
 /// Everything that is to be published for one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -204,6 +190,8 @@ pub struct Plan {
     pub hostname: String,
     /// The addresses that its mail comes from; none behind a relayhost.
     pub egress: Vec<IpAddr>,
+    /// The head of the domain's zone, as it stands.
+    pub apex: Apex,
     /// The records, those that are right already among them.
     pub records: Vec<Planned>,
     /// What may come later and is not proposed now.
@@ -269,9 +257,23 @@ pub struct Unread {
 impl Unread {
     /// What to tell the administrator.
     pub fn explain(&self, language: Language) -> String {
-        let list: Vec<String> =
+        let mut list: Vec<String> =
             self.questions.iter().map(|(question, error)| format!("{question}: {error}")).collect();
-        Said::new(words::UNREAD).with("questions", list.join("; ")).of(language)
+        // Where nothing answers, a few say as much as all of them.
+        let more = list.len().saturating_sub(SHOWN);
+        if more > 0 {
+            list.truncate(SHOWN);
+            list.push(format!("… (+{more})"));
+        }
+        Said::plain(words::UNREAD).put("questions", list.join("; ")).of(language)
+    }
+}
+
+// An alias is the only record of its name (RFC 1034 §3.6.2).
+fn beside_alias(plan: &mut Plan, existing: &existing::Existing, name: &str, state: State) {
+    if let Some(target) = existing.aliases.get(name).filter(|_| state != State::Keep) {
+        let said = Said::plain(words::NAME_IS_ALIAS);
+        plan.note(true, said.put("name", name).put("target", target));
     }
 }
 
@@ -282,6 +284,7 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
         domain: subject.domain.clone(),
         hostname: subject.hostname.clone(),
         egress: subject.egress.clone(),
+        apex: existing.apex.clone(),
         records: Vec::new(),
         later: Vec::new(),
         reverse: Vec::new(),
@@ -289,6 +292,7 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
         lookups: Lookups::default(),
         notes: Vec::new(),
     };
+    ahead::ask(dns, subject, &existing).await;
     let mut future = overlay::Overlay::new(dns);
     host::addresses(&mut plan, subject, &existing, &mut future);
     host::exchangers(&mut plan, subject, &existing, &mut future);

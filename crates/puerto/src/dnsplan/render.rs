@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use puerto_mail::dns::RecordType;
 use serde_json::{Value, json};
 
+use super::zonefile::quoted;
 use super::{Plan, Planned, Reverse, Said, State};
 use crate::lang::{Language, Text};
 
@@ -54,81 +55,6 @@ pub fn json(plan: &Plan, language: Language) -> Value {
         "lookups": { "before": plan.lookups.before, "after": plan.lookups.after },
         "notes": notes.collect::<Vec<_>>(),
     })
-}
-
-/// Lines of a zone file, with names that hold wherever they stand. What exists and
-/// is right is among them, what is to be deleted is a comment.
-pub fn zone(plan: &Plan, language: Language) -> String {
-    let mut out = String::new();
-    comment(&mut out, &ZONE_HEAD.with(language, &[("domain", &plan.domain)]));
-    let mut zones: Vec<&str> = plan.records.iter().map(|record| record.zone.as_str()).collect();
-    zones.sort_unstable();
-    zones.dedup();
-    for zone in zones {
-        let _ = writeln!(out, ";\n; {zone}.");
-        for record in plan.records.iter().filter(|record| record.zone == zone) {
-            if let Some(old) = &record.old {
-                let old = line(&Planned { value: old.clone(), ..record.clone() });
-                comment(&mut out, &format!("{} {old}", REPLACES.of(language)));
-            }
-            match record.state {
-                State::Delete => {
-                    comment(&mut out, &format!("{} {}", DELETE.of(language), line(record)));
-                }
-                State::New | State::Change | State::Keep => {
-                    let _ = writeln!(out, "{}", line(record));
-                }
-            }
-        }
-    }
-    for reverse in plan.reverse.iter().filter(|reverse| reverse.state != Some(State::Keep)) {
-        comment(&mut out, "");
-        comment(&mut out, &reverse.why.of(language));
-        comment(&mut out, &format!("{}. IN PTR {}.", reverse.name, reverse.value));
-    }
-    out
-}
-
-fn comment(out: &mut String, text: &str) {
-    for line in text.split('\n') {
-        let _ = writeln!(out, "{}", format!("; {line}").trim_end());
-    }
-}
-
-fn line(record: &Planned) -> String {
-    let value = match record.kind {
-        RecordType::Txt => {
-            let pieces: Vec<String> = record.pieces().iter().map(|piece| quoted(piece)).collect();
-            pieces.join(" ")
-        }
-        RecordType::Mx => match record.value.split_once(' ') {
-            Some((preference, ".")) => format!("{preference} ."),
-            Some((preference, host)) => format!("{preference} {host}."),
-            None => record.value.clone(),
-        },
-        _ => record.value.clone(),
-    };
-    format!("{}. {} IN {} {value}", record.name, record.ttl, record.kind)
-}
-
-/// A character-string as a zone file writes it (RFC 1035 §5.1): in quotes, and what
-/// a reader could mistake by its number.
-fn quoted(piece: &str) -> String {
-    let mut out = String::from('"');
-    for octet in piece.bytes() {
-        match octet {
-            b'"' | b'\\' => {
-                out.push('\\');
-                out.push(char::from(octet));
-            }
-            b' '..=b'~' => out.push(char::from(octet)),
-            other => {
-                let _ = write!(out, "\\{other:03}");
-            }
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// For people with a panel before them.
@@ -245,13 +171,6 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-const ZONE_HEAD: Text = Text::new(
-    "Records for mail from {domain}. They go into the zone that exists, beside its SOA and NS.\n\
-     What is right already is among them; replace what a comment says.",
-    "Registros para el correo de {domain}. Van en la zona que existe, junto a su SOA y sus NS.\n\
-     Incluye lo que ya está bien; sustituya lo que diga cada comentario.",
-);
-const REPLACES: Text = Text::new("replaces:", "sustituye a:");
 const FIELDS_HEAD: Text = Text::new(
     "What to publish so that mail from {domain}, sent by {host}, is accepted.",
     "Qué publicar para que se acepte el correo de {domain} que envía {host}.",
@@ -263,7 +182,7 @@ const NOTHING: Text = Text::new(
 const PUBLISH: Text = Text::new("Publish", "Publicar");
 const REPLACE: Text = Text::new("Replace", "Sustituir");
 const KEEP: Text = Text::new("Keep", "Conservar");
-const DELETE: Text = Text::new("Delete", "Eliminar");
+pub(super) const DELETE: Text = Text::new("Delete", "Eliminar");
 const NAME: Text = Text::new("name", "nombre");
 const WHOLE_NAME: Text = Text::new("or whole", "o entero");
 const TYPE: Text = Text::new("type", "tipo");

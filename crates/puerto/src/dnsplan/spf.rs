@@ -189,7 +189,7 @@ fn publish(
 
 fn notes(plan: &mut Plan, terms: &Terms, left_out: &[String], present: Option<&str>) {
     for term in left_out {
-        plan.note(true, Said::new(words::SPF_LEFT_OUT).with("term", term));
+        plan.note(true, Said::plain(words::SPF_LEFT_OUT).put("term", term));
     }
     let Some(_) = present else { return };
     match terms.all().map(|term| term.as_bytes().first().copied()) {
@@ -247,7 +247,7 @@ async fn cover_addresses<D: Dns>(
         added.push(term);
     }
     future.set_text(name, &terms.text());
-    Ok((!added.is_empty()).then(|| Said::new(words::SPF_ADDED).with("terms", added.join(" "))))
+    Ok((!added.is_empty()).then(|| Said::plain(words::SPF_ADDED).put("terms", added.join(" "))))
 }
 
 // The term of the record itself that matched or failed.
@@ -280,9 +280,9 @@ async fn cover_relay<D: Dns>(
         Coverage::Include { term, provider } => {
             let tree = count::count_text(future, domain, &terms.text()).await;
             if tree.terms.iter().any(|counted| counted.term.eq_ignore_ascii_case(&term)) {
-                return Ok(Some(Said::new(words::SPF_RELAY_RIGHT).with("relay", provider)));
+                return Ok(Some(Said::plain(words::SPF_RELAY_RIGHT).put("relay", provider)));
             }
-            let said = Said::new(words::SPF_RELAY_PROVIDER).with("relay", provider);
+            let said = Said::plain(words::SPF_RELAY_PROVIDER).put("relay", provider);
             (term, said)
         }
         Coverage::Addresses { term, relay, addresses } => {
@@ -297,23 +297,23 @@ async fn cover_relay<D: Dns>(
                     _ => missing = true,
                 }
             }
-            plan.note(false, Said::new(words::RELAY_MAY_DIFFER).with("relay", &relay));
+            plan.note(false, Said::plain(words::RELAY_MAY_DIFFER).put("relay", &relay));
             if !missing {
-                return Ok(Some(Said::new(words::SPF_RELAY_RIGHT).with("relay", relay)));
+                return Ok(Some(Said::plain(words::SPF_RELAY_RIGHT).put("relay", relay)));
             }
-            (term, Said::new(words::SPF_RELAY_HOST).with("relay", relay))
+            (term, Said::plain(words::SPF_RELAY_HOST).put("relay", relay))
         }
         Coverage::Private { relay } => {
-            plan.note(true, Said::new(words::RELAY_PRIVATE).with("relay", relay));
+            plan.note(true, Said::plain(words::RELAY_PRIVATE).put("relay", relay));
             return Ok(None);
         }
         Coverage::Nowhere { relay } => {
-            plan.note(true, Said::new(words::RELAY_NOWHERE).with("relay", relay));
+            plan.note(true, Said::plain(words::RELAY_NOWHERE).put("relay", relay));
             return Ok(None);
         }
     };
     terms.insert(vec![term.clone()], None);
-    Ok(Some(said.with("term", term)))
+    Ok(Some(said.put("term", term)))
 }
 
 /// The record of the HELO name, which is judged when the reverse-path is null, as a
@@ -329,7 +329,7 @@ pub(super) async fn of_helo_name<D: Dns>(
         return Ok(());
     }
     let (text, why) = if existing.helo_spf.is_empty() {
-        ("v=spf1 a -all".to_owned(), Said::new(words::SPF_HELO).with("name", host))
+        ("v=spf1 a -all".to_owned(), Said::plain(words::SPF_HELO).put("name", host))
     } else {
         let (mut terms, left_out) = Terms::merge(&existing.helo_spf);
         let query = |ip| Query::helo(ip, host);

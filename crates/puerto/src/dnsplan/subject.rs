@@ -53,8 +53,8 @@ impl SubjectError {
     /// What to tell the administrator.
     pub fn said(&self) -> Said {
         match self {
-            Self::NotADomain(text) => Said::new(words::NOT_A_DOMAIN).with("text", text),
-            Self::NoDomain => Said::new(words::NO_DOMAIN),
+            Self::NotADomain(text) => Said::plain(words::NOT_A_DOMAIN).put("text", text),
+            Self::NoDomain => Said::plain(words::NO_DOMAIN),
         }
     }
 }

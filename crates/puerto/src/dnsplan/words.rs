@@ -11,10 +11,10 @@ macro_rules! words {
 words! {
     UNREAD =
         "The DNS did not answer, so it is not known what is published already, and nothing is \
-         proposed that could replace it. Not answered: {questions}. Check with `dig` that the \
+         proposed that could replace it. Could not be read: {questions}. Check with `dig` that the \
          domain's name servers work, and try again.",
         "El DNS no ha respondido: no se sabe qué está publicado ya, así que no se propone nada \
-         que pudiera sustituirlo. Sin respuesta: {questions}. Compruebe con `dig` que los \
+         que pudiera sustituirlo. No se ha podido leer: {questions}. Compruebe con `dig` que los \
          servidores de nombres del dominio funcionan y vuelva a intentarlo.";
     NOT_A_DOMAIN =
         "`{text}` is not a domain name, as example.com is.",
@@ -44,6 +44,11 @@ words! {
          server; otherwise it does no harm.",
         "{name} tiene además {addresses}, de donde no sale correo. Elimine lo que sea de un \
          servidor antiguo; si no lo es, no estorba.";
+    NAME_IS_ALIAS =
+        "{name} is an alias (CNAME) of {target}. Beside a CNAME nothing else may stand: delete it \
+         before you publish the record.",
+        "{name} es un alias (CNAME) de {target}. Junto a un CNAME no puede haber nada más: \
+         elimínelo antes de publicar el registro.";
     MX_NEW =
         "This server takes mail for {domain}: answers and bounces come here. A domain that cannot \
          be answered is refused as a sender.",

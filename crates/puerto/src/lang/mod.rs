@@ -149,6 +149,18 @@ impl Said {
         Self::translated(text, values, str::to_owned)
     }
 
+    /// Puts one more value in, whole: a record that is to be published must not be cut.
+    #[must_use]
+    pub fn put(mut self, name: &'static str, value: impl ToString) -> Self {
+        let value: String =
+            value.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        if let Some(spanish) = &mut self.spanish {
+            spanish.push((name, value.clone()));
+        }
+        self.english.push((name, value));
+        self
+    }
+
     /// The same, where the values are sentences too; `translate` says them in Spanish.
     pub fn translated(
         text: Text,
@@ -246,6 +258,12 @@ pub fn is_harmful(character: char) -> bool {
         || matches!(character,
             '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             | '\u{feff}')
+}
+
+impl From<Text> for Said {
+    fn from(text: Text) -> Self {
+        Self::plain(text)
+    }
 }
 
 /// Somebody else's text, short enough for a line and harmless on a terminal.

@@ -123,7 +123,7 @@ async fn soa<W: World>(context: &Context<'_, W>) -> Check {
         match context.lookup(name, RecordType::Soa).await {
             Ok(answer) => {
                 let serial = answer.records.iter().find_map(|record| match record {
-                    Record::Soa(serial) => Some(*serial),
+                    Record::Soa(serial, _) => Some(*serial),
                     _ => None,
                 });
                 let draft = draft.with("zone", name).with("serial", serial.unwrap_or_default());

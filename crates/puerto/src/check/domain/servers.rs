@@ -201,7 +201,7 @@ async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Ques
     let (answers, serial) = tokio::join!(together(asked), serial);
     let serial = serial.ok().and_then(|answer| {
         answer.records.iter().find_map(|record| match record {
-            Record::Soa(serial) => Some(*serial),
+            Record::Soa(serial, _) => Some(*serial),
             _ => None,
         })
     });
@@ -308,7 +308,7 @@ fn shown(records: &[Record]) -> String {
                 }
             }
             Record::Name(name) => name.clone(),
-            Record::Soa(serial) => serial.to_string(),
+            Record::Soa(serial, _) => serial.to_string(),
             Record::Tlsa(usage, selector, matching, _) => format!("{usage} {selector} {matching}"),
         })
         .collect();

@@ -393,7 +393,7 @@ async fn which_name_server_is_behind_is_known_by_our_key_and_by_the_serial() {
     let mut world = Made::healthy();
     let new = txt("v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 ip4:198.51.100.1 -all");
     world.servers.insert((server(51), "example.com".to_owned(), RecordType::Txt), new);
-    let serial = Ok(vec![Record::Soa(8)]);
+    let serial = Ok(vec![Record::Soa(8, String::new())]);
     world.servers.insert((server(51), "example.com".to_owned(), RecordType::Soa), serial);
     let (_, seen) = consistency(&world).await;
     assert!(seen.contains("2 of 3 name servers say otherwise: ns2.example.com, ns3"), "{seen}");

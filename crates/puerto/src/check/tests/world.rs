@@ -73,7 +73,7 @@ impl Made {
             table.add(&reverse_name(address), RecordType::Ptr, name);
         }
         table.mx("example.com", 10, "mail.example.com");
-        table.add("example.com", RecordType::Soa, Record::Soa(7));
+        table.add("example.com", RecordType::Soa, Record::Soa(7, String::new()));
         for (server, address) in
             [("ns1", "192.0.2.51"), ("ns2", "192.0.2.52"), ("ns3", "192.0.2.53")]
         {

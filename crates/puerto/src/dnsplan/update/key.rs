@@ -62,11 +62,11 @@ impl KeyFileError {
     pub fn said(&self) -> Said {
         match self {
             Self::Unreadable { file, error } => {
-                Said::new(words::KEY_UNREADABLE).with("file", file).with("error", error)
+                Said::plain(words::KEY_UNREADABLE).put("file", file).put("error", error)
             }
-            Self::Malformed { file } => Said::new(words::KEY_MALFORMED).with("file", file),
+            Self::Malformed { file } => Said::plain(words::KEY_MALFORMED).put("file", file),
             Self::Algorithm { file, algorithm } => {
-                Said::new(words::KEY_ALGORITHM).with("file", file).with("algorithm", algorithm)
+                Said::plain(words::KEY_ALGORITHM).put("file", file).put("algorithm", algorithm)
             }
         }
     }

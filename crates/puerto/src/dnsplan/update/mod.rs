@@ -55,17 +55,17 @@ impl UpdateError {
     /// What to tell the administrator.
     pub fn said(&self) -> Said {
         match self {
-            Self::Unreachable(error) => Said::new(words::UPDATE_UNREACHABLE).with("error", error),
+            Self::Unreachable(error) => Said::plain(words::UPDATE_UNREACHABLE).put("error", error),
             Self::Refused { zone, code } => {
                 let text = match code {
                     5 => words::UPDATE_REFUSED,
                     9 => words::UPDATE_NOT_AUTHORIZED,
                     _ => words::UPDATE_FAILED,
                 };
-                Said::new(text).with("zone", zone).with("code", code_name(*code))
+                Said::plain(text).put("zone", zone).put("code", code_name(*code))
             }
-            Self::Changed { name } => Said::new(words::UPDATE_CHANGED).with("name", name),
-            Self::Ignored { name } => Said::new(words::UPDATE_IGNORED).with("name", name),
+            Self::Changed { name } => Said::plain(words::UPDATE_CHANGED).put("name", name),
+            Self::Ignored { name } => Said::plain(words::UPDATE_IGNORED).put("name", name),
         }
     }
 }
