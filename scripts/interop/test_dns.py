@@ -1,7 +1,10 @@
 """What `puerto dns` proposes, judged and taken over by BIND."""
 
 import json
+import os
+import pty
 import re
+import subprocess
 
 from peers import DNS_ADDRESS, Process, Puerto, listens, run, wait_for
 
@@ -70,13 +73,34 @@ def to_do(puerto):
 
 
 def test_named_checkzone_accepts_the_zone_format(world):
-    Bind(world)
+    Bind(world, "ns2 IN A 127.0.0.54\n@ IN NS ns2\n@ IN NS ns.elsewhere.invalid.\n")
     puerto = with_keys(world)
     lines = dns(puerto, "--format", "zone").stdout.decode()
-    whole = world.folder / "whole.zone"
-    whole.write_text(ZONE + lines)
-    run("named-checkzone", "-i", "none", "-k", "fail", "example.com", whole)
     assert lines.count("_domainkey.example.com. 3600 IN TXT") == 2, lines
+    # As it is printed; behind the zone that exists; and included in it.
+    printed = world.folder / "printed.zone"
+    printed.write_text(lines)
+    behind = world.folder / "behind.zone"
+    behind.write_text(ZONE + lines)
+    including = world.folder / "including.zone"
+    including.write_text(ZONE + f'$INCLUDE "{printed}"\n')
+    for file in (printed, behind, including):
+        run("named-checkzone", "-k", "fail", "example.com", file)
+    spanish = puerto.command("--lang", "es", "dns", "example.com", "--egress", "192.0.2.25",
+                             "--format", "zone").stdout
+    printed.write_bytes(spanish)
+    run("named-checkzone", "example.com", printed)
+
+
+def test_a_zone_that_is_not_published_yet_is_a_zone_file_too(world):
+    bind = Bind(world)
+    puerto = with_keys(world)
+    done = puerto.command("--lang", "en", "dns", "new.example.com", "--egress", "192.0.2.25",
+                          "--format", "zone")
+    printed = world.folder / "printed.zone"
+    printed.write_bytes(done.stdout)
+    run("named-checkzone", "example.com", printed)
+    bind.stop()
 
 
 def test_a_domain_is_published_from_nothing_and_then_nothing_is_to_do(world):
@@ -126,7 +150,50 @@ def test_a_wrong_key_and_a_dead_server_change_nothing(world):
     wrong = world.folder / "wrong.key"
     wrong.write_bytes(run("tsig-keygen", "-a", "hmac-sha256", "update.example.com").stdout)
     done = dns(puerto, "--update", DNS_ADDRESS, "--key", wrong, "--yes", check=False)
-    assert done.returncode != 0 and bind.texts("example.com") == [], done
+    assert done.returncode == 69 and bind.texts("example.com") == [], done
+    assert b"BADSIG" in done.stderr, done
+    unknown = world.folder / "unknown.key"
+    unknown.write_bytes(run("tsig-keygen", "other.example.com").stdout)
+    done = dns(puerto, "--update", DNS_ADDRESS, "--key", unknown, "--yes", check=False)
+    assert done.returncode == 69 and b"BADKEY" in done.stderr, done
     bind.stop()
+    done = dns(puerto, "--update", DNS_ADDRESS, "--key", bind.key, "--yes", check=False)
+    assert done.returncode == 2, done
     done = dns(puerto, "--format", "json", check=False)
     assert done.returncode == 2 and done.stdout == b"", done
+
+
+def test_what_was_changed_meanwhile_is_not_overwritten(world):
+    bind = Bind(world, '@ IN TXT "v=spf1 ip4:198.51.100.1 -all"\n')
+    puerto = with_keys(world)
+    ours, theirs = pty.openpty()
+    command = [puerto.binary, "--config", puerto.configuration, "--lang", "en", "dns", "example.com",
+               "--egress", "192.0.2.25", "--update", DNS_ADDRESS, "--key", bind.key]
+    with subprocess.Popen([str(word) for word in command], stdin=theirs,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+        question = b""
+        while b"[y/N]" not in question:
+            letter = asked.stderr.read(1)
+            assert letter, question
+            question += letter
+        change = f"""server {DNS_ADDRESS}
+update delete example.com. TXT
+update add example.com. 60 TXT "v=spf1 ip4:198.51.100.2 -all"
+send
+"""
+        run("nsupdate", "-k", bind.key, input=change.encode())
+        os.write(ours, b"y\n")
+        out, err = asked.communicate(timeout=30)
+    assert asked.returncode == 75, (asked.returncode, out, err)
+    assert b"changed in the meantime" in err, err
+    assert bind.texts("example.com") == ["v=spf1 ip4:198.51.100.2 -all"]
+    assert bind.texts("_dmarc.example.com") == []
+
+
+def test_a_wildcard_is_no_record_of_a_name(world):
+    bind = Bind(world, '* IN TXT "v=spf1 -all"\n')
+    puerto = with_keys(world)
+    dns(puerto, "--update", DNS_ADDRESS, "--key", bind.key, "--yes")
+    assert bind.texts("anything.example.com") == ["v=spf1 -all"]
+    assert len(bind.texts("rsa._domainkey.example.com")) == 1
+    assert to_do(puerto) == []

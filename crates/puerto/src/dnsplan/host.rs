@@ -105,9 +105,16 @@ pub(super) fn exchangers<D: Dns>(
     }
     for (name, why) in [("postmaster", words::POSTMASTER), ("abuse", words::ABUSE)] {
         let address = format!("{name}@{domain}");
-        let place = if here { words::MAILBOX_HERE } else { words::MAILBOX_ELSEWHERE };
+        let reached = subject.reached.iter().find(|(known, _)| *known == name);
+        let exists = reached.and_then(|(_, exists)| *exists).filter(|_| here && subject.receives);
+        let place = match (here, exists) {
+            (false, _) => words::MAILBOX_ELSEWHERE,
+            (true, Some(true)) => words::MAILBOX_EXISTS,
+            (true, Some(false)) => words::MAILBOX_MISSING,
+            (true, None) => words::MAILBOX_HERE,
+        };
         let place = Said::plain(place).put("name", name);
-        plan.mailboxes.push(Mailbox { address, here, why: why.into(), place });
+        plan.mailboxes.push(Mailbox { address, here, exists, why: why.into(), place });
     }
 }
 

@@ -143,6 +143,8 @@ pub struct Mailbox {
     pub address: String,
     /// Whether mail for it comes to this server.
     pub here: bool,
+    /// Whether it reaches somebody; `None` where that is not known.
+    pub exists: Option<bool>,
     /// What it is for.
     pub why: Said,
     /// Where it is to be made.

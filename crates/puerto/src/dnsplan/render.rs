@@ -40,7 +40,7 @@ pub fn json(plan: &Plan, language: Language) -> Value {
     };
     let mailboxes = plan.mailboxes.iter().map(|mailbox| {
         let why = format!("{} {}", said(&mailbox.why), said(&mailbox.place));
-        json!({ "address": mailbox.address, "here": mailbox.here, "why": why })
+        json!({ "address": mailbox.address, "here": mailbox.here, "exists": mailbox.exists, "why": why })
     });
     let notes =
         plan.notes.iter().map(|note| json!({ "serious": note.serious, "text": said(&note.text) }));
@@ -81,7 +81,8 @@ pub fn fields(plan: &Plan, language: Language) -> String {
     heading(&mut out, MAILBOXES, plan.mailboxes.is_empty(), language);
     for mailbox in &plan.mailboxes {
         let (why, place) = (mailbox.why.of(language), mailbox.place.of(language));
-        let _ = writeln!(out, "  {}: {why} {place}", mailbox.address);
+        let mark = if mailbox.exists == Some(false) { "!" } else { "-" };
+        let _ = writeln!(out, "  {mark} {}: {why} {place}", mailbox.address);
     }
     heading(&mut out, NOTES, plan.notes.is_empty(), language);
     for note in &plan.notes {

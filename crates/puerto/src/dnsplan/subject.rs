@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use puerto_smtp::Domain;
+use puerto_smtp::{Domain, LocalPart};
 
 use super::{Said, words};
-use crate::config::{Config, NextHop};
+use crate::config::{Config, Live, NextHop};
 use crate::intake::KeyRing;
+use crate::local::Directory;
 
 /// What this server is and has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub struct Subject {
     pub keys: Vec<Key>,
     /// Whether this server takes mail for the domain.
     pub receives: bool,
+    /// Whether mail for these names reaches somebody here; `None` if the system could
+    /// not say.
+    pub reached: Vec<(&'static str, Option<bool>)>,
 }
 
 /// A key and the record of its public half.
@@ -87,6 +91,7 @@ impl Subject {
         });
         let keys = keys.collect();
         Ok(Self {
+            reached: reached(config),
             receives: config.domains.iter().filter_map(ascii).any(|name| name == domain),
             hostname: host_name(&config.delivery.helo),
             exchanger: host_name(&config.hostname),
@@ -105,6 +110,16 @@ impl Subject {
             && !private.contains(&top)
             && !top.bytes().all(|octet| octet.is_ascii_digit())
     }
+}
+
+// Aliases and the system's users decide, as when mail comes.
+fn reached(config: &Config) -> Vec<(&'static str, Option<bool>)> {
+    let directory = Directory::new(Live::new(config.clone()));
+    let reaches = |name: &'static str| {
+        let part = LocalPart::from_unquoted(name).ok()?;
+        directory.reaches_somebody(&part).ok()
+    };
+    ["postmaster", "abuse"].map(|name| (name, reaches(name))).to_vec()
 }
 
 fn ascii(domain: &Domain) -> Option<String> {

@@ -29,6 +29,7 @@ fn subject() -> Subject {
             record: key(),
         }],
         receives: true,
+        reached: vec![("postmaster", Some(true)), ("abuse", Some(false))],
     }
 }
 
@@ -94,7 +95,8 @@ fn from_nothing_everything_is_proposed_and_once_published_nothing_more() {
     assert_eq!(plan.lookups, Lookups { before: None, after: Some(0) });
     assert_eq!(plan.reverse[0].name, "1.2.0.192.in-addr.arpa");
     assert!(plan.reverse[1].name.starts_with("1.0.0.0.") && plan.reverse[1].request.is_some());
-    assert_eq!(plan.mailboxes.len(), 2);
+    let exist: Vec<_> = plan.mailboxes.iter().map(|mailbox| mailbox.exists).collect();
+    assert_eq!(exist, [Some(true), Some(false)]);
     assert_eq!(plan.notes, []);
 
     let again = planned(&publish(&table, &plan), &subject);
@@ -364,4 +366,50 @@ fn the_document_for_programs_has_every_record() {
     assert_eq!(pieces.concat(), key["value"]);
     assert_eq!(document["lookups"]["after"], 0);
     assert_eq!(document["ptr"][0]["state"], "new");
+}
+
+#[test]
+fn a_zone_file_has_the_head_that_is_published_and_other_zones_as_comments() {
+    let (mut table, mut subject) = (Table::new(), subject());
+    subject.hostname = "mail.host.example".to_owned();
+    let soa = "ns.example.com. h.example.com. 7 1 2 3 4";
+    table.add("example.com", RecordType::Soa, Record::Soa(7, soa.to_owned()));
+    for server in ["ns.example.com", "ns.example.net", "gone.example.com"] {
+        table.add("example.com", RecordType::Ns, Record::Name(server.to_owned()));
+    }
+    table.add("host.example", RecordType::Ns, Record::Name("ns.example.net".to_owned()));
+    table.address("ns.example.com", "192.0.2.53".parse::<IpAddr>().unwrap());
+    let zone = zonefile::zone(&planned(&table, &subject), Language::English);
+    let head: Vec<&str> = zone.lines().filter(|line| !line.starts_with(';')).take(6).collect();
+    let expected = [
+        "$ORIGIN example.com.",
+        "$TTL 3600",
+        "@ 3600 IN SOA ns.example.com. h.example.com. 7 1 2 3 4",
+        "@ 3600 IN NS ns.example.com.",
+        "@ 3600 IN NS ns.example.net.",
+        "ns.example.com. 3600 IN A 192.0.2.53",
+    ];
+    assert_eq!(head, expected, "{zone}");
+    assert!(zone.contains("; mail.host.example. 3600 IN A 192.0.2.1"), "{zone}");
+    assert!(zone.lines().all(|line| line.starts_with(';') || !line.contains("host.example. 3600")));
+    let none = zonefile::zone(&planned(&Table::new(), &self::subject()), Language::English);
+    assert!(none.contains("placeholder") && none.contains("IN NS ns.invalid."), "{none}");
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_record_is_told() {
+    let (mut table, subject) = (Table::new(), subject());
+    let name = "s1._domainkey.example.com";
+    // What a wildcard says is no key; an alias leads to somebody else's.
+    table.txt(name, "v=spf1 -all");
+    let plan = planned(&table, &subject);
+    assert_eq!(shown(&plan, name, RecordType::Txt), [format!("new {}", subject.keys[0].record)]);
+    let mut table = Table::new();
+    let target = Record::Name("s1.dkim.provider.example".to_owned());
+    table.add(name, RecordType::Cname, target);
+    table.txt("s1.dkim.provider.example", &key());
+    let plan = planned(&table, &subject);
+    assert!(shown(&plan, name, RecordType::Txt)[0].starts_with("change "));
+    let told = |note: &Note| note.serious && note.text.of(Language::English).contains("CNAME");
+    assert!(plan.notes.iter().any(told), "{:?}", plan.notes);
 }

@@ -96,6 +96,14 @@ words! {
     MAILBOX_HERE =
         "Mail for it comes to this server: give `{name}` an alias to somebody who reads it.",
         "Su correo llega a este servidor: ponga un alias de `{name}` a alguien que lo lea.";
+    MAILBOX_EXISTS =
+        "Mail for it comes to this server and reaches somebody; see to it that it is read.",
+        "Su correo llega a este servidor y alguien lo recibe; asegúrese de que se lee.";
+    MAILBOX_MISSING =
+        "Mail for it comes to this server and is refused: nobody has the name `{name}`. Give it an \
+         alias to somebody who reads it.",
+        "Su correo llega a este servidor y se rechaza: nadie tiene el nombre `{name}`. Póngale un \
+         alias a alguien que lo lea.";
     MAILBOX_ELSEWHERE =
         "Mail for it goes to the server that the MX names: see to it that `{name}` exists there.",
         "Su correo va al servidor que nombra el MX: asegúrese de que `{name}` existe allí.";
@@ -256,6 +264,26 @@ words! {
          secret with the server's, and the clocks of both machines.",
         "El servidor no acepta esta clave (NOTAUTH) para {zone}: compare el nombre y el secreto de \
          la clave con los del servidor, y los relojes de ambas máquinas.";
+    UPDATE_BAD_SIGNATURE =
+        "The server knows a key of this name, but with another secret (BADSIG): copy the key file \
+         from the server again.",
+        "El servidor conoce una clave con este nombre, pero con otro secreto (BADSIG): vuelva a \
+         copiar el archivo de clave desde el servidor.";
+    UPDATE_BAD_KEY =
+        "The server knows no key of this name and algorithm (BADKEY): include the key in its \
+         configuration and reload it, or use another file.",
+        "El servidor no conoce ninguna clave con este nombre y algoritmo (BADKEY): incluya la \
+         clave en su configuración y recárguela, o use otro archivo.";
+    UPDATE_BAD_TIME =
+        "The clocks of this machine and of the server are more than five minutes apart (BADTIME): \
+         set them right.",
+        "Los relojes de esta máquina y del servidor difieren en más de cinco minutos (BADTIME): \
+         póngalos en hora.";
+    UPDATE_NOT_KNOWN =
+        "The server does not take dynamic updates (NOTIMP): publish the records of {zone} in \
+         another way.",
+        "El servidor no admite actualizaciones dinámicas (NOTIMP): publique los registros de \
+         {zone} de otra manera.";
     UPDATE_FAILED =
         "The server did not update {zone}: {code}.",
         "El servidor no ha actualizado {zone}: {code}.";
@@ -273,9 +301,10 @@ words! {
         "The key file {file} cannot be read: {error}.",
         "No se puede leer el archivo de clave {file}: {error}.";
     KEY_MALFORMED =
-        "{file} holds no key as `tsig-keygen` writes it: a name, an algorithm and a secret.",
-        "{file} no contiene una clave como las que escribe `tsig-keygen`: un nombre, un algoritmo \
-         y un secreto.";
+        "{file} holds no key as `tsig-keygen`, `dnssec-keygen` or Knot write it: a name, an \
+         algorithm and a secret.",
+        "{file} no contiene una clave como las que escriben `tsig-keygen`, `dnssec-keygen` o Knot: \
+         un nombre, un algoritmo y un secreto.";
     KEY_ALGORITHM =
         "The key in {file} is for {algorithm}; accepted: hmac-sha256, hmac-sha384, hmac-sha512. \
          Make one with `tsig-keygen -a hmac-sha256`.",

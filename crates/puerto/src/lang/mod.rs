@@ -122,25 +122,28 @@ impl From<Text> for Cow<'static, str> {
 pub struct Said {
     en: Cow<'static, str>,
     es: Cow<'static, str>,
+    // What more can be put in: the sentence, and what was.
+    open: Option<(Text, Vec<(&'static str, String)>)>,
 }
 
 impl Said {
     /// A sentence with nothing to put in.
     pub const fn plain(text: Text) -> Self {
-        Self { en: Cow::Borrowed(text.en), es: Cow::Borrowed(text.es) }
+        let open = Some((text, Vec::new()));
+        Self { en: Cow::Borrowed(text.en), es: Cow::Borrowed(text.es), open }
     }
 
     /// Words that are no sentence and the same in every language: a name, a path, what
     /// another program said. As they are.
     pub fn words(words: impl Into<String>) -> Self {
         let words = words.into();
-        Self { en: Cow::Owned(words.clone()), es: Cow::Owned(words) }
+        Self { en: Cow::Owned(words.clone()), es: Cow::Owned(words), open: None }
     }
 
     /// What was put into words already, once in each language.
     pub fn of_both(mut words: impl FnMut(Language) -> String) -> Self {
         let en = Cow::Owned(words(Language::English));
-        Self { en, es: Cow::Owned(words(Language::Spanish)) }
+        Self { en, es: Cow::Owned(words(Language::Spanish)), open: None }
     }
 
     /// A sentence with values, shortened and without control characters: they come
@@ -149,16 +152,16 @@ impl Said {
         Self::translated(text, values, str::to_owned)
     }
 
-    /// Puts one more value in, whole: a record that is to be published must not be cut.
+    /// Puts a value into a sentence that began plain, whole: a record that is to be
+    /// published must not be cut. Without control characters.
     #[must_use]
     pub fn put(mut self, name: &'static str, value: impl ToString) -> Self {
-        let value: String =
-            value.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        if let Some(spanish) = &mut self.spanish {
-            spanish.push((name, value.clone()));
-        }
-        self.english.push((name, value));
-        self
+        let Some((text, mut values)) = self.open.take() else { return self };
+        let value = value.to_string();
+        values.push((name, value.chars().map(|c| if is_harmful(c) { '?' } else { c }).collect()));
+        let all: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let said = Self::of_both(|language| text.with(language, &all));
+        Self { open: Some((text, values)), ..said }
     }
 
     /// The same, where the values are sentences too; `translate` says them in Spanish.
@@ -258,12 +261,6 @@ pub fn is_harmful(character: char) -> bool {
         || matches!(character,
             '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             | '\u{feff}')
-}
-
-impl From<Text> for Said {
-    fn from(text: Text) -> Self {
-        Self::plain(text)
-    }
 }
 
 /// Somebody else's text, short enough for a line and harmless on a terminal.

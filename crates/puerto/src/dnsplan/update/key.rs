@@ -1,4 +1,5 @@
-//! Key files in the form that BIND writes: `key "name" { algorithm …; secret "…"; };`
+//! Key files as name servers' tools write them: `tsig-keygen` and named.conf,
+//! `dnssec-keygen` (`K….key` and `K….private`), and Knot's `keymgr`.
 
 use std::path::Path;
 
@@ -83,43 +84,126 @@ impl Key {
         Self::parse(&text, &name)
     }
 
-    /// Reads a text; `file` names it in errors.
+    /// Reads a text in any of the forms; `file` names it in errors and, as BIND names
+    /// its files, the key of a `.private` one.
     pub fn parse(text: &str, file: &str) -> Result<Self, KeyFileError> {
         let malformed = || KeyFileError::Malformed { file: file.to_owned() };
-        let words = words_of(text);
-        let mut words = words.iter().map(String::as_str);
-        words.find(|word| *word == "key").ok_or_else(malformed)?;
-        let name = words.next().ok_or_else(malformed)?;
-        let (mut algorithm, mut secret) = (None, None);
-        while let Some(word) = words.next() {
-            match word {
-                "algorithm" => algorithm = words.next(),
-                "secret" => secret = words.next(),
-                "}" => break,
-                _ => {}
-            }
-        }
-        let (algorithm, secret) = algorithm.zip(secret).ok_or_else(malformed)?;
+        let written = statement(text).or_else(|| record(text)).or_else(|| private(text, file));
+        let Written { name, algorithm, secret } = written.ok_or_else(malformed)?;
         let offered = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
         let known = offered.into_iter().find(|one| algorithm.eq_ignore_ascii_case(one.name()));
-        let algorithm = known.ok_or_else(|| KeyFileError::Algorithm {
-            file: file.to_owned(),
-            algorithm: algorithm.to_owned(),
-        })?;
+        let algorithm =
+            known.ok_or_else(|| KeyFileError::Algorithm { file: file.to_owned(), algorithm })?;
         let secret = base64::decode(secret.as_bytes()).filter(|octets| !octets.is_empty());
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         Ok(Self { name, algorithm, secret: secret.ok_or_else(malformed)? })
     }
 }
 
-// Comments are left out; quotes keep what stands in them together.
+/// A key as a file has it.
+struct Written {
+    name: String,
+    algorithm: String,
+    secret: String,
+}
+
+// named.conf: `key "name" { algorithm …; secret "…"; };`. Knot says the same with
+// other signs: `key: - id: name algorithm: … secret: …`.
+fn statement(text: &str) -> Option<Written> {
+    let mut words = words_of(text).into_iter().peekable();
+    words.find(|word| word == "key")?;
+    let mut name = words.next_if(|word| word != "-");
+    let (mut algorithm, mut secret) = (None, None);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "id" => name = words.next(),
+            "algorithm" => algorithm = words.next(),
+            "secret" => secret = words.next(),
+            "}" => break,
+            _ => {}
+        }
+        if algorithm.is_some() && secret.is_some() {
+            break;
+        }
+    }
+    Some(Written { name: name?, algorithm: algorithm?, secret: secret? })
+}
+
+// `K….key` of `dnssec-keygen`: a KEY record.
+fn record(text: &str) -> Option<Written> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let name = fields.next()?.to_owned();
+        fields.find(|field| *field == "KEY")?;
+        let algorithm = algorithm_of(fields.nth(2)?);
+        Some(Written { name, algorithm, secret: fields.collect() })
+    })
+}
+
+// `Kname.+163+12345.private`: the name stands in that of the file only.
+fn private(text: &str, file: &str) -> Option<Written> {
+    let field = |label: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(label))?;
+        line.split_whitespace().next().map(str::to_owned)
+    };
+    let file = Path::new(file).file_name()?.to_str()?;
+    let name = file.strip_prefix('K')?.split_once('+')?.0.to_owned();
+    Some(Written { name, algorithm: algorithm_of(&field("Algorithm:")?), secret: field("Key:")? })
+}
+
+// BIND's numbers for keys that are not DNSSEC's.
+fn algorithm_of(number: &str) -> String {
+    let name = match number {
+        "157" => "hmac-md5",
+        "161" => "hmac-sha1",
+        "162" => "hmac-sha224",
+        "163" => "hmac-sha256",
+        "164" => "hmac-sha384",
+        "165" => "hmac-sha512",
+        other => other,
+    };
+    name.to_owned()
+}
+
+// Comments are left out; quotes keep what stands in them together. A comment begins
+// where a word could: the two slashes in the middle of a secret are none.
 fn words_of(text: &str) -> Vec<String> {
     let mut words = Vec::new();
-    for line in text.lines() {
-        let line = if line.trim_start().starts_with("//") { "" } else { line };
-        let line = if line.trim_start().starts_with('#') { "" } else { line };
-        let spaced = line.replace(['"', ';'], " ").replace('{', " { ").replace('}', " } ");
-        words.extend(spaced.split_whitespace().map(str::to_owned));
+    let mut word = String::new();
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if word.is_empty() && rest.starts_with("/*") {
+            rest = rest.split_once("*/").map_or("", |(_, rest)| rest);
+            continue;
+        }
+        if word.is_empty() && (rest.starts_with("//") || character == '#') {
+            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+            continue;
+        }
+        rest = rest.get(character.len_utf8()..).unwrap_or_default();
+        let mut finish = |word: &mut String| {
+            if !word.is_empty() {
+                words.push(std::mem::take(word));
+            }
+        };
+        match character {
+            '"' => {
+                finish(&mut word);
+                let (quoted, after) = rest.split_once('"').unwrap_or((rest, ""));
+                words.push(quoted.to_owned());
+                rest = after;
+            }
+            '{' | '}' => {
+                finish(&mut word);
+                words.push(character.to_string());
+            }
+            ';' | ':' => finish(&mut word),
+            _ if character.is_whitespace() => finish(&mut word),
+            _ => word.push(character),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
     }
     words
 }
@@ -139,8 +223,14 @@ mod tests {
         for text in [
             "key \"Update.Example.\" {\n\talgorithm hmac-sha256;\n\tsecret \"c2VjcmV0\";\n};\n",
             "# made by tsig-keygen\nkey update.example{algorithm HMAC-SHA256;secret c2VjcmV0;};",
+            "/* key old {\n} */ key update.example { // ours\n secret \"c2VjcmV0\"; # not \
+             shown\n algorithm hmac-sha256; };",
+            "# hmac-sha256:update.example:c2VjcmV0\nkey:\n- id: update.example\n  algorithm: \
+             hmac-sha256\n  secret: c2VjcmV0\n",
+            "; a comment\nupdate.example. IN KEY 512 3 163 c2Vj cmV0\n",
+            "Private-key-format: v1.3\nAlgorithm: 163 (HMAC_SHA256)\nKey: c2VjcmV0\nBits: AAA=\n",
         ] {
-            let key = Key::parse(text, "file").unwrap();
+            let key = Key::parse(text, "/etc/Kupdate.example.+163+12345.private").unwrap();
             assert_eq!((key.name.as_str(), key.algorithm), ("update.example", Algorithm::Sha256));
             assert_eq!(key.secret, b"secret");
             assert!(!format!("{key:?}").contains("secret"));
@@ -153,6 +243,8 @@ mod tests {
         ] {
             assert_eq!(Key::parse(text, "file").unwrap_err(), malformed, "{text}");
         }
+        let slashes = "key a { algorithm hmac-sha256; secret a//b; };";
+        assert_eq!(Key::parse(slashes, "file").unwrap().secret, [0x6b, 0xff, 0xdb]);
         let old = Key::parse("key a { algorithm hmac-md5; secret \"c2VjcmV0\"; };", "file");
         assert!(matches!(old, Err(KeyFileError::Algorithm { .. })));
     }

@@ -27,11 +27,22 @@ use wire::{Message, ResourceRecord};
 /// For one exchange with the server.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What a server answers to a key that it does not accept, and for a zone that is not
+/// its own (RFC 8945 §5.2, RFC 2136 §2.2).
+const NOTAUTH: u16 = 9;
+
 /// Why records were not published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdateError {
     /// The server cannot be talked to.
     Unreachable(String),
+    /// It does not accept the key, for a reason of RFC 8945 §5.2.
+    Key {
+        /// The zone or name.
+        zone: String,
+        /// BADSIG, BADKEY or BADTIME; 0 if it did not say.
+        reason: u16,
+    },
     /// It answers with an error code.
     Refused {
         /// The zone or name.
@@ -58,11 +69,21 @@ impl UpdateError {
             Self::Unreachable(error) => Said::plain(words::UPDATE_UNREACHABLE).put("error", error),
             Self::Refused { zone, code } => {
                 let text = match code {
+                    4 => words::UPDATE_NOT_KNOWN,
                     5 => words::UPDATE_REFUSED,
                     9 => words::UPDATE_NOT_AUTHORIZED,
                     _ => words::UPDATE_FAILED,
                 };
                 Said::plain(text).put("zone", zone).put("code", code_name(*code))
+            }
+            Self::Key { zone, reason } => {
+                let text = match reason {
+                    16 => words::UPDATE_BAD_SIGNATURE,
+                    17 => words::UPDATE_BAD_KEY,
+                    18 => words::UPDATE_BAD_TIME,
+                    _ => words::UPDATE_NOT_AUTHORIZED,
+                };
+                Said::plain(text).put("zone", zone)
             }
             Self::Changed { name } => Said::plain(words::UPDATE_CHANGED).put("name", name),
             Self::Ignored { name } => Said::plain(words::UPDATE_IGNORED).put("name", name),
@@ -111,9 +132,16 @@ pub async fn publish(server: SocketAddr, key: &Key, plan: &Plan) -> Result<Done,
             done.elsewhere.push((*name).to_owned());
             continue;
         };
-        let present = client.records(name, *kind).await?;
+        let mut present = client.records(name, *kind).await?;
+        let mut records = records.clone();
+        let own;
+        if **name != *zone && client.is_wildcard(name, *kind, &present).await? {
+            present.clear();
+            own = own_records(&records);
+            records = own.iter().collect();
+        }
         let update = updates.entry(zone.clone()).or_insert_with(|| Message::update(&zone));
-        add_set(update, (name, *kind), &present, records)?;
+        add_set(update, (name, *kind), &present, &records)?;
         done.published.push((*name).to_owned());
     }
     for (zone, update) in &updates {
@@ -122,6 +150,10 @@ pub async fn publish(server: SocketAddr, key: &Key, plan: &Plan) -> Result<Done,
             0 => {}
             // RFC 2136 §3.2: a prerequisite does not hold any more.
             3 | 6..=8 => return Err(UpdateError::Changed { name: zone.clone() }),
+            NOTAUTH if tsig::error_of(&answer) != 0 => {
+                let reason = tsig::error_of(&answer);
+                return Err(UpdateError::Key { zone: zone.clone(), reason });
+            }
             code => return Err(UpdateError::Refused { zone: zone.clone(), code }),
         }
     }
@@ -137,6 +169,12 @@ pub async fn publish(server: SocketAddr, key: &Key, plan: &Plan) -> Result<Done,
     }
     done.published.dedup();
     Ok(done)
+}
+
+// What replaces a wildcard's record at a name replaces nothing there.
+fn own_records(records: &[&Planned]) -> Vec<Planned> {
+    let published = records.iter().filter(|record| record.state != State::Delete);
+    published.map(|record| Planned { old: None, ..(*record).clone() }).collect()
 }
 
 // Prerequisites and changes of one set of records (RFC 2136 §2.4 and §2.5).
@@ -246,6 +284,10 @@ impl Client<'_> {
     // the empty one (RFC 2308 §3).
     async fn zone_of(&self, name: &str) -> Result<Option<String>, UpdateError> {
         let answer = self.exchange(&Message::query(name, wire::SOA)).await?;
+        if answer.code() == NOTAUTH {
+            let reason = tsig::error_of(&answer);
+            return Err(UpdateError::Key { zone: name.to_owned(), reason });
+        }
         if !answer.is_authoritative() || !matches!(answer.code(), 0 | 3) {
             return Ok(None);
         }
@@ -260,6 +302,26 @@ impl Client<'_> {
         }
         let wanted = |one: &ResourceRecord| one.kind == kind && one.name == name;
         Ok(answer.records.into_iter().filter(wanted).collect())
+    }
+
+    // A wildcard's records appear at a name that has none, where nothing can be
+    // required or deleted: they appear at any other name beside it too.
+    async fn is_wildcard(
+        &self,
+        name: &str,
+        kind: u16,
+        present: &[ResourceRecord],
+    ) -> Result<bool, UpdateError> {
+        let Some((_, parent)) = name.split_once('.').filter(|_| !present.is_empty()) else {
+            return Ok(false);
+        };
+        let beside = self.records(&format!("no-such-name-of-puerto.{parent}"), kind).await?;
+        let data = |records: &[ResourceRecord]| {
+            let mut data: Vec<Vec<u8>> = records.iter().map(|one| one.data.clone()).collect();
+            data.sort();
+            data
+        };
+        Ok(data(&beside) == data(present))
     }
 
     async fn exchange(&self, message: &Message) -> Result<wire::Answer, UpdateError> {
@@ -289,7 +351,7 @@ impl Client<'_> {
             return Err("the answer belongs to another question".to_owned());
         }
         // What a server that does not know the key says cannot be signed with it.
-        if answer.code() != 9 {
+        if answer.code() != NOTAUTH {
             tsig::verify(&octets, &answer, self.key, &request.mac)?;
         }
         Ok(answer)

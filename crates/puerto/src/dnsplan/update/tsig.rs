@@ -75,6 +75,12 @@ pub(super) fn verify(
     if right { Ok(()) } else { Err("the answer's signature is wrong".to_owned()) }
 }
 
+/// Why a server did not accept a signature (RFC 8945 §5.2), as it says in its own.
+pub(super) fn error_of(answer: &Answer) -> u16 {
+    let fields = answer.signature.as_ref().and_then(|record| Fields::read(&record.data));
+    fields.map_or(0, |fields| fields.error)
+}
+
 /// What a signature consists of.
 struct Fields<'a> {
     time: &'a [u8],
