@@ -117,20 +117,21 @@ impl From<Text> for Cow<'static, str> {
     }
 }
 
+type Open = (Text, Vec<(&'static str, String)>);
+
 /// A sentence with what is put into it, in both languages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     en: Cow<'static, str>,
     es: Cow<'static, str>,
-    // What more can be put in: the sentence, and what was.
-    open: Option<(Text, Vec<(&'static str, String)>)>,
+    // The sentence to put more in, and what was put in already.
+    open: Option<Box<Open>>,
 }
 
 impl Said {
     /// A sentence with nothing to put in.
     pub const fn plain(text: Text) -> Self {
-        let open = Some((text, Vec::new()));
-        Self { en: Cow::Borrowed(text.en), es: Cow::Borrowed(text.es), open }
+        Self { en: Cow::Borrowed(text.en), es: Cow::Borrowed(text.es), open: None }
     }
 
     /// Words that are no sentence and the same in every language: a name, a path, what
@@ -156,12 +157,16 @@ impl Said {
     /// published must not be cut. Without control characters.
     #[must_use]
     pub fn put(mut self, name: &'static str, value: impl ToString) -> Self {
-        let Some((text, mut values)) = self.open.take() else { return self };
+        let begun = match (&self.en, &self.es) {
+            (Cow::Borrowed(en), Cow::Borrowed(es)) => Some((Text::new(en, es), Vec::new())),
+            _ => self.open.take().map(|open| *open),
+        };
+        let Some((text, mut values)) = begun else { return self };
         let value = value.to_string();
         values.push((name, value.chars().map(|c| if is_harmful(c) { '?' } else { c }).collect()));
         let all: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let said = Self::of_both(|language| text.with(language, &all));
-        Self { open: Some((text, values)), ..said }
+        Self { open: Some(Box::new((text, values))), ..said }
     }
 
     /// The same, where the values are sentences too; `translate` says them in Spanish.
@@ -288,6 +293,15 @@ mod tests {
         assert_eq!(Language::choose(None, environment), Language::Spanish);
         assert_eq!(Language::choose(Some(Language::English), environment), Language::English);
         assert_eq!(Language::choose(None, |_| Some("fr_FR".to_owned())), Language::English);
+    }
+
+    #[test]
+    fn values_that_are_put_in_one_by_one_are_whole_and_not_looked_through() {
+        let said = Said::plain(Text::new("{a} and {b}", "{b} y {a}"));
+        let long = "x".repeat(300);
+        let said = said.put("a", "{b}").put("b", &long);
+        assert_eq!(said.of(Language::English), format!("{{b}} and {long}"));
+        assert_eq!(said.of(Language::Spanish), format!("{long} y {{b}}"));
     }
 
     #[test]
