@@ -229,7 +229,7 @@ fn selector(new: &NewKey, algorithm: Algorithm) -> Result<String, Failure> {
     if !selector.is_ascii() || Domain::parse(&format!("{selector}.example")).is_err() {
         let text = said!(
             "`{written}` is not a selector: use letters, digits, - and .",
-            "`{written}` no es un selector: usa letras, cifras, - y ."; written = written
+            "`{written}` no es un selector: use letras, cifras, - y ."; written = written
         );
         return Err(Failure::new(Sysexit::Usage, text));
     }

@@ -133,7 +133,7 @@ fn refused(code: ErrorCode) -> &'static str {
 
 /// A failure that may pass.
 pub fn and_try_again(message: &Said) -> Said {
-    said_of!("{message}; try again", "{message}; vuelve a intentarlo"; message = message)
+    said_of!("{message}; try again", "{message}; vuelva a intentarlo"; message = message)
 }
 
 impl From<io::Error> for Failure {

@@ -118,7 +118,7 @@ fn answer(
 
 const NO_TEXT: Text = Text::new(
     "give a reply or a log line, as an argument or on standard input",
-    "indica una respuesta o una línea del registro, como argumento o por la entrada estándar",
+    "indique una respuesta o una línea del registro, como argumento o por la entrada estándar",
 );
 const NO_REFUSAL: Text =
     Text::new("there is no refusal to explain", "no hay ningún rechazo que explicar");

@@ -90,7 +90,7 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
 fn next_hop(arguments: &TestArgs, config: &Config) -> Result<NextHop, Failure> {
     const NONE: Text = Text::new(
         "the configuration names no relayhost: write it behind the command, such as [mail.example.org]:587",
-        "la configuración no nombra ningún relayhost: escríbelo tras la orden, como [mail.example.org]:587",
+        "la configuración no nombra ningún relayhost: escríbalo tras la orden, como [mail.example.org]:587",
     );
     match &arguments.relayhost {
         Some(text) => NextHop::parse(text).map_err(|error| Failure::new(Sysexit::Usage, error)),
@@ -101,7 +101,7 @@ fn next_hop(arguments: &TestArgs, config: &Config) -> Result<NextHop, Failure> {
 fn sender(arguments: &TestArgs, config: &Config) -> Result<Address, Failure> {
     const NONE: Text = Text::new(
         "the host name cannot stand in an address: say the sender with --from",
-        "el nombre del servidor no sirve en una dirección: indica el remitente con --from",
+        "el nombre del servidor no sirve en una dirección: indique el remitente con --from",
     );
     match &arguments.from {
         Some(text) => address(text),

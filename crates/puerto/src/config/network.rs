@@ -49,7 +49,7 @@ impl Network {
         if first != self {
             return Err(said!(
                 "`{network}` has bits set beyond its prefix: write `{first}`",
-                "`{network}` tiene bits activos más allá del prefijo: escribe `{first}`";
+                "`{network}` tiene bits activos más allá del prefijo: escriba `{first}`";
                 network = self, first = first
             ));
         }
@@ -59,7 +59,7 @@ impl Network {
                 "`{network}` is the whole Internet: this server would relay for everybody and be \
                  blocklisted within hours. List your own networks; users elsewhere use AUTH",
                 "`{network}` es Internet entero: este servidor reenviaría correo de cualquiera y en \
-                 unas horas estaría en las listas de bloqueo. Indica tus propias redes; para los \
+                 unas horas estaría en las listas de bloqueo. Indique sus propias redes; para los \
                  usuarios de fuera está AUTH";
                 network = self
             ));

@@ -64,7 +64,7 @@ impl NextHop {
 fn in_brackets(written: &str) -> Said {
     said!(
         "an address stands in brackets: write `{written}`",
-        "una dirección va entre corchetes: escribe `{written}`"; written = written
+        "una dirección va entre corchetes: escriba `{written}`"; written = written
     )
 }
 
@@ -115,7 +115,7 @@ fn parse_port(digits: &str) -> Result<u16, Said> {
     digits.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
         said!(
             "`{digits}` is not a port: write a number from 1 to 65535",
-            "`{digits}` no es un puerto: escribe un número del 1 al 65535"; digits = digits
+            "`{digits}` no es un puerto: escriba un número del 1 al 65535"; digits = digits
         )
     })
 }

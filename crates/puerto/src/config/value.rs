@@ -155,7 +155,7 @@ pub(super) fn socket_address(node: &Node<'_>) -> Read<SocketAddr> {
             };
             said!(
                 "`{text}` is not an address with a port: write it like `{example}`",
-                "`{text}` no es una dirección con puerto: escríbela así: `{example}`";
+                "`{text}` no es una dirección con puerto: escríbala así: `{example}`";
                 text = text, example = example
             )
         })
@@ -317,7 +317,7 @@ fn parse_duration(text: &str) -> Result<Duration, Said> {
         "" => {
             return Err(said!(
                 "`{text}` has no unit: write `{text}s`, `m`, `h` or `d`",
-                "a `{text}` le falta la unidad: escribe `{text}s`, `m`, `h` o `d`"; text = text
+                "a `{text}` le falta la unidad: escriba `{text}s`, `m`, `h` o `d`"; text = text
             ));
         }
         _ => return Err(none()),

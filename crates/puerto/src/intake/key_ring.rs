@@ -188,7 +188,7 @@ fn read_key(domain: &str, file: &Path) -> Result<SigningKey, Said> {
     if !is_selector {
         return Err(said!(
             "the file's name is not a selector: use letters, digits, - and .",
-            "el nombre del fichero no es un selector: usa letras, cifras, - y ."
+            "el nombre del fichero no es un selector: use letras, cifras, - y ."
         ));
     }
     let metadata = std::fs::metadata(file).map_err(|error| unread(&error))?;
@@ -197,7 +197,7 @@ fn read_key(domain: &str, file: &Path) -> Result<SigningKey, Said> {
             "everybody on this machine can read or change this private key: `chmod o-rwx` \
              it, or make a new one if it may have been read",
             "cualquiera en esta máquina puede leer o cambiar esta clave privada: protégela con \
-             `chmod o-rwx`, o crea otra si alguien ha podido leerla"
+             `chmod o-rwx`, o cree otra si alguien ha podido leerla"
         ));
     }
     if metadata.len() > MAX_KEY_FILE {

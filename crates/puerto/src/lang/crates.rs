@@ -24,20 +24,20 @@ fn address(error: &AddressError) -> &'static str {
     match error {
         AddressError::Empty => "la dirección está vacía",
         AddressError::MissingDomain => {
-            "a la dirección le falta el dominio: escribe usuario@dominio"
+            "a la dirección le falta el dominio: escriba usuario@dominio"
         }
         AddressError::BadLocalPart => {
-            "lo que precede a la @ está mal formado: pon entre comillas los caracteres insólitos, \
+            "lo que precede a la @ está mal formado: ponga entre comillas los caracteres insólitos, \
              como en \"a b\"@dominio"
         }
         AddressError::BadDomain => "lo que sigue a la @ no es un nombre de dominio",
         AddressError::BadLiteral => {
-            "la dirección literal está mal formada: escribe [192.0.2.1] o [IPv6:2001:db8::1]"
+            "la dirección literal está mal formada: escriba [192.0.2.1] o [IPv6:2001:db8::1]"
         }
         AddressError::TooLong => {
             "la dirección es demasiado larga: caben 64 octetos antes de la @ y 255 después"
         }
-        AddressError::BadBrackets => "los ángulos no casan: escribe <usuario@dominio>",
+        AddressError::BadBrackets => "los ángulos no casan: escriba <usuario@dominio>",
         AddressError::BadRoute => "la ruta de origen está mal formada: omítela",
     }
 }
@@ -87,7 +87,7 @@ pub fn key_error(error: &KeyError) -> Said {
             "lo que hay entre las marcas PEM no es base64: el fichero está dañado".to_owned()
         }
         KeyError::Rejected(detail) => format!(
-            "no sirve como clave RSA de 1024 bits o más ni como clave Ed25519 ({detail}): crea una \
+            "no sirve como clave RSA de 1024 bits o más ni como clave Ed25519 ({detail}): cree una \
              con `puerto dkim new`"
         ),
         KeyError::Generation => "el sistema no ha podido crear una clave".to_owned(),

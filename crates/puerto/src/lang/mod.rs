@@ -51,7 +51,7 @@ impl std::str::FromStr for Language {
     type Err = Said;
 
     fn from_str(name: &str) -> Result<Self, Said> {
-        const WRITE: Text = Text::new("write en or es", "escribe en o es");
+        const WRITE: Text = Text::new("write en or es", "escriba en o es");
         Self::parse(name).ok_or(Said::plain(WRITE))
     }
 }

@@ -82,7 +82,7 @@ impl TlsError {
                 "{path} has mode {mode}: others can read or change the private key; run: chmod \
                  0600 {path}",
                 "{path} tiene el modo {mode}: otros pueden leer o cambiar la clave privada; \
-                 ejecuta: chmod 0600 {path}";
+                 ejecute: chmod 0600 {path}";
                 path = path.display(), mode = format!("{mode:04o}")
             ),
             Self::Mismatch { certificate, key, error } => said!(

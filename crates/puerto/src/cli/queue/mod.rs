@@ -185,7 +185,7 @@ fn change(
         if !selection.is_empty() {
             return Err(usage(said!(
                 "name messages by their ids or by conditions, not by both",
-                "nombra los mensajes por su identificador o por condiciones, no de ambas formas"
+                "nombre los mensajes por su identificador o por condiciones, no de ambas formas"
             )));
         }
         arguments.ids.clone()
@@ -265,11 +265,11 @@ const LEFT: Text = Text::new(
 );
 const NOBODY_ONE: Text = Text::new(
     "this would change 1 message; add --yes, since there is nobody to ask",
-    "esto cambiaría 1 mensaje; añade --yes, ya que no hay a quién preguntar",
+    "esto cambiaría 1 mensaje; añada --yes, ya que no hay a quién preguntar",
 );
 const NOBODY: Text = Text::new(
     "this would change {count} messages; add --yes, since there is nobody to ask",
-    "esto cambiaría {count} mensajes; añade --yes, ya que no hay a quién preguntar",
+    "esto cambiaría {count} mensajes; añada --yes, ya que no hay a quién preguntar",
 );
 
 fn question(change: Change) -> (Text, Text) {

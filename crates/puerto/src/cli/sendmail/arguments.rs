@@ -160,7 +160,7 @@ impl Parser {
             return Err(usage(said!(
                 "{late}: options stand before recipients; if this is a recipient, put -- before \
                  the first of them",
-                "{late}: las opciones van antes que los destinatarios; si es un destinatario, pon \
+                "{late}: las opciones van antes que los destinatarios; si es un destinatario, ponga \
                  -- antes del primero";
                 late = late
             )));
@@ -269,7 +269,7 @@ fn flush(value: &str) -> Result<Flush, Failure> {
         Some('R') => Ok(Flush::Site(letters.as_str().to_owned())),
         Some(_) => Err(usage(said!(
             "-q{value}: use -q for all mail, -qIID for one message or -qRDOMAIN for one domain",
-            "-q{value}: usa -q para todo el correo, -qIID para un mensaje o -qRDOMINIO para un \
+            "-q{value}: use -q para todo el correo, -qIID para un mensaje o -qRDOMINIO para un \
              dominio";
             value = value
         ))),
@@ -283,7 +283,7 @@ fn body_type(value: &str) -> Result<bool, Failure> {
         Ok(false)
     } else {
         Err(usage(said!(
-            "-B {value}: write 7BIT or 8BITMIME", "-B {value}: escribe 7BIT u 8BITMIME";
+            "-B {value}: write 7BIT or 8BITMIME", "-B {value}: escriba 7BIT u 8BITMIME";
             value = value
         )))
     }
@@ -302,7 +302,7 @@ fn notify(value: &str) -> Result<Notify, Failure> {
             _ => {
                 return Err(usage(said!(
                     "-N {value}: write never, or a list of success, failure and delay",
-                    "-N {value}: escribe never, o una lista de success, failure y delay";
+                    "-N {value}: escriba never, o una lista de success, failure y delay";
                     value = value
                 )));
             }
@@ -316,7 +316,7 @@ fn return_content(value: &str) -> Result<Return, Failure> {
         "full" => Ok(Return::Full),
         "hdrs" => Ok(Return::Headers),
         _ => Err(usage(said!(
-            "-R {value}: write full or hdrs", "-R {value}: escribe full o hdrs"; value = value
+            "-R {value}: write full or hdrs", "-R {value}: escriba full o hdrs"; value = value
         ))),
     }
 }
@@ -349,7 +349,7 @@ fn mode(value: &str) -> Result<Mode, Failure> {
             "-bv: aquí no se verifican direcciones"
         ))),
         _ => Err(usage(said!(
-            "-b{value}: write -bm, -bs, -bp or -bi", "-b{value}: escribe -bm, -bs, -bp o -bi";
+            "-b{value}: write -bm, -bs, -bp or -bi", "-b{value}: escriba -bm, -bs, -bp o -bi";
             value = value
         ))),
     }

@@ -54,7 +54,7 @@ pub fn own_address(user: &User, domain: &Domain) -> Result<Address, Failure> {
     let local_part = LocalPart::from_unquoted(&user.login).map_err(|error| {
         let message = said_of!(
             "your login name \"{login}\" is no mailbox name: {error}; give an address with -f",
-            "tu nombre de usuario «{login}» no sirve como nombre de buzón: {error}; indica una \
+            "su nombre de usuario «{login}» no sirve como nombre de buzón: {error}; indique una \
              dirección con -f";
             login = Said::words(user.login.escape_debug().to_string()), error = address_error(&error)
         );
@@ -108,7 +108,7 @@ fn nobody(header_was_read: bool) -> Failure {
         } else {
             said!(
                 "no recipients: name them as arguments, or use -t to take them from the header",
-                "no hay destinatarios: nómbralos como argumentos o usa -t para tomarlos de la \
+                "no hay destinatarios: nómbrelos como argumentos o use -t para tomarlos de la \
                  cabecera"
             )
         },
@@ -156,7 +156,7 @@ fn reverse_path(
     let mailboxes = mailboxes.map_err(|error| malformed(address_list_error(&error)))?;
     match <[Mailbox; 1]>::try_from(mailboxes) {
         Ok([mailbox]) => Ok(ReversePath::Address(mailbox.address)),
-        Err(_) => Err(malformed(said!("give one address", "indica una sola dirección"))),
+        Err(_) => Err(malformed(said!("give one address", "indique una sola dirección"))),
     }
 }
 

@@ -37,7 +37,7 @@ enviado nada.
   -t            los destinatarios son también los de To, Cc y Bcc; Bcc se elimina
   -i, -oi       una línea con un solo punto no termina el mensaje
   -f DIRECCIÓN  el remitente del sobre (también -r); '' para ninguno
-  -F NOMBRE     tu nombre, para un campo From que falte
+  -F NOMBRE     su nombre, para un campo From que falte
   -N CUÁNDO     notificaciones: never, o una lista de success, failure, delay
   -R full|hdrs  qué devuelve una notificación
   -V ID         el identificador del sobre, que citan las notificaciones

@@ -118,7 +118,7 @@ fn no_room(error: &io::Error) -> Failure {
         said_of!(
             "cannot keep the message in {directory}: {error}; nothing was sent, try again when \
              there is room, or set TMPDIR",
-            "no se puede guardar el mensaje en {directory}: {error}; no se ha enviado nada: vuelve \
+            "no se puede guardar el mensaje en {directory}: {error}; no se ha enviado nada: vuelva \
              a intentarlo cuando haya espacio, o define TMPDIR";
             directory = Said::words(directory.display().to_string()), error = system(error)
         ),

@@ -282,18 +282,18 @@ impl ContentError {
 
 const NOT_RUNNING: Text = Text::new(
     "the mail server is not running ({socket}: {error}); nothing was sent; try again",
-    "el servidor de correo no está en marcha ({socket}: {error}); no se ha enviado nada; vuelve a \
+    "el servidor de correo no está en marcha ({socket}: {error}); no se ha enviado nada; vuelva a \
      intentarlo",
 );
 const NOT_ALLOWED: Text = Text::new(
     "you may not use the mail server's socket ({socket}: {error}); nothing was sent",
-    "no tienes permiso para usar el socket del servidor de correo ({socket}: {error}); no se ha \
+    "no tiene permiso para usar el socket del servidor de correo ({socket}: {error}); no se ha \
      enviado nada",
 );
 const NOT_REACHED: Text = Text::new(
     "cannot reach the mail server ({socket}: {error}); nothing was sent; try again",
     "no se puede hablar con el servidor de correo ({socket}: {error}); no se ha enviado nada; \
-     vuelve a intentarlo",
+     vuelva a intentarlo",
 );
 const THE_SESSION: Text = Text::new("the session", "la sesión");
 const ITS_GREETING: Text = Text::new("its greeting", "la conexión");
@@ -356,7 +356,7 @@ fn lost(error: &io::Error) -> Failure {
     };
     let message = said_of!(
         "{what} before it had the message; try again",
-        "{what} antes de tener el mensaje; vuelve a intentarlo"; what = what
+        "{what} antes de tener el mensaje; vuelva a intentarlo"; what = what
     );
     Failure::new(Sysexit::TryAgain, message)
 }

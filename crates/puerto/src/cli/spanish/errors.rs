@@ -138,7 +138,7 @@ fn tips(error: &Error) -> Vec<String> {
     // The library's other advice is a sentence of its own; this is the one it has.
     let argument = text(error, ContextKind::InvalidArg);
     if tips.is_empty() && argument.starts_with('-') && error.get(ContextKind::Suggested).is_some() {
-        tips.push(format!("para que «{argument}» sea un valor, escribe «-- {argument}»"));
+        tips.push(format!("para que «{argument}» sea un valor, escriba «-- {argument}»"));
     }
     tips
 }
@@ -181,7 +181,7 @@ mod tests {
             ("puerto setup", "faltan argumentos obligatorios:\n  <DOMINIO>"),
             ("puerto check --jsno", "no existe el argumento «--jsno»"),
             ("puerto check --jsno", "hay un argumento de nombre parecido: «--json»"),
-            ("puerto check --zzz", "para que «--zzz» sea un valor, escribe «-- --zzz»"),
+            ("puerto check --zzz", "para que «--zzz» sea un valor, escriba «-- --zzz»"),
             ("puerto check a b", "no existe el argumento «b»"),
             ("puerto check --only", "«--only <GRUPO>» necesita un valor y no lo tiene"),
             ("puerto check --json --json", "«--json» no puede darse más de una vez"),
@@ -190,7 +190,7 @@ mod tests {
             ("puerto dns --format jsno", "hay un valor de nombre parecido: «json»"),
             ("puerto dkim new --bits 1", ": se admiten 2048, 3072 y 4096"),
             ("puerto queue retry x --all", "no puede usarse junto con «--all»"),
-            ("puerto --lang fr serve", ": escribe en o es"),
+            ("puerto --lang fr serve", ": escriba en o es"),
             ("puerto serve x", "Uso: puerto serve [OPCIONES]"),
         ] {
             let said = said(line);
