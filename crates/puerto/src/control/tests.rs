@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use puerto_smtp::{Envelope, Recipient, ReversePath};
-use puerto_spool::clock::SystemClock;
+use puerto_spool::clock::ManualClock;
 use puerto_spool::memory::MemorySpool;
 use puerto_spool::{
     Attempt, ClaimRequest, Content, Disposition, MessageId, NewMessage, Origin, Settlement, Spool,
@@ -28,7 +28,8 @@ struct Bench {
 }
 
 fn bench() -> Bench {
-    let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
+    let clock = ManualClock::new(Timestamp::from_millis(1_795_510_000_000));
+    let spool = Arc::new(MemorySpool::new(Arc::new(clock)));
     let log = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&log);
     let context = Context {

@@ -89,7 +89,7 @@ pub(super) const HELP: &[Text] = pairs! {
         "Calcula los registros DNS que hay que publicar, combinados con los que ya existen";
     "How to show the records", "Cómo se muestran los registros";
     "For the form of a provider's panel", "Para el formulario del panel de un proveedor";
-    "Lines of a zone file", "Líneas de un fichero de zona";
+    "A zone file that a name server loads", "Un fichero de zona que un servidor DNS puede cargar";
     "One JSON document", "Un documento JSON";
     "An address that mail leaves from, instead of those found out; repeatable",
         "Una dirección desde la que sale correo, en lugar de las averiguadas; puede repetirse";
