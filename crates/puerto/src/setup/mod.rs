@@ -57,6 +57,8 @@ pub struct Wishes {
     pub program: PathBuf,
     /// Whether commands may be run on this machine; else they are only told.
     pub act: bool,
+    /// The language of the comments in the configuration that is written.
+    pub language: Language,
 }
 
 /// Why there is no setup.
@@ -275,7 +277,7 @@ fn plan(
         None => {
             let Decided { config, password, port_25 } =
                 decide(wishes, surroundings, &taken, person)?;
-            last = Some(Wanted::text(&config_file, config.annotated(Language::English)));
+            last = Some(Wanted::text(&config_file, config.annotated(wishes.language)));
             wanted.extend(password.map(|text| Wanted::secret(PASSWORD_FILE, text)));
             (config, port_25)
         }

@@ -83,6 +83,7 @@ impl Machine {
             config_file: DEFAULT_FILE.into(),
             program: "/usr/local/bin/puerto".into(),
             act: true,
+            language: Language::English,
         };
         Self { folder: tempfile::tempdir().unwrap(), wishes }
     }
@@ -198,6 +199,10 @@ fn the_written_file_shows_every_key_and_reads_back_to_what_was_decided() {
     let config = machine.config();
     let text = machine.read("etc/puerto/puerto.toml");
     assert_eq!(config.annotated(Language::English), text);
+    let mut other = Machine::new();
+    other.wishes = Wishes { language: Language::Spanish, ..machine.wishes.clone() };
+    other.set_up();
+    assert_eq!(config.annotated(Language::Spanish), other.read("etc/puerto/puerto.toml"));
     assert_eq!(config.hostname, "out.example.com");
     let set: Vec<&str> =
         text.lines().filter(|line| !line.starts_with('#') && line.contains('=')).collect();

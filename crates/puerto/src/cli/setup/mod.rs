@@ -135,5 +135,6 @@ fn wishes(
         config_file: Config::file(file).0,
         program: setup::program_path(std::env::current_exe().ok()),
         act: false,
+        language,
     })
 }
