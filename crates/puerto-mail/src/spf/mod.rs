@@ -5,6 +5,7 @@
 //! tried, the DNS questions that it asked and what they brought. That is what lets
 //! an administrator see which term of which provider's record let a host in.
 
+pub mod ahead;
 pub mod count;
 mod evaluator;
 mod macros;

@@ -10,11 +10,11 @@ use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
 
 use super::names::not_public;
 use super::outcome::{Definition, Draft};
-use super::together::together;
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text};
+use puerto_mail::together::together;
 
 /// Addresses that are only named to find out by which of ours they would be reached;
 /// nothing is sent there.

@@ -15,9 +15,9 @@ use puerto_mail::header::Header;
 use super::context::Context;
 use super::outcome::{Check, Definition, Draft, Severity, definitions};
 use super::registry::Family;
-use super::together::together;
 use super::world::World;
 use crate::lang::Text;
+use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
     name: "dkim",

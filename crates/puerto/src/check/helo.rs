@@ -8,9 +8,9 @@ use puerto_mail::spf::{self, SpfResult};
 use super::context::Context;
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
-use super::together::together;
 use super::world::World;
 use crate::lang::Text;
+use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
     name: "helo",

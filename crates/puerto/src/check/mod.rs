@@ -33,7 +33,6 @@ mod registry;
 mod report;
 mod spf;
 mod tls;
-mod together;
 pub mod watch;
 mod world;
 
@@ -41,10 +40,10 @@ pub use blocklists::{closed_list, test_points as blocklist_test_points};
 pub use context::{Asked, Context, Relay, domain_of, text_of};
 pub use outcome::{Check, Definition, Draft, Severity, Status};
 pub use page::Page;
+use puerto_mail::together::together;
 pub use receivers::{Judgement, RECEIVERS, Receiver, Verdict};
 pub use registry::{FAMILIES, Family, definition, document, has_group};
 pub use report::Report;
-pub use together::together;
 pub use world::{Greeting, Internet, World};
 
 use std::future::Future;

@@ -8,9 +8,9 @@ use super::context::Context;
 use super::names::not_public;
 use super::outcome::{Check, definitions};
 use super::registry::Family;
-use super::together::together;
 use super::world::{Greeting, World};
 use crate::lang::Text;
+use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
     name: "net",

@@ -10,9 +10,9 @@ use super::helo::{FQDN, what_is_wrong_with};
 use super::names::{not_public, related};
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
-use super::together::together;
 use super::world::World;
 use crate::lang::Text;
+use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
     name: "ptr",

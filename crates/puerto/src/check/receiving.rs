@@ -7,9 +7,9 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::context::Context;
 use super::outcome::{Check, Draft};
-use super::together::together;
 use super::world::World;
 use crate::lang::Text;
+use puerto_mail::together::together;
 
 /// Hosts of one domain that are looked at.
 const MAX_HOSTS: usize = 20;

@@ -11,11 +11,11 @@ use super::context::Context;
 use super::outcome::{Check, Definition, Draft, Severity};
 use super::receiving::Receiving;
 use super::registry::Family;
-use super::together::together;
 use super::world::World;
 use super::{mtasts, policies};
 use crate::lang::Text;
 use crate::tls::{OwnCertificate, TlsError};
+use puerto_mail::together::together;
 
 /// The checks of this family.
 pub(super) const FAMILY: Family = Family {

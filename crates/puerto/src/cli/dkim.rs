@@ -194,8 +194,8 @@ fn exists(file: &Path) -> Failure {
     let text = said!(
         "{file} exists already, and mail that is under way may be signed with it: give the new key \
          another --selector, and remove the old one some days after",
-        "{file} ya existe y puede haber correo en camino firmado con esa clave: da a la nueva otro \
-         --selector y elimina la antigua unos días después";
+        "{file} ya existe y puede haber correo en camino firmado con esa clave: dé a la nueva otro \
+         --selector y elimine la antigua unos días después";
         file = file.display()
     );
     Failure::new(Sysexit::CantCreate, text)
@@ -241,8 +241,8 @@ const PUBLISH: Text = Text::new(
     "Publish first: name, type and value in a provider's form, or the zone line as it is.\n\
      When the record answers, reload the daemon (systemctl reload puerto): it then signs\n\
      with this key.\n",
-    "Primero publica el registro: nombre, tipo y valor en el formulario del proveedor, o la\n\
-     línea de zona tal cual. Cuando responda, recarga el servidor (systemctl reload puerto):\n\
+    "Primero publique el registro: nombre, tipo y valor en el formulario del proveedor, o la\n\
+     línea de zona tal cual. Cuando responda, recargue el servidor (systemctl reload puerto):\n\
      desde entonces firma con esta clave.\n",
 );
 

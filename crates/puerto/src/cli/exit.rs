@@ -124,7 +124,7 @@ fn refused(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::Malformed => "el identificador o la petición están mal formados",
         ErrorCode::Version => "el servidor en marcha es de otra versión: reinícialo",
-        ErrorCode::Denied => "este usuario no puede hacerlo: prueba como root o con sudo",
+        ErrorCode::Denied => "este usuario no puede hacerlo: pruebe como root o con sudo",
         ErrorCode::NotFound => "ese mensaje no está (o ya no está) en la cola",
         ErrorCode::Busy => "el servidor atiende a demasiados clientes a la vez",
         ErrorCode::Failed => "el servidor no ha podido hacerlo: su registro dice por qué",

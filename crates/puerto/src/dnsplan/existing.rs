@@ -9,7 +9,7 @@ use puerto_mail::together::together_within;
 use super::{Apex, Subject, Unread};
 
 /// Questions that are under way at the same time.
-pub(super) const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 64;
 
 /// What stands in the DNS.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,6 @@
 //! values. Whether a merged SPF record covers this server is not guessed from its
 //! text but evaluated, over the DNS as it will be ([`overlay`]).
 
-mod ahead;
 mod dkim;
 mod dmarc;
 pub mod egress;
@@ -31,7 +30,9 @@ pub mod zonefile;
 use std::net::IpAddr;
 
 use puerto_mail::dns::{Dns, DnsError, RecordType};
+use puerto_mail::spf::ahead;
 
+use crate::config::NextHopHost;
 use crate::lang::Language;
 pub use crate::lang::Said;
 pub use subject::{Key, Subject, SubjectError};
@@ -294,7 +295,7 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
         lookups: Lookups::default(),
         notes: Vec::new(),
     };
-    ahead::ask(dns, subject, &existing).await;
+    ahead::ask(dns, evaluated(subject)).await;
     let mut future = overlay::Overlay::new(dns);
     host::addresses(&mut plan, subject, &existing, &mut future);
     host::exchangers(&mut plan, subject, &existing, &mut future);
@@ -305,4 +306,22 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
     host::reverse(&mut plan, subject, &existing);
     later::encryption(&mut plan, subject, &existing);
     Ok(plan)
+}
+
+// What evaluations will begin with: both SPF records, and whatever the relay's name
+// leads to.
+fn evaluated(subject: &Subject) -> Vec<ahead::Question> {
+    let mut first = vec![
+        (subject.domain.clone(), RecordType::Txt),
+        (subject.hostname.clone(), RecordType::Txt),
+    ];
+    match subject.relay.as_ref().map(|relay| &relay.host) {
+        Some(NextHopHost::Mx(name)) => {
+            first.push((name.clone(), RecordType::Mx));
+            first.extend(ahead::addresses(name));
+        }
+        Some(NextHopHost::Name(name)) => first.extend(ahead::addresses(name)),
+        _ => {}
+    }
+    first
 }

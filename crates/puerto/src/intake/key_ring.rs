@@ -196,7 +196,7 @@ fn read_key(domain: &str, file: &Path) -> Result<SigningKey, Said> {
         return Err(said!(
             "everybody on this machine can read or change this private key: `chmod o-rwx` \
              it, or make a new one if it may have been read",
-            "cualquiera en esta máquina puede leer o cambiar esta clave privada: protégela con \
+            "cualquiera en esta máquina puede leer o cambiar esta clave privada: protéjala con \
              `chmod o-rwx`, o cree otra si alguien ha podido leerla"
         ));
     }

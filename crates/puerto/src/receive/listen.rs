@@ -55,19 +55,28 @@ impl BindError {
     pub fn said(&self) -> Said {
         let advice = match self.error.kind() {
             io::ErrorKind::AddrInUse => {
-                "; otro servidor la ocupa: detenlo o cambia [listen] en la configuración"
+                "; otro servidor la ocupa: deténgalo o cambie [listen] en la configuración"
             }
             io::ErrorKind::PermissionDenied => {
                 "; los puertos por debajo de 1024 exigen root o CAP_NET_BIND_SERVICE, y la carpeta \
                  de los sockets debe poder escribirse"
             }
+            io::ErrorKind::AddrNotAvailable => "; esta máquina no tiene esa dirección",
             _ => "",
+        };
+        let unused = match self.rest.as_slice() {
+            [] => String::new(),
+            rest => format!(
+                "; el gestor de servicios ha entregado {}, que [listen] no incluye: la unidad de \
+                 sockets y la configuración deben nombrar las mismas direcciones",
+                rest.join(" y ")
+            ),
         };
         let (error, place) = (system(&self.error), &self.place);
         Said::of_both(|language| match language {
             Language::English => self.to_string(),
             Language::Spanish => {
-                format!("no se puede escuchar en {place}: {}{advice}", error.of(language))
+                format!("no se puede escuchar en {place}: {}{advice}{unused}", error.of(language))
             }
         })
     }

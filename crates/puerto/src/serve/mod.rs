@@ -88,7 +88,7 @@ impl StartError {
             Self::NoSuchUser(user) => said!(
                 "there is no user `{user}`: make one (useradd --system {user}), or set `user` in \
                  the configuration; `user = \"\"` stays who it is",
-                "no existe el usuario `{user}`: créalo (useradd --system {user}) o cambia `user` en \
+                "no existe el usuario `{user}`: créelo (useradd --system {user}) o cambie `user` en \
                  la configuración; con `user = \"\"` no se cambia de usuario"; user = user
             ),
             Self::Privileges(said) | Self::Bind(said) | Self::Tls(said) => said.clone(),

@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
 
-use super::super::together::together;
 use super::data::{Access, Kind, List, Meaning};
+use puerto_mail::together::together;
 
 /// Characters of a list's own text that are shown.
 const MAX_TEXT: usize = 300;

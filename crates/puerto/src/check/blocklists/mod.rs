@@ -16,13 +16,13 @@ use tokio::sync::Semaphore;
 
 use super::context::Context;
 use super::outcome::{Check, Definition, Draft, Severity};
-use super::together::together;
 use super::world::World;
 use crate::lang::Text;
 use ask::{Doubt, Subject, Verdict};
 use data::{Kind, List, Lists, Meaning, Weight};
 pub(super) use definitions::FAMILY;
 use definitions::SPAMHAUS_ZEN;
+use puerto_mail::together::together;
 
 /// Questions that are asked at the same time at most.
 const AT_ONCE: usize = 96;

@@ -6,12 +6,12 @@ use puerto_mail::dns::{Dns, RecordType};
 
 use super::super::context::Context;
 use super::super::outcome::Check;
-use super::super::together::together;
 use super::super::world::World;
 use super::ask::{self, Subject, Verdict};
 use super::data::List;
 use super::definitions::NEIGHBOURHOOD;
 use crate::lang::Text;
+use puerto_mail::together::together;
 
 /// Neighbours are found by changing one bit each of the last octet: near and far ones,
 /// all in the same /24.

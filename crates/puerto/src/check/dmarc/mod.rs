@@ -14,13 +14,13 @@ use super::domain::SENDER_RESOLVES;
 use super::names::{not_public, related};
 use super::outcome::Check;
 use super::registry::Family;
-use super::together::together;
 use super::world::World;
 use crate::lang::Text;
 use definitions::{
     ALIGNMENT, EXISTS, LOCATION, MISSING_P, ORG_DOMAIN, POLICY, PSD, REMOVED_TAGS, RUA,
     RUA_EXTERNAL, RUA_SIZE, RUF, SINGLE, STRICT, SUBDOMAIN, SYNTAX, TESTING,
 };
+use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
     name: "dmarc",

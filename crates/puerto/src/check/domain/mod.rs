@@ -11,7 +11,6 @@ use super::context::Context;
 use super::names::not_public;
 use super::outcome::Check;
 use super::registry::Family;
-use super::together::together;
 use super::world::World;
 use crate::lang::Text;
 pub(super) use definitions::SENDER_RESOLVES;
@@ -19,6 +18,7 @@ use definitions::{
     APEX_CNAME, MX_CNAME, MX_IP_LITERAL, MX_PRIVATE, MX_RESOLVES, NULL_MX, NULL_MX_MIXED, SOA, TTL,
     WILDCARD_TXT,
 };
+use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
     name: "dns",

@@ -9,10 +9,10 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::super::context::{Context, text_of};
 use super::super::outcome::{Check, Draft};
-use super::super::together::together;
 use super::super::world::World;
 use super::definitions::NS_CONSISTENT;
 use crate::lang::Text;
+use puerto_mail::together::together;
 
 /// Name servers that are asked at most.
 const MAX_SERVERS: usize = 8;

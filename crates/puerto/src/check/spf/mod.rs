@@ -1,7 +1,6 @@
 //! SPF of the sender's domain: does its record let this server send, and can every
 //! receiver evaluate it?
 
-mod ahead;
 mod definitions;
 mod terms;
 
@@ -15,13 +14,13 @@ use super::context::Context;
 use super::names::not_public;
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
-use super::together::together;
 use super::world::World;
 use crate::lang::Text;
 use definitions::{
     AFTER_ALL, BROAD, COVERS_IP, EXISTS, INCLUDE_MISSING, LOOKUPS, LOOP, MACROS, MX_LIMIT, NO_ALL,
     PLUS_ALL, PTR_MECHANISM, REDIRECT_WITH_ALL, SINGLE, SIZE, STRING_255, SYNTAX, VOID,
 };
+use puerto_mail::together::together;
 use terms::{Faults, Terms};
 
 pub(super) const FAMILY: Family = Family {
@@ -67,7 +66,10 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         let asked = context.question(domain, RecordType::Txt);
         context.about(definition, domain).asked(asked).with("domain", domain)
     };
-    let (texts, ()) = tokio::join!(context.texts(domain), ahead::ask(context, domain));
+    let (texts, ()) = tokio::join!(
+        context.texts(domain),
+        spf::ahead::ask(context.world, [(domain.to_owned(), RecordType::Txt)])
+    );
     let texts = match texts {
         Ok(texts) => texts,
         Err(error) => {

@@ -1,3 +1,0 @@
-//! Waiting for many futures at once.
-
-pub use puerto_mail::together::together;
