@@ -261,11 +261,16 @@ def full_disk(world, mebibytes, least):
             filler.write(bytes(1 << 16))
     fill_until_refused(acknowledged, refused, 3_000_000, 10_000)
     assert sendmail_exit(puerto) == 75
+    # Five are refused for good while the others wait, so that nothing makes room.
+    sink.misbehave("rcpt", "450 4.2.0 later")
     sink.recipients = {f"never-{number}@example.net": "550 5.1.1 unknown"
                        for number in range(returned)}
+    sink.misbehave("mail", None)
+    untold = "the sender could not be told: 452 4.3.1"
+    wait_for("five notifications to find no room", lambda: puerto.log().count(untold) >= returned)
+    assert not senders.messages, "a notification was sent, for which there was no room"
     sink.behave()
     wait_for("the queue to drain", lambda: puerto.queue_length() <= returned, 60)
-    assert not senders.messages, "there was no room for notifications"
     (image.mount_point / "filler").unlink()
     started = time.monotonic()
     wait_for("new mail to be taken again", lambda: takes(acknowledged), 10)
