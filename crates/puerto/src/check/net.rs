@@ -263,6 +263,12 @@ fn outwards<W: World>(context: &Context<'_, W>, v4: &[Try], v6: &[Try]) -> Check
     let tried: Vec<&&Try> =
         tries.iter().filter(|one| !matches!(one.greeting, Greeting::NotTried(_))).collect();
     // With fewer receivers it might be their fault.
+    if tries.is_empty() {
+        return draft.unknown(Text::new(
+            "the DNS knows no address of the receivers that would be tried",
+            "el DNS no da ninguna dirección de los receptores con los que se probaría",
+        ));
+    }
     if tried.len() < 2 {
         return draft.unknown(Text::new(
             "no receiver could be tried: {shown}",

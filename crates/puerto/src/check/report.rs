@@ -7,6 +7,9 @@ use super::outcome::{Check, Severity, Status};
 use super::receivers::{RECEIVERS, Verdict};
 use crate::lang::{Language, Text};
 
+/// How many characters of what was seen the summary repeats.
+const SEEN_AT_MOST: usize = 120;
+
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -47,25 +50,30 @@ impl Report {
         if let Some(first) = self.first() {
             let text = if wrong == 1 {
                 Text::new(
-                    "One thing is wrong, {id} ({subject}): {remedy}",
-                    "Hay una cosa mal, {id} ({subject}): {remedy}",
+                    "One thing is wrong, {id} ({subject}), {seen}: {remedy}",
+                    "Hay una cosa mal, {id} ({subject}), {seen}: {remedy}",
                 )
             } else {
                 Text::new(
-                    "{count} things are wrong; first {id} ({subject}): {remedy}",
-                    "Hay {count} cosas mal; primero {id} ({subject}): {remedy}",
+                    "{count} things are wrong; first {id} ({subject}), {seen}: {remedy}",
+                    "Hay {count} cosas mal; primero {id} ({subject}), {seen}: {remedy}",
                 )
             };
             let values = [
                 ("count", &*wrong.to_string()),
                 ("id", first.id()),
                 ("subject", &first.subject),
+                ("seen", &shortened(&first.seen)),
                 ("remedy", &first.remedy),
             ];
             return text.with(language, &values);
         }
         let unknown = self.checks.iter().filter(|check| check.status == Status::Unknown).count();
         let text = match (self.exit_code(), unknown) {
+            (0, 1) => Text::new(
+                "Nothing is wrong; one check that is not decisive had no answer.",
+                "Nada está mal; una comprobación que no es decisiva quedó sin respuesta.",
+            ),
             (0, 1..) => Text::new(
                 "Nothing is wrong; {count} checks that are not decisive had no answer.",
                 "Nada está mal; {count} comprobaciones que no son decisivas quedaron sin respuesta.",
@@ -73,6 +81,10 @@ impl Report {
             (0, 0) => Text::new(
                 "All is well; nothing has to be done.",
                 "Todo está bien; no hay que hacer nada.",
+            ),
+            (_, 1) => Text::new(
+                "Nothing is known to be wrong, but one check had no answer: try again.",
+                "No consta nada mal, pero una comprobación quedó sin respuesta: repítalo.",
             ),
             _ => Text::new(
                 "Nothing is known to be wrong, but {count} checks had no answer: try again.",
@@ -102,6 +114,14 @@ impl Report {
             "receivers": receivers,
             "checks": self.checks.iter().map(check_json).collect::<Vec<_>>(),
         })
+    }
+}
+
+// A key or a whole record would bury the rest of the sentence.
+fn shortened(seen: &str) -> String {
+    match seen.char_indices().nth(SEEN_AT_MOST) {
+        Some((end, _)) => format!("{}…", seen.get(..end).unwrap_or_default().trim_end()),
+        None => seen.to_owned(),
     }
 }
 

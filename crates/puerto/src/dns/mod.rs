@@ -16,6 +16,7 @@
 mod patient;
 mod response;
 mod servers;
+mod system;
 pub(crate) mod ttl_cache;
 
 use std::collections::HashMap;

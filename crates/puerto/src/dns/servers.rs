@@ -10,10 +10,11 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::proto::op::{DnsRequestOptions, Query};
 use hickory_resolver::proto::rr::Name;
-use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
+use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use puerto_mail::dns::{Answer, DnsError, RecordType};
 
 use super::response::{self, Failure, Reading};
+use super::system;
 
 /// For one question to one server, the repetition over TCP included.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
@@ -50,16 +51,12 @@ impl Servers {
 
     /// The servers that the system names in its resolv.conf.
     pub(super) fn of_system() -> Self {
-        match system_conf::read_system_conf() {
-            Ok((config, _)) => {
-                let servers = config.name_servers().iter();
-                let addresses: Vec<_> = servers.map(|s| SocketAddr::new(s.ip, 53)).collect();
-                Self::new(&addresses, TIMEOUT)
-            }
+        match system::resolvers() {
+            Ok(addresses) => Self::new(&addresses, TIMEOUT),
             Err(error) => Self {
                 list: Vec::new(),
                 preferred: AtomicUsize::new(0),
-                problem: format!("no DNS server is known: /etc/resolv.conf: {error}"),
+                problem: format!("no DNS server is known: {error}"),
             },
         }
     }

@@ -125,6 +125,9 @@ pub(super) async fn of_domain<D: Dns>(
     let (mut terms, left_out) = Terms::merge(&existing.spf);
     if existing.spf.is_empty() {
         terms = Terms(vec!["~all".to_owned()]);
+        if subject.relay.is_none() && subject.egress.is_empty() {
+            terms.insert(vec![format!("a:{}", subject.hostname)], None);
+        }
     }
     // Judged by the DNS as it is, since the record may be published before the others.
     let mut present = Overlay::new(future.present());
@@ -147,7 +150,7 @@ pub(super) async fn of_domain<D: Dns>(
     future.set_text(domain, &text);
     let why = why.unwrap_or_else(|| match (first, existing.spf.len()) {
         (Some(first), 1) if first == text => words::SPF_RIGHT.into(),
-        (None, _) => words::SPF_EMPTY.into(),
+        (None, _) => Said::plain(words::SPF_BY_NAME).put("host", &subject.hostname),
         _ => words::SPF_MENDED.into(),
     });
     publish(plan, existing, domain, &existing.spf, (text, why));

@@ -215,6 +215,17 @@ fn behind_a_relayhost_the_relay_is_covered() {
 }
 
 #[test]
+fn while_the_address_is_not_known_its_name_stands_for_it() {
+    let none = |present: &[&str]| spf(present, |_, subject| subject.egress.clear());
+    let plan = none(&[]);
+    let record = "new v=spf1 a:mail.example.com ~all";
+    assert_eq!(shown(&plan, "example.com", RecordType::Txt), [record]);
+    let present = "v=spf1 include:a.example -all";
+    let plan = none(&[present]);
+    assert_eq!(shown(&plan, "example.com", RecordType::Txt), [format!("keep {present}")]);
+}
+
+#[test]
 fn one_dmarc_record_and_its_policy_stay() {
     let rua = "rua=mailto:postmaster@example.com";
     for (present, expected) in [

@@ -107,10 +107,11 @@ words! {
     MAILBOX_ELSEWHERE =
         "Mail for it goes to the server that the MX names: see to it that `{name}` exists there.",
         "Su correo va al servidor que nombra el MX: asegúrese de que `{name}` existe allí.";
-    SPF_EMPTY =
-        "The domain's list of servers that may send for it. This one lets none pass yet.",
-        "La lista de servidores que pueden enviar en nombre del dominio. Por ahora no deja pasar a \
-         ninguno.";
+    SPF_BY_NAME =
+        "The domain's list of servers that may send for it. The address of this machine is not \
+         known, so that this lets those of {host} pass.",
+        "La lista de servidores que pueden enviar en nombre del dominio. No se sabe la dirección \
+         de esta máquina, por lo que deja pasar a las de {host}.";
     SPF_RIGHT =
         "It lets mail from this server pass.",
         "Deja pasar el correo de este servidor.";

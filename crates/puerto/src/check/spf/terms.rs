@@ -26,9 +26,9 @@ impl Terms {
     pub(super) fn fresh(addresses: &[IpAddr]) -> String {
         let terms: Vec<_> = addresses.iter().map(|address| term(*address)).collect();
         if terms.is_empty() {
-            return "v=spf1 mx a -all".to_owned();
+            return "v=spf1 mx a ~all".to_owned();
         }
-        format!("v=spf1 {} -all", terms.join(" "))
+        format!("v=spf1 {} ~all", terms.join(" "))
     }
 
     /// The record with an address put in front, where every evaluation sees it first.
@@ -223,7 +223,7 @@ mod tests {
         let address = "192.0.2.1".parse().unwrap();
         let edited = Terms::with_address("v=spf1 include:a.example -all", address);
         assert_eq!(edited, "v=spf1 ip4:192.0.2.1 include:a.example -all");
-        assert_eq!(Terms::fresh(&[address]), "v=spf1 ip4:192.0.2.1 -all");
+        assert_eq!(Terms::fresh(&[address]), "v=spf1 ip4:192.0.2.1 ~all");
         let merged =
             Terms::merged(&["v=spf1 mx ip4:192.0.2.1 -all", "v=spf1 include:a.example mx ~all"]);
         assert_eq!(merged, "v=spf1 mx ip4:192.0.2.1 include:a.example ~all");
