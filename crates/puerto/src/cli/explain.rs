@@ -1,5 +1,6 @@
 //! `puerto explain`: what a refusal means, whose problem it is and what to do.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,8 +20,8 @@ use crate::lang::{Language, Text};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit code: 0 explained, 1 there is no refusal in the text, 2 wrong usage.")]
 pub struct ExplainArgs {
-    /// A reply, a log line of Postfix, Exim or this server, a notification, or the id
-    /// of a queued message; without one, standard input is read
+    /// A reply, a log line of Postfix, Exim or this server, the id of a queued message,
+    /// or a file with a notification; without one or for -, standard input is read
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
     /// The host that answered, if the text does not name it
@@ -85,6 +86,8 @@ fn answer(
     }
     let text = match arguments.text.as_slice() {
         [] => read_input(language)?,
+        [only] if only == "-" => read_input(language)?,
+        [only] if is_file(only) => read_up_to_limit(File::open(only)?)?,
         words => words.join(" "),
     };
     if text.trim().is_empty() {
@@ -131,9 +134,18 @@ fn read_input(language: Language) -> Result<String, Failure> {
     if io::stdin().is_terminal() {
         eprintln!("puerto: {}", PASTE.of(language));
     }
+    read_up_to_limit(io::stdin().lock())
+}
+
+fn read_up_to_limit(input: impl Read) -> Result<String, Failure> {
     let mut octets = Vec::new();
-    io::stdin().lock().take(MAX_INPUT as u64).read_to_end(&mut octets)?;
+    input.take(MAX_INPUT as u64).read_to_end(&mut octets)?;
     Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
+// A queued message is meant even where a file happens to have the name of its id.
+fn is_file(word: &str) -> bool {
+    word.parse::<MessageId>().is_err() && Path::new(word).is_file()
 }
 
 fn of_text(text: &str, host: Option<&str>) -> Vec<Refusal> {

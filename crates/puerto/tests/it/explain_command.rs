@@ -56,6 +56,21 @@ fn words_may_come_apart_or_on_standard_input() {
 }
 
 #[test]
+fn a_notification_may_be_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bounce.eml");
+    std::fs::write(&file, format!("Diagnostic-Code: smtp; {DYNAMIC}\n")).unwrap();
+    for output in [
+        explain(&[file.to_str().unwrap()], ""),
+        explain(&["-"], &format!("Diagnostic-Code: smtp; {DYNAMIC}\n")),
+    ] {
+        assert!(text(&output).starts_with("ip-dynamic"), "{output:?}");
+    }
+    let missing = folder.path().join("missing.eml");
+    assert_eq!(explain(&[missing.to_str().unwrap()], "").status.code(), Some(1));
+}
+
+#[test]
 fn the_language_is_that_which_was_asked_for() {
     let output = explain(&[DYNAMIC, "--lang", "es"], "");
     for part in ["Solución", "relayhost", "estática", "este servidor"] {

@@ -101,8 +101,8 @@ pub(super) const HELP: &[Text] = pairs! {
 
     "Say what a refusal means, whose problem it is and what to do",
         "Dice qué significa un rechazo, de quién es el problema y qué hacer";
-    "A reply, a log line of Postfix, Exim or this server, a notification, or the id of a queued message; without one, standard input is read",
-        "Una respuesta, una línea del registro de Postfix, de Exim o de este servidor, una notificación o el identificador de un mensaje de la cola; si falta, se lee la entrada estándar";
+    "A reply, a log line of Postfix, Exim or this server, the id of a queued message, or a file with a notification; without one or for -, standard input is read",
+        "Una respuesta, una línea del registro de Postfix, de Exim o de este servidor, el identificador de un mensaje de la cola o un fichero con una notificación; si falta o es -, se lee la entrada estándar";
     "The host that answered, if the text does not name it",
         "La máquina que respondió, si el texto no la nombra";
     "Also run the check that covers it, now, for this server; always on a terminal",
