@@ -331,12 +331,14 @@ fn published(
             .with("bits", key.bits)
             .pass(Text::new("{kind}, {bits} bits", "{kind}, {bits} bits")),
     );
-    checks.push(if tag(text, "p") == tag(record, "p") {
+    let (seen, ours) = (tag(text, "p"), tag(record, "p"));
+    checks.push(if seen == ours {
         draft(&KEY_MATCH).pass(Text::new("the same key", "la misma clave"))
     } else {
+        let same = seen.chars().zip(ours.chars()).take_while(|(a, b)| a == b).count();
         draft(&KEY_MATCH)
-            .with("seen", shortened(&tag(text, "p")))
-            .with("ours", shortened(&tag(record, "p")))
+            .with("seen", around(&seen, same))
+            .with("ours", around(&ours, same))
             .finding(
                 Text::new("published is p={seen}", "está publicada p={seen}"),
                 Text::new("p={ours}, with which we sign", "p={ours}, con la que firmamos"),
@@ -403,6 +405,16 @@ fn shortened(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+// All RSA keys of one size begin alike, so that their beginnings would look the same.
+fn around(key: &str, difference: usize) -> String {
+    const BEFORE: usize = 4;
+    const SHOWN: usize = 24;
+    let from = difference.saturating_sub(BEFORE);
+    let shown: String = key.chars().skip(from).take(SHOWN).collect();
+    let more = |is_more: bool| if is_more { "…" } else { "" };
+    format!("{}{shown}{}", more(from > 0), more(key.chars().count() > from + SHOWN))
 }
 
 fn size<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
@@ -539,4 +551,17 @@ fn dual<W: World>(context: &Context<'_, W>) -> Check {
         Text::new("an RSA key too", "también una clave RSA"),
         Text::new("puerto dkim new {subject} --type rsa", "puerto dkim new {subject} --type rsa"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::around;
+
+    #[test]
+    fn two_keys_are_shown_where_they_differ() {
+        assert_eq!(around("MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAx", 44), "…AQEAx");
+        assert_eq!(around("abcdefghijklmnopqrstuvwxyz0123456789", 0), "abcdefghijklmnopqrstuvwx…");
+        assert_eq!(around("abc", 3), "abc");
+        assert_eq!(around("", 0), "");
+    }
 }
