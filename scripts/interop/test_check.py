@@ -210,3 +210,20 @@ def test_a_name_server_that_refuses_is_named_and_nothing_is_concluded(world):
     consistent = of(report, "dns.ns-consistent")[0]
     assert consistent["status"] == "unknown", consistent
     assert "ns2.example.com" in consistent["seen"] and consistent["remedy"], consistent
+
+
+def test_a_domain_that_nobody_registered_is_named_first(world):
+    puerto, keys = sender(world)
+    with served(world, healthy(keys)):
+        for domain in ("nobody.org", "shop.nobody.org"):
+            done = puerto.command("check", domain, "--egress", EGRESS, "--json", check=False)
+            report = json.loads(done.stdout)
+            first = report["checks"][0]
+            assert done.returncode == 1, report["summary"]
+            assert (first["id"], first["subject"]) == ("dns.sender-resolves", domain), first
+            assert "nobody.org does not exist" in first["seen"], first
+            assert "register nobody.org" in report["summary"], report["summary"]
+            others = {c["id"] for c in report["checks"][1:] if c["status"] == "finding"}
+            assert not others - {"ptr.own-domain"}, others
+            shown = puerto.command("dns", domain, "--egress", EGRESS).stdout.decode()
+            assert shown.splitlines()[2].startswith("! nobody.org does not exist"), shown

@@ -168,6 +168,12 @@ impl Table {
         self.add(name, RecordType::Mx, Record::Mx(preference, canonical(host)))
     }
 
+    /// Takes the records of a type from a name.
+    pub fn remove(&mut self, name: &str, record_type: RecordType) -> &mut Self {
+        self.records.remove(&(canonical(name), record_type));
+        self
+    }
+
     /// Makes a question fail.
     pub fn fail(&mut self, name: &str, record_type: RecordType, error: DnsError) -> &mut Self {
         self.records.insert((canonical(name), record_type), Err(error));

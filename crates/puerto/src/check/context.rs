@@ -12,6 +12,7 @@ use super::names::not_public;
 use super::outcome::{Definition, Draft};
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
+use crate::dns::unregistered;
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text};
 use puerto_mail::together::together;
@@ -34,6 +35,8 @@ pub struct Context<'a, W> {
     pub config: &'a Config,
     /// The sender's domain, in From and in the reverse-path: lower case, A-labels.
     pub domain: String,
+    /// The registered domain that it lies in, if the DNS says that there is none.
+    pub unregistered: Option<String>,
     /// The name in EHLO: lower case, A-labels.
     pub helo: String,
     /// The addresses that mail leaves from.
@@ -54,6 +57,20 @@ pub struct Context<'a, W> {
     pub key_directory: PathBuf,
     /// Seconds since the epoch.
     pub now: i64,
+    /// Which of the domains that are judged in one run this is.
+    pub place: Place,
+}
+
+/// A domain among those that one run judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// The only one.
+    #[default]
+    Alone,
+    /// The first of several: what is about this machine is judged with it.
+    First,
+    /// Another.
+    Further,
 }
 
 /// A relayhost: to the world it is the one that sends.
@@ -68,7 +85,7 @@ pub struct Relay {
 /// What to judge, as it was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// The domain; `None`: the first of the configuration.
+    /// The domain; `None`: those of the configuration.
     pub domain: Option<String>,
     /// Addresses to judge in place of this machine's own.
     pub egress: Vec<IpAddr>,
@@ -92,6 +109,7 @@ impl<'a, W: World> Context<'a, W> {
             Some(next_hop) => Some(Relay::find(world, next_hop).await),
             None => None,
         };
+        let unregistered = unregistered(world, &domain).await;
         let egress_given = !asked.egress.is_empty();
         let helo = ascii(&config.delivery.helo);
         let mut egress = if egress_given { asked.egress } else { own_addresses(config) };
@@ -111,6 +129,7 @@ impl<'a, W: World> Context<'a, W> {
             language: asked.language,
             config,
             domain,
+            unregistered,
             helo,
             egress,
             translated,
@@ -121,6 +140,16 @@ impl<'a, W: World> Context<'a, W> {
             key_problems: ring.problems(),
             key_directory: config.dkim_directory.clone(),
             now,
+            place: Place::Alone,
+        }
+    }
+
+    /// The subject of a check of the domain that is about one address or host: with
+    /// several domains it names both.
+    pub fn subject(&self, one: impl ToString) -> String {
+        match self.place {
+            Place::Alone => one.to_string(),
+            Place::First | Place::Further => format!("{} {}", self.domain, one.to_string()),
         }
     }
 
@@ -169,10 +198,24 @@ impl<'a, W: World> Context<'a, W> {
     }
 }
 
-/// The domain that is judged: lower case, A-labels.
+/// The domain that is judged, the first if there are several: lower case, A-labels.
 pub fn domain_of(asked: &Asked, config: &Config) -> String {
-    let first = || config.domains.first().map(ToString::to_string).unwrap_or_default();
-    ascii(&asked.domain.clone().unwrap_or_else(first))
+    domains_of(asked, config).into_iter().next().unwrap_or_default()
+}
+
+/// All domains that are judged: the one that was named, or those of the configuration.
+pub fn domains_of(asked: &Asked, config: &Config) -> Vec<String> {
+    let configured = || config.domains.iter().map(|domain| ascii(&domain.to_string()));
+    let mut domains: Vec<String> = match &asked.domain {
+        Some(domain) => vec![ascii(domain)],
+        None => Vec::new(),
+    };
+    for domain in configured().filter(|_| asked.domain.is_none()) {
+        if !domains.contains(&domain) {
+            domains.push(domain);
+        }
+    }
+    domains
 }
 
 /// The text of a TXT record.

@@ -325,6 +325,17 @@ fn published(
         }
     };
     checks.push(draft(&REVOKED).pass(Text::new("not revoked", "no revocada")));
+    if !key.hashes.is_empty() && !key.hashes.iter().any(|hash| hash == "sha256") {
+        let check = draft(&SYNTAX).with("hashes", key.hashes.join(":")).finding(
+            Text::new(
+                "h={hashes} leaves out sha256, with which we sign",
+                "h={hashes} no incluye sha256, con el que firmamos",
+            ),
+            Text::new("h=sha256, or no h=", "h=sha256, o ningún h="),
+            ready,
+        );
+        return failed(checks, &SYNTAX, check);
+    }
     checks.push(
         draft(&SYNTAX)
             .with("kind", key.kind())

@@ -10,6 +10,7 @@
 //! A family asks through [`World`], so that tests judge a made-up Internet. Families
 //! run at the same time.
 
+mod absent;
 mod blocklists;
 mod context;
 mod dkim;
@@ -37,7 +38,7 @@ pub mod watch;
 mod world;
 
 pub use blocklists::{closed_list, test_points as blocklist_test_points};
-pub use context::{Asked, Context, Relay, domain_of, text_of};
+pub use context::{Asked, Context, Place, Relay, domain_of, text_of};
 pub use outcome::{Check, Definition, Draft, Severity, Status};
 pub use page::Page;
 use puerto_mail::together::together;
@@ -46,6 +47,8 @@ pub use registry::{FAMILIES, Family, definition, document, has_group};
 pub use report::Report;
 pub use world::{Greeting, Internet, World};
 
+use crate::config::Config;
+use context::domains_of;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -62,15 +65,75 @@ pub struct Progress {
 
 type Running<'a> = Pin<Box<dyn Future<Output = Vec<Check>> + Send + 'a>>;
 
-/// Runs the checks of all families, or those that one group or id names, at the same
-/// time. They come in the order of the registry.
+/// Judges the domain that was asked for, or all of the configuration: the checks of all
+/// families, or those that one group or id names, at the same time.
+pub async fn judge<W: World>(
+    world: &W,
+    config: &Config,
+    (asked, now): (Asked, i64),
+    only: &[String],
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Report {
+    let domains = domains_of(&asked, config);
+    let several = domains.len() > 1;
+    let gathered = domains.iter().map(|domain| {
+        let asked = Asked { domain: Some(domain.clone()), ..asked.clone() };
+        Context::gather(world, config, asked, now)
+    });
+    let mut contexts = together(gathered).await;
+    for (number, context) in contexts.iter_mut().enumerate().filter(|_| several) {
+        context.place = if number == 0 { Place::First } else { Place::Further };
+    }
+    let silent = |_: Progress| {};
+    let running = contexts.iter().map(|context| {
+        let is_further = context.place == Place::Further;
+        run(context, only, if is_further { &silent } else { progress })
+    });
+    let checks = merged(together(running).await);
+    let egress = contexts.first().map(|context| context.egress.clone()).unwrap_or_default();
+    Report { domains, egress, checks }
+}
+
+// What several domains have in common is told once, by the outcome that says most.
+fn merged(of_domains: Vec<Vec<Check>>) -> Vec<Check> {
+    let weight = |check: &Check| match check.status {
+        Status::NotApplicable => 0,
+        Status::Pass => 1,
+        Status::Unknown => 2,
+        Status::Finding => 3,
+    };
+    let mut kept: Vec<Check> = Vec::new();
+    for checks in of_domains {
+        let mut more = Vec::new();
+        for check in checks {
+            let same = |other: &&mut Check| {
+                other.definition == check.definition && other.subject == check.subject
+            };
+            match kept.iter_mut().find(same) {
+                Some(other) if weight(&check) > weight(other) => *other = check,
+                Some(_) => {}
+                None => more.push(check),
+            }
+        }
+        kept.append(&mut more);
+    }
+    kept.sort_by_key(|check| (!check.is_decisive, registry::position(check.definition)));
+    kept
+}
+
+/// Runs the checks of one domain. They come in the order of the registry.
 pub async fn run<W: World>(
     context: &Context<'_, W>,
     only: &[String],
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Vec<Check> {
     let done = std::sync::atomic::AtomicUsize::new(0);
-    let wanted: Vec<_> = FAMILIES.iter().filter(|family| family.is_wanted(only)).collect();
+    // What is about this machine is judged once.
+    let concerns = |family: &&Family| {
+        context.place != Place::Further || !["net", "helo", "ptr"].contains(&family.name)
+    };
+    let wanted: Vec<_> =
+        FAMILIES.iter().filter(|family| family.is_wanted(only)).filter(concerns).collect();
     let total = wanted.len();
     let running = wanted.into_iter().map(|family| {
         let done = &done;
@@ -84,7 +147,7 @@ pub async fn run<W: World>(
     let mut checks: Vec<Check> = together(running).await.into_iter().flatten().collect();
     checks.retain(|check| registry::is_wanted(check.definition, only));
     checks.sort_by_key(|check| registry::position(check.definition));
-    checks
+    absent::told(context, checks)
 }
 
 fn start<'a, W: World>(context: &'a Context<'_, W>, family: &str) -> Running<'a> {

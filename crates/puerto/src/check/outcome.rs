@@ -107,6 +107,8 @@ pub struct Check {
     pub expected: String,
     /// What to do, ready to paste where it is a record or a command.
     pub remedy: String,
+    /// No receiver takes mail while this is so.
+    pub is_decisive: bool,
 }
 
 impl Check {
@@ -147,6 +149,7 @@ impl Draft {
             seen: String::new(),
             expected: String::new(),
             remedy: String::new(),
+            is_decisive: false,
         };
         Self { language, values, check }
     }
@@ -169,6 +172,13 @@ impl Draft {
     #[must_use]
     pub fn severity(mut self, severity: Severity) -> Self {
         self.check.severity = severity;
+        self
+    }
+
+    /// No receiver takes mail while this is so, whatever its other rules.
+    #[must_use]
+    pub fn decisive(mut self) -> Self {
+        self.check.is_decisive = true;
         self
     }
 

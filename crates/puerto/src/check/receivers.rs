@@ -189,6 +189,6 @@ impl Receiver {
 
     fn demands_check(&self, check: &Check) -> bool {
         let (id, group) = (check.id(), check.definition.group());
-        self.demands.iter().any(|demand| *demand == id || *demand == group)
+        check.is_decisive || self.demands.iter().any(|demand| *demand == id || *demand == group)
     }
 }

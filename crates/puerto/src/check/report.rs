@@ -13,8 +13,8 @@ const SEEN_AT_MOST: usize = 120;
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The sender's domain.
-    pub domain: String,
+    /// The senders' domains; there is at least one.
+    pub domains: Vec<String>,
     /// The addresses that were judged.
     pub egress: Vec<std::net::IpAddr>,
     /// Every check.
@@ -22,6 +22,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// The domain that was asked for, or the first of the configuration.
+    pub fn domain(&self) -> &str {
+        self.domains.first().map_or("", String::as_str)
+    }
+
     /// 0: all is well; 1: something is wrong; 2: what matters could not be seen.
     pub fn exit_code(&self) -> u8 {
         let unseen = RECEIVERS.iter().map(|one| one.judge(&self.checks)).any(|judgement| {
@@ -108,7 +113,8 @@ impl Report {
             })
             .collect();
         json!({
-            "domain": self.domain,
+            "domain": self.domain(),
+            "domains": self.domains,
             "egress": self.egress,
             "summary": self.summary(language),
             "receivers": receivers,

@@ -14,8 +14,7 @@ use super::exit::{Failure, Sysexit};
 use super::output::{if_read, printable};
 use crate::check::watch::{Change, Memory};
 use crate::check::{
-    self, Asked, Check, Context, FAMILIES, Internet, Progress, RECEIVERS, Report, Severity, Status,
-    Verdict,
+    self, Asked, Check, FAMILIES, Internet, Progress, RECEIVERS, Report, Severity, Status, Verdict,
 };
 use crate::config::Config;
 use crate::dns::Resolver;
@@ -24,7 +23,7 @@ use crate::lang::{Language, Said, Text, system};
 /// Check, live, everything that receivers demand of this server and of a domain.
 #[derive(Debug, Default, Args)]
 pub struct CheckArgs {
-    /// The domain that mail is sent from; the first of `domains` if none is given
+    /// The domain that mail is sent from; all of `domains` if none is given
     #[arg(value_name = "DOMAIN")]
     domain: Option<String>,
     /// One JSON document instead of text
@@ -160,15 +159,14 @@ async fn ask(arguments: &CheckArgs, config: &Config, language: Language) -> Repo
     let bar = progress_bar(!arguments.json && !arguments.watch);
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     internet.settle(&check::domain_of(&asked, config)).await;
-    let context = Context::gather(&internet, config, asked, now).await;
     let progress = |progress: Progress| {
         bar.set_length(u64::try_from(progress.total).unwrap_or_default());
         bar.set_position(u64::try_from(progress.done).unwrap_or_default());
         bar.set_message(progress.family.title.of(language));
     };
-    let checks = check::run(&context, &arguments.only, &progress).await;
+    let report = check::judge(&internet, config, (asked, now), &arguments.only, &progress).await;
     bar.finish_and_clear();
-    Report { domain: context.domain.clone(), egress: context.egress.clone(), checks }
+    report
 }
 
 fn progress_bar(wanted: bool) -> ProgressBar {
@@ -198,7 +196,7 @@ fn watch(
     let file = arguments
         .memory
         .clone()
-        .unwrap_or_else(|| config.state_dir.join(format!("check-{}.json", report.domain)));
+        .unwrap_or_else(|| config.state_dir.join(format!("check-{}.json", report.domain())));
     let cannot = |error: io::Error| {
         let text = Text::new("cannot use {file}: {error}", "no se puede usar {file}: {error}");
         let name = Said::words(file.display().to_string());
@@ -224,7 +222,7 @@ fn watch(
 fn told(change: &Change, report: &Report, json: bool, language: Language) -> String {
     if json {
         let value = serde_json::json!({
-            "domain": report.domain, "appeared": change.appeared, "gone": change.gone,
+            "domain": report.domain(), "appeared": change.appeared, "gone": change.gone,
             "summary": report.summary(language),
         });
         return format!("{value}\n");
@@ -256,12 +254,16 @@ fn painted(style: Style, text: &str) -> String {
 
 pub(super) fn shown(report: &Report, all: bool, language: Language) -> String {
     let egress: Vec<_> = report.egress.iter().map(ToString::to_string).collect();
-    let mut out = format!("{}  {}\n\n", painted(BOLD, &report.domain), egress.join("  "));
+    let mut out =
+        format!("{}  {}\n\n", painted(BOLD, &report.domains.join("  ")), egress.join("  "));
+    // Nothing else means much while this is so.
+    let decisive = report.checks.iter().filter(|check| check.is_decisive);
+    decisive.for_each(|check| detail(&mut out, check, language));
     for family in FAMILIES {
         let checks: Vec<&Check> = report
             .checks
             .iter()
-            .filter(|check| family.checks.contains(&check.definition))
+            .filter(|check| family.checks.contains(&check.definition) && !check.is_decisive)
             .collect();
         if checks.is_empty() {
             continue;

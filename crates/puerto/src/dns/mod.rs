@@ -13,6 +13,7 @@
 //! search list and special names are not used, so that the simulated Internet on
 //! loopback can have names for its addresses.
 
+mod existence;
 mod patient;
 mod response;
 mod servers;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Config;
+pub use existence::unregistered;
 pub use patient::Patient;
 use servers::Servers;
 use ttl_cache::TtlCache;

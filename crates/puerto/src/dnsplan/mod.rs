@@ -207,6 +207,9 @@ pub struct Plan {
     pub lookups: Lookups,
     /// What else is to be known.
     pub notes: Vec<Note>,
+    /// The domain does not exist, which the first of the notes says: no record can be
+    /// published before it does.
+    pub unregistered: bool,
 }
 
 impl Plan {
@@ -282,7 +285,9 @@ fn beside_alias(plan: &mut Plan, existing: &existing::Existing, name: &str, stat
 
 /// Works out what is to be published, from what exists.
 pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
-    let existing = existing::read(dns, subject).await?;
+    let (existing, unregistered) =
+        tokio::join!(existing::read(dns, subject), crate::dns::unregistered(dns, &subject.domain));
+    let existing = existing?;
     let mut plan = Plan {
         domain: subject.domain.clone(),
         hostname: subject.hostname.clone(),
@@ -294,7 +299,11 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
         mailboxes: Vec::new(),
         lookups: Lookups::default(),
         notes: Vec::new(),
+        unregistered: unregistered.is_some(),
     };
+    if let Some(registered) = unregistered {
+        plan.note(true, Said::plain(words::NOT_REGISTERED).put("domain", registered));
+    }
     ahead::ask(dns, evaluated(subject)).await;
     let mut future = overlay::Overlay::new(dns);
     host::addresses(&mut plan, subject, &existing, &mut future);

@@ -62,6 +62,10 @@ pub fn fields(plan: &Plan, language: Language) -> String {
     let mut out = String::new();
     let head = [("domain", plan.domain.as_str()), ("host", plan.hostname.as_str())];
     let _ = writeln!(out, "{}\n", FIELDS_HEAD.with(language, &head));
+    let first = plan.notes.iter().take(usize::from(plan.unregistered));
+    for note in first {
+        let _ = writeln!(out, "! {}\n", note.text.of(language));
+    }
     let to_do: Vec<&Planned> = plan.changes().collect();
     for record in &to_do {
         field(&mut out, record, language);
@@ -84,8 +88,9 @@ pub fn fields(plan: &Plan, language: Language) -> String {
         let mark = if mailbox.exists == Some(false) { "!" } else { "-" };
         let _ = writeln!(out, "  {mark} {}: {why} {place}", mailbox.address);
     }
-    heading(&mut out, NOTES, plan.notes.is_empty(), language);
-    for note in &plan.notes {
+    let notes: Vec<_> = plan.notes.iter().skip(usize::from(plan.unregistered)).collect();
+    heading(&mut out, NOTES, notes.is_empty(), language);
+    for note in notes {
         let mark = if note.serious { "!" } else { "-" };
         let _ = writeln!(out, "  {mark} {}", note.text.of(language));
     }

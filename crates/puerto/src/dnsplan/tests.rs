@@ -73,8 +73,22 @@ fn publish(table: &Table, plan: &Plan) -> Table {
 }
 
 #[test]
+fn that_nobody_registered_the_domain_is_said_first() {
+    let plan = planned(&Table::new(), &subject());
+    let shown = render::fields(&plan, Language::Spanish);
+    assert!(shown.lines().nth(2).unwrap().starts_with("! example.com no existe"), "{shown}");
+    assert_eq!(shown.matches("no existe").count(), 1);
+    let json = render::json(&plan, Language::English);
+    assert_eq!(json["notes"][0]["serious"], true);
+    assert!(json["notes"][0]["text"].as_str().unwrap().contains("NXDOMAIN"));
+    let zone = zonefile::zone(&plan, Language::English);
+    assert!(zone.lines().take(4).any(|line| line.starts_with("; ! example.com does not exist")));
+}
+
+#[test]
 fn from_nothing_everything_is_proposed_and_once_published_nothing_more() {
-    let (table, subject) = (Table::new(), subject());
+    let (mut table, subject) = (Table::new(), subject());
+    table.add("example.com", RecordType::Soa, Record::Soa(1, String::new()));
     let plan = planned(&table, &subject);
     for (name, kind, value) in [
         ("mail.example.com", RecordType::A, "new 192.0.2.1"),

@@ -16,6 +16,14 @@ words! {
         "El DNS no ha respondido: no se sabe qué está publicado ya, así que no se propone nada \
          que pudiera sustituirlo. No se ha podido leer: {questions}. Compruebe con `dig` que los \
          servidores de nombres del dominio funcionan y vuelva a intentarlo.";
+    NOT_REGISTERED =
+        "{domain} does not exist: the DNS says that nobody has registered it (NXDOMAIN). Correct \
+         the name if it is misspelt; else register it, or renew it if it has expired, and let the \
+         registrar delegate it to your name servers. No record can be published before.",
+        "{domain} no existe: el DNS dice que nadie lo ha registrado (NXDOMAIN). Corrija el nombre \
+         si está mal escrito; si no, regístrelo, o renuévelo si ha caducado, y haga que el \
+         registrador lo delegue en sus servidores de nombres. Antes no se puede publicar ningún \
+         registro.";
     NOT_A_DOMAIN =
         "`{text}` is not a domain name, as example.com is.",
         "`{text}` no es un nombre de dominio como lo es example.com.";

@@ -22,6 +22,9 @@ pub fn zone(plan: &Plan, language: Language) -> String {
     let zone = if apex.zone.is_empty() { &plan.domain } else { &apex.zone };
     let values = [("domain", plan.domain.as_str()), ("zone", zone)];
     comment(&mut out, &HEAD.with(language, &values));
+    for note in plan.notes.iter().take(usize::from(plan.unregistered)) {
+        comment(&mut out, &format!("! {}", note.text.of(language)));
+    }
     head(&mut out, zone, apex, language);
     for (host, address) in &apex.addresses {
         let planned =

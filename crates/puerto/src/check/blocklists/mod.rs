@@ -14,7 +14,7 @@ mod neighbourhood;
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 use tokio::sync::Semaphore;
 
-use super::context::Context;
+use super::context::{Context, Place};
 use super::outcome::{Check, Definition, Draft, Severity};
 use super::world::World;
 use crate::lang::Text;
@@ -98,6 +98,9 @@ async fn report<W: World>(
 
 fn subjects<'a, W: World>(context: &'a Context<'_, W>) -> Vec<Subject<'a>> {
     let mut subjects = Vec::new();
+    if context.place == Place::Further {
+        return vec![Subject::Domain(&context.domain)];
+    }
     if context.relay.is_none() {
         subjects.extend(context.egress.iter().map(|address| Subject::Address(*address)));
     }

@@ -2,15 +2,16 @@
 
 mod definitions;
 mod organization;
+mod tags;
 
 use puerto_mail::dmarc::{
     self, Alignment, Authenticated, DmarcResult, Evaluation, Mode, PublicSuffix,
 };
-use puerto_mail::dns::{DnsError, RecordType};
+use puerto_mail::dns::{Answer, DnsError, Record, RecordType};
 use puerto_mail::spf::{self, Query, SpfResult};
 
 use super::context::Context;
-use super::domain::SENDER_RESOLVES;
+use super::domain::{NULL_MX, SENDER_RESOLVES};
 use super::names::{not_public, related};
 use super::outcome::Check;
 use super::registry::Family;
@@ -21,6 +22,7 @@ use definitions::{
     RUA_EXTERNAL, RUA_SIZE, RUF, SINGLE, STRICT, SUBDOMAIN, SYNTAX, TESTING,
 };
 use puerto_mail::together::together;
+use tags::Tags;
 
 pub(super) const FAMILY: Family = Family {
     name: "dmarc",
@@ -69,10 +71,12 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     checks.push(location);
     let Some(record) = &evaluation.record else {
         let known = evaluation.result != DmarcResult::TempError;
+        let draft = |check| context.about(check, domain);
+        checks.extend(asks_nothing(context, &texts, &checks).filter(|_| known));
         let cause = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
         if known {
             let rest = [&MISSING_P, &POLICY, &ALIGNMENT, &RUA];
-            let draft = |check| context.about(check, domain);
+            let rest = rest.into_iter().filter(|check| cause != Some(check));
             checks.extend(rest.map(|check| draft(check).skipped(cause.unwrap_or(&EXISTS))));
         }
         return checks;
@@ -83,6 +87,31 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     checks.push(organization::check(context, &evaluation));
     checks.extend(reports(context, &tags, &evaluation).await);
     checks
+}
+
+// A record without a policy that names nobody to report to is ignored by all.
+fn asks_nothing<W: World>(
+    context: &Context<'_, W>,
+    texts: &[String],
+    found: &[Check],
+) -> Option<Check> {
+    let own = format!("_dmarc.{}", context.domain);
+    let mut records = texts.iter().filter(|text| is_meant(text));
+    let record = records.next().filter(|_| !found.iter().any(Check::is_wrong))?;
+    let draft = context
+        .about(&MISSING_P, &context.domain)
+        .asked(context.question(&own, RecordType::Txt))
+        .with("name", own)
+        .with("record", record)
+        .with("domain", &context.domain);
+    Some(draft.finding(
+        Text::new(
+            "no p= and no rua=, so that receivers ignore it: {record}",
+            "sin p= ni rua=, de modo que los receptores no lo tienen en cuenta: {record}",
+        ),
+        Text::new("a policy", "una política"),
+        Text::same("{name}. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@{domain}\""),
+    ))
 }
 
 // What the walk up the tree will ask one after the other, so that the answers are there.
@@ -158,8 +187,7 @@ fn found<W: World>(
             .with("name", &own)
             .with("domain", domain)
     };
-    let begins = |text: &&String| text.trim_start().to_ascii_lowercase().starts_with("v=dmarc1");
-    let records: Vec<&String> = texts.iter().filter(begins).collect();
+    let records: Vec<&String> = texts.iter().filter(|text| is_meant(text)).collect();
     let fresh = Text::same("{name}. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@{domain}\"");
     match records.as_slice() {
         [] => {
@@ -195,6 +223,19 @@ fn found<W: World>(
             let syntax = match wrong {
                 None => draft(&SYNTAX)
                     .pass(Text::new("every tag is right", "todas las etiquetas son correctas")),
+                Some(_) if !Tags::read(text).begins_right() => {
+                    draft(&SYNTAX).with("record", text).finding(
+                        Text::new(
+                            "it does not begin with v=DMARC1: {record}",
+                            "no empieza por v=DMARC1: {record}",
+                        ),
+                        Text::new(
+                            "v=DMARC1, in capitals and in front of all else",
+                            "v=DMARC1, en mayúsculas y delante de todo",
+                        ),
+                        fresh,
+                    )
+                }
                 Some(wrong) => draft(&SYNTAX).with("wrong", wrong).with("record", text).finding(
                     Text::new("{wrong} is wrong: {record}", "{wrong} es incorrecto: {record}"),
                     Text::new("a value that is defined", "un valor definido"),
@@ -225,6 +266,14 @@ fn found<W: World>(
             ]
         }
     }
+}
+
+// Whether somebody wanted to publish a DMARC record: one that nobody can read is told
+// by its fault, not as missing.
+fn is_meant(text: &str) -> bool {
+    let mut letters = text.to_ascii_lowercase();
+    letters.retain(|character| !character.is_whitespace());
+    letters.contains("v=dmarc")
 }
 
 async fn location<W: World>(context: &Context<'_, W>) -> Check {
@@ -422,6 +471,9 @@ async fn reports<W: World>(
             .with("domain", whose)
     };
     if record.aggregate_reports.is_empty() {
+        if tags.wrong().is_some_and(|wrong| wrong.starts_with("rua=")) {
+            return vec![draft(&RUA).skipped(&SYNTAX)];
+        }
         let add = Text::new(
             "Add rua=mailto:postmaster@{domain} at {name}",
             "Añada rua=mailto:postmaster@{domain} en {name}",
@@ -449,6 +501,11 @@ async fn reports<W: World>(
             };
             let (takes_mail, permission) =
                 tokio::join!(takes_mail(context, draft, target), permission);
+            let permission = match takes_mail.is_wrong() {
+                true => permission
+                    .map(|_| context.about(&RUA_EXTERNAL, context.subject(target)).skipped(&RUA)),
+                false => permission,
+            };
             [Some(takes_mail), permission]
         }
     });
@@ -477,8 +534,28 @@ async fn takes_mail<W: World>(
         context.addresses(target, false),
         context.addresses(target, true)
     );
-    if mx.is_ok() {
-        return draft.pass(Text::same("{target}"));
+    let takes_none = |answer: &Answer| {
+        answer.records.iter().all(|one| matches!(one, Record::Mx(_, host) if host.is_empty()))
+    };
+    match &mx {
+        Ok(answer) if takes_none(answer) && target == context.domain => {
+            return draft.skipped(&NULL_MX);
+        }
+        Ok(answer) if takes_none(answer) => {
+            return draft.finding(
+                Text::new(
+                    "{target} says that it takes no mail",
+                    "{target} dice que no recibe correo",
+                ),
+                Text::new("a domain with MX", "un dominio con MX"),
+                Text::new(
+                    "Write a working address into rua at {name}",
+                    "Ponga en rua una dirección que funcione, en {name}",
+                ),
+            );
+        }
+        Ok(_) => return draft.pass(Text::same("{target}")),
+        Err(_) => {}
     }
     match (mx, v4, v6) {
         (_, Ok(v4), Ok(v6)) if !v4.is_empty() || !v6.is_empty() => {
@@ -503,7 +580,8 @@ async fn takes_mail<W: World>(
 async fn permission<W: World>(context: &Context<'_, W>, whose: &str, target: &str) -> Check {
     let name = format!("{whose}._report._dmarc.{target}");
     let draft = context
-        .about(&RUA_EXTERNAL, target)
+        .about(&RUA_EXTERNAL, context.subject(target))
+        .with("target", target)
         .asked(context.question(&name, RecordType::Txt))
         .with("name", &name);
     match context.texts(&name).await {
@@ -511,79 +589,13 @@ async fn permission<W: World>(context: &Context<'_, W>, whose: &str, target: &st
             draft.pass(Text::new("permitted", "permitido"))
         }
         Ok(_) => draft.finding(
-            Text::new("{subject} does not permit it: no reports come", "{subject} no lo permite: no llegan informes"),
+            Text::new("{target} does not permit it: no reports come", "{target} no lo permite: no llegan informes"),
             Text::same("{name} TXT v=DMARC1"),
             Text::new(
-                "Ask {subject} to publish: {name}. IN TXT \"v=DMARC1\", or use an address of your own",
-                "Pida a {subject} que publique: {name}. IN TXT \"v=DMARC1\", o use una dirección propia",
+                "Ask {target} to publish: {name}. IN TXT \"v=DMARC1\", or use an address of your own",
+                "Pida a {target} que publique: {name}. IN TXT \"v=DMARC1\", o use una dirección propia",
             ),
         ),
         Err(error) => draft.no_answer(&error),
-    }
-}
-
-/// The tags of a record as they are written.
-struct Tags(Vec<(String, String)>);
-
-impl Tags {
-    fn read(text: &str) -> Self {
-        let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
-        let tags = parts.map(|part| match part.split_once('=') {
-            Some((name, value)) => (name.trim().to_ascii_lowercase(), value.trim().to_owned()),
-            None => (part.to_owned(), String::new()),
-        });
-        Self(tags.collect())
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(tag, _)| tag == name).map(|(_, value)| value.as_str())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-
-    // The first tag with a value that is not defined.
-    fn wrong(&self) -> Option<String> {
-        let one_of =
-            |value: &str, values: &[&str]| values.iter().any(|v| value.eq_ignore_ascii_case(v));
-        let right = |(name, value): &&(String, String)| match name.as_str() {
-            "v" => value == "DMARC1",
-            "p" | "sp" | "np" => one_of(value, &["none", "quarantine", "reject"]),
-            "adkim" | "aspf" => one_of(value, &["r", "s"]),
-            "psd" => one_of(value, &["y", "n", "u"]),
-            "t" => one_of(value, &["y", "n"]),
-            "rua" | "ruf" => value.split(',').all(|uri| uri.trim().contains(':')),
-            "fo" => value.split(':').all(|option| one_of(option.trim(), &["0", "1", "d", "s"])),
-            // A part without `=` is one that a semicolon is missing before, or worse.
-            _ => name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !value.is_empty(),
-        };
-        let doubled =
-            self.0.iter().enumerate().find(|(at, (name, _))| {
-                self.0.iter().take(*at).any(|(earlier, _)| earlier == name)
-            });
-        let wrong = self.0.iter().find(|tag| !right(tag)).or(doubled.map(|(_, tag)| tag))?;
-        Some(if wrong.1.is_empty() { wrong.0.clone() } else { format!("{}={}", wrong.0, wrong.1) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wrong_tags_are_named() {
-        for (record, wrong) in [
-            ("v=DMARC1; p=none; rua=mailto:a@example.com", None),
-            ("v=DMARC1;p=reject;pct=100;", None),
-            ("v=DMARC1; p=reject; sp=quarantine; adkim=s; fo=1:d", None),
-            ("v=dmarc1; p=none", Some("v=dmarc1")),
-            ("v=DMARC1; p=monitor", Some("p=monitor")),
-            ("v=DMARC1; p=none rua", Some("p=none rua")),
-            ("v=DMARC1; p=none; rua=a@example.com", Some("rua=a@example.com")),
-            ("v=DMARC1; p=none; p=reject", Some("p=reject")),
-        ] {
-            assert_eq!(Tags::read(record).wrong().as_deref(), wrong, "{record}");
-        }
     }
 }

@@ -13,11 +13,11 @@ use super::outcome::Check;
 use super::registry::Family;
 use super::world::World;
 use crate::lang::Text;
-pub(super) use definitions::SENDER_RESOLVES;
 use definitions::{
-    APEX_CNAME, MX_CNAME, MX_IP_LITERAL, MX_PRIVATE, MX_RESOLVES, NULL_MX, NULL_MX_MIXED, SOA, TTL,
+    APEX_CNAME, MX_CNAME, MX_IP_LITERAL, MX_PRIVATE, MX_RESOLVES, NULL_MX_MIXED, SOA, TTL,
     WILDCARD_TXT,
 };
+pub(super) use definitions::{NULL_MX, SENDER_RESOLVES};
 use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {

@@ -54,6 +54,8 @@ struct Said {
     server: String,
     serial: Option<u32>,
     answers: Vec<Result<Vec<Record>, DnsError>>,
+    /// The DNS says for certain that it has no address.
+    is_missing: bool,
 }
 
 /// Asks each server of the domain for what mail needs, and compares.
@@ -88,6 +90,21 @@ pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
         if let Some(difference) = difference(&said, at, question, &seen_by_resolver) {
             return differ(draft, question, &difference);
         }
+    }
+    let missing: Vec<_> = said.iter().filter(|one| one.is_missing).collect();
+    if let Some(one) = missing.first() {
+        return draft.with("odd", &one.server).finding(
+            Text::new(
+                "the zone names {odd} as a name server, which has no address",
+                "la zona nombra a {odd} como servidor de nombres, y no tiene dirección",
+            ),
+            Text::new("name servers that answer", "servidores de nombres que respondan"),
+            Text::new(
+                "Delete the NS record of {odd} in the zone and at the registrar, or give it an \
+                 address",
+                "Borre el registro NS de {odd} en la zona y en el registrador, o dele una dirección",
+            ),
+        );
     }
     if !silent.is_empty() {
         return draft
@@ -187,11 +204,17 @@ async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Ques
     let address =
         v4.as_ref().ok().and_then(|v4| v4.first()).or(v6.as_ref().ok().and_then(|v6| v6.first()));
     let Some(address) = address else {
+        let is_missing = v4.is_ok() && v6.is_ok();
         let error = match (v4, v6) {
             (Err(error), _) | (_, Err(error)) => error,
             _ => DnsError::Failure("the name server has no address".to_owned()),
         };
-        return Said { server: server.to_owned(), serial: None, answers: vec![Err(error)] };
+        return Said {
+            server: server.to_owned(),
+            serial: None,
+            answers: vec![Err(error)],
+            is_missing,
+        };
     };
     let asked = questions.iter().map(|one| async {
         let answer = context.world.ask_server(*address, &one.name, one.kind).await?;
@@ -205,7 +228,7 @@ async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Ques
             _ => None,
         })
     });
-    Said { server: server.to_owned(), serial, answers }
+    Said { server: server.to_owned(), serial, answers, is_missing: false }
 }
 
 impl Question {

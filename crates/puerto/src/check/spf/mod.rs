@@ -174,6 +174,7 @@ async fn of_record<W: World>(context: &Context<'_, W>, record: &str) -> Vec<Chec
         mx_limit(context, &terms),
     );
     let mut checks = well_formed(context, record, &count);
+    let own_fault = puerto_mail::spf::check_syntax(record.as_bytes()).is_err();
     let readable = !checks.iter().any(Check::is_wrong);
     let lookups = lookups(context, &count, readable);
     // A record with too many is cut down first, and what led nowhere may go with it.
@@ -185,7 +186,12 @@ async fn of_record<W: World>(context: &Context<'_, W>, record: &str) -> Vec<Chec
     checks.push(mx);
     let broken = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
     checks.extend(coverage(context, &senders, &evaluations, (record, broken)));
-    checks.extend(manners(context, &terms));
+    // What cannot be read as it was meant is not judged by its words.
+    let damage = checks.iter().find(|check| {
+        check.is_wrong() && [STRING_255.id, SYNTAX.id].contains(&check.id()) && own_fault
+    });
+    let damage = damage.map(|check| check.definition);
+    checks.extend(manners(context, &terms, whole.result == SpfResult::Pass, damage));
     checks
 }
 
@@ -403,7 +409,8 @@ fn coverage<W: World>(
         .zip(evaluations)
         .map(|(address, evaluation)| {
             let draft = context
-                .about(&COVERS_IP, address)
+                .about(&COVERS_IP, context.subject(address))
+                .with("address", address)
                 .asked(context.question(domain, RecordType::Txt))
                 .with("domain", domain)
                 .with("result", evaluation.result)
@@ -418,13 +425,13 @@ fn coverage<W: World>(
                 // A relay may well send from other addresses than it takes mail at.
                 _ if context.relay.is_some() && (passes || Terms::read(record).delegates()) => draft
                     .unknown(Text::new(
-                        "{result} for {subject}, where the relay takes mail; whether it sends from \
+                        "{result} for {address}, where the relay takes mail; whether it sends from \
                          there cannot be seen from here",
-                        "{result} para {subject}, donde el relay recibe el correo; desde aquí no se \
+                        "{result} para {address}, donde el relay recibe el correo; desde aquí no se \
                          puede saber si también envía desde ahí",
                     )),
                 _ => draft.finding(
-                    Text::new("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
+                    Text::new("{result} for {address}: {record}", "{result} para {address}: {record}"),
                     Text::same("pass"),
                     Text::same("{domain}. IN TXT \"{edited}\""),
                 ),
@@ -434,7 +441,12 @@ fn coverage<W: World>(
 }
 
 // What does not break the record but weakens it.
-fn manners<W: World>(context: &Context<'_, W>, terms: &Terms) -> Vec<Check> {
+fn manners<W: World>(
+    context: &Context<'_, W>,
+    terms: &Terms,
+    nobody_passes: bool,
+    damage: Option<&'static Definition>,
+) -> Vec<Check> {
     let domain = context.domain.as_str();
     let addresses = terms.own_addresses();
     let last = terms.all().unwrap_or_default();
@@ -448,10 +460,24 @@ fn manners<W: World>(context: &Context<'_, W>, terms: &Terms) -> Vec<Check> {
             .with("addresses", addresses)
             .with("all", last)
             .with("edited", terms.ending_well());
-        if wrong { draft.finding(seen, expected, remedy) } else { draft.pass(good) }
+        match damage {
+            Some(damage) => draft.skipped(damage),
+            None if wrong => draft.finding(seen, expected, remedy),
+            None => draft.pass(good),
+        }
     };
     let publish = Text::same("{domain}. IN TXT \"{edited}\"");
-    let open = terms.is_open();
+    // Also where it is another's record, which this one includes, that is open.
+    let open = terms.is_open() || nobody_passes;
+    let close = match terms.is_open() {
+        true => publish,
+        false => Text::new(
+            "Remove the include or redirect whose record lets everybody send (`puerto verify` shows \
+             the steps)",
+            "Quite el include o redirect cuyo registro permite enviar a cualquiera (`puerto verify` \
+             muestra los pasos)",
+        ),
+    };
     let mut checks = vec![judge(
         &PLUS_ALL,
         open,
@@ -459,7 +485,7 @@ fn manners<W: World>(context: &Context<'_, W>, terms: &Terms) -> Vec<Check> {
             Text::new("closed", "cerrado"),
             Text::new("the whole world may send: {record}", "cualquiera puede enviar: {record}"),
             Text::new("-all or ~all at the end", "-all o ~all al final"),
-            publish,
+            close,
         ],
     )];
     checks.push(judge(

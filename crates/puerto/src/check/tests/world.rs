@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use puerto_mail::dkim::{Algorithm, PrivateKey};
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, Table, reverse_name};
 
-use crate::check::{Asked, Check, Context, Greeting, Status, World, run};
+use crate::check::{
+    Asked, Check, Context, Greeting, Report, Status, World, blocklist_test_points, judge, run,
+};
 use crate::config::Config;
 use crate::lang::Language;
 
@@ -26,12 +29,23 @@ pub(super) struct Made {
     pub(super) config: Config,
     pub(super) egress: Vec<IpAddr>,
     pub(super) record: String,
+    /// The TXT record of every name of the domain that does not exist.
+    pub(super) wildcard: Option<String>,
     _directory: tempfile::TempDir,
 }
 
 impl Dns for Made {
     async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
-        self.table.lookup(name, kind).await
+        let answer = self.table.lookup(name, kind).await;
+        match (&self.wildcard, &answer) {
+            (Some(text), Err(DnsError::NoSuchDomain))
+                if kind == RecordType::Txt && name.ends_with(".example.com") =>
+            {
+                let records = vec![Record::Txt(text.as_bytes().to_vec())];
+                Ok(Answer { records, ttl: 300 })
+            }
+            _ => answer,
+        }
     }
 }
 
@@ -92,6 +106,7 @@ impl Made {
             config,
             egress: vec![v4, v6],
             record,
+            wildcard: None,
             _directory: directory,
         }
     }
@@ -105,6 +120,37 @@ impl Made {
 
     pub(super) fn absent(&mut self, name: &str, kind: RecordType) -> &mut Self {
         self.table.fail(name, kind, DnsError::NoRecords);
+        self
+    }
+
+    /// Lets one name server answer every question so.
+    pub(super) fn all_of(&mut self, server: &str, answer: &Result<Vec<Record>, DnsError>) {
+        let server: IpAddr = server.parse().unwrap();
+        for (name, kind) in [
+            ("example.com", RecordType::Mx),
+            ("example.com", RecordType::Txt),
+            ("example.com", RecordType::Soa),
+            ("example.com", RecordType::Ns),
+            ("_dmarc.example.com", RecordType::Txt),
+            (KEY, RecordType::Txt),
+        ] {
+            self.servers.insert((server, name.to_owned(), kind), answer.clone());
+        }
+    }
+
+    /// The blocklists answer their tests and list nobody.
+    pub(super) fn with_lists(mut self) -> Self {
+        for name in blocklist_test_points() {
+            self.table.address(&name, [127, 0, 0, 2].into());
+        }
+        self
+    }
+
+    /// Hosts that records of tests may name.
+    pub(super) fn with_hosts(mut self) -> Self {
+        for number in 0..11 {
+            self.table.address(&format!("h{number}.example"), [198, 51, 100, number].into());
+        }
         self
     }
 
@@ -135,13 +181,44 @@ impl Made {
         self.check_in(Language::English, &self.egress).await
     }
 
+    /// A second domain of the same server.
+    pub(super) fn add_domain(&mut self, domain: &str, spf: &str) {
+        let record = write_key(&self.config.dkim_directory, domain);
+        let table = &mut self.table;
+        table.txt(domain, spf).mx(domain, 10, "mail.example.com");
+        table.add(domain, RecordType::Soa, Record::Soa(7, String::new()));
+        table.add(domain, RecordType::Ns, Record::Name("ns1.example.com".to_owned()));
+        table.txt(&format!("s1._domainkey.{domain}"), &record);
+        let policy = format!("v=DMARC1; p=none; rua=mailto:postmaster@{domain}");
+        table.txt(&format!("_dmarc.{domain}"), &policy);
+    }
+
+    /// All domains of the configuration.
+    pub(super) async fn judge_all(&self) -> Report {
+        let asked =
+            Asked { domain: None, egress: self.egress.clone(), language: Language::English };
+        judge(self, &self.config, (asked, now()), &[], &|_| {}).await
+    }
+
+    /// All checks, those that ask the blocklists too.
+    pub(super) async fn check_all(&self) -> Vec<Check> {
+        let asked =
+            Asked { domain: None, egress: self.egress.clone(), language: Language::English };
+        let context = Context::gather(self, &self.config, asked, now()).await;
+        run(&context, &[], &|_| {}).await
+    }
+
     pub(super) async fn check_in(&self, language: Language, egress: &[IpAddr]) -> Vec<Check> {
         let asked = Asked { domain: None, egress: egress.to_vec(), language };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let now = i64::try_from(now.as_secs()).unwrap();
-        let context = Context::gather(self, &self.config, asked, now).await;
+        let context = Context::gather(self, &self.config, asked, now()).await;
         run(&context, &families(), &|_| {}).await
     }
+}
+
+// Keys are as old as their files.
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap()
 }
 
 // The families that ask nobody but the DNS and port 25.
@@ -149,13 +226,26 @@ fn families() -> Vec<String> {
     ["net", "helo", "ptr", "dns", "spf", "dkim", "dmarc"].map(str::to_owned).to_vec()
 }
 
+/// Writes a key's file; returns its record.
 pub(super) fn write_key(directory: &Path, domain: &str) -> String {
-    let pem = PrivateKey::generate(Algorithm::RsaSha256).unwrap();
+    // A key takes a second to make where nothing is optimized.
+    static PEM: OnceLock<String> = OnceLock::new();
+    let pem = PEM.get_or_init(|| PrivateKey::generate(Algorithm::RsaSha256).unwrap());
     let file = directory.join(domain).join("s1.pem");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, &pem).unwrap();
+    std::fs::write(&file, pem).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-    PrivateKey::from_pem(&pem).unwrap().record_text()
+    PrivateKey::from_pem(pem).unwrap().record_text()
+}
+
+/// The record of another key.
+pub(super) fn other_record() -> String {
+    static RECORD: OnceLock<String> = OnceLock::new();
+    let make = || {
+        let pem = PrivateKey::generate(Algorithm::RsaSha256).unwrap();
+        PrivateKey::from_pem(&pem).unwrap().record_text()
+    };
+    RECORD.get_or_init(make).clone()
 }
 
 /// `ID SUBJECT` of each check with this status.

@@ -25,6 +25,8 @@ pub(super) const HELP: &[Text] = pairs! {
     "The language to speak: en or es; otherwise the environment's (LANG)",
         "El idioma: en o es; si no se indica, el del entorno (LANG)";
     "One JSON document instead of text", "Un documento JSON en vez de texto";
+    "The domain that mail is sent from; all of `domains` if none is given",
+        "El dominio desde el que se envía; si no se indica, todos los de `domains`";
     "The domain that mail is sent from; the first of `domains` if none is given",
         "El dominio desde el que se envía; si no se indica, el primero de `domains`";
 

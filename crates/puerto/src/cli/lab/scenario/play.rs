@@ -235,7 +235,7 @@ async fn check(scenario: &Scenario, lab: &Lab, config: &Config, language: Langua
     // They are this machine's own, and port 25 may be tried from them.
     context.egress_given = false;
     let checks = run(&context, &[], &|_| {}).await;
-    Report { domain: context.domain.clone(), egress: context.egress.clone(), checks }
+    Report { domains: vec![context.domain.clone()], egress: context.egress.clone(), checks }
 }
 
 /// Whether that came which was expected.
