@@ -2,6 +2,7 @@
 //! receiver evaluate it?
 
 mod definitions;
+mod manners;
 mod terms;
 
 use std::net::IpAddr;
@@ -191,7 +192,7 @@ async fn of_record<W: World>(context: &Context<'_, W>, record: &str) -> Vec<Chec
         check.is_wrong() && [STRING_255.id, SYNTAX.id].contains(&check.id()) && own_fault
     });
     let damage = damage.map(|check| check.definition);
-    checks.extend(manners(context, &terms, whole.result == SpfResult::Pass, damage));
+    checks.extend(manners::judge(context, &terms, whole.result == SpfResult::Pass, damage));
     checks
 }
 
@@ -438,126 +439,6 @@ fn coverage<W: World>(
             }
         })
         .collect()
-}
-
-// What does not break the record but weakens it.
-fn manners<W: World>(
-    context: &Context<'_, W>,
-    terms: &Terms,
-    nobody_passes: bool,
-    damage: Option<&'static Definition>,
-) -> Vec<Check> {
-    let domain = context.domain.as_str();
-    let addresses = terms.own_addresses();
-    let last = terms.all().unwrap_or_default();
-    let judge = |definition, wrong: bool, texts: [Text; 4]| {
-        let [good, seen, expected, remedy] = texts;
-        let draft = context
-            .about(definition, domain)
-            .asked(context.question(domain, RecordType::Txt))
-            .with("domain", domain)
-            .with("record", terms.text())
-            .with("addresses", addresses)
-            .with("all", last)
-            .with("edited", terms.ending_well());
-        match damage {
-            Some(damage) => draft.skipped(damage),
-            None if wrong => draft.finding(seen, expected, remedy),
-            None => draft.pass(good),
-        }
-    };
-    let publish = Text::same("{domain}. IN TXT \"{edited}\"");
-    // Also where it is another's record, which this one includes, that is open.
-    let open = terms.is_open() || nobody_passes;
-    let close = match terms.is_open() {
-        true => publish,
-        false => Text::new(
-            "Remove the include or redirect whose record lets everybody send (`puerto verify` shows \
-             the steps)",
-            "Quite el include o redirect cuyo registro permite enviar a cualquiera (`puerto verify` \
-             muestra los pasos)",
-        ),
-    };
-    let mut checks = vec![judge(
-        &PLUS_ALL,
-        open,
-        [
-            Text::new("closed", "cerrado"),
-            Text::new("the whole world may send: {record}", "cualquiera puede enviar: {record}"),
-            Text::new("-all or ~all at the end", "-all o ~all al final"),
-            close,
-        ],
-    )];
-    checks.push(judge(
-        &BROAD,
-        !open && addresses > MAX_ADDRESSES,
-        [
-            Text::new(
-                "{addresses} IPv4 addresses by itself",
-                "{addresses} direcciones IPv4 propias",
-            ),
-            Text::new(
-                "{addresses} IPv4 addresses: {record}",
-                "{addresses} direcciones IPv4: {record}",
-            ),
-            Text::new("at most 65536", "65536 como mucho"),
-            Text::new(
-                "Name only the addresses that send for you",
-                "Incluya solo las direcciones que envían por usted",
-            ),
-        ],
-    ));
-    checks.push(judge(
-        &NO_ALL,
-        !open && terms.has_no_end(),
-        [
-            Text::new("it has an end", "tiene final"),
-            Text::new("no `-all` or `~all`: {record}", "sin `-all` ni `~all`: {record}"),
-            Text::new("-all or ~all at the end", "-all o ~all al final"),
-            publish,
-        ],
-    ));
-    checks.push(judge(
-        &AFTER_ALL,
-        terms.goes_on_after_all(),
-        [
-            Text::new("nothing", "nada"),
-            Text::new("terms behind {all}: {record}", "términos detrás de {all}: {record}"),
-            Text::new("{all} at the end", "{all} al final"),
-            Text::new("Move {all} to the end of the record", "Ponga {all} al final del registro"),
-        ],
-    ));
-    checks.push(judge(
-        &REDIRECT_WITH_ALL,
-        terms.has_redirect() && terms.all().is_some(),
-        [
-            Text::new("not both", "no los dos"),
-            Text::new("both: {record}", "los dos: {record}"),
-            Text::new("one of the two", "uno de los dos"),
-            Text::new("Delete redirect=, which is ignored", "Borre redirect=, que se ignora"),
-        ],
-    ));
-    checks.push(judge(
-        &PTR_MECHANISM,
-        terms.has_ptr(),
-        [
-            Text::new("no ptr", "sin ptr"),
-            Text::new("ptr: {record}", "ptr: {record}"),
-            Text::new("ip4: and ip6: instead", "ip4: e ip6: en su lugar"),
-            Text::new("Replace ptr by the addresses", "Cambie ptr por las direcciones"),
-        ],
-    ));
-    checks.push(judge(
-        &MACROS,
-        terms.text().to_ascii_lowercase().contains("%{p"),
-        [
-            Text::new("no %{p}", "sin %{p}"),
-            Text::new("%{p}: {record}", "%{p}: {record}"),
-            Text::new("no %{p}", "sin %{p}"),
-            Text::new("Replace the term by addresses", "Cambie el término por direcciones"),
-        ],
-    ));
-    checks
 }
 
 fn size<W: World>(context: &Context<'_, W>, texts: &[String]) -> Check {

@@ -1,5 +1,6 @@
 //! The healthy world has no finding; each broken one has its own and no other.
 
+mod domains;
 mod variations;
 mod world;
 
@@ -319,41 +320,6 @@ async fn each_broken_world_has_exactly_its_findings() {
 }
 
 #[tokio::test]
-async fn a_domain_that_nobody_registered_is_named_before_all_else() {
-    let mut world = Made::healthy();
-    world.config.domains = vec![puerto_smtp::Domain::parse("shop.example.org").unwrap()];
-    let checks = world.check().await;
-    let found = with_status(&checks, Status::Finding);
-    assert_eq!(found, ["dns.sender-resolves shop.example.org"]);
-    assert_eq!(with_status(&checks, Status::Unknown), Vec::<String>::new());
-    let first = checks.first().unwrap();
-    assert!(first.seen.contains("example.org does not exist"), "{first:?}");
-    assert!(first.remedy.contains("register example.org"), "{first:?}");
-    let skipped = |id: &str| {
-        let check = checks.iter().find(|check| check.id() == id).unwrap();
-        check.status == Status::NotApplicable && check.seen.contains("needs dns.sender-resolves")
-    };
-    for id in ["spf.exists", "dkim.alignment", "dmarc.exists", "dns.soa"] {
-        assert!(skipped(id), "{id}");
-    }
-    for receiver in RECEIVERS {
-        let judgement = receiver.judge(&checks);
-        assert_eq!(judgement.because, ["dns.sender-resolves"], "{}", receiver.name);
-    }
-    let report = Report { domains: vec!["shop.example.org".into()], egress: vec![], checks };
-    assert_eq!(report.exit_code(), 1);
-    assert!(report.summary(Language::English).contains("register example.org"));
-
-    // The host's own name lies in the domain too: it needs no finding of its own.
-    let mut world = Made::healthy();
-    world.config.domains = vec![puerto_smtp::Domain::parse("example.org").unwrap()];
-    world.config.delivery.helo = "mail.example.org".to_owned();
-    let found = with_status(&world.check().await, Status::Finding);
-    assert_eq!(found.first().map(String::as_str), Some("dns.sender-resolves example.org"));
-    assert!(!found.iter().any(|one| one.starts_with("helo.")), "{found:?}");
-}
-
-#[tokio::test]
 async fn a_dns_that_does_not_answer_gives_no_finding() {
     let reversed = reverse(V4);
     for (name, kind) in [
@@ -454,79 +420,6 @@ async fn behind_a_relayhost_its_addresses_count() {
     assert_eq!(with_status(&checks, Status::Finding), ["spf.covers-ip 198.51.100.25"]);
     world.set_txt("example.com", "v=spf1 a:relay.isp.example -all");
     assert_eq!(with_status(&world.check().await, Status::Finding), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn every_domain_is_judged_with_every_address() {
-    let mut world = Made::healthy().with_lists();
-    let domain = |name: &str| puerto_smtp::Domain::parse(name).unwrap();
-    world.config.domains = vec![domain("example.com"), domain("example.net")];
-    world.add_domain("example.net", "v=spf1 ip6:2001:db8::10 -all");
-    world.egress.push("192.0.2.11".parse().unwrap());
-    let name = Record::Name("mail.example.com".to_owned());
-    world.table.address("mail.example.com", "192.0.2.11".parse().unwrap());
-    world.table.add(&reverse("192.0.2.11"), RecordType::Ptr, name);
-    let report = world.judge_all().await;
-    assert_eq!(report.domains, ["example.com", "example.net"]);
-    let found = with_status(&report.checks, Status::Finding);
-    assert_eq!(
-        found,
-        [
-            "spf.covers-ip example.com 192.0.2.11",
-            "spf.covers-ip example.net 192.0.2.10",
-            "spf.covers-ip example.net 192.0.2.11",
-        ]
-    );
-    let json = report.to_json(Language::English);
-    assert_eq!(
-        (json["domain"].as_str(), json["domains"][1].as_str()),
-        (Some("example.com"), Some("example.net"))
-    );
-    // What is about the machine is told once, and everything else of each domain.
-    let with_id = |id: &str| {
-        let checks = report.checks.iter().filter(|check| check.id() == id);
-        checks.map(|check| check.subject.clone()).collect::<Vec<_>>()
-    };
-    assert_eq!(with_id("ptr.exists"), [V4, "192.0.2.11"]);
-    assert_eq!(with_id("helo.fqdn"), ["mail.example.com"]);
-    assert_eq!(with_id("mbox.open-relay"), ["mail.example.com"]);
-    assert_eq!(with_id("bl.spamhaus-zen"), [V4, "192.0.2.11", V6]);
-    for id in ["dns.soa", "spf.exists", "dmarc.exists", "dmarc.alignment", "bl.spamhaus-dbl"] {
-        assert_eq!(with_id(id), ["example.com", "example.net"], "{id}");
-    }
-    let mut unique = with_status(&report.checks, Status::Pass);
-    unique.retain(|one| !one.starts_with("bl."));
-    let all = unique.len();
-    unique.sort();
-    unique.dedup();
-    assert_eq!(unique.len(), all);
-}
-
-#[tokio::test]
-async fn behind_a_relayhost_every_domain_must_cover_it() {
-    let mut world = Made::healthy();
-    let domain = |name: &str| puerto_smtp::Domain::parse(name).unwrap();
-    world.config.domains = vec![domain("example.com"), domain("example.net")];
-    world.config.relayhost = Some(NextHop::parse("[relay.isp.example]:587").unwrap());
-    for address in ["198.51.100.25", "2001:db8:25::1"] {
-        world.table.address("relay.isp.example", address.parse().unwrap());
-    }
-    world.set_txt("example.com", "v=spf1 a:relay.isp.example -all");
-    world.add_domain("example.net", "v=spf1 ip4:198.51.100.25 -all");
-    let report = world.judge_all().await;
-    // One of the relay's addresses passes: whether it sends from the other, nobody knows.
-    assert_eq!(with_status(&report.checks, Status::Finding), Vec::<String>::new());
-    let unknown = with_status(&report.checks, Status::Unknown);
-    assert!(
-        unknown.contains(&"spf.covers-ip example.net 2001:db8:25::1".to_owned()),
-        "{unknown:?}"
-    );
-    world.set_txt("example.net", "v=spf1 ip4:192.0.2.10 -all");
-    let report = world.judge_all().await;
-    assert_eq!(
-        with_status(&report.checks, Status::Finding),
-        ["spf.covers-ip example.net 198.51.100.25", "spf.covers-ip example.net 2001:db8:25::1"]
-    );
 }
 
 #[tokio::test]
