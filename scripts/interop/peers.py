@@ -90,20 +90,30 @@ class Authority:
 
     def __init__(self, folder):
         folder.mkdir()
-        self.folder, self.certificate = folder, folder / "ca.pem"
+        self.folder, self.certificate, self.key = folder, folder / "ca.pem", folder / "ca.key"
         run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-            "-subj", "/CN=Test authority", "-keyout", folder / "ca.key", "-out", self.certificate)
+            "-subj", "/CN=Test authority", "-keyout", self.key, "-out", self.certificate)
 
-    def issue(self, name):
+    def issue(self, name, days=2):
         """A certificate and its key for a host name."""
+        return self._sign(name, f"subjectAltName=DNS:{name}\n", days)
+
+    def authority_below(self, name):
+        """An authority whose certificate this one has signed."""
+        below = object.__new__(Authority)
+        below.folder = self.folder
+        below.certificate, below.key = self._sign(
+            name, "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n", 2)
+        return below
+
+    def _sign(self, name, extensions, days):
         key, request, certificate = (self.folder / f"{name}.{e}" for e in ("key", "csr", "pem"))
         run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
             "-keyout", key, "-out", request)
-        extensions = self.folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName=DNS:{name}\n")
-        run("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-days", "2",
-            "-CAkey", self.folder / "ca.key", "-CAcreateserial", "-extfile", extensions,
-            "-out", certificate)
+        file = self.folder / f"{name}.ext"
+        file.write_text(extensions)
+        run("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-days", days,
+            "-CAkey", self.key, "-CAcreateserial", "-extfile", file, "-out", certificate)
         key.chmod(0o600)
         return certificate, key
 
@@ -177,9 +187,10 @@ RECORDS = [
 
 
 class Postfix:
-    """A Postfix instance with its own queue, on port 25 of its own address."""
+    """A Postfix instance with its own queue, on port 25 of its own address; `services`
+    are more lines of its master.cf."""
 
-    def __init__(self, world, name, address, settings):
+    def __init__(self, world, name, address, settings, services=""):
         self.folder = world.folder / name
         self.folder.mkdir(mode=0o755)
         for sub in ("queue", "data", "sasl", "mail"):
@@ -234,7 +245,7 @@ class Postfix:
             anvil unix - - n - 1 anvil
             scache unix - - n - 1 scache
             postlog unix-dgram n - n - 1 postlogd
-            """))
+            """) + services)
         # Postfix listens only at addresses that an interface is seen to have.
         run("ip", "address", "add", f"{address}/8", "dev", "lo", check=False)
         run("postfix", "-c", self.folder, "start")

@@ -1,12 +1,13 @@
 //! `puerto relay`: the relayhost, before mail depends on it.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
 use puerto_smtp::Address;
 
 use super::exit::{Failure, Sysexit};
@@ -34,6 +35,9 @@ pub struct TestArgs {
     /// The sender to try, instead of the postmaster of our first domain
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
+    /// The recipient to try, instead of the sender's own address; nothing is sent
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
     /// Really send a short message to this address
     #[arg(long, value_name = "ADDRESS")]
     send: Option<String>,
@@ -64,6 +68,7 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
     let question = Question {
         next_hop: next_hop(arguments, &config)?,
         sender: sender(arguments, &config)?,
+        recipient: arguments.to.as_deref().map(address).transpose()?,
         send_to: arguments.send.as_deref().map(address).transpose()?,
         now: i64::try_from(now).unwrap_or(i64::MAX),
         config,
@@ -71,7 +76,10 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         let resolver = Arc::new(Resolver::new(&question.config));
-        relay::test(resolver, Machine::this(), ClientTls::new(), question).await
+        let waiting = waiting(!arguments.json, &question.next_hop, language);
+        let report = relay::test(resolver, Machine::this(), ClientTls::new(), question).await;
+        waiting.finish_and_clear();
+        report
     });
     let text = if arguments.json {
         let json = serde_json::to_string_pretty(&report.to_json(language));
@@ -85,6 +93,18 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
         (false, true) => 1,
         (false, false) => 0,
     })
+}
+
+// A relay that keeps silent is waited for.
+fn waiting(wanted: bool, next_hop: &NextHop, language: Language) -> ProgressBar {
+    const ASKING: Text = Text::new("asking {hop}", "preguntando a {hop}");
+    if !wanted || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner();
+    spinner.set_message(ASKING.with(language, &[("hop", &next_hop.to_string())]));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 fn next_hop(arguments: &TestArgs, config: &Config) -> Result<NextHop, Failure> {

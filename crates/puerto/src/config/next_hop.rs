@@ -35,7 +35,7 @@ impl NextHop {
     pub fn parse(text: &str) -> Result<Self, Said> {
         let (implicit_tls, rest) = match text.split_once("://") {
             None => (false, text),
-            Some(("smtps", rest)) => (true, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("smtps") => (true, rest),
             Some((scheme, _)) => {
                 return Err(said!(
                     "`{scheme}://` is not known here: only `smtps://` is",
@@ -43,6 +43,9 @@ impl NextHop {
                 ));
             }
         };
+        if rest.is_empty() {
+            return Err(said!("no host is named", "no se nombra ninguna máquina"));
+        }
         if rest.parse::<IpAddr>().is_ok() {
             return Err(in_brackets(&format!("[{rest}]")));
         }
@@ -112,6 +115,13 @@ fn parse_name(host: &str) -> Result<String, Said> {
 }
 
 fn parse_port(digits: &str) -> Result<u16, Said> {
+    // The names that stand in /etc/services everywhere, since Postfix's manual uses them.
+    match digits {
+        "smtp" => return Ok(25),
+        "submission" => return Ok(587),
+        "submissions" | "smtps" => return Ok(465),
+        _ => {}
+    }
     digits.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
         said!(
             "`{digits}` is not a port: write a number from 1 to 65535",
@@ -154,6 +164,8 @@ mod tests {
             ("[2001:db8::1]:26", address("2001:db8::1"), 26, "[2001:db8::1]:26"),
             ("[IPv6:2001:db8::1]", address("2001:db8::1"), 25, "[2001:db8::1]"),
             ("smtps://[a.example]", name("a.example"), 465, "smtps://[a.example]"),
+            ("SMTPS://[a.example]", name("a.example"), 465, "smtps://[a.example]"),
+            ("[a.example]:submission", name("a.example"), 587, "[a.example]:587"),
             ("smtps://a.example:4465", mx("a.example"), 4465, "smtps://a.example:4465"),
         ] {
             let hop = NextHop::parse(text).unwrap();
@@ -171,9 +183,10 @@ mod tests {
             ("[mail.example.org", "closing bracket"),
             ("[mail.example.org]587", "only `:port`"),
             ("mail.example.org:0", "not a port"),
-            ("mail.example.org:smtp", "not a port"),
+            ("mail.example.org:http", "not a port"),
             ("http://mail.example.org", "only `smtps://`"),
-            ("", "not a host name"),
+            ("", "no host"),
+            ("smtps://", "no host"),
             ("[]", "not a host name"),
             ("a b", "not a host name"),
         ] {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::outcome::{HostFailure, Peer};
+use super::outcome::{HostFailure, Peer, Why};
 use super::session::Session;
 use super::stream::{self, Stream};
 use crate::config::{Config, Login, TlsLevel};
@@ -60,15 +60,15 @@ impl Terms<'_> {
     async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<String>), HostFailure> {
         let Some(address) = peer.address else {
             let error = std::io::ErrorKind::AddrNotAvailable.into();
-            return Err(HostFailure::not_connected(peer, &error));
+            return Err(HostFailure::not_connected(peer, error));
         };
         let connecting = stream::connect(address, &self.config.delivery);
         let stream = match timeout(self.timeouts.connect, connecting).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(HostFailure::not_connected(peer, &error)),
+            Ok(Err(error)) => return Err(HostFailure::not_connected(peer, error)),
             Err(_elapsed) => {
                 let error = std::io::ErrorKind::TimedOut.into();
-                return Err(HostFailure::not_connected(peer, &error));
+                return Err(HostFailure::not_connected(peer, error));
             }
         };
         if !self.implicit_tls {
@@ -85,7 +85,7 @@ impl Terms<'_> {
             let name = &session.peer.name;
             let text = format!("TLS is required, but was not offered by host {name}");
             return if required {
-                Err(HostFailure::new(&session.peer, (4, 7, 4), text))
+                Err(HostFailure::new(&session.peer, (4, 7, 4), text, Why::NoTls))
             } else {
                 Ok(())
             };
@@ -124,6 +124,7 @@ impl Terms<'_> {
                 peer,
                 status,
                 format!("Cannot start TLS with {}: {reason}", peer.name),
+                Why::Handshake(reason),
             )
         };
         let connector = self.connector().await.map_err(|error| broke((4, 3, 5), error))?;
@@ -139,7 +140,7 @@ impl Terms<'_> {
                     tls::summary(agreed.protocol_version(), agreed.negotiated_cipher_suite());
                 Ok((Stream::Tls(Box::new(stream)), summary))
             }
-            Ok(Err(error)) => Err(broke((4, 7, 5), error.to_string())),
+            Ok(Err(error)) => Err(broke((4, 7, 5), tls::handshake_failure(&error))),
             Err(_elapsed) => Err(broke((4, 7, 5), "the handshake timed out".to_owned())),
         }
     }
@@ -192,17 +193,18 @@ fn tls_failure(peer: &Peer, step: Step) -> HostFailure {
 /// Says who we are.
 pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result<(), HostFailure> {
     let peer = session.peer.clone();
-    let fail = |status, text| HostFailure {
+    let fail = |status, text, why| HostFailure {
         tls: session.tls.clone(),
-        ..HostFailure::new(&peer, status, text)
+        ..HostFailure::new(&peer, status, text, why)
     };
     let file = login.password_file.clone();
     let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(file));
     let password = match reading.await.map_err(std::io::Error::other).and_then(|read| read) {
         Ok(text) => text,
         Err(error) => {
-            let file = login.password_file.display();
-            return Err(fail((4, 3, 5), format!("cannot read the password file {file}: {error}")));
+            let file = login.password_file.clone();
+            let text = format!("cannot read the password file {}: {error}", file.display());
+            return Err(fail((4, 3, 5), text, Why::Password(file, error.into())));
         }
     };
     let password = password.strip_suffix('\n').unwrap_or(&password);
@@ -210,7 +212,7 @@ pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result
     let credentials = Credentials { user: login.user.clone(), password };
     if let Err(error) = session.connection.authenticate(&credentials) {
         let text = format!("cannot authenticate to {} as {}: {error}", peer.name, login.user);
-        return Err(fail((4, 7, 0), text));
+        return Err(fail((4, 7, 0), text, Why::NoLogin(error)));
     }
     get_ready(session).await
 }

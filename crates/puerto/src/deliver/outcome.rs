@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use puerto_smtp::client::{Cause, Failure, Loss, Stage};
+use puerto_smtp::client::{AuthUnavailable, Cause, Failure, Loss, Stage};
 use puerto_smtp::{EnhancedCode, Reply};
 
 /// Who is spoken to.
@@ -36,6 +36,23 @@ impl Peer {
     }
 }
 
+/// Why a host gave no session, for whoever says it in other words than the log.
+#[derive(Debug, Clone)]
+pub enum Why {
+    /// No connection was made.
+    NotConnected(Arc<std::io::Error>),
+    /// The session failed.
+    Session(Failure),
+    /// TLS is required and was not offered.
+    NoTls,
+    /// TLS could not be started, or the certificate was not taken.
+    Handshake(String),
+    /// The file with the password cannot be read.
+    Password(PathBuf, Arc<std::io::Error>),
+    /// Logging in cannot even be tried.
+    NoLogin(AuthUnavailable),
+}
+
 /// Why a host gave no session: nothing of this is about a message.
 #[derive(Debug)]
 pub(super) struct HostFailure {
@@ -47,6 +64,8 @@ pub(super) struct HostFailure {
     pub(super) status: EnhancedCode,
     /// The reason.
     pub(super) text: String,
+    /// The same as a value.
+    pub(super) why: Why,
     /// The reply, if there was one.
     pub(super) reply: Option<Reply>,
     /// TLS version and cipher.
@@ -57,12 +76,13 @@ pub(super) struct HostFailure {
 
 impl HostFailure {
     /// A failure without a reply on a connection that was made.
-    pub(super) fn new(peer: &Peer, status: (u8, u16, u16), text: String) -> Self {
+    pub(super) fn new(peer: &Peer, status: (u8, u16, u16), text: String, why: Why) -> Self {
         Self {
             relay: Some(peer.relay.clone()),
             host: Arc::clone(&peer.host),
             status: EnhancedCode::new(status.0, status.1, status.2),
             text,
+            why,
             reply: None,
             tls: None,
             tls_broke: false,
@@ -70,9 +90,10 @@ impl HostFailure {
     }
 
     /// No connection was made.
-    pub(super) fn not_connected(peer: &Peer, error: &std::io::Error) -> Self {
-        let text = format!("connect to {}: {}", peer.relay, describe(error));
-        Self { relay: None, ..Self::new(peer, (4, 4, 1), text) }
+    pub(super) fn not_connected(peer: &Peer, error: std::io::Error) -> Self {
+        let text = format!("connect to {}: {}", peer.relay, describe(&error));
+        let why = Why::NotConnected(Arc::new(error));
+        Self { relay: None, ..Self::new(peer, (4, 4, 1), text, why) }
     }
 
     /// The session failed before a message began.
@@ -90,7 +111,7 @@ impl HostFailure {
         Self {
             status: failure.status().with_class(4),
             reply: failure.reply().cloned(),
-            ..Self::new(peer, (4, 0, 0), text)
+            ..Self::new(peer, (4, 0, 0), text, Why::Session(failure.clone()))
         }
     }
 
@@ -196,7 +217,7 @@ mod tests {
     fn a_failed_connection_names_the_reason_without_its_number() {
         let peer = Peer::at(&Arc::from("mx.example"), "192.0.2.1:25".parse().unwrap());
         let refused = std::io::Error::from_raw_os_error(111);
-        let failure = HostFailure::not_connected(&peer, &refused);
+        let failure = HostFailure::not_connected(&peer, refused);
         assert_eq!(failure.text, "connect to mx.example[192.0.2.1]:25: Connection refused");
         assert_eq!(failure.relay, None);
     }

@@ -14,6 +14,7 @@ use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Address, Recipient, Reply, ReversePath};
 
 use super::open::{Terms, authenticate};
+pub use super::outcome::Why;
 use super::outcome::{HostFailure, Peer};
 use super::session::Session;
 use crate::config::{Config, TlsLevel};
@@ -21,7 +22,7 @@ use crate::route::{Hop, Plan};
 use crate::tls::{ClientTls, Inspected, Inspection};
 
 /// How long somebody at a terminal waits for one reply.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Octets that MAIL says the message would have.
 const SIZE: u64 = 2000;
 
@@ -59,11 +60,11 @@ pub struct Sight {
     /// Its certificates, and what a verified connection would make of them.
     pub inspected: Option<Inspected>,
     /// Whether it took our login, if we have one.
-    pub login: Option<Result<(), String>>,
+    pub login: Option<Result<(), Why>>,
     /// What became of each wish.
     pub granted: Vec<Granted>,
     /// Why there was no session, or no more of it.
-    pub failure: Option<String>,
+    pub failure: Option<Why>,
 }
 
 /// Looks at one address of a plan.
@@ -96,7 +97,7 @@ pub async fn look(
         failure: None,
     };
     let result = visit(&terms, hop, wishes, &mut sight).await;
-    sight.failure = result.err().map(|failure| failure.text);
+    sight.failure = result.err().map(|failure| failure.why);
     sight.inspected = inspection.take();
     sight
 }
@@ -128,9 +129,9 @@ async fn visit(
     }
     if let Some(login) = terms.login {
         let taken = authenticate(&mut session, login).await;
-        let refused = taken.as_ref().err().map(|failure| failure.text.clone());
-        sight.login = Some(refused.map_or(Ok(()), Err));
-        if taken.is_err() {
+        let refused = taken.is_err();
+        sight.login = Some(taken.map_err(|failure| failure.why));
+        if refused {
             session.quit().await;
             return Ok(());
         }

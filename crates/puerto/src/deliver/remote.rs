@@ -191,7 +191,7 @@ impl Remote {
         };
         let connected = timeout(timeouts.connect, connecting).await;
         let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        let stream = connected.map_err(|error| HostFailure::not_connected(&peer, &error))?;
+        let stream = connected.map_err(|error| HostFailure::not_connected(&peer, error))?;
         let name = own_name(&config.hostname);
         let mut session = Session::new(peer, stream, Protocol::Lmtp, name, timeouts);
         get_ready(&mut session).await?;

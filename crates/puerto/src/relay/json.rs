@@ -3,9 +3,9 @@
 use puerto_smtp::ReversePath;
 use serde_json::{Value, json};
 
-use super::{Problem, Report};
+use super::{Problem, Report, host, trouble};
 use crate::config::NextHopHost;
-use crate::deliver::probe::{Granted, Sight};
+use crate::deliver::probe::{Granted, Sight, Why};
 use crate::lang::Language;
 use crate::telemetry::DeliveryStatus;
 use crate::tls::Certificate;
@@ -29,23 +29,27 @@ impl Report {
             "addresses": names.map(|names| &names.addresses),
             "sender": self.sender.to_string(),
             "failure": self.plan.as_ref().err().map(ToString::to_string),
-            "hosts": self.sights.iter().map(sight).collect::<Vec<_>>(),
-            "sent": self.sent.as_ref().map(|sent| json!({
-                "to": sent.to.to_string(),
-                "accepted": sent.outcome.status == DeliveryStatus::Sent,
-                "reply": sent.outcome.text,
-            })),
+            "hosts": self.sights.iter().map(|it| sight(it, language)).collect::<Vec<_>>(),
+            "sent": self.sent.as_ref().map(|sent| {
+                let outcome = sent.outcome.as_ref();
+                json!({
+                    "to": sent.to.to_string(),
+                    "accepted": outcome.is_some_and(|it| it.status == DeliveryStatus::Sent),
+                    "reply": outcome.map(|it| &it.text),
+                })
+            }),
             "problems": self.problems.iter().map(|p| problem(p, language)).collect::<Vec<_>>(),
             "ok": !self.is_wrong(),
         })
     }
 }
 
-fn sight(sight: &Sight) -> Value {
+fn sight(sight: &Sight, language: Language) -> Value {
+    let said = |why: &Why| trouble::said(why).of(language);
     let offered = sight.offered.as_ref();
     let (taken, refusal) = match &sight.login {
         Some(Ok(())) => (Some(true), None),
-        Some(Err(reason)) => (Some(false), Some(reason)),
+        Some(Err(why)) => (Some(false), Some(said(why))),
         None => (None, None),
     };
     let inspected = sight.inspected.as_ref();
@@ -57,7 +61,9 @@ fn sight(sight: &Sight) -> Value {
         "tls": sight.tls,
         "certificate": inspected.map(|inspected| json!({
             "valid": inspected.verdict.is_ok(),
-            "reason": inspected.verdict.as_ref().err(),
+            "problem": inspected.verdict.as_ref().err().map(|fault| fault.as_str()),
+            "reason": inspected.verdict.as_ref().err()
+                .map(|fault| host::fault_of(fault, inspected).of(language)),
             "chain": inspected.chain.iter().map(|der| certificate(der)).collect::<Vec<_>>(),
         })),
         "auth": offered.map(|offered| &offered.auth),
@@ -71,7 +77,7 @@ fn sight(sight: &Sight) -> Value {
         })),
         "login": { "accepted": taken, "reason": refusal },
         "probes": sight.granted.iter().map(granted).collect::<Vec<_>>(),
-        "failure": sight.failure,
+        "failure": sight.failure.as_ref().map(said),
     })
 }
 
@@ -109,6 +115,8 @@ fn problem(problem: &Problem, language: Language) -> Value {
         "id": problem.id,
         "severity": problem.weight.as_str(),
         "seen": problem.seen.of(language),
+        "cause": problem.cause.as_ref().map(|cause| cause.of(language)),
+        "class": problem.class,
         "remedy": problem.remedy.of(language),
     })
 }

@@ -4,17 +4,19 @@
 //! `deliver`, so that what is shown is what the server does. Nothing is sent, unless
 //! somebody names an address to send to.
 
+mod host;
 mod json;
 mod letter;
 mod problem;
 mod show;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use puerto_mail::dns::{Dns, Record, RecordType};
+use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 use puerto_smtp::{Address, Domain, ReversePath};
 use tokio::task::JoinSet;
 
@@ -35,6 +37,8 @@ pub struct Question {
     pub next_hop: NextHop,
     /// From whom the mail would be.
     pub sender: Address,
+    /// To whom it would be; without it, to whom it is sent, or else the sender.
+    pub recipient: Option<Address>,
     /// To whom a message is really sent.
     pub send_to: Option<Address>,
     /// Seconds since the epoch.
@@ -50,8 +54,11 @@ pub struct Names {
     pub exchanger_addresses: Vec<IpAddr>,
     /// Its own addresses.
     pub addresses: Vec<IpAddr>,
-    /// A look-up failed, so that nothing can be concluded from what is missing.
-    pub uncertain: bool,
+    /// A look-up that matters failed, so that nothing can be concluded from what is
+    /// missing.
+    pub uncertain: Option<DnsError>,
+    /// Why it has no address of its own, if it has none.
+    pub absence: Option<DnsError>,
 }
 
 /// What became of a message that was really sent.
@@ -59,8 +66,9 @@ pub struct Names {
 pub struct Sent {
     /// To whom.
     pub to: Address,
-    /// The relay's answer.
-    pub outcome: Outcome,
+    /// What the relay did with it; `None` if it was kept back, since no host would have
+    /// taken it.
+    pub outcome: Option<Outcome>,
 }
 
 /// What was found out.
@@ -76,6 +84,8 @@ pub struct Report {
     pub plan: Result<Arc<Plan>, RouteFailure>,
     /// What was seen of each address.
     pub sights: Vec<Sight>,
+    /// Octets of a message that this server takes.
+    pub message_size: u64,
     /// What became of the message that was sent.
     pub sent: Option<Sent>,
     /// What is wrong, the worst first.
@@ -90,7 +100,7 @@ impl Report {
 
     /// Whether nothing could be tested, since the DNS did not answer.
     pub fn is_uncertain(&self) -> bool {
-        self.plan.is_err() && self.names.as_ref().is_some_and(|names| names.uncertain)
+        self.plan.is_err() && self.names.as_ref().is_some_and(|names| names.uncertain.is_some())
     }
 }
 
@@ -105,24 +115,44 @@ pub async fn test<D: Dns + 'static>(
     let config = Arc::new(with_relayhost(&question));
     let sender = question.sender.clone();
     let plan = plan(dns, machine, &config).await;
+    let recipient = question.recipient.as_ref().or(question.send_to.as_ref()).unwrap_or(&sender);
     let sights = match &plan {
-        Ok(plan) => look_at_all(&config, &client_tls, plan, &sender).await,
+        Ok(plan) => look_at_all(&config, &client_tls, plan, (&sender, recipient)).await,
         Err(_) => Vec::new(),
     };
-    let sent = match (&plan, question.send_to) {
-        (Ok(plan), Some(to)) => {
-            let remote = Remote::new(Live::new(Config::clone(&config)), client_tls);
-            let job = letter::job(&config, plan, &sender, to.clone(), question.now);
-            let report = remote.deliver(&job).await;
-            remote.close().await;
-            report.outcomes.into_iter().next().map(|outcome| Sent { to, outcome })
-        }
-        _ => None,
+    let mut report = Report {
+        next_hop: question.next_hop,
+        names,
+        sender,
+        plan,
+        sights,
+        message_size: config.limits.message_size,
+        sent: None,
+        problems: Vec::new(),
     };
-    let next_hop = question.next_hop;
-    let mut report = Report { next_hop, names, sender, plan, sights, sent, problems: Vec::new() };
+    if let Some(to) = question.send_to {
+        let outcome = send(&config, client_tls, &report, &to, question.now).await;
+        report.sent = Some(Sent { to, outcome });
+    }
     report.problems = problem::find(&report, question.now);
     report
+}
+
+// What no host would take is not sent: the refusal is known already.
+async fn send(
+    config: &Arc<Config>,
+    client_tls: ClientTls,
+    report: &Report,
+    to: &Address,
+    now: i64,
+) -> Option<Outcome> {
+    let plan = report.plan.as_ref().ok()?;
+    report.sights.iter().find(|sight| host::takes_mail(report, sight))?;
+    let remote = Remote::new(Live::new(Config::clone(config)), client_tls);
+    let job = letter::job(config, plan, &report.sender, to.clone(), now);
+    let delivered = remote.deliver(&job).await;
+    remote.close().await;
+    delivered.outcomes.into_iter().next()
 }
 
 // The relayhost's login is for the relayhost that is configured and nobody else.
@@ -170,9 +200,9 @@ async fn look_at_all(
     config: &Arc<Config>,
     client_tls: &ClientTls,
     plan: &Arc<Plan>,
-    sender: &Address,
+    (sender, recipient): (&Address, &Address),
 ) -> Vec<Sight> {
-    let wish = |reverse_path| Wish { reverse_path, recipient: sender.clone() };
+    let wish = |reverse_path| Wish { reverse_path, recipient: recipient.clone() };
     let wishes = Arc::new([wish(ReversePath::Address(sender.clone())), wish(ReversePath::Null)]);
     let mut looks = JoinSet::new();
     for (index, hop) in plan.hops.iter().cloned().enumerate() {
@@ -191,40 +221,50 @@ async fn names<D: Dns>(dns: &D, next_hop: &NextHop) -> Option<Names> {
     let (NextHopHost::Mx(name) | NextHopHost::Name(name)) = &next_hop.host else { return None };
     let name = idna::domain_to_ascii(name).unwrap_or_else(|_| name.clone());
     let mut found = Names::default();
-    for record in found.look_up(dns, &name, RecordType::Mx).await {
+    let is_bare = matches!(next_hop.host, NextHopHost::Mx(_));
+    let (records, missing) = look_up(dns, &name, RecordType::Mx).await;
+    // In brackets the MX records are shown, but do not matter.
+    found.uncertain = missing.filter(|error| is_bare && !error.is_absence());
+    for record in records {
         if let Record::Mx(preference, host) = record {
             found.exchangers.push((preference, host));
         }
     }
     found.exchangers.sort();
-    found.addresses = found.addresses_of(dns, &name).await;
-    if let Some((_, best)) = found.exchangers.first().cloned() {
-        found.exchanger_addresses = found.addresses_of(dns, &best).await;
-    }
+    let own = addresses_of(dns, &name).await;
+    let best = match found.exchangers.first() {
+        Some((_, best)) if is_bare && !best.is_empty() => Some(addresses_of(dns, best).await),
+        _ => None,
+    };
+    let asked = best.as_ref().unwrap_or(&own);
+    let failed = asked.1.clone().filter(|error| asked.0.is_empty() && !error.is_absence());
+    found.uncertain = found.uncertain.or(failed);
+    (found.addresses, found.absence) = own;
+    found.exchanger_addresses = best.map(|(addresses, _)| addresses).unwrap_or_default();
     Some(found)
 }
 
-impl Names {
-    async fn look_up<D: Dns>(&mut self, dns: &D, name: &str, kind: RecordType) -> Vec<Record> {
-        match dns.lookup(name, kind).await {
-            Ok(answer) => answer.records,
-            Err(error) => {
-                self.uncertain |= !error.is_absence();
-                Vec::new()
-            }
-        }
+async fn look_up<D: Dns>(dns: &D, name: &str, kind: RecordType) -> (Vec<Record>, Option<DnsError>) {
+    match dns.lookup(name, kind).await {
+        Ok(answer) => (answer.records, None),
+        Err(error) => (Vec::new(), Some(error)),
     }
+}
 
-    async fn addresses_of<D: Dns>(&mut self, dns: &D, name: &str) -> Vec<IpAddr> {
-        let mut found = Vec::new();
-        for kind in [RecordType::A, RecordType::Aaaa] {
-            for record in self.look_up(dns, name, kind).await {
-                if let Record::Address(ip) = record {
-                    found.push(ip);
-                }
-            }
-        }
-        found.sort();
-        found
+// With why there are none, a failed look-up before an absence.
+async fn addresses_of<D: Dns>(dns: &D, name: &str) -> (Vec<IpAddr>, Option<DnsError>) {
+    let (mut found, mut missing) = (Vec::new(), None);
+    for kind in [RecordType::A, RecordType::Aaaa] {
+        let (records, error) = look_up(dns, name, kind).await;
+        found.extend(records.into_iter().filter_map(|record| match record {
+            Record::Address(ip) => Some(ip),
+            _ => None,
+        }));
+        missing = match (missing, error) {
+            (Some(DnsError::NoRecords | DnsError::NoSuchDomain) | None, Some(error)) => Some(error),
+            (missing, _) => missing,
+        };
     }
+    found.sort();
+    (found, missing)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use puerto_smtp::ReversePath;
 
-use super::{Problem, Report, Weight};
+use super::{Problem, Report, Weight, host, trouble};
 use crate::config::NextHopHost;
 use crate::deliver::probe::{Granted, Sight};
 use crate::lang::{Language, Text, shown};
@@ -88,6 +88,8 @@ impl Page {
         self.say("  ", PORT, &[("port", &port), ("tls", tls)]);
         let Some(names) = &report.names else { return };
         for (preference, host) in &names.exchangers {
+            // The root is written as in a zone file.
+            let host = if host.is_empty() { "." } else { host };
             let values = [("preference", &*preference.to_string()), ("host", &*shown(host))];
             self.say("  ", EXCHANGER, &values);
         }
@@ -99,16 +101,15 @@ impl Page {
 
     fn sight(&mut self, sight: &Sight) {
         const CONNECTED: Text = Text::new("answers; offers {offers}", "responde; ofrece {offers}");
-        const SIZE: Text = Text::new("messages of up to {size} MB", "mensajes de hasta {size} MB");
+        const SIZE: Text = Text::new("messages of up to {size}", "mensajes de hasta {size}");
         const AUTH: Text = Text::new("AUTH {mechanisms}", "AUTH {mechanisms}");
         const NO_TLS: Text = Text::new("no TLS", "sin TLS");
-        let title = format!("{}[{}]:{}", sight.host, sight.address.ip(), sight.address.port());
-        self.line(&format!("\n{}", paint(TITLE, &title)));
+        self.line(&format!("\n{}", paint(TITLE, &host::title(sight))));
         if let Some(offered) = &sight.offered {
             let offers = offers(offered);
             self.mark(true, CONNECTED, &[("offers", &offers)]);
             if let Some(size) = offered.size.filter(|size| *size > 0) {
-                self.say("      ", SIZE, &[("size", &(size / 1_000_000).to_string())]);
+                self.say("      ", SIZE, &[("size", &host::octets(size))]);
             }
             if !offered.auth.is_empty() {
                 let mechanisms = shown(&offered.auth.join(" "));
@@ -125,7 +126,7 @@ impl Page {
             self.granted(granted);
         }
         if let Some(failure) = &sight.failure {
-            let failure = shown(failure);
+            let failure = trouble::said(failure).of(self.language);
             self.line(&format!("    {} {failure}", paint(BAD, "✗")));
         }
     }
@@ -136,8 +137,8 @@ impl Page {
             "el certificado es válido para {host}",
         );
         const INVALID: Text = Text::new(
-            "the certificate is not valid for {host}: {reason}",
-            "el certificado no es válido para {host}: {reason}",
+            "the certificate is not good for {host}: {reason}",
+            "el certificado no es bueno para {host}: {reason}",
         );
         const CERTIFICATE: Text = Text::new(
             "{subject}, issued by {issuer}, until {end}",
@@ -145,7 +146,8 @@ impl Page {
         );
         self.line(&format!("    {} {tls}", paint(GOOD, "✓")));
         let Some(inspected) = &sight.inspected else { return };
-        let reason = inspected.verdict.as_ref().err().map(|reason| shown(reason));
+        let fault = inspected.verdict.as_ref().err();
+        let reason = fault.map(|fault| host::fault_of(fault, inspected).of(self.language));
         let text = if reason.is_none() { VALID } else { INVALID };
         let values = [("host", &*sight.host), ("reason", reason.as_deref().unwrap_or_default())];
         self.mark(reason.is_none(), text, &values);
@@ -161,11 +163,15 @@ impl Page {
     }
 
     fn login(&mut self, sight: &Sight) {
-        const TAKEN: Text = Text::new("the login is taken", "el usuario se acepta");
-        const REFUSED: Text = Text::new("{reason}", "{reason}");
+        const TAKEN: Text = Text::new("the login works", "se puede iniciar sesión");
+        const REFUSED: Text =
+            Text::new("the login does not work: {reason}", "no se puede iniciar sesión: {reason}");
         match &sight.login {
             Some(Ok(())) => self.mark(true, TAKEN, &[]),
-            Some(Err(reason)) => self.mark(false, REFUSED, &[("reason", &shown(reason))]),
+            Some(Err(why)) => {
+                let reason = trouble::said(why).of(self.language);
+                self.mark(false, REFUSED, &[("reason", &reason)]);
+            }
             None => {}
         }
     }
@@ -184,7 +190,8 @@ impl Page {
             ReversePath::Address(address) => address.to_string(),
         };
         let to = granted.wish.recipient.to_string();
-        let reason = granted.answer.as_ref().err().map(|failure| shown(&failure.to_string()));
+        let failure = granted.answer.as_ref().err();
+        let reason = failure.map(|failure| trouble::refusal(failure).of(self.language));
         let text = if reason.is_none() { TAKEN } else { REFUSED };
         let reason = reason.unwrap_or_default();
         self.mark(
@@ -201,14 +208,23 @@ impl Page {
             "no message was sent to {to}: {reply}",
             "no se envió ningún mensaje a {to}: {reply}",
         );
+        const KEPT_BACK: Text = Text::new(
+            "no message was sent to {to}: the relayhost would not take it",
+            "no se envió ningún mensaje a {to}: el relayhost no lo aceptaría",
+        );
         let Some(sent) = &report.sent else { return };
-        let good = sent.outcome.status == DeliveryStatus::Sent;
-        let values = [("to", &*sent.to.to_string()), ("reply", &*shown(&sent.outcome.text))];
         self.out.push('\n');
+        let to = sent.to.to_string();
+        let Some(outcome) = &sent.outcome else {
+            return self.mark(false, KEPT_BACK, &[("to", &to)]);
+        };
+        let good = outcome.status == DeliveryStatus::Sent;
+        let values = [("to", &*to), ("reply", &*shown(&outcome.text))];
         self.mark(good, if good { SENT } else { NOT_SENT }, &values);
     }
 
     fn problem(&mut self, problem: &Problem) {
+        const CAUSE: Text = Text::new("meaning: {text}", "significado: {text}");
         const REMEDY: Text = Text::new("remedy: {text}", "remedio: {text}");
         let (style, word) = match problem.weight {
             Weight::Error => (BAD, Text::new("error", "error")),
@@ -217,6 +233,10 @@ impl Page {
         let word = paint(style, &format!("{:<8}", word.of(self.language)));
         let seen = problem.seen.of(self.language);
         self.line(&format!("{word} {seen}"));
+        if let Some(cause) = &problem.cause {
+            let cause = cause.of(self.language);
+            self.say("         ", CAUSE, &[("text", &cause)]);
+        }
         let remedy = problem.remedy.of(self.language);
         self.say("         ", REMEDY, &[("text", &remedy)]);
         self.line(&paint(FAINT, &format!("         {}", problem.id)));
@@ -225,10 +245,18 @@ impl Page {
     fn conclusion(&mut self, report: &Report) {
         const GOES: Text =
             Text::new("The relayhost takes our mail.", "El relayhost acepta nuestro correo.");
-        if !report.is_wrong() && !report.sights.is_empty() {
-            let text = paint(GOOD, GOES.of(self.language));
-            self.line(&text);
-        }
+        const STOPS: Text = Text::new(
+            "Mail does not get through this relayhost.",
+            "El correo no pasa por este relayhost.",
+        );
+        const UNKNOWN: Text =
+            Text::new("The relayhost could not be tested.", "No se pudo probar el relayhost.");
+        let (style, text) = match (report.is_uncertain(), report.is_wrong()) {
+            (true, _) => (UNSURE, UNKNOWN),
+            (false, true) => (BAD, STOPS),
+            (false, false) => (GOOD, GOES),
+        };
+        self.line(&paint(style, text.of(self.language)));
     }
 }
 

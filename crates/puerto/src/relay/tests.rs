@@ -16,9 +16,10 @@ const NOW: i64 = 1_795_503_600; // 2026-11-24
 struct Manners {
     tls: bool,
     refuses: &'static str,
+    refusal: &'static str,
 }
 
-const GOOD: Manners = Manners { tls: true, refuses: "never" };
+const GOOD: Manners = Manners { tls: true, refuses: "never", refusal: "550 5.7.1 no" };
 
 async fn relay(manners: Manners) -> (u16, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,7 +68,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         heard.lock().unwrap().push(line.trim_end().to_owned());
         let verb = line.split([' ', ':', '\r']).next().unwrap();
         let reply: &str = match verb {
-            _ if line.contains(manners.refuses) => "550 5.7.1 no",
+            _ if line.contains(manners.refuses) => manners.refusal,
             "EHLO" if manners.tls && !encrypted => "250-mx\r\n250 STARTTLS",
             "EHLO" => "250-mx\r\n250-SIZE 10000000\r\n250 AUTH PLAIN",
             "STARTTLS" => "220 go",
@@ -101,10 +102,12 @@ fn acceptor() -> tokio_rustls::TlsAcceptor {
 fn question(port: u16) -> Question {
     let mut config = Config::for_tests(std::path::Path::new("/nonexistent"));
     config.delivery.allow_private = true;
+    config.limits.message_size = 10_000_000;
     Question {
         config,
         next_hop: NextHop::parse(&format!("[mx.example]:{port}")).unwrap(),
         sender: Address::parse("me@example.com").unwrap(),
+        recipient: None,
         send_to: None,
         now: NOW,
     }
@@ -203,7 +206,61 @@ async fn nowhere_to_go_is_an_error_or_unknown() {
     let mut silent = Table::new();
     silent.fail("mx.example", RecordType::A, DnsError::Timeout);
     silent.fail("mx.example", RecordType::Aaaa, DnsError::Timeout);
-    assert!(ask(silent, question(25)).await.is_uncertain());
+    let report = ask(silent, question(25)).await;
+    assert!(report.is_uncertain());
+    let text = show(&report, Language::Spanish);
+    assert!(text.contains("el DNS no ha respondido a tiempo"), "{text}");
+}
+
+#[tokio::test]
+async fn a_null_mx_is_a_refusal_and_no_doubt() {
+    let mut table = table();
+    table.mx("example.org", 0, "");
+    let mut asked = question(25);
+    asked.next_hop = NextHop::parse("example.org").unwrap();
+    let report = ask(table, asked).await;
+    assert_eq!(ids(&report), ["relay.route"]);
+    assert!(!report.is_uncertain() && show(&report, Language::English).contains("null MX"));
+}
+
+#[tokio::test]
+async fn one_address_that_answers_is_enough() {
+    let (port, _) = relay(GOOD).await;
+    let mut table = table();
+    table.address("mx.example", "127.0.0.99".parse().unwrap());
+    let report = ask(table, question(port)).await;
+    assert_eq!(report.sights.len(), 2);
+    assert_eq!(ids(&report), ["relay.unreachable"]);
+    assert!(!report.is_wrong());
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_it_means_and_what_to_do_here() {
+    for (reply, class, remedy) in [
+        ("554 5.7.1 <you@example.net>: Relay access denied", "relay-denied", "relayhost_user"),
+        ("530 5.7.0 Authentication required", "auth-required", "relayhost_user"),
+    ] {
+        let (port, _) = relay(Manners { refuses: "RCPT", refusal: reply, ..GOOD }).await;
+        let mut asked = question(port);
+        asked.send_to = Some(Address::parse("you@example.net").unwrap());
+        let report = ask(table(), asked).await;
+        // That the null reverse-path is refused too adds nothing.
+        assert_eq!(ids(&report), ["relay.sender"], "{:?}", report.problems);
+        assert_eq!(report.problems[0].class, Some(class));
+        assert!(report.problems[0].remedy.to_string().contains(remedy));
+        assert!(matches!(&report.sent, Some(Sent { outcome: None, .. })), "it was kept back");
+        assert_eq!(report.sights[0].granted[0].wish.recipient.to_string(), "you@example.net");
+    }
+}
+
+#[tokio::test]
+async fn a_smaller_size_than_ours_is_a_warning() {
+    let (port, _) = relay(GOOD).await;
+    let mut asked = question(port);
+    asked.config.limits.message_size = 10_000_001;
+    let report = ask(table(), asked).await;
+    assert_eq!(ids(&report), ["relay.size"]);
+    assert!(!report.is_wrong());
 }
 
 #[tokio::test]
@@ -216,11 +273,11 @@ async fn the_login_is_tried_and_only_at_its_own_relay() {
     let mut asked = question(port);
     asked.config.relayhost_login = Some(login);
     let report = ask(table(), asked.clone()).await;
-    assert_eq!(report.sights[0].login, None);
+    assert!(report.sights[0].login.is_none());
     assert!(!heard.lock().unwrap().iter().any(|line| line.starts_with("AUTH")));
     asked.config.relayhost = Some(asked.next_hop.clone());
     let report = ask(table(), asked).await;
-    assert_eq!(report.sights[0].login, Some(Ok(())));
+    assert!(matches!(report.sights[0].login, Some(Ok(()))), "{:?}", report.sights[0].login);
     assert!(!format!("{report:?}").contains("secret"));
 }
 

@@ -11,6 +11,8 @@ pub struct Certificate {
     pub subject: String,
     /// Who issued it.
     pub issuer: String,
+    /// Its issuer says that it is the one whom it is about.
+    pub is_self_issued: bool,
     /// The names that it is for.
     pub names: Vec<String>,
     /// When it begins to hold: `YYYY-MM-DD`.
@@ -47,18 +49,20 @@ impl Certificate {
         }
         fields.next()?; // serial number
         fields.next()?; // algorithm
-        let issuer = name(fields.take(SEQUENCE)?);
+        let issuer_der = fields.take(SEQUENCE)?;
         let mut validity = Reader(fields.take(SEQUENCE)?);
         let not_before = date(validity.next()?)?;
         let not_after = date(validity.next()?)?;
-        let subject = name(fields.take(SEQUENCE)?);
+        let subject_der = fields.take(SEQUENCE)?;
         let mut names = Vec::new();
         while let Some((tag, value)) = fields.next() {
             if tag == EXTENSIONS {
                 names = alternative_names(value).unwrap_or_default();
             }
         }
-        Some(Self { subject, issuer, names, not_before, not_after })
+        let (subject, issuer) = (name(subject_der), name(issuer_der));
+        let is_self_issued = subject_der == issuer_der;
+        Some(Self { subject, issuer, is_self_issued, names, not_before, not_after })
     }
 }
 
@@ -171,6 +175,7 @@ mod tests {
         let certificate = Certificate::parse(&der).unwrap();
         assert_eq!(certificate.subject, "mx.example");
         assert_eq!(certificate.issuer, "Test CA of Buen Puerto");
+        assert!(!certificate.is_self_issued);
         assert_eq!(certificate.names, ["mx.example"]);
         assert_eq!(certificate.not_before.to_string(), "2026-11-24");
         assert_eq!(certificate.not_after.to_string(), "2126-10-31");

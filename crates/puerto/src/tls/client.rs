@@ -17,6 +17,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
+use super::CertificateFault;
+
 /// The client's side of TLS, for all connections of the process.
 #[derive(Clone)]
 pub struct ClientTls(Arc<Shared>);
@@ -73,6 +75,7 @@ impl ClientTls {
         let config = configuration(|provider| {
             let roots = self.0.extra_roots.clone();
             let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider));
+            let verifier = verifier.map(Arc::new);
             let any = AnyCertificate(provider);
             Ok(Arc::new(Inspector { any, verifier, inspection: inspection.clone() }))
         })?;
@@ -107,7 +110,7 @@ pub struct Inspected {
     /// In DER, the peer's own first.
     pub chain: Vec<CertificateDer<'static>>,
     /// Why they would not.
-    pub verdict: Result<(), String>,
+    pub verdict: Result<(), CertificateFault>,
 }
 
 impl Inspection {
@@ -120,7 +123,7 @@ impl Inspection {
 #[derive(Debug)]
 struct Inspector {
     any: AnyCertificate,
-    verifier: Result<Verifier, Error>,
+    verifier: Result<Arc<Verifier>, Error>,
     inspection: Inspection,
 }
 
@@ -133,15 +136,13 @@ impl ServerCertVerifier for Inspector {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict = match &self.verifier {
-            Ok(verifier) => verifier
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map(|_verified| ())
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
         let chain = std::iter::once(end_entity).chain(intermediates);
-        let chain = chain.map(|certificate| certificate.clone().into_owned()).collect();
+        let chain: Vec<_> = chain.map(|certificate| certificate.clone().into_owned()).collect();
+        let verdict = self.verifier.clone().and_then(|verifier| {
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        });
+        let verdict =
+            verdict.map(|_verified| ()).map_err(|error| CertificateFault::of(&error, &chain));
         let mut seen = self.inspection.0.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = Some(Inspected { chain, verdict });
         Ok(ServerCertVerified::assertion())

@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod client;
+mod fault;
 mod own;
 pub mod server;
 
@@ -9,6 +10,7 @@ use rustls::{ProtocolVersion, SupportedCipherSuite};
 
 pub use certificate::Certificate;
 pub use client::{ClientTls, Inspected, Inspection};
+pub use fault::{CertificateFault, handshake_failure};
 pub use own::OwnCertificate;
 pub use server::{ServerTls, TlsError};
 

@@ -170,6 +170,8 @@ pub(super) const HELP: &[Text] = pairs! {
         "En la sintaxis de Postfix, como en la configuración; si falta, el configurado";
     "The sender to try, instead of the postmaster of our first domain",
         "El remitente que se prueba, en lugar del postmaster de nuestro primer dominio";
+    "The recipient to try, instead of the sender's own address; nothing is sent",
+        "El destinatario que se prueba, en lugar de la propia dirección del remitente; no se envía nada";
     "Really send a short message to this address",
         "Envía de verdad un mensaje corto a esta dirección";
 

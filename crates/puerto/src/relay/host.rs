@@ -1,0 +1,320 @@
+//! What is wrong with one host of a relayhost: whether it answers, its TLS, its
+//! certificate, our login, our addresses, the size of messages.
+
+use puerto_smtp::ReversePath;
+use puerto_smtp::client::Failure;
+
+use super::problem::Problem;
+use super::{Report, trouble};
+use crate::config::TlsLevel;
+use crate::deliver::probe::{Sight, Why};
+use crate::lang::{Said, Text, said, said_of};
+use crate::tls::{Certificate, CertificateFault, Inspected};
+
+/// Days before a certificate ends at which it should have been renewed.
+const RENEWAL_DAYS: i64 = 14;
+
+/// Whether mail of ours would go through.
+pub(super) fn takes_mail(report: &Report, sight: &Sight) -> bool {
+    let refused = |granted: &&crate::deliver::probe::Granted| {
+        granted.wish.reverse_path != ReversePath::Null && granted.answer.is_err()
+    };
+    let required = matches!(&report.plan, Ok(plan) if plan.tls == TlsLevel::Required);
+    let proven = matches!(&sight.inspected, Some(inspected) if inspected.verdict.is_ok());
+    sight.failure.is_none()
+        && !matches!(sight.login, Some(Err(_)))
+        && (!required || proven)
+        && !sight.granted.is_empty()
+        && !sight.granted.iter().any(|granted| refused(&granted))
+}
+
+/// Everything that is wrong with a host.
+pub(super) fn find(report: &Report, sight: &Sight, now: i64) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    problems.extend(reach(report, sight));
+    problems.extend(encryption(report, sight));
+    problems.extend(certificate(report, sight, now));
+    problems.extend(login(sight));
+    addresses(report, sight, &mut problems);
+    problems.extend(size(report, sight));
+    problems
+}
+
+fn reach(report: &Report, sight: &Sight) -> Option<Problem> {
+    let why = sight.failure.as_ref()?;
+    // A port that speaks otherwise is a problem of its own.
+    let wrong_port = super::problem::port(report).is_some();
+    if wrong_port && !matches!(why, Why::NotConnected(_)) || matches!(why, Why::NoTls) {
+        return None;
+    }
+    let seen = said_of!(
+        "{host}: {what}", "{host}: {what}";
+        host = Said::words(title(sight)), what = trouble::said(why)
+    );
+    let meaning = trouble::reply(why).and_then(|reply| trouble::meaning(reply, &sight.host));
+    let remedy = trouble::remedy(why, &sight.host, sight.address.port());
+    Some(Problem::error("relay.unreachable", seen, remedy).meaning(meaning))
+}
+
+/// The host and where it is, as the report names it.
+pub(super) fn title(sight: &Sight) -> String {
+    let (host, address) = (&sight.host, sight.address);
+    if **host == *address.ip().to_string() {
+        address.to_string()
+    } else {
+        format!("{host}[{}]:{}", address.ip(), address.port())
+    }
+}
+
+fn encryption(report: &Report, sight: &Sight) -> Option<Problem> {
+    let plan = report.plan.as_ref().ok()?;
+    let off = plan.tls == TlsLevel::None;
+    if sight.offered.is_none() || sight.tls.is_some() || sight.offered_starttls && !off {
+        return None;
+    }
+    if off {
+        let seen = said!(
+            "TLS is switched off for this relay (tls = \"none\"): all mail can be read on the way",
+            "TLS está desactivado para este relay (tls = \"none\"): todo el correo puede leerse por el camino"
+        );
+        let remedy = said!(
+            "take tls = \"none\" out, unless the way there is your own network",
+            "quite tls = \"none\", salvo que el camino sea su propia red"
+        );
+        return Some(Problem::warning("relay.no-tls", seen, remedy));
+    }
+    let seen = said!("{host} offers no TLS", "{host} no ofrece TLS"; host = sight.host);
+    let remedy = said!(
+        "use a port of the relay that offers it, such as 587: what is sent can be read on the way",
+        "use un puerto del relay que lo ofrezca, como el 587: lo que se envía puede leerse por el camino"
+    );
+    let needed = plan.tls == TlsLevel::Required || plan.login.is_some();
+    let make = if needed { Problem::error } else { Problem::warning };
+    Some(make("relay.no-tls", seen, remedy))
+}
+
+fn certificate(report: &Report, sight: &Sight, now: i64) -> Option<Problem> {
+    let (Some(inspected), Ok(plan)) = (&sight.inspected, &report.plan) else { return None };
+    if let Err(fault) = &inspected.verdict {
+        let seen = said_of!(
+            "the certificate of {host} is not good: {reason}",
+            "el certificado de {host} no es bueno: {reason}";
+            host = Said::words(&*sight.host), reason = fault_of(fault, inspected)
+        );
+        let consequence = match plan.tls {
+            TlsLevel::Required => Text::new(
+                "with tls = \"required\" no mail goes there until then",
+                "hasta entonces, con tls = \"required\" no le llega correo",
+            ),
+            _ => Text::new(
+                "until then mail goes there encrypted, but to whoever answers",
+                "hasta entonces el correo va cifrado, pero a quien conteste",
+            ),
+        };
+        let remedy = said_of!(
+            "{remedy}; {consequence}", "{remedy}; {consequence}";
+            remedy = certificate_remedy(fault), consequence = Said::plain(consequence)
+        );
+        return Some(match plan.tls {
+            TlsLevel::Required => Problem::error("relay.certificate", seen, remedy),
+            _ => Problem::warning("relay.certificate", seen, remedy),
+        });
+    }
+    let days = inspected.chain.first().and_then(|der| days_left(der, now));
+    let days = days.filter(|days| *days < RENEWAL_DAYS)?;
+    let seen = said!(
+        "the certificate of {host} ends in {days} days",
+        "el certificado de {host} caduca en {days} días"; host = sight.host, days = days
+    );
+    let remedy = said!(
+        "tell the relay's administrator to renew it",
+        "avise al administrador del relay para que lo renueve"
+    );
+    Some(Problem::warning("relay.certificate-ends", seen, remedy))
+}
+
+/// What is wrong with a certificate.
+pub(super) fn fault_of(fault: &CertificateFault, inspected: &Inspected) -> Said {
+    let own = inspected.chain.first().and_then(|der| Certificate::parse(der));
+    let last = inspected.chain.last().and_then(|der| Certificate::parse(der));
+    match (fault, own, last) {
+        (CertificateFault::Expired, Some(own), _) => said!(
+            "it ended on {date}", "caducó el {date}"; date = own.not_after
+        ),
+        (CertificateFault::NotYetValid, Some(own), _) => said!(
+            "it begins on {date}, or this machine's clock is wrong",
+            "empieza el {date}, o el reloj de esta máquina está mal"; date = own.not_before
+        ),
+        (CertificateFault::OtherName, Some(own), _) => {
+            let names = if own.names.is_empty() { vec![own.subject] } else { own.names };
+            said!("it is for {names}", "es para {names}"; names = names.join(", "))
+        }
+        (CertificateFault::SelfSigned, ..) => {
+            said!("it vouches for itself (self-signed)", "se avala a sí mismo (autofirmado)")
+        }
+        (CertificateFault::UntrustedIssuer, _, Some(last)) => said!(
+            "its chain ends at {issuer}, which this machine does not trust",
+            "su cadena acaba en {issuer}, en quien esta máquina no confía"; issuer = last.issuer
+        ),
+        (fault, ..) => Said::words(crate::lang::shown(&fault.to_string())),
+    }
+}
+
+fn certificate_remedy(fault: &CertificateFault) -> Said {
+    Said::plain(match fault {
+        CertificateFault::Expired => Text::new(
+            "have the relay's administrator renew it",
+            "haga que el administrador del relay lo renueve",
+        ),
+        CertificateFault::NotYetValid => Text::new(
+            "check this machine's clock, or wait",
+            "compruebe el reloj de esta máquina, o espere",
+        ),
+        CertificateFault::OtherName => Text::new(
+            "write the name that the certificate is for, if that is the relay",
+            "escriba el nombre para el que es el certificado, si ese es el relay",
+        ),
+        CertificateFault::SelfSigned => Text::new(
+            "have the relay use a certificate of an authority, such as Let's Encrypt, or one of its own that you trust here",
+            "haga que el relay use un certificado de una autoridad, como Let's Encrypt, o de una propia en la que se confíe aquí",
+        ),
+        CertificateFault::UntrustedIssuer => Text::new(
+            "if that authority is your own, put its certificate into /usr/local/share/ca-certificates and run update-ca-certificates; otherwise the relay does not send its whole chain, and its administrator has to mend that",
+            "si esa autoridad es propia, ponga su certificado en /usr/local/share/ca-certificates y ejecute update-ca-certificates; si no, el relay no envía su cadena completa y lo ha de arreglar su administrador",
+        ),
+        CertificateFault::Other(_) => {
+            Text::new("tell the relay's administrator", "avise al administrador del relay")
+        }
+    })
+}
+
+fn days_left(der: &[u8], now: i64) -> Option<i64> {
+    let ends = Certificate::parse(der)?.not_after;
+    let today = jiff::Timestamp::from_second(now).ok()?.to_zoned(jiff::tz::TimeZone::UTC).date();
+    Some(i64::from(today.until(ends).ok()?.get_days()))
+}
+
+fn login(sight: &Sight) -> Option<Problem> {
+    let Some(Err(why)) = &sight.login else { return None };
+    let remedy = match why {
+        // That TLS is missing is said by another problem.
+        Why::NoLogin(puerto_smtp::client::AuthUnavailable::NotEncrypted) => return None,
+        Why::NoLogin(_) => said!(
+            "logins are usually taken at port 587; if the relay knows this machine by its address, take user and password out of the configuration",
+            "el usuario suele aceptarse en el puerto 587; si el relay conoce a esta máquina por su dirección, quite usuario y contraseña de la configuración"
+        ),
+        Why::Password(..) => said!(
+            "correct the path, and let the user that the server runs as read the file",
+            "corrija la ruta y dé permiso de lectura al usuario con el que corre el servidor"
+        ),
+        _ => said!(
+            "correct the user and the password file; many providers want an application password",
+            "corrija el usuario y el fichero de la contraseña; muchos proveedores exigen una contraseña de aplicación"
+        ),
+    };
+    let seen = said_of!(
+        "the login at {host} does not work: {reason}",
+        "no se puede iniciar sesión en {host}: {reason}";
+        host = Said::words(&*sight.host), reason = trouble::said(why)
+    );
+    let meaning = trouble::reply(why).and_then(|reply| trouble::meaning(reply, &sight.host));
+    Some(Problem::error("relay.login", seen, remedy).meaning(meaning))
+}
+
+fn addresses(report: &Report, sight: &Sight, problems: &mut Vec<Problem>) {
+    let mut sender_refused = false;
+    for granted in &sight.granted {
+        let Err(failure) = &granted.answer else { continue };
+        match &granted.wish.reverse_path {
+            ReversePath::Address(sender) => {
+                sender_refused = true;
+                let seen = said_of!(
+                    "{host} does not take mail from {sender} to {recipient}: {reason}",
+                    "{host} no acepta correo de {sender} para {recipient}: {reason}";
+                    host = Said::words(&*sight.host), sender = Said::words(sender.to_string()),
+                    recipient = Said::words(granted.wish.recipient.to_string()),
+                    reason = trouble::refusal(failure)
+                );
+                problems.push(refused(report, sight, failure, seen));
+            }
+            // Where nothing of ours is taken, this adds nothing.
+            ReversePath::Null if sender_refused => {}
+            ReversePath::Null => {
+                let seen = said_of!(
+                    "{host} does not take the null reverse-path, so that notifications are lost: {reason}",
+                    "{host} no acepta el remitente nulo, así que los avisos se pierden: {reason}";
+                    host = Said::words(&*sight.host), reason = trouble::refusal(failure)
+                );
+                let remedy = said!(
+                    "ask the relay's administrator: every server has to take it (RFC 5321 §4.5.5)",
+                    "pregunte al administrador del relay: todo servidor debe aceptarlo (RFC 5321 §4.5.5)"
+                );
+                problems.push(Problem::warning("relay.null-sender", seen, remedy));
+            }
+        }
+    }
+}
+
+fn refused(report: &Report, sight: &Sight, failure: &Failure, seen: Said) -> Problem {
+    const LOG_IN: Text = Text::new(
+        "log in: set relayhost_user and relayhost_password_file; or have this machine's address allowed at the relay",
+        "inicie sesión: configure relayhost_user y relayhost_password_file; o haga que el relay permita la dirección de esta máquina",
+    );
+    const NOT_HERE: Text = Text::new(
+        "have this machine's address allowed at the relay (mynetworks, in Postfix); if it takes logins, that is usually at port 587",
+        "haga que el relay permita la dirección de esta máquina (mynetworks, en Postfix); si admite usuarios, suele ser en el puerto 587",
+    );
+    const ANOTHER_SENDER: Text = Text::new(
+        "have {user} allowed to send as this address at the relay, or send from an address of that user: --from ADDRESS tries one",
+        "haga que el relay permita a {user} enviar con esta dirección, o envíe desde una dirección de ese usuario: --from DIRECCIÓN prueba una",
+    );
+    const ALLOW: Text = Text::new(
+        "have the domain of the sender, or this machine's address, allowed at the relay",
+        "haga que el relay permita el dominio del remitente, o la dirección de esta máquina",
+    );
+    let meaning = failure.reply().and_then(|reply| trouble::meaning(reply, &sight.host));
+    let class = meaning.as_ref().map(crate::explain::Explanation::class);
+    let offers_login = sight.offered.as_ref().is_some_and(|offered| !offered.auth.is_empty());
+    let user = match &report.plan {
+        Ok(plan) => plan.login.as_ref().map(|login| login.user.clone()),
+        Err(_) => None,
+    };
+    let about_login = matches!(class, Some("relay-denied" | "auth-required" | "sender-rejected"));
+    let remedy = match (&user, class) {
+        (None, _) if about_login && offers_login => Said::plain(LOG_IN),
+        (None, Some("relay-denied" | "auth-required")) => Said::plain(NOT_HERE),
+        (Some(user), Some("sender-rejected")) => Said::with(ANOTHER_SENDER, &[("user", user)]),
+        _ => meaning.as_ref().map_or(Said::plain(ALLOW), trouble::explained_remedy),
+    };
+    Problem::error("relay.sender", seen, remedy).meaning(meaning)
+}
+
+fn size(report: &Report, sight: &Sight) -> Option<Problem> {
+    let theirs = sight.offered.as_ref()?.size.filter(|size| *size > 0)?;
+    let ours = report.message_size;
+    (theirs < ours).then(|| {
+        let seen = said!(
+            "{host} takes messages of up to {theirs}, but this server takes up to {ours} from its users: what is larger bounces",
+            "{host} acepta mensajes de hasta {theirs}, pero este servidor los acepta de hasta {ours} a sus usuarios: los mayores rebotan";
+            host = sight.host, theirs = octets(theirs), ours = octets(ours)
+        );
+        let remedy = said!(
+            "set message_size = {theirs} in [limits], so that users hear it at once",
+            "ponga message_size = {theirs} en [limits], para que los usuarios lo sepan al momento";
+            theirs = theirs
+        );
+        Problem::warning("relay.size", seen, remedy)
+    })
+}
+
+/// Octets in a unit that people read.
+pub(super) fn octets(size: u64) -> String {
+    const UNITS: [(u32, &str); 3] = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = UNITS.iter().find(|(shift, _)| size >> shift > 0);
+    let Some((shift, unit)) = unit else { return format!("{size} B") };
+    let tenths = (size >> (shift - 10)).saturating_mul(10) >> 10;
+    match tenths % 10 {
+        0 => format!("{} {unit}", tenths / 10),
+        tenth => format!("{}.{tenth} {unit}", tenths / 10),
+    }
+}
