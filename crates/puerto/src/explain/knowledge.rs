@@ -24,6 +24,7 @@ const OWN: u8 = 29;
 const TELLING: u8 = 59;
 
 const FILES: &[&str] = &[
+    include_str!("rules/own.toml"),
     include_str!("rules/gmail.toml"),
     include_str!("rules/microsoft.toml"),
     include_str!("rules/yahoo.toml"),

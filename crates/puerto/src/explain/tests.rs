@@ -1,7 +1,6 @@
 //! Each reply means what it means, in whatever form it is pasted.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::knowledge::Knowledge;
@@ -361,28 +360,142 @@ fn each_rule_has_its_sentences() {
     }
 }
 
-// The collection lies outside of the project.
-fn shared() -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("PUERTO_SHARED").map_or(beside, PathBuf::from).join("data");
-    folder.join("rejections.jsonl").exists().then_some(folder)
-}
-
 #[test]
 fn the_collected_replies_have_their_class() {
-    let Some(folder) = shared() else {
-        eprintln!("skipped: no collection of replies beside the project (PUERTO_SHARED)");
-        return;
-    };
-    let text = std::fs::read_to_string(folder.join("rejections.jsonl")).unwrap();
     let mut wrong = Vec::new();
-    for line in text.lines() {
-        let known: serde_json::Value = serde_json::from_str(line).unwrap();
-        let sample = known["sample"].as_str().unwrap();
-        let found = explain(sample, None);
-        let class = found.map(|found| found.class());
-        if class != known["class"].as_str() {
-            wrong.push(format!("{}: {:?} for {}: {sample}", known["id"], found, known["class"]));
+    let lines = include_str!("collected.tsv").lines().filter(|line| !line.starts_with('#'));
+    for line in lines.clone() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [id, class, _, reply] = fields[..] else { panic!("four fields: {line}") };
+        let found = explain(&reply.replace("\\n", "\n"), None);
+        if found.is_none_or(|found| found.class() != class) {
+            wrong.push(format!("{id}: {found:?} for {class}: {reply}"));
+        }
+    }
+    assert_eq!(lines.count(), 344);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What this server itself writes: class, and whose problem it is. Those with a 4 in
+/// front are temporary.
+const OWN_WORDS: &[(&str, &str, Whose)] = {
+    use Whose::{Content, Provider, Recipient, Server};
+    &[
+        (
+            "4.4.3 MX of example.net: the DNS failed: 127.0.0.53:53 answered Query Refused",
+            "temporary-failure",
+            Server,
+        ),
+        (
+            "4.4.3 MX of example.net: the DNS failed: 127.0.0.53:53 answered Server Failure",
+            "temporary-failure",
+            Server,
+        ),
+        ("4.4.3 MX of example.net: the DNS did not answer in time", "temporary-failure", Server),
+        ("4.4.3 address of a.test: the DNS did not answer in time", "temporary-failure", Server),
+        (
+            "4.4.3 relayhost [a.test]:587: address of a.test: the DNS failed: no DNS server is \
+             known",
+            "temporary-failure",
+            Server,
+        ),
+        (
+            "5.1.2 the domain example.net does not exist; is it spelled correctly?",
+            "domain-not-found",
+            Recipient,
+        ),
+        (
+            "5.1.2 the domain example.net has neither MX nor address records",
+            "domain-not-found",
+            Recipient,
+        ),
+        ("5.4.4 the MX host mx.example.net has no address", "domain-not-found", Recipient),
+        ("5.4.4 no mail exchanger is left to try", "domain-not-found", Recipient),
+        (
+            "5.1.10 example.net takes no mail: it publishes a null MX (RFC 7505)",
+            "domain-not-found",
+            Recipient,
+        ),
+        ("5.1.10 example.net takes no mail: its MX is localhost", "domain-not-found", Recipient),
+        (
+            "5.4.4 mx.example.net has the private address 10.0.0.1, where mail is not delivered \
+             by MX unless [delivery] allow_private = true",
+            "domain-not-found",
+            Server,
+        ),
+        (
+            "5.4.6 mail for example.net loops back to this server: its best mail exchanger \
+             mail.example.com is this host; if the domain is ours, add it to `domains`",
+            "loop",
+            Server,
+        ),
+        (
+            "4.4.1 connect to mx.example.net[192.0.2.1]:25: Connection refused",
+            "connection-refused",
+            Provider,
+        ),
+        (
+            "4.4.1 connect to mx.example.net[192.0.2.1]:25: Connection timed out",
+            "connection-refused",
+            Server,
+        ),
+        (
+            "4.4.2 lost connection with mx.example.net[192.0.2.1] while sending RCPT TO",
+            "connection-refused",
+            Provider,
+        ),
+        (
+            "4.7.4 TLS is required, but was not offered by host mx.example.net[192.0.2.1]",
+            "tls-required",
+            Provider,
+        ),
+        (
+            "4.3.5 cannot read the password file /etc/puerto/relay.password: No such file or \
+             directory",
+            "auth-required",
+            Server,
+        ),
+        ("4.7.0 cannot authenticate to a.test as me: no mechanism", "auth-required", Server),
+        (
+            "5.3.4 message size 60000000 exceeds size limit 10240000 of server a.test[192.0.2.1]",
+            "message-too-large",
+            Content,
+        ),
+        (
+            "5.6.7 SMTPUTF8 is required, but was not offered by host a.test[192.0.2.1]",
+            "message-format",
+            Content,
+        ),
+        ("5.4.6 mail forwarding loop: it was delivered to me@example.com before", "loop", Provider),
+        ("5.1.1 there is no user `me`", "mailbox-unknown", Recipient),
+        ("4.3.0 cannot look up users: Permission denied", "temporary-failure", Server),
+        ("4.2.0 /var/mail/me is replaced again and again", "temporary-failure", Server),
+        ("4.2.1 another program keeps /var/mail/me locked", "temporary-failure", Server),
+        ("4.2.1 /var/mail/me is not a regular file", "temporary-failure", Server),
+        ("4.3.1 cannot write /var/mail/me: No space left on device", "temporary-failure", Server),
+        ("4.2.1 cannot write to /home/me/Maildir: Permission denied", "temporary-failure", Server),
+        ("4.3.0 the mailbox agent does not answer: broken pipe", "temporary-failure", Server),
+        ("5.4.6 in the aliases file: this name leads in a circle", "loop", Server),
+    ]
+};
+
+#[test]
+fn what_this_server_says_itself_is_explained() {
+    let mut wrong = Vec::new();
+    for &(text, class, whose) in OWN_WORDS {
+        let kind = if text.starts_with('4') { Kind::Temporary } else { Kind::Permanent };
+        let logged = format!(
+            "Nov 24 14:09:16 mail puerto/error[157]: 034B84868200: to=<you@example.net>, \
+             relay=none, delay=0, delays=0/0/0/0, dsn={}, status={} ({})",
+            &text[..text.find(' ').unwrap()],
+            if kind == Kind::Temporary { "deferred" } else { "bounced" },
+            &text[text.find(' ').unwrap() + 1..],
+        );
+        for text in [text, &logged] {
+            let found = understood(text);
+            if (found.class(), found.kind(), found.whose()) != (class, kind, whose) {
+                wrong.push(format!("{found:?} for {class} {kind:?} {whose:?}: {text}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
