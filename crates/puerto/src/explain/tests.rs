@@ -484,12 +484,11 @@ fn what_this_server_says_itself_is_explained() {
     let mut wrong = Vec::new();
     for &(text, class, whose) in OWN_WORDS {
         let kind = if text.starts_with('4') { Kind::Temporary } else { Kind::Permanent };
+        let (status, reason) = text.split_once(' ').unwrap();
+        let fate = if kind == Kind::Temporary { "deferred" } else { "bounced" };
         let logged = format!(
             "Nov 24 14:09:16 mail puerto/error[157]: 034B84868200: to=<you@example.net>, \
-             relay=none, delay=0, delays=0/0/0/0, dsn={}, status={} ({})",
-            &text[..text.find(' ').unwrap()],
-            if kind == Kind::Temporary { "deferred" } else { "bounced" },
-            &text[text.find(' ').unwrap() + 1..],
+             relay=none, delay=0, delays=0/0/0/0, dsn={status}, status={fate} ({reason})"
         );
         for text in [text, &logged] {
             let found = understood(text);
