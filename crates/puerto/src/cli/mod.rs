@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
+use crate::config::TlsFiles;
 use crate::lang::Language;
 
 pub mod aliases;
@@ -66,6 +67,14 @@ enum Command {
     /// Write mailboxes for the daemon, which starts this itself
     #[command(hide = true, name = crate::local::agent::SUBCOMMAND)]
     LocalAgent,
+    /// Read the certificate again for the daemon, which starts this itself
+    #[command(hide = true, name = crate::serve::keeper::SUBCOMMAND)]
+    CertificateKeeper {
+        /// The certificate
+        certificate: PathBuf,
+        /// Its key
+        key: PathBuf,
+    },
     /// Show the whole system in a simulated Internet on this machine
     Lab(lab::LabArgs),
     /// Show and change the mail that waits
@@ -192,6 +201,9 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Dns(arguments) => dns::run(&arguments, config, language),
         Command::Explain(arguments) => explain::run(&arguments, config, language),
         Command::LocalAgent => crate::local::agent::run(),
+        Command::CertificateKeeper { certificate, key } => {
+            crate::serve::keeper::run(&TlsFiles { certificate, key })
+        }
         Command::Lab(arguments) => lab::run(&arguments, language),
         Command::Queue(arguments) => queue::run(&arguments, config, language),
         Command::Check(arguments) => check::run(&arguments, config, language),

@@ -2,11 +2,12 @@
 //!
 //! A start has two halves. [`Prepared::new`] does what needs root's rights and no
 //! threads: folders, sockets, certificates, keys, the agent that writes local
-//! mailboxes; then it becomes the service's user. [`Daemon::start`] opens the spool
+//! mailboxes, the keeper of the certificate; then it becomes the service's user. [`Daemon::start`] opens the spool
 //! and sets the rooms to work. A stop goes the other way: no new mail, what is in
 //! flight ends, the queue gives back what it holds, the spool is closed, the log is
 //! written out.
 
+pub mod keeper;
 mod notify;
 mod privileges;
 mod signals;
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::bounce::Bouncer;
-use crate::config::{Config, Live, LogTarget};
+use crate::config::{Config, Live, LogTarget, TlsFiles};
 use crate::control;
 use crate::deliver::Remote;
 use crate::dns::Resolver;
@@ -35,7 +36,9 @@ use crate::queue::{Parts, Queue, Wake};
 use crate::receive::{self, Inherited, Listeners};
 use crate::route::Router;
 use crate::telemetry::{self, Event, MailLog, Reopen};
-use crate::tls::{ClientTls, ServerTls};
+use crate::tls::{ClientTls, ServerTls, TlsError};
+
+use keeper::Keeper;
 
 pub use notify::{notify, ready, reloading, watchdog};
 pub use signals::until_told_to_stop;
@@ -114,6 +117,7 @@ pub struct Prepared {
     log: MailLog,
     reopen: Reopen,
     agent: Option<AgentHandle>,
+    keeper: Option<Arc<Keeper>>,
 }
 
 impl Prepared {
@@ -135,7 +139,7 @@ impl Prepared {
             privileges::hand_over(path, owner)?;
         }
         privileges::raise_file_limit();
-        let mut agent = None;
+        let (mut agent, mut keeper) = (None, None);
         if let Some(identity) = owner {
             // Local mailboxes belong to their users, so one process keeps the right
             // to become them.
@@ -146,9 +150,17 @@ impl Prepared {
                     error = system(&error)
                 ))
             })?);
+            keeper = config.tls.as_ref().map(Keeper::spawn).transpose().map_err(|error| {
+                StartError::Privileges(said_of!(
+                    "cannot start the certificate's keeper: {error}",
+                    "no se puede iniciar el guardián del certificado: {error}";
+                    error = system(&error)
+                ))
+            })?;
             privileges::become_user(identity)?;
         }
-        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent })
+        let keeper = keeper.map(Arc::new);
+        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent, keeper })
     }
 }
 
@@ -171,15 +183,16 @@ impl Daemon {
     /// Opens the spool and sets the rooms to work, inside a tokio runtime.
     /// `file` is where the configuration came from, for a reload.
     pub fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
-        let Prepared { config, listeners, control, tls, keys, log, reopen, agent } = prepared;
+        let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper } =
+            prepared;
         let spool = open_spool(&config)?;
         report_state(&spool, &keys, &log);
         for warning in listeners.warnings() {
             notice(&log, "warning", warning);
         }
-        // Root could read the certificate's key; whether the service's user can shows
-        // only now, and would else show when the certificate has run out.
-        if let Err(error) = tls.reload(config.tls.as_ref()) {
+        // Root could read the certificate's key; whether that holds from now on would else
+        // show only when the certificate has run out.
+        if let Err(error) = reload_certificate(&tls, config.tls.as_ref(), keeper.as_deref()) {
             notice(
                 &log,
                 "warning",
@@ -208,7 +221,8 @@ impl Daemon {
             mailboxes = mailboxes.with_agent(agent);
         }
         let bouncer = Bouncer::new(config.clone(), Arc::clone(&intake), log.clone());
-        let reload = reloader(config.clone(), file, tls.clone(), keys, log.clone());
+        let certificate = (tls.clone(), keeper);
+        let reload = reloader(config.clone(), file, certificate, keys, log.clone());
         let (receiving, stop_receiving) = watch::channel(false);
         let (queueing, stop_queue) = watch::channel(false);
         let queue = Queue::new(Parts {
@@ -336,18 +350,35 @@ fn notice(log: &MailLog, level: &'static str, text: &str) {
     log.write(&Event::Notice { level, component: "master", id: None, text });
 }
 
+/// Reads the certificate again: as who we are, or through the keeper where root alone may.
+fn reload_certificate(
+    tls: &ServerTls,
+    files: Option<&TlsFiles>,
+    keeper: Option<&Keeper>,
+) -> Result<(), String> {
+    let Err(error) = tls.reload(files) else { return Ok(()) };
+    let (TlsError::Read { .. }, Some(files)) = (&error, files) else {
+        return Err(error.to_string());
+    };
+    match keeper.and_then(|keeper| keeper.read(files)) {
+        Some(Ok(pem)) => tls.reload_from(files, &pem).map_err(|error| error.to_string()),
+        Some(Err(why)) => Err(why),
+        None => Err(error.to_string()),
+    }
+}
+
 // Sockets, folders and the user stay as they were: to change them is to start anew.
 fn reloader(
     live: Live,
     file: Option<PathBuf>,
-    tls: ServerTls,
+    (tls, keeper): (ServerTls, Option<Arc<Keeper>>),
     keys: Arc<KeyRing>,
     log: MailLog,
 ) -> control::Reload {
     Arc::new(move || {
         let config = Config::load(file.as_deref())
             .map_err(|errors| format!("the configuration was not read again: {errors}"))?;
-        if let Err(error) = tls.reload(config.tls.as_ref()) {
+        if let Err(error) = reload_certificate(&tls, config.tls.as_ref(), keeper.as_deref()) {
             notice(&log, "error", &format!("the old certificate stays in use: {error}"));
         }
         for problem in keys.reload() {

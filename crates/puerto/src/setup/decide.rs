@@ -33,6 +33,15 @@ const RELAYHOST_NEEDED: Text = Text::new(
      ¿Cuál? Por ejemplo [smtp.example.net]:587",
 );
 
+const USER: Text = Text::new(
+    "The user name that {relayhost} wants from us (empty: none)",
+    "El nombre de usuario que pide {relayhost} (vacío: ninguno)",
+);
+const PASSWORD: Text = Text::new(
+    "The password of {user} there (it is not shown)",
+    "La contraseña de {user} ahí (no se muestra)",
+);
+
 /// A configuration that was decided, with what else it needs.
 pub(super) struct Decided {
     pub(super) config: Config,
@@ -61,16 +70,20 @@ pub(super) fn decide(
     let port_25 = probe.then(|| world.port_25());
     let settled = known.is_some() || wishes.relayhost.is_some();
     config.relayhost = if settled { known } else { ask_relayhost(port_25, person)? };
+    let from = from.filter(|program| program.relayhost == config.relayhost);
+    let login = match (&wishes.login, from, &config.relayhost) {
+        (Some(login), _, _) => Some(login.clone()),
+        (None, Some(program), _) => program.login.clone(),
+        (None, None, Some(relayhost)) => ask_login(relayhost, person)?,
+        (None, None, None) => None,
+    };
     let mut password = None;
-    if let Some(program) = from.filter(|program| program.relayhost == config.relayhost) {
-        if let Some(Credentials { user, password: secret }) = &program.login {
-            let login = Login { user: user.clone(), password_file: PASSWORD_FILE.into() };
-            config.relayhost_login = Some(login);
-            password = Some(format!("{secret}\n"));
-        }
-        if program.tls_required {
-            config.delivery.tls = TlsLevel::Required;
-        }
+    if let Some(Credentials { user, password: secret }) = login {
+        config.relayhost_login = Some(Login { user, password_file: PASSWORD_FILE.into() });
+        password = Some(format!("{secret}\n"));
+    }
+    if from.is_some_and(|program| program.tls_required) {
+        config.delivery.tls = TlsLevel::Required;
     }
     inherit(&mut config, inherited);
     Ok(Decided { config, password, port_25 })
@@ -89,6 +102,7 @@ fn hostname(
     let proposed = inherited
         .iter()
         .find_map(|program| program.hostname.as_deref().and_then(host_name))
+        .or_else(|| pointer(&wishes.domain, survey))
         .or_else(|| host_name(&root.read("/etc/hostname").ok()??))
         .or_else(|| survey.machine.clone().filter(|_| root.is_machine()))
         .unwrap_or_else(|| format!("mail.{}", wishes.domain));
@@ -102,6 +116,13 @@ fn hostname(
     }
 }
 
+/// The name that an address points back to already, if it is one of the domain's own.
+fn pointer(domain: &str, survey: &Survey) -> Option<String> {
+    let names = survey.egress.iter().flat_map(|egress| egress.names.iter().flatten());
+    let own = |name: &String| name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+    names.filter_map(|name| host_name(name)).find(own)
+}
+
 const NOT_A_HOST: Text = Text::new(
     "{answer} is not a full host name, as mail.example.com is. The name of this server",
     "{answer} no es un nombre de máquina completo, como mail.example.com. El nombre del servidor",
@@ -110,9 +131,15 @@ const NOT_A_HOP: Text = Text::new("{error}. The relayhost", "{error}. El relayho
 
 /// A full host name in A-labels.
 pub(super) fn host_name(text: &str) -> Option<String> {
+    dotted_name(text).filter(|name| !name.starts_with("localhost."))
+}
+
+/// A name of several labels, in A-labels, that can stand in an address: an underscore
+/// cannot (RFC 5321 §4.1.2).
+pub(super) fn dotted_name(text: &str) -> Option<String> {
     let domain = Domain::parse(text.trim()).ok()?;
     let name = idna::domain_to_ascii(domain.name()?).ok()?;
-    (name.contains('.') && !name.starts_with("localhost.")).then_some(name)
+    (name.contains('.') && !name.contains('_')).then_some(name)
 }
 
 fn domains(
@@ -152,6 +179,17 @@ fn ask_relayhost(
             Err(error) => question = Said::of_parts(NOT_A_HOP, &[("error", &error)]),
         }
     }
+}
+
+// Most relays at port 587 want one.
+fn ask_login(relayhost: &NextHop, person: &mut dyn Person) -> Result<Option<Credentials>, Gone> {
+    let relayhost = relayhost.to_string();
+    let user = person.word(&Said::with(USER, &[("relayhost", &relayhost)]), "")?;
+    if user.is_empty() {
+        return Ok(None);
+    }
+    let password = person.secret(&Said::with(PASSWORD, &[("user", &user)]))?;
+    Ok((!password.is_empty()).then_some(Credentials { user, password }))
 }
 
 // What only one program can say is taken from the first that says it.

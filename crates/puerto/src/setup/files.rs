@@ -1,14 +1,9 @@
-//! Files to be there: compared with what is, and written only where nothing is.
+//! Files to be there, compared with what is.
 
-use std::fs::{DirBuilder, File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::root::Root;
-
-/// The group that may read secrets, where it exists already.
-const GROUP: &str = "puerto";
 
 /// A file or link to be there.
 pub(super) struct Wanted {
@@ -24,6 +19,8 @@ pub(super) enum Content {
     Text(String),
     /// A text that only root and the daemon may read.
     Secret(String),
+    /// A script.
+    Script(String),
     /// A link to another path of the machine.
     Link(PathBuf),
 }
@@ -75,7 +72,7 @@ impl Wanted {
             return Ok(State::Missing);
         }
         let same = match &self.content {
-            Content::Text(text) | Content::Secret(text) => {
+            Content::Text(text) | Content::Secret(text) | Content::Script(text) => {
                 root.read(&self.path)?.is_some_and(|there| there == *text)
             }
             Content::Link(target) => destination(root, &self.path) == *target,
@@ -83,39 +80,20 @@ impl Wanted {
         Ok(if same { State::Same } else { State::Different })
     }
 
-    /// Writes it. What is there is never written over: this fails if something is.
-    pub(super) fn write(&self, root: &Root) -> io::Result<()> {
-        let path = root.at(&self.path);
-        let Some(folder) = path.parent() else { return Ok(()) };
-        match &self.content {
-            Content::Text(text) => {
-                make_folders(folder, 0o755)?;
-                write_text(&path, folder, text, 0o644)
-            }
-            Content::Secret(text) => {
-                // Beside the configuration, which all may read, stands the password.
-                let keys = path.extension().is_some_and(|extension| extension == "pem");
-                make_folders(folder, if keys { 0o750 } else { 0o755 })?;
-                write_text(&path, folder, text, 0o640)
-            }
-            Content::Link(target) => {
-                make_folders(folder, 0o755)?;
-                symlink(target, &path)?;
-                File::open(folder)?.sync_all()
-            }
+    /// Its permission bits.
+    pub(super) fn mode(&self) -> u32 {
+        match self.content {
+            Content::Secret(_) => 0o640,
+            Content::Script(_) => 0o755,
+            _ => 0o644,
         }
     }
 
-    /// Moves what is there aside, to a name that is free.
-    pub(super) fn move_aside(&self, root: &Root) -> io::Result<()> {
-        let path = root.at(&self.path);
-        let free = (0_u32..).find_map(|number| {
-            let mut name = path.clone().into_os_string();
-            name.push(if number == 0 { ".old".to_owned() } else { format!(".old{number}") });
-            let name = PathBuf::from(name);
-            name.symlink_metadata().is_err().then_some(name)
-        });
-        free.map_or(Ok(()), |free| std::fs::rename(&path, free))
+    /// The mode of the folder that is made for it. Beside the configuration, which all
+    /// may read, stands the password; a folder of keys is ours alone.
+    pub(super) fn folder_mode(&self) -> u32 {
+        let key = self.path.extension().is_some_and(|extension| extension == "pem");
+        if key && self.mode() == 0o640 { 0o750 } else { 0o755 }
     }
 }
 
@@ -148,45 +126,4 @@ pub(super) fn link_of(root: &Root, path: &Path) -> Option<PathBuf> {
         }
     }
     Some(out)
-}
-
-// Folders above the last are for everybody, since other programs' files are there too.
-fn make_folders(folder: &Path, mode: u32) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = folder.parent() {
-        // Both the folder of keys and the one of a domain in it are ours alone.
-        let inner = parent.file_name().is_some_and(|name| name == "dkim");
-        make_folders(parent, if mode != 0o755 && inner { mode } else { 0o755 })?;
-    }
-    DirBuilder::new().mode(mode).create(folder)?;
-    let handle = File::open(folder)?;
-    if mode != 0o755 {
-        give_to_group(&handle)?;
-    }
-    handle.set_permissions(Permissions::from_mode(mode))
-}
-
-fn write_text(path: &Path, folder: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    if mode == 0o640 {
-        give_to_group(file.as_file())?;
-    }
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
-}
-
-// Where the group does not exist yet, tmpfiles.d sets it as soon as it does.
-fn give_to_group(file: &File) -> io::Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    match nix::unistd::Group::from_name(GROUP) {
-        Ok(Some(group)) => Ok(nix::unistd::fchown(file, None, Some(group.gid))?),
-        _ => Ok(()),
-    }
 }

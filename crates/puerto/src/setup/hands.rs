@@ -4,7 +4,7 @@
 //! start it where no other mail server is at work. What another program does until now
 //! is never proposed, so that `--yes` alone does not stop a Postfix or take its name.
 
-use super::person::{Gone, Person};
+use super::person::Person;
 use super::report::Step;
 use super::world::World;
 use crate::lang::{Said, Text};
@@ -14,7 +14,8 @@ const FAILED: Text = Text::new("`{command}` failed: {error}", "`{command}` ha fa
 /// The question before a step's commands are run.
 #[derive(Debug, Clone)]
 pub(super) struct Offer {
-    pub(super) question: Said,
+    /// None: it can only be told, since nobody here knows how it is done.
+    pub(super) question: Option<Said>,
     /// What an empty answer and `--yes` mean.
     pub(super) proposed: bool,
     /// Whether what starts the service is in vain before it is done.
@@ -24,12 +25,12 @@ pub(super) struct Offer {
 }
 
 /// Runs the commands of the steps that the person agrees to; those steps are marked as
-/// done. Says what failed.
+/// done. Says what failed. If the person goes, what was not done is left to be told.
 pub(super) fn carry_out(
     steps: &mut [Step],
     world: &dyn World,
     person: &mut dyn Person,
-) -> Result<Vec<Said>, Gone> {
+) -> Vec<Said> {
     let mut problems = Vec::new();
     let mut blocked = false;
     for step in steps {
@@ -37,12 +38,14 @@ pub(super) fn carry_out(
         if offer.last && blocked {
             continue;
         }
-        person.tell(&step.commands);
-        let agreed = person.confirm(&offer.question, offer.proposed)?;
-        step.done = agreed && run_all(&step.commands, world, &mut problems);
+        if let Some(question) = &offer.question {
+            person.tell(&step.what, &step.commands);
+            let Ok(agreed) = person.confirm(question, offer.proposed) else { break };
+            step.done = agreed && run_all(&step.commands, world, &mut problems);
+        }
         blocked |= offer.first && !step.done;
     }
-    Ok(problems)
+    problems
 }
 
 fn run_all(commands: &[String], world: &dyn World, problems: &mut Vec<Said>) -> bool {

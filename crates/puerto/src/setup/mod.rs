@@ -9,11 +9,16 @@
 //! is still to do. What commands do (the user, the start) is done on the machine itself
 //! alone, after a question; never on a folder that stands for one.
 
+mod batch;
+mod certificate;
 mod decide;
 mod files;
 mod hands;
 mod keys;
+mod names;
+mod others;
 mod person;
+mod processes;
 mod report;
 mod root;
 mod service;
@@ -32,14 +37,16 @@ use crate::dnsplan::{Plan as Publication, Subject};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, key_error, said, said_of, system};
 
+use batch::{Batch, Unwritten};
 use decide::{Decided, PASSWORD_FILE, decide};
-use files::{Content, State, Wanted};
+use files::{State, Wanted};
 use takeover::Inherited;
 
 pub use files::Done;
 pub use person::{Gone, Nobody, Person};
 pub use report::{Found, Record, Report, Step};
 pub use root::Root;
+pub use takeover::Credentials;
 pub use world::{Egress, Network, Port25, Survey, World, program_path};
 
 /// What was asked for.
@@ -51,6 +58,8 @@ pub struct Wishes {
     pub hostname: Option<String>,
     /// Where all mail goes; `Some(None)`: to its MX, without a question.
     pub relayhost: Option<Option<NextHop>>,
+    /// User and password for it.
+    pub login: Option<Credentials>,
     /// The configuration file, as a path of the machine.
     pub config_file: PathBuf,
     /// Where the program is, as a path of the machine.
@@ -106,17 +115,30 @@ impl From<Gone> for SetupError {
     }
 }
 
+impl From<Unwritten> for SetupError {
+    fn from(Unwritten { path, error }: Unwritten) -> Self {
+        Self::File { path, error }
+    }
+}
+
 /// A host name in A-labels that a server can have; for what is asked for.
 pub fn host_name(text: &str) -> Option<String> {
     decide::host_name(text)
+}
+
+/// A domain in A-labels that can be in addresses; for what is asked for.
+pub fn domain_name(text: &str) -> Option<String> {
+    decide::dotted_name(text)
 }
 
 const TAKE_OVER: Text = Text::new(
     "{program} is configured on this machine. Take over what it says?",
     "En esta máquina está configurado {program}. ¿Heredar lo que dice?",
 );
-const WRITE: Text =
-    Text::new("Write {count} files below {root}?", "¿Escribir {count} ficheros en {root}?");
+const WRITE: Text = Text::new(
+    "Files to write below {root}: {count}. Write them?",
+    "Ficheros que escribir en {root}: {count}. ¿Escribirlos?",
+);
 const REPLACE: Text = Text::new(
     "{file} is there and says something else. Replace it? The old one is kept beside it",
     "{file} ya existe y dice otra cosa. ¿Reemplazarlo? El anterior se guarda al lado",
@@ -140,6 +162,16 @@ const NO_DNS: Text = Text::new(
 const NO_ADDRESS: Text = Text::new(
     "This machine has no way to the Internet at the moment",
     "Esta máquina no tiene ahora mismo salida a Internet",
+);
+const ABSENT: Text = Text::new(
+    "The DNS knows no {domain}: see that it is written right, and that it has been registered",
+    "El DNS no conoce {domain}: compruebe que esté bien escrito y que se haya registrado",
+);
+const SHORT: Text = Text::new(
+    "The configuration calls this server {hostname}, which is not a full name, and receivers \
+     refuse such a greeting: set `hostname`, as in mail.example.com",
+    "La configuración llama {hostname} a este servidor, que no es un nombre completo, y los \
+     receptores rechazan ese saludo: ponga `hostname`, como en mail.example.com",
 );
 const PRIVATE: Text = Text::new(
     "{address} is not a public address: outside this machine is seen under another one, which \
@@ -181,6 +213,10 @@ pub fn run(
     world: &dyn World,
     person: &mut dyn Person,
 ) -> Result<Report, SetupError> {
+    if !root.has(&wishes.config_file) {
+        // Before the questions, so that nobody answers them in vain.
+        root.writable(&wishes.config_file)?;
+    }
     let survey = world.survey(&wishes.domain);
     let programs = takeover::look(root);
     let plan = plan(wishes, (world, &survey, root), &programs, person)?;
@@ -202,6 +238,7 @@ pub fn run(
     let written = files.iter().filter(|(_, done)| matches!(done, Done::Written | Done::Replaced));
     let situation = steps::Situation {
         root,
+        world,
         program: &wishes.program,
         config_file: &config_file,
         survey: &survey,
@@ -209,8 +246,11 @@ pub fn run(
         written: written.map(|(path, _)| path.as_path()).collect(),
     };
     let mut steps = steps::steps(&wishes.domain, &config, &situation, &programs);
+    if let Some(name) = short(&config.hostname) {
+        problems.push(name);
+    }
     if wishes.act && root.is_machine() {
-        problems.extend(hands::carry_out(&mut steps, world, person)?);
+        problems.extend(hands::carry_out(&mut steps, world, person));
     }
     Ok(Report {
         domain: wishes.domain.clone(),
@@ -252,9 +292,7 @@ fn plan(
     for program in programs {
         let question = Said::with(TAKE_OVER, &[("program", program.program)]);
         if !again {
-            let head = format!("{}:", program.program);
-            let lines = std::iter::once(head).chain(program.summary());
-            person.tell(&lines.collect::<Vec<_>>());
+            person.tell(&Said::words(format!("{}:", program.program)), &program.summary());
         }
         let take = !again && person.confirm(&question, true)?;
         taken.extend(take.then_some(program));
@@ -284,7 +322,8 @@ fn plan(
     };
     wanted.extend(keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root)?);
     wanted.extend(service_files(wishes, &config, &config_file));
-    wanted.extend(names(root, &wishes.program));
+    wanted.extend(names::free(root, &wishes.program));
+    wanted.extend(certificate::hook(root, &config));
     // Once it is there nothing is taken over any more: so it comes last, and a run that
     // was cut off is made good by the next.
     wanted.extend(last);
@@ -310,6 +349,10 @@ fn contradictions(wishes: &Wishes, there: &Config, file: &Path) -> Vec<Said> {
     if let Some(relayhost) = &wishes.relayhost {
         compare("relayhost", &hop(&there.relayhost), &hop(relayhost));
     }
+    if let Some(Credentials { user, .. }) = &wishes.login {
+        let there = there.relayhost_login.as_ref().map(|login| login.user.as_str());
+        compare("relayhost_user", there.unwrap_or_default(), user);
+    }
     out
 }
 
@@ -326,18 +369,6 @@ fn service_files(wishes: &Wishes, config: &Config, config_file: &Path) -> Vec<Wa
         Wanted::text(service::SYSUSERS, service::sysusers()),
         Wanted::text(service::TMPFILES, service::tmpfiles(&config.dkim_directory, password)),
     ]
-}
-
-/// The names by which programs call a mail server, where nobody has them.
-fn names(root: &Root, program: &Path) -> Vec<Wanted> {
-    let link = |path: &&str| Wanted {
-        path: PathBuf::from(path),
-        content: Content::Link(program.to_owned()),
-    };
-    let free = |wanted: &Wanted| {
-        !root.has(&wanted.path) || files::destination(root, &wanted.path) == *program
-    };
-    steps::COMMANDS.iter().map(link).filter(free).collect()
 }
 
 fn write(
@@ -371,14 +402,13 @@ fn write(
     if count > 0 && !person.confirm(&question, true)? {
         return Err(SetupError::BrokenOff);
     }
+    let mut batch = Batch::new(root);
     for (file, done) in &jobs {
-        if *done == Done::Replaced {
-            file.move_aside(root).map_err(failed(file))?;
-        }
         if matches!(done, Done::Written | Done::Replaced) {
-            file.write(root).map_err(failed(file))?;
+            batch.stage(file, *done == Done::Replaced)?;
         }
     }
+    batch.commit()?;
     Ok(jobs.into_iter().map(|(file, done)| (file.path.clone(), done)).collect())
 }
 
@@ -391,6 +421,9 @@ fn notes(
     let mut notes = Vec::new();
     for (path, _) in files.iter().filter(|(_, done)| *done == Done::Kept) {
         notes.push(Said::with(KEPT, &[("file", &path.display().to_string())]));
+    }
+    if survey.absent {
+        notes.push(Said::with(ABSENT, &[("domain", &wishes.domain)]));
     }
     if survey.egress.is_empty() {
         notes.push(Said::with(NO_ADDRESS, &[]));
@@ -440,6 +473,11 @@ fn publication(
             None
         }
     }
+}
+
+fn short(hostname: &str) -> Option<Said> {
+    let full = decide::host_name(hostname).is_some();
+    (!full).then(|| Said::with(SHORT, &[("hostname", hostname)]))
 }
 
 fn records(ring: &KeyRing) -> Vec<Record> {

@@ -9,13 +9,16 @@ pub struct Gone;
 /// Answers questions: at a terminal, or by what is proposed.
 pub trait Person {
     /// Shows what the next question is about: a heading and what stands under it.
-    fn tell(&mut self, _lines: &[String]) {}
+    fn tell(&mut self, _heading: &Said, _lines: &[String]) {}
 
     /// Yes or no; `proposed` is what an empty answer means.
     fn confirm(&mut self, question: &Said, proposed: bool) -> Result<bool, Gone>;
 
     /// A word; `proposed` is what an empty answer means.
     fn word(&mut self, question: &Said, proposed: &str) -> Result<String, Gone>;
+
+    /// A word that nobody else may see.
+    fn secret(&mut self, question: &Said) -> Result<String, Gone>;
 }
 
 /// Nobody is there, or `--yes` was said: what is proposed holds. Nothing that replaces
@@ -30,5 +33,9 @@ impl Person for Nobody {
 
     fn word(&mut self, _: &Said, proposed: &str) -> Result<String, Gone> {
         Ok(proposed.to_owned())
+    }
+
+    fn secret(&mut self, _: &Said) -> Result<String, Gone> {
+        Ok(String::new())
     }
 }

@@ -4,6 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+
+use super::batch::Unwritten;
+
 /// Octets of a file that are read at most; no configuration comes near.
 const BOUND: u64 = 1024 * 1024;
 
@@ -35,6 +40,19 @@ impl Root {
     /// Whether something is there, even a link that leads nowhere.
     pub fn has(&self, path: impl AsRef<Path>) -> bool {
         self.at(path).symlink_metadata().is_ok()
+    }
+
+    /// Fails if no file can be made where this path of the machine lies, with the folder
+    /// that is in the way.
+    pub(super) fn writable(&self, path: impl AsRef<Path>) -> Result<(), Unwritten> {
+        let place = self.at(path);
+        let there = place.ancestors().skip(1).find(|folder| folder.symlink_metadata().is_ok());
+        let Some(folder) = there else { return Ok(()) };
+        let checked = match folder.metadata() {
+            Ok(metadata) if !metadata.is_dir() => Err(Errno::ENOTDIR),
+            _ => access(folder, AccessFlags::W_OK | AccessFlags::X_OK),
+        };
+        checked.map_err(|error| Unwritten { path: folder.to_owned(), error: error.into() })
     }
 
     /// The text of a file of the machine; `None` if there is none.

@@ -1,24 +1,20 @@
 //! What is still to do when the files are written: commands for the machine, words
 //! for the hosting company, and what to look at next.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use puerto_smtp::Domain;
 
-use super::files::{destination, link_of};
 use super::hands::Offer;
+use super::names;
 use super::report::Step;
 use super::root::Root;
 use super::service::{SOCKET, UNIT};
 use super::takeover::Inherited;
-use super::world::Survey;
+use super::world::{Survey, World};
 use crate::config::Config;
 use crate::dnsplan::egress::is_private;
 use crate::lang::{Said, Text};
-
-/// The names by which programs call a mail server.
-pub(super) const COMMANDS: [&str; 4] =
-    ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/mailq", "/usr/bin/newaliases"];
 
 const INSTALL: Text = Text::new(
     "Put the program where the service looks for it:",
@@ -31,6 +27,17 @@ const USER: Text = Text::new(
 const STOP: Text = Text::new(
     "Stop {program}, whose work this server does from now on:",
     "Pare {program}, cuyo trabajo hace este servidor a partir de ahora:",
+);
+const QUEUED: Text = Text::new(
+    "Messages that wait in {program}'s queue: {count}. Only {program} can send them; to look at \
+     them, and to have it try now:",
+    "Mensajes que esperan en la cola de {program}: {count}. Solo {program} puede enviarlos; para \
+     verlos y para que lo intente ahora:",
+);
+const HELD: Text = Text::new(
+    "Stop {program}, which listens on port {port}: this server cannot start while it does. It is:",
+    "Pare {program}, que escucha en el puerto {port}: este servidor no puede arrancar mientras \
+     lo haga. Es:",
 );
 const START: Text = Text::new("Start the service:", "Arranque el servicio:");
 const RELOAD: Text = Text::new(
@@ -65,9 +72,10 @@ const USER_NOW: Text = Text::new(
     "Make the user and the folders of the service now?",
     "¿Crear ahora el usuario y las carpetas del servicio?",
 );
-const STOP_NOW: Text = Text::new(
-    "Stop {program} now? Mail that waits in its queue stays there (`mailq` shows it first)",
-    "¿Parar {program} ahora? El correo que espera en su cola se queda ahí (`mailq` lo muestra)",
+const STOP_NOW: Text = Text::new("Stop {program} now?", "¿Parar {program} ahora?");
+const STOP_WAITING: Text = Text::new(
+    "Stop {program} now? Messages that wait in its queue stay there: {count}",
+    "¿Parar {program} ahora? Los mensajes que esperan en su cola se quedan ahí: {count}",
 );
 const SENDMAIL_NOW: Text = Text::new(
     "Let `sendmail` lead to this server now? The other program's is kept beside it",
@@ -85,6 +93,7 @@ const RELOAD_NOW: Text = Text::new(
 /// How things stand when the files are written.
 pub(super) struct Situation<'a> {
     pub(super) root: &'a Root,
+    pub(super) world: &'a dyn World,
     pub(super) program: &'a Path,
     pub(super) config_file: &'a Path,
     pub(super) survey: &'a Survey,
@@ -102,52 +111,92 @@ pub(super) fn steps(
     programs: &[Inherited],
 ) -> Vec<Step> {
     let &Situation { root, program, config_file, survey, published, .. } = situation;
-    let mut steps = Vec::new();
-    let mut add = |text: Text, values: &[(&'static str, &str)], commands: Vec<String>, offer| {
-        steps.push(Step { what: Said::with(text, values), commands, done: false, offer });
-    };
+    let mut todo = Todo::default();
     let own = if config_file == Path::new(crate::config::DEFAULT_FILE) {
         "puerto".to_owned()
     } else {
-        format!("puerto --config {}", config_file.display())
+        format!("puerto --config {}", quoted(config_file))
     };
     if !root.has(program) {
         let running = std::env::current_exe().unwrap_or_else(|_| "puerto".into());
         let (from, to) = (quoted(&running), quoted(program));
-        add(INSTALL, &[], vec![format!("install -m 755 {from} {to}")], first(INSTALL_NOW));
+        todo.add(INSTALL, &[], vec![format!("install -m 755 {from} {to}")], first(INSTALL_NOW));
     }
     let systemd = !root.is_machine() || root.has("/run/systemd/system");
     let user = root.read("/etc/passwd").ok().flatten().unwrap_or_default();
     if !user.lines().any(|line| line.starts_with(&format!("{}:", config.user))) {
-        add(USER, &[], make_user(config, systemd), first(USER_NOW));
+        todo.add(USER, &[], make_user(config, systemd), first(USER_NOW));
     }
-    for other in programs {
-        if let Some(service) = other.service.filter(|service| enabled(root, service)) {
-            let command = if systemd {
-                format!("systemctl disable --now {service}")
-            } else {
-                format!("service {service} stop")
-            };
-            let values = [("program", other.program)];
-            add(STOP, &values, vec![command], unproposed(Said::with(STOP_NOW, &values), true));
-        }
-    }
-    let names = COMMANDS.iter().filter_map(|path| take_name(root, Path::new(path), program));
-    let commands: Vec<String> = names.flatten().collect();
+    stop_others(config, situation, programs, systemd, &mut todo);
+    let commands = names::take(root, program);
     if !commands.is_empty() {
-        add(SENDMAIL, &[], commands, unproposed(Said::with(SENDMAIL_NOW, &[]), false));
+        let question = Said::plain(SENDMAIL_NOW);
+        todo.add(SENDMAIL, &[], commands, unproposed(question, false));
     }
     if !published {
-        add(PUBLISH, &[("domain", domain)], vec![format!("{own} dns {domain}")], None);
+        todo.add(PUBLISH, &[("domain", domain)], vec![format!("{own} dns {domain}")], None);
     }
     for address in unnamed(config, survey) {
-        add(POINTER, &[("address", &address), ("hostname", &config.hostname)], Vec::new(), None);
+        let values = [("address", address.as_str()), ("hostname", &config.hostname)];
+        todo.add(POINTER, &values, Vec::new(), None);
     }
     if let Some((text, commands, offer)) = service(config, situation, systemd, &own) {
-        add(text, &[], commands, offer);
+        todo.add(text, &[], commands, offer);
     }
-    add(CHECK, &[], vec![format!("{own} check {domain}")], None);
-    steps
+    todo.add(CHECK, &[], vec![format!("{own} check {domain}")], None);
+    todo.0
+}
+
+#[derive(Default)]
+struct Todo(Vec<Step>);
+
+impl Todo {
+    fn add(
+        &mut self,
+        text: Text,
+        values: &[(&'static str, &str)],
+        commands: Vec<String>,
+        offer: Option<Offer>,
+    ) {
+        self.0.push(Step { what: Said::with(text, values), commands, done: false, offer });
+    }
+}
+
+/// Other programs that do this one's work now, or hold its ports.
+fn stop_others(
+    config: &Config,
+    situation: &Situation<'_>,
+    programs: &[Inherited],
+    systemd: bool,
+    todo: &mut Todo,
+) {
+    let Situation { root, world, .. } = situation;
+    // What runs here says nothing of a machine that a folder stands for.
+    let running = if root.is_machine() { world.running() } else { Vec::new() };
+    let services = programs.iter().filter_map(|p| Some((p.program, p.service?)));
+    for (name, service) in services {
+        let waiting = service.waiting(root);
+        let count = waiting.to_string();
+        let values = [("program", name), ("count", count.as_str())];
+        if waiting > 0 && service.is_installed(root) {
+            todo.add(QUEUED, &values, service.queue_commands().map(str::to_owned).into(), None);
+        }
+        if !service.at_work(root, &running) {
+            continue;
+        }
+        let command = match systemd {
+            true => format!("systemctl disable --now {}", service.unit),
+            false => format!("service {} stop", service.unit),
+        };
+        let question = if waiting > 0 { STOP_WAITING } else { STOP_NOW };
+        let offer = unproposed(Said::with(question, &values), service.listens());
+        todo.add(STOP, &values, vec![command], offer);
+    }
+    for (port, holder) in strangers(config, situation, programs) {
+        let command = format!("ss -ltnp 'sport = :{port}'");
+        let offer = Offer { question: None, proposed: false, first: true, last: false };
+        todo.add(HELD, &[("port", &port), ("program", &holder)], vec![command], Some(offer));
+    }
 }
 
 /// The addresses that others see, without the PTR that they need.
@@ -160,6 +209,40 @@ fn unnamed(config: &Config, survey: &Survey) -> Vec<String> {
     unnamed.map(|egress| egress.address.to_string()).collect()
 }
 
+/// Programs that hold our ports and are none of those that are known, with the ports.
+fn strangers(
+    config: &Config,
+    situation: &Situation<'_>,
+    programs: &[Inherited],
+) -> Vec<(String, String)> {
+    let Situation { root, world, .. } = situation;
+    if !root.is_machine() || runs(root, config) {
+        return Vec::new();
+    }
+    let listen = &config.listen;
+    let addresses = listen.smtp.iter().chain(&listen.submission).chain(&listen.submissions);
+    let mut ports: Vec<u16> = addresses.map(std::net::SocketAddr::port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let known = |path: &Path| {
+        // systemd holds the ports of the service that it is to start.
+        path.ends_with("systemd")
+            || programs.iter().any(|p| p.service.is_some_and(|service| service.is_daemon(path)))
+    };
+    let mut out = Vec::new();
+    for port in ports {
+        let holder = world.listening(port).into_iter().find(|path| !known(path));
+        out.extend(holder.map(|path| (port.to_string(), path.display().to_string())));
+    }
+    out
+}
+
+/// Whether the daemon answers: its socket outlives one that was killed.
+fn runs(root: &Root, config: &Config) -> bool {
+    let socket = root.at(config.run_dir.join("control"));
+    root.is_machine() && std::os::unix::net::UnixStream::connect(socket).is_ok()
+}
+
 /// What the service needs: to be started, or to take up what was written.
 fn service(
     config: &Config,
@@ -169,7 +252,7 @@ fn service(
 ) -> Option<(Text, Vec<String>, Option<Offer>)> {
     let Situation { root, written, .. } = situation;
     let commands = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
-    if !root.is_machine() || !root.at(config.run_dir.join("control")).exists() {
+    if !runs(root, config) {
         let start = ["systemctl daemon-reload", "systemctl enable --now puerto"];
         return Some(match systemd {
             true => (START, commands(&start), last(START_NOW)),
@@ -193,21 +276,21 @@ fn service(
 }
 
 fn first(question: Text) -> Option<Offer> {
-    let question = Said::with(question, &[]);
+    let question = Some(Said::plain(question));
     Some(Offer { question, proposed: true, first: true, last: false })
 }
 
 fn last(question: Text) -> Option<Offer> {
-    let question = Said::with(question, &[]);
+    let question = Some(Said::plain(question));
     Some(Offer { question, proposed: true, first: false, last: true })
 }
 
 fn unproposed(question: Said, first: bool) -> Option<Offer> {
-    Some(Offer { question, proposed: false, first, last: false })
+    Some(Offer { question: Some(question), proposed: false, first, last: false })
 }
 
 /// A path as the shell reads it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
@@ -232,43 +315,6 @@ fn make_user(config: &Config, systemd: bool) -> Vec<String> {
         commands.push(format!("chgrp {user} {}", login.password_file.display()));
     }
     commands
-}
-
-/// Whether another service starts with the machine, as far as its unit tells. One
-/// without a unit of its own is taken to.
-fn enabled(root: &Root, service: &str) -> bool {
-    let unit = format!("{service}.service");
-    let own = ["/usr/lib/systemd/system", "/lib/systemd/system"];
-    let has_unit = own.iter().any(|folder| root.has(Path::new(folder).join(&unit)));
-    let link = Path::new("/etc/systemd/system/multi-user.target.wants").join(&unit);
-    !has_unit || root.has(link)
-}
-
-/// How a name that belongs to another program becomes ours; none if it is ours.
-fn take_name(root: &Root, path: &Path, program: &Path) -> Option<Vec<String>> {
-    let end = destination(root, path);
-    // Most often the others are links to the first, and go where it goes.
-    let names = COMMANDS.map(PathBuf::from);
-    let follows = link_of(root, path).is_some_and(|next| names.contains(&next));
-    if !root.has(path) || end == program || follows {
-        return None;
-    }
-    let (path, ours) = (path.display(), program.display());
-    let alternative = link_of(root, Path::new(&path.to_string()))
-        .filter(|link| link.starts_with("/etc/alternatives"))
-        .and_then(|link| link.file_name().map(|name| name.to_string_lossy().into_owned()));
-    if let Some(name) = alternative {
-        return Some(vec![
-            format!("update-alternatives --install {path} {name} {ours} 100"),
-            format!("update-alternatives --set {name} {ours}"),
-        ]);
-    }
-    let aside = if root.has("/usr/bin/dpkg-divert") {
-        format!("dpkg-divert --local --rename --divert {path}.other --add {path}")
-    } else {
-        format!("mv {path} {path}.other")
-    };
-    Some(vec![aside, format!("ln -s {ours} {path}")])
 }
 
 /// Whether a domain is one that this server has mailboxes of.

@@ -22,6 +22,7 @@ impl World for Told {
             egress,
             machine: Some("vps.host.example".into()),
             exchanges: self.exchanges.clone(),
+            absent: false,
         }
     }
 
@@ -34,6 +35,14 @@ impl World for Told {
 
     fn port_25(&self) -> Port25 {
         self.port_25
+    }
+
+    fn running(&self) -> Vec<PathBuf> {
+        panic!("a folder that stands for a machine is not the one that runs")
+    }
+
+    fn listening(&self, _: u16) -> Vec<PathBuf> {
+        self.running()
     }
 
     fn execute(&self, command: &str) -> Result<(), String> {
@@ -65,7 +74,14 @@ impl Person for Answers {
     }
 
     fn word(&mut self, question: &Said, proposed: &str) -> Result<String, Gone> {
-        Ok(self.to(question).unwrap_or(proposed).to_owned())
+        match self.to(question) {
+            Some("gone") => Err(Gone),
+            answer => Ok(answer.unwrap_or(proposed).to_owned()),
+        }
+    }
+
+    fn secret(&mut self, question: &Said) -> Result<String, Gone> {
+        self.word(question, "")
     }
 }
 
@@ -80,6 +96,7 @@ impl Machine {
             domain: "example.com".into(),
             hostname: None,
             relayhost: None,
+            login: None,
             config_file: DEFAULT_FILE.into(),
             program: "/usr/local/bin/puerto".into(),
             act: true,
@@ -93,6 +110,14 @@ impl Machine {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
         self
+    }
+
+    /// Another program that is installed and starts with the machine.
+    fn at_work(self, name: &str) -> Self {
+        let wanted = "etc/systemd/system/multi-user.target.wants";
+        self.with(&format!("usr/sbin/{name}"), "")
+            .with(&format!("lib/systemd/system/{name}.service"), "")
+            .with(&format!("{wanted}/{name}.service"), "")
     }
 
     fn run(&self, world: &Told, person: &mut dyn Person) -> Result<Report, SetupError> {
@@ -231,7 +256,9 @@ fn what_postfix_and_opendkim_were_told_is_taken_over() {
         )
         .with("etc/postfix/sasl", "[smtp.example.net]:587 ana:s3cret\n")
         .with("etc/opendkim/keys/example.com/mail.private", &pem)
-        .with("usr/sbin/sendmail", "Postfix's");
+        .with("usr/sbin/sendmail", "Postfix's")
+        .at_work("postfix")
+        .at_work("opendkim");
     let report = machine.set_up();
     let config = machine.config();
     assert_eq!(config.hostname, "smtp.example.com");
@@ -404,6 +431,14 @@ impl World for Hands {
         Port25::Open
     }
 
+    fn running(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn listening(&self, _: u16) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     fn execute(&self, command: &str) -> Result<(), String> {
         self.0.borrow_mut().push(command.to_owned());
         if command.contains(self.1) { Err("no".to_owned()) } else { Ok(()) }
@@ -413,7 +448,7 @@ impl World for Hands {
 fn acted(machine: &Machine, failing: &'static str, person: &mut dyn Person) -> (String, String) {
     let mut steps = machine.set_up().steps;
     let hands = Hands(std::cell::RefCell::default(), failing);
-    let problems = hands::carry_out(&mut steps, &hands, person).unwrap();
+    let problems = hands::carry_out(&mut steps, &hands, person);
     (hands.0.into_inner().join("\n"), english(&problems))
 }
 
@@ -433,6 +468,7 @@ fn another_mail_server_is_neither_stopped_nor_robbed_of_its_name_unless_it_is_sa
             .with("usr/local/bin/puerto", "")
             .with("etc/postfix/main.cf", "myhostname = a.example.com\n")
             .with("usr/sbin/sendmail", "Postfix's")
+            .at_work("postfix")
     };
     let (commands, _) = acted(&machine(), "nothing fails", &mut Nobody);
     assert!(!commands.contains("postfix") && !commands.contains("sendmail"), "{commands}");
@@ -443,6 +479,89 @@ fn another_mail_server_is_neither_stopped_nor_robbed_of_its_name_unless_it_is_sa
     let order = ["disable --now postfix", "ln -s /usr/local/bin/puerto", "enable --now puerto"];
     let found: Vec<_> = order.iter().map(|words| commands.find(words)).collect();
     assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{commands}");
+}
+
+#[test]
+fn a_mail_server_that_only_left_its_files_does_not_stand_in_the_way() {
+    let machine = Machine::new()
+        .with("usr/local/bin/puerto", "")
+        .with("etc/postfix/main.cf", "myhostname = a.example.com\n");
+    let (commands, _) = acted(&machine, "nothing fails", &mut Nobody);
+    assert!(commands.contains("enable --now puerto"), "{commands}");
+    assert!(!commands.contains("postfix"), "{commands}");
+}
+
+#[test]
+fn a_person_who_goes_before_the_commands_still_hears_what_is_to_be_done() {
+    let machine = Machine::new().with("usr/local/bin/puerto", "");
+    let mut person = Answers(vec![("Make the user", "gone")]);
+    assert_eq!(acted(&machine, "nothing fails", &mut person), (String::new(), String::new()));
+}
+
+#[test]
+fn mail_that_waits_in_the_other_queue_is_told_before_it_is_stopped() {
+    let machine = Machine::new()
+        .with("etc/postfix/main.cf", "myhostname = a.example.com\n")
+        .with("var/spool/postfix/deferred/A/A1", "")
+        .at_work("postfix");
+    let report = machine.set_up();
+    let commands = commands(&report);
+    let find = |wanted| commands.iter().position(|command| *command == wanted);
+    assert!(find("postqueue -f").is_some());
+    assert!(find("postqueue -f") < find("systemctl disable --now postfix"));
+}
+
+#[test]
+fn a_relayhost_that_is_typed_is_asked_for_its_user_and_password() {
+    let closed = Told { exchanges: Ok(Vec::new()), port_25: Port25::Dropped };
+    for (user, password, login) in
+        [("ana", "s3cret", Some("s3cret\n")), ("", "", None), ("ana", "", None)]
+    {
+        let machine = Machine::new();
+        let mut person = Answers(vec![
+            ("A relayhost for", "[smtp.example.net]:587"),
+            ("user name that [smtp.example.net]:587 wants", user),
+            ("password of ana", password),
+        ]);
+        machine.run(&closed, &mut person).unwrap();
+        let config = machine.config();
+        assert_eq!(config.relayhost_login.map(|login| login.user), login.map(|_| "ana".into()));
+        let file = machine.folder.path().join(PASSWORD_FILE.trim_start_matches('/'));
+        assert_eq!(std::fs::read_to_string(file).ok().as_deref(), login);
+    }
+}
+
+#[test]
+fn certbot_has_the_certificate_read_again_when_it_was_renewed() {
+    let live = "etc/letsencrypt/live/mail.example.com";
+    let hook = "etc/letsencrypt/renewal-hooks/deploy/puerto";
+    for (folder, made) in [(live, true), ("etc/ssl", false)] {
+        let settings = format!(
+            "smtpd_tls_cert_file = /{folder}/fullchain.pem\n\
+             smtpd_tls_key_file = /{folder}/privkey.pem\n"
+        );
+        let machine = Machine::new()
+            .with("etc/postfix/main.cf", &settings)
+            .with(&format!("{folder}/fullchain.pem"), "")
+            .with(&format!("{folder}/privkey.pem"), "");
+        machine.set_up();
+        let script = machine.folder.path().join(hook);
+        assert_eq!(script.exists(), made);
+        if made {
+            assert_eq!(script.metadata().unwrap().permissions().mode() & 0o777, 0o755);
+        }
+        assert!(!machine.set_up().changed());
+    }
+}
+
+#[test]
+fn a_domain_that_does_not_exist_and_a_short_name_are_told() {
+    let machine = Machine::new().with("etc/puerto/puerto.toml", "hostname = \"vps\"\n");
+    let report = machine.set_up();
+    assert!(english(&report.problems).contains("vps"), "{}", english(&report.problems));
+    let absent = Survey { absent: true, ..QUIET.survey("") };
+    let said = notes(&machine.wishes, &machine.config(), &absent, &[]);
+    assert!(english(&said).contains("knows no example.com"), "{}", english(&said));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 
+use super::processes;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::dnsplan::{self, Plan, Subject, Unread, egress};
@@ -30,6 +31,8 @@ pub struct Survey {
     pub machine: Option<String>,
     /// The hosts that take mail for the domain; empty: there are none.
     pub exchanges: Result<Vec<String>, String>,
+    /// The DNS says that there is no such domain.
+    pub absent: bool,
 }
 
 /// An address that mail would leave from.
@@ -77,6 +80,12 @@ pub trait World {
     /// Tries to reach other mail servers.
     fn port_25(&self) -> Port25;
 
+    /// The programs that run on this machine, by their paths.
+    fn running(&self) -> Vec<PathBuf>;
+
+    /// The programs that listen on a TCP port of this machine, by their paths.
+    fn listening(&self, port: u16) -> Vec<PathBuf>;
+
     /// Runs a command on this machine, or says why it failed.
     fn execute(&self, command: &str) -> Result<(), String>;
 }
@@ -112,6 +121,12 @@ impl Network {
         };
         let names = records.map(|records| records.into_iter().filter_map(name).collect());
         Egress { address, names }
+    }
+
+    async fn is_absent(&self, domain: &str) -> bool {
+        let asked = self.resolver.lookup(domain, RecordType::Mx);
+        let answer = tokio::time::timeout(DNS_PATIENCE, asked).await;
+        matches!(answer, Ok(Err(DnsError::NoSuchDomain)))
     }
 
     async fn exchanges(&self, domain: &str) -> Result<Vec<String>, String> {
@@ -153,10 +168,11 @@ impl World for Network {
                 Some(address) => Some(self.egress(address).await),
                 None => None,
             };
-            tokio::join!(one(first), one(second), self.exchanges(domain))
+            tokio::join!(one(first), one(second), self.exchanges(domain), self.is_absent(domain))
         });
-        let (first, second, exchanges) = found.unwrap_or_else(|error| (None, None, Err(error)));
-        Survey { egress: first.into_iter().chain(second).collect(), machine, exchanges }
+        let (first, second, exchanges, absent) =
+            found.unwrap_or_else(|error| (None, None, Err(error), false));
+        Survey { egress: first.into_iter().chain(second).collect(), machine, exchanges, absent }
     }
 
     fn plan(&self, subject: &Subject) -> Result<Plan, Unread> {
@@ -181,6 +197,14 @@ impl World for Network {
         let order = [Port25::Open, Port25::Refused, Port25::Dropped];
         let seen = order.into_iter().find(|state| *state == one || *state == other);
         seen.unwrap_or(Port25::Unknown)
+    }
+
+    fn running(&self) -> Vec<PathBuf> {
+        processes::running()
+    }
+
+    fn listening(&self, port: u16) -> Vec<PathBuf> {
+        processes::listening(port)
     }
 
     fn execute(&self, command: &str) -> Result<(), String> {

@@ -12,7 +12,7 @@ pub use certificate::Certificate;
 pub use client::{ClientTls, Inspected, Inspection};
 pub use fault::{CertificateFault, handshake_failure};
 pub use own::OwnCertificate;
-pub use server::{ServerTls, TlsError};
+pub use server::{Pem, ServerTls, TlsError};
 
 /// What was agreed on, as the log and `Received` fields say it:
 /// `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`.

@@ -109,8 +109,15 @@ impl ServerTls {
     /// Loads the files anew for the sessions to come. On an error, what was in
     /// force before stays.
     pub fn reload(&self, files: Option<&TlsFiles>) -> Result<(), TlsError> {
-        let acceptor = files.map(read_files).transpose()?;
+        let acceptor = files.map(|files| Pem::read(files)?.acceptor(files)).transpose()?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        Ok(())
+    }
+
+    /// Loads what was read from the files, by whoever could.
+    pub fn reload_from(&self, files: &TlsFiles, pem: &Pem) -> Result<(), TlsError> {
+        let acceptor = pem.acceptor(files)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(acceptor);
         Ok(())
     }
 
@@ -131,44 +138,61 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-fn read_files(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
-    let chain = read_chain(&files.certificate)?;
-    let key = read_key(&files.key)?;
-    let mismatch = |error| TlsError::Mismatch {
-        certificate: files.certificate.clone(),
-        key: files.key.clone(),
-        error,
-    };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(mismatch)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(mismatch)?;
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(mismatch)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+/// What the two files hold, not yet looked at.
+pub struct Pem {
+    /// The certificate and those that lead to its authority.
+    pub chain: Vec<u8>,
+    /// The private key.
+    pub key: Vec<u8>,
+}
+
+impl Pem {
+    /// Reads the files.
+    pub fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+        let chain = read(&open(&files.certificate)?, &files.certificate)?;
+        let path = &files.key;
+        let file = open(path)?;
+        let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
+        // A group of its own may read it, as Debian's ssl-cert does; nobody else.
+        let mode = metadata.mode() & 0o7777;
+        if mode & 0o027 != 0 {
+            return Err(TlsError::ExposedKey { path: path.to_owned(), mode });
+        }
+        Ok(Self { chain, key: read(&file, path)? })
+    }
+
+    fn acceptor(&self, files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+        let chain = certificates(&self.chain, &files.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            .map_err(|error| not_pem(&files.key, &error, KEY_EXPECTED))?;
+        let mismatch = |error| TlsError::Mismatch {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+            error,
+        };
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(mismatch)?
+                .with_no_client_auth()
+                .with_single_cert(chain, key)
+                .map_err(mismatch)?;
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(mismatch)?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
 }
 
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(&open(path)?, path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    certificates(&read(&open(path)?, path)?, path)
+}
+
+fn certificates(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     let chain = chain.map_err(|error| not_pem(path, &error, CHAIN_EXPECTED))?;
     if chain.is_empty() {
         return Err(not_pem(path, &pem::Error::NoItemsFound, CHAIN_EXPECTED));
     }
     Ok(chain)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let file = open(path)?;
-    let metadata = file.metadata().map_err(|error| unreadable(path, error))?;
-    // A group of its own may read it, as Debian's ssl-cert does; nobody else.
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o027 != 0 {
-        return Err(TlsError::ExposedKey { path: path.to_owned(), mode });
-    }
-    let text = read(&file, path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| not_pem(path, &error, KEY_EXPECTED))
 }
 
 const CHAIN_EXPECTED: Text =

@@ -7,13 +7,11 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use puerto_smtp::Domain;
-
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::config::{Config, NextHop};
-use crate::lang::{Language, Said, Text};
-use crate::setup::{self, Network, Nobody, Person, Root, SetupError, Wishes};
+use crate::lang::{Language, Said, Text, system};
+use crate::setup::{self, Credentials, Network, Nobody, Person, Root, SetupError, Wishes};
 
 /// What to set up.
 #[derive(Debug, clap::Args)]
@@ -28,6 +26,12 @@ pub struct SetupArgs {
     /// the recipients' MX
     #[arg(long, value_name = "HOP")]
     relayhost: Option<String>,
+    /// The user name at the relayhost; its password is asked for, or in the file
+    #[arg(long, value_name = "USER", requires = "relayhost")]
+    relayhost_user: Option<String>,
+    /// A file whose first line is that user's password; it is copied
+    #[arg(long, value_name = "FILE", requires = "relayhost_user")]
+    relayhost_password_file: Option<PathBuf>,
     /// Do what is proposed without asking, also start the service; no file that exists
     /// is replaced and no other mail server is stopped
     #[arg(long)]
@@ -52,20 +56,34 @@ const NO_RIGHTS: Text = Text::new(
     "{error}\npuerto: run this as root, or try it with `--root DIR`: it then writes only there",
     "{error}\npuerto: ejecútelo como root, o pruébelo con `--root CARPETA`: así solo escribe ahí",
 );
+const NO_PASSWORD: Text = Text::new(
+    "nobody is there to be asked for the password of {user}: put it in a file and name that with \
+     --relayhost-password-file",
+    "no hay nadie a quien pedir la contraseña de {user}: póngala en un fichero e indíquelo con \
+     --relayhost-password-file",
+);
+const EMPTY: Text = Text::new(
+    "{file} holds no password in its first line",
+    "{file} no tiene ninguna contraseña en la primera línea",
+);
+const PASSWORD: Text = Text::new("The password of {user}", "La contraseña de {user}");
 
 /// Runs the command: exit code 0; 1 if something keeps mail from being sent as asked; 2
 /// for wrong arguments; 73 or 77 if a file cannot be made; 78 if the configuration that is
 /// there is wrong.
 pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> ExitCode {
-    let mut wishes = match wishes(arguments, file, language) {
+    let asks = !arguments.yes && !arguments.json && io::stdin().is_terminal();
+    let wishes = wishes(arguments, file, language).and_then(|wishes| {
+        let act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
+        Ok(Wishes { login: login(arguments, asks, language)?, act, ..wishes })
+    });
+    let wishes = match wishes {
         Ok(wishes) => wishes,
         Err(message) => {
             eprintln!("puerto: {message}");
             return ExitCode::from(2);
         }
     };
-    let asks = !arguments.yes && !arguments.json && io::stdin().is_terminal();
-    wishes.act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
     let done = set_up(arguments, &wishes, asks, language);
     done.map_or_else(
         |failure| {
@@ -82,14 +100,15 @@ fn set_up(
     asks: bool,
     language: Language,
 ) -> Result<u8, Failure> {
-    let root = Root::new(&arguments.root);
+    let root = Root::new(whole(&arguments.root));
     let there = root.at(&wishes.config_file);
     let config = there.exists().then(|| Config::load(Some(&there)).ok()).flatten();
     let world = Network::new(config.as_ref());
     let mut terminal = terminal::Terminal::new(language);
     let mut nobody = Nobody;
     let person: &mut dyn Person = if asks { &mut terminal } else { &mut nobody };
-    let report = setup::run(wishes, &root, &world, person).map_err(failure)?;
+    let report =
+        setup::run(wishes, &root, &world, person).map_err(|error| failure(error, &root))?;
     let text = match arguments.json {
         true => format!("{}\n", show::json(&report, language)),
         false => show::text(&report, language),
@@ -98,12 +117,16 @@ fn set_up(
     Ok(u8::from(!report.problems.is_empty()))
 }
 
-fn failure(error: SetupError) -> Failure {
+fn failure(error: SetupError, root: &Root) -> Failure {
     let text = error.said();
     match error {
         SetupError::Config(errors) => errors.into(),
         SetupError::File { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
-            Failure::new(Sysexit::NoPermission, Said::of_parts(NO_RIGHTS, &[("error", &text)]))
+            let text = match root.is_machine() {
+                true => Said::of_parts(NO_RIGHTS, &[("error", &text)]),
+                false => text,
+            };
+            Failure::new(Sysexit::NoPermission, text)
         }
         SetupError::File { .. } => Failure::new(Sysexit::CantCreate, text),
         SetupError::Key(_) => Failure::new(Sysexit::OsError, text),
@@ -117,10 +140,8 @@ fn wishes(
     language: Language,
 ) -> Result<Wishes, String> {
     let SetupArgs { domain, hostname, relayhost, .. } = arguments;
-    let name = Domain::parse(domain).ok();
-    let name = name.as_ref().and_then(Domain::name).and_then(|n| idna::domain_to_ascii(n).ok());
-    let name = name.filter(|name| name.contains('.'));
-    let name = name.ok_or_else(|| NO_DOMAIN.with(language, &[("domain", domain)]))?;
+    let name = setup::domain_name(domain)
+        .ok_or_else(|| NO_DOMAIN.with(language, &[("domain", domain)]))?;
     let host = |text: &String| {
         setup::host_name(text).ok_or_else(|| NO_HOST.with(language, &[("name", text)]))
     };
@@ -132,9 +153,48 @@ fn wishes(
         domain: name,
         hostname: hostname.as_ref().map(host).transpose()?,
         relayhost: relayhost.as_ref().map(hop).transpose()?,
-        config_file: Config::file(file).0,
+        login: None,
+        config_file: whole(&Config::file(file).0),
         program: setup::program_path(std::env::current_exe().ok()),
         act: false,
         language,
     })
+}
+
+/// User and password that were asked for with flags.
+fn login(
+    arguments: &SetupArgs,
+    asks: bool,
+    language: Language,
+) -> Result<Option<Credentials>, String> {
+    let Some(user) = arguments.relayhost_user.clone() else { return Ok(None) };
+    let password = match &arguments.relayhost_password_file {
+        Some(file) => {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| format!("{name}: {}", system(&error).of(language)))?;
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            if line.is_empty() {
+                return Err(EMPTY.with(language, &[("file", &name)]));
+            }
+            line
+        }
+        None => {
+            let question = Said::with(PASSWORD, &[("user", &user)]);
+            let answer = match asks {
+                true => terminal::Terminal::new(language).secret(&question).unwrap_or_default(),
+                false => String::new(),
+            };
+            if answer.is_empty() {
+                return Err(NO_PASSWORD.with(language, &[("user", &user)]));
+            }
+            answer
+        }
+    };
+    Ok(Some(Credentials { user, password }))
+}
+
+/// A path as it is from everywhere: it is written into files.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

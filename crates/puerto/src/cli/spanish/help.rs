@@ -41,6 +41,10 @@ pub(super) const HELP: &[Text] = pairs! {
         "El nombre completo de este servidor; si no se indica, el que diga la máquina u otro programa de correo, o mail.DOMINIO";
     "Where all mail goes, in Postfix's syntax: [smtp.example.net]:587; \"\" delivers to the recipients' MX",
         "Adónde va todo el correo, en la sintaxis de Postfix: [smtp.example.net]:587; con \"\" se entrega en el MX de cada destinatario";
+    "The user name at the relayhost; its password is asked for, or in the file",
+        "El nombre de usuario en el relayhost; la contraseña se pregunta o está en el fichero";
+    "A file whose first line is that user's password; it is copied",
+        "Un fichero cuya primera línea es la contraseña de ese usuario; se copia";
     "Do what is proposed without asking, also start the service; no file that exists is replaced and no other mail server is stopped",
         "Hace lo propuesto sin preguntar, también iniciar el servicio; no sustituye ningún fichero que ya exista ni detiene otro servidor de correo";
     "Read and write below this folder, as if it were the machine",
@@ -116,6 +120,11 @@ pub(super) const HELP: &[Text] = pairs! {
 
     "Write mailboxes for the daemon, which starts this itself",
         "Escribe los buzones por encargo del servidor, que inicia esta orden por sí mismo";
+
+    "Read the certificate again for the daemon, which starts this itself",
+        "Vuelve a leer el certificado por encargo del servidor, que inicia esta orden por sí mismo";
+    "The certificate", "El certificado";
+    "Its key", "Su clave";
 
     "Show the whole system in a simulated Internet on this machine",
         "Muestra el sistema entero en un Internet simulado en esta máquina";
@@ -197,6 +206,9 @@ pub(super) const VALUES: &[Text] = pairs! {
     "DOMAIN", "DOMINIO";
     "NAME", "NOMBRE";
     "HOP", "SALTO";
+    "USER", "USUARIO";
+    "CERTIFICATE", "CERTIFICADO";
+    "KEY", "CLAVE";
     "DIR", "CARPETA";
     "GROUP", "GRUPO";
     "ADDRESS", "DIRECCIÓN";

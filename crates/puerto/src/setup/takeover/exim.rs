@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
 use crate::config::Mailbox;
 use crate::lang::{Said, Text};
+use crate::setup::others::EXIM;
 use crate::setup::root::Root;
 
 const FILE: &str = "/etc/exim4/update-exim4.conf.conf";
@@ -13,6 +14,12 @@ const PASSWORDS: &str = "/etc/exim4/passwd.client";
 const OWN: Text = Text::new(
     "Exim's own {file} is there: routers and transports in it are not taken over",
     "Exim tiene un {file} propio: sus routers y transports no se heredan",
+);
+const KEYS: Text = Text::new(
+    "Exim signs with {key}, and for whom is worked out for each message: copy its keys to \
+     /etc/puerto/dkim/DOMAIN/SELECTOR.pem",
+    "Exim firma con {key}, y para quién lo calcula en cada mensaje: copie sus claves a \
+     /etc/puerto/dkim/DOMINIO/SELECTOR.pem",
 );
 const SEVERAL: Text = Text::new(
     "Exim's dc_smarthost names several relays: the first, {first}, is taken over",
@@ -25,13 +32,19 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         return None;
     }
     let mut found = Inherited::of("Exim");
-    found.service = Some("exim4");
+    found.service = Some(EXIM);
     let text = text_of(root, FILE, &mut found).unwrap_or_default();
     let settings = parse(&text);
     let get = |name: &str| settings.get(name).map(String::as_str).filter(|v| !v.is_empty());
     for item in list(get("dc_other_hostnames").unwrap_or_default()) {
         found.domains.extend(local_domain(item).filter(|domain| !found.domains.contains(domain)));
     }
+    if get("dc_mailname_in_oh") == Some("true") {
+        let name = text_of(root, "/etc/mailname", &mut found).unwrap_or_default();
+        let domain = local_domain(name.trim()).filter(|name| !found.domains.contains(name));
+        found.domains.splice(0..0, domain);
+    }
+    keys(root, &mut found);
     if matches!(get("dc_eximconfig_configtype"), Some("smarthost" | "satellite")) {
         smarthost(root, get("dc_smarthost").unwrap_or_default(), &mut found);
     }
@@ -79,6 +92,35 @@ fn smarthost(root: &Root, written: &str, found: &mut Inherited) {
         let user_and_password = || Credentials { user: user.into(), password: password.into() };
         (!comment && fits(pattern, host)).then(user_and_password)
     });
+}
+
+// What the macros of Debian's configuration say, where they say it as it is: what is
+// made of other names at each message is beyond us.
+fn keys(root: &Root, found: &mut Inherited) {
+    let mut macros = HashMap::new();
+    let folder = root.at("/etc/exim4/conf.d/main");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .map(|name| format!("/etc/exim4/conf.d/main/{name}"))
+        .collect();
+    files.sort();
+    files.push("/etc/exim4/exim4.conf.localmacros".to_owned());
+    for file in files {
+        let text = root.read(&file).ok().flatten().unwrap_or_default();
+        macros.extend(parse(&text).into_iter().filter(|(name, _)| name.starts_with("DKIM_")));
+    }
+    let get = |name: &str| macros.get(name).map(String::as_str).filter(|v| !v.is_empty());
+    let key = get("DKIM_PRIVATE_KEY").or_else(|| get("DKIM_FILE"));
+    let Some(key) = key.filter(|key| *key != "0") else { return };
+    match (get("DKIM_DOMAIN"), get("DKIM_SELECTOR")) {
+        (Some(domain), Some(selector))
+            if ![domain, selector, key].concat().contains(['$', ':', '{']) =>
+        {
+            super::opendkim::add(root, domain, selector, key, found);
+        }
+        _ => found.left.push(Said::with(KEYS, &[("key", key)])),
+    }
 }
 
 // A host name, or `*` and its end.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use puerto_smtp::Domain;
 
+use super::others::Service;
 use super::root::Root;
 use crate::config::{Mailbox, Network, NextHop, TlsFiles};
 use crate::lang::{Said, Text};
@@ -22,8 +23,8 @@ pub use opendkim::ForeignKey;
 pub struct Inherited {
     /// The program's name, as people write it.
     pub program: &'static str,
-    /// The service to stop, if the program is one that listens.
-    pub service: Option<&'static str>,
+    /// The service to stop, if the program is one that runs all the time.
+    pub service: Option<Service>,
     /// The files that were read, as paths of the machine.
     pub files: Vec<PathBuf>,
     /// Its host name.

@@ -7,6 +7,7 @@ use puerto_smtp::Domain;
 
 use super::{Inherited, text_of};
 use crate::lang::{Said, Text};
+use crate::setup::others::OPENDKIM;
 use crate::setup::root::Root;
 
 const FILE: &str = "/etc/opendkim.conf";
@@ -15,6 +16,25 @@ const FOLDER: &str = "/etc/opendkim/keys";
 const UNUSABLE: Text = Text::new(
     "the key {file} cannot be taken over: {error}",
     "la clave {file} no se puede heredar: {error}",
+);
+
+const TABLE: Text = Text::new(
+    "OpenDKIM's {table} is not a file that can be read here: copy its keys to \
+     /etc/puerto/dkim/DOMAIN/SELECTOR.pem",
+    "{table} de OpenDKIM no es un fichero que se pueda leer aquí: copie sus claves a \
+     /etc/puerto/dkim/DOMINIO/SELECTOR.pem",
+);
+const INSIDE: Text = Text::new(
+    "OpenDKIM's key {name} does not stand in a file of its own: write it to \
+     /etc/puerto/dkim/DOMAIN/SELECTOR.pem",
+    "la clave {name} de OpenDKIM no está en un fichero propio: escríbala en \
+     /etc/puerto/dkim/DOMINIO/SELECTOR.pem",
+);
+const FOREIGN: Text = Text::new(
+    "OpenDKIM signs mail from {user} with a key of {domain}, which proves nothing about {user}: \
+     make it a key of its own with `puerto dkim new {user}`",
+    "OpenDKIM firma el correo de {user} con una clave de {domain}, que no demuestra nada sobre \
+     {user}: cree una propia con `puerto dkim new {user}`",
 );
 
 /// A key that another program signs with.
@@ -39,22 +59,24 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         return None;
     }
     let mut found = Inherited::of("OpenDKIM");
-    found.service = Some("opendkim");
+    found.service = Some(OPENDKIM);
     let text = text_of(root, FILE, &mut found).unwrap_or_default();
-    for (domain, selector, path) in from_table(root, &text, &mut found) {
-        add(root, &domain, &selector, &path, &mut found);
-    }
-    if let (Some(domains), Some(selector), Some(path)) =
-        (setting(&text, "Domain"), setting(&text, "Selector"), setting(&text, "KeyFile"))
-    {
-        for domain in domains.split(',').map(str::trim) {
-            add(root, domain, selector, path, &mut found);
-        }
-    }
-    for (domain, selector, path) in from_folder(root) {
+    for (domain, selector, path) in places(root, &text, &mut found) {
         add(root, &domain, &selector, &path, &mut found);
     }
     (!found.keys.is_empty() || !found.left.is_empty()).then_some(found)
+}
+
+/// Where its keys are. A table makes the settings of a single key void; the folder of
+/// every guide counts where the configuration names none.
+fn places(root: &Root, text: &str, found: &mut Inherited) -> Vec<Place> {
+    if let Some(table) = setting(text, "KeyTable") {
+        return from_tables(root, table, setting(text, "SigningTable"), found);
+    }
+    let one = (setting(text, "Domain"), setting(text, "Selector"), setting(text, "KeyFile"));
+    let (Some(domains), Some(selector), Some(path)) = one else { return from_folder(root) };
+    let place = |domain: String| (domain, selector.to_owned(), path.to_owned());
+    lines(root, domains, found).into_iter().map(place).collect()
 }
 
 /// A setting of `opendkim.conf`: its name, in any case, and the rest of the line.
@@ -66,23 +88,81 @@ fn setting<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
+/// What a data set holds: a file's lines, or what stands between commas. A database
+/// cannot be read, and is named.
+fn lines(root: &Root, set: &str, found: &mut Inherited) -> Vec<String> {
+    let (kind, rest) = set.split_once(':').unwrap_or(("", set));
+    let is_file = matches!(kind, "file" | "refile") || (kind.is_empty() && rest.starts_with('/'));
+    if is_file {
+        let text = text_of(root, rest, found).unwrap_or_default();
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        return lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    }
+    if !matches!(kind, "" | "csl") {
+        found.left.push(Said::with(TABLE, &[("table", set)]));
+        return Vec::new();
+    }
+    rest.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
 type Place = (String, String, String);
 
-// Lines `name domain:selector:/path`. A domain of `%` is the sender's own, which the
-// names of a table without it do not tell; such keys are found in the folder.
-fn from_table(root: &Root, text: &str, found: &mut Inherited) -> Vec<Place> {
-    let Some(table) = setting(text, "KeyTable") else { return Vec::new() };
-    let path = table.rsplit_once(':').map_or(table, |(_, path)| path);
-    let Some(table) = text_of(root, path, found) else { return Vec::new() };
-    let lines = table.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    lines
-        .filter_map(|line| {
-            let (_, value) = line.split_once(char::is_whitespace)?;
-            let mut parts = value.trim().splitn(3, ':');
-            let (domain, selector, path) = (parts.next()?, parts.next()?, parts.next()?);
-            Some((domain.to_owned(), selector.to_owned(), path.to_owned()))
-        })
-        .collect()
+// Keys: `name domain:selector:/path`. Who signs with them: `pattern name`. A domain of
+// `%` is that of the sender, which the pattern tells.
+fn from_tables(
+    root: &Root,
+    keys: &str,
+    signing: Option<&str>,
+    found: &mut Inherited,
+) -> Vec<Place> {
+    let keys = lines(root, keys, found);
+    let signing = signing.map(|table| lines(root, table, found));
+    let mut places = Vec::new();
+    for line in &keys {
+        let Some((name, value)) = pair(line) else { continue };
+        let mut parts = value.splitn(3, ':');
+        let (Some(domain), Some(selector), Some(key)) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        if !key.starts_with('/') {
+            found.left.push(Said::with(INSIDE, &[("name", name)]));
+            continue;
+        }
+        let users: Vec<&str> = signing.iter().flatten().filter_map(|l| user_of(l, name)).collect();
+        if domain == "%" {
+            let place =
+                |user: &&str| ((*user).to_owned(), selector.to_owned(), key.replace('%', user));
+            places.extend(users.iter().map(place));
+        } else if !users.is_empty() || signing.is_none() {
+            places.push((domain.to_owned(), selector.to_owned(), key.to_owned()));
+        }
+        for user in users.into_iter().filter(|user| domain != "%" && !is_below(user, domain)) {
+            found.left.push(Said::with(FOREIGN, &[("user", user), ("domain", domain)]));
+        }
+    }
+    places
+}
+
+fn pair(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(char::is_whitespace)?;
+    Some((name, value.trim()))
+}
+
+// The domain of a line's senders, if they sign with this key; `*` is everybody.
+fn user_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let (pattern, value) = pair(line)?;
+    (value.split_whitespace().next() == Some(key))
+        .then(|| pattern.rsplit('@').next().unwrap_or(pattern))
+}
+
+// Our keys sign for their domain and what is below it.
+fn is_below(user: &str, domain: &str) -> bool {
+    let user = user.trim_start_matches(['*', '.']);
+    user == "%"
+        || user.is_empty()
+        || user == domain
+        || user.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
 // DOMAIN/SELECTOR.private, as every guide has it.
@@ -107,7 +187,7 @@ fn from_folder(root: &Root) -> Vec<Place> {
     places
 }
 
-fn add(root: &Root, domain: &str, selector: &str, path: &str, found: &mut Inherited) {
+pub(super) fn add(root: &Root, domain: &str, selector: &str, path: &str, found: &mut Inherited) {
     let name = Domain::parse(domain).ok().and_then(|d| d.name().map(str::to_owned));
     let Some(domain) = name.and_then(|name| idna::domain_to_ascii(&name).ok()) else { return };
     let selector = selector.to_lowercase();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
 use crate::config::{Mailbox, TlsFiles};
 use crate::lang::{Said, Text};
+use crate::setup::others::POSTFIX;
 use crate::setup::root::Root;
 
 const ENCRYPT: Text = Text::new(
@@ -28,6 +29,8 @@ const NOT_TAKEN: &[(&str, Text)] = &[
     ("sender_dependent_relayhost_maps", ROUTES),
     ("sender_dependent_default_transport_maps", ROUTES),
     ("default_transport", ROUTES),
+    ("smtp_tls_policy_maps", ROUTES),
+    ("relay_domains", RELAYED),
     ("virtual_alias_maps", ALIASES),
     ("virtual_alias_domains", ALIASES),
     ("virtual_mailbox_domains", LMTP),
@@ -41,10 +44,19 @@ const NOT_TAKEN: &[(&str, Text)] = &[
     ("header_checks", FILTER),
     ("body_checks", FILTER),
     ("content_filter", FILTER),
+    ("always_bcc", COPIES),
+    ("sender_bcc_maps", COPIES),
+    ("recipient_bcc_maps", COPIES),
 ];
 const ROUTES: Text = Text::new(
     "Postfix's {key} = {value} is not taken over: write a [[route]] for each of its lines",
     "{key} = {value} de Postfix no se hereda: escriba una [[route]] por cada línea",
+);
+const RELAYED: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: this server takes no mail from strangers for \
+     domains of other servers",
+    "{key} = {value} de Postfix no se hereda: este servidor no acepta de desconocidos correo para \
+     dominios de otros servidores",
 );
 const ALIASES: Text = Text::new(
     "Postfix's {key} = {value} is not taken over: write its local names into the aliases file",
@@ -66,6 +78,16 @@ const FILTER: Text = Text::new(
     "Postfix's {key} = {value} is not taken over: contents are not filtered here",
     "{key} = {value} de Postfix no se hereda: aquí no se filtra el contenido",
 );
+const COPIES: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: no copies are made here",
+    "{key} = {value} de Postfix no se hereda: aquí no se hacen copias",
+);
+const SUBMISSION: Text = Text::new(
+    "Postfix's master.cf takes mail from users at the service {service}: if they are to send \
+     through this server, set listen.submission or listen.submissions",
+    "master.cf de Postfix acepta correo de los usuarios en el servicio {service}: si van a enviar \
+     por este servidor, ponga listen.submission o listen.submissions",
+);
 const DOMAINS: Text = Text::new(
     "Postfix's {key} names {value}, which is not taken over: write the domains that it lists into \
      `domains`",
@@ -79,7 +101,7 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     if !root.has("/etc/postfix/main.cf") {
         return None;
     }
-    found.service = Some("postfix");
+    found.service = Some(POSTFIX);
     let text = text_of(root, "/etc/postfix/main.cf", &mut found).unwrap_or_default();
     let main = Parameters::parse(&text);
     found.hostname = main.get("myhostname").filter(|name| name.contains('.'));
@@ -94,6 +116,7 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     }
     limits_and_mailboxes(&main, &mut found);
     addresses(&main, &mut found);
+    services(root, &mut found);
     for (key, advice) in NOT_TAKEN {
         // Debian's own file names the first of these with what is everybody's default.
         if let Some(value) = main.get(key).filter(|value| value != "smtp") {
@@ -114,7 +137,10 @@ fn domains(root: &Root, main: &Parameters, found: &mut Inherited) {
         }
         Some(origin)
     });
-    let destinations = main.get("mydestination").unwrap_or_default();
+    // Postfix's own default, where nothing is set.
+    let unset = !main.0.contains_key("mydestination");
+    let own = || if unset { found.hostname.clone().unwrap_or_default() } else { String::new() };
+    let destinations = main.get("mydestination").unwrap_or_else(own);
     for item in items(&destinations) {
         if item.starts_with('/') || item.contains(':') {
             found.left.push(left("mydestination", item, DOMAINS));
@@ -212,6 +238,8 @@ fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
 fn addresses(main: &Parameters, found: &mut Inherited) {
     if matches!(main.get("inet_interfaces").as_deref(), Some("loopback-only" | "localhost")) {
         found.listen = Some(super::loopback());
+    } else if main.get("inet_protocols").as_deref() == Some("ipv4") {
+        found.listen = Some(vec![(std::net::Ipv4Addr::UNSPECIFIED, 25).into()]);
     }
     let address = |key| main.get(key).and_then(|value| value.trim_matches(['[', ']']).parse().ok());
     found.bind_ipv4 = match address("smtp_bind_address") {
@@ -222,6 +250,23 @@ fn addresses(main: &Parameters, found: &mut Inherited) {
         Some(std::net::IpAddr::V6(address)) if !address.is_unspecified() => Some(address),
         _ => None,
     };
+}
+
+// What listens besides port 25, when its line is not a comment.
+fn services(root: &Root, found: &mut Inherited) {
+    let text = text_of(root, "/etc/postfix/master.cf", found).unwrap_or_default();
+    let lines = logical_lines(&text);
+    let names = lines.iter().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let (name, kind) = (fields.next()?, fields.next()?);
+        let port = name.rsplit(':').next()?;
+        let known = matches!(port, "submission" | "submissions" | "smtps" | "587" | "465");
+        (kind == "inet" && known).then_some(name)
+    });
+    let names = names.collect::<Vec<_>>().join(", ");
+    if !names.is_empty() {
+        found.left.push(Said::with(SUBMISSION, &[("service", &names)]));
+    }
 }
 
 fn items(list: &str) -> impl Iterator<Item = &str> {

@@ -157,34 +157,129 @@ fn the_default_account_of_msmtp_is_the_relay() {
     }
 }
 
+fn keys(found: &Inherited) -> Vec<String> {
+    let mut keys: Vec<String> =
+        found.keys.iter().map(|key| format!("{}@{}", key.selector, key.domain)).collect();
+    keys.sort();
+    keys
+}
+
 #[test]
-fn keys_of_opendkim_are_found_in_table_setting_and_folder_each_once() {
+fn keys_of_opendkim_are_those_that_its_tables_use() {
     let pem = puerto_mail::dkim::PrivateKey::generate_rsa(2048).unwrap();
     let (_folder, root) = tree(&[
         (
             "etc/opendkim.conf",
-            "KeyTable refile:/etc/opendkim/key.table\nDomain example.org\nSelector s\n\
-             KeyFile /etc/dkimkeys/s.private # here\n",
+            "KeyTable refile:/etc/opendkim/key.table # here\nSigningTable\trefile:/etc/opendkim/signing\n\
+             Domain example.org\nSelector s\nKeyFile /etc/dkimkeys/s.private\n",
         ),
         (
             "etc/opendkim/key.table",
-            "# name place\nmail._domainkey.example.com example.com:Mail:/etc/opendkim/keys/example.com/mail.private\n",
+            "# name place\nnew example.com:Mail:/keys/mail.private\n\
+             old example.com:old:/keys/mail.private\n\
+             each %:m:/keys/%.private\ninside example.com:in:MIIE\ntorn torn.example:x:/keys/torn\n",
         ),
-        ("etc/opendkim/keys/example.com/mail.private", &pem),
-        ("etc/opendkim/keys/example.com/mail.txt", "record"),
-        ("etc/opendkim/keys/shop.example/2024.private", &pem),
-        ("etc/opendkim/keys/torn.example/x.private", "-----BEGIN RSA PRIVATE KEY-----\n"),
+        (
+            "etc/opendkim/signing",
+            "*@example.com new\n*@sub.example.com new\n*@other.example new\n*@shop.example each\n\
+             torn.example torn\n",
+        ),
+        ("keys/mail.private", &pem),
+        ("keys/shop.example.private", &pem),
+        ("keys/torn", "-----BEGIN RSA PRIVATE KEY-----\n"),
         ("etc/dkimkeys/s.private", &pem),
+        ("etc/opendkim/keys/unused.example/2024.private", &pem),
     ]);
     let programs = look(&root);
     let [found] = programs.as_slice() else { panic!("{programs:?}") };
-    let mut keys: Vec<String> =
-        found.keys.iter().map(|key| format!("{}@{}", key.selector, key.domain)).collect();
-    keys.sort();
-    assert_eq!(keys, ["2024@shop.example", "mail@example.com", "s@example.org"]);
-    assert!(left(found).contains("torn.example/x.private"), "{}", left(found));
+    assert_eq!(keys(found), ["m@shop.example", "mail@example.com"]);
+    let left = left(found);
+    for words in ["/keys/torn cannot", "key inside", "puerto dkim new other.example"] {
+        assert!(left.contains(words), "{words}: {left}");
+    }
+    assert!(!left.contains("sub.example.com"), "{left}");
     let secret = pem.lines().nth(1).unwrap();
     assert!(!format!("{found:?}").contains(secret), "a key was shown");
+}
+
+#[test]
+fn keys_of_opendkim_without_tables_are_the_one_that_is_set_or_those_of_the_folder() {
+    let pem = puerto_mail::dkim::PrivateKey::generate_rsa(2048).unwrap();
+    let folder = "etc/opendkim/keys/shop.example/2024.private";
+    for (conf, expected) in [
+        (
+            "Domain example.org, example.net\nSelector s\nKeyFile /k # x\n",
+            "s@example.net s@example.org",
+        ),
+        ("Domain refile:/domains\nSelector s\nKeyFile /k\n", "s@example.edu"),
+        ("KeyTable /table\n", "t@example.com"),
+        ("Syslog yes\n", "2024@shop.example"),
+        ("KeyTable mysql://user@host/x\n", ""),
+    ] {
+        let (_folder, root) = tree(&[
+            ("etc/opendkim.conf", conf),
+            ("domains", "# ours\nexample.edu\n"),
+            ("table", "t example.com:t:/k\n"),
+            ("k", &pem),
+            (folder, &pem),
+        ]);
+        let programs = look(&root);
+        assert_eq!(keys(&programs[0]).join(" "), expected, "{conf}");
+        assert_eq!(left(&programs[0]).contains("mysql"), conf.contains("mysql"), "{conf}");
+    }
+}
+
+#[test]
+fn exim_signs_with_what_its_macros_say_and_takes_its_name_from_mailname() {
+    let pem = puerto_mail::dkim::PrivateKey::generate_rsa(2048).unwrap();
+    for (macros, expected, told) in [
+        (
+            "DKIM_DOMAIN = example.com\nDKIM_SELECTOR = ex\nDKIM_PRIVATE_KEY = /etc/exim4/k.pem\n",
+            "ex@example.com",
+            false,
+        ),
+        (
+            "DKIM_DOMAIN = ${lc:$sender}\nDKIM_SELECTOR = x\nDKIM_FILE = /etc/exim4/k.pem\n",
+            "",
+            true,
+        ),
+        ("", "", false),
+    ] {
+        let (_folder, root) = tree(&[
+            (
+                "etc/exim4/update-exim4.conf.conf",
+                "dc_eximconfig_configtype='internet'\ndc_other_hostnames='shop.example'\n\
+                 dc_mailname_in_oh='true'\n",
+            ),
+            ("etc/exim4/exim4.conf.localmacros", macros),
+            ("etc/exim4/k.pem", &pem),
+            ("etc/mailname", "example.com\n"),
+        ]);
+        let programs = look(&root);
+        let found = &programs[0];
+        assert_eq!(names(&found.domains), ["example.com", "shop.example"]);
+        assert_eq!(keys(found).join(" "), expected, "{macros}");
+        assert_eq!(left(found).contains("DOMAIN/SELECTOR.pem"), told, "{macros}");
+    }
+}
+
+#[test]
+fn postfix_without_a_destination_takes_mail_for_its_name_and_its_ports_are_told() {
+    let main = "myhostname = mail.example.com\ninet_protocols = ipv4\nrelay_domains = x.example\n\
+                always_bcc = copy@example.com\n";
+    let master = "smtp inet n - y - - smtpd\n#smtps inet n - y - - smtpd\n\
+                  submission inet n - y - - smtpd\n  -o syslog_name=postfix/submission\n\
+                  127.0.0.1:465 inet n - y - - smtpd\npickup unix n - y 60 1 pickup\n";
+    let (_folder, root) = tree(&[("etc/postfix/main.cf", main), ("etc/postfix/master.cf", master)]);
+    let programs = look(&root);
+    assert_eq!(names(&programs[0].domains), ["mail.example.com"]);
+    assert_eq!(programs[0].listen.as_deref(), Some(&["0.0.0.0:25".parse().unwrap()][..]));
+    let left = left(&programs[0]);
+    for words in ["service submission, 127.0.0.1:465", "relay_domains = x.example", "always_bcc"] {
+        assert!(left.contains(words), "{words}: {left}");
+    }
+    let (_folder, root) = tree(&[("etc/postfix/main.cf", "mydestination =\n")]);
+    assert!(look(&root)[0].domains.is_empty());
 }
 
 #[test]
