@@ -1,7 +1,9 @@
 //! `puerto check`: everything that receivers demand, asked live.
 
+use std::fs::DirBuilder;
 use std::io::{self, IsTerminal, Write as _};
 use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -198,7 +200,10 @@ fn watch(
         .clone()
         .unwrap_or_else(|| config.state_dir.join(format!("check-{}.json", report.domain())));
     let cannot = |error: io::Error| {
-        let text = Text::new("cannot use {file}: {error}", "no se puede usar {file}: {error}");
+        let text = Text::new(
+            "cannot use {file}: {error}; name another file by --memory",
+            "no se puede usar {file}: {error}; indique otro fichero con --memory",
+        );
         let name = Said::words(file.display().to_string());
         let parts = [("file", &name), ("error", &system(&error))];
         Failure::new(Sysexit::CantCreate, Said::of_parts(text, &parts))
@@ -212,6 +217,11 @@ fn watch(
     let octets = serde_json::to_vec(&memory).map_err(|error| cannot(error.into()))?;
     // Whole or not at all: a run may be cut off.
     let fresh = file.with_extension("new");
+    // The daemon, which makes the folder and takes it over, may never have run.
+    if arguments.memory.is_none() && !config.state_dir.exists() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&config.state_dir).map_err(cannot)?;
+    }
     std::fs::write(&fresh, octets).and_then(|()| std::fs::rename(&fresh, &file)).map_err(cannot)?;
     if let Some(change) = change {
         write(&told(&change, report, arguments.json, language))?;

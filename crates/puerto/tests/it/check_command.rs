@@ -29,7 +29,7 @@ async fn sender() -> (Lab, tempfile::TempDir) {
         "hostname = {SENDER_HOST:?}\ndomains = [{SENDER_DOMAIN:?}]\nstate_dir = {:?}\n\
          [dns]\nservers = [\"{}\"]\n[dkim]\ndirectory = {:?}\n[listen]\nsmtp = []\n\
          [delivery]\nallow_private = true\n",
-        home.path(),
+        home.path().join("state"),
         lab.dns_addr(),
         home.path().join("dkim"),
     );

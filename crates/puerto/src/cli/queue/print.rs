@@ -290,14 +290,16 @@ fn from_now(time: &str, now: Timestamp) -> Option<String> {
     (seconds > 0).then(|| span(Duration::from_secs(seconds)))
 }
 
-// One unit says enough: nobody plans by the seconds of a day.
+// One unit says enough: nobody plans by the seconds of a day. It is the nearest, so that
+// five days less a second are not four.
 fn span(span: Duration) -> String {
     let seconds = span.as_secs();
+    let nearest = |unit: u64| (seconds + unit / 2) / unit;
     match seconds {
         0..120 => format!("{seconds}s"),
-        120..7200 => format!("{}m", seconds / 60),
-        7200..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
+        120..7200 => format!("{}m", nearest(60)),
+        7200..172_800 => format!("{}h", nearest(3600)),
+        _ => format!("{}d", nearest(86_400)),
     }
 }
 
@@ -426,7 +428,7 @@ ID          0A1B2C3D4E5F
 From        <>
 Origin      user 1000
 Arrived     2026-11-24T09:00:00Z (3h ago)
-Given up    2026-11-29T09:00:00Z (in 4d)
+Given up    2026-11-29T09:00:00Z (in 5d)
 Size        4.1 KiB (4300 octets)
 
 To          <you@example.net>
@@ -458,7 +460,7 @@ Header
             assert_eq!(size(octets), shown);
         }
         for (seconds, shown) in
-            [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")]
+            [(0, "0s"), (119, "119s"), (120, "2m"), (7199, "120m"), (7200, "2h"), (431_999, "5d")]
         {
             assert_eq!(span(Duration::from_secs(seconds)), shown);
         }
