@@ -58,6 +58,42 @@ def test_a_relay_with_a_certificate_of_another_name_gets_no_mail(world):
     assert "from=<user@example.com>" not in relay.log()
 
 
+def test_a_password_goes_only_to_the_key_that_was_seen_first(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    # Certificates for another name: neither verifies.
+    relay = relay_with_auth(world, *world.authority.issue("other.example.org"))
+    password = world.folder / "password"
+    password.write_text("secret of the relay\n")
+    password.chmod(0o644)
+    puerto = Puerto(world, 'relayhost = "[relay.example.org]:25"\nrelayhost_user = "puerto"\n'
+                           f'relayhost_password_file = "{password}"\n')
+    keys = puerto.state / "relay-keys"
+    smtp_source(1, 2000)
+    final.wait(1)
+    wait_for("the key to be kept", keys.exists)
+    assert "relay.example.org SHA256:" in keys.read_text()
+    # Somebody else in the relay's place; a restart does not forget.
+    puerto.stop()
+    puerto.start()
+    impostor = world.authority.issue("impostor.example.org")
+    main = relay.folder / "main.cf"
+    main.write_text(main.read_text() + f"smtpd_tls_cert_file = {impostor[0]}\n"
+                                       f"smtpd_tls_key_file = {impostor[1]}\n")
+    run("postfix", "-c", relay.folder, "reload")
+    logins = relay.log().count("sasl_method=")
+    smtp_source(1, 2000)
+    wait_for("a deferral", lambda: "status=deferred" in puerto.log())
+    assert "dsn=4.7.5" in puerto.log() and "no password is sent" in puerto.log()
+    assert relay.log().count("sasl_method=") == logins
+    # The administrator says that it is right.
+    keys.unlink()
+    puerto.stop()
+    puerto.start()
+    run(puerto.binary, "queue", "retry", "--all", "--yes", "--config", puerto.configuration)
+    final.wait(2)
+
+
 def relay_with_auth(world, certificate, key):
     sasl = world.folder / "relay" / "sasl"
     database = sasl / "sasldb"

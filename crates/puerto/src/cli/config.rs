@@ -9,8 +9,8 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::exit::{Failure, Sysexit};
-use crate::config::{Config, ConfigErrors};
-use crate::lang::{Language, Said, Text};
+use crate::config::{Config, ConfigErrors, TlsLevel};
+use crate::lang::{Language, Said, Text, said};
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -67,9 +67,16 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
     let line = |text: Text| text.with(language, &[("file", &name)]) + "\n";
     let result = Config::load(file);
     let written = match &result {
-        Ok(_) if json => print(&format!("{}\n", json!({ "ok": true, "file": name }))),
+        Ok(config) if json => {
+            let notes: Vec<String> = notes(config).iter().map(|note| note.of(language)).collect();
+            print(&format!("{}\n", json!({ "ok": true, "file": name, "notes": notes })))
+        }
         Ok(_) if !named && !Path::new(&name).exists() => print(&line(ABSENT)),
-        Ok(_) => print(&line(RIGHT)),
+        Ok(config) => {
+            let notes = notes(config);
+            let notes = notes.iter().map(|note| note.of(language) + "\n");
+            print(&(line(RIGHT) + &notes.collect::<String>()))
+        }
         Err(errors) if json => print(&format!("{}\n", errors.to_json(language))),
         Err(errors) => {
             let shown = errors.render(colour(&io::stderr()), language);
@@ -82,6 +89,25 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
         (Ok(()), Ok(_)) => ExitCode::SUCCESS,
         (Ok(()), Err(_)) => Sysexit::Config.into(),
     }
+}
+
+// What is right and may yet be better.
+fn notes(config: &Config) -> Vec<Said> {
+    let relayhost = config.relayhost.as_ref().zip(config.relayhost_login.as_ref());
+    let relayhost = relayhost.map(|(hop, _)| (hop, config.delivery.tls, "[delivery]"));
+    let routes = config.routes.iter().filter(|route| route.login.is_some());
+    let routes = routes.filter_map(|route| Some((route.via.as_ref()?, route.tls, "[[route]]")));
+    let logins = relayhost.into_iter().chain(routes);
+    let unproven = logins.filter(|(_, level, _)| *level == TlsLevel::Opportunistic);
+    unproven
+        .map(|(hop, _, section)| {
+            said!(
+                "note: the password for {hop} goes to a certificate that verifies or to the key that was seen at the first login; `tls = \"required\"` in {section} demands the former",
+                "nota: la contraseña para {hop} va a un certificado verificable o a la clave que se vio la primera vez; `tls = \"required\"` en {section} exige lo primero";
+                hop = hop, section = section
+            )
+        })
+        .collect()
 }
 
 fn summary(errors: &ConfigErrors, language: Language) -> String {

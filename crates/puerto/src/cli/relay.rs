@@ -17,7 +17,7 @@ use crate::dns::Resolver;
 use crate::lang::{Language, Said, Text, address_error};
 use crate::relay::{self, Question};
 use crate::route::Machine;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, KnownKeys};
 
 /// What to do with a relayhost.
 #[derive(Debug, Subcommand)]
@@ -77,7 +77,10 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
     let report = runtime.block_on(async {
         let resolver = Arc::new(Resolver::new(&question.config));
         let waiting = waiting(!arguments.json, &question.next_hop, language);
-        let report = relay::test(resolver, Machine::this(), ClientTls::new(), question).await;
+        // Whoever may not read them tests as if none were known.
+        let keys = KnownKeys::to_look_at(&question.config.state_dir).unwrap_or_default();
+        let client_tls = ClientTls::new().knowing(keys);
+        let report = relay::test(resolver, Machine::this(), client_tls, question).await;
         waiting.finish_and_clear();
         report
     });

@@ -165,7 +165,7 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |d, v| store(&mut d.config.relayhost, value::optional(v, value::next_hop));
         |c| optional(c.relayhost.as_ref());
     "" "relayhost_user" = Written("\"\""); Text::new("a user name, or \"\" for none", "un nombre de usuario, o \"\" si no hay");
-        Text::new("AUTH to the relayhost, over TLS only; with relayhost_password_file.", "AUTH ante el relayhost, solo con TLS; junto con relayhost_password_file.");
+        Text::new("AUTH to the relayhost, over TLS only; with relayhost_password_file. Unless tls is \"required\", a certificate that does not verify is taken at the first login, and from then on its key alone.", "AUTH ante el relayhost, solo con TLS; junto con relayhost_password_file. Si tls no es \"required\", un certificado que no se puede verificar se acepta la primera vez, y desde entonces solo su clave.");
         |d, v| store(&mut d.relayhost_user, value::optional(v, value::text));
         |c| optional(c.relayhost_login.as_ref().map(|login| &login.user));
     "" "relayhost_password_file" = Written("\"\""); OPTIONAL_PATH;

@@ -4,7 +4,7 @@
 use puerto_smtp::client::{Cause, Credentials, Failure, Loss, Protocol, Stage, Step};
 use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Domain, EnhancedCode};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -133,9 +133,11 @@ impl Terms<'_> {
         let Some(name) = name else {
             return Err(broke((4, 7, 5), "the host's name cannot be verified".to_owned()));
         };
+        let shown = name.to_str().into_owned();
         match timeout(self.timeouts.tls_handshake, connector.connect(name, stream)).await {
             Ok(Ok(stream)) => {
                 let (_, agreed) = stream.get_ref();
+                self.note_key(&shown, agreed.peer_certificates());
                 let summary =
                     tls::summary(agreed.protocol_version(), agreed.negotiated_cipher_suite());
                 Ok((Stream::Tls(Box::new(stream)), summary))
@@ -145,21 +147,41 @@ impl Terms<'_> {
         }
     }
 
+    // The host has proved that it holds the key. Nothing waits for the file: a key that
+    // was not saved is seen for the first time again.
+    fn note_key(&self, host: &str, certificates: Option<&[CertificateDer<'_>]>) {
+        let wants_password = self.login.is_some() && self.inspection.is_none();
+        let (true, Some([own, ..])) = (wants_password, certificates) else { return };
+        let keys = self.client_tls.keys();
+        keys.remember(host, own);
+        if keys.is_unsaved() {
+            let keys = keys.clone();
+            drop(tokio::task::spawn_blocking(move || keys.save()));
+        }
+    }
+
     async fn connector(&self) -> Result<TlsConnector, String> {
-        let made = if let Some(inspection) = self.inspection {
-            self.client_tls.inspecting(inspection)
-        } else if self.tls != TlsLevel::Required {
-            self.client_tls.unverified()
-        } else if self.client_tls.has_roots() {
-            self.client_tls.verified()
-        } else {
-            // The system's roots are read from the disk.
-            let client_tls = self.client_tls.clone();
-            let reading = tokio::task::spawn_blocking(move || client_tls.verified());
-            reading.await.map_err(|error| error.to_string())?
+        if let Some(inspection) = self.inspection {
+            let made = self.client_tls.inspecting(inspection);
+            return made.map_err(|error| error.to_string());
+        }
+        let client_tls = self.client_tls.clone();
+        let made = match (self.tls, self.login) {
+            (TlsLevel::Required, _) if client_tls.has_roots() => client_tls.verified(),
+            (TlsLevel::Required, _) => from_disk(move || client_tls.verified()).await?,
+            (_, None) => client_tls.unverified(),
+            (_, Some(_)) if client_tls.has_roots_for_known() => client_tls.known(),
+            (_, Some(_)) => from_disk(move || client_tls.known()).await?,
         };
         made.map_err(|error| error.to_string())
     }
+}
+
+// The system's roots are read from the disk.
+async fn from_disk<T: Send + 'static>(
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())
 }
 
 /// Brings a session to the point at which nothing is under way.

@@ -19,7 +19,7 @@ use super::outcome::{HostFailure, Peer};
 use super::session::Session;
 use crate::config::{Config, TlsLevel};
 use crate::route::{Hop, Plan};
-use crate::tls::{ClientTls, Inspected, Inspection};
+use crate::tls::{Acquaintance, ClientTls, Inspected, Inspection};
 
 /// How long somebody at a terminal waits for one reply.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -128,6 +128,11 @@ async fn visit(
         note(&session, sight);
     }
     if let Some(login) = terms.login {
+        let shown = terms.inspection.and_then(Inspection::seen);
+        if shown.is_some_and(|shown| !may_have_password(terms.tls, &shown)) {
+            session.quit().await;
+            return Ok(());
+        }
         let taken = authenticate(&mut session, login).await;
         let refused = taken.is_err();
         sight.login = Some(taken.map_err(|failure| failure.why));
@@ -144,6 +149,12 @@ async fn visit(
     }
     session.quit().await;
     Ok(())
+}
+
+// As in a delivery, where the handshake would have failed.
+fn may_have_password(level: TlsLevel, shown: &Inspected) -> bool {
+    shown.verdict.is_ok()
+        || level != TlsLevel::Required && shown.acquaintance != Acquaintance::Changed
 }
 
 fn note(session: &Session, sight: &mut Sight) {

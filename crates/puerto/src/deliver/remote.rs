@@ -259,7 +259,11 @@ enum Transacted {
 async fn open(terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
     match terms.open(peer, false).await {
         Err(failure)
-            if failure.tls_broke && terms.tls == TlsLevel::Opportunistic && !terms.implicit_tls =>
+            if failure.tls_broke
+                && terms.tls == TlsLevel::Opportunistic
+                && !terms.implicit_tls
+                // Without TLS no password would go out.
+                && terms.login.is_none() =>
         {
             terms.open(peer, true).await
         }

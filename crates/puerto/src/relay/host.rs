@@ -9,7 +9,7 @@ use super::{Report, trouble};
 use crate::config::TlsLevel;
 use crate::deliver::probe::{Sight, Why};
 use crate::lang::{Said, Text, said, said_of};
-use crate::tls::{Certificate, CertificateFault, Inspected};
+use crate::tls::{Acquaintance, Certificate, CertificateFault, Inspected};
 
 /// Days before a certificate ends at which it should have been renewed.
 const RENEWAL_DAYS: i64 = 14;
@@ -101,12 +101,21 @@ fn certificate(report: &Report, sight: &Sight, now: i64) -> Option<Problem> {
             "el certificado de {host} no es bueno: {reason}";
             host = Said::words(&*sight.host), reason = fault_of(fault, inspected)
         );
-        let consequence = match plan.tls {
-            TlsLevel::Required => Text::new(
+        let consequence = match (plan.tls, plan.login.is_some(), inspected.acquaintance) {
+            (TlsLevel::Required, ..) => Text::new(
                 "with tls = \"required\" no mail goes there until then",
                 "hasta entonces, con tls = \"required\" no le llega correo",
             ),
-            _ => Text::new(
+            (_, true, Acquaintance::Changed) => return Some(key_changed(report, sight)),
+            (_, true, Acquaintance::New) => Text::new(
+                "until then the password goes to whoever answers at the first login, and from then on to the same key alone",
+                "hasta entonces la contraseña va a quien conteste la primera vez, y desde ese momento solo a la misma clave",
+            ),
+            (_, true, Acquaintance::Same) => Text::new(
+                "until then the password goes to the key alone that was seen at the first login",
+                "hasta entonces la contraseña va solo a la clave que se vio la primera vez",
+            ),
+            (_, false, _) => Text::new(
                 "until then mail goes there encrypted, but to whoever answers",
                 "hasta entonces el correo va cifrado, pero a quien conteste",
             ),
@@ -131,6 +140,20 @@ fn certificate(report: &Report, sight: &Sight, now: i64) -> Option<Problem> {
         "avise al administrador del relay para que lo renueve"
     );
     Some(Problem::warning("relay.certificate-ends", seen, remedy))
+}
+
+fn key_changed(report: &Report, sight: &Sight) -> Problem {
+    let seen = said!(
+        "the certificate of {host} is not good, and its key is not the one that it had when the password was first sent: it is not sent now",
+        "el certificado de {host} no es bueno, y su clave no es la que tenía cuando se envió por primera vez la contraseña: ahora no se envía";
+        host = sight.host
+    );
+    let remedy = said!(
+        "ask the relay's administrator: if the key was changed on purpose, remove the line of {host} from {file} and restart the server; otherwise somebody else answers in the relay's place",
+        "pregunte al administrador del relay: si la clave se cambió a propósito, quite la línea de {host} de {file} y reinicie el servidor; si no, otro contesta en lugar del relay";
+        host = sight.host, file = report.keys_file.display()
+    );
+    Problem::error("relay.key-changed", seen, remedy)
 }
 
 /// What is wrong with a certificate.
@@ -182,7 +205,7 @@ fn certificate_remedy(fault: &CertificateFault) -> Said {
             "if that authority is your own, put its certificate into /usr/local/share/ca-certificates and run update-ca-certificates; otherwise the relay does not send its whole chain, and its administrator has to mend that",
             "si esa autoridad es propia, ponga su certificado en /usr/local/share/ca-certificates y ejecute update-ca-certificates; si no, el relay no envía su cadena completa y lo ha de arreglar su administrador",
         ),
-        CertificateFault::Other(_) => {
+        CertificateFault::Changed | CertificateFault::Other(_) => {
             Text::new("tell the relay's administrator", "avise al administrador del relay")
         }
     })

@@ -8,7 +8,7 @@ use crate::config::NextHopHost;
 use crate::deliver::probe::{Granted, Sight, Why};
 use crate::lang::Language;
 use crate::telemetry::DeliveryStatus;
-use crate::tls::Certificate;
+use crate::tls::{Acquaintance, Certificate};
 
 impl Report {
     /// The report; its sentences are in one language.
@@ -61,6 +61,7 @@ fn sight(sight: &Sight, language: Language) -> Value {
         "tls": sight.tls,
         "certificate": inspected.map(|inspected| json!({
             "valid": inspected.verdict.is_ok(),
+            "key_changed": inspected.acquaintance == Acquaintance::Changed,
             "problem": inspected.verdict.as_ref().err().map(|fault| fault.as_str()),
             "reason": inspected.verdict.as_ref().err()
                 .map(|fault| host::fault_of(fault, inspected).of(language)),

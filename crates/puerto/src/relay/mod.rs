@@ -14,6 +14,7 @@ mod tests;
 mod trouble;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
@@ -24,7 +25,7 @@ use crate::config::{Config, Live, NextHop, NextHopHost};
 use crate::deliver::probe::{self, Sight, Wish};
 use crate::deliver::{Outcome, Remote};
 use crate::route::{Machine, Plan, RouteFailure, Router, Routing};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, KnownKeys};
 pub use problem::{Problem, Weight};
 pub use show::show;
 
@@ -86,6 +87,8 @@ pub struct Report {
     pub sights: Vec<Sight>,
     /// Octets of a message that this server takes.
     pub message_size: u64,
+    /// Where the keys of relays are kept that a password was sent to.
+    pub keys_file: PathBuf,
     /// What became of the message that was sent.
     pub sent: Option<Sent>,
     /// What is wrong, the worst first.
@@ -127,6 +130,7 @@ pub async fn test<D: Dns + 'static>(
         plan,
         sights,
         message_size: config.limits.message_size,
+        keys_file: KnownKeys::file(&config.state_dir),
         sent: None,
         problems: Vec::new(),
     };

@@ -282,6 +282,35 @@ async fn the_login_is_tried_and_only_at_its_own_relay() {
 }
 
 #[tokio::test]
+async fn the_password_is_kept_from_a_key_that_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let password_file = folder.path().join("password");
+    std::fs::write(&password_file, "secret\n").unwrap();
+    let another = CertificateDer::from_pem_slice(include_bytes!("../../tests/tls/ca.pem")).unwrap();
+    let changed = KnownKeys::default();
+    changed.remember("mx.example", &another);
+    for (level, keys, wanted, logs_in) in [
+        (TlsLevel::Opportunistic, KnownKeys::default(), "relay.certificate", true),
+        (TlsLevel::Opportunistic, changed, "relay.key-changed", false),
+        (TlsLevel::Required, KnownKeys::default(), "relay.certificate", false),
+    ] {
+        let (port, heard) = relay(GOOD).await;
+        let mut asked = question(port);
+        asked.config.relayhost = Some(asked.next_hop.clone());
+        let password_file = password_file.clone();
+        asked.config.relayhost_login = Some(Login { user: "me".to_owned(), password_file });
+        asked.config.delivery.tls = level;
+        let machine = Machine::fixed(Vec::new(), |_| true, 1);
+        let client_tls = ClientTls::new().knowing(keys);
+        let report = test(Arc::new(table()), machine, client_tls, asked).await;
+        assert_eq!(ids(&report), [wanted]);
+        assert_eq!(report.is_wrong(), !logs_in);
+        let heard = heard.lock().unwrap().join("\n");
+        assert_eq!(heard.contains("AUTH"), logs_in, "{heard}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_is_sent_only_when_it_is_asked_for() {
     let (port, heard) = relay(GOOD).await;
     let mut asked = question(port);

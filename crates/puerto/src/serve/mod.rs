@@ -36,7 +36,7 @@ use crate::queue::{Parts, Queue, Wake};
 use crate::receive::{self, Inherited, Listeners};
 use crate::route::Router;
 use crate::telemetry::{self, Event, MailLog, Reopen};
-use crate::tls::{ClientTls, ServerTls, TlsError};
+use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
 
 use keeper::Keeper;
 
@@ -203,6 +203,7 @@ impl Daemon {
                 ),
             );
         }
+        let client_tls = ClientTls::new().knowing(known_keys(&config, &log));
         let dns = Arc::new(Resolver::new(&config));
         let config = Live::new(config);
         let keys = Arc::new(keys);
@@ -214,7 +215,7 @@ impl Daemon {
             log.clone(),
             wake.clone(),
         ));
-        let remote = Arc::new(Remote::new(config.clone(), ClientTls::new()));
+        let remote = Arc::new(Remote::new(config.clone(), client_tls));
         let mut mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
             .with_remote(Arc::clone(&remote));
         if let Some(agent) = agent {
@@ -315,6 +316,16 @@ fn spool_error(error: &SpoolError) -> Said {
         (_, SpoolError::NotFound(id) | SpoolError::LeaseLost(id)) => {
             format!("no se encuentra el mensaje {id}")
         }
+    })
+}
+
+// Mail is not stopped by a file that cannot be read: its keys are then new again.
+fn known_keys(config: &Config, log: &MailLog) -> KnownKeys {
+    KnownKeys::in_folder(&config.state_dir).unwrap_or_else(|error| {
+        let file = KnownKeys::file(&config.state_dir);
+        let text = format!("the keys of relays in {} cannot be read: {error}", file.display());
+        notice(log, "warning", &text);
+        KnownKeys::default()
     })
 }
 

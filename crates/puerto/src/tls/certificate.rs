@@ -13,6 +13,8 @@ pub struct Certificate {
     pub issuer: String,
     /// Its issuer says that it is the one whom it is about.
     pub is_self_issued: bool,
+    /// Its SubjectPublicKeyInfo, in DER.
+    pub public_key: Vec<u8>,
     /// The names that it is for.
     pub names: Vec<String>,
     /// When it begins to hold: `YYYY-MM-DD`.
@@ -54,6 +56,7 @@ impl Certificate {
         let not_before = date(validity.next()?)?;
         let not_after = date(validity.next()?)?;
         let subject_der = fields.take(SEQUENCE)?;
+        let public_key = fields.take(SEQUENCE)?.to_vec();
         let mut names = Vec::new();
         while let Some((tag, value)) = fields.next() {
             if tag == EXTENSIONS {
@@ -62,7 +65,7 @@ impl Certificate {
         }
         let (subject, issuer) = (name(subject_der), name(issuer_der));
         let is_self_issued = subject_der == issuer_der;
-        Some(Self { subject, issuer, is_self_issued, names, not_before, not_after })
+        Some(Self { subject, issuer, is_self_issued, public_key, names, not_before, not_after })
     }
 }
 

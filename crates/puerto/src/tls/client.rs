@@ -5,7 +5,9 @@
 //! text, so that verifying it would only turn encrypted mail into plain mail. It
 //! protects against whoever listens and not against whoever interferes. Required
 //! TLS verifies the certificate by the system's roots (or those that the
-//! environment's SSL_CERT_FILE and SSL_CERT_DIR name) and the host's name.
+//! environment's SSL_CERT_FILE and SSL_CERT_DIR name) and the host's name. Where a
+//! password is to be sent by opportunistic TLS, the certificate must verify or show
+//! the key that the host had before (`known`).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,11 +15,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
+};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::CertificateFault;
+use super::fault::KeyChanged;
+use super::{Acquaintance, CertificateFault, KnownKeys};
 
 /// The client's side of TLS, for all connections of the process.
 #[derive(Clone)]
@@ -26,6 +31,8 @@ pub struct ClientTls(Arc<Shared>);
 struct Shared {
     any: OnceLock<Arc<ClientConfig>>,
     verified: OnceLock<Arc<ClientConfig>>,
+    known: OnceLock<Arc<ClientConfig>>,
+    keys: KnownKeys,
     extra_roots: Vec<CertificateDer<'static>>,
 }
 
@@ -38,7 +45,28 @@ impl ClientTls {
 
     /// TLS that trusts these roots too.
     pub fn trusting(extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self(Arc::new(Shared { any: OnceLock::new(), verified: OnceLock::new(), extra_roots }))
+        Self::with(extra_roots, KnownKeys::default())
+    }
+
+    /// The same, with the keys of relays that are known.
+    #[must_use]
+    pub fn knowing(&self, keys: KnownKeys) -> Self {
+        Self::with(self.0.extra_roots.clone(), keys)
+    }
+
+    fn with(extra_roots: Vec<CertificateDer<'static>>, keys: KnownKeys) -> Self {
+        Self(Arc::new(Shared {
+            any: OnceLock::new(),
+            verified: OnceLock::new(),
+            known: OnceLock::new(),
+            keys,
+            extra_roots,
+        }))
+    }
+
+    /// The keys of relays that are known.
+    pub fn keys(&self) -> &KnownKeys {
+        &self.0.keys
     }
 
     /// A connector that takes any certificate but checks that the peer holds its key.
@@ -69,6 +97,26 @@ impl ClientTls {
         Ok(TlsConnector::from(Arc::clone(config)))
     }
 
+    /// A connector for sending a password: it takes a certificate that verifies, or the
+    /// key that the host had before, or any from a host that was never seen. Whoever
+    /// has shaken hands notes the key in [`ClientTls::keys`]. The first call reads the
+    /// system's roots from the disk.
+    pub fn known(&self) -> Result<TlsConnector, Error> {
+        let config = match self.0.known.get() {
+            Some(config) => config,
+            None => {
+                let (roots, keys) = (self.0.extra_roots.clone(), self.0.keys.clone());
+                let config = configuration(|provider| {
+                    let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))?;
+                    let any = AnyCertificate(provider);
+                    Ok(Arc::new(KnownHost { any, verifier, keys }))
+                })?;
+                self.0.known.get_or_init(|| config)
+            }
+        };
+        Ok(TlsConnector::from(Arc::clone(config)))
+    }
+
     /// A connector that takes any certificate, keeps it, and says what a verified
     /// connection would have made of it. It reads the system's roots from the disk.
     pub fn inspecting(&self, inspection: &Inspection) -> Result<TlsConnector, Error> {
@@ -77,7 +125,8 @@ impl ClientTls {
             let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider));
             let verifier = verifier.map(Arc::new);
             let any = AnyCertificate(provider);
-            Ok(Arc::new(Inspector { any, verifier, inspection: inspection.clone() }))
+            let (keys, inspection) = (self.0.keys.clone(), inspection.clone());
+            Ok(Arc::new(Inspector { any, verifier, keys, inspection }))
         })?;
         Ok(TlsConnector::from(config))
     }
@@ -85,6 +134,11 @@ impl ClientTls {
     /// Whether [`ClientTls::verified`] has its roots already.
     pub fn has_roots(&self) -> bool {
         self.0.verified.get().is_some()
+    }
+
+    /// Whether [`ClientTls::known`] has them.
+    pub fn has_roots_for_known(&self) -> bool {
+        self.0.known.get().is_some()
     }
 }
 
@@ -111,9 +165,16 @@ pub struct Inspected {
     pub chain: Vec<CertificateDer<'static>>,
     /// Why they would not.
     pub verdict: Result<(), CertificateFault>,
+    /// Whether the host's key is the one that it had.
+    pub acquaintance: Acquaintance,
 }
 
 impl Inspection {
+    /// The same as [`Inspection::take`], left where it is.
+    pub fn seen(&self) -> Option<Inspected> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What was seen in the last handshake; `None` if there was none.
     pub fn take(&self) -> Option<Inspected> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -124,6 +185,7 @@ impl Inspection {
 struct Inspector {
     any: AnyCertificate,
     verifier: Result<Arc<Verifier>, Error>,
+    keys: KnownKeys,
     inspection: Inspection,
 }
 
@@ -144,7 +206,63 @@ impl ServerCertVerifier for Inspector {
         let verdict =
             verdict.map(|_verified| ()).map_err(|error| CertificateFault::of(&error, &chain));
         let mut seen = self.inspection.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen = Some(Inspected { chain, verdict });
+        let acquaintance = self.keys.compare(&server_name.to_str(), end_entity);
+        *seen = Some(Inspected { chain, verdict, acquaintance });
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.any.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.any.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.any.supported_verify_schemes()
+    }
+}
+
+/// Takes what verifies, and else the key that the host had or a host that is new.
+#[derive(Debug)]
+struct KnownHost {
+    any: AnyCertificate,
+    verifier: Verifier,
+    keys: KnownKeys,
+}
+
+impl ServerCertVerifier for KnownHost {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let host = server_name.to_str();
+        let verified = self.verifier.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        if verified.is_err() && self.keys.compare(&host, end_entity) == Acquaintance::Changed {
+            let changed = OtherError(Arc::new(KeyChanged));
+            return Err(Error::InvalidCertificate(CertificateError::Other(changed)));
+        }
         Ok(ServerCertVerified::assertion())
     }
 

@@ -5,7 +5,7 @@ use rustls::{CertificateError, Error};
 
 use super::Certificate;
 
-/// Why a certificate is not good for a host (RFC 5280 §6, RFC 6125 §6).
+/// Why a certificate is not good for a host (RFC 5280 §6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateFault {
     /// Its time is over.
@@ -19,6 +19,8 @@ pub enum CertificateFault {
     /// Nobody whom this machine trusts vouches for it: an authority of its own, or the
     /// peer left out a certificate in between.
     UntrustedIssuer,
+    /// It does not verify, and its key is not the one that the host had before.
+    Changed,
     /// Something else, in the library's words.
     Other(String),
 }
@@ -28,6 +30,9 @@ impl CertificateFault {
     /// first.
     pub fn of(error: &Error, chain: &[CertificateDer<'_>]) -> Self {
         let Error::InvalidCertificate(error) = error else { return Self::Other(error.to_string()) };
+        if matches!(error, CertificateError::Other(other) if other.0.is::<KeyChanged>()) {
+            return Self::Changed;
+        }
         let own = chain.first().and_then(|der| Certificate::parse(der));
         let vouches_for_itself = own.is_some_and(|own| own.is_self_issued);
         match error {
@@ -55,6 +60,7 @@ impl CertificateFault {
             Self::OtherName => "other-name",
             Self::SelfSigned => "self-signed",
             Self::UntrustedIssuer => "untrusted-issuer",
+            Self::Changed => "changed",
             Self::Other(_) => "other",
         }
     }
@@ -69,10 +75,26 @@ impl std::fmt::Display for CertificateFault {
             Self::OtherName => "the certificate is for another name",
             Self::SelfSigned => "the certificate is self-signed",
             Self::UntrustedIssuer => "the certificate's issuer is not trusted",
+            Self::Changed => {
+                "the certificate is not valid, and its key is not the one that this relay had \
+                 before: no password is sent (relay-keys in state_dir has the key that is known)"
+            }
             Self::Other(words) => words,
         })
     }
 }
+
+/// A host shows another key than before, and nobody vouches for it.
+#[derive(Debug)]
+pub(super) struct KeyChanged;
+
+impl std::fmt::Display for KeyChanged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        CertificateFault::Changed.fmt(f)
+    }
+}
+
+impl std::error::Error for KeyChanged {}
 
 /// The log's words for a handshake that failed.
 pub fn handshake_failure(error: &std::io::Error) -> String {

@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod client;
 mod fault;
+mod known;
 mod own;
 pub mod server;
 
@@ -11,6 +12,7 @@ use rustls::{ProtocolVersion, SupportedCipherSuite};
 pub use certificate::Certificate;
 pub use client::{ClientTls, Inspected, Inspection};
 pub use fault::{CertificateFault, handshake_failure};
+pub use known::{Acquaintance, KnownKeys};
 pub use own::OwnCertificate;
 pub use server::{Pem, ServerTls, TlsError};
 

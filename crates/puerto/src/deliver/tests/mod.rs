@@ -20,7 +20,7 @@ use super::{Body, BodyReader, Job, Outcome, Remote};
 use crate::config::{Config, Live, Login, TlsLevel};
 use crate::route::{DestinationKey, Hop, Plan};
 use crate::telemetry::DeliveryStatus;
-use crate::tls::ClientTls;
+use crate::tls::{Acquaintance, ClientTls, KnownKeys};
 use peer::Peer;
 
 /// Up to the point at which MAIL may come.

@@ -147,3 +147,39 @@ async fn a_relay_that_wants_authentication_makes_mail_wait() {
         assert_eq!(outcome.status_code.class, if is_relay { 4 } else { 5 });
     }
 }
+
+#[tokio::test]
+async fn a_password_goes_to_a_certificate_that_verifies_or_to_the_key_that_was_seen_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, "pass\n").unwrap();
+    let another = ca().remove(0);
+    let script = format!("{OFFER}tls\n{BEHIND}C: AUTH\nS: 235 2.7.0 ok\n{ACCEPT}");
+    for (trusted, known, sent) in [
+        (false, None, true),
+        (false, Some(&another), false),
+        // A certificate that verifies may change as it likes.
+        (true, Some(&another), true),
+    ] {
+        let peer = Peer::start(&[&script, &script]).await;
+        let keys = KnownKeys::default();
+        if let Some(key) = known {
+            keys.remember("mx.example", key);
+        }
+        let tls = if trusted { ClientTls::trusting(ca()) } else { ClientTls::new() };
+        let remote = remote_with(patient(), |_| {}, tls.knowing(keys.clone()));
+        let plan = Plan { login: Some(login(&file)), is_relay: true, ..plan(&[peer.address]) };
+        let outcome = remote.deliver(&job(plan, 1)).await.outcomes.remove(0);
+        assert_eq!(outcome.status == DeliveryStatus::Sent, sent, "{}", outcome.text);
+        // Nor is it tried without TLS.
+        assert_eq!(peer.connections(), 1);
+        let said = peer.commands().iter().any(|line| line.starts_with("AUTH"));
+        assert_eq!(said, sent);
+        let kept = keys.compare("mx.example", &another) == Acquaintance::Same;
+        assert_eq!(kept, !sent, "the key that it had is kept, or the new one in its place");
+        if !sent {
+            assert_eq!(outcome.status_code.to_string(), "4.7.5");
+            assert!(outcome.text.contains("no password is sent"), "{}", outcome.text);
+        }
+    }
+}
