@@ -132,6 +132,44 @@ fn every_fault_of_a_key_record_is_told_apart() {
 }
 
 #[test]
+fn of_several_keys_at_a_selector_any_may_have_signed() {
+    let other = PrivateKey::generate(Algorithm::RsaSha256).unwrap();
+    let other = PrivateKey::from_pem(&other).unwrap().record_text();
+    let noise = ["site-verification=1", "v=DKIM1; p=", "v=DKIM1; k=rsa; p=AAAA", &other];
+    let records: Vec<(&str, &str)> =
+        VECTOR_KEYS.lines().filter_map(|line| line.split_once(' ')).collect();
+    for ours_first in [true, false] {
+        let mut dns = Table::new();
+        for (name, ours) in &records {
+            let mut texts = vec![noise[3], noise[0], noise[1]];
+            texts.insert(if ours_first { 0 } else { 3 }, ours);
+            for text in texts {
+                dns.txt(name, text);
+            }
+        }
+        for seen in check(&vector(), &dns) {
+            assert_eq!((seen.result, seen.reason()), (DkimResult::Pass, None), "{ours_first}");
+        }
+    }
+    // None of them is the signer's.
+    let mut dns = Table::new();
+    for (name, _) in &records {
+        noise.iter().for_each(|text| {
+            dns.txt(name, text);
+        });
+    }
+    let results = check(&vector(), &dns);
+    let seen: Vec<_> = results.iter().map(|one| (one.result, failed_step(one))).collect();
+    assert_eq!(
+        seen,
+        [
+            (DkimResult::PermError, Some(StepKind::KeyRecord)),
+            (DkimResult::Fail, Some(StepKind::HeaderHash)),
+        ]
+    );
+}
+
+#[test]
 fn a_key_that_asks_for_the_exact_domain_refuses_subdomains() {
     let mut dns = Table::new();
     let (_, good) = VECTOR_KEYS.lines().filter_map(|l| l.split_once(' ')).nth(1).unwrap();

@@ -15,6 +15,8 @@ use crate::header::{Field, Header};
 /// Signatures of one message that are checked; the others are reported as
 /// permerror, since each costs a look-up and a hash.
 const MAX_SIGNATURES: usize = 10;
+/// Records at one selector that are tried.
+const MAX_KEYS: usize = 4;
 /// Octets of a header that is read. Receivers refuse long ones for what they are; a
 /// signature in them is not to be passed over.
 const MAX_HEADER: usize = 4 * 1024 * 1024;
@@ -173,9 +175,16 @@ async fn verify_one<D: Dns>(
     seen.signed_fields.clone_from(&signature.fields);
     seen.step(StepKind::Syntax, format!("d={} s={}", seen.domain, seen.selector));
     seen.step(StepKind::Algorithm, signature.algorithm.name());
-    let key = match fetch_key(&seen, &signature, dns).await {
-        Ok(key) => key,
+    let keys = match fetch_keys(&seen, &signature, dns).await {
+        Ok(keys) => keys,
         Err(Fault(result, kind, detail)) => return seen.stop(result, kind, detail),
+    };
+    let octets = signed_octets(header, field, &signature);
+    // RFC 6376 §3.6.2.2 leaves it open which of several records counts: each may be the
+    // signer's.
+    let fits = |key: &&PublicKey| key.verifies(&octets, &signature.value);
+    let Some(key) = keys.iter().find(fits).or(keys.first()) else {
+        return seen.stop(DkimResult::PermError, StepKind::KeyRecord, "there is no key");
     };
     seen.testing = key.testing;
     seen.key_bits = Some(key.bits);
@@ -184,14 +193,17 @@ async fn verify_one<D: Dns>(
         about.push_str(", in test mode (t=y)");
     }
     seen.step(StepKind::KeyRecord, about);
-    check(header, field, &signature, &key, seen)
+    if keys.len() > 1 {
+        let detail = format!("{} keys at the selector, of which any may count", keys.len());
+        seen.step(StepKind::KeyRecord, detail);
+    }
+    check(header, &signature, fits(&key), seen)
 }
 
 fn check(
     header: &Header<'_>,
-    field: &Field<'_>,
     signature: &Signature,
-    key: &PublicKey,
+    key_fits: bool,
     mut seen: Verification,
 ) -> Verification {
     let limit = signature.body_length.unwrap_or(u64::MAX);
@@ -207,7 +219,7 @@ fn check(
         return seen.stop(DkimResult::Fail, StepKind::BodyHash, detail);
     }
     seen.step(StepKind::BodyHash, format!("{} octets", body.octets));
-    if !key.verifies(&signed_octets(header, field, signature), &signature.value) {
+    if !key_fits {
         let detail = "the signature does not fit the header: a signed field was changed after it \
                       was signed, or the published key is not the signer's";
         return seen.stop(DkimResult::Fail, StepKind::HeaderHash, detail);
@@ -383,11 +395,13 @@ fn read_identity(tags: &Tags<'_>, domain: &str) -> Result<String, Fault> {
     }
 }
 
-async fn fetch_key<D: Dns>(
+// The keys at the selector that this signature may have been made with; the first fault
+// if there is none.
+async fn fetch_keys<D: Dns>(
     seen: &Verification,
     signature: &Signature,
     dns: &D,
-) -> Result<PublicKey, Fault> {
+) -> Result<Vec<PublicKey>, Fault> {
     let name = format!("{}._domainkey.{}", signature.selector, signature.domain);
     let fault = |result, detail| Fault(result, StepKind::KeyRecord, detail);
     let answer = match dns.lookup(&name, RecordType::Txt).await {
@@ -399,15 +413,24 @@ async fn fetch_key<D: Dns>(
             return Err(fault(DkimResult::TempError, format!("no answer for {name}: {error}")));
         }
     };
+    let mut keys = Vec::new();
+    let mut unfit = None;
     let mut problem = RecordError::NoKey;
-    for record in answer.records.iter().take(MAX_SIGNATURES) {
+    for record in answer.records.iter().take(MAX_KEYS) {
         let Record::Txt(octets) = record else { continue };
         match PublicKey::parse(&String::from_utf8_lossy(octets)) {
-            Ok(key) => return fitting(key, signature, &seen.identity),
+            Ok(key) => match fitting(key, signature, &seen.identity) {
+                Ok(key) => keys.push(key),
+                Err(fault) => unfit = unfit.or(Some(fault)),
+            },
             Err(error) => problem = error,
         }
     }
-    Err(fault(DkimResult::PermError, format!("{name}: {problem}")))
+    match unfit {
+        _ if !keys.is_empty() => Ok(keys),
+        Some(fault) => Err(fault),
+        None => Err(fault(DkimResult::PermError, format!("{name}: {problem}"))),
+    }
 }
 
 fn fitting(key: PublicKey, signature: &Signature, identity: &str) -> Result<PublicKey, Fault> {

@@ -57,13 +57,16 @@ impl Report {
         };
         let step = |step: &dmarc::Step| json!({ "about": step.about, "finding": step.finding });
         json!({
-            "result": evaluation.result.as_str(),
+            "result": self.dmarc_word(),
             "policy": evaluation.record.as_ref().map(|_| evaluation.policy.as_str()),
             "disposition": evaluation.disposition.as_str(),
             "from_domain": evaluation.from_domain,
             "org_domain": evaluation.organizational_domain,
             "org_domain_public_suffix": evaluation.by_list.organizational_domain,
-            "result_public_suffix": evaluation.by_list.result.as_str(),
+            "result_public_suffix": match self.wants_spf() {
+                true => "unknown",
+                false => evaluation.by_list.result.as_str(),
+            },
             "policy_domain": evaluation.policy_domain,
             "record": evaluation.record.as_ref().map(|record| record.text.as_str()),
             "alignment": { "spf": self.spf_aligned(), "dkim": self.dkim_aligned() },
@@ -82,8 +85,8 @@ impl Report {
     /// tell.
     pub fn spf_aligned(&self) -> Option<bool> {
         let Some(evaluation) = self.judged() else { return Some(false) };
+        let Spf::Checked(spf) = &self.spf else { return None };
         if evaluation.record.is_none() {
-            let Spf::Checked(spf) = &self.spf else { return Some(false) };
             let passed = spf.result == spf::SpfResult::Pass;
             return without_record(evaluation, [(spf.domain.as_str(), passed)]);
         }

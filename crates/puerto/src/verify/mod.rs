@@ -110,6 +110,18 @@ impl Report {
         errors || self.dmarc_result() == DmarcResult::Fail
     }
 
+    /// Whether DMARC could not be judged because SPF was not: no signature proves the
+    /// domain, and nobody said where the message came from.
+    pub fn wants_spf(&self) -> bool {
+        matches!(self.spf, Spf::NotChecked(_)) && self.dmarc_result() == DmarcResult::TempError
+    }
+
+    /// The result of DMARC as people and programs are told it: a word of the protocol,
+    /// or `unknown`.
+    pub fn dmarc_word(&self) -> &'static str {
+        if self.wants_spf() { "unknown" } else { self.dmarc_result().as_str() }
+    }
+
     /// Whether the DNS left something open.
     pub fn is_uncertain(&self) -> bool {
         self.spf.result() == SpfResult::TempError
@@ -193,7 +205,7 @@ async fn check_dmarc<D: Dns>(
     spf: &Spf,
     dkim: &[Verification],
 ) -> dmarc::Evaluation {
-    let spf_is_open = spf.result() == SpfResult::TempError;
+    let spf_is_open = spf.result() == SpfResult::TempError || matches!(spf, Spf::NotChecked(_));
     let spf = spf.evaluation().map(|evaluation| {
         Authenticated::new(evaluation.domain.clone(), evaluation.result == SpfResult::Pass)
     });
@@ -273,6 +285,9 @@ fn authentication_results(report: &Report, receiver: &str) -> String {
         });
     }
     results = results.with(match &report.dmarc {
+        Some(_) if report.wants_spf() => {
+            MethodResult::new("dmarc", "none").reason("SPF was not checked")
+        }
         Some(evaluation) => MethodResult::dmarc(evaluation),
         None => MethodResult::new("dmarc", "permerror")
             .reason("the From field does not name one domain"),

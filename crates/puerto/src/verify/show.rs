@@ -172,7 +172,7 @@ impl Page {
             ),
             _ => self.say(NO_POLICY, &[("from", &from)]),
         };
-        self.method("DMARC", evaluation.result.as_str(), &about);
+        self.method("DMARC", report.dmarc_word(), &about);
         if let Some(record) = &evaluation.record {
             self.line(&paint(FAINT, &format!("    {}", shown(&record.text))));
         }
@@ -240,6 +240,9 @@ impl Page {
         self.out.push('\n');
         for finding in &report.findings {
             self.finding(finding);
+        }
+        if report.wants_spf() {
+            return;
         }
         if report.is_uncertain() {
             let text = self.say(UNKNOWN, &[]);

@@ -72,6 +72,10 @@ static SENTENCES: &[Text] = &[
     // DKIM.
     text("{} key of {} bits, in test mode (t=y)", "clave {} de {} bits, en modo de prueba (t=y)"),
     text("{} key of {} bits", "clave {} de {} bits"),
+    text(
+        "{} keys at the selector, of which any may count",
+        "{} claves en el selector, de las que puede contar cualquiera",
+    ),
     text("{} octets", "{} octetos"),
     text("{} fields", "{} campos"),
     text("only the first {} signatures are checked", "solo se comprueban las {} primeras firmas"),

@@ -73,6 +73,26 @@ fn without_an_address_spf_is_none_and_says_why() {
 }
 
 #[test]
+fn without_an_address_dmarc_rests_on_the_signature_or_is_unknown() {
+    let unsigned = judge(&world(), &Question { ip: None, ..question(GOOD) });
+    let json = unsigned.to_json(Language::English);
+    assert_eq!(json["dmarc"]["result"], "unknown");
+    assert_eq!(json["dmarc"]["disposition"], "none");
+    assert!(json["dmarc"]["alignment"]["spf"].is_null());
+    assert_eq!(json["dmarc"]["alignment"]["dkim"], false);
+    let finding = json["findings"].as_array().unwrap().iter();
+    let mut finding = finding.filter(|one| one["id"] == "dmarc.alignment");
+    let finding = finding.next().unwrap();
+    assert_eq!(finding["severity"], "info");
+    assert!(finding["seen"].as_str().unwrap().contains("--ip"));
+    assert!(unsigned.authentication_results.contains("dmarc=none"));
+    assert!(!unsigned.is_wrong() && unsigned.is_uncertain());
+    let shown = show(&unsigned, Language::Spanish);
+    assert!(shown.contains("unknown") && shown.contains("no se puede saber si pasa DMARC"));
+    assert!(!shown.contains("inténtelo más tarde"), "{shown}");
+}
+
+#[test]
 fn each_rule_sees_what_breaks_it() {
     let cases: [(&str, &str, &str); 24] = [
         ("msg.from-single", "From: Ana <ana@example.com>", "From: ana@example.com, bo@example.com"),

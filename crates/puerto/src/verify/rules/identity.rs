@@ -182,9 +182,17 @@ impl Subject<'_> {
             "{domain} publishes no DMARC record",
             "{domain} no publica ningún registro DMARC",
         );
+        const NOT_JUDGED: Text = Text::new(
+            "no signature proves {domain}, and SPF was not checked, so that whether DMARC passes cannot be told: say with --ip, --helo and --from how the message came",
+            "ninguna firma prueba {domain} y no se ha comprobado SPF, así que no se puede saber si pasa DMARC: indique con --ip, --helo y --from cómo llegó el mensaje",
+        );
         let Some(evaluation) = &self.report.dmarc else { return };
         let values = [("domain", &*evaluation.from_domain), ("policy", evaluation.policy.as_str())];
         match evaluation.result {
+            _ if self.report.wants_spf() => {
+                let finding = DMARC.broken(Said::with(NOT_JUDGED, &values));
+                findings.push(finding.at(Severity::Info));
+            }
             DmarcResult::Fail => findings.push(DMARC.broken(Said::with(FAILED, &values))),
             DmarcResult::None if self.bulk => {
                 findings.push(DMARC.broken(Said::with(NO_RECORD, &values)));
