@@ -10,6 +10,7 @@ pub mod count;
 mod evaluator;
 mod macros;
 mod record;
+pub mod repair;
 
 use std::fmt;
 use std::net::IpAddr;

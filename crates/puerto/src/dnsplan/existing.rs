@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
+use puerto_mail::spf::repair;
 use puerto_mail::together::together_within;
 
 use super::{Apex, Subject, Unread};
@@ -22,9 +23,9 @@ pub(super) struct Existing {
     pub(super) exchangers: Vec<(u16, String)>,
     /// The domain has an address of its own, which mail without an MX goes to.
     pub(super) has_address: bool,
-    /// SPF records of the domain.
+    /// Texts of the domain that are, or were meant as, SPF records.
     pub(super) spf: Vec<String>,
-    /// SPF records of the host name.
+    /// The same of the host name.
     pub(super) helo_spf: Vec<String>,
     /// Texts at `_dmarc` of the domain that are, or were meant as, DMARC records.
     pub(super) dmarc: Vec<String>,
@@ -254,7 +255,8 @@ impl Answers {
 
     fn spf(&mut self, name: &str) -> Vec<String> {
         let mut texts = self.texts(name);
-        texts.retain(|text| puerto_mail::spf::is_record(text.as_bytes()));
+        // Also those that nobody can read: there are senders in them.
+        texts.retain(|text| repair::meant(text).is_some());
         texts
     }
 

@@ -24,10 +24,9 @@ impl Terms {
         let mut terms: Vec<String> = Vec::new();
         let mut left_out = Vec::new();
         let mut ends: Vec<String> = Vec::new();
-        for term in records.iter().flat_map(|record| record.split(' ').skip(1)) {
-            if term.is_empty() {
-                continue;
-            }
+        let meant: Vec<String> =
+            records.iter().filter_map(|record| spf::repair::meant(record)).collect();
+        for term in meant.iter().flat_map(|record| record.split_whitespace().skip(1)) {
             let known = terms.iter().chain(&ends).any(|other| other.eq_ignore_ascii_case(term));
             if spf::check_syntax(format!("v=spf1 {term}").as_bytes()).is_err() {
                 left_out.push(term.to_owned());
@@ -76,7 +75,12 @@ impl Terms {
     /// The record; a single one that has just these terms already stays to the letter.
     fn text_beside(&self, present: &[String]) -> String {
         match present {
-            [only] if only.split_whitespace().skip(1).eq(self.0.iter()) => only.clone(),
+            [only]
+                if spf::is_record(only.as_bytes())
+                    && only.split_whitespace().skip(1).eq(self.0.iter()) =>
+            {
+                only.clone()
+            }
             _ => self.text(),
         }
     }
@@ -242,15 +246,19 @@ async fn cover_addresses<D: Dns>(
             SpfResult::TempError => return Err(unread(&evaluation)),
             _ => {}
         }
-        let term = match address {
-            IpAddr::V4(address) => format!("ip4:{address}"),
-            IpAddr::V6(address) => format!("ip6:{address}"),
-        };
+        let term = literal(*address);
         terms.insert(vec![term.clone()], decided_by(&evaluation));
         added.push(term);
     }
     future.set_text(name, &terms.text());
     Ok((!added.is_empty()).then(|| Said::plain(words::SPF_ADDED).put("terms", added.join(" "))))
+}
+
+fn literal(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("ip4:{address}"),
+        IpAddr::V6(address) => format!("ip6:{address}"),
+    }
 }
 
 // The term of the record itself that matched or failed.
@@ -291,8 +299,8 @@ async fn cover_relay<D: Dns>(
         Coverage::Addresses { term, relay, addresses } => {
             let sender = format!("postmaster@{domain}");
             let mut missing = false;
-            for address in addresses {
-                let query = Query::mail_from_text(address, &relay, &sender);
+            for address in &addresses {
+                let query = Query::mail_from_text(*address, &relay, &sender);
                 let evaluation = spf::check(future, &query).await;
                 match evaluation.result {
                     SpfResult::TempError => return Err(unread(&evaluation)),
@@ -303,6 +311,15 @@ async fn cover_relay<D: Dns>(
             plan.note(false, Said::plain(words::RELAY_MAY_DIFFER).put("relay", &relay));
             if !missing {
                 return Ok(Some(Said::plain(words::SPF_RELAY_RIGHT).put("relay", relay)));
+            }
+            // A name asks the DNS once more: where the limit is reached, addresses do not.
+            let tree = count::count_text(future, domain, &terms.text()).await;
+            if tree.lookups >= spf::MAX_LOOKUPS {
+                let fixed: Vec<String> = addresses.iter().map(|one| literal(*one)).collect();
+                let said = Said::plain(words::SPF_RELAY_FIXED).put("relay", relay);
+                let said = said.put("term", fixed.join(" "));
+                terms.insert(fixed, None);
+                return Ok(Some(said));
             }
             (term, Said::plain(words::SPF_RELAY_HOST).put("relay", relay))
         }

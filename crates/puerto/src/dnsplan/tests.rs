@@ -161,11 +161,43 @@ fn the_spf_record_that_exists_is_edited() {
                 "delete v=spf1 redirect=_spf.news.example",
             ],
         ),
+        // What a panel or a text program damaged is mended, and no sender lost.
+        (
+            &["\"v=spf1 include:_spf.news.example -all\""],
+            &["change v=spf1 include:_spf.news.example ip4:192.0.2.1 -all"],
+        ),
+        (
+            &["v=spf1 ip4:198.51.100.1include:_spf.news.example -all"],
+            &["change v=spf1 ip4:198.51.100.1 include:_spf.news.example ip4:192.0.2.1 -all"],
+        ),
+        (
+            &["v=spf1include:_spf.news.example, ip4: 198.51.100.1 –all"],
+            &["change v=spf1 include:_spf.news.example ip4:198.51.100.1 ip4:192.0.2.1 -all"],
+        ),
+        (
+            &["\"v=spf1 ip4:192.0.2.1 -all\"", "v=spf1 include:_spf.news.example ~all"],
+            &[
+                "change v=spf1 ip4:192.0.2.1 include:_spf.news.example ~all",
+                "delete v=spf1 include:_spf.news.example ~all",
+            ],
+        ),
+        // Macros, and what passes by another way than ours.
+        (
+            &["v=spf1 exists:%{i}._spf.%{d2} include:%{d}._spf.news.example ~all"],
+            &["change v=spf1 exists:%{i}._spf.%{d2} include:%{d}._spf.news.example \
+               ip4:192.0.2.1 ~all"],
+        ),
+        (&["v=spf1 include:_spf.example.com -all"], &["keep v=spf1 include:_spf.example.com -all"]),
+        (&["v=spf1 redirect=_spf.example.com"], &["keep v=spf1 redirect=_spf.example.com"]),
+        (&["v=spf1 a:mail.example.com/28 -all"], &["keep v=spf1 a:mail.example.com/28 -all"]),
+        (&["v=spf1 +all"], &["keep v=spf1 +all"]),
         // A mistake is taken out.
         (&["v=spf1 ip4:198.51.100 a -all"], &["change v=spf1 a ip4:192.0.2.1 -all"]),
     ] {
         let plan = spf(present, |table, _| {
             table.txt("_spf.news.example", "v=spf1 ip4:203.0.113.0/24 ~all");
+            table.txt("example.com._spf.news.example", "v=spf1 ip4:203.0.113.0/24 ~all");
+            table.txt("_spf.example.com", "v=spf1 ip4:192.0.2.0/28 -all");
             table.txt("example.com", "site-verification=1");
             table.address("example.com", "203.0.113.80".parse::<IpAddr>().unwrap());
             table.address("mail.example.com", "192.0.2.1".parse::<IpAddr>().unwrap());
@@ -181,6 +213,37 @@ fn look_ups_are_counted_before_and_after() {
     let plan = spf(&[many], |_, _| {});
     assert_eq!(plan.lookups, Lookups { before: Some(11), after: Some(11) });
     assert!(render::fields(&plan, Language::English).contains("! The SPF record would ask"));
+}
+
+#[test]
+fn a_tree_of_ten_look_ups_takes_an_address_and_no_name() {
+    let full = "v=spf1 include:many.example -all";
+    let many: String = (0..9).map(|number| format!("a:{number}.example ")).collect();
+    let with_tree = |relay: Option<&str>| {
+        spf(&[full], |table, subject| {
+            table.txt("many.example", &format!("v=spf1 {many}-all"));
+            for number in 0..9 {
+                table.address(&format!("{number}.example"), "203.0.113.1".parse().unwrap());
+            }
+            for address in ["198.51.100.7", "2001:db8::7"] {
+                table.address("relay.example.net", address.parse().unwrap());
+            }
+            if let Some(relay) = relay {
+                subject.relay = Some(NextHop::parse(relay).unwrap());
+                subject.egress.clear();
+            }
+        })
+    };
+    for (relay, terms) in
+        [(None, "ip4:192.0.2.1"), (Some("[relay.example.net]"), "ip4:198.51.100.7 ip6:2001:db8::7")]
+    {
+        let plan = with_tree(relay);
+        let expected = format!("change v=spf1 include:many.example {terms} -all");
+        assert_eq!(shown(&plan, "example.com", RecordType::Txt), [expected]);
+        assert_eq!(plan.lookups, Lookups { before: Some(10), after: Some(10) });
+        let shown = render::fields(&plan, Language::English);
+        assert!(shown.contains("asks the DNS 10 times today and 10 times then"), "{shown}");
+    }
 }
 
 #[test]

@@ -164,6 +164,13 @@ words! {
          kept.",
         "Todo el correo sale por {relay}: {term} deja pasar sus direcciones. Los demás remitentes \
          se conservan.";
+    SPF_RELAY_FIXED =
+        "All mail leaves through {relay}. The record asks the DNS as often as is allowed already, \
+         so that {term} stands for its addresses instead of its name: change them when the relay's \
+         addresses change. Every other sender is kept.",
+        "Todo el correo sale por {relay}. El registro ya hace todas las consultas al DNS que se \
+         permiten, así que {term} pone sus direcciones en vez de su nombre: cámbielas cuando \
+         cambien las del relay. Los demás remitentes se conservan.";
     RELAY_MAY_DIFFER =
         "A relay may send from other addresses than those of {relay}. Ask its operator what the \
          SPF record is to include.",

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use puerto_mail::dns::{DnsError, Record, RecordType};
 use puerto_mail::spf::count::{Count, CountFaultKind, count};
-use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, SpfResult, Trace};
+use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, SpfResult, Trace, repair};
 
 use super::context::Context;
 use super::names::not_public;
@@ -134,7 +134,10 @@ fn missing<W: World>(context: &Context<'_, W>, texts: &[String]) -> Vec<Check> {
         ),
         None => Text::new("no SPF record", "no hay registro SPF"),
     };
-    let record = Terms::fresh(&senders(context));
+    // What was written is mended where that can be done, so that no sender is lost.
+    let valid = |record: &String| spf::check_syntax(record.as_bytes()).is_ok();
+    let mended = near.and_then(|near| repair::meant(near)).filter(valid);
+    let record = mended.unwrap_or_else(|| Terms::fresh(&senders(context)));
     let mut checks = vec![
         draft(&EXISTS)
             .with("near", near.map_or("", |near| near.as_str()))
@@ -205,7 +208,7 @@ fn well_formed<W: World>(context: &Context<'_, W>, record: &str, count: &Count) 
     };
     let faults = Faults::of(count, domain);
     let quoted = record.contains(['"', '\\']);
-    let whole = terms::pulled_apart(&record.replace(['"', '\\'], ""));
+    let whole = repair::pulled_apart(&record.replace(['"', '\\'], ""));
     let damaged = quoted || whole != record;
     let mut checks = Vec::new();
     checks.push(if damaged && !quoted {
@@ -232,22 +235,29 @@ fn well_formed<W: World>(context: &Context<'_, W>, record: &str, count: &Count) 
         draft(&STRING_255).pass(Text::new("whole", "entero"))
     });
     let malformed = faults.malformed.as_ref().filter(|_| !damaged);
+    let valid = |record: &String| spf::check_syntax(record.as_bytes()).is_ok();
+    let mended = repair::meant(record).filter(valid).filter(|mended| mended != record);
+    let correct = match mended {
+        Some(_) => Text::same("{domain}. IN TXT \"{mended}\""),
+        None => Text::new(
+            "Correct this term in the TXT record of {whose}; ours is: {record}",
+            "Corrija este término en el registro TXT de {whose}; el nuestro es: {record}",
+        ),
+    };
     checks.push(match malformed {
         _ if damaged => draft(&SYNTAX).skipped(&STRING_255),
         Some((whose, problem)) => draft(&SYNTAX)
             .with("whose", whose)
             .with("problem", problem)
             .with("record", record)
+            .with("mended", mended.unwrap_or_default())
             .finding(
                 Text::new(
                     "in the record of {whose}: {problem}",
                     "en el registro de {whose}: {problem}",
                 ),
                 Text::new("a record that can be read", "un registro que se pueda leer"),
-                Text::new(
-                    "Correct this term in the TXT record of {whose}; ours is: {record}",
-                    "Corrija este término en el registro TXT de {whose}; el nuestro es: {record}",
-                ),
+                correct,
             ),
         None => draft(&SYNTAX)
             .pass(Text::new("every term is right", "todos los términos son correctos")),

@@ -128,31 +128,6 @@ impl Terms {
     }
 }
 
-/// The record with a space between terms that grew together where a DNS panel cut it
-/// into strings: no term has another's beginning inside of it.
-pub(super) fn pulled_apart(record: &str) -> String {
-    const BEGINNINGS: [&str; 5] = ["include:", "ip4:", "ip6:", "exists:", "redirect="];
-    const ENDS: [&str; 4] = ["-all", "~all", "?all", "+all"];
-    let mut out = String::with_capacity(record.len());
-    for (number, word) in record.split(' ').enumerate() {
-        if number > 0 {
-            out.push(' ');
-        }
-        let lower = word.to_ascii_lowercase();
-        for (at, character) in word.char_indices() {
-            let rest = lower.get(at..).unwrap_or_default();
-            let begins = BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning));
-            let is_qualified =
-                matches!(lower.as_bytes().get(..at), Some([b'+' | b'-' | b'~' | b'?']));
-            if at > 0 && ((begins && !is_qualified) || ENDS.contains(&rest)) {
-                out.push(' ');
-            }
-            out.push(character);
-        }
-    }
-    out
-}
-
 fn is_all(term: &str) -> bool {
     let bare = term.trim_start_matches(['+', '-', '~', '?']);
     bare.eq_ignore_ascii_case("all")
@@ -228,26 +203,6 @@ mod tests {
             Terms::merged(&["v=spf1 mx ip4:192.0.2.1 -all", "v=spf1 include:a.example mx ~all"]);
         assert_eq!(merged, "v=spf1 mx ip4:192.0.2.1 include:a.example ~all");
         assert_eq!(Terms::read("v=spf1 mx +all").ending_well(), "v=spf1 mx ~all");
-    }
-
-    #[test]
-    fn terms_that_grew_together_are_pulled_apart() {
-        for (record, apart) in [
-            (
-                "v=spf1 ip4:192.0.2.1include:x.example -all",
-                "v=spf1 ip4:192.0.2.1 include:x.example -all",
-            ),
-            ("v=spf1 include:x.example~all", "v=spf1 include:x.example ~all"),
-            ("v=spf1 MX/24IP4:192.0.2.1-all", "v=spf1 MX/24 IP4:192.0.2.1 -all"),
-        ] {
-            assert_eq!(pulled_apart(record), apart);
-        }
-        for whole in [
-            "v=spf1 ip4:192.0.2.1 ?include:x-all.example -ip6:2001:db8::1 -all",
-            "v=spf1 exists:%{i}._spf.%{d} a:small.example redirect=_spf.example",
-        ] {
-            assert_eq!(pulled_apart(whole), whole);
-        }
     }
 
     #[test]
