@@ -4,9 +4,10 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 
-from peers import DNS_ADDRESS, Process, Puerto, listens, run, wait_for
+from peers import DNS_ADDRESS, Process, Puerto, Skipped, listens, run, wait_for
 
 ZONE = """$ORIGIN example.com.
 $TTL 3600
@@ -19,7 +20,9 @@ ns IN A 127.0.0.53
 class Bind(Process):
     """The server of example.com, which takes updates that the key signs."""
 
-    def __init__(self, world, records="", algorithm="hmac-sha256", address=DNS_ADDRESS):
+    def __init__(self, world, records="", algorithm="hmac-sha256", address=DNS_ADDRESS,
+                 closed=()):
+        """`closed` are zones more, which take no updates."""
         folder = world.folder / "bind"
         folder.mkdir()
         self.key = folder / "update.key"
@@ -34,10 +37,20 @@ class Bind(Process):
             f'zone "example.com" {{ type primary; file "{self.zone}"; \n'
             '  allow-update { key "update.example.com"; }; };\n'
             f'zone "192.in-addr.arpa" {{ type primary; file "{folder}/reverse";\n'
-            '  allow-update { key "update.example.com"; }; };\n')
-        (folder / "reverse").write_text(
+            '  allow-update { key "update.example.com"; }; };\n'
+            + "".join(f'zone "{zone}" {{ type primary; file "{folder}/closed"; }};\n'
+                      for zone in closed))
+        for file in ("reverse", "closed"):
+            self.empty_zone(folder / file)
+        self.serve(world, folder, address)
+
+    @staticmethod
+    def empty_zone(file):
+        file.write_text(
             "$TTL 60\n@ IN SOA ns.example.com. hostmaster.example.com. 1 7200 900 1209600 60\n"
             "@ IN NS ns.example.com.\n")
+
+    def serve(self, world, folder, address):
         # BIND listens only at addresses that an interface is seen to have.
         run("ip", "address", "add", f"{address}/8", "dev", "lo", check=False)
         self.start_process(["named", "-g", "-c", folder / "named.conf"], folder / "log")
@@ -197,3 +210,81 @@ def test_a_wildcard_is_no_record_of_a_name(world):
     assert bind.texts("anything.example.com") == ["v=spf1 -all"]
     assert len(bind.texts("rsa._domainkey.example.com")) == 1
     assert to_do(puerto) == []
+
+
+def test_of_two_zones_it_says_which_was_changed(world):
+    bind = Bind(world, closed=["example.net"])
+    puerto = with_keys(world)
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace("mail.example.com", "mail.example.net"))
+    update = ("--update", DNS_ADDRESS, "--key", bind.key, "--yes")
+    done = dns(puerto, *update, check=False)
+    assert done.returncode == 69, done
+    for words in (b"refuses to update example.net", b"Changed before that: example.com.",
+                  b"Not changed: example.net."):
+        assert words in done.stderr, done
+    # Now nothing is left to do in the first zone, and nothing was changed.
+    done = dns(puerto, *update, check=False)
+    assert done.returncode == 69 and b"example.com" not in done.stderr, done
+    assert bind.texts("example.com") == ["v=spf1 ip4:192.0.2.25 ~all"]
+
+
+def test_clocks_that_differ_are_told_as_that(world):
+    if not shutil.which("faketime"):
+        raise Skipped("faketime is not installed")
+    bind = Bind(world)
+    puerto = with_keys(world)
+    for skew in ("+20m", "-20m"):
+        done = run("faketime", "-f", skew, puerto.binary, "--lang", "en", "dns", "example.com",
+                   "--egress", "192.0.2.25", "--update", DNS_ADDRESS, "--key", bind.key, "--yes",
+                   "--config", puerto.configuration, check=False)
+        assert done.returncode == 69 and b"BADTIME" in done.stderr, done
+        assert bind.texts("example.com") == []
+
+
+class Knot(Process):
+    """Another server of example.com that takes updates."""
+
+    def __init__(self, world):
+        folder = world.folder / "knot"
+        folder.mkdir()
+        (folder / "example.com.zone").write_text(ZONE)
+        self.key = folder / "update.key"
+        lines = run("keymgr", "-t", "update.example.com", "hmac-sha256").stdout.decode()
+        self.key.write_text(lines)
+        (folder / "knot.conf").write_text(
+            f"server:\n  listen: {DNS_ADDRESS}@53\n  rundir: {folder}\n"
+            f"database:\n  storage: {folder}\n{lines}"
+            "acl:\n  - id: update\n    key: update.example.com\n    action: update\n"
+            f"zone:\n  - domain: example.com\n    storage: {folder}\n"
+            "    file: example.com.zone\n    acl: update\n")
+        run("ip", "address", "add", f"{DNS_ADDRESS}/8", "dev", "lo", check=False)
+        self.start_process(["knotd", "-c", folder / "knot.conf"], folder / "log")
+        world.add(self)
+        wait_for("Knot", lambda: self.process.poll() is None and listens(DNS_ADDRESS, 53))
+
+
+def test_knot_takes_the_updates_too(world):
+    if not shutil.which("knotd"):
+        raise Skipped("Knot is not installed")
+    knot = Knot(world)
+    puerto = with_keys(world)
+    dns(puerto, "--update", DNS_ADDRESS, "--key", knot.key, "--yes")
+    assert to_do(puerto) == []
+    assert Bind.texts(knot, "example.com") == ["v=spf1 ip4:192.0.2.25 ~all"]
+    wrong = knot.key.with_name("wrong.key")
+    wrong.write_text(run("keymgr", "-t", "update.example.com", "hmac-sha256").stdout.decode())
+    run("nsupdate", "-y", nsupdate_key(knot.key), input=f"""server {DNS_ADDRESS}
+update delete _dmarc.example.com. TXT
+send
+""".encode())
+    done = dns(puerto, "--update", DNS_ADDRESS, "--key", wrong, "--yes", check=False)
+    assert done.returncode == 69 and b"BADSIG" in done.stderr, done
+    dns(puerto, "--update", DNS_ADDRESS, "--key", knot.key, "--yes")
+    assert to_do(puerto) == []
+
+
+def nsupdate_key(file):
+    """The key of a Knot file as nsupdate takes it."""
+    fields = dict(re.findall(r"(id|algorithm|secret): (\S+)", file.read_text()))
+    return f"{fields['algorithm']}:{fields['id']}:{fields['secret']}"

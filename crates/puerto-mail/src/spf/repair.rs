@@ -32,9 +32,7 @@ pub fn meant(text: &str) -> Option<String> {
         rest.get(..first.len()).is_some_and(|start| start.eq_ignore_ascii_case(first))
     };
     let is_version = version.eq_ignore_ascii_case("v=spf1");
-    if !is_version
-        || !(rest.is_empty() || rest.starts_with(' ') || FIRST.iter().any(|f| begins(&f)))
-    {
+    if !is_version || !(rest.is_empty() || rest.starts_with(' ') || FIRST.iter().any(begins)) {
         return None;
     }
     let mut terms: Vec<String> = Vec::new();

@@ -115,14 +115,14 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     if !arguments.yes && !agreed(server, language)? {
         return Err(Stop { code: 1, message: LEFT.into() });
     }
-    let done = update::publish(server, &key, &plan).await.map_err(|error| {
-        let code = match error {
+    let done = update::publish(server, &key, &plan).await.map_err(|stopped| {
+        let code = match stopped.error {
             update::UpdateError::Changed { .. } | update::UpdateError::Unreachable(_) => {
                 Sysexit::TryAgain
             }
             _ => Sysexit::Unavailable,
         };
-        Stop { code: code as u8, message: Said::words(error.said().of(language)) }
+        Stop { code: code as u8, message: stopped.said() }
     })?;
     if !done.published.is_empty() {
         eprintln!("puerto: {}", PUBLISHED.with(language, &[("names", &done.published.join(", "))]));

@@ -313,6 +313,20 @@ words! {
          alias (CNAME) stands there.",
         "El servidor ha aceptado la actualización pero no tiene el registro en {name}: mire si hay \
          ahí un alias (CNAME).";
+    UPDATE_CHANGED_SOME =
+        "{error} Changed before that: {changed}. Not changed: {unchanged}. When the cause is \
+         mended, run this again: only what is missing is published.",
+        "{error} Ya se había cambiado: {changed}. Sin cambiar: {unchanged}. Cuando arregle la \
+         causa, ejecute esto de nuevo: solo se publica lo que falta.";
+    UPDATE_CHANGED_ALL =
+        "{error} Every zone took its update: {changed}.",
+        "{error} Todas las zonas admitieron su actualización: {changed}.";
+    UPDATE_NOT_IN_ZONE =
+        "The server says that a name of the update is not in the zone {zone} (NOTZONE): a zone \
+         may have been made below it in the meantime. Nothing was changed there; run this again.",
+        "El servidor dice que un nombre de la actualización no está en la zona {zone} (NOTZONE): \
+         quizá se haya creado entretanto una zona por debajo. No se ha cambiado nada en ella; \
+         ejecute esto de nuevo.";
     KEY_UNREADABLE =
         "The key file {file} cannot be read: {error}.",
         "No se puede leer el archivo de clave {file}: {error}.";

@@ -72,6 +72,7 @@ impl UpdateError {
                     4 => words::UPDATE_NOT_KNOWN,
                     5 => words::UPDATE_REFUSED,
                     9 => words::UPDATE_NOT_AUTHORIZED,
+                    10 => words::UPDATE_NOT_IN_ZONE,
                     _ => words::UPDATE_FAILED,
                 };
                 Said::plain(text).put("zone", zone).put("code", code_name(*code))
@@ -118,8 +119,50 @@ pub struct Done {
     pub elsewhere: Vec<String>,
 }
 
+/// Why not all was published, and how far it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// Why.
+    pub error: UpdateError,
+    /// Zones that were changed before, or with which only the look afterwards failed.
+    pub changed: Vec<String>,
+    /// Zones that were not.
+    pub unchanged: Vec<String>,
+}
+
+impl Stopped {
+    /// What to tell the administrator.
+    pub fn said(&self) -> Said {
+        let zones = |zones: &[String]| zones.join(", ");
+        let text = match (self.changed.is_empty(), self.unchanged.is_empty()) {
+            (true, _) => return self.error.said(),
+            (false, true) => words::UPDATE_CHANGED_ALL,
+            (false, false) => words::UPDATE_CHANGED_SOME,
+        };
+        let [changed, unchanged] =
+            [&self.changed, &self.unchanged].map(|list| Said::words(zones(list)));
+        let parts =
+            [("error", &self.error.said()), ("changed", &changed), ("unchanged", &unchanged)];
+        Said::of_parts(text, &parts)
+    }
+}
+
 /// Publishes what a plan changes at a server.
-pub async fn publish(server: SocketAddr, key: &Key, plan: &Plan) -> Result<Done, UpdateError> {
+pub async fn publish(server: SocketAddr, key: &Key, plan: &Plan) -> Result<Done, Stopped> {
+    let mut changed = Vec::new();
+    let mut zones = Vec::new();
+    publish_in(server, key, plan, (&mut zones, &mut changed)).await.map_err(|error| {
+        zones.retain(|zone| !changed.contains(zone));
+        Stopped { error, changed, unchanged: zones }
+    })
+}
+
+async fn publish_in(
+    server: SocketAddr,
+    key: &Key,
+    plan: &Plan,
+    (zones, changed): (&mut Vec<String>, &mut Vec<String>),
+) -> Result<Done, UpdateError> {
     let client = Client { server, key };
     let mut sets: BTreeMap<(&str, u16), Vec<&Planned>> = BTreeMap::new();
     for record in plan.changes() {
@@ -144,10 +187,11 @@ pub async fn publish(server: SocketAddr, key: &Key, plan: &Plan) -> Result<Done,
         add_set(update, (name, *kind), &present, &records)?;
         done.published.push((*name).to_owned());
     }
+    zones.extend(updates.keys().cloned());
     for (zone, update) in &updates {
         let answer = client.exchange(update).await?;
         match answer.code() {
-            0 => {}
+            0 => changed.push(zone.clone()),
             // RFC 2136 §3.2: a prerequisite does not hold any more.
             3 | 6..=8 => return Err(UpdateError::Changed { name: zone.clone() }),
             NOTAUTH if tsig::error_of(&answer) != 0 => {
