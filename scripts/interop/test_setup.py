@@ -52,7 +52,11 @@ start() {
     postfix) postfix start ;;
     puerto)
         command=$(sed -n 's/^ExecStart=//p' /etc/systemd/system/puerto.service)
-        setsid $command </dev/null >>/run/puerto.log 2>&1 &
+        # With the rights that the unit leaves it, and no others.
+        rights=$(sed -n 's/^CapabilityBoundingSet=//p' /etc/systemd/system/puerto.service |
+            tr A-Z a-z | sed 's/cap_/+/g; s/ /,/g')
+        setpriv --no-new-privs --bounding-set="-all,$rights" setsid $command \\
+            </dev/null >>/run/puerto.log 2>&1 &
         echo $! >/run/puerto.pid
         until [ -S /run/puerto/control ]; do sleep 0.1; done ;;
     esac

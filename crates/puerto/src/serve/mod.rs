@@ -374,7 +374,7 @@ fn reload_certificate(
     match keeper.and_then(|keeper| keeper.read(files)) {
         Some(Ok(pem)) => tls.reload_from(files, &pem).map_err(|error| error.to_string()),
         Some(Err(why)) => Err(why),
-        None => Err(error.to_string()),
+        None => Err(format!("{error}; a restart reads it with root's rights")),
     }
 }
 

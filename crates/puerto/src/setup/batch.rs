@@ -16,9 +16,6 @@ use tempfile::NamedTempFile;
 use super::files::{Content, Wanted};
 use super::root::Root;
 
-/// The group that may read secrets, where it exists already.
-const GROUP: &str = "puerto";
-
 /// A file that cannot be written, and why.
 #[derive(Debug)]
 pub(super) struct Unwritten {
@@ -29,6 +26,8 @@ pub(super) struct Unwritten {
 /// Files that are put in their places together.
 pub(super) struct Batch<'a> {
     root: &'a Root,
+    /// The group that may read secrets, where it exists already.
+    group: &'a str,
     staged: Vec<Staged>,
     /// What is taken back unless all goes well, in the order in which it was done.
     done: Vec<Done>,
@@ -53,8 +52,8 @@ enum Done {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(root: &'a Root) -> Self {
-        Self { root, staged: Vec::new(), done: Vec::new() }
+    pub(super) fn new(root: &'a Root, group: &'a str) -> Self {
+        Self { root, group, staged: Vec::new(), done: Vec::new() }
     }
 
     /// Writes a file beside its place; `occupied`: what is there is to be moved aside.
@@ -64,7 +63,7 @@ impl<'a> Batch<'a> {
         self.make_folders(&folder, wanted.folder_mode())?;
         let content = match &wanted.content {
             Content::Text(text) | Content::Secret(text) | Content::Script(text) => {
-                let written = write_beside(&folder, text, wanted.mode());
+                let written = write_beside(&folder, text, (wanted.mode(), self.group));
                 Ready::File(written.map_err(|error| Unwritten { path: path.clone(), error })?)
             }
             Content::Link(target) => Ready::Link(target.clone()),
@@ -117,7 +116,7 @@ impl<'a> Batch<'a> {
         let finish = || {
             let handle = File::open(folder)?;
             if mode != 0o755 {
-                give_to_group(&handle)?;
+                give_to_group(&handle, self.group)?;
             }
             handle.set_permissions(Permissions::from_mode(mode))
         };
@@ -139,12 +138,16 @@ impl Drop for Batch<'_> {
     }
 }
 
-fn write_beside(folder: &Path, text: &str, mode: u32) -> io::Result<NamedTempFile> {
+fn write_beside(
+    folder: &Path,
+    text: &str,
+    (mode, group): (u32, &str),
+) -> io::Result<NamedTempFile> {
     // Through the file itself, whose errors do not name the file of no consequence.
     let file = NamedTempFile::new_in(folder).map_err(|error| io::Error::from(error.kind()))?;
     file.as_file().write_all(text.as_bytes())?;
     if mode == 0o640 {
-        give_to_group(file.as_file())?;
+        give_to_group(file.as_file(), group)?;
     }
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
@@ -162,11 +165,11 @@ fn free_name(path: &Path) -> Option<PathBuf> {
 }
 
 // Where the group does not exist yet, tmpfiles.d sets it as soon as it does.
-fn give_to_group(file: &File) -> io::Result<()> {
-    if !nix::unistd::geteuid().is_root() {
+fn give_to_group(file: &File, group: &str) -> io::Result<()> {
+    if group.is_empty() || !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    match nix::unistd::Group::from_name(GROUP) {
+    match nix::unistd::Group::from_name(group) {
         Ok(Some(group)) => Ok(nix::unistd::fchown(file, None, Some(group.gid))?),
         _ => Ok(()),
     }
@@ -200,7 +203,7 @@ mod tests {
         let (folder, root) = tree();
         std::fs::write(folder.path().join("file"), "in the way").unwrap();
         let before = names(folder.path());
-        let mut batch = Batch::new(&root);
+        let mut batch = Batch::new(&root, "puerto");
         batch.stage(&Wanted::text("/etc/a/b.conf", "b".into()), false).unwrap();
         let error = batch.stage(&Wanted::text("/file/c", "c".into()), false).unwrap_err();
         assert_eq!(error.path, folder.path().join("file"));
@@ -214,7 +217,7 @@ mod tests {
         let (folder, root) = tree();
         std::fs::create_dir(folder.path().join("etc")).unwrap();
         std::fs::write(folder.path().join("etc/old"), "old").unwrap();
-        let mut batch = Batch::new(&root);
+        let mut batch = Batch::new(&root, "puerto");
         batch.stage(&Wanted::text("/etc/old", "new".into()), true).unwrap();
         batch.stage(&Wanted::secret("/etc/dkim/x/late.pem", "ours".into()), false).unwrap();
         std::fs::write(folder.path().join("etc/dkim/x/late.pem"), "theirs").unwrap();
@@ -231,7 +234,7 @@ mod tests {
         for name in ["a", "a.old", "a.old1"] {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
-        let mut batch = Batch::new(&root);
+        let mut batch = Batch::new(&root, "puerto");
         batch.stage(&Wanted::text("/a", "new".into()), true).unwrap();
         batch.commit().unwrap();
         assert_eq!(std::fs::read_to_string(folder.path().join("a.old2")).unwrap(), "a");

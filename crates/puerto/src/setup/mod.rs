@@ -185,6 +185,12 @@ const ELSEWHERE: Text = Text::new(
     "El correo de {domain} lo recibe {hosts}, así que sus buzones no están aquí: los usuarios de \
      esta máquina tienen direcciones en {hostname}",
 );
+const NOT_LOCAL: Text = Text::new(
+    "{domain} is not among `domains`, so mail for it is not put into mailboxes of this server: if \
+     they are here, add it",
+    "{domain} no está en `domains`, así que su correo no se guarda en buzones de este servidor: si \
+     están aquí, añádalo",
+);
 const CLOSED: Text = Text::new(
     "Port 25 is closed on the way out ({how}), as most hosting companies have it at first: set \
      `relayhost` to a server that takes your mail at port 587, or ask them to open it",
@@ -220,7 +226,7 @@ pub fn run(
     let survey = world.survey(&wishes.domain);
     let programs = takeover::look(root);
     let plan = plan(wishes, (world, &survey, root), &programs, person)?;
-    let files = write(&plan.wanted, root, person)?;
+    let files = write(&plan.wanted, &plan.config.user, root, person)?;
     let Plan { config, config_file, port_25, found, mut problems, .. } = plan;
     // The result is judged by what will read it.
     Config::load(Some(&root.at(&config_file))).map_err(SetupError::Config)?;
@@ -315,7 +321,11 @@ fn plan(
         None => {
             let Decided { config, password, port_25 } =
                 decide(wishes, surroundings, &taken, person)?;
-            last = Some(Wanted::text(&config_file, config.annotated(wishes.language)));
+            let text = config.annotated(wishes.language);
+            // Nothing is written that could not be read again.
+            let name = config_file.display().to_string();
+            Config::parse(&text, &name).map_err(SetupError::Config)?;
+            last = Some(Wanted::text(&config_file, text));
             wanted.extend(password.map(|text| Wanted::secret(PASSWORD_FILE, text)));
             (config, port_25)
         }
@@ -362,17 +372,18 @@ fn service_files(wishes: &Wishes, config: &Config, config_file: &Path) -> Vec<Wa
     } else {
         format!(" --config {}", config_file.display())
     };
-    let password = config.relayhost_login.as_ref().map(|login| login.password_file.as_path());
-    vec![
+    let mut files = vec![
         Wanted::text(service::UNIT, service::unit(&wishes.program, &options)),
         Wanted::text(service::SOCKET, service::socket(config)),
-        Wanted::text(service::SYSUSERS, service::sysusers()),
-        Wanted::text(service::TMPFILES, service::tmpfiles(&config.dkim_directory, password)),
-    ]
+        Wanted::text(service::TMPFILES, service::tmpfiles(config)),
+    ];
+    files.extend(service::sysusers(config).map(|text| Wanted::text(service::SYSUSERS, text)));
+    files
 }
 
 fn write(
     wanted: &[Wanted],
+    group: &str,
     root: &Root,
     person: &mut dyn Person,
 ) -> Result<Vec<(PathBuf, Done)>, SetupError> {
@@ -402,7 +413,7 @@ fn write(
     if count > 0 && !person.confirm(&question, true)? {
         return Err(SetupError::BrokenOff);
     }
-    let mut batch = Batch::new(root);
+    let mut batch = Batch::new(root, group);
     for (file, done) in &jobs {
         if matches!(done, Done::Written | Done::Replaced) {
             batch.stage(file, *done == Done::Replaced)?;
@@ -436,16 +447,15 @@ fn notes(
         notes.push(Said::with(NO_DNS, &[("error", error)]));
     }
     if let Ok(hosts) = &survey.exchanges
-        && !hosts.is_empty()
-        && !hosts.contains(&config.hostname)
         && !steps::is_local(config, &wishes.domain)
     {
+        let elsewhere = !hosts.is_empty() && !hosts.contains(&config.hostname);
         let values = [
             ("domain", wishes.domain.as_str()),
             ("hosts", &hosts.join(", ")),
             ("hostname", &config.hostname),
         ];
-        notes.push(Said::with(ELSEWHERE, &values));
+        notes.push(Said::with(if elsewhere { ELSEWHERE } else { NOT_LOCAL }, &values));
     }
     notes
 }

@@ -1,7 +1,8 @@
 //! The file tree that is set up: this machine's, or a folder that stands for one.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -57,7 +58,10 @@ impl Root {
 
     /// The text of a file of the machine; `None` if there is none.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<String>> {
-        let file = match File::open(self.at(path)) {
+        // A pipe that nobody writes to must not hold us up.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
+        let file = match options.open(self.at(path)) {
             Ok(file) => file,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => return Ok(None),
             Err(error) => return Err(error),

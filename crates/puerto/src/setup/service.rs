@@ -68,6 +68,7 @@ ProtectControlGroups=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
+ProtectProc=invisible
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
@@ -115,22 +116,26 @@ WantedBy=sockets.target
     )
 }
 
-/// The user and group.
-pub(super) fn sysusers() -> String {
-    "u puerto - \"Buen Puerto mail server\" /var/lib/puerto -\n".to_owned()
+/// The user and group, unless the daemon stays who it is.
+pub(super) fn sysusers(config: &Config) -> Option<String> {
+    let Config { user, state_dir, .. } = config;
+    let home = state_dir.display();
+    (!user.is_empty()).then(|| format!("u {user} - \"Buen Puerto mail server\" {home} -\n"))
 }
 
 /// The folders and who may read the secrets.
-pub(super) fn tmpfiles(dkim: &Path, password: Option<&Path>) -> String {
-    let dkim = dkim.display();
+pub(super) fn tmpfiles(config: &Config) -> String {
+    let user = if config.user.is_empty() { "root" } else { &config.user };
+    let (state, run) = (config.state_dir.display(), config.run_dir.display());
+    let dkim = config.dkim_directory.display();
     let mut out = format!(
-        "d /var/lib/puerto 0700 puerto puerto -\n\
-         d /run/puerto 0755 puerto puerto -\n\
+        "d {state} 0700 {user} {user} -\n\
+         d {run} 0755 {user} {user} -\n\
          # The daemon reads its secrets, and cannot change them.\n\
-         Z {dkim} ~0750 root puerto -\n"
+         Z {dkim} ~0750 root {user} -\n"
     );
-    if let Some(password) = password {
-        out.push_str(&format!("z {} 0640 root puerto -\n", password.display()));
+    if let Some(login) = &config.relayhost_login {
+        out.push_str(&format!("z {} 0640 root {user} -\n", login.password_file.display()));
     }
     out
 }

@@ -124,7 +124,8 @@ pub(super) fn steps(
     }
     let systemd = !root.is_machine() || root.has("/run/systemd/system");
     let user = root.read("/etc/passwd").ok().flatten().unwrap_or_default();
-    if !user.lines().any(|line| line.starts_with(&format!("{}:", config.user))) {
+    let has = |line: &str| line.starts_with(&format!("{}:", config.user));
+    if !config.user.is_empty() && !user.lines().any(has) {
         todo.add(USER, &[], make_user(config, systemd), first(USER_NOW));
     }
     stop_others(config, situation, programs, systemd, &mut todo);

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 
 use puerto_mail::dns::{Table, block_on};
 use puerto_smtp::Domain;
@@ -542,8 +542,10 @@ fn certbot_has_the_certificate_read_again_when_it_was_renewed() {
         );
         let machine = Machine::new()
             .with("etc/postfix/main.cf", &settings)
-            .with(&format!("{folder}/fullchain.pem"), "")
-            .with(&format!("{folder}/privkey.pem"), "");
+            .with(&format!("{folder}/fullchain.pem"), include_str!("../../tests/tls/localhost.pem"))
+            .with(&format!("{folder}/privkey.pem"), include_str!("../../tests/tls/localhost.key"));
+        let key = machine.folder.path().join(folder).join("privkey.pem");
+        std::fs::set_permissions(key, PermissionsExt::from_mode(0o600)).unwrap();
         machine.set_up();
         let script = machine.folder.path().join(hook);
         assert_eq!(script.exists(), made);
@@ -552,6 +554,52 @@ fn certbot_has_the_certificate_read_again_when_it_was_renewed() {
         }
         assert!(!machine.set_up().changed());
     }
+}
+
+#[test]
+fn whatever_postfix_says_what_is_written_can_be_read() {
+    for line in [
+        "message_size_limit = 1",
+        "message_size_limit = 9223372036854775807",
+        "mynetworks = 0.0.0.0/0, ::/0",
+        "alias_maps = hash:/etc/ali\"as\\nes",
+        "myhostname = with_underscore.example",
+        "smtpd_tls_cert_file = /etc/postfix/main.cf\nsmtpd_tls_key_file = /etc/postfix/main.cf",
+        "smtp_bind_address = 0.0.0.0\nsmtp_bind_address6 = fe80::1",
+    ] {
+        let machine = Machine::new().with("etc/postfix/main.cf", &format!("{line}\n"));
+        machine.run(&QUIET, &mut Nobody).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let config = machine.config();
+        assert_eq!((config.tls, config.limits.message_size), (None, 50 << 20), "{line}");
+        assert_eq!(config.trusted_networks.0.len(), 2, "{line}");
+    }
+}
+
+#[test]
+fn files_follow_the_user_and_the_folders_of_the_configuration() {
+    let own = "hostname = \"mail.example.com\"\nuser = \"courier\"\nstate_dir = \"/srv/mail\"\n";
+    let machine = Machine::new().with("etc/puerto/puerto.toml", own);
+    machine.set_up();
+    assert!(
+        machine
+            .read("etc/tmpfiles.d/puerto.conf")
+            .starts_with("d /srv/mail 0700 courier courier -\n")
+    );
+    assert!(machine.read("etc/sysusers.d/puerto.conf").starts_with("u courier - "));
+    let machine = Machine::new().with("etc/puerto/puerto.toml", "user = \"\"\n");
+    let report = machine.set_up();
+    assert!(!commands(&report).iter().any(|command| command.contains("sysusers")));
+    assert!(!machine.folder.path().join("etc/sysusers.d").exists());
+}
+
+#[test]
+fn a_second_domain_is_told_where_its_mail_would_end() {
+    let mut machine = Machine::new();
+    machine.set_up();
+    machine.wishes.domain = "example.net".into();
+    let report = machine.set_up();
+    assert!(english(&report.notes).contains("example.net is not among `domains`"));
+    assert_eq!(report.keys.len(), 4);
 }
 
 #[test]

@@ -15,6 +15,10 @@ use crate::setup::{self, Credentials, Network, Nobody, Person, Root, SetupError,
 
 /// What to set up.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 done, 1 something keeps mail from being sent, 2 wrong usage, 73 or 77 a \
+                  file cannot be written, 75 broken off, 78 the configuration is wrong."
+)]
 pub struct SetupArgs {
     /// The domain to send mail for, such as example.com
     domain: String,

@@ -49,6 +49,8 @@ pub(super) const HELP: &[Text] = pairs! {
         "Hace lo propuesto sin preguntar, también iniciar el servicio; no sustituye ningún fichero que ya exista ni detiene otro servidor de correo";
     "Read and write below this folder, as if it were the machine",
         "Lee y escribe dentro de esta carpeta, como si fuera la máquina";
+    "Exit code: 0 done, 1 something keeps mail from being sent, 2 wrong usage, 73 or 77 a file cannot be written, 75 broken off, 78 the configuration is wrong.",
+        "Código de salida: 0, hecho; 1, algo impide enviar correo; 2, uso incorrecto; 73 o 77, no se puede escribir un fichero; 75, interrumpido; 78, la configuración está mal.";
     "One JSON document instead of text, and no questions",
         "Un documento JSON en vez de texto, y sin preguntas";
 

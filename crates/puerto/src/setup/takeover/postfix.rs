@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
 use crate::config::{Mailbox, TlsFiles};
 use crate::lang::{Said, Text};
+use crate::setup::host_name;
 use crate::setup::others::POSTFIX;
 use crate::setup::root::Root;
+use crate::tls::ServerTls;
 
 const ENCRYPT: Text = Text::new(
     "Postfix's smtp_tls_security_level = encrypt does not verify certificates, and ours do where \
@@ -78,6 +80,16 @@ const FILTER: Text = Text::new(
     "Postfix's {key} = {value} is not taken over: contents are not filtered here",
     "{key} = {value} de Postfix no se hereda: aquí no se filtra el contenido",
 );
+const SEVERAL: Text = Text::new(
+    "Postfix's {key} = {value} names several relays: the first is taken over",
+    "{key} = {value} de Postfix nombra varios relays: se hereda el primero",
+);
+const EXCEPT: Text = Text::new(
+    "Postfix's {key} = {value} leaves some out, so it is not taken over: write those that are to \
+     send through this server into trusted_networks",
+    "{key} = {value} de Postfix excluye algunas, así que no se hereda: escriba en \
+     trusted_networks las que deban enviar por este servidor",
+);
 const COPIES: Text = Text::new(
     "Postfix's {key} = {value} is not taken over: no copies are made here",
     "{key} = {value} de Postfix no se hereda: aquí no se hacen copias",
@@ -88,12 +100,19 @@ const SUBMISSION: Text = Text::new(
     "master.cf de Postfix acepta correo de los usuarios en el servicio {service}: si van a enviar \
      por este servidor, ponga listen.submission o listen.submissions",
 );
+const CERTIFICATE: Text = Text::new(
+    "Postfix's certificate is not taken over: {error}",
+    "El certificado de Postfix no se hereda: {error}",
+);
 const DOMAINS: Text = Text::new(
     "Postfix's {key} names {value}, which is not taken over: write the domains that it lists into \
      `domains`",
     "{key} de Postfix nombra {value}, que no se hereda: escriba en `domains` los dominios que \
      contiene",
 );
+
+/// The bounds that a message can have with us.
+const MESSAGE_SIZES: std::ops::RangeInclusive<u64> = 1024..=1 << 40;
 
 /// Reads Postfix's configuration, if there is one.
 pub(super) fn read(root: &Root) -> Option<Inherited> {
@@ -104,15 +123,19 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     found.service = Some(POSTFIX);
     let text = text_of(root, "/etc/postfix/main.cf", &mut found).unwrap_or_default();
     let main = Parameters::parse(&text);
-    found.hostname = main.get("myhostname").filter(|name| name.contains('.'));
+    found.hostname = main.get("myhostname").filter(|name| host_name(name).is_some());
     domains(root, &main, &mut found);
-    if let Some(relayhost) = main.get("relayhost") {
-        next_hop("relayhost", &relayhost, &mut found);
-        login(root, &main, &relayhost, &mut found);
+    if let Some(relayhosts) = main.get("relayhost") {
+        relay(root, &main, &relayhosts, &mut found);
     }
     tls(root, &main, &mut found);
     if let Some(networks) = main.get("mynetworks") {
-        add_networks("mynetworks", items(&networks), &mut found);
+        if items(&networks).any(|item| item.starts_with('!')) {
+            // Without what it leaves out, the rest would let more in than it says.
+            found.left.push(left("mynetworks", &networks, EXCEPT));
+        } else {
+            add_networks("mynetworks", items(&networks), &mut found);
+        }
     }
     limits_and_mailboxes(&main, &mut found);
     addresses(&main, &mut found);
@@ -124,6 +147,25 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         }
     }
     Some(found)
+}
+
+// Several are tried one after the other; ports may have names.
+fn relay(root: &Root, main: &Parameters, written: &str, found: &mut Inherited) {
+    let mut hops = items(written);
+    let Some(first) = hops.next() else { return };
+    if hops.next().is_some() {
+        found.left.push(left("relayhost", written, SEVERAL));
+    }
+    let named = [(":submission", ":587"), (":smtp", ":25")];
+    let numbered = named
+        .iter()
+        .find_map(|(name, number)| first.strip_suffix(name).map(|host| format!("{host}{number}")));
+    let hop = numbered.unwrap_or_else(|| match first.parse::<std::net::IpAddr>() {
+        Ok(_) => format!("[{first}]"),
+        Err(_) => first.to_owned(),
+    });
+    next_hop("relayhost", &hop, found);
+    login(root, main, first, found);
 }
 
 fn left(key: &str, value: &str, advice: Text) -> Said {
@@ -208,17 +250,25 @@ fn tls(root: &Root, main: &Parameters, found: &mut Inherited) {
     else {
         return;
     };
-    // Without the files the daemon would not start.
-    if root.at(&certificate).is_file() && root.at(&key).is_file() {
-        let files = TlsFiles { certificate: certificate.into(), key: key.into() };
-        found.certificate = Some(files);
+    let there = TlsFiles { certificate: root.at(&certificate), key: root.at(&key) };
+    if !there.certificate.is_file() && !there.key.is_file() {
+        return;
+    }
+    // With files that it cannot use the daemon would not start.
+    match ServerTls::load(Some(&there)) {
+        Ok(_) => {
+            found.certificate = Some(TlsFiles { certificate: certificate.into(), key: key.into() });
+        }
+        Err(error) => {
+            found.left.push(Said::of_parts(CERTIFICATE, &[("error", &error.said())]));
+        }
     }
 }
 
 fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
     // Postfix: 0 is no limit.
     let size = main.get("message_size_limit").and_then(|size| size.parse().ok());
-    found.message_size = size.filter(|size| *size > 0);
+    found.message_size = size.filter(|size| MESSAGE_SIZES.contains(size));
     if main.get("home_mailbox").is_some_and(|value| value.ends_with('/')) {
         found.mailbox = Some(Mailbox::Maildir);
     }
@@ -238,6 +288,8 @@ fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
 fn addresses(main: &Parameters, found: &mut Inherited) {
     if matches!(main.get("inet_interfaces").as_deref(), Some("loopback-only" | "localhost")) {
         found.listen = Some(super::loopback());
+    } else if let Some(addresses) = main.get("inet_interfaces").as_deref().and_then(interfaces) {
+        found.listen = Some(addresses);
     } else if main.get("inet_protocols").as_deref() == Some("ipv4") {
         found.listen = Some(vec![(std::net::Ipv4Addr::UNSPECIFIED, 25).into()]);
     }
@@ -267,6 +319,15 @@ fn services(root: &Root, found: &mut Inherited) {
     if !names.is_empty() {
         found.left.push(Said::with(SUBMISSION, &[("service", &names)]));
     }
+}
+
+// Addresses alone: what is behind a name or `all` may be another tomorrow.
+fn interfaces(list: &str) -> Option<Vec<std::net::SocketAddr>> {
+    let address = |item: &str| {
+        let address: std::net::IpAddr = item.trim_matches(['[', ']']).parse().ok()?;
+        Some(std::net::SocketAddr::new(address, 25))
+    };
+    items(list).map(address).collect()
 }
 
 fn items(list: &str) -> impl Iterator<Item = &str> {

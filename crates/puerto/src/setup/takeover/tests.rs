@@ -283,6 +283,35 @@ fn postfix_without_a_destination_takes_mail_for_its_name_and_its_ports_are_told(
 }
 
 #[test]
+fn a_relayhost_of_postfix_is_understood_in_all_its_forms() {
+    for (written, hop, told) in [
+        ("[smtp.example.net]:submission", "[smtp.example.net]:587", ""),
+        ("192.0.2.1", "[192.0.2.1]", ""),
+        ("[a.example]:587, [b.example]", "[a.example]:587", "several relays"),
+    ] {
+        let text = format!("relayhost = {written}\nmynetworks = 10.0.0.0/8 !10.1.0.0/16\n");
+        let (_folder, root) = tree(&[("etc/postfix/main.cf", &text)]);
+        let programs = look(&root);
+        assert_eq!(programs[0].relayhost.as_ref().unwrap().to_string(), hop);
+        assert!(left(&programs[0]).contains(told), "{}", left(&programs[0]));
+        // More would be let in than Postfix does.
+        assert!(programs[0].networks.is_empty() && left(&programs[0]).contains("leaves some out"));
+    }
+    let (_folder, root) =
+        tree(&[("etc/postfix/main.cf", "inet_interfaces = 192.0.2.7, [2001:db8::7]\n")]);
+    let listen: Vec<String> =
+        look(&root)[0].listen.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(listen, ["192.0.2.7:25", "[2001:db8::7]:25"]);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+    let (folder, root) = tree(&[("etc/opendkim.conf", "KeyTable /etc/keys\n")]);
+    nix::unistd::mkfifo(&folder.path().join("etc/keys"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(look(&root).is_empty());
+}
+
+#[test]
 fn a_machine_without_any_of_them_has_nothing_to_take_over() {
     let (_folder, root) = tree(&[("etc/hostname", "x\n")]);
     assert!(look(&root).is_empty());
