@@ -158,7 +158,7 @@ fn mailbox<W: World>(
             Text::new("an alias to a mailbox that is read", "un alias a un buzón que se lea"),
             Text::new("{aliases}: {name}: root", "{aliases}: {name}: root"),
         ),
-        Ok(Err(error)) => draft.with("error", error).unknown(Text::new(
+        Ok(Err(error)) => draft.with_detail("error", error).unknown(Text::new(
             "the system cannot look its users up: {error}",
             "el sistema no puede consultar sus usuarios: {error}",
         )),

@@ -100,7 +100,7 @@ fn of_page(draft: Draft, page: &Page) -> Result<Policy, Box<Check>> {
     );
     let (draft, seen) = match page {
         Page::Failed(why) => {
-            let draft = draft.with("why", why);
+            let draft = draft.with_detail("why", why);
             return Err(Box::new(draft.unknown(Text::new(
                 "the page could not be fetched: {why}",
                 "no se pudo obtener la página: {why}",
@@ -108,7 +108,7 @@ fn of_page(draft: Draft, page: &Page) -> Result<Policy, Box<Check>> {
         }
         Page::NoHost => (draft, Text::new("{host} has no address", "{host} no tiene dirección")),
         Page::Untrusted(why) => (
-            draft.with("why", why),
+            draft.with_detail("why", why),
             Text::new(
                 "the certificate of {host} is not valid: {why}",
                 "el certificado de {host} no es válido: {why}",

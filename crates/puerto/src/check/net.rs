@@ -9,7 +9,7 @@ use super::names::not_public;
 use super::outcome::{Check, definitions};
 use super::registry::Family;
 use super::world::{Greeting, World};
-use crate::lang::Text;
+use crate::lang::{Language, Text, detail};
 use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
@@ -208,10 +208,10 @@ impl Try {
         }
     }
 
-    fn shown(&self) -> String {
+    fn shown(&self, language: Language) -> String {
         let what = match &self.greeting {
             Greeting::Line(line) => line.clone(),
-            Greeting::Refused(why) | Greeting::NotTried(why) => why.clone(),
+            Greeting::Refused(why) | Greeting::NotTried(why) => detail(why).of(language),
             Greeting::TimedOut => "—".to_owned(),
         };
         format!("{}: {what}", self.peer)
@@ -226,7 +226,7 @@ async fn port_25<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     if has_v6 && !v6.is_empty() {
         let dead = v6.iter().all(|one| one.greeting == Greeting::TimedOut);
         let alive = v4.iter().any(Try::is_answered);
-        let shown: Vec<_> = v6.iter().map(Try::shown).collect();
+        let shown: Vec<_> = v6.iter().map(|one| one.shown(context.language)).collect();
         let draft = context
             .about(&IPV6, &context.helo)
             .asked(v6.iter().map(|one| one.peer.clone()).collect::<Vec<_>>().join(", "))
@@ -250,7 +250,7 @@ async fn port_25<W: World>(context: &Context<'_, W>) -> Vec<Check> {
 fn outwards<W: World>(context: &Context<'_, W>, v4: &[Try], v6: &[Try]) -> Check {
     let tries: Vec<&Try> = v4.iter().chain(v6).collect();
     let asked: Vec<_> = tries.iter().map(|one| one.peer.clone()).collect();
-    let shown: Vec<_> = tries.iter().map(|one| one.shown()).collect();
+    let shown: Vec<_> = tries.iter().map(|one| one.shown(context.language)).collect();
     let draft = context
         .about(&PORT25_OUT, &context.helo)
         .asked(asked.join(", "))

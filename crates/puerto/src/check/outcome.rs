@@ -168,6 +168,13 @@ impl Draft {
         self
     }
 
+    /// The same of a library's words, or another room's.
+    #[must_use]
+    pub fn with_detail(self, name: &'static str, words: impl ToString) -> Self {
+        let words = crate::lang::detail(&words.to_string()).of(self.language);
+        self.with(name, words)
+    }
+
     /// Makes a finding milder than its definition says.
     #[must_use]
     pub fn severity(mut self, severity: Severity) -> Self {

@@ -205,6 +205,7 @@ fn cert<W: World>(
     match certificate {
         None => vec![no_certificate(context.about(&CERT, &context.helo))],
         Some(Err(error)) => {
+            let error = error.said().of(context.language);
             let draft = context.about(&CERT, &context.helo).with("error", error);
             vec![draft.finding(
                 Text::new("it cannot be used: {error}", "no se puede usar: {error}"),
@@ -259,7 +260,7 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
     }
     match certificate.is_trusted(name, context.now) {
         Ok(()) => draft.pass(Text::new("valid until {end}", "válido hasta el {end}")),
-        Err(error @ Error::InvalidCertificate(_)) => draft.with("error", error).finding(
+        Err(error @ Error::InvalidCertificate(_)) => draft.with_detail("error", error).finding(
             Text::new(
                 "no authority that this system knows vouches for it, or its chain is incomplete: \
                  {error}",
@@ -274,7 +275,7 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
                  {subject}",
             ),
         ),
-        Err(error) => draft.with("error", error).unknown(Text::new(
+        Err(error) => draft.with_detail("error", error).unknown(Text::new(
             "whether it is trusted cannot be told: {error}",
             "no se puede saber si es de confianza: {error}",
         )),

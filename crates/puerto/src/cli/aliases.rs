@@ -42,7 +42,7 @@ pub(super) fn check(config_path: Option<&Path>, language: Language) -> Result<()
         Ok(octets) => {
             for warning in local::alias_warnings(&String::from_utf8_lossy(&octets)) {
                 let word = WARNING.of(language);
-                eprintln!("newaliases: {word}: {shown}: {}", printable(&warning));
+                eprintln!("newaliases: {word}: {shown}: {}", printable(&warning.of(language)));
             }
             say(&NOTHING.with(language, &[("file", &shown)]))?;
         }

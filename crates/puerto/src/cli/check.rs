@@ -297,9 +297,9 @@ pub(super) fn shown(report: &Report, all: bool, language: Language) -> String {
             Verdict::Refuse => (RED, Text::new("would refuse, because of", "rechazaría, por")),
             Verdict::Unknown => (YELLOW, Text::new("not known", "no se sabe")),
         };
-        let because = judgement.because.join(", ");
         let verdict = painted(style, text.of(language));
-        out.push_str(&format!("{:<22} {verdict} {because}\n", receiver.name));
+        let line = format!("{:<22} {verdict} {}", receiver.name, judgement.because.join(", "));
+        out.push_str(&format!("{}\n", line.trim_end()));
     }
     out.push_str(&format!("\n{}\n", painted(BOLD, &report.summary(language))));
     out
@@ -321,7 +321,10 @@ fn heading(title: Text, checks: &[&Check], language: Language) -> String {
         (Status::Pass, Text::new("right", "bien")),
         (Status::NotApplicable, Text::new("skipped", "omitidas")),
     ];
-    let parts = parts.map(|(status, text)| (count(status), text.of(language)));
+    let parts = parts.map(|(status, text)| match (status, count(status)) {
+        (Status::NotApplicable, 1) => (1, Text::new("skipped", "omitida").of(language)),
+        (_, count) => (count, text.of(language)),
+    });
     let said: Vec<_> = parts
         .iter()
         .filter(|(count, _)| *count > 0)

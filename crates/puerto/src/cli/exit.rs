@@ -123,7 +123,7 @@ pub fn client_error(error: &ClientError) -> Said {
 fn refused(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::Malformed => "el identificador o la petición están mal formados",
-        ErrorCode::Version => "el servidor en marcha es de otra versión: reinícialo",
+        ErrorCode::Version => "el servidor en marcha es de otra versión: reinícielo",
         ErrorCode::Denied => "este usuario no puede hacerlo: pruebe como root o con sudo",
         ErrorCode::NotFound => "ese mensaje no está (o ya no está) en la cola",
         ErrorCode::Busy => "el servidor atiende a demasiados clientes a la vez",

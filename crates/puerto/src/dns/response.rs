@@ -82,7 +82,7 @@ pub(super) fn read(
             Ok(Reading::Alias { target, ttl, followed })
         }
         ResponseCode::NoError => Err(Failure { error: DnsError::NoRecords, ttl: negative_ttl }),
-        code => Err(Failure::fault(&format!("the server answered {code}"))),
+        code => Err(Failure::fault(&format!("the server answered {}", mnemonic(code)))),
     }
 }
 
@@ -157,12 +157,25 @@ pub(super) fn failure(error: NetError, server: SocketAddr) -> Failure {
             ResponseCode::NoError => {
                 Failure { error: DnsError::NoRecords, ttl: absence.negative_ttl }
             }
-            code => Failure::fault(&format!("{server} answered {code}")),
+            code => Failure::fault(&format!("{server} answered {}", mnemonic(code))),
         },
         NetError::Dns(HickoryDnsError::ResponseCode(code)) => {
-            Failure::fault(&format!("{server} answered {code}"))
+            Failure::fault(&format!("{server} answered {}", mnemonic(code)))
         }
         other => Failure::fault(&format!("{server}: {other}")),
+    }
+}
+
+// As `dig` writes it, which is what people search for.
+fn mnemonic(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::FormErr => "FORMERR".to_owned(),
+        ResponseCode::ServFail => "SERVFAIL".to_owned(),
+        ResponseCode::NotImp => "NOTIMP".to_owned(),
+        ResponseCode::Refused => "REFUSED".to_owned(),
+        ResponseCode::NotAuth => "NOTAUTH".to_owned(),
+        ResponseCode::NotZone => "NOTZONE".to_owned(),
+        code => format!("RCODE {}", u16::from(code)),
     }
 }
 

@@ -33,8 +33,8 @@ use puerto_mail::dns::{Dns, DnsError, RecordType};
 use puerto_mail::spf::ahead;
 
 use crate::config::NextHopHost;
-use crate::lang::Language;
 pub use crate::lang::Said;
+use crate::lang::{Language, dns_error};
 pub use subject::{Key, Subject, SubjectError};
 
 /// Seconds for which a record that is made anew may be kept.
@@ -263,8 +263,11 @@ pub struct Unread {
 impl Unread {
     /// What to tell the administrator.
     pub fn explain(&self, language: Language) -> String {
-        let mut list: Vec<String> =
-            self.questions.iter().map(|(question, error)| format!("{question}: {error}")).collect();
+        let mut list: Vec<String> = self
+            .questions
+            .iter()
+            .map(|(question, error)| format!("{question}: {}", dns_error(error).of(language)))
+            .collect();
         // Where nothing answers, a few say as much as all of them.
         let more = list.len().saturating_sub(SHOWN);
         if more > 0 {

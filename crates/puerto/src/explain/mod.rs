@@ -90,15 +90,15 @@ impl Whose {
         }
     }
 
-    /// The words that people read.
+    /// The words that people read, after "Problem of" or "Problema".
     pub fn in_language(self, language: Language) -> &'static str {
         match (language, self) {
             (Language::English, whose) => whose.as_str(),
-            (Language::Spanish, Self::Server) => "este servidor",
-            (Language::Spanish, Self::Dns) => "el DNS de este dominio",
-            (Language::Spanish, Self::Content) => "el contenido",
-            (Language::Spanish, Self::Recipient) => "el destinatario",
-            (Language::Spanish, Self::Provider) => "el proveedor",
+            (Language::Spanish, Self::Server) => "de este servidor",
+            (Language::Spanish, Self::Dns) => "del DNS de este dominio",
+            (Language::Spanish, Self::Content) => "del contenido",
+            (Language::Spanish, Self::Recipient) => "del destinatario",
+            (Language::Spanish, Self::Provider) => "del proveedor",
         }
     }
 }

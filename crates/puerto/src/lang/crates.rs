@@ -38,7 +38,7 @@ fn address(error: &AddressError) -> &'static str {
             "la dirección es demasiado larga: caben 64 octetos antes de la @ y 255 después"
         }
         AddressError::BadBrackets => "los ángulos no casan: escriba <usuario@dominio>",
-        AddressError::BadRoute => "la ruta de origen está mal formada: omítela",
+        AddressError::BadRoute => "la ruta de origen está mal formada: omítala",
     }
 }
 
@@ -63,14 +63,11 @@ pub fn dns_error(error: &DnsError) -> Said {
         DnsError::NoSuchDomain => "no existe ese dominio".to_owned(),
         DnsError::NoRecords => "no existe ese registro".to_owned(),
         DnsError::Timeout => "el DNS no ha respondido a tiempo".to_owned(),
-        DnsError::Failure(detail) => format!("el DNS ha fallado: {}", dns_detail(detail)),
+        DnsError::Failure(detail) => {
+            format!("el DNS ha fallado: {}", super::technical::detail(detail).of(Language::Spanish))
+        }
     };
     beside(error, spanish)
-}
-
-// What the program's resolver says of a failure; a code of the protocol stays.
-fn dns_detail(detail: &str) -> String {
-    detail.to_owned()
 }
 
 /// Why a private key cannot be used.

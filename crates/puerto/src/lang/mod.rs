@@ -8,9 +8,11 @@ use std::borrow::Cow;
 
 mod crates;
 mod system;
+mod technical;
 
 pub use crates::{address_error, address_list_error, dns_error, key_error, reply_error};
 pub use system::system;
+pub use technical::{detail, in_spanish, technical};
 
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use puerto_smtp::Address;
 
+use crate::lang::{Said, address_error, said, said_of};
+
 /// Octets of the file at most: more is a mistake, or somebody's attack on memory.
 const FILE_BOUND: usize = 16 << 20;
 
@@ -19,7 +21,7 @@ pub(super) enum Target {
     /// An address with a domain.
     Address(Address),
     /// Something that this server does not do, such as a program.
-    Unsupported(String),
+    Unsupported(Said),
 }
 
 /// All aliases, by name in lower case.
@@ -27,7 +29,7 @@ pub(super) enum Target {
 pub(super) struct Aliases {
     by_name: HashMap<String, Vec<Target>>,
     /// What is wrong with the file, with line numbers.
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Said>,
 }
 
 impl Aliases {
@@ -35,7 +37,10 @@ impl Aliases {
     pub(super) fn parse(text: &str) -> Self {
         let mut aliases = Self::default();
         if text.len() > FILE_BOUND {
-            aliases.warnings.push("the file is larger than 16 MiB and is not used".to_owned());
+            aliases.warnings.push(said!(
+                "the file is larger than 16 MiB and is not used",
+                "el fichero ocupa más de 16 MiB y no se usa"
+            ));
             return aliases;
         }
         for (number, line) in logical_lines(text) {
@@ -46,26 +51,42 @@ impl Aliases {
 
     fn entry(&mut self, number: usize, line: &str) {
         let Some((name, value)) = split_name(line) else {
-            self.warn(number, "there is no colon after the name: write `name: target`");
+            let text = said!(
+                "there is no colon after the name: write `name: target`",
+                "faltan los dos puntos tras el nombre: escriba `nombre: destino`"
+            );
+            self.warn(number, &text);
             return;
         };
         let targets: Vec<Target> = split_targets(value).iter().filter_map(|t| target(t)).collect();
         for target in &targets {
             if let Target::Unsupported(what) = target {
-                self.warn(number, &format!("`{name}`: {what}"));
+                let name = Said::words(&*name);
+                self.warn(
+                    number,
+                    &said_of!("`{name}`: {what}", "`{name}`: {what}"; name = name, what = what),
+                );
             }
         }
         if targets.is_empty() {
-            self.warn(number, &format!("`{name}` has no targets"));
+            let text = said!("`{name}` has no targets", "`{name}` no tiene destinos"; name = name);
+            self.warn(number, &text);
             return;
         }
         if self.by_name.insert(name.to_lowercase(), targets).is_some() {
-            self.warn(number, &format!("`{name}` stands here for the second time: this one holds"));
+            let text = said!(
+                "`{name}` stands here for the second time: this one holds",
+                "`{name}` aparece aquí por segunda vez: vale esta"; name = name
+            );
+            self.warn(number, &text);
         }
     }
 
-    fn warn(&mut self, line: usize, text: &str) {
-        self.warnings.push(format!("line {line}: {text}"));
+    fn warn(&mut self, line: usize, text: &Said) {
+        let line = Said::words(line.to_string());
+        self.warnings.push(said_of!(
+            "line {line}: {text}", "línea {line}: {text}"; line = line, text = text
+        ));
     }
 
     /// The targets of a name, without regard to case.
@@ -139,15 +160,29 @@ fn target(written: &str) -> Option<Target> {
         return Some(Target::Address(address));
     }
     let bare = unquote(written);
-    let unsupported = |what: &str| Some(Target::Unsupported(format!("`{bare}`: {what}")));
+    let unsupported = |what: Said| {
+        let bare = Said::words(&*bare);
+        Some(Target::Unsupported(
+            said_of!("`{bare}`: {what}", "`{bare}`: {what}"; bare = bare, what = what),
+        ))
+    };
     match bare.chars().next() {
-        Some('|') => unsupported("mail is never handed to a program"),
-        Some('/') => unsupported("mail is not appended to files: name a user"),
-        Some(':') => unsupported("included files are not read: list the members here"),
+        Some('|') => unsupported(said!(
+            "mail is never handed to a program",
+            "el correo nunca se entrega a un programa"
+        )),
+        Some('/') => unsupported(said!(
+            "mail is not appended to files: name a user",
+            "el correo no se añade a ficheros: indique un usuario"
+        )),
+        Some(':') => unsupported(said!(
+            "included files are not read: list the members here",
+            "los ficheros incluidos no se leen: enumere aquí a los miembros"
+        )),
         Some('\\') => bare.strip_prefix('\\').map(|name| Target::User(name.to_lowercase())),
         _ if bare.contains('@') => match Address::parse(&bare) {
             Ok(address) => Some(Target::Address(address)),
-            Err(error) => unsupported(&error.to_string()),
+            Err(error) => unsupported(address_error(&error)),
         },
         _ => Some(Target::Name(bare.to_lowercase())),
     }
@@ -155,7 +190,7 @@ fn target(written: &str) -> Option<Target> {
 
 /// What in the text of an aliases file cannot be understood, with line numbers: for
 /// `newaliases`, which has nothing else to do.
-pub fn alias_warnings(text: &str) -> Vec<String> {
+pub fn alias_warnings(text: &str) -> Vec<Said> {
     Aliases::parse(text).warnings
 }
 
@@ -193,7 +228,8 @@ mod tests {
         for name in ["b", "c"] {
             assert!(matches!(aliases.get(name).unwrap(), [Target::Unsupported(_)]), "{name}");
         }
-        let told = aliases.warnings.join("\n");
+        let told: Vec<String> = aliases.warnings.iter().map(ToString::to_string).collect();
+        let told = told.join("\n");
         for part in [
             "line 1: `a`: `|/usr/bin/vacation, x`: mail is never handed to a program",
             "line 2: `b`",

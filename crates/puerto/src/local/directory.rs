@@ -12,6 +12,7 @@ use puerto_smtp::{Address, LocalPart};
 use super::account::Account;
 use super::aliases::{Aliases, Target};
 use crate::config::Live;
+use crate::lang::{said_of, system};
 
 /// How long an answer about a user is remembered: new users wait less than old ones
 /// would cost.
@@ -142,7 +143,7 @@ impl Directory {
                 return Ok(vec![Target::Name(name)]);
             }
             Target::Address(address) => resolution.remote.push(address.clone()),
-            Target::Unsupported(what) => resolution.problems.push(what.clone()),
+            Target::Unsupported(what) => resolution.problems.push(what.to_string()),
         }
         Ok(Vec::new())
     }
@@ -271,7 +272,10 @@ fn read_aliases(path: &Path) -> Aliases {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Aliases::default(),
         Err(error) => {
             let mut aliases = Aliases::default();
-            aliases.warnings.push(format!("cannot be read, so there are no aliases: {error}"));
+            aliases.warnings.push(said_of!(
+                "cannot be read, so there are no aliases: {error}",
+                "no se puede leer, así que no hay alias: {error}"; error = system(&error)
+            ));
             aliases
         }
     }

@@ -29,7 +29,7 @@ use crate::control;
 use crate::deliver::Remote;
 use crate::dns::Resolver;
 use crate::intake::{Intake, KeyRing};
-use crate::lang::{Language, Said, said, said_of, system};
+use crate::lang::{Language, Said, detail, said, said_of, system};
 use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
 use crate::queue::{Parts, Queue, Wake};
@@ -305,14 +305,16 @@ fn log_end(log: &MailLog, what: &str, end: Result<(), tokio::task::JoinError>) {
     }
 }
 
-// Its details are those of the log.
 fn spool_error(error: &SpoolError) -> Said {
+    let in_spanish = |what: &dyn std::fmt::Display| detail(&what.to_string()).of(Language::Spanish);
     Said::of_both(|language| match (language, error) {
         (Language::English, _) => error.to_string(),
-        (_, SpoolError::Full(what)) => format!("el disco está lleno ({what})"),
-        (_, SpoolError::ReadOnly(what)) => format!("no admite correo nuevo ({what})"),
-        (_, SpoolError::Io(what)) => format!("el disco ha fallado ({what})"),
-        (_, SpoolError::Damaged { id, what }) => format!("el mensaje {id} está dañado ({what})"),
+        (_, SpoolError::Full(what)) => format!("el disco está lleno ({})", in_spanish(what)),
+        (_, SpoolError::ReadOnly(what)) => format!("no admite correo nuevo ({})", in_spanish(what)),
+        (_, SpoolError::Io(what)) => format!("el disco ha fallado ({})", in_spanish(what)),
+        (_, SpoolError::Damaged { id, what }) => {
+            format!("el mensaje {id} está dañado ({})", in_spanish(what))
+        }
         (_, SpoolError::NotFound(id) | SpoolError::LeaseLost(id)) => {
             format!("no se encuentra el mensaje {id}")
         }

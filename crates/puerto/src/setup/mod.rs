@@ -35,7 +35,7 @@ use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
 use crate::dnsplan::egress::is_private;
 use crate::dnsplan::{Plan as Publication, Subject};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Said, Text, key_error, said, said_of, system};
+use crate::lang::{Language, Said, Text, dns_error, key_error, said, said_of, system};
 
 use batch::{Batch, Unwritten};
 use decide::{Decided, PASSWORD_FILE, decide};
@@ -477,9 +477,13 @@ fn publication(
         Ok(plan) => Some(plan),
         Err(unread) => {
             let questions = unread.questions.iter();
-            let list: Vec<String> =
-                questions.map(|(question, error)| format!("{question}: {error}")).collect();
-            notes.push(Said::with(NO_DNS, &[("error", &list.join("; "))]));
+            let list = Said::of_both(|language| {
+                let said = |(question, error): &(String, _)| {
+                    format!("{question}: {}", dns_error(error).of(language))
+                };
+                questions.clone().map(said).collect::<Vec<_>>().join("; ")
+            });
+            notes.push(Said::of_parts(NO_DNS, &[("error", &list)]));
             None
         }
     }

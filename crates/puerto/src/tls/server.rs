@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
-use crate::lang::{Said, Text, said, said_of, system};
+use crate::lang::{Said, Text, detail, said, said_of, system};
 
 /// Octets of a PEM file that are read at most.
 const MAX_PEM: u64 = 1024 * 1024;
@@ -85,10 +85,10 @@ impl TlsError {
                  ejecute: chmod 0600 {path}";
                 path = path.display(), mode = format!("{mode:04o}")
             ),
-            Self::Mismatch { certificate, key, error } => said!(
+            Self::Mismatch { certificate, key, error } => said_of!(
                 "the certificate {certificate} cannot be used with the key {key}: {error}",
                 "el certificado {certificate} no se puede usar con la clave {key} ({error})";
-                certificate = certificate.display(), key = key.display(), error = error
+                certificate = words(certificate), key = words(key), error = detail(&error.to_string())
             ),
         }
     }
@@ -224,7 +224,7 @@ fn not_pem(path: &Path, error: &pem::Error, expected: Text) -> TlsError {
         ),
         other => said_of!(
             "{expected} is expected: {error}", "no contiene lo que debería ({error}): {expected}";
-            expected = Said::plain(expected), error = Said::words(other.to_string())
+            expected = Said::plain(expected), error = detail(&other.to_string())
         ),
     };
     TlsError::Pem { path: path.to_owned(), what }

@@ -11,7 +11,6 @@ mod message;
 mod mime;
 mod rules;
 mod show;
-mod technical;
 #[cfg(test)]
 mod tests;
 

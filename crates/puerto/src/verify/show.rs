@@ -9,9 +9,8 @@ use puerto_mail::dmarc::{self, DmarcResult};
 use puerto_mail::spf;
 
 use super::finding::{Finding, Severity};
-use super::technical::said;
 use super::{Report, Spf};
-use crate::lang::{Language, Text, is_harmful, shown};
+use crate::lang::{Language, Text, is_harmful, shown, technical};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -84,7 +83,7 @@ impl Page {
         for step in &trace.steps {
             self.step(step, &format!("{indent}  "));
             for question in &step.questions {
-                let answer = said(&shown(&question.answer), self.language);
+                let answer = technical(&shown(&question.answer), self.language);
                 let asked = format!("{indent}      {} → {answer}", shown(&question.asked));
                 self.line(&paint(FAINT, &asked));
             }
@@ -93,7 +92,7 @@ impl Page {
             }
         }
         if let Some(problem) = &trace.problem {
-            let problem = said(&shown(problem), self.language);
+            let problem = technical(&shown(problem), self.language);
             self.line(&format!("{indent}  {}: {problem}", trace.result));
         }
     }
@@ -110,7 +109,7 @@ impl Page {
             spf::Outcome::Error(result) => paint(style_of(result.as_str()), result.as_str()),
         };
         let reason = step.reason.as_ref().map_or_else(String::new, |reason| {
-            format!(" ({})", said(&shown(reason), self.language))
+            format!(" ({})", technical(&shown(reason), self.language))
         });
         self.line(&format!("{indent}{}  {outcome}{reason}", shown(&step.term)));
     }
@@ -142,7 +141,7 @@ impl Page {
                 StepKind::HeaderHash => Text::new("header hash", "hash de la cabecera"),
             };
             let (about, detail) =
-                (about.of(self.language), said(&shown(&step.detail), self.language));
+                (about.of(self.language), technical(&shown(&step.detail), self.language));
             self.line(&format!("    {mark} {about}: {detail}"));
         }
     }

@@ -11,7 +11,7 @@ use super::super::context::{Context, text_of};
 use super::super::outcome::{Check, Draft};
 use super::super::world::World;
 use super::definitions::NS_CONSISTENT;
-use crate::lang::Text;
+use crate::lang::{Language, Text, dns_error};
 use puerto_mail::together::together;
 
 /// Name servers that are asked at most.
@@ -75,7 +75,7 @@ pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
     };
     let questions = questions(context);
     let said: Vec<Said> = together(names.iter().map(|name| ask(context, name, &questions))).await;
-    let silent = silent(&said);
+    let silent = silent(&said, context.language);
     let draft = draft
         .asked(format!("{} @{}", shown_questions(&questions), names.join(" @")))
         .with("servers", names.join(", "))
@@ -166,13 +166,13 @@ fn differ(draft: Draft, question: &Question, difference: &Difference) -> Check {
 }
 
 // Servers that did not answer, each with the first reason.
-fn silent(said: &[Said]) -> Vec<String> {
+fn silent(said: &[Said], language: Language) -> Vec<String> {
     let failed = said.iter().filter_map(|one| {
         let error = one.answers.iter().find_map(|answer| match answer {
             Err(error) if !error.is_absence() => Some(error),
             _ => None,
         })?;
-        Some(format!("{}: {error}", one.server))
+        Some(format!("{}: {}", one.server, dns_error(error).of(language)))
     });
     failed.collect()
 }

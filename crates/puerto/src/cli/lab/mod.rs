@@ -27,11 +27,11 @@ use self::scenario::Scenario;
 use self::scene::{Scene, Stage};
 use self::show::Show;
 use self::story::{Letter, Row, Status};
-use crate::cli::exit::Sysexit;
+use crate::cli::exit::{Sysexit, client_error};
 use crate::cli::output::say;
 use crate::config::Config;
 use crate::control::Client;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text, address_error, detail, system};
 use crate::serve::{Daemon, Prepared};
 
 /// How long the letters may take to end.
@@ -76,7 +76,9 @@ pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("puerto lab: cannot start: {error}");
+            let text = Text::new("cannot start: {error}", "no se puede empezar: {error}");
+            let error = system(&error).of(language);
+            eprintln!("puerto lab: {}", text.with(language, &[("error", &error)]));
             return Sysexit::OsError.into();
         }
     };
@@ -90,7 +92,7 @@ pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(message) => {
-            eprintln!("puerto lab: {message}");
+            eprintln!("puerto lab: {}", message.of(language));
             Sysexit::Unavailable.into()
         }
     }
@@ -111,28 +113,27 @@ fn list(json: bool, language: Language) -> ExitCode {
     }
 }
 
-async fn stage(scenario: &Scenario, json: bool, language: Language) -> Result<bool, String> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let show = Show::new(json);
+async fn stage(scenario: &Scenario, json: bool, language: Language) -> Result<bool, Said> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| system(&error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| system(&error))?;
+    let show = Show::new(json, language);
     tokio::select! {
-        outcome = scenario::perform(scenario, &show, language) => outcome,
+        outcome = scenario::perform(scenario, &show) => outcome,
         _ = interrupt.recv() => Ok(false),
         _ = terminate.recv() => Ok(false),
     }
 }
 
-async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, String> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let lab = Lab::start(Options::default()).await.map_err(|error| error.to_string())?;
+async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, Said> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| system(&error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| system(&error))?;
+    let lab = Lab::start(Options::default()).await.map_err(|error| detail(&error.to_string()))?;
     let scene = Scene::set(&lab, Stage::USUAL)?;
-    let config =
-        Config::load(Some(&scene.config)).map_err(|errors| errors.render(false, language))?;
+    let config = load(&scene)?;
     let daemon = Prepared::new(config)
         .and_then(|prepared| Daemon::start(prepared, Some(scene.config.clone())))
-        .map_err(|error| error.to_string())?;
-    let show = Show::new(arguments.json);
+        .map_err(|error| error.said())?;
+    let show = Show::new(arguments.json, language);
     show.scene(&lab, &scene);
     let outcome = tokio::select! {
         outcome = play(&lab, &scene, &show, arguments.once) => outcome,
@@ -145,11 +146,17 @@ async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, String
     outcome.map(|well| well.unwrap_or(true))
 }
 
+// What the lab itself wrote is right, unless the disk says otherwise.
+fn load(scene: &Scene) -> Result<Config, Said> {
+    Config::load(Some(&scene.config))
+        .map_err(|errors| Said::of_both(|language| errors.render(false, language)))
+}
+
 // Ends with whether all is well, or, without --once, never.
-async fn play(lab: &Lab, scene: &Scene, show: &Show, once: bool) -> Result<Option<bool>, String> {
+async fn play(lab: &Lab, scene: &Scene, show: &Show, once: bool) -> Result<Option<bool>, Said> {
     let letters = story::letters(&user_name())
         .or_else(|_| story::letters("user"))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| address_error(&error))?;
     let mut events = lab.events();
     let rows = tell(lab, scene, show, &letters, &mut events).await?;
     while let Ok(seen) = events.try_recv() {
@@ -181,14 +188,14 @@ async fn tell(
     show: &Show,
     letters: &[Letter],
     events: &mut Receiver<Arc<Transaction>>,
-) -> Result<Vec<Row>, String> {
+) -> Result<Vec<Row>, Said> {
     let socket = scene.run_dir().join("submit");
     let submissions = async {
         for letter in letters {
             let promise = submit::submit(&socket, letter).await?;
             show.promise(letter, &promise);
         }
-        Ok::<(), String>(())
+        Ok::<(), Said>(())
     };
     let deadline = tokio::time::sleep(DEADLINE);
     tokio::pin!(submissions, deadline);
@@ -215,13 +222,13 @@ async fn tell(
 }
 
 // A receiver has a message a moment before the queue knows that.
-async fn wait_for_empty_queue(run_dir: &Path) -> Result<u64, String> {
+async fn wait_for_empty_queue(run_dir: &Path) -> Result<u64, Said> {
     let since = tokio::time::Instant::now();
     loop {
         let run_dir = run_dir.to_owned();
         let look = tokio::task::spawn_blocking(move || Client::connect(&run_dir)?.health());
-        let health = look.await.map_err(|error| error.to_string())?;
-        let left = health.map_err(|error| error.to_string())?.messages;
+        let health = look.await.map_err(|error| detail(&error.to_string()))?;
+        let left = health.map_err(|error| client_error(&error))?.messages;
         if left == 0 || since.elapsed() > CLEARING {
             return Ok(left);
         }

@@ -12,6 +12,7 @@ use puerto_lab::world::{SENDER_ADDRESS, SENDER_DOMAIN, SENDER_HOST};
 use puerto_mail::dkim::{Algorithm, PrivateKey};
 
 use super::story::RELAYED_USER;
+use crate::lang::{Said, key_error, said_of, system};
 
 /// The selectors of the lab's keys.
 const KEYS: [(&str, Algorithm); 2] =
@@ -83,17 +84,22 @@ impl Stage {
 
 impl Scene {
     /// Writes keys and configuration, and publishes the keys in the lab's DNS.
-    pub(super) fn set(lab: &Lab, stage: Stage) -> Result<Self, String> {
-        let folder = Folder::new().map_err(|error| format!("cannot make a folder: {error}"))?;
+    pub(super) fn set(lab: &Lab, stage: Stage) -> Result<Self, Said> {
+        let folder = Folder::new().map_err(|error| {
+            said_of!(
+                "cannot make a folder: {error}", "no se puede crear una carpeta: {error}";
+                error = system(&error)
+            )
+        })?;
         let path = |name: &str| folder.path().join(name);
         write_keys(&path("dkim"), lab, stage.key_domain)?;
         let port = match stage.port_closed {
-            true => free_port().map_err(|error| error.to_string())?.port(),
+            true => free_port()?.port(),
             false => lab.mx_port(),
         };
-        let smtp = free_port().map_err(|error| format!("no free port on 127.0.0.1: {error}"))?;
+        let smtp = free_port()?;
         let (config, log) = (path("puerto.toml"), path("mail.log"));
-        let failed = |error| format!("cannot write into {}: {error}", folder.path().display());
+        let failed = |error| cannot_write(folder.path(), &error);
         fs::write(path("aliases"), "postmaster: root\n").map_err(failed)?;
         fs::write(&config, configuration(folder.path(), lab, smtp, (stage, port)))
             .map_err(failed)?;
@@ -108,15 +114,14 @@ impl Scene {
     }
 }
 
-fn write_keys(directory: &Path, lab: &Lab, domain: &str) -> Result<(), String> {
+fn write_keys(directory: &Path, lab: &Lab, domain: &str) -> Result<(), Said> {
     let directory = directory.join(domain);
-    fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+    fs::create_dir_all(&directory).map_err(|error| cannot_write(&directory, &error))?;
     for (selector, algorithm) in KEYS {
-        let pem = PrivateKey::generate(algorithm).map_err(|error| error.to_string())?;
-        let key = PrivateKey::from_pem(&pem).map_err(|error| error.to_string())?;
+        let pem = PrivateKey::generate(algorithm).map_err(|error| key_error(&error))?;
+        let key = PrivateKey::from_pem(&pem).map_err(|error| key_error(&error))?;
         let file = directory.join(format!("{selector}.pem"));
-        write_privately(&file, &pem)
-            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        write_privately(&file, &pem).map_err(|error| cannot_write(&file, &error))?;
         let name = format!("{selector}._domainkey.{domain}");
         lab.zone().add_txt(&name, &key.record_text());
     }
@@ -132,8 +137,21 @@ fn write_privately(file: &Path, text: &str) -> io::Result<()> {
 
 // The port is free now and most likely still is a moment later; when it is not, the
 // server says which one it could not have.
-fn free_port() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+fn free_port() -> Result<SocketAddr, Said> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    bound.and_then(|listener| listener.local_addr()).map_err(|error| {
+        said_of!(
+            "no free port on 127.0.0.1: {error}", "no hay ningún puerto libre en 127.0.0.1: {error}";
+            error = system(&error)
+        )
+    })
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Said {
+    said_of!(
+        "cannot write {path}: {error}", "no se puede escribir {path}: {error}";
+        path = Said::words(path.display().to_string()), error = system(error)
+    )
 }
 
 fn configuration(

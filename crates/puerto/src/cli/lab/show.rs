@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use puerto_lab::world::{Manners, SENDER_ADDRESS, SENDER_HOST};
-use puerto_lab::{Lab, Outcome, Transaction};
+use puerto_lab::{Lab, Outcome, Resident, Transaction};
 use puerto_smtp::ReversePath;
 use serde_json::json;
 
@@ -20,7 +20,7 @@ use crate::check::Report;
 use crate::cli::explain::write_explanation;
 use crate::cli::output::printable;
 use crate::explain::Explanation;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text, detail};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -30,17 +30,43 @@ const TITLE: Style = Style::new().bold();
 /// Columns of a table that goes to a file or a program.
 const PLAIN_WIDTH: u16 = 160;
 
+const HEADING: [Text; 5] = [
+    Text::new("recipient", "destinatario"),
+    Text::new("way", "camino"),
+    Text::new("attempts", "intentos"),
+    Text::new("proof of the sender", "pruebas del remitente"),
+    Text::new("ended", "final"),
+];
+const ALL_WELL: Text = Text::new(
+    "All ended as it should, in {seconds} s; {queue}.",
+    "Todo ha terminado como debía, en {seconds} s; {queue}.",
+);
+const NOT_ALL_WELL: Text = Text::new(
+    "Not all ended as it should, in {seconds} s; {queue}.",
+    "No todo ha terminado como debía, en {seconds} s; {queue}.",
+);
+
 /// Where everything is shown.
 pub(super) struct Show {
     json: bool,
+    language: Language,
     started: Instant,
     spinner: Option<ProgressBar>,
 }
 
 impl Show {
-    pub(super) fn new(json: bool) -> Self {
+    pub(super) fn new(json: bool, language: Language) -> Self {
         let people = !json && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-        Self { json, started: Instant::now(), spinner: people.then(spinner) }
+        Self { json, language, started: Instant::now(), spinner: people.then(spinner) }
+    }
+
+    /// The language that people are spoken to in.
+    pub(super) fn language(&self) -> Language {
+        self.language
+    }
+
+    fn say(&self, en: &'static str, es: &'static str, values: &[(&str, &str)]) -> String {
+        Text::new(en, es).with(self.language, values)
     }
 
     /// Who is there, and where.
@@ -55,36 +81,36 @@ impl Show {
                 "log": scene.log,
             }));
         }
-        let title = paint(TITLE, "Buen Puerto, and an Internet of its own on this machine");
-        self.line(&format!("\n{title}\n"));
-        self.resident(
-            SENDER_HOST,
-            &SENDER_ADDRESS.to_string(),
-            "the server: its real spool, two DKIM keys, SPF and DMARC in the DNS",
+        let title = self.say(
+            "Buen Puerto, and an Internet of its own on this machine",
+            "Buen Puerto, con un Internet propio dentro de esta máquina",
+            &[],
         );
+        self.line(&format!("\n{}\n", paint(TITLE, &title)));
+        const SERVER: Text = Text::new(
+            "the server: its real spool, two DKIM keys, SPF and DMARC in the DNS",
+            "el servidor: su cola de verdad, dos claves DKIM, SPF y DMARC en el DNS",
+        );
+        self.resident(SENDER_HOST, &SENDER_ADDRESS.to_string(), SERVER);
         for resident in lab.residents() {
-            let manners = match resident.manners {
-                Manners::Strict => "wants PTR, SPF, DKIM and DMARC in order",
-                Manners::Plain if resident.name == "home" => {
-                    "the mailboxes of lab.example: bounces come here"
-                }
-                Manners::Plain => "takes everything",
-                Manners::Grumpy => "greylists, answers slowly, hangs up, says 421",
-                Manners::Relay => "the provider's relay: hands on what the server sends",
-            };
+            let manners = manners_of(resident);
             self.resident(resident.host, &resident.address.to_string(), manners);
         }
-        let detail = format!(
-            "  name server {} · receivers on port {} · everything in {}\n",
-            lab.dns_addr(),
-            lab.mx_port(),
-            scene.folder.path().display()
+        let detail = self.say(
+            "  name server {dns} · receivers on port {port} · everything in {folder}\n",
+            "  servidor de nombres {dns} · receptores en el puerto {port} · todo en {folder}\n",
+            &[
+                ("dns", &lab.dns_addr().to_string()),
+                ("port", &lab.mx_port().to_string()),
+                ("folder", &scene.folder.path().display().to_string()),
+            ],
         );
         self.line(&paint(FAINT, &detail));
     }
 
-    fn resident(&self, host: &str, address: &str, manners: &str) {
-        self.line(&format!("  {host:<20} {address:<12} {}", paint(FAINT, manners)));
+    fn resident(&self, host: &str, address: &str, manners: Text) {
+        let manners = paint(FAINT, manners.of(self.language));
+        self.line(&format!("  {host:<20} {address:<12} {manners}"));
     }
 
     /// A letter was taken.
@@ -100,8 +126,13 @@ impl Show {
                 "milliseconds": milliseconds(promise.took),
             }));
         }
-        let took = format!("on disk {:.1} ms after the dot", milliseconds(promise.took));
-        self.event(("server", GOOD, "queued"), &to.join(", "), &promise.reply.to_string());
+        let took = self.say(
+            "on disk {time} ms after the dot",
+            "en el disco {time} ms después del punto",
+            &[("time", &format!("{:.1}", milliseconds(promise.took)))],
+        );
+        let queued = Text::new("queued", "en cola");
+        self.event((self.server(), GOOD, queued), &to.join(", "), &promise.reply.to_string());
         self.detail(&paint(FAINT, &took));
     }
 
@@ -111,20 +142,26 @@ impl Show {
             return self.object(&transaction_object(self.started.elapsed(), seen));
         }
         let (style, word) = match seen.outcome {
-            Outcome::Accepted => (GOOD, "took"),
-            Outcome::Deferred => (LATER, "later"),
-            Outcome::Refused => (BAD, "refused"),
-            Outcome::HungUp => (LATER, "hung up"),
+            Outcome::Accepted => (GOOD, Text::new("took", "aceptó")),
+            Outcome::Deferred => (LATER, Text::new("later", "aplazó")),
+            Outcome::Refused => (BAD, Text::new("refused", "rechazó")),
+            Outcome::HungUp => (LATER, Text::new("hung up", "colgó")),
         };
         let to: Vec<String> = seen.recipients.iter().map(|(to, _)| to.to_string()).collect();
-        let reply = seen.reply.as_ref().map_or_else(|| "no reply".to_owned(), ToString::to_string);
+        let none = || self.say("no reply", "sin respuesta", &[]);
+        let reply = seen.reply.as_ref().map_or_else(none, ToString::to_string);
         self.event((seen.receiver, style, word), &to.join(", "), &reply);
         let from = match &seen.from {
             Some(ReversePath::Address(address)) => address.to_string(),
-            _ => "<>, a notification,".to_owned(),
+            _ => self.say("<>, a notification,", "<>, una notificación,", &[]),
         };
-        let tls = if seen.tls { "with TLS" } else { "without TLS" };
-        let mut detail = paint(FAINT, &format!("from {from} by {} {tls}", seen.peer));
+        let (en, es) = match seen.tls {
+            true => ("from {from} by {peer} with TLS", "de {from} desde {peer} con TLS"),
+            false => ("from {from} by {peer} without TLS", "de {from} desde {peer} sin TLS"),
+        };
+        let peer = seen.peer.to_string();
+        let detail = self.say(en, es, &[("from", &from), ("peer", &peer)]);
+        let mut detail = paint(FAINT, &detail);
         for result in &seen.authentication {
             let style = if result.result == "pass" { GOOD } else { BAD };
             let selector = result.properties.iter().find(|(name, _)| *name == "header.s");
@@ -136,15 +173,21 @@ impl Show {
         self.detail(&detail);
     }
 
-    fn event(&self, (who, style, word): (&str, Style, &str), to: &str, reply: &str) {
+    // As the receivers are named in the same column.
+    fn server(&self) -> &'static str {
+        Text::new("server", "servidor").of(self.language)
+    }
+
+    fn event(&self, (who, style, word): (&str, Style, Text), to: &str, reply: &str) {
         let clock = paint(FAINT, &format!("{:>7.3} s", self.started.elapsed().as_secs_f64()));
-        let to = if to.is_empty() { "at MAIL" } else { to };
-        let word = paint(style, &format!("{word:<8}"));
-        self.line(&format!("{clock}  {who:<7} {word} {to}  {}", paint(style, reply)));
+        let nobody = Text::new("at MAIL", "en MAIL").of(self.language);
+        let to = if to.is_empty() { nobody } else { to };
+        let word = paint(style, &format!("{:<8}", word.of(self.language)));
+        self.line(&format!("{clock}  {who:<8} {word} {to}  {}", paint(style, reply)));
     }
 
     fn detail(&self, text: &str) {
-        self.line(&format!("{:28}{text}", ""));
+        self.line(&format!("{:29}{text}", ""));
     }
 
     /// Something is waited for.
@@ -154,17 +197,31 @@ impl Show {
             rows.iter().filter(|r| r.status == Status::UnderWay).map(|r| r.to.as_str()).collect();
         let done = rows.len() - waiting.len();
         spinner.set_message(match waiting.as_slice() {
-            [] => "waiting for the queue to be empty".to_owned(),
-            waiting => {
-                format!("{done} of {} have ended, waiting for {}", rows.len(), waiting.join(", "))
-            }
+            [] => self.say(
+                "waiting for the queue to be empty",
+                "a la espera de que la cola se vacíe",
+                &[],
+            ),
+            waiting => self.say(
+                "{done} of {all} have ended, waiting for {list}",
+                "terminados {done} de {all}, a la espera de {list}",
+                &[
+                    ("done", &done.to_string()),
+                    ("all", &rows.len().to_string()),
+                    ("list", &waiting.join(", ")),
+                ],
+            ),
         });
     }
 
     /// Waiting for whatever comes.
     pub(super) fn idle(&self) {
         if let Some(spinner) = &self.spinner {
-            spinner.set_message("waiting for mail, until Ctrl-C");
+            spinner.set_message(self.say(
+                "waiting for mail, until Ctrl-C",
+                "a la espera de correo, hasta que pulse Ctrl-C",
+                &[],
+            ));
         }
     }
 
@@ -183,22 +240,26 @@ impl Show {
                 "ok": well,
                 "queue": left,
                 "seconds": self.started.elapsed().as_secs_f64(),
-                "recipients": rows.iter().map(row_object).collect::<Vec<_>>(),
+                "recipients": rows.iter().map(|row| row_object(row, self.language)).collect::<Vec<_>>(),
             }));
         }
-        self.line(&format!("\n{}", table(rows)));
-        let took = format!("in {:.1} s", self.started.elapsed().as_secs_f64());
+        self.line(&format!("\n{}", table(rows, self.language)));
+        let seconds = format!("{:.1}", self.started.elapsed().as_secs_f64());
         let queue = match left {
-            0 => "the queue is empty".to_owned(),
-            1 => "1 message is still in the queue".to_owned(),
-            left => format!("{left} messages are still in the queue"),
+            0 => self.say("the queue is empty", "la cola está vacía", &[]),
+            1 => self.say("1 message is still in the queue", "queda 1 mensaje en la cola", &[]),
+            left => self.say(
+                "{left} messages are still in the queue",
+                "quedan {left} mensajes en la cola",
+                &[("left", &left.to_string())],
+            ),
         };
-        let verdict = if well {
-            paint(GOOD, &format!("All ended as it should, {took}; {queue}."))
-        } else {
-            paint(BAD, &format!("Not all ended as it should, {took}; {queue}."))
+        let (style, text) = match well {
+            true => (GOOD, ALL_WELL),
+            false => (BAD, NOT_ALL_WELL),
         };
-        self.line(&format!("{verdict}\n"));
+        let text = text.with(self.language, &[("seconds", &seconds), ("queue", &queue)]);
+        self.line(&format!("{}\n", paint(style, &text)));
     }
 
     /// How to send more.
@@ -208,17 +269,25 @@ impl Show {
         }
         let program = std::env::current_exe()
             .map_or_else(|_| "puerto".to_owned(), |path| path.display().to_string());
-        let config = scene.config.display();
-        self.line(&format!(
-            "{}\n\n  \
-             echo hi | {program} --config {config} sendmail -f you@lab.example ana@strict.example\n  \
+        let text = self.say(
+            "  echo hi | {program} --config {config} sendmail -f you@lab.example ana@strict.example\n  \
              {program} --config {config} queue list\n  \
              tail -f {log}\n\n  \
              or by SMTP at {smtp}; every mailbox exists but no-such-user@. Ctrl-C ends it all.\n",
-            paint(TITLE, "Send something yourself:"),
-            log = scene.log.display(),
-            smtp = scene.smtp,
-        ));
+            "  echo hola | {program} --config {config} sendmail -f you@lab.example ana@strict.example\n  \
+             {program} --config {config} queue list\n  \
+             tail -f {log}\n\n  \
+             o por SMTP en {smtp}; existen todos los buzones salvo no-such-user@. Ctrl-C lo termina \
+             todo.\n",
+            &[
+                ("program", &*program),
+                ("config", &*scene.config.display().to_string()),
+                ("log", &*scene.log.display().to_string()),
+                ("smtp", &*scene.smtp.to_string()),
+            ],
+        );
+        let title = self.say("Send something yourself:", "Envíe algo usted:", &[]);
+        self.line(&format!("{}\n\n{text}", paint(TITLE, &title)));
     }
 
     /// A part of a scenario begins.
@@ -238,11 +307,14 @@ impl Show {
         if self.json {
             return self.object(&json!({"event": "waits", "to": to, "why": why}));
         }
-        self.event(("server", LATER, "waits"), to, why);
+        let why = detail(why).of(self.language);
+        let waits = Text::new("waits", "espera");
+        self.event((self.server(), LATER, waits), to, &why);
     }
 
     /// What the checks came to, as `puerto check` shows it.
-    pub(super) fn report(&self, report: &Report, language: Language) {
+    pub(super) fn report(&self, report: &Report) {
+        let language = self.language;
         if self.json {
             return self.object(&json!({"event": "check", "report": report.to_json(language)}));
         }
@@ -250,7 +322,8 @@ impl Show {
     }
 
     /// What a refusal means, as `puerto explain` shows it.
-    pub(super) fn explanation(&self, found: &Explanation, language: Language) {
+    pub(super) fn explanation(&self, found: &Explanation) {
+        let language = self.language;
         if self.json {
             return self.object(&json!({
                 "event": "explanation",
@@ -268,14 +341,10 @@ impl Show {
     }
 
     /// Whether that came which a scenario expects.
-    pub(super) fn verdict(
-        &self,
-        name: &str,
-        answered: &[Answered],
-        verdict: &Verdict,
-        language: Language,
-    ) {
-        let well = verdict.faults.is_empty();
+    pub(super) fn verdict(&self, name: &str, answered: &[Answered], verdict: &Verdict) {
+        let language = self.language;
+        let faults: Vec<String> = verdict.faults.iter().map(|fault| fault.of(language)).collect();
+        let well = faults.is_empty();
         if self.json {
             let letters: Vec<_> = answered
                 .iter()
@@ -289,7 +358,7 @@ impl Show {
                 "findings": verdict.findings,
                 "unknown": verdict.unknown,
                 "class": verdict.class,
-                "faults": verdict.faults,
+                "faults": faults,
             }));
         }
         let seconds = format!("{:.1}", self.started.elapsed().as_secs_f64());
@@ -305,7 +374,7 @@ impl Show {
             "{name}: not what was expected: {faults}",
             "{name}: no es lo que se esperaba: {faults}",
         );
-        let faults = printable(&verdict.faults.join("; "));
+        let faults = printable(&faults.join("; "));
         let text = text.with(language, &[("name", name), ("faults", &faults)]);
         self.line(&paint(BAD, &text));
     }
@@ -326,6 +395,28 @@ impl Show {
     }
 }
 
+fn manners_of(resident: &Resident) -> Text {
+    match resident.manners {
+        Manners::Strict => Text::new(
+            "wants PTR, SPF, DKIM and DMARC in order",
+            "exige PTR, SPF, DKIM y DMARC en regla",
+        ),
+        Manners::Plain if resident.name == "home" => Text::new(
+            "the mailboxes of lab.example: bounces come here",
+            "los buzones de lab.example: aquí llegan los rebotes",
+        ),
+        Manners::Plain => Text::new("takes everything", "lo acepta todo"),
+        Manners::Grumpy => Text::new(
+            "greylists, answers slowly, hangs up, says 421",
+            "usa listas grises, responde despacio, cuelga, dice 421",
+        ),
+        Manners::Relay => Text::new(
+            "the provider's relay: hands on what the server sends",
+            "el relay del proveedor: reenvía lo que manda el servidor",
+        ),
+    }
+}
+
 fn spinner() -> ProgressBar {
     let spinner = ProgressBar::new_spinner();
     // The template is a constant; the default would do as well.
@@ -336,7 +427,7 @@ fn spinner() -> ProgressBar {
     spinner
 }
 
-fn table(rows: &[Row]) -> Table {
+fn table(rows: &[Row], language: Language) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -346,35 +437,37 @@ fn table(rows: &[Row]) -> Table {
     if anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never {
         table.force_no_tty();
     }
-    table.set_header(["recipient", "way", "attempts", "proof of the sender", "ended"]);
+    table.set_header(HEADING.map(|text| text.of(language)));
     for row in rows {
         let way = match row.way {
-            Way::Direct => "direct",
-            Way::Relay => "relay",
+            Way::Direct => Text::new("direct", "directo"),
+            Way::Relay => Text::same("relay"),
         };
         let (ended, colour) = match &row.status {
-            Status::UnderWay => ("not yet".to_owned(), Color::Yellow),
-            Status::Well(how) => ((*how).to_owned(), Color::Green),
+            Status::UnderWay => (Said::plain(Text::new("not yet", "aún no")), Color::Yellow),
+            Status::Well(how) => (Said::plain(*how), Color::Green),
             Status::Wrong(why) => (why.clone(), Color::Red),
         };
         table.add_row([
             Cell::new(&row.to),
-            Cell::new(way),
-            Cell::new(attempts(row)),
-            Cell::new(proof(row)),
-            Cell::new(ended).fg(colour),
+            Cell::new(way.of(language)),
+            Cell::new(attempts(row, language)),
+            Cell::new(proof(row, language)),
+            Cell::new(ended.of(language)).fg(colour),
         ]);
     }
     table
 }
 
 // Who answered is said where it is not the one before.
-fn attempts(row: &Row) -> String {
+fn attempts(row: &Row, language: Language) -> String {
     let mut before = "";
     let mut answers = Vec::new();
     for (receiver, answer) in &row.attempts {
+        let answer =
+            answer.as_deref().unwrap_or_else(|| Text::new("hung up", "colgó").of(language));
         answers.push(match *receiver == before {
-            true => answer.clone(),
+            true => answer.to_owned(),
             false => format!("{receiver} {answer}"),
         });
         before = receiver;
@@ -382,20 +475,21 @@ fn attempts(row: &Row) -> String {
     answers.join(" → ")
 }
 
-fn proof(row: &Row) -> String {
+fn proof(row: &Row, language: Language) -> String {
     let results: Vec<String> = METHODS
         .iter()
         .zip(&row.results)
         .filter_map(|(method, result)| Some(format!("{method}={}", result.as_ref()?)))
         .collect();
-    if results.is_empty() { "not asked for".to_owned() } else { results.join(" ") }
+    let none = Text::new("not asked for", "no las pide").of(language);
+    if results.is_empty() { none.to_owned() } else { results.join(" ") }
 }
 
-fn row_object(row: &Row) -> serde_json::Value {
+fn row_object(row: &Row, language: Language) -> serde_json::Value {
     let attempts: Vec<_> = row
         .attempts
         .iter()
-        .map(|(receiver, answer)| json!({"receiver": receiver, "answer": answer}))
+        .map(|(receiver, answer)| json!({"receiver": receiver, "answer": answer.as_deref().unwrap_or("hung up")}))
         .collect();
     let results: serde_json::Map<_, _> = METHODS
         .iter()
@@ -404,8 +498,8 @@ fn row_object(row: &Row) -> serde_json::Value {
         .collect();
     let (status, detail) = match &row.status {
         Status::UnderWay => ("under way", None),
-        Status::Well(how) => ("well", Some((*how).to_owned())),
-        Status::Wrong(why) => ("wrong", Some(why.clone())),
+        Status::Well(how) => ("well", Some(how.of(language).to_owned())),
+        Status::Wrong(why) => ("wrong", Some(why.of(language))),
     };
     json!({
         "from": row.from,

@@ -11,10 +11,15 @@ use puerto_lab::{Outcome, Resident, Transaction};
 use puerto_smtp::address::AddressError;
 use puerto_smtp::{Address, Reply, ReversePath};
 
+use crate::lang::{Said, Text, said};
+
 /// Who writes the letters that go through the relay, by a route of their own.
 pub(super) const RELAYED_USER: &str = "shop";
 /// What the strict receiver looks at.
 pub(super) const METHODS: [&str; 4] = ["iprev", "spf", "dkim", "dmarc"];
+
+const DELIVERED: Text = Text::new("delivered", "entregado");
+const RETURNED: Text = Text::new("returned to the sender", "devuelto al remitente");
 
 /// The way of a letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,8 +125,8 @@ pub(super) struct Row {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) way: Way,
-    /// Each attempt: who saw it, and what it answered.
-    pub(super) attempts: Vec<(&'static str, String)>,
+    /// Each attempt: who saw it, and what it answered; `None` if it hung up.
+    pub(super) attempts: Vec<(&'static str, Option<String>)>,
     pub(super) status: Status,
     /// The results of [`METHODS`], where the receiver looked.
     pub(super) results: [Option<String>; 4],
@@ -135,9 +140,9 @@ pub(super) enum Status {
     /// It has not ended.
     UnderWay,
     /// It ended as it should.
-    Well(&'static str),
+    Well(Text),
     /// It ended otherwise.
-    Wrong(String),
+    Wrong(Said),
 }
 
 /// The rows of all recipients.
@@ -189,11 +194,8 @@ pub(super) fn reply_to<'a>(transaction: &'a Transaction, to: &Address) -> Option
     }
 }
 
-fn answer_to(transaction: &Transaction, to: &Address) -> String {
-    match reply_to(transaction, to) {
-        Some(reply) => format!("{} {}", reply.code(), reply.status()),
-        None => "hung up".to_owned(),
-    }
+fn answer_to(transaction: &Transaction, to: &Address) -> Option<String> {
+    reply_to(transaction, to).map(|reply| format!("{} {}", reply.code(), reply.status()))
 }
 
 fn status(
@@ -211,30 +213,34 @@ fn status(
         return returned(letter, destined, refused.is_some(), seen);
     }
     if let Some(reply) = refused.and_then(|t| reply_to(t, &destined.to)) {
-        return Status::Wrong(format!("refused: {reply}"));
+        return Status::Wrong(said!("refused: {reply}", "rechazado: {reply}"; reply = reply));
     }
     let mut accepted =
         at_receiver().filter(|t| t.outcome == Outcome::Accepted && names_accepted(t, &destined.to));
     let Some(arrived) = accepted.next() else { return Status::UnderWay };
     if accepted.next().is_some() {
-        return Status::Wrong("it arrived twice".to_owned());
+        return Status::Wrong(said!("it arrived twice", "ha llegado dos veces"));
     }
     let expected = match letter.way {
         Way::Direct => SENDER_ADDRESS,
         Way::Relay => RELAY.address,
     };
     if arrived.peer != IpAddr::V4(expected) {
-        return Status::Wrong(format!("it came from {}, not from {expected}", arrived.peer));
+        return Status::Wrong(said!(
+            "it came from {peer}, not from {expected}",
+            "ha llegado desde {peer} y no desde {expected}";
+            peer = arrived.peer, expected = expected
+        ));
     }
     if destined.ending == Ending::Authenticated {
         for method in METHODS {
             let result = arrived.result_of(method).unwrap_or("missing");
             if result != "pass" {
-                return Status::Wrong(format!("{method}={result}"));
+                return Status::Wrong(Said::words(format!("{method}={result}")));
             }
         }
     }
-    Status::Well("delivered")
+    Status::Well(DELIVERED)
 }
 
 fn names_accepted(transaction: &Transaction, to: &Address) -> bool {
@@ -249,14 +255,21 @@ fn returned(
 ) -> Status {
     match find_notification(letter, destined, seen) {
         None => Status::UnderWay,
-        Some(_) if !refused => Status::Wrong("returned without a refusal".to_owned()),
-        Some(t) if t.from != Some(ReversePath::Null) => {
-            Status::Wrong("the notification has a reverse-path".to_owned())
-        }
+        Some(_) if !refused => Status::Wrong(said!(
+            "returned without a refusal",
+            "devuelto sin que nadie lo rechazara"
+        )),
+        Some(t) if t.from != Some(ReversePath::Null) => Status::Wrong(said!(
+            "the notification has a reverse-path",
+            "la notificación tiene remitente de sobre"
+        )),
         Some(t) if !holds(&t.message, "Content-Type: message/delivery-status") => {
-            Status::Wrong("the notification has no delivery-status part".to_owned())
+            Status::Wrong(said!(
+                "the notification has no delivery-status part",
+                "la notificación no tiene la parte delivery-status"
+            ))
         }
-        Some(_) => Status::Well("returned to the sender"),
+        Some(_) => Status::Well(RETURNED),
     }
 }
 
@@ -324,16 +337,16 @@ mod tests {
         let deferred = seen("strict", SENDER_ADDRESS, to, 451);
         assert_eq!(status_of(to, vec![]), Status::UnderWay);
         assert_eq!(status_of(to, vec![deferred.clone()]), Status::UnderWay);
-        assert_eq!(status_of(to, vec![deferred, arrived()]), Status::Well("delivered"));
+        assert_eq!(status_of(to, vec![deferred, arrived()]), Status::Well(DELIVERED));
         let twice = status_of(to, vec![arrived(), arrived()]);
-        assert_eq!(twice, Status::Wrong("it arrived twice".to_owned()));
+        assert!(matches!(twice, Status::Wrong(_)), "{twice:?}");
         let elsewhere = seen("strict", RELAY.address, to, 250);
         assert!(matches!(status_of(to, vec![elsewhere]), Status::Wrong(_)));
         let refused = seen("strict", SENDER_ADDRESS, to, 550);
         assert!(matches!(status_of(to, vec![refused]), Status::Wrong(_)));
         let mut unsigned = arrived();
         unsigned.authentication[2] = MethodResult::new("dkim", "none");
-        assert_eq!(status_of(to, vec![unsigned]), Status::Wrong("dkim=none".to_owned()));
+        assert_eq!(status_of(to, vec![unsigned]), Status::Wrong(Said::words("dkim=none")));
     }
 
     #[test]
@@ -348,6 +361,6 @@ mod tests {
         assert!(matches!(with_path, Status::Wrong(_)));
         notification.from = Some(ReversePath::Null);
         let well = status_of(to, vec![refused, notification]);
-        assert_eq!(well, Status::Well("returned to the sender"));
+        assert_eq!(well, Status::Well(RETURNED));
     }
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::story::Letter;
+use crate::lang::{Said, address_error, detail, said, said_of, system};
 
 /// For each step: the server is on this machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,11 +35,14 @@ impl Promise {
 }
 
 /// Submits a letter. The error is for people.
-pub(super) async fn submit(socket: &Path, letter: &Letter) -> Result<Promise, String> {
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|error| format!("cannot connect to {}: {error}", socket.display()))?;
-    let name = Domain::parse("localhost").map_err(|error| error.to_string())?;
+pub(super) async fn submit(socket: &Path, letter: &Letter) -> Result<Promise, Said> {
+    let stream = UnixStream::connect(socket).await.map_err(|error| {
+        said_of!(
+            "cannot connect to {socket}: {error}", "no se puede conectar con {socket}: {error}";
+            socket = Said::words(socket.display().to_string()), error = system(&error)
+        )
+    })?;
+    let name = Domain::parse("localhost").map_err(|error| address_error(&error))?;
     let connection = Connection::new(Protocol::Smtp, name, false);
     Submission { stream, connection, content: letter.text(), dotted: None }.run(letter).await
 }
@@ -52,11 +56,12 @@ struct Submission {
 }
 
 impl Submission {
-    async fn run(mut self, letter: &Letter) -> Result<Promise, String> {
+    async fn run(mut self, letter: &Letter) -> Result<Promise, Said> {
         let from = ReversePath::Address(letter.from.clone());
         let recipients: Vec<Recipient> =
             letter.recipients.iter().map(|r| Recipient::new(r.to.clone())).collect();
-        let mut promise = Err("the server ended the session".to_owned());
+        let mut promise =
+            Err(said!("the server ended the session", "el servidor ha cerrado la sesión"));
         loop {
             match self.connection.poll() {
                 Step::Ready if self.connection.transactions() == 0 => {
@@ -72,7 +77,9 @@ impl Submission {
                 }
                 Step::Ready => self.connection.quit(),
                 Step::Finished => promise = self.read_promise(),
-                Step::Failed(failure) | Step::Refused(failure) => return Err(failure.to_string()),
+                Step::Failed(failure) | Step::Refused(failure) => {
+                    return Err(detail(&failure.to_string()));
+                }
                 Step::Closed | Step::Handshake => return promise,
                 step => match tokio::time::timeout(PATIENCE, self.perform(&step)).await {
                     Ok(Ok(())) => {}
@@ -83,14 +90,19 @@ impl Submission {
         }
     }
 
-    fn read_promise(&mut self) -> Result<Promise, String> {
+    fn read_promise(&mut self) -> Result<Promise, Said> {
         let took = self.dotted.map_or(Duration::ZERO, |since| since.elapsed());
-        let mut promise = Err("the server said nothing".to_owned());
+        let mut promise = Err(said!("the server said nothing", "el servidor no ha dicho nada"));
         for fate in self.connection.take_fates() {
             match fate {
                 Fate::Accepted(reply) => promise = Ok(Promise { reply, took }),
-                Fate::Failed(failure) => return Err(failure.to_string()),
-                Fate::Remaining => return Err("the server takes no more recipients".to_owned()),
+                Fate::Failed(failure) => return Err(detail(&failure.to_string())),
+                Fate::Remaining => {
+                    return Err(said!(
+                        "the server takes no more recipients",
+                        "el servidor no admite más destinatarios"
+                    ));
+                }
             }
         }
         promise

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::cli::output::printable;
 use crate::control::view::{MessageView, RecipientView, State};
 use crate::explain;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Text, detail};
 
 /// Recipients that are set in one table. A table's columns are as wide as what is in
 /// it, so it is printed only when it is whole; a long queue is printed in several.
@@ -166,7 +166,7 @@ fn status(message: &MessageView, recipient: &RecipientView, manner: Manner) -> S
         (State::Waiting, None) => WAITING.of(language).to_owned(),
     };
     match &recipient.last {
-        Some(last) => format!("{what}: {}", printable(&last.text)),
+        Some(last) => format!("{what}: {}", printable(&detail(&last.text).of(language))),
         None => what,
     }
 }
@@ -253,7 +253,8 @@ fn story_of(
         let at = at.with(language, &[("at", &last.at), ("relay", &printable(&last.relay))]);
         line(Text::new("  Last try", "  Último"), &at)?;
         let code = last.code.map(|code| format!("{code} ")).unwrap_or_default();
-        let reply = format!("{code}{} {}", last.status, printable(&last.text));
+        let text = detail(&last.text).of(language);
+        let reply = format!("{code}{} {}", last.status, printable(&text));
         line(Text::new("  Reply", "  Respuesta"), &reply)?;
         if let Some(meaning) = meaning(&last.text, language) {
             line(Text::new("  Meaning", "  Significa"), meaning)?;

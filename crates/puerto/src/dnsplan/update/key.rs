@@ -6,6 +6,7 @@ use std::path::Path;
 use puerto_smtp::base64;
 
 use super::super::{Said, words};
+use crate::lang::detail;
 
 /// A key that updates are signed with. The secret is never shown.
 #[derive(Clone)]
@@ -62,9 +63,10 @@ impl KeyFileError {
     /// What to tell the administrator.
     pub fn said(&self) -> Said {
         match self {
-            Self::Unreadable { file, error } => {
-                Said::plain(words::KEY_UNREADABLE).put("file", file).put("error", error)
-            }
+            Self::Unreadable { file, error } => Said::of_parts(
+                words::KEY_UNREADABLE,
+                &[("file", &Said::words(file)), ("error", &detail(error))],
+            ),
             Self::Malformed { file } => Said::plain(words::KEY_MALFORMED).put("file", file),
             Self::Algorithm { file, algorithm } => {
                 Said::plain(words::KEY_ALGORITHM).put("file", file).put("algorithm", algorithm)

@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Plan, Planned, Said, State, words};
+use crate::lang::detail;
 pub use authority::Authority;
 pub use key::{Key, KeyFileError};
 use wire::{Message, ResourceRecord};
@@ -66,7 +67,9 @@ impl UpdateError {
     /// What to tell the administrator.
     pub fn said(&self) -> Said {
         match self {
-            Self::Unreachable(error) => Said::plain(words::UPDATE_UNREACHABLE).put("error", error),
+            Self::Unreachable(error) => {
+                Said::of_parts(words::UPDATE_UNREACHABLE, &[("error", &detail(error))])
+            }
             Self::Refused { zone, code } => {
                 let text = match code {
                     4 => words::UPDATE_NOT_KNOWN,

@@ -7,9 +7,8 @@ use super::Subject;
 use super::catalog::{
     CRLF, DATE, EIGHT_BIT, HEADER_SIZE, LINE_LENGTH, MESSAGE_ID, RFC5322, SIZE, TO,
 };
-use crate::lang::{Said, Text};
+use crate::lang::{Said, Text, in_spanish};
 use crate::verify::finding::{Finding, Severity};
-use crate::verify::technical::in_spanish;
 
 /// Octets of a line without its end (RFC 5322 §2.1.1).
 const MAX_LINE: usize = 998;

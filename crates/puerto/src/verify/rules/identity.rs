@@ -11,10 +11,9 @@ use super::catalog::{
     DKIM_VERIFY, DMARC, ENVELOPE_MATCH, FROM_FREEMAIL, FROM_SINGLE, NO_LENGTH, ORG_DOMAIN, SPF,
 };
 use super::form::id_right;
-use crate::lang::{Said, Text};
+use crate::lang::{Said, Text, in_spanish};
 use crate::verify::finding::{Finding, Severity};
 use crate::verify::in_ascii;
-use crate::verify::technical::in_spanish;
 
 /// Domains at which anybody may have an address, and whose owners ask receivers to
 /// refuse what others send in their name.

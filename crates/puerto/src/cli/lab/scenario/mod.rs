@@ -12,7 +12,7 @@ use puerto_lab::{Lab, Options};
 
 pub(super) use self::play::{Answered, Verdict, perform};
 use super::scene::Stage;
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text};
 
 /// A world, and what has to come of it.
 pub(super) struct Scenario {
@@ -22,7 +22,7 @@ pub(super) struct Scenario {
     sentence: Text,
     stage: Stage,
     options: fn(&mut Options),
-    change: fn(&Lab) -> Result<(), String>,
+    change: fn(&Lab) -> Result<(), Said>,
     /// Who the letter's reverse-path belongs to, where that is not its author.
     envelope_domain: Option<&'static str>,
     /// Mail leaves from `[::1]` too.

@@ -14,15 +14,16 @@ use tokio::sync::broadcast::error::RecvError;
 use super::internet::LabInternet;
 use super::{Ending, Scenario, worlds};
 use crate::check::{Asked, Context, Report, Status, run};
+use crate::cli::exit::client_error;
 use crate::cli::lab::scene::Scene;
 use crate::cli::lab::show::Show;
 use crate::cli::lab::story::{self, Letter, Way, destined, reply_to};
-use crate::cli::lab::submit;
+use crate::cli::lab::{load, submit};
 use crate::config::Config;
 use crate::control::Client;
 use crate::control::protocol::Selection;
 use crate::explain::{Explanation, explain};
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Said, Text, address_error, detail, said, said_of};
 use crate::serve::{Daemon, Prepared};
 
 /// How long the letters may take to be answered, and the pause between looks.
@@ -65,21 +66,17 @@ impl Answered {
 }
 
 /// Plays a scenario to its end. True if exactly that came which is expected.
-pub(in crate::cli::lab) async fn perform(
-    scenario: &Scenario,
-    show: &Show,
-    language: Language,
-) -> Result<bool, String> {
+pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Result<bool, Said> {
+    let language = show.language();
     let mut options = Options::default();
     (scenario.options)(&mut options);
-    let lab = Lab::start(options).await.map_err(|error| error.to_string())?;
+    let lab = Lab::start(options).await.map_err(|error| detail(&error.to_string()))?;
     let scene = Scene::set(&lab, scenario.stage)?;
     worlds::publish(lab.zone());
     (scenario.change)(&lab)?;
-    let config =
-        Config::load(Some(&scene.config)).map_err(|errors| errors.render(false, language))?;
-    let prepared = Prepared::new(config.clone()).map_err(|error| error.to_string())?;
-    let daemon = Daemon::start(prepared, None).map_err(|error| error.to_string())?;
+    let config = load(&scene)?;
+    let prepared = Prepared::new(config.clone()).map_err(|error| error.said())?;
+    let daemon = Daemon::start(prepared, None).map_err(|error| error.said())?;
     show.part(scenario.name, scenario.sentence.of(language));
     let answered = send(scenario, &lab, &scene, show).await;
     daemon.stop().await;
@@ -89,17 +86,17 @@ pub(in crate::cli::lab) async fn perform(
     let title = Text::new("What `puerto check` finds", "Lo que encuentra `puerto check`");
     show.part(title.of(language), "");
     let report = check(scenario, &lab, &config, language).await;
-    show.report(&report, language);
+    show.report(&report);
 
     let explained = answered.iter().find_map(|one| Some((one, explanation(one)?)));
     if let Some((one, explanation)) = &explained {
         let title = Text::new("What `puerto explain` says", "Lo que dice `puerto explain`");
         show.part(title.of(language), &one.text);
-        show.explanation(explanation, language);
+        show.explanation(explanation);
     }
     let class = explained.as_ref().map(|(_, explanation)| explanation.class());
     let verdict = Verdict::of(scenario, &answered, &report, class);
-    show.verdict(scenario.name, &answered, &verdict, language);
+    show.verdict(scenario.name, &answered, &verdict);
     Ok(verdict.faults.is_empty())
 }
 
@@ -110,17 +107,17 @@ fn explanation(answered: &Answered) -> Option<Explanation> {
     }
 }
 
-fn letters(scenario: &Scenario) -> Result<Vec<Letter>, String> {
+fn letters(scenario: &Scenario) -> Result<Vec<Letter>, Said> {
     let author = Address::parse(&format!("user@{SENDER_DOMAIN}"));
-    let author = author.map_err(|error| error.to_string())?;
+    let author = author.map_err(|error| address_error(&error))?;
     let domain = scenario.envelope_domain.unwrap_or(SENDER_DOMAIN);
-    let from = Address::parse(&format!("user@{domain}")).map_err(|error| error.to_string())?;
+    let from = Address::parse(&format!("user@{domain}")).map_err(|error| address_error(&error))?;
     let way = if scenario.stage.relayhost { Way::Relay } else { Way::Direct };
     [(STRICT, "ana"), (PLAIN, "luis")]
         .into_iter()
         .map(|(resident, local_part)| {
             let recipient = destined(resident, local_part, story::Ending::Delivered);
-            let recipients = vec![recipient.map_err(|error| error.to_string())?];
+            let recipients = vec![recipient.map_err(|error| address_error(&error))?];
             Ok(Letter { from: from.clone(), author: author.clone(), recipients, way })
         })
         .collect()
@@ -133,7 +130,7 @@ async fn send(
     lab: &Lab,
     scene: &Scene,
     show: &Show,
-) -> Result<Vec<Answered>, String> {
+) -> Result<Vec<Answered>, Said> {
     let letters = letters(scenario)?;
     let mut events = lab.events();
     for letter in &letters {
@@ -161,10 +158,12 @@ async fn send(
 }
 
 // Shows what comes for a moment.
-async fn tell(events: &mut Receiver<Arc<Transaction>>, show: &Show) -> Result<(), String> {
+async fn tell(events: &mut Receiver<Arc<Transaction>>, show: &Show) -> Result<(), Said> {
     match tokio::time::timeout(LOOK_AGAIN, events.recv()).await {
         Ok(Ok(seen)) => show.transaction(&seen),
-        Ok(Err(RecvError::Closed)) => return Err("the lab has ended".to_owned()),
+        Ok(Err(RecvError::Closed)) => {
+            return Err(said!("the lab has ended", "el laboratorio ha terminado"));
+        }
         Ok(Err(RecvError::Lagged(_))) | Err(_) => {}
     }
     Ok(())
@@ -175,7 +174,7 @@ async fn look(
     lab: &Lab,
     scene: &Scene,
     letters: &[Letter],
-) -> Result<Vec<Answered>, String> {
+) -> Result<Vec<Answered>, Said> {
     let seen = lab.transactions();
     let waiting = waiting(scene).await?;
     let recipients = letters.iter().flat_map(|letter| &letter.recipients);
@@ -206,7 +205,7 @@ async fn look(
 }
 
 // Who waits for another attempt, and what came of the last one.
-async fn waiting(scene: &Scene) -> Result<Vec<(String, String)>, String> {
+async fn waiting(scene: &Scene) -> Result<Vec<(String, String)>, Said> {
     let run_dir = scene.run_dir();
     let ask = tokio::task::spawn_blocking(move || {
         let mut waiting = Vec::new();
@@ -218,8 +217,8 @@ async fn waiting(scene: &Scene) -> Result<Vec<(String, String)>, String> {
         })?;
         Ok::<_, crate::control::ClientError>(waiting)
     });
-    let asked = ask.await.map_err(|error| error.to_string())?;
-    asked.map_err(|error| error.to_string())
+    let asked = ask.await.map_err(|error| detail(&error.to_string()))?;
+    asked.map_err(|error| client_error(&error))
 }
 
 async fn check(scenario: &Scenario, lab: &Lab, config: &Config, language: Language) -> Report {
@@ -246,8 +245,14 @@ pub(in crate::cli::lab) struct Verdict {
     /// The class of the explanation.
     pub(in crate::cli::lab) class: Option<&'static str>,
     /// What is otherwise than expected.
-    pub(in crate::cli::lab) faults: Vec<String>,
+    pub(in crate::cli::lab) faults: Vec<Said>,
 }
+
+const FOUND: Text = Text::new("finding: {id}", "hallazgo: {id}");
+const NOT_FOUND: Text = Text::new("no finding: {id}", "falta el hallazgo: {id}");
+const UNKNOWN: Text = Text::new("unknown: {id}", "sin respuesta: {id}");
+const NOT_UNKNOWN: Text = Text::new("not unknown: {id}", "debía quedar sin respuesta: {id}");
+const NOTHING: Text = Text::new("nothing", "nada");
 
 impl Verdict {
     fn of(
@@ -262,22 +267,26 @@ impl Verdict {
         };
         let (findings, unknown) = (ids(Status::Finding), ids(Status::Unknown));
         let mut faults = Vec::new();
-        for (name, found, expected) in
-            [("finding", &findings, scenario.findings), ("unknown", &unknown, scenario.unknown)]
-        {
+        for (found, expected, more, fewer) in [
+            (&findings, scenario.findings, FOUND, NOT_FOUND),
+            (&unknown, scenario.unknown, UNKNOWN, NOT_UNKNOWN),
+        ] {
             let expected: BTreeSet<&str> = expected.iter().copied().collect();
-            faults.extend(found.difference(&expected).map(|id| format!("{name}: {id}")));
-            faults.extend(expected.difference(found).map(|id| format!("no {name}: {id}")));
+            faults.extend(found.difference(&expected).map(|id| Said::with(more, &[("id", id)])));
+            faults.extend(expected.difference(found).map(|id| Said::with(fewer, &[("id", id)])));
         }
         for (to, expected) in [("ana@", scenario.strict), ("luis@", scenario.plain)] {
             let one = answered.iter().find(|one| one.to.starts_with(to));
             if !one.is_some_and(|one| one.is_as(expected)) {
-                let came = one.map_or("nothing", |one| one.text.as_str());
-                faults.push(format!("{to}: {came}"));
+                let came = one.map_or(Said::plain(NOTHING), |one| detail(&one.text));
+                faults.push(
+                    said_of!("{to}: {came}", "{to}: {came}"; to = Said::words(to), came = came),
+                );
             }
         }
         if class != scenario.class {
-            faults.push(format!("explained as {}", class.unwrap_or("nothing")));
+            let class = class.map_or(Said::plain(NOTHING), Said::words);
+            faults.push(said_of!("explained as {class}", "explicado como {class}"; class = class));
         }
         Self { findings, unknown, class, faults }
     }

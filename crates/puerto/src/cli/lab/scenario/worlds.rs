@@ -8,6 +8,7 @@ use puerto_mail::dkim::{Algorithm, PrivateKey};
 use puerto_mail::dns::{Record, RecordType};
 
 use crate::check::blocklist_test_points;
+use crate::lang::{Said, dns_error, key_error, said};
 
 /// The domain whose keys sign where they should be those of [`SENDER_DOMAIN`].
 pub(super) const OTHER_DOMAIN: &str = "mailer.example";
@@ -39,27 +40,27 @@ pub(super) fn publish(zone: &Zone) {
     }
 }
 
-pub(super) fn healthy(_: &Lab) -> Result<(), String> {
+pub(super) fn healthy(_: &Lab) -> Result<(), Said> {
     Ok(())
 }
 
-pub(super) fn no_ptr(lab: &Lab) -> Result<(), String> {
+pub(super) fn no_ptr(lab: &Lab) -> Result<(), Said> {
     lab.zone().remove_pointer(SENDER);
     Ok(())
 }
 
-pub(super) fn generic_ptr(lab: &Lab) -> Result<(), String> {
+pub(super) fn generic_ptr(lab: &Lab) -> Result<(), Said> {
     lab.zone().remove_pointer(SENDER);
     lab.zone().add_host("127-0-0-10.dynamic.isp.example", SENDER);
     Ok(())
 }
 
-pub(super) fn spf_missing(lab: &Lab) -> Result<(), String> {
+pub(super) fn spf_missing(lab: &Lab) -> Result<(), Said> {
     lab.zone().remove(SENDER_DOMAIN, RecordType::Txt);
     Ok(())
 }
 
-pub(super) fn spf_too_many_lookups(lab: &Lab) -> Result<(), String> {
+pub(super) fn spf_too_many_lookups(lab: &Lab) -> Result<(), Said> {
     let mut includes = String::new();
     for number in 1..=TOO_MANY {
         let name = format!("_spf{number}.newsletters.example");
@@ -71,42 +72,42 @@ pub(super) fn spf_too_many_lookups(lab: &Lab) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) fn two_spf_records(lab: &Lab) -> Result<(), String> {
+pub(super) fn two_spf_records(lab: &Lab) -> Result<(), Said> {
     lab.zone().add_txt(SENDER_DOMAIN, "v=spf1 include:_spf.isp.example ~all");
     Ok(())
 }
 
-pub(super) fn key_mismatch(lab: &Lab) -> Result<(), String> {
-    let other = PrivateKey::generate(Algorithm::RsaSha256).map_err(|error| error.to_string())?;
-    let other = PrivateKey::from_pem(&other).map_err(|error| error.to_string())?;
+pub(super) fn key_mismatch(lab: &Lab) -> Result<(), Said> {
+    let other = PrivateKey::generate(Algorithm::RsaSha256).map_err(|error| key_error(&error))?;
+    let other = PrivateKey::from_pem(&other).map_err(|error| key_error(&error))?;
     lab.zone().set_txt(RSA_KEY, &other.record_text());
     Ok(())
 }
 
-pub(super) fn dkim_truncated(lab: &Lab) -> Result<(), String> {
+pub(super) fn dkim_truncated(lab: &Lab) -> Result<(), Said> {
     let found = lab.zone().resolve(RSA_KEY, RecordType::Txt).result;
-    let mut records = found.map_err(|error| error.to_string())?;
+    let mut records = found.map_err(|error| dns_error(&error))?;
     let Some(Record::Txt(whole)) = records.pop() else {
-        return Err(format!("{RSA_KEY} is not published"));
+        return Err(said!("{name} is not published", "{name} no está publicado"; name = RSA_KEY));
     };
     let start = whole.get(..STRING).unwrap_or(&whole);
     lab.zone().set_txt(RSA_KEY, &String::from_utf8_lossy(start));
     Ok(())
 }
 
-pub(super) fn dmarc_misaligned(lab: &Lab) -> Result<(), String> {
+pub(super) fn dmarc_misaligned(lab: &Lab) -> Result<(), Said> {
     let zone = lab.zone();
     zone.add_mx(OTHER_DOMAIN, 10, HOME.host);
     zone.add_txt(OTHER_DOMAIN, &format!("v=spf1 ip4:{SENDER_ADDRESS} -all"));
     Ok(())
 }
 
-pub(super) fn listed_on_pbl(lab: &Lab) -> Result<(), String> {
+pub(super) fn listed_on_pbl(lab: &Lab) -> Result<(), Said> {
     lab.zone().add_listing(ZEN, SENDER, ON_PBL);
     Ok(())
 }
 
-pub(super) fn blocklist_refuses_us(lab: &Lab) -> Result<(), String> {
+pub(super) fn blocklist_refuses_us(lab: &Lab) -> Result<(), Said> {
     let zone = lab.zone();
     zone.remove(&format!("2.0.0.127.{ZEN}"), RecordType::A);
     for address in [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2), SENDER_ADDRESS] {
@@ -115,12 +116,12 @@ pub(super) fn blocklist_refuses_us(lab: &Lab) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) fn servfail(lab: &Lab) -> Result<(), String> {
+pub(super) fn servfail(lab: &Lab) -> Result<(), Said> {
     lab.break_second_name_server();
     Ok(())
 }
 
-pub(super) fn ipv6_without_ptr(lab: &Lab) -> Result<(), String> {
+pub(super) fn ipv6_without_ptr(lab: &Lab) -> Result<(), Said> {
     let zone = lab.zone();
     let here = IpAddr::V6(Ipv6Addr::LOCALHOST);
     zone.remove(STRICT.host, RecordType::A);

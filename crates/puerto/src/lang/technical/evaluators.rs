@@ -1,26 +1,10 @@
-//! What the evaluators say, in the language of who reads.
-//!
-//! The evaluators speak English, since their words go into `Authentication-Results`
-//! and logs. Here their sentences are recognized and said in Spanish; `{}` stands for
-//! what is put into them, which may be such a sentence again. What is not recognized
-//! stays as it is.
+//! What the evaluators of `puerto-mail` say, in Spanish.
 
-use crate::lang::{Language, Text};
-
-const fn text(en: &'static str, es: &'static str) -> Text {
-    Text::new(en, es)
-}
-
-/// Sentences within sentences that are followed.
-const MAX_DEPTH: usize = 6;
+use super::text;
+use crate::lang::Text;
 
 /// The more special before the more general.
-static SENTENCES: &[Text] = &[
-    // The DNS.
-    text("no such domain", "el dominio no existe"),
-    text("no such record", "no hay tal registro"),
-    text("the DNS did not answer in time", "el DNS no respondió a tiempo"),
-    text("the DNS failed: {}", "el DNS falló: {}"),
+pub(super) static SENTENCES: &[Text] = &[
     // SPF.
     text("this is not a full domain name", "no es un nombre de dominio completo"),
     text("no such name can exist in the DNS", "ese nombre no puede existir en el DNS"),
@@ -171,101 +155,3 @@ static SENTENCES: &[Text] = &[
     text("address is too long: {}", "dirección demasiado larga: {}"),
     text("address literal is malformed: {}", "dirección literal mal escrita: {}"),
 ];
-
-/// The text in one language.
-pub(super) fn said(text: &str, language: Language) -> String {
-    match language {
-        Language::English => text.to_owned(),
-        Language::Spanish => in_spanish(text),
-    }
-}
-
-/// The text in Spanish.
-pub(super) fn in_spanish(text: &str) -> String {
-    translate(text, 0)
-}
-
-fn translate(text: &str, depth: usize) -> String {
-    if depth >= MAX_DEPTH {
-        return text.to_owned();
-    }
-    for sentence in SENTENCES {
-        if let Some(values) = values(sentence.en, text) {
-            let mut out = String::new();
-            let mut values = values.into_iter();
-            for (index, piece) in sentence.es.split("{}").enumerate() {
-                if index > 0 {
-                    out.push_str(&translate(values.next().unwrap_or_default(), depth + 1));
-                }
-                out.push_str(piece);
-            }
-            return out;
-        }
-    }
-    // What stands before a colon is the name that the rest is about.
-    match text.split_once(": ") {
-        Some((about, rest)) => format!("{about}: {}", translate(rest, depth + 1)),
-        None => text.to_owned(),
-    }
-}
-
-/// What stands for each `{}` of a pattern; `None` if the text is another.
-fn values<'a>(pattern: &str, text: &'a str) -> Option<Vec<&'a str>> {
-    let mut pieces = pattern.split("{}");
-    let mut rest = text.strip_prefix(pieces.next()?)?;
-    let mut values = Vec::new();
-    let mut pieces = pieces.peekable();
-    while let Some(piece) = pieces.next() {
-        let (value, after) = match pieces.peek() {
-            None => (rest.strip_suffix(piece)?, ""),
-            Some(_) => rest.split_once(piece)?,
-        };
-        values.push(value);
-        rest = after;
-    }
-    rest.is_empty().then_some(values)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sentences_are_recognized_with_what_is_put_in() {
-        for (english, spanish) in [
-            ("no term matched", "ningún término coincidió"),
-            ("no SPF record: no such domain", "sin registro SPF: el dominio no existe"),
-            (
-                "term `a/33`: `33` is not a prefix length",
-                "término `a/33`: `33` no es una longitud de prefijo",
-            ),
-            ("rsa key of 2048 bits", "clave rsa de 2048 bits"),
-            (
-                "s1._domainkey.a.example: the key record has no p=",
-                "s1._domainkey.a.example: el registro de la clave no tiene p=",
-            ),
-            (
-                "no key at s._domainkey.x: no such record",
-                "no hay clave en s._domainkey.x: no hay tal registro",
-            ),
-            ("192.0.2.1, 192.0.2.2", "192.0.2.1, 192.0.2.2"),
-        ] {
-            assert_eq!(said(english, Language::Spanish), spanish);
-            assert_eq!(said(english, Language::English), english);
-        }
-    }
-
-    #[test]
-    fn each_sentence_has_as_many_holes_in_both_languages() {
-        for sentence in SENTENCES {
-            let holes = |text: &str| text.matches("{}").count();
-            assert_eq!(holes(sentence.en), holes(sentence.es), "{}", sentence.en);
-        }
-    }
-
-    #[test]
-    fn no_text_recurs_without_end() {
-        let deep = "the DNS failed: ".repeat(100_000);
-        assert!(said(&deep, Language::Spanish).len() >= deep.len() - 100);
-    }
-}
