@@ -284,7 +284,7 @@ words! {
         "The server knows a key of this name, but with another secret (BADSIG): copy the key file \
          from the server again.",
         "El servidor conoce una clave con este nombre, pero con otro secreto (BADSIG): vuelva a \
-         copiar el archivo de clave desde el servidor.";
+         copiar el fichero de clave desde el servidor.";
     UPDATE_BAD_KEY =
         "The server knows no key of this name and algorithm (BADKEY): include the key in its \
          configuration and reload it, or use another file.",
@@ -329,7 +329,7 @@ words! {
          ejecute esto de nuevo.";
     KEY_UNREADABLE =
         "The key file {file} cannot be read: {error}.",
-        "No se puede leer el archivo de clave {file}: {error}.";
+        "No se puede leer el fichero de clave {file}: {error}.";
     KEY_MALFORMED =
         "{file} holds no key as `tsig-keygen`, `dnssec-keygen` or Knot write it: a name, an \
          algorithm and a secret.",

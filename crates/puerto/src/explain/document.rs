@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::knowledge::{self, Knowledge};
-use super::text;
+use super::{Kind, text};
 use crate::lang::{Language, Text};
 
 /// Explains each class in Markdown: what happened, whose problem it is, what to do,
@@ -21,7 +21,7 @@ pub fn document(language: Language) -> String {
         out.push_str(&format!("\n## {class}\n\n{}\n\n", said.cause));
         let lines = [
             (WHOSE, whose.in_language(language).to_owned()),
-            (KIND, kind.as_str().to_owned()),
+            (KIND, usual(*kind).of(language).to_owned()),
             (REMEDY, said.remedy.clone()),
             (KNOWN, providers.into_iter().collect::<Vec<_>>().join(", ")),
             (CHECKS, checks.into_iter().collect::<Vec<_>>().join(", ")),
@@ -31,6 +31,13 @@ pub fn document(language: Language) -> String {
         }
     }
     out
+}
+
+fn usual(kind: Kind) -> Text {
+    match kind {
+        Kind::Temporary => Text::new("temporary", "temporal"),
+        Kind::Permanent => Text::new("permanent", "definitivo"),
+    }
 }
 
 const TITLE: Text = Text::new("What refusals mean", "Qué significan los rechazos");
@@ -43,7 +50,7 @@ const INTRODUCTION: Text = Text::new(
      muchos proveedores tienen frases propias más exactas. El primer dígito de la respuesta \
      decide si es temporal, sea lo que sea lo habitual.",
 );
-const WHOSE: Text = Text::new("Problem of", "Problema de");
+const WHOSE: Text = Text::new("Problem of", "Problema");
 const KIND: Text = Text::new("Usually", "Normalmente");
 const REMEDY: Text = Text::new("Remedy", "Solución");
 const KNOWN: Text = Text::new("Words known of", "Palabras conocidas de");

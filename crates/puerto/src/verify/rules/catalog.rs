@@ -139,7 +139,7 @@ rules! {
     ),
     remedy: (
         "send a link instead of the file",
-        "envíe un enlace en lugar del archivo"
+        "envíe un enlace en lugar del fichero"
     ),
     "RFC 1870 §6";
 
@@ -150,7 +150,7 @@ rules! {
     ),
     remedy: (
         "send a link, or the file in another format",
-        "envíe un enlace, o el archivo en otro formato"
+        "envíe un enlace, o el fichero en otro formato"
     ),
     "https://support.google.com/mail/answer/6590";
 
