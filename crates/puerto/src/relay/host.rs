@@ -179,7 +179,7 @@ pub(super) fn fault_of(fault: &CertificateFault, inspected: &Inspected) -> Said 
             "its chain ends at {issuer}, which this machine does not trust",
             "su cadena acaba en {issuer}, en quien esta máquina no confía"; issuer = last.issuer
         ),
-        (fault, ..) => Said::words(crate::lang::shown(&fault.to_string())),
+        (fault, ..) => crate::lang::detail(&crate::lang::shown(&fault.to_string())),
     }
 }
 

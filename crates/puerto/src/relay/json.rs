@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Problem, Report, host, trouble};
 use crate::config::NextHopHost;
 use crate::deliver::probe::{Granted, Sight, Why};
-use crate::lang::Language;
+use crate::lang::{Language, detail};
 use crate::telemetry::DeliveryStatus;
 use crate::tls::{Acquaintance, Certificate};
 
@@ -28,7 +28,7 @@ impl Report {
             "mx": names.map(|names| names.exchangers.iter().map(exchanger).collect::<Vec<_>>()),
             "addresses": names.map(|names| &names.addresses),
             "sender": self.sender.to_string(),
-            "failure": self.plan.as_ref().err().map(ToString::to_string),
+            "failure": self.plan.as_ref().err().map(|it| detail(&it.text).of(language)),
             "hosts": self.sights.iter().map(|it| sight(it, language)).collect::<Vec<_>>(),
             "sent": self.sent.as_ref().map(|sent| {
                 let outcome = sent.outcome.as_ref();

@@ -6,7 +6,7 @@ use puerto_mail::dns::DnsError;
 use super::{Names, Report, host, trouble};
 use crate::config::NextHopHost;
 use crate::explain::Explanation;
-use crate::lang::{Said, Text, dns_error, said, said_of};
+use crate::lang::{Said, Text, detail, dns_error, said, said_of};
 use crate::telemetry::DeliveryStatus;
 
 const SMTPS_PORT: u16 = 465;
@@ -107,8 +107,8 @@ fn no_route(report: &Report) -> Option<Problem> {
     let failure = report.plan.as_ref().err()?;
     let names = report.names.as_ref();
     let (NextHopHost::Mx(name) | NextHopHost::Name(name)) = &report.next_hop.host else {
-        let seen = said!("there is nowhere to connect to: {failure}",
-            "no hay adónde conectarse: {failure}"; failure = failure.text);
+        let seen = said_of!("there is nowhere to connect to: {failure}",
+            "no hay adónde conectarse: {failure}"; failure = detail(&failure.text));
         return Some(Problem::error("relay.route", seen, SPELLING));
     };
     let remedy = if report.is_uncertain() {
@@ -120,8 +120,8 @@ fn no_route(report: &Report) -> Option<Problem> {
     };
     let seen = names.and_then(|names| nowhere(name, names));
     let seen = seen.unwrap_or_else(|| {
-        said!("there is nowhere to connect to: {failure}",
-            "no hay adónde conectarse: {failure}"; failure = failure.text)
+        said_of!("there is nowhere to connect to: {failure}",
+            "no hay adónde conectarse: {failure}"; failure = detail(&failure.text))
     });
     Some(Problem::error("relay.route", seen, remedy))
 }

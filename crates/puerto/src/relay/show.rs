@@ -8,7 +8,7 @@ use puerto_smtp::ReversePath;
 use super::{Problem, Report, Weight, host, trouble};
 use crate::config::NextHopHost;
 use crate::deliver::probe::{Granted, Sight};
-use crate::lang::{Language, Text, shown};
+use crate::lang::{Language, Text, detail, shown};
 use crate::telemetry::DeliveryStatus;
 use crate::tls::Certificate;
 
@@ -219,7 +219,8 @@ impl Page {
             return self.mark(false, KEPT_BACK, &[("to", &to)]);
         };
         let good = outcome.status == DeliveryStatus::Sent;
-        let values = [("to", &*to), ("reply", &*shown(&outcome.text))];
+        let reply = shown(&detail(&outcome.text).of(self.language));
+        let values = [("to", &*to), ("reply", &*reply)];
         self.mark(good, if good { SENT } else { NOT_SENT }, &values);
     }
 

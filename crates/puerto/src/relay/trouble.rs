@@ -5,7 +5,7 @@ use puerto_smtp::{Reply, Severity};
 
 use crate::deliver::probe::{PATIENCE, Why};
 use crate::explain::{self, Explanation};
-use crate::lang::{Said, Text, reply_error, said, said_of, system};
+use crate::lang::{Said, Text, detail, reply_error, said, said_of, system};
 
 /// What happened.
 pub(super) fn said(why: &Why) -> Said {
@@ -22,8 +22,9 @@ pub(super) fn said(why: &Why) -> Said {
             "TLS is required (tls = \"required\"), and it offers none",
             "se exige TLS (tls = \"required\") y no lo ofrece"
         ),
-        Why::Handshake(error) => said!(
-            "TLS could not be started: {error}", "no se pudo iniciar TLS: {error}"; error = error
+        Why::Handshake(error) => said_of!(
+            "TLS could not be started: {error}", "no se pudo iniciar TLS: {error}";
+            error = detail(&error.to_string())
         ),
         Why::Password(file, error) => said_of!(
             "the password file {file} cannot be read: {error}",
