@@ -160,7 +160,11 @@ fn key_files<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let directory = context.key_directory.display();
     if context.key_problems.is_empty() {
         let draft = context.about(&KEY_PERMS, directory).with("count", context.keys.len());
-        return vec![draft.pass(Text::new("{count} keys", "{count} claves"))];
+        return vec![draft.pass(Text::by_count(
+            context.keys.len(),
+            Text::new("1 key", "1 clave"),
+            Text::new("{count} keys", "{count} claves"),
+        ))];
     }
     let problems = context.key_problems.iter().map(|problem| {
         let draft = context.about(&KEY_PERMS, &directory).with("problem", problem.of(context.language));
@@ -381,8 +385,10 @@ fn unusable(
     }
     let (seen, ours) = (tag(text, "p"), tag(record, "p"));
     let cut = !seen.is_empty() && seen.len() < ours.len() && ours.starts_with(&seen);
-    let draft =
-        draft(&SYNTAX).with("error", error).with("octets", text.len()).with("whole", record.len());
+    let draft = draft(&SYNTAX)
+        .with_detail("error", error)
+        .with("octets", text.len())
+        .with("whole", record.len());
     let what = if cut {
         Text::new(
             "cut off after {octets} octets, probably by the DNS panel: the record has {whole}",
@@ -490,9 +496,14 @@ fn age<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(context.now.max(0).unsigned_abs());
     let age = now.duration_since(written).unwrap_or_default();
-    let draft = draft.with("days", age.as_secs() / (24 * 3600));
+    let days = age.as_secs() / (24 * 3600);
+    let draft = draft.with("days", days);
     if age <= YEAR {
-        return draft.pass(Text::new("{days} days old", "{days} días"));
+        return draft.pass(Text::by_count(
+            days,
+            Text::new("1 day old", "1 día"),
+            Text::new("{days} days old", "{days} días"),
+        ));
     }
     draft.finding(
         Text::new("{days} days old", "{days} días"),
@@ -518,7 +529,7 @@ async fn selftest<W: World>(context: &Context<'_, W>, key: &SigningKey, draft: D
     };
     let draft = draft
         .with("result", result.result.name())
-        .with("reason", result.reason().unwrap_or_default());
+        .with_detail("reason", result.reason().unwrap_or_default());
     match result.result {
         DkimResult::Pass => draft.pass(Text::same("{result}")),
         DkimResult::TempError => draft.unknown(Text::same("{result}: {reason}")),

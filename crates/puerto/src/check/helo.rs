@@ -240,7 +240,7 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> Chec
         )),
         SpfResult::TempError => {
             let problem = evaluation.trace.problem.map(|problem| format!(": {problem}"));
-            draft.with("problem", problem.unwrap_or_default()).unknown(Text::new(
+            draft.with_detail("problem", problem.unwrap_or_default()).unknown(Text::new(
                 "the DNS did not answer{problem}",
                 "el DNS no respondió{problem}",
             ))

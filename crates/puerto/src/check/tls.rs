@@ -253,7 +253,11 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
     }
     if left.is_some_and(|left| left < RENEW_BEFORE) {
         return draft.finding(
-            Text::new("it expires in {days} days, at {end}", "caduca en {days} días, el {end}"),
+            Text::by_count(
+                u64::try_from(left.unwrap_or_default() / (24 * 3600)).unwrap_or_default(),
+                Text::new("it expires in 1 day, at {end}", "caduca en 1 día, el {end}"),
+                Text::new("it expires in {days} days, at {end}", "caduca en {days} días, el {end}"),
+            ),
             valid,
             renew,
         );

@@ -197,12 +197,12 @@ const PRIORITY: Text = Text::new("priority", "prioridad");
 const VALUE: Text = Text::new("value", "valor");
 const PIECES: Text = Text::new("in pieces", "en trozos");
 const LOOKUPS: Text = Text::new(
-    "The SPF record asks the DNS {before} times today and {after} times then; 10 are allowed.",
-    "El registro SPF hace hoy {before} consultas al DNS y hará {after}; se permiten 10.",
+    "Look-ups of the SPF record: {before} today and {after} then; 10 are allowed.",
+    "Consultas al DNS del registro SPF: hoy {before} y después {after}; se permiten 10.",
 );
 const LOOKUPS_NEW: Text = Text::new(
-    "The SPF record will ask the DNS {after} times; 10 are allowed.",
-    "El registro SPF hará {after} consultas al DNS; se permiten 10.",
+    "Look-ups of the SPF record: {after}; 10 are allowed.",
+    "Consultas al DNS del registro SPF: {after}; se permiten 10.",
 );
 const LOOKUPS_TOO_MANY: Text = Text::new(
     "! The SPF record would ask the DNS {after} times ({before} today), and 10 are allowed: with \

@@ -148,7 +148,7 @@ const HEAD: Text = Text::new(
      zone are not shown and stay. Try it: named-checkzone {zone} FILE",
     "Registros para el correo de {domain}, en la zona {zone}, con su cabecera tal como está \n\
      publicada. Incluye lo que ya está bien; sustituya o elimine lo que diga cada comentario. Los \n\
-     demás registros de la zona no se muestran y se quedan. Pruébelo: named-checkzone {zone} ARCHIVO",
+     demás registros de la zona no se muestran y se quedan. Pruébelo: named-checkzone {zone} FICHERO",
 );
 const MADE_UP: Text = Text::new(
     "The DNS did not give the whole head of the zone: the SOA or the NS here is a placeholder.",

@@ -78,6 +78,11 @@ impl Text {
         Self { en: words, es: words }
     }
 
+    /// The sentence for one of something, or else for none or many.
+    pub fn by_count(count: impl TryInto<u64>, one: Self, many: Self) -> Self {
+        if count.try_into().is_ok_and(|count| count == 1) { one } else { many }
+    }
+
     /// The sentence in one language, with nothing put in.
     pub const fn of(self, language: Language) -> &'static str {
         match language {

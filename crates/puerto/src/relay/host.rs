@@ -131,10 +131,18 @@ fn certificate(report: &Report, sight: &Sight, now: i64) -> Option<Problem> {
     }
     let days = inspected.chain.first().and_then(|der| days_left(der, now));
     let days = days.filter(|days| *days < RENEWAL_DAYS)?;
-    let seen = said!(
-        "the certificate of {host} ends in {days} days",
-        "el certificado de {host} caduca en {days} días"; host = sight.host, days = days
+    let ends = Text::by_count(
+        u64::try_from(days).unwrap_or_default(),
+        Text::new(
+            "the certificate of {host} ends in 1 day",
+            "el certificado de {host} caduca en 1 día",
+        ),
+        Text::new(
+            "the certificate of {host} ends in {days} days",
+            "el certificado de {host} caduca en {days} días",
+        ),
     );
+    let seen = Said::with(ends, &[("host", &sight.host), ("days", &days.to_string())]);
     let remedy = said!(
         "tell the relay's administrator to renew it",
         "avise al administrador del relay para que lo renueve"

@@ -144,6 +144,7 @@ impl Page {
             "{subject}, issued by {issuer}, until {end}",
             "{subject}, emitido por {issuer}, hasta {end}",
         );
+        let tls = detail(tls).of(self.language);
         self.line(&format!("    {} {tls}", paint(GOOD, "✓")));
         let Some(inspected) = &sight.inspected else { return };
         let fault = inspected.verdict.as_ref().err();

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use super::finding::Finding;
 use super::{Report, Spf};
-use crate::lang::Language;
+use crate::lang::{Language, technical};
 
 impl Report {
     /// The report; its sentences are in one language, its words are the protocols'.
     pub fn to_json(&self, language: Language) -> Value {
         json!({
             "spf": self.spf_json(language),
-            "dkim": self.dkim.iter().map(signature).collect::<Vec<_>>(),
-            "dmarc": self.dmarc_json(),
+            "dkim": self.dkim.iter().map(|one| signature(one, language)).collect::<Vec<_>>(),
+            "dmarc": self.dmarc_json(language),
             "authentication_results": self.authentication_results,
             "findings": self.findings.iter().map(|found| finding(found, language)).collect::<Vec<_>>(),
         })
@@ -38,15 +38,15 @@ impl Report {
                 spf::Identity::Helo => "helo",
             },
             "record": evaluation.trace.record,
-            "reason": evaluation.trace.reason(),
+            "reason": evaluation.trace.reason().map(|it| technical(&it, language)),
             "explanation": evaluation.explanation,
             "lookups": evaluation.lookups,
             "void_lookups": evaluation.void_lookups,
-            "steps": steps(&evaluation.trace),
+            "steps": steps(&evaluation.trace, language),
         })
     }
 
-    fn dmarc_json(&self) -> Value {
+    fn dmarc_json(&self, language: Language) -> Value {
         let Some(evaluation) = &self.dmarc else {
             return json!({
                 "result": "permerror", "policy": null, "org_domain": null,
@@ -55,7 +55,7 @@ impl Report {
                 "disposition": "none", "steps": [],
             });
         };
-        let step = |step: &dmarc::Step| json!({ "about": step.about, "finding": step.finding });
+        let step = |step: &dmarc::Step| json!({ "about": step.about, "finding": technical(&step.finding, language) });
         json!({
             "result": self.dmarc_word(),
             "policy": evaluation.record.as_ref().map(|_| evaluation.policy.as_str()),
@@ -137,7 +137,8 @@ fn without_record<'a>(
     answer
 }
 
-fn steps(trace: &spf::Trace) -> Vec<Value> {
+fn steps(trace: &spf::Trace, language: Language) -> Vec<Value> {
+    let said = |text: &String| technical(text, language);
     let step = |step: &spf::Step| {
         let (outcome, result) = match step.outcome {
             spf::Outcome::Match(result) => ("match", Some(result.as_str())),
@@ -145,33 +146,39 @@ fn steps(trace: &spf::Trace) -> Vec<Value> {
             spf::Outcome::Error(result) => ("error", Some(result.as_str())),
         };
         let question =
-            |asked: &spf::Question| json!({ "asked": asked.asked, "answer": asked.answer });
+            |asked: &spf::Question| json!({ "asked": asked.asked, "answer": said(&asked.answer) });
         json!({
             "term": step.term,
             "outcome": outcome,
             "result": result,
-            "reason": step.reason,
+            "reason": step.reason.as_ref().map(said),
             "questions": step.questions.iter().map(question).collect::<Vec<_>>(),
             "nested": step.nested.as_ref().map(|nested| json!({
                 "domain": nested.domain,
                 "record": nested.record,
                 "result": nested.result.as_str(),
-                "reason": nested.problem,
-                "steps": steps(nested),
+                "reason": nested.problem.as_ref().map(said),
+                "steps": steps(nested, language),
             })),
         })
     };
     trace.steps.iter().map(step).collect()
 }
 
-fn signature(signature: &Verification) -> Value {
-    let step = |step: &puerto_mail::dkim::Step| json!({ "about": format!("{:?}", step.kind), "passed": step.passed, "detail": step.detail });
+fn signature(signature: &Verification, language: Language) -> Value {
+    let step = |step: &puerto_mail::dkim::Step| {
+        json!({
+            "about": format!("{:?}", step.kind),
+            "passed": step.passed,
+            "detail": technical(&step.detail, language),
+        })
+    };
     json!({
         "result": signature.result.name(),
         "domain": signature.domain,
         "selector": signature.selector,
         "algorithm": signature.algorithm.map(|algorithm| algorithm.name()),
-        "reason": signature.reason(),
+        "reason": signature.reason().map(|it| technical(it, language)),
         "identity": signature.identity,
         "key_bits": signature.key_bits,
         "testing": signature.testing,

@@ -414,7 +414,9 @@ fn alignment<W: World>(context: &Context<'_, W>, evaluation: &Evaluation, certai
         .chain(evaluation.dkim.iter().map(|proof| ("DKIM", proof)));
     let shown: Vec<_> = proofs
         .clone()
-        .map(|(what, (domain, alignment))| format!("{what} {domain}: {}", word(*alignment)))
+        .map(|(what, (domain, alignment))| {
+            format!("{what} {domain}: {}", word(*alignment).of(context.language))
+        })
         .collect();
     let draft = context
         .about(&ALIGNMENT, &context.domain)
@@ -446,11 +448,11 @@ fn alignment<W: World>(context: &Context<'_, W>, evaluation: &Evaluation, certai
     )
 }
 
-fn word(alignment: Alignment) -> &'static str {
+fn word(alignment: Alignment) -> Text {
     match alignment {
-        Alignment::Aligned => "pass, aligned",
-        Alignment::NotAligned => "pass, not aligned",
-        Alignment::NotPassed => "no pass",
-        Alignment::Unknown => "unknown",
+        Alignment::Aligned => Text::new("pass, aligned", "pass, alineado"),
+        Alignment::NotAligned => Text::new("pass, not aligned", "pass, no alineado"),
+        Alignment::NotPassed => Text::new("no pass", "sin pass"),
+        Alignment::Unknown => Text::new("unknown", "no se sabe"),
     }
 }

@@ -77,9 +77,13 @@ impl<W: World> Manners<'_, W> {
             &BROAD,
             !open && addresses > MAX_ADDRESSES,
             [
-                Text::new(
-                    "{addresses} IPv4 addresses by itself",
-                    "{addresses} direcciones IPv4 propias",
+                Text::by_count(
+                    addresses,
+                    Text::new("1 IPv4 address by itself", "1 dirección IPv4 propia"),
+                    Text::new(
+                        "{addresses} IPv4 addresses by itself",
+                        "{addresses} direcciones IPv4 propias",
+                    ),
                 ),
                 Text::new(
                     "{addresses} IPv4 addresses: {record}",

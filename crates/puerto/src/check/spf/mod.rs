@@ -248,7 +248,7 @@ fn well_formed<W: World>(context: &Context<'_, W>, record: &str, count: &Count) 
         _ if damaged => draft(&SYNTAX).skipped(&STRING_255),
         Some((whose, problem)) => draft(&SYNTAX)
             .with("whose", whose)
-            .with("problem", problem)
+            .with_detail("problem", problem)
             .with("record", record)
             .with("mended", mended.unwrap_or_default())
             .finding(
@@ -313,7 +313,7 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
         _ => None,
     });
     if let Some((whose, error)) = dns {
-        let draft = draft.with("whose", whose).with("error", error);
+        let draft = draft.with("whose", whose).with_detail("error", error);
         return draft.unknown(Text::new(
             "{count} so far; {whose}: {error}",
             "{count} hasta ahora; {whose}: {error}",

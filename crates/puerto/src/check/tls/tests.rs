@@ -64,7 +64,7 @@ fn a_server_that_does_not_receive_needs_none() {
 fn a_certificate_is_judged_by_its_end_its_name_and_its_issuer() {
     for (certificate, now, mx, part) in [
         ("localhost", ENDS + 1, "mail.example.com", "it expired"),
-        ("localhost", ENDS - 86_400, "mail.example.com", "expires in 1 days"),
+        ("localhost", ENDS - 86_400, "mail.example.com", "expires in 1 day,"),
         ("localhost", NOW, "mail.example.com", "no authority"),
         ("localhost", NOW, "mx2.example.com", "does not name mx2.example.com"),
         ("other", NOW, "mail.example.com", "cannot be used with the key"),

@@ -132,6 +132,26 @@ pub(super) static SENTENCES: &[Text] = &[
         "the key record's s= does not allow email",
         "el s= del registro de la clave no permite el correo",
     ),
+    // DMARC.
+    text("no record applies", "ningún registro es aplicable"),
+    text("unknown: {}", "no se sabe: {}"),
+    text("{} by the record of {}, in test mode", "{=} según el registro de {=}, en modo de prueba"),
+    text("{} by the record of {}", "{=} según el registro de {=}"),
+    text("its domain does not exist: np applies", "su dominio no existe: se aplica np"),
+    text("passed and is aligned with From", "pasa y está alineado con From"),
+    text("passed, but is not aligned with From", "pasa, pero no está alineado con From"),
+    text("did not pass", "no pasa"),
+    text(
+        "passed; the DNS did not say whether it is aligned",
+        "pasa; el DNS no ha dicho si está alineado",
+    ),
+    text("no record begins with v=DMARC1", "ningún registro empieza por v=DMARC1"),
+    text("several records, so none counts", "varios registros, así que no cuenta ninguno"),
+    text(
+        "no valid policy and no rua, so it does not count: {}",
+        "sin política válida y sin rua, así que no cuenta: {=}",
+    ),
+    text("no record", "no hay registro"),
     // Addresses.
     text(
         "something is opened and not closed: quotes, parentheses or brackets in {}",

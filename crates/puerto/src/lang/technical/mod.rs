@@ -59,7 +59,8 @@ fn quoted_if_sentence(text: &str) -> String {
 }
 
 fn translate(text: &str, depth: usize, unknown: &dyn Fn(&str) -> String) -> String {
-    if depth >= MAX_DEPTH {
+    // A reply is somebody else's, whatever its words are.
+    if depth >= MAX_DEPTH || is_reply(text) {
         return text.to_owned();
     }
     for sentence in TABLES.iter().copied().flatten() {
@@ -75,6 +76,12 @@ fn translate(text: &str, depth: usize, unknown: &dyn Fn(&str) -> String) -> Stri
         Some((about, rest)) => format!("{about}: {}", translate(rest, depth + 1, unknown)),
         None => unknown(text),
     }
+}
+
+fn is_reply(text: &str) -> bool {
+    let code = text.get(..3).is_some_and(|code| code.bytes().all(|octet| octet.is_ascii_digit()));
+    code && text.get(3..4).is_some_and(|after| [" ", "-"].contains(&after))
+        && matches!(text.bytes().next(), Some(b'2'..=b'5'))
 }
 
 /// Puts the values into the holes of a sentence, in their order: those of `{}` in

@@ -77,6 +77,7 @@ pub(super) static SENTENCES: &[Text] = &[
         "no sirve para {=}, solo para {=}",
     ),
     // TLS.
+    text("{} with cipher {}", "{=} con el cifrado {=}"),
     text("received fatal alert: {}", "el otro extremo ha respondido con la alerta {=}"),
     text("received corrupt message of type {}", "se ha recibido algo que no es TLS ({=})"),
     text(

@@ -56,6 +56,8 @@ fn what_fails_on_the_way_is_said_in_spanish() {
             "/etc/x: no existe el fichero o el directorio (error 2)",
         ),
         ("connection refused", "conexión rechazada"),
+        ("250 2.0.0 Ok: we have it as x", "250 2.0.0 Ok: we have it as x"),
+        ("TLSv1.3 with cipher TLS_X", "TLSv1.3 con el cifrado TLS_X"),
         ("10.0.0.1:53: something new went wrong", "10.0.0.1:53: «something new went wrong»"),
     ] {
         assert_eq!(detail(english).of(Language::Spanish), spanish);

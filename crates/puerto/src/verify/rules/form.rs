@@ -30,16 +30,30 @@ impl Subject<'_> {
         for (count, text) in [
             (
                 self.message.stray_line_feeds,
-                Text::new(
-                    "{count} lines end in LF alone, the others in CRLF",
-                    "{count} líneas terminan solo en LF, las demás en CRLF",
+                Text::by_count(
+                    self.message.stray_line_feeds,
+                    Text::new(
+                        "1 line ends in LF alone, the others in CRLF",
+                        "1 línea termina solo en LF, las demás en CRLF",
+                    ),
+                    Text::new(
+                        "{count} lines end in LF alone, the others in CRLF",
+                        "{count} líneas terminan solo en LF, las demás en CRLF",
+                    ),
                 ),
             ),
             (
                 self.message.stray_carriage_returns,
                 Text::new("{count} CR without an LF behind it", "{count} CR sin LF detrás"),
             ),
-            (self.message.nul_octets, Text::new("{count} NUL octets", "{count} octetos NUL")),
+            (
+                self.message.nul_octets,
+                Text::by_count(
+                    self.message.nul_octets,
+                    Text::new("1 NUL octet", "1 octeto NUL"),
+                    Text::new("{count} NUL octets", "{count} octetos NUL"),
+                ),
+            ),
         ] {
             if count > 0 {
                 findings.push(CRLF.broken(Said::with(text, &[("count", &count.to_string())])));
