@@ -242,7 +242,7 @@ fn a_tree_of_ten_look_ups_takes_an_address_and_no_name() {
         assert_eq!(shown(&plan, "example.com", RecordType::Txt), [expected]);
         assert_eq!(plan.lookups, Lookups { before: Some(10), after: Some(10) });
         let shown = render::fields(&plan, Language::English);
-        assert!(shown.contains("asks the DNS 10 times today and 10 times then"), "{shown}");
+        assert!(shown.contains("SPF record: 10 today and 10 then"), "{shown}");
     }
 }
 
