@@ -2,6 +2,7 @@
 
 from peers import (FINAL_ADDRESS, RECORDS, RELAY_ADDRESS, SENDER_ADDRESS, Postfix, Puerto,
                    Unbound, final_postfix, run, wait_for)
+from scripted import Sink
 
 
 def smtp_source(count, size, sender="user@example.com", to="someone@example.net"):
@@ -56,6 +57,18 @@ def test_a_relay_with_a_certificate_of_another_name_gets_no_mail(world):
     assert "dsn=4.7.5" in puerto.log()
     assert puerto.queue_length() == 1
     assert "from=<user@example.com>" not in relay.log()
+
+
+def test_many_domains_go_through_a_relay_in_one_transaction(world):
+    Unbound(world, RECORDS)
+    sink = Sink(world, RELAY_ADDRESS)
+    puerto = Puerto(world, 'relayhost = "[relay.example.org]"\n')
+    # At once, while nobody knows the way, and again, when it is known.
+    for number in range(1, 4):
+        recipients = [f"user@domain{n}.example.net" for n in range(50)]
+        run(puerto.sendmail, "-f", "me@example.com", *recipients, input=b"Subject: x\n\nhi\n")
+        puerto.wait_empty()
+        assert [len(message.recipients) for message in sink.messages] == [50] * number
 
 
 def test_a_password_goes_only_to_the_key_that_was_seen_first(world):

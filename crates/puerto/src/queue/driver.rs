@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use puerto_mail::dns::Dns;
-use puerto_smtp::Domain;
+use puerto_smtp::{Domain, ReversePath};
 use puerto_spool::clock::Clock;
 use puerto_spool::{
     ClaimRequest, Disposition, Lease, LeaseToken, MessageId, Settlement, Spool, SpoolError, Ticket,
@@ -34,7 +34,7 @@ use super::work::{Kind, Work};
 use crate::config::Live;
 use crate::deliver::{Outcome, Pressure, Report};
 use crate::route::random::Random;
-use crate::route::{DestinationKey, RouteFailure, Router, Routing, providers};
+use crate::route::{DestinationKey, Question, RouteFailure, Router, Routing, providers};
 use crate::telemetry::{Event, MailLog};
 
 /// Recipients that may be leased at the same time.
@@ -83,6 +83,9 @@ pub(super) struct Signals {
     tickets: mpsc::UnboundedSender<Written>,
 }
 
+/// A lease, and where it goes.
+type Routed = (Lease, Result<Routing, RouteFailure>);
+
 type Written = (MessageId, Ticket<Result<(), SpoolError>>);
 
 /// What the tasks share.
@@ -93,8 +96,8 @@ pub(super) struct State {
     active: usize,
     /// There was no room when the dispatcher last looked.
     was_full: bool,
-    /// Leases whose domains are being looked up.
-    routing: HashMap<Domain, Vec<Lease>>,
+    /// Leases whose routes are being looked up, by what is asked.
+    routing: HashMap<Question, Vec<Lease>>,
     pub(super) unsettled: Vec<Settlement>,
     pub(super) telling_delay: HashSet<MessageId>,
     random: Random,
@@ -206,69 +209,103 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 state.active += lease.recipients.len();
             }
         }
+        let (mut known, mut unknown): (Vec<Routed>, Vec<Question>) = Default::default();
         for lease in leases {
+            if known.last().is_some_and(|(last, _)| last.token.id != lease.token.id) {
+                self.place(std::mem::take(&mut known));
+            }
             match self.router.known(&lease.reverse_path, &lease.domain) {
-                Some(routing) => self.place(lease, routing),
-                None => self.look_up(lease),
+                Some(routing) => known.push((lease, routing)),
+                None => unknown.extend(self.wait_for_route(lease)),
             }
         }
+        self.place(known);
+        unknown.into_iter().for_each(|question| self.look_up(question));
         true
     }
 
-    fn look_up(self: &Arc<Self>, lease: Lease) {
-        let domain = lease.domain.clone();
-        {
-            let mut state = self.state();
-            if let Some(waiting) = state.routing.get_mut(&domain) {
-                waiting.push(lease);
-                return;
-            }
-            state.routing.insert(domain.clone(), vec![lease]);
+    // Gives back what is to be asked, if nobody asks it yet.
+    fn wait_for_route(&self, lease: Lease) -> Option<Question> {
+        let question = self.router.question(&lease.reverse_path, &lease.domain);
+        let mut state = self.state();
+        if let Some(waiting) = state.routing.get_mut(&question) {
+            waiting.push(lease);
+            return None;
         }
+        state.routing.insert(question.clone(), vec![lease]);
+        Some(question)
+    }
+
+    fn look_up(self: &Arc<Self>, question: Question) {
         let driver = Arc::clone(self);
         self.spawn(async move {
-            loop {
-                let leases = {
-                    let mut state = driver.state();
-                    let waiting = state.routing.get_mut(&domain).map(std::mem::take);
-                    match waiting {
-                        Some(leases) if !leases.is_empty() => leases,
-                        _ => {
-                            state.routing.remove(&domain);
-                            return;
-                        }
-                    }
-                };
-                for lease in leases {
-                    let routing = driver.router.route(&lease.reverse_path, &lease.domain);
-                    let routing = catch(routing).await.unwrap_or_else(|()| {
-                        Err(RouteFailure {
-                            code: puerto_smtp::EnhancedCode::new(4, 3, 0),
-                            text: "routing was broken off by an internal error".to_owned(),
-                        })
-                    });
-                    driver.place(lease, routing);
+            while let Some((reverse_path, domain)) = driver.first_waiting(&question) {
+                // Whatever comes meanwhile goes the same way, and together. What is
+                // found is asked for again below, when it is known.
+                let _ = driver.route(&reverse_path, &domain).await;
+                let waiting = driver.state().routing.get_mut(&question).map(std::mem::take);
+                let mut routed = Vec::new();
+                for lease in waiting.unwrap_or_default() {
+                    let routing = driver.route(&lease.reverse_path, &lease.domain).await;
+                    routed.push((lease, routing));
                 }
+                driver.place(routed);
             }
         });
     }
 
-    fn place(self: &Arc<Self>, lease: Lease, routing: Result<Routing, RouteFailure>) {
-        let body = SpoolBody::new(&self.spool, lease.token.id, lease.size);
-        let work = Work::new(lease, routing, Arc::new(body));
-        let key = work.destination();
-        let ceiling = self.ceiling(&work, &key);
+    // What the first that waits for an answer asks; with none left, nobody waits any more.
+    fn first_waiting(&self, question: &Question) -> Option<(ReversePath, Domain)> {
+        let mut state = self.state();
+        let first = state.routing.get(question).and_then(|waiting| waiting.first());
+        let first = first.map(|lease| (lease.reverse_path.clone(), lease.domain.clone()));
+        if first.is_none() {
+            state.routing.remove(question);
+        }
+        first
+    }
+
+    async fn route(
+        &self,
+        reverse_path: &ReversePath,
+        domain: &Domain,
+    ) -> Result<Routing, RouteFailure> {
+        let routing = catch(self.router.route(reverse_path, domain)).await;
+        routing.unwrap_or_else(|()| {
+            Err(RouteFailure {
+                code: puerto_smtp::EnhancedCode::new(4, 3, 0),
+                text: "routing was broken off by an internal error".to_owned(),
+            })
+        })
+    }
+
+    // All at once, so that what can share a transaction does before a worker takes it.
+    fn place(self: &Arc<Self>, routed: Vec<Routed>) {
+        if routed.is_empty() {
+            return;
+        }
+        let works = routed.into_iter().map(|(lease, routing)| {
+            let body = SpoolBody::new(&self.spool, lease.token.id, lease.size);
+            let work = Work::new(lease, routing, Arc::new(body));
+            let key = work.destination();
+            let ceiling = self.ceiling(&work, &key);
+            (key, work, ceiling)
+        });
+        let works: Vec<_> = works.collect();
         let mut state = self.state();
         if state.stopping {
             drop(state);
-            self.give_back(&work, self.now());
+            works.iter().for_each(|(_, work, _)| self.give_back(work, self.now()));
             return;
         }
-        let wants_worker = state.schedule.push(&key, work, ceiling);
-        drop(state);
-        if wants_worker {
-            self.start_worker(key);
+        let mut wanting = Vec::new();
+        for (key, work, ceiling) in works {
+            if state.schedule.push(&key, work, ceiling) {
+                wanting.push(key);
+            }
         }
+        drop(state);
+        wanting.into_iter().for_each(|key| self.start_worker(key));
     }
 
     fn ceiling(&self, work: &Work, key: &DestinationKey) -> usize {
@@ -460,7 +497,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             self.give_back(work, now);
         }
         for lease in unrouted {
-            self.place(lease, Ok(Routing::Local));
+            self.place(vec![(lease, Ok(Routing::Local))]);
         }
         let deadline = Instant::now() + GRACE;
         while self.state().tasks > 0 && Instant::now() < deadline {

@@ -133,10 +133,15 @@ pub struct Router<D = Resolver> {
 
 type Answer = Result<Routing, RouteFailure>;
 
+/// What is to be asked of the DNS to find a route: the same for all mail that has the
+/// same way. With a relay, the recipient's domain has no say in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Question(Domain, Choice);
+
 struct Cache {
     // What the plans were made from; another configuration makes all of them void.
     made_from: Arc<Config>,
-    by_choice: TtlCache<(Domain, Choice), Answer>,
+    by_question: TtlCache<Question, Answer>,
     by_exchange: TtlCache<Arc<str>, Arc<Plan>>,
 }
 
@@ -150,7 +155,7 @@ impl<D: Dns + 'static> Router<D> {
     pub fn on_machine(config: Live, dns: Arc<D>, machine: Machine) -> Self {
         let cache = Mutex::new(Cache {
             made_from: config.get(),
-            by_choice: TtlCache::new(CACHE_OCTETS),
+            by_question: TtlCache::new(CACHE_OCTETS),
             by_exchange: TtlCache::new(CACHE_OCTETS),
         });
         Self { config, dns, machine, cache }
@@ -163,6 +168,13 @@ impl<D: Dns + 'static> Router<D> {
             Choice::Local => Some(Ok(Routing::Local)),
             choice => self.cached(&config, domain, choice),
         }
+    }
+
+    /// What [`Router::route`] would ask about.
+    pub fn question(&self, reverse_path: &ReversePath, domain: &Domain) -> Question {
+        let config = self.config.get();
+        let choice = choice::choose(&config, &self.machine, reverse_path, domain);
+        Question::new(domain, choice)
     }
 
     /// Where mail from `reverse_path` to `domain` goes.
@@ -187,17 +199,17 @@ impl<D: Dns + 'static> Router<D> {
             }
             Err(failure) => (Err(failure), FAILURE_AGE),
         };
-        let key = cache_key(domain, choice);
+        let question = Question::new(domain, choice);
         let cost = 512 + domain.name().map_or(16, str::len);
         let mut cache = self.cache_for(&config);
-        cache.by_choice.insert(key, answer.clone(), cost, (Instant::now(), ttl));
+        cache.by_question.insert(question, answer.clone(), cost, (Instant::now(), ttl));
         answer
     }
 
     fn cached(&self, config: &Arc<Config>, domain: &Domain, choice: Choice) -> Option<Answer> {
-        let key = cache_key(domain, choice);
+        let question = Question::new(domain, choice);
         let cache = self.cache_for(config);
-        cache.by_choice.get(&key, Instant::now()).map(|(answer, _)| answer.clone())
+        cache.by_question.get(&question, Instant::now()).map(|(answer, _)| answer.clone())
     }
 
     // Domains with the same exchange get the very same plan.
@@ -217,7 +229,7 @@ impl<D: Dns + 'static> Router<D> {
     fn cache_for(&self, config: &Arc<Config>) -> MutexGuard<'_, Cache> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&cache.made_from, config) {
-            cache.by_choice.clear();
+            cache.by_question.clear();
             cache.by_exchange.clear();
             cache.made_from = Arc::clone(config);
         }
@@ -225,11 +237,11 @@ impl<D: Dns + 'static> Router<D> {
     }
 }
 
-// With a next hop of our own, the recipient's domain has no say.
-fn cache_key(domain: &Domain, choice: Choice) -> (Domain, Choice) {
-    match choice {
-        Choice::Relay(_) => (Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into()), choice),
-        other => (domain.clone(), other),
+impl Question {
+    fn new(domain: &Domain, choice: Choice) -> Self {
+        let nobody = || Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into());
+        let domain = if matches!(choice, Choice::Relay(_)) { nobody() } else { domain.clone() };
+        Self(domain, choice)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A queue over a spool in memory, a table for a DNS, and a carrier that follows a
 //! script, all under a paused clock.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ impl Clock for WallClock {
 pub(super) struct TestDns {
     pub(super) table: Table,
     pub(super) silent: &'static str,
+    pub(super) asked: AtomicUsize,
 }
 
 impl Dns for TestDns {
@@ -54,6 +55,9 @@ impl Dns for TestDns {
             tokio::time::sleep(Duration::from_secs(20)).await;
             return Err(DnsError::Timeout);
         }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        // An answer comes from elsewhere: others have their turn meanwhile.
+        tokio::task::yield_now().await;
         self.table.lookup(name, record_type).await
     }
 }
@@ -252,7 +256,7 @@ pub(super) struct World {
     pub(super) log: Arc<Mutex<Vec<String>>>,
     pub(super) refuse_notices: Arc<AtomicBool>,
     start: Instant,
-    dns: Arc<TestDns>,
+    pub(super) dns: Arc<TestDns>,
     config: Live,
     wake: Wake,
     stop: watch::Sender<bool>,
@@ -289,7 +293,11 @@ impl World {
             log: Arc::default(),
             refuse_notices: Arc::default(),
             start,
-            dns: Arc::new(TestDns { table: dns(), silent: "silent.test" }),
+            dns: Arc::new(TestDns {
+                table: dns(),
+                silent: "silent.test",
+                asked: AtomicUsize::new(0),
+            }),
             config: Live::new(config),
             wake: Wake::default(),
             stop: watch::channel(false).0,

@@ -11,7 +11,7 @@ use puerto_smtp::Notify;
 use puerto_spool::{Edit, RecipientState, Spool};
 
 use crate::bounce::Kind as News;
-use crate::config::Config;
+use crate::config::{Config, NextHop};
 use crate::deliver::Pressure;
 use crate::telemetry::DeliveryStatus::{Bounced, Deferred, Sent};
 use harness::{Reaction, World, all, seconds, unreachable};
@@ -307,6 +307,19 @@ async fn domains_behind_one_exchange_share_a_transaction() {
     let mut jobs: Vec<_> = world.tries()[before..].iter().map(|one| one.to.clone()).collect();
     jobs.sort();
     assert_eq!(jobs, [vec!["x@a.test", "y@twin.test"], vec!["z@b.test"]]);
+    assert_eq!(world.messages(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn domains_behind_one_relay_share_a_transaction_before_its_route_is_known() {
+    let relayhost = Some(NextHop::parse("[mx.a.test]").unwrap());
+    let world = World::with(Config { relayhost, ..config() });
+    world.send(&["x@a.test", "y@b.test", "z@no.such.test"]);
+    world.start(|_| all(Sent));
+    seconds(1).await;
+    let jobs: Vec<_> = world.tries().iter().map(|one| one.to.clone()).collect();
+    assert_eq!(jobs, [["x@a.test", "y@b.test", "z@no.such.test"]]);
+    assert_eq!(world.dns.asked.load(Ordering::SeqCst), 2, "A and AAAA, once for all of them");
     assert_eq!(world.messages(), 0);
 }
 
