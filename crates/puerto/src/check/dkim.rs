@@ -1,6 +1,8 @@
 //! DKIM: is each key published, is it the one that we sign with, and does a signature
 //! made with it verify?
 
+mod definitions;
+
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -9,14 +11,18 @@ use puerto_mail::dkim::{
     SigningTime, zone_file_text,
 };
 use puerto_mail::dmarc::{self, Alignment, Authenticated};
-use puerto_mail::dns::RecordType;
+use puerto_mail::dns::{Answer, DnsError, Record, RecordType};
 use puerto_mail::header::Header;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Severity, definitions};
+use super::outcome::{Check, Definition, Draft, Severity};
 use super::registry::Family;
 use super::world::World;
 use crate::lang::Text;
+use definitions::{
+    ALIGNMENT, CHUNKS, CNAME, ED25519_DUAL, KEY_MATCH, KEY_PERMS, KEY_SIZE, MULTIPLE,
+    RECORD_EXISTS, REVOKED, ROTATION, SELFTEST, SYNTAX, TESTING,
+};
 use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
@@ -27,6 +33,7 @@ pub(super) const FAMILY: Family = Family {
         &RECORD_EXISTS,
         &MULTIPLE,
         &CHUNKS,
+        &CNAME,
         &REVOKED,
         &SYNTAX,
         &KEY_MATCH,
@@ -38,108 +45,6 @@ pub(super) const FAMILY: Family = Family {
         &ROTATION,
     ],
 };
-
-definitions! {
-    KEY_PERMS = "dkim.key-perms" Error "" [
-        "Every key file can be used, and by the server alone",
-        "Todos los ficheros de claves se pueden usar, y solo el servidor puede",
-        "A key that everybody on the machine can read lets everybody sign in your name; the \
-         server passes such files over.",
-        "Una clave que cualquiera en la máquina puede leer permite a cualquiera firmar en su \
-         nombre; el servidor pasa por alto esos ficheros.",
-    ];
-    RECORD_EXISTS = "dkim.record-exists" Error "RFC 6376 §3.6.2.1" [
-        "There is a key for the domain, and it is published",
-        "El dominio tiene una clave y está publicada",
-        "Without a key mail is not signed; without its record at SELECTOR._domainkey.DOMAIN the \
-         signature is worth nothing. `puerto dkim new` makes a key and prints the record.",
-        "Sin clave el correo no se firma; sin su registro en SELECTOR._domainkey.DOMINIO la firma \
-         no vale nada. `puerto dkim new` crea una clave y escribe el registro.",
-    ];
-    MULTIPLE = "dkim.multiple" Error "RFC 6376 §3.6.2.2" [
-        "There is one record for each key",
-        "Hay un registro por clave",
-        "With several TXT records at a selector a receiver may take any of them.",
-        "Con varios registros TXT en un selector, el receptor puede tomar cualquiera.",
-    ];
-    CHUNKS = "dkim.chunks" Error "RFC 6376 §3.6.2.2; RFC 1035 §3.3" [
-        "The record came through the DNS panel unharmed",
-        "El registro pasó por el panel de DNS sin daños",
-        "Quotation marks or backslashes inside the value come from a panel that quotes by itself. \
-         Enter the value without them.",
-        "Las comillas o barras invertidas dentro del valor vienen de un panel que pone comillas \
-         por su cuenta. Escriba el valor sin ellas.",
-    ];
-    REVOKED = "dkim.revoked" Error "RFC 6376 §3.6.1" [
-        "The key is not revoked",
-        "La clave no está revocada",
-        "An empty `p=` says that the key is no longer valid. Publish the key again, or make a new \
-         one with another selector.",
-        "Un `p=` vacío dice que la clave ya no vale. Publíquela de nuevo o cree otra con otro \
-         selector.",
-    ];
-    SYNTAX = "dkim.syntax" Error "RFC 6376 §3.6.1; RFC 8463 §4" [
-        "The record holds a whole key",
-        "El registro contiene una clave entera",
-        "A key of 2048 bits is longer than the 255 octets of one DNS string. Some panels cut it \
-         off there: enter it in pieces, or use a panel that splits it.",
-        "Una clave de 2048 bits no cabe en los 255 octetos de una cadena de DNS. Algunos paneles \
-         la cortan ahí: escríbala en trozos, o use un panel que la parta.",
-    ];
-    KEY_MATCH = "dkim.key-match" Error "RFC 6376 §3.6.1" [
-        "The published key is the one that signs",
-        "La clave publicada es la que firma",
-        "Every signature made with another key fails. Publish the current key, or go back to the \
-         old private key.",
-        "Toda firma hecha con otra clave falla. Publique la clave actual, o vuelva a la clave \
-         privada antigua.",
-    ];
-    KEY_SIZE = "dkim.key-size" Error "RFC 8301 §3.2" [
-        "RSA keys have 2048 to 4096 bits",
-        "Las claves RSA tienen de 2048 a 4096 bits",
-        "Receivers ignore keys below 1024 bits, and Gmail and Yahoo advise 2048. Above 4096 some \
-         cannot verify.",
-        "Los receptores ignoran las claves de menos de 1024 bits; Gmail y Yahoo aconsejan 2048. \
-         Por encima de 4096 algunos no pueden verificar.",
-    ];
-    TESTING = "dkim.testing" Warning "RFC 6376 §3.6.1" [
-        "The key is not marked as a test",
-        "La clave no está marcada como prueba",
-        "With `t=y` receivers may treat the mail as if it were not signed. Remove the flag.",
-        "Con `t=y` los receptores pueden tratar el correo como si no estuviera firmado. Quite la \
-         marca.",
-    ];
-    SELFTEST = "dkim.selftest" Error "RFC 6376 §6.1" [
-        "A message that is signed here verifies",
-        "Un mensaje firmado aquí se verifica bien",
-        "A message is signed with the key and verified with the published record, as a receiver \
-         does it.",
-        "Se firma un mensaje con la clave y se verifica con el registro publicado, como lo hace \
-         un receptor.",
-    ];
-    ALIGNMENT = "dkim.alignment" Error "RFC 9989 §4.4; RFC 6376 §3.5" [
-        "The key belongs to the domain in From",
-        "La clave es del dominio que va en From",
-        "A signature of another domain proves nothing about the sender. Make a key for the domain: \
-         `puerto dkim new DOMAIN`.",
-        "Una firma de otro dominio no prueba nada del remitente. Cree una clave para el dominio: \
-         `puerto dkim new DOMINIO`.",
-    ];
-    ED25519_DUAL = "dkim.ed25519-dual" Warning "RFC 8463 §3, §6" [
-        "An RSA key signs too",
-        "También firma una clave RSA",
-        "Gmail, Microsoft and others still ignore Ed25519 signatures. Keep an RSA key beside it.",
-        "Gmail, Microsoft y otros aún ignoran las firmas Ed25519. Tenga también una clave RSA.",
-    ];
-    ROTATION = "dkim.rotation" Info "M3AAWG DKIM Key Rotation Best Common Practices" [
-        "The key is not older than a year",
-        "La clave no tiene más de un año",
-        "Make a new key with another selector, publish it, and remove the old one a week after \
-         the change.",
-        "Cree una clave nueva con otro selector, publíquela y retire la antigua una semana \
-         después del cambio.",
-    ];
-}
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -230,7 +135,11 @@ async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Che
             .asked(context.question(&name, RecordType::Txt))
             .with("line", format!("{name}. IN TXT ( {} )", zone_file_text(&record)))
     };
-    let mut checks = match context.texts(&name).await {
+    let (texts, alias) =
+        tokio::join!(context.texts(&name), context.lookup(&name, RecordType::Cname));
+    let asked = context.question(&name, RecordType::Cname);
+    let alias = alias_leads(draft(&CNAME).asked(asked), alias, texts.as_ref().ok());
+    let mut checks = match texts {
         Ok(texts) => published(&draft, &record, &texts),
         Err(error) => {
             let mut checks = vec![draft(&RECORD_EXISTS).no_answer(&error)];
@@ -240,7 +149,7 @@ async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Che
             checks
         }
     };
-    checks.push(size(context, key));
+    checks.extend([alias, size(context, key)]);
     checks.push(aligned(context, key).await);
     checks.push(age(context, key));
     let broken = checks.iter().find(|check| {
@@ -268,6 +177,40 @@ async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Che
         Some(broken) => checks.push(draft(&SELFTEST).skipped(broken)),
     }
     checks
+}
+
+fn alias_leads(
+    draft: Draft,
+    alias: Result<Answer, DnsError>,
+    texts: Option<&Vec<String>>,
+) -> Check {
+    let target = match alias {
+        Ok(answer) => answer.records.into_iter().find_map(|record| match record {
+            Record::Name(target) => Some(target),
+            _ => None,
+        }),
+        Err(error) if error.is_absence() => None,
+        Err(error) => return draft.no_answer(&error),
+    };
+    let Some(target) = target else {
+        return draft.pass(Text::new("no alias", "no es un alias"));
+    };
+    let draft = draft.with("target", target);
+    match texts {
+        None => draft.skipped(&RECORD_EXISTS),
+        Some(texts) if texts.is_empty() => draft.finding(
+            Text::new(
+                "an alias of {target}, where there is no key",
+                "un alias de {target}, donde no hay clave",
+            ),
+            Text::new("an alias that leads to a key", "un alias que lleve a una clave"),
+            Text::new(
+                "Delete the CNAME and publish the key: {line}; or correct the name that it leads to",
+                "Borre el CNAME y publique la clave: {line}; o corrija el nombre al que lleva",
+            ),
+        ),
+        Some(_) => draft.pass(Text::new("an alias of {target}", "un alias de {target}")),
+    }
 }
 
 // The checks of the record that follow one another, up to the key itself.

@@ -33,6 +33,7 @@ mod receiving;
 mod registry;
 mod report;
 mod spf;
+mod starttls;
 mod tls;
 pub mod watch;
 mod world;
@@ -45,6 +46,7 @@ use puerto_mail::together::together;
 pub use receivers::{Judgement, RECEIVERS, Receiver, Verdict};
 pub use registry::{FAMILIES, Family, definition, document, has_group};
 pub use report::Report;
+pub use starttls::Starttls;
 pub use world::{Greeting, Internet, World};
 
 use crate::config::Config;

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::names::not_public;
 use super::outcome::{Check, definitions};
 use super::registry::Family;
+use super::starttls::{self, Starttls, TLS_OUT};
 use super::world::{Greeting, World};
 use crate::lang::{Language, Text, detail};
 use puerto_mail::together::together;
@@ -15,7 +16,7 @@ use puerto_mail::together::together;
 pub(super) const FAMILY: Family = Family {
     name: "net",
     title: Text::new("Network", "Red"),
-    checks: &[&EGRESS_IP, &IPV4_PUBLIC, &PORT25_OUT, &IPV6, &RESOLVER_PUBLIC],
+    checks: &[&EGRESS_IP, &IPV4_PUBLIC, &PORT25_OUT, &TLS_OUT, &IPV6, &RESOLVER_PUBLIC],
 };
 
 definitions! {
@@ -111,7 +112,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
             }
             Err(error) => context.about(&EGRESS_IP, &relay.name).no_answer(error),
         });
-        let rest = [&IPV4_PUBLIC, &PORT25_OUT];
+        let rest = [&IPV4_PUBLIC, &PORT25_OUT, &TLS_OUT];
         checks.extend(rest.map(|check| {
             context.about(check, &context.helo).with("relay", &relay.name).not_applicable(why)
         }));
@@ -122,10 +123,12 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         context.egress.iter().filter(|address| address.is_ipv4()).map(|a| public(context, *a)),
     );
     if context.egress_given {
-        checks.push(context.about(&PORT25_OUT, &context.helo).not_applicable(Text::new(
+        let given = Text::new(
             "the addresses were given, they need not be this machine's",
             "las direcciones se han dado, no tienen por qué ser de esta máquina",
-        )));
+        );
+        let rest = [&PORT25_OUT, &TLS_OUT];
+        checks.extend(rest.map(|check| context.about(check, &context.helo).not_applicable(given)));
         return checks;
     }
     checks.extend(port_25(context).await);
@@ -189,6 +192,7 @@ struct Try {
     peer: String,
     v6: bool,
     greeting: Greeting,
+    starttls: Option<Starttls>,
     expected: &'static [&'static str],
 }
 
@@ -221,7 +225,10 @@ impl Try {
 async fn port_25<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let tries = together(PROVIDERS.map(|(domain, words)| reach(context, domain, words))).await;
     let (v6, v4): (Vec<Try>, Vec<Try>) = tries.into_iter().flatten().partition(|one| one.v6);
-    let mut checks = vec![outwards(context, &v4, &v6)];
+    let encrypted = v4.iter().chain(&v6);
+    let encrypted = encrypted.filter_map(|one| Some((one.peer.clone(), one.starttls.clone()?)));
+    let encrypted: Vec<_> = encrypted.collect();
+    let mut checks = vec![outwards(context, &v4, &v6), starttls::judge(context, &encrypted)];
     let has_v6 = context.egress.iter().any(IpAddr::is_ipv6);
     if has_v6 && !v6.is_empty() {
         let dead = v6.iter().all(|one| one.greeting == Greeting::TimedOut);
@@ -333,12 +340,20 @@ async fn reach<W: World>(
         async move {
             let source = if peer.is_ipv4() { bind_v4 } else { bind_v6 };
             let greeting = context.world.greeting(peer, source).await;
-            Try {
+            let mut one = Try {
                 peer: format!("{host}[{}]:25", peer.ip()),
                 v6: peer.is_ipv6(),
                 greeting,
+                starttls: None,
                 expected,
+            };
+            // Once for each receiver is enough.
+            let is_first = peer.is_ipv4() || !context.egress.iter().any(IpAddr::is_ipv4);
+            if is_first && one.is_answered() && !one.is_foreign() {
+                let names = (host.as_str(), context.helo.as_str());
+                one.starttls = Some(context.world.starttls(peer, source, names).await);
             }
+            one
         }
     }))
     .await

@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::page::{self, Page};
+use super::starttls::{self, Starttls};
 use crate::dns::Resolver;
 use crate::tls::ClientTls;
 
@@ -58,6 +59,16 @@ pub trait World: Dns {
     /// Fetches a page of a host over HTTPS.
     fn page(&self, _host: &str, _path: &str) -> impl Future<Output = Page> + Send {
         async { Page::Failed("nobody asked".to_owned()) }
+    }
+
+    /// Connects as far as STARTTLS and its handshake; `names` are the peer's and ours.
+    fn starttls(
+        &self,
+        _peer: SocketAddr,
+        _source: Option<IpAddr>,
+        _names: (&str, &str),
+    ) -> impl Future<Output = Starttls> + Send {
+        async { Starttls::NotTried("nobody asked".to_owned()) }
     }
 
     /// Connects, from `source` where one is given, and reads the first line.
@@ -144,6 +155,16 @@ impl World for Internet {
         let until = self.until.min(tokio::time::Instant::now() + GREETING_PATIENCE);
         let silence = || Page::Failed("no answer in time".to_owned());
         tokio::time::timeout_at(until, asked).await.unwrap_or_else(|_| silence())
+    }
+
+    async fn starttls(
+        &self,
+        peer: SocketAddr,
+        source: Option<IpAddr>,
+        names: (&str, &str),
+    ) -> Starttls {
+        let left = self.until.saturating_duration_since(tokio::time::Instant::now());
+        starttls::attempt(peer, source, names, left.min(GREETING_PATIENCE)).await
     }
 
     async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {

@@ -8,7 +8,7 @@ use puerto_lab::Lab;
 use puerto_lab::world::NAME_SERVERS;
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 
-use crate::check::{Greeting, Internet, World};
+use crate::check::{Greeting, Internet, Starttls, World};
 use crate::config::Config;
 use crate::dns::{Resolver, ask_server};
 
@@ -57,6 +57,15 @@ impl World for LabInternet {
         let Some((_, at)) = known else { return Err(DnsError::Timeout) };
         let asked = ask_server(*at, name, record_type);
         tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(DnsError::Timeout))
+    }
+
+    async fn starttls(
+        &self,
+        peer: SocketAddr,
+        source: Option<IpAddr>,
+        names: (&str, &str),
+    ) -> Starttls {
+        self.internet.starttls(SocketAddr::new(peer.ip(), self.port), source, names).await
     }
 
     async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {

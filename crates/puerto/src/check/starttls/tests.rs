@@ -1,0 +1,96 @@
+//! Servers that encrypt, and others.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use tokio::io::BufReader;
+use tokio::net::TcpListener;
+
+use super::super::made::{Made, troubles};
+use super::*;
+use crate::config::TlsFiles;
+use crate::tls::ServerTls;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn acceptor() -> tokio_rustls::TlsAcceptor {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls");
+    // Only the server may read a key.
+    let own = tempfile::tempdir().unwrap();
+    let key = own.path().join("key");
+    std::fs::copy(folder.join("mx.key"), &key).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let files = TlsFiles { certificate: folder.join("mx.pem"), key };
+    ServerTls::load(Some(&files)).unwrap().acceptor().unwrap()
+}
+
+// Says the first line, then one answer to each that it hears; after the last it does
+// what its TLS is said to do.
+async fn met(lines: &'static [&'static str], encrypts: bool) -> Starttls {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = listener.local_addr().unwrap();
+    let server = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        for (number, line) in lines.iter().enumerate() {
+            let mut heard = String::new();
+            if number > 0 && stream.read_line(&mut heard).await.unwrap_or(0) == 0 {
+                return;
+            }
+            stream.write_all(line.as_bytes()).await.unwrap();
+        }
+        if encrypts {
+            let _ = acceptor().accept(stream.into_inner()).await;
+        } else {
+            let _ = stream.write_all(b"this is no handshake\r\n").await;
+        }
+    };
+    let names = ("mx.example", "mail.example.com");
+    tokio::join!(attempt(peer, None, names, PATIENCE), server).0
+}
+
+#[tokio::test]
+async fn what_a_server_does_is_told_apart() {
+    let found =
+        met(&["220 mx.example\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"], true).await;
+    assert!(
+        matches!(&found, Starttls::Encrypted(what) if what.starts_with("TLSv1.3")),
+        "{found:?}"
+    );
+    let found =
+        met(&["220-mx\r\n220 mx\r\n", "250-mx\r\n250 SIZE\r\n", "221 bye\r\n"], false).await;
+    assert_eq!(found, Starttls::NotOffered);
+    // What a box that inspects SMTP makes of it.
+    let found =
+        met(&["220 mx\r\n", "250-mx\r\n250-XXXXXXXA\r\n250 OK\r\n", "221\r\n"], false).await;
+    assert_eq!(found, Starttls::NotOffered);
+    let refused = &["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "454 not now\r\n"];
+    assert_eq!(met(refused, false).await, Starttls::Failed("454 not now".to_owned()));
+    let broken = &["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"];
+    let found = met(broken, false).await;
+    assert!(matches!(found, Starttls::Failed(_)), "{found:?}");
+    let found = met(&["554 go away\r\n"], false).await;
+    assert_eq!(found, Starttls::NotTried("554 go away".to_owned()));
+}
+
+#[test]
+fn one_that_encrypts_is_enough_and_one_that_does_not_proves_nothing() {
+    let encrypted = || Starttls::Encrypted("TLSv1.3".to_owned());
+    let failed = || Starttls::Failed("no".to_owned());
+    let silent = || Starttls::NotTried("no answer in time".to_owned());
+    for (found, expected) in [
+        (vec![encrypted(), encrypted()], None),
+        (vec![encrypted(), Starttls::NotOffered, failed()], None),
+        (vec![], None),
+        (vec![silent(), silent()], Some("unknown")),
+        (vec![Starttls::NotOffered, silent()], Some("unknown")),
+        (vec![failed()], Some("unknown")),
+        (vec![Starttls::NotOffered, Starttls::NotOffered], Some("finding")),
+        (vec![failed(), Starttls::NotOffered, silent()], Some("finding")),
+    ] {
+        let tries: Vec<_> = found.into_iter().map(|one| ("mx.example".to_owned(), one)).collect();
+        let checks = Made::default().judge(|_| {}, |context| Some(vec![judge(context, &tries)]));
+        let expected = expected.map(|status| format!("tls.out {status} error mail.example.com"));
+        assert_eq!(troubles(&checks), expected.into_iter().collect::<Vec<_>>(), "{tries:?}");
+    }
+}
