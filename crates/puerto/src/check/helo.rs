@@ -8,6 +8,7 @@ use puerto_mail::spf::{self, SpfResult};
 use super::context::Context;
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
+use super::spf::Terms;
 use super::world::World;
 use crate::lang::Text;
 use puerto_mail::together::together;
@@ -121,6 +122,19 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         no_cname(context),
         together(egress().map(|address| spf_allows(context, address))),
     );
+    // A record that says `a` lets pass what the name leads to: one fault, one finding.
+    let missing: Vec<String> = resolve
+        .iter()
+        .filter(|check| check.is_wrong())
+        .map(|check| check.subject.clone())
+        .collect();
+    let allowed = allowed.into_iter().map(|(check, by_name)| {
+        match by_name && check.is_wrong() && missing.contains(&check.subject) {
+            true => context.about(&SPF, &check.subject).skipped(&RESOLVES),
+            false => check,
+        }
+    });
+    let allowed: Vec<Check> = allowed.collect();
     checks.extend(resolve);
     checks.push(alias);
     checks.extend(allowed);
@@ -222,17 +236,22 @@ async fn no_cname<W: World>(context: &Context<'_, W>) -> Check {
     }
 }
 
-async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
+// Also whether the record goes by the addresses of the name.
+async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Check, bool) {
     let name = context.helo.as_str();
     let query = spf::Query::helo(address, name);
     let evaluation = spf::check(context.world, &query).await;
+    let record = evaluation.trace.record.clone().unwrap_or_default();
+    let mut words = record.split_whitespace();
+    let by_name = words.any(|word| ["a", "+a"].contains(&word.to_ascii_lowercase().as_str()));
     let draft = context
         .about(&SPF, address)
         .asked(context.question(name, RecordType::Txt))
         .with("name", name)
         .with("result", evaluation.result)
-        .with("record", evaluation.trace.record.as_deref().unwrap_or_default());
-    match evaluation.result {
+        .with("edited", Terms::with_address(&record, address))
+        .with("record", &record);
+    let check = match evaluation.result {
         SpfResult::Pass => draft.pass(Text::new("{result}: {record}", "{result}: {record}")),
         SpfResult::None | SpfResult::Neutral => draft.pass(Text::new(
             "{result}, which is accepted; better `v=spf1 a -all`",
@@ -248,7 +267,11 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> Chec
         SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => draft.finding(
             Text::new("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
             Text::new("pass", "pass"),
-            Text::new("{name}. IN TXT \"v=spf1 a -all\"", "{name}. IN TXT \"v=spf1 a -all\""),
+            match evaluation.result {
+                SpfResult::PermError => Text::same("{name}. IN TXT \"v=spf1 a -all\""),
+                _ => Text::same("{name}. IN TXT \"{edited}\""),
+            },
         ),
-    }
+    };
+    (check, by_name)
 }

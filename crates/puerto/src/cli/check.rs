@@ -363,8 +363,10 @@ fn detail(out: &mut String, check: &Check, language: Language) {
         (Text::new("see", "véase"), check.definition.reference),
     ];
     for (label, value) in lines {
-        if !value.is_empty() {
-            out.push_str(&format!("      {:<11} {}\n", label.of(language), printable(value)));
+        // A piece of a configuration has several lines.
+        for (number, line) in value.lines().enumerate() {
+            let label = if number == 0 { label.of(language) } else { "" };
+            out.push_str(&format!("      {label:<11} {}\n", printable(line)));
         }
     }
 }

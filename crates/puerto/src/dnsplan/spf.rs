@@ -147,6 +147,10 @@ pub(super) async fn of_domain<D: Dns>(
             cover_addresses(domain, &mut terms, &subject.egress, &mut present, query).await?
         }
     };
+    let why = why.map(|said| match (&subject.relay, existing.spf.is_empty()) {
+        (None, true) => Said::plain(words::SPF_FIRST).put("terms", new_terms(&terms)),
+        _ => said,
+    });
     let first = existing.spf.first().map(String::as_str);
     notes(plan, &terms, &left_out, first);
     let text = terms.text_beside(&existing.spf);
@@ -252,6 +256,11 @@ async fn cover_addresses<D: Dns>(
     }
     future.set_text(name, &terms.text());
     Ok((!added.is_empty()).then(|| Said::plain(words::SPF_ADDED).put("terms", added.join(" "))))
+}
+
+fn new_terms(terms: &Terms) -> String {
+    let terms = terms.0.iter().filter(|term| !is_all(term)).map(String::as_str);
+    terms.collect::<Vec<_>>().join(" ")
 }
 
 fn literal(address: IpAddr) -> String {

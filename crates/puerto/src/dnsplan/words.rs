@@ -128,6 +128,11 @@ words! {
          accept.",
         "Lo que hay publicado no es válido tal como está; esto es lo mismo en una forma que los \
          receptores aceptan.";
+    SPF_FIRST =
+        "The domain's list of servers that may send for it: {terms} lets mail from this server \
+         pass. Add whoever else sends for the domain.",
+        "La lista de servidores que pueden enviar en nombre del dominio: {terms} deja pasar el \
+         correo de este servidor. Añada a quien más envíe en nombre del dominio.";
     SPF_ADDED =
         "{terms} lets mail from this server pass. Every other sender is kept.",
         "{terms} deja pasar el correo de este servidor. Los demás remitentes se conservan.";

@@ -22,7 +22,8 @@ use definitions::{
     PLUS_ALL, PTR_MECHANISM, REDIRECT_WITH_ALL, SINGLE, SIZE, STRING_255, SYNTAX, VOID,
 };
 use puerto_mail::together::together;
-use terms::{Faults, Terms};
+use terms::Faults;
+pub(super) use terms::Terms;
 
 pub(super) const FAMILY: Family = Family {
     name: "spf",

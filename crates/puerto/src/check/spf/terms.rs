@@ -7,7 +7,7 @@ use puerto_mail::spf::count::{Count, CountFaultKind};
 
 /// A record's terms.
 #[derive(Debug, Clone)]
-pub(super) struct Terms {
+pub(in crate::check) struct Terms {
     text: String,
     terms: Vec<String>,
 }
@@ -32,7 +32,7 @@ impl Terms {
     }
 
     /// The record with an address put in front, where every evaluation sees it first.
-    pub(super) fn with_address(record: &str, address: IpAddr) -> String {
+    pub(in crate::check) fn with_address(record: &str, address: IpAddr) -> String {
         let mut words = record.split_whitespace();
         let version = words.next().unwrap_or("v=spf1");
         let rest: Vec<_> = words.collect();
