@@ -7,6 +7,13 @@ use super::outcome::{Check, Severity, Status};
 use super::receivers::{RECEIVERS, Verdict};
 use crate::lang::{Language, Text};
 
+const SILENT_DNS: Text = Text::new(
+    "The DNS answered nothing at all: mend the resolver first (`dns.servers` in puerto.toml, or \
+     /etc/resolv.conf), then check again.",
+    "El DNS no respondió absolutamente nada: arregle antes el servidor DNS (`dns.servers` en \
+     puerto.toml, o /etc/resolv.conf) y repita la comprobación.",
+);
+
 /// How many characters of what was seen the summary repeats.
 const SEEN_AT_MOST: usize = 120;
 
@@ -49,8 +56,23 @@ impl Report {
         of(Severity::Error).or_else(|| of(Severity::Warning))
     }
 
+    // Whether no question to the DNS at all had an answer; blocklists may refuse by
+    // themselves. What else is wrong can wait.
+    fn is_dns_silent(&self) -> bool {
+        let asked = self.checks.iter().filter(|check| {
+            check.status != Status::NotApplicable
+                && check.asked.contains(" @")
+                && !check.id().starts_with("bl.")
+        });
+        let asked: Vec<_> = asked.collect();
+        asked.len() > 2 && asked.iter().all(|check| check.status == Status::Unknown)
+    }
+
     /// What to do first, in one sentence.
     pub fn summary(&self, language: Language) -> String {
+        if self.is_dns_silent() {
+            return SILENT_DNS.of(language).to_owned();
+        }
         let wrong = self.checks.iter().filter(|check| check.is_wrong()).count();
         if let Some(first) = self.first() {
             let text = if wrong == 1 {

@@ -444,7 +444,7 @@ fn notes(
     }
     let names = survey.egress.iter().find_map(|egress| egress.names.as_ref().err());
     if let Some(error) = survey.exchanges.as_ref().err().or(names) {
-        notes.push(Said::with(NO_DNS, &[("error", error)]));
+        notes.push(Said::of_parts(NO_DNS, &[("error", &dns_error(error))]));
     }
     if let Ok(hosts) = &survey.exchanges
         && !steps::is_local(config, &wishes.domain)

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
-use puerto_mail::dns::{Table, block_on};
+use puerto_mail::dns::{DnsError, Table, block_on};
 use puerto_smtp::Domain;
 
 use super::*;
@@ -10,7 +10,7 @@ use crate::lang::Language;
 
 /// A world that says what a test wants.
 struct Told {
-    exchanges: Result<Vec<String>, String>,
+    exchanges: Result<Vec<String>, DnsError>,
     port_25: Port25,
 }
 
@@ -325,10 +325,12 @@ fn mail_for_a_domain_whose_mailboxes_are_elsewhere_does_not_end_here() {
 
 #[test]
 fn without_dns_it_works_and_says_so() {
-    let world = Told { exchanges: Err("no answer".into()), port_25: Port25::Unknown };
+    let world = Told { exchanges: Err(DnsError::Timeout), port_25: Port25::Unknown };
     let machine = Machine::new();
     let report = machine.run(&world, &mut Nobody).unwrap();
-    assert!(english(&report.notes).contains("no answer"));
+    assert!(english(&report.notes).contains("did not answer in time"));
+    let spanish: Vec<String> = report.notes.iter().map(|n| n.of(Language::Spanish)).collect();
+    assert!(spanish.concat().contains("el DNS no ha respondido a tiempo"), "{spanish:?}");
     assert_eq!(names(&machine.config().domains), ["example.com"]);
     assert_eq!(english(&report.problems), "");
 }

@@ -30,7 +30,7 @@ pub struct Survey {
     /// The machine's own full name, if it has one.
     pub machine: Option<String>,
     /// The hosts that take mail for the domain; empty: there are none.
-    pub exchanges: Result<Vec<String>, String>,
+    pub exchanges: Result<Vec<String>, DnsError>,
     /// The DNS says that there is no such domain.
     pub absent: bool,
 }
@@ -41,7 +41,7 @@ pub struct Egress {
     /// The address.
     pub address: IpAddr,
     /// Its names by PTR; empty: it has none.
-    pub names: Result<Vec<String>, String>,
+    pub names: Result<Vec<String>, DnsError>,
 }
 
 /// Whether this machine can reach others at port 25.
@@ -104,12 +104,12 @@ impl Network {
         Self { resolver: Resolver::new(&config), config }
     }
 
-    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, String> {
+    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, DnsError> {
         match tokio::time::timeout(DNS_PATIENCE, self.resolver.lookup(name, kind)).await {
             Ok(Ok(answer)) => Ok(answer.records),
             Ok(Err(error)) if error.is_absence() => Ok(Vec::new()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(DnsError::Timeout.to_string()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(DnsError::Timeout),
         }
     }
 
@@ -129,7 +129,7 @@ impl Network {
         matches!(answer, Ok(Err(DnsError::NoSuchDomain)))
     }
 
-    async fn exchanges(&self, domain: &str) -> Result<Vec<String>, String> {
+    async fn exchanges(&self, domain: &str) -> Result<Vec<String>, DnsError> {
         let host = |record| match record {
             Record::Mx(_, host) => Some(host),
             _ => None,
@@ -171,7 +171,7 @@ impl World for Network {
             tokio::join!(one(first), one(second), self.exchanges(domain), self.is_absent(domain))
         });
         let (first, second, exchanges, absent) =
-            found.unwrap_or_else(|error| (None, None, Err(error), false));
+            found.unwrap_or_else(|error| (None, None, Err(DnsError::Failure(error)), false));
         Survey { egress: first.into_iter().chain(second).collect(), machine, exchanges, absent }
     }
 

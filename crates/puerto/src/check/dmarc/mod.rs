@@ -284,8 +284,15 @@ async fn location<W: World>(context: &Context<'_, W>) -> Check {
     let (at_right, answers) =
         tokio::join!(context.texts(&right), together(names.iter().map(|name| context.texts(name))));
     let is_record = |text: &String| text.starts_with("v=DMARC1");
+    let mut unread = None;
     for (name, texts) in names.iter().zip(answers) {
-        let Ok(texts) = texts else { continue };
+        let texts = match texts {
+            Ok(texts) => texts,
+            Err(error) => {
+                unread = Some((name, error));
+                continue;
+            }
+        };
         // Where every name has the record, that is a wildcard's doing.
         let also_right = at_right.as_ref().is_ok_and(|right| right.iter().any(is_record));
         if let Some(text) = texts.iter().find(|text| is_record(text))
@@ -301,6 +308,9 @@ async fn location<W: World>(context: &Context<'_, W>) -> Check {
                 ),
             );
         }
+    }
+    if let Some((name, error)) = unread {
+        return draft.asked(context.question(name, RecordType::Txt)).no_answer(&error);
     }
     draft
         .asked(context.question(domain, RecordType::Txt))

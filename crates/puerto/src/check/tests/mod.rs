@@ -351,6 +351,23 @@ async fn a_dns_that_does_not_answer_gives_no_finding() {
 }
 
 #[tokio::test]
+async fn a_dns_that_answers_nothing_is_what_is_to_be_mended_first() {
+    let mut world = Made::healthy();
+    let summary = |checks| {
+        let report = Report { domains: vec!["example.com".into()], egress: vec![], checks };
+        report.summary(Language::English)
+    };
+    assert!(summary(world.check().await).starts_with("All is well"));
+    world.silent = true;
+    let checks = world.check().await;
+    // What stands on an answer of the DNS cannot have passed.
+    let passed = checks.iter().filter(|c| c.asked.contains(" @") && c.status == Status::Pass);
+    assert_eq!(passed.map(super::Check::id).collect::<Vec<_>>(), Vec::<&str>::new());
+    let said = summary(checks);
+    assert!(said.starts_with("The DNS answered nothing at all: mend the resolver"), "{said}");
+}
+
+#[tokio::test]
 async fn a_name_server_that_fails_is_unknown_with_a_remedy() {
     let mut world = Made::healthy();
     let server: IpAddr = "192.0.2.53".parse().unwrap();

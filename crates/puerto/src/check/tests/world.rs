@@ -31,11 +31,16 @@ pub(super) struct Made {
     pub(super) record: String,
     /// The TXT record of every name of the domain that does not exist.
     pub(super) wildcard: Option<String>,
+    /// Nothing that is asked of the DNS is answered.
+    pub(super) silent: bool,
     _directory: tempfile::TempDir,
 }
 
 impl Dns for Made {
     async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
+        if self.silent {
+            return Err(DnsError::Timeout);
+        }
         let answer = self.table.lookup(name, kind).await;
         match (&self.wildcard, &answer) {
             (Some(text), Err(DnsError::NoSuchDomain))
@@ -107,6 +112,7 @@ impl Made {
             egress: vec![v4, v6],
             record,
             wildcard: None,
+            silent: false,
             _directory: directory,
         }
     }

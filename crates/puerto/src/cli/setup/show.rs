@@ -6,7 +6,7 @@ use puerto_mail::dkim::zone_file_text;
 use serde_json::{Value, json};
 
 use crate::dnsplan::render;
-use crate::lang::{Language, Said, Text};
+use crate::lang::{Language, Said, Text, dns_error};
 use crate::setup::{Done, Port25, Report};
 
 const FOUND_OUT: Text = Text::new("Found out", "Lo que hay");
@@ -114,7 +114,7 @@ fn facts(out: &mut String, report: &Report, language: Language) {
         let names = match &egress.names {
             Ok(names) if names.is_empty() => NO_NAME.of(language).to_owned(),
             Ok(names) => POINTS_TO.with(language, &[("names", &names.join(", "))]),
-            Err(error) => NOT_KNOWN.with(language, &[("error", error)]),
+            Err(error) => NOT_KNOWN.with(language, &[("error", &dns_error(error).of(language))]),
         };
         fact(ADDRESS, &format!("{}, {names}", egress.address));
     }
@@ -161,7 +161,7 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
         json!({
             "address": egress.address,
             "ptr": egress.names.as_ref().ok(),
-            "error": egress.names.as_ref().err(),
+            "error": egress.names.as_ref().err().map(|error| dns_error(error).of(language)),
         })
     });
     let found = report.found.iter().map(|found| {
