@@ -34,6 +34,9 @@ pub(super) const EXIM: Service = Service {
     daemons: &["/exim4", "/exim"],
     queue: &["input"],
 };
+/// Exim, as it names itself.
+pub(super) const EXIM_ELSEWHERE: Service =
+    Service { unit: "exim", programs: &["/usr/sbin/exim"], ..EXIM };
 /// OpenDKIM.
 pub(super) const OPENDKIM: Service = Service {
     unit: "opendkim",
@@ -93,18 +96,20 @@ impl Service {
     pub(super) fn waiting(&self, root: &Root) -> usize {
         let spool = match self.unit {
             "postfix" => "/var/spool/postfix",
+            "exim" => "/var/spool/exim",
             _ => "/var/spool/exim4",
         };
         let files = self.queue.iter().map(|folder| count(&root.at(Path::new(spool).join(folder))));
         let files = files.sum::<usize>();
         // Exim has two files for a message: its envelope and its body.
-        if self.unit == "exim4" { files.div_ceil(2) } else { files }
+        if self.unit.starts_with("exim") { files.div_ceil(2) } else { files }
     }
 
     /// The commands that show its queue and that try to empty it.
     pub(super) fn queue_commands(&self) -> [&'static str; 2] {
         match self.unit {
             "postfix" => ["postqueue -p", "postqueue -f"],
+            "exim" => ["exim -bp", "exim -qff"],
             _ => ["exim4 -bp", "exim4 -qff"],
         }
     }

@@ -222,19 +222,18 @@ fn strangers(
     }
     let listen = &config.listen;
     let addresses = listen.smtp.iter().chain(&listen.submission).chain(&listen.submissions);
-    let mut ports: Vec<u16> = addresses.map(std::net::SocketAddr::port).collect();
-    ports.sort_unstable();
-    ports.dedup();
     let known = |path: &Path| {
         // systemd holds the ports of the service that it is to start.
         path.ends_with("systemd")
             || programs.iter().any(|p| p.service.is_some_and(|service| service.is_daemon(path)))
     };
     let mut out = Vec::new();
-    for port in ports {
-        let holder = world.listening(port).into_iter().find(|path| !known(path));
-        out.extend(holder.map(|path| (port.to_string(), path.display().to_string())));
+    for address in addresses {
+        let holder = world.holders(*address).into_iter().find(|path| !known(path));
+        out.extend(holder.map(|path| (address.port().to_string(), path.display().to_string())));
     }
+    // At both address families most often.
+    out.dedup();
     out
 }
 

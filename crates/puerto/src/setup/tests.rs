@@ -41,7 +41,7 @@ impl World for Told {
         panic!("a folder that stands for a machine is not the one that runs")
     }
 
-    fn listening(&self, _: u16) -> Vec<PathBuf> {
+    fn holders(&self, _: std::net::SocketAddr) -> Vec<PathBuf> {
         self.running()
     }
 
@@ -437,7 +437,7 @@ impl World for Hands {
         Vec::new()
     }
 
-    fn listening(&self, _: u16) -> Vec<PathBuf> {
+    fn holders(&self, _: std::net::SocketAddr) -> Vec<PathBuf> {
         Vec::new()
     }
 

@@ -83,8 +83,9 @@ pub trait World {
     /// The programs that run on this machine, by their paths.
     fn running(&self) -> Vec<PathBuf>;
 
-    /// The programs that listen on a TCP port of this machine, by their paths.
-    fn listening(&self, port: u16) -> Vec<PathBuf>;
+    /// The programs that keep us from listening at an address of this machine, by their
+    /// paths.
+    fn holders(&self, address: SocketAddr) -> Vec<PathBuf>;
 
     /// Runs a command on this machine, or says why it failed.
     fn execute(&self, command: &str) -> Result<(), String>;
@@ -203,8 +204,12 @@ impl World for Network {
         processes::running()
     }
 
-    fn listening(&self, port: u16) -> Vec<PathBuf> {
-        processes::listening(port)
+    fn holders(&self, address: SocketAddr) -> Vec<PathBuf> {
+        let tried = std::net::TcpListener::bind(address);
+        match tried.map_err(|error| error.kind()) {
+            Err(std::io::ErrorKind::AddrInUse) => processes::listening(address.port()),
+            _ => Vec::new(),
+        }
     }
 
     fn execute(&self, command: &str) -> Result<(), String> {

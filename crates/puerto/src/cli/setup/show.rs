@@ -45,7 +45,10 @@ const KEYS_ALONE: Text = Text::new(
 );
 const TO_KNOW: Text = Text::new("Good to know", "Conviene saber");
 const PROBLEMS: Text = Text::new("What stands in the way", "Lo que lo impide");
-const STEPS: Text = Text::new("What comes next", "Lo que queda por hacer");
+const STEPS: Text = Text::new(
+    "What comes next (run commands as root)",
+    "Lo que queda por hacer (ejecute las órdenes como root)",
+);
 const DONE: Text = Text::new("Commands that were run", "Órdenes ejecutadas");
 const NOTHING: Text = Text::new(
     "Everything was there already: nothing was changed.",

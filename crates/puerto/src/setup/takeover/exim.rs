@@ -1,19 +1,29 @@
-//! Exim as Debian configures it: `update-exim4.conf.conf` and `passwd.client`.
+//! Exim as Debian configures it: `update-exim4.conf.conf` and `passwd.client`; elsewhere,
+//! and where Debian's administrator wrote one, what the file of its own says plainly.
 
 use std::collections::HashMap;
 
 use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
 use crate::config::Mailbox;
 use crate::lang::{Said, Text};
-use crate::setup::others::EXIM;
+use crate::setup::host_name;
+use crate::setup::others::{EXIM, EXIM_ELSEWHERE, Service};
 use crate::setup::root::Root;
 
+/// Files of Exim's own, which make Debian's void; each with the service that reads it.
+const OWN_FILES: [(&str, Service); 3] = [
+    ("/etc/exim4/exim4.conf", EXIM),
+    ("/etc/exim/exim.conf", EXIM_ELSEWHERE),
+    ("/etc/exim.conf", EXIM_ELSEWHERE),
+];
 const FILE: &str = "/etc/exim4/update-exim4.conf.conf";
 const PASSWORDS: &str = "/etc/exim4/passwd.client";
 
 const OWN: Text = Text::new(
-    "Exim's own {file} is there: routers and transports in it are not taken over",
-    "Exim tiene un {file} propio: sus routers y transports no se heredan",
+    "Exim's own {file} is there: routers and transports in it are not taken over. If it sends \
+     through another server, set `relayhost`",
+    "Exim tiene un {file} propio: sus routers y transports no se heredan. Si envía por otro \
+     servidor, ponga `relayhost`",
 );
 const KEYS: Text = Text::new(
     "Exim signs with {key}, and for whom is worked out for each message: copy its keys to \
@@ -28,6 +38,9 @@ const SEVERAL: Text = Text::new(
 
 /// Reads Exim's configuration, if there is one.
 pub(super) fn read(root: &Root) -> Option<Inherited> {
+    if let Some((file, service)) = OWN_FILES.into_iter().find(|(file, _)| root.has(file)) {
+        return Some(read_own(root, file, service));
+    }
     if !root.has(FILE) {
         return None;
     }
@@ -58,12 +71,38 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     if local.peek().is_some() && local.all(loopback) {
         found.listen = Some(super::loopback());
     }
-    for file in ["/etc/exim4/exim4.conf"] {
-        if root.has(file) {
-            found.left.push(Said::with(OWN, &[("file", file)]));
-        }
-    }
     Some(found)
+}
+
+/// What Exim's own file says in lines that mean one thing alone. Routers and transports
+/// are a program, of which nothing is taken.
+fn read_own(root: &Root, file: &str, service: Service) -> Inherited {
+    let mut found = Inherited::of("Exim");
+    found.service = Some(service);
+    let text = text_of(root, file, &mut found).unwrap_or_default();
+    // `domainlist local_domains`, `hostlist relay_from_hosts`: the last word is the name.
+    let settings: HashMap<String, String> = parse(&text)
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.split_whitespace().last()?.to_owned(), value)))
+        .collect();
+    let get = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
+    found.hostname =
+        Some(get("primary_hostname")).filter(|name| host_name(name).is_some()).map(Into::into);
+    let domains = get("local_domains").split(':').map(str::trim);
+    for item in domains {
+        let name = if item == "@" { found.hostname.as_deref().unwrap_or_default() } else { item };
+        let domain = local_domain(name).filter(|domain| !found.domains.contains(domain));
+        found.domains.extend(domain);
+    }
+    // A doubled colon is one of an IPv6 address.
+    let networks = get("relay_from_hosts").replace("::::", "\u{0}").replace(" ; ", " : ");
+    let networks = networks.split(':').map(|item| item.trim().replace('\u{0}', "::"));
+    let networks: Vec<String> = networks.filter(|item| item.contains(['.', ':'])).collect();
+    if !get("relay_from_hosts").starts_with('<') {
+        add_networks("relay_from_hosts", networks.iter().map(String::as_str), &mut found);
+    }
+    found.left.push(Said::with(OWN, &[("file", file)]));
+    found
 }
 
 // `host::port`, several of them separated by semicolons; a single colon separates,

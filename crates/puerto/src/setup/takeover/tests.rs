@@ -122,6 +122,26 @@ fn exim_is_read_as_debian_configures_it() {
 }
 
 #[test]
+fn exim_with_a_file_of_its_own_is_read_where_it_is_plain() {
+    let text = "primary_hostname = mail.example.com\n\
+                domainlist local_domains = @ : example.com : ${lookup{x}} : localhost\n\
+                hostlist   relay_from_hosts = localhost : 127.0.0.1 : 192.0.2.0/24\n\
+                begin routers\nsmarthost:\n  driver = manualroute\n";
+    for (path, unit) in [("etc/exim/exim.conf", "exim"), ("etc/exim4/exim4.conf", "exim4")] {
+        let debian = ("etc/exim4/update-exim4.conf.conf", "dc_other_hostnames='old.example'\n");
+        let (_folder, root) = tree(&[(path, text), debian]);
+        let programs = look(&root);
+        let [found] = programs.as_slice() else { panic!("{programs:?}") };
+        assert_eq!(found.service.unwrap().unit, unit);
+        assert_eq!(found.hostname.as_deref(), Some("mail.example.com"));
+        assert_eq!(names(&found.domains), ["mail.example.com", "example.com"]);
+        let networks: Vec<String> = found.networks.iter().map(Network::to_string).collect();
+        assert_eq!(networks, ["127.0.0.1/32", "192.0.2.0/24"]);
+        assert!(left(found).contains("set `relayhost`"), "{}", left(found));
+    }
+}
+
+#[test]
 fn exim_that_sends_directly_has_no_relayhost() {
     let conf = "dc_eximconfig_configtype='internet'\ndc_smarthost='old.example.net'\n";
     let (_folder, root) = tree(&[("etc/exim4/update-exim4.conf.conf", conf)]);
