@@ -1,9 +1,9 @@
 //! The files by which systemd knows the service: its unit, its user, its folders.
 //!
 //! The daemon is started as root and becomes its own user itself, after it has opened
-//! ports, certificates and keys. The mailbox agent keeps root's identity, so the unit
-//! takes from it every capability but those that writing mailboxes needs, and leaves
-//! home directories visible.
+//! ports, certificates and keys. The mailbox agent and the certificate's keeper keep
+//! root's identity, so the unit takes from them every capability but those that writing
+//! mailboxes needs, and leaves home directories visible.
 //!
 //! The folders are tmpfiles' and the daemon's own affair: systemd would give those that
 //! the unit names to root, with the whole queue, at each start and at each reload.
@@ -55,8 +55,9 @@ TimeoutStopSec=60s
 KillMode=mixed
 LimitNOFILE=65536
 
-# It starts as root to open ports and keys, then becomes the user puerto. The mailbox
-# agent stays behind to write mailboxes as their users; these are all it needs for that.
+# It starts as root to open ports and keys, then becomes its own user. Two small processes
+# stay behind, to write mailboxes as their users and to read a renewed certificate; these
+# are all they need for that.
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
 NoNewPrivileges=yes
 ProtectSystem=full
