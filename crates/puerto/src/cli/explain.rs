@@ -13,7 +13,7 @@ use super::exit::{Failure, Sysexit};
 use super::output::{if_read, printable};
 use super::sendmail;
 use crate::control::Client;
-use crate::explain::{Explanation, Kind, MAX_INPUT, explain, explain_each};
+use crate::explain::{self, Explanation, Kind, MAX_INPUT, explain_attempt, explain_each};
 use crate::lang::{Language, Text};
 
 /// What to explain, and how to answer.
@@ -94,12 +94,13 @@ fn answer(
         return Err(Failure::new(Sysexit::Usage, NO_TEXT));
     }
     let host = arguments.host.as_deref();
-    let refusals = match text.trim().parse::<MessageId>() {
-        Ok(id) => of_message(id, host, config_path)?,
-        Err(_) => of_text(&text, host),
+    let (refusals, nothing) = match text.trim().parse::<MessageId>() {
+        Ok(id) => (of_message(id, host, config_path)?, NOT_REFUSED),
+        Err(_) if explain::is_success(&text) => (of_text(&text, host), TAKEN),
+        Err(_) => (of_text(&text, host), NO_REFUSAL),
     };
     if refusals.is_empty() {
-        eprintln!("puerto: {}", NO_REFUSAL.of(language));
+        eprintln!("puerto: {}", nothing.of(language));
         return Ok(ExitCode::FAILURE);
     }
     if arguments.json {
@@ -123,11 +124,22 @@ const NO_TEXT: Text = Text::new(
     "give a reply or a log line, as an argument or on standard input",
     "indique una respuesta o una línea del registro, como argumento o por la entrada estándar",
 );
-const NO_REFUSAL: Text =
-    Text::new("there is no refusal to explain", "no hay ningún rechazo que explicar");
+const NO_REFUSAL: Text = Text::new(
+    "no refusal found here: give the reply itself, a log line or a notification",
+    "aquí no hay ningún rechazo: indique la respuesta misma, una línea del registro o una \
+     notificación",
+);
+const TAKEN: Text = Text::new(
+    "no refusal found here: it says that the message was accepted",
+    "aquí no hay ningún rechazo: dice que el mensaje fue aceptado",
+);
+const NOT_REFUSED: Text = Text::new(
+    "no refusal found here: no attempt at this message has failed yet",
+    "aquí no hay ningún rechazo: todavía no ha fallado ningún intento con este mensaje",
+);
 const PASTE: Text = Text::new(
     "paste the reply or the log line, then press Ctrl-D",
-    "pega la respuesta o la línea del registro y pulsa Ctrl-D",
+    "pegue la respuesta o la línea del registro y pulse Ctrl-D",
 );
 
 fn read_input(language: Language) -> Result<String, Failure> {
@@ -188,7 +200,7 @@ fn of_message(
         if refusals.iter().any(|known| known.text == last.text) {
             continue;
         }
-        if let Some(explanation) = explain(&last.text, host) {
+        if let Some(explanation) = explain_attempt(&last.text, host) {
             let recipient = Some(recipient.address.clone());
             refusals.push(Refusal { recipient, text: last.text.clone(), explanation });
         }

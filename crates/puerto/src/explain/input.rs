@@ -1,9 +1,14 @@
 //! Finds the reply in what people paste: the reply itself, a log line of Postfix,
-//! Exim, Sendmail, qmail or this server, or a notification (RFC 3464).
+//! Exim, Sendmail, qmail or this server, several of them, or a notification (RFC 3464).
 
 use std::borrow::Cow;
 
 use puerto_smtp::EnhancedCode;
+
+use super::Kind;
+
+mod header;
+mod log;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -14,14 +19,50 @@ pub(super) struct Found<'a> {
     pub(super) host: Option<String>,
     /// The status that stands beside the reply.
     pub(super) status: Option<EnhancedCode>,
+    /// Whether its form says that something was refused. Anything else may be prose.
+    pub(super) sure: bool,
 }
 
 /// Looks for it. What is in no known form is taken for the reply itself.
 pub(super) fn find(text: &str) -> Found<'_> {
     let text = text.trim();
-    if let Some(found) = notification(text).or_else(|| json(text)) {
+    if let Some(found) = notification(text) {
         return found;
     }
+    if let Some((_, entry)) = log::refusals(text).into_iter().next() {
+        return in_entry(&entry);
+    }
+    json(text).unwrap_or_else(|| entry_of(header::without(text)))
+}
+
+/// Whether the text says that mail was taken.
+pub(super) fn is_success(text: &str) -> bool {
+    log::is_success(text.trim())
+}
+
+/// The recipients of a notification or of several log lines that were refused or have to
+/// wait, each with what was found about it. Empty if the text is neither.
+pub(super) fn recipients(text: &str) -> Vec<(String, Found<'static>)> {
+    let of_one = |fields: Fields| {
+        let (_, recipient) = fields.iter().find(|(name, _)| name == "final-recipient")?;
+        let recipient = recipient.split_once(';').map_or(recipient.as_str(), |(_, rest)| rest);
+        Some((recipient.trim().to_owned(), found_in(&fields)?))
+    };
+    let named: Vec<_> = groups(text).into_iter().filter_map(of_one).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    let of_entry =
+        |(recipient, entry): (Option<String>, String)| Some((recipient?, in_entry(&entry)));
+    log::refusals(text).into_iter().filter_map(of_entry).collect()
+}
+
+fn in_entry(entry: &str) -> Found<'static> {
+    json(entry).unwrap_or_else(|| owned(entry_of(entry)))
+}
+
+// One entry of a log, or a bare reply.
+fn entry_of(text: &str) -> Found<'_> {
     // Exim and qmail write a reply's ends of line so.
     let of_qmail = text.contains("_said:_") || text.contains("._(#");
     if text.contains("\\n") || of_qmail {
@@ -33,22 +74,12 @@ pub(super) fn find(text: &str) -> Found<'_> {
 }
 
 fn owned(found: Found<'_>) -> Found<'static> {
-    Found { reply: Cow::Owned(found.reply.into_owned()), host: found.host, status: found.status }
+    let Found { reply, host, status, sure } = found;
+    Found { reply: Cow::Owned(reply.into_owned()), host, status, sure }
 }
 
 /// The fields of one group of a notification, in lower case.
 type Fields = Vec<(String, String)>;
-
-/// The recipients of a notification that were refused or have to wait, each with what
-/// was found about it. Empty if the text is none.
-pub(super) fn recipients(text: &str) -> Vec<(String, Found<'static>)> {
-    let of_one = |fields: Fields| {
-        let (_, recipient) = fields.iter().find(|(name, _)| name == "final-recipient")?;
-        let recipient = recipient.split_once(';').map_or(recipient.as_str(), |(_, rest)| rest);
-        Some((recipient.trim().to_owned(), found_in(&fields)?))
-    };
-    groups(text).into_iter().filter_map(of_one).collect()
-}
 
 // The first recipient that says why.
 fn notification(text: &str) -> Option<Found<'static>> {
@@ -90,71 +121,84 @@ fn found_in(fields: &[(String, String)]) -> Option<Found<'static>> {
     }
     let inner = reply.map(|reply| owned(line(reply))).unwrap_or_default();
     let host = typed("remote-mta").map(host_of).or(inner.host);
-    Some(Found { reply: inner.reply, host, status: status.or(inner.status) })
+    Some(Found { reply: inner.reply, host, status: status.or(inner.status), sure: true })
 }
 
+// One event of this server's log.
 fn json(text: &str) -> Option<Found<'static>> {
     if !text.starts_with('{') {
         return None;
     }
     let event: serde_json::Value = serde_json::from_str(text.lines().next()?).ok()?;
     let value = |name: &str| event.get(name).and_then(serde_json::Value::as_str);
-    let found = owned(line(value("text")?));
+    if value("event") == Some("expired") {
+        return Some(Found { reply: Cow::Borrowed(log::EXPIRED), sure: true, ..Found::default() });
+    }
+    let mut found = owned(line(value("text")?));
     let host = found.host.or_else(|| value("relay").map(host_of));
     let status = found.status.or_else(|| value("dsn")?.parse().ok());
-    Some(Found { reply: found.reply, host, status })
+    if let Some(code) = event.get("code").and_then(serde_json::Value::as_u64) {
+        found.reply = Cow::Owned(format!("{code} {}", found.reply));
+    }
+    // What it has to say besides, such as warnings, is no refusal.
+    let sure = matches!(value("event"), Some("delivery" | "reject"));
+    Some(Found { reply: found.reply, host, status, sure })
 }
 
 fn line(text: &str) -> Found<'_> {
     if starts_reply(text) {
-        return Found { reply: Cow::Borrowed(text), ..Found::default() };
+        return Found { reply: Cow::Borrowed(text), sure: true, ..Found::default() };
     }
-    let host = after(text, "relay=").or_else(|| after(text, " H=")).map(word).map(host_of);
-    let host = host.filter(|host| host != "none" && !host.is_empty());
+    if log::is_about_a_client(text) {
+        return Found::default();
+    }
+    let host = after(text, "relay=").or_else(|| after(text, " H=")).or_else(|| log::via(text));
+    let host = host.map(word).map(host_of).filter(|host| host != "none" && !host.is_empty());
     let status = after(text, "dsn=").and_then(|rest| word(rest).parse().ok());
-    let reason = reason(text);
+    let log::Reason { text: reason, refused } = log::reason(text);
+    let status = status.or_else(|| refused.flatten().map(undefined));
     if starts_reply(reason) {
-        return Found { reply: Cow::Borrowed(reason), host, status };
+        return Found { reply: Cow::Borrowed(reason), host, status, sure: true };
     }
     let named = after(reason, "host ").map(word).map(host_of);
     let host = named.filter(|name| name.contains('.')).or(host);
-    Found { reply: Cow::Borrowed(said(reason)), host, status }
+    let (reply, is_reply) = said(reason);
+    Found { reply: Cow::Borrowed(reply), host, status, sure: refused.is_some() || is_reply }
 }
 
-// What a log line gives as the reason.
-fn reason(text: &str) -> &str {
-    if let Some(rest) = after(text, "status=").and_then(|rest| after(rest, " (")) {
-        let rest = before(before(rest, "); tls: "), "); why: ");
-        return rest.strip_suffix(')').unwrap_or(rest);
-    }
-    if let Some(rest) = after(text, "reject: ").filter(|_| text.contains(" from=<")) {
-        return before(rest, "; from=<");
-    }
-    if let Some(rest) = after(text, " stat=") {
-        return rest;
-    }
-    text
+// The status that says no more than the kind (RFC 3463 §3.1).
+fn undefined(kind: Kind) -> EnhancedCode {
+    let class = if kind == Kind::Temporary { 4 } else { 5 };
+    EnhancedCode { class, subject: 0, detail: 0 }
 }
 
-// What the peer said, if it did; else the reason is all there is.
-fn said(reason: &str) -> &str {
+// What the peer said, if it did, and whether it is beyond doubt; else the reason is all
+// there is.
+fn said(reason: &str) -> (&str, bool) {
     for mark in [" said: ", "refused to talk to me: ", "smtp;", "returned '"] {
         if let Some(rest) = after(reason, mark).filter(|rest| starts_reply(rest.trim_start())) {
-            return before(rest.trim_start(), " (in reply to ").trim_end_matches(['\'', '>']);
+            let rest = before(rest.trim_start(), " (in reply to ");
+            return (rest.trim_end_matches(['\'', '>']), true);
         }
     }
     let mut previous = "";
     for (at, word) in words(reason) {
         let rest = reason.get(at..).unwrap_or_default();
         let introduced = previous.ends_with([':', ';', '"', '=']);
-        let next = rest.split_whitespace().nth(1).unwrap_or_default();
-        let numbered = next.parse::<EnhancedCode>().is_ok() || word.len() > 3;
-        if starts_reply(rest) && (introduced || numbered) {
-            return before(rest, " (in reply to ");
+        if starts_reply(rest) && (introduced || is_numbered(word, rest)) {
+            return (before(rest, " (in reply to "), introduced);
         }
         previous = word;
     }
-    reason
+    (reason, false)
+}
+
+// `550 5.1.1 …` or `550-no …`, as only a reply has it. `555-1234` is somebody's telephone.
+fn is_numbered(word: &str, rest: &str) -> bool {
+    let next = rest.split_whitespace().nth(1).unwrap_or_default();
+    let hyphened = word.get(4..).unwrap_or_default();
+    next.parse::<EnhancedCode>().is_ok()
+        || !hyphened.trim_end_matches(['.', ',', ')']).bytes().all(|octet| octet.is_ascii_digit())
 }
 
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {

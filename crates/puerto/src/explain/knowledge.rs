@@ -16,6 +16,9 @@ pub(super) const FALLBACK: &str = "code";
 /// What rules of no provider are labelled with in answers.
 const GENERIC: &str = "generic";
 
+/// Stands among a rule's codes for a text without one: nobody answered.
+const NO_CODE: &str = "none";
+
 /// Rules up to this priority are a provider's own; those above are of software that
 /// anybody may run, of lists that anybody may ask, or of words that anybody may use.
 const OWN: u8 = 29;
@@ -43,6 +46,7 @@ const FILES: &[&str] = &[
     include_str!("rules/languages.toml"),
     include_str!("rules/generic.toml"),
     include_str!("rules/codes.toml"),
+    include_str!("rules/hosts.toml"),
 ];
 
 const VOCABULARY: &str = include_str!("rules/vocabulary.toml");
@@ -130,7 +134,7 @@ pub(super) struct Rule {
 
 impl Rule {
     fn applies(&self, reply: &Reply) -> bool {
-        (self.codes.is_empty() || begins(&self.codes, reply.code))
+        (self.codes.is_empty() || begins(&self.codes, reply))
             && (self.statuses.is_empty()
                 || reply.status.is_some_and(|status| is_one_of(&self.statuses, status)))
             && (self.words.is_empty() || self.words.iter().any(|words| words.is_in(&reply.words)))
@@ -138,10 +142,14 @@ impl Rule {
     }
 }
 
-fn begins(codes: &[String], code: Option<u16>) -> bool {
-    let Some(code) = code else { return false };
-    let code = code.to_string();
-    codes.iter().any(|beginning| code.starts_with(beginning.as_str()))
+// Where there is no code, its first digit is that of the status.
+fn begins(codes: &[String], reply: &Reply) -> bool {
+    let code = reply.code.map(|code| code.to_string());
+    let class = reply.status.map(|status| status.class.to_string());
+    codes.iter().any(|beginning| match &code {
+        Some(code) => code.starts_with(beginning.as_str()),
+        None => beginning == NO_CODE || class.as_ref() == Some(beginning),
+    })
 }
 
 // `x` stands for any class, subject or detail.
@@ -196,8 +204,7 @@ impl Knowledge {
         };
         let first = self.rules.iter().filter(own).find(|rule| rule.applies(reply));
         // Prose is full of words that anybody may use.
-        let bare = reply.code.is_none() && reply.status.is_none();
-        let is_prose = bare && !self.refusal.iter().any(|words| words.is_in(&reply.words));
+        let is_prose = !reply.sure && !self.refusal.iter().any(|words| words.is_in(&reply.words));
         let too_vague = |rule: &Rule| is_prose && rule.priority > TELLING;
         let asked = |rule: &&Rule| !(rule.needs_host || too_vague(rule));
         first.or_else(|| self.rules.iter().filter(asked).find(|rule| rule.applies(reply)))

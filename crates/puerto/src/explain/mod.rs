@@ -199,8 +199,20 @@ pub fn explain(text: &str, host: Option<&str>) -> Option<Explanation> {
     explain_found(&input::find(clip(text)), host)
 }
 
+/// Explains the text of an attempt of this server that failed, which is no prose.
+pub fn explain_attempt(text: &str, host: Option<&str>) -> Option<Explanation> {
+    let found = input::find(clip(text));
+    explain_found(&input::Found { sure: true, ..found }, host)
+}
+
+/// Whether a text that holds no refusal says that mail was taken.
+pub fn is_success(text: &str) -> bool {
+    input::is_success(clip(text))
+}
+
 /// Explains what each recipient was refused with, in order. A notification may name
-/// several (RFC 3464 §2.1); any other text says one thing, of no named recipient.
+/// several (RFC 3464 §2.1), and so do several log lines; any other text says one thing,
+/// of no named recipient.
 pub fn explain_each(text: &str, host: Option<&str>) -> Vec<(Option<String>, Explanation)> {
     let recipients = input::recipients(clip(text));
     if recipients.len() < 2 {
@@ -236,13 +248,13 @@ pub fn short(text: &str, host: Option<&str>) -> Option<&'static str> {
     specific(text, host).map(|found| found.short())
 }
 
-/// What [`explain`] finds, unless that is only what a bare code means. Texts that were
+/// What [`explain_attempt`] finds, unless that is only what a bare code means. Texts that were
 /// seen lately cost nothing: a destination that is down gives each message of its
 /// queue the same one.
 pub fn specific(text: &str, host: Option<&str>) -> Option<Explanation> {
     type Memory = HashMap<String, Option<Explanation>>;
     static MEMORY: LazyLock<Mutex<Memory>> = LazyLock::new(Mutex::default);
-    let find = || explain(text, host).filter(|found| !found.is_general());
+    let find = || explain_attempt(text, host).filter(|found| !found.is_general());
     if text.len() > REMEMBERED_LENGTH {
         return find();
     }

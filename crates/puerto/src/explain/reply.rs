@@ -17,6 +17,8 @@ pub(super) struct Reply {
     pub(super) status: Option<EnhancedCode>,
     /// The words without codes, for patterns.
     pub(super) words: String,
+    /// Whether its form says that something was refused; prose may hold the same words.
+    pub(super) sure: bool,
 }
 
 impl Reply {
@@ -28,7 +30,8 @@ impl Reply {
         }
         let code = reader.code;
         let status = reader.status.or(reader.status_within).or(found.status);
-        Self { code, status, words: reader.words }
+        let sure = found.sure || code.is_none() && reader.status.is_some();
+        Self { code, status, words: reader.words, sure }
     }
 
     /// Whether it is no refusal.

@@ -275,8 +275,8 @@ fn each_recipient_of_a_notification_is_explained() {
     assert_eq!(explain_each("550 5.1.1 no", None).len(), 1);
 }
 
-/// Replies that were written for this test, or seen at large: class and words, and
-/// where the words come from (`own`, or a class of source).
+/// Replies that were written for this test, or seen at large: class (`none` for what is
+/// no refusal) and words, and where the words come from (`own`, or a class of source).
 #[test]
 fn replies_at_large_have_their_class() {
     let mut wrong = Vec::new();
@@ -286,7 +286,7 @@ fn replies_at_large_have_their_class() {
             (fields.next().unwrap(), fields.next().unwrap(), fields.next().unwrap());
         let reply = reply.replace("\\n", "\n");
         let found = explain(&reply, None);
-        if found.is_none_or(|found| found.class() != class) {
+        if found.map_or("none", |found| found.class()) != class {
             wrong.push(format!("{found:?} for {class}: {reply}"));
         }
     }
@@ -500,15 +500,78 @@ fn what_this_server_says_itself_is_explained() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The checks of a message, which are `puerto verify`'s.
+const OF_A_MESSAGE: &[&str] = &[
+    "msg.rfc5322",
+    "msg.from-single",
+    "msg.from-freemail",
+    "msg.message-id",
+    "msg.date",
+    "msg.to",
+    "msg.crlf",
+    "msg.line-length",
+    "msg.8bit",
+    "msg.header-size",
+    "msg.size",
+    "msg.attachments",
+    "msg.url-blocklist",
+    "msg.mime",
+    "msg.list-unsubscribe",
+    "msg.list-unsubscribe-signed",
+    "msg.unsubscribe-endpoint",
+    "msg.auto-submitted",
+    "msg.feedback-id",
+    "msg.precedence",
+    "msg.dkim-verify",
+    "msg.envelope-match",
+];
+
 #[test]
 fn each_check_that_a_rule_names_exists() {
-    // The document of the checks names those that are made and those that are left out;
-    // those of a message are `puerto verify`'s.
+    // The document of the checks names those that are made and those that are left out.
     let checks = include_str!("../../../../docs/checks.md");
     for rule in Knowledge::checked().unwrap().rules() {
-        if let Some(check) = &rule.check {
-            let known = check.starts_with("msg.") || checks.contains(&format!("`{check}`"));
-            assert!(known, "{}: {check}", rule.id);
+        if let Some(check) = rule.check.as_deref() {
+            let known = OF_A_MESSAGE.contains(&check) || checks.contains(&format!("`{check}`"));
+            assert!(known, "{}: there is no {check}", rule.id);
         }
+    }
+}
+
+#[test]
+fn the_check_is_the_one_that_finds_the_cause() {
+    for (reply, check) in [
+        ("550 SPF PermError: too many DNS lookups", "spf.lookups"),
+        ("550 5.7.24 Multiple SPF records found", "spf.single"),
+        ("550 example.com has no SPF record", "spf.exists"),
+        ("550 5.7.1 SPF check failed for 192.0.2.1", "spf.covers-ip"),
+        ("550 DKIM check failed: key not found in DNS", "dkim.record-exists"),
+        ("550 5.7.20 DKIM signature body hash mismatch", "dkim.selftest"),
+        ("550 5.7.20 DKIM key too short", "dkim.key-size"),
+        ("554 5.7.5 Permanent error evaluating DMARC policy", "dmarc.syntax"),
+        ("550 EHLO name does not resolve", "helo.resolves"),
+        ("504 <x>: Helo command rejected: need fully-qualified hostname", "helo.fqdn"),
+        ("521 5.5.2 Error: bare <LF> received", "msg.crlf"),
+        ("550 message has lines too long for transport", "msg.line-length"),
+        ("550 rejected because 192.0.2.1 is in a black list at bl.spamcop.net", "bl.spamcop"),
+        ("550 rejected because 192.0.2.1 is in a black list at bl.example.org", "bl.other"),
+        ("550 192.0.2.1 is in a black list at zen.spamhaus.org", "bl.spamhaus-zen"),
+        ("550 blocked using dbl.spamhaus.org", "bl.spamhaus-dbl"),
+    ] {
+        assert_eq!(understood(reply).check(), Some(check), "{reply}: {:?}", understood(reply));
+    }
+}
+
+#[test]
+fn a_providers_host_is_known_by_its_end() {
+    for (host, provider) in [
+        ("in1-smtp.messagingengine.com", "fastmail"),
+        ("smtpin.rzone.de", "strato"),
+        ("mx1.mail.ovh.net", "ovh"),
+        ("mx.serviciodecorreo.es.", "arsys"),
+        ("MX1.MAILBOX.ORG", "mailbox.org"),
+        ("mx1.example.org", "generic"),
+    ] {
+        assert_eq!(explain("550 5.1.1 no", Some(host)).unwrap().provider(), provider, "{host}");
     }
 }

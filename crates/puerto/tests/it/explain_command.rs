@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-fn explain(arguments: &[&str], input: &str) -> Output {
+fn explain(arguments: &[&str], input: impl AsRef<[u8]>) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_puerto"))
         .arg("explain")
         .args(arguments)
@@ -16,7 +16,7 @@ fn explain(arguments: &[&str], input: &str) -> Output {
         .spawn()
         .unwrap();
     // A command that has its answer already does not read.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let _ = child.stdin.take().unwrap().write_all(input.as_ref());
     child.wait_with_output().unwrap()
 }
 
@@ -87,8 +87,61 @@ fn the_host_helps_where_the_words_do_not() {
 
 #[test]
 fn exit_codes_tell_what_was_given() {
-    for (input, code) in [("", 2), ("250 2.0.0 Ok", 1), ("451 zzz", 0)] {
+    for (input, code) in [("", 2), (" \n\t\n", 2), ("250 2.0.0 Ok", 1), ("451 zzz", 0)] {
         assert_eq!(explain(&[], input).status.code(), Some(code), "{input}");
+    }
+}
+
+#[test]
+fn what_is_no_refusal_is_called_so() {
+    let sent = "postfix/smtp[1]: 4C1: to=<a@b.example>, dsn=2.0.0, status=sent (250 2.0.0 Ok)";
+    for (input, said) in [
+        ("Our blocklist page explains the codes 550 and 554.", "no refusal found here"),
+        ("Received-SPF: fail (mx.example: 192.0.2.1 is not permitted)", "no refusal found here"),
+        ("250 2.0.0 Ok: queued as 4C1", "the message was accepted"),
+        (sent, "the message was accepted"),
+    ] {
+        for arguments in [&[][..], &["--json"]] {
+            let output = explain(arguments, input);
+            assert_eq!((output.status.code(), text(&output).as_str()), (Some(1), ""), "{input}");
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(error.contains(said) && error.lines().count() == 1, "{input}: {error}");
+        }
+    }
+}
+
+#[test]
+fn anything_may_be_given() {
+    let mut binary: Vec<u8> = (0..=255).collect();
+    binary.extend_from_slice(&[0xff, 0xfe, 0, b'5', b'5', b'0', b' ', 0xc3, 0x28]);
+    assert_eq!(explain(&[], &binary).status.code(), Some(1));
+    let nothing = "lorem ipsum ".repeat(900_000);
+    assert_eq!(explain(&[], nothing.as_str()).status.code(), Some(1));
+    let long = format!("550 5.1.1 User unknown {}", "x ".repeat(5_000_000));
+    let output = explain(&["--json"], long.as_str());
+    let answer: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
+    assert_eq!(answer["class"], "mailbox-unknown");
+}
+
+#[test]
+fn a_log_of_several_lines_is_explained_line_by_line() {
+    let line = |to: &str, rest: &str| {
+        format!("Nov 24 10:00:00 mx postfix/smtp[1]: 4C1: to=<{to}>, relay=none, {rest}\n")
+    };
+    let log = line("a@b.example", "dsn=2.0.0, status=sent (250 2.0.0 Ok)")
+        + &line("c@b.example", "dsn=5.1.1, status=bounced (host m.example said: 550 no such user)")
+        + &line(
+            "d@b.example",
+            "dsn=4.2.2, status=deferred (host m.example said: 452 mailbox full)",
+        );
+    let answers: serde_json::Value =
+        serde_json::from_str(&text(&explain(&["--json"], log.as_str()))).unwrap();
+    let told: Vec<_> = answers.as_array().unwrap().iter().collect();
+    assert_eq!(told.len(), 2, "{answers}");
+    for (answer, to, class) in
+        [(told[0], "c@b.example", "mailbox-unknown"), (told[1], "d@b.example", "mailbox-full")]
+    {
+        assert_eq!((&answer["recipient"], &answer["class"]), (&to.into(), &class.into()));
     }
 }
 
@@ -108,12 +161,12 @@ fn each_recipient_of_a_notification_has_its_answer() {
         ("d@b.example", gone),
     ]);
     let answers: serde_json::Value =
-        serde_json::from_str(&text(&explain(&["--json"], &three))).unwrap();
+        serde_json::from_str(&text(&explain(&["--json"], three.as_str()))).unwrap();
     let classes: Vec<_> =
         answers.as_array().unwrap().iter().map(|one| (&one["recipient"], &one["class"])).collect();
     assert_eq!(classes.len(), 3, "{answers}");
     assert_eq!(classes[1], (&"c@b.example".into(), &"mailbox-full".into()));
-    let said = text(&explain(&[], &three));
+    let said = text(&explain(&[], three.as_str()));
     assert!(said.starts_with("a@b.example, d@b.example\nmailbox-unknown"), "{said}");
     assert_eq!(said.matches("mailbox-unknown  permanent").count(), 1, "{said}");
     let single = text(&explain(&["--json"], &text_of(&[("a@b.example", gone)])));

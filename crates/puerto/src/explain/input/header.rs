@@ -1,0 +1,85 @@
+//! Header fields in front of what is looked for, when a whole message is pasted. What
+//! they say about a message (`Received-SPF: fail`) is no refusal.
+
+// Names that a header begins with; those of one letter and a hyphen are all fields.
+const FIELDS: &[&str] = &[
+    "authentication-results",
+    "auto-submitted",
+    "bcc",
+    "cc",
+    "content-type",
+    "date",
+    "delivered-to",
+    "dkim-signature",
+    "domainkey-signature",
+    "envelope-to",
+    "from",
+    "in-reply-to",
+    "message-id",
+    "mime-version",
+    "precedence",
+    "received",
+    "received-spf",
+    "references",
+    "reply-to",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+    "user-agent",
+];
+
+/// The text without the header that it begins with; all of it if there is none.
+pub(super) fn without(text: &str) -> &str {
+    // A file of messages begins each with such a line.
+    let from_line = text.starts_with("From ").then(|| text.split_once('\n')).flatten();
+    let start = from_line.map_or(text, |(_, rest)| rest);
+    if !start.lines().next().is_some_and(begins_header) {
+        return text;
+    }
+    let mut rest = start;
+    while let Some(line) = rest.lines().next() {
+        if !(line.starts_with([' ', '\t']) || name(line).is_some()) {
+            break;
+        }
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+    }
+    rest.trim()
+}
+
+fn begins_header(line: &str) -> bool {
+    name(line).is_some_and(|name| {
+        let name = name.to_ascii_lowercase();
+        let extension = ["x-", "arc-", "list-"].iter().any(|start| name.starts_with(start));
+        extension || FIELDS.contains(&name.as_str())
+    })
+}
+
+// The field's name (RFC 5322 §2.2), if the line is a field.
+fn name(line: &str) -> Option<&str> {
+    let (name, _) = line.split_once(':')?;
+    let is_name = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_';
+    let begins = name.bytes().next().is_some_and(|octet| octet.is_ascii_alphabetic());
+    (begins && name.bytes().all(is_name)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without;
+
+    #[test]
+    fn a_header_is_taken_off_and_nothing_else_is() {
+        for (text, rest) in [
+            ("Received-SPF: fail (mx: no)", ""),
+            ("Received: from a\n\tby b\nSubject: x\n\nUser unknown", "User unknown"),
+            ("From MAILER-DAEMON Tue\nFrom: a\n\nUser unknown", "User unknown"),
+            ("From what I hear: no", "From what I hear: no"),
+            ("550 To: x", "550 To: x"),
+            ("x-unix; User unknown", "x-unix; User unknown"),
+            ("Remote host said: 550 no", "Remote host said: 550 no"),
+            ("", ""),
+        ] {
+            assert_eq!(without(text), rest, "{text}");
+        }
+    }
+}
