@@ -62,7 +62,7 @@ fn a_notification_may_be_in_a_file() {
     std::fs::write(&file, format!("Diagnostic-Code: smtp; {DYNAMIC}\n")).unwrap();
     for output in [
         explain(&[file.to_str().unwrap()], ""),
-        explain(&["-"], &format!("Diagnostic-Code: smtp; {DYNAMIC}\n")),
+        explain(&["-"], format!("Diagnostic-Code: smtp; {DYNAMIC}\n")),
     ] {
         assert!(text(&output).starts_with("ip-dynamic"), "{output:?}");
     }
@@ -169,7 +169,7 @@ fn each_recipient_of_a_notification_has_its_answer() {
     let said = text(&explain(&[], three.as_str()));
     assert!(said.starts_with("a@b.example, d@b.example\nmailbox-unknown"), "{said}");
     assert_eq!(said.matches("mailbox-unknown  permanent").count(), 1, "{said}");
-    let single = text(&explain(&["--json"], &text_of(&[("a@b.example", gone)])));
+    let single = text(&explain(&["--json"], text_of(&[("a@b.example", gone)])));
     let answer: serde_json::Value = serde_json::from_str(&single).unwrap();
     assert_eq!(answer["class"], "mailbox-unknown");
 }
