@@ -11,44 +11,23 @@
 
 mod domains;
 mod envelope;
+mod leases;
+mod message;
 mod slots;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
-use puerto_smtp::Domain;
-
 use self::domains::{DomainKey, Domains};
 pub(crate) use self::envelope::EncodedEnvelope;
+use self::leases::{Leased, first_due};
+use self::message::Message;
 use self::slots::{Slot, State};
-use crate::codec::{Common, Malformed, Take, bit, take_recipient};
-use crate::entry::{
-    Disposition, Entry, Lease, LeaseToken, LeasedRecipient, RecipientState, RecipientStatus,
-    Settled, Settlement,
-};
+use crate::codec::{Malformed, Take};
+use crate::entry::{Disposition, Settled, Settlement};
 use crate::id::{MessageId, Timestamp};
-use crate::{ClaimRequest, Edit, ListRequest, SpoolError};
-
-#[derive(Debug)]
-struct Message<L> {
-    envelope: Box<[u8]>,
-    /// Ordered by domain, then by place in the envelope.
-    slots: Box<[Slot]>,
-    size: u64,
-    remaining: u32,
-    held: bool,
-    delay_notified: bool,
-    location: L,
-}
-
-#[derive(Debug)]
-struct Leased {
-    id: MessageId,
-    domain: DomainKey,
-    until: Timestamp,
-    /// Places in the message's slots.
-    slots: Box<[u32]>,
-}
+use crate::{Edit, SpoolError};
 
 /// What a change came to.
 #[derive(Debug)]
@@ -162,40 +141,6 @@ impl<L> Index<L> {
         Some(message.location)
     }
 
-    /// Hands out due work; see [`crate::Spool::claim`].
-    pub(crate) fn claim(&mut self, request: &ClaimRequest) -> Vec<Lease> {
-        self.expire(request.now);
-        if request.per_domain > self.per_domain {
-            self.domains.unpark_all();
-        }
-        self.per_domain = request.per_domain;
-        self.domains.wake_due(request.now);
-        let mut leases = Vec::new();
-        let mut left = request.limit;
-        while left > 0 {
-            let Some((domain, room)) = self.domains.next(request.now, request.per_domain) else {
-                break;
-            };
-            let Some(lease) = self.lease_first(domain, room.min(left), request) else { continue };
-            left = left.saturating_sub(lease.recipients.len());
-            leases.push(lease);
-        }
-        leases
-    }
-
-    /// Moves the end of a lease.
-    pub(crate) fn renew(&mut self, token: &LeaseToken, until: Timestamp) -> Result<(), SpoolError> {
-        let lease = self
-            .leases
-            .get_mut(&token.number)
-            .filter(|lease| lease.id == token.id)
-            .ok_or(SpoolError::LeaseLost(token.id))?;
-        let before = std::mem::replace(&mut lease.until, until);
-        self.expiries.remove(&(before, token.number));
-        self.expiries.insert((until, token.number));
-        Ok(())
-    }
-
     /// Changes the recipients of a lease and ends it.
     pub(crate) fn settle(
         &mut self,
@@ -298,103 +243,6 @@ impl<L> Index<L> {
     pub(crate) fn contains(&self, id: MessageId) -> bool {
         self.messages.contains_key(&id)
     }
-
-    /// The messages behind `after`, in the order of their ids.
-    pub(crate) fn ids_after(
-        &self,
-        after: Option<MessageId>,
-    ) -> impl Iterator<Item = (MessageId, &L)> {
-        self.messages.range(after_bound(after)).map(|(id, message)| (*id, &message.location))
-    }
-
-    /// One message as it stands.
-    pub(crate) fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
-        let message = self.messages.get(&id).ok_or(SpoolError::NotFound(id))?;
-        self.entry(id, message)
-    }
-
-    /// A page of messages.
-    pub(crate) fn list(&self, request: &ListRequest) -> Result<Vec<Entry>, SpoolError> {
-        self.messages
-            .range(after_bound(request.after))
-            .take(request.limit)
-            .map(|(id, message)| self.entry(*id, message))
-            .collect()
-    }
-
-    /// When the next recipient of any unheld message becomes due, or a lease ends.
-    pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        let expiry = self.expiries.first().map(|(until, _)| *until);
-        self.domains.first_due().into_iter().chain(expiry).min()
-    }
-
-    /// How many recipients of a domain wait or are leased.
-    pub(crate) fn depth(&self, domain: &Domain) -> u64 {
-        let state = self.domains.number(domain).and_then(|key| self.domains.get(key));
-        state.map_or(0, |state| state.depth)
-    }
-
-    /// Messages, recipients that are not done, and octets.
-    pub(crate) fn totals(&self) -> (u64, u64, u64) {
-        (self.messages.len() as u64, self.recipients, self.octets)
-    }
-}
-
-fn after_bound(
-    after: Option<MessageId>,
-) -> (std::ops::Bound<MessageId>, std::ops::Bound<MessageId>) {
-    use std::ops::Bound::{Excluded, Unbounded};
-    (after.map_or(Unbounded, Excluded), Unbounded)
-}
-
-impl<L> Message<L> {
-    /// The slots of each domain.
-    fn groups(&self) -> Vec<(DomainKey, Range<usize>)> {
-        let mut start = 0;
-        self.slots
-            .chunk_by(|a, b| a.domain == b.domain)
-            .filter_map(|group| {
-                let range = start..start + group.len();
-                start = range.end;
-                group.first().map(|slot| (slot.domain, range))
-            })
-            .collect()
-    }
-
-    fn group(&self, domain: DomainKey) -> Range<usize> {
-        self.slots.partition_point(|slot| slot.domain < domain)
-            ..self.slots.partition_point(|slot| slot.domain <= domain)
-    }
-
-    fn record(&self, places: impl Iterator<Item = u32>, now: Timestamp) -> Vec<u8> {
-        let slots = places.filter_map(|place| self.slots.get(place as usize));
-        let flags = bit(self.held, HELD) | bit(self.delay_notified, DELAY_NOTIFIED);
-        slots::put_states(flags, slots, now)
-    }
-
-    /// The slots that states speak of, as they would be then.
-    fn locate(&self, states: &[slots::SlotState]) -> Result<Vec<(usize, Slot)>, Malformed> {
-        let mut by_index: Vec<(u32, usize)> = Vec::new();
-        if states.len() > 4 {
-            by_index.extend(self.slots.iter().zip(0..).map(|(slot, place)| (slot.index, place)));
-            by_index.sort_unstable();
-        }
-        let find = |index: u32| {
-            if by_index.is_empty() {
-                return self.slots.iter().position(|slot| slot.index == index);
-            }
-            let at = by_index.binary_search_by_key(&index, |(index, _)| *index).ok()?;
-            by_index.get(at).map(|(_, place)| *place)
-        };
-        states
-            .iter()
-            .map(|state| {
-                let place = find(state.index).ok_or(Malformed("there is no such recipient"))?;
-                let slot = self.slots.get(place).ok_or(Malformed("there is no such recipient"))?;
-                Ok((place, slot.with(state)))
-            })
-            .collect()
-    }
 }
 
 impl<L> Index<L> {
@@ -428,23 +276,6 @@ impl<L> Index<L> {
             self.refresh_head(domain);
         }
         self.domains.change_depth(domain, u64::from(more), u64::from(fewer));
-    }
-
-    fn change_leased(
-        &mut self,
-        lease: &Leased,
-        number: u64,
-        mut change: impl FnMut(&mut Slot, &mut slots::LastAttempt),
-    ) {
-        self.domains.release(lease.domain, lease.slots.len());
-        let Some(message) = self.messages.get(&lease.id) else { return };
-        let range = message.group(lease.domain);
-        let mut last = slots::LastAttempt::default();
-        self.change_group(lease.id, lease.domain, range, |slots| {
-            for slot in slots.iter_mut().filter(|slot| slot.state == State::Leased(number)) {
-                change(slot, &mut last);
-            }
-        });
     }
 
     fn changed(
@@ -487,160 +318,4 @@ impl<L> Index<L> {
         let head = first_due(&self.due, domain);
         self.domains.set_head(domain, head);
     }
-
-    /// Leases end whose time has come; their recipients are due since then.
-    fn expire(&mut self, now: Timestamp) {
-        while let Some((until, number)) = self.expiries.first().copied() {
-            if until > now {
-                break;
-            }
-            self.expiries.remove(&(until, number));
-            if let Some(lease) = self.leases.remove(&number) {
-                self.change_leased(&lease, number, |slot, _| slot.state = State::Waiting(until));
-            }
-        }
-    }
-
-    /// Leases the recipients of the first message of a domain that are due.
-    fn lease_first(
-        &mut self,
-        domain: DomainKey,
-        room: usize,
-        request: &ClaimRequest,
-    ) -> Option<Lease> {
-        let id = self.choose(domain, request.now)?;
-        self.last_lease += 1;
-        let number = self.last_lease;
-        let range = self.messages.get(&id)?.group(domain);
-        let first = range.start;
-        let mut places = Vec::new();
-        self.change_group(id, domain, range, |slots| {
-            let due = |slot: &Slot| matches!(slot.state, State::Waiting(due) if due <= request.now);
-            for (slot, place) in slots.iter_mut().zip(first..).filter(|(slot, _)| due(slot)) {
-                if places.len() == room {
-                    break;
-                }
-                slot.state = State::Leased(number);
-                places.push(u32::try_from(place).unwrap_or(u32::MAX));
-            }
-        });
-        let lease = Leased { id, domain, until: request.until, slots: places.into() };
-        self.domains.lease(domain, lease.slots.len());
-        self.expiries.insert((request.until, number));
-        let out = self.describe(&lease, number);
-        self.leases.insert(number, lease);
-        out
-    }
-
-    /// The message of a domain to hand out: new mail and mail that was tried before
-    /// take turns, so that a backlog never starves what has just come.
-    fn choose(&mut self, domain: DomainKey, now: Timestamp) -> Option<MessageId> {
-        let retried_first = self.domains.get(domain)?.retried_next;
-        for retried in [retried_first, !retried_first] {
-            if let Some((due, id)) = first_of_kind(&self.due, domain, retried)
-                && due <= now
-            {
-                self.domains.set_turn(domain, !retried);
-                return Some(id);
-            }
-        }
-        None
-    }
-
-    fn describe(&self, lease: &Leased, number: u64) -> Option<Lease> {
-        let message = self.messages.get(&lease.id)?;
-        let common = Common::take(&mut Take(&message.envelope)).ok()?;
-        let mut recipients = Vec::with_capacity(lease.slots.len());
-        for place in &lease.slots {
-            let slot = message.slots.get(*place as usize)?;
-            recipients.push(LeasedRecipient {
-                index: slot.index,
-                recipient: take_recipient(&mut message.recipient(slot)?).ok()?,
-                attempts: slot.attempts,
-            });
-        }
-        Some(Lease {
-            token: LeaseToken { id: lease.id, number },
-            until: lease.until,
-            domain: (*self.domains.get(lease.domain)?.domain).clone(),
-            recipients,
-            reverse_path: common.reverse_path,
-            envelope_id: common.envelope_id,
-            ret: common.ret,
-            eight_bit: common.eight_bit,
-            smtputf8: common.smtputf8,
-            received_at: common.received_at,
-            size: message.size,
-            recipients_in_all: u32::try_from(message.slots.len()).unwrap_or(u32::MAX),
-            delay_notified: message.delay_notified,
-        })
-    }
-
-    fn entry(&self, id: MessageId, message: &Message<L>) -> Result<Entry, SpoolError> {
-        let damaged =
-            |malformed: Malformed| SpoolError::Damaged { id, what: malformed.to_string() };
-        let common = Common::take(&mut Take(&message.envelope)).map_err(damaged)?;
-        let mut recipients = Vec::with_capacity(message.slots.len());
-        let mut slots: Vec<&Slot> = message.slots.iter().collect();
-        slots.sort_unstable_by_key(|slot| slot.index);
-        for slot in slots {
-            let mut from = message.recipient(slot).ok_or(Malformed("it ends too early"));
-            let recipient =
-                from.as_mut().map_err(|e| *e).and_then(take_recipient).map_err(damaged)?;
-            recipients.push(RecipientStatus {
-                recipient,
-                state: self.recipient_state(slot),
-                attempts: slot.attempts,
-                last: slot.last.as_deref().cloned(),
-            });
-        }
-        Ok(Entry {
-            id,
-            reverse_path: common.reverse_path,
-            recipients,
-            envelope_id: common.envelope_id,
-            ret: common.ret,
-            eight_bit: common.eight_bit,
-            smtputf8: common.smtputf8,
-            received_at: common.received_at,
-            origin: common.origin,
-            size: message.size,
-            held: message.held,
-            delay_notified: message.delay_notified,
-        })
-    }
-
-    fn recipient_state(&self, slot: &Slot) -> RecipientState {
-        match slot.state {
-            State::Waiting(due) => RecipientState::Due(due),
-            State::Done => RecipientState::Done,
-            State::Leased(number) => RecipientState::Leased(
-                self.leases.get(&number).map_or(Timestamp::default(), |lease| lease.until),
-            ),
-        }
-    }
-}
-
-impl<L> Message<L> {
-    fn recipient(&self, slot: &Slot) -> Option<Take<'_>> {
-        self.envelope.get(slot.offset as usize..).map(Take)
-    }
-}
-
-fn first_of_kind(
-    due: &BTreeSet<(DomainKey, bool, Timestamp, MessageId)>,
-    domain: DomainKey,
-    retried: bool,
-) -> Option<(Timestamp, MessageId)> {
-    let earliest = (domain, retried, Timestamp::from_millis(i64::MIN), MessageId::from_u64(0));
-    let (found, kind, due, id) = *due.range(earliest..).next()?;
-    (found == domain && kind == retried).then_some((due, id))
-}
-
-fn first_due(
-    due: &BTreeSet<(DomainKey, bool, Timestamp, MessageId)>,
-    domain: DomainKey,
-) -> Option<Timestamp> {
-    let kinds = [false, true].into_iter();
-    kinds.filter_map(|retried| first_of_kind(due, domain, retried)).map(|(due, _)| due).min()
 }

@@ -1,0 +1,134 @@
+//! What the index shows: messages as they stand, leases as they are handed out, counts.
+
+use puerto_smtp::Domain;
+
+use super::Index;
+use super::leases::Leased;
+use super::message::Message;
+use super::slots::{Slot, State};
+use crate::codec::{Common, Malformed, Take, take_recipient};
+use crate::entry::{Entry, Lease, LeaseToken, LeasedRecipient, RecipientState, RecipientStatus};
+use crate::id::{MessageId, Timestamp};
+use crate::{ListRequest, SpoolError};
+
+impl<L> Index<L> {
+    /// The messages behind `after`, in the order of their ids.
+    pub(crate) fn ids_after(
+        &self,
+        after: Option<MessageId>,
+    ) -> impl Iterator<Item = (MessageId, &L)> {
+        self.messages.range(after_bound(after)).map(|(id, message)| (*id, &message.location))
+    }
+
+    /// One message as it stands.
+    pub(crate) fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
+        let message = self.messages.get(&id).ok_or(SpoolError::NotFound(id))?;
+        self.entry(id, message)
+    }
+
+    /// A page of messages.
+    pub(crate) fn list(&self, request: &ListRequest) -> Result<Vec<Entry>, SpoolError> {
+        self.messages
+            .range(after_bound(request.after))
+            .take(request.limit)
+            .map(|(id, message)| self.entry(*id, message))
+            .collect()
+    }
+
+    /// When the next recipient of any unheld message becomes due, or a lease ends.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        let expiry = self.expiries.first().map(|(until, _)| *until);
+        self.domains.first_due().into_iter().chain(expiry).min()
+    }
+
+    /// How many recipients of a domain wait or are leased.
+    pub(crate) fn depth(&self, domain: &Domain) -> u64 {
+        let state = self.domains.number(domain).and_then(|key| self.domains.get(key));
+        state.map_or(0, |state| state.depth)
+    }
+
+    /// Messages, recipients that are not done, and octets.
+    pub(crate) fn totals(&self) -> (u64, u64, u64) {
+        (self.messages.len() as u64, self.recipients, self.octets)
+    }
+
+    pub(super) fn describe(&self, lease: &Leased, number: u64) -> Option<Lease> {
+        let message = self.messages.get(&lease.id)?;
+        let common = Common::take(&mut Take(&message.envelope)).ok()?;
+        let mut recipients = Vec::with_capacity(lease.slots.len());
+        for place in &lease.slots {
+            let slot = message.slots.get(*place as usize)?;
+            recipients.push(LeasedRecipient {
+                index: slot.index,
+                recipient: take_recipient(&mut message.recipient(slot)?).ok()?,
+                attempts: slot.attempts,
+            });
+        }
+        Some(Lease {
+            token: LeaseToken { id: lease.id, number },
+            until: lease.until,
+            domain: (*self.domains.get(lease.domain)?.domain).clone(),
+            recipients,
+            reverse_path: common.reverse_path,
+            envelope_id: common.envelope_id,
+            ret: common.ret,
+            eight_bit: common.eight_bit,
+            smtputf8: common.smtputf8,
+            received_at: common.received_at,
+            size: message.size,
+            recipients_in_all: u32::try_from(message.slots.len()).unwrap_or(u32::MAX),
+            delay_notified: message.delay_notified,
+        })
+    }
+
+    fn entry(&self, id: MessageId, message: &Message<L>) -> Result<Entry, SpoolError> {
+        let damaged =
+            |malformed: Malformed| SpoolError::Damaged { id, what: malformed.to_string() };
+        let common = Common::take(&mut Take(&message.envelope)).map_err(damaged)?;
+        let mut recipients = Vec::with_capacity(message.slots.len());
+        let mut slots: Vec<&Slot> = message.slots.iter().collect();
+        slots.sort_unstable_by_key(|slot| slot.index);
+        for slot in slots {
+            let mut from = message.recipient(slot).ok_or(Malformed("it ends too early"));
+            let recipient =
+                from.as_mut().map_err(|e| *e).and_then(take_recipient).map_err(damaged)?;
+            recipients.push(RecipientStatus {
+                recipient,
+                state: self.recipient_state(slot),
+                attempts: slot.attempts,
+                last: slot.last.as_deref().cloned(),
+            });
+        }
+        Ok(Entry {
+            id,
+            reverse_path: common.reverse_path,
+            recipients,
+            envelope_id: common.envelope_id,
+            ret: common.ret,
+            eight_bit: common.eight_bit,
+            smtputf8: common.smtputf8,
+            received_at: common.received_at,
+            origin: common.origin,
+            size: message.size,
+            held: message.held,
+            delay_notified: message.delay_notified,
+        })
+    }
+
+    fn recipient_state(&self, slot: &Slot) -> RecipientState {
+        match slot.state {
+            State::Waiting(due) => RecipientState::Due(due),
+            State::Done => RecipientState::Done,
+            State::Leased(number) => RecipientState::Leased(
+                self.leases.get(&number).map_or(Timestamp::default(), |lease| lease.until),
+            ),
+        }
+    }
+}
+
+fn after_bound(
+    after: Option<MessageId>,
+) -> (std::ops::Bound<MessageId>, std::ops::Bound<MessageId>) {
+    use std::ops::Bound::{Excluded, Unbounded};
+    (after.map_or(Unbounded, Excluded), Unbounded)
+}
