@@ -56,11 +56,18 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
     ))
 }
 
-const BOTH: Text = Text::new("`user` with `password_file`", "`user` con `password_file`");
 const WITH_TLS: Text =
     Text::new("\"opportunistic\" or \"required\"", "\"opportunistic\" o \"required\"");
 const LIST: Text = Text::new("routes form a list", "las rutas forman una lista");
 const NO_ROUTE: Text = Text::new("this is not a route", "esto no es una ruta");
+
+/// The keys that make a login, by their paths.
+struct LoginKeys {
+    user: &'static str,
+    password: &'static str,
+    relay: &'static str,
+    tls: &'static str,
+}
 
 struct Reader {
     errors: Vec<ConfigError>,
@@ -186,6 +193,8 @@ impl Reader {
             };
             let mut route = RouteDraft::default();
             let before = self.errors.len();
+            // Where the keys of the route before stood says nothing of this one.
+            self.places.retain(|path, _| !path.starts_with("route."));
             for item in table {
                 self.entry(ROUTE_KEYS, "route", item, &mut route);
             }
@@ -212,74 +221,74 @@ impl Reader {
             );
             complain("to", message, accepted);
         }
-        match (&route.user, &route.password_file) {
-            (Some(_), None) => {
-                let message = Text::new(
-                    "a user without a password file",
-                    "hay usuario y falta password_file",
-                );
-                complain("user", message, BOTH);
-            }
-            (None, Some(_)) => {
-                let message = Text::new(
-                    "a password file without a user",
-                    "hay password_file y falta usuario",
-                );
-                complain("password_file", message, BOTH);
-            }
-            (Some(_), Some(_)) if route.via.is_none() => {
-                let message = Text::new(
-                    "a user, but no relay to log in to",
-                    "hay usuario, pero ningún relay en el que identificarse",
-                );
-                let accepted = Text::new(
-                    "`via` with the relay that knows this user",
-                    "`via` con el relay que conoce a este usuario",
-                );
-                complain("user", message, accepted);
-            }
-            (Some(_), Some(_)) if route.tls == Some(TlsLevel::None) => {
-                let message = Text::new(
-                    "a password is never sent without TLS",
-                    "una contraseña nunca se envía sin TLS",
-                );
-                complain("tls", message, WITH_TLS);
-            }
-            _ => {}
+        let keys = LoginKeys {
+            user: "route.user",
+            password: "route.password_file",
+            relay: "route.via",
+            tls: "route.tls",
+        };
+        let level = route.tls.unwrap_or(TlsLevel::Required);
+        let (user, password) = (route.user.is_some(), route.password_file.is_some());
+        self.login(&keys, (user, password), route.via.is_some(), level);
+    }
+
+    // A user needs a password, a relay that knows it, and TLS to send it over.
+    fn login(
+        &mut self,
+        keys: &LoginKeys,
+        (user, password): (bool, bool),
+        relay: bool,
+        level: TlsLevel,
+    ) {
+        self.pair((keys.user, user), (keys.password, password));
+        if !user || !password {
+            return;
         }
+        self.require(
+            relay,
+            keys.user,
+            said!(
+                "a user, but no relay to log in to",
+                "hay usuario, pero ningún relay en el que identificarse"
+            ),
+            said!(
+                "`{key}` with the relay that knows this user",
+                "`{key}` con el relay que conoce a este usuario"; key = keys.relay
+            ),
+        );
+        self.require(
+            level != TlsLevel::None,
+            keys.tls,
+            said!("a password is never sent without TLS", "una contraseña nunca se envía sin TLS"),
+            WITH_TLS.into(),
+        );
     }
 
     fn relations(&mut self, draft: &Draft) {
-        self.pair(
-            ("relayhost_user", draft.relayhost_user.is_some()),
-            ("relayhost_password_file", draft.relayhost_password_file.is_some()),
+        let config = &draft.config;
+        let keys = LoginKeys {
+            user: "relayhost_user",
+            password: "relayhost_password_file",
+            relay: "relayhost",
+            tls: "delivery.tls",
+        };
+        let given = (draft.relayhost_user.is_some(), draft.relayhost_password_file.is_some());
+        // A route without a level of its own has this one.
+        let inherits = |route: &RouteDraft| route.user.is_some() && route.tls.is_none();
+        let level = config.delivery.tls;
+        self.login(&keys, given, config.relayhost.is_some(), level);
+        self.require(
+            level != TlsLevel::None || !draft.routes.iter().any(inherits),
+            "delivery.tls",
+            said!(
+                "a route's password is never sent without TLS",
+                "la contraseña de una ruta nunca se envía sin TLS"
+            ),
+            WITH_TLS.into(),
         );
         self.pair(
             ("tls.certificate", draft.certificate.is_some()),
             ("tls.key", draft.key.is_some()),
-        );
-        let config = &draft.config;
-        let login = draft.relayhost_user.is_some();
-        self.require(
-            !login || config.relayhost.is_some(),
-            "relayhost_user",
-            said!(
-                "a user, but no relayhost to log in to",
-                "hay usuario, pero ningún relayhost en el que identificarse"
-            ),
-            said!(
-                "`relayhost` with the relay that knows this user",
-                "`relayhost` con el relay que conoce a este usuario"
-            ),
-        );
-        self.require(
-            !login || config.delivery.tls != TlsLevel::None,
-            "delivery.tls",
-            said!(
-                "a password for the relayhost is never sent without TLS",
-                "la contraseña del relayhost nunca se envía sin TLS"
-            ),
-            WITH_TLS.into(),
         );
         self.require(
             config.listen.submissions.is_empty() || draft.certificate.is_some(),

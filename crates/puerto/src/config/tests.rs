@@ -129,7 +129,7 @@ fn impossible_values_and_combinations_are_refused() {
         (
             "relayhost_user = \"u\"\nrelayhost_password_file = \"/p\"",
             "relayhost_user",
-            "no relayhost",
+            "no relay to log in",
         ),
         ("state_dir = \"spool\"", "state_dir", "begin it with `/`"),
         ("log = \"xml\"", "log", "not one of"),
@@ -156,7 +156,17 @@ fn impossible_values_and_combinations_are_refused() {
         ("[route]\nto = \"a.example\"", "route", "form a list"),
         ("[[route]]\nvia = \"a.example\"", "route.to", "neither"),
         ("[[route]]\nto = \"u@a.example\"", "route.to", "by the recipient's domain"),
-        ("[[route]]\nto = \"a.example\"\nuser = \"u\"", "route.user", "without a password"),
+        (
+            "[[route]]\nto = \"a.example\"\nuser = \"u\"",
+            "route.user",
+            "`route.password_file` is not",
+        ),
+        (
+            "[delivery]\ntls = \"none\"\n[[route]]\nto = \"a.example\"\nvia = \"b.example\"\n\
+             user = \"u\"\npassword_file = \"/p\"",
+            "delivery.tls",
+            "never sent without TLS",
+        ),
         ("[[route]]\ntoo = \"a.example\"", "route.too", "unknown key"),
         ("smtp = []", "smtp", "unknown key"),
     ] {

@@ -74,7 +74,7 @@ impl ClientTls {
         let config = match self.0.any.get() {
             Some(config) => config,
             None => {
-                let config = configuration(|provider| Ok(Arc::new(AnyCertificate(provider))))?;
+                let config = configuration(|provider| Judge::by(provider, Rule::Any))?;
                 self.0.any.get_or_init(|| config)
             }
         };
@@ -108,8 +108,7 @@ impl ClientTls {
                 let (roots, keys) = (self.0.extra_roots.clone(), self.0.keys.clone());
                 let config = configuration(|provider| {
                     let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))?;
-                    let any = AnyCertificate(provider);
-                    Ok(Arc::new(KnownHost { any, verifier, keys }))
+                    Judge::by(provider, Rule::Known { verifier, keys })
                 })?;
                 self.0.known.get_or_init(|| config)
             }
@@ -124,9 +123,8 @@ impl ClientTls {
             let roots = self.0.extra_roots.clone();
             let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider));
             let verifier = verifier.map(Arc::new);
-            let any = AnyCertificate(provider);
             let (keys, inspection) = (self.0.keys.clone(), inspection.clone());
-            Ok(Arc::new(Inspector { any, verifier, keys, inspection }))
+            Judge::by(provider, Rule::Inspect { verifier, keys, inspection })
         })?;
         Ok(TlsConnector::from(config))
     }
@@ -181,114 +179,6 @@ impl Inspection {
     }
 }
 
-#[derive(Debug)]
-struct Inspector {
-    any: AnyCertificate,
-    verifier: Result<Arc<Verifier>, Error>,
-    keys: KnownKeys,
-    inspection: Inspection,
-}
-
-impl ServerCertVerifier for Inspector {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let chain = std::iter::once(end_entity).chain(intermediates);
-        let chain: Vec<_> = chain.map(|certificate| certificate.clone().into_owned()).collect();
-        let verdict = self.verifier.clone().and_then(|verifier| {
-            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-        });
-        let verdict =
-            verdict.map(|_verified| ()).map_err(|error| CertificateFault::of(&error, &chain));
-        let mut seen = self.inspection.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let acquaintance = self.keys.compare(&server_name.to_str(), end_entity);
-        *seen = Some(Inspected { chain, verdict, acquaintance });
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.any.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.any.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.any.supported_verify_schemes()
-    }
-}
-
-/// Takes what verifies, and else the key that the host had or a host that is new.
-#[derive(Debug)]
-struct KnownHost {
-    any: AnyCertificate,
-    verifier: Verifier,
-    keys: KnownKeys,
-}
-
-impl ServerCertVerifier for KnownHost {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let host = server_name.to_str();
-        let verified = self.verifier.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        if verified.is_err() && self.keys.compare(&host, end_entity) == Acquaintance::Changed {
-            let changed = OtherError(Arc::new(KeyChanged));
-            return Err(Error::InvalidCertificate(CertificateError::Other(changed)));
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.any.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.any.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.any.supported_verify_schemes()
-    }
-}
-
 fn configuration(
     verifier: impl FnOnce(Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error>,
 ) -> Result<Arc<ClientConfig>, Error> {
@@ -301,19 +191,62 @@ fn configuration(
     Ok(Arc::new(config))
 }
 
-/// Takes any certificate whose key signed the handshake.
+/// What is made of a peer's certificate. That the peer holds its key is always checked.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+struct Judge {
+    provider: Arc<CryptoProvider>,
+    rule: Rule,
+}
 
-impl ServerCertVerifier for AnyCertificate {
+#[derive(Debug)]
+enum Rule {
+    /// Any will do.
+    Any,
+    /// It verifies, or has the key that the host had, or the host is new.
+    Known { verifier: Verifier, keys: KnownKeys },
+    /// Any will do, and it is written down what would have been made of it.
+    Inspect { verifier: Result<Arc<Verifier>, Error>, keys: KnownKeys, inspection: Inspection },
+}
+
+impl Judge {
+    fn by(provider: Arc<CryptoProvider>, rule: Rule) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+        Ok(Arc::new(Self { provider, rule }))
+    }
+}
+
+impl ServerCertVerifier for Judge {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let verify = |verifier: &Verifier| {
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
+        let acquaintance = |keys: &KnownKeys| keys.compare(&server_name.to_str(), end_entity);
+        match &self.rule {
+            Rule::Any => {}
+            Rule::Known { verifier, keys } => {
+                if verify(verifier).is_err() && acquaintance(keys) == Acquaintance::Changed {
+                    let changed = OtherError(Arc::new(KeyChanged));
+                    return Err(Error::InvalidCertificate(CertificateError::Other(changed)));
+                }
+            }
+            Rule::Inspect { verifier, keys, inspection } => {
+                let chain = std::iter::once(end_entity).chain(intermediates);
+                let chain: Vec<_> = chain.map(|one| one.clone().into_owned()).collect();
+                let verified = verifier.as_deref().map_err(Clone::clone).and_then(verify);
+                let verdict = verified
+                    .map(|_verified| ())
+                    .map_err(|error| CertificateFault::of(&error, &chain));
+                let acquaintance = acquaintance(keys);
+                let mut seen = inspection.0.lock().unwrap_or_else(PoisonError::into_inner);
+                *seen = Some(Inspected { chain, verdict, acquaintance });
+            }
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -323,7 +256,7 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signed, algorithms)
     }
 
@@ -333,11 +266,11 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
