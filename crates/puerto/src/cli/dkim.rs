@@ -275,7 +275,7 @@ fn keys_below(directory: &Path) -> (Vec<Shown>, Vec<Said>) {
 
 const NO_KEYS: Text = Text::new(
     "no keys below {directory}: mail is not signed. `puerto dkim new`",
-    "no hay claves en {directory}: el correo no se firma. Crea una con `puerto dkim new`",
+    "no hay claves en {directory}: el correo no se firma. Cree una con `puerto dkim new`",
 );
 const NO_USER: Text = Text::new(
     "there is no user `{name}` yet: only root can read the new key",

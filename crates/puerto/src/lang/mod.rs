@@ -35,12 +35,21 @@ impl Language {
         }
     }
 
-    /// What was asked for, or else what the environment says, in the order that
-    /// POSIX gives: LC_ALL, LC_MESSAGES, LANG; English where it is none of ours.
+    /// What was asked for, or else what the environment says, as gettext reads it: the
+    /// locale is the first that is set of LC_ALL, LC_MESSAGES and LANG, and where it is
+    /// neither `C` nor `POSIX`, the first language of LANGUAGE's list that is one of
+    /// ours goes before it. English where there is none.
     pub fn choose(asked: Option<Self>, environment: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| environment(name).filter(|value| !value.is_empty());
-        let named = || ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set);
-        asked.or_else(|| Self::parse(&named()?)).unwrap_or_default()
+        let of_environment = || {
+            let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set)?;
+            if matches!(locale.split('.').next(), Some("C" | "POSIX")) {
+                return Some(Self::English);
+            }
+            let listed = set("LANGUAGE").unwrap_or_default();
+            listed.split(':').chain([locale.as_str()]).find_map(Self::parse)
+        };
+        asked.or_else(of_environment).unwrap_or_default()
     }
 
     /// [`Language::choose`] with this process's environment.

@@ -203,7 +203,7 @@ fn change(
     } else {
         return Err(usage(said!(
             "which messages? Name their ids, conditions such as --to, or --all",
-            "¿qué mensajes? Indica sus identificadores, condiciones como --to, o --all"
+            "¿qué mensajes? Indique sus identificadores, condiciones como --to, o --all"
         )));
     };
     let done = connect()?.change(change, &ids)?;

@@ -46,6 +46,8 @@ pub(super) static SENTENCES: &[Text] = &[
         "la configuración ha cambiado mientras se buscaba la ruta",
     ),
     text("MX of {}: {}", "MX de {=}: {}"),
+    text("MX of {}", "MX de {=}"),
+    text("the recipient's address literal {}", "la dirección literal {=} del destinatario"),
     text("address of {}, which has no MX", "dirección de {=}, que no tiene MX"),
     text("address of {}: {}", "dirección de {=}: {}"),
     // Delivery.
@@ -96,6 +98,7 @@ pub(super) static SENTENCES: &[Text] = &[
         "routing was broken off by an internal error",
         "un error interno interrumpió la búsqueda de la ruta",
     ),
+    text("reading the message failed: {}", "ha fallado la lectura del mensaje: {}"),
     text("cannot read the queued message: {}", "no se puede leer el mensaje de la cola: {}"),
     text(
         "the queued message is damaged: it should have {} octets and has not",
@@ -119,6 +122,15 @@ pub(super) static SENTENCES: &[Text] = &[
         "el mensaje ocupa más de los {=} octetos que admite el otro extremo",
     ),
     text("the peer does not offer SMTPUTF8", "el otro extremo no ofrece SMTPUTF8"),
+    text(
+        "no password is sent over a connection without TLS",
+        "por una conexión sin TLS no se envía ninguna contraseña",
+    ),
+    text("the server offers no AUTH", "el servidor no ofrece AUTH"),
+    text(
+        "the server offers neither AUTH PLAIN nor LOGIN, but {}",
+        "el servidor no ofrece AUTH PLAIN ni LOGIN, sino {=}",
+    ),
     // What was under way, and what a reply answers.
     text("receiving the initial server greeting", "al esperar su saludo"),
     text("performing the {} handshake", "durante la negociación de {=}"),

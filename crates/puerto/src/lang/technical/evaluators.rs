@@ -48,6 +48,14 @@ pub(super) static SENTENCES: &[Text] = &[
         "en un término solo puede haber caracteres ASCII visibles",
     ),
     text("% must be followed by {, %, _ or -", "tras % debe ir {, %, _ o -"),
+    text("a macro has no closing }", "a una macro le falta la } final"),
+    text("a macro is empty", "una macro está vacía"),
+    text("%{{}} is allowed in an explanation only", "%{{=}} solo se admite en una explicación"),
+    text("%{{}} is not a macro", "%{{=}} no es una macro"),
+    text(
+        "`{}` is not a list of macro delimiters",
+        "`{}` no es una lista de delimitadores de macro",
+    ),
     text("a domain name is missing", "falta un nombre de dominio"),
     text(
         "`{}` does not end in a top-level domain",
@@ -60,10 +68,10 @@ pub(super) static SENTENCES: &[Text] = &[
         "{} keys at the selector, of which any may count",
         "{} claves en el selector, de las que puede contar cualquiera",
     ),
+    text("l={} is more than the body's {} octets", "l={} es más que los {} octetos del cuerpo"),
     text("{} octets", "{} octetos"),
     text("{} fields", "{} campos"),
     text("only the first {} signatures are checked", "solo se comprueban las {} primeras firmas"),
-    text("l={} is more than the body's {} octets", "l={} es más que los {} octetos del cuerpo"),
     text(
         "the body hash differs: the body was changed after it was signed",
         "el hash del cuerpo no coincide: el cuerpo se cambió después de firmarlo",
@@ -132,7 +140,9 @@ pub(super) static SENTENCES: &[Text] = &[
         "the key record's s= does not allow email",
         "el s= del registro de la clave no permite el correo",
     ),
+    text("there is no key", "no hay ninguna clave"),
     // DMARC.
+    text("its domain is not a domain name", "su dominio no es un nombre de dominio"),
     text("no record applies", "ningún registro es aplicable"),
     text("unknown: {}", "no se sabe: {}"),
     text("{} by the record of {}, in test mode", "{=} según el registro de {=}, en modo de prueba"),

@@ -11,6 +11,7 @@ use super::{Language, Said, Text, system};
 
 mod delivery;
 mod evaluators;
+mod local;
 mod network;
 
 const fn text(en: &'static str, es: &'static str) -> Text {
@@ -21,7 +22,8 @@ const fn text(en: &'static str, es: &'static str) -> Text {
 const MAX_DEPTH: usize = 6;
 
 /// The more special before the more general.
-static TABLES: &[&[Text]] = &[network::SENTENCES, evaluators::SENTENCES, delivery::SENTENCES];
+static TABLES: &[&[Text]] =
+    &[network::SENTENCES, evaluators::SENTENCES, delivery::SENTENCES, local::SENTENCES];
 
 /// The text in one language.
 pub fn technical(text: &str, language: Language) -> String {

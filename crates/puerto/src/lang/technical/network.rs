@@ -76,6 +76,18 @@ pub(super) static SENTENCES: &[Text] = &[
         "certificate does not allow extended key usage for {}, allows {}",
         "no sirve para {=}, solo para {=}",
     ),
+    text("the certificate has expired", "el certificado ha caducado"),
+    text("the certificate is not valid yet", "el certificado todavía no es válido"),
+    text("the certificate is for another name", "el certificado es para otro nombre"),
+    text("the certificate is self-signed", "el certificado es autofirmado"),
+    text("the certificate's issuer is not trusted", "no se confía en quien emitió el certificado"),
+    text(
+        "the certificate is not valid, and its key is not the one that this relay had before: no password is sent (relay-keys in state_dir has the key that is known)",
+        "el certificado no es válido y su clave no es la que este relay tenía antes: no se envía ninguna contraseña (relay-keys, en state_dir, tiene la clave conocida)",
+    ),
+    text("the certificate is for {}", "el certificado es para {=}"),
+    text("unexpected error: {}", "error inesperado: {}"),
+    text("{} is no name of a host", "{=} no es un nombre de máquina"),
     // TLS.
     text("{} with cipher {}", "{=} con el cifrado {=}"),
     text("received fatal alert: {}", "el otro extremo ha respondido con la alerta {=}"),

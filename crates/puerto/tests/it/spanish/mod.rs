@@ -2,6 +2,9 @@
 //! command line, each kind of fault of a configuration, and what commands say when
 //! the server is not there. Records, replies and names are data; they stand in quotes.
 
+mod output;
+mod source;
+
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory as _;
@@ -49,11 +52,67 @@ const ENGLISH: &[&str] = &[
     "address",
     "message",
     "again",
+    "from",
+    "it",
+    "by",
+    "on",
+    "at",
+    "be",
+    "if",
+    "when",
+    "does",
+    "nothing",
+    "they",
+    "their",
+    "than",
+    "then",
+    "more",
+    "other",
+    "another",
+    "before",
+    "after",
+    "while",
+    "into",
+    "too",
+    "been",
+    "any",
+    "will",
+    "would",
+    "could",
+    "what",
+    "but",
+    "answered",
+    "failed",
+    "refused",
+    "expired",
+    "took",
+    "wants",
+    "ended",
+    "yet",
+    "aligned",
 ];
 
+// At least two words, one of which betrays it. Names of keys and options are none.
+fn is_english(text: &str) -> bool {
+    let outside = outside_quotes(&text.replace('\'', "\u{2019}"));
+    let words: Vec<&str> = words(&outside).collect();
+    words.len() > 1 && words.iter().any(|word| ENGLISH.contains(word))
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split_whitespace()
+        .filter(|word| !word.starts_with(['-', '\\', '#', '/', '[']))
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
+        .filter(|word| !word.is_empty())
+}
+
 fn run(arguments: &[&str], folder: &std::path::Path) -> Output {
+    spoken(arguments, folder, &[("LANG", "es_ES.UTF-8")])
+}
+
+fn spoken(arguments: &[&str], folder: &std::path::Path, environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_puerto"));
-    command.args(arguments).env_clear().env("LANG", "es_ES.UTF-8").env("TMPDIR", folder);
+    command.args(arguments).env_clear().envs(environment.iter().copied()).env("TMPDIR", folder);
     command.stdin(Stdio::null()).output().expect("puerto runs")
 }
 
@@ -80,8 +139,7 @@ fn outside_quotes(line: &str) -> String {
 fn assert_spanish(text: &str, about: &str) {
     for line in text.lines() {
         let line = outside_quotes(line);
-        for word in line.split_whitespace().filter(|word| !word.starts_with(['-', '/', '['])) {
-            let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        for word in words(&line) {
             assert!(!ENGLISH.contains(&word), "{about}: {word:?} in {line:?} of\n{text}");
         }
     }

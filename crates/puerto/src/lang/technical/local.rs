@@ -1,0 +1,46 @@
+//! What `local` says of a mailbox that mail could not be written into, in Spanish.
+
+use super::text;
+use crate::lang::Text;
+
+pub(super) static SENTENCES: &[Text] = &[
+    text("this program has no LMTP client", "este programa no tiene cliente LMTP"),
+    text("the configuration has just changed", "la configuración acaba de cambiar"),
+    text("the LMTP server {} is not found: {}", "no se encuentra el servidor LMTP {=}: {}"),
+    text("the LMTP server said nothing", "el servidor LMTP no ha dicho nada"),
+    text(
+        "mail forwarding loop: it was delivered to {} before",
+        "bucle de reenvío: ya se entregó antes a {=}",
+    ),
+    text("cannot look up users: {}", "no se puede consultar a los usuarios: {}"),
+    text("there is no user `{}`", "no existe el usuario `{=}`"),
+    text("the user `{}`: {}", "el usuario `{=}`: {}"),
+    text(
+        "puerto was started as user {} and may not write the mailbox of {}: start it as root, it then drops to `user`",
+        "puerto se inició como el usuario {=} y no puede escribir en el buzón de {=}: inícielo como root, y pasará después a `user`",
+    ),
+    text("internal error, it is tried again", "error interno, se volverá a intentar"),
+    text(
+        "in the aliases file: this name leads in a circle",
+        "en el fichero de alias: este nombre lleva en círculo",
+    ),
+    text("in the aliases file: {}", "en el fichero de alias: {}"),
+    text("{}; its other targets have it", "{}; sus otros destinos lo tienen"),
+    text("another program keeps {} locked", "otro programa tiene bloqueado {=}"),
+    text("the home directory {} is missing", "falta la carpeta personal {=}"),
+    text("{} is replaced again and again", "{=} se reemplaza una y otra vez"),
+    text("{} is a symbolic link", "{=} es un enlace simbólico"),
+    text("{} is not a regular file", "{=} no es un fichero normal"),
+    text(
+        "{} has several names: remove the other links",
+        "{=} tiene varios nombres: elimine los demás enlaces",
+    ),
+    text("{} does not belong to {}: `chown {}` it", "{=} no pertenece a {=}: use `chown {=}`"),
+    text("lock the mailbox", "bloquear el buzón"),
+    text("read the mailbox", "leer el buzón"),
+    text("read the queued message", "leer el mensaje de la cola"),
+    text("start the mailbox agent", "iniciar el agente de los buzones"),
+    text("cannot forward it: {}", "no se puede reenviar: {}"),
+    text("cannot store the copy to forward: {}", "no se puede guardar la copia que reenviar: {}"),
+    text("cannot {}: {}", "no se puede {}: {}"),
+];
