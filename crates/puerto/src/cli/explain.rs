@@ -200,7 +200,12 @@ fn of_message(
         if refusals.iter().any(|known| known.text == last.text) {
             continue;
         }
-        if let Some(explanation) = explain_attempt(&last.text, host) {
+        // Where nobody answered, only the status says whether it is tried again.
+        let said = match last.code {
+            Some(_) => last.text.clone(),
+            None => format!("{} {}", last.status, last.text),
+        };
+        if let Some(explanation) = explain_attempt(&said, host) {
             let recipient = Some(recipient.address.clone());
             refusals.push(Refusal { recipient, text: last.text.clone(), explanation });
         }
