@@ -33,10 +33,19 @@ fn begins_entry(line: &str) -> bool {
     let year = |text: &str| text.len() > 4 && text.bytes().take(4).all(|o| o.is_ascii_digit());
     let dated = year(line) && line.get(4..5) == Some("-") && line.get(7..8) == Some("-");
     dated
+        || has_syslog_time(line)
         || line.starts_with("{\"")
         || ["postfix/", "puerto/", "sm-mta[", "sendmail[", "status="]
             .iter()
             .any(|mark| line.contains(mark))
+}
+
+// `Nov 24 10:00:00 ` (RFC 3164 §4.1.2).
+fn has_syslog_time(line: &str) -> bool {
+    let at = |index: usize| line.as_bytes().get(index).copied();
+    let begins = at(0).is_some_and(|octet| octet.is_ascii_uppercase());
+    let marks = [(3, b' '), (6, b' '), (9, b':'), (12, b':'), (15, b' ')];
+    begins && marks.iter().all(|(index, mark)| at(*index) == Some(*mark))
 }
 
 const MARKS: &[&str] = &[
