@@ -134,14 +134,21 @@ fn a_log_of_several_lines_is_explained_line_by_line() {
             "d@b.example",
             "dsn=4.2.2, status=deferred (host m.example said: 452 mailbox full)",
         );
-    let answers: serde_json::Value =
-        serde_json::from_str(&text(&explain(&["--json"], log.as_str()))).unwrap();
-    let told: Vec<_> = answers.as_array().unwrap().iter().collect();
-    assert_eq!(told.len(), 2, "{answers}");
-    for (answer, to, class) in
-        [(told[0], "c@b.example", "mailbox-unknown"), (told[1], "d@b.example", "mailbox-full")]
-    {
-        assert_eq!((&answer["recipient"], &answer["class"]), (&to.into(), &class.into()));
+    let for_people = "Nov 24 10:00:00 4C1 delivered to a@b.example via none, after 1 s: 250 Ok\n\
+                      Nov 24 10:00:00 4C1 failed for c@b.example via none, after 1 s: host \
+                      m.example said: 550 no such user\n\
+                      Nov 24 10:00:01 4C1 must wait for d@b.example via none, after 1 s: host \
+                      m.example said: 452 mailbox full\n";
+    for log in [log.as_str(), for_people] {
+        let answers: serde_json::Value =
+            serde_json::from_str(&text(&explain(&["--json"], log))).unwrap();
+        let told: Vec<_> = answers.as_array().unwrap().iter().collect();
+        assert_eq!(told.len(), 2, "{answers}");
+        for (answer, to, class) in
+            [(told[0], "c@b.example", "mailbox-unknown"), (told[1], "d@b.example", "mailbox-full")]
+        {
+            assert_eq!((&answer["recipient"], &answer["class"]), (&to.into(), &class.into()));
+        }
     }
 }
 
