@@ -112,7 +112,7 @@ impl<'a, W: World> Context<'a, W> {
         let unregistered = unregistered(world, &domain).await;
         let egress_given = !asked.egress.is_empty();
         let helo = ascii(&config.delivery.helo);
-        let mut egress = if egress_given { asked.egress } else { own_addresses(config) };
+        let mut egress = if egress_given { once(&asked.egress) } else { own_addresses(config) };
         let mut translated = Vec::new();
         let private = |address: &IpAddr| address.is_ipv4() && not_public(*address);
         if !egress_given && !config.delivery.allow_private && egress.iter().any(private) {
@@ -282,6 +282,17 @@ async fn exchangers<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError
     }
     found.truncate(MAX_RELAY_ADDRESSES);
     Ok(found)
+}
+
+// Each once, and one that is mapped into IPv6 as what it is.
+fn once(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for address in addresses.iter().map(IpAddr::to_canonical) {
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    found
 }
 
 // The address that the system would send from: the kernel chooses it when a datagram

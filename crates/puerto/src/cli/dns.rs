@@ -184,7 +184,13 @@ fn addresses(
     language: Language,
 ) -> Result<Vec<IpAddr>, Stop> {
     if !arguments.egress.is_empty() {
-        return Ok(arguments.egress.clone());
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in arguments.egress.iter().map(IpAddr::to_canonical) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        return Ok(addresses);
     }
     // Whoever hands all mail to a relay is seen by nobody else.
     if config.relayhost.is_some() {

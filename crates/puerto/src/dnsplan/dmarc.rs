@@ -8,8 +8,14 @@ use super::{Draft, Plan, Planned, Said, State, Subject, words};
 
 /// Whether a text at `_dmarc` is a DMARC record or was meant as one.
 pub(super) fn is_meant(text: &str) -> bool {
-    text.trim_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case("v=DMARC"))
+    let mut letters = text.to_ascii_lowercase();
+    letters.retain(|character| !character.is_whitespace());
+    letters.contains("v=dmarc")
 }
+
+/// Tags that are defined, those of RFC 7489 among them.
+const NAMES: [&str; 14] =
+    ["v", "p", "sp", "np", "rua", "ruf", "adkim", "aspf", "fo", "psd", "t", "pct", "ri", "rf"];
 
 /// The tags of a record in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,58 @@ impl Tags {
     fn parse(text: &str) -> Self {
         let tags = text.split(';').filter_map(|tag| tag.split_once('='));
         Self(tags.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect())
+    }
+
+    /// What was meant by a record that panels or people damaged: without quotation marks,
+    /// and with a semicolon wherever something else stands before a tag.
+    fn meant(text: &str) -> Self {
+        let bare: String = text.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+        let mut separated = String::with_capacity(bare.len());
+        for (at, character) in bare.char_indices() {
+            let rest = bare.get(at..).unwrap_or_default();
+            let next = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
+            let begins_tag = next.split_once('=').is_some_and(|(name, _)| {
+                NAMES.contains(&name.trim().to_ascii_lowercase().as_str())
+            });
+            match character {
+                ',' | ' ' | '\t' if next.len() < rest.len() && begins_tag => separated.push(';'),
+                other => separated.push(other),
+            }
+        }
+        Self::parse(&separated)
+    }
+
+    // Takes out what is not defined, each time telling that it did.
+    fn purge(&mut self) -> bool {
+        let before = self.0.clone();
+        let mut seen: Vec<String> = Vec::new();
+        self.0.retain(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let one_of = |values: &[&str]| values.iter().any(|v| value.eq_ignore_ascii_case(v));
+            let is_right = match name.as_str() {
+                "sp" | "np" => one_of(&["none", "quarantine", "reject"]),
+                "adkim" | "aspf" => one_of(&["r", "s"]),
+                "psd" => one_of(&["y", "n", "u"]),
+                "t" => one_of(&["y", "n"]),
+                "fo" => value.split(':').all(|one| ["0", "1", "d", "s"].contains(&one.trim())),
+                _ => !value.is_empty() || name == "p" || name == "rua",
+            };
+            let is_new = !seen.contains(&name);
+            seen.push(name);
+            is_right && is_new
+        });
+        for (_, value) in self.0.iter_mut().filter(|(name, _)| name == "rua" || name == "ruf") {
+            let uris = value.split(',').map(str::trim).filter(|uri| !uri.is_empty());
+            let whole = uris.map(|uri| match uri.contains('@') && !uri.contains(':') {
+                true => format!("mailto:{uri}"),
+                false => uri.to_owned(),
+            });
+            let whole: Vec<String> = whole.collect();
+            if !value.split(',').map(str::trim).eq(whole.iter().map(String::as_str)) {
+                *value = whole.join(",");
+            }
+        }
+        self.0 != before
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -58,7 +116,7 @@ pub(super) fn policy(plan: &mut Plan, subject: &Subject, existing: &Existing) {
     let start = format!("v=DMARC1; p=none; rua=mailto:postmaster@{}", subject.domain);
     // Receivers discard all of several (RFC 9989 §4.10), so that until now none held:
     // the mildest is the one that surprises nobody.
-    let chosen = existing.dmarc.iter().min_by_key(|text| Tags::parse(text).severity());
+    let chosen = existing.dmarc.iter().min_by_key(|text| Tags::meant(text).severity());
     let (value, why) = match (chosen, &existing.dmarc_above) {
         (None, Some((above, _))) => {
             let said = Said::plain(words::DMARC_ABOVE).put("above", above);
@@ -91,8 +149,12 @@ pub(super) fn policy(plan: &mut Plan, subject: &Subject, existing: &Existing) {
 // A record that is right is kept to the letter; one that is not is changed where it
 // is wrong.
 fn mend(text: &str, subject: &Subject) -> (String, Said) {
-    let mut tags = Tags::parse(text);
+    let mut tags = Tags::meant(text);
     let mut why = None;
+    if tags != Tags::parse(text) || tags.purge() {
+        tags.purge();
+        why = Some(words::DMARC_MALFORMED);
+    }
     let version_is_right = tags.0.first().is_some_and(|(n, v)| n == "v" && v == "DMARC1");
     if !version_is_right {
         tags.0.retain(|(name, _)| !name.eq_ignore_ascii_case("v"));

@@ -312,6 +312,39 @@ fn one_dmarc_record_and_its_policy_stay() {
         ),
         (&["v=DMARC1;p=reject;pct=50"], vec![format!("change v=DMARC1; p=reject; pct=50; {rua}")]),
         (&["v=dmarc1; p=quarantine"], vec![format!("change v=DMARC1; p=quarantine; {rua}")]),
+        // Damage of panels and of copying costs nobody the policy.
+        (
+            &["\"v=DMARC1; p=reject; rua=mailto:a@b.example\""],
+            vec!["change v=DMARC1; p=reject; rua=mailto:a@b.example".to_owned()],
+        ),
+        (
+            &["v=DMARC1, p=reject, rua=mailto:a@b.example,mailto:c@b.example"],
+            vec!["change v=DMARC1; p=reject; rua=mailto:a@b.example,mailto:c@b.example".to_owned()],
+        ),
+        (
+            &["p=quarantine; rua=a@b.example; v=DMARC1"],
+            vec!["change v=DMARC1; p=quarantine; rua=mailto:a@b.example".to_owned()],
+        ),
+        (
+            &["v=DMARC1 p=reject rua=mailto:a@b.example"],
+            vec!["change v=DMARC1; p=reject; rua=mailto:a@b.example".to_owned()],
+        ),
+        (
+            &["v=DMARC1\\; p=reject\\; rua=mailto:a@b.example"],
+            vec!["change v=DMARC1; p=reject; rua=mailto:a@b.example".to_owned()],
+        ),
+        (
+            &["v=DMARC1; p=reject; sp=nothing; p=none; adkim=x; rua=mailto:a@b.example"],
+            vec!["change v=DMARC1; p=reject; rua=mailto:a@b.example".to_owned()],
+        ),
+        (
+            &["v = DMARC1 ; p = reject ; rua = mailto:a@b.example , mailto:c@b.example ; fo=1:d"],
+            vec![
+                "keep v = DMARC1 ; p = reject ; rua = mailto:a@b.example , mailto:c@b.example ; \
+                  fo=1:d"
+                    .to_owned(),
+            ],
+        ),
         (&["v=DMARC1; p=nothing"], vec![format!("change v=DMARC1; p=none; {rua}")]),
         (
             &["v=DMARC1; p=reject; rua=mailto:a@b.example", "v=DMARC1; p=none"],

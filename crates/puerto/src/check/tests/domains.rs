@@ -49,7 +49,10 @@ async fn every_domain_is_judged_with_every_address() {
     let domain = |name: &str| puerto_smtp::Domain::parse(name).unwrap();
     world.config.domains = vec![domain("example.com"), domain("example.net")];
     world.add_domain("example.net", "v=spf1 ip6:2001:db8::10 -all");
-    world.egress.push("192.0.2.11".parse().unwrap());
+    // What is named twice, or mapped into IPv6, is judged once.
+    for address in ["192.0.2.11", V4, "::ffff:192.0.2.11"] {
+        world.egress.push(address.parse().unwrap());
+    }
     let name = Record::Name("mail.example.com".to_owned());
     world.table.address("mail.example.com", "192.0.2.11".parse().unwrap());
     world.table.add(&reverse("192.0.2.11"), RecordType::Ptr, name);
