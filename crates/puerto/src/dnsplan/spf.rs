@@ -58,6 +58,8 @@ impl Terms {
     /// Puts terms in front of `matched`, the term that decides today, or else at the
     /// end of those that are tried.
     pub(super) fn insert(&mut self, new: Vec<String>, matched: Option<&str>) {
+        // What stands further behind, where it was not reached, need not stand twice.
+        self.0.retain(|term| !new.contains(term) || Some(term.as_str()) == matched);
         let decides = matched.and_then(|term| self.0.iter().position(|other| other == term));
         let last = || self.0.iter().position(|term| is_all(term) || is_modifier(term));
         let at = decides.or_else(last).unwrap_or(self.0.len());
@@ -155,6 +157,7 @@ pub(super) async fn of_domain<D: Dns>(
     notes(plan, &terms, &left_out, first);
     let text = terms.text_beside(&existing.spf);
     plan.lookups = lookups(existing, domain, &text, future).await;
+    tree_faults(plan, &count::count_text(future, domain, &text).await, domain);
     future.set_text(domain, &text);
     let why = why.unwrap_or_else(|| match (first, existing.spf.len()) {
         (Some(first), 1) if first == text => words::SPF_RIGHT.into(),
@@ -209,6 +212,28 @@ fn notes(plan: &mut Plan, terms: &Terms, left_out: &[String], present: Option<&s
         Some(_) => plan.note(true, words::SPF_PLUS_ALL),
         None if terms.has_redirect() => {}
         None => plan.note(false, words::SPF_NEUTRAL),
+    }
+}
+
+// What the record leads to and nobody can read: to receivers the whole is in error then,
+// and only the administrator knows whether that sender is still needed.
+fn tree_faults(plan: &mut Plan, tree: &count::Count, domain: &str) {
+    for fault in tree.faults.iter().filter(|fault| fault.domain != domain) {
+        use count::CountFaultKind::{Loop, Malformed, NoRecord, SeveralRecords};
+        let said = match &fault.kind {
+            NoRecord => Said::plain(words::SPF_LEADS_NOWHERE),
+            SeveralRecords | Malformed(_) => Said::plain(words::SPF_LEADS_TO_FAULT),
+            Loop => Said::plain(words::SPF_LEADS_BACK),
+            _ => continue,
+        };
+        plan.note(true, said.put("whose", &fault.domain));
+    }
+    if tree
+        .faults
+        .iter()
+        .any(|fault| fault.domain == domain && fault.kind == count::CountFaultKind::Loop)
+    {
+        plan.note(true, Said::plain(words::SPF_LEADS_BACK).put("whose", domain));
     }
 }
 

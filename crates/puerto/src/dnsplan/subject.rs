@@ -106,7 +106,9 @@ impl Subject {
     pub(super) fn has_full_name(&self) -> bool {
         let top = self.hostname.rsplit('.').next().unwrap_or_default();
         let private = ["localhost", "localdomain", "local", "lan", "internal", "home"];
+        let letters = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.');
         self.hostname.contains('.')
+            && self.hostname.bytes().all(letters)
             && !private.contains(&top)
             && !top.bytes().all(|octet| octet.is_ascii_digit())
     }

@@ -216,6 +216,30 @@ fn look_ups_are_counted_before_and_after() {
 }
 
 #[test]
+fn what_a_record_leads_to_in_vain_is_noted_and_its_terms_stand_once() {
+    for (record, expected, words) in [
+        (
+            "v=spf1 include:gone.example ip4:192.0.2.1 -all",
+            "change v=spf1 ip4:192.0.2.1 include:gone.example -all",
+            "include:gone.example",
+        ),
+        ("v=spf1 ip4:192.0.2.1 include:two.example -all", "keep ", "two.example, whose record"),
+        ("v=spf1 ip4:192.0.2.1 include:example.com -all", "keep ", "in a circle"),
+        ("v=spf1 ip4:192.0.2.1 include:%{l}.example -all", "keep ", ""),
+    ] {
+        let plan = spf(&[record], |table, _| {
+            table.txt("two.example", "v=spf1 -all").txt("two.example", "v=spf1 ~all");
+        });
+        let shown = shown(&plan, "example.com", RecordType::Txt);
+        assert!(shown[0].starts_with(expected), "{record}: {shown:?}");
+        let serious = plan.notes.iter().filter(|note| note.serious);
+        let serious: Vec<_> = serious.map(|note| note.text.of(Language::English)).collect();
+        let said = serious.iter().any(|text| text.contains(words));
+        assert_eq!(said, !words.is_empty(), "{record}: {serious:?}");
+    }
+}
+
+#[test]
 fn a_tree_of_ten_look_ups_takes_an_address_and_no_name() {
     let full = "v=spf1 include:many.example -all";
     let many: String = (0..9).map(|number| format!("a:{number}.example ")).collect();

@@ -146,6 +146,23 @@ words! {
          out of the proposal. If it stood for a sender, add that one again, written right.",
         "`{term}`, en el registro SPF, no es válido y anulaba el registro entero: la propuesta no \
          lo incluye. Si representaba a un remitente, añádalo de nuevo bien escrito.";
+    SPF_LEADS_NOWHERE =
+        "The SPF record leads to {whose}, which has no SPF record: receivers take the whole record \
+         for an error. Take include:{whose} (or redirect={whose}) out, if that service no longer \
+         sends for the domain, or ask it for the right name.",
+        "El registro SPF lleva a {whose}, que no tiene registro SPF: los receptores dan por erróneo \
+         el registro entero. Quite include:{whose} (o redirect={whose}) si ese servicio ya no envía \
+         en nombre del dominio, o pregúntele cuál es el nombre correcto.";
+    SPF_LEADS_TO_FAULT =
+        "The SPF record leads to {whose}, whose record is wrong: receivers take the whole for an \
+         error. Tell whoever runs {whose}, or take it out.",
+        "El registro SPF lleva a {whose}, cuyo registro es incorrecto: los receptores dan por \
+         erróneo el conjunto. Avise a quien lleve {whose}, o quítelo.";
+    SPF_LEADS_BACK =
+        "The SPF record leads in a circle back to {whose}: receivers take the whole for an error. \
+         Take out the include that closes the circle.",
+        "El registro SPF vuelve en círculo a {whose}: los receptores dan por erróneo el conjunto. \
+         Quite el include que cierra el círculo.";
     SPF_NEUTRAL =
         "The SPF record does not end in `-all` or `~all`, so that it says nothing about strangers. \
          End it in `~all` once you are sure that it names every sender.",
