@@ -1,53 +1,44 @@
 //! The report for people.
 
-use std::fmt::Write as _;
-
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use puerto_smtp::ReversePath;
 
 use super::{Problem, Report, Weight, host, trouble};
 use crate::config::NextHopHost;
 use crate::deliver::probe::{Granted, Sight};
+use crate::lang::page::{BAD, ERROR, GOOD, Page, UNSURE, WARNING, paint};
 use crate::lang::{Language, Text, detail, shown};
 use crate::telemetry::DeliveryStatus;
 use crate::tls::Certificate;
 
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
-const FAINT: Style = Style::new().dimmed();
 const TITLE: Style = Style::new().bold();
 
 /// The report in one language, with colours: whoever prints it takes them out where
 /// there are none.
 pub fn show(report: &Report, language: Language) -> String {
-    let mut page = Page { out: String::new(), language };
+    let mut page = Sheet(Page::new(language));
     page.meaning(report);
     for sight in &report.sights {
         page.sight(sight);
     }
     page.sent(report);
-    page.out.push('\n');
+    page.line("");
     for problem in &report.problems {
         page.problem(problem);
     }
     page.conclusion(report);
-    page.out
+    page.0.finish()
 }
 
-struct Page {
-    out: String,
-    language: Language,
-}
+struct Sheet(Page);
 
-impl Page {
+impl Sheet {
     fn line(&mut self, text: &str) {
-        self.out.push_str(text);
-        self.out.push('\n');
+        self.0.line(text);
     }
 
     fn say(&mut self, indent: &str, text: Text, values: &[(&str, &str)]) {
-        let text = text.with(self.language, values);
+        let text = text.with(self.0.language(), values);
         self.line(&format!("{indent}{text}"));
     }
 
@@ -84,7 +75,7 @@ impl Page {
         };
         self.say("  ", text, &[("name", name)]);
         let port = report.next_hop.port_or(25).to_string();
-        let tls = if report.next_hop.implicit_tls { IMPLICIT.of(self.language) } else { "" };
+        let tls = if report.next_hop.implicit_tls { IMPLICIT.of(self.0.language()) } else { "" };
         self.say("  ", PORT, &[("port", &port), ("tls", tls)]);
         let Some(names) = &report.names else { return };
         for (preference, host) in &names.exchangers {
@@ -126,7 +117,7 @@ impl Page {
             self.granted(granted);
         }
         if let Some(failure) = &sight.failure {
-            let failure = trouble::said(failure).of(self.language);
+            let failure = trouble::said(failure).of(self.0.language());
             self.line(&format!("    {} {failure}", paint(BAD, "✗")));
         }
     }
@@ -144,11 +135,11 @@ impl Page {
             "{subject}, issued by {issuer}, until {end}",
             "{subject}, emitido por {issuer}, hasta {end}",
         );
-        let tls = detail(tls).of(self.language);
+        let tls = detail(tls).of(self.0.language());
         self.line(&format!("    {} {tls}", paint(GOOD, "✓")));
         let Some(inspected) = &sight.inspected else { return };
         let fault = inspected.verdict.as_ref().err();
-        let reason = fault.map(|fault| host::fault_of(fault, inspected).of(self.language));
+        let reason = fault.map(|fault| host::fault_of(fault, inspected).of(self.0.language()));
         let text = if reason.is_none() { VALID } else { INVALID };
         let values = [("host", &*sight.host), ("reason", reason.as_deref().unwrap_or_default())];
         self.mark(reason.is_none(), text, &values);
@@ -170,7 +161,7 @@ impl Page {
         match &sight.login {
             Some(Ok(())) => self.mark(true, TAKEN, &[]),
             Some(Err(why)) => {
-                let reason = trouble::said(why).of(self.language);
+                let reason = trouble::said(why).of(self.0.language());
                 self.mark(false, REFUSED, &[("reason", &reason)]);
             }
             None => {}
@@ -192,7 +183,7 @@ impl Page {
         };
         let to = granted.wish.recipient.to_string();
         let failure = granted.answer.as_ref().err();
-        let reason = failure.map(|failure| trouble::refusal(failure).of(self.language));
+        let reason = failure.map(|failure| trouble::refusal(failure).of(self.0.language()));
         let text = if reason.is_none() { TAKEN } else { REFUSED };
         let reason = reason.unwrap_or_default();
         self.mark(
@@ -214,13 +205,13 @@ impl Page {
             "no se envió ningún mensaje a {to}: el relayhost no lo aceptaría",
         );
         let Some(sent) = &report.sent else { return };
-        self.out.push('\n');
+        self.line("");
         let to = sent.to.to_string();
         let Some(outcome) = &sent.outcome else {
             return self.mark(false, KEPT_BACK, &[("to", &to)]);
         };
         let good = outcome.status == DeliveryStatus::Sent;
-        let reply = shown(&detail(&outcome.text).of(self.language));
+        let reply = shown(&detail(&outcome.text).of(self.0.language()));
         let values = [("to", &*to), ("reply", &*reply)];
         self.mark(good, if good { SENT } else { NOT_SENT }, &values);
     }
@@ -228,20 +219,16 @@ impl Page {
     fn problem(&mut self, problem: &Problem) {
         const CAUSE: Text = Text::new("meaning: {text}", "significado: {text}");
         const REMEDY: Text = Text::new("remedy: {text}", "remedio: {text}");
-        let (style, word) = match problem.weight {
-            Weight::Error => (BAD, Text::new("error", "error")),
-            Weight::Warning => (UNSURE, Text::new("warning", "aviso")),
+        let weight = match problem.weight {
+            Weight::Error => ERROR,
+            Weight::Warning => WARNING,
         };
-        let word = paint(style, &format!("{:<8}", word.of(self.language)));
-        let seen = problem.seen.of(self.language);
-        self.line(&format!("{word} {seen}"));
-        if let Some(cause) = &problem.cause {
-            let cause = cause.of(self.language);
-            self.say("         ", CAUSE, &[("text", &cause)]);
-        }
-        let remedy = problem.remedy.of(self.language);
-        self.say("         ", REMEDY, &[("text", &remedy)]);
-        self.line(&paint(FAINT, &format!("         {}", problem.id)));
+        let language = self.0.language();
+        let cause = problem.cause.as_ref().map(|cause| (CAUSE, cause));
+        let about = cause.into_iter().chain([(REMEDY, &problem.remedy)]);
+        let about = about.map(|(text, said)| self.0.words(text, &[("text", &said.of(language))]));
+        let about: Vec<String> = about.collect();
+        self.0.finding(weight, &problem.seen.of(language), &about, problem.id);
     }
 
     fn conclusion(&mut self, report: &Report) {
@@ -258,7 +245,7 @@ impl Page {
             (false, true) => (BAD, STOPS),
             (false, false) => (GOOD, GOES),
         };
-        self.line(&paint(style, text.of(self.language)));
+        self.line(&paint(style, text.of(self.0.language())));
     }
 }
 
@@ -273,11 +260,4 @@ fn offers(offered: &puerto_smtp::extension::Extensions) -> String {
     let words: Vec<&str> =
         words.iter().filter(|(offered, _)| *offered).map(|(_, word)| *word).collect();
     if words.is_empty() { "—".to_owned() } else { words.join(" ") }
-}
-
-fn paint(style: Style, text: &str) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{style}{text}{style:#}");
-    out
 }

@@ -1,48 +1,38 @@
 //! The report for people: each method with the way to its result, then what is
 //! wrong.
 
-use std::fmt::Write as _;
-
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use puerto_mail::dkim::{StepKind, Verification};
 use puerto_mail::dmarc::{self, DmarcResult};
 use puerto_mail::spf;
 
 use super::finding::{Finding, Severity};
 use super::{Report, Spf};
+use crate::lang::page::{BAD, ERROR, FAINT, GOOD, NOTE, Page, UNSURE, WARNING, paint};
 use crate::lang::{Language, Text, is_harmful, shown, technical};
-
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
-const FAINT: Style = Style::new().dimmed();
 
 /// The report in one language, with colours: whoever prints it takes them out where
 /// there are none.
 pub fn show(report: &Report, language: Language) -> String {
-    let mut page = Page { out: String::new(), language };
+    let mut page = Sheet(Page::new(language));
     page.spf(report);
     page.dkim(report);
     page.dmarc(report);
     let field = shown_whole(&report.authentication_results);
     page.line(&format!("\n{}", paint(FAINT, &field)));
     page.findings(report);
-    page.out
+    page.0.finish()
 }
 
-struct Page {
-    out: String,
-    language: Language,
-}
+struct Sheet(Page);
 
-impl Page {
+impl Sheet {
     fn line(&mut self, text: &str) {
-        self.out.push_str(text);
-        self.out.push('\n');
+        self.0.line(text);
     }
 
     fn say(&self, text: Text, values: &[(&str, &str)]) -> String {
-        text.with(self.language, values)
+        text.with(self.0.language(), values)
     }
 
     fn method(&mut self, method: &str, result: &str, about: &str) {
@@ -57,7 +47,7 @@ impl Page {
         let evaluation = match &report.spf {
             Spf::Checked(evaluation) => evaluation,
             Spf::NotChecked(why) => {
-                let why = why.of(self.language);
+                let why = why.of(self.0.language());
                 return self.method("SPF", "none", why);
             }
         };
@@ -83,7 +73,7 @@ impl Page {
         for step in &trace.steps {
             self.step(step, &format!("{indent}  "));
             for question in &step.questions {
-                let answer = technical(&shown(&question.answer), self.language);
+                let answer = technical(&shown(&question.answer), self.0.language());
                 let asked = format!("{indent}      {} → {answer}", shown(&question.asked));
                 self.line(&paint(FAINT, &asked));
             }
@@ -92,7 +82,7 @@ impl Page {
             }
         }
         if let Some(problem) = &trace.problem {
-            let problem = technical(&shown(problem), self.language);
+            let problem = technical(&shown(problem), self.0.language());
             self.line(&format!("{indent}  {}: {problem}", trace.result));
         }
     }
@@ -109,7 +99,7 @@ impl Page {
             spf::Outcome::Error(result) => paint(style_of(result.as_str()), result.as_str()),
         };
         let reason = step.reason.as_ref().map_or_else(String::new, |reason| {
-            format!(" ({})", technical(&shown(reason), self.language))
+            format!(" ({})", technical(&shown(reason), self.0.language()))
         });
         self.line(&format!("{indent}{}  {outcome}{reason}", shown(&step.term)));
     }
@@ -141,7 +131,7 @@ impl Page {
                 StepKind::HeaderHash => Text::new("header hash", "hash de la cabecera"),
             };
             let (about, detail) =
-                (about.of(self.language), technical(&shown(&step.detail), self.language));
+                (about.of(self.0.language()), technical(&shown(&step.detail), self.0.language()));
             self.line(&format!("    {mark} {about}: {detail}"));
         }
     }
@@ -236,7 +226,7 @@ impl Page {
             "Some answers of the DNS are missing: try again later.",
             "Faltan respuestas del DNS: inténtelo más tarde.",
         );
-        self.out.push('\n');
+        self.line("");
         for finding in &report.findings {
             self.finding(finding);
         }
@@ -255,21 +245,18 @@ impl Page {
     fn finding(&mut self, finding: &Finding) {
         const EXPECTED: Text = Text::new("expected: {text}", "se espera: {text}");
         const REMEDY: Text = Text::new("remedy: {text}", "remedio: {text}");
-        let (style, word) = match finding.severity {
-            Severity::Error => (BAD, Text::new("error", "error")),
-            Severity::Warning => (UNSURE, Text::new("warning", "aviso")),
-            Severity::Info => (FAINT, Text::new("note", "nota")),
+        let severity = match finding.severity {
+            Severity::Error => ERROR,
+            Severity::Warning => WARNING,
+            Severity::Info => NOTE,
         };
-        let word = paint(style, &format!("{:<8}", word.of(self.language)));
-        let rule = finding.rule;
-        let seen = finding.seen.of(self.language);
-        self.line(&format!("{word} {seen}"));
-        let expected = self.say(EXPECTED, &[("text", rule.expected.of(self.language))]);
-        self.line(&format!("         {expected}"));
-        let remedy = self.say(REMEDY, &[("text", rule.remedy.of(self.language))]);
-        self.line(&format!("         {remedy}"));
-        let reference = format!("         {} · {}", rule.id, rule.reference);
-        self.line(&paint(FAINT, &reference));
+        let (rule, language) = (finding.rule, self.0.language());
+        let about = [
+            self.say(EXPECTED, &[("text", rule.expected.of(language))]),
+            self.say(REMEDY, &[("text", rule.remedy.of(language))]),
+        ];
+        let name = format!("{} · {}", rule.id, rule.reference);
+        self.0.finding(severity, &finding.seen.of(language), &about, &name);
     }
 }
 
@@ -279,13 +266,6 @@ fn style_of(result: &str) -> Style {
         "fail" | "permerror" | "policy" => BAD,
         _ => UNSURE,
     }
-}
-
-fn paint(style: Style, text: &str) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{style}{text}{style:#}");
-    out
 }
 
 fn shown_whole(text: &str) -> String {
