@@ -249,7 +249,11 @@ fn story_of(
         line(Text::new("  Next try", "  Próximo"), &format!("{next} ({wait})"))?;
     }
     if let Some(last) = &recipient.last {
-        let at = Text::new("{at} at {relay}", "{at} en {relay}");
+        // As in the log, `none` is the relay of what reached nobody.
+        let at = match last.relay.as_str() {
+            "none" => Text::same("{at}"),
+            _ => Text::new("{at} at {relay}", "{at} en {relay}"),
+        };
         let at = at.with(language, &[("at", &last.at), ("relay", &printable(&last.relay))]);
         line(Text::new("  Last try", "  Último"), &at)?;
         let code = last.code.map(|code| format!("{code} ")).unwrap_or_default();
