@@ -164,9 +164,11 @@ def talk(command, answers, columns=80):
     answers, shown, seen = list(answers), b"", 0
     pid, terminal = pty.fork()
     if pid == 0:
+        # Who runs the tests in the background has it ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execvp(command[0], command)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 60
     echoes = True
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.2)[0]:
@@ -189,6 +191,8 @@ def talk(command, answers, columns=80):
             echoes = bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
     else:
         os.kill(pid, signal.SIGKILL)
+        raise AssertionError(f"it never ended, and did not ask for {answers}:\n"
+                             f"{shown.decode(errors='replace')}")
     status = os.waitpid(pid, 0)[1]
     if terminal is not None:
         os.close(terminal)

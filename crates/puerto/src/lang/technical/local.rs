@@ -40,6 +40,11 @@ pub(super) static SENTENCES: &[Text] = &[
     text("read the mailbox", "leer el buzón"),
     text("read the queued message", "leer el mensaje de la cola"),
     text("start the mailbox agent", "iniciar el agente de los buzones"),
+    text("the mailbox agent does not answer: {}", "el agente de los buzones no responde: {}"),
+    text(
+        "the mailbox agent has ended: restart puerto to start it again",
+        "el agente de los buzones ha terminado: reinicie puerto para volver a iniciarlo",
+    ),
     text("cannot forward it: {}", "no se puede reenviar: {}"),
     text("cannot store the copy to forward: {}", "no se puede guardar la copia que reenviar: {}"),
     text("cannot {}: {}", "no se puede {}: {}"),

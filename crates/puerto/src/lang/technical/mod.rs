@@ -65,7 +65,10 @@ fn translate(text: &str, depth: usize, unknown: &dyn Fn(&str) -> String) -> Stri
     if depth >= MAX_DEPTH || is_reply(text) {
         return text.to_owned();
     }
-    for sentence in TABLES.iter().copied().flatten() {
+    // A sentence that begins with what is put into it would take another's beginning.
+    let all = || TABLES.iter().copied().flatten();
+    let open = |sentence: &&Text| sentence.en.starts_with("{}");
+    for sentence in all().filter(|one| !open(one)).chain(all().filter(open)) {
         if let Some(values) = values(sentence.en, text) {
             return fill(sentence.es, &values, |value| translate(value, depth + 1, unknown));
         }

@@ -44,6 +44,10 @@ fn what_fails_on_the_way_is_said_in_spanish() {
             "se perdió la conexión con mx.example[192.0.2.1] al terminar el mensaje, que podría enviarse más de una vez",
         ),
         (
+            "MX of a.test: the DNS failed: 127.0.0.1:53 answered REFUSED",
+            "MX de a.test: el DNS ha fallado: 127.0.0.1:53 ha respondido REFUSED",
+        ),
+        (
             "the DNS failed: 127.0.0.1:53 answered SERVFAIL",
             "el DNS ha fallado: 127.0.0.1:53 ha respondido SERVFAIL",
         ),
