@@ -15,7 +15,7 @@ const SILENT_DNS: Text = Text::new(
 );
 
 /// How many characters of what was seen the summary repeats.
-const SEEN_AT_MOST: usize = 120;
+const SEEN_AT_MOST: usize = 80;
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,11 +145,13 @@ impl Report {
     }
 }
 
-// A key or a whole record would bury the rest of the sentence.
+// A key or a whole record would bury the rest of the sentence. Its first clause says most.
 fn shortened(seen: &str) -> String {
-    match seen.char_indices().nth(SEEN_AT_MOST) {
-        Some((end, _)) => format!("{}…", seen.get(..end).unwrap_or_default().trim_end()),
-        None => seen.to_owned(),
+    let Some((limit, _)) = seen.char_indices().nth(SEEN_AT_MOST) else { return seen.to_owned() };
+    let start = seen.get(..limit).unwrap_or_default();
+    match start.rfind([':', ';']) {
+        Some(end) => start.get(..end).unwrap_or_default().to_owned(),
+        None => format!("{}…", start.trim_end()),
     }
 }
 
@@ -165,4 +167,19 @@ fn check_json(check: &Check) -> Value {
         "remedy": check.remedy,
         "reference": check.definition.reference,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn what_was_seen_is_told_by_its_first_clause() {
+        let listed = "listed by Spamhaus ZEN as PBL (127.0.0.10): the address lies in a dynamic or \
+                      residential range";
+        assert_eq!(shortened(listed), "listed by Spamhaus ZEN as PBL (127.0.0.10)");
+        assert_eq!(shortened("no name"), "no name");
+        let key = "ñ".repeat(100);
+        assert_eq!(shortened(&key), format!("{}…", "ñ".repeat(80)));
+    }
 }
