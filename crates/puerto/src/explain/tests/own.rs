@@ -1,0 +1,164 @@
+//! What this server itself says of a delivery is explained, and said in Spanish.
+
+use super::*;
+
+/// What this server itself writes: class, and whose problem it is. Those with a 4 in
+/// front are temporary.
+const OWN_WORDS: &[(&str, &str, Whose)] = {
+    use Whose::{Content, Provider, Recipient, Server};
+    &[
+        (
+            "4.4.3 MX of example.net: the DNS failed: 127.0.0.53:53 answered Query Refused",
+            "temporary-failure",
+            Server,
+        ),
+        (
+            "4.4.3 MX of example.net: the DNS failed: 127.0.0.53:53 answered Server Failure",
+            "temporary-failure",
+            Server,
+        ),
+        ("4.4.3 MX of example.net: the DNS did not answer in time", "temporary-failure", Server),
+        ("4.4.3 address of a.test: the DNS did not answer in time", "temporary-failure", Server),
+        (
+            "4.4.3 relayhost [a.test]:587: address of a.test: the DNS failed: no DNS server is \
+             known: /etc/resolv.conf: Permission denied",
+            "temporary-failure",
+            Server,
+        ),
+        (
+            "5.1.2 the domain example.net does not exist; is it spelled correctly?",
+            "domain-not-found",
+            Recipient,
+        ),
+        (
+            "5.1.2 the domain example.net has neither MX nor address records",
+            "domain-not-found",
+            Recipient,
+        ),
+        ("5.4.4 the MX host mx.example.net has no address", "domain-not-found", Recipient),
+        ("5.4.4 no mail exchanger is left to try", "domain-not-found", Recipient),
+        (
+            "5.1.10 example.net takes no mail: it publishes a null MX (RFC 7505)",
+            "domain-not-found",
+            Recipient,
+        ),
+        ("5.1.10 example.net takes no mail: its MX is localhost", "domain-not-found", Recipient),
+        (
+            "5.4.4 mx.example.net has the private address 10.0.0.1, where mail is not delivered \
+             by MX unless [delivery] allow_private = true",
+            "domain-not-found",
+            Server,
+        ),
+        (
+            "5.4.6 mail for example.net loops back to this server: its best mail exchanger \
+             mail.example.com is this host; if the domain is ours, add it to `domains`",
+            "loop",
+            Server,
+        ),
+        (
+            "4.4.1 connect to mx.example.net[192.0.2.1]:25: Connection refused",
+            "connection-refused",
+            Provider,
+        ),
+        (
+            "4.4.1 connect to mx.example.net[192.0.2.1]:25: Connection timed out",
+            "connection-refused",
+            Server,
+        ),
+        (
+            "4.4.2 lost connection with mx.example.net[192.0.2.1] while sending RCPT TO",
+            "connection-refused",
+            Provider,
+        ),
+        (
+            "4.7.4 TLS is required, but was not offered by host mx.example.net[192.0.2.1]",
+            "tls-required",
+            Provider,
+        ),
+        (
+            "4.3.5 cannot read the password file /etc/puerto/relay.password: No such file or \
+             directory",
+            "auth-required",
+            Server,
+        ),
+        ("4.7.0 cannot authenticate to a.test as me: no mechanism", "auth-required", Server),
+        (
+            "5.3.4 message size 60000000 exceeds size limit 10240000 of server a.test[192.0.2.1]",
+            "message-too-large",
+            Content,
+        ),
+        (
+            "5.6.7 SMTPUTF8 is required, but was not offered by host a.test[192.0.2.1]",
+            "message-format",
+            Content,
+        ),
+        ("5.4.6 mail forwarding loop: it was delivered to me@example.com before", "loop", Provider),
+        ("5.1.1 there is no user `me`", "mailbox-unknown", Recipient),
+        ("4.3.0 cannot look up users: Permission denied", "temporary-failure", Server),
+        ("4.2.0 /var/mail/me is replaced again and again", "temporary-failure", Server),
+        ("4.2.1 another program keeps /var/mail/me locked", "temporary-failure", Server),
+        ("4.2.1 /var/mail/me is not a regular file", "temporary-failure", Server),
+        ("4.3.1 cannot write /var/mail/me: No space left on device", "temporary-failure", Server),
+        ("4.2.1 cannot write to /home/me/Maildir: Permission denied", "temporary-failure", Server),
+        ("4.3.0 the mailbox agent does not answer: broken pipe", "temporary-failure", Server),
+        ("5.4.6 in the aliases file: this name leads in a circle", "loop", Server),
+    ]
+};
+
+#[test]
+fn what_this_server_says_itself_is_said_in_spanish() {
+    let english = [" the ", " is ", " was ", " has ", " of ", " cannot ", " not ", " while "];
+    let more = [
+        "this program has no LMTP client",
+        "the configuration has just changed",
+        "the LMTP server [::1]:24 is not found: connection refused",
+        "the LMTP server said nothing",
+        "internal error, it is tried again",
+        "the configuration changed while the route was looked up",
+        "the domain is local",
+        "cannot read the queued message: permission denied",
+        "reading the message failed: permission denied",
+        "the queued message is damaged: it should have 5 octets and has not",
+        "gave up on a.test[192.0.2.1] while sending RCPT TO",
+        "bad reply from a.test[192.0.2.1] while sending RCPT TO: EHLO? 999",
+        "unexpected reply from a.test[192.0.2.1] while sending RCPT TO",
+        "cannot store the copy to forward: permission denied",
+        "cannot become me: permission denied",
+        "/var/mail/me is a symbolic link",
+        "/var/mail/me does not belong to me: `chown me` it",
+        "the home directory /home/me is missing",
+        "the mailbox agent has ended: restart puerto to start it again",
+    ];
+    let reasons = OWN_WORDS.iter().filter_map(|(text, ..)| text.split_once(' '));
+    let mut left = Vec::new();
+    for reason in reasons.map(|(_, reason)| reason).chain(more) {
+        let said = format!(" {} ", crate::lang::in_spanish(reason));
+        // What a server answered stays as it is.
+        let own = said.split(" said: ").next().unwrap_or_default();
+        if english.iter().any(|word| own.contains(word)) {
+            left.push(said.trim().to_owned());
+        }
+    }
+    assert!(left.is_empty(), "{}", left.join("\n"));
+}
+
+#[test]
+fn what_this_server_says_itself_is_explained() {
+    let mut wrong = Vec::new();
+    for &(text, class, whose) in OWN_WORDS {
+        let kind = if text.starts_with('4') { Kind::Temporary } else { Kind::Permanent };
+        let (status, reason) = text.split_once(' ').unwrap();
+        let fate = if kind == Kind::Temporary { "deferred" } else { "bounced" };
+        let logged = format!(
+            "Nov 24 14:09:16 mail puerto/error[157]: 034B84868200: to=<you@example.net>, \
+             relay=none, delay=0, delays=0/0/0/0, dsn={status}, status={fate} ({reason})"
+        );
+        for text in [text, &logged] {
+            let found = understood(text);
+            if (found.class(), found.kind(), found.whose()) != (class, kind, whose) {
+                wrong.push(format!("{found:?} for {class} {kind:?} {whose:?}: {text}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
