@@ -20,6 +20,7 @@ pub mod local;
 pub mod queue;
 pub mod receive;
 pub mod relay;
+pub mod rights;
 pub mod route;
 pub mod serve;
 pub mod setup;

@@ -1,5 +1,6 @@
-//! The certificate's keeper: a small process that keeps root's rights when the daemon
-//! gives them up, and does nothing with them but read the certificate and its key.
+//! The certificate's keeper: a small process that keeps the right to read all files when
+//! the daemon gives up root's, and does nothing with it but read the certificate and its
+//! key. It is nobody's otherwise, so that it can change nothing.
 //!
 //! A certificate is renewed every few weeks, and its key can often be read by root alone,
 //! as certbot leaves it. The daemon starts the keeper before it drops its rights, with
@@ -20,6 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::TlsFiles;
+use crate::rights::{self, Capabilities};
 use crate::tls::{Pem, TlsError};
 
 /// The name of the hidden subcommand that runs the keeper.
@@ -121,13 +123,27 @@ pub fn run(files: &TlsFiles) -> ExitCode {
     let _ = nix::sys::signal::SigSet::all().thread_block();
     let _ = std::env::set_current_dir("/");
     let stream = nix::unistd::dup(io::stdin().as_fd()).map(UnixStream::from);
-    match stream.map_err(io::Error::from).and_then(|stream| serve(stream, files)) {
+    let served = reduce().and_then(|()| serve(stream?, files));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("puerto {SUBCOMMAND}: this is started by `puerto serve` alone: {error}");
             ExitCode::from(70)
         }
     }
+}
+
+fn reduce() -> io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    // A unit of ours from before may leave the greater of the two rights alone.
+    let one = if rights::have(Capabilities::DAC_READ_SEARCH)? {
+        Capabilities::DAC_READ_SEARCH
+    } else {
+        Capabilities::DAC_OVERRIDE
+    };
+    rights::become_nobody(one)
 }
 
 fn serve(mut stream: UnixStream, files: &TlsFiles) -> io::Result<()> {

@@ -8,33 +8,22 @@ use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, User, chown, geteuid, initgroups, setgid, setuid};
+use nix::unistd::{Uid, chown, geteuid, initgroups, setgid, setuid};
 
 use super::StartError;
 use crate::lang::{Said, Text, said, said_of, system};
-
-/// Who the daemon becomes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The user's name.
-    pub name: String,
-    /// The user.
-    pub uid: Uid,
-    /// The user's primary group.
-    pub gid: Gid,
-}
+use crate::rights::Identity;
 
 /// Whom to become: nobody else when not started as root or when `user` is empty.
 pub fn target(user: &str) -> Result<Option<Identity>, StartError> {
-    if !geteuid().is_root() || user.is_empty() {
-        return Ok(None);
-    }
-    match User::from_name(user) {
-        Ok(Some(found)) => Ok(Some(Identity { name: found.name, uid: found.uid, gid: found.gid })),
-        Ok(None) => Err(StartError::NoSuchUser(user.to_owned())),
+    match Identity::of_service(user) {
+        Ok(None) if geteuid().is_root() && !user.is_empty() => {
+            Err(StartError::NoSuchUser(user.to_owned()))
+        }
+        Ok(found) => Ok(found),
         Err(error) => Err(StartError::Privileges(said_of!(
             "cannot look up user {user}: {error}", "no se puede buscar al usuario {user}: {error}";
-            user = Said::words(user), error = system(&error.into())
+            user = Said::words(user), error = system(&error)
         ))),
     }
 }
