@@ -1,40 +1,53 @@
-# Shared by the scripts: finds what they need and installs what is missing.
+# Shared by the scripts: finds what they need and installs what is missing, nothing of it
+# on this machine itself.
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools="$root/target/tools"
 
 as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,PUERTO_BINARY "$@"; fi
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,PUERTO_BINARY "$@"
+  else
+    echo "this needs root: run it as root, or install sudo; scripts/test --fast needs neither" >&2
+    return 77
+  fi
 }
 
-# need_packages PACKAGE…: installs those of Debian's packages that are missing.
+# in_machine COMMAND…: as root on a machine of the tests' own, see scripts/machine.
+in_machine() {
+  as_root unshare --mount --uts --propagation private "$root/scripts/machine" "$@" </dev/null
+}
+
+# need_packages PACKAGE…: installs those of Debian's packages that are missing, on the
+# machine of the tests' own; only there can they be used.
 need_packages() {
-  local missing=() package
-  for package in "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-  done
-  [ ${#missing[@]} -eq 0 ] && return
-  echo "installing: ${missing[*]}"
-  as_root apt-get update -qq
-  # No service of theirs may start: the tests start their own, in a place of their own.
-  local policy=/usr/sbin/policy-rc.d made=no
-  if [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
-    as_root chmod 755 $policy
-    made=yes
-  fi
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null </dev/null
-  if [ $made = yes ]; then as_root rm -f $policy; fi
+  in_machine bash -c '
+    missing=()
+    for package in "$@"; do
+      dpkg-query -W -f "\${Status}" "$package" 2>/dev/null | grep -q "install ok installed" ||
+        missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && exit
+    echo "installing for the tests alone: ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null' \
+    need_packages "$@"
 }
 
-# need_python PACKAGE…: a virtual environment of the project's own, made once.
+# need_python PACKAGE…: a virtual environment of the project's own, made once. Where this
+# machine has no Python, that of the tests' machine makes it.
 need_python() {
-  if [ ! -x "$tools/python/bin/python" ]; then
+  local place=
+  if ! python3 -c 'import ensurepip' 2>/dev/null; then
     need_packages python3 python3-venv
-    python3 -m venv "$tools/python"
+    place=in_machine
   fi
-  [ $# -eq 0 ] || "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+  mkdir -p "$tools"
+  if [ ! -x "$tools/python/bin/pip" ]; then $place python3 -m venv "$tools/python"; fi
+  [ $# -eq 0 ] || $place "$tools/python/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
 
 say() { printf '\n== %s\n' "$*"; }

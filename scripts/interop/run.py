@@ -1,55 +1,122 @@
-"""Runs the interoperability tests: `run.py [NAME…]`.
+"""Runs the interoperability tests: `run.py [--jobs N] [NAME…]`.
 
 Each test is a function `test_…` of a module `test_*.py` beside this file. It gets
 a `World`, whose peers are stopped and whose folder is removed when it ends; after
-a failure the folder is kept and named. Must run as root, inside a network
-namespace that has nothing but loopback.
+a failure the folder is kept and named. Must run as root. Modules run side by side,
+each in a network namespace of its own that has nothing but loopback: no test can
+reach further. The tests of one module run one after the other.
 """
 
+import argparse
 import importlib
 import pathlib
+import subprocess
 import sys
+import threading
 import time
 import traceback
 
 from peers import Skipped, World
 
 HERE = pathlib.Path(__file__).parent
+CLOSING = "passed and failed:"
 
 
 def discover(wanted):
-    for path in sorted(HERE.glob("test_*.py")):
-        module = importlib.import_module(path.stem)
-        for name, function in vars(module).items():
+    """The tests by module, those of the largest first: they take longest."""
+    found = {}
+    for path in sorted(HERE.glob("test_*.py"), key=lambda path: -path.stat().st_size):
+        for name, function in vars(importlib.import_module(path.stem)).items():
             chosen = not wanted or any(word in f"{path.stem}.{name}" for word in wanted)
             if name.startswith("test_") and callable(function) and chosen:
-                yield f"{path.stem[5:]}: {name[5:].replace('_', ' ')}", function
+                title = f"{path.stem[5:]}: {name[5:].replace('_', ' ')}"
+                found.setdefault(path.stem, []).append((title, function))
+    return found
 
 
-def main():
+def run_here(tests):
+    """Runs tests in this namespace; a line for each, and what to count at the end."""
     passed, failed = 0, []
-    for title, function in discover(sys.argv[1:]):
-        print(f"  {title} … ", end="", flush=True)
+    for title, function in tests:
         started = time.monotonic()
         world = World()
         try:
             figures = function(world)
-            print(f"ok ({time.monotonic() - started:.1f} s{', ' + figures if figures else ''})")
+            seconds = f"{time.monotonic() - started:.1f} s"
+            print(f"  {title} … ok ({seconds}{', ' + figures if figures else ''})", flush=True)
             passed += 1
             world.close()
         except Skipped as why:
-            print(f"skipped: {why}")
+            print(f"  {title} … skipped: {why}", flush=True)
             world.close()
         except Exception:  # a test may fail in any way; the others still run
-            print("FAILED")
-            traceback.print_exc()
             world.close(keep=True)
-            print(f"    what it left: {world.folder}")
+            print(f"  {title} … FAILED\n{traceback.format_exc()}"
+                  f"    what it left: {world.folder}", flush=True)
             failed.append(title)
+    print(f"{CLOSING} {passed} {len(failed)}", flush=True)
     for title in failed:
-        print(f"  failed: {title}")
-    print(f"{passed} passed, {len(failed)} failed")
-    return 1 if failed or not passed else 0
+        print(f"  failed: {title}", flush=True)
+
+
+class Workers:
+    """Modules that run side by side."""
+
+    def __init__(self, modules, wanted):
+        self.modules, self.wanted = list(modules), wanted
+        self.passed, self.failed, self.titles = 0, 0, []
+        self.lock = threading.Lock()
+
+    def work(self):
+        while True:
+            with self.lock:
+                if not self.modules:
+                    return
+                module = self.modules.pop(0)
+            self.run_module(module)
+
+    def run_module(self, module):
+        process = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh",
+             sys.executable, __file__, "--module", module, *self.wanted],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace")
+        is_counted = False
+        for line in process.stdout:
+            with self.lock:
+                if line.startswith(CLOSING):
+                    passed, failed = line[len(CLOSING):].split()
+                    self.passed, self.failed = self.passed + int(passed), self.failed + int(failed)
+                    is_counted = True
+                elif line.startswith("  failed: "):
+                    self.titles.append(line)
+                else:
+                    print(line, end="", flush=True)
+        if process.wait() != 0 or not is_counted:
+            with self.lock:
+                self.failed += 1
+                self.titles.append(f"  failed: {module} ended with {process.returncode}\n")
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--jobs", type=int, default=1)
+    arguments.add_argument("--module")
+    arguments.add_argument("wanted", nargs="*")
+    given = arguments.parse_args()
+    found = discover(given.wanted)
+    if given.module:
+        run_here(found.get(given.module, []))
+        return 0
+    workers = Workers(found, given.wanted)
+    threads = [threading.Thread(target=workers.work) for _ in range(max(1, given.jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print("".join(workers.titles), end="")
+    print(f"{workers.passed} passed, {workers.failed} failed")
+    return 1 if workers.failed or not workers.passed else 0
 
 
 if __name__ == "__main__":

@@ -30,6 +30,12 @@ cd "$1"
 mount -t tmpfs tmpfs over
 mkdir over/upper over/work over/root
 mount -t overlay overlay -o lowerdir=/,upperdir=over/upper,workdir=over/work over/root
+# What is itself an overlay here has one of its own over it.
+for tree in etc usr var; do
+    mountpoint -q /$tree || continue
+    mkdir over/$tree over/$tree.work
+    mount -t overlay overlay -o lowerdir=/$tree,upperdir=over/$tree,workdir=over/$tree.work over/root/$tree
+done
 cd over/root
 mount -t proc proc proc
 mount --rbind /dev dev
