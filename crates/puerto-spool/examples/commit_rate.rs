@@ -119,8 +119,8 @@ fn commit(spool: &SegmentSpool, n: u64) {
 
 fn settle(spool: &SegmentSpool) {
     let now = SystemClock.now();
-    let until = now.after(Duration::from_secs(60));
-    let request = ClaimRequest { now, until, limit: 100, per_domain: 100 };
+    let hold = Duration::from_secs(60);
+    let request = ClaimRequest { now, hold, limit: 100, per_domain: 100 };
     for lease in spool.claim(&request).unwrap() {
         let done = puerto_spool::Disposition::Discarded("measured".into());
         let dispositions = lease.recipients.iter().map(|r| (r.index, done.clone())).collect();

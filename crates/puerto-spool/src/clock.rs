@@ -1,14 +1,18 @@
 //! The time, as something that is handed in: tests set it, and set it back.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::id::Timestamp;
 
-/// Tells the time of day.
+/// Tells the time of day, and how much time passes.
 pub trait Clock: Send + Sync + 'static {
     /// The present time. It may go back: administrators and time servers set clocks.
     fn now(&self) -> Timestamp;
+    /// How much time has passed since some moment of the clock's own. It neither goes
+    /// back nor leaps: what holds for a while is measured by it.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -25,31 +29,45 @@ impl Clock for SystemClock {
         };
         Timestamp::from_millis(millis)
     }
+
+    fn elapsed(&self) -> Duration {
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        BEGINNING.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// A clock that moves only when it is told to.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    millis: AtomicI64,
+    elapsed: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that stands at this time.
     pub fn new(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.as_millis()))
+        Self { millis: AtomicI64::new(now.as_millis()), elapsed: AtomicU64::new(0) }
     }
 
-    /// Sets it, forward or back.
+    /// Sets the time of day, forward or back, as administrators and time servers do.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.as_millis(), Ordering::SeqCst);
+        self.millis.store(now.as_millis(), Ordering::SeqCst);
     }
 
-    /// Moves it forward.
-    pub fn advance(&self, span: std::time::Duration) {
+    /// Lets time pass.
+    pub fn advance(&self, span: Duration) {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        self.elapsed.fetch_add(millis, Ordering::SeqCst);
         self.set(self.now().after(span));
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.elapsed.load(Ordering::SeqCst))
     }
 }

@@ -41,6 +41,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("limits are kept", limits_are_kept),
     ("an expired lease is due again, a renewed one not", leases_expire_unless_renewed),
     ("an expired lease cannot be settled", an_expired_lease_is_lost),
+    ("a clock that leaps ends no lease", a_leaping_clock_ends_no_lease),
     ("a deferred recipient is due later and keeps its story", deferral_keeps_the_story),
     ("what a settlement does not name is due now", unnamed_recipients_return),
     ("a message is gone with its last recipient", gone_with_the_last_recipient),
@@ -112,8 +113,8 @@ impl Bench {
     /// Claims with leases of one minute.
     pub fn claim(&self, limit: usize, per_domain: usize) -> Vec<Lease> {
         let now = self.clock.now();
-        let until = now.after(Duration::from_secs(60));
-        self.spool.claim(&ClaimRequest { now, until, limit, per_domain }).unwrap()
+        let hold = Duration::from_secs(60);
+        self.spool.claim(&ClaimRequest { now, hold, limit, per_domain }).unwrap()
     }
 
     /// Settles every recipient of a lease alike and waits until it is durable.
@@ -321,14 +322,31 @@ fn leases_expire_unless_renewed(bench: &Bench) {
     bench.commit(&["a@two.example"]);
     let leases = bench.claim(10, 10);
     bench.pass(50);
-    let until = bench.clock.now().after(Duration::from_secs(60));
-    bench.spool.renew(&leases[0].token, until).unwrap();
+    bench.spool.renew(&leases[0].token, Duration::from_secs(60)).unwrap();
     bench.pass(10);
     let again = bench.claim(10, 10);
     assert_eq!(again.len(), 1);
     assert_eq!(again[0].token.id, leases[1].token.id);
     assert_eq!(again[0].recipients[0].attempts, 0, "nobody has failed");
     assert_ne!(again[0].token, leases[1].token);
+}
+
+fn a_leaping_clock_ends_no_lease(bench: &Bench) {
+    bench.commit(&["a@one.example"]);
+    let lease = bench.claim(10, 10).remove(0);
+    for leap in [3_600, -86_400, 315_360_000] {
+        let there = bench.clock.now().as_millis() + leap * 1000;
+        bench.clock.set(Timestamp::from_millis(there));
+        assert_eq!(bench.claim(10, 10).len(), 0, "handed out twice after {leap} s");
+        assert!(bench.spool.next_due() > Some(bench.clock.now()), "{leap} s");
+        bench.spool.renew(&lease.token, Duration::from_secs(60)).unwrap();
+    }
+    bench.pass(59);
+    assert_eq!(bench.claim(10, 10).len(), 0);
+    bench.pass(1);
+    let again = bench.claim(10, 10).remove(0);
+    assert_eq!(again.token.id, lease.token.id);
+    bench.settle(&again, &bench.delivered());
 }
 
 fn an_expired_lease_is_lost(bench: &Bench) {
@@ -339,7 +357,7 @@ fn an_expired_lease_is_lost(bench: &Bench) {
     let settlement = Settlement { token: old.token, dispositions: vec![(0, bench.delivered())] };
     let lost = bench.spool.settle(settlement.clone());
     assert!(matches!(lost, Err(SpoolError::LeaseLost(of)) if of == id));
-    assert!(bench.spool.renew(&old.token, bench.clock.now()).is_err());
+    assert!(bench.spool.renew(&old.token, Duration::from_secs(60)).is_err());
     assert_eq!(bench.settle(&new, &bench.delivered()), 0);
     assert!(matches!(bench.spool.settle(settlement), Err(SpoolError::LeaseLost(_))));
 }
@@ -530,7 +548,7 @@ fn agrees_with_a_model(bench: &Bench) {
                         let due = waiting.remove(&(lease.token.id, recipient.index)).unwrap();
                         assert!(due <= bench.clock.now());
                     }
-                    bench.spool.renew(&lease.token, Timestamp::from_millis(i64::MAX)).unwrap();
+                    bench.spool.renew(&lease.token, Duration::MAX).unwrap();
                     leased.push(lease);
                 }
                 if before.len() == waiting.len() && leased.is_empty() {

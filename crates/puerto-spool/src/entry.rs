@@ -108,7 +108,7 @@ pub struct LeasedRecipient {
 pub struct Lease {
     /// The right to settle it.
     pub token: LeaseToken,
-    /// When the right ends.
+    /// When the right ends, if the clock does not leap.
     pub until: Timestamp,
     /// The domain that all its recipients share.
     pub domain: Domain,

@@ -24,6 +24,7 @@ pub mod simulated;
 mod ticket;
 
 use std::io::Read;
+use std::time::Duration;
 
 use puerto_smtp::{Domain, Envelope};
 
@@ -166,8 +167,9 @@ pub trait StoredContent: Read + Send {
 pub struct ClaimRequest {
     /// The present time; recipients due at or before it are handed out.
     pub now: Timestamp,
-    /// When the leases expire, unless renewed.
-    pub until: Timestamp,
+    /// How long the leases hold by the store's own clock, unless renewed. The time of
+    /// day, which may leap, has no part in it.
+    pub hold: Duration,
     /// How many recipients at most.
     pub limit: usize,
     /// How many recipients of one domain may be leased at the same time, those
@@ -231,8 +233,8 @@ pub trait Spool: Send + Sync + 'static {
     fn commit(&self, message: NewMessage) -> Ticket<Result<(), SpoolError>>;
     /// Hands out due work as leases, at most one for each message and domain.
     fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError>;
-    /// Moves the end of a lease.
-    fn renew(&self, token: &LeaseToken, until: Timestamp) -> Result<(), SpoolError>;
+    /// Lets a lease hold for this long from now on.
+    fn renew(&self, token: &LeaseToken, hold: Duration) -> Result<(), SpoolError>;
     /// Records what became of leased recipients and ends the lease. The index
     /// changes at once; the ticket completes when the record is durable.
     fn settle(

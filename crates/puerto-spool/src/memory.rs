@@ -3,6 +3,7 @@
 
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use puerto_smtp::Domain;
 
@@ -92,11 +93,13 @@ impl Spool for MemorySpool {
     }
 
     fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError> {
-        Ok(self.state().index.claim(request))
+        let elapsed = self.clock.elapsed();
+        Ok(self.state().index.claim(request, elapsed))
     }
 
-    fn renew(&self, token: &LeaseToken, until: Timestamp) -> Result<(), SpoolError> {
-        self.state().index.renew(token, until)
+    fn renew(&self, token: &LeaseToken, hold: Duration) -> Result<(), SpoolError> {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        self.state().index.renew(token, hold, now, elapsed)
     }
 
     fn settle(
@@ -135,7 +138,8 @@ impl Spool for MemorySpool {
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        self.state().index.next_due()
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        self.state().index.next_due(now, elapsed)
     }
 
     fn depth(&self, domain: &Domain) -> u64 {

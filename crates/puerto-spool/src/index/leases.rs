@@ -1,6 +1,7 @@
 //! Leases: what is due is handed out, for a time, and comes back when that ends.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::Index;
 use super::domains::DomainKey;
@@ -14,6 +15,9 @@ use crate::{ClaimRequest, SpoolError};
 pub(super) struct Leased {
     pub(super) id: MessageId,
     pub(super) domain: DomainKey,
+    /// When it ends, by the clock that does not leap.
+    pub(super) end: Duration,
+    /// The same as a time of day, to be shown.
     pub(super) until: Timestamp,
     /// Places in the message's slots.
     pub(super) slots: Box<[u32]>,
@@ -21,8 +25,8 @@ pub(super) struct Leased {
 
 impl<L> Index<L> {
     /// Hands out due work; see [`crate::Spool::claim`].
-    pub(crate) fn claim(&mut self, request: &ClaimRequest) -> Vec<Lease> {
-        self.expire(request.now);
+    pub(crate) fn claim(&mut self, request: &ClaimRequest, elapsed: Duration) -> Vec<Lease> {
+        self.expire(request.now, elapsed);
         if request.per_domain > self.per_domain {
             self.domains.unpark_all();
         }
@@ -34,35 +38,45 @@ impl<L> Index<L> {
             let Some((domain, room)) = self.domains.next(request.now, request.per_domain) else {
                 break;
             };
-            let Some(lease) = self.lease_first(domain, room.min(left), request) else { continue };
+            let room = room.min(left);
+            let Some(lease) = self.lease_first(domain, room, request, elapsed) else { continue };
             left = left.saturating_sub(lease.recipients.len());
             leases.push(lease);
         }
         leases
     }
 
-    /// Moves the end of a lease.
-    pub(crate) fn renew(&mut self, token: &LeaseToken, until: Timestamp) -> Result<(), SpoolError> {
+    /// Lets a lease hold for this long from now on.
+    pub(crate) fn renew(
+        &mut self,
+        token: &LeaseToken,
+        hold: Duration,
+        now: Timestamp,
+        elapsed: Duration,
+    ) -> Result<(), SpoolError> {
         let lease = self
             .leases
             .get_mut(&token.number)
             .filter(|lease| lease.id == token.id)
             .ok_or(SpoolError::LeaseLost(token.id))?;
-        let before = std::mem::replace(&mut lease.until, until);
+        let end = elapsed.saturating_add(hold);
+        lease.until = now.after(hold);
+        let before = std::mem::replace(&mut lease.end, end);
         self.expiries.remove(&(before, token.number));
-        self.expiries.insert((until, token.number));
+        self.expiries.insert((end, token.number));
         Ok(())
     }
 
     /// Leases end whose time has come; their recipients are due since then.
-    fn expire(&mut self, now: Timestamp) {
-        while let Some((until, number)) = self.expiries.first().copied() {
-            if until > now {
+    fn expire(&mut self, now: Timestamp, elapsed: Duration) {
+        while let Some((end, number)) = self.expiries.first().copied() {
+            if end > elapsed {
                 break;
             }
-            self.expiries.remove(&(until, number));
+            self.expiries.remove(&(end, number));
             if let Some(lease) = self.leases.remove(&number) {
-                self.change_leased(&lease, number, |slot, _| slot.state = State::Waiting(until));
+                let due = lease.until.min(now);
+                self.change_leased(&lease, number, |slot, _| slot.state = State::Waiting(due));
             }
         }
     }
@@ -73,6 +87,7 @@ impl<L> Index<L> {
         domain: DomainKey,
         room: usize,
         request: &ClaimRequest,
+        elapsed: Duration,
     ) -> Option<Lease> {
         let id = self.choose(domain, request.now)?;
         self.last_lease += 1;
@@ -90,9 +105,11 @@ impl<L> Index<L> {
                 places.push(u32::try_from(place).unwrap_or(u32::MAX));
             }
         });
-        let lease = Leased { id, domain, until: request.until, slots: places.into() };
+        let end = elapsed.saturating_add(request.hold);
+        let until = request.now.after(request.hold);
+        let lease = Leased { id, domain, end, until, slots: places.into() };
         self.domains.lease(domain, lease.slots.len());
-        self.expiries.insert((request.until, number));
+        self.expiries.insert((end, number));
         let out = self.describe(&lease, number);
         self.leases.insert(number, lease);
         out

@@ -18,6 +18,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::time::Duration;
 
 use self::domains::{DomainKey, Domains};
 pub(crate) use self::envelope::EncodedEnvelope;
@@ -49,7 +50,8 @@ pub(crate) struct Index<L> {
     /// was tried before, when its first recipient is due.
     due: BTreeSet<(DomainKey, bool, Timestamp, MessageId)>,
     leases: HashMap<u64, Leased>,
-    expiries: BTreeSet<(Timestamp, u64)>,
+    /// When leases end, by the clock that does not leap.
+    expiries: BTreeSet<(Duration, u64)>,
     last_lease: u64,
     per_domain: usize,
     recipients: u64,
@@ -125,7 +127,7 @@ impl<L> Index<L> {
         let leases: BTreeSet<u64> = message.slots.iter().filter_map(Slot::lease).collect();
         for number in leases {
             if let Some(lease) = self.leases.remove(&number) {
-                self.expiries.remove(&(lease.until, number));
+                self.expiries.remove(&(lease.end, number));
                 self.domains.release(lease.domain, lease.slots.len());
             }
         }
@@ -153,7 +155,7 @@ impl<L> Index<L> {
             return Err(SpoolError::LeaseLost(id));
         }
         let lease = self.leases.remove(&number).ok_or(SpoolError::LeaseLost(id))?;
-        self.expiries.remove(&(lease.until, number));
+        self.expiries.remove(&(lease.end, number));
         let mut dispositions = settlement.dispositions;
         dispositions.sort_by_key(|(index, _)| *index);
         dispositions.dedup_by_key(|(index, _)| *index);

@@ -1,5 +1,7 @@
 //! What the index shows: messages as they stand, leases as they are handed out, counts.
 
+use std::time::Duration;
+
 use puerto_smtp::Domain;
 
 use super::Index;
@@ -36,8 +38,8 @@ impl<L> Index<L> {
     }
 
     /// When the next recipient of any unheld message becomes due, or a lease ends.
-    pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        let expiry = self.expiries.first().map(|(until, _)| *until);
+    pub(crate) fn next_due(&self, now: Timestamp, elapsed: Duration) -> Option<Timestamp> {
+        let expiry = self.expiries.first().map(|(end, _)| now.after(end.saturating_sub(elapsed)));
         self.domains.first_due().into_iter().chain(expiry).min()
     }
 

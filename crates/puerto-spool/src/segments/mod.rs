@@ -329,11 +329,13 @@ impl Spool for SegmentSpool {
     }
 
     fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError> {
-        Ok(lock(&self.core.index).claim(request))
+        let elapsed = self.core.clock.elapsed();
+        Ok(lock(&self.core.index).claim(request, elapsed))
     }
 
-    fn renew(&self, token: &LeaseToken, until: Timestamp) -> Result<(), SpoolError> {
-        lock(&self.core.index).renew(token, until)
+    fn renew(&self, token: &LeaseToken, hold: Duration) -> Result<(), SpoolError> {
+        let (now, elapsed) = (self.core.clock.now(), self.core.clock.elapsed());
+        lock(&self.core.index).renew(token, hold, now, elapsed)
     }
 
     fn settle(
@@ -413,7 +415,8 @@ impl Spool for SegmentSpool {
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        lock(&self.core.index).next_due()
+        let (now, elapsed) = (self.core.clock.now(), self.core.clock.elapsed());
+        lock(&self.core.index).next_due(now, elapsed)
     }
 
     fn depth(&self, domain: &Domain) -> u64 {

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::Config;
-use crate::lang::{Language, Text, said_of, system};
-use crate::serve::{Daemon, Prepared, StartError, notify, ready, until_told_to_stop, watchdog};
-
-const NO_SIGNALS: Text =
-    Text::new("signals cannot be received: {error}", "no se pueden recibir señales: {error}");
+use crate::lang::{Language, said_of, system};
+use crate::serve::{
+    Daemon, Prepared, Signals, StartError, hold_back_reloads, notify, ready, watchdog,
+};
 
 /// Serves until it is told to stop.
 pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
+    hold_back_reloads();
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(errors) => {
@@ -19,7 +19,7 @@ pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
             return ExitCode::from(78);
         }
     };
-    match serve(config, file, language) {
+    match serve(config, file) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("puerto: {}", error.said().of(language));
@@ -28,7 +28,7 @@ pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
     }
 }
 
-fn serve(config: Config, file: Option<&Path>, language: Language) -> Result<(), StartError> {
+fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
     let prepared = Prepared::new(config)?;
     // Threads start only now, with the rights of the service's user.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -42,13 +42,16 @@ fn serve(config: Config, file: Option<&Path>, language: Language) -> Result<(), 
             ))
         })?;
     runtime.block_on(async {
+        let mut signals = Signals::listen().map_err(|error| {
+            StartError::Privileges(said_of!(
+                "signals cannot be received: {error}", "no se pueden recibir señales: {error}";
+                error = system(&error)
+            ))
+        })?;
         let daemon = Daemon::start(prepared, file.map(Path::to_owned))?;
         ready(&daemon.config().hostname);
         tokio::spawn(watchdog());
-        if let Err(error) = until_told_to_stop(&daemon).await {
-            let error = system(&error).of(language);
-            eprintln!("puerto: {}", NO_SIGNALS.with(language, &[("error", &error)]));
-        }
+        signals.until_told_to_stop(&daemon).await;
         notify("STOPPING=1\nSTATUS=Finishes what is in flight");
         daemon.stop().await;
         Ok(())

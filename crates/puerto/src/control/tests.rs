@@ -69,8 +69,8 @@ impl Bench {
     /// Every waiting recipient is tried and deferred by an hour.
     fn defer_all(&self, text: &str) {
         let now = Timestamp::from_millis(1_795_510_000_000);
-        let until = now.after(Duration::from_secs(60));
-        let request = ClaimRequest { now, until, limit: 10_000, per_domain: 10_000 };
+        let hold = Duration::from_secs(60);
+        let request = ClaimRequest { now, hold, limit: 10_000, per_domain: 10_000 };
         for lease in self.spool.claim(&request).unwrap() {
             let attempt = Attempt {
                 at: now,

@@ -180,12 +180,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             self.make_room();
             return false;
         }
-        let request = ClaimRequest {
-            now,
-            until: now.after(LEASE),
-            limit: room,
-            per_domain: ACTIVE_FOR_DOMAIN,
-        };
+        let request = ClaimRequest { now, hold: LEASE, limit: room, per_domain: ACTIVE_FOR_DOMAIN };
         let mut leases = match self.spool.claim(&request) {
             Ok(leases) => leases,
             Err(error) => {
@@ -363,7 +358,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     async fn deliver(self: &Arc<Self>, key: &DestinationKey, mut work: Work, was_probe: bool) {
         let started = Instant::now();
         let now = self.now();
-        self.leave_lost_leases(&mut work, now);
+        self.leave_lost_leases(&mut work);
         let mut pressure = Pressure::Fine;
         let mut reason = None;
         if !work.leases.is_empty() {
@@ -425,12 +420,11 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     }
 
     // An administrator may have removed a message since it was claimed.
-    fn leave_lost_leases(&self, work: &mut Work, now: Timestamp) {
+    fn leave_lost_leases(&self, work: &mut Work) {
         if work.claimed.elapsed() < SURELY_HELD {
             return;
         }
-        let until = now.after(LEASE);
-        work.retain_leases(|token| match self.spool.renew(token, until) {
+        work.retain_leases(|token| match self.spool.renew(token, LEASE) {
             Err(SpoolError::LeaseLost(_) | SpoolError::NotFound(_)) => {
                 self.release(token);
                 false
@@ -441,10 +435,9 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     fn renew_leases(&self) {
         let tokens: Vec<LeaseToken> = self.state().held.keys().copied().collect();
-        let until = self.now().after(LEASE);
         for token in tokens {
             // One that is lost is noticed when its work begins or is settled.
-            let _ = self.spool.renew(&token, until);
+            let _ = self.spool.renew(&token, LEASE);
         }
     }
 

@@ -41,7 +41,7 @@ use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
 use keeper::Keeper;
 
 pub use notify::{notify, ready, reloading, watchdog};
-pub use signals::until_told_to_stop;
+pub use signals::{Signals, hold_back_reloads};
 
 /// How long a stop waits for the rooms to end before it goes on without them.
 const PATIENCE: Duration = Duration::from_secs(35);

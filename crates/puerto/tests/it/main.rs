@@ -17,6 +17,7 @@ mod lab;
 mod lab_scenarios;
 mod queue_command;
 mod sendmail;
+mod serve;
 mod setup;
 mod spanish;
 mod submission;

@@ -73,8 +73,8 @@ impl Machine {
 
     fn defer_all(&self, text: &str) {
         let now = SystemClock.now();
-        let until = now.after(Duration::from_secs(60));
-        let request = ClaimRequest { now, until, limit: 1000, per_domain: 1000 };
+        let hold = Duration::from_secs(60);
+        let request = ClaimRequest { now, hold, limit: 1000, per_domain: 1000 };
         for lease in self.spool.claim(&request).unwrap() {
             let attempt = Attempt {
                 at: now,

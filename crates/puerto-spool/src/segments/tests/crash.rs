@@ -114,9 +114,9 @@ impl History {
 
     fn claim(&mut self) {
         let now = self.clock.now();
-        let until = now.after(Duration::from_secs(3600));
+        let hold = Duration::from_secs(3600);
         let limit = 1 + self.random.below(6) as usize;
-        let request = ClaimRequest { now, until, limit, per_domain: 4 };
+        let request = ClaimRequest { now, hold, limit, per_domain: 4 };
         for lease in self.spool.claim(&request).unwrap() {
             let promise = &self.promises[&lease.token.id];
             for recipient in &lease.recipients {

@@ -35,8 +35,8 @@ fn read(spool: &dyn Spool, id: MessageId) -> Result<Vec<u8>, String> {
 }
 
 fn claim_all(spool: &dyn Spool, now: Timestamp) -> Vec<Lease> {
-    let until = now.after(Duration::from_secs(60));
-    spool.claim(&ClaimRequest { now, until, limit: usize::MAX, per_domain: usize::MAX }).unwrap()
+    let hold = Duration::from_secs(60);
+    spool.claim(&ClaimRequest { now, hold, limit: usize::MAX, per_domain: usize::MAX }).unwrap()
 }
 
 fn settle_all(spool: &dyn Spool, lease: &Lease, disposition: &crate::Disposition) {

@@ -40,6 +40,10 @@ impl Clock for WallClock {
         let passed = i64::try_from(self.start.elapsed().as_millis()).unwrap();
         Timestamp::from_millis(EPOCH + passed + self.leap.load(Ordering::SeqCst))
     }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
 }
 
 /// A table some of whose domains never answer.
@@ -204,8 +208,8 @@ impl Spool for Stubborn {
     fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError> {
         self.inner.claim(request)
     }
-    fn renew(&self, token: &LeaseToken, until: Timestamp) -> Result<(), SpoolError> {
-        self.inner.renew(token, until)
+    fn renew(&self, token: &LeaseToken, hold: Duration) -> Result<(), SpoolError> {
+        self.inner.renew(token, hold)
     }
     fn settle(
         &self,

@@ -373,6 +373,25 @@ async fn a_clock_that_leaps_neither_expires_mail_nor_lets_it_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_leaps_while_the_next_hop_thinks_sends_nothing_twice() {
+    for leap in [3_600, -3_600, 86_400] {
+        let world = World::new();
+        let attempts = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = Arc::clone(&attempts);
+        world.start(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Reaction { takes: Duration::from_secs(300), ..all(Sent) }
+        });
+        world.send(&["user@a.test"]);
+        seconds(2).await;
+        world.clock.leap(leap);
+        seconds(600).await;
+        assert_eq!(attempts.load(Ordering::SeqCst), 1, "leap of {leap} s");
+        assert_eq!(world.messages(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leap_of_years_expires_nothing_at_a_destination_that_is_suspended() {
     let world = World::new();
     let up = Arc::new(std::sync::atomic::AtomicBool::new(false));
