@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
+use super::{Credentials, Inherited, add_networks, local_domain, name_others, next_hop, text_of};
 use crate::config::Mailbox;
 use crate::lang::{Said, Text};
 use crate::setup::host_name;
@@ -36,6 +36,49 @@ const SEVERAL: Text = Text::new(
     "dc_smarthost de Exim nombra varios relays: se hereda el primero, {first}",
 );
 
+const NO_PASSWORD: Text = Text::new(
+    "no line of {file} is for {host}, so that no user and password are taken over: if the relay \
+     wants a login, write them into relayhost_user and relayhost_password_file",
+    "ninguna línea de {file} es para {host}, así que no se heredan usuario y contraseña: si el \
+     relay los exige, escríbalos en relayhost_user y relayhost_password_file",
+);
+const RELAYED: Text = Text::new(
+    "Exim's dc_relay_domains = {value} is not taken over: this server takes no mail from strangers \
+     for domains of other servers",
+    "dc_relay_domains = {value} de Exim no se hereda: este servidor no acepta de desconocidos \
+     correo para dominios de otros servidores",
+);
+const LOCAL: Text = Text::new(
+    "Exim was told that no mail may leave this machine (dc_eximconfig_configtype = {value}), and \
+     with this server it does: do not go on if that is not wanted",
+    "A Exim se le dijo que de esta máquina no sale correo (dc_eximconfig_configtype = {value}), y \
+     con este servidor sale: no siga si no es lo que quiere",
+);
+const HIDDEN: Text = Text::new(
+    "Exim writes {value} for this machine's name in addresses (dc_readhost): set `origin` to it, so \
+     that users send as user@{value}",
+    "Exim escribe {value} en lugar del nombre de esta máquina en las direcciones (dc_readhost): \
+     ponga `origin` con ese valor, para que los usuarios envíen como usuario@{value}",
+);
+
+/// Settings of Debian's file that are taken over, or mean nothing elsewhere.
+const READ: [&str; 14] = [
+    "dc_eximconfig_configtype",
+    "dc_other_hostnames",
+    "dc_local_interfaces",
+    "dc_readhost",
+    "dc_relay_domains",
+    "dc_minimaldns",
+    "dc_relay_nets",
+    "dc_smarthost",
+    "CFILEMODE",
+    "dc_use_split_config",
+    "dc_hide_mailname",
+    "dc_mailname_in_oh",
+    "dc_localdelivery",
+    "ue4c_keepcomments",
+];
+
 /// Reads Exim's configuration, if there is one.
 pub(super) fn read(root: &Root) -> Option<Inherited> {
     if let Some((file, service)) = OWN_FILES.into_iter().find(|(file, _)| root.has(file)) {
@@ -57,10 +100,33 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         let domain = local_domain(name.trim()).filter(|name| !found.domains.contains(name));
         found.domains.splice(0..0, domain);
     }
-    keys(root, &mut found);
-    if matches!(get("dc_eximconfig_configtype"), Some("smarthost" | "satellite")) {
-        smarthost(root, get("dc_smarthost").unwrap_or_default(), &mut found);
+    let macros = macros(root);
+    let name = macros.get("MAIN_HARDCODE_PRIMARY_HOSTNAME");
+    found.hostname = name.filter(|name| host_name(name).is_some()).cloned();
+    keys(root, &macros, &mut found);
+    match get("dc_eximconfig_configtype") {
+        Some("smarthost" | "satellite") => {
+            let protocol = macros.get("REMOTE_SMTP_SMARTHOST_PROTOCOL");
+            let implicit_tls = protocol.is_some_and(|protocol| protocol == "smtps");
+            smarthost(root, get("dc_smarthost").unwrap_or_default(), implicit_tls, &mut found);
+        }
+        Some(value @ ("local" | "none")) => {
+            found.left.push(Said::with(LOCAL, &[("value", value)]));
+        }
+        _ => {}
     }
+    if let Some(value) = get("dc_readhost").filter(|_| get("dc_hide_mailname") == Some("true")) {
+        found.left.push(Said::with(HIDDEN, &[("value", value)]));
+    }
+    if let Some(value) = get("dc_relay_domains") {
+        found.left.push(Said::with(RELAYED, &[("value", value)]));
+    }
+    let others = settings.keys().map(String::as_str).filter(|name| !READ.contains(name));
+    let own = macros.keys().map(String::as_str);
+    let own = own.filter(|name| !name.starts_with("DKIM_") && !name.starts_with("MAIN_TLS_"));
+    let read = ["REMOTE_SMTP_SMARTHOST_PROTOCOL", "MAIN_HARDCODE_PRIMARY_HOSTNAME"];
+    let own = own.filter(|name| !read.contains(name));
+    name_others(others.chain(own).collect(), &mut found);
     add_networks("dc_relay_nets", list(get("dc_relay_nets").unwrap_or_default()), &mut found);
     if get("dc_localdelivery").is_some_and(|kind| kind.contains("maildir")) {
         found.mailbox = Some(Mailbox::Maildir);
@@ -101,13 +167,38 @@ fn read_own(root: &Root, file: &str, service: Service) -> Inherited {
     if !get("relay_from_hosts").starts_with('<') {
         add_networks("relay_from_hosts", networks.iter().map(String::as_str), &mut found);
     }
+    if let Some(hop) = only_route(&text) {
+        // A `protocol` stands at a transport, and only one can belong to the only route.
+        let implicit_tls = text.lines().any(|line| {
+            line.split_once('=').is_some_and(|(name, value)| {
+                name.trim() == "protocol" && value.trim().eq_ignore_ascii_case("smtps")
+            })
+        });
+        next_hop("route_list", &hop, implicit_tls, &mut found);
+    }
     found.left.push(Said::with(OWN, &[("file", file)]));
     found
 }
 
+/// `route_list = * HOST::PORT byname`, where it is the only one and says it plainly.
+fn only_route(text: &str) -> Option<String> {
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    let mut routes = lines.filter(|(name, _)| matches!(name.trim(), "route_list" | "route_data"));
+    let ((name, value), None) = (routes.next()?, routes.next()) else { return None };
+    let mut words = value.trim().trim_matches('"').split_whitespace();
+    if name.trim() == "route_list" && words.next() != Some("*") {
+        return None;
+    }
+    let host = words.next().filter(|host| !host.contains(['$', '{', ';', '/']))?;
+    Some(match host.split_once("::") {
+        Some((host, port)) => format!("[{host}]:{port}"),
+        None => format!("[{host}]"),
+    })
+}
+
 // `host::port`, several of them separated by semicolons; a single colon separates,
 // too. Exim looks the addresses of a smarthost up, never its MX.
-fn smarthost(root: &Root, written: &str, found: &mut Inherited) {
+fn smarthost(root: &Root, written: &str, implicit_tls: bool, found: &mut Inherited) {
     let doubled = written.replace("::", "\u{0}");
     let mut hosts = doubled.split([';', ':']).map(str::trim).filter(|host| !host.is_empty());
     let Some(first) = hosts.next() else { return };
@@ -119,24 +210,31 @@ fn smarthost(root: &Root, written: &str, found: &mut Inherited) {
         Some(port) => format!("[{host}]:{port}"),
         None => format!("[{host}]"),
     };
-    next_hop("dc_smarthost", &hop, found);
+    next_hop("dc_smarthost", &hop, implicit_tls, found);
     if hosts.next().is_some() {
         found.left.push(Said::with(SEVERAL, &[("first", &hop)]));
     }
     let Some(table) = text_of(root, PASSWORDS, found) else { return };
-    found.login = table.lines().find_map(|line| {
-        let mut parts = line.trim().splitn(3, ':');
+    let mut lines = table.lines().map(str::trim);
+    let mut is_filled = false;
+    found.login = lines.find_map(|line| {
+        let mut parts = line.splitn(3, ':').map(str::trim);
         let (pattern, user, password) = (parts.next()?, parts.next()?, parts.next()?);
-        let comment = pattern.starts_with('#');
+        if pattern.starts_with('#') {
+            return None;
+        }
+        is_filled = true;
         let user_and_password = || Credentials { user: user.into(), password: password.into() };
-        (!comment && fits(pattern, host)).then(user_and_password)
+        fits(pattern, host).then(user_and_password)
     });
+    if found.login.is_none() && is_filled {
+        found.left.push(Said::with(NO_PASSWORD, &[("file", PASSWORDS), ("host", host)]));
+    }
 }
 
-// What the macros of Debian's configuration say, where they say it as it is: what is
-// made of other names at each message is beyond us.
-fn keys(root: &Root, found: &mut Inherited) {
-    let mut macros = HashMap::new();
+/// The macros of Debian's configuration: those that its own files set for DKIM, and all
+/// that the administrator set.
+fn macros(root: &Root) -> HashMap<String, String> {
     let folder = root.at("/etc/exim4/conf.d/main");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files: Vec<String> = entries
@@ -144,11 +242,20 @@ fn keys(root: &Root, found: &mut Inherited) {
         .map(|name| format!("/etc/exim4/conf.d/main/{name}"))
         .collect();
     files.sort();
-    files.push("/etc/exim4/exim4.conf.localmacros".to_owned());
+    let mut macros = HashMap::new();
     for file in files {
         let text = root.read(&file).ok().flatten().unwrap_or_default();
-        macros.extend(parse(&text).into_iter().filter(|(name, _)| name.starts_with("DKIM_")));
+        let ours = |name: &str| name.starts_with("DKIM_") || name.ends_with("SMARTHOST_PROTOCOL");
+        macros.extend(parse(&text).into_iter().filter(|(name, _)| ours(name)));
     }
+    let text = root.read("/etc/exim4/exim4.conf.localmacros").ok().flatten().unwrap_or_default();
+    macros.extend(parse(&text));
+    macros
+}
+
+// What the macros say of signing, where they say it as it is: what is made of other names
+// at each message is beyond us.
+fn keys(root: &Root, macros: &HashMap<String, String>, found: &mut Inherited) {
     let get = |name: &str| macros.get(name).map(String::as_str).filter(|v| !v.is_empty());
     let key = get("DKIM_PRIVATE_KEY").or_else(|| get("DKIM_FILE"));
     let Some(key) = key.filter(|key| *key != "0") else { return };

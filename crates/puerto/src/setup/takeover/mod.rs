@@ -122,6 +122,48 @@ const NOT_A_HOP: Text = Text::new(
     "{key} = {value} no se hereda: {error}",
 );
 
+const OTHERS: Text = Text::new(
+    "{program} also sets {keys}, of which nothing is taken over: see whether this server needs \
+     anything like it",
+    "{program} también fija {keys}, de lo que no se hereda nada: vea si este servidor necesita \
+     algo parecido",
+);
+const AUTHORITY: Text = Text::new(
+    "{program} verifies certificates with {file}, and this server with the authorities that the \
+     system trusts: if one of your own signed the relay's certificate, copy it to \
+     /usr/local/share/ca-certificates and run update-ca-certificates",
+    "{program} verifica certificados con {file}, y este servidor con las autoridades en que confía \
+     el sistema: si el certificado del relay lo firmó una propia, cópiela a \
+     /usr/local/share/ca-certificates y ejecute update-ca-certificates",
+);
+/// Where systems keep the authorities that they trust.
+const SYSTEM_AUTHORITIES: [&str; 6] = [
+    "system",
+    "/etc/ssl/certs",
+    "/etc/ssl/certs/",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// Names the settings that nobody here has read, so that none is dropped in silence.
+fn name_others(mut keys: Vec<&str>, inherited: &mut Inherited) {
+    keys.sort_unstable();
+    keys.dedup();
+    if !keys.is_empty() {
+        let values = [("program", inherited.program), ("keys", &keys.join(", "))];
+        inherited.left.push(Said::with(OTHERS, &values));
+    }
+}
+
+/// Names a file of authorities that is not the system's.
+fn authorities(file: Option<&str>, inherited: &mut Inherited) {
+    if let Some(file) = file.filter(|file| !SYSTEM_AUTHORITIES.contains(file)) {
+        let values = [("program", inherited.program), ("file", file)];
+        inherited.left.push(Said::with(AUTHORITY, &values));
+    }
+}
+
 /// Reads a file, or notes that it is there but cannot be read.
 fn text_of(root: &Root, path: &str, inherited: &mut Inherited) -> Option<String> {
     match root.read(path) {
@@ -139,10 +181,14 @@ fn text_of(root: &Root, path: &str, inherited: &mut Inherited) -> Option<String>
     }
 }
 
-/// Reads a next hop, or notes why it is none.
-fn next_hop(key: &str, value: &str, inherited: &mut Inherited) {
+/// Reads a next hop, or notes why it is none. At port 465 TLS begins with the first byte
+/// (RFC 8314 §3.3), whatever program writes it.
+fn next_hop(key: &str, value: &str, implicit_tls: bool, inherited: &mut Inherited) {
     match NextHop::parse(value) {
-        Ok(hop) => inherited.relayhost = Some(hop),
+        Ok(mut hop) => {
+            hop.implicit_tls |= implicit_tls || hop.port == Some(465);
+            inherited.relayhost = Some(hop);
+        }
         Err(error) => {
             let [key, value] = [key, value].map(Said::words);
             let values = [("key", &key), ("value", &value), ("error", &error)];

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Credentials, Inherited, next_hop, text_of};
+use super::{Credentials, Inherited, authorities, name_others, next_hop, text_of};
 use crate::lang::{Said, Text};
 use crate::setup::root::Root;
 
@@ -19,6 +19,44 @@ const ACCOUNTS: Text = Text::new(
     "las demás cuentas de msmtp no se heredan: escriba una [[route]] con `from` para cada una",
 );
 
+const FINGERPRINT: Text = Text::new(
+    "msmtp's tls_fingerprint is not taken over: where there is a password, the relay's key is \
+     remembered at the first login; `puerto relay test` shows the certificate to compare",
+    "tls_fingerprint de msmtp no se hereda: donde hay contraseña se recuerda la clave del relay en \
+     la primera conexión; `puerto relay test` muestra el certificado para compararlo",
+);
+const DEFAULT_ALIAS: Text = Text::new(
+    "the line `default: {target}` of {file} is for every local user in msmtp, and for nobody here: \
+     write `root: {target}`, and a line for each other user whose mail it should have",
+    "la línea `default: {target}` de {file} vale en msmtp para todos los usuarios locales, y aquí \
+     para ninguno: escriba `root: {target}` y una línea por cada otro usuario cuyo correo deba \
+     recibir",
+);
+
+/// What is taken over, and what means nothing to a server.
+const READ: [&str; 20] = [
+    "host",
+    "port",
+    "user",
+    "password",
+    "passwordeval",
+    "auth",
+    "aliases",
+    "tls",
+    "tls_starttls",
+    "tls_certcheck",
+    "tls_trust_file",
+    "tls_fingerprint",
+    "logfile",
+    "syslog",
+    "logfile_time_format",
+    "timeout",
+    "protocol",
+    "keepbcc",
+    "undisclosed_recipients",
+    "eval",
+];
+
 type Account = HashMap<String, String>;
 
 /// Reads msmtp's configuration, if there is one for the whole machine.
@@ -28,14 +66,13 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     }
     let mut found = Inherited::of("msmtp");
     let text = text_of(root, FILE, &mut found).unwrap_or_default();
-    let (account, others) = default_account(&text);
+    let (account, has_others) = default_account(&text);
     let get = |name: &str| account.get(name).map(String::as_str);
     let on = |name: &str| matches!(get(name), Some("on" | ""));
     let Some(host) = get("host") else { return Some(found) };
     let implicit = on("tls") && get("tls_starttls") == Some("off");
-    let scheme = if implicit { "smtps://" } else { "" };
     let port = get("port").map(|port| format!(":{port}")).unwrap_or_default();
-    next_hop("host", &format!("{scheme}[{host}]{port}"), &mut found);
+    next_hop("host", &format!("[{host}]{port}"), implicit, &mut found);
     found.tls_required = on("tls") && get("tls_certcheck") != Some("off");
     match (get("user"), get("password")) {
         (Some(user), Some(password)) if get("auth") != Some("off") => {
@@ -46,11 +83,29 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         }
         _ => {}
     }
-    found.aliases = get("aliases").filter(|path| path.starts_with('/')).map(Into::into);
-    if others {
+    aliases(root, get("aliases"), &mut found);
+    authorities(get("tls_trust_file").filter(|file| !file.is_empty()), &mut found);
+    if get("tls_fingerprint").is_some_and(|value| !value.is_empty()) {
+        found.left.push(Said::with(FINGERPRINT, &[]));
+    }
+    let others: Vec<&str> = account.keys().map(String::as_str).collect();
+    name_others(others.into_iter().filter(|name| !READ.contains(name)).collect(), &mut found);
+    if has_others {
         found.left.push(Said::with(ACCOUNTS, &[]));
     }
     Some(found)
+}
+
+// Its `default` is no name, but whoever has no line of his own.
+fn aliases(root: &Root, file: Option<&str>, found: &mut Inherited) {
+    let Some(file) = file.filter(|path| path.starts_with('/')) else { return };
+    found.aliases = Some(file.into());
+    let text = text_of(root, file, found).unwrap_or_default();
+    let all = text.lines().filter_map(|line| line.split_once(':'));
+    for (_, target) in all.filter(|(name, _)| name.trim().eq_ignore_ascii_case("default")) {
+        let values = [("file", file), ("target", target.trim())];
+        found.left.push(Said::with(DEFAULT_ALIAS, &values));
+    }
 }
 
 /// The account called `default`, or the one that it stands for, with the defaults

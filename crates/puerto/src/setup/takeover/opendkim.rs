@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use puerto_mail::dkim::PrivateKey;
 use puerto_smtp::Domain;
 
-use super::{Inherited, text_of};
+use super::{Inherited, name_others, text_of};
 use crate::lang::{Said, Text};
 use crate::setup::others::OPENDKIM;
 use crate::setup::root::Root;
@@ -37,6 +37,60 @@ const FOREIGN: Text = Text::new(
      {user}: cree una propia con `puerto dkim new {user}`",
 );
 
+const EVERYBODY: Text = Text::new(
+    "OpenDKIM's `{row}` signs for every sender's domain, and keys here belong to one: make one for \
+     each domain of yours with `puerto dkim new DOMAIN`",
+    "`{row}` de OpenDKIM firma por el dominio de cualquier remitente, y aquí cada clave es de uno: \
+     cree una por cada dominio suyo con `puerto dkim new DOMINIO`",
+);
+const BROKEN: Text = Text::new(
+    "OpenDKIM's row `{row}` is not understood, and was left",
+    "la fila `{row}` de OpenDKIM no se entiende y se ha dejado",
+);
+const UNUSED: Text = Text::new(
+    "OpenDKIM's key {name} stands in no row of its SigningTable, and was left",
+    "la clave {name} de OpenDKIM no está en ninguna fila de su SigningTable y se ha dejado",
+);
+
+/// Settings that are taken over, or are about OpenDKIM's own work and manners.
+const READ: [&str; 35] = [
+    "autorestart",
+    "autorestartrate",
+    "background",
+    "basedirectory",
+    "canonicalization",
+    "diagnostics",
+    "dnstimeout",
+    "domain",
+    "externalignorelist",
+    "internalhosts",
+    "keyfile",
+    "keytable",
+    "logresults",
+    "logwhy",
+    "minimumkeybits",
+    "mode",
+    "nameservers",
+    "on-default",
+    "oversignheaders",
+    "peerlist",
+    "pidfile",
+    "requiresafekeys",
+    "resolverconfiguration",
+    "selector",
+    "signaturealgorithm",
+    "signingtable",
+    "socket",
+    "softwareheader",
+    "subdomains",
+    "syslog",
+    "syslogfacility",
+    "syslogsuccess",
+    "trustanchorfile",
+    "umask",
+    "userid",
+];
+
 /// A key that another program signs with.
 pub struct ForeignKey {
     /// The domain that it signs for.
@@ -64,6 +118,10 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     for (domain, selector, path) in places(root, &text, &mut found) {
         add(root, &domain, &selector, &path, &mut found);
     }
+    let names = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    let read = |name: &str| READ.contains(&name.to_lowercase().as_str());
+    name_others(names.filter(|name| !read(name)).collect(), &mut found);
     (!found.keys.is_empty() || !found.left.is_empty()).then_some(found)
 }
 
@@ -75,8 +133,13 @@ fn places(root: &Root, text: &str, found: &mut Inherited) -> Vec<Place> {
     }
     let one = (setting(text, "Domain"), setting(text, "Selector"), setting(text, "KeyFile"));
     let (Some(domains), Some(selector), Some(path)) = one else { return from_folder(root) };
+    let (everybody, domains): (Vec<_>, Vec<_>) =
+        lines(root, domains, found).into_iter().partition(|domain| is_everybody(domain));
+    for domain in everybody {
+        found.left.push(Said::with(EVERYBODY, &[("row", &format!("Domain {domain}"))]));
+    }
     let place = |domain: String| (domain, selector.to_owned(), path.to_owned());
-    lines(root, domains, found).into_iter().map(place).collect()
+    domains.into_iter().map(place).collect()
 }
 
 /// A setting of `opendkim.conf`: its name, in any case, and the rest of the line.
@@ -119,10 +182,8 @@ fn from_tables(
     let signing = signing.map(|table| lines(root, table, found));
     let mut places = Vec::new();
     for line in &keys {
-        let Some((name, value)) = pair(line) else { continue };
-        let mut parts = value.splitn(3, ':');
-        let (Some(domain), Some(selector), Some(key)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let Some((name, (domain, selector, key))) = key_row(line) else {
+            found.left.push(Said::with(BROKEN, &[("row", line)]));
             continue;
         };
         if !key.starts_with('/') {
@@ -131,17 +192,45 @@ fn from_tables(
         }
         let users: Vec<&str> = signing.iter().flatten().filter_map(|l| user_of(l, name)).collect();
         if domain == "%" {
+            // A domain that is each sender's own is only known where a row names it.
+            let (everybody, users): (Vec<&str>, Vec<&str>) =
+                users.into_iter().partition(|user| is_everybody(user));
+            if !everybody.is_empty() || users.is_empty() {
+                found.left.push(Said::with(EVERYBODY, &[("row", line)]));
+            }
             let place =
                 |user: &&str| ((*user).to_owned(), selector.to_owned(), key.replace('%', user));
             places.extend(users.iter().map(place));
-        } else if !users.is_empty() || signing.is_none() {
-            places.push((domain.to_owned(), selector.to_owned(), key.to_owned()));
+            continue;
         }
-        for user in users.into_iter().filter(|user| domain != "%" && !is_below(user, domain)) {
+        if !users.is_empty() || signing.is_none() {
+            places.push((domain.to_owned(), selector.to_owned(), key.to_owned()));
+        } else {
+            found.left.push(Said::with(UNUSED, &[("name", name)]));
+        }
+        for user in users.into_iter().filter(|user| !is_below(user, domain)) {
             found.left.push(Said::with(FOREIGN, &[("user", user), ("domain", domain)]));
         }
     }
+    for line in signing.iter().flatten() {
+        let known = |name: &str| keys.iter().any(|key| pair(key).is_some_and(|(n, _)| n == name));
+        if !pair(line).and_then(|(_, value)| value.split_whitespace().next()).is_some_and(known) {
+            found.left.push(Said::with(BROKEN, &[("row", line)]));
+        }
+    }
     places
+}
+
+/// `name domain:selector:/path`.
+fn key_row(line: &str) -> Option<(&str, (&str, &str, &str))> {
+    let (name, value) = pair(line)?;
+    let mut parts = value.splitn(3, ':').map(str::trim);
+    Some((name, (parts.next()?, parts.next()?, parts.next()?)))
+}
+
+// `*`, `%`, `.` or nothing: whoever sends.
+fn is_everybody(domain: &str) -> bool {
+    domain.trim_matches(['*', '.', '%']).is_empty()
 }
 
 fn pair(line: &str) -> Option<(&str, &str)> {

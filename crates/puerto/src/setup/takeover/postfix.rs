@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::{Credentials, Inherited, add_networks, local_domain, next_hop, text_of};
+use super::{
+    Credentials, Inherited, add_networks, authorities, local_domain, name_others, next_hop, text_of,
+};
 use crate::config::{Mailbox, TlsFiles};
 use crate::lang::{Said, Text};
 use crate::setup::host_name;
@@ -16,6 +18,26 @@ const ENCRYPT: Text = Text::new(
      TLS is demanded: if the relay's certificate is valid, set delivery.tls = \"required\"",
     "smtp_tls_security_level = encrypt de Postfix no verifica certificados, y aquí exigir TLS \
      supone verificarlos: si el certificado del relay es válido, ponga delivery.tls = \"required\"",
+);
+const VERIFIED_BY: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: where TLS is demanded, certificates are verified \
+     here by the relay's name and the system's authorities. If the relay's certificate is valid, \
+     set delivery.tls = \"required\"",
+    "{key} = {value} de Postfix no se hereda: donde se exige TLS, los certificados se verifican \
+     aquí por el nombre del relay y las autoridades del sistema. Si el certificado del relay es \
+     válido, ponga delivery.tls = \"required\"",
+);
+const STYLE: Text = Text::new(
+    "Postfix lets every machine of its own networks send through it ({key} = {value}), which is not \
+     taken over: write those networks into trusted_networks",
+    "Postfix deja que toda máquina de sus propias redes envíe a través de él ({key} = {value}), lo \
+     que no se hereda: escriba esas redes en trusted_networks",
+);
+const DELIMITER: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: user+tag is the only form that is delivered to \
+     user here",
+    "{key} = {value} de Postfix no se hereda: usuario+etiqueta es aquí la única forma que se \
+     entrega a usuario",
 );
 const NO_PASSWORD: Text = Text::new(
     "no user and password for {relayhost} were found in {maps}: write them into \
@@ -111,6 +133,79 @@ const DOMAINS: Text = Text::new(
      contiene",
 );
 
+/// What is taken over, or read for it.
+const READ: [&str; 27] = [
+    "myhostname",
+    "mydomain",
+    "myorigin",
+    "mydestination",
+    "relayhost",
+    "mynetworks",
+    "mynetworks_style",
+    "smtp_sasl_auth_enable",
+    "smtp_sasl_password_maps",
+    "smtp_tls_security_level",
+    "smtp_tls_wrappermode",
+    "smtp_use_tls",
+    "smtp_enforce_tls",
+    "smtp_tls_CAfile",
+    "smtp_tls_CApath",
+    "smtpd_tls_cert_file",
+    "smtpd_tls_key_file",
+    "message_size_limit",
+    "home_mailbox",
+    "alias_maps",
+    "alias_database",
+    "inet_interfaces",
+    "inet_protocols",
+    "smtp_bind_address",
+    "smtp_bind_address6",
+    "recipient_delimiter",
+    "append_dot_mydomain",
+];
+
+/// What is about Postfix's own folders, files and manners, or is done here without a word
+/// by whatever is written there.
+const OF_ITS_OWN: [&str; 37] = [
+    "biff",
+    "bounce_queue_lifetime",
+    "command_directory",
+    "compatibility_level",
+    "daemon_directory",
+    "data_directory",
+    "debug_peer_level",
+    "debug_peer_list",
+    "debugger_command",
+    "default_process_limit",
+    "disable_vrfy_command",
+    "html_directory",
+    "mail_name",
+    "mail_owner",
+    "mailbox_size_limit",
+    "maillog_file",
+    "mailq_path",
+    "manpage_directory",
+    "meta_directory",
+    "newaliases_path",
+    "queue_directory",
+    "readme_directory",
+    "sample_directory",
+    "sendmail_path",
+    "setgid_group",
+    "shlib_directory",
+    "smtp_sasl_mechanism_filter",
+    "smtp_sasl_security_options",
+    "smtp_sasl_tls_security_options",
+    "smtp_tls_loglevel",
+    "smtp_tls_note_starttls_offer",
+    "smtp_tls_session_cache_database",
+    "smtpd_banner",
+    "smtpd_relay_restrictions",
+    "smtputf8_enable",
+    "strict_rfc821_envelopes",
+    "unknown_local_recipient_reject_code",
+];
+
 /// The bounds that a message can have with us.
 const MESSAGE_SIZES: std::ops::RangeInclusive<u64> = 1024..=1 << 40;
 
@@ -129,6 +224,7 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         relay(root, &main, &relayhosts, &mut found);
     }
     tls(root, &main, &mut found);
+    let style = main.get("mynetworks_style").filter(|style| style != "host");
     if let Some(networks) = main.get("mynetworks") {
         if items(&networks).any(|item| item.starts_with('!')) {
             // Without what it leaves out, the rest would let more in than it says.
@@ -136,6 +232,8 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         } else {
             add_networks("mynetworks", items(&networks), &mut found);
         }
+    } else if let Some(style) = style {
+        found.left.push(left("mynetworks_style", &style, STYLE));
     }
     limits_and_mailboxes(&main, &mut found);
     addresses(&main, &mut found);
@@ -146,25 +244,22 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
             found.left.push(left(key, &value, *advice));
         }
     }
+    name_others(main.unread(), &mut found);
     Some(found)
 }
 
-// Several are tried one after the other; ports may have names.
+// Several are tried one after the other.
 fn relay(root: &Root, main: &Parameters, written: &str, found: &mut Inherited) {
     let mut hops = items(written);
     let Some(first) = hops.next() else { return };
     if hops.next().is_some() {
         found.left.push(left("relayhost", written, SEVERAL));
     }
-    let named = [(":submission", ":587"), (":smtp", ":25")];
-    let numbered = named
-        .iter()
-        .find_map(|(name, number)| first.strip_suffix(name).map(|host| format!("{host}{number}")));
-    let hop = numbered.unwrap_or_else(|| match first.parse::<std::net::IpAddr>() {
+    let hop = match first.parse::<std::net::IpAddr>() {
         Ok(_) => format!("[{first}]"),
         Err(_) => first.to_owned(),
-    });
-    next_hop("relayhost", &hop, found);
+    };
+    next_hop("relayhost", &hop, main.says_yes("smtp_tls_wrappermode"), found);
     login(root, main, first, found);
 }
 
@@ -202,7 +297,7 @@ fn domains(root: &Root, main: &Parameters, found: &mut Inherited) {
 
 fn login(root: &Root, main: &Parameters, relayhost: &str, found: &mut Inherited) {
     let Some(maps) = main.get("smtp_sasl_password_maps") else { return };
-    if main.get("smtp_sasl_auth_enable").is_none_or(|value| value != "yes") {
+    if !main.says_yes("smtp_sasl_auth_enable") {
         return;
     }
     let host = relayhost.trim_start_matches('[');
@@ -243,7 +338,14 @@ fn tls(root: &Root, main: &Parameters, found: &mut Inherited) {
     match main.get("smtp_tls_security_level").as_deref() {
         Some("verify" | "secure") => found.tls_required = true,
         Some("encrypt") => found.left.push(Said::with(ENCRYPT, &[])),
+        Some(level @ ("fingerprint" | "dane-only" | "dane")) => {
+            found.left.push(left("smtp_tls_security_level", level, VERIFIED_BY));
+        }
+        _ if main.says_yes("smtp_enforce_tls") => found.left.push(Said::with(ENCRYPT, &[])),
         _ => {}
+    }
+    for key in ["smtp_tls_CAfile", "smtp_tls_CApath"] {
+        authorities(main.get(key).as_deref(), found);
     }
     let (Some(certificate), Some(key)) =
         (main.get("smtpd_tls_cert_file"), main.get("smtpd_tls_key_file"))
@@ -271,6 +373,9 @@ fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
     found.message_size = size.filter(|size| MESSAGE_SIZES.contains(size));
     if main.get("home_mailbox").is_some_and(|value| value.ends_with('/')) {
         found.mailbox = Some(Mailbox::Maildir);
+    }
+    if let Some(delimiter) = main.get("recipient_delimiter").filter(|set| set != "+") {
+        found.left.push(left("recipient_delimiter", &delimiter, DELIMITER));
     }
     let Some(maps) = main.get("alias_maps") else { return };
     for map in items(&maps) {
@@ -366,6 +471,28 @@ impl Parameters {
     fn get(&self, name: &str) -> Option<String> {
         let value = self.expand(self.0.get(name)?, &mut 0);
         (!value.trim().is_empty()).then(|| value.trim().to_owned())
+    }
+
+    /// Whether a switch is on, in the case in which people write it.
+    fn says_yes(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    }
+
+    /// What is set to something, and neither taken over nor named for itself. A name that
+    /// other values refer to is the administrator's own, and stands in them.
+    fn unread(&self) -> Vec<&str> {
+        let is_read = |name: &str| {
+            READ.contains(&name)
+                || OF_ITS_OWN.contains(&name)
+                || NOT_TAKEN.iter().any(|(key, _)| *key == name)
+                || name.starts_with("smtpd_tls_")
+        };
+        let refers = |name: &str| {
+            let forms = [format!("${name}"), format!("${{{name}}}"), format!("$({name})")];
+            self.0.values().any(|value| forms.iter().any(|form| value.contains(form)))
+        };
+        let names = self.0.keys().map(String::as_str);
+        names.filter(|name| !is_read(name) && self.get(name).is_some() && !refers(name)).collect()
     }
 
     // A file whose names refer to each other in a circle must not hang us.

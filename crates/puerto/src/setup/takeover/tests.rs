@@ -336,3 +336,191 @@ fn a_machine_without_any_of_them_has_nothing_to_take_over() {
     let (_folder, root) = tree(&[("etc/hostname", "x\n")]);
     assert!(look(&root).is_empty());
 }
+
+#[test]
+fn a_port_or_a_switch_for_tls_from_the_first_byte_is_taken_over_from_every_program() {
+    let exim = |smarthost: &str| {
+        format!("dc_eximconfig_configtype='smarthost'\ndc_smarthost='{smarthost}'\n")
+    };
+    let debian = "etc/exim4/update-exim4.conf.conf";
+    let postfix = |text: &str| vec![("etc/postfix/main.cf", text.to_owned())];
+    let cases = [
+        (postfix("relayhost = [r.example]:465\n"), "smtps://[r.example]:465"),
+        (postfix("relayhost = [r.example]:smtps\n"), "smtps://[r.example]:465"),
+        (postfix("relayhost = r.example:submissions\n"), "smtps://r.example:465"),
+        (
+            postfix("relayhost = [r.example]:10465\nsmtp_tls_wrappermode = YES\n"),
+            "smtps://[r.example]:10465",
+        ),
+        (postfix("relayhost = [r.example]:submission\n"), "[r.example]:587"),
+        (vec![(debian, exim("r.example::465"))], "smtps://[r.example]:465"),
+        (
+            vec![
+                (debian, exim("r.example")),
+                (
+                    "etc/exim4/exim4.conf.localmacros",
+                    "REMOTE_SMTP_SMARTHOST_PROTOCOL = smtps\n".to_owned(),
+                ),
+            ],
+            "smtps://[r.example]",
+        ),
+        (
+            vec![(
+                "etc/exim4/exim4.conf",
+                "begin routers\nsmart:\n  driver = manualroute\n  route_list = * r.example::465 byname\n\
+                 begin transports\nremote:\n  driver = smtp\n  protocol = smtps\n"
+                    .to_owned(),
+            )],
+            "smtps://[r.example]:465",
+        ),
+        (
+            vec![("etc/msmtprc", "host r.example\nport 465\ntls on\n".to_owned())],
+            "smtps://[r.example]:465",
+        ),
+    ];
+    for (files, expected) in cases {
+        let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (*p, t.as_str())).collect();
+        let (_folder, root) = tree(&files);
+        let hop = look(&root).remove(0).relayhost.map(|hop| hop.to_string());
+        assert_eq!(hop.as_deref(), Some(expected), "{files:?}");
+    }
+}
+
+#[test]
+fn what_postfix_is_told_beyond_what_is_taken_over_is_named() {
+    let debian = "smtpd_banner = $myhostname ESMTP $mail_name (Debian/GNU)\nbiff = no\n\
+                  append_dot_mydomain = no\nreadme_directory = no\ncompatibility_level = 3.6\n\
+                  smtpd_tls_security_level=may\nsmtp_tls_CApath=/etc/ssl/certs\n\
+                  smtp_tls_session_cache_database = btree:${data_directory}/smtp_scache\n\
+                  mailbox_size_limit = 0\nrecipient_delimiter = +\ninet_protocols = all\n";
+    let (_folder, root) = tree(&[("etc/postfix/main.cf", debian)]);
+    assert_eq!(left(&look(&root)[0]), "", "Debian's own file is nobody's wish");
+    for (line, words) in [
+        ("smtp_tls_security_level = fingerprint", "smtp_tls_security_level = fingerprint"),
+        ("smtp_tls_security_level = dane-only", "= dane-only is not taken over"),
+        ("mynetworks_style = subnet", "mynetworks_style = subnet"),
+        ("smtp_tls_CAfile = /etc/ssl/own.pem", "with /etc/ssl/own.pem"),
+        ("recipient_delimiter = -", "recipient_delimiter = -"),
+        ("smtpd_milters = inet:localhost:8891", "smtpd_milters"),
+        ("smtp_destination_rate_delay = 1s", "smtp_destination_rate_delay"),
+    ] {
+        let (_folder, root) = tree(&[("etc/postfix/main.cf", &format!("{line}\n"))]);
+        assert!(left(&look(&root)[0]).contains(words), "{line}: {}", left(&look(&root)[0]));
+    }
+    let own = "site = example.com\nmyhostname = mail.$site\n";
+    let (_folder, root) = tree(&[("etc/postfix/main.cf", own)]);
+    assert_eq!(left(&look(&root)[0]), "", "a name of the administrator's own stands in others");
+}
+
+#[test]
+fn a_login_is_found_however_its_switch_and_its_line_are_written_or_its_absence_is_said() {
+    let main = "relayhost = [r.example]:587\nsmtp_sasl_auth_enable = YES\n\
+                smtp_sasl_password_maps = hash:/p\n";
+    let (_folder, root) =
+        tree(&[("etc/postfix/main.cf", main), ("p", "[r.example]:587\tana:s3cret\n")]);
+    assert_eq!(look(&root)[0].login.as_ref().map(|l| l.user.as_str()), Some("ana"));
+    let exim = "dc_eximconfig_configtype='smarthost'\ndc_smarthost='smtp.gmail.com::587'\n";
+    for (passwords, user) in [
+        ("smtp.gmail.com: ana : s3cret\n", Some("ana")),
+        ("*: ana:s3cret\n", Some("ana")),
+        ("*.google.com:ana:s3cret\n", None),
+        ("# target.mail.server.example:login:password\n", None),
+    ] {
+        let (_folder, root) = tree(&[
+            ("etc/exim4/update-exim4.conf.conf", exim),
+            ("etc/exim4/passwd.client", passwords),
+        ]);
+        let programs = look(&root);
+        assert_eq!(programs[0].login.as_ref().map(|l| l.user.as_str()), user, "{passwords}");
+        let told = left(&programs[0]).contains("no line of /etc/exim4/passwd.client");
+        assert_eq!(told, passwords.starts_with("*.google"), "{passwords}");
+    }
+}
+
+#[test]
+fn what_exim_is_told_beyond_what_is_taken_over_is_named() {
+    for (line, words) in [
+        ("dc_eximconfig_configtype='local'", "no mail may leave this machine"),
+        ("dc_hide_mailname='true'\ndc_readhost='example.com'", "set `origin` to it"),
+        ("dc_relay_domains='x.example'", "dc_relay_domains = x.example"),
+        ("dc_other='1'", "dc_other, of which nothing"),
+    ] {
+        let (_folder, root) = tree(&[
+            ("etc/exim4/update-exim4.conf.conf", &format!("{line}\n")),
+            (
+                "etc/exim4/exim4.conf.localmacros",
+                "REMOTE_SMTP_HELO_DATA = x\nMAIN_HARDCODE_PRIMARY_HOSTNAME = mail.example.com\n",
+            ),
+        ]);
+        let programs = look(&root);
+        assert_eq!(programs[0].hostname.as_deref(), Some("mail.example.com"));
+        let left = left(&programs[0]);
+        assert!(left.contains(words) && left.contains("REMOTE_SMTP_HELO_DATA"), "{line}: {left}");
+    }
+}
+
+#[test]
+fn keys_of_opendkim_that_are_everybodys_or_nobodys_are_named() {
+    let pem = puerto_mail::dkim::PrivateKey::generate_rsa(2048).unwrap();
+    for (conf, table, signing, expected, told) in [
+        ("Domain *\nSelector s\nKeyFile /k\n", "", "", "", "`Domain *` signs for every"),
+        ("KeyTable /t\n", "all %:s:/k\n", "", "", "`all %:s:/k` signs for every"),
+        ("KeyTable /t\nSigningTable refile:/s\n", "all %:s:/k\n", "*@* all\n", "", "`all %:s:/k`"),
+        ("KeyTable /t\nSigningTable refile:/s\n", "all %:s:/k\n", "* all\n", "", "`all %:s:/k`"),
+        (
+            "KeyTable /t\nSigningTable refile:/s\n",
+            "all %:s:/k\n",
+            "*@* all\n*@a.example all\n",
+            "s@a.example",
+            "`all %:s:/k`",
+        ),
+        (
+            "KeyTable /t\nSigningTable refile:/s\n",
+            "k a.example:s:/k\n",
+            "*@* k\n",
+            "s@a.example",
+            "",
+        ),
+        ("KeyTable /t\n", "k a.example /k\n", "", "", "row `k a.example /k` is not"),
+        (
+            "KeyTable /t\nSigningTable /s\n",
+            "k a.example:s:/k\n",
+            "x other\n",
+            "",
+            "key k stands in",
+        ),
+        (
+            "KeyTable /t\nSigningTable /s\n",
+            "k a.example:s:/k\n",
+            "x k\nx y\n",
+            "s@a.example",
+            "`x y`",
+        ),
+        ("KeyTable /t\nOmitHeaders x\n", "k a.example:s:/k\n", "", "s@a.example", "OmitHeaders"),
+    ] {
+        let (_folder, root) =
+            tree(&[("etc/opendkim.conf", conf), ("t", table), ("s", signing), ("k", &pem)]);
+        let programs = look(&root);
+        assert_eq!(keys(&programs[0]).join(" "), expected, "{conf}{table}{signing}");
+        assert!(left(&programs[0]).contains(told), "{conf}{table}: {}", left(&programs[0]));
+    }
+}
+
+#[test]
+fn what_msmtp_is_told_beyond_what_is_taken_over_is_named() {
+    for (line, words) in [
+        ("tls_fingerprint 00:11", "tls_fingerprint"),
+        ("tls_trust_file /etc/own.pem", "with /etc/own.pem"),
+        ("from shop@example.com", "also sets from"),
+        ("aliases /etc/aliases", "`default: me@example.com` of /etc/aliases"),
+    ] {
+        let (_folder, root) = tree(&[
+            ("etc/msmtprc", &format!("host r.example\ntls on\n{line}\n")),
+            ("etc/aliases", "root: me@example.com\ndefault: me@example.com\n"),
+        ]);
+        assert!(left(&look(&root)[0]).contains(words), "{line}: {}", left(&look(&root)[0]));
+    }
+    let trusted = "host r.example\ntls_trust_file /etc/ssl/certs/ca-certificates.crt\n";
+    let (_folder, root) = tree(&[("etc/msmtprc", trusted)]);
+    assert_eq!(left(&look(&root)[0]), "");
+}
