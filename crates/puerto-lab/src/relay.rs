@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use puerto_mail::dns::{Record, RecordType};
 use puerto_smtp::address::Domain;
-use puerto_smtp::client::{Connection, Fate, Framing, Loss, Protocol, Step, Transaction};
+use puerto_smtp::client::{Connection, Fate, Loss, Protocol, Step, Transaction};
 use puerto_smtp::codec::DotStuffer;
 use puerto_smtp::envelope::{Envelope, Recipient};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -111,11 +111,11 @@ impl Errand {
                         utf8_header: self.envelope.smtputf8,
                     });
                 }
-                Step::Ready => connection.quit(),
+                Step::Ready => drop(connection.quit()),
                 Step::Finished => fates = connection.take_fates(),
                 Step::Failed(_) | Step::Closed | Step::Handshake => break,
                 Step::Refused(_) => {}
-                step @ (Step::Send | Step::Receive | Step::Content(_)) => {
+                step @ (Step::Send | Step::Receive | Step::Content) => {
                     let done = perform(&step, &mut connection, &mut stream, &self.message);
                     match tokio::time::timeout(PATIENCE, done).await {
                         Ok(Ok(())) => {}
@@ -148,16 +148,11 @@ async fn perform(
 ) -> io::Result<()> {
     match step {
         Step::Send => stream.write_all(&connection.take_output()).await,
-        Step::Content(framing) => {
-            let mut out = connection.take_output();
-            match framing {
-                Framing::Chunk => out.extend_from_slice(message),
-                Framing::Dots => {
-                    let mut stuffer = DotStuffer::new();
-                    stuffer.push(message, &mut out);
-                    stuffer.finish(&mut out);
-                }
-            }
+        Step::Content => {
+            let mut out = Vec::new();
+            let mut stuffer = DotStuffer::new();
+            stuffer.push(message, &mut out);
+            stuffer.finish(&mut out);
             connection.content_ending();
             stream.write_all(&out).await
         }

@@ -17,12 +17,16 @@ pub const MAX_COMMAND_LINE: usize = 2048;
 pub const MAX_DISCARDED_LINE: usize = 64 * 1024;
 /// Octets of a text line in a message without its CRLF (RFC 5322 §2.1.1).
 pub const MAX_TEXT_LINE: usize = 998;
-/// Octets of one reply line that a client reads; RFC 5321 §4.5.3.1.5 asks for 512.
+/// Octets of one reply line that a client keeps; RFC 5321 §4.5.3.1.5 asks for 512.
 pub const MAX_REPLY_LINE: usize = 4096;
 /// Octets of one whole reply that a client keeps.
 pub const MAX_REPLY: usize = 64 * 1024;
-/// Lines of one reply that a client reads.
+/// Lines of one reply that a client keeps.
 pub const MAX_REPLY_LINES: usize = 2000;
+/// Octets of one whole reply that a client reads, kept or not.
+pub const MAX_REPLY_READ: usize = 1024 * 1024;
+/// Lines that are no reply which a client skips while it waits for one.
+pub const MAX_NOISE_LINES: usize = 100;
 /// Commands that fail in one session before the server closes it.
 pub const MAX_ERRORS: u32 = 20;
 /// Octets of content that are read and thrown away after a refusal in the middle

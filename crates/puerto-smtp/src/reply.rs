@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::limits::{MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES};
+use crate::limits::{MAX_NOISE_LINES, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, MAX_REPLY_READ};
 
 /// What the first digit of a reply says (RFC 5321 §4.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -246,32 +246,47 @@ fn clean(line: &str) -> String {
 /// Why a peer's bytes are not a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyError {
-    /// A line does not begin with three digits and a space or hyphen.
+    /// Lines came that do not begin with three digits and a space or hyphen, and no
+    /// reply behind them.
     NotAReply,
-    /// The lines of one reply carry different codes.
-    CodesDiffer,
-    /// A line or the whole reply is longer than the bounds allow.
+    /// A code that means nothing: its first digit is none of 2 to 5.
+    UnknownCode(u16),
+    /// The whole reply is longer than the bounds allow.
     TooLong,
 }
 
 impl fmt::Display for ReplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotAReply => "the peer sent a line that is not an SMTP reply",
-            Self::CodesDiffer => "the peer sent a reply whose lines carry different codes",
-            Self::TooLong => "the peer sent a reply that is too long",
-        })
+        match self {
+            Self::NotAReply => f.write_str("the peer sent a line that is not an SMTP reply"),
+            Self::UnknownCode(code) => {
+                write!(f, "the peer sent the reply code {code:03}, which SMTP does not know")
+            }
+            Self::TooLong => f.write_str("the peer sent a reply that is too long"),
+        }
     }
 }
 
 impl std::error::Error for ReplyError {}
 
 /// Reads replies from a stream of bytes, as many as come.
+///
+/// What servers send is not always what RFC 5321 §4.2 describes, and mail goes to them
+/// all the same. Where the lines of one reply carry different codes, the last decides,
+/// since only then has the server made up its mind. A line that is no reply, such as a
+/// blank one or a message of a program behind the server, is skipped, within bounds.
+/// Of a line that is too long the beginning is kept.
 #[derive(Debug, Default)]
 pub struct ReplyDecoder {
     buffer: Vec<u8>,
     pending: Option<Reply>,
-    octets: usize,
+    /// The beginning of a line that is too long, until its end has come.
+    cut: Option<Vec<u8>>,
+    /// Octets of the reply that is coming, read and kept.
+    read: usize,
+    kept: usize,
+    skipped: usize,
+    noise: bool,
 }
 
 impl ReplyDecoder {
@@ -283,12 +298,20 @@ impl ReplyDecoder {
     /// Adds bytes from the peer.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+        if self.pending.is_none() && self.cut.is_none() {
+            self.skip_blank_lines();
+        }
     }
 
     /// Whether bytes are held that no reply has used yet. After the 220 to
     /// STARTTLS there must be none (RFC 3207 §4; CVE-2021-38371).
     pub fn has_leftover(&self) -> bool {
-        !self.buffer.is_empty() || self.pending.is_some()
+        !self.buffer.is_empty() || self.pending.is_some() || self.cut.is_some()
+    }
+
+    /// Whether something came since the last reply that is none.
+    pub fn has_noise(&self) -> bool {
+        self.noise
     }
 
     /// The next whole reply, `None` when more bytes are needed. Lines may end in a
@@ -296,36 +319,61 @@ impl ReplyDecoder {
     pub fn next_reply(&mut self) -> Result<Option<Reply>, ReplyError> {
         loop {
             let Some(end) = memchr::memchr(b'\n', &self.buffer) else {
-                let too_long = self.buffer.len() > MAX_REPLY_LINE;
-                return if too_long { Err(ReplyError::TooLong) } else { Ok(None) };
+                self.cut_long_line()?;
+                return Ok(None);
             };
             let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            self.count(line.len())?;
+            let line = self.cut.take().unwrap_or(line);
             if let Some(reply) = self.take_line(&line)? {
-                self.octets = 0;
+                (self.read, self.kept, self.skipped, self.noise) = (0, 0, 0, false);
+                self.skip_blank_lines();
                 return Ok(Some(reply));
             }
         }
     }
 
-    fn take_line(&mut self, line: &[u8]) -> Result<Option<Reply>, ReplyError> {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        self.octets += line.len();
-        if line.len() > MAX_REPLY_LINE || self.octets > MAX_REPLY {
-            return Err(ReplyError::TooLong);
+    fn cut_long_line(&mut self) -> Result<(), ReplyError> {
+        if self.cut.is_none() && self.buffer.len() <= MAX_REPLY_LINE {
+            return Ok(());
         }
-        let (code, more, text) = split_line(line)?;
-        let (enhanced, text) = split_enhanced(code, text);
-        let mut reply = match self.pending.take() {
-            Some(reply) if reply.code != code => return Err(ReplyError::CodesDiffer),
-            Some(reply) => reply,
-            None => Reply { code, enhanced, lines: Vec::new() },
+        let part = std::mem::take(&mut self.buffer);
+        self.count(part.len())?;
+        self.cut.get_or_insert(part);
+        Ok(())
+    }
+
+    fn count(&mut self, octets: usize) -> Result<(), ReplyError> {
+        self.read += octets;
+        if self.read > MAX_REPLY_READ { Err(ReplyError::TooLong) } else { Ok(()) }
+    }
+
+    fn skip_blank_lines(&mut self) {
+        let rest = self.buffer.iter().position(|octet| !matches!(octet, b'\r' | b'\n'));
+        self.buffer.drain(..rest.unwrap_or(self.buffer.len()));
+    }
+
+    fn take_line(&mut self, line: &[u8]) -> Result<Option<Reply>, ReplyError> {
+        let line = line.get(..MAX_REPLY_LINE).unwrap_or(line);
+        let end = line.iter().rposition(|octet| !matches!(octet, b'\r' | b'\n'));
+        let line = line.get(..end.map_or(0, |last| last + 1)).unwrap_or_default();
+        let Some((code, more, text)) = split_line(line)? else {
+            self.skipped += 1;
+            self.noise |= !line.is_empty();
+            let too_much = self.skipped > MAX_NOISE_LINES;
+            return if too_much { Err(ReplyError::NotAReply) } else { Ok(None) };
         };
-        if reply.lines.len() >= MAX_REPLY_LINES {
-            return Err(ReplyError::TooLong);
+        let (enhanced, text) = split_enhanced(code, text);
+        let first = Reply { code, enhanced: None, lines: Vec::new() };
+        let mut reply = self.pending.take().unwrap_or(first);
+        if reply.code != code {
+            (reply.code, reply.enhanced) = (code, None);
         }
         reply.enhanced = reply.enhanced.or(enhanced);
-        reply.lines.push(clean(&text));
+        if reply.lines.len() < MAX_REPLY_LINES && self.kept < MAX_REPLY {
+            self.kept += line.len();
+            reply.lines.push(clean(&text));
+        }
         if more {
             self.pending = Some(reply);
             return Ok(None);
@@ -334,18 +382,19 @@ impl ReplyDecoder {
     }
 }
 
-fn split_line(line: &[u8]) -> Result<(ReplyCode, bool, String), ReplyError> {
+// The code, whether more lines follow, and the text; `None` for a line that is no reply.
+fn split_line(line: &[u8]) -> Result<Option<(ReplyCode, bool, String)>, ReplyError> {
     let text = String::from_utf8_lossy(line);
     let digits = text.get(..3).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
-    let code = digits.and_then(|d| d.parse().ok()).and_then(ReplyCode::new);
-    let code = code.ok_or(ReplyError::NotAReply)?;
+    let Some(number) = digits.and_then(|digits| digits.parse().ok()) else { return Ok(None) };
     let rest = text.get(3..).unwrap_or_default();
-    match rest.chars().next() {
-        None => Ok((code, false, String::new())),
-        Some(' ') => Ok((code, false, rest.trim_start().to_owned())),
-        Some('-') => Ok((code, true, rest.get(1..).unwrap_or_default().trim_start().to_owned())),
-        Some(_) => Err(ReplyError::NotAReply),
+    let more = rest.starts_with('-');
+    if !more && !rest.is_empty() && !rest.starts_with([' ', '\t']) {
+        return Ok(None);
     }
+    let code = ReplyCode::new(number).ok_or(ReplyError::UnknownCode(number))?;
+    let rest = rest.strip_prefix('-').unwrap_or(rest);
+    Ok(Some((code, more, rest.trim_start().to_owned())))
 }
 
 // The enhanced code stands first in the text of 2yz, 4yz and 5yz replies (RFC 2034 §4).
@@ -353,7 +402,7 @@ fn split_enhanced(code: ReplyCode, text: String) -> (Option<EnhancedCode>, Strin
     if code.severity() == Severity::Intermediate {
         return (None, text);
     }
-    let first = text.split(' ').next().unwrap_or_default();
+    let first = text.split([' ', '\t']).next().unwrap_or_default();
     match first.parse::<EnhancedCode>() {
         Ok(enhanced) => {
             let rest = text.get(first.len()..).unwrap_or_default().trim_start().to_owned();
@@ -400,13 +449,63 @@ mod tests {
 
     #[test]
     fn hostile_replies_are_errors_within_bounds() {
-        assert_eq!(decode(b"hello\r\n"), Err(ReplyError::NotAReply));
-        assert_eq!(decode(b"250x\r\n"), Err(ReplyError::NotAReply));
-        assert_eq!(decode(b"600 no\r\n"), Err(ReplyError::NotAReply));
-        assert_eq!(decode(b"250-a\r\n251 b\r\n"), Err(ReplyError::CodesDiffer));
-        assert_eq!(decode(&[b'2'; 5000]), Err(ReplyError::TooLong));
-        assert_eq!(decode(&b"250-a\r\n".repeat(3000)), Err(ReplyError::TooLong));
+        assert_eq!(decode(&b"what?\r\n".repeat(101)), Err(ReplyError::NotAReply));
+        assert_eq!(decode(&b"\r\n".repeat(2_000_000)), Ok(None));
+        assert_eq!(decode(&[b'2'; 2_000_000]), Err(ReplyError::TooLong));
+        assert_eq!(decode(&b"250-a\r\n".repeat(200_000)), Err(ReplyError::TooLong));
         assert_eq!(decode(b"250 a\x1b[31mb\r\n").unwrap().unwrap().text(), "a?[31mb");
+    }
+
+    // Each of these is what some server was seen to send.
+    #[test]
+    fn odd_replies_mean_what_they_say_at_any_cut() {
+        let long = format!("550 5.7.1 {}\r\n", "x".repeat(5000));
+        let long_first = format!("550-{}\r\n550 5.1.1 no\r\n", "x".repeat(20_000));
+        let many = format!("{}250 end\r\n", "250-more\r\n".repeat(3000));
+        for (wire, code, status) in [
+            ("250\r\n", 250, "2.0.0"),
+            ("250 \r\n", 250, "2.0.0"),
+            ("250\tOK\r\n", 250, "2.0.0"),
+            ("550\t5.1.1\tno\r\n", 550, "5.1.1"),
+            ("250 2.0.0 OK\r\r\n", 250, "2.0.0"),
+            ("250-a\r\r\n250 b\r\r\n", 250, "2.0.0"),
+            ("250 ok\n", 250, "2.0.0"),
+            ("\r\n220 mx.example ESMTP\r\n", 220, "2.0.0"),
+            ("\n\r\n\n220 mx.example ESMTP\r\n", 220, "2.0.0"),
+            ("PHP Warning: foo in bar\r\n220 mx.example\r\n", 220, "2.0.0"),
+            ("220-a\r\n\r\nWelcome to our server\r\n220 b\r\n", 220, "2.0.0"),
+            ("220-mx.example\r\n521 5.3.2 go away\r\n", 521, "5.3.2"),
+            ("220-mx.example\r\n421 4.7.0 later\r\n", 421, "4.7.0"),
+            ("550-5.1.1 no\r\n554 5.7.1 not at all\r\n", 554, "5.7.1"),
+            ("550-5.1.1 no\r\n450 well\r\n", 450, "4.0.0"),
+            ("450-later\r\n250 ok\r\n", 250, "2.0.0"),
+            ("550 \u{fffd}\u{e9}\r\n", 550, "5.0.0"),
+            (&long, 550, "5.7.1"),
+            (&long_first, 550, "5.1.1"),
+            (&many, 250, "2.0.0"),
+        ] {
+            let step = 1 + wire.len() / 200;
+            for cut in (0..wire.len()).step_by(step) {
+                let mut decoder = ReplyDecoder::new();
+                decoder.feed(&wire.as_bytes()[..cut]);
+                assert_eq!(decoder.next_reply(), Ok(None), "{wire:?} cut at {cut}");
+                decoder.feed(&wire.as_bytes()[cut..]);
+                let reply = decoder.next_reply().unwrap().unwrap();
+                assert_eq!((reply.code().get(), &*reply.status().to_string()), (code, status));
+                assert!(!decoder.has_leftover() && reply.text().len() < 100_000);
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_that_smtp_does_not_know_is_no_verdict() {
+        for code in [0, 1, 100, 199, 600, 650, 999] {
+            let wire = format!("{code:03} 5.1.1 no such user\r\n");
+            assert_eq!(decode(wire.as_bytes()), Err(ReplyError::UnknownCode(code)));
+        }
+        for noise in ["25 ok", "2500 ok", "250ok", "250=ok", " 250 ok", "ok 250", "٢٥٠ ok", ""] {
+            assert_eq!(decode(format!("{noise}\r\n").as_bytes()), Ok(None), "{noise}");
+        }
     }
 
     #[test]

@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::client::{
-    Cause, Failure, Fate, Framing, MAX_TRANSACTION_RECIPIENTS, Protocol, Stage, Transaction,
-    commands,
+    Cause, Failure, Fate, MAX_TRANSACTION_RECIPIENTS, Protocol, Stage, Transaction, commands,
 };
 use crate::extension::Extensions;
 use crate::reply::{EnhancedCode, Reply, Severity};
@@ -17,6 +16,8 @@ enum Due {
     Mail,
     Recipient(usize),
     Data,
+    /// To RSET, which shows that the refusal of DATA was the reply to DATA.
+    Confirmation,
     /// To the dot alone, sent when DATA was accepted for nobody.
     LoneDot,
     /// To the content, for every accepted recipient.
@@ -64,8 +65,6 @@ pub(super) enum Progress {
 pub(super) struct Exchange {
     protocol: Protocol,
     pipelining: bool,
-    framing: Framing,
-    size: u64,
     /// Commands that were not sent yet, each with the reply that it will get.
     commands: VecDeque<(Due, String)>,
     due: VecDeque<Due>,
@@ -73,6 +72,9 @@ pub(super) struct Exchange {
     mail_refused: bool,
     /// RCPT was accepted although MAIL was refused: the peer is confused.
     confused: bool,
+    /// 354 has come, which nothing but DATA is answered with: the replies before it
+    /// answered the commands that they were taken to answer.
+    in_step: bool,
     content: ContentState,
 }
 
@@ -83,17 +85,15 @@ impl Exchange {
         protocol: Protocol,
         reset: bool,
     ) -> Self {
-        let framing = if peer.chunking { Framing::Chunk } else { Framing::Dots };
         let mut exchange = Self {
             protocol,
             pipelining: peer.pipelining,
-            framing,
-            size: transaction.size,
             commands: VecDeque::new(),
             due: VecDeque::new(),
             standings: standings(transaction, peer),
             mail_refused: false,
             confused: false,
+            in_step: false,
             content: ContentState::NotYet,
         };
         if !exchange.standings.contains(&Standing::Open) {
@@ -112,15 +112,13 @@ impl Exchange {
                 exchange.commands.push_back((Due::Recipient(index), line));
             }
         }
-        if framing == Framing::Dots {
-            exchange.commands.push_back((Due::Data, "DATA\r\n".to_owned()));
-        }
+        exchange.commands.push_back((Due::Data, "DATA\r\n".to_owned()));
         exchange
     }
 
-    /// The form of the content, if it is to be written now.
-    pub(super) fn content_wanted(&self) -> Option<Framing> {
-        (self.content == ContentState::Wanted).then_some(self.framing)
+    /// Whether the content is to be written now.
+    pub(super) fn content_wanted(&self) -> bool {
+        self.content == ContentState::Wanted
     }
 
     /// The end of the content is about to be written.
@@ -133,7 +131,7 @@ impl Exchange {
     /// What the exchange waits for.
     pub(super) fn stage(&self) -> Stage {
         match self.due.front() {
-            Some(Due::Reset) => Stage::Reset,
+            Some(Due::Reset | Due::Confirmation) => Stage::Reset,
             Some(Due::Mail) | None => Stage::Mail,
             Some(Due::Recipient(_)) => Stage::Recipient,
             Some(Due::Data | Due::LoneDot) => Stage::Data,
@@ -158,14 +156,11 @@ impl Exchange {
         if !self.due.is_empty() {
             return Progress::GoesOn;
         }
-        if self.content == ContentState::NotYet && self.has_accepted() {
-            debug_assert_eq!(self.framing, Framing::Chunk);
-            output.extend_from_slice(format!("BDAT {} LAST\r\n", self.size).as_bytes());
-            self.want_content();
-            return Progress::GoesOn;
-        }
-        // Without content the transaction is still open at the peer, or may be.
-        Progress::Finished { usable: true, reset_first: self.content == ContentState::NotYet }
+        // A transaction without content is still open at the peer, or may be; and some
+        // peers keep one whose content they have refused.
+        let ended =
+            self.content == ContentState::Ending && self.standings.iter().all(is_no_refusal);
+        Progress::Finished { usable: true, reset_first: !ended }
     }
 
     /// Takes the next reply.
@@ -183,27 +178,41 @@ impl Exchange {
         if self.content == ContentState::Wanted {
             return self.on_early_reply(reply);
         }
-        if due == Due::Reset && !reply.is_positive() {
-            return Progress::Failed(Cause::Reply(reply));
+        match due {
+            Due::Reset if !reply.is_positive() => return Progress::Failed(Cause::Reply(reply)),
+            Due::Confirmation if !reply.is_positive() => {
+                return Progress::Failed(Cause::OutOfStep);
+            }
+            _ => {}
         }
         // A failure above is reported with the stage of the reply that is still due.
         self.due.pop_front();
         match due {
+            Due::Confirmation => return Progress::Finished { usable: true, reset_first: false },
             Due::Reset | Due::LoneDot => {}
             Due::Mail => self.on_mail(&reply),
             Due::Recipient(index) => self.on_recipient(index, reply),
             Due::Data if intermediate => return self.on_go_ahead(output),
-            Due::Data => self.decide_accepted(Stage::Data, &reply),
+            Due::Data => return self.on_no_go_ahead(&reply, output),
             Due::Content => self.decide_accepted(Stage::FinalDot, &reply),
             Due::ContentFor(index) => self.decide(index, Stage::FinalDot, reply),
         }
         self.advance(output)
     }
 
-    /// Ends the exchange for all recipients that have no fate yet.
+    /// Ends the exchange for all recipients that have no fate yet. Where replies turn
+    /// out not to answer the commands that they were taken for, and 354 never was among
+    /// them, no refusal before was a verdict on its recipient either.
     pub(super) fn fail(&mut self, failure: &Failure) {
+        let shifted =
+            matches!(failure.cause, Cause::OutOfStep | Cause::Garbage(_)) && !self.in_step;
         for standing in &mut self.standings {
-            if !matches!(standing, Standing::Decided(_)) {
+            let undecided = match standing {
+                Standing::Decided(Fate::Failed(refusal)) => shifted && refusal.reply().is_some(),
+                Standing::Decided(_) => false,
+                Standing::Open | Standing::Accepted => true,
+            };
+            if undecided {
                 *standing = Standing::Decided(Fate::Failed(failure.clone()));
             }
         }
@@ -256,6 +265,7 @@ impl Exchange {
 
     // 354 came.
     fn on_go_ahead(&mut self, output: &mut Vec<u8>) -> Progress {
+        self.in_step = !self.confused;
         if self.has_accepted() {
             self.want_content();
             return Progress::GoesOn;
@@ -267,6 +277,19 @@ impl Exchange {
         // RFC 2920 §3.1: nobody is to get anything, so nothing is sent.
         output.extend_from_slice(b".\r\n");
         self.due.push_back(Due::LoneDot);
+        Progress::GoesOn
+    }
+
+    // DATA was refused although a recipient was not. If a reply too many came before, this
+    // one is the last recipient's, and DATA's own comes in answer to the RSET.
+    fn on_no_go_ahead(&mut self, reply: &Reply, output: &mut Vec<u8>) -> Progress {
+        let accepted = self.has_accepted();
+        self.decide_accepted(Stage::Data, reply);
+        if !(self.pipelining && accepted && self.standings.iter().any(is_for_good)) {
+            return self.advance(output);
+        }
+        output.extend_from_slice(b"RSET\r\n");
+        self.due.push_back(Due::Confirmation);
         Progress::GoesOn
     }
 
@@ -309,6 +332,15 @@ impl Exchange {
             });
         }
     }
+}
+
+fn is_for_good(standing: &Standing) -> bool {
+    matches!(standing, Standing::Decided(Fate::Failed(failure)) if failure.is_permanent())
+}
+
+fn is_no_refusal(standing: &Standing) -> bool {
+    let Standing::Decided(Fate::Failed(failure)) = standing else { return true };
+    failure.stage != Stage::FinalDot
 }
 
 // What is known of each recipient before anything is said.

@@ -70,6 +70,33 @@ impl Failure {
         self.stage == Stage::FinalDot && !matches!(self.cause, Cause::Reply(_))
     }
 
+    /// Whether it may be about the connection, and what was said on it before, rather
+    /// than about this message: a peer that keeps the last transaction, takes no more
+    /// messages in one session, or is about to close says so in reply to whatever comes
+    /// next. On a connection that carried a message before, such a refusal is no verdict.
+    /// Where the status speaks of an address, a mailbox or the content (RFC 3463 §3.2,
+    /// §3.3, §3.7), it is.
+    pub fn may_be_about_the_session(&self) -> bool {
+        let reply = match &self.cause {
+            Cause::Reply(reply) => reply,
+            Cause::Garbage(_) | Cause::OutOfStep | Cause::Lost(Loss::Closed) => {
+                return self.stage != Stage::FinalDot;
+            }
+            _ => return false,
+        };
+        if self.stage.is_before_mail() || self.stage == Stage::Mail || reply.closes() {
+            return true;
+        }
+        let status = reply.enhanced_code().map(|code| (code.subject, code.detail));
+        let about_message = match (self.stage, status) {
+            (_, Some((1 | 2 | 6, _) | (3, 4))) => true,
+            // The content was seen, and policy is what most refusals of it are called.
+            (Stage::Content | Stage::FinalDot, Some((7, _))) => true,
+            _ => false,
+        };
+        reply.severity() == Severity::Permanent && !about_message
+    }
+
     /// The status code for it (RFC 3463 §3).
     pub fn status(&self) -> EnhancedCode {
         match &self.cause {
@@ -128,4 +155,60 @@ pub enum Fate {
     /// transaction: to be given in the next, on the same connection
     /// (RFC 5321 §4.5.3.1.10).
     Remaining,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(stage: Stage, reply: &str) -> Failure {
+        let mut decoder = crate::reply::ReplyDecoder::new();
+        decoder.feed(format!("{reply}\r\n").as_bytes());
+        let reply = decoder.next_reply().unwrap().unwrap();
+        Failure { stage, cause: Cause::Reply(reply) }
+    }
+
+    #[test]
+    fn a_refusal_that_may_be_about_the_session_is_told_from_one_of_the_message() {
+        use Stage::{Content, Data, FinalDot, Mail, Recipient, Reset};
+        for (stage, reply, session) in [
+            (Reset, "502 5.5.1 what", true),
+            (Mail, "503 5.5.1 nested MAIL command", true),
+            (Mail, "550 5.1.8 who are you", true),
+            (Mail, "451 4.3.0 not now", true),
+            (Mail, "421 4.7.0 too many messages in this session", true),
+            (Recipient, "550 too many messages in this session", true),
+            (Recipient, "550 5.7.1 too many messages in this session", true),
+            (Recipient, "503 5.5.1 need MAIL before RCPT", true),
+            (Recipient, "421 4.4.2 closing", true),
+            (Recipient, "550 5.1.1 no such user", false),
+            (Recipient, "552 5.2.2 full", false),
+            (Recipient, "450 4.7.1 greylisted", false),
+            (Data, "550 too many messages in this session", true),
+            (Data, "554 5.5.1 no valid recipients", true),
+            (Content, "552 5.3.4 too much", false),
+            (FinalDot, "550 too many messages in this session", true),
+            (FinalDot, "421 4.7.0 too many messages", true),
+            (FinalDot, "550 5.7.1 spam", false),
+            (FinalDot, "554 5.6.0 malformed", false),
+            (FinalDot, "451 4.3.0 later", false),
+        ] {
+            assert_eq!(refused(stage, reply).may_be_about_the_session(), session, "{reply}");
+        }
+        for (stage, cause, session) in [
+            (Mail, Cause::Lost(Loss::Closed), true),
+            (Data, Cause::OutOfStep, true),
+            (Recipient, Cause::Garbage(ReplyError::NotAReply), true),
+            (Content, Cause::Lost(Loss::Closed), true),
+            (FinalDot, Cause::Lost(Loss::Closed), false),
+            (FinalDot, Cause::OutOfStep, false),
+            (Mail, Cause::Lost(Loss::TimedOut), false),
+            (Content, Cause::Lost(Loss::Abandoned), false),
+            (Mail, Cause::TooLarge { limit: 1 }, false),
+            (Mail, Cause::NeedsSmtputf8, false),
+        ] {
+            let failure = Failure { stage, cause };
+            assert_eq!(failure.may_be_about_the_session(), session, "{failure}");
+        }
+    }
 }

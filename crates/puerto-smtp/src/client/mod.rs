@@ -7,7 +7,7 @@
 //! * [`Step::Receive`]: read, and [`Connection::feed`] what came;
 //! * [`Step::Handshake`]: perform the TLS handshake, then
 //!   [`Connection::tls_established`];
-//! * [`Step::Content`]: write the content in the form that is named;
+//! * [`Step::Content`]: write the content, with its dots doubled;
 //! * [`Step::Ready`]: decide: [`start_tls`](Connection::start_tls),
 //!   [`authenticate`](Connection::authenticate), [`begin`](Connection::begin),
 //!   [`quit`](Connection::quit), or keep the connection for later;
@@ -19,13 +19,15 @@
 //! before TLS counts after it, and that no password goes out without it, is
 //! settled here.
 //!
-//! What a transaction sends is chosen for the fewest round trips that are safe with
-//! every peer. With PIPELINING, MAIL, all RCPT and DATA go out together (RFC 2920
-//! §3.1). With CHUNKING, MAIL and all RCPT go together and the content follows as
-//! one BDAT (RFC 3030): the same number of round trips, no dots to double, and
-//! nothing to undo when every recipient was refused. BDAT is not sent together
-//! with RCPT, although that would save a round trip: a peer that answers it with
-//! an error and does not skip the content would read the content as commands.
+//! With PIPELINING, MAIL, all RCPT and DATA go out together (RFC 2920 §3.1). Content
+//! goes out only behind 354, and never by BDAT (RFC 3030): a peer that offers CHUNKING
+//! and does not know BDAT would read the content as commands.
+//!
+//! **What a reply is a verdict on.** A peer may send a reply too many, or none. 354 is
+//! the mark by which that is noticed: where the replies of a transaction do not fit the
+//! commands, none of its refusals counts. On a connection that carried a message
+//! before, a refusal may be about that connection
+//! ([`Failure::may_be_about_the_session`]); the driver asks again on a new one.
 //!
 //! **A peer that lacks 8BITMIME** gets content with 8-bit octets as it is, without
 //! BODY=. RFC 6152 §3 would have us convert it or return it. Converting means to
@@ -53,7 +55,7 @@ use crate::address::{Domain, ReversePath};
 use crate::base64;
 use crate::envelope::{Recipient, Return};
 use crate::extension::Extensions;
-use crate::reply::{Reply, ReplyDecoder, Severity};
+use crate::reply::{Reply, ReplyDecoder, ReplyError, Severity};
 
 use exchange::{Exchange, Progress};
 pub use failure::{Cause, Failure, Fate, Loss};
@@ -147,16 +149,6 @@ impl Transaction<'_> {
     }
 }
 
-/// The form in which the content is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// With [`DotStuffer`](crate::codec::DotStuffer), its end included.
-    Dots,
-    /// As it is, behind [`Connection::take_output`], which holds the BDAT command;
-    /// exactly as many octets as [`Transaction::size`] said.
-    Chunk,
-}
-
 /// What the driver does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -167,9 +159,10 @@ pub enum Step {
     Receive,
     /// Perform the TLS handshake, now; then call [`Connection::tls_established`].
     Handshake,
-    /// Write the content. Call [`Connection::content_ending`] before the write that
-    /// includes its end.
-    Content(Framing),
+    /// Write the content with [`DotStuffer`](crate::codec::DotStuffer), its end
+    /// included. Call [`Connection::content_ending`] before the write that includes
+    /// its end.
+    Content,
     /// Nothing is under way.
     Ready,
     /// STARTTLS or AUTH was refused; the session goes on without.
@@ -189,11 +182,22 @@ enum State {
     Ready,
     StartTls,
     Handshake,
-    Auth { answers: VecDeque<String>, cancelled: bool },
+    Auth(Login),
     Transaction(Exchange),
     Probe(Probe),
     Quit,
+    /// The peer has refused the session, and may be told that we go.
+    Refused,
     Closed,
+}
+
+/// An AUTH exchange.
+struct Login {
+    /// What is to be said to each challenge.
+    answers: VecDeque<String>,
+    /// The answers of LOGIN, if that may be tried where PLAIN is not taken.
+    instead: Option<VecDeque<String>>,
+    cancelled: bool,
 }
 
 /// One connection to one peer.
@@ -252,17 +256,13 @@ impl Connection {
             if let Some(report) = self.report.take() {
                 return report;
             }
-            let sending_content = match &self.state {
-                State::Transaction(exchange) => exchange.content_wanted(),
-                _ => None,
-            };
-            if sending_content.is_none() && !self.output.is_empty() {
+            if !self.output.is_empty() {
                 return Step::Send;
             }
             match self.state {
                 State::Ready if !self.decoder.has_leftover() => return Step::Ready,
                 State::Handshake => return Step::Handshake,
-                State::Closed => return Step::Closed,
+                State::Refused | State::Closed => return Step::Closed,
                 _ => {}
             }
             match self.decoder.next_reply() {
@@ -270,7 +270,11 @@ impl Connection {
                     self.replies += 1;
                     self.on_reply(reply);
                 }
-                Ok(None) => return sending_content.map_or(Step::Receive, Step::Content),
+                Ok(None) => {
+                    let content =
+                        matches!(&self.state, State::Transaction(e) if e.content_wanted());
+                    return if content { Step::Content } else { Step::Receive };
+                }
                 Err(error) => self.fail(Cause::Garbage(error)),
             }
         }
@@ -281,8 +285,7 @@ impl Connection {
         self.decoder.feed(octets);
     }
 
-    /// What is to be written, at [`Step::Send`] or before the content of
-    /// [`Framing::Chunk`].
+    /// What is to be written at [`Step::Send`].
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
@@ -292,10 +295,10 @@ impl Connection {
         match &self.state {
             State::Greeting => Stage::Greeting,
             State::Hello => self.hello,
-            State::Ready | State::Closed => Stage::Idle,
+            State::Ready | State::Refused | State::Closed => Stage::Idle,
             State::StartTls => Stage::StartTls,
             State::Handshake => Stage::Handshake,
-            State::Auth { .. } => Stage::Auth,
+            State::Auth(_) => Stage::Auth,
             State::Transaction(exchange) => exchange.stage(),
             State::Probe(probe) => probe.stage(),
             State::Quit => Stage::Quit,
@@ -351,16 +354,18 @@ impl Connection {
         }
     }
 
-    /// Begins AUTH with PLAIN (RFC 4616), or LOGIN where that is missing; to be
-    /// called at [`Step::Ready`].
+    /// Begins AUTH with PLAIN (RFC 4616), or LOGIN where that is missing or turns out
+    /// not to be taken; to be called at [`Step::Ready`].
     pub fn authenticate(&mut self, credentials: &Credentials) -> Result<(), AuthUnavailable> {
         if !self.encrypted {
             return Err(AuthUnavailable::NotEncrypted);
         }
         let offers = |mechanism: &str| self.extensions.auth.iter().any(|m| m == mechanism);
         let Credentials { user, password } = credentials;
-        let mut answers = VecDeque::new();
+        let login = [user, password].map(|word| base64::encode(word.as_bytes()));
+        let login = Some(VecDeque::from(login)).filter(|_| offers("LOGIN"));
         if offers("PLAIN") {
+            let mut answers = VecDeque::new();
             let response = base64::encode(format!("\0{user}\0{password}").as_bytes());
             if response.len() <= MAX_INITIAL_RESPONSE {
                 self.say(&format!("AUTH PLAIN {response}\r\n"));
@@ -368,15 +373,19 @@ impl Connection {
                 self.say("AUTH PLAIN\r\n");
                 answers.push_back(response);
             }
-        } else if offers("LOGIN") {
-            self.say("AUTH LOGIN\r\n");
-            answers.push_back(base64::encode(user.as_bytes()));
-            answers.push_back(base64::encode(password.as_bytes()));
-        } else {
-            return Err(AuthUnavailable::NoMechanism(self.extensions.auth.clone()));
+            self.state = State::Auth(Login { answers, instead: login, cancelled: false });
+            return Ok(());
         }
-        self.state = State::Auth { answers, cancelled: false };
+        let Some(answers) = login else {
+            return Err(AuthUnavailable::NoMechanism(self.extensions.auth.clone()));
+        };
+        self.begin_login(answers);
         Ok(())
+    }
+
+    fn begin_login(&mut self, answers: VecDeque<String>) {
+        self.say("AUTH LOGIN\r\n");
+        self.state = State::Auth(Login { answers, instead: None, cancelled: false });
     }
 
     /// Begins a transaction; to be called at [`Step::Ready`]. The next
@@ -425,16 +434,23 @@ impl Connection {
         std::mem::take(&mut self.fates)
     }
 
-    /// Ends the session politely; to be called at [`Step::Ready`].
-    pub fn quit(&mut self) {
-        if self.is_ready() {
+    /// Ends the session politely; to be called at [`Step::Ready`], or when the peer has
+    /// refused the session (RFC 5321 §4.1.1.10). Otherwise it says nothing, and tells so.
+    pub fn quit(&mut self) -> bool {
+        let may_speak = self.is_ready() || matches!(self.state, State::Refused);
+        if may_speak {
             self.say("QUIT\r\n");
             self.state = State::Quit;
         }
+        may_speak
     }
 
     /// Says that the connection is gone, or that the stage's time has passed.
     pub fn lost(&mut self, loss: Loss) {
+        // What came in the place of a reply says more than that none came.
+        if self.decoder.has_noise() && loss != Loss::Abandoned {
+            return self.fail(Cause::Garbage(ReplyError::NotAReply));
+        }
         self.fail(Cause::Lost(loss));
     }
 
@@ -463,16 +479,16 @@ impl Connection {
                 self.after(progress);
             }
             State::StartTls => self.on_start_tls(reply, surplus),
-            State::Quit | State::Closed => self.state = State::Closed,
+            State::Quit | State::Refused | State::Closed => self.state = State::Closed,
             State::Ready | State::Handshake if reply.closes() => self.fail(Cause::Reply(reply)),
             State::Ready | State::Handshake => self.fail(Cause::OutOfStep),
-            State::Greeting | State::Hello | State::Auth { .. } if reply.closes() => {
+            State::Greeting | State::Hello | State::Auth(_) if reply.closes() => {
                 self.fail(Cause::Reply(reply));
             }
             _ if surplus => self.fail(Cause::OutOfStep),
             State::Greeting => self.on_greeting(reply),
             State::Hello => self.on_hello(reply),
-            State::Auth { .. } => self.on_auth(reply),
+            State::Auth(_) => self.on_auth(reply),
             State::Probe(probe) => match probe.on_reply(reply) {
                 Next::Say(command) => self.say(&command),
                 Next::Finished { usable } => self.end_probe(usable),
@@ -526,13 +542,13 @@ impl Connection {
     }
 
     fn on_auth(&mut self, reply: Reply) {
-        let State::Auth { answers, cancelled } = &mut self.state else { return };
+        let State::Auth(login) = &mut self.state else { return };
         match reply.severity() {
-            Severity::Intermediate => match answers.pop_front() {
+            Severity::Intermediate => match login.answers.pop_front() {
                 Some(answer) => self.say(&format!("{answer}\r\n")),
                 // More is asked than the mechanism has to say (RFC 4954 §4).
-                None if !*cancelled => {
-                    *cancelled = true;
+                None if !login.cancelled => {
+                    login.cancelled = true;
                     self.say("*\r\n");
                 }
                 None => self.fail(Cause::OutOfStep),
@@ -541,7 +557,10 @@ impl Connection {
                 self.authenticated = true;
                 self.state = State::Ready;
             }
-            Severity::Transient | Severity::Permanent => self.refused(Stage::Auth, reply),
+            Severity::Transient | Severity::Permanent => match login.instead.take() {
+                Some(answers) if refuses_mechanism(&reply) => self.begin_login(answers),
+                _ => self.refused(Stage::Auth, reply),
+            },
         }
     }
 
@@ -556,10 +575,16 @@ impl Connection {
             Progress::Failed(cause) => self.fail(cause),
             Progress::Finished { usable, reset_first } => {
                 let State::Transaction(exchange) = &mut self.state else { return };
-                let fates = exchange.take_fates();
                 // What the peer says behind its last reply would be taken for the
                 // reply to the next command.
                 let usable = usable && !self.decoder.has_leftover();
+                if let Ok(Some(surplus)) = self.decoder.next_reply()
+                    && !is_farewell(&surplus)
+                {
+                    let stage = exchange.stage();
+                    exchange.fail(&Failure { stage, cause: Cause::OutOfStep });
+                }
+                let fates = exchange.take_fates();
                 self.reset_first = reset_first;
                 self.state = if usable { State::Ready } else { State::Closed };
                 self.finish(fates);
@@ -575,14 +600,29 @@ impl Connection {
     fn fail(&mut self, cause: Cause) {
         let failure = Failure { stage: self.stage(), cause };
         self.output.clear();
-        match std::mem::replace(&mut self.state, State::Closed) {
+        // In the middle of content, QUIT would be content.
+        let refused = failure.reply().is_some_and(|reply| !reply.closes());
+        let next =
+            if refused && failure.stage != Stage::Content { State::Refused } else { State::Closed };
+        match std::mem::replace(&mut self.state, next) {
             State::Transaction(mut exchange) => {
                 exchange.fail(&failure);
                 self.finish(exchange.take_fates());
             }
             State::Probe(probe) => self.finish(vec![probe.into_fate(failure)]),
-            State::Quit | State::Closed => {}
+            State::Quit | State::Refused | State::Closed => self.state = State::Closed,
             _ => self.report = Some(Step::Failed(failure)),
         }
     }
+}
+
+// The mechanism, and not the password: 504 and 534 by RFC 4954 §4.7.2, the others where
+// a server offers what it does not know.
+fn refuses_mechanism(reply: &Reply) -> bool {
+    matches!(reply.code().get(), 500..=504 | 534)
+}
+
+// What a peer says that closes, without being asked.
+fn is_farewell(reply: &Reply) -> bool {
+    reply.closes() || reply.code().get() == 221
 }

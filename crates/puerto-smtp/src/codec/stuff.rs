@@ -1,15 +1,11 @@
 //! Writes content in the form that follows DATA (RFC 5321 §4.5.2).
 
-use memchr::memmem;
-
 /// How the content that was written so far ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tail {
     /// At the beginning of a line: nothing was written, or CRLF.
     LineStart,
-    /// After an LF without a CR before it.
-    BareLf,
-    /// After a CR.
+    /// After a CR, which is not written yet.
     Cr,
     /// After anything else.
     Middle,
@@ -18,9 +14,10 @@ enum Tail {
 /// Doubles the dots that begin a line, and ends the content with CRLF.CRLF. It
 /// works on a stream: pieces may be cut anywhere.
 ///
-/// Content that leaves this server has CRLF line ends only. A dot after a bare LF
-/// is doubled all the same, as a second lock: a receiver that takes LF for a line
-/// end must not find the end of the message where we did not write it.
+/// Content that leaves this server has CRLF line ends only. This is the second lock:
+/// an LF without a CR becomes a line end and a CR without an LF a space, so that no
+/// receiver, whatever it takes for a line end, finds the end of the message where we
+/// did not write it (RFC 5321 §2.3.8).
 #[derive(Debug)]
 pub struct DotStuffer {
     tail: Tail,
@@ -38,38 +35,53 @@ impl DotStuffer {
         Self { tail: Tail::LineStart }
     }
 
+    /// Whether whole content needs nothing but `.CRLF` behind it: every line ends in
+    /// CRLF and none begins with a dot.
+    pub fn is_plain(content: &[u8]) -> bool {
+        let mut ends = memchr::memchr2_iter(b'\r', b'\n', content);
+        while let Some(end) = ends.next() {
+            let is_crlf = content.get(end..end + 2) == Some(b"\r\n");
+            if !is_crlf || content.get(end + 2) == Some(&b'.') {
+                return false;
+            }
+            ends.next();
+        }
+        content.ends_with(b"\r\n") && !content.starts_with(b".")
+    }
+
     /// Appends a piece of content to `out`.
     pub fn push(&mut self, content: &[u8], out: &mut Vec<u8>) {
-        let (Some(&first), Some(&last)) = (content.first(), content.last()) else {
-            return;
-        };
         out.reserve(content.len() + 8);
-        if first == b'.' && matches!(self.tail, Tail::LineStart | Tail::BareLf) {
-            out.push(b'.');
+        let mut rest = content;
+        while let Some(&first) = rest.first() {
+            if self.tail == Tail::Cr && first != b'\n' {
+                out.push(b' ');
+                self.tail = Tail::Middle;
+            }
+            if self.tail == Tail::LineStart && first == b'.' {
+                out.push(b'.');
+            }
+            let end = memchr::memchr2(b'\r', b'\n', rest);
+            let (line, behind) =
+                rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or_default();
+            out.extend_from_slice(line);
+            self.tail = match behind.first() {
+                Some(b'\r') => Tail::Cr,
+                Some(_) => {
+                    out.extend_from_slice(b"\r\n");
+                    Tail::LineStart
+                }
+                None => Tail::Middle,
+            };
+            rest = behind.get(1..).unwrap_or_default();
         }
-        let mut written = 0;
-        for index in memmem::find_iter(content, b"\n.") {
-            out.extend_from_slice(content.get(written..=index).unwrap_or_default());
-            out.push(b'.');
-            written = index + 1;
-        }
-        out.extend_from_slice(content.get(written..).unwrap_or_default());
-        let before_last = content.len().checked_sub(2).and_then(|i| content.get(i)).copied();
-        let cr_before = before_last.map_or(self.tail == Tail::Cr, |byte| byte == b'\r');
-        self.tail = match last {
-            b'\n' if cr_before => Tail::LineStart,
-            b'\n' => Tail::BareLf,
-            b'\r' => Tail::Cr,
-            _ => Tail::Middle,
-        };
     }
 
     /// Appends the end of the content, after a final CRLF if there is none.
     pub fn finish(self, out: &mut Vec<u8>) {
         out.extend_from_slice(match self.tail {
             Tail::LineStart => b".\r\n",
-            Tail::Cr => b"\n.\r\n",
-            Tail::BareLf | Tail::Middle => b"\r\n.\r\n",
+            Tail::Cr | Tail::Middle => b"\r\n.\r\n",
         });
     }
 }
@@ -90,7 +102,7 @@ mod tests {
 
     #[test]
     fn dots_are_doubled_and_the_end_is_written() {
-        let cases: [(&[u8], &[u8]); 11] = [
+        let cases: [(&[u8], &[u8]); 17] = [
             (b"", b".\r\n"),
             (b"a\r\n", b"a\r\n.\r\n"),
             (b"a", b"a\r\n.\r\n"),
@@ -101,9 +113,18 @@ mod tests {
             (b"a\r\n.\r\n", b"a\r\n..\r\n.\r\n"),
             (b"a.b\r\n.c\r\n\r\n.d.", b"a.b\r\n..c\r\n\r\n..d.\r\n.\r\n"),
             (b"\r\n\r\n", b"\r\n\r\n.\r\n"),
-            (b"a\n.\r\n", b"a\n..\r\n.\r\n"),
+            // No receiver may find an end here, whatever it takes for one.
+            (b"a\n.\r\n", b"a\r\n..\r\n.\r\n"),
+            (b"a\n.\nb\n", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"a\r.\rb\r\n", b"a . b\r\n.\r\n"),
+            (b"a\r\n.\r\r\nb", b"a\r\n.. \r\nb\r\n.\r\n"),
+            (b"a\r\n.\rb\n\r\r", b"a\r\n.. b\r\n \r\n.\r\n"),
+            (b"\n.\n", b"\r\n..\r\n.\r\n"),
+            (b"\r\r\n", b" \r\n.\r\n"),
         ];
         for (content, wire) in cases {
+            let plain = wire == [content, b".\r\n"].concat() && !content.is_empty();
+            assert_eq!(DotStuffer::is_plain(content), plain, "{content:?}");
             for cut in 0..=content.len() {
                 let (head, tail) = content.split_at(cut);
                 assert_eq!(stuff(&[head, b"", tail]), wire, "{content:?} cut at {cut}");

@@ -105,6 +105,13 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// A connection that had carried a message before gave no verdict: the recipient is
+    /// to be tried on a new one.
+    pub(super) fn give_up(&mut self, place: usize, session: &Session, failure: &Failure) {
+        let outcome = self.failed(place, session, failure, DeliveryStatus::Deferred);
+        self.set(place, Standing::Open(Some(outcome)));
+    }
+
     fn fail(&mut self, place: usize, session: &Session, failure: &Failure) {
         self.strained |= match &failure.cause {
             Cause::Reply(reply) => reply.closes(),
@@ -113,21 +120,32 @@ impl<'a> Attempt<'a> {
         };
         let permanent = failure.is_permanent() && !self.is_our_mistake(failure);
         let status = if permanent { DeliveryStatus::Bounced } else { DeliveryStatus::Deferred };
-        let abandoned = session.abandoned.clone();
-        let text = abandoned
-            .unwrap_or_else(|| describe_failure(&session.peer, failure, self.job.body.len()));
-        let outcome = Outcome {
-            status_code: failure.status().with_class(if permanent { 5 } else { 4 }),
-            reply: failure.reply().cloned(),
-            retry_after: failure.reply().and_then(asked_wait),
-            ..self.session_outcome(place, status, session, text)
-        };
+        let outcome = self.failed(place, session, failure, status);
         // Another host may take what this one will not take now, but never what this
         // one may have already. What we cannot read, no host will get.
         let elsewhere = !permanent && !failure.may_have_delivered() && session.abandoned.is_none();
         let standing =
             if elsewhere { Standing::Open(Some(outcome)) } else { Standing::Settled(outcome) };
         self.set(place, standing);
+    }
+
+    fn failed(
+        &self,
+        place: usize,
+        session: &Session,
+        failure: &Failure,
+        status: DeliveryStatus,
+    ) -> Outcome {
+        let class = if status == DeliveryStatus::Bounced { 5 } else { 4 };
+        let text = session.abandoned.clone();
+        let text =
+            text.unwrap_or_else(|| describe_failure(&session.peer, failure, self.job.body.len()));
+        Outcome {
+            status_code: failure.status().with_class(class),
+            reply: failure.reply().cloned(),
+            retry_after: failure.reply().and_then(asked_wait),
+            ..self.session_outcome(place, status, session, text)
+        }
     }
 
     // A relay that wants us to authenticate does not refuse the message: it waits for

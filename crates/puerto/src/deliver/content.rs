@@ -3,8 +3,6 @@
 use std::io::{self, IoSlice, Read};
 use std::sync::Arc;
 
-use memchr::memmem;
-use puerto_smtp::client::Framing;
 use puerto_smtp::codec::DotStuffer;
 use tokio::task::JoinHandle;
 
@@ -42,25 +40,20 @@ impl Opening {
 
 /// Writes the content, its end included. If it cannot be read, or is not as long
 /// as it should be, the connection is abandoned: the end is never written then.
-pub(super) async fn send(session: &mut Session, framing: Framing, opening: Opening, size: u64) {
+pub(super) async fn send(session: &mut Session, opening: Opening, size: u64) {
     let reader = match opening.wait().await {
         Ok(reader) => reader,
         Err(error) => return session.abandon(format!("cannot read the queued message: {error}")),
     };
-    let command = session.connection.take_output();
     match reader.in_memory() {
         Some(content) if content.len() as u64 != size => session.abandon(wrong_size(size)),
-        Some(content) => send_from_memory(session, framing, &command, content).await,
-        None => send_in_pieces(session, framing, command, reader, size).await,
+        Some(content) => send_from_memory(session, content).await,
+        None => send_in_pieces(session, reader, size).await,
     }
 }
 
-async fn send_from_memory(session: &mut Session, framing: Framing, command: &[u8], content: &[u8]) {
-    if framing == Framing::Chunk {
-        let parts = &mut [IoSlice::new(command), IoSlice::new(content)];
-        return session.write_content(parts, true).await;
-    }
-    if is_plain(content) {
+async fn send_from_memory(session: &mut Session, content: &[u8]) {
+    if DotStuffer::is_plain(content) {
         let parts = &mut [IoSlice::new(content), IoSlice::new(b".\r\n")];
         return session.write_content(parts, true).await;
     }
@@ -71,22 +64,9 @@ async fn send_from_memory(session: &mut Session, framing: Framing, command: &[u8
     session.write_content(&mut [IoSlice::new(&stuffed)], true).await;
 }
 
-// Whether no dot is to be doubled and no line end to be added.
-fn is_plain(content: &[u8]) -> bool {
-    content.ends_with(b"\r\n")
-        && !content.starts_with(b".")
-        && memmem::find(content, b"\n.").is_none()
-}
-
-async fn send_in_pieces(
-    session: &mut Session,
-    framing: Framing,
-    command: Vec<u8>,
-    mut reader: Box<dyn BodyReader>,
-    size: u64,
-) {
-    let mut stuffer = Some(DotStuffer::new()).filter(|_| framing == Framing::Dots);
-    let mut output = command;
+async fn send_in_pieces(session: &mut Session, mut reader: Box<dyn BodyReader>, size: u64) {
+    let mut stuffer = DotStuffer::new();
+    let mut output = Vec::new();
     let mut left = size;
     let mut piece = Vec::new();
     while left > 0 {
@@ -110,10 +90,7 @@ async fn send_in_pieces(
                 return session.abandon(format!("cannot read the queued message: {error}"));
             }
         }
-        match &mut stuffer {
-            Some(stuffer) => stuffer.push(&piece, &mut output),
-            None => output.extend_from_slice(&piece),
-        }
+        stuffer.push(&piece, &mut output);
         if left > 0 {
             session.write_content(&mut [IoSlice::new(&output)], false).await;
             if session.is_broken() {
@@ -122,37 +99,10 @@ async fn send_in_pieces(
             output.clear();
         }
     }
-    if let Some(stuffer) = stuffer {
-        stuffer.finish(&mut output);
-    }
+    stuffer.finish(&mut output);
     session.write_content(&mut [IoSlice::new(&output)], true).await;
 }
 
 fn wrong_size(size: u64) -> String {
     format!("the queued message is damaged: it should have {size} octets and has not")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_goes_out_untouched_only_if_nothing_is_to_be_done() {
-        for (content, plain) in [
-            (&b"a\r\n"[..], true),
-            (b"a\r\n\r\nb.c\r\n", true),
-            (b"", false),
-            (b"a", false),
-            (b".a\r\n", false),
-            (b"a\r\n.\r\n", false),
-            (b"a\n.b\r\n", false),
-        ] {
-            assert_eq!(is_plain(content), plain, "{content:?}");
-            let mut stuffed = Vec::new();
-            let mut stuffer = DotStuffer::new();
-            stuffer.push(content, &mut stuffed);
-            stuffer.finish(&mut stuffed);
-            assert_eq!(stuffed == [content, b".\r\n"].concat(), plain || content.is_empty());
-        }
-    }
 }

@@ -38,13 +38,23 @@ impl Terms<'_> {
     /// Opens a session that is ready for MAIL. With `plain`, TLS is not tried.
     pub(super) async fn open(&self, peer: &Peer, plain: bool) -> Result<Session, HostFailure> {
         let mut session = self.greet(peer).await?;
+        match self.prepare(&mut session, plain).await {
+            Ok(()) => Ok(session),
+            Err(failure) => {
+                session.leave();
+                Err(failure)
+            }
+        }
+    }
+
+    async fn prepare(&self, session: &mut Session, plain: bool) -> Result<(), HostFailure> {
         if !session.connection.is_encrypted() && self.tls != TlsLevel::None && !plain {
-            self.encrypt(&mut session).await?;
+            self.encrypt(session).await?;
         }
-        if let Some(login) = self.login {
-            authenticate(&mut session, login).await?;
+        match self.login {
+            Some(login) => authenticate(session, login).await,
+            None => Ok(()),
         }
-        Ok(session)
     }
 
     /// Opens a session up to the reply to EHLO.
@@ -53,8 +63,7 @@ impl Terms<'_> {
         let name = own_name(&self.config.delivery.helo);
         let mut session = Session::new(peer.clone(), stream, Protocol::Smtp, name, self.timeouts);
         session.tls = tls;
-        get_ready(&mut session).await?;
-        Ok(session)
+        get_ready_or_leave(session).await
     }
 
     async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<String>), HostFailure> {
@@ -196,6 +205,17 @@ pub(super) async fn get_ready(session: &mut Session) -> Result<(), HostFailure> 
             tls: session.tls.clone(),
             ..HostFailure::of_session(&session.peer, &out_of_step(session.connection.stage()))
         }),
+    }
+}
+
+/// The same for a session of which nothing is left if that fails.
+pub(super) async fn get_ready_or_leave(mut session: Session) -> Result<Session, HostFailure> {
+    match get_ready(&mut session).await {
+        Ok(()) => Ok(session),
+        Err(failure) => {
+            session.leave();
+            Err(failure)
+        }
     }
 }
 

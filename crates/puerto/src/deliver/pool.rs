@@ -62,7 +62,6 @@ impl Pool {
         loop {
             let mut session = self.lock().pop(key)?;
             if session.is_alive() {
-                session.reused = true;
                 return Some(session);
             }
         }

@@ -123,31 +123,39 @@ async fn visit(
     let mut session = terms.greet(&Peer::at(&hop.host, hop.address)).await?;
     note(&session, sight);
     sight.offered_starttls = session.connection.extensions().starttls;
+    let result = inquire(terms, &mut session, wishes, sight).await;
+    session.quit().await;
+    result
+}
+
+async fn inquire(
+    terms: &Terms<'_>,
+    session: &mut Session,
+    wishes: &[Wish],
+    sight: &mut Sight,
+) -> Result<(), HostFailure> {
     if !session.connection.is_encrypted() && terms.tls != TlsLevel::None {
-        terms.encrypt(&mut session).await?;
-        note(&session, sight);
+        terms.encrypt(session).await?;
+        note(session, sight);
     }
     if let Some(login) = terms.login {
         let shown = terms.inspection.and_then(Inspection::seen);
         if shown.is_some_and(|shown| !may_have_password(terms.tls, &shown)) {
-            session.quit().await;
             return Ok(());
         }
-        let taken = authenticate(&mut session, login).await;
+        let taken = authenticate(session, login).await;
         let refused = taken.is_err();
         sight.login = Some(taken.map_err(|failure| failure.why));
         if refused {
-            session.quit().await;
             return Ok(());
         }
     }
     for wish in wishes {
-        sight.granted.push(ask(&mut session, wish).await);
+        sight.granted.push(ask(session, wish).await);
         if !session.connection.is_ready() {
             return Ok(());
         }
     }
-    session.quit().await;
     Ok(())
 }
 

@@ -9,10 +9,15 @@
 //! * Once the end of the content is out, only a reply decides. Without one, the
 //!   recipients wait and no other host is tried: that is the only window in which a
 //!   second copy can arise.
+//! * On a connection that carried a message before, a refusal may be about what was
+//!   said before, or about how much. It is no verdict: the connection is given up, and
+//!   the same host asked again on a new one.
 //! * An attempt makes at most [`MOST_CONNECTIONS`] connections and gives its message
 //!   to at most [`MOST_SESSIONS`] hosts, and tries no further host after
 //!   [`LONGEST_ATTEMPT`].
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +32,7 @@ use tokio::time::timeout;
 
 use super::attempt::Attempt;
 use super::content::{self, Opening};
-use super::open::{Terms, get_ready, own_name};
+use super::open::{Terms, get_ready_or_leave, own_name};
 use super::outcome::{HostFailure, Peer};
 use super::pool::{Key, Pool};
 use super::session::{Session, in_ascii};
@@ -83,33 +88,35 @@ impl Remote {
         let terms = self.terms(&config, &job.plan);
         let mut attempt = Attempt::new(job, "smtp");
         let mut tried = Vec::new();
-        while let Some((key, session)) = self.idle_session(&terms, &job.plan) {
+        if let Some((key, session)) = self.idle_session(&terms, &job.plan) {
             attempt.connected();
             let address = key.address;
-            if let Transacted::Done = self.transact(session, &mut attempt, job, Some(key)).await {
+            if self.transact(session, &mut attempt, job, Some(key)).await == Transacted::Done {
                 tried.push(address);
-                break;
             }
         }
+        let mut connections = tried.len();
         let mut sessions = tried.len();
-        for hop in &job.plan.hops {
-            let enough = tried.len() >= MOST_CONNECTIONS || sessions >= MOST_SESSIONS;
+        let mut hops = job.plan.hops.iter().filter(|hop| !tried.contains(&hop.address));
+        let mut next = hops.next();
+        while let Some(hop) = next {
+            let enough = connections >= MOST_CONNECTIONS || sessions >= MOST_SESSIONS;
             if enough || attempt.elapsed() > LONGEST_ATTEMPT || attempt.open().is_empty() {
                 break;
             }
-            if tried.contains(&hop.address) {
-                continue;
-            }
-            tried.push(hop.address);
+            connections += 1;
             match open(&terms, &Peer::at(&hop.host, hop.address)).await {
                 Err(failure) => attempt.host_failed(&failure),
                 Ok(session) => {
-                    sessions += 1;
                     attempt.connected();
-                    let key = key(&terms, hop);
-                    self.transact(session, &mut attempt, job, Some(key)).await;
+                    let key = Some(key(&terms, hop));
+                    if self.transact(session, &mut attempt, job, key).await == Transacted::UsedUp {
+                        continue;
+                    }
+                    sessions += 1;
                 }
             }
+            next = hops.next();
         }
         attempt.report()
     }
@@ -118,12 +125,17 @@ impl Remote {
     pub async fn deliver_lmtp(&self, job: &Job, target: &LmtpTarget) -> Report {
         let config = self.config.get();
         let mut attempt = Attempt::new(job, "lmtp");
-        match self.open_lmtp(&config, target).await {
-            Err(failure) => attempt.host_failed(&failure),
-            Ok(session) => {
-                attempt.connected();
-                self.transact(session, &mut attempt, job, None).await;
+        for _ in 0..MOST_CONNECTIONS {
+            match self.open_lmtp(&config, target).await {
+                Err(failure) => attempt.host_failed(&failure),
+                Ok(session) => {
+                    attempt.connected();
+                    if self.transact(session, &mut attempt, job, None).await == Transacted::UsedUp {
+                        continue;
+                    }
+                }
             }
+            break;
         }
         attempt.report()
     }
@@ -193,9 +205,7 @@ impl Remote {
         let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         let stream = connected.map_err(|error| HostFailure::not_connected(&peer, error))?;
         let name = own_name(&config.hostname);
-        let mut session = Session::new(peer, stream, Protocol::Lmtp, name, timeouts);
-        get_ready(&mut session).await?;
-        Ok(session)
+        get_ready_or_leave(Session::new(peer, stream, Protocol::Lmtp, name, timeouts)).await
     }
 
     // Gives the message to one host, in as many transactions as that host wants.
@@ -208,20 +218,31 @@ impl Remote {
     ) -> Transacted {
         let mut places = attempt.open();
         while !places.is_empty() {
+            let is_used = session.connection.transactions() > 0;
             let fates = transaction(&mut session, job, &places).await;
-            if std::mem::take(&mut session.reused) && fates.iter().all(was_stale) {
-                return Transacted::Stale;
-            }
             let rest = fate_of_the_rest(&session, &fates);
-            let mut remaining = Vec::new();
+            let goes_on_elsewhere = rest.is_some() && fates.iter().any(is_accepted);
+            let (mut remaining, mut used_up) = (Vec::new(), false);
             for (place, fate) in places.into_iter().zip(fates) {
                 match (fate, &rest) {
+                    (Fate::Failed(failure), _) if is_used && failure.may_be_about_the_session() => {
+                        used_up = true;
+                        attempt.give_up(place, &session, &failure);
+                    }
                     (Fate::Remaining, None) => remaining.push(place),
+                    (Fate::Remaining, Some(failure)) if goes_on_elsewhere => {
+                        used_up = true;
+                        attempt.give_up(place, &session, failure);
+                    }
                     (Fate::Remaining, Some(failure)) => {
                         attempt.decide(place, &session, Fate::Failed(failure.clone()));
                     }
                     (fate, _) => attempt.decide(place, &session, fate),
                 }
+            }
+            if used_up {
+                session.leave();
+                return Transacted::UsedUp;
             }
             places = remaining;
         }
@@ -230,14 +251,10 @@ impl Remote {
     }
 
     fn release(&self, session: Session, key: Option<Key>) {
-        if !session.connection.is_ready() {
-            return;
-        }
+        let has_room = session.connection.transactions() < MOST_MESSAGES;
         match key {
-            Some(key) if session.connection.transactions() < MOST_MESSAGES => {
-                self.pool.put(key, session);
-            }
-            _ => drop(tokio::spawn(session.quit())),
+            Some(key) if has_room && session.connection.is_ready() => self.pool.put(key, session),
+            _ => session.leave(),
         }
     }
 }
@@ -248,11 +265,13 @@ impl std::fmt::Debug for Remote {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transacted {
     /// Every recipient was tried.
     Done,
-    /// The connection had died while it was idle, before anything was said.
-    Stale,
+    /// The connection carries no more messages: those that are open are to be tried on
+    /// a new one.
+    UsedUp,
 }
 
 // Opportunistic TLS that breaks is given up for this attempt, on a new connection.
@@ -283,51 +302,65 @@ fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
     }
 }
 
+// One transaction, and what became of each place. A mailbox that the envelope names
+// twice, in U-labels and in A-labels, gets one copy.
 async fn transaction(session: &mut Session, job: &Job, places: &[usize]) -> Vec<Fate> {
+    let (recipients, given) = distinct(job, places);
+    let fates = converse(session, job, &recipients).await;
+    let lost = || Fate::Failed(Failure { stage: Stage::Idle, cause: Cause::OutOfStep });
+    given.into_iter().map(|index| fates.get(index).cloned().unwrap_or_else(lost)).collect()
+}
+
+/// The recipients as they are said, and for each place which of them it is.
+fn distinct<'a>(job: &'a Job, places: &[usize]) -> (Vec<Cow<'a, Recipient>>, Vec<usize>) {
+    let (mut recipients, mut given) = (Vec::new(), Vec::with_capacity(places.len()));
+    let mut seen = HashMap::new();
+    for leased in places.iter().filter_map(|place| job.recipients.get(*place)) {
+        let recipient = match in_ascii(&leased.recipient.address) {
+            Some(address) => Cow::Owned(Recipient { address, ..leased.recipient.clone() }),
+            None => Cow::Borrowed(&leased.recipient),
+        };
+        let index = *seen.entry(recipient.address.clone()).or_insert(recipients.len());
+        if index == recipients.len() {
+            recipients.push(recipient);
+        }
+        given.push(index);
+    }
+    (recipients, given)
+}
+
+async fn converse(
+    session: &mut Session,
+    job: &Job,
+    recipients: &[Cow<'_, Recipient>],
+) -> Vec<Fate> {
     let mut opening = Some(Opening::begin(&job.body));
     let peer_takes_utf8 = session.connection.extensions().smtputf8;
     let utf8_header = job.smtputf8 && (peer_takes_utf8 || has_utf8_header(&job.body).await);
-    begin(session, job, places, utf8_header);
-    loop {
-        match session.next_step().await {
-            Step::Content(framing) => {
-                let opening = opening.take().unwrap_or_else(|| Opening::begin(&job.body));
-                content::send(session, framing, opening, job.body.len()).await;
-            }
-            Step::Finished => return session.connection.take_fates(),
-            _ => {
-                let failure = Failure { stage: Stage::Idle, cause: Cause::OutOfStep };
-                return vec![Fate::Failed(failure); places.len()];
-            }
-        }
-    }
-}
-
-fn begin(session: &mut Session, job: &Job, places: &[usize], utf8_header: bool) {
     let reverse_path = match job.reverse_path.address().and_then(in_ascii) {
         Some(address) => &ReversePath::Address(address),
         None => &job.reverse_path,
     };
-    let given = || places.iter().filter_map(|place| job.recipients.get(*place));
-    let rewritten: Vec<Option<Recipient>> = given()
-        .map(|leased| {
-            let address = in_ascii(&leased.recipient.address)?;
-            Some(Recipient { address, ..leased.recipient.clone() })
-        })
-        .collect();
-    let recipients: Vec<&Recipient> = given()
-        .zip(&rewritten)
-        .map(|(leased, rewritten)| rewritten.as_ref().unwrap_or(&leased.recipient))
-        .collect();
     session.connection.begin(&Transaction {
         reverse_path,
-        recipients: &recipients,
+        recipients: &recipients.iter().map(|recipient| &**recipient).collect::<Vec<_>>(),
         envelope_id: job.envelope_id.as_deref(),
         ret: job.ret,
         size: job.body.len(),
         eight_bit: job.eight_bit,
         utf8_header,
     });
+    loop {
+        match session.next_step().await {
+            Step::Content => {
+                let opening = opening.take().unwrap_or_else(|| Opening::begin(&job.body));
+                content::send(session, opening, job.body.len()).await;
+            }
+            Step::Finished => return session.connection.take_fates(),
+            // Then every recipient has the fate of a session out of step.
+            _ => return Vec::new(),
+        }
+    }
 }
 
 // A message that was declared to need SMTPUTF8 may go without it if nothing in it
@@ -344,16 +377,8 @@ async fn has_utf8_header(body: &Arc<dyn Body>) -> bool {
     matches!(reading.await, Ok(Ok(true)))
 }
 
-// A connection that was idle and is refused or gone before MAIL was answered.
-fn was_stale(fate: &Fate) -> bool {
-    let Fate::Failed(failure) = fate else { return false };
-    match (&failure.cause, failure.stage) {
-        (_, Stage::Idle) => true,
-        (Cause::Reply(_), Stage::Reset) => true,
-        (Cause::Reply(reply), Stage::Mail) => reply.closes(),
-        (Cause::Lost(Loss::Closed), Stage::Reset | Stage::Mail) => true,
-        _ => false,
-    }
+fn is_accepted(fate: &Fate) -> bool {
+    matches!(fate, Fate::Accepted(_))
 }
 
 // What is already clear for recipients that were left for another transaction: the

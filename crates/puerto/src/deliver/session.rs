@@ -28,8 +28,6 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     /// TLS version and cipher.
     pub(super) tls: Option<String>,
-    /// It was idle in the pool: the peer may have closed it without our knowing.
-    pub(super) reused: bool,
     /// Why we gave the connection up ourselves.
     pub(super) abandoned: Option<String>,
     pub(super) stream: Stream,
@@ -56,7 +54,6 @@ impl Session {
             peer,
             connection,
             tls: None,
-            reused: false,
             abandoned: None,
             stream,
             timeouts,
@@ -72,7 +69,7 @@ impl Session {
             let step = self.connection.poll();
             match (&step, self.broken) {
                 (Step::Send, Some(loss)) => self.connection.lost(loss),
-                (Step::Receive | Step::Content(_), Some(loss)) => self.hear_last_words(loss).await,
+                (Step::Receive | Step::Content, Some(loss)) => self.hear_last_words(loss).await,
                 (Step::Send, None) => self.send_output().await,
                 (Step::Receive, None) => self.receive().await,
                 _ => return step,
@@ -91,12 +88,19 @@ impl Session {
     /// Says QUIT and waits a little for the reply.
     pub(super) async fn quit(mut self) {
         let wait = self.timeouts.quit;
-        self.connection.quit();
+        if !self.connection.quit() {
+            return;
+        }
         let closed = timeout(wait, async {
             while !matches!(self.next_step().await, Step::Closed | Step::Ready) {}
         });
         // Nothing depends on the reply.
         let _ = closed.await;
+    }
+
+    /// The same while others go on.
+    pub(super) fn leave(self) {
+        drop(tokio::spawn(self.quit()));
     }
 
     /// Whether it can carry another message, as far as anybody can know.

@@ -96,7 +96,7 @@ pub fn key_error(error: &KeyError) -> Said {
 pub fn reply_error(error: &ReplyError) -> Said {
     let spanish = match error {
         ReplyError::NotAReply => "ha enviado una línea que no es una respuesta SMTP",
-        ReplyError::CodesDiffer => "ha enviado una respuesta cuyas líneas llevan códigos distintos",
+        ReplyError::UnknownCode(_) => "ha enviado un código de respuesta que SMTP no conoce",
         ReplyError::TooLong => "ha enviado una respuesta demasiado larga",
     };
     beside(error, spanish.to_owned())

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use puerto_smtp::address::Domain;
-use puerto_smtp::client::{Connection, Fate, Framing, Loss, Protocol, Step, Transaction};
+use puerto_smtp::client::{Connection, Fate, Loss, Protocol, Step, Transaction};
 use puerto_smtp::codec::DotStuffer;
 use puerto_smtp::{Recipient, Reply, ReversePath};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -75,7 +75,7 @@ impl Submission {
                         utf8_header: false,
                     });
                 }
-                Step::Ready => self.connection.quit(),
+                Step::Ready => drop(self.connection.quit()),
                 Step::Finished => promise = self.read_promise(),
                 Step::Failed(failure) | Step::Refused(failure) => {
                     return Err(detail(&failure.to_string()));
@@ -111,16 +111,11 @@ impl Submission {
     async fn perform(&mut self, step: &Step) -> io::Result<()> {
         match step {
             Step::Send => self.stream.write_all(&self.connection.take_output()).await,
-            Step::Content(framing) => {
-                let mut out = self.connection.take_output();
-                match framing {
-                    Framing::Chunk => out.extend_from_slice(self.content.as_bytes()),
-                    Framing::Dots => {
-                        let mut stuffer = DotStuffer::new();
-                        stuffer.push(self.content.as_bytes(), &mut out);
-                        stuffer.finish(&mut out);
-                    }
-                }
+            Step::Content => {
+                let mut out = Vec::new();
+                let mut stuffer = DotStuffer::new();
+                stuffer.push(self.content.as_bytes(), &mut out);
+                stuffer.finish(&mut out);
                 self.connection.content_ending();
                 self.dotted = Some(Instant::now());
                 self.stream.write_all(&out).await

@@ -31,23 +31,52 @@ async fn content_arrives_with_its_dots_doubled() {
     }
 }
 
+// The content holds what would be a second message from us, if anybody read it as
+// commands; the peer offers everything and refuses everything.
 #[tokio::test]
-async fn chunks_carry_the_content_as_it_is() {
-    let large = b".dot\r\nline\r\n".repeat(60_000);
-    for (content, in_memory) in [(&b".a\r\n.\r\n"[..], true), (&large, false), (&large, true)] {
-        let size = content.len();
-        let script = format!(
-            "S: 220 hi\nC: EHLO\nS: 250-mx\nS: 250-PIPELINING\nS: 250 CHUNKING\nC: MAIL\nC: \
-             RCPT\nS: 250 ok\nS: 250 ok\nC: BDAT {size} LAST\nchunk {size}\nS: 250 ok\n"
-        );
-        let peer = Peer::start(&[&script]).await;
+async fn a_peer_that_lies_about_its_extensions_never_sees_content_as_commands() {
+    let forged = "Subject: hi\r\n\r\n.\r\nMAIL FROM:<me@example.com>\r\nRCPT TO:<r0@x>\r\n\
+                  DATA\r\nSubject: forged\r\n\r\n.\r\n";
+    let hello = "S: 220 hi\nC: EHLO\nS: 250-mx\nS: 250-PIPELINING\nS: 250-CHUNKING\nS: \
+                 250-BINARYMIME\nS: 250-8BITMIME\nS: 250 SMTPUTF8\nC: MAIL\nC: RCPT\nC: DATA\n";
+    for replies in [
+        "S: 250 ok\nS: 250 ok\nS: 500 what\nC: RSET\nS: 500 what\n",
+        "S: 250 ok\nS: 250 ok\nS: 250 ok\n",
+        "S: 250 ok\nS: 500 what\nS: 500 what\n",
+        "S: 500 what\nS: 500 what\nS: 500 what\n",
+        "S: 555 BODY what\nS: 250 ok\nS: 250 ok\n",
+    ] {
+        let peer = Peer::start(&[&format!("{hello}{replies}")]).await;
         let mut job = job(plan(&[peer.address]), 1);
-        job.body = body(content, in_memory);
-        let report = remote(patient()).deliver(&job).await;
-        assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent);
-        assert!(peer.contents().remove(0).as_bytes() == content);
-        peer.check();
+        job.eight_bit = true;
+        job.body = body(forged.as_bytes(), true);
+        let timeouts = ClientTimeouts { quit: Duration::from_millis(50), ..patient() };
+        let remote = remote(timeouts);
+        remote.deliver(&job).await;
+        remote.close().await;
+        let rest: Vec<String> = peer.commands().into_iter().skip(4).collect();
+        assert!(rest.iter().all(|line| line == "RSET" || line == "QUIT"), "{replies}: {rest:?}");
     }
+}
+
+#[tokio::test]
+async fn a_mailbox_named_in_two_scripts_gets_one_copy() {
+    let peer =
+        Peer::start(&[&format!("{HELLO}{ACCEPT}").replace("<r0@", "<r0@xn--bcher-kva.example")])
+            .await;
+    let mut job = job(plan(&[peer.address]), 3);
+    for (place, address) in
+        [(0, "r0@bücher.example"), (1, "r0@xn--bcher-kva.example"), (2, "r0@BÜCHER.example")]
+    {
+        job.recipients[place].recipient = Recipient::new(Address::parse(address).unwrap());
+    }
+    let report = remote(patient()).deliver(&job).await;
+    for outcome in &report.outcomes {
+        assert_eq!(outcome.text, "250 2.0.0 Ok: queued as 1");
+    }
+    let recipients = peer.commands().iter().filter(|line| line.starts_with("RCPT")).count();
+    assert_eq!((report.outcomes.len(), recipients), (3, 1));
+    peer.check();
 }
 
 #[tokio::test]

@@ -109,17 +109,17 @@ async fn a_refusal_in_the_middle_of_the_content_is_heard() {
 async fn what_is_no_smtp_defers() {
     for (script, text) in [
         (
-            "S: HTTP/1.1 400 Bad Request\n".to_owned(),
+            "S: HTTP/1.1 400 Bad Request\ndrop\n".to_owned(),
             "bad reply from mx.example[127.0.0.1] while receiving the initial server greeting: \
              the peer sent a line that is not an SMTP reply",
         ),
         (
             format!("{HELLO}C: MAIL\nS: 699 what\n"),
-            "bad reply from mx.example[127.0.0.1] while sending MAIL FROM: the peer sent a line \
-             that is not an SMTP reply",
+            "bad reply from mx.example[127.0.0.1] while sending MAIL FROM: the peer sent the \
+             reply code 699, which SMTP does not know",
         ),
         (
-            format!("S: 220 hi\nC: EHLO\n{}", "S: 250-more\n".repeat(2500)),
+            format!("S: 220 hi\nC: EHLO\n{}", "S: 250-more\n".repeat(200_000)),
             "bad reply from mx.example[127.0.0.1] while performing the EHLO handshake: the peer \
              sent a reply that is too long",
         ),

@@ -23,7 +23,7 @@ async fn the_next_host_is_tried_unless_the_message_may_have_arrived() {
         (format!("{HELLO}{ENVELOPE}content\nS: 451 4.3.0 later\n"), true),
         (format!("{HELLO}{ENVELOPE}drop\n"), true),
         (format!("{HELLO}{ENVELOPE}content\ndrop\n"), false),
-        (format!("{HELLO}{ENVELOPE}content\nS: what?\n"), false),
+        (format!("{HELLO}{ENVELOPE}content\nS: what?\ndrop\n"), false),
         (
             format!("{HELLO}C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 550 5.1.1 no\nS: 503 no\n"),
             false,
@@ -58,6 +58,24 @@ async fn a_refused_session_never_bounces() {
         );
     }
     assert_eq!(report.pressure, Pressure::Unreachable);
+}
+
+#[tokio::test]
+async fn who_refuses_us_is_told_that_we_go() {
+    for script in [
+        "S: 554 5.7.1 go away\n".to_owned(),
+        "S: 220-mx\nS: 521 5.3.2 no mail here\n".to_owned(),
+        "S: 220 mx\nC: EHLO\nS: 450 4.7.0 not now\n".to_owned(),
+        "S: 220 mx\nC: EHLO\nS: 502 what\nC: HELO\nS: 550 no\n".to_owned(),
+    ] {
+        let peer = Peer::start(&[&format!("{script}C: QUIT\nS: 221 bye\n")]).await;
+        let report = remote(patient()).deliver(&job(plan(&[peer.address]), 1)).await;
+        assert_eq!(report.outcomes[0].status, DeliveryStatus::Deferred, "{script}");
+        while peer.commands().last().is_none_or(|line| line != "QUIT") {
+            tokio::task::yield_now().await;
+        }
+        peer.check();
+    }
 }
 
 #[tokio::test]

@@ -114,3 +114,87 @@ async fn a_peer_that_knows_no_rset_gets_a_new_connection() {
     assert_eq!(peer.connections(), 2);
     peer.check();
 }
+
+/// What a connection that carried a message says to the next one, all of it being about
+/// that connection.
+const USED_UP: [&str; 14] = [
+    // The peer keeps its transaction although the content was refused, or accepted.
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 503 5.5.1 nested MAIL command\nS: 250 ok\nS: 354 go\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 503 5.5.1 sender already given\nS: 503 no\nS: 503 no\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 550 too many messages in this session\nS: 503 no\nS: 503 no\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 550 5.7.1 too many messages\nS: 503 no\nS: 503 no\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 452 4.5.3 too many messages\nS: 503 no\nS: 503 no\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 550 too many messages in this session\nS: 503 no\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 550 too many messages\nC: RSET\nS: 250 ok\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 421 4.7.0 [TSS04] deferred\ndrop\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 421 4.4.2 timeout\ndrop\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\ndrop\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 650 what\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\ncontent\nS: 421 4.7.0 too many\ndrop\n",
+    "C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\ncontent\nS: 550 too many messages\n",
+];
+
+#[tokio::test]
+async fn what_a_used_connection_refuses_is_asked_again_on_a_new_one() {
+    let refused = format!("{HELLO}{ENVELOPE}content\nS: 550 5.7.1 spam\n");
+    let accepted = format!("{HELLO}{ACCEPT}");
+    for used_up in USED_UP {
+        for (first, reset) in [(&accepted, ""), (&refused, "C: RSET\n")] {
+            let said = if reset.is_empty() { "" } else { "S: 250 ok\n" };
+            let answer = used_up.replacen("C: DATA\n", &format!("C: DATA\n{said}"), 1);
+            let peer = Peer::start(&[&format!("{first}{reset}{answer}"), &accepted]).await;
+            let remote = remote(patient());
+            remote.deliver(&job(plan(&[peer.address]), 1)).await;
+            let outcome = remote.deliver(&job(plan(&[peer.address]), 1)).await.outcomes.remove(0);
+            assert_eq!(outcome.status, DeliveryStatus::Sent, "{used_up}: {}", outcome.text);
+            assert_eq!(peer.connections(), 2, "{used_up}");
+            peer.check();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_new_connection_refuses_too_is_a_verdict() {
+    let no =
+        "C: MAIL\nC: RCPT\nC: DATA\nS: 550 5.7.1 we want none of yours\nS: 503 no\nS: 503 no\n";
+    let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}{no}"), &format!("{HELLO}{no}")]).await;
+    let remote = remote(patient());
+    remote.deliver(&job(plan(&[peer.address]), 1)).await;
+    let outcome = remote.deliver(&job(plan(&[peer.address]), 1)).await.outcomes.remove(0);
+    assert_eq!(outcome.status, DeliveryStatus::Bounced, "{}", outcome.text);
+    assert_eq!(peer.connections(), 2);
+    peer.check();
+}
+
+#[tokio::test]
+async fn what_is_about_the_recipient_needs_no_new_connection() {
+    for refusal in ["550 5.1.1 no such user", "552 5.2.2 mailbox full"] {
+        let no = format!("C: MAIL\nC: RCPT\nC: DATA\nS: 250 ok\nS: {refusal}\nS: 503 no\n");
+        let peer = Peer::start(&[&format!("{HELLO}{ACCEPT}{no}")]).await;
+        let remote = remote(patient());
+        remote.deliver(&job(plan(&[peer.address]), 1)).await;
+        let outcome = remote.deliver(&job(plan(&[peer.address]), 1)).await.outcomes.remove(0);
+        assert_eq!(outcome.status, DeliveryStatus::Bounced, "{}", outcome.text);
+        assert_eq!(peer.connections(), 1);
+        peer.check();
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_one_transaction_for_each_connection_gets_as_many_connections() {
+    let first = "C: MAIL\nC: RCPT\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 452 4.5.3 one\nS: \
+                 354 go\ncontent\nS: 250 first\n";
+    let second = format!("{HELLO}{}", ACCEPT.replace("r0", "r1"));
+    for end in [
+        "C: MAIL\nC: RCPT\nC: DATA\nS: 550 too many messages in this session\nS: 503 no\nS: 503 no\n",
+        "drop\n",
+        "S: 421 4.7.0 one message only\ndrop\n",
+    ] {
+        let peer = Peer::start(&[&format!("{HELLO}{first}{end}"), &second]).await;
+        let report = remote(patient()).deliver(&job(plan(&[peer.address]), 2)).await;
+        let texts: Vec<&str> = report.outcomes.iter().map(|outcome| &*outcome.text).collect();
+        assert_eq!(texts, ["250 first", "250 2.0.0 Ok: queued as 1"], "{end}");
+        assert_eq!(peer.connections(), 2, "{end}");
+    }
+}
