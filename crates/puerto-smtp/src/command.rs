@@ -8,6 +8,8 @@ mod parameters;
 mod table;
 mod xtext;
 
+use std::borrow::Cow;
+
 use crate::address::{Address, AddressError, LocalPart};
 use crate::envelope::{Notify, Return};
 use crate::reply::Reply;
@@ -107,9 +109,29 @@ pub struct Refused {
     pub fatal: bool,
 }
 
+/// How closely a client keeps to the grammar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    /// As RFC 5321 §4.1.2 has it.
+    Strict,
+    /// Brackets may be missing, doubled or padded with blanks.
+    Loose,
+}
+
 impl Command {
     /// Reads a command line without its CRLF.
     pub fn parse(line: &[u8]) -> Result<Self, Refused> {
+        Self::read(line, Manners::Strict)
+    }
+
+    /// The same for a client that is trusted: programs of forty years wrote paths
+    /// without brackets, with blanks in them or with one bracket too few, and other
+    /// servers take that from their own.
+    pub fn parse_leniently(line: &[u8]) -> Result<Self, Refused> {
+        Self::read(line, Manners::Loose)
+    }
+
+    fn read(line: &[u8], manners: Manners) -> Result<Self, Refused> {
         if line.iter().any(|&octet| octet.is_ascii_control() && octet != b'\t') {
             let verb = std::str::from_utf8(line).ok().and_then(|text| split_verb(text).0);
             let text = "Error: control character in command";
@@ -121,24 +143,24 @@ impl Command {
         };
         let (verb, arguments) = split_verb(text);
         let Some(verb) = verb else { return Err(unknown(text)) };
-        Self::parse_arguments(verb, arguments).map_err(|reply| Refused {
+        Self::parse_arguments(verb, arguments, manners).map_err(|reply| Refused {
             verb: Some(verb),
             reply,
             fatal: verb == Verb::Bdat,
         })
     }
 
-    fn parse_arguments(verb: Verb, arguments: &str) -> Result<Self, Reply> {
+    fn parse_arguments(verb: Verb, arguments: &str, manners: Manners) -> Result<Self, Reply> {
         let none = arguments.is_empty();
         match verb {
             Verb::Ehlo if !none => Ok(Self::Ehlo(arguments.to_owned())),
             Verb::Helo if !none => Ok(Self::Helo(arguments.to_owned())),
-            Verb::Mail => parse_mail(arguments).map(Self::Mail),
-            Verb::Rcpt => parse_rcpt(arguments).map(Self::Rcpt),
+            Verb::Mail => parse_mail(arguments, manners).map(Self::Mail),
+            Verb::Rcpt => parse_rcpt(arguments, manners).map(Self::Rcpt),
             Verb::Bdat => parse_bdat(arguments),
             Verb::Data if none => Ok(Self::Data),
             Verb::Rset if none => Ok(Self::Rset),
-            Verb::Quit if none => Ok(Self::Quit),
+            Verb::Quit if none || manners == Manners::Loose => Ok(Self::Quit),
             Verb::StartTls if none => Ok(Self::StartTls),
             Verb::Vrfy if !none => Ok(Self::Vrfy),
             Verb::Noop => Ok(Self::Noop),
@@ -192,22 +214,22 @@ fn unknown(text: &str) -> Refused {
     refused(None, Reply::enhanced(500, (5, 5, 2), "Error: command not recognized"))
 }
 
-fn parse_mail(arguments: &str) -> Result<MailCommand, Reply> {
+fn parse_mail(arguments: &str, manners: Manners) -> Result<MailCommand, Reply> {
     let form = Verb::Mail.rules().syntax;
     let rest = strip_keyword(arguments, "FROM:").ok_or_else(|| syntax(form))?;
-    let (path, parameters) = split_path(rest).ok_or_else(|| syntax(form))?;
-    let from = match path {
+    let (path, parameters) = path(rest, manners).ok_or_else(|| syntax(form))?;
+    let from = match path.as_ref() {
         "<>" => None,
         path => Some(parse_mailbox(path).map_err(|error| bad_address((5, 1, 7), "sender", error))?),
     };
     parameters::mail(from, parameters)
 }
 
-fn parse_rcpt(arguments: &str) -> Result<RcptCommand, Reply> {
+fn parse_rcpt(arguments: &str, manners: Manners) -> Result<RcptCommand, Reply> {
     let form = Verb::Rcpt.rules().syntax;
     let rest = strip_keyword(arguments, "TO:").ok_or_else(|| syntax(form))?;
-    let (path, parameters) = split_path(rest).ok_or_else(|| syntax(form))?;
-    let to = parse_mailbox(path).map_err(|error| bad_address((5, 1, 3), "recipient", error))?;
+    let (path, parameters) = path(rest, manners).ok_or_else(|| syntax(form))?;
+    let to = parse_mailbox(&path).map_err(|error| bad_address((5, 1, 3), "recipient", error))?;
     parameters::rcpt(to, parameters)
 }
 
@@ -219,6 +241,47 @@ fn strip_keyword<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(keyword.len())?;
     // A space after the colon is an error of old clients that everybody forgives.
     head.eq_ignore_ascii_case(keyword).then(|| rest.trim_start_matches([' ', '\t']))
+}
+
+fn path(text: &str, manners: Manners) -> Option<(Cow<'_, str>, &str)> {
+    match (split_path(text), manners) {
+        (Some((path, rest)), Manners::Strict) => Some((path.into(), rest)),
+        (None, Manners::Strict) => None,
+        (Some((path, rest)), Manners::Loose) => Some((with_brackets(path), rest)),
+        (None, Manners::Loose) => {
+            let end = end_of_word(text);
+            let (word, rest) = text.split_at_checked(end).filter(|(word, _)| !word.is_empty())?;
+            Some((with_brackets(word), rest))
+        }
+    }
+}
+
+/// One pair of brackets around what is left without brackets and blanks.
+fn with_brackets(word: &str) -> Cow<'_, str> {
+    const MARKS: [char; 4] = ['<', '>', ' ', '\t'];
+    let bare = word.trim_matches(MARKS);
+    if word.len() == bare.len() + 2 && word.starts_with('<') && word.ends_with('>') {
+        return word.into();
+    }
+    format!("<{bare}>").into()
+}
+
+/// Where the first blank outside quotes is.
+fn end_of_word(text: &str) -> usize {
+    let (mut quoted, mut escaped) = (false, false);
+    let is_end = |octet| match octet {
+        _ if std::mem::take(&mut escaped) => false,
+        b'\\' if quoted => {
+            escaped = true;
+            false
+        }
+        b'"' => {
+            quoted = !quoted;
+            false
+        }
+        other => !quoted && matches!(other, b' ' | b'\t'),
+    };
+    text.bytes().position(is_end).unwrap_or(text.len())
 }
 
 /// Splits `<path> parameters` after the bracket that ends the path: one inside a

@@ -27,6 +27,7 @@ fn session() -> Session {
         },
         domain: Domain::parse("example.com").unwrap(),
         bare_names: false,
+        lenient: false,
         max_recipients: 100,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::lenient::Leniency;
+
 /// What makes content unfit to be passed on: another server might take it for the
 /// end of a line or of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,20 +57,33 @@ pub struct Decoded<'a> {
     pub consumed: usize,
     /// Content; empty once it has a fault.
     pub content: &'a [u8],
+    /// Content that is not in this piece of the input: a dot or a CR that was held
+    /// back until what follows it showed that it ends nothing. `content` is empty then.
+    pub restored: &'static [u8],
     /// The end was found; the octets that follow are commands.
     pub ended: bool,
 }
 
+impl Decoded<'_> {
+    pub(super) fn nothing(consumed: usize) -> Self {
+        Self { consumed, content: &[], restored: &[], ended: false }
+    }
+}
+
 /// Where the decoder stands in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     LineStart,
     /// After a dot at the beginning of a line.
     Dot,
     /// After a dot and a CR at the beginning of a line.
     DotCr,
+    /// After a dot and several CRs at the beginning of a line.
+    DotCrs,
     Middle,
     Cr,
+    /// After several CRs.
+    Crs,
 }
 
 /// Finds the end of content after DATA, CRLF.CRLF and nothing else, and removes the
@@ -78,9 +93,11 @@ enum Place {
 /// in it can be taken for a command, and is then to be refused.
 #[derive(Debug)]
 pub struct DataDecoder {
-    place: Place,
+    pub(super) place: Place,
     line: usize,
     traits: ContentTraits,
+    /// How much a trusted client is forgiven.
+    pub(super) leniency: Option<Leniency>,
 }
 
 impl Default for DataDecoder {
@@ -92,7 +109,17 @@ impl Default for DataDecoder {
 impl DataDecoder {
     /// A decoder at the beginning of some content.
     pub fn new() -> Self {
-        Self { place: Place::LineStart, line: 0, traits: ContentTraits::default() }
+        let traits = ContentTraits::default();
+        Self { place: Place::LineStart, line: 0, traits, leniency: None }
+    }
+
+    /// The same for a client that is trusted: nothing is a fault, and all octets but
+    /// the dots are handed out for somebody else to mend. Where `any_line_end` holds,
+    /// as for a client whose very command DATA did not end in CRLF, a lone dot ends
+    /// the content whatever its line and the one before it end in.
+    pub fn lenient(any_line_end: bool) -> Self {
+        let leniency = Leniency { any_line_end, after_odd_end: false };
+        Self { leniency: Some(leniency), ..Self::new() }
     }
 
     /// What was seen so far.
@@ -103,6 +130,9 @@ impl DataDecoder {
     /// Decodes the beginning of `input`, at least one octet of it if there is any.
     /// Returns the longest run of content that is in one piece.
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Decoded<'a> {
+        if let Some(leniency) = self.leniency {
+            return self.decode_leniently(input, leniency);
+        }
         let (mut start, mut at) = (0, 0);
         while let Some(&octet) = input.get(at) {
             match (self.place, octet) {
@@ -117,13 +147,13 @@ impl DataDecoder {
                 }
                 (Place::DotCr, b'\n') => {
                     self.place = Place::LineStart;
-                    return Decoded { consumed: at + 1, content: &[], ended: true };
+                    return Decoded { ended: true, ..Decoded::nothing(at + 1) };
                 }
                 (Place::Cr, b'\n') => {
                     self.end_line();
                     at += 1;
                 }
-                (Place::DotCr | Place::Cr, _) => {
+                (Place::DotCr | Place::DotCrs | Place::Cr | Place::Crs, _) => {
                     self.traits.fail(ContentFault::BareCr);
                     self.place = Place::Middle;
                 }
@@ -149,19 +179,25 @@ impl DataDecoder {
         index + 1
     }
 
-    fn end_line(&mut self) {
+    pub(super) fn end_line(&mut self) {
         self.traits.longest_line = self.traits.longest_line.max(self.line);
         self.line = 0;
         self.place = Place::LineStart;
     }
 
-    fn run<'a>(&mut self, input: &'a [u8], start: usize, end: usize) -> Decoded<'a> {
+    /// Content that was held back.
+    pub(super) fn restore<'a>(&mut self, consumed: usize, octets: &'static [u8]) -> Decoded<'a> {
+        self.traits.add(octets);
+        Decoded { restored: octets, ..Decoded::nothing(consumed) }
+    }
+
+    pub(super) fn run<'a>(&mut self, input: &'a [u8], start: usize, end: usize) -> Decoded<'a> {
         let content = match self.traits.fault {
             None => input.get(start..end).unwrap_or_default(),
             Some(_) => &[],
         };
         self.traits.add(content);
-        Decoded { consumed: end, content, ended: false }
+        Decoded { content, ..Decoded::nothing(end) }
     }
 }
 
@@ -172,12 +208,19 @@ pub struct ChunkDecoder {
     after_cr: bool,
     line: usize,
     traits: ContentTraits,
+    lenient: bool,
 }
 
 impl ChunkDecoder {
     /// A decoder at the beginning of some content, which may come in many chunks.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for a client that is trusted: nothing is a fault, as with
+    /// [`DataDecoder::lenient`].
+    pub fn lenient() -> Self {
+        Self { lenient: true, ..Self::default() }
     }
 
     /// What was seen so far.
@@ -196,7 +239,7 @@ impl ChunkDecoder {
                     rest = rest.get(1..).unwrap_or_default();
                     continue;
                 }
-                self.traits.fail(ContentFault::BareCr);
+                self.fail(ContentFault::BareCr);
             }
             let Some(index) = memchr::memchr3(b'\r', b'\n', 0, rest) else {
                 self.line = self.line.saturating_add(rest.len());
@@ -205,8 +248,8 @@ impl ChunkDecoder {
             self.line = self.line.saturating_add(index);
             match rest.get(index) {
                 Some(b'\r') => self.after_cr = true,
-                Some(b'\n') => self.traits.fail(ContentFault::BareLf),
-                _ => self.traits.fail(ContentFault::Nul),
+                Some(b'\n') => self.fail(ContentFault::BareLf),
+                _ => self.fail(ContentFault::Nul),
             }
             rest = rest.get(index + 1..).unwrap_or_default();
         }
@@ -220,10 +263,16 @@ impl ChunkDecoder {
     /// Ends the content; its last line need not have a CRLF.
     pub fn finish(mut self) -> ContentTraits {
         if self.after_cr {
-            self.traits.fail(ContentFault::BareCr);
+            self.fail(ContentFault::BareCr);
         }
         self.end_line();
         self.traits
+    }
+
+    fn fail(&mut self, fault: ContentFault) {
+        if !self.lenient {
+            self.traits.fail(fault);
+        }
     }
 }
 
@@ -244,6 +293,7 @@ mod tests {
                 let step = decoder.decode(piece);
                 assert!(step.consumed > 0);
                 content.extend_from_slice(step.content);
+                assert_eq!(step.restored, b"");
                 ended = step.ended;
                 piece = &piece[step.consumed..];
             }

@@ -20,12 +20,25 @@ pub enum Line<'a> {
 #[derive(Debug, Default)]
 pub struct LineDecoder {
     discarded: usize,
+    lenient: bool,
+    ended_oddly: bool,
 }
 
 impl LineDecoder {
     /// A decoder at the beginning of a line.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for a client that is trusted: LF ends a line whatever number of CRs
+    /// stand before it.
+    pub fn lenient() -> Self {
+        Self { lenient: true, ..Self::default() }
+    }
+
+    /// Whether the last line ended in something else than CRLF.
+    pub fn ended_oddly(&self) -> bool {
+        self.ended_oddly
     }
 
     /// Looks for one line at the beginning of `input`, which holds everything
@@ -36,9 +49,16 @@ impl LineDecoder {
             return self.without_end(input);
         };
         let consumed = lf + 1;
-        let Some(line) = input.get(..lf).and_then(|line| line.strip_suffix(b"\r")) else {
-            self.discarded = 0;
-            return (consumed, Some(Line::BareLf));
+        let line = input.get(..lf).unwrap_or_default();
+        let text = line.iter().rposition(|octet| *octet != b'\r').map_or(0, |last| last + 1);
+        self.ended_oddly = line.len() - text != 1;
+        let line = match line.strip_suffix(b"\r") {
+            _ if self.lenient => line.get(..text).unwrap_or_default(),
+            Some(line) => line,
+            None => {
+                self.discarded = 0;
+                return (consumed, Some(Line::BareLf));
+            }
         };
         let too_long = std::mem::take(&mut self.discarded) > 0 || consumed > MAX_COMMAND_LINE;
         (consumed, Some(if too_long { Line::TooLong } else { Line::Command(line) }))
@@ -91,6 +111,21 @@ mod tests {
             assert_eq!(lines(b"a\rb\r\r\n", step), ["a\rb\r"]);
             assert_eq!(lines(b"NOOP\nQUIT\r\n", step), ["BareLf", "QUIT"]);
             assert_eq!(lines(b"\n", step), ["BareLf"]);
+        }
+    }
+
+    #[test]
+    fn a_trusted_client_may_end_its_lines_otherwise() {
+        for (wire, line, oddly) in [
+            (&b"NOOP\r\n"[..], &b"NOOP"[..], false),
+            (b"NOOP\n", b"NOOP", true),
+            (b"NOOP\r\r\n", b"NOOP", true),
+            (b"\n", b"", true),
+            (b"a\rb\r\n", b"a\rb", false),
+        ] {
+            let mut decoder = LineDecoder::lenient();
+            assert_eq!(decoder.decode(wire), (wire.len(), Some(Line::Command(line))));
+            assert_eq!(decoder.ended_oddly(), oddly, "{wire:?}");
         }
     }
 

@@ -125,3 +125,52 @@ fn control_characters_and_other_protocols_are_refused() {
         assert!(Command::parse(line.as_bytes()).unwrap_err().fatal, "{line}");
     }
 }
+
+/// What programs write that other servers take from their own clients.
+#[test]
+fn trusted_clients_may_write_paths_as_they_are_used_to() {
+    let lenient = |line: &str| Command::parse_leniently(line.as_bytes());
+    let (a, null) = (Some(mailbox("a@b.example")), None);
+    for (line, from, size) in [
+        ("MAIL FROM:a@b.example", &a, None),
+        ("mail from: a@b.example  size=7 ", &a, Some(7)),
+        ("MAIL FROM:<a@b.example> ", &a, None),
+        ("MAIL FROM: < a@b.example > SIZE=7", &a, Some(7)),
+        ("MAIL FROM:<a@b.example SIZE=7", &a, Some(7)),
+        ("MAIL FROM:a@b.example>", &a, None),
+        ("MAIL FROM:<<a@b.example>>", &a, None),
+        ("MAIL FROM:<@x.example:a@b.example>", &a, None),
+        ("MAIL FROM:@x.example:a@b.example", &a, None),
+        ("MAIL FROM: <>", &null, None),
+        ("MAIL FROM:< > SIZE=7", &null, Some(7)),
+    ] {
+        match lenient(line) {
+            Ok(Command::Mail(mail)) => assert_eq!((&mail.from, mail.size), (from, size), "{line}"),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+    for (line, to) in [
+        ("RCPT TO:a@b.example", "a@b.example"),
+        ("rcpt to:\ta@b.example", "a@b.example"),
+        ("RCPT TO:\"a b\"@c.example NOTIFY=NEVER", "\"a b\"@c.example"),
+        ("RCPT TO:<\"a> b\"@c.example>", "\"a> b\"@c.example"),
+    ] {
+        match lenient(line) {
+            Ok(Command::Rcpt(rcpt)) => assert_eq!(rcpt.to, mailbox(to), "{line}"),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+    for line in [
+        "MAIL FROM:",
+        "MAIL a@b.example",
+        "RCPT TO:",
+        "RCPT TO:<>",
+        "RCPT TO:a@b.example,c@d.example",
+        "RCPT TO:<a@b.example>,<c@d.example>",
+        "RCPT TO:a@b.example@c.example",
+        "RCPT TO:<a@b.example>NOTIFY=NEVER",
+    ] {
+        assert_eq!(lenient(line).unwrap_err().reply.code().get(), 501, "{line}");
+    }
+    assert_eq!(lenient("QUIT now"), Ok(Command::Quit));
+}

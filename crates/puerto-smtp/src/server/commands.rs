@@ -18,10 +18,14 @@ impl Session {
         self.position += consumed;
         let (reply, fatal) = match line {
             None => return (State::Commands(transaction), Some(Event::Read)),
-            Some(Line::Command(line)) => match Command::parse(line) {
-                Ok(command) => return self.obey(command, transaction),
-                Err(refused) => return self.refuse(refused, transaction),
-            },
+            Some(Line::Command(line)) => {
+                let lenient = self.settings.lenient;
+                let read = if lenient { Command::parse_leniently } else { Command::parse };
+                return match read(line) {
+                    Ok(command) => self.obey(command, transaction),
+                    Err(refused) => self.refuse(refused, transaction),
+                };
+            }
             Some(Line::BareLf) => {
                 let text = "Error: bare <LF> received: lines must end with <CR><LF>";
                 (Reply::enhanced(500, (5, 5, 2), text), true)
@@ -172,7 +176,7 @@ impl Session {
         let reverse_path = match &mail.from {
             None => ReversePath::Null,
             Some(from) => {
-                check_utf8(from, mail.smtputf8)?;
+                self.check_utf8(from, mail.smtputf8)?;
                 let bad = || no_domain((5, 1, 7), "sender");
                 ReversePath::Address(self.qualify(from, self.settings.bare_names).ok_or_else(bad)?)
             }
@@ -197,7 +201,7 @@ impl Session {
             Mailbox::Bare(part) => self.settings.bare_names || is_postmaster(part),
             Mailbox::Address(_) => true,
         };
-        let checked = check_utf8(&rcpt.to, envelope.smtputf8).and_then(|()| {
+        let checked = self.check_utf8(&rcpt.to, envelope.smtputf8).and_then(|()| {
             self.qualify(&rcpt.to, bare_ok).ok_or_else(|| no_domain((5, 1, 3), "recipient"))
         });
         let address = match checked {
@@ -221,6 +225,14 @@ impl Session {
         }
         let recipient = Recipient { address, notify: rcpt.notify, original: rcpt.original };
         (State::AskingRecipient { transaction, recipient }, None)
+    }
+
+    fn check_utf8(&self, mailbox: &Mailbox, smtputf8: bool) -> Result<(), Reply> {
+        if smtputf8 || self.settings.lenient || mailbox.is_ascii() {
+            return Ok(());
+        }
+        let text = "Error: this address needs SMTPUTF8: give it as a parameter of MAIL";
+        Err(Reply::enhanced(553, (5, 6, 7), text))
     }
 
     fn qualify(&self, mailbox: &Mailbox, bare_ok: bool) -> Option<Address> {
@@ -277,14 +289,6 @@ impl Session {
         let text = format!("Error: message is larger than the limit of {limit} octets");
         Reply::enhanced(552, (5, 3, 4), text)
     }
-}
-
-fn check_utf8(mailbox: &Mailbox, smtputf8: bool) -> Result<(), Reply> {
-    if smtputf8 || mailbox.is_ascii() {
-        return Ok(());
-    }
-    let text = "Error: this address needs SMTPUTF8: give it as a parameter of MAIL";
-    Err(Reply::enhanced(553, (5, 6, 7), text))
 }
 
 fn no_domain(status: (u8, u16, u16), which: &str) -> Reply {

@@ -15,11 +15,17 @@ impl Session {
         match transfer {
             Transfer::Data => {
                 self.output.extend_from_slice(b"354 End data with <CR><LF>.<CR><LF>\r\n");
-                let decoder = DataDecoder::new();
+                let decoder = if self.settings.lenient {
+                    DataDecoder::lenient(self.lines.ended_oddly())
+                } else {
+                    DataDecoder::new()
+                };
                 State::Data(Data { envelope: transaction.envelope, decoder, refusal: None })
             }
             Transfer::Chunk { size, last } => {
-                self.continue_chunks(transaction.envelope, ChunkDecoder::new(), size, last)
+                let lenient = self.settings.lenient;
+                let decoder = if lenient { ChunkDecoder::lenient() } else { ChunkDecoder::new() };
+                self.continue_chunks(transaction.envelope, decoder, size, last)
             }
         }
     }
@@ -42,6 +48,7 @@ impl Session {
         }
         let step = data.decoder.decode(unread);
         let (consumed, length, ended) = (step.consumed, step.content.len(), step.ended);
+        let restored = step.restored;
         // The content is at the end of what was consumed, but for the final dot.
         let end = self.position + consumed;
         self.position = end;
@@ -56,8 +63,11 @@ impl Session {
         if ended {
             return self.end_data(data);
         }
-        let wanted = data.refusal.is_none() && length > 0;
-        let event = wanted.then(|| Event::Content(end - length..end));
+        let event = match (data.refusal.is_none(), restored.is_empty()) {
+            (true, false) => Some(Event::Restored(restored)),
+            (true, true) if length > 0 => Some(Event::Content(end - length..end)),
+            _ => None,
+        };
         (State::Data(data), event)
     }
 

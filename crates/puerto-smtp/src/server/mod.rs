@@ -39,6 +39,10 @@ pub struct Settings {
     pub domain: Domain,
     /// It completes every bare name: for users of this machine.
     pub bare_names: bool,
+    /// The client is one of ours: a greeting may be missing, paths may lack their
+    /// brackets, lines may end in LF, and content that is malformed is handed over for
+    /// the driver to mend. A stranger gets the rule.
+    pub lenient: bool,
     /// Recipients of one message at most.
     pub max_recipients: usize,
 }

@@ -96,6 +96,7 @@ pub(super) enum Event {
     Read,
     Ask,
     Content(Range<usize>),
+    Restored(&'static [u8]),
     EndContent(Envelope, ContentTraits),
     Discard(Discard),
     Refused(Refusal),
@@ -134,11 +135,11 @@ impl Session {
     /// A session whose greeting has not been written yet.
     pub fn new(settings: Settings) -> Self {
         Self {
+            lines: line_decoder(&settings),
             settings,
             state: State::Greeting,
             hello: None,
             tls: false,
-            lines: LineDecoder::new(),
             input: Vec::new(),
             position: 0,
             output: Vec::new(),
@@ -186,6 +187,7 @@ impl Session {
             Event::Read => Action::Read,
             Event::Ask => self.question(),
             Event::Content(range) => Action::Content(self.input.get(range).unwrap_or_default()),
+            Event::Restored(octets) => Action::Content(octets),
             Event::EndContent(envelope, traits) => Action::EndContent { envelope, traits },
             Event::Discard(why) => Action::DiscardContent(why),
             Event::Refused(refusal) => Action::Refused(refusal),
@@ -327,7 +329,7 @@ impl Session {
         self.hello = None;
         self.input.clear();
         self.position = 0;
-        self.lines = LineDecoder::new();
+        self.lines = line_decoder(&self.settings);
         self.state = State::Commands(None);
     }
 
@@ -402,6 +404,10 @@ impl Session {
     }
 }
 
+fn line_decoder(settings: &Settings) -> LineDecoder {
+    if settings.lenient { LineDecoder::lenient() } else { LineDecoder::new() }
+}
+
 /// What the handlers of commands and content share.
 impl Session {
     pub(super) fn unread(&self) -> &[u8] {
@@ -411,7 +417,8 @@ impl Session {
     /// Where a session stands, in the terms of the command table.
     pub(super) fn moment(&self, transaction: Option<&Transaction>) -> Moment {
         match transaction {
-            _ if self.hello.is_none() => Moment::Start,
+            // Programs that send by hand leave the greeting out.
+            _ if self.hello.is_none() && !self.settings.lenient => Moment::Start,
             None => Moment::Ready,
             Some(transaction) if transaction.chunks.is_some() => Moment::Chunks,
             Some(transaction) if transaction.envelope.recipients.is_empty() => Moment::Mail,

@@ -330,7 +330,7 @@ impl Driver {
             Peer::Client(peer) => Source::Smtp {
                 client: self.arrival.client.clone(),
                 peer: *peer,
-                helo: self.session.hello().unwrap_or_default().to_owned(),
+                helo: self.session.hello().map_or_else(|| own_words(peer), str::to_owned),
                 protocol: self.session.protocol(smtputf8),
                 tls: self.tls.clone(),
                 trusted: self.arrival.policy.is_trusted(),
@@ -390,8 +390,14 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
         },
         domain: domain.unwrap_or(Domain::Literal(std::net::Ipv4Addr::LOCALHOST.into())),
         bare_names: arrival.policy.is_trusted(),
+        lenient: arrival.policy.is_trusted(),
         max_recipients: config.limits.recipients,
     }
+}
+
+// What stands for the name of a client that has not said its own.
+fn own_words(peer: &SocketAddr) -> String {
+    Domain::Literal(peer.ip().to_canonical()).to_string()
 }
 
 fn judge(arrival: &Arrival, directory: &Directory, recipient: &Address) -> Result<(), Reply> {
