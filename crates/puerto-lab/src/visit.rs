@@ -63,7 +63,7 @@ impl Premises {
             },
             domain,
             bare_names: false,
-        lenient: false,
+            lenient: false,
             max_recipients: MAX_RECIPIENTS,
         }
     }

@@ -9,6 +9,7 @@ pub mod dmarc;
 pub mod dns;
 pub mod dsn;
 pub mod header;
+pub mod line_ends;
 pub mod message;
 pub mod received;
 pub mod spf;

@@ -20,14 +20,15 @@ use std::borrow::Cow;
 pub use address_list::{Mailbox, parse_address_list};
 pub use write::{write_mailboxes, write_structured, write_unstructured};
 
-/// Octets of a header at most; a longer one is refused, never cut.
-pub const MAX_HEADER: usize = 256 * 1024;
+/// Octets of a header at most. Real ones reach hundreds of thousands: thousands of
+/// recipients, or a mailing list's whole thread in References.
+pub const MAX_HEADER: usize = 2 * 1024 * 1024;
 
 /// Why octets are not a header that this server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// It does not end within [`MAX_HEADER`] octets.
-    #[error("the header is longer than 256 KiB")]
+    #[error("the header is longer than 2 MiB")]
     TooLong,
 }
 
@@ -120,12 +121,21 @@ impl<'a> Header<'a> {
     /// The same with another bound: a message that is being made may still have
     /// thousands of blind recipients in its header, which are taken out of it.
     pub fn parse_within(octets: &'a [u8], limit: usize) -> Result<Self, HeaderError> {
+        let header = Self::parse_leading(octets, limit);
+        let rest = octets.get(header.length..).unwrap_or_default();
+        let next = rest.get(..field_length(rest, limit)).and_then(Field::parse);
+        match next.filter(|_| header.end == End::Malformed) {
+            Some(_) => Err(HeaderError::TooLong),
+            None => Ok(header),
+        }
+    }
+
+    /// The same, but of a header that is too long only the fields that end within
+    /// `limit` octets; what follows them counts as body, as if it were malformed.
+    pub fn parse_leading(octets: &'a [u8], limit: usize) -> Self {
         let mut fields = Vec::with_capacity(16);
         let mut position = 0;
         let end = loop {
-            if position > limit {
-                return Err(HeaderError::TooLong);
-            }
             let rest = octets.get(position..).unwrap_or_default();
             if rest.is_empty() {
                 break End::EndOfInput;
@@ -134,13 +144,14 @@ impl<'a> Header<'a> {
                 break End::Blank;
             }
             let length = field_length(rest, limit);
-            match rest.get(..length).and_then(Field::parse) {
+            let field = rest.get(..length).filter(|_| position + length <= limit);
+            match field.and_then(Field::parse) {
                 Some(field) => fields.push(field),
                 None => break End::Malformed,
             }
             position += length;
         };
-        Ok(Self { octets, fields, length: position, end })
+        Self { octets, fields, length: position, end }
     }
 
     /// The fields in their order.

@@ -81,19 +81,6 @@ impl Fixed<'_> {
         fields
     }
 
-    /// Whether the header says anything about what the body is.
-    pub(super) fn describes_body(&self) -> bool {
-        let says = ["MIME-Version", "Content-Type", "Content-Transfer-Encoding"];
-        self.fields().iter().any(|field| says.iter().any(|name| field.is(name)))
-    }
-
-    /// Says that the body is text in a character set.
-    pub(super) fn describe_text(&mut self, character_set: &str) {
-        write_structured(&mut self.added, "MIME-Version", ["1.0"]);
-        let parameter = format!("charset={character_set}");
-        write_structured(&mut self.added, "Content-Type", ["text/plain;", &parameter]);
-    }
-
     /// Says how the body is encoded now.
     pub(super) fn set_transfer_encoding(&mut self, encoding: &str) {
         let is_other = |octets: &Cow<'_, [u8]>| {

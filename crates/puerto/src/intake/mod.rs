@@ -2,10 +2,12 @@
 //! is added, lines are made right, trace and signatures are written, and only then
 //! is the message committed.
 
+mod content;
+mod encode;
 mod fix_up;
 mod key_ring;
-mod lines;
 mod prepare;
+mod structure;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use crate::config::Live;
 use crate::queue::Wake;
 use crate::telemetry::{Client, Event, MailLog};
 
+pub(crate) use encode::Base64Lines;
 pub use key_ring::KeyRing;
 pub(crate) use prepare::wall_clock;
 
@@ -63,6 +66,16 @@ impl Source {
     pub fn is_ours(&self) -> bool {
         match self {
             Self::Smtp { trusted, .. } => *trusted,
+            Self::Local { .. } | Self::Internal => true,
+            Self::Forwarded => false,
+        }
+    }
+
+    /// Whether a program of this machine made the message. Another host that is
+    /// trusted passes on what others made.
+    pub fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::Smtp { trusted, peer, .. } => *trusted && peer.ip().to_canonical().is_loopback(),
             Self::Local { .. } | Self::Internal => true,
             Self::Forwarded => false,
         }

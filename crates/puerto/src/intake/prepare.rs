@@ -6,25 +6,23 @@
 //! that is stored before it. When its header must change, the whole header moves
 //! into the prefix and the content begins with the body.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use puerto_mail::date::DateTime;
 use puerto_mail::dkim::{self, BodyHasher, Canonicalization, SigningKey, SigningTime};
-use puerto_mail::header::{End, Field, Header, MAX_HEADER};
-use puerto_mail::message::{Facts, Scanner, scan};
+use puerto_mail::header::{End, Field, Header, write_structured};
+use puerto_mail::message::Facts;
 use puerto_mail::received::{self, Received};
 use puerto_smtp::limits::MAX_TEXT_LINE;
 use puerto_smtp::{Envelope, Reply};
-use puerto_spool::{Content, MessageId, NewMessage, Origin, Spool, SpoolError, Timestamp};
+use puerto_spool::{Content, MessageId, NewMessage, Origin, Spool, Timestamp};
 
+use super::content::{self, Head, Pass};
+use super::encode::Rewriting;
 use super::fix_up::{self, Fixed};
-use super::{KeyRing, Refusal, Source, lines};
+use super::structure::Walker;
+use super::{KeyRing, Refusal, Source};
 use crate::config::Config;
-
-/// Content that is rewritten is held in memory, no more of it than this.
-const MAX_REWRITTEN: u64 = 8 * 1024 * 1024;
-const CHUNK: usize = 64 * 1024;
 
 /// A message as it came, and what is needed to prepare it.
 pub(super) struct Work {
@@ -53,51 +51,47 @@ pub(super) fn unacceptable(text: impl Into<String>) -> Refusal {
 }
 
 /// Completes and signs a message.
-pub(super) fn prepare(work: Work) -> Result<Prepared, Refusal> {
-    let head = Head::read(&work.content, work.source.is_ours())?;
-    let octets = head.octets(&work.content);
-    let header = Header::parse(octets.get(head.skip..).unwrap_or_default())
-        .map_err(|error| too_big(&error.to_string()))?;
+pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
+    let is_ours = work.source.is_ours();
+    mend(&mut work)?;
+    let head = Head::read(&work.content, is_ours)?;
+    let header = head.header(&work.content, is_ours).map_err(|e| too_big(&e.to_string()))?;
     if received::is_looping(&header) {
         let text = format!("too many hops: more than {} Received fields", received::MAX_HOPS);
         return Err(Refusal { reply: Reply::enhanced(554, (5, 4, 6), text) });
     }
+    let may_rewrite = is_ours && !is_signed_by_others(&header);
     let mut fixed = fix_up::fix(&header, &work)?;
     let keys = fixed.from_domain.as_ref().map(|domain| work.keys.keys_for(domain));
     let keys = keys.unwrap_or_default();
-    let body_offset = head.skip + header.body_offset();
+    let body_offset = head.body_offset(&header);
     let mut pass = Pass::over(&work.content, body_offset, !keys.is_empty())?;
-    let facts =
-        Facts { eight_bit: pass.facts.eight_bit || !header.octets().is_ascii(), ..pass.facts };
-    check_octets(&facts, &scan(header.octets()))?;
-    // A client by SMTP may have signed what it sends; a local program has not.
-    let is_local = matches!(work.source, Source::Local { .. });
-    let is_undescribed = is_local && pass.facts.eight_bit && !fixed.describes_body();
-    if is_undescribed && let Content::Memory(octets) = &work.content {
-        fixed.describe_text(character_set(octets.get(body_offset..).unwrap_or_default()));
-        if facts.longest_line <= MAX_TEXT_LINE {
-            fixed.set_transfer_encoding("8bit");
-        }
+    let eight_bit = pass.facts.eight_bit || !header.octets().is_ascii();
+    if may_rewrite && work.source.is_of_this_machine() {
+        describe_body(&mut fixed, &pass);
     }
     let mut new_body = None;
-    if facts.longest_line > MAX_TEXT_LINE {
-        let body = long_lines_away(&work, &mut fixed, body_offset)?;
-        pass = Pass::of_octets(&body, !keys.is_empty());
+    if may_rewrite && cannot_be_sent(&pass.facts) {
+        let body = sendable_body(&work, &mut fixed, body_offset)?;
+        pass = Pass::over(&body, 0, !keys.is_empty())?;
         new_body = Some(body);
     }
-    let is_changed = fixed.is_changed || head.skip > 0 || header.end() != End::Blank;
-    let (signatures, notices) = signatures(&keys, &fixed, pass.hasher.take(), work.now);
+    let is_changed = fixed.is_changed || head.skip + head.removed > 0 || header.end() != End::Blank;
+    let (signatures, mut notices) = signatures(&keys, &fixed, pass.hasher.take(), work.now);
+    notices.extend((head.removed > 0).then(|| format!("header: removed {} NULs", head.removed)));
     let prefix = prefix(&work, &fixed, signatures, is_changed || new_body.is_some());
     let message_id = std::mem::take(&mut fixed.message_id);
     let envelope = Envelope {
-        eight_bit: work.envelope.eight_bit || facts.eight_bit,
+        eight_bit: work.envelope.eight_bit || eight_bit,
         smtputf8: work.envelope.smtputf8 || fixed.smtputf8,
         ..work.envelope
     };
     drop(fixed);
     let content = match new_body {
-        Some(body) => Content::Memory(body),
-        None if is_changed => without_header(work.content, body_offset, work.spool.as_ref())?,
+        Some(body) => body,
+        None if is_changed => {
+            content::without_beginning(work.content, body_offset, work.spool.as_ref())?
+        }
         None => work.content,
     };
     let message = NewMessage {
@@ -111,21 +105,64 @@ pub(super) fn prepare(work: Work) -> Result<Prepared, Refusal> {
     Ok(Prepared { message, message_id, notices })
 }
 
-// Text without a MIME header is US-ASCII (RFC 2045 §5.2), so a local program that
-// writes anything else has to have it said for it.
-fn character_set(body: &[u8]) -> &'static str {
-    match std::str::from_utf8(body) {
-        Ok(_) => "utf-8",
-        Err(_) => "unknown-8bit", // RFC 1428 §3
+// The protocol layer lets strangers send no line end but CRLF and no NUL; this makes
+// sure that no other way in can (RFC 5321 §2.3.8). What our own programs send is made
+// right: there is no second server to hold another opinion about it.
+fn mend(work: &mut Work) -> Result<(), Refusal> {
+    let facts = content::facts(&work.content)?;
+    match work.source {
+        Source::Smtp { trusted: false, .. } if facts.bare_line_end => {
+            Err(unacceptable("a CR or LF stands alone: lines end in CRLF"))
+        }
+        Source::Smtp { trusted: false, .. } if facts.nul => {
+            Err(unacceptable("the message holds a NUL octet"))
+        }
+        _ => {
+            if facts.bare_line_end {
+                work.content = content::mend_line_ends(&work.content, work.spool.as_ref())?;
+            }
+            Ok(())
+        }
+    }
+}
+
+// What somebody else's signature may cover is passed on as it came.
+fn is_signed_by_others(header: &Header<'_>) -> bool {
+    const SIGNATURES: [&str; 3] = ["DKIM-Signature", "ARC-Message-Signature", "ARC-Seal"];
+    SIGNATURES.iter().any(|name| header.first(name).is_some())
+}
+
+fn cannot_be_sent(body: &Facts) -> bool {
+    body.nul || body.longest_line > MAX_TEXT_LINE
+}
+
+// Text without a MIME header is US-ASCII in seven bits (RFC 2045 §5.2, §6.1), and a
+// MIME header without its version is none (§4): programs of this machine that leave
+// such things out have them said for them.
+fn describe_body(fixed: &mut Fixed<'_>, pass: &Pass) {
+    let fields = fixed.fields();
+    let says = |name: &str| fields.iter().any(|field| field.is(name));
+    let (has_version, has_encoding) = (says("MIME-Version"), says("Content-Transfer-Encoding"));
+    let has_type = says("Content-Type");
+    drop(fields);
+    let eight_bit = pass.facts.eight_bit;
+    let adds_type = eight_bit && !has_type && !has_encoding;
+    let adds_encoding = eight_bit && !has_encoding && !cannot_be_sent(&pass.facts);
+    if !has_version && (has_type || has_encoding || adds_type || adds_encoding) {
+        write_structured(&mut fixed.added, "MIME-Version", ["1.0"]);
+    }
+    if adds_type {
+        let character_set = if pass.is_utf8 { "utf-8" } else { "unknown-8bit" }; // RFC 1428 §3
+        let parameter = format!("charset={character_set}");
+        write_structured(&mut fixed.added, "Content-Type", ["text/plain;", &parameter]);
+    }
+    if adds_encoding {
+        write_structured(&mut fixed.added, "Content-Transfer-Encoding", ["8bit"]);
     }
 }
 
 fn too_big(text: &str) -> Refusal {
     Refusal { reply: Reply::enhanced(552, (5, 3, 4), text) }
-}
-
-fn disk_failed(error: &std::io::Error) -> Refusal {
-    SpoolError::Io(error.to_string()).into()
 }
 
 fn origin(source: &Source) -> Origin {
@@ -139,127 +176,28 @@ fn origin(source: &Source) -> Origin {
     }
 }
 
-// The beginning of the content, long enough to hold any header that is accepted.
-struct Head {
-    read: Option<Vec<u8>>,
-    skip: usize,
-}
-
-impl Head {
-    fn read(content: &Content, is_ours: bool) -> Result<Self, Refusal> {
-        let read = match content {
-            Content::Memory(_) => None,
-            Content::Spilled(_) => {
-                let mut head = Vec::new();
-                let mut reader = content.reader()?.take(MAX_HEADER as u64 + 1024);
-                reader.read_to_end(&mut head).map_err(|error| disk_failed(&error))?;
-                Some(head)
-            }
-        };
-        let mut head = Self { read, skip: 0 };
-        if is_ours {
-            head.skip = envelope_line(head.octets(content));
-        }
-        Ok(head)
-    }
-
-    fn octets<'a>(&'a self, content: &'a Content) -> &'a [u8] {
-        match (&self.read, content) {
-            (Some(read), _) => read,
-            (None, Content::Memory(octets)) => octets,
-            (None, Content::Spilled(_)) => &[],
-        }
-    }
-}
-
-// Octets of a line that an mbox file puts before each message; programs that resend
-// from one leave it there.
-fn envelope_line(octets: &[u8]) -> usize {
-    if !octets.starts_with(b"From ") && !octets.starts_with(b">From ") {
-        return 0;
-    }
-    let line = octets.get(..MAX_TEXT_LINE).unwrap_or(octets);
-    memchr::memmem::find(line, b"\r\n").map_or(0, |at| at + 2)
-}
-
-// One pass over a body: what it is like and, if it will be signed, its hash.
-struct Pass {
-    facts: Facts,
-    hasher: Option<BodyHasher>,
-}
-
-impl Pass {
-    fn over(content: &Content, offset: usize, sign: bool) -> Result<Self, Refusal> {
-        if let Content::Memory(octets) = content {
-            return Ok(Self::of_octets(octets.get(offset..).unwrap_or_default(), sign));
-        }
-        let mut reader = content.reader()?;
-        let (mut scanner, mut hasher) = Self::start(sign);
-        let mut skip = offset;
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let read = reader.read(&mut buffer).map_err(|error| disk_failed(&error))?;
-            let chunk = buffer.get(..read).unwrap_or_default();
-            if chunk.is_empty() {
-                return Ok(Self { facts: scanner.finish(), hasher });
-            }
-            let body = chunk.get(skip.min(read)..).unwrap_or_default();
-            skip -= skip.min(read);
-            scanner.update(body);
-            if let Some(hasher) = &mut hasher {
-                hasher.update(body);
-            }
-        }
-    }
-
-    fn of_octets(body: &[u8], sign: bool) -> Self {
-        let (mut scanner, mut hasher) = Self::start(sign);
-        scanner.update(body);
-        if let Some(hasher) = &mut hasher {
-            hasher.update(body);
-        }
-        Self { facts: scanner.finish(), hasher }
-    }
-
-    fn start(sign: bool) -> (Scanner, Option<BodyHasher>) {
-        (Scanner::new(), sign.then(|| BodyHasher::new(Canonicalization::Relaxed)))
-    }
-}
-
-// The protocol layer lets none of these through; this makes sure that no other way
-// in can (RFC 5321 §2.3.8).
-fn check_octets(body: &Facts, header: &Facts) -> Result<(), Refusal> {
-    if body.bare_line_end || header.bare_line_end {
-        return Err(unacceptable("a CR or LF stands alone: lines end in CRLF"));
-    }
-    if body.nul || header.nul {
-        return Err(unacceptable("the message holds a NUL octet"));
-    }
-    Ok(())
-}
-
-fn long_lines_away(
+// The body in a form that can be sent; the header says so from now on.
+fn sendable_body(
     work: &Work,
     fixed: &mut Fixed<'_>,
     body_offset: usize,
-) -> Result<Vec<u8>, Refusal> {
-    let refuse =
-        |why: &str| unacceptable(format!("a line is longer than {MAX_TEXT_LINE} octets{why}"));
-    if !work.source.is_ours() {
-        return Err(refuse(" (RFC 5322 section 2.1.1)"));
-    }
-    if work.content.len() > MAX_REWRITTEN {
-        return Err(refuse(" and the message is too large to be encoded here"));
-    }
-    let mut octets = Vec::new();
-    work.content.reader()?.read_to_end(&mut octets).map_err(|error| disk_failed(&error))?;
-    let body = octets.get(body_offset..).unwrap_or_default();
-    let encoded = lines::encode(&fixed.fields(), body)
-        .map_err(|why| refuse(&format!(" and cannot be encoded here: {why}")))?;
-    if let Some(encoding) = encoded.transfer_encoding {
+) -> Result<Content, Refusal> {
+    let mut walker = Walker::new(&fixed.fields());
+    content::each_piece(&work.content, body_offset, |piece| {
+        walker.update(piece);
+        Ok(())
+    })?;
+    let plan = walker.finish();
+    let mut draft = work.spool.draft()?;
+    let mut rewriting = Rewriting::new(&plan.steps);
+    content::each_piece(&work.content, body_offset, |piece| {
+        Ok(draft.write(rewriting.push(piece))?)
+    })?;
+    draft.write(&rewriting.finish())?;
+    if let Some(encoding) = plan.transfer_encoding {
         fixed.set_transfer_encoding(encoding);
     }
-    Ok(encoded.body)
+    Ok(draft.finish()?)
 }
 
 fn signatures(
@@ -335,33 +273,6 @@ pub(crate) fn wall_clock(now: Timestamp) -> DateTime {
     let offset = jiff::Timestamp::from_second(now.as_secs())
         .map_or(0, |at| jiff::tz::TimeZone::system().to_offset(at).seconds());
     DateTime { unix_seconds: now.as_secs(), offset_minutes: offset / 60 }
-}
-
-fn without_header(
-    content: Content,
-    body_offset: usize,
-    spool: &dyn Spool,
-) -> Result<Content, Refusal> {
-    if body_offset == 0 {
-        return Ok(content);
-    }
-    if let Content::Memory(mut octets) = content {
-        octets.drain(..body_offset.min(octets.len()));
-        return Ok(Content::Memory(octets));
-    }
-    let mut draft = spool.draft()?;
-    let mut reader = content.reader()?;
-    let mut skip = body_offset;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = reader.read(&mut buffer).map_err(|error| disk_failed(&error))?;
-        if read == 0 {
-            return Ok(draft.finish()?);
-        }
-        let chunk = buffer.get(skip.min(read)..read).unwrap_or_default();
-        skip -= skip.min(read);
-        draft.write(chunk)?;
-    }
 }
 
 /// The fields of a header and those that are added to it, as they will be stored.

@@ -12,6 +12,8 @@ use puerto_spool::memory::MemorySpool;
 use super::*;
 use crate::config::Config;
 
+mod octets;
+
 struct Rig {
     intake: Intake,
     spool: Arc<MemorySpool>,
@@ -206,7 +208,7 @@ async fn what_receivers_refuse_is_refused_here() {
     let rig = Rig::new();
     let long_word = format!("X: {}\r\n\r\n", "x".repeat(1000));
     let hops = "Received: x\r\n".repeat(51) + WHOLE;
-    let big = format!("X: {}\r\n\r\n", "x ".repeat(140_000));
+    let big = format!("X: {}\r\n\r\n", "x ".repeat(1_100_000));
     let any = "From: a@b.example\r\n";
     for (source, message, says) in [
         (local(), "From: a@b.example\r\nFrom: c@d.example\r\n\r\n", "550 5.6.0"),
@@ -218,12 +220,11 @@ async fn what_receivers_refuse_is_refused_here() {
         (client(false), "Subject: x\r\n\r\n", "550 5.6.0 the message has 0 From"),
         (client(false), &format!("{any}{any}\r\n"), "550 5.6.0 the message has 2 From"),
         (client(false), &format!("{any}{long_word}"), "550 5.6.0 a header line"),
-        (client(false), &format!("{any}\r\n{}\r\n", "x".repeat(999)), "550 5.6.0 a line is longer"),
         (local(), &long_word, "550 5.6.0 the field X"),
-        (local(), &big, "552 5.3.4"),
-        (local(), "a\nb\r\n", "550 5.6.0 a CR or LF"),
-        (local(), "Subject: a\rb\r\n\r\n", "550 5.6.0 a CR or LF"),
-        (local(), "a\0b\r\n", "550 5.6.0 the message holds a NUL"),
+        (client(false), &big, "552 5.3.4"),
+        (client(false), "a\nb\r\n", "550 5.6.0 a CR or LF"),
+        (client(false), "Subject: a\rb\r\n\r\n", "550 5.6.0 a CR or LF"),
+        (client(false), "a\0b\r\n", "550 5.6.0 the message holds a NUL"),
         (client(false), &hops, "554 5.4.6"),
         (Source::Internal, &hops, "554 5.4.6"),
     ] {
@@ -388,8 +389,8 @@ async fn large_content_goes_the_same_way() {
     let stored = rig.accept_content(&local(), envelope(), content).await.unwrap();
     assert_eq!(rig.dkim(&stored)[0].1, DkimResult::Pass);
     let content = Content::Spilled(Box::new(Spilled((message.clone() + &body.repeat(4)).into())));
-    let refusal = rig.accept_content(&local(), envelope(), content).await.unwrap_err();
-    assert!(refusal.contains("too large to be encoded"), "{refusal}");
+    let stored = rig.accept_content(&local(), envelope(), content).await.unwrap();
+    assert_eq!(rig.dkim(&stored)[0].1, DkimResult::Pass);
 }
 
 #[tokio::test]

@@ -7,16 +7,16 @@
 
 use std::collections::HashSet;
 
-use puerto_mail::header::{Field, Header, Mailbox, parse_address_list, write_mailboxes};
+use puerto_mail::header::{
+    Field, Header, MAX_HEADER, Mailbox, parse_address_list, write_mailboxes, write_structured,
+};
 use puerto_smtp::{Address, Domain, Envelope, LocalPart, Recipient, ReversePath};
 
 use super::arguments::Arguments;
-use super::input::{IN_MEMORY, Input};
+use super::input::Input;
+use super::raw::RawBody;
 use crate::cli::exit::{Failure, Sysexit};
 use crate::lang::{Said, address_error, address_list_error, said, said_of};
-
-/// Octets of a header at most. Some 30,000 recipients fit into it.
-const MAX_HEADER: usize = IN_MEMORY / 2;
 
 /// Whoever runs the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,13 +73,7 @@ pub fn compose(
     let reverse_path = reverse_path(arguments, user, domain)?;
     let skipped = mbox_lines(&input.beginning);
     input.beginning.drain(..skipped);
-    let header = Header::parse_within(&input.beginning, MAX_HEADER).map_err(|_| {
-        let message = said!(
-            "the header is longer than {octets} octets; nothing was sent",
-            "la cabecera pasa de {octets} octetos; no se ha enviado nada"; octets = MAX_HEADER
-        );
-        Failure::new(Sysexit::DataError, message)
-    })?;
+    let header = read_header(&input.beginning, arguments.recipients_from_header)?;
     let mut recipients = Recipients::default();
     for argument in &arguments.recipients {
         recipients.add_argument(argument, domain)?;
@@ -91,10 +85,26 @@ pub fn compose(
         return Err(nobody(arguments.recipients_from_header));
     }
     let author = author(arguments, user, domain, &reverse_path)?;
-    let written = write_header(&header, &author);
+    let written = write_header(&header, &author, input.encoded);
     let body_at = header.body_offset();
     let envelope = envelope(arguments, reverse_path, recipients.list, input.eight_bit);
     Ok(Submission { envelope, header: written, body_at, input })
+}
+
+// Of a header that is too long the rest is body, as for the server; but where its
+// recipients are to be read, none may be passed over.
+fn read_header(message: &[u8], is_read: bool) -> Result<Header<'_>, Failure> {
+    match Header::parse(message) {
+        Err(_) if is_read => {
+            let message = said!(
+                "the header is longer than {octets} octets; nothing was sent",
+                "la cabecera pasa de {octets} octetos; no se ha enviado nada"; octets = MAX_HEADER
+            );
+            Err(Failure::new(Sysexit::DataError, message))
+        }
+        Err(_) => Ok(Header::parse_leading(message, MAX_HEADER)),
+        Ok(header) => Ok(header),
+    }
 }
 
 fn nobody(header_was_read: bool) -> Failure {
@@ -196,19 +206,29 @@ fn mbox_lines(message: &[u8]) -> usize {
 /// final delivery may say.
 const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
 
-fn write_header(header: &Header<'_>, author: &Mailbox) -> Vec<u8> {
+fn write_header(header: &Header<'_>, author: &Mailbox, encoded: Option<RawBody>) -> Vec<u8> {
     let mut out = Vec::with_capacity(header.octets().len() + 128);
     // Resent fields stand above what they were added to (RFC 5322 §3.6.6).
     if is_resent(header) && header.count("Resent-From") == 0 {
         write_mailboxes(&mut out, "Resent-From", std::slice::from_ref(author));
     }
     for field in header.fields() {
-        if !DROPPED.iter().any(|name| field.is(name)) {
+        let is_replaced = encoded.is_some() && field.is("Content-Transfer-Encoding");
+        if !is_replaced && !DROPPED.iter().any(|name| field.is(name)) {
             out.extend_from_slice(field.raw());
         }
     }
     if header.count("From") == 0 {
         write_mailboxes(&mut out, "From", std::slice::from_ref(author));
+    }
+    if let Some(raw) = encoded {
+        if header.count("MIME-Version") == 0 {
+            write_structured(&mut out, "MIME-Version", ["1.0"]);
+        }
+        if let Some(content_type) = raw.content_type {
+            write_structured(&mut out, "Content-Type", [content_type]);
+        }
+        write_structured(&mut out, "Content-Transfer-Encoding", ["base64"]);
     }
     out.extend_from_slice(b"\r\n");
     out

@@ -15,6 +15,7 @@ pub mod compose;
 pub mod input;
 
 mod help;
+mod raw;
 mod session;
 mod stdio;
 
