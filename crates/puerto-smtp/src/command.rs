@@ -14,6 +14,7 @@ use crate::address::{Address, AddressError, LocalPart};
 use crate::envelope::{Notify, Return};
 use crate::reply::Reply;
 
+pub(crate) use parameters::unsupported;
 pub use table::{Moment, Rules, Verb};
 pub use xtext::{NotXtext, decode_xtext, encode_xtext};
 

@@ -51,7 +51,7 @@ pub(super) fn mail(from: Option<Mailbox>, text: &str) -> Result<MailCommand, Rep
                 command.envelope_id =
                     Some(id.ok_or_else(|| bad("ENVID", "up to 100 characters of xtext"))?);
             }
-            _ => return Err(unknown(keyword)),
+            _ => return Err(unsupported(keyword)),
         }
         Ok(())
     })?;
@@ -70,7 +70,7 @@ pub(super) fn rcpt(to: Mailbox, text: &str) -> Result<RcptCommand, Reply> {
                 let form = "ORCPT=type;address with the address in xtext";
                 command.original = Some(original(value).ok_or_else(|| bad("ORCPT", form))?);
             }
-            _ => return Err(unknown(keyword)),
+            _ => return Err(unsupported(keyword)),
         }
         Ok(())
     })?;
@@ -129,8 +129,8 @@ fn bad(keyword: &str, form: &str) -> Reply {
     Reply::enhanced(501, (5, 5, 4), format!("Bad {keyword} parameter: expected {form}"))
 }
 
-// RFC 5321 §4.1.1.11: 555 for a parameter that is not recognized.
-fn unknown(keyword: &str) -> Reply {
+/// RFC 5321 §4.1.1.11: 555 for a parameter that is not recognized.
+pub(crate) fn unsupported(keyword: &str) -> Reply {
     let shown: String = keyword.chars().take(40).collect();
     Reply::enhanced(555, (5, 5, 4), format!("Unsupported option: {shown}"))
 }

@@ -4,7 +4,7 @@ use super::Discard;
 use super::session::{Event, Session, State, Transaction, Transfer};
 use crate::address::{Address, LocalPart, ReversePath};
 use crate::codec::Line;
-use crate::command::{Command, MailCommand, Mailbox, RcptCommand, Verb};
+use crate::command::{Command, MailCommand, Mailbox, RcptCommand, Verb, unsupported};
 use crate::envelope::{Envelope, Recipient};
 use crate::reply::Reply;
 
@@ -184,12 +184,24 @@ impl Session {
         if mail.size.zip(self.size_limit()).is_some_and(|(size, limit)| size > limit) {
             return Err(self.too_large());
         }
+        self.offered_dsn(("RET", mail.ret.is_some()), ("ENVID", mail.envelope_id.is_some()))?;
         let mut envelope = Envelope::new(reverse_path, Vec::new());
         envelope.envelope_id.clone_from(&mail.envelope_id);
         envelope.ret = mail.ret;
         envelope.eight_bit = mail.eight_bit;
         envelope.smtputf8 = mail.smtputf8;
         Ok(envelope)
+    }
+
+    // Whoever names a parameter of an extension that is not offered relies on what will
+    // not be done; NOTIFY=NEVER taken and ignored would be the worst. So these are as
+    // unknown as any other (RFC 5321 §4.1.1.11), and nobody who reads our EHLO is hit.
+    fn offered_dsn(&self, one: (&str, bool), other: (&str, bool)) -> Result<(), Reply> {
+        let asked = [one, other].into_iter().find(|(_, is_asked)| *is_asked);
+        match asked.filter(|_| !self.settings.extensions.dsn) {
+            Some((keyword, _)) => Err(unsupported(keyword)),
+            None => Ok(()),
+        }
     }
 
     fn recipient(&mut self, rcpt: RcptCommand, transaction: Option<Transaction>) -> Next {
@@ -201,9 +213,13 @@ impl Session {
             Mailbox::Bare(part) => self.settings.bare_names || is_postmaster(part),
             Mailbox::Address(_) => true,
         };
-        let checked = self.check_utf8(&rcpt.to, envelope.smtputf8).and_then(|()| {
-            self.qualify(&rcpt.to, bare_ok).ok_or_else(|| no_domain((5, 1, 3), "recipient"))
-        });
+        let asked = (("NOTIFY", rcpt.notify.is_some()), ("ORCPT", rcpt.original.is_some()));
+        let checked = self
+            .check_utf8(&rcpt.to, envelope.smtputf8)
+            .and_then(|()| self.offered_dsn(asked.0, asked.1))
+            .and_then(|()| {
+                self.qualify(&rcpt.to, bare_ok).ok_or_else(|| no_domain((5, 1, 3), "recipient"))
+            });
         let address = match checked {
             Ok(address) => address,
             Err(reply) => {

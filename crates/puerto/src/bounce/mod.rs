@@ -5,6 +5,7 @@
 //! between sends it twice rather than never. Nobody is ever told about a
 //! notification (RFC 5321 §4.5.5).
 
+mod outsider;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -16,7 +17,7 @@ use puerto_mail::dsn::{self, Action, Diagnostic, RecipientReport, Returned};
 use puerto_mail::header::{Header, MAX_HEADER};
 use puerto_smtp::{Address, Envelope, Notify, Recipient, Return, ReversePath, Severity};
 use puerto_spool::clock::{Clock, SystemClock};
-use puerto_spool::{Content, LeasedRecipient, MessageId, Timestamp};
+use puerto_spool::{Content, LeasedRecipient, MessageId, Origin, Timestamp};
 
 use crate::config::Live;
 use crate::deliver::{Body, Job, Outcome};
@@ -58,6 +59,8 @@ pub struct Notice<'a> {
     pub outcomes: &'a [Outcome],
     /// When the message will be given up.
     pub expire_at: Timestamp,
+    /// Where the message came from, if the spool still knows.
+    pub origin: Option<Origin>,
 }
 
 /// Writes notifications.
@@ -65,12 +68,13 @@ pub struct Bouncer {
     config: Live,
     intake: Arc<Intake>,
     log: MailLog,
+    to_outsiders: outsider::Allowance,
 }
 
 impl Bouncer {
     /// Builds it; called once.
     pub fn new(config: Live, intake: Arc<Intake>, log: MailLog) -> Self {
-        Self { config, intake, log }
+        Self { config, intake, log, to_outsiders: outsider::Allowance::default() }
     }
 
     /// Tells the sender of a message what became of some of its recipients, if the
@@ -83,11 +87,18 @@ impl Bouncer {
             }
             return Ok(());
         };
-        let letter = Letter { notice, sender, told: told(notice) };
+        let from = &notice.job.reverse_path;
+        let is_outward = outsider::is_meant(&self.config.get(), notice.origin.as_ref(), from);
+        let letter = Letter { notice, sender, told: told(notice), is_outward };
         if letter.told.is_empty() {
             return Ok(());
         }
-        let original = read_original(notice).await;
+        if is_outward && !self.to_outsiders.take(sender, SystemClock.now()) {
+            let text = "too many notifications to outsiders within an hour: this one is dropped";
+            self.note(notice, text);
+            return Ok(());
+        }
+        let original = read_original(notice, is_outward).await;
         match self.send(&letter, original.returned()).await {
             Err(refusal) if refusal.reply.severity() == Severity::Permanent => {
                 // What is returned may be what is wrong with it.
@@ -117,7 +128,8 @@ impl Bouncer {
         let mut envelope = Envelope::new(ReversePath::Null, recipients);
         envelope.smtputf8 = written.smtputf8;
         let content = Content::Memory(written.octets);
-        self.intake.accept(notification, &Source::Internal, envelope, content).await?;
+        let source = if letter.is_outward { Source::Outward } else { Source::Internal };
+        self.intake.accept(notification, &source, envelope, content).await?;
         let kind = letter.notice.kind.log_name();
         let id = letter.notice.job.id;
         self.log.write(&Event::Notification { id, kind, notification });
@@ -135,6 +147,8 @@ struct Letter<'a> {
     notice: &'a Notice<'a>,
     sender: &'a Address,
     told: Vec<Told<'a>>,
+    /// It goes to somebody who is not ours.
+    is_outward: bool,
 }
 
 impl Letter<'_> {
@@ -227,10 +241,11 @@ impl Original {
     }
 }
 
-async fn read_original(notice: &Notice<'_>) -> Original {
+async fn read_original(notice: &Notice<'_>, is_outward: bool) -> Original {
     let body = Arc::clone(&notice.job.body);
     // RET speaks of failures alone (RFC 3461 §4.3).
     let is_full = notice.kind == Kind::Failed
+        && !is_outward
         && notice.job.ret == Some(Return::Full)
         && body.len() <= MAX_RETURNED;
     let read = tokio::task::spawn_blocking(move || read_bounded(body.as_ref()));

@@ -1,6 +1,8 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use puerto_mail::dkim::{Algorithm, PrivateKey};
 use puerto_mail::message::scan;
 use puerto_smtp::{EnhancedCode, Reply};
 use puerto_spool::memory::MemorySpool;
@@ -108,7 +110,12 @@ struct Rig {
 }
 
 fn rig() -> Rig {
+    rig_with(|_| {})
+}
+
+fn rig_with(keys: impl FnOnce(&std::path::Path)) -> Rig {
     let directory = tempfile::tempdir().unwrap();
+    keys(directory.path());
     let config = Live::new(Config::for_tests(directory.path()));
     let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
     let store: Arc<dyn Spool> = Arc::<MemorySpool>::clone(&spool);
@@ -124,12 +131,21 @@ fn rig() -> Rig {
 impl Rig {
     async fn notify(&self, kind: Kind, job: &Job, outcomes: &[Outcome]) -> Result<(), Refusal> {
         let expire_at = Timestamp::from_millis(1_795_900_000_000);
-        self.bouncer.notify(&Notice { kind, job, outcomes, expire_at }).await
+        let origin = Some(Origin::LocalUser(1000));
+        self.bouncer.notify(&Notice { kind, job, outcomes, expire_at, origin }).await
+    }
+
+    async fn notify_a_stranger(&self, job: &Job) {
+        let (outcomes, kind) = (outcomes("local"), Kind::Failed);
+        let expire_at = Timestamp::from_millis(1_795_900_000_000);
+        let origin = Some(Origin::Client("unknown[198.51.100.7]".to_owned()));
+        let notice = Notice { kind, job, outcomes: &outcomes, expire_at, origin };
+        self.bouncer.notify(&notice).await.unwrap();
     }
 
     // The notifications that are queued.
     fn queued(&self) -> Vec<String> {
-        let entries = self.spool.list(&ListRequest { after: None, limit: 10 }).unwrap();
+        let entries = self.spool.list(&ListRequest { after: None, limit: 100 }).unwrap();
         let read = |id| {
             let mut text = String::new();
             self.spool.content(id).unwrap().read_to_string(&mut text).unwrap();
@@ -199,6 +215,34 @@ async fn the_whole_message_is_returned_where_it_is_wanted_and_small() {
         assert_eq!(rig.queued()[0].contains("the body"), is_full);
         assert!(rig.queued()[0].contains("Subject: hi"));
     }
+}
+
+/// A3: nobody has this server send a stranger's words to a victim under our name.
+#[tokio::test]
+async fn the_signed_reflector_returns_headers_alone_unsigned_and_not_without_end() {
+    let pem = PrivateKey::generate(Algorithm::Ed25519Sha256).unwrap();
+    let rig = rig_with(|directory| {
+        let folder = directory.join("example.com");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("one.pem");
+        std::fs::write(&file, &pem).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    });
+    let job = Job { ret: Some(Return::Full), ..job("me@example.com", MESSAGE) };
+    rig.notify(Kind::Failed, &job, &outcomes("local")).await.unwrap();
+    let ours = rig.queued().remove(0);
+    assert!(ours.starts_with("DKIM-Signature:") && ours.contains("the body"), "{ours}");
+    for _ in 0..50 {
+        rig.notify_a_stranger(&job).await;
+    }
+    let queued = rig.queued();
+    assert_eq!(queued.len(), 1 + 10);
+    for outward in queued.iter().skip(1) {
+        assert!(outward.contains("Subject: hi") && !outward.contains("the body"), "{outward}");
+        assert!(!outward.contains("DKIM-Signature"), "{outward}");
+    }
+    let dropped = |event: &&String| event.contains("too many notifications to outsiders");
+    assert_eq!(rig.events.lock().unwrap().iter().filter(dropped).count(), 40);
 }
 
 #[tokio::test]

@@ -303,12 +303,16 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Recipients of one message.", "Destinatarios de un mensaje.");
         |d, v| store(&mut d.config.limits.recipients, value::count(v, 1_000_000));
         |c| c.limits.recipients.to_string();
+    "limits" "recipients_from_strangers" = Written("100"); COUNT;
+        Text::new("The same for mail from outside the trusted networks.", "Lo mismo para el correo que llega de fuera de las redes de confianza.");
+        |d, v| store(&mut d.config.limits.recipients_from_strangers, value::count(v, 1_000_000));
+        |c| c.limits.recipients_from_strangers.to_string();
     "limits" "connections" = Written("1000"); COUNT;
-        Text::new("Clients connected at the same time.", "Clientes conectados a la vez.");
+        Text::new("Clients connected at the same time; a fifth of the places is kept for trusted networks and this machine's users.", "Clientes conectados a la vez; una quinta parte se reserva para las redes de confianza y los usuarios de esta máquina.");
         |d, v| store(&mut d.config.limits.connections, value::count(v, 1_000_000));
         |c| c.limits.connections.to_string();
     "limits" "connections_from_one_client" = Written("50"); COUNT;
-        Text::new("Of these, from one address.", "De ellos, desde una misma dirección.");
+        Text::new("Of these, from one address or one IPv6 /64; twice as many from a /56, four times from a /48.", "De ellos, desde una misma dirección o un mismo /64 de IPv6; el doble desde un /56 y el cuádruple desde un /48.");
         |d, v| store(&mut d.config.limits.connections_from_one_client, value::count(v, 1_000_000));
         |c| c.limits.connections_from_one_client.to_string();
 };

@@ -297,6 +297,8 @@ pub struct Limits {
     pub message_size: u64,
     /// Recipients of a message.
     pub recipients: usize,
+    /// The same for clients outside of the trusted networks.
+    pub recipients_from_strangers: usize,
     /// Client connections at the same time.
     pub connections: usize,
     /// Of which from one address.

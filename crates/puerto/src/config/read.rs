@@ -475,6 +475,7 @@ fn blank() -> Draft {
         limits: Limits {
             message_size: 0,
             recipients: 0,
+            recipients_from_strangers: 0,
             connections: 0,
             connections_from_one_client: 0,
         },

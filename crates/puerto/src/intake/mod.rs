@@ -52,8 +52,11 @@ pub enum Source {
         /// The user's name, or the number as text.
         user: String,
     },
-    /// This server: a notification.
+    /// This server: a notification to one of ours.
     Internal,
+    /// This server: a notification to somebody who is not ours. It is whole, and stays
+    /// unsigned, since what is in it may be a stranger's choice.
+    Outward,
     /// A copy of a message that an alias sends on to another address. It was taken in
     /// once already, and stays as its author made it.
     Forwarded,
@@ -67,7 +70,7 @@ impl Source {
         match self {
             Self::Smtp { trusted, .. } => *trusted,
             Self::Local { .. } | Self::Internal => true,
-            Self::Forwarded => false,
+            Self::Forwarded | Self::Outward => false,
         }
     }
 

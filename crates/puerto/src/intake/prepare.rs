@@ -172,7 +172,7 @@ fn origin(source: &Source) -> Origin {
             Origin::Client(format!("{name}[{}]", peer.ip().to_canonical()))
         }
         Source::Local { uid, .. } => Origin::LocalUser(*uid),
-        Source::Internal | Source::Forwarded => Origin::Internal,
+        Source::Internal | Source::Outward | Source::Forwarded => Origin::Internal,
     }
 }
 
@@ -251,7 +251,7 @@ fn trace(work: &Work, out: &mut Vec<u8>) {
             tls: tls.as_deref(),
         },
         Source::Local { uid, .. } => received::From::User(*uid),
-        Source::Internal | Source::Forwarded => received::From::Internal,
+        Source::Internal | Source::Outward | Source::Forwarded => received::From::Internal,
     };
     let recipient = match work.envelope.recipients.as_slice() {
         [only] => Some(&only.address),

@@ -147,7 +147,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     async fn tell(&self, news: News, work: &Work, config: &Config, outcomes: &[Outcome]) -> bool {
         let expire_at = work.job.received_at.after(config.queue.expire);
-        let notice = Notice { kind: news, job: &work.job, outcomes, expire_at };
+        let origin = self.spool.get(work.job.id).ok().map(|entry| entry.origin);
+        let notice = Notice { kind: news, job: &work.job, outcomes, expire_at, origin };
         match self.carrier.notify(&notice).await {
             Ok(()) => true,
             Err(refusal) => {

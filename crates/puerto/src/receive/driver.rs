@@ -14,7 +14,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::census::Place;
 use super::connection::Connection;
+use super::listen::HURRY;
 use super::policy::Policy;
 use super::{Context, Service};
 use crate::config::Config;
@@ -29,6 +31,9 @@ const COMMAND_READ: usize = 4 * 1024;
 const CONTENT_READ: usize = 32 * 1024;
 /// How long a client may take to close in its turn.
 const LINGER: Duration = Duration::from_secs(2);
+/// Octets a second that a stranger's content has to come at, on average and after a first
+/// time: a modem of the nineties did more.
+const LEAST_RATE: u64 = 1000;
 /// From this size a draft is in a file, and writing to it may block.
 const LARGE_DRAFT: u64 = 1024 * 1024;
 
@@ -50,6 +55,8 @@ pub(super) struct Arrival {
     pub(super) policy: Policy,
     /// The configuration that holds for this session.
     pub(super) config: Arc<Config>,
+    /// Its place among the others.
+    pub(super) place: Place,
     pub(super) timeouts: ServerTimeouts,
 }
 
@@ -69,6 +76,8 @@ pub(super) struct Driver {
     tls: Option<String>,
     /// When waiting for the client ends. Octets that complete nothing do not move it.
     deadline: Option<Instant>,
+    /// When the content began to come, and how much has come.
+    content: Option<(Instant, u64)>,
     draft: Option<Box<dyn Draft>>,
     id: Option<MessageId>,
 }
@@ -91,6 +100,7 @@ impl Driver {
             shutdown,
             tls: None,
             deadline: None,
+            content: None,
             draft: None,
             id: None,
         }
@@ -183,29 +193,58 @@ impl Driver {
             self.say_goodbye();
             return Flow::Continue;
         }
-        let timeouts = &self.arrival.timeouts;
-        let (patience, room) = if self.session.in_content() {
-            (timeouts.data, CONTENT_READ)
-        } else {
-            (timeouts.command, COMMAND_READ)
-        };
-        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + patience);
+        let in_content = self.session.in_content();
+        self.arrival.place.is_busy(in_content);
+        let deadline = self.deadline(in_content);
+        let room = if in_content { CONTENT_READ } else { COMMAND_READ };
         let reading = self.arrival.connection.read(self.session.input(room));
         tokio::select! {
             biased;
-            result = reading => match result {
-                Ok(0) | Err(_) => self.lost(),
-                Ok(_) => Flow::Continue,
+            result = reading => match (result, &mut self.content) {
+                (Ok(0) | Err(_), _) => return self.lost(),
+                (Ok(count), Some((_, octets))) if in_content => *octets += count as u64,
+                (Ok(_), _) => {}
             },
-            _ = self.shutdown.changed(), if idle => Flow::Continue,
+            _ = self.shutdown.changed(), if idle => {}
+            () = self.arrival.place.is_wanted(), if !in_content => return self.make_room(),
             () = sleep_until(deadline) => {
                 let what = format!("timeout after {}", self.session.stage());
                 self.problem(&what);
                 let text = format!("{} Error: timeout exceeded", self.arrival.config.hostname);
                 self.session.close_with(&Reply::enhanced(421, (4, 4, 2), text));
-                Flow::Continue
             }
         }
+        Flow::Continue
+    }
+
+    /// When waiting for the client ends. Strangers get less time where it is crowded, and
+    /// their content has to come at the least rate.
+    fn deadline(&mut self, in_content: bool) -> Instant {
+        let Arrival { timeouts, place, config, policy, .. } = &self.arrival;
+        let hurry = if place.is_crowded(&config.limits) { HURRY } else { 1 };
+        let patience = if in_content { timeouts.data } else { timeouts.command } / hurry;
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + patience);
+        match self.content.filter(|_| in_content && !policy.is_trusted()) {
+            Some((begun, octets)) => {
+                let enough = timeouts.data / hurry + Duration::from_secs(octets / LEAST_RATE);
+                deadline.min(begun + enough)
+            }
+            None => deadline,
+        }
+    }
+
+    /// Others wait for this place, and nothing goes on here. Nobody waits for the client
+    /// to take our word for it.
+    fn make_room(&mut self) -> Flow {
+        self.problem("closed, since it was idle and others waited");
+        let text = format!("{} Error: too many connections, and yours was idle", self.hostname());
+        self.arrival.connection.turn_away(&Reply::enhanced(421, (4, 7, 0), text));
+        self.arrival.connection = Connection::Gone;
+        Flow::End
+    }
+
+    fn hostname(&self) -> &str {
+        &self.arrival.config.hostname
     }
 
     fn say_goodbye(&mut self) {
@@ -219,7 +258,10 @@ impl Driver {
             return Flow::End;
         };
         let handshake = self.arrival.connection.start_tls(&acceptor);
-        let result = timeout(self.arrival.timeouts.tls_handshake, handshake).await;
+        let result = tokio::select! {
+            result = timeout(self.arrival.timeouts.tls_handshake, handshake) => result,
+            () = self.arrival.place.is_wanted() => return Flow::End,
+        };
         let what = match result {
             Ok(Ok(summary)) => {
                 self.tls = Some(summary);
@@ -241,7 +283,10 @@ impl Driver {
             Err(reply) => Err(reply),
         };
         match verdict {
-            Ok(()) => self.session.accept(),
+            Ok(()) => {
+                self.arrival.place.progress();
+                self.session.accept();
+            }
             Err(reply) => {
                 self.reject("MAIL", &reply, Some(from), None);
                 self.session.answer(&reply);
@@ -251,7 +296,10 @@ impl Driver {
 
     fn decide_recipient(&mut self, verdict: Result<(), (Reply, ReversePath, Address)>) {
         match verdict {
-            Ok(()) => self.session.accept(),
+            Ok(()) => {
+                self.arrival.place.progress();
+                self.session.accept();
+            }
             Err((reply, from, to)) => {
                 self.reject("RCPT", &reply, Some(&from), Some(&to));
                 self.session.answer(&reply);
@@ -273,6 +321,8 @@ impl Driver {
             return self.session.answer(&reply);
         }
         self.id = Some(self.context.intake.new_id());
+        self.content = Some((Instant::now(), 0));
+        self.arrival.place.progress();
         self.session.accept();
     }
 
@@ -300,7 +350,8 @@ impl Driver {
                 self.session.answer(&refusal.reply);
             }
         }
-        self.id = None;
+        (self.id, self.content) = (None, None);
+        self.arrival.place.progress();
     }
 
     async fn hand_over(
@@ -384,14 +435,15 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
             enhanced_status_codes: true,
             starttls,
             chunking: true,
-            dsn: true,
+            // Strangers' wishes for notices would have us send mail to whom they like.
+            dsn: arrival.policy.is_trusted(),
             auth: Vec::new(),
             help: true,
         },
         domain: domain.unwrap_or(Domain::Literal(std::net::Ipv4Addr::LOCALHOST.into())),
         bare_names: arrival.policy.is_trusted(),
         lenient: arrival.policy.is_trusted(),
-        max_recipients: config.limits.recipients,
+        max_recipients: arrival.policy.most_recipients(&config.limits),
     }
 }
 

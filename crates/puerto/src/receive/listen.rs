@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::census::{Census, Counted, Full};
+use super::census::{Census, Counted, Full, Place};
 use super::client_name;
 use super::connection::Connection;
 use super::driver::{Arrival, Driver, Peer, blocking};
@@ -34,7 +34,7 @@ const REST: Duration = Duration::from_millis(100);
 /// How long sessions may take to finish their transactions when the server stops.
 const GRACE: Duration = Duration::from_secs(30);
 /// How much less patient the server is when it is crowded.
-const HURRY: u32 = 10;
+pub(super) const HURRY: u32 = 10;
 
 const NOT_LISTED: &str = "was handed over by the service manager, but [listen] does not list it: \
     clients that connect to it will wait for nobody; take it out of the socket unit \
@@ -271,7 +271,7 @@ enum Door {
 /// What holds for one session from its beginning to its end.
 struct Terms {
     config: Arc<Config>,
-    timeouts: ServerTimeouts,
+    place: Place,
 }
 
 /// A connection that nobody has looked at.
@@ -342,7 +342,10 @@ impl Doorman {
     fn admit(&self, knock: Knock, sessions: &mut JoinSet<()>) {
         let config = self.context.config.get();
         let counted = match &knock {
-            Knock::Tcp(_, _, peer) => Counted::address(peer.ip()),
+            Knock::Tcp(_, _, peer) if config.trusted_networks.contains(peer.ip()) => {
+                Counted::Trusted(peer.ip())
+            }
+            Knock::Tcp(_, _, peer) => Counted::Stranger(peer.ip()),
             Knock::Unix(stream) => match stream.peer_cred() {
                 Ok(credentials) => Counted::User(credentials.uid()),
                 // Without a name nobody sends mail from here.
@@ -352,29 +355,19 @@ impl Doorman {
         match self.census.enter(counted, &config.limits) {
             Ok(place) => {
                 let doorman = self.clone();
-                sessions.spawn(async move {
-                    doorman.serve(knock, counted, config).await;
-                    drop(place);
-                });
+                sessions.spawn(doorman.serve(knock, counted, Terms { config, place }));
             }
             Err(full) => self.turn_away(knock, full, &config.hostname),
         }
     }
 
-    async fn serve(self, knock: Knock, counted: Counted, config: Arc<Config>) {
-        let mut timeouts = ServerTimeouts::default();
-        if self.census.is_crowded(&config.limits) {
-            timeouts.command /= HURRY;
-            timeouts.data /= HURRY;
-        }
+    async fn serve(self, knock: Knock, counted: Counted, terms: Terms) {
         let arrival = match (knock, counted) {
             (Knock::Tcp(service, stream, peer), _) => {
-                self.client(service, (stream, peer), Terms { config, timeouts }).await
+                self.client(service, (stream, peer), terms).await
             }
-            (Knock::Unix(stream), Counted::User(uid)) => {
-                user(stream, uid, Terms { config, timeouts })
-            }
-            (Knock::Unix(_), Counted::Network(_)) => return,
+            (Knock::Unix(stream), Counted::User(uid)) => user(stream, uid, terms),
+            (Knock::Unix(_), _) => return,
         };
         Driver::new(self.context, arrival, self.shutdown).run().await;
     }
@@ -397,7 +390,8 @@ impl Doorman {
             client: Client { name, address: Some(address) },
             service,
             config: terms.config,
-            timeouts: terms.timeouts,
+            place: terms.place,
+            timeouts: ServerTimeouts::default(),
         }
     }
 
@@ -441,6 +435,7 @@ fn user(stream: UnixStream, uid: u32, terms: Terms) -> Arrival {
         client: Client { name: Some("localhost".to_owned()), address: None },
         service: Service::Smtp,
         config: terms.config,
-        timeouts: terms.timeouts,
+        place: terms.place,
+        timeouts: ServerTimeouts::default(),
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use puerto_smtp::{Address, Domain, LocalPart, Reply};
 
 use super::Service;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::route;
 
 /// Who is at the other end.
@@ -49,6 +49,12 @@ impl Policy {
     /// Whether it may send to everybody.
     pub(super) fn is_trusted(&self) -> bool {
         self.trusted
+    }
+
+    /// How many recipients one message may have.
+    pub(super) fn most_recipients(&self, limits: &Limits) -> usize {
+        let strangers = limits.recipients_from_strangers.min(limits.recipients);
+        if self.trusted { limits.recipients } else { strangers }
     }
 
     /// Whether a message may be sent at all.

@@ -214,6 +214,102 @@ async fn a_stranger_reaches_our_users_and_nobody_else() {
     assert_eq!(server.queued(), 0);
 }
 
+/// A3 and A5: strangers can neither have notices sent nor write to a crowd at once.
+#[tokio::test]
+async fn strangers_get_no_dsn_and_fewer_recipients() {
+    let few = |config: &mut Config| config.limits.recipients_from_strangers = 2;
+    let server = Server::start(|config| {
+        strangers(config);
+        few(config);
+    });
+    let mut client = server.client().await;
+    assert!(client.reply().await.starts_with("220 "));
+    client.stream.write_all(b"EHLO client.example\r\n").await.unwrap();
+    let offered = client.reply().await;
+    assert!(!offered.contains("DSN") && offered.contains("SMTPUTF8"), "{offered}");
+    for parameter in ["RET=FULL", "ret=hdrs", "ENVID=x", "SIZE=10 RET=HDRS"] {
+        let command = format!("MAIL FROM:<victim@bank.example> {parameter}");
+        client.expect(&command, "555 5.5.4 Unsupported option: ").await;
+    }
+    client.expect("MAIL FROM:<victim@bank.example> SIZE=10 BODY=8BITMIME", "250").await;
+    for parameter in ["NOTIFY=SUCCESS", "NOTIFY=NEVER", "ORCPT=rfc822;buy+20this"] {
+        let command = format!("RCPT TO:<root+1@example.com> {parameter}");
+        client.expect(&command, "555 5.5.4 Unsupported option: ").await;
+    }
+    client.expect("RCPT TO:<root@example.com>", "250").await;
+    client.expect("RCPT TO:<postmaster@example.com>", "250").await;
+    client.expect("RCPT TO:<root+2@example.com>", "452 4.5.3").await;
+    let server = Server::start(few);
+    let mut client = server.client().await;
+    client.hello().await;
+    client.expect("MAIL FROM:<a@b.example> RET=FULL ENVID=x", "250").await;
+    for number in 0..4 {
+        let command = format!("RCPT TO:<u{number}@c.example> NOTIFY=SUCCESS ORCPT=rfc822;x");
+        client.expect(&command, "250").await;
+    }
+}
+
+/// A4: content that comes drop by drop holds a place no longer than its size is worth.
+#[tokio::test]
+async fn content_of_a_stranger_has_a_least_rate() {
+    for (trust, ends) in [(false, true), (true, false)] {
+        let server = Server::start(|config| {
+            if !trust {
+                strangers(config);
+            }
+        });
+        let mut client = server.client().await;
+        client.stream.set_nodelay(true).unwrap();
+        client.hello().await;
+        client.expect("MAIL FROM:<a@b.example>", "250").await;
+        client.expect("RCPT TO:<root@example.com>", "250").await;
+        client.expect("DATA", "354").await;
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        while begun.elapsed() < Duration::from_secs(400) && !server.logged("timeout after DATA") {
+            // Whole lines, so that each moves the time for the next piece.
+            let _ = client.stream.write_all(b"x: y\r\n").await;
+            // A clock that jumps leaves the sockets no time of their own.
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        assert_eq!(server.logged("timeout after DATA"), ends, "trusted: {trust}");
+        assert_eq!(begun.elapsed() < Duration::from_secs(330), ends, "{:?}", begun.elapsed());
+        tokio::time::resume();
+    }
+}
+
+/// A4: see `census` for the counts; this is the whole way.
+#[tokio::test]
+async fn when_strangers_have_no_place_left_the_idle_go() {
+    let server = Server::start(|config| {
+        strangers(config);
+        config.limits.connections = 5;
+    });
+    let mut idle = server.client().await;
+    idle.hello().await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        let mut client = server.client().await;
+        client.hello().await;
+        others.push(client);
+    }
+    tokio::time::sleep(Duration::from_millis(3100)).await;
+    for client in &mut others {
+        client.expect("MAIL FROM:<a@b.example>", "250").await;
+    }
+    let mut newcomer = server.client().await;
+    newcomer.hello().await;
+    assert!(idle.reply().await.starts_with("421 4.7.0 mail.example.com Error: too many"));
+    assert!(idle.is_closed().await);
+    assert!(server.client().await.reply().await.starts_with("421 4.7.0"));
+    newcomer.send("root@example.com").await;
+    let mut user = Client { stream: UnixStream::connect(server.socket()).await.unwrap() };
+    user.hello().await;
+}
+
 #[tokio::test]
 async fn a_local_user_is_known_by_the_kernel_and_may_send_as_anybody() {
     let server = Server::start(strangers);
