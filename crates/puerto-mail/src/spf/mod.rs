@@ -9,8 +9,8 @@ pub mod ahead;
 pub mod count;
 mod evaluator;
 mod macros;
+pub mod mend;
 mod record;
-pub mod repair;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -162,6 +162,14 @@ pub struct Evaluation {
     pub void_lookups: u32,
     /// The domain's record and its terms.
     pub trace: Trace,
+}
+
+impl Evaluation {
+    /// The term of the domain's own record that matched or could not be decided.
+    pub fn decided_by(&self) -> Option<&str> {
+        let step = self.trace.steps.last()?;
+        (!matches!(step.outcome, Outcome::NoMatch)).then_some(step.term.as_str())
+    }
 }
 
 /// The record of one domain and the terms that were tried.

@@ -8,8 +8,8 @@ use puerto_mail::spf::{self, SpfResult};
 use super::context::Context;
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
-use super::spf::Terms;
 use super::world::World;
+use crate::dnsplan::{SpfProposal, helo_spf_proposal};
 use crate::lang::Text;
 use puerto_mail::together::together;
 
@@ -249,7 +249,6 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
         .asked(context.question(name, RecordType::Txt))
         .with("name", name)
         .with("result", evaluation.result)
-        .with("edited", Terms::with_address(&record, address))
         .with("record", &record);
     let check = match evaluation.result {
         SpfResult::Pass => draft.pass(Text::new("{result}: {record}", "{result}: {record}")),
@@ -264,14 +263,31 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
                 "el DNS no respondió{problem}",
             ))
         }
-        SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => draft.finding(
-            Text::new("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
-            Text::new("pass", "pass"),
-            match evaluation.result {
-                SpfResult::PermError => Text::same("{name}. IN TXT \"v=spf1 a -all\""),
-                _ => Text::same("{name}. IN TXT \"{edited}\""),
-            },
-        ),
+        SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => {
+            let texts = context.texts(name).await.unwrap_or_default();
+            let proposal =
+                helo_spf_proposal(context.world, (name, &context.egress), &texts).await.ok();
+            let edited = proposal.as_ref().map_or("", |proposal| proposal.text.as_str());
+            let unclear = proposal.as_ref().map(SpfProposal::unclear).unwrap_or_default();
+            let remedy = match unclear.is_empty() {
+                _ if proposal.is_none() => Text::new(
+                    "Run `puerto dns` once the DNS answers: it shows the record",
+                    "Ejecute `puerto dns` cuando el DNS responda: muestra el registro",
+                ),
+                true => Text::same("{name}. IN TXT \"{edited}\""),
+                false => Text::new(
+                    "Write {unclear} right; or, if it stands for nobody, publish: {name}. IN TXT \
+                     \"{edited}\"",
+                    "Corrija {unclear}; o, si no representa a nadie, publique: {name}. IN TXT \
+                     \"{edited}\"",
+                ),
+            };
+            draft.with("edited", edited).with("unclear", &unclear).finding(
+                Text::new("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
+                Text::new("pass", "pass"),
+                remedy,
+            )
+        }
     };
     (check, by_name)
 }

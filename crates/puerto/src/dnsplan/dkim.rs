@@ -35,16 +35,15 @@ pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
             Some(text) => text.clone(),
             None => key.record.clone(),
         };
-        super::beside_alias(plan, existing, &name, state);
         let why = Said::plain(why).put("kind", key.kind).put("domain", &key.domain);
         let kind = RecordType::Txt;
-        plan.push(&existing.zones, Draft { name: name.clone(), kind, value, state, old, why });
+        plan.push(existing, Draft { name: name.clone(), kind, value, state, old, why });
         for (at, text) in present.iter().enumerate() {
             if Some(at) != replaced {
                 let (name, value) = (name.clone(), text.clone());
                 let (state, why) = (State::Delete, words::DKIM_SECOND.into());
                 let draft = Draft { name, kind, value, state, old: None, why };
-                plan.push(&existing.zones, draft);
+                plan.push(existing, draft);
             }
         }
     }

@@ -130,16 +130,15 @@ pub(super) fn policy(plan: &mut Plan, subject: &Subject, existing: &Existing) {
         Some(text) if *text == value => State::Keep,
         Some(_) => State::Change,
     };
-    super::beside_alias(plan, existing, &name, state);
     let old = chosen.filter(|_| state == State::Change).cloned();
     let kind = RecordType::Txt;
     let draft = Draft { name: name.clone(), kind, value: value.clone(), state, old, why };
-    plan.push(&existing.zones, draft);
+    plan.push(existing, draft);
     let chosen_at = existing.dmarc.iter().position(|text| Some(text) == chosen);
     for (_, text) in existing.dmarc.iter().enumerate().filter(|(at, _)| Some(*at) != chosen_at) {
         let (name, value, why) = (name.clone(), text.clone(), words::DMARC_SECOND.into());
         let draft = Draft { name, kind, value, state: State::Delete, old: None, why };
-        plan.push(&existing.zones, draft);
+        plan.push(existing, draft);
     }
     if state == State::Keep {
         next_step(plan, existing, &name, &value);

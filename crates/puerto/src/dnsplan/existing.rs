@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
-use puerto_mail::spf::repair;
+use puerto_mail::spf::mend;
 use puerto_mail::together::together_within;
 
 use super::{Apex, Subject, Unread};
@@ -17,8 +17,6 @@ const AT_ONCE: usize = 64;
 pub(super) struct Existing {
     /// A and AAAA of the host name.
     pub(super) addresses: Vec<IpAddr>,
-    /// What the host name is an alias of.
-    pub(super) alias: Option<String>,
     /// MX of the domain.
     pub(super) exchangers: Vec<(u16, String)>,
     /// The domain has an address of its own, which mail without an MX goes to.
@@ -86,7 +84,6 @@ pub(super) async fn read<D: Dns>(dns: &D, subject: &Subject) -> Result<Existing,
         for kind in [RecordType::A, RecordType::Aaaa] {
             existing.addresses.extend(answers.of(host, kind).into_iter().filter_map(address));
         }
-        existing.alias = answers.of(host, RecordType::Cname).into_iter().find_map(name);
         existing.helo_spf = answers.spf(host);
     }
     existing.exchangers = answers.exchangers(domain);
@@ -158,7 +155,8 @@ fn questions(subject: &Subject) -> Vec<Question> {
 fn alias_names(subject: &Subject) -> Vec<String> {
     let keys = subject.keys.iter();
     let keys = keys.map(|key| format!("{}._domainkey.{}", key.selector, key.domain));
-    keys.chain([format!("_dmarc.{}", subject.domain)]).collect()
+    let own = [subject.domain.clone(), format!("_dmarc.{}", subject.domain)];
+    keys.chain(own).chain(subject.has_full_name().then(|| subject.hostname.clone())).collect()
 }
 
 // RFC 9989 §4.10: the walk up the tree takes eight questions at most.
@@ -256,7 +254,7 @@ impl Answers {
     fn spf(&mut self, name: &str) -> Vec<String> {
         let mut texts = self.texts(name);
         // Also those that nobody can read: there are senders in them.
-        texts.retain(|text| repair::meant(text).is_some());
+        texts.retain(|text| mend::is_meant(text));
         texts
     }
 

@@ -23,7 +23,7 @@ pub(super) fn addresses<D: Dns>(
         plan.note(true, Said::plain(words::NO_FULL_NAME).put("name", &subject.hostname));
         return;
     }
-    if let Some(target) = &existing.alias {
+    if let Some(target) = existing.aliases.get(&subject.hostname) {
         let said = Said::plain(words::HOST_IS_ALIAS);
         plan.note(true, said.put("name", &subject.hostname).put("target", target));
     }
@@ -35,7 +35,7 @@ pub(super) fn addresses<D: Dns>(
         for address in &wanted {
             let state = if present.contains(address) { State::Keep } else { State::New };
             let why = Said::plain(words::HOST_ADDRESS).put("address", address);
-            plan.push(&existing.zones, draft(&subject.hostname, kind, address, state, why));
+            plan.push(existing, draft(&subject.hostname, kind, address, state, why));
             if state == State::New {
                 all.push(*address);
             }
@@ -75,7 +75,7 @@ pub(super) fn exchangers<D: Dns>(
         if subject.receives {
             here = true;
             let why = Said::plain(words::MX_NEW).put("domain", domain);
-            plan.push(&existing.zones, draft(domain, RecordType::Mx, &proposed, State::New, why));
+            plan.push(existing, draft(domain, RecordType::Mx, &proposed, State::New, why));
             let record = Record::Mx(10, subject.exchanger.clone());
             future.set(domain, RecordType::Mx, vec![record]);
         } else if existing.has_address {
@@ -91,12 +91,12 @@ pub(super) fn exchangers<D: Dns>(
             host if ours(host) => (State::Keep, Said::plain(words::MX_OURS)),
             host => (State::Keep, Said::plain(words::MX_OTHER).put("host", host)),
         };
-        plan.push(&existing.zones, draft(domain, RecordType::Mx, value, state, why));
+        plan.push(existing, draft(domain, RecordType::Mx, value, state, why));
     }
     if refuses_all && subject.receives {
         here = true;
         let why = Said::plain(words::MX_NEW).put("domain", domain);
-        plan.push(&existing.zones, draft(domain, RecordType::Mx, &proposed, State::New, why));
+        plan.push(existing, draft(domain, RecordType::Mx, &proposed, State::New, why));
     } else if refuses_all && existing.exchangers.len() == 1 && !existing.has_address {
         plan.note(true, Said::plain(words::MX_MISSING).put("domain", domain));
     }

@@ -35,6 +35,7 @@ use puerto_mail::spf::ahead;
 use crate::config::NextHopHost;
 pub use crate::lang::Said;
 use crate::lang::{Language, dns_error};
+pub use spf::{Sender, SpfProposal, helo_spf_proposal, spf_proposal};
 pub use subject::{Key, Subject, SubjectError};
 
 /// Seconds for which a record that is made anew may be kept.
@@ -51,6 +52,9 @@ pub enum State {
     Keep,
     /// It is in the way: delete it.
     Delete,
+    /// Only the domain's owner can say whether it is to be published, for the reason
+    /// given: nothing does it for them.
+    Decide,
 }
 
 impl State {
@@ -61,6 +65,7 @@ impl State {
             Self::Change => "change",
             Self::Keep => "keep",
             Self::Delete => "delete",
+            Self::Decide => "decide",
         }
     }
 }
@@ -215,12 +220,19 @@ pub struct Plan {
 impl Plan {
     /// Records that are to be made, changed or deleted.
     pub fn changes(&self) -> impl Iterator<Item = &Planned> {
-        self.records.iter().filter(|record| record.state != State::Keep)
+        let is_left = |state| matches!(state, State::Keep | State::Decide);
+        self.records.iter().filter(move |record| !is_left(record.state))
+    }
+
+    /// Records of which only the domain's owner can say whether they are to be published.
+    pub fn undecided(&self) -> impl Iterator<Item = &Planned> {
+        self.records.iter().filter(|record| record.state == State::Decide)
     }
 
     /// Whether the DNS is as it should be; the reverse records included.
     pub fn is_done(&self) -> bool {
         self.changes().next().is_none()
+            && self.undecided().next().is_none()
             && self.reverse.iter().all(|reverse| reverse.state == Some(State::Keep))
     }
 
@@ -228,8 +240,24 @@ impl Plan {
         self.notes.push(Note { serious, text: text.into() });
     }
 
-    fn push(&mut self, names: &existing::Zones, record: Draft) {
-        self.records.push(record.in_zone(names, &self.domain));
+    // An alias is the only record of its name (RFC 1034 §3.6.2): what is read there
+    // stands at its target, which may be somebody else's.
+    fn push(&mut self, existing: &existing::Existing, mut record: Draft) {
+        if let Some(target) = existing.aliases.get(&record.name)
+            && record.state != State::Keep
+        {
+            if record.state == State::Delete {
+                return;
+            }
+            let said = Said::plain(words::NAME_IS_ALIAS).put("name", &record.name);
+            let said = said.put("target", target);
+            if record.name != self.hostname && !self.notes.iter().any(|note| note.text == said) {
+                self.note(true, said.clone());
+            }
+            record.why = said;
+            record.state = State::Decide;
+        }
+        self.records.push(record.in_zone(&existing.zones, &self.domain));
     }
 }
 
@@ -275,14 +303,6 @@ impl Unread {
             list.push(format!("… (+{more})"));
         }
         Said::plain(words::UNREAD).put("questions", list.join("; ")).of(language)
-    }
-}
-
-// An alias is the only record of its name (RFC 1034 §3.6.2).
-fn beside_alias(plan: &mut Plan, existing: &existing::Existing, name: &str, state: State) {
-    if let Some(target) = existing.aliases.get(name).filter(|_| state != State::Keep) {
-        let said = Said::plain(words::NAME_IS_ALIAS);
-        plan.note(true, said.put("name", name).put("target", target));
     }
 }
 

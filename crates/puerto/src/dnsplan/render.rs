@@ -70,7 +70,10 @@ pub fn fields(plan: &Plan, language: Language) -> String {
     for record in &to_do {
         field(&mut out, record, language);
     }
-    if to_do.is_empty() {
+    for record in plan.undecided() {
+        field(&mut out, record, language);
+    }
+    if to_do.is_empty() && plan.undecided().next().is_none() {
         let _ = writeln!(out, "{}\n", NOTHING.of(language));
     }
     lookups(&mut out, plan, language);
@@ -114,6 +117,7 @@ fn field(out: &mut String, record: &Planned, language: Language) {
         State::Change => REPLACE,
         State::Keep => KEEP,
         State::Delete => DELETE,
+        State::Decide => DECIDE,
     };
     let _ = writeln!(out, "{} {} {}", state.of(language), record.kind, record.name);
     let _ = writeln!(out, "  {}", record.why.of(language));
@@ -189,6 +193,7 @@ const PUBLISH: Text = Text::new("Publish", "Publicar");
 const REPLACE: Text = Text::new("Replace", "Sustituir");
 const KEEP: Text = Text::new("Keep", "Conservar");
 pub(super) const DELETE: Text = Text::new("Delete", "Eliminar");
+const DECIDE: Text = Text::new("Yours to decide:", "Decida usted:");
 const NAME: Text = Text::new("name", "nombre");
 const WHOLE_NAME: Text = Text::new("or whole", "o entero");
 const TYPE: Text = Text::new("type", "tipo");

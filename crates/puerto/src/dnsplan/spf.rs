@@ -1,123 +1,125 @@
-//! The SPF records: that of the domain, edited so that it covers this server or its
-//! relay with every other sender kept, and that of the HELO name.
+//! The SPF records: that of the domain, mended and edited so that it covers this server
+//! or its relay with every other sender kept, and that of the HELO name.
+//!
+//! [`spf_proposal`] is the one place that says what a record is to be: `puerto check`
+//! gives its remedies from here.
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, RecordType};
-use puerto_mail::spf::{self, Outcome, Query, SpfResult, count};
+use puerto_mail::dns::{Dns, DnsError, RecordType};
+use puerto_mail::spf::mend::{self, Mended};
+use puerto_mail::spf::{self, Query, SpfResult, count};
 
 use super::existing::Existing;
 use super::overlay::Overlay;
 use super::relay::{self, Coverage};
-use super::{Draft, Plan, Said, State, Subject, Unread, words};
+use super::{Draft, Note, Plan, Said, State, Subject, Unread, words};
+use crate::config::NextHop;
+use crate::lang::Text;
 
-/// The terms of one record, to be added to.
+/// Whose mail the record is to let pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    /// The domain in the reverse-path.
+    pub domain: &'a str,
+    /// The name in HELO.
+    pub hostname: &'a str,
+    /// Who takes all our mail instead.
+    pub relay: Option<&'a NextHop>,
+    /// The addresses that mail leaves from.
+    pub egress: &'a [IpAddr],
+}
+
+/// What a name's SPF record is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Terms(Vec<String>);
-
-impl Terms {
-    /// The terms of the records of one name as one record: each once, in their order,
-    /// and the mildest `all`, since what one record lets pass it must go on letting
-    /// pass. Terms that cannot be read are left out and returned, for they make the
-    /// whole record worthless (RFC 7208 §4.6).
-    pub(super) fn merge(records: &[String]) -> (Self, Vec<String>) {
-        let mut terms: Vec<String> = Vec::new();
-        let mut left_out = Vec::new();
-        let mut ends: Vec<String> = Vec::new();
-        let meant: Vec<String> =
-            records.iter().filter_map(|record| spf::repair::meant(record)).collect();
-        for term in meant.iter().flat_map(|record| record.split_whitespace().skip(1)) {
-            let known = terms.iter().chain(&ends).any(|other| other.eq_ignore_ascii_case(term));
-            if spf::check_syntax(format!("v=spf1 {term}").as_bytes()).is_err() {
-                left_out.push(term.to_owned());
-            } else if is_end(term) && (records.len() > 1 || is_all(term)) {
-                ends.push(term.to_owned());
-            } else if !known {
-                terms.push(term.to_owned());
-            }
-        }
-        let all = ends.iter().filter(|term| is_all(term)).min_by_key(|term| severity(term));
-        let redirects: Vec<&String> = ends.iter().filter(|term| !is_all(term)).collect();
-        match (all, redirects.as_slice()) {
-            (None, [only]) => terms.push((*only).clone()),
-            (all, several) => {
-                // Where one record ends and another goes on elsewhere, what the other
-                // leads to is asked on the way.
-                for redirect in several.iter().filter_map(|term| term.get("redirect=".len()..)) {
-                    terms.push(format!("include:{redirect}"));
-                }
-                if let Some(all) = all {
-                    let modifiers = terms.iter().position(|term| is_modifier(term));
-                    terms.insert(modifiers.unwrap_or(terms.len()), all.clone());
-                }
-            }
-        }
-        (Self(terms), left_out)
-    }
-
-    /// Puts terms in front of `matched`, the term that decides today, or else at the
-    /// end of those that are tried.
-    pub(super) fn insert(&mut self, new: Vec<String>, matched: Option<&str>) {
-        // What stands further behind, where it was not reached, need not stand twice.
-        self.0.retain(|term| !new.contains(term) || Some(term.as_str()) == matched);
-        let decides = matched.and_then(|term| self.0.iter().position(|other| other == term));
-        let last = || self.0.iter().position(|term| is_all(term) || is_modifier(term));
-        let at = decides.or_else(last).unwrap_or(self.0.len());
-        self.0.splice(at..at, new);
-    }
-
+pub struct SpfProposal {
     /// The record.
-    pub(super) fn text(&self) -> String {
-        std::iter::once("v=spf1")
-            .chain(self.0.iter().map(String::as_str))
-            .collect::<Vec<_>>()
-            .join(" ")
+    pub text: String,
+    /// What is to be said of the record that is there.
+    pub mended: Mended,
+    /// Why it is proposed; `None` if the record that is there needs no change for us.
+    why: Option<Said>,
+    /// What is to be known of the relay.
+    notes: Vec<Note>,
+}
+
+impl SpfProposal {
+    fn of(mended: Mended, why: Option<Said>, notes: Vec<Note>) -> Self {
+        Self { text: mended.text(), mended, why, notes }
     }
 
-    /// The record; a single one that has just these terms already stays to the letter.
-    fn text_beside(&self, present: &[String]) -> String {
-        match present {
-            [only]
-                if spf::is_record(only.as_bytes())
-                    && only.split_whitespace().skip(1).eq(self.0.iter()) =>
-            {
-                only.clone()
-            }
-            _ => self.text(),
+    /// Words of the record of which only the domain's owner knows whether senders are
+    /// meant: the proposal is theirs to publish. None where everything is kept.
+    pub fn unclear(&self) -> String {
+        self.mended.unclear.join(" ")
+    }
+}
+
+/// What the record of a domain is to be, out of the texts that stand at it. `closed`:
+/// also one that says nothing about strangers today is to end in `~all`.
+pub async fn spf_proposal<D: Dns>(
+    dns: &D,
+    sender: &Sender<'_>,
+    texts: &[String],
+    closed: bool,
+) -> Result<SpfProposal, Unread> {
+    let domain = sender.domain;
+    let mut mended = mended(dns, domain, texts).await?;
+    let is_new = !texts.iter().any(|text| mend::is_meant(text));
+    if is_new {
+        mended = Mended::of_terms(&["~all".to_owned()]);
+        if sender.relay.is_none() && sender.egress.is_empty() {
+            mended.insert(vec![format!("a:{}", sender.hostname)], None);
         }
     }
-
-    /// The qualifier of `all`, as it is written.
-    pub(super) fn all(&self) -> Option<&str> {
-        self.0.iter().map(String::as_str).find(|term| is_all(term))
+    if closed {
+        mended = mended.closed();
     }
+    let mut notes = Vec::new();
+    // Judged by the DNS as it is, since the record may be published before the others.
+    let mut present = Overlay::new(dns);
+    present.set_text(domain, &mended.text());
+    let why = match sender.relay {
+        Some(next_hop) => {
+            let coverage = relay::find(&present, next_hop).await?;
+            cover_relay(&mut notes, domain, &mut mended, coverage, &present).await?
+        }
+        None => {
+            let query =
+                |ip| Query::mail_from_text(ip, sender.hostname, &format!("postmaster@{domain}"));
+            let why =
+                cover_addresses(domain, &mut mended, sender.egress, &mut present, query).await?;
+            why.map(|said| match is_new {
+                true => Said::plain(words::SPF_FIRST).put("terms", own_terms(&mended)),
+                false => said,
+            })
+        }
+    };
+    Ok(SpfProposal::of(mended, why, notes))
+}
 
-    fn has_redirect(&self) -> bool {
-        self.0.iter().any(|term| is_end(term) && !is_all(term))
+/// The same of the name in HELO, which is judged when the reverse-path is null, as a
+/// bounce's is (RFC 7208 §2.4).
+pub async fn helo_spf_proposal<D: Dns>(
+    dns: &D,
+    (host, egress): (&str, &[IpAddr]),
+    texts: &[String],
+) -> Result<SpfProposal, Unread> {
+    if !texts.iter().any(|text| mend::is_meant(text)) {
+        let terms = Mended::of_terms(&["a".to_owned(), "-all".to_owned()]);
+        let why = Said::plain(words::SPF_HELO).put("name", host);
+        return Ok(SpfProposal::of(terms, Some(why), Vec::new()));
     }
+    let mut mended = mended(dns, host, texts).await?;
+    let mut present = Overlay::new(dns);
+    let query = |ip| Query::helo(ip, host);
+    let why = cover_addresses(host, &mut mended, egress, &mut present, query).await?;
+    Ok(SpfProposal::of(mended, why, Vec::new()))
 }
 
-fn is_all(term: &str) -> bool {
-    term.trim_start_matches(['+', '-', '~', '?']).eq_ignore_ascii_case("all")
-}
-
-fn is_modifier(term: &str) -> bool {
-    term.split_once('=').is_some_and(|(name, _)| !name.contains([':', '/']))
-}
-
-// What decides for everybody whom no term has matched.
-fn is_end(term: &str) -> bool {
-    is_all(term) || term.get(..9).is_some_and(|name| name.eq_ignore_ascii_case("redirect="))
-}
-
-// +all is the mildest, and yet never chosen over another: it lets everybody pass.
-fn severity(all: &str) -> u8 {
-    match all.as_bytes().first() {
-        Some(b'?') => 0,
-        Some(b'~') => 1,
-        Some(b'-') => 2,
-        _ => 3,
-    }
+async fn mended<D: Dns>(dns: &D, name: &str, texts: &[String]) -> Result<Mended, Unread> {
+    let unread = |error: DnsError| Unread { questions: vec![(format!("SPF {name}"), error)] };
+    mend::mend(dns, texts).await.map_err(unread)
 }
 
 /// The record of the domain.
@@ -127,91 +129,117 @@ pub(super) async fn of_domain<D: Dns>(
     existing: &Existing,
     future: &mut Overlay<'_, D>,
 ) -> Result<(), Unread> {
-    let domain = &subject.domain;
-    let (mut terms, left_out) = Terms::merge(&existing.spf);
-    if existing.spf.is_empty() {
-        terms = Terms(vec!["~all".to_owned()]);
-        if subject.relay.is_none() && subject.egress.is_empty() {
-            terms.insert(vec![format!("a:{}", subject.hostname)], None);
-        }
-    }
-    // Judged by the DNS as it is, since the record may be published before the others.
-    let mut present = Overlay::new(future.present());
-    present.set_text(domain, &terms.text());
-    let why = match &subject.relay {
-        Some(next_hop) => {
-            let coverage = relay::find(&present, next_hop).await?;
-            cover_relay(plan, subject, &mut terms, coverage, &present).await?
-        }
-        None => {
-            let query =
-                |ip| Query::mail_from_text(ip, &subject.hostname, &format!("postmaster@{domain}"));
-            cover_addresses(domain, &mut terms, &subject.egress, &mut present, query).await?
-        }
+    let domain = subject.domain.as_str();
+    let sender = Sender {
+        domain,
+        hostname: &subject.hostname,
+        relay: subject.relay.as_ref(),
+        egress: &subject.egress,
     };
-    let why = why.map(|said| match (&subject.relay, existing.spf.is_empty()) {
-        (None, true) => Said::plain(words::SPF_FIRST).put("terms", new_terms(&terms)),
-        _ => said,
-    });
-    let first = existing.spf.first().map(String::as_str);
-    notes(plan, &terms, &left_out, first);
-    let text = terms.text_beside(&existing.spf);
-    plan.lookups = lookups(existing, domain, &text, future).await;
-    tree_faults(plan, &count::count_text(future, domain, &text).await, domain);
-    future.set_text(domain, &text);
-    let why = why.unwrap_or_else(|| match (first, existing.spf.len()) {
-        (Some(first), 1) if first == text => words::SPF_RIGHT.into(),
-        (None, _) => Said::plain(words::SPF_BY_NAME).put("host", &subject.hostname),
-        _ => words::SPF_MENDED.into(),
-    });
-    publish(plan, existing, domain, &existing.spf, (text, why));
+    let mut proposal = spf_proposal(future.present(), &sender, &existing.spf, false).await?;
+    plan.notes.append(&mut proposal.notes);
+    notes(plan, &proposal, existing.spf.is_empty());
+    plan.lookups = lookups(existing, domain, &proposal.text, future).await;
+    tree_faults(plan, &count::count_text(future, domain, &proposal.text).await, domain);
+    future.set_text(domain, &proposal.text);
+    let right = match existing.spf.is_empty() {
+        true => Said::plain(words::SPF_BY_NAME).put("host", &subject.hostname),
+        false => words::SPF_RIGHT.into(),
+    };
+    publish(plan, existing, domain, (&existing.spf, right), proposal);
     Ok(())
 }
 
-// One record, in the place of all those that exist.
+/// The record of the HELO name.
+pub(super) async fn of_helo_name<D: Dns>(
+    plan: &mut Plan,
+    subject: &Subject,
+    existing: &Existing,
+    future: &mut Overlay<'_, D>,
+) -> Result<(), Unread> {
+    let host = subject.hostname.as_str();
+    if subject.relay.is_some() || !subject.has_full_name() || host == subject.domain {
+        return Ok(());
+    }
+    let proposal = helo_spf_proposal(future, (host, &subject.egress), &existing.helo_spf).await?;
+    notes(plan, &proposal, existing.helo_spf.is_empty());
+    publish(plan, existing, host, (&existing.helo_spf, words::SPF_HELO_RIGHT.into()), proposal);
+    Ok(())
+}
+
+// One record, in the place of all those that count today.
 fn publish(
     plan: &mut Plan,
     existing: &Existing,
     name: &str,
-    present: &[String],
-    new: (String, Said),
+    (present, right): (&[String], Said),
+    proposal: SpfProposal,
 ) {
-    let (value, why) = new;
-    let state = match present.first() {
-        None => State::New,
-        Some(_) if present.contains(&value) => State::Keep,
-        Some(_) => State::Change,
+    let counting: Vec<&String> =
+        present.iter().filter(|text| !proposal.mended.beside.contains(text)).collect();
+    let value = proposal.text;
+    let (state, old) = match counting.as_slice() {
+        [] => (State::New, None),
+        [only] if **only == value => (State::Keep, None),
+        several if several.contains(&&value) => (State::Keep, None),
+        several => (State::Change, several.first().map(|text| (*text).clone())),
     };
-    let old = present.first().filter(|_| state == State::Change).cloned();
-    let replaced = old.clone().unwrap_or_else(|| value.clone());
-    let (name, kind) = (name.to_owned(), RecordType::Txt);
-    plan.push(&existing.zones, Draft { name: name.clone(), kind, value, state, old, why });
-    let mut kept = false;
-    for other in present {
-        if *other == replaced && !kept {
-            kept = true;
-            continue;
+    let why = match (proposal.why, state) {
+        (Some(why), _) => why,
+        (None, State::Change) => words::SPF_MENDED.into(),
+        (None, _) => right,
+    };
+    let kind = RecordType::Txt;
+    let draft = |value: String, state, old, why| Draft {
+        name: name.to_owned(),
+        kind,
+        value,
+        state,
+        old,
+        why,
+    };
+    if !proposal.mended.unclear.is_empty() {
+        let unclear = proposal.mended.unclear.join(" ");
+        let why = Said::plain(words::SPF_UNCLEAR).put("words", unclear);
+        return plan.push(existing, draft(value, State::Decide, old, why));
+    }
+    let why = match state {
+        // Only where nothing was taken out of the record that is there.
+        State::Change if proposal.mended.opening.is_empty() => {
+            Said::of_parts(AND, &[("one", &why), ("other", &words::SPF_KEPT.into())])
         }
+        _ => why,
+    };
+    let replaced = old.clone().unwrap_or_else(|| value.clone());
+    plan.push(existing, draft(value, state, old, why));
+    for other in counting.into_iter().filter(|text| **text != replaced) {
         let why = words::SPF_SECOND.into();
-        let (name, value) = (name.clone(), other.clone());
-        plan.push(
-            &existing.zones,
-            Draft { name, kind, value, state: State::Delete, old: None, why },
-        );
+        plan.push(existing, draft(other.clone(), State::Delete, None, why));
     }
 }
 
-fn notes(plan: &mut Plan, terms: &Terms, left_out: &[String], present: Option<&str>) {
-    for term in left_out {
-        plan.note(true, Said::plain(words::SPF_LEFT_OUT).put("term", term));
+const AND: Text = Text::same("{one} {other}");
+
+fn notes(plan: &mut Plan, proposal: &SpfProposal, is_new: bool) {
+    let mended = &proposal.mended;
+    for (serious, text, terms) in [
+        (true, words::SPF_OPENING, &mended.opening),
+        (false, words::SPF_SURPLUS, &mended.surplus),
+        (true, words::SPF_BESIDE, &mended.beside),
+    ] {
+        for term in terms {
+            plan.note(serious, Said::plain(text).put("term", term));
+        }
     }
-    let Some(_) = present else { return };
-    match terms.all().map(|term| term.as_bytes().first().copied()) {
-        Some(Some(b'-' | b'~')) => {}
-        Some(Some(b'?')) => plan.note(false, words::SPF_NEUTRAL),
+    if is_new || !mended.is_ajar() {
+        return;
+    }
+    let closed = mended.clone().closed().text();
+    match mended.all().map(|term| term.as_bytes().first().copied()) {
+        None | Some(Some(b'?')) => {
+            plan.note(false, Said::plain(words::SPF_NEUTRAL).put("record", closed));
+        }
         Some(_) => plan.note(true, words::SPF_PLUS_ALL),
-        None if terms.has_redirect() => {}
-        None => plan.note(false, words::SPF_NEUTRAL),
     }
 }
 
@@ -261,7 +289,7 @@ async fn lookups<D: Dns>(
 /// Makes the record cover addresses; says what was added and why.
 async fn cover_addresses<D: Dns>(
     name: &str,
-    terms: &mut Terms,
+    terms: &mut Mended,
     addresses: &[IpAddr],
     future: &mut Overlay<'_, D>,
     query: impl Fn(IpAddr) -> Query,
@@ -276,16 +304,16 @@ async fn cover_addresses<D: Dns>(
             _ => {}
         }
         let term = literal(*address);
-        terms.insert(vec![term.clone()], decided_by(&evaluation));
+        terms.insert(vec![term.clone()], evaluation.decided_by());
         added.push(term);
     }
     future.set_text(name, &terms.text());
     Ok((!added.is_empty()).then(|| Said::plain(words::SPF_ADDED).put("terms", added.join(" "))))
 }
 
-fn new_terms(terms: &Terms) -> String {
-    let terms = terms.0.iter().filter(|term| !is_all(term)).map(String::as_str);
-    terms.collect::<Vec<_>>().join(" ")
+fn own_terms(mended: &Mended) -> String {
+    let is_all = |term: &&String| Some(term.as_str()) == mended.all();
+    mended.terms().iter().filter(|term| !is_all(term)).cloned().collect::<Vec<_>>().join(" ")
 }
 
 fn literal(address: IpAddr) -> String {
@@ -293,12 +321,6 @@ fn literal(address: IpAddr) -> String {
         IpAddr::V4(address) => format!("ip4:{address}"),
         IpAddr::V6(address) => format!("ip6:{address}"),
     }
-}
-
-// The term of the record itself that matched or failed.
-fn decided_by(evaluation: &spf::Evaluation) -> Option<&str> {
-    let step = evaluation.trace.steps.last()?;
-    (!matches!(step.outcome, Outcome::NoMatch)).then_some(step.term.as_str())
 }
 
 // The include that failed is what the administrator has to look at.
@@ -309,91 +331,65 @@ fn unread(evaluation: &spf::Evaluation) -> Unread {
     }
     let reason = trace.steps.last().and_then(|step| step.reason.clone());
     let reason = reason.or_else(|| trace.problem.clone()).unwrap_or_else(|| "temperror".to_owned());
-    let error = puerto_mail::dns::DnsError::Failure(reason);
+    let error = DnsError::Failure(reason);
     Unread { questions: vec![(format!("SPF {}", trace.domain), error)] }
 }
 
 async fn cover_relay<D: Dns>(
-    plan: &mut Plan,
-    subject: &Subject,
-    terms: &mut Terms,
+    notes: &mut Vec<Note>,
+    domain: &str,
+    terms: &mut Mended,
     coverage: Coverage,
     future: &Overlay<'_, D>,
 ) -> Result<Option<Said>, Unread> {
-    let domain = &subject.domain;
-    let (term, said) = match coverage {
+    let mut note = |serious, text: Text, relay: String| {
+        notes.push(Note { serious, text: Said::plain(text).put("relay", relay) });
+    };
+    let (term, decides, said) = match coverage {
         Coverage::Include { term, provider } => {
             let tree = count::count_text(future, domain, &terms.text()).await;
             if tree.terms.iter().any(|counted| counted.term.eq_ignore_ascii_case(&term)) {
                 return Ok(Some(Said::plain(words::SPF_RELAY_RIGHT).put("relay", provider)));
             }
-            let said = Said::plain(words::SPF_RELAY_PROVIDER).put("relay", provider);
-            (term, said)
+            (term, None, Said::plain(words::SPF_RELAY_PROVIDER).put("relay", provider))
         }
         Coverage::Addresses { term, relay, addresses } => {
             let sender = format!("postmaster@{domain}");
-            let mut missing = false;
+            let mut refused = None;
             for address in &addresses {
                 let query = Query::mail_from_text(*address, &relay, &sender);
                 let evaluation = spf::check(future, &query).await;
                 match evaluation.result {
                     SpfResult::TempError => return Err(unread(&evaluation)),
                     SpfResult::Pass => {}
-                    _ => missing = true,
+                    _ => refused = refused.or(Some(evaluation)),
                 }
             }
-            plan.note(false, Said::plain(words::RELAY_MAY_DIFFER).put("relay", &relay));
-            if !missing {
+            note(false, words::RELAY_MAY_DIFFER, relay.clone());
+            let Some(refused) = refused else {
                 return Ok(Some(Said::plain(words::SPF_RELAY_RIGHT).put("relay", relay)));
-            }
+            };
+            let decides = refused.decided_by().map(str::to_owned);
             // A name asks the DNS once more: where the limit is reached, addresses do not.
             let tree = count::count_text(future, domain, &terms.text()).await;
             if tree.lookups >= spf::MAX_LOOKUPS {
                 let fixed: Vec<String> = addresses.iter().map(|one| literal(*one)).collect();
                 let said = Said::plain(words::SPF_RELAY_FIXED).put("relay", relay);
                 let said = said.put("term", fixed.join(" "));
-                terms.insert(fixed, None);
+                terms.insert(fixed, decides.as_deref());
                 return Ok(Some(said));
             }
-            (term, Said::plain(words::SPF_RELAY_HOST).put("relay", relay))
+            (term, decides, Said::plain(words::SPF_RELAY_HOST).put("relay", relay))
         }
         Coverage::Private { relay } => {
-            plan.note(true, Said::plain(words::RELAY_PRIVATE).put("relay", relay));
+            note(true, words::RELAY_PRIVATE, relay);
             return Ok(None);
         }
         Coverage::Nowhere { relay } => {
-            plan.note(true, Said::plain(words::RELAY_NOWHERE).put("relay", relay));
+            note(true, words::RELAY_NOWHERE, relay);
             return Ok(None);
         }
     };
-    terms.insert(vec![term.clone()], None);
+    terms.insert(vec![term.clone()], decides.as_deref());
     Ok(Some(said.put("term", term)))
-}
-
-/// The record of the HELO name, which is judged when the reverse-path is null, as a
-/// bounce's is (RFC 7208 §2.4).
-pub(super) async fn of_helo_name<D: Dns>(
-    plan: &mut Plan,
-    subject: &Subject,
-    existing: &Existing,
-    future: &mut Overlay<'_, D>,
-) -> Result<(), Unread> {
-    let host = &subject.hostname;
-    if subject.relay.is_some() || !subject.has_full_name() || *host == subject.domain {
-        return Ok(());
-    }
-    let (text, why) = if existing.helo_spf.is_empty() {
-        ("v=spf1 a -all".to_owned(), Said::plain(words::SPF_HELO).put("name", host))
-    } else {
-        let (mut terms, left_out) = Terms::merge(&existing.helo_spf);
-        let query = |ip| Query::helo(ip, host);
-        let added = cover_addresses(host, &mut terms, &subject.egress, future, query).await?;
-        notes(plan, &terms, &left_out, existing.helo_spf.first().map(String::as_str));
-        (
-            terms.text_beside(&existing.helo_spf),
-            added.unwrap_or_else(|| words::SPF_HELO_RIGHT.into()),
-        )
-    };
-    publish(plan, existing, host, &existing.helo_spf, (text, why));
-    Ok(())
 }

@@ -53,10 +53,10 @@ words! {
         "{name} tiene además {addresses}, de donde no sale correo. Elimine lo que sea de un \
          servidor antiguo; si no lo es, no estorba.";
     NAME_IS_ALIAS =
-        "{name} is an alias (CNAME) of {target}. Beside a CNAME nothing else may stand: delete it \
-         before you publish the record.",
-        "{name} es un alias (CNAME) de {target}. Junto a un CNAME no puede haber nada más: \
-         elimínelo antes de publicar el registro.";
+        "{name} is an alias (CNAME) of {target}, and beside a CNAME nothing else may stand. Remove \
+         the CNAME before you publish this record, or have the record changed at {target}.",
+        "{name} es un alias (CNAME) de {target}, y junto a un CNAME no puede haber nada más. \
+         Quite el CNAME antes de publicar este registro, o haga que lo cambien en {target}.";
     MX_NEW =
         "This server takes mail for {domain}: answers and bounces come here. A domain that cannot \
          be answered is refused as a sender.",
@@ -134,18 +134,43 @@ words! {
         "La lista de servidores que pueden enviar en nombre del dominio: {terms} deja pasar el \
          correo de este servidor. Añada a quien más envíe en nombre del dominio.";
     SPF_ADDED =
-        "{terms} lets mail from this server pass. Every other sender is kept.",
-        "{terms} deja pasar el correo de este servidor. Los demás remitentes se conservan.";
+        "{terms} lets mail from this server pass.",
+        "{terms} deja pasar el correo de este servidor.";
     SPF_SECOND =
-        "A domain with two SPF records has none: all of them are in error. What this one says is \
-         part of the other now.",
-        "Un dominio con dos registros SPF no tiene ninguno: todos dan error. Lo que dice este ya \
-         forma parte del otro.";
-    SPF_LEFT_OUT =
-        "`{term}` in the SPF record is not valid and made the whole record worthless: it is left \
-         out of the proposal. If it stood for a sender, add that one again, written right.",
-        "`{term}`, en el registro SPF, no es válido y anulaba el registro entero: la propuesta no \
-         lo incluye. Si representaba a un remitente, añádalo de nuevo bien escrito.";
+        "A domain with two SPF records has none: all of them are in error. Whom this one lets pass \
+         is part of the other now, which ends as the strictest of them does.",
+        "Un dominio con dos registros SPF no tiene ninguno: todos dan error. A quien deja pasar \
+         este ya lo deja pasar el otro, que termina como el más estricto de ellos.";
+    SPF_KEPT =
+        "Every other sender is kept.",
+        "Los demás remitentes se conservan.";
+    SPF_UNCLEAR =
+        "Nobody can read {words} in the SPF record, and it is not clear which sender was meant: the \
+         record lets nobody pass today, and nothing is published for you. Write these words right, \
+         or publish the record shown here, which is without them, if they stand for nobody who \
+         still sends for the domain.",
+        "Nadie puede leer {words} en el registro SPF, y no está claro a qué remitente se refería: \
+         hoy el registro no deja pasar a nadie, y no se publica nada por usted. Corrija esas \
+         palabras, o publique el registro que se muestra, que no las lleva, si no representan a \
+         nadie que todavía envíe en nombre del dominio.";
+    SPF_OPENING =
+        "`{term}` in the SPF record would let the whole world send as this domain as soon as \
+         receivers can read the record. The proposal is without it: name the senders instead.",
+        "`{term}`, en el registro SPF, permitiría a todo el mundo enviar como este dominio en \
+         cuanto los receptores puedan leer el registro. La propuesta no lo incluye: nombre en su \
+         lugar a los remitentes.";
+    SPF_SURPLUS =
+        "Only one `exp=` may stand in an SPF record: `{term}` is left out. It is the text of a \
+         refusal and lets nobody pass.",
+        "En un registro SPF solo puede haber un `exp=`: se quita `{term}`. Es el texto de un \
+         rechazo y no deja pasar a nadie.";
+    SPF_BESIDE =
+        "Beside the SPF record stands `{term}`, which is damaged: receivers do not read it, and \
+         whoever is named in it alone does not pass. Add those who still send for the domain to \
+         the record, and delete this text.",
+        "Junto al registro SPF está `{term}`, que está dañado: los receptores no lo leen, y quien \
+         solo figure en él no pasa. Añada al registro a quienes todavía envíen en nombre del \
+         dominio, y elimine este texto.";
     SPF_LEADS_NOWHERE =
         "The SPF record leads to {whose}, which has no SPF record: receivers take the whole record \
          for an error. Take include:{whose} (or redirect={whose}) out, if that service no longer \
@@ -165,9 +190,9 @@ words! {
          Quite el include que cierra el círculo.";
     SPF_NEUTRAL =
         "The SPF record does not end in `-all` or `~all`, so that it says nothing about strangers. \
-         End it in `~all` once you are sure that it names every sender.",
+         Once you are sure that it names every sender, publish: {record}",
         "El registro SPF no termina en `-all` ni en `~all`, de modo que no dice nada de los \
-         extraños. Termínelo en `~all` cuando esté seguro de que nombra a todos los remitentes.";
+         extraños. Cuando esté seguro de que nombra a todos los remitentes, publique: {record}";
     SPF_PLUS_ALL =
         "The SPF record ends in `+all`: it lets the whole world send as this domain, and receivers \
          distrust it. Write `~all` instead.",
@@ -178,21 +203,19 @@ words! {
         "Deja pasar el correo que sale por {relay}.";
     SPF_RELAY_PROVIDER =
         "All mail leaves through {relay}, whose service publishes the addresses that it sends \
-         from: {term} lets them pass. Every other sender is kept.",
+         from: {term} lets them pass.",
         "Todo el correo sale por {relay}, cuyo servicio publica las direcciones desde las que \
-         envía: {term} las deja pasar. Los demás remitentes se conservan.";
+         envía: {term} las deja pasar.";
     SPF_RELAY_HOST =
-        "All mail leaves through {relay}: {term} lets its addresses pass. Every other sender is \
-         kept.",
-        "Todo el correo sale por {relay}: {term} deja pasar sus direcciones. Los demás remitentes \
-         se conservan.";
+        "All mail leaves through {relay}: {term} lets its addresses pass.",
+        "Todo el correo sale por {relay}: {term} deja pasar sus direcciones.";
     SPF_RELAY_FIXED =
         "All mail leaves through {relay}. The record asks the DNS as often as is allowed already, \
          so that {term} stands for its addresses instead of its name: change them when the relay's \
-         addresses change. Every other sender is kept.",
+         addresses change.",
         "Todo el correo sale por {relay}. El registro ya hace todas las consultas al DNS que se \
          permiten, así que {term} pone sus direcciones en vez de su nombre: cámbielas cuando \
-         cambien las del relay. Los demás remitentes se conservan.";
+         cambien las del relay.";
     RELAY_MAY_DIFFER =
         "A relay may send from other addresses than those of {relay}. Ask its operator what the \
          SPF record is to include.",

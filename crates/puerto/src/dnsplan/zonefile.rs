@@ -88,13 +88,21 @@ fn head(out: &mut String, zone: &str, apex: &Apex, language: Language) {
 }
 
 fn entry(out: &mut String, record: &Planned, language: Language) {
+    if record.state == State::Decide {
+        comment(out, &record.why.of(language));
+        comment(out, &line(record));
+        if let Some(old) = &record.old {
+            let _ = writeln!(out, "{}", line(&Planned { value: old.clone(), ..record.clone() }));
+        }
+        return;
+    }
     if let Some(old) = &record.old {
         let old = line(&Planned { value: old.clone(), ..record.clone() });
         comment(out, &format!("{} {old}", REPLACES.of(language)));
     }
     match record.state {
         State::Delete => comment(out, &format!("{} {}", DELETE.of(language), line(record))),
-        State::New | State::Change | State::Keep => {
+        State::New | State::Change | State::Keep | State::Decide => {
             let _ = writeln!(out, "{}", line(record));
         }
     }

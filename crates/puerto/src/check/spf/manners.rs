@@ -3,6 +3,7 @@
 use super::definitions::{
     AFTER_ALL, BROAD, MACROS, NO_ALL, PLUS_ALL, PTR_MECHANISM, REDIRECT_WITH_ALL,
 };
+use super::remedy::Remedy;
 use super::terms::Terms;
 use super::{Check, Context, Definition, MAX_ADDRESSES, RecordType, World};
 use crate::lang::Text;
@@ -10,6 +11,7 @@ use crate::lang::Text;
 struct Manners<'a, W> {
     context: &'a Context<'a, W>,
     terms: &'a Terms,
+    remedy: &'a Remedy,
     damage: Option<&'static Definition>,
 }
 
@@ -17,11 +19,11 @@ struct Manners<'a, W> {
 /// finding because of which the record is not what was meant.
 pub(super) fn judge<W: World>(
     context: &Context<'_, W>,
-    terms: &Terms,
+    (terms, remedy): (&Terms, &Remedy),
     nobody_passes: bool,
     damage: Option<&'static Definition>,
 ) -> Vec<Check> {
-    let manners = Manners { context, terms, damage };
+    let manners = Manners { context, terms, remedy, damage };
     [manners.ending(nobody_passes), manners.words()].concat()
 }
 
@@ -30,14 +32,13 @@ impl<W: World> Manners<'_, W> {
         let [good, seen, expected, remedy] = texts;
         let domain = self.context.domain.as_str();
         let draft = self
-            .context
-            .about(definition, domain)
+            .remedy
+            .put_in(self.context.about(definition, domain))
             .asked(self.context.question(domain, RecordType::Txt))
             .with("domain", domain)
             .with("record", self.terms.text())
             .with("addresses", self.terms.own_addresses())
-            .with("all", self.terms.all().unwrap_or_default())
-            .with("edited", self.terms.ending_well());
+            .with("all", self.terms.all().unwrap_or_default());
         match self.damage {
             Some(damage) => draft.skipped(damage),
             None if wrong => draft.finding(seen, expected, remedy),
@@ -48,7 +49,7 @@ impl<W: World> Manners<'_, W> {
     fn ending(&self, nobody_passes: bool) -> Vec<Check> {
         let (terms, addresses) = (self.terms, self.terms.own_addresses());
         let judge = |definition, wrong, texts| self.judge(definition, wrong, texts);
-        let publish = Text::same("{domain}. IN TXT \"{edited}\"");
+        let publish = self.remedy.closed();
         // Also where it is another's record, which this one includes, that is open.
         let open = terms.is_open() || nobody_passes;
         let close = match terms.is_open() {

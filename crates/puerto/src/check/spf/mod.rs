@@ -3,13 +3,15 @@
 
 mod definitions;
 mod manners;
+mod remedy;
 mod terms;
 
 use std::net::IpAddr;
 
 use puerto_mail::dns::{DnsError, Record, RecordType};
 use puerto_mail::spf::count::{Count, CountFaultKind, count};
-use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, SpfResult, Trace, repair};
+use puerto_mail::spf::mend;
+use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, SpfResult, Trace};
 
 use super::context::Context;
 use super::names::not_public;
@@ -22,8 +24,8 @@ use definitions::{
     PLUS_ALL, PTR_MECHANISM, REDIRECT_WITH_ALL, SINGLE, SIZE, STRING_255, SYNTAX, VOID,
 };
 use puerto_mail::together::together;
-use terms::Faults;
-pub(super) use terms::Terms;
+use remedy::Remedy;
+use terms::{Faults, Terms};
 
 pub(super) const FAMILY: Family = Family {
     name: "spf",
@@ -80,28 +82,25 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
             return checks;
         }
     };
+    let remedy = Remedy::find(context, &texts).await;
     let records: Vec<&String> =
         texts.iter().filter(|text| spf::is_record(text.as_bytes())).collect();
     let record = match records.as_slice() {
-        [] => return missing(context, &texts),
+        [] => return missing(context, &texts, &remedy),
         [record] => record.as_str(),
         several => {
             let list: Vec<_> = several.iter().map(|record| record.as_str()).collect();
-            let merged = Terms::merged(&list);
             let exists = draft(&EXISTS)
                 .with("count", list.len())
                 .pass(Text::new("{count} records", "{count} registros"));
-            let single = draft(&SINGLE)
+            let single = remedy
+                .put_in(draft(&SINGLE))
                 .with("records", list.join(" | "))
-                .with("merged", merged)
                 .with("count", list.len())
                 .finding(
                     Text::new("{count} records: {records}", "{count} registros: {records}"),
                     Text::new("one record", "un solo registro"),
-                    Text::new(
-                        "Replace all of them by: {domain}. IN TXT \"{merged}\"",
-                        "Sustitúyalos todos por: {domain}. IN TXT \"{merged}\"",
-                    ),
+                    remedy.for_all(),
                 );
             let mut checks = vec![exists, single];
             checks.extend(rest_after(&SINGLE).map(|check| draft(check).skipped(&SINGLE)));
@@ -113,7 +112,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         draft(&SINGLE).pass(Text::new("one record", "un solo registro")),
         size(context, &texts),
     ];
-    checks.extend(of_record(context, record).await);
+    checks.extend(of_record(context, record, &remedy).await);
     checks
 }
 
@@ -121,13 +120,14 @@ fn rest_after(last: &'static Definition) -> impl Iterator<Item = &'static Defini
     FAMILY.checks.iter().copied().skip_while(move |check| check.id != last.id).skip(1)
 }
 
-fn missing<W: World>(context: &Context<'_, W>, texts: &[String]) -> Vec<Check> {
+fn missing<W: World>(context: &Context<'_, W>, texts: &[String], remedy: &Remedy) -> Vec<Check> {
     let domain = context.domain.as_str();
     let draft = |definition| {
         let asked = context.question(domain, RecordType::Txt);
         context.about(definition, domain).asked(asked).with("domain", domain)
     };
-    let near = texts.iter().find(|text| text.to_ascii_lowercase().contains("spf1"));
+    let near = texts.iter().find(|text| mend::is_meant(text));
+    let near = near.or(texts.iter().find(|text| text.to_ascii_lowercase().contains("spf1")));
     let seen = match near {
         Some(_) => Text::new(
             "no record begins with `v=spf1 `; this one does not count: {near}",
@@ -135,19 +135,12 @@ fn missing<W: World>(context: &Context<'_, W>, texts: &[String]) -> Vec<Check> {
         ),
         None => Text::new("no SPF record", "no hay registro SPF"),
     };
-    // What was written is mended where that can be done, so that no sender is lost.
-    let valid = |record: &String| spf::check_syntax(record.as_bytes()).is_ok();
-    let mended = near.and_then(|near| repair::meant(near)).filter(valid);
-    let record = mended.unwrap_or_else(|| Terms::fresh(&senders(context)));
     let mut checks = vec![
-        draft(&EXISTS)
-            .with("near", near.map_or("", |near| near.as_str()))
-            .with("record", record)
-            .finding(
-                seen,
-                Text::same("{domain}. IN TXT \"{record}\""),
-                Text::same("{domain}. IN TXT \"{record}\""),
-            ),
+        remedy.put_in(draft(&EXISTS)).with("near", near.map_or("", |near| near.as_str())).finding(
+            seen,
+            Text::new("an SPF record", "un registro SPF"),
+            remedy.text(),
+        ),
     ];
     checks.extend(rest_after(&EXISTS).map(|check| draft(check).skipped(&EXISTS)));
     checks
@@ -163,7 +156,11 @@ fn senders<W: World>(context: &Context<'_, W>) -> Vec<IpAddr> {
     found.into_iter().filter(counts).collect()
 }
 
-async fn of_record<W: World>(context: &Context<'_, W>, record: &str) -> Vec<Check> {
+async fn of_record<W: World>(
+    context: &Context<'_, W>,
+    record: &str,
+    remedy: &Remedy,
+) -> Vec<Check> {
     let domain = context.domain.as_str();
     let nobody: IpAddr = NOBODY.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::BROADCAST));
     let query =
@@ -178,8 +175,8 @@ async fn of_record<W: World>(context: &Context<'_, W>, record: &str) -> Vec<Chec
         together(queries.iter().map(|query| spf::check(context.world, query))),
         mx_limit(context, &terms),
     );
-    let mut checks = well_formed(context, record, &count);
-    let own_fault = puerto_mail::spf::check_syntax(record.as_bytes()).is_err();
+    let mut checks = well_formed(context, record, &count, remedy);
+    let own_fault = !mend::is_sound(record);
     let readable = !checks.iter().any(Check::is_wrong);
     let lookups = lookups(context, &count, readable);
     // A record with too many is cut down first, and what led nowhere may go with it.
@@ -190,76 +187,86 @@ async fn of_record<W: World>(context: &Context<'_, W>, record: &str) -> Vec<Chec
     checks.push(lookups);
     checks.push(mx);
     let broken = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
-    checks.extend(coverage(context, &senders, &evaluations, (record, broken)));
+    checks.extend(coverage(context, (&senders, &evaluations), (record, broken), remedy));
     // What cannot be read as it was meant is not judged by its words.
     let damage = checks.iter().find(|check| {
         check.is_wrong() && [STRING_255.id, SYNTAX.id].contains(&check.id()) && own_fault
     });
     let damage = damage.map(|check| check.definition);
-    checks.extend(manners::judge(context, &terms, whole.result == SpfResult::Pass, damage));
+    checks.extend(manners::judge(
+        context,
+        (&terms, remedy),
+        whole.result == SpfResult::Pass,
+        damage,
+    ));
     checks
 }
 
 // What makes a record, or one that it includes, unreadable: one finding for one fault.
-fn well_formed<W: World>(context: &Context<'_, W>, record: &str, count: &Count) -> Vec<Check> {
+fn well_formed<W: World>(
+    context: &Context<'_, W>,
+    record: &str,
+    count: &Count,
+    remedy: &Remedy,
+) -> Vec<Check> {
     let domain = context.domain.as_str();
     let draft = |definition| {
         let asked = context.question(domain, RecordType::Txt);
         context.about(definition, domain).asked(asked).with("domain", domain)
     };
     let faults = Faults::of(count, domain);
+    let mended = |definition| remedy.put_in(draft(definition)).with("record", record);
     let quoted = record.contains(['"', '\\']);
-    let whole = repair::pulled_apart(&record.replace(['"', '\\'], ""));
-    let damaged = quoted || whole != record;
+    let grown = !quoted && mend::has_grown_together(record);
     let mut checks = Vec::new();
-    checks.push(if damaged && !quoted {
-        draft(&STRING_255).with("record", record).with("whole", whole).finding(
+    checks.push(if grown {
+        mended(&STRING_255).finding(
             Text::new("terms grown together: {record}", "términos pegados: {record}"),
             Text::new("a space between all terms", "un espacio entre todos los términos"),
-            Text::new(
-                "{domain}. IN TXT \"{whole}\"   (where the panel splits it, the space belongs \
-                 inside of a string)",
-                "{domain}. IN TXT \"{whole}\"   (si el panel lo parte, el espacio va dentro de una \
-                 cadena)",
-            ),
+            remedy.text(),
         )
-    } else if damaged {
-        draft(&STRING_255).with("record", record).with("whole", whole).finding(
+    } else if quoted {
+        mended(&STRING_255).finding(
             Text::new(
                 "quotation marks in the value: {record}",
                 "comillas dentro del valor: {record}",
             ),
             Text::new("no quotation marks in the value", "el valor sin comillas"),
-            Text::same("{domain}. IN TXT \"{whole}\""),
+            remedy.text(),
         )
     } else {
         draft(&STRING_255).pass(Text::new("whole", "entero"))
     });
-    let malformed = faults.malformed.as_ref().filter(|_| !damaged);
-    let valid = |record: &String| spf::check_syntax(record.as_bytes()).is_ok();
-    let mended = repair::meant(record).filter(valid).filter(|mended| mended != record);
-    let correct = match mended {
-        Some(_) => Text::same("{domain}. IN TXT \"{mended}\""),
-        None => Text::new(
-            "Correct this term in the TXT record of {whose}; ours is: {record}",
-            "Corrija este término en el registro TXT de {whose}; el nuestro es: {record}",
-        ),
-    };
-    checks.push(match malformed {
-        _ if damaged => draft(&SYNTAX).skipped(&STRING_255),
-        Some((whose, problem)) => draft(&SYNTAX)
-            .with("whose", whose)
-            .with_detail("problem", problem)
-            .with("record", record)
-            .with("mended", mended.unwrap_or_default())
-            .finding(
+    let readable = Text::new("a record that can be read", "un registro que se pueda leer");
+    checks.push(match &faults.malformed {
+        _ if quoted || grown => draft(&SYNTAX).skipped(&STRING_255),
+        Some((whose, problem)) => {
+            let correct = match whose == domain {
+                true => remedy.text(),
+                false => Text::new(
+                    "Tell whoever runs {whose}, or take it out of: {record}",
+                    "Avise a quien lleve {whose}, o quítelo de: {record}",
+                ),
+            };
+            mended(&SYNTAX).with("whose", whose).with_detail("problem", problem).finding(
                 Text::new(
                     "in the record of {whose}: {problem}",
                     "en el registro de {whose}: {problem}",
                 ),
-                Text::new("a record that can be read", "un registro que se pueda leer"),
+                readable,
                 correct,
-            ),
+            )
+        }
+        None if !mend::is_sound(record) => {
+            mended(&SYNTAX).with("terms", mend::mistaken(record).join(" ")).finding(
+                Text::new(
+                    "receivers do not read `{terms}` as it was meant: {record}",
+                    "los receptores no leen `{terms}` como se quería: {record}",
+                ),
+                readable,
+                remedy.text(),
+            )
+        }
         None => draft(&SYNTAX)
             .pass(Text::new("every term is right", "todos los términos son correctos")),
     });
@@ -403,9 +410,9 @@ async fn mx_limit<W: World>(context: &Context<'_, W>, terms: &Terms) -> Check {
 
 fn coverage<W: World>(
     context: &Context<'_, W>,
-    senders: &[IpAddr],
-    evaluations: &[Evaluation],
+    (senders, evaluations): (&[IpAddr], &[Evaluation]),
     (record, broken): (&str, Option<&'static Definition>),
+    remedy: &Remedy,
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
     if senders.is_empty() {
@@ -420,14 +427,13 @@ fn coverage<W: World>(
         .iter()
         .zip(evaluations)
         .map(|(address, evaluation)| {
-            let draft = context
-                .about(&COVERS_IP, context.subject(address))
+            let draft = remedy
+                .put_in(context.about(&COVERS_IP, context.subject(address)))
                 .with("address", address)
                 .asked(context.question(domain, RecordType::Txt))
                 .with("domain", domain)
                 .with("result", evaluation.result)
-                .with("record", record)
-                .with("edited", Terms::with_address(record, *address));
+                .with("record", record);
             match evaluation.result {
                 SpfResult::Pass => draft.pass(Text::same("{result}")),
                 SpfResult::TempError => {
@@ -445,7 +451,7 @@ fn coverage<W: World>(
                 _ => draft.finding(
                     Text::new("{result} for {address}: {record}", "{result} para {address}: {record}"),
                     Text::same("pass"),
-                    Text::same("{domain}. IN TXT \"{edited}\""),
+                    remedy.text(),
                 ),
             }
         })

@@ -1,13 +1,11 @@
 //! The terms of an SPF record as text: what an administrator wrote, judged and edited
 //! without evaluating it.
 
-use std::net::IpAddr;
-
 use puerto_mail::spf::count::{Count, CountFaultKind};
 
 /// A record's terms.
 #[derive(Debug, Clone)]
-pub(in crate::check) struct Terms {
+pub(super) struct Terms {
     text: String,
     terms: Vec<String>,
 }
@@ -20,45 +18,6 @@ impl Terms {
 
     pub(super) fn text(&self) -> &str {
         &self.text
-    }
-
-    /// A record for these addresses alone.
-    pub(super) fn fresh(addresses: &[IpAddr]) -> String {
-        let terms: Vec<_> = addresses.iter().map(|address| term(*address)).collect();
-        if terms.is_empty() {
-            return "v=spf1 mx a ~all".to_owned();
-        }
-        format!("v=spf1 {} ~all", terms.join(" "))
-    }
-
-    /// The record with an address put in front, where every evaluation sees it first.
-    pub(in crate::check) fn with_address(record: &str, address: IpAddr) -> String {
-        let mut words = record.split_whitespace();
-        let version = words.next().unwrap_or("v=spf1");
-        let rest: Vec<_> = words.collect();
-        format!("{version} {} {}", term(address), rest.join(" ")).trim_end().to_owned()
-    }
-
-    /// One record with the terms of all, each once, and the mildest end.
-    pub(super) fn merged(records: &[&str]) -> String {
-        let mut terms: Vec<&str> = Vec::new();
-        let mut end = "-all";
-        for term in records.iter().flat_map(|record| record.split_whitespace().skip(1)) {
-            match term.to_ascii_lowercase().as_str() {
-                "-all" => {}
-                "~all" | "?all" | "all" | "+all" => end = "~all",
-                _ if terms.contains(&term) => {}
-                _ => terms.push(term),
-            }
-        }
-        format!("v=spf1 {} {end}", terms.join(" "))
-    }
-
-    /// The record with `-all` or `~all` at its end in the place of any other `all`.
-    pub(super) fn ending_well(&self) -> String {
-        let words = self.text.split_whitespace();
-        let kept: Vec<_> = words.filter(|word| !is_all(word) && !is_everything(word)).collect();
-        format!("{} ~all", kept.join(" "))
     }
 
     /// The term `all` with its qualifier.
@@ -146,13 +105,6 @@ fn prefix(term: &str) -> Option<u32> {
     }
 }
 
-fn term(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => format!("ip4:{v4}"),
-        IpAddr::V6(v6) => format!("ip6:{v6}"),
-    }
-}
-
 /// What stops receivers from reading a record's whole tree.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
@@ -192,18 +144,6 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn records_are_edited_and_merged() {
-        let address = "192.0.2.1".parse().unwrap();
-        let edited = Terms::with_address("v=spf1 include:a.example -all", address);
-        assert_eq!(edited, "v=spf1 ip4:192.0.2.1 include:a.example -all");
-        assert_eq!(Terms::fresh(&[address]), "v=spf1 ip4:192.0.2.1 ~all");
-        let merged =
-            Terms::merged(&["v=spf1 mx ip4:192.0.2.1 -all", "v=spf1 include:a.example mx ~all"]);
-        assert_eq!(merged, "v=spf1 mx ip4:192.0.2.1 include:a.example ~all");
-        assert_eq!(Terms::read("v=spf1 mx +all").ending_well(), "v=spf1 mx ~all");
-    }
 
     #[test]
     fn open_records_are_told_from_closed_ones() {

@@ -1,5 +1,6 @@
 //! The healthy world has no finding; each broken one has its own and no other.
 
+mod advice;
 mod domains;
 mod variations;
 mod world;

@@ -1,0 +1,192 @@
+//! Advice is true: whoever publishes what a finding says to publish does not meet that
+//! finding again, and `puerto dns` says to publish the same.
+
+use puerto_mail::dns::{Record, RecordType};
+
+use super::world::{Made, V4, V6};
+use crate::check::{Check, Status};
+use crate::config::NextHop;
+use crate::dnsplan::{self, State, Subject};
+use crate::intake::KeyRing;
+
+fn broken(checks: &[Check]) -> Vec<&Check> {
+    checks.iter().filter(|check| check.status == Status::Finding).collect()
+}
+
+/// The name and the text of the record that a remedy says to publish.
+fn advised(remedy: &str) -> Option<(String, String)> {
+    let (before, strings) = remedy.split_once(". IN TXT ")?;
+    let name = before.rsplit(' ').next()?.to_owned();
+    let pieces = strings.split('"').skip(1).step_by(2);
+    Some((name, pieces.collect()))
+}
+
+async fn proposed(world: &Made, name: &str) -> Option<(State, String)> {
+    let ring = KeyRing::load(&world.config.dkim_directory);
+    let egress = if world.config.relayhost.is_some() { vec![] } else { world.egress.clone() };
+    let subject = Subject::new(&world.config, &ring, None, egress).unwrap();
+    let plan = dnsplan::plan(world, &subject).await.unwrap();
+    let of_name = |record: &&dnsplan::Planned| {
+        record.name == name && record.kind == RecordType::Txt && record.state != State::Delete
+    };
+    plan.records.iter().find(of_name).map(|record| (record.state, record.value.clone()))
+}
+
+/// Follows all advice about a family until nothing is advised any more.
+async fn follow(world: &mut Made, family: &str, title: &str) {
+    for _ in 0..4 {
+        let checks = world.check().await;
+        let mut followed = Vec::new();
+        for check in broken(&checks) {
+            let Some((name, text)) =
+                advised(&check.remedy).filter(|_| check.id().starts_with(family))
+            else {
+                continue;
+            };
+            let (state, value) = proposed(world, &name).await.unwrap();
+            let ids = ["spf.no-all", "spf.plus-all"];
+            if !ids.contains(&check.id()) {
+                assert_eq!(value, text, "{title}: {}", check.id());
+                let named = state == State::Decide || check.seen.contains("unclear");
+                assert!(named || state != State::Keep, "{title}: {}", check.id());
+            }
+            followed.push((check.id(), name, text));
+        }
+        if followed.is_empty() {
+            return;
+        }
+        for (_, name, text) in &followed {
+            world.set_txt(name, text);
+        }
+        let again = world.check().await;
+        for (id, ..) in &followed {
+            let left = broken(&again).into_iter().find(|check| check.id() == *id);
+            assert!(left.is_none(), "{title}: {left:?}");
+        }
+    }
+    panic!("{title}: the advice has no end");
+}
+
+fn world() -> Made {
+    let mut world = Made::healthy().with_hosts();
+    world
+        .table
+        .txt("_spf.example.net", "v=spf1 ip4:203.0.113.0/24 ~all")
+        .txt("_spf.example.org", "v=spf1 ip4:198.51.100.0/24 -all")
+        .address("relay.example.net", "203.0.113.9".parse().unwrap());
+    world
+}
+
+#[tokio::test]
+async fn an_spf_record_that_is_published_as_advised_is_found_right() {
+    for (texts, whole) in [
+        (&[][..], "v=spf1 {ours} ~all"),
+        (
+            &["v=spf1 exp=why.example.com include:_spf.example.net -all"],
+            "v=spf1 exp=why.example.com include:_spf.example.net {ours} -all",
+        ),
+        (
+            &["v=spf1 include:_spf.example.net -all", "v=spf1 a:h1.example ~all"],
+            "v=spf1 a:h1.example include:_spf.example.net {ours} -all",
+        ),
+        (
+            &["v=spf1 redirect=_spf.example.net", "v=spf1 a:h1.example ~all"],
+            "v=spf1 a:h1.example include:_spf.example.net {ours} ~all",
+        ),
+        (
+            &["v=spf1; include:_spf.example.net; -all"],
+            "v=spf1 include:_spf.example.net {ours} -all",
+        ),
+        (
+            &["v = spf1 include:_spf.example.net - all"],
+            "v=spf1 include:_spf.example.net {ours} -all",
+        ),
+        (
+            &["“v=spf1 include:_spf.example.net –all”"],
+            "v=spf1 include:_spf.example.net {ours} -all",
+        ),
+        (
+            &["\u{feff}v=spf1 include:_spf.example.net -all"],
+            "v=spf1 include:_spf.example.net {ours} -all",
+        ),
+        (
+            &["v=spf1 include=_spf.example.net ipv4:203.0.113.7 -all"],
+            "v=spf1 include:_spf.example.net ip4:203.0.113.7 {ours} -all",
+        ),
+        (
+            &["v=spf1 include:_spf.example.net ip4:h1.example a:203.0.113.7 -all"],
+            "v=spf1 include:_spf.example.net a:h1.example ip4:203.0.113.7 {ours} -all",
+        ),
+        (
+            &["v=spf1 include:_spf.example.netip4:203.0.113.7 ~all"],
+            "v=spf1 include:_spf.example.net ip4:203.0.113.7 {ours} ~all",
+        ),
+        (
+            &["v=spf1 include:_spf.example.net,include:_spf.example.org ~all"],
+            "v=spf1 include:_spf.example.net include:_spf.example.org {ours} ~all",
+        ),
+        (&["v=spf1 203.0.113.7\u{a0}-all"], "v=spf1 ip4:203.0.113.7 {ours} -all"),
+        (
+            &["v=spf1 include:_spf.example.net ip4:198.51.100 -all"],
+            "v=spf1 include:_spf.example.net {ours} -all",
+        ),
+        (&["v=spf1 include:_spf.example.net -all"], "v=spf1 include:_spf.example.net {ours} -all"),
+        (&["v=spf1 -all include:_spf.example.net"], "v=spf1 {ours} -all include:_spf.example.net"),
+        (&["v=spf1 include:_spf.example.net ?all"], "v=spf1 include:_spf.example.net {ours} ~all"),
+        (&["v=spf1 include:_spf.example.net"], "v=spf1 include:_spf.example.net {ours} ~all"),
+        (&["v=spf1 +all"], "v=spf1 {ours} ~all"),
+        (&["v=spf1 ip4:0.0.0.0/0 -all"], "v=spf1 {ours} -all"),
+    ] {
+        let mut world = world();
+        world.absent("example.com", RecordType::Txt);
+        for text in texts {
+            world.table.txt("example.com", text);
+        }
+        follow(&mut world, "spf.", texts.first().unwrap_or(&"nothing")).await;
+        let ours = format!("ip4:{V4} ip6:{V6}");
+        let answer = puerto_mail::dns::Dns::lookup(&world, "example.com", RecordType::Txt).await;
+        let records: Vec<_> = answer.unwrap().records;
+        assert_eq!(
+            records,
+            [Record::Txt(whole.replace("{ours}", &ours).into_bytes())],
+            "{texts:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn behind_a_relay_check_and_dns_propose_the_same() {
+    for (relay, text, whole) in [
+        ("[relay.example.net]:587", None, "v=spf1 a:relay.example.net ~all"),
+        (
+            "[relay.example.net]:587",
+            Some("v=spf1 a:h1.example -all"),
+            "v=spf1 a:h1.example a:relay.example.net -all",
+        ),
+        (
+            "[relay.example.net]:587",
+            Some("v=spf1; a:h1.example -all"),
+            "v=spf1 a:h1.example a:relay.example.net -all",
+        ),
+        ("[smtp.sendgrid.net]:587", None, "v=spf1 include:sendgrid.net ~all"),
+        (
+            "[smtp.sendgrid.net]:587",
+            Some("v=spf1 a:h1.example -all"),
+            "v=spf1 a:h1.example include:sendgrid.net -all",
+        ),
+    ] {
+        let mut world = world();
+        world.config.relayhost = Some(NextHop::parse(relay).unwrap());
+        world.table.address("smtp.sendgrid.net", "198.51.100.200".parse().unwrap());
+        world.table.txt("sendgrid.net", "v=spf1 ip4:198.51.100.128/26 -all");
+        world.absent("example.com", RecordType::Txt);
+        if let Some(text) = text {
+            world.table.txt("example.com", text);
+        }
+        follow(&mut world, "spf.", relay).await;
+        let (_, value) = proposed(&world, "example.com").await.unwrap();
+        assert_eq!(value, whole, "{relay} {text:?}");
+        let answer = puerto_mail::dns::Dns::lookup(&world, "example.com", RecordType::Txt).await;
+        assert_eq!(answer.unwrap().records, [Record::Txt(whole.into())], "{relay} {text:?}");
+    }
+}
