@@ -80,7 +80,7 @@ impl Source {
         match self {
             Self::Smtp { trusted, peer, .. } => *trusted && peer.ip().to_canonical().is_loopback(),
             Self::Local { .. } | Self::Internal => true,
-            Self::Forwarded => false,
+            Self::Forwarded | Self::Outward => false,
         }
     }
 }
