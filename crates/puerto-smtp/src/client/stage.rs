@@ -99,6 +99,12 @@ impl Stage {
         }
     }
 
+    /// Whether the peer has been given none of a message's content yet, so that giving
+    /// the connection up costs nothing but another attempt.
+    pub const fn is_before_content(self) -> bool {
+        self.is_before_mail() || matches!(self, Self::Mail | Self::Recipient | Self::Data)
+    }
+
     /// Whether the session had not begun a message yet, so that whatever happened
     /// is about the host and not about the message.
     pub const fn is_before_mail(self) -> bool {

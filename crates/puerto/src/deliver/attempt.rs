@@ -9,6 +9,7 @@ use puerto_spool::clock::{Clock, SystemClock};
 use tokio::time::Instant;
 
 use super::outcome::{HostFailure, describe_failure};
+use super::places::Crowded;
 use super::session::Session;
 use super::{Job, Outcome, Pressure, Report, retry_after};
 use crate::telemetry::{Delays, DeliveryStatus};
@@ -35,6 +36,7 @@ pub(super) struct Attempt<'a> {
     connection: Duration,
     answered: bool,
     strained: bool,
+    crowded: Option<Crowded>,
 }
 
 impl<'a> Attempt<'a> {
@@ -50,6 +52,7 @@ impl<'a> Attempt<'a> {
             connection: Duration::ZERO,
             answered: false,
             strained: false,
+            crowded: None,
         }
     }
 
@@ -68,6 +71,12 @@ impl<'a> Attempt<'a> {
     pub(super) fn connected(&mut self) {
         self.connection = self.elapsed();
         self.answered = true;
+    }
+
+    /// There was no place for a connection to a host.
+    pub(super) fn turned_away(&mut self, crowded: Crowded) {
+        self.connection = self.elapsed();
+        self.crowded = Some(crowded);
     }
 
     /// A host gave no session.
@@ -202,18 +211,25 @@ impl<'a> Attempt<'a> {
 
     /// The end: one outcome for each recipient.
     pub(super) fn report(mut self) -> Report {
+        let untried = self.standings.iter().all(|s| matches!(s, Standing::Open(None)));
+        let crowded = self.crowded.take().filter(|_| untried);
         let standings = std::mem::take(&mut self.standings).into_iter().enumerate();
         let outcomes = standings.map(|(place, standing)| match standing {
             Standing::Open(Some(outcome)) | Standing::Settled(outcome) => outcome,
             Standing::Open(None) => {
-                self.outcome(place, DeliveryStatus::Deferred, "no host was tried".to_owned())
+                let text = crowded.as_ref().map_or("no host was tried", |crowded| &crowded.text);
+                Outcome {
+                    status_code: EnhancedCode::new(4, 3, 2),
+                    ..self.outcome(place, DeliveryStatus::Deferred, text.to_owned())
+                }
             }
         });
         let outcomes = outcomes.collect();
-        let pressure = match (self.strained, self.answered) {
-            (true, _) => Pressure::Strained,
-            (false, true) => Pressure::Fine,
-            (false, false) => Pressure::Unreachable,
+        let pressure = match (&crowded, self.strained, self.answered) {
+            (Some(crowded), ..) => Pressure::Crowded { failed_at: crowded.failed_at },
+            (None, true, _) => Pressure::Strained,
+            (None, false, true) => Pressure::Fine,
+            (None, false, false) => Pressure::Unreachable,
         };
         Report { outcomes, pressure }
     }

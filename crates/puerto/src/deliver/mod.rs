@@ -3,14 +3,16 @@
 //! [`Remote`] goes through the hosts of a plan until every recipient has its
 //! outcome: `open` brings an address to a session that is ready for MAIL, `session`
 //! joins the protocol's state machine to the socket, `content` writes the message,
-//! `attempt` keeps where each recipient stands and says so, `pool` keeps
-//! connections for the next message. Nothing here knows the queue: the report is
+//! `attempt` keeps where each recipient stands and says so, `places` says how many
+//! connections there may be and to whom, `pool` keeps connections for the next message. Nothing here knows the queue: the report is
 //! all that comes out.
 
 mod attempt;
 mod content;
+mod one_domain;
 mod open;
 mod outcome;
+mod places;
 mod pool;
 pub mod probe;
 mod remote;
@@ -30,6 +32,9 @@ use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 use crate::route::Plan;
 use crate::telemetry::{Delays, DeliveryStatus};
 
+pub use places::open_files;
+#[cfg(test)]
+pub(crate) use places::{HURRIED, Places, Whom};
 pub use remote::{LmtpTarget, Remote};
 
 /// A message's content, openable more than once: a second host may need it again.
@@ -122,6 +127,11 @@ pub enum Pressure {
     Strained,
     /// No host of it could be reached or would greet us.
     Unreachable,
+    /// Nobody was spoken to: others hold all places that its hosts may have.
+    Crowded {
+        /// When one of those others last failed there.
+        failed_at: Option<Timestamp>,
+    },
 }
 
 /// What a job came to: one outcome for each recipient.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use puerto_smtp::client::{AuthUnavailable, Cause, Failure, Loss, Stage};
 use puerto_smtp::{EnhancedCode, Reply};
 
+use super::places::Place;
+
 /// Who is spoken to.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
@@ -19,6 +21,8 @@ pub(super) struct Peer {
     pub(super) name: String,
     /// `host[address]:port`.
     pub(super) relay: String,
+    /// The right to a connection, where it is counted.
+    pub(super) place: Option<Arc<Place>>,
 }
 
 impl Peer {
@@ -26,13 +30,13 @@ impl Peer {
     pub(super) fn at(host: &Arc<str>, address: SocketAddr) -> Self {
         let name = format!("{host}[{}]", address.ip());
         let relay = format!("{name}:{}", address.port());
-        Self { host: Arc::clone(host), address: Some(address), name, relay }
+        Self { host: Arc::clone(host), address: Some(address), name, relay, place: None }
     }
 
     /// A server behind a socket in the file system.
     pub(super) fn at_path(host: &Arc<str>, path: &Path) -> Self {
         let name = format!("{host}[{}]", path.display());
-        Self { host: Arc::clone(host), address: None, relay: name.clone(), name }
+        Self { host: Arc::clone(host), address: None, relay: name.clone(), name, place: None }
     }
 }
 

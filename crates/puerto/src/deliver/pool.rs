@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::places::{Places, Whom};
 use super::session::Session;
 use crate::config::TlsLevel;
 
@@ -53,22 +54,25 @@ struct State {
 
 struct Idle {
     session: Session,
+    whom: Option<Arc<Whom>>,
     until: Instant,
 }
 
 impl Pool {
     /// Takes a connection out, the one that waits for the shortest time.
-    pub(super) fn take(&self, key: &Key) -> Option<Session> {
+    pub(super) fn take(&self, key: &Key, places: &Places) -> Option<Session> {
         loop {
-            let mut session = self.lock().pop(key)?;
+            let Idle { mut session, whom, .. } = self.lock().pop(key)?;
             if session.is_alive() {
+                session.peer.place = whom.map(|whom| places.resume(whom));
                 return Some(session);
             }
         }
     }
 
-    /// Puts a connection in, or ends it if there is no room.
-    pub(super) fn put(&self, key: Key, session: Session) {
+    /// Puts a connection in, or ends it if there is no room. It holds no place meanwhile.
+    pub(super) fn put(&self, key: Key, mut session: Session) {
+        let whom = session.peer.place.take().map(|place| place.whom());
         let mut state = self.lock();
         if state.closed || state.count >= MOST_IDLE {
             drop(state);
@@ -77,7 +81,7 @@ impl Pool {
         }
         state.count += 1;
         let until = Instant::now() + IDLE;
-        state.idle.entry(key).or_default().push(Idle { session, until });
+        state.idle.entry(key).or_default().push(Idle { session, whom, until });
         if !std::mem::replace(&mut state.reaping, true) {
             tokio::spawn(reap(Arc::downgrade(&self.0)));
         }
@@ -109,15 +113,14 @@ impl Pool {
 }
 
 impl State {
-    fn pop(&mut self, key: &Key) -> Option<Session> {
+    fn pop(&mut self, key: &Key) -> Option<Idle> {
         let waiting = self.idle.get_mut(key)?;
         let idle = waiting.pop();
         if waiting.is_empty() {
             self.idle.remove(key);
         }
-        let session = idle?.session;
-        self.count -= 1;
-        Some(session)
+        self.count -= usize::from(idle.is_some());
+        idle
     }
 
     // Those whose time is over at this moment, or all of them.

@@ -27,13 +27,16 @@ use std::time::Duration;
 use puerto_smtp::client::{Cause, Failure, Fate, Loss, Protocol, Stage, Step, Transaction};
 use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Recipient, ReversePath, Severity};
+use puerto_spool::clock::{Clock as _, SystemClock};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::attempt::Attempt;
 use super::content::{self, Opening};
+use super::one_domain::{self, OneDomain};
 use super::open::{Terms, get_ready_or_leave, own_name};
 use super::outcome::{HostFailure, Peer};
+use super::places::{Places, Whom};
 use super::pool::{Key, Pool};
 use super::session::{Session, in_ascii};
 use super::stream::{self, Stream};
@@ -50,6 +53,9 @@ const MOST_SESSIONS: usize = 2;
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(10 * 60);
 /// Messages on one connection at most.
 const MOST_MESSAGES: u32 = 100;
+/// Octets of content that is opened before a peer has taken the envelope: thousands may
+/// wait for peers that never do.
+const OPENED_EARLY: u64 = 16 * 1024;
 /// Octets of a header that are looked through for UTF-8.
 const LONGEST_HEADER: u64 = 512 * 1024;
 
@@ -68,12 +74,16 @@ pub struct Remote {
     client_tls: ClientTls,
     timeouts: Option<ClientTimeouts>,
     pool: Pool,
+    places: Places,
+    one_domain: OneDomain,
 }
 
 impl Remote {
     /// Delivery by this configuration.
     pub fn new(config: Live, client_tls: ClientTls) -> Self {
-        Self { config, client_tls, timeouts: None, pool: Pool::default() }
+        let (pool, one_domain) = Default::default();
+        let places = Places::of_process();
+        Self { config, client_tls, timeouts: None, pool, places, one_domain }
     }
 
     /// The same with other time-outs than those of RFC 5321, for connecting too.
@@ -105,9 +115,24 @@ impl Remote {
                 break;
             }
             connections += 1;
-            match open(&terms, &Peer::at(&hop.host, hop.address)).await {
-                Err(failure) => attempt.host_failed(&failure),
+            let whom = whom(&job.plan, hop);
+            let place = match self.places.enter(&whom, config.delivery.concurrency).await {
+                Ok(place) => place,
+                Err(crowded) => {
+                    attempt.turned_away(crowded);
+                    next = hops.next();
+                    continue;
+                }
+            };
+            let peer = Peer { place: Some(Arc::clone(&place)), ..Peer::at(&hop.host, hop.address) };
+            match open(&terms, &peer).await {
+                Err(failure) => {
+                    place.failed(SystemClock.now());
+                    attempt.host_failed(&failure);
+                }
                 Ok(session) => {
+                    // The session holds it from now on.
+                    drop((peer, place));
                     attempt.connected();
                     let key = Some(key(&terms, hop));
                     if self.transact(session, &mut attempt, job, key).await == Transacted::UsedUp {
@@ -177,7 +202,7 @@ impl Remote {
         }
         plan.hops.iter().find_map(|hop| {
             let key = key(terms, hop);
-            let session = self.pool.take(&key)?;
+            let session = self.pool.take(&key, &self.places)?;
             Some((key, session))
         })
     }
@@ -216,15 +241,28 @@ impl Remote {
         job: &Job,
         key: Option<Key>,
     ) -> Transacted {
+        let host = Arc::clone(&session.peer.host);
         let mut places = attempt.open();
         while !places.is_empty() {
             let is_used = session.connection.transactions() > 0;
-            let fates = transaction(&mut session, job, &places).await;
-            let rest = fate_of_the_rest(&session, &fates);
-            let goes_on_elsewhere = rest.is_some() && fates.iter().any(is_accepted);
+            let (given, left) = match self.one_domain.knows(&host) {
+                true => one_domain::part(job, places),
+                false => (places, Vec::new()),
+            };
+            let fates = transaction(&mut session, job, &given).await;
+            note(&session, &fates);
+            let parted =
+                fates.iter().any(one_domain::is_asked_for) && one_domain::are_mixed(job, &given);
+            if parted {
+                self.one_domain.remember(&host);
+            }
+            let rest = fate_of_the_rest(&session, &fates, parted);
+            let goes_on_elsewhere = rest.is_some() && (parted || fates.iter().any(is_accepted));
             let (mut remaining, mut used_up) = (Vec::new(), false);
-            for (place, fate) in places.into_iter().zip(fates) {
-                match (fate, &rest) {
+            let left = left.into_iter().map(|place| (place, Fate::Remaining));
+            for (place, fate) in given.into_iter().zip(fates).chain(left) {
+                let again = parted && one_domain::is_asked_for(&fate);
+                match (if again { Fate::Remaining } else { fate }, &rest) {
                     (Fate::Failed(failure), _) if is_used && failure.may_be_about_the_session() => {
                         used_up = true;
                         attempt.give_up(place, &session, &failure);
@@ -290,6 +328,13 @@ async fn open(terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
     }
 }
 
+fn whom(plan: &Plan, hop: &Hop) -> Arc<Whom> {
+    match plan.is_relay {
+        true => Whom::relay(hop.address.ip()),
+        false => Whom::exchanger(&hop.host, hop.address.ip()),
+    }
+}
+
 fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
     Key {
         host: Arc::clone(&hop.host),
@@ -334,7 +379,8 @@ async fn converse(
     job: &Job,
     recipients: &[Cow<'_, Recipient>],
 ) -> Vec<Fate> {
-    let mut opening = Some(Opening::begin(&job.body));
+    let is_small = job.body.len() <= OPENED_EARLY;
+    let mut opening = is_small.then(|| Opening::begin(&job.body));
     let peer_takes_utf8 = session.connection.extensions().smtputf8;
     let utf8_header = job.smtputf8 && (peer_takes_utf8 || has_utf8_header(&job.body).await);
     let reverse_path = match job.reverse_path.address().and_then(in_ascii) {
@@ -381,9 +427,21 @@ fn is_accepted(fate: &Fate) -> bool {
     matches!(fate, Fate::Accepted(_))
 }
 
+// Whether the peer did more than wait: what it may have from now on depends on it.
+fn note(session: &Session, fates: &[Fate]) {
+    let Some(place) = &session.peer.place else { return };
+    let answers = fates.iter().any(|fate| match fate {
+        Fate::Accepted(_) => true,
+        Fate::Failed(failure) => failure.reply().is_some(),
+        Fate::Remaining => false,
+    });
+    if answers { place.proved() } else { place.failed(SystemClock.now()) }
+}
+
 // What is already clear for recipients that were left for another transaction: the
-// host is gone, or it will not take the content now from anybody.
-fn fate_of_the_rest(session: &Session, fates: &[Fate]) -> Option<Failure> {
+// host is gone, or it will not take the content now from anybody. If the recipients
+// are parted by domain, what it said of all of them together decides nothing.
+fn fate_of_the_rest(session: &Session, fates: &[Fate], parted: bool) -> Option<Failure> {
     let refusal = fates.iter().find_map(|fate| match fate {
         Fate::Failed(failure) if failure.stage == Stage::FinalDot => Some(failure),
         _ => None,
@@ -391,7 +449,7 @@ fn fate_of_the_rest(session: &Session, fates: &[Fate]) -> Option<Failure> {
     let not_now = |failure: &&Failure| {
         failure.reply().is_some_and(|reply| reply.severity() == Severity::Transient)
     };
-    if let Some(failure) = refusal.filter(not_now) {
+    if let Some(failure) = refusal.filter(not_now).filter(|_| !parted) {
         return Some(failure.clone());
     }
     let gone = !session.connection.is_ready() || !fates.iter().any(|f| *f != Fate::Remaining);

@@ -7,9 +7,10 @@ use puerto_smtp::client::{Connection, Loss, Protocol, Stage, Step};
 use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Address, Domain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::outcome::Peer;
+use super::places::{HURRIED, Place};
 use super::stream::Stream;
 
 /// Octets that are read at once: replies are short.
@@ -19,6 +20,9 @@ const BLOCK: usize = 64 * 1024;
 /// How long a reply is waited for after a write has failed. A peer that refuses and
 /// closes has sent it before.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether others wait for a place, once a peer is slow.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// One connection to one peer.
 pub(super) struct Session {
@@ -33,6 +37,7 @@ pub(super) struct Session {
     pub(super) stream: Stream,
     timeouts: ClientTimeouts,
     waiting_for: (u64, Stage),
+    asked: Instant,
     deadline: Instant,
     broken: Option<Loss>,
 }
@@ -49,7 +54,8 @@ impl Session {
         let encrypted = matches!(stream, Stream::Tls(_));
         let connection = Connection::new(protocol, name, encrypted);
         let waiting_for = (0, connection.stage());
-        let deadline = Instant::now() + connection.stage().timeout(&timeouts);
+        let asked = Instant::now();
+        let deadline = asked + connection.stage().timeout(&timeouts);
         Self {
             peer,
             connection,
@@ -58,6 +64,7 @@ impl Session {
             stream,
             timeouts,
             waiting_for,
+            asked,
             deadline,
             broken: None,
         }
@@ -87,6 +94,7 @@ impl Session {
 
     /// Says QUIT and waits a little for the reply.
     pub(super) async fn quit(mut self) {
+        self.peer.place = None;
         let wait = self.timeouts.quit;
         if !self.connection.quit() {
             return;
@@ -157,11 +165,19 @@ impl Session {
         let waiting_for = (self.connection.replies(), self.connection.stage());
         if waiting_for != self.waiting_for {
             self.waiting_for = waiting_for;
-            self.deadline = Instant::now() + waiting_for.1.timeout(&self.timeouts);
+            self.asked = Instant::now();
+            self.deadline = self.asked + waiting_for.1.timeout(&self.timeouts);
         }
         let mut buffer = [0; READ_BUFFER];
-        match timeout_at(self.deadline, self.stream.read(&mut buffer)).await {
-            Err(_elapsed) => self.connection.lost(Loss::TimedOut),
+        let place = self.peer.place.clone().filter(|_| waiting_for.1.is_before_content());
+        let patience = patience(self.asked, self.deadline, place.as_deref());
+        let read = tokio::select! {
+            biased;
+            read = self.stream.read(&mut buffer) => Ok(read),
+            () = patience => Err(()),
+        };
+        match read {
+            Err(()) => self.connection.lost(Loss::TimedOut),
             Ok(Ok(0) | Err(_)) => self.connection.lost(Loss::Closed),
             Ok(Ok(count)) => self.connection.feed(buffer.get(..count).unwrap_or_default()),
         }
@@ -178,6 +194,21 @@ impl Session {
             _ => self.connection.lost(loss),
         }
     }
+}
+
+// Ends at the deadline; sooner, if others wait for the place of a peer that has taken
+// nothing yet.
+async fn patience(asked: Instant, deadline: Instant, place: Option<&Place>) {
+    let Some(place) = place else { return sleep_until(deadline).await };
+    let mut look = asked + HURRIED;
+    while look < deadline {
+        sleep_until(look).await;
+        if place.is_wanted() {
+            return;
+        }
+        look += LOOK_AGAIN;
+    }
+    sleep_until(deadline).await;
 }
 
 async fn write_all(

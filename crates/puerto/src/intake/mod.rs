@@ -170,11 +170,13 @@ impl Intake {
         let size = message.prefix.len() as u64 + message.content.len();
         let from = message.envelope.reverse_path.clone();
         let recipients = message.envelope.recipients.len();
+        let announcement = self.wake.announce(id);
         self.spool.commit(message).await.map_err(|error| {
             self.notice(id, &error.to_string());
             Refusal::from(error)
         })?;
         self.log.write(&Event::Queued { id, from: &from, size, recipients });
+        drop(announcement);
         self.wake.wake();
         Ok(Accepted { id, size })
     }

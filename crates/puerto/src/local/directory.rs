@@ -242,6 +242,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What mail for one user has in common, whatever extension its address has: the
+/// user's own name, or an alias, in lower case.
+pub fn lane(local_part: &LocalPart) -> String {
+    let name = local_part.as_str().to_lowercase();
+    candidates(&name).last().unwrap_or(&name).to_owned()
+}
+
 // The name itself, then the part before an extension.
 fn candidates(name: &str) -> impl Iterator<Item = &str> {
     let user = name.split_once('+').map(|(user, _)| user).filter(|user| !user.is_empty());
@@ -315,6 +322,15 @@ mod tests {
         ] {
             assert_eq!(directory.knows(&local(name)), known, "{name}");
             assert_eq!(directory.knows(&local(name)), known, "{name}, remembered");
+        }
+    }
+
+    #[test]
+    fn a_user_has_one_lane_whatever_the_extension() {
+        for (name, expected) in
+            [("ana", "ana"), ("Ana+x", "ana"), ("ana+x+y", "ana"), ("ana+", "ana"), ("+x", "+x")]
+        {
+            assert_eq!(lane(&local(name)), expected, "{name}");
         }
     }
 

@@ -23,4 +23,4 @@ mod text;
 
 pub use aliases::alias_warnings;
 pub use delivery::Mailboxes;
-pub use directory::Directory;
+pub use directory::{Directory, lane};

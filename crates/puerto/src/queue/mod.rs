@@ -7,6 +7,7 @@
 
 mod body;
 mod carrier;
+mod dispatch;
 mod driver;
 mod outcome;
 mod parts;
@@ -16,12 +17,13 @@ mod settle;
 mod shape;
 mod work;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use puerto_mail::dns::Dns;
 use puerto_spool::clock::Clock;
-use puerto_spool::{Edit, ListRequest, RecipientState, Spool};
+use puerto_spool::{Edit, ListRequest, MessageId, RecipientState, Spool};
 use tokio::sync::watch;
 
 use crate::config::Live;
@@ -40,6 +42,30 @@ pub struct Wake(Arc<Bell>);
 struct Bell {
     rings: tokio::sync::Notify,
     retry: AtomicBool,
+    /// Messages whose coming the log does not tell yet.
+    unannounced: Mutex<HashSet<MessageId>>,
+    announced: tokio::sync::Notify,
+}
+
+/// A message is being committed: the queue may find it before whoever commits it has
+/// logged that it came, and tells of no attempt until this is dropped.
+#[derive(Debug)]
+pub struct Announcement {
+    bell: Arc<Bell>,
+    id: MessageId,
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.bell.unannounced().remove(&self.id);
+        self.bell.announced.notify_waiters();
+    }
+}
+
+impl Bell {
+    fn unannounced(&self) -> MutexGuard<'_, HashSet<MessageId>> {
+        self.unannounced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Wake {
@@ -52,6 +78,25 @@ impl Wake {
     /// destinations that are suspended are to be tried, not their mail put off.
     pub fn expect_retry(&self) {
         self.0.retry.store(true, Ordering::SeqCst);
+    }
+
+    /// Says before a commit that the log will tell of the message behind it.
+    #[must_use]
+    pub fn announce(&self, id: MessageId) -> Announcement {
+        self.0.unannounced().insert(id);
+        Announcement { bell: Arc::clone(&self.0), id }
+    }
+
+    /// Waits until the log tells that a message came.
+    async fn announced(&self, id: MessageId) {
+        while self.0.unannounced().contains(&id) {
+            let mut announced = std::pin::pin!(self.0.announced.notified());
+            // Whoever announces it from here on is heard.
+            announced.as_mut().enable();
+            if self.0.unannounced().contains(&id) {
+                announced.await;
+            }
+        }
     }
 
     fn take_retry(&self) -> bool {

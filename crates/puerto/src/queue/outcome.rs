@@ -20,6 +20,8 @@ pub(super) enum Fate {
     Delivered,
     /// Tried again at this time.
     Deferred(Timestamp),
+    /// Not tried for want of a place, which counts as no attempt: until this time.
+    Returned(Timestamp),
     /// Refused for good.
     Refused,
     /// Too old to be tried again.
@@ -55,6 +57,7 @@ impl Judged {
         match self.fate {
             Fate::Delivered => Disposition::Delivered(attempt),
             Fate::Deferred(due) => Disposition::Deferred { due, attempt },
+            Fate::Returned(due) => Disposition::Returned(due),
             Fate::Refused | Fate::Expired => Disposition::Bounced(attempt),
         }
     }
@@ -96,11 +99,22 @@ pub(super) fn complete(work: &Work, outcomes: Vec<Outcome>, now: Timestamp) -> V
         .collect()
 }
 
-/// When an attempt was judged, and when its destination was really tried.
+/// What an outcome rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// An attempt with this message.
+    Tried,
+    /// One with another message, at this time, which spared it its own.
+    Spared(Timestamp),
+    /// There was no place for it; whoever holds the places last failed at this time.
+    Crowded(Timestamp),
+}
+
+/// When outcomes are judged, and what they rest on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) now: Timestamp,
-    pub(super) tried_at: Timestamp,
+    pub(super) basis: Basis,
 }
 
 /// Decides what follows from one outcome.
@@ -117,14 +131,22 @@ pub(super) fn judge(
         DeliveryStatus::Deferred => {
             let failed = Failed {
                 now: moment.now,
-                tried_at: moment.tried_at,
+                tried_at: match moment.basis {
+                    Basis::Tried => moment.now,
+                    Basis::Spared(at) | Basis::Crowded(at) => at,
+                },
                 received_at: job.received_at,
                 attempts_before,
                 retry_after: outcome.retry_after,
             };
-            match retry::after(times, failed, dice()) {
-                Next::At(due) => Fate::Deferred(due),
-                Next::GiveUp => Fate::Expired,
+            let next = match moment.basis {
+                Basis::Crowded(_) => retry::when_crowded(times, failed, dice()),
+                Basis::Tried | Basis::Spared(_) => retry::after(times, failed, dice()),
+            };
+            match (next, moment.basis) {
+                (Next::At(due), Basis::Crowded(_)) => Fate::Returned(due),
+                (Next::At(due), _) => Fate::Deferred(due),
+                (Next::GiveUp, _) => Fate::Expired,
             }
         }
     };
@@ -160,6 +182,11 @@ pub(super) fn broken_off(index: u32, at: Timestamp) -> Outcome {
 /// What all recipients of a job get that has no route.
 pub(super) fn unroutable(job: &Job, failure: &RouteFailure, at: Timestamp) -> Vec<Outcome> {
     all(job, failure.code, &failure.text, at)
+}
+
+/// What all recipients of a job get for which there is no place.
+pub(super) fn turned_away(job: &Job, reason: &Outcome, at: Timestamp) -> Vec<Outcome> {
+    all(job, reason.status_code, &reason.text, at)
 }
 
 /// What all recipients of a job get whose destination is suspended.

@@ -11,6 +11,9 @@ use crate::config::QueueTimes;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(4 * 3600);
 /// Until the next look at mail past its end whose destination is suspended.
 const PAST_END: Duration = Duration::from_secs(600);
+/// How soon mail comes again for which there was no place.
+const SHORTEST_CROWDED: Duration = Duration::from_secs(15);
+const LONGEST_CROWDED: Duration = Duration::from_secs(600);
 /// How far a wait strays from the schedule, in parts of 1024 (10 %).
 const JITTER: u64 = 102;
 
@@ -54,6 +57,22 @@ pub(super) fn after(times: &QueueTimes, failed: Failed, dice: u64) -> Next {
     let asked = failed.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
     let due = failed.now.after(scheduled.max(asked));
     Next::At(if due > end { end } else { due })
+}
+
+/// Decides where there was no place. Nothing was tried, so nothing is counted; the
+/// message comes again soon while it is young. It is given up as [`after`] says.
+pub(super) fn when_crowded(times: &QueueTimes, failed: Failed, dice: u64) -> Next {
+    let end = failed.received_at.after(times.expire);
+    if failed.tried_at >= end {
+        return Next::GiveUp;
+    }
+    let age = failed.now.since(failed.received_at);
+    Next::At(failed.now.after(wait_when_crowded(age, dice)))
+}
+
+/// How long mail of this age waits where there was no place.
+pub(super) fn wait_when_crowded(age: Duration, dice: u64) -> Duration {
+    jittered((age / 2).clamp(SHORTEST_CROWDED, LONGEST_CROWDED), dice)
 }
 
 fn scheduled_wait(times: &QueueTimes, attempts_before: u32) -> Duration {
@@ -148,6 +167,24 @@ mod tests {
         let suspended = Failed { tried_at: late.received_at.after(HOUR), ..late };
         assert_eq!(wait(suspended, MIDDLE), PAST_END);
         assert_eq!(after(&times(), late, MIDDLE), Next::GiveUp);
+    }
+
+    #[test]
+    fn mail_without_a_place_comes_soon_and_is_given_up_only_where_somebody_was_tried() {
+        let never = Timestamp::default();
+        let crowded = |age, tried_at| match when_crowded(
+            &times(),
+            Failed { tried_at, ..failed(age, 9) },
+            MIDDLE,
+        ) {
+            Next::At(due) => due.since(failed(age, 9).now).as_secs(),
+            Next::GiveUp => 0,
+        };
+        assert_eq!(crowded(Duration::ZERO, never), 15);
+        assert_eq!(crowded(2 * MINUTE, never), 60);
+        assert_eq!(crowded(4 * HOUR, never), 600);
+        assert_eq!(crowded(200 * HOUR, never), 600, "nobody knows whether it would be taken");
+        assert_eq!(crowded(200 * HOUR, failed(121 * HOUR, 0).now), 0);
     }
 
     #[test]

@@ -1,23 +1,27 @@
 //! Whose turn it is. Pure: work and times come in, steps for workers go out.
 //!
 //! Each destination has its own queue and its own workers, so that none waits for
-//! another. When there are more destinations than workers, a worker that has done
-//! one job hands its place to the destination that has waited longest. Within a
-//! destination, mail that was never tried and mail that was take turns.
+//! another: no number of workers is shared. What is scarce, connections, is the
+//! carrier's to share out; a destination that it turned away sends back what waits
+//! here, for a while. Within a destination, mail that was never tried and mail that was
+//! take turns.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::shape::{Ended, Permit, Shape};
+use crate::deliver::Pressure;
 use crate::route::DestinationKey;
 
-/// Workers of all destinations together.
-const MAX_WORKERS: usize = 500;
 /// Destinations that are remembered without having work.
 const MAX_REMEMBERED: usize = 4096;
+/// For how long a destination that had no place sends back what waits for it.
+const TURNED_AWAY: Duration = Duration::from_secs(5);
+/// What is left to a queue that stands, so that it goes on at once when it moves.
+const KEPT: usize = 4;
 /// How far back in a queue a companion is looked for.
 const MERGE_WINDOW: usize = 16;
 
@@ -25,6 +29,10 @@ const MERGE_WINDOW: usize = 16;
 pub(super) trait Schedulable: Sized {
     /// Whether it was never tried before.
     fn is_fresh(&self) -> bool;
+    /// When it was claimed.
+    fn claimed(&self) -> Instant;
+    /// How many recipients it holds.
+    fn recipients(&self) -> usize;
     /// Takes `other` in, if both can travel together; gives it back if not.
     fn absorb(&mut self, other: Self) -> Result<(), Self>;
 }
@@ -39,6 +47,8 @@ pub(super) enum Step<W, R> {
     Deliver { work: W, probe: bool },
     /// Defer this without an attempt.
     Suspend { work: W, reason: Reason<R> },
+    /// Give this back: others hold the places that its destination may have.
+    TurnAway { work: W, reason: Arc<R> },
     /// Say at this time that it has come. The worker does not count meanwhile.
     Wait(Instant),
     /// The worker is not needed any more.
@@ -55,6 +65,7 @@ struct Destination<W, R> {
     ceiling: usize,
     shape: Shape,
     reason: Reason<R>,
+    crowded: Option<(Instant, Arc<R>)>,
 }
 
 impl<W, R> Destination<W, R> {
@@ -67,9 +78,16 @@ impl<W, R> Destination<W, R> {
             running: 0,
             has_waiter: false,
             ceiling,
-            shape: Shape::new(Instant::now()),
+            shape: Shape::new(),
             reason: None,
+            crowded: None,
         }
+    }
+
+    // Why there is no place, if there was none a moment ago.
+    fn crowded(&self, now: Instant) -> Option<Arc<R>> {
+        let (until, reason) = self.crowded.as_ref()?;
+        (now < *until).then(|| Arc::clone(reason))
     }
 
     fn queued(&self) -> usize {
@@ -95,26 +113,11 @@ impl<W, R> Destination<W, R> {
 /// All destinations with their work.
 pub(super) struct Schedule<W, R> {
     destinations: HashMap<DestinationKey, Destination<W, R>>,
-    /// Destinations that want a worker when there is one to spare.
-    starved: VecDeque<DestinationKey>,
-    is_starved: HashSet<DestinationKey>,
-    workers: usize,
-    max_workers: usize,
 }
 
 impl<W: Schedulable, R> Schedule<W, R> {
     pub(super) fn new() -> Self {
-        Self::with_workers(MAX_WORKERS)
-    }
-
-    fn with_workers(max_workers: usize) -> Self {
-        Self {
-            destinations: HashMap::new(),
-            starved: VecDeque::new(),
-            is_starved: HashSet::new(),
-            workers: 0,
-            max_workers,
-        }
+        Self { destinations: HashMap::new() }
     }
 
     /// Queues work for a destination that may have `ceiling` workers at most. Says
@@ -144,14 +147,7 @@ impl<W: Schedulable, R> Schedule<W, R> {
         if !destination.wants_worker() {
             return false;
         }
-        if self.workers >= self.max_workers {
-            if self.is_starved.insert(key.clone()) {
-                self.starved.push_back(key.clone());
-            }
-            return false;
-        }
         destination.workers += 1;
-        self.workers += 1;
         true
     }
 
@@ -169,6 +165,10 @@ impl<W: Schedulable, R> Schedule<W, R> {
         let Some(destination) = self.destinations.get_mut(key) else { return Step::Stop };
         if destination.queued() == 0 {
             return Step::Stop;
+        }
+        if let Some(reason) = destination.crowded(now) {
+            let work = destination.pop();
+            return work.map_or(Step::Stop, |work| Step::TurnAway { work, reason });
         }
         let permit = destination.shape.permit(now, destination.running, destination.ceiling);
         let probe = permit == Permit::Probe;
@@ -207,50 +207,12 @@ impl<W: Schedulable, R> Schedule<W, R> {
         let Some(destination) = self.destinations.get_mut(key) else { return };
         destination.running = destination.running.saturating_sub(1);
         destination.shape.ended(ended, destination.ceiling);
-        if reason.is_some() {
-            destination.reason = reason;
-        }
-    }
-
-    /// Whether a worker that has done a job is to leave its place to another
-    /// destination; it does not count any more then, and the caller starts a worker
-    /// for the destination that is returned, which already counts.
-    pub(super) fn hand_over(&mut self, key: &DestinationKey) -> Option<DestinationKey> {
-        let successor = self.next_starved()?;
-        self.worker_left(key);
-        // What is left here stands in line again.
-        let wants = self.destinations.get(key).is_some_and(Destination::wants_worker);
-        if wants && self.is_starved.insert(key.clone()) {
-            self.starved.push_back(key.clone());
-        }
-        self.count_worker(&successor);
-        Some(successor)
-    }
-
-    /// A destination that waits for a worker and gets the one that has just left.
-    pub(super) fn successor(&mut self) -> Option<DestinationKey> {
-        if self.workers >= self.max_workers {
-            return None;
-        }
-        let successor = self.next_starved()?;
-        self.count_worker(&successor);
-        Some(successor)
-    }
-
-    fn next_starved(&mut self) -> Option<DestinationKey> {
-        while let Some(key) = self.starved.pop_front() {
-            self.is_starved.remove(&key);
-            if self.destinations.get(&key).is_some_and(Destination::wants_worker) {
-                return Some(key);
+        match (ended.pressure, reason) {
+            (Pressure::Crowded { .. }, reason) => {
+                destination.crowded = reason.map(|reason| (ended.now + TURNED_AWAY, reason));
             }
-        }
-        None
-    }
-
-    fn count_worker(&mut self, key: &DestinationKey) {
-        if let Some(destination) = self.destinations.get_mut(key) {
-            destination.workers += 1;
-            self.workers += 1;
+            (_, None) => destination.crowded = None,
+            (_, reason) => destination.reason = reason,
         }
     }
 
@@ -258,7 +220,6 @@ impl<W: Schedulable, R> Schedule<W, R> {
     pub(super) fn worker_left(&mut self, key: &DestinationKey) {
         if let Some(destination) = self.destinations.get_mut(key) {
             destination.workers = destination.workers.saturating_sub(1);
-            self.workers = self.workers.saturating_sub(1);
         }
     }
 
@@ -282,14 +243,45 @@ impl<W: Schedulable, R> Schedule<W, R> {
             .collect()
     }
 
-    /// Takes the work that waits for the destination with the longest queue of those
-    /// that nothing has reached for a while.
-    pub(super) fn take_stuck(&mut self, now: Instant, after: Duration) -> Vec<W> {
-        let stuck = self.destinations.values_mut().filter(|d| d.shape.is_stuck(now, after));
-        let longest = stuck.max_by_key(|destination| destination.queued());
-        longest.map_or(Vec::new(), |destination| {
-            destination.fresh.drain(..).chain(destination.tried.drain(..)).collect()
+    /// Whether a destination's queue stands: as many wait in it as need be to go on when
+    /// it moves, and the first has waited for this long.
+    pub(super) fn stands(&self, key: &DestinationKey, now: Instant, stood: Duration) -> bool {
+        self.destinations.get(key).is_some_and(|destination| {
+            let queues = [&destination.fresh, &destination.tried];
+            destination.queued() >= KEPT && queues.into_iter().any(|q| stands(q, now, stood))
         })
+    }
+
+    /// Takes from the queues of some destinations that stand all but what they need to
+    /// go on.
+    pub(super) fn take_behind(
+        &mut self,
+        is_meant: impl Fn(&DestinationKey) -> bool,
+        now: Instant,
+        stood: Duration,
+    ) -> Vec<W> {
+        let meant = self.destinations.iter_mut().filter(|(key, _)| is_meant(key));
+        let queues = meant.flat_map(|(_, d)| [&mut d.fresh, &mut d.tried]);
+        let standing = queues.filter(|queue| queue.len() > KEPT && stands(queue, now, stood));
+        standing.flat_map(|queue| queue.split_off(KEPT)).collect()
+    }
+
+    /// Takes the newer half of the longest queues that have stood for this long, until
+    /// they come to so many recipients.
+    pub(super) fn take_standing(&mut self, now: Instant, stood: Duration, enough: usize) -> Vec<W> {
+        let queues = self.destinations.values_mut().flat_map(|d| [&mut d.fresh, &mut d.tried]);
+        let mut standing: Vec<_> = queues.filter(|queue| stands(queue, now, stood)).collect();
+        standing.sort_by_key(|queue| std::cmp::Reverse(queue.len()));
+        let (mut taken, mut recipients) = (Vec::new(), 0);
+        for queue in standing {
+            if recipients >= enough {
+                break;
+            }
+            let half = queue.split_off(queue.len() / 2);
+            recipients += half.iter().map(W::recipients).sum::<usize>();
+            taken.extend(half);
+        }
+        taken
     }
 
     fn forget_idle(&mut self) {
@@ -306,6 +298,10 @@ impl<W: Schedulable, R> Schedule<W, R> {
     }
 }
 
+fn stands<W: Schedulable>(queue: &VecDeque<W>, now: Instant, stood: Duration) -> bool {
+    queue.front().is_some_and(|first| now.duration_since(first.claimed()) >= stood)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,11 +312,18 @@ mod tests {
         name: &'static str,
         number: u32,
         fresh: bool,
+        claimed: Instant,
     }
 
     impl Schedulable for Item {
         fn is_fresh(&self) -> bool {
             self.fresh
+        }
+        fn claimed(&self) -> Instant {
+            self.claimed
+        }
+        fn recipients(&self) -> usize {
+            1
         }
         fn absorb(&mut self, other: Self) -> Result<(), Self> {
             if self.name == "pair" && other.name == "pair" {
@@ -332,7 +335,7 @@ mod tests {
     }
 
     fn item(number: u32, fresh: bool) -> Item {
-        Item { name: "item", number, fresh }
+        Item { name: "item", number, fresh, claimed: Instant::now() }
     }
 
     fn key(name: &str) -> DestinationKey {
@@ -354,7 +357,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn fresh_mail_and_old_take_turns() {
-        let mut schedule = Schedule::<Item, ()>::with_workers(10);
+        let mut schedule = Schedule::<Item, ()>::new();
         for number in 0..3 {
             let _ = schedule.push(&key("a"), item(number, true), 20);
             let _ = schedule.push(&key("a"), item(100 + number, false), 20);
@@ -371,7 +374,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_destination_has_workers_of_its_own_up_to_its_concurrency() {
-        let mut schedule = Schedule::<Item, ()>::with_workers(100);
+        let mut schedule = Schedule::<Item, ()>::new();
         let mut push = |to: &str| schedule.push(&key(to), item(1, true), 20);
         let started = (0..1000).filter(|_| push("big")).count();
         assert_eq!(started, 5);
@@ -379,27 +382,51 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn workers_are_handed_over_in_turn_when_they_are_few() {
-        let mut schedule = Schedule::<Item, ()>::with_workers(1);
-        assert!(schedule.push(&key("a"), item(1, true), 20));
-        for name in ["a", "b", "c"] {
-            assert!(!schedule.push(&key(name), item(2, true), 20));
+    async fn every_destination_has_a_worker_however_many_there_are() {
+        let mut schedule = Schedule::<Item, ()>::new();
+        for number in 0..10_000 {
+            assert!(schedule.push(&key(&number.to_string()), item(1, true), 20), "{number}");
         }
-        let mut turns = vec![key("a")];
-        while let Some(current) = turns.last().cloned() {
-            let Step::Deliver { .. } = schedule.next(&current, Instant::now()) else { break };
-            end(&mut schedule, &current.0, Pressure::Fine);
-            turns.extend(schedule.hand_over(&current));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_destination_without_a_place_sends_back_what_waits_until_it_has_one() {
+        let mut schedule = Schedule::<Item, ()>::new();
+        for number in 0..3 {
+            let _ = schedule.push(&key("a"), item(number, true), 1);
         }
-        let names: Vec<_> = turns.iter().map(|key| &*key.0).collect();
-        assert_eq!(names, ["a", "b", "c", "a"]);
+        assert!(deliver(&mut schedule, "a").is_some());
+        let now = Instant::now();
+        let pressure = Pressure::Crowded { failed_at: None };
+        let ended = Ended { started: now, now, was_probe: false, pressure };
+        schedule.ended(&key("a"), ended, Some(Arc::new(())));
+        assert!(matches!(schedule.next(&key("a"), now), Step::TurnAway { .. }));
+        let later = now + TURNED_AWAY;
+        assert!(matches!(schedule.next(&key("a"), later), Step::Deliver { probe: false, .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_newer_half_of_what_stands_makes_room() {
+        let mut schedule = Schedule::<Item, ()>::new();
+        let stood = Duration::from_secs(2);
+        for number in 0..10 {
+            let _ = schedule.push(&key("long"), item(number, true), 1);
+        }
+        let _ = schedule.push(&key("short"), item(10, true), 1);
+        assert!(schedule.take_standing(Instant::now(), stood, 3).is_empty(), "all just came");
+        let now = Instant::now() + stood;
+        let taken: Vec<u32> =
+            schedule.take_standing(now, stood, 3).iter().map(|item| item.number).collect();
+        assert_eq!(taken, [5, 6, 7, 8, 9]);
+        assert_eq!(schedule.take_standing(now, stood, 100).len(), 4);
     }
 
     #[tokio::test(start_paused = true)]
     async fn companions_travel_together() {
-        let mut schedule = Schedule::<Item, ()>::with_workers(1);
+        let mut schedule = Schedule::<Item, ()>::new();
         for number in [1, 2] {
-            let _ = schedule.push(&key("a"), Item { name: "pair", number, fresh: true }, 20);
+            let pair = Item { name: "pair", ..item(number, true) };
+            let _ = schedule.push(&key("a"), pair, 20);
             let _ = schedule.push(&key("a"), item(10, true), 20);
         }
         assert_eq!(schedule.queued(&key("a")), 3);
@@ -408,7 +435,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_outage_has_one_waiter_and_later_one_probe() {
-        let mut schedule = Schedule::<Item, ()>::with_workers(10);
+        let mut schedule = Schedule::<Item, ()>::new();
         for number in 0..5 {
             let _ = schedule.push(&key("a"), item(number, true), 20);
         }
@@ -425,7 +452,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idle_destinations_are_forgotten() {
-        let mut schedule = Schedule::<Item, ()>::with_workers(10);
+        let mut schedule = Schedule::<Item, ()>::new();
         for number in 0..(2 * MAX_REMEMBERED) {
             let name = key(&number.to_string());
             assert!(schedule.push(&name, item(1, true), 20));
@@ -434,6 +461,6 @@ mod tests {
             }
         }
         assert!(schedule.destinations.len() <= MAX_REMEMBERED);
-        assert_eq!(schedule.workers, 0);
+        assert!(schedule.destinations.values().all(|destination| destination.workers == 0));
     }
 }

@@ -10,7 +10,7 @@ use puerto_spool::{Edit, MessageId, Settlement, SpoolError, Timestamp};
 
 use super::carrier::Carrier;
 use super::driver::Driver;
-use super::outcome::{self, Fate, Judged, Moment};
+use super::outcome::{self, Basis, Fate, Judged, Moment};
 use super::retry;
 use super::work::{Kind, Work};
 use crate::bounce::{Kind as News, Notice};
@@ -23,17 +23,11 @@ use crate::telemetry::{DeliveryStatus, Event};
 const AFTER_FAILED_NOTICE: std::time::Duration = std::time::Duration::from_secs(300);
 
 impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
-    /// Draws every consequence of an attempt, or of its having been spared because
-    /// one at `tried_at` had failed.
-    pub(super) async fn settle(
-        &self,
-        work: &Work,
-        outcomes: Vec<Outcome>,
-        tried_at: Option<Timestamp>,
-    ) {
+    /// Draws every consequence of an attempt, or of there having been none.
+    pub(super) async fn settle(&self, work: &Work, outcomes: Vec<Outcome>, basis: Basis) {
         let config = self.config.get();
         let now = self.now();
-        let moment = Moment { now, tried_at: tried_at.unwrap_or(now) };
+        let moment = Moment { now, basis };
         let outcomes = outcome::complete(work, outcomes, now);
         let mut judged: Vec<Judged> = outcomes
             .into_iter()
@@ -43,6 +37,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 outcome::judge(&config.queue, &work.job, tried, moment, || self.dice())
             })
             .collect();
+        self.wake.announced(work.job.id).await;
         self.log_attempts(work, &judged);
         self.tell_failures(work, &config, &mut judged).await;
         self.tell_deliveries(work, &config, &judged).await;
@@ -115,7 +110,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             return;
         }
         let waits = |judged: &&Judged| {
-            matches!(judged.fate, Fate::Deferred(_))
+            matches!(judged.fate, Fate::Deferred(_) | Fate::Returned(_))
                 && judged.outcome.status == DeliveryStatus::Deferred
         };
         let late: Vec<Outcome> = judged.iter().filter(waits).map(|j| j.outcome.clone()).collect();

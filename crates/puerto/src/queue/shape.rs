@@ -60,16 +60,14 @@ pub(super) struct Shape {
     concurrency: f64,
     complained: bool,
     complaints: u32,
-    created: Instant,
     last_success: Option<Instant>,
     last_shrink: Option<Instant>,
     breaker: Breaker,
 }
 
 impl Shape {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            created: now,
             concurrency: INITIAL_CONCURRENCY,
             complained: false,
             complaints: 0,
@@ -113,6 +111,16 @@ impl Shape {
             Pressure::Fine => self.succeeded(ended.now, ceiling),
             Pressure::Strained => self.strained(ended),
             Pressure::Unreachable => self.unreachable(ended),
+            Pressure::Crowded { .. } => self.not_tried(ended),
+        }
+    }
+
+    // Nothing was learnt; a probe that had no place is made up for.
+    fn not_tried(&mut self, ended: Ended) {
+        if let Breaker::Probing { failures } = self.breaker
+            && ended.was_probe
+        {
+            self.breaker = Breaker::Open { until: ended.now + FIRST_PAUSE, failures };
         }
     }
 
@@ -180,11 +188,6 @@ impl Shape {
         }
     }
 
-    /// Whether nothing has got through for this long.
-    pub(super) fn is_stuck(&self, now: Instant, after: Duration) -> bool {
-        now >= self.last_success.unwrap_or(self.created) + after
-    }
-
     /// Whether nothing was learnt that is worth keeping.
     pub(super) fn is_forgettable(&self, now: Instant) -> bool {
         match self.breaker {
@@ -207,7 +210,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn concurrency_grows_on_success_up_to_the_ceiling() {
-        let mut shape = Shape::new(Instant::now());
+        let mut shape = Shape::new();
         let now = Instant::now();
         assert_eq!(shape.concurrency(CEILING), 5);
         assert_eq!(shape.concurrency(3), 3);
@@ -221,7 +224,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn complaints_of_one_round_halve_it_once_and_growth_is_slower_after() {
-        let mut shape = Shape::new(Instant::now());
+        let mut shape = Shape::new();
         let start = Instant::now();
         for _ in 0..20 {
             shape.ended(ended(Pressure::Fine, start, start), CEILING);
@@ -241,7 +244,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_outage_is_probed_by_one_and_the_pauses_grow() {
-        let mut shape = Shape::new(Instant::now());
+        let mut shape = Shape::new();
         let mut now = Instant::now();
         shape.ended(ended(Pressure::Unreachable, now, now), CEILING);
         assert_eq!(shape.permit(now, 0, CEILING), Permit::Wait(now + FIRST_PAUSE));
@@ -268,7 +271,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_unreachable_job_among_successes_is_no_outage() {
-        let mut shape = Shape::new(Instant::now());
+        let mut shape = Shape::new();
         let start = Instant::now();
         let later = start + Duration::from_secs(30);
         shape.ended(ended(Pressure::Fine, later, later), CEILING);
@@ -277,8 +280,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_probe_without_a_place_is_made_up_for() {
+        let mut shape = Shape::new();
+        let mut now = Instant::now();
+        shape.ended(ended(Pressure::Unreachable, now, now), CEILING);
+        now += FIRST_PAUSE;
+        shape.probe_started();
+        let pressure = Pressure::Crowded { failed_at: None };
+        shape.ended(Ended { was_probe: true, ..ended(pressure, now, now) }, CEILING);
+        assert_eq!(shape.permit(now, 0, CEILING), Permit::Wait(now + FIRST_PAUSE));
+        assert_eq!(shape.permit(now + FIRST_PAUSE, 0, CEILING), Permit::Probe);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn complaints_that_do_not_end_are_an_outage() {
-        let mut shape = Shape::new(Instant::now());
+        let mut shape = Shape::new();
         let mut now = Instant::now();
         for _ in 0..7 {
             now += Duration::from_secs(1);

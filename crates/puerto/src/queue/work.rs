@@ -9,10 +9,14 @@ use tokio::time::Instant;
 use super::schedule::Schedulable;
 use crate::config::TlsLevel;
 use crate::deliver::{Body, Job};
+use crate::local;
 use crate::route::{DestinationKey, Plan, RouteFailure, Routing};
 
 /// Recipients of one job at most; the deliverer splits it by what the peer takes.
 const MAX_RECIPIENTS: usize = 1000;
+
+/// How the lines of users begin.
+pub(super) const USERS: &str = "local/";
 
 /// How the work is done.
 #[derive(Debug, Clone)]
@@ -96,16 +100,19 @@ impl Work {
         }
     }
 
-    /// Where the work stands in line. Mailboxes have a line for each user, so that
-    /// one that is slow or locked keeps nobody else waiting.
+    /// Where the work stands in line. Mailboxes have a line for each user, whatever
+    /// comes behind the name, so that one that is slow or locked keeps nobody else
+    /// waiting; users who share a message share a line for it.
     pub(super) fn destination(&self) -> DestinationKey {
-        match (&self.kind, self.job.recipients.as_slice()) {
-            (Kind::Local, [only]) => {
-                let user = only.recipient.address.local_part();
-                DestinationKey(format!("local/{}", user.as_str()).into())
-            }
-            _ => self.job.plan.key.clone(),
+        if !matches!(self.kind, Kind::Local) {
+            return self.job.plan.key.clone();
         }
+        let recipients = self.job.recipients.iter();
+        let mut lanes: Vec<String> =
+            recipients.map(|leased| local::lane(leased.recipient.address.local_part())).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        DestinationKey(format!("{USERS}{}", lanes.join(",")).into())
     }
 
     /// Leaves out the leases that are no longer ours, with their recipients.
@@ -127,6 +134,14 @@ impl Work {
 impl Schedulable for Work {
     fn is_fresh(&self) -> bool {
         self.fresh
+    }
+
+    fn claimed(&self) -> Instant {
+        self.claimed
+    }
+
+    fn recipients(&self) -> usize {
+        self.job.recipients.len()
     }
 
     // The recipients of one message behind the same exchange share a transaction.

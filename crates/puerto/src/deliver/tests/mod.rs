@@ -1,6 +1,7 @@
 //! The driver against peers that follow scripts.
 
 mod content;
+mod domains;
 mod failures;
 mod hosts;
 mod peer;

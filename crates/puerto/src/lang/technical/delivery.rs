@@ -87,6 +87,15 @@ pub(super) static SENTENCES: &[Text] = &[
         "cannot authenticate to {} as {}: {}",
         "no es posible identificarse ante {=} como {=}: {}",
     ),
+    text(
+        "too many connections wait for other hosts",
+        "hay demasiadas conexiones a la espera de otras máquinas",
+    ),
+    text(
+        "too many connections wait for hosts of {}",
+        "hay demasiadas conexiones a la espera de máquinas de {=}",
+    ),
+    text("too many connections wait for {}", "hay demasiadas conexiones a la espera de {=}"),
     text("no host was tried", "no se ha probado con ninguna máquina"),
     text("delivery time expired; last try: {}", "se agotó el plazo; último intento: {}"),
     text("it could not be reached", "no se pudo llegar a él"),

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::super::{Carrier, Queue, Wake, Wiring};
 use crate::bounce::{Kind as News, Notice};
 use crate::config::{Config, Live};
-use crate::deliver::{Job, Outcome, Pressure, Report};
+use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Whom};
 use crate::intake::Refusal;
 use crate::route::{Machine, Router};
 use crate::telemetry::{Delays, DeliveryStatus, Event, MailLog};
@@ -46,22 +46,25 @@ impl Clock for WallClock {
     }
 }
 
-/// A table some of whose domains never answer.
+/// A table some of whose domains never answer: `silent.test` and what is below it.
 pub(super) struct TestDns {
     pub(super) table: Table,
-    pub(super) silent: &'static str,
+    pub(super) takes: Duration,
     pub(super) asked: AtomicUsize,
 }
 
 impl Dns for TestDns {
     async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
-        if name == self.silent {
+        if name.ends_with("silent.test") {
             tokio::time::sleep(Duration::from_secs(20)).await;
             return Err(DnsError::Timeout);
         }
         self.asked.fetch_add(1, Ordering::SeqCst);
         // An answer comes from elsewhere: others have their turn meanwhile.
-        tokio::task::yield_now().await;
+        match self.takes {
+            Duration::ZERO => tokio::task::yield_now().await,
+            takes => tokio::time::sleep(takes).await,
+        }
         self.table.lookup(name, record_type).await
     }
 }
@@ -116,9 +119,45 @@ pub(super) struct Scripted {
     refuse_notices: Arc<AtomicBool>,
     spool: Arc<dyn Spool>,
     start: Instant,
+    places: Option<Places>,
 }
 
 impl Scripted {
+    // A peer that is silent is waited for as the deliverer does.
+    async fn wait_for_silent(&self, job: &Job, places: &Places) -> Report {
+        let hop = job.plan.hops.first().unwrap();
+        let whom = Whom::exchanger(&hop.host, hop.address.ip());
+        let report = |text: String, pressure| {
+            let outcomes = job.recipients.iter().map(|recipient| Outcome {
+                reply: None,
+                text: text.clone(),
+                ..self.outcome(recipient, &unreachable())
+            });
+            Report { outcomes: outcomes.collect(), pressure }
+        };
+        let place = match places.enter(&whom, 20).await {
+            Ok(place) => place,
+            Err(crowded) => {
+                let pressure = Pressure::Crowded { failed_at: crowded.failed_at };
+                return report(crowded.text, pressure);
+            }
+        };
+        if !is_silent(job) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            place.proved();
+            return self.carry(job).await;
+        }
+        for _ in 0..10 {
+            tokio::time::sleep(HURRIED).await;
+            if place.is_wanted() {
+                break;
+            }
+        }
+        let at = i64::try_from(self.start.elapsed().as_millis()).unwrap();
+        place.failed(Timestamp::from_millis(EPOCH + at));
+        report("timed out".to_owned(), Pressure::Unreachable)
+    }
+
     async fn carry(&self, job: &Job) -> Report {
         let reaction = (self.script)(job);
         {
@@ -167,9 +206,16 @@ impl Scripted {
     }
 }
 
+fn is_silent(job: &Job) -> bool {
+    job.plan.hops.first().is_some_and(|hop| hop.host.contains("silent"))
+}
+
 impl Carrier for Scripted {
     async fn remote(&self, job: &Job) -> Report {
-        self.carry(job).await
+        match &self.places {
+            Some(places) => self.wait_for_silent(job, places).await,
+            None => self.carry(job).await,
+        }
     }
 
     async fn local(&self, job: &Job) -> Report {
@@ -261,8 +307,10 @@ pub(super) struct World {
     pub(super) refuse_notices: Arc<AtomicBool>,
     start: Instant,
     pub(super) dns: Arc<TestDns>,
+    /// With places, hosts that are called silent take one and say nothing.
+    pub(super) places: Option<Places>,
     config: Live,
-    wake: Wake,
+    pub(super) wake: Wake,
     stop: watch::Sender<bool>,
 }
 
@@ -299,9 +347,10 @@ impl World {
             start,
             dns: Arc::new(TestDns {
                 table: dns(),
-                silent: "silent.test",
+                takes: Duration::ZERO,
                 asked: AtomicUsize::new(0),
             }),
+            places: None,
             config: Live::new(config),
             wake: Wake::default(),
             stop: watch::channel(false).0,
@@ -319,7 +368,16 @@ impl World {
         to: &[&str],
         change: impl Fn(&mut Recipient),
     ) -> MessageId {
-        let id = self.spool.new_id();
+        self.send_as(self.spool.new_id(), from, to, change)
+    }
+
+    pub(super) fn send_as(
+        &self,
+        id: MessageId,
+        from: &str,
+        to: &[&str],
+        change: impl Fn(&mut Recipient),
+    ) -> MessageId {
         let recipients = to.iter().map(|to| {
             let mut recipient = Recipient::new(Address::parse(to).unwrap());
             change(&mut recipient);
@@ -350,6 +408,7 @@ impl World {
             refuse_notices: Arc::clone(&self.refuse_notices),
             spool: Arc::clone(&self.spool) as Arc<dyn Spool>,
             start: self.start,
+            places: self.places.clone(),
         };
         let machine = Machine::fixed(Vec::new(), |_| true, 7);
         let router = Router::on_machine(self.config.clone(), Arc::clone(&self.dns), machine);
@@ -364,6 +423,11 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
         });
         tokio::spawn(queue.run(self.stop.subscribe()))
+    }
+
+    /// How long the world has stood.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
     }
 
     pub(super) fn stop(&self) {

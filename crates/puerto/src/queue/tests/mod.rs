@@ -1,5 +1,6 @@
 //! What the queue promises, over a scripted carrier and a paused clock.
 
+mod crowds;
 mod harness;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,7 @@ const NOT_SHOWN: &[&str] = &[
     "puerto/src/telemetry/",
     "puerto/src/receive/",
     "puerto/src/intake/",
+    "puerto/src/queue/dispatch.rs",
     "puerto/src/queue/driver.rs",
     "puerto/src/queue/settle.rs",
     "puerto/src/serve/",

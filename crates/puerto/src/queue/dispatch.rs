@@ -1,0 +1,377 @@
+//! From what is due to work that stands in line: claims, routes, and who makes room.
+//!
+//! No bound here is a pool that one peer could fill against the others:
+//!
+//! * Recipients whose job is under way hold a connection; how many of those there may
+//!   be is the carrier's to bound, for each peer. The more there are, the fewer of one
+//!   domain are claimed.
+//! * Recipients that wait, in a line or for a route, are bounded in all. While there is
+//!   no room, the longest lines that stand and the look-ups that are slow give back
+//!   what they hold, for a while.
+//! * Look-ups that are slow do not count among those that may run at the same time, and
+//!   the last to come is the first to be asked: a thousand name servers that are silent
+//!   keep only their own mail waiting.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_mail::dns::Dns;
+use puerto_smtp::{Domain, ReversePath};
+use puerto_spool::{ClaimRequest, Lease, Timestamp};
+use tokio::time::Instant;
+
+use super::body::SpoolBody;
+use super::carrier::Carrier;
+use super::driver::{Driver, LEASE, catch};
+use super::retry;
+use super::work::{Kind, USERS, Work};
+use crate::config::Mailbox;
+use crate::route::{DestinationKey, Question, RouteFailure, Routing, providers};
+
+/// Recipients that may wait in memory at the same time.
+pub(super) const WAITING_RECIPIENTS: usize = 5_000;
+/// Recipients in memory at most, those whose job is under way included.
+const ACTIVE_RECIPIENTS: usize = 100_000;
+/// How many of one domain may be in memory, by how many there are in all.
+const FOR_DOMAIN: [(usize, usize); 3] = [(10_000, 250), (30_000, 50), (ACTIVE_RECIPIENTS, 5)];
+/// For how long there must have been no room before somebody makes it, and how long a
+/// line must have stood for that.
+const STANDING: Duration = Duration::from_secs(2);
+/// How much room is made at once.
+const ROOM: usize = WAITING_RECIPIENTS / 8;
+/// Connections to pseudo-destinations: one user's mailbox, and mail without a route.
+const LOCAL_CEILING: usize = 2;
+const UNROUTABLE_CEILING: usize = 20;
+/// A look-up that takes longer is slow.
+const PROMPT: Duration = Duration::from_secs(3);
+/// Look-ups at the same time that are not slow yet, and in all, where the limit on open
+/// files bears it: each takes a socket or more.
+const PROMPT_LOOK_UPS: usize = 1_000;
+const LOOK_UPS: usize = 3_000;
+
+/// A lease, and where it goes.
+type Routed = (Lease, Result<Routing, RouteFailure>);
+
+/// Leases whose routes are being looked up.
+pub(super) struct LookUps {
+    waiting: HashMap<Question, Waiting>,
+    /// What nobody asks yet, the newest last.
+    to_ask: Vec<Question>,
+    prompt: usize,
+    running: usize,
+    most_prompt: usize,
+    most: usize,
+}
+
+struct Waiting {
+    since: Instant,
+    leases: Vec<Lease>,
+}
+
+impl LookUps {
+    /// None, for a process that may have so many files open.
+    pub(super) fn new(files: usize) -> Self {
+        Self {
+            waiting: HashMap::new(),
+            to_ask: Vec::new(),
+            prompt: 0,
+            running: 0,
+            most_prompt: (files / 24).clamp(1, PROMPT_LOOK_UPS),
+            most: (files / 8).clamp(2, LOOK_UPS),
+        }
+    }
+
+    /// Takes all leases.
+    pub(super) fn take_all(&mut self) -> Vec<Lease> {
+        self.to_ask.clear();
+        self.waiting.values_mut().flat_map(|waiting| std::mem::take(&mut waiting.leases)).collect()
+    }
+
+    fn wait(&mut self, question: Question, lease: Lease) {
+        if let Some(waiting) = self.waiting.get_mut(&question) {
+            return waiting.leases.push(lease);
+        }
+        self.to_ask.push(question.clone());
+        let waiting = Waiting { since: Instant::now(), leases: vec![lease] };
+        self.waiting.insert(question, waiting);
+    }
+
+    fn next(&mut self) -> Option<Question> {
+        if self.prompt >= self.most_prompt || self.running >= self.most {
+            return None;
+        }
+        let question = self.to_ask.pop()?;
+        self.prompt += 1;
+        self.running += 1;
+        Some(question)
+    }
+
+    // What the first that waits for an answer asks; with none left, nobody waits any more.
+    fn first_waiting(&mut self, question: &Question) -> Option<(ReversePath, Domain)> {
+        let first = self.waiting.get(question).and_then(|waiting| waiting.leases.first());
+        let first = first.map(|lease| (lease.reverse_path.clone(), lease.domain.clone()));
+        if first.is_none() {
+            self.waiting.remove(question);
+        }
+        first
+    }
+
+    fn take(&mut self, question: &Question) -> Vec<Lease> {
+        self.waiting.get_mut(question).map(|w| std::mem::take(&mut w.leases)).unwrap_or_default()
+    }
+
+    // Takes what has waited for long, up to about so many recipients.
+    fn take_slow(&mut self, now: Instant, enough: usize) -> Vec<Lease> {
+        let mut taken = Vec::new();
+        let mut recipients = 0;
+        for waiting in self.waiting.values_mut() {
+            if recipients >= enough {
+                break;
+            }
+            if now.duration_since(waiting.since) >= PROMPT {
+                recipients += waiting.leases.iter().map(|l| l.recipients.len()).sum::<usize>();
+                taken.append(&mut waiting.leases);
+            }
+        }
+        taken
+    }
+}
+
+impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
+    /// Claims what is due and there is room for. Says whether there may be more.
+    pub(super) fn claim(self: &Arc<Self>) -> bool {
+        let now = self.now();
+        if self.spool.next_due().is_none_or(|due| due > now) {
+            return false;
+        }
+        let (room, active) = {
+            let state = self.state();
+            (WAITING_RECIPIENTS.saturating_sub(state.waiting()), state.active)
+        };
+        let Some((_, per_domain)) = FOR_DOMAIN.into_iter().find(|(below, _)| active < *below)
+        else {
+            return self.make_room();
+        };
+        if room < ROOM {
+            return self.make_room();
+        }
+        let request = ClaimRequest { now, hold: LEASE, limit: room, per_domain };
+        let mut leases = match self.spool.claim(&request) {
+            Ok(leases) => leases,
+            Err(error) => {
+                self.warn(None, &format!("no work could be claimed: {error}"));
+                return false;
+            }
+        };
+        if leases.is_empty() {
+            return false;
+        }
+        // The leases of one message together, so that they can share a transaction.
+        leases.sort_by_key(|lease| (lease.token.id, lease.recipients.first().map(|r| r.index)));
+        {
+            let mut state = self.state();
+            // Looked at after the claim: what was made due since then comes with the next.
+            if self.wake.take_retry() {
+                state.schedule.give_another_chance(Instant::now());
+            }
+            for lease in &leases {
+                state.held.insert(lease.token, lease.recipients.len());
+                state.active += lease.recipients.len();
+            }
+        }
+        self.send_on(leases);
+        true
+    }
+
+    fn send_on(self: &Arc<Self>, leases: Vec<Lease>) {
+        let mut known: Vec<Routed> = Vec::new();
+        let mut unknown = false;
+        for lease in leases {
+            if known.last().is_some_and(|(last, _)| last.token.id != lease.token.id) {
+                self.place(std::mem::take(&mut known));
+            }
+            match self.router.known(&lease.reverse_path, &lease.domain) {
+                Some(routing) => known.push((lease, routing)),
+                None => {
+                    let question = self.router.question(&lease.reverse_path, &lease.domain);
+                    self.state().look_ups.wait(question, lease);
+                    unknown = true;
+                }
+            }
+        }
+        self.place(known);
+        if unknown {
+            self.begin_look_ups();
+        }
+    }
+
+    // When there has been no room for a while and work is due, those make room who get
+    // nowhere. Says whether they did.
+    fn make_room(self: &Arc<Self>) -> bool {
+        let now = Instant::now();
+        let (unrouted, standing) = {
+            let mut state = self.state();
+            let since = *state.full_since.get_or_insert(now);
+            if now.duration_since(since) < STANDING {
+                return false;
+            }
+            let unrouted = state.look_ups.take_slow(now, ROOM);
+            let routed = if unrouted.is_empty() { ROOM } else { 0 };
+            (unrouted, state.schedule.take_standing(now, STANDING, routed))
+        };
+        let made_room = !unrouted.is_empty() || !standing.is_empty();
+        let unrouted = unrouted.into_iter().map(|lease| self.unrouted(lease));
+        unrouted.chain(standing).for_each(|work| self.put_off(&work));
+        made_room
+    }
+
+    /// All users share a domain, of which so many recipients may be leased: a user whose
+    /// line stands gives back what waits in it.
+    pub(super) fn put_off_standing_users(&self) {
+        let is_user = |key: &DestinationKey| key.0.starts_with(USERS);
+        let standing = self.state().schedule.take_behind(is_user, Instant::now(), STANDING);
+        standing.iter().for_each(|work| self.put_off(work));
+    }
+
+    // Gives work back without an attempt, for some time.
+    fn put_off(&self, work: &Work) {
+        let now = self.now();
+        let age = now.since(work.job.received_at);
+        self.give_back(work, now.after(retry::wait_when_crowded(age, self.dice())));
+    }
+
+    fn unrouted(&self, lease: Lease) -> Work {
+        let body = SpoolBody::new(&self.spool, lease.token.id, lease.size);
+        Work::new(lease, Ok(Routing::Local), Arc::new(body))
+    }
+
+    /// Gives a lease back whose route is not known yet.
+    pub(super) fn give_back_lease(&self, lease: Lease, due: Timestamp) {
+        self.give_back(&self.unrouted(lease), due);
+    }
+
+    fn begin_look_ups(self: &Arc<Self>) {
+        loop {
+            let next = self.state().look_ups.next();
+            let Some(question) = next else { return };
+            self.look_up(question);
+        }
+    }
+
+    fn look_up(self: &Arc<Self>, question: Question) {
+        let driver = Arc::clone(self);
+        self.spawn(async move {
+            let mut turn = LookUp { driver: &driver, prompt: true };
+            loop {
+                let first = driver.state().look_ups.first_waiting(&question);
+                let Some((reverse_path, domain)) = first else { return };
+                // Whatever comes meanwhile goes the same way, and together. What is
+                // found is asked for again below, when it is known.
+                let mut asking = pin!(driver.route(&reverse_path, &domain));
+                if tokio::time::timeout(PROMPT, &mut asking).await.is_err() {
+                    turn.is_slow();
+                    let _ = asking.await;
+                }
+                let waiting = driver.state().look_ups.take(&question);
+                let mut routed = Vec::new();
+                for lease in waiting {
+                    let routing = driver.route(&lease.reverse_path, &lease.domain).await;
+                    routed.push((lease, routing));
+                }
+                driver.place(routed);
+            }
+        });
+    }
+
+    async fn route(
+        &self,
+        reverse_path: &ReversePath,
+        domain: &Domain,
+    ) -> Result<Routing, RouteFailure> {
+        let routing = catch(self.router.route(reverse_path, domain)).await;
+        routing.unwrap_or_else(|()| {
+            Err(RouteFailure {
+                code: puerto_smtp::EnhancedCode::new(4, 3, 0),
+                text: "routing was broken off by an internal error".to_owned(),
+            })
+        })
+    }
+
+    // All at once, so that what can share a transaction does before a worker takes it.
+    fn place(self: &Arc<Self>, routed: Vec<Routed>) {
+        if routed.is_empty() {
+            return;
+        }
+        let works = routed.into_iter().map(|(lease, routing)| {
+            let body = SpoolBody::new(&self.spool, lease.token.id, lease.size);
+            let work = Work::new(lease, routing, Arc::new(body));
+            let (key, ceiling) = self.line(&work);
+            (key, work, ceiling)
+        });
+        let works: Vec<_> = works.collect();
+        let mut state = self.state();
+        if state.stopping {
+            drop(state);
+            works.iter().for_each(|(_, work, _)| self.give_back(work, self.now()));
+            return;
+        }
+        let (mut wanting, mut put_off) = (Vec::new(), Vec::new());
+        let now = Instant::now();
+        for (key, work, ceiling) in works {
+            if key.0.starts_with(USERS) && state.schedule.stands(&key, now, STANDING) {
+                put_off.push(work);
+            } else if state.schedule.push(&key, work, ceiling) {
+                wanting.push(key);
+            }
+        }
+        drop(state);
+        wanting.into_iter().for_each(|key| self.start_worker(key));
+        put_off.iter().for_each(|work| self.put_off(work));
+    }
+
+    // Where work stands in line, and how many jobs of that line may run.
+    fn line(&self, work: &Work) -> (DestinationKey, usize) {
+        let config = self.config.get();
+        let ours = config.delivery.concurrency;
+        let key = work.destination();
+        match work.kind {
+            // One server has all mailboxes, and bears so much.
+            Kind::Local if matches!(config.local.mailbox, Mailbox::Lmtp(_)) => {
+                (work.job.plan.key.clone(), ours)
+            }
+            Kind::Local => (key, LOCAL_CEILING),
+            Kind::Unroutable(_) => (key, UNROUTABLE_CEILING),
+            Kind::Remote => {
+                let theirs = providers::by_key(&key).and_then(|provider| provider.connections);
+                (key, theirs.map_or(ours, |theirs| ours.min(theirs)))
+            }
+        }
+    }
+}
+
+/// Counts a look-up while it runs, and whether it is slow, however it ends.
+struct LookUp<'a, D: Dns + 'static, C: Carrier> {
+    driver: &'a Arc<Driver<D, C>>,
+    prompt: bool,
+}
+
+impl<D: Dns + 'static, C: Carrier> LookUp<'_, D, C> {
+    fn is_slow(&mut self) {
+        if std::mem::take(&mut self.prompt) {
+            self.driver.state().look_ups.prompt -= 1;
+            self.driver.begin_look_ups();
+        }
+    }
+}
+
+impl<D: Dns + 'static, C: Carrier> Drop for LookUp<'_, D, C> {
+    fn drop(&mut self) {
+        let mut state = self.driver.state();
+        state.look_ups.running -= 1;
+        state.look_ups.prompt -= usize::from(self.prompt);
+        drop(state);
+        self.driver.begin_look_ups();
+    }
+}
