@@ -285,12 +285,28 @@ def test_it_takes_the_place_of_a_postfix_that_runs(world):
                         "-printf", "%p %T@ %m\n").stdout
     assert before == after
 
+    # Another package comes, and brings a mail server along: its names are put beside ours.
+    for path in ("/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/mailq", "/usr/bin/newaliases"):
+        assert machine.run("dpkg-divert", "--truename", path).stdout.decode().strip() == f"{path}.other"
+    assert machine.run("sendmail", "--version").stdout.startswith(b"Buen Puerto")
+
     # The certificate is renewed, and its key still for root alone.
     assert "first.example" in subject(machine)
     machine.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
                 "/CN=second.example", "-keyout", "/etc/ssl/private/mail.key", "-out", "/etc/ssl/mail.pem")
     machine.run("systemctl", "reload", "puerto")
     wait_for("the renewed certificate", lambda: "second.example" in subject(machine))
+
+    # And all of it is undone, but for configuration, keys and mail.
+    undone = json.loads(machine.run("puerto", "setup", "--undo", "--yes", "--json").stdout)
+    assert not undone["problems"], undone
+    assert not machine.files("/etc/systemd/system/puerto.service", "/etc/systemd/system/puerto.socket",
+                             "/etc/sysusers.d/puerto.conf", "/etc/tmpfiles.d/puerto.conf",
+                             "/usr/local/share/man/man1/puerto.1"), undone
+    assert not machine.run("sendmail", "--version", check=False).stdout.startswith(b"Buen Puerto")
+    assert b"/usr/sbin" not in machine.run("dpkg-divert", "--list", "/usr/sbin/sendmail").stdout
+    assert machine.at("/etc/puerto/puerto.toml").is_file()
+    assert machine.files("/var/lib/puerto")
 
 
 def without_postfix(machine):
@@ -333,6 +349,7 @@ def test_questions_take_bad_answers_and_an_end_at_any_time(world):
     command = machine.inside("puerto", "setup", "example.com", "--lang", "en")
     name, here, hop = ("full name", b"\n"), ("mailboxes", b"\n"), ("Port 25 is closed", f"{RELAY}\n".encode())
     user, password = ("user name", b"ana\n"), ("password of ana", b"s3cret\n")
+    reader = ("reads root's mail", b"\n")
 
     def written():
         return machine.files("/etc/puerto", "/etc/systemd", "/usr/sbin", "/usr/lib/sendmail")
@@ -343,8 +360,8 @@ def test_questions_take_bad_answers_and_an_end_at_any_time(world):
         "end of input": [name, ("mailboxes", b"\x04")],
         "hang-up": [name, here, ("Port 25", None)],
         "interrupt at the password": [name, here, hop, user, ("password of ana", b"s3\x03")],
-        "end of input before writing": [name, here, hop, user, password, ("Write them", b"\x04")],
-        "no": [name, here, hop, user, password, ("Write them", b"n\n")],
+        "end of input before writing": [name, here, hop, user, password, reader, ("Write them", b"\x04")],
+        "no": [name, here, hop, user, password, reader, ("Write them", b"n\n")],
     }.items():
         code, shown, echoes = talk(command, answers)
         assert code != 0 and echoes, (title, code, shown)
@@ -354,7 +371,8 @@ def test_questions_take_bad_answers_and_an_end_at_any_time(world):
         ("not a full host name", b"192.0.2.1\n"), ("192.0.2.1 is not", b"mail.example.com\n"),
         ("mailboxes", b"perhaps\n"), ("Answer yes or no", b"y\n"),
         ("Port 25 is closed", b"[x\n"), ("bracket", b"192.0.2.1\n"), ("in brackets", f"{RELAY}\n".encode()),
-        user, password, ("Write them", b"\n"), ("Make the user", b"\x04")], columns=40)
+        user, password, ("reads root's mail", b"a b\n"), ("neither an address", b"\n"),
+        ("Write them", b"\n"), ("Make the user", b"\x04")], columns=40)
     assert code == 0 and "s3cret" not in shown, shown
     assert "What comes next" in shown and "systemd-sysusers" in shown, shown
     assert machine.at("/etc/puerto/relayhost.password").read_bytes() == b"s3cret\n"

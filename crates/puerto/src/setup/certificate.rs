@@ -7,7 +7,7 @@ use crate::config::Config;
 /// Where certbot keeps the certificates in force.
 const LIVE: &str = "/etc/letsencrypt/live";
 /// What certbot runs after each renewal.
-const HOOK: &str = "/etc/letsencrypt/renewal-hooks/deploy/puerto";
+pub(super) const HOOK: &str = "/etc/letsencrypt/renewal-hooks/deploy/puerto";
 
 const SCRIPT: &str = "\
 #!/bin/sh

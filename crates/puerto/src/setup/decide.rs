@@ -18,6 +18,27 @@ const HOSTNAME: Text = Text::new(
     "The full name of this server, which its address should point back to",
     "El nombre completo de este servidor, al que debe apuntar el registro inverso de su dirección",
 );
+const SHORT_LIVED: Text = Text::new(
+    "{answer} is a name that nobody outside knows, and receivers refuse mail from such a name. The \
+     full name of this server, such as {proposed}",
+    "{answer} es un nombre que nadie conoce fuera, y los receptores rechazan el correo de un nombre \
+     así. El nombre completo del servidor, como {proposed}",
+);
+/// What names end in that the public DNS does not have (RFC 6762 §3, RFC 8375, and what
+/// makers of routers and directories put there).
+const NOT_PUBLIC: [&str; 11] = [
+    "arpa",
+    "corp",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+];
 const LIVES_HERE: Text = Text::new(
     "Are the mailboxes of {domain} on this server?",
     "¿Están en este servidor los buzones de {domain}?",
@@ -60,6 +81,7 @@ pub(super) fn decide(
     let hostname = hostname(wishes, survey, root, inherited, person)?;
     let mut config = Config::with_defaults(hostname);
     config.domains = domains(wishes, &config, survey, inherited, person)?;
+    let here = config.domains.iter().any(|domain| domain.name() == Some(&wishes.domain));
     let from = inherited.iter().find(|program| program.relayhost.is_some());
     let known = match &wishes.relayhost {
         Some(asked) => asked.clone(),
@@ -85,6 +107,10 @@ pub(super) fn decide(
     if from.is_some_and(|program| program.tls_required) {
         config.delivery.tls = TlsLevel::Required;
     }
+    // Strangers have nothing to bring where there are no mailboxes of the domain.
+    if !here {
+        config.listen.smtp = super::takeover::loopback();
+    }
     inherit(&mut config, inherited);
     Ok(Decided { config, password, port_25 })
 }
@@ -99,28 +125,47 @@ fn hostname(
     if let Some(asked) = &wishes.hostname {
         return Ok(asked.clone());
     }
+    // What the machine is called inside, or by its hosting company, is no name that a
+    // receiver would trust for this domain.
+    let own = |name: &String| *name == wishes.domain || is_below(name, &wishes.domain);
     let proposed = inherited
         .iter()
         .find_map(|program| program.hostname.as_deref().and_then(host_name))
+        .filter(|name| !is_internal(name))
         .or_else(|| pointer(&wishes.domain, survey))
-        .or_else(|| host_name(&root.read("/etc/hostname").ok()??))
-        .or_else(|| survey.machine.clone().filter(|_| root.is_machine()))
+        .or_else(|| host_name(&root.read("/etc/hostname").ok()??).filter(own))
+        .or_else(|| survey.machine.clone().filter(|_| root.is_machine()).filter(own))
         .unwrap_or_else(|| format!("mail.{}", wishes.domain));
     let mut question = Said::with(HOSTNAME, &[]);
+    let mut warned = None;
     loop {
         let answer = person.word(&question, &proposed)?;
         match host_name(&answer) {
+            // Whoever says it twice knows why.
+            Some(name) if is_internal(&name) && warned.as_ref() != Some(&name) => {
+                let values = [("answer", answer.as_str()), ("proposed", &proposed)];
+                question = Said::with(SHORT_LIVED, &values);
+                warned = Some(name);
+            }
             Some(name) => return Ok(name),
             None => question = Said::with(NOT_A_HOST, &[("answer", &answer)]),
         }
     }
 }
 
+/// Whether a name ends in a label that the public DNS does not have.
+pub(super) fn is_internal(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| NOT_PUBLIC.contains(&last))
+}
+
+fn is_below(name: &str, domain: &str) -> bool {
+    name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+}
+
 /// The name that an address points back to already, if it is one of the domain's own.
 fn pointer(domain: &str, survey: &Survey) -> Option<String> {
     let names = survey.egress.iter().flat_map(|egress| egress.names.iter().flatten());
-    let own = |name: &String| name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
-    names.filter_map(|name| host_name(name)).find(own)
+    names.filter_map(|name| host_name(name)).find(|name| is_below(name, domain))
 }
 
 const NOT_A_HOST: Text = Text::new(

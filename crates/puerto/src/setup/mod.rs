@@ -18,6 +18,7 @@ mod keys;
 mod names;
 mod others;
 mod person;
+mod postmaster;
 mod processes;
 mod report;
 mod root;
@@ -26,6 +27,7 @@ mod steps;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod world;
 
 use std::io;
@@ -44,9 +46,11 @@ use takeover::Inherited;
 
 pub use files::Done;
 pub use person::{Gone, Nobody, Person};
+pub use postmaster::is_reader;
 pub use report::{Found, Record, Report, Step};
 pub use root::Root;
 pub use takeover::Credentials;
+pub use undo::{Undone, undo};
 pub use world::{Egress, Network, Port25, Survey, World, program_path};
 
 /// What was asked for.
@@ -56,6 +60,8 @@ pub struct Wishes {
     pub domain: String,
     /// The server's name, in A-labels; none: found out.
     pub hostname: Option<String>,
+    /// Who reads root's mail: an address or users; empty: nobody but root. None: asked.
+    pub root_mail: Option<String>,
     /// Where all mail goes; `Some(None)`: to its MX, without a question.
     pub relayhost: Option<Option<NextHop>>,
     /// User and password for it.
@@ -135,6 +141,7 @@ const TAKE_OVER: Text = Text::new(
     "{program} is configured on this machine. Take over what it says?",
     "En esta máquina está configurado {program}. ¿Heredar lo que dice?",
 );
+const TO_WRITE: Text = Text::new("These files are missing:", "Faltan estos ficheros:");
 const WRITE: Text = Text::new(
     "Files to write below {root}: {count}. Write them?",
     "Ficheros que escribir en {root}: {count}. ¿Escribirlos?",
@@ -191,6 +198,24 @@ const NOT_LOCAL: Text = Text::new(
     "{domain} no está en `domains`, así que su correo no se guarda en buzones de este servidor: si \
      están aquí, añádalo",
 );
+const LOCAL_ONLY: Text = Text::new(
+    "It listens on {listen}: for programs of this machine alone. If other machines are to send \
+     through it, set listen.smtp and trusted_networks",
+    "Escucha en {listen}: solo para los programas de esta máquina. Si otras máquinas van a enviar a \
+     través de ella, ponga listen.smtp y trusted_networks",
+);
+const OPEN_TO_ALL: Text = Text::new(
+    "It listens on {listen}, since everybody may bring mail for mailboxes here; through it, only \
+     trusted_networks may send ({networks})",
+    "Escucha en {listen}, pues cualquiera puede traer correo para los buzones de aquí; a través de \
+     él solo pueden enviar las trusted_networks ({networks})",
+);
+const INTERNAL: Text = Text::new(
+    "The server is called {hostname}, a name that nobody outside knows: receivers refuse mail from \
+     such a name. Set `hostname` to one of {domain}, as in mail.{domain}",
+    "El servidor se llama {hostname}, un nombre que nadie conoce fuera: los receptores rechazan el \
+     correo de un nombre así. Ponga en `hostname` uno de {domain}, como mail.{domain}",
+);
 const CLOSED: Text = Text::new(
     "Port 25 is closed on the way out ({how}), as most hosting companies have it at first: set \
      `relayhost` to a server that takes your mail at port 587, or ask them to open it",
@@ -210,6 +235,8 @@ struct Plan {
     wanted: Vec<Wanted>,
     found: Vec<Found>,
     problems: Vec<Said>,
+    /// Who is to read root's mail, where that was said.
+    root_mail: Option<String>,
 }
 
 /// Sets up.
@@ -227,7 +254,7 @@ pub fn run(
     let programs = takeover::look(root);
     let plan = plan(wishes, (world, &survey, root), &programs, person)?;
     let files = write(&plan.wanted, &plan.config.user, root, person)?;
-    let Plan { config, config_file, port_25, found, mut problems, .. } = plan;
+    let Plan { config, config_file, port_25, found, mut problems, root_mail, .. } = plan;
     // The result is judged by what will read it.
     Config::load(Some(&root.at(&config_file))).map_err(SetupError::Config)?;
     let ring = KeyRing::load(&root.at(&config.dkim_directory));
@@ -252,9 +279,8 @@ pub fn run(
         written: written.map(|(path, _)| path.as_path()).collect(),
     };
     let mut steps = steps::steps(&wishes.domain, &config, &situation, &programs);
-    if let Some(name) = short(&config.hostname) {
-        problems.push(name);
-    }
+    problems.extend(short(&config.hostname, &wishes.domain));
+    postmaster::step(&root_mail, &config, root, &mut steps);
     if wishes.act && root.is_machine() {
         problems.extend(hands::carry_out(&mut steps, world, person));
     }
@@ -330,6 +356,10 @@ fn plan(
             (config, port_25)
         }
     };
+    // Who has not said it the first time is not asked each time.
+    let asked = wishes.root_mail.as_deref().or(again.then_some(""));
+    let root_mail = postmaster::reader(asked, &config, root, person)?;
+    wanted.extend(postmaster::file(root_mail.as_deref(), &config, root));
     wanted.extend(keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root)?);
     wanted.extend(service_files(wishes, &config, &config_file));
     wanted.extend(names::free(root, &wishes.program));
@@ -337,7 +367,7 @@ fn plan(
     // Once it is there nothing is taken over any more: so it comes last, and a run that
     // was cut off is made good by the next.
     wanted.extend(last);
-    Ok(Plan { config, config_file, port_25, wanted, found, problems })
+    Ok(Plan { config, config_file, port_25, wanted, found, problems, root_mail })
 }
 
 /// Where a configuration that is there says something else than what was asked for.
@@ -410,6 +440,12 @@ fn write(
     let count = jobs.iter().filter(|(_, d)| matches!(d, Done::Written | Done::Replaced)).count();
     let (number, folder) = (count.to_string(), root.folder().display().to_string());
     let question = Said::with(WRITE, &[("count", &number), ("root", &folder)]);
+    let fresh = jobs.iter().filter(|(_, done)| matches!(done, Done::Written | Done::Replaced));
+    let paths: Vec<String> =
+        fresh.map(|(file, _)| root.at(&file.path).display().to_string()).collect();
+    if count > 0 {
+        person.tell(&Said::plain(TO_WRITE), &paths);
+    }
     if count > 0 && !person.confirm(&question, true)? {
         return Err(SetupError::BrokenOff);
     }
@@ -429,7 +465,7 @@ fn notes(
     survey: &Survey,
     files: &[(PathBuf, Done)],
 ) -> Vec<Said> {
-    let mut notes = Vec::new();
+    let mut notes = vec![listening(config)];
     for (path, _) in files.iter().filter(|(_, done)| *done == Done::Kept) {
         notes.push(Said::with(KEPT, &[("file", &path.display().to_string())]));
     }
@@ -489,9 +525,25 @@ fn publication(
     }
 }
 
-fn short(hostname: &str) -> Option<Said> {
-    let full = decide::host_name(hostname).is_some();
-    (!full).then(|| Said::with(SHORT, &[("hostname", hostname)]))
+fn short(hostname: &str, domain: &str) -> Option<Said> {
+    if decide::host_name(hostname).is_none() {
+        return Some(Said::with(SHORT, &[("hostname", hostname)]));
+    }
+    let values = [("hostname", hostname), ("domain", domain)];
+    decide::is_internal(hostname).then(|| Said::with(INTERNAL, &values))
+}
+
+/// What it listens on, and why.
+fn listening(config: &Config) -> Said {
+    let mut addresses: Vec<String> = Vec::new();
+    let listen = &config.listen;
+    for address in listen.smtp.iter().chain(&listen.submission).chain(&listen.submissions) {
+        addresses.push(address.to_string());
+    }
+    let networks: Vec<String> = config.trusted_networks.0.iter().map(ToString::to_string).collect();
+    let values = [("listen", &*addresses.join(", ")), ("networks", &*networks.join(", "))];
+    let is_local = listen.smtp.iter().all(|address| address.ip().is_loopback());
+    Said::with(if is_local { LOCAL_ONLY } else { OPEN_TO_ALL }, &values)
 }
 
 fn records(ring: &KeyRing) -> Vec<Record> {

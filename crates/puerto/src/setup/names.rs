@@ -24,6 +24,9 @@ pub(super) fn free(root: &Root, program: &Path) -> Vec<Wanted> {
     COMMANDS.iter().map(link).filter(free).collect()
 }
 
+/// What Debian's packages know of names that were diverted: three lines for each.
+const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
+
 /// The commands by which the names that others have become ours; none if all are.
 pub(super) fn take(root: &Root, program: &Path) -> Vec<String> {
     let taken = COMMANDS.iter().map(Path::new).filter(|path| is_anothers(root, path, program));
@@ -32,22 +35,78 @@ pub(super) fn take(root: &Root, program: &Path) -> Vec<String> {
     let managed: Vec<_> = managed.into_iter().filter_map(|(p, name)| Some((p, name?))).collect();
     let mut commands = by_alternatives(root, &managed, program);
     for (path, _) in plain {
-        let (path, ours) = (path.display(), quoted(program));
-        commands.push(if root.has("/usr/bin/dpkg-divert") {
-            format!("dpkg-divert --local --rename --divert {path}.other --add {path}")
-        } else {
-            format!("mv {path} {path}.other")
+        let ours = quoted(program);
+        commands.push(match diverts(root) {
+            true => divert("--rename", path),
+            false => format!("mv {} {}", path.display(), beside(path).display()),
         });
-        commands.push(format!("ln -s {ours} {path}"));
+        commands.push(format!("ln -s {ours} {}", path.display()));
     }
     commands
 }
 
+/// The commands that keep the names ours, whatever package comes later and brings a
+/// mail server along: it gets its files beside them. None where that is so.
+pub(super) fn keep(root: &Root, program: &Path) -> Vec<String> {
+    if !diverts(root) {
+        return Vec::new();
+    }
+    let names = COMMANDS.iter().map(Path::new);
+    let ours = names.filter(|path| !root.has(path) || destination(root, path) == *program);
+    let bare = ours.filter(|path| alternative(root, path).is_none() && !is_diverted(root, path));
+    bare.map(|path| divert("--no-rename", path)).collect()
+}
+
+/// The commands that give the names back to whoever had them.
+pub(super) fn give_back(root: &Root, program: &Path) -> Vec<String> {
+    let mut commands = Vec::new();
+    for path in COMMANDS.map(Path::new) {
+        let is_ours = destination(root, path) == program;
+        if let Some(name) = alternative(root, path).filter(|_| is_ours) {
+            commands.push(format!("update-alternatives --remove {name} {}", quoted(program)));
+            continue;
+        }
+        if is_ours {
+            commands.push(format!("rm {}", path.display()));
+        }
+        if is_diverted(root, path) && (is_ours || !root.has(path)) {
+            let path = path.display();
+            commands.push(format!("dpkg-divert --local --rename --remove {path}"));
+        } else if is_ours && !diverts(root) && root.has(beside(path)) {
+            commands.push(format!("mv {} {}", beside(path).display(), path.display()));
+        }
+    }
+    commands
+}
+
+fn diverts(root: &Root) -> bool {
+    root.has("/usr/bin/dpkg-divert")
+}
+
+fn divert(rename: &str, path: &Path) -> String {
+    let path = path.display();
+    format!("dpkg-divert --local {rename} --divert {path}.other --add {path}")
+}
+
+fn beside(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.other", path.display()))
+}
+
+/// Whether an administrator, or this program, had a name diverted: `:` stands for them.
+fn is_diverted(root: &Root, path: &Path) -> bool {
+    let text = root.read(DIVERSIONS).ok().flatten().unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.chunks(3).any(|three| matches!(three, [from, _, ":"] if Path::new(from) == path))
+}
+
 fn is_anothers(root: &Root, path: &Path, program: &Path) -> bool {
-    // Most often the others are links to the first, and go where it goes.
+    if !root.has(path) || destination(root, path) == program {
+        return false;
+    }
+    // Most often the others are links to the first, and go where it goes; but a package
+    // that comes later brings its own, which only a diversion keeps away.
     let names = COMMANDS.map(PathBuf::from);
-    let follows = link_of(root, path).is_some_and(|next| names.contains(&next));
-    root.has(path) && destination(root, path) != program && !follows
+    diverts(root) || !link_of(root, path).is_some_and(|next| names.contains(&next))
 }
 
 /// The name in the alternatives system that a path leads through.
@@ -87,6 +146,15 @@ mod tests {
     const OURS: &str = "/usr/local/bin/puerto";
 
     fn commands(links: &[(&str, &str)], files: &[&str]) -> Vec<String> {
+        let (_folder, root) = machine(links, files, "");
+        take(&root, Path::new(OURS))
+    }
+
+    fn machine(
+        links: &[(&str, &str)],
+        files: &[&str],
+        diversions: &str,
+    ) -> (tempfile::TempDir, Root) {
         let folder = tempfile::tempdir().unwrap();
         let make = |path: &str| {
             let path = folder.path().join(path);
@@ -99,7 +167,35 @@ mod tests {
         for (path, target) in links {
             symlink(target, make(path)).unwrap();
         }
-        take(&Root::new(folder.path()), Path::new(OURS))
+        std::fs::write(make("var/lib/dpkg/diversions"), diversions).unwrap();
+        let root = Root::new(folder.path());
+        (folder, root)
+    }
+
+    #[test]
+    fn names_that_are_free_or_ours_are_kept_from_packages_that_come_later_and_given_back() {
+        let links = [("usr/sbin/sendmail", OURS), ("usr/bin/mailq", "/usr/sbin/exim4")];
+        let (_folder, root) = machine(&links, &["usr/bin/dpkg-divert"], "");
+        let kept = keep(&root, Path::new(OURS));
+        let expected = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/newaliases"];
+        let expected = expected.map(|path| {
+            format!("dpkg-divert --local --no-rename --divert {path}.other --add {path}")
+        });
+        assert_eq!(kept, expected);
+        let diversions = "/bin/sh\n/bin/sh.distrib\ndash\n\
+                          /usr/sbin/sendmail\n/usr/sbin/sendmail.other\n:\n";
+        let (_folder, root) = machine(&links, &["usr/bin/dpkg-divert"], diversions);
+        assert_eq!(keep(&root, Path::new(OURS)).len(), 2, "it is diverted once");
+        assert_eq!(
+            give_back(&root, Path::new(OURS)),
+            ["rm /usr/sbin/sendmail", "dpkg-divert --local --rename --remove /usr/sbin/sendmail"]
+        );
+        let (_folder, root) = machine(&links, &["usr/sbin/sendmail.other"], "");
+        assert_eq!(keep(&root, Path::new(OURS)), Vec::<String>::new());
+        assert_eq!(
+            give_back(&root, Path::new(OURS)),
+            ["rm /usr/sbin/sendmail", "mv /usr/sbin/sendmail.other /usr/sbin/sendmail"]
+        );
     }
 
     #[test]
@@ -110,9 +206,18 @@ mod tests {
             commands(&links, &["usr/sbin/sendmail", "usr/bin/dpkg-divert"]),
             [
                 "dpkg-divert --local --rename --divert /usr/sbin/sendmail.other --add /usr/sbin/sendmail",
-                "ln -s /usr/local/bin/puerto /usr/sbin/sendmail"
+                "ln -s /usr/local/bin/puerto /usr/sbin/sendmail",
+                "dpkg-divert --local --rename --divert /usr/lib/sendmail.other --add /usr/lib/sendmail",
+                "ln -s /usr/local/bin/puerto /usr/lib/sendmail",
+                "dpkg-divert --local --rename --divert /usr/bin/mailq.other --add /usr/bin/mailq",
+                "ln -s /usr/local/bin/puerto /usr/bin/mailq"
             ]
         );
+        let moved = [
+            "mv /usr/sbin/sendmail /usr/sbin/sendmail.other",
+            "ln -s /usr/local/bin/puerto /usr/sbin/sendmail",
+        ];
+        assert_eq!(commands(&links, &["usr/sbin/sendmail"]), moved, "where nothing diverts");
     }
 
     #[test]

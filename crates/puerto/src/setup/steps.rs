@@ -50,6 +50,13 @@ const SENDMAIL: Text = Text::new(
     "`sendmail` y sus compañeros son de otro programa; para que los programas envíen por este \
      servidor:",
 );
+const KEEP: Text = Text::new(
+    "Keep the names `sendmail`, `mailq` and `newaliases` for this server when a package that is \
+     installed later brings a mail server along:",
+    "Reserve los nombres `sendmail`, `mailq` y `newaliases` para este servidor cuando un paquete \
+     que se instale después traiga consigo un servidor de correo:",
+);
+const MANUAL: Text = Text::new("Install the manual pages:", "Instale las páginas del manual:");
 const PUBLISH: Text = Text::new(
     "Publish the DNS records above in the panel of whoever manages {domain}. To see them again, \
      merged with what exists:",
@@ -81,6 +88,9 @@ const SENDMAIL_NOW: Text = Text::new(
     "Let `sendmail` lead to this server now? The other program's is kept beside it",
     "¿Hacer ahora que `sendmail` lleve a este servidor? El del otro programa se guarda al lado",
 );
+const KEEP_NOW: Text = Text::new("Keep these names now?", "¿Reservar ahora estos nombres?");
+const MANUAL_NOW: Text =
+    Text::new("Install the manual pages now?", "¿Instalar ahora las páginas del manual?");
 const START_NOW: Text = Text::new(
     "Start the service now, and each time the machine starts?",
     "¿Arrancar el servicio ahora y cada vez que arranque la máquina?",
@@ -89,6 +99,9 @@ const RELOAD_NOW: Text = Text::new(
     "Let the running service take up what was written?",
     "¿Hacer que el servicio en marcha tome lo que se ha escrito?",
 );
+
+/// Where the manual pages of programs go that are no package.
+pub(super) const MANUAL_FOLDER: &str = "/usr/local/share/man/man1";
 
 /// How things stand when the files are written.
 pub(super) struct Situation<'a> {
@@ -134,6 +147,14 @@ pub(super) fn steps(
         let question = Said::plain(SENDMAIL_NOW);
         todo.add(SENDMAIL, &[], commands, unproposed(question, false));
     }
+    let commands = names::keep(root, program);
+    if !commands.is_empty() {
+        todo.add(KEEP, &[], commands, proposed(KEEP_NOW));
+    }
+    if !root.has(Path::new(MANUAL_FOLDER).join("puerto.1")) {
+        let command = format!("{} man {MANUAL_FOLDER}", quoted(program));
+        todo.add(MANUAL, &[], vec![command], proposed(MANUAL_NOW));
+    }
     if !published {
         todo.add(PUBLISH, &[("domain", domain)], vec![format!("{own} dns {domain}")], None);
     }
@@ -149,10 +170,10 @@ pub(super) fn steps(
 }
 
 #[derive(Default)]
-struct Todo(Vec<Step>);
+pub(super) struct Todo(pub(super) Vec<Step>);
 
 impl Todo {
-    fn add(
+    pub(super) fn add(
         &mut self,
         text: Text,
         values: &[(&'static str, &str)],
@@ -280,12 +301,17 @@ fn first(question: Text) -> Option<Offer> {
     Some(Offer { question, proposed: true, first: true, last: false })
 }
 
+pub(super) fn proposed(question: Text) -> Option<Offer> {
+    let question = Some(Said::plain(question));
+    Some(Offer { question, proposed: true, first: false, last: false })
+}
+
 fn last(question: Text) -> Option<Offer> {
     let question = Some(Said::plain(question));
     Some(Offer { question, proposed: true, first: false, last: true })
 }
 
-fn unproposed(question: Said, first: bool) -> Option<Offer> {
+pub(super) fn unproposed(question: Said, first: bool) -> Option<Offer> {
     Some(Offer { question: Some(question), proposed: false, first, last: false })
 }
 

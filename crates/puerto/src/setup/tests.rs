@@ -97,6 +97,7 @@ impl Machine {
         let wishes = Wishes {
             domain: "example.com".into(),
             hostname: None,
+            root_mail: None,
             relayhost: None,
             login: None,
             config_file: DEFAULT_FILE.into(),
@@ -540,4 +541,58 @@ fn the_unit_leaves_the_folders_to_the_user_and_can_signal_it() {
     let unit = service::unit(Path::new("/usr/bin/puerto"), "");
     assert!(!unit.contains("StateDirectory") && !unit.contains("RuntimeDirectory"), "{unit}");
     assert!(unit.contains("\nExecReload=+/bin/kill -HUP $MAINPID\n"), "{unit}");
+}
+
+#[test]
+fn it_listens_to_the_world_only_where_mailboxes_are_and_says_why() {
+    for (exchanges, listens, words) in [
+        (vec![], "0.0.0.0:25, [::]:25", "everybody may bring mail for mailboxes here"),
+        (vec!["mx.other.example".to_owned()], "127.0.0.1:25, [::1]:25", "of this machine alone"),
+    ] {
+        let world = Told { exchanges: Ok(exchanges), ..QUIET };
+        let machine = Machine::new();
+        let report = machine.run(&world, &mut Nobody).unwrap();
+        let listen: Vec<_> = machine.config().listen.smtp.iter().map(ToString::to_string).collect();
+        assert_eq!(listen.join(", "), listens);
+        let notes = english(&report.notes);
+        assert!(notes.contains(words) && notes.contains(listens), "{notes}");
+    }
+}
+
+#[test]
+fn a_name_that_nobody_outside_knows_is_not_proposed_and_is_told() {
+    for (etc, proposed) in [
+        ("vps5.lan", "mail.example.com"),
+        ("vps-1234.host.example", "mail.example.com"),
+        ("ana.local", "mail.example.com"),
+        ("mx1.example.com", "mx1.example.com"),
+    ] {
+        let machine = Machine::new().with("etc/hostname", etc);
+        assert_eq!(machine.set_up().hostname, proposed, "{etc}");
+    }
+    let postfix = Machine::new().with("etc/postfix/main.cf", "myhostname = vps.lan\n");
+    assert_eq!(postfix.set_up().hostname, "mail.example.com");
+    let mut asked = Machine::new();
+    asked.wishes.hostname = Some("vps5.lan".into());
+    let report = asked.set_up();
+    assert!(english(&report.problems).contains("nobody outside knows"), "{:?}", report.problems);
+}
+
+#[test]
+fn root_is_read_by_whoever_was_named() {
+    let mut machine = Machine::new();
+    machine.wishes.root_mail = Some("ana@example.net".into());
+    machine.set_up();
+    assert_eq!(
+        machine.read("etc/aliases"),
+        "postmaster: root\nabuse: root\nroot: ana@example.net\n"
+    );
+    let there = Machine::new().with("etc/aliases", "postmaster: root");
+    let mut person = Answers(vec![("Who reads root's mail", "ana"), ("Add that line", "yes")]);
+    let report = there.run(&QUIET, &mut person).unwrap();
+    assert!(commands(&report).contains(&"printf '\\nroot: %s\\n' ana >> /etc/aliases"));
+    assert_eq!(there.read("etc/aliases"), "postmaster: root", "what is there is not written over");
+    let said = Machine::new().with("etc/aliases", "Root : ana\n");
+    let report = said.run(&QUIET, &mut person).unwrap();
+    assert!(!commands(&report).iter().any(|command| command.contains("printf")));
 }

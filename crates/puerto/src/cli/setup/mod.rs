@@ -21,6 +21,7 @@ use crate::setup::{self, Credentials, Network, Nobody, Person, Root, SetupError,
 )]
 pub struct SetupArgs {
     /// The domain to send mail for, such as example.com
+    #[arg(required_unless_present = "undo", default_value = "", hide_default_value = true)]
     domain: String,
     /// The full name of this server; otherwise what the machine or another mail
     /// program says, or mail.DOMAIN
@@ -36,6 +37,10 @@ pub struct SetupArgs {
     /// A file whose first line is that user's password; it is copied
     #[arg(long, value_name = "FILE", requires = "relayhost_user")]
     relayhost_password_file: Option<PathBuf>,
+    /// Who reads root's mail, such as cron's: an address, or users of this machine; "" is
+    /// nobody but root
+    #[arg(long, value_name = "ADDRESS")]
+    root_mail: Option<String>,
     /// Do what is proposed without asking, also start the service; no file that exists
     /// is replaced and no other mail server is stopped
     #[arg(long)]
@@ -46,6 +51,10 @@ pub struct SetupArgs {
     /// One JSON document instead of text, and no questions
     #[arg(long)]
     json: bool,
+    /// Undo what a setup did: the service, the names, its files. Configuration, keys and
+    /// queue stay
+    #[arg(long, conflicts_with_all = ["domain", "hostname", "relayhost", "root_mail"])]
+    undo: bool,
 }
 
 const NO_DOMAIN: Text = Text::new(
@@ -55,6 +64,12 @@ const NO_DOMAIN: Text = Text::new(
 const NO_HOST: Text = Text::new(
     "`{name}` is not a full host name, as mail.example.com is",
     "`{name}` no es un nombre de máquina completo, como mail.example.com",
+);
+const NO_READER: Text = Text::new(
+    "`{text}` is neither an address, as ana@example.net is, nor users of this machine, separated by \
+     commas",
+    "`{text}` no es ni una dirección, como ana@example.net, ni usuarios de esta máquina separados \
+     por comas",
 );
 const NO_RIGHTS: Text = Text::new(
     "{error}\npuerto: run this as root, or try it with `--root DIR`: it then writes only there",
@@ -77,6 +92,10 @@ const PASSWORD: Text = Text::new("The password of {user}", "La contraseña de {u
 /// there is wrong.
 pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> ExitCode {
     let asks = !arguments.yes && !arguments.json && io::stdin().is_terminal();
+    if arguments.undo {
+        let done = undo(arguments, file, asks, language);
+        return done.map_or_else(|failure| told(&failure, language), ExitCode::from);
+    }
     let wishes = wishes(arguments, file, language).and_then(|wishes| {
         let act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
         Ok(Wishes { login: login(arguments, asks, language)?, act, ..wishes })
@@ -89,13 +108,38 @@ pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> Ex
         }
     };
     let done = set_up(arguments, &wishes, asks, language);
-    done.map_or_else(
-        |failure| {
-            eprintln!("puerto: {}", failure.of(language));
-            failure.code.into()
-        },
-        ExitCode::from,
-    )
+    done.map_or_else(|failure| told(&failure, language), ExitCode::from)
+}
+
+fn told(failure: &Failure, language: Language) -> ExitCode {
+    eprintln!("puerto: {}", failure.of(language));
+    failure.code.into()
+}
+
+fn undo(
+    arguments: &SetupArgs,
+    file: Option<&Path>,
+    asks: bool,
+    language: Language,
+) -> Result<u8, Failure> {
+    let root = Root::new(whole(&arguments.root));
+    let config_file = whole(&Config::file(file).0);
+    // What a configuration that cannot be read says is what it says by default.
+    let config = Config::load(Some(&root.at(&config_file))).ok();
+    let config = config.unwrap_or_else(|| Config::with_defaults("localhost".to_owned()));
+    let act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
+    let mut terminal = terminal::Terminal::new(language);
+    let mut nobody = Nobody;
+    let person: &mut dyn Person = if asks { &mut terminal } else { &mut nobody };
+    let program = setup::program_path(std::env::current_exe().ok());
+    let world = Network::new(Some(&config));
+    let person = act.then_some(person);
+    let undone = setup::undo(&config, (&program, &config_file), &root, &world, person);
+    print(&match arguments.json {
+        true => format!("{}\n", show::undone_json(&undone, language)),
+        false => show::undone(&undone, language),
+    })?;
+    Ok(u8::from(!undone.problems.is_empty()))
 }
 
 fn set_up(
@@ -149,6 +193,10 @@ fn wishes(
     let host = |text: &String| {
         setup::host_name(text).ok_or_else(|| NO_HOST.with(language, &[("name", text)]))
     };
+    let root_mail = arguments.root_mail.as_ref();
+    if let Some(text) = root_mail.filter(|text| !setup::is_reader(text)) {
+        return Err(NO_READER.with(language, &[("text", text)]));
+    }
     let hop = |text: &String| match text.as_str() {
         "" => Ok(None),
         text => NextHop::parse(text).map(Some).map_err(|error| error.of(language)),
@@ -157,6 +205,7 @@ fn wishes(
         domain: name,
         hostname: hostname.as_ref().map(host).transpose()?,
         relayhost: relayhost.as_ref().map(hop).transpose()?,
+        root_mail: root_mail.map(|text| text.trim().to_owned()),
         login: None,
         config_file: whole(&Config::file(file).0),
         program: setup::program_path(std::env::current_exe().ok()),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::dnsplan::render;
 use crate::lang::{Language, Said, Text, dns_error};
-use crate::setup::{Done, Port25, Report};
+use crate::setup::{Done, Port25, Report, Step, Undone};
 
 const FOUND_OUT: Text = Text::new("Found out", "Lo que hay");
 const NAME: Text = Text::new("server name", "nombre del servidor");
@@ -91,21 +91,51 @@ pub(super) fn text(report: &Report, language: Language) -> String {
             points(&mut out, said, language);
         }
     }
-    let (done, left): (Vec<_>, Vec<_>) = report.steps.iter().partition(|step| step.done);
+    steps(&mut out, &report.steps, language);
+    out
+}
+
+/// What was undone, for people.
+pub(super) fn undone(undone: &Undone, language: Language) -> String {
+    let mut out = String::new();
+    if !undone.problems.is_empty() {
+        heading(&mut out, PROBLEMS.of(language));
+        points(&mut out, &undone.problems, language);
+    }
+    steps(&mut out, &undone.steps, language);
+    out
+}
+
+/// What was undone, as one JSON document.
+pub(super) fn undone_json(undone: &Undone, language: Language) -> Value {
+    let (done, next) = steps_json(&undone.steps, language);
+    let problems: Vec<_> = undone.problems.iter().map(|one| one.of(language)).collect();
+    json!({"problems": problems, "done": done, "next": next})
+}
+
+fn steps(out: &mut String, steps: &[Step], language: Language) {
+    let (done, left): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.done);
     if !done.is_empty() {
-        heading(&mut out, DONE.of(language));
+        heading(out, DONE.of(language));
     }
     for command in done.iter().flat_map(|step| &step.commands) {
         let _ = writeln!(out, "  {command}");
     }
-    heading(&mut out, STEPS.of(language));
+    heading(out, STEPS.of(language));
     for (number, step) in left.iter().enumerate() {
         let _ = writeln!(out, "  {}. {}", number + 1, step.what.of(language));
         for command in &step.commands {
             let _ = writeln!(out, "       {command}");
         }
     }
-    out
+}
+
+/// The commands that were run, and the steps that remain.
+fn steps_json(steps: &[Step], language: Language) -> (Vec<&String>, Vec<Value>) {
+    let (done, left): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.done);
+    let next =
+        left.iter().map(|step| json!({"what": step.what.of(language), "commands": step.commands}));
+    (done.iter().flat_map(|step| &step.commands).collect(), next.collect())
 }
 
 fn facts(out: &mut String, report: &Report, language: Language) {
@@ -175,13 +205,7 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
     });
     let files =
         report.files.iter().map(|(path, done)| json!({"path": path, "status": done.name()}));
-    let steps = report
-        .steps
-        .iter()
-        .filter(|step| !step.done)
-        .map(|step| json!({"what": step.what.of(language), "commands": step.commands}));
-    let done: Vec<_> =
-        report.steps.iter().filter(|step| step.done).flat_map(|step| &step.commands).collect();
+    let (done, next) = steps_json(&report.steps, language);
     json!({
         "domain": report.domain,
         "hostname": report.hostname,
@@ -198,7 +222,7 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
         "notes": sentences(&report.notes),
         "problems": sentences(&report.problems),
         "done": done,
-        "next": steps.collect::<Vec<_>>(),
+        "next": next,
     })
 }
 

@@ -47,6 +47,10 @@ pub(super) const HELP: &[Text] = pairs! {
         "Un fichero cuya primera línea es la contraseña de ese usuario; se copia";
     "Do what is proposed without asking, also start the service; no file that exists is replaced and no other mail server is stopped",
         "Hace lo propuesto sin preguntar, también iniciar el servicio; no sustituye ningún fichero que ya exista ni detiene otro servidor de correo";
+    "Who reads root's mail, such as cron's: an address, or users of this machine; \"\" is nobody but root",
+        "Quién lee el correo de root, como el de cron: una dirección o usuarios de esta máquina; \"\" es solo root";
+    "Undo what a setup did: the service, the names, its files. Configuration, keys and queue stay",
+        "Deshace lo que hizo una preparación: el servicio, los nombres y sus ficheros. Se quedan la configuración, las claves y la cola";
     "Read and write below this folder, as if it were the machine",
         "Lee y escribe dentro de esta carpeta, como si fuera la máquina";
     "Exit code: 0 done, 1 something keeps mail from being sent, 2 wrong usage, 73 or 77 a file cannot be written, 75 broken off, 78 the configuration is wrong.",

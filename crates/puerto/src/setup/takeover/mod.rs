@@ -221,7 +221,7 @@ fn add_networks<'a>(key: &str, items: impl Iterator<Item = &'a str>, inherited: 
 }
 
 /// Port 25 of this machine alone.
-fn loopback() -> Vec<SocketAddr> {
+pub(super) fn loopback() -> Vec<SocketAddr> {
     use std::net::{Ipv4Addr, Ipv6Addr};
     vec![(Ipv4Addr::LOCALHOST, 25).into(), (Ipv6Addr::LOCALHOST, 25).into()]
 }

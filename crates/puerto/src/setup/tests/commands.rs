@@ -44,6 +44,7 @@ fn a_bare_machine_is_made_ready_and_started_without_a_question() {
     let machine = Machine::new().with("usr/local/bin/puerto", "");
     let (commands, problems) = acted(&machine, "nothing fails", &mut Nobody);
     let wanted = "systemd-sysusers puerto.conf\nsystemd-tmpfiles --create puerto.conf\n\
+                  /usr/local/bin/puerto man /usr/local/share/man/man1\n\
                   systemctl daemon-reload\nsystemctl enable --now puerto";
     assert_eq!((&*commands, &*problems), (wanted, ""));
 }
@@ -89,6 +90,39 @@ fn a_person_who_goes_before_the_commands_still_hears_what_is_to_be_done() {
 fn what_fails_is_said_and_the_service_is_not_started_on_it() {
     let machine = Machine::new().with("usr/local/bin/puerto", "");
     let (commands, problems) = acted(&machine, "sysusers", &mut Nobody);
-    assert_eq!(commands, "systemd-sysusers puerto.conf");
+    assert!(commands.starts_with("systemd-sysusers puerto.conf\n") && !commands.contains("enable"));
     assert!(problems.contains("sysusers"), "{problems}");
+}
+
+#[test]
+fn what_was_set_up_is_undone_but_for_configuration_keys_and_mail() {
+    let machine = Machine::new()
+        .with("usr/local/bin/puerto", "")
+        .with("usr/local/share/man/man1/puerto.1", "")
+        .with("usr/sbin/postfix", "");
+    machine.set_up();
+    let root = Root::new(machine.folder.path());
+    let config = machine.config();
+    let places = (Path::new("/usr/local/bin/puerto"), Path::new(DEFAULT_FILE));
+    let undone = undo(&config, places, &root, &QUIET, None);
+    let told: Vec<_> = undone.steps.iter().flat_map(|step| &step.commands).collect();
+    for command in [
+        "systemctl disable --now puerto.socket puerto.service",
+        "rm /usr/sbin/sendmail",
+        "rm /usr/bin/newaliases",
+        "rm -f /etc/systemd/system/puerto.service /etc/systemd/system/puerto.socket \
+         /etc/sysusers.d/puerto.conf /etc/tmpfiles.d/puerto.conf \
+         /usr/local/share/man/man1/puerto*.1",
+        "systemctl enable --now postfix",
+        "rm -r /etc/puerto /var/lib/puerto",
+    ] {
+        assert!(told.iter().any(|one| *one == command), "{command}: {told:?}");
+    }
+    let offered = |words: &str| {
+        let step = undone.steps.iter().find(|step| step.commands.iter().any(|c| c.contains(words)));
+        step.and_then(|step| step.offer.as_ref()).map(|offer| offer.proposed)
+    };
+    // Mail is never removed by a command of ours, and another's server is asked for.
+    assert_eq!(offered("/var/lib/puerto"), None);
+    assert_eq!(offered("postfix"), Some(false));
 }
