@@ -37,7 +37,7 @@ pub const SUBCOMMAND: &str = "local-agent";
 pub(super) const SPOOL: &str = "/var/mail";
 
 /// Octets of a request's or an answer's object at most.
-const FRAME_BOUND: u32 = 64 * 1024;
+const FRAME_BOUND: u32 = 1024 * 1024;
 /// Octets of one chunk of content at most.
 const CHUNK: usize = 64 * 1024;
 /// The length that says that the content cannot be read to its end.
@@ -52,10 +52,21 @@ pub(super) struct Request {
     pub(super) user: String,
     /// Into `~/Maildir/` instead of `/var/mail/USER`.
     pub(super) maildir: bool,
+    /// The user's `.forward` has a say first.
+    pub(super) forward: bool,
     /// See [`Preface`].
     pub(super) sender: String,
     /// See [`Preface`].
     pub(super) header: String,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is in the mailbox, on the disk.
+    Stored,
+    /// The text of the user's `.forward`, which says otherwise.
+    Forward(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -357,6 +368,7 @@ mod tests {
         Request {
             user: user.into(),
             maildir: false,
+            forward: false,
             sender: "me@example.com".into(),
             header: "Delivered-To: x@example.com\n".into(),
         }

@@ -1,25 +1,35 @@
 //! The aliases file, in the form that sendmail and Postfix read: `name: target,
 //! target`, with comments, and with lines that go on when the next begins with white
-//! space.
+//! space. Lists that it includes and `.forward` files hold such targets, too.
+//!
+//! What people write beside the form, such as blanks for commas or a comment behind a
+//! target, is read as it is meant, with a warning: mail is not lost for a blank.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use puerto_smtp::Address;
 
 use crate::lang::{Said, address_error, said, said_of};
 
 /// Octets of the file at most: more is a mistake, or somebody's attack on memory.
-const FILE_BOUND: usize = 16 << 20;
+pub(super) const FILE_BOUND: usize = 16 << 20;
 
 /// Where mail for an alias goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     /// A local name, itself perhaps an alias.
     Name(String),
-    /// `\name`: a user, whatever aliases there are.
+    /// `\name`: a user's mailbox, whatever aliases there are.
     User(String),
     /// An address with a domain.
     Address(Address),
+    /// `\name@domain`: if the domain is ours, that user's mailbox.
+    UserAt(Address),
+    /// `/dev/null`: mail is thrown away, and the log says so.
+    Nowhere,
+    /// `:include:/file`: a file with more targets.
+    List(PathBuf),
     /// Something that this server does not do, such as a program.
     Unsupported(Said),
 }
@@ -43,8 +53,11 @@ impl Aliases {
             ));
             return aliases;
         }
-        for (number, line) in logical_lines(text) {
-            aliases.entry(number, &line);
+        for line in logical_lines(text) {
+            for number in &line.remarks {
+                aliases.warn(*number, &remark());
+            }
+            aliases.entry(line.number, &line.text);
         }
         aliases
     }
@@ -58,15 +71,21 @@ impl Aliases {
             self.warn(number, &text);
             return;
         };
-        let targets: Vec<Target> = split_targets(value).iter().filter_map(|t| target(t)).collect();
-        for target in &targets {
-            if let Target::Unsupported(what) = target {
-                let name = Said::words(&*name);
-                self.warn(
-                    number,
-                    &said_of!("`{name}`: {what}", "`{name}`: {what}"; name = name, what = what),
-                );
-            }
+        if name.contains('@') {
+            let text = said!(
+                "`{name}`: a name stands here without a domain, and holds for all of ours",
+                "`{name}`: el nombre va aquí sin dominio y vale para todos los nuestros";
+                name = name
+            );
+            self.warn(number, &text);
+        }
+        let (targets, warnings) = targets(value);
+        for what in warnings {
+            let name = Said::words(&*name);
+            self.warn(
+                number,
+                &said_of!("`{name}`: {what}", "`{name}`: {what}"; name = name, what = what),
+            );
         }
         if targets.is_empty() {
             let text = said!("`{name}` has no targets", "`{name}` no tiene destinos"; name = name);
@@ -95,50 +114,97 @@ impl Aliases {
     }
 }
 
-// A line and those after it that begin with white space, with the first one's number.
-fn logical_lines(text: &str) -> Vec<(usize, String)> {
-    let mut lines: Vec<(usize, String)> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+/// Reads targets that stand alone, separated by commas or line ends: an included list,
+/// or a `.forward`. With them, what is wrong.
+pub(super) fn listed(text: &str) -> (Vec<Target>, Vec<Said>) {
+    let (mut all, mut warnings) = (Vec::new(), Vec::new());
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        let (line, has_remark) = without_remark(line);
+        let (targets, wrong) = targets(line);
+        all.extend(targets);
+        warnings.extend(wrong);
+        if has_remark {
+            warnings.push(remark());
+        }
+    }
+    (all, warnings)
+}
+
+fn remark() -> Said {
+    said!(
+        "what follows `#` is passed over: a comment stands on a line of its own",
+        "lo que sigue a `#` no cuenta: un comentario va en una línea propia"
+    )
+}
+
+// A line and those after it that begin with white space.
+struct Line {
+    number: usize,
+    text: String,
+    /// Lines on which a comment stands behind targets.
+    remarks: Vec<usize>,
+}
+
+fn logical_lines(text: &str) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let continues = line.starts_with([' ', '\t']);
-        let content = line.trim();
-        if content.is_empty() || content.starts_with('#') {
+        let (content, has_remark) = without_remark(line);
+        if content.is_empty() {
             continue;
         }
+        let number = index + 1;
+        let remarks = if has_remark { vec![number] } else { Vec::new() };
         match lines.last_mut() {
-            Some((_, previous)) if continues => {
-                previous.push(' ');
-                previous.push_str(content);
+            Some(previous) if continues => {
+                previous.text.push(' ');
+                previous.text.push_str(content);
+                previous.remarks.extend(remarks);
             }
-            _ => lines.push((index + 1, content.to_owned())),
+            _ => lines.push(Line { number, text: content.to_owned(), remarks }),
         }
     }
     lines
 }
 
+// The line without a comment, and whether one stood behind something else.
+fn without_remark(line: &str) -> (&str, bool) {
+    let line = line.trim();
+    if line.starts_with('#') {
+        return ("", false);
+    }
+    let begins_word = |at: &usize| line.get(..*at).is_some_and(|head| head.ends_with([' ', '\t']));
+    match outside_quotes(line, &['#']).find(begins_word) {
+        Some(at) => (line.get(..at).unwrap_or_default().trim_end(), true),
+        None => (line, false),
+    }
+}
+
 fn split_name(line: &str) -> Option<(String, &str)> {
-    let colon = outside_quotes(line, ':').next()?;
+    let colon = outside_quotes(line, &[':']).next()?;
     let name = unquote(line.get(..colon)?.trim());
     (!name.is_empty()).then_some((name, line.get(colon + 1..)?))
 }
 
-fn split_targets(value: &str) -> Vec<&str> {
-    let mut targets = Vec::new();
+fn split<'a>(value: &'a str, separators: &[char]) -> Vec<&'a str> {
+    let mut pieces = Vec::new();
     let mut start = 0;
-    for comma in outside_quotes(value, ',').chain([value.len()]) {
-        targets.push(value.get(start..comma).unwrap_or_default().trim());
-        start = comma + 1;
+    for separator in outside_quotes(value, separators).chain([value.len()]) {
+        pieces.push(value.get(start..separator).unwrap_or_default().trim());
+        start = separator + 1;
     }
-    targets
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
 }
 
-fn outside_quotes(text: &str, wanted: char) -> impl Iterator<Item = usize> {
+fn outside_quotes(text: &str, wanted: &[char]) -> impl Iterator<Item = usize> {
     let (mut quoted, mut escaped) = (false, false);
     text.char_indices().filter_map(move |(index, character)| {
         match character {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            found if found == wanted && !quoted => return Some(index),
+            found if wanted.contains(&found) && !quoted => return Some(index),
             _ => {}
         }
         None
@@ -152,40 +218,96 @@ fn unquote(text: &str) -> String {
     }
 }
 
-fn target(written: &str) -> Option<Target> {
-    if written.is_empty() {
-        return None;
+// All targets of one name, and what is wrong with them.
+fn targets(value: &str) -> (Vec<Target>, Vec<Said>) {
+    let (mut all, mut warnings) = (Vec::new(), Vec::new());
+    for written in split(value, &[',']) {
+        let found =
+            target(written).map_or_else(|| run_together(written, &mut warnings), |t| vec![t]);
+        for target in found {
+            if let Target::Unsupported(what) = &target {
+                warnings.push(what.clone());
+            }
+            all.push(target);
+        }
     }
+    (all, warnings)
+}
+
+// One target; `None` if it may be several that blanks or semicolons separate.
+fn target(written: &str) -> Option<Target> {
     if let Ok(address) = Address::parse(written) {
         return Some(Target::Address(address));
     }
     let bare = unquote(written);
-    let unsupported = |what: Said| {
-        let bare = Said::words(&*bare);
-        Some(Target::Unsupported(
-            said_of!("`{bare}`: {what}", "`{bare}`: {what}"; bare = bare, what = what),
-        ))
-    };
+    let unsupported = |what: &Said| Some(Target::Unsupported(about(&bare, what)));
     match bare.chars().next() {
-        Some('|') => unsupported(said!(
+        Some('|') => unsupported(&said!(
             "mail is never handed to a program",
             "el correo nunca se entrega a un programa"
         )),
-        Some('/') => unsupported(said!(
+        Some('/') if bare == "/dev/null" => Some(Target::Nowhere),
+        Some('/') => unsupported(&said!(
             "mail is not appended to files: name a user",
             "el correo no se añade a ficheros: indique un usuario"
         )),
-        Some(':') => unsupported(said!(
-            "included files are not read: list the members here",
-            "los ficheros incluidos no se leen: enumere aquí a los miembros"
-        )),
-        Some('\\') => bare.strip_prefix('\\').map(|name| Target::User(name.to_lowercase())),
-        _ if bare.contains('@') => match Address::parse(&bare) {
-            Ok(address) => Some(Target::Address(address)),
-            Err(error) => unsupported(address_error(&error)),
+        Some(':') => match bare.strip_prefix(":include:").map(|path| unquote(path.trim())) {
+            Some(path) if path.starts_with('/') => Some(Target::List(path.into())),
+            _ => unsupported(&said!(
+                "write `:include:` and the whole path of a file",
+                "escriba `:include:` y la ruta completa de un fichero"
+            )),
         },
-        _ => Some(Target::Name(bare.to_lowercase())),
+        _ if bare != written => Some(one_word(&bare)),
+        _ if written.contains(['<', '(']) => in_brackets(written),
+        _ if written.contains(|c: char| c.is_whitespace() || c == ';') => None,
+        _ => Some(one_word(written)),
     }
+}
+
+// `Ana <ana@example.com>`, `ana (at home)`: what a mail program would write.
+fn in_brackets(written: &str) -> Option<Target> {
+    let inner = match written.split_once('<') {
+        Some((_, rest)) => rest.split_once('>').filter(|(_, after)| after.trim().is_empty())?.0,
+        None => written.split_once('(').filter(|(_, rest)| rest.ends_with(')'))?.0,
+    };
+    target(inner.trim())
+}
+
+fn one_word(word: &str) -> Target {
+    let plain = word.strip_prefix('\\').unwrap_or(word);
+    if plain.contains('@') {
+        return match Address::parse(plain) {
+            Ok(address) if plain.len() < word.len() => Target::UserAt(address),
+            Ok(address) => Target::Address(address),
+            Err(error) => Target::Unsupported(about(word, &address_error(&error))),
+        };
+    }
+    let impossible = |c: char| c.is_control() || "<>()[]:;,\"\\/|".contains(c);
+    if plain.is_empty() || plain.contains(impossible) {
+        let what = said!(
+            "this is neither a user nor an address: write `name: user, other@example.com`",
+            "no es ni un usuario ni una dirección: escriba `nombre: usuario, otro@example.com`"
+        );
+        return Target::Unsupported(about(word, &what));
+    }
+    let name = plain.to_lowercase();
+    if plain.len() < word.len() { Target::User(name) } else { Target::Name(name) }
+}
+
+fn run_together(written: &str, warnings: &mut Vec<Said>) -> Vec<Target> {
+    let what = said!(
+        "commas separate targets: this is read as if they stood here",
+        "los destinos se separan con comas: se lee como si estuvieran"
+    );
+    warnings.push(about(written, &what));
+    let pieces = split(written, &[' ', '\t', ';']);
+    pieces.into_iter().map(|piece| target(piece).unwrap_or_else(|| one_word(piece))).collect()
+}
+
+fn about(written: &str, what: &Said) -> Said {
+    let written = Said::words(written);
+    said_of!("`{written}`: {what}", "`{written}`: {what}"; written = written, what = what)
 }
 
 /// What in the text of an aliases file cannot be understood, with line numbers: for
@@ -198,34 +320,84 @@ pub fn alias_warnings(text: &str) -> Vec<Said> {
 mod tests {
     use super::*;
 
+    fn name(n: &str) -> Target {
+        Target::Name(n.into())
+    }
+
+    fn address(a: &str) -> Target {
+        Target::Address(Address::parse(a).unwrap())
+    }
+
     #[test]
     fn the_form_of_sendmail_is_read() {
         let aliases = Aliases::parse(
-            "# comment\n\
-             Postmaster: root\n\
-             root:ana, \"b c\"@example.net ,\n\t luis@example.org # not a comment\n\
+            "\u{feff}# comment\r\n\
+             Postmaster: root\r\n\
+             root:ana, \"b c\"@example.net ,\n\t luis@example.org\n\
              \"the office\": \\ana\n\
              \n   \n\
              list : a,b,,c\n",
         );
-        let name = |n: &str| Target::Name(n.into());
-        let address = |a: &str| Target::Address(Address::parse(a).unwrap());
         assert_eq!(aliases.get("POSTMASTER"), Some(&[name("root")][..]));
         assert_eq!(aliases.get("the office"), Some(&[Target::User("ana".into())][..]));
         assert_eq!(aliases.get("list"), Some(&[name("a"), name("b"), name("c")][..]));
-        let root = aliases.get("root").unwrap();
-        assert_eq!(root[..2], [name("ana"), address("\"b c\"@example.net")]);
-        assert!(matches!(root[2], Target::Unsupported(_)), "an address with junk behind it");
+        let root = [name("ana"), address("\"b c\"@example.net"), address("luis@example.org")];
+        assert_eq!(aliases.get("root"), Some(&root[..]));
         assert_eq!(aliases.get("nobody"), None);
+        assert_eq!(aliases.warnings, []);
+    }
+
+    #[test]
+    fn each_kind_of_target_is_told_from_the_others() {
+        let at = |a: &str| Target::UserAt(Address::parse(a).unwrap());
+        for (written, expected) in [
+            ("/dev/null", Target::Nowhere),
+            ("\"/dev/null\"", Target::Nowhere),
+            ("\\Luis", Target::User("luis".into())),
+            ("\\luis@example.com", at("luis@example.com")),
+            ("\"\\\\luis\"", Target::User("luis".into())),
+            (":include:/etc/list", Target::List("/etc/list".into())),
+            ("\":include:/etc/the list\"", Target::List("/etc/the list".into())),
+            ("Ana P\u{e9}rez <ana@example.com>", address("ana@example.com")),
+            ("<ana@example.com>", address("ana@example.com")),
+            ("ana (at home)", name("ana")),
+            ("Root+Tag", name("root+tag")),
+            ("\"ana luis\"", name("ana luis")),
+            ("#1@example.com", address("#1@example.com")),
+        ] {
+            let aliases = Aliases::parse(&format!("x:{written}\n"));
+            assert_eq!(aliases.get("x"), Some(&[expected][..]), "{written}");
+            assert_eq!(aliases.warnings, [], "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_beside_the_form_is_read_as_it_is_meant_and_told() {
+        let (ana, luis) = (name("ana"), name("luis"));
+        for (written, expected, told) in [
+            ("ana luis", &[ana.clone(), luis.clone()][..], "commas separate targets"),
+            ("ana; luis;", &[ana.clone(), luis.clone()], "commas separate targets"),
+            ("ana\tluis", &[ana.clone(), luis.clone()], "commas separate targets"),
+            ("ana \\luis", &[ana.clone(), Target::User("luis".into())], "commas separate"),
+            ("ana a@example.net", &[ana.clone(), address("a@example.net")], "commas separate"),
+            ("ana # note", &[ana.clone()], "a comment stands on a line of its own"),
+            ("ana, # note\n luis", &[ana.clone(), luis.clone()], "a comment stands"),
+            ("ana,\n luis\t#x", &[ana, luis], "line 2: what follows `#`"),
+        ] {
+            let aliases = Aliases::parse(&format!("x: {written}\n"));
+            assert_eq!(aliases.get("x"), Some(expected), "{written}");
+            let warnings: Vec<String> = aliases.warnings.iter().map(Said::to_string).collect();
+            assert!(warnings.len() == 1 && warnings[0].contains(told), "{written}: {warnings:?}");
+        }
     }
 
     #[test]
     fn what_is_not_done_is_told_with_its_line() {
         let aliases = Aliases::parse(
-            "a: \"|/usr/bin/vacation, x\"\nb: /var/mail/archive\nc: :include:/etc/list\n\
-             d\ne:\na: ana\n",
+            "a: \"|/usr/bin/vacation, x\"\nb: /var/mail/archive\nc: :include:list\n\
+             d\ne:\na: ana\nf@example.com: ana\ng: a@b@, c:d\nh: |cat > x\n",
         );
-        for name in ["b", "c"] {
+        for name in ["b", "c", "h"] {
             assert!(matches!(aliases.get(name).unwrap(), [Target::Unsupported(_)]), "{name}");
         }
         let told: Vec<String> = aliases.warnings.iter().map(ToString::to_string).collect();
@@ -233,12 +405,26 @@ mod tests {
         for part in [
             "line 1: `a`: `|/usr/bin/vacation, x`: mail is never handed to a program",
             "line 2: `b`",
-            "line 3: `c`",
+            "line 3: `c`: `:include:list`: write",
             "line 4: there is no colon",
             "line 5: `e` has no targets",
             "line 6: `a` stands here for the second time",
+            "line 7: `f@example.com`: a name stands here without a domain",
+            "line 8: `g`: `a@b@`",
+            "line 8: `g`: `c:d`: this is neither a user nor an address",
+            "line 9: `h`",
         ] {
             assert!(told.contains(part), "{part} in\n{told}");
         }
+    }
+
+    #[test]
+    fn a_list_is_separated_by_commas_or_lines() {
+        let (targets, warnings) =
+            listed("# members\nana, luis\n\n\"|/usr/bin/vacation ana\"\na@example.net # home\n");
+        assert_eq!(targets[..2], [name("ana"), name("luis")]);
+        assert!(matches!(targets[2], Target::Unsupported(_)));
+        assert_eq!(targets[3], address("a@example.net"));
+        assert_eq!(warnings.len(), 2);
     }
 }

@@ -2,15 +2,19 @@
 //! mail server must know.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use puerto_smtp::{Address, LocalPart};
+use nix::fcntl::OFlag;
+use puerto_smtp::LocalPart;
 
 use super::account::Account;
-use super::aliases::{Aliases, Target};
+use super::aliases::{Aliases, FILE_BOUND};
+use super::expansion::{Expander, Resolution};
 use crate::config::Live;
 use crate::lang::{said_of, system};
 
@@ -22,9 +26,6 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 const ANSWERS: usize = 10_000;
 /// How often the aliases file is looked at for changes.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Aliases that lead to aliases, and targets of one name, at most.
-const DEPTH: usize = 20;
-const TARGETS: usize = 1000;
 
 /// The users of this machine and their other names.
 #[derive(Debug)]
@@ -46,19 +47,6 @@ struct Loaded {
 
 // A file that is still the same: device, inode, size, time of change.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
-
-/// What a local part comes to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Resolution {
-    /// Users whose mailboxes it goes to, by name.
-    pub(super) users: Vec<String>,
-    /// Addresses elsewhere.
-    pub(super) remote: Vec<Address>,
-    /// Names that nobody has.
-    pub(super) missing: Vec<String>,
-    /// What an alias names but this server does not do, or a chain without end.
-    pub(super) problems: Vec<String>,
-}
 
 impl Directory {
     /// Follows the configuration in force.
@@ -89,7 +77,7 @@ impl Directory {
     /// It may block on the system's user directory.
     pub fn reaches_somebody(&self, local_part: &LocalPart) -> std::io::Result<bool> {
         let resolution = self.resolve(local_part)?;
-        Ok(!resolution.users.is_empty() || !resolution.remote.is_empty())
+        Ok(!resolution.boxes.is_empty() || !resolution.remote.is_empty())
     }
 
     /// Whether a local part has an alias, by itself or without its extension.
@@ -101,83 +89,18 @@ impl Directory {
     /// Follows aliases to their ends. The error is the system's: users could not be
     /// looked up.
     pub(super) fn resolve(&self, local_part: &LocalPart) -> std::io::Result<Resolution> {
-        let mut resolution = Resolution::default();
-        let aliases = self.aliases();
-        let first = Target::Name(local_part.as_str().to_lowercase());
-        let mut waiting = vec![(first, 0)];
-        let mut seen = Vec::new();
-        while let Some((target, depth)) = waiting.pop() {
-            if seen.contains(&target) {
-                continue;
-            }
-            if depth > DEPTH || seen.len() >= TARGETS {
-                let problem =
-                    format!("aliases lead on and on: more than {DEPTH} deep or {TARGETS}");
-                resolution.problems.push(problem);
-                break;
-            }
-            for next in self.step(&target, &aliases, &mut resolution)? {
-                waiting.push((next, depth + 1));
-            }
-            seen.push(target);
-        }
-        resolution.users.sort();
-        resolution.users.dedup();
-        Ok(resolution)
+        let (aliases, config) = (self.aliases(), self.config.get());
+        Expander::new(&aliases, &config).name(&local_part.as_str().to_lowercase())
     }
 
-    fn step(
+    /// Follows what a user's `.forward` says. With it, what is wrong in the file.
+    pub(super) fn resolve_forward(
         &self,
-        target: &Target,
-        aliases: &Aliases,
-        resolution: &mut Resolution,
-    ) -> std::io::Result<Vec<Target>> {
-        match target {
-            Target::Name(name) => return self.step_name(name, aliases, resolution),
-            Target::User(name) => match find_user(name)? {
-                Some(account) => resolution.users.push(account.name),
-                None => resolution.missing.push(name.clone()),
-            },
-            Target::Address(address) if self.is_ours(address) => {
-                let name = address.local_part().as_str().to_lowercase();
-                return Ok(vec![Target::Name(name)]);
-            }
-            Target::Address(address) => resolution.remote.push(address.clone()),
-            Target::Unsupported(what) => resolution.problems.push(what.to_string()),
-        }
-        Ok(Vec::new())
-    }
-
-    fn step_name(
-        &self,
-        name: &str,
-        aliases: &Aliases,
-        resolution: &mut Resolution,
-    ) -> std::io::Result<Vec<Target>> {
-        for candidate in candidates(name) {
-            if let Some(targets) = aliases.get(candidate) {
-                // An alias that names itself means the user of that name.
-                let itself = |target: &Target| *target == Target::Name(candidate.to_owned());
-                let follow = |target: &Target| match itself(target) {
-                    true => Target::User(candidate.to_owned()),
-                    false => target.clone(),
-                };
-                return Ok(targets.iter().map(follow).collect());
-            }
-            if let Some(account) = find_user(candidate)? {
-                resolution.users.push(account.name);
-                return Ok(Vec::new());
-            }
-            if let Some(target) = required_target(candidate) {
-                return Ok(vec![Target::Name(target.to_owned())]);
-            }
-        }
-        resolution.missing.push(name.to_owned());
-        Ok(Vec::new())
-    }
-
-    fn is_ours(&self, address: &Address) -> bool {
-        self.config.get().domains.contains(address.domain())
+        user: &str,
+        text: &str,
+    ) -> std::io::Result<(Resolution, Vec<String>)> {
+        let (aliases, config) = (self.aliases(), self.config.get());
+        Expander::new(&aliases, &config).forward(user, text)
     }
 
     fn is_user(&self, name: &str) -> bool {
@@ -187,7 +110,7 @@ impl Directory {
         {
             return *known;
         }
-        let Ok(found) = find_user(name) else {
+        let Ok(found) = Account::find(name) else {
             return true;
         };
         let known = found.is_some();
@@ -250,22 +173,18 @@ pub fn lane(local_part: &LocalPart) -> String {
 }
 
 // The name itself, then the part before an extension.
-fn candidates(name: &str) -> impl Iterator<Item = &str> {
+pub(super) fn candidates(name: &str) -> impl Iterator<Item = &str> {
     let user = name.split_once('+').map(|(user, _)| user).filter(|user| !user.is_empty());
     std::iter::once(name).chain(user)
 }
 
 // RFC 5321 §4.5.1: postmaster always exists. Notifications name MAILER-DAEMON.
-fn required_target(name: &str) -> Option<&'static str> {
+pub(super) fn required_target(name: &str) -> Option<&'static str> {
     match name {
         "postmaster" => Some("root"),
         "mailer-daemon" | "abuse" => Some("postmaster"),
         _ => None,
     }
-}
-
-fn find_user(name: &str) -> std::io::Result<Option<Account>> {
-    Account::find(name)
 }
 
 fn stamp(path: &Path) -> Stamp {
@@ -274,7 +193,7 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 fn read_aliases(path: &Path) -> Aliases {
-    match std::fs::read(path) {
+    match read_bounded(path) {
         Ok(bytes) => Aliases::parse(&String::from_utf8_lossy(&bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Aliases::default(),
         Err(error) => {
@@ -286,6 +205,18 @@ fn read_aliases(path: &Path) -> Aliases {
             aliases
         }
     }
+}
+
+/// Reads a file of targets, or one octet more of it than is taken. What is no plain file,
+/// such as a FIFO, is not waited for.
+pub(super) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    let mut octets = Vec::new();
+    file.take(FILE_BOUND as u64 + 1).read_to_end(&mut octets)?;
+    Ok(octets)
 }
 
 #[cfg(test)]
@@ -332,37 +263,6 @@ mod tests {
         {
             assert_eq!(lane(&local(name)), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn aliases_are_followed_to_their_ends() {
-        let dir = tempfile::tempdir().unwrap();
-        let directory = directory(
-            dir.path(),
-            "staff: office, a@example.net, no-such-user\noffice: root, b@example.com\n\
-             b: \\root, c@example.org\nroot: root, copy@example.net\n\
-             x: y\ny: x\npipe: |cat\n",
-        );
-        let resolve = |name: &str| directory.resolve(&local(name)).unwrap();
-        let staff = resolve("Staff");
-        assert_eq!(staff.users, ["root"]);
-        let mut remote: Vec<String> = staff.remote.iter().map(Address::to_string).collect();
-        remote.sort();
-        assert_eq!(remote, ["a@example.net", "c@example.org", "copy@example.net"]);
-        assert_eq!(staff.missing, ["no-such-user"]);
-        assert_eq!(resolve("root+tag").users, ["root"]);
-        assert_eq!(resolve("x"), Resolution::default(), "a circle leads nowhere");
-        assert!(resolve("pipe").problems[0].contains("never handed to a program"));
-        assert_eq!(resolve("nobody-at-all").missing, ["nobody-at-all"]);
-    }
-
-    #[test]
-    fn a_chain_that_is_too_long_ends() {
-        let dir = tempfile::tempdir().unwrap();
-        let chain: String = (0..100).map(|n| format!("a{n}: a{}\n", n + 1)).collect();
-        let directory = directory(dir.path(), &chain);
-        let resolution = directory.resolve(&local("a0")).unwrap();
-        assert!(resolution.problems[0].contains("lead on and on"));
     }
 
     #[test]

@@ -13,10 +13,15 @@ pub mod agent;
 mod aliases;
 mod delivery;
 mod directory;
+mod expansion;
 mod failure;
+mod hands;
+mod lmtp;
 mod lock;
 mod maildir;
 mod mbox;
+mod onward;
+mod report;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use puerto_smtp::{Address, EnhancedCode, Recipient, ReversePath};
+use puerto_smtp::{Address, EnhancedCode, Notify, Recipient, ReversePath};
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
 use puerto_spool::{Entry, LeasedRecipient, ListRequest, MessageId, Spool, Timestamp};
@@ -132,11 +132,29 @@ async fn a_user_finds_the_message_in_the_mailbox() {
     for part in [
         "From me@example.org ",
         "\nReturn-Path: <me@example.org>\nX-Original-To: root+tag@example.com\n\
-         Delivered-To: root+tag@example.com\nFrom: me@example.org\n",
-        "\nDelivered-To: office@example.com\n",
+         Delivered-To: root+tag@example.com\nX-Original-To: office@example.com\n\
+         Delivered-To: office@example.com\nFrom: me@example.org\n",
     ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
+}
+
+#[tokio::test]
+async fn two_hundred_addresses_of_a_user_are_one_copy() {
+    let house = House::new("team: root, a@example.net\n");
+    let to: Vec<String> = (0..200).map(|n| format!("root+{n}@example.com")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let first = house.mailboxes.deliver(&job(&to[..150], MESSAGE)).await;
+    assert!(told(&first).iter().all(|(status, ..)| *status == DeliveryStatus::Sent));
+    // The rest of the recipients, in another job of the same message.
+    let rest = house.mailboxes.deliver(&job(&to[150..], MESSAGE)).await;
+    assert!(told(&rest).iter().all(|(status, ..)| *status == DeliveryStatus::Sent));
+    let text = house.mailbox("root");
+    assert_eq!(text.matches("Subject: x").count(), 1);
+    assert_eq!(text.matches("Delivered-To: root+").count(), 150);
+    let teams = ["team+1@example.com", "team+2@example.com", "root@example.com"];
+    house.mailboxes.deliver(&job(&teams, MESSAGE)).await;
+    assert_eq!(house.queued().len(), 1, "one copy to each address elsewhere");
 }
 
 #[tokio::test]
@@ -145,7 +163,7 @@ async fn addresses_elsewhere_get_a_copy_by_the_queue() {
     let report = house.mailboxes.deliver(&job(&["team@example.com"], MESSAGE)).await;
     let (status, _, text) = told(&report)[0];
     assert_eq!(status, DeliveryStatus::Sent);
-    assert!(text.starts_with("forwarded as ") && text.contains("delivered to mailbox"), "{text}");
+    assert!(text.contains("forwarded as ") && text.contains("delivered to mailbox"), "{text}");
     let queued = house.queued();
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].reverse_path.to_string(), "me@example.org");
@@ -197,6 +215,73 @@ async fn what_an_alias_cannot_have_is_told_to_the_sender() {
     assert!(told[0].2.contains("never handed to a program; its other targets have it"));
     assert!(house.mailbox("root").contains("Subject: x"));
     assert_eq!((told[1].0, told[1].1), (DeliveryStatus::Bounced, EnhancedCode::new(5, 4, 6)));
+}
+
+#[tokio::test]
+async fn what_is_thrown_away_is_told_and_nothing_else_is() {
+    let house = House::new("null: /dev/null\nsome: root@EXAMPLE.com, /dev/null\n");
+    let to = ["null@example.com", "some@example.com"];
+    let report = house.mailboxes.deliver(&job(&to, MESSAGE)).await;
+    let told = told(&report);
+    assert_eq!(
+        (told[0].0, told[0].2),
+        (DeliveryStatus::Sent, "thrown away, as the alias `null` says")
+    );
+    assert_eq!(told[1].0, DeliveryStatus::Sent);
+    assert!(told[1].2.contains("delivered to mailbox, thrown away"), "{}", told[1].2);
+    assert_eq!(house.mailbox("root").matches("Subject: x").count(), 1);
+}
+
+#[tokio::test]
+async fn an_alias_that_names_itself_by_address_is_a_copy_here_and_one_there() {
+    for itself in ["root@example.com", "ROOT+x@Example.COM", "root@localhost", "\\root@example.com"]
+    {
+        let house = House::new(&format!("root: {itself}, admin@example.net\n"));
+        let report = house.mailboxes.deliver(&job(&["root@example.com"], MESSAGE)).await;
+        assert_eq!(told(&report)[0].0, DeliveryStatus::Sent, "{itself}");
+        assert_eq!(house.mailbox("root").matches("Subject: x").count(), 1, "{itself}");
+        let queued = house.queued();
+        assert_eq!((queued.len(), queued[0].recipients.len()), (1, 1), "{itself}");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_a_list_go_to_its_owner() {
+    let house = House::new("list: a@example.net, gone-away, root\nowner-list: root\n");
+    let report = house.mailboxes.deliver(&job(&["list@example.com"], MESSAGE)).await;
+    assert_eq!(told(&report)[0].0, DeliveryStatus::Sent);
+    let queued = house.queued();
+    assert_eq!(queued[0].reverse_path.to_string(), "owner-list@example.com");
+    let to: Vec<_> = queued[0].recipients.iter().map(|r| r.recipient.clone()).collect();
+    let wanted = ["a@example.net", "gone-away@example.com"];
+    assert_eq!(to, wanted.map(|a| Recipient::new(Address::parse(a).unwrap())));
+    // Nobody hears of the failure of a notification.
+    let mut notification = job(&["list@example.com"], MESSAGE);
+    notification.reverse_path = ReversePath::Null;
+    notification.id = MessageId::from_u64(2 << 40);
+    house.mailboxes.deliver(&notification).await;
+    assert!(house.queued().iter().any(|entry| entry.reverse_path.is_null()));
+}
+
+#[tokio::test]
+async fn success_of_an_alias_is_told_once() {
+    for (aliases, here, elsewhere) in [
+        ("team: root, a@example.net\n", true, false),
+        ("team: a@example.net, b@example.net\n", true, false),
+        ("team: a@example.net\n", false, true),
+        ("team: a@example.net\nowner-team: root\n", true, false),
+    ] {
+        let house = House::new(aliases);
+        let mut job = job(&["team@example.com"], MESSAGE);
+        let notify = Notify { success: true, failure: true, delay: false };
+        job.recipients[0].recipient.notify = Some(notify);
+        let report = house.mailboxes.deliver(&job).await;
+        assert_eq!(!report.outcomes[0].peer_reports, here, "{aliases}");
+        for queued in house.queued().iter().flat_map(|entry| &entry.recipients) {
+            let success = queued.recipient.notify.is_some_and(|notify| notify.success);
+            assert_eq!(success, elsewhere, "{aliases}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,17 @@ pub(super) static SENTENCES: &[Text] = &[
         "en el fichero de alias: este nombre lleva en círculo",
     ),
     text("in the aliases file: {}", "en el fichero de alias: {}"),
+    text("the list {} cannot be read: {}", "no se puede leer la lista {=}: {}"),
+    text("it is not a regular file", "no es un fichero normal"),
+    text("thrown away, as the alias `{}` says", "descartado, como dice el alias `{=}`"),
+    text(
+        "thrown away, as the user's .forward says",
+        "descartado, como dice el .forward del usuario",
+    ),
+    text(
+        "delivered with the message's other recipients",
+        "entregado junto con los demás destinatarios del mensaje",
+    ),
     text("{}; its other targets have it", "{}; sus otros destinos lo tienen"),
     text("another program keeps {} locked", "otro programa tiene bloqueado {=}"),
     text("the home directory {} is missing", "falta la carpeta personal {=}"),

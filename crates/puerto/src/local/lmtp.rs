@@ -1,0 +1,92 @@
+//! Hands mail to an LMTP server, such as Dovecot, where `mailbox = "lmtp:…"` says so.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use puerto_smtp::{Address, LocalPart};
+use puerto_spool::LeasedRecipient;
+
+use super::delivery::{Mailboxes, aside};
+use super::failure::Failure;
+use super::report::outcome;
+use crate::config::Mailbox;
+use crate::deliver::{Job, LmtpTarget, Pressure, Report};
+use crate::telemetry::DeliveryStatus;
+
+impl Mailboxes {
+    /// Has the server take the message for all of the job's recipients.
+    pub(super) async fn hand_to_lmtp(&self, job: &Job) -> Report {
+        let target = self.lmtp_target().await;
+        match (target, &self.remote) {
+            (Ok(target), Some(remote)) => remote.deliver_lmtp(job, &target).await,
+            (target, _) => {
+                let unable = || Failure::later(3, 5, "this program has no LMTP client");
+                let failure = target.err().unwrap_or_else(unable);
+                let begun = Instant::now();
+                let failed = |leased| outcome(job, leased, Err(failure.clone()), begun);
+                let outcomes = job.recipients.iter().map(failed).collect();
+                Report { outcomes, pressure: Pressure::Unreachable }
+            }
+        }
+    }
+
+    async fn lmtp_target(&self) -> Result<LmtpTarget, Failure> {
+        let config = self.config.get();
+        let Mailbox::Lmtp(written) = &config.local.mailbox else {
+            return Err(Failure::later(3, 5, "the configuration has just changed"));
+        };
+        if written.starts_with('/') {
+            return Ok(LmtpTarget::Path(written.into()));
+        }
+        let written = written.clone();
+        aside(move || {
+            let addresses = std::net::ToSocketAddrs::to_socket_addrs(&written);
+            let first =
+                addresses.and_then(|mut all| all.next().ok_or(io::ErrorKind::NotFound.into()));
+            first.map(LmtpTarget::Address).map_err(|error| {
+                Failure::later(4, 3, format!("the LMTP server {written} is not found: {error}"))
+            })
+        })
+        .await
+    }
+
+    /// A user that an alias named: the server is given the user's own address.
+    pub(super) async fn write_by_lmtp(
+        &self,
+        job: &Job,
+        leased: &LeasedRecipient,
+        user: &str,
+    ) -> Result<String, Failure> {
+        let local_part = LocalPart::from_unquoted(user)
+            .map_err(|error| Failure::never(1, 3, format!("the user `{user}`: {error}")))?;
+        let domain = leased.recipient.address.domain().clone();
+        let mut leased = leased.clone();
+        leased.recipient.address = Address::new(local_part, domain);
+        let report = self.hand_to_lmtp(&part_of(job, vec![leased])).await;
+        let outcome = report.outcomes.into_iter().next();
+        let outcome =
+            outcome.ok_or_else(|| Failure::later(3, 0, "the LMTP server said nothing"))?;
+        match outcome.status {
+            DeliveryStatus::Sent => Ok(outcome.text),
+            _ => Err(Failure { status: outcome.status_code, text: outcome.text }),
+        }
+    }
+}
+
+/// A job for some of its recipients.
+pub(super) fn part_of(job: &Job, recipients: Vec<LeasedRecipient>) -> Job {
+    Job {
+        id: job.id,
+        plan: Arc::clone(&job.plan),
+        reverse_path: job.reverse_path.clone(),
+        recipients,
+        envelope_id: job.envelope_id.clone(),
+        ret: job.ret,
+        eight_bit: job.eight_bit,
+        smtputf8: job.smtputf8,
+        received_at: job.received_at,
+        in_queue: job.in_queue,
+        body: Arc::clone(&job.body),
+    }
+}

@@ -1,0 +1,165 @@
+//! What a recipient comes to: its share of what a job does, the verdict on it, and how
+//! the message says whom it came for.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
+
+use puerto_smtp::EnhancedCode;
+use puerto_spool::LeasedRecipient;
+use puerto_spool::clock::{Clock as _, SystemClock};
+
+use super::expansion::{Onward, Resolution, UserBox};
+use super::failure::Failure;
+use crate::deliver::{Job, Outcome};
+use crate::telemetry::{Delays, DeliveryStatus};
+
+/// Where one recipient's mail goes, as far as it is known yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) boxes: BTreeSet<UserBox>,
+    pub(super) remote: BTreeSet<Onward>,
+    missing: Vec<String>,
+    problems: Vec<String>,
+    unread: Vec<String>,
+    discards: Vec<String>,
+}
+
+impl Share {
+    /// Puts what users' `.forward` files say in the place of their mailboxes. A user who
+    /// comes round to the own name again has the mailbox meant.
+    pub(super) fn of(found: &Resolution, forwards: &HashMap<String, Resolution>) -> Self {
+        let mut share = Self::default();
+        share.add(found, forwards, &mut Vec::new());
+        share
+    }
+
+    fn add(
+        &mut self,
+        found: &Resolution,
+        forwards: &HashMap<String, Resolution>,
+        through: &mut Vec<String>,
+    ) {
+        self.remote.extend(found.remote.iter().cloned());
+        self.missing.extend(found.missing.iter().cloned());
+        self.problems.extend(found.problems.iter().cloned());
+        self.unread.extend(found.unread.iter().cloned());
+        self.discards.extend(found.discards.iter().cloned());
+        for user_box in &found.boxes {
+            let user = &user_box.user;
+            let came_round = through.contains(user);
+            match forwards.get(user).filter(|_| user_box.forward && !came_round) {
+                Some(forward) => {
+                    through.push(user.clone());
+                    self.add(forward, forwards, through);
+                    through.pop();
+                }
+                None => {
+                    let forward = user_box.forward && !came_round;
+                    self.boxes.insert(UserBox { user: user.clone(), forward });
+                }
+            }
+        }
+    }
+
+    fn reaches_nobody(&self) -> bool {
+        self.boxes.is_empty() && self.remote.is_empty() && self.discards.is_empty()
+    }
+
+    /// One address in the place of another, whose server then tells of success
+    /// (RFC 3461 §5.2.7.2); a list's address is final (§5.2.7.3).
+    pub(super) fn is_one_address(&self) -> bool {
+        let is_one = self.remote.len() == 1 && self.remote.iter().all(|one| one.owner.is_none());
+        is_one && self.boxes.is_empty() && self.discards.is_empty() && self.missing.is_empty()
+    }
+}
+
+/// What becomes of a recipient, by what became of each part of its share. What must be
+/// tried again comes before what has failed for good: the sender is told once, at the end.
+pub(super) fn verdict(
+    share: &Share,
+    results: Vec<Result<String, Failure>>,
+) -> Result<String, Failure> {
+    let (mut done, mut later, mut never) = (Vec::new(), None, Vec::new());
+    for result in results {
+        match result {
+            Ok(text) => done.push(text),
+            Err(failure) if failure.status.class == 4 => later = Some(failure),
+            Err(failure) => never.push(failure),
+        }
+    }
+    let unread = share.unread.first();
+    let unread = unread.map(|text| Failure::later(3, 5, format!("in the aliases file: {text}")));
+    if let Some(failure) = later.or(unread) {
+        return Err(failure);
+    }
+    let missing = |name: &String| Failure::never(1, 1, format!("there is no user `{name}`"));
+    never.extend(share.missing.iter().map(missing));
+    let problem = |text: &String| Failure::never(3, 5, format!("in the aliases file: {text}"));
+    never.extend(share.problems.iter().map(problem));
+    if never.is_empty() && share.reaches_nobody() {
+        return Err(Failure::never(4, 6, "in the aliases file: this name leads in a circle"));
+    }
+    done.extend(share.discards.iter().map(|name| match name.as_str() {
+        "" => "thrown away, as the user's .forward says".to_owned(),
+        name => format!("thrown away, as the alias `{name}` says"),
+    }));
+    let Some(first) = never.first() else {
+        done.dedup();
+        return Ok(if done.is_empty() { "delivered".to_owned() } else { done.join(", ") });
+    };
+    let texts: Vec<&str> = never.iter().map(|failure| failure.text.as_str()).collect();
+    let others = if share.reaches_nobody() { "" } else { "; its other targets have it" };
+    Err(Failure { status: first.status, text: format!("{}{others}", texts.join("; ")) })
+}
+
+/// The lines that stand before a message in a mailbox: where it came from, and all the
+/// addresses that it came for. RFC 5321 §4.4: final delivery adds the Return-Path.
+pub(super) fn preface_header(job: &Job, recipients: &[&LeasedRecipient]) -> String {
+    let mut out = format!("Return-Path: <{}>\n", job.reverse_path);
+    for leased in recipients {
+        let address = &leased.recipient.address;
+        let original = leased.recipient.original.as_deref();
+        let original = original.and_then(|text| text.split_once(';')).map(|(_, address)| address);
+        let original = match original {
+            Some(original) if !original.chars().any(char::is_control) => original.to_owned(),
+            _ => address.to_string(),
+        };
+        out.push_str(&format!("X-Original-To: {original}\nDelivered-To: {address}\n"));
+    }
+    out
+}
+
+/// The record of it.
+pub(super) fn outcome(
+    job: &Job,
+    leased: &LeasedRecipient,
+    result: Result<String, Failure>,
+    begun: Instant,
+) -> Outcome {
+    let (status, status_code, text) = match result {
+        Ok(text) => (DeliveryStatus::Sent, EnhancedCode::new(2, 0, 0), text),
+        Err(Failure { status, text }) if status.class == 4 => {
+            (DeliveryStatus::Deferred, status, text)
+        }
+        Err(Failure { status, text }) => (DeliveryStatus::Bounced, status, text),
+    };
+    Outcome {
+        index: leased.index,
+        status,
+        component: "local",
+        relay: "local".to_owned(),
+        host: None,
+        status_code,
+        reply: None,
+        text,
+        tls: None,
+        at: SystemClock.now(),
+        delays: Delays {
+            in_queue: job.in_queue,
+            transmission: begun.elapsed(),
+            ..Delays::default()
+        },
+        retry_after: None,
+        peer_reports: false,
+    }
+}
