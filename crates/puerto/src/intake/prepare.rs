@@ -14,7 +14,7 @@ use puerto_mail::header::{End, Field, Header, write_structured};
 use puerto_mail::message::Facts;
 use puerto_mail::received::{self, Received};
 use puerto_smtp::limits::MAX_TEXT_LINE;
-use puerto_smtp::{Envelope, Reply};
+use puerto_smtp::{Address, Envelope, Reply};
 use puerto_spool::{Content, MessageId, NewMessage, Origin, Spool, Timestamp};
 
 use super::content::{self, Head, Pass};
@@ -23,6 +23,7 @@ use super::fix_up::{self, Fixed};
 use super::structure::Walker;
 use super::{KeyRing, Refusal, Source};
 use crate::config::Config;
+use crate::route;
 
 /// A message as it came, and what is needed to prepare it.
 pub(super) struct Work {
@@ -58,6 +59,10 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     let header = head.header(&work.content, is_ours).map_err(|e| too_big(&e.to_string()))?;
     if received::is_looping(&header) {
         let text = format!("too many hops: more than {} Received fields", received::MAX_HOPS);
+        return Err(Refusal { reply: Reply::enhanced(554, (5, 4, 6), text) });
+    }
+    if let Some(address) = came_round(&work, &header) {
+        let text = format!("mail forwarding loop: it was delivered to {address} before");
         return Err(Refusal { reply: Reply::enhanced(554, (5, 4, 6), text) });
     }
     let may_rewrite = is_ours && !is_signed_by_others(&header);
@@ -159,6 +164,19 @@ fn describe_body(fixed: &mut Fixed<'_>, pass: &Pass) {
     if adds_encoding {
         write_structured(&mut fixed.added, "Content-Transfer-Encoding", ["8bit"]);
     }
+}
+
+// A recipient of ours that has had this message. The client that is told so now tells its
+// own user; a notification of ours would go to whomever the envelope names.
+fn came_round<'a>(work: &'a Work, header: &Header<'_>) -> Option<&'a Address> {
+    if matches!(work.source, Source::Internal | Source::Forwarded) {
+        return None;
+    }
+    let mut recipients = work.envelope.recipients.iter().map(|recipient| &recipient.address);
+    recipients.find(|address| {
+        received::was_delivered_to(header, address)
+            && route::is_local(&work.config, address.domain())
+    })
 }
 
 fn too_big(text: &str) -> Refusal {

@@ -204,6 +204,27 @@ async fn the_header_of_ours_is_completed_and_made_right() {
 }
 
 #[tokio::test]
+async fn mail_that_a_recipient_of_ours_has_had_is_refused_before_it_is_taken() {
+    for (source, to, had, refused) in [
+        (client(false), "root+1@example.com", "ROOT+1@Example.com", true),
+        (client(true), "root+1@example.com", " root+1@example.com\r\n ", true),
+        (local(), "root@localhost", "root@localhost", true),
+        (local(), "root@mail.example.com", "root@mail.example.com", true),
+        (client(false), "root@example.com", "root+1@example.com", false),
+        (client(true), "you@example.net", "you@example.net", false),
+        (Source::Internal, "root@example.com", "root@example.com", false),
+    ] {
+        let rig = Rig::new();
+        let mut envelope = envelope();
+        envelope.recipients.push(Recipient::new(Address::parse(to).unwrap()));
+        let message = format!("Received: x\r\nDELIVERED-TO: {had}\r\n{WHOLE}");
+        let content = Content::Memory(message.into());
+        let result = rig.accept_content(&source, envelope, content).await;
+        assert_eq!(result.is_err_and(|text| text.starts_with("554 5.4.6 mail")), refused, "{had}");
+    }
+}
+
+#[tokio::test]
 async fn what_receivers_refuse_is_refused_here() {
     let rig = Rig::new();
     let long_word = format!("X: {}\r\n\r\n", "x".repeat(1000));

@@ -66,6 +66,7 @@ pub(super) enum Written {
     /// It is in the mailbox, on the disk.
     Stored,
     /// The text of the user's `.forward`, which says otherwise.
+    #[allow(dead_code, reason = "the agent does not read the file yet")]
     Forward(String),
 }
 

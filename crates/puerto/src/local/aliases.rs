@@ -380,9 +380,9 @@ mod tests {
             ("ana\tluis", &[ana.clone(), luis.clone()], "commas separate targets"),
             ("ana \\luis", &[ana.clone(), Target::User("luis".into())], "commas separate"),
             ("ana a@example.net", &[ana.clone(), address("a@example.net")], "commas separate"),
-            ("ana # note", &[ana.clone()], "a comment stands on a line of its own"),
+            ("ana # note", std::slice::from_ref(&ana), "a comment stands on a line of its own"),
             ("ana, # note\n luis", &[ana.clone(), luis.clone()], "a comment stands"),
-            ("ana,\n luis\t#x", &[ana, luis], "line 2: what follows `#`"),
+            ("ana,\n luis\t#x", &[ana.clone(), luis], "line 2: what follows `#`"),
         ] {
             let aliases = Aliases::parse(&format!("x: {written}\n"));
             assert_eq!(aliases.get("x"), Some(expected), "{written}");

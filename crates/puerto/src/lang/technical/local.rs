@@ -25,6 +25,10 @@ pub(super) static SENTENCES: &[Text] = &[
         "en el fichero de alias: este nombre lleva en círculo",
     ),
     text("in the aliases file: {}", "en el fichero de alias: {}"),
+    text(
+        "aliases lead on and on: more than {} deep or {}",
+        "los alias llevan de uno a otro sin fin: más de {=} niveles o {=}",
+    ),
     text("the list {} cannot be read: {}", "no se puede leer la lista {=}: {}"),
     text("it is not a regular file", "no es un fichero normal"),
     text("thrown away, as the alias `{}` says", "descartado, como dice el alias `{=}`"),

@@ -19,7 +19,6 @@ const NOT_SHOWN: &[&str] = &[
     "puerto/src/queue/settle.rs",
     "puerto/src/serve/",
     "puerto/src/local/agent.rs",
-    "puerto/src/local/directory.rs",
     "puerto/src/cli/serve.rs",
     // The control socket; `cli::exit` says its refusals by their code.
     "puerto/src/control/",
@@ -55,6 +54,8 @@ const NO_SENTENCES: &[&str] = &[
     // Of a trace that is shown by `Display`, which is for us.
     "and {} more",
     "does not match",
+    // In the log alone.
+    "in the .forward of {user}",
     // Commands.
     "dpkg-divert ",
     "mv {path}",
