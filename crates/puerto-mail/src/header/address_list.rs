@@ -177,9 +177,11 @@ impl<'a> List<'a> {
         let mut in_group = false;
         loop {
             match self.tokens.next()? {
+                None if in_group => return Err(AddressListProblem::Unclosed),
                 None => return self.bare(&words, note),
                 Some(Token::Comment(text)) => note = Some(text),
                 Some(Token::Special('<')) => {
+                    check_phrase(&words)?;
                     self.angle(&words)?;
                     words.clear();
                     if !self.end_of_mailbox(&mut in_group)? {
@@ -195,6 +197,7 @@ impl<'a> List<'a> {
                     words.clear();
                 }
                 Some(Token::Special(':')) if !in_group && !words.is_empty() => {
+                    check_phrase(&words)?;
                     in_group = true;
                     words.clear();
                     note = None;
@@ -209,6 +212,7 @@ impl<'a> List<'a> {
     fn end_of_mailbox(&mut self, in_group: &mut bool) -> Result<bool, AddressListProblem> {
         loop {
             return match self.tokens.next()? {
+                None if *in_group => Err(AddressListProblem::Unclosed),
                 None => Ok(false),
                 Some(Token::Comment(_)) => continue,
                 Some(Token::Special(',')) => Ok(true),
@@ -258,6 +262,18 @@ impl<'a> List<'a> {
         let excerpt = excerpt.chars().filter(|c| !c.is_control()).take(80).collect();
         AddressListError { problem, excerpt }
     }
+}
+
+// A name is words, with dots in the obsolete form (RFC 5322 §4.1).
+fn check_phrase(words: &[Token<'_>]) -> Result<(), AddressListProblem> {
+    for word in words {
+        match word {
+            Token::Special('.') | Token::Atom(_) | Token::Quoted(_) | Token::Comment(_) => {}
+            Token::Special('@') => return Err(AddressListProblem::MissingComma),
+            Token::Special(_) | Token::Literal(_) => return Err(AddressListProblem::Unexpected),
+        }
+    }
+    Ok(())
 }
 
 fn without_folds(text: &str) -> Cow<'_, str> {
@@ -399,6 +415,11 @@ mod tests {
             ("<>", Address(AddressError::MissingDomain)),
             ("root", Address(AddressError::MissingDomain)),
             ("a@", Address(AddressError::BadDomain)),
+            ("a@b.example <c@d.example>", MissingComma),
+            ("[Shop] Orders <a@b.example>", Unexpected),
+            ("friends: a@b.example", Unclosed),
+            ("friends: Ann <a@b.example>", Unclosed),
+            ("a@b.example:", MissingComma),
             ("a@b.example;", Unexpected),
             ("a@b.example>", Unexpected),
             ("a\u{0}@b.example", Unexpected),

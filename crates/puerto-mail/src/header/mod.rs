@@ -13,12 +13,17 @@
 
 pub mod address_list;
 pub mod encoded_word;
+pub mod forgiving;
 mod write;
 
 use std::borrow::Cow;
 
 pub use address_list::{Mailbox, parse_address_list};
-pub use write::{write_mailboxes, write_structured, write_unstructured};
+pub use forgiving::read_address_list;
+pub use write::{
+    write_address_list, write_folded, write_mailboxes, write_mended, write_structured,
+    write_unstructured,
+};
 
 /// Octets of a header at most. Real ones reach hundreds of thousands: thousands of
 /// recipients, or a mailing list's whole thread in References.

@@ -3,24 +3,118 @@
 //! `?`, and non-ASCII text becomes encoded words.
 
 use puerto_smtp::Address;
+use puerto_smtp::limits::MAX_TEXT_LINE;
 
 use super::address_list::Mailbox;
-use super::encoded_word;
+use super::encoded_word::{self, MAX_WHOLE_WORD, Place};
+use super::forgiving::{AddressList, Meaning, Written, plain_name};
 
 /// Octets of a line that is to be folded (RFC 5322 §2.1.1).
 const FOLD_AT: usize = 78;
-/// Octets of a word that is left whole; a longer one is cut so that no line can
-/// exceed 998 octets.
-const MAX_WHOLE_WORD: usize = 900;
+/// Octets of a name that is quoted; a longer one becomes encoded words, which can be
+/// folded between.
+const MAX_QUOTED: usize = 200;
 
 /// Appends an unstructured field: Subject, or any other that is plain text.
 pub fn write_unstructured(out: &mut Vec<u8>, name: &str, text: &str) {
     let text = clean(text);
     if text.is_ascii() {
-        write_words(out, name, text.split(' ').filter(|word| !word.is_empty()));
+        let words = text.split(' ').filter(|word| !word.is_empty());
+        write_words(out, name, words.map(str::as_bytes));
     } else {
         let encoded = encoded_word::encode(text.as_bytes());
-        write_words(out, name, encoded.split(' '));
+        write_words(out, name, encoded.split(' ').map(str::as_bytes));
+    }
+}
+
+/// Appends a field that somebody else wrote, made fit for a header: see
+/// [`encoded_word::encode_parts`].
+pub fn write_mended(
+    out: &mut Vec<u8>,
+    name: &str,
+    value: &[u8],
+    place: Place,
+    charset: Option<&str>,
+) {
+    let words = encoded_word::encode_parts(value, place, charset);
+    write_words(out, name, words.iter().map(Vec::as_slice));
+}
+
+/// Appends a list of addresses that somebody else wrote: what is well formed as it
+/// stands, names of groups included, and the rest in a form that can be read.
+pub fn write_address_list(
+    out: &mut Vec<u8>,
+    name: &str,
+    list: &AddressList<'_>,
+    charset: Option<&str>,
+) {
+    let mut words: Vec<Vec<u8>> = Vec::new();
+    let mut is_open = false;
+    for member in &list.members {
+        if is_open && member.meaning != Meaning::GroupEnd {
+            mark(&mut words, b',');
+        }
+        is_open = member.meaning != Meaning::Group;
+        match &member.meaning {
+            Meaning::Mailbox(written) if written.is_sound => {
+                words.extend(member.octets.split(u8::is_ascii_whitespace).map(<[u8]>::to_vec));
+                words.retain(|word| !word.is_empty());
+            }
+            Meaning::Mailbox(written) => mailbox(written, charset, &mut words),
+            Meaning::Group => {
+                words.extend(written_phrase(&plain_name(member.octets), charset));
+                mark(&mut words, b':');
+            }
+            Meaning::GroupEnd => mark(&mut words, b';'),
+            Meaning::Unread(_) => {
+                words.extend(encoded_word::encode_parts(member.octets, Place::Guarded, charset));
+            }
+        }
+    }
+    write_words(out, name, words.iter().map(Vec::as_slice));
+}
+
+fn mark(words: &mut Vec<Vec<u8>>, mark: u8) {
+    match words.last_mut() {
+        Some(word) => word.push(mark),
+        None => words.push(vec![mark]),
+    }
+}
+
+fn mailbox(written: &Written, charset: Option<&str>, words: &mut Vec<Vec<u8>>) {
+    let name = written_phrase(&written.name, charset);
+    if name.is_empty() {
+        words.push(bare(&written.address).into_bytes());
+    } else {
+        words.extend(name);
+        words.push(format!("<{}>", bare(&written.address)).into_bytes());
+    }
+}
+
+/// Copies a field and folds its over-long lines at the white space that is there, so
+/// that a signature in relaxed form still holds. A word too long for a line stays one.
+pub fn write_folded(out: &mut Vec<u8>, raw: &[u8]) {
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        if line.len() <= MAX_TEXT_LINE + 2 {
+            out.extend_from_slice(line);
+            continue;
+        }
+        let mut column = 0;
+        let mut rest = line;
+        while !rest.is_empty() {
+            let blanks = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+            let word = rest.iter().skip(blanks).take_while(|b| !matches!(b, b' ' | b'\t')).count();
+            let (piece, after) = rest.split_at(blanks + word);
+            // Blanks at the end may not become a line of their own (RFC 5322 §3.2.2).
+            let is_end = piece.iter().all(u8::is_ascii_whitespace);
+            if column > 0 && column + piece.len() > FOLD_AT && !is_end {
+                out.extend_from_slice(b"\r\n");
+                column = 0;
+            }
+            out.extend_from_slice(piece);
+            column += piece.len();
+            rest = after;
+        }
     }
 }
 
@@ -32,7 +126,7 @@ pub fn write_structured<'a>(
     tokens: impl IntoIterator<Item = &'a str>,
 ) {
     let tokens: Vec<String> = tokens.into_iter().map(clean).collect();
-    write_words(out, name, tokens.iter().map(String::as_str));
+    write_words(out, name, tokens.iter().map(String::as_bytes));
 }
 
 /// Appends a field that lists mailboxes: From, To and the like.
@@ -43,12 +137,12 @@ pub fn write_mailboxes(out: &mut Vec<u8>, name: &str, mailboxes: &[Mailbox]) {
         let comma = if index == last { "" } else { "," };
         if let Some(display) = &mailbox.name {
             words.extend(phrase(display));
-            words.push(format!("<{}>{comma}", mailbox.address));
+            words.push(format!("<{}>{comma}", bare(&mailbox.address)).into_bytes());
         } else {
-            words.push(format!("{}{comma}", bare(&mailbox.address)));
+            words.push(format!("{}{comma}", bare(&mailbox.address)).into_bytes());
         }
     }
-    write_words(out, name, words.iter().map(String::as_str));
+    write_words(out, name, words.iter().map(Vec::as_slice));
 }
 
 fn bare(address: &Address) -> String {
@@ -56,23 +150,47 @@ fn bare(address: &Address) -> String {
 }
 
 // A display name as words that may be folded between.
-fn phrase(display: &str) -> Vec<String> {
+fn phrase(display: &str) -> Vec<Vec<u8>> {
     let display = clean(display);
     if !display.is_ascii() || display.contains("=?") {
-        return encoded_word::encode(display.as_bytes()).split(' ').map(str::to_owned).collect();
+        let encoded = encoded_word::encode(display.as_bytes());
+        return encoded.split(' ').map(|word| word.as_bytes().to_vec()).collect();
     }
-    let is_plain = display.bytes().all(|b| b.is_ascii_alphanumeric() || b" -_'+".contains(&b));
-    if is_plain {
-        return display.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    quoted(display.as_bytes())
+}
+
+// A display name that somebody else wrote: the encoded words in it stay what they are.
+fn written_phrase(name: &[u8], charset: Option<&str>) -> Vec<Vec<u8>> {
+    let holds_word = name.windows(2).enumerate().any(|(at, two)| {
+        two == b"=?" && encoded_word::length(name.get(at..).unwrap_or_default()).is_some()
+    });
+    if !name.is_ascii() || holds_word || name.len() > MAX_QUOTED || name.contains(&0x1b) {
+        return encoded_word::encode_parts(name, Place::Phrase, charset);
     }
-    vec![format!("\"{}\"", display.replace('\\', "\\\\").replace('"', "\\\""))]
+    quoted(clean(&String::from_utf8_lossy(name)).as_bytes())
+}
+
+fn quoted(display: &[u8]) -> Vec<Vec<u8>> {
+    if display.iter().all(|byte| encoded_word::is_plain(*byte) || *byte == b' ') {
+        let words = display.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        return words.map(<[u8]>::to_vec).collect();
+    }
+    let mut quoted = vec![b'"'];
+    for byte in display {
+        if matches!(byte, b'"' | b'\\') {
+            quoted.push(b'\\');
+        }
+        quoted.push(*byte);
+    }
+    quoted.push(b'"');
+    vec![quoted]
 }
 
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
 }
 
-fn write_words<'a>(out: &mut Vec<u8>, name: &str, words: impl Iterator<Item = &'a str>) {
+fn write_words<'a>(out: &mut Vec<u8>, name: &str, words: impl Iterator<Item = &'a [u8]>) {
     out.extend_from_slice(name.as_bytes());
     out.push(b':');
     let mut column = name.len() + 1;
@@ -81,20 +199,40 @@ fn write_words<'a>(out: &mut Vec<u8>, name: &str, words: impl Iterator<Item = &'
             out.extend_from_slice(b"\r\n");
             column = 0;
         }
-        for chunk in word.as_bytes().chunks(MAX_WHOLE_WORD) {
-            if column > MAX_WHOLE_WORD {
+        let mut rest = word;
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(chunk_length(rest));
+            if column > 0 && column + chunk.len() > MAX_WHOLE_WORD + FOLD_AT {
                 out.extend_from_slice(b"\r\n");
                 column = 0;
             }
-            if column == 0 || chunk.as_ptr() == word.as_ptr() {
+            if column == 0 || rest.len() == word.len() {
                 out.push(b' ');
                 column += 1;
             }
             out.extend_from_slice(chunk);
             column += chunk.len();
+            rest = after;
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+// Octets of a word that go onto one line: all of them, or those up to the last mark
+// after which white space does no harm, and never a part of a character.
+fn chunk_length(word: &[u8]) -> usize {
+    let Some(line) = word.get(..MAX_WHOLE_WORD).filter(|_| word.len() > MAX_WHOLE_WORD) else {
+        return word.len();
+    };
+    let marked = line.iter().rposition(|byte| matches!(byte, b'>' | b',' | b';'));
+    let is_inside = |at: &usize| word.get(*at).is_some_and(|byte| matches!(byte, 0x80..=0xbf));
+    match marked {
+        Some(at) => at + 1,
+        None => (MAX_WHOLE_WORD - 3..=MAX_WHOLE_WORD)
+            .rev()
+            .find(|at| !is_inside(at))
+            .unwrap_or(MAX_WHOLE_WORD),
+    }
 }
 
 #[cfg(test)]

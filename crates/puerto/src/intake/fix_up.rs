@@ -1,25 +1,31 @@
 //! What a message of ours lacks is added to its header, and what receivers refuse is
-//! made right or refused here, before anything is signed. Mail that others send to
-//! our users passes unchanged.
+//! made right here, before anything is signed. Nothing that a program of this machine
+//! writes into a header is a reason to refuse its message.
+//!
+//! How much is done depends on who wrote the message ([`Handling`]): another host that
+//! may relay gets nothing changed that its signature, or the one that it passes on, may
+//! cover; mail that others send to our users passes unchanged.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use puerto_mail::date;
+use puerto_mail::header::encoded_word::Place;
 use puerto_mail::header::{
-    Field, Header, Mailbox, encoded_word, parse_address_list, write_mailboxes, write_structured,
-    write_unstructured,
+    Field, Header, parse_address_list, read_address_list, write_address_list, write_folded,
+    write_mended, write_structured,
 };
 use puerto_smtp::limits::MAX_TEXT_LINE;
-use puerto_smtp::{Address, Domain, LocalPart, Reply};
+use puerto_smtp::{Address, Domain};
 
 use super::prepare::{Work, parse_fields, unacceptable, wall_clock};
-use super::{Refusal, Source};
+use super::{Refusal, Source, author, repeated};
 
 /// Fields that nobody outside may see, or that only the final host may write
 /// (RFC 5322 §3.6.3, RFC 5321 §4.4).
 const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
 /// Fields that hold addresses.
-const ADDRESSES: [&str; 9] = [
+const ADDRESSES: [&str; 15] = [
     "From",
     "Sender",
     "Reply-To",
@@ -27,8 +33,14 @@ const ADDRESSES: [&str; 9] = [
     "Cc",
     "Resent-From",
     "Resent-Sender",
+    "Resent-Reply-To",
     "Resent-To",
     "Resent-Cc",
+    "Disposition-Notification-To",
+    "Return-Receipt-To",
+    "Errors-To",
+    "Mail-Followup-To",
+    "Apparently-To",
 ];
 /// Other fields with a grammar of their own: encoded words are not allowed in them.
 const STRUCTURED: [&str; 16] = [
@@ -49,9 +61,40 @@ const STRUCTURED: [&str; 16] = [
     "ARC-Seal",
     "ARC-Message-Signature",
 ];
-/// Fields of which a message may have one (RFC 5322 §3.6); receivers disagree about
-/// which of two counts, and attackers use that.
-const UNIQUE: [&str; 6] = ["From", "Date", "Subject", "Message-ID", "To", "Cc"];
+/// Fields that are nothing but text.
+const TEXTS: [&str; 6] =
+    ["Subject", "Comments", "Keywords", "Organization", "Content-Description", "Thread-Topic"];
+/// Fields that say that somebody has signed the message (RFC 6376 §3.5, RFC 8617 §4.1).
+const SIGNATURES: [&str; 4] =
+    ["DKIM-Signature", "ARC-Message-Signature", "ARC-Seal", "ARC-Authentication-Results"];
+
+/// How much of a message may be made right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handling {
+    /// A program of this machine wrote it: all of it.
+    Complete,
+    /// Another host that we relay for wrote it: what the next hop cannot take.
+    Relay,
+    /// The same, and somebody has signed it: nothing, wherever it comes from.
+    Signed,
+    /// It is from others, to our users: nothing, and it may be refused.
+    PassOn,
+    /// It was taken in before, and goes on to another address: nothing.
+    Forward,
+}
+
+impl Handling {
+    /// What may be done to a message with this header from this source.
+    pub(super) fn of(source: &Source, header: &Header<'_>) -> Self {
+        match source {
+            Source::Forwarded | Source::Outward => Self::Forward,
+            Source::Smtp { trusted: false, .. } => Self::PassOn,
+            _ if SIGNATURES.iter().any(|name| header.first(name).is_some()) => Self::Signed,
+            _ if source.is_of_this_machine() => Self::Complete,
+            _ => Self::Relay,
+        }
+    }
+}
 
 /// A header as it will be stored.
 pub(super) struct Fixed<'a> {
@@ -66,9 +109,16 @@ pub(super) struct Fixed<'a> {
     pub(super) from_domain: Option<Domain>,
     /// An address holds UTF-8.
     pub(super) smtputf8: bool,
+    /// What the administrator should know.
+    pub(super) notices: Vec<String>,
 }
 
 impl Fixed<'_> {
+    fn replace(&mut self, octets: Vec<u8>) {
+        self.is_changed = true;
+        self.kept.push(Cow::Owned(octets));
+    }
+
     /// The fields that came, with their changes.
     pub(super) fn kept(&self) -> impl Iterator<Item = &[u8]> {
         self.kept.iter().map(AsRef::as_ref)
@@ -99,192 +149,304 @@ impl Fixed<'_> {
 
 /// Checks a header and, if the message is ours, completes it.
 pub(super) fn fix<'a>(header: &Header<'a>, work: &Work) -> Result<Fixed<'a>, Refusal> {
+    let handling = Handling::of(&work.source, header);
     let mut fixed = Fixed {
         kept: Vec::with_capacity(header.fields().len()),
         added: Vec::new(),
         is_changed: false,
-        message_id: header.first("Message-ID").map(Field::text).unwrap_or_default(),
+        message_id: String::new(),
         from_domain: None,
         smtputf8: false,
+        notices: Vec::new(),
     };
-    if !work.source.is_ours() {
-        return pass_on(header, fixed);
+    match handling {
+        Handling::PassOn => check(header)?,
+        Handling::Forward => {}
+        Handling::Signed => pass_signed(header, &mut fixed),
+        Handling::Relay | Handling::Complete => mend(header, work, handling, &mut fixed),
     }
-    for name in UNIQUE {
-        let count = header.count(name);
-        if count > 1 {
-            return Err(unacceptable(format!(
-                "the message has {count} {name} fields: RFC 5322 section 3.6 allows one"
-            )));
-        }
+    if matches!(handling, Handling::PassOn | Handling::Forward) {
+        fixed.kept.extend(header.fields().iter().map(|field| Cow::Borrowed(field.raw())));
     }
-    let from = match header.first("From") {
-        Some(field) => author(field, work)?,
-        None => add_from(work, &mut fixed.added)?,
-    };
-    fixed.smtputf8 = needs_smtputf8(&from, work);
-    fixed.from_domain = Some(from.domain().clone());
-    for field in header.fields() {
-        keep(field, work, &mut fixed)?;
-    }
-    add_missing(header, work, &mut fixed);
+    let ids = fixed.fields().into_iter().find(|field| field.is("Message-ID"));
+    fixed.message_id = ids.as_ref().map(Field::text).unwrap_or_default();
     Ok(fixed)
 }
 
-// RFC 5322 §3.6: exactly one From, and no line that cannot be sent on.
-fn pass_on<'a>(header: &Header<'a>, mut fixed: Fixed<'a>) -> Result<Fixed<'a>, Refusal> {
-    let count = header.count("From");
-    if count != 1 {
-        return Err(unacceptable(format!(
+// RFC 5322 §3.6: exactly one From. What has none or several is forged to be read in two
+// ways, or fails at every receiver that looks.
+fn check(header: &Header<'_>) -> Result<(), Refusal> {
+    match header.count("From") {
+        1 => Ok(()),
+        count => Err(unacceptable(format!(
             "the message has {count} From fields: RFC 5322 section 3.6 wants one"
-        )));
-    }
-    if header.fields().iter().any(has_long_line) {
-        return Err(unacceptable(format!(
-            "a header line is longer than {MAX_TEXT_LINE} octets (RFC 5322 section 2.1.1)"
-        )));
-    }
-    fixed.kept.extend(header.fields().iter().map(|field| Cow::Borrowed(field.raw())));
-    Ok(fixed)
-}
-
-fn author(field: &Field<'_>, work: &Work) -> Result<Address, Refusal> {
-    let mailboxes = parse_address_list(field.value(), work.config.domains.first())
-        .map_err(|error| unacceptable(format!("From cannot be read: {error}")))?;
-    let count = mailboxes.len();
-    let mut mailboxes = mailboxes.into_iter();
-    match (mailboxes.next(), mailboxes.next()) {
-        (Some(only), None) => Ok(only.address),
-        (None, _) => Err(unacceptable("From holds no address")),
-        (Some(_), Some(_)) => Err(unacceptable(format!(
-            "From holds {count} addresses: large receivers refuse more than one, so put the others \
-             into Reply-To or Cc"
         ))),
     }
 }
 
-fn add_from(work: &Work, added: &mut Vec<u8>) -> Result<Address, Refusal> {
-    let address = work.envelope.reverse_path.address().cloned().or_else(|| local_author(work));
-    let Some(address) = address else {
-        let text = "the message has no From field and no sender: add From: user@domain";
-        return Err(Refusal { reply: Reply::enhanced(550, (5, 7, 1), text) });
-    };
-    write_mailboxes(added, "From", &[Mailbox { name: None, address: address.clone() }]);
-    Ok(address)
+fn pass_signed<'a>(header: &Header<'a>, fixed: &mut Fixed<'a>) {
+    let signed = Signed::by(header);
+    for field in header.fields() {
+        if is_one_of(field, &DROPPED) && !signed.covers(field) {
+            fixed.is_changed = true;
+        } else if has_long_line(field.raw()) && signed.may_be_folded {
+            let mut folded = Vec::with_capacity(field.raw().len() + 64);
+            write_folded(&mut folded, field.raw());
+            fixed.replace(folded);
+        } else {
+            fixed.kept.push(Cow::Borrowed(field.raw()));
+        }
+    }
+    let author = header.first("From").filter(|_| header.count("From") == 1);
+    let author = author.and_then(|field| parse_address_list(field.value(), None).ok());
+    if let Some([author]) = author.as_deref() {
+        fixed.from_domain = Some(author.address.domain().clone());
+    }
 }
 
-fn local_author(work: &Work) -> Option<Address> {
-    let Source::Local { user, .. } = &work.source else { return None };
-    let local_part = LocalPart::from_unquoted(user).ok()?;
-    Some(Address::new(local_part, work.config.domains.first()?.clone()))
+// What the signatures of a header cover.
+struct Signed {
+    names: HashSet<String>,
+    may_be_folded: bool,
 }
 
-fn needs_smtputf8(from: &Address, work: &Work) -> bool {
+impl Signed {
+    fn by(header: &Header<'_>) -> Self {
+        let mut signed = Self { names: HashSet::new(), may_be_folded: true };
+        for field in header.fields() {
+            let is_dkim = field.is("DKIM-Signature");
+            if !is_dkim && !field.is("ARC-Message-Signature") {
+                continue;
+            }
+            let text: String = field.text().chars().filter(|c| !c.is_whitespace()).collect();
+            let tag = |name: &str| text.split(';').find_map(|tag| tag.strip_prefix(name));
+            let names = tag("h=").unwrap_or_default().split(':');
+            signed.names.extend(names.map(str::to_ascii_lowercase));
+            // Simple is what a signature means that does not say (RFC 6376 §3.5).
+            let is_relaxed = tag("c=").is_some_and(|form| form.starts_with("relaxed"));
+            signed.may_be_folded &= is_relaxed || !is_dkim;
+        }
+        signed
+    }
+
+    fn covers(&self, field: &Field<'_>) -> bool {
+        self.names.contains(&String::from_utf8_lossy(field.name()).to_ascii_lowercase())
+    }
+}
+
+fn mend<'a>(header: &Header<'a>, work: &Work, handling: Handling, fixed: &mut Fixed<'a>) {
+    let charset = declared_charset(header);
+    let author = author::find(header, work, handling, charset.as_deref());
+    fixed.smtputf8 = needs_smtputf8(author.address.as_ref(), work, handling);
+    let mender = Mender { work, handling, charset: charset.as_deref() };
+    let mut from = author.field;
+    let has_new_author = from.is_some();
+    for field in header.fields() {
+        if has_new_author && field.is("From") {
+            fixed.is_changed = true;
+            fixed.kept.extend(from.take().map(Cow::Owned));
+        } else {
+            mender.keep(field, fixed);
+        }
+    }
+    fixed.is_changed |= repeated::join(&mut fixed.kept, &mut fixed.notices);
+    fixed.notices.extend(author.notice);
+    fixed.added.extend(from.unwrap_or_default());
+    fixed.added.extend(author.others);
+    add_missing(work, handling, fixed);
+    fixed.from_domain = author.address.map(|address| address.domain().clone());
+}
+
+fn needs_smtputf8(from: Option<&Address>, work: &Work, handling: Handling) -> bool {
     let envelope = &work.envelope;
-    !from.is_ascii()
+    let from = from.filter(|_| handling == Handling::Complete);
+    from.is_some_and(|address| !address.is_ascii())
         || envelope.reverse_path.address().is_some_and(|address| !address.is_ascii())
         || envelope.recipients.iter().any(|recipient| !recipient.address.is_ascii())
 }
 
-fn add_missing(header: &Header<'_>, work: &Work, fixed: &mut Fixed<'_>) {
-    let is_missing = |name: &str| header.named(name).all(is_empty);
-    if is_missing("Date") {
-        let now = date::format(wall_clock(work.now));
-        write_structured(&mut fixed.added, "Date", [now.as_str()]);
-    }
-    if is_missing("Message-ID") {
-        // The id is unique here for all time, and the host name in the world.
-        fixed.message_id = format!("<{}@{}>", work.id, work.config.hostname);
-        write_structured(&mut fixed.added, "Message-ID", [fixed.message_id.as_str()]);
-    }
+// A character set of eight bits that the message says it is in.
+fn declared_charset(header: &Header<'_>) -> Option<String> {
+    let text = header.first("Content-Type")?.text().to_ascii_lowercase();
+    let value = text.split("charset=").nth(1)?.trim_start_matches('"');
+    let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let name = value.split(|c| !is_token(c)).next().unwrap_or_default();
+    let is_known = ["iso-8859-", "windows-", "koi8-", "cp", "gb", "big5", "euc-", "shift_jis"];
+    is_known.iter().any(|start| name.starts_with(start)).then(|| name.to_owned())
 }
 
-// A field without a value says nothing, and the grammar of these wants one.
-fn is_empty(field: &Field<'_>) -> bool {
-    field.unfolded().is_empty()
-}
-
-fn keep<'a>(field: &Field<'a>, work: &Work, fixed: &mut Fixed<'a>) -> Result<(), Refusal> {
-    let is_listed = |names: &[&str]| names.iter().any(|name| field.is(name));
-    let is_useless = is_empty(field) && (is_listed(&ADDRESSES) || is_listed(&STRUCTURED));
-    if is_listed(&DROPPED) || is_useless {
-        fixed.is_changed = true;
-        return Ok(());
+fn add_missing(work: &Work, handling: Handling, fixed: &mut Fixed<'_>) {
+    let (mut has_date, mut has_id) = (false, false);
+    let (mut is_resent, mut has_resent_date, mut has_resent_id) = (false, false, false);
+    for field in fixed.kept().filter_map(Field::parse) {
+        has_date |= field.is("Date");
+        has_id |= field.is("Message-ID");
+        is_resent |= field.is("Resent-From") || field.is("Resent-To") || field.is("Resent-Cc");
+        has_resent_date |= field.is("Resent-Date");
+        has_resent_id |= field.is("Resent-Message-ID");
     }
-    let changed = if is_listed(&ADDRESSES) {
-        addresses(field, work, &mut fixed.smtputf8)?
-    } else {
-        text(field, work)?
-    };
-    match changed.or_else(|| without_gap(field)) {
-        Some(octets) => {
-            fixed.is_changed = true;
-            fixed.kept.push(Cow::Owned(octets));
+    is_resent &= handling == Handling::Complete;
+    let now = date::format(wall_clock(work.now));
+    // The id is unique here for all time, and the host name in the world.
+    let id = format!("<{}@{}>", work.id, work.config.hostname);
+    let mut add = |name, value: &str, is_missing| {
+        if is_missing {
+            write_structured(&mut fixed.added, name, [value]);
         }
-        None => fixed.kept.push(Cow::Borrowed(field.raw())),
-    }
-    Ok(())
-}
-
-// Bare names are qualified; UTF-8 in display names is encoded, since few receivers
-// take it otherwise. A list that cannot be read stays as it is.
-fn addresses(
-    field: &Field<'_>,
-    work: &Work,
-    smtputf8: &mut bool,
-) -> Result<Option<Vec<u8>>, Refusal> {
-    let is_long = has_long_line(field);
-    let Ok(mailboxes) = parse_address_list(field.value(), work.config.domains.first()) else {
-        return if is_long { refold(field).map(Some) } else { Ok(None) };
     };
-    *smtputf8 |= mailboxes.iter().any(|mailbox| !mailbox.address.is_ascii());
-    let is_bare = parse_address_list(field.value(), None).is_err();
-    let is_raw = !field.value().is_ascii() && !work.envelope.smtputf8;
-    if mailboxes.is_empty() || !(is_bare || is_raw || is_long) {
-        return Ok(None);
-    }
-    let mut out = Vec::with_capacity(field.raw().len() + 64);
-    write_mailboxes(&mut out, &String::from_utf8_lossy(field.name()), &mailboxes);
-    Ok(Some(out))
+    add("Date", &now, !has_date);
+    add("Message-ID", &id, !has_id);
+    // Last, to stand right above the others of their kind (RFC 5322 §3.6.6).
+    add("Resent-Date", &now, is_resent && !has_resent_date);
+    add("Resent-Message-ID", &id, is_resent && !has_resent_id);
 }
 
-fn text(field: &Field<'_>, work: &Work) -> Result<Option<Vec<u8>>, Refusal> {
-    let is_structured = STRUCTURED.iter().any(|name| field.is(name));
-    if !is_structured && !work.envelope.smtputf8 && !field.value().is_ascii() {
+/// Bare names are completed with this domain.
+pub(super) fn default_domain(work: &Work, handling: Handling) -> Option<&Domain> {
+    work.config.domains.first().filter(|_| handling == Handling::Complete)
+}
+
+// Makes the fields right, one after the other.
+struct Mender<'a> {
+    work: &'a Work,
+    handling: Handling,
+    charset: Option<&'a str>,
+}
+
+impl Mender<'_> {
+    fn keep<'a>(&self, field: &Field<'a>, fixed: &mut Fixed<'a>) {
+        let completes = self.handling == Handling::Complete;
+        let is_needless = is_one_of(field, &DROPPED) || completes && is_without_meaning(field);
+        if is_needless {
+            fixed.is_changed = true;
+            return;
+        }
+        match self.mended(field, &mut fixed.smtputf8) {
+            Some(octets) => fixed.replace(octets),
+            None => fixed.kept.push(Cow::Borrowed(field.raw())),
+        }
+    }
+
+    fn mended(&self, field: &Field<'_>, smtputf8: &mut bool) -> Option<Vec<u8>> {
+        let completes = self.handling == Handling::Complete;
+        let is_long = has_long_line(field.raw());
+        if is_long && (!completes || field.raw().is_ascii()) {
+            let mut folded = Vec::with_capacity(field.raw().len() + 64);
+            write_folded(&mut folded, field.raw());
+            if !has_long_line(&folded) {
+                return Some(folded);
+            }
+        }
+        if completes && field.is("Message-ID") && !is_message_id(&field.unfolded()) {
+            return with_brackets(field);
+        }
+        if is_one_of(field, &ADDRESSES) {
+            if completes || is_long || self.must_be_ascii(field) {
+                return self
+                    .addresses(field, is_long, smtputf8)
+                    .or_else(|| self.without_gap(field));
+            }
+        } else if is_long || !is_one_of(field, &STRUCTURED) && self.must_be_ascii(field) {
+            let is_text = is_one_of(field, &TEXTS);
+            let place = if is_text { Place::Text } else { Place::Guarded };
+            let mut out = Vec::with_capacity(field.raw().len() + 64);
+            let name = String::from_utf8_lossy(field.name());
+            write_mended(&mut out, &name, &field.unfolded(), place, self.charset);
+            // What stays is an address or a URL in UTF-8.
+            return (out != field.raw()).then_some(out);
+        }
+        self.without_gap(field)
+    }
+
+    // A program of this machine leaves raw text to us. A host that relays has its
+    // header passed on, unless it asked for SMTPUTF8, which few receivers offer, and
+    // needs it for nothing else.
+    fn must_be_ascii(&self, field: &Field<'_>) -> bool {
+        let is_asked = self.work.envelope.smtputf8;
+        !field.value().is_ascii() && (self.handling == Handling::Complete || is_asked)
+            || self.handling == Handling::Complete && field.value().contains(&ESCAPE)
+    }
+
+    // Bare names are completed, names that nobody quoted are, and text beyond ASCII is
+    // encoded. What is well formed stays as it is, and so does what cannot be read.
+    fn addresses(&self, field: &Field<'_>, is_long: bool, smtputf8: &mut bool) -> Option<Vec<u8>> {
         let value = field.unfolded();
-        let encoded = encoded_word::encode(&value);
-        let mut out = Vec::with_capacity(encoded.len() + 64);
-        write_structured(&mut out, &String::from_utf8_lossy(field.name()), encoded.split(' '));
-        return Ok(Some(out));
+        let is_sound = value.is_ascii() && parse_address_list(&value, None).is_ok();
+        if is_sound && !is_long {
+            return None;
+        }
+        let default = default_domain(self.work, self.handling);
+        let mut list = read_address_list(&value, default);
+        author::write_domains_in_ascii(&mut list);
+        if self.handling == Handling::Complete {
+            *smtputf8 |= list.written().any(|written| !written.address.is_ascii());
+        }
+        if list.is_best_left() && !is_long {
+            return None;
+        }
+        let mut out = Vec::with_capacity(field.raw().len() + 64);
+        let name = String::from_utf8_lossy(field.name());
+        write_address_list(&mut out, &name, &list, self.charset);
+        Some(out)
     }
-    if has_long_line(field) { refold(field).map(Some) } else { Ok(None) }
+
+    // White space before the colon is obsolete, and some verifiers of signatures refuse
+    // the whole message for it.
+    fn without_gap(&self, field: &Field<'_>) -> Option<Vec<u8>> {
+        let rest = field.raw().get(field.name().len()..)?;
+        let gap = rest.iter().position(|byte| *byte == b':').filter(|gap| *gap > 0)?;
+        let is_ours = self.handling == Handling::Complete;
+        is_ours.then(|| [field.name(), rest.get(gap..).unwrap_or_default()].concat())
+    }
 }
 
-// White space before the colon is obsolete, and some verifiers of signatures refuse
-// the whole message for it.
-fn without_gap(field: &Field<'_>) -> Option<Vec<u8>> {
-    let rest = field.raw().get(field.name().len()..)?;
-    let gap = rest.iter().position(|byte| *byte == b':').filter(|gap| *gap > 0)?;
-    Some([field.name(), rest.get(gap..)?].concat())
+/// The mark of text in a character set that changes on the way (RFC 1468).
+const ESCAPE: u8 = 0x1b;
+
+fn is_one_of(field: &Field<'_>, names: &[&str]) -> bool {
+    names.iter().any(|name| field.is(name))
 }
 
-fn has_long_line(field: &Field<'_>) -> bool {
-    let raw = field.raw();
+// A field without a value says nothing, and the grammar of these wants one; a date or
+// an id that is none is worse than none.
+fn is_without_meaning(field: &Field<'_>) -> bool {
+    let value = field.unfolded();
+    if value.is_empty() {
+        return is_one_of(field, &ADDRESSES)
+            || is_one_of(field, &STRUCTURED)
+            || field.is("Subject");
+    }
+    match () {
+        () if field.is("Date") || field.is("Resent-Date") => date::parse(&value).is_none(),
+        () if field.is("Message-ID") || field.is("Resent-Message-ID") => {
+            !is_message_id(&value) && with_brackets(field).is_none()
+        }
+        () => false,
+    }
+}
+
+// `<left@right>` (RFC 5322 §3.6.4), with whatever receivers let stand on both sides.
+fn is_message_id(value: &[u8]) -> bool {
+    let inner = value.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
+    inner.is_some_and(is_bare_id) && value.len() < MAX_TEXT_LINE - 20
+}
+
+fn is_bare_id(id: &[u8]) -> bool {
+    let sides = id.iter().position(|byte| *byte == b'@').map(|at| id.split_at(at));
+    let is_whole = sides.is_some_and(|(left, right)| !left.is_empty() && right.len() > 1);
+    is_whole && id.iter().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(byte))
+}
+
+// An id that lacks nothing but its brackets, or has something beside it.
+fn with_brackets(field: &Field<'_>) -> Option<Vec<u8>> {
+    let value = field.unfolded();
+    let inside = value.split(|byte| b"<>".contains(byte)).find(|part| is_bare_id(part))?;
+    let id = [b"<".as_slice(), inside, b">"].concat();
+    is_message_id(&id).then(|| [field.name(), b": ", &id, b"\r\n"].concat())
+}
+
+/// Whether a field has a line that may not be sent (RFC 5322 §2.1.1).
+pub(super) fn has_long_line(raw: &[u8]) -> bool {
     raw.len() > MAX_TEXT_LINE
         && raw.split(|byte| *byte == b'\n').any(|line| line.len() > MAX_TEXT_LINE + 1)
-}
-
-// Folds at the white space that is there; a word too long for a line stays one.
-fn refold(field: &Field<'_>) -> Result<Vec<u8>, Refusal> {
-    let name = String::from_utf8_lossy(field.name());
-    let value = field.text();
-    let longest = value.split([' ', '\t']).map(str::len).max().unwrap_or(0);
-    if longest + name.len() + 2 > 900 {
-        return Err(unacceptable(format!(
-            "the field {name} has a line longer than {MAX_TEXT_LINE} octets that cannot be folded"
-        )));
-    }
-    let mut out = Vec::with_capacity(value.len() + 64);
-    write_unstructured(&mut out, &name, &value);
-    Ok(out)
 }

@@ -2,11 +2,15 @@
 //! is added, lines are made right, trace and signatures are written, and only then
 //! is the message committed.
 
+mod author;
 mod content;
 mod encode;
 mod fix_up;
+#[cfg(test)]
+mod header_tests;
 mod key_ring;
 mod prepare;
+mod repeated;
 mod structure;
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use puerto_spool::{Content, MessageId, NewMessage, Origin, Spool, Timestamp};
 
 use super::content::{self, Head, Pass};
 use super::encode::Rewriting;
-use super::fix_up::{self, Fixed};
+use super::fix_up::{self, Fixed, Handling};
 use super::structure::Walker;
 use super::{KeyRing, Refusal, Source};
 use crate::config::Config;
@@ -65,14 +65,15 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
         let text = format!("mail forwarding loop: it was delivered to {address} before");
         return Err(Refusal { reply: Reply::enhanced(554, (5, 4, 6), text) });
     }
-    let may_rewrite = is_ours && !is_signed_by_others(&header);
+    let handling = Handling::of(&work.source, &header);
+    let may_rewrite = matches!(handling, Handling::Complete | Handling::Relay);
     let mut fixed = fix_up::fix(&header, &work)?;
     let keys = fixed.from_domain.as_ref().map(|domain| work.keys.keys_for(domain));
     let keys = keys.unwrap_or_default();
     let body_offset = head.body_offset(&header);
     let mut pass = Pass::over(&work.content, body_offset, !keys.is_empty())?;
     let eight_bit = pass.facts.eight_bit || !header.octets().is_ascii();
-    if may_rewrite && work.source.is_of_this_machine() {
+    if handling == Handling::Complete {
         describe_body(&mut fixed, &pass);
     }
     let mut new_body = None;
@@ -84,6 +85,7 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     let is_changed = fixed.is_changed || head.skip + head.removed > 0 || header.end() != End::Blank;
     let (signatures, mut notices) = signatures(&keys, &fixed, pass.hasher.take(), work.now);
     notices.extend((head.removed > 0).then(|| format!("header: removed {} NULs", head.removed)));
+    notices.append(&mut fixed.notices);
     let prefix = prefix(&work, &fixed, signatures, is_changed || new_body.is_some());
     let message_id = std::mem::take(&mut fixed.message_id);
     let envelope = Envelope {
@@ -129,12 +131,6 @@ fn mend(work: &mut Work) -> Result<(), Refusal> {
             Ok(())
         }
     }
-}
-
-// What somebody else's signature may cover is passed on as it came.
-fn is_signed_by_others(header: &Header<'_>) -> bool {
-    const SIGNATURES: [&str; 3] = ["DKIM-Signature", "ARC-Message-Signature", "ARC-Seal"];
-    SIGNATURES.iter().any(|name| header.first(name).is_some())
 }
 
 fn cannot_be_sent(body: &Facts) -> bool {

@@ -14,20 +14,20 @@ use crate::config::Config;
 
 mod octets;
 
-struct Rig {
-    intake: Intake,
-    spool: Arc<MemorySpool>,
+pub(super) struct Rig {
+    pub(super) intake: Intake,
+    pub(super) spool: Arc<MemorySpool>,
     dns: Table,
-    events: Arc<Mutex<Vec<String>>>,
+    pub(super) events: Arc<Mutex<Vec<String>>>,
     _directory: tempfile::TempDir,
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_keys(&[])
     }
 
-    fn with_keys(keys: &[(&str, Algorithm)]) -> Self {
+    pub(super) fn with_keys(keys: &[(&str, Algorithm)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut dns = Table::new();
         for (domain, algorithm) in keys {
@@ -53,11 +53,11 @@ impl Rig {
         Self { intake, spool, dns, events, _directory: directory }
     }
 
-    async fn accept(&self, source: &Source, message: &str) -> Result<String, String> {
+    pub(super) async fn accept(&self, source: &Source, message: &str) -> Result<String, String> {
         self.accept_content(source, envelope(), Content::Memory(message.into())).await
     }
 
-    async fn accept_content(
+    pub(super) async fn accept_content(
         &self,
         source: &Source,
         envelope: Envelope,
@@ -72,18 +72,18 @@ impl Rig {
         Ok(stored)
     }
 
-    fn dkim(&self, stored: &str) -> Vec<(String, DkimResult)> {
+    pub(super) fn dkim(&self, stored: &str) -> Vec<(String, DkimResult)> {
         let now = SystemClock.now().as_secs();
         let results = block_on(dkim::verify(stored.as_bytes(), &self.dns, now)).unwrap();
         results.into_iter().map(|seen| (seen.domain, seen.result)).collect()
     }
 }
 
-fn local() -> Source {
+pub(super) fn local() -> Source {
     Source::Local { uid: 1000, user: "ann".to_owned() }
 }
 
-fn client(trusted: bool) -> Source {
+pub(super) fn client(trusted: bool) -> Source {
     Source::Smtp {
         client: Client { name: None, address: Some("192.0.2.1".parse().unwrap()) },
         peer: "192.0.2.1:4000".parse().unwrap(),
@@ -94,7 +94,7 @@ fn client(trusted: bool) -> Source {
     }
 }
 
-fn envelope() -> Envelope {
+pub(super) fn envelope() -> Envelope {
     let address = |text| Address::parse(text).unwrap();
     Envelope::new(
         ReversePath::Address(address("me@example.com")),
@@ -103,7 +103,7 @@ fn envelope() -> Envelope {
 }
 
 // The stored header's fields as `Name: value`, and the body.
-fn read(stored: &str) -> (Vec<String>, String) {
+pub(super) fn read(stored: &str) -> (Vec<String>, String) {
     let header = Header::parse(stored.as_bytes()).unwrap();
     let field = |f: &puerto_mail::header::Field<'_>| {
         format!("{}: {}", String::from_utf8_lossy(f.name()), f.text())
@@ -112,7 +112,7 @@ fn read(stored: &str) -> (Vec<String>, String) {
     (header.fields().iter().map(field).collect(), body)
 }
 
-fn value(stored: &str, name: &str) -> Option<String> {
+pub(super) fn value(stored: &str, name: &str) -> Option<String> {
     let header = Header::parse(stored.as_bytes()).unwrap();
     header.first(name).map(|field| field.text())
 }
@@ -192,7 +192,7 @@ async fn the_header_of_ours_is_completed_and_made_right() {
         ("Message-Id: <x@y>\r\n\r\n", "Message-ID", Some("<x@y>")),
         ("To: \r\nSubject \t: x\r\n y\r\n\r\n", "To", None),
         ("Subject \t: x\r\n y\r\n\r\n", "Subject", Some("x y")),
-        ("Subject: \r\n\r\n", "Subject", Some("")),
+        ("Subject: \r\n\r\n", "Subject", None),
     ] {
         let stored = rig.accept(&local(), message).await.unwrap();
         assert_eq!(value(&stored, name).as_deref(), expected, "{message:?} → {stored}");
@@ -227,21 +227,12 @@ async fn mail_that_a_recipient_of_ours_has_had_is_refused_before_it_is_taken() {
 #[tokio::test]
 async fn what_receivers_refuse_is_refused_here() {
     let rig = Rig::new();
-    let long_word = format!("X: {}\r\n\r\n", "x".repeat(1000));
     let hops = "Received: x\r\n".repeat(51) + WHOLE;
     let big = format!("X: {}\r\n\r\n", "x ".repeat(1_100_000));
     let any = "From: a@b.example\r\n";
     for (source, message, says) in [
-        (local(), "From: a@b.example\r\nFrom: c@d.example\r\n\r\n", "550 5.6.0"),
-        (local(), "From: a@b.example, c@d.example\r\n\r\n", "550 5.6.0 From holds 2 addresses"),
-        (local(), "From: \r\n\r\n", "550 5.6.0 From holds no address"),
-        (local(), "From: a b c\r\n\r\n", "550 5.6.0 From cannot be read"),
-        (local(), "Subject: a\r\nSUBJECT: b\r\n\r\n", "550 5.6.0 the message has 2 Subject"),
-        (client(true), "To: a@b.example\r\nTo: a@b.example\r\n\r\n", "550 5.6.0"),
         (client(false), "Subject: x\r\n\r\n", "550 5.6.0 the message has 0 From"),
         (client(false), &format!("{any}{any}\r\n"), "550 5.6.0 the message has 2 From"),
-        (client(false), &format!("{any}{long_word}"), "550 5.6.0 a header line"),
-        (local(), &long_word, "550 5.6.0 the field X"),
         (client(false), &big, "552 5.3.4"),
         (client(false), "a\nb\r\n", "550 5.6.0 a CR or LF"),
         (client(false), "Subject: a\rb\r\n\r\n", "550 5.6.0 a CR or LF"),
@@ -255,11 +246,11 @@ async fn what_receivers_refuse_is_refused_here() {
     let mut nobody = envelope();
     nobody.reverse_path = ReversePath::Null;
     let content = || Content::Memory(b"hi\r\n".to_vec());
-    let refusal = rig.accept_content(&client(true), nobody.clone(), content()).await.unwrap_err();
-    assert!(refusal.starts_with("550 5.7.1"), "{refusal}");
+    let stored = rig.accept_content(&client(true), nobody.clone(), content()).await.unwrap();
+    assert_eq!(value(&stored, "From"), None);
     let stored = rig.accept_content(&local(), nobody, content()).await.unwrap();
     assert_eq!(value(&stored, "From").as_deref(), Some("ann@example.com"));
-    assert_eq!(rig.spool.health().messages, 1);
+    assert_eq!(rig.spool.health().messages, 2);
 }
 
 #[tokio::test]
