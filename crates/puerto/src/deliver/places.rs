@@ -193,10 +193,12 @@ impl Limits {
         }
     }
 
-    // A quarter of the sockets is kept for those who are known to use them well.
-    fn unproven(self, bound: &Bound) -> usize {
+    // A quarter of the sockets is kept for those who are known to use them well. Where
+    // neighbours wait, each address has one connection, so that more of them are asked.
+    fn unproven(self, bound: &Bound, has_neighbours: bool) -> usize {
         match bound {
             Bound::All => self.sockets - self.sockets / 4,
+            Bound::Address(_) if has_neighbours => 1,
             Bound::Address(_) => UNPROVEN_AT_ADDRESS,
             Bound::Network(_) | Bound::Operator(_) => UNPROVEN_TOGETHER,
         }
@@ -264,10 +266,14 @@ impl Places {
         let now = Instant::now();
         let mut doors = self.lock();
         let proven = whom.0.first().and_then(|b| doors.get(b)).is_some_and(|d| d.is_proven(now));
+        let has_neighbours = whom.0.iter().any(|bound| {
+            matches!(bound, Bound::Network(_) | Bound::Operator(_))
+                && doors.get(bound).is_some_and(|door| door.unproven >= UNPROVEN_TOGETHER / 2)
+        });
         let full = whom.0.iter().find(|bound| {
             doors.get(*bound).is_some_and(|door| {
                 door.open >= limits.open(bound)
-                    || !proven && door.unproven >= limits.unproven(bound)
+                    || !proven && door.unproven >= limits.unproven(bound, has_neighbours)
             })
         });
         if let Some(bound) = full {
@@ -451,6 +457,15 @@ mod tests {
         let refused = enter(&places, &other).await.unwrap_err();
         assert_eq!(refused, "too many connections wait for hosts of operator.co.uk");
         assert!(enter(&places, &exchanger(1)).await.is_ok(), "nobody else minds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_of_one_operator_leave_each_other_room() {
+        let places = Places::with_sockets(10_000);
+        let host = |n: u8| Whom::exchanger("mx.operator.test", Ipv4Addr::new(10, n, 1, 1).into());
+        let all = held(&places, (0..8).flat_map(|n| vec![host(n); 10])).await;
+        assert_eq!(all.len(), 5 + 5 + 6);
+        assert!(enter(&places, &host(8)).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ const UNROUTABLE_CEILING: usize = 20;
 /// A look-up that takes longer is slow.
 const PROMPT: Duration = Duration::from_secs(3);
 /// Look-ups at the same time that are not slow yet, and in all, where the limit on open
-/// files bears it: each takes a socket or more.
+/// files bears it: one may ask ten questions at once, each on a socket of its own.
 const PROMPT_LOOK_UPS: usize = 1_000;
 const LOOK_UPS: usize = 3_000;
 
@@ -78,8 +78,8 @@ impl LookUps {
             to_ask: Vec::new(),
             prompt: 0,
             running: 0,
-            most_prompt: (files / 24).clamp(1, PROMPT_LOOK_UPS),
-            most: (files / 8).clamp(2, LOOK_UPS),
+            most_prompt: (files / 64).clamp(1, PROMPT_LOOK_UPS),
+            most: (files / 32).clamp(2, LOOK_UPS),
         }
     }
 

@@ -174,8 +174,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     async fn work(self: Arc<Self>, key: DestinationKey) {
         loop {
-            let step = self.state().schedule.next(&key, Instant::now());
-            match step {
+            match self.next_step(&key) {
                 Step::Stop => return,
                 Step::Wait(until) => {
                     let mut stopping = self.signals.stopping.subscribe();
@@ -205,15 +204,24 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
     }
 
+    fn next_step(&self, key: &DestinationKey) -> Step<Work, Ground> {
+        let mut state = self.state();
+        let step = state.schedule.next(key, Instant::now());
+        if let Step::Deliver { work, .. } = &step {
+            state.running += work.job.recipients.len();
+        }
+        step
+    }
+
     async fn deliver(self: &Arc<Self>, key: &DestinationKey, mut work: Work, was_probe: bool) {
         let started = Instant::now();
+        let recipients = work.job.recipients.len();
         let now = self.now();
         self.leave_lost_leases(&mut work);
         let mut pressure = Pressure::Fine;
         let mut ground = None;
         if !work.leases.is_empty() {
             work.job.in_queue = now.since(work.job.received_at);
-            let _running = Running::new(self, work.job.recipients.len());
             let report = catch(self.attempt(&work)).await.unwrap_or_else(|()| {
                 self.warn(Some(work.job.id), "a delivery was broken off by an internal error");
                 Report {
@@ -231,6 +239,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
         let ended = Ended { started, now: Instant::now(), was_probe, pressure };
         let mut state = self.state();
+        state.running = state.running.saturating_sub(recipients);
         state.schedule.ended(key, ended, ground);
         let grows = state.schedule.take_worker(key);
         drop(state);
@@ -390,26 +399,6 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Counts recipients whose job is under way, however it ends.
-struct Running<'a, D: Dns + 'static, C: Carrier> {
-    driver: &'a Driver<D, C>,
-    recipients: usize,
-}
-
-impl<'a, D: Dns + 'static, C: Carrier> Running<'a, D, C> {
-    fn new(driver: &'a Driver<D, C>, recipients: usize) -> Self {
-        driver.state().running += recipients;
-        Self { driver, recipients }
-    }
-}
-
-impl<D: Dns + 'static, C: Carrier> Drop for Running<'_, D, C> {
-    fn drop(&mut self) {
-        let mut state = self.driver.state();
-        state.running = state.running.saturating_sub(self.recipients);
     }
 }
 

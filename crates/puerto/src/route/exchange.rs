@@ -17,6 +17,8 @@ use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
 
 /// Mail exchangers of one domain that are looked at.
 const MAX_HOSTS: usize = 20;
+/// Of which so many are looked up at the same time: each question takes a socket.
+const HOSTS_AT_ONCE: usize = 5;
 /// Addresses in one plan.
 const MAX_ADDRESSES: usize = 20;
 /// Of which for one host, while there are others.
@@ -234,7 +236,7 @@ fn is_loopback_name(name: &str) -> bool {
 
 type AddressesOf = Result<(Vec<IpAddr>, u32), DnsError>;
 
-/// Looks up the addresses of all hosts at the same time. A host whose look-up fails
+/// Looks up the addresses of all hosts, some at the same time. A host whose look-up fails
 /// is left out while there are others.
 async fn locate<D: Dns + 'static>(
     context: &Context<'_, D>,
@@ -278,18 +280,21 @@ async fn look_up_all<D: Dns + 'static>(
     if let [only] = hosts {
         return HashMap::from([(0, addresses_of(&**context.dns, &only.name).await)]);
     }
+    let mut left = hosts.iter().enumerate();
     let mut lookups = JoinSet::new();
-    for (index, host) in hosts.iter().enumerate() {
-        let (dns, name) = (Arc::clone(context.dns), host.name.clone());
-        lookups.spawn(async move { (index, addresses_of(&*dns, &name).await) });
-    }
     let mut found = HashMap::with_capacity(hosts.len());
-    while let Some(result) = lookups.join_next().await {
-        if let Ok((index, addresses)) = result {
-            found.insert(index, addresses);
+    loop {
+        let room = HOSTS_AT_ONCE.saturating_sub(lookups.len());
+        for (index, host) in left.by_ref().take(room) {
+            let (dns, name) = (Arc::clone(context.dns), host.name.clone());
+            lookups.spawn(async move { (index, addresses_of(&*dns, &name).await) });
+        }
+        match lookups.join_next().await {
+            Some(Ok((index, addresses))) => drop(found.insert(index, addresses)),
+            Some(Err(_)) => {}
+            None => return found,
         }
     }
-    found
 }
 
 /// Both families of one host. One family that fails is an absence of certainty only
