@@ -247,7 +247,7 @@ fn is_address_or_url(token: &[u8]) -> bool {
 fn must_encode(text: &[u8], place: Place) -> bool {
     let is_special = |byte: &u8| place == Place::Phrase && !is_plain(*byte) && !is_blank(*byte);
     !text.is_ascii()
-        || text.contains(&ESCAPE)
+        || is_japanese(text)
         || text.iter().any(is_special)
         || place != Place::Guarded && words(text).any(|word| word.len() > MAX_WHOLE_WORD)
 }
@@ -315,7 +315,11 @@ fn split_word(word: &[u8], out: &mut Vec<Vec<u8>>) {
     }
 }
 
-const ESCAPE: u8 = 0x1b;
+/// Whether octets are text in ISO-2022-JP, which is written in ASCII and means it not
+/// (RFC 1468).
+pub fn is_japanese(octets: &[u8]) -> bool {
+    memchr::memmem::find(octets, b"\x1b$").is_some()
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -325,7 +329,7 @@ enum Class {
 }
 
 fn class(token: &[u8]) -> Class {
-    if token.contains(&ESCAPE) {
+    if token.contains(&0x1b) {
         Class::Other
     } else if token.is_ascii() {
         Class::Ascii
@@ -359,7 +363,7 @@ fn encode_run(run: &[u8], charset: Option<&str>, out: &mut Vec<Vec<u8>>) {
     for (class, octets) in &segments {
         let charset = match class {
             Class::Ascii | Class::Utf8 => "utf-8",
-            Class::Other if octets.contains(&ESCAPE) => "iso-2022-jp",
+            Class::Other if is_japanese(octets) => "iso-2022-jp",
             Class::Other => charset.unwrap_or_else(|| likely_charset(octets)),
         };
         encode_in(charset, octets, out);

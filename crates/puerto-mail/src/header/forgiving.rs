@@ -203,6 +203,7 @@ fn is_part_of_name(text: &[u8], completes: bool) -> bool {
 fn cut(value: &[u8]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let (mut at, mut start, mut in_group) = (0, 0, false);
+    let last_end = value.iter().rposition(|byte| *byte == b';').unwrap_or(0);
     while let Some((&byte, _)) = value.get(at..).and_then(<[u8]>::split_first) {
         let rest = value.get(at..).unwrap_or_default();
         let before = value.get(start..at).unwrap_or_default();
@@ -216,7 +217,7 @@ fn cut(value: &[u8]) -> Vec<Piece> {
                 at += 1;
                 start = at;
             }
-            b':' if !in_group && begins_group(before, rest) => {
+            b':' if !in_group && at < last_end && begins_group(before) => {
                 pieces.push(Piece { range: start..at, kind: Kind::Group, may_go_on: false });
                 in_group = true;
                 at += 1;
@@ -230,16 +231,13 @@ fn cut(value: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-fn begins_group(before: &[u8], rest: &[u8]) -> bool {
+fn begins_group(before: &[u8]) -> bool {
     let name = before.trim_ascii();
     let is_scheme = SCHEMES.iter().any(|scheme| {
         scheme.len() == name.len() + 1 && scheme.as_bytes().starts_with(&name.to_ascii_lowercase())
     });
-    !name.is_empty()
-        && !name.contains(&b'@')
-        && !name.contains(&b'<')
-        && !is_scheme
-        && rest.contains(&b';')
+    let is_name = !name.is_empty() && name.len() <= MAX_UNIT && !is_scheme;
+    is_name && !name.contains(&b'@') && !name.contains(&b'<')
 }
 
 // Octets of what stands in angle brackets, unless it is a list itself or has no end.
@@ -257,6 +255,10 @@ fn angle_length(octets: &[u8]) -> usize {
     1
 }
 
+/// Octets of a comment, a group's name or a text in another character set at most: what
+/// opens and does not close within them counts as text, so that reading stays linear.
+const MAX_UNIT: usize = 256;
+
 // Octets of what belongs together at the beginning: a quoted string, a comment, a
 // literal, an encoded word, or one octet. What is opened and not closed counts as text.
 fn unit_length(octets: &[u8]) -> usize {
@@ -267,7 +269,10 @@ fn unit_length(octets: &[u8]) -> usize {
         Some(b'=') => encoded_word::length(octets),
         Some(b'\\') => Some(2),
         // Two octets for each character, until it says otherwise (RFC 1468).
-        Some(0x1b) => memchr::memmem::find(octets, b"\x1b(").map(|end| end.max(1) + 3),
+        Some(0x1b) => {
+            let near = octets.get(..MAX_UNIT).unwrap_or(octets);
+            memchr::memmem::find(near, b"\x1b(").map(|end| end + 3)
+        }
         _ => None,
     };
     length.unwrap_or(1).clamp(1, octets.len().max(1))
@@ -289,20 +294,23 @@ fn quoted_length(octets: &[u8]) -> Option<usize> {
     None
 }
 
+/// Octets of a list in which a quote too many is looked for.
+const MAX_MENDED: usize = 16 * 1024;
+
 // `"Ann <a@x>, "Bob" <b@x>`: with an odd number of quotes, one that would swallow the
 // end of an address and a comma is the one too many.
 fn spans_mailboxes(inner: &[u8], rest: &[u8]) -> bool {
-    let is_odd = rest.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+    let is_odd = || rest.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
     let is_joint = |at: usize| {
         let after = inner.get(at + 1..).unwrap_or_default().trim_ascii_start();
         inner.get(at) == Some(&b'>') && after.starts_with(b",")
     };
-    is_odd && (0..inner.len()).any(is_joint)
+    rest.len() < MAX_MENDED && (0..inner.len()).any(is_joint) && is_odd()
 }
 
 fn comment_length(octets: &[u8]) -> Option<usize> {
     let (mut depth, mut escaped) = (0usize, false);
-    for (index, byte) in octets.iter().enumerate() {
+    for (index, byte) in octets.iter().enumerate().take(MAX_UNIT) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,

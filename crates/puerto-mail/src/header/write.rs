@@ -164,7 +164,8 @@ fn written_phrase(name: &[u8], charset: Option<&str>) -> Vec<Vec<u8>> {
     let holds_word = name.windows(2).enumerate().any(|(at, two)| {
         two == b"=?" && encoded_word::length(name.get(at..).unwrap_or_default()).is_some()
     });
-    if !name.is_ascii() || holds_word || name.len() > MAX_QUOTED || name.contains(&0x1b) {
+    if !name.is_ascii() || holds_word || name.len() > MAX_QUOTED || encoded_word::is_japanese(name)
+    {
         return encoded_word::encode_parts(name, Place::Phrase, charset);
     }
     quoted(clean(&String::from_utf8_lossy(name)).as_bytes())

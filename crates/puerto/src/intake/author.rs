@@ -2,6 +2,8 @@
 //! be read, made of what the program wrote there. No address is invented: where there
 //! is none, it is that of the sender, and the words stay beside it as a name.
 
+use std::collections::HashSet;
+
 use puerto_mail::header::forgiving::{AddressList, Meaning, Member, Written};
 use puerto_mail::header::{
     Field, Header, encoded_word::Place, parse_address_list, read_address_list, write_address_list,
@@ -59,6 +61,10 @@ pub(super) fn find(
     let mut author = match (mailboxes(&lists).as_slice(), completes) {
         ([], false) => return Author::default(),
         ([], true) => return nameless(&lists, work, charset),
+        // Only what looks like several is refused by receivers.
+        ([only], false) if !values.iter().any(|value| value.iter().any(|b| b",;:".contains(b))) => {
+            return Author { address: address_of(only), ..Author::default() };
+        }
         ([only], _) => one(only, charset),
         (all, _) => several(all, header, charset),
     };
@@ -73,12 +79,10 @@ pub(super) fn find(
 // The mailboxes of all From fields, each once.
 fn mailboxes<'a>(lists: &'a [AddressList<'_>]) -> Vec<&'a Member<'a>> {
     let mut found: Vec<&Member<'_>> = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     for member in lists.iter().flat_map(|list| &list.members) {
         let Meaning::Mailbox(written) = &member.meaning else { continue };
-        let address = written.address.to_string().to_lowercase();
-        if !seen.contains(&address) {
-            seen.push(address);
+        if seen.insert(written.address.to_string().to_lowercase()) {
             found.push(member);
         }
     }

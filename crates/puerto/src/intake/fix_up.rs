@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use puerto_mail::date;
-use puerto_mail::header::encoded_word::Place;
+use puerto_mail::header::encoded_word::{Place, is_japanese};
 use puerto_mail::header::{
     Field, Header, parse_address_list, read_address_list, write_address_list, write_folded,
     write_mended, write_structured,
@@ -162,7 +162,7 @@ pub(super) fn fix<'a>(header: &Header<'a>, work: &Work) -> Result<Fixed<'a>, Ref
     match handling {
         Handling::PassOn => check(header)?,
         Handling::Forward => {}
-        Handling::Signed => pass_signed(header, &mut fixed),
+        Handling::Signed => pass_signed(header, work, &mut fixed),
         Handling::Relay | Handling::Complete => mend(header, work, handling, &mut fixed),
     }
     if matches!(handling, Handling::PassOn | Handling::Forward) {
@@ -184,10 +184,10 @@ fn check(header: &Header<'_>) -> Result<(), Refusal> {
     }
 }
 
-fn pass_signed<'a>(header: &Header<'a>, fixed: &mut Fixed<'a>) {
+fn pass_signed<'a>(header: &Header<'a>, work: &Work, fixed: &mut Fixed<'a>) {
     let signed = Signed::by(header);
     for field in header.fields() {
-        if is_one_of(field, &DROPPED) && !signed.covers(field) {
+        if is_one_of(field, &DROPPED) && !signed.covers(field.name()) {
             fixed.is_changed = true;
         } else if has_long_line(field.raw()) && signed.may_be_folded {
             let mut folded = Vec::with_capacity(field.raw().len() + 64);
@@ -196,6 +196,9 @@ fn pass_signed<'a>(header: &Header<'a>, fixed: &mut Fixed<'a>) {
         } else {
             fixed.kept.push(Cow::Borrowed(field.raw()));
         }
+    }
+    if work.source.is_of_this_machine() {
+        add_missing(work, fixed, |name| signed.covers(name.as_bytes()));
     }
     let author = header.first("From").filter(|_| header.count("From") == 1);
     let author = author.and_then(|field| parse_address_list(field.value(), None).ok());
@@ -229,8 +232,8 @@ impl Signed {
         signed
     }
 
-    fn covers(&self, field: &Field<'_>) -> bool {
-        self.names.contains(&String::from_utf8_lossy(field.name()).to_ascii_lowercase())
+    fn covers(&self, name: &[u8]) -> bool {
+        self.names.contains(&String::from_utf8_lossy(name).to_ascii_lowercase())
     }
 }
 
@@ -253,7 +256,8 @@ fn mend<'a>(header: &Header<'a>, work: &Work, handling: Handling, fixed: &mut Fi
     fixed.notices.extend(author.notice);
     fixed.added.extend(from.unwrap_or_default());
     fixed.added.extend(author.others);
-    add_missing(work, handling, fixed);
+    // Who resends a message is no business of a host that it passes.
+    add_missing(work, fixed, |name| handling == Handling::Relay && name.starts_with("Resent-"));
     fixed.from_domain = author.address.map(|address| address.domain().clone());
 }
 
@@ -275,7 +279,7 @@ fn declared_charset(header: &Header<'_>) -> Option<String> {
     is_known.iter().any(|start| name.starts_with(start)).then(|| name.to_owned())
 }
 
-fn add_missing(work: &Work, handling: Handling, fixed: &mut Fixed<'_>) {
+fn add_missing(work: &Work, fixed: &mut Fixed<'_>, may_not_be: impl Fn(&str) -> bool) {
     let (mut has_date, mut has_id) = (false, false);
     let (mut is_resent, mut has_resent_date, mut has_resent_id) = (false, false, false);
     for field in fixed.kept().filter_map(Field::parse) {
@@ -285,12 +289,11 @@ fn add_missing(work: &Work, handling: Handling, fixed: &mut Fixed<'_>) {
         has_resent_date |= field.is("Resent-Date");
         has_resent_id |= field.is("Resent-Message-ID");
     }
-    is_resent &= handling == Handling::Complete;
     let now = date::format(wall_clock(work.now));
     // The id is unique here for all time, and the host name in the world.
     let id = format!("<{}@{}>", work.id, work.config.hostname);
     let mut add = |name, value: &str, is_missing| {
-        if is_missing {
+        if is_missing && !may_not_be(name) {
             write_structured(&mut fixed.added, name, [value]);
         }
     };
@@ -364,7 +367,7 @@ impl Mender<'_> {
     fn must_be_ascii(&self, field: &Field<'_>) -> bool {
         let is_asked = self.work.envelope.smtputf8;
         !field.value().is_ascii() && (self.handling == Handling::Complete || is_asked)
-            || self.handling == Handling::Complete && field.value().contains(&ESCAPE)
+            || self.handling == Handling::Complete && is_japanese(field.value())
     }
 
     // Bare names are completed, names that nobody quoted are, and text beyond ASCII is
@@ -399,9 +402,6 @@ impl Mender<'_> {
         is_ours.then(|| [field.name(), rest.get(gap..).unwrap_or_default()].concat())
     }
 }
-
-/// The mark of text in a character set that changes on the way (RFC 1468).
-const ESCAPE: u8 = 0x1b;
 
 fn is_one_of(field: &Field<'_>, names: &[&str]) -> bool {
     names.iter().any(|name| field.is(name))

@@ -430,6 +430,12 @@ async fn resent_fields_are_completed_b19() {
     assert!(names.windows(4).any(|window| window == resent), "{stored}");
     let stored = rig.accept(&client(true), &format!("{RESENT}From: c@x.example\r\n\r\n")).await;
     assert!(!stored.unwrap().contains("Resent-Date"));
+    // Who resends a message leaves its signature whole.
+    let signed =
+        format!("{RESENT}DKIM-Signature: v=1; h=From:Date; b=x\r\nFrom: c@x.example\r\n\r\n");
+    let stored = rig.accept(&local(), &signed).await.unwrap();
+    assert!(stored.ends_with(&signed) && value(&stored, "Resent-Message-ID").is_some());
+    assert!(value(&stored, "Date").is_none() && value(&stored, "Message-ID").is_some());
 }
 
 #[tokio::test]
@@ -463,6 +469,7 @@ async fn what_another_host_sends_is_not_ours_to_mend_b17() {
         ("To: a@x.example\r\nTo: root\r\n", "To", Some("a@x.example, root")),
         ("Subject: x\r\nSubject: y\r\n", "Subject", Some("x")),
         ("From: root\r\n", "From", Some("root")),
+        ("From: a@x.example <a@x.example>\r\n", "From", Some("a@x.example <a@x.example>")),
         ("Subject: x\r\n", "From", Some("me@example.com")),
         ("Bcc: x\r\n", "Bcc", None),
     ] {

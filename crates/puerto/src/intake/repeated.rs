@@ -39,12 +39,11 @@ pub(super) fn join(fields: &mut Vec<Cow<'_, [u8]>>, notices: &mut Vec<String>) -
         if places.len() < 2 {
             continue;
         }
-        let says_something = |place: &&usize| value(fields, **place).is_some_and(|v| !v.is_empty());
-        let stays = places.iter().find(says_something).or(places.first()).copied();
+        let is_said = |place: &&usize| value(fields, **place).is_some_and(|said| !said.is_empty());
+        let stays = places.iter().find(is_said).or(places.first()).copied();
         let first = stays.and_then(|stays| value(fields, stays));
-        if places.iter().any(|place| {
-            value(fields, *place).is_some_and(|v| !v.is_empty()) && value(fields, *place) != first
-        }) {
+        let differs = |place: &usize| value(fields, *place) != first;
+        if places.iter().filter(is_said).any(differs) {
             notices.push(format!("header: kept one of {} {name} fields", places.len()));
         }
         let gone: Vec<usize> = places.into_iter().filter(|place| Some(*place) != stays).collect();
@@ -89,11 +88,13 @@ fn joined(fields: &[Cow<'_, [u8]>], places: &[usize], mark: &str) -> Vec<u8> {
     out
 }
 
+// The places are in ascending order.
 fn remove(fields: &mut Vec<Cow<'_, [u8]>>, places: &[usize]) -> bool {
     let mut at = 0;
+    let mut gone = places.iter().peekable();
     fields.retain(|_| {
         at += 1;
-        !places.contains(&(at - 1))
+        gone.next_if_eq(&&(at - 1)).is_none()
     });
     !places.is_empty()
 }

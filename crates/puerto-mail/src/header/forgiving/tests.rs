@@ -152,6 +152,20 @@ fn a_group_keeps_its_name() {
     }
 }
 
+#[test]
+fn the_longest_header_is_read_in_linear_time() {
+    let started = std::time::Instant::now();
+    for piece in
+        ["(", "\"", "\">,\"", "a:", "<", "<@,", "\u{1b}", "=?", "=?a?Q?", "[", "a@b,", "\\"]
+    {
+        let value = piece.repeat(60_000 / piece.len());
+        let list = read_address_list(value.as_bytes(), None);
+        let mut out = Vec::new();
+        write_address_list(&mut out, "To", &list, None);
+    }
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
+
 proptest::proptest! {
     #[test]
     fn what_is_well_formed_is_read_alike(text in "([ab \"<>,;:.()@=?\\[\\]é]|a@b\\.example|<a@b\\.example>){0,9}") {
