@@ -133,6 +133,12 @@ impl Command {
     }
 
     fn read(line: &[u8], manners: Manners) -> Result<Self, Refused> {
+        let fatal = |refused: &Refused| refused.fatal || announces_chunk(line);
+        let command = Self::read_line(line, manners);
+        command.map_err(|refused| Refused { fatal: fatal(&refused), ..refused })
+    }
+
+    fn read_line(line: &[u8], manners: Manners) -> Result<Self, Refused> {
         if line.iter().any(|&octet| octet.is_ascii_control() && octet != b'\t') {
             let verb = std::str::from_utf8(line).ok().and_then(|text| split_verb(text).0);
             let text = "Error: control character in command";
@@ -144,11 +150,8 @@ impl Command {
         };
         let (verb, arguments) = split_verb(text);
         let Some(verb) = verb else { return Err(unknown(text)) };
-        Self::parse_arguments(verb, arguments, manners).map_err(|reply| Refused {
-            verb: Some(verb),
-            reply,
-            fatal: verb == Verb::Bdat,
-        })
+        let command = Self::parse_arguments(verb, arguments, manners);
+        command.map_err(|reply| refused(Some(verb), reply))
     }
 
     fn parse_arguments(verb: Verb, arguments: &str, manners: Manners) -> Result<Self, Reply> {
@@ -173,6 +176,15 @@ impl Command {
             _ => Err(syntax(verb.rules().syntax)),
         }
     }
+}
+
+/// Whether the client may send a chunk behind a line, although nobody can say of how many
+/// octets: the line is refused, or was not even kept, and begins with BDAT, whatever
+/// stands in between. What follows must then not be read as commands (RFC 3030 §4.2
+/// has clients send the chunk without waiting).
+pub(crate) fn announces_chunk(line: &[u8]) -> bool {
+    let letters = line.iter().filter(|octet| octet.is_ascii_graphic()).take(4);
+    letters.map(u8::to_ascii_uppercase).eq(*b"BDAT")
 }
 
 fn refused(verb: Option<Verb>, reply: Reply) -> Refused {

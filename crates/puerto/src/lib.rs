@@ -24,6 +24,7 @@ pub mod rights;
 pub mod route;
 pub mod serve;
 pub mod setup;
+pub mod survey;
 pub mod telemetry;
 pub mod tls;
 pub mod verify;

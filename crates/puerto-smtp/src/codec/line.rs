@@ -1,5 +1,6 @@
 //! Reads command lines.
 
+use crate::command::announces_chunk;
 use crate::limits::{MAX_COMMAND_LINE, MAX_DISCARDED_LINE};
 
 /// What a client sent where a command belongs.
@@ -11,7 +12,10 @@ pub enum Line<'a> {
     /// opinion, so nothing that follows may be taken for a command.
     BareLf,
     /// A line longer than [`MAX_COMMAND_LINE`] was read to its end and thrown away.
-    TooLong,
+    TooLong {
+        /// It began with BDAT: a chunk of a size that nobody knows may follow.
+        announces_chunk: bool,
+    },
     /// A line longer than [`MAX_DISCARDED_LINE`] still has no end.
     Endless,
 }
@@ -22,6 +26,7 @@ pub struct LineDecoder {
     discarded: usize,
     lenient: bool,
     ended_oddly: bool,
+    announces_chunk: bool,
 }
 
 impl LineDecoder {
@@ -60,13 +65,21 @@ impl LineDecoder {
                 return (consumed, Some(Line::BareLf));
             }
         };
-        let too_long = std::mem::take(&mut self.discarded) > 0 || consumed > MAX_COMMAND_LINE;
-        (consumed, Some(if too_long { Line::TooLong } else { Line::Command(line) }))
+        if std::mem::take(&mut self.discarded) == 0 {
+            if consumed <= MAX_COMMAND_LINE {
+                return (consumed, Some(Line::Command(line)));
+            }
+            self.announces_chunk = announces_chunk(line);
+        }
+        (consumed, Some(Line::TooLong { announces_chunk: self.announces_chunk }))
     }
 
     fn without_end(&mut self, input: &[u8]) -> (usize, Option<Line<'static>>) {
         if self.discarded == 0 && input.len() < MAX_COMMAND_LINE {
             return (0, None);
+        }
+        if self.discarded == 0 {
+            self.announces_chunk = announces_chunk(input);
         }
         // A final CR stays: its LF may be the next octet.
         let consumed = input.len() - usize::from(input.ends_with(b"\r"));
@@ -132,11 +145,14 @@ mod tests {
     #[test]
     fn long_lines_are_thrown_away_within_bounds() {
         let line = |length: usize| [vec![b'x'; length], b"\r\nNOOP\r\n".to_vec()].concat();
+        let too_long = ["TooLong { announces_chunk: false }", "NOOP"];
         for step in [1, 7, 2048, 100_000] {
+            let chunk = [b" bDaT ".to_vec(), line(60_000)].concat();
+            assert_eq!(lines(&chunk, step), ["TooLong { announces_chunk: true }", "NOOP"]);
             let longest = MAX_COMMAND_LINE - 2;
             assert_eq!(lines(&line(longest), step)[0].len(), longest);
-            assert_eq!(lines(&line(longest + 1), step), ["TooLong", "NOOP"]);
-            assert_eq!(lines(&line(60_000), step), ["TooLong", "NOOP"]);
+            assert_eq!(lines(&line(longest + 1), step), too_long);
+            assert_eq!(lines(&line(60_000), step), too_long);
         }
         assert_eq!(lines(&[b'x'; 100_000], 1000)[0], "Endless");
         assert_eq!(lines(&[b'\r'; 100_000], 1000)[0], "Endless");

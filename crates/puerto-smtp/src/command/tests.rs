@@ -116,6 +116,28 @@ fn a_chunk_size_is_digits_and_a_mistake_in_it_is_fatal() {
 }
 
 #[test]
+fn a_refused_command_that_may_have_a_chunk_behind_it_is_fatal() {
+    for line in [
+        &b"BDAT 5\0"[..],
+        b"BDAT\x075",
+        b"\0BDAT 5",
+        b"B\0DAT 5",
+        b"bdat 5 LAST\r",
+        b"  BDAT 5 \xff",
+        b"BDAT\xa05",
+        b"BDAT:5",
+        b"BDAT5",
+        b"BDAT",
+        b"\tBDAT five",
+    ] {
+        assert!(Command::parse(line).unwrap_err().fatal, "{line:?}");
+    }
+    for line in [&b"BDA 5"[..], b"DATA \0", b"RCPT TO:<BDAT\0>", b"\xffXBDAT 5", b""] {
+        assert!(!Command::parse(line).unwrap_err().fatal, "{line:?}");
+    }
+}
+
+#[test]
 fn control_characters_and_other_protocols_are_refused() {
     for line in [&b"NOOP \0"[..], b"MAIL FROM:<a\0@b.example>", b"RSET\rNOOP", b"EHLO \x1b[2J"] {
         assert_eq!(Command::parse(line).unwrap_err().reply.code().get(), 501, "{line:?}");

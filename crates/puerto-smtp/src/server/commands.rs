@@ -30,8 +30,8 @@ impl Session {
                 let text = "Error: bare <LF> received: lines must end with <CR><LF>";
                 (Reply::enhanced(500, (5, 5, 2), text), true)
             }
-            Some(Line::TooLong) => {
-                (Reply::enhanced(500, (5, 5, 2), "Error: command line too long"), false)
+            Some(Line::TooLong { announces_chunk }) => {
+                (Reply::enhanced(500, (5, 5, 2), "Error: command line too long"), announces_chunk)
             }
             Some(Line::Endless) => {
                 (Reply::enhanced(500, (5, 5, 2), "Error: command line too long"), true)

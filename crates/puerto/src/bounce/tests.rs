@@ -63,6 +63,7 @@ fn job(reverse_path: &str, message: &str) -> Job {
             tls: TlsLevel::None,
             implicit_tls: false,
             login: None,
+            exchangers_of: None,
             is_relay: false,
             reason: "MX of example.net".into(),
         }),

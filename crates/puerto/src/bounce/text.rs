@@ -99,8 +99,12 @@ fn meaning(status: EnhancedCode) -> &'static str {
         (2, 3) | (3, 4) => "The message is too large. Send less, or a link to it.",
         (2, _) => "The mailbox takes no mail at present. Reach the person otherwise.",
         (4, 6) => "The message went round in circles. Your administrator can mend that.",
+        (4, 4) => {
+            "That domain names no server that takes its mail. Check what stands after the @ for \
+                   typing mistakes, or reach the person otherwise."
+        }
         (4, _) => {
-            "The other server could not be reached. Try again later; if it goes on, tell your \
+            "The other server could not be reached. Reach the person otherwise, and tell your \
                    administrator."
         }
         (6, _) => "The other server cannot take a message of this form. Send it as plain text.",

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use puerto_mail::dkim::SigningKey;
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
 
-use super::names::not_public;
 use super::outcome::{Definition, Draft};
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::dns::unregistered;
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text};
+use crate::survey::address::is_public;
 use puerto_mail::together::together;
 
 /// Addresses that are only named to find out by which of ours they would be reached;
@@ -114,11 +114,11 @@ impl<'a, W: World> Context<'a, W> {
         let helo = ascii(&config.delivery.helo);
         let mut egress = if egress_given { once(&asked.egress) } else { own_addresses(config) };
         let mut translated = Vec::new();
-        let private = |address: &IpAddr| address.is_ipv4() && not_public(*address);
+        let private = |address: &IpAddr| address.is_ipv4() && !is_public(*address);
         if !egress_given && !config.delivery.allow_private && egress.iter().any(private) {
             // Behind address translation, the name says what the world sees.
             translated = addresses(world, &helo, RecordType::A).await.unwrap_or_default();
-            translated.retain(|address| !not_public(*address));
+            translated.retain(|address| is_public(*address));
             if !translated.is_empty() {
                 egress.retain(|address| !private(address));
                 egress.splice(0..0, translated.iter().copied());

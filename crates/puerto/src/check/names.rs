@@ -1,29 +1,4 @@
-//! What names and addresses are to each other.
-
-use std::net::IpAddr;
-
-/// Whether the world cannot reach the address: it is private, of this machine, or of
-/// one link only (RFC 1918, RFC 6598, RFC 4193).
-pub fn not_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || a == 0
-                || a >= 224
-                || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(v6) => {
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || v6.is_multicast()
-        }
-    }
-}
+//! What names are to each other.
 
 /// Whether `name` is `ancestor` or below it.
 pub fn is_at_or_below(name: &str, ancestor: &str) -> bool {

@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use puerto_mail::dns::{Record, RecordType};
 
 use super::context::Context;
-use super::names::not_public;
 use super::outcome::{Check, definitions};
 use super::registry::Family;
 use super::starttls::{self, Starttls, TLS_OUT};
 use super::world::{Greeting, World};
 use crate::lang::{Language, Text, detail};
+use crate::survey::address::is_public;
 use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
@@ -174,7 +174,7 @@ fn public<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
             "tras una traducción de direcciones; {helo} lleva a {subject}",
         ));
     }
-    if context.config.delivery.allow_private || !not_public(address) {
+    if context.config.delivery.allow_private || is_public(address) {
         return draft.pass(Text::same("{subject}"));
     }
     draft.finding(

@@ -7,11 +7,12 @@ use puerto_mail::dns::{Answer, Record, RecordType, reverse_name};
 use super::context::Context;
 use super::generic::{Generic, generic};
 use super::helo::{FQDN, what_is_wrong_with};
-use super::names::{not_public, related};
+use super::names::related;
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
 use super::world::World;
 use crate::lang::Text;
+use crate::survey::address::is_public;
 use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
@@ -154,7 +155,7 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
         .asked(context.question(&question, RecordType::Ptr))
         .with("question", &question)
         .with("helo", &context.helo);
-    if !context.config.delivery.allow_private && not_public(address) {
+    if !context.config.delivery.allow_private && !is_public(address) {
         return vec![draft.not_applicable(Text::new(
             "{subject} is a private address: the world sees another one",
             "{subject} es una dirección privada: el mundo ve otra",

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::exit::{Failure, Sysexit};
 use crate::config::{Config, ConfigErrors, TlsLevel};
-use crate::lang::{Language, Said, Text, said};
+use crate::lang::{Language, Said, Text, said, said_of};
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -98,7 +98,10 @@ fn notes(config: &Config) -> Vec<Said> {
     let routes = config.routes.iter().filter(|route| route.login.is_some());
     let routes = routes.filter_map(|route| Some((route.via.as_ref()?, route.tls, "[[route]]")));
     let logins = relayhost.into_iter().chain(routes);
-    let unproven = logins.filter(|(_, level, _)| *level == TlsLevel::Opportunistic);
+    let logins: Vec<_> = logins.collect();
+    let by_mx = logins.iter().filter_map(|(hop, ..)| hop.advice_for_password());
+    let by_mx = by_mx.map(|advice| said_of!("note: {advice}", "nota: {advice}"; advice = advice));
+    let unproven = logins.iter().filter(|(_, level, _)| *level == TlsLevel::Opportunistic);
     unproven
         .map(|(hop, _, section)| {
             said!(
@@ -107,6 +110,7 @@ fn notes(config: &Config) -> Vec<Said> {
                 hop = hop, section = section
             )
         })
+        .chain(by_mx)
         .collect()
 }
 

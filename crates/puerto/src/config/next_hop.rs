@@ -57,6 +57,18 @@ impl NextHop {
         Ok(Self { host, port, implicit_tls })
     }
 
+    /// What to tell whoever configures a password for this next hop: a bare name is looked
+    /// up by MX records, which can be forged on the way; a name in brackets is not.
+    pub fn advice_for_password(&self) -> Option<Said> {
+        let NextHopHost::Mx(name) = &self.host else { return None };
+        let better = Self { host: NextHopHost::Name(name.clone()), ..self.clone() };
+        Some(said!(
+            "the hosts of {hop} are looked up by MX records, which can be forged on the way, so the password goes only to a host at or below {name} or with a certificate for {name}; if {name} itself is the relay, write {better}",
+            "las máquinas de {hop} se buscan por registros MX, que pueden falsificarse por el camino, así que la contraseña solo va a una máquina que sea {name} o esté por debajo, o que tenga un certificado para {name}; si el relay es {name} mismo, escriba {better}";
+            hop = self, name = name, better = better
+        ))
+    }
+
     /// The port to connect to: the one that was written, 465 for implicit TLS, or
     /// `default`.
     pub fn port_or(&self, default: u16) -> u16 {

@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::outcome::{HostFailure, Peer, Why};
+use super::outcome::{HostFailure, Peer, Why, describe_failure};
 use super::session::Session;
 use super::stream::{self, Stream};
 use crate::config::{Config, Login, TlsLevel};
-use crate::tls::{self, ClientTls, Inspection};
+use crate::tls::{self, Acquainted, ClientTls, Inspection};
 
 /// What a session needs to be made.
 pub(super) struct Terms<'a> {
@@ -29,6 +29,8 @@ pub(super) struct Terms<'a> {
     pub(super) implicit_tls: bool,
     /// Who we say we are.
     pub(super) login: Option<&'a Login>,
+    /// Whose MX records named the peer, if it is a relay.
+    pub(super) exchangers_of: Option<&'a str>,
     /// Where what is seen of the peer's certificate is put: it is then only looked
     /// at, and any is taken.
     pub(super) inspection: Option<&'a Inspection>,
@@ -106,7 +108,10 @@ impl Terms<'_> {
                 let refused = HostFailure::of_session(&session.peer, &failure);
                 return Err(HostFailure { status: EnhancedCode::new(4, 7, 4), ..refused });
             }
-            Step::Refused(_) => return get_ready(session).await,
+            Step::Refused(failure) => {
+                session.without_tls = Some(describe_failure(&session.peer, &failure, 0));
+                return get_ready(session).await;
+            }
             step => return Err(tls_failure(&session.peer, step)),
         }
         let Stream::Plain(stream) = std::mem::replace(&mut session.stream, Stream::Gone) else {
@@ -127,6 +132,7 @@ impl Terms<'_> {
         peer: &Peer,
         stream: TcpStream,
     ) -> Result<(Stream, String), HostFailure> {
+        let as_whom = self.identity(peer);
         let broke = |status, reason: String| HostFailure {
             tls_broke: true,
             ..HostFailure::new(
@@ -136,22 +142,34 @@ impl Terms<'_> {
                 Why::Handshake(reason),
             )
         };
-        let connector = self.connector().await.map_err(|error| broke((4, 3, 5), error))?;
+        let connector = self.connector(&as_whom).await.map_err(|error| broke((4, 3, 5), error))?;
         let ip = peer.address.map(|address| ServerName::from(address.ip()));
-        let name = ServerName::try_from(peer.host.to_string()).ok().or(ip);
+        let name = ServerName::try_from(as_whom.certified.to_owned()).ok().or(ip);
         let Some(name) = name else {
             return Err(broke((4, 7, 5), "the host's name cannot be verified".to_owned()));
         };
-        let shown = name.to_str().into_owned();
         match timeout(self.timeouts.tls_handshake, connector.connect(name, stream)).await {
             Ok(Ok(stream)) => {
                 let (_, agreed) = stream.get_ref();
-                self.note_key(&shown, agreed.peer_certificates());
+                self.note_key(as_whom.remembered, agreed.peer_certificates());
                 let summary =
                     tls::summary(agreed.protocol_version(), agreed.negotiated_cipher_suite());
                 Ok((Stream::Tls(Box::new(stream)), summary))
             }
-            Ok(Err(error)) => Err(broke((4, 7, 5), tls::handshake_failure(&error))),
+            Ok(Err(error)) if as_whom.is_named => {
+                Err(broke((4, 7, 5), tls::handshake_failure(&error)))
+            }
+            Ok(Err(error)) => {
+                let reason = tls::handshake_failure(&error);
+                let name = as_whom.certified;
+                let text = format!(
+                    "{reason}; only MX records, which can be forged, name this host for {name}: no \
+                     password is sent to it unless its certificate is for {name}, or it is \
+                     configured in brackets: [{}]",
+                    peer.host
+                );
+                Err(broke((4, 7, 5), text))
+            }
             Err(_elapsed) => Err(broke((4, 7, 5), "the handshake timed out".to_owned())),
         }
     }
@@ -169,9 +187,22 @@ impl Terms<'_> {
         }
     }
 
-    async fn connector(&self) -> Result<TlsConnector, String> {
+    /// As whom the peer has to show itself. A password is for the relay that the
+    /// administrator wrote: a host that MX records name for it has to be below that name,
+    /// or to have a certificate for it, and the key is remembered under it.
+    fn identity<'b>(&'b self, peer: &'b Peer) -> Identity<'b> {
+        let host = &*peer.host;
+        let written = self.exchangers_of.filter(|_| self.login.is_some());
+        let is_named = written.is_none_or(|name| is_at_or_below(host, name));
+        let written = written.unwrap_or(host);
+        Identity { certified: if is_named { host } else { written }, remembered: written, is_named }
+    }
+
+    async fn connector(&self, as_whom: &Identity<'_>) -> Result<TlsConnector, String> {
+        let relay =
+            Acquainted { name: as_whom.remembered.to_owned(), may_be_new: as_whom.is_named };
         if let Some(inspection) = self.inspection {
-            let made = self.client_tls.inspecting(inspection);
+            let made = self.client_tls.inspecting(inspection, relay);
             return made.map_err(|error| error.to_string());
         }
         let client_tls = self.client_tls.clone();
@@ -179,11 +210,28 @@ impl Terms<'_> {
             (TlsLevel::Required, _) if client_tls.has_roots() => client_tls.verified(),
             (TlsLevel::Required, _) => from_disk(move || client_tls.verified()).await?,
             (_, None) => client_tls.unverified(),
-            (_, Some(_)) if client_tls.has_roots_for_known() => client_tls.known(),
-            (_, Some(_)) => from_disk(move || client_tls.known()).await?,
+            (_, Some(_)) if client_tls.has_roots_for(&relay) => client_tls.known(relay),
+            (_, Some(_)) => from_disk(move || client_tls.known(relay)).await?,
         };
         made.map_err(|error| error.to_string())
     }
+}
+
+/// As whom a peer has to show itself.
+struct Identity<'a> {
+    /// Whom its certificate is to be for.
+    certified: &'a str,
+    /// The name under which its key is remembered.
+    remembered: &'a str,
+    /// The administrator's own words lead to it, and not MX records alone.
+    is_named: bool,
+}
+
+fn is_at_or_below(host: &str, name: &str) -> bool {
+    let before = host.len().checked_sub(name.len()).and_then(|at| host.split_at_checked(at));
+    before.is_some_and(|(before, end)| {
+        end.eq_ignore_ascii_case(name) && (before.is_empty() || before.ends_with('.'))
+    })
 }
 
 // The system's roots are read from the disk.

@@ -83,6 +83,7 @@ pub async fn look(
         tls: plan.tls,
         implicit_tls: plan.implicit_tls,
         login: plan.login.as_ref(),
+        exchangers_of: plan.exchangers_of.as_deref(),
         inspection: Some(&inspection),
     };
     let mut sight = Sight {
@@ -161,8 +162,12 @@ async fn inquire(
 
 // As in a delivery, where the handshake would have failed.
 fn may_have_password(level: TlsLevel, shown: &Inspected) -> bool {
-    shown.verdict.is_ok()
-        || level != TlsLevel::Required && shown.acquaintance != Acquaintance::Changed
+    let is_known = match shown.acquaintance {
+        Acquaintance::New => shown.may_be_new,
+        Acquaintance::Same => true,
+        Acquaintance::Changed => false,
+    };
+    shown.verdict.is_ok() || level != TlsLevel::Required && is_known
 }
 
 fn note(session: &Session, sight: &mut Sight) {

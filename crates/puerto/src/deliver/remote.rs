@@ -43,6 +43,7 @@ use super::stream::{self, Stream};
 use super::{Body, Job, Report};
 use crate::config::{Config, Live, TlsLevel};
 use crate::route::{Hop, Plan};
+use crate::telemetry::{Event, MailLog};
 use crate::tls::ClientTls;
 
 /// Connections that one attempt makes at most.
@@ -76,14 +77,21 @@ pub struct Remote {
     pool: Pool,
     places: Places,
     one_domain: OneDomain,
+    log: MailLog,
 }
 
 impl Remote {
     /// Delivery by this configuration.
     pub fn new(config: Live, client_tls: ClientTls) -> Self {
         let (pool, one_domain) = Default::default();
-        let places = Places::of_process();
-        Self { config, client_tls, timeouts: None, pool, places, one_domain }
+        let (places, log) = (Places::of_process(), MailLog::nowhere());
+        Self { config, client_tls, timeouts: None, pool, places, one_domain, log }
+    }
+
+    /// The same with a log, for what is about a connection and no outcome tells.
+    #[must_use]
+    pub fn with_log(self, log: MailLog) -> Self {
+        Self { log, ..self }
     }
 
     /// The same with other time-outs than those of RFC 5321, for connecting too.
@@ -130,10 +138,11 @@ impl Remote {
                     place.failed(SystemClock.now());
                     attempt.host_failed(&failure);
                 }
-                Ok(session) => {
+                Ok(mut session) => {
                     // The session holds it from now on.
                     drop((peer, place));
                     attempt.connected();
+                    self.log_plain_text(job, session.without_tls.take());
                     let key = Some(key(&terms, hop));
                     if self.transact(session, &mut attempt, job, key).await == Transacted::UsedUp {
                         continue;
@@ -176,6 +185,13 @@ impl Remote {
         self.pool.len()
     }
 
+    fn log_plain_text(&self, job: &Job, without_tls: Option<String>) {
+        let Some(cause) = without_tls else { return };
+        let text = format!("{cause}; going on in plain text, since tls is opportunistic");
+        let (component, id) = ("smtp", Some(job.id));
+        self.log.write(&Event::Notice { level: "warning", component, id, text: &text });
+    }
+
     fn timeouts(&self, config: &Config) -> ClientTimeouts {
         let usual = ClientTimeouts {
             connect: config.delivery.connect_timeout,
@@ -192,6 +208,7 @@ impl Remote {
             tls: plan.tls,
             implicit_tls: plan.implicit_tls,
             login: plan.login.as_ref(),
+            exchangers_of: plan.exchangers_of.as_deref(),
             inspection: None,
         }
     }
@@ -322,7 +339,9 @@ async fn open(terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
                 // Without TLS no password would go out.
                 && terms.login.is_none() =>
         {
-            terms.open(peer, true).await
+            let mut session = terms.open(peer, true).await?;
+            session.without_tls = Some(failure.text);
+            Ok(session)
         }
         result => result,
     }

@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     /// TLS version and cipher.
     pub(super) tls: Option<String>,
+    /// Why there is none, although it was offered and wanted; to be logged once.
+    pub(super) without_tls: Option<String>,
     /// Why we gave the connection up ourselves.
     pub(super) abandoned: Option<String>,
     pub(super) stream: Stream,
@@ -60,6 +62,7 @@ impl Session {
             peer,
             connection,
             tls: None,
+            without_tls: None,
             abandoned: None,
             stream,
             timeouts,

@@ -1,16 +1,16 @@
 //! The recursive servers, asked in turn.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::tcp::TcpClientStream;
+use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
-use hickory_resolver::proto::op::{DnsRequestOptions, Query};
+use hickory_resolver::net::{DnsError as HickoryDnsError, NetError};
+use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query};
 use hickory_resolver::proto::rr::Name;
-use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use puerto_mail::dns::{Answer, DnsError, RecordType};
 
 use super::response::{self, Failure, Reading};
@@ -25,7 +25,7 @@ const MAX_ALIASES: usize = 8;
 
 struct Server {
     address: SocketAddr,
-    pool: NameServerPool<TokioRuntimeProvider>,
+    timeout: Duration,
 }
 
 /// The servers and which of them answered last.
@@ -38,14 +38,8 @@ pub(super) struct Servers {
 impl Servers {
     /// These servers, each of which has `timeout` to answer.
     pub(super) fn new(addresses: &[SocketAddr], timeout: Duration) -> Self {
-        let mut list = Vec::new();
-        let mut problem = "no DNS server is configured".to_owned();
-        for &address in addresses {
-            match pool(address, timeout) {
-                Ok(pool) => list.push(Server { address, pool }),
-                Err(error) => problem = format!("DNS server {address} cannot be used: {error}"),
-            }
-        }
+        let list = addresses.iter().map(|&address| Server { address, timeout }).collect();
+        let problem = "no DNS server is configured".to_owned();
         Self { list, preferred: AtomicUsize::new(0), problem }
     }
 
@@ -139,8 +133,7 @@ pub(super) async fn ask_one(
     kind: RecordType,
 ) -> Result<Answer, DnsError> {
     let Some(wire) = wire_name(name) else { return Err(DnsError::NoSuchDomain) };
-    let pool = pool(address, TIMEOUT).map_err(DnsError::Failure)?;
-    let server = Server { address, pool };
+    let server = Server { address, timeout: TIMEOUT };
     match server.ask_with(&wire, name, kind, false).await {
         Ok(Reading::Records(answer)) => Ok(answer),
         Ok(Reading::Alias { target, ttl, .. }) => {
@@ -166,7 +159,8 @@ impl Server {
         let mut options = DnsRequestOptions::default();
         options.use_edns = true;
         options.recursion_desired = recursion;
-        match self.pool.lookup(query, options).first_answer().await {
+        let answer = tokio::time::timeout(self.timeout, self.exchange(query, options)).await;
+        match answer.unwrap_or(Err(NetError::Timeout)) {
             // Whether a server knows the alias' target too is its own matter.
             Ok(message) if !recursion => response::alias(&message, name, kind)
                 .map_or_else(|| response::read(&message, name, kind), Ok),
@@ -174,29 +168,30 @@ impl Server {
             Err(error) => Err(response::failure(error, self.address)),
         }
     }
-}
 
-fn pool(
-    address: SocketAddr,
-    timeout: Duration,
-) -> Result<NameServerPool<TokioRuntimeProvider>, String> {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
-        .into_iter()
-        .map(|mut connection| {
-            connection.port = address.port();
-            connection
-        })
-        .collect();
-    let server = NameServerConfig::new(address.ip(), true, connections);
-    let mut options = ResolverOpts::default();
-    options.timeout = timeout;
-    options.attempts = 0;
-    options.ndots = 0;
-    options.cache_size = 0;
-    options.max_active_requests = 1024;
-    let tls = TlsConfig::new().map_err(|error| error.to_string())?;
-    let context = Arc::new(PoolContext::new(options, tls));
-    Ok(NameServerPool::from_config([server], context, TokioRuntimeProvider::default()))
+    // One question by UDP and, if the answer was cut off there, one by TCP. A server that
+    // says by TCP that the answer is cut off has none to give. (The library's own pool
+    // would ask it again until the time is over.)
+    async fn exchange(
+        &self,
+        query: Query,
+        options: DnsRequestOptions,
+    ) -> Result<DnsResponse, NetError> {
+        let runtime = TokioRuntimeProvider::default();
+        let datagrams = UdpClientStream::builder(self.address, runtime.clone())
+            .with_timeout(Some(self.timeout))
+            .exchange();
+        let mut answer = datagrams.lookup(query.clone(), options).first_answer().await?;
+        if answer.truncation {
+            let stream =
+                TcpClientStream::exchange(self.address, None, self.timeout, None, runtime).await?;
+            answer = stream.lookup(query, options).first_answer().await?;
+        }
+        if answer.truncation {
+            return Err("the answer is cut off, over TCP too".into());
+        }
+        HickoryDnsError::from_response(answer).map_err(NetError::from)
+    }
 }
 
 fn wire_name(name: &str) -> Option<Name> {

@@ -258,3 +258,20 @@ async fn the_same_question_is_asked_once() {
     assert_eq!(asked, 1 + 1 + 2, "one each, and two rounds where the server failed");
     assert!(dns.0.state().in_flight.is_empty());
 }
+
+#[tokio::test]
+async fn a_server_whose_answer_is_cut_off_over_tcp_too_is_given_up() {
+    fn cut(_: &str, message: &mut Message, _: bool) -> bool {
+        message.metadata.truncation = true;
+        true
+    }
+    let server = serve(cut).await;
+    let error = resolver(&[&server]).lookup("long.test", RecordType::Txt).await.unwrap_err();
+    assert!(matches!(&error, DnsError::Failure(text) if text.contains("over TCP too")), "{error}");
+    let asked = [&server.questions, &server.over_tcp].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(asked, [2, 2], "each round asks once by UDP and once by TCP");
+    // Another server that has the whole answer is asked.
+    let whole = serve(internet).await;
+    let both = resolver(&[&server, &whole]);
+    assert!(both.lookup("chain.test", RecordType::A).await.is_ok());
+}

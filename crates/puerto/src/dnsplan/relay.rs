@@ -10,6 +10,7 @@ use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 
 use super::Unread;
 use crate::config::{NextHop, NextHopHost};
+use crate::survey::address::is_public;
 
 /// How a relay is covered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +122,7 @@ pub(super) async fn find<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Coverage
 fn reachable(term: String, relay: String, addresses: Vec<IpAddr>) -> Coverage {
     if addresses.is_empty() {
         Coverage::Nowhere { relay }
-    } else if addresses.iter().all(|address| super::egress::is_private(*address)) {
+    } else if !addresses.iter().any(|address| is_public(*address)) {
         Coverage::Private { relay }
     } else {
         Coverage::Addresses { term, relay, addresses }

@@ -59,6 +59,7 @@ fn job(to: &[&str], message: &'static [u8]) -> Job {
         tls: TlsLevel::None,
         implicit_tls: false,
         login: None,
+        exchangers_of: None,
         is_relay: false,
         reason: "local".into(),
     };

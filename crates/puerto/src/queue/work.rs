@@ -58,6 +58,7 @@ fn pseudo_plan(name: &str) -> Arc<Plan> {
         tls: TlsLevel::None,
         implicit_tls: false,
         login: None,
+        exchangers_of: None,
         is_relay: false,
         reason: name.into(),
     })

@@ -68,6 +68,7 @@ pub(super) fn find(report: &Report, now: i64) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(no_route(report));
     found.extend(other_exchanger(report));
+    found.extend(unnamed(report));
     found.extend(port(report));
     // The next host takes what one does not.
     let one_works = report.sights.iter().any(|sight| host::takes_mail(report, sight));
@@ -172,6 +173,16 @@ fn other_exchanger(report: &Report) -> Option<Problem> {
         "si se quiere {name} mismo, escriba [{name}]"; name = name
     );
     Some(Problem::warning("relay.mx-differs", seen, remedy))
+}
+
+fn unnamed(report: &Report) -> Option<Problem> {
+    report.plan.as_ref().is_ok_and(|plan| plan.login.is_some()).then_some(())?;
+    let NextHopHost::Mx(name) = &report.next_hop.host else { return None };
+    let seen = said!(
+        "a password is configured for {name}, which stands without brackets",
+        "hay una contraseña para {name}, que va sin corchetes"; name = name
+    );
+    Some(Problem::warning("relay.brackets", seen, report.next_hop.advice_for_password()?))
 }
 
 pub(super) fn port(report: &Report) -> Option<Problem> {

@@ -1,65 +1,28 @@
 //! Which addresses mail may go to, and in which order they are tried.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Hop, Machine};
 use crate::config::Config;
+use crate::survey::address::{Special, special};
 
 /// The IPv4 address behind an IPv4-mapped one; every other address as it is.
 pub(super) fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// Why the public DNS has no business naming this address, if so: mail sent there
-/// would reach this machine or its own network.
-pub(super) fn not_public(address: IpAddr) -> Option<&'static str> {
-    match canonical(address) {
-        IpAddr::V4(v4) => not_public_v4(v4),
-        IpAddr::V6(v6) => not_public_v6(v6),
-    }
+/// Why mail is not brought to an address that an MX host has or a recipient is: it would
+/// reach this machine, its own network or nobody.
+pub(super) fn refusal(address: IpAddr, allow_private: bool) -> Option<Special> {
+    special(address).filter(|kind| kind.is_no_destination() || !allow_private)
 }
 
-fn not_public_v4(address: Ipv4Addr) -> Option<&'static str> {
-    let [a, b, ..] = address.octets();
-    if address.is_loopback() {
-        Some("loopback")
-    } else if a == 0 {
-        Some("unspecified")
-    } else if address.is_private() || (a == 100 && (64..128).contains(&b)) {
-        Some("private")
-    } else if address.is_link_local() {
-        Some("link-local")
-    } else if address.is_multicast() {
-        Some("multicast")
-    } else if a >= 240 {
-        Some("reserved")
+/// What follows the words for such an address.
+pub(super) fn where_no_mail_goes(kind: Special) -> &'static str {
+    if kind.is_no_destination() {
+        "where no mail is delivered"
     } else {
-        None
-    }
-}
-
-fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
-    let [first, second, .., high, low] = address.segments();
-    // Translated addresses (RFC 6052, RFC 3056) carry an IPv4 address that counts.
-    if first == 0x64 && second == 0xff9b {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        return not_public_v4(Ipv4Addr::new(a, b, c, d));
-    }
-    if address.is_loopback() {
-        Some("loopback")
-    } else if address.is_unspecified() {
-        Some("unspecified")
-    } else if address.is_unique_local() || first & 0xffc0 == 0xfec0 {
-        Some("private")
-    } else if address.is_unicast_link_local() {
-        Some("link-local")
-    } else if address.is_multicast() {
-        Some("multicast")
-    } else if first == 0 {
-        Some("reserved")
-    } else {
-        None
+        "where mail is not delivered unless [delivery] allow_private = true"
     }
 }
 

@@ -14,6 +14,7 @@ use super::choice::{Choice, Rule};
 use super::random::Random;
 use super::{DestinationKey, Hop, Machine, Plan, RouteFailure, address, providers};
 use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
+use crate::survey::address::Special;
 
 /// Mail exchangers of one domain that are looked at.
 const MAX_HOSTS: usize = 20;
@@ -23,7 +24,6 @@ const HOSTS_AT_ONCE: usize = 5;
 const MAX_ADDRESSES: usize = 20;
 /// Of which for one host, while there are others.
 const MAX_ADDRESSES_OF_HOST: usize = 10;
-const SMTPS_PORT: u16 = 465;
 const LITERAL_TTL: u32 = 3600;
 /// For a plan that lacks something because a look-up failed.
 const PARTIAL_TTL: u32 = 30;
@@ -74,7 +74,7 @@ pub(super) async fn find<D: Dns + 'static>(
         Choice::Local => Err(RouteFailure::permanent(3, 5, "the domain is local")),
         Choice::Relay(rule) => to_relay(context, *rule).await,
         Choice::Exchanger(tls) => match domain {
-            Domain::Literal(ip) => Ok(to_literal(context, *ip, *tls)),
+            Domain::Literal(ip) => to_literal(context, *ip, *tls),
             Domain::Name(name) => to_exchanger(context, name, *tls).await,
         },
     }
@@ -88,9 +88,8 @@ async fn to_relay<D: Dns + 'static>(
         RouteFailure::temporary("the configuration changed while the route was looked up")
     })?;
     let next_hop = relay.next_hop;
-    let default_port = if next_hop.implicit_tls { SMTPS_PORT } else { 25 };
-    let port = next_hop.port.unwrap_or(default_port);
-    let key = next_hop_text(next_hop);
+    let port = next_hop.port_or(25);
+    let key = next_hop.to_string();
     let search = search_relay(context, next_hop, port).await;
     // What the administrator wrote may be mended; the mail waits for it.
     let (hops, ttl) = search.map_err(|failure| {
@@ -103,10 +102,18 @@ async fn to_relay<D: Dns + 'static>(
         tls: relay.tls,
         implicit_tls: next_hop.implicit_tls,
         login: relay.login.cloned(),
+        exchangers_of: exchangers_of(next_hop)?,
         is_relay: true,
         reason: format!("{} {key}", relay.rule).into(),
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
+}
+
+fn exchangers_of(next_hop: &NextHop) -> Result<Option<Arc<str>>, RouteFailure> {
+    match &next_hop.host {
+        NextHopHost::Mx(name) => Ok(Some(to_ascii(name)?.into())),
+        NextHopHost::Name(_) | NextHopHost::Address(_) => Ok(None),
+    }
 }
 
 async fn search_relay<D: Dns + 'static>(
@@ -129,22 +136,44 @@ async fn search_relay<D: Dns + 'static>(
     Ok((hops_of(&located, port), ttl))
 }
 
-fn to_literal<D>(context: &Context<'_, D>, ip: IpAddr, tls: TlsLevel) -> Found {
+// A literal is judged as an MX host's address is, and what leads back to this machine is
+// never connected to.
+fn to_literal<D>(
+    context: &Context<'_, D>,
+    ip: IpAddr,
+    tls: TlsLevel,
+) -> Result<Found, RouteFailure> {
     let ip = address::canonical(ip);
     let literal = Domain::Literal(ip).to_string();
+    let delivery = &context.config.delivery;
+    if let Some(kind) = address::refusal(ip, delivery.allow_private) {
+        let why = address::where_no_mail_goes(kind);
+        let text = format!("the address literal {literal} is a {kind} address, {why}");
+        return Err(RouteFailure::permanent(4, 4, text));
+    }
+    let interfaces = (context.machine.addresses)();
+    let there = SocketAddr::new(ip, delivery.port);
+    // Where private addresses may be delivered to, other servers may be on this machine.
+    let is_here = !delivery.allow_private && interfaces.contains(&ip);
+    if is_here || address::is_ourselves(there, context.config, &interfaces) {
+        let text = format!(
+            "mail for {literal} loops back to this server, which has no mailboxes at that address"
+        );
+        return Err(RouteFailure::permanent(4, 6, text));
+    }
     let host: Arc<str> = ip.to_string().into();
-    let port = context.config.delivery.port;
     let plan = Plan {
         key: DestinationKey(literal.clone().into()),
-        hops: vec![Hop { host, address: SocketAddr::new(ip, port) }],
+        hops: vec![Hop { host, address: there }],
         tls,
         implicit_tls: false,
         login: None,
+        exchangers_of: None,
         is_relay: false,
         reason: format!("the recipient's address literal {literal}").into(),
     };
     let ttl = Duration::from_secs(LITERAL_TTL.into());
-    Found { plan, exchange: format!("literal {literal} {tls:?}").into(), ttl }
+    Ok(Found { plan, exchange: format!("literal {literal} {tls:?}").into(), ttl })
 }
 
 async fn to_exchanger<D: Dns + 'static>(
@@ -156,7 +185,7 @@ async fn to_exchanger<D: Dns + 'static>(
     let hosts = hosts_of(context, &domain).await?;
     let (reason, from_mx) = (hosts.reason.clone(), hosts.from_mx);
     let allow_private = context.config.delivery.allow_private;
-    let refuse = move |ip| if allow_private { None } else { address::not_public(ip) };
+    let refuse = move |ip| address::refusal(ip, allow_private);
     let (located, ttl) = locate(context, hosts, &refuse).await?;
     let located = better_than_us(context, located, &domain)?;
     let mut names: Vec<&str> = located.iter().map(|host| &*host.name).collect();
@@ -176,6 +205,7 @@ async fn to_exchanger<D: Dns + 'static>(
         tls,
         implicit_tls: false,
         login: None,
+        exchangers_of: None,
         is_relay: false,
         reason: reason.into(),
     };
@@ -234,6 +264,11 @@ fn is_loopback_name(name: &str) -> bool {
     name.is_empty() || name == "localhost" || name.ends_with(".localhost") || name == "."
 }
 
+// What some write as an MX host, which no MX host can be (RFC 1035 §3.3.9).
+fn is_address(name: &str) -> bool {
+    name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
 type AddressesOf = Result<(Vec<IpAddr>, u32), DnsError>;
 
 /// Looks up the addresses of all hosts, some at the same time. A host whose look-up fails
@@ -241,7 +276,7 @@ type AddressesOf = Result<(Vec<IpAddr>, u32), DnsError>;
 async fn locate<D: Dns + 'static>(
     context: &Context<'_, D>,
     hosts: Hosts,
-    refuse: &(dyn Fn(IpAddr) -> Option<&'static str> + Sync),
+    refuse: &(dyn Fn(IpAddr) -> Option<Special> + Sync),
 ) -> Result<(Vec<Located>, u32), RouteFailure> {
     let mut found = look_up_all(context, &hosts.list).await;
     let mut ttl = hosts.ttl;
@@ -300,6 +335,9 @@ async fn look_up_all<D: Dns + 'static>(
 /// Both families of one host. One family that fails is an absence of certainty only
 /// if the other gave nothing.
 async fn addresses_of<D: Dns>(dns: &D, name: &str) -> AddressesOf {
+    if is_address(name) {
+        return Err(DnsError::NoSuchDomain);
+    }
     let (v4, v6) =
         tokio::join!(dns.lookup(name, RecordType::A), dns.lookup(name, RecordType::Aaaa));
     let mut addresses = Vec::new();
@@ -326,11 +364,11 @@ async fn addresses_of<D: Dns>(dns: &D, name: &str) -> AddressesOf {
     Err(worst.unwrap_or(first))
 }
 
-type Refused = (IpAddr, &'static str);
+type Refused = (IpAddr, Special);
 
 fn sift(
     addresses: &[IpAddr],
-    refuse: &(dyn Fn(IpAddr) -> Option<&'static str> + Sync),
+    refuse: &(dyn Fn(IpAddr) -> Option<Special> + Sync),
 ) -> (Vec<IpAddr>, Option<Refused>) {
     let mut usable = Vec::new();
     let mut refused = None;
@@ -348,7 +386,7 @@ fn sift(
 #[derive(Default)]
 struct Verdict {
     failed: Option<(String, DnsError)>,
-    refused: Option<(String, IpAddr, &'static str)>,
+    refused: Option<(String, IpAddr, Special)>,
     absent: Vec<(String, DnsError)>,
 }
 
@@ -358,16 +396,16 @@ impl Verdict {
             return RouteFailure::temporary(format!("address of {name}: {error}"));
         }
         if let Some((name, ip, kind)) = self.refused {
-            return RouteFailure::permanent(
-                4,
-                4,
-                format!(
-                    "{name} has the {kind} address {ip}, where mail is not delivered by MX \
-                     unless [delivery] allow_private = true"
-                ),
-            );
+            let why = address::where_no_mail_goes(kind);
+            let text = format!("{name} has the {kind} address {ip}, {why}");
+            return RouteFailure::permanent(4, 4, text);
         }
         match self.absent.into_iter().next() {
+            Some((name, _)) if from_mx && is_address(&name) => {
+                let text =
+                    format!("the MX record names the address {name}, where a host's name belongs");
+                RouteFailure::permanent(4, 4, text)
+            }
             Some((name, _)) if from_mx => {
                 RouteFailure::permanent(4, 4, format!("the MX host {name} has no address"))
             }
@@ -438,18 +476,4 @@ fn to_ascii(name: &str) -> Result<String, RouteFailure> {
     idna::domain_to_ascii(name).map_err(|_| {
         RouteFailure::permanent(1, 2, format!("{name} is not a valid internationalized domain"))
     })
-}
-
-/// A next hop as the configuration writes it.
-fn next_hop_text(next_hop: &NextHop) -> String {
-    let host = match &next_hop.host {
-        NextHopHost::Mx(name) => name.clone(),
-        NextHopHost::Name(name) => format!("[{name}]"),
-        NextHopHost::Address(ip) => format!("[{ip}]"),
-    };
-    let scheme = if next_hop.implicit_tls { "smtps://" } else { "" };
-    match next_hop.port {
-        Some(port) => format!("{scheme}{host}:{port}"),
-        None => format!("{scheme}{host}"),
-    }
 }

@@ -67,6 +67,9 @@ pub struct Plan {
     pub implicit_tls: bool,
     /// AUTH, if the next hop wants it.
     pub login: Option<Login>,
+    /// The relay's name as the configuration writes it, where its MX records name the
+    /// hosts: anybody on the way to the DNS may have named others.
+    pub exchangers_of: Option<Arc<str>>,
     /// Whether the next hop is a relay of ours: its refusal of the whole session is
     /// then a mistake to be mended, never a reason to bounce.
     pub is_relay: bool,

@@ -225,15 +225,81 @@ async fn addresses_that_are_not_public_are_refused_for_mx_but_not_elsewhere() {
         dns.mx("trap.test", 10, "host.test").address("host.test", address.parse().unwrap());
         let failure = route_with("", &dns, "", "trap.test").await.unwrap_err();
         assert_eq!(failure.code.to_string(), "5.4.4", "{address}: {failure}");
-        assert!(failure.text.contains("allow_private"), "{failure}");
         let allowing = "[listen]\nsmtp = []\n[delivery]\nallow_private = true";
-        let allowed = hops(allowing, &dns, "trap.test").await;
-        assert_eq!(allowed.len(), 1, "{address}");
+        let allowed = route_with(allowing, &dns, "", "trap.test").await;
+        // These are nobody's address, or many machines': nothing allows them.
+        let never = ["0.0.0.0", "::", "224.0.0.1", "ff02::1"].contains(&address);
+        assert_eq!(allowed.is_err(), never, "{address}");
+        assert_eq!(failure.text.contains("allow_private"), !never, "{failure}");
         let relayed = hops("relayhost = \"[host.test]\"", &dns, "x.test").await;
         assert_eq!(relayed.len(), 1, "{address}");
         dns.address("host.test", "198.51.100.3".parse().unwrap());
         let public = hops("", &dns, "trap.test").await;
         assert_eq!(public, ["host.test 198.51.100.3:25"], "{address}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_literal_is_judged_as_the_address_of_an_mx_host_is() {
+    let dns = Table::new();
+    for (literal, code) in [
+        ("[0.0.0.0]", "5.4.4"),
+        ("[0.0.0.1]", "5.4.4"),
+        ("[10.0.0.99]", "5.4.4"),
+        ("[169.254.169.254]", "5.4.4"),
+        ("[198.18.0.1]", "5.4.4"),
+        ("[224.0.0.1]", "5.4.4"),
+        ("[255.255.255.255]", "5.4.4"),
+        ("[IPv6:::]", "5.4.4"),
+        ("[IPv6:::ffff:0.0.0.0]", "5.4.4"),
+        ("[IPv6:::ffff:10.0.0.99]", "5.4.4"),
+        ("[IPv6:64:ff9b::7f00:1]", "5.4.4"),
+        ("[IPv6:64:ff9b:1::a00:1]", "5.4.4"),
+        ("[IPv6:2002:7f00:1::1]", "5.4.4"),
+        ("[IPv6:2001:0:4136:e378:8000:63bf:3fff:fdd2]", "5.4.4"),
+        ("[IPv6:fe80::1]", "5.4.4"),
+        ("[IPv6:fec0::1]", "5.4.4"),
+        ("[IPv6:ff02::1]", "5.4.4"),
+        ("[127.0.0.1]", "local"),
+        ("[127.9.9.9]", "local"),
+        ("[IPv6:::1]", "local"),
+        ("[IPv6:::ffff:127.0.0.1]", "local"),
+        // An address of this machine, where it does not listen for mail.
+        ("[203.0.113.5]", "5.4.6"),
+        ("[IPv6:::ffff:203.0.113.5]", "5.4.6"),
+        ("[198.51.100.3]", "remote"),
+        ("[IPv6:2001:db8::3]", "remote"),
+    ] {
+        let toml = "[listen]\nsmtp = [\"127.0.0.1:25\"]";
+        let found = match route_with(toml, &dns, "", literal).await {
+            Ok(Routing::Local) => "local".to_owned(),
+            Ok(Routing::Remote(_)) => "remote".to_owned(),
+            Err(failure) => failure.code.to_string(),
+        };
+        assert_eq!(found, code, "{literal}");
+    }
+    // Where private addresses may be delivered to, the listeners and nobody stay out.
+    let toml = "[listen]\nsmtp = [\"10.0.0.99:25\"]\n[delivery]\nallow_private = true";
+    for (literal, is_remote) in
+        [("[10.0.0.98]", true), ("[10.0.0.99]", false), ("[0.0.0.0]", false)]
+    {
+        let found = route_with(toml, &dns, "", literal).await;
+        assert_eq!(matches!(found, Ok(Routing::Remote(_))), is_remote, "{literal}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_place_of_an_mx_host_is_named_as_such() {
+    for written in ["192.0.2.52", "[192.0.2.52]", "2001:db8::52", "::1"] {
+        let mut dns = internet();
+        dns.mx("odd.test", 10, written).address(written, "198.51.100.3".parse().unwrap());
+        let failure = route_with("", &dns, "", "odd.test").await.unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            format!("5.4.4 the MX record names the address {written}, where a host's name belongs")
+        );
+        dns.mx("odd.test", 20, "a.test");
+        assert!(hops("", &dns, "odd.test").await.iter().all(|hop| hop.starts_with("a.test")));
     }
 }
 

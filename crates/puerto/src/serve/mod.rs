@@ -215,7 +215,7 @@ impl Daemon {
             log.clone(),
             wake.clone(),
         ));
-        let remote = Arc::new(Remote::new(config.clone(), client_tls));
+        let remote = Arc::new(Remote::new(config.clone(), client_tls).with_log(log.clone()));
         let mut mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
             .with_remote(Arc::clone(&remote));
         if let Some(agent) = agent {

@@ -34,10 +34,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
-use crate::dnsplan::egress::is_private;
 use crate::dnsplan::{Plan as Publication, Subject};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, dns_error, key_error, said, said_of, system};
+use crate::survey::address::is_public;
 
 use batch::{Batch, Unwritten};
 use decide::{Decided, PASSWORD_FILE, decide};
@@ -475,9 +475,11 @@ fn notes(
     if survey.egress.is_empty() {
         notes.push(Said::with(NO_ADDRESS, &[]));
     }
-    for egress in survey.egress.iter().filter(|egress| is_private(egress.address)) {
+    for egress in survey.egress.iter().filter(|egress| !is_public(egress.address)) {
         notes.push(Said::with(PRIVATE, &[("address", &egress.address.to_string())]));
     }
+    let relayhost = config.relayhost.as_ref().filter(|_| config.relayhost_login.is_some());
+    notes.extend(relayhost.and_then(NextHop::advice_for_password));
     let names = survey.egress.iter().find_map(|egress| egress.names.as_ref().err());
     if let Some(error) = survey.exchanges.as_ref().err().or(names) {
         notes.push(Said::of_parts(NO_DNS, &[("error", &dns_error(error))]));
@@ -507,7 +509,7 @@ fn publication(
     // That the DNS does not answer has been said already.
     survey.exchanges.as_ref().ok()?;
     let addresses = survey.egress.iter().map(|egress| egress.address);
-    let public = addresses.filter(|address| !is_private(*address)).collect();
+    let public = addresses.filter(|address| is_public(*address)).collect();
     let subject = Subject::new(config, ring, Some(&wishes.domain), public).ok()?;
     match world.plan(&subject) {
         Ok(plan) => Some(plan),

@@ -13,8 +13,8 @@ use super::service::{SOCKET, UNIT};
 use super::takeover::Inherited;
 use super::world::{Survey, World};
 use crate::config::Config;
-use crate::dnsplan::egress::is_private;
 use crate::lang::{Said, Text};
+use crate::survey::address::is_public;
 
 const INSTALL: Text = Text::new(
     "Put the program where the service looks for it:",
@@ -225,7 +225,7 @@ fn stop_others(
 fn unnamed(config: &Config, survey: &Survey) -> Vec<String> {
     // Behind a relayhost nobody sees them.
     let seen = survey.egress.iter().filter(|_| config.relayhost.is_none());
-    let seen = seen.filter(|egress| !is_private(egress.address));
+    let seen = seen.filter(|egress| is_public(egress.address));
     let right = |names: &Vec<String>| names.contains(&config.hostname);
     let unnamed = seen.filter(|egress| !egress.names.as_ref().is_ok_and(right));
     unnamed.map(|egress| egress.address.to_string()).collect()

@@ -26,6 +26,7 @@ pub struct Certificate {
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
+const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -66,6 +67,15 @@ impl Certificate {
         let (subject, issuer) = (name(subject_der), name(issuer_der));
         let is_self_issued = subject_der == issuer_der;
         Some(Self { subject, issuer, is_self_issued, public_key, names, not_before, not_after })
+    }
+
+    /// Its key: the contents of the AlgorithmIdentifier, and the key's octets.
+    pub fn key(&self) -> Option<(&[u8], &[u8])> {
+        let mut fields = Reader(&self.public_key);
+        let algorithm = fields.take(SEQUENCE)?;
+        // The first octet says how many bits of the last are not used: none.
+        let key = fields.take(BIT_STRING)?.strip_prefix(&[0])?;
+        Some((algorithm, key))
     }
 }
 

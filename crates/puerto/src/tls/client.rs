@@ -2,15 +2,17 @@
 //!
 //! Opportunistic TLS takes any certificate: most MX hosts have one that says
 //! nothing about the recipient's domain, and without TLS the mail would go in plain
-//! text, so that verifying it would only turn encrypted mail into plain mail. It
+//! text, so that verifying it would only turn encrypted mail into plain mail. So it is
+//! with old certificates (X.509 v1, RSA keys of 1,024 bits) and signatures (SHA-1). It
 //! protects against whoever listens and not against whoever interferes. Required
 //! TLS verifies the certificate by the system's roots (or those that the
 //! environment's SSL_CERT_FILE and SSL_CERT_DIR name) and the host's name. Where a
 //! password is to be sent by opportunistic TLS, the certificate must verify or show
-//! the key that the host had before (`known`).
+//! the key that the relay had before (`known`).
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -22,7 +24,7 @@ use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
 use super::fault::KeyChanged;
-use super::{Acquaintance, CertificateFault, KnownKeys};
+use super::{Acquaintance, CertificateFault, KnownKeys, legacy};
 
 /// The client's side of TLS, for all connections of the process.
 #[derive(Clone)]
@@ -31,7 +33,7 @@ pub struct ClientTls(Arc<Shared>);
 struct Shared {
     any: OnceLock<Arc<ClientConfig>>,
     verified: OnceLock<Arc<ClientConfig>>,
-    known: OnceLock<Arc<ClientConfig>>,
+    known: Mutex<HashMap<Acquainted, Arc<ClientConfig>>>,
     keys: KnownKeys,
     extra_roots: Vec<CertificateDer<'static>>,
 }
@@ -58,7 +60,7 @@ impl ClientTls {
         Self(Arc::new(Shared {
             any: OnceLock::new(),
             verified: OnceLock::new(),
-            known: OnceLock::new(),
+            known: Mutex::default(),
             keys,
             extra_roots,
         }))
@@ -69,7 +71,7 @@ impl ClientTls {
         &self.0.keys
     }
 
-    /// A connector that takes any certificate but checks that the peer holds its key.
+    /// A connector that takes any certificate.
     pub fn unverified(&self) -> Result<TlsConnector, Error> {
         let config = match self.0.any.get() {
             Some(config) => config,
@@ -98,33 +100,39 @@ impl ClientTls {
     }
 
     /// A connector for sending a password: it takes a certificate that verifies, or the
-    /// key that the host had before, or any from a host that was never seen. Whoever
-    /// has shaken hands notes the key in [`ClientTls::keys`]. The first call reads the
-    /// system's roots from the disk.
-    pub fn known(&self) -> Result<TlsConnector, Error> {
-        let config = match self.0.known.get() {
-            Some(config) => config,
-            None => {
-                let (roots, keys) = (self.0.extra_roots.clone(), self.0.keys.clone());
-                let config = configuration(|provider| {
-                    let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))?;
-                    Judge::by(provider, Rule::Known { verifier, keys })
-                })?;
-                self.0.known.get_or_init(|| config)
-            }
-        };
-        Ok(TlsConnector::from(Arc::clone(config)))
+    /// key that the relay had before, or, if the relay may be new, any from one that was
+    /// never seen. Whoever has shaken hands notes the key in [`ClientTls::keys`]. The first
+    /// call for a relay reads the system's roots from the disk.
+    pub fn known(&self, relay: Acquainted) -> Result<TlsConnector, Error> {
+        if let Some(config) = self.known_configurations().get(&relay) {
+            return Ok(TlsConnector::from(Arc::clone(config)));
+        }
+        let (roots, keys) = (self.0.extra_roots.clone(), self.0.keys.clone());
+        let config = configuration(|provider| {
+            let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))?;
+            Judge::by(provider, Rule::Known { verifier, keys, relay: relay.clone() })
+        })?;
+        self.known_configurations().insert(relay, Arc::clone(&config));
+        Ok(TlsConnector::from(config))
+    }
+
+    fn known_configurations(&self) -> MutexGuard<'_, HashMap<Acquainted, Arc<ClientConfig>>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connector that takes any certificate, keeps it, and says what a verified
     /// connection would have made of it. It reads the system's roots from the disk.
-    pub fn inspecting(&self, inspection: &Inspection) -> Result<TlsConnector, Error> {
+    pub fn inspecting(
+        &self,
+        inspection: &Inspection,
+        relay: Acquainted,
+    ) -> Result<TlsConnector, Error> {
         let config = configuration(|provider| {
             let roots = self.0.extra_roots.clone();
             let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider));
             let verifier = verifier.map(Arc::new);
             let (keys, inspection) = (self.0.keys.clone(), inspection.clone());
-            Judge::by(provider, Rule::Inspect { verifier, keys, inspection })
+            Judge::by(provider, Rule::Inspect { verifier, keys, relay, inspection })
         })?;
         Ok(TlsConnector::from(config))
     }
@@ -134,9 +142,9 @@ impl ClientTls {
         self.0.verified.get().is_some()
     }
 
-    /// Whether [`ClientTls::known`] has them.
-    pub fn has_roots_for_known(&self) -> bool {
-        self.0.known.get().is_some()
+    /// Whether [`ClientTls::known`] has them for a relay.
+    pub fn has_roots_for(&self, relay: &Acquainted) -> bool {
+        self.known_configurations().contains_key(relay)
     }
 }
 
@@ -152,6 +160,15 @@ impl fmt::Debug for ClientTls {
     }
 }
 
+/// A relay to which a password may be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Acquainted {
+    /// The name under which its key is remembered.
+    pub name: String,
+    /// Whether a key that was never seen is taken under that name.
+    pub may_be_new: bool,
+}
+
 /// Where a connector of [`ClientTls::inspecting`] puts what it saw.
 #[derive(Debug, Clone, Default)]
 pub struct Inspection(Arc<Mutex<Option<Inspected>>>);
@@ -163,8 +180,10 @@ pub struct Inspected {
     pub chain: Vec<CertificateDer<'static>>,
     /// Why they would not.
     pub verdict: Result<(), CertificateFault>,
-    /// Whether the host's key is the one that it had.
+    /// Whether the relay's key is the one that it had.
     pub acquaintance: Acquaintance,
+    /// Whether a key that was never seen would have been taken.
+    pub may_be_new: bool,
 }
 
 impl Inspection {
@@ -191,7 +210,7 @@ fn configuration(
     Ok(Arc::new(config))
 }
 
-/// What is made of a peer's certificate. That the peer holds its key is always checked.
+/// What is made of a peer's certificate.
 #[derive(Debug)]
 struct Judge {
     provider: Arc<CryptoProvider>,
@@ -202,15 +221,41 @@ struct Judge {
 enum Rule {
     /// Any will do.
     Any,
-    /// It verifies, or has the key that the host had, or the host is new.
-    Known { verifier: Verifier, keys: KnownKeys },
+    /// It verifies, or has the key that the relay had, or the relay may be new and is.
+    Known { verifier: Verifier, keys: KnownKeys, relay: Acquainted },
     /// Any will do, and it is written down what would have been made of it.
-    Inspect { verifier: Result<Arc<Verifier>, Error>, keys: KnownKeys, inspection: Inspection },
+    Inspect {
+        verifier: Result<Arc<Verifier>, Error>,
+        keys: KnownKeys,
+        relay: Acquainted,
+        inspection: Inspection,
+    },
 }
 
 impl Judge {
     fn by(provider: Arc<CryptoProvider>, rule: Rule) -> Result<Arc<dyn ServerCertVerifier>, Error> {
         Ok(Arc::new(Self { provider, rule }))
+    }
+
+    // Where any certificate is taken, that the peer holds its key proves nothing: whoever
+    // interferes has one of their own. Where the key is what counts, it does, whatever
+    // certificate the key is in.
+    fn judge_signature(
+        &self,
+        by_library: Result<HandshakeSignatureValid, Error>,
+        message: &[u8],
+        certificate: &[u8],
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let by_key = || {
+            legacy::is_signed(algorithms, message, certificate, (signed.scheme, signed.signature()))
+        };
+        match &self.rule {
+            Rule::Any => Ok(HandshakeSignatureValid::assertion()),
+            _ if by_library.is_err() && by_key() => Ok(HandshakeSignatureValid::assertion()),
+            _ => by_library,
+        }
     }
 }
 
@@ -226,25 +271,33 @@ impl ServerCertVerifier for Judge {
         let verify = |verifier: &Verifier| {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
-        let acquaintance = |keys: &KnownKeys| keys.compare(&server_name.to_str(), end_entity);
         match &self.rule {
             Rule::Any => {}
-            Rule::Known { verifier, keys } => {
-                if verify(verifier).is_err() && acquaintance(keys) == Acquaintance::Changed {
-                    let changed = OtherError(Arc::new(KeyChanged));
-                    return Err(Error::InvalidCertificate(CertificateError::Other(changed)));
+            Rule::Known { verifier, keys, relay } => {
+                let Err(unverified) = verify(verifier) else {
+                    return Ok(ServerCertVerified::assertion());
+                };
+                match keys.compare(&relay.name, end_entity) {
+                    Acquaintance::Same => {}
+                    Acquaintance::New if relay.may_be_new => {}
+                    Acquaintance::New => return Err(unverified),
+                    Acquaintance::Changed => {
+                        let changed = OtherError(Arc::new(KeyChanged));
+                        return Err(Error::InvalidCertificate(CertificateError::Other(changed)));
+                    }
                 }
             }
-            Rule::Inspect { verifier, keys, inspection } => {
+            Rule::Inspect { verifier, keys, relay, inspection } => {
                 let chain = std::iter::once(end_entity).chain(intermediates);
                 let chain: Vec<_> = chain.map(|one| one.clone().into_owned()).collect();
                 let verified = verifier.as_deref().map_err(Clone::clone).and_then(verify);
                 let verdict = verified
                     .map(|_verified| ())
                     .map_err(|error| CertificateFault::of(&error, &chain));
-                let acquaintance = acquaintance(keys);
+                let acquaintance = keys.compare(&relay.name, end_entity);
+                let may_be_new = relay.may_be_new;
                 let mut seen = inspection.0.lock().unwrap_or_else(PoisonError::into_inner);
-                *seen = Some(Inspected { chain, verdict, acquaintance });
+                *seen = Some(Inspected { chain, verdict, acquaintance, may_be_new });
             }
         }
         Ok(ServerCertVerified::assertion())
@@ -257,7 +310,8 @@ impl ServerCertVerifier for Judge {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
+        let by_library = verify_tls12_signature(message, certificate, signed, algorithms);
+        self.judge_signature(by_library, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -267,10 +321,20 @@ impl ServerCertVerifier for Judge {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        let by_library = verify_tls13_signature(message, certificate, signed, algorithms);
+        self.judge_signature(by_library, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
+        match self.rule {
+            Rule::Any => schemes
+                .extend([SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy]),
+            // With a short RSA key, these are what can be checked.
+            Rule::Known { .. } | Rule::Inspect { .. } => {
+                schemes.sort_by_key(|scheme| !legacy::SCHEMES.contains(scheme));
+            }
+        }
+        schemes
     }
 }

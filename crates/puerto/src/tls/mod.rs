@@ -4,13 +4,14 @@ pub mod certificate;
 pub mod client;
 mod fault;
 mod known;
+mod legacy;
 mod own;
 pub mod server;
 
 use rustls::{ProtocolVersion, SupportedCipherSuite};
 
 pub use certificate::Certificate;
-pub use client::{ClientTls, Inspected, Inspection};
+pub use client::{Acquainted, ClientTls, Inspected, Inspection};
 pub use fault::{CertificateFault, handshake_failure};
 pub use known::{Acquaintance, KnownKeys};
 pub use own::OwnCertificate;

@@ -12,11 +12,11 @@ use puerto_mail::dns::{DnsError, RecordType};
 use puerto_mail::spf::{self, Query, SpfResult};
 
 use super::context::Context;
-use super::names::not_public;
 use super::outcome::Check;
 use super::registry::Family;
 use super::world::World;
 use crate::lang::Text;
+use crate::survey::address::is_public;
 use definitions::{
     ALIGNMENT, EXISTS, LOCATION, MISSING_P, ORG_DOMAIN, POLICY, PSD, REMOVED_TAGS, RUA,
     RUA_EXTERNAL, RUA_SIZE, RUF, SINGLE, STRICT, SUBDOMAIN, SYNTAX, TESTING,
@@ -144,7 +144,7 @@ async fn authenticated<W: World>(
         None => context.egress.clone(),
     };
     let public =
-        |address: &std::net::IpAddr| context.config.delivery.allow_private || !not_public(*address);
+        |address: &std::net::IpAddr| context.config.delivery.allow_private || is_public(*address);
     let queries: Vec<Query> = senders
         .into_iter()
         .filter(public)

@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::context::Context;
-use super::names::not_public;
 use super::outcome::Check;
 use super::registry::Family;
 use super::world::World;
 use crate::lang::Text;
+use crate::survey::address::is_public;
 use definitions::{
     APEX_CNAME, MX_CNAME, MX_IP_LITERAL, MX_PRIVATE, MX_RESOLVES, NULL_MX_MIXED, SOA, TTL,
     WILDCARD_TXT,
@@ -224,7 +224,7 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
     });
     let private = !context.config.delivery.allow_private
         && !found.is_empty()
-        && found.iter().all(|a| not_public(*a));
+        && found.iter().all(|a| !is_public(*a));
     checks.push(if private {
         draft(&MX_PRIVATE).with("found", list.join(", ")).finding(
             Text::new("{subject} → {found}", "{subject} → {found}"),

@@ -14,11 +14,11 @@ use puerto_mail::spf::mend;
 use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, SpfResult, Trace};
 
 use super::context::Context;
-use super::names::not_public;
 use super::outcome::{Check, Definition, Severity};
 use super::registry::Family;
 use super::world::World;
 use crate::lang::Text;
+use crate::survey::address::is_public;
 use definitions::{
     AFTER_ALL, BROAD, COVERS_IP, EXISTS, INCLUDE_MISSING, LOOKUPS, LOOP, MACROS, MX_LIMIT, NO_ALL,
     PLUS_ALL, PTR_MECHANISM, REDIRECT_WITH_ALL, SINGLE, SIZE, STRING_255, SYNTAX, VOID,
@@ -152,7 +152,7 @@ fn senders<W: World>(context: &Context<'_, W>) -> Vec<IpAddr> {
         Some(relay) => relay.addresses.clone().unwrap_or_default(),
         None => context.egress.clone(),
     };
-    let counts = |address: &IpAddr| context.config.delivery.allow_private || !not_public(*address);
+    let counts = |address: &IpAddr| context.config.delivery.allow_private || is_public(*address);
     found.into_iter().filter(counts).collect()
 }
 

@@ -77,6 +77,7 @@ fn plan(addresses: &[SocketAddr]) -> Plan {
         tls: TlsLevel::Opportunistic,
         implicit_tls: false,
         login: None,
+        exchangers_of: None,
         is_relay: false,
         reason: Arc::from("a test"),
     }

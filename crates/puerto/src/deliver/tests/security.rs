@@ -183,3 +183,86 @@ async fn a_password_goes_to_a_certificate_that_verifies_or_to_the_key_that_was_s
         }
     }
 }
+
+/// MX records, which anybody on the way may have forged, name `mx.example` for the relay
+/// that the administrator wrote.
+#[tokio::test]
+async fn a_forged_mx_record_wins_no_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, "pass\n").unwrap();
+    let script = format!("{OFFER}tls\n{BEHIND}C: AUTH\nS: 235 2.7.0 ok\n{ACCEPT}");
+    let own = {
+        use rustls::pki_types::pem::PemObject;
+        let pem = include_bytes!("../../../tests/tls/mx.pem");
+        rustls::pki_types::CertificateDer::from_pem_slice(pem).unwrap()
+    };
+    for (written, level, trusted, known, sent) in [
+        // A host that the name does not cover: neither a new key nor a certificate of its
+        // own counts, but the relay's key does.
+        (Some("relay.test"), TlsLevel::Opportunistic, false, None, false),
+        (Some("relay.test"), TlsLevel::Opportunistic, true, None, false),
+        (Some("relay.test"), TlsLevel::Required, true, None, false),
+        (Some("relay.test"), TlsLevel::Opportunistic, false, Some("mx.example"), false),
+        (Some("relay.test"), TlsLevel::Opportunistic, false, Some("relay.test"), true),
+        (Some("x.example"), TlsLevel::Opportunistic, true, None, false),
+        (Some("ample"), TlsLevel::Opportunistic, true, None, false),
+        // A host at the name or below it.
+        (Some("example"), TlsLevel::Opportunistic, false, None, true),
+        (Some("EXAMPLE"), TlsLevel::Required, true, None, true),
+        (Some("mx.example"), TlsLevel::Opportunistic, false, None, true),
+        (None, TlsLevel::Opportunistic, false, None, true),
+    ] {
+        let peer = Peer::start(&[&script]).await;
+        let keys = KnownKeys::default();
+        if let Some(name) = known {
+            keys.remember(name, &own);
+        }
+        let tls = if trusted { ClientTls::trusting(ca()) } else { ClientTls::new() };
+        let remote = remote_with(patient(), |_| {}, tls.knowing(keys.clone()));
+        let plan = Plan {
+            login: Some(login(&file)),
+            is_relay: true,
+            tls: level,
+            exchangers_of: written.map(Arc::from),
+            ..plan(&[peer.address])
+        };
+        let outcome = remote.deliver(&job(plan, 1)).await.outcomes.remove(0);
+        let case = format!("{written:?} {level:?} {trusted} {known:?}: {}", outcome.text);
+        assert_eq!(outcome.status == DeliveryStatus::Sent, sent, "{case}");
+        assert_eq!(peer.commands().iter().any(|line| line.starts_with("AUTH")), sent, "{case}");
+        assert_eq!(peer.connections(), 1, "{case}");
+        if sent {
+            let name = written.unwrap_or("mx.example");
+            assert_eq!(keys.compare(name, &own), Acquaintance::Same, "{case}");
+        } else {
+            assert!(outcome.text.ends_with("configured in brackets: [mx.example]"), "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn mail_that_goes_in_plain_text_although_tls_was_offered_is_logged_with_the_cause() {
+    let broken = format!("{PLAIN}{ACCEPT}");
+    let refused = format!("{PLAIN}C: STARTTLS\nS: 454 4.7.0 not now\n{ACCEPT}");
+    for (scripts, cause) in [
+        (&[BROKEN, &broken][..], "Cannot start TLS with mx.example[127.0.0.1]: "),
+        (
+            &[&*refused],
+            "host mx.example[127.0.0.1] said: 454 4.7.0 not now (in reply to STARTTLS command); \
+             going on in plain text",
+        ),
+    ] {
+        let peer = Peer::start(scripts).await;
+        let logged = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let lines = Arc::clone(&logged);
+        let log = crate::telemetry::MailLog::new(move |event| {
+            lines.lock().unwrap().push(format!("{event:?}"));
+        });
+        let remote = remote(patient()).with_log(log);
+        let report = remote.deliver(&with_tls(TlsLevel::Opportunistic, &peer)).await;
+        assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent);
+        let logged = logged.lock().unwrap();
+        assert!(matches!(&logged[..], [line] if line.contains(cause)), "{logged:?}");
+    }
+}

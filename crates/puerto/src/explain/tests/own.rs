@@ -45,8 +45,25 @@ const OWN_WORDS: &[(&str, &str, Whose)] = {
         ("5.1.10 example.net takes no mail: its MX is localhost", "domain-not-found", Recipient),
         (
             "5.4.4 mx.example.net has the private address 10.0.0.1, where mail is not delivered \
-             by MX unless [delivery] allow_private = true",
+             unless [delivery] allow_private = true",
             "domain-not-found",
+            Server,
+        ),
+        (
+            "5.4.4 the address literal [10.0.0.1] is a private address, where mail is not \
+             delivered unless [delivery] allow_private = true",
+            "domain-not-found",
+            Server,
+        ),
+        (
+            "5.4.4 the MX record names the address 192.0.2.52, where a host's name belongs",
+            "domain-not-found",
+            Recipient,
+        ),
+        (
+            "5.4.6 mail for [192.0.2.1] loops back to this server, which has no mailboxes at \
+             that address",
+            "loop",
             Server,
         ),
         (

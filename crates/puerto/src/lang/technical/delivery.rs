@@ -21,9 +21,33 @@ pub(super) static SENTENCES: &[Text] = &[
     ),
     text("{} takes no mail: its MX is {}", "{=} no admite correo: su MX es {=}"),
     text(
-        "{} has the {} address {}, where mail is not delivered by MX unless [delivery] allow_private = true",
-        "{=} tiene la dirección {} {=}, a la que no se entrega por MX salvo con [delivery] allow_private = true",
+        "the MX record names the address {}, where a host's name belongs",
+        "el registro MX nombra la dirección {=}, donde debe ir el nombre de una máquina",
     ),
+    text("{} has the {} address {}, {}", "{=} tiene la dirección {} {=}, {}"),
+    text(
+        "the address literal {} is a {} address, {}",
+        "la dirección literal {=} es una dirección {}, {}",
+    ),
+    text(
+        "where mail is not delivered unless [delivery] allow_private = true",
+        "a la que no se entrega salvo con [delivery] allow_private = true",
+    ),
+    text("where no mail is delivered", "a la que no se entrega correo"),
+    text(
+        "{}; only MX records, which can be forged, name this host for {}: no password is sent to it unless its certificate is for {}, or it is configured in brackets: [{}]",
+        "{}; solo los registros MX, que pueden falsificarse, nombran esta máquina para {=}: no se le envía la contraseña salvo que su certificado sea para {=} o esté configurada entre corchetes: [{=}]",
+    ),
+    text(
+        "{}; going on in plain text, since tls is opportunistic",
+        "{}; se sigue sin cifrar, porque tls es opportunistic",
+    ),
+    text(
+        "mail for {} loops back to this server, which has no mailboxes at that address",
+        "el correo para {=} vuelve a este servidor, que no tiene buzones en esa dirección",
+    ),
+    text("benchmarking", "de pruebas de red"),
+    text("translated", "traducida"),
     text("loopback", "de bucle local"),
     text("private", "privada"),
     text("unspecified", "indeterminada"),

@@ -11,11 +11,11 @@ pub(super) static SENTENCES: &[Text] = &[
     text("the DNS failed: {}", "el DNS ha fallado: {}"),
     text("the look-up was broken off", "la consulta se ha interrumpido"),
     text("a chain of aliases is too long", "una cadena de alias es demasiado larga"),
+    text("the answer is cut off, over TCP too", "la respuesta viene cortada, también por TCP"),
     text("too many names to ask about", "habría que preguntar por demasiados nombres"),
     text("the name server has no address", "el servidor de nombres no tiene dirección"),
     text("no DNS server is configured", "no hay ningún servidor DNS configurado"),
     text("no DNS server is known: {}", "no se conoce ningún servidor DNS: {}"),
-    text("DNS server {} cannot be used: {}", "no se puede usar el servidor DNS {}: {}"),
     text(
         "{} gave a referral instead of an answer",
         "{=} ha remitido a otros servidores en vez de responder",

@@ -1,0 +1,3 @@
+//! Facts about the world, each found out in one place for all rooms that need it.
+
+pub mod address;
