@@ -66,7 +66,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Write mailboxes for the daemon, which starts this itself
     #[command(hide = true, name = crate::local::agent::SUBCOMMAND)]
-    LocalAgent,
+    LocalAgent {
+        /// What the process is
+        role: crate::local::agent::Role,
+    },
     /// Read the certificate again for the daemon, which starts this itself
     #[command(hide = true, name = crate::serve::keeper::SUBCOMMAND)]
     CertificateKeeper {
@@ -200,7 +203,7 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Dkim(command) => dkim::run(&command, config, language),
         Command::Dns(arguments) => dns::run(&arguments, config, language),
         Command::Explain(arguments) => explain::run(&arguments, config, language),
-        Command::LocalAgent => crate::local::agent::run(),
+        Command::LocalAgent { role } => crate::local::agent::run(role),
         Command::CertificateKeeper { certificate, key } => {
             crate::serve::keeper::run(&TlsFiles { certificate, key })
         }

@@ -289,6 +289,11 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |c| match &c.local.mailbox {
             Mailbox::Mbox => quote("mbox"), Mailbox::Maildir => quote("maildir"),
             Mailbox::Lmtp(address) => quote(format_args!("lmtp:{address}")) };
+    "local" "mailbox_size" = Written("\"1GiB\"");
+        Text::new("a size, such as \"1GiB\", or 0 for no limit", "un tamaño, como \"1GiB\", o 0 para no limitarlo");
+        Text::new("What one user's mbox or Maildir may hold; mail beyond it waits.", "Lo que puede contener el buzón de un usuario; el correo que no cabe espera.");
+        |d, v| store(&mut d.config.local.mailbox_size, value::size(v));
+        |c| quote(value::show_size(c.local.mailbox_size));
     "local" "aliases" = Written("\"/etc/aliases\""); PATH;
         Text::new("Other names for local users, in the usual form: `name: user, other@example.com`.", "Otros nombres de los usuarios locales, en la forma habitual: `nombre: usuario, otro@example.com`.");
         |d, v| store(&mut d.config.local.aliases, value::path(v));

@@ -275,6 +275,8 @@ pub struct QueueTimes {
 pub struct Local {
     /// The kind of mailbox.
     pub mailbox: Mailbox,
+    /// Octets that a mailbox may come to; 0: any number.
+    pub mailbox_size: u64,
     /// The aliases file.
     pub aliases: PathBuf,
 }

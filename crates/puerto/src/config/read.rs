@@ -471,7 +471,7 @@ fn blank() -> Draft {
             expire: std::time::Duration::ZERO,
             warn_after: std::time::Duration::ZERO,
         },
-        local: Local { mailbox: Mailbox::Mbox, aliases: PathBuf::new() },
+        local: Local { mailbox: Mailbox::Mbox, mailbox_size: 0, aliases: PathBuf::new() },
         limits: Limits {
             message_size: 0,
             recipients: 0,

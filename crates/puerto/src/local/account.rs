@@ -39,3 +39,12 @@ impl Account {
         Ok(account.filter(|account| !impossible(&account.name)))
     }
 }
+
+#[cfg(test)]
+impl Account {
+    /// An account of whoever runs the test.
+    pub(super) fn for_tests(name: &str, home: &std::path::Path) -> Self {
+        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        Self { name: name.into(), uid, gid, home: home.into() }
+    }
+}

@@ -1,444 +1,426 @@
-//! The mailbox agent: a small process that keeps root's rights when the daemon gives
-//! them up, and does nothing with them but write mailboxes.
+//! The daemon's end of mailbox deliveries. Each is a process of its own ([`mailbox`]),
+//! started by the [`overseer`], which keeps the right to become each user when the daemon
+//! gives root's rights up.
 //!
-//! The daemon starts it before it drops privileges ([`spawn`]) and keeps one end of a
-//! socket pair. Each request names a user and brings a message; the agent becomes that
-//! user, writes, becomes root again and answers. It has one thread, since a process
-//! has one identity; it takes no paths, so that the daemon can only ever have the
-//! mailbox of an existing user appended to; and it ends when the daemon's end of the
-//! socket is closed.
+//! The overseer gets one end of a socket pair for each delivery and nothing else; the
+//! daemon asks for a user by name over the other end, and can only ever have the mailbox
+//! of an existing user appended to. A user's deliveries come one after the other, different
+//! users' side by side. Whatever a process does, or does not, its socket and a time limit
+//! are all that the daemon waits for; a user whose process cannot even be killed, since
+//! its disk does not answer, gets no second one.
 //!
-//! A request is a length and a JSON object, then the content in chunks, each with its
-//! length: none ends it, and `u32::MAX` says that it cannot be read to its end. The
-//! answer is a length and a JSON object.
+//! [`mailbox`]: super::mailbox
+//! [`overseer`]: super::overseer
 
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixStream;
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream as Socket;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::unistd::{Gid, Uid, initgroups, setegid, seteuid, setgroups};
-use puerto_smtp::EnhancedCode;
-use serde::{Deserialize, Serialize};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
-use super::account::Account;
+use super::delivery::aside;
 use super::failure::Failure;
-use super::mbox::Preface;
-use super::{maildir, mbox};
+use super::frame::{Answer, BROKEN, CHUNK, FRAME_BOUND, Request, framed};
+use super::mailbox::LIFE;
+pub use super::overseer::{Role, run};
+use crate::deliver::{Body, BodyReader};
 
-/// The name of the hidden subcommand that runs the agent.
+/// The name of the hidden subcommand that runs the agent's processes.
 pub const SUBCOMMAND: &str = "local-agent";
 
-/// Where mailboxes are.
-pub(super) const SPOOL: &str = "/var/mail";
+/// Deliveries that are under way at the same time.
+const AT_ONCE: usize = 64;
+/// How long a process may take to open a mailbox.
+const OPENING: Duration = Duration::from_secs(10);
+/// How long a mailbox that was found locked is left alone.
+const LOCKED: Duration = Duration::from_secs(2);
 
-/// Octets of a request's or an answer's object at most.
-const FRAME_BOUND: u32 = 1024 * 1024;
-/// Octets of one chunk of content at most.
-const CHUNK: usize = 64 * 1024;
-/// The length that says that the content cannot be read to its end.
-const BROKEN: u32 = u32::MAX;
-/// How long the agent may take for one step; a mailbox may be locked for a while.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What to write, and for whom.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Request {
-    /// The user, by name.
-    pub(super) user: String,
-    /// Into `~/Maildir/` instead of `/var/mail/USER`.
-    pub(super) maildir: bool,
-    /// The user's `.forward` has a say first.
-    pub(super) forward: bool,
-    /// See [`Preface`].
-    pub(super) sender: String,
-    /// See [`Preface`].
-    pub(super) header: String,
-}
-
-/// What became of it.
+/// What became of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It is in the mailbox, on the disk.
-    Stored,
+    /// It is in the mailbox, on the disk. With it, why a `.forward` is not heeded.
+    Stored(Option<String>),
     /// The text of the user's `.forward`, which says otherwise.
-    #[allow(dead_code, reason = "the agent does not read the file yet")]
     Forward(String),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Answer {
-    /// Class, subject and detail; none if it is done.
-    failure: Option<(u8, u16, u16)>,
-    text: String,
+/// The daemon's end. Dropping it ends the agent after what it is just writing.
+#[derive(Debug)]
+pub struct AgentHandle {
+    control: OwnedFd,
+    places: Semaphore,
+    users: Mutex<HashMap<String, User>>,
 }
 
-/// The daemon's end. Dropping it ends the agent.
-#[derive(Debug)]
-pub struct AgentHandle(Mutex<Option<Connection>>);
-
-#[derive(Debug)]
-struct Connection {
-    stream: Option<UnixStream>,
-    child: Option<Child>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // The agent ends at the end of its input, after what it is just writing.
-        self.stream = None;
-        if let Some(mut child) = self.child.take() {
-            let _ = child.wait();
-        }
-    }
+/// What is known of a user's deliveries, while there is something to know.
+#[derive(Debug, Default)]
+struct User {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The socket of a process that did not answer in time and may still be there.
+    stuck: Option<Socket>,
+    /// The mailbox was found locked.
+    locked: Option<(Instant, Failure)>,
 }
 
 /// Starts the agent: to be called as root, before privileges are dropped and before
 /// any mail is taken.
 pub fn spawn() -> io::Result<AgentHandle> {
+    start(program(Role::Overseer))
+}
+
+/// The command that runs a process of the agent.
+pub(super) fn program(role: Role) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("puerto").arg(SUBCOMMAND).env_clear();
+    command.arg0("puerto").args([SUBCOMMAND, role.name()]).env_clear().stdout(Stdio::null());
     if let Some(zone) = std::env::var_os("TZ") {
         command.env("TZ", zone);
     }
-    start(command)
+    command
 }
 
 fn start(mut command: Command) -> io::Result<AgentHandle> {
-    let (ours, theirs) = UnixStream::pair()?;
-    ours.set_read_timeout(Some(PATIENCE))?;
-    ours.set_write_timeout(Some(PATIENCE))?;
-    command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs))).stdout(Stdio::null());
-    let child = command.spawn()?;
-    let connection = Connection { stream: Some(ours), child: Some(child) };
-    Ok(AgentHandle(Mutex::new(Some(connection))))
+    let kind = (AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+    let (ours, theirs) = rustix::net::socketpair(kind.0, kind.1, kind.2, None)?;
+    // The overseer is nobody's to wait for: it ends with the daemon, or after it.
+    drop(command.stdin(Stdio::from(theirs)).spawn()?);
+    Ok(AgentHandle { control: ours, places: Semaphore::new(AT_ONCE), users: Mutex::default() })
 }
 
 impl AgentHandle {
-    /// Has a message written. A failure of the agent itself is temporary: the message
-    /// waits until the daemon is started again. Blocks.
-    pub(super) fn deliver(&self, request: &Request, body: &mut dyn Read) -> Result<(), Failure> {
-        let mut slot = self.lock();
-        let stream = slot.as_mut().and_then(|connection| connection.stream.as_mut());
-        let Some(stream) = stream else {
-            let text = "the mailbox agent has ended: restart puerto to start it again";
-            return Err(Failure::later(3, 0, text));
-        };
-        match exchange(stream, request, body) {
-            Ok(answer) => answer.into_result(),
-            Err(error) => {
-                // What comes next on the socket cannot be told any more.
-                *slot = None;
-                Err(Failure::later(3, 0, format!("the mailbox agent does not answer: {error}")))
+    /// Has a message written. What goes wrong with the process is temporary.
+    pub(super) async fn deliver(
+        &self,
+        request: &Request,
+        body: &Arc<dyn Body>,
+    ) -> Result<Written, Failure> {
+        let turn = Arc::clone(&self.users().entry(request.user.clone()).or_default().turn);
+        let result = {
+            let _mine = turn.lock().await;
+            match self.hindrance(&request.user) {
+                Some(failure) => Err(failure),
+                None => self.deliver_now(request, body).await,
             }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Answer {
-    fn into_result(self) -> Result<(), Failure> {
-        let Some((class, subject, detail)) = self.failure else {
-            return Ok(());
         };
-        Err(Failure { status: EnhancedCode::new(class, subject, detail), text: self.text })
+        drop(turn);
+        self.users().retain(|_, user| {
+            let locked = user.locked.as_ref().is_some_and(|(since, _)| since.elapsed() < LOCKED);
+            locked || user.stuck.is_some() || Arc::strong_count(&user.turn) > 1
+        });
+        result
+    }
+
+    // Why there is no sense in another process for this user now.
+    fn hindrance(&self, name: &str) -> Option<Failure> {
+        let mut users = self.users();
+        let user = users.get_mut(name)?;
+        if let Some((_, failure)) = user.locked.as_ref().filter(|(at, _)| at.elapsed() < LOCKED) {
+            return Some(failure.clone());
+        }
+        let here = user.stuck.as_mut().is_some_and(is_open);
+        if here {
+            return Some(Failure::soon(2, 0, stuck_text(name)));
+        }
+        user.stuck = None;
+        None
+    }
+
+    async fn deliver_now(
+        &self,
+        request: &Request,
+        body: &Arc<dyn Body>,
+    ) -> Result<Written, Failure> {
+        let failed = |error: io::Error| Failure::system("start a mailbox process", &error);
+        let place = self.places.acquire().await;
+        let (ours, theirs) = Socket::pair().map_err(failed)?;
+        self.hand_over(theirs)?;
+        ours.set_nonblocking(true).map_err(failed)?;
+        let mut stream = UnixStream::from_std(ours).map_err(failed)?;
+        // A little longer than the process lives.
+        let conversation = timeout(LIFE + Duration::from_secs(3), talk(&mut stream, request, body));
+        let result = match conversation.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
+                let text = format!("the mailbox process of {} has ended: {error}", request.user);
+                Err(Failure::soon(3, 0, text))
+            }
+            Ok(Err(_)) | Err(_) => {
+                if let Ok(socket) = stream.into_std() {
+                    let _ = socket.shutdown(std::net::Shutdown::Write);
+                    self.users().entry(request.user.clone()).or_default().stuck = Some(socket);
+                }
+                Err(Failure::soon(2, 0, stuck_text(&request.user)))
+            }
+        };
+        drop(place);
+        if let Err(failure) = &result
+            && failure.soon
+            && (failure.status.subject, failure.status.detail) == (2, 0)
+        {
+            let locked = Some((Instant::now(), failure.clone()));
+            self.users().entry(request.user.clone()).or_default().locked = locked;
+        }
+        result
+    }
+
+    fn hand_over(&self, socket: Socket) -> Result<(), Failure> {
+        let sockets = [socket.as_fd()];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&sockets));
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let sent = rustix::net::sendmsg(&self.control, &[IoSlice::new(b"+")], &mut control, flags);
+        sent.map(|_| ()).map_err(|error| match error {
+            rustix::io::Errno::AGAIN => Failure::soon(3, 0, "the mailbox agent is busy"),
+            _ => {
+                let text = "the mailbox agent has ended: restart puerto to start it again";
+                Failure::later(3, 0, text)
+            }
+        })
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<String, User>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn exchange(stream: &mut UnixStream, request: &Request, body: &mut dyn Read) -> io::Result<Answer> {
-    write_frame(stream, request)?;
-    let mut chunk = vec![0; 4 + CHUNK];
+fn stuck_text(name: &str) -> String {
+    format!("the mailbox of {name} does not answer: is its disk there?")
+}
+
+// Whether the process at the other end is there still: its end is closed when it is gone.
+fn is_open(socket: &mut Socket) -> bool {
     loop {
-        let length = match chunk.get_mut(4..).map(|space| body.read(space)) {
-            Some(Ok(length)) => u32::try_from(length).unwrap_or(BROKEN),
-            Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
-            _ => BROKEN,
-        };
-        if let Some(space) = chunk.first_chunk_mut::<4>() {
-            *space = length.to_be_bytes();
-        }
-        let content = if length == BROKEN { 0 } else { length as usize };
-        stream.write_all(chunk.get(..4 + content).unwrap_or_default())?;
-        if content == 0 {
-            return read_frame(stream)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        match io::Read::read(socket, &mut [0; 1024]) {
+            Ok(1..) => {}
+            Ok(0) => return false,
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
         }
     }
 }
 
-fn write_frame(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
-    let object = serde_json::to_vec(value)?;
-    let length = u32::try_from(object.len()).ok().filter(|length| *length <= FRAME_BOUND);
-    let length = length.ok_or(io::ErrorKind::InvalidInput)?;
-    let mut frame = length.to_be_bytes().to_vec();
-    frame.extend_from_slice(&object);
-    stream.write_all(&frame)
+// An error of the kind TimedOut: the mailbox was not opened in time.
+async fn talk(
+    stream: &mut UnixStream,
+    request: &Request,
+    body: &Arc<dyn Body>,
+) -> io::Result<Result<Written, Failure>> {
+    stream.write_all(&framed(request)?).await?;
+    let opened = timeout(OPENING, read_answer(stream)).await;
+    let remark = match opened.map_err(|_| io::ErrorKind::TimedOut)?? {
+        Answer::Ready { remark } => remark,
+        Answer::Forward(text) => return Ok(Ok(Written::Forward(text))),
+        Answer::Stored => return Err(io::ErrorKind::InvalidData.into()),
+        Answer::Failed { class, subject, detail, soon, text } => {
+            return Ok(Err(Failure::told((class, subject, detail), soon, text)));
+        }
+    };
+    // A process that fails in the middle says why before it closes its end.
+    let _ = send(stream, body).await;
+    match read_answer(stream).await? {
+        Answer::Stored => Ok(Ok(Written::Stored(remark))),
+        Answer::Failed { class, subject, detail, soon, text } => {
+            Ok(Err(Failure::told((class, subject, detail), soon, text)))
+        }
+        Answer::Ready { .. } | Answer::Forward(_) => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
-// `None` at the end of the stream.
-fn read_frame<T: for<'de> Deserialize<'de>>(stream: &mut UnixStream) -> io::Result<Option<T>> {
-    let mut length = [0; 4];
-    match stream.read_exact(&mut length) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        result => result?,
-    }
-    let length = u32::from_be_bytes(length);
+async fn read_answer(stream: &mut UnixStream) -> io::Result<Answer> {
+    let length = stream.read_u32().await?;
     if length > FRAME_BOUND {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut object = vec![0; length as usize];
-    stream.read_exact(&mut object)?;
-    Ok(Some(serde_json::from_slice(&object)?))
+    stream.read_exact(&mut object).await?;
+    Ok(serde_json::from_slice(&object)?)
 }
 
-/// The agent's whole life: what the hidden subcommand runs. Requests come on the
-/// standard input, which is a socket.
-pub fn run() -> ExitCode {
-    // The daemon ends in its own time after a signal to the whole group, and the agent
-    // with it: by then all mail that is under way has been written.
-    let _ = nix::sys::signal::SigSet::all().thread_block();
-    let _ = std::env::set_current_dir("/");
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let stream = nix::unistd::dup(io::stdin().as_fd()).map(UnixStream::from);
-    let rights = if nix::unistd::geteuid().is_root() { Rights::Recipients } else { Rights::Own };
-    match stream.map(|stream| serve(stream, Path::new(SPOOL), rights)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => complain(&error),
-        Err(error) => complain(&error.into()),
-    }
-}
-
-fn complain(error: &io::Error) -> ExitCode {
-    eprintln!("puerto {SUBCOMMAND}: this is started by `puerto serve` alone: {error}");
-    ExitCode::from(70)
-}
-
-/// With whose rights mailboxes are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rights {
-    /// Those that the process has.
-    Own,
-    /// Those of each mailbox's owner, which only root can take on.
-    Recipients,
-}
-
-fn serve(mut stream: UnixStream, spool: &Path, rights: Rights) -> io::Result<()> {
-    while let Some(request) = read_frame::<Request>(&mut stream)? {
-        let mut body = Chunks { stream: &mut stream, left: 0, end: None };
-        let result = handle(&request, &mut body, spool, rights);
-        // After a failure, the rest of the content is still on its way.
-        let _ = io::copy(&mut body, &mut io::sink());
-        if body.end.is_none() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let answer = match result {
-            Ok(()) => Answer { failure: None, text: String::new() },
-            Err(Failure { status, text }) => {
-                Answer { failure: Some((status.class, status.subject, status.detail)), text }
-            }
-        };
-        write_frame(&mut stream, &answer)?;
-    }
-    Ok(())
-}
-
-fn handle(
-    request: &Request,
-    body: &mut dyn Read,
-    spool: &Path,
-    rights: Rights,
-) -> Result<(), Failure> {
-    let account = Account::find(&request.user)
-        .map_err(|error| Failure::later(3, 0, format!("cannot look up users: {error}")))?
-        .ok_or_else(|| Failure::never(1, 1, format!("there is no user `{}`", request.user)))?;
-    let taken = match rights {
-        Rights::Own => None,
-        Rights::Recipients => Some(Taken::take(&account, request.maildir, spool)?),
+async fn send(stream: &mut UnixStream, body: &Arc<dyn Body>) -> io::Result<()> {
+    let Some(mut reader) = open(body).await else {
+        return stream.write_u32(BROKEN).await;
     };
-    let result = write(&account, request, body, spool);
-    drop(taken);
-    result
-}
-
-/// Writes with the rights that the process has now.
-pub(super) fn write(
-    account: &Account,
-    request: &Request,
-    body: &mut dyn Read,
-    spool: &Path,
-) -> Result<(), Failure> {
-    let preface = Preface { sender: request.sender.clone(), header: request.header.clone() };
-    if request.maildir {
-        maildir::deliver(account, &preface, body)
-    } else {
-        mbox::deliver(spool, account, &preface, body)
+    if let Some(octets) = reader.in_memory().map(<[u8]>::to_vec) {
+        for chunk in octets.chunks(CHUNK) {
+            stream.write_u32(u32::try_from(chunk.len()).unwrap_or(BROKEN)).await?;
+            stream.write_all(chunk).await?;
+        }
+        return stream.write_u32(0).await;
     }
-}
-
-/// The rights of a user, until dropped.
-struct Taken(());
-
-impl Taken {
-    // For an mbox, the group is that of the directory where it allows its group to make
-    // files: how mail programs have shared it ever since. Beyond that the user's rights
-    // are enough, and nothing is ever done as root.
-    fn take(account: &Account, maildir: bool, spool: &Path) -> Result<Self, Failure> {
-        let taken = Self(());
-        let result = if maildir {
-            std::ffi::CString::new(account.name.as_str())
-                .map_err(|_| nix::Error::EINVAL)
-                .and_then(|name| initgroups(&name, account.gid))
-                .and_then(|()| setegid(account.gid))
-        } else {
-            setgroups(&[]).and_then(|()| setegid(mailbox_group(spool).unwrap_or(account.gid)))
+    loop {
+        let read = aside(move || {
+            let mut chunk = vec![0; CHUNK];
+            let read = reader.read(&mut chunk);
+            let read = read.map_err(|error| Failure::system("read the queued message", &error))?;
+            chunk.truncate(read);
+            Ok((reader, chunk))
+        });
+        let Ok((same, chunk)) = read.await else {
+            return stream.write_u32(BROKEN).await;
         };
-        result.and_then(|()| seteuid(account.uid)).map_err(|error| {
-            Failure::later(3, 0, format!("cannot become {}: {error}", account.name))
-        })?;
-        Ok(taken)
+        reader = same;
+        stream.write_u32(u32::try_from(chunk.len()).unwrap_or(BROKEN)).await?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        stream.write_all(&chunk).await?;
     }
 }
 
-impl Drop for Taken {
-    fn drop(&mut self) {
-        let root = Gid::from_raw(0);
-        let back =
-            seteuid(Uid::from_raw(0)).and_then(|()| setegid(root)).and_then(|()| setgroups(&[]));
-        if back.is_err() {
-            // Whatever came next would be done with the wrong rights.
-            std::process::exit(70);
-        }
+async fn open(body: &Arc<dyn Body>) -> Option<Box<dyn BodyReader>> {
+    if let Some(reader) = body.open_at_once() {
+        return Some(reader);
     }
-}
-
-fn mailbox_group(spool: &Path) -> Option<Gid> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = std::fs::metadata(spool).ok()?;
-    (metadata.mode() & 0o020 != 0).then(|| Gid::from_raw(metadata.gid()))
-}
-
-/// The content of a request.
-struct Chunks<'a> {
-    stream: &'a mut UnixStream,
-    /// Octets of the current chunk that are still to come.
-    left: usize,
-    /// How it ended: whole, or broken off.
-    end: Option<bool>,
-}
-
-impl Read for Chunks<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 && self.end.is_none() {
-            let mut length = [0; 4];
-            self.stream.read_exact(&mut length)?;
-            match u32::from_be_bytes(length) {
-                0 => self.end = Some(true),
-                BROKEN => self.end = Some(false),
-                length if length as usize > CHUNK => return Err(io::ErrorKind::InvalidData.into()),
-                length => self.left = length as usize,
-            }
-        }
-        match self.end {
-            Some(true) => return Ok(0),
-            Some(false) => return Err(io::Error::other("the queued message cannot be read")),
-            None => {}
-        }
-        let wanted = buffer.len().min(self.left);
-        let read = self.stream.read(buffer.get_mut(..wanted).unwrap_or_default())?;
-        if read == 0 && wanted > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.left -= read;
-        Ok(read)
-    }
+    let body = Arc::clone(body);
+    let failed = |error: io::Error| Failure::system("read the queued message", &error);
+    aside(move || body.open().map_err(failed)).await.ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::mailbox;
+    use crate::local::overseer::{process_for_tests, receive_for_tests};
+    use crate::local::tests::Text;
+    use nix::unistd::Gid;
+    use puerto_smtp::EnhancedCode;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    use std::path::PathBuf;
+    use std::path::Path;
 
-    fn request(user: &str) -> Request {
-        Request {
-            user: user.into(),
-            maildir: false,
-            forward: false,
-            sender: "me@example.com".into(),
-            header: "Delivered-To: x@example.com\n".into(),
-        }
-    }
+    const ROLE: &str = "PUERTO_TEST_AGENT_ROLE";
+    const SPOOL: &str = "PUERTO_TEST_AGENT_SPOOL";
 
     fn own_name() -> String {
         nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name
     }
 
-    /// An agent in a thread, with the rights of the test itself.
-    fn agent(spool: &Path) -> AgentHandle {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let spool = spool.to_owned();
-        std::thread::spawn(move || serve(theirs, &spool, Rights::Own));
-        AgentHandle(Mutex::new(Some(Connection { stream: Some(ours), child: None })))
+    fn program(role: Role) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "local::agent::tests::agent_process", "--test-threads=1"]);
+        command.env(ROLE, role.name()).stdout(Stdio::null());
+        command
     }
 
-    struct Failing;
+    /// Not a test of its own: each of the processes that the others start.
+    #[test]
+    fn agent_process() {
+        let Some(role) = std::env::var_os(ROLE) else { return };
+        if role == Role::Mailbox.name() {
+            let spool = std::env::var_os(SPOOL).unwrap();
+            let stream = Socket::from(io::stdin().as_fd().try_clone_to_owned().unwrap());
+            mailbox::serve(stream, Path::new(&spool)).unwrap();
+        } else {
+            process_for_tests(role == Role::Overseer.name(), &program);
+        }
+    }
 
-    impl Read for Failing {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+    fn agent(spool: &Path) -> AgentHandle {
+        let mut command = program(Role::Overseer);
+        command.env(SPOOL, spool);
+        start(command).unwrap()
+    }
+
+    fn text(octets: &'static [u8]) -> Arc<dyn Body> {
+        Arc::new(Text(octets))
+    }
+
+    struct Broken;
+
+    impl Body for Broken {
+        fn len(&self) -> u64 {
+            10
+        }
+
+        fn open(&self) -> io::Result<Box<dyn BodyReader>> {
             Err(io::Error::other("a bad disk"))
         }
     }
 
-    #[test]
-    fn requests_are_answered_one_after_the_other() {
+    #[tokio::test]
+    async fn each_delivery_is_a_process_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let agent = agent(dir.path());
         let user = own_name();
-        let large = vec![b'x'; 200_000];
-        agent.deliver(&request(&user), &mut large.as_slice()).unwrap();
-        let unknown = agent.deliver(&request("no-such-user"), &mut large.as_slice()).unwrap_err();
+        let large: &'static [u8] = vec![b'x'; 200_000].leak();
+        let to = |user: &str| Request::for_tests(user);
+        let stored = Ok(Written::Stored(None));
+        assert_eq!(agent.deliver(&to(&user), &text(large)).await, stored);
+        let unknown = agent.deliver(&to("no-such-user"), &text(large)).await.unwrap_err();
         assert_eq!(unknown.status, EnhancedCode::new(5, 1, 1));
-        let path = agent.deliver(&request("../root"), &mut &b"x"[..]).unwrap_err();
+        let path = agent.deliver(&to("../root"), &text(b"x")).await.unwrap_err();
         assert_eq!(path.status.class, 5);
-        let broken = agent.deliver(&request(&user), &mut (&b"half"[..]).chain(Failing));
-        assert_eq!(broken.unwrap_err().status.class, 4);
-        agent.deliver(&request(&user), &mut &b"last\r\n"[..]).unwrap();
-        let text = std::fs::read_to_string(dir.path().join(user)).unwrap();
-        assert_eq!(text.matches("Delivered-To").count(), 2);
-        assert!(!text.contains("half") && text.ends_with("last\n\n"));
+        let broken: Arc<dyn Body> = Arc::new(Broken);
+        let failure = agent.deliver(&to(&user), &broken).await.unwrap_err();
+        assert_eq!(failure.status.class, 4);
+        let (request, body) = (to(&user), text(b"side by side\r\n"));
+        let (one, two) =
+            tokio::join!(agent.deliver(&request, &body), agent.deliver(&request, &body));
+        assert_eq!((one, two), (stored.clone(), stored.clone()));
+        let mailbox = dir.path().join(&user);
+        let lock = std::fs::File::options().append(true).open(&mailbox).unwrap();
+        lock.lock().unwrap();
+        let locked = agent.deliver(&request, &body).await.unwrap_err();
+        assert!(locked.soon && locked.status == EnhancedCode::new(4, 2, 0), "{}", locked.text);
+        drop(lock);
+        let again = agent.deliver(&request, &body).await.unwrap_err();
+        assert_eq!(again, locked, "it is left alone for a moment");
+        let text = std::fs::read_to_string(mailbox).unwrap();
+        assert_eq!(text.matches("Delivered-To").count(), 3);
+        assert!(agent.users().len() == 1, "nothing is kept of users with nothing to know");
     }
 
-    #[test]
-    fn an_agent_that_is_gone_makes_mail_wait() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
+    // An agent that is never started: sockets that are handed over stay where they are.
+    fn nobody() -> (AgentHandle, OwnedFd) {
+        let kind = (AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+        let (control, theirs) = rustix::net::socketpair(kind.0, kind.1, kind.2, None).unwrap();
+        let places = Semaphore::new(AT_ONCE);
+        (AgentHandle { control, places, users: Mutex::default() }, theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_does_not_answer_is_not_joined_by_another() {
+        let (agent, theirs) = nobody();
+        let (request, body) = (Request::for_tests("root"), text(b"x\r\n"));
+        let failure = agent.deliver(&request, &body).await.unwrap_err();
+        assert!(failure.soon && failure.text.contains("does not answer"), "{}", failure.text);
+        let process = receive_for_tests(&theirs);
+        assert!(process.is_some());
+        tokio::time::advance(LOCKED * 2).await;
+        let failure = agent.deliver(&request, &body).await.unwrap_err();
+        assert!(failure.text.contains("does not answer"), "{}", failure.text);
+        assert!(receive_for_tests(&theirs).is_none(), "no other process was asked for");
+        let _ = agent.deliver(&Request::for_tests("daemon"), &body).await;
+        assert!(receive_for_tests(&theirs).is_some(), "another user's is");
+        drop(process);
+        tokio::time::advance(LOCKED * 2).await;
+        let _ = agent.deliver(&request, &body).await;
+        assert!(receive_for_tests(&theirs).is_some(), "it is gone, and another may come");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_is_gone_makes_mail_wait() {
+        let (agent, theirs) = nobody();
         drop(theirs);
-        let connection = Connection { stream: Some(ours), child: None };
-        let agent = AgentHandle(Mutex::new(Some(connection)));
         for _ in 0..2 {
-            let failure = agent.deliver(&request("root"), &mut &b"x"[..]).unwrap_err();
+            let request = Request::for_tests("root");
+            let failure = agent.deliver(&request, &text(b"x")).await.unwrap_err();
             assert_eq!(failure.status.class, 4);
+            assert!(failure.text.contains("has ended"), "{}", failure.text);
         }
     }
 
-    const SPOOL_VARIABLE: &str = "PUERTO_TEST_AGENT_SPOOL";
-
-    /// Not a test of its own: the process that the next one starts.
-    #[test]
-    fn agent_process() {
-        if let Some(spool) = std::env::var_os(SPOOL_VARIABLE) {
-            let stream = nix::unistd::dup(io::stdin().as_fd()).map(UnixStream::from).unwrap();
-            serve(stream, &PathBuf::from(spool), Rights::Recipients).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_agent_of_root_becomes_each_recipient() {
+    #[tokio::test]
+    async fn the_process_of_root_becomes_each_recipient() {
         let nobody = nix::unistd::User::from_name("nobody").unwrap();
         let daemon = nix::unistd::User::from_name("daemon").unwrap();
         let (true, Some(nobody), Some(daemon)) = (nix::unistd::geteuid().is_root(), nobody, daemon)
@@ -452,11 +434,9 @@ mod tests {
         let mail = Gid::from_raw(8);
         nix::unistd::chown(&spool, None, Some(mail)).unwrap();
         std::fs::set_permissions(&spool, std::fs::Permissions::from_mode(0o2775)).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "local::agent::tests::agent_process", "--test-threads=1"]);
-        command.env(SPOOL_VARIABLE, &spool);
-        let agent = start(command).unwrap();
-        agent.deliver(&request("nobody"), &mut &b"hi\r\n"[..]).unwrap();
+        let agent = agent(&spool);
+        let body = text(b"hi\r\n");
+        agent.deliver(&Request::for_tests("nobody"), &body).await.unwrap();
         let made = std::fs::metadata(spool.join("nobody")).unwrap();
         assert_eq!((made.uid(), made.gid()), (nobody.uid.as_raw(), mail.as_raw()));
         assert_eq!(made.mode() & 0o777, 0o660);
@@ -464,11 +444,12 @@ mod tests {
         let trap = spool.join("daemon");
         std::fs::write(&trap, "").unwrap();
         std::fs::set_permissions(&trap, std::fs::Permissions::from_mode(0o666)).unwrap();
-        let refused = agent.deliver(&request("daemon"), &mut &b"hi\r\n"[..]).unwrap_err();
+        let to_daemon = Request::for_tests("daemon");
+        let refused = agent.deliver(&to_daemon, &body).await.unwrap_err();
         assert!(refused.text.contains("does not belong to daemon"), "{}", refused.text);
         nix::unistd::chown(&trap, Some(daemon.uid), None).unwrap();
-        agent.deliver(&request("daemon"), &mut &b"hi\r\n"[..]).unwrap();
-        agent.deliver(&request("root"), &mut &b"hi\r\n"[..]).unwrap();
+        agent.deliver(&to_daemon, &body).await.unwrap();
+        agent.deliver(&Request::for_tests("root"), &body).await.unwrap();
         assert_eq!(std::fs::metadata(spool.join("root")).unwrap().uid(), 0);
         assert!(!spool.join("root.lock").exists());
     }

@@ -18,10 +18,11 @@ use puerto_smtp::Address;
 use puerto_spool::{LeasedRecipient, MessageId};
 use tokio::task::JoinSet;
 
-use super::agent::{AgentHandle, Request, Written};
+use super::agent::{AgentHandle, Written};
 use super::directory::Directory;
 use super::expansion::{Onward, Resolution, UserBox};
 use super::failure::Failure;
+use super::frame::Request;
 use super::hands::Hands;
 use super::lmtp::part_of;
 use super::onward::Sent;
@@ -84,7 +85,7 @@ impl Mailboxes {
     /// process: for the lab and for tests.
     #[must_use]
     pub fn in_directory(self, directory: &Path) -> Self {
-        Self { hands: Arc::new(Hands::Below(directory.to_owned())), ..self }
+        Self { hands: Arc::new(Hands::below(directory)), ..self }
     }
 
     #[cfg(test)]
@@ -212,7 +213,7 @@ impl Mailboxes {
                 });
             } else if let Some(first) = whom.first() {
                 let result = self.write_by_lmtp(job, first, &user_box.user).await;
-                let result = result.map(|text| (Written::Stored, text));
+                let result = result.map(|text| (Written::Stored(None), text));
                 self.take(job, user_box, result, progress).await;
             }
         }
@@ -228,7 +229,8 @@ impl Mailboxes {
 
     // `None` where an LMTP server has the mailboxes.
     fn request(&self, job: &Job, user_box: &UserBox, whom: &[&LeasedRecipient]) -> Option<Request> {
-        let maildir = match self.config.get().local.mailbox {
+        let config = self.config.get();
+        let maildir = match config.local.mailbox {
             Mailbox::Mbox => false,
             Mailbox::Maildir => true,
             Mailbox::Lmtp(_) => return None,
@@ -239,6 +241,8 @@ impl Mailboxes {
             forward: user_box.forward,
             sender: job.reverse_path.to_string(),
             header: report::preface_header(job, whom),
+            size: job.body.len(),
+            limit: config.local.mailbox_size,
         })
     }
 
@@ -257,7 +261,12 @@ impl Mailboxes {
                 }
                 Err(failure) => Err(failure),
             },
-            Ok((Written::Stored, text)) => {
+            Ok((Written::Stored(remark), text)) => {
+                if let Some(remark) = remark {
+                    let user = &user_box.user;
+                    let text = format!("the .forward of {user} is not heeded: {remark}");
+                    self.warn(Some(job.id), &text);
+                }
                 let without = UserBox { forward: false, ..user_box.clone() };
                 self.remember(job.id, [Done::Box(user_box.clone()), Done::Box(without)]);
                 Ok(text)

@@ -11,17 +11,39 @@ pub(super) struct Failure {
     pub(super) status: EnhancedCode,
     /// What is wrong and, if somebody can mend it, how.
     pub(super) text: String,
+    /// It passes by itself, and soon: it is not worth the wait that a host's trouble is.
+    pub(super) soon: bool,
 }
 
 impl Failure {
     /// Later, with the subject and detail of RFC 3463.
     pub(super) fn later(subject: u16, detail: u16, text: impl Into<String>) -> Self {
-        Self { status: EnhancedCode::new(4, subject, detail), text: text.into() }
+        Self { status: EnhancedCode::new(4, subject, detail), text: text.into(), soon: false }
+    }
+
+    /// Later, but soon.
+    pub(super) fn soon(subject: u16, detail: u16, text: impl Into<String>) -> Self {
+        Self { soon: true, ..Self::later(subject, detail, text) }
     }
 
     /// Never, with the subject and detail of RFC 3463.
     pub(super) fn never(subject: u16, detail: u16, text: impl Into<String>) -> Self {
-        Self { status: EnhancedCode::new(5, subject, detail), text: text.into() }
+        Self { status: EnhancedCode::new(5, subject, detail), text: text.into(), soon: false }
+    }
+
+    /// As somebody else has judged it.
+    pub(super) fn of_peer(status: EnhancedCode, text: String) -> Self {
+        Self { status, text, soon: false }
+    }
+
+    /// As another process has told it.
+    pub(super) fn told((class, subject, detail): (u8, u16, u16), soon: bool, text: String) -> Self {
+        Self { status: EnhancedCode::new(class, subject, detail), text, soon }
+    }
+
+    /// The mailbox may not become larger than this.
+    pub(super) fn full(limit: u64) -> Self {
+        Self::later(2, 2, format!("the mailbox is full: mailbox_size is {limit} octets"))
     }
 
     /// What the system said while something was done. All of it may pass: a full

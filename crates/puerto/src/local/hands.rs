@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::Account;
-use super::agent::{self, AgentHandle, Request, SPOOL, Written};
+use super::agent::{self, AgentHandle, Written};
 use super::delivery::aside;
 use super::failure::Failure;
+use super::frame::{Answer, Request};
+use super::mailbox;
 use crate::deliver::Body;
 
 /// Who writes mailboxes.
 pub(super) enum Hands {
-    /// The agent, or this process for its own user.
+    /// The agent. Where the daemon stays who it is, the agent is started with the first
+    /// local mail.
     System(Mutex<Option<Arc<AgentHandle>>>),
-    /// This process, as mbox files below a directory.
-    Below(PathBuf),
+    /// This process, as mbox files below a directory, one at a time.
+    Below(PathBuf, Mutex<()>),
 }
 
 impl Hands {
@@ -26,59 +29,53 @@ impl Hands {
         Self::System(Mutex::new(Some(Arc::new(agent))))
     }
 
+    pub(super) fn below(directory: &Path) -> Self {
+        Self::Below(directory.to_owned(), Mutex::default())
+    }
+
     pub(super) async fn write(
         self: Arc<Self>,
         request: Request,
         body: Arc<dyn Body>,
     ) -> Result<Written, Failure> {
-        aside(move || {
-            let failed = |error: std::io::Error| Failure::system("read the queued message", &error);
-            let mut reader = body.open().map_err(failed)?;
-            self.write_now(&request, &mut reader).map(|()| Written::Stored)
-        })
-        .await
+        match &*self {
+            Self::System(slot) => Self::agent(slot)?.deliver(&request, &body).await,
+            Self::Below(..) => aside(move || self.write_below(&request, body.as_ref())).await,
+        }
     }
 
-    fn write_now(&self, request: &Request, body: &mut dyn std::io::Read) -> Result<(), Failure> {
-        let we = nix::unistd::geteuid();
-        let slot = match self {
-            Self::System(slot) => slot,
-            Self::Below(directory) => {
-                let account = Account {
-                    name: request.user.clone(),
-                    uid: we,
-                    gid: nix::unistd::getegid(),
-                    home: directory.join(&request.user),
-                };
-                let request = Request { maildir: false, ..request.clone() };
-                return agent::write(&account, &request, body, directory);
-            }
-        };
-        if let Some(agent) = Self::agent(slot)? {
-            return agent.deliver(request, body);
-        }
-        let account = Account::find(&request.user)
-            .map_err(|error| Failure::later(3, 0, format!("cannot look up users: {error}")))?
-            .ok_or_else(|| Failure::never(1, 1, format!("there is no user `{}`", request.user)))?;
-        if account.uid == we {
-            return agent::write(&account, request, body, Path::new(SPOOL));
-        }
-        let text = format!(
-            "puerto was started as user {we} and may not write the mailbox of {}: start it as \
-             root, it then drops to `user`",
-            account.name
-        );
-        Err(Failure::later(2, 1, text))
-    }
-
-    // A daemon that stays root needs no agent before the first local mail.
-    fn agent(slot: &Mutex<Option<Arc<AgentHandle>>>) -> Result<Option<Arc<AgentHandle>>, Failure> {
+    fn agent(slot: &Mutex<Option<Arc<AgentHandle>>>) -> Result<Arc<AgentHandle>, Failure> {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() && nix::unistd::geteuid().is_root() {
-            let agent = agent::spawn()
-                .map_err(|error| Failure::system("start the mailbox agent", &error))?;
-            *slot = Some(Arc::new(agent));
+        if let Some(agent) = &*slot {
+            return Ok(Arc::clone(agent));
         }
-        Ok(slot.clone())
+        let failed = |error: std::io::Error| Failure::system("start the mailbox agent", &error);
+        let agent = Arc::new(agent::spawn().map_err(failed)?);
+        *slot = Some(Arc::clone(&agent));
+        Ok(agent)
+    }
+
+    fn write_below(&self, request: &Request, body: &dyn Body) -> Result<Written, Failure> {
+        let Self::Below(directory, turn) = self else {
+            return Err(Failure::later(3, 0, "internal error, it is tried again"));
+        };
+        let _mine = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = Account {
+            name: request.user.clone(),
+            uid: nix::unistd::geteuid(),
+            gid: nix::unistd::getegid(),
+            home: directory.join("home").join(&request.user),
+        };
+        let request = Request { maildir: false, ..request.clone() };
+        let mut told = None;
+        let failed = |error: std::io::Error| Failure::system("read the queued message", &error);
+        let answer = mailbox::deliver(&account, &request, directory, |remark| {
+            told = remark;
+            body.open().map_err(failed)
+        })?;
+        Ok(match answer {
+            Answer::Forward(text) => Written::Forward(text),
+            _ => Written::Stored(told),
+        })
     }
 }

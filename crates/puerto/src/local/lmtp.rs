@@ -69,7 +69,7 @@ impl Mailboxes {
             outcome.ok_or_else(|| Failure::later(3, 0, "the LMTP server said nothing"))?;
         match outcome.status {
             DeliveryStatus::Sent => Ok(outcome.text),
-            _ => Err(Failure { status: outcome.status_code, text: outcome.text }),
+            _ => Err(Failure::of_peer(outcome.status_code, outcome.text)),
         }
     }
 }

@@ -1,95 +1,117 @@
 //! Appends a message to an mbox, `/var/mail/USER`: locked, whole or not at all, and
-//! on the disk before success is said.
+//! on the disk before success is said. Everything is reached from one descriptor of the
+//! directory, so that a name means the same thing from the first step to the last.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use nix::libc;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
 
 use super::account::Account;
 use super::failure::Failure;
+use super::frame::Request;
 use super::lock::{DotLock, lock_file};
 use super::text;
 
-/// What stands before a message in a mailbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Preface {
-    /// The envelope's sender for the `From ` line; empty for the null reverse-path.
-    pub(super) sender: String,
-    /// Header lines of ours, each with its line end: Return-Path, Delivered-To.
-    pub(super) header: String,
+/// A mailbox that is open and ours alone.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// For what is said of it.
+    path: PathBuf,
+    directory: File,
+    file: File,
+    created: bool,
+    /// Where the message will begin.
+    end: u64,
+    _lock: DotLock<File>,
 }
 
-/// Appends a message to the mailbox of a user below `spool`. The process must have
-/// the rights to do so.
-pub(super) fn deliver(
-    spool: &Path,
-    account: &Account,
-    preface: &Preface,
-    body: &mut dyn Read,
-) -> Result<(), Failure> {
-    let path = spool.join(&account.name);
-    let _lock = DotLock::acquire(&path)?;
-    let (file, created) = open_locked(&path, account)?;
-    let end = file.metadata().map_err(|error| Failure::system("read the mailbox", &error))?.len();
-    let written = append(&file, end, preface, body).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        undo(&file, end);
-        return Err(Failure::system(&format!("write {}", path.display()), &error));
+impl Open {
+    /// Opens and locks the mailbox of a user below `spool`. The process must have the
+    /// rights to do so.
+    pub(super) fn new(spool: &Path, account: &Account, request: &Request) -> Result<Self, Failure> {
+        let path = spool.join(&account.name);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let failed =
+            |error: &io::Error| Failure::system(&format!("open {}", path.display()), error);
+        let directory = openat(CWD, spool, flags, Mode::empty()).map(File::from);
+        let directory = directory.map_err(|error| failed(&error.into()))?;
+        let beside = directory.try_clone().map_err(|error| failed(&error))?;
+        let lock = DotLock::acquire(beside, &account.name)?;
+        let (file, created) = open_locked(&directory, &path, account)?;
+        let end =
+            file.metadata().map_err(|error| Failure::system("read the mailbox", &error))?.len();
+        let full = request.limit > 0 && end.saturating_add(request.size) > request.limit;
+        if full {
+            return Err(Failure::full(request.limit));
+        }
+        Ok(Self { path, directory, file, created, end, _lock: lock })
     }
-    if created {
-        sync_directory(spool);
+
+    /// Appends a message.
+    pub(super) fn fill(&self, request: &Request, body: &mut dyn Read) -> Result<(), Failure> {
+        let written = append(&self.file, self.end, request, body);
+        if let Err(error) = written.and_then(|()| self.file.sync_all()) {
+            undo(&self.file, self.end);
+            return Err(Failure::system(&format!("write {}", self.path.display()), &error));
+        }
+        if self.created {
+            // A file system that cannot sync a directory commits the entry by itself.
+            let _ = self.directory.sync_all();
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 // Between opening and locking, another program may have put a new file in the
 // mailbox's place: what was locked must still be what the name means.
-fn open_locked(path: &Path, account: &Account) -> Result<(File, bool), Failure> {
+fn open_locked(directory: &File, path: &Path, account: &Account) -> Result<(File, bool), Failure> {
+    let name = account.name.as_str();
     for _ in 0..5 {
-        let (file, created) = open(path)?;
+        let (file, created) = open(directory.as_fd(), name, path)?;
         check(&file, path, account)?;
-        lock_file(&file, path)?;
+        lock_file(&file)?;
         let ours = file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
-        let named = std::fs::symlink_metadata(path).map(|named| (named.dev(), named.ino()));
+        let named = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+        let named = named.map(|named| (named.st_dev, named.st_ino));
         if ours.ok().is_some_and(|ours| named.ok() == Some(ours)) {
             return Ok((file, created));
         }
     }
-    Err(Failure::later(2, 0, format!("{} is replaced again and again", path.display())))
+    Err(Failure::soon(2, 0, format!("{} is replaced again and again", path.display())))
 }
 
-fn open(path: &Path) -> Result<(File, bool), Failure> {
-    let failed = |error: io::Error| match error.raw_os_error() {
-        Some(libc::ELOOP) => Failure::later(2, 1, format!("{} is a symbolic link", path.display())),
-        _ => Failure::system(&format!("open {}", path.display()), &error),
+fn open(directory: BorrowedFd<'_>, name: &str, path: &Path) -> Result<(File, bool), Failure> {
+    let failed = |error: Errno| match error {
+        Errno::LOOP => Failure::later(2, 1, format!("{} is a symbolic link", path.display())),
+        _ => Failure::system(&format!("open {}", path.display()), &error.into()),
     };
-    // O_NONBLOCK: a FIFO in the mailbox's place must not hold us.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let existing = File::options().read(true).append(true).custom_flags(flags).open(path);
-    match existing {
-        Ok(file) => return Ok((file, false)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+    // A FIFO or a terminal in the mailbox's place must not hold us.
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => return Ok((file.into(), false)),
+        Err(Errno::NOENT) => {}
         Err(error) => return Err(failed(error)),
     }
-    let mut create = File::options();
-    create.read(true).append(true).create_new(true).mode(0o600).custom_flags(flags);
-    let file = create.open(path).map_err(failed)?;
-    share_with_group(&file, path).map_err(failed)?;
+    let create = flags | OFlags::CREATE | OFlags::EXCL;
+    let file = openat(directory, name, create, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    let file = File::from(file);
+    share_with_group(&file, directory)
+        .map_err(|error| Failure::system(&format!("open {}", path.display()), &error))?;
     Ok((file, true))
 }
 
 // Where the directory is the group's, so are the mailboxes: Debian's mail programs
 // run with that group.
-fn share_with_group(file: &File, path: &Path) -> io::Result<()> {
-    let Some(directory) = path.parent() else {
-        return Ok(());
-    };
-    let directory = std::fs::metadata(directory)?;
-    if directory.mode() & 0o020 != 0 && directory.gid() == file.metadata()?.gid() {
+fn share_with_group(file: &File, directory: BorrowedFd<'_>) -> io::Result<()> {
+    let directory = rustix::fs::fstat(directory)?;
+    if directory.st_mode & 0o020 != 0 && directory.st_gid == file.metadata()?.gid() {
         file.set_permissions(std::fs::Permissions::from_mode(0o660))?;
     }
     Ok(())
@@ -113,17 +135,17 @@ fn check(file: &File, path: &Path, account: &Account) -> Result<(), Failure> {
     Ok(())
 }
 
-fn append(file: &File, end: u64, preface: &Preface, body: &mut dyn Read) -> io::Result<()> {
+fn append(file: &File, end: u64, request: &Request, body: &mut dyn Read) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(64 * 1024, file);
     out.write_all(missing_line_ends(file, end)?)?;
-    let sender = match preface.sender.as_str() {
+    let sender = match request.sender.as_str() {
         "" => "MAILER-DAEMON".to_owned(),
         // The date begins after the second space.
         sender => sender.replace(char::is_whitespace, "_"),
     };
     let now = jiff::Timestamp::now().to_zoned(TimeZone::system());
     writeln!(out, "From {sender} {}", now.strftime("%a %b %e %H:%M:%S %Y"))?;
-    out.write_all(preface.header.as_bytes())?;
+    out.write_all(request.header.as_bytes())?;
     text::copy(body, &mut out, true)?;
     out.write_all(b"\n")?;
     out.flush()
@@ -153,32 +175,28 @@ fn undo(mut file: &File, end: u64) {
     let _ = file.sync_all();
 }
 
-/// Makes a new directory entry durable. A directory that cannot be read cannot be
-/// synced either; the entry then follows with the file system's own commits.
-pub(super) fn sync_directory(directory: &Path) {
-    if let Ok(directory) = File::open(directory) {
-        let _ = directory.sync_all();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn account() -> Account {
-        Account {
-            name: "ana".into(),
-            uid: nix::unistd::geteuid(),
-            gid: nix::unistd::getegid(),
-            home: "/nonexistent".into(),
+        Account::for_tests("ana", Path::new("/nonexistent"))
+    }
+
+    fn preface() -> Request {
+        Request {
+            header: "Return-Path: <me@example.com>\nDelivered-To: ana@example.net\n".into(),
+            ..Request::for_tests("ana")
         }
     }
 
-    fn preface() -> Preface {
-        Preface {
-            sender: "me@example.com".into(),
-            header: "Return-Path: <me@example.com>\nDelivered-To: ana@example.net\n".into(),
-        }
+    fn deliver(
+        spool: &Path,
+        account: &Account,
+        request: &Request,
+        body: &mut dyn Read,
+    ) -> Result<(), Failure> {
+        Open::new(spool, account, request)?.fill(request, body)
     }
 
     fn read(dir: &Path) -> String {
@@ -199,7 +217,8 @@ mod tests {
             "Return-Path: <me@example.com>\nDelivered-To: ana@example.net\n\
              Subject: x\n\nhi\n>From here\n\n"
         );
-        let null = Preface { sender: String::new(), header: String::new() };
+        let (sender, header) = Default::default();
+        let null = Request { sender, header, ..preface() };
         deliver(dir.path(), &account(), &null, &mut &b"\r\nbounce\r\n"[..]).unwrap();
         assert!(read(dir.path()).starts_with(&text));
         assert!(read(dir.path()).contains("\n\nFrom MAILER-DAEMON "));
@@ -224,7 +243,7 @@ mod tests {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let part = self.0.min(buffer.len());
             if part == 0 {
-                return Err(io::Error::from_raw_os_error(libc::EIO));
+                return Err(Errno::IO.into());
             }
             buffer[..part].fill(b'x');
             self.0 -= part;
@@ -280,13 +299,29 @@ mod tests {
     }
 
     #[test]
+    fn a_mailbox_that_would_become_too_large_takes_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let request = Request { size: 300, limit: 1000, ..preface() };
+        let body = vec![b'x'; 300];
+        let send = || deliver(dir.path(), &account(), &request, &mut body.as_slice());
+        send().unwrap();
+        send().unwrap();
+        let full = send().unwrap_err();
+        assert_eq!((full.status.class, full.status.subject, full.status.detail), (4, 2, 2));
+        assert_eq!(read(dir.path()).matches("\nDelivered-To").count(), 2);
+    }
+
+    #[test]
     fn two_writers_never_mix_their_messages() {
         let dir = tempfile::tempdir().unwrap();
         let write = |letter: u8| {
             let mut body = vec![letter; 70_000];
             body.extend_from_slice(b"\r\n");
             for _ in 0..10 {
-                deliver(dir.path(), &account(), &preface(), &mut body.as_slice()).unwrap();
+                // A lock is not waited for.
+                while deliver(dir.path(), &account(), &preface(), &mut body.as_slice()).is_err() {
+                    std::thread::yield_now();
+                }
             }
         };
         std::thread::scope(|scope| {

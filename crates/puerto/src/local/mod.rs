@@ -4,9 +4,9 @@
 //! [`Directory`] answers whether a local part exists, from the system's users and the
 //! aliases file. [`Mailboxes`] hands messages over. Writing a mailbox needs the rights
 //! of its owner, which the daemon has given up by the time mail arrives: the [`agent`]
-//! is a small process that keeps them, does nothing but write mailboxes, and becomes
-//! the recipient's user for each of them. Nothing here ever starts a shell or a
-//! program that a user named.
+//! keeps the right to become a user, and starts a process for each delivery that becomes
+//! the recipient's user for good. Nothing here ever starts a shell or a program that a
+//! user named.
 
 mod account;
 pub mod agent;
@@ -15,12 +15,16 @@ mod delivery;
 mod directory;
 mod expansion;
 mod failure;
+mod forward;
+mod frame;
 mod hands;
 mod lmtp;
 mod lock;
+mod mailbox;
 mod maildir;
 mod mbox;
 mod onward;
+mod overseer;
 mod report;
 #[cfg(test)]
 mod tests;

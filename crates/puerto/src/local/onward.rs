@@ -31,9 +31,9 @@ impl Mailboxes {
         sent: Sent<'_>,
         targets: &[Address],
     ) -> Result<String, Failure> {
-        let refused = |refusal: crate::intake::Refusal| Failure {
-            status: refusal.reply.status(),
-            text: format!("cannot forward it: {}", refusal.reply),
+        let refused = |refusal: crate::intake::Refusal| {
+            let text = format!("cannot forward it: {}", refusal.reply);
+            Failure::of_peer(refusal.reply.status(), text)
         };
         let mut draft = self.intake.draft().map_err(refused)?;
         let body = Arc::clone(&job.body);

@@ -2,7 +2,7 @@
 //! the message says whom it came for.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use puerto_smtp::EnhancedCode;
 use puerto_spool::LeasedRecipient;
@@ -12,6 +12,11 @@ use super::expansion::{Onward, Resolution, UserBox};
 use super::failure::Failure;
 use crate::deliver::{Job, Outcome};
 use crate::telemetry::{Delays, DeliveryStatus};
+
+/// How long a mailbox that is locked is waited for at first; each time twice as long.
+const SOON: Duration = Duration::from_secs(10);
+/// The doublings of it at most.
+const DOUBLINGS: u32 = 5;
 
 /// Where one recipient's mail goes, as far as it is known yet.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -109,7 +114,7 @@ pub(super) fn verdict(
     };
     let texts: Vec<&str> = never.iter().map(|failure| failure.text.as_str()).collect();
     let others = if share.reaches_nobody() { "" } else { "; its other targets have it" };
-    Err(Failure { status: first.status, text: format!("{}{others}", texts.join("; ")) })
+    Err(Failure { text: format!("{}{others}", texts.join("; ")), ..first.clone() })
 }
 
 /// The lines that stand before a message in a mailbox: where it came from, and all the
@@ -136,12 +141,14 @@ pub(super) fn outcome(
     result: Result<String, Failure>,
     begun: Instant,
 ) -> Outcome {
+    let soon = result.as_ref().is_err_and(|failure| failure.soon);
+    let retry_after = soon.then(|| SOON * 2_u32.pow(leased.attempts.min(DOUBLINGS)));
     let (status, status_code, text) = match result {
         Ok(text) => (DeliveryStatus::Sent, EnhancedCode::new(2, 0, 0), text),
-        Err(Failure { status, text }) if status.class == 4 => {
+        Err(Failure { status, text, .. }) if status.class == 4 => {
             (DeliveryStatus::Deferred, status, text)
         }
-        Err(Failure { status, text }) => (DeliveryStatus::Bounced, status, text),
+        Err(Failure { status, text, .. }) => (DeliveryStatus::Bounced, status, text),
     };
     Outcome {
         index: leased.index,
@@ -159,7 +166,7 @@ pub(super) fn outcome(
             transmission: begun.elapsed(),
             ..Delays::default()
         },
-        retry_after: None,
+        retry_after,
         peer_reports: false,
     }
 }

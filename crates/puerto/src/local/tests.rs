@@ -18,7 +18,8 @@ use crate::queue::Wake;
 use crate::route::{DestinationKey, Plan};
 use crate::telemetry::{DeliveryStatus, MailLog};
 
-struct Text(&'static [u8]);
+/// A message's content.
+pub(super) struct Text(pub(super) &'static [u8]);
 
 impl Body for Text {
     fn len(&self) -> u64 {
@@ -244,6 +245,34 @@ async fn an_alias_that_names_itself_by_address_is_a_copy_here_and_one_there() {
         let queued = house.queued();
         assert_eq!((queued.len(), queued[0].recipients.len()), (1, 1), "{itself}");
     }
+}
+
+#[tokio::test]
+async fn a_forward_file_has_its_say_before_the_mailbox() {
+    let house = House::new("team: root, daemon\n");
+    let write = |user: &str, text: &str| {
+        let home = house.dir.path().join("mail/home").join(user);
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join(".forward"), text).unwrap();
+    };
+    write("root", "\\root, a@example.net, bin\n");
+    write("bin", "root@example.com, \"|/usr/bin/vacation\"\n");
+    write("daemon", "b@example.net\n");
+    let to = ["root@example.com", "team+x@example.com"];
+    let report = house.mailboxes.deliver(&job(&to, MESSAGE)).await;
+    assert!(told(&report).iter().all(|(status, ..)| *status == DeliveryStatus::Sent));
+    // Each once: round to root again is root's own mailbox; no program has bin's.
+    for (user, copies) in [("root", 1), ("bin", 1), ("daemon", 0)] {
+        assert_eq!(house.mailbox(user).matches("Subject: x").count(), copies, "{user}");
+    }
+    let queued = house.queued();
+    let mut onward: Vec<String> = queued
+        .iter()
+        .flat_map(|e| &e.recipients)
+        .map(|r| r.recipient.address.to_string())
+        .collect();
+    onward.sort();
+    assert_eq!(onward, ["a@example.net", "b@example.net"]);
 }
 
 #[tokio::test]

@@ -138,6 +138,7 @@ pub(super) fn judge(
                 received_at: job.received_at,
                 attempts_before,
                 retry_after: outcome.retry_after,
+                soon: outcome.component == "local",
             };
             let next = match moment.basis {
                 Basis::Crowded(_) => retry::when_crowded(times, failed, dice()),

@@ -30,6 +30,8 @@ pub(super) struct Failed {
     pub(super) attempts_before: u32,
     /// How long the peer asked us to wait.
     pub(super) retry_after: Option<Duration>,
+    /// It was a mailbox here that asked: it is no host, and its word holds as it is.
+    pub(super) soon: bool,
 }
 
 /// What follows.
@@ -55,7 +57,11 @@ pub(super) fn after(times: &QueueTimes, failed: Failed, dice: u64) -> Next {
     }
     let scheduled = jittered(scheduled_wait(times, failed.attempts_before), dice);
     let asked = failed.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
-    let due = failed.now.after(scheduled.max(asked));
+    let wait = match failed.retry_after {
+        Some(soon) if failed.soon => scheduled.min(soon),
+        _ => scheduled.max(asked),
+    };
+    let due = failed.now.after(wait);
     Next::At(if due > end { end } else { due })
 }
 
@@ -114,7 +120,7 @@ mod tests {
     fn failed(age: Duration, attempts_before: u32) -> Failed {
         let received_at = Timestamp::from_millis(1_800_000_000_000);
         let now = received_at.after(age);
-        Failed { now, tried_at: now, received_at, attempts_before, retry_after: None }
+        Failed { now, tried_at: now, received_at, attempts_before, retry_after: None, soon: false }
     }
 
     fn wait(failed: Failed, dice: u64) -> Duration {

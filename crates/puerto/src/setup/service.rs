@@ -58,7 +58,7 @@ LimitNOFILE=65536
 # It starts as root to open ports and keys, then becomes its own user. Two small processes
 # stay behind, to write mailboxes as their users and to read a renewed certificate; these
 # are all they need for that.
-CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_KILL CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER
 NoNewPrivileges=yes
 ProtectSystem=full
 PrivateTmp=yes

@@ -18,7 +18,9 @@ const NOT_SHOWN: &[&str] = &[
     "puerto/src/queue/driver.rs",
     "puerto/src/queue/settle.rs",
     "puerto/src/serve/",
-    "puerto/src/local/agent.rs",
+    "puerto/src/local/overseer.rs",
+    // Said in the log alone.
+    "puerto/src/local/forward.rs",
     "puerto/src/cli/serve.rs",
     // The control socket; `cli::exit` says its refusals by their code.
     "puerto/src/control/",
@@ -56,6 +58,7 @@ const NO_SENTENCES: &[&str] = &[
     "does not match",
     // In the log alone.
     "in the .forward of {user}",
+    "the .forward of {user} is not heeded",
     // Commands.
     "dpkg-divert ",
     "mv {path}",

@@ -1,0 +1,123 @@
+//! One delivery into one mailbox, by a process of its own.
+//!
+//! The process begins as root, reads the request, and becomes the user for good before it
+//! touches a name that the user could have put there: from then on whatever stands in a
+//! mailbox's place harms nobody else. It serves no second request. The kernel ends it
+//! after [`LIFE`], and the agent does where a signal of the user's has stopped it.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
+
+use super::account::Account;
+use super::failure::Failure;
+use super::frame::{self, Answer, Chunks, Request};
+use super::{forward, maildir, mbox};
+use crate::rights::{self, Capabilities};
+
+/// Where mailboxes are.
+const SPOOL: &str = "/var/mail";
+/// How long a delivery may take.
+pub(super) const LIFE: Duration = Duration::from_secs(30);
+/// When it gives up by itself, so that it can leave the mailbox as it was.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// The process's whole life. The request comes on the standard input, which is a socket.
+pub(super) fn run() -> ExitCode {
+    let mut blocked = SigSet::all();
+    blocked.remove(Signal::SIGALRM);
+    let _ = blocked.thread_block();
+    let _ = nix::unistd::alarm::set(u32::try_from(LIFE.as_secs()).unwrap_or(30));
+    let _ = std::env::set_current_dir("/");
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let stream = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
+    let served = stream.and_then(|stream| serve(stream, Path::new(SPOOL)));
+    if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(70) }
+}
+
+/// Serves one request.
+pub(super) fn serve(mut stream: UnixStream, spool: &Path) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request: Request = frame::read(&mut stream)?;
+    let answer = attempt(&mut stream, &request, spool).unwrap_or_else(Answer::failed);
+    frame::write(&mut stream, &answer)
+}
+
+fn attempt(stream: &mut UnixStream, request: &Request, spool: &Path) -> Result<Answer, Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    let account = Account::find(&request.user)
+        .map_err(|error| Failure::later(3, 0, format!("cannot look up users: {error}")))?
+        .ok_or_else(|| Failure::never(1, 1, format!("there is no user `{}`", request.user)))?;
+    become_for_good(&account, request.maildir, spool)?;
+    deliver(&account, request, spool, |remark| {
+        frame::write(stream, &Answer::Ready { remark })
+            .map_err(|error| Failure::system("take the message", &error))?;
+        Ok(Chunks::new(stream, deadline))
+    })
+}
+
+/// Writes with the rights that the process has now. The content is asked for when the
+/// mailbox is open.
+pub(super) fn deliver<B: Read>(
+    account: &Account,
+    request: &Request,
+    spool: &Path,
+    content: impl FnOnce(Option<String>) -> Result<B, Failure>,
+) -> Result<Answer, Failure> {
+    let remark = match request.forward.then(|| forward::read(account)).transpose()? {
+        Some(forward::Found::Text(text)) => return Ok(Answer::Forward(text)),
+        Some(forward::Found::Unusable(remark)) => Some(remark),
+        Some(forward::Found::Nothing) | None => None,
+    };
+    if request.maildir {
+        let open = maildir::Open::new(account, request)?;
+        open.fill(request, &mut content(remark)?)?;
+    } else {
+        let open = mbox::Open::new(spool, account, request)?;
+        open.fill(request, &mut content(remark)?)?;
+    }
+    Ok(Answer::Stored)
+}
+
+// For an mbox, the group is that of the directory where it allows its group to make files:
+// how mail programs have shared it ever since. Beyond that the user's rights are enough.
+fn become_for_good(account: &Account, maildir: bool, spool: &Path) -> Result<(), Failure> {
+    let we = nix::unistd::geteuid();
+    if !we.is_root() {
+        if we == account.uid {
+            return Ok(());
+        }
+        let text = format!(
+            "puerto was started as user {we} and may not write the mailbox of {}: start it as \
+             root, it then drops to `user`",
+            account.name
+        );
+        return Err(Failure::later(2, 1, text));
+    }
+    let shared = if maildir { None } else { mailbox_group(spool) };
+    let failed =
+        |error: io::Error| Failure::later(3, 0, format!("cannot become {}: {error}", account.name));
+    let name = std::ffi::CString::new(account.name.as_str()).map_err(|e| failed(e.into()))?;
+    initgroups(&name, account.gid)
+        .and_then(|()| setgid(shared.unwrap_or(account.gid)))
+        .and_then(|()| setuid(account.uid))
+        .map_err(|error| failed(error.into()))?;
+    // Root's own mailbox is written without what makes root more than its owner.
+    rights::keep(Capabilities::empty()).map_err(failed)?;
+    if !account.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
+        return Err(failed(io::Error::other("root's rights could be taken back")));
+    }
+    Ok(())
+}
+
+fn mailbox_group(spool: &Path) -> Option<Gid> {
+    let metadata = std::fs::metadata(spool).ok()?;
+    (metadata.mode() & 0o020 != 0).then(|| Gid::from_raw(metadata.gid()))
+}
