@@ -68,6 +68,7 @@ enum Command {
     #[command(hide = true, name = crate::local::agent::SUBCOMMAND)]
     LocalAgent {
         /// What the process is
+        #[arg(hide = true)]
         role: crate::local::agent::Role,
     },
     /// Read the certificate again for the daemon, which starts this itself
