@@ -59,7 +59,7 @@ pub fn run(role: Role) -> ExitCode {
     let _ = std::env::set_current_dir("/");
     let rights = Capabilities::SETUID | Capabilities::SETGID | Capabilities::KILL;
     let socket = io::stdin().as_fd().try_clone_to_owned();
-    let lived = rights::keep(rights).and_then(|()| socket).and_then(|socket| match role {
+    let lived = rights::keep(rights).and(socket).and_then(|socket| match role {
         Role::Agent => serve(&socket, &program),
         Role::Overseer | Role::Mailbox => oversee(&socket, &program, Vec::new()),
     });
