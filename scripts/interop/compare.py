@@ -211,7 +211,8 @@ class Comparison:
                 arrived[which][key].append(arrival)
         for key, (name, mode, content) in self.taken.items():
             if key not in there[0] or key not in there[1]:
-                if key in there[0]:
+                reached = {r for arrival in arrived[0][key] for r in arrival.recipients}
+                if any(not r.endswith("@example.com") for r in reached):
                     lost.append(f"{name} ({mode})")
                 continue
             before = split(content)
