@@ -2,6 +2,7 @@
 //!
 //! Every evaluation returns its steps, so that it can be explained.
 
+mod as_typed;
 pub mod authres;
 pub mod date;
 pub mod dkim;

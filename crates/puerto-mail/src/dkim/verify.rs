@@ -402,7 +402,12 @@ async fn fetch_keys<D: Dns>(
     signature: &Signature,
     dns: &D,
 ) -> Result<Vec<PublicKey>, Fault> {
+    // RFC 8616 §3: U-labels in `d=` and `s=` are asked for as A-labels.
     let name = format!("{}._domainkey.{}", signature.selector, signature.domain);
+    let name = match name.is_ascii() {
+        true => name,
+        false => idna::domain_to_ascii(&name).unwrap_or(name),
+    };
     let fault = |result, detail| Fault(result, StepKind::KeyRecord, detail);
     let answer = match dns.lookup(&name, RecordType::Txt).await {
         Ok(answer) => answer,

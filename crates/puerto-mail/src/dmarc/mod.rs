@@ -8,6 +8,7 @@
 //! counts as a domain without a record.
 
 mod by_list;
+pub mod mend;
 mod record;
 mod walk;
 
@@ -106,6 +107,9 @@ pub struct Evaluation {
     pub dkim: Vec<(String, Alignment)>,
     /// What the old way comes to.
     pub by_list: ByList,
+    /// The name and the text of a DMARC record above or at From that is damaged, so that
+    /// receivers pass it over.
+    pub damaged: Option<(String, String)>,
     /// What was asked and concluded, in order.
     pub steps: Vec<Step>,
 }
@@ -141,6 +145,7 @@ pub async fn evaluate<D: Dns>(
     let mut walker = Walker::new(dns);
     let walk = walker.walk(&from_domain).await;
     evaluation.steps.append(&mut walker.steps);
+    evaluation.damaged = walker.damaged.take();
     evaluation.find_policy(dns, &walk).await;
     if evaluation.record.is_some() {
         evaluation.align(&mut walker, spf, dkim).await;
@@ -166,6 +171,7 @@ impl Evaluation {
             spf: None,
             dkim: Vec::new(),
             by_list: ByList::new(from_domain),
+            damaged: None,
             steps: Vec::new(),
         }
     }

@@ -23,7 +23,7 @@ impl Policy {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         [Self::None, Self::Quarantine, Self::Reject]
             .into_iter()
             .find(|policy| text.eq_ignore_ascii_case(policy.as_str()))
@@ -95,7 +95,7 @@ pub struct Record {
 pub(super) fn is_dmarc(text: &str) -> bool {
     let first = text.split(';').next().unwrap_or_default();
     first.split_once('=').is_some_and(|(name, value)| {
-        name.trim_matches(WSP).eq_ignore_ascii_case("v") && value.trim_matches(WSP) == "DMARC1"
+        name.trim_end_matches(WSP).eq_ignore_ascii_case("v") && value.trim_matches(WSP) == "DMARC1"
     })
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::record::is_dmarc;
-use super::{PublicSuffix, Record, Step};
+use super::{PublicSuffix, Record, Step, mend};
 use crate::dns::{self, Dns, DnsError, RecordType};
 
 /// Questions of one walk. A name with more labels jumps to its last seven after the
@@ -62,11 +62,13 @@ pub(super) struct Walker<'a, D> {
     remembered: Remembered,
     /// What was asked since they were last taken.
     pub(super) steps: Vec<Step>,
+    /// The first name with a record that is damaged, and the record.
+    pub(super) damaged: Option<(String, String)>,
 }
 
 impl<'a, D: Dns> Walker<'a, D> {
     pub(super) fn new(dns: &'a D) -> Self {
-        Self { dns, remembered: HashMap::new(), steps: Vec::new() }
+        Self { dns, remembered: HashMap::new(), steps: Vec::new(), damaged: None }
     }
 
     pub(super) async fn walk(&mut self, start: &str) -> Walk {
@@ -110,7 +112,19 @@ impl<'a, D: Dns> Walker<'a, D> {
         }
         let asked = format!("_dmarc.{name}");
         let (result, finding) = match self.dns.lookup(&asked, RecordType::Txt).await {
-            Ok(answer) => select(answer.records),
+            Ok(answer) => {
+                let text = damaged(&answer.records);
+                let selected = select(answer.records);
+                match (&selected.0, text) {
+                    (Ok(None), Some(text)) => {
+                        let finding =
+                            format!("the record is damaged, so it does not count: {text}");
+                        self.damaged.get_or_insert((asked.clone(), text));
+                        (Ok(None), finding)
+                    }
+                    _ => selected,
+                }
+            }
             Err(error) if error.is_absence() => (Ok(None), "no record".to_owned()),
             Err(error) => {
                 let finding = error.to_string();
@@ -121,6 +135,17 @@ impl<'a, D: Dns> Walker<'a, D> {
         self.remembered.insert(name.to_owned(), result.clone());
         result
     }
+}
+
+// A text that was meant as a record and is none to receivers.
+fn damaged(records: &[dns::Record]) -> Option<String> {
+    let texts = records.iter().filter_map(|record| match record {
+        dns::Record::Txt(text) => Some(String::from_utf8_lossy(text).into_owned()),
+        _ => None,
+    });
+    let mut texts = texts.filter(|text| mend::is_meant(text));
+    let only = texts.next().filter(|text| !mend::mend(text).faults.is_empty())?;
+    texts.next().is_none().then_some(only)
 }
 
 // Of several DMARC records at one name none counts.

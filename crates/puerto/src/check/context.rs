@@ -175,6 +175,13 @@ impl<'a, W: World> Context<'a, W> {
         addresses(self.world, name, kind).await
     }
 
+    /// The same by the word of the zone's own servers: for names that this machine's
+    /// resolver may answer for by itself.
+    pub async fn public_addresses(&self, name: &str, v6: bool) -> Result<Vec<IpAddr>, DnsError> {
+        let kind = if v6 { RecordType::Aaaa } else { RecordType::A };
+        addresses_in(self.world.undistorted(name, kind).await)
+    }
+
     /// The TXT records of a name as text; none where the DNS says that there are
     /// none. Octets that are no text are replaced.
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, DnsError> {
@@ -184,6 +191,30 @@ impl<'a, W: World> Context<'a, W> {
             Err(error) => return Err(error),
         };
         Ok(records.iter().filter_map(text_of).collect())
+    }
+
+    /// What a name is an alias of; `None` also where the DNS does not say.
+    pub async fn alias_of(&self, name: &str) -> Option<String> {
+        let answer = self.lookup(name, RecordType::Cname).await.ok()?;
+        answer.records.into_iter().find_map(|record| match record {
+            Record::Name(target) => Some(target),
+            _ => None,
+        })
+    }
+
+    /// How to publish a line of a zone file: beside an alias nothing may stand (RFC 1034
+    /// §3.6.2).
+    pub fn to_publish(&self, alias: Option<&str>, line: &str) -> String {
+        const AT_ALIAS: Text = Text::new(
+            "The name is an alias (CNAME) of {target}: remove the CNAME first, or have the record \
+             changed at {target}: {line}",
+            "El nombre es un alias (CNAME) de {target}: quite antes el CNAME, o haga que cambien el \
+             registro en {target}: {line}",
+        );
+        match alias {
+            None => line.to_owned(),
+            Some(target) => self.say(AT_ALIAS, &[("target", target), ("line", line)]),
+        }
     }
 
     /// The domains that are known to be ours.
@@ -227,7 +258,11 @@ pub fn text_of(record: &Record) -> Option<String> {
 }
 
 async fn addresses<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<IpAddr>, DnsError> {
-    match dns.lookup(name, kind).await {
+    addresses_in(dns.lookup(name, kind).await)
+}
+
+fn addresses_in(answer: Result<Answer, DnsError>) -> Result<Vec<IpAddr>, DnsError> {
+    match answer {
         Ok(answer) => Ok(answer
             .records
             .iter()

@@ -129,16 +129,21 @@ fn no_key<W: World>(context: &Context<'_, W>, files: &[Check]) -> Check {
 async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Check> {
     let name = format!("{}._domainkey.{}", key.selector, key.domain);
     let record = key.key.record_text();
-    let draft = |definition| {
-        context
-            .about(definition, &name)
-            .asked(context.question(&name, RecordType::Txt))
-            .with("line", format!("{name}. IN TXT ( {} )", zone_file_text(&record)))
-    };
     let (texts, alias) =
         tokio::join!(context.texts(&name), context.lookup(&name, RecordType::Cname));
+    let target = alias.as_ref().ok().and_then(|answer| answer.records.first());
+    let target = target.and_then(|record| match record {
+        Record::Name(target) => Some(target.as_str()),
+        _ => None,
+    });
+    let line = format!("{name}. IN TXT ( {} )", zone_file_text(&record));
+    let line = context.to_publish(target, &line);
+    let draft = |definition| {
+        let asked = context.question(&name, RecordType::Txt);
+        context.about(definition, &name).asked(asked).with("line", &line)
+    };
     let asked = context.question(&name, RecordType::Cname);
-    let alias = alias_leads(draft(&CNAME).asked(asked), alias, texts.as_ref().ok());
+    let alias = alias_leads(draft(&CNAME).asked(asked), alias.clone(), texts.as_ref().ok());
     let mut checks = match texts {
         Ok(texts) => published(&draft, &record, &texts),
         Err(error) => {
@@ -204,10 +209,7 @@ fn alias_leads(
                 "un alias de {target}, donde no hay clave",
             ),
             Text::new("an alias that leads to a key", "un alias que lleve a una clave"),
-            Text::new(
-                "Delete the CNAME and publish the key: {line}; or correct the name that it leads to",
-                "Borre el CNAME y publique la clave: {line}; o corrija el nombre al que lleva",
-            ),
+            Text::same("{line}"),
         ),
         Some(_) => draft.pass(Text::new("an alias of {target}", "un alias de {target}")),
     }

@@ -193,7 +193,7 @@ async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check 
         .asked(context.question(&context.helo, kind))
         .with("name", &context.helo)
         .with("type", kind);
-    let found = match context.addresses(&context.helo, address.is_ipv6()).await {
+    let found = match context.public_addresses(&context.helo, address.is_ipv6()).await {
         Ok(found) => found,
         Err(error) => return draft.no_answer(&error),
     };

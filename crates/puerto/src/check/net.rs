@@ -16,7 +16,16 @@ use puerto_mail::together::together;
 pub(super) const FAMILY: Family = Family {
     name: "net",
     title: Text::new("Network", "Red"),
-    checks: &[&EGRESS_IP, &IPV4_PUBLIC, &PORT25_OUT, &TLS_OUT, &IPV6, &RESOLVER_PUBLIC],
+    checks: &[
+        &EGRESS_IP,
+        &IPV4_PUBLIC,
+        &PORT25_OUT,
+        &TLS_OUT,
+        &IPV6,
+        &RESOLVER_PUBLIC,
+        &RELAY,
+        &SENDMAIL,
+    ],
 };
 
 definitions! {
@@ -51,6 +60,22 @@ definitions! {
          address from this host.",
         "Una ruta por la que no vuelve nada retrasa cada entrega. Repárela, o quite la dirección \
          de esta máquina.",
+    ];
+    RELAY = "net.relay" Error "RFC 4954 §4" [
+        "The relayhost takes our mail and the login",
+        "El relayhost acepta nuestro correo y las credenciales",
+        "All mail depends on it, and only a conversation with it can tell: `puerto relay test` has \
+         one, up to the message, which is not sent.",
+        "Todo el correo depende de él, y solo una conversación con él puede decirlo: `puerto relay \
+         test` la mantiene hasta el mensaje, que no se envía.",
+    ];
+    SENDMAIL = "net.sendmail" Error "" [
+        "The command `sendmail` is this server's",
+        "La orden `sendmail` es la de este servidor",
+        "Programs hand their mail to `sendmail`. A package that is installed later, such as \
+         bsd-mailx, may bring another mail server whose `sendmail` takes the place of ours.",
+        "Los programas entregan su correo a `sendmail`. Un paquete que se instale después, como \
+         bsd-mailx, puede traer otro servidor cuyo `sendmail` ocupe el lugar del nuestro.",
     ];
     RESOLVER_PUBLIC = "net.resolver-public" Warning "RFC 5782 §2" [
         "The DNS resolver is not a public one",
@@ -89,7 +114,7 @@ const PUBLIC_RESOLVERS: [&str; 14] = [
 
 /// Checks the network.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
-    let mut checks = vec![resolver(context)];
+    let mut checks = vec![resolver(context), sendmail(context)];
     if let Some(relay) = &context.relay {
         let why =
             Text::new("mail goes to the relayhost {relay}", "el correo va al relayhost {relay}");
@@ -112,6 +137,16 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
             }
             Err(error) => context.about(&EGRESS_IP, &relay.name).no_answer(error),
         });
+        let draft = context.about(&RELAY, &relay.name);
+        checks.push(match context.world.has_tried_relay() {
+            true => {
+                draft.not_applicable(Text::new("mail goes through it", "el correo pasa por él"))
+            }
+            false => draft.remedy(Text::same("puerto relay test")).unknown(Text::new(
+                "not tried here: whether {subject} takes our mail and the login",
+                "no se ha probado aquí: si {subject} acepta nuestro correo y las credenciales",
+            )),
+        });
         let rest = [&IPV4_PUBLIC, &PORT25_OUT, &TLS_OUT];
         checks.extend(rest.map(|check| {
             context.about(check, &context.helo).with("relay", &relay.name).not_applicable(why)
@@ -133,6 +168,30 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     }
     checks.extend(port_25(context).await);
     checks
+}
+
+fn sendmail<W: World>(context: &Context<'_, W>) -> Check {
+    let draft = context.about(&SENDMAIL, &context.helo);
+    if context.egress_given {
+        return draft.not_applicable(Text::new(
+            "the addresses were given, they need not be this machine's",
+            "las direcciones se han dado, no tienen por qué ser de esta máquina",
+        ));
+    }
+    match context.world.foreign_sendmail() {
+        None => draft.pass(Text::new("ours", "la nuestra")),
+        Some(found) => draft.with("found", found).finding(
+            Text::new(
+                "another program takes what is sent by `sendmail`: {found}",
+                "otro programa recibe lo que se envía con `sendmail`: {found}",
+            ),
+            Text::new("puerto", "puerto"),
+            Text::new(
+                "Run `puerto setup`, which puts ours in its place, or remove the other mail server",
+                "Ejecute `puerto setup`, que pone la nuestra en su lugar, o desinstale el otro servidor de correo",
+            ),
+        ),
+    }
 }
 
 fn resolver<W: World>(context: &Context<'_, W>) -> Check {

@@ -161,7 +161,7 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
             "{subject} es una dirección privada: el mundo ve otra",
         ))];
     }
-    let names = match context.lookup(&question, RecordType::Ptr).await {
+    let names = match context.world.undistorted(&question, RecordType::Ptr).await {
         Ok(answer) => names_in(&answer),
         Err(error) if error.is_absence() => Vec::new(),
         Err(error) => {
@@ -223,7 +223,8 @@ async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &
         .with("type", kind)
         .with("name", &first);
     let asked = names.iter().take(MAX_NAMES);
-    let answers = together(asked.map(|name| context.addresses(name, address.is_ipv6()))).await;
+    let answers =
+        together(asked.map(|name| context.public_addresses(name, address.is_ipv6()))).await;
     let good = names
         .iter()
         .zip(&answers)

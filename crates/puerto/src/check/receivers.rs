@@ -15,6 +15,8 @@ pub enum Verdict {
     Refuse,
     /// Something that it demands could not be seen.
     Unknown,
+    /// Our mail does not get as far as to it.
+    Unreached,
 }
 
 impl Verdict {
@@ -24,6 +26,7 @@ impl Verdict {
             Self::Accept => "accept",
             Self::Refuse => "refuse",
             Self::Unknown => "unknown",
+            Self::Unreached => "unreached",
         }
     }
 }
@@ -172,6 +175,13 @@ impl Receiver {
         };
         let failing =
             ids(&|check| check.status == Status::Finding && check.severity == Severity::Error);
+        // No receiver refuses what it never sees.
+        let (here, theirs): (Vec<_>, Vec<_>) =
+            failing.into_iter().partition(|id| *id == "net.port25-out");
+        if !here.is_empty() && theirs.is_empty() {
+            return Judgement { verdict: Verdict::Unreached, because: here };
+        }
+        let failing = theirs;
         if !failing.is_empty() {
             return Judgement { verdict: Verdict::Refuse, because: failing };
         }

@@ -219,6 +219,13 @@ const MILDER: &[(&str, Text)] = &[
         ),
     ),
     (
+        "dmarc.syntax",
+        Text::new(
+            "a warning where only a semicolon is too many, which most receivers read past",
+            "un aviso cuando solo sobra un punto y coma, que la mayoría de los receptores pasa por alto",
+        ),
+    ),
+    (
         "mtasts.mx-match",
         Text::new(
             "a warning while the policy is in the mode `testing`, in which mail still comes",

@@ -17,6 +17,13 @@ const SILENT_DNS: Text = Text::new(
 /// How many characters of what was seen the summary repeats.
 const SEEN_AT_MOST: usize = 80;
 
+/// How long what is to be done may be in the summary.
+const REMEDY_AT_MOST: usize = 160;
+const ELSEWHERE: Text = Text::new(
+    "`puerto check --only {id}` shows what to do.",
+    "`puerto check --only {id}` muestra qué hay que hacer.",
+);
+
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -86,12 +93,19 @@ impl Report {
                     "Hay {count} cosas mal; primero {id} ({subject}), {seen}: {remedy}",
                 )
             };
+            // A key or a whole record belongs to its finding, not into one sentence.
+            let elsewhere = ELSEWHERE.with(language, &[("id", first.id())]);
+            let is_long = first.remedy.chars().count() > REMEDY_AT_MOST;
+            let remedy = match is_long && first.remedy.contains(" IN TXT ") {
+                true => &elsewhere,
+                false => &first.remedy,
+            };
             let values = [
                 ("count", &*wrong.to_string()),
                 ("id", first.id()),
                 ("subject", &first.subject),
                 ("seen", &shortened(&first.seen)),
-                ("remedy", &first.remedy),
+                ("remedy", remedy),
             ];
             return text.with(language, &values);
         }
@@ -145,13 +159,17 @@ impl Report {
     }
 }
 
-// A key or a whole record would bury the rest of the sentence. Its first clause says most.
+// A key or a whole record would bury the rest of the sentence. Its first clauses say most;
+// what is cut is cut between words and marked.
 fn shortened(seen: &str) -> String {
     let Some((limit, _)) = seen.char_indices().nth(SEEN_AT_MOST) else { return seen.to_owned() };
     let start = seen.get(..limit).unwrap_or_default();
     match start.rfind([':', ';']) {
         Some(end) => start.get(..end).unwrap_or_default().to_owned(),
-        None => format!("{}…", start.trim_end()),
+        None => {
+            let end = start.rfind(' ').unwrap_or(start.len());
+            format!("{}…", start.get(..end).unwrap_or_default().trim_end())
+        }
     }
 }
 

@@ -48,6 +48,27 @@ pub trait World: Dns {
     /// Who answers [`Dns::lookup`], for people: `127.0.0.53`.
     fn resolver(&self) -> String;
 
+    /// The same about this machine's own names and addresses, which its resolver may make
+    /// up: by the word of the zone's own servers.
+    fn undistorted(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = Result<Answer, DnsError>> + Send {
+        self.lookup(name, record_type)
+    }
+
+    /// Where the command `sendmail` leads that is not ours; `None` if it is ours, or
+    /// nobody looked.
+    fn foreign_sendmail(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether mail was seen to go through the relayhost.
+    fn has_tried_relay(&self) -> bool {
+        false
+    }
+
     /// Asks one given server, without recursion.
     fn ask_server(
         &self,
@@ -120,6 +141,22 @@ impl World for Internet {
     fn resolver(&self) -> String {
         let servers: Vec<_> = self.resolver.servers().iter().map(shown).collect();
         servers.join(", ")
+    }
+
+    async fn undistorted(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        let asked = crate::dns::undistorted(&self.resolver, name, record_type);
+        self.within(PATIENCE, asked).await
+    }
+
+    fn foreign_sendmail(&self) -> Option<String> {
+        let commands = ["/usr/sbin/sendmail", "/usr/lib/sendmail"].map(std::path::Path::new);
+        let ours = std::env::current_exe().and_then(|file| file.canonicalize()).ok()?;
+        let found = commands.into_iter().filter_map(|command| {
+            let target = command.canonicalize().ok()?;
+            let is_ours = target == ours || target.file_name() == Some("puerto".as_ref());
+            (!is_ours).then(|| format!("{} → {}", command.display(), target.display()))
+        });
+        found.into_iter().next()
     }
 
     async fn ask_server(

@@ -295,6 +295,10 @@ pub(super) fn shown(report: &Report, all: bool, language: Language) -> String {
         let (style, text) = match judgement.verdict {
             Verdict::Accept => (GREEN, Text::new("would accept", "aceptaría")),
             Verdict::Refuse => (RED, Text::new("would refuse, because of", "rechazaría, por")),
+            Verdict::Unreached => (
+                RED,
+                Text::new("gets none of our mail, because of", "no recibe nuestro correo, por"),
+            ),
             Verdict::Unknown => (YELLOW, Text::new("not known", "no se sabe")),
         };
         let verdict = painted(style, text.of(language));
@@ -352,12 +356,11 @@ fn detail(out: &mut String, check: &Check, language: Language) {
         }
         return;
     }
-    out.push_str(&format!("    {word}  {id}  {subject}\n"));
-    let title = check.definition.title.of(language);
-    out.push_str(&format!("      {}\n", painted(DIM, title)));
+    // What is at fault stands first; what is demanded is no title for that.
+    out.push_str(&format!("    {word}  {id}  {subject}: {}\n", printable(&check.seen)));
     let lines = [
         (Text::new("asked", "preguntado"), check.asked.as_str()),
-        (Text::new("seen", "visto"), check.seen.as_str()),
+        (Text::new("demanded", "se exige"), check.definition.title.of(language)),
         (Text::new("expected", "esperado"), check.expected.as_str()),
         (Text::new("do", "haga"), check.remedy.as_str()),
         (Text::new("see", "véase"), check.definition.reference),

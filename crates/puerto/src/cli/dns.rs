@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::config::Config;
-use crate::dns::{Patient, Resolver};
+use crate::dns::{Patient, Resolver, Undistorted};
 use crate::dnsplan::{self, Plan, Subject, egress, render, update, zonefile};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, system};
@@ -23,6 +23,9 @@ pub struct DnsArgs {
     /// How to show the records
     #[arg(long, value_enum, default_value_t = Format::Fields)]
     format: Format,
+    /// One JSON document, as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// An address that mail leaves from, instead of those found out; repeatable
     #[arg(long, value_name = "ADDRESS")]
     egress: Vec<IpAddr>,
@@ -35,6 +38,12 @@ pub struct DnsArgs {
     /// Publish without asking
     #[arg(long, requires = "update")]
     yes: bool,
+}
+
+impl DnsArgs {
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 /// Forms of the result.
@@ -53,7 +62,7 @@ enum Format {
 const CANNOT: u8 = 2;
 
 /// Runs the command. Exit code 0; 2 if what exists could not be read, if an address
-/// is not known, or for wrong arguments; 78 if the configuration is wrong.
+/// is not known, or for wrong arguments; 77 if this user may not read the keys; 78 if the configuration is wrong.
 pub fn run(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
@@ -90,8 +99,17 @@ impl From<Failure> for Stop {
 async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> Result<(), Stop> {
     let config = Config::load(file).map_err(Failure::from)?;
     let ring = KeyRing::load(&config.dkim_directory);
-    for problem in ring.problems() {
+    let problems = ring.problems();
+    for problem in &problems {
         eprintln!("puerto: {}", problem.of(language));
+    }
+    // Without the keys it is not known what is to be published, which is not nothing.
+    if problems.iter().any(|problem| problem.to_string().contains("ermission denied")) {
+        let directory = config.dkim_directory.display().to_string();
+        return Err(Stop {
+            code: Sysexit::NoPermission as u8,
+            message: Said::with(KEYS_HIDDEN, &[("directory", &directory)]),
+        });
     }
     let addresses = addresses(arguments, &config, language)?;
     let subject = Subject::new(&config, &ring, arguments.domain.as_deref(), addresses)
@@ -99,8 +117,9 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     let resolver = Resolver::new(&config);
     let Some((server, key)) = arguments.update.as_deref().zip(arguments.key.as_deref()) else {
         let servers = resolver.servers().len();
-        let plan = plan(&Patient::new(resolver, servers), &subject, language).await?;
-        return Ok(print(&text(&plan, arguments.format, language))?);
+        let dns = Undistorted::new(resolver, &[&subject.hostname]);
+        let plan = plan(&Patient::new(dns, servers), &subject, language).await?;
+        return Ok(print(&text(&plan, arguments.format(), language))?);
     };
     let cannot = |said: dnsplan::Said| Stop::cannot(said.of(language));
     let key = update::Key::load(key).map_err(|error| cannot(error.said()))?;
@@ -108,7 +127,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     let servers = resolver.servers().len() + 1;
     let authority = update::Authority::new(server, resolver);
     let plan = plan(&Patient::new(authority, servers), &subject, language).await?;
-    print(&text(&plan, arguments.format, language))?;
+    print(&text(&plan, arguments.format(), language))?;
     if plan.changes().next().is_none() {
         return Ok(());
     }
@@ -223,6 +242,12 @@ const ONLY_PRIVATE: Text = Text::new(
      Internet: give the public one by --egress ADDRESS",
     "esta máquina solo tiene la dirección privada {private}, que se traduce camino de Internet: \
      indique la pública con --egress DIRECCIÓN",
+);
+const KEYS_HIDDEN: Text = Text::new(
+    "this user may not read the keys below {directory}, so that nothing can be said about their \
+     records: run `puerto dns` as root or as the server's user",
+    "este usuario no puede leer las claves de {directory}, así que no se puede decir nada de sus \
+     registros: ejecute `puerto dns` como root o como el usuario del servidor",
 );
 const NO_ADDRESS: Text = Text::new(
     "this machine has no way to the Internet, so that the address that its mail comes from is not \

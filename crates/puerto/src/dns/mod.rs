@@ -13,6 +13,7 @@
 //! search list and special names are not used, so that the simulated Internet on
 //! loopback can have names for its addresses.
 
+mod authority;
 mod existence;
 mod patient;
 mod response;
@@ -31,6 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Config;
+pub use authority::{Undistorted, undistorted};
 pub use existence::unregistered;
 pub use patient::Patient;
 use servers::Servers;

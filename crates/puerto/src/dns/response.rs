@@ -179,12 +179,36 @@ fn mnemonic(code: ResponseCode) -> String {
     }
 }
 
-// Lower case and without the final dot, as the rest of the program writes names.
+// Lower case and without the final dot, as the rest of the program writes names. The
+// library writes `:`, `/` and blanks as escapes, which no question has: SPF asks for such
+// names (RFC 7208 §7.1).
 fn plain(name: &Name) -> String {
-    let mut text = name.to_ascii();
+    let is_plain = |octet: &u8| (0x20..0x7f).contains(octet) && !matches!(octet, b'.' | b'\\');
+    let mut text = if name.iter().flatten().all(is_plain) {
+        let labels = name.iter().map(|label| String::from_utf8_lossy(label).into_owned());
+        labels.collect::<Vec<_>>().join(".")
+    } else {
+        name.to_ascii()
+    };
     text.make_ascii_lowercase();
     if text.ends_with('.') {
         text.pop();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_colons_slashes_or_blanks_is_the_one_that_was_asked_for() {
+        for name in ["foo:bar/baz.example.com", "a b.example.com", "_spf.example.com", "x"] {
+            let labels = name.split('.').map(str::as_bytes);
+            let mut wire = Name::from_labels(labels).unwrap();
+            wire.set_fqdn(true);
+            assert_eq!(plain(&wire), name);
+        }
+        assert_eq!(plain(&Name::root()), "");
+    }
 }

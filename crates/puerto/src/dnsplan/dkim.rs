@@ -1,16 +1,11 @@
 //! The records of the keys.
 
-use puerto_mail::dkim::PublicKey;
+use puerto_mail::dkim::{PublicKey, RecordError};
 use puerto_mail::dns::RecordType;
 
 use super::existing::Existing;
 use super::{Draft, Plan, Said, State, Subject, words};
-
-/// Whether a text at a key's name is one, or was meant as one.
-pub(super) fn is_meant(text: &str) -> bool {
-    text.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("v=DKIM"))
-        || tag(text, "p").is_some()
-}
+use crate::lang::in_spanish;
 
 /// A record for each key that mail from the domain is signed with.
 pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
@@ -24,24 +19,26 @@ pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
         let right = present.iter().position(|text| is_same(text, &key.record));
         // Others with the same name are in the way even of the right one: which of
         // them a receiver takes is not defined (RFC 6376 §3.6.2.2).
-        let replaced = right.or(if present.is_empty() { None } else { Some(0) });
-        let (state, why) = match (right, present.len()) {
-            (Some(_), _) => (State::Keep, words::DKIM_RIGHT),
-            (None, 0) => (State::New, words::DKIM_NEW),
-            (None, _) => (State::Change, words::DKIM_OTHER),
+        let ours = || present.iter().position(|text| holds(text, &key.record));
+        let any = || if present.is_empty() { None } else { Some(0) };
+        let replaced = right.or_else(ours).or_else(any);
+        let (state, why) = match (right, replaced.and_then(|at| present.get(at))) {
+            (Some(_), _) => (State::Keep, Said::plain(words::DKIM_RIGHT)),
+            (None, None) => (State::New, Said::plain(words::DKIM_NEW)),
+            (None, Some(text)) => (State::Change, what_is_wrong(text, &key.record)),
         };
         let old = replaced.and_then(|at| present.get(at)).filter(|_| right.is_none()).cloned();
         let value = match right.and_then(|at| present.get(at)) {
             Some(text) => text.clone(),
             None => key.record.clone(),
         };
-        let why = Said::plain(why).put("kind", key.kind).put("domain", &key.domain);
+        let why = why.put("kind", key.kind).put("domain", &key.domain);
         let kind = RecordType::Txt;
         plan.push(existing, Draft { name: name.clone(), kind, value, state, old, why });
         for (at, text) in present.iter().enumerate() {
             if Some(at) != replaced {
                 let (name, value) = (name.clone(), text.clone());
-                let (state, why) = (State::Delete, words::DKIM_SECOND.into());
+                let (state, why) = (State::Delete, beside(text));
                 let draft = Draft { name, kind, value, state, old: None, why };
                 plan.push(existing, draft);
             }
@@ -52,14 +49,45 @@ pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
 /// Whether a published record holds the same key and can be used with it: panels
 /// add spaces, and administrators flags.
 fn is_same(published: &str, wanted: &str) -> bool {
-    let usable = PublicKey::parse(published).is_ok_and(|key| {
-        !key.testing && (key.hashes.is_empty() || key.hashes.iter().any(|hash| hash == "sha256"))
-    });
-    usable && tag(published, "p") == tag(wanted, "p")
+    let usable = PublicKey::parse(published).is_ok_and(|key| !key.testing && takes_sha256(&key));
+    usable && holds(published, wanted)
+}
+
+fn takes_sha256(key: &PublicKey) -> bool {
+    key.hashes.is_empty() || key.hashes.iter().any(|hash| hash == "sha256")
+}
+
+// Whether it is our key, however the record around it is written.
+fn holds(published: &str, wanted: &str) -> bool {
+    tag(published, "p").is_some_and(|key| !key.is_empty() && Some(key) == tag(wanted, "p"))
+}
+
+fn what_is_wrong(published: &str, wanted: &str) -> Said {
+    let with_error = |text, error: &RecordError| {
+        Said::translated(text, &[("error", &error.to_string())], in_spanish)
+    };
+    match (PublicKey::parse(published), holds(published, wanted)) {
+        (Ok(key), true) if !takes_sha256(&key) => Said::plain(words::DKIM_HASHES),
+        (Ok(_), true) => Said::plain(words::DKIM_TESTING),
+        (Ok(_), false) => Said::plain(words::DKIM_OTHER),
+        (Err(error), true) => with_error(words::DKIM_MALFORMED, &error),
+        (Err(error), false) if tag(published, "p").is_some() => {
+            with_error(words::DKIM_BROKEN, &error)
+        }
+        (Err(_), false) => Said::with(words::DKIM_FOREIGN, &[("text", published)]),
+    }
+}
+
+fn beside(text: &str) -> Said {
+    match tag(text, "p").is_some() {
+        true => words::DKIM_SECOND.into(),
+        false => Said::with(words::DKIM_FOREIGN, &[("text", text)]),
+    }
 }
 
 fn tag(record: &str, name: &str) -> Option<String> {
-    let mut tags = record.split(';').filter_map(|tag| tag.split_once('='));
+    let bare: String = record.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+    let mut tags = bare.split(';').filter_map(|tag| tag.split_once('='));
     let (_, value) = tags.find(|(found, _)| found.trim() == name)?;
     Some(value.split_whitespace().collect())
 }

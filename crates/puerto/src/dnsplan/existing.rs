@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use puerto_mail::dmarc;
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
 use puerto_mail::spf::mend;
 use puerto_mail::together::together_within;
@@ -99,7 +100,7 @@ pub(super) async fn read<D: Dns>(dns: &D, subject: &Subject) -> Result<Existing,
     }
     for key in &subject.keys {
         let name = format!("{}._domainkey.{}", key.selector, key.domain);
-        existing.keys.push(answers.keys(&name));
+        existing.keys.push(answers.keys(&name, &key.domain));
     }
     existing.tls_reports = answers.texts(&format!("_smtp._tls.{domain}"));
     existing.mta_sts = answers.texts(&format!("_mta-sts.{domain}"));
@@ -139,6 +140,9 @@ fn questions(subject: &Subject) -> Vec<Question> {
     add(&format!("_mta-sts.{domain}"), &[Txt]);
     for name in alias_names(subject) {
         add(&name, &[Txt, Cname]);
+    }
+    for key in &subject.keys {
+        add(&format!("*._domainkey.{}", key.domain), &[Txt]);
     }
     for address in &subject.egress {
         add(&reverse_name(*address), &[Ptr]);
@@ -241,12 +245,8 @@ impl Answers {
 
     fn texts(&mut self, name: &str) -> Vec<String> {
         let records = self.of(name, RecordType::Txt);
-        let text = |record| match record {
-            Record::Txt(octets) => Some(String::from_utf8_lossy(&octets).into_owned()),
-            _ => None,
-        };
         // Resolvers turn the records around; a plan must not depend on the day.
-        let mut texts: Vec<String> = records.into_iter().filter_map(text).collect();
+        let mut texts: Vec<String> = records.iter().filter_map(text).collect();
         texts.sort();
         texts
     }
@@ -258,16 +258,18 @@ impl Answers {
         texts
     }
 
-    // A wildcard's text appears at every name that does not exist, and is no key.
-    fn keys(&mut self, name: &str) -> Vec<String> {
-        let mut texts = self.texts(name);
-        texts.retain(|text| super::dkim::is_meant(text));
-        texts
+    // A wildcard's text appears at every name that does not exist, and so is not at this.
+    fn keys(&mut self, name: &str, domain: &str) -> Vec<String> {
+        let texts = self.texts(name);
+        let of_wildcard = self.found(&format!("*._domainkey.{domain}"), RecordType::Txt);
+        let mut wild: Vec<String> = of_wildcard.iter().filter_map(text).collect();
+        wild.sort();
+        if texts == wild { Vec::new() } else { texts }
     }
 
     fn dmarc(&mut self, domain: &str) -> Vec<String> {
         let mut texts = self.texts(&format!("_dmarc.{domain}"));
-        texts.retain(|text| super::dmarc::is_meant(text));
+        texts.retain(|text| dmarc::mend::is_meant(text));
         texts
     }
 
@@ -316,6 +318,13 @@ impl Answers {
             Some((name.to_owned(), zone.to_owned()))
         };
         Zones(zone_names(subject).filter_map(zone).collect())
+    }
+}
+
+fn text(record: &Record) -> Option<String> {
+    match record {
+        Record::Txt(octets) => Some(String::from_utf8_lossy(octets).into_owned()),
+        _ => None,
     }
 }
 

@@ -35,6 +35,7 @@ use puerto_mail::spf::ahead;
 use crate::config::NextHopHost;
 pub use crate::lang::Said;
 use crate::lang::{Language, dns_error};
+pub use dmarc::{DmarcProposal, dmarc_proposal, said_of_faults};
 pub use spf::{Sender, SpfProposal, helo_spf_proposal, spf_proposal};
 pub use subject::{Key, Subject, SubjectError};
 

@@ -333,6 +333,10 @@ fn one_dmarc_record_and_its_policy_stay() {
             vec!["keep v=DMARC1; p=reject; rua=mailto:a@b.example".to_owned()],
         ),
         (&["v=DMARC1;p=reject;pct=50"], vec![format!("change v=DMARC1; p=reject; pct=50; {rua}")]),
+        (
+            &["v=DMARC1;\u{a0}p=reject; rua=mailto: a@b.example;c@b.example"],
+            vec!["change v=DMARC1; p=reject; rua=mailto:a@b.example,mailto:c@b.example".to_owned()],
+        ),
         (&["v=dmarc1; p=quarantine"], vec![format!("change v=DMARC1; p=quarantine; {rua}")]),
         // Damage of panels and of copying costs nobody the policy.
         (
@@ -543,8 +547,8 @@ fn a_zone_file_has_the_head_that_is_published_and_other_zones_as_comments() {
 fn what_stands_in_the_way_of_a_record_is_told() {
     let (mut table, subject) = (Table::new(), subject());
     let name = "s1._domainkey.example.com";
-    // What a wildcard says is no key; an alias leads to somebody else's.
-    table.txt(name, "v=spf1 -all");
+    // What a wildcard says does not stand there; an alias leads to somebody else's.
+    table.txt(name, "v=spf1 -all").txt("*._domainkey.example.com", "v=spf1 -all");
     let plan = planned(&table, &subject);
     assert_eq!(shown(&plan, name, RecordType::Txt), [format!("new {}", subject.keys[0].record)]);
     let mut table = Table::new();
@@ -556,4 +560,71 @@ fn what_stands_in_the_way_of_a_record_is_told() {
     assert!(plan.changes().all(|record| record.name != name), "nothing is published beside it");
     let told = |note: &Note| note.serious && note.text.of(Language::English).contains("CNAME");
     assert!(plan.notes.iter().any(told), "{:?}", plan.notes);
+}
+
+#[test]
+fn what_is_said_of_a_key_record_is_true_of_it() {
+    let subject = subject();
+    let ours = &subject.keys[0].record;
+    let name = "s1._domainkey.example.com";
+    for (present, state, words) in [
+        (vec![format!("{ours}; t=y")], "change", "marked as a test"),
+        (vec![ours.replace("; p=", ";; p=")], "change", "receivers cannot read"),
+        (vec![format!("{ours}; h=sha1")], "change", "leaves out sha256"),
+        (vec![format!("\"{ours}\"")], "change", "receivers cannot read"),
+        (vec![key()], "change", "not the public half"),
+        (vec!["v=DKIM1; p=".to_owned()], "change", "no key that receivers can use"),
+        (vec!["site-verification=1".to_owned()], "change", "`site-verification=1` stands at"),
+        (vec![ours.clone(), "site-verification=1".to_owned()], "delete", "stands at the name"),
+    ] {
+        let mut table = Table::new();
+        for text in &present {
+            table.txt(name, text);
+        }
+        let plan = planned(&table, &subject);
+        let mut of_name = plan.records.iter().filter(|record| record.name == name);
+        assert_eq!(of_name.clone().count(), present.len(), "{present:?}: never a second one");
+        let said = of_name.find(|record| record.state.as_str() == state).unwrap();
+        assert!(said.why.of(Language::English).contains(words), "{present:?}: {:?}", said.why);
+    }
+}
+
+#[test]
+fn a_reason_says_only_what_is_true_of_the_dmarc_record() {
+    for (text, said, not_said) in [
+        ("v=DMARC1;\u{3000}p=none; rua=mailto:a@b.example", "only looks like a space", "capitals"),
+        ("v=DMARC1; p=none;; rua=mailto:a@b.example", "semicolon", "capitals"),
+        ("v=dmarc1; p=none; rua=mailto:a@b.example", "capitals", "semicolon"),
+        ("v=DMARC1; p=noe; rua=mailto:a@b.example", "`p=noe`", "capitals"),
+        ("v=DMARC1; rua=mailto:a@b.example", "`p=` is missing", "Its policy"),
+        ("v=DMARC1; p=none; rua=a@b.example", "`a@b.example` is not written", "capitals"),
+    ] {
+        let mut table = Table::new();
+        table.txt("_dmarc.example.com", text);
+        let plan = planned(&table, &subject());
+        let record = plan.records.iter().find(|record| record.name.starts_with("_dmarc")).unwrap();
+        assert_eq!(record.value, "v=DMARC1; p=none; rua=mailto:a@b.example", "{text}");
+        let why = record.why.of(Language::English);
+        assert!(why.contains(said) && !why.contains(not_said), "{text}: {why}");
+    }
+}
+
+#[test]
+fn a_domain_or_policy_that_is_an_alias_is_the_owners_to_decide() {
+    for (name, target) in
+        [("example.com", "apex.host.example"), ("_dmarc.example.com", "d.host.example")]
+    {
+        let mut table = Table::new();
+        table.add(name, RecordType::Cname, Record::Name(target.to_owned()));
+        table.txt(target, "v=spf1 -all").txt(target, "v=DMARC1; p=none");
+        let plan = planned(&table, &subject());
+        let of_name = plan.records.iter().filter(|r| r.name == name && r.kind == RecordType::Txt);
+        let of_name: Vec<_> = of_name.collect();
+        assert_eq!(of_name.len(), 1, "{name}: {of_name:?}");
+        assert_eq!(of_name[0].state, State::Decide);
+        assert!(of_name[0].why.of(Language::English).contains("Remove the CNAME"));
+        assert!(!plan.is_done() && plan.changes().all(|record| record.name != name));
+        let shown = render::fields(&plan, Language::Spanish);
+        assert!(shown.contains("Decida usted:"), "{shown}");
+    }
 }

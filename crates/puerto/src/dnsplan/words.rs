@@ -260,6 +260,32 @@ words! {
          signed with: every signature fails.",
         "Lo publicado no es la mitad pública de la clave {kind} con que se firma el correo de \
          {domain}: todas las firmas fallan.";
+    DKIM_TESTING =
+        "The {kind} key of {domain} is published, but marked as a test (`t=y`): receivers may treat \
+         signed mail as if it were not. This is the same without the mark.",
+        "La clave {kind} de {domain} está publicada, pero marcada como prueba (`t=y`): los \
+         receptores pueden tratar el correo firmado como si no lo estuviera. Esto es lo mismo sin \
+         la marca.";
+    DKIM_HASHES =
+        "The {kind} key of {domain} is published, but its `h=` leaves out sha256, with which mail is \
+         signed: every signature fails.",
+        "La clave {kind} de {domain} está publicada, pero su `h=` no incluye sha256, con el que se \
+         firma el correo: todas las firmas fallan.";
+    DKIM_MALFORMED =
+        "The {kind} key of {domain} is published in a record that receivers cannot read ({error}): \
+         this is the same key in one that they can.",
+        "La clave {kind} de {domain} está publicada en un registro que los receptores no pueden leer \
+         ({error}): esta es la misma clave en uno que sí.";
+    DKIM_BROKEN =
+        "What is published is no key that receivers can use ({error}), and so every signature of \
+         {domain} fails. This is the public half of the {kind} key.",
+        "Lo publicado no es una clave que los receptores puedan usar ({error}), así que todas las \
+         firmas de {domain} fallan. Esta es la mitad pública de la clave {kind}.";
+    DKIM_FOREIGN =
+        "`{text}` stands at the name of a key and is none: beside it, receivers may not find the \
+         key. It goes.",
+        "`{text}` está en el nombre de una clave y no lo es: junto a él, los receptores pueden no \
+         encontrar la clave. Se quita.";
     DKIM_SECOND =
         "Two records at one key's name: which of them a receiver takes is left to chance.",
         "Dos registros con el nombre de una misma clave: cuál toma el receptor es cosa del azar.";
@@ -275,11 +301,38 @@ words! {
         "The policy stays as it is; `rua` is added, since without reports nobody sees what fails.",
         "La política se queda como está; se añade `rua`, porque sin informes nadie ve lo que \
          falla.";
-    DMARC_MALFORMED =
-        "Receivers ignore the record as it is: `v=DMARC1` must stand first, in capitals, and `p` \
-         must be none, quarantine or reject.",
-        "Los receptores ignoran el registro tal como está: `v=DMARC1` debe ir primero, en \
-         mayúsculas, y `p` debe ser none, quarantine o reject.";
+    DMARC_MENDED =
+        "Receivers do not read the record as it was meant: {faults}. Its policy and its addresses \
+         for reports stay.",
+        "Los receptores no leen el registro como se quería: {faults}. Se conservan su política y \
+         sus direcciones para los informes.";
+    DMARC_WITHOUT_POLICY =
+        "Receivers do not read the record as it was meant: {faults}. `p=none` asks for nothing yet.",
+        "Los receptores no leen el registro como se quería: {faults}. `p=none` no pide nada todavía.";
+    DMARC_VERSION =
+        "it does not begin with `v=DMARC1`, in capitals",
+        "no empieza por `v=DMARC1`, en mayúsculas";
+    DMARC_SPACE =
+        "a character stands in it that only looks like a space",
+        "contiene un carácter que solo parece un espacio";
+    DMARC_MARKS =
+        "quotation marks, brackets or marks that nobody sees stand in it",
+        "contiene comillas, corchetes o marcas que nadie ve";
+    DMARC_SEPARATOR =
+        "its tags are not set apart by one semicolon each",
+        "sus etiquetas no están separadas por un solo punto y coma";
+    DMARC_NO_POLICY =
+        "`p=` is missing",
+        "falta `p=`";
+    DMARC_TWICE =
+        "`{tag}=` stands there twice",
+        "`{tag}=` aparece dos veces";
+    DMARC_VALUE =
+        "`{tag}` is no value that is defined",
+        "`{tag}` no es un valor definido";
+    DMARC_ADDRESS =
+        "`{address}` is not written as `mailto:` and an address",
+        "`{address}` no está escrito como `mailto:` y una dirección";
     DMARC_SECOND =
         "With two DMARC records, receivers discard both.",
         "Con dos registros DMARC, los receptores descartan ambos.";

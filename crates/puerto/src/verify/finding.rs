@@ -42,7 +42,7 @@ pub struct Rule {
 impl Rule {
     /// A finding with the rule's own severity.
     pub(super) fn broken(&'static self, seen: Said) -> Finding {
-        Finding { rule: self, severity: self.severity, seen }
+        Finding { rule: self, severity: self.severity, seen, remedy: self.remedy }
     }
 }
 
@@ -55,9 +55,18 @@ pub struct Finding {
     pub severity: Severity,
     /// What was seen.
     pub seen: Said,
+    /// What to do here.
+    pub remedy: Text,
 }
 
 impl Finding {
+    /// The same with a remedy of its own.
+    #[must_use]
+    pub(super) fn mended_by(mut self, remedy: Text) -> Self {
+        self.remedy = remedy;
+        self
+    }
+
     /// The same with another severity.
     #[must_use]
     pub(super) fn at(mut self, severity: Severity) -> Self {

@@ -192,7 +192,7 @@ fn finding(finding: &Finding, language: Language) -> Value {
         "severity": finding.severity.as_str(),
         "seen": finding.seen.of(language),
         "expected": finding.rule.expected.of(language),
-        "remedy": finding.rule.remedy.of(language),
+        "remedy": finding.remedy.of(language),
         "reference": finding.rule.reference,
     })
 }

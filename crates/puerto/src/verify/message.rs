@@ -48,7 +48,9 @@ impl<'a> Message<'a> {
 }
 
 fn without_mailbox_line(octets: &[u8]) -> &[u8] {
-    if !octets.starts_with(b"From ") {
+    let Some(rest) = octets.strip_prefix(b"From ") else { return octets };
+    // `From :` is a field, as RFC 5322 §4.5 lets old programs write one.
+    if rest.trim_ascii_start().starts_with(b":") {
         return octets;
     }
     let end = memchr::memchr(b'\n', octets).map_or(octets.len(), |at| at + 1);
@@ -66,4 +68,21 @@ fn with_line_ends(octets: &[u8], more: usize) -> Vec<u8> {
     }
     out.extend_from_slice(rest);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_with_a_blank_before_its_colon_is_no_line_of_a_mailbox_file() {
+        for (text, first) in [
+            ("From ana@example.com Mon Nov 23 10:00:00 2026\r\nTo: b\r\n\r\n", "To: b"),
+            ("From : ana@example.com\r\nTo: b\r\n\r\n", "From : ana@example.com"),
+            ("From  \t: ana@example.com\r\nTo: b\r\n\r\n", "From  \t: ana@example.com"),
+        ] {
+            let message = Message::read(text.as_bytes());
+            assert!(message.octets().starts_with(first.as_bytes()), "{text}");
+        }
+    }
 }

@@ -253,7 +253,7 @@ impl Sheet {
         let (rule, language) = (finding.rule, self.0.language());
         let about = [
             self.say(EXPECTED, &[("text", rule.expected.of(language))]),
-            self.say(REMEDY, &[("text", rule.remedy.of(language))]),
+            self.say(REMEDY, &[("text", finding.remedy.of(language))]),
         ];
         let name = format!("{} · {}", rule.id, rule.reference);
         self.0.finding(severity, &finding.seen.of(language), &about, &name);

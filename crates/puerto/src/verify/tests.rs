@@ -339,3 +339,47 @@ fn a_signature_in_a_long_header_is_seen() {
     assert_eq!(report.dkim.len(), 1);
     assert_eq!(report.dkim[0].result, DkimResult::Pass);
 }
+
+#[test]
+fn each_fault_of_from_has_a_remedy_of_its_own() {
+    for (from, seen, remedy) in [
+        ("Friends: ana@example.com", "does not end it", "Name <user@domain>"),
+        ("info@shop <ana@example.com>", "outside of quotation marks", "in quotation marks"),
+        ("ana@example.com, bo@example.com", "2 addresses", "name one author"),
+        ("ana@nowhere.example", "does not exist", "correct the domain"),
+        ("nobody", "is not an address", "Name <user@domain>"),
+    ] {
+        let message = GOOD.replace("Ana <ana@example.com>", from);
+        let report = judge(&world(), &question(&message));
+        let of_from = report.findings.iter().filter(|one| one.rule.id == "msg.from-single");
+        let of_from: Vec<_> = of_from.collect();
+        assert_eq!(of_from.len(), 1, "{from}: {of_from:?}");
+        assert!(of_from[0].seen.of(Language::English).contains(seen), "{from}: {of_from:?}");
+        assert!(of_from[0].remedy.of(Language::English).contains(remedy), "{from}: {of_from:?}");
+    }
+    let message = GOOD.replace("From: Ana", "From : Ana");
+    let report = judge(&world(), &question(&format!("{message}\n")));
+    assert!(report.findings.iter().all(|one| one.rule.id != "msg.from-single"), "{report:?}");
+}
+
+#[test]
+fn a_damaged_dmarc_record_is_said_to_be_damaged() {
+    for text in [
+        "v=DMARC1;\u{a0}p=reject",
+        "v=DMARC1;\u{3000}p=reject",
+        "v=DMARC1;\u{b}p=reject",
+        "\"v=DMARC1; p=reject\"",
+        " v=DMARC1; p=reject",
+        "v=DMARC1; p=reject; rua=a@example.com",
+    ] {
+        let mut table = world();
+        table.remove("_dmarc.example.com", RecordType::Txt).txt("_dmarc.example.com", text);
+        let report = judge(&table, &question(GOOD));
+        let damaged = report.findings.iter().find(|finding| {
+            finding.rule.id == "dmarc.alignment"
+                && finding.seen.of(Language::English).contains("damaged")
+        });
+        let damaged = damaged.unwrap_or_else(|| panic!("{text}: {:?}", report.findings));
+        assert!(damaged.remedy.of(Language::English).contains("puerto dns"), "{text}");
+    }
+}

@@ -2,6 +2,7 @@
 //! programs and copying do, undone.
 
 use super::term::{self, Kind, is_sound, meant};
+use crate::as_typed;
 use crate::spf::record::is_spf;
 
 /// Beginnings that no term has inside of it.
@@ -91,35 +92,10 @@ fn separated(text: &str) -> String {
     text.chars().map(separate).collect()
 }
 
-/// The text in the characters that were meant.
+// Where an octet that is no text stands before `all`, it was a dash or a no-break space
+// of another coding, of which the dash lets nobody pass.
 fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(character) = rest.next() {
-        match character {
-            '"' | '\\' | '\'' | '`' | '\u{b4}' | '\u{ab}' | '\u{bb}' | '\u{ff02}' | '\u{ff07}' => {}
-            '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}' | '\u{2032}' | '\u{2033}' => {}
-            // Marks without a width: byte order, soft hyphen, joiners, directions.
-            '\u{feff}' | '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' => {}
-            '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => {}
-            '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => out.push('-'),
-            '\u{2dc}' | '\u{223c}' | '\u{301c}' => out.push('~'),
-            '\u{2236}' | '\u{a789}' => out.push(':'),
-            // An octet that is no text stood here: before `all` a dash or a no-break
-            // space of another coding, of which the dash lets nobody pass.
-            '\u{fffd}' if rest.as_str().trim_start_matches('\u{fffd}').starts_with(['a', 'A']) => {
-                out.push_str(" -");
-            }
-            '\u{fffd}' => out.push(' '),
-            '\u{ff01}'..='\u{ff5e}' => {
-                let ascii = u32::from(character).checked_sub(0xfee0).and_then(char::from_u32);
-                out.push(ascii.unwrap_or(' '));
-            }
-            other if other.is_whitespace() || other.is_control() => out.push(' '),
-            other => out.push(other),
-        }
-    }
-    out
+    as_typed::plain(&text.replace("\u{fffd}all", " -all").replace("\u{fffd}ALL", " -ALL"))
 }
 
 // What follows the version, however that is written; `None` if there is none.

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::as_typed::distance;
+
 /// What a name stands for, rightly written or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -141,32 +143,6 @@ fn host(value: &str) -> Option<String> {
     let top = name.trim_end_matches('.').rsplit_once('.')?.1;
     let is_host = name.bytes().all(letters) && top.bytes().any(|octet| octet.is_ascii_alphabetic());
     is_host.then_some(name)
-}
-
-// Letters added, lost, changed or exchanged with their neighbours.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=other.len()).collect();
-    for (row, a) in one.iter().enumerate() {
-        let mut next = vec![row + 1];
-        for (column, b) in other.iter().enumerate() {
-            let at =
-                |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
-            let mut least = at(&last, column) + usize::from(a != b);
-            least = least.min(at(&last, column + 1) + 1).min(at(&next, column) + 1);
-            let exchanged = row > 0
-                && column > 0
-                && one.get(row - 1) == Some(b)
-                && other.get(column - 1) == Some(a);
-            if exchanged {
-                least = least.min(at(&before, column - 1) + 1);
-            }
-            next.push(least);
-        }
-        before = std::mem::replace(&mut last, next);
-    }
-    last.last().copied().unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

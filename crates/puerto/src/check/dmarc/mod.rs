@@ -3,7 +3,6 @@
 mod definitions;
 mod organization;
 mod reports;
-mod tags;
 
 use puerto_mail::dmarc::{
     self, Alignment, Authenticated, DmarcResult, Evaluation, Mode, PublicSuffix,
@@ -12,17 +11,18 @@ use puerto_mail::dns::{DnsError, RecordType};
 use puerto_mail::spf::{self, Query, SpfResult};
 
 use super::context::Context;
-use super::outcome::Check;
+use super::outcome::{Check, Severity};
 use super::registry::Family;
 use super::world::World;
+use crate::dnsplan::{dmarc_proposal, said_of_faults};
 use crate::lang::Text;
 use crate::survey::address::is_public;
 use definitions::{
     ALIGNMENT, EXISTS, LOCATION, MISSING_P, ORG_DOMAIN, POLICY, PSD, REMOVED_TAGS, RUA,
     RUA_EXTERNAL, RUA_SIZE, RUF, SINGLE, STRICT, SUBDOMAIN, SYNTAX, TESTING,
 };
+use puerto_mail::dmarc::mend::{self, Fault, Mended};
 use puerto_mail::together::together;
-use tags::Tags;
 
 pub(super) const FAMILY: Family = Family {
     name: "dmarc",
@@ -67,12 +67,13 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     };
     let (spf, dkim, certain) = authenticated;
     let evaluation = dmarc::evaluate(context.world, domain, spf.as_ref(), &dkim).await;
-    let mut checks = found(context, &texts, &evaluation, &location);
+    let publish_own = publish(context, domain, &texts).await;
+    let mut checks = found(context, &texts, &evaluation, (&location, &publish_own));
     checks.push(location);
     let Some(record) = &evaluation.record else {
         let known = evaluation.result != DmarcResult::TempError;
         let draft = |check| context.about(check, domain);
-        checks.extend(asks_nothing(context, &texts, &checks).filter(|_| known));
+        checks.extend(asks_nothing(context, (&texts, &publish_own), &checks).filter(|_| known));
         let cause = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
         if known {
             let rest = [&MISSING_P, &POLICY, &ALIGNMENT, &RUA];
@@ -81,37 +82,47 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         }
         return checks;
     };
-    let tags = Tags::read(&record.text);
-    checks.extend(of_record(context, &tags, &evaluation));
+    let tags = mend::mend(&record.text);
+    let whose = evaluation.policy_domain.as_deref().unwrap_or(domain);
+    let publish = publish(context, whose, std::slice::from_ref(&record.text)).await;
+    checks.extend(of_record(context, &tags, &evaluation, &publish));
     checks.push(alignment(context, &evaluation, certain));
     checks.push(organization::check(context, &evaluation));
-    checks.extend(reports::judge(context, &tags, &evaluation).await);
+    checks.extend(reports::judge(context, &tags, &evaluation, &publish).await);
     checks
 }
 
 // A record without a policy that names nobody to report to is ignored by all.
 fn asks_nothing<W: World>(
     context: &Context<'_, W>,
-    texts: &[String],
+    (texts, publish): (&[String], &str),
     found: &[Check],
 ) -> Option<Check> {
     let own = format!("_dmarc.{}", context.domain);
-    let mut records = texts.iter().filter(|text| is_meant(text));
+    let mut records = texts.iter().filter(|text| mend::is_meant(text));
     let record = records.next().filter(|_| !found.iter().any(Check::is_wrong))?;
     let draft = context
         .about(&MISSING_P, &context.domain)
         .asked(context.question(&own, RecordType::Txt))
         .with("name", own)
         .with("record", record)
-        .with("domain", &context.domain);
+        .with("publish", publish);
     Some(draft.finding(
         Text::new(
             "no p= and no rua=, so that receivers ignore it: {record}",
             "sin p= ni rua=, de modo que los receptores no lo tienen en cuenta: {record}",
         ),
         Text::new("a policy", "una política"),
-        Text::same("{name}. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@{domain}\""),
+        Text::same("{publish}"),
     ))
+}
+
+// The line that mends the record, as `puerto dns` proposes it.
+async fn publish<W: World>(context: &Context<'_, W>, whose: &str, texts: &[String]) -> String {
+    let name = format!("_dmarc.{whose}");
+    let proposal = dmarc_proposal(whose, texts);
+    let alias = context.alias_of(&name).await;
+    context.to_publish(alias.as_deref(), &format!("{name}. IN TXT \"{}\"", proposal.text))
 }
 
 // What the walk up the tree will ask one after the other, so that the answers are there.
@@ -176,7 +187,7 @@ fn found<W: World>(
     context: &Context<'_, W>,
     texts: &[String],
     evaluation: &Evaluation,
-    location: &Check,
+    (location, publish): (&Check, &str),
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
     let own = format!("_dmarc.{domain}");
@@ -185,10 +196,10 @@ fn found<W: World>(
             .about(check, domain)
             .asked(context.question(&own, RecordType::Txt))
             .with("name", &own)
-            .with("domain", domain)
+            .with("publish", publish)
     };
-    let records: Vec<&String> = texts.iter().filter(|text| is_meant(text)).collect();
-    let fresh = Text::same("{name}. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@{domain}\"");
+    let records: Vec<&String> = texts.iter().filter(|text| mend::is_meant(text)).collect();
+    let ready = Text::same("{publish}");
     match records.as_slice() {
         [] => {
             if let (Some(record), Some(whose)) = (&evaluation.record, &evaluation.policy_domain) {
@@ -214,66 +225,53 @@ fn found<W: World>(
                 ),
             };
             let draft = draft(&EXISTS).with("other", texts.join(" | "));
-            vec![draft.finding(seen, Text::new("a DMARC record", "un registro DMARC"), fresh)]
+            vec![draft.finding(seen, Text::new("a DMARC record", "un registro DMARC"), ready)]
         }
         [text] => {
             let exists = draft(&EXISTS).with("record", text).pass(Text::same("{record}"));
             let single = draft(&SINGLE).pass(Text::new("one record", "un registro"));
-            let wrong = Tags::read(text).wrong();
-            let syntax = match wrong {
+            // That nothing is asked for is told by itself.
+            let mut faults = mend::mend(text).faults;
+            faults.retain(|fault| *fault != Fault::NoPolicy);
+            let syntax = match said_of_faults(&faults) {
                 None => draft(&SYNTAX)
                     .pass(Text::new("every tag is right", "todas las etiquetas son correctas")),
-                Some(_) if !Tags::read(text).begins_right() => {
-                    draft(&SYNTAX).with("record", text).finding(
+                // Most receivers read past a semicolon too many.
+                Some(wrong) => draft(&SYNTAX)
+                    .severity(match faults.as_slice() {
+                        [Fault::Separator] if evaluation.record.is_some() => Severity::Warning,
+                        _ => Severity::Error,
+                    })
+                    .with("wrong", wrong.of(context.language))
+                    .with("record", text)
+                    .finding(
+                        Text::same("{wrong}: {record}"),
                         Text::new(
-                            "it does not begin with v=DMARC1: {record}",
-                            "no empieza por v=DMARC1: {record}",
+                            "v=DMARC1 in front, and tags with values that are defined",
+                            "v=DMARC1 delante, y etiquetas con valores definidos",
                         ),
-                        Text::new(
-                            "v=DMARC1, in capitals and in front of all else",
-                            "v=DMARC1, en mayúsculas y delante de todo",
-                        ),
-                        fresh,
-                    )
-                }
-                Some(wrong) => draft(&SYNTAX).with("wrong", wrong).with("record", text).finding(
-                    Text::new("{wrong} is wrong: {record}", "{wrong} es incorrecto: {record}"),
-                    Text::new("a value that is defined", "un valor definido"),
-                    Text::new("Correct {wrong} in {name}", "Corrija {wrong} en {name}"),
-                ),
+                        ready,
+                    ),
             };
             vec![exists, single, syntax]
         }
         several => {
             let list: Vec<_> = several.iter().map(|text| text.as_str()).collect();
-            let first = list.first().copied().unwrap_or_default();
             vec![
                 draft(&EXISTS)
                     .with("count", list.len())
                     .pass(Text::new("{count} records", "{count} registros")),
-                draft(&SINGLE)
-                    .with("count", list.len())
-                    .with("records", list.join(" | "))
-                    .with("first", first)
-                    .finding(
-                        Text::new("{count} records: {records}", "{count} registros: {records}"),
-                        Text::new("one record", "un solo registro"),
-                        Text::new(
-                            "Keep one: {name}. IN TXT \"{first}\"",
-                            "Deje uno: {name}. IN TXT \"{first}\"",
-                        ),
+                draft(&SINGLE).with("count", list.len()).with("records", list.join(" | ")).finding(
+                    Text::new("{count} records: {records}", "{count} registros: {records}"),
+                    Text::new("one record", "un solo registro"),
+                    Text::new(
+                        "Put one in the place of all: {publish}",
+                        "Ponga uno en lugar de todos: {publish}",
                     ),
+                ),
             ]
         }
     }
-}
-
-// Whether somebody wanted to publish a DMARC record: one that nobody can read is told
-// by its fault, not as missing.
-fn is_meant(text: &str) -> bool {
-    let mut letters = text.to_ascii_lowercase();
-    letters.retain(|character| !character.is_whitespace());
-    letters.contains("v=dmarc")
 }
 
 async fn location<W: World>(context: &Context<'_, W>) -> Check {
@@ -283,7 +281,7 @@ async fn location<W: World>(context: &Context<'_, W>) -> Check {
     let draft = context.about(&LOCATION, domain).with("right", &right);
     let (at_right, answers) =
         tokio::join!(context.texts(&right), together(names.iter().map(|name| context.texts(name))));
-    let is_record = |text: &String| text.starts_with("v=DMARC1");
+    let is_record = |text: &String| mend::is_meant(text);
     let mut unread = None;
     for (name, texts) in names.iter().zip(answers) {
         let texts = match texts {
@@ -319,8 +317,9 @@ async fn location<W: World>(context: &Context<'_, W>) -> Check {
 
 fn of_record<W: World>(
     context: &Context<'_, W>,
-    tags: &Tags,
+    tags: &Mended,
     evaluation: &Evaluation,
+    publish: &str,
 ) -> Vec<Check> {
     let Some(record) = &evaluation.record else { return Vec::new() };
     let whose = evaluation.policy_domain.as_deref().unwrap_or(&context.domain);
@@ -334,6 +333,7 @@ fn of_record<W: World>(
             .with("policy", evaluation.policy)
             .with("sp", subdomains)
             .with("np", record.nonexistent_policy.unwrap_or(subdomains))
+            .with("publish", publish)
             .with("record", &record.text)
     };
     let judge = |definition, wrong: bool, texts: [Text; 3]| {
@@ -344,7 +344,8 @@ fn of_record<W: World>(
             draft(definition).pass(good)
         }
     };
-    let removed: Vec<_> = ["pct", "rf", "ri"].into_iter().filter(|tag| tags.has(tag)).collect();
+    let removed: Vec<_> =
+        ["pct", "rf", "ri"].into_iter().filter(|tag| tags.get(tag).is_some()).collect();
     let policy = match evaluation.policy {
         dmarc::Policy::None => Text::new(
             "none: reports only; later quarantine",
@@ -356,11 +357,11 @@ fn of_record<W: World>(
     vec![
         judge(
             &MISSING_P,
-            !tags.has("p"),
+            tags.faults.contains(&Fault::NoPolicy),
             [
                 Text::same("p={policy}"),
                 Text::new("no p=: {record}", "sin p=: {record}"),
-                Text::new("{name}: v=DMARC1; p=none; …", "{name}: v=DMARC1; p=none; …"),
+                Text::same("{publish}"),
             ],
         ),
         draft(&POLICY).pass(policy),
@@ -388,7 +389,7 @@ fn of_record<W: World>(
         ),
         judge(
             &RUF,
-            tags.has("ruf"),
+            tags.get("ruf").is_some(),
             [
                 Text::new("no ruf", "sin ruf"),
                 Text::same("{record}"),

@@ -1,11 +1,11 @@
 //! Where a record sends reports: does mail arrive there, and is it permitted?
 
 use puerto_mail::dmarc::Evaluation;
+use puerto_mail::dmarc::mend::{Fault, Mended};
 use puerto_mail::dns::{Answer, Record, RecordType};
 use puerto_mail::together::together;
 
 use super::definitions::{RUA, RUA_EXTERNAL, RUA_SIZE, SYNTAX};
-use super::tags::Tags;
 use crate::check::context::Context;
 use crate::check::domain::{NULL_MX, SENDER_RESOLVES};
 use crate::check::names::related;
@@ -16,8 +16,9 @@ use crate::lang::Text;
 /// Judges `rua`.
 pub(super) async fn judge<W: World>(
     context: &Context<'_, W>,
-    tags: &Tags,
+    tags: &Mended,
     evaluation: &Evaluation,
+    publish: &str,
 ) -> Vec<Check> {
     let Some(record) = &evaluation.record else { return Vec::new() };
     let whose = evaluation.policy_domain.as_deref().unwrap_or(&context.domain);
@@ -30,14 +31,11 @@ pub(super) async fn judge<W: World>(
             .with("domain", whose)
     };
     if record.aggregate_reports.is_empty() {
-        if tags.wrong().is_some_and(|wrong| wrong.starts_with("rua=")) {
+        if tags.faults.iter().any(|fault| matches!(fault, Fault::Address(_))) {
             return vec![draft(&RUA).skipped(&SYNTAX)];
         }
-        let add = Text::new(
-            "Add rua=mailto:postmaster@{domain} at {name}",
-            "Añada rua=mailto:postmaster@{domain} en {name}",
-        );
-        return vec![draft(&RUA).finding(
+        let add = Text::same("{publish}");
+        return vec![draft(&RUA).with("publish", publish).finding(
             Text::new("no rua: nobody sends you reports", "sin rua: nadie le envía informes"),
             Text::same("rua=mailto:…"),
             add,

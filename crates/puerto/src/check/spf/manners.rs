@@ -33,7 +33,7 @@ impl<W: World> Manners<'_, W> {
         let domain = self.context.domain.as_str();
         let draft = self
             .remedy
-            .put_in(self.context.about(definition, domain))
+            .put_in(self.context, self.context.about(definition, domain))
             .asked(self.context.question(domain, RecordType::Txt))
             .with("domain", domain)
             .with("record", self.terms.text())

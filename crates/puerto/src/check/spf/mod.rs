@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use puerto_mail::dns::{DnsError, Record, RecordType};
 use puerto_mail::spf::count::{Count, CountFaultKind, count};
 use puerto_mail::spf::mend;
-use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, SpfResult, Trace};
+use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, Question, SpfResult, Trace};
 
 use super::context::Context;
 use super::outcome::{Check, Definition, Severity};
@@ -94,7 +94,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
                 .with("count", list.len())
                 .pass(Text::new("{count} records", "{count} registros"));
             let single = remedy
-                .put_in(draft(&SINGLE))
+                .put_in(context, draft(&SINGLE))
                 .with("records", list.join(" | "))
                 .with("count", list.len())
                 .finding(
@@ -136,11 +136,10 @@ fn missing<W: World>(context: &Context<'_, W>, texts: &[String], remedy: &Remedy
         None => Text::new("no SPF record", "no hay registro SPF"),
     };
     let mut checks = vec![
-        remedy.put_in(draft(&EXISTS)).with("near", near.map_or("", |near| near.as_str())).finding(
-            seen,
-            Text::new("an SPF record", "un registro SPF"),
-            remedy.text(),
-        ),
+        remedy
+            .put_in(context, draft(&EXISTS))
+            .with("near", near.map_or("", |near| near.as_str()))
+            .finding(seen, Text::new("an SPF record", "un registro SPF"), remedy.text()),
     ];
     checks.extend(rest_after(&EXISTS).map(|check| draft(check).skipped(&EXISTS)));
     checks
@@ -182,7 +181,7 @@ async fn of_record<W: World>(
     // A record with too many is cut down first, and what led nowhere may go with it.
     checks.push(match lookups.is_wrong() {
         true => context.about(&VOID, domain).skipped(&LOOKUPS),
-        false => void(context, &whole),
+        false => void(context, &[vec![whole.clone()], evaluations.clone()].concat()),
     });
     checks.push(lookups);
     checks.push(mx);
@@ -215,7 +214,7 @@ fn well_formed<W: World>(
         context.about(definition, domain).asked(asked).with("domain", domain)
     };
     let faults = Faults::of(count, domain);
-    let mended = |definition| remedy.put_in(draft(definition)).with("record", record);
+    let mended = |definition| remedy.put_in(context, draft(definition)).with("record", record);
     let quoted = record.contains(['"', '\\']);
     let grown = !quoted && mend::has_grown_together(record);
     let mut checks = Vec::new();
@@ -346,38 +345,52 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
     draft.pass(Text::new("{count} of {limit} look-ups", "{count} de {limit} consultas"))
 }
 
-fn void<W: World>(context: &Context<'_, W>, whole: &Evaluation) -> Check {
+fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
     let domain = context.domain.as_str();
-    let mut names = Vec::new();
-    void_names(&whole.trace, &mut names);
+    let names = whole.iter().map(|evaluation| {
+        let mut names = Vec::new();
+        void_names(&evaluation.trace, &mut names);
+        names
+    });
+    let names: Vec<&Question> = names.max_by_key(Vec::len).unwrap_or_default();
+    let nowhere = DnsError::NoSuchDomain.to_string();
+    let only_records = names.iter().all(|question| question.answer != nowhere);
+    let asked: Vec<&str> = names.iter().map(|question| question.asked.as_str()).collect();
     let draft = context
         .about(&VOID, domain)
         .asked(context.question(domain, RecordType::Txt))
         .with("count", names.len())
-        .with("names", names.join(", "));
-    if whole.result == SpfResult::TempError {
+        .with("names", asked.join(", "));
+    if whole.iter().any(|evaluation| evaluation.result == SpfResult::TempError) {
         return draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió"));
     }
     if names.len() > 2 {
-        return draft.finding(
-            Text::new("{count} lead nowhere: {names}", "{count} no llevan a nada: {names}"),
-            Text::new("at most 2", "2 como mucho"),
-            Text::new(
+        let remedy = match only_records {
+            true => Text::new(
+                "Give these names such records, or replace their terms by ip4: and ip6:",
+                "Dé esos registros a esos nombres, o cambie sus términos por ip4: e ip6:",
+            ),
+            false => Text::new(
                 "Delete the terms of names that no longer exist",
                 "Borre los términos de nombres que ya no existen",
             ),
+        };
+        return draft.finding(
+            Text::new("{count} lead nowhere: {names}", "{count} no llevan a nada: {names}"),
+            Text::new("at most 2", "2 como mucho"),
+            remedy,
         );
     }
     draft.pass(Text::new("{count} of 2", "{count} de 2"))
 }
 
-// `exists` is made to lead nowhere for most addresses.
-fn void_names(trace: &Trace, names: &mut Vec<String>) {
+// As an evaluation counts them, but for `exists`, which is made to lead nowhere for most
+// addresses.
+fn void_names<'a>(trace: &'a Trace, names: &mut Vec<&'a Question>) {
     let absent = [DnsError::NoSuchDomain.to_string(), DnsError::NoRecords.to_string()];
     for step in &trace.steps {
         if !step.term.to_ascii_lowercase().contains("exists:") {
-            let void = step.questions.iter().filter(|question| absent.contains(&question.answer));
-            names.extend(void.map(|question| question.asked.clone()));
+            names.extend(step.questions.iter().filter(|asked| absent.contains(&asked.answer)));
         }
         if let Some(nested) = &step.nested {
             void_names(nested, names);
@@ -428,7 +441,7 @@ fn coverage<W: World>(
         .zip(evaluations)
         .map(|(address, evaluation)| {
             let draft = remedy
-                .put_in(context.about(&COVERS_IP, context.subject(address)))
+                .put_in(context, context.about(&COVERS_IP, context.subject(address)))
                 .with("address", address)
                 .asked(context.question(domain, RecordType::Txt))
                 .with("domain", domain)

@@ -10,6 +10,7 @@ pub(super) struct Remedy {
     // None where the DNS did not answer all that has to be known for it.
     proposal: Option<SpfProposal>,
     closed: Option<String>,
+    alias: Option<String>,
 }
 
 impl Remedy {
@@ -31,16 +32,21 @@ impl Remedy {
             }
             _ => None,
         };
-        Self { proposal, closed }
+        let alias = context.alias_of(&context.domain).await;
+        Self { proposal, closed, alias }
     }
 
     /// Gives a finding the words that [`Remedy::text`] and [`Remedy::closed`] put in.
-    pub(super) fn put_in(&self, draft: Draft) -> Draft {
+    pub(super) fn put_in<W: World>(&self, context: &Context<'_, W>, draft: Draft) -> Draft {
         let proposal = self.proposal.as_ref();
         let edited = proposal.map_or("", |proposal| proposal.text.as_str());
         let closed = self.closed.as_deref().unwrap_or(edited);
         let unclear = proposal.map(SpfProposal::unclear).unwrap_or_default();
-        draft.with("edited", edited).with("closed", closed).with("unclear", unclear)
+        let line = |text: &str| {
+            let line = format!("{}. IN TXT \"{text}\"", context.domain);
+            context.to_publish(self.alias.as_deref(), &line)
+        };
+        draft.with("edited", line(edited)).with("closed", line(closed)).with("unclear", unclear)
     }
 
     /// Publish this.
@@ -48,7 +54,7 @@ impl Remedy {
         match &self.proposal {
             None => UNKNOWN,
             Some(proposal) if !proposal.mended.unclear.is_empty() => UNCLEAR,
-            Some(_) => Text::same("{domain}. IN TXT \"{edited}\""),
+            Some(_) => Text::same("{edited}"),
         }
     }
 
@@ -57,17 +63,16 @@ impl Remedy {
         match &self.proposal {
             None => UNKNOWN,
             Some(proposal) if !proposal.mended.unclear.is_empty() => UNCLEAR,
-            Some(_) => Text::new(
-                "Replace all of them by: {domain}. IN TXT \"{edited}\"",
-                "Sustitúyalos todos por: {domain}. IN TXT \"{edited}\"",
-            ),
+            Some(_) => {
+                Text::new("Replace all of them by: {edited}", "Sustitúyalos todos por: {edited}")
+            }
         }
     }
 
     /// Publish this, by which strangers do not pass.
     pub(super) fn closed(&self) -> Text {
         match (&self.proposal, &self.closed) {
-            (Some(_), Some(_)) => Text::same("{domain}. IN TXT \"{closed}\""),
+            (Some(_), Some(_)) => Text::same("{closed}"),
             _ => self.text(),
         }
     }
@@ -79,7 +84,7 @@ const UNKNOWN: Text = Text::new(
 );
 const UNCLEAR: Text = Text::new(
     "Write {unclear} right; or, if that stands for nobody who still sends for the domain, publish: \
-     {domain}. IN TXT \"{edited}\"",
+     {edited}",
     "Corrija {unclear}; o, si no representa a nadie que todavía envíe en nombre del dominio, \
-     publique: {domain}. IN TXT \"{edited}\"",
+     publique: {edited}",
 );

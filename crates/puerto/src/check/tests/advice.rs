@@ -1,10 +1,10 @@
 //! Advice is true: whoever publishes what a finding says to publish does not meet that
 //! finding again, and `puerto dns` says to publish the same.
 
-use puerto_mail::dns::{Record, RecordType};
+use puerto_mail::dns::{Record, RecordType, reverse_name};
 
-use super::world::{Made, V4, V6};
-use crate::check::{Check, Status};
+use super::world::{KEY, Made, V4, V6};
+use crate::check::{Asked, Check, Context, Greeting, RECEIVERS, Status, Verdict, run};
 use crate::config::NextHop;
 use crate::dnsplan::{self, State, Subject};
 use crate::intake::KeyRing;
@@ -189,4 +189,155 @@ async fn behind_a_relay_check_and_dns_propose_the_same() {
         let answer = puerto_mail::dns::Dns::lookup(&world, "example.com", RecordType::Txt).await;
         assert_eq!(answer.unwrap().records, [Record::Txt(whole.into())], "{relay} {text:?}");
     }
+}
+
+#[tokio::test]
+async fn a_dmarc_record_that_is_published_as_advised_is_found_right() {
+    for (texts, whole) in [
+        (&[][..], "v=DMARC1; p=none; rua=mailto:postmaster@example.com"),
+        (
+            &["\"v=DMARC1; p=reject; rua=mailto:a@example.com\""],
+            "v=DMARC1; p=reject; rua=mailto:a@example.com",
+        ),
+        (
+            &["v=DMARC1;\u{a0}p=reject; rua=mailto:a@example.com"],
+            "v=DMARC1; p=reject; rua=mailto:a@example.com",
+        ),
+        (
+            &["v=DMARC1;\u{b}p=quarantine; rua=mailto: a@example.com"],
+            "v=DMARC1; p=quarantine; rua=mailto:a@example.com",
+        ),
+        (
+            &["<p>v=DMARC1; p=reject; rua=a@example.com;b@example.com</p>"],
+            "v=DMARC1; p=reject; rua=mailto:a@example.com,mailto:b@example.com",
+        ),
+        (
+            &["v=DMARC1;; p=reject; rua=mailto:a@example.com"],
+            "v=DMARC1; p=reject; rua=mailto:a@example.com",
+        ),
+        (
+            &[" v=DMARC1; p=reject; rua=mailto:a@example.com"],
+            "v=DMARC1; p=reject; rua=mailto:a@example.com",
+        ),
+        (
+            &["v=DMARC1; p=quarentine; rua=mailto:a@example.com"],
+            "v=DMARC1; p=quarantine; rua=mailto:a@example.com",
+        ),
+        (
+            &["v=DMARC1; p=reject; p=none; rua=mailto:a@example.com"],
+            "v=DMARC1; p=reject; rua=mailto:a@example.com",
+        ),
+        (&["v=DMARC1; p=reject"], "v=DMARC1; p=reject; rua=mailto:postmaster@example.com"),
+        (&["v=DMARC1"], "v=DMARC1; p=none; rua=mailto:postmaster@example.com"),
+        (
+            &["v=DMARC1; p=reject; rua=mailto:a@example.com", "v=DMARC1; p=none"],
+            "v=DMARC1; p=none; rua=mailto:postmaster@example.com",
+        ),
+    ] {
+        let mut world = world();
+        world.absent("_dmarc.example.com", RecordType::Txt);
+        for text in texts {
+            world.table.txt("_dmarc.example.com", text);
+        }
+        follow(&mut world, "dmarc.", texts.first().unwrap_or(&"nothing")).await;
+        let answer =
+            puerto_mail::dns::Dns::lookup(&world, "_dmarc.example.com", RecordType::Txt).await;
+        assert_eq!(answer.unwrap().records, [Record::Txt(whole.into())], "{texts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_published_as_advised_is_found_right() {
+    for change in [
+        |_: &str| String::new(),
+        |record: &str| format!("{record}; t=y"),
+        |record: &str| record.replace("; p=", ";; p="),
+        |record: &str| format!("\"{record}\""),
+        |record: &str| record.chars().take(255).collect(),
+        |_: &str| "v=DKIM1; p=".to_owned(),
+        |_: &str| "site-verification=1".to_owned(),
+    ] {
+        let mut world = world();
+        let text = change(&world.record);
+        world.absent(KEY, RecordType::Txt);
+        if !text.is_empty() {
+            world.table.txt(KEY, &text);
+        }
+        follow(&mut world, "dkim.", &text).await;
+        let answer = puerto_mail::dns::Dns::lookup(&world, KEY, RecordType::Txt).await;
+        assert_eq!(answer.unwrap().records, [Record::Txt(world.record.clone().into())], "{text}");
+    }
+}
+
+#[tokio::test]
+async fn beside_an_alias_nothing_is_to_be_published() {
+    for (name, family) in
+        [("example.com", "spf."), ("_dmarc.example.com", "dmarc."), (KEY, "dkim.")]
+    {
+        let mut world = world();
+        world.table.remove(name, RecordType::Txt);
+        world.table.add(name, RecordType::Cname, Record::Name("other.example.net".to_owned()));
+        world.table.txt("other.example.net", "nothing of ours");
+        let checks = world.check().await;
+        let of_family = broken(&checks).into_iter().filter(|check| check.id().starts_with(family));
+        let remedies: Vec<&str> = of_family.map(|check| check.remedy.as_str()).collect();
+        assert!(!remedies.is_empty(), "{name}");
+        for remedy in remedies {
+            assert!(remedy.contains("remove the CNAME first"), "{name}: {remedy}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_our_own_resolver_says_of_this_machine_does_not_count() {
+    let mut world = world();
+    let name = Record::Name("mail.example.com".to_owned());
+    for address in [V4, V6].map(|text| text.parse().unwrap()) {
+        world.invented.add(&reverse_name(address), RecordType::Ptr, name.clone());
+        world.invented.address("mail.example.com", address);
+        world.absent(&reverse_name(address), RecordType::Ptr);
+    }
+    world.absent("mail.example.com", RecordType::A);
+    let checks = world.check().await;
+    let found: Vec<&str> = broken(&checks).into_iter().map(Check::id).collect();
+    assert!(found.contains(&"ptr.exists") && found.contains(&"ptr.v6"), "{found:?}");
+    assert!(found.contains(&"helo.resolves"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_foreign_sendmail_is_an_error_and_an_untried_relay_is_said() {
+    let mut world = world();
+    world.sendmail = Some("/usr/sbin/sendmail → /usr/sbin/exim4".to_owned());
+    let net = ["net".to_owned()];
+    for (asked, status) in [
+        (Asked::default(), Status::Finding),
+        (Asked { egress: world.egress.clone(), ..Asked::default() }, Status::NotApplicable),
+    ] {
+        let context = Context::gather(&world, &world.config, asked, 0).await;
+        let checks = run(&context, &net, &|_| {}).await;
+        let check = checks.iter().find(|check| check.id() == "net.sendmail").unwrap();
+        assert_eq!(check.status, status, "{check:?}");
+        assert!(status != Status::Finding || check.is_wrong() && check.seen.contains("exim4"));
+    }
+    world.sendmail = None;
+    world.config.relayhost = Some(NextHop::parse("[relay.example.net]").unwrap());
+    let context = Context::gather(&world, &world.config, Asked::default(), 0).await;
+    let checks = run(&context, &net, &|_| {}).await;
+    let relay = checks.iter().find(|check| check.id() == "net.relay").unwrap();
+    assert_eq!((relay.status, relay.remedy.as_str()), (Status::Unknown, "puerto relay test"));
+    let sendmail = checks.iter().find(|check| check.id() == "net.sendmail").unwrap();
+    assert_eq!(sendmail.status, Status::Pass);
+}
+
+#[tokio::test]
+async fn a_receiver_that_our_mail_does_not_reach_refuses_nothing() {
+    let world = world().with_receivers(|_| Greeting::TimedOut);
+    let mut config = world.config.clone();
+    config.delivery.bind_ipv4 = Some(V4.parse().unwrap());
+    let context = Context::gather(&world, &config, Asked::default(), 0).await;
+    let checks = run(&context, &["net".to_owned()], &|_| {}).await;
+    let gmail = RECEIVERS.iter().find(|receiver| receiver.key == "gmail").unwrap();
+    let judgement = gmail.judge(&checks);
+    assert_eq!(judgement.verdict, Verdict::Unreached, "{judgement:?}");
+    assert_eq!(judgement.because, ["net.port25-out"]);
 }

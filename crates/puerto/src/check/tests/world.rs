@@ -33,6 +33,10 @@ pub(super) struct Made {
     pub(super) wildcard: Option<String>,
     /// Nothing that is asked of the DNS is answered.
     pub(super) silent: bool,
+    /// What our own resolver makes up about this machine.
+    pub(super) invented: Table,
+    /// Where the command `sendmail` leads that is not ours.
+    pub(super) sendmail: Option<String>,
     _directory: tempfile::TempDir,
 }
 
@@ -40,6 +44,9 @@ impl Dns for Made {
     async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
         if self.silent {
             return Err(DnsError::Timeout);
+        }
+        if let Ok(answer) = self.invented.lookup(name, kind).await {
+            return Ok(answer);
         }
         let answer = self.table.lookup(name, kind).await;
         match (&self.wildcard, &answer) {
@@ -57,6 +64,17 @@ impl Dns for Made {
 impl World for Made {
     fn resolver(&self) -> String {
         "127.0.0.1".to_owned()
+    }
+
+    async fn undistorted(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
+        if self.silent {
+            return Err(DnsError::Timeout);
+        }
+        self.table.lookup(name, kind).await
+    }
+
+    fn foreign_sendmail(&self) -> Option<String> {
+        self.sendmail.clone()
     }
 
     async fn ask_server(
@@ -113,6 +131,8 @@ impl Made {
             record,
             wildcard: None,
             silent: false,
+            invented: Table::new(),
+            sendmail: None,
             _directory: directory,
         }
     }

@@ -110,6 +110,7 @@ pub(super) const HELP: &[Text] = pairs! {
     "The key to sign updates with, in the form that tsig-keygen writes",
         "La clave con que se firman las actualizaciones, tal como la escribe tsig-keygen";
     "Publish without asking", "Publica sin preguntar";
+    "One JSON document, as --format json", "Un documento JSON, como --format json";
 
     "Say what a refusal means, whose problem it is and what to do",
         "Dice qué significa un rechazo, de quién es el problema y qué hacer";

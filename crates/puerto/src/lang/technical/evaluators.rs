@@ -156,6 +156,10 @@ pub(super) static SENTENCES: &[Text] = &[
         "pasa; el DNS no ha dicho si está alineado",
     ),
     text("no record begins with v=DMARC1", "ningún registro empieza por v=DMARC1"),
+    text(
+        "the record is damaged, so it does not count: {}",
+        "el registro está dañado, así que no cuenta: {=}",
+    ),
     text("several records, so none counts", "varios registros, así que no cuenta ninguno"),
     text(
         "no valid policy and no rua, so it does not count: {}",

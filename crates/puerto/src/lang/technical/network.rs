@@ -12,6 +12,11 @@ pub(super) static SENTENCES: &[Text] = &[
     text("the look-up was broken off", "la consulta se ha interrumpido"),
     text("a chain of aliases is too long", "una cadena de alias es demasiado larga"),
     text("the answer is cut off, over TCP too", "la respuesta viene cortada, también por TCP"),
+    text("no name server of {} is known", "no se conoce ningún servidor de nombres de {}"),
+    text(
+        "the name servers of the zone cannot be asked ({}), and this machine's resolver may have made its answer up",
+        "no se puede preguntar a los servidores de nombres de la zona ({}), y el resolutor de esta máquina puede haberse inventado su respuesta",
+    ),
     text("too many names to ask about", "habría que preguntar por demasiados nombres"),
     text("the name server has no address", "el servidor de nombres no tiene dirección"),
     text("no DNS server is configured", "no hay ningún servidor DNS configurado"),

@@ -1,6 +1,7 @@
 //! Who a message says it is from, and whether SPF, DKIM and DMARC bear it out.
 
 use puerto_mail::dkim::DkimResult;
+use puerto_mail::dmarc::mend::mend;
 use puerto_mail::dmarc::{Alignment, DmarcResult};
 use puerto_mail::dns::{Dns, DnsError, RecordType};
 use puerto_mail::header::Header;
@@ -65,26 +66,46 @@ impl Subject<'_> {
             Text::new("From has {count} addresses", "From tiene {count} direcciones");
         const ABSENT: Text =
             Text::new("the domain {domain} does not exist", "el dominio {domain} no existe");
-        let mut say = |text, values: &[(&'static str, &str)]| {
-            findings.push(FROM_SINGLE.broken(Said::translated(text, values, in_spanish)));
+        const GROUP: Text = Text::new(
+            "From begins a group with a colon and does not end it with a semicolon",
+            "From empieza un grupo con dos puntos y no lo termina con punto y coma",
+        );
+        const BARE_AT: Text = Text::new(
+            "From has an @ in the name before the address, outside of quotation marks",
+            "From tiene una @ en el nombre que precede a la dirección, sin comillas",
+        );
+        let mut say = |text, values: &[(&'static str, &str)], remedy| {
+            let finding = FROM_SINGLE.broken(Said::translated(text, values, in_spanish));
+            findings.push(finding.mended_by(remedy));
         };
         let count = header.count("From");
         if count == 0 {
-            return say(NONE, &[]);
+            return say(NONE, &[], WRITE_ONE);
         }
         if count > 1 {
-            say(FIELDS, &[("count", &count.to_string())]);
+            say(FIELDS, &[("count", &count.to_string())], LEAVE_ONE);
+        }
+        let forms = header.named("From").map(|field| form_of(&field.unfolded()));
+        let form = forms.fold(Form::default(), |one, other| Form {
+            is_open: one.is_open || other.is_open,
+            has_bare_at: one.has_bare_at || other.has_bare_at,
+        });
+        if form.is_open {
+            say(GROUP, &[], WRITE_PLAINLY);
+        } else if form.has_bare_at {
+            say(BARE_AT, &[], QUOTE_NAME);
         }
         match &self.authors {
-            Err(problem) => return say(MALFORMED, &[("problem", problem)]),
+            Err(_) if form.is_open || form.has_bare_at => return,
+            Err(problem) => return say(MALFORMED, &[("problem", problem)], WRITE_PLAINLY),
             Ok(authors) if authors.len() != 1 && count == 1 => {
-                say(ADDRESSES, &[("count", &authors.len().to_string())]);
+                say(ADDRESSES, &[("count", &authors.len().to_string())], FROM_SINGLE.remedy);
             }
             Ok(_) => {}
         }
         let Some(domain) = self.author_domain() else { return };
         if matches!(dns.lookup(&domain, RecordType::Mx).await, Err(DnsError::NoSuchDomain)) {
-            say(ABSENT, &[("domain", &domain)]);
+            say(ABSENT, &[("domain", &domain)], USE_ANOTHER);
         }
     }
 
@@ -185,7 +206,25 @@ impl Subject<'_> {
             "no signature proves {domain}, and SPF was not checked, so that whether DMARC passes cannot be told: say with --ip, --helo and --from how the message came",
             "ninguna firma prueba {domain} y no se ha comprobado SPF, así que no se puede saber si pasa DMARC: indique con --ip, --helo y --from cómo llegó el mensaje",
         );
+        const DAMAGED: Text = Text::new(
+            "the DMARC record at {name} is damaged, so that receivers do not read it as it was meant: {record}",
+            "el registro DMARC de {name} está dañado, y los receptores no lo leen como se quería: {record}",
+        );
         let Some(evaluation) = &self.report.dmarc else { return };
+        let published = || {
+            let (whose, record) =
+                evaluation.policy_domain.as_ref().zip(evaluation.record.as_ref())?;
+            let is_damaged = !mend(&record.text).faults.is_empty();
+            is_damaged.then(|| (format!("_dmarc.{whose}"), record.text.clone()))
+        };
+        if let Some((name, record)) = evaluation.damaged.clone().or_else(published) {
+            let seen = Said::with(DAMAGED, &[("name", &name), ("record", &record)]);
+            let finding = DMARC.broken(seen).at(Severity::Warning);
+            findings.push(finding.mended_by(Text::new(
+                "`puerto dns` shows the record mended",
+                "`puerto dns` muestra el registro reparado",
+            )));
+        }
         let values = [("domain", &*evaluation.from_domain), ("policy", evaluation.policy.as_str())];
         match evaluation.result {
             _ if self.report.wants_spf() => {
@@ -193,7 +232,7 @@ impl Subject<'_> {
                 findings.push(finding.at(Severity::Info));
             }
             DmarcResult::Fail => findings.push(DMARC.broken(Said::with(FAILED, &values))),
-            DmarcResult::None if self.bulk => {
+            DmarcResult::None if self.bulk && evaluation.damaged.is_none() => {
                 findings.push(DMARC.broken(Said::with(NO_RECORD, &values)));
             }
             _ => {}
@@ -255,6 +294,87 @@ impl Subject<'_> {
             let values = [("domain", &*domain), ("from", &*from)];
             let finding = ENVELOPE_MATCH.broken(Said::with(ID, &values));
             findings.push(finding.at(Severity::Info));
+        }
+    }
+}
+
+const WRITE_ONE: Text = Text::new(
+    "let the program write a From field with an address of yours",
+    "haga que el programa escriba un campo From con una dirección suya",
+);
+const LEAVE_ONE: Text = Text::new(
+    "leave one From field: that of the program which wrote the message",
+    "deje un solo campo From: el del programa que escribió el mensaje",
+);
+const WRITE_PLAINLY: Text =
+    Text::new("write From as Name <user@domain>", "escriba From como Nombre <usuario@dominio>");
+const QUOTE_NAME: Text = Text::new(
+    "put the name in quotation marks: \"name@here\" <user@domain>",
+    "ponga el nombre entre comillas: \"nombre@aquí\" <usuario@dominio>",
+);
+const USE_ANOTHER: Text = Text::new(
+    "correct the domain in From, or register it: nobody can answer, and receivers refuse it",
+    "corrija el dominio de From, o regístrelo: nadie puede responder, y los receptores lo rechazan",
+);
+
+/// What is wrong with a list of addresses that readers may take all the same.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Form {
+    is_open: bool,
+    has_bare_at: bool,
+}
+
+fn form_of(value: &[u8]) -> Form {
+    let mut form = Form::default();
+    let (mut quoted, mut in_angle, mut comments, mut at) = (false, false, 0_u32, false);
+    let mut octets = value.iter();
+    while let Some(octet) = octets.next() {
+        match octet {
+            b'\\' => {
+                octets.next();
+            }
+            b'"' if comments == 0 => quoted = !quoted,
+            _ if quoted => {}
+            b'(' => comments += 1,
+            b')' => comments = comments.saturating_sub(1),
+            _ if comments > 0 => {}
+            b'<' => {
+                form.has_bare_at |= at;
+                in_angle = true;
+            }
+            b'>' => in_angle = false,
+            _ if in_angle => {}
+            b'@' => at = true,
+            b',' => at = false,
+            b':' => form.is_open = true,
+            b';' => (form.is_open, at) = (false, false),
+            _ => {}
+        }
+    }
+    form
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_group_and_a_bare_at_are_seen() {
+        for (value, is_open, has_bare_at) in [
+            ("Ana <ana@example.com>", false, false),
+            ("ana@example.com", false, false),
+            ("\"a@x\" <e@example.com>", false, false),
+            ("a@x <e@example.com>", false, true),
+            ("Shop a@x <e@example.com>", false, true),
+            ("Friends: ana@example.com", true, false),
+            ("Friends: ana@example.com;", false, false),
+            ("undisclosed:;", false, false),
+            ("Ana (a@x: home) <ana@example.com>", false, false),
+            ("a@x, Ben <ben@example.com>", false, false),
+            ("Ana <@relay.example:ana@example.com>", false, false),
+            ("Ana <ana@[IPv6:2001:db8::1]>", false, false),
+        ] {
+            assert_eq!(form_of(value.as_bytes()), Form { is_open, has_bare_at }, "{value}");
         }
     }
 }
