@@ -8,9 +8,14 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 use std::sync::Arc;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
 
 /// An open file, read and written at places.
 pub trait File: Send + Sync {
@@ -102,19 +107,85 @@ impl File for fs::File {
 
 impl Lock for fs::File {}
 
+/// Gives what root has just made to whoever owns the folder that it is in: the service
+/// must be able to read what a run of root's has left.
+fn give_to_owner_of_folder(path: &Path, made: &fs::File) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|_| geteuid().is_root()) else { return Ok(()) };
+    let folder = fs::metadata(folder)?;
+    let own = made.metadata()?;
+    match (own.uid(), own.gid()) == (folder.uid(), folder.gid()) {
+        true => Ok(()),
+        false => fchown(made, Some(folder.uid()), Some(folder.gid())),
+    }
+}
+
+/// Gives to the service's user what a run of root's has left in a store, so that the
+/// service can read it. To be called with root's rights. The folder above belongs to that
+/// user, who may have put anything there: no link is followed, and what has another name
+/// elsewhere stays whose it is.
+pub fn hand_over(store: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let inside = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let Ok(store) = nix::fcntl::open(store, inside, Mode::empty()) else { return Ok(()) };
+    give(&store, uid, gid)?;
+    for name in ["segments", "content"] {
+        if let Ok(folder) = openat(&store, name, inside, Mode::empty()) {
+            give(&folder, uid, gid)?;
+            give_files(&folder, uid, gid)?;
+        }
+    }
+    give_files(&store, uid, gid)
+}
+
+fn give_files(folder: &OwnedFd, uid: u32, gid: u32) -> io::Result<()> {
+    // The folder that is open, whatever its name stands for by now.
+    for entry in fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()))? {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        if let Ok(file) = openat(folder, entry?.file_name().as_os_str(), flags, Mode::empty()) {
+            let file = fs::File::from(file);
+            let metadata = file.metadata()?;
+            if metadata.is_file() && metadata.nlink() == 1 && metadata.uid() == 0 {
+                fchown(&file, Some(uid), Some(gid))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn give(folder: &OwnedFd, uid: u32, gid: u32) -> io::Result<()> {
+    let folder = fs::File::from(folder.try_clone()?);
+    match folder.metadata()?.uid() {
+        0 => fchown(&folder, Some(uid), Some(gid)),
+        _ => Ok(()),
+    }
+}
+
 fn for_its_owner() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
+    options.read(true).write(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
     options
 }
 
 impl Disk for SystemDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        if path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            self.create_dir(parent)?;
+        }
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let mut options = fs::OpenOptions::new();
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+        give_to_owner_of_folder(path, &options.read(true).custom_flags(flags.bits()).open(path)?)
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(for_its_owner().create_new(true).open(path)?))
+        let file = for_its_owner().create_new(true).open(path)?;
+        give_to_owner_of_folder(path, &file)?;
+        Ok(Arc::new(file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -166,11 +237,17 @@ impl Disk for SystemDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        let file = match for_its_owner().create(true).truncate(false).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                fs::File::open(path)?
+        let file = match for_its_owner().create_new(true).open(path) {
+            Ok(made) => {
+                give_to_owner_of_folder(path, &made)?;
+                made
             }
-            file => file?,
+            Err(_) => match for_its_owner().open(path) {
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                    fs::File::open(path)?
+                }
+                file => file?,
+            },
         };
         match file.try_lock() {
             Ok(()) => Ok(Box::new(file)),

@@ -46,7 +46,8 @@ impl Timestamp {
 pub struct MessageId(u64);
 
 const EPOCH_2026_MILLIS: i64 = 1_767_225_600_000;
-const COUNTER_BITS: u32 = 7;
+/// Bits that count within a millisecond.
+pub(crate) const COUNTER_BITS: u32 = 7;
 
 impl MessageId {
     /// The smallest id of a moment.

@@ -218,6 +218,9 @@ pub struct Health {
     /// What was found damaged when the store was opened, by message where it is
     /// known: to be logged and shown, never silently dropped.
     pub damaged: Vec<String>,
+    /// What could not be read when the store was opened, and the messages that wait for
+    /// it. Nothing of it is lost; it is taken up when it can be read.
+    pub unreadable: Vec<String>,
 }
 
 /// A durable queue of messages. Calls that return a [`Ticket`] are done when the

@@ -156,6 +156,7 @@ impl Spool for MemorySpool {
             disk_octets: 0,
             refusing: state.check().err().map(|error| error.to_string()),
             damaged: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 

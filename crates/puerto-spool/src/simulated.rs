@@ -29,6 +29,15 @@ pub enum Effect {
     PowerCut,
 }
 
+/// What goes wrong once, at any call whether it changes something or not, and passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passing {
+    /// The call fails with this error of the system (`errno`).
+    Fails(i32),
+    /// If the call reads, fewer octets come than there are.
+    Short,
+}
+
 /// The disk. Clones are the same disk.
 #[derive(Clone)]
 pub struct SimulatedDisk {
@@ -42,6 +51,11 @@ struct World {
     /// Operations so far that could change something.
     operations: u64,
     fault: Option<(u64, Effect)>,
+    /// Calls so far of any kind.
+    calls: u64,
+    passing: Option<(u64, Passing)>,
+    /// Files that cannot be read from some place on, and the error; place 0: not opened.
+    unreadable: HashMap<PathBuf, (u64, i32)>,
     powered: bool,
     /// Counts the restarts, so that files that were open before are known.
     epoch: u64,
@@ -104,6 +118,9 @@ impl SimulatedDisk {
             random: Random::new(seed),
             operations: 0,
             fault: None,
+            calls: 0,
+            passing: None,
+            unreadable: HashMap::new(),
             powered: true,
             epoch: 0,
             nodes: HashMap::new(),
@@ -135,6 +152,26 @@ impl SimulatedDisk {
         self.world().fault = fault;
     }
 
+    /// How many calls of any kind there were so far.
+    pub fn calls(&self) -> u64 {
+        self.world().calls
+    }
+
+    /// Lets something go wrong once, at the call of this number.
+    pub fn set_passing_fault(&self, fault: Option<(u64, Passing)>) {
+        self.world().passing = fault;
+    }
+
+    /// From now on a file cannot be read from this place on, for this error (`errno`); from
+    /// place 0 on it cannot even be opened. `None`: it can again.
+    pub fn set_unreadable(&self, path: &Path, trouble: Option<(u64, i32)>) {
+        let mut world = self.world();
+        match trouble {
+            Some(trouble) => world.unreadable.insert(path.to_owned(), trouble),
+            None => world.unreadable.remove(path),
+        };
+    }
+
     /// Whether the power is on.
     pub fn is_powered(&self) -> bool {
         self.world().powered
@@ -160,6 +197,7 @@ impl SimulatedDisk {
         world.locks.clear();
         world.powered = true;
         world.fault = None;
+        world.passing = None;
         world.epoch += 1;
     }
 
@@ -169,6 +207,7 @@ impl SimulatedDisk {
         let mut world = self.world();
         world.locks.clear();
         world.fault = None;
+        world.passing = None;
         world.epoch += 1;
     }
 
@@ -306,6 +345,18 @@ impl World {
         if self.powered { Ok(()) } else { Err(io::Error::other("the power is off")) }
     }
 
+    /// Counts a call; says whether it is to read too little.
+    fn call(&mut self) -> io::Result<bool> {
+        self.calls += 1;
+        match self.passing {
+            Some((at, Passing::Fails(error))) if at == self.calls => {
+                Err(io::Error::from_raw_os_error(error))
+            }
+            Some((at, Passing::Short)) => Ok(at == self.calls),
+            _ => Ok(false),
+        }
+    }
+
     /// Counts an operation; says whether it is the one during which the power is cut.
     fn begin(&mut self) -> io::Result<bool> {
         self.check_power()?;
@@ -343,6 +394,7 @@ impl World {
 
 struct SimulatedFile {
     disk: SimulatedDisk,
+    path: PathBuf,
     node: u64,
     epoch: u64,
 }
@@ -360,20 +412,30 @@ impl SimulatedFile {
 
 impl File for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.world()?.node(self.node)?.seen.len() as u64)
+        let mut world = self.world()?;
+        world.call()?;
+        Ok(world.node(self.node)?.seen.len() as u64)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut world = self.world()?;
+        let short = world.call()?;
+        if let Some((place, error)) = world.unreadable.get(&self.path)
+            && offset + buffer.len() as u64 > *place
+        {
+            return Err(io::Error::from_raw_os_error(*error));
+        }
         let seen = &world.node(self.node)?.seen;
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(seen.len());
         let count = buffer.len().min(seen.len() - from);
+        let count = if short { count / 2 } else { count };
         buffer[..count].copy_from_slice(&seen[from..from + count]);
         Ok(count)
     }
 
     fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()> {
         let mut world = self.world()?;
+        world.call()?;
         world.begin()?;
         let room = world.capacity.saturating_sub(world.used());
         let node = world.node(self.node)?;
@@ -389,7 +451,7 @@ impl File for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.world()?;
-        let begun = world.begin();
+        let begun = world.call().and_then(|_| world.begin());
         let world = &mut *world;
         let node =
             world.nodes.get_mut(&self.node).ok_or(io::Error::from(io::ErrorKind::NotFound))?;
@@ -437,11 +499,12 @@ impl Drop for SimulatedLock {
 
 impl Disk for SimulatedDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
-        self.live_world().map(drop)
+        self.live_world()?.call().map(drop)
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut world = self.live_world()?;
+        world.call()?;
         world.begin()?;
         if world.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -451,17 +514,24 @@ impl Disk for SimulatedDisk {
         world.nodes.insert(node, Node::default());
         world.change_name(NameChange::Create(path.to_owned(), node));
         world.end()?;
-        Ok(Arc::new(SimulatedFile { disk: self.clone(), node, epoch: world.epoch }))
+        let path = path.to_owned();
+        Ok(Arc::new(SimulatedFile { disk: self.clone(), path, node, epoch: world.epoch }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let world = self.live_world()?;
+        let mut world = self.live_world()?;
+        world.call()?;
+        if let Some((0, error)) = world.unreadable.get(path) {
+            return Err(io::Error::from_raw_os_error(*error));
+        }
         let node = *world.names.get(path).ok_or(io::Error::from(io::ErrorKind::NotFound))?;
-        Ok(Arc::new(SimulatedFile { disk: self.clone(), node, epoch: world.epoch }))
+        let path = path.to_owned();
+        Ok(Arc::new(SimulatedFile { disk: self.clone(), path, node, epoch: world.epoch }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.live_world()?;
+        world.call()?;
         world.begin()?;
         let node = *world.names.get(from).ok_or(io::Error::from(io::ErrorKind::NotFound))?;
         world.change_name(NameChange::Rename(from.to_owned(), to.to_owned(), node));
@@ -470,6 +540,7 @@ impl Disk for SimulatedDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.live_world()?;
+        world.call()?;
         let node = *world.names.get(path).ok_or(io::Error::from(io::ErrorKind::NotFound))?;
         world.begin()?;
         world.change_name(NameChange::Remove(path.to_owned(), node));
@@ -477,13 +548,15 @@ impl Disk for SimulatedDisk {
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let world = self.live_world()?;
+        let mut world = self.live_world()?;
+        world.call()?;
         let inside = world.names.keys().filter(|path| path.parent() == Some(directory));
         Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {
         let mut world = self.live_world()?;
+        world.call()?;
         let cut = world.begin()?;
         if cut && world.random.one_in(2) {
             return world.end();
@@ -503,7 +576,8 @@ impl Disk for SimulatedDisk {
     }
 
     fn free_space(&self, _: &Path) -> io::Result<u64> {
-        let world = self.live_world()?;
+        let mut world = self.live_world()?;
+        world.call()?;
         Ok(world.capacity.saturating_sub(world.used()))
     }
 
@@ -513,6 +587,7 @@ impl Disk for SimulatedDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let mut world = self.live_world()?;
+        world.call()?;
         if !world.locks.insert(path.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }

@@ -120,6 +120,17 @@ impl<L> Index<L> {
         before
     }
 
+    /// Takes a message from another index as it stands there; says whether it could.
+    pub(crate) fn adopt(&mut self, from: &Self, id: MessageId, location: L) -> bool {
+        let states = from.snapshot(id, Timestamp::default());
+        let (Some((envelope, size, _)), Some(states)) = (from.stored(id), states) else {
+            return false;
+        };
+        let Ok(envelope) = EncodedEnvelope::decode(envelope) else { return false };
+        self.insert(id, envelope, (size, location), Timestamp::default());
+        self.apply(id, &states).is_ok()
+    }
+
     /// Forgets a message, its leases too.
     pub(crate) fn remove(&mut self, id: MessageId) -> Option<L> {
         let message = self.messages.get(&id)?;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use super::core::{Location, lock};
 use super::log::{Placed, Position};
 use super::payload::SpilledAt;
+use super::scan::read_whole;
 use crate::codec::{Malformed, Put, Take};
 use crate::disk::{Disk, File};
 use crate::id::{MessageId, Timestamp};
@@ -142,8 +143,32 @@ impl Writer {
 pub(crate) enum Missing {
     /// There is none, or one of another store or version.
     Absent,
-    /// It cannot be read.
+    /// It was read, and is not what was written.
     Damaged(String),
+    /// It could not be read.
+    Unread(String),
+}
+
+/// What the checkpoint says at its beginning; `None` if there is none that this program
+/// knows. An error says that it could not be read.
+pub(crate) fn heading(disk: &dyn Disk, directory: &Path) -> io::Result<Option<Heading>> {
+    let file = match disk.open(&directory.join(NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    if file.len()? < HEADING as u64 {
+        return Ok(None);
+    }
+    let mut octets = [0; HEADING];
+    read_whole(&*file, &mut octets, 0)?;
+    Ok(take_heading(&octets).ok().flatten())
+}
+
+/// Moves a checkpoint away that is not ours or cannot be read, so that the next one does
+/// not replace it.
+pub(crate) fn set_aside(disk: &dyn Disk, directory: &Path, as_what: &str) -> io::Result<()> {
+    let name = directory.join(NAME);
+    disk.rename(&name, &name.with_extension(as_what))
 }
 
 /// Reads a checkpoint whose heading `usable` accepts.
@@ -152,47 +177,41 @@ pub(crate) fn read(
     directory: &Path,
     usable: impl Fn(&Heading) -> bool,
 ) -> Result<(Heading, Index<Location>), Missing> {
-    let damaged = |what: &dyn std::fmt::Display| Missing::Damaged(what.to_string());
+    let unread = |error: io::Error| Missing::Unread(error.to_string());
+    let malformed = |what: Malformed| Missing::Damaged(what.to_string());
+    let cut = || Missing::Damaged("it is cut".to_owned());
     let file = match disk.open(&directory.join(NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Missing::Absent),
-        file => file.map_err(|error| damaged(&error))?,
+        file => file.map_err(unread)?,
     };
-    let length = file.len().map_err(|error| damaged(&error))?;
-    let body = length.checked_sub(4).ok_or_else(|| damaged(&"it is cut"))?;
-    let source = FileReader {
-        file: Arc::clone(&file),
-        offset: 0,
-        end: body,
-        hasher: crc32fast::Hasher::new(),
-    };
+    let length = file.len().map_err(unread)?;
+    let body = length.checked_sub(4).filter(|body| *body >= HEADING as u64).ok_or_else(cut)?;
+    let hasher = crc32fast::Hasher::new();
+    let source = FileReader { file: Arc::clone(&file), offset: 0, end: body, hasher };
     let mut source = io::BufReader::with_capacity(PIECE, source);
     let mut octets = [0; HEADING];
-    source.read_exact(&mut octets).map_err(|error| damaged(&error))?;
-    let heading = take_heading(&octets).map_err(|error| damaged(&error))?;
-    if !heading.is_some_and(|heading| usable(&heading)) {
-        return Err(Missing::Absent);
-    }
-    let heading = heading.ok_or(Missing::Absent)?;
+    source.read_exact(&mut octets).map_err(unread)?;
+    let heading = take_heading(&octets).map_err(malformed)?;
+    let Some(heading) = heading.filter(usable) else { return Err(Missing::Absent) };
     let mut index = Index::default();
     let mut left = body - HEADING as u64;
     let mut entry = Vec::new();
     while left > 0 {
         let mut prefix = [0; 4];
-        source.read_exact(&mut prefix).map_err(|error| damaged(&error))?;
+        left = left.checked_sub(4).ok_or_else(cut)?;
+        source.read_exact(&mut prefix).map_err(unread)?;
         let size = u64::from(u32::from_le_bytes(prefix));
-        left = left.checked_sub(4 + size).ok_or_else(|| damaged(&"an entry is too long"))?;
+        left = left.checked_sub(size).ok_or_else(cut)?;
         entry.resize(usize::try_from(size).unwrap_or_default(), 0);
-        source.read_exact(&mut entry).map_err(|error| damaged(&error))?;
-        take_entry(&entry, &mut index).map_err(|error| damaged(&error))?;
+        source.read_exact(&mut entry).map_err(unread)?;
+        take_entry(&entry, &mut index).map_err(malformed)?;
     }
     let mut checksum = [0; 4];
-    let read = file.read_at(&mut checksum, body);
-    let expected = source.into_inner().hasher.finalize();
-    if read.is_ok() && u32::from_le_bytes(checksum) == expected {
-        Ok((heading, index))
-    } else {
-        Err(damaged(&"its checksum does not fit"))
+    read_whole(&*file, &mut checksum, body).map_err(unread)?;
+    if u32::from_le_bytes(checksum) != source.into_inner().hasher.finalize() {
+        return Err(Missing::Damaged("its checksum does not fit".to_owned()));
     }
+    Ok((heading, index))
 }
 
 fn take_heading(octets: &[u8]) -> Result<Option<Heading>, Malformed> {

@@ -16,6 +16,7 @@ use super::payload::SpilledAt;
 use super::record::{Kind, framed};
 use super::space::AmpleSpace;
 use super::upkeep::Upkeep;
+use super::waiting::Waiting;
 use crate::SpoolError;
 use crate::clock::Clock;
 use crate::disk::{Disk, File, Lock};
@@ -121,6 +122,10 @@ pub(crate) struct Core {
     pub(crate) cache: Mutex<Cache>,
     pub(crate) last_id: Mutex<MessageId>,
     pub(crate) trouble: Mutex<Trouble>,
+    /// What could not be read when the store was opened, until it is.
+    pub(crate) waiting: Mutex<Option<Waiting>>,
+    /// Large content that could not be read then; each delivery tries again.
+    pub(crate) unread_contents: Mutex<Vec<(u64, String)>>,
     /// Content whose messages are gone.
     pub(crate) garbage: Mutex<Vec<SpilledAt>>,
     pub(crate) upkeep: Mutex<Upkeep>,

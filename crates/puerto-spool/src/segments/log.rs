@@ -38,6 +38,8 @@ pub(crate) struct Segment {
     pub(crate) alive: u64,
     /// A write or sync failed, or the file has an odd size: it is not recycled.
     pub(crate) spoiled: bool,
+    /// Something in it is damaged: it is kept for people to look at.
+    pub(crate) damaged: bool,
 }
 
 impl Segment {
@@ -84,6 +86,14 @@ pub(crate) struct Position {
     pub(crate) offset: u64,
 }
 
+impl Position {
+    /// What a header says of the segments before it when not all of them can be read:
+    /// none was given up, and each counts as far as it goes.
+    pub(crate) fn unknown_before(generation: u64) -> Self {
+        Self { generation: generation.saturating_sub(1), offset: u64::MAX }
+    }
+}
+
 /// See the module.
 pub(crate) struct Log {
     pub(crate) disk: Arc<dyn Disk>,
@@ -95,6 +105,13 @@ pub(crate) struct Log {
     pub(crate) spare: Vec<SegmentFile>,
     /// Files that hold nothing and must not be written again.
     pub(crate) retired: Vec<SegmentFile>,
+    /// Files that are damaged and hold nothing else that counts.
+    pub(crate) damaged: Vec<SegmentFile>,
+    /// Some files could not be read, so nothing is known of what they say of others: no
+    /// segment is freed.
+    pub(crate) frozen: bool,
+    /// Such files may come right before the next segment: its header voids none.
+    pub(crate) unlinked: bool,
     pub(crate) next_generation: u64,
     pub(crate) next_number: u64,
     /// The floor that is written in a durable header.
@@ -126,6 +143,9 @@ impl Log {
             sealed: VecDeque::new(),
             spare: Vec::new(),
             retired: Vec::new(),
+            damaged: Vec::new(),
+            frozen: false,
+            unlinked: false,
             next_generation: 1,
             next_number: 1,
             durable_floor: 0,
@@ -246,11 +266,16 @@ impl Log {
         let generation = self.next_generation;
         self.next_generation += 1;
         file.generation = generation;
+        let floor = self.sealed.front().map_or(generation, Segment::generation);
+        let previous = match self.unlinked {
+            true => Position::unknown_before(generation),
+            false => self.sealed_end,
+        };
         let header = SegmentHeader {
             generation,
-            floor: self.sealed.front().map_or(generation, Segment::generation),
-            previous: self.sealed_end.generation,
-            previous_end: self.sealed_end.offset,
+            floor: if self.frozen { self.durable_floor } else { floor },
+            previous: previous.generation,
+            previous_end: previous.offset,
             salt: self.salt,
             last_id: self.last_id,
         };
@@ -260,9 +285,10 @@ impl Log {
             return Err(error);
         }
         self.durable_floor = header.floor;
+        self.unlinked = false;
         let spoiled = file.size != self.segment_size;
         self.active = Some(Active {
-            segment: Segment { file: file.clone(), alive: 0, spoiled },
+            segment: Segment { file: file.clone(), alive: 0, spoiled, damaged: false },
             header,
             offset: FIRST_RECORD,
             written: FIRST_RECORD,
@@ -277,7 +303,7 @@ impl Log {
     pub(crate) fn create(&mut self, size: u64) -> io::Result<SegmentFile> {
         let number = self.next_number;
         self.next_number += 1;
-        let file = create_file(&*self.disk, &self.directory, number, size)?;
+        let file = create_file(&*self.disk, &self.directory, number, (size, self.salt))?;
         self.octets.fetch_add(size, Ordering::Relaxed);
         Ok(file)
     }
@@ -293,9 +319,14 @@ impl Log {
     /// Frees the oldest segments in which nothing is alive; returns their generations.
     pub(crate) fn free_dead(&mut self) -> Vec<u64> {
         let mut freed = Vec::new();
+        if self.frozen {
+            return freed;
+        }
         while let Some(segment) = self.sealed.pop_front_if(|segment| segment.alive == 0) {
             freed.push(segment.generation());
-            if segment.spoiled {
+            if segment.damaged {
+                self.damaged.push(segment.file);
+            } else if segment.spoiled {
                 self.retired.push(segment.file);
             } else {
                 self.spare.push(segment.file);
@@ -309,6 +340,12 @@ impl Log {
     /// else one whose removal the disk forgot could bring back what is gone.
     pub(crate) fn remove_surplus(&mut self, keep: usize) {
         let floor = self.durable_floor;
+        for file in self.damaged.extract_if(.., |file| file.generation < floor) {
+            let path = segment_path(&self.directory, file.number);
+            if self.disk.rename(&path, &path.with_extension(DAMAGED)).is_ok() {
+                self.octets.fetch_sub(file.size, Ordering::Relaxed);
+            }
+        }
         let mut surplus: Vec<SegmentFile> =
             self.retired.extract_if(.., |file| file.generation < floor).collect();
         while self.spare.len() > keep {
@@ -327,7 +364,8 @@ impl Log {
         let Some(active) = self.active.as_mut() else { return };
         let generation = active.segment.generation();
         let floor = self.sealed.front().map_or(generation, Segment::generation);
-        if self.spare.len() <= keep || floor <= self.durable_floor || active.failed.is_some() {
+        let wanted = self.spare.len() > keep || !self.damaged.is_empty();
+        if self.frozen || !wanted || floor <= self.durable_floor || active.failed.is_some() {
             return;
         }
         active.header.floor = floor;
@@ -351,6 +389,30 @@ impl Log {
         if let Some(segment) = self.segment_mut(placed.generation) {
             segment.alive = segment.alive.saturating_sub(u64::from(placed.octets));
         }
+    }
+
+    /// Something in a segment is damaged.
+    pub(crate) fn mark_damaged(&mut self, generation: u64) {
+        if let Some(segment) = self.segment_mut(generation) {
+            segment.damaged = true;
+        }
+    }
+
+    /// Takes in segments that could not be read before.
+    pub(crate) fn adopt(&mut self, segments: impl Iterator<Item = Segment>) {
+        for segment in segments {
+            let place =
+                self.sealed.binary_search_by_key(&segment.generation(), Segment::generation);
+            match place {
+                Ok(known) => {
+                    if let Some(known) = self.sealed.get_mut(known) {
+                        known.damaged |= segment.damaged;
+                    }
+                }
+                Err(place) => self.sealed.insert(place, segment),
+            }
+        }
+        self.frozen = false;
     }
 
     fn segment_mut(&mut self, generation: u64) -> Option<&mut Segment> {
@@ -390,12 +452,16 @@ pub(crate) fn segment_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_suffix(".segment")?, 16).ok()
 }
 
-/// Makes a file full of zeros whose name and content are durable.
+/// What a file is called that was set aside for its damage.
+pub(crate) const DAMAGED: &str = "damaged";
+
+/// Makes a file full of zeros whose name and content are durable. Its header says that it
+/// holds nothing: one without could be a segment that has lost its beginning.
 pub(crate) fn create_file(
     disk: &dyn Disk,
     directory: &Path,
     number: u64,
-    size: u64,
+    (size, salt): (u64, u64),
 ) -> io::Result<SegmentFile> {
     const CHUNK: u64 = 1024 * 1024;
     // The log's own syncs, for which clients wait, are not to queue behind all of it.
@@ -404,12 +470,16 @@ pub(crate) fn create_file(
     let file = disk.create(&path)?;
     let zeros = vec![0; usize::try_from(CHUNK.min(size)).unwrap_or_default()];
     let fill = || {
+        file.write_at(&SegmentHeader::unused(salt).encode(), 0)?;
         for offset in (0..size).step_by(zeros.len().max(1)) {
             let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
             if offset > 0 && offset % SYNC_EVERY == 0 {
                 file.sync_data()?;
             }
-            file.write_at(zeros.get(..left).unwrap_or(&zeros), offset)?;
+            let from = if offset == 0 { FIRST_RECORD } else { 0 };
+            let zeros = zeros.get(..left).unwrap_or(&zeros);
+            let rest = usize::try_from(from).ok().and_then(|from| zeros.get(from..));
+            file.write_at(rest.unwrap_or_default(), offset + from)?;
         }
         file.sync_data()?;
         disk.sync_dir(directory)

@@ -18,14 +18,19 @@
 
 mod checkpoint;
 mod content;
+mod contents;
 mod core;
+mod identity;
 mod log;
 mod open;
 mod payload;
+mod reading;
 mod record;
 mod scan;
 mod space;
+mod survey;
 mod upkeep;
+mod waiting;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -432,6 +437,7 @@ impl Spool for SegmentSpool {
             disk_octets: self.core.disk_octets(),
             refusing: self.core.refusing().map(|error| error.to_string()),
             damaged: lock(&self.core.trouble).notes.clone(),
+            unreadable: self.core.unreadable(),
         }
     }
 
@@ -470,6 +476,7 @@ impl SegmentSpool {
             None => {
                 let payload = self.core.read_record(id, location).inspect_err(|error| {
                     if matches!(error, SpoolError::Damaged { .. }) {
+                        lock(&self.core.log).mark_damaged(location.placed.generation);
                         self.core.note(error.to_string());
                     }
                 })?;

@@ -64,6 +64,18 @@ pub(crate) enum ReadHeader {
 }
 
 impl SegmentHeader {
+    /// The header of a file that waits to be used.
+    pub(crate) fn unused(salt: u64) -> Self {
+        let last_id = MessageId::from_u64(0);
+        Self { generation: 0, floor: 0, previous: 0, previous_end: 0, salt, last_id }
+    }
+
+    /// Where the segment before it ends, if that was known when it was begun.
+    pub(crate) fn previous(&self) -> Option<(u64, u64)> {
+        let known = self.generation > 0 && self.previous_end != u64::MAX;
+        known.then_some((self.previous, self.previous_end))
+    }
+
     /// Both copies.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut sector = Vec::with_capacity(2 * SECTOR);

@@ -43,60 +43,48 @@ pub(crate) struct Range {
 }
 
 /// Calls `take` with each intact record in order. `take` says what is wrong with a
-/// payload that it cannot use. Returns where the last record ends.
+/// payload that it cannot use. Returns where the last intact record ends. An error says that a
+/// part could not be read, so that nothing is known of it.
 pub(crate) fn scan(
     file: &Arc<dyn File>,
     range: Range,
     mut take: impl FnMut(Found, &[u8]) -> Result<(), String>,
     damage: &mut Vec<Damage>,
-) -> u64 {
+) -> io::Result<u64> {
     let mut offset = range.from.max(FIRST_RECORD);
-    if let Err(error) = file.len() {
-        let what = format!("it cannot be read: {error}");
-        damage.push(Damage { id: None, offset, what });
-        return offset;
-    }
-    let mut window = Window::new(Arc::clone(file), range.to);
+    let mut window = Window::new(Arc::clone(file), range.to)?;
     let mut end = offset;
     let mut named = 0;
     while offset < window.end {
-        let header = window.header(offset, range);
-        match header {
-            Ok(Some(header)) => {
-                if offset > end && named == 0 {
-                    let what = format!("{} octets hold no record", offset - end);
-                    damage.push(Damage { id: None, offset: end, what });
-                }
-                let found =
-                    Found { kind: header.kind, id: header.id, offset, octets: header.framed() };
-                if let Err(what) = window.record(&header, offset).and_then(|p| take(found, p)) {
-                    damage.push(Damage { id: Some(header.id), offset, what });
-                }
-                offset += header.framed();
-                end = offset;
-                named = 0;
-                continue;
+        if let Some(header) = window.header(offset, range)? {
+            if offset > end && named == 0 {
+                let what = format!("{} octets hold no record", offset - end);
+                damage.push(Damage { id: None, offset: end, what });
             }
-            Ok(None) => {
-                if let Some(id) = window.trailer(offset, range) {
+            let found = Found { kind: header.kind, id: header.id, offset, octets: header.framed() };
+            let payload = window.record(&header, offset)?;
+            let payload = payload.ok_or_else(|| "its checksum does not fit".to_owned());
+            let taken = payload.and_then(|payload| take(found, payload));
+            offset += header.framed();
+            match taken {
+                Ok(()) => (end, named) = (offset, 0),
+                Err(what) => {
                     named += 1;
-                    let what = "the header of its record is damaged".to_owned();
-                    damage.push(Damage { id: Some(id), offset: end, what });
+                    damage.push(Damage { id: Some(found.id), offset: found.offset, what });
                 }
             }
-            Err(error) => {
-                let what = format!("it cannot be read: {error}");
-                damage.push(Damage { id: None, offset, what });
-                named += 1;
-                offset = (offset + 1).next_multiple_of(UNREADABLE_STEP) - 8;
-            }
+            continue;
         }
-        offset = window.next_mark(offset + 8);
+        if let Some(id) = window.trailer(offset, range)? {
+            named += 1;
+            let what = "the header of its record is damaged".to_owned();
+            damage.push(Damage { id: Some(id), offset: end, what });
+        }
+        offset = window.next_mark(offset + 8)?;
     }
-    end
+    Ok(end)
 }
 
-const UNREADABLE_STEP: u64 = 64 * 1024;
 const WINDOW: usize = 256 * 1024;
 
 /// A piece of the file in memory that moves along.
@@ -108,9 +96,9 @@ struct Window {
 }
 
 impl Window {
-    fn new(file: Arc<dyn File>, to: u64) -> Self {
-        let end = file.len().map_or(0, |len| len.min(to));
-        Self { file, start: 0, octets: Vec::new(), end }
+    fn new(file: Arc<dyn File>, to: u64) -> io::Result<Self> {
+        let end = file.len()?.min(to);
+        Ok(Self { file, start: 0, octets: Vec::new(), end })
     }
 
     /// Up to `length` octets at `offset`.
@@ -124,12 +112,9 @@ impl Window {
             let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
             self.octets.resize(length.max(WINDOW).min(left), 0);
             self.start = offset;
-            match self.file.read_at(&mut self.octets, offset) {
-                Ok(count) => self.octets.truncate(count),
-                Err(error) => {
-                    self.octets.clear();
-                    return Err(error);
-                }
+            if let Err(error) = read_whole(&*self.file, &mut self.octets, offset) {
+                self.octets.clear();
+                return Err(error);
             }
         }
         let (from, to) = inside(self).unwrap_or((0, self.octets.len()));
@@ -144,46 +129,69 @@ impl Window {
         }))
     }
 
-    fn record(&mut self, header: &RecordHeader, offset: u64) -> Result<&[u8], String> {
+    fn record(&mut self, header: &RecordHeader, offset: u64) -> io::Result<Option<&[u8]>> {
         let length = usize::try_from(header.framed()).unwrap_or(usize::MAX);
-        let record = self.at(offset, length).map_err(|e| format!("it cannot be read: {e}"))?;
-        header.payload(record).ok_or_else(|| "its checksum does not fit".to_owned())
+        Ok(header.payload(self.at(offset, length)?))
     }
 
-    fn trailer(&mut self, offset: u64, range: Range) -> Option<MessageId> {
-        let octets = self.at(offset, TRAILER).ok()?;
-        read_trailer(octets, range.salt, range.generation, offset)
+    fn trailer(&mut self, offset: u64, range: Range) -> io::Result<Option<MessageId>> {
+        let octets = self.at(offset, TRAILER)?;
+        Ok(read_trailer(octets, range.salt, range.generation, offset))
     }
 
     /// The next multiple of eight at or behind `offset` where a mark stands.
-    fn next_mark(&mut self, mut offset: u64) -> u64 {
+    fn next_mark(&mut self, mut offset: u64) -> io::Result<u64> {
         while offset < self.end {
-            let Ok(octets) = self.at(offset, 8) else { return offset };
-            if octets.len() < MARK.len() {
+            if self.at(offset, 8)?.len() < MARK.len() {
                 break;
             }
             let from = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
             let rest = self.octets.get(from..).unwrap_or_default();
             match memmem::find(rest, MARK) {
-                Some(at) if at % 8 == 0 => return offset + at as u64,
+                Some(at) if at % 8 == 0 => return Ok(offset + at as u64),
                 Some(at) => offset += at.next_multiple_of(8) as u64,
                 None => offset += (rest.len() / 8 * 8).max(8) as u64,
             }
         }
-        self.end
+        Ok(self.end)
     }
 }
 
 /// The generation of the first intact record of a file, whose header does not tell it.
-pub(crate) fn generation(file: &Arc<dyn File>, salt: u64) -> Option<u64> {
-    let mut window = Window::new(Arc::clone(file), u64::MAX);
+pub(crate) fn generation(file: &Arc<dyn File>, salt: u64) -> io::Result<Option<u64>> {
+    let mut window = Window::new(Arc::clone(file), u64::MAX)?;
     let mut offset = FIRST_RECORD;
     while offset < window.end {
-        let header = window.at(offset, HEADER).ok()?;
-        if let Some(header) = RecordHeader::read(header, salt, offset) {
-            return Some(header.generation);
+        if let Some(header) = RecordHeader::read(window.at(offset, HEADER)?, salt, offset) {
+            return Ok(Some(header.generation));
         }
-        offset = window.next_mark(offset + 8);
+        offset = window.next_mark(offset + 8)?;
     }
-    None
+    Ok(None)
+}
+
+/// Whether a file holds nothing but zeros.
+pub(crate) fn is_blank(file: &Arc<dyn File>) -> io::Result<bool> {
+    let mut window = Window::new(Arc::clone(file), u64::MAX)?;
+    let mut offset = 0;
+    while offset < window.end {
+        let left = usize::try_from(window.end - offset).unwrap_or(usize::MAX);
+        let octets = window.at(offset, WINDOW.min(left))?;
+        if octets.iter().any(|octet| *octet != 0) {
+            return Ok(false);
+        }
+        offset += WINDOW as u64;
+    }
+    Ok(true)
+}
+
+/// Fills the buffer from a place at which the file is said to have that much.
+pub(crate) fn read_whole(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    match file.read_at(buffer, offset)? {
+        count if count == buffer.len() => Ok(()),
+        count => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("{count} of {} octets came", buffer.len()),
+        )),
+    }
 }

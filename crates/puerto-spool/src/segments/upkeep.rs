@@ -17,6 +17,7 @@ use super::core::{Core, Location, Pending, Purpose, lock};
 use super::log::{Placed, create_file};
 use super::payload::Payload;
 use super::record::{HEADER, Kind, RecordHeader};
+use super::scan::read_whole;
 use crate::disk::File;
 use crate::id::MessageId;
 use crate::ticket::Ticket;
@@ -42,6 +43,15 @@ pub(crate) struct Upkeep {
     checkpoint_at: u64,
     /// Octets of that checkpoint.
     checkpoint_size: u64,
+    /// The checkpoint that is there could not be read, so it is not replaced.
+    set_aside: bool,
+}
+
+impl Upkeep {
+    /// Upkeep of a store whose checkpoint could not be read, or could.
+    pub(crate) fn new(checkpoint_unread: bool) -> Self {
+        Self { set_aside: checkpoint_unread, ..Self::default() }
+    }
 }
 
 impl Core {
@@ -49,6 +59,7 @@ impl Core {
     pub(crate) fn maintain(&self) {
         // Without threads a step of the work below comes back here.
         let Ok(mut upkeep) = self.upkeep.try_lock() else { return };
+        self.take_up();
         let garbage = std::mem::take(&mut *lock(&self.garbage));
         for at in garbage {
             self.content.remove(at);
@@ -68,8 +79,18 @@ impl Core {
         }
     }
 
-    /// Writes a checkpoint. Nothing depends on it, so a failure is only noted.
+    /// Writes a checkpoint. Nothing depends on it, so a failure is only noted. There is
+    /// none while something waits of which the index knows nothing.
     pub(crate) fn checkpoint(&self, upkeep: &mut Upkeep) {
+        if lock(&self.waiting).is_some() {
+            return;
+        }
+        if upkeep.set_aside {
+            if let Err(error) = checkpoint::set_aside(&*self.disk, &self.directory, "unread") {
+                return self.note(format!("the checkpoint cannot be set aside: {error}"));
+            }
+            upkeep.set_aside = false;
+        }
         let (position, grown, last_id) = {
             let log = lock(&self.log);
             (log.durable_end(), log.grown, log.last_id)
@@ -137,7 +158,7 @@ impl Core {
             if free < self.options.reserve.saturating_add(size) {
                 return;
             }
-            match create_file(&*self.disk, &directory, number, size) {
+            match create_file(&*self.disk, &directory, number, (size, self.salt)) {
                 Ok(file) => {
                     self.segment_octets.fetch_add(size, Ordering::Relaxed);
                     lock(&self.log).spare.push(file);
@@ -156,7 +177,8 @@ impl Core {
         let generation = {
             let log = lock(&self.log);
             let (octets, alive) = log.usage();
-            if octets <= 2 * alive + SLACK * log.segment_size || !log.is_writable() {
+            let enough = octets > 2 * alive + SLACK * log.segment_size;
+            if !enough || !log.is_writable() || log.frozen {
                 return false;
             }
             let Some(oldest) = log.sealed.front() else { return false };
@@ -246,11 +268,13 @@ impl Core {
         if !matches!(error, crate::SpoolError::Damaged { .. }) {
             return;
         }
+        lock(&self.log).mark_damaged(location.placed.generation);
         let mut index = lock(&self.index);
         if index.stored(id).is_none_or(|(_, _, here)| here != location) {
             return;
         }
-        let gone = index.remove(id);
+        // Its content may still be of use to somebody.
+        let gone = index.remove(id).map(|location| Location { spilled: None, ..location });
         self.push(record(id, Kind::Gone, Vec::new(), Purpose::Change(gone)), false);
         drop(index);
         self.note(format!("{error}; it was given up when its segment was reused"));
@@ -266,10 +290,12 @@ impl Core {
         let placed = location.placed;
         let file = self.readable(placed).ok_or_else(|| damaged("its segment is not there"))?;
         let mut octets = vec![0; placed.octets as usize];
-        let count = file
-            .read_at(&mut octets, u64::from(placed.offset))
+        let end = u64::from(placed.offset) + u64::from(placed.octets);
+        if file.len().map_err(|error| spool_error(&error))? < end {
+            return Err(damaged("its record is cut off"));
+        }
+        read_whole(&*file, &mut octets, u64::from(placed.offset))
             .map_err(|error| spool_error(&error))?;
-        octets.truncate(count);
         self.checked(id, placed, octets).map_err(damaged)
     }
 

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use crate::config::Config;
 use crate::lang::{Language, said_of, system};
 use crate::serve::{
-    Daemon, Prepared, Signals, StartError, hold_back_reloads, notify, ready, watchdog,
+    Daemon, Prepared, Signals, StartError, fit_arenas, fit_threads, hold_back_reloads, notify,
+    ready, watchdog,
 };
 
 /// Serves until it is told to stop.
 pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
+    fit_arenas();
     hold_back_reloads();
     let config = match Config::load(file) {
         Ok(config) => config,
@@ -31,16 +33,15 @@ pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
 fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
     let prepared = Prepared::new(config)?;
     // Threads start only now, with the rights of the service's user.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("puerto")
-        .build()
-        .map_err(|error| {
-            StartError::Privileges(said_of!(
-                "cannot start threads: {error}", "no se pueden iniciar hilos: {error}";
-                error = system(&error)
-            ))
-        })?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_name("puerto");
+    fit_threads(&mut runtime);
+    let runtime = runtime.build().map_err(|error| {
+        StartError::Privileges(said_of!(
+            "cannot start threads: {error}", "no se pueden iniciar hilos: {error}";
+            error = system(&error)
+        ))
+    })?;
     runtime.block_on(async {
         let mut signals = Signals::listen().map_err(|error| {
             StartError::Privileges(said_of!(
@@ -64,6 +65,7 @@ fn exit_code(error: &StartError) -> u8 {
         StartError::Folder { .. } | StartError::Log(_) => 73,
         StartError::Privileges(_) => 71,
         StartError::Bind(_) => 69,
-        StartError::Spool(_) => 74,
+        // Nothing was changed; when the disk is as it should be, a start goes well.
+        StartError::Spool(_) => 75,
     }
 }

@@ -189,5 +189,6 @@ pub(super) fn health(context: &Context) -> HealthView {
         disk_octets: health.disk_octets,
         refusing: health.refusing,
         damaged: health.damaged,
+        unreadable: health.unreadable,
     }
 }

@@ -236,6 +236,8 @@ pub struct HealthView {
     pub refusing: Option<String>,
     /// What was found damaged when the queue was opened.
     pub damaged: Vec<String>,
+    /// What could not be read when the queue was opened, and waits until it can be.
+    pub unreadable: Vec<String>,
 }
 
 #[cfg(test)]

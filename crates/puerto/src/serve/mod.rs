@@ -8,18 +8,20 @@
 //! written out.
 
 pub mod keeper;
+mod memory;
+mod mounts;
 mod notify;
 mod privileges;
 mod signals;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use puerto_spool::clock::SystemClock;
 use puerto_spool::disk::{Disk as _, SystemDisk};
 use puerto_spool::segments::{Options, SegmentSpool};
-use puerto_spool::{Spool, SpoolError};
+use puerto_spool::{Health, Spool, SpoolError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -40,11 +42,14 @@ use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
 
 use keeper::Keeper;
 
+pub use memory::{fit_arenas, fit_threads};
 pub use notify::{notify, ready, reloading, watchdog};
 pub use signals::{Signals, hold_back_reloads};
 
 /// How long a stop waits for the rooms to end before it goes on without them.
 const PATIENCE: Duration = Duration::from_secs(35);
+/// How often the spool is asked whether something is wrong with it.
+const LOOK_AT_SPOOL: Duration = Duration::from_secs(2);
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +133,7 @@ impl Prepared {
         let identity = privileges::target(&config.user)?;
         let owner = identity.as_ref();
         privileges::prepare_folder(&config.state_dir, 0o700, owner)?;
+        privileges::hand_over_spool(&config.state_dir.join("spool"), owner)?;
         privileges::prepare_folder(&config.run_dir, 0o755, owner)?;
         let listeners =
             Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.said()))?;
@@ -186,7 +192,7 @@ impl Daemon {
         let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper } =
             prepared;
         let spool = open_spool(&config)?;
-        report_state(&spool, &keys, &log);
+        let known = report_state(&spool, &keys, &log);
         for warning in listeners.warnings() {
             notice(&log, "warning", warning);
         }
@@ -255,6 +261,7 @@ impl Daemon {
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
             tokio::spawn(control.run(controller, stop_receiving)),
         ];
+        tokio::spawn(watch_spool(Arc::downgrade(&spool), known, log.clone()));
         let queue = tokio::spawn(queue.run(stop_queue));
         notice(&log, "info", &format!("ready as {}", config.get().hostname));
         Ok(Self { config, spool, remote, log, reopen, reload, receiving, queueing, fronts, queue })
@@ -333,6 +340,17 @@ fn known_keys(config: &Config, log: &MailLog) -> KnownKeys {
 
 fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartError> {
     let directory = config.state_dir.join("spool");
+    if !directory.exists()
+        && let Some(point) = mounts::missing(&config.state_dir)
+    {
+        return Err(StartError::Spool(said!(
+            "{point} is to be mounted by /etc/fstab and is not, so the queue may be there: mount \
+             it, or make {directory} to begin an empty queue where it is",
+            "según /etc/fstab, {point} debe montarse y no lo está, así que la cola puede estar \
+             ahí: móntelo, o cree {directory} para empezar ahí con una cola vacía";
+            point = point.display().to_string(), directory = directory.display().to_string()
+        )));
+    }
     let disk = SystemDisk.total_space(&config.state_dir);
     let spool = SegmentSpool::open(
         directory,
@@ -346,16 +364,52 @@ fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartError> {
 }
 
 // What an administrator must see even if nobody asks for it.
-fn report_state(spool: &Arc<dyn Spool>, keys: &KeyRing, log: &MailLog) {
-    let health = spool.health();
-    for damage in &health.damaged {
-        notice(log, "error", &format!("the spool is damaged: {damage}"));
-    }
+fn report_state(spool: &Arc<dyn Spool>, keys: &KeyRing, log: &MailLog) -> Health {
+    let health = report_trouble(&**spool, &Health::default(), log);
     for problem in keys.problems() {
         notice(log, "warning", &problem.to_string());
     }
     if health.messages > 0 {
         notice(log, "info", &format!("{} messages wait in the queue", health.messages));
+    }
+    health
+}
+
+// Says what is wrong with the spool and was not before; returns how it fares.
+fn report_trouble(spool: &dyn Spool, before: &Health, log: &MailLog) -> Health {
+    let health = spool.health();
+    for damage in health.damaged.iter().filter(|damage| !before.damaged.contains(damage)) {
+        notice(log, "error", &format!("the spool is damaged: {damage}"));
+    }
+    for trouble in health.unreadable.iter().filter(|text| !before.unreadable.contains(text)) {
+        notice(log, "error", &format!("the spool cannot be read: {trouble}"));
+    }
+    match (before.unreadable.is_empty(), health.unreadable.is_empty()) {
+        (true, false) => notice(
+            log,
+            "error",
+            "mail is taken and delivered; what cannot be read is kept and tried again each minute: \
+             let the user that the server runs as read it (chown), or mend the disk",
+        ),
+        (false, true) => notice(
+            log,
+            "info",
+            &format!(
+                "what could not be read was taken up: {} messages are in the queue",
+                health.messages
+            ),
+        ),
+        _ => {}
+    }
+    health
+}
+
+// Damage may be met at any time, and what cannot be read may be read later.
+async fn watch_spool(spool: Weak<dyn Spool>, mut known: Health, log: MailLog) {
+    loop {
+        tokio::time::sleep(LOOK_AT_SPOOL).await;
+        let Some(spool) = spool.upgrade() else { return };
+        known = report_trouble(&*spool, &known, &log);
     }
 }
 

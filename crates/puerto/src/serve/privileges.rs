@@ -45,6 +45,13 @@ pub fn hand_over(path: &Path, owner: Option<&Identity>) -> Result<(), StartError
         .map_err(|error| StartError::Folder { path: path.to_owned(), error: error.into() })
 }
 
+/// Gives to the service's user what a run as root has left in the spool.
+pub fn hand_over_spool(path: &Path, owner: Option<&Identity>) -> Result<(), StartError> {
+    let Some(owner) = owner else { return Ok(()) };
+    puerto_spool::disk::hand_over(path, owner.uid.as_raw(), owner.gid.as_raw())
+        .map_err(|error| StartError::Folder { path: path.to_owned(), error })
+}
+
 const SET_GROUPS: Text = Text::new(
     "cannot set groups as {name}: {error}",
     "no se pueden fijar los grupos de {name}: {error}",

@@ -94,3 +94,21 @@ fn a_reload_during_the_start_does_not_end_the_daemon() {
         daemon.stop();
     }
 }
+
+#[test]
+fn an_address_space_of_400_megabytes_is_enough() {
+    let mut daemon = Daemon::start(&["prlimit", "--as=400000000"]);
+    daemon.wait_for("the start", |daemon| daemon.log().contains("ready as"));
+    let run_dir = daemon.home.path().join("run");
+    std::thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| {
+                let mut client = puerto::control::Client::connect(&run_dir).unwrap();
+                for _ in 0..50 {
+                    assert_eq!(client.health().unwrap().refusing, None);
+                }
+            });
+        }
+    });
+    daemon.stop();
+}

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod passing;
 mod space;
 
 use super::*;

@@ -19,7 +19,7 @@ use crate::cli::output::{if_read, is_unread, say};
 use crate::cli::sendmail;
 use crate::control::Client;
 use crate::control::protocol::{Change, Selection};
-use crate::lang::{Language, Said, Text, said};
+use crate::lang::{Language, Said, Text, detail, said};
 
 /// Show and change the mail that waits.
 #[derive(Debug, Args)]
@@ -157,7 +157,25 @@ fn list(client: &mut Client, arguments: &ListArgs, language: Language) -> Result
         Err(error) if is_unread(&error) => {}
         Err(error) => return Err(error.into()),
     }
+    tell_trouble(client, language);
     Ok(Sysexit::Ok)
+}
+
+/// What is wrong with the queue as a whole: a list of what is there does not tell what is
+/// missing from it.
+fn tell_trouble(client: &mut Client, language: Language) {
+    let Ok(health) = client.health() else { return };
+    let damaged = health.damaged.iter().map(|what| (DAMAGED, what));
+    let all = damaged.chain(health.unreadable.iter().map(|what| (UNREADABLE, what)));
+    let lines: Vec<_> = all.collect();
+    for (text, what) in lines.iter().take(MOST_TROUBLE) {
+        let what = detail(what).of(language);
+        eprintln!("puerto: {}", text.with(language, &[("what", &what)]));
+    }
+    if let Some(more) = lines.len().checked_sub(MOST_TROUBLE).filter(|more| *more > 0) {
+        let more = more.to_string();
+        eprintln!("puerto: {}", MORE_TROUBLE.with(language, &[("count", &more)]));
+    }
 }
 
 fn show(client: &mut Client, arguments: &ShowArgs, language: Language) -> Result<Sysexit, Failure> {
@@ -253,6 +271,15 @@ fn counted(one: Text, many: Text, count: u64, language: Language) -> String {
     text.with(language, &[("count", &count.to_string())])
 }
 
+/// So many lines of trouble are shown; the log has all.
+const MOST_TROUBLE: usize = 50;
+const DAMAGED: Text = Text::new("damaged: {what}", "dañado: {what}");
+const UNREADABLE: Text = Text::new(
+    "cannot be read for now, nothing of it is lost: {what}",
+    "no se puede leer por ahora, nada se ha perdido: {what}",
+);
+const MORE_TROUBLE: Text =
+    Text::new("{count} more such lines are in the log", "hay {count} líneas más en el registro");
 const YES_NO: Text = Text::new("[y/N]", "[s/N]");
 const UNCHANGED: Text = Text::new("nothing was changed", "no se ha cambiado nada");
 const GONE: Text =

@@ -78,4 +78,19 @@ pub(super) static SENTENCES: &[Text] = &[
     text("cannot forward it: {}", "no se puede reenviar: {}"),
     text("cannot store the copy to forward: {}", "no se puede guardar la copia que reenviar: {}"),
     text("cannot {}: {}", "no se puede {}: {}"),
+    // The spool, when it does not open.
+    text(
+        "the queue was kept in {}, and there is nothing in it: if it is on a disk of its own, mount that first; to begin an empty queue, remove {}/identity and {}/checkpoint",
+        "la cola estaba en {=}, y ahí no hay nada: si está en un disco propio, móntelo primero; para empezar con una cola vacía, elimine {=}/identity y {=}/checkpoint",
+    ),
+    text(
+        "no file in {} can be read: nothing was changed; let the user that the server runs as read it, or mend its disk, and start again",
+        "no se puede leer ningún fichero de {=}: no se ha cambiado nada; permita que lo lea el usuario del servidor, o repare el disco, y vuelva a iniciar",
+    ),
+    text(
+        "{} is in use by another process: stop that one first",
+        "otro proceso está usando {=}: deténgalo primero",
+    ),
+    text("{} cannot be used: {}", "no se puede usar {=}: {}"),
+    text("{} cannot be read: {}", "no se puede leer {=}: {}"),
 ];

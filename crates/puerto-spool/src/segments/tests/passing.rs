@@ -1,0 +1,579 @@
+//! Trouble that passes: what cannot be read for a while is there when it can be read
+//! again, and so is what was taken meanwhile; nothing that was settled comes back.
+
+use std::path::PathBuf;
+
+use super::crash::{History, seeds};
+use super::*;
+use crate::Disposition;
+use crate::simulated::{Effect, Passing, Random};
+
+const EIO: i32 = 5;
+const ENOENT: i32 = 2;
+const ENOMEM: i32 = 12;
+const EACCES: i32 = 13;
+const EMFILE: i32 = 24;
+const ESTALE: i32 = 116;
+const TROUBLES: [Passing; 7] = [
+    Passing::Fails(EACCES),
+    Passing::Fails(EIO),
+    Passing::Fails(EMFILE),
+    Passing::Fails(ENOMEM),
+    Passing::Fails(ESTALE),
+    Passing::Fails(ENOENT),
+    Passing::Short,
+];
+
+fn try_open(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> Result<SegmentSpool, SpoolError> {
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    SegmentSpool::open("/spool", stepwise(), Arc::new(disk.attach()), clock)
+}
+
+fn ids(spool: &dyn Spool) -> Vec<MessageId> {
+    let list = spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+    list.iter().map(|entry| entry.id).collect()
+}
+
+/// Lets the store look after itself for so long.
+fn pass(spool: &SegmentSpool, clock: &ManualClock, seconds: u64) {
+    for _ in 0..seconds {
+        clock.advance(Duration::from_secs(1));
+        spool.core.maintain();
+        spool.core.pump();
+    }
+}
+
+/// A history ends, then a start meets the trouble at the `nth` of its calls. Says whether
+/// it met it at all.
+fn start_with(trouble: Passing, seed: u64, nth: u64) -> bool {
+    let mut history = History::new(seed);
+    history.run(40 + seed % 30);
+    history.leases.clear();
+    match seed % 3 {
+        0 => {
+            history.spool.close();
+            history.disk.restart_process();
+        }
+        1 => history.disk.restart_process(),
+        _ => history.disk.restart(),
+    }
+    history.clock.advance(Duration::from_secs(1));
+    let begun = history.disk.calls();
+    history.disk.set_passing_fault(Some((begun + nth, trouble)));
+    let opened = try_open(&history.disk, &history.clock);
+    let met = history.disk.calls() >= begun + nth;
+    if let Ok(spool) = opened {
+        history.spool = spool;
+        history.run(15);
+        if seed.is_multiple_of(2) {
+            pass(&history.spool, &history.clock, 10);
+            assert_eq!(history.spool.health().unreadable, Vec::<String>::new(), "{trouble:?}");
+            history.check();
+            history.run(15);
+        }
+    }
+    match nth % 3 {
+        0 => history.disk.restart(),
+        _ => history.disk.restart_process(),
+    }
+    history.reopen();
+    history.drain();
+    met
+}
+
+#[test]
+fn every_call_of_a_start_may_fail_once() {
+    for trouble in TROUBLES {
+        for seed in 0..seeds(6) {
+            let mut nth = 1;
+            while start_with(trouble, seed, nth) {
+                nth += 1;
+            }
+            assert!(nth > 20, "a start makes so many calls");
+        }
+    }
+}
+
+#[test]
+fn every_call_of_a_running_store_may_fail_once() {
+    for (number, trouble) in (0..).zip(TROUBLES) {
+        for seed in [number, 50 + number] {
+            let mut nth = 0;
+            loop {
+                nth += 1 + nth / 40;
+                let mut history = History::new(seed);
+                let begun = history.disk.calls();
+                history.disk.set_passing_fault(Some((begun + nth, trouble)));
+                history.run(50);
+                pass(&history.spool, &history.clock, 5);
+                let met = history.disk.calls() >= begun + nth;
+                history.disk.set_passing_fault(None);
+                history.check();
+                match nth % 2 {
+                    0 => history.disk.restart(),
+                    _ => history.disk.restart_process(),
+                }
+                history.reopen();
+                history.drain();
+                if !met {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Each file in turn cannot be read by one start, or by several; mail goes on.
+#[test]
+fn every_file_may_be_unreadable_for_a_while() {
+    for seed in 0..seeds(12) {
+        for place in 0.. {
+            let mut history = History::new(seed);
+            history.run(90);
+            history.leases.clear();
+            if seed.is_multiple_of(2) {
+                history.spool.close();
+            }
+            history.disk.restart_process();
+            history.clock.advance(Duration::from_secs(1));
+            let files: Vec<PathBuf> = history.disk.files().into_keys().collect();
+            let Some(file) = files.get(place / 3) else { break };
+            // Its beginning, some of it, or none of it can be read.
+            let from = [0, 600, 3000][place % 3];
+            history.disk.set_unreadable(file, Some((from, EIO)));
+            for _ in 0..1 + seed % 3 {
+                let before = history.disk.files();
+                let Ok(spool) = try_open(&history.disk, &history.clock) else { continue };
+                history.spool = spool;
+                history.run(20);
+                pass(&history.spool, &history.clock, 70);
+                history.leases.clear();
+                let kept = history.disk.files();
+                // Content goes with its message.
+                assert!(
+                    file.extension().is_some_and(|e| e == "content")
+                        || kept.get(file) == before.get(file)
+                        || history.spool.health().unreadable.is_empty(),
+                    "{} was changed",
+                    file.display()
+                );
+                if seed.is_multiple_of(4) {
+                    history.spool.close();
+                }
+                match seed % 5 {
+                    0 => history.disk.restart(),
+                    _ => history.disk.restart_process(),
+                }
+            }
+            history.disk.set_unreadable(file, None);
+            history.reopen();
+            assert_eq!(history.spool.health().unreadable, Vec::<String>::new());
+            history.drain();
+        }
+    }
+}
+
+/// Unreadable files, damage, a full disk and power cuts, all in one life.
+#[test]
+fn trouble_of_all_kinds_may_meet() {
+    for seed in 0..seeds(150) {
+        let mut random = Random::new(seed ^ 0xBAD);
+        let mut history = History::new(seed);
+        history.run(60);
+        for _ in 0..4 {
+            history.leases.clear();
+            if random.one_in(2) {
+                history.disk.restart_process();
+            } else {
+                history.disk.restart();
+            }
+            history.clock.advance(Duration::from_secs(1));
+            let files: Vec<PathBuf> = history.disk.files().into_keys().collect();
+            for _ in 0..random.below(3) {
+                let file = &files[random.below(files.len() as u64) as usize];
+                let from = [0, 0, 700, 5000][random.below(4) as usize];
+                history.disk.set_unreadable(file, Some((from, EACCES)));
+            }
+            if random.one_in(3) {
+                history.disk.set_capacity(history.disk.used() + random.below(40_000));
+            }
+            let at = history.disk.operations() + 1 + random.below(60);
+            if random.one_in(2) {
+                history.disk.set_fault(Some((at, Effect::PowerCut)));
+            } else {
+                let at = history.disk.calls() + 1 + random.below(120);
+                let trouble = TROUBLES[random.below(7) as usize];
+                history.disk.set_passing_fault(Some((at, trouble)));
+            }
+            // A store that cannot begin a segment may not void what it refused.
+            history.hopeless = true;
+            if let Ok(spool) = try_open(&history.disk, &history.clock) {
+                history.spool = spool;
+                history.run(30);
+            }
+            if random.one_in(2) {
+                files.iter().for_each(|file| history.disk.set_unreadable(file, None));
+                if history.disk.is_powered() && random.one_in(2) {
+                    pass(&history.spool, &history.clock, 70);
+                    history.run(10);
+                }
+            }
+            history.disk.set_capacity(1 << 40);
+        }
+        let files = history.disk.files();
+        files.keys().for_each(|file| history.disk.set_unreadable(file, None));
+        history.disk.restart();
+        history.reopen();
+        history.drain();
+    }
+}
+
+/// A store of several segments: what is queued, what was removed, and its files.
+struct Store {
+    disk: SimulatedDisk,
+    clock: Arc<ManualClock>,
+    queued: Vec<MessageId>,
+    segments: Vec<PathBuf>,
+}
+
+/// `checkpoint`: whether it was closed as it should be.
+fn several_segments(checkpoint: bool) -> Store {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(11);
+    let spool = open(&disk, stepwise(), &clock);
+    let mut queued = Vec::new();
+    let mut removed = Vec::new();
+    for n in 0..120_u64 {
+        let id = spool.new_id();
+        let size = if n % 40 == 7 { 9000 } else { 700 };
+        spool.commit(message(id, &["a@one.example"], &vec![n as u8; size], START)).wait().unwrap();
+        queued.push(id);
+        if n % 4 == 3 {
+            // One of long ago, so that its end stands in another segment.
+            let id = queued.remove(n as usize / 8);
+            spool.edit(id, Edit::Remove).unwrap().wait().unwrap();
+            removed.push(id);
+        }
+    }
+    let health = spool.health();
+    assert_eq!((health.messages, removed.len()), (90, 30));
+    if checkpoint {
+        spool.close();
+    }
+    disk.restart_process();
+    if !checkpoint {
+        disk.erase(Path::new("/spool/checkpoint"));
+    }
+    clock.advance(Duration::from_secs(1));
+    let mut segments = Vec::new();
+    for (path, octets) in disk.files() {
+        if let record::ReadHeader::Valid(header) =
+            record::SegmentHeader::decode(octets.get(..1024).unwrap_or_default())
+            && header.generation > 0
+            && path.extension().is_some_and(|e| e == "segment")
+        {
+            segments.push((header.generation, path));
+        }
+    }
+    segments.sort_unstable();
+    assert!(segments.len() > 5, "{segments:?}");
+    Store { disk, clock, queued, segments: segments.into_iter().map(|(_, path)| path).collect() }
+}
+
+/// A start that cannot read a segment, mail meanwhile, and then the segment can be read
+/// again: by the same process or by the next one.
+#[test]
+fn any_of_several_segments_may_be_unreadable_for_a_while() {
+    for checkpoint in [true, false] {
+        for place in 0..several_segments(checkpoint).segments.len() {
+            for (from, restarts) in [(0, 0), (0, 1), (0, 3), (1500, 0), (1500, 2)] {
+                let store = several_segments(checkpoint);
+                let path = &store.segments[place];
+                store.disk.set_unreadable(path, Some((from, EIO)));
+                let mut spool = open(&store.disk, stepwise(), &store.clock);
+                let mut queued = store.queued.clone();
+                for restart in 0..=restarts {
+                    let unreadable = spool.health().unreadable;
+                    // With a checkpoint a start reads only the end of the log.
+                    let named = unreadable.iter().any(|n| n.contains(path.to_str().unwrap()));
+                    assert!(named || (checkpoint && from > 0), "{unreadable:?}");
+                    assert!(ids(&spool).iter().all(|id| queued.contains(id)), "something is back");
+                    let new = message(spool.new_id(), &["new@two.example"], b"new", START);
+                    queued.push(new.id);
+                    spool.commit(new).wait().unwrap();
+                    pass(&spool, &store.clock, 100);
+                    if restart < restarts {
+                        store.disk.restart();
+                        store.clock.advance(Duration::from_secs(1));
+                        spool = open(&store.disk, stepwise(), &store.clock);
+                    }
+                }
+                // What is not named as waiting is there.
+                let waits = spool.health().unreadable;
+                let there = ids(&spool);
+                for id in queued.iter().filter(|id| !there.contains(id)) {
+                    let named = waits.iter().any(|note| note.contains(&id.to_string()));
+                    assert!(named || !checkpoint, "{id} waits and is not named");
+                }
+                store.disk.set_unreadable(path, None);
+                pass(&spool, &store.clock, 61);
+                assert_eq!(spool.health().unreadable, Vec::<String>::new());
+                assert_eq!(spool.health().damaged, Vec::<String>::new());
+                assert_eq!(ids(&spool), queued, "{place} {from} {restarts}");
+                store.disk.restart_process();
+                let spool = open(&store.disk, stepwise(), &store.clock);
+                assert_eq!(ids(&spool), queued, "{place} {from} {restarts}, after a restart");
+                for id in &queued {
+                    read(&spool, *id).unwrap();
+                }
+                store.clock.advance(Duration::from_secs(3600));
+                deliver_all(&spool, store.clock.now());
+                assert_eq!(spool.health().messages, 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_newer_than_an_unreadable_segment_is_delivered_meanwhile() {
+    let store = several_segments(false);
+    store.disk.set_unreadable(&store.segments[0], Some((0, EACCES)));
+    let spool = open(&store.disk, stepwise(), &store.clock);
+    let there = ids(&spool);
+    assert!(there.len() > 60, "only the oldest wait: {}", there.len());
+    deliver_all(&spool, store.clock.now());
+    store.disk.set_unreadable(&store.segments[0], None);
+    pass(&spool, &store.clock, 61);
+    let expected: Vec<MessageId> =
+        store.queued.iter().copied().filter(|id| !there.contains(id)).collect();
+    assert_eq!(ids(&spool), expected, "and none of them comes back");
+    store.disk.restart_process();
+    assert_eq!(ids(&open(&store.disk, stepwise(), &store.clock)), expected);
+}
+
+/// Opens what is left; says what is there, having seen that the rest is named.
+fn open_damaged(store: &Store) -> (SegmentSpool, String) {
+    let spool = open(&store.disk, stepwise(), &store.clock);
+    let notes = spool.health().damaged.join("\n");
+    let there = ids(&spool);
+    assert!(there.iter().all(|id| store.queued.contains(id)), "something is back: {notes}");
+    (spool, notes)
+}
+
+#[test]
+fn a_sealed_segment_that_has_lost_its_end_is_reported() {
+    for zeroed in [true, false] {
+        for checkpoint in [false, true] {
+            let store = several_segments(checkpoint);
+            let mut octets = store.disk.files()[&store.segments[2]].clone();
+            match zeroed {
+                true => octets[6000..].fill(0),
+                false => octets.truncate(6000),
+            }
+            store.disk.put(&store.segments[2], octets);
+            // What it said of others is lost as well, so some may come back.
+            let spool = open(&store.disk, stepwise(), &store.clock);
+            let notes = spool.health().damaged.join("\n");
+            let lost = store.queued.iter().filter(|id| spool.get(**id).is_err()).count();
+            if !checkpoint {
+                assert!(lost > 0);
+                assert!(notes.contains("octets that were written to it are not there"), "{notes}");
+            }
+            // What is known by a checkpoint stays and is named when it is read.
+            for id in &store.queued {
+                if spool.get(*id).is_ok() && read(&spool, *id).is_err() {
+                    let notes = spool.health().damaged.join("\n");
+                    assert!(notes.contains(&id.to_string()), "{id} is not named: {notes}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_lost_is_named_by_what_was_said_of_it_later() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(11);
+    let spool = open(&disk, stepwise(), &clock);
+    let first = spool.new_id();
+    spool.commit(message(first, &["a@one.example"], &[1; 200], START)).wait().unwrap();
+    for _ in 0..40 {
+        let new = message(spool.new_id(), &["b@two.example"], &[2; 700], START);
+        spool.commit(new).wait().unwrap();
+    }
+    spool.edit(first, Edit::DelayNotified).unwrap().wait().unwrap();
+    disk.restart_process();
+    disk.erase(Path::new("/spool/checkpoint"));
+    let path = PathBuf::from("/spool/segments/00000001.segment");
+    let mut octets = disk.files()[&path].clone();
+    octets[1024..].fill(0);
+    disk.put(&path, octets);
+    let notes = open(&disk, stepwise(), &clock).health().damaged.join("\n");
+    assert!(notes.contains(&format!("message {first} is lost")), "{notes}");
+}
+
+#[test]
+fn segments_that_are_not_there_are_reported_and_bring_nothing_back() {
+    for checkpoint in [true, false] {
+        for place in 0..several_segments(checkpoint).segments.len() {
+            let store = several_segments(checkpoint);
+            store.disk.erase(&store.segments[place]);
+            let newest = place == store.segments.len() - 1;
+            if newest && !checkpoint {
+                // Nothing tells that there was one.
+                continue;
+            }
+            let spool = open(&store.disk, stepwise(), &store.clock);
+            let notes = spool.health().damaged.join("\n");
+            assert!(notes.contains("is not there"), "{notes}");
+            if checkpoint {
+                let there = ids(&spool);
+                assert!(there.iter().all(|id| store.queued.contains(id)), "something is back");
+                for id in store.queued.iter().filter(|id| !there.contains(id)) {
+                    assert!(notes.contains(&id.to_string()), "{id} is not named: {notes}");
+                }
+            }
+            let used = |path: &PathBuf| store.disk.files().contains_key(path);
+            let new = message(spool.new_id(), &["new@two.example"], b"new", START);
+            spool.commit(new).wait().unwrap();
+            assert!(!used(&store.segments[place]), "its name is not given to another");
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_another_store_is_set_aside() {
+    let foreign = several_segments(false);
+    let foreign = foreign.disk.files()[&foreign.segments[3]].clone();
+    for (checkpoint, identity) in [(true, true), (false, true), (true, false), (false, false)] {
+        for name in ["00000000", "00000001", "0000ffff"] {
+            let store = several_segments(checkpoint);
+            let clock = Arc::new(ManualClock::new(START));
+            drop(open(&SimulatedDisk::new(1), stepwise(), &clock));
+            let path = PathBuf::from(format!("/spool/segments/{name}.segment"));
+            if store.segments.contains(&path) {
+                continue;
+            }
+            store.disk.put(&path, foreign.clone());
+            if !identity {
+                store.disk.erase(Path::new("/spool/identity"));
+            }
+            let (spool, notes) = open_damaged(&store);
+            assert_eq!(ids(&spool), store.queued);
+            assert!(notes.contains("belongs to another store"), "{notes}");
+            let aside = path.with_extension("foreign");
+            assert_eq!(store.disk.files()[&aside], foreign);
+        }
+    }
+}
+
+#[test]
+fn a_second_copy_of_a_segment_is_set_aside() {
+    for name in ["00000000", "0000ffff"] {
+        let store = several_segments(false);
+        let path = PathBuf::from(format!("/spool/segments/{name}.segment"));
+        store.disk.put(&path, store.disk.files()[&store.segments[2]].clone());
+        let (spool, notes) = open_damaged(&store);
+        assert_eq!(ids(&spool), store.queued);
+        assert!(notes.contains("second copy"), "{notes}");
+    }
+}
+
+#[test]
+fn a_segment_whose_beginning_is_zeroed_is_not_taken_for_an_unused_one() {
+    for place in 0..4 {
+        let store = several_segments(false);
+        let mut octets = store.disk.files()[&store.segments[place]].clone();
+        octets[..1024].fill(0);
+        store.disk.put(&store.segments[place], octets);
+        let (spool, notes) = open_damaged(&store);
+        assert_eq!(ids(&spool), store.queued);
+        assert!(notes.contains("has a damaged header"), "{notes}");
+    }
+}
+
+#[test]
+fn damaged_segments_are_kept_when_nothing_in_them_counts_any_more() {
+    let store = several_segments(false);
+    let mut octets = store.disk.files()[&store.segments[1]].clone();
+    octets[2000] ^= 1;
+    store.disk.put(&store.segments[1], octets.clone());
+    let (spool, _) = open_damaged(&store);
+    deliver_all(&spool, store.clock.now());
+    for _ in 0..60 {
+        let new = message(spool.new_id(), &["new@two.example"], &[3; 700], START);
+        spool.commit(new).wait().unwrap();
+        deliver_all(&spool, store.clock.now());
+    }
+    let aside = store.segments[1].with_extension("damaged");
+    assert!(store.disk.files().get(&aside) == Some(&octets));
+}
+
+#[test]
+fn trouble_with_a_whole_folder_is_an_error_and_changes_nothing() {
+    for store in [several_segments(true), several_segments(false)] {
+        // The disk that the segments were on is not there.
+        let all = store.disk.files();
+        for path in all.keys().filter(|path| path.starts_with("/spool/segments")) {
+            store.disk.erase(path);
+        }
+        let before = store.disk.files();
+        let error = try_open(&store.disk, &store.clock).err().unwrap().to_string();
+        assert!(error.contains("mount"), "{error}");
+        assert_eq!(store.disk.files(), before);
+        for (path, octets) in &all {
+            store.disk.put(path, octets.clone());
+        }
+        assert_eq!(ids(&open(&store.disk, stepwise(), &store.clock)), store.queued);
+    }
+    // Nothing can be read of a store that an older program made.
+    let store = several_segments(false);
+    store.disk.erase(Path::new("/spool/identity"));
+    let all = store.disk.files();
+    for path in all.keys() {
+        store.disk.set_unreadable(path, Some((0, EACCES)));
+    }
+    let error = try_open(&store.disk, &store.clock).err().unwrap().to_string();
+    assert!(error.contains("nothing was changed"), "{error}");
+    assert_eq!(store.disk.files(), all);
+}
+
+#[test]
+fn a_single_segment_that_another_owner_has_keeps_its_mail() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(3);
+    let spool = open(&disk, stepwise(), &clock);
+    let mut sent = Vec::new();
+    for n in 0..11 {
+        let size = if n == 5 { 9000 } else { 100 };
+        let new = message(spool.new_id(), &["a@one.example"], &vec![n; size], START);
+        sent.push(new.id);
+        spool.commit(new).wait().unwrap();
+    }
+    drop(spool);
+    disk.restart_process();
+    let names = disk.files().into_keys().filter(|p| p.extension().is_some_and(|e| e == "segment"));
+    let names: Vec<PathBuf> = names.collect();
+    names.iter().for_each(|path| disk.set_unreadable(path, Some((0, EACCES))));
+    let spool = open(&disk, stepwise(), &clock);
+    for _ in 0..2 {
+        let new = message(spool.new_id(), &["a@one.example"], &[b'x'; 8000], START);
+        sent.push(new.id);
+        spool.commit(new).wait().unwrap();
+    }
+    assert_eq!(ids(&spool), sent[11..]);
+    let waits = spool.health().unreadable.join("\n");
+    assert!(sent[..11].iter().all(|id| waits.contains(&id.to_string())), "{waits}");
+    drop(spool);
+    disk.restart_process();
+    names.iter().for_each(|path| disk.set_unreadable(path, None));
+    let spool = open(&disk, stepwise(), &clock);
+    assert_eq!(ids(&spool), sent);
+    for id in &sent {
+        read(&spool, *id).unwrap();
+    }
+    for lease in claim_all(&spool, clock.now()) {
+        settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
+    }
+    assert_eq!(spool.health().messages, 0);
+}
