@@ -45,10 +45,16 @@ pub(super) fn body(notice: &Notice<'_>, told: &[Told<'_>], hostname: &str) -> St
         if notice.kind != Kind::Delivered {
             text.push_str(&format!("    {}\n", outcome.text));
         }
+        // What is given up is not tried again, whatever its last reply invited us to.
+        let kind = match notice.kind {
+            Kind::Failed => explain::Kind::Permanent,
+            Kind::Delayed | Kind::Delivered => explain::Kind::Temporary,
+        };
         let explained = explain::specific(&outcome.text, outcome.host.as_deref())
-            .filter(|_| notice.kind != Kind::Delivered);
+            .filter(|_| notice.kind != Kind::Delivered)
+            .map(|found| found.of_kind(kind));
         if let Some(explanation) = explained {
-            text.push_str(&format!("    In short: {}.\n", in_short(notice.kind, explanation)));
+            text.push_str(&format!("    In short: {}.\n", explanation.short()));
         }
         if notice.kind == Kind::Failed {
             // What only ever failed for the moment was given up by age.
@@ -66,15 +72,6 @@ pub(super) fn body(notice: &Notice<'_>, told: &[Told<'_>], hostname: &str) -> St
         notice.job.id
     ));
     text
-}
-
-// What is given up is not tried again, whatever its last reply invited us to.
-fn in_short(kind: Kind, explanation: Explanation) -> &'static str {
-    let short = explanation.short();
-    match (kind, explanation.kind()) {
-        (Kind::Failed, explain::Kind::Temporary) => short.split(": ").next().unwrap_or(short),
-        _ => short,
-    }
 }
 
 // The recipient's and the content's faults are for the sender to mend; all others need

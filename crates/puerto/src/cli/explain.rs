@@ -13,6 +13,7 @@ use super::exit::{Failure, Sysexit};
 use super::output::{if_read, printable};
 use super::sendmail;
 use crate::control::Client;
+use crate::control::view::State;
 use crate::explain::{self, Explanation, Kind, MAX_INPUT, explain_attempt, explain_each};
 use crate::lang::{Language, Text};
 
@@ -100,6 +101,10 @@ fn answer(
         Err(_) => (of_text(&text, host), NO_REFUSAL),
     };
     if refusals.is_empty() {
+        if arguments.json {
+            let none = serde_json::json!({"class": null, "reason": nothing.of(language)});
+            if_read(writeln!(io::stdout().lock(), "{none:#}"))?;
+        }
         eprintln!("puerto: {}", nothing.of(language));
         return Ok(ExitCode::FAILURE);
     }
@@ -205,7 +210,12 @@ fn of_message(
             Some(_) => last.text.clone(),
             None => format!("{} {}", last.status, last.text),
         };
-        if let Some(explanation) = explain_attempt(&said, host) {
+        // What is queued is tried again, whatever the code.
+        let kind = match recipient.state {
+            State::Done => Kind::Permanent,
+            State::Waiting | State::Sending => Kind::Temporary,
+        };
+        if let Some(explanation) = explain_attempt(&said, host).map(|found| found.of_kind(kind)) {
             let recipient = Some(recipient.address.clone());
             refusals.push(Refusal { recipient, text: last.text.clone(), explanation });
         }

@@ -9,6 +9,7 @@ use super::Kind;
 
 mod header;
 mod log;
+pub(super) mod notice;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -21,6 +22,17 @@ pub(super) struct Found<'a> {
     pub(super) status: Option<EnhancedCode>,
     /// Whether its form says that something was refused. Anything else may be prose.
     pub(super) sure: bool,
+    /// Whether the message is tried again or was given up, where the form says so: that
+    /// counts more than the reply's first digit.
+    pub(super) waits: Option<Kind>,
+}
+
+/// A text with ends of line that are LF, whatever they were.
+pub(super) fn in_lines(text: &str) -> Cow<'_, str> {
+    match text.contains('\r') {
+        true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// Looks for it. What is in no known form is taken for the reply itself.
@@ -74,8 +86,8 @@ fn entry_of(text: &str) -> Found<'_> {
 }
 
 fn owned(found: Found<'_>) -> Found<'static> {
-    let Found { reply, host, status, sure } = found;
-    Found { reply: Cow::Owned(reply.into_owned()), host, status, sure }
+    let Found { reply, host, status, sure, waits } = found;
+    Found { reply: Cow::Owned(reply.into_owned()), host, status, sure, waits }
 }
 
 /// The fields of one group of a notification, in lower case.
@@ -121,7 +133,13 @@ fn found_in(fields: &[(String, String)]) -> Option<Found<'static>> {
     }
     let inner = reply.map(|reply| owned(line(reply))).unwrap_or_default();
     let host = typed("remote-mta").map(host_of).or(inner.host);
-    Some(Found { reply: inner.reply, host, status: status.or(inner.status), sure: true })
+    let waits = match field("action").map(str::to_ascii_lowercase).as_deref() {
+        Some("delayed") => Some(Kind::Temporary),
+        Some("failed") => Some(Kind::Permanent),
+        _ => inner.waits,
+    };
+    let status = status.or(inner.status);
+    Some(Found { reply: inner.reply, host, status, sure: true, waits })
 }
 
 // One event of this server's log.
@@ -142,7 +160,12 @@ fn json(text: &str) -> Option<Found<'static>> {
     }
     // What it has to say besides, such as warnings, is no refusal.
     let sure = matches!(value("event"), Some("delivery" | "reject"));
-    Some(Found { reply: found.reply, host, status, sure })
+    let waits = match value("status") {
+        Some("deferred") => Some(Kind::Temporary),
+        Some("bounced") => Some(Kind::Permanent),
+        _ => None,
+    };
+    Some(Found { reply: found.reply, host, status, sure, waits })
 }
 
 fn line(text: &str) -> Found<'_> {
@@ -156,14 +179,15 @@ fn line(text: &str) -> Found<'_> {
     let host = host.map(word).map(host_of).filter(|host| host != "none" && !host.is_empty());
     let status = after(text, "dsn=").and_then(|rest| word(rest).parse().ok());
     let log::Reason { text: reason, refused } = log::reason(text);
-    let status = status.or_else(|| refused.flatten().map(undefined));
+    let waits = refused.flatten();
+    let status = status.or_else(|| waits.map(undefined));
     if starts_reply(reason) {
-        return Found { reply: Cow::Borrowed(reason), host, status, sure: true };
+        return Found { reply: Cow::Borrowed(reason), host, status, sure: true, waits };
     }
     let named = after(reason, "host ").map(word).map(host_of);
     let host = named.filter(|name| name.contains('.')).or(host);
     let (reply, is_reply) = said(reason);
-    Found { reply: Cow::Borrowed(reply), host, status, sure: refused.is_some() || is_reply }
+    Found { reply: Cow::Borrowed(reply), host, status, sure: refused.is_some() || is_reply, waits }
 }
 
 // The status that says no more than the kind (RFC 3463 §3.1).

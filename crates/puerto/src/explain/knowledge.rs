@@ -41,6 +41,7 @@ const FILES: &[&str] = &[
     include_str!("rules/hosting.toml"),
     include_str!("rules/filters.toml"),
     include_str!("rules/software.toml"),
+    include_str!("rules/relays.toml"),
     include_str!("rules/lists.toml"),
     include_str!("rules/network.toml"),
     include_str!("rules/languages.toml"),
@@ -48,6 +49,10 @@ const FILES: &[&str] = &[
     include_str!("rules/codes.toml"),
     include_str!("rules/hosts.toml"),
 ];
+
+/// Words of somebody who writes of himself, in the languages that rules are written for.
+const FIRST_PERSON: [&str; 12] =
+    ["my", "i", "i'm", "i've", "mi", "mis", "mein", "meine", "ich", "mon", "mes", "je"];
 
 const VOCABULARY: &str = include_str!("rules/vocabulary.toml");
 
@@ -203,8 +208,11 @@ impl Knowledge {
             rule.priority <= OWN && owner.is_some_and(|owner| is_kin(owner, &rule.provider))
         };
         let first = self.rules.iter().filter(own).find(|rule| rule.applies(reply));
-        // Prose is full of words that anybody may use.
-        let is_prose = !reply.sure && !self.refusal.iter().any(|words| words.is_in(&reply.words));
+        // Prose is full of words that anybody may use, and no server speaks of itself as "my".
+        let is_unsure = !reply.sure && reply.code.is_none() && reply.status.is_none();
+        let is_somebodys = reply.words.split(' ').any(|word| FIRST_PERSON.contains(&word));
+        let is_prose = !reply.sure && !self.refusal.iter().any(|words| words.is_in(&reply.words))
+            || is_unsure && is_somebodys;
         let too_vague = |rule: &Rule| is_prose && rule.priority > TELLING;
         let asked = |rule: &&Rule| !(rule.needs_host || too_vague(rule));
         first.or_else(|| self.rules.iter().filter(asked).find(|rule| rule.applies(reply)))

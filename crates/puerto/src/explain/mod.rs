@@ -29,6 +29,7 @@ use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 pub use document::document;
+use input::notice::{self, About, Pasted};
 use knowledge::{Knowledge, Rule};
 use puerto_smtp::EnhancedCode;
 use reply::Reply;
@@ -124,10 +125,15 @@ impl Explanation {
         &self.rule.class
     }
 
-    /// Whether it will be tried again: the reply's first digit decides, whatever the
-    /// words say (RFC 5321 §4.2.1).
+    /// Whether it will be tried again: what became of the message decides, where that is
+    /// known, else the reply's first digit, whatever the words say (RFC 5321 §4.2.1).
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The same for a message of which it is known whether it is tried again.
+    pub fn of_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
     }
 
     /// Whose problem it is.
@@ -140,14 +146,15 @@ impl Explanation {
         &text::of(language, &self.rule.say).cause
     }
 
-    /// What to do, in whole sentences.
+    /// What to do, in whole sentences; of what is not tried again, that it would be is
+    /// never said.
     pub fn remedy(&self, language: Language) -> &'static str {
-        &text::of(language, &self.rule.say).remedy
+        text::of(language, &self.rule.say).remedy(self.kind)
     }
 
     /// Both in one clause of at most 120 characters, in English.
     pub fn short(&self) -> &'static str {
-        &text::of(Language::English, &self.rule.say).short
+        text::of(Language::English, &self.rule.say).short(self.kind)
     }
 
     /// The check of `puerto check` that finds the same fault.
@@ -196,7 +203,12 @@ impl fmt::Debug for Explanation {
 /// a notification. `host` is the MX that answered, where the caller knows it; a host
 /// that the text names is found. `None` if there is no refusal in the text.
 pub fn explain(text: &str, host: Option<&str>) -> Option<Explanation> {
-    explain_found(&input::find(clip(text)), host)
+    let text = input::in_lines(clip(text));
+    match notice::read(&text) {
+        Pasted::Fragment => explain_found(&input::find(&text), host),
+        Pasted::Letter => None,
+        Pasted::Notice(about) => about.iter().find_map(|one| likeliest(&one.reasons, host)),
+    }
 }
 
 /// Explains the text of an attempt of this server that failed, which is no prose.
@@ -205,18 +217,31 @@ pub fn explain_attempt(text: &str, host: Option<&str>) -> Option<Explanation> {
     explain_found(&input::Found { sure: true, ..found }, host)
 }
 
+/// The first of several reasons that is understood; if none is, what the bare code of the
+/// first means.
+fn likeliest(reasons: &[input::Found<'_>], host: Option<&str>) -> Option<Explanation> {
+    let explained: Vec<_> = reasons.iter().filter_map(|found| explain_found(found, host)).collect();
+    explained.iter().find(|found| !found.is_general()).or(explained.first()).copied()
+}
+
 /// Whether a text that holds no refusal says that mail was taken.
 pub fn is_success(text: &str) -> bool {
-    input::is_success(clip(text))
+    let text = input::in_lines(clip(text));
+    matches!(notice::read(&text), Pasted::Fragment) && input::is_success(&text)
 }
 
 /// Explains what each recipient was refused with, in order. A notification may name
 /// several (RFC 3464 §2.1), and so do several log lines; any other text says one thing,
 /// of no named recipient.
 pub fn explain_each(text: &str, host: Option<&str>) -> Vec<(Option<String>, Explanation)> {
-    let recipients = input::recipients(clip(text));
+    let text = input::in_lines(clip(text));
+    if let Pasted::Notice(about) = notice::read(&text) {
+        let explained = |one: &About| Some((one.recipient.clone(), likeliest(&one.reasons, host)?));
+        return about.iter().filter_map(explained).collect();
+    }
+    let recipients = input::recipients(&text);
     if recipients.len() < 2 {
-        return explain(text, host).map(|found| (None, found)).into_iter().collect();
+        return explain(&text, host).map(|found| (None, found)).into_iter().collect();
     }
     let explained = |(recipient, found): (String, input::Found<'static>)| {
         explain_found(&found, host).map(|explanation| (Some(recipient), explanation))
@@ -232,7 +257,7 @@ fn explain_found(found: &input::Found<'_>, host: Option<&str>) -> Option<Explana
     let host = host.or(found.host.as_deref());
     let knowledge = Knowledge::get();
     let rule = knowledge.rule_for(&reply, host)?;
-    let kind = reply.kind().or(rule.kind).unwrap_or(Kind::Permanent);
+    let kind = found.waits.or(reply.kind()).or(rule.kind).unwrap_or(Kind::Permanent);
     Some(Explanation {
         rule,
         provider: knowledge.provider_of(rule, &reply, host),
@@ -243,9 +268,10 @@ fn explain_found(found: &input::Found<'_>, host: Option<&str>) -> Option<Explana
 }
 
 /// The explanation of an attempt's text in one clause, for the log, the notification
-/// and the queue. `None` if there is nothing to add to what the text says itself.
-pub fn short(text: &str, host: Option<&str>) -> Option<&'static str> {
-    specific(text, host).map(|found| found.short())
+/// and the queue, which know whether it is tried again. `None` if there is nothing to add
+/// to what the text says itself.
+pub fn short(text: &str, host: Option<&str>, kind: Kind) -> Option<&'static str> {
+    specific(text, host).map(|found| found.of_kind(kind).short())
 }
 
 /// What [`explain_attempt`] finds, unless that is only what a bare code means. Texts that were

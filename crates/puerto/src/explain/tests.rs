@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::knowledge::Knowledge;
 use super::*;
 
+mod notices;
 mod own;
 
 fn understood(text: &str) -> Explanation {
@@ -320,9 +321,12 @@ fn success_and_nonsense_are_not_explained() {
     for text in ["", "250 2.0.0 Ok: queued as 1", "hello", "status=sent (250 2.0.0 Ok)"] {
         assert!(explain(text, None).is_none(), "{text}");
     }
-    assert_eq!(short("550 zzz", None), None);
-    assert_eq!(short("", None), None);
-    assert!(short("550 5.1.1 zzz", None).is_some());
+    assert_eq!(short("550 zzz", None, Kind::Permanent), None);
+    assert_eq!(short("", None, Kind::Permanent), None);
+    assert!(short("550 5.1.1 zzz", None, Kind::Permanent).is_some());
+    let greylisted = |kind| short("451 4.7.1 Greylisted", None, kind).unwrap();
+    assert!(greylisted(Kind::Temporary).contains("tried again"));
+    assert!(!greylisted(Kind::Permanent).contains("tried again"));
 }
 
 #[test]
@@ -452,4 +456,67 @@ fn a_providers_host_is_known_by_its_end() {
     ] {
         assert_eq!(explain("550 5.1.1 no", Some(host)).unwrap().provider(), provider, "{host}");
     }
+}
+
+#[test]
+fn of_what_is_given_up_it_is_never_said_that_it_is_tried_again() {
+    let promises = ["tried again", "retried", "reintenta", "follow separately", "by itself within"];
+    for rule in Knowledge::checked().unwrap().rules() {
+        for language in [Language::English, Language::Spanish] {
+            let said = text::of(language, &rule.say);
+            for text in [said.remedy(Kind::Permanent), said.short(Kind::Permanent)] {
+                let promise = promises.iter().find(|words| text.contains(*words));
+                assert_eq!(promise, None, "{}: {text}", rule.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_became_of_the_message_counts_more_than_the_digit() {
+    let relay = "relay=mx.example[192.0.2.1]:25, delay=1";
+    for (text, kind) in [
+        // A greeting that refuses is asked again (RFC 5321 §3.1), and so is what a queue keeps.
+        (format!("to=<a@b.c>, {relay}, dsn=4.0.0, status=deferred (host mx.example[192.0.2.1] refused to talk to me: 554 mx.example no service)"), Kind::Temporary),
+        (format!("to=<a@b.c>, {relay}, dsn=5.7.1, status=deferred (host mx.example[192.0.2.1] said: 550 5.7.1 blocked (in reply to MAIL FROM command))"), Kind::Temporary),
+        (format!("to=<a@b.c>, {relay}, dsn=5.4.7, status=bounced (host mx.example[192.0.2.1] said: 451 4.7.1 Greylisted (in reply to RCPT TO command))"), Kind::Permanent),
+        (r#"{"event":"delivery","dsn":"5.7.1","status":"deferred","code":550,"text":"550 5.7.1 no"}"#.to_owned(), Kind::Temporary),
+        ("Final-Recipient: rfc822; a@b.c\nAction: delayed\nStatus: 4.4.1\nDiagnostic-Code: smtp; 550 5.7.1 blocked".to_owned(), Kind::Temporary),
+        ("Final-Recipient: rfc822; a@b.c\nAction: failed\nStatus: 4.4.7\nDiagnostic-Code: smtp; 451 4.7.1 Greylisted".to_owned(), Kind::Permanent),
+        ("2026-11-24 10:00:00 1abc-0001-AA == a@b.example R=r T=t defer (0): 550 5.7.1 blocked".to_owned(), Kind::Temporary),
+        ("550 5.7.1 blocked".to_owned(), Kind::Permanent),
+    ] {
+        assert_eq!(understood(&text).kind(), kind, "{text}");
+    }
+}
+
+#[test]
+fn what_a_relay_says_to_whom_logs_in_is_told_as_what_it_is() {
+    let lines = include_str!("tests/relays.tsv").lines().filter(|line| !line.starts_with('#'));
+    let mut wrong = Vec::new();
+    for (say, reply) in lines.filter_map(|line| line.split_once('\t')) {
+        let found = understood(reply);
+        if found.rule.say != say {
+            wrong.push(format!("{say} for {reply}: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let own = understood("connect to mx.example[192.0.2.1]:25: Cannot assign requested address");
+    assert_eq!((own.whose(), own.rule.say.as_str()), (Whose::Server, "own-address"));
+}
+
+#[test]
+fn an_ordinary_letter_is_no_refusal() {
+    let header = "From: Ana <ana@example.net>\nTo: luis@example.com\nSubject: Tuesday\n\n";
+    for body in [
+        "My mailbox is full of spam again, and the user unknown to me keeps writing.",
+        "I got 550 5.1.1 User unknown when I wrote to Eva; do you have her address?",
+        "The quota exceeded our hopes.",
+    ] {
+        assert!(explain(&format!("{header}{body}"), None).is_none(), "{body}");
+        assert!(explain_each(&format!("{header}{body}"), None).is_empty(), "{body}");
+    }
+    assert!(explain("my mailbox is full of spam again", None).is_none());
+    assert!(explain("Your mailbox is full", None).is_some());
+    assert!(explain("Mailbox is full", None).is_some());
 }

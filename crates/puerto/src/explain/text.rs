@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::Kind;
 use crate::lang::Language;
 
 /// What is said about one matter.
@@ -15,9 +16,31 @@ pub(super) struct Sentences {
     pub(super) cause: String,
     /// What to do.
     pub(super) remedy: String,
+    /// What to do where it is not tried again, if the remedy says that it is.
+    #[serde(default)]
+    pub(super) given_up: String,
     /// Both in a clause; English only.
     #[serde(default)]
     pub(super) short: String,
+}
+
+impl Sentences {
+    /// The remedy for a message that is tried again, or is not.
+    pub(super) fn remedy(&self, kind: Kind) -> &str {
+        match kind {
+            Kind::Permanent if !self.given_up.is_empty() => &self.given_up,
+            _ => &self.remedy,
+        }
+    }
+
+    /// The clause for it: what is given up is not tried again, whatever the reply says.
+    pub(super) fn short(&self, kind: Kind) -> &str {
+        let cause = self.short.split(": ").next().unwrap_or(&self.short);
+        let promises = ["tried again", "separately"];
+        let is_promise =
+            !self.given_up.is_empty() && promises.iter().any(|words| self.short.contains(words));
+        if kind == Kind::Permanent && is_promise { cause } else { &self.short }
+    }
 }
 
 pub(super) type Texts = HashMap<String, Sentences>;

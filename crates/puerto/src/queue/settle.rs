@@ -50,6 +50,10 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             let outcome = &judged.outcome;
             let refused = outcome.status != DeliveryStatus::Sent;
             let host = outcome.host.as_deref();
+            let kind = match outcome.status {
+                DeliveryStatus::Deferred => explain::Kind::Temporary,
+                _ => explain::Kind::Permanent,
+            };
             self.log.write(&Event::Delivery {
                 id: work.job.id,
                 component: outcome.component,
@@ -62,7 +66,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 status: outcome.status,
                 text: &outcome.text,
                 tls: outcome.tls.as_deref(),
-                explanation: refused.then(|| explain::short(&outcome.text, host)).flatten(),
+                explanation: refused.then(|| explain::short(&outcome.text, host, kind)).flatten(),
             });
         }
         if judged.iter().any(|judged| judged.fate == Fate::Expired) {

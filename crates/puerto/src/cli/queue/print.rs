@@ -270,7 +270,8 @@ fn story_of(
 // The clause that the log has is English; in Spanish the cause says it.
 fn meaning(text: &str, language: Language) -> Option<&'static str> {
     match language {
-        Language::English => explain::short(text, None),
+        // What is queued is tried again.
+        Language::English => explain::short(text, None, explain::Kind::Temporary),
         Language::Spanish => explain::specific(text, None).map(|found| found.cause(language)),
     }
 }

@@ -1,0 +1,501 @@
+//! A notice that comes back: whom it is about, and what was said to each of them.
+//!
+//! Some servers write the fields of RFC 3464, many write prose, and most return the
+//! message that failed, whose words say nothing about the reason. So what is returned is
+//! cut off first; then the fields are read where there are any, and the prose about the
+//! same recipient beside them, since a field often says less than the prose. A message
+//! that is no notice is a letter, in which nothing is looked for.
+
+use std::borrow::Cow;
+
+use super::{Fields, Found, found_in, groups, header, line, owned, starts_reply};
+use crate::explain::Kind;
+
+/// Parts that are looked at, and how deep they may lie in each other.
+const MAX_PARTS: usize = 64;
+const MAX_DEPTH: usize = 8;
+
+/// A text that people paste, by what it is.
+pub(in crate::explain) enum Pasted {
+    /// No message: a reply, a log line, part of a notice.
+    Fragment,
+    /// A message that somebody wrote.
+    Letter,
+    /// A notice, with what was found about each recipient, the most telling last.
+    Notice(Vec<About>),
+}
+
+/// What a notice says about one recipient.
+pub(in crate::explain) struct About {
+    /// Its address, where one is named.
+    pub(in crate::explain) recipient: Option<String>,
+    /// What may be the reason, the likeliest first.
+    pub(in crate::explain) reasons: Vec<Found<'static>>,
+}
+
+/// Reads a pasted text whose line ends are LF.
+pub(in crate::explain) fn read(text: &str) -> Pasted {
+    let body = header::without(text);
+    if body.len() == text.len() {
+        return Pasted::Fragment;
+    }
+    let begin = match body.is_empty() {
+        true => text.len(),
+        false => body.as_ptr() as usize - text.as_ptr() as usize,
+    };
+    let fields = fields(text.get(..begin).unwrap_or_default());
+    let parts = parts(&fields, body);
+    let status: Vec<Fields> = parts
+        .iter()
+        .filter(|part| {
+            part.is("message/delivery-status") || part.is("message/global-delivery-status")
+        })
+        .flat_map(|part| groups(&part.text))
+        .collect();
+    if status.is_empty() && !is_from_a_server(&fields) {
+        return Pasted::Letter;
+    }
+    let prose = prose(&parts);
+    // Some put the fields into the text itself.
+    let status = if status.is_empty() { groups(&prose) } else { status };
+    let own = field(&fields, "to").and_then(address_in).unwrap_or_default();
+    let waits = waits(&fields);
+    let blocks = blocks(&prose, &own);
+    let mut about: Vec<About> =
+        status.iter().filter_map(|group| of_group(group, &blocks)).collect();
+    if about.is_empty() {
+        about = blocks.iter().map(|block| block.about(&prose, waits)).collect();
+    }
+    if about.is_empty() {
+        about.extend(named(&fields, &prose, &own, waits));
+    }
+    if about.is_empty() {
+        about.push(About { recipient: None, reasons: reasons_in(&prose, waits) });
+    }
+    about.retain(|one| !one.reasons.is_empty());
+    Pasted::Notice(about)
+}
+
+/// The fields of a header, unfolded, their names in lower case.
+fn fields(header: &str) -> Fields {
+    let mut fields = Fields::new();
+    for line in header.lines() {
+        if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = fields.last_mut() {
+                value.push(' ');
+                value.push_str(line.trim());
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    fields
+}
+
+fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+/// What servers call themselves when they write, in lower case.
+const SERVERS: [&str; 9] = [
+    "mailer-daemon",
+    "mailerdaemon",
+    "postmaster",
+    "mail delivery",
+    "mail-daemon",
+    "mail system",
+    "microsoftexchange",
+    "mdaemon",
+    "mailadmin",
+];
+/// What their subjects say, in lower case.
+const SUBJECTS: [&str; 26] = [
+    "undeliver",
+    "delivery status notification",
+    "delivery notification",
+    "delivery failure",
+    "delivery fail",
+    "delivery problem",
+    "failure notice",
+    "returned mail",
+    "returned to sender",
+    "returning message to sender",
+    "mail failure",
+    "mail system error",
+    "mail delivery",
+    "could not be delivered",
+    "could not send message",
+    "message status - undeliverable",
+    "non-delivery",
+    "non delivery",
+    "not delivered",
+    "unzustellbar",
+    "nicht zugestellt",
+    "nicht zustellbar",
+    "no se puede entregar",
+    "no entregado",
+    "non remis",
+    "mail error",
+];
+
+// A mailbox of the sender's own answers too, as "out of office" does: that is no notice.
+fn is_from_a_server(fields: &Fields) -> bool {
+    let lower = |name| field(fields, name).unwrap_or_default().to_lowercase();
+    let (from, subject, kind) = (lower("from"), lower("subject"), lower("content-type"));
+    let other_report = ["disposition-notification", "feedback-report"];
+    if other_report.iter().any(|other| kind.contains(other)) {
+        return false;
+    }
+    kind.contains("report-type=\"delivery-status\"")
+        || kind.contains("report-type=delivery-status")
+        || field(fields, "x-failed-recipients").is_some()
+        || SERVERS.iter().any(|name| from.contains(name))
+        || SUBJECTS.iter().any(|words| subject.contains(words))
+}
+
+// A notice of delay says so in its subject; every other is the end.
+fn waits(fields: &Fields) -> Kind {
+    let subject = field(fields, "subject").unwrap_or_default().to_lowercase();
+    let delay = ["delayed", "warning:", "is late", "(delay)", "verzögert", "retraso", "will retry"];
+    match delay.iter().any(|word| subject.contains(word)) {
+        true => Kind::Temporary,
+        false => Kind::Permanent,
+    }
+}
+
+/// A part of a message that is no multipart itself.
+struct Part {
+    media_type: String,
+    text: String,
+}
+
+impl Part {
+    fn is(&self, media_type: &str) -> bool {
+        self.media_type == media_type
+    }
+}
+
+fn parts(header: &Fields, body: &str) -> Vec<Part> {
+    let mut found = Vec::new();
+    collect(header, body, 0, &mut found);
+    found
+}
+
+fn collect(header: &Fields, body: &str, depth: usize, found: &mut Vec<Part>) {
+    if found.len() >= MAX_PARTS || depth > MAX_DEPTH {
+        return;
+    }
+    let kind = field(header, "content-type").unwrap_or("text/plain");
+    let media_type = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let boundary = parameter(kind, "boundary").filter(|_| media_type.starts_with("multipart/"));
+    let Some(boundary) = boundary else {
+        let encoding = field(header, "content-transfer-encoding").unwrap_or_default();
+        let text = decoded(body, &encoding.to_ascii_lowercase()).into_owned();
+        found.push(Part { media_type, text });
+        return;
+    };
+    let mark = format!("--{boundary}");
+    let mut pieces: Vec<String> = Vec::new();
+    for line in body.lines() {
+        match line.trim_end().strip_prefix(&mark) {
+            Some("--") => break,
+            Some("") => pieces.push(String::new()),
+            _ => {
+                if let Some(piece) = pieces.last_mut() {
+                    piece.push_str(line);
+                    piece.push('\n');
+                }
+            }
+        }
+    }
+    for piece in pieces {
+        let (header, body) = match piece.split_once("\n\n") {
+            Some(halves) if !piece.starts_with('\n') => halves,
+            _ => ("", piece.as_str()),
+        };
+        collect(&fields(header), body, depth + 1, found);
+    }
+}
+
+fn parameter(value: &str, name: &str) -> Option<String> {
+    value.split(';').skip(1).find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
+    })
+}
+
+fn decoded<'a>(text: &'a str, encoding: &str) -> Cow<'a, str> {
+    match encoding.trim() {
+        "base64" => {
+            let octets = puerto_smtp::base64::decode(text.as_bytes());
+            let text = octets.map(|octets| String::from_utf8_lossy(&octets).replace("\r\n", "\n"));
+            Cow::Owned(text.unwrap_or_default())
+        }
+        "quoted-printable" => Cow::Owned(quoted_printable(text)),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+// RFC 2045 §6.7.
+fn quoted_printable(text: &str) -> String {
+    let mut octets = Vec::with_capacity(text.len());
+    for line in text.lines() {
+        let line = line.trim_end();
+        let (line, is_soft) = match line.strip_suffix('=') {
+            Some(line) => (line, true),
+            None => (line, false),
+        };
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once('=') {
+            octets.extend_from_slice(before.as_bytes());
+            let digits = after.get(..2).and_then(|two| u8::from_str_radix(two, 16).ok());
+            match digits {
+                Some(octet) => octets.push(octet),
+                None => octets.push(b'='),
+            }
+            rest = if digits.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        }
+        octets.extend_from_slice(rest.as_bytes());
+        if !is_soft {
+            octets.push(b'\n');
+        }
+    }
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+/// The words of the server itself, without the message that it returns.
+fn prose(parts: &[Part]) -> String {
+    let plain: Vec<&str> =
+        parts.iter().filter(|part| part.is("text/plain")).map(|part| part.text.as_str()).collect();
+    if !plain.is_empty() {
+        return without_returned(plain.first().copied().unwrap_or_default());
+    }
+    let html = parts.iter().find(|part| part.is("text/html"));
+    html.map(|part| without_returned(&without_tags(&part.text))).unwrap_or_default()
+}
+
+fn without_tags(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, after)) = rest.split_once('<') {
+        text.push_str(before);
+        let (tag, after) = after.split_once('>').unwrap_or((after, ""));
+        let breaks = ["br", "p", "/p", "div", "/div", "tr", "/tr", "li", "h1", "h2", "/td"];
+        let name = tag.split([' ', '/']).next().unwrap_or_default().to_ascii_lowercase();
+        let name = if tag.starts_with('/') { tag.to_ascii_lowercase() } else { name };
+        text.push(if breaks.contains(&name.as_str()) { '\n' } else { ' ' });
+        rest = after;
+    }
+    text.push_str(rest);
+    let named = [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&")];
+    named.iter().fold(text, |text, (name, letter)| text.replace(name, letter))
+}
+
+/// How servers begin what they return, in lower case, between dashes or before a colon.
+const RETURNED: [&str; 20] = [
+    "below this line is a copy of",
+    "below is a copy of",
+    "this is a copy of",
+    "original message follows",
+    "the header of the original message",
+    "the headers of the original message",
+    "the original message",
+    "original message",
+    "returned message",
+    "unsent message follows",
+    "message header follows",
+    "message headers follow",
+    "original message header",
+    "forwarded message",
+    "copy of the message",
+    "your original message",
+    "undelivered message",
+    "start of message",
+    "mensaje original",
+    "originalnachricht",
+];
+
+fn without_returned(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let lower = line.trim().to_lowercase();
+        let words = lower.trim_matches(|c: char| !c.is_alphanumeric());
+        let is_framed = lower.starts_with(['-', '=', '*', '_']) || lower.ends_with(':');
+        // "The original message was received at" is a sentence of the server's own.
+        let is_mark = is_framed
+            && RETURNED.iter().any(|mark| words.starts_with(mark))
+            && !words.contains("was received");
+        let is_header = ["received: from ", "received: by ", "received: (", "return-path:"]
+            .iter()
+            .any(|start| lower.starts_with(start) && !line.starts_with([' ', '\t']));
+        if is_mark || is_header {
+            break;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+/// What the prose says under an address.
+struct Block {
+    address: String,
+    text: String,
+}
+
+impl Block {
+    fn about(&self, prose: &str, waits: Kind) -> About {
+        let mut reasons = reasons_in(&self.text, waits);
+        if reasons.is_empty() || reply_in(&self.text).is_none() {
+            // Sendmail lists the addresses first, and what was said to each later.
+            let others = prose.lines().filter(|line| line.contains(&self.address));
+            let replies = others.filter_map(reply_in).map(|found| with(found, waits));
+            let mut said: Vec<_> = replies.take(1).collect();
+            said.append(&mut reasons);
+            reasons = said;
+            reasons.extend(reasons_in(prose, waits));
+        }
+        About { recipient: Some(self.address.clone()), reasons }
+    }
+}
+
+fn with(found: Found<'static>, waits: Kind) -> Found<'static> {
+    Found { sure: true, waits: Some(waits), ..found }
+}
+
+/// What may be the reason in a piece of prose: a reply in it, else all that it says.
+fn reasons_in(text: &str, waits: Kind) -> Vec<Found<'static>> {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() {
+        return Vec::new();
+    }
+    let mut reasons: Vec<_> = reply_in(text).map(|found| with(found, waits)).into_iter().collect();
+    reasons.push(with(owned(line(&words)), waits));
+    reasons.push(with(Found { reply: Cow::Owned(words), ..Found::default() }, waits));
+    reasons
+}
+
+/// A reply on a line of its own, or behind what introduces one.
+fn reply_in(text: &str) -> Option<Found<'static>> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let marks = ["<<< ", "(reason: ", "reason: ", "said: ", "smtp;", "smtp; ", "': ", ": "];
+    let reply_of = |line: &str| {
+        let behind = marks.iter().filter_map(|mark| line.split_once(mark).map(|(_, rest)| rest));
+        let mut candidates = std::iter::once(line).chain(behind);
+        let is_refusal =
+            |rest: &&str| starts_reply(rest.trim()) && rest.trim().starts_with(['4', '5']);
+        candidates.find(is_refusal).map(|rest| rest.trim().trim_end_matches(')').to_owned())
+    };
+    let (index, first) = lines.iter().enumerate().find_map(|(i, l)| Some((i, reply_of(l)?)))?;
+    let more = lines.iter().skip(index + 1).take_while(|line| !line.is_empty());
+    let more =
+        more.take_while(|line| !line.starts_with(['<', '>']) && address_line(line).is_none());
+    let reply = more.fold(first, |reply, line| format!("{reply}\n{line}"));
+    let before = lines.get(..=index).unwrap_or_default().join(" ");
+    let host = owned(line(&before)).host;
+    Some(Found { reply: Cow::Owned(reply), host, sure: true, ..Found::default() })
+}
+
+/// The addresses that begin a line of the prose, each with what stands under it.
+fn blocks(prose: &str, own: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for line in prose.lines() {
+        match address_line(line.trim()).filter(|(address, _)| !address.eq_ignore_ascii_case(own)) {
+            Some((address, rest)) => {
+                let known =
+                    blocks.iter_mut().find(|block| block.address.eq_ignore_ascii_case(&address));
+                match known {
+                    Some(block) => block.text.push_str(rest),
+                    None => blocks.push(Block { address, text: rest.to_owned() }),
+                }
+            }
+            None => {
+                if let Some(block) = blocks.last_mut() {
+                    block.text.push('\n');
+                    block.text.push_str(line);
+                }
+            }
+        }
+    }
+    blocks
+}
+
+/// Labels before an address, in lower case.
+const LABELS: [&str; 8] = [
+    "recipient address:",
+    "recipient:",
+    "failed recipient:",
+    "original recipient:",
+    "address:",
+    "user:",
+    "empfänger:",
+    "destinatario:",
+];
+
+/// A line that names a recipient: an address, with its reason or nothing after it.
+fn address_line(line: &str) -> Option<(String, &str)> {
+    let lower = line.to_lowercase();
+    let label = LABELS.iter().find(|label| lower.starts_with(*label));
+    let rest = line.get(label.map_or(0, |label| label.len())..).unwrap_or(line).trim_start();
+    let rest = rest.trim_start_matches(['-', '*', '<', '"', '\'', ' ', '\u{2022}']);
+    let end = rest.find(|c: char| !(c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.@".contains(c)));
+    let (address, rest) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+    let address = address.trim_end_matches(['.', '\'', '-']);
+    let (local, domain) = address.rsplit_once('@')?;
+    let rest = rest.trim_start_matches(['>', '"', '\'']).trim_start();
+    let is_address = !local.is_empty() && domain.contains('.');
+    let is_heading = rest.is_empty()
+        || rest.starts_with([':', '(', ';', ','])
+        || rest.starts_with("...")
+        || rest.starts_with("on ")
+        || rest.starts_with("- ");
+    (is_address && is_heading).then(|| (address.to_owned(), rest.trim_start_matches([':', ' '])))
+}
+
+/// The recipients that a notice names elsewhere: in its header, or in a sentence.
+fn named(header: &Fields, prose: &str, own: &str, waits: Kind) -> Vec<About> {
+    let failed = field(header, "x-failed-recipients").unwrap_or_default();
+    let mut names: Vec<String> = failed.split(',').filter_map(address_in).collect();
+    if names.is_empty() {
+        let words = prose.split_whitespace().filter_map(address_in);
+        let foreign = words.filter(|name| {
+            let lower = name.to_lowercase();
+            !name.eq_ignore_ascii_case(own) && !SERVERS.iter().any(|server| lower.contains(server))
+        });
+        names.extend(foreign.take(1));
+    }
+    let reasons = || reasons_in(prose, waits);
+    names.into_iter().map(|name| About { recipient: Some(name), reasons: reasons() }).collect()
+}
+
+fn address_in(text: &str) -> Option<String> {
+    let word =
+        text.split([' ', '<', '>', '(', ')', '"', ',', ';', ':']).find(|w| w.contains('@'))?;
+    let word = word.trim_matches(['\'', '.', '[', ']']);
+    let (local, domain) = word.rsplit_once('@')?;
+    (!local.is_empty() && domain.contains('.')).then(|| word.to_owned())
+}
+
+/// One recipient of a report (RFC 3464 §2.3), unless it was delivered.
+fn of_group(group: &Fields, blocks: &[Block]) -> Option<About> {
+    let typed = |name: &str| {
+        let value = field(group, name)?;
+        Some(value.split_once(';').map_or(value, |(_, rest)| rest).trim().to_owned())
+    };
+    let recipient = typed("final-recipient").or_else(|| typed("original-recipient"))?;
+    let action = field(group, "action").unwrap_or_default().to_ascii_lowercase();
+    if ["delivered", "relayed", "expanded"].iter().any(|word| action.starts_with(word)) {
+        return None;
+    }
+    let waits = match action.starts_with("delayed") {
+        true => Kind::Temporary,
+        false => Kind::Permanent,
+    };
+    let mut reasons: Vec<_> = found_in(group).map(|found| with(found, waits)).into_iter().collect();
+    let original = typed("original-recipient").unwrap_or_default();
+    let of_prose = blocks.iter().find(|block| {
+        [&recipient, &original].iter().any(|name| name.eq_ignore_ascii_case(&block.address))
+    });
+    reasons.extend(of_prose.into_iter().flat_map(|block| reasons_in(&block.text, waits)));
+    Some(About { recipient: Some(recipient), reasons })
+}
