@@ -61,6 +61,7 @@ impl Premises {
                 help: true,
                 ..Extensions::default()
             },
+            sender_domain: domain.clone(),
             domain,
             bare_names: false,
             lenient: false,

@@ -188,6 +188,7 @@ fn settings() -> Settings {
             help: true,
         },
         domain: Domain::parse("example.com").unwrap(),
+        sender_domain: Domain::parse("example.com").unwrap(),
         bare_names: false,
         lenient: false,
         max_recipients: 3,

@@ -26,6 +26,7 @@ fn session() -> Session {
             ..Extensions::default()
         },
         domain: Domain::parse("example.com").unwrap(),
+        sender_domain: Domain::parse("example.com").unwrap(),
         bare_names: false,
         lenient: false,
         max_recipients: 100,

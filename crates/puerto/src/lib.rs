@@ -22,6 +22,7 @@ pub mod receive;
 pub mod relay;
 pub mod rights;
 pub mod route;
+pub mod sender;
 pub mod serve;
 pub mod setup;
 pub mod survey;

@@ -177,8 +177,14 @@ impl Session {
             None => ReversePath::Null,
             Some(from) => {
                 self.check_utf8(from, mail.smtputf8)?;
-                let bad = || no_domain((5, 1, 7), "sender");
-                ReversePath::Address(self.qualify(from, self.settings.bare_names).ok_or_else(bad)?)
+                let address = match from {
+                    Mailbox::Bare(part) if self.settings.bare_names => {
+                        Address::new(part.clone(), self.settings.sender_domain.clone())
+                    }
+                    Mailbox::Bare(_) => return Err(no_domain((5, 1, 7), "sender")),
+                    Mailbox::Address(address) => address.clone(),
+                };
+                ReversePath::Address(address)
             }
         };
         if mail.size.zip(self.size_limit()).is_some_and(|(size, limit)| size > limit) {

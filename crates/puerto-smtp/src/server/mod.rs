@@ -37,6 +37,8 @@ pub struct Settings {
     pub extensions: Extensions,
     /// The domain that completes `<postmaster>` (RFC 5321 §4.1.1.3).
     pub domain: Domain,
+    /// The domain that completes senders.
+    pub sender_domain: Domain,
     /// It completes every bare name: for users of this machine.
     pub bare_names: bool,
     /// The client is one of ours: a greeting may be missing, paths may lack their

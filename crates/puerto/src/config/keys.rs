@@ -108,6 +108,13 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
             "Cómo reciben su correo los usuarios de esta máquina.",
         ),
     ),
+    (
+        "sender",
+        Text::new(
+            "Under which addresses the senders of this machine are known elsewhere.",
+            "Con qué direcciones se conoce fuera a los remitentes de esta máquina.",
+        ),
+    ),
     ("limits", Text::new("Bounds for clients.", "Límites para los clientes.")),
 ];
 
@@ -160,6 +167,11 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Domains whose users live on this server. The first completes bare names.", "Dominios cuyos usuarios están en este servidor. El primero completa los nombres sin dominio.");
         |d, v| store(&mut d.domains, value::list(v, value::domain).map(Some));
         |c| array(&c.domains, |domain| quote(domain));
+    "" "origin" = Written("\"\"");
+        Text::new("a domain name, such as \"example.com\", or \"\" for the first of domains", "un nombre de dominio, como \"example.com\", o \"\" para el primero de domains");
+        Text::new("The domain that completes senders without one, as Postfix's myorigin: where the mailboxes of this machine's users are, if that is elsewhere.", "El dominio que completa los remitentes que no lo llevan, como myorigin en Postfix: donde están los buzones de los usuarios de esta máquina, si están en otra parte.");
+        |d, v| store(&mut d.config.origin, value::optional(v, value::domain));
+        |c| optional(c.origin.as_ref());
     "" "relayhost" = Written("\"\""); NEXT_HOP;
         Text::new("Where all mail goes that has no route of its own; \"\": to its recipients' MX.", "Adónde va todo el correo que no tiene ruta propia; \"\": al MX de cada destinatario.");
         |d, v| store(&mut d.config.relayhost, value::optional(v, value::next_hop));
@@ -299,6 +311,23 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |d, v| store(&mut d.config.local.aliases, value::path(v));
         |c| quote(c.local.aliases.display());
 
+    "sender" "always" = Written("\"\""); Text::new("an address, or \"\" for none", "una dirección, o \"\" si no hay");
+        Text::new("The one address that all mail is sent from, for a relay that takes no other. The author stays in Reply-To.", "La única dirección desde la que sale todo el correo, para un relay que no admite otra. El autor queda en Reply-To.");
+        |d, v| store(&mut d.config.sender.always, value::optional(v, value::sender_address));
+        |c| optional(c.sender.always.as_ref());
+    "sender" "map" = Written("{}"); Text::new("a table such as { root = \"admin@example.com\", \"@web.example.com\" = \"@example.com\" }", "una tabla como { root = \"admin@example.com\", \"@web.example.com\" = \"@example.com\" }");
+        Text::new("Senders that are known elsewhere under another address: users of this machine, addresses or whole domains.", "Remitentes que fuera se conocen por otra dirección: usuarios de esta máquina, direcciones o dominios enteros.");
+        |d, v| store(&mut d.config.sender.map, value::sender_map(v));
+        |c| table(&c.sender.map);
+    "sender" "masquerade" = Written("[]"); Text::new("a list of domains, such as [\"!lists.example.com\", \"example.com\"]", "una lista de dominios, como [\"!lists.example.com\", \"example.com\"]");
+        Text::new("Domains whose hosts do not show: user@host.example.com is sent from user@example.com. ! excepts a host; the first that matches counts.", "Dominios cuyas máquinas no se muestran: usuario@maquina.example.com sale como usuario@example.com. Con ! se exceptúa una máquina; vale el primero que coincida.");
+        |d, v| store(&mut d.config.sender.masquerade, value::list(v, value::masquerade));
+        |c| array(&c.sender.masquerade, |domain| quote(domain));
+    "sender" "masquerade_except" = Written("[]"); Text::new("a list of user names, such as [\"root\"]", "una lista de nombres de usuario, como [\"root\"]");
+        Text::new("Users whose host shows all the same.", "Usuarios cuya máquina se muestra de todos modos.");
+        |d, v| store(&mut d.config.sender.masquerade_except, value::list(v, value::local_part));
+        |c| array(&c.sender.masquerade_except, |local_part| quote(local_part));
+
     "limits" "message_size" = Written("\"50MiB\"");
         Text::new("a size, such as \"50MiB\", \"500KB\" or a number of octets", "un tamaño, como \"50MiB\" o \"500KB\", o un número de octetos");
         Text::new("The largest message that is taken.", "El mayor mensaje que se acepta.");
@@ -364,6 +393,15 @@ fn optional(text: Option<impl std::fmt::Display>) -> String {
 fn array<T>(items: &[T], write: fn(&T) -> String) -> String {
     let items: Vec<String> = items.iter().map(write).collect();
     format!("[{}]", items.join(", "))
+}
+
+fn table<K: std::fmt::Display, V: std::fmt::Display>(entries: &[(K, V)]) -> String {
+    let entry = |(key, value): &(K, V)| format!("{} = {}", quote(key), quote(value));
+    let entries: Vec<String> = entries.iter().map(entry).collect();
+    match entries.as_slice() {
+        [] => "{}".to_owned(),
+        entries => format!("{{ {} }}", entries.join(", ")),
+    }
 }
 
 fn tls_level(level: TlsLevel) -> String {

@@ -7,6 +7,7 @@ mod keys;
 mod network;
 mod next_hop;
 mod read;
+mod sender;
 mod show;
 mod syntax;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::lang::Language;
 pub use errors::{ConfigError, ConfigErrors};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
+pub use sender::{Known, Masquerade, Sender, Who};
 
 /// The whole configuration, checked and with every default filled in.
 #[derive(Debug, Clone)]
@@ -32,6 +34,10 @@ pub struct Config {
     pub hostname: String,
     /// Domains whose users live on this server. The first qualifies bare names.
     pub domains: Vec<Domain>,
+    /// The domain that completes bare senders; `None`: the first of `domains`.
+    pub origin: Option<Domain>,
+    /// Under which addresses local senders are known elsewhere.
+    pub sender: Sender,
     /// Where all mail without a route of its own goes; `None`: to its MX.
     pub relayhost: Option<NextHop>,
     /// AUTH to the relayhost.
@@ -109,6 +115,11 @@ impl Config {
         let mut config = read::with_defaults(hostname);
         config.domains = Domain::parse(&config.hostname).into_iter().collect();
         config
+    }
+
+    /// The domain that completes the names of senders.
+    pub fn sender_domain(&self) -> Option<&Domain> {
+        self.origin.as_ref().or(self.domains.first())
     }
 
     /// The machine's name, completed from `/etc/hosts`; no DNS is asked.

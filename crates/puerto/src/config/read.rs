@@ -15,7 +15,7 @@ use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, RouteDraft, SECTIONS
 use super::value::Node;
 use super::{
     Config, Delivery, Limits, Listen, Local, LogFormat, LogTarget, Login, Mailbox, Networks,
-    QueueTimes, Route, TlsFiles, TlsLevel, host,
+    QueueTimes, Route, Sender, TlsFiles, TlsLevel, host,
 };
 use crate::lang::{Said, Text, said, said_of};
 
@@ -444,6 +444,8 @@ fn blank() -> Draft {
     let config = Config {
         hostname: String::new(),
         domains: Vec::new(),
+        origin: None,
+        sender: Sender::default(),
         relayhost: None,
         relayhost_login: None,
         trusted_networks: Networks::default(),

@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use puerto_smtp::Domain;
+use puerto_smtp::{Address, Domain, LocalPart};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::sender::{self, Known, Masquerade, Who};
 use super::{LogFormat, LogTarget, Mailbox, Network, NextHop, TlsLevel};
 use crate::lang::{Said, Text, address_error, said, said_of};
 
@@ -84,6 +85,54 @@ pub(super) fn list<T>(node: &Node<'_>, item: fn(&Node<'_>) -> Read<T>) -> Read<V
         }
     }
     if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
+}
+
+/// A table of texts, in the order in which they stand in the file.
+pub(super) fn table<K, V>(
+    node: &Node<'_>,
+    key: fn(&str) -> Result<K, Said>,
+    value: fn(&str) -> Result<V, Said>,
+) -> Read<Vec<(K, V)>> {
+    let DeValue::Table(entries) = node.get_ref() else {
+        return needed(node, A_TABLE, node.get_ref());
+    };
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let (mut pairs, mut wrongs) = (Vec::new(), Vec::new());
+    for (name, node) in entries {
+        let key = key(name.get_ref());
+        let key = key.map_err(|message| vec![Wrong { span: name.span(), message }]);
+        match (key, parsed(node, value)) {
+            (Ok(key), Ok(value)) => pairs.push((key, value)),
+            (key, value) => {
+                wrongs.extend(key.err().into_iter().chain(value.err()).flatten());
+            }
+        }
+    }
+    if wrongs.is_empty() { Ok(pairs) } else { Err(wrongs) }
+}
+
+pub(super) fn sender_address(node: &Node<'_>) -> Read<Address> {
+    parsed(node, sender::address)
+}
+
+pub(super) fn sender_map(node: &Node<'_>) -> Read<Vec<(Who, Known)>> {
+    table(node, Who::parse, Known::parse)
+}
+
+pub(super) fn masquerade(node: &Node<'_>) -> Read<Masquerade> {
+    parsed(node, Masquerade::parse)
+}
+
+pub(super) fn local_part(node: &Node<'_>) -> Read<LocalPart> {
+    parsed(node, |text| {
+        LocalPart::parse(text).map_err(|error| {
+            said_of!(
+                "`{text}`: {error}", "`{text}`: {error}";
+                text = Said::words(text), error = address_error(&error)
+            )
+        })
+    })
 }
 
 /// A value of which the empty text says that there is none.
@@ -384,6 +433,8 @@ const TRUE_OR_FALSE: Text = Text::new(
 );
 const A_NUMBER: Text =
     Text::new("a number is needed here, not {kind}", "aquí hace falta un número, no {kind}");
+const A_TABLE: Text =
+    Text::new("a table in braces is needed here", "aquí hace falta una tabla entre llaves");
 const A_LIST: Text = Text::new(
     "a list in brackets is needed here, not {kind}",
     "aquí hace falta una lista entre corchetes, no {kind}",

@@ -160,7 +160,7 @@ fn sender(work: &Work) -> Option<Address> {
 fn local_user(work: &Work) -> Option<Address> {
     let Source::Local { user, .. } = &work.source else { return None };
     let local_part = LocalPart::from_unquoted(user).ok()?;
-    Some(Address::new(local_part, work.config.domains.first()?.clone()))
+    Some(Address::new(local_part, work.config.sender_domain()?.clone()))
 }
 
 // RFC 5321 §6.1 calls it so, and so do all others.

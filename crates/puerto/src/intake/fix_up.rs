@@ -42,6 +42,8 @@ const ADDRESSES: [&str; 15] = [
     "Mail-Followup-To",
     "Apparently-To",
 ];
+/// Those of them that name recipients.
+const RECIPIENTS: [&str; 5] = ["To", "Cc", "Resent-To", "Resent-Cc", "Apparently-To"];
 /// Other fields with a grammar of their own: encoded words are not allowed in them.
 const STRUCTURED: [&str; 16] = [
     "Received",
@@ -129,6 +131,20 @@ impl Fixed<'_> {
         let mut fields = parse_fields(&self.added);
         fields.extend(self.kept().filter_map(Field::parse));
         fields
+    }
+
+    /// Puts what `change` makes of a field in its place, wherever it makes something.
+    pub(super) fn map(&mut self, change: impl Fn(&Field<'_>) -> Option<Vec<u8>>) {
+        for field in &mut self.kept {
+            if let Some(octets) = Field::parse(field).and_then(|field| change(&field)) {
+                self.is_changed = true;
+                *field = Cow::Owned(octets);
+            }
+        }
+        let added = parse_fields(&self.added);
+        let changed =
+            added.iter().flat_map(|field| change(field).unwrap_or_else(|| field.raw().to_vec()));
+        self.added = changed.collect();
     }
 
     /// Says how the body is encoded now.
@@ -304,9 +320,10 @@ fn add_missing(work: &Work, fixed: &mut Fixed<'_>, may_not_be: impl Fn(&str) -> 
     add("Resent-Message-ID", &id, is_resent && !has_resent_id);
 }
 
-/// Bare names are completed with this domain.
+/// Bare names of senders are completed with this domain, those of recipients with that
+/// of this machine.
 pub(super) fn default_domain(work: &Work, handling: Handling) -> Option<&Domain> {
-    work.config.domains.first().filter(|_| handling == Handling::Complete)
+    work.config.sender_domain().filter(|_| handling == Handling::Complete)
 }
 
 // Makes the fields right, one after the other.
@@ -379,6 +396,9 @@ impl Mender<'_> {
             return None;
         }
         let default = default_domain(self.work, self.handling);
+        let is_to = is_one_of(field, &RECIPIENTS);
+        let default = default
+            .and_then(|origin| if is_to { self.work.config.domains.first() } else { Some(origin) });
         let mut list = read_address_list(&value, default);
         author::write_domains_in_ascii(&mut list);
         if self.handling == Handling::Complete {

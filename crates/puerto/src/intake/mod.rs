@@ -11,6 +11,7 @@ mod header_tests;
 mod key_ring;
 mod prepare;
 mod repeated;
+mod senders;
 mod structure;
 #[cfg(test)]
 mod tests;

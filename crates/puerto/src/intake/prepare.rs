@@ -21,7 +21,7 @@ use super::content::{self, Head, Pass};
 use super::encode::Rewriting;
 use super::fix_up::{self, Fixed, Handling};
 use super::structure::Walker;
-use super::{KeyRing, Refusal, Source};
+use super::{KeyRing, Refusal, Source, senders};
 use crate::config::Config;
 use crate::route;
 
@@ -67,7 +67,13 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     }
     let handling = Handling::of(&work.source, &header);
     let may_rewrite = matches!(handling, Handling::Complete | Handling::Relay);
+    if may_rewrite {
+        senders::rewrite_envelope(&mut work.envelope.reverse_path, &work.config);
+    }
     let mut fixed = fix_up::fix(&header, &work)?;
+    if may_rewrite {
+        senders::rewrite_header(&mut fixed, &work.config);
+    }
     let keys = fixed.from_domain.as_ref().map(|domain| work.keys.keys_for(domain));
     let keys = keys.unwrap_or_default();
     let body_offset = head.body_offset(&header);

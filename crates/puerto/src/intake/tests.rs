@@ -13,6 +13,7 @@ use super::*;
 use crate::config::Config;
 
 mod octets;
+mod senders;
 
 pub(super) struct Rig {
     pub(super) intake: Intake,

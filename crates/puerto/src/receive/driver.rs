@@ -425,6 +425,7 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
     let config = &arrival.config;
     let hostname_as_domain = || Domain::parse(&config.hostname).ok();
     let domain = config.domains.first().cloned().or_else(hostname_as_domain);
+    let domain = domain.unwrap_or(Domain::Literal(std::net::Ipv4Addr::LOCALHOST.into()));
     Settings {
         hostname: config.hostname.clone(),
         extensions: Extensions {
@@ -440,7 +441,8 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
             auth: Vec::new(),
             help: true,
         },
-        domain: domain.unwrap_or(Domain::Literal(std::net::Ipv4Addr::LOCALHOST.into())),
+        sender_domain: config.sender_domain().cloned().unwrap_or_else(|| domain.clone()),
+        domain,
         bare_names: arrival.policy.is_trusted(),
         lenient: arrival.policy.is_trusted(),
         max_recipients: arrival.policy.most_recipients(&config.limits),

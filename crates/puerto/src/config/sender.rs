@@ -1,0 +1,125 @@
+//! The section `[sender]`: under which addresses the senders of this machine are known
+//! elsewhere.
+
+use std::fmt;
+
+use puerto_smtp::{Address, Domain, LocalPart};
+
+use crate::lang::{Said, address_error, said, said_of};
+
+/// Under which addresses local senders are known elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The one address that all mail is sent from, for a relay that takes no other.
+    pub always: Option<Address>,
+    /// Senders and what each becomes.
+    pub map: Vec<(Who, Known)>,
+    /// Domains whose hosts do not show, the first that matches.
+    pub masquerade: Vec<Masquerade>,
+    /// Local parts whose hosts show all the same.
+    pub masquerade_except: Vec<LocalPart>,
+}
+
+/// Whose mail an entry of the map is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// A user of this machine, at any of its own names.
+    User(LocalPart),
+    /// One address.
+    Address(Address),
+    /// All addresses of a domain.
+    Domain(Domain),
+}
+
+/// What a sender of the map becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// This address.
+    Address(Address),
+    /// The same user at this domain.
+    Domain(Domain),
+}
+
+/// A domain whose hosts do not show, or an exception.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Masquerade {
+    /// The domain.
+    pub domain: Domain,
+    /// It and its hosts show as they are.
+    pub is_exception: bool,
+}
+
+impl Who {
+    /// Reads `user`, `user@domain` or `@domain`.
+    pub(super) fn parse(text: &str) -> Result<Self, Said> {
+        if let Some(name) = text.strip_prefix('@') {
+            return domain(name).map(Self::Domain);
+        }
+        if text.contains('@') {
+            return address(text).map(Self::Address);
+        }
+        LocalPart::parse(text).map(Self::User).map_err(|error| wrong(text, &error))
+    }
+}
+
+impl Known {
+    /// Reads `user@domain` or `@domain`.
+    pub(super) fn parse(text: &str) -> Result<Self, Said> {
+        match text.strip_prefix('@') {
+            Some(name) => domain(name).map(Self::Domain),
+            None => address(text).map(Self::Address),
+        }
+    }
+}
+
+impl Masquerade {
+    /// Reads `domain` or `!domain`.
+    pub(super) fn parse(text: &str) -> Result<Self, Said> {
+        let name = text.strip_prefix('!');
+        let domain = domain(name.unwrap_or(text))?;
+        Ok(Self { domain, is_exception: name.is_some() })
+    }
+}
+
+/// Reads an address.
+pub(super) fn address(text: &str) -> Result<Address, Said> {
+    Address::parse(text).map_err(|error| wrong(text, &error))
+}
+
+fn domain(text: &str) -> Result<Domain, Said> {
+    Domain::parse(text)
+        .map_err(|_| said!("`{text}` is not a domain", "`{text}` no es un dominio"; text = text))
+}
+
+fn wrong(text: &str, error: &puerto_smtp::address::AddressError) -> Said {
+    said_of!(
+        "`{text}`: {error}", "`{text}`: {error}";
+        text = Said::words(text), error = address_error(error)
+    )
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(local_part) => local_part.fmt(f),
+            Self::Address(address) => address.fmt(f),
+            Self::Domain(domain) => write!(f, "@{domain}"),
+        }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Domain(domain) => write!(f, "@{domain}"),
+        }
+    }
+}
+
+impl fmt::Display for Masquerade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.is_exception { "!" } else { "" };
+        write!(f, "{mark}{}", self.domain)
+    }
+}

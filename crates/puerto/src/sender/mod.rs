@@ -1,0 +1,152 @@
+//! Under which address a local sender is known elsewhere.
+//!
+//! The users of a machine write as `user@its-name`, which nobody outside can answer and
+//! many receivers refuse. What they are known by is decided here and nowhere else, from
+//! the configuration alone; intake asks for the envelope's sender and for each address
+//! of From, Sender and Reply-To. What another host has signed is never asked about.
+
+use puerto_smtp::{Address, Domain};
+
+use crate::config::{Config, Known, Sender, Who};
+
+/// Whether the configuration says anything about senders at all.
+pub fn is_needed(config: &Config) -> bool {
+    config.sender != Sender::default()
+}
+
+/// The address under which this one is known elsewhere; `None` if it is the same.
+///
+/// The map counts before masquerading; in it an address before a user, and a user before
+/// a domain.
+pub fn outside(config: &Config, address: &Address) -> Option<Address> {
+    let known = mapped(config, address).or_else(|| masqueraded(&config.sender, address));
+    known.filter(|known| known != address)
+}
+
+/// The address that all mail is sent from, if there is one.
+pub fn only_one(config: &Config) -> Option<&Address> {
+    config.sender.always.as_ref()
+}
+
+fn mapped(config: &Config, address: &Address) -> Option<Address> {
+    let own = is_own(config, address.domain());
+    let local_part = address.local_part().as_str();
+    let same_user = |other: &str| other.eq_ignore_ascii_case(local_part);
+    let is_meant = |who: &Who, rank: usize| match (who, rank) {
+        (Who::Address(known), 0) => {
+            known.domain() == address.domain() && same_user(known.local_part().as_str())
+        }
+        (Who::User(user), 1) => own && same_user(user.as_str()),
+        (Who::Domain(domain), 2) => domain == address.domain(),
+        _ => false,
+    };
+    let entries = &config.sender.map;
+    let found = (0..3).find_map(|rank| entries.iter().find(|(who, _)| is_meant(who, rank)));
+    found.map(|(_, known)| match known {
+        Known::Address(known) => known.clone(),
+        Known::Domain(domain) => address.with_domain(domain.clone()),
+    })
+}
+
+// The names of this machine, and the one that completes its senders.
+fn is_own(config: &Config, domain: &Domain) -> bool {
+    config.domains.contains(domain)
+        || config.origin.as_ref() == Some(domain)
+        || domain
+            .name()
+            .is_some_and(|name| name == "localhost" || name.eq_ignore_ascii_case(&config.hostname))
+}
+
+fn masqueraded(sender: &Sender, address: &Address) -> Option<Address> {
+    if sender.masquerade_except.contains(address.local_part()) {
+        return None;
+    }
+    let name = address.domain().name()?;
+    let is_below = |domain: &Domain| {
+        let above = domain.name().and_then(|domain| name.strip_suffix(domain));
+        above.is_some_and(|host| host.ends_with('.'))
+    };
+    let matching = sender.masquerade.iter().find(|masquerade| {
+        is_below(&masquerade.domain)
+            || masquerade.is_exception && masquerade.domain == *address.domain()
+    })?;
+    (!matching.is_exception).then(|| address.with_domain(matching.domain.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(section: &str) -> Config {
+        let text = format!(
+            "hostname = \"web.example.com\"\ndomains = [\"web.example.com\"]\n\
+             origin = \"example.com\"\n[sender]\n{section}\n"
+        );
+        Config::parse(&text, "test").unwrap()
+    }
+
+    fn seen(config: &Config, address: &str) -> String {
+        let address = Address::parse(address).unwrap();
+        outside(config, &address).unwrap_or(address).to_string()
+    }
+
+    #[test]
+    fn the_map_knows_users_addresses_and_domains() {
+        let config = config(
+            "map = { root = \"admin@example.com\", \"www-data@web.example.com\" = \"shop@example.net\", \
+             \"@web.example.com\" = \"@example.com\" }",
+        );
+        for (address, expected) in [
+            ("root@web.example.com", "admin@example.com"),
+            ("Root@localhost", "admin@example.com"),
+            ("root@example.com", "admin@example.com"),
+            ("root@other.example", "root@other.example"),
+            ("www-data@web.example.com", "shop@example.net"),
+            ("ana@web.example.com", "ana@example.com"),
+            ("ana@sub.web.example.com", "ana@sub.web.example.com"),
+        ] {
+            assert_eq!(seen(&config, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn hosts_do_not_show_unless_they_are_excepted() {
+        let config = config(
+            "masquerade = [\"!lists.example.com\", \"example.com\", \"example.net\"]\n\
+             masquerade_except = [\"root\"]",
+        );
+        for (address, expected) in [
+            ("ana@web.example.com", "ana@example.com"),
+            ("ana@a.b.example.net", "ana@example.net"),
+            ("ana@example.com", "ana@example.com"),
+            ("ana@lists.example.com", "ana@lists.example.com"),
+            ("ana@one.lists.example.com", "ana@one.lists.example.com"),
+            ("root@web.example.com", "root@web.example.com"),
+            ("ana@notexample.com", "ana@notexample.com"),
+            ("ana@[192.0.2.1]", "ana@[192.0.2.1]"),
+        ] {
+            assert_eq!(seen(&config, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (section, says) in [
+            ("always = \"nobody\"", "sender.always"),
+            ("map = { root = \"nobody\" }", "sender.map"),
+            ("map = { \"a b\" = \"a@example.com\" }", "sender.map"),
+            ("map = [\"root\"]", "sender.map"),
+            ("masquerade = [\"-x\"]", "sender.masquerade"),
+        ] {
+            let text = format!("hostname = \"a.example\"\n[sender]\n{section}\n");
+            let error = Config::parse(&text, "test").unwrap_err().to_string();
+            assert!(error.contains(says), "{section}: {error}");
+        }
+        let both =
+            config("always = \"noreply@example.com\"\n[sender.map]\nroot = \"a@example.com\"");
+        assert_eq!(only_one(&both).unwrap().to_string(), "noreply@example.com");
+        assert_eq!(both.sender.map.len(), 1);
+        assert!(is_needed(&both) && !is_needed(&config("")));
+        assert_eq!(Config::parse(&both.to_toml(), "test").unwrap().sender, both.sender);
+    }
+}
