@@ -10,6 +10,7 @@ pub mod dmarc;
 pub mod dns;
 pub mod dsn;
 pub mod header;
+pub mod idn;
 pub mod line_ends;
 pub mod message;
 pub mod received;

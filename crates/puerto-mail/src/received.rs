@@ -9,6 +9,7 @@ use puerto_smtp::Address;
 
 use crate::date::{self, DateTime};
 use crate::header::{Header, write_structured};
+use crate::idn::in_ascii;
 
 /// `Received` fields from which on a message is taken to be going round in circles
 /// (RFC 5321 §6.3 asks for at least 100 before *simple* counting rejects; every
@@ -75,6 +76,9 @@ impl Received<'_> {
         }
         tokens.push(format!("id {}", safe(self.id)));
         if let Some(recipient) = self.recipient {
+            // A trace field alone must not make a message need SMTPUTF8.
+            let in_ascii = in_ascii(recipient);
+            let recipient = in_ascii.as_ref().unwrap_or(recipient);
             tokens.push(format!("for <{}>", safe_address(recipient)));
         }
         if let Some(last) = tokens.last_mut() {

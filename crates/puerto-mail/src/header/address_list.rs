@@ -326,7 +326,12 @@ fn address(
     let is_quoted = local.iter().any(|word| matches!(word, Token::Quoted(_)));
     let text = joined(local)?;
     let local = if is_quoted { LocalPart::from_unquoted(&text) } else { LocalPart::parse(&text) };
-    Ok(Address::new(local.map_err(AddressListProblem::Address)?, domain))
+    let local = local.map_err(AddressListProblem::Address)?;
+    // An envelope may hold dots anywhere; the grammar of a header wants quotes then.
+    if !is_quoted && local.to_string() != text {
+        return Err(AddressListProblem::Address(AddressError::BadLocalPart));
+    }
+    Ok(Address::new(local, domain))
 }
 
 // White space is allowed around `.` and `@` (obsolete), but between two words it
@@ -420,6 +425,7 @@ mod tests {
             ("friends: a@b.example", Unclosed),
             ("friends: Ann <a@b.example>", Unclosed),
             ("a@b.example:", MissingComma),
+            ("a..b@c.example", Address(AddressError::BadLocalPart)),
             ("a@b.example;", Unexpected),
             ("a@b.example>", Unexpected),
             ("a\u{0}@b.example", Unexpected),

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use puerto_mail::idn::in_ascii;
 use puerto_smtp::client::{Cause, Failure, Fate, Loss, Protocol, Stage, Step, Transaction};
 use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Recipient, ReversePath, Severity};
@@ -38,7 +39,7 @@ use super::open::{Terms, get_ready_or_leave, own_name};
 use super::outcome::{HostFailure, Peer};
 use super::places::{Places, Whom};
 use super::pool::{Key, Pool};
-use super::session::{Session, in_ascii};
+use super::session::Session;
 use super::stream::{self, Stream};
 use super::{Body, Job, Report};
 use crate::config::{Config, Live, TlsLevel};

@@ -3,9 +3,9 @@
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
+use puerto_smtp::Domain;
 use puerto_smtp::client::{Connection, Loss, Protocol, Stage, Step};
 use puerto_smtp::limits::ClientTimeouts;
-use puerto_smtp::{Address, Domain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
@@ -242,15 +242,4 @@ async fn write_all(
 async fn flush(stream: &mut Stream, wait: Duration) -> io::Result<()> {
     let flushed = timeout(wait, stream.flush()).await;
     flushed.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-/// The address with its domain in A-labels, if that is all that it needs to be
-/// ASCII (RFC 6531 §3.7.1); `None` if it stays as it is.
-pub(super) fn in_ascii(address: &Address) -> Option<Address> {
-    let name = address.domain().name().filter(|name| !name.is_ascii())?;
-    if !address.local_part().as_str().is_ascii() {
-        return None;
-    }
-    let name = idna::domain_to_ascii(name).ok()?;
-    Domain::parse(&name).ok().map(|domain| address.with_domain(domain))
 }

@@ -402,8 +402,8 @@ async fn addresses_that_the_grammar_wants_otherwise_b15() {
     let stored = rig.accept_content(&local(), envelope(), content).await.unwrap();
     assert_eq!(value(&stored, "To").unwrap(), expected, "{stored}");
     check(&[
-        ("To: .x@x.example, root\r\n", "To", Some(".x@x.example, root@example.com")),
-        ("To: x.@x.example, root\r\n", "To", Some("x.@x.example, root@example.com")),
+        ("To: .x@x.example, root\r\n", "To", Some("\".x\"@x.example, root@example.com")),
+        ("To: x.@x.example, root\r\n", "To", Some("\"x.\"@x.example, root@example.com")),
         ("To: not an address, root\r\n", "To", Some("not an address, root@example.com")),
         ("To: Ana <>, root\r\n", "To", Some("Ana <>, root@example.com")),
         (

@@ -201,7 +201,9 @@ fn a_bad_message_or_command_line_never_reaches_the_server() {
     let home = home();
     let sessions = daemon::start(home.path(), Script::default());
     for (arguments, input, expected, words) in [
-        (&["-t"][..], &b"To: <x@example.org\n\nhi\n"[..], 65, "To field"),
+        (&["-t"][..], &b"To: not an address\n\nhi\n"[..], 65, "commas"),
+        (&["x@example.org, not an address"], b"hi\n", 65, "commas"),
+        (&["-t"], b"To: a@x.example\nResent-From: b@x.example\n\n", 64, "Resent-To"),
         (&["-t"], b"Subject: none\n\nhi\n", 64, "no recipients"),
         (&[], b"hi\n", 64, "no recipients"),
         (&["-Z"], b"hi\n", 64, "-Z"),
@@ -262,6 +264,23 @@ fn smtp_is_passed_through_to_the_server() {
     let said = stdout(&sent.output);
     assert!(said.starts_with("220 ") && said.ends_with("221 2.0.0 Bye\r\n"), "{said}");
     assert_eq!(sent.text(), "Subject: x\r\n\r\n.\r\n");
+}
+
+#[test]
+fn smtp_that_breaks_off_in_a_message_is_no_success() {
+    let dialogue = b"EHLO me\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n\
+                     Subject: x\r\n\r\n";
+    let sent = send(Script::default(), &["-bs"], dialogue);
+    assert_eq!(code(&sent.output), 65);
+    assert!(stderr(&sent.output).contains("line with a dot"), "{}", stderr(&sent.output));
+}
+
+#[test]
+fn an_address_that_is_missing_is_told_and_the_others_get_the_message() {
+    let sent = send(Script::default(), &["-t"], b"To: Ana <>, b@example.org\n\nhi\n");
+    assert_eq!(code(&sent.output), 0);
+    assert!(stderr(&sent.output).contains("Ana <>"), "{}", stderr(&sent.output));
+    assert_eq!(sent.heard().recipients, ["b@example.org"]);
 }
 
 #[cfg(target_os = "linux")]

@@ -7,9 +7,12 @@
 
 use std::collections::HashSet;
 
+use puerto_mail::header::address_list::AddressListProblem;
+use puerto_mail::header::forgiving::AddressList;
 use puerto_mail::header::{
-    Field, Header, MAX_HEADER, Mailbox, parse_address_list, write_mailboxes, write_structured,
+    Field, Header, MAX_HEADER, Mailbox, read_address_list, write_mailboxes, write_structured,
 };
+use puerto_smtp::address::AddressError;
 use puerto_smtp::{Address, Domain, Envelope, LocalPart, Recipient, ReversePath};
 
 use super::arguments::Arguments;
@@ -27,6 +30,15 @@ pub struct User {
     pub full_name: Option<String>,
 }
 
+/// The domains that complete names without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// Those of senders: where the users of this machine have their mailboxes.
+    pub origin: Domain,
+    /// Those of recipients: this machine, whose aliases say who reads what.
+    pub local: Domain,
+}
+
 /// A message ready to be handed over.
 #[derive(Debug)]
 pub struct Submission {
@@ -38,6 +50,8 @@ pub struct Submission {
     pub body_at: usize,
     /// The message as it was given.
     pub input: Input,
+    /// What the user should know of it.
+    pub notes: Vec<Said>,
 }
 
 impl Submission {
@@ -63,32 +77,32 @@ pub fn own_address(user: &User, domain: &Domain) -> Result<Address, Failure> {
     Ok(Address::new(local_part, domain.clone()))
 }
 
-/// Makes the submission; `domain` completes addresses that have none.
+/// Makes the submission.
 pub fn compose(
     arguments: &Arguments,
     mut input: Input,
     user: &User,
-    domain: &Domain,
+    home: &Home,
 ) -> Result<Submission, Failure> {
-    let reverse_path = reverse_path(arguments, user, domain)?;
+    let reverse_path = reverse_path(arguments, user, &home.origin)?;
     let skipped = mbox_lines(&input.beginning);
     input.beginning.drain(..skipped);
     let header = read_header(&input.beginning, arguments.recipients_from_header)?;
     let mut recipients = Recipients::default();
     for argument in &arguments.recipients {
-        recipients.add_argument(argument, domain)?;
+        recipients.add_argument(argument, &home.local)?;
     }
     if arguments.recipients_from_header {
-        recipients.add_header(&header, domain)?;
+        recipients.add_header(&header, &home.local)?;
     }
     if recipients.list.is_empty() {
-        return Err(nobody(arguments.recipients_from_header));
+        return Err(nobody(arguments.recipients_from_header.then(|| is_resent(&header))));
     }
-    let author = author(arguments, user, domain, &reverse_path)?;
+    let author = author(arguments, user, &home.origin, &reverse_path)?;
     let written = write_header(&header, &author, input.encoded);
     let body_at = header.body_offset();
     let envelope = envelope(arguments, reverse_path, recipients.list, input.eight_bit);
-    Ok(Submission { envelope, header: written, body_at, input })
+    Ok(Submission { envelope, header: written, body_at, input, notes: recipients.notes })
 }
 
 // Of a header that is too long the rest is body, as for the server; but where its
@@ -107,20 +121,27 @@ fn read_header(message: &[u8], is_read: bool) -> Result<Header<'_>, Failure> {
     }
 }
 
-fn nobody(header_was_read: bool) -> Failure {
+// `resent` says of a header that was read whether it is that of a resent message.
+fn nobody(resent: Option<bool>) -> Failure {
     Failure::new(
         Sysexit::Usage,
-        if header_was_read {
-            said!(
+        match resent {
+            Some(true) => said!(
+                "no recipients: the header has Resent- fields, so the message goes to those that \
+                 Resent-To, Resent-Cc and Resent-Bcc name, and they name nobody; nothing was sent",
+                "no hay destinatarios: la cabecera tiene campos Resent-, así que el mensaje va a \
+                 quienes nombran Resent-To, Resent-Cc y Resent-Bcc, y no nombran a nadie; no se ha \
+                 enviado nada"
+            ),
+            Some(false) => said!(
                 "no recipients: neither To, Cc nor Bcc names any; nothing was sent",
                 "no hay destinatarios: ni To, ni Cc, ni Bcc nombran ninguno; no se ha enviado nada"
-            )
-        } else {
-            said!(
+            ),
+            None => said!(
                 "no recipients: name them as arguments, or use -t to take them from the header",
                 "no hay destinatarios: nómbrelos como argumentos o use -t para tomarlos de la \
                  cabecera"
-            )
+            ),
         },
     )
 }
@@ -131,7 +152,9 @@ fn envelope(
     recipients: Vec<Address>,
     eight_bit: bool,
 ) -> Envelope {
-    let smtputf8 = recipients.iter().chain(reverse_path.address()).any(|a| !a.is_ascii());
+    // A domain in another script has an ASCII form too; only a local part has none.
+    let is_utf8 = |address: &Address| !address.local_part().as_str().is_ascii();
+    let smtputf8 = recipients.iter().chain(reverse_path.address()).any(is_utf8);
     let notify = arguments.notify;
     let recipients = recipients.into_iter();
     let recipients = recipients.map(|a| Recipient { notify, ..Recipient::new(a) }).collect();
@@ -162,11 +185,14 @@ fn reverse_path(
         );
         Failure::new(Sysexit::Usage, message)
     };
-    let mailboxes = parse_address_list(written.as_bytes(), Some(domain));
-    let mailboxes = mailboxes.map_err(|error| malformed(address_list_error(&error)))?;
-    match <[Mailbox; 1]>::try_from(mailboxes) {
-        Ok([mailbox]) => Ok(ReversePath::Address(mailbox.address)),
-        Err(_) => Err(malformed(said!("give one address", "indique una sola dirección"))),
+    let list = read_address_list(written.as_bytes(), Some(domain));
+    if let Some(error) = list.problems().next() {
+        return Err(malformed(address_list_error(&error)));
+    }
+    let mut mailboxes = list.mailboxes();
+    match (mailboxes.next(), mailboxes.next()) {
+        (Some(only), None) => Ok(ReversePath::Address(only.address)),
+        _ => Err(malformed(said!("give one address", "indique una sola dirección"))),
     }
 }
 
@@ -246,26 +272,33 @@ fn is_resent(header: &Header<'_>) -> bool {
 #[derive(Debug, Default)]
 struct Recipients {
     list: Vec<Address>,
-    seen: HashSet<Address>,
+    // Two spellings of one address are one mailbox nearly everywhere.
+    seen: HashSet<String>,
+    notes: Vec<Said>,
 }
 
 impl Recipients {
     fn add_argument(&mut self, argument: &str, domain: &Domain) -> Result<(), Failure> {
-        let mailboxes = parse_address_list(argument.as_bytes(), Some(domain));
-        let problem = match mailboxes {
-            Ok(mailboxes) if !mailboxes.is_empty() => {
-                self.add(mailboxes);
+        let list = read_address_list(argument.as_bytes(), Some(domain));
+        let is_list = argument.trim().contains([' ', '\t', ',', ';']);
+        let code = if is_list { Sysexit::DataError } else { Sysexit::Usage };
+        let problem = match list.problems().next() {
+            Some(error) => address_list_error(&error),
+            None if list.mailboxes().next().is_none() => {
+                said!("no address", "no hay ninguna dirección")
+            }
+            None => {
+                self.add(&list);
                 return Ok(());
             }
-            Ok(_) => said!("no address", "no hay ninguna dirección"),
-            Err(error) => address_list_error(&error),
         };
         let message = said_of!(
-            "recipient {argument}: {problem}; nothing was sent",
-            "destinatario {argument}: {problem}; no se ha enviado nada";
+            "recipient {argument}: {problem}; put commas between addresses; nothing was sent",
+            "destinatario {argument}: {problem}; separe las direcciones con comas; no se ha \
+             enviado nada";
             argument = Said::words(format!("{argument:?}")), problem = problem
         );
-        Err(Failure::new(Sysexit::Usage, message))
+        Err(Failure::new(code, message))
     }
 
     // With any Resent- field, the message goes to those that it is resent to, and
@@ -280,28 +313,45 @@ impl Recipients {
             if !names.iter().any(|name| field.is(name)) {
                 continue;
             }
-            let mailboxes = parse_address_list(field.value(), Some(domain)).map_err(|error| {
-                let name = String::from_utf8_lossy(field.name()).into_owned();
+            let value = field.unfolded();
+            let list = read_address_list(&value, Some(domain));
+            let name = || Said::words(String::from_utf8_lossy(field.name()).into_owned());
+            // A form that was left empty writes `Ann <>`: there is nobody to be sent to.
+            let (empty, wrong): (Vec<_>, Vec<_>) =
+                list.problems().partition(|problem| problem.problem == EMPTY);
+            if let Some(error) = wrong.first() {
                 let message = said_of!(
-                    "recipients in the {name} field: {error}; nothing was sent",
-                    "destinatarios del campo {name}: {error}; no se ha enviado nada";
-                    name = Said::words(name), error = address_list_error(&error)
+                    "recipients in the {name} field: {error}; put commas between addresses; \
+                     nothing was sent",
+                    "destinatarios del campo {name}: {error}; separe las direcciones con comas; no \
+                     se ha enviado nada";
+                    name = name(), error = address_list_error(error)
                 );
-                Failure::new(Sysexit::DataError, message)
-            })?;
-            self.add(mailboxes);
+                return Err(Failure::new(Sysexit::DataError, message));
+            }
+            self.notes.extend(empty.iter().map(|error| {
+                said_of!(
+                    "nothing was sent to {written} in the {name} field: it holds no address",
+                    "no se ha enviado nada a {written} del campo {name}: no contiene ninguna \
+                     dirección";
+                    written = Said::words(error.excerpt.clone()), name = name()
+                )
+            }));
+            self.add(&list);
         }
         Ok(())
     }
 
-    fn add(&mut self, mailboxes: Vec<Mailbox>) {
-        for mailbox in mailboxes {
-            if self.seen.insert(mailbox.address.clone()) {
-                self.list.push(mailbox.address);
+    fn add(&mut self, list: &AddressList<'_>) {
+        for written in list.written() {
+            if self.seen.insert(written.address.to_string().to_lowercase()) {
+                self.list.push(written.address.clone());
             }
         }
     }
 }
+
+const EMPTY: AddressListProblem = AddressListProblem::Address(AddressError::Empty);
 
 #[cfg(test)]
 mod tests {
@@ -316,7 +366,8 @@ mod tests {
         let arguments = arguments::parse(line.split('|').filter(|w| !w.is_empty()).map(Into::into));
         let arguments = arguments.unwrap();
         let input = Input::read(message.as_bytes(), arguments.dot_ends).unwrap();
-        compose(&arguments, input, &user(), &Domain::parse("example.com").unwrap())
+        let local = Domain::parse("example.com").unwrap();
+        compose(&arguments, input, &user(), &Home { origin: local.clone(), local })
     }
 
     fn recipients(line: &str, message: &str) -> Vec<String> {
@@ -342,13 +393,23 @@ mod tests {
             ("A Name <a@x.example>", "", "a@x.example"),
             ("you@example.net", "To: a@x.example\n\n", "you@example.net"),
             ("-t|g@x.example", "To: a@x.example\n\n", "g@x.example a@x.example"),
-            ("-t|a@x.example", "To: a@x.example, A@X.example\n\n", "a@x.example A@x.example"),
+            ("-t|a@x.example", "To: a@x.example, A@X.example\n\n", "a@x.example"),
             (
                 "-t",
                 list,
-                "a@x.example b@x.example d@x.example e@x.example f@example.com A@x.example \
-                 hidden@x.example",
+                "a@x.example b@x.example d@x.example e@x.example f@example.com hidden@x.example",
             ),
+            // Lists as people and programs write them.
+            ("a@x.example; b@x.example", "", "a@x.example b@x.example"),
+            ("a@x.example;", "", "a@x.example"),
+            ("a@x.example b@x.example", "", "a@x.example b@x.example"),
+            ("-t", "To: a@x.example; b@x.example;\n\n", "a@x.example b@x.example"),
+            ("-t", "To: a@x.example b@x.example\n\n", "a@x.example b@x.example"),
+            ("-t", "To: \"ann@example.net\"\n\n", "ann@example.net"),
+            ("-t", "To: Ana <>, bob@x.example\n\n", "bob@x.example"),
+            ("-t", "To: ana@x.example, bob@x.example:\n\n", "ana@x.example bob@x.example"),
+            ("-t", "To: x..y@x.example, b@x.example\n\n", "\"x..y\"@x.example b@x.example"),
+            ("-t", "To: undisclosed-recipients:;\nBcc: b@x.example\n\n", "b@x.example"),
             (
                 "-t",
                 "To: a@x.example\nResent-To: r@x.example\nresent-bcc: s@x.example\nBcc: q@x.example\n",
@@ -368,8 +429,12 @@ mod tests {
             ("-t", "Subject: x\n\nTo: a@x.example\n", Sysexit::Usage),
             ("-t", "To: undisclosed-recipients:;\n\n", Sysexit::Usage),
             ("-t", "", Sysexit::Usage),
-            ("-t", "To: a@x.example, <b@x.example\n\n", Sysexit::DataError),
+            ("-t", "To: a@x.example, b@c@x.example\n\n", Sysexit::DataError),
+            ("-t", "To: a@x.example, not an address\n\n", Sysexit::DataError),
             ("-t", "To: a@-bad-.example\n\n", Sysexit::DataError),
+            ("-t", "To: Ana <>\n\n", Sysexit::Usage),
+            ("-t", "To: a@x.example\nResent-From: b@x.example\n\n", Sysexit::Usage),
+            ("a@x.example, not an address", "", Sysexit::DataError),
             ("a@-bad-.example", "", Sysexit::Usage),
             ("-f|a b c|x@y.example", "", Sysexit::Usage),
             ("-f|a@x.example, b@x.example|x@y.example", "", Sysexit::Usage),
@@ -392,6 +457,32 @@ mod tests {
             let line = line.replace("-f||", "-f|<>|");
             assert_eq!(run(&line, "").unwrap().envelope.reverse_path.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_recipients_is_said() {
+        for (line, message, says) in [
+            ("a@x.example, not an address", "", "commas"),
+            ("-t", "To: not an address\n\n", "commas"),
+            ("-t", "To: a@x.example\nResent-From: b@x.example\n\n", "Resent-To"),
+        ] {
+            let said = run(line, message).unwrap_err().message.to_string();
+            assert!(said.contains(says), "{said}");
+        }
+        let notes = run("-t", "To: Ana <>, bob@x.example\n\n").unwrap().notes;
+        assert!(notes.iter().any(|note| note.to_string().contains("Ana <>")), "{notes:?}");
+    }
+
+    #[test]
+    fn senders_are_completed_with_the_origin_and_recipients_with_this_machine() {
+        let arguments = arguments::parse(["root".into()]).unwrap();
+        let input = Input::read(&b"hi\n"[..], true).unwrap();
+        let domain = |name| Domain::parse(name).unwrap();
+        let home = Home { origin: domain("example.com"), local: domain("web.example.com") };
+        let submission = compose(&arguments, input, &user(), &home).unwrap();
+        assert_eq!(submission.envelope.reverse_path.to_string(), "ana@example.com");
+        assert_eq!(submission.envelope.recipients[0].address.to_string(), "root@web.example.com");
+        assert!(wire(&submission).contains("<ana@example.com>"));
     }
 
     #[test]
@@ -437,6 +528,7 @@ mod tests {
         assert!(eight_bit.eight_bit && !eight_bit.smtputf8);
         assert!(run("-B8BITMIME|x@y.example", "").unwrap().envelope.eight_bit);
         assert!(run("josé@y.example", "").unwrap().envelope.smtputf8);
+        assert!(!run("jose@mañana.example", "").unwrap().envelope.smtputf8);
         assert!(run("-f|josé@y.example|x@y.example", "").unwrap().envelope.smtputf8);
         let wishes = run("-N|never|-R|full|-V|id|x@y.example", "").unwrap().envelope;
         assert_eq!(wishes.recipients[0].notify, Some(puerto_smtp::Notify::NEVER));

@@ -23,10 +23,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use puerto_smtp::Domain;
-
 use self::arguments::{Arguments, Flush, Mode};
-use self::compose::{Submission, User};
+use self::compose::{Home, Submission, User};
 use self::help::HELP;
 use self::input::Input;
 use self::session::{Offer, Session};
@@ -62,7 +60,7 @@ fn dispatch(
     language: Language,
 ) -> Result<(), Failure> {
     match &arguments.mode {
-        Mode::Deliver => deliver(arguments, &Settings::load(config_path)?)?,
+        Mode::Deliver => deliver(arguments, &Settings::load(config_path)?, language)?,
         Mode::Stdio => stdio::run(&Settings::load(config_path)?.submit_socket())?,
         Mode::ListQueue => mailq::print(config_path)?,
         Mode::Aliases => aliases::check(config_path, language)?,
@@ -81,7 +79,7 @@ pub(super) fn run_dir(config_path: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// What the command needs to know of the configuration.
 struct Settings {
-    domain: Domain,
+    home: Home,
     run_dir: PathBuf,
 }
 
@@ -100,7 +98,7 @@ impl Settings {
             Config::load(path)
         };
         let config = config?;
-        let domain = config.domains.first().cloned().ok_or_else(|| {
+        let local = config.domains.first().cloned().ok_or_else(|| {
             let file = file.display();
             Failure::new(
                 Sysexit::Config,
@@ -110,7 +108,8 @@ impl Settings {
                 ),
             )
         })?;
-        Ok(Self { domain, run_dir: config.run_dir })
+        let origin = config.sender_domain().cloned().unwrap_or_else(|| local.clone());
+        Ok(Self { home: Home { origin, local }, run_dir: config.run_dir })
     }
 
     fn submit_socket(&self) -> PathBuf {
@@ -118,11 +117,15 @@ impl Settings {
     }
 }
 
-fn deliver(arguments: &Arguments, settings: &Settings) -> Result<(), Failure> {
+fn deliver(arguments: &Arguments, settings: &Settings, language: Language) -> Result<(), Failure> {
     let user = user();
     let input = Input::read(std::io::stdin().lock(), arguments.dot_ends)?;
-    let mut submission = compose::compose(arguments, input, &user, &settings.domain)?;
-    submit(&mut submission, &settings.submit_socket(), arguments.verbose)
+    let mut submission = compose::compose(arguments, input, &user, &settings.home)?;
+    submit(&mut submission, &settings.submit_socket(), arguments.verbose)?;
+    for note in &submission.notes {
+        eprintln!("sendmail: {}", note.of(language));
+    }
+    Ok(())
 }
 
 fn user() -> User {

@@ -15,7 +15,7 @@ use puerto_smtp::client::{Transaction, commands};
 use puerto_smtp::codec::DotStuffer;
 use puerto_smtp::extension::Extensions;
 use puerto_smtp::limits::{ClientTimeouts, MAX_ERRORS};
-use puerto_smtp::reply::{ReplyDecoder, Severity};
+use puerto_smtp::reply::{ReplyDecoder, ReplyError, Severity};
 use puerto_smtp::{Address, Envelope, Recipient, Reply};
 
 use super::compose::Submission;
@@ -238,6 +238,10 @@ impl Session {
                 }
                 return Ok(reply);
             }
+            // Another program may say something before its reply; our server does not.
+            if self.decoder.has_noise() {
+                return Err(protocol(&ReplyError::NotAReply));
+            }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(lost(&io::Error::from(io::ErrorKind::UnexpectedEof))),
                 Ok(count) => self.decoder.feed(buffer.get(..count).unwrap_or_default()),
@@ -361,7 +365,7 @@ fn lost(error: &io::Error) -> Failure {
     Failure::new(Sysexit::TryAgain, message)
 }
 
-fn protocol(error: &puerto_smtp::reply::ReplyError) -> Failure {
+fn protocol(error: &ReplyError) -> Failure {
     let message = said_of!(
         "the mail server's socket does not speak SMTP: {error}; nothing was sent",
         "el socket del servidor de correo no habla SMTP: {error}; no se ha enviado nada";

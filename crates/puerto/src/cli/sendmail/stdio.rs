@@ -5,13 +5,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::input::BLOCK;
 use super::session::connect;
 use crate::cli::exit::{Failure, Sysexit};
-use crate::lang::{said_of, system};
+use crate::lang::{said, said_of, system};
 
 /// Relays until the server ends the session.
 pub(super) fn run(socket: &Path) -> Result<(), Failure> {
@@ -23,11 +22,47 @@ pub(super) fn run(socket: &Path) -> Result<(), Failure> {
         let _ = copy(io::stdin().lock(), &to_server);
         let _ = to_server.shutdown(Shutdown::Write);
     });
-    from_server(stream).map_err(|error| failed(&error))
+    let mut replies = Replies { output: io::stdout().lock(), line: Vec::new(), last: Vec::new() };
+    copy(stream, &mut replies).map_err(|error| failed(&error))?;
+    if replies.last.starts_with(b"354") { Err(unfinished()) } else { Ok(()) }
 }
 
-fn from_server(stream: UnixStream) -> io::Result<()> {
-    copy(stream, io::stdout().lock())
+/// Passes the server's replies on and keeps the last line of them.
+struct Replies<W> {
+    output: W,
+    line: Vec<u8>,
+    last: Vec<u8>,
+}
+
+impl<W: Write> Write for Replies<W> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        for octet in octets {
+            if *octet == b'\n' {
+                self.last = std::mem::take(&mut self.line);
+            } else if self.line.len() < 3 {
+                self.line.push(*octet);
+            }
+        }
+        self.output.write_all(octets)?;
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+// A caller that does not read replies learns it from the exit code alone.
+fn unfinished() -> Failure {
+    Failure::new(
+        Sysexit::DataError,
+        said!(
+            "the input ended before the message did: its end is a line with a dot and nothing \
+             else, ended as the line DATA is; that message was not sent",
+            "la entrada ha terminado antes que el mensaje: su final es una línea con un punto y \
+             nada más, terminada como la línea DATA; ese mensaje no se ha enviado"
+        ),
+    )
 }
 
 fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<()> {

@@ -1,0 +1,14 @@
+//! Domains in other scripts, for those who know ASCII alone.
+
+use puerto_smtp::{Address, Domain};
+
+/// The address with its domain in A-labels, if that is all that it needs to be
+/// ASCII (RFC 6531 §3.7.1); `None` if it stays as it is.
+pub fn in_ascii(address: &Address) -> Option<Address> {
+    let name = address.domain().name().filter(|name| !name.is_ascii())?;
+    if !address.local_part().as_str().is_ascii() {
+        return None;
+    }
+    let name = idna::domain_to_ascii(name).ok()?;
+    Domain::parse(&name).ok().map(|domain| address.with_domain(domain))
+}
