@@ -7,15 +7,12 @@ once when all can be read again, with its content, and that nothing else is.
 
 import contextlib
 import os
-import pathlib
 import pwd
 import shutil
-import subprocess
-import time
 
-from peers import FINAL_ADDRESS, RECORDS, UNPRIVILEGED, Puerto, Unbound, as_user, run, wait_for
+from peers import FINAL_ADDRESS, RECORDS, UNPRIVILEGED, Puerto, Unbound, run, wait_for
 from scripted import Client, Sink, numbered
-from test_faults_disk import Tracer, delivered_once
+from test_faults_disk import delivered_once
 
 AT_ONCE = '[queue]\nretry = ["1s"]\n'
 LARGE = 3_000_000
@@ -89,7 +86,9 @@ def unreadable_for_one_start(world, restart):
     old, contents = queue.segments, queue.contents
     queue.owner(old + contents[:1], "root")
     puerto.start()
-    assert "cannot be read: Permission denied" in puerto.log(), puerto.log()
+    # The sockets are bound before the queue is opened.
+    wait_for("the trouble to be told",
+             lambda: "cannot be read: Permission denied" in puerto.log())
     listed = puerto.command("queue", "list")
     assert b"cannot be read for now" in listed.stderr, listed.stderr
     accept(acknowledged, 4)
