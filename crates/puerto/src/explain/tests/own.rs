@@ -113,11 +113,22 @@ const OWN_WORDS: &[(&str, &str, Whose)] = {
         ("5.1.1 there is no user `me`", "mailbox-unknown", Recipient),
         ("4.3.0 cannot look up users: Permission denied", "temporary-failure", Server),
         ("4.2.0 /var/mail/me is replaced again and again", "temporary-failure", Server),
-        ("4.2.1 another program keeps /var/mail/me locked", "temporary-failure", Server),
+        ("4.2.1 another program keeps the mailbox locked", "temporary-failure", Server),
         ("4.2.1 /var/mail/me is not a regular file", "temporary-failure", Server),
         ("4.3.1 cannot write /var/mail/me: No space left on device", "temporary-failure", Server),
         ("4.2.1 cannot write to /home/me/Maildir: Permission denied", "temporary-failure", Server),
-        ("4.3.0 the mailbox agent does not answer: broken pipe", "temporary-failure", Server),
+        ("4.3.0 the mailbox agent is busy", "temporary-failure", Server),
+        (
+            "4.2.0 the mailbox of ana does not answer: is its disk there?",
+            "temporary-failure",
+            Server,
+        ),
+        ("4.3.0 the mailbox process of ana has ended: signal 9", "temporary-failure", Server),
+        (
+            "4.2.0 /var/mail/ana has several names: remove the other links",
+            "temporary-failure",
+            Server,
+        ),
         ("5.4.6 in the aliases file: this name leads in a circle", "loop", Server),
     ]
 };
