@@ -13,8 +13,8 @@ use super::outcome::Peer;
 use super::places::{HURRIED, Place};
 use super::stream::Stream;
 
-/// Octets that are read at once: replies are short.
-const READ_BUFFER: usize = 4096;
+/// Octets that are read at once: replies are short, and thousands of sessions wait.
+const READ_BUFFER: usize = 1024;
 /// Octets of content that one time-out covers (RFC 5321 §4.5.3.2.5: "each block").
 const BLOCK: usize = 64 * 1024;
 /// How long a reply is waited for after a write has failed. A peer that refuses and
@@ -242,4 +242,28 @@ async fn write_all(
 async fn flush(stream: &mut Stream, wait: Duration) -> io::Result<()> {
     let flushed = timeout(wait, stream.flush()).await;
     flushed.map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::places::{Places, Whom};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_has_half_a_minute_while_others_wait_for_its_place() {
+        let places = Places::with_sockets(100);
+        let whom = Whom::relay("192.0.2.1".parse().unwrap());
+        let place = places.enter(&whom, 20).await.unwrap();
+        let long = Duration::from_secs(300);
+        let asked = Instant::now();
+        patience(asked, asked + long, Some(&place)).await;
+        assert_eq!(asked.elapsed(), long);
+        let mut held = Vec::new();
+        while let Ok(other) = places.enter(&whom, 20).await {
+            held.push(other);
+        }
+        let asked = Instant::now();
+        patience(asked, asked + long, Some(&place)).await;
+        assert_eq!(asked.elapsed(), HURRIED);
+    }
 }

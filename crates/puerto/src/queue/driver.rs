@@ -7,7 +7,6 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -169,7 +168,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     pub(super) fn start_worker(self: &Arc<Self>, key: DestinationKey) {
         let driver = Arc::clone(self);
-        self.spawn(async move { driver.work(key).await });
+        self.spawn(driver.work(key));
     }
 
     async fn work(self: Arc<Self>, key: DestinationKey) {
@@ -433,9 +432,10 @@ async fn watch_tickets(mut written: mpsc::UnboundedReceiver<Written>, log: MailL
 }
 
 /// Runs a future and turns a panic into an error, so that one message's trouble
-/// stays its own.
-pub(super) async fn catch<T>(future: impl Future<Output = T>) -> Result<T, ()> {
-    let mut future = pin!(future);
+/// stays its own. It is boxed: thousands of tasks wait, and each is as large as the
+/// largest of what it may ever do.
+pub(super) fn catch<T>(future: impl Future<Output = T>) -> impl Future<Output = Result<T, ()>> {
+    let mut future = Box::pin(future);
     std::future::poll_fn(move |context| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
@@ -443,5 +443,4 @@ pub(super) async fn catch<T>(future: impl Future<Output = T>) -> Result<T, ()> {
             Err(_) => Poll::Ready(Err(())),
         }
     })
-    .await
 }
