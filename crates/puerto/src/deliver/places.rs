@@ -307,9 +307,11 @@ fn stand_in_line(
     deadline: Option<Instant>,
 ) -> Refused {
     let door = doors.entry(bound.clone()).or_default();
-    let (patience, longest) = match door.moves(now) {
-        true => (PATIENCE, LONGEST_LINE),
-        false => (LITTLE_PATIENCE, SHORT_LINE),
+    let (patience, longest) = match (door.moves(now), door.failed) {
+        (true, _) => (PATIENCE, LONGEST_LINE),
+        // Who comes first to a host that many share will move in a moment.
+        (false, None) => (LITTLE_PATIENCE, LONGEST_LINE),
+        (false, Some(_)) => (LITTLE_PATIENCE, SHORT_LINE),
     };
     door.line.retain(|turn| !turn.is_closed());
     if door.line.len() >= longest || deadline.is_some_and(|deadline| now >= deadline) {
