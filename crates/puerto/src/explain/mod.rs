@@ -251,7 +251,7 @@ pub fn explain_each(text: &str, host: Option<&str>) -> Vec<(Option<String>, Expl
 
 fn explain_found(found: &input::Found<'_>, host: Option<&str>) -> Option<Explanation> {
     let reply = Reply::parse(found);
-    if reply.is_success() {
+    if reply.is_success() || reply.has_unknown_code {
         return None;
     }
     let host = host.or(found.host.as_deref());

@@ -19,6 +19,8 @@ pub(super) struct Reply {
     pub(super) words: String,
     /// Whether its form says that something was refused; prose may hold the same words.
     pub(super) sure: bool,
+    /// It begins with a code that SMTP does not know: its words are no verdict then.
+    pub(super) has_unknown_code: bool,
 }
 
 impl Reply {
@@ -31,7 +33,10 @@ impl Reply {
         let code = reader.code;
         let status = reader.status.or(reader.status_within).or(found.status);
         let sure = found.sure || code.is_none() && reader.status.is_some();
-        Self { code, status, words: reader.words, sure }
+        let said = found.reply.split_once(" said: ").map_or(&*found.reply, |(_, said)| said);
+        let begins = said.split_whitespace().next().unwrap_or_default();
+        let has_unknown_code = code.is_none() && is_unknown_code(begins);
+        Self { code, status, words: reader.words, sure, has_unknown_code }
     }
 
     /// Whether it is no refusal.
@@ -132,6 +137,13 @@ fn folded(letter: char) -> char {
         'ñ' => 'n',
         other => other,
     }
+}
+
+// `650`, `199`, `000-`: three digits in the place of a code, and the first means nothing.
+fn is_unknown_code(word: &str) -> bool {
+    let digits = word.split('-').next().unwrap_or_default();
+    let is_number = digits.len() == 3 && digits.bytes().all(|octet| octet.is_ascii_digit());
+    is_number && !digits.starts_with(['2', '3', '4', '5'])
 }
 
 // `550`, `550-` or `550-text`; what follows the hyphen, if there is one.

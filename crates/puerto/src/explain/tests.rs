@@ -520,3 +520,17 @@ fn an_ordinary_letter_is_no_refusal() {
     assert!(explain("Your mailbox is full", None).is_some());
     assert!(explain("Mailbox is full", None).is_some());
 }
+
+#[test]
+fn the_words_behind_a_code_that_smtp_does_not_know_are_no_verdict() {
+    for reply in
+        ["650 5.1.1 no such user", "000 no such user", "199 user unknown", "999-no such user"]
+    {
+        let attempt =
+            format!("host mx.example[192.0.2.1] said: {reply} (in reply to RCPT TO command)");
+        for text in [reply, &attempt] {
+            assert!(explain(text, None).is_none(), "{text}");
+        }
+    }
+    assert!(explain("550 no such user", None).is_some());
+}
