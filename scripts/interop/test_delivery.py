@@ -1,6 +1,8 @@
 """puerto between Postfix and Postfix: by MX, through a relayhost, as a relayhost."""
 
-from peers import (FINAL_ADDRESS, RECORDS, RELAY_ADDRESS, SENDER_ADDRESS, Postfix, Puerto,
+import shutil
+
+from peers import (FINAL_ADDRESS, RECORDS, RELAY_ADDRESS, SENDER_ADDRESS, UNPRIVILEGED, Postfix, Puerto,
                    Unbound, final_postfix, run, wait_for)
 from scripted import Sink
 
@@ -31,7 +33,8 @@ def test_as_a_client_of_a_relayhost_with_auth_and_tls(world):
     relay = relay_with_auth(world, certificate, key)
     password = world.folder / "password"
     password.write_text("secret of the relay\n")
-    password.chmod(0o644)
+    password.chmod(0o600)
+    shutil.chown(password, UNPRIVILEGED)
     puerto = Puerto(
         world,
         'relayhost = "[relay.example.org]:25"\nrelayhost_user = "puerto"\n'
@@ -78,7 +81,8 @@ def test_a_password_goes_only_to_the_key_that_was_seen_first(world):
     relay = relay_with_auth(world, *world.authority.issue("other.example.org"))
     password = world.folder / "password"
     password.write_text("secret of the relay\n")
-    password.chmod(0o644)
+    password.chmod(0o600)
+    shutil.chown(password, UNPRIVILEGED)
     puerto = Puerto(world, 'relayhost = "[relay.example.org]:25"\nrelayhost_user = "puerto"\n'
                            f'relayhost_password_file = "{password}"\n')
     keys = puerto.state / "relay-keys"

@@ -122,6 +122,7 @@ def test_logins(world):
     def log_in(name, user="puerto@example.org", password=PASSWORD, *arguments):
         file = world.folder / "password"
         file.write_text(password + "\n")
+        file.chmod(0o600)
         scene.configure(f'relayhost = "[{name}.example.org]"\nrelayhost_user = "{user}"\n'
                         f'relayhost_password_file = "{file}"\n')
         done, document = scene.ask(*arguments)

@@ -1,9 +1,7 @@
 //! `puerto check`: everything that receivers demand, asked live.
 
-use std::fs::DirBuilder;
 use std::io::{self, IsTerminal, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,13 +12,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::{Failure, Sysexit};
 use super::output::{if_read, printable};
-use crate::check::watch::{Change, Memory};
+use crate::check::watch::{Change, Memory, memory_file, memory_place};
 use crate::check::{
     self, Asked, Check, FAMILIES, Internet, Progress, RECEIVERS, Report, Severity, Status, Verdict,
 };
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::lang::{Language, Said, Text, system};
+use crate::lang::{Language, Said, Text};
+use crate::rights;
 
 /// Check, live, everything that receivers demand of this server and of a domain.
 #[derive(Debug, Default, Args)]
@@ -143,7 +142,7 @@ fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Re
         return watch(arguments, &config, &report, language);
     }
     if arguments.json {
-        let json = serde_json::to_string_pretty(&report.to_json(language));
+        let json = super::output::json_document(&report.to_json(language));
         let json =
             json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))?;
         write(&format!("{json}\n"))?;
@@ -195,34 +194,21 @@ fn watch(
     report: &Report,
     language: Language,
 ) -> Result<u8, Failure> {
-    let file = arguments
-        .memory
-        .clone()
-        .unwrap_or_else(|| config.state_dir.join(format!("check-{}.json", report.domain())));
+    let named = arguments.memory.clone();
+    let file = named.unwrap_or_else(|| memory_file(config, report.domain()));
     let cannot = |error: io::Error| {
         let text = Text::new(
             "cannot use {file}: {error}; name another file by --memory",
             "no se puede usar {file}: {error}; indique otro fichero con --memory",
         );
         let name = Said::words(file.display().to_string());
-        let parts = [("file", &name), ("error", &system(&error))];
+        let parts = [("file", &name), ("error", &rights::said(&error))];
         Failure::new(Sysexit::CantCreate, Said::of_parts(text, &parts))
     };
-    let mut memory: Memory = match std::fs::read(&file) {
-        Ok(octets) => serde_json::from_slice(&octets).unwrap_or_default(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Memory::default(),
-        Err(error) => return Err(cannot(error)),
-    };
+    let place = memory_place(&file).map_err(cannot)?;
+    let mut memory = Memory::load(&place).map_err(cannot)?;
     let change = memory.learn(&report.checks);
-    let octets = serde_json::to_vec(&memory).map_err(|error| cannot(error.into()))?;
-    // Whole or not at all: a run may be cut off.
-    let fresh = file.with_extension("new");
-    // The daemon, which makes the folder and takes it over, may never have run.
-    if arguments.memory.is_none() && !config.state_dir.exists() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&config.state_dir).map_err(cannot)?;
-    }
-    std::fs::write(&fresh, octets).and_then(|()| std::fs::rename(&fresh, &file)).map_err(cannot)?;
+    memory.save(&place).map_err(cannot)?;
     if let Some(change) = change {
         write(&told(&change, report, arguments.json, language))?;
     }

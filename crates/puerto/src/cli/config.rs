@@ -127,7 +127,7 @@ fn show(config: &Config, json: bool) -> Result<(), Failure> {
     }
     let internal = |error: String| Failure::new(Sysexit::OsError, Said::words(error));
     let value: toml::Table = toml::from_str(&text).map_err(|error| internal(error.to_string()))?;
-    let text = serde_json::to_string_pretty(&value).map_err(|error| internal(error.to_string()))?;
+    let text = super::output::json_document(&value).map_err(|error| internal(error.to_string()))?;
     print(&format!("{text}\n"))
 }
 

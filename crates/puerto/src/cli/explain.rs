@@ -241,8 +241,8 @@ fn json(refusals: &[Refusal], language: Language) -> Result<(), Failure> {
         })
         .collect();
     let document = match answers.as_slice() {
-        [one] => serde_json::to_string_pretty(one),
-        all => serde_json::to_string_pretty(all),
+        [one] => super::output::json_document(one),
+        all => super::output::json_document(all),
     };
     let document = document.map_err(io::Error::from)?;
     if_read(writeln!(io::stdout().lock(), "{document}"))?;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::control::ClientError;
+use crate::lang::{harmless_json, is_harmful};
 
 /// Writes a line to standard output. That nobody reads it is no failure: whoever
 /// runs `mailq | head -1` has what they want.
@@ -24,7 +25,12 @@ pub(super) fn is_unread(error: &ClientError) -> bool {
     matches!(error, ClientError::Lost(error) if error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// A text from the network on one line of a terminal.
+/// A text from the network on one line of a terminal, nothing of it hidden or turned round.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if is_harmful(c) { '?' } else { c }).collect()
+}
+
+/// A value as a JSON document that a terminal can show.
+pub(super) fn json_document<T: serde::Serialize + ?Sized>(value: &T) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(value).map(|text| harmless_json(&text))
 }

@@ -85,7 +85,7 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
         report
     });
     let text = if arguments.json {
-        let json = serde_json::to_string_pretty(&report.to_json(language));
+        let json = super::output::json_document(&report.to_json(language));
         json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))? + "\n"
     } else {
         relay::show(&report, language)

@@ -76,7 +76,7 @@ fn judge(arguments: &VerifyArgs, config: Option<&Path>, language: Language) -> R
         verify::verify(&resolver, &question).await
     });
     let text = if arguments.json {
-        let json = serde_json::to_string_pretty(&report.to_json(language));
+        let json = super::output::json_document(&report.to_json(language));
         json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))? + "\n"
     } else {
         verify::show(&report, language)

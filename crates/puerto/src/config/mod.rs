@@ -95,6 +95,16 @@ impl Config {
         }
     }
 
+    /// The same for programs that have to reach the daemon and need little more than
+    /// `run_dir`: of a file with errors, what can be read of it. The daemon goes on with
+    /// what it had, and so do they.
+    pub fn load_leniently(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        Self::load(path).or_else(|errors| match std::fs::read(Self::file(path).0) {
+            Ok(octets) => Ok(read::salvage(&String::from_utf8_lossy(&octets))),
+            Err(_) => Err(errors),
+        })
+    }
+
     /// The file that [`Config::load`] reads, and whether somebody named it.
     pub fn file(path: Option<&Path>) -> (PathBuf, bool) {
         let variable = || std::env::var_os(FILE_VARIABLE).filter(|name| !name.is_empty());

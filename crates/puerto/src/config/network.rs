@@ -77,6 +77,16 @@ impl Network {
         }
     }
 
+    // The first and the last address, as numbers.
+    fn bounds(&self) -> (u128, u128) {
+        let (first, widest) = match self.address {
+            IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+            IpAddr::V6(v6) => (v6.to_bits(), 128),
+        };
+        let rest = u128::MAX.checked_shr(128 - (widest - u32::from(self.prefix))).unwrap_or(0);
+        (first, first | rest)
+    }
+
     /// Whether an address lies in the range. IPv4 addresses mapped into IPv6 are
     /// taken for what they are.
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -96,11 +106,61 @@ impl fmt::Display for Network {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(pub Vec<Network>);
 
+/// The IPv4 addresses that the Internet reaches, from and to: without those of private
+/// networks, of loopback and of no single host.
+const PUBLIC: [(Ipv4Addr, Ipv4Addr); 7] = [
+    (Ipv4Addr::new(1, 0, 0, 0), Ipv4Addr::new(9, 255, 255, 255)),
+    (Ipv4Addr::new(11, 0, 0, 0), Ipv4Addr::new(100, 63, 255, 255)),
+    (Ipv4Addr::new(100, 128, 0, 0), Ipv4Addr::new(126, 255, 255, 255)),
+    (Ipv4Addr::new(128, 0, 0, 0), Ipv4Addr::new(169, 253, 255, 255)),
+    (Ipv4Addr::new(169, 255, 0, 0), Ipv4Addr::new(172, 15, 255, 255)),
+    (Ipv4Addr::new(172, 32, 0, 0), Ipv4Addr::new(192, 167, 255, 255)),
+    (Ipv4Addr::new(192, 169, 0, 0), Ipv4Addr::new(223, 255, 255, 255)),
+];
+/// Public IPv4 addresses that may be trusted at most: eight /8, which nobody has.
+const MOST_IPV4: u128 = 1 << 27;
+/// 2000::/3, of which the Internet's IPv6 addresses are.
+const PUBLIC_IPV6: (u128, u128) = (0x2000 << 112, (0x4000 << 112) - 1);
+/// A 65,536th of all IPv6 addresses; the 6to4 addresses of the whole Internet are as many.
+const MOST_IPV6: u128 = (1 << 112) - 1;
+
 impl Networks {
+    /// Whether the ranges together hold so much of the Internet that somebody must be
+    /// trusted whom the administrator does not know.
+    pub fn hold_the_internet(&self) -> bool {
+        let of_family = |is_ipv4: bool| {
+            let ours = self.0.iter().filter(move |network| network.address.is_ipv4() == is_ipv4);
+            ours.map(|network| network.bounds()).collect()
+        };
+        let number = |address: Ipv4Addr| u128::from(address.to_bits());
+        let public: Vec<_> = PUBLIC.map(|(first, last)| (number(first), number(last))).into();
+        size_within(of_family(true), &public) > MOST_IPV4
+            || size_within(of_family(false), &[PUBLIC_IPV6]) > MOST_IPV6
+    }
+
     /// Whether an address lies in any of the ranges.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
+}
+
+/// How many numbers of some ranges, however they overlap, lie within others, which do not.
+fn size_within(mut ranges: Vec<(u128, u128)>, within: &[(u128, u128)]) -> u128 {
+    ranges.sort_unstable();
+    let mut size: u128 = 0;
+    let mut next = 0;
+    for (first, last) in ranges {
+        let first = first.max(next);
+        if first > last {
+            continue;
+        }
+        for (from, to) in within {
+            let (low, high) = (first.max(*from), last.min(*to));
+            size = size.saturating_add((high + 1).saturating_sub(low));
+        }
+        next = last.saturating_add(1);
+    }
+    size
 }
 
 fn bits(address: IpAddr) -> u8 {
@@ -141,6 +201,35 @@ mod tests {
         ] {
             let networks = Networks(vec![Network::parse(network).unwrap()]);
             assert_eq!(networks.contains(address.parse().unwrap()), inside, "{network} {address}");
+        }
+    }
+
+    /// A10: ranges that add up to the Internet.
+    #[test]
+    fn ranges_that_add_up_to_the_internet_are_seen() {
+        let all_but_one: Vec<String> = (1..=255).map(|n| format!("{n}.0.0.0/8")).collect();
+        let slices: Vec<String> =
+            (0..2048).map(|n| format!("{}.{}.0.0/13", n / 8 % 224, n % 8 * 32)).collect();
+        for (networks, holds) in [
+            ("0.0.0.0/1 128.0.0.0/1", true),
+            ("::/1 8000::/1", true),
+            ("0.0.0.0/2 64.0.0.0/2 128.0.0.0/2 192.0.0.0/2", true),
+            ("128.0.0.0/1", true),
+            ("64.0.0.0/2", true),
+            ("2000::/3", true),
+            ("2002::/16", true),
+            ("::ffff:0.0.0.0/97 ::ffff:128.0.0.0/97", true),
+            (&all_but_one.join(" "), true),
+            (&slices.join(" "), true),
+            ("127.0.0.0/8 ::1/128", false),
+            ("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 fc00::/7 fe80::/10", false),
+            ("17.0.0.0/8 17.0.0.0/9 17.128.0.0/9 17.0.0.0/8", false),
+            ("198.51.100.0/24 2001:db8::/32 2a00::/19", false),
+            ("0.0.0.0/8 224.0.0.0/3", false),
+            ("", false),
+        ] {
+            let parsed = networks.split_whitespace().map(|text| Network::parse(text).unwrap());
+            assert_eq!(Networks(parsed.collect()).hold_the_internet(), holds, "{networks:.80}");
         }
     }
 

@@ -48,6 +48,27 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Config, ConfigErrors> {
     }
 }
 
+/// What can be read of a text that has errors, defaults for the rest. What a broken line
+/// swallowed is looked for on a line of its own.
+pub(super) fn salvage(text: &str) -> Config {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let mut reader = Reader { errors: Vec::new(), places: Places::new() };
+    let mut draft = defaults();
+    reader.document(table.get_ref(), &mut draft);
+    let is_run_dir = |line: &&str| {
+        line.trim_start()
+            .strip_prefix("run_dir")
+            .is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    if let Some(line) = text.lines().find(is_run_dir) {
+        let (table, broken) = DeTable::parse_recoverable(line);
+        if broken.is_empty() {
+            reader.document(table.get_ref(), &mut draft);
+        }
+    }
+    finish(draft)
+}
+
 fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
     let span = error.span().unwrap_or(text.len()..text.len());
     ConfigError::new(span, super::syntax::wrong(error.message())).accepting(said!(
@@ -285,6 +306,20 @@ impl Reader {
                 "la contraseña de una ruta nunca se envía sin TLS"
             ),
             WITH_TLS.into(),
+        );
+        self.require(
+            !config.trusted_networks.hold_the_internet(),
+            "trusted_networks",
+            said!(
+                "together these networks hold so much of the Internet that this server would \
+                 relay for strangers and be blocklisted within hours",
+                "juntas, estas redes abarcan tanto de Internet que este servidor reenviaría \
+                 correo de desconocidos y en unas horas estaría en las listas de bloqueo"
+            ),
+            said!(
+                "your own networks; users elsewhere use AUTH",
+                "sus propias redes; para los usuarios de fuera está AUTH"
+            ),
         );
         self.pair(
             ("tls.certificate", draft.certificate.is_some()),

@@ -1,6 +1,39 @@
 //! What the configuration promises.
 
 use super::*;
+
+/// B11: one error must not keep `sendmail` and `mailq` from a daemon that runs.
+#[test]
+fn a_broken_file_still_says_where_the_daemon_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("puerto.toml");
+    let run_dir = "run_dir = \"/run/other\"\n";
+    for broken in [
+        "relayhots = 1\n",
+        "hostname = \"a.example\n",
+        "domains = [\"a.example\"\n",
+        "hostname\n",
+        "log = \"json\"\nlog = \"json\"\n",
+        "hostname = '''a\n",
+        "trusted_networks = [\"0.0.0.0/0\"]\n",
+        "[listen\n",
+    ] {
+        for text in [format!("{broken}{run_dir}"), format!("{run_dir}{broken}")] {
+            std::fs::write(&file, &text).unwrap();
+            assert!(Config::load(Some(&file)).is_err(), "{text}");
+            let config = Config::load_leniently(Some(&file)).unwrap();
+            assert_eq!(config.run_dir, Path::new("/run/other"), "{text}");
+        }
+        std::fs::write(&file, broken).unwrap();
+        let config = Config::load_leniently(Some(&file)).unwrap();
+        assert_eq!(config.run_dir, Path::new("/run/puerto"), "{broken}");
+        assert!(!config.domains.is_empty());
+    }
+    std::fs::write(&file, b"\xff\xfe\nrun_dir = \"/run/other\"\n").unwrap();
+    assert_eq!(Config::load_leniently(Some(&file)).unwrap().run_dir, Path::new("/run/other"));
+    assert!(Config::load_leniently(Some(&dir.path().join("missing"))).is_err());
+}
+
 use crate::lang::Language;
 
 fn errors(text: &str) -> ConfigErrors {

@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// reasons fits.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
-/// Messages that are changed with one request.
-const BATCH: usize = 1000;
+/// Messages that are changed with one request: their ids fit into one.
+const BATCH: usize = 200;
 
 /// Why a request could not be done.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 use puerto_mail::header::Header;
 use puerto_spool::{Edit, Entry, ListRequest, MessageId, Spool, SpoolError, Ticket};
 
-use super::protocol::{Change, ErrorCode, HealthView, Selection, Summary};
+use super::protocol::{Change, ErrorCode, HealthView, Selector, Summary};
 use super::server::Context;
 use super::view::{self, MessageView};
 use crate::telemetry::Event;
@@ -43,11 +43,11 @@ pub(super) struct Page {
 pub(super) fn page(
     spool: &dyn Spool,
     after: Option<MessageId>,
-    selection: &Selection,
+    selector: &Selector,
 ) -> Result<Page, Problem> {
     let mut entries = spool.list(&ListRequest { after, limit: PAGE })?;
     let next = entries.last().map(|entry| entry.id);
-    entries.retain(|entry| selection.selects(entry));
+    entries.retain(|entry| selector.selects(entry));
     Ok(Page { entries, next })
 }
 
@@ -162,9 +162,9 @@ pub(super) fn flush_one(spool: &dyn Spool, id: &str) -> Result<(), Problem> {
 pub(super) fn flush_page(
     spool: &dyn Spool,
     after: Option<MessageId>,
-    selection: &Selection,
+    selector: &Selector,
 ) -> Result<(Summary, Option<MessageId>), Problem> {
-    let Page { entries, next } = page(spool, after, selection)?;
+    let Page { entries, next } = page(spool, after, selector)?;
     let mut summary = Summary::default();
     for entry in entries.iter().filter(|entry| !entry.held) {
         match spool.edit(entry.id, Edit::Retry) {

@@ -11,7 +11,7 @@ use super::view::MessageView;
 pub const VERSION: u32 = 1;
 
 /// Octets of a request line at most.
-pub const MAX_REQUEST: usize = 1024 * 1024;
+pub const MAX_REQUEST: usize = 4 * 1024;
 
 /// A request line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,52 +94,93 @@ impl Selection {
         *self == Self::default()
     }
 
+    /// Makes it ready to be compared with many messages.
+    pub fn compiled(&self) -> Selector {
+        let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
+        let from = self.from.as_deref();
+        Selector {
+            is_null: from.is_some_and(|from| matches!(from, "" | "<>")),
+            from: pattern(&self.from),
+            to: pattern(&self.to),
+            reason: pattern(&self.reason),
+            host: self.destination.as_deref().map(Pattern::whole),
+            domain: self.destination.as_deref().and_then(|name| Domain::parse(name).ok()),
+        }
+    }
+}
+
+/// A [`Selection`] whose patterns are read, once for all messages.
+#[derive(Debug)]
+pub struct Selector {
+    is_null: bool,
+    from: Option<Pattern>,
+    to: Option<Pattern>,
+    reason: Option<Pattern>,
+    host: Option<Pattern>,
+    domain: Option<Domain>,
+}
+
+impl Selector {
     /// Whether a message is meant.
     pub fn selects(&self, entry: &Entry) -> bool {
-        let sender = entry.reverse_path.to_string();
-        let sender_fits = self.from.as_deref().is_none_or(|condition| match condition {
-            "" | "<>" => sender.is_empty(),
-            part => fits(part, &sender),
+        let sender_fits = self.from.as_ref().is_none_or(|pattern| match self.is_null {
+            true => entry.reverse_path.is_null(),
+            false => pattern.fits(&entry.reverse_path.to_string()),
         });
-        let only_sender = self.to.is_none() && self.destination.is_none() && self.reason.is_none();
+        let only_sender = self.to.is_none() && self.host.is_none() && self.reason.is_none();
         let mut open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done);
         sender_fits && (only_sender || open.any(|recipient| self.selects_recipient(recipient)))
     }
 
-    /// Whether a recipient fits all conditions but that on the sender.
-    pub fn selects_recipient(&self, status: &RecipientStatus) -> bool {
+    // Whether a recipient fits all conditions but that on the sender.
+    fn selects_recipient(&self, status: &RecipientStatus) -> bool {
         let address = &status.recipient.address;
         let last = status.last.as_ref();
-        self.to.as_deref().is_none_or(|part| fits(part, &address.to_string()))
+        let is_named = |pattern: &Pattern| match &self.domain {
+            Some(wanted) => wanted == address.domain(),
+            None => pattern.fits(&address.domain().to_string()),
+        };
+        self.to.as_ref().is_none_or(|pattern| pattern.fits(&address.to_string()))
             && self
                 .reason
-                .as_deref()
-                .is_none_or(|part| last.is_some_and(|attempt| fits(part, &attempt.text)))
-            && self.destination.as_deref().is_none_or(|name| {
+                .as_ref()
+                .is_none_or(|pattern| last.is_some_and(|attempt| pattern.fits(&attempt.text)))
+            && self.host.as_ref().is_none_or(|pattern| {
                 let host = last.and_then(|attempt| attempt.relay.split(['[', ':']).next());
-                is_named(name, address.domain()) || host.is_some_and(|host| whole(name, host))
+                is_named(pattern) || host.is_some_and(|host| pattern.fits(host))
             })
     }
 }
 
-fn is_named(name: &str, domain: &Domain) -> bool {
-    match Domain::parse(name) {
-        Ok(wanted) => wanted == *domain,
-        Err(_) => whole(name, &domain.to_string()),
-    }
+/// A condition on a text, compared without regard to case.
+#[derive(Debug)]
+enum Pattern {
+    Part(String),
+    Whole(Vec<char>),
 }
 
-fn fits(condition: &str, text: &str) -> bool {
-    if condition.contains(['*', '?']) {
-        return whole(condition, text);
+impl Pattern {
+    fn new(condition: &str) -> Self {
+        if condition.contains(['*', '?']) {
+            return Self::whole(condition);
+        }
+        Self::Part(condition.to_lowercase())
     }
-    text.to_lowercase().contains(&condition.to_lowercase())
-}
 
-fn whole(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
-    let text: Vec<char> = text.to_lowercase().chars().collect();
-    matches_whole(&pattern, &text)
+    fn whole(condition: &str) -> Self {
+        let mut pattern: Vec<char> = condition.to_lowercase().chars().collect();
+        // Stars in a row say no more than one, and cost as much each.
+        pattern.dedup_by(|one, other| *one == '*' && *other == '*');
+        Self::Whole(pattern)
+    }
+
+    fn fits(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        match self {
+            Self::Part(part) => text.contains(part),
+            Self::Whole(pattern) => matches_whole(pattern, &text.chars().collect::<Vec<_>>()),
+        }
+    }
 }
 
 // `*` is any text, `?` any character. When what follows a `*` does not fit, only the
@@ -258,10 +299,11 @@ mod tests {
             ("?", "", false),
             ("", "anything", true),
         ] {
-            assert_eq!(fits(condition, text), expected, "{condition} {text}");
+            assert_eq!(Pattern::new(condition).fits(text), expected, "{condition} {text}");
         }
         let long = "a".repeat(3000);
-        assert!(!fits(&"*a".repeat(40).replace("*a*a", "*a*ab"), &long));
+        let pattern = "*a".repeat(40).replace("*a*a", "*a*ab");
+        assert!(!Pattern::new(&pattern).fits(&long));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The server's side of the control socket.
 
+use std::collections::HashMap;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -21,11 +22,15 @@ use super::view::MessageView;
 use crate::config::{Config, Live};
 use crate::lang::{Said, said_of, system};
 use crate::queue::Wake;
+use crate::rights::{self, Identity};
 use crate::telemetry::{Event, MailLog};
 
 /// Sessions of ordinary users at the same time. Those of administrators are counted
 /// apart, so that nobody can shut them out.
-const ORDINARY_SESSIONS: usize = 16;
+const ORDINARY_SESSIONS: usize = 64;
+
+/// Of these, of one user, so that nobody can shut out the others either.
+const SESSIONS_OF_ONE: usize = 8;
 
 /// Sessions of administrators at the same time.
 const ADMINISTRATOR_SESSIONS: usize = 64;
@@ -86,7 +91,11 @@ impl Server {
     /// living server answers on is an error.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
         let path = config.run_dir.join("control");
-        match listen(&path) {
+        // As the folder's owner, who could otherwise have root change the mode of anything
+        // that is put in the socket's place.
+        let bound = Identity::of_service(&config.user)
+            .and_then(|service| rights::act(service.as_ref(), || listen(&path)));
+        match bound {
             Ok(listener) => Ok(Self { listener, path }),
             Err(source) => Err(BindError { path, source }),
         }
@@ -138,6 +147,8 @@ pub(super) struct Shared {
     context: Context,
     own_uid: u32,
     ordinary: Semaphore,
+    /// Sessions of each ordinary user that has any.
+    by_user: Mutex<HashMap<u32, usize>>,
     administrators: Semaphore,
     last_flush: Mutex<Option<Instant>>,
 }
@@ -148,6 +159,7 @@ impl Shared {
             context,
             own_uid: nix::unistd::geteuid().as_raw(),
             ordinary: Semaphore::new(ORDINARY_SESSIONS),
+            by_user: Mutex::default(),
             administrators: Semaphore::new(ADMINISTRATOR_SESSIONS),
             last_flush: Mutex::new(None),
         }
@@ -155,6 +167,17 @@ impl Shared {
 
     fn is_administrator(&self, uid: u32) -> bool {
         uid == 0 || uid == self.own_uid
+    }
+
+    // Counts one more session of an ordinary user, if there may be one.
+    fn enter(&self, uid: u32) -> Option<OneOf<'_>> {
+        let mut by_user = self.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_user.entry(uid).or_default();
+        if !self.is_administrator(uid) && *count >= SESSIONS_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(OneOf { shared: self, uid })
     }
 
     // Whether an ordinary user's flush is to be done: it costs a walk through the
@@ -170,6 +193,24 @@ impl Shared {
     }
 }
 
+/// A session that counts for its user until it is dropped.
+struct OneOf<'a> {
+    shared: &'a Shared,
+    uid: u32,
+}
+
+impl Drop for OneOf<'_> {
+    fn drop(&mut self) {
+        let mut by_user = self.shared.by_user.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_user.get_mut(&self.uid) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                by_user.remove(&self.uid);
+            }
+        }
+    }
+}
+
 /// Serves one client, whose user the kernel has named.
 pub(super) async fn serve<S>(stream: S, uid: u32, shared: Arc<Shared>)
 where
@@ -178,7 +219,8 @@ where
     let mut session = Session { stream: BufReader::new(stream), uid, shared: &shared };
     let places =
         if shared.is_administrator(uid) { &shared.administrators } else { &shared.ordinary };
-    if let Ok(_place) = places.try_acquire() {
+    let of_user = shared.enter(uid);
+    if let (Ok(_place), Some(_)) = (places.try_acquire(), &of_user) {
         // The end of a session is no event for anybody but its client.
         let _ = session.run().await;
     } else {
@@ -267,11 +309,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     }
 
     async fn list(&mut self, selection: Selection) -> io::Result<Result<(), Problem>> {
-        let selection = Arc::new(selection);
+        let selector = Arc::new(selection.compiled());
         let mut after = None;
         let mut count = 0;
         loop {
-            let wanted = Arc::clone(&selection);
+            let wanted = Arc::clone(&selector);
             let page = self
                 .blocking(move |shared| {
                     let page = operations::page(shared.context.spool.as_ref(), after, &wanted)?;
@@ -328,20 +370,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         id: Option<String>,
     ) -> Result<Vec<Answer>, Problem> {
         let mut done = Summary::default();
+        let is_due = self.shared.flush_is_due(self.uid);
         if let Some(id) = id {
+            // As rarely as all of it: there are as many messages as one likes to ask for.
+            if !is_due {
+                let text = "mail was tried only seconds ago; ask again in a moment".to_owned();
+                return Err(Problem(ErrorCode::Busy, text));
+            }
             self.blocking(move |shared| operations::flush_one(shared.context.spool.as_ref(), &id))
                 .await?;
             self.shared.context.wake.wake();
             return Ok(vec![end(Summary { count: 1, ..done })]);
         }
-        if !self.shared.flush_is_due(self.uid) {
+        if !is_due {
             return Ok(vec![end(done)]);
         }
         self.shared.context.wake.expect_retry();
-        let selection = Arc::new(Selection { destination, ..Selection::default() });
+        let selection = Selection { destination, ..Selection::default() };
+        let selector = Arc::new(selection.compiled());
         let mut after = None;
         loop {
-            let wanted = Arc::clone(&selection);
+            let wanted = Arc::clone(&selector);
             let (page, next) = self
                 .blocking(move |shared| {
                     operations::flush_page(shared.context.spool.as_ref(), after, &wanted)

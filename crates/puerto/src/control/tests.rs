@@ -278,6 +278,40 @@ async fn failures_of_a_request_leave_the_session_open() {
     assert_eq!(answers[3]["health"]["hostname"], "mail.example.com");
 }
 
+/// A10: one user's sessions are that user's own affair.
+#[tokio::test]
+async fn no_user_shuts_out_the_others() {
+    let bench = bench();
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        tokio::spawn(serve(theirs, SOMEBODY, Arc::clone(&bench.shared)));
+        idle.push(ours);
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(bench.ask(SOMEBODY, json!("health")).await[0]["error"]["code"], "busy");
+    assert_eq!(bench.ask(SOMEBODY + 1, json!("health")).await[0]["health"]["messages"], 0);
+    drop(idle);
+    tokio::task::yield_now().await;
+    assert_eq!(bench.ask(SOMEBODY, json!("health")).await[0]["health"]["messages"], 0);
+}
+
+/// A10: a message is tried as rarely as all of them, and requests are small.
+#[tokio::test(start_paused = true)]
+async fn one_message_is_tried_as_rarely_as_all() {
+    let bench = bench();
+    let id = bench.put("a@example.com", &["x@example.net"]).to_string();
+    bench.defer_all("later");
+    let one = json!({ "flush": { "id": id } });
+    assert_eq!(bench.ask(SOMEBODY, one.clone()).await[0]["end"]["count"], 1);
+    assert_eq!(bench.ask(SOMEBODY, one.clone()).await[0]["error"]["code"], "busy");
+    assert_eq!(bench.ask(0, one.clone()).await[0]["end"]["count"], 1);
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(bench.ask(SOMEBODY, one).await[0]["end"]["count"], 1);
+    let long = json!({ "list": { "to": "*a".repeat(2048) } });
+    assert_eq!(bench.ask(SOMEBODY, long).await[0]["error"]["code"], "malformed");
+}
+
 #[tokio::test]
 async fn ordinary_users_cannot_shut_out_an_administrator() {
     let bench = bench();

@@ -13,6 +13,7 @@ use super::outcome::{HostFailure, Peer, Why, describe_failure};
 use super::session::Session;
 use super::stream::{self, Stream};
 use crate::config::{Config, Login, TlsLevel};
+use crate::rights;
 use crate::tls::{self, Acquainted, ClientTls, Inspection};
 
 /// What a session needs to be made.
@@ -288,7 +289,7 @@ pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result
         ..HostFailure::new(&peer, status, text, why)
     };
     let file = login.password_file.clone();
-    let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(file));
+    let reading = tokio::task::spawn_blocking(move || rights::read_secret(&file));
     let password = match reading.await.map_err(std::io::Error::other).and_then(|read| read) {
         Ok(text) => text,
         Err(error) => {

@@ -18,6 +18,7 @@ use puerto_mail::header::{
 use puerto_smtp::limits::MAX_TEXT_LINE;
 use puerto_smtp::{Address, Domain};
 
+use super::foreign::is_forged;
 use super::prepare::{Work, parse_fields, unacceptable, wall_clock};
 use super::{Refusal, Source, author, repeated};
 
@@ -182,7 +183,10 @@ pub(super) fn fix<'a>(header: &Header<'a>, work: &Work) -> Result<Fixed<'a>, Ref
         Handling::Relay | Handling::Complete => mend(header, work, handling, &mut fixed),
     }
     if matches!(handling, Handling::PassOn | Handling::Forward) {
-        fixed.kept.extend(header.fields().iter().map(|field| Cow::Borrowed(field.raw())));
+        let honest = |field: &&Field<'_>| !is_forged(field, &work.source, &work.config);
+        let kept = header.fields().iter().filter(honest);
+        fixed.kept.extend(kept.map(|field| Cow::Borrowed(field.raw())));
+        fixed.is_changed |= fixed.kept.len() < header.fields().len();
     }
     let ids = fixed.fields().into_iter().find(|field| field.is("Message-ID"));
     fixed.message_id = ids.as_ref().map(Field::text).unwrap_or_default();

@@ -6,6 +6,7 @@ mod author;
 mod content;
 mod encode;
 mod fix_up;
+mod foreign;
 #[cfg(test)]
 mod header_tests;
 mod key_ring;

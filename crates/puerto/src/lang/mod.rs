@@ -276,13 +276,30 @@ impl std::fmt::Display for Said {
 impl std::error::Error for Said {}
 
 /// Whether a character does more than stand in a line: control characters drive
-/// terminals, line separators make lines, and directional overrides make one line look
-/// like another.
+/// terminals, line separators make lines, directional overrides make one line look like
+/// another, and what is invisible hides in a name.
 pub fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            | '\u{feff}')
+            '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A JSON document with what is harmful on a terminal escaped; it says the same. Such
+/// characters stand only inside of its strings.
+pub fn harmless_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_harmful(character) && character != '\n' {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// Somebody else's text, short enough for a line and harmless on a terminal.
@@ -310,6 +327,17 @@ mod tests {
         assert_eq!(Language::choose(None, environment), Language::Spanish);
         assert_eq!(Language::choose(Some(Language::English), environment), Language::English);
         assert_eq!(Language::choose(None, |_| Some("fr_FR".to_owned())), Language::English);
+    }
+
+    /// A10: see also `cli::output`, `telemetry::clean`.
+    #[test]
+    fn bidirectional_control_characters_are_escaped_and_json_says_the_same() {
+        let bad = "a\u{202e}b\u{2066}c\u{61c}d\u{200f}e\u{e0041}é\u{85}";
+        assert_eq!(shown(bad), "a?b?c?d?e?é?");
+        let json = serde_json::to_string_pretty(&[bad]).unwrap();
+        let harmless = harmless_json(&json);
+        assert!(!harmless.chars().any(|c| is_harmful(c) && c != '\n'), "{harmless:?}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&harmless).unwrap(), [bad]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::policy::{Policy, Who};
 use super::{Context, SUBMIT_SOCKET, Service};
 use crate::config::Config;
 use crate::lang::{Language, Said, system};
+use crate::rights::{self, Identity};
 use crate::telemetry::{Client, Event};
 
 const BACKLOG: i32 = 1024;
@@ -165,7 +166,9 @@ impl Listeners {
             Some(unix) => (unix, None),
             None => {
                 let place = socket_path.display().to_string();
-                (bind_unix(&socket_path).map_err(failed(place))?, Some(socket_path))
+                let bound = Identity::of_service(&config.user)
+                    .and_then(|service| rights::act(service.as_ref(), || bind_unix(&socket_path)));
+                (bound.map_err(failed(place))?, Some(socket_path))
             }
         };
         let warnings = rest.iter().map(|what| format!("{what} {NOT_LISTED}")).collect();
@@ -235,6 +238,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// To be called as the owner of the folder, who could otherwise have root change the mode
+/// of anything that is put in the socket's place.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;

@@ -1,6 +1,8 @@
 use puerto_mail::dns::{DnsError, Table};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 
@@ -269,6 +271,7 @@ async fn the_login_is_tried_and_only_at_its_own_relay() {
     let folder = tempfile::tempdir().unwrap();
     let password_file = folder.path().join("password");
     std::fs::write(&password_file, "secret\n").unwrap();
+    std::fs::set_permissions(&password_file, Permissions::from_mode(0o600)).unwrap();
     let login = Login { user: "me".to_owned(), password_file };
     let mut asked = question(port);
     asked.config.relayhost_login = Some(login);
@@ -286,6 +289,7 @@ async fn the_password_is_kept_from_a_key_that_changed() {
     let folder = tempfile::tempdir().unwrap();
     let password_file = folder.path().join("password");
     std::fs::write(&password_file, "secret\n").unwrap();
+    std::fs::set_permissions(&password_file, Permissions::from_mode(0o600)).unwrap();
     let another = CertificateDer::from_pem_slice(include_bytes!("../../tests/tls/ca.pem")).unwrap();
     let changed = KnownKeys::default();
     changed.remember("mx.example", &another);

@@ -45,6 +45,14 @@ pub fn have(all: Capabilities) -> io::Result<bool> {
     Ok(capabilities(None)?.effective.contains(all))
 }
 
+/// Whether the process can do what its user alone could not: whoever trusts what it says
+/// of a file must be told who could have put the file there.
+pub fn is_privileged() -> bool {
+    let any = Capabilities::DAC_OVERRIDE | Capabilities::DAC_READ_SEARCH;
+    nix::unistd::geteuid().is_root()
+        || capabilities(None).is_ok_and(|sets| sets.effective.intersects(any))
+}
+
 /// Takes out of the set that bounds every program to come all but these. Where the right
 /// to do so is missing, whoever started us has bounded it already.
 fn bound(only: Capabilities) -> io::Result<()> {

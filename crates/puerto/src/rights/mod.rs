@@ -1,11 +1,18 @@
-//! What root may do: which rights a process keeps, and as whom a step is taken.
+//! What root may do, and how: which rights a process keeps, as whom a step is taken, and
+//! how root reaches a file whose folders may belong to somebody else.
 //!
 //! Whoever owns a folder can put any other name in the place of one that root is just
-//! about to open, to change or to give away. So root takes such a step as the folder's
-//! owner ([`Identity::act`]), and can do no more harm than that user could.
+//! about to open, to change or to give away. So root either takes the step as the folder's
+//! owner ([`Identity::act`]), and can do no more harm than that user could, or goes from
+//! folder to folder by descriptors ([`Place`]), and does nothing where one of them is not
+//! root's own.
 
 mod capabilities;
 mod identity;
+mod place;
+mod secret;
 
-pub use capabilities::{Capabilities, become_nobody, have, keep};
+pub use capabilities::{Capabilities, become_nobody, have, is_privileged, keep};
 pub use identity::{Identity, act};
+pub use place::{Distrust, Place, said};
+pub use secret::{Exposed, read_secret};

@@ -149,7 +149,8 @@ fn reduce() -> io::Result<()> {
 fn serve(mut stream: UnixStream, files: &TlsFiles) -> io::Result<()> {
     let mut request = [0];
     while stream.read(&mut request)? == 1 {
-        let answer = answer(Pem::read(files));
+        // Whatever was put in their place, nothing else is handed out.
+        let answer = answer(Pem::read(files).and_then(|pem| pem.alone(files)));
         stream.write_all(&answer)?;
     }
     Ok(())
@@ -198,11 +199,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = files(folder.path());
         let keeper = keeper(&files);
-        for certificate in ["first", "renewed"] {
-            std::fs::write(&files.certificate, certificate).unwrap();
+        for noise in ["", "root:$6$secret:20000::::::\n"] {
+            std::fs::write(&files.certificate, format!("{noise}{CERTIFICATE}{noise}")).unwrap();
             let pem = keeper.read(&files).unwrap().unwrap();
-            assert_eq!((pem.chain, pem.key), (certificate.into(), KEY.into()));
+            assert_eq!((pem.chain, pem.key), (CERTIFICATE.into(), KEY.into()));
         }
+        // A6: another secret that was put in the certificate's place stays one.
+        std::fs::write(&files.certificate, "root:$6$secret:20000::::::\n").unwrap();
+        let error = keeper.read(&files).unwrap().map(|_| ()).unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+        std::fs::write(&files.certificate, CERTIFICATE).unwrap();
+        let real = folder.path().join("real.pem");
+        std::fs::rename(&files.certificate, &real).unwrap();
+        nix::unistd::mkfifo(&files.certificate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(keeper.read(&files).unwrap().is_err());
+        std::fs::remove_file(&files.certificate).unwrap();
+        std::fs::rename(&real, &files.certificate).unwrap();
         let other = TlsFiles { key: "/etc/shadow".into(), ..files.clone() };
         assert!(keeper.read(&other).is_none());
         std::fs::remove_file(&files.key).unwrap();

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::bounce::Bouncer;
-use crate::config::{Config, Live, LogTarget, TlsFiles};
+use crate::config::{Config, Live, TlsFiles};
 use crate::control;
 use crate::deliver::Remote;
 use crate::dns::Resolver;
@@ -36,6 +36,7 @@ use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
 use crate::queue::{Parts, Queue, Wake};
 use crate::receive::{self, Inherited, Listeners};
+use crate::rights;
 use crate::route::Router;
 use crate::telemetry::{self, Event, MailLog, Reopen};
 use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
@@ -91,7 +92,7 @@ impl StartError {
         match self {
             Self::Folder { path, error } => said_of!(
                 "{path}: {error}", "{path}: {error}";
-                path = Said::words(path.display().to_string()), error = system(error)
+                path = Said::words(path.display().to_string()), error = rights::said(error)
             ),
             Self::NoSuchUser(user) => said!(
                 "there is no user `{user}`: make one (useradd --system {user}), or set `user` in \
@@ -141,9 +142,6 @@ impl Prepared {
         let tls = ServerTls::load(config.tls.as_ref()).map_err(|e| StartError::Tls(e.said()))?;
         let keys = KeyRing::load(&config.dkim_directory);
         let (log, reopen) = telemetry::open(&config).map_err(|e| StartError::Log(e.said()))?;
-        if let LogTarget::File(path) = &config.log_to {
-            privileges::hand_over(path, owner)?;
-        }
         privileges::raise_file_limit();
         let (mut agent, mut keeper) = (None, None);
         if let Some(identity) = owner {

@@ -5,14 +5,14 @@
 //! that no thread ever runs with more rights than the rest.
 
 use std::fs::{DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use nix::unistd::{Uid, chown, geteuid, initgroups, setgid, setuid};
+use nix::unistd::{Uid, geteuid, initgroups, setgid, setuid};
 
 use super::StartError;
 use crate::lang::{Said, Text, said, said_of, system};
-use crate::rights::Identity;
+use crate::rights::{Identity, Place};
 
 /// Whom to become: nobody else when not started as root or when `user` is empty.
 pub fn target(user: &str) -> Result<Option<Identity>, StartError> {
@@ -28,21 +28,37 @@ pub fn target(user: &str) -> Result<Option<Identity>, StartError> {
     }
 }
 
-/// Makes a folder if it is missing, and hands it to the user that will need it.
+/// Makes a folder if it is missing, and hands it to the user that will need it. Where the
+/// folder above is not root's alone, root changes nothing there: the user makes the folder,
+/// or owns it already.
 pub fn prepare_folder(path: &Path, mode: u32, owner: Option<&Identity>) -> Result<(), StartError> {
     let failed = |error: std::io::Error| StartError::Folder { path: path.to_owned(), error };
-    if !path.is_dir() {
-        DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
-        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+    let Some(owner) = owner else { return make_folder(path, mode).map_err(failed) };
+    let place = match Place::making_way(path, 0o755) {
+        Ok(place) if place.is_safe().is_ok() => {
+            return place.folder_of(mode, owner).map_err(failed);
+        }
+        place => place.map_err(failed)?,
+    };
+    let made = owner.act(|| {
+        make_folder(path, mode)?;
+        std::fs::metadata(path)
+    });
+    let is_theirs = |found: &std::fs::Metadata| found.uid() == owner.uid.as_raw();
+    match (made.map_err(failed)?, place.is_safe()) {
+        (Ok(found), _) if is_theirs(&found) => Ok(()),
+        (_, Err(distrust)) => Err(StartError::Privileges(distrust.said())),
+        (Ok(_), Ok(())) => Ok(()),
+        (Err(error), Ok(())) => Err(failed(error)),
     }
-    hand_over(path, owner)
 }
 
-/// Gives a path to the service's user, if there is one to become.
-pub fn hand_over(path: &Path, owner: Option<&Identity>) -> Result<(), StartError> {
-    let Some(owner) = owner else { return Ok(()) };
-    chown(path, Some(owner.uid), Some(owner.gid))
-        .map_err(|error| StartError::Folder { path: path.to_owned(), error: error.into() })
+fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Gives to the service's user what a run as root has left in the spool.

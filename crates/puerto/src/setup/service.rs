@@ -41,6 +41,8 @@ After=network-online.target nss-lookup.target
 Type=notify
 Sockets=puerto.socket
 ExecStart={program}{options} serve
+# A reload fails where the new configuration is wrong; the daemon keeps the old one.
+ExecReload={program}{options} config check
 # With all rights: those of the service do not reach the daemon, which is another user.
 ExecReload=+/bin/kill -HUP $MAINPID
 Restart=on-failure

@@ -85,9 +85,10 @@ impl Cleaner<'_> {
                 self.out.push('\\');
                 self.out.push(character);
             }
-            // All of them lie below U+10000.
             (Style::Json, hidden) if is_harmful(hidden) => {
-                write!(self.out, "\\u{:04x}", u32::from(hidden))?;
+                for unit in hidden.encode_utf16(&mut [0; 2]) {
+                    write!(self.out, "\\u{unit:04x}")?;
+                }
             }
             (_, hidden) if is_harmful(hidden) => self.out.push('?'),
             (Style::NoParentheses, '(') => self.out.push('['),

@@ -18,15 +18,17 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use nix::fcntl::OFlag;
 
 use crate::config::{Config, LogFormat, LogTarget};
-use crate::lang::{Said, said_of, system};
+use crate::lang::{Said, said_of};
+use crate::rights::{self, Identity, Place};
 use writer::{Sink, Writer};
 
 pub use event::{Client, Delays, DeliveryStatus, Event};
@@ -98,13 +100,13 @@ impl OpenError {
     pub fn said(&self) -> Said {
         said_of!(
             "cannot open the mail log {target}: {error}", "{target}: {error}";
-            target = Said::words(self.target.clone()), error = system(&self.source)
+            target = Said::words(self.target.clone()), error = rights::said(&self.source)
         )
     }
 }
 
 /// Opens the log that is configured. Call it before privileges are dropped: a file
-/// that root makes is given to `user`, so that it can be opened again.
+/// that `user` cannot make is made by root and given to it, so that it can be opened again.
 pub fn open(config: &Config) -> Result<(MailLog, Reopen), OpenError> {
     let failed = |target: &dyn std::fmt::Display| {
         let target = target.to_string();
@@ -118,8 +120,7 @@ pub fn open(config: &Config) -> Result<(MailLog, Reopen), OpenError> {
             (Sink::Syslog(socket), Lead::PriorityAndTime)
         }
         LogTarget::File(path) => {
-            let file = open_file(path).map_err(failed(&path.display()))?;
-            hand_over(&file, &config.user).map_err(failed(&path.display()))?;
+            let file = open_first(path, &config.user).map_err(failed(&path.display()))?;
             (Sink::File(path.clone(), file), Lead::TimeAndHost)
         }
     };
@@ -168,18 +169,36 @@ fn connect_syslog() -> io::Result<UnixDatagram> {
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    File::options().append(true).create(true).mode(0o640).open(path)
+    // A pipe that nobody reads must not hold us up.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o640).custom_flags(flags.bits()).open(path)
 }
 
-fn hand_over(file: &File, user: &str) -> io::Result<()> {
-    if user.is_empty() || !nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    // A user that does not exist is for whoever drops privileges to complain about.
-    match nix::unistd::User::from_name(user)? {
-        Some(user) => Ok(nix::unistd::fchown(file, Some(user.uid), None)?),
-        None => Ok(()),
-    }
+/// Opens the file as the service's user, who does so at each rotation. Where that user may
+/// not, root makes a new file and gives it away, or one that is in a folder of root's own.
+/// A user that does not exist is for whoever drops privileges to complain about.
+fn open_first(path: &Path, user: &str) -> io::Result<File> {
+    let Some(owner) = Identity::of_service(user)? else { return open_file(path) };
+    let error = match owner.act(|| open_file(path))? {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => error,
+        opened => return opened,
+    };
+    let place = Place::of(path)?;
+    place.way_is_safe()?;
+    let file = match place.create(OFlag::O_WRONLY | OFlag::O_APPEND, 0o640) {
+        Err(exists) if exists.kind() == io::ErrorKind::AlreadyExists => {
+            place.is_safe()?;
+            let file = place.append()?;
+            if file.metadata()?.nlink() > 1 {
+                return Err(error);
+            }
+            file
+        }
+        made => made?,
+    };
+    nix::unistd::fchown(&file, Some(owner.uid), None)?;
+    Ok(file)
 }
 
 // Under systemd, the journal takes the program's name from a syslog line but not

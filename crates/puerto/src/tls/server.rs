@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
 use crate::lang::{Said, Text, detail, said, said_of, system};
+use crate::rights::{self, Place};
 
 /// Octets of a PEM file that are read at most.
 const MAX_PEM: u64 = 1024 * 1024;
@@ -161,6 +162,16 @@ impl Pem {
         Ok(Self { chain, key: read(&file, path)? })
     }
 
+    /// The certificates and the private key in it and nothing else, if they can be used.
+    pub fn alone(self, files: &TlsFiles) -> Result<Self, TlsError> {
+        let alone = Self {
+            chain: blocks(&self.chain, |label| label == "CERTIFICATE"),
+            key: blocks(&self.key, |label| label.ends_with("PRIVATE KEY")),
+        };
+        alone.acceptor(files)?;
+        Ok(alone)
+    }
+
     fn acceptor(&self, files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
         let chain = certificates(&self.chain, &files.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)
@@ -180,6 +191,25 @@ impl Pem {
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(mismatch)?;
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
+}
+
+// The blocks between BEGIN and END lines whose labels are wanted.
+fn blocks(text: &[u8], is_wanted: fn(&str) -> bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut inside = false;
+    for line in text.split_inclusive(|octet| *octet == b'\n') {
+        let word = String::from_utf8_lossy(line);
+        let label = |begin: &str| {
+            let rest = word.trim().strip_prefix(begin)?.strip_suffix("-----")?;
+            Some(is_wanted(rest))
+        };
+        inside |= label("-----BEGIN ") == Some(true);
+        if inside {
+            out.extend_from_slice(line);
+        }
+        inside &= label("-----END ").is_none();
+    }
+    out
 }
 
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -202,8 +232,17 @@ const KEY_EXPECTED: Text = Text::new(
     "una clave privada en formato PEM y sin contraseña",
 );
 
+/// Opens a regular file. Whoever may read more than others does it only where nobody else
+/// could have put the file, so that no other secret is taken for a certificate.
 fn open(path: &Path) -> Result<File, TlsError> {
-    File::open(path).map_err(|error| unreadable(path, error))
+    let place = Place::of(path).map_err(|error| unreadable(path, error))?;
+    let file = place.open().map_err(|error| unreadable(path, error))?;
+    if rights::is_privileged()
+        && let Err(distrust) = place.is_safe_for(&file)
+    {
+        return Err(TlsError::Pem { path: path.to_owned(), what: distrust.said() });
+    }
+    Ok(file)
 }
 
 fn read(file: &File, path: &Path) -> Result<Vec<u8>, TlsError> {

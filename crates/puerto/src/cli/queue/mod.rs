@@ -181,7 +181,7 @@ fn tell_trouble(client: &mut Client, language: Language) {
 fn show(client: &mut Client, arguments: &ShowArgs, language: Language) -> Result<Sysexit, Failure> {
     let message = client.show(&arguments.id)?;
     let text = if arguments.json {
-        serde_json::to_string_pretty(&message).map_err(io::Error::from)?
+        crate::cli::output::json_document(&message).map_err(io::Error::from)?
     } else {
         let mut story = Vec::new();
         print::story(&mut story, &message, jiff::Timestamp::now(), language)?;

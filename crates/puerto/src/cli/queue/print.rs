@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::cli::output::printable;
 use crate::control::view::{MessageView, RecipientView, State};
 use crate::explain;
-use crate::lang::{Language, Text, detail};
+use crate::lang::{Language, Text, detail, harmless_json};
 
 /// Recipients that are set in one table. A table's columns are as wide as what is in
 /// it, so it is printed only when it is whole; a long queue is printed in several.
@@ -80,7 +80,8 @@ impl<W: Write> Printer<W> {
         self.messages += 1;
         self.octets = self.octets.saturating_add(message.size);
         if self.manner.form == Form::Json {
-            serde_json::to_writer(&mut self.out, message)?;
+            let line = serde_json::to_string(message)?;
+            self.out.write_all(harmless_json(&line).as_bytes())?;
             return writeln!(self.out);
         }
         for recipient in message.open_recipients() {

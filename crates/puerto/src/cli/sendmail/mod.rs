@@ -95,7 +95,7 @@ impl Settings {
         let config = if unreadable {
             Config::parse("", &file.display().to_string())
         } else {
-            Config::load(path)
+            Config::load_leniently(path)
         };
         let config = config?;
         let local = config.domains.first().cloned().ok_or_else(|| {

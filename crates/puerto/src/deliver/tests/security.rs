@@ -1,6 +1,8 @@
 //! TLS levels, and passwords.
 
 use super::*;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
 const OFFER: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n";
 const BEHIND: &str = "C: EHLO\nS: 250-mx\nS: 250-AUTH PLAIN\nS: 250 PIPELINING\n";
@@ -111,6 +113,7 @@ async fn the_password_goes_out_behind_tls_only() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
     std::fs::write(&file, "pass\n").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let missing = directory.path().join("missing");
     let auth = "C: AUTH PLAIN AHVzZXIAcGFzcw==\n";
     for (script, file, words) in [
@@ -153,6 +156,7 @@ async fn a_password_goes_to_a_certificate_that_verifies_or_to_the_key_that_was_s
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
     std::fs::write(&file, "pass\n").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let another = ca().remove(0);
     let script = format!("{OFFER}tls\n{BEHIND}C: AUTH\nS: 235 2.7.0 ok\n{ACCEPT}");
     for (trusted, known, sent) in [

@@ -1,0 +1,94 @@
+//! Files that hold a secret.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use crate::lang::{Said, said};
+
+/// Octets of a secret at most.
+const MAX_SECRET: u64 = 64 * 1024;
+/// What neither the group (writing) nor others (anything) may do.
+const EXPOSING: u32 = 0o027;
+
+/// A secret that others can read or change.
+#[derive(Debug)]
+pub struct Exposed {
+    path: PathBuf,
+    mode: u32,
+}
+
+impl Exposed {
+    /// What is wrong, and what mends it.
+    pub fn said(&self) -> Said {
+        said!(
+            "{path} has mode {mode}: others can read or change the password; run: chmod o-rwx,g-w \
+             {path}",
+            "{path} tiene el modo {mode}: otros pueden leer o cambiar la contraseña; ejecute: chmod \
+             o-rwx,g-w {path}";
+            path = self.path.display(), mode = format!("{:04o}", self.mode)
+        )
+    }
+}
+
+impl std::fmt::Display for Exposed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.said().fmt(f)
+    }
+}
+
+impl std::error::Error for Exposed {}
+
+/// The text of a password file, which nobody but its owner and the group that it was given
+/// to may read, and nobody but its owner change: as it is with a private key.
+pub fn read_secret(path: &Path) -> io::Result<String> {
+    // A pipe that nobody writes to must not hold us up.
+    let flags = OFlag::O_NONBLOCK.bits();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    let mode = metadata.mode() & 0o7777;
+    if metadata.is_file() && mode & EXPOSING != 0 {
+        let exposed = Exposed { path: path.to_owned(), mode };
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, exposed));
+    }
+    let mut text = String::new();
+    file.take(MAX_SECRET).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A7: a password that others can read or change is none.
+    #[test]
+    fn a_password_file_is_refused_like_a_private_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "secret\n").unwrap();
+        for (mode, is_taken) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, true),
+            (0o644, false),
+            (0o604, false),
+            (0o602, false),
+            (0o660, false),
+            (0o666, false),
+        ] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let read = read_secret(&path);
+            assert_eq!(read.is_ok(), is_taken, "{mode:o}");
+            if let Err(error) = read {
+                let text = crate::rights::said(&error).to_string();
+                assert!(text.contains("chmod o-rwx,g-w"), "{text}");
+                assert!(!text.contains("secret"), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+"""What a broken-into service user tries in order to become root, and what is left to the
+small processes that outlive the drop of privileges."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import threading
+
+from peers import RECORDS, SENDER_ADDRESS, UNPRIVILEGED, Puerto, Unbound, run, wait_for
+
+CAPABILITIES = {"CAP_DAC_READ_SEARCH": 1 << 2}
+
+
+def secret(world):
+    """A file of root's that nobody else may get at."""
+    file = world.folder / "secret"
+    file.write_text("mine\n")
+    file.chmod(0o600)
+    return file
+
+
+def untouched(file):
+    status = file.stat()
+    assert file.read_text() == "mine\n", file.read_text()
+    assert (status.st_uid, status.st_mode & 0o777) == (0, 0o600), status
+
+
+def theirs(folder):
+    folder.mkdir(exist_ok=True)
+    shutil.chown(folder, UNPRIVILEGED)
+    return folder
+
+
+def test_check_watch_by_root_follows_no_link_in_the_state_directory(world):
+    Unbound(world, RECORDS)
+    puerto = Puerto(world)
+    mine = secret(world)
+    for name in ("check-example.com.json", "check-example.com.new", "check-example.com.json.new"):
+        (puerto.state / name).symlink_to(mine)
+    puerto.command("check", "--watch", "--only", "spf", check=False)
+    untouched(mine)
+    kept = pathlib.Path(f"{puerto.state}-root")
+    assert kept.stat().st_uid == 0 and [*kept.iterdir()], kept
+    # Named by hand, a folder of somebody else's is refused with the reason.
+    done = puerto.command("check", "--watch", "--only", "spf", "--memory",
+                          puerto.state / "x.json", check=False)
+    assert f"belongs to {UNPRIVILEGED}".encode() in done.stderr, done.stderr
+    assert not (puerto.state / "x.json").exists()
+
+
+def test_a_log_file_that_is_a_link_gives_nothing_away(world):
+    Unbound(world, RECORDS)
+    mine = secret(world)
+    puerto = Puerto(world, start=False)
+    logs = theirs(world.folder / "logs")
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace(str(puerto.mail_log), str(logs / "mail.log")))
+    (logs / "mail.log").symlink_to(mine)
+    done = run(puerto.binary, "serve", "--config", puerto.configuration, check=False)
+    assert done.returncode == 73, done
+    untouched(mine)
+    # A link of a folder: the file would be made, and given away, wherever it leads.
+    (logs / "mail.log").unlink()
+    (logs / "sub").symlink_to(world.folder)
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace("logs/mail.log", "logs/sub/new.log"))
+    done = run(puerto.binary, "serve", "--config", puerto.configuration, check=False)
+    assert done.returncode == 73 and b"belongs to" in done.stderr, done
+    assert not (world.folder / "new.log").exists()
+    untouched(mine)
+
+
+def test_a_socket_that_is_exchanged_while_it_is_bound_changes_no_mode(world):
+    Unbound(world, RECORDS)
+    mine = secret(world)
+    puerto = Puerto(world, start=False)
+    run_dir = theirs(puerto.folder / "run")
+    ended = threading.Event()
+
+    def exchange():
+        while not ended.is_set():
+            for name in ("control", "submit"):
+                try:
+                    os.symlink(mine, run_dir / ".trap")
+                    os.rename(run_dir / ".trap", run_dir / name)
+                except OSError:
+                    pass
+
+    attacker = threading.Thread(target=exchange)
+    attacker.start()
+    try:
+        for _ in range(10):
+            try:
+                run(puerto.binary, "serve", "--config", puerto.configuration, check=False, timeout=1)
+            except Exception:
+                pass
+            untouched(mine)
+    finally:
+        ended.set()
+        attacker.join()
+    # A state directory that is a link in such a folder is not given away either.
+    shutil.rmtree(run_dir)
+    above = theirs(world.folder / "above")
+    target = world.folder / "target"
+    target.mkdir(mode=0o700)
+    (above / "state").symlink_to(target)
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace(str(puerto.state), str(above / "state")))
+    done = run(puerto.binary, "serve", "--config", puerto.configuration, check=False)
+    assert done.returncode != 0 and b"belongs to" in done.stderr, done
+    assert target.stat().st_uid == 0
+
+
+def test_the_helpers_keep_only_the_rights_that_they_need(world):
+    Unbound(world, RECORDS)
+    certificate, key = world.authority.issue("mail.example.com")
+    puerto = Puerto(world, "", f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
+    children = run("pgrep", "-P", str(puerto.process.pid)).stdout.decode().split()
+    seen = {}
+    for child in children:
+        status = pathlib.Path(f"/proc/{child}/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        words = pathlib.Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        name = words[1].decode()
+        seen[name] = fields
+        assert fields["NoNewPrivs"].strip() == "1" or name != "certificate-keeper", (name, fields)
+    keeper = seen["certificate-keeper"]
+    user = pwd.getpwnam(UNPRIVILEGED)
+    assert keeper["Uid"].split() == [str(user.pw_uid)] * 4, keeper["Uid"]
+    for field in ("CapPrm", "CapEff", "CapBnd"):
+        assert int(keeper[field], 16) == CAPABILITIES["CAP_DAC_READ_SEARCH"], (field, keeper[field])
+    wait_for("mail", lambda: puerto.alive())
+    assert SENDER_ADDRESS
