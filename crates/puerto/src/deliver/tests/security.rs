@@ -195,6 +195,7 @@ async fn a_forged_mx_record_wins_no_password() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
     std::fs::write(&file, "pass\n").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let script = format!("{OFFER}tls\n{BEHIND}C: AUTH\nS: 235 2.7.0 ok\n{ACCEPT}");
     let own = {
         use rustls::pki_types::pem::PemObject;
