@@ -144,6 +144,19 @@ fn a_message_that_is_too_large_is_refused_before_it_is_sent() {
     assert!(machine.queued().is_empty());
 }
 
+/// B11: what an administrator is just writing stops no mail while the daemon runs.
+#[test]
+fn one_error_in_the_configuration_stops_no_sendmail_while_the_daemon_runs() {
+    let machine = Machine::new("");
+    let file = machine.home.path().join("puerto.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    for broken in ["hostnam = 1\n", "domains = [\"a.example\"\n", "hostname = \"a\n", "[[\n"] {
+        std::fs::write(&file, format!("{broken}{good}")).unwrap();
+        let message = b"Subject: x\n\nhi\n";
+        assert_eq!(machine.send(&["someone@example.org"], message), 0, "{broken}");
+    }
+}
+
 #[test]
 fn a_burst_beyond_the_limit_on_connections_is_taken_all_the_same() {
     let machine = Machine::new("[limits]\nconnections_from_one_client = 4");

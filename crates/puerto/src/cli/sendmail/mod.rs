@@ -20,6 +20,7 @@ mod session;
 mod stdio;
 
 use std::ffi::OsString;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ use crate::cli::output::say;
 use crate::cli::{aliases, mailq};
 use crate::config::Config;
 use crate::lang::{Language, Said, Text, said, said_of};
+use crate::receive::SUBMIT_SOCKET;
 
 /// Runs `sendmail` with the arguments that follow the program's name. A file that
 /// `-C` names goes before `config_path`.
@@ -95,9 +97,15 @@ impl Settings {
         let config = if unreadable {
             Config::parse("", &file.display().to_string())
         } else {
-            Config::load_leniently(path)
+            Config::load(path)
         };
-        let config = config?;
+        let config = config.or_else(|errors| {
+            // A daemon that runs has a configuration that was right, and is reached all the
+            // same; where none runs, the errors are the likely cause.
+            let found = Config::load_leniently(path)?;
+            let running = UnixStream::connect(found.run_dir.join(SUBMIT_SOCKET)).is_ok();
+            if running { Ok(found) } else { Err(errors) }
+        })?;
         let local = config.domains.first().cloned().ok_or_else(|| {
             let file = file.display();
             Failure::new(
@@ -113,7 +121,7 @@ impl Settings {
     }
 
     fn submit_socket(&self) -> PathBuf {
-        self.run_dir.join("submit")
+        self.run_dir.join(SUBMIT_SOCKET)
     }
 }
 

@@ -264,7 +264,7 @@ fn each_fault_of_a_configuration_is_told_in_spanish() {
         for arguments in [
             vec!["--config", &name, "config", "check"],
             vec!["--config", &name, "serve"],
-            vec!["--config", &name, "config", "show"],
+            vec!["--config", &name, "queue", "list"],
         ] {
             let output = run(&arguments, folder.path());
             assert_eq!(output.status.code(), Some(78), "{fault}");
