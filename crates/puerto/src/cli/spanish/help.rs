@@ -125,6 +125,10 @@ pub(super) const HELP: &[Text] = pairs! {
     "Exit code: 0 explained, 1 there is no refusal in the text, 2 wrong usage.",
         "Código de salida: 0, explicado; 1, en el texto no hay ningún rechazo; 2, uso incorrecto.";
 
+    "What the process is", "Qué es el proceso";
+    "Starts the agent, again and again", "Arranca el agente, una y otra vez";
+    "Starts mailbox processes", "Arranca procesos de buzón";
+    "Delivers one message", "Entrega un mensaje";
     "Write mailboxes for the daemon, which starts this itself",
         "Escribe los buzones por encargo del servidor, que inicia esta orden por sí mismo";
 
@@ -209,6 +213,7 @@ pub(super) const HELP: &[Text] = pairs! {
 /// The placeholders that stand for values.
 pub(super) const VALUES: &[Text] = pairs! {
     "FILE", "FICHERO";
+    "ROLE", "PAPEL";
     "LANGUAGE", "IDIOMA";
     "DOMAIN", "DOMINIO";
     "NAME", "NOMBRE";
