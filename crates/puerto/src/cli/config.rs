@@ -9,6 +9,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::exit::{Failure, Sysexit};
+use super::trial;
 use crate::config::{Config, ConfigErrors, TlsLevel};
 use crate::lang::{Language, Said, Text, said, said_of};
 
@@ -58,6 +59,10 @@ const ABSENT: Text = Text::new(
     "bien: {file} no existe, así que cada clave tiene su valor por defecto",
 );
 const RIGHT: Text = Text::new("ok: {file}", "bien: {file}");
+const STOPS: Text = Text::new(
+    "{file} is well written, but the server could not start with it:",
+    "{file} está bien escrito, pero el servidor no podría arrancar con él:",
+);
 const ONE_ERROR: Text = Text::new("{file}: one error", "{file}: un error");
 const ERRORS: Text = Text::new("{file}: {count} errors", "{file}: {count} errores");
 
@@ -66,16 +71,29 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
     let name = name.display().to_string();
     let line = |text: Text| text.with(language, &[("file", &name)]) + "\n";
     let result = Config::load(file);
+    let found = match &result {
+        Ok(config) => trial::of(config, &trial::text_of(Path::new(&name))),
+        Err(_) => Vec::new(),
+    };
+    let stops = found.iter().any(|finding| finding.gravity == trial::Gravity::Error);
     let written = match &result {
         Ok(config) if json => {
             let notes: Vec<String> = notes(config).iter().map(|note| note.of(language)).collect();
-            print(&format!("{}\n", json!({ "ok": true, "file": name, "notes": notes })))
+            let found: Vec<_> = found.iter().map(|finding| finding.json(language)).collect();
+            let document = json!({ "ok": !stops, "file": name, "notes": notes, "findings": found });
+            print(&format!("{document}\n"))
         }
-        Ok(_) if !named && !Path::new(&name).exists() => print(&line(ABSENT)),
+        Ok(_) if !named && !Path::new(&name).exists() && found.is_empty() => print(&line(ABSENT)),
         Ok(config) => {
+            let first = line(match (stops, Path::new(&name).exists()) {
+                (true, _) => STOPS,
+                (false, true) => RIGHT,
+                (false, false) => ABSENT,
+            });
+            let findings = found.iter().map(|finding| finding.text(&name, language) + "\n");
             let notes = notes(config);
             let notes = notes.iter().map(|note| note.of(language) + "\n");
-            print(&(line(RIGHT) + &notes.collect::<String>()))
+            print(&(first + &findings.collect::<String>() + &notes.collect::<String>()))
         }
         Err(errors) if json => print(&format!("{}\n", errors.to_json(language))),
         Err(errors) => {
@@ -86,6 +104,7 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
     };
     match (written, result) {
         (Err(failure), _) => failure.code.into(),
+        (Ok(()), Ok(_)) if stops => Sysexit::Config.into(),
         (Ok(()), Ok(_)) => ExitCode::SUCCESS,
         (Ok(()), Err(_)) => Sysexit::Config.into(),
     }

@@ -30,7 +30,8 @@ pub mod sendmail;
 mod serve;
 mod setup;
 mod spanish;
-pub mod verify;
+pub mod trial;
+mod verify;
 
 /// A mail server for sending, whose mail arrives.
 #[derive(Debug, Parser)]
