@@ -156,11 +156,17 @@ impl Letter<'_> {
         let job = self.notice.job;
         let recipients: Vec<RecipientReport> =
             self.told.iter().map(|told| recipient_report(self.notice, told)).collect();
+        let subject = match &returned {
+            // A stranger's text rides on no notice of ours.
+            _ if self.is_outward => None,
+            Returned::Headers(octets) | Returned::Full(octets) => text::subject_of(octets),
+            Returned::Nothing => None,
+        };
         dsn::build(&dsn::Report {
             hostname,
             to: self.sender,
             subject: text::subject(self.notice.kind),
-            text: &text::body(self.notice, &self.told, hostname),
+            text: &text::body(self.notice, &self.told, hostname, subject.as_deref()),
             message_id: &format!("<{id}@{hostname}>"),
             date: wall_clock(SystemClock.now()),
             envelope_id: job.envelope_id.as_deref(),

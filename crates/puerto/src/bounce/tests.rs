@@ -307,3 +307,13 @@ async fn the_text_says_in_short_what_the_reply_means() {
         assert!(text.contains(says) && !text.contains(silent), "{reply}: {text}");
     }
 }
+
+#[tokio::test]
+async fn the_part_for_people_names_the_subject_of_the_message() {
+    let message = "From: me@example.com\r\nSubject: =?utf-8?Q?Caf=C3=A9_a_las_5?=\r\n\r\nhi\r\n";
+    let rig = rig();
+    rig.notify(Kind::Failed, &job("me@example.com", message), &outcomes("smtp")).await.unwrap();
+    let text = &rig.queued()[0];
+    let people = text.split("message/delivery-status").next().unwrap();
+    assert!(people.contains("Its subject: Caf"), "{text}");
+}

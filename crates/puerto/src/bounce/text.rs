@@ -2,11 +2,13 @@
 //! can do about it.
 
 use puerto_mail::date;
+use puerto_mail::header::{Header, encoded_word};
 use puerto_smtp::EnhancedCode;
 
 use super::{Kind, Notice, Told};
 use crate::explain::{self, Explanation, Whose};
 use crate::intake::wall_clock;
+use crate::lang::is_harmful;
 
 /// Recipients that are told about in words; the part for programs lists them all.
 const MAX_NAMED: usize = 100;
@@ -19,7 +21,24 @@ pub(super) fn subject(kind: Kind) -> &'static str {
     }
 }
 
-pub(super) fn body(notice: &Notice<'_>, told: &[Told<'_>], hostname: &str) -> String {
+/// Characters of a subject that are quoted.
+const MAX_SUBJECT: usize = 120;
+
+/// The subject of the message that is told about, as people read it.
+pub(super) fn subject_of(octets: &[u8]) -> Option<String> {
+    let header = Header::parse(octets).ok()?;
+    let subject = encoded_word::decode(&header.first("Subject")?.text());
+    let plain = subject.split_whitespace().collect::<Vec<_>>().join(" ");
+    let plain: String = plain.chars().filter(|c| !is_harmful(*c)).take(MAX_SUBJECT).collect();
+    (!plain.is_empty()).then_some(plain)
+}
+
+pub(super) fn body(
+    notice: &Notice<'_>,
+    told: &[Told<'_>],
+    hostname: &str,
+    subject: Option<&str>,
+) -> String {
     let arrival = date::format(wall_clock(notice.job.received_at));
     let mut text = format!("This is the mail server {hostname}.\n\n");
     text.push_str(&match notice.kind {
@@ -40,6 +59,9 @@ pub(super) fn body(notice: &Notice<'_>, told: &[Told<'_>], hostname: &str) -> St
              the recipients below.\n"
         ),
     });
+    if let Some(subject) = subject {
+        text.push_str(&format!("Its subject: {subject}\n"));
+    }
     for Told { recipient, outcome } in told.iter().take(MAX_NAMED) {
         text.push_str(&format!("\n  {}\n", recipient.recipient.address));
         if notice.kind != Kind::Delivered {

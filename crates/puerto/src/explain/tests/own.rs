@@ -130,6 +130,12 @@ const OWN_WORDS: &[(&str, &str, Whose)] = {
             Server,
         ),
         ("5.4.6 in the aliases file: this name leads in a circle", "loop", Server),
+        // A user's name is no reason (B12).
+        ("5.1.1 there is no user `dmarc`", "mailbox-unknown", Recipient),
+        ("5.1.1 there is no user `full`", "mailbox-unknown", Recipient),
+        ("5.1.1 there is no user `relay`", "mailbox-unknown", Recipient),
+        ("5.1.1 there is no user `blocked`", "mailbox-unknown", Recipient),
+        ("5.1.1 there is no user `virus-spam`", "mailbox-unknown", Recipient),
     ]
 };
 
