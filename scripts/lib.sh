@@ -24,17 +24,10 @@ in_machine() {
 # need_packages PACKAGE…: installs those of Debian's packages that are missing, on the
 # machine of the tests' own; only there can they be used.
 need_packages() {
-  in_machine bash -c '
-    missing=()
-    for package in "$@"; do
-      dpkg-query -W -f "\${Status}" "$package" 2>/dev/null | grep -q "install ok installed" ||
-        missing+=("$package")
-    done
-    [ ${#missing[@]} -eq 0 ] && exit
-    echo "installing for the tests alone: ${missing[*]}"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null' \
-    need_packages "$@"
+  mkdir -p "$tools"
+  printf '%s\n' "$@" >>"$tools/packages"
+  sort -u -o "$tools/packages" "$tools/packages"
+  in_machine true
 }
 
 # need_python PACKAGE…: a virtual environment of the project's own, made once. Where this
