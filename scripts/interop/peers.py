@@ -1,5 +1,6 @@
 """The peers of the interoperability tests, each a real program on loopback."""
 
+import contextlib
 import email
 import email.policy
 import os
@@ -332,6 +333,14 @@ class Puerto(Process):
                            self.folder / "output", env=self.environment)
         # The socket is bound first, but is served only once the spool is open.
         wait_for("puerto", lambda: self.alive() and listens(SENDER_ADDRESS, 25), 20)
+        # The one that a killed daemon left refuses.
+        wait_for("its control socket", lambda: self.alive() and self.answers(), 20)
+
+    def answers(self):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self.folder / "run" / "control"))
+            return True
+        return False
 
     def alive(self):
         if self.process.poll() is not None:

@@ -20,6 +20,7 @@ from peers import Skipped, World
 
 HERE = pathlib.Path(__file__).parent
 CLOSING = "passed and failed:"
+FAILED = "  failed: "
 
 
 def discover(wanted):
@@ -29,15 +30,15 @@ def discover(wanted):
         for name, function in vars(importlib.import_module(path.stem)).items():
             chosen = not wanted or any(word in f"{path.stem}.{name}" for word in wanted)
             if name.startswith("test_") and callable(function) and chosen:
-                title = f"{path.stem[5:]}: {name[5:].replace('_', ' ')}"
-                found.setdefault(path.stem, []).append((title, function))
+                found.setdefault(path.stem, []).append((f"{path.stem}.{name}", function))
     return found
 
 
 def run_here(tests):
     """Runs tests in this namespace; a line for each, and what to count at the end."""
     passed, failed = 0, []
-    for title, function in tests:
+    for name, function in tests:
+        title = name.removeprefix("test_").replace(".test_", ": ").replace("_", " ")
         started = time.monotonic()
         world = World()
         try:
@@ -53,10 +54,10 @@ def run_here(tests):
             world.close(keep=True)
             print(f"  {title} … FAILED\n{traceback.format_exc()}"
                   f"    what it left: {world.folder}", flush=True)
-            failed.append(title)
+            failed.append(name)
     print(f"{CLOSING} {passed} {len(failed)}", flush=True)
-    for title in failed:
-        print(f"  failed: {title}", flush=True)
+    for name in failed:
+        print(f"{FAILED}{name}", flush=True)
 
 
 class Workers:
@@ -64,7 +65,7 @@ class Workers:
 
     def __init__(self, modules, wanted):
         self.modules, self.wanted = list(modules), wanted
-        self.passed, self.failed, self.titles = 0, 0, []
+        self.passed, self.failed, self.names = 0, 0, []
         self.lock = threading.Lock()
 
     def work(self):
@@ -88,14 +89,14 @@ class Workers:
                     passed, failed = line[len(CLOSING):].split()
                     self.passed, self.failed = self.passed + int(passed), self.failed + int(failed)
                     is_counted = True
-                elif line.startswith("  failed: "):
-                    self.titles.append(line)
+                elif line.startswith(FAILED):
+                    self.names.append(line.removeprefix(FAILED).strip())
                 else:
                     print(line, end="", flush=True)
         if process.wait() != 0 or not is_counted:
             with self.lock:
                 self.failed += 1
-                self.titles.append(f"  failed: {module} ended with {process.returncode}\n")
+                self.names.append(module)
 
 
 def main():
@@ -114,9 +115,19 @@ def main():
         thread.start()
     for thread in threads:
         thread.join()
-    print("".join(workers.titles), end="")
-    print(f"{workers.passed} passed, {workers.failed} failed")
-    return 1 if workers.failed or not workers.passed else 0
+    passed, failed = workers.passed, list(workers.names)
+    if failed and given.jobs > 1:
+        # Another test may have been in its way: what fails alone as well has failed.
+        print(f"again, alone: {', '.join(failed)}", flush=True)
+        alone = Workers([], [])
+        for name in failed:
+            alone.wanted = [name]
+            alone.run_module(name.split(".")[0])
+        passed, failed = passed + alone.passed, alone.names
+    for name in failed:
+        print(f"{FAILED}{name}")
+    print(f"{passed} passed, {len(failed)} failed")
+    return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":
