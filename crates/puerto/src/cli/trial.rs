@@ -1,6 +1,6 @@
 //! Opens what the daemon will open, so that `config check` tells before a start what would
 //! stop it, and what would stop mail. Nothing is changed, and a daemon that runs is not
-//! disturbed: addresses are bound for a moment, without listening.
+//! disturbed: it holds its addresses, and only those that nobody holds are taken for a moment.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -211,7 +211,8 @@ impl Trial<'_> {
     }
 }
 
-// Bound and let go at once: whoever connects meanwhile is refused, as before.
+// Taken and let go at once. With reuse, as the daemon binds, an address that somebody
+// listens on can be bound all the same: only listening tells.
 fn bind(address: SocketAddr) -> io::Result<()> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
@@ -220,7 +221,6 @@ fn bind(address: SocketAddr) -> io::Result<()> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
-    // Whether somebody listens there already is told by this alone.
     socket.listen(1)
 }
 

@@ -21,7 +21,7 @@ pub(in crate::explain) enum Pasted {
     Fragment,
     /// A message that somebody wrote.
     Letter,
-    /// A notice, with what was found about each recipient, the most telling last.
+    /// A notice, with what was found about each recipient, in the order of the notice.
     Notice(Vec<About>),
 }
 
