@@ -1,6 +1,8 @@
 """What a broken-into service user tries in order to become root, and what is left to the
 small processes that outlive the drop of privileges."""
 
+import contextlib
+import json
 import os
 import pathlib
 import pwd
@@ -112,13 +114,122 @@ def test_a_socket_that_is_exchanged_while_it_is_bound_changes_no_mode(world):
     assert target.stat().st_uid == 0
 
 
+def planted(folder, mine):
+    """A folder of the service's user with all that could lead root elsewhere."""
+    theirs(folder)
+    (folder / "link.pem").symlink_to(mine)
+    os.link(mine, folder / "second-name.pem")
+    os.mkfifo(folder / "pipe.pem")
+    (folder / "folder.pem").mkdir()
+    (folder / "device.pem").symlink_to("/dev/zero")
+    for path in folder.iterdir():
+        if not path.is_symlink() and path.name != "second-name.pem":
+            shutil.chown(path, UNPRIVILEGED)
+
+
+def test_root_reads_no_key_that_only_names_of_the_services_user_lead_to(world):
+    Unbound(world, RECORDS)
+    puerto = Puerto(world, start=False)
+    mine = world.folder / "secret"
+    run(puerto.binary, "dkim", "new", "--selector", "mine", "--type", "ed25519",
+        "--config", puerto.configuration)
+    shutil.move(puerto.keys / "example.com" / "mine.pem", mine)
+    os.chown(mine, 0, 0)
+    before = (mine.stat().st_uid, mine.stat().st_gid, mine.stat().st_mode)
+    (puerto.keys / "example.com").rmdir()
+    theirs(puerto.keys)
+    planted(puerto.keys / "example.com", mine)
+    elsewhere = world.folder / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    shutil.copy(mine, elsewhere / "other.pem")
+    (puerto.keys / "example.net").symlink_to(elsewhere)
+    listed = puerto.command("dkim", "list", "--json", check=False, timeout=20)
+    shown = json.loads(listed.stdout)
+    assert shown["keys"] == [], shown
+    assert "belongs to nobody" in listed.stdout.decode(), shown
+    # A new key is made as who owns the folder, or not at all.
+    done = puerto.command("dkim", "new", "example.net", "--type", "ed25519", check=False)
+    assert done.returncode in (73, 77), done
+    assert [path.name for path in elsewhere.iterdir()] == ["other.pem"]
+    puerto.command("dkim", "new", "example.org", "--type", "ed25519")
+    [made] = (puerto.keys / "example.org").iterdir()
+    assert made.owner() == UNPRIVILEGED and made.stat().st_mode & 0o777 == 0o600, made.stat()
+    # What root has left in a folder of the user's is read, and the daemon starts.
+    left = puerto.keys / "example.com" / "left.pem"
+    shutil.copy(mine, left)
+    assert left.stat().st_uid == 0
+    puerto.start()
+    for name in ("pipe.pem", "link.pem", "second-name.pem"):
+        wait_for(name, lambda name=name: name in puerto.log())
+    shown = json.loads(puerto.command("dkim", "list", "--json", check=False).stdout)
+    assert sorted(key["selector"] for key in shown["keys"]) == [made.stem, "left"]
+    assert (mine.stat().st_uid, mine.stat().st_gid, mine.stat().st_mode) == before
+
+
+def test_root_waits_for_nothing_and_hands_nothing_over_in_the_state_directory(world):
+    Unbound(world, RECORDS)
+    mine = secret(world)
+    puerto = Puerto(world, f'relayhost = "[{SENDER_ADDRESS}]:26"\n'
+                           'relayhost_user = "u"\n'
+                           f'relayhost_password_file = "{world.folder}/puerto/state/password"\n',
+                    start=False)
+    theirs(puerto.state)
+    (puerto.state / "password").symlink_to(mine)
+    for plant in (lambda path: os.mkfifo(path), lambda path: path.symlink_to(mine),
+                  lambda path: path.mkdir(), lambda path: os.link(mine, path)):
+        path = puerto.state / "relay-keys"
+        plant(path)
+        done = puerto.command("relay", "test", check=False, timeout=30)
+        assert done.returncode in (1, 2), done
+        assert b"mine" not in done.stdout + done.stderr, done
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        untouched(mine)
+    done = puerto.command("config", "check", check=False, timeout=30)
+    assert f"belongs to {UNPRIVILEGED}" in (done.stdout + done.stderr).decode(), done
+    # The folder above is theirs: what a name in it stands for when root looks is theirs to say.
+    above = theirs(world.folder / "above")
+    target = world.folder / "target"
+    for folder in (target, target / "spool", target / "spool" / "segments"):
+        folder.mkdir()
+    (target / "spool" / "mine").write_text("mine\n")
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace(str(puerto.state), str(above / "state")))
+    stop = threading.Event()
+
+    def exchange():
+        real = theirs(above / "real")
+        while not stop.is_set():
+            for goal in (real, target):
+                os.symlink(goal, above / ".trap")
+                os.rename(above / ".trap", above / "state")
+
+    attacker = threading.Thread(target=exchange)
+    attacker.start()
+    try:
+        for _ in range(10):
+            with contextlib.suppress(Exception):
+                run(puerto.binary, "serve", "--config", puerto.configuration, check=False,
+                    timeout=0.5)
+            for path in (target, *target.rglob("*")):
+                assert path.stat().st_uid == 0, path
+    finally:
+        stop.set()
+        attacker.join()
+
+
 def test_the_helpers_keep_only_the_rights_that_they_need(world):
     Unbound(world, RECORDS)
     certificate, key = world.authority.issue("mail.example.com")
     puerto = Puerto(world, "", f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
-    children = run("pgrep", "-P", str(puerto.process.pid)).stdout.decode().split()
+    def helpers():
+        return run("pgrep", "-P", str(puerto.process.pid)).stdout.decode().split()
+
+    def role(child):
+        return pathlib.Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[1]
+
+    wait_for("the keeper", lambda: b"certificate-keeper" in map(role, helpers()))
     seen = {}
-    for child in children:
+    for child in helpers():
         status = pathlib.Path(f"/proc/{child}/status").read_text()
         fields = dict(line.split(":", 1) for line in status.splitlines())
         words = pathlib.Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")

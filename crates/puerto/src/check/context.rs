@@ -97,7 +97,7 @@ impl<'a, W: World> Context<'a, W> {
     /// Gathers what can be known before anything is checked.
     pub async fn gather(world: &'a W, config: &'a Config, asked: Asked, now: i64) -> Self {
         let domain = domain_of(&asked, config);
-        let ring = KeyRing::load(&config.dkim_directory);
+        let ring = KeyRing::of(config);
         let keys = puerto_smtp::Domain::parse(&domain).map(|domain| ring.keys_for(&domain));
         let keys = keys.unwrap_or_default();
         let mut others: Vec<String> = Vec::new();

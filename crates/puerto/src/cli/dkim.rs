@@ -2,14 +2,15 @@
 //! receivers look for.
 
 use std::fmt::Write as _;
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
-use nix::unistd::{Group, User};
+use nix::fcntl::OFlag;
+use nix::unistd::Group;
 use puerto_mail::dkim::{Algorithm, PrivateKey, zone_file_text};
 use puerto_smtp::Domain;
 use serde_json::json;
@@ -18,7 +19,8 @@ use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::config::Config;
 use crate::intake::KeyRing;
-use crate::lang::{Language, Said, Text, key_error, said, said_of, system};
+use crate::lang::{Language, Said, Text, key_error, said, said_of};
+use crate::rights::{self, Identity, Place};
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -165,11 +167,11 @@ fn make(config: &Config, new: &NewKey, language: Language) -> Result<Vec<Shown>,
         let what = Said::words(what.display().to_string());
         let message = said_of!(
             "cannot make {what}: {error}", "no se puede crear {what}: {error}";
-            what = what, error = system(&error)
+            what = what, error = rights::said(&error)
         );
         Failure::new(code, message)
     };
-    owner.make_directories(&directory).map_err(|error| cannot(&directory, error))?;
+    let owner = owner.make_directories(&directory).map_err(|error| cannot(&directory, error))?;
     let mut made = Vec::new();
     for (algorithm, selector, file) in wanted {
         let pem = match algorithm {
@@ -260,8 +262,8 @@ fn made_text(made: &[Shown], json: bool, language: Language) -> String {
     out
 }
 
-fn keys_below(directory: &Path) -> (Vec<Shown>, Vec<Said>) {
-    let ring = KeyRing::load(directory);
+fn all_keys(config: &Config) -> (Vec<Shown>, Vec<Said>) {
+    let (ring, directory) = (KeyRing::of(config), &config.dkim_directory);
     let shown = |key: &std::sync::Arc<puerto_mail::dkim::SigningKey>| Shown {
         domain: key.domain.clone(),
         selector: key.selector.clone(),
@@ -283,7 +285,7 @@ const NO_USER: Text = Text::new(
 );
 
 fn list(config: &Config, json: bool, language: Language) -> Result<u8, Failure> {
-    let (keys, problems) = keys_below(&config.dkim_directory);
+    let (keys, problems) = all_keys(config);
     if json {
         let keys: Vec<_> = keys.iter().map(Shown::to_json).collect();
         let problems: Vec<_> = problems.iter().map(|problem| problem.of(language)).collect();
@@ -309,8 +311,10 @@ fn list(config: &Config, json: bool, language: Language) -> Result<u8, Failure> 
 /// own, so that the daemon can read the key but not change it. Otherwise: ourselves.
 enum Owner {
     Ourselves,
-    Group(nix::unistd::Gid),
-    User(nix::unistd::Uid),
+    Group(Identity),
+    User(Identity),
+    /// The folder is the daemon's user's, who makes the key.
+    Maker(Identity),
 }
 
 impl Owner {
@@ -318,52 +322,63 @@ impl Owner {
         if !nix::unistd::geteuid().is_root() || config.user.is_empty() {
             return Self::Ourselves;
         }
-        let Ok(Some(user)) = User::from_name(&config.user) else {
+        let Ok(Some(user)) = Identity::named(&config.user) else {
             let name = &config.user;
             eprintln!("puerto: {}", NO_USER.with(language, &[("name", name)]));
             return Self::Ourselves;
         };
         match Group::from_gid(user.gid) {
-            Ok(Some(group)) if group.name == user.name => Self::Group(user.gid),
-            _ => Self::User(user.uid),
+            Ok(Some(group)) if group.name == user.name => Self::Group(user),
+            _ => Self::User(user),
         }
     }
 
-    fn make_directories(&self, directory: &Path) -> io::Result<()> {
-        let mut missing: Vec<&Path> =
-            directory.ancestors().take_while(|path| !path.exists()).take(2).collect();
-        if let Some(parent) = missing.last().and_then(|path| path.parent()) {
-            DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+    /// Makes the folder of a domain's keys and the one of all keys. Says who makes the key.
+    fn make_directories(self, directory: &Path) -> io::Result<Self> {
+        let make = |owner: &Self| {
+            for path in directory.parent().into_iter().chain([directory]) {
+                let place = Place::making_way(path, 0o755)?;
+                place.may_be_changed()?;
+                if let Some(made) = place.new_folder(0o700)? {
+                    owner.give(&made, 0o750)?;
+                }
+            }
+            Ok::<_, io::Error>(Place::of(&directory.join("key"))?.may_be_changed()?)
+        };
+        match (make(&self), self) {
+            (Ok(()), owner) => Ok(owner),
+            (Err(error), Self::Group(user) | Self::User(user))
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                user.act(|| make(&Self::Ourselves))?.map_err(|_| error)?;
+                Ok(Self::Maker(user))
+            }
+            (Err(error), _) => Err(error),
         }
-        while let Some(path) = missing.pop() {
-            DirBuilder::new().mode(0o700).create(path)?;
-            self.give(&File::open(path)?, 0o750)?;
-        }
-        Ok(())
     }
 
     fn write_key(&self, path: &Path, pem: &str) -> io::Result<()> {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        if let Self::Maker(user) = self {
+            return user.act(|| Self::Ourselves.write_key(path, pem))?;
+        }
+        let place = Place::of(path)?;
+        place.may_be_changed()?;
+        let mut file = place.create(OFlag::O_WRONLY, 0o600)?;
         file.write_all(pem.as_bytes())?;
         self.give(&file, 0o640)?;
         file.sync_all()?;
-        match path.parent() {
-            Some(directory) => File::open(directory)?.sync_all(),
-            None => Ok(()),
-        }
+        place.sync_folder()
     }
 
     // The mode comes last: a group gets to read only once it is the right one.
     fn give(&self, file: &File, mode: u32) -> io::Result<()> {
-        let (uid, gid) = match self {
-            Self::Ourselves => return Ok(()),
-            Self::Group(gid) => (None, Some(*gid)),
-            Self::User(uid) => (Some(*uid), None),
-        };
-        nix::unistd::fchown(file, uid, gid)?;
-        match gid {
-            Some(_) => file.set_permissions(Permissions::from_mode(mode)),
-            None => Ok(()),
+        match self {
+            Self::Ourselves | Self::Maker(_) => Ok(()),
+            Self::User(user) => Ok(nix::unistd::fchown(file, Some(user.uid), None)?),
+            Self::Group(user) => {
+                nix::unistd::fchown(file, None, Some(user.gid))?;
+                file.set_permissions(Permissions::from_mode(mode))
+            }
         }
     }
 }
@@ -425,7 +440,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::for_tests(dir.path());
         make(&config, &new(None, Some("a"), Kind::Rsa), Language::English).unwrap();
-        let (keys, problems) = keys_below(&config.dkim_directory);
+        let (keys, problems) = all_keys(&config);
         assert!(problems.is_empty());
         let [shown] = keys.as_slice() else { panic!("one key, not {}", keys.len()) };
         let json = shown.to_json();

@@ -98,7 +98,7 @@ impl From<Failure> for Stop {
 
 async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> Result<(), Stop> {
     let config = Config::load(file).map_err(Failure::from)?;
-    let ring = KeyRing::load(&config.dkim_directory);
+    let ring = KeyRing::of(&config);
     let problems = ring.problems();
     for problem in &problems {
         eprintln!("puerto: {}", problem.of(language));

@@ -16,6 +16,7 @@ use crate::config::{Config, NextHop};
 use crate::dns::Resolver;
 use crate::lang::{Language, Said, Text, address_error};
 use crate::relay::{self, Question};
+use crate::rights::Identity;
 use crate::route::Machine;
 use crate::tls::{ClientTls, KnownKeys};
 
@@ -78,7 +79,9 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
         let resolver = Arc::new(Resolver::new(&question.config));
         let waiting = waiting(!arguments.json, &question.next_hop, language);
         // Whoever may not read them tests as if none were known.
-        let keys = KnownKeys::to_look_at(&question.config.state_dir).unwrap_or_default();
+        let service = Identity::of_service(&question.config.user).ok().flatten();
+        let keys = KnownKeys::to_look_at(&question.config.state_dir, service.as_ref());
+        let keys = keys.unwrap_or_default();
         let client_tls = ClientTls::new().knowing(keys);
         let report = relay::test(resolver, Machine::this(), client_tls, question).await;
         waiting.finish_and_clear();

@@ -123,7 +123,7 @@ impl Trial<'_> {
         let Some(files) = &config.tls else { return };
         let mut is_readable = true;
         for (key, file) in [("tls.certificate", &files.certificate), ("tls.key", &files.key)] {
-            if let Err(error) = std::fs::File::open(file) {
+            if let Err(error) = rights::open_to_read(file, None) {
                 self.failed(Gravity::Error, key, &file.display().to_string(), &error);
                 is_readable = false;
             }

@@ -5,14 +5,17 @@
 //! old one, so that no message is signed with half of each.
 
 use std::collections::HashMap;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use puerto_mail::dkim::{PrivateKey, SigningKey};
 use puerto_smtp::Domain;
 
-use crate::lang::{Said, key_error, said, said_of, system};
+use crate::config::Config;
+use crate::lang::{Said, key_error, said, said_of};
+use crate::rights::{self, Identity};
 
 /// Octets of a key file at most; an RSA key of 8,192 bits has about 6,400.
 const MAX_KEY_FILE: u64 = 64 * 1024;
@@ -21,6 +24,7 @@ const MAX_KEY_FILE: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct KeyRing {
     directory: PathBuf,
+    service: Option<Identity>,
     ring: RwLock<Arc<Ring>>,
 }
 
@@ -33,15 +37,25 @@ struct Ring {
 impl KeyRing {
     /// Reads a directory. One that does not exist holds no keys.
     pub fn load(directory: &Path) -> Self {
-        let ring = RwLock::new(Arc::new(read_directory(directory)));
-        Self { directory: directory.to_owned(), ring }
+        Self::load_as(directory, None)
+    }
+
+    /// Reads the keys that the daemon signs with.
+    pub fn of(config: &Config) -> Self {
+        let service = Identity::of_service(&config.user).ok().flatten();
+        Self::load_as(&config.dkim_directory, service)
+    }
+
+    fn load_as(directory: &Path, service: Option<Identity>) -> Self {
+        let ring = RwLock::new(Arc::new(read_directory(directory, service.as_ref())));
+        Self { directory: directory.to_owned(), service, ring }
     }
 
     /// Reads the directory again and says what could not be used. A key whose file is
     /// still there but cannot be read any more stays in use: mail that goes out unsigned
     /// is refused, and the daemon may have lost the right to read it since its start.
     pub fn reload(&self) -> Vec<Said> {
-        let mut fresh = read_directory(&self.directory);
+        let mut fresh = read_directory(&self.directory, self.service.as_ref());
         for key in self.keys() {
             let keys = fresh.by_domain.entry(key.domain.clone()).or_default();
             if keys.iter().any(|other| other.selector == key.selector) {
@@ -106,7 +120,7 @@ fn ascii_name(name: &str) -> Option<String> {
     idna::domain_to_ascii(name).ok()
 }
 
-fn read_directory(directory: &Path) -> Ring {
+fn read_directory(directory: &Path, service: Option<&Identity>) -> Ring {
     let mut ring = Ring::default();
     let domains = match sorted_entries(directory) {
         Ok(domains) => domains,
@@ -126,7 +140,7 @@ fn read_directory(directory: &Path) -> Ring {
             ));
             continue;
         };
-        match read_domain(&domain, path, &mut ring.problems) {
+        match read_domain(&domain, path, service, &mut ring.problems) {
             Ok(keys) if keys.is_empty() => {}
             Ok(keys) => ring.by_domain.entry(domain).or_default().extend(keys),
             Err(error) => ring.problems.push(unlisted(path, &error)),
@@ -150,6 +164,7 @@ fn sorted_entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn read_domain(
     domain: &str,
     path: &Path,
+    service: Option<&Identity>,
     problems: &mut Vec<Said>,
 ) -> std::io::Result<Vec<Arc<SigningKey>>> {
     let mut keys = Vec::new();
@@ -157,7 +172,7 @@ fn read_domain(
         if file.extension().is_none_or(|extension| extension != "pem") {
             continue;
         }
-        match read_key(domain, &file) {
+        match read_key(domain, &file, service) {
             Ok(key) => keys.push(Arc::new(key)),
             Err(problem) => {
                 let file = Said::words(file.display().to_string());
@@ -174,15 +189,15 @@ fn unlisted(path: &Path, error: &std::io::Error) -> Said {
     said_of!(
         "{path}: cannot list DKIM keys: {error}",
         "{path}: no se pueden enumerar las claves DKIM: {error}";
-        path = Said::words(path.display().to_string()), error = system(error)
+        path = Said::words(path.display().to_string()), error = rights::said(error)
     )
 }
 
 fn unread(error: &std::io::Error) -> Said {
-    said_of!("cannot read it: {error}", "no se puede leer: {error}"; error = system(error))
+    said_of!("cannot read it: {error}", "no se puede leer: {error}"; error = rights::said(error))
 }
 
-fn read_key(domain: &str, file: &Path) -> Result<SigningKey, Said> {
+fn read_key(domain: &str, file: &Path, service: Option<&Identity>) -> Result<SigningKey, Said> {
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let is_selector = Domain::parse(&format!("{stem}.example")).is_ok() && stem.is_ascii();
     if !is_selector {
@@ -191,7 +206,8 @@ fn read_key(domain: &str, file: &Path) -> Result<SigningKey, Said> {
             "el nombre del fichero no es un selector: use letras, cifras, - y ."
         ));
     }
-    let metadata = std::fs::metadata(file).map_err(|error| unread(&error))?;
+    let opened = rights::open_to_read(file, service).map_err(|error| unread(&error))?;
+    let metadata = opened.metadata().map_err(|error| unread(&error))?;
     if metadata.permissions().mode() & 0o007 != 0 {
         return Err(said!(
             "everybody on this machine can read or change this private key: `chmod o-rwx` \
@@ -206,7 +222,8 @@ fn read_key(domain: &str, file: &Path) -> Result<SigningKey, Said> {
             "es demasiado grande para ser una clave privada"
         ));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| unread(&error))?;
+    let mut text = String::new();
+    opened.take(MAX_KEY_FILE).read_to_string(&mut text).map_err(|error| unread(&error))?;
     let key = PrivateKey::from_pem(&text).map_err(|error| key_error(&error))?;
     Ok(SigningKey { domain: domain.to_owned(), selector: stem.to_lowercase(), key })
 }

@@ -18,7 +18,7 @@ use crate::route::Plan;
 /// A job with one short message. The keys are read from the disk.
 pub(super) fn job(config: &Config, plan: &Arc<Plan>, from: &Address, to: Address, now: i64) -> Job {
     let text = compose(from, &to, &config.hostname, now);
-    let keys = KeyRing::load(&config.dkim_directory).keys_for(from.domain());
+    let keys = KeyRing::of(config).keys_for(from.domain());
     let mut signed = signatures(&keys, &text, now);
     signed.extend_from_slice(&text);
     let text = signed;

@@ -19,6 +19,8 @@ use crate::lang::{Said, said, system};
 const MAX_LINKS: usize = 40;
 /// Octets of a file that are read at most.
 const MAX_READ: u64 = 16 * 1024 * 1024;
+const FOLDER: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// A folder that somebody else could change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +89,38 @@ pub struct Place {
     way: Vec<Distrust>,
     /// The folder itself.
     here: Option<Distrust>,
+    /// Where somebody else's link has led elsewhere.
+    led: Option<Distrust>,
+}
+
+/// Opens a file to be read. With root's rights: a file that lies where it is named, or that
+/// others could at most have put there for another of theirs; one that only a link of
+/// theirs leads to, as the service's user, who may have it or not.
+pub fn open_to_read(path: &Path, service: Option<&Identity>) -> io::Result<File> {
+    let ours = || -> io::Result<File> {
+        let place = Place::of(path)?;
+        let file = place.open()?;
+        if is_privileged() {
+            place.is_where_it_is_named(&file)?;
+        }
+        Ok(file)
+    };
+    match (ours(), service) {
+        (Err(error), Some(service)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            service.act(|| Place::of(path)?.open())?.map_err(|_| error)
+        }
+        (opened, _) => opened,
+    }
+}
+
+/// What is in such a file, up to a number of octets; an error if there is more.
+pub fn read_bounded(path: &Path, service: Option<&Identity>, most: u64) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    open_to_read(path, service)?.take(most + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(octets)
 }
 
 impl Place {
@@ -120,6 +154,26 @@ impl Place {
         let foreign = self.way.iter().chain(&self.here);
         let foreign = foreign.filter(|one| one.owner.is_none() || one.owner != owner);
         foreign.take(1).next().map_or(Ok(()), |first| Err(first.clone()))
+    }
+
+    /// Whether no link of others' has led here. What lies in a folder of theirs without one
+    /// was theirs to move there.
+    pub fn is_unled(&self) -> Result<(), Distrust> {
+        self.led.clone().map_or(Ok(()), Err)
+    }
+
+    fn is_where_it_is_named(&self, file: &File) -> Result<(), Distrust> {
+        use std::os::unix::fs::MetadataExt as _;
+        let has_one_name = file.metadata().is_ok_and(|metadata| metadata.nlink() == 1);
+        match self.is_unled() {
+            Ok(()) if has_one_name => Ok(()),
+            _ => self.is_safe_for(file),
+        }
+    }
+
+    /// Fails where root would change something in a folder that is not root's alone.
+    pub fn may_be_changed(&self) -> Result<(), Distrust> {
+        if is_privileged() { self.is_safe() } else { Ok(()) }
     }
 
     /// Opens the file that is there: a regular one and no link.
@@ -186,18 +240,30 @@ impl Place {
 
     /// Makes a folder here if there is none, and gives it to a user by its descriptor.
     pub fn folder_of(&self, mode: u32, owner: &Identity) -> io::Result<()> {
-        let mode = Mode::from_bits_truncate(mode);
-        let made = match mkdirat(&self.folder, self.name.as_os_str(), mode) {
-            Ok(()) => true,
-            Err(Errno::EEXIST) => false,
-            Err(error) => return Err(error.into()),
+        let folder = match self.new_folder(mode)? {
+            Some(made) => {
+                fchmod(&made, Mode::from_bits_truncate(mode))?;
+                OwnedFd::from(made)
+            }
+            None => openat(&self.folder, self.name.as_os_str(), FOLDER, Mode::empty())?,
         };
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let folder = openat(&self.folder, self.name.as_os_str(), flags, Mode::empty())?;
-        if made {
-            fchmod(&folder, mode)?;
-        }
         Ok(fchown(&folder, Some(owner.uid), Some(owner.gid))?)
+    }
+
+    /// Makes a folder here and opens it; `None` if there is one.
+    pub fn new_folder(&self, mode: u32) -> io::Result<Option<File>> {
+        match mkdirat(&self.folder, self.name.as_os_str(), Mode::from_bits_truncate(mode)) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let folder = openat(&self.folder, self.name.as_os_str(), FOLDER, Mode::empty())?;
+        Ok(Some(File::from(folder)))
+    }
+
+    /// Makes the names in the folder durable.
+    pub fn sync_folder(&self) -> io::Result<()> {
+        File::from(openat(&self.folder, ".", FOLDER, Mode::empty())?).sync_all()
     }
 
     /// The path, with every link on the way resolved.
@@ -213,6 +279,7 @@ struct Walk {
     todo: Vec<OsString>,
     way: Vec<Distrust>,
     here: Option<Distrust>,
+    led: Option<Distrust>,
     links: usize,
     make: Option<Mode>,
 }
@@ -221,8 +288,8 @@ impl Walk {
     fn new(path: &Path, make: Option<Mode>) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let (folder, here) = root()?;
-        let (way, links) = (Vec::new(), 0);
-        let mut walk = Self { folder, path: "/".into(), todo: Vec::new(), way, here, links, make };
+        let (todo, way, led, links) = (Vec::new(), Vec::new(), None, 0);
+        let mut walk = Self { folder, path: "/".into(), todo, way, here, led, links, make };
         walk.push(&path);
         Ok(walk)
     }
@@ -260,8 +327,8 @@ impl Walk {
             }
             let path = self.path.join(&name);
             if self.todo.is_empty() {
-                let Self { folder, way, here, .. } = self;
-                return Ok(Place { folder, name, path, way, here });
+                let Self { folder, way, here, led, .. } = self;
+                return Ok(Place { folder, name, path, way, here, led });
             }
             if let (None, Some(mode)) = (&seen, self.make) {
                 // What is missing in somebody else's folder is not ours to make.
@@ -283,6 +350,8 @@ impl Walk {
         if let Some(link) = link {
             self.note_owner(name, link);
         }
+        let others = self.way.first().or(self.here.as_ref());
+        self.led = self.led.take().or_else(|| others.cloned());
         let target = PathBuf::from(readlinkat(&self.folder, name)?);
         if target.is_absolute() {
             // Whoever can change this link decides where the way goes on.
@@ -426,6 +495,43 @@ mod tests {
         }
         let said = at("theirs/file").is_safe().unwrap_err().said().to_string();
         assert!(said.contains("theirs belongs to uid 54321"), "{said}");
+    }
+
+    /// A6: what root reads where others have a say.
+    #[test]
+    fn root_reads_what_lies_in_others_folders_and_not_what_their_names_lead_to() {
+        let nobody = Identity::named("nobody").unwrap();
+        let (true, Some(nobody)) = (geteuid().is_root(), nobody) else { return };
+        let (_folder, path) = tree();
+        let open = |mode| std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&path, open(0o711)).unwrap();
+        let theirs = path.join("theirs");
+        std::fs::create_dir(&theirs).unwrap();
+        for (name, mode) in [("secret", 0o600), ("public", 0o644)] {
+            std::fs::write(path.join(name), name).unwrap();
+            std::fs::set_permissions(path.join(name), open(mode)).unwrap();
+            symlink(path.join(name), theirs.join(name)).unwrap();
+        }
+        std::fs::write(theirs.join("left by root"), "root's").unwrap();
+        std::fs::set_permissions(theirs.join("left by root"), open(0o600)).unwrap();
+        std::fs::hard_link(path.join("secret"), theirs.join("second name")).unwrap();
+        nix::unistd::mkfifo(&theirs.join("pipe"), Mode::S_IRWXU).unwrap();
+        nix::unistd::chown(&theirs, Some(nobody.uid), None).unwrap();
+        let read = |name: &str, service| read_bounded(&theirs.join(name), service, 100);
+        for service in [None, Some(&nobody)] {
+            assert_eq!(read("left by root", service).unwrap(), b"root's");
+            for name in ["secret", "second name"] {
+                let refused = read(name, service).unwrap_err();
+                let text = said(&refused).to_string();
+                assert!(text.contains("belongs to nobody"), "{name}: {text}");
+            }
+            assert!(read("pipe", service).is_err());
+            assert_eq!(read("none", service).unwrap_err().kind(), io::ErrorKind::NotFound);
+        }
+        // What the link's owner may read, too, is theirs to be shown.
+        assert!(read("public", None).is_err());
+        assert_eq!(read("public", Some(&nobody)).unwrap(), b"public");
+        assert!(read_bounded(&path.join("public"), None, 3).is_err());
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Files that hold a secret.
 
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
-
+use super::open_to_read;
 use crate::lang::{Said, said};
 
 /// Octets of a secret at most.
@@ -45,12 +43,9 @@ impl std::error::Error for Exposed {}
 /// The text of a password file, which nobody but its owner and the group that it was given
 /// to may read, and nobody but its owner change: as it is with a private key.
 pub fn read_secret(path: &Path) -> io::Result<String> {
-    // A pipe that nobody writes to must not hold us up.
-    let flags = OFlag::O_NONBLOCK.bits();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    let mode = metadata.mode() & 0o7777;
-    if metadata.is_file() && mode & EXPOSING != 0 {
+    let file = open_to_read(path, None)?;
+    let mode = file.metadata()?.mode() & 0o7777;
+    if mode & EXPOSING != 0 {
         let exposed = Exposed { path: path.to_owned(), mode };
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, exposed));
     }

@@ -140,7 +140,7 @@ impl Prepared {
             Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.said()))?;
         let control = control::Server::bind(&config).map_err(|e| StartError::Bind(e.said()))?;
         let tls = ServerTls::load(config.tls.as_ref()).map_err(|e| StartError::Tls(e.said()))?;
-        let keys = KeyRing::load(&config.dkim_directory);
+        let keys = KeyRing::of(&config);
         let (log, reopen) = telemetry::open(&config).map_err(|e| StartError::Log(e.said()))?;
         privileges::raise_file_limit();
         let (mut agent, mut keeper) = (None, None);

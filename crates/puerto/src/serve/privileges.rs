@@ -61,9 +61,13 @@ fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
-/// Gives to the service's user what a run as root has left in the spool.
+/// Gives to the service's user what a run as root has left in the spool, if that is where
+/// the path says: nobody but root can put another folder in the place of the one above.
 pub fn hand_over_spool(path: &Path, owner: Option<&Identity>) -> Result<(), StartError> {
     let Some(owner) = owner else { return Ok(()) };
+    if !Place::of(path).is_ok_and(|place| place.way_is_safe().is_ok()) {
+        return Ok(());
+    }
     puerto_spool::disk::hand_over(path, owner.uid.as_raw(), owner.gid.as_raw())
         .map_err(|error| StartError::Folder { path: path.to_owned(), error })
 }

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 
 use super::files::{Content, Wanted};
 use super::root::Root;
+use crate::rights::{self, Place};
 
 /// A file that cannot be written, and why.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl<'a> Batch<'a> {
     pub(super) fn stage(&mut self, wanted: &Wanted, occupied: bool) -> Result<(), Unwritten> {
         let path = self.root.at(&wanted.path);
         let Some(folder) = path.parent().map(Path::to_owned) else { return Ok(()) };
+        is_unled(&path).map_err(|error| Unwritten { path: path.clone(), error })?;
         self.make_folders(&folder, wanted.folder_mode())?;
         let content = match &wanted.content {
             Content::Text(text) | Content::Secret(text) | Content::Script(text) => {
@@ -135,6 +137,15 @@ impl Drop for Batch<'_> {
                 Done::MadeFolder(path) => std::fs::remove_dir(path),
             };
         }
+    }
+}
+
+// Root writes nothing where only a link of somebody else's leads.
+fn is_unled(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().skip(1).find(|folder| folder.symlink_metadata().is_ok());
+    match there.filter(|folder| folder.is_dir() && rights::is_privileged()) {
+        Some(folder) => Ok(Place::of(&folder.join("name"))?.is_unled()?),
+        None => Ok(()),
     }
 }
 

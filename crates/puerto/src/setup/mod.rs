@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
 use crate::dnsplan::{Plan as Publication, Subject};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Said, Text, dns_error, key_error, said, said_of, system};
+use crate::lang::{Language, Said, Text, dns_error, key_error, said, said_of};
 use crate::survey::address::is_public;
 
 use batch::{Batch, Unwritten};
@@ -105,7 +105,7 @@ impl SetupError {
             Self::Config(errors) => Said::of_both(|language| errors.render(false, language)),
             Self::File { path, error } => said_of!(
                 "{path}: {error}", "{path}: {error}";
-                path = Said::words(path.display().to_string()), error = system(error)
+                path = Said::words(path.display().to_string()), error = crate::rights::said(error)
             ),
             Self::Key(error) => key_error(error),
             Self::BrokenOff => {

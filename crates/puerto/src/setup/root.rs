@@ -1,14 +1,13 @@
 //! The file tree that is set up: this machine's, or a folder that stands for one.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
 use super::batch::Unwritten;
+use crate::rights;
 
 /// Octets of a file that are read at most; no configuration comes near.
 const BOUND: u64 = 1024 * 1024;
@@ -58,17 +57,19 @@ impl Root {
 
     /// The text of a file of the machine; `None` if there is none.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<String>> {
-        // A pipe that nobody writes to must not hold us up.
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
-        let file = match options.open(self.at(path)) {
+        let file = match rights::open_to_read(&self.at(path), None) {
             Ok(file) => file,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => return Ok(None),
+            // Nothing, or no regular file.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
-        if !file.metadata()?.is_file() {
-            return Ok(None);
-        }
         let mut octets = Vec::new();
         file.take(BOUND).read_to_end(&mut octets)?;
         Ok(Some(String::from_utf8_lossy(&octets).into_owned()))

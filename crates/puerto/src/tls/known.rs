@@ -19,11 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::digest;
 
 use super::Certificate;
+use crate::rights::{self, Identity, Place};
 
 /// The file's name in the state folder.
 const FILE: &str = "relay-keys";
 /// Octets of the file that are read: hosts are few.
-const LONGEST: usize = 1024 * 1024;
+const LONGEST: u64 = 1024 * 1024;
 const HEADER: &str = "# The keys of relays as they were when a password was first given to them.\n\
                       # Remove a host's line if its key was changed on purpose.\n";
 
@@ -65,14 +66,14 @@ impl KnownKeys {
     /// file, if there is one.
     pub fn in_folder(state_dir: &Path) -> io::Result<Self> {
         let file = Self::file(state_dir);
-        let by_host = read(&file)?;
+        let by_host = read(&file, None)?;
         let keys = Mutex::new(Keys { by_host, unsaved: false });
         Ok(Self(Arc::new(Shared { file: Some(file), keys })))
     }
 
-    /// The keys in a state folder, to look at them only.
-    pub fn to_look_at(state_dir: &Path) -> io::Result<Self> {
-        let by_host = read(&Self::file(state_dir))?;
+    /// The keys in a state folder of the service's user, to look at them only.
+    pub fn to_look_at(state_dir: &Path, service: Option<&Identity>) -> io::Result<Self> {
+        let by_host = read(&Self::file(state_dir), service)?;
         let keys = Mutex::new(Keys { by_host, unsaved: false });
         Ok(Self(Arc::new(Shared { file: None, keys })))
     }
@@ -113,9 +114,7 @@ impl KnownKeys {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{host} {key}");
         }
-        let fresh = file.with_extension("new");
-        std::fs::write(&fresh, text)?;
-        std::fs::rename(&fresh, file)?;
+        Place::of(file)?.replace(text.as_bytes(), 0o600)?;
         keys.unsaved = false;
         Ok(())
     }
@@ -125,10 +124,9 @@ impl KnownKeys {
     }
 }
 
-fn read(file: &Path) -> io::Result<BTreeMap<String, String>> {
-    let text = match std::fs::read(file) {
-        Ok(octets) if octets.len() <= LONGEST => String::from_utf8_lossy(&octets).into_owned(),
-        Ok(_) => return Err(io::ErrorKind::FileTooLarge.into()),
+fn read(file: &Path, service: Option<&Identity>) -> io::Result<BTreeMap<String, String>> {
+    let text = match rights::read_bounded(file, service, LONGEST) {
+        Ok(octets) => String::from_utf8_lossy(&octets).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
@@ -176,7 +174,7 @@ mod tests {
         assert_eq!(known.compare("relay.example", b"no certificate"), Acquaintance::Changed);
         assert_eq!(known.compare("another.example", &other), Acquaintance::New);
         // Whoever only looks writes nothing.
-        let looking = KnownKeys::to_look_at(folder.path()).unwrap();
+        let looking = KnownKeys::to_look_at(folder.path(), None).unwrap();
         looking.remember("another.example", &other);
         assert!(!looking.is_unsaved());
         looking.save().unwrap();
