@@ -4,6 +4,8 @@
 //! Results come in as plain values, so that this room knows no evaluator. Values
 //! from the network are quoted where they have to be and can never end the field.
 
+use puerto_smtp::text::is_harmful;
+
 use crate::dmarc;
 use crate::spf;
 
@@ -171,14 +173,6 @@ fn is_token(value: &str) -> bool {
 fn is_dot_atom(value: &str) -> bool {
     let is_atext = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
     value.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
-}
-
-// Besides control characters, what breaks a line for some readers or turns it around.
-fn is_harmful(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            | '\u{feff}')
 }
 
 fn quoted(value: &str) -> String {

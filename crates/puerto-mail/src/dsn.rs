@@ -5,6 +5,7 @@
 //! stays within its field: control characters become `?`, long texts are folded.
 //! Where an address holds UTF-8, the parts are those of RFC 6533.
 
+use puerto_smtp::text::harmless;
 use puerto_smtp::{Address, EnhancedCode};
 
 use crate::date::{self, DateTime};
@@ -177,7 +178,7 @@ fn people_part(text: &str) -> Vec<u8> {
         let indent: String = line.chars().take_while(|c| *c == ' ').take(16).collect();
         let mut column = 0;
         for word in line.split(' ').filter(|word| !word.is_empty()) {
-            let word = clean(word);
+            let word = harmless(word);
             if column > 0 && column + 1 + word.len() > TEXT_WIDTH {
                 out.extend_from_slice(b"\r\n");
                 column = 0;
@@ -210,10 +211,6 @@ fn push_word(word: &str, out: &mut Vec<u8>) -> usize {
         column += octets.len();
     }
     column
-}
-
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn status_part(report: &Report<'_>, is_international: bool) -> Vec<u8> {

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use puerto_smtp::Address;
+use puerto_smtp::text::is_harmful;
 
 use crate::date::{self, DateTime};
 use crate::header::{Header, write_structured};
@@ -132,7 +133,7 @@ fn safe_phrase(text: &str) -> String {
 // An Address is valid, but a quoted local part may hold what confuses other readers.
 fn safe_address(address: &Address) -> String {
     let text = address.to_string();
-    text.chars().map(|c| if "<>()\\;\"".contains(c) || c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if "<>()\\;\"".contains(c) || is_harmful(c) { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@
 //! [`address`] and [`reply`] are values that exist only when they are valid;
 //! [`command`] and [`extension`] are the words of a session; [`codec`] decides
 //! where a line and a message end, and is the only place that does; [`limits`]
-//! holds every bound and time-out; [`server`] and [`client`] are the two sides.
+//! holds every bound and time-out; [`text`] says which characters no reader is shown;
+//! [`server`] and [`client`] are the two sides.
 
 pub mod address;
 pub mod base64;
@@ -21,6 +22,7 @@ pub mod extension;
 pub mod limits;
 pub mod reply;
 pub mod server;
+pub mod text;
 
 pub use address::{Address, Domain, LocalPart, ReversePath};
 pub use envelope::{Envelope, Notify, Recipient, Return};

@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::limits::{MAX_NOISE_LINES, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, MAX_REPLY_READ};
+use crate::text::is_harmful;
 
 /// What the first digit of a reply says (RFC 5321 §4.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -240,7 +241,7 @@ impl fmt::Display for Reply {
 }
 
 fn clean(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
+    line.chars().map(|c| if is_harmful(c) && c != '\t' { '?' } else { c }).collect()
 }
 
 /// Why a peer's bytes are not a reply.

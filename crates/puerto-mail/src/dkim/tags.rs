@@ -1,6 +1,8 @@
 //! Tag lists, `name=value; name=value` (RFC 6376 §3.2), as signatures and key
 //! records are written in.
 
+use puerto_smtp::text::harmless;
+
 /// Tags of one list at most; a signature has about ten.
 const MAX_TAGS: usize = 100;
 
@@ -53,7 +55,7 @@ fn is_white(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\r' | '\n')
 }
 
-/// A piece of somebody else's text, short and without control characters.
+/// A piece of somebody else's text, short and harmless.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
+    harmless(&text.chars().take(40).collect::<String>())
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use puerto_smtp::address::AddressError;
+use puerto_smtp::text::is_harmful;
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::encoded_word;
@@ -259,7 +260,7 @@ impl<'a> List<'a> {
         let before = self.tokens.text.get(..self.tokens.position).unwrap_or_default();
         let start = before.char_indices().rev().take(40).last().map_or(0, |(index, _)| index);
         let excerpt = self.tokens.text.get(start..).unwrap_or_default();
-        let excerpt = excerpt.chars().filter(|c| !c.is_control()).take(80).collect();
+        let excerpt = excerpt.chars().filter(|c| !is_harmful(*c)).take(80).collect();
         AddressListError { problem, excerpt }
     }
 }

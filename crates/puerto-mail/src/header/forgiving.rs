@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use puerto_smtp::address::AddressError;
+use puerto_smtp::text::is_harmful;
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::address_list::{AddressListError, AddressListProblem, Mailbox, parse_address_list};
@@ -117,7 +118,7 @@ impl AddressList<'_> {
         self.members.iter().filter_map(|member| match member.meaning {
             Meaning::Unread(problem) => {
                 let text = String::from_utf8_lossy(member.octets);
-                let excerpt = text.chars().filter(|c| !c.is_control()).take(80).collect();
+                let excerpt = text.chars().filter(|c| !is_harmful(*c)).take(80).collect();
                 Some(AddressListError { problem, excerpt })
             }
             _ => None,

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 
+use puerto_smtp::text::harmless;
+
 use super::macros::{MacroString, Place, Values};
 use super::record::{Directive, Mechanism, Modifier, Prefixes, Record, contains, is_spf};
 use super::{
@@ -462,7 +464,7 @@ impl<D: Dns> Evaluator<'_, D> {
         let validated = self.name_for(&text, domain, false).await.ok()?;
         let explanation = text.expand(&self.values(domain, &validated));
         // A local part may hold anything, and this ends in replies and logs.
-        Some(explanation.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
+        Some(harmless(&explanation))
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use puerto_smtp::text::harmless;
+
 use super::SpfResult;
 use super::macros::{MacroString, Place};
 
@@ -199,7 +201,7 @@ fn parse_ip6(value: &str) -> Result<Mechanism, String> {
 }
 
 fn printable(term: &str) -> String {
-    term.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect()
+    harmless(&term.chars().take(100).collect::<String>())
 }
 
 /// Whether an address lies in a network; never across address families.

@@ -14,7 +14,7 @@ use super::net::PORT25_OUT;
 use super::outcome::{Check, definitions};
 use super::world::World;
 use crate::config::TlsLevel;
-use crate::lang::Text;
+use crate::lang::{Text, harmless};
 use crate::tls::{ClientTls, handshake_failure, summary};
 
 definitions! {
@@ -178,7 +178,7 @@ async fn ask(stream: &mut BufStream<TcpStream>, line: &str) -> std::io::Result<V
     reply(stream).await
 }
 
-// The lines of a reply, without control characters.
+// The lines of a reply, as people may see them.
 async fn reply(stream: &mut BufStream<TcpStream>) -> std::io::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut limited = stream.take(MAX_REPLY);
@@ -188,7 +188,7 @@ async fn reply(stream: &mut BufStream<TcpStream>) -> std::io::Result<Vec<String>
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         let text = String::from_utf8_lossy(&octets);
-        let line: String = text.chars().filter(|character| !character.is_control()).collect();
+        let line = harmless(text.trim_end());
         let goes_on = line.as_bytes().get(3) == Some(&b'-');
         lines.push(line);
         if !goes_on {

@@ -12,6 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::page::{self, Page};
 use super::starttls::{self, Starttls};
 use crate::dns::Resolver;
+use crate::lang::harmless;
 use crate::tls::ClientTls;
 
 /// For one question, over all servers and repetitions.
@@ -251,7 +252,7 @@ async fn first_line(stream: &mut TcpStream) -> Greeting {
     }
     let text = String::from_utf8_lossy(&line);
     let first = text.lines().next().unwrap_or_default();
-    Greeting::Line(first.chars().filter(|c| !c.is_control()).collect())
+    Greeting::Line(harmless(first.trim_end()))
 }
 
 // A network without that address family says nothing about the port.

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::dns::{Patient, Resolver, Undistorted};
 use crate::dnsplan::{self, Plan, Subject, egress, render, update, zonefile};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Said, Text, system};
+use crate::lang::{Language, Said, Text, harmless_json, system};
 
 /// Which records to work out, and how to show them.
 #[derive(Debug, clap::Args)]
@@ -193,7 +193,7 @@ fn text(plan: &Plan, format: Format, language: Language) -> String {
     match format {
         Format::Fields => render::fields(plan, language),
         Format::Zone => zonefile::zone(plan, language),
-        Format::Json => format!("{:#}\n", render::json(plan, language)),
+        Format::Json => harmless_json(&format!("{:#}\n", render::json(plan, language))),
     }
 }
 

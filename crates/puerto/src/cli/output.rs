@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use crate::control::ClientError;
-use crate::lang::{harmless_json, is_harmful};
+/// A text from the network on one line of a terminal, nothing of it hidden or turned round.
+pub(super) use crate::lang::harmless as printable;
+use crate::lang::harmless_json;
 
 /// Writes a line to standard output. That nobody reads it is no failure: whoever
 /// runs `mailq | head -1` has what they want.
@@ -23,11 +25,6 @@ pub(super) fn if_read(written: io::Result<()>) -> io::Result<()> {
 /// Whether a list ended because nobody reads our output any more.
 pub(super) fn is_unread(error: &ClientError) -> bool {
     matches!(error, ClientError::Lost(error) if error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// A text from the network on one line of a terminal, nothing of it hidden or turned round.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if is_harmful(c) { '?' } else { c }).collect()
 }
 
 /// A value as a JSON document that a terminal can show.

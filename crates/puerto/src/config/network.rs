@@ -124,6 +124,9 @@ const PUBLIC_IPV6: (u128, u128) = (0x2000 << 112, (0x4000 << 112) - 1);
 /// A 65,536th of all IPv6 addresses; the 6to4 addresses of the whole Internet are as many.
 const MOST_IPV6: u128 = (1 << 112) - 1;
 
+/// 64:ff9b::/96, behind which a translator shows the IPv4 Internet (RFC 6052 §2.1).
+const TRANSLATED: (u128, u128) = (0x64_ff9b << 96, (0x64_ff9b << 96) | 0xffff_ffff);
+
 impl Networks {
     /// Whether the ranges together hold so much of the Internet that somebody must be
     /// trusted whom the administrator does not know.
@@ -135,6 +138,7 @@ impl Networks {
         let number = |address: Ipv4Addr| u128::from(address.to_bits());
         let public: Vec<_> = PUBLIC.map(|(first, last)| (number(first), number(last))).into();
         size_within(of_family(true), &public) > MOST_IPV4
+            || size_within(of_family(false), &[TRANSLATED]) > MOST_IPV4
             || size_within(of_family(false), &[PUBLIC_IPV6]) > MOST_IPV6
     }
 
@@ -218,6 +222,13 @@ mod tests {
             ("64.0.0.0/2", true),
             ("2000::/3", true),
             ("2002::/16", true),
+            ("0.0.0.0/2 64.0.0.0/2 128.0.0.0/1", true),
+            ("32.0.0.0/3 64.0.0.0/3 96.0.0.0/3 160.0.0.0/3", true),
+            ("2000::/4 3000::/4", true),
+            ("2a00::/12 2600::/12 2400::/12", true),
+            ("64:ff9b::/96", true),
+            ("::/1", true),
+            ("64:ff9b::a00:0/104 ::ffff:10.0.0.0/104", false),
             ("::ffff:0.0.0.0/97 ::ffff:128.0.0.0/97", true),
             (&all_but_one.join(" "), true),
             (&slices.join(" "), true),
@@ -243,7 +254,15 @@ mod tests {
             ("2001:db8::1/32", "write `2001:db8::/32`"),
             ("10.0.0.0/33", "between 1 and 32"),
             ("10.0.0.0/", "between 1 and 32"),
+            ("::ffff:0:0/96", "the whole Internet"),
             ("example.com", "not an IPv4 or IPv6 address"),
+            ("all", "not an IPv4 or IPv6 address"),
+            ("*", "not an IPv4 or IPv6 address"),
+            ("10.0.0.0/255.0.0.0", "between 1 and 32"),
+            ("10.0.0.0-10.0.0.9", "not an IPv4 or IPv6 address"),
+            ("0x0a.0.0.1", "not an IPv4 or IPv6 address"),
+            ("010.0.0.1", "not an IPv4 or IPv6 address"),
+            ("fe80::1%eth0", "not an IPv4 or IPv6 address"),
             ("", "not an IPv4 or IPv6 address"),
         ] {
             let error = Network::parse(text).unwrap_err().to_string();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::zonefile::quoted;
 use super::{Plan, Planned, Reverse, Said, State};
-use crate::lang::{Language, Text};
+use crate::lang::{Language, Text, harmless};
 
 /// One document, for programs.
 pub fn json(plan: &Plan, language: Language) -> Value {
@@ -82,7 +82,7 @@ pub fn fields(plan: &Plan, language: Language) -> String {
     heading(&mut out, KEPT, kept.is_empty(), language);
     for record in kept {
         let kind = record.kind;
-        let _ = writeln!(out, "  {} {kind} {}", record.name, printable(&record.value));
+        let _ = writeln!(out, "  {} {kind} {}", record.name, harmless(&record.value));
         let _ = writeln!(out, "      {}", record.why.of(language));
     }
     heading(&mut out, MAILBOXES, plan.mailboxes.is_empty(), language);
@@ -99,7 +99,7 @@ pub fn fields(plan: &Plan, language: Language) -> String {
     }
     heading(&mut out, LATER, plan.later.is_empty(), language);
     for record in &plan.later {
-        let _ = writeln!(out, "  {} TXT {}", record.name, printable(&record.value));
+        let _ = writeln!(out, "  {} TXT {}", record.name, harmless(&record.value));
         let _ = writeln!(out, "      {}", record.why.of(language));
     }
     out
@@ -133,7 +133,7 @@ fn field(out: &mut String, record: &Planned, language: Language) {
             row(out, PRIORITY, preference, language);
             row(out, VALUE, host, language);
         }
-        _ => row(out, VALUE, &printable(&record.value), language),
+        _ => row(out, VALUE, &harmless(&record.value), language),
     }
     let pieces = record.pieces();
     if pieces.len() > 1 {
@@ -141,7 +141,7 @@ fn field(out: &mut String, record: &Planned, language: Language) {
         row(out, PIECES, &shown.join(" "), language);
     }
     if let Some(old) = &record.old {
-        let _ = writeln!(out, "  - {}\n  + {}", printable(old), printable(&record.value));
+        let _ = writeln!(out, "  - {}\n  + {}", harmless(old), harmless(&record.value));
     }
     out.push('\n');
 }
@@ -168,17 +168,13 @@ fn reverse(out: &mut String, plan: &Plan, language: Language) {
     for reverse in &plan.reverse {
         let _ = writeln!(out, "  {}", reverse.why.of(language));
         if !reverse.old.is_empty() && reverse.state != Some(State::Keep) {
-            let _ = writeln!(out, "  - {}\n  + {}", reverse.old.join(", "), reverse.value);
+            let _ =
+                writeln!(out, "  - {}\n  + {}", harmless(&reverse.old.join(", ")), reverse.value);
         }
         if let Some(request) = &reverse.request {
             let _ = writeln!(out, "    «{}»", request.of(language));
         }
     }
-}
-
-// What somebody else published, on one line of a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 const FIELDS_HEAD: Text = Text::new(

@@ -11,6 +11,8 @@ pub mod page;
 mod system;
 mod technical;
 
+pub use puerto_smtp::text::{harmless, is_harmful};
+
 pub use crates::{address_error, address_list_error, dns_error, key_error, reply_error};
 pub use system::system;
 pub use technical::{detail, in_spanish, technical};
@@ -180,7 +182,7 @@ impl Said {
         };
         let Some((text, mut values)) = begun else { return self };
         let value = value.to_string();
-        values.push((name, value.chars().map(|c| if is_harmful(c) { '?' } else { c }).collect()));
+        values.push((name, harmless(&value)));
         let all: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let said = Self::of_both(|language| text.with(language, &all));
         Self { open: Some(Box::new((text, values))), ..said }
@@ -275,17 +277,6 @@ impl std::fmt::Display for Said {
 
 impl std::error::Error for Said {}
 
-/// Whether a character does more than stand in a line: control characters drive
-/// terminals, line separators make lines, directional overrides make one line look like
-/// another, and what is invisible hides in a name.
-pub fn is_harmful(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
-}
-
 /// A JSON document with what is harmful on a terminal escaped; it says the same. Such
 /// characters stand only inside of its strings.
 pub fn harmless_json(json: &str) -> String {
@@ -305,8 +296,7 @@ pub fn harmless_json(json: &str) -> String {
 /// Somebody else's text, short enough for a line and harmless on a terminal.
 pub fn shown(text: &str) -> String {
     const LENGTH: usize = 200;
-    let mut out: String =
-        text.chars().take(LENGTH).map(|c| if is_harmful(c) { '?' } else { c }).collect();
+    let mut out = harmless(&text.chars().take(LENGTH).collect::<String>());
     if text.chars().nth(LENGTH).is_some() {
         out.push('…');
     }

@@ -275,7 +275,8 @@ impl Driver {
     }
 
     fn decide_mail(&mut self, from: &ReversePath) {
-        let allowed = self.arrival.policy.mail(self.tls.is_some());
+        let Arrival { policy, config, .. } = &self.arrival;
+        let allowed = policy.mail(config, from, self.tls.is_some());
         // A store that takes nothing says so now, before the client sends it all.
         let verdict = match allowed {
             Ok(()) if self.draft.is_some() => Ok(()),

@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
-use puerto_smtp::{Address, Domain, LocalPart, Reply};
+use puerto_smtp::{Address, Domain, LocalPart, Reply, ReversePath};
 
 use super::Service;
 use crate::config::{Config, Limits};
-use crate::route;
+use crate::route::{self, LiteralFault};
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,14 +57,33 @@ impl Policy {
         if self.trusted { limits.recipients } else { strangers }
     }
 
-    /// Whether a message may be sent at all.
-    pub(super) fn mail(&self, tls: bool) -> Result<(), Reply> {
-        if self.service == Service::Smtp || self.trusted {
+    /// Whether a message may be sent at all, and from this reverse-path.
+    pub(super) fn mail(&self, config: &Config, from: &ReversePath, tls: bool) -> Result<(), Reply> {
+        if self.trusted {
             return Ok(());
+        }
+        if self.service == Service::Smtp {
+            return from.address().map_or(Ok(()), |sender| self.stranger(config, sender));
         }
         let text =
             if tls { "Authentication required" } else { "Must issue a STARTTLS command first" };
         Err(Reply::enhanced(530, (5, 7, 0), text))
+    }
+
+    // A notification for a stranger may have to be brought back.
+    fn stranger(&self, config: &Config, sender: &Address) -> Result<(), Reply> {
+        let domain = sender.domain();
+        let fault = route::fault_of_stranger(config, domain)
+            .or_else(|| self.is_at_own_address(domain).then_some(LiteralFault::Ourselves));
+        let why = match fault {
+            None => return Ok(()),
+            Some(LiteralFault::Special(kind)) => {
+                format!("{domain} is {}", kind.described())
+            }
+            Some(LiteralFault::Ourselves) => format!("{domain} is an address of this server"),
+        };
+        let text = format!("<{sender}>: Sender address rejected: {why}");
+        Err(Reply::enhanced(553, (5, 1, 8), text))
     }
 
     /// Whether a message may go to this recipient. `knows` says who lives here.
@@ -87,13 +106,11 @@ impl Policy {
     }
 
     fn is_ours(&self, config: &Config, domain: &Domain) -> bool {
-        if route::is_local(config, domain) {
-            return true;
-        }
-        match domain {
-            Domain::Literal(ip) => self.own_address == Some(ip.to_canonical()),
-            Domain::Name(_) => false,
-        }
+        route::is_local(config, domain) || self.is_at_own_address(domain)
+    }
+
+    fn is_at_own_address(&self, domain: &Domain) -> bool {
+        matches!(domain, Domain::Literal(ip) if self.own_address == Some(ip.to_canonical()))
     }
 }
 
@@ -211,13 +228,65 @@ mod tests {
         assert_eq!(judge(&config, "127.0.0.1", "<nobody-here@example.com>"), 550);
     }
 
+    /// A8: what a notification could not be brought to is no stranger's address.
+    #[test]
+    fn a_strangers_address_literal_is_judged_as_one_that_mail_is_for() {
+        let allowing = Config::for_tests(Path::new("/nowhere"));
+        let mut config = allowing.clone();
+        config.delivery.allow_private = false;
+        let own = Some([203, 0, 113, 25].into());
+        let policy = |client: &str, service| {
+            Policy::new(&config, service, Who::Client(client.parse().unwrap()), own)
+        };
+        let stranger = policy("198.51.100.7", Service::Smtp);
+        for (literal, said, where_private_is_allowed) in [
+            ("[0.0.0.0]", "is an unspecified address", false),
+            ("[IPv6:::]", "is an unspecified address", false),
+            ("[IPv6:::ffff:0.0.0.0]", "is an unspecified address", false),
+            ("[10.0.0.99]", "is a private address", true),
+            ("[IPv6:::ffff:10.0.0.99]", "is a private address", true),
+            ("[IPv6:64:ff9b::a00:63]", "is a private address", true),
+            ("[100.64.0.1]", "is a private address", true),
+            ("[127.0.0.1]", "is a loopback address", false),
+            ("[IPv6:::1]", "is a loopback address", false),
+            ("[169.254.169.254]", "is a link-local address", true),
+            ("[198.18.0.1]", "is a benchmarking address", true),
+            ("[198.19.255.255]", "is a benchmarking address", true),
+            ("[IPv6:2002:7f00:1::1]", "is a translated address", true),
+            ("[IPv6:2001:0:4136:e378:8000:63bf:3fff:fdd2]", "is a translated address", true),
+            ("[IPv6:fe80::1]", "is a link-local address", true),
+            ("[IPv6:ff02::1]", "is a multicast address", false),
+            ("[255.255.255.255]", "is a reserved address", true),
+            ("[203.0.113.25]", "is an address of this server", false),
+            ("[IPv6:::ffff:203.0.113.25]", "is an address of this server", false),
+        ] {
+            let from = ReversePath::parse(&format!("<user@{literal}>")).unwrap();
+            let reply = stranger.mail(&config, &from, false).unwrap_err().to_string();
+            assert!(reply.starts_with("553 5.1.8 <user@[") && reply.ends_with(said), "{reply}");
+            let allowed = stranger.mail(&allowing, &from, false);
+            assert_eq!(allowed.is_ok(), where_private_is_allowed, "{literal}");
+            let trusted = policy("127.0.0.1", Service::Smtp);
+            assert!(trusted.mail(&config, &from, false).is_ok(), "{literal}");
+        }
+        for from in ["<>", "<user@[198.51.100.9]>", "<user@[IPv6:2001:db8::9]>", "<u@dom.example>"]
+        {
+            let from = ReversePath::parse(from).unwrap();
+            assert!(stranger.mail(&config, &from, false).is_ok(), "{from}");
+        }
+        let from = ReversePath::parse("<user@[0.0.0.0]>").unwrap();
+        let submission = policy("198.51.100.7", Service::Submission).mail(&config, &from, false);
+        assert_eq!(submission.unwrap_err().code().get(), 530);
+    }
+
     #[test]
     fn submission_is_for_our_users() {
         let config = Config::for_tests(Path::new("/nowhere"));
         let code = |service, client: &str, tls| {
             let who = Who::Client(client.parse().unwrap());
             let policy = Policy::new(&config, service, who, None);
-            policy.mail(tls).map_or_else(|reply| reply.to_string(), |()| "250".to_owned())
+            policy
+                .mail(&config, &ReversePath::Null, tls)
+                .map_or_else(|reply| reply.to_string(), |()| "250".to_owned())
         };
         assert_eq!(code(Service::Smtp, "198.51.100.7", false), "250");
         assert_eq!(code(Service::Submission, "127.0.0.1", false), "250");

@@ -26,6 +26,33 @@ pub(super) fn where_no_mail_goes(kind: Special) -> &'static str {
     }
 }
 
+/// Why mail is not brought to an address literal: as an address that an MX host has is
+/// judged, and never back to this machine, whose addresses the interfaces have.
+pub(super) fn literal_fault(
+    address: IpAddr,
+    config: &Config,
+    interfaces: &[IpAddr],
+) -> Option<LiteralFault> {
+    let delivery = &config.delivery;
+    if let Some(kind) = refusal(address, delivery.allow_private) {
+        return Some(LiteralFault::Special(kind));
+    }
+    // Where private addresses may be delivered to, other servers may be on this machine.
+    let is_here = !delivery.allow_private && interfaces.contains(&address);
+    let there = SocketAddr::new(address, delivery.port);
+    let ours = is_here || is_ourselves(there, config, interfaces);
+    ours.then_some(LiteralFault::Ourselves)
+}
+
+/// Why mail is not brought to an address literal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiteralFault {
+    /// It is not an address for the whole Internet.
+    Special(Special),
+    /// It is this machine's.
+    Ourselves,
+}
+
 /// Whether connecting there would reach one of our own listeners.
 pub(super) fn is_ourselves(address: SocketAddr, config: &Config, interfaces: &[IpAddr]) -> bool {
     let ip = canonical(address.ip());

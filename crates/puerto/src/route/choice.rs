@@ -1,5 +1,7 @@
 //! Which rule of the configuration holds for a sender and a recipient's domain.
 
+use std::net::IpAddr;
+
 use puerto_smtp::{Domain, ReversePath};
 
 use super::{Machine, address};
@@ -65,7 +67,7 @@ pub(super) fn choose(
     reverse_path: &ReversePath,
     domain: &Domain,
 ) -> Choice {
-    if is_local(config, domain) || is_own_literal(config, machine, domain) {
+    if is_local(config, domain) || is_own_literal(config, &(machine.addresses)(), domain) {
         return Choice::Local;
     }
     let mut routes = config.routes.iter().enumerate();
@@ -99,13 +101,15 @@ fn same_name(one: &str, other: &str) -> bool {
                 .is_ok_and(|one| idna::domain_to_ascii(other).is_ok_and(|other| one == other))
 }
 
-fn is_own_literal(config: &Config, machine: &Machine, domain: &Domain) -> bool {
+/// Whether a domain is the address of one of our listeners for mail.
+pub(super) fn is_own_literal(config: &Config, interfaces: &[IpAddr], domain: &Domain) -> bool {
     let Domain::Literal(ip) = domain else { return false };
     let ip = address::canonical(*ip);
     let listeners = &config.listen.smtp;
-    let explicit = listeners.iter().any(|listener| address::canonical(listener.ip()) == ip);
-    let everywhere = listeners.iter().any(|listener| listener.ip().is_unspecified());
-    explicit || everywhere && (machine.addresses)().contains(&ip)
+    listeners.iter().any(|listener| match listener.ip().is_unspecified() {
+        true => interfaces.contains(&ip),
+        false => address::canonical(listener.ip()) == ip,
+    })
 }
 
 fn matches(route: &Route, reverse_path: &ReversePath, domain: &Domain) -> bool {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::choice::{Choice, Rule};
 use super::random::Random;
-use super::{DestinationKey, Hop, Machine, Plan, RouteFailure, address, providers};
+use super::{DestinationKey, Hop, LiteralFault, Machine, Plan, RouteFailure, address, providers};
 use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
 use crate::survey::address::Special;
 
@@ -145,26 +145,25 @@ fn to_literal<D>(
 ) -> Result<Found, RouteFailure> {
     let ip = address::canonical(ip);
     let literal = Domain::Literal(ip).to_string();
-    let delivery = &context.config.delivery;
-    if let Some(kind) = address::refusal(ip, delivery.allow_private) {
-        let why = address::where_no_mail_goes(kind);
-        let text = format!("the address literal {literal} is a {kind} address, {why}");
-        return Err(RouteFailure::permanent(4, 4, text));
-    }
-    let interfaces = (context.machine.addresses)();
-    let there = SocketAddr::new(ip, delivery.port);
-    // Where private addresses may be delivered to, other servers may be on this machine.
-    let is_here = !delivery.allow_private && interfaces.contains(&ip);
-    if is_here || address::is_ourselves(there, context.config, &interfaces) {
-        let text = format!(
-            "mail for {literal} loops back to this server, which has no mailboxes at that address"
-        );
-        return Err(RouteFailure::permanent(4, 6, text));
+    match address::literal_fault(ip, context.config, &(context.machine.addresses)()) {
+        None => {}
+        Some(LiteralFault::Special(kind)) => {
+            let (what, why) = (kind.described(), address::where_no_mail_goes(kind));
+            let text = format!("the address literal {literal} is {what}, {why}");
+            return Err(RouteFailure::permanent(4, 4, text));
+        }
+        Some(LiteralFault::Ourselves) => {
+            let text = format!(
+                "mail for {literal} loops back to this server, which has no mailboxes at that \
+                 address"
+            );
+            return Err(RouteFailure::permanent(4, 6, text));
+        }
     }
     let host: Arc<str> = ip.to_string().into();
     let plan = Plan {
         key: DestinationKey(literal.clone().into()),
-        hops: vec![Hop { host, address: there }],
+        hops: vec![Hop { host, address: SocketAddr::new(ip, context.config.delivery.port) }],
         tls,
         implicit_tls: false,
         login: None,

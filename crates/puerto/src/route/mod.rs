@@ -30,9 +30,22 @@ use tokio::time::Instant;
 use crate::config::{Config, Live, Login, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
+pub use address::LiteralFault;
 use choice::Choice;
 pub use choice::is_local;
 pub use machine::Machine;
+
+/// Why nothing could be brought to a stranger whose address is in this domain: an address
+/// literal is judged as one that mail is for, and this machine's own are no stranger's.
+/// Nothing is said against a name.
+pub fn fault_of_stranger(config: &Config, domain: &Domain) -> Option<LiteralFault> {
+    let Domain::Literal(ip) = domain else { return None };
+    let interfaces = machine::interface_addresses();
+    let judged = address::literal_fault(address::canonical(*ip), config, &interfaces);
+    let is_ours =
+        || is_local(config, domain) || choice::is_own_literal(config, &interfaces, domain);
+    judged.or_else(|| is_ours().then_some(LiteralFault::Ourselves))
+}
 
 /// What messages share when they go to the same place. With a relayhost, the
 /// relayhost; otherwise the set of MX hosts.

@@ -278,6 +278,11 @@ async fn an_address_literal_is_judged_as_the_address_of_an_mx_host_is() {
         };
         assert_eq!(found, code, "{literal}");
     }
+    let refused = route_with("", &dns, "", "[0.0.0.0]").await.unwrap_err();
+    assert_eq!(
+        refused.text,
+        "the address literal [0.0.0.0] is an unspecified address, where no mail is delivered"
+    );
     // Where private addresses may be delivered to, the listeners and nobody stay out.
     let toml = "[listen]\nsmtp = [\"10.0.0.99:25\"]\n[delivery]\nallow_private = true";
     for (literal, is_remote) in

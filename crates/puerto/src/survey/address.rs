@@ -45,6 +45,14 @@ impl Special {
         }
     }
 
+    /// What such an address is: `a private address`.
+    pub fn described(self) -> String {
+        match self {
+            Self::Unspecified => format!("an {self} address"),
+            _ => format!("a {self} address"),
+        }
+    }
+
     /// Whether mail is never brought there, whatever the configuration allows.
     pub const fn is_no_destination(self) -> bool {
         matches!(self, Self::Unspecified | Self::Multicast)

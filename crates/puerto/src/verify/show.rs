@@ -9,7 +9,7 @@ use puerto_mail::spf;
 use super::finding::{Finding, Severity};
 use super::{Report, Spf};
 use crate::lang::page::{BAD, ERROR, FAINT, GOOD, NOTE, Page, UNSURE, WARNING, paint};
-use crate::lang::{Language, Text, is_harmful, shown, technical};
+use crate::lang::{Language, Text, harmless, shown, technical};
 
 /// The report in one language, with colours: whoever prints it takes them out where
 /// there are none.
@@ -18,7 +18,7 @@ pub fn show(report: &Report, language: Language) -> String {
     page.spf(report);
     page.dkim(report);
     page.dmarc(report);
-    let field = shown_whole(&report.authentication_results);
+    let field = harmless(&report.authentication_results);
     page.line(&format!("\n{}", paint(FAINT, &field)));
     page.findings(report);
     page.0.finish()
@@ -266,8 +266,4 @@ fn style_of(result: &str) -> Style {
         "fail" | "permerror" | "policy" => BAD,
         _ => UNSURE,
     }
-}
-
-fn shown_whole(text: &str) -> String {
-    text.chars().map(|c| if is_harmful(c) { '?' } else { c }).collect()
 }

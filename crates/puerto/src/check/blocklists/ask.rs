@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
 
 use super::data::{Access, Kind, List, Meaning};
+use crate::lang::harmless;
 use puerto_mail::together::together;
 
 /// Characters of a list's own text that are shown.
@@ -215,8 +216,7 @@ async fn own_words<D: Dns>(dns: &D, name: &str) -> Option<String> {
     answer.records.iter().find_map(|record| match record {
         Record::Txt(octets) => {
             let text = String::from_utf8_lossy(octets);
-            let printable = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT);
-            Some(printable.collect::<String>())
+            Some(harmless(&text.chars().take(MAX_TEXT).collect::<String>()))
         }
         _ => None,
     })
@@ -301,7 +301,7 @@ mod tests {
             match asked(&table) {
                 Verdict::Listed { meanings, text, .. } => {
                     assert_eq!(meanings.iter().map(|m| &m.name).collect::<Vec<_>>(), [name]);
-                    assert_eq!(text.as_deref(), Some("https://check.spamhaus.org/query"));
+                    assert_eq!(text.as_deref(), Some("https://check.spamhaus.org/?query"));
                 }
                 other => panic!("{address:?}: {other:?}"),
             }

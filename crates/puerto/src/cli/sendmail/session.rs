@@ -21,6 +21,7 @@ use puerto_smtp::{Address, Envelope, Recipient, Reply};
 use super::compose::Submission;
 use super::input::BLOCK;
 use crate::cli::exit::{Failure, Sysexit, and_try_again};
+use crate::cli::output::printable;
 use crate::lang::{Said, Text, reply_error, said, said_of, system};
 
 /// Commands that are sent before their replies are read.
@@ -212,7 +213,7 @@ impl Session {
     fn send(&mut self, lines: &[u8]) -> Result<(), Failure> {
         if self.verbose {
             for line in String::from_utf8_lossy(lines).lines() {
-                eprintln!(">>> {line}");
+                eprintln!(">>> {}", printable(line));
             }
         }
         let sent = self.stream.write_all(lines);
@@ -231,7 +232,7 @@ impl Session {
         loop {
             if let Some(reply) = self.decoder.next_reply().map_err(|error| protocol(&error))? {
                 if self.verbose {
-                    eprintln!("<<< {reply}");
+                    eprintln!("<<< {}", printable(&reply.to_string()));
                 }
                 if reply.closes() {
                     return Err(refusal(&reply, THE_SESSION));

@@ -25,10 +25,9 @@ pub(super) static SENTENCES: &[Text] = &[
         "el registro MX nombra la dirección {=}, donde debe ir el nombre de una máquina",
     ),
     text("{} has the {} address {}, {}", "{=} tiene la dirección {} {=}, {}"),
-    text(
-        "the address literal {} is a {} address, {}",
-        "la dirección literal {=} es una dirección {}, {}",
-    ),
+    text("the address literal {} is {}, {}", "la dirección literal {=} es {}, {}"),
+    text("a {} address", "una dirección {}"),
+    text("an {} address", "una dirección {}"),
     text(
         "where mail is not delivered unless [delivery] allow_private = true",
         "a la que no se entrega salvo con [delivery] allow_private = true",
