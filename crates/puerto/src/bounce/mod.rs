@@ -22,6 +22,7 @@ use puerto_spool::{Content, LeasedRecipient, MessageId, Origin, Timestamp};
 use crate::config::Live;
 use crate::deliver::{Body, Job, Outcome};
 use crate::intake::{Intake, Refusal, Source, wall_clock};
+use crate::lang::Language;
 use crate::telemetry::{Event, MailLog};
 
 /// Octets of a message that are returned with a notification at most; of a larger
@@ -123,7 +124,8 @@ impl Bouncer {
 
     async fn send(&self, letter: &Letter<'_>, returned: Returned<'_>) -> Result<(), Refusal> {
         let notification = self.intake.new_id();
-        let written = letter.write(notification, &self.config.get().hostname, returned);
+        let config = self.config.get();
+        let written = letter.write(notification, (&config.hostname, config.language), returned);
         let recipients = vec![Recipient::new(letter.sender.clone())];
         let mut envelope = Envelope::new(ReversePath::Null, recipients);
         envelope.smtputf8 = written.smtputf8;
@@ -152,7 +154,12 @@ struct Letter<'a> {
 }
 
 impl Letter<'_> {
-    fn write(&self, id: MessageId, hostname: &str, returned: Returned<'_>) -> dsn::Notification {
+    fn write(
+        &self,
+        id: MessageId,
+        (hostname, language): (&str, Language),
+        returned: Returned<'_>,
+    ) -> dsn::Notification {
         let job = self.notice.job;
         let recipients: Vec<RecipientReport> =
             self.told.iter().map(|told| recipient_report(self.notice, told)).collect();
@@ -165,8 +172,8 @@ impl Letter<'_> {
         dsn::build(&dsn::Report {
             hostname,
             to: self.sender,
-            subject: text::subject(self.notice.kind),
-            text: &text::body(self.notice, &self.told, hostname, subject.as_deref()),
+            subject: text::subject(self.notice.kind).of(language),
+            text: &text::body(self.notice, &self.told, (hostname, language), subject.as_deref()),
             message_id: &format!("<{id}@{hostname}>"),
             date: wall_clock(SystemClock.now()),
             envelope_id: job.envelope_id.as_deref(),

@@ -11,6 +11,7 @@ use puerto_spool::{ListRequest, Spool, SpoolError};
 use super::*;
 use crate::config::{Config, TlsLevel};
 use crate::deliver::BodyReader;
+use crate::explain;
 use crate::intake::KeyRing;
 use crate::queue::Wake;
 use crate::route::{DestinationKey, Plan};
@@ -115,9 +116,14 @@ fn rig() -> Rig {
 }
 
 fn rig_with(keys: impl FnOnce(&std::path::Path)) -> Rig {
+    rig_in(Language::English, keys)
+}
+
+fn rig_in(language: Language, keys: impl FnOnce(&std::path::Path)) -> Rig {
     let directory = tempfile::tempdir().unwrap();
     keys(directory.path());
-    let config = Live::new(Config::for_tests(directory.path()));
+    let config = Config { language, ..Config::for_tests(directory.path()) };
+    let config = Live::new(config);
     let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
     let store: Arc<dyn Spool> = Arc::<MemorySpool>::clone(&spool);
     let events = Arc::new(Mutex::new(Vec::new()));
@@ -316,4 +322,52 @@ async fn the_part_for_people_names_the_subject_of_the_message() {
     let text = &rig.queued()[0];
     let people = text.split("message/delivery-status").next().unwrap();
     assert!(people.contains("Its subject: Caf"), "{text}");
+}
+
+/// G5: and what is for programs stays English.
+#[tokio::test]
+async fn the_part_for_people_is_in_the_language_of_the_configuration() {
+    for (kind, subject, says) in [
+        (
+            Kind::Failed,
+            "No se ha podido entregar su mensaje",
+            "En resumen: Esa dirección no existe",
+        ),
+        (Kind::Delayed, "Su mensaje se retrasa", "se seguirá intentando hasta el 28/11/2026"),
+        (Kind::Delivered, "Su mensaje se ha entregado", "Pidió que se le avisara"),
+    ] {
+        let rig = rig_in(Language::Spanish, |_| {});
+        let mut outcomes = outcomes("smtp");
+        outcomes.iter_mut().for_each(|o| o.text.push_str(" (in reply to RCPT TO command)"));
+        rig.notify(kind, &job("me@example.com", MESSAGE), &outcomes).await.unwrap();
+        let text = rig.queued().remove(0);
+        let (people, programs) = text.split_once("message/delivery-status").unwrap();
+        let people = people.replace("\r\n    ", " ").replace("\r\n", " ");
+        for said in [subject, says, "Su asunto: hi", "identificador de cola 0123456789AB"] {
+            assert!(people.contains(said), "{said}: {people}");
+        }
+        for english in ["Your ", "could not", "said:", "This is the"] {
+            assert!(!people.contains(english), "{english}: {people}");
+        }
+        assert!(programs.contains("Diagnostic-Code: smtp; 550 5.1.1 no such user"), "{programs}");
+        assert!(programs.contains("Action: "), "{programs}");
+        // What we write ourselves is read back whole (F5).
+        let read = explain::explain_each(&text, None);
+        let names: Vec<_> = read.iter().map(|(name, _)| name.as_deref().unwrap()).collect();
+        let told = ["plain@example.net", "all@example.net"];
+        let expected = if kind == Kind::Delivered { &told[..0] } else { &told[..] };
+        assert_eq!(names, expected, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_twice_to_people() {
+    let rig = rig();
+    rig.notify(Kind::Failed, &job("me@example.com", MESSAGE), &outcomes("smtp")).await.unwrap();
+    let text = rig.queued().remove(0);
+    let people = text.split("message/delivery-status").next().unwrap();
+    assert!(people.contains("In short: no such recipient.\r\n"), "{people}");
+    let advice = "Check it for typing mistakes";
+    assert_eq!(people.matches(advice).count(), 2, "once for each recipient: {people}");
+    assert!(!people.contains("take it off your lists") && !people.contains("no such address"));
 }

@@ -1,23 +1,30 @@
-//! What a notification says to people: what happened, to whom, why, and what they
-//! can do about it.
+//! What a notification says to people, in the language of the configuration: what
+//! happened, to whom, why, and what they can do about it.
 
-use puerto_mail::date;
+use puerto_mail::date::{self, DateTime};
 use puerto_mail::header::{Header, encoded_word};
 use puerto_smtp::EnhancedCode;
 
 use super::{Kind, Notice, Told};
 use crate::explain::{self, Explanation, Whose};
 use crate::intake::wall_clock;
-use crate::lang::is_harmful;
+use crate::lang::{Language, Text, detail, is_harmful};
 
 /// Recipients that are told about in words; the part for programs lists them all.
 const MAX_NAMED: usize = 100;
 
-pub(super) fn subject(kind: Kind) -> &'static str {
+pub(super) fn subject(kind: Kind) -> Text {
     match kind {
-        Kind::Failed => "Your message could not be delivered",
-        Kind::Delayed => "Your message is late, nothing to do yet",
-        Kind::Delivered => "Your message has been delivered",
+        Kind::Failed => {
+            Text::new("Your message could not be delivered", "No se ha podido entregar su mensaje")
+        }
+        Kind::Delayed => Text::new(
+            "Your message is late, nothing to do yet",
+            "Su mensaje se retrasa; de momento no hay que hacer nada",
+        ),
+        Kind::Delivered => {
+            Text::new("Your message has been delivered", "Su mensaje se ha entregado")
+        }
     }
 }
 
@@ -33,104 +40,200 @@ pub(super) fn subject_of(octets: &[u8]) -> Option<String> {
     (!plain.is_empty()).then_some(plain)
 }
 
+const SERVER: Text =
+    Text::new("This is the mail server {host}.", "Este es el servidor de correo {host}.");
+const FAILED: Text = Text::new(
+    "Your message of {arrival} could not be delivered to the recipients below. It will not be \
+     tried again.",
+    "Su mensaje del {arrival} no se ha podido entregar a los destinatarios que siguen. No se \
+     volverá a intentar.",
+);
+const DELAYED: Text = Text::new(
+    "Your message of {arrival} has not yet reached the recipients below. You need not do anything \
+     and should not send it again: it will be tried until {until}. If that fails, you will be \
+     told.",
+    "Su mensaje del {arrival} aún no ha llegado a los destinatarios que siguen. No tiene que hacer \
+     nada ni debe enviarlo otra vez: se seguirá intentando hasta el {until}. Si no se consigue, se \
+     le avisará.",
+);
+const DELIVERED: Text = Text::new(
+    "You asked to be told: your message of {arrival} has been taken by the mail servers of the \
+     recipients below.",
+    "Pidió que se le avisara: los servidores de correo de los destinatarios que siguen han \
+     aceptado su mensaje del {arrival}.",
+);
+const SUBJECT: Text = Text::new("Its subject: {subject}", "Su asunto: {subject}");
+const IN_SHORT: Text = Text::new("In short: {short}.", "En resumen: {short}.");
+const TOO_LONG: Text = Text::new(
+    "It was tried again and again, until it had waited too long.",
+    "Se intentó una y otra vez, hasta que llevaba demasiado tiempo esperando.",
+);
+const MORE: Text = Text::new("and {count} more", "y {count} más");
+const QUOTE: Text = Text::new(
+    "If you ask your administrator about this, quote the queue id {id}.",
+    "Si pregunta a su administrador por esto, dígale el identificador de cola {id}.",
+);
+
 pub(super) fn body(
     notice: &Notice<'_>,
     told: &[Told<'_>],
-    hostname: &str,
+    (hostname, language): (&str, Language),
     subject: Option<&str>,
 ) -> String {
-    let arrival = date::format(wall_clock(notice.job.received_at));
-    let mut text = format!("This is the mail server {hostname}.\n\n");
-    text.push_str(&match notice.kind {
-        Kind::Failed => format!(
-            "Your message of {arrival} could not be delivered to the recipients below. It will not \
-             be tried again.\n"
-        ),
-        Kind::Delayed => {
-            let until = date::format(wall_clock(notice.expire_at));
-            format!(
-                "Your message of {arrival} has not yet reached the recipients below. You need not \
-                 do anything and should not send it again: it will be tried until {until}. If that \
-                 fails, you will be told.\n"
-            )
-        }
-        Kind::Delivered => format!(
-            "You asked to be told: your message of {arrival} has been taken by the mail servers of \
-             the recipients below.\n"
-        ),
-    });
+    let first = match notice.kind {
+        Kind::Failed => FAILED,
+        Kind::Delayed => DELAYED,
+        Kind::Delivered => DELIVERED,
+    };
+    let values = [
+        ("arrival", &*day(wall_clock(notice.job.received_at), language)),
+        ("until", &*day(wall_clock(notice.expire_at), language)),
+    ];
+    let mut text = SERVER.with(language, &[("host", hostname)]) + "\n\n";
+    text.push_str(&(first.with(language, &values) + "\n"));
     if let Some(subject) = subject {
-        text.push_str(&format!("Its subject: {subject}\n"));
+        text.push_str(&(SUBJECT.with(language, &[("subject", subject)]) + "\n"));
     }
-    for Told { recipient, outcome } in told.iter().take(MAX_NAMED) {
-        text.push_str(&format!("\n  {}\n", recipient.recipient.address));
-        if notice.kind != Kind::Delivered {
-            text.push_str(&format!("    {}\n", outcome.text));
-        }
-        // What is given up is not tried again, whatever its last reply invited us to.
-        let kind = match notice.kind {
-            Kind::Failed => explain::Kind::Permanent,
-            Kind::Delayed | Kind::Delivered => explain::Kind::Temporary,
-        };
-        let explained = explain::specific(&outcome.text, outcome.host.as_deref())
-            .filter(|_| notice.kind != Kind::Delivered)
-            .map(|found| found.of_kind(kind));
-        if let Some(explanation) = explained {
-            text.push_str(&format!("    In short: {}.\n", explanation.short()));
-        }
-        if notice.kind == Kind::Failed {
-            // What only ever failed for the moment was given up by age.
-            if outcome.status_code.class == 4 {
-                text.push_str("    It was tried again and again, until it had waited too long.\n");
-            }
-            text.push_str(&format!("    {}\n", advice(explained, outcome.status_code)));
-        }
+    for told in told.iter().take(MAX_NAMED) {
+        about(&mut text, notice.kind, told, language);
     }
-    if told.len() > MAX_NAMED {
-        text.push_str(&format!("\n  and {} more\n", told.len() - MAX_NAMED));
+    if let Some(count) = told.len().checked_sub(MAX_NAMED).filter(|count| *count > 0) {
+        let more = MORE.with(language, &[("count", &count.to_string())]);
+        text.push_str(&format!("\n  {more}\n"));
     }
-    text.push_str(&format!(
-        "\nIf you ask your administrator about this, quote the queue id {}.\n",
-        notice.job.id
-    ));
+    let quote = QUOTE.with(language, &[("id", &notice.job.id.to_string())]);
+    text.push_str(&format!("\n{quote}\n"));
     text
+}
+
+// A recipient, what was said, what that means, and what to do: each once.
+fn about(text: &mut String, notice: Kind, told: &Told<'_>, language: Language) {
+    let Told { recipient, outcome } = told;
+    text.push_str(&format!("\n  {}\n", recipient.recipient.address));
+    let mut say = |line: &str| text.push_str(&format!("    {line}\n"));
+    // What is given up is not tried again, whatever its last reply invited us to.
+    let kind = match notice {
+        Kind::Delivered => return,
+        Kind::Failed => explain::Kind::Permanent,
+        Kind::Delayed => explain::Kind::Temporary,
+    };
+    say(&detail(&outcome.text).of(language));
+    let explained = explain::specific(&outcome.text, outcome.host.as_deref());
+    let explained = explained.map(|found| found.of_kind(kind));
+    if let Some(explanation) = explained {
+        say(&IN_SHORT.with(language, &[("short", short(&explanation, notice, language))]));
+    }
+    if notice == Kind::Failed {
+        // What only ever failed for the moment was given up by age.
+        if outcome.status_code.class == 4 {
+            say(TOO_LONG.of(language));
+        }
+        let advice = advice(explained, outcome.status_code).of(language);
+        // What is the matter was said in short.
+        let action = advice.split_once(". ").filter(|_| explained.is_some());
+        say(action.map_or(advice, |(_, action)| action));
+    }
+}
+
+// What to do is the advice's to say, where there is one.
+fn short(found: &Explanation, notice: Kind, language: Language) -> &'static str {
+    match (language, notice) {
+        (Language::Spanish, _) => first_sentence(found.cause(language)),
+        (Language::English, Kind::Failed) => {
+            let short = found.short();
+            short.split_once(": ").map_or(short, |(cause, _)| cause)
+        }
+        (Language::English, _) => found.short(),
+    }
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.split(". ").next().unwrap_or(text).trim_end_matches('.')
+}
+
+// The form that mail gives to a date names day and month in English.
+fn day(date: DateTime, language: Language) -> String {
+    let zone = jiff::tz::Offset::from_seconds(date.offset_minutes.saturating_mul(60));
+    let time = jiff::Timestamp::from_second(date.unix_seconds);
+    match (language, time, zone) {
+        (Language::Spanish, Ok(time), Ok(zone)) => {
+            time.to_zoned(zone.to_time_zone()).strftime("%d/%m/%Y, %H:%M (UTC%:z)").to_string()
+        }
+        _ => date::format(date),
+    }
 }
 
 // The recipient's and the content's faults are for the sender to mend; all others need
 // an administrator.
-fn advice(explained: Option<Explanation>, status: EnhancedCode) -> &'static str {
+fn advice(explained: Option<Explanation>, status: EnhancedCode) -> Text {
     match explained.map(|explanation| explanation.whose()) {
-        Some(Whose::Server | Whose::Dns | Whose::Provider) => {
-            "Tell your administrator, who can do something about it."
-        }
+        Some(Whose::Server | Whose::Dns | Whose::Provider) => Text::new(
+            "Tell your administrator, who can do something about it.",
+            "Avise a su administrador, que puede hacer algo al respecto.",
+        ),
         _ => meaning(status),
     }
 }
 
 // By the subject and detail of the status (RFC 3463 §3).
-fn meaning(status: EnhancedCode) -> &'static str {
+fn meaning(status: EnhancedCode) -> Text {
     match (status.subject, status.detail) {
-        (1, 10) => "That domain says that it takes no mail at all. Ask for another address.",
-        (1, 7 | 8) => "Your own address was not accepted. Check the sender that your program sets.",
-        (1, 2) => "There is no such domain. Check what stands after the @ for typing mistakes.",
-        (1, _) => "There is no such address. Check it for typing mistakes.",
-        (2, 2) => "The mailbox is full. Try again in some days, or reach the person otherwise.",
-        (2, 3) | (3, 4) => "The message is too large. Send less, or a link to it.",
-        (2, _) => "The mailbox takes no mail at present. Reach the person otherwise.",
-        (4, 6) => "The message went round in circles. Your administrator can mend that.",
-        (4, 4) => {
+        (1, 10) => Text::new(
+            "That domain says that it takes no mail at all. Ask for another address.",
+            "Ese dominio dice que no recibe ningún correo. Pida otra dirección.",
+        ),
+        (1, 7 | 8) => Text::new(
+            "Your own address was not accepted. Check the sender that your program sets.",
+            "No se aceptó la dirección de usted. Compruebe el remitente que pone su programa.",
+        ),
+        (1, 2) => Text::new(
+            "There is no such domain. Check what stands after the @ for typing mistakes.",
+            "Ese dominio no existe. Compruebe que lo que va tras la @ esté bien escrito.",
+        ),
+        (1, _) => Text::new(
+            "There is no such address. Check it for typing mistakes.",
+            "Esa dirección no existe. Compruebe que esté bien escrita.",
+        ),
+        (2, 2) => Text::new(
+            "The mailbox is full. Try again in some days, or reach the person otherwise.",
+            "El buzón está lleno. Inténtelo dentro de unos días o contacte de otro modo.",
+        ),
+        (2, 3) | (3, 4) => Text::new(
+            "The message is too large. Send less, or a link to it.",
+            "El mensaje es demasiado grande. Envíe menos, o un enlace.",
+        ),
+        (2, _) => Text::new(
+            "The mailbox takes no mail at present. Reach the person otherwise.",
+            "El buzón no recibe correo por ahora. Contacte de otro modo.",
+        ),
+        (4, 6) => Text::new(
+            "The message went round in circles. Your administrator can mend that.",
+            "El mensaje daba vueltas sin fin. Su administrador puede arreglarlo.",
+        ),
+        (4, 4) => Text::new(
             "That domain names no server that takes its mail. Check what stands after the @ for \
-                   typing mistakes, or reach the person otherwise."
-        }
-        (4, _) => {
+             typing mistakes, or reach the person otherwise.",
+            "Ese dominio no nombra ningún servidor que reciba su correo. Compruebe que lo que va \
+             tras la @ esté bien escrito, o contacte de otro modo.",
+        ),
+        (4, _) => Text::new(
             "The other server could not be reached. Reach the person otherwise, and tell your \
-                   administrator."
-        }
-        (6, _) => "The other server cannot take a message of this form. Send it as plain text.",
-        (7, _) => {
+             administrator.",
+            "No se pudo llegar al otro servidor. Contacte de otro modo y avise a su administrador.",
+        ),
+        (6, _) => Text::new(
+            "The other server cannot take a message of this form. Send it as plain text.",
+            "El otro servidor no admite un mensaje de esta forma. Envíelo como texto sencillo.",
+        ),
+        (7, _) => Text::new(
             "The other server refused it by its rules: often because it doubts the sender or \
-                   takes the message for spam. Tell your administrator what it said."
-        }
-        _ => "Tell your administrator what the other server said.",
+             takes the message for spam. Tell your administrator what it said.",
+            "El otro servidor lo rechazó por sus normas: a menudo porque duda del remitente o lo \
+             toma por correo basura. Cuente a su administrador lo que dijo.",
+        ),
+        _ => Text::new(
+            "Tell your administrator what the other server said.",
+            "Cuente a su administrador lo que dijo el otro servidor.",
+        ),
     }
 }

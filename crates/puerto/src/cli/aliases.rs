@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::exit::{Failure, Sysexit};
-use crate::cli::output::{printable, say};
+use crate::cli::output::{printable, say, tell};
 use crate::cli::sendmail;
 use crate::config::Config;
 use crate::lang::{Language, Said, Text, said_of, system};
@@ -42,7 +42,7 @@ pub(super) fn check(config_path: Option<&Path>, language: Language) -> Result<()
         Ok(octets) => {
             for warning in local::alias_warnings(&String::from_utf8_lossy(&octets)) {
                 let word = WARNING.of(language);
-                eprintln!("newaliases: {word}: {shown}: {}", printable(&warning.of(language)));
+                tell(&format!("newaliases: {word}: {shown}: {}", printable(&warning.of(language))));
             }
             say(&NOTHING.with(language, &[("file", &shown)]))?;
         }

@@ -1,6 +1,6 @@
 //! `puerto check`: everything that receivers demand, asked live.
 
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,14 +11,15 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::{Failure, Sysexit};
-use super::output::{if_read, printable};
+use super::output::{json_document, printable, say, show, tell};
 use crate::check::watch::{Change, Memory, memory_file, memory_place};
 use crate::check::{
     self, Asked, Check, FAMILIES, Internet, Progress, RECEIVERS, Report, Severity, Status, Verdict,
 };
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::lang::{Language, Said, Text};
+use crate::lang::layout::whole;
+use crate::lang::{Language, Said, Text, harmless_json};
 use crate::rights;
 
 /// Check, live, everything that receivers demand of this server and of a domain.
@@ -54,7 +55,8 @@ pub struct CheckArgs {
 /// could not be checked.
 pub fn run(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> ExitCode {
     if arguments.document {
-        return finish(write(&check::document(language)).map(|()| 0), language);
+        let written = super::config::print(&check::document(language));
+        return finish(written.map(|()| 0), language);
     }
     finish(judge(arguments, config, language), language)
 }
@@ -107,7 +109,7 @@ fn finish(result: Result<u8, Failure>, language: Language) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("puerto check: {}", failure.of(language));
+            tell(&format!("puerto check: {}", failure.of(language)));
             match failure.code {
                 Sysexit::Config => Sysexit::Config.into(),
                 _ => ExitCode::from(2),
@@ -142,12 +144,9 @@ fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Re
         return watch(arguments, &config, &report, language);
     }
     if arguments.json {
-        let json = super::output::json_document(&report.to_json(language));
-        let json =
-            json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))?;
-        write(&format!("{json}\n"))?;
+        say(&json_document(&report.to_json(language)).map_err(io::Error::from)?)?;
     } else {
-        write(&shown(&report, arguments.all, language))?;
+        show(&shown(&report, arguments.all, language))?;
     }
     Ok(report.exit_code())
 }
@@ -182,12 +181,6 @@ fn progress_bar(wanted: bool) -> ProgressBar {
     bar
 }
 
-fn write(text: &str) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    if_read(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
-    Ok(())
-}
-
 fn watch(
     arguments: &CheckArgs,
     config: &Config,
@@ -210,19 +203,23 @@ fn watch(
     let change = memory.learn(&report.checks);
     memory.save(&place).map_err(cannot)?;
     if let Some(change) = change {
-        write(&told(&change, report, arguments.json, language))?;
+        match arguments.json {
+            true => say(&told_json(&change, report, language))?,
+            false => show(&told(&change, report, language))?,
+        }
     }
     Ok(report.exit_code())
 }
 
-fn told(change: &Change, report: &Report, json: bool, language: Language) -> String {
-    if json {
-        let value = serde_json::json!({
-            "domain": report.domain(), "appeared": change.appeared, "gone": change.gone,
-            "summary": report.summary(language),
-        });
-        return format!("{value}\n");
-    }
+fn told_json(change: &Change, report: &Report, language: Language) -> String {
+    let value = serde_json::json!({
+        "domain": report.domain(), "appeared": change.appeared, "gone": change.gone,
+        "summary": report.summary(language),
+    });
+    harmless_json(&value.to_string())
+}
+
+fn told(change: &Change, report: &Report, language: Language) -> String {
     let mut out = String::new();
     let wrong = Text::new("now wrong: {what}", "ahora mal: {what}");
     let right = Text::new("right again: {what}", "bien de nuevo: {what}");
@@ -354,8 +351,11 @@ fn detail(out: &mut String, check: &Check, language: Language) {
     for (label, value) in lines {
         // A piece of a configuration has several lines.
         for (number, line) in value.lines().enumerate() {
-            let label = if number == 0 { label.of(language) } else { "" };
-            out.push_str(&format!("      {label:<11} {}\n", printable(line)));
+            let (label, line) = match number {
+                0 => (label.of(language), printable(line)),
+                _ => ("", whole(&printable(line))),
+            };
+            out.push_str(&format!("      {label:<11} {line}\n"));
         }
     }
 }

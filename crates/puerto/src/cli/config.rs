@@ -9,6 +9,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::exit::{Failure, Sysexit};
+use super::output::{columns, show, tell};
 use super::trial;
 use crate::config::{Config, ConfigErrors, TlsLevel};
 use crate::lang::{Language, Said, Text, said, said_of};
@@ -39,16 +40,17 @@ pub fn run(command: &ConfigCommand, file: Option<&Path>, language: Language) -> 
         ConfigCommand::Show { json } => Config::load(file)
             .map_err(|errors| {
                 let colour = colour(&io::stderr());
-                let message = Said::of_both(|language| errors.render(colour, language));
+                let width = columns(&io::stderr());
+                let message = Said::of_both(|language| errors.render(colour, width, language));
                 Failure::new(Sysexit::Config, message)
             })
-            .and_then(|config| show(&config, *json)),
+            .and_then(|config| show_all(&config, *json)),
         ConfigCommand::Sample => print(&Config::sample(language)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}", failure.of(language));
+            tell(&failure.of(language));
             failure.code.into()
         }
     }
@@ -83,7 +85,9 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
             let document = json!({ "ok": !stops, "file": name, "notes": notes, "findings": found });
             print(&format!("{document}\n"))
         }
-        Ok(_) if !named && !Path::new(&name).exists() && found.is_empty() => print(&line(ABSENT)),
+        Ok(_) if !named && !Path::new(&name).exists() && found.is_empty() => {
+            show(&line(ABSENT)).map_err(Failure::from)
+        }
         Ok(config) => {
             let first = line(match (stops, Path::new(&name).exists()) {
                 (true, _) => STOPS,
@@ -93,12 +97,14 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
             let findings = found.iter().map(|finding| finding.text(&name, language) + "\n");
             let notes = notes(config);
             let notes = notes.iter().map(|note| note.of(language) + "\n");
-            print(&(first + &findings.collect::<String>() + &notes.collect::<String>()))
+            let text = first + &findings.collect::<String>() + &notes.collect::<String>();
+            show(&text).map_err(Failure::from)
         }
         Err(errors) if json => print(&format!("{}\n", errors.to_json(language))),
         Err(errors) => {
-            let shown = errors.render(colour(&io::stderr()), language);
-            eprintln!("{shown}\n\n{}", summary(errors, language));
+            let width = columns(&io::stderr());
+            let shown = errors.render(colour(&io::stderr()), width, language);
+            tell(&format!("{shown}\n\n{}", summary(errors, language)));
             Ok(())
         }
     };
@@ -139,7 +145,7 @@ fn summary(errors: &ConfigErrors, language: Language) -> String {
     text.with(language, &[("file", &errors.file), ("count", &count.to_string())])
 }
 
-fn show(config: &Config, json: bool) -> Result<(), Failure> {
+fn show_all(config: &Config, json: bool) -> Result<(), Failure> {
     let text = config.to_toml();
     if !json {
         return print(&text);

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::config::print;
 use super::exit::{Failure, Sysexit};
+use super::output::tell;
 use crate::config::Config;
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, key_error, said, said_of};
@@ -78,7 +79,7 @@ pub fn run(command: &DkimCommand, file: Option<&Path>, language: Language) -> Ex
     });
     done.map_or_else(
         |failure| {
-            eprintln!("puerto: {}", failure.of(language));
+            tell(&format!("puerto: {}", failure.of(language)));
             failure.code.into()
         },
         ExitCode::from,
@@ -297,11 +298,11 @@ fn list(config: &Config, json: bool, language: Language) -> Result<u8, Failure> 
         }
         print(&out)?;
         for problem in &problems {
-            eprintln!("puerto: {}", problem.of(language));
+            tell(&format!("puerto: {}", problem.of(language)));
         }
         if keys.is_empty() && problems.is_empty() {
             let directory = config.dkim_directory.display().to_string();
-            eprintln!("puerto: {}", NO_KEYS.with(language, &[("directory", &directory)]));
+            tell(&format!("puerto: {}", NO_KEYS.with(language, &[("directory", &directory)])));
         }
     }
     Ok(u8::from(!problems.is_empty()))
@@ -324,7 +325,7 @@ impl Owner {
         }
         let Ok(Some(user)) = Identity::named(&config.user) else {
             let name = &config.user;
-            eprintln!("puerto: {}", NO_USER.with(language, &[("name", name)]));
+            tell(&format!("puerto: {}", NO_USER.with(language, &[("name", name)])));
             return Self::Ourselves;
         };
         match Group::from_gid(user.gid) {

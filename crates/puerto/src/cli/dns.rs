@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::config::print;
 use super::exit::{Failure, Sysexit};
+use super::output::{show, tell};
 use crate::config::Config;
 use crate::dns::{Patient, Resolver, Undistorted};
 use crate::dnsplan::{self, Plan, Subject, egress, render, update, zonefile};
@@ -72,7 +73,7 @@ pub fn run(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> Exit
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
-            eprintln!("puerto: {}", stop.message.of(language));
+            tell(&format!("puerto: {}", stop.message.of(language)));
             ExitCode::from(stop.code)
         }
     }
@@ -101,7 +102,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     let ring = KeyRing::of(&config);
     let problems = ring.problems();
     for problem in &problems {
-        eprintln!("puerto: {}", problem.of(language));
+        tell(&format!("puerto: {}", problem.of(language)));
     }
     // Without the keys it is not known what is to be published, which is not nothing.
     if problems.iter().any(|problem| problem.to_string().contains("ermission denied")) {
@@ -119,7 +120,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
         let servers = resolver.servers().len();
         let dns = Undistorted::new(resolver, &[&subject.hostname]);
         let plan = plan(&Patient::new(dns, servers), &subject, language).await?;
-        return Ok(print(&text(&plan, arguments.format(), language))?);
+        return write(&plan, arguments.format(), language);
     };
     let cannot = |said: dnsplan::Said| Stop::cannot(said.of(language));
     let key = update::Key::load(key).map_err(|error| cannot(error.said()))?;
@@ -127,7 +128,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     let servers = resolver.servers().len() + 1;
     let authority = update::Authority::new(server, resolver);
     let plan = plan(&Patient::new(authority, servers), &subject, language).await?;
-    print(&text(&plan, arguments.format(), language))?;
+    write(&plan, arguments.format(), language)?;
     if plan.changes().next().is_none() {
         return Ok(());
     }
@@ -144,7 +145,10 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
         Stop { code: code as u8, message: stopped.said() }
     })?;
     if !done.published.is_empty() {
-        eprintln!("puerto: {}", PUBLISHED.with(language, &[("names", &done.published.join(", "))]));
+        tell(&format!(
+            "puerto: {}",
+            PUBLISHED.with(language, &[("names", &done.published.join(", "))])
+        ));
     }
     if done.elsewhere.is_empty() {
         return Ok(());
@@ -189,12 +193,13 @@ fn agreed(server: SocketAddr, language: Language) -> Result<bool, Stop> {
     Ok(["y", "yes", "s", "sí", "si"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
-fn text(plan: &Plan, format: Format, language: Language) -> String {
+fn write(plan: &Plan, format: Format, language: Language) -> Result<(), Stop> {
     match format {
-        Format::Fields => render::fields(plan, language),
-        Format::Zone => zonefile::zone(plan, language),
-        Format::Json => harmless_json(&format!("{:#}\n", render::json(plan, language))),
+        Format::Fields => show(&render::fields(plan, language)).map_err(Failure::from)?,
+        Format::Zone => print(&zonefile::zone(plan, language))?,
+        Format::Json => print(&harmless_json(&format!("{:#}\n", render::json(plan, language))))?,
     }
+    Ok(())
 }
 
 fn addresses(
@@ -221,7 +226,7 @@ fn addresses(
     match (found.public.is_empty(), private.is_empty()) {
         (false, true) => {}
         (false, false) => {
-            eprintln!("puerto: {}", ALSO_PRIVATE.with(language, &[("private", &private)]))
+            tell(&format!("puerto: {}", ALSO_PRIVATE.with(language, &[("private", &private)])))
         }
         (true, false) => {
             return Err(Stop::cannot(ONLY_PRIVATE.with(language, &[("private", &private)])));

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::output::tell;
 use super::spanish;
 use crate::lang::{Language, Text, system};
 
@@ -31,7 +32,7 @@ pub fn manual(folder: &Path, command: clap::Command, language: Language) -> Exit
         Err(error) => {
             let folder = folder.display().to_string();
             let values = [("folder", &*folder), ("error", &*system(&error).of(language))];
-            eprintln!("puerto: {}", CANNOT.with(language, &values));
+            tell(&format!("puerto: {}", CANNOT.with(language, &values)));
             ExitCode::from(73)
         }
     }

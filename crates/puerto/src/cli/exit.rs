@@ -144,6 +144,6 @@ impl From<io::Error> for Failure {
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
-        Self::new(Sysexit::Config, Said::of_both(|language| errors.render(false, language)))
+        Self::new(Sysexit::Config, Said::of_both(|language| errors.render(false, None, language)))
     }
 }

@@ -10,7 +10,7 @@ use puerto_spool::MessageId;
 use serde::Serialize;
 
 use super::exit::{Failure, Sysexit};
-use super::output::{if_read, printable};
+use super::output::{if_read, printable, show_reading, tell};
 use super::sendmail;
 use crate::control::Client;
 use crate::control::view::State;
@@ -67,7 +67,7 @@ pub fn run(arguments: &ExplainArgs, config_path: Option<&Path>, language: Langua
     match answer(arguments, config_path, language) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("puerto: {}", failure.of(language));
+            tell(&format!("puerto: {}", failure.of(language)));
             match failure.code {
                 Sysexit::Usage => ExitCode::from(2),
                 code => code.into(),
@@ -105,20 +105,19 @@ fn answer(
             let none = serde_json::json!({"class": null, "reason": nothing.of(language)});
             if_read(writeln!(io::stdout().lock(), "{none:#}"))?;
         }
-        eprintln!("puerto: {}", nothing.of(language));
+        tell(&format!("puerto: {}", nothing.of(language)));
         return Ok(ExitCode::FAILURE);
     }
     if arguments.json {
         json(&refusals, language)?;
     } else {
-        let mut out = anstream::stdout().lock();
+        let live = arguments.live || io::stdout().is_terminal();
         for refusal in &grouped(refusals) {
-            if_read(write_for_people(&mut out, refusal, language))?;
-            let live = arguments.live || io::stdout().is_terminal();
+            show_reading(&for_people(refusal, language))?;
             let check = refusal.explanation.check().filter(|_| live);
             let said = check.and_then(|id| super::check::say_now(id, config_path, language));
             if let Some(said) = said {
-                if_read(paragraph(&mut out, Words::of(language).now, &printable(&said)))?;
+                show_reading(&paragraph(Words::of(language).now, &printable(&said)))?;
             }
         }
     }
@@ -149,7 +148,7 @@ const PASTE: Text = Text::new(
 
 fn read_input(language: Language) -> Result<String, Failure> {
     if io::stdin().is_terminal() {
-        eprintln!("puerto: {}", PASTE.of(language));
+        tell(&format!("puerto: {}", PASTE.of(language)));
     }
     read_up_to_limit(io::stdin().lock())
 }
@@ -254,26 +253,23 @@ const LATER: Style = AnsiColor::Yellow.on_default().bold();
 const FINAL: Style = AnsiColor::Red.on_default().bold();
 const FAINT: Style = Style::new().dimmed();
 
-fn write_for_people(out: &mut impl Write, refusal: &Refusal, language: Language) -> io::Result<()> {
-    if let Some(recipient) = &refusal.recipient {
-        writeln!(out, "{TITLE}{}{TITLE:#}", printable(recipient))?;
+fn for_people(refusal: &Refusal, language: Language) -> String {
+    let explained = explanation_text(&refusal.explanation, language);
+    match &refusal.recipient {
+        Some(recipient) => format!("{TITLE}{}{TITLE:#}\n{explained}", printable(recipient)),
+        None => explained,
     }
-    write_explanation(out, &refusal.explanation, language)
 }
 
 /// An explanation as the command shows it.
-pub(super) fn write_explanation(
-    out: &mut impl Write,
-    found: &Explanation,
-    language: Language,
-) -> io::Result<()> {
+pub(super) fn explanation_text(found: &Explanation, language: Language) -> String {
     let words = Words::of(language);
     let (style, kind) = match found.kind() {
         Kind::Temporary => (LATER, words.temporary),
         Kind::Permanent => (FINAL, words.permanent),
     };
     let (class, provider) = (found.class(), found.provider());
-    writeln!(out, "{style}{class}{style:#}  {kind}  {FAINT}{provider}{FAINT:#}\n")?;
+    let mut out = format!("{style}{class}{style:#}  {kind}  {FAINT}{provider}{FAINT:#}\n\n");
     for (name, text) in [
         (words.cause, found.cause(language)),
         (words.whose, found.whose().in_language(language)),
@@ -283,32 +279,17 @@ pub(super) fn write_explanation(
         (words.matched, found.matched()),
     ] {
         if !text.is_empty() {
-            paragraph(out, name, text)?;
+            out.push_str(&paragraph(name, text));
         }
     }
-    writeln!(out)
+    out.push('\n');
+    out
 }
 
-// A label and a text beside it, in lines that a terminal of 80 columns holds.
-fn paragraph(out: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
-    const LABEL: usize = 12;
-    const WIDTH: usize = 78;
-    let padding = " ".repeat(LABEL.saturating_sub(name.chars().count()));
-    write!(out, "{TITLE}{name}{TITLE:#}{padding}")?;
-    let mut column = LABEL;
-    for (index, word) in text.split(' ').enumerate() {
-        let length = word.chars().count();
-        if index > 0 && column + 1 + length > WIDTH {
-            write!(out, "\n{}", " ".repeat(LABEL))?;
-            column = LABEL;
-        } else if index > 0 {
-            write!(out, " ")?;
-            column += 1;
-        }
-        write!(out, "{word}")?;
-        column += length;
-    }
-    writeln!(out)
+/// A label and a text beside it.
+fn paragraph(name: &str, text: &str) -> String {
+    let padding = " ".repeat(12_usize.saturating_sub(name.chars().count()).max(2));
+    format!("{TITLE}{name}{TITLE:#}{padding}{text}\n")
 }
 
 struct Words {

@@ -1,6 +1,6 @@
 //! `puerto relay`: the relayhost, before mail depends on it.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use puerto_smtp::Address;
 
 use super::exit::{Failure, Sysexit};
-use super::output::if_read;
+use super::output::{json_document, printable, say, show, tell};
 use crate::config::{Config, NextHop};
 use crate::dns::Resolver;
 use crate::lang::{Language, Said, Text, address_error};
@@ -54,7 +54,7 @@ pub fn run(command: &RelayCommand, config: Option<&Path>, language: Language) ->
     match test(arguments, config, language) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("puerto relay test: {}", failure.of(language));
+            tell(&format!("puerto relay test: {}", failure.of(language)));
             match failure.code {
                 Sysexit::Config => Sysexit::Config.into(),
                 _ => ExitCode::from(2),
@@ -74,6 +74,7 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
         now: i64::try_from(now).unwrap_or(i64::MAX),
         config,
     };
+    tell_whose_login(arguments, &question, language);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         let resolver = Arc::new(Resolver::new(&question.config));
@@ -87,18 +88,40 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
         waiting.finish_and_clear();
         report
     });
-    let text = if arguments.json {
-        let json = super::output::json_document(&report.to_json(language));
-        json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))? + "\n"
-    } else {
-        relay::show(&report, language)
-    };
-    if_read(anstream::stdout().write_all(text.as_bytes()))?;
+    match arguments.json {
+        true => say(&json_document(&report.to_json(language)).map_err(io::Error::from)?)?,
+        false => show(&relay::show(&report, language))?,
+    }
     Ok(match (report.is_uncertain(), report.is_wrong()) {
         (true, _) => 2,
         (false, true) => 1,
         (false, false) => 0,
     })
+}
+
+// What is tested may be written otherwise than it was asked for, and a login that is not
+// tried is no login that works.
+fn tell_whose_login(arguments: &TestArgs, question: &Question, language: Language) {
+    const AS_CONFIGURED: Text = Text::new(
+        "{written} is the configured relayhost, which is tested as {hop}",
+        "{written} es el relayhost configurado, que se prueba como {hop}",
+    );
+    const NOT_FOR_IT: Text = Text::new(
+        "no login is tried: the configured one is for {others} alone",
+        "no se prueba a iniciar sesión: la configurada es solo para {others}",
+    );
+    let Some(written) = &arguments.relayhost else { return };
+    let hop = &question.next_hop;
+    if NextHop::parse(written).is_ok_and(|asked| asked != *hop) {
+        let values = [("written", &*printable(written)), ("hop", &*hop.to_string())];
+        tell(&format!("puerto relay test: {}", AS_CONFIGURED.with(language, &values)));
+    }
+    let others = relay::logins_of_others(hop, &question.config);
+    if !others.is_empty() {
+        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+        let values = [("others", &*others.join(", "))];
+        tell(&format!("puerto relay test: {}", NOT_FOR_IT.with(language, &values)));
+    }
 }
 
 // A relay that keeps silent is waited for.
@@ -119,7 +142,9 @@ fn next_hop(arguments: &TestArgs, config: &Config) -> Result<NextHop, Failure> {
         "la configuración no nombra ningún relayhost: escríbalo tras la orden, como [mail.example.org]:587",
     );
     match &arguments.relayhost {
-        Some(text) => NextHop::parse(text).map_err(|error| Failure::new(Sysexit::Usage, error)),
+        Some(text) => {
+            relay::meant(text, config).map_err(|error| Failure::new(Sysexit::Usage, error))
+        }
         None => config.relayhost.clone().ok_or_else(|| Failure::new(Sysexit::Usage, NONE)),
     }
 }

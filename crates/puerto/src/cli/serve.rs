@@ -17,7 +17,7 @@ pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("{}", errors.render(false, language));
+            eprintln!("{}", errors.render(false, None, language));
             return ExitCode::from(78);
         }
     };

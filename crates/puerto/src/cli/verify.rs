@@ -1,6 +1,6 @@
 //! `puerto verify`: what a receiver makes of a raw message.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use super::exit::{Failure, Sysexit};
-use super::output::if_read;
+use super::output::{json_document, say, show, tell};
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::lang::{Language, Said, Text, system};
@@ -48,7 +48,7 @@ pub fn run(arguments: &VerifyArgs, config: Option<&Path>, language: Language) ->
     match judge(arguments, config, language) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("puerto verify: {}", failure.of(language));
+            tell(&format!("puerto verify: {}", failure.of(language)));
             match failure.code {
                 Sysexit::Config => Sysexit::Config.into(),
                 _ => ExitCode::from(2),
@@ -75,13 +75,10 @@ fn judge(arguments: &VerifyArgs, config: Option<&Path>, language: Language) -> R
         let resolver = Resolver::new(&config);
         verify::verify(&resolver, &question).await
     });
-    let text = if arguments.json {
-        let json = super::output::json_document(&report.to_json(language));
-        json.map_err(|error| Failure::new(Sysexit::OsError, Said::words(error.to_string())))? + "\n"
-    } else {
-        verify::show(&report, language)
-    };
-    if_read(anstream::stdout().write_all(text.as_bytes()))?;
+    match arguments.json {
+        true => say(&json_document(&report.to_json(language)).map_err(io::Error::from)?)?,
+        false => show(&verify::show(&report, language))?,
+    }
     Ok(match (report.is_wrong(), report.is_uncertain()) {
         (true, _) => 1,
         (false, true) => 2,

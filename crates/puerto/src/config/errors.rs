@@ -9,7 +9,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use crate::lang::{Language, Said, Text, said, said_of, system};
 
 const KEY: Text = Text::new("key `{key}`", "clave `{key}`");
-const NEAREST: Text = Text::new("did you mean `{nearest}`?", "¿querías decir `{nearest}`?");
+const NEAREST: Text = Text::new("did you mean `{nearest}`?", "¿quería decir `{nearest}`?");
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +65,10 @@ impl ConfigErrors {
         Self { file: file.display().to_string(), source: String::new(), errors: vec![error] }
     }
 
-    /// All errors with excerpts, for people; with `colour` for a terminal.
-    pub fn render(&self, colour: bool, language: Language) -> String {
+    /// All errors with excerpts, for people; with `colour` and `width` for a terminal.
+    pub fn render(&self, colour: bool, width: Option<usize>, language: Language) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let renderer = width.map_or(renderer.clone(), |width| renderer.term_width(width));
         let shown: Vec<String> =
             self.errors.iter().map(|error| self.render_one(error, &renderer, language)).collect();
         shown.join("\n\n")
@@ -121,7 +122,7 @@ impl ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false, Language::English))
+        f.write_str(&self.render(false, None, Language::English))
     }
 }
 

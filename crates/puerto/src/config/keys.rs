@@ -4,7 +4,7 @@
 
 use super::value::{self, Node, Read, store};
 use super::{Config, LogFormat, LogTarget, Mailbox, NextHop, Route, TlsLevel};
-use crate::lang::Text;
+use crate::lang::{Language, Text};
 
 /// What a key is when the file does not name it.
 #[derive(Debug, Clone, Copy)]
@@ -201,6 +201,10 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Whom the daemon becomes when it is started as root; \"\": it stays who it is.", "En qué usuario se convierte el servidor si lo inicia root; \"\": en ninguno.");
         |d, v| store(&mut d.config.user, value::text(v));
         |c| quote(&c.user);
+    "" "language" = Written("\"en\""); Text::new("\"en\" or \"es\"", "\"en\" o \"es\"");
+        Text::new("The language of notifications to senders, in their part for people: en or es.", "El idioma de los avisos a los remitentes, en su parte para personas: en o es.");
+        |d, v| store(&mut d.config.language, value::language(v));
+        |c| quote(match c.language { Language::English => "en", Language::Spanish => "es" });
     "" "log" = Written("\"postfix\""); Text::new("\"postfix\", \"json\" or \"text\"", "\"postfix\", \"json\" o \"text\"");
         Text::new("The form of the mail log: as Postfix writes it, JSON lines, or for people.", "La forma del registro de correo: la de Postfix, líneas JSON o texto para personas.");
         |d, v| store(&mut d.config.log, value::log_format(v));

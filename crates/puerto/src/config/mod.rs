@@ -50,6 +50,8 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// Whom the daemon becomes when started as root; empty: nobody else.
     pub user: String,
+    /// The language of notifications to people.
+    pub language: Language,
     /// The form of the mail log.
     pub log: LogFormat,
     /// Where the mail log goes.

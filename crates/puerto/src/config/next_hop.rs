@@ -35,19 +35,23 @@ impl NextHop {
     pub fn parse(text: &str) -> Result<Self, Said> {
         let (implicit_tls, rest) = match text.split_once("://") {
             None => (false, text),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("smtps") => (true, rest),
-            Some((scheme, _)) => {
-                return Err(said!(
-                    "`{scheme}://` is not known here: only `smtps://` is",
-                    "`{scheme}://` no se conoce aquí, solo `smtps://`"; scheme = scheme
-                ));
-            }
+            Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+                "smtps" | "submissions" => (true, rest),
+                "smtp" => (false, rest),
+                _ => {
+                    return Err(said!(
+                        "`{scheme}://` is not known here: only `smtps://` and `smtp://` are",
+                        "`{scheme}://` no se conoce aquí, solo `smtps://` y `smtp://`";
+                        scheme = scheme
+                    ));
+                }
+            },
         };
         if rest.is_empty() {
             return Err(said!("no host is named", "no se nombra ninguna máquina"));
         }
         if rest.parse::<IpAddr>().is_ok() {
-            return Err(in_brackets(&format!("[{rest}]")));
+            return Err(no_brackets(&format!("[{rest}]")));
         }
         let (host, port) = match rest.strip_prefix('[') {
             Some(inner) => parse_brackets(inner)?,
@@ -61,12 +65,32 @@ impl NextHop {
     /// up by MX records, which can be forged on the way; a name in brackets is not.
     pub fn advice_for_password(&self) -> Option<Said> {
         let NextHopHost::Mx(name) = &self.host else { return None };
-        let better = Self { host: NextHopHost::Name(name.clone()), ..self.clone() };
+        let better = self.in_brackets()?;
         Some(said!(
             "the hosts of {hop} are looked up by MX records, which can be forged on the way, so the password goes only to a host at or below {name} or with a certificate for {name}; if {name} itself is the relay, write {better}",
             "las máquinas de {hop} se buscan por registros MX, que pueden falsificarse por el camino, así que la contraseña solo va a una máquina que sea {name} o esté por debajo, o que tenga un certificado para {name}; si el relay es {name} mismo, escriba {better}";
             hop = self, name = name, better = better
         ))
+    }
+
+    /// This next hop with its name in brackets, if it is a bare one.
+    pub fn in_brackets(&self) -> Option<Self> {
+        let NextHopHost::Mx(name) = &self.host else { return None };
+        Some(Self { host: NextHopHost::Name(name.clone()), ..self.clone() })
+    }
+
+    /// This configured next hop as `written` means it, which may leave out the port, the
+    /// scheme or the brackets and is completed with what is configured; brackets may be
+    /// added. `None` if another host, port or way of TLS is meant.
+    pub fn as_written(&self, written: &str) -> Option<Self> {
+        let asked = Self::parse(written).ok()?;
+        let is_same_tls = !written.contains("://") || asked.implicit_tls == self.implicit_tls;
+        let is_same_port = asked.port.is_none() || asked.port_or(25) == self.port_or(25);
+        if !is_same_tls || !is_same_port || !asked.host.is_named_as(&self.host) {
+            return None;
+        }
+        let with_brackets = matches!(asked.host, NextHopHost::Name(_)).then(|| self.in_brackets());
+        Some(with_brackets.flatten().unwrap_or_else(|| self.clone()))
     }
 
     /// The port to connect to: the one that was written, 465 for implicit TLS, or
@@ -76,7 +100,19 @@ impl NextHop {
     }
 }
 
-fn in_brackets(written: &str) -> Said {
+impl NextHopHost {
+    fn is_named_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Mx(one) | Self::Name(one), Self::Mx(other) | Self::Name(other)) => {
+                let ascii = |name| idna::domain_to_ascii(name).ok();
+                one == other || ascii(one).is_some_and(|name| Some(name) == ascii(other))
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+fn no_brackets(written: &str) -> Said {
     said!(
         "an address stands in brackets: write `{written}`",
         "una dirección va entre corchetes: escriba `{written}`"; written = written
@@ -112,7 +148,7 @@ fn parse_bare(rest: &str) -> Result<(NextHopHost, Option<&str>), Said> {
     };
     if host.parse::<IpAddr>().is_ok() {
         let port = port.unwrap_or_default();
-        return Err(in_brackets(&format!("[{host}]:{port}")));
+        return Err(no_brackets(&format!("[{host}]:{port}")));
     }
     Ok((NextHopHost::Mx(parse_name(host)?), port))
 }
@@ -179,10 +215,45 @@ mod tests {
             ("SMTPS://[a.example]", name("a.example"), 465, "smtps://[a.example]"),
             ("[a.example]:submission", name("a.example"), 587, "[a.example]:587"),
             ("smtps://a.example:4465", mx("a.example"), 4465, "smtps://a.example:4465"),
+            ("submissions://[a.example]", name("a.example"), 465, "smtps://[a.example]"),
+            ("smtp://[a.example]:587", name("a.example"), 587, "[a.example]:587"),
         ] {
             let hop = NextHop::parse(text).unwrap();
             assert_eq!((&hop.host, hop.port_or(25)), (&host, port), "{text}");
             assert_eq!(hop.to_string(), written);
+        }
+    }
+
+    /// G4; what is not the configured relayhost gets none of its login (A7).
+    #[test]
+    fn a_configured_next_hop_is_known_by_its_other_spellings() {
+        let brackets = "[mail.example.org]:587";
+        for (configured, written, meant) in [
+            (brackets, "mail.example.org", Some(brackets)),
+            (brackets, "[mail.example.org]", Some(brackets)),
+            (brackets, "[MAIL.Example.org.]:587", Some(brackets)),
+            (brackets, "mail.example.org.:submission", Some(brackets)),
+            (brackets, "smtp://mail.example.org:587", Some(brackets)),
+            (brackets, "smtp://[mail.example.org]", Some(brackets)),
+            (brackets, "smtps://mail.example.org", None),
+            (brackets, "[mail.example.org]:25", None),
+            (brackets, "[mail.example.org]:2525", None),
+            (brackets, "example.org", None),
+            (brackets, "x.mail.example.org", None),
+            (brackets, "[192.0.2.1]:587", None),
+            ("mail.example.org", "[mail.example.org]", Some("[mail.example.org]")),
+            ("mail.example.org", "mail.example.org:25", Some("mail.example.org")),
+            ("mail.example.org", "mail.example.org:587", None),
+            ("smtps://[a.example]", "a.example", Some("smtps://[a.example]")),
+            ("smtps://[a.example]", "[a.example]:465", Some("smtps://[a.example]")),
+            ("smtps://[a.example]", "smtp://a.example", None),
+            ("smtps://[a.example]", "a.example:587", None),
+            ("[mañana.example]", "xn--maana-pta.example", Some("[mañana.example]")),
+            ("[192.0.2.1]:587", "[192.0.2.1]", Some("[192.0.2.1]:587")),
+        ] {
+            let configured = NextHop::parse(configured).unwrap();
+            let meant = meant.map(|hop| NextHop::parse(hop).unwrap());
+            assert_eq!(configured.as_written(written), meant, "{configured} {written}");
         }
     }
 
@@ -196,7 +267,7 @@ mod tests {
             ("[mail.example.org]587", "only `:port`"),
             ("mail.example.org:0", "not a port"),
             ("mail.example.org:http", "not a port"),
-            ("http://mail.example.org", "only `smtps://`"),
+            ("http://mail.example.org", "only `smtps://` and `smtp://`"),
             ("", "no host"),
             ("smtps://", "no host"),
             ("[]", "not a host name"),

@@ -17,7 +17,7 @@ use super::{
     Config, Delivery, Limits, Listen, Local, LogFormat, LogTarget, Login, Mailbox, Networks,
     QueueTimes, Route, Sender, TlsFiles, TlsLevel, host,
 };
-use crate::lang::{Said, Text, said, said_of};
+use crate::lang::{Language, Said, Text, said, said_of};
 
 /// Where each key stood that the file names.
 type Places = BTreeMap<String, Range<usize>>;
@@ -27,7 +27,7 @@ type Item<'i, 'a> = (&'i Spanned<DeString<'a>>, &'i Node<'a>);
 
 pub(super) fn parse(text: &str, file: &str) -> Result<Config, ConfigErrors> {
     let (table, broken) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { errors: Vec::new(), places: Places::new() };
+    let mut reader = Reader { headers: headers(table.get_ref(), text), ..Reader::default() };
     let mut draft = defaults();
     reader.document(table.get_ref(), &mut draft);
     let syntax: Vec<ConfigError> = broken.iter().map(|error| syntax_error(text, error)).collect();
@@ -52,7 +52,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Config, ConfigErrors> {
 /// swallowed is looked for on a line of its own.
 pub(super) fn salvage(text: &str) -> Config {
     let (table, _) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { errors: Vec::new(), places: Places::new() };
+    let mut reader = Reader::default();
     let mut draft = defaults();
     reader.document(table.get_ref(), &mut draft);
     let is_run_dir = |line: &&str| {
@@ -67,6 +67,21 @@ pub(super) fn salvage(text: &str) -> Config {
         }
     }
     finish(draft)
+}
+
+/// The sections that have a header, with its line, in the order of the file.
+fn headers(table: &DeTable<'_>, text: &str) -> Vec<(String, usize)> {
+    let mut found: Vec<(String, usize)> = Vec::new();
+    for (name, _) in table {
+        let before = text.get(..name.span().start).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        if line.trim_start().starts_with('[') {
+            let name: &str = name.get_ref();
+            found.push((name.to_owned(), before.matches('\n').count() + 1));
+        }
+    }
+    found.sort_by_key(|(_, line)| *line);
+    found
 }
 
 fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
@@ -90,9 +105,11 @@ struct LoginKeys {
     tls: &'static str,
 }
 
+#[derive(Default)]
 struct Reader {
     errors: Vec<ConfigError>,
     places: Places,
+    headers: Vec<(String, usize)>,
 }
 
 impl Reader {
@@ -161,7 +178,11 @@ impl Reader {
             section => said!("in [{section}]", "en [{section}]"; section = section),
         };
         let here = || keys.iter().filter(|key| key.section == section);
-        let elsewhere = keys.iter().find(|key| key.name == name).map(Key::path);
+        if let Some(key) = KEYS.iter().find(|key| key.name == name)
+            && key.section != section
+        {
+            return self.misplaced_key(key, section, span);
+        }
         let near = nearest(name, here().map(|key| key.name));
         let far = nearest(name, keys.iter().map(|key| key.name));
         let far = far.and_then(|name| keys.iter().find(|key| key.name == name)).map(Key::path);
@@ -171,12 +192,59 @@ impl Reader {
             name = Said::words(name), place = place
         );
         let mut error = ConfigError::new(span, message).about(path);
-        error.nearest = elsewhere.or(near.map(str::to_owned)).or(far);
+        error.nearest = near.map(str::to_owned).or(far);
         let names: Vec<&str> = here().map(|key| key.name).collect();
         let names = Said::words(names.join(", "));
         let accepted =
             said_of!("{place}: {names}", "{place}: {names}"; place = place, names = names);
         self.errors.push(error.accepting(accepted));
+    }
+
+    // Behind a header, all that follows belongs to its section.
+    fn misplaced_key(&mut self, key: &Key<Draft, Config>, section: &str, span: Range<usize>) {
+        let own = self.headers.iter().find(|(name, _)| name == key.section);
+        let place = match (key.section, own, self.headers.first()) {
+            ("", _, Some((first, line))) => {
+                let first = if first == "route" { "[[route]]" } else { &*format!("[{first}]") };
+                said!(
+                    "move it up, above line {line} with the first header, `{header}`",
+                    "muévala arriba, encima de la línea {line}, donde está la primera cabecera, `{header}`";
+                    line = line, header = first
+                )
+            }
+            (_, Some((own, line)), _) => said!(
+                "move it below the header `[{own}]` in line {line}",
+                "muévala debajo de la cabecera `[{own}]`, en la línea {line}";
+                own = own, line = line
+            ),
+            (own, None, _) => said!(
+                "write a header `[{own}]` at the end of the file, and move it below that",
+                "escriba una cabecera `[{own}]` al final del fichero y muévala debajo";
+                own = own
+            ),
+        };
+        let (message, path) = match section {
+            "" => (
+                Text::new(
+                    "unknown key `{name}` before the first section: {place}",
+                    "no existe la clave `{name}` antes de la primera sección: {place}",
+                ),
+                key.name.to_owned(),
+            ),
+            _ => (
+                Text::new(
+                    "unknown key `{name}` in [{section}]: {place}",
+                    "no existe la clave `{name}` en [{section}]: {place}",
+                ),
+                format!("{section}.{}", key.name),
+            ),
+        };
+        let (name, section) = (Said::words(key.name), Said::words(section));
+        let parts = [("name", &name), ("section", &section), ("place", &place)];
+        let message = Said::of_parts(message, &parts);
+        let mut error = ConfigError::new(span, message).about(path);
+        error.nearest = Some(key.path());
+        self.errors.push(error.accepting(key.accepts));
     }
 
     fn unknown_section(&mut self, name: &str, span: Range<usize>) {
@@ -487,6 +555,7 @@ fn blank() -> Draft {
         state_dir: PathBuf::new(),
         run_dir: PathBuf::new(),
         user: String::new(),
+        language: Language::English,
         log: LogFormat::Postfix,
         log_to: LogTarget::Auto,
         listen: Listen::default(),

@@ -219,6 +219,36 @@ fn impossible_values_and_combinations_are_refused() {
     assert_eq!(errors("smtp = []").errors[0].nearest.as_deref(), Some("listen.smtp"));
 }
 
+/// G3.
+#[test]
+fn a_misplaced_key_is_told_where_it_should_stand() {
+    for (text, line, place) in [
+        (
+            "# a\n[listen]\nsmtp = []\n[tls]\nhostname = \"a.example\"\n",
+            5,
+            "above line 2 with the first header, `[listen]`",
+        ),
+        (
+            "\n[[route]]\nto = \"a.example\"\nvia = \"b.example\"\nrelayhost = \"\"\n",
+            5,
+            "above line 2 with the first header, `[[route]]`",
+        ),
+        ("expire = \"5d\"\n[tls]\n[queue]\n", 1, "below the header `[queue]` in line 3"),
+        ("[tls]\nport = 25\n", 2, "a header `[delivery]` at the end of the file"),
+        (
+            "run_dir = \"/x\"\ntrusted_networks = [\n\"[::1]\"]\n[dns]\ndomains = []\n",
+            5,
+            "above line 4 with the first header, `[dns]`",
+        ),
+    ] {
+        let errors = errors(text);
+        let error = errors.errors.iter().find(|error| error.message.to_string().contains(place));
+        assert_eq!(error.map(|error| error.line), Some(line), "{text}: {errors}");
+        let spanish = errors.render(false, Some(80), Language::Spanish);
+        assert!(spanish.contains("muévala"), "{spanish}");
+    }
+}
+
 #[test]
 fn broken_toml_is_told_along_with_the_rest() {
     let errors = errors("hostname = \"a.example\nrelayhots = \"\"\n");

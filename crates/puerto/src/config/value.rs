@@ -12,7 +12,7 @@ use toml::de::DeValue;
 
 use super::sender::{self, Known, Masquerade, Who};
 use super::{LogFormat, LogTarget, Mailbox, Network, NextHop, TlsLevel};
-use crate::lang::{Said, Text, address_error, said, said_of};
+use crate::lang::{Language, Said, Text, address_error, said, said_of};
 
 /// A value as it stands in the file.
 pub(super) type Node<'a> = Spanned<DeValue<'a>>;
@@ -235,6 +235,10 @@ pub(super) fn address<T: std::str::FromStr>(node: &Node<'_>) -> Read<T> {
             )
         })
     })
+}
+
+pub(super) fn language(node: &Node<'_>) -> Read<Language> {
+    choice(node, &[("en", Language::English), ("es", Language::Spanish)])
 }
 
 pub(super) fn log_format(node: &Node<'_>) -> Read<LogFormat> {

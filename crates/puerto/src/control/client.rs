@@ -113,6 +113,7 @@ impl Client {
             let summary = self.end()?;
             done.count += summary.count;
             done.missing.extend(summary.missing);
+            done.held.extend(summary.held);
         }
         Ok(done)
     }
@@ -123,10 +124,10 @@ impl Client {
         self.end().map(|summary| summary.count)
     }
 
-    /// Has one message tried now.
-    pub fn flush_message(&mut self, id: &str) -> Result<u64, ClientError> {
+    /// Has one message tried now, unless it is held.
+    pub fn flush_message(&mut self, id: &str) -> Result<Summary, ClientError> {
         self.send(Request::Flush { destination: None, id: Some(id.to_owned()) })?;
-        self.end().map(|summary| summary.count)
+        self.end()
     }
 
     /// How the server fares.

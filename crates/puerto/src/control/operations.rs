@@ -88,24 +88,29 @@ pub(super) struct Pending {
     ticket: Ticket<Result<(), SpoolError>>,
 }
 
-/// Begins to change messages. Messages that are not in the queue are told apart,
-/// since another administrator or a delivery may have been quicker.
+/// Begins to change messages. Messages that are not in the queue are told apart, since
+/// another administrator or a delivery may have been quicker; so are those that would be
+/// tried if they were not held.
 pub(super) fn change(
     spool: &dyn Spool,
     change: Change,
     ids: &[String],
-) -> Result<(Vec<Pending>, Vec<String>), Problem> {
+) -> Result<(Vec<Pending>, Summary), Problem> {
     let ids: Vec<MessageId> = ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?;
     let mut pending = Vec::with_capacity(ids.len());
-    let mut missing = Vec::new();
+    let mut summary = Summary::default();
     for id in ids {
+        if change == Change::Retry && spool.get(id).is_ok_and(|entry| entry.held) {
+            summary.held.push(id.to_string());
+            continue;
+        }
         match spool.edit(id, edit(change)) {
             Ok(ticket) => pending.push(Pending { id, ticket }),
-            Err(SpoolError::NotFound(_)) => missing.push(id.to_string()),
+            Err(SpoolError::NotFound(_)) => summary.missing.push(id.to_string()),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((pending, missing))
+    Ok((pending, summary))
 }
 
 fn edit(change: Change) -> Edit {
@@ -150,12 +155,13 @@ pub(super) async fn settle(
 }
 
 /// Makes one message due now, unless it is held.
-pub(super) fn flush_one(spool: &dyn Spool, id: &str) -> Result<(), Problem> {
+pub(super) fn flush_one(spool: &dyn Spool, id: &str) -> Result<Summary, Problem> {
     let id = parse_id(id)?;
-    if !spool.get(id)?.held {
-        spool.edit(id, Edit::Retry)?;
+    if spool.get(id)?.held {
+        return Ok(Summary { held: vec![id.to_string()], ..Summary::default() });
     }
-    Ok(())
+    spool.edit(id, Edit::Retry)?;
+    Ok(Summary { count: 1, ..Summary::default() })
 }
 
 /// Makes the next page of waiting messages due now.

@@ -237,6 +237,9 @@ pub struct Summary {
     pub count: u64,
     /// Those that are not in the queue.
     pub missing: Vec<String>,
+    /// Those that were not to be tried, since they are held.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
 }
 
 /// Why a request was not done.

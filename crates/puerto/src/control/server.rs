@@ -354,14 +354,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         if change == Change::Retry {
             context.wake.expect_retry();
         }
-        let (pending, missing) = self
+        let (pending, summary) = self
             .blocking(move |shared| operations::change(shared.context.spool.as_ref(), change, &ids))
             .await?;
         let count = operations::settle(context, change, self.uid, pending).await?;
         if matches!(change, Change::Retry | Change::Release) {
             context.wake.wake();
         }
-        Ok(vec![end(Summary { count, missing })])
+        Ok(vec![end(Summary { count, ..summary })])
     }
 
     async fn flush(
@@ -377,10 +377,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 let text = "mail was tried only seconds ago; ask again in a moment".to_owned();
                 return Err(Problem(ErrorCode::Busy, text));
             }
-            self.blocking(move |shared| operations::flush_one(shared.context.spool.as_ref(), &id))
+            let done = self
+                .blocking(move |shared| operations::flush_one(shared.context.spool.as_ref(), &id))
                 .await?;
             self.shared.context.wake.wake();
-            return Ok(vec![end(Summary { count: 1, ..done })]);
+            return Ok(vec![end(done)]);
         }
         if !is_due {
             return Ok(vec![end(done)]);

@@ -192,6 +192,24 @@ async fn administrators_change_messages_and_the_log_says_who() {
     assert!(log.contains(&format!("{id} removed")));
 }
 
+/// G4.
+#[tokio::test]
+async fn a_retry_of_held_mail_leaves_it_and_says_so() {
+    let bench = bench();
+    let [held, waiting] = ["b", "c"]
+        .map(|to| bench.put("a@example.com", &[&format!("{to}@example.net")]).to_string());
+    bench.defer_all("later");
+    bench.ask(0, json!({ "change": { "change": "hold", "ids": [held] } })).await;
+    let before = bench.spool.get(held.parse().unwrap()).unwrap();
+    let both = json!({ "change": { "change": "retry", "ids": [held, waiting] } });
+    let expected = json!({ "end": { "count": 1, "missing": [], "held": [held] } });
+    assert_eq!(bench.ask(0, both).await, [expected]);
+    let after = bench.spool.get(held.parse().unwrap()).unwrap();
+    assert_eq!((after.held, after.recipients), (true, before.recipients));
+    let flushed = bench.ask(0, json!({ "flush": { "id": held } })).await;
+    assert_eq!(flushed, [json!({ "end": { "count": 0, "missing": [], "held": [held] } })]);
+}
+
 #[tokio::test]
 async fn conditions_select_messages() {
     let bench = bench();

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 mod crates;
+pub mod layout;
 pub mod page;
 mod system;
 mod technical;

@@ -21,9 +21,10 @@ use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 use puerto_smtp::{Address, Domain, ReversePath};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Live, NextHop, NextHopHost};
+use crate::config::{Config, Live, Login, NextHop, NextHopHost, TlsLevel};
 use crate::deliver::probe::{self, Sight, Wish};
 use crate::deliver::{Outcome, Remote};
+use crate::lang::Said;
 use crate::route::{Machine, Plan, RouteFailure, Router, Routing};
 use crate::tls::{ClientTls, KnownKeys};
 pub use problem::{Problem, Weight};
@@ -159,17 +160,50 @@ async fn send(
     delivered.outcomes.into_iter().next()
 }
 
-// The relayhost's login is for the relayhost that is configured and nobody else.
+/// The relayhosts of a configuration, each with its login and level of TLS.
+fn configured(config: &Config) -> impl Iterator<Item = (&NextHop, Option<&Login>, TlsLevel)> {
+    let of_all = (config.relayhost.as_ref(), config.relayhost_login.as_ref(), config.delivery.tls);
+    let of_routes = config.routes.iter().map(|r| (r.via.as_ref(), r.login.as_ref(), r.tls));
+    std::iter::once(of_all)
+        .chain(of_routes)
+        .filter_map(|(hop, login, tls)| Some((hop?, login, tls)))
+}
+
+/// The relayhost that is meant by `written`: a configured one, however it is spelt, or else
+/// what is written.
+pub fn meant(written: &str, config: &Config) -> Result<NextHop, Said> {
+    let hop = NextHop::parse(written)?;
+    if configured(config).any(|(known, ..)| *known == hop) {
+        return Ok(hop);
+    }
+    Ok(configured(config).find_map(|(known, ..)| known.as_written(written)).unwrap_or(hop))
+}
+
+/// The configured relayhosts with a login of their own, where `hop` is none of them: the
+/// login is not for it.
+pub fn logins_of_others(hop: &NextHop, config: &Config) -> Vec<NextHop> {
+    if login_for(hop, config).is_some() {
+        return Vec::new();
+    }
+    let with_login = configured(config).filter(|(_, login, _)| login.is_some());
+    with_login.map(|(known, ..)| known.clone()).collect()
+}
+
+// A login is for the relayhost that it is configured for and nobody else: with brackets
+// added that is the same host, found by less.
+fn login_for<'a>(hop: &NextHop, config: &'a Config) -> Option<(Option<&'a Login>, TlsLevel)> {
+    let exact = configured(config).find(|(known, ..)| *known == hop);
+    let found = exact.or_else(|| {
+        configured(config).find(|(known, ..)| known.in_brackets().as_ref() == Some(hop))
+    });
+    found.map(|(_, login, tls)| (login, tls))
+}
+
 fn with_relayhost(question: &Question) -> Config {
     let mut config = question.config.clone();
-    let is_configured = config.relayhost.as_ref() == Some(&question.next_hop);
-    let route = config.routes.iter().find(|route| route.via.as_ref() == Some(&question.next_hop));
-    if let Some(route) = route.filter(|_| !is_configured) {
-        config.relayhost_login = route.login.clone();
-        config.delivery.tls = route.tls;
-    } else if !is_configured {
-        config.relayhost_login = None;
-    }
+    let found = login_for(&question.next_hop, &question.config);
+    config.relayhost_login = found.and_then(|(login, _)| login.cloned());
+    config.delivery.tls = found.map_or(config.delivery.tls, |(_, tls)| tls);
     config.relayhost = Some(question.next_hop.clone());
     config.routes.clear();
     config

@@ -102,7 +102,7 @@ impl SetupError {
     /// The error for people.
     pub fn said(&self) -> Said {
         match self {
-            Self::Config(errors) => Said::of_both(|language| errors.render(false, language)),
+            Self::Config(errors) => Said::of_both(|language| errors.render(false, None, language)),
             Self::File { path, error } => said_of!(
                 "{path}: {error}", "{path}: {error}";
                 path = Said::words(path.display().to_string()), error = crate::rights::said(error)
@@ -347,6 +347,7 @@ fn plan(
         None => {
             let Decided { config, password, port_25 } =
                 decide(wishes, surroundings, &taken, person)?;
+            let config = Config { language: wishes.language, ..config };
             let text = config.annotated(wishes.language);
             // Nothing is written that could not be read again.
             let name = config_file.display().to_string();

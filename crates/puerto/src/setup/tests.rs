@@ -230,7 +230,8 @@ fn the_written_file_shows_every_key_and_reads_back_to_what_was_decided() {
     let mut other = Machine::new();
     other.wishes = Wishes { language: Language::Spanish, ..machine.wishes.clone() };
     other.set_up();
-    assert_eq!(config.annotated(Language::Spanish), other.read("etc/puerto/puerto.toml"));
+    let spanish = Config { language: Language::Spanish, ..config.clone() };
+    assert_eq!(spanish.annotated(Language::Spanish), other.read("etc/puerto/puerto.toml"));
     assert_eq!(config.hostname, "out.example.com");
     let set: Vec<&str> =
         text.lines().filter(|line| !line.starts_with('#') && line.contains('=')).collect();

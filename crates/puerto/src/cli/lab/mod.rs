@@ -28,7 +28,7 @@ use self::scene::{Scene, Stage};
 use self::show::Show;
 use self::story::{Letter, Row, Status};
 use crate::cli::exit::{Sysexit, client_error};
-use crate::cli::output::say;
+use crate::cli::output::{self, say};
 use crate::config::Config;
 use crate::control::Client;
 use crate::lang::{Language, Said, Text, address_error, detail, system};
@@ -68,7 +68,7 @@ pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
                     "there is no scenario `{name}`; `puerto lab --scenario list` names them",
                     "no hay ningún escenario `{name}`; `puerto lab --scenario list` los enumera",
                 );
-                eprintln!("puerto lab: {}", text.with(language, &[("name", name)]));
+                output::tell(&format!("puerto lab: {}", text.with(language, &[("name", name)])));
                 return ExitCode::from(2);
             }
         },
@@ -78,7 +78,7 @@ pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
         Err(error) => {
             let text = Text::new("cannot start: {error}", "no se puede empezar: {error}");
             let error = system(&error).of(language);
-            eprintln!("puerto lab: {}", text.with(language, &[("error", &error)]));
+            output::tell(&format!("puerto lab: {}", text.with(language, &[("error", &error)])));
             return Sysexit::OsError.into();
         }
     };
@@ -92,7 +92,7 @@ pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(message) => {
-            eprintln!("puerto lab: {}", message.of(language));
+            output::tell(&format!("puerto lab: {}", message.of(language)));
             Sysexit::Unavailable.into()
         }
     }
@@ -149,7 +149,7 @@ async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, Said> 
 // What the lab itself wrote is right, unless the disk says otherwise.
 fn load(scene: &Scene) -> Result<Config, Said> {
     Config::load(Some(&scene.config))
-        .map_err(|errors| Said::of_both(|language| errors.render(false, language)))
+        .map_err(|errors| Said::of_both(|language| errors.render(false, None, language)))
 }
 
 // Ends with whether all is well, or, without --once, never.

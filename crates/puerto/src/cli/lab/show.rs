@@ -1,11 +1,10 @@
 //! How the lab is shown: lines and a table for people, JSON lines for programs.
 //! Results go to stdout; a spinner, on a terminal only, to stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use puerto_lab::world::{Manners, SENDER_ADDRESS, SENDER_HOST};
 use puerto_lab::{Lab, Outcome, Resident, Transaction};
@@ -17,18 +16,17 @@ use super::scene::Scene;
 use super::story::{Letter, METHODS, Row, Status, Way};
 use super::submit::Promise;
 use crate::check::Report;
-use crate::cli::explain::write_explanation;
-use crate::cli::output::printable;
+use crate::cli::explain::explanation_text;
+use crate::cli::output::{columns, printable, say, show};
 use crate::explain::Explanation;
-use crate::lang::{Language, Said, Text, detail};
+use crate::lang::layout::{self, whole};
+use crate::lang::{Language, Said, Text, detail, harmless_json};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const LATER: Style = AnsiColor::Yellow.on_default();
 const FAINT: Style = Style::new().dimmed();
 const TITLE: Style = Style::new().bold();
-/// Columns of a table that goes to a file or a program.
-const PLAIN_WIDTH: u16 = 160;
 
 const HEADING: [Text; 5] = [
     Text::new("recipient", "destinatario"),
@@ -243,7 +241,7 @@ impl Show {
                 "recipients": rows.iter().map(|row| row_object(row, self.language)).collect::<Vec<_>>(),
             }));
         }
-        self.line(&format!("\n{}", table(rows, self.language)));
+        self.line(&format!("\n{}", rows_of(rows, self.language)));
         let seconds = format!("{:.1}", self.started.elapsed().as_secs_f64());
         let queue = match left {
             0 => self.say("the queue is empty", "la cola está vacía", &[]),
@@ -287,6 +285,7 @@ impl Show {
             ],
         );
         let title = self.say("Send something yourself:", "Envíe algo usted:", &[]);
+        let text: String = text.lines().map(|line| whole(line) + "\n").collect();
         self.line(&format!("{}\n\n{text}", paint(TITLE, &title)));
     }
 
@@ -334,10 +333,7 @@ impl Show {
                 "check": found.check(),
             }));
         }
-        let mut text = Vec::new();
-        // Writing into memory does not fail.
-        let _ignored = write_explanation(&mut text, found, language);
-        self.line(&format!("{}\n", String::from_utf8_lossy(&text).trim_end()));
+        self.line(&format!("{}\n", explanation_text(found, language).trim_end()));
     }
 
     /// Whether that came which a scenario expects.
@@ -380,13 +376,12 @@ impl Show {
     }
 
     fn object(&self, object: &serde_json::Value) {
-        self.line(&object.to_string());
+        let _ignored = say(&harmless_json(&object.to_string()));
     }
 
-    // A reader that went away, as `head` does, wants no more.
     fn line(&self, line: &str) {
         let write = || {
-            let _ignored = writeln!(anstream::stdout(), "{line}");
+            let _ignored = show(&format!("{line}\n"));
         };
         match &self.spinner {
             Some(spinner) => spinner.suspend(write),
@@ -427,36 +422,28 @@ fn spinner() -> ProgressBar {
     spinner
 }
 
-fn table(rows: &[Row], language: Language) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if !std::io::stdout().is_terminal() {
-        table.set_width(PLAIN_WIDTH);
-    }
-    if anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never {
-        table.force_no_tty();
-    }
-    table.set_header(HEADING.map(|text| text.of(language)));
-    for row in rows {
+fn rows_of(rows: &[Row], language: Language) -> String {
+    let cells = rows.iter().map(|row| {
         let way = match row.way {
             Way::Direct => Text::new("direct", "directo"),
             Way::Relay => Text::same("relay"),
         };
         let (ended, colour) = match &row.status {
-            Status::UnderWay => (Said::plain(Text::new("not yet", "aún no")), Color::Yellow),
-            Status::Well(how) => (Said::plain(*how), Color::Green),
-            Status::Wrong(why) => (why.clone(), Color::Red),
+            Status::UnderWay => (Said::plain(Text::new("not yet", "aún no")), LATER),
+            Status::Well(how) => (Said::plain(*how), GOOD),
+            Status::Wrong(why) => (why.clone(), BAD),
         };
-        table.add_row([
-            Cell::new(&row.to),
-            Cell::new(way.of(language)),
-            Cell::new(attempts(row, language)),
-            Cell::new(proof(row, language)),
-            Cell::new(ended.of(language)).fg(colour),
-        ]);
-    }
-    table
+        [
+            row.to.clone(),
+            way.of(language).to_owned(),
+            attempts(row, language),
+            proof(row, language),
+            paint(colour, &ended.of(language)),
+        ]
+    });
+    let cells: Vec<_> = cells.collect();
+    let heading = HEADING.map(|text| text.of(language));
+    layout::table(heading, &cells, columns(&std::io::stdout()))
 }
 
 // Who answered is said where it is not the one before.

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 
 use self::print::{Form, Manner, Printer};
 use crate::cli::exit::{Failure, Sysexit};
-use crate::cli::output::{if_read, is_unread, say};
+use crate::cli::output::{columns, if_read, is_unread, json_document, say, tell};
 use crate::cli::sendmail;
 use crate::control::Client;
 use crate::control::protocol::{Change, Selection};
@@ -112,7 +112,7 @@ pub fn run(arguments: &QueueArgs, config_path: Option<&Path>, language: Language
     match dispatch(&arguments.command, config_path, language) {
         Ok(code) => code.into(),
         Err(failure) => {
-            eprintln!("puerto: {}", failure.of(language));
+            tell(&format!("puerto: {}", failure.of(language)));
             // Of the commands of `puerto`, a wrong command line ends with 2.
             match failure.code {
                 Sysexit::Usage => ExitCode::from(2),
@@ -144,7 +144,7 @@ fn list(client: &mut Client, arguments: &ListArgs, language: Language) -> Result
     let stdout = io::stdout();
     let form = match (arguments.json, stdout.is_terminal()) {
         (true, _) => Form::Json,
-        (false, true) => Form::Table,
+        (false, true) => Form::Table(columns(&stdout)),
         (false, false) => Form::Plain,
     };
     let selection = arguments.conditions.selection();
@@ -170,24 +170,23 @@ fn tell_trouble(client: &mut Client, language: Language) {
     let lines: Vec<_> = all.collect();
     for (text, what) in lines.iter().take(MOST_TROUBLE) {
         let what = detail(what).of(language);
-        eprintln!("puerto: {}", text.with(language, &[("what", &what)]));
+        tell(&format!("puerto: {}", text.with(language, &[("what", &what)])));
     }
     if let Some(more) = lines.len().checked_sub(MOST_TROUBLE).filter(|more| *more > 0) {
         let more = more.to_string();
-        eprintln!("puerto: {}", MORE_TROUBLE.with(language, &[("count", &more)]));
+        tell(&format!("puerto: {}", MORE_TROUBLE.with(language, &[("count", &more)])));
     }
 }
 
 fn show(client: &mut Client, arguments: &ShowArgs, language: Language) -> Result<Sysexit, Failure> {
     let message = client.show(&arguments.id)?;
-    let text = if arguments.json {
-        crate::cli::output::json_document(&message).map_err(io::Error::from)?
+    if arguments.json {
+        say(&json_document(&message).map_err(io::Error::from)?)?;
     } else {
         let mut story = Vec::new();
         print::story(&mut story, &message, jiff::Timestamp::now(), language)?;
-        String::from_utf8_lossy(&story).trim_end().to_owned()
-    };
-    say(&text)?;
+        crate::cli::output::show(&format!("{}\n", String::from_utf8_lossy(&story).trim_end()))?;
+    }
     Ok(Sysexit::Ok)
 }
 
@@ -214,7 +213,7 @@ fn change(
             Ok(())
         })?;
         if !ids.is_empty() && !arguments.yes && !confirmed(change, ids.len(), language)? {
-            eprintln!("puerto: {}", UNCHANGED.of(language));
+            tell(&format!("puerto: {}", UNCHANGED.of(language)));
             return Ok(Sysexit::Ok);
         }
         ids
@@ -225,12 +224,28 @@ fn change(
         )));
     };
     let done = connect()?.change(change, &ids)?;
-    say(&past(change, done.count, language))?;
-    let (lines, code) = of_the_missing(&done.missing, named, language);
-    for line in lines {
-        eprintln!("puerto: {line}");
+    if done.count > 0 || done.held.is_empty() {
+        say(&past(change, done.count, language))?;
     }
-    Ok(code)
+    let (held, held_code) = of_the_held(&done.held, named, language);
+    let (gone, code) = of_the_missing(&done.missing, named, language);
+    for line in held.iter().chain(&gone) {
+        tell(&format!("puerto: {line}"));
+    }
+    Ok(if code == Sysexit::Ok { held_code } else { code })
+}
+
+/// What to say of messages that would be tried if they were not held, and the exit code:
+/// whoever `named` a message has not got what was asked for.
+fn of_the_held(held: &[String], named: bool, language: Language) -> (Vec<String>, Sysexit) {
+    match held {
+        [] => (Vec::new(), Sysexit::Ok),
+        held if named => {
+            let lines = held.iter().map(|id| HELD_ONE.with(language, &[("id", id)]));
+            (lines.collect(), Sysexit::Unavailable)
+        }
+        held => (vec![counted(HELD_OF_ALL, HELD, held.len() as u64, language)], Sysexit::Ok),
+    }
 }
 
 /// What to say of messages that were not there to be changed, and the exit code. One
@@ -284,6 +299,19 @@ const YES_NO: Text = Text::new("[y/N]", "[s/N]");
 const UNCHANGED: Text = Text::new("nothing was changed", "no se ha cambiado nada");
 const GONE: Text =
     Text::new("{id} is not in the queue (any more)", "{id} no está (o ya no está) en la cola");
+/// Of one message that is not tried, since it is held.
+pub(super) const HELD_ONE: Text = Text::new(
+    "{id} is held and is not tried until it is released: `puerto queue release {id}`",
+    "{id} está retenido y no se intenta entregar hasta que se libere: `puerto queue release {id}`",
+);
+const HELD_OF_ALL: Text = Text::new(
+    "1 message is held and is not tried until it is released: `puerto queue release` with the same selection",
+    "1 mensaje está retenido y no se intenta entregar hasta que se libere: `puerto queue release` con la misma selección",
+);
+const HELD: Text = Text::new(
+    "{count} messages are held and are not tried until they are released: `puerto queue release` with the same selection",
+    "{count} mensajes están retenidos y no se intentan entregar hasta que se liberen: `puerto queue release` con la misma selección",
+);
 const LEFT_ONE: Text =
     Text::new("1 message left the queue meanwhile", "1 mensaje ha salido entretanto de la cola");
 const LEFT: Text = Text::new(
@@ -350,9 +378,26 @@ fn past(change: Change, count: u64, language: Language) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::of_the_missing;
+    use super::{of_the_held, of_the_missing};
     use crate::cli::exit::Sysexit;
     use crate::lang::Language;
+
+    /// G4.
+    #[test]
+    fn a_retry_of_held_mail_says_that_it_is_held_and_how_it_is_released() {
+        let ids = ["0A1B2C3D4E5F".to_owned(), "1A1B2C3D4E5F".to_owned()];
+        for (language, word) in [(Language::English, "held"), (Language::Spanish, "retenido")] {
+            let (lines, code) = of_the_held(&ids, true, language);
+            assert_eq!((lines.len(), code), (2, Sysexit::Unavailable));
+            assert!(lines[1].contains(word) && lines[1].contains("release 1A1B2C3D4E5F"));
+            for some in [&ids[..], &ids[..1]] {
+                let (lines, code) = of_the_held(some, false, language);
+                assert_eq!((lines.len(), code), (1, Sysexit::Ok));
+                assert!(lines[0].contains(word) && lines[0].contains("`puerto queue release`"));
+            }
+            assert_eq!(of_the_held(&[], true, language), (Vec::new(), Sysexit::Ok));
+        }
+    }
 
     #[test]
     fn a_delivery_between_choice_and_change_is_no_error() {

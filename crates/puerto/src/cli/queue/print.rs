@@ -4,12 +4,12 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
 
 use crate::cli::output::printable;
 use crate::control::view::{MessageView, RecipientView, State};
 use crate::explain;
+use crate::lang::layout;
 use crate::lang::{Language, Text, detail, harmless_json};
 
 /// Recipients that are set in one table. A table's columns are as wide as what is in
@@ -19,8 +19,8 @@ const TABLE_ROWS: usize = 200;
 /// How a list is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// For a terminal.
-    Table,
+    /// For a terminal of so many columns.
+    Table(Option<usize>),
     /// One line for each recipient, columns separated by tabs.
     Plain,
     /// One object for each message.
@@ -100,7 +100,7 @@ impl<W: Write> Printer<W> {
     }
 
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        if self.manner.form == Form::Table {
+        if let Form::Table(_) = self.manner.form {
             if self.messages == 0 {
                 writeln!(self.out, "{}", EMPTY.of(self.manner.language))?;
             } else {
@@ -116,25 +116,14 @@ impl<W: Write> Printer<W> {
     }
 
     fn table(&mut self) -> io::Result<()> {
+        let Form::Table(width) = self.manner.form else { return Ok(()) };
         if self.rows.is_empty() {
             return Ok(());
         }
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(HEADING.map(|text| text.of(self.manner.language)));
-        table.add_rows(self.rows.drain(..));
-        for index in 0..3 {
-            if let Some(column) = table.column_mut(index) {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
-        if let Some(status) = table.column_mut(5) {
-            status.set_constraint(ColumnConstraint::LowerBoundary(Width::Percentage(30)));
-        }
-        for line in table.lines() {
-            writeln!(self.out, "{}", line.trim_end())?;
-        }
+        let heading = HEADING.map(|text| text.of(self.manner.language));
+        let table = layout::table(heading, &self.rows, width);
+        self.rows.clear();
+        self.out.write_all(table.as_bytes())?;
         self.out.flush()
     }
 }
@@ -403,12 +392,12 @@ mod tests {
 
     #[test]
     fn a_table_is_for_people() {
-        let table = listed(Form::Table, &[message()]);
+        let table = listed(Form::Table(Some(120)), &[message()]);
         for part in ["ID", "Recipient", "0A1B2C3D4E5F", "you@example.net", "recipients: 1"] {
             assert!(table.contains(part), "{part} in {table}");
         }
         assert!(!table.contains("done@example.net") && !table.contains('\x1b'));
-        assert_eq!(listed(Form::Table, &[]), "The queue is empty.\n");
+        assert_eq!(listed(Form::Table(None), &[]), "The queue is empty.\n");
     }
 
     #[test]

@@ -30,7 +30,7 @@ use self::help::HELP;
 use self::input::Input;
 use self::session::{Offer, Session};
 use crate::cli::exit::{Failure, Sysexit};
-use crate::cli::output::say;
+use crate::cli::output::{say, tell};
 use crate::cli::{aliases, mailq};
 use crate::config::Config;
 use crate::lang::{Language, Said, Text, said, said_of};
@@ -50,7 +50,7 @@ pub fn run(
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("sendmail: {}", failure.of(language));
+            tell(&format!("sendmail: {}", failure.of(language)));
             failure.code.into()
         }
     }
@@ -131,7 +131,7 @@ fn deliver(arguments: &Arguments, settings: &Settings, language: Language) -> Re
     let mut submission = compose::compose(arguments, input, &user, &settings.home)?;
     submit(&mut submission, &settings.submit_socket(), arguments.verbose)?;
     for note in &submission.notes {
-        eprintln!("sendmail: {}", note.of(language));
+        tell(&format!("sendmail: {}", note.of(language)));
     }
     Ok(())
 }
@@ -287,7 +287,14 @@ fn flush(what: &Flush, settings: &Settings) -> Result<(), Failure> {
     match what {
         Flush::All => client.flush(None)?,
         Flush::Site(domain) => client.flush(Some(domain))?,
-        Flush::Message(id) => client.flush_message(id)?,
+        Flush::Message(id) => {
+            let done = client.flush_message(id)?;
+            if !done.held.is_empty() {
+                let held = Said::with(super::queue::HELD_ONE, &[("id", id)]);
+                return Err(Failure::new(Sysexit::Unavailable, held));
+            }
+            done.count
+        }
     };
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use super::config::print;
 use super::exit::{Failure, Sysexit};
+use crate::cli::output;
 use crate::config::{Config, NextHop};
 use crate::lang::{Language, Said, Text, system};
 use crate::setup::{self, Credentials, Network, Nobody, Person, Root, SetupError, Wishes};
@@ -103,7 +104,7 @@ pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> Ex
     let wishes = match wishes {
         Ok(wishes) => wishes,
         Err(message) => {
-            eprintln!("puerto: {message}");
+            output::tell(&format!("puerto: {message}"));
             return ExitCode::from(2);
         }
     };
@@ -112,7 +113,7 @@ pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> Ex
 }
 
 fn told(failure: &Failure, language: Language) -> ExitCode {
-    eprintln!("puerto: {}", failure.of(language));
+    output::tell(&format!("puerto: {}", failure.of(language)));
     failure.code.into()
 }
 
@@ -135,10 +136,10 @@ fn undo(
     let world = Network::new(Some(&config));
     let person = act.then_some(person);
     let undone = setup::undo(&config, (&program, &config_file), &root, &world, person);
-    print(&match arguments.json {
-        true => format!("{}\n", show::undone_json(&undone, language)),
-        false => show::undone(&undone, language),
-    })?;
+    match arguments.json {
+        true => print(&format!("{}\n", show::undone_json(&undone, language)))?,
+        false => output::show(&show::undone(&undone, language))?,
+    }
     Ok(u8::from(!undone.problems.is_empty()))
 }
 
@@ -157,11 +158,10 @@ fn set_up(
     let person: &mut dyn Person = if asks { &mut terminal } else { &mut nobody };
     let report =
         setup::run(wishes, &root, &world, person).map_err(|error| failure(error, &root))?;
-    let text = match arguments.json {
-        true => format!("{}\n", show::json(&report, language)),
-        false => show::text(&report, language),
-    };
-    print(&text)?;
+    match arguments.json {
+        true => print(&format!("{}\n", show::json(&report, language)))?,
+        false => output::show(&show::text(&report, language))?,
+    }
     Ok(u8::from(!report.problems.is_empty()))
 }
 

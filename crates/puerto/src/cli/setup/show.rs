@@ -6,6 +6,7 @@ use puerto_mail::dkim::zone_file_text;
 use serde_json::{Value, json};
 
 use crate::dnsplan::render;
+use crate::lang::layout::whole;
 use crate::lang::{Language, Said, Text, dns_error};
 use crate::setup::{Done, Port25, Report, Step, Undone};
 
@@ -119,13 +120,13 @@ fn steps(out: &mut String, steps: &[Step], language: Language) {
         heading(out, DONE.of(language));
     }
     for command in done.iter().flat_map(|step| &step.commands) {
-        let _ = writeln!(out, "  {command}");
+        let _ = writeln!(out, "  {}", whole(command));
     }
     heading(out, STEPS.of(language));
     for (number, step) in left.iter().enumerate() {
         let _ = writeln!(out, "  {}. {}", number + 1, step.what.of(language));
         for command in &step.commands {
-            let _ = writeln!(out, "       {command}");
+            let _ = writeln!(out, "       {}", whole(command));
         }
     }
 }

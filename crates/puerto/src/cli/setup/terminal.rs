@@ -5,6 +5,8 @@ use std::io::{self, BufRead as _, Write as _};
 use nix::sys::signal::{Signal, raise};
 use nix::sys::termios::{self, LocalFlags, SetArg, SpecialCharacterIndices, Termios};
 
+use crate::cli::output::columns;
+use crate::lang::layout::set;
 use crate::lang::{Language, Said, Text};
 use crate::setup::{Gone, Person};
 
@@ -81,6 +83,7 @@ impl Person for Terminal {
 // see is not answered either.
 fn say(text: &str) {
     let mut stderr = io::stderr().lock();
+    let text = set(text, columns(&stderr));
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 

@@ -1,0 +1,308 @@
+//! Text in the lines of a terminal: broken at blanks and indented as it began, so that no
+//! word is cut, and tables that become blocks where they do not fit.
+//!
+//! What is to be copied into a panel, a file or a shell stays in one piece, however narrow
+//! the terminal: a terminal gives back what it broke itself as one line. That is what
+//! stands in backquotes, a DNS record, and what is marked by [`whole`].
+
+use std::ops::Range;
+
+/// Marks what [`whole`] kept. Nothing that is printed holds it otherwise: `is_harmful`.
+const WHOLE: char = '\u{2060}';
+
+/// The fewest columns that a table leaves to its last one.
+const LAST_COLUMN: usize = 24;
+
+/// Marks a text that [`set`] is to keep in one piece.
+pub fn whole(text: &str) -> String {
+    format!("{WHOLE}{text}{WHOLE}")
+}
+
+/// A text in lines of at most `width` columns; without one, in the lines that it has.
+pub fn set(text: &str, width: Option<usize>) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        match width.filter(|width| columns(line) > *width) {
+            Some(width) => set_line(&mut out, line, width, hang_of(line, width)),
+            None => out.extend(line.chars().filter(|c| *c != WHOLE)),
+        }
+        out.push_str(end);
+    }
+    out
+}
+
+/// Rows below a heading, the last column in several lines where it has to be. Where even
+/// that leaves it too few columns, each row is a block with a line for each cell.
+pub fn table<const N: usize>(
+    heading: [&str; N],
+    rows: &[[String; N]],
+    width: Option<usize>,
+) -> String {
+    let mut widths = heading.map(columns);
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(columns(cell));
+        }
+    }
+    let last = widths.last().copied().unwrap_or_default();
+    let before = widths.iter().map(|width| width + 2).sum::<usize>().saturating_sub(last + 2);
+    let mut out = String::new();
+    if width.is_some_and(|width| before + last.min(LAST_COLUMN) > width) {
+        for row in rows {
+            block(&mut out, &heading, row, width);
+        }
+        return out;
+    }
+    for row in [&heading.map(str::to_owned)].into_iter().chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(cell);
+            line.push_str(&" ".repeat((width + 2).saturating_sub(columns(cell))));
+        }
+        set_line(&mut out, line.trim_end(), width.unwrap_or(usize::MAX), before);
+        out.push('\n');
+    }
+    out
+}
+
+fn block<const N: usize>(
+    out: &mut String,
+    heading: &[&str; N],
+    row: &[String; N],
+    width: Option<usize>,
+) {
+    let label = heading.iter().map(|label| columns(label)).max().unwrap_or_default() + 2;
+    for (name, cell) in heading.iter().zip(row) {
+        let line = format!("{name}{}{cell}", " ".repeat(label.saturating_sub(columns(name))));
+        set_line(out, &line, width.unwrap_or(usize::MAX), label);
+        out.push('\n');
+    }
+    out.push('\n');
+}
+
+/// How many columns a text takes: colours and marks take none.
+fn columns(text: &str) -> usize {
+    Pieces::new(text).map(|piece| piece.columns + piece.blanks).sum()
+}
+
+fn set_line(out: &mut String, line: &str, width: usize, hang: usize) {
+    let mut column = 0;
+    for piece in Pieces::new(line) {
+        let fits = column + piece.blanks + piece.columns <= width;
+        if column == 0 || fits || piece.columns == 0 {
+            out.push_str(&" ".repeat(piece.blanks));
+            column += piece.blanks;
+        } else {
+            // What is wider than what the indentation leaves, but not than the terminal,
+            // moves to the left rather than over the edge.
+            let hang = hang.min(width.saturating_sub(piece.columns));
+            out.push('\n');
+            out.push_str(&" ".repeat(hang));
+            column = hang;
+        }
+        out.extend(piece.text.chars().filter(|c| *c != WHOLE));
+        column += piece.columns;
+    }
+}
+
+/// Where the lines after the first begin: below the text that stands behind a label or a
+/// bullet, or else where the first began.
+fn hang_of(line: &str, width: usize) -> usize {
+    let mut column = 0;
+    let mut hang = 0;
+    for (number, piece) in Pieces::new(line).enumerate() {
+        column += piece.blanks;
+        if column > width / 2 {
+            break;
+        }
+        if number == 0 || piece.blanks > 1 {
+            hang = column;
+        }
+        column += piece.columns;
+        let is_bullet = |text: &str| {
+            matches!(text, "-" | "!" | "·" | "✓" | "✗" | "?")
+                || text.strip_suffix('.').is_some_and(|n| n.parse::<u8>().is_ok())
+        };
+        if hang + piece.columns == column && is_bullet(&plain(piece.text)) {
+            hang = column + 1;
+        }
+    }
+    hang
+}
+
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            // A colour: ESC [ … m.
+            '\u{1b}' => drop(rest.by_ref().find(char::is_ascii_alphabetic)),
+            WHOLE => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A word, or what is to be kept in one piece, with the blanks before it.
+struct Piece<'a> {
+    blanks: usize,
+    text: &'a str,
+    columns: usize,
+}
+
+/// The pieces of a line.
+struct Pieces<'a> {
+    rest: &'a str,
+    /// Octets of the line before the rest.
+    at: usize,
+    kept: Vec<Range<usize>>,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(line: &'a str) -> Self {
+        Self { rest: line, at: 0, kept: kept(line) }
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let word = self.rest.trim_start_matches(' ');
+        let blanks = self.rest.len() - word.len();
+        let start = self.at + blanks;
+        let is_kept = |at: usize| self.kept.iter().any(|range| range.contains(&(start + at)));
+        let end = word.match_indices(' ').map(|(at, _)| at).find(|at| !is_kept(*at));
+        let (text, rest) = word.split_at(end.unwrap_or(word.len()));
+        self.at = start + text.len();
+        self.rest = rest;
+        Some(Piece { blanks, text, columns: plain(text).chars().count() })
+    }
+}
+
+/// What of a line is to be copied, in octets.
+fn kept(line: &str) -> Vec<Range<usize>> {
+    let mut kept = Vec::new();
+    for mark in ['`', WHOLE] {
+        let mut ends = line.match_indices(mark).map(|(at, _)| at);
+        while let (Some(start), Some(end)) = (ends.next(), ends.next()) {
+            kept.push(start..end);
+        }
+    }
+    kept.extend(record_of_a_zone(line));
+    kept.extend(value_of_a_record(line));
+    kept
+}
+
+/// `example.com. IN TXT "v=spf1 …"`, to its end: the last quotation mark, or so many words.
+fn record_of_a_zone(line: &str) -> Option<Range<usize>> {
+    let class = line.find(". IN ")?;
+    let start = line.get(..class)?.rfind(' ').map_or(0, |at| at + 1);
+    let data = line.get(class..)?;
+    let words = if data.starts_with(". IN MX ") { 5 } else { 4 };
+    let nth = data.match_indices(' ').nth(words - 1).map(|(at, _)| at);
+    let end = data.rfind(['"', ')']).or(nth).unwrap_or(data.len());
+    Some(start..class + end)
+}
+
+/// A record's value that is all of a line but its label: `value  v=spf1 …`.
+fn value_of_a_record(line: &str) -> Option<Range<usize>> {
+    let before = ["  ", "+ ", "- ", " TXT ", "  \"", " TXT \""];
+    let at = line.match_indices("v=").map(|(at, _)| at);
+    let mut values = at.filter(|at| {
+        let begun = line.get(..*at).unwrap_or_default();
+        before.iter().any(|before| begun.ends_with(before))
+    });
+    let start = values.next()?;
+    let is_quoted = line.get(..start)?.ends_with('"');
+    Some(start..line.rfind('"').filter(|_| is_quoted).unwrap_or(line.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// G3: words wrap, nothing is cut, and what is copied stays in one piece.
+    #[test]
+    fn lines_break_at_blanks_below_where_they_began() {
+        let record = "x.example. IN TXT \"v=spf1 ip4:192.0.2.1 include:a.example -all\"";
+        for (line, set_in_40) in [
+            ("short", "short"),
+            (
+                "one two three four five six seven eight nine",
+                "one two three four five six seven eight\nnine",
+            ),
+            (
+                "      do          give the name an address that leads back to it",
+                "      do          give the name an\n                  address that leads\n                  back to it",
+            ),
+            (
+                "  - a point that is longer than the terminal is wide",
+                "  - a point that is longer than the\n    terminal is wide",
+            ),
+            (
+                "  12. a step that is longer than the terminal is wide",
+                "  12. a step that is longer than the\n      terminal is wide",
+            ),
+            (
+                "then run `puerto queue release 0A1B2C3D4E5F` and wait",
+                "then run\n`puerto queue release 0A1B2C3D4E5F` and\nwait",
+            ),
+            (
+                "label      somebody-with-a-long-name@example.org",
+                "label\n   somebody-with-a-long-name@example.org",
+            ),
+            (
+                "    value      v=spf1 ip4:192.0.2.1 include:a.example -all",
+                "    value\nv=spf1 ip4:192.0.2.1 include:a.example -all",
+            ),
+            (&format!("publish {record} there"), &format!("publish\n{record}\nthere")),
+            (
+                "\u{1b}[31merror\u{1b}[0m    the fault of a thing that is coloured",
+                "\u{1b}[31merror\u{1b}[0m    the fault of a thing that is\n         coloured",
+            ),
+        ] {
+            assert_eq!(set(line, Some(40)), set_in_40);
+            assert_eq!(set(line, None), line);
+        }
+        let kept = format!("  {}", whole("sh -c 'a command of many words' that is run as it is"));
+        let plain = kept.replace(WHOLE, "");
+        assert_eq!(set(&kept, None), plain);
+        assert_eq!(set(&kept, Some(40)), plain);
+    }
+
+    #[test]
+    fn every_word_is_there_at_every_width() {
+        let text = "  ✗ some  words of a text\n\n      label   ünïcode — and `a command` of it\n";
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for width in 1..60 {
+            assert_eq!(words(&set(text, Some(width))), words(text), "{width}");
+        }
+    }
+
+    #[test]
+    fn a_table_becomes_blocks_where_it_does_not_fit() {
+        let rows = [["0A1B2C3D4E5F", "ana@example.net", "next try in 10m: it was told to wait"]];
+        let rows = rows.map(|row| row.map(str::to_owned));
+        let heading = ["ID", "Recipient", "Status"];
+        assert_eq!(
+            table(heading, &rows, Some(60)),
+            "ID            Recipient        Status\n\
+             0A1B2C3D4E5F  ana@example.net  next try in 10m: it was told\n\
+             \x20                              to wait\n"
+        );
+        assert_eq!(
+            table(heading, &rows, Some(40)),
+            "ID         0A1B2C3D4E5F\n\
+             Recipient  ana@example.net\n\
+             Status     next try in 10m: it was told\n\
+             \x20          to wait\n\n"
+        );
+        assert_eq!(table(heading, &rows, None).lines().count(), 2);
+    }
+}
