@@ -25,7 +25,7 @@ KINDS = {
     "complete": ("127.0.0.47", "complete", OURS),
     "senders": ("127.0.0.48", "senders", SASL | {
         "smtpd_sender_login_maps": "inline:{{own@example.com=puerto@example.org},"
-                                   "{postmaster@example.com=somebody-else}}",
+                                   "{root@example.com=somebody-else}}",
         "smtpd_sender_restrictions": "reject_sender_login_mismatch"}),
     # AUTH LOGIN alone, before TLS too.
     "login": ("127.0.0.49", "login", SASL | {

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use crate::survey::names;
+
 /// What makes a name look so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Generic {
@@ -51,34 +53,6 @@ const NUMBERED: [&str; 14] = [
     "server", "node", "ns", "vm",
 ];
 
-/// Ends of the names that providers give when nobody asks for another.
-const PROVIDERS: [&str; 24] = [
-    "amazonaws.com",
-    "bc.googleusercontent.com",
-    "cloudapp.azure.com",
-    "cloudapp.net",
-    "clients.your-server.de",
-    "contabo.host",
-    "contabo.net",
-    "contaboserver.net",
-    "hostwindsdns.com",
-    "in-addr.arpa",
-    "ip.linodeusercontent.com",
-    "ip6.arpa",
-    "kimsufi.com",
-    "members.linode.com",
-    "onlinehome-server.com",
-    "onlinehome-server.info",
-    "poneytelecom.eu",
-    "rev.poneytelecom.eu",
-    "startdedicated.com",
-    "stratoserver.net",
-    "upcloud.host",
-    "vps.ovh.ca",
-    "vps.ovh.net",
-    "vultrusercontent.com",
-];
-
 /// Whether the name looks made by a machine. Words do not count in a domain of one's
 /// own, where whoever chose the name is asked; the address does.
 pub(super) fn generic(name: &str, address: IpAddr, own: bool) -> Option<Generic> {
@@ -89,10 +63,7 @@ pub(super) fn generic(name: &str, address: IpAddr, own: bool) -> Option<Generic>
     if own {
         return None;
     }
-    let below = |suffix: &&&str| {
-        name.strip_suffix(**suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    if let Some(suffix) = PROVIDERS.iter().find(below) {
+    if let Some(suffix) = names::provider(&name) {
         return Some(Generic::Provider(suffix));
     }
     // The registered domain itself says nothing about the host.
@@ -169,10 +140,7 @@ mod tests {
             ("adsl-77.isp.example", Some(Generic::Word("adsl"))),
             ("dsl77.isp.example", Some(Generic::Word("dsl"))),
             ("vps-1234.isp.example", Some(Generic::Numbered("vps"))),
-            (
-                "static.9.8.clients.your-server.de",
-                Some(Generic::Provider("clients.your-server.de")),
-            ),
+            ("static.9.8.clients.your-server.de", Some(Generic::Provider("your-server.de"))),
         ] {
             assert_eq!(generic(name, address, false), expected, "{name}");
         }

@@ -11,6 +11,7 @@ use super::registry::Family;
 use super::world::World;
 use crate::dnsplan::{SpfProposal, helo_spf_proposal};
 use crate::lang::Text;
+use crate::survey::names;
 use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {
@@ -84,19 +85,6 @@ static SPF: Definition = Definition {
     reference: "RFC 7208 §2.3, §2.4",
 };
 
-const PRIVATE_SUFFIXES: [&str; 10] = [
-    "localhost",
-    "localdomain",
-    "local",
-    "lan",
-    "internal",
-    "home",
-    "corp",
-    "intranet",
-    "home.arpa",
-    "invalid",
-];
-
 /// Checks the name.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let name = context.helo.as_str();
@@ -169,14 +157,13 @@ pub(super) fn what_is_wrong_with(name: &str) -> Option<Text> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    let private = |suffix: &str| name == suffix || name.ends_with(&format!(".{suffix}"));
     if name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
         Some(Text::new("{subject} is an address", "{subject} es una dirección"))
     } else if !name.contains('.') && !name.is_empty() {
         Some(Text::new("{subject} has no domain", "{subject} no tiene dominio"))
     } else if !name.split('.').all(label_ok) || name.len() > 253 {
         Some(Text::new("{subject} is no host name", "{subject} no es un nombre de máquina"))
-    } else if PRIVATE_SUFFIXES.iter().any(|suffix| private(suffix)) {
+    } else if names::is_private(name) {
         Some(Text::new(
             "{subject} is known in a private network only",
             "{subject} solo se conoce en una red privada",

@@ -18,6 +18,7 @@ use crate::lang::{Language, Said, Text, address_error};
 use crate::relay::{self, Question};
 use crate::rights::Identity;
 use crate::route::Machine;
+use crate::sender;
 use crate::tls::{ClientTls, KnownKeys};
 
 /// What to do with a relayhost.
@@ -33,7 +34,7 @@ pub struct TestArgs {
     /// In Postfix's syntax, as in the configuration; without it, the configured one
     #[arg(value_name = "RELAYHOST")]
     relayhost: Option<String>,
-    /// The sender to try, instead of the postmaster of our first domain
+    /// The sender to try, instead of root's as others see it
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
     /// The recipient to try, instead of the sender's own address; nothing is sent
@@ -156,7 +157,7 @@ fn sender(arguments: &TestArgs, config: &Config) -> Result<Address, Failure> {
     );
     match &arguments.from {
         Some(text) => address(text),
-        None => relay::postmaster(config).ok_or_else(|| Failure::new(Sysexit::Usage, NONE)),
+        None => sender::of_the_machine(config).ok_or_else(|| Failure::new(Sysexit::Usage, NONE)),
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Masquerade {
 
 impl Who {
     /// Reads `user`, `user@domain` or `@domain`.
-    pub(super) fn parse(text: &str) -> Result<Self, Said> {
+    pub fn parse(text: &str) -> Result<Self, Said> {
         if let Some(name) = text.strip_prefix('@') {
             return domain(name).map(Self::Domain);
         }
@@ -64,7 +64,7 @@ impl Who {
 
 impl Known {
     /// Reads `user@domain` or `@domain`.
-    pub(super) fn parse(text: &str) -> Result<Self, Said> {
+    pub fn parse(text: &str) -> Result<Self, Said> {
         match text.strip_prefix('@') {
             Some(name) => domain(name).map(Self::Domain),
             None => address(text).map(Self::Address),
@@ -74,7 +74,7 @@ impl Known {
 
 impl Masquerade {
     /// Reads `domain` or `!domain`.
-    pub(super) fn parse(text: &str) -> Result<Self, Said> {
+    pub fn parse(text: &str) -> Result<Self, Said> {
         let name = text.strip_prefix('!');
         let domain = domain(name.unwrap_or(text))?;
         Ok(Self { domain, is_exception: name.is_some() })

@@ -8,6 +8,7 @@ use super::{Said, words};
 use crate::config::{Config, Live, NextHop};
 use crate::intake::KeyRing;
 use crate::local::Directory;
+use crate::survey::names::is_private;
 
 /// What this server is and has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,11 +106,9 @@ impl Subject {
     /// The name of the host is one that the DNS can have.
     pub(super) fn has_full_name(&self) -> bool {
         let top = self.hostname.rsplit('.').next().unwrap_or_default();
-        let private = ["localhost", "localdomain", "local", "lan", "internal", "home"];
         let letters = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.');
-        self.hostname.contains('.')
+        !is_private(&self.hostname)
             && self.hostname.bytes().all(letters)
-            && !private.contains(&top)
             && !top.bytes().all(|octet| octet.is_ascii_digit())
     }
 }

@@ -209,14 +209,6 @@ fn with_relayhost(question: &Question) -> Config {
     config
 }
 
-/// From whom mail of this machine is, if nobody says: the postmaster of its first
-/// domain. `None` if the configuration names no domain that can stand in an address.
-pub fn postmaster(config: &Config) -> Option<Address> {
-    let domain = config.domains.first().map(ToString::to_string);
-    let domain = domain.as_ref().unwrap_or(&config.hostname);
-    Address::parse(&format!("postmaster@{domain}")).ok()
-}
-
 async fn plan<D: Dns + 'static>(
     dns: Arc<D>,
     machine: Machine,

@@ -5,7 +5,7 @@
 //! the configuration alone; intake asks for the envelope's sender and for each address
 //! of From, Sender and Reply-To. What another host has signed is never asked about.
 
-use puerto_smtp::{Address, Domain};
+use puerto_smtp::{Address, Domain, LocalPart};
 
 use crate::config::{Config, Known, Sender, Who};
 
@@ -26,6 +26,15 @@ pub fn outside(config: &Config, address: &Address) -> Option<Address> {
 /// The address that all mail is sent from, if there is one.
 pub fn only_one(config: &Config) -> Option<&Address> {
     config.sender.always.as_ref()
+}
+
+/// From whom the machine's own mail is, such as cron's, as that is known elsewhere;
+/// `None` if the configuration has no name that can stand in an address.
+pub fn of_the_machine(config: &Config) -> Option<Address> {
+    let named = config.sender_domain().cloned();
+    let domain = named.or_else(|| Domain::parse(&config.hostname).ok())?;
+    let root = Address::new(LocalPart::parse("root").ok()?, domain);
+    Some(only_one(config).cloned().or_else(|| outside(config, &root)).unwrap_or(root))
 }
 
 fn mapped(config: &Config, address: &Address) -> Option<Address> {
@@ -67,8 +76,8 @@ fn masqueraded(sender: &Sender, address: &Address) -> Option<Address> {
         above.is_some_and(|host| host.ends_with('.'))
     };
     let matching = sender.masquerade.iter().find(|masquerade| {
-        is_below(&masquerade.domain)
-            || masquerade.is_exception && masquerade.domain == *address.domain()
+        // Where the domain itself is listed, it shows: what follows is not asked.
+        is_below(&masquerade.domain) || masquerade.domain == *address.domain()
     })?;
     (!matching.is_exception).then(|| address.with_domain(matching.domain.clone()))
 }
@@ -112,13 +121,16 @@ mod tests {
     #[test]
     fn hosts_do_not_show_unless_they_are_excepted() {
         let config = config(
-            "masquerade = [\"!lists.example.com\", \"example.com\", \"example.net\"]\n\
+            "masquerade = [\"!lists.example.com\", \"dept.example.com\", \"example.com\", \
+             \"example.net\"]\n\
              masquerade_except = [\"root\"]",
         );
         for (address, expected) in [
             ("ana@web.example.com", "ana@example.com"),
             ("ana@a.b.example.net", "ana@example.net"),
             ("ana@example.com", "ana@example.com"),
+            ("ana@dept.example.com", "ana@dept.example.com"),
+            ("ana@x.dept.example.com", "ana@dept.example.com"),
             ("ana@lists.example.com", "ana@lists.example.com"),
             ("ana@one.lists.example.com", "ana@one.lists.example.com"),
             ("root@web.example.com", "root@web.example.com"),
@@ -126,6 +138,18 @@ mod tests {
             ("ana@[192.0.2.1]", "ana@[192.0.2.1]"),
         ] {
             assert_eq!(seen(&config, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_machines_own_mail_is_from_root_as_root_is_known_elsewhere() {
+        for (section, expected) in [
+            ("", "root@example.com"),
+            ("map = { root = \"admin@example.net\" }", "admin@example.net"),
+            ("always = \"shop@example.org\"", "shop@example.org"),
+        ] {
+            let found = of_the_machine(&config(section)).unwrap();
+            assert_eq!(found.to_string(), expected, "{section}");
         }
     }
 

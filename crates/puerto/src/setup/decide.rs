@@ -6,10 +6,12 @@ use puerto_smtp::Domain;
 use super::Wishes;
 use super::person::{Gone, Person};
 use super::root::Root;
+use super::senders;
 use super::takeover::{Credentials, Inherited};
 use super::world::{Port25, Survey, World};
-use crate::config::{Config, Login, NextHop, TlsLevel};
+use crate::config::{Config, Login, NextHop, Sender, TlsLevel};
 use crate::lang::{Said, Text};
+use crate::survey::names::is_private;
 
 /// Where the relayhost's password is kept.
 pub(super) const PASSWORD_FILE: &str = "/etc/puerto/relayhost.password";
@@ -18,27 +20,20 @@ const HOSTNAME: Text = Text::new(
     "The full name of this server, which its address should point back to",
     "El nombre completo de este servidor, al que debe apuntar el registro inverso de su dirección",
 );
-const SHORT_LIVED: Text = Text::new(
+const UNKNOWN_NAME: Text = Text::new(
     "{answer} is a name that nobody outside knows, and receivers refuse mail from such a name. The \
      full name of this server, such as {proposed}",
     "{answer} es un nombre que nadie conoce fuera, y los receptores rechazan el correo de un nombre \
      así. El nombre completo del servidor, como {proposed}",
 );
-/// What names end in that the public DNS does not have (RFC 6762 §3, RFC 8375, and what
-/// makers of routers and directories put there).
-const NOT_PUBLIC: [&str; 11] = [
-    "arpa",
-    "corp",
-    "home",
-    "internal",
-    "intranet",
-    "invalid",
-    "lan",
-    "local",
-    "localdomain",
-    "localhost",
-    "private",
-];
+const PROVIDERS_NAME: Text = Text::new(
+    "{answer} is a name of the hosting company, as machines have of which nobody takes care: \
+     receivers distrust it, and no SPF or DKIM of yours can stand there. The full name of this \
+     server, such as {proposed}",
+    "{answer} es un nombre del proveedor, como el de las máquinas de las que nadie se ocupa: los \
+     receptores desconfían de él, y ahí no puede haber SPF ni DKIM suyos. El nombre completo del \
+     servidor, como {proposed}",
+);
 const LIVES_HERE: Text = Text::new(
     "Are the mailboxes of {domain} on this server?",
     "¿Están en este servidor los buzones de {domain}?",
@@ -112,6 +107,12 @@ pub(super) fn decide(
         config.listen.smtp = super::takeover::loopback();
     }
     inherit(&mut config, inherited);
+    config.origin = senders::origin(wishes, &config, inherited, person)?;
+    // What worked for another program with its relay needs no question.
+    let is_known = from.is_some() || config.sender.always.is_some();
+    if !is_known || wishes.always.is_some() {
+        config.sender.always = senders::always(wishes, &config, person)?;
+    }
     Ok(Decided { config, password, port_25 })
 }
 
@@ -131,7 +132,7 @@ fn hostname(
     let proposed = inherited
         .iter()
         .find_map(|program| program.hostname.as_deref().and_then(host_name))
-        .filter(|name| !is_internal(name))
+        .filter(|name| senders::is_known_outside(name))
         .or_else(|| pointer(&wishes.domain, survey))
         .or_else(|| host_name(&root.read("/etc/hostname").ok()??).filter(own))
         .or_else(|| survey.machine.clone().filter(|_| root.is_machine()).filter(own))
@@ -142,9 +143,10 @@ fn hostname(
         let answer = person.word(&question, &proposed)?;
         match host_name(&answer) {
             // Whoever says it twice knows why.
-            Some(name) if is_internal(&name) && warned.as_ref() != Some(&name) => {
+            Some(name) if !senders::is_known_outside(&name) && warned.as_ref() != Some(&name) => {
                 let values = [("answer", answer.as_str()), ("proposed", &proposed)];
-                question = Said::with(SHORT_LIVED, &values);
+                let text = if is_private(&name) { UNKNOWN_NAME } else { PROVIDERS_NAME };
+                question = Said::with(text, &values);
                 warned = Some(name);
             }
             Some(name) => return Ok(name),
@@ -153,12 +155,8 @@ fn hostname(
     }
 }
 
-/// Whether a name ends in a label that the public DNS does not have.
-pub(super) fn is_internal(name: &str) -> bool {
-    name.rsplit('.').next().is_some_and(|last| NOT_PUBLIC.contains(&last))
-}
-
-fn is_below(name: &str, domain: &str) -> bool {
+/// Whether a name is below a domain.
+pub(super) fn is_below(name: &str, domain: &str) -> bool {
     name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
@@ -174,6 +172,16 @@ const NOT_A_HOST: Text = Text::new(
 );
 const NOT_A_HOP: Text = Text::new("{error}. The relayhost", "{error}. El relayhost");
 
+/// A domain in A-labels, however it was typed: as an address of it, or as the address of
+/// its site.
+pub(super) fn domain_meant(text: &str) -> Option<String> {
+    let text = text.trim();
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let text = text.split(['/', '?', '#']).next().unwrap_or(text);
+    let text = text.rsplit_once('@').map_or(text, |(_, domain)| domain);
+    dotted_name(text.split(':').next().unwrap_or(text))
+}
+
 /// A full host name in A-labels.
 pub(super) fn host_name(text: &str) -> Option<String> {
     dotted_name(text).filter(|name| !name.starts_with("localhost."))
@@ -182,7 +190,8 @@ pub(super) fn host_name(text: &str) -> Option<String> {
 /// A name of several labels, in A-labels, that can stand in an address: an underscore
 /// cannot (RFC 5321 §4.1.2).
 pub(super) fn dotted_name(text: &str) -> Option<String> {
-    let domain = Domain::parse(text.trim()).ok()?;
+    let text = text.trim();
+    let domain = Domain::parse(text.strip_suffix('.').unwrap_or(text)).ok()?;
     let name = idna::domain_to_ascii(domain.name()?).ok()?;
     (name.contains('.') && !name.contains('_')).then_some(name)
 }
@@ -202,6 +211,7 @@ fn domains(
         Ok(hosts) => !hosts.is_empty() && !hosts.contains(&config.hostname),
         Err(_) => false,
     };
+    let elsewhere = elsewhere || inherited.iter().any(|program| program.nothing_local);
     let question = Said::with(LIVES_HERE, &[("domain", &wishes.domain)]);
     let here = person.confirm(&question, !elsewhere)?;
     let name = if here { &wishes.domain } else { &config.hostname };
@@ -246,6 +256,9 @@ fn inherit(config: &mut Config, inherited: &[&Inherited]) {
             }
         };
         take(&mut config.tls, &program.certificate);
+        if program.sender != Sender::default() {
+            config.sender.clone_from(&program.sender);
+        }
         config.delivery.bind_ipv4 = program.bind_ipv4.or(config.delivery.bind_ipv4);
         config.delivery.bind_ipv6 = program.bind_ipv6.or(config.delivery.bind_ipv6);
         if let Some(size) = program.message_size {

@@ -22,6 +22,7 @@ mod postmaster;
 mod processes;
 mod report;
 mod root;
+mod senders;
 mod service;
 mod steps;
 mod takeover;
@@ -33,10 +34,13 @@ mod world;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use puerto_smtp::{Address, Domain};
+
 use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
 use crate::dnsplan::{Plan as Publication, Subject};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, dns_error, key_error, said, said_of};
+use crate::sender;
 use crate::survey::address::is_public;
 
 use batch::{Batch, Unwritten};
@@ -66,6 +70,10 @@ pub struct Wishes {
     pub relayhost: Option<Option<NextHop>>,
     /// User and password for it.
     pub login: Option<Credentials>,
+    /// What completes bare senders; `Some(None)`: the first of `domains`, without a question.
+    pub origin: Option<Option<Domain>>,
+    /// The address that all mail is sent from; `Some(None)`: none, without a question.
+    pub always: Option<Option<Address>>,
     /// The configuration file, as a path of the machine.
     pub config_file: PathBuf,
     /// Where the program is, as a path of the machine.
@@ -137,6 +145,11 @@ pub fn domain_name(text: &str) -> Option<String> {
     decide::dotted_name(text)
 }
 
+/// The domain that was meant where an address of it, or that of its site, was typed.
+pub fn domain_meant(text: &str) -> Option<String> {
+    decide::domain_meant(text)
+}
+
 const TAKE_OVER: Text = Text::new(
     "{program} is configured on this machine. Take over what it says?",
     "En esta máquina está configurado {program}. ¿Heredar lo que dice?",
@@ -174,12 +187,6 @@ const ABSENT: Text = Text::new(
     "The DNS knows no {domain}: see that it is written right, and that it has been registered",
     "El DNS no conoce {domain}: compruebe que esté bien escrito y que se haya registrado",
 );
-const SHORT: Text = Text::new(
-    "The configuration calls this server {hostname}, which is not a full name, and receivers \
-     refuse such a greeting: set `hostname`, as in mail.example.com",
-    "La configuración llama {hostname} a este servidor, que no es un nombre completo, y los \
-     receptores rechazan ese saludo: ponga `hostname`, como en mail.example.com",
-);
 const PRIVATE: Text = Text::new(
     "{address} is not a public address: outside this machine is seen under another one, which \
      SPF and PTR must name",
@@ -188,9 +195,9 @@ const PRIVATE: Text = Text::new(
 );
 const ELSEWHERE: Text = Text::new(
     "Mail for {domain} is taken by {hosts}, so its mailboxes are not here: users of this machine \
-     have addresses at {hostname}",
+     send as {sender}, and what cannot be delivered returns there",
     "El correo de {domain} lo recibe {hosts}, así que sus buzones no están aquí: los usuarios de \
-     esta máquina tienen direcciones en {hostname}",
+     esta máquina envían como {sender}, y ahí vuelve lo que no se puede entregar",
 );
 const NOT_LOCAL: Text = Text::new(
     "{domain} is not among `domains`, so mail for it is not put into mailboxes of this server: if \
@@ -209,12 +216,6 @@ const OPEN_TO_ALL: Text = Text::new(
      trusted_networks may send ({networks})",
     "Escucha en {listen}, pues cualquiera puede traer correo para los buzones de aquí; a través de \
      él solo pueden enviar las trusted_networks ({networks})",
-);
-const INTERNAL: Text = Text::new(
-    "The server is called {hostname}, a name that nobody outside knows: receivers refuse mail from \
-     such a name. Set `hostname` to one of {domain}, as in mail.{domain}",
-    "El servidor se llama {hostname}, un nombre que nadie conoce fuera: los receptores rechazan el \
-     correo de un nombre así. Ponga en `hostname` uno de {domain}, como mail.{domain}",
 );
 const CLOSED: Text = Text::new(
     "Port 25 is closed on the way out ({how}), as most hosting companies have it at first: set \
@@ -279,13 +280,16 @@ pub fn run(
         written: written.map(|(path, _)| path.as_path()).collect(),
     };
     let mut steps = steps::steps(&wishes.domain, &config, &situation, &programs);
-    problems.extend(short(&config.hostname, &wishes.domain));
+    let (of_names, good_to_know) = senders::judge(&config, &wishes.domain);
+    problems.extend(of_names);
+    notes.extend(good_to_know);
     postmaster::step(&root_mail, &config, root, &mut steps);
     if wishes.act && root.is_machine() {
         problems.extend(hands::carry_out(&mut steps, world, person));
     }
     Ok(Report {
         domain: wishes.domain.clone(),
+        origin: config.sender_domain().map(Domain::to_string),
         hostname: config.hostname,
         relayhost: config.relayhost,
         config_file,
@@ -390,6 +394,16 @@ fn contradictions(wishes: &Wishes, there: &Config, file: &Path) -> Vec<Said> {
     if let Some(relayhost) = &wishes.relayhost {
         compare("relayhost", &hop(&there.relayhost), &hop(relayhost));
     }
+    let text = |asked: &Option<String>| asked.clone().unwrap_or_default();
+    if let Some(origin) = &wishes.origin {
+        let origin = origin.as_ref().map(Domain::to_string);
+        compare("origin", &text(&there.origin.as_ref().map(Domain::to_string)), &text(&origin));
+    }
+    if let Some(always) = &wishes.always {
+        let always = always.as_ref().map(Address::to_string);
+        let known = there.sender.always.as_ref().map(Address::to_string);
+        compare("sender.always", &text(&known), &text(&always));
+    }
     if let Some(Credentials { user, .. }) = &wishes.login {
         let there = there.relayhost_login.as_ref().map(|login| login.user.as_str());
         compare("relayhost_user", there.unwrap_or_default(), user);
@@ -492,7 +506,7 @@ fn notes(
         let values = [
             ("domain", wishes.domain.as_str()),
             ("hosts", &hosts.join(", ")),
-            ("hostname", &config.hostname),
+            ("sender", &sender::of_the_machine(config).map(|s| s.to_string()).unwrap_or_default()),
         ];
         notes.push(Said::with(if elsewhere { ELSEWHERE } else { NOT_LOCAL }, &values));
     }
@@ -526,14 +540,6 @@ fn publication(
             None
         }
     }
-}
-
-fn short(hostname: &str, domain: &str) -> Option<Said> {
-    if decide::host_name(hostname).is_none() {
-        return Some(Said::with(SHORT, &[("hostname", hostname)]));
-    }
-    let values = [("hostname", hostname), ("domain", domain)];
-    decide::is_internal(hostname).then(|| Said::with(INTERNAL, &values))
 }
 
 /// What it listens on, and why.

@@ -16,6 +16,8 @@ pub struct Report {
     pub domain: String,
     /// The server's name.
     pub hostname: String,
+    /// What completes bare senders.
+    pub origin: Option<String>,
     /// Where all mail goes; none: to its MX.
     pub relayhost: Option<NextHop>,
     /// The configuration file, as a path of the machine.

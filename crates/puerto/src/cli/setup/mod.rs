@@ -7,11 +7,13 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use puerto_smtp::{Address, Domain};
+
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::cli::output;
 use crate::config::{Config, NextHop};
-use crate::lang::{Language, Said, Text, system};
+use crate::lang::{Language, Said, Text, address_error, system};
 use crate::setup::{self, Credentials, Network, Nobody, Person, Root, SetupError, Wishes};
 
 /// What to set up.
@@ -28,6 +30,13 @@ pub struct SetupArgs {
     /// program says, or mail.DOMAIN
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
+    /// What completes senders, as in root@DOMAIN, where mailboxes are elsewhere; "" is the
+    /// first of `domains`
+    #[arg(long, value_name = "DOMAIN")]
+    origin: Option<String>,
+    /// The one address to send all mail from, for a relay that takes no other; "" for none
+    #[arg(long, value_name = "ADDRESS")]
+    sender_always: Option<String>,
     /// Where all mail goes, in Postfix's syntax: [smtp.example.net]:587; "" delivers to
     /// the recipients' MX
     #[arg(long, value_name = "HOP")]
@@ -54,13 +63,18 @@ pub struct SetupArgs {
     json: bool,
     /// Undo what a setup did: the service, the names, its files. Configuration, keys and
     /// queue stay
-    #[arg(long, conflicts_with_all = ["domain", "hostname", "relayhost", "root_mail"])]
+    #[arg(long, conflicts_with_all = ["domain", "hostname", "origin", "sender_always",
+        "relayhost", "root_mail"])]
     undo: bool,
 }
 
 const NO_DOMAIN: Text = Text::new(
     "`{domain}` is not a domain name, as example.com is",
     "`{domain}` no es un nombre de dominio, como example.com",
+);
+const MEANT: Text = Text::new(
+    "`{domain}` is not a domain name: if {meant} is meant, write that",
+    "`{domain}` no es un nombre de dominio: si se refiere a {meant}, escríbalo así",
 );
 const NO_HOST: Text = Text::new(
     "`{name}` is not a full host name, as mail.example.com is",
@@ -188,8 +202,7 @@ fn wishes(
     language: Language,
 ) -> Result<Wishes, String> {
     let SetupArgs { domain, hostname, relayhost, .. } = arguments;
-    let name = setup::domain_name(domain)
-        .ok_or_else(|| NO_DOMAIN.with(language, &[("domain", domain)]))?;
+    let name = setup::domain_name(domain).ok_or_else(|| no_domain(domain, language))?;
     let host = |text: &String| {
         setup::host_name(text).ok_or_else(|| NO_HOST.with(language, &[("name", text)]))
     };
@@ -201,7 +214,22 @@ fn wishes(
         "" => Ok(None),
         text => NextHop::parse(text).map(Some).map_err(|error| error.of(language)),
     };
+    let origin = |text: &String| match text.as_str() {
+        "" => Ok(None),
+        text => match setup::domain_name(text) {
+            Some(name) => Ok(Domain::parse(&name).ok()),
+            None => Err(no_domain(text, language)),
+        },
+    };
+    let always = |text: &String| match text.as_str() {
+        "" => Ok(None),
+        text => Address::parse(text)
+            .map(Some)
+            .map_err(|error| format!("`{text}`: {}", address_error(&error).of(language))),
+    };
     Ok(Wishes {
+        origin: arguments.origin.as_ref().map(origin).transpose()?,
+        always: arguments.sender_always.as_ref().map(always).transpose()?,
         domain: name,
         hostname: hostname.as_ref().map(host).transpose()?,
         relayhost: relayhost.as_ref().map(hop).transpose()?,
@@ -212,6 +240,12 @@ fn wishes(
         act: false,
         language,
     })
+}
+
+fn no_domain(typed: &str, language: Language) -> String {
+    let meant = setup::domain_meant(typed).filter(|meant| meant != typed);
+    let text = if meant.is_some() { MEANT } else { NO_DOMAIN };
+    text.with(language, &[("domain", typed), ("meant", &meant.unwrap_or_default())])
 }
 
 /// User and password that were asked for with flags.

@@ -210,6 +210,7 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
     json!({
         "domain": report.domain,
         "hostname": report.hostname,
+        "origin": report.origin,
         "relayhost": report.relayhost.as_ref().map(ToString::to_string),
         "config": report.config_file,
         "root": report.root,

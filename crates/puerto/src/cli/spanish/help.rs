@@ -39,6 +39,10 @@ pub(super) const HELP: &[Text] = pairs! {
         "El dominio desde el que se enviará, como example.com";
     "The full name of this server; otherwise what the machine or another mail program says, or mail.DOMAIN",
         "El nombre completo de este servidor; si no se indica, el que diga la máquina u otro programa de correo, o mail.DOMINIO";
+    "What completes senders, as in root@DOMAIN, where mailboxes are elsewhere; \"\" is the first of `domains`",
+        "Lo que completa los remitentes, como en root@DOMINIO, si los buzones están en otra parte; \"\" es el primero de `domains`";
+    "The one address to send all mail from, for a relay that takes no other; \"\" for none",
+        "La única dirección desde la que sale todo el correo, para un relay que no admite otra; \"\": ninguna";
     "Where all mail goes, in Postfix's syntax: [smtp.example.net]:587; \"\" delivers to the recipients' MX",
         "Adónde va todo el correo, en la sintaxis de Postfix: [smtp.example.net]:587; con \"\" se entrega en el MX de cada destinatario";
     "The user name at the relayhost; its password is asked for, or in the file",
@@ -188,8 +192,8 @@ pub(super) const HELP: &[Text] = pairs! {
         "Dice qué significa, adónde lleva, qué ofrece y si acepta nuestro correo";
     "In Postfix's syntax, as in the configuration; without it, the configured one",
         "En la sintaxis de Postfix, como en la configuración; si falta, el configurado";
-    "The sender to try, instead of the postmaster of our first domain",
-        "El remitente que se prueba, en lugar del postmaster de nuestro primer dominio";
+    "The sender to try, instead of root's as others see it",
+        "El remitente que se prueba, en lugar del de root tal como se ve fuera";
     "The recipient to try, instead of the sender's own address; nothing is sent",
         "El destinatario que se prueba, en lugar de la propia dirección del remitente; no se envía nada";
     "Really send a short message to this address",

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::{Credentials, Inherited, add_networks, local_domain, name_others, next_hop, text_of};
-use crate::config::Mailbox;
+use super::{
+    Credentials, Inherited, add_networks, local_domain, name_others, next_hop, own_name, text_of,
+};
+use crate::config::{Known, Mailbox, Who};
 use crate::lang::{Said, Text};
-use crate::setup::host_name;
 use crate::setup::others::{EXIM, EXIM_ELSEWHERE, Service};
 use crate::setup::root::Root;
 
@@ -54,12 +55,13 @@ const LOCAL: Text = Text::new(
     "A Exim se le dijo que de esta máquina no sale correo (dc_eximconfig_configtype = {value}), y \
      con este servidor sale: no siga si no es lo que quiere",
 );
-const HIDDEN: Text = Text::new(
-    "Exim writes {value} for this machine's name in addresses (dc_readhost): set `origin` to it, so \
-     that users send as user@{value}",
-    "Exim escribe {value} en lugar del nombre de esta máquina en las direcciones (dc_readhost): \
-     ponga `origin` con ese valor, para que los usuarios envíen como usuario@{value}",
+const ADDRESS: Text = Text::new(
+    "the line `{line}` of {file} is not taken over: write it into sender.map",
+    "la línea `{line}` de {file} no se hereda: escríbala en sender.map",
 );
+
+/// Users of the machine and the addresses by which others know them.
+const ADDRESSES: &str = "/etc/email-addresses";
 
 /// Settings of Debian's file that are taken over, or mean nothing elsewhere.
 const READ: [&str; 14] = [
@@ -95,14 +97,15 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     for item in list(get("dc_other_hostnames").unwrap_or_default()) {
         found.domains.extend(local_domain(item).filter(|domain| !found.domains.contains(domain)));
     }
+    let mail_name = text_of(root, "/etc/mailname", &mut found).unwrap_or_default();
+    let mail_name = mail_name.trim();
     if get("dc_mailname_in_oh") == Some("true") {
-        let name = text_of(root, "/etc/mailname", &mut found).unwrap_or_default();
-        let domain = local_domain(name.trim()).filter(|name| !found.domains.contains(name));
+        let domain = local_domain(mail_name).filter(|name| !found.domains.contains(name));
         found.domains.splice(0..0, domain);
     }
     let macros = macros(root);
-    let name = macros.get("MAIN_HARDCODE_PRIMARY_HOSTNAME");
-    found.hostname = name.filter(|name| host_name(name).is_some()).cloned();
+    let name = "MAIN_HARDCODE_PRIMARY_HOSTNAME";
+    found.hostname_of("Exim", name, macros.get(name).map(String::as_str));
     keys(root, &macros, &mut found);
     match get("dc_eximconfig_configtype") {
         Some("smarthost" | "satellite") => {
@@ -115,9 +118,8 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         }
         _ => {}
     }
-    if let Some(value) = get("dc_readhost").filter(|_| get("dc_hide_mailname") == Some("true")) {
-        found.left.push(Said::with(HIDDEN, &[("value", value)]));
-    }
+    let visible = get("dc_readhost").filter(|_| get("dc_hide_mailname") == Some("true"));
+    senders(root, mail_name, visible, &mut found);
     if let Some(value) = get("dc_relay_domains") {
         found.left.push(Said::with(RELAYED, &[("value", value)]));
     }
@@ -140,6 +142,36 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     Some(found)
 }
 
+/// Who writes as user@{its name} is known by a line of a file, or at the name that is to
+/// be seen; Exim completes bare names with that of `/etc/mailname`.
+fn senders(root: &Root, mail_name: &str, visible: Option<&str>, found: &mut Inherited) {
+    match visible {
+        Some(name) => found.origin_of("Exim", "dc_readhost", name),
+        None if !mail_name.is_empty() => found.origin_of("Exim", "/etc/mailname", mail_name),
+        None => {}
+    }
+    let text = text_of(root, ADDRESSES, found).unwrap_or_default();
+    for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let row = line.split_once(':').and_then(|(user, address)| {
+            let who = Who::parse(user.trim()).ok()?;
+            Some((who, Known::parse(address.trim()).ok()?))
+        });
+        match row {
+            Some(row) => found.sender.map.push(row),
+            None => {
+                let values = [("line", line), ("file", ADDRESSES)];
+                found.left.push(Said::with(ADDRESS, &values));
+            }
+        }
+    }
+    let Some(seen) = found.origin.clone().filter(|_| visible.is_some()) else { return };
+    let own = found.domains.iter().cloned().chain(own_name(mail_name));
+    let mut hidden: Vec<_> = own.filter(|domain| *domain != seen).collect();
+    hidden.dedup();
+    let entries = hidden.into_iter().map(|own| (Who::Domain(own), Known::Domain(seen.clone())));
+    found.sender.map.extend(entries);
+}
+
 /// What Exim's own file says in lines that mean one thing alone. Routers and transports
 /// are a program, of which nothing is taken.
 fn read_own(root: &Root, file: &str, service: Service) -> Inherited {
@@ -152,13 +184,17 @@ fn read_own(root: &Root, file: &str, service: Service) -> Inherited {
         .filter_map(|(name, value)| Some((name.split_whitespace().last()?.to_owned(), value)))
         .collect();
     let get = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
-    found.hostname =
-        Some(get("primary_hostname")).filter(|name| host_name(name).is_some()).map(Into::into);
+    let name = Some(get("primary_hostname")).filter(|name| !name.is_empty());
+    found.hostname_of("Exim", "primary_hostname", name);
     let domains = get("local_domains").split(':').map(str::trim);
     for item in domains {
-        let name = if item == "@" { found.hostname.as_deref().unwrap_or_default() } else { item };
+        let name = if item == "@" { get("primary_hostname") } else { item };
         let domain = local_domain(name).filter(|domain| !found.domains.contains(domain));
         found.domains.extend(domain);
+    }
+    let qualifies = get("qualify_domain");
+    if !qualifies.is_empty() {
+        found.origin_of("Exim", "qualify_domain", qualifies);
     }
     // A doubled colon is one of an IPv6 address.
     let networks = get("relay_from_hosts").replace("::::", "\u{0}").replace(" ; ", " : ");

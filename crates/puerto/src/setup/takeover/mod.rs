@@ -11,9 +11,11 @@ use std::path::PathBuf;
 
 use puerto_smtp::Domain;
 
+use super::host_name;
 use super::others::Service;
 use super::root::Root;
-use crate::config::{Mailbox, Network, NextHop, TlsFiles};
+use super::senders::is_known_outside;
+use crate::config::{Mailbox, Network, NextHop, Sender, TlsFiles};
 use crate::lang::{Said, Text};
 
 pub use opendkim::ForeignKey;
@@ -31,6 +33,12 @@ pub struct Inherited {
     pub hostname: Option<String>,
     /// The domains that are local to it; the first completes bare names.
     pub domains: Vec<Domain>,
+    /// It says that mail for no domain stays on this machine.
+    pub nothing_local: bool,
+    /// What completes bare senders, where it says so and that is a name.
+    pub origin: Option<Domain>,
+    /// Under which addresses it knows senders elsewhere.
+    pub sender: Sender,
     /// Where it sends all mail.
     pub relayhost: Option<NextHop>,
     /// User and password for that.
@@ -64,6 +72,30 @@ impl Inherited {
         Self { program, ..Self::default() }
     }
 
+    /// Notes its host name, or that others do not know it.
+    fn hostname_of(&mut self, program: &str, key: &str, value: Option<&str>) {
+        let Some(value) = value else { return };
+        match host_name(value).filter(|name| is_known_outside(name)) {
+            Some(_) => self.hostname = Some(value.to_owned()),
+            None => {
+                let values = [("program", program), ("key", key), ("value", value)];
+                self.left.push(Said::with(HOST, &values));
+            }
+        }
+    }
+
+    /// Notes what completes bare senders, or that it is of no use outside.
+    fn origin_of(&mut self, program: &str, key: &str, value: &str) {
+        match own_name(value).filter(|domain| domain.name().is_some_and(is_known_outside)) {
+            Some(domain) if self.domains.first() == Some(&domain) => {}
+            Some(domain) => self.origin = Some(domain),
+            None => {
+                let values = [("program", program), ("key", key), ("value", value)];
+                self.left.push(Said::with(ORIGIN, &values));
+            }
+        }
+    }
+
     /// What would be taken over, as our configuration would write it, one for each line.
     pub fn summary(&self) -> Vec<String> {
         let mut out = Vec::new();
@@ -73,6 +105,15 @@ impl Inherited {
         let joined = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
         line("hostname", self.hostname.clone());
         line("domains", joined(self.domains.iter().map(Domain::to_string).collect()));
+        line("origin", self.origin.as_ref().map(Domain::to_string));
+        let Sender { always, map, masquerade, masquerade_except } = &self.sender;
+        line("sender.always", always.as_ref().map(ToString::to_string));
+        for (who, known) in map {
+            line("sender.map", Some(format!("{who} → {known}")));
+        }
+        line("sender.masquerade", joined(masquerade.iter().map(ToString::to_string).collect()));
+        let except = masquerade_except.iter().map(ToString::to_string).collect();
+        line("sender.masquerade_except", joined(except));
         line("relayhost", self.relayhost.as_ref().map(NextHop::to_string));
         line("relayhost_user", self.login.as_ref().map(|login| login.user.clone()));
         line("trusted_networks", joined(self.networks.iter().map(Network::to_string).collect()));
@@ -116,6 +157,18 @@ pub fn look(root: &Root) -> Vec<Inherited> {
 const UNREADABLE: Text = Text::new(
     "{file} cannot be read ({error}): run this as root to take over what it says",
     "{file} no se puede leer ({error}): ejecútelo como root para heredar lo que dice",
+);
+const HOST: Text = Text::new(
+    "{program}'s {key} = {value} is not taken over: that is no full name by which others know a \
+     machine of yours",
+    "{key} = {value} de {program} no se hereda: no es un nombre completo con el que otros conozcan \
+     una máquina suya",
+);
+const ORIGIN: Text = Text::new(
+    "{program}'s {key} = {value} is not taken over: that is no name by which others can answer. Set \
+     `origin` to a domain of yours",
+    "{key} = {value} de {program} no se hereda: no es un nombre con el que otros puedan contestar. \
+     Ponga en `origin` un dominio suyo",
 );
 const NOT_A_HOP: Text = Text::new(
     "{key} = {value} is not taken over: {error}",
@@ -195,6 +248,11 @@ fn next_hop(key: &str, value: &str, implicit_tls: bool, inherited: &mut Inherite
             inherited.left.push(Said::of_parts(NOT_A_HOP, &values));
         }
     }
+}
+
+/// A name with a dot, in an address.
+fn own_name(text: &str) -> Option<Domain> {
+    Domain::parse(text).ok().filter(|domain| domain.name().is_some_and(|name| name.contains('.')))
 }
 
 /// A domain that mail can be local to: a name with a dot that is not the loopback's.

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use puerto_smtp::Address;
+
 use super::{Credentials, Inherited, authorities, name_others, next_hop, text_of};
 use crate::lang::{Said, Text};
 use crate::setup::root::Root;
@@ -19,6 +21,16 @@ const ACCOUNTS: Text = Text::new(
     "las demás cuentas de msmtp no se heredan: escriba una [[route]] con `from` para cada una",
 );
 
+const FROM: Text = Text::new(
+    "msmtp's {key} = {value} is taken over as sender.always, which stands in From, too, where a program \
+     says another; the author stays in Reply-To. If the relay takes other senders, use sender.map",
+    "{key} = {value} de msmtp se hereda como sender.always, que va también en la cabecera cuando un programa \
+     dice otra cosa; el autor queda en Reply-To. Si el relay admite otros remitentes, use sender.map",
+);
+const NO_FROM: Text = Text::new(
+    "msmtp's {key} = {value} is not taken over: set `origin`, or sender.map",
+    "{key} = {value} de msmtp no se hereda: ponga `origin` o sender.map",
+);
 const FINGERPRINT: Text = Text::new(
     "msmtp's tls_fingerprint is not taken over: where there is a password, the relay's key is \
      remembered at the first login; `puerto relay test` shows the certificate to compare",
@@ -34,7 +46,7 @@ const DEFAULT_ALIAS: Text = Text::new(
 );
 
 /// What is taken over, and what means nothing to a server.
-const READ: [&str; 20] = [
+const READ: [&str; 27] = [
     "host",
     "port",
     "user",
@@ -55,6 +67,13 @@ const READ: [&str; 20] = [
     "keepbcc",
     "undisclosed_recipients",
     "eval",
+    "domain",
+    "from",
+    "from_full_name",
+    "auto_from",
+    "maildomain",
+    "set_from_header",
+    "allow_from_override",
 ];
 
 type Account = HashMap<String, String>;
@@ -84,6 +103,8 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         _ => {}
     }
     aliases(root, get("aliases"), &mut found);
+    found.hostname_of("msmtp", "domain", get("domain"));
+    sender(&account, &mut found);
     authorities(get("tls_trust_file").filter(|file| !file.is_empty()), &mut found);
     if get("tls_fingerprint").is_some_and(|value| !value.is_empty()) {
         found.left.push(Said::with(FINGERPRINT, &[]));
@@ -94,6 +115,33 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         found.left.push(Said::with(ACCOUNTS, &[]));
     }
     Some(found)
+}
+
+// `from` is the envelope's sender of all mail, unless a program says another; with
+// `set_from_header` it stands in From, too.
+fn sender(account: &Account, found: &mut Inherited) {
+    let get = |name: &str| account.get(name).map(String::as_str).filter(|v| !v.is_empty());
+    let domain = get("maildomain");
+    let automatic =
+        get("auto_from") == Some("on") || account.get("auto_from").is_some_and(String::is_empty);
+    if let Some(domain) = domain.filter(|_| automatic) {
+        return found.origin_of("msmtp", "maildomain", domain);
+    }
+    let Some(from) = get("from") else { return };
+    let from = from.replace("%M", domain.unwrap_or("%M"));
+    // Each user at one domain.
+    if let Some(domain) = from.strip_prefix("%U@").filter(|domain| !domain.contains(['%', '*'])) {
+        return found.origin_of("msmtp", "from", domain);
+    }
+    match Address::parse(&from) {
+        Ok(address) if !from.contains(['%', '*']) => {
+            found.sender.always = Some(address);
+            if get("set_from_header") != Some("on") {
+                found.left.push(Said::with(FROM, &[("key", "from"), ("value", &from)]));
+            }
+        }
+        _ => found.left.push(Said::with(NO_FROM, &[("key", "from"), ("value", &from)])),
+    }
 }
 
 // Its `default` is no name, but whoever has no line of his own.

@@ -441,7 +441,7 @@ fn a_login_is_found_however_its_switch_and_its_line_are_written_or_its_absence_i
 fn what_exim_is_told_beyond_what_is_taken_over_is_named() {
     for (line, words) in [
         ("dc_eximconfig_configtype='local'", "no mail may leave this machine"),
-        ("dc_hide_mailname='true'\ndc_readhost='example.com'", "set `origin` to it"),
+        ("dc_hide_mailname='true'\ndc_readhost='web.lan'", "dc_readhost = web.lan is not taken"),
         ("dc_relay_domains='x.example'", "dc_relay_domains = x.example"),
         ("dc_other='1'", "dc_other, of which nothing"),
     ] {
@@ -511,7 +511,8 @@ fn what_msmtp_is_told_beyond_what_is_taken_over_is_named() {
     for (line, words) in [
         ("tls_fingerprint 00:11", "tls_fingerprint"),
         ("tls_trust_file /etc/own.pem", "with /etc/own.pem"),
-        ("from shop@example.com", "also sets from"),
+        ("from shop@example.com", "from = shop@example.com is taken over as sender.always"),
+        ("from *@example.com", "from = *@example.com is not taken over"),
         ("aliases /etc/aliases", "`default: me@example.com` of /etc/aliases"),
     ] {
         let (_folder, root) = tree(&[
@@ -523,4 +524,139 @@ fn what_msmtp_is_told_beyond_what_is_taken_over_is_named() {
     let trusted = "host r.example\ntls_trust_file /etc/ssl/certs/ca-certificates.crt\n";
     let (_folder, root) = tree(&[("etc/msmtprc", trusted)]);
     assert_eq!(left(&look(&root)[0]), "");
+}
+
+/// The senders that a program's configuration leads to, in one line.
+fn senders(files: &[(&str, &str)]) -> (String, String) {
+    let (_folder, root) = tree(files);
+    let programs = look(&root);
+    let found = &programs[0];
+    let mut said = Vec::new();
+    for line in found.summary() {
+        if let Some(rest) = line.strip_prefix("sender.") {
+            said.push(rest.to_owned());
+        } else if line.starts_with("origin") {
+            said.push(line);
+        }
+    }
+    (said.join("; "), left(found))
+}
+
+#[test]
+fn what_postfix_does_to_senders_is_taken_over_or_named_row_by_row() {
+    let debian = "myhostname = web.example.com\nmydestination = $myhostname, localhost\n";
+    for (settings, table, expected, told) in [
+        ("myorigin = example.com", "", "origin = example.com", ""),
+        ("myorigin = $mydomain", "", "origin = example.com", ""),
+        ("myorigin = /etc/mailname", "", "origin = mailname.example", ""),
+        ("myorigin = $myhostname", "", "", ""),
+        ("myorigin = web.lan", "", "", "myorigin = web.lan is not taken over"),
+        ("myorigin = ip-10-0-0-1.ec2.internal", "", "", "is not taken over"),
+        (
+            "masquerade_domains = !lists.example.com $mydomain\nmasquerade_exceptions = root, bob",
+            "",
+            "masquerade = !lists.example.com, example.com; masquerade_except = root, bob",
+            "To and Cc stay",
+        ),
+        (
+            "masquerade_domains = example.com\nmasquerade_classes = envelope_sender",
+            "",
+            "",
+            "masquerade_classes = envelope_sender is not taken over",
+        ),
+        ("masquerade_domains = hash:/t", "", "", "names hash:/t"),
+        (
+            "sender_canonical_maps = hash:/t",
+            "# ours\nroot admin@example.net\nana@web.example.com  ana\n@web.example.com @example.com\n",
+            "map = root → admin@example.net; map = ana@web.example.com → ana@web.example.com; \
+             map = @web.example.com → @example.com",
+            "",
+        ),
+        (
+            "canonical_maps = lmdb:/t\nsmtp_generic_maps = inline:{ {admin@example.net = x@example.org} }",
+            "root admin@example.net\n",
+            "map = root → x@example.org; map = admin@example.net → x@example.org",
+            "recipients stay as they are written",
+        ),
+        ("smtp_generic_maps = texthash:/t", "a@b.lan x y\n", "", "the row `a@b.lan x y`"),
+        ("sender_canonical_maps = static:shop@example.net", "", "always = shop@example.net", ""),
+        (
+            "sender_canonical_maps = regexp:/t",
+            "/.+/    shop@example.net\n",
+            "always = shop@example.net",
+            "",
+        ),
+        (
+            "sender_canonical_maps = pcre:/t",
+            "/^root@(.*)$/ a@b.example\n/^(.*)@x$/ $1@y.example\n",
+            "",
+            "the row `/^root@(.*)$/ a@b.example`, which is not taken over: write what it means into \
+             sender.map, or into sender.always if it is for everybody\nPostfix's \
+             sender_canonical_maps has the row `/^(.*)@x$/ $1@y.example`",
+        ),
+        ("sender_canonical_maps = mysql:/t", "", "", "mysql:/t cannot be read here"),
+        ("sender_canonical_maps = hash:/none", "", "", "hash:/none cannot be read here"),
+        (
+            "sender_canonical_maps = static:a@b.example\nsender_canonical_classes = header_sender",
+            "",
+            "",
+            "sender_canonical_classes = header_sender is not taken over",
+        ),
+        ("local_header_rewrite_clients = static:all", "", "", "static:all is not taken over"),
+        ("recipient_canonical_maps = hash:/t", "", "", "recipients stay"),
+        ("multi_instance_directories = /etc/postfix-out", "", "", "several instances"),
+        ("append_at_myorigin = no", "", "", "append_at_myorigin = no"),
+    ] {
+        let main = format!("{debian}{settings}\n");
+        let files =
+            [("etc/postfix/main.cf", &*main), ("t", table), ("etc/mailname", "mailname.example\n")];
+        let (senders, left) = senders(&files);
+        assert_eq!(senders, expected, "{settings}");
+        assert!(left.contains(told) && left.is_empty() == told.is_empty(), "{settings}: {left}");
+    }
+}
+
+#[test]
+fn a_comment_behind_a_value_of_postfix_is_part_of_it_and_is_named() {
+    let text = "myhostname = mail.example.com # ours\nrelayhost = [r.example]:587 # the relay\n";
+    let (_folder, root) = tree(&[("etc/postfix/main.cf", text)]);
+    let found = look(&root).remove(0);
+    assert_eq!(found.hostname, None);
+    assert_eq!(found.relayhost.as_ref().unwrap().to_string(), "[r.example]:587");
+    for words in ["myhostname = mail.example.com # ours is not taken", "part of the value"] {
+        assert!(left(&found).contains(words), "{}", left(&found));
+    }
+}
+
+#[test]
+fn exims_and_msmtps_senders_are_taken_over() {
+    let debian = "etc/exim4/update-exim4.conf.conf";
+    let hidden = "dc_other_hostnames='web.example.com'\ndc_hide_mailname='true'\n\
+                  dc_readhost='example.com'\n";
+    let files = [
+        (debian, hidden),
+        ("etc/mailname", "web.example.com\n"),
+        (
+            "etc/email-addresses",
+            "# user: address\nroot: admin@example.net\nana : ana@example.org\nx\n",
+        ),
+    ];
+    let (found, left) = senders(&files);
+    assert_eq!(
+        found,
+        "origin = example.com; map = root → admin@example.net; map = ana → ana@example.org; \
+         map = @web.example.com → @example.com"
+    );
+    assert!(left.contains("the line `x` of /etc/email-addresses"), "{left}");
+    let own = "primary_hostname = web.example.com\nqualify_domain = example.com\n";
+    assert_eq!(senders(&[("etc/exim4/exim4.conf", own)]).0, "origin = example.com");
+    for (settings, expected) in [
+        ("from shop@example.com\nset_from_header on", "always = shop@example.com"),
+        ("auto_from on\nmaildomain example.com", "origin = example.com"),
+        ("from %U@%M\nmaildomain example.com", "origin = example.com"),
+        ("from %U@%H", ""),
+    ] {
+        let text = format!("host r.example\ndomain web.example.com\n{settings}\n");
+        assert_eq!(senders(&[("etc/msmtprc", &text)]).0, expected, "{settings}");
+    }
 }

@@ -1,6 +1,9 @@
-//! Postfix: `main.cf`, and the password that its `smtp_sasl_password_maps` holds.
+//! Postfix: `main.cf`, and the tables that it names.
 
-use std::collections::HashMap;
+mod parameters;
+mod senders;
+mod tables;
+
 use std::path::PathBuf;
 
 use super::{
@@ -8,10 +11,12 @@ use super::{
 };
 use crate::config::{Mailbox, TlsFiles};
 use crate::lang::{Said, Text};
-use crate::setup::host_name;
 use crate::setup::others::POSTFIX;
 use crate::setup::root::Root;
 use crate::tls::ServerTls;
+
+use parameters::{Parameters, items, logical_lines};
+use tables::Table;
 
 const ENCRYPT: Text = Text::new(
     "Postfix's smtp_tls_security_level = encrypt does not verify certificates, and ours do where \
@@ -61,10 +66,10 @@ const NOT_TAKEN: &[(&str, Text)] = &[
     ("mailbox_transport", LMTP),
     ("virtual_transport", LMTP),
     ("mailbox_command", LMTP),
-    ("canonical_maps", REWRITE),
-    ("sender_canonical_maps", REWRITE),
-    ("smtp_generic_maps", REWRITE),
-    ("masquerade_domains", REWRITE),
+    ("recipient_canonical_maps", REWRITE),
+    ("local_header_rewrite_clients", REWRITTEN_FOR),
+    ("remote_header_rewrite_domain", REWRITTEN_FOR),
+    ("multi_instance_directories", INSTANCES),
     ("header_checks", FILTER),
     ("body_checks", FILTER),
     ("content_filter", FILTER),
@@ -93,10 +98,36 @@ const LMTP: Text = Text::new(
      local.mailbox = \"lmtp:DIRECCIÓN\"",
 );
 const REWRITE: Text = Text::new(
-    "Postfix's {key} = {value} is not taken over: addresses are not rewritten here, so let \
-     programs send with the right sender",
-    "{key} = {value} de Postfix no se hereda: aquí no se reescriben direcciones, así que los \
-     programas deben enviar con el remitente correcto",
+    "Postfix's {key} = {value} is not taken over: recipients stay as they are written; where one is \
+     another, write it into the aliases file",
+    "{key} = {value} de Postfix no se hereda: los destinatarios se quedan como están escritos; si \
+     alguno es otro, escríbalo en el fichero de alias",
+);
+const REWRITTEN_FOR: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: here, senders are completed and mapped in the mail \
+     of this machine's programs, of users who log in and of trusted_networks, unless another host \
+     has signed it, and in nobody else's",
+    "{key} = {value} de Postfix no se hereda: aquí los remitentes se completan y traducen en el \
+     correo de los programas de esta máquina, de los usuarios que se identifican y de \
+     trusted_networks, salvo que otra máquina lo haya firmado, y en el de nadie más",
+);
+const INSTANCES: Text = Text::new(
+    "Postfix runs several instances here ({key} = {value}), and only that of /etc/postfix is taken \
+     over: see what the others do",
+    "Aquí hay varias instancias de Postfix ({key} = {value}) y solo se hereda la de /etc/postfix: \
+     vea qué hacen las demás",
+);
+const COMMENT: Text = Text::new(
+    "Postfix's {key} = {value}: what stands behind # is part of the value there, not a comment; see \
+     what is meant",
+    "{key} = {value} de Postfix: lo que va tras # forma allí parte del valor, no es un comentario; \
+     vea qué se quiere decir",
+);
+const DOTS: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: a host without a domain in an address stays as it \
+     is written",
+    "{key} = {value} de Postfix no se hereda: una máquina sin dominio en una dirección se queda como \
+     está escrita",
 );
 const FILTER: Text = Text::new(
     "Postfix's {key} = {value} is not taken over: contents are not filtered here",
@@ -134,7 +165,7 @@ const DOMAINS: Text = Text::new(
 );
 
 /// What is taken over, or read for it.
-const READ: [&str; 27] = [
+const READ: [&str; 36] = [
     "myhostname",
     "mydomain",
     "myorigin",
@@ -162,11 +193,20 @@ const READ: [&str; 27] = [
     "smtp_bind_address6",
     "recipient_delimiter",
     "append_dot_mydomain",
+    "append_at_myorigin",
+    "sender_canonical_maps",
+    "sender_canonical_classes",
+    "canonical_maps",
+    "canonical_classes",
+    "smtp_generic_maps",
+    "masquerade_domains",
+    "masquerade_classes",
+    "masquerade_exceptions",
 ];
 
 /// What is about Postfix's own folders, files and manners, or is done here without a word
 /// by whatever is written there.
-const OF_ITS_OWN: [&str; 37] = [
+const OF_ITS_OWN: [&str; 40] = [
     "biff",
     "bounce_queue_lifetime",
     "command_directory",
@@ -186,6 +226,9 @@ const OF_ITS_OWN: [&str; 37] = [
     "mailq_path",
     "manpage_directory",
     "meta_directory",
+    "multi_instance_enable",
+    "multi_instance_name",
+    "multi_instance_wrapper",
     "newaliases_path",
     "queue_directory",
     "readme_directory",
@@ -217,9 +260,14 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     }
     found.service = Some(POSTFIX);
     let text = text_of(root, "/etc/postfix/main.cf", &mut found).unwrap_or_default();
-    let main = Parameters::parse(&text);
-    found.hostname = main.get("myhostname").filter(|name| host_name(name).is_some());
-    domains(root, &main, &mut found);
+    let machine = root.read("/etc/hostname").ok().flatten().unwrap_or_default();
+    let main = Parameters::parse(&text, machine.trim());
+    found.hostname_of("Postfix", "myhostname", main.get("myhostname").as_deref());
+    for (key, value) in main.commented() {
+        found.left.push(left(key, value, COMMENT));
+    }
+    domains(&main, &mut found);
+    senders::read(root, &main, &mut found);
     if let Some(relayhosts) = main.get("relayhost") {
         relay(root, &main, &relayhosts, &mut found);
     }
@@ -267,17 +315,11 @@ fn left(key: &str, value: &str, advice: Text) -> Said {
     Said::with(advice, &[("key", key), ("value", value)])
 }
 
-fn domains(root: &Root, main: &Parameters, found: &mut Inherited) {
-    let origin = main.get("myorigin").and_then(|origin| {
-        if origin.starts_with('/') {
-            return root.read(&origin).ok().flatten().map(|text| text.trim().to_owned());
-        }
-        Some(origin)
-    });
+fn domains(main: &Parameters, found: &mut Inherited) {
     // Postfix's own default, where nothing is set.
-    let unset = !main.0.contains_key("mydestination");
-    let own = || if unset { found.hostname.clone().unwrap_or_default() } else { String::new() };
-    let destinations = main.get("mydestination").unwrap_or_else(own);
+    let unset = !main.has("mydestination");
+    let destinations = if unset { main.get("myhostname") } else { main.get("mydestination") };
+    let destinations = destinations.unwrap_or_default();
     for item in items(&destinations) {
         if item.starts_with('/') || item.contains(':') {
             found.left.push(left("mydestination", item, DOMAINS));
@@ -287,11 +329,13 @@ fn domains(root: &Root, main: &Parameters, found: &mut Inherited) {
             found.domains.push(domain);
         }
     }
-    // Bare names are completed with the first.
-    let origin = origin.and_then(|origin| local_domain(&origin));
-    if let Some(place) = found.domains.iter().position(|domain| Some(domain) == origin.as_ref()) {
-        let first = found.domains.remove(place);
-        found.domains.insert(0, first);
+    found.nothing_local = !unset && found.domains.is_empty();
+    for key in ["append_dot_mydomain", "append_at_myorigin"] {
+        // The one is no by default, the other yes.
+        let odd = if key == "append_dot_mydomain" { "yes" } else { "no" };
+        if let Some(value) = main.get(key).filter(|value| value.eq_ignore_ascii_case(odd)) {
+            found.left.push(left(key, &value, DOTS));
+        }
     }
 }
 
@@ -303,25 +347,17 @@ fn login(root: &Root, main: &Parameters, relayhost: &str, found: &mut Inherited)
     let host = relayhost.trim_start_matches('[');
     let host = host.split([']', ':']).next().unwrap_or(host).to_owned();
     for map in items(&maps) {
-        let (kind, rest) = map.split_once(':').unwrap_or(("hash", map));
-        if kind == "static" {
-            found.login = credentials(rest);
-            continue;
-        }
-        if !matches!(kind, "hash" | "lmdb" | "btree" | "cdb" | "dbm" | "texthash") {
-            continue;
-        }
-        let Some(table) = text_of(root, rest, found) else { continue };
-        let line = |wanted: &str| {
-            logical_lines(&table).into_iter().find_map(|line| {
-                let (key, value) = line.split_once(char::is_whitespace)?;
-                key.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
-            })
+        let rows = match tables::read(root, map, found) {
+            Table::Rows(rows) => rows,
+            Table::All(value) => vec![(relayhost.to_owned(), value)],
+            Table::Patterns(_) | Table::Unknown => continue,
         };
-        let value = line(relayhost).or_else(|| line(&host)).or_else(|| line(&format!("[{host}]")));
-        if let Some(value) = value {
-            found.login = found.login.take().or_else(|| credentials(&value));
-        }
+        let row = |wanted: &str| {
+            let row = rows.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted));
+            row.and_then(|(_, value)| credentials(value))
+        };
+        let value = row(relayhost).or_else(|| row(&host)).or_else(|| row(&format!("[{host}]")));
+        found.login = found.login.take().or(value);
     }
     if found.login.is_none() {
         found.left.push(Said::with(NO_PASSWORD, &[("relayhost", relayhost), ("maps", &maps)]));
@@ -379,12 +415,8 @@ fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
     }
     let Some(maps) = main.get("alias_maps") else { return };
     for map in items(&maps) {
-        match map.split_once(':') {
-            Some(("hash" | "lmdb" | "btree" | "cdb" | "dbm" | "texthash", path))
-                if found.aliases.is_none() && path.starts_with('/') =>
-            {
-                found.aliases = Some(PathBuf::from(path));
-            }
+        match tables::source(map) {
+            Some(path) if found.aliases.is_none() => found.aliases = Some(PathBuf::from(path)),
             _ => found.left.push(left("alias_maps", map, ALIASES)),
         }
     }
@@ -433,101 +465,4 @@ fn interfaces(list: &str) -> Option<Vec<std::net::SocketAddr>> {
         Some(std::net::SocketAddr::new(address, 25))
     };
     items(list).map(address).collect()
-}
-
-fn items(list: &str) -> impl Iterator<Item = &str> {
-    list.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty())
-}
-
-/// Lines with those that continue them, comments left out (postconf(5)).
-fn logical_lines(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
-            continue;
-        }
-        match lines.last_mut() {
-            Some(last) if line.starts_with(char::is_whitespace) => {
-                last.push(' ');
-                last.push_str(line.trim());
-            }
-            _ => lines.push(line.trim().to_owned()),
-        }
-    }
-    lines
-}
-
-/// The parameters of a `main.cf`, the last of each name.
-struct Parameters(HashMap<String, String>);
-
-impl Parameters {
-    fn parse(text: &str) -> Self {
-        let lines = logical_lines(text);
-        let pairs = lines.iter().filter_map(|line| line.split_once('='));
-        Self(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect())
-    }
-
-    /// A value with its `$name`s put in; `None` if it is not set or empty.
-    fn get(&self, name: &str) -> Option<String> {
-        let value = self.expand(self.0.get(name)?, &mut 0);
-        (!value.trim().is_empty()).then(|| value.trim().to_owned())
-    }
-
-    /// Whether a switch is on, in the case in which people write it.
-    fn says_yes(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("yes"))
-    }
-
-    /// What is set to something, and neither taken over nor named for itself. A name that
-    /// other values refer to is the administrator's own, and stands in them.
-    fn unread(&self) -> Vec<&str> {
-        let is_read = |name: &str| {
-            READ.contains(&name)
-                || OF_ITS_OWN.contains(&name)
-                || NOT_TAKEN.iter().any(|(key, _)| *key == name)
-                || name.starts_with("smtpd_tls_")
-        };
-        let refers = |name: &str| {
-            let forms = [format!("${name}"), format!("${{{name}}}"), format!("$({name})")];
-            self.0.values().any(|value| forms.iter().any(|form| value.contains(form)))
-        };
-        let names = self.0.keys().map(String::as_str);
-        names.filter(|name| !is_read(name) && self.get(name).is_some() && !refers(name)).collect()
-    }
-
-    // A file whose names refer to each other in a circle must not hang us.
-    fn expand(&self, value: &str, expanded: &mut u8) -> String {
-        let mut out = String::new();
-        let mut rest = value;
-        while let Some((before, after)) = rest.split_once('$') {
-            out.push_str(before);
-            let (name, tail) = match after.strip_prefix(['{', '(']) {
-                Some(inner) => inner.split_once(['}', ')']).unwrap_or((inner, "")),
-                None => {
-                    let end = after.find(|c: char| !c.is_alphanumeric() && c != '_');
-                    after.split_at(end.unwrap_or(after.len()))
-                }
-            };
-            if *expanded < 100 {
-                *expanded += 1;
-                out.push_str(&self.expand(&self.value_or_default(name), expanded));
-            }
-            rest = tail;
-        }
-        out.push_str(rest);
-        out
-    }
-
-    fn value_or_default(&self, name: &str) -> String {
-        if let Some(value) = self.0.get(name) {
-            return value.clone();
-        }
-        let host = || self.0.get("myhostname").cloned().unwrap_or_default();
-        match name {
-            "mydomain" => {
-                host().split_once('.').map(|(_, rest)| rest.to_owned()).unwrap_or_default()
-            }
-            _ => String::new(),
-        }
-    }
 }

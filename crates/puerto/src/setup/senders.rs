@@ -1,0 +1,242 @@
+//! From which addresses the users and programs of this machine send: what completes
+//! their names, and whether a relay takes mail from one address alone.
+
+use puerto_smtp::{Address, Domain};
+
+use super::Wishes;
+use super::decide::{dotted_name, is_below};
+use super::person::{Gone, Person};
+use super::takeover::Inherited;
+use crate::config::{Config, NextHop, NextHopHost};
+use crate::lang::{Said, Text};
+use crate::sender::of_the_machine;
+use crate::survey::names::{is_private, provider};
+
+const ORIGIN: Text = Text::new(
+    "What stands behind the @ of those who send from this machine, as in root@{proposed}? The \
+     domain where they have mailboxes",
+    "¿Qué va tras la @ de quienes envían desde esta máquina, como en root@{proposed}? El dominio \
+     donde tienen sus buzones",
+);
+const NOT_A_DOMAIN: Text = Text::new(
+    "{answer} is not a domain, as example.com is. What stands behind the @ of those who send",
+    "{answer} no es un dominio, como example.com. Qué va tras la @ de quienes envían",
+);
+const UNKNOWN_DOMAIN: Text = Text::new(
+    "{answer} is a name that nobody outside knows: receivers refuse senders there, and nobody can \
+     answer them. What stands behind the @, such as {proposed}",
+    "{answer} es un nombre que nadie conoce fuera: los receptores rechazan remitentes así y nadie \
+     les puede contestar. Qué va tras la @, como {proposed}",
+);
+const ALWAYS: Text = Text::new(
+    "Does {relayhost} take mail from {address} alone, as providers of mailboxes do (\"553 not owned \
+     by user\")? Then all mail is sent from it, and answers go to the author",
+    "¿Acepta {relayhost} solo correo de {address}, como los proveedores de buzones («553 not owned by \
+     user»)? Entonces todo el correo sale desde ella y las respuestas van al autor",
+);
+const INTERNAL: Text = Text::new(
+    "The server is called {name}, a name that nobody outside knows: receivers refuse mail from \
+     such a name. Set `hostname` to one of {domain}, as in mail.{domain}",
+    "El servidor se llama {name}, un nombre que nadie conoce fuera: los receptores rechazan el \
+     correo de un nombre así. Ponga en `hostname` uno de {domain}, como mail.{domain}",
+);
+const SHORT: Text = Text::new(
+    "The configuration calls this server {name}, which is not a full name, and receivers \
+     refuse such a greeting: set `hostname`, as in mail.example.com",
+    "La configuración llama {name} a este servidor, que no es un nombre completo, y los \
+     receptores rechazan ese saludo: ponga `hostname`, como en mail.example.com",
+);
+const PROVIDERS: Text = Text::new(
+    "The server is called {name}, as its hosting company ({provider}) calls machines of which \
+     nobody takes care: receivers distrust them, and no SPF or DKIM of yours can stand there. Set \
+     `hostname` to one of {domain}, as in mail.{domain}",
+    "El servidor se llama {name}, como su proveedor ({provider}) llama a las máquinas de las que \
+     nadie se ocupa: los receptores desconfían de ellas, y ahí no puede haber SPF ni DKIM suyos. \
+     Ponga en `hostname` uno de {domain}, como mail.{domain}",
+);
+const SENDERS_INTERNAL: Text = Text::new(
+    "Who sends from this machine is user@{name}, which nobody outside knows: receivers refuse such \
+     senders, and nobody can answer them. Set `origin` to a domain of yours, as in {domain}",
+    "Quien envía desde esta máquina es usuario@{name}, que nadie conoce fuera: los receptores \
+     rechazan esos remitentes y nadie les puede contestar. Ponga en `origin` un dominio suyo, como \
+     {domain}",
+);
+const SENDERS_PROVIDERS: Text = Text::new(
+    "Who sends from this machine is user@{name}, a name of the hosting company ({provider}), for \
+     which you can publish neither SPF nor DKIM: many receivers refuse such senders. Set `origin` \
+     to a domain of yours, as in {domain}",
+    "Quien envía desde esta máquina es usuario@{name}, un nombre del proveedor ({provider}), para el \
+     que no se puede publicar SPF ni DKIM: muchos receptores rechazan esos remitentes. Ponga en \
+     `origin` un dominio suyo, como {domain}",
+);
+
+/// Providers of mailboxes whose relays take from a login its own address alone, by the
+/// ends of their hosts' names, where those are not the domain of the addresses anyway.
+const OF_MAILBOXES: [&str; 44] = [
+    "1und1.de",
+    "163.com",
+    "aliyun.com",
+    "aruba.it",
+    "fastmail.com",
+    "free.fr",
+    "gandi.net",
+    "gmail.com",
+    "gmx.com",
+    "gmx.net",
+    "hostinger.com",
+    "icloud.com",
+    "infomaniak.com",
+    "ionos.co.uk",
+    "ionos.com",
+    "ionos.de",
+    "ionos.es",
+    "ionos.fr",
+    "kasserver.com",
+    "kundenserver.de",
+    "libero.it",
+    "mail.me.com",
+    "mail.ru",
+    "mailbox.org",
+    "migadu.com",
+    "naver.com",
+    "office365.com",
+    "orange.fr",
+    "outlook.com",
+    "ovh.net",
+    "posteo.de",
+    "privateemail.com",
+    "protonmail.ch",
+    "qq.com",
+    "secureserver.net",
+    "strato.de",
+    "t-online.de",
+    "telefonica.net",
+    "titan.email",
+    "web.de",
+    "yahoo.com",
+    "yandex.com",
+    "yandex.ru",
+    "zoho.com",
+];
+
+/// Asks what completes bare senders, where the domain that was asked for has its
+/// mailboxes elsewhere or what another program said is of no use outside.
+pub(super) fn origin(
+    wishes: &Wishes,
+    config: &Config,
+    inherited: &[&Inherited],
+    person: &mut dyn Person,
+) -> Result<Option<Domain>, Gone> {
+    if let Some(asked) = &wishes.origin {
+        return Ok(asked.clone());
+    }
+    let first = config.domains.first();
+    let said = inherited.iter().find_map(|program| program.origin.clone());
+    let is_of_use = |domain: &Domain| domain.name().is_some_and(is_known_outside);
+    let is_here = config.domains.iter().any(|domain| domain.name() == Some(&wishes.domain));
+    let known = said.clone().filter(is_of_use);
+    if is_here && known.as_ref().or(first).is_some_and(is_of_use) {
+        return Ok(known.filter(|origin| Some(origin) != first));
+    }
+    let proposed = known.and_then(|origin| origin.name().map(str::to_owned));
+    let proposed = proposed.unwrap_or_else(|| wishes.domain.clone());
+    let mut question = Said::with(ORIGIN, &[("proposed", &proposed)]);
+    let mut warned = None;
+    let name = loop {
+        let answer = person.word(&question, &proposed)?;
+        let values = [("answer", answer.as_str()), ("proposed", &proposed)];
+        match dotted_name(answer.trim_start_matches('@')) {
+            // Whoever says it twice knows why.
+            Some(name)
+                if is_private(&name) && name != wishes.domain && warned.as_ref() != Some(&name) =>
+            {
+                question = Said::with(UNKNOWN_DOMAIN, &values);
+                warned = Some(name);
+            }
+            Some(name) => break name,
+            None => question = Said::with(NOT_A_DOMAIN, &values),
+        }
+    };
+    Ok(Domain::parse(&name).ok().filter(|origin| Some(origin) != first))
+}
+
+/// Offers to send all mail from the login's own address: a relay that answers "not owned
+/// by user" takes no other.
+pub(super) fn always(
+    wishes: &Wishes,
+    config: &Config,
+    person: &mut dyn Person,
+) -> Result<Option<Address>, Gone> {
+    if let Some(asked) = &wishes.always {
+        return Ok(asked.clone());
+    }
+    let (Some(relayhost), Some(login)) = (&config.relayhost, &config.relayhost_login) else {
+        return Ok(None);
+    };
+    let Some(address) = Address::parse(&login.user).ok() else { return Ok(None) };
+    let values = [("relayhost", &*relayhost.to_string()), ("address", &login.user)];
+    let insists = insists(relayhost, &address);
+    Ok(person.confirm(&Said::with(ALWAYS, &values), insists)?.then_some(address))
+}
+
+fn insists(relayhost: &NextHop, login: &Address) -> bool {
+    let (NextHopHost::Mx(host) | NextHopHost::Name(host)) = &relayhost.host else { return false };
+    let host = host.to_ascii_lowercase();
+    let is_at = |domain: &str| host == domain || is_below(&host, domain);
+    OF_MAILBOXES.iter().any(|domain| is_at(domain))
+        || login.domain().name().is_some_and(|domain| is_at(&domain.to_ascii_lowercase()))
+}
+
+/// Whether others can look the name up, and it is the person's own.
+pub(super) fn is_known_outside(name: &str) -> bool {
+    !is_private(name) && provider(name).is_none()
+}
+
+/// What will come of the names that the configuration has: first what keeps mail from
+/// being taken, then what is good to know.
+pub(super) fn judge(config: &Config, domain: &str) -> (Vec<Said>, Vec<Said>) {
+    let domain = if is_known_outside(domain) { domain } else { "example.com" };
+    let said = |text: Text, name: &str, end: &str| {
+        Said::with(text, &[("name", name), ("provider", end), ("domain", domain)])
+    };
+    let (mut problems, mut notes) = (Vec::new(), Vec::new());
+    let hostname = config.hostname.as_str();
+    let of_the_name = match provider(hostname) {
+        _ if dotted_name(hostname).is_none() => Some(said(SHORT, hostname, "")),
+        _ if is_private(hostname) => Some(said(INTERNAL, hostname, "")),
+        Some(end) => Some(said(PROVIDERS, hostname, end)),
+        None => None,
+    };
+    // Behind a relayhost nobody outside hears the name.
+    if config.relayhost.is_some() { &mut notes } else { &mut problems }.extend(of_the_name);
+    let sender = of_the_machine(config);
+    if let Some(sender) = sender.as_ref().and_then(|address| address.domain().name()) {
+        problems.extend(match provider(sender) {
+            _ if is_private(sender) => Some(said(SENDERS_INTERNAL, sender, "")),
+            Some(end) => Some(said(SENDERS_PROVIDERS, sender, end)),
+            None => None,
+        });
+    }
+    (problems, notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relays_of_mailboxes_are_known_to_insist_on_the_logins_address() {
+        for (hop, login, expected) in [
+            ("[mail.gmx.net]:587", "ana@gmx.de", true),
+            ("[smtp.gmail.com]:587", "ana@gmail.com", true),
+            ("[smtp.office365.com]:587", "shop@example.com", true),
+            ("[smtp.own.example]:587", "ana@own.example", true),
+            ("[smtp-relay.brevo.com]:587", "ana@gmail.com", false),
+            ("[email-smtp.eu-west-1.amazonaws.com]:587", "ana@example.com", false),
+            ("[192.0.2.1]", "ana@example.com", false),
+        ] {
+            let (hop, login) = (NextHop::parse(hop).unwrap(), Address::parse(login).unwrap());
+            assert_eq!(insists(&hop, &login), expected, "{hop} {login}");
+        }
+    }
+}
