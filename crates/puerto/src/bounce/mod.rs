@@ -41,7 +41,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn log_name(self) -> &'static str {
+    /// As Postfix's log calls the notification.
+    pub fn log_name(self) -> &'static str {
         match self {
             Self::Failed => "sender non-delivery notification",
             Self::Delayed => "sender delay notification",
@@ -79,25 +80,26 @@ impl Bouncer {
     }
 
     /// Tells the sender of a message what became of some of its recipients, if the
-    /// sender wants to know. When this returns `Ok`, the notification is on stable
-    /// storage or there is nobody to tell; on `Err` the cause must not be settled yet.
-    pub async fn notify(&self, notice: &Notice<'_>) -> Result<(), Refusal> {
+    /// sender wants to know. When this returns `Ok`, the notification, which it names, is
+    /// on stable storage, or there is nobody to tell; on `Err` the cause must not be
+    /// settled yet.
+    pub async fn notify(&self, notice: &Notice<'_>) -> Result<Option<MessageId>, Refusal> {
         let ReversePath::Address(sender) = &notice.job.reverse_path else {
             if notice.kind == Kind::Failed {
                 self.note(notice, "an undeliverable notification is dropped: it has no sender");
             }
-            return Ok(());
+            return Ok(None);
         };
         let from = &notice.job.reverse_path;
         let is_outward = outsider::is_meant(&self.config.get(), notice.origin.as_ref(), from);
         let letter = Letter { notice, sender, told: told(notice), is_outward };
         if letter.told.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if is_outward && !self.to_outsiders.take(sender, SystemClock.now()) {
             let text = "too many notifications to outsiders within an hour: this one is dropped";
             self.note(notice, text);
-            return Ok(());
+            return Ok(None);
         }
         let original = read_original(notice, is_outward).await;
         match self.send(&letter, original.returned()).await {
@@ -111,18 +113,22 @@ impl Bouncer {
     }
 
     // A notification that can never be stored must not hold up its cause for ever.
-    async fn send_bare(&self, letter: &Letter<'_>) -> Result<(), Refusal> {
+    async fn send_bare(&self, letter: &Letter<'_>) -> Result<Option<MessageId>, Refusal> {
         match self.send(letter, Returned::Nothing).await {
             Err(refusal) if refusal.reply.severity() == Severity::Permanent => {
                 let text = format!("{} cannot be told: {}", letter.sender, refusal.reply);
                 self.note(letter.notice, &text);
-                Ok(())
+                Ok(None)
             }
             other => other,
         }
     }
 
-    async fn send(&self, letter: &Letter<'_>, returned: Returned<'_>) -> Result<(), Refusal> {
+    async fn send(
+        &self,
+        letter: &Letter<'_>,
+        returned: Returned<'_>,
+    ) -> Result<Option<MessageId>, Refusal> {
         let notification = self.intake.new_id();
         let config = self.config.get();
         let written = letter.write(notification, (&config.hostname, config.language), returned);
@@ -132,10 +138,7 @@ impl Bouncer {
         let content = Content::Memory(written.octets);
         let source = if letter.is_outward { Source::Outward } else { Source::Internal };
         self.intake.accept(notification, &source, envelope, content).await?;
-        let kind = letter.notice.kind.log_name();
-        let id = letter.notice.job.id;
-        self.log.write(&Event::Notification { id, kind, notification });
-        Ok(())
+        Ok(Some(notification))
     }
 
     fn note(&self, notice: &Notice<'_>, text: &str) {

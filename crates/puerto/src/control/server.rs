@@ -20,8 +20,8 @@ use super::protocol::{
 };
 use super::view::MessageView;
 use crate::config::{Config, Live};
+use crate::intake::Wake;
 use crate::lang::{Said, said_of, system};
-use crate::queue::Wake;
 use crate::rights::{self, Identity};
 use crate::telemetry::{Event, MailLog};
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::server::{Context, Shared, serve};
 use crate::config::{Config, Live};
-use crate::queue::Wake;
+use crate::intake::Wake;
 use crate::telemetry::{Event, MailLog};
 
 /// Neither root nor the user who runs the tests.

@@ -16,6 +16,7 @@ mod senders;
 mod structure;
 #[cfg(test)]
 mod tests;
+mod wake;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,12 +27,12 @@ use puerto_spool::{Content, Draft, MessageId, Spool, SpoolError};
 use tokio::sync::Semaphore;
 
 use crate::config::Live;
-use crate::queue::Wake;
 use crate::telemetry::{Client, Event, MailLog};
 
 pub(crate) use encode::Base64Lines;
 pub use key_ring::KeyRing;
 pub(crate) use prepare::wall_clock;
+pub use wake::{Announcement, Wake};
 
 /// Who hands a message over.
 #[derive(Debug, Clone)]

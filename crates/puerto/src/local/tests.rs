@@ -13,8 +13,7 @@ use puerto_spool::{Entry, LeasedRecipient, ListRequest, MessageId, Spool, Timest
 use super::Mailboxes;
 use crate::config::{Config, Live, Mailbox, TlsLevel};
 use crate::deliver::{Body, BodyReader, Job, Report};
-use crate::intake::{Intake, KeyRing};
-use crate::queue::Wake;
+use crate::intake::{Intake, KeyRing, Wake};
 use crate::route::{DestinationKey, Plan};
 use crate::telemetry::{DeliveryStatus, MailLog};
 

@@ -1,10 +1,14 @@
-//! What the queue asks of the rooms that carry mail out and tell senders.
+//! The rooms that carry mail out and tell senders.
 
 use std::future::Future;
+use std::sync::Arc;
 
-use crate::bounce::Notice;
-use crate::deliver::{Job, Report};
+use puerto_spool::MessageId;
+
+use crate::bounce::{Bouncer, Notice};
+use crate::deliver::{Job, Remote, Report};
 use crate::intake::Refusal;
+use crate::local::Mailboxes;
 
 /// Carries jobs out. The queue's tests script one.
 pub trait Carrier: Send + Sync + 'static {
@@ -14,6 +18,34 @@ pub trait Carrier: Send + Sync + 'static {
     /// Puts a message into mailboxes of this machine.
     fn local(&self, job: &Job) -> impl Future<Output = Report> + Send;
 
-    /// Tells the sender. `Ok` means that what there is to tell is on stable storage.
-    fn notify(&self, notice: &Notice<'_>) -> impl Future<Output = Result<(), Refusal>> + Send;
+    /// Tells the sender. `Ok` means that what there is to tell is on stable storage: in
+    /// this message, if there was anybody to tell.
+    fn notify(
+        &self,
+        notice: &Notice<'_>,
+    ) -> impl Future<Output = Result<Option<MessageId>, Refusal>> + Send;
+}
+
+/// The program's own rooms.
+pub struct Crew {
+    /// Delivery to other hosts.
+    pub remote: Arc<Remote>,
+    /// Delivery to this machine's users.
+    pub mailboxes: Arc<Mailboxes>,
+    /// Notifications.
+    pub bouncer: Arc<Bouncer>,
+}
+
+impl Carrier for Crew {
+    async fn remote(&self, job: &Job) -> Report {
+        self.remote.deliver(job).await
+    }
+
+    async fn local(&self, job: &Job) -> Report {
+        self.mailboxes.deliver(job).await
+    }
+
+    async fn notify(&self, notice: &Notice<'_>) -> Result<Option<MessageId>, Refusal> {
+        self.bouncer.notify(notice).await
+    }
 }

@@ -24,9 +24,10 @@ use tokio::time::Instant;
 
 use super::body::SpoolBody;
 use super::carrier::Carrier;
-use super::driver::{Driver, LEASE, catch};
-use super::retry;
+use super::driver::Driver;
+use super::leases::LEASE;
 use super::work::{Kind, USERS, Work};
+use super::{catch, retry};
 use crate::config::Mailbox;
 use crate::route::{DestinationKey, Question, RouteFailure, Routing, providers};
 
@@ -143,13 +144,11 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     /// Claims what is due and there is room for. Says whether there may be more.
     pub(super) fn claim(self: &Arc<Self>) -> bool {
         let now = self.now();
-        if self.spool.next_due().is_none_or(|due| due > now) {
+        if self.wiring.spool.next_due().is_none_or(|due| due > now) {
             return false;
         }
-        let (room, active) = {
-            let state = self.state();
-            (WAITING_RECIPIENTS.saturating_sub(state.waiting()), state.active)
-        };
+        let active = self.leases.recipients();
+        let room = WAITING_RECIPIENTS.saturating_sub(self.waiting());
         let Some((_, per_domain)) = FOR_DOMAIN.into_iter().find(|(below, _)| active < *below)
         else {
             return self.make_room();
@@ -158,10 +157,10 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             return self.make_room();
         }
         let request = ClaimRequest { now, hold: LEASE, limit: room, per_domain };
-        let mut leases = match self.spool.claim(&request) {
+        let mut leases = match self.wiring.spool.claim(&request) {
             Ok(leases) => leases,
             Err(error) => {
-                self.warn(None, &format!("no work could be claimed: {error}"));
+                self.wiring.warn(None, &format!("no work could be claimed: {error}"));
                 return false;
             }
         };
@@ -170,17 +169,11 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
         // The leases of one message together, so that they can share a transaction.
         leases.sort_by_key(|lease| (lease.token.id, lease.recipients.first().map(|r| r.index)));
-        {
-            let mut state = self.state();
-            // Looked at after the claim: what was made due since then comes with the next.
-            if self.wake.take_retry() {
-                state.schedule.give_another_chance(Instant::now());
-            }
-            for lease in &leases {
-                state.held.insert(lease.token, lease.recipients.len());
-                state.active += lease.recipients.len();
-            }
+        // Looked at after the claim: what was made due since then comes with the next.
+        if self.wiring.wake.take_retry() {
+            self.state().schedule.give_another_chance(Instant::now());
         }
+        self.leases.add(&leases);
         self.send_on(leases);
         true
     }
@@ -192,10 +185,10 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             if known.last().is_some_and(|(last, _)| last.token.id != lease.token.id) {
                 self.place(std::mem::take(&mut known));
             }
-            match self.router.known(&lease.reverse_path, &lease.domain) {
+            match self.wiring.router.known(&lease.reverse_path, &lease.domain) {
                 Some(routing) => known.push((lease, routing)),
                 None => {
-                    let question = self.router.question(&lease.reverse_path, &lease.domain);
+                    let question = self.wiring.router.question(&lease.reverse_path, &lease.domain);
                     self.state().look_ups.wait(question, lease);
                     unknown = true;
                 }
@@ -239,17 +232,17 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     fn put_off(&self, work: &Work) {
         let now = self.now();
         let age = now.since(work.job.received_at);
-        self.give_back(work, now.after(retry::wait_when_crowded(age, self.dice())));
+        self.settler.give_back(work, now.after(retry::wait_when_crowded(age, self.dice())));
     }
 
     fn unrouted(&self, lease: Lease) -> Work {
-        let body = SpoolBody::new(&self.spool, lease.token.id, lease.size);
+        let body = SpoolBody::new(&self.wiring.spool, lease.token.id, lease.size);
         Work::new(lease, Ok(Routing::Local), Arc::new(body))
     }
 
     /// Gives a lease back whose route is not known yet.
     pub(super) fn give_back_lease(&self, lease: Lease, due: Timestamp) {
-        self.give_back(&self.unrouted(lease), due);
+        self.settler.give_back(&self.unrouted(lease), due);
     }
 
     fn begin_look_ups(self: &Arc<Self>) {
@@ -290,7 +283,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         reverse_path: &ReversePath,
         domain: &Domain,
     ) -> Result<Routing, RouteFailure> {
-        let routing = catch(self.router.route(reverse_path, domain)).await;
+        let routing = catch(self.wiring.router.route(reverse_path, domain)).await;
         routing.unwrap_or_else(|()| {
             Err(RouteFailure {
                 code: puerto_smtp::EnhancedCode::new(4, 3, 0),
@@ -305,7 +298,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             return;
         }
         let works = routed.into_iter().map(|(lease, routing)| {
-            let body = SpoolBody::new(&self.spool, lease.token.id, lease.size);
+            let body = SpoolBody::new(&self.wiring.spool, lease.token.id, lease.size);
             let work = Work::new(lease, routing, Arc::new(body));
             let (key, ceiling) = self.line(&work);
             (key, work, ceiling)
@@ -314,7 +307,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let mut state = self.state();
         if state.stopping {
             drop(state);
-            works.iter().for_each(|(_, work, _)| self.give_back(work, self.now()));
+            works.iter().for_each(|(_, work, _)| self.settler.give_back(work, self.now()));
             return;
         }
         let (mut wanting, mut put_off) = (Vec::new(), Vec::new());
@@ -333,7 +326,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     // Where work stands in line, and how many jobs of that line may run.
     fn line(&self, work: &Work) -> (DestinationKey, usize) {
-        let config = self.config.get();
+        let config = self.wiring.config.get();
         let ours = config.delivery.concurrency;
         let key = work.destination();
         match work.kind {

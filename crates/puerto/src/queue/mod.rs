@@ -1,7 +1,8 @@
 //! Decides when a message is tried and how much goes to one destination.
 //!
-//! `retry`, `shape` and `schedule` decide and are pure; `driver` owns the
-//! tasks and `settle` draws the consequences of an attempt. The queue alone asks
+//! `retry`, `shape` and `schedule` decide and are pure; `driver` owns the tasks,
+//! `settle` draws the consequences of an attempt, and both know the `leases` that are
+//! ours. The queue alone asks
 //! the spool for work and tells it what became of it; where mail goes is the
 //! router's to say, and how it gets there the carrier's.
 
@@ -9,108 +10,33 @@ mod body;
 mod carrier;
 mod dispatch;
 mod driver;
+mod leases;
 mod outcome;
-mod parts;
 mod retry;
 mod schedule;
 mod settle;
 mod shape;
 mod work;
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
 
 use puerto_mail::dns::Dns;
 use puerto_spool::clock::Clock;
-use puerto_spool::{Edit, ListRequest, MessageId, RecipientState, Spool};
+use puerto_spool::{Edit, ListRequest, MessageId, RecipientState, Spool, Timestamp};
 use tokio::sync::watch;
 
 use crate::config::Live;
+use crate::intake::Wake;
 use crate::route::Router;
-use crate::telemetry::MailLog;
+use crate::telemetry::{Event, MailLog};
 
-pub use carrier::Carrier;
-pub use parts::{Crew, Parts};
-
-/// Tells the queue that there is new work. It is a hint: a lost one costs a second,
-/// never a message.
-#[derive(Debug, Clone, Default)]
-pub struct Wake(Arc<Bell>);
-
-#[derive(Debug, Default)]
-struct Bell {
-    rings: tokio::sync::Notify,
-    retry: AtomicBool,
-    /// Messages whose coming the log does not tell yet.
-    unannounced: Mutex<HashSet<MessageId>>,
-    announced: tokio::sync::Notify,
-}
-
-/// A message is being committed: the queue may find it before whoever commits it has
-/// logged that it came, and tells of no attempt until this is dropped.
-#[derive(Debug)]
-pub struct Announcement {
-    bell: Arc<Bell>,
-    id: MessageId,
-}
-
-impl Drop for Announcement {
-    fn drop(&mut self) {
-        self.bell.unannounced().remove(&self.id);
-        self.bell.announced.notify_waiters();
-    }
-}
-
-impl Bell {
-    fn unannounced(&self) -> MutexGuard<'_, HashSet<MessageId>> {
-        self.unannounced.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Wake {
-    /// Says that there is new work.
-    pub fn wake(&self) {
-        self.0.rings.notify_one();
-    }
-
-    /// Says that somebody is about to make mail due because it can be delivered again:
-    /// destinations that are suspended are to be tried, not their mail put off.
-    pub fn expect_retry(&self) {
-        self.0.retry.store(true, Ordering::SeqCst);
-    }
-
-    /// Says before a commit that the log will tell of the message behind it.
-    #[must_use]
-    pub fn announce(&self, id: MessageId) -> Announcement {
-        self.0.unannounced().insert(id);
-        Announcement { bell: Arc::clone(&self.0), id }
-    }
-
-    /// Waits until the log tells that a message came.
-    async fn announced(&self, id: MessageId) {
-        while self.0.unannounced().contains(&id) {
-            let mut announced = std::pin::pin!(self.0.announced.notified());
-            // Whoever announces it from here on is heard.
-            announced.as_mut().enable();
-            if self.0.unannounced().contains(&id) {
-                announced.await;
-            }
-        }
-    }
-
-    fn take_retry(&self) -> bool {
-        self.0.retry.swap(false, Ordering::SeqCst)
-    }
-
-    /// Waits until somebody says so.
-    pub async fn woken(&self) {
-        self.0.rings.notified().await;
-    }
-}
+pub use carrier::{Carrier, Crew};
 
 /// What a queue is wired to.
-pub struct Wiring<D, C> {
+pub struct Wiring<D = crate::dns::Resolver, C = Crew> {
     /// The configuration in force.
     pub config: Live,
     /// The store of messages.
@@ -127,29 +53,27 @@ pub struct Wiring<D, C> {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The queue.
-pub struct Queue<D = crate::dns::Resolver, C = Crew>(Wiring<D, C>);
-
-impl<D: Dns + 'static, C: Carrier> Queue<D, C> {
-    /// A queue that does nothing until it runs.
-    pub fn wired(wiring: Wiring<D, C>) -> Self {
-        Self(wiring)
+impl<D, C> Wiring<D, C> {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
-    /// Works until `shutdown` says `true`; then claims nothing more, lets what is
-    /// under way end for up to 30 seconds, records it and gives the rest back.
-    pub async fn run(self, shutdown: watch::Receiver<bool>) {
-        let Wiring { config, spool, router, carrier, log, wake, clock } = self.0;
-        let (signals, written) = driver::Signals::new();
-        let state = Mutex::new(driver::State::new());
-        let driver =
-            driver::Driver { config, spool, router, carrier, log, clock, wake, signals, state };
-        Arc::new(driver).run(shutdown, written).await;
+    fn warn(&self, id: Option<MessageId>, text: &str) {
+        self.log.write(&Event::Notice { level: "warning", component: "qmgr", id, text });
     }
 }
 
+/// Works until `shutdown` says `true`; then claims nothing more, lets what is under way
+/// end for up to 30 seconds, records it and gives the rest back.
+pub async fn run<D: Dns + 'static, C: Carrier>(
+    wiring: Wiring<D, C>,
+    shutdown: watch::Receiver<bool>,
+) {
+    driver::Driver::new(wiring).run(shutdown).await;
+}
+
 /// Makes every waiting recipient due now.
-async fn retry_all(spool: &Arc<dyn Spool>) {
+async fn retry_all(spool: &dyn Spool) {
     let mut request = ListRequest { after: None, limit: 200 };
     loop {
         let Ok(entries) = spool.list(&request) else { return };
@@ -164,6 +88,20 @@ async fn retry_all(spool: &Arc<dyn Spool>) {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Runs a future and turns a panic into an error, so that one message's trouble
+/// stays its own. It is boxed: thousands of tasks wait, and each is as large as the
+/// largest of what it may ever do.
+fn catch<T>(future: impl Future<Output = T>) -> impl Future<Output = Result<T, ()>> {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(_) => Poll::Ready(Err(())),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -62,6 +62,14 @@ impl Judged {
         }
     }
 
+    /// It failed, and its sender could not be told: it stays until then.
+    pub(super) fn withhold(&mut self, until: Timestamp) {
+        self.fate = Fate::Deferred(until);
+        self.outcome.status = DeliveryStatus::Deferred;
+        self.outcome.status_code = self.outcome.status_code.with_class(4);
+        self.outcome.text = format!("the sender cannot be told yet of: {}", self.outcome.text);
+    }
+
     /// The outcome as a notification of failure tells it: an expired recipient is
     /// one that failed for good, with its last reason.
     pub(super) fn as_failure(&self) -> Outcome {

@@ -1,47 +1,127 @@
-//! After an attempt: the log, the sender, the spool, in this order.
+//! After an attempt: the sender, the log, the spool, in this order.
 //!
-//! A recipient that failed leaves the spool only after the notification about it
-//! is on stable storage; if none can be queued, the recipient stays. When the spool
-//! cannot record what happened, the record is kept in memory and tried again, with
-//! the lease kept alive, so that a full disk never makes us deliver twice.
+//! A recipient that failed is logged as such and leaves the spool only after the
+//! notification about it is on stable storage; if none can be queued, the recipient
+//! stays. When the spool cannot record what happened, the record is kept in memory and
+//! tried again, with the lease kept alive, so that a full disk never makes us deliver
+//! twice.
 
-use puerto_mail::dns::Dns;
-use puerto_spool::{Edit, MessageId, Settlement, SpoolError, Timestamp};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use puerto_spool::{Disposition, Edit, MessageId, Settlement, SpoolError, Ticket, Timestamp};
+use tokio::sync::mpsc;
 
 use super::carrier::Carrier;
-use super::driver::Driver;
+use super::leases::Leases;
 use super::outcome::{self, Basis, Fate, Judged, Moment};
-use super::retry;
-use super::work::{Kind, Work};
+use super::work::Work;
+use super::{Wiring, catch, retry};
 use crate::bounce::{Kind as News, Notice};
 use crate::config::Config;
 use crate::deliver::Outcome;
 use crate::explain;
-use crate::telemetry::{DeliveryStatus, Event};
+use crate::route::random::Random;
+use crate::telemetry::{DeliveryStatus, Event, MailLog};
 
 /// How long a failed recipient waits when its sender could not be told.
-const AFTER_FAILED_NOTICE: std::time::Duration = std::time::Duration::from_secs(300);
+const AFTER_FAILED_NOTICE: Duration = Duration::from_secs(300);
+/// How long work waits whose consequences were broken off by a mistake of our own.
+const AFTER_MISTAKE: Duration = Duration::from_secs(60);
 
-impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
-    /// Draws every consequence of an attempt, or of there having been none.
+type Written = (MessageId, Ticket<Result<(), SpoolError>>);
+
+/// Draws the consequences of attempts, or of there having been none.
+pub(super) struct Settler<D, C> {
+    wiring: Arc<Wiring<D, C>>,
+    leases: Arc<Leases>,
+    state: Mutex<State>,
+    /// Settlements that are to become durable; nobody waits for them, but a failure is told.
+    tickets: mpsc::UnboundedSender<Written>,
+}
+
+struct State {
+    /// What the spool could not record yet.
+    unsettled: Vec<Settlement>,
+    /// Messages whose sender is being told of a delay.
+    telling_delay: HashSet<MessageId>,
+    random: Random,
+}
+
+impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
+    /// Builds it, and starts its watch over what is being written.
+    pub(super) fn start(wiring: &Arc<Wiring<D, C>>, leases: &Arc<Leases>) -> Self {
+        let (tickets, written) = mpsc::unbounded_channel();
+        tokio::spawn(watch_tickets(written, wiring.log.clone()));
+        let state = State {
+            unsettled: Vec::new(),
+            telling_delay: HashSet::new(),
+            random: Random::unpredictable(),
+        };
+        Self {
+            wiring: Arc::clone(wiring),
+            leases: Arc::clone(leases),
+            state: Mutex::new(state),
+            tickets,
+        }
+    }
+
+    /// Draws every consequence of an attempt. Work for which that fails by a mistake of our
+    /// own waits and is tried again.
     pub(super) async fn settle(&self, work: &Work, outcomes: Vec<Outcome>, basis: Basis) {
-        let config = self.config.get();
-        let now = self.now();
-        let moment = Moment { now, basis };
-        let outcomes = outcome::complete(work, outcomes, now);
+        if catch(self.draw_consequences(work, outcomes, basis)).await.is_err() {
+            let text = "its settlement was broken off by an internal error";
+            self.wiring.warn(Some(work.job.id), text);
+            self.give_back(work, self.wiring.now().after(AFTER_MISTAKE));
+        }
+    }
+
+    /// Gives leases back without an attempt; the recipients are due at that time.
+    pub(super) fn give_back(&self, work: &Work, due: Timestamp) {
+        let mut recipients = work.job.recipients.iter();
+        for held in &work.leases {
+            let own = recipients.by_ref().take(held.recipients);
+            let dispositions = own.map(|r| (r.index, Disposition::Returned(due))).collect();
+            let settlement = Settlement { token: held.token, dispositions };
+            if self.try_to_record(settlement.clone()).is_err() {
+                self.state().unsettled.push(settlement);
+            }
+        }
+    }
+
+    /// Tries again what the spool could not record.
+    pub(super) fn settle_leftovers(&self) {
+        let leftovers = std::mem::take(&mut self.state().unsettled);
+        let mut broken = false;
+        for settlement in leftovers {
+            broken = broken || self.try_to_record(settlement.clone()).is_err();
+            if broken {
+                self.state().unsettled.push(settlement);
+            }
+        }
+    }
+
+    async fn draw_consequences(&self, work: &Work, outcomes: Vec<Outcome>, basis: Basis) {
+        let config = self.wiring.config.get();
+        let moment = Moment { now: self.wiring.now(), basis };
+        let outcomes = outcome::complete(work, outcomes, moment.now);
         let mut judged: Vec<Judged> = outcomes
             .into_iter()
             .zip(&work.job.recipients)
             .map(|(outcome, recipient)| {
                 let tried = (outcome, recipient.attempts);
-                outcome::judge(&config.queue, &work.job, tried, moment, || self.dice())
+                let dice = || self.state().random.next();
+                outcome::judge(&config.queue, &work.job, tried, moment, dice)
             })
             .collect();
-        self.wake.announced(work.job.id).await;
+        self.wiring.wake.announced(work.job.id).await;
+        let late = self.late(work, &config, &judged, moment.now);
+        let told = self.tell_failures(work, &config, &mut judged).await;
         self.log_attempts(work, &judged);
-        self.tell_failures(work, &config, &mut judged).await;
+        self.log_notification(work, News::Failed, told);
         self.tell_deliveries(work, &config, &judged).await;
-        self.tell_delay(work, &config, &judged, now).await;
+        self.tell_delay(work, &config, &late).await;
         self.record(work, &judged);
     }
 
@@ -54,7 +134,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 DeliveryStatus::Deferred => explain::Kind::Temporary,
                 _ => explain::Kind::Permanent,
             };
-            self.log.write(&Event::Delivery {
+            self.wiring.log.write(&Event::Delivery {
                 id: work.job.id,
                 component: outcome.component,
                 to: &recipient.recipient.address,
@@ -70,23 +150,31 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             });
         }
         if judged.iter().any(|judged| judged.fate == Fate::Expired) {
-            self.log.write(&Event::Expired { id: work.job.id, from: &work.job.reverse_path });
+            let from = &work.job.reverse_path;
+            self.wiring.log.write(&Event::Expired { id: work.job.id, from });
         }
     }
 
-    async fn tell_failures(&self, work: &Work, config: &Config, judged: &mut [Judged]) {
+    // What the log calls bounced has left, so the notification comes first. Without it
+    // the recipients stay.
+    async fn tell_failures(
+        &self,
+        work: &Work,
+        config: &Config,
+        judged: &mut [Judged],
+    ) -> Option<MessageId> {
         let failures: Vec<Outcome> =
             judged.iter().filter(|j| j.fate.is_failure()).map(Judged::as_failure).collect();
         if failures.is_empty() {
-            return;
+            return None;
         }
-        if self.tell(News::Failed, work, config, &failures).await {
-            return;
-        }
-        let later = self.now().after(AFTER_FAILED_NOTICE);
-        for judged in judged.iter_mut().filter(|judged| judged.fate.is_failure()) {
-            judged.fate = Fate::Deferred(later);
-        }
+        self.tell(News::Failed, work, config, &failures).await.unwrap_or_else(|NotTold| {
+            let later = self.wiring.now().after(AFTER_FAILED_NOTICE);
+            for judged in judged.iter_mut().filter(|judged| judged.fate.is_failure()) {
+                judged.withhold(later);
+            }
+            None
+        })
     }
 
     // Once a next hop offers DSN, telling of success is its duty (RFC 3461 §5.2.2).
@@ -103,58 +191,75 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             })
             .map(|(_, judged)| judged.outcome.clone())
             .collect();
-        if !delivered.is_empty() {
-            self.tell(News::Delivered, work, config, &delivered).await;
+        if !delivered.is_empty()
+            && let Ok(told) = self.tell(News::Delivered, work, config, &delivered).await
+        {
+            self.log_notification(work, News::Delivered, told);
         }
     }
 
-    async fn tell_delay(&self, work: &Work, config: &Config, judged: &[Judged], now: Timestamp) {
+    // Those that wait, if it is time to tell of it.
+    fn late(
+        &self,
+        work: &Work,
+        config: &Config,
+        judged: &[Judged],
+        now: Timestamp,
+    ) -> Vec<Outcome> {
         let received_at = work.job.received_at;
         if !retry::delay_notice_due(&config.queue, now, received_at, work.delay_notified) {
+            return Vec::new();
+        }
+        let waits = |judged: &&Judged| matches!(judged.fate, Fate::Deferred(_) | Fate::Returned(_));
+        judged.iter().filter(waits).map(|judged| judged.outcome.clone()).collect()
+    }
+
+    async fn tell_delay(&self, work: &Work, config: &Config, late: &[Outcome]) {
+        let id = work.job.id;
+        if late.is_empty() || !self.begin_delay_notice(id) {
             return;
         }
-        let waits = |judged: &&Judged| {
-            matches!(judged.fate, Fate::Deferred(_) | Fate::Returned(_))
-                && judged.outcome.status == DeliveryStatus::Deferred
-        };
-        let late: Vec<Outcome> = judged.iter().filter(waits).map(|j| j.outcome.clone()).collect();
-        if late.is_empty() || !self.begin_delay_notice(work.job.id) {
-            return;
+        if let Ok(told) = self.tell(News::Delayed, work, config, late).await {
+            self.log_notification(work, News::Delayed, told);
+            if let Err(error) = self.wiring.spool.edit(id, Edit::DelayNotified) {
+                self.wiring.warn(Some(id), &format!("the delay notice was not noted: {error}"));
+            }
         }
-        if self.tell(News::Delayed, work, config, &late).await
-            && let Err(error) = self.spool.edit(work.job.id, Edit::DelayNotified)
-        {
-            self.warn(Some(work.job.id), &format!("the delay notice was not noted: {error}"));
-        }
-        self.end_delay_notice(work.job.id);
+        self.state().telling_delay.remove(&id);
     }
 
     // Another job of the same message may be at it, or may have done it since the
     // lease was handed out.
     fn begin_delay_notice(&self, id: MessageId) -> bool {
         let first = self.state().telling_delay.insert(id);
-        if first && self.spool.get(id).is_ok_and(|entry| entry.delay_notified) {
-            self.end_delay_notice(id);
+        if first && self.wiring.spool.get(id).is_ok_and(|entry| entry.delay_notified) {
+            self.state().telling_delay.remove(&id);
             return false;
         }
         first
     }
 
-    fn end_delay_notice(&self, id: MessageId) {
-        self.state().telling_delay.remove(&id);
+    async fn tell(
+        &self,
+        news: News,
+        work: &Work,
+        config: &Config,
+        outcomes: &[Outcome],
+    ) -> Result<Option<MessageId>, NotTold> {
+        let expire_at = work.job.received_at.after(config.queue.expire);
+        let origin = self.wiring.spool.get(work.job.id).ok().map(|entry| entry.origin);
+        let notice = Notice { kind: news, job: &work.job, outcomes, expire_at, origin };
+        self.wiring.carrier.notify(&notice).await.map_err(|refusal| {
+            let text = format!("the sender could not be told: {}", refusal.reply);
+            self.wiring.warn(Some(work.job.id), &text);
+            NotTold
+        })
     }
 
-    async fn tell(&self, news: News, work: &Work, config: &Config, outcomes: &[Outcome]) -> bool {
-        let expire_at = work.job.received_at.after(config.queue.expire);
-        let origin = self.spool.get(work.job.id).ok().map(|entry| entry.origin);
-        let notice = Notice { kind: news, job: &work.job, outcomes, expire_at, origin };
-        match self.carrier.notify(&notice).await {
-            Ok(()) => true,
-            Err(refusal) => {
-                let text = format!("the sender could not be told: {}", refusal.reply);
-                self.warn(Some(work.job.id), &text);
-                false
-            }
+    fn log_notification(&self, work: &Work, news: News, told: Option<MessageId>) {
+        if let Some(notification) = told {
+            let (id, kind) = (work.job.id, news.log_name());
+            self.wiring.log.write(&Event::Notification { id, kind, notification });
         }
     }
 
@@ -163,31 +268,31 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         for held in &work.leases {
             let (own, others) = rest.split_at_checked(held.recipients).unwrap_or((rest, &[]));
             rest = others;
-            let settlement = || Settlement {
+            let settlement = Settlement {
                 token: held.token,
                 dispositions: own.iter().map(|j| (j.outcome.index, j.disposition())).collect(),
             };
-            if let Err(error) = self.try_settle(settlement()) {
+            if let Err(error) = self.try_to_record(settlement.clone()) {
                 let text = format!(
                     "what became of its recipients is kept in memory until the spool can \
                      record it: {error}"
                 );
-                self.warn(Some(work.job.id), &text);
-                self.state().unsettled.push(settlement());
+                self.wiring.warn(Some(work.job.id), &text);
+                self.state().unsettled.push(settlement);
             }
         }
     }
 
-    /// Records a settlement. An error means that it must be tried again.
-    pub(super) fn try_settle(&self, settlement: Settlement) -> Result<(), SpoolError> {
+    // An error means that it must be tried again.
+    fn try_to_record(&self, settlement: Settlement) -> Result<(), SpoolError> {
         let token = settlement.token;
-        match self.spool.settle(settlement) {
+        match self.wiring.spool.settle(settlement) {
             Ok((settled, ticket)) => {
-                self.release(&token);
+                self.leases.release(&token);
                 if settled.remaining == 0 {
-                    self.log.write(&Event::Removed { id: token.id });
+                    self.wiring.log.write(&Event::Removed { id: token.id });
                 }
-                self.watch_over(token.id, ticket);
+                let _ = self.tickets.send((token.id, ticket));
                 Ok(())
             }
             Err(
@@ -195,31 +300,36 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 | SpoolError::NotFound(_)
                 | SpoolError::Damaged { .. }),
             ) => {
-                self.release(&token);
-                self.warn(Some(token.id), &format!("its settlement was not recorded: {error}"));
+                self.leases.release(&token);
+                let text = format!("its settlement was not recorded: {error}");
+                self.wiring.warn(Some(token.id), &text);
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Tries again what the spool could not record.
-    pub(super) fn settle_leftovers(&self) {
-        let leftovers = std::mem::take(&mut self.state().unsettled);
-        let mut broken = false;
-        for settlement in leftovers {
-            broken = broken || self.try_settle(settlement.clone()).is_err();
-            if broken {
-                self.state().unsettled.push(settlement);
-            }
-        }
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Why a destination is out of reach, as its suspended mail will tell.
-    pub(super) fn reason_of(&self, work: &Work, outcomes: &[Outcome]) -> Option<Outcome> {
-        if !matches!(work.kind, Kind::Remote) {
-            return None;
+/// The sender was not told, and the log says why.
+struct NotTold;
+
+async fn watch_tickets(mut written: mpsc::UnboundedReceiver<Written>, log: MailLog) {
+    while let Some((id, ticket)) = written.recv().await {
+        if let Err(error) = ticket.await {
+            let text = format!(
+                "what became of its recipients is not on disk; after a restart some may get it \
+                 again: {error}"
+            );
+            log.write(&Event::Notice {
+                level: "error",
+                component: "qmgr",
+                id: Some(id),
+                text: &text,
+            });
         }
-        outcomes.iter().find(|o| o.status == DeliveryStatus::Deferred).cloned()
     }
 }

@@ -18,8 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::{Config, Networks, TlsFiles};
-use crate::intake::KeyRing;
-use crate::queue::Wake;
+use crate::intake::{KeyRing, Wake};
 use crate::telemetry::Event;
 
 const MESSAGE: &str = "From: a@b.example\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\

@@ -30,11 +30,11 @@ use crate::config::{Config, Live, TlsFiles};
 use crate::control;
 use crate::deliver::Remote;
 use crate::dns::Resolver;
-use crate::intake::{Intake, KeyRing};
+use crate::intake::{Intake, KeyRing, Wake};
 use crate::lang::{Language, Said, detail, said, said_of, system};
 use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
-use crate::queue::{Parts, Queue, Wake};
+use crate::queue;
 use crate::receive::{self, Inherited, Listeners};
 use crate::rights;
 use crate::route::Router;
@@ -230,16 +230,20 @@ impl Daemon {
         let reload = reloader(config.clone(), file, certificate, keys, log.clone());
         let (receiving, stop_receiving) = watch::channel(false);
         let (queueing, stop_queue) = watch::channel(false);
-        let queue = Queue::new(Parts {
-            config: config.clone(),
-            spool: Arc::clone(&spool),
-            router: Arc::new(Router::new(config.clone(), Arc::clone(&dns))),
+        let carrier = queue::Crew {
             remote: Arc::clone(&remote),
             mailboxes: Arc::new(mailboxes),
             bouncer: Arc::new(bouncer),
+        };
+        let queue = queue::Wiring {
+            config: config.clone(),
+            spool: Arc::clone(&spool),
+            router: Arc::new(Router::new(config.clone(), Arc::clone(&dns))),
+            carrier,
             log: log.clone(),
             wake: wake.clone(),
-        });
+            clock: Arc::new(SystemClock),
+        };
         let receiver = receive::Context {
             config: config.clone(),
             intake,
@@ -260,7 +264,7 @@ impl Daemon {
             tokio::spawn(control.run(controller, stop_receiving)),
         ];
         tokio::spawn(watch_spool(Arc::downgrade(&spool), known, log.clone()));
-        let queue = tokio::spawn(queue.run(stop_queue));
+        let queue = tokio::spawn(queue::run(queue, stop_queue));
         notice(&log, "info", &format!("ready as {}", config.get().hostname));
         Ok(Self { config, spool, remote, log, reopen, reload, receiving, queueing, fronts, queue })
     }

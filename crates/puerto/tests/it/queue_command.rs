@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use puerto::config::{Config, Live};
 use puerto::control::{Context, Server};
-use puerto::queue::Wake;
+use puerto::intake::Wake;
 use puerto::telemetry::MailLog;
 use puerto_smtp::{Envelope, Recipient, ReversePath};
 use puerto_spool::clock::{Clock, SystemClock};

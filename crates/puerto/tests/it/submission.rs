@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use puerto::config::{Config, Live};
 use puerto::dns::Resolver;
-use puerto::intake::{Intake, KeyRing};
+use puerto::intake::{Intake, KeyRing, Wake};
 use puerto::local::Directory;
-use puerto::queue::Wake;
 use puerto::receive::{Context, Listeners};
 use puerto::telemetry::MailLog;
 use puerto::tls::ServerTls;

@@ -121,6 +121,10 @@ pub(super) static SENTENCES: &[Text] = &[
     text("too many connections wait for {}", "hay demasiadas conexiones a la espera de {=}"),
     text("no host was tried", "no se ha probado con ninguna máquina"),
     text("delivery time expired; last try: {}", "se agotó el plazo; último intento: {}"),
+    text(
+        "the sender cannot be told yet of: {}",
+        "aún no se ha podido avisar al remitente de esto: {}",
+    ),
     text("it could not be reached", "no se pudo llegar a él"),
     text(
         "the delivery was broken off by an internal error",

@@ -13,11 +13,12 @@ use puerto_spool::*;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::super::{Carrier, Queue, Wake, Wiring};
+use super::super::{Carrier, Wiring, run};
 use crate::bounce::{Kind as News, Notice};
 use crate::config::{Config, Live};
 use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Whom};
 use crate::intake::Refusal;
+use crate::intake::Wake;
 use crate::route::{Machine, Router};
 use crate::telemetry::{Delays, DeliveryStatus, Event, MailLog};
 
@@ -222,7 +223,7 @@ impl Carrier for Scripted {
         self.carry(job).await
     }
 
-    async fn notify(&self, notice: &Notice<'_>) -> Result<(), Refusal> {
+    async fn notify(&self, notice: &Notice<'_>) -> Result<Option<MessageId>, Refusal> {
         let entry = self.spool.get(notice.job.id).unwrap();
         let open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done).count();
         let mut seen = self.seen.lock().unwrap();
@@ -231,7 +232,7 @@ impl Carrier for Scripted {
         }
         seen.news.push((notice.kind, self.start.elapsed(), notice.outcomes.len()));
         seen.queued_at_notice.push(open);
-        Ok(())
+        Ok(Some(self.spool.new_id()))
     }
 }
 
@@ -413,7 +414,7 @@ impl World {
         let machine = Machine::fixed(Vec::new(), |_| true, 7);
         let router = Router::on_machine(self.config.clone(), Arc::clone(&self.dns), machine);
         let log = Arc::clone(&self.log);
-        let queue = Queue::wired(Wiring {
+        let wiring = Wiring {
             config: self.config.clone(),
             spool: Arc::clone(&self.spool) as Arc<dyn Spool>,
             router: Arc::new(router),
@@ -421,8 +422,8 @@ impl World {
             log: MailLog::new(move |event| log.lock().unwrap().extend(line(event))),
             wake: self.wake.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-        });
-        tokio::spawn(queue.run(self.stop.subscribe()))
+        };
+        tokio::spawn(run(wiring, self.stop.subscribe()))
     }
 
     /// How long the world has stood.
@@ -484,6 +485,7 @@ fn line(event: &Event<'_>) -> Option<String> {
             Some(format!("{to} {status:?} {status_code} {text}"))
         }
         Event::Removed { .. } => Some("removed".to_owned()),
+        Event::Notification { kind, .. } => Some((*kind).to_owned()),
         Event::Expired { .. } => Some("expired".to_owned()),
         Event::Notice { text, .. } => Some(format!("notice: {text}")),
         _ => None,

@@ -179,9 +179,20 @@ async fn a_failed_recipient_stays_until_its_sender_could_be_told() {
     world.send(&["user@a.test"]);
     seconds(60).await;
     assert_eq!(world.messages(), 1);
+    let stays = [
+        "notice: the sender could not be told: 452 4.3.1 full",
+        "user@a.test Deferred 4.1.1 the sender cannot be told yet of: host mx.test said so",
+    ];
+    assert_eq!(world.log(), stays, "nothing has bounced yet");
     world.refuse_notices.store(false, Ordering::SeqCst);
     seconds(600).await;
     assert_eq!(world.messages(), 0);
+    let bounced = [
+        "user@a.test Bounced 5.1.1 host mx.test said so",
+        "sender non-delivery notification",
+        "removed",
+    ];
+    assert_eq!(world.log()[2..], bounced);
     assert_eq!(world.news().len(), 1);
     let open = world.seen.lock().unwrap().queued_at_notice.clone();
     assert_eq!(open, [1], "the recipient was still queued when the notice was written");

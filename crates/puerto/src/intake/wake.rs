@@ -1,0 +1,85 @@
+//! How the queue hears of work: from whoever commits a message, and from whoever makes
+//! waiting mail due.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use puerto_spool::MessageId;
+
+/// Tells the queue that there is new work. It is a hint: a lost one costs a second,
+/// never a message.
+#[derive(Debug, Clone, Default)]
+pub struct Wake(Arc<Bell>);
+
+#[derive(Debug, Default)]
+struct Bell {
+    rings: tokio::sync::Notify,
+    retry: AtomicBool,
+    /// Messages whose coming the log does not tell yet.
+    unannounced: Mutex<HashSet<MessageId>>,
+    announced: tokio::sync::Notify,
+}
+
+/// A message is being committed: the queue may find it before whoever commits it has
+/// logged that it came, and tells of no attempt until this is dropped.
+#[derive(Debug)]
+pub struct Announcement {
+    bell: Arc<Bell>,
+    id: MessageId,
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.bell.unannounced().remove(&self.id);
+        self.bell.announced.notify_waiters();
+    }
+}
+
+impl Bell {
+    fn unannounced(&self) -> MutexGuard<'_, HashSet<MessageId>> {
+        self.unannounced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake {
+    /// Says that there is new work.
+    pub fn wake(&self) {
+        self.0.rings.notify_one();
+    }
+
+    /// Says that somebody is about to make mail due because it can be delivered again:
+    /// destinations that are suspended are to be tried, not their mail put off.
+    pub fn expect_retry(&self) {
+        self.0.retry.store(true, Ordering::SeqCst);
+    }
+
+    /// Says before a commit that the log will tell of the message behind it.
+    #[must_use]
+    pub fn announce(&self, id: MessageId) -> Announcement {
+        self.0.unannounced().insert(id);
+        Announcement { bell: Arc::clone(&self.0), id }
+    }
+
+    /// Waits until the log tells that a message came.
+    pub(crate) async fn announced(&self, id: MessageId) {
+        while self.0.unannounced().contains(&id) {
+            let mut announced = std::pin::pin!(self.0.announced.notified());
+            // Whoever announces it from here on is heard.
+            announced.as_mut().enable();
+            if self.0.unannounced().contains(&id) {
+                announced.await;
+            }
+        }
+    }
+
+    /// Whether somebody said so since it was last asked.
+    pub(crate) fn take_retry(&self) -> bool {
+        self.0.retry.swap(false, Ordering::SeqCst)
+    }
+
+    /// Waits until somebody says so.
+    pub async fn woken(&self) {
+        self.0.rings.notified().await;
+    }
+}
