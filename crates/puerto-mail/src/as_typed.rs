@@ -1,10 +1,28 @@
 //! Texts as people type them and panels and text programs hand them on.
 
-/// The text in the plain characters that were meant: quotation marks and marks without
-/// a width gone, every kind of dash a hyphen, every kind of space a space.
+/// Marks of web pages that are copied along.
+const MARKUP: [&str; 9] = ["p", "br", "span", "div", "b", "i", "code", "pre", "td"];
+/// Characters of pages and text programs, read as if UTF-8 were windows-1252.
+const MISREAD: [(&str, &str); 8] = [
+    ("\u{e2}\u{20ac}\u{201c}", "-"),
+    ("\u{e2}\u{20ac}\u{201d}", "-"),
+    ("\u{e2}\u{20ac}\u{2dc}", ""),
+    ("\u{e2}\u{20ac}\u{2122}", ""),
+    ("\u{e2}\u{20ac}\u{153}", ""),
+    ("\u{e2}\u{20ac}\u{9d}", ""),
+    ("\u{ef}\u{bb}\u{bf}", ""),
+    ("\u{c2}\u{a0}", " "),
+];
+
+/// The text in the plain characters that were meant: quotation marks, markup and marks
+/// without a width gone, every kind of dash a hyphen, every kind of space a space.
 pub(crate) fn plain(text: &str) -> String {
+    let mut text = decoded(text);
+    for (misread, meant) in MISREAD {
+        text = text.replace(misread, meant);
+    }
     let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in without_markup(&text).chars() {
         match character {
             '"' | '\\' | '\'' | '`' | '\u{b4}' | '\u{ab}' | '\u{bb}' | '\u{ff02}' | '\u{ff07}' => {}
             '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}' | '\u{2032}' | '\u{2033}' => {}
@@ -24,6 +42,68 @@ pub(crate) fn plain(text: &str) -> String {
             other => out.push(other),
         }
     }
+    out
+}
+
+// `&nbsp;`, `&#8211;`, and `\032` as zone files write it.
+fn decoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['&', '\\']) {
+        let (before, escaped) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.push_str(before);
+        let (meant, length) = entity(escaped)
+            .or_else(|| octet(escaped))
+            .unwrap_or_else(|| (escaped.chars().next().unwrap_or_default(), 1));
+        out.push(meant);
+        rest = escaped.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+fn entity(text: &str) -> Option<(char, usize)> {
+    let (name, _) = text.strip_prefix('&')?.split_once(';').filter(|(name, _)| name.len() < 8)?;
+    let meant = match name {
+        "nbsp" => ' ',
+        "quot" | "apos" | "ldquo" | "rdquo" | "lsquo" | "rsquo" => '"',
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "shy" => '\u{ad}',
+        "ndash" | "mdash" | "minus" | "hyphen" => '-',
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code)?
+        }
+    };
+    Some((meant, name.len() + 2))
+}
+
+fn octet(text: &str) -> Option<(char, usize)> {
+    let digits = text.strip_prefix('\\')?.get(..3)?;
+    let octet = digits.parse::<u8>().ok().filter(|_| !digits.starts_with('+'))?;
+    Some((char::from(octet), 4))
+}
+
+// Tags are spaces; angle brackets of other kinds stay.
+fn without_markup(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        out.push_str(before);
+        let tag = after.split_once('>').filter(|(inner, _)| {
+            let name = inner.trim_matches(['/', ' ']).split(' ').next().unwrap_or_default();
+            MARKUP.iter().any(|known| name.eq_ignore_ascii_case(known))
+        });
+        out.push(if tag.is_some() { ' ' } else { '<' });
+        rest = tag.map_or(after, |(_, tail)| tail);
+    }
+    out.push_str(rest);
     out
 }
 

@@ -13,8 +13,6 @@ const NAMES: [&str; 14] =
     ["v", "p", "sp", "np", "rua", "ruf", "adkim", "aspf", "fo", "psd", "t", "pct", "ri", "rf"];
 /// Ends of values behind which a tag may begin without anything between.
 const ENDS: [&str; 4] = ["dmarc1", "none", "quarantine", "reject"];
-/// Marks of web pages that were copied along.
-const MARKUP: [&str; 9] = ["p", "br", "span", "div", "b", "i", "code", "pre", "td"];
 
 /// What is wrong with a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub struct Mended {
 
 /// Whether a text at `_dmarc` is a DMARC record or was meant as one.
 pub fn is_meant(text: &str) -> bool {
-    let mut letters = without_markup(text).0.to_ascii_lowercase();
+    let mut letters = unmarked(text).0.to_ascii_lowercase();
     letters.retain(|character| !character.is_whitespace());
     letters.contains("v=dmarc") || letters.contains("v:dmarc") || letters.starts_with("dmarc1;")
 }
@@ -63,7 +61,7 @@ pub fn mend(text: &str) -> Mended {
     if text.contains(is_space) {
         faults.push(Fault::Space);
     }
-    let (bare, had_marks) = without_markup(text);
+    let (bare, had_marks) = unmarked(text);
     if had_marks {
         faults.push(Fault::Marks);
     }
@@ -167,22 +165,8 @@ impl Mended {
 }
 
 // The plain text, and whether marks had to be taken away for that.
-fn without_markup(text: &str) -> (String, bool) {
-    let spaced = text.replace("&nbsp;", " ").replace("&quot;", "\"").replace("&amp;", "&");
-    let mut out = String::with_capacity(text.len());
-    let mut rest = spaced.as_str();
-    while let Some((before, after)) = rest.split_once('<') {
-        out.push_str(before);
-        rest = after;
-        let Some((inner, tail)) = after.split_once('>') else { continue };
-        let name = inner.trim_matches(['/', ' ']).split(' ').next().unwrap_or_default();
-        if MARKUP.iter().any(|known| name.eq_ignore_ascii_case(known)) {
-            out.push(' ');
-            rest = tail;
-        }
-    }
-    out.push_str(rest);
-    let bare: String = plain(&out).chars().filter(|c| !matches!(c, '<' | '>')).collect();
+fn unmarked(text: &str) -> (String, bool) {
+    let bare: String = plain(text).chars().filter(|c| !matches!(c, '<' | '>')).collect();
     let spaces = |c: char| if c.is_whitespace() || c.is_control() { ' ' } else { c };
     let had_marks = text.chars().map(spaces).collect::<String>() != bare;
     (bare, had_marks)

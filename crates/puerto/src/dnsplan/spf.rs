@@ -231,6 +231,9 @@ fn notes(plan: &mut Plan, proposal: &SpfProposal, is_new: bool) {
             plan.note(serious, Said::plain(text).put("term", term));
         }
     }
+    for term in mended.unread() {
+        plan.note(false, Said::plain(words::SPF_UNREAD).put("term", term));
+    }
     if is_new || !mended.is_ajar() {
         return;
     }

@@ -164,6 +164,11 @@ words! {
          refusal and lets nobody pass.",
         "En un registro SPF solo puede haber un `exp=`: se quita `{term}`. Es el texto de un \
          rechazo y no deja pasar a nadie.";
+    SPF_UNREAD =
+        "Receivers do not read `{term}` in the SPF record, since `all` ends it: put it before \
+         `all` if it stands for a sender, and delete it if not.",
+        "Los receptores no leen `{term}` en el registro SPF, porque `all` lo termina: póngalo \
+         antes de `all` si representa a un remitente y, si no, bórrelo.";
     SPF_BESIDE =
         "Beside the SPF record stands `{term}`, which is damaged: receivers do not read it, and \
          whoever is named in it alone does not pass. Add those who still send for the domain to \

@@ -141,6 +141,14 @@ impl Mended {
         self.terms.iter().map(String::as_str).find(|term| is_all(term))
     }
 
+    /// Terms that nobody reads, since the record ends before them or by itself.
+    pub fn unread(&self) -> Vec<&str> {
+        let Some(end) = self.terms.iter().position(|term| is_all(term)) else { return Vec::new() };
+        let behind = self.terms.iter().skip(end + 1).filter(|term| !is_modifier(term));
+        let redirects = self.terms.iter().filter(|term| redirect(term).is_some());
+        behind.chain(redirects).map(String::as_str).collect()
+    }
+
     /// Whether another record decides for those whom no term has matched.
     pub fn has_redirect(&self) -> bool {
         self.terms.iter().any(|term| redirect(term).is_some())
@@ -205,7 +213,17 @@ impl Merger {
 
     // One damaged record: its terms where they stand.
     fn keep_order(&mut self, terms: Vec<String>) {
+        let mut ends: Vec<Qualifier> = Vec::new();
         for term in terms {
+            // `?all -all`: between the two nobody is let pass.
+            if is_all(&term) && self.mended.terms.last().is_some_and(|last| is_all(last)) {
+                ends.push(Qualifier::of(&term));
+                let strictest = ends.iter().max().map(|end| end.at_least_soft().to_owned());
+                self.mended.terms.pop();
+                self.mended.terms.extend(strictest);
+                continue;
+            }
+            ends = vec![Qualifier::of(&term)];
             let term = match is_all(&term) && !term.starts_with(['-', '~', '?']) {
                 // Nobody passed by it as long as the record was in error.
                 true => {
@@ -383,9 +401,10 @@ fn redirect(term: &str) -> Option<&str> {
 
 // Half of all addresses and more.
 fn opens(term: &str) -> bool {
-    let bare = term.strip_prefix('+').unwrap_or(term);
-    let is_network = bare.get(..2).is_some_and(|name| name.eq_ignore_ascii_case("ip"));
-    is_network && ["/0", "/1"].iter().any(|length| bare.ends_with(length))
+    let bare = term.strip_prefix('+').unwrap_or(term).to_ascii_lowercase();
+    let name = bare.split([':', '/']).next().unwrap_or_default();
+    let is_network = ["ip4", "ip6", "a", "mx"].contains(&name);
+    is_network && bare.split('/').skip(1).any(|length| matches!(length, "0" | "1"))
 }
 
 #[cfg(test)]

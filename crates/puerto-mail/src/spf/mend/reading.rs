@@ -11,6 +11,10 @@ const ENDS: [&str; 4] = ["-all", "~all", "?all", "+all"];
 /// What may follow a version that has lost its space.
 const FIRST: [&str; 8] = ["a ", "a:", "mx", "ip", "include", "redirect", "exists", "-all"];
 
+const BRACKETS: std::ops::RangeInclusive<char> = '\u{3008}'..='\u{301b}';
+/// What makes a text a record in disguise, beside the letters `spf`.
+const TERMS: [&str; 6] = ["ip4:", "ip6:", "include:", "-all", "~all", "?all"];
+
 /// The terms of one record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Reading {
@@ -39,7 +43,16 @@ pub(super) fn read(text: &str) -> Vec<Reading> {
         return vec![reading];
     }
     let plain = plain(text);
-    let Some(terms) = after_version(plain.trim()) else { return Vec::new() };
+    let Some(terms) = after_version(behind_name(plain.trim())) else {
+        let lower = plain.to_ascii_lowercase();
+        let is_disguised = lower.contains("spf")
+            && !lower.contains("spf2.0/")
+            && TERMS.iter().any(|term| lower.contains(term));
+        let end = ENDS.into_iter().find(|end| lower.contains(end)).filter(|end| *end != "+all");
+        let terms = vec![end.unwrap_or("~all").to_owned()];
+        let reading = Reading { terms, unclear: vec![plain.trim().to_owned()] };
+        return is_disguised.then_some(reading).into_iter().collect();
+    };
     let mut records = vec![Vec::new()];
     for word in words(&pulled_apart(&separated(terms))) {
         match (word.to_ascii_lowercase().as_str(), records.last_mut()) {
@@ -67,13 +80,23 @@ pub(super) fn pulled_apart(record: &str) -> String {
             let is_begun = before.iter().any(|octet| !b"+-~?".contains(octet));
             let is_inside = before.last().is_some_and(|octet| b"+-~?".contains(octet));
             let begins = BEGINNINGS.iter().any(|beginning| unqualified.starts_with(beginning));
-            if is_begun && ((begins && !is_inside) || ENDS.contains(&rest)) {
+            if is_begun && ((begins && !is_inside) || ENDS.contains(&rest) || goes_on(before, rest))
+            {
                 out.push(' ');
             }
             out.push(character);
         }
     }
     out
+}
+
+// `ip4:192.0.2.0/24a:mail.example.com`, `amx`
+fn goes_on(before: &[u8], rest: &str) -> bool {
+    let begins = rest.starts_with("a:") || ["a", "mx", "ptr"].contains(&rest);
+    let is_address = before.starts_with(b"ip4:") || before.starts_with(b"+ip4:");
+    (is_address && before.last().is_some_and(u8::is_ascii_digit) && begins)
+        || (matches!(before, b"a" | b"+a") && rest.trim_start_matches('+') == "mx")
+        || (matches!(before, b"mx" | b"+mx") && rest.trim_start_matches('+') == "a")
 }
 
 // Commas and semicolons between terms are spaces; those in a macro's braces are its
@@ -87,15 +110,37 @@ fn separated(text: &str) -> String {
             _ => in_macro,
         };
         last = character;
-        if matches!(character, ',' | ';') && !in_macro { ' ' } else { character }
+        if matches!(character, ',' | ';' | '|') && !in_macro { ' ' } else { character }
     };
     text.chars().map(separate).collect()
 }
 
 // Where an octet that is no text stands before `all`, it was a dash or a no-break space
-// of another coding, of which the dash lets nobody pass.
+// of another coding, of which the dash lets nobody pass. Two quotation marks stand where
+// a zone file's string ends and the next one begins.
 fn plain(text: &str) -> String {
-    as_typed::plain(&text.replace("\u{fffd}all", " -all").replace("\u{fffd}ALL", " -ALL"))
+    let text = text.replace("\u{fffd}all", " -all").replace("\u{fffd}ALL", " -ALL");
+    let plain = as_typed::plain(&text.replace("%20", " ").replace("\"\"", " "));
+    let (mut in_macro, mut last) = (false, ' ');
+    let is_bracket = |character: &char| {
+        let opens_macro = *character == '{' && last == '%';
+        let is_kept = opens_macro || (*character == '}' && in_macro);
+        in_macro = opens_macro || (in_macro && !matches!(character, '}' | ' '));
+        last = *character;
+        !is_kept && ("(){}[]<>".contains(*character) || BRACKETS.contains(character))
+    };
+    let mut is_bracket = is_bracket;
+    plain.chars().filter(|character| !is_bracket(character)).collect()
+}
+
+// A line of a zone file up to its type, copied along with the value.
+fn behind_name(text: &str) -> &str {
+    let is_type = |word: &str| ["TXT", "SPF"].iter().any(|kind| word.eq_ignore_ascii_case(kind));
+    let typed = text.match_indices(' ').take(6).find(|(at, _)| {
+        let before = text.get(..*at).unwrap_or_default();
+        is_type(before.rsplit(' ').next().unwrap_or_default())
+    });
+    typed.and_then(|(at, _)| text.get(at..)).unwrap_or(text)
 }
 
 // What follows the version, however that is written; `None` if there is none.
@@ -112,14 +157,20 @@ fn after_version(text: &str) -> Option<&str> {
         None => (false, begin),
     };
     let rest = rest.get(after(rest, "spf").or_else(|| after(rest, "sfp"))?..)?;
-    let bare = rest.trim_start_matches([' ', '-', '_', '=', ':']);
+    let bare = rest.trim_start_matches([' ', '-', '_', '=', ':', '0', 'v', 'V']);
     let (is_one, rest) = match bare.strip_prefix('1') {
         Some(rest) => (true, rest),
-        None => (false, bare.strip_prefix('2').unwrap_or(rest)),
+        None => {
+            let letter = rest.strip_prefix(['l', 'I']).filter(|rest| rest.starts_with([' ', ';']));
+            (false, letter.or_else(|| bare.strip_prefix('2')).unwrap_or(rest))
+        }
     };
     let begins = |first: &&str| after(rest, first).is_some();
-    let ended = rest.is_empty() || rest.starts_with([' ', ',', ';', ':', '.']);
-    let terms = rest.trim_start_matches([' ', ',', ';', ':']);
+    let ended = rest.is_empty()
+        || rest.starts_with([' ', ',', ';', ':', '.', '|'])
+        || ["- ", "/ "].iter().any(|end| rest.starts_with(end));
+    let terms = rest.strip_prefix(['-', '/']).filter(|rest| rest.starts_with(' ')).unwrap_or(rest);
+    let terms = terms.trim_start_matches([' ', ',', ';', ':', '|']);
     // `spf2.0/mfrom` is Sender ID, and `v=spf1.1` something that nobody defined.
     let is_other =
         rest.strip_prefix('.').is_some_and(|rest| !rest.is_empty() && !rest.starts_with(' '));
@@ -135,6 +186,8 @@ fn words(text: &str) -> Vec<String> {
     for word in text.split_whitespace() {
         match words.last_mut() {
             Some(last) if belongs(last, word) => last.push_str(word),
+            // `+` alone says what is so without it.
+            _ if word.chars().all(|mark| "+.|=:/&*".contains(mark)) => {}
             Some(last) if is_bare_name(last) && !stands_alone(word) => {
                 last.push(':');
                 last.push_str(word);
@@ -147,8 +200,13 @@ fn words(text: &str) -> Vec<String> {
 
 // `include: x`, `ip4 : x`, `- all`, `ip4:192.0.2.0 /24`.
 fn belongs(last: &str, word: &str) -> bool {
-    if ["+", "-", "~", "?"].contains(&last) {
+    if ["-", "~", "?"].contains(&last) {
         return term::kind(word) == Some(Kind::All);
+    }
+    // `-a ll`
+    let (qualifier, begun) = term::qualified(last);
+    if !qualifier.is_empty() && format!("{begun}{word}").eq_ignore_ascii_case("all") {
+        return true;
     }
     let goes_on = last.ends_with([':', '=', '/']) && !stands_alone(word);
     let begins = word.starts_with([':', '=']) && !last.contains([':', '=']);
@@ -166,7 +224,7 @@ fn is_bare_name(word: &str) -> bool {
 fn stands_alone(word: &str) -> bool {
     let (_, bare) = term::qualified(word);
     let name = bare.split([':', '=', '/']).next().unwrap_or_default();
-    term::kind(name).is_some() && (bare.len() > name.len() || is_sound(word))
+    term::kind(name).is_some() && (bare.len() > name.len() || is_sound(bare))
 }
 
 // Each word as it was meant; two that are nothing alone may be one that was cut.
@@ -174,6 +232,12 @@ fn terms_of(words: Vec<String>) -> Reading {
     let mut reading = Reading::default();
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
+        // `a mail.example.com`: the one or the other, or both.
+        let is_bare = ["a", "mx"].iter().any(|name| term::qualified(&word).1 == *name);
+        if let Some(name) = words.next_if(|next| is_bare && term::host(next).is_some()) {
+            reading.unclear.push(format!("{word} {name}"));
+            continue;
+        }
         if let Some(term) = meant(&word) {
             reading.terms.push(term);
             continue;
@@ -250,6 +314,14 @@ mod tests {
             "v=spf2 ip4:192.0.2.1 include:x.example -all",
             "v=spf ip4:192.0.2.1 include:x.example -all",
             "v=spf1 v=spf1 ip4:192.0.2.1 include:x.example -all",
+            "v=spfl ip4:192.0.2.1 include:x.example -all",
+            "@ IN TXT v=spf1 ip4:192.0.2.1 include:x.example -all",
+            "<p>v=spf1&nbsp;ip4:192.0.2.1&nbsp;include:x.example &ndash;all</p>",
+            "v=spf1\\032ip4:192.0.2.1%20include:x.example \u{e2}\u{20ac}\u{201c}all",
+            "(v=spf1 | ip4:<192.0.2.1> | include:[x.example] + -a ll)",
+            "v=spf1 pi4:192.0.2.1:25 include:https://x.example/ -:all",
+            "v=spf1 ip4.192.0.2.1. include:spf:x.example - all",
+            "v=spf1 ip4:192.0.2.1\"\"include:@x.example -all",
         ] {
             let expected = if text.matches("v=spf1").count() > 1 {
                 format!(" | {whole}")
@@ -293,6 +365,10 @@ mod tests {
             ("v=spf1 ip4: -all", "-all <ip4:>"),
             ("v=spf1 - ip4:192.0.2.1 -all", "ip4:192.0.2.1 -all <->"),
             ("v=spf1 mx: -all", "mx -all"),
+            (
+                "v=spf1 amx ip4:192.0.2.0/24a:x.example -all",
+                "a mx ip4:192.0.2.0/24 a:x.example -all",
+            ),
             ("v=spf1 a -all v=spf1 mx ~all", "a -all | mx ~all"),
             (
                 "v=spf1 ip4:192.0.2.0 /24 a: mail.example.com -all",
@@ -322,6 +398,8 @@ mod tests {
             "v=spf1 include=a.example -all",
             "v=spf1 a v=spf1 mx -all",
             "v=spf1 a:x.example;mx:y.example -all",
+            "v=spf1 include:https://x.example -all",
+            "v=spf1 a:x..example -all",
         ] {
             assert!(crate::spf::check_syntax(damaged.as_bytes()).is_ok(), "{damaged}");
             assert_eq!(sound(damaged), None, "{damaged}");

@@ -1,7 +1,7 @@
 //! One term as it was meant: the names and values that people write in the place of
 //! those that RFC 7208 §5 defines.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use crate::as_typed::distance;
 
@@ -32,7 +32,26 @@ pub(super) fn is_sound(term: &str) -> bool {
     let name = bare.split_once('=').map(|(name, _)| name).filter(|name| !name.contains([':', '/']));
     let value = bare.find([':', '=']).and_then(|end| bare.get(end + 1..)).unwrap_or_default();
     let is_doubled = value.starts_with([':', '=']) && !value.starts_with("::");
-    is_valid(term) && !name.is_some_and(mistaken) && !is_doubled
+    // RFC 7208 §7.1 lets anything stand in a name; in the DNS there is nothing like it.
+    let is_no_name = value.contains("..") || without_prefix(value) != value;
+    is_valid(term) && !name.is_some_and(mistaken) && !is_doubled && !is_no_name
+}
+
+// `https://name`, `@name`, `spf:name`, `include:name`
+fn without_prefix(value: &str) -> &str {
+    let known = ["http://", "https://", "@", "spf:", "txt:", "dns:", "include:", "a:", "mx:"];
+    let prefix = |value: &str| {
+        known.iter().find_map(|known| {
+            let start = value.get(..known.len())?;
+            let is_address = value.parse::<IpAddr>().is_ok();
+            (start.eq_ignore_ascii_case(known) && !is_address).then_some(known.len())
+        })
+    };
+    let mut value = value;
+    while let Some(rest) = prefix(value).and_then(|length| value.get(length..)) {
+        value = rest;
+    }
+    value
 }
 
 /// The term that was meant; `None` if it is not clear.
@@ -41,7 +60,7 @@ pub(super) fn meant(word: &str) -> Option<String> {
         return Some(word.to_owned());
     }
     let (qualifier, bare) = qualified(word);
-    let term = address(bare).or_else(|| by_name(bare, !qualifier.is_empty()))?;
+    let term = by_name(bare, !qualifier.is_empty()).or_else(|| address(bare))?;
     let mut term = format!("{qualifier}{term}");
     if qualifier.is_empty() && ["all-", "all~"].iter().any(|end| bare.eq_ignore_ascii_case(end)) {
         term = format!("{}all", bare.get(3..)?);
@@ -54,7 +73,7 @@ pub(super) fn qualified(word: &str) -> (&str, &str) {
     let Some(first) = word.chars().next().filter(|first| "+-~?".contains(*first)) else {
         return ("", word);
     };
-    let rest = word.trim_start_matches(first);
+    let rest = word.trim_start_matches(first).trim_start_matches([':', '=']);
     (word.get(..1).unwrap_or_default(), rest)
 }
 
@@ -62,8 +81,10 @@ pub(super) fn qualified(word: &str) -> (&str, &str) {
 pub(super) fn kind(name: &str) -> Option<Kind> {
     let name = name.to_ascii_lowercase();
     Some(match name.as_str() {
-        "ip" | "ip4" | "ip6" | "ipv4" | "ipv6" | "ip-4" | "ip-6" | "ip_4" | "ip_6" | "ipv"
-        | "ip4v" | "ip6v" | "ipaddress" | "address" => Kind::Address,
+        "ip" | "ipaddress" | "address" => Kind::Address,
+        _ if name.len() > 2 && ["ip4", "ip6"].iter().any(|right| distance(&name, right) < 2) => {
+            Kind::Address
+        }
         "all" | "al" | "alll" => Kind::All,
         "ptr" => Kind::Ptr,
         "a" | "aaaa" | "host" => Kind::Domain("a:"),
@@ -81,10 +102,16 @@ pub(super) fn kind(name: &str) -> Option<Kind> {
 }
 
 fn by_name(bare: &str, is_qualified: bool) -> Option<String> {
+    // `ip4.192.0.2.1`, `ip4/192.0.2.1`
+    if let Some(at) = bare.find(['.', '/']).filter(|at| *at > 2)
+        && kind(bare.get(..at)?) == Some(Kind::Address)
+    {
+        return address(bare.get(at + 1..)?);
+    }
     let end = bare.find([':', '=']);
     let (name, value) = match end {
         Some(end) => (bare.get(..end)?, bare.get(end + 1..)?),
-        None => (bare.trim_end_matches(['.', '-', '~']), ""),
+        None => (bare.trim_end_matches(['.', '-', '~', '/']), ""),
     };
     let value = value.strip_prefix([':', '=']).unwrap_or(value);
     match kind(name)? {
@@ -95,7 +122,9 @@ fn by_name(bare: &str, is_qualified: bool) -> Option<String> {
         Kind::Ptr if value.is_empty() => Some("ptr".to_owned()),
         Kind::Address => address(value).or_else(|| Some(format!("a:{}", host(value)?))),
         Kind::Domain(right @ ("a:" | "mx:")) if value.is_empty() => {
-            end.map(|_| right.trim_end_matches(':').to_owned())
+            let is_clear =
+                end.is_some() || ["a", "mx"].iter().any(|a| name.eq_ignore_ascii_case(a));
+            is_clear.then(|| right.trim_end_matches(':').to_owned())
         }
         Kind::Domain(right) => match address(value) {
             Some(term) if matches!(right, "a:" | "mx:" | "include:") => Some(term),
@@ -108,11 +137,13 @@ fn by_name(bare: &str, is_qualified: bool) -> Option<String> {
 /// `ip4:` or `ip6:` for what is an address or a network; a netmask is counted.
 fn address(value: &str) -> Option<String> {
     let (address, length) = match value.split_once('/') {
-        Some((address, length)) => (address, Some(length)),
+        Some((address, length)) => (address, Some(length.trim_end_matches('/'))),
         None => (value, None),
     };
-    let address = address.trim_start_matches('[').trim_end_matches(']');
-    let address: IpAddr = address.parse().ok()?;
+    let address = address.trim_start_matches('[').trim_end_matches([']', '.']);
+    // A port, which no mail comes from.
+    let with_port = || address.parse::<SocketAddrV4>().ok().map(|address| (*address.ip()).into());
+    let address: IpAddr = address.parse().ok().or_else(with_port)?;
     let length = match length.filter(|length| !length.is_empty()) {
         Some(mask) if mask.contains('.') => {
             let mask: u32 = mask.parse::<Ipv4Addr>().ok()?.into();
@@ -128,16 +159,12 @@ fn address(value: &str) -> Option<String> {
 
 // A name out of a link, or with letters that the DNS has in another form.
 fn domain(value: &str) -> Option<String> {
-    let value = ["http://", "https://", "@"]
-        .iter()
-        .find_map(|start| value.strip_prefix(start))
-        .unwrap_or(value)
-        .trim_end_matches('/');
+    let value = without_prefix(value).trim_end_matches('/');
     if value.is_ascii() { Some(value.to_owned()) } else { idna::domain_to_ascii(value).ok() }
 }
 
 /// A host's name, and nothing that only looks like one: its top label has a letter.
-fn host(value: &str) -> Option<String> {
+pub(super) fn host(value: &str) -> Option<String> {
     let name = domain(value)?;
     let letters = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
     let top = name.trim_end_matches('.').rsplit_once('.')?.1;

@@ -102,6 +102,15 @@ fn what_would_open_the_domain_or_is_not_clear_is_named() {
         ),
         (&["v=spf1, a all"], "v=spf1 a ~all", &["all"], &[], &[]),
         (&["v=spf1 ipv4:0.0.0.0/0 a -all"], "v=spf1 a -all", &["ip4:0.0.0.0/0"], &[], &[]),
+        (&["v=spf1; a:host.example/0 mx -all"], "v=spf1 mx -all", &["a:host.example/0"], &[], &[]),
+        (&["(SPF) ip4:192.0.2.1 -all"], "v=spf1 -all", &[], &["SPF ip4:192.0.2.1 -all"], &[]),
+        (
+            &["v=spf1; a host.example ip4:192.0.2.1 -all"],
+            "v=spf1 ip4:192.0.2.1 -all",
+            &[],
+            &["a host.example"],
+            &[],
+        ),
         (&["v=spf1 ip4:198.51.100 a -all"], "v=spf1 a -all", &[], &["ip4:198.51.100"], &[]),
         (
             &["v=spf1 exp=a.example a -all", "v=spf1 exp=b.example mx -all"],
@@ -143,6 +152,21 @@ fn a_record_that_is_right_stays_and_what_stands_beside_it_lets_nobody_in() {
     let mended = mended(&services(), &["v=spf1 a -all", "\"v=spf1 mx -all\"", "site=1"]);
     assert_eq!(mended.text(), "v=spf1 a -all");
     assert_eq!(mended.beside, ["\"v=spf1 mx -all\""]);
+}
+
+#[test]
+fn what_nobody_reads_is_known() {
+    for (record, unread) in [
+        (
+            "v=spf1 a -all mx include:hard.example exp=x.example",
+            &["mx", "include:hard.example"][..],
+        ),
+        ("v=spf1 a redirect=hard.example ~all", &["redirect=hard.example"]),
+        ("v=spf1 a redirect=hard.example", &[]),
+        ("v=spf1 a ?all -all", &["-all"]),
+    ] {
+        assert_eq!(mended(&services(), &[record]).unread(), unread, "{record}");
+    }
 }
 
 #[test]
