@@ -11,8 +11,9 @@ use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{printable, say, tell};
 use crate::cli::sendmail;
 use crate::config::Config;
-use crate::lang::{Language, Said, Text, said_of, system};
+use crate::lang::{Language, Said, Text, said_of};
 use crate::local;
+use crate::rights::{self, Identity};
 
 /// Runs `newaliases` with the arguments that follow its name: the options of
 /// `sendmail`.
@@ -36,13 +37,17 @@ const NO_FILE: Text = Text::new(
 
 /// Says whether the aliases file can be read, and what in it cannot be understood.
 pub(super) fn check(config_path: Option<&Path>, language: Language) -> Result<(), Failure> {
-    let file = Config::load(config_path)?.local.aliases;
+    let config = Config::load(config_path)?;
+    let file = config.local.aliases;
     let shown = file.display().to_string();
-    match std::fs::read(&file) {
-        Ok(octets) => {
-            for warning in local::alias_warnings(&String::from_utf8_lossy(&octets)) {
-                let word = WARNING.of(language);
-                tell(&format!("newaliases: {word}: {shown}: {}", printable(&warning.of(language))));
+    let service = Identity::of_service(&config.user).ok().flatten();
+    match local::alias_warnings(&file, service.as_ref()) {
+        Ok(warnings) => {
+            let word = WARNING.of(language);
+            for (file, warning) in warnings {
+                let (file, warning) = (file.display().to_string(), warning.of(language));
+                let (file, warning) = (printable(&file), printable(&warning));
+                tell(&format!("newaliases: {word}: {file}: {warning}"));
             }
             say(&NOTHING.with(language, &[("file", &shown)]))?;
         }
@@ -52,7 +57,7 @@ pub(super) fn check(config_path: Option<&Path>, language: Language) -> Result<()
         Err(error) => {
             let shown = Said::words(shown);
             let message = said_of!(
-                "{file}: {error}", "{file}: {error}"; file = shown, error = system(&error)
+                "{file}: {error}", "{file}: {error}"; file = shown, error = rights::said(&error)
             );
             return Err(Failure::new(Sysexit::NoInput, message));
         }

@@ -49,7 +49,8 @@ const LOCKED: Duration = Duration::from_secs(2);
 /// What became of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It is in the mailbox, on the disk. With it, why a `.forward` is not heeded.
+    /// It is in the mailbox, on the disk, if it was to be. With it, why a `.forward` is not
+    /// heeded.
     Stored(Option<String>),
     /// The text of the user's `.forward`, which says otherwise.
     Forward(String),
@@ -218,6 +219,7 @@ async fn talk(
     stream.write_all(&framed(request)?).await?;
     let opened = timeout(OPENING, read_answer(stream)).await;
     let remark = match opened.map_err(|_| io::ErrorKind::TimedOut)?? {
+        Answer::Ready { remark } if request.look => return Ok(Ok(Written::Stored(remark))),
         Answer::Ready { remark } => remark,
         Answer::Forward(text) => return Ok(Ok(Written::Forward(text))),
         Answer::Stored => return Err(io::ErrorKind::InvalidData.into()),

@@ -5,15 +5,17 @@
 //! What people write beside the form, such as blanks for commas or a comment behind a
 //! target, is read as it is meant, with a warning: mail is not lost for a blank.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use puerto_smtp::Address;
 
 use crate::lang::{Said, address_error, said, said_of};
+use crate::rights::{self, Identity};
 
-/// Octets of the file at most: more is a mistake, or somebody's attack on memory.
-pub(super) const FILE_BOUND: usize = 16 << 20;
+/// Octets of a file at most: more is a mistake, or somebody's attack on memory.
+const FILE_BOUND: u64 = 16 << 20;
 
 /// Where mail for an alias goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +48,6 @@ impl Aliases {
     /// Reads a file's text. What cannot be understood is passed over with a warning.
     pub(super) fn parse(text: &str) -> Self {
         let mut aliases = Self::default();
-        if text.len() > FILE_BOUND {
-            aliases.warnings.push(said!(
-                "the file is larger than 16 MiB and is not used",
-                "el fichero ocupa más de 16 MiB y no se usa"
-            ));
-            return aliases;
-        }
         for line in logical_lines(text) {
             for number in &line.remarks {
                 aliases.warn(*number, &remark());
@@ -102,10 +97,12 @@ impl Aliases {
     }
 
     fn warn(&mut self, line: usize, text: &Said) {
-        let line = Said::words(line.to_string());
-        self.warnings.push(said_of!(
-            "line {line}: {text}", "línea {line}: {text}"; line = line, text = text
-        ));
+        self.warnings.push(on_line(line, text));
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
     }
 
     /// The targets of a name, without regard to case.
@@ -118,16 +115,19 @@ impl Aliases {
 /// or a `.forward`. With them, what is wrong.
 pub(super) fn listed(text: &str) -> (Vec<Target>, Vec<Said>) {
     let (mut all, mut warnings) = (Vec::new(), Vec::new());
-    for line in text.trim_start_matches('\u{feff}').lines() {
+    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let (line, has_remark) = without_remark(line);
-        let (targets, wrong) = targets(line);
+        let (targets, mut wrong) = targets(line);
         all.extend(targets);
-        warnings.extend(wrong);
-        if has_remark {
-            warnings.push(remark());
-        }
+        wrong.extend(has_remark.then(remark));
+        warnings.extend(wrong.iter().map(|what| on_line(index + 1, what)));
     }
     (all, warnings)
+}
+
+fn on_line(line: usize, what: &Said) -> Said {
+    let line = Said::words(line.to_string());
+    said_of!("line {line}: {text}", "línea {line}: {text}"; line = line, text = what)
 }
 
 fn remark() -> Said {
@@ -310,10 +310,51 @@ fn about(written: &str, what: &Said) -> Said {
     said_of!("`{written}`: {what}", "`{written}`: {what}"; written = written, what = what)
 }
 
-/// What in the text of an aliases file cannot be understood, with line numbers: for
-/// `newaliases`, which has nothing else to do.
-pub fn alias_warnings(text: &str) -> Vec<Said> {
-    Aliases::parse(text).warnings
+/// Reads a file of targets. What is no plain file, such as a FIFO, is not waited for.
+pub(super) fn read(file: &Path) -> io::Result<String> {
+    let octets = rights::read_bounded(file, None, FILE_BOUND)?;
+    Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
+/// What in an aliases file and in the lists that it includes cannot be understood, or read
+/// by the service's user, each with its file: for `newaliases`, which has nothing else to do.
+pub fn alias_warnings(file: &Path, service: Option<&Identity>) -> io::Result<Vec<(PathBuf, Said)>> {
+    let aliases = Aliases::parse(&rights::act(service, || read(file))?);
+    let lists = |targets: &[Target]| {
+        let lists = targets.iter().filter_map(|target| match target {
+            Target::List(path) => Some(path.clone()),
+            _ => None,
+        });
+        lists.collect::<Vec<_>>()
+    };
+    let mut waiting: Vec<PathBuf> =
+        aliases.by_name.values().flat_map(|targets| lists(targets)).collect();
+    waiting.sort_by(|a, b| b.cmp(a));
+    let mut told: Vec<_> =
+        aliases.warnings.into_iter().map(|what| (file.to_owned(), what)).collect();
+    let mut seen = HashSet::new();
+    while let Some(list) = waiting.pop() {
+        if !seen.insert(list.clone()) {
+            continue;
+        }
+        match rights::act(service, || read(&list)) {
+            Ok(text) => {
+                let (targets, warnings) = listed(&text);
+                waiting.extend(lists(&targets));
+                told.extend(warnings.into_iter().map(|what| (list.clone(), what)));
+            }
+            Err(error) => {
+                let what = said_of!(
+                    "cannot be read, so that mail for the names that include it waits: {error}",
+                    "no se puede leer, así que el correo para los nombres que la incluyen espera: \
+                     {error}";
+                    error = rights::said(&error)
+                );
+                told.push((list, what));
+            }
+        }
+    }
+    Ok(told)
 }
 
 #[cfg(test)]
@@ -425,6 +466,40 @@ mod tests {
         assert_eq!(targets[..2], [name("ana"), name("luis")]);
         assert!(matches!(targets[2], Target::Unsupported(_)));
         assert_eq!(targets[3], address("a@example.net"));
-        assert_eq!(warnings.len(), 2);
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.len() == 2 && warnings[1].starts_with("line 5: "), "{warnings:?}");
+    }
+
+    #[test]
+    fn newaliases_looks_into_lists_and_the_lists_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let text = format!(
+            "one: ana luis, :include:{}\ntwo: :include:{}, :include:{}\n",
+            path("members").display(),
+            path("members").display(),
+            path("missing").display()
+        );
+        std::fs::write(path("aliases"), text).unwrap();
+        let text = format!("ana # at home\r\n:include:{}\r\n|cat\r\n", path("inner").display());
+        std::fs::write(path("members"), text).unwrap();
+        let text = format!("luis,\n\u{f1}u ana\n:include:{}\n", path("members").display());
+        std::fs::write(path("inner"), text).unwrap();
+        let told = alias_warnings(&path("aliases"), None).unwrap();
+        let told: Vec<String> = told
+            .iter()
+            .map(|(file, what)| format!("{} {what}", file.file_name().unwrap().display()))
+            .collect();
+        for (line, part) in told.iter().zip([
+            "aliases line 1: `one`: `ana luis`: commas",
+            "members line 1: what follows `#`",
+            "members line 3: `|cat`",
+            "inner line 2: `\u{f1}u ana`: commas",
+            "missing cannot be read",
+        ]) {
+            assert!(line.starts_with(part), "{line}");
+        }
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert!(alias_warnings(&path("none"), None).is_err());
     }
 }

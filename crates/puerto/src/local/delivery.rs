@@ -44,6 +44,8 @@ pub struct Mailboxes {
     hands: Arc<Hands>,
     pub(super) remote: Option<Arc<Remote>>,
     done: Mutex<BTreeMap<MessageId, HashSet<Done>>>,
+    /// Warnings that the log has.
+    told: Mutex<HashSet<String>>,
 }
 
 /// What a message has come to.
@@ -65,7 +67,8 @@ impl Mailboxes {
     pub fn new(config: Live, intake: Arc<Intake>, log: MailLog) -> Self {
         let directory = Arc::new(Directory::new(config.clone()));
         let hands = Arc::new(Hands::system());
-        Self { config, intake, log, directory, hands, remote: None, done: Mutex::default() }
+        let (done, told) = (Mutex::default(), Mutex::default());
+        Self { config, intake, log, directory, hands, remote: None, done, told }
     }
 
     /// Shares what is remembered of users with those who answer RCPT.
@@ -106,9 +109,13 @@ impl Mailboxes {
         }
         let mut report = Report { outcomes: Vec::new(), pressure: Pressure::Fine };
         let by_lmtp = matches!(self.config.get().local.mailbox, Mailbox::Lmtp(_));
-        let (at_once, ours): (Vec<_>, Vec<_>) = job.recipients.iter().partition(|leased| {
+        let (at_once, mut ours): (Vec<_>, Vec<_>) = job.recipients.iter().partition(|leased| {
             by_lmtp && !self.directory.is_alias(leased.recipient.address.local_part())
         });
+        let with_forward = self.with_forward(job, &at_once).await;
+        let (forwarded, at_once): (Vec<_>, Vec<_>) =
+            at_once.into_iter().partition(|leased| with_forward.contains(&leased.index));
+        ours.extend(forwarded);
         if !at_once.is_empty() {
             let job = part_of(job, at_once.into_iter().cloned().collect());
             report = self.hand_to_lmtp(&job).await;
@@ -135,6 +142,29 @@ impl Mailboxes {
         outcomes
     }
 
+    // Whose `.forward` says something, before an LMTP server is asked: as Postfix does it with
+    // mailbox_transport. Who is no user of this machine has none.
+    async fn with_forward(&self, job: &Job, asked: &[&LeasedRecipient]) -> HashSet<u32> {
+        let mut looking = JoinSet::new();
+        for (leased, found) in asked.iter().zip(self.resolve(job, asked).await) {
+            let user_box = found.ok().and_then(|found| found.boxes.into_iter().next());
+            let request = user_box.and_then(|user_box| self.request(job, &user_box, &[leased]));
+            if let Some(request) = request {
+                let (hands, body) = (Arc::clone(&self.hands), Arc::clone(&job.body));
+                let index = leased.index;
+                looking.spawn(async move { (index, hands.write(request, body).await) });
+            }
+        }
+        let mut with_forward = HashSet::new();
+        while let Some(ended) = looking.join_next().await {
+            match ended {
+                Ok((_, Ok(Written::Stored(None)))) | Err(_) => {}
+                Ok((index, _)) => drop(with_forward.insert(index)),
+            }
+        }
+        with_forward
+    }
+
     async fn resolve(
         &self,
         job: &Job,
@@ -158,8 +188,11 @@ impl Mailboxes {
             };
             Ok(addresses.iter().map(resolve).collect::<Vec<_>>())
         });
-        all.await
-            .unwrap_or_else(|failure| recipients.iter().map(|_| Err(failure.clone())).collect())
+        let all = all.await;
+        for found in all.iter().flatten().flatten() {
+            found.remarks.iter().for_each(|text| self.warn_once(text));
+        }
+        all.unwrap_or_else(|failure| recipients.iter().map(|_| Err(failure.clone())).collect())
     }
 
     // In rounds, since a `.forward` may name other users. Each round fills boxes or learns
@@ -204,7 +237,7 @@ impl Mailboxes {
             if self.is_done(job.id, &Done::Box(user_box.clone())) {
                 let text = "delivered with the message's other recipients".to_owned();
                 progress.results.insert(user_box, Ok(text));
-            } else if let Some(request) = self.request(job, &user_box, &whom) {
+            } else if let Some(request) = self.request(job, &user_box, &whom).filter(|r| !r.look) {
                 let (hands, body) = (Arc::clone(&self.hands), Arc::clone(&job.body));
                 writing.spawn(async move {
                     let kind = if request.maildir { "maildir" } else { "mailbox" };
@@ -212,8 +245,7 @@ impl Mailboxes {
                     (user_box, written.map(|written| (written, format!("delivered to {kind}"))))
                 });
             } else if let Some(first) = whom.first() {
-                let result = self.write_by_lmtp(job, first, &user_box.user).await;
-                let result = result.map(|text| (Written::Stored(None), text));
+                let result = self.look_and_write_by_lmtp(job, first, &user_box).await;
                 self.take(job, user_box, result, progress).await;
             }
         }
@@ -227,18 +259,39 @@ impl Mailboxes {
         }
     }
 
-    // `None` where an LMTP server has the mailboxes.
+    async fn look_and_write_by_lmtp(
+        &self,
+        job: &Job,
+        leased: &LeasedRecipient,
+        user_box: &UserBox,
+    ) -> Result<(Written, String), Failure> {
+        let looked = match self.request(job, user_box, &[leased]) {
+            Some(request) => Arc::clone(&self.hands).write(request, Arc::clone(&job.body)).await?,
+            None => Written::Stored(None),
+        };
+        match looked {
+            Written::Forward(_) => Ok((looked, String::new())),
+            Written::Stored(_) => {
+                let text = self.write_by_lmtp(job, leased, &user_box.user).await?;
+                Ok((looked, text))
+            }
+        }
+    }
+
+    // `None` where an LMTP server has the mailboxes and no `.forward` has a say.
     fn request(&self, job: &Job, user_box: &UserBox, whom: &[&LeasedRecipient]) -> Option<Request> {
         let config = self.config.get();
-        let maildir = match config.local.mailbox {
-            Mailbox::Mbox => false,
-            Mailbox::Maildir => true,
+        let (maildir, look) = match config.local.mailbox {
+            Mailbox::Mbox => (false, false),
+            Mailbox::Maildir => (true, false),
+            Mailbox::Lmtp(_) if user_box.forward => (false, true),
             Mailbox::Lmtp(_) => return None,
         };
         Some(Request {
             user: user_box.user.clone(),
             maildir,
             forward: user_box.forward,
+            look,
             sender: job.reverse_path.to_string(),
             header: report::preface_header(job, whom),
             size: job.body.len(),
@@ -326,6 +379,17 @@ impl Mailboxes {
 
     fn lock_done(&self) -> MutexGuard<'_, BTreeMap<MessageId, HashSet<Done>>> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // A list's faults are met with each of its messages.
+    fn warn_once(&self, text: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= REMEMBERED {
+            told.clear();
+        }
+        if told.insert(text.to_owned()) {
+            self.warn(None, text);
+        }
     }
 
     fn warn(&self, id: Option<MessageId>, text: &str) {

@@ -2,21 +2,18 @@
 //! mail server must know.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
 use puerto_smtp::LocalPart;
 
 use super::account::Account;
-use super::aliases::{Aliases, FILE_BOUND};
+use super::aliases::{self, Aliases};
 use super::expansion::{Expander, Resolution};
 use crate::config::Live;
-use crate::lang::{said_of, system};
 
 /// How long an answer about a user is remembered: new users wait less than old ones
 /// would cost.
@@ -40,7 +37,10 @@ struct Loaded {
     path: PathBuf,
     stamp: Stamp,
     looked: Instant,
-    aliases: Arc<Aliases>,
+    /// What was read; `None` if nothing ever could be.
+    aliases: Option<Arc<Aliases>>,
+    /// Why the file that is there now cannot be read.
+    unread: Option<String>,
     /// Its warnings were not told yet.
     fresh: bool,
 }
@@ -55,7 +55,7 @@ impl Directory {
     }
 
     /// Whether mail for a local part would be taken: an alias, a user, or a user with
-    /// an extension (`user+anything`). When the system cannot say, the answer is yes:
+    /// an extension (`user+anything`). When that cannot be found out, the answer is yes:
     /// mail is then deferred at delivery instead of refused for good here.
     ///
     /// Answers are remembered for a while. One that is not may block on the system's
@@ -66,30 +66,32 @@ impl Directory {
 
     fn knows_name(&self, name: &str) -> bool {
         let name = name.to_lowercase();
-        let aliases = self.aliases();
+        let Ok(aliases) = self.aliases() else { return true };
         candidates(&name).any(|name| {
             required_target(name).is_some() || aliases.get(name).is_some() || self.is_user(name)
         })
     }
 
     /// Whether mail for a local part comes to a mailbox here or to an address elsewhere,
-    /// all aliases followed. The error is the system's: users could not be looked up.
+    /// all aliases followed. The error is the system's: users, or the aliases, could not be
+    /// looked up.
     /// It may block on the system's user directory.
-    pub fn reaches_somebody(&self, local_part: &LocalPart) -> std::io::Result<bool> {
+    pub fn reaches_somebody(&self, local_part: &LocalPart) -> io::Result<bool> {
         let resolution = self.resolve(local_part)?;
         Ok(!resolution.boxes.is_empty() || !resolution.remote.is_empty())
     }
 
-    /// Whether a local part has an alias, by itself or without its extension.
+    /// Whether a local part has an alias, by itself or without its extension; it may have
+    /// one if the file cannot be read.
     pub(super) fn is_alias(&self, local_part: &LocalPart) -> bool {
-        let aliases = self.aliases();
+        let Ok(aliases) = self.aliases() else { return true };
         candidates(&local_part.as_str().to_lowercase()).any(|name| aliases.get(name).is_some())
     }
 
     /// Follows aliases to their ends. The error is the system's: users could not be
     /// looked up.
-    pub(super) fn resolve(&self, local_part: &LocalPart) -> std::io::Result<Resolution> {
-        let (aliases, config) = (self.aliases(), self.config.get());
+    pub(super) fn resolve(&self, local_part: &LocalPart) -> io::Result<Resolution> {
+        let (aliases, config) = (self.aliases()?, self.config.get());
         Expander::new(&aliases, &config).name(&local_part.as_str().to_lowercase())
     }
 
@@ -98,8 +100,8 @@ impl Directory {
         &self,
         user: &str,
         text: &str,
-    ) -> std::io::Result<(Resolution, Vec<String>)> {
-        let (aliases, config) = (self.aliases(), self.config.get());
+    ) -> io::Result<(Resolution, Vec<String>)> {
+        let (aliases, config) = (self.aliases()?, self.config.get());
         Expander::new(&aliases, &config).forward(user, text)
     }
 
@@ -123,26 +125,21 @@ impl Directory {
         known
     }
 
-    fn aliases(&self) -> Arc<Aliases> {
+    // What was read before holds on when the file cannot be read any more, or is gone: it
+    // may be just being written. Where there is nothing, mail waits.
+    fn aliases(&self) -> io::Result<Arc<Aliases>> {
         let path = self.config.get().local.aliases.clone();
         let now = Instant::now();
         let mut slot = lock(&self.aliases);
-        if let Some(loaded) = slot.as_mut()
-            && loaded.path == path
-        {
-            if now.duration_since(loaded.looked) < LOOK_AGAIN {
-                return Arc::clone(&loaded.aliases);
-            }
-            loaded.looked = now;
-            if loaded.stamp == stamp(&path) {
-                return Arc::clone(&loaded.aliases);
-            }
-        }
-        // The stamp comes first: a change while reading is seen at the next look.
-        let stamp = stamp(&path);
-        let aliases = Arc::new(read_aliases(&path));
-        let loaded =
-            Loaded { path, stamp, looked: now, aliases: Arc::clone(&aliases), fresh: true };
+        let before = slot.take().filter(|loaded| loaded.path == path);
+        let loaded = match before {
+            Some(loaded) if now.duration_since(loaded.looked) < LOOK_AGAIN => loaded,
+            before => look(path, before, now),
+        };
+        let aliases = loaded
+            .aliases
+            .clone()
+            .ok_or_else(|| io::Error::other(loaded.unread.clone().unwrap_or_default()));
         *slot = Some(loaded);
         aliases
     }
@@ -156,8 +153,15 @@ impl Directory {
             return Vec::new();
         };
         loaded.fresh = false;
+        if let Some(why) = &loaded.unread {
+            return vec![match aliases {
+                Ok(_) => format!("{why}: what was read of it before holds"),
+                Err(_) => format!("{why}: mail for this machine's users waits"),
+            }];
+        }
         let path = loaded.path.display();
-        aliases.warnings.iter().map(|warning| format!("{path}: {warning}")).collect()
+        let warnings = aliases.iter().flat_map(|aliases| &aliases.warnings);
+        warnings.map(|warning| format!("{path}: {warning}")).collect()
     }
 }
 
@@ -192,31 +196,28 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
-fn read_aliases(path: &Path) -> Aliases {
-    match read_bounded(path) {
-        Ok(bytes) => Aliases::parse(&String::from_utf8_lossy(&bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Aliases::default(),
-        Err(error) => {
-            let mut aliases = Aliases::default();
-            aliases.warnings.push(said_of!(
-                "cannot be read, so there are no aliases: {error}",
-                "no se puede leer, así que no hay alias: {error}"; error = system(&error)
-            ));
-            aliases
+fn look(path: PathBuf, before: Option<Loaded>, looked: Instant) -> Loaded {
+    // The stamp comes first: a change while reading is seen at the next look. It does not
+    // show whether a file may be read by now.
+    let stamp = stamp(&path);
+    let before = match before {
+        Some(same) if same.stamp == stamp && same.unread.is_none() => {
+            return Loaded { looked, ..same };
         }
-    }
-}
-
-/// Reads a file of targets, or one octet more of it than is taken. What is no plain file,
-/// such as a FIFO, is not waited for.
-pub(super) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
-    }
-    let mut octets = Vec::new();
-    file.take(FILE_BOUND as u64 + 1).read_to_end(&mut octets)?;
-    Ok(octets)
+        before => before,
+    };
+    let untold = before.as_ref().is_some_and(|loaded| loaded.fresh);
+    let (last, told) = before.map_or((None, None), |loaded| (loaded.aliases, loaded.unread));
+    let had_some = last.as_ref().is_some_and(|aliases| !aliases.is_empty());
+    let (aliases, unread) = match aliases::read(&path) {
+        Ok(text) => (Some(Arc::new(Aliases::parse(&text))), None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !had_some => {
+            (Some(Arc::default()), None)
+        }
+        Err(error) => (last, Some(format!("{} cannot be read: {error}", path.display()))),
+    };
+    let fresh = untold || unread.is_none() || unread != told;
+    Loaded { path, stamp, looked, aliases, unread, fresh }
 }
 
 #[cfg(test)]
@@ -272,9 +273,52 @@ mod tests {
         assert_eq!(directory.new_warnings().len(), 1);
         assert_eq!(directory.new_warnings(), Vec::<String>::new());
         std::fs::write(dir.path().join("aliases"), "two: root\n").unwrap();
+        look_again(&directory);
+        assert!(directory.knows(&local("two")) && !directory.knows(&local("one")));
+    }
+
+    fn look_again(directory: &Directory) {
         if let Some(loaded) = lock(&directory.aliases).as_mut() {
             loaded.looked = Instant::now().checked_sub(LOOK_AGAIN).unwrap();
         }
-        assert!(directory.knows(&local("two")) && !directory.knows(&local("one")));
+    }
+
+    #[test]
+    fn aliases_that_cannot_be_read_make_mail_wait_and_are_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("aliases");
+        std::fs::create_dir(&file).unwrap();
+        let directory = Directory::new(Live::new(Config::for_tests(dir.path())));
+        for _ in 0..2 {
+            look_again(&directory);
+            assert!(directory.knows(&local("no-such-user")) && directory.is_alias(&local("x")));
+            let error = directory.resolve(&local("root")).unwrap_err().to_string();
+            assert!(error.contains("aliases cannot be read"), "{error}");
+        }
+        let told = directory.new_warnings();
+        assert!(told.len() == 1 && told[0].contains("users waits"), "{told:?}");
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::write(&file, "office: root\n").unwrap();
+        look_again(&directory);
+        assert!(directory.knows(&local("office")) && !directory.knows(&local("no-such-user")));
+        assert_eq!(directory.new_warnings(), Vec::<String>::new());
+        // Gone, or in somebody's way: what was read of it holds.
+        for is_in_the_way in [false, true] {
+            std::fs::remove_file(&file).unwrap();
+            if is_in_the_way {
+                std::fs::create_dir(&file).unwrap();
+            }
+            for expected in [1, 0] {
+                look_again(&directory);
+                assert_eq!(directory.resolve(&local("office")).unwrap().boxes.len(), 1);
+                let told = directory.new_warnings();
+                assert_eq!(told.len(), expected, "{told:?}");
+                assert!(told.iter().all(|text| text.contains("before holds")), "{told:?}");
+            }
+            if is_in_the_way {
+                std::fs::remove_dir(&file).unwrap();
+            }
+            std::fs::write(&file, "office: root\n").unwrap();
+        }
     }
 }

@@ -12,8 +12,8 @@ use std::path::Path;
 use puerto_smtp::{Address, LocalPart};
 
 use super::account::Account;
-use super::aliases::{Aliases, Target, listed};
-use super::directory::{candidates, read_bounded, required_target};
+use super::aliases::{self, Aliases, Target, listed};
+use super::directory::{candidates, required_target};
 use crate::config::Config;
 use crate::route;
 
@@ -52,6 +52,8 @@ pub(super) struct Resolution {
     pub(super) problems: Vec<String>,
     /// Lists that cannot be read now.
     pub(super) unread: Vec<String>,
+    /// What in lists is read as it is meant, though it is not written so.
+    pub(super) remarks: Vec<String>,
     /// Names whose aliases say that mail is thrown away.
     pub(super) discards: Vec<String>,
 }
@@ -105,6 +107,7 @@ impl<'a> Expander<'a> {
         }
         warnings.append(&mut found.problems);
         warnings.append(&mut found.unread);
+        warnings.append(&mut found.remarks);
         let nowhere =
             found.boxes.is_empty() && found.remote.is_empty() && found.discards.is_empty();
         if !undone.is_empty() || nowhere {
@@ -241,14 +244,16 @@ impl<'a> Expander<'a> {
         if !self.seen.insert((b'l', shown.to_string())) {
             return;
         }
-        let octets = match read_bounded(path) {
-            Ok(octets) => octets,
+        let text = match aliases::read(path) {
+            Ok(text) => text,
             Err(error) => {
                 self.found.unread.push(format!("the list {shown} cannot be read: {error}"));
                 return;
             }
         };
-        let (targets, _) = listed(&String::from_utf8_lossy(&octets));
+        let (targets, warnings) = listed(&text);
+        let remarks = warnings.iter().map(|what| format!("{shown}: {what}"));
+        self.found.remarks.extend(remarks);
         let steps = targets.into_iter().map(|target| Step { target, ..step.clone() });
         self.wait(steps.collect());
     }
@@ -369,7 +374,7 @@ mod tests {
         std::fs::write(&file, "# members\nroot, a@example.net\nstaff\n|cat\n").unwrap();
         let found = resolve(&aliases, "staff");
         assert_eq!(told(&found), "root a@example.net z@example.net");
-        assert_eq!(found.problems.len(), 1);
+        assert_eq!((found.problems.len(), found.remarks.len()), (1, 1));
         std::fs::remove_file(&file).unwrap();
         let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
         nix::unistd::mkfifo(&file, mode).unwrap();

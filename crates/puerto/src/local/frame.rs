@@ -30,6 +30,8 @@ pub(super) struct Request {
     pub(super) maildir: bool,
     /// The user's `.forward` has a say first.
     pub(super) forward: bool,
+    /// Nothing but that is asked for: another server has the mailbox.
+    pub(super) look: bool,
     /// The envelope's sender; empty for the null reverse-path.
     pub(super) sender: String,
     /// Header lines of ours, each with its line end: Return-Path, Delivered-To.
@@ -146,6 +148,7 @@ impl Request {
             user: user.into(),
             maildir: false,
             forward: false,
+            look: false,
             sender: "me@example.com".into(),
             header: "Delivered-To: x@example.com\n".into(),
             size: 0,

@@ -55,6 +55,9 @@ fn attempt(stream: &mut UnixStream, request: &Request, spool: &Path) -> Result<A
     let account = Account::find(&request.user)
         .map_err(|error| Failure::later(3, 0, format!("cannot look up users: {error}")))?
         .ok_or_else(|| Failure::never(1, 1, format!("there is no user `{}`", request.user)))?;
+    if request.look && !can_become(&account) {
+        return Ok(Answer::Ready { remark: None });
+    }
     become_for_good(&account, request.maildir, spool)?;
     deliver(&account, request, spool, |remark| {
         frame::write(stream, &Answer::Ready { remark })
@@ -76,6 +79,9 @@ pub(super) fn deliver<B: Read>(
         Some(forward::Found::Unusable(remark)) => Some(remark),
         Some(forward::Found::Nothing) | None => None,
     };
+    if request.look {
+        return Ok(Answer::Ready { remark });
+    }
     if request.maildir {
         let open = maildir::Open::new(account, request)?;
         open.fill(request, &mut content(remark)?)?;
@@ -89,17 +95,17 @@ pub(super) fn deliver<B: Read>(
 // For an mbox, the group is that of the directory where it allows its group to make files:
 // how mail programs have shared it ever since. Beyond that the user's rights are enough.
 fn become_for_good(account: &Account, maildir: bool, spool: &Path) -> Result<(), Failure> {
-    let we = nix::unistd::geteuid();
-    if !we.is_root() {
-        if we == account.uid {
-            return Ok(());
-        }
+    if !can_become(account) {
+        let we = nix::unistd::geteuid();
         let text = format!(
             "puerto was started as user {we} and may not write the mailbox of {}: start it as \
              root, it then drops to `user`",
             account.name
         );
         return Err(Failure::later(2, 1, text));
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
     }
     let shared = if maildir { None } else { mailbox_group(spool) };
     let failed =
@@ -115,6 +121,11 @@ fn become_for_good(account: &Account, maildir: bool, spool: &Path) -> Result<(),
         return Err(failed(io::Error::other("root's rights could be taken back")));
     }
     Ok(())
+}
+
+fn can_become(account: &Account) -> bool {
+    let we = nix::unistd::geteuid();
+    we.is_root() || we == account.uid
 }
 
 fn mailbox_group(spool: &Path) -> Option<Gid> {

@@ -1,7 +1,6 @@
 //! Delivery to local recipients as a whole: aliases, copies elsewhere, loops.
 
 use std::io::{Cursor, Read};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -314,9 +313,35 @@ async fn success_of_an_alias_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_forward_file_has_its_say_before_an_lmtp_server() {
+    let house = House::new("team: root, daemon\n");
+    let home = house.dir.path().join("mail/home/root");
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join(".forward"), "a@example.net\n").unwrap();
+    let mut config = Config::for_tests(house.dir.path());
+    config.local.mailbox = Mailbox::Lmtp("127.0.0.1:24".into());
+    house.mailboxes.config_for_tests().replace(config);
+    let to = ["root+x@example.com", "daemon@example.com", "virtual@example.com"];
+    let report = house.mailboxes.deliver(&job(&to, MESSAGE)).await;
+    let mut outcomes = report.outcomes;
+    outcomes.sort_by_key(|outcome| outcome.index);
+    let [root, daemon, other] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert!(root.text.starts_with("forwarded as "), "{}", root.text);
+    for waits in [daemon, other] {
+        assert_eq!(waits.status, DeliveryStatus::Deferred);
+        assert!(waits.text.contains("LMTP client"), "{}", waits.text);
+    }
+    assert_eq!(house.queued().len(), 1);
+    // By an alias it is the same, and nobody is sent it twice.
+    let report = house.mailboxes.deliver(&job(&["team@example.com"], MESSAGE)).await;
+    assert_eq!(told(&report)[0].0, DeliveryStatus::Deferred);
+    assert_eq!(house.queued().len(), 1);
+}
+
+#[tokio::test]
 async fn lmtp_without_a_client_makes_mail_wait() {
     let house = House::new("");
-    let mut config = Config::for_tests(Path::new("/nonexistent"));
+    let mut config = Config::for_tests(house.dir.path());
     config.local.mailbox = Mailbox::Lmtp("127.0.0.1:24".into());
     house.mailboxes.config_for_tests().replace(config);
     let report = house.mailboxes.deliver(&job(&["root@example.com"], MESSAGE)).await;

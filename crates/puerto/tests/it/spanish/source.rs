@@ -59,6 +59,8 @@ const NO_SENTENCES: &[&str] = &[
     // In the log alone.
     "in the .forward of {user}",
     "the .forward of {user} is not heeded",
+    "{why}: what was read of it before holds",
+    "{why}: mail for this machine's users waits",
     // Commands.
     "dpkg-divert ",
     "mv {path}",
