@@ -32,38 +32,69 @@ pub fn set(text: &str, width: Option<usize>) -> String {
     out
 }
 
-/// Rows below a heading, the last column in several lines where it has to be. Where even
-/// that leaves it too few columns, each row is a block with a line for each cell.
+/// Rows below a heading, in columns whose words wrap where they have to. Where not even the
+/// words fit, each row is a block with a line for each cell.
 pub fn table<const N: usize>(
     heading: [&str; N],
     rows: &[[String; N]],
     width: Option<usize>,
 ) -> String {
-    let mut widths = heading.map(columns);
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(columns(cell));
-        }
-    }
-    let last = widths.last().copied().unwrap_or_default();
-    let before = widths.iter().map(|width| width + 2).sum::<usize>().saturating_sub(last + 2);
+    let heading_row = heading.map(str::to_owned);
+    let all = || std::iter::once(&heading_row).chain(rows);
     let mut out = String::new();
-    if width.is_some_and(|width| before + last.min(LAST_COLUMN) > width) {
-        for row in rows {
-            block(&mut out, &heading, row, width);
-        }
+    let Some(widths) = column_widths(all(), width) else {
+        rows.iter().for_each(|row| block(&mut out, &heading, row, width));
         return out;
-    }
-    for row in [&heading.map(str::to_owned)].into_iter().chain(rows) {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(cell);
-            line.push_str(&" ".repeat((width + 2).saturating_sub(columns(cell))));
+    };
+    for row in all() {
+        let cells: Vec<Vec<String>> =
+            row.iter().zip(widths).map(|(cell, width)| cell_lines(cell, width)).collect();
+        for number in 0..cells.iter().map(Vec::len).max().unwrap_or_default() {
+            let mut line = String::new();
+            for (cell, width) in cells.iter().zip(widths) {
+                let text = cell.get(number).map_or("", String::as_str);
+                line.push_str(text);
+                line.push_str(&" ".repeat((width + 2).saturating_sub(columns(text))));
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
         }
-        set_line(&mut out, line.trim_end(), width.unwrap_or(usize::MAX), before);
-        out.push('\n');
     }
     out
+}
+
+/// How wide each column is, the widest made narrower first; `None` if their words do not fit.
+fn column_widths<'a, const N: usize>(
+    rows: impl Iterator<Item = &'a [String; N]>,
+    width: Option<usize>,
+) -> Option<[usize; N]> {
+    let (mut widths, mut least) = ([0; N], [0; N]);
+    for row in rows {
+        for ((widest, longest), cell) in widths.iter_mut().zip(&mut least).zip(row) {
+            let words = Pieces::new(cell).map(|piece| piece.columns).max();
+            *widest = columns(cell).max(*widest);
+            *longest = words.unwrap_or_default().max(*longest);
+        }
+    }
+    if let (Some(least), Some(widest)) = (least.last_mut(), widths.last()) {
+        *least = (*widest).min(LAST_COLUMN).max(*least);
+    }
+    let Some(width) = width else { return Some(widths) };
+    while widths.iter().sum::<usize>() + 2 * N.saturating_sub(1) > width {
+        let narrowed = widths.iter_mut().zip(least).filter(|(width, least)| **width > *least);
+        *narrowed.map(|(width, _)| width).max()? -= 1;
+    }
+    Some(widths)
+}
+
+/// The lines of a cell, each in the colour that the cell begins with.
+fn cell_lines(cell: &str, width: usize) -> Vec<String> {
+    let colour = match (cell.strip_prefix('\u{1b}'), cell.find('m')) {
+        (Some(_), Some(end)) => cell.get(..=end).unwrap_or_default(),
+        _ => "",
+    };
+    let end = if colour.is_empty() { "" } else { "\u{1b}[0m" };
+    set(&plain(cell), Some(width)).lines().map(|line| format!("{colour}{line}{end}")).collect()
 }
 
 fn block<const N: usize>(
@@ -88,11 +119,12 @@ fn columns(text: &str) -> usize {
 
 fn set_line(out: &mut String, line: &str, width: usize, hang: usize) {
     let mut column = 0;
-    for piece in Pieces::new(line) {
-        let fits = column + piece.blanks + piece.columns <= width;
-        if column == 0 || fits || piece.columns == 0 {
-            out.push_str(&" ".repeat(piece.blanks));
-            column += piece.blanks;
+    for (number, piece) in Pieces::new(line).enumerate() {
+        let blanks = if number == 0 { indentation(piece.blanks, width) } else { piece.blanks };
+        let fits = column + blanks + piece.columns <= width;
+        if number == 0 || fits || piece.columns == 0 {
+            out.push_str(&" ".repeat(blanks));
+            column += blanks;
         } else {
             // What is wider than what the indentation leaves, but not than the terminal,
             // moves to the left rather than over the edge.
@@ -106,15 +138,20 @@ fn set_line(out: &mut String, line: &str, width: usize, hang: usize) {
     }
 }
 
+/// What is beside the point is indented by less where little is left of the line.
+fn indentation(blanks: usize, width: usize) -> usize {
+    if blanks > width / 2 { width / 8 } else { blanks }
+}
+
 /// Where the lines after the first begin: below the text that stands behind a label or a
-/// bullet, or else where the first began.
+/// bullet, or else where the first began; by two more if its columns are too far out.
 fn hang_of(line: &str, width: usize) -> usize {
     let mut column = 0;
     let mut hang = 0;
     for (number, piece) in Pieces::new(line).enumerate() {
-        column += piece.blanks;
+        column += if number == 0 { indentation(piece.blanks, width) } else { piece.blanks };
         if column > width / 2 {
-            break;
+            return if piece.blanks > 1 && number > 0 { hang + 2 } else { hang };
         }
         if number == 0 || piece.blanks > 1 {
             hang = column;
@@ -263,6 +300,14 @@ mod tests {
             ),
             (&format!("publish {record} there"), &format!("publish\n{record}\nthere")),
             (
+                "                         a remark far to the right of the line",
+                "     a remark far to the right of the\n     line",
+            ),
+            (
+                "Telekom (t-online.de)  would refuse, because of it",
+                "Telekom (t-online.de)  would refuse,\n  because of it",
+            ),
+            (
                 "\u{1b}[31merror\u{1b}[0m    the fault of a thing that is coloured",
                 "\u{1b}[31merror\u{1b}[0m    the fault of a thing that is\n         coloured",
             ),
@@ -304,5 +349,11 @@ mod tests {
              \x20          to wait\n\n"
         );
         assert_eq!(table(heading, &rows, None).lines().count(), 2);
+        let rows = [["one two three", "\u{1b}[32mfour five\u{1b}[0m"].map(str::to_owned)];
+        assert_eq!(
+            table(["a", "b"], &rows, Some(20)),
+            "a          b\n\
+             one two    \u{1b}[32mfour five\u{1b}[0m\nthree\n"
+        );
     }
 }
