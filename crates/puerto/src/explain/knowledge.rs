@@ -26,7 +26,7 @@ const OWN: u8 = 29;
 /// Rules above this priority are of words that prose may hold.
 const TELLING: u8 = 59;
 
-const FILES: &[&str] = &[
+pub(super) const FILES: &[&str] = &[
     include_str!("rules/own.toml"),
     include_str!("rules/gmail.toml"),
     include_str!("rules/microsoft.toml"),
@@ -87,8 +87,13 @@ struct Hosts {
 struct Written {
     id: String,
     class: String,
+    /// Words that are its provider's or its software's own, and tell whose they are.
     #[serde(default)]
-    words: Vec<String>,
+    own: Vec<String>,
+    /// Words that anybody may use. A provider's rule counts them only where one of the
+    /// provider's own hosts says them.
+    #[serde(default)]
+    anybodys: Vec<String>,
     /// Words that mean something else.
     #[serde(default)]
     unless: Vec<String>,
@@ -98,7 +103,7 @@ struct Written {
     status: Vec<String>,
     #[serde(default)]
     provider: Option<String>,
-    /// Its words are anybody's, so it is asked only about the provider's own hosts.
+    /// It has no words, and its codes mean this at the provider's own hosts alone.
     #[serde(default)]
     host: bool,
     #[serde(default)]
@@ -130,7 +135,8 @@ pub(super) struct Rule {
     pub(super) link: Option<String>,
     priority: u8,
     needs_host: bool,
-    words: Vec<Pattern>,
+    own: Vec<Pattern>,
+    anybodys: Vec<Pattern>,
     unless: Vec<Pattern>,
     /// The beginnings of the codes that it is for; all if empty.
     codes: Vec<String>,
@@ -138,12 +144,17 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    fn applies(&self, reply: &Reply) -> bool {
+    // Words that anybody may use are a provider's only `at_its_host`.
+    fn applies(&self, reply: &Reply, at_its_host: bool) -> bool {
+        let is_said = |words: &[Pattern]| words.iter().any(|words| words.is_in(&reply.words));
+        let is_heard = at_its_host || self.priority > OWN;
         (self.codes.is_empty() || begins(&self.codes, reply))
             && (self.statuses.is_empty()
                 || reply.status.is_some_and(|status| is_one_of(&self.statuses, status)))
-            && (self.words.is_empty() || self.words.iter().any(|words| words.is_in(&reply.words)))
-            && !self.unless.iter().any(|words| words.is_in(&reply.words))
+            && (self.own.is_empty() && self.anybodys.is_empty()
+                || is_said(&self.own)
+                || is_heard && is_said(&self.anybodys))
+            && !is_said(&self.unless)
     }
 }
 
@@ -207,7 +218,7 @@ impl Knowledge {
         let own = |rule: &&Rule| {
             rule.priority <= OWN && owner.is_some_and(|owner| is_kin(owner, &rule.provider))
         };
-        let first = self.rules.iter().filter(own).find(|rule| rule.applies(reply));
+        let first = self.rules.iter().filter(own).find(|rule| rule.applies(reply, true));
         // Prose is full of words that anybody may use, and no server speaks of itself as "my".
         let is_unsure = !reply.sure && reply.code.is_none() && reply.status.is_none();
         let is_somebodys = reply.words.split(' ').any(|word| FIRST_PERSON.contains(&word));
@@ -215,7 +226,7 @@ impl Knowledge {
             || is_unsure && is_somebodys;
         let too_vague = |rule: &Rule| is_prose && rule.priority > TELLING;
         let asked = |rule: &&Rule| !(rule.needs_host || too_vague(rule));
-        first.or_else(|| self.rules.iter().filter(asked).find(|rule| rule.applies(reply)))
+        first.or_else(|| self.rules.iter().filter(asked).find(|rule| rule.applies(reply, false)))
     }
 
     /// Whose answer it is: the host's owner where that is known, else whoever uses
@@ -287,14 +298,14 @@ fn patterns(written: &[String], vocabulary: &Vocabulary) -> Result<Vec<Pattern>,
 
 fn rule(file: &File, written: &Written, vocabulary: &Vocabulary) -> Result<Rule, String> {
     let provider = written.provider.as_ref().unwrap_or(&file.provider);
-    let words = patterns(&written.words, vocabulary);
-    let unless = patterns(&written.unless, vocabulary);
+    let read = |words: &[String]| patterns(words, vocabulary);
     let id = format!("{provider}.{}", written.id);
     let (whose, kind) = of_class(&written.class)
         .ok_or_else(|| format!("{id}: there is no class `{}`", written.class))?;
     Ok(Rule {
-        words: words.map_err(|error| format!("{id}: {error}"))?,
-        unless: unless.map_err(|error| format!("{id}: {error}"))?,
+        own: read(&written.own).map_err(|error| format!("{id}: {error}"))?,
+        anybodys: read(&written.anybodys).map_err(|error| format!("{id}: {error}"))?,
+        unless: read(&written.unless).map_err(|error| format!("{id}: {error}"))?,
         id,
         provider: provider.clone(),
         class: written.class.clone(),

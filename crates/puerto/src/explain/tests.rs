@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::knowledge::Knowledge;
 use super::*;
 
+mod forms;
 mod notices;
 mod own;
 
@@ -337,6 +338,28 @@ fn hostile_replies_cost_little() {
         let _ = explain(&text, Some(&text));
         assert!(began.elapsed() < Duration::from_secs(2), "{unit}: {:?}", began.elapsed());
     }
+}
+
+/// F4: beside a phrase stands a reply that asked for it.
+#[test]
+fn rules_stand_one_phrase_a_line() {
+    let mut with_reply = 0;
+    for file in knowledge::FILES {
+        let mut is_phrase = false;
+        for line in file.lines() {
+            match line {
+                "own = [" | "anybodys = [" => is_phrase = true,
+                "]" => is_phrase = false,
+                _ if is_phrase => {
+                    let parsed: toml::Table = toml::from_str(&format!("x = [{line}\n]")).unwrap();
+                    assert_eq!(parsed["x"].as_array().unwrap().len(), 1, "{line}");
+                    with_reply += usize::from(line.contains("\", # "));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(with_reply > 1000, "{with_reply}");
 }
 
 #[test]
