@@ -9,6 +9,7 @@ import base64
 import collections
 import email.errors
 import email.header
+import email.policy
 import email.utils
 import json
 import pathlib
@@ -32,12 +33,22 @@ ADDED = {b"from", b"date", b"message-id", b"mime-version", b"content-type", b"re
          b"x-original-from", b"to"}
 ADDRESSES = {b"from", b"sender", b"reply-to", b"to", b"cc", b"resent-from", b"resent-to",
              b"resent-cc", b"x-original-from", b"errors-to", b"disposition-notification-to"}
+ONCE = [b"from", b"sender", b"reply-to", b"to", b"cc", b"message-id", b"in-reply-to", b"references",
+        b"subject", b"date", b"mime-version", b"content-type", b"content-transfer-encoding"]
 ADDRESS = re.compile(rb"[^\s<>,;:\"'()]+@[a-z0-9.-]+")
+MADE_HERE = {"sendmail", "sendmail -t", "smtp"}
 MODES = ["sendmail", "sendmail -t", "smtp", "relay", "bounce", "signed"]
 
 
 def crlf(octets):
     octets = re.sub(rb"\r*\n", b"\r\n", octets)
+    return octets if octets.endswith(b"\r\n") or not octets else octets + b"\r\n"
+
+
+def on_the_wire(octets):
+    """As a client of ours sends a file: line ends of files become those of SMTP, and what
+    else stands there stays."""
+    octets = re.sub(rb"(?<!\r)\n", b"\r\n", octets)
     return octets if octets.endswith(b"\r\n") or not octets else octets + b"\r\n"
 
 
@@ -70,7 +81,7 @@ def text(value):
 
 def smtp(server, client, sender, recipient, octets):
     """Submits by SMTP; nothing if it was taken, or the refusal."""
-    with socket.create_connection((server, 25), 60, (client, 0)) as connection:
+    with socket.create_connection((server, 25), 20, (client, 0)) as connection:
         stream = connection.makefile("rwb")
 
         def reply():
@@ -91,12 +102,12 @@ def smtp(server, client, sender, recipient, octets):
                    or ask(b"RCPT TO:<" + recipient.encode() + b">", "2") or ask(b"DATA", "3"))
         if refusal:
             return refusal
-        stream.write(re.sub(rb"(?m)^\.", b"..", octets))
+        stream.write(re.sub(rb"(?m)^\.", b"..", on_the_wire(octets)))
         return ask(b".", "2")
 
 
 def sendmail(command, arguments, octets, **options):
-    done = run(command, *arguments, input=octets.replace(b"\r\n", b"\n"), check=False, **options)
+    done = run(command, *arguments, input=octets, check=False, **options)
     return None if done.returncode == 0 else f"exit {done.returncode} {done.stderr.decode()}".strip()
 
 
@@ -114,6 +125,37 @@ def mends(field, before, ours):
         there = b" ".join(value for name, value in ours if name in ADDRESSES).lower()
         return all(address in there for value in values for address in ADDRESS.findall(value.lower()))
     return False
+
+
+def faults(octets):
+    """What is wrong, by RFC 5321 and RFC 5322, with a message that a program of this machine
+    had us send."""
+    fields, body = split(octets)
+    header = octets[:len(octets) - len(body)]
+    if max(map(len, octets.split(b"\r\n"))) > 998:
+        yield "a line of more than 998 octets"
+    if b"\0" in octets or re.search(rb"\r(?!\n)|(?<!\r)\n", octets):
+        yield "a NUL, CR or LF alone"
+    if not header.isascii():
+        yield "a header that is not ASCII"
+    counts = collections.Counter(name for name, _ in fields)
+    for name in ONCE:
+        if counts[name] > 1:
+            yield f"{name.decode()} twice"
+    for name in (b"from", b"date", b"message-id"):
+        if counts[name] != 1:
+            yield f"{counts[name]} {name.decode()} fields"
+    for name, value in fields:
+        if name in ADDRESSES | {b"message-id", b"date"} and header.isascii():
+            try:
+                parsed = email.policy.default.header_factory(name.decode(), value.decode())
+            except ValueError as error:  # such as a line end in an encoded word
+                yield f"{name.decode()}: {error}"
+                continue
+            if parsed.defects:
+                yield f"{name.decode()}: {parsed.defects[0]!s}"
+            if name == b"from" and [a.addr_spec for a in parsed.addresses].count("") > 0:
+                yield "From without an address"
 
 
 class Comparison:
@@ -158,15 +200,19 @@ class Comparison:
                     server = [RELAY_ADDRESS, SENDER_ADDRESS][which]
                     client = HERE if mode == "smtp" else OTHER_HOST
                     path = "" if mode == "bounce" else sender
-                    refusals.append(smtp(server, client, path, recipient, content))
+                    try:
+                        refusals.append(smtp(server, client, path, recipient, content))
+                    except OSError as error:
+                        refusals.append(f"{error}")
             if refusals[0] is None and refusals[1] is not None:
                 self.refused.append(f"{name} ({mode}): {refusals[1]}")
             if refusals == [None, None]:
                 key = recipient if mode == "bounce" else sender
-                self.taken[key] = (name, mode, content)
+                self.taken[key] = (name, mode, crlf(content))
 
     def sign(self, octets):
         try:
+            octets = crlf(octets)
             return dkim.sign(octets, b"s", SIGNER.encode(), self.key.read_bytes(),
                              canonicalize=(b"relaxed", b"relaxed")) + octets
         except Exception:  # what cannot be signed by anybody
@@ -203,6 +249,7 @@ class Comparison:
     def report(self):
         there = self.wait()
         lost, bodies, headers, signatures, recipients = [], [], collections.Counter(), [], []
+        invalid = []
         examples = {}
         arrived = [collections.defaultdict(list) for _ in self.hops]
         for which, hop in enumerate(self.hops):
@@ -223,6 +270,8 @@ class Comparison:
             if to[0] - to[1]:
                 recipients.append(f"{name} ({mode}): {sorted(to[0] - to[1])[:3]}")
             theirs, ours = theirs[0].octets, ours[0].octets
+            if mode in MADE_HERE:
+                invalid += [f"{name} ({mode}): {fault}" for fault in faults(ours)]
             bodies += self.bodies(name, mode, before[1], split(theirs)[1], split(ours)[1])
             for what in self.headers(mode, before[0], split(theirs)[0], split(ours)[0]):
                 headers[what] += 1
@@ -237,10 +286,11 @@ class Comparison:
         show("recipients that only Postfix found", recipients)
         show("bodies that differ", bodies)
         show("signatures that held after Postfix and not after ours", signatures)
+        show("not as RFC 5322 wants it", invalid)
         show("headers that differ beyond what is meant", [
             f"{count} × {what}, as in {examples[what]}" for what, count in headers.most_common()])
         print(f"{len(self.taken)} submissions taken by both")
-        return bool(self.refused or lost or bodies or signatures)
+        return bool(self.refused or lost or recipients or bodies or signatures or invalid)
 
     @staticmethod
     def bodies(name, mode, before, theirs, ours):
@@ -274,7 +324,7 @@ class Comparison:
             yield f"{mode}: {field.decode()} written anew"
 
 
-def show(title, lines, most=40):
+def show(title, lines, most=400):
     print(f"\n{title}: {len(lines)}")
     for line in lines[:most]:
         print(f"  {line}")
@@ -291,7 +341,7 @@ def main():
     try:
         comparison = Comparison(world, keys)
         for number, path in enumerate(files):
-            comparison.submit(number, str(path.relative_to(folder)), crlf(path.read_bytes()))
+            comparison.submit(number, str(path.relative_to(folder)), path.read_bytes())
             if number % 100 == 99:
                 print(f"{number + 1} of {len(files)} files", flush=True)
         differs = comparison.report()

@@ -4,6 +4,7 @@
 
 mod as_typed;
 pub mod authres;
+pub mod charset;
 pub mod date;
 pub mod dkim;
 pub mod dmarc;

@@ -74,6 +74,33 @@ pub fn parse_address_list(
     Ok(list.mailboxes)
 }
 
+/// Whether an address list is of the form that may be written: ASCII, and nothing of what
+/// only readers have to know (RFC 5322 §4.4): routes, members that are empty, white space
+/// for a comma; nor a dot behind a domain, which is no form at all.
+pub fn is_well_formed(value: &[u8]) -> bool {
+    let is_text = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
+    let Some(text) = std::str::from_utf8(value).ok().filter(|_| value.iter().all(is_text)) else {
+        return false;
+    };
+    let mut tokens = Tokens::new(text);
+    let mut before = ',';
+    loop {
+        let next = match tokens.next() {
+            Ok(Some(Token::Comment(_))) => continue,
+            Ok(Some(Token::Special(mark))) => mark,
+            Ok(Some(_)) => 'x',
+            Ok(None) => ',',
+            Err(_) => return false,
+        };
+        match (before, next) {
+            (',' | ':', ',') | (',', ';') | ('<', '@') | ('.', ',' | ';' | '>') => return false,
+            _ if tokens.rest().is_empty() && next == ',' => break,
+            _ => before = next,
+        }
+    }
+    parse_address_list(value, None).is_ok()
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token<'a> {
     Atom(&'a str),

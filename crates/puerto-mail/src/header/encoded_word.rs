@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 
 use puerto_smtp::base64;
 
+use super::parameter::reference;
+use crate::charset::Guess;
+
 /// Octets of one encoded word at most. RFC 2047 §2 allows 75; these leave room on
 /// the first line for the field's name.
 const MAX_WORD: usize = 60;
@@ -135,7 +138,7 @@ pub fn encode_parts(octets: &[u8], place: Place, charset: Option<&str>) -> Vec<V
             Kind::Word(word) if word.len() > MAX_WHOLE_WORD => split_word(word, &mut out),
             Kind::Word(word) if place == Place::Phrase => out.push(escape(word, is_plain)),
             Kind::Word(word) => out.push(word.to_vec()),
-            Kind::Guarded(text) => append(&mut out, text, is_glued),
+            Kind::Guarded(text) => append(&mut out, &reference(text), is_glued),
             Kind::Text(text) if !must_encode(text, place) => {
                 for (nth, word) in words(text).enumerate() {
                     append(&mut out, word, is_glued && nth == 0 && !follows_word(&parts, index));
@@ -333,7 +336,7 @@ fn class(token: &[u8]) -> Class {
         Class::Other
     } else if token.is_ascii() {
         Class::Ascii
-    } else if std::str::from_utf8(token).is_ok() {
+    } else if Guess::of(token).charset() == "utf-8" {
         Class::Utf8
     } else {
         Class::Other
@@ -364,20 +367,10 @@ fn encode_run(run: &[u8], charset: Option<&str>, out: &mut Vec<Vec<u8>>) {
         let charset = match class {
             Class::Ascii | Class::Utf8 => "utf-8",
             Class::Other if is_japanese(octets) => "iso-2022-jp",
-            Class::Other => charset.unwrap_or_else(|| likely_charset(octets)),
+            Class::Other => charset.unwrap_or_else(|| Guess::of(octets).charset()),
         };
         encode_in(charset, octets, out);
     }
-}
-
-// Western text of old programs is in windows-1252; there, letters beyond ASCII stand
-// alone or in pairs. Other octets are marked `unknown-8bit` (RFC 1428 §3).
-fn likely_charset(octets: &[u8]) -> &'static str {
-    let is_undefined = |byte: &u8| matches!(byte, 0x81 | 0x8d | 0x8f | 0x90 | 0x9d);
-    let is_letter = |byte: &u8| *byte >= 0xc0;
-    let is_foreign = octets.windows(3).any(|three| three.iter().all(is_letter));
-    let is_western = !is_foreign && !octets.iter().any(is_undefined);
-    if is_western { "windows-1252" } else { "unknown-8bit" }
 }
 
 fn encode_in(charset: &str, octets: &[u8], out: &mut Vec<Vec<u8>>) {
@@ -536,13 +529,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_urls_are_never_encoded() {
+    fn addresses_and_urls_become_no_encoded_words() {
         for (value, expected) in [
             (
                 "Día <https://x.example/ñ>, <mailto:ñ@x.example>",
-                "=?utf-8?Q?D=C3=ADa?= <https://x.example/ñ>, <mailto:ñ@x.example>",
+                "=?utf-8?Q?D=C3=ADa?= <https://x.example/%C3%B1>, <mailto:%C3%B1@x.example>",
             ),
-            ("https://x.example/ñ", "https://x.example/ñ"),
+            ("https://x.example/ñ", "https://x.example/%C3%B1"),
             ("Café ana@ñ.example", "=?utf-8?Q?Caf=C3=A9?= ana@ñ.example"),
         ] {
             assert_eq!(parts_of(value.as_bytes(), Place::Guarded), expected);

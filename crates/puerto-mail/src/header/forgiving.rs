@@ -14,7 +14,9 @@ use puerto_smtp::address::AddressError;
 use puerto_smtp::text::is_harmful;
 use puerto_smtp::{Address, Domain, LocalPart};
 
-use super::address_list::{AddressListError, AddressListProblem, Mailbox, parse_address_list};
+use super::address_list::{
+    AddressListError, AddressListProblem, Mailbox, is_well_formed, parse_address_list,
+};
 use super::encoded_word;
 
 /// A list of addresses, with all that stands in it.
@@ -130,7 +132,9 @@ impl AddressList<'_> {
     pub fn is_best_left(&self) -> bool {
         let is_left = |member: &Member<'_>| match &member.meaning {
             Meaning::Mailbox(written) => written.is_sound,
-            Meaning::Group | Meaning::Unread(_) => member.octets.is_ascii(),
+            Meaning::Group | Meaning::Unread(_) => {
+                member.octets.is_ascii() && !member.is_empty_path()
+            }
             Meaning::GroupEnd => true,
         };
         self.problems().next().is_some() && self.members.iter().all(is_left)
@@ -357,7 +361,7 @@ fn interpret<'a>(octets: &'a [u8], default: Option<&Domain>, members: &mut Vec<M
     }
     if let Some(address) = only_address(octets, None) {
         let name = name_of(octets);
-        let written = Written { name, address, is_sound: octets.is_ascii() };
+        let written = Written { name, address, is_sound: is_well_formed(octets) };
         return members.push(Member { octets, meaning: Meaning::Mailbox(written) });
     }
     if let Some(inner) = quoted_mailbox(octets) {

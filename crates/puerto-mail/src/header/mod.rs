@@ -14,12 +14,14 @@
 pub mod address_list;
 pub mod encoded_word;
 pub mod forgiving;
+mod parameter;
 mod write;
 
 use std::borrow::Cow;
 
-pub use address_list::{Mailbox, parse_address_list};
+pub use address_list::{Mailbox, is_well_formed, parse_address_list};
 pub use forgiving::read_address_list;
+pub use parameter::write_parameters;
 pub use write::{
     write_address_list, write_folded, write_mailboxes, write_mended, write_structured,
     write_unstructured,

@@ -7,7 +7,7 @@ use puerto_smtp::limits::MAX_TEXT_LINE;
 
 use super::address_list::Mailbox;
 use super::encoded_word::{self, MAX_WHOLE_WORD, Place};
-use super::forgiving::{AddressList, Meaning, Written, plain_name};
+use super::forgiving::{AddressList, Meaning, Member, Written, plain_name};
 
 /// Octets of a line that is to be folded (RFC 5322 §2.1.1).
 const FOLD_AT: usize = 78;
@@ -49,14 +49,14 @@ pub fn write_address_list(
     charset: Option<&str>,
 ) {
     let mut words: Vec<Vec<u8>> = Vec::new();
-    let mut is_open = false;
-    for member in &list.members {
+    let (mut is_open, mut in_group) = (false, false);
+    for member in list.members.iter().filter(|member| !says_nothing(member)) {
         if is_open && member.meaning != Meaning::GroupEnd {
             mark(&mut words, b',');
         }
         is_open = member.meaning != Meaning::Group;
         match &member.meaning {
-            Meaning::Mailbox(written) if written.is_sound => {
+            Meaning::Mailbox(written) if written.is_sound && has_room(member.octets) => {
                 words.extend(member.octets.split(u8::is_ascii_whitespace).map(<[u8]>::to_vec));
                 words.retain(|word| !word.is_empty());
             }
@@ -64,14 +64,34 @@ pub fn write_address_list(
             Meaning::Group => {
                 words.extend(written_phrase(&plain_name(member.octets), charset));
                 mark(&mut words, b':');
+                in_group = true;
             }
-            Meaning::GroupEnd => mark(&mut words, b';'),
+            Meaning::GroupEnd => {
+                mark(&mut words, b';');
+                in_group = false;
+            }
+            // A name without an address is a group without members, and no other form.
+            Meaning::Unread(_) if member.is_empty_path() && !in_group => {
+                words.extend(written_phrase(&member.words(), charset));
+                mark(&mut words, b':');
+                mark(&mut words, b';');
+            }
+            Meaning::Unread(_) if member.is_empty_path() => {}
             Meaning::Unread(_) => {
                 words.extend(encoded_word::encode_parts(member.octets, Place::Guarded, charset));
             }
         }
     }
     write_words(out, name, words.iter().map(Vec::as_slice));
+}
+
+fn says_nothing(member: &Member<'_>) -> bool {
+    member.is_empty_path() && member.words().is_empty()
+}
+
+// Whether it can be folded where it has white space.
+fn has_room(octets: &[u8]) -> bool {
+    octets.split(u8::is_ascii_whitespace).all(|word| word.len() < MAX_WHOLE_WORD)
 }
 
 fn mark(words: &mut Vec<Vec<u8>>, mark: u8) {

@@ -5,7 +5,7 @@
 //! end is found. What ends it is what ends the client's own lines. One whose command
 //! DATA ended in CRLF ends the content with CRLF.CRLF and nothing else, since it may be
 //! passing on what a stranger wrote, with an LF.LF in it that must not become the end
-//! (CVE-2023-51764). One whose command did not speaks of lines in another way, and ends
+//! (CVE-2023-51764). CR CR LF before that dot is no other sequence: it ends in CRLF. One whose command did not speaks of lines in another way, and ends
 //! the content that way too.
 
 use super::content::{DataDecoder, Decoded, Place};
@@ -15,7 +15,7 @@ use super::content::{DataDecoder, Decoded, Place};
 pub(super) struct Leniency {
     /// A lone dot ends the content whatever line ends stand around it.
     pub(super) any_line_end: bool,
-    /// The line before ended in something else than CRLF.
+    /// The line before ended in LF alone.
     pub(super) after_odd_end: bool,
 }
 
@@ -40,10 +40,8 @@ impl DataDecoder {
                     (start, at) = (at + 1, at + 1);
                 }
                 (Place::Dot | Place::DotCr | Place::DotCrs, b'\n') => {
-                    let is_odd = self.place != Place::DotCr;
-                    let is_end = ends && (leniency.any_line_end || !is_odd);
-                    self.place = Place::LineStart;
-                    self.ended_line(is_odd);
+                    let is_end = ends && (leniency.any_line_end || self.place == Place::DotCr);
+                    self.ended_line(self.place == Place::Dot);
                     if is_end {
                         return Decoded { ended: true, ..Decoded::nothing(at + 1) };
                     }
@@ -54,9 +52,8 @@ impl DataDecoder {
                     return self.restore(at, b"\r");
                 }
                 (Place::Cr | Place::Crs, b'\n') => {
-                    let is_odd = self.place == Place::Crs;
-                    self.ended_line(is_odd);
-                    ends = leniency.any_line_end || !is_odd;
+                    self.ended_line(false);
+                    ends = true;
                     at += 1;
                 }
                 (Place::Cr | Place::Crs, b'\r') => {
@@ -138,7 +135,8 @@ mod tests {
             (b"a\n.\r\nb\r\n.\r\n", b"a\n.\r\nb\r\n"),
             (b"a\r\n.\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
             (b"a\r\n.\r\r\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
-            (b"a\r\r\n.\r\nb\r\n.\r\n", b"a\r\r\n.\r\nb\r\n"),
+            (b"a\r\r\n..\r\nb\r\r\n.\r\n", b"a\r\r\n.\r\nb\r\r\n"),
+            (b"a\r\n.\r\r\n.\r\n", b"a\r\n.\r\n"),
             (b"a\r\n.\rb\r\n.\r\n", b"a\r\n\rb\r\n"),
             (b"a\r.\r\nb\r\n.\r\n", b"a\r.\r\nb\r\n"),
         ] {

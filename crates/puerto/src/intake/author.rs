@@ -6,9 +6,10 @@ use std::collections::HashSet;
 
 use puerto_mail::header::forgiving::{AddressList, Meaning, Member, Written};
 use puerto_mail::header::{
-    Field, Header, encoded_word::Place, parse_address_list, read_address_list, write_address_list,
-    write_mended,
+    Field, Header, encoded_word::Place, is_well_formed, parse_address_list, read_address_list,
+    write_address_list, write_mended,
 };
+use puerto_mail::idn;
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::Source;
@@ -42,7 +43,8 @@ pub(super) fn find(
         return missing(header, work, handling);
     }
     if let [only] = fields.as_slice()
-        && (only.value().is_ascii() || !completes && !work.envelope.smtputf8)
+        && (is_well_formed(only.value())
+            || !completes && (only.value().is_ascii() || !work.envelope.smtputf8))
         && !has_long_line(only.raw())
         // A group is no author to most receivers.
         && !only.value().contains(&b':')
@@ -174,12 +176,10 @@ fn mailer(work: &Work) -> Option<Address> {
 /// is sent.
 pub(super) fn write_domains_in_ascii(list: &mut AddressList<'_>) {
     for member in &mut list.members {
-        let Meaning::Mailbox(written) = &mut member.meaning else { continue };
-        let is_ascii = written.address.local_part().as_str().is_ascii();
-        let name = written.address.domain().name().filter(|name| is_ascii && !name.is_ascii());
-        let name = name.and_then(|name| idna::domain_to_ascii(name).ok());
-        if let Some(domain) = name.and_then(|name| Domain::parse(&name).ok()) {
-            written.address = written.address.with_domain(domain);
+        if let Meaning::Mailbox(written) = &mut member.meaning
+            && let Some(address) = idn::in_ascii(&written.address)
+        {
+            written.address = address;
         }
     }
 }

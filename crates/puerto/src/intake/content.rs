@@ -3,6 +3,7 @@
 
 use std::io::Read;
 
+use puerto_mail::charset::Guess;
 use puerto_mail::dkim::{BodyHasher, Canonicalization};
 use puerto_mail::header::{Header, HeaderError, MAX_HEADER};
 use puerto_mail::line_ends::LineEnds;
@@ -193,13 +194,14 @@ fn envelope_line(octets: &[u8]) -> usize {
 pub(super) struct Pass {
     pub(super) facts: Facts,
     pub(super) hasher: Option<BodyHasher>,
-    pub(super) is_utf8: bool,
+    /// What its text seems to be in.
+    pub(super) charset: &'static str,
 }
 
 impl Pass {
     /// The pass over the content from `offset` on.
     pub(super) fn over(content: &Content, offset: usize, sign: bool) -> Result<Self, Refusal> {
-        let (mut scanner, mut text) = (Scanner::new(), Text::default());
+        let (mut scanner, mut text) = (Scanner::new(), Guess::default());
         let mut hasher = sign.then(|| BodyHasher::new(Canonicalization::Relaxed));
         each_piece(content, offset, |piece| {
             scanner.update(piece);
@@ -209,65 +211,6 @@ impl Pass {
             }
             Ok(())
         })?;
-        Ok(Self { facts: scanner.finish(), hasher, is_utf8: text.is_utf8() })
-    }
-}
-
-// Whether octets that come in pieces are UTF-8.
-#[derive(Default)]
-struct Text {
-    broken: bool,
-    // The beginning of a character whose rest is in the next piece.
-    begun: Vec<u8>,
-}
-
-impl Text {
-    fn update(&mut self, piece: &[u8]) {
-        if self.broken || self.begun.is_empty() && piece.is_ascii() {
-            return;
-        }
-        let joined;
-        let octets = if self.begun.is_empty() {
-            piece
-        } else {
-            joined = [self.begun.as_slice(), piece].concat();
-            &joined
-        };
-        let begun = match std::str::from_utf8(octets) {
-            Ok(_) => &[],
-            Err(error) => {
-                self.broken = error.error_len().is_some();
-                octets.get(error.valid_up_to()..).unwrap_or_default()
-            }
-        };
-        self.begun = if self.broken { Vec::new() } else { begun.to_vec() };
-    }
-
-    fn is_utf8(&self) -> bool {
-        !self.broken && self.begun.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn utf8_is_recognized_at_every_cut() {
-        for (octets, expected) in [
-            ("añ€𝄞".as_bytes(), true),
-            (b"", true),
-            (b"a\xe9b", false),
-            (b"a\xe9", false),
-            (b"\xc3", false),
-            (b"\xed\xa0\x80", false),
-        ] {
-            for cut in 0..=octets.len() {
-                let mut text = Text::default();
-                text.update(&octets[..cut]);
-                text.update(&octets[cut..]);
-                assert_eq!(text.is_utf8(), expected, "{octets:?} at {cut}");
-            }
-        }
+        Ok(Self { facts: scanner.finish(), hasher, charset: text.charset() })
     }
 }

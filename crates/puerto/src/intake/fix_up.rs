@@ -12,8 +12,8 @@ use std::collections::HashSet;
 use puerto_mail::date;
 use puerto_mail::header::encoded_word::{Place, is_japanese};
 use puerto_mail::header::{
-    Field, Header, parse_address_list, read_address_list, write_address_list, write_folded,
-    write_mended, write_structured,
+    Field, Header, is_well_formed, parse_address_list, read_address_list, write_address_list,
+    write_folded, write_mended, write_parameters, write_structured,
 };
 use puerto_smtp::limits::MAX_TEXT_LINE;
 use puerto_smtp::{Address, Domain};
@@ -64,9 +64,15 @@ const STRUCTURED: [&str; 16] = [
     "ARC-Seal",
     "ARC-Message-Signature",
 ];
+/// Those of them whose parameters may hold text.
+const PARAMETERS: [&str; 2] = ["Content-Type", "Content-Disposition"];
+/// Those of them that hold ids.
+const LISTS_OF_IDS: [&str; 2] = ["References", "In-Reply-To"];
 /// Fields that are nothing but text.
 const TEXTS: [&str; 6] =
     ["Subject", "Comments", "Keywords", "Organization", "Content-Description", "Thread-Topic"];
+/// Octets of a field's name that fit on a line with a value.
+const LONGEST_NAME: usize = MAX_TEXT_LINE / 2;
 /// Fields that say that somebody has signed the message (RFC 6376 §3.5, RFC 8617 §4.1).
 const SIGNATURES: [&str; 4] =
     ["DKIM-Signature", "ARC-Message-Signature", "ARC-Seal", "ARC-Authentication-Results"];
@@ -340,7 +346,8 @@ struct Mender<'a> {
 impl Mender<'_> {
     fn keep<'a>(&self, field: &Field<'a>, fixed: &mut Fixed<'a>) {
         let completes = self.handling == Handling::Complete;
-        let is_needless = is_one_of(field, &DROPPED) || completes && is_without_meaning(field);
+        let is_needless = is_one_of(field, &DROPPED)
+            || completes && (is_without_meaning(field) || field.name().len() > LONGEST_NAME);
         if is_needless {
             fixed.is_changed = true;
             return;
@@ -370,6 +377,13 @@ impl Mender<'_> {
                     .addresses(field, is_long, smtputf8)
                     .or_else(|| self.without_gap(field));
             }
+        } else if is_one_of(field, &PARAMETERS) && self.must_be_ascii(field) {
+            let mut out = Vec::with_capacity(field.raw().len() + 64);
+            let name = String::from_utf8_lossy(field.name());
+            write_parameters(&mut out, &name, &field.unfolded(), self.charset);
+            return Some(out);
+        } else if is_one_of(field, &LISTS_OF_IDS) && self.must_be_ascii(field) {
+            return Some(ids_in_ascii(field));
         } else if is_long || !is_one_of(field, &STRUCTURED) && self.must_be_ascii(field) {
             let is_text = is_one_of(field, &TEXTS);
             let place = if is_text { Place::Text } else { Place::Guarded };
@@ -395,8 +409,7 @@ impl Mender<'_> {
     // encoded. What is well formed stays as it is, and so does what cannot be read.
     fn addresses(&self, field: &Field<'_>, is_long: bool, smtputf8: &mut bool) -> Option<Vec<u8>> {
         let value = field.unfolded();
-        let is_sound = value.is_ascii() && parse_address_list(&value, None).is_ok();
-        if is_sound && !is_long {
+        if is_well_formed(&value) && !is_long {
             return None;
         }
         let default = default_domain(self.work, self.handling);
@@ -435,7 +448,7 @@ fn is_one_of(field: &Field<'_>, names: &[&str]) -> bool {
 // an id that is none is worse than none.
 fn is_without_meaning(field: &Field<'_>) -> bool {
     let value = field.unfolded();
-    if value.is_empty() {
+    if value.is_empty() || value.as_ref() == b"<>" {
         return is_one_of(field, &ADDRESSES)
             || is_one_of(field, &STRUCTURED)
             || field.is("Subject");
@@ -461,11 +474,34 @@ fn is_bare_id(id: &[u8]) -> bool {
     is_whole && id.iter().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(byte))
 }
 
+// An id whose domain is in U-labels is the same in A-labels, wherever it stands. Another one
+// that is not ASCII is no message's by the time it gets here.
+fn in_ascii(id: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if id.is_ascii() {
+        return Some(Cow::Borrowed(id));
+    }
+    let (left, right) = std::str::from_utf8(id).ok()?.rsplit_once('@')?;
+    let (domain, end) = right.strip_suffix('>').map_or((right, ""), |domain| (domain, ">"));
+    let domain = idna::domain_to_ascii(domain).ok().filter(|_| left.is_ascii())?;
+    Some(Cow::Owned(format!("{left}@{domain}{end}").into_bytes()))
+}
+
+fn ids_in_ascii(field: &Field<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.raw().len());
+    let value = field.unfolded();
+    let ids = value.split(u8::is_ascii_whitespace).filter(|id| !id.is_empty());
+    let ids: Vec<_> = ids.filter_map(in_ascii).collect();
+    let ids = ids.iter().filter_map(|id| std::str::from_utf8(id).ok());
+    write_structured(&mut out, &String::from_utf8_lossy(field.name()), ids);
+    out
+}
+
 // An id that lacks nothing but its brackets, or has something beside it.
 fn with_brackets(field: &Field<'_>) -> Option<Vec<u8>> {
     let value = field.unfolded();
-    let inside = value.split(|byte| b"<>".contains(byte)).find(|part| is_bare_id(part))?;
-    let id = [b"<".as_slice(), inside, b">"].concat();
+    let parts = value.split(|byte| b"<>".contains(byte)).filter_map(in_ascii);
+    let inside = parts.into_iter().find(|part| is_bare_id(part))?;
+    let id = [b"<".as_slice(), &inside, b">"].concat();
     is_message_id(&id).then(|| [field.name(), b": ", &id, b"\r\n"].concat())
 }
 

@@ -153,14 +153,14 @@ fn describe_body(fixed: &mut Fixed<'_>, pass: &Pass) {
     let has_type = says("Content-Type");
     drop(fields);
     let eight_bit = pass.facts.eight_bit;
-    let adds_type = eight_bit && !has_type && !has_encoding;
+    let is_text = eight_bit || pass.charset == "iso-2022-jp";
+    let adds_type = is_text && !has_type && !has_encoding;
     let adds_encoding = eight_bit && !has_encoding && !cannot_be_sent(&pass.facts);
     if !has_version && (has_type || has_encoding || adds_type || adds_encoding) {
         write_structured(&mut fixed.added, "MIME-Version", ["1.0"]);
     }
     if adds_type {
-        let character_set = if pass.is_utf8 { "utf-8" } else { "unknown-8bit" }; // RFC 1428 §3
-        let parameter = format!("charset={character_set}");
+        let parameter = format!("charset={}", pass.charset);
         write_structured(&mut fixed.added, "Content-Type", ["text/plain;", &parameter]);
     }
     if adds_encoding {

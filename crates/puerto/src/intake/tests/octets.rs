@@ -176,7 +176,7 @@ async fn what_a_mime_header_lacks_is_added_at_any_size() {
     rig.spool.content(id).unwrap().read_to_end(&mut stored).unwrap();
     let header = Header::parse(&stored).unwrap();
     let content_type = header.first("Content-Type").unwrap().text();
-    assert_eq!(content_type, "text/plain; charset=unknown-8bit");
+    assert_eq!(content_type, "text/plain; charset=windows-1252");
 }
 
 #[tokio::test]
