@@ -147,25 +147,32 @@ class Process:
 class Unbound(Process):
     """A resolver that knows the records it is given and nothing else. For what is in
     `example.edu`, it would have to ask a server that it must not ask: SERVFAIL. What
-    is in `stubs` it asks the name server that stands there."""
+    is in `stubs` it asks the name server that stands there. What is in `zones` it has from
+    their files, and it validates what is below the `anchors`."""
 
-    def __init__(self, world, records, stubs=None):
+    def __init__(self, world, records, stubs=None, zones=None, anchors=()):
         folder = world.folder / "unbound"
-        folder.mkdir()
-        stubs = stubs or {}
-        own = {"example.com", "example.net", "example.org", "127.in-addr.arpa"} - set(stubs)
-        zones = "\n".join([f'    local-zone: "{zone}." static' for zone in sorted(own)]
+        folder.mkdir(exist_ok=True)
+        stubs, zones = stubs or {}, zones or {}
+        own = {"example.com", "example.net", "example.org", "127.in-addr.arpa"}
+        own -= set(stubs) | set(zones)
+        local = "\n".join([f'    local-zone: "{zone}." static' for zone in sorted(own)]
                           + [f'    local-zone: "{zone}." nodefault' for zone in stubs])
         asked = "".join(f"stub-zone:\n    name: {zone}.\n    stub-addr: {address}\n"
                         for zone, address in stubs.items())
+        asked += "".join(f"auth-zone:\n    name: {zone}.\n    zonefile: \"{file}\"\n"
+                         "    for-downstream: no\n    for-upstream: yes\n"
+                         for zone, file in zones.items())
+        trusted = "".join(f"    trust-anchor-file: \"{file}\"\n" for file in anchors)
         data = "\n".join(f"    local-data: '{record}'" for record in records)
         (folder / "unbound.conf").write_text(
             "server:\n    interface: " + DNS_ADDRESS + "\n    port: 53\n    do-ip6: no\n"
             "    do-daemonize: no\n    use-syslog: no\n    username: \"\"\n    chroot: \"\"\n"
             f"    directory: \"{folder}\"\n    pidfile: \"{folder}/pid\"\n    verbosity: 1\n"
-            "    module-config: \"iterator\"\n    access-control: 127.0.0.0/8 allow\n"
+            f"    module-config: \"{'validator ' if anchors else ''}iterator\"\n"
+            f"    access-control: 127.0.0.0/8 allow\n{trusted}"
             + ("    do-not-query-localhost: no\n" if stubs else "") +
-            f"{zones}\n{data}\nremote-control:\n    control-enable: no\n{asked}"
+            f"{local}\n{data}\nremote-control:\n    control-enable: no\n{asked}"
             "forward-zone:\n    name: example.edu.\n    forward-addr: 127.0.0.99\n")
         self.folder = folder
         self.start()

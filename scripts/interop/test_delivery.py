@@ -111,6 +111,65 @@ def test_a_password_goes_only_to_the_key_that_was_seen_first(world):
     final.wait(2)
 
 
+ZONE = """\
+$TTL 60
+example.org. IN SOA ns.example.org. hostmaster.example.org. 1 7200 900 1209600 60
+example.org. IN NS ns.example.org.
+example.org. IN MX 10 relay.example.net.
+ns.example.org. IN A 127.0.0.53
+"""
+
+
+def signed_zone(world):
+    """The zone example.org, signed, and the anchor by which it is validated."""
+    folder = world.folder / "signed"
+    folder.mkdir()
+    (folder / "zone").write_text(ZONE)
+    for kind in (["-f", "KSK"], []):
+        run("dnssec-keygen", "-q", "-a", "ECDSAP256SHA256", *kind, "example.org", cwd=folder)
+    run("dnssec-signzone", "-S", "-o", "example.org", "zone", cwd=folder)
+    return folder / "zone.signed", folder / "dsset-example.org."
+
+
+def test_a_host_that_only_mx_records_name_gets_the_password_if_dnssec_vouches_for_them(world):
+    zone, anchor = signed_zone(world)
+    records = RECORDS + [f"relay.example.net. IN A {RELAY_ADDRESS}"]
+    resolver = Unbound(world, records, zones={"example.org": zone}, anchors=[anchor])
+    final = final_postfix(world)
+    relay = relay_with_auth(world, *world.authority.issue("relay.example.net"))
+    password = world.folder / "password"
+    password.write_text("secret of the relay\n")
+    password.chmod(0o600)
+    shutil.chown(password, UNPRIVILEGED)
+    puerto = Puerto(world, 'relayhost = "example.org:25"\nrelayhost_user = "puerto"\n'
+                           f'relayhost_password_file = "{password}"\n')
+    smtp_source(1, 2000)
+    final.wait(1)
+    wait_for("the key to be kept", lambda: "example.org SHA256:" in
+             (puerto.state / "relay-keys").read_text())
+    logins = relay.log().count("sasl_method=")
+    # The same records, and nobody vouches for them; then a forged one where they are signed.
+    forged = zone.with_name("zone.forged")
+    forged.write_text(zone.read_text().replace("10 relay.example.net.", "5 relay.example.net."))
+    for said, file, anchors in [
+            ("only MX records, which can be forged, name this host for example.org", zone, []),
+            ("example.org:25: MX of example.org: the DNS failed: ", forged, [anchor])]:
+        puerto.stop()
+        resolver.stop()
+        resolver = Unbound(world, records, zones={"example.org": file}, anchors=anchors)
+        (puerto.state / "relay-keys").unlink(missing_ok=True)
+        puerto.start()
+        smtp_source(1, 2000)
+        wait_for(said, lambda: said in puerto.log())
+        assert relay.log().count("sasl_method=") == logins
+    puerto.stop()
+    resolver.stop()
+    Unbound(world, records, zones={"example.org": zone}, anchors=[anchor])
+    puerto.start()
+    puerto.command("queue", "retry", "--all", "--yes")
+    final.wait(3)
+
+
 def relay_with_auth(world, certificate, key):
     sasl = world.folder / "relay" / "sasl"
     database = sasl / "sasldb"

@@ -208,7 +208,7 @@ impl Dns for Zone {
             if records.is_empty() {
                 return Err(DnsError::NoRecords);
             }
-            Ok(Answer { records, ttl: TTL })
+            Ok(Answer { records, ttl: TTL, validated: false })
         })
     }
 }

@@ -104,6 +104,9 @@ pub struct Answer {
     pub records: Vec<Record>,
     /// Seconds.
     pub ttl: u32,
+    /// Whether DNSSEC vouches for all of it, by the word of a resolver that validates and
+    /// to which the way is safe (RFC 4035 §4.9.3).
+    pub validated: bool,
 }
 
 /// Something that answers questions to the DNS.
@@ -132,6 +135,7 @@ impl<D: Dns> Dns for &D {
 pub struct Table {
     records: HashMap<(String, RecordType), Result<Vec<Record>, DnsError>>,
     names: std::collections::HashSet<String>,
+    validated: bool,
 }
 
 impl Table {
@@ -174,6 +178,12 @@ impl Table {
         self
     }
 
+    /// Makes it a table for all of which DNSSEC vouches.
+    pub fn validate(&mut self) -> &mut Self {
+        self.validated = true;
+        self
+    }
+
     /// Makes a question fail.
     pub fn fail(&mut self, name: &str, record_type: RecordType, error: DnsError) -> &mut Self {
         self.records.insert((canonical(name), record_type), Err(error));
@@ -190,7 +200,10 @@ impl Dns for Table {
         let mut name = canonical(name);
         for _ in 0..8 {
             match self.records.get(&(name.clone(), record_type)) {
-                Some(Ok(records)) => return Ok(Answer { records: records.clone(), ttl: 300 }),
+                Some(Ok(records)) => {
+                    let (records, validated) = (records.clone(), self.validated);
+                    return Ok(Answer { records, ttl: 300, validated });
+                }
                 Some(Err(error)) => return Err(error.clone()),
                 None => {}
             }

@@ -198,6 +198,66 @@ async fn the_sender_is_told_what_was_asked_for() {
     }
 }
 
+/// C6: what is given up is not tried again, whatever a peer invited us to.
+#[tokio::test]
+async fn a_final_notice_invites_nobody_to_try_again_later() {
+    for (status, text) in [
+        ((5, 4, 4), "the MX record names the address 192.0.2.52, where a host's name belongs"),
+        ((5, 4, 4), "the MX host mx.example.net has no address"),
+        ((5, 4, 4), "no mail exchanger is left to try"),
+        (
+            (5, 4, 4),
+            "mx.example.net has the unspecified address 0.0.0.0, where no mail is delivered",
+        ),
+        (
+            (5, 4, 4),
+            "the address literal [0.0.0.0] is an unspecified address, where no mail is delivered",
+        ),
+        ((5, 1, 10), "example.net takes no mail: it publishes a null MX (RFC 7505)"),
+        ((5, 1, 10), "example.net takes no mail: its MX is localhost"),
+        ((5, 1, 2), "the domain example.net does not exist; is it spelled correctly?"),
+        (
+            (5, 4, 6),
+            "mail for [192.0.2.1] loops back to this server, which has no mailboxes at that address",
+        ),
+        // Given up by age.
+        ((4, 4, 3), "MX of example.net: the DNS did not answer in time"),
+        ((4, 4, 1), "connect to mx.example.net[192.0.2.1]:25: Connection refused"),
+        ((4, 7, 5), "Cannot start TLS with mx.example.net[192.0.2.1]: the certificate has expired"),
+        (
+            (4, 7, 1),
+            "host mx.example.net[192.0.2.1] said: 451 4.7.1 Greylisted, please try again later (in reply to RCPT TO command)",
+        ),
+        (
+            (4, 2, 2),
+            "host mx.example.net[192.0.2.1] said: 452 4.2.2 over quota, try again later (in reply to RCPT TO command)",
+        ),
+        (
+            (4, 3, 2),
+            "host mx.example.net[192.0.2.1] said: 421 4.3.2 Service not available, try again later (in reply to end of DATA command)",
+        ),
+        ((4, 3, 2), "too many connections wait for 192.0.2.1"),
+    ] {
+        let rig = rig();
+        let outcome = Outcome {
+            text: text.to_owned(),
+            status_code: EnhancedCode::new(status.0, status.1, status.2),
+            ..outcomes("error").remove(0)
+        };
+        rig.notify(Kind::Failed, &job("me@example.com", MESSAGE), &[outcome]).await.unwrap();
+        let notice = rig.queued().remove(0).replace("\r\n", "\n");
+        let people = notice.split("message/delivery-status").next().unwrap();
+        let line = people.split_whitespace().collect::<Vec<_>>().join(" ");
+        let ours = line.replace("It will not be tried again.", "");
+        let ours = ours.replace("It was tried again and again, until", "");
+        let says = ours.replace(text, "").to_lowercase();
+        for invitation in ["again later", "try again", "tried again", "is retried", "will be tried"]
+        {
+            assert!(!says.contains(invitation), "{text}: {people}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_told_about_a_notification_or_against_their_wish() {
     let rig = rig();

@@ -195,8 +195,8 @@ fn meaning(status: EnhancedCode) -> Text {
             "Esa dirección no existe. Compruebe que esté bien escrita.",
         ),
         (2, 2) => Text::new(
-            "The mailbox is full. Try again in some days, or reach the person otherwise.",
-            "El buzón está lleno. Inténtelo dentro de unos días o contacte de otro modo.",
+            "The mailbox is full. Write anew in some days, or reach the person otherwise.",
+            "El buzón está lleno. Escriba de nuevo dentro de unos días o contacte de otro modo.",
         ),
         (2, 3) | (3, 4) => Text::new(
             "The message is too large. Send less, or a link to it.",

@@ -85,8 +85,10 @@ const LEFT_OUT: &[(&str, Text)] = &[
     (
         "net.resolver-dnssec, dns.dnssec",
         Text::new(
-            "validation belongs to the resolver; DANE is not used for sending yet",
-            "validar es cosa del resolutor; DANE aún no se usa al enviar",
+            "validation belongs to the resolver, whose word is taken for the MX records of a relay \
+             with a password; DANE is not used for sending yet",
+            "validar es cosa del resolutor, cuya palabra vale para los registros MX de un relay con \
+             contraseña; DANE aún no se usa al enviar",
         ),
     ),
     (
@@ -132,14 +134,7 @@ const LEFT_OUT: &[(&str, Text)] = &[
             "necesita la lista de sus otros dominios",
         ),
     ),
-    (
-        "dane.dnssec",
-        Text::new(
-            "it needs answers that a resolver has validated, which this server does not tell apart \
-             yet",
-            "necesita respuestas validadas por un resolutor, que este servidor aún no distingue",
-        ),
-    ),
+    ("dane.dnssec", Text::new("DANE is not used for sending yet", "DANE aún no se usa al enviar")),
     (
         "bimi.assets",
         Text::new(

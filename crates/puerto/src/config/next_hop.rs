@@ -67,8 +67,8 @@ impl NextHop {
         let NextHopHost::Mx(name) = &self.host else { return None };
         let better = self.in_brackets()?;
         Some(said!(
-            "the hosts of {hop} are looked up by MX records, which can be forged on the way, so the password goes only to a host at or below {name} or with a certificate for {name}; if {name} itself is the relay, write {better}",
-            "las máquinas de {hop} se buscan por registros MX, que pueden falsificarse por el camino, así que la contraseña solo va a una máquina que sea {name} o esté por debajo, o que tenga un certificado para {name}; si el relay es {name} mismo, escriba {better}";
+            "the hosts of {hop} are looked up by MX records, which can be forged on the way, so the password goes only to a host at or below {name}, with a certificate for {name}, or whose MX record DNSSEC vouches for; if {name} itself is the relay, write {better}",
+            "las máquinas de {hop} se buscan por registros MX, que pueden falsificarse por el camino, así que la contraseña solo va a una máquina que sea {name} o esté por debajo, que tenga un certificado para {name} o cuyo registro MX avale DNSSEC; si el relay es {name} mismo, escriba {better}";
             hop = self, name = name, better = better
         ))
     }

@@ -14,6 +14,7 @@ use super::session::Session;
 use super::stream::{self, Stream};
 use crate::config::{Config, Login, TlsLevel};
 use crate::rights;
+use crate::route::Exchangers;
 use crate::tls::{self, Acquainted, ClientTls, Inspection};
 
 /// What a session needs to be made.
@@ -31,7 +32,7 @@ pub(super) struct Terms<'a> {
     /// Who we say we are.
     pub(super) login: Option<&'a Login>,
     /// Whose MX records named the peer, if it is a relay.
-    pub(super) exchangers_of: Option<&'a str>,
+    pub(super) exchangers_of: Option<&'a Exchangers>,
     /// Where what is seen of the peer's certificate is put: it is then only looked
     /// at, and any is taken.
     pub(super) inspection: Option<&'a Inspection>,
@@ -190,12 +191,14 @@ impl Terms<'_> {
 
     /// As whom the peer has to show itself. A password is for the relay that the
     /// administrator wrote: a host that MX records name for it has to be below that name,
-    /// or to have a certificate for it, and the key is remembered under it.
+    /// or DNSSEC to vouch for the records, or it has to have a certificate for that name;
+    /// and the key is remembered under it.
     fn identity<'b>(&'b self, peer: &'b Peer) -> Identity<'b> {
         let host = &*peer.host;
         let written = self.exchangers_of.filter(|_| self.login.is_some());
-        let is_named = written.is_none_or(|name| is_at_or_below(host, name));
-        let written = written.unwrap_or(host);
+        let is_named =
+            written.is_none_or(|relay| relay.validated || is_at_or_below(host, &relay.of));
+        let written = written.map_or(host, |relay| &*relay.of);
         Identity { certified: if is_named { host } else { written }, remembered: written, is_named }
     }
 
@@ -224,7 +227,7 @@ struct Identity<'a> {
     certified: &'a str,
     /// The name under which its key is remembered.
     remembered: &'a str,
-    /// The administrator's own words lead to it, and not MX records alone.
+    /// The administrator's own words lead to it, and not MX records that may be forged.
     is_named: bool,
 }
 

@@ -83,7 +83,7 @@ pub async fn look(
         tls: plan.tls,
         implicit_tls: plan.implicit_tls,
         login: plan.login.as_ref(),
-        exchangers_of: plan.exchangers_of.as_deref(),
+        exchangers_of: plan.exchangers_of.as_ref(),
         inspection: Some(&inspection),
     };
     let mut sight = Sight {

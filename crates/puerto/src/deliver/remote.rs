@@ -209,7 +209,7 @@ impl Remote {
             tls: plan.tls,
             implicit_tls: plan.implicit_tls,
             login: plan.login.as_ref(),
-            exchangers_of: plan.exchangers_of.as_deref(),
+            exchangers_of: plan.exchangers_of.as_ref(),
             inspection: None,
         }
     }

@@ -38,6 +38,7 @@ pub(super) enum Reading {
         target: String,
         ttl: u32,
         followed: usize,
+        validated: bool,
     },
 }
 
@@ -73,13 +74,14 @@ pub(super) fn read(
         }
     }
     if !records.is_empty() {
-        return Ok(Reading::Records(Answer { records, ttl }));
+        let validated = message.authentic_data;
+        return Ok(Reading::Records(Answer { records, ttl, validated }));
     }
     let negative_ttl = message.negative_ttl();
     match message.response_code {
         ResponseCode::NXDomain => Err(Failure { error: DnsError::NoSuchDomain, ttl: negative_ttl }),
         ResponseCode::NoError if followed > 0 && negative_ttl.is_none() => {
-            Ok(Reading::Alias { target, ttl, followed })
+            Ok(Reading::Alias { target, ttl, followed, validated: message.authentic_data })
         }
         ResponseCode::NoError => Err(Failure { error: DnsError::NoRecords, ttl: negative_ttl }),
         code => Err(Failure::fault(&format!("the server answered {}", mnemonic(code)))),
@@ -91,7 +93,8 @@ pub(super) fn alias(message: &DnsResponse, name: &str, record_type: RecordType) 
     let of_name = message.answers.iter().filter(|record| plain(&record.name) == name);
     let mut aliases = of_name.filter_map(|record| match &record.data {
         RData::CNAME(target) if record_type != RecordType::Cname => {
-            Some(Reading::Alias { target: plain(&target.0), ttl: record.ttl, followed: 1 })
+            let target = plain(&target.0);
+            Some(Reading::Alias { target, ttl: record.ttl, followed: 1, validated: false })
         }
         _ => None,
     });

@@ -9,7 +9,7 @@ use hickory_resolver::net::tcp::TcpClientStream;
 use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError as HickoryDnsError, NetError};
-use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query};
+use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Query};
 use hickory_resolver::proto::rr::Name;
 use puerto_mail::dns::{Answer, DnsError, RecordType};
 
@@ -26,6 +26,8 @@ const MAX_ALIASES: usize = 8;
 struct Server {
     address: SocketAddr,
     timeout: Duration,
+    /// What it says of DNSSEC is believed: nobody is on the way to it.
+    is_trusted: bool,
 }
 
 /// The servers and which of them answered last.
@@ -36,9 +38,13 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// These servers, each of which has `timeout` to answer.
-    pub(super) fn new(addresses: &[SocketAddr], timeout: Duration) -> Self {
-        let list = addresses.iter().map(|&address| Server { address, timeout }).collect();
+    /// These servers, each of which has `timeout` to answer. What they say of DNSSEC is
+    /// believed if they are all on this machine, or `trust_ad` says that the way to them is
+    /// as safe.
+    pub(super) fn new(addresses: &[SocketAddr], timeout: Duration, trust_ad: bool) -> Self {
+        let is_trusted = trust_ad || addresses.iter().all(|server| server.ip().is_loopback());
+        let list =
+            addresses.iter().map(|&address| Server { address, timeout, is_trusted }).collect();
         let problem = "no DNS server is configured".to_owned();
         Self { list, preferred: AtomicUsize::new(0), problem }
     }
@@ -46,7 +52,7 @@ impl Servers {
     /// The servers that the system names in its resolv.conf.
     pub(super) fn of_system() -> Self {
         match system::resolvers() {
-            Ok(addresses) => Self::new(&addresses, TIMEOUT),
+            Ok((addresses, trust_ad)) => Self::new(&addresses, TIMEOUT, trust_ad),
             Err(error) => Self {
                 list: Vec::new(),
                 preferred: AtomicUsize::new(0),
@@ -67,16 +73,18 @@ impl Servers {
     ) -> Result<Answer, Failure> {
         let mut name = name.to_owned();
         let mut ttl = u32::MAX;
-        let mut aliases = 0;
+        let (mut aliases, mut all_validated) = (0, true);
         loop {
             let reading = self.query_once(&name, record_type).await?;
             match reading {
                 Reading::Records(mut answer) => {
                     answer.ttl = answer.ttl.min(ttl);
+                    answer.validated &= all_validated;
                     return Ok(answer);
                 }
-                Reading::Alias { target, ttl: alias_ttl, followed } => {
+                Reading::Alias { target, ttl: alias_ttl, followed, validated } => {
                     aliases += followed;
+                    all_validated &= validated;
                     if aliases > MAX_ALIASES {
                         return Err(Failure::fault("a chain of aliases is too long"));
                     }
@@ -133,11 +141,12 @@ pub(super) async fn ask_one(
     kind: RecordType,
 ) -> Result<Answer, DnsError> {
     let Some(wire) = wire_name(name) else { return Err(DnsError::NoSuchDomain) };
-    let server = Server { address, timeout: TIMEOUT };
+    let server = Server { address, timeout: TIMEOUT, is_trusted: false };
     match server.ask_with(&wire, name, kind, false).await {
         Ok(Reading::Records(answer)) => Ok(answer),
         Ok(Reading::Alias { target, ttl, .. }) => {
-            Ok(Answer { records: vec![puerto_mail::dns::Record::Name(target)], ttl })
+            let records = vec![puerto_mail::dns::Record::Name(target)];
+            Ok(Answer { records, ttl, validated: false })
         }
         Err(failure) => Err(failure.error),
     }
@@ -178,18 +187,25 @@ impl Server {
         options: DnsRequestOptions,
     ) -> Result<DnsResponse, NetError> {
         let runtime = TokioRuntimeProvider::default();
+        let ask = || {
+            let mut request = DnsRequest::from_query(query.clone(), options);
+            // RFC 6840 §5.7: so it is asked whether DNSSEC vouches for the answer.
+            request.metadata.authentic_data = self.is_trusted;
+            request
+        };
         let datagrams = UdpClientStream::builder(self.address, runtime.clone())
             .with_timeout(Some(self.timeout))
             .exchange();
-        let mut answer = datagrams.lookup(query.clone(), options).first_answer().await?;
+        let mut answer = datagrams.send(ask()).first_answer().await?;
         if answer.truncation {
             let stream =
                 TcpClientStream::exchange(self.address, None, self.timeout, None, runtime).await?;
-            answer = stream.lookup(query, options).first_answer().await?;
+            answer = stream.send(ask()).first_answer().await?;
         }
         if answer.truncation {
             return Err("the answer is cut off, over TCP too".into());
         }
+        answer.metadata.authentic_data &= self.is_trusted;
         HickoryDnsError::from_response(answer).map_err(NetError::from)
     }
 }

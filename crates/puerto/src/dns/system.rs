@@ -10,15 +10,16 @@ use std::path::Path;
 const FILE: &str = "/etc/resolv.conf";
 const PORT: u16 = 53;
 
-/// The system's resolvers, in their order.
+/// The system's resolvers, in their order, and whether the file says that the way to them
+/// is safe, so that their word on DNSSEC counts (`options trust-ad`).
 ///
 /// # Errors
 /// The file is there and cannot be read; the error names it.
-pub(super) fn resolvers() -> io::Result<Vec<SocketAddr>> {
+pub(super) fn resolvers() -> io::Result<(Vec<SocketAddr>, bool)> {
     read(Path::new(FILE))
 }
 
-fn read(file: &Path) -> io::Result<Vec<SocketAddr>> {
+fn read(file: &Path) -> io::Result<(Vec<SocketAddr>, bool)> {
     match fs::read(file) {
         Ok(octets) => Ok(parse(&String::from_utf8_lossy(&octets))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(parse("")),
@@ -27,12 +28,18 @@ fn read(file: &Path) -> io::Result<Vec<SocketAddr>> {
 }
 
 // Where no resolver is named, the C library asks this machine.
-fn parse(text: &str) -> Vec<SocketAddr> {
+fn parse(text: &str) -> (Vec<SocketAddr>, bool) {
     let mut found: Vec<SocketAddr> = Vec::new();
+    let mut trust_ad = false;
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        if words.next() != Some("nameserver") {
-            continue;
+        match words.next() {
+            Some("nameserver") => {}
+            Some("options") => {
+                trust_ad |= words.any(|option| option == "trust-ad");
+                continue;
+            }
+            _ => continue,
         }
         if let Some(address) = words.next().and_then(address)
             && !found.contains(&address)
@@ -43,7 +50,7 @@ fn parse(text: &str) -> Vec<SocketAddr> {
     if found.is_empty() {
         found.push(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
     }
-    found
+    (found, trust_ad)
 }
 
 // A link-local address is followed by its interface, as a name or a number (RFC 4007 §11).
@@ -60,7 +67,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Vec<String> {
-        parse(text).iter().map(ToString::to_string).collect()
+        parse(text).0.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -84,6 +91,18 @@ mod tests {
         assert_eq!(parsed("nameserver fe80::1%lo\n"), ["[fe80::1%1]:53"]);
         let nobody = "nameserver fe80::1%no-such-interface\nnameserver 192.0.2.1%1\n";
         assert_eq!(parsed(nobody), ["127.0.0.1:53"]);
+    }
+
+    #[test]
+    fn the_word_of_a_resolver_on_dnssec_counts_where_the_file_says_so() {
+        for (text, trusted) in [
+            ("nameserver 192.0.2.53\noptions edns0 trust-ad\n", true),
+            ("options trust-ad\n", true),
+            ("nameserver 192.0.2.53\noptions edns0\n# options trust-ad\n", false),
+            ("nameserver 192.0.2.53 trust-ad\nsearch trust-ad\n", false),
+        ] {
+            assert_eq!(parse(text).1, trusted, "{text}");
+        }
     }
 
     #[test]

@@ -66,6 +66,8 @@ fn answer(question: &[u8], script: Script, over_tcp: bool) -> Option<Vec<u8>> {
     message.metadata.recursion_available = true;
     let name = format!("{} {}", query.name().to_ascii(), query.query_type());
     message.add_query(query);
+    // As a resolver that validates does for whoever asks it to.
+    message.metadata.authentic_data = question.metadata.authentic_data && name.contains("signed");
     script(&name, &mut message, over_tcp).then(|| message.to_vec().unwrap())
 }
 
@@ -84,7 +86,7 @@ fn soa(message: &mut Message, minimum: u32) {
 
 fn resolver(servers: &[&Server]) -> Resolver {
     let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
-    Resolver::over(Servers::new(&addresses, SHORT))
+    Resolver::over(Servers::new(&addresses, SHORT, false))
 }
 
 fn internet(question: &str, message: &mut Message, _: bool) -> bool {
@@ -111,6 +113,16 @@ fn internet(question: &str, message: &mut Message, _: bool) -> bool {
         }
         "loop.test. A" => {
             add(message, "loop.test.", 60, RData::CNAME(CNAME(name("loop.test."))));
+        }
+        "signed.test. MX" | "chance.test. MX" => {
+            let owner = question.trim_end_matches(" MX");
+            add(message, owner, 300, RData::MX(MX::new(10, name("mail.test."))));
+        }
+        "unsigned.test. MX" => {
+            add(message, "unsigned.test.", 60, RData::CNAME(CNAME(name("chance.test."))));
+        }
+        "by-signed.test. MX" => {
+            add(message, "by-signed.test.", 60, RData::CNAME(CNAME(name("signed.test."))));
         }
         "dead.test. A" => {
             add(message, "dead.test.", 60, RData::CNAME(CNAME(name("gone.test."))));
@@ -155,6 +167,30 @@ async fn answers_are_read_in_our_own_words() {
     }
 }
 
+/// A7: nobody between us and the resolver may say that DNSSEC vouches for an answer.
+#[tokio::test]
+async fn the_word_on_dnssec_counts_only_if_no_way_to_it_is_open() {
+    let server = serve(internet).await;
+    let far: SocketAddr = "192.0.2.53:53".parse().unwrap();
+    for (servers, trust_ad, name, validated) in [
+        (vec![server.address], false, "signed.test", true),
+        (vec![server.address], false, "by-signed.test", true),
+        // An alias that leads out of what DNSSEC vouches for.
+        (vec![server.address], false, "unsigned.test", false),
+        (vec![server.address], false, "chance.test", false),
+        (vec![server.address, far], false, "signed.test", false),
+        (vec![server.address, far], true, "signed.test", true),
+    ] {
+        let dns = Resolver::over(Servers::new(&servers, SHORT, trust_ad));
+        for _again in 0..2 {
+            let answer = dns.lookup(name, RecordType::Mx).await.unwrap();
+            assert_eq!(answer.validated, validated, "{name} {servers:?} {trust_ad}");
+        }
+    }
+    let asked = ask_server(server.address, "signed.test", RecordType::Mx).await.unwrap();
+    assert!(!asked.validated, "by an authoritative server");
+}
+
 #[tokio::test]
 async fn absence_and_failure_are_told_apart() {
     let server = serve(internet).await;
@@ -180,7 +216,7 @@ async fn absence_and_failure_are_told_apart() {
 async fn without_a_server_nothing_is_concluded() {
     let error = Resolver::with_servers(&[]).lookup("a.test", RecordType::A).await.unwrap_err();
     assert!(matches!(error, DnsError::Failure(_)), "{error:?}");
-    let nobody = Resolver::over(Servers::new(&["127.0.0.1:1".parse().unwrap()], SHORT));
+    let nobody = Resolver::over(Servers::new(&["127.0.0.1:1".parse().unwrap()], SHORT, false));
     assert!(!nobody.lookup("a.test", RecordType::A).await.unwrap_err().is_absence());
 }
 

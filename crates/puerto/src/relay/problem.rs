@@ -176,7 +176,10 @@ fn other_exchanger(report: &Report) -> Option<Problem> {
 }
 
 fn unnamed(report: &Report) -> Option<Problem> {
-    report.plan.as_ref().is_ok_and(|plan| plan.login.is_some()).then_some(())?;
+    let plan = report.plan.as_ref().ok().filter(|plan| plan.login.is_some())?;
+    if plan.exchangers_of.as_ref().is_none_or(|relay| relay.validated) {
+        return None;
+    }
     let NextHopHost::Mx(name) = &report.next_hop.host else { return None };
     let seen = said!(
         "a password is configured for {name}, which stands without brackets",

@@ -12,7 +12,9 @@ use tokio::task::JoinSet;
 
 use super::choice::{Choice, Rule};
 use super::random::Random;
-use super::{DestinationKey, Hop, LiteralFault, Machine, Plan, RouteFailure, address, providers};
+use super::{
+    DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address, providers,
+};
 use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
 use crate::survey::address::Special;
 
@@ -55,6 +57,8 @@ struct Hosts {
     /// `MX of example.com`, `address of example.com`.
     reason: String,
     from_mx: bool,
+    /// DNSSEC vouches for the MX records.
+    validated: bool,
 }
 
 /// A host with its addresses, in the order in which they are tried.
@@ -92,7 +96,7 @@ async fn to_relay<D: Dns + 'static>(
     let key = next_hop.to_string();
     let search = search_relay(context, next_hop, port).await;
     // What the administrator wrote may be mended; the mail waits for it.
-    let (hops, ttl) = search.map_err(|failure| {
+    let (hops, ttl, validated) = search.map_err(|failure| {
         RouteFailure::temporary(format!("{} {key}: {}", relay.rule, failure.text))
     })?;
     let exchange = format!("{rule:?}");
@@ -102,38 +106,42 @@ async fn to_relay<D: Dns + 'static>(
         tls: relay.tls,
         implicit_tls: next_hop.implicit_tls,
         login: relay.login.cloned(),
-        exchangers_of: exchangers_of(next_hop)?,
+        exchangers_of: exchangers_of(next_hop, validated)?,
         is_relay: true,
         reason: format!("{} {key}", relay.rule).into(),
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
 
-fn exchangers_of(next_hop: &NextHop) -> Result<Option<Arc<str>>, RouteFailure> {
-    match &next_hop.host {
-        NextHopHost::Mx(name) => Ok(Some(to_ascii(name)?.into())),
-        NextHopHost::Name(_) | NextHopHost::Address(_) => Ok(None),
-    }
+fn exchangers_of(next_hop: &NextHop, validated: bool) -> Result<Option<Exchangers>, RouteFailure> {
+    let NextHopHost::Mx(name) = &next_hop.host else { return Ok(None) };
+    Ok(Some(Exchangers { of: to_ascii(name)?.into(), validated }))
 }
 
 async fn search_relay<D: Dns + 'static>(
     context: &Context<'_, D>,
     next_hop: &NextHop,
     port: u16,
-) -> Result<(Vec<Hop>, u32), RouteFailure> {
+) -> Result<(Vec<Hop>, u32, bool), RouteFailure> {
     let hosts = match &next_hop.host {
         NextHopHost::Address(ip) => {
             let host: Arc<str> = ip.to_string().into();
-            return Ok((vec![Hop { host, address: SocketAddr::new(*ip, port) }], LITERAL_TTL));
+            return Ok((
+                vec![Hop { host, address: SocketAddr::new(*ip, port) }],
+                LITERAL_TTL,
+                false,
+            ));
         }
         NextHopHost::Name(name) => {
             let list = vec![Host { preference: 0, name: to_ascii(name)? }];
-            Hosts { list, ttl: LITERAL_TTL, reason: String::new(), from_mx: false }
+            let (reason, from_mx, validated) = Default::default();
+            Hosts { list, ttl: LITERAL_TTL, reason, from_mx, validated }
         }
         NextHopHost::Mx(name) => hosts_of(context, &to_ascii(name)?).await?,
     };
+    let validated = hosts.validated;
     let (located, ttl) = locate(context, hosts, &|_| None).await?;
-    Ok((hops_of(&located, port), ttl))
+    Ok((hops_of(&located, port), ttl, validated))
 }
 
 // A literal is judged as an MX host's address is, and what leads back to this machine is
@@ -221,7 +229,7 @@ async fn hosts_of<D: Dns>(context: &Context<'_, D>, domain: &str) -> Result<Host
         Err(error) if error.is_absence() => {
             let list = vec![Host { preference: 0, name: domain.to_owned() }];
             let reason = format!("address of {domain}, which has no MX");
-            return Ok(Hosts { list, ttl: LITERAL_TTL, reason, from_mx: false });
+            return Ok(Hosts { list, ttl: LITERAL_TTL, reason, from_mx: false, validated: false });
         }
         Err(error) => {
             return Err(RouteFailure::temporary(format!("MX of {domain}: {error}")));
@@ -242,7 +250,8 @@ async fn hosts_of<D: Dns>(context: &Context<'_, D>, domain: &str) -> Result<Host
     let mut seen = std::collections::HashSet::new();
     list.retain(|host| seen.insert(host.name.clone()));
     list.truncate(MAX_HOSTS);
-    Ok(Hosts { list, ttl: answer.ttl, reason: format!("MX of {domain}"), from_mx: true })
+    let (ttl, validated) = (answer.ttl, answer.validated);
+    Ok(Hosts { list, ttl, reason: format!("MX of {domain}"), from_mx: true, validated })
 }
 
 // A null MX (RFC 7505 §3), and the names that some domains publish instead of one.
@@ -266,6 +275,16 @@ fn is_loopback_name(name: &str) -> bool {
 // What some write as an MX host, which no MX host can be (RFC 1035 §3.3.9).
 fn is_address(name: &str) -> bool {
     name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
+// The same in a host that does not exist. Without a dot at its end in the zone file, the
+// zone's name stands behind the address.
+fn written_address(name: &str) -> Option<&str> {
+    if is_address(name) {
+        return Some(name);
+    }
+    let end = name.match_indices('.').nth(3).map(|(end, _)| end)?;
+    name.get(..end).filter(|first| is_address(first))
 }
 
 type AddressesOf = Result<(Vec<IpAddr>, u32), DnsError>;
@@ -400,13 +419,14 @@ impl Verdict {
             return RouteFailure::permanent(4, 4, text);
         }
         match self.absent.into_iter().next() {
-            Some((name, _)) if from_mx && is_address(&name) => {
-                let text =
-                    format!("the MX record names the address {name}, where a host's name belongs");
-                RouteFailure::permanent(4, 4, text)
-            }
             Some((name, _)) if from_mx => {
-                RouteFailure::permanent(4, 4, format!("the MX host {name} has no address"))
+                let text = match written_address(&name) {
+                    Some(ip) => {
+                        format!("the MX record names the address {ip}, where a host's name belongs")
+                    }
+                    None => format!("the MX host {name} has no address"),
+                };
+                RouteFailure::permanent(4, 4, text)
             }
             Some((name, DnsError::NoSuchDomain)) => RouteFailure::permanent(
                 1,

@@ -67,6 +67,16 @@ pub struct Hop {
     pub address: SocketAddr,
 }
 
+/// Hosts that MX records name for a relay: anybody on the way to the DNS may have named
+/// others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchangers {
+    /// The relay's name as the configuration writes it.
+    pub of: Arc<str>,
+    /// DNSSEC vouches for the records.
+    pub validated: bool,
+}
+
 /// How to reach a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -80,9 +90,8 @@ pub struct Plan {
     pub implicit_tls: bool,
     /// AUTH, if the next hop wants it.
     pub login: Option<Login>,
-    /// The relay's name as the configuration writes it, where its MX records name the
-    /// hosts: anybody on the way to the DNS may have named others.
-    pub exchangers_of: Option<Arc<str>>,
+    /// The relay whose hosts its MX records name.
+    pub exchangers_of: Option<Exchangers>,
     /// Whether the next hop is a relay of ours: its refusal of the whole session is
     /// then a mistake to be mended, never a reason to bounce.
     pub is_relay: bool,

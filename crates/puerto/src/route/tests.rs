@@ -308,6 +308,63 @@ async fn an_address_in_place_of_an_mx_host_is_named_as_such() {
     }
 }
 
+/// C6: what else stands in MX records.
+#[tokio::test]
+async fn odd_exchangers_are_passed_over_and_named_where_nothing_else_is_left() {
+    let long = format!(
+        "{}.test",
+        ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(59)].join(".")
+    );
+    for (host, address, said) in [
+        ("", None, "5.1.10 odd.test takes no mail: it publishes a null MX (RFC 7505)"),
+        ("localhost", None, "5.1.10 odd.test takes no mail: its MX is localhost"),
+        ("mail.localhost", None, "5.1.10 odd.test takes no mail: its MX is mail.localhost"),
+        (
+            "192.0.2.52.odd.test",
+            None,
+            "5.4.4 the MX record names the address 192.0.2.52, where a host's name belongs",
+        ),
+        ("192.0.2.odd.test", None, "5.4.4 the MX host 192.0.2.odd.test has no address"),
+        (&long, None, &*format!("5.4.4 the MX host {long} has no address")),
+        (
+            "host.test",
+            Some("0.0.0.0"),
+            "5.4.4 host.test has the unspecified address 0.0.0.0, where no mail is delivered",
+        ),
+        (
+            "host.test",
+            Some("10.0.0.1"),
+            "5.4.4 host.test has the private address 10.0.0.1, where mail is not delivered unless \
+             [delivery] allow_private = true",
+        ),
+        (
+            "host.test",
+            Some(OWN_ADDRESS),
+            "5.4.6 mail for odd.test loops back to this server: its best mail exchanger host.test \
+             is this host; if the domain is ours, add it to `domains`",
+        ),
+    ] {
+        let mut dns = internet();
+        dns.mx("odd.test", 0, host);
+        if let Some(address) = address {
+            dns.address(host, address.parse().unwrap());
+        }
+        let toml = "hostname = \"m.example.com\"\n[listen]\nsmtp = [\"0.0.0.0:25\"]";
+        let failure = route_with(toml, &dns, "", "odd.test").await.unwrap_err();
+        assert_eq!(failure.to_string(), said);
+        // Beside a good one: of those behind us none is tried (RFC 5321 §5.1).
+        dns.mx("odd.test", if address == Some(OWN_ADDRESS) { 0 } else { 10 }, "a.test");
+        let beside = route_with(toml, &dns, "", "odd.test").await;
+        assert_eq!(beside.is_ok(), address != Some(OWN_ADDRESS), "{host} {beside:?}");
+    }
+    let mut dns = internet();
+    dns.mx("alias.test", 10, "www.test").mx("line.test", 10, "_mail.test");
+    dns.add("www.test", RecordType::Cname, Record::Name("bare.test".to_owned()));
+    dns.address("_mail.test", "198.51.100.7".parse().unwrap());
+    assert_eq!(hops("", &dns, "alias.test").await, ["www.test 198.51.100.80:25"]);
+    assert_eq!(hops("", &dns, "line.test").await, ["_mail.test 198.51.100.7:25"]);
+}
+
 #[tokio::test]
 async fn hostile_answers_are_cut() {
     let mut dns = Table::new();
@@ -350,6 +407,25 @@ async fn relayhosts_mean_what_they_mean_to_postfix() {
         assert_eq!(&*plan.key.0, key);
         assert_eq!(plan.implicit_tls, implicit_tls);
         assert!(plan.is_relay);
+    }
+}
+
+/// A7: whether the hosts of a relay are those that the administrator meant.
+#[tokio::test]
+async fn hosts_that_mx_records_name_for_a_relay_are_known_by_dnssec_alone() {
+    let mut signed = internet();
+    signed.validate();
+    for (relayhost, dns, expected) in [
+        ("Relay.test", &internet(), Some(("relay.test", false))),
+        ("relay.test:587", &signed, Some(("relay.test", true))),
+        // Without MX records the host is the one that was written.
+        ("bare.test", &signed, Some(("bare.test", false))),
+        ("[relay.test]", &signed, None),
+        ("[192.0.2.1]", &signed, None),
+    ] {
+        let plan = plan(&format!("relayhost = \"{relayhost}\""), dns, "x.test").await;
+        let found = plan.exchangers_of.as_ref().map(|relay| (&*relay.of, relay.validated));
+        assert_eq!(found, expected, "{relayhost}");
     }
 }
 

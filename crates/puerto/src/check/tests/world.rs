@@ -54,7 +54,7 @@ impl Dns for Made {
                 if kind == RecordType::Txt && name.ends_with(".example.com") =>
             {
                 let records = vec![Record::Txt(text.as_bytes().to_vec())];
-                Ok(Answer { records, ttl: 300 })
+                Ok(Answer { records, ttl: 300, validated: false })
             }
             _ => answer,
         }
@@ -84,7 +84,9 @@ impl World for Made {
         kind: RecordType,
     ) -> Result<Answer, DnsError> {
         match self.servers.get(&(server, name.to_owned(), kind)) {
-            Some(Ok(records)) => Ok(Answer { records: records.clone(), ttl: 300 }),
+            Some(Ok(records)) => {
+                Ok(Answer { records: records.clone(), ttl: 300, validated: false })
+            }
             Some(Err(error)) => Err(error.clone()),
             None => self.lookup(name, kind).await,
         }

@@ -1,6 +1,7 @@
 //! TLS levels, and passwords.
 
 use super::*;
+use crate::route::Exchangers;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -203,6 +204,10 @@ async fn a_forged_mx_record_wins_no_password() {
         rustls::pki_types::CertificateDer::from_pem_slice(pem).unwrap()
     };
     for (written, level, trusted, known, sent) in [
+        // DNSSEC vouches for the MX records: the host's own name and key count.
+        (Some("+relay.test"), TlsLevel::Opportunistic, false, None, true),
+        (Some("+relay.test"), TlsLevel::Required, true, None, true),
+        (Some("+relay.test"), TlsLevel::Opportunistic, false, Some("relay.test"), true),
         // A host that the name does not cover: neither a new key nor a certificate of its
         // own counts, but the relay's key does.
         (Some("relay.test"), TlsLevel::Opportunistic, false, None, false),
@@ -229,7 +234,10 @@ async fn a_forged_mx_record_wins_no_password() {
             login: Some(login(&file)),
             is_relay: true,
             tls: level,
-            exchangers_of: written.map(Arc::from),
+            exchangers_of: written.map(|name| {
+                let of = name.trim_start_matches('+').into();
+                Exchangers { of, validated: name.starts_with('+') }
+            }),
             ..plan(&[peer.address])
         };
         let outcome = remote.deliver(&job(plan, 1)).await.outcomes.remove(0);
@@ -238,7 +246,7 @@ async fn a_forged_mx_record_wins_no_password() {
         assert_eq!(peer.commands().iter().any(|line| line.starts_with("AUTH")), sent, "{case}");
         assert_eq!(peer.connections(), 1, "{case}");
         if sent {
-            let name = written.unwrap_or("mx.example");
+            let name = written.unwrap_or("mx.example").trim_start_matches('+');
             assert_eq!(keys.compare(name, &own), Acquaintance::Same, "{case}");
         } else {
             assert!(outcome.text.ends_with("configured in brackets: [mx.example]"), "{case}");
