@@ -186,9 +186,12 @@ pub(super) fn flush_page(
 /// How the server fares.
 pub(super) fn health(context: &Context) -> HealthView {
     let health = context.spool.health();
+    let config = context.config.get();
     HealthView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        hostname: context.config.get().hostname.clone(),
+        hostname: config.hostname.clone(),
+        origin: config.sender_domain().map(ToString::to_string),
+        local: config.domains.first().map(ToString::to_string),
         messages: health.messages,
         recipients: health.recipients,
         octets: health.octets,

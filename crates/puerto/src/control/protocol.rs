@@ -268,6 +268,10 @@ pub struct HealthView {
     pub version: String,
     /// The name by which the server calls itself.
     pub hostname: String,
+    /// The domain that completes the names of senders.
+    pub origin: Option<String>,
+    /// The domain that completes the names of recipients.
+    pub local: Option<String>,
     /// Messages in the queue.
     pub messages: u64,
     /// Recipients that wait or are being tried.

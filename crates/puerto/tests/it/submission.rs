@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use puerto::config::{Config, Live};
+use puerto::control::{self, Server};
 use puerto::dns::Resolver;
 use puerto::intake::{Intake, KeyRing, Wake};
 use puerto::local::Directory;
@@ -38,12 +39,18 @@ impl Machine {
         std::fs::write(&file, text).unwrap();
         let config = Config::load(Some(&file)).unwrap();
         let listeners = Listeners::bind(&config).unwrap();
+        let control = Server::bind(&config).unwrap();
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
-        let context = context(config, Arc::clone(&spool));
+        let (context, controlled) = contexts(config, Arc::clone(&spool));
         let (stop, stopped) = watch::channel(false);
         let server = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-            runtime.block_on(listeners.run(context, stopped));
+            runtime.block_on(async {
+                tokio::join!(
+                    listeners.run(context, stopped.clone()),
+                    control.run(controlled, stopped)
+                )
+            });
         });
         Self { home, spool, stop, server: Some(server) }
     }
@@ -70,19 +77,22 @@ impl Machine {
     }
 }
 
-fn context(config: Config, spool: Arc<MemorySpool>) -> Context {
+fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Context) {
     let keys = Arc::new(KeyRing::load(&config.dkim_directory));
     let live = Live::new(config);
     let log = MailLog::nowhere();
-    let intake = Intake::new(live.clone(), spool, keys, log.clone(), Wake::default());
-    Context {
+    let wake = Wake::default();
+    let intake = Intake::new(live.clone(), spool.clone(), keys, log.clone(), wake.clone());
+    let received = Context {
         directory: Arc::new(Directory::new(live.clone())),
-        config: live,
+        config: live.clone(),
         intake: Arc::new(intake),
         dns: Arc::new(Resolver::with_servers(&[])),
         tls: ServerTls::load(None).unwrap(),
-        log,
-    }
+        log: log.clone(),
+    };
+    let reload: control::Reload = Arc::new(|| Ok(()));
+    (received, control::Context { config: live, spool, wake, log, reload })
 }
 
 impl Drop for Machine {
@@ -154,6 +164,12 @@ fn one_error_in_the_configuration_stops_no_sendmail_while_the_daemon_runs() {
         let message = b"Subject: x\n\nhi\n";
         assert_eq!(machine.send(&["someone@example.org"], message), 0, "{broken}");
     }
+    // Names are completed as the daemon does it, not as what is left of the file would.
+    std::fs::write(&file, format!("domains = [\"\n{good}")).unwrap();
+    assert_eq!(machine.send(&["-f", "ana", "luis"], b"Subject: x\n\nhi\n"), 0);
+    let (entry, _) = machine.only();
+    assert_eq!(entry.reverse_path.to_string(), "ana@example.com");
+    assert_eq!(entry.recipients[0].recipient.address.to_string(), "luis@example.com");
 }
 
 #[test]

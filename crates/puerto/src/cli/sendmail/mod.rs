@@ -20,9 +20,10 @@ mod session;
 mod stdio;
 
 use std::ffi::OsString;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use puerto_smtp::Domain;
 
 use self::arguments::{Arguments, Flush, Mode};
 use self::compose::{Home, Submission, User};
@@ -33,6 +34,7 @@ use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{say, tell};
 use crate::cli::{aliases, mailq};
 use crate::config::Config;
+use crate::control::Client;
 use crate::lang::{Language, Said, Text, said, said_of};
 use crate::receive::SUBMIT_SOCKET;
 
@@ -94,35 +96,49 @@ impl Settings {
         let unreadable = !is_named
             && std::fs::File::open(&file)
                 .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
-        let config = if unreadable {
-            Config::parse("", &file.display().to_string())
-        } else {
-            Config::load(path)
-        };
-        let config = config.or_else(|errors| {
-            // A daemon that runs has a configuration that was right, and is reached all the
-            // same; where none runs, the errors are the likely cause.
-            let found = Config::load_leniently(path)?;
-            let running = UnixStream::connect(found.run_dir.join(SUBMIT_SOCKET)).is_ok();
-            if running { Ok(found) } else { Err(errors) }
-        })?;
-        let local = config.domains.first().cloned().ok_or_else(|| {
-            let file = file.display();
-            Failure::new(
-                Sysexit::Config,
-                said!(
-                    "{file}: `domains` names no domain",
-                    "{file}: `domains` no nombra ningún dominio"; file = file
-                ),
-            )
-        })?;
-        let origin = config.sender_domain().cloned().unwrap_or_else(|| local.clone());
-        Ok(Self { home: Home { origin, local }, run_dir: config.run_dir })
+        if unreadable {
+            let config = Config::parse("", &file.display().to_string())?;
+            let home =
+                Self::home_of_daemon(&config.run_dir).map_or_else(|| home(&config, &file), Ok)?;
+            return Ok(Self { home, run_dir: config.run_dir });
+        }
+        match Config::load(path) {
+            Ok(config) => Ok(Self { home: home(&config, &file)?, run_dir: config.run_dir }),
+            // A daemon that runs has a configuration that was right, and goes by it; where
+            // none runs, the errors are the likely cause.
+            Err(errors) => {
+                let found = Config::load_leniently(path)?;
+                let home = Self::home_of_daemon(&found.run_dir).ok_or(errors)?;
+                Ok(Self { home, run_dir: found.run_dir })
+            }
+        }
+    }
+
+    // What the daemon completes names with, if one runs.
+    fn home_of_daemon(run_dir: &Path) -> Option<Home> {
+        let health = Client::connect(run_dir).ok()?.health().ok()?;
+        let origin = Domain::parse(&health.origin?).ok()?;
+        Some(Home { origin, local: Domain::parse(&health.local?).ok()? })
     }
 
     fn submit_socket(&self) -> PathBuf {
         self.run_dir.join(SUBMIT_SOCKET)
     }
+}
+
+fn home(config: &Config, file: &Path) -> Result<Home, Failure> {
+    let local = config.domains.first().cloned().ok_or_else(|| {
+        let file = file.display();
+        Failure::new(
+            Sysexit::Config,
+            said!(
+                "{file}: `domains` names no domain",
+                "{file}: `domains` no nombra ningún dominio"; file = file
+            ),
+        )
+    })?;
+    let origin = config.sender_domain().cloned().unwrap_or_else(|| local.clone());
+    Ok(Home { origin, local })
 }
 
 fn deliver(arguments: &Arguments, settings: &Settings, language: Language) -> Result<(), Failure> {
