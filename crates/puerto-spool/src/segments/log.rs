@@ -29,6 +29,14 @@ pub(crate) struct SegmentFile {
     pub(crate) size: u64,
     /// What it holds or held; 0 if nothing yet.
     pub(crate) generation: u64,
+    /// Behind so many octets there are zeros.
+    pub(crate) used: u64,
+}
+
+impl SegmentFile {
+    fn is_blank(&self) -> bool {
+        self.used <= FIRST_RECORD
+    }
 }
 
 /// A segment whose records count.
@@ -245,8 +253,9 @@ impl Log {
 
     /// Ends the active segment where it is durable.
     pub(crate) fn seal(&mut self) {
-        let Some(active) = self.active.take() else { return };
+        let Some(mut active) = self.active.take() else { return };
         self.buffer.clear();
+        active.segment.file.used = active.segment.file.used.max(active.offset);
         self.sealed_end =
             Position { generation: active.segment.generation(), offset: active.synced };
         self.sealed.push_back(active.segment);
@@ -333,6 +342,27 @@ impl Log {
             }
         }
         freed
+    }
+
+    /// Whether anything was written since the active segment was begun, or is sealed.
+    pub(crate) fn has_a_past(&self) -> bool {
+        let is_used = |active: &Active| active.offset > FIRST_RECORD;
+        self.active.as_ref().is_none_or(is_used) || !self.sealed.is_empty()
+    }
+
+    /// A spare file without a trace of mail.
+    pub(crate) fn take_blank(&mut self) -> Option<SegmentFile> {
+        let place = self.spare.iter().position(SegmentFile::is_blank)?;
+        Some(self.spare.swap_remove(place))
+    }
+
+    /// A spare file in which mail was, of which a durable header says that it does not
+    /// count.
+    pub(crate) fn take_used(&mut self) -> Option<SegmentFile> {
+        let floor = self.durable_floor;
+        let is_used = |file: &SegmentFile| !file.is_blank() && file.generation < floor;
+        let place = self.spare.iter().position(is_used)?;
+        Some(self.spare.swap_remove(place))
     }
 
     /// Takes files away that are not needed: spoiled ones, and spare ones but for
@@ -463,33 +493,41 @@ pub(crate) fn create_file(
     number: u64,
     (size, salt): (u64, u64),
 ) -> io::Result<SegmentFile> {
-    const CHUNK: u64 = 1024 * 1024;
-    // The log's own syncs, for which clients wait, are not to queue behind all of it.
-    const SYNC_EVERY: u64 = 4 * CHUNK;
     let path = segment_path(directory, number);
     let file = disk.create(&path)?;
-    let zeros = vec![0; usize::try_from(CHUNK.min(size)).unwrap_or_default()];
-    let fill = || {
-        file.write_at(&SegmentHeader::unused(salt).encode(), 0)?;
-        for offset in (0..size).step_by(zeros.len().max(1)) {
-            let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
-            if offset > 0 && offset % SYNC_EVERY == 0 {
-                file.sync_data()?;
-            }
-            let from = if offset == 0 { FIRST_RECORD } else { 0 };
-            let zeros = zeros.get(..left).unwrap_or(&zeros);
-            let rest = usize::try_from(from).ok().and_then(|from| zeros.get(from..));
-            file.write_at(rest.unwrap_or_default(), offset + from)?;
-        }
-        file.sync_data()?;
-        disk.sync_dir(directory)
-    };
-    match fill() {
-        Ok(()) => Ok(SegmentFile { file, number, size, generation: 0 }),
+    match blank(&*file, size, salt).and_then(|()| disk.sync_dir(directory)) {
+        Ok(()) => Ok(SegmentFile { file, number, size, generation: 0, used: FIRST_RECORD }),
         Err(error) => {
             // A partial file would take the space that is missing.
             let _ = disk.remove(&path);
             Err(error)
         }
     }
+}
+
+/// Makes a file blank again, as one is made, and this durable. What stands in it must not
+/// count any more.
+pub(crate) fn wipe(file: &SegmentFile, salt: u64) -> io::Result<SegmentFile> {
+    blank(&*file.file, file.used.min(file.size), salt)?;
+    Ok(SegmentFile { generation: 0, used: FIRST_RECORD, ..file.clone() })
+}
+
+// A header that says that nothing is there, and zeros behind it.
+fn blank(file: &dyn File, size: u64, salt: u64) -> io::Result<()> {
+    const CHUNK: u64 = 1024 * 1024;
+    // The log's own syncs, for which clients wait, are not to queue behind all of it.
+    const SYNC_EVERY: u64 = 4 * CHUNK;
+    let zeros = vec![0; usize::try_from(CHUNK.min(size)).unwrap_or_default()];
+    file.write_at(&SegmentHeader::unused(salt).encode(), 0)?;
+    for offset in (0..size).step_by(zeros.len().max(1)) {
+        let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
+        if offset > 0 && offset % SYNC_EVERY == 0 {
+            file.sync_data()?;
+        }
+        let from = if offset == 0 { FIRST_RECORD } else { 0 };
+        let zeros = zeros.get(..left).unwrap_or(&zeros);
+        let rest = usize::try_from(from).ok().and_then(|from| zeros.get(from..));
+        file.write_at(rest.unwrap_or_default(), offset + from)?;
+    }
+    file.sync_data()
 }

@@ -54,7 +54,7 @@ use crate::{
     StoredContent,
 };
 
-pub use self::upkeep::SEGMENTS_BESIDES;
+pub use self::upkeep::{QUIET, SEGMENTS_AT_REST, SEGMENTS_BESIDES};
 
 /// How the store uses its disk and its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,9 @@ pub struct Options {
     pub cache: usize,
     /// How long settlements wait for company if no new mail carries them along.
     pub gather: Duration,
+    /// How long delivered content stays at most where little is alive, and the log is
+    /// written all the time; it goes after [`QUIET`] where it is not.
+    pub tidy: Duration,
     /// Whether the store has threads of its own. Without, each call does all the work
     /// itself, in an order that depends on nothing else: tests replay it.
     pub threads: bool,
@@ -82,6 +85,7 @@ impl Default for Options {
             reserve: 64 << 20,
             cache: 8 << 20,
             gather: Duration::from_millis(3),
+            tidy: Duration::from_secs(3600),
             threads: true,
         }
     }

@@ -388,7 +388,7 @@ fn examine(disk: &dyn Disk, path: &Path, number: u64) -> io::Result<Look> {
     let size = file.len()?;
     let mut sectors = vec![0; usize::try_from(FIRST_RECORD.min(size)).unwrap_or_default()];
     read_whole(&*file, &mut sectors, 0)?;
-    let file = SegmentFile { file, number, size, generation: 0 };
+    let file = SegmentFile { file, number, size, generation: 0, used: size };
     let head = match SegmentHeader::decode(&sectors) {
         ReadHeader::Valid(header) => Head::Valid(header),
         ReadHeader::Unknown(version) => return Ok(Look::Newer(version)),

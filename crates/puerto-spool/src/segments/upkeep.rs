@@ -6,6 +6,11 @@
 //! segment is copied to the end of the log. With the active segment, the spare ones
 //! and one that is being copied, the log takes at most twice what is alive and
 //! [`SEGMENTS_BESIDES`] segments; large content takes its own size on top.
+//!
+//! Where little is alive, the log is left behind from time to time: what is alive is
+//! copied to a blank segment and all others are overwritten with zeros, so that what was
+//! delivered does not stay as long as it takes to fill them. An empty store then has
+//! [`SEGMENTS_AT_REST`] segments.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +19,7 @@ use std::time::Duration;
 use super::checkpoint::{self, Heading};
 use super::content::spool_error;
 use super::core::{Core, Location, Pending, Purpose, lock};
-use super::log::{Placed, create_file};
+use super::log::{Placed, create_file, wipe};
 use super::payload::Payload;
 use super::record::{HEADER, Kind, RecordHeader};
 use super::scan::read_whole;
@@ -24,6 +29,12 @@ use crate::ticket::Ticket;
 
 /// How many segments the log may take besides twice what is alive.
 pub const SEGMENTS_BESIDES: u64 = 7;
+
+/// Segments of a store that was left behind: the active one and the spare ones.
+pub const SEGMENTS_AT_REST: u64 = 1 + KEEP_SPARE as u64;
+
+/// How long nothing is written before the log is left behind.
+pub const QUIET: Duration = Duration::from_secs(30);
 
 /// How often the store looks after itself when nothing wakes it.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
@@ -45,12 +56,26 @@ pub(crate) struct Upkeep {
     checkpoint_size: u64,
     /// The checkpoint that is there could not be read, so it is not replaced.
     set_aside: bool,
+    /// How far the log had grown when it was last looked at, and since when it has not.
+    seen: (u64, Duration),
+    /// The same for when it was last left behind.
+    tidied: (Option<u64>, Duration),
 }
 
 impl Upkeep {
     /// Upkeep of a store whose checkpoint could not be read, or could.
     pub(crate) fn new(checkpoint_unread: bool) -> Self {
         Self { set_aside: checkpoint_unread, ..Self::default() }
+    }
+
+    // Whether it is time to leave the log behind.
+    fn is_due(&mut self, grown: u64, now: Duration, tidy: Duration) -> bool {
+        if self.seen.0 != grown {
+            self.seen = (grown, now);
+        }
+        let is_quiet = now.saturating_sub(self.seen.1) >= QUIET;
+        let is_long_ago = now.saturating_sub(self.tidied.1) >= tidy;
+        self.tidied.0 != Some(grown) && (is_quiet || is_long_ago)
     }
 }
 
@@ -65,13 +90,13 @@ impl Core {
             self.content.remove(at);
         }
         self.recover();
-        self.free_segments();
-        let mut rounds = lock(&self.log).sealed.len();
-        while rounds > 0 && !lock(&self.queue).closing && self.compact() {
-            self.free_segments();
-            rounds -= 1;
-        }
+        self.free_segments(KEEP_SPARE + 1);
+        self.compact(false);
         self.prepare_spare();
+        let grown = lock(&self.log).grown;
+        if upkeep.is_due(grown, self.clock.elapsed(), self.options.tidy) {
+            self.leave_behind(&mut upkeep);
+        }
         let grown = lock(&self.log).grown - upkeep.checkpoint_at;
         let interval = self.options.segment_size.max(2 * upkeep.checkpoint_size);
         if grown >= interval {
@@ -129,10 +154,64 @@ impl Core {
         self.pump();
     }
 
-    fn free_segments(&self) {
+    /// Copies what is alive, if that is little, and leaves no trace of anything else.
+    fn leave_behind(&self, upkeep: &mut Upkeep) {
+        upkeep.tidied = (Some(lock(&self.log).grown), self.clock.elapsed());
+        if lock(&self.waiting).is_some() {
+            return;
+        }
+        self.free_segments(0);
+        self.wipe_spare();
+        if !self.begin_blank() {
+            return;
+        }
+        self.free_segments(0);
+        self.compact(true);
+        self.free_segments(0);
+        self.wipe_spare();
+        self.checkpoint(upkeep);
+        upkeep.tidied = (Some(lock(&self.log).grown), self.clock.elapsed());
+    }
+
+    // Goes on in a segment in which no mail ever was, if what is alive is little. Says
+    // whether there is nothing else to wait for.
+    fn begin_blank(&self) -> bool {
+        let mut log = lock(&self.log);
+        let is_little = log.usage().1 <= log.segment_size / 8;
+        if !log.is_writable() || log.frozen || !is_little {
+            return false;
+        }
+        if !log.has_a_past() {
+            return true;
+        }
+        let Some(next) = log.take_blank() else { return false };
+        log.seal();
+        self.begin(&mut log, next).is_ok()
+    }
+
+    // A file that cannot be wiped is not used again.
+    fn wipe_spare(&self) {
+        loop {
+            let Some(used) = lock(&self.log).take_used() else { return };
+            let wiped = wipe(&used, self.salt);
+            let mut log = lock(&self.log);
+            match wiped {
+                Ok(blank) => log.spare.push(blank),
+                Err(error) => {
+                    log.retired.push(used);
+                    drop(log);
+                    return self.note(format!("a spare segment could not be wiped: {error}"));
+                }
+            }
+        }
+    }
+
+    // Segments are freed when nothing is alive in them; the floor is raised for more spare
+    // ones than `raise_above`.
+    fn free_segments(&self, raise_above: usize) {
         let mut log = lock(&self.log);
         let freed = log.free_dead();
-        log.raise_floor(KEEP_SPARE + 1);
+        log.raise_floor(raise_above);
         log.remove_surplus(KEEP_SPARE);
         drop(log);
         let mut readable = lock(&self.readable);
@@ -171,13 +250,22 @@ impl Core {
         }
     }
 
-    /// Copies what is alive in the oldest segment to the end of the log, if too much
-    /// of the log is dead. Says whether the segment is now free to go.
-    fn compact(&self) -> bool {
+    /// Copies what is alive in the oldest segments to the end of the log: in all of them,
+    /// or as long as too much of the log is dead.
+    fn compact(&self, all: bool) {
+        let mut rounds = lock(&self.log).sealed.len();
+        while rounds > 0 && !lock(&self.queue).closing && self.compact_oldest(all) {
+            self.free_segments(KEEP_SPARE + 1);
+            rounds -= 1;
+        }
+    }
+
+    // Says whether the segment is now free to go.
+    fn compact_oldest(&self, all: bool) -> bool {
         let generation = {
             let log = lock(&self.log);
             let (octets, alive) = log.usage();
-            let enough = octets > 2 * alive + SLACK * log.segment_size;
+            let enough = all || octets > 2 * alive + SLACK * log.segment_size;
             if !enough || !log.is_writable() || log.frozen {
                 return false;
             }

@@ -19,6 +19,7 @@ fn stepwise() -> Options {
         reserve: 0,
         cache: 4 << 10,
         gather: Duration::ZERO,
+        tidy: Duration::from_secs(5),
         threads: false,
     }
 }

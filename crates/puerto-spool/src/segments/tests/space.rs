@@ -59,6 +59,91 @@ fn disk_use_stays_within_its_bound_over_many_rounds() {
     }
 }
 
+/// A store in which much was delivered and one message waits.
+fn after_much_mail(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> (SegmentSpool, MessageId) {
+    let spool = open(disk, Options { tidy: Duration::from_secs(3600), ..options() }, clock);
+    let kept = spool.new_id();
+    spool.commit(message(kept, &["a@stuck.example"], b"kept", START)).wait().unwrap();
+    for n in 0..60 {
+        let body = b"delivered ".repeat(if n == 30 { 1000 } else { 100 });
+        spool.commit(message(spool.new_id(), &["gone@b.example"], &body, START)).wait().unwrap();
+    }
+    for lease in claim_all(&spool, START).into_iter().filter(|lease| lease.token.id != kept) {
+        settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
+    }
+    (spool, kept)
+}
+
+fn traces(disk: &SimulatedDisk) -> usize {
+    let is_there = |octets: &[u8], what: &[u8]| octets.windows(what.len()).any(|at| at == what);
+    let files = disk.files();
+    let with = files.values().filter(|o| is_there(o, b"delivered ") || is_there(o, b"gone@b"));
+    with.count()
+}
+
+#[test]
+fn what_was_delivered_leaves_no_trace_in_a_quiet_store() {
+    let clock = Arc::new(ManualClock::new(START));
+    let disk = SimulatedDisk::new(1);
+    let (spool, kept) = after_much_mail(&disk, &clock);
+    spool.core.maintain();
+    assert!(traces(&disk) > 0);
+    clock.advance(upkeep::QUIET);
+    spool.core.maintain();
+    spool.core.maintain();
+    assert_eq!(traces(&disk), 0);
+    assert!(spool.health().disk_octets <= SEGMENTS_AT_REST * (32 << 10));
+    assert_eq!(read(&spool, kept).unwrap().len(), 23);
+    // Nothing is written for nothing.
+    let operations = disk.operations();
+    clock.advance(Duration::from_secs(7200));
+    spool.core.maintain();
+    assert_eq!(disk.operations(), operations);
+    // Where mail comes and goes all the time, it is an hour.
+    for (body, left) in [(&b"delivered "[..], 1), (b"another", 0)] {
+        clock.advance(Duration::from_secs(3600));
+        spool.commit(message(spool.new_id(), &["a@b.example"], body, START)).wait().unwrap();
+        for lease in claim_all(&spool, clock.now()).into_iter().filter(|l| l.token.id != kept) {
+            settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
+        }
+        assert_eq!(traces(&disk), left);
+    }
+    assert_eq!(read(&spool, kept).unwrap().len(), 23);
+}
+
+#[test]
+fn leaving_the_log_behind_may_be_broken_off_at_any_moment() {
+    use crate::simulated::Effect;
+    let faults = [Effect::PowerCut, Effect::Fail(std::io::ErrorKind::Other)];
+    for (fault, seed) in faults.into_iter().zip(1..) {
+        for at in 1.. {
+            let clock = Arc::new(ManualClock::new(START));
+            let disk = SimulatedDisk::new(seed * 1000 + at);
+            let (spool, kept) = after_much_mail(&disk, &clock);
+            let before = disk.operations();
+            disk.set_fault(Some((before + at, fault)));
+            clock.advance(upkeep::QUIET);
+            spool.core.maintain();
+            let was_whole = disk.operations() < before + at;
+            disk.restart();
+            drop(spool);
+            let spool = open(&disk, options(), &clock);
+            assert_eq!(spool.health().damaged, [""; 0], "{fault:?} at {at}");
+            let list = spool.list(&ListRequest { after: None, limit: 99 }).unwrap();
+            let ids: Vec<MessageId> = list.iter().map(|entry| entry.id).collect();
+            assert_eq!(ids, [kept], "{fault:?} at {at}");
+            assert_eq!(read(&spool, kept).unwrap().len(), 23);
+            clock.advance(upkeep::QUIET);
+            spool.core.maintain();
+            assert_eq!(traces(&disk), 0, "{fault:?} at {at}");
+            if was_whole {
+                assert!(at > 8, "{at}");
+                break;
+            }
+        }
+    }
+}
+
 fn segments(disk: &SimulatedDisk) -> u64 {
     let files = disk.files();
     let segments =
