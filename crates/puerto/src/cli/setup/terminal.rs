@@ -40,9 +40,8 @@ impl Terminal {
 impl Person for Terminal {
     fn tell(&mut self, heading: &Said, lines: &[String]) {
         say(&format!("\n{}\n", heading.of(self.language)));
-        for line in lines {
-            say(&format!("  {line}\n"));
-        }
+        // Files and commands, which are copied whole.
+        lines.iter().for_each(|line| write(&format!("  {line}\n")));
     }
 
     fn confirm(&mut self, question: &Said, proposed: bool) -> Result<bool, Gone> {
@@ -82,8 +81,11 @@ impl Person for Terminal {
 // In one piece, so that no answer is echoed into its middle. A question that nobody can
 // see is not answered either.
 fn say(text: &str) {
+    write(&set(text, columns(&io::stderr())));
+}
+
+fn write(text: &str) {
     let mut stderr = io::stderr().lock();
-    let text = set(text, columns(&stderr));
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
