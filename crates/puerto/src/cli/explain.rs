@@ -97,6 +97,7 @@ fn answer(
     let host = arguments.host.as_deref();
     let (refusals, nothing) = match text.trim().parse::<MessageId>() {
         Ok(id) => (of_message(id, host, config_path)?, NOT_REFUSED),
+        Err(_) if is_name_of_file(&text) => (Vec::new(), NO_FILE),
         Err(_) if explain::is_success(&text) => (of_text(&text, host), TAKEN),
         Err(_) => (of_text(&text, host), NO_REFUSAL),
     };
@@ -124,6 +125,10 @@ fn answer(
     Ok(ExitCode::SUCCESS)
 }
 
+const NO_FILE: Text = Text::new(
+    "no refusal found here: there is no file of that name",
+    "aquí no hay ningún rechazo: no existe ningún fichero con ese nombre",
+);
 const NO_TEXT: Text = Text::new(
     "give a reply or a log line, as an argument or on standard input",
     "indique una respuesta o una línea del registro, como argumento o por la entrada estándar",
@@ -162,6 +167,13 @@ fn read_up_to_limit(input: impl Read) -> Result<String, Failure> {
 // A queued message is meant even where a file happens to have the name of its id.
 fn is_file(word: &str) -> bool {
     word.parse::<MessageId>().is_err() && Path::new(word).is_file()
+}
+
+// What is no file and no reply either, but was meant as a file.
+fn is_name_of_file(word: &str) -> bool {
+    let end = word.rfind('.').and_then(|at| word.get(at..)).unwrap_or_default();
+    let is_kind = [".eml", ".msg", ".txt", ".log"].contains(&end);
+    !word.contains(char::is_whitespace) && (word.starts_with(['/', '~']) || is_kind)
 }
 
 fn of_text(text: &str, host: Option<&str>) -> Vec<Refusal> {

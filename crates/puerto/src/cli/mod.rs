@@ -39,7 +39,7 @@ mod verify;
 pub struct Arguments {
     /// The configuration to use instead of /etc/puerto/puerto.toml
     #[arg(long, global = true, value_name = "FILE", env = "PUERTO_CONFIG")]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     /// The language to speak: en or es; otherwise the environment's (LANG)
     #[arg(long, global = true, value_name = "LANGUAGE")]
     lang: Option<Language>,
@@ -197,7 +197,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn run(arguments: Arguments, language: Language) -> ExitCode {
-    let config = arguments.config.as_deref();
+    // An empty PUERTO_CONFIG is none.
+    let config = arguments.config.as_deref().filter(|file| !file.is_empty()).map(Path::new);
     match arguments.command {
         Command::Serve => serve::run(config, language),
         Command::Setup(arguments) => setup::run(&arguments, config, language),

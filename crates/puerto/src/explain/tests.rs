@@ -7,6 +7,7 @@ use super::knowledge::Knowledge;
 use super::*;
 
 mod forms;
+mod letters;
 mod notices;
 mod own;
 

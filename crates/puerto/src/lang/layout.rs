@@ -13,6 +13,9 @@ const WHOLE: char = '\u{2060}';
 /// The fewest columns that a table leaves to its last one.
 const LAST_COLUMN: usize = 24;
 
+/// What stands below the first line of a block is indented by so much.
+const INDENT: usize = 2;
+
 /// Marks a text that [`set`] is to keep in one piece.
 pub fn whole(text: &str) -> String {
     format!("{WHOLE}{text}{WHOLE}")
@@ -33,7 +36,7 @@ pub fn set(text: &str, width: Option<usize>) -> String {
 }
 
 /// Rows below a heading, in columns whose words wrap where they have to. Where not even the
-/// words fit, each row is a block with a line for each cell.
+/// words fit, each row is a block: its cells in as few lines as hold them, the last below.
 pub fn table<const N: usize>(
     heading: [&str; N],
     rows: &[[String; N]],
@@ -43,7 +46,7 @@ pub fn table<const N: usize>(
     let all = || std::iter::once(&heading_row).chain(rows);
     let mut out = String::new();
     let Some(widths) = column_widths(all(), width) else {
-        rows.iter().for_each(|row| block(&mut out, &heading, row, width));
+        all().for_each(|row| block(&mut out, row, width));
         return out;
     };
     for row in all() {
@@ -97,18 +100,18 @@ fn cell_lines(cell: &str, width: usize) -> Vec<String> {
     set(&plain(cell), Some(width)).lines().map(|line| format!("{colour}{line}{end}")).collect()
 }
 
-fn block<const N: usize>(
-    out: &mut String,
-    heading: &[&str; N],
-    row: &[String; N],
-    width: Option<usize>,
-) {
-    let label = heading.iter().map(|label| columns(label)).max().unwrap_or_default() + 2;
-    for (name, cell) in heading.iter().zip(row) {
-        let line = format!("{name}{}{cell}", " ".repeat(label.saturating_sub(columns(name))));
-        set_line(out, &line, width.unwrap_or(usize::MAX), label);
-        out.push('\n');
-    }
+/// The cells one after another, broken between them, and the last on a line of its own.
+fn block(out: &mut String, row: &[String], width: Option<usize>) {
+    let width = width.unwrap_or(usize::MAX);
+    let Some((last, cells)) = row.split_last() else { return };
+    let in_one_piece = |cell: &String| match columns(cell) < width.saturating_sub(INDENT) {
+        true => whole(cell),
+        false => cell.clone(),
+    };
+    let line = cells.iter().map(in_one_piece).collect::<Vec<_>>().join("  ");
+    set_line(out, &line, width, INDENT);
+    out.push('\n');
+    set_line(out, &format!("{:INDENT$}{last}", ""), width, INDENT);
     out.push('\n');
 }
 
@@ -146,16 +149,21 @@ fn indentation(blanks: usize, width: usize) -> usize {
 /// Where the lines after the first begin: below the text that stands behind a label or a
 /// bullet, or else where the first began; by two more if its columns are too far out.
 fn hang_of(line: &str, width: usize) -> usize {
-    let mut column = 0;
-    let mut hang = 0;
+    let (mut column, mut hang, mut blanks) = (0, 0, 0);
     for (number, piece) in Pieces::new(line).enumerate() {
-        column += if number == 0 { indentation(piece.blanks, width) } else { piece.blanks };
-        if column > width / 2 {
-            return if piece.blanks > 1 && number > 0 { hang + 2 } else { hang };
+        blanks += if number == 0 { indentation(piece.blanks, width) } else { piece.blanks };
+        // The end of a colour is no word.
+        if piece.columns == 0 {
+            continue;
         }
-        if number == 0 || piece.blanks > 1 {
+        column += blanks;
+        if column > width / 2 {
+            return if blanks > 1 && number > 0 { hang + INDENT } else { hang };
+        }
+        if number == 0 || blanks > 1 {
             hang = column;
         }
+        blanks = 0;
         column += piece.columns;
         let is_bullet = |text: &str| {
             matches!(text, "-" | "!" | "·" | "✓" | "✗" | "?")
@@ -308,6 +316,10 @@ mod tests {
                 "Telekom (t-online.de)  would refuse,\n  because of it",
             ),
             (
+                "\u{1b}[31mbad     \u{1b}[0m the fault of a thing that is coloured",
+                "\u{1b}[31mbad     \u{1b}[0m the fault of a thing that is\n         coloured",
+            ),
+            (
                 "\u{1b}[31merror\u{1b}[0m    the fault of a thing that is coloured",
                 "\u{1b}[31merror\u{1b}[0m    the fault of a thing that is\n         coloured",
             ),
@@ -343,10 +355,10 @@ mod tests {
         );
         assert_eq!(
             table(heading, &rows, Some(40)),
-            "ID         0A1B2C3D4E5F\n\
-             Recipient  ana@example.net\n\
-             Status     next try in 10m: it was told\n\
-             \x20          to wait\n\n"
+            "ID  Recipient\n\
+             \x20 Status\n\
+             0A1B2C3D4E5F  ana@example.net\n\
+             \x20 next try in 10m: it was told to wait\n"
         );
         assert_eq!(table(heading, &rows, None).lines().count(), 2);
         let rows = [["one two three", "\u{1b}[32mfour five\u{1b}[0m"].map(str::to_owned)];

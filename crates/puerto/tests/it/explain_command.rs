@@ -67,7 +67,9 @@ fn a_notification_may_be_in_a_file() {
         assert!(text(&output).starts_with("ip-dynamic"), "{output:?}");
     }
     let missing = folder.path().join("missing.eml");
-    assert_eq!(explain(&[missing.to_str().unwrap()], "").status.code(), Some(1));
+    let output = explain(&[missing.to_str().unwrap()], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no file of that name"));
 }
 
 #[test]

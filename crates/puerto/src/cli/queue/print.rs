@@ -178,7 +178,8 @@ pub(super) fn story(
     if let Some(header) = &message.header {
         writeln!(out, "\n{}", Text::new("Header", "Cabecera").of(language))?;
         for line in header.lines() {
-            writeln!(out, "  {}", printable(&line.replace('\t', "    ")))?;
+            let line = printable(&line.replace('\t', "    "));
+            writeln!(out, "  {}", layout::whole(&line))?;
         }
     }
     Ok(())
@@ -246,9 +247,13 @@ fn story_of(
         };
         let at = at.with(language, &[("at", &last.at), ("relay", &printable(&last.relay))]);
         line(Text::new("  Last try", "  Último"), &at)?;
-        let code = last.code.map(|code| format!("{code} ")).unwrap_or_default();
-        let text = detail(&last.text).of(language);
-        let reply = format!("{code}{} {}", last.status, printable(&text));
+        let text = printable(&detail(&last.text).of(language));
+        // What another server said begins with its codes.
+        let reply = match (text.contains(&last.status), last.code) {
+            (true, _) => text,
+            (false, Some(code)) => format!("{code} {} {text}", last.status),
+            (false, None) => format!("{} {text}", last.status),
+        };
         line(Text::new("  Reply", "  Respuesta"), &reply)?;
         if let Some(meaning) = meaning(&last.text, language) {
             line(Text::new("  Meaning", "  Significa"), meaning)?;
@@ -418,7 +423,7 @@ mod tests {
         let mut out = Vec::new();
         story(&mut out, &message(), now(), Language::English).unwrap();
         assert_eq!(
-            String::from_utf8(out).unwrap(),
+            layout::set(&String::from_utf8(out).unwrap(), None),
             "\
 ID          0A1B2C3D4E5F
 From        <>
@@ -431,7 +436,7 @@ To          <you@example.net>
   State     waiting, failed attempts: 2
   Next try  2026-11-24T12:10:00Z (in 10m)
   Last try  2026-11-24T11:50:00Z at mx.example.net[192.0.2.1]:25
-  Reply     450 4.7.1 host mx.example.net[192.0.2.1] said: 450 4.7.1 later?[2J
+  Reply     host mx.example.net[192.0.2.1] said: 450 4.7.1 later?[2J
   Meaning   passing trouble at the receiver: it is tried again by itself
 
 To          <done@example.net>

@@ -6,8 +6,11 @@
 //! same recipient beside them, since a field often says less than the prose. A message
 //! that is no notice is a letter, in which nothing is looked for.
 
+mod letter;
+
 use std::borrow::Cow;
 
+use self::letter::{Author, SERVERS};
 use super::{Fields, Found, found_in, groups, header, line, owned, starts_reply};
 use crate::explain::Kind;
 
@@ -35,15 +38,55 @@ pub(in crate::explain) struct About {
 
 /// Reads a pasted text whose line ends are LF.
 pub(in crate::explain) fn read(text: &str) -> Pasted {
+    if letter::is_quotation(text) {
+        return read(&letter::unquoted(text));
+    }
     let body = header::without(text);
     if body.len() == text.len() {
+        return fragment(text);
+    }
+    match message(text, body) {
+        Pasted::Letter => passed_on(text, body).unwrap_or(Pasted::Letter),
+        notice => notice,
+    }
+}
+
+/// A notice without its header: sentences, and then addresses with what was said to each.
+fn fragment(text: &str) -> Pasted {
+    let prose = without_returned(text);
+    let blocks = blocks(&prose, "");
+    let begins_with_block = prose.lines().next().is_some_and(|line| address_line(line).is_some());
+    let is_about = |block: &&Block| reply_in(&block.text).is_some();
+    let count = blocks.iter().filter(is_about).count();
+    if count == 0 || begins_with_block && count < 2 {
         return Pasted::Fragment;
     }
+    let waits = letter::waits_by_words(&prose);
+    let about = blocks.iter().map(|block| block.about(&prose, waits));
+    Pasted::Notice(about.filter(|one| !one.reasons.is_empty()).collect())
+}
+
+/// A notice that somebody forwards within a letter.
+fn passed_on(text: &str, body: &str) -> Option<Pasted> {
+    let header = fields(header_of(text, body));
+    let parts = parts(&header, body);
+    let plain = parts.iter().find(|part| part.is("text/plain"))?;
+    let inner = letter::passed_on(&plain.text)?;
+    let body = header::without(&inner);
+    let found = (body.len() < inner.len()).then(|| message(&inner, body))?;
+    matches!(found, Pasted::Notice(_)).then_some(found)
+}
+
+fn header_of<'a>(text: &'a str, body: &str) -> &'a str {
     let begin = match body.is_empty() {
         true => text.len(),
         false => body.as_ptr() as usize - text.as_ptr() as usize,
     };
-    let fields = fields(text.get(..begin).unwrap_or_default());
+    text.get(..begin).unwrap_or_default()
+}
+
+fn message(text: &str, body: &str) -> Pasted {
+    let fields = fields(header_of(text, body));
     let parts = parts(&fields, body);
     let status: Vec<Fields> = parts
         .iter()
@@ -52,15 +95,18 @@ pub(in crate::explain) fn read(text: &str) -> Pasted {
         })
         .flat_map(|part| groups(&part.text))
         .collect();
-    if status.is_empty() && !is_from_a_server(&fields) {
+    let author = Author::of(&fields);
+    let prose = prose(&parts);
+    let own = field(&fields, "to").and_then(address_in).unwrap_or_default();
+    let blocks = blocks(&prose, &own);
+    let is_answered = |block: &Block| reply_in(&block.text).is_some();
+    let has_reply = reply_in(&prose).is_some() || !blocks.is_empty();
+    if status.is_empty() && !author.gives_notice(has_reply, blocks.iter().any(is_answered)) {
         return Pasted::Letter;
     }
-    let prose = prose(&parts);
     // Some put the fields into the text itself.
     let status = if status.is_empty() { groups(&prose) } else { status };
-    let own = field(&fields, "to").and_then(address_in).unwrap_or_default();
-    let waits = waits(&fields);
-    let blocks = blocks(&prose, &own);
+    let waits = Some(letter::waits(&fields));
     let mut about: Vec<About> =
         status.iter().filter_map(|group| of_group(group, &blocks)).collect();
     if about.is_empty() {
@@ -94,73 +140,6 @@ fn fields(header: &str) -> Fields {
 
 fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
-/// What servers call themselves when they write, in lower case.
-const SERVERS: [&str; 9] = [
-    "mailer-daemon",
-    "mailerdaemon",
-    "postmaster",
-    "mail delivery",
-    "mail-daemon",
-    "mail system",
-    "microsoftexchange",
-    "mdaemon",
-    "mailadmin",
-];
-/// What their subjects say, in lower case.
-const SUBJECTS: [&str; 26] = [
-    "undeliver",
-    "delivery status notification",
-    "delivery notification",
-    "delivery failure",
-    "delivery fail",
-    "delivery problem",
-    "failure notice",
-    "returned mail",
-    "returned to sender",
-    "returning message to sender",
-    "mail failure",
-    "mail system error",
-    "mail delivery",
-    "could not be delivered",
-    "could not send message",
-    "message status - undeliverable",
-    "non-delivery",
-    "non delivery",
-    "not delivered",
-    "unzustellbar",
-    "nicht zugestellt",
-    "nicht zustellbar",
-    "no se puede entregar",
-    "no entregado",
-    "non remis",
-    "mail error",
-];
-
-// A mailbox of the sender's own answers too, as "out of office" does: that is no notice.
-fn is_from_a_server(fields: &Fields) -> bool {
-    let lower = |name| field(fields, name).unwrap_or_default().to_lowercase();
-    let (from, subject, kind) = (lower("from"), lower("subject"), lower("content-type"));
-    let other_report = ["disposition-notification", "feedback-report"];
-    if other_report.iter().any(|other| kind.contains(other)) {
-        return false;
-    }
-    kind.contains("report-type=\"delivery-status\"")
-        || kind.contains("report-type=delivery-status")
-        || field(fields, "x-failed-recipients").is_some()
-        || SERVERS.iter().any(|name| from.contains(name))
-        || SUBJECTS.iter().any(|words| subject.contains(words))
-}
-
-// A notice of delay says so in its subject; every other is the end.
-fn waits(fields: &Fields) -> Kind {
-    let subject = field(fields, "subject").unwrap_or_default().to_lowercase();
-    let delay = ["delayed", "warning:", "is late", "(delay)", "verzögert", "retraso", "will retry"];
-    match delay.iter().any(|word| subject.contains(word)) {
-        true => Kind::Temporary,
-        false => Kind::Permanent,
-    }
 }
 
 /// A part of a message that is no multipart itself.
@@ -315,6 +294,9 @@ const RETURNED: [&str; 20] = [
     "originalnachricht",
 ];
 
+/// What a subject is called where a notice names it, in lower case.
+const SUBJECT: [&str; 6] = ["subject:", "betreff:", "asunto:", "objet:", "oggetto:", "assunto:"];
+
 fn without_returned(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
@@ -328,6 +310,11 @@ fn without_returned(text: &str) -> String {
         let is_header = ["received: from ", "received: by ", "received: (", "return-path:"]
             .iter()
             .any(|start| lower.starts_with(start) && !line.starts_with([' ', '\t']));
+        // What the message was about is its own word, wherever the notice names it.
+        let label = lower.trim_start_matches([' ', '*', '-', '>', ':']);
+        if SUBJECT.iter().any(|name| label.starts_with(name)) {
+            continue;
+        }
         if is_mark || is_header {
             break;
         }
@@ -344,7 +331,7 @@ struct Block {
 }
 
 impl Block {
-    fn about(&self, prose: &str, waits: Kind) -> About {
+    fn about(&self, prose: &str, waits: Option<Kind>) -> About {
         let mut reasons = reasons_in(&self.text, waits);
         if reasons.is_empty() || reply_in(&self.text).is_none() {
             // Sendmail lists the addresses first, and what was said to each later.
@@ -359,12 +346,12 @@ impl Block {
     }
 }
 
-fn with(found: Found<'static>, waits: Kind) -> Found<'static> {
-    Found { sure: true, waits: Some(waits), ..found }
+fn with(found: Found<'static>, waits: Option<Kind>) -> Found<'static> {
+    Found { sure: true, waits: waits.or(found.waits), ..found }
 }
 
 /// What may be the reason in a piece of prose: a reply in it, else all that it says.
-fn reasons_in(text: &str, waits: Kind) -> Vec<Found<'static>> {
+fn reasons_in(text: &str, waits: Option<Kind>) -> Vec<Found<'static>> {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.is_empty() {
         return Vec::new();
@@ -378,7 +365,7 @@ fn reasons_in(text: &str, waits: Kind) -> Vec<Found<'static>> {
 /// A reply on a line of its own, or behind what introduces one.
 fn reply_in(text: &str) -> Option<Found<'static>> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let marks = ["<<< ", "(reason: ", "reason: ", "said: ", "smtp;", "smtp; ", "': ", ": "];
+    let marks = ["<<< ", "<-- ", "(reason: ", "reason: ", "said: ", "smtp;", "smtp; ", "': ", ": "];
     let reply_of = |line: &str| {
         let behind = marks.iter().filter_map(|mark| line.split_once(mark).map(|(_, rest)| rest));
         let mut candidates = std::iter::once(line).chain(behind);
@@ -438,7 +425,7 @@ fn address_line(line: &str) -> Option<(String, &str)> {
     let label = LABELS.iter().find(|label| lower.starts_with(*label));
     let rest = line.get(label.map_or(0, |label| label.len())..).unwrap_or(line).trim_start();
     let rest = rest.trim_start_matches(['-', '*', '<', '"', '\'', ' ', '\u{2022}']);
-    let end = rest.find(|c: char| !(c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.@".contains(c)));
+    let end = rest.find(|c: char| !is_in_address(c));
     let (address, rest) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
     let address = address.trim_end_matches(['.', '\'', '-']);
     let (local, domain) = address.rsplit_once('@')?;
@@ -453,7 +440,7 @@ fn address_line(line: &str) -> Option<(String, &str)> {
 }
 
 /// The recipients that a notice names elsewhere: in its header, or in a sentence.
-fn named(header: &Fields, prose: &str, own: &str, waits: Kind) -> Vec<About> {
+fn named(header: &Fields, prose: &str, own: &str, waits: Option<Kind>) -> Vec<About> {
     let failed = field(header, "x-failed-recipients").unwrap_or_default();
     let mut names: Vec<String> = failed.split(',').filter_map(address_in).collect();
     if names.is_empty() {
@@ -468,10 +455,13 @@ fn named(header: &Fields, prose: &str, own: &str, waits: Kind) -> Vec<About> {
     names.into_iter().map(|name| About { recipient: Some(name), reasons: reasons() }).collect()
 }
 
+fn is_in_address(character: char) -> bool {
+    character.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.@".contains(character)
+}
+
 fn address_in(text: &str) -> Option<String> {
-    let word =
-        text.split([' ', '<', '>', '(', ')', '"', ',', ';', ':']).find(|w| w.contains('@'))?;
-    let word = word.trim_matches(['\'', '.', '[', ']']);
+    let word = text.split(|c: char| !is_in_address(c)).find(|word| word.contains('@'))?;
+    let word = word.trim_matches(['\'', '.']);
     let (local, domain) = word.rsplit_once('@')?;
     (!local.is_empty() && domain.contains('.')).then(|| word.to_owned())
 }
@@ -487,10 +477,10 @@ fn of_group(group: &Fields, blocks: &[Block]) -> Option<About> {
     if ["delivered", "relayed", "expanded"].iter().any(|word| action.starts_with(word)) {
         return None;
     }
-    let waits = match action.starts_with("delayed") {
+    let waits = Some(match action.starts_with("delayed") {
         true => Kind::Temporary,
         false => Kind::Permanent,
-    };
+    });
     let mut reasons: Vec<_> = found_in(group).map(|found| with(found, waits)).into_iter().collect();
     let original = typed("original-recipient").unwrap_or_default();
     let of_prose = blocks.iter().find(|block| {
