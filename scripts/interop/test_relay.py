@@ -1,7 +1,10 @@
 """`puerto relay test` with real Postfix relays: what the name means, TLS and certificates,
 logins, addresses, and that no message leaves unless one is asked for."""
 
-from peers import Unbound, final_postfix
+import json
+import os
+
+from peers import Unbound, final_postfix, run
 from relays import PASSWORD, Asker, Relays, records
 
 
@@ -78,7 +81,7 @@ def test_what_is_no_relayhost_is_a_wrong_use(world):
     scene = Asker(world)
     for arguments in ([""], ["["], ["[]"], ["a b"], ["[a.example"], ["a.example:"],
                       ["a.example:99999"], ["[a.example]:0"], ["127.0.0.1"], ["::1"],
-                      ["smtp://a.example"], ["[a.example]x"], ["[a.example]", "--from", "x"],
+                      ["http://a.example"], ["[a.example]x"], ["[a.example]", "--from", "x"],
                       ["[a.example]", "--send", "x"], ["[a.example]", "--to", ""], []):
         for language in ("en", "es"):
             done, _ = scene.ask(*arguments, json_wanted=False, language=language)
@@ -156,6 +159,38 @@ def test_logins(world):
     assert problems(document) == ["relay.sender"] and done.returncode == 1
     assert document["hosts"][0]["login"]["accepted"] is None
     assert "relayhost_user" in document["problems"][0]["remedy"]
+
+
+def test_check_has_the_relay_tried_with_its_login_and_sends_nothing(world):
+    scene = Scene(world)
+    file = world.folder / "password"
+    for password, name, section, status, words in [
+        (PASSWORD, "relay", "", "pass", "takes our mail, and the login"),
+        ("wrong", "relay", "", "finding", "535"),
+        # A login that may not use our address.
+        (PASSWORD, "senders", "", "finding", "root@example.com"),
+        (PASSWORD, "senders", '[sender]\nalways = "own@example.com"\n', "pass", "takes our mail"),
+    ]:
+        file.write_text(password + "\n")
+        file.chmod(0o600)
+        scene.configure(f'relayhost = "[{name}.example.org]"\n'
+                        'relayhost_user = "puerto@example.org"\n'
+                        f'relayhost_password_file = "{file}"\n', section)
+        [check] = checked(scene)
+        assert check["status"] == status and words in check["seen"], check
+    # Whoever may not read the password is told so, and no login fails for it.
+    before = scene.log().count("AUTH")
+    [check] = checked(scene, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    assert check["status"] == "unknown" and "run it as root" in check["seen"], check
+    assert check["remedy"] == "puerto relay test" and scene.log().count("AUTH") == before
+    assert "data=" not in scene.log()
+
+
+def checked(scene, *prefix):
+    done = run(*prefix, scene.binary, "check", "--config", scene.file, "--only", "net.relay",
+               "--json", check=False, env=os.environ | {"SSL_CERT_FILE": str(scene.authority)})
+    wanted = [c for c in json.loads(done.stdout)["checks"] if "certificate" not in c["seen"]]
+    return wanted
 
 
 def test_addresses_and_size(world):

@@ -47,7 +47,7 @@ pub use receivers::{Judgement, RECEIVERS, Receiver, Verdict};
 pub use registry::{FAMILIES, Family, definition, document, has_group};
 pub use report::Report;
 pub use starttls::Starttls;
-pub use world::{Greeting, Internet, World};
+pub use world::{Greeting, Internet, Trial, World};
 
 use crate::config::Config;
 use context::domains_of;

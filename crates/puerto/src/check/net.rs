@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use puerto_mail::dns::{Record, RecordType};
 
 use super::context::Context;
-use super::outcome::{Check, definitions};
+use super::outcome::{Check, Severity, definitions};
 use super::registry::Family;
 use super::starttls::{self, Starttls, TLS_OUT};
-use super::world::{Greeting, World};
+use super::world::{Greeting, Trial, World};
 use crate::lang::{Language, Text, detail};
 use crate::survey::address::is_public;
 use puerto_mail::together::together;
@@ -64,10 +64,12 @@ definitions! {
     RELAY = "net.relay" Error "RFC 4954 §4" [
         "The relayhost takes our mail and the login",
         "El relayhost acepta nuestro correo y las credenciales",
-        "All mail depends on it, and only a conversation with it can tell: `puerto relay test` has \
-         one, up to the message, which is not sent.",
-        "Todo el correo depende de él, y solo una conversación con él puede decirlo: `puerto relay \
-         test` la mantiene hasta el mensaje, que no se envía.",
+        "All mail depends on it, and only a conversation with it can tell: this one asks with the \
+         login and the sender that real mail has, up to the message, which is not sent. `puerto \
+         relay test` shows it all. Where the password may not be read it is not tried.",
+        "Todo el correo depende de él, y solo una conversación con él puede decirlo: esta pregunta \
+         con las credenciales y el remitente del correo real, hasta el mensaje, que no se envía. \
+         `puerto relay test` la muestra entera. Donde no se puede leer la contraseña no se prueba.",
     ];
     SENDMAIL = "net.sendmail" Error "" [
         "The command `sendmail` is this server's",
@@ -112,6 +114,45 @@ const PUBLIC_RESOLVERS: [&str; 14] = [
     "2620:fe::9",
 ];
 
+/// What a conversation with the relayhost showed. A fault that keeps no mail is milder.
+async fn relay_trial<W: World>(context: &Context<'_, W>, relay: &str) -> Vec<Check> {
+    let draft = || context.about(&RELAY, relay);
+    let not_tried = draft().remedy(Text::same("puerto relay test"));
+    match context.world.relay_trial().await {
+        Trial::Through => vec![
+            draft().not_applicable(Text::new("mail goes through it", "el correo pasa por él")),
+        ],
+        Trial::Answered(faults) => {
+            let taken = draft().pass(Text::new(
+                "{subject} takes our mail, and the login where there is one; none was sent",
+                "{subject} acepta nuestro correo, y las credenciales si las hay; no se ha enviado \
+                 nada",
+            ));
+            let is_taken = !faults.iter().any(|(keeps_mail, ..)| *keeps_mail);
+            let faults = faults.into_iter().map(|(keeps_mail, seen, remedy)| {
+                let weight = if keeps_mail { Severity::Error } else { Severity::Warning };
+                let draft = draft().severity(weight).with("seen", seen.of(context.language));
+                draft.with("remedy", remedy.of(context.language)).finding(
+                    Text::same("{seen}"),
+                    Text::new("a relay that takes our mail", "un relay que acepte nuestro correo"),
+                    Text::same("{remedy}"),
+                )
+            });
+            is_taken.then_some(taken).into_iter().chain(faults).collect()
+        }
+        Trial::NotTried(Some(why)) => vec![not_tried.with("why", why.of(context.language)).unknown(
+            Text::new(
+                "not tried here, whether {subject} takes our mail and the login: {why}",
+                "no se ha probado aquí si {subject} acepta nuestro correo y las credenciales: {why}",
+            ),
+        )],
+        Trial::NotTried(None) => vec![not_tried.unknown(Text::new(
+            "not tried here: whether {subject} takes our mail and the login",
+            "no se ha probado aquí: si {subject} acepta nuestro correo y las credenciales",
+        ))],
+    }
+}
+
 /// Checks the network.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let mut checks = vec![resolver(context), sendmail(context)];
@@ -137,16 +178,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
             }
             Err(error) => context.about(&EGRESS_IP, &relay.name).no_answer(error),
         });
-        let draft = context.about(&RELAY, &relay.name);
-        checks.push(match context.world.has_tried_relay() {
-            true => {
-                draft.not_applicable(Text::new("mail goes through it", "el correo pasa por él"))
-            }
-            false => draft.remedy(Text::same("puerto relay test")).unknown(Text::new(
-                "not tried here: whether {subject} takes our mail and the login",
-                "no se ha probado aquí: si {subject} acepta nuestro correo y las credenciales",
-            )),
-        });
+        checks.extend(relay_trial(context, &relay.name).await);
         let rest = [&IPV4_PUBLIC, &PORT25_OUT, &TLS_OUT];
         checks.extend(rest.map(|check| {
             context.about(check, &context.helo).with("relay", &relay.name).not_applicable(why)

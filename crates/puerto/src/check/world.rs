@@ -8,12 +8,16 @@ use std::time::Duration;
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 
 use super::page::{self, Page};
 use super::starttls::{self, Starttls};
 use crate::dns::Resolver;
 use crate::lang::harmless;
+use crate::lang::{Said, Text};
 use crate::tls::ClientTls;
+
+const NOT_IN_TIME: Text = Text::new("it did not answer in time", "no ha respondido a tiempo");
 
 /// For one question, over all servers and repetitions.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -44,6 +48,19 @@ pub enum Greeting {
     NotTried(String),
 }
 
+/// What came of a conversation with the relayhost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trial {
+    /// Mail goes through it.
+    Through,
+    /// It answered, to sender, recipient and the login where there is one; no message was
+    /// sent. What is wrong, the worst first: whether it keeps mail, what was seen, what to
+    /// do.
+    Answered(Vec<(bool, Said, Said)>),
+    /// Nobody tried; with the reason, if there is one.
+    NotTried(Option<Said>),
+}
+
 /// The world outside.
 pub trait World: Dns {
     /// Who answers [`Dns::lookup`], for people: `127.0.0.53`.
@@ -65,9 +82,9 @@ pub trait World: Dns {
         None
     }
 
-    /// Whether mail was seen to go through the relayhost.
-    fn has_tried_relay(&self) -> bool {
-        false
+    /// What came of a conversation with the relayhost.
+    fn relay_trial(&self) -> impl Future<Output = Trial> + Send {
+        async { Trial::NotTried(None) }
     }
 
     /// Asks one given server, without recursion.
@@ -106,12 +123,19 @@ pub trait World: Dns {
 pub struct Internet {
     resolver: Resolver,
     until: tokio::time::Instant,
+    trial: Option<watch::Receiver<Option<Trial>>>,
 }
 
 impl Internet {
     /// The Internet as this resolver sees it, for a run that begins now.
     pub fn new(resolver: Resolver) -> Self {
-        Self { resolver, until: tokio::time::Instant::now() + PATIENCE_IN_ALL }
+        Self { resolver, until: tokio::time::Instant::now() + PATIENCE_IN_ALL, trial: None }
+    }
+
+    /// With a conversation that somebody has with the relayhost meanwhile.
+    #[must_use]
+    pub fn trying(self, trial: watch::Receiver<Option<Trial>>) -> Self {
+        Self { trial: Some(trial), ..self }
     }
 
     /// Finds out which of several resolvers answers, so that one that is dead does not
@@ -158,6 +182,15 @@ impl World for Internet {
             (!is_ours).then(|| format!("{} → {}", command.display(), target.display()))
         });
         found.into_iter().next()
+    }
+
+    async fn relay_trial(&self) -> Trial {
+        let Some(mut trial) = self.trial.clone() else { return Trial::NotTried(None) };
+        let told = tokio::time::timeout_at(self.until, trial.wait_for(Option::is_some)).await;
+        match told {
+            Ok(Ok(told)) => told.clone().unwrap_or(Trial::NotTried(None)),
+            _ => Trial::NotTried(Some(Said::plain(NOT_IN_TIME))),
+        }
     }
 
     async fn ask_server(

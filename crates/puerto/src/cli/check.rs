@@ -9,12 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 
 use super::exit::{Failure, Sysexit};
 use super::output::{json_document, printable, say, show, tell};
 use crate::check::watch::{Change, Memory, memory_file, memory_place};
 use crate::check::{
-    self, Asked, Check, FAMILIES, Internet, Progress, RECEIVERS, Report, Severity, Status, Verdict,
+    self, Asked, Check, FAMILIES, Internet, Progress, RECEIVERS, Report, Severity, Status, Trial,
+    Verdict,
 };
 use crate::config::Config;
 use crate::dns::Resolver;
@@ -154,6 +156,10 @@ fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Re
 async fn ask(arguments: &CheckArgs, config: &Config, language: Language) -> Report {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let internet = Internet::new(Resolver::new(config));
+    let internet = match tries_relay(arguments, config) {
+        true => internet.trying(trial_of_relay(config)),
+        false => internet,
+    };
     let asked =
         Asked { domain: arguments.domain.clone(), egress: arguments.egress.clone(), language };
     let bar = progress_bar(!arguments.json && !arguments.watch);
@@ -167,6 +173,23 @@ async fn ask(arguments: &CheckArgs, config: &Config, language: Language) -> Repo
     let report = check::judge(&internet, config, (asked, now), &arguments.only, &progress).await;
     bar.finish_and_clear();
     report
+}
+
+// What is judged for an address that is not ours says nothing of our relay.
+fn tries_relay(arguments: &CheckArgs, config: &Config) -> bool {
+    let is_wanted = |name: &String| ["net", "net.relay"].contains(&name.as_str());
+    config.relayhost.is_some()
+        && arguments.egress.is_empty()
+        && (arguments.only.is_empty() || arguments.only.iter().any(is_wanted))
+}
+
+fn trial_of_relay(config: &Config) -> watch::Receiver<Option<Trial>> {
+    let (tell, told) = watch::channel(None);
+    let trial = super::relay::trial(config.clone(), Resolver::new(config));
+    tokio::spawn(async move {
+        let _ = tell.send(Some(trial.await));
+    });
+    told
 }
 
 fn progress_bar(wanted: bool) -> ProgressBar {

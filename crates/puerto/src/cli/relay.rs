@@ -12,9 +12,10 @@ use puerto_smtp::Address;
 
 use super::exit::{Failure, Sysexit};
 use super::output::{json_document, printable, say, show, tell};
+use crate::check::Trial;
 use crate::config::{Config, NextHop};
 use crate::dns::Resolver;
-use crate::lang::{Language, Said, Text, address_error};
+use crate::lang::{Language, Said, Text, address_error, system};
 use crate::relay::{self, Question};
 use crate::rights::Identity;
 use crate::route::Machine;
@@ -66,13 +67,12 @@ pub fn run(command: &RelayCommand, config: Option<&Path>, language: Language) ->
 
 fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Result<u8, Failure> {
     let config = Config::load(config)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let question = Question {
         next_hop: next_hop(arguments, &config)?,
         sender: sender(arguments, &config)?,
         recipient: arguments.to.as_deref().map(address).transpose()?,
         send_to: arguments.send.as_deref().map(address).transpose()?,
-        now: i64::try_from(now).unwrap_or(i64::MAX),
+        now: now(),
         config,
     };
     tell_whose_login(arguments, &question, language);
@@ -80,11 +80,7 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
     let report = runtime.block_on(async {
         let resolver = Arc::new(Resolver::new(&question.config));
         let waiting = waiting(!arguments.json, &question.next_hop, language);
-        // Whoever may not read them tests as if none were known.
-        let service = Identity::of_service(&question.config.user).ok().flatten();
-        let keys = KnownKeys::to_look_at(&question.config.state_dir, service.as_ref());
-        let keys = keys.unwrap_or_default();
-        let client_tls = ClientTls::new().knowing(keys);
+        let client_tls = client_tls(&question.config);
         let report = relay::test(resolver, Machine::this(), client_tls, question).await;
         waiting.finish_and_clear();
         report
@@ -123,6 +119,55 @@ fn tell_whose_login(arguments: &TestArgs, question: &Question, language: Languag
         let values = [("others", &*others.join(", "))];
         tell(&format!("puerto relay test: {}", NOT_FOR_IT.with(language, &values)));
     }
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(now).unwrap_or(i64::MAX)
+}
+
+// Whoever may not read the keys of relays tests as if none were known.
+fn client_tls(config: &Config) -> ClientTls {
+    let service = Identity::of_service(&config.user).ok().flatten();
+    let keys = KnownKeys::to_look_at(&config.state_dir, service.as_ref());
+    ClientTls::new().knowing(keys.unwrap_or_default())
+}
+
+/// What this command finds of the configured relayhost, for `puerto check`; nothing is
+/// sent. Who may not read the password cannot try it.
+pub(super) async fn trial(config: Config, resolver: Resolver) -> Trial {
+    const UNREADABLE: Text = Text::new(
+        "the password in {file} may not be read ({error}), so run it as root",
+        "no se puede leer la contraseña de {file} ({error}), así que ejecútelo como root",
+    );
+    const NO_DNS: Text = Text::new("the DNS does not answer", "el DNS no responde");
+    let Some(next_hop) = config.relayhost.clone() else { return Trial::NotTried(None) };
+    if let Some(login) = &config.relayhost_login
+        && let Err(error) = std::fs::File::open(&login.password_file)
+        && error.kind() == std::io::ErrorKind::PermissionDenied
+    {
+        let file = Said::words(login.password_file.display().to_string());
+        let parts = [("file", &file), ("error", &system(&error))];
+        return Trial::NotTried(Some(Said::of_parts(UNREADABLE, &parts)));
+    }
+    let Some(sender) = sender::of_the_machine(&config) else { return Trial::NotTried(None) };
+    let client_tls = client_tls(&config);
+    let question =
+        Question { next_hop, sender, recipient: None, send_to: None, now: now(), config };
+    let report = relay::test(Arc::new(resolver), Machine::this(), client_tls, question).await;
+    if report.is_uncertain() {
+        return Trial::NotTried(Some(Said::plain(NO_DNS)));
+    }
+    let faults = report.problems.iter().map(|problem| {
+        let seen = match &problem.cause {
+            Some(cause) => Said::of_both(|language| {
+                format!("{}. {}", problem.seen.of(language), cause.of(language))
+            }),
+            None => problem.seen.clone(),
+        };
+        (problem.weight == relay::Weight::Error, seen, problem.remedy.clone())
+    });
+    Trial::Answered(faults.collect())
 }
 
 // A relay that keeps silent is waited for.

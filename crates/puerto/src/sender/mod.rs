@@ -66,7 +66,8 @@ fn is_own(config: &Config, domain: &Domain) -> bool {
             .is_some_and(|name| name == "localhost" || name.eq_ignore_ascii_case(&config.hostname))
 }
 
-fn masqueraded(sender: &Sender, address: &Address) -> Option<Address> {
+/// The address without its host, where the section says that it does not show.
+pub fn masqueraded(sender: &Sender, address: &Address) -> Option<Address> {
     if sender.masquerade_except.contains(address.local_part()) {
         return None;
     }

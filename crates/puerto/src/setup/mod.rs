@@ -327,16 +327,19 @@ fn plan(
     let mut found = Vec::new();
     for program in programs {
         let question = Said::with(TAKE_OVER, &[("program", program.program)]);
-        if !again {
-            person.tell(&Said::words(format!("{}:", program.program)), &program.summary());
+        let summary = program.summary();
+        // Of some programs it is only known that they are there.
+        let asks = !again && !summary.is_empty();
+        if asks {
+            person.tell(&Said::words(format!("{}:", program.program)), &summary);
         }
-        let take = !again && person.confirm(&question, true)?;
+        let take = asks && person.confirm(&question, true)?;
         taken.extend(take.then_some(program));
         found.push(Found {
             program: program.program,
             files: program.files.clone(),
             taken: take,
-            settings: program.summary(),
+            settings: summary,
             left: program.left.clone(),
         });
     }

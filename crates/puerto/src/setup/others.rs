@@ -45,6 +45,14 @@ pub(super) const OPENDKIM: Service = Service {
     queue: &[],
 };
 
+/// nullmailer, which listens nowhere.
+pub(super) const NULLMAILER: Service = Service {
+    unit: "nullmailer",
+    programs: &["/usr/sbin/nullmailer-send"],
+    daemons: &["/nullmailer-send"],
+    queue: &[],
+};
+
 /// Files that are counted in a queue at most: beyond that it is simply large.
 const COUNTED: usize = 100_000;
 

@@ -4,10 +4,13 @@
 use puerto_mail::dns::{Record, RecordType, reverse_name};
 
 use super::world::{KEY, Made, V4, V6};
-use crate::check::{Asked, Check, Context, Greeting, RECEIVERS, Status, Verdict, run};
+use crate::check::{
+    Asked, Check, Context, Greeting, RECEIVERS, Severity, Status, Trial, Verdict, run,
+};
 use crate::config::NextHop;
 use crate::dnsplan::{self, State, Subject};
 use crate::intake::KeyRing;
+use crate::lang::Said;
 
 fn broken(checks: &[Check]) -> Vec<&Check> {
     checks.iter().filter(|check| check.status == Status::Finding).collect()
@@ -183,6 +186,13 @@ async fn behind_a_relay_check_and_dns_propose_the_same() {
         if let Some(text) = text {
             world.table.txt("example.com", text);
         }
+        // Setup has this machine's addresses at hand, which matter to nobody here.
+        let ring = KeyRing::load(&world.config.dkim_directory);
+        let egress = world.egress.clone();
+        let subject = Subject::new(&world.config, &ring, Some("example.com"), egress).unwrap();
+        let of_setup = dnsplan::plan(&world, &subject).await.unwrap().records;
+        let is_it = of_setup.iter().any(|r| r.name == "example.com" && r.value == whole);
+        assert!(is_it, "{relay} {text:?}: {of_setup:?}");
         follow(&mut world, "spf.", relay).await;
         let (_, value) = proposed(&world, "example.com").await.unwrap();
         assert_eq!(value, whole, "{relay} {text:?}");
@@ -305,7 +315,7 @@ async fn what_only_our_own_resolver_says_of_this_machine_does_not_count() {
 }
 
 #[tokio::test]
-async fn a_foreign_sendmail_is_an_error_and_an_untried_relay_is_said() {
+async fn a_foreign_sendmail_is_an_error() {
     let mut world = world();
     world.sendmail = Some("/usr/sbin/sendmail → /usr/sbin/exim4".to_owned());
     let net = ["net".to_owned()];
@@ -323,10 +333,44 @@ async fn a_foreign_sendmail_is_an_error_and_an_untried_relay_is_said() {
     world.config.relayhost = Some(NextHop::parse("[relay.example.net]").unwrap());
     let context = Context::gather(&world, &world.config, Asked::default(), 0).await;
     let checks = run(&context, &net, &|_| {}).await;
-    let relay = checks.iter().find(|check| check.id() == "net.relay").unwrap();
-    assert_eq!((relay.status, relay.remedy.as_str()), (Status::Unknown, "puerto relay test"));
     let sendmail = checks.iter().find(|check| check.id() == "net.sendmail").unwrap();
     assert_eq!(sendmail.status, Status::Pass);
+}
+
+#[tokio::test]
+async fn a_relay_is_judged_by_a_conversation_or_it_is_said_why_there_was_none() {
+    let fault = |keeps_mail| (keeps_mail, Said::words("535 no"), Said::words("set it"));
+    let root = Said::words("run it as root");
+    for (trial, status, wrong, seen) in [
+        (Trial::NotTried(None), Status::Unknown, false, "not tried here"),
+        (Trial::NotTried(Some(root)), Status::Unknown, false, "run it as root"),
+        (Trial::Through, Status::NotApplicable, false, "mail goes through it"),
+        (Trial::Answered(vec![]), Status::Pass, false, "takes our mail, and the login"),
+        (Trial::Answered(vec![fault(true)]), Status::Finding, true, "535 no"),
+    ] {
+        let mut world = world();
+        world.config.relayhost = Some(NextHop::parse("[relay.example.net]").unwrap());
+        world.trial = trial.clone();
+        let context = Context::gather(&world, &world.config, Asked::default(), 0).await;
+        let checks = run(&context, &["net.relay".to_owned()], &|_| {}).await;
+        let [relay] = checks.as_slice() else { panic!("{checks:?}") };
+        assert_eq!((relay.status, relay.is_wrong()), (status, wrong), "{relay:?}");
+        assert!(relay.seen.contains(seen), "{relay:?}");
+        let remedy = match status {
+            Status::Unknown => "puerto relay test",
+            Status::Finding => "set it",
+            _ => "",
+        };
+        assert_eq!(relay.remedy, remedy);
+    }
+    let mut world = world();
+    world.config.relayhost = Some(NextHop::parse("[relay.example.net]").unwrap());
+    world.trial = Trial::Answered(vec![fault(false)]);
+    let context = Context::gather(&world, &world.config, Asked::default(), 0).await;
+    let checks = run(&context, &["net.relay".to_owned()], &|_| {}).await;
+    let found: Vec<_> = checks.iter().map(|check| (check.status, check.severity)).collect();
+    let expected = [(Status::Pass, Severity::Error), (Status::Finding, Severity::Warning)];
+    assert_eq!(found, expected, "mail is taken, and something is to be seen to");
 }
 
 #[tokio::test]

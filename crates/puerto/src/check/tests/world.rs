@@ -10,7 +10,8 @@ use puerto_mail::dkim::{Algorithm, PrivateKey};
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, Table, reverse_name};
 
 use crate::check::{
-    Asked, Check, Context, Greeting, Report, Status, World, blocklist_test_points, judge, run,
+    Asked, Check, Context, Greeting, Report, Status, Trial, World, blocklist_test_points, judge,
+    run,
 };
 use crate::config::Config;
 use crate::lang::Language;
@@ -37,6 +38,8 @@ pub(super) struct Made {
     pub(super) invented: Table,
     /// Where the command `sendmail` leads that is not ours.
     pub(super) sendmail: Option<String>,
+    /// What came of a conversation with the relayhost.
+    pub(super) trial: Trial,
     _directory: tempfile::TempDir,
 }
 
@@ -71,6 +74,10 @@ impl World for Made {
             return Err(DnsError::Timeout);
         }
         self.table.lookup(name, kind).await
+    }
+
+    async fn relay_trial(&self) -> Trial {
+        self.trial.clone()
     }
 
     fn foreign_sendmail(&self) -> Option<String> {
@@ -135,6 +142,7 @@ impl Made {
             silent: false,
             invented: Table::new(),
             sendmail: None,
+            trial: Trial::NotTried(None),
             _directory: directory,
         }
     }

@@ -2,6 +2,7 @@
 //! taken over. Only files are read, and what cannot be taken over is said.
 
 mod exim;
+mod forwarders;
 mod msmtp;
 mod opendkim;
 mod postfix;
@@ -150,7 +151,16 @@ impl std::fmt::Debug for Credentials {
 
 /// Looks for every program that is known.
 pub fn look(root: &Root) -> Vec<Inherited> {
-    let readers = [postfix::read, exim::read, msmtp::read, opendkim::read];
+    let readers = [
+        postfix::read,
+        exim::read,
+        msmtp::read,
+        forwarders::nullmailer,
+        forwarders::ssmtp,
+        forwarders::dma,
+        forwarders::unread,
+        opendkim::read,
+    ];
     readers.into_iter().filter_map(|read| read(root)).collect()
 }
 

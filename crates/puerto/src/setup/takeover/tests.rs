@@ -660,3 +660,76 @@ fn exims_and_msmtps_senders_are_taken_over() {
         assert_eq!(senders(&[("etc/msmtprc", &text)]).0, expected, "{settings}");
     }
 }
+
+#[test]
+fn programs_that_only_hand_mail_on_are_taken_over() {
+    for (files, expected, told) in [
+        (
+            vec![
+                (
+                    "etc/nullmailer/remotes",
+                    "# x\nr.example smtp --port=587 --starttls --user=ana --pass='s3cret'\nb.example\n",
+                ),
+                ("etc/nullmailer/me", "web.example.com\n"),
+                ("etc/nullmailer/defaulthost", "example.com\n"),
+                ("etc/nullmailer/allmailfrom", "shop@example.com\n"),
+                ("etc/nullmailer/adminaddr", "ana@example.net\n"),
+            ],
+            "hostname = web.example.com; origin = example.com; sender.always = shop@example.com; \
+             relayhost = [r.example]:587; relayhost_user = ana",
+            vec!["`root: ana@example.net`", "not `b.example`", "allmailfrom = shop@example.com"],
+        ),
+        (
+            vec![("etc/nullmailer/remotes", "r.example smtp --ssl --source=192.0.2.1\n")],
+            "relayhost = smtps://[r.example]",
+            vec!["sets source"],
+        ),
+        (
+            vec![
+                (
+                    "etc/ssmtp/ssmtp.conf",
+                    "root=ana@example.net\nmailhub=r.example:465\nRewriteDomain=example.com\n\
+                     hostname=web.example.com\nUseTLS=YES\nFromLineOverride=YES\nAuthUser=ana\n\
+                     AuthPass=s3=cret\nOdd=1\n",
+                ),
+                ("etc/ssmtp/revaliases", "root:admin@example.net:r.example\nx\n"),
+            ],
+            "hostname = web.example.com; origin = example.com; sender.map = root → admin@example.net; \
+             relayhost = smtps://[r.example]:465; relayhost_user = ana",
+            vec!["revaliases = x", "sets odd", "`root: ana@example.net`"],
+        ),
+        (
+            vec![
+                (
+                    "etc/dma/dma.conf",
+                    "# dma\nSMARTHOST r.example\nPORT 587\nAUTHPATH /etc/dma/auth.conf\nSECURETRANSFER\n\
+                     STARTTLS\nMAILNAME /etc/mailname\nMASQUERADE shop@example.com\nNULLCLIENT\n\
+                     ALIASES /etc/aliases\nFINGERPRINT aa:bb\n",
+                ),
+                ("etc/dma/auth.conf", "# x\nbob|other.example:y\nana|r.example:s3:cret\n"),
+                ("etc/mailname", "web.example.com\n"),
+            ],
+            "hostname = web.example.com; origin = web.example.com; sender.always = shop@example.com; \
+             relayhost = [r.example]:587; relayhost_user = ana; aliases = /etc/aliases",
+            vec!["FINGERPRINT = aa:bb", "MASQUERADE = shop@example.com"],
+        ),
+        (
+            vec![(
+                "etc/dma/dma.conf",
+                "SMARTHOST r.example\nSECURETRANSFER\nMASQUERADE @example.com\n",
+            )],
+            "origin = example.com; relayhost = smtps://[r.example]",
+            vec![],
+        ),
+        (vec![("etc/mail/sendmail.mc", "")], "", vec!["Sendmail is configured here"]),
+    ] {
+        let (_folder, root) = tree(&files);
+        let found = look(&root).remove(0);
+        assert_eq!(found.summary().join("; "), expected);
+        for words in told {
+            assert!(left(&found).contains(words), "{words}: {}", left(&found));
+        }
+        let shown = format!("{found:?}");
+        assert!(!shown.contains("cret"), "a password was shown: {shown}");
+    }
+}

@@ -8,7 +8,7 @@ use puerto_lab::Lab;
 use puerto_lab::world::NAME_SERVERS;
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 
-use crate::check::{Greeting, Internet, Starttls, World};
+use crate::check::{Greeting, Internet, Starttls, Trial, World};
 use crate::config::Config;
 use crate::dns::{Resolver, ask_server};
 
@@ -69,8 +69,8 @@ impl World for LabInternet {
     }
 
     // The scenario sends its letters through it.
-    fn has_tried_relay(&self) -> bool {
-        true
+    async fn relay_trial(&self) -> Trial {
+        Trial::Through
     }
 
     async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {

@@ -6,8 +6,9 @@ use puerto_smtp::{Address, Domain, LocalPart};
 use super::left;
 use super::parameters::{Parameters, items};
 use super::tables::{self, Table};
-use crate::config::{Known, Masquerade, Who};
+use crate::config::{Known, Masquerade, Sender, Who};
 use crate::lang::{Said, Text};
+use crate::sender::masqueraded;
 use crate::setup::root::Root;
 use crate::setup::takeover::{Inherited, own_name};
 
@@ -77,7 +78,11 @@ const EVERYBODY: [&str; 14] = [
 pub(super) fn read(root: &Root, main: &Parameters, found: &mut Inherited) {
     origin(root, main, found);
     let origin = found.origin.clone().or_else(|| found.domains.first().cloned());
+    masquerade(main, found);
     for (key, classes) in MAPS {
+        if key == "smtp_generic_maps" {
+            mask(&mut found.sender);
+        }
         let Some(maps) = main.get(key) else { continue };
         if let Some(set) = main.get(classes).filter(|set| !is_of_senders(set)) {
             found.left.push(left(classes, &set, CLASSES));
@@ -93,7 +98,22 @@ pub(super) fn read(root: &Root, main: &Parameters, found: &mut Inherited) {
         }
         add(rows, found);
     }
-    masquerade(main, found);
+}
+
+// What the canonical tables gave is masqueraded, too, before it is sent.
+fn mask(sender: &mut Sender) {
+    let domains = sender.clone();
+    let masked = |address: &mut Address| {
+        if let Some(known) = masqueraded(&domains, address) {
+            *address = known;
+        }
+    };
+    sender.always.iter_mut().for_each(masked);
+    for (_, known) in &mut sender.map {
+        if let Known::Address(address) = known {
+            masked(address);
+        }
+    }
 }
 
 // In the envelope and in the header.
