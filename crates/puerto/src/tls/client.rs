@@ -4,7 +4,9 @@
 //! nothing about the recipient's domain, and without TLS the mail would go in plain
 //! text, so that verifying it would only turn encrypted mail into plain mail. So it is
 //! with old certificates (X.509 v1, RSA keys of 1,024 bits) and signatures (SHA-1). It
-//! protects against whoever listens and not against whoever interferes. Required
+//! protects against whoever listens and not against whoever interferes. The library knows
+//! no TLS 1.0 or 1.1, no anonymous, DHE or CBC suites, no DSA or Ed448, and P-521 in TLS 1.3
+//! alone: such a host gets plain text where that is allowed, and the log says why. Required
 //! TLS verifies the certificate by the system's roots (or those that the
 //! environment's SSL_CERT_FILE and SSL_CERT_DIR name) and the host's name. Where a
 //! password is to be sent by opportunistic TLS, the certificate must verify or show
@@ -327,13 +329,8 @@ impl ServerCertVerifier for Judge {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
-        match self.rule {
-            Rule::Any => schemes
-                .extend([SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy]),
-            // With a short RSA key, these are what can be checked.
-            Rule::Known { .. } | Rule::Inspect { .. } => {
-                schemes.sort_by_key(|scheme| !legacy::SCHEMES.contains(scheme));
-            }
+        if matches!(self.rule, Rule::Any) {
+            schemes.extend([SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy]);
         }
         schemes
     }

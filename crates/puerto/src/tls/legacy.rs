@@ -6,15 +6,17 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
     UnparsedPublicKey,
 };
+use rsa::pkcs1::DecodeRsaPublicKey as _;
+use rsa::pss::VerifyingKey;
+use rsa::sha2::{Sha256, Sha384};
+use rsa::signature::Verifier as _;
 use rustls::SignatureScheme;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 
 use super::Certificate;
 
-/// The schemes by which a short RSA key can be checked: not those of TLS 1.3, for which
-/// the cryptographic library has no such thing.
-pub(super) const SCHEMES: [SignatureScheme; 2] =
-    [SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::RSA_PKCS1_SHA512];
+/// Octets of the shortest RSA key that proves anything: 1,024 bits.
+const SHORTEST_RSA: usize = 128;
 
 /// Whether a message is signed by a certificate's key.
 pub(super) fn is_signed(
@@ -30,12 +32,28 @@ pub(super) fn is_signed(
         verifier.public_key_alg_id().as_ref() == algorithm
             && verifier.verify_signature(key, message, signature).is_ok()
     });
-    let short = match scheme {
-        SignatureScheme::RSA_PKCS1_SHA256 => &RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
-        SignatureScheme::RSA_PKCS1_SHA512 => &RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
-        _ => return by_library,
+    by_library || signature.len() >= SHORTEST_RSA && is_short(scheme, key, message, signature)
+}
+
+// TLS 1.3 knows RSA by PSS alone, which the library does not check for
+// short keys.
+fn is_short(scheme: SignatureScheme, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let pkcs1 = |kind| UnparsedPublicKey::new(kind, key).verify(message, signature).is_ok();
+    let pss = || {
+        let key = rsa::PublicKey::from_pkcs1_der(key).ok()?;
+        Some((key, rsa::pss::Signature::try_from(signature).ok()?))
     };
-    by_library || UnparsedPublicKey::new(short, key).verify(message, signature).is_ok()
+    match scheme {
+        SignatureScheme::RSA_PKCS1_SHA256 => pkcs1(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY),
+        SignatureScheme::RSA_PKCS1_SHA512 => pkcs1(&RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY),
+        SignatureScheme::RSA_PSS_SHA256 => pss().is_some_and(|(key, signature)| {
+            VerifyingKey::<Sha256>::new(key).verify(message, &signature).is_ok()
+        }),
+        SignatureScheme::RSA_PSS_SHA384 => pss().is_some_and(|(key, signature)| {
+            VerifyingKey::<Sha384>::new(key).verify(message, &signature).is_ok()
+        }),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -54,16 +72,19 @@ mod tests {
         let old = CertificateDer::from_pem_slice(pem).unwrap();
         let pem = include_bytes!("../../tests/tls/mx.pem");
         let other = CertificateDer::from_pem_slice(pem).unwrap();
-        let signature = include_bytes!("../../tests/tls/old.signature");
         let message = include_bytes!("../../tests/tls/old.pem");
-        let scheme = SignatureScheme::RSA_PKCS1_SHA256;
-        assert!(is_signed(algorithms, message, &old, (scheme, signature)));
-        assert!(!is_signed(algorithms, b"another message", &old, (scheme, signature)));
-        assert!(!is_signed(algorithms, message, &old, (scheme, b"")));
-        assert!(!is_signed(algorithms, message, &other, (scheme, signature)));
-        assert!(!is_signed(algorithms, message, b"no certificate", (scheme, signature)));
-        for scheme in [SignatureScheme::RSA_PKCS1_SHA512, SignatureScheme::RSA_PSS_SHA256] {
-            assert!(!is_signed(algorithms, message, &old, (scheme, signature)));
+        for (scheme, signature) in [
+            (SignatureScheme::RSA_PKCS1_SHA256, include_bytes!("../../tests/tls/old.signature")),
+            (SignatureScheme::RSA_PSS_SHA256, include_bytes!("../../tests/tls/old.pss")),
+        ] {
+            assert!(is_signed(algorithms, message, &old, (scheme, signature)), "{scheme:?}");
+            assert!(!is_signed(algorithms, b"another message", &old, (scheme, signature)));
+            assert!(!is_signed(algorithms, message, &old, (scheme, b"")));
+            assert!(!is_signed(algorithms, message, &other, (scheme, signature)));
+            assert!(!is_signed(algorithms, message, b"no certificate", (scheme, signature)));
+            for another in [SignatureScheme::RSA_PKCS1_SHA512, SignatureScheme::RSA_PSS_SHA384] {
+                assert!(!is_signed(algorithms, message, &old, (another, signature)));
+            }
         }
     }
 }
