@@ -50,6 +50,10 @@ def run_here(tests):
         except Skipped as why:
             print(f"  {title} … skipped: {why}", flush=True)
             world.close()
+        except KeyboardInterrupt:
+            world.close()
+            print(f"  {title} … broken off", flush=True)
+            sys.exit(130)
         except Exception:  # a test may fail in any way; the others still run
             world.close(keep=True)
             print(f"  {title} … FAILED\n{traceback.format_exc()}"
@@ -113,8 +117,15 @@ def main():
     threads = [threading.Thread(target=workers.work) for _ in range(max(1, given.jobs))]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        # The modules have heard it too, and stop what they started.
+        workers.modules.clear()
+        for thread in threads:
+            thread.join()
+        return 130
     passed, failed = workers.passed, list(workers.names)
     if failed and given.jobs > 1:
         # Another test may have been in its way: what fails alone as well has failed.

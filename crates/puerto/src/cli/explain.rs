@@ -266,15 +266,19 @@ const FINAL: Style = AnsiColor::Red.on_default().bold();
 const FAINT: Style = Style::new().dimmed();
 
 fn for_people(refusal: &Refusal, language: Language) -> String {
-    let explained = explanation_text(&refusal.explanation, language);
+    let explained = explanation_text(&refusal.explanation, refusal.explanation.check(), language);
     match &refusal.recipient {
         Some(recipient) => format!("{TITLE}{}{TITLE:#}\n{explained}", printable(recipient)),
         None => explained,
     }
 }
 
-/// An explanation as the command shows it.
-pub(super) fn explanation_text(found: &Explanation, language: Language) -> String {
+/// An explanation as the command shows it, with the check that finds the cause.
+pub(super) fn explanation_text(
+    found: &Explanation,
+    check: Option<&str>,
+    language: Language,
+) -> String {
     let words = Words::of(language);
     let (style, kind) = match found.kind() {
         Kind::Temporary => (LATER, words.temporary),
@@ -287,7 +291,7 @@ pub(super) fn explanation_text(found: &Explanation, language: Language) -> Strin
         (words.whose, found.whose().in_language(language)),
         (words.remedy, found.remedy(language)),
         (words.link, found.link().unwrap_or_default()),
-        (words.check, found.check().unwrap_or_default()),
+        (words.check, check.unwrap_or_default()),
         (words.matched, found.matched()),
     ] {
         if !text.is_empty() {

@@ -29,6 +29,7 @@ pub(super) struct Found<'a> {
 
 /// A text with ends of line that are LF, whatever they were.
 pub(super) fn in_lines(text: &str) -> Cow<'_, str> {
+    let text = text.trim_start_matches(['\u{feff}', '\r', '\n']);
     match text.contains('\r') {
         true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
         false => Cow::Borrowed(text),

@@ -448,6 +448,11 @@ fn each_check_that_a_rule_names_exists() {
 fn the_check_is_the_one_that_finds_the_cause() {
     for (reply, check) in [
         ("550 SPF PermError: too many DNS lookups", "spf.lookups"),
+        ("550 5.7.23 SPF validation failed: [example.com] has no SPF record.", "spf.exists"),
+        ("550 5.7.24 SPF validation error: [example.com] = permerror", "spf.syntax"),
+        ("550 5.7.25 [2001:db8::1] has no name in the DNS (PTR)", "ptr.v6"),
+        ("550 5.7.25 [192.0.2.1] has no name in the DNS (PTR)", "ptr.exists"),
+        ("550 5.7.20 DKIM = permerror (the key record's p= is malformed)", "dkim.syntax"),
         ("550 5.7.24 Multiple SPF records found", "spf.single"),
         ("550 example.com has no SPF record", "spf.exists"),
         ("550 5.7.1 SPF check failed for 192.0.2.1", "spf.covers-ip"),

@@ -105,6 +105,9 @@ fn play(row: &Row) -> Vec<String> {
         let named = check_named_for(&answer);
         let finds = findings.iter().any(|found| group_of(found) == group_of(&named));
         compare("check named", (finds || named == "dmarc.alignment").into(), true.into());
+        let explanation = events.iter().find(|event| event["event"] == "explanation").unwrap();
+        let named = explanation["check"].as_str().unwrap_or_default();
+        compare("check of the explanation", findings.contains(&named).into(), true.into());
     }
     // What is wrong is what is to be done first, and how is said.
     let report = events.iter().find(|event| event["event"] == "check").unwrap();

@@ -321,7 +321,7 @@ impl Show {
     }
 
     /// What a refusal means, as `puerto explain` shows it.
-    pub(super) fn explanation(&self, found: &Explanation) {
+    pub(super) fn explanation(&self, found: &Explanation, check: Option<&str>) {
         let language = self.language;
         if self.json {
             return self.object(&json!({
@@ -330,10 +330,10 @@ impl Show {
                 "whose": found.whose().as_str(),
                 "cause": found.cause(language),
                 "remedy": found.remedy(language),
-                "check": found.check(),
+                "check": check,
             }));
         }
-        self.line(&format!("{}\n", explanation_text(found, language).trim_end()));
+        self.line(&format!("{}\n", explanation_text(found, check, language).trim_end()));
     }
 
     /// Whether that came which a scenario expects.

@@ -365,13 +365,24 @@ fn reasons_in(text: &str, waits: Option<Kind>) -> Vec<Found<'static>> {
 /// A reply on a line of its own, or behind what introduces one.
 fn reply_in(text: &str) -> Option<Found<'static>> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let marks = ["<<< ", "<-- ", "(reason: ", "reason: ", "said: ", "smtp;", "smtp; ", "': ", ": "];
+    let marks = [
+        "<<< ",
+        "<-- ",
+        "returned '",
+        "(reason: ",
+        "reason: ",
+        "said: ",
+        "smtp;",
+        "smtp; ",
+        "': ",
+        ": ",
+    ];
     let reply_of = |line: &str| {
         let behind = marks.iter().filter_map(|mark| line.split_once(mark).map(|(_, rest)| rest));
         let mut candidates = std::iter::once(line).chain(behind);
         let is_refusal =
             |rest: &&str| starts_reply(rest.trim()) && rest.trim().starts_with(['4', '5']);
-        candidates.find(is_refusal).map(|rest| rest.trim().trim_end_matches(')').to_owned())
+        candidates.find(is_refusal).map(|rest| rest.trim().trim_end_matches([')', '\'']).to_owned())
     };
     let (index, first) = lines.iter().enumerate().find_map(|(i, l)| Some((i, reply_of(l)?)))?;
     let more = lines.iter().skip(index + 1).take_while(|line| !line.is_empty());

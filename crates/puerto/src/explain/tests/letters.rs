@@ -24,6 +24,8 @@ fn a_notice_that_was_passed_on_is_read_like_one_that_came() {
     for text in [
         whole.clone(),
         POSTFIX.to_owned(),
+        format!("\u{feff}\n\n{whole}"),
+        format!("From MAILER-DAEMON Thu Oct  1 07:02:00 2026\n{whole}"),
         quoted(POSTFIX),
         format!("{letter}\nWhat does this mean?\n\n{}", quoted(&whole)),
         format!("{letter}\nHelp?\n\n---------- Forwarded message ---------\n{whole}"),

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::internet::LabInternet;
 use super::{Ending, Scenario, worlds};
-use crate::check::{Asked, Context, Report, Status, run};
+use crate::check::{Asked, Check, Context, Report, Status, run};
 use crate::cli::exit::client_error;
 use crate::cli::lab::scene::Scene;
 use crate::cli::lab::show::Show;
@@ -92,12 +92,19 @@ pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Re
     if let Some((one, explanation)) = &explained {
         let title = Text::new("What `puerto explain` says", "Lo que dice `puerto explain`");
         show.part(title.of(language), &one.text);
-        show.explanation(explanation);
+        show.explanation(explanation, check_named(&report, explanation));
     }
     let class = explained.as_ref().map(|(_, explanation)| explanation.class());
     let verdict = Verdict::of(scenario, &answered, &report, class);
     show.verdict(scenario.name, &answered, &verdict);
     Ok(verdict.faults.is_empty())
+}
+
+// A reply may fit several checks; the one that has found the cause is named.
+fn check_named<'a>(report: &'a Report, explanation: &Explanation) -> Option<&'a str> {
+    let wrong = report.checks.iter().filter(|check| check.is_wrong()).map(Check::id);
+    let own = explanation.check();
+    wrong.clone().find(|id| Some(*id) == own).or_else(|| wrong.clone().next()).or(own)
 }
 
 fn explanation(answered: &Answered) -> Option<Explanation> {

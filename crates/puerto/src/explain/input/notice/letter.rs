@@ -5,7 +5,7 @@ use super::{Fields, field};
 use crate::explain::Kind;
 
 /// What servers call themselves when they write, in lower case.
-pub(super) const SERVERS: [&str; 9] = [
+pub(super) const SERVERS: [&str; 10] = [
     "mailer-daemon",
     "mailerdaemon",
     "postmaster",
@@ -15,9 +15,10 @@ pub(super) const SERVERS: [&str; 9] = [
     "microsoftexchange",
     "mdaemon",
     "mailadmin",
+    "system administrator",
 ];
 /// What their subjects say, in lower case.
-const SUBJECTS: [&str; 26] = [
+const SUBJECTS: [&str; 27] = [
     "undeliver",
     "delivery status notification",
     "delivery notification",
@@ -44,6 +45,7 @@ const SUBJECTS: [&str; 26] = [
     "no entregado",
     "non remis",
     "mail error",
+    "you sent blocked",
 ];
 
 /// How the subjects of answers and of what is passed on begin, in lower case.
