@@ -18,7 +18,7 @@ import time
 
 from peers import (DNS_ADDRESS, FINAL_ADDRESS, RECORDS, SENDER_ADDRESS, Puerto, Unbound,
                    wait_for)
-from scripted import DROP, HANG, LOST, RESET, Client, Sink, body_hash, numbered
+from scripted import DROP, HANG, LOST, RESET, WAIT, Client, Sink, body_hash, numbered
 
 AT_ONCE = '[queue]\nretry = ["1s"]\n'
 OTHER_ADDRESS = "127.0.0.31"
@@ -359,6 +359,54 @@ class Load:
         self._stop.set()
         for thread in self.threads:
             thread.join(30)
+
+
+def test_a_stop_waits_for_nobody_who_cannot_have_the_message(world):
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    puerto = Puerto(world, "", AT_ONCE)
+
+    def stop():
+        puerto.process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        assert puerto.process.wait(40) == 0
+        return time.monotonic() - started
+
+    # A client that has gone silent in the middle, too.
+    client = socket.create_connection((SENDER_ADDRESS, 25))
+    client.sendall(b"HELO x\r\nMAIL FROM:<me@example.com>\r\nRCPT TO:<you@example.net>\r\n"
+                   b"DATA\r\nSubject: x\r\n")
+    client.settimeout(5)
+    wait_for("354", lambda: b"354" in client.recv(1000))
+    number, slowest = 0, 0
+    for stage in ("banner", "ehlo", "mail", "rcpt", "data"):
+        sink.misbehave(stage, HANG)
+        number += 1
+        before = sink.attempts.count(stage)
+        with Client() as sender:
+            assert sender.send(numbered(number), "you@example.net").startswith("250")
+        wait_for(stage, lambda: sink.attempts.count(stage) > before)
+        slowest = max(slowest, stop())
+        sink.behave()
+        puerto.start()
+        wait_for("the message", lambda: sink.copies()[number] == 1)
+        puerto.wait_empty()
+        # The next one is not to find this connection.
+        stop()
+        puerto.start()
+    assert slowest < 5, slowest
+    assert b"421 4.3.2" in client.recv(1000)
+    # Who may have it is waited for, and gets no second copy.
+    sink.misbehave("dot", WAIT)
+    with Client() as sender:
+        assert sender.send(numbered(99), "you@example.net").startswith("250")
+    wait_for("the dot", lambda: sink.waiting == 1)
+    threading.Timer(4, sink.behave).start()
+    assert stop() > 3
+    puerto.start()
+    puerto.wait_empty()
+    assert sink.copies()[99] == 1
+    return f"slowest {slowest:.1f} s"
 
 
 def test_a_stop_under_load_ends_soon_and_loses_nothing(world):

@@ -10,7 +10,7 @@ use puerto_spool::{ListRequest, Spool, SpoolError};
 
 use super::*;
 use crate::config::{Config, TlsLevel};
-use crate::deliver::BodyReader;
+use crate::deliver::{BodyReader, Ending};
 use crate::explain;
 use crate::intake::{KeyRing, Wake};
 use crate::route::{DestinationKey, Plan};
@@ -79,6 +79,7 @@ fn job(reverse_path: &str, message: &str) -> Job {
         smtputf8: false,
         received_at: Timestamp::from_millis(1_795_500_000_000),
         in_queue: Duration::ZERO,
+        ending: Ending::default(),
         body: Arc::new(Octets(message.as_bytes().to_vec())),
     }
 }

@@ -24,6 +24,7 @@ mod tests;
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use puerto_smtp::{EnhancedCode, Reply, Return, ReversePath};
@@ -83,6 +84,25 @@ pub struct Job {
     pub in_queue: Duration,
     /// The content.
     pub body: Arc<dyn Body>,
+    /// Whether all of it may have been sent in this attempt.
+    pub ending: Ending,
+}
+
+/// Whether the end of a message's content may have been sent: from then on a peer may have
+/// the message, whatever becomes of the connection.
+#[derive(Debug, Clone, Default)]
+pub struct Ending(Arc<AtomicBool>);
+
+impl Ending {
+    /// It may be sent now.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may have been.
+    pub fn may_be_sent(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What became of one recipient in one attempt: the one record that the log, the

@@ -400,6 +400,7 @@ async fn converse(
     recipients: &[Cow<'_, Recipient>],
 ) -> Vec<Fate> {
     let is_small = job.body.len() <= OPENED_EARLY;
+    session.ending = job.ending.clone();
     let mut opening = is_small.then(|| Opening::begin(&job.body));
     let peer_takes_utf8 = session.connection.extensions().smtputf8;
     let utf8_header = job.smtputf8 && (peer_takes_utf8 || has_utf8_header(&job.body).await);

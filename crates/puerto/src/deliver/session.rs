@@ -9,6 +9,7 @@ use puerto_smtp::limits::ClientTimeouts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::Ending;
 use super::outcome::Peer;
 use super::places::{HURRIED, Place};
 use super::stream::Stream;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     /// Why we gave the connection up ourselves.
     pub(super) abandoned: Option<String>,
     pub(super) stream: Stream,
+    /// Of the job under way.
+    pub(super) ending: Ending,
     timeouts: ClientTimeouts,
     waiting_for: (u64, Stage),
     asked: Instant,
@@ -65,6 +68,7 @@ impl Session {
             without_tls: None,
             abandoned: None,
             stream,
+            ending: Ending::default(),
             timeouts,
             waiting_for,
             asked,
@@ -125,17 +129,22 @@ impl Session {
         // What a plain socket did not take was not sent. Behind a buffer of ours
         // nobody can tell.
         if last && self.stream.is_buffered() {
-            self.connection.content_ending();
+            self.content_ending();
         }
         let written = write_all(&mut self.stream, parts, self.timeouts.data_block).await;
         if written.is_ok() && last {
-            self.connection.content_ending();
+            self.content_ending();
         }
         let written = match written {
             Ok(()) => flush(&mut self.stream, self.timeouts.data_block).await,
             error => error,
         };
         self.note(written);
+    }
+
+    fn content_ending(&mut self) {
+        self.connection.content_ending();
+        self.ending.note();
     }
 
     /// Whether writing has failed.

@@ -88,5 +88,6 @@ pub(super) fn part_of(job: &Job, recipients: Vec<LeasedRecipient>) -> Job {
         received_at: job.received_at,
         in_queue: job.in_queue,
         body: Arc::clone(&job.body),
+        ending: job.ending.clone(),
     }
 }

@@ -11,7 +11,7 @@ use puerto_spool::{Entry, LeasedRecipient, ListRequest, MessageId, Spool, Timest
 
 use super::Mailboxes;
 use crate::config::{Config, Live, Mailbox, TlsLevel};
-use crate::deliver::{Body, BodyReader, Job, Report};
+use crate::deliver::{Body, BodyReader, Ending, Job, Report};
 use crate::intake::{Intake, KeyRing, Wake};
 use crate::route::{DestinationKey, Plan};
 use crate::telemetry::{DeliveryStatus, MailLog};
@@ -73,6 +73,7 @@ fn job(to: &[&str], message: &'static [u8]) -> Job {
         smtputf8: false,
         received_at: Timestamp::from_millis(0),
         in_queue: Duration::ZERO,
+        ending: Ending::default(),
         body: Arc::new(Text(message)),
     }
 }

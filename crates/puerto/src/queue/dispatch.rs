@@ -262,10 +262,18 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                 let Some((reverse_path, domain)) = first else { return };
                 // Whatever comes meanwhile goes the same way, and together. What is
                 // found is asked for again below, when it is known.
-                let mut asking = pin!(driver.route(&reverse_path, &domain));
-                if tokio::time::timeout(PROMPT, &mut asking).await.is_err() {
-                    turn.is_slow();
-                    let _ = asking.await;
+                let asked = async {
+                    let mut asking = pin!(driver.route(&reverse_path, &domain));
+                    if tokio::time::timeout(PROMPT, &mut asking).await.is_err() {
+                        turn.is_slow();
+                        let _ = asking.await;
+                    }
+                };
+                let mut stopping = driver.stopping.subscribe();
+                tokio::select! {
+                    () = asked => {}
+                    // By then everything that waits was given back.
+                    _ = stopping.wait_for(|stopping| *stopping) => return,
                 }
                 let waiting = driver.state().look_ups.take(&question);
                 let mut routed = Vec::new();

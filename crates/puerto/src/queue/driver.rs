@@ -5,6 +5,7 @@
 //! fill it against others: see `dispatch`.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_secs(1);
 /// How long jobs under way may take once the server stops.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long one may of which no peer can have the message yet.
+const MOMENT: Duration = Duration::from_secs(1);
 /// How far a clock must go back before what waits is tried at once.
 const CLOCK_WENT_BACK: i64 = 60_000;
 
@@ -48,7 +51,7 @@ pub(super) struct Driver<D, C> {
     room: Notify,
     /// The last task has ended.
     idle: Notify,
-    stopping: watch::Sender<bool>,
+    pub(super) stopping: watch::Sender<bool>,
     state: Mutex<State>,
 }
 
@@ -183,21 +186,22 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let mut ground = None;
         if !work.leases.is_empty() {
             work.job.in_queue = now.since(work.job.received_at);
-            let report = catch(self.attempt(&work)).await.unwrap_or_else(|()| {
+            let report = catch(self.attempt_or_stop(&work)).await.unwrap_or_else(|()| {
                 self.wiring
                     .warn(Some(work.job.id), "a delivery was broken off by an internal error");
-                Report {
+                Some(Report {
                     outcomes: outcome::all_broken_off(&work.job, self.now()),
                     pressure: Pressure::Fine,
-                }
+                })
             });
-            pressure = report.pressure;
-            ground = self.ground(&work, &report).map(Arc::new);
-            let basis = match pressure {
-                Pressure::Crowded { failed_at } => Basis::Crowded(failed_at.unwrap_or_default()),
-                _ => Basis::Tried,
-            };
-            self.settler.settle(&work, report.outcomes, basis).await;
+            match report {
+                Some(report) => {
+                    pressure = report.pressure;
+                    ground = self.ground(&work, &report).map(Arc::new);
+                    self.settle(&work, report).await;
+                }
+                None => self.settler.give_back(&work, self.now()),
+            }
         }
         let ended = Ended { started, now: Instant::now(), was_probe, pressure };
         let mut state = self.state();
@@ -208,6 +212,31 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         if grows {
             self.start_worker(key.clone());
         }
+    }
+
+    async fn settle(&self, work: &Work, report: Report) {
+        let basis = match report.pressure {
+            Pressure::Crowded { failed_at } => Basis::Crowded(failed_at.unwrap_or_default()),
+            _ => Basis::Tried,
+        };
+        self.settler.settle(work, report.outcomes, basis).await;
+    }
+
+    // `None` if the server stops and no peer can have the message: it is given up then. Else
+    // it goes on to its end, so that the message is not sent twice.
+    async fn attempt_or_stop(&self, work: &Work) -> Option<Report> {
+        let mut attempt = pin!(self.attempt(work));
+        let time_is_up = async {
+            let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+            tokio::time::sleep(MOMENT).await;
+        };
+        tokio::select! {
+            biased;
+            report = &mut attempt => return Some(report),
+            () = time_is_up => {}
+        }
+        let is_ours = matches!(work.kind, Kind::Remote) && !work.job.ending.may_be_sent();
+        if is_ours { None } else { Some(attempt.await) }
     }
 
     async fn attempt(&self, work: &Work) -> Report {

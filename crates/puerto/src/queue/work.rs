@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::schedule::Schedulable;
 use crate::config::TlsLevel;
-use crate::deliver::{Body, Job};
+use crate::deliver::{Body, Ending, Job};
 use crate::local;
 use crate::route::{DestinationKey, Plan, RouteFailure, Routing};
 
@@ -89,6 +89,7 @@ impl Work {
             smtputf8: lease.smtputf8,
             received_at: lease.received_at,
             in_queue: Duration::ZERO,
+            ending: Ending::default(),
             body,
         };
         Self {

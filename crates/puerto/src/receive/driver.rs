@@ -12,7 +12,7 @@ use puerto_smtp::{Address, Domain, Envelope, LocalPart, Reply, ReversePath};
 use puerto_spool::{Content, Draft, MessageId, SpoolError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::census::Place;
 use super::connection::Connection;
@@ -36,6 +36,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LEAST_RATE: u64 = 1000;
 /// From this size a draft is in a file, and writing to it may block.
 const LARGE_DRAFT: u64 = 1024 * 1024;
+/// How long a client may say nothing once the server stops.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Who is at the other end.
 #[derive(Debug, Clone)]
@@ -189,7 +191,8 @@ impl Driver {
 
     async fn read(&mut self) -> Flow {
         let idle = !self.session.in_transaction();
-        if idle && *self.shutdown.borrow() {
+        let stopping = *self.shutdown.borrow();
+        if idle && stopping {
             self.say_goodbye();
             return Flow::Continue;
         }
@@ -205,7 +208,9 @@ impl Driver {
                 (Ok(count), Some((_, octets))) if in_content => *octets += count as u64,
                 (Ok(_), _) => {}
             },
-            _ = self.shutdown.changed(), if idle => {}
+            _ = self.shutdown.changed(), if !stopping => {}
+            // Who is in the middle of something may end it, but not keep us waiting for it.
+            () = sleep(SILENCE), if stopping => self.say_goodbye(),
             () = self.arrival.place.is_wanted(), if !in_content => return self.make_room(),
             () = sleep_until(deadline) => {
                 let what = format!("timeout after {}", self.session.stage());

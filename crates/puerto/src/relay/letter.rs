@@ -11,7 +11,7 @@ use puerto_smtp::{Address, Recipient, ReversePath};
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
 use crate::config::Config;
-use crate::deliver::{Body, BodyReader, Job};
+use crate::deliver::{Body, BodyReader, Ending, Job};
 use crate::intake::KeyRing;
 use crate::route::Plan;
 
@@ -33,6 +33,7 @@ pub(super) fn job(config: &Config, plan: &Arc<Plan>, from: &Address, to: Address
         smtputf8: false,
         received_at: Timestamp::from_millis(now.saturating_mul(1000)),
         in_queue: Duration::ZERO,
+        ending: Ending::default(),
         body: Arc::new(Letter(text.into())),
     }
 }

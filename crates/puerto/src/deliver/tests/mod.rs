@@ -17,7 +17,7 @@ use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Address, Recipient, ReversePath};
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
-use super::{Body, BodyReader, Job, Outcome, Remote};
+use super::{Body, BodyReader, Ending, Job, Outcome, Remote};
 use crate::config::{Config, Live, Login, TlsLevel};
 use crate::route::{DestinationKey, Hop, Plan};
 use crate::telemetry::DeliveryStatus;
@@ -101,6 +101,7 @@ fn job(plan: Plan, recipients: usize) -> Job {
         smtputf8: false,
         received_at: Timestamp::from_millis(0),
         in_queue: Duration::ZERO,
+        ending: Ending::default(),
         body: body(b"Subject: hi\r\n\r\n.\r\nbody\r\n", true),
     }
 }

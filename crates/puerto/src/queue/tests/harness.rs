@@ -79,6 +79,7 @@ pub(super) struct Reaction {
     pub(super) panics: bool,
     pub(super) forgets: bool,
     pub(super) peer_reports: bool,
+    pub(super) retry_after: Option<Duration>,
 }
 
 pub(super) fn all(status: DeliveryStatus) -> Reaction {
@@ -89,6 +90,7 @@ pub(super) fn all(status: DeliveryStatus) -> Reaction {
         panics: false,
         forgets: false,
         peer_reports: false,
+        retry_after: None,
     }
 }
 
@@ -190,7 +192,7 @@ impl Scripted {
         Outcome {
             index: recipient.index,
             status,
-            component: "smtp",
+            component: if reaction.retry_after.is_some() { "local" } else { "smtp" },
             relay: "mx.test[192.0.2.1]:25".to_owned(),
             host: Some("mx.test".to_owned()),
             status_code: EnhancedCode::new(class, 1, 1),
@@ -201,7 +203,7 @@ impl Scripted {
                 EPOCH + i64::try_from(self.start.elapsed().as_millis()).unwrap(),
             ),
             delays: Delays::default(),
-            retry_after: None,
+            retry_after: reaction.retry_after,
             peer_reports: reaction.peer_reports,
         }
     }

@@ -244,7 +244,11 @@ async fn a_recipient_that_the_carrier_forgot_is_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn stopping_finishes_what_is_under_way_and_gives_the_rest_back() {
     let world = World::new();
-    let run = world.start(|_| Reaction { takes: Duration::from_secs(10), ..all(Sent) });
+    // These peers may have the message.
+    let run = world.start(|job| {
+        job.ending.note();
+        Reaction { takes: Duration::from_secs(10), ..all(Sent) }
+    });
     for number in 0..50 {
         world.send(&[&format!("user{number}@a.test")]);
     }
@@ -265,6 +269,52 @@ async fn stopping_finishes_what_is_under_way_and_gives_the_rest_back() {
     seconds(10).await;
     assert_eq!(world.messages(), 0);
     assert_eq!(world.tries().len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_does_not_wait_for_peers_that_cannot_have_the_message() {
+    let world = World::new();
+    let run = world.start(|_| Reaction { takes: Duration::from_secs(300), ..all(Sent) });
+    for to in ["a@a.test", "b@b.test", "c@silent.test"] {
+        world.send(&[to]);
+    }
+    seconds(5).await;
+    let stopped = tokio::time::Instant::now();
+    world.stop();
+    run.await.unwrap();
+    assert!(stopped.elapsed() <= Duration::from_secs(2), "{:?}", stopped.elapsed());
+    assert_eq!(world.tries().len(), 2);
+    let now = puerto_spool::clock::Clock::now(&*world.clock);
+    for entry in world.spool.list(&puerto_spool::ListRequest { after: None, limit: 9 }).unwrap() {
+        let status = &entry.recipients[0];
+        assert!(matches!(status.state, RecipientState::Due(due) if due <= now));
+        assert_eq!(status.attempts, 0);
+    }
+    world.restart();
+    world.start(|_| all(Sent));
+    seconds(10).await;
+    assert_eq!((world.tries().len(), world.messages()), (4, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_locked_mailbox_is_tried_again_as_soon_as_its_failure_says() {
+    let world = World::new();
+    let attempts = std::sync::atomic::AtomicU32::new(0);
+    let locked_for = 3;
+    world.start(move |_| {
+        let nth = attempts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        match nth < locked_for {
+            true => Reaction { retry_after: Some(Duration::from_secs(10 << nth)), ..all(Deferred) },
+            false => all(Sent),
+        }
+    });
+    world.send(&["ana@a.test"]);
+    seconds(9).await;
+    assert_eq!(world.tries().len(), 1);
+    seconds(3).await;
+    assert_eq!(world.tries().len(), 2, "after 10 seconds, not at the queue's pace");
+    seconds(20 + 40 + 5).await;
+    assert_eq!((world.tries().len(), world.messages()), (4, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -459,6 +509,7 @@ async fn no_recipient_is_lost_whatever_the_peers_do() {
                 panics: roll % 37 == 5,
                 forgets: false,
                 peer_reports: false,
+                retry_after: None,
                 each: Arc::new(move |recipient| {
                     let hash = roll.rotate_left(recipient.index % 64).wrapping_mul(31);
                     match hash % 5 {
