@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -19,7 +20,8 @@ AT_ONCE = '[queue]\nretry = ["1s"]\n'
 class House:
     """A daemon in whose world there are ana and luis."""
 
-    def __init__(self, world, mailbox="mbox", sections=AT_ONCE, aliases="", local=""):
+    def __init__(self, world, mailbox="mbox", sections=AT_ONCE, aliases="", local="", environment=None,
+                 mounts=""):
         self.folder = world.folder / "house"
         self.mail = self.folder / "mail"
         self.mail.mkdir(parents=True)
@@ -34,10 +36,11 @@ class House:
         (self.folder / "passwd").write_text(passwd)
         (self.folder / "aliases").write_text(aliases)
         mounts = (f"mount --bind {self.folder}/passwd /etc/passwd && "
-                  f"mount --bind {self.mail} /var/mail && exec \"$@\"")
+                  f"mount --bind {self.mail} /var/mail && {mounts.format(self.folder)} "
+                  "exec \"$@\"")
         self.puerto = Puerto(
             world, "", f'[local]\nmailbox = "{mailbox}"\naliases = "{self.folder}/aliases"\n'
-            f'{local}{sections}',
+            f'{local}{sections}', environment=environment,
             prefix=["unshare", "-m", "--propagation", "private", "sh", "-c", mounts, "sh"])
 
     def home(self, user):
@@ -160,6 +163,47 @@ def test_an_agent_that_is_killed_comes_back(world):
     house.puerto.stop()
     wait_for("all of them to end",
              lambda: not house.processes("agent") + house.processes("overseer"), 10)
+
+
+def test_without_agent_and_overseer_a_supervised_daemon_ends_to_be_started_again(world):
+    Unbound(world, RECORDS)
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(world.folder / "manager"))
+    (world.folder / "manager").chmod(0o666)
+    house = House(world, environment={"NOTIFY_SOCKET": str(world.folder / "manager")})
+    house.send("ana@example.com")
+    wait_for("ana's mail", lambda: house.mbox("ana").count("\nSubject: ") == 1)
+    processes = house.processes("agent") + house.processes("overseer")
+    assert len(processes) == 2
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in processes:
+        os.kill(pid, signal.SIGKILL)
+    house.send("ana@example.com")
+    assert house.puerto.process.wait(10) == 71
+    assert "the mailbox agent and its overseer have ended" in house.puerto.text()
+    house.puerto.start()
+    wait_for("ana's mail", lambda: house.mbox("ana").count("\nSubject: ") == 2, 30)
+
+
+def test_a_full_disk_of_one_user_makes_that_users_mail_wait(world):
+    Unbound(world, RECORDS)
+    house = House(world, mailbox="maildir", mounts=(
+        "mount -t tmpfs -o size=512k,mode=0755,uid=54321,gid=54321 tmpfs {0}/home/ana &&"))
+    large = "x" * 70 + "\n"
+    run(house.puerto.sendmail, "-f", "me@example.net", "ana@example.com", "luis@example.com",
+        input=("Subject: large\n\n" + large * 15_000).encode())
+    wait_for("luis's mail", lambda: len(house.maildir("luis")) == 1)
+    wait_for("the reason", lambda: "No space left on device" in house.puerto.log())
+    [line] = [line for line in house.puerto.log().splitlines() if "No space" in line][:1]
+    assert "dsn=4.2.2" in line and "status=deferred" in line and "<ana@" in line, line
+    run("nsenter", "-t", str(house.puerto.process.pid), "-m", "sh", "-c",
+        f"test -z \"$(ls {house.home('ana')}/Maildir/tmp)\" && "
+        f"mount -o remount,size=4m {house.home('ana')}")
+    house.puerto.wait_empty()
+    run("nsenter", "-t", str(house.puerto.process.pid), "-m", "sh", "-c",
+        f"test $(ls {house.home('ana')}/Maildir/new | wc -l) = 1")
+    assert "status=bounced" not in house.puerto.log()
 
 
 def test_a_user_who_stops_the_own_deliveries_keeps_nobody_else_waiting(world):

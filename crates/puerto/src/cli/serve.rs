@@ -52,10 +52,13 @@ fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
         let daemon = Daemon::start(prepared, file.map(Path::to_owned))?;
         ready(&daemon.config().hostname);
         tokio::spawn(watchdog());
-        signals.until_told_to_stop(&daemon).await;
+        let ended = tokio::select! {
+            () = signals.until_told_to_stop(&daemon) => Ok(()),
+            lost = daemon.agent_is_lost() => Err(lost),
+        };
         notify("STOPPING=1\nSTATUS=Finishes what is in flight");
         daemon.stop().await;
-        Ok(())
+        ended
     })
 }
 

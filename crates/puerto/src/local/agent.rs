@@ -26,7 +26,7 @@ use rustix::net::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::delivery::aside;
@@ -62,6 +62,7 @@ pub struct AgentHandle {
     control: OwnedFd,
     places: Semaphore,
     users: Mutex<HashMap<String, User>>,
+    lost: Arc<Notify>,
 }
 
 /// What is known of a user's deliveries, while there is something to know.
@@ -95,10 +96,21 @@ fn start(mut command: Command) -> io::Result<AgentHandle> {
     let (ours, theirs) = rustix::net::socketpair(kind.0, kind.1, kind.2, None)?;
     // The overseer is nobody's to wait for: it ends with the daemon, or after it.
     drop(command.stdin(Stdio::from(theirs)).spawn()?);
-    Ok(AgentHandle { control: ours, places: Semaphore::new(AT_ONCE), users: Mutex::default() })
+    Ok(AgentHandle::new(ours))
 }
 
 impl AgentHandle {
+    fn new(control: OwnedFd) -> Self {
+        let (places, users, lost) = (Semaphore::new(AT_ONCE), Mutex::default(), Arc::default());
+        Self { control, places, users, lost }
+    }
+
+    /// Tells when neither the agent nor its overseer is there any more: whoever has given
+    /// root's rights up cannot start them again.
+    pub fn lost(&self) -> Arc<Notify> {
+        Arc::clone(&self.lost)
+    }
+
     /// Has a message written. What goes wrong with the process is temporary.
     pub(super) async fn deliver(
         &self,
@@ -184,8 +196,9 @@ impl AgentHandle {
         sent.map(|_| ()).map_err(|error| match error {
             rustix::io::Errno::AGAIN => Failure::soon(3, 0, "the mailbox agent is busy"),
             _ => {
+                self.lost.notify_one();
                 let text = "the mailbox agent has ended: restart puerto to start it again";
-                Failure::later(3, 0, text)
+                Failure::soon(3, 0, text)
             }
         })
     }
@@ -385,8 +398,7 @@ mod tests {
     fn nobody() -> (AgentHandle, OwnedFd) {
         let kind = (AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC);
         let (control, theirs) = rustix::net::socketpair(kind.0, kind.1, kind.2, None).unwrap();
-        let places = Semaphore::new(AT_ONCE);
-        (AgentHandle { control, places, users: Mutex::default() }, theirs)
+        (AgentHandle::new(control), theirs)
     }
 
     #[tokio::test(start_paused = true)]
@@ -418,6 +430,7 @@ mod tests {
             let failure = agent.deliver(&request, &text(b"x")).await.unwrap_err();
             assert_eq!(failure.status.class, 4);
             assert!(failure.text.contains("has ended"), "{}", failure.text);
+            agent.lost().notified().await;
         }
     }
 

@@ -22,7 +22,7 @@ use puerto_spool::clock::SystemClock;
 use puerto_spool::disk::{Disk as _, SystemDisk};
 use puerto_spool::segments::{Options, SegmentSpool};
 use puerto_spool::{Health, Spool, SpoolError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::bounce::Bouncer;
@@ -44,7 +44,7 @@ use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
 use keeper::Keeper;
 
 pub use memory::{fit_arenas, fit_threads};
-pub use notify::{notify, ready, reloading, watchdog};
+pub use notify::{is_supervised, notify, ready, reloading, watchdog};
 pub use signals::{Signals, hold_back_reloads};
 
 /// How long a stop waits for the rooms to end before it goes on without them.
@@ -178,6 +178,7 @@ pub struct Daemon {
     reload: control::Reload,
     receiving: watch::Sender<bool>,
     queueing: watch::Sender<bool>,
+    agent_lost: Option<Arc<Notify>>,
     /// Those that take mail and requests.
     fronts: Vec<JoinHandle<()>>,
     queue: JoinHandle<()>,
@@ -222,6 +223,7 @@ impl Daemon {
         let remote = Arc::new(Remote::new(config.clone(), client_tls).with_log(log.clone()));
         let mut mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
             .with_remote(Arc::clone(&remote));
+        let agent_lost = agent.as_ref().map(AgentHandle::lost);
         if let Some(agent) = agent {
             mailboxes = mailboxes.with_agent(agent);
         }
@@ -266,12 +268,40 @@ impl Daemon {
         tokio::spawn(watch_spool(Arc::downgrade(&spool), known, log.clone()));
         let queue = tokio::spawn(queue::run(queue, stop_queue));
         notice(&log, "info", &format!("ready as {}", config.get().hostname));
-        Ok(Self { config, spool, remote, log, reopen, reload, receiving, queueing, fronts, queue })
+        Ok(Self {
+            config,
+            spool,
+            remote,
+            log,
+            reopen,
+            reload,
+            receiving,
+            queueing,
+            agent_lost,
+            fronts,
+            queue,
+        })
     }
 
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.config.get()
+    }
+
+    /// Waits until no mailbox can be written any more, since both the agent and its
+    /// overseer are gone, if there is a service manager to start all of it again. Without
+    /// one the rest goes on, and local mail waits.
+    pub async fn agent_is_lost(&self) -> StartError {
+        match self.agent_lost.as_ref().filter(|_| is_supervised()) {
+            Some(lost) => lost.notified().await,
+            None => std::future::pending().await,
+        }
+        StartError::Privileges(said!(
+            "the mailbox agent and its overseer have ended: the service ends, too, and is to be \
+             started again",
+            "el agente de los buzones y su vigilante han terminado: el servicio termina también y \
+             ha de iniciarse de nuevo"
+        ))
     }
 
     /// Reads the configuration, certificates and keys again, and opens the log file

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+/// Whether a service manager looks after us.
+pub fn is_supervised() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Sends a state such as `READY=1`, if the service manager asked to be told. That it
 /// cannot be told is no reason to stop.
 pub fn notify(state: &str) {

@@ -421,7 +421,7 @@ fn service_files(wishes: &Wishes, config: &Config, config_file: &Path) -> Vec<Wa
         format!(" --config {}", config_file.display())
     };
     let mut files = vec![
-        Wanted::text(service::UNIT, service::unit(&wishes.program, &options)),
+        Wanted::text(service::UNIT, service::unit(&wishes.program, &options, &config.state_dir)),
         Wanted::text(service::SOCKET, service::socket(config)),
         Wanted::text(service::TMPFILES, service::tmpfiles(config)),
     ];

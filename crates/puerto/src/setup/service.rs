@@ -26,9 +26,9 @@ pub(super) const SYSUSERS: &str = "/etc/sysusers.d/puerto.conf";
 /// Where the folders are declared.
 pub(super) const TMPFILES: &str = "/etc/tmpfiles.d/puerto.conf";
 
-/// The unit; `options` stand before `serve`.
-pub(super) fn unit(program: &Path, options: &str) -> String {
-    let program = program.display();
+/// The unit; `options` stand before `serve`, and the queue is in `state`.
+pub(super) fn unit(program: &Path, options: &str, state: &Path) -> String {
+    let (program, state) = (program.display(), state.display());
     format!(
         "\
 [Unit]
@@ -36,6 +36,8 @@ Description=Buen Puerto, a mail server for sending
 Documentation=man:puerto(1)
 Wants=network-online.target
 After=network-online.target nss-lookup.target
+# The queue's disk is there before the queue is looked for.
+RequiresMountsFor={state}
 
 [Service]
 Type=notify

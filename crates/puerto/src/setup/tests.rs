@@ -400,7 +400,8 @@ fn systemd_accepts_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("puerto.service");
     // A program that exists wherever the test runs.
-    std::fs::write(&unit, service::unit(Path::new("/bin/sh"), "")).unwrap();
+    std::fs::write(&unit, service::unit(Path::new("/bin/sh"), "", Path::new("/var/lib/puerto")))
+        .unwrap();
     let socket = folder.path().join("puerto.socket");
     let config = Config::with_defaults("mail.example.com".to_owned());
     std::fs::write(&socket, service::socket(&config)).unwrap();
@@ -541,7 +542,8 @@ fn a_domain_that_does_not_exist_and_a_short_name_are_told() {
 fn the_unit_leaves_the_folders_to_the_user_and_can_signal_it() {
     // systemd hands folders of a unit without `User=` to root at every start and reload,
     // and the unit's own rights lack CAP_KILL.
-    let unit = service::unit(Path::new("/usr/bin/puerto"), "");
+    let unit = service::unit(Path::new("/usr/bin/puerto"), "", Path::new("/srv/mail"));
+    assert!(unit.contains("\nRequiresMountsFor=/srv/mail\n"), "{unit}");
     assert!(!unit.contains("StateDirectory") && !unit.contains("RuntimeDirectory"), "{unit}");
     // A reload of a wrong configuration fails before the daemon hears of it.
     let reload = unit.lines().filter(|line| line.starts_with("ExecReload=")).collect::<Vec<_>>();

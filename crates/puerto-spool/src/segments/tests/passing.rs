@@ -351,6 +351,44 @@ fn what_is_newer_than_an_unreadable_segment_is_delivered_meanwhile() {
     assert_eq!(ids(&open(&store.disk, stepwise(), &store.clock)), expected);
 }
 
+/// One segment that cannot be read for a while, and another that is damaged, in one start.
+#[test]
+fn a_segment_may_be_unreadable_and_another_damaged() {
+    for checkpoint in [true, false] {
+        let count = several_segments(checkpoint).segments.len();
+        for (unread, hurt) in (0..count).flat_map(|a| (0..count).map(move |b| (a, b))) {
+            if unread == hurt {
+                continue;
+            }
+            let store = several_segments(checkpoint);
+            let mut octets = store.disk.files()[&store.segments[hurt]].clone();
+            octets[5000..5100].fill(0x55);
+            store.disk.put(&store.segments[hurt], octets.clone());
+            store.disk.set_unreadable(&store.segments[unread], Some((0, EACCES)));
+            let spool = open(&store.disk, stepwise(), &store.clock);
+            let new = message(spool.new_id(), &["new@two.example"], b"new", START);
+            let id = new.id;
+            spool.commit(new).wait().unwrap();
+            pass(&spool, &store.clock, 10);
+            // Neither file is touched.
+            assert_eq!(store.disk.files()[&store.segments[hurt]], octets, "{unread} {hurt}");
+            store.disk.set_unreadable(&store.segments[unread], None);
+            pass(&spool, &store.clock, 61);
+            assert_eq!(spool.health().unreadable, Vec::<String>::new());
+            let mut lost = 0;
+            for id in &store.queued {
+                if read(&spool, *id).is_err() {
+                    lost += 1;
+                    let notes = spool.health().damaged.join("\n");
+                    assert!(notes.contains(&id.to_string()), "{id} is not named: {notes}");
+                }
+            }
+            assert!(lost <= 2, "{lost} lost by 100 octets: {unread} {hurt}");
+            read(&spool, id).unwrap();
+        }
+    }
+}
+
 /// Opens what is left; says what is there, having seen that the rest is named.
 fn open_damaged(store: &Store) -> (SegmentSpool, String) {
     let spool = open(&store.disk, stepwise(), &store.clock);
