@@ -220,3 +220,129 @@ def each_once(cases):
 SPF_CASES = list(each_once(
     [Case(kind, [text], base) for kind, base, text in damaged() if text != base]
     + list(unclear()) + list(by_hand())))
+
+
+DMARC_BASES = [
+    "v=DMARC1; p=reject; rua=mailto:a@r.example.com",
+    "v=DMARC1; p=quarantine; sp=none; pct=25; rua=mailto:a@r.example.com,mailto:b@r.example.com; "
+    "ruf=mailto:f@r.example.com; fo=1:d; adkim=s; aspf=s; ri=86400",
+    "v=DMARC1; p=none; np=reject; rua=mailto:a@r.example.com!10m; psd=n; t=y",
+    "v=DMARC1;p=reject;sp=reject;rua=mailto:a+b@r.example.com;",
+]
+DMARC_TYPOS = [
+    ("v=DMARC1", "v=DMARC1;v=DMARC1"), ("v=DMARC1", "v=dmarc1"), ("v=DMARC1", "V=DMARC1"),
+    ("v=DMARC1", "v = DMARC1"), ("v=DMARC1", "v=DMARC 1"), ("v=DMARC1", "v=DMARC"),
+    ("v=DMARC1", "DMARC1"), ("v=DMARC1", "v:DMARC1"), ("v=DMARC1", "v=DMARC1."),
+    ("v=DMARC1", "v==DMARC1"), ("v=DMARC1", "TXT v=DMARC1"), ("v=DMARC1", "_dmarc IN TXT v=DMARC1"),
+    ("v=DMARC1", "v=DMARC1,"), ("v=DMARC1", "v=DMARC1:"), ("v=DMARC1", "v=DMRAC1"),
+    ("v=DMARC1", "v=DKIM1"), ("v=DMARC1", "v=DMARC2"), ("v=DMARC1", "x v=DMARC1"),
+    ("p=reject", "p=Reject"), ("p=reject", "p=rejected"), ("p=reject", "p = reject"),
+    ("p=reject", "p:reject"), ("p=reject", "p=\"reject\""), ("p=reject", "p=reject."),
+    ("; p=reject", "; policy=reject"), ("p=reject", "p reject"), ("p=reject", "p=rejct"),
+    ("p=reject", "p=reject p=reject"), ("p=reject", "p=reject; p=reject"), ("p=reject", "p==reject"),
+    ("p=quarantine", "p=quarantaine"), ("p=quarantine", "p=quarrantine"),
+    ("p=quarantine", "p=QUARANTINE"), ("p=quarantine", "p=quarantine,"),
+    ("p=none", "p=None"), ("p=none", "p=\u201cnone\u201d"), ("p=none", "p= none"),
+    ("sp=", "sp ="), ("sp=", "SP="), ("sp=", "sp:"), ("pct=25", "pct=25%"), ("pct=25", "pct = 25"),
+    ("pct=25", "pct:25"), ("adkim=s", "adkim=strict"), ("adkim=s", "adkim=S"),
+    ("adkim=s", "adkim:s"), ("fo=1:d", "fo=1,d"), ("fo=1:d", "fo=1 d"), ("fo=1:d", "fo=1;d"),
+    ("rua=mailto:", "rua=mailto: "), ("rua=mailto:", "rua="), ("rua=mailto:", "rua=mailto://"),
+    ("rua=mailto:", "rua=MAILTO:"), ("rua=mailto:", "rua=mailto="), ("rua=mailto:", "rua = mailto:"),
+    ("rua=mailto:", "rua:mailto:"), ("rua=mailto:", "rua=email:"), ("rua=mailto:", "rua=malito:"),
+    ("rua=mailto:", "rua=mail to:"), ("rua=mailto:", "rua=mailto;"), ("rua=mailto:", "rua=<mailto:"),
+    ("rua=mailto:", "rua=mailto:mailto:"), ("rua=mailto:", "rua=maito:"), ("rua=", "RUA="),
+    ("ruf=", "ruf:"), (",mailto:", ";mailto:"), (",mailto:", "; mailto:"), (",mailto:", " mailto:"),
+    (",mailto:", ", mailto:"), (",mailto:", ","), (",mailto:", ";"), (",mailto:", " , "),
+    (",mailto:", "|mailto:"), (",mailto:", ",rua=mailto:"), (",mailto:", "; rua=mailto:"),
+    (",mailto:", "mailto:"), ("@r.example.com", "@r.example.com."), ("@", " @ "), ("@", "@ "),
+    ("@", "(at)"), (".com!10m", ".com !10m"),
+]
+
+
+def dmarc_damaged():
+    """Every kind of damage done to a DMARC record."""
+    for base in DMARC_BASES:
+        for space in SPACES:
+            yield "space", base, base.replace(" ", space)
+            yield "space", base, base.replace(";", f";{space}")
+            yield "space", base, space + base
+            yield "space", base, base + space
+        for mark in HIDDEN:
+            yield "mark", base, mark + base
+            yield "mark", base, base.replace("rua=", f"rua={mark}")
+            yield "mark", base, base.replace("p=", f"p={mark}", 1)
+        for before, after in QUOTES:
+            yield "quotes", base, before + base + after
+            yield "quotes", base, base.replace(
+                "mailto:a@r.example.com", f"{before}mailto:a@r.example.com{after}")
+        for separator in [",", ", ", " ", ";;", "; ;", " ;", " ; ", "|", ":", "\\;", "\\; ", "", "\uff1b"]:
+            if separator or base is DMARC_BASES[0]:
+                yield "separator", base, base.replace("; ", ";").replace(";", separator)
+        for right, wrong in DMARC_TYPOS:
+            if right in base:
+                yield "typo", base, base.replace(right, wrong, 1)
+        words = base.split("; ")
+        if len(words) > 2:
+            yield "order", base, "; ".join([words[1], words[0], *words[2:]])
+            yield "order", base, "; ".join([words[0], *words[2:], words[1]])
+        yield "case", base, base.upper()
+        yield "doubled", base, f"{base} {base}"
+        yield "doubled", base, f"{base}; {base}"
+
+
+DMARC_CASES = list(each_once(
+    Case(kind, [text], base) for kind, base, text in dmarc_damaged() if text != base))
+
+
+# What is done to the record of a key, and whether it is still the same to receivers.
+DKIM_HARMLESS = {
+    "no version": lambda r: r.split("; ", 1)[1],
+    "a semicolon at the end": lambda r: r + ";",
+    "blanks in the key": lambda r: r[:-20] + " " + r[-20:-8] + "  " + r[-8:],
+    "a line break in the key": lambda r: r[:-20] + "\r\n " + r[-20:],
+    "a note": lambda r: r.replace("; p=", "; n=ours; p="),
+    "for mail": lambda r: r.replace("; p=", "; s=email; p="),
+    "for all": lambda r: r + "; s=*",
+    "a hash": lambda r: r.replace("; p=", "; h=sha256; p="),
+    "no blanks": lambda r: r.replace("; ", ";"),
+    "blanks": lambda r: r.replace("=", " = ", 2).replace(";", " ;"),
+    "a tag nobody knows": lambda r: r + "; x=1",
+}
+DKIM_DAMAGE = {
+    "quotes": lambda r: f'"{r}"',
+    "escaped quotes": lambda r: '\\"' + r + '\\"',
+    "quotes in the key": lambda r: r[:-20] + '" "' + r[-20:],
+    "typographic quotes": lambda r: f"\u201c{r}\u201d",
+    "escaped semicolons": lambda r: r.replace(";", "\\;"),
+    "two semicolons": lambda r: r.replace("; ", ";; ", 1),
+    "version twice": lambda r: "v=DKIM1; " + r,
+    "the key twice": lambda r: f"{r} {r}",
+    "small letters": lambda r: r.replace("DKIM1", "dkim1"),
+    "another version": lambda r: r.replace("DKIM1", "DKIM2"),
+    "version at the end": lambda r: r.split("; ", 1)[1] + "; v=DKIM1",
+    "commas": lambda r: r.replace(";", ","),
+    "no semicolons": lambda r: r.replace(";", ""),
+    "no key": lambda r: r.split("; p=")[0],
+    "revoked": lambda r: r.split("; p=")[0] + "; p=",
+    "cut short": lambda r: r[:-9],
+    "padding lost": lambda r: r.rstrip("="),
+    "no-break space": lambda r: r.replace("; ", ";\u00a0"),
+    "no-break space in the key": lambda r: r[:-20] + "\u00a0" + r[-20:],
+    "byte order mark": lambda r: "\ufeff" + r,
+    "hidden mark in the key": lambda r: r[:-20] + "\u200b" + r[-20:],
+    "armour": lambda r: r.replace("p=", "p=-----BEGIN PUBLIC KEY-----") + "-----END PUBLIC KEY-----",
+    "testing": lambda r: r.replace("; p=", "; t=y; p="),
+    "sha1 only": lambda r: r.replace("; p=", "; h=sha1; p="),
+    "not for mail": lambda r: r.replace("; p=", "; s=tlsrpt; p="),
+    "another kind": lambda r: r.replace("k=ed25519", "k=rsa"),
+    "kind unknown": lambda r: r.replace("k=ed25519", "k=ed2551"),
+    "kind lost": lambda r: r.replace("k=ed25519; ", ""),
+    "colons": lambda r: r.replace("=", ":", 2),
+    "small key": lambda r: r.lower(),
+    "foreign": lambda r: "site-verification=1",
+    "spf": lambda r: "v=spf1 -all",
+    "dmarc": lambda r: "v=DMARC1; p=none",
+    "zone file line": lambda r: "s._domainkey IN TXT " + r,
+    "markup": lambda r: f"<p>{r}</p>",
+    "empty": lambda r: "",
+}

@@ -229,6 +229,21 @@ def test_of_two_zones_it_says_which_was_changed(world):
     assert bind.texts("example.com") == ["v=spf1 ip4:192.0.2.25 ~all"]
 
 
+def test_who_may_not_read_the_keys_is_told_so(world):
+    bind = Bind(world)
+    puerto = with_keys(world)
+    world.folder.chmod(0o755)
+    for folder in (puerto.keys, *puerto.keys.rglob("*")):
+        folder.chmod(0o700 if folder.is_dir() else 0o600)
+    for form in ("fields", "zone", "json"):
+        done = run("setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", puerto.binary,
+                   "--lang", "en", "--config", puerto.configuration, "dns", "example.com",
+                   "--egress", "192.0.2.25", "--format", form, check=False)
+        assert (done.returncode, done.stdout) == (77, b""), done
+        assert b"may not read the keys" in done.stderr and b"no key" not in done.stderr, done
+    bind.stop()
+
+
 def test_clocks_that_differ_are_told_as_that(world):
     if not shutil.which("faketime"):
         raise Skipped("faketime is not installed")

@@ -6,7 +6,7 @@ import ipaddress
 import json
 
 import spf
-from damage import SPF_CASES
+from damage import DKIM_DAMAGE, DKIM_HARMLESS, DMARC_CASES, SPF_CASES
 from peers import DNS_ADDRESS, Puerto, run, wait_for
 from test_check import Bind as Serving
 
@@ -37,8 +37,9 @@ def zone(texts):
     """The records of example.com, with a name for each case that has these texts."""
     lines = ["ns1 IN A 127.0.0.53", "ns2 IN A 127.0.0.53", *SERVICES]
     for name, values in texts.items():
-        lines += [f"{name} IN A 198.51.100.50", f"{name} IN AAAA 2001:db8:2::3",
-                  f"{name} IN MX 10 mx"]
+        if "_" not in name:
+            lines += [f"{name} IN A 198.51.100.50", f"{name} IN AAAA 2001:db8:2::3",
+                      f"{name} IN MX 10 mx"]
         lines += [f"{name} IN TXT {strings(value)}" for value in values]
     return lines
 
@@ -81,9 +82,38 @@ class Advice:
         self.findings = [c for c in self.checks if c["status"] == "finding"]
 
 
-def every(puerto, names):
+class Dmarc:
+    """What `puerto dns` makes of a DMARC record."""
+
+    def __init__(self, puerto, name):
+        domain = f"{name}.example.com"
+        shown = puerto.command("--lang", "en", "dns", domain, "--egress", OURS, "--json")
+        own = [r for r in json.loads(shown.stdout)["records"] if r["name"] == f"_dmarc.{domain}"]
+        self.states = [r["state"] for r in own]
+        self.text = own[0]["value"]
+        self.expected = "keep" if own[0].get("old") is None else "change"
+
+
+class Dkim:
+    """What the two commands say of the record of a domain's only key."""
+
+    def __init__(self, puerto, name):
+        domain, at = f"{name}.example.com", f"s._domainkey.{name}.example.com"
+        shown = puerto.command("--lang", "en", "dns", domain, "--egress", OURS, "--json")
+        own = [r for r in json.loads(shown.stdout)["records"] if r["name"] == at]
+        self.states, self.why = [r["state"] for r in own], " ".join(r["why"] for r in own)
+        self.kept = [r["value"] for r in own if r["state"] != "delete"]
+        done = puerto.command("--lang", "en", "check", domain, "--egress", OURS, "--only", "dkim",
+                              "--json", check=False)
+        of_key = [c for c in json.loads(done.stdout)["checks"] if c["subject"] in (at, domain)]
+        self.wrong = [c for c in of_key if c["status"] == "finding" and c["severity"] != "info"
+                      and c["id"] != "dkim.ed25519-dual"]
+        self.says = " ".join(c["seen"] + " " + c["remedy"] for c in self.wrong)
+
+
+def every(puerto, names, of=Advice):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        return dict(zip(names, pool.map(lambda name: Advice(puerto, name), names)))
+        return dict(zip(names, pool.map(lambda name: of(puerto, name), names)))
 
 
 def fault_of(case, advice):
@@ -154,3 +184,74 @@ def test_a_damaged_spf_record_is_mended_as_pyspf_reads_it(world):
     assert not wrong, f"{len(wrong)} of {len(texts)}:\n" + "\n".join(wrong)
     served.stop()
     return f"{len(cases)} records, {len(texts)} when mended"
+
+
+def tags(record):
+    """The tags of a DMARC record that is right, as receivers read them."""
+    parts = [part.strip() for part in record.split(";") if part.strip()]
+    pairs = [[word.strip() for word in part.split("=", 1)] for part in parts]
+    assert [word.upper() for word in pairs[0]] == ["V", "DMARC1"], record
+    found = {name.lower(): value.lower() for name, value in pairs}
+    assert len(found) == len(pairs), record
+    return {name: sorted(uri.strip() for uri in value.split(",")) for name, value in found.items()}
+
+
+def test_a_damaged_dmarc_record_keeps_what_its_owner_asked_for(world):
+    puerto = Puerto(world, start=False)
+    world.running.remove(puerto)
+    cases = {f"c{number}": case for number, case in enumerate(DMARC_CASES)}
+    run("ip", "address", "add", f"{DNS_ADDRESS}/8", "dev", "lo", check=False)
+    served = serve(world, {f"_dmarc.{name}": case.texts for name, case in cases.items()})
+    shown = every(puerto, cases, Dmarc)
+    wrong = []
+    for name, case in cases.items():
+        try:
+            right = tags(shown[name].text) == tags(case.meant)
+        except (AssertionError, ValueError):
+            right = False
+        if not right or shown[name].states != [shown[name].expected]:
+            wrong.append(f"{case.kind}: {case.texts} > {shown[name].text!r} {shown[name].states}")
+    assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong)
+    served.stop()
+    return f"{len(cases)} records"
+
+
+def test_a_key_record_is_judged_by_what_receivers_read(world):
+    puerto = Puerto(world, start=False)
+    world.running.remove(puerto)
+    kinds = DKIM_HARMLESS | DKIM_DAMAGE
+    names = {kind: f"c{number}" for number, kind in enumerate(kinds)}
+    names["beside"] = f"c{len(names)}"
+    for name in names.values():
+        puerto.command("dkim", "new", f"{name}.example.com", "--selector", "s", "--type", "ed25519")
+    keys = json.loads(puerto.command("dkim", "list", "--json").stdout)["keys"]
+    records = {key["name"].split(".")[2]: key["record"] for key in keys}
+    texts = {f"s._domainkey.{names[kind]}": [change(records[names[kind]])]
+             for kind, change in kinds.items()}
+    texts[f"s._domainkey.{names['beside']}"] = ["site=1", records[names["beside"]], "v=DKIM1; p="]
+    run("ip", "address", "add", f"{DNS_ADDRESS}/8", "dev", "lo", check=False)
+    served = serve(world, texts)
+    found = every(puerto, names.values(), Dkim)
+    failed = []
+    for kind, name in names.items():
+        advice, record = found[name], records[name]
+        if kind in DKIM_HARMLESS:
+            right = advice.states == ["keep"] and not advice.wrong
+        elif kind == "beside":
+            right = sorted(advice.states) == ["delete", "delete", "keep"] and advice.wrong
+        else:
+            right = (advice.states == ["change"] and advice.kept == [record]
+                     and "{" not in advice.why
+                     and any(record in c["remedy"] for c in advice.wrong))
+        if not right:
+            failed.append(f"{kind}: {advice.states} {advice.why} | {advice.wrong}")
+    shown = "\n".join(f"{kind}: {found[name].why} | {found[name].says}"
+                      for kind, name in names.items())
+    (world.folder / "said").write_text(shown)
+    assert not failed, f"{len(failed)} of {len(names)}:\n" + "\n".join(failed)
+    served.stop()
+    served = serve(world, {f"s._domainkey.{name}": [record] for name, record in records.items()})
+    again = every(puerto, [names["quotes"], names["beside"]], Dkim)
+    assert all(a.states == ["keep"] and not a.wrong for a in again.values()), again
+    served.stop()
+    return f"{len(names)} records"

@@ -2,6 +2,8 @@
 
 /// Marks of web pages that are copied along.
 const MARKUP: [&str; 9] = ["p", "br", "span", "div", "b", "i", "code", "pre", "td"];
+/// Those of other scripts.
+const BRACKETS: std::ops::RangeInclusive<char> = '\u{3008}'..='\u{301b}';
 /// Characters of pages and text programs, read as if UTF-8 were windows-1252.
 const MISREAD: [(&str, &str); 8] = [
     ("\u{e2}\u{20ac}\u{201c}", "-"),
@@ -88,6 +90,20 @@ fn octet(text: &str) -> Option<(char, usize)> {
     let digits = text.strip_prefix('\\')?.get(..3)?;
     let octet = digits.parse::<u8>().ok().filter(|_| !digits.starts_with('+'))?;
     Some((char::from(octet), 4))
+}
+
+/// The text without brackets of any kind, but for those of a macro, `%{d}`
+/// (RFC 7208 §7.1).
+pub(crate) fn without_brackets(text: &str) -> String {
+    let (mut in_macro, mut last) = (false, ' ');
+    let mut is_bracket = |character: char| {
+        let opens_macro = character == '{' && last == '%';
+        let is_kept = opens_macro || (character == '}' && in_macro);
+        in_macro = opens_macro || (in_macro && !matches!(character, '}' | ' '));
+        last = character;
+        !is_kept && ("(){}[]<>".contains(character) || BRACKETS.contains(&character))
+    };
+    text.chars().filter(|character| !is_bracket(*character)).collect()
 }
 
 // Tags are spaces; angle brackets of other kinds stay.

@@ -6,7 +6,7 @@
 //! `puerto dns` and `puerto verify` say here what is wrong with one.
 
 use super::record::{Policy, is_dmarc};
-use crate::as_typed::{distance, plain};
+use crate::as_typed::{distance, plain, without_brackets};
 
 /// Tags that are defined, those of RFC 7489 among them.
 const NAMES: [&str; 14] =
@@ -48,7 +48,9 @@ pub struct Mended {
 pub fn is_meant(text: &str) -> bool {
     let mut letters = unmarked(text).0.to_ascii_lowercase();
     letters.retain(|character| !character.is_whitespace());
-    letters.contains("v=dmarc") || letters.contains("v:dmarc") || letters.starts_with("dmarc1;")
+    let policy = || ["none", "quarantine", "reject"].map(|word| format!("p={word}"));
+    ["v=dmarc", "v:dmarc", "dmarc1"].iter().any(|version| letters.contains(version))
+        || policy().iter().any(|policy| letters.contains(policy))
 }
 
 /// Reads a text for which [`is_meant`] holds.
@@ -66,7 +68,9 @@ pub fn mend(text: &str) -> Mended {
         faults.push(Fault::Marks);
     }
     let pairs = pairs(&bare);
-    if separators_are_wrong(text, &pairs) && !faults.iter().any(|f| matches!(f, Fault::Marks)) {
+    if (separators_are_wrong(text, &pairs) || text.contains("=="))
+        && !faults.iter().any(|f| matches!(f, Fault::Marks))
+    {
         faults.push(Fault::Separator);
     }
     let mut mended = Mended { written: text.to_owned(), tags: Vec::new(), faults };
@@ -128,8 +132,20 @@ impl Mended {
         if name == "v" {
             return;
         }
+        let name = if name == "policy" {
+            self.faults.push(Fault::Value(written.clone()));
+            "p".to_owned()
+        } else {
+            name
+        };
         if self.get(&name).is_some() {
-            return self.faults.push(Fault::Twice(name));
+            self.faults.push(Fault::Twice(name.clone()));
+            let kept = self.tags.iter_mut().find(|(other, _)| *other == name);
+            if let (Some((_, list)), "rua" | "ruf") = (kept, name.as_str()) {
+                let more = addresses(&format!("{list};{value}")).0;
+                *list = more;
+            }
+            return;
         }
         let right = match name.as_str() {
             "p" | "sp" | "np" => policy(value),
@@ -166,7 +182,8 @@ impl Mended {
 
 // The plain text, and whether marks had to be taken away for that.
 fn unmarked(text: &str) -> (String, bool) {
-    let bare: String = plain(text).chars().filter(|c| !matches!(c, '<' | '>')).collect();
+    let blanks = text.replace(";%20", "; ").replace("(at)", "@").replace("[at]", "@");
+    let bare = without_brackets(&plain(blanks.trim_end_matches("%20")));
     let spaces = |c: char| if c.is_whitespace() || c.is_control() { ' ' } else { c };
     let had_marks = text.chars().map(spaces).collect::<String>() != bare;
     (bare, had_marks)
@@ -186,10 +203,10 @@ fn pairs(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for ((_, from, name), to) in starts.into_iter().zip(ends) {
         let mut value = text.get(from..to).unwrap_or_default().trim_end();
-        if to < text.len() && !value.ends_with(';') {
-            value = value.trim_end_matches([',', '|', ' ']);
+        if !value.ends_with(';') {
+            value = value.trim_end_matches([',', '|', ':', ' ']);
         }
-        let is_list = matches!(name.as_str(), "rua" | "ruf");
+        let is_list = matches!(name.as_str(), "rua" | "ruf" | "fo");
         let value = match value.split_once(';') {
             Some((before, _)) if !is_list => before,
             _ => value.trim_end_matches([';', ' ']),
@@ -207,9 +224,23 @@ fn tag_at(before: &str, rest: &str) -> Option<(String, usize)> {
     let sign = after.trim_start();
     let lower = name.to_ascii_lowercase();
     let is_known = NAMES.contains(&lower.as_str());
-    let is_sign = sign.starts_with('=') || (is_known && lower.len() < 3 && sign.starts_with(':'));
     let behind = before.trim_end();
-    let apart = behind.is_empty() || behind.ends_with([';', ',', '|']) || before.ends_with(' ');
+    let is_colon = is_known && (lower.len() < 3 || behind.ends_with(';')) && sign.starts_with(':');
+    // `p reject`
+    let word: String = sign.chars().take_while(char::is_ascii_alphabetic).collect();
+    let is_policy = matches!(lower.as_str(), "p" | "sp" | "np")
+        && sign.len() < after.len()
+        && Policy::parse(&word).is_some();
+    if is_policy && (behind.is_empty() || behind.ends_with(';')) {
+        return Some((lower, rest.len() - sign.len()));
+    }
+    let is_sign = sign.starts_with('=') || is_colon;
+    // A colon is within an address, or another's mark of the end.
+    let by_colon = behind.ends_with(':') && !behind.to_ascii_lowercase().ends_with("mailto:");
+    let apart = behind.is_empty()
+        || behind.ends_with([';', ',', '|'])
+        || before.ends_with(' ')
+        || (by_colon && sign.starts_with('='));
     let grown = || {
         let before = before.to_ascii_lowercase();
         ENDS.iter().any(|end| before.ends_with(end))
@@ -255,7 +286,7 @@ fn one_of(value: &str, known: &[(&str, &str)]) -> Option<String> {
 }
 
 fn options(value: &str) -> Option<String> {
-    let options = value.split([':', ',', ' ']).map(str::trim).filter(|one| !one.is_empty());
+    let options = value.split([':', ',', ' ', ';']).map(str::trim).filter(|one| !one.is_empty());
     let options: Vec<&str> = options.collect();
     let known =
         |one: &&str| ["0", "1", "d", "s"].iter().any(|known| one.eq_ignore_ascii_case(known));
@@ -270,10 +301,14 @@ fn addresses(value: &str) -> (String, Vec<String>) {
     if as_written.iter().all(|uri| is_address(uri)) {
         return (value.to_owned(), Vec::new());
     }
-    // `mailto: a@x`, `mailto:a@xmailto:b@x`, `a@x;b@x`, `a@x b@x`.
-    let lower = value.to_ascii_lowercase();
+    // `mailto: a@x`, `mailto:a@xmailto:b@x`, `a@x;b@x`, `a@x b@x`, `mail to:a @ x`.
+    let mut text = value.replace("mail to:", "mailto:").replace(" !", "!").replace(".!", "!");
+    for blank in [" @", "@ "] {
+        text = text.replace(blank, "@");
+    }
+    let lower = text.to_ascii_lowercase();
     let mut spread = String::new();
-    for (at, character) in value.char_indices() {
+    for (at, character) in text.char_indices() {
         let rest = lower.get(at..).unwrap_or_default();
         if rest.starts_with("mailto") || rest.starts_with("https:") {
             spread.push(' ');
@@ -282,12 +317,11 @@ fn addresses(value: &str) -> (String, Vec<String>) {
     }
     let mut list: Vec<String> = Vec::new();
     for word in spread.split([',', ';', ' ', '|']) {
-        let scheme = word.get(..6).filter(|start| start.eq_ignore_ascii_case("mailto"));
-        let bare = word.get(scheme.map_or(0, str::len)..).unwrap_or_default();
-        let bare = if scheme.is_some() { bare.trim_start_matches([':', '=', '/']) } else { bare };
-        let address = match scheme.is_none() && bare.contains(':') && !bare.contains('@') {
-            true => bare.to_owned(),
-            false => format!("mailto:{}", bare.trim_matches([':', '.'])),
+        // What stands in front of a colon was to be `mailto`, whatever it is.
+        let bare = word.rsplit([':', '=']).next().unwrap_or_default().trim_start_matches('/');
+        let address = match word.contains('@') {
+            true => format!("mailto:{}", bare.trim_matches('.')),
+            false => word.to_owned(),
         };
         if is_address(&address) && !list.contains(&address) {
             list.push(address);
@@ -305,7 +339,9 @@ fn is_address(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else { return false };
     let is_whole = match scheme.eq_ignore_ascii_case("mailto") {
         true => rest.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains(['@', ':', ';'])
+            let is_local = !local.is_empty() && !local.contains(':') && !local.starts_with("//");
+            let is_domain = !domain.is_empty() && !domain.contains(['@', ':', ';']);
+            is_local && is_domain && !domain.ends_with('.') && !domain.contains(".!")
         }),
         false => rest.starts_with("//"),
     };
@@ -351,6 +387,11 @@ mod tests {
             "p=reject; v=DMARC1; sp=quarantine; rua=mailto:a@b.example,mailto:c@b.example; adkim=s",
             "v=DMARC1; v=DMARC1; p=reject; sp=quarantine; rua=mailto:a@b.example,mailto:c@b.example; adkim=s",
             "v=DMARC1\\; p=reject\\; sp=quarantine\\; rua=mailto:a@b.example,mailto:c@b.example\\; adkim=s",
+            "(v=DMARC1; p=reject; sp=quarantine; rua=mailto:a@b.example; rua=mailto:c@b.example; adkim=s)",
+            "v==DMARC1; p==reject; sp=quarantine; rua=email:a@b.example.,mail to:c @ b.example; adkim=s",
+            "v=DMARC1:p=reject:sp=quarantine:rua=mailto:a@b.example,mailto:c@b.example:adkim=s",
+            "v=DMARC1; p reject; sp:quarantine; rua:mailto:mailto:a@b.example,c(at)b.example; adkim:s",
+            "v=DKIM1;%20policy=reject;%20sp=quarantine;%20rua=mailto://a@b.example,mailto:c@b.example;%20adkim=s|",
             "v=DMARC1； p=reject； sp=quarantine； rua=mailto:a@b.example,mailto:c@b.example； adkim=s",
         ] {
             assert!(is_meant(text), "{text}");

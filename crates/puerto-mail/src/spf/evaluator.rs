@@ -441,7 +441,7 @@ impl<D: Dns> Evaluator<'_, D> {
     fn count_void(&mut self) -> Result<(), Stop> {
         self.void_lookups += 1;
         if self.void_lookups > MAX_VOID_LOOKUPS {
-            let reason = "more than 2 names in the record and its includes do not exist";
+            let reason = "more than 2 questions of the record and its includes lead nowhere";
             return Err(Stop::Permanent(reason.to_owned()));
         }
         Ok(())

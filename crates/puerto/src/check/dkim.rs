@@ -285,13 +285,21 @@ fn published(
         );
         return failed(checks, &SYNTAX, check);
     }
+    let (seen, ours) = (tag(text, "p"), tag(record, "p"));
+    if seen != ours && seen == ours.trim_end_matches('=') {
+        let check = draft(&SYNTAX).finding(
+            Text::new("p= has lost the `=` at its end", "p= ha perdido el `=` del final"),
+            Text::new("the whole key", "la clave entera"),
+            ready,
+        );
+        return failed(checks, &SYNTAX, check);
+    }
     checks.push(
         draft(&SYNTAX)
             .with("kind", key.kind())
             .with("bits", key.bits)
             .pass(Text::new("{kind}, {bits} bits", "{kind}, {bits} bits")),
     );
-    let (seen, ours) = (tag(text, "p"), tag(record, "p"));
     checks.push(if seen == ours {
         draft(&KEY_MATCH).pass(Text::new("the same key", "la misma clave"))
     } else {

@@ -46,11 +46,17 @@ impl Report {
         let unseen = RECEIVERS.iter().map(|one| one.judge(&self.checks)).any(|judgement| {
             judgement.verdict == Verdict::Unknown && !judgement.because.is_empty()
         });
+        // Where a name server keeps silent, mail fails whenever that one is asked.
+        let is_doubtful = self.checks.iter().any(|check| {
+            check.id() == "dns.ns-consistent"
+                && check.status == Status::Unknown
+                && !check.remedy.is_empty()
+        });
         let nothing_seen = self.checks.iter().all(|check| check.status == Status::Unknown);
         if self.checks.iter().any(Check::is_wrong) {
             1
         } else {
-            u8::from(unseen || nothing_seen) * 2
+            u8::from(unseen || nothing_seen || is_doubtful) * 2
         }
     }
 

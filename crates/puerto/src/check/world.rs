@@ -76,6 +76,21 @@ pub trait World: Dns {
         self.lookup(name, record_type)
     }
 
+    /// The resolvers of this machine, where there is more than one.
+    fn resolvers(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
+    /// Asks one of them alone.
+    fn ask_resolver(
+        &self,
+        _resolver: SocketAddr,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = Result<Answer, DnsError>> + Send {
+        self.lookup(name, record_type)
+    }
+
     /// Where the command `sendmail` leads that is not ours; `None` if it is ours, or
     /// nobody looked.
     fn foreign_sendmail(&self) -> Option<String> {
@@ -171,6 +186,21 @@ impl World for Internet {
     async fn undistorted(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
         let asked = crate::dns::undistorted(&self.resolver, name, record_type);
         self.within(PATIENCE, asked).await
+    }
+
+    fn resolvers(&self) -> Vec<SocketAddr> {
+        let all = self.resolver.servers();
+        if all.len() > 1 { all } else { Vec::new() }
+    }
+
+    async fn ask_resolver(
+        &self,
+        resolver: SocketAddr,
+        name: &str,
+        record_type: RecordType,
+    ) -> Result<Answer, DnsError> {
+        let alone = Resolver::with_servers(&[resolver]);
+        self.within(SERVER_PATIENCE, alone.lookup(name, record_type)).await
     }
 
     fn foreign_sendmail(&self) -> Option<String> {

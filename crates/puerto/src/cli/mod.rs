@@ -224,3 +224,41 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Man { folder } => documents::manual(&folder, Arguments::command(), language),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Commands that change something, run until they are stopped, or have another's form.
+    const WITHOUT_DATA: [&str; 12] = [
+        "serve",
+        "sample",
+        "retry",
+        "hold",
+        "release",
+        "remove",
+        "sendmail",
+        "mailq",
+        "newaliases",
+        "completions",
+        "man",
+        "help",
+    ];
+
+    #[test]
+    fn every_command_that_prints_data_prints_it_for_programs_too() {
+        let mut command = Arguments::command();
+        let mut commands: Vec<&mut clap::Command> = command.get_subcommands_mut().collect();
+        let mut without = Vec::new();
+        while let Some(command) = commands.pop() {
+            let has_json = command.get_arguments().any(|argument| argument.get_id() == "json");
+            let is_leaf = command.get_subcommands().next().is_none();
+            if is_leaf && !has_json && !command.is_hide_set() {
+                without.push(command.get_name().to_owned());
+            }
+            commands.extend(command.get_subcommands_mut());
+        }
+        without.retain(|name| !WITHOUT_DATA.contains(&name.as_str()));
+        assert_eq!(without, Vec::<String>::new());
+    }
+}

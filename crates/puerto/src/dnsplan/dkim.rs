@@ -25,7 +25,7 @@ pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
         let (state, why) = match (right, replaced.and_then(|at| present.get(at))) {
             (Some(_), _) => (State::Keep, Said::plain(words::DKIM_RIGHT)),
             (None, None) => (State::New, Said::plain(words::DKIM_NEW)),
-            (None, Some(text)) => (State::Change, what_is_wrong(text, &key.record)),
+            (None, Some(text)) => (State::Change, what_is_wrong(text, key)),
         };
         let old = replaced.and_then(|at| present.get(at)).filter(|_| right.is_none()).cloned();
         let value = match right.and_then(|at| present.get(at)) {
@@ -50,7 +50,7 @@ pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
 /// add spaces, and administrators flags.
 fn is_same(published: &str, wanted: &str) -> bool {
     let usable = PublicKey::parse(published).is_ok_and(|key| !key.testing && takes_sha256(&key));
-    usable && holds(published, wanted)
+    usable && tag(published, "p") == tag(wanted, "p")
 }
 
 fn takes_sha256(key: &PublicKey) -> bool {
@@ -59,16 +59,19 @@ fn takes_sha256(key: &PublicKey) -> bool {
 
 // Whether it is our key, however the record around it is written.
 fn holds(published: &str, wanted: &str) -> bool {
-    tag(published, "p").is_some_and(|key| !key.is_empty() && Some(key) == tag(wanted, "p"))
+    let key = |record| tag(record, "p").map(|key| key.trim_end_matches('=').to_owned());
+    key(published).is_some_and(|found| !found.is_empty() && Some(found) == key(wanted))
 }
 
-fn what_is_wrong(published: &str, wanted: &str) -> Said {
+fn what_is_wrong(published: &str, key: &super::subject::Key) -> Said {
     let with_error = |text, error: &RecordError| {
-        Said::translated(text, &[("error", &error.to_string())], in_spanish)
+        let values = [("error", &*error.to_string()), ("kind", key.kind), ("domain", &key.domain)];
+        Said::translated(text, &values, in_spanish)
     };
-    match (PublicKey::parse(published), holds(published, wanted)) {
+    match (PublicKey::parse(published), holds(published, &key.record)) {
         (Ok(key), true) if !takes_sha256(&key) => Said::plain(words::DKIM_HASHES),
-        (Ok(_), true) => Said::plain(words::DKIM_TESTING),
+        (Ok(found), true) if found.testing => Said::plain(words::DKIM_TESTING),
+        (Ok(_), true) => Said::plain(words::DKIM_PADDING),
         (Ok(_), false) => Said::plain(words::DKIM_OTHER),
         (Err(error), true) => with_error(words::DKIM_MALFORMED, &error),
         (Err(error), false) if tag(published, "p").is_some() => {

@@ -260,6 +260,11 @@ words! {
     DKIM_RIGHT =
         "The public half of the {kind} key of {domain} is published.",
         "La mitad pública de la clave {kind} de {domain} está publicada.";
+    DKIM_PADDING =
+        "The {kind} key of {domain} is published without the `=` at its end, and not every \
+         receiver reads it so: this is the whole key.",
+        "La clave {kind} de {domain} está publicada sin el `=` del final, y no todos los receptores \
+         la leen así: esta es la clave entera.";
     DKIM_OTHER =
         "What is published is not the public half of the {kind} key that mail from {domain} is \
          signed with: every signature fails.",

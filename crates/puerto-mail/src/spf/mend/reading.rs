@@ -11,7 +11,6 @@ const ENDS: [&str; 4] = ["-all", "~all", "?all", "+all"];
 /// What may follow a version that has lost its space.
 const FIRST: [&str; 8] = ["a ", "a:", "mx", "ip", "include", "redirect", "exists", "-all"];
 
-const BRACKETS: std::ops::RangeInclusive<char> = '\u{3008}'..='\u{301b}';
 /// What makes a text a record in disguise, beside the letters `spf`.
 const TERMS: [&str; 6] = ["ip4:", "ip6:", "include:", "-all", "~all", "?all"];
 
@@ -120,17 +119,8 @@ fn separated(text: &str) -> String {
 // a zone file's string ends and the next one begins.
 fn plain(text: &str) -> String {
     let text = text.replace("\u{fffd}all", " -all").replace("\u{fffd}ALL", " -ALL");
-    let plain = as_typed::plain(&text.replace("%20", " ").replace("\"\"", " "));
-    let (mut in_macro, mut last) = (false, ' ');
-    let is_bracket = |character: &char| {
-        let opens_macro = *character == '{' && last == '%';
-        let is_kept = opens_macro || (*character == '}' && in_macro);
-        in_macro = opens_macro || (in_macro && !matches!(character, '}' | ' '));
-        last = *character;
-        !is_kept && ("(){}[]<>".contains(*character) || BRACKETS.contains(character))
-    };
-    let mut is_bracket = is_bracket;
-    plain.chars().filter(|character| !is_bracket(character)).collect()
+    let text = text.replace("%20", " ").replace("\"\"", " ");
+    as_typed::without_brackets(&as_typed::plain(&text))
 }
 
 // A line of a zone file up to its type, copied along with the value.

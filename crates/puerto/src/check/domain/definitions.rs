@@ -25,6 +25,14 @@ definitions! {
         "Un servidor que aún da registros antiguos, o ninguno, hace fallar al azar una parte del \
          correo. Se pregunta a cada uno por MX, SPF, DKIM y DMARC.",
     ];
+    RESOLVERS_AGREE = "dns.resolvers-agree" Warning "RFC 1034 §5.3.1" [
+        "All resolvers of this machine say the same",
+        "Todos los resolvers de esta máquina dicen lo mismo",
+        "Where two differ, mail goes and is judged by the one that was asked, and so does every \
+         answer here. Each one is asked for MX, SPF, DKIM and DMARC.",
+        "Si dos difieren, el correo se envía y se juzga según a cuál se pregunte, y también todas \
+         las respuestas de aquí. Se pregunta a cada uno por MX, SPF, DKIM y DMARC.",
+    ];
     NULL_MX = "dns.null-mx" Error "RFC 7505 §3, §4.2" [
         "The domain does not say that it takes no mail",
         "El dominio no dice que no recibe correo",

@@ -27,6 +27,7 @@ pub(super) const FAMILY: Family = Family {
         &SENDER_RESOLVES,
         &SOA,
         &definitions::NS_CONSISTENT,
+        &definitions::RESOLVERS_AGREE,
         &NULL_MX,
         &NULL_MX_MIXED,
         &MX_RESOLVES,
@@ -46,15 +47,17 @@ const LONG_TTL: u32 = 2 * 86_400;
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let domain = context.domain.as_str();
     let mx = context.lookup(domain, RecordType::Mx).await;
-    let (exchangers, addresses, soa, servers, alias, wildcard) = tokio::join!(
+    let (exchangers, addresses, soa, servers, resolvers, alias, wildcard) = tokio::join!(
         exchangers(context, &mx),
         resolves(context, &mx),
         soa(context),
         servers::agree(context),
+        servers::resolvers_agree(context),
         apex_alias(context),
         wildcard(context),
     );
     let mut checks = vec![addresses, soa, servers, alias, wildcard];
+    checks.extend(resolvers);
     checks.extend(exchangers);
     if let Ok(answer) = &mx {
         let draft = context

@@ -10,7 +10,7 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 use super::super::context::{Context, text_of};
 use super::super::outcome::{Check, Draft};
 use super::super::world::World;
-use super::definitions::NS_CONSISTENT;
+use super::definitions::{NS_CONSISTENT, RESOLVERS_AGREE};
 use crate::lang::{Language, Text, dns_error};
 use puerto_mail::together::together;
 
@@ -120,14 +120,63 @@ pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
     ))
 }
 
-fn differ(draft: Draft, question: &Question, difference: &Difference) -> Check {
-    let draft = draft
+/// Asks each resolver of this machine the same, where there are several.
+pub(super) async fn resolvers_agree<W: World>(context: &Context<'_, W>) -> Option<Check> {
+    let resolvers = context.world.resolvers();
+    if resolvers.len() < 2 {
+        return None;
+    }
+    let questions = questions(context);
+    let said: Vec<Said> = together(resolvers.iter().map(async |resolver| {
+        let asked = questions.iter().map(|one| async {
+            let answer = context.world.ask_resolver(*resolver, &one.name, one.kind).await?;
+            Ok(one.about_mail(answer.records))
+        });
+        let server = resolver.ip().to_string();
+        Said { server, serial: None, answers: together(asked).await, is_missing: false }
+    }))
+    .await;
+    let names: Vec<&str> = said.iter().map(|one| one.server.as_str()).collect();
+    let draft = context
+        .about(&RESOLVERS_AGREE, &context.domain)
+        .asked(format!("{} @{}", shown_questions(&questions), names.join(" @")))
+        .with("servers", names.join(", "));
+    let differing = questions
+        .iter()
+        .enumerate()
+        .find_map(|(at, question)| Some((question, difference(&said, at, question, &[])?)));
+    Some(match differing {
+        None => draft.pass(Text::new("they agree: {servers}", "coinciden: {servers}")),
+        Some((question, difference)) => of_difference(draft, question, &difference).finding(
+            Text::new(
+                "{type} {name}: the resolver {odd} says {theirs}, the other {usual}",
+                "{type} {name}: el resolver {odd} dice {theirs}, el otro {usual}",
+            ),
+            Text::new("the same from each", "lo mismo de cada uno"),
+            Text::new(
+                "Ask the domain's name servers which of the two is right, and take the other out \
+                 of /etc/resolv.conf or `[dns] servers`; after a change, wait for the old record's \
+                 lifetime",
+                "Pregunte a los servidores de nombres del dominio cuál de los dos tiene razón y \
+                 quite el otro de /etc/resolv.conf o de `[dns] servers`; tras un cambio, espere lo \
+                 que vale el registro antiguo",
+            ),
+        ),
+    })
+}
+
+fn of_difference(draft: Draft, question: &Question, difference: &Difference) -> Draft {
+    draft
         .with("name", &question.name)
         .with("type", question.kind)
         .with("odd", difference.odd.join(", "))
         .with("odd_count", difference.odd.len())
         .with("theirs", shown(&difference.theirs))
-        .with("usual", shown(&difference.usual));
+        .with("usual", shown(&difference.usual))
+}
+
+fn differ(draft: Draft, question: &Question, difference: &Difference) -> Check {
+    let draft = of_difference(draft, question, difference);
     let seen = match (&question.key, difference.odd.len(), difference.theirs.is_empty()) {
         (Some(_), 1, false) => Text::new(
             "{name} is published, but 1 of {count} name servers still serves the old key: {odd}",

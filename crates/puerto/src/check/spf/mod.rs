@@ -345,11 +345,12 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
     draft.pass(Text::new("{count} of {limit} look-ups", "{count} de {limit} consultas"))
 }
 
+// The first is of an address that nobody has, the others are of ours.
 fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
     let domain = context.domain.as_str();
-    let names = whole.iter().map(|evaluation| {
+    let names = whole.iter().enumerate().map(|(number, evaluation)| {
         let mut names = Vec::new();
-        void_names(&evaluation.trace, &mut names);
+        void_names(&evaluation.trace, number > 0, &mut names);
         names
     });
     let names: Vec<&Question> = names.max_by_key(Vec::len).unwrap_or_default();
@@ -384,16 +385,21 @@ fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
     draft.pass(Text::new("{count} of 2", "{count} de 2"))
 }
 
-// As an evaluation counts them, but for `exists`, which is made to lead nowhere for most
-// addresses.
-fn void_names<'a>(trace: &'a Trace, names: &mut Vec<&'a Question>) {
+// As an evaluation counts them (RFC 7208 §4.6.4); `exists` is made to lead nowhere for
+// most addresses, and counts for those alone that we send from.
+fn void_names<'a>(trace: &'a Trace, is_ours: bool, names: &mut Vec<&'a Question>) {
     let absent = [DnsError::NoSuchDomain.to_string(), DnsError::NoRecords.to_string()];
     for step in &trace.steps {
-        if !step.term.to_ascii_lowercase().contains("exists:") {
-            names.extend(step.questions.iter().filter(|asked| absent.contains(&asked.answer)));
+        let term = step.term.trim_start_matches(['+', '-', '~', '?']).to_ascii_lowercase();
+        let counts = |asked: &&Question| {
+            let is_counted = !term.starts_with("ptr") || asked.asked.starts_with("PTR ");
+            is_counted && absent.contains(&asked.answer)
+        };
+        if is_ours || !term.starts_with("exists:") {
+            names.extend(step.questions.iter().filter(counts));
         }
         if let Some(nested) = &step.nested {
-            void_names(nested, names);
+            void_names(nested, is_ours, names);
         }
     }
 }

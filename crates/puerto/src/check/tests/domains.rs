@@ -1,6 +1,6 @@
 //! Several domains, and one that does not exist.
 
-use puerto_mail::dns::{Record, RecordType};
+use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::reverse;
 use super::world::{Made, V4, V6, with_status};
@@ -117,4 +117,46 @@ async fn behind_a_relayhost_every_domain_must_cover_it() {
         with_status(&report.checks, Status::Finding),
         ["spf.covers-ip example.net 198.51.100.25", "spf.covers-ip example.net 2001:db8:25::1"]
     );
+}
+
+#[tokio::test]
+async fn resolvers_that_disagree_are_named_with_what_each_says() {
+    let find = async |world: &Made| {
+        let checks = world.check().await;
+        checks.into_iter().find(|check| check.id() == "dns.resolvers-agree")
+    };
+    let mut world = Made::healthy();
+    assert!(find(&world).await.is_none(), "one resolver agrees with itself");
+    world.resolvers = ["198.51.100.1:53", "198.51.100.2:53"].map(|at| at.parse().unwrap()).into();
+    assert_eq!(find(&world).await.unwrap().status, Status::Pass);
+    let other = "198.51.100.2".parse().unwrap();
+    let old = Record::Txt(b"v=spf1 ip4:203.0.113.1 -all".to_vec());
+    let question = (other, "example.com".to_owned(), RecordType::Txt);
+    world.servers.insert(question.clone(), Ok(vec![old]));
+    let found = find(&world).await.unwrap();
+    assert_eq!(found.status, Status::Finding);
+    for said in ["198.51.100.", "203.0.113.1", V4, "TXT example.com"] {
+        assert!(found.seen.contains(said), "{said}: {}", found.seen);
+    }
+    world.servers.insert(question, Err(DnsError::NoSuchDomain));
+    assert_eq!(find(&world).await.unwrap().status, Status::Finding);
+    // One that keeps silent says nothing else.
+    world.servers.clear();
+    let silent = (other, "example.com".to_owned(), RecordType::Mx);
+    world.servers.insert(silent, Err(DnsError::Timeout));
+    assert_eq!(find(&world).await.unwrap().status, Status::Pass);
+}
+
+#[tokio::test]
+async fn nothing_is_well_while_a_name_server_keeps_silent() {
+    let mut world = Made::healthy();
+    for (name, kind) in [("example.com", RecordType::Mx), ("example.com", RecordType::Txt)] {
+        let question = ("192.0.2.52".parse().unwrap(), name.to_owned(), kind);
+        world.servers.insert(question, Err(DnsError::Timeout));
+    }
+    let checks = world.check().await;
+    let report = Report { domains: vec!["example.com".into()], egress: vec![], checks };
+    let summary = report.summary(Language::English);
+    assert!(summary.starts_with("Nothing is known to be wrong"), "{summary}");
+    assert_eq!(report.exit_code(), 2);
 }

@@ -40,6 +40,8 @@ pub(super) struct Made {
     pub(super) sendmail: Option<String>,
     /// What came of a conversation with the relayhost.
     pub(super) trial: Trial,
+    /// Resolvers of this machine, where there are several.
+    pub(super) resolvers: Vec<SocketAddr>,
     _directory: tempfile::TempDir,
 }
 
@@ -78,6 +80,19 @@ impl World for Made {
 
     async fn relay_trial(&self) -> Trial {
         self.trial.clone()
+    }
+
+    fn resolvers(&self) -> Vec<SocketAddr> {
+        self.resolvers.clone()
+    }
+
+    async fn ask_resolver(
+        &self,
+        resolver: SocketAddr,
+        name: &str,
+        kind: RecordType,
+    ) -> Result<Answer, DnsError> {
+        self.ask_server(resolver.ip(), name, kind).await
     }
 
     fn foreign_sendmail(&self) -> Option<String> {
@@ -140,6 +155,7 @@ impl Made {
             record,
             wildcard: None,
             silent: false,
+            resolvers: Vec::new(),
             invented: Table::new(),
             sendmail: None,
             trial: Trial::NotTried(None),

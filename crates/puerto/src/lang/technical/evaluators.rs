@@ -23,8 +23,8 @@ pub(super) static SENTENCES: &[Text] = &[
         "más de 10 términos del registro y de sus include consultan el DNS",
     ),
     text(
-        "more than 2 names in the record and its includes do not exist",
-        "más de 2 nombres del registro y de sus include no existen",
+        "more than 2 questions of the record and its includes lead nowhere",
+        "más de 2 consultas del registro y de sus include no llevan a nada",
     ),
     text("the record holds characters outside ASCII", "el registro tiene caracteres no ASCII"),
     text("term `{}`: {}", "término `{}`: {}"),
