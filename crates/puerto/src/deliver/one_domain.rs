@@ -59,11 +59,13 @@ fn asks(failure: &Failure) -> bool {
     let Some(reply) = failure.reply() else { return false };
     let text = reply.text().to_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();
-    words.windows(3).any(|words| {
-        let [number, kind, domain] = words else { return false };
-        matches!(*number, "multiple" | "one" | "single" | "many")
-            && matches!(*kind, "destination" | "recipient")
-            && domain.starts_with("domain")
+    // If it is about something else, each domain hears the same again.
+    words.iter().enumerate().any(|(place, word)| {
+        let counts = matches!(
+            *word,
+            "multiple" | "one" | "single" | "many" | "several" | "different" | "mixed"
+        );
+        counts && words.iter().skip(place + 1).take(2).any(|next| next.starts_with("domain"))
     })
 }
 
@@ -80,7 +82,13 @@ mod tests {
             (451, "Multiple destination domains per transaction is unsupported.  Please", true),
             (550, "multiple destination\tdomains per transaction is unsupported", true),
             (452, "Only one destination domain per transaction", true),
+            (550, "Recipients in multiple domains are not allowed", true),
+            (451, "mixed recipient domains", true),
+            (452, "Too many different domains, one at a time", true),
+            (554, "more than one domain in a transaction", true),
             (550, "The recipient's domain is unknown", false),
+            (550, "Too many messages for your domain", false),
+            (550, "only one message a minute from your domain", false),
             (550, "destination domain not found", false),
         ] {
             let reply = Reply::enhanced(code, (4, 3, 0), text);

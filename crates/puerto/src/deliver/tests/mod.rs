@@ -7,6 +7,7 @@ mod hosts;
 mod peer;
 mod reuse;
 mod security;
+mod verdicts;
 
 use std::io::{Cursor, Read};
 use std::net::SocketAddr;

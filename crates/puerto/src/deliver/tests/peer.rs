@@ -1,9 +1,9 @@
 //! A peer on loopback that follows a script, one for each connection.
 //!
-//! `S: ` says a line, `C: ` reads a line that must begin so; `content` reads what
-//! follows DATA and `chunk N` what follows BDAT; `tls` performs a handshake, `drop`
-//! closes, `rst` resets, `hang` stays silent. After the last line the connection is
-//! held open until the peer is dropped.
+//! `S: ` says a line, `raw ` what stands there, with `\r`, `\n` and `\0` for those octets;
+//! `C: ` reads a line that must begin so; `content` reads what follows DATA and `chunk N`
+//! what follows BDAT; `tls` performs a handshake, `drop` closes, `rst` resets, `hang` stays
+//! silent. After the last line the connection is held open until the peer is dropped.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -137,6 +137,11 @@ where
         match step.split_once(' ').unwrap_or((step, "")) {
             ("S:", text) => {
                 stream.write_all(format!("{text}\r\n").as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+            ("raw", text) => {
+                let text = text.replace("\\r", "\r").replace("\\n", "\n").replace("\\0", "\0");
+                stream.write_all(text.as_bytes()).await.unwrap();
                 stream.flush().await.unwrap();
             }
             ("C:", start) => {
