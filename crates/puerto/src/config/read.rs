@@ -239,6 +239,7 @@ impl Reader {
                 format!("{section}.{}", key.name),
             ),
         };
+        let section = if section == "route" { "[route]" } else { section };
         let (name, section) = (Said::words(key.name), Said::words(section));
         let parts = [("name", &name), ("section", &section), ("place", &place)];
         let message = Said::of_parts(message, &parts);

@@ -166,7 +166,7 @@ fn hang_of(line: &str, width: usize) -> usize {
         blanks = 0;
         column += piece.columns;
         let is_bullet = |text: &str| {
-            matches!(text, "-" | "!" | "·" | "✓" | "✗" | "?")
+            matches!(text, "-" | "=" | "!" | "·" | "✓" | "✗" | "?")
                 || text.strip_suffix('.').is_some_and(|n| n.parse::<u8>().is_ok())
         };
         if hang + piece.columns == column && is_bullet(&plain(piece.text)) {

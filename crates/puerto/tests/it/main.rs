@@ -15,6 +15,7 @@ mod citations;
 mod explain_command;
 mod lab;
 mod lab_scenarios;
+mod narrow;
 mod queue_command;
 mod sendmail;
 mod serve;
