@@ -96,7 +96,8 @@ def test_log_and_notification_carry_the_short_form(world):
             (m for m in sink.messages if m.sender == ""), None))
         assert notice.recipients == ["sender@example.net"], notice.recipients
         human = " ".join(bytes(notice.start).decode().split())
-        assert f"In short: {SHORT_GONE}." in human, human
+        # What is to be done is said to whoever wrote one message, not to a sender of many.
+        assert "In short: no such recipient. Check it for typing mistakes." in human, human
         answer = explain(puerto, input=bytes(notice.start))
         assert answer["class"] == "mailbox-unknown", answer
 
