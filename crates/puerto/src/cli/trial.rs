@@ -5,13 +5,18 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::unistd::{AccessFlags, eaccess};
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, LogTarget};
+use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, said, said_of, system};
-use crate::rights;
-use crate::tls::ServerTls;
+use crate::rights::{self, Identity};
+use crate::sender;
+use crate::survey::names::is_private;
+use crate::tls::{OwnCertificate, ServerTls};
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,18 +76,24 @@ impl Finding {
 
 /// Tries everything that a configuration names; `text` is its file.
 pub(super) fn of(config: &Config, text: &str) -> Vec<Finding> {
-    let mut trial = Trial { text, found: Vec::new() };
+    // A user who is missing is told; nobody is acted as then.
+    let service = Identity::of_service(&config.user).ok().flatten();
+    let mut trial = Trial { text, service, found: Vec::new() };
     trial.user(config);
+    trial.log(config);
     trial.certificate(config);
     trial.passwords(config);
+    trial.keys(config);
     trial.listeners(config);
     trial.sources(config);
-    trial.hostname(config);
+    trial.names(config);
     trial.found
 }
 
 struct Trial<'a> {
     text: &'a str,
+    /// As whom the daemon opens most of it.
+    service: Option<Identity>,
     found: Vec<Finding>,
 }
 
@@ -131,6 +142,50 @@ impl Trial<'_> {
         if let (true, Err(error)) = (is_readable, ServerTls::load(Some(files))) {
             self.add(Gravity::Error, "tls.certificate", error.said());
         }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let own = OwnCertificate::load(files).ok().filter(|_| is_readable);
+        if own.and_then(|own| own.not_after()).is_some_and(|end| end.unsigned_abs() <= now) {
+            let what = said!(
+                "{file} has expired: who verifies it sends nothing here; renew it, and reload",
+                "{file} ha caducado: quien lo verifica no envía nada aquí; renuévelo y recargue";
+                file = files.certificate.display()
+            );
+            self.add(Gravity::Warning, "tls.certificate", what);
+        }
+    }
+
+    // It is opened, and made, as the service's user.
+    fn log(&mut self, config: &Config) {
+        let LogTarget::File(file) = &config.log_to else { return };
+        let opened = rights::act(self.service.as_ref(), || {
+            match std::fs::OpenOptions::new().append(true).open(file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let folder = file.parent().unwrap_or(Path::new("/"));
+                    Ok(eaccess(folder, AccessFlags::W_OK | AccessFlags::X_OK)?)
+                }
+                opened => opened.map(drop),
+            }
+        });
+        if let Err(error) = opened {
+            self.failed(Gravity::Error, "log_to", &file.display().to_string(), &error);
+        }
+    }
+
+    fn keys(&mut self, config: &Config) {
+        let folder = &config.dkim_directory;
+        if folder.exists() && !folder.is_dir() {
+            let what = said!(
+                "{folder} is no folder, so mail leaves unsigned", "{folder} no es una carpeta, así \
+                 que el correo sale sin firmar"; folder = folder.display()
+            );
+            self.add(Gravity::Warning, "dkim.directory", what);
+            return;
+        }
+        let gravity =
+            if nix::unistd::geteuid().is_root() { Gravity::Warning } else { Gravity::Unseen };
+        for problem in KeyRing::of(config).problems() {
+            self.add(gravity, "dkim.directory", problem);
+        }
     }
 
     fn passwords(&mut self, config: &Config) {
@@ -138,7 +193,8 @@ impl Trial<'_> {
         let routes = config.routes.iter().filter_map(|route| route.login.as_ref());
         for (key, login) in relay.into_iter().chain(routes.map(|l| ("route.password_file", l))) {
             let file = login.password_file.display().to_string();
-            match rights::read_secret(&login.password_file) {
+            let read = || rights::read_secret(&login.password_file);
+            match rights::act(self.service.as_ref(), read) {
                 Ok(text) if text.trim().is_empty() => {
                     let what = said!(
                         "{file} holds no password: write it into the first line",
@@ -148,6 +204,20 @@ impl Trial<'_> {
                     self.add(Gravity::Warning, key, what);
                 }
                 Ok(_) => {}
+                Err(error)
+                    if self.service.is_some()
+                        && error.kind() == io::ErrorKind::PermissionDenied
+                        && error.get_ref().is_none() =>
+                {
+                    let what = said!(
+                        "{user}, as whom the server runs, may not read {file}; run: chgrp $(id -g {user}) {file} \
+                         && chmod 0640 {file}",
+                        "{user}, con cuyos permisos trabaja el servidor, no puede leer {file}; ejecute: \
+                         chgrp $(id -g {user}) {file} && chmod 0640 {file}";
+                        user = config.user, file = file
+                    );
+                    self.add(Gravity::Warning, key, what);
+                }
                 Err(error) => self.failed(Gravity::Warning, key, &file, &error),
             }
         }
@@ -197,16 +267,39 @@ impl Trial<'_> {
         }
     }
 
-    fn hostname(&mut self, config: &Config) {
-        if !config.hostname.contains('.') {
+    fn names(&mut self, config: &Config) {
+        let name = config.hostname.as_str();
+        if !name.contains('.') {
             let what = said!(
                 "{name} is not a full name, and receivers refuse such a greeting: write one as in \
                  mail.example.com",
                 "{name} no es un nombre completo, y los receptores rechazan ese saludo: escriba uno \
                  como mail.example.com";
-                name = config.hostname
+                name = name
             );
             self.add(Gravity::Warning, "hostname", what);
+        } else if is_private(name) && config.relayhost.is_none() {
+            let what = said!(
+                "{name} is a name that nobody outside knows, and receivers refuse such a greeting: \
+                 write one as in mail.example.com",
+                "{name} es un nombre que nadie conoce fuera, y los receptores rechazan ese saludo: \
+                 escriba uno como mail.example.com";
+                name = name
+            );
+            self.add(Gravity::Warning, "hostname", what);
+        }
+        let sender = sender::of_the_machine(config);
+        let domain = sender.as_ref().and_then(|sender| sender.domain().name());
+        if domain.is_some_and(|domain| is_private(domain) && domain != name) {
+            let what = said!(
+                "mail of this machine is from {sender}, which nobody outside can answer, and \
+                 receivers refuse it: set `origin` to a domain of yours",
+                "el correo de esta máquina sale de {sender}, a donde nadie de fuera puede contestar, y \
+                 los receptores lo rechazan: ponga en `origin` un dominio suyo";
+                sender = sender.as_ref().map(ToString::to_string).unwrap_or_default()
+            );
+            let key = if config.sender.always.is_some() { "sender.always" } else { "origin" };
+            self.add(Gravity::Warning, key, what);
         }
     }
 }
@@ -282,6 +375,25 @@ mod tests {
                 vec![(Error, "user", Some(2))],
             ),
             (format!("hostname = \"vps\"\n{listen}"), vec![(Warning, "hostname", Some(1))]),
+            (format!("hostname = \"a.lan\"\n{listen}"), vec![(Warning, "hostname", Some(1))]),
+            (format!("{QUIET}origin = \"a.lan\"\n{listen}"), vec![(Warning, "origin", Some(2))]),
+            (
+                format!("{QUIET}{listen}[sender]\nalways = \"a@b.lan\"\n"),
+                vec![(Warning, "sender.always", Some(5))],
+            ),
+            (
+                format!("{QUIET}log_to = \"{}\"\n{listen}", path("none/mail.log")),
+                vec![(Error, "log_to", Some(2))],
+            ),
+            (
+                format!("{QUIET}log_to = \"{}\"\n{listen}", path("")),
+                vec![(Error, "log_to", Some(2))],
+            ),
+            (format!("{QUIET}log_to = \"{}\"\n{listen}", path("mail.log")), vec![]),
+            (
+                format!("{QUIET}{listen}[dkim]\ndirectory = \"{}\"\n", path("open")),
+                vec![(Warning, "dkim.directory", Some(5))],
+            ),
             (
                 format!("{QUIET}[listen]\nsmtp = [\"192.0.2.1:25\"]\n"),
                 vec![(Error, "listen.smtp", Some(3))],

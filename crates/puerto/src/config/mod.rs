@@ -99,10 +99,13 @@ impl Config {
 
     /// The same for programs that have to reach the daemon and need little more than
     /// `run_dir`: of a file with errors, what can be read of it. The daemon goes on with
-    /// what it had, and so do they.
+    /// what it had, and so do they. Where the file that nobody named cannot be read, the
+    /// daemon is where it is by default.
     pub fn load_leniently(path: Option<&Path>) -> Result<Self, ConfigErrors> {
-        Self::load(path).or_else(|errors| match std::fs::read(Self::file(path).0) {
+        let (file, explicit) = Self::file(path);
+        Self::load(path).or_else(|errors| match std::fs::read(file) {
             Ok(octets) => Ok(read::salvage(&String::from_utf8_lossy(&octets))),
+            Err(_) if !explicit => Ok(read::salvage("")),
             Err(_) => Err(errors),
         })
     }

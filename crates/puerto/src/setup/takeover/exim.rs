@@ -55,6 +55,18 @@ const LOCAL: Text = Text::new(
     "A Exim se le dijo que de esta máquina no sale correo (dc_eximconfig_configtype = {value}), y \
      con este servidor sale: no siga si no es lo que quiere",
 );
+const NAMES: Text = Text::new(
+    "Exim's dc_other_hostnames names {value}, which is not taken over: write the domains that it stands \
+     for into `domains`",
+    "dc_other_hostnames de Exim nombra {value}, que no se hereda: escriba en `domains` los dominios que \
+     representa",
+);
+const HUB: Text = Text::new(
+    "Exim sends mail for users of this machine on to user@{value} (satellite), which is not taken over: \
+     write a line for each into the aliases file, as in `root: root@{value}`",
+    "Exim reenvía el correo para usuarios de esta máquina a usuario@{value} (satellite), lo que no se \
+     hereda: escriba en el fichero de alias una línea por cada uno, como `root: root@{value}`",
+);
 const ADDRESS: Text = Text::new(
     "the line `{line}` of {file} is not taken over: write it into sender.map",
     "la línea `{line}` de {file} no se hereda: escríbala en sender.map",
@@ -94,8 +106,16 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     let text = text_of(root, FILE, &mut found).unwrap_or_default();
     let settings = parse(&text);
     let get = |name: &str| settings.get(name).map(String::as_str).filter(|v| !v.is_empty());
-    for item in list(get("dc_other_hostnames").unwrap_or_default()) {
-        found.domains.extend(local_domain(item).filter(|domain| !found.domains.contains(domain)));
+    let names = list(get("dc_other_hostnames").unwrap_or_default());
+    for item in names.flat_map(|item| item.split(':')).filter(|item| !item.is_empty()) {
+        match local_domain(item).filter(|_| !item.contains('*')) {
+            Some(domain) if !found.domains.contains(&domain) => found.domains.push(domain),
+            // A bare name is the machine's own.
+            None if item.contains(['*', '/', '$', '!']) => {
+                found.left.push(Said::with(NAMES, &[("value", item)]));
+            }
+            _ => {}
+        }
     }
     let mail_name = text_of(root, "/etc/mailname", &mut found).unwrap_or_default();
     let mail_name = mail_name.trim();
@@ -107,6 +127,12 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     let name = "MAIN_HARDCODE_PRIMARY_HOSTNAME";
     found.hostname_of("Exim", name, macros.get(name).map(String::as_str));
     keys(root, &macros, &mut found);
+    if get("dc_eximconfig_configtype") == Some("satellite") {
+        found.nothing_local = found.domains.is_empty();
+        if let Some(value) = get("dc_readhost") {
+            found.left.push(Said::with(HUB, &[("value", value)]));
+        }
+    }
     match get("dc_eximconfig_configtype") {
         Some("smarthost" | "satellite") => {
             let protocol = macros.get("REMOTE_SMTP_SMARTHOST_PROTOCOL");
@@ -314,7 +340,7 @@ fn fits(pattern: &str, host: &str) -> bool {
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split([';', ',', ' ']).map(str::trim).filter(|item| !item.is_empty())
+    text.split([';', ',', ' ']).map(str::trim).filter(|item| !matches!(*item, "" | ":"))
 }
 
 // Lines as a shell reads them: NAME='value'.

@@ -403,11 +403,16 @@ fn what_postfix_is_told_beyond_what_is_taken_over_is_named() {
         ("recipient_delimiter = -", "recipient_delimiter = -"),
         ("smtpd_milters = inet:localhost:8891", "smtpd_milters"),
         ("smtp_destination_rate_delay = 1s", "smtp_destination_rate_delay"),
+        ("message_size_limit = 10M", "message_size_limit = 10M"),
+        ("message_size_limit = 0", "messages have a limit here"),
+        ("compatibility_level = 1", "mynetworks_style = subnet"),
+        ("mydestination = a.example\n mynetworks = 10.0.0.0/8", "names 10.0.0.0/8"),
+        ("mydestination = a.example # b", "mydestination names #"),
     ] {
         let (_folder, root) = tree(&[("etc/postfix/main.cf", &format!("{line}\n"))]);
         assert!(left(&look(&root)[0]).contains(words), "{line}: {}", left(&look(&root)[0]));
     }
-    let own = "site = example.com\nmyhostname = mail.$site\n";
+    let own = "compatibility_level = 2\nsite = example.com\nmyhostname = mail.$site\n";
     let (_folder, root) = tree(&[("etc/postfix/main.cf", own)]);
     assert_eq!(left(&look(&root)[0]), "", "a name of the administrator's own stands in others");
 }
@@ -443,6 +448,11 @@ fn what_exim_is_told_beyond_what_is_taken_over_is_named() {
         ("dc_eximconfig_configtype='local'", "no mail may leave this machine"),
         ("dc_hide_mailname='true'\ndc_readhost='web.lan'", "dc_readhost = web.lan is not taken"),
         ("dc_relay_domains='x.example'", "dc_relay_domains = x.example"),
+        ("dc_other_hostnames='a.example:*.b.example'", "names *.b.example"),
+        (
+            "dc_eximconfig_configtype='satellite'\ndc_readhost='example.com'",
+            "`root: root@example.com`",
+        ),
         ("dc_other='1'", "dc_other, of which nothing"),
     ] {
         let (_folder, root) = tree(&[
@@ -544,7 +554,8 @@ fn senders(files: &[(&str, &str)]) -> (String, String) {
 
 #[test]
 fn what_postfix_does_to_senders_is_taken_over_or_named_row_by_row() {
-    let debian = "myhostname = web.example.com\nmydestination = $myhostname, localhost\n";
+    let debian = "compatibility_level = 3.6\nmyhostname = web.example.com\n\
+                  mydestination = $myhostname, localhost\n";
     for (settings, table, expected, told) in [
         ("myorigin = example.com", "", "origin = example.com", ""),
         ("myorigin = $mydomain", "", "origin = example.com", ""),

@@ -153,6 +153,12 @@ const SUBMISSION: Text = Text::new(
     "master.cf de Postfix acepta correo de los usuarios en el servicio {service}: si van a enviar \
      por este servidor, ponga listen.submission o listen.submissions",
 );
+const SIZE: Text = Text::new(
+    "Postfix's {key} = {value} is not taken over: messages have a limit here, 50 MiB unless \
+     limits.message_size says another",
+    "{key} = {value} de Postfix no se hereda: aquí los mensajes tienen un límite, 50 MiB si \
+     limits.message_size no dice otro",
+);
 const CERTIFICATE: Text = Text::new(
     "Postfix's certificate is not taken over: {error}",
     "El certificado de Postfix no se hereda: {error}",
@@ -272,7 +278,11 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
         relay(root, &main, &relayhosts, &mut found);
     }
     tls(root, &main, &mut found);
-    let style = main.get("mynetworks_style").filter(|style| style != "host");
+    // Before level 2 the machine's own networks are its clients.
+    let level = main.get("compatibility_level").unwrap_or_default();
+    let is_old = level.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0) < 2;
+    let old = (is_old && !is_for_this_machine(&main)).then(|| "subnet".to_owned());
+    let style = main.get("mynetworks_style").or(old).filter(|style| style != "host");
     if let Some(networks) = main.get("mynetworks") {
         if items(&networks).any(|item| item.starts_with('!')) {
             // Without what it leaves out, the rest would let more in than it says.
@@ -321,7 +331,7 @@ fn domains(main: &Parameters, found: &mut Inherited) {
     let destinations = if unset { main.get("myhostname") } else { main.get("mydestination") };
     let destinations = destinations.unwrap_or_default();
     for item in items(&destinations) {
-        if item.starts_with('/') || item.contains(':') {
+        if item.contains(['/', ':', '=', '!', '#', '$']) {
             found.left.push(left("mydestination", item, DOMAINS));
         } else if let Some(domain) = local_domain(item)
             && !found.domains.contains(&domain)
@@ -405,8 +415,13 @@ fn tls(root: &Root, main: &Parameters, found: &mut Inherited) {
 
 fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
     // Postfix: 0 is no limit.
-    let size = main.get("message_size_limit").and_then(|size| size.parse().ok());
-    found.message_size = size.filter(|size| MESSAGE_SIZES.contains(size));
+    if let Some(written) = main.get("message_size_limit") {
+        let size = written.parse().ok();
+        found.message_size = size.filter(|size| MESSAGE_SIZES.contains(size));
+        if found.message_size.is_none() {
+            found.left.push(left("message_size_limit", &written, SIZE));
+        }
+    }
     if main.get("home_mailbox").is_some_and(|value| value.ends_with('/')) {
         found.mailbox = Some(Mailbox::Maildir);
     }
@@ -422,8 +437,14 @@ fn limits_and_mailboxes(main: &Parameters, found: &mut Inherited) {
     }
 }
 
+fn is_for_this_machine(main: &Parameters) -> bool {
+    let Some(list) = main.get("inet_interfaces") else { return false };
+    matches!(&*list, "loopback-only" | "localhost")
+        || interfaces(&list).is_some_and(|all| all.iter().all(|one| one.ip().is_loopback()))
+}
+
 fn addresses(main: &Parameters, found: &mut Inherited) {
-    if matches!(main.get("inet_interfaces").as_deref(), Some("loopback-only" | "localhost")) {
+    if is_for_this_machine(main) {
         found.listen = Some(super::loopback());
     } else if let Some(addresses) = main.get("inet_interfaces").as_deref().and_then(interfaces) {
         found.listen = Some(addresses);
