@@ -1,10 +1,11 @@
 """A next hop that takes everything and keeps it as it came, octet by octet."""
 
 import collections
+import contextlib
 import socket
 import threading
 
-Arrival = collections.namedtuple("Arrival", "sender recipients octets")
+Arrival = collections.namedtuple("Arrival", "sender recipients octets parameters")
 
 
 class Capture:
@@ -31,13 +32,13 @@ class Capture:
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection):
-        with connection, connection.makefile("rwb") as stream:
+        with contextlib.suppress(OSError), connection, connection.makefile("rwb") as stream:
             def say(text):
                 stream.write(text.encode() + b"\r\n")
                 stream.flush()
 
             say("220 capture.example ESMTP")
-            sender, recipients = None, []
+            sender, recipients, parameters = None, [], b""
             while line := stream.readline():
                 verb = line[:4].upper()
                 if verb == b"EHLO":
@@ -46,6 +47,7 @@ class Capture:
                         say(f"250{' ' if index + 1 == len(lines) else '-'}{offer}")
                 elif verb == b"MAIL":
                     sender, recipients = path(line), []
+                    parameters = line.rsplit(b">", 1)[-1].upper().strip()
                     say("250 ok")
                 elif verb == b"RCPT":
                     recipients.append(path(line))
@@ -55,7 +57,7 @@ class Capture:
                     octets = bytearray()
                     while (line := stream.readline()) not in (b".\r\n", b""):
                         octets += line[1:] if line.startswith(b".") else line
-                    self.arrivals.append(Arrival(sender, recipients, bytes(octets)))
+                    self.arrivals.append(Arrival(sender, recipients, bytes(octets), parameters))
                     say("250 ok")
                 elif verb == b"QUIT":
                     say("221 bye")

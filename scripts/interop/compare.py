@@ -7,6 +7,7 @@ name. Besides, every message is signed here for a domain of another host.
 
 import base64
 import collections
+import datetime
 import email.errors
 import email.header
 import email.policy
@@ -32,9 +33,11 @@ ADDED = {b"from", b"date", b"message-id", b"mime-version", b"content-type", b"re
          b"content-transfer-encoding", b"resent-date", b"resent-message-id", b"dkim-signature",
          b"x-original-from", b"to"}
 ADDRESSES = {b"from", b"sender", b"reply-to", b"to", b"cc", b"resent-from", b"resent-to",
-             b"resent-cc", b"x-original-from", b"errors-to", b"disposition-notification-to"}
+             b"resent-cc", b"x-original-from", b"errors-to", b"disposition-notification-to",
+             b"return-receipt-to"}
 ONCE = [b"from", b"sender", b"reply-to", b"to", b"cc", b"message-id", b"in-reply-to", b"references",
         b"subject", b"date", b"mime-version", b"content-type", b"content-transfer-encoding"]
+UTF8_LETTER = re.compile(rb"[\xc3-\xf4][\x80-\xbf]")
 ADDRESS = re.compile(rb"[^\s<>,;:\"'()]+@[a-z0-9.-]+")
 MADE_HERE = {"sendmail", "sendmail -t", "smtp"}
 MODES = ["sendmail", "sendmail -t", "smtp", "relay", "bounce", "signed"]
@@ -68,15 +71,33 @@ def split(octets):
 
 def text(value):
     """A value as a reader shows it, blanks and quotes apart."""
+    def decoded(part, charset):
+        if isinstance(part, str):
+            part = part.encode("ascii", "surrogateescape")
+        if charset and charset != "unknown-8bit":
+            return part.decode(charset, "replace")
+        try:
+            return part.decode("iso2022_jp" if b"\x1b$" in part else "utf-8")
+        except UnicodeDecodeError:
+            # The same octets look the same on both sides, whatever they are.
+            return part.decode("utf-8" if UTF8_LETTER.search(part) else "windows-1252", "replace")
     try:
         parts = email.header.decode_header(value.decode("ascii", "surrogateescape"))
-        shown = "".join(
-            part if isinstance(part, str) else part.decode(charset or "utf-8", "replace")
-            for part, charset in parts)
+        shown = "".join(decoded(*part) for part in parts)
     except (LookupError, UnicodeError, ValueError, email.errors.HeaderParseError):
         shown = repr(value)
     shown = shown.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return re.sub(r"[\s\"\\]+", "", shown).lower()
+
+
+def in_a_labels(octets):
+    """With the domains of its addresses as SMTP has them."""
+    def host(match):
+        try:
+            return match[0].decode().encode("idna")
+        except UnicodeError:
+            return match[0]
+    return re.sub(rb"(?<=@)[^\s<>,;:\"'()@]*[\x80-\xff][^\s<>,;:\"'()@]*", host, octets).lower()
 
 
 def smtp(server, client, sender, recipient, octets):
@@ -111,32 +132,54 @@ def sendmail(command, arguments, octets, **options):
     return None if done.returncode == 0 else f"exit {done.returncode} {done.stderr.decode()}".strip()
 
 
+def moment(value):
+    """The date of a field, if it is one."""
+    try:
+        date = email.utils.parsedate_to_datetime(value.decode("latin-1"))
+    except ValueError:
+        return None
+    return date.replace(tzinfo=date.tzinfo or datetime.timezone.utc)
+
+
 def mends(field, before, ours):
     """Whether a field that is written otherwise was no good, and what it said is kept."""
     values = [value for name, value in before if name == field]
-    if len(values) > 1 and field not in ADDRESSES:
-        return field in (b"subject", b"sender", b"references", b"in-reply-to") or field in ADDED
+    if all(value in (b"", b"<>") for value in values) or any(b"\0" in value for value in values):
+        return True
+    if len(values) > 1 and (field not in ADDRESSES or field == b"sender"):
+        return field in ONCE
+    if field == b"subject":
+        # What stands beside an encoded word is not read by Python.
+        return b"=?" in values[0] and not values[0].isascii()
+    if field in (b"references", b"in-reply-to", b"list-unsubscribe", b"content-type"):
+        return not values[0].isascii() or b"\x1b" in values[0]
     if field == b"message-id":
-        return not re.fullmatch(rb"<[!-;=?-~]+@[!-;=?-~]+>", values[0])
+        return len(values[0]) > 900 or not re.fullmatch(rb"<[!-;=?-~]+@[!-;=?-~]+>", values[0])
     if field in (b"date", b"resent-date"):
-        return email.utils.parsedate_tz(values[0].decode("latin-1")) is None
+        is_good = re.fullmatch(rb"(\w{3},\s*)?\d+ \w{3} \d{2,4} [\d:]+ ([+-]\d{4}|[A-Z]+)( \(.*\))?", values[0])
+        return not is_good or moment(values[0]) in (moment(v) for name, v in ours if name == field)
     if field in ADDRESSES:
         # Completed, quoted or joined: every address is still there.
-        there = b" ".join(value for name, value in ours if name in ADDRESSES).lower()
-        return all(address in there for value in values for address in ADDRESS.findall(value.lower()))
+        there = b" ".join(value for name, value in ours if name in ADDRESSES)
+        there = re.sub(rb"[\[\]]", b"", in_a_labels(there))
+        addresses = [a for value in values for a in ADDRESS.findall(in_a_labels(value))]
+        return all(address.rstrip(b".") in there for address in addresses)
     return False
 
 
-def faults(octets):
+def faults(octets, before=b"", parameters=b""):
     """What is wrong, by RFC 5321 and RFC 5322, with a message that a program of this machine
-    had us send."""
+    had us send; not what only its author can know, such as what its encoded words mean."""
+    words = {name for name, value in split(before)[0] if b"=?" in value}
     fields, body = split(octets)
     header = octets[:len(octets) - len(body)]
-    if max(map(len, octets.split(b"\r\n"))) > 998:
+    is_signed = any(name in (b"dkim-signature", b"content-type") and (
+        name == b"dkim-signature" or b"multipart/signed" in value) for name, value in split(before)[0])
+    if max(map(len, octets.split(b"\r\n"))) > 998 and not is_signed:
         yield "a line of more than 998 octets"
     if b"\0" in octets or re.search(rb"\r(?!\n)|(?<!\r)\n", octets):
         yield "a NUL, CR or LF alone"
-    if not header.isascii():
+    if not header.isascii() and b"SMTPUTF8" not in parameters:
         yield "a header that is not ASCII"
     counts = collections.Counter(name for name, _ in fields)
     for name in ONCE:
@@ -146,14 +189,17 @@ def faults(octets):
         if counts[name] != 1:
             yield f"{counts[name]} {name.decode()} fields"
     for name, value in fields:
-        if name in ADDRESSES | {b"message-id", b"date"} and header.isascii():
+        if name in ADDRESSES | {b"message-id", b"date"} and header.isascii() and name not in words:
             try:
                 parsed = email.policy.default.header_factory(name.decode(), value.decode())
             except ValueError as error:  # such as a line end in an encoded word
                 yield f"{name.decode()}: {error}"
                 continue
-            if parsed.defects:
-                yield f"{name.decode()}: {parsed.defects[0]!s}"
+            # Ids with two signs `@` are real, and dots in names are read by everybody.
+            defects = [d for d in map(str, parsed.defects) if name != b"message-id" and not re.search(
+                "period in|Non-ASCII characters|not decodable", d)]
+            if defects:
+                yield f"{name.decode()}: {defects[0]}"
             if name == b"from" and [a.addr_spec for a in parsed.addresses].count("") > 0:
                 yield "From without an address"
 
@@ -267,13 +313,18 @@ class Comparison:
             # Those at our own domain are delivered here, and not by Postfix.
             to = [{r.lower() for a in each for r in a.recipients if not r.endswith("@example.com")}
                   for each in (theirs, ours)]
-            if to[0] - to[1]:
-                recipients.append(f"{name} ({mode}): {sorted(to[0] - to[1])[:3]}")
+            to = [{in_a_labels(r.encode()) for r in each} for each in to]
+            stands = in_a_labels(content)
+            # Of an unclosed bracket and the like Postfix makes addresses that nobody wrote.
+            lacking = sorted(r for r in to[0] - to[1] if r in stands)
+            recipients += [f"{name} ({mode}): {r}" for r in lacking[:3]]
+            parameters = ours[0].parameters
             theirs, ours = theirs[0].octets, ours[0].octets
             if mode in MADE_HERE:
-                invalid += [f"{name} ({mode}): {fault}" for fault in faults(ours)]
+                invalid += [f"{name} ({mode}): {fault}"
+                            for fault in faults(ours, content, parameters)]
             bodies += self.bodies(name, mode, before[1], split(theirs)[1], split(ours)[1])
-            for what in self.headers(mode, before[0], split(theirs)[0], split(ours)[0]):
+            for what in self.headers(mode, before, split(theirs)[0], split(ours)[0]):
                 headers[what] += 1
                 examples.setdefault(what, name)
             if b"dkim-signature" in {field for field, _ in before[0]}:
@@ -298,19 +349,29 @@ class Comparison:
         if is_trimmed(ours) in (is_trimmed(before), is_trimmed(theirs)):
             return []
         # Postfix cuts what is too long for a line, and sends NULs.
+        # A CR alone ends a line here, and goes on as it is there.
+        has_cr = re.search(rb"\r(?!\n)", before)
         is_hard = any(len(line) > 998 for line in before.split(b"\r\n")) or b"\0" in before
-        if is_hard and mode != "signed":
+        if has_cr or is_hard and mode != "signed":
             return []
         return [f"{name} ({mode})"]
 
     @staticmethod
     def headers(mode, before, theirs, ours):
+        before, body = before
         relayed = mode in ("relay", "bounce", "signed")
         mine = collections.Counter((field, text(value)) for field, value in ours)
         reference = collections.Counter((field, text(value)) for field, value in theirs)
         had = collections.Counter((field, text(value)) for field, value in before)
         names = {field for field, _ in before}
-        is_mended = lambda field: mode != "signed" and mends(field, before, ours)
+        is_hard = b"\0" in body or any(len(line) > 998 for line in body.split(b"\r\n"))
+
+        def is_mended(field):
+            if field == b"content-transfer-encoding" and is_hard or (
+                    any(b"\0" in value for name, value in before if name == field)):
+                return True
+            return mode != "signed" and mends(field, before, ours)
+
         for field, value in (had - mine):
             if field in TRACE or not value and not relayed or (field, value) not in reference:
                 continue

@@ -61,6 +61,130 @@ pub fn parse(value: &[u8]) -> Option<DateTime> {
     Some(DateTime { unix_seconds: local - i64::from(offset_minutes) * 60, offset_minutes })
 }
 
+/// Reads a date in a form that RFC 5322 does not know and programs write: that of `ctime`,
+/// of ISO 8601, with names in full or marks between the words. One that does not say its
+/// zone is in UTC; one that can be read in two ways is not read.
+pub fn read(value: &[u8]) -> Option<DateTime> {
+    let text = without_comments(std::str::from_utf8(value).ok()?)?;
+    let mut found = Found::default();
+    for (index, word) in text.split([' ', '\t', ',']).filter(|word| !word.is_empty()).enumerate() {
+        found.add(word, index == 0)?;
+    }
+    let (year, month, day) = (found.year?, found.month?, found.day?);
+    let hour_shift = if found.is_afternoon { 12 * 3600 } else { 0 };
+    let seconds = found.seconds? + hour_shift;
+    if day < 1 || day > days_in_month(year, month) || seconds > 86_400 {
+        return None;
+    }
+    let offset_minutes = found.offset_minutes.unwrap_or(0);
+    let local = days_from_civil(year, month, day) * 86_400 + seconds;
+    Some(DateTime { unix_seconds: local - i64::from(offset_minutes) * 60, offset_minutes })
+}
+
+#[derive(Default)]
+struct Found {
+    year: Option<i64>,
+    month: Option<i64>,
+    day: Option<i64>,
+    seconds: Option<i64>,
+    offset_minutes: Option<i32>,
+    is_afternoon: bool,
+}
+
+impl Found {
+    // `None` if a word makes no sense where it stands.
+    fn add(&mut self, word: &str, is_first: bool) -> Option<()> {
+        let parts: Vec<&str> = word.split('-').collect();
+        match parts.as_slice() {
+            [year, month, rest] if year.len() == 4 => {
+                let (day, time) = rest.split_once(['T', 't']).unwrap_or((rest, ""));
+                (self.year, self.month) = (full_year(year), number(month, 2));
+                self.month = self.month.filter(|month| (1..=12).contains(month));
+                self.day = number(day, 2);
+                return if time.is_empty() { Some(()) } else { self.time(time) };
+            }
+            [date, zone] if date.contains(':') => {
+                self.time(date)?;
+                return self.zone(&format!("-{zone}"));
+            }
+            [year, month, rest, zone] if year.len() == 4 => {
+                self.add(&[*year, *month, *rest].join("-"), false)?;
+                return self.zone(&format!("-{zone}"));
+            }
+            [day, month, year] if number(day, 2).is_some() => {
+                (self.day, self.month, self.year) =
+                    (number(day, 2), month_named(month), full_year(year));
+                return Some(());
+            }
+            _ => {}
+        }
+        match word.bytes().next()? {
+            b'+' | b'-' => self.zone(word),
+            b'0'..=b'9' if word.contains(':') => self.time(word),
+            b'0'..=b'9' if word.len() <= 2 && self.day.is_none() => {
+                self.day = Some(number(word, 2)?);
+                Some(())
+            }
+            b'0'..=b'9' if self.year.is_none() => {
+                self.year = Some(full_year(word)?);
+                Some(())
+            }
+            _ if self.month.is_none() && month_named(word).is_some() => {
+                self.month = month_named(word);
+                Some(())
+            }
+            _ if word.eq_ignore_ascii_case("PM") => {
+                self.is_afternoon = self.seconds? < 12 * 3600;
+                Some(())
+            }
+            _ if word.eq_ignore_ascii_case("AM") => Some(()),
+            // The name of the day, in whatever language.
+            _ if is_first => Some(()),
+            _ if self.seconds.is_some() && word.bytes().all(|b| b.is_ascii_uppercase()) => {
+                self.offset_minutes = self.offset_minutes.or(Some(named_zone(word)));
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn time(&mut self, text: &str) -> Option<()> {
+        let text = text.trim_end_matches(['Z', 'z']);
+        let (text, zone) = match text.find('+') {
+            Some(at) => text.split_at(at),
+            None => (text, ""),
+        };
+        let text = text.split('.').next()?;
+        self.seconds = Some(time_of_day(text)?);
+        if zone.is_empty() { Some(()) } else { self.zone(zone) }
+    }
+
+    fn zone(&mut self, text: &str) -> Option<()> {
+        self.offset_minutes = Some(zone(&text.replace(':', ""))?);
+        Some(())
+    }
+}
+
+fn month_named(text: &str) -> Option<i64> {
+    const FULL: [&str; 12] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let text = text.trim_end_matches('.').to_ascii_lowercase();
+    let at = FULL.iter().position(|name| text.len() >= 3 && name.starts_with(&text))?;
+    i64::try_from(at + 1).ok()
+}
+
 fn is_day_name(text: &str) -> bool {
     DAYS.iter().any(|name| name.eq_ignore_ascii_case(text))
 }
@@ -217,7 +341,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn forms_that_programs_write_are_read() {
+        for (text, expected) in [
+            ("Fri Nov 27 10:00:00 2026", "Fri, 27 Nov 2026 10:00:00 +0000"),
+            ("Fri Nov 27 10:00:00 EST 2026", "Fri, 27 Nov 2026 10:00:00 -0500"),
+            ("2026-11-27 10:00", "Fri, 27 Nov 2026 10:00:00 +0000"),
+            ("2026-11-27T10:00:00Z", "Fri, 27 Nov 2026 10:00:00 +0000"),
+            ("2026-11-27T10:00:00.5+01:00", "Fri, 27 Nov 2026 10:00:00 +0100"),
+            ("2026-11-27T10:00:00-05:00", "Fri, 27 Nov 2026 10:00:00 -0500"),
+            ("2026-11-27 10:00:00 -0500", "Fri, 27 Nov 2026 10:00:00 -0500"),
+            ("Fri, 27 Nov 2026 10:00:00", "Fri, 27 Nov 2026 10:00:00 +0000"),
+            ("Fri, 27 Nov 2026 10:00:00 +02:00", "Fri, 27 Nov 2026 10:00:00 +0200"),
+            ("Vie, 27 Nov 2026 10:00:00 +0100", "Fri, 27 Nov 2026 10:00:00 +0100"),
+            ("Fri, 27-Nov-26 10:00:00 GMT", "Fri, 27 Nov 2026 10:00:00 +0000"),
+            ("Friday, 27 November 2026 10:00:00 +0000", "Fri, 27 Nov 2026 10:00:00 +0000"),
+            ("Friday, November 27, 2026 1:05 PM", "Fri, 27 Nov 2026 13:05:00 +0000"),
+        ] {
+            assert_eq!(read(text.as_bytes()).map(format).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "now",
+            "0",
+            "27/11/2026 10:00",
+            "Fri, 32 Nov 2026 10:00:00 +0000",
+            "1795909622",
+            "2026-13-01 10:00",
+            "10:00",
+            "2026-11-27",
+            "Fri, 27 Nov 0026 10:00:00 +0000",
+            "- -",
+            "----",
+        ] {
+            assert_eq!(read(text.as_bytes()), None, "{text}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn anything_may_be_read(octets: Vec<u8>, text: String) {
+            let _ = (read(&octets), read(text.as_bytes()));
+        }
+
         #[test]
         fn what_is_written_is_read(
             unix_seconds in -2_000_000_000i64..200_000_000_000, offset_minutes in -1439i32..1440,

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::encoded_word::is_japanese;
 use super::write::write_structured;
 use crate::charset::Guess;
 
@@ -32,7 +33,7 @@ fn split_parameters(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn encoded(part: &[u8], declared: Option<&str>) -> String {
-    if part.is_ascii() {
+    if part.is_ascii() && !is_japanese(part) {
         return String::from_utf8_lossy(part).into_owned();
     }
     let at = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
@@ -114,6 +115,11 @@ mod tests {
                 b"text/plain; charset=koi8-r; name=\"\xc1;\\\"\xc2\xd7\"",
                 Some("koi8-r"),
                 "text/plain; charset=koi8-r; name*=koi8-r''%C1%3B%22%C2%D7",
+            ),
+            (
+                b"text/plain; name=\"\x1b$BF|\x1b(B\"",
+                None,
+                "text/plain; name*=iso-2022-jp''%1B$BF|%1B%28B",
             ),
             (
                 b"application/x; boundary=\"a;b\";; name=\"\xd0\xb6",

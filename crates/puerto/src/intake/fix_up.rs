@@ -68,6 +68,8 @@ const STRUCTURED: [&str; 16] = [
 const PARAMETERS: [&str; 2] = ["Content-Type", "Content-Disposition"];
 /// Those of them that hold ids.
 const LISTS_OF_IDS: [&str; 2] = ["References", "In-Reply-To"];
+/// Those of them that hold a date.
+const DATES: [&str; 2] = ["Date", "Resent-Date"];
 /// Fields that are nothing but text.
 const TEXTS: [&str; 6] =
     ["Subject", "Comments", "Keywords", "Organization", "Content-Description", "Thread-Topic"];
@@ -368,6 +370,14 @@ impl Mender<'_> {
                 return Some(folded);
             }
         }
+        if completes && is_one_of(field, &DATES) && date::parse(&field.unfolded()).is_none() {
+            return date::read(&field.unfolded()).map(|date| {
+                let mut out = Vec::with_capacity(field.raw().len());
+                let name = String::from_utf8_lossy(field.name());
+                write_structured(&mut out, &name, [date::format(date).as_str()]);
+                out
+            });
+        }
         if completes && field.is("Message-ID") && !is_message_id(&field.unfolded()) {
             return with_brackets(field);
         }
@@ -454,7 +464,9 @@ fn is_without_meaning(field: &Field<'_>) -> bool {
             || field.is("Subject");
     }
     match () {
-        () if field.is("Date") || field.is("Resent-Date") => date::parse(&value).is_none(),
+        () if is_one_of(field, &DATES) => {
+            date::parse(&value).or_else(|| date::read(&value)).is_none()
+        }
         () if field.is("Message-ID") || field.is("Resent-Message-ID") => {
             !is_message_id(&value) && with_brackets(field).is_none()
         }

@@ -130,12 +130,6 @@ const OWN_WORDS: &[(&str, &str, Whose)] = {
             Server,
         ),
         ("5.4.6 in the aliases file: this name leads in a circle", "loop", Server),
-        // A user's name is no reason (B12).
-        ("5.1.1 there is no user `dmarc`", "mailbox-unknown", Recipient),
-        ("5.1.1 there is no user `full`", "mailbox-unknown", Recipient),
-        ("5.1.1 there is no user `relay`", "mailbox-unknown", Recipient),
-        ("5.1.1 there is no user `blocked`", "mailbox-unknown", Recipient),
-        ("5.1.1 there is no user `virus-spam`", "mailbox-unknown", Recipient),
     ]
 };
 
@@ -195,4 +189,65 @@ fn what_this_server_says_itself_is_explained() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Words of refusals, as names of users, mailboxes and hosts.
+const NAMES: &[&str] = &[
+    "dmarc",
+    "dkim",
+    "spf",
+    "spam",
+    "full",
+    "over-quota",
+    "quota",
+    "relay",
+    "blocked",
+    "blacklist",
+    "virus",
+    "malware",
+    "greylist",
+    "greylisted",
+    "timeout",
+    "timed-out",
+    "rejected",
+    "denied",
+    "unknown-user",
+    "disabled",
+    "policy",
+    "reputation",
+    "rate-limit",
+    "loop",
+    "tls",
+    "too-large",
+];
+
+#[test]
+fn a_name_is_no_reason_at_any_stage_b12() {
+    let mut wrong = Vec::new();
+    for &(text, class, whose) in OWN_WORDS {
+        for name in NAMES {
+            let text = text
+                .replace("`me`", &format!("`{name}`"))
+                .replace("me@", &format!("{name}@"))
+                .replace("/me", &format!("/{name}"))
+                .replace(" ana ", &format!(" {name} "))
+                .replace("/ana ", &format!("/{name} "))
+                .replace("mx.example.net", &format!("mx.{name}.example.net"))
+                .replace(" example.net", &format!(" {name}.example.net"))
+                .replace("a.test", &format!("{name}.a.test"));
+            let (status, reason) = text.split_once(' ').unwrap();
+            let logged = format!(
+                "Nov 24 14:09:16 {name} puerto/error[157]: 034B84868200: to=<{name}@example.net>, \
+                 orig_to=<{name}>, relay=none, delay=0, delays=0/0/0/0, dsn={status}, \
+                 status=deferred ({reason})"
+            );
+            for text in [&text, &logged] {
+                let found = understood(text);
+                if (found.class(), found.whose()) != (class, whose) {
+                    wrong.push(format!("{found:?} for {class} {whose:?}: {text}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} {}", wrong.len(), wrong.join("\n"));
 }
