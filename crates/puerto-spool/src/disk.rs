@@ -189,11 +189,16 @@ impl Disk for SystemDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        match for_its_owner().open(path) {
+        let file = match for_its_owner().open(path) {
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                Ok(Arc::new(fs::File::open(path)?))
+                fs::File::open(path)?
             }
-            file => Ok(Arc::new(file?)),
+            file => file?,
+        };
+        // A pipe would be taken for a file in which nothing is.
+        match file.metadata()?.is_file() {
+            true => Ok(Arc::new(file)),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
         }
     }
 

@@ -389,6 +389,31 @@ fn a_segment_may_be_unreadable_and_another_damaged() {
     }
 }
 
+/// What stands in a segment's place and is no file has not become the segment.
+#[test]
+fn a_pipe_in_a_segments_place_is_no_empty_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let (disk, clock) = (Arc::new(SystemDisk), Arc::new(ManualClock::new(START)));
+        SegmentSpool::open(directory.path(), stepwise(), disk, clock).unwrap()
+    };
+    let spool = open();
+    let id = spool.new_id();
+    spool.commit(message(id, &["a@b.example"], b"kept", START)).wait().unwrap();
+    spool.close();
+    drop(spool);
+    let (segment, aside) =
+        (directory.path().join("segments/00000001.segment"), directory.path().join("aside"));
+    std::fs::rename(&segment, &aside).unwrap();
+    nix::unistd::mkfifo(&segment, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let spool = open();
+    let unreadable = spool.health().unreadable.join("\n");
+    assert!(unreadable.contains("00000001.segment"), "{unreadable}");
+    drop(spool);
+    std::fs::rename(&aside, &segment).unwrap();
+    assert_eq!(read(&open(), id).unwrap(), b"Received: by test\r\nkept");
+}
+
 /// Opens what is left; says what is there, having seen that the rest is named.
 fn open_damaged(store: &Store) -> (SegmentSpool, String) {
     let spool = open(&store.disk, stepwise(), &store.clock);
