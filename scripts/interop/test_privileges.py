@@ -186,6 +186,18 @@ def test_root_waits_for_nothing_and_hands_nothing_over_in_the_state_directory(wo
         untouched(mine)
     done = puerto.command("config", "check", check=False, timeout=30)
     assert f"belongs to {UNPRIVILEGED}" in (done.stdout + done.stderr).decode(), done
+    # Root that stays root does not keep a queue where their links lead.
+    elsewhere = world.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "00000001.segment").write_text("mine\n")
+    (puerto.state / "spool").mkdir()
+    (puerto.state / "spool" / "segments").symlink_to(elsewhere)
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace(f'user = "{UNPRIVILEGED}"', 'user = ""'))
+    done = run(puerto.binary, "serve", "--config", puerto.configuration, check=False, timeout=20)
+    assert done.returncode == 71 and f"belongs to {UNPRIVILEGED}".encode() in done.stderr, done
+    assert [path.name for path in elsewhere.iterdir()] == ["00000001.segment"]
+    puerto.configuration.write_text(text)
     # The folder above is theirs: what a name in it stands for when root looks is theirs to say.
     above = theirs(world.folder / "above")
     target = world.folder / "target"
@@ -197,12 +209,12 @@ def test_root_waits_for_nothing_and_hands_nothing_over_in_the_state_directory(wo
     stop = threading.Event()
 
     def exchange():
-        real = theirs(above / "real")
         while not stop.is_set():
-            for goal in (real, target):
+            for goal in (above / "real", target):
                 os.symlink(goal, above / ".trap")
                 os.rename(above / ".trap", above / "state")
 
+    (above / "state").symlink_to(theirs(above / "real"))
     attacker = threading.Thread(target=exchange)
     attacker.start()
     try:

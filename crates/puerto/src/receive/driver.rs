@@ -37,7 +37,7 @@ const LEAST_RATE: u64 = 1000;
 /// From this size a draft is in a file, and writing to it may block.
 const LARGE_DRAFT: u64 = 1024 * 1024;
 /// How long a client may say nothing once the server stops.
-const SILENCE: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Who is at the other end.
 #[derive(Debug, Clone)]

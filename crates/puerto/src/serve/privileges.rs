@@ -12,7 +12,7 @@ use nix::unistd::{Uid, geteuid, initgroups, setgid, setuid};
 
 use super::StartError;
 use crate::lang::{Said, Text, said, said_of, system};
-use crate::rights::{Identity, Place};
+use crate::rights::{Identity, Place, is_privileged};
 
 /// Whom to become: nobody else when not started as root or when `user` is empty.
 pub fn target(user: &str) -> Result<Option<Identity>, StartError> {
@@ -64,12 +64,25 @@ fn make_folder(path: &Path, mode: u32) -> std::io::Result<()> {
 /// Gives to the service's user what a run as root has left in the spool, if that is where
 /// the path says: nobody but root can put another folder in the place of the one above.
 pub fn hand_over_spool(path: &Path, owner: Option<&Identity>) -> Result<(), StartError> {
-    let Some(owner) = owner else { return Ok(()) };
+    let Some(owner) = owner else { return stay_inside(path) };
     if !Place::of(path).is_ok_and(|place| place.way_is_safe().is_ok()) {
         return Ok(());
     }
     puerto_spool::disk::hand_over(path, owner.uid.as_raw(), owner.gid.as_raw())
         .map_err(|error| StartError::Folder { path: path.to_owned(), error })
+}
+
+// Root that stays root keeps a queue where it is, and not where links of others lead.
+fn stay_inside(spool: &Path) -> Result<(), StartError> {
+    for folder in ["segments", "content"] {
+        match Place::of(&spool.join(folder).join("name")) {
+            Ok(place) if is_privileged() => {
+                place.is_unled().map_err(|distrust| StartError::Privileges(distrust.said()))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 const SET_GROUPS: Text = Text::new(
