@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod missing;
 mod passing;
 mod space;
 
