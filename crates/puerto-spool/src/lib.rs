@@ -26,7 +26,7 @@ mod ticket;
 use std::io::Read;
 use std::time::Duration;
 
-use puerto_smtp::{Domain, Envelope};
+use puerto_smtp::Envelope;
 
 pub use entry::{
     Attempt, Disposition, Entry, Lease, LeaseToken, LeasedRecipient, Origin, RecipientState,
@@ -259,8 +259,6 @@ pub trait Spool: Send + Sync + 'static {
     -> Result<Ticket<Result<(), SpoolError>>, SpoolError>;
     /// When the next recipient of any unheld message becomes due; may lie in the past.
     fn next_due(&self) -> Option<Timestamp>;
-    /// How many recipients of a domain are waiting or leased.
-    fn depth(&self, domain: &Domain) -> u64;
     /// How the store fares.
     fn health(&self) -> Health;
     /// Makes everything durable and stops the store's threads. Later commits fail.

@@ -5,8 +5,6 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use puerto_smtp::Domain;
-
 use crate::clock::Clock;
 use crate::entry::{Entry, Lease, LeaseToken, Settled, Settlement};
 use crate::id::{MessageId, Timestamp};
@@ -140,10 +138,6 @@ impl Spool for MemorySpool {
     fn next_due(&self) -> Option<Timestamp> {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         self.state().index.next_due(now, elapsed)
-    }
-
-    fn depth(&self, domain: &Domain) -> u64 {
-        self.state().index.depth(domain)
     }
 
     fn health(&self) -> Health {

@@ -108,10 +108,7 @@ impl Connection {
                 }
                 None => self.fail(Cause::OutOfStep),
             },
-            Severity::Positive => {
-                self.authenticated = true;
-                self.state = State::Ready;
-            }
+            Severity::Positive => self.state = State::Ready,
             Severity::Transient | Severity::Permanent => match login.instead.take() {
                 Some(answers) if refuses_mechanism(&reply) => self.begin_login(answers),
                 _ => self.refused(Stage::Auth, reply),

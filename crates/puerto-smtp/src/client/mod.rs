@@ -159,7 +159,6 @@ pub struct Connection {
     fates: Vec<Fate>,
     extensions: Extensions,
     encrypted: bool,
-    authenticated: bool,
     reset_first: bool,
     transactions: u32,
     replies: u64,
@@ -190,7 +189,6 @@ impl Connection {
             fates: Vec::new(),
             extensions: Extensions::default(),
             encrypted,
-            authenticated: false,
             reset_first: false,
             transactions: 0,
             replies: 0,
@@ -260,11 +258,6 @@ impl Connection {
     /// Whether TLS stands.
     pub fn is_encrypted(&self) -> bool {
         self.encrypted
-    }
-
-    /// Whether AUTH succeeded.
-    pub fn is_authenticated(&self) -> bool {
-        self.authenticated
     }
 
     /// Whether a further transaction may begin: nothing is under way, and the peer

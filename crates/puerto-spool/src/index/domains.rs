@@ -82,11 +82,6 @@ impl Domains {
         key
     }
 
-    /// The domain's number, if anything waits for it.
-    pub(crate) fn number(&self, domain: &Domain) -> Option<DomainKey> {
-        self.numbers.get(domain).copied()
-    }
-
     /// What is known of it.
     pub(crate) fn get(&self, key: DomainKey) -> Option<&DomainState> {
         self.states.get(key.0 as usize)?.as_ref()

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use puerto_smtp::Domain;
-
 use super::Index;
 use super::leases::Leased;
 use super::message::Message;
@@ -41,12 +39,6 @@ impl<L> Index<L> {
     pub(crate) fn next_due(&self, now: Timestamp, elapsed: Duration) -> Option<Timestamp> {
         let expiry = self.expiries.first().map(|(end, _)| now.after(end.saturating_sub(elapsed)));
         self.domains.first_due().into_iter().chain(expiry).min()
-    }
-
-    /// How many recipients of a domain wait or are leased.
-    pub(crate) fn depth(&self, domain: &Domain) -> u64 {
-        let state = self.domains.number(domain).and_then(|key| self.domains.get(key));
-        state.map_or(0, |state| state.depth)
     }
 
     /// Messages, recipients that are not done, and octets.

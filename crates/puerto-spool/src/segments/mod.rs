@@ -37,8 +37,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use puerto_smtp::Domain;
-
 use self::content::{SegmentContent, SegmentDraft, SpilledFile, SpilledReader, spool_error};
 use self::core::{Arrival, Core, Pending, Purpose, lock};
 use self::payload::Payload;
@@ -426,10 +424,6 @@ impl Spool for SegmentSpool {
     fn next_due(&self) -> Option<Timestamp> {
         let (now, elapsed) = (self.core.clock.now(), self.core.clock.elapsed());
         lock(&self.core.index).next_due(now, elapsed)
-    }
-
-    fn depth(&self, domain: &Domain) -> u64 {
-        lock(&self.core.index).depth(domain)
     }
 
     fn health(&self) -> Health {

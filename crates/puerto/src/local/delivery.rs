@@ -71,12 +71,6 @@ impl Mailboxes {
         Self { config, intake, log, directory, hands, remote: None, done, told }
     }
 
-    /// Shares what is remembered of users with those who answer RCPT.
-    #[must_use]
-    pub fn with_directory(self, directory: Arc<Directory>) -> Self {
-        Self { directory, ..self }
-    }
-
     /// Has mailboxes written by an agent that was started before privileges were
     /// dropped.
     #[must_use]

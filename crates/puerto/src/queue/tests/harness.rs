@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, Table};
-use puerto_smtp::{Address, Domain, EnhancedCode, Envelope, Recipient, Reply, ReversePath};
+use puerto_smtp::{Address, EnhancedCode, Envelope, Recipient, Reply, ReversePath};
 use puerto_spool::clock::Clock;
 use puerto_spool::memory::MemorySpool;
 use puerto_spool::*;
@@ -290,9 +290,6 @@ impl Spool for Stubborn {
     }
     fn next_due(&self) -> Option<Timestamp> {
         self.inner.next_due()
-    }
-    fn depth(&self, domain: &Domain) -> u64 {
-        self.inner.depth(domain)
     }
     fn health(&self) -> Health {
         self.inner.health()
