@@ -16,7 +16,6 @@ use std::sync::Arc;
 use puerto_mail::dsn::{self, Action, Diagnostic, RecipientReport, Returned};
 use puerto_mail::header::{Header, MAX_HEADER};
 use puerto_smtp::{Address, Envelope, Notify, Recipient, Return, ReversePath, Severity};
-use puerto_spool::clock::{Clock, SystemClock};
 use puerto_spool::{Content, LeasedRecipient, MessageId, Origin, Timestamp};
 
 use crate::config::Live;
@@ -92,11 +91,12 @@ impl Bouncer {
         };
         let from = &notice.job.reverse_path;
         let is_outward = outsider::is_meant(&self.config.get(), notice.origin.as_ref(), from);
-        let letter = Letter { notice, sender, told: told(notice), is_outward };
+        let now = self.intake.now();
+        let letter = Letter { notice, sender, told: told(notice), is_outward, now };
         if letter.told.is_empty() {
             return Ok(None);
         }
-        if is_outward && !self.to_outsiders.take(sender, SystemClock.now()) {
+        if is_outward && !self.to_outsiders.take(sender, now) {
             let text = "too many notifications to outsiders within an hour: this one is dropped";
             self.note(notice, text);
             return Ok(None);
@@ -154,6 +154,7 @@ struct Letter<'a> {
     told: Vec<Told<'a>>,
     /// It goes to somebody who is not ours.
     is_outward: bool,
+    now: Timestamp,
 }
 
 impl Letter<'_> {
@@ -178,7 +179,7 @@ impl Letter<'_> {
             subject: text::subject(self.notice.kind).of(language),
             text: &text::body(self.notice, &self.told, (hostname, language), subject.as_deref()),
             message_id: &format!("<{id}@{hostname}>"),
-            date: wall_clock(SystemClock.now()),
+            date: wall_clock(self.now),
             envelope_id: job.envelope_id.as_deref(),
             arrival: wall_clock(job.received_at),
             recipients: &recipients,

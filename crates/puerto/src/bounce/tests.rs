@@ -5,6 +5,7 @@ use std::time::Duration;
 use puerto_mail::dkim::{Algorithm, PrivateKey};
 use puerto_mail::message::scan;
 use puerto_smtp::{EnhancedCode, Reply};
+use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
 use puerto_spool::{ListRequest, Spool, SpoolError};
 
@@ -12,7 +13,7 @@ use super::*;
 use crate::config::{Config, TlsLevel};
 use crate::deliver::{BodyReader, Ending};
 use crate::explain;
-use crate::intake::{KeyRing, Wake};
+use crate::intake::{self, KeyRing, Wake};
 use crate::route::{DestinationKey, Plan};
 use crate::telemetry::{Delays, DeliveryStatus};
 
@@ -130,7 +131,14 @@ fn rig_in(language: Language, keys: impl FnOnce(&std::path::Path)) -> Rig {
     let seen = Arc::clone(&events);
     let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));
     let keys = Arc::new(KeyRing::load(directory.path()));
-    let intake = Intake::new(config.clone(), store, keys, log.clone(), Wake::default());
+    let intake = Intake::new(intake::Context {
+        config: config.clone(),
+        spool: store,
+        keys,
+        log: log.clone(),
+        wake: Wake::default(),
+        clock: Arc::new(SystemClock),
+    });
     let bouncer = Bouncer::new(config, Arc::new(intake), log);
     Rig { bouncer, spool, events, _directory: directory }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use puerto_smtp::client::{Cause, Failure, Fate, Loss};
 use puerto_smtp::{EnhancedCode, Reply, Severity};
 use puerto_spool::Timestamp;
-use puerto_spool::clock::{Clock, SystemClock};
 use tokio::time::Instant;
 
 use super::outcome::{HostFailure, describe_failure};
@@ -31,7 +30,6 @@ pub(super) struct Attempt<'a> {
     job: &'a Job,
     component: &'static str,
     started: Instant,
-    before_queue: Duration,
     standings: Vec<Standing>,
     connection: Duration,
     answered: bool,
@@ -42,12 +40,10 @@ pub(super) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// Begins.
     pub(super) fn new(job: &'a Job, component: &'static str) -> Self {
-        let waited = now().since(job.received_at);
         Self {
             job,
             component,
             started: Instant::now(),
-            before_queue: waited.saturating_sub(job.in_queue),
             standings: job.recipients.iter().map(|_| Standing::Open(None)).collect(),
             connection: Duration::ZERO,
             answered: false,
@@ -59,6 +55,11 @@ impl<'a> Attempt<'a> {
     /// How long it has lasted.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// The time of day.
+    pub(super) fn now(&self) -> Timestamp {
+        self.job.after(self.elapsed())
     }
 
     /// The places in the job of those that are to be tried at the next host.
@@ -191,12 +192,12 @@ impl<'a> Attempt<'a> {
             reply: None,
             text: shortened(text),
             tls: None,
-            at: now(),
+            at: self.now(),
             delays: Delays {
-                before_queue: self.before_queue,
                 in_queue: self.job.in_queue,
                 connection: self.connection,
                 transmission,
+                ..Delays::default()
             },
             retry_after: None,
             peer_reports: false,
@@ -246,10 +247,6 @@ fn shortened(mut text: String) -> String {
         text.push_str(" ...");
     }
     text
-}
-
-fn now() -> Timestamp {
-    SystemClock.now()
 }
 
 #[cfg(test)]

@@ -88,6 +88,14 @@ pub struct Job {
     pub ending: Ending,
 }
 
+impl Job {
+    /// The time of day when the attempt has lasted so long. It follows the clock that the
+    /// job was made by, and does not leap.
+    pub fn after(&self, lasted: Duration) -> Timestamp {
+        self.received_at.after(self.in_queue + lasted)
+    }
+}
+
 /// Whether the end of a message's content may have been sent: from then on a peer may have
 /// the message, whatever becomes of the connection.
 #[derive(Debug, Clone, Default)]

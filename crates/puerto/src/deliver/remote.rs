@@ -28,7 +28,7 @@ use puerto_mail::idn::in_ascii;
 use puerto_smtp::client::{Cause, Failure, Fate, Loss, Protocol, Stage, Step, Transaction};
 use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Recipient, ReversePath, Severity};
-use puerto_spool::clock::{Clock as _, SystemClock};
+use puerto_spool::Timestamp;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -136,7 +136,7 @@ impl Remote {
             let peer = Peer { place: Some(Arc::clone(&place)), ..Peer::at(&hop.host, hop.address) };
             match open(&terms, &peer).await {
                 Err(failure) => {
-                    place.failed(SystemClock.now());
+                    place.failed(attempt.now());
                     attempt.host_failed(&failure);
                 }
                 Ok(mut session) => {
@@ -268,7 +268,7 @@ impl Remote {
                 false => (places, Vec::new()),
             };
             let fates = transaction(&mut session, job, &given).await;
-            note(&session, &fates);
+            note(&session, &fates, attempt.now());
             let parted =
                 fates.iter().any(one_domain::is_asked_for) && one_domain::are_mixed(job, &given);
             if parted {
@@ -449,14 +449,14 @@ fn is_accepted(fate: &Fate) -> bool {
 }
 
 // Whether the peer did more than wait: what it may have from now on depends on it.
-fn note(session: &Session, fates: &[Fate]) {
+fn note(session: &Session, fates: &[Fate], now: Timestamp) {
     let Some(place) = &session.peer.place else { return };
     let answers = fates.iter().any(|fate| match fate {
         Fate::Accepted(_) => true,
         Fate::Failed(failure) => failure.reply().is_some(),
         Fate::Remaining => false,
     });
-    if answers { place.proved() } else { place.failed(SystemClock.now()) }
+    if answers { place.proved() } else { place.failed(now) }
 }
 
 // What is already clear for recipients that were left for another transaction: the

@@ -22,8 +22,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use puerto_smtp::{Envelope, Reply};
-use puerto_spool::clock::{Clock, SystemClock};
-use puerto_spool::{Content, Draft, MessageId, Spool, SpoolError};
+use puerto_spool::clock::Clock;
+use puerto_spool::{Content, Draft, MessageId, Spool, SpoolError, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::config::Live;
@@ -108,13 +108,25 @@ pub struct Refusal {
     pub reply: Reply,
 }
 
+/// What intake is wired to.
+pub struct Context {
+    /// The configuration in force.
+    pub config: Live,
+    /// The store of messages.
+    pub spool: Arc<dyn Spool>,
+    /// What ours is signed with.
+    pub keys: Arc<KeyRing>,
+    /// The mail log.
+    pub log: MailLog,
+    /// How the queue hears of work.
+    pub wake: Wake,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
 /// The door to the spool.
 pub struct Intake {
-    config: Live,
-    spool: Arc<dyn Spool>,
-    keys: Arc<KeyRing>,
-    log: MailLog,
-    wake: Wake,
+    context: Context,
     /// Signing costs about a millisecond of processor time and large content is read
     /// from the disk: both happen on threads beside the reactor, no more of them at a
     /// time than there are processors.
@@ -123,26 +135,24 @@ pub struct Intake {
 
 impl Intake {
     /// Builds it; called once.
-    pub fn new(
-        config: Live,
-        spool: Arc<dyn Spool>,
-        keys: Arc<KeyRing>,
-        log: MailLog,
-        wake: Wake,
-    ) -> Self {
+    pub fn new(context: Context) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = Arc::new(Semaphore::new(processors));
-        Self { config, spool, keys, log, wake, workers }
+        Self { context, workers: Arc::new(Semaphore::new(processors)) }
+    }
+
+    /// The time of day, as messages are dated by it.
+    pub fn now(&self) -> Timestamp {
+        self.context.clock.now()
     }
 
     /// An id for a message that is about to come.
     pub fn new_id(&self) -> MessageId {
-        self.spool.new_id()
+        self.context.spool.new_id()
     }
 
     /// Begins to take content; the refusal is what the client is to be told.
     pub fn draft(&self) -> Result<Box<dyn Draft>, Refusal> {
-        self.spool.draft().map_err(Refusal::from)
+        self.context.spool.draft().map_err(Refusal::from)
     }
 
     /// Takes a whole message: completes and signs it if it is ours, and commits it.
@@ -155,36 +165,36 @@ impl Intake {
         envelope: Envelope,
         content: Content,
     ) -> Result<Accepted, Refusal> {
-        let is_heavy =
-            matches!(content, Content::Spilled(_)) || (source.is_ours() && !self.keys.is_empty());
+        let is_heavy = matches!(content, Content::Spilled(_))
+            || (source.is_ours() && !self.context.keys.is_empty());
         let work = prepare::Work {
             id,
             source: source.clone(),
             envelope,
             content,
-            now: SystemClock.now(),
-            config: self.config.get(),
-            keys: Arc::clone(&self.keys),
-            spool: Arc::clone(&self.spool),
+            now: self.now(),
+            config: self.context.config.get(),
+            keys: Arc::clone(&self.context.keys),
+            spool: Arc::clone(&self.context.spool),
         };
         let prepared =
             if is_heavy { self.prepare_aside(work).await? } else { prepare::prepare(work)? };
         for notice in &prepared.notices {
             self.notice(id, notice);
         }
-        self.log.write(&Event::MessageId { id, message_id: &prepared.message_id });
+        self.context.log.write(&Event::MessageId { id, message_id: &prepared.message_id });
         let message = prepared.message;
         let size = message.prefix.len() as u64 + message.content.len();
         let from = message.envelope.reverse_path.clone();
         let recipients = message.envelope.recipients.len();
-        let announcement = self.wake.announce(id);
-        self.spool.commit(message).await.map_err(|error| {
+        let announcement = self.context.wake.announce(id);
+        self.context.spool.commit(message).await.map_err(|error| {
             self.notice(id, &error.to_string());
             Refusal::from(error)
         })?;
-        self.log.write(&Event::Queued { id, from: &from, size, recipients });
+        self.context.log.write(&Event::Queued { id, from: &from, size, recipients });
         drop(announcement);
-        self.wake.wake();
+        self.context.wake.wake();
         Ok(Accepted { id, size })
     }
 
@@ -201,7 +211,7 @@ impl Intake {
     }
 
     fn notice(&self, id: MessageId, text: &str) {
-        self.log.write(&Event::Notice {
+        self.context.log.write(&Event::Notice {
             level: "warning",
             component: "cleanup",
             id: Some(id),

@@ -7,6 +7,7 @@ use puerto_mail::dns::{Table, block_on};
 use puerto_mail::header::{Header, parse_address_list};
 use puerto_smtp::{Address, Recipient, ReversePath};
 use puerto_spool::SpilledContent;
+use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
 
 use super::*;
@@ -50,7 +51,14 @@ impl Rig {
         let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
         let store: Arc<dyn Spool> = Arc::<MemorySpool>::clone(&spool);
-        let intake = Intake::new(Live::new(config), store, ring, log, Wake::default());
+        let intake = Intake::new(Context {
+            config: Live::new(config),
+            spool: store,
+            keys: ring,
+            log,
+            wake: Wake::default(),
+            clock: Arc::new(SystemClock),
+        });
         Self { intake, spool, dns, events, _directory: directory }
     }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use puerto_smtp::EnhancedCode;
 use puerto_spool::LeasedRecipient;
-use puerto_spool::clock::{Clock as _, SystemClock};
 
 use super::expansion::{Onward, Resolution, UserBox};
 use super::failure::Failure;
@@ -160,7 +159,7 @@ pub(super) fn outcome(
         reply: None,
         text,
         tls: None,
-        at: SystemClock.now(),
+        at: job.after(begun.elapsed()),
         delays: Delays {
             in_queue: job.in_queue,
             transmission: begun.elapsed(),

@@ -12,7 +12,7 @@ use puerto_spool::{Entry, LeasedRecipient, ListRequest, MessageId, Spool, Timest
 use super::Mailboxes;
 use crate::config::{Config, Live, Mailbox, TlsLevel};
 use crate::deliver::{Body, BodyReader, Ending, Job, Report};
-use crate::intake::{Intake, KeyRing, Wake};
+use crate::intake::{self, Intake, KeyRing, Wake};
 use crate::route::{DestinationKey, Plan};
 use crate::telemetry::{DeliveryStatus, MailLog};
 
@@ -93,8 +93,14 @@ impl House {
         let store: Arc<dyn Spool> = Arc::clone(&spool) as Arc<dyn Spool>;
         let keys = Arc::new(KeyRing::load(dir.path()));
         let log = MailLog::nowhere();
-        let intake =
-            Arc::new(Intake::new(config.clone(), store, keys, log.clone(), Wake::default()));
+        let intake = Arc::new(Intake::new(intake::Context {
+            config: config.clone(),
+            spool: store,
+            keys,
+            log: log.clone(),
+            wake: Wake::default(),
+            clock: Arc::new(SystemClock),
+        }));
         let mailboxes = Mailboxes::new(config, intake, log).in_directory(&dir.path().join("mail"));
         std::fs::create_dir(dir.path().join("mail")).unwrap();
         Self { dir, spool, mailboxes }

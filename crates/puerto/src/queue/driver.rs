@@ -23,7 +23,7 @@ use super::settle::Settler;
 use super::shape::Ended;
 use super::work::{Kind, Work};
 use super::{Wiring, catch, retry_all};
-use crate::deliver::{Outcome, Pressure, Report, open_files};
+use crate::deliver::{Outcome, Pressure, Report};
 use crate::route::DestinationKey;
 use crate::route::random::Random;
 use crate::telemetry::DeliveryStatus;
@@ -83,7 +83,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             schedule: Schedule::new(),
             running: 0,
             full_since: None,
-            look_ups: LookUps::new(open_files()),
+            look_ups: LookUps::new(wiring.files),
             random: Random::unpredictable(),
             tasks: 0,
             stopping: false,

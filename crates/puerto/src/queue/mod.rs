@@ -51,6 +51,8 @@ pub struct Wiring<D = crate::dns::Resolver, C = Crew> {
     pub wake: Wake,
     /// The time of day; it may leap.
     pub clock: Arc<dyn Clock>,
+    /// Files that the process may have open: a look-up opens some.
+    pub files: usize,
 }
 
 impl<D, C> Wiring<D, C> {

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::{Config, Networks, TlsFiles};
-use crate::intake::{KeyRing, Wake};
+use crate::intake::{self, KeyRing, Wake};
 use crate::telemetry::Event;
 
 const MESSAGE: &str = "From: a@b.example\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\
@@ -53,7 +53,14 @@ impl Server {
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
         let live = Live::new(config);
         let store: Arc<dyn Spool> = Arc::clone(&spool) as Arc<dyn Spool>;
-        let intake = Intake::new(live.clone(), store, keys, log.clone(), Wake::default());
+        let intake = Intake::new(intake::Context {
+            config: live.clone(),
+            spool: store,
+            keys,
+            log: log.clone(),
+            wake: Wake::default(),
+            clock: Arc::new(SystemClock),
+        });
         let context = Context {
             directory: Arc::new(Directory::new(live.clone())),
             config: live,

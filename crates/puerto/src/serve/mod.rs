@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use puerto_spool::clock::SystemClock;
+use puerto_spool::clock::{Clock, SystemClock};
 use puerto_spool::disk::{Disk as _, SystemDisk};
 use puerto_spool::segments::{Options, SegmentSpool};
 use puerto_spool::{Health, Spool, SpoolError};
@@ -28,9 +28,9 @@ use tokio::task::JoinHandle;
 use crate::bounce::Bouncer;
 use crate::config::{Config, Live, TlsFiles};
 use crate::control;
-use crate::deliver::Remote;
+use crate::deliver::{Remote, open_files};
 use crate::dns::Resolver;
-use crate::intake::{Intake, KeyRing, Wake};
+use crate::intake::{self, Intake, KeyRing, Wake};
 use crate::lang::{Language, Said, detail, said, said_of, system};
 use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
@@ -213,13 +213,15 @@ impl Daemon {
         let config = Live::new(config);
         let keys = Arc::new(keys);
         let wake = Wake::default();
-        let intake = Arc::new(Intake::new(
-            config.clone(),
-            Arc::clone(&spool),
-            Arc::clone(&keys),
-            log.clone(),
-            wake.clone(),
-        ));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let intake = Arc::new(Intake::new(intake::Context {
+            config: config.clone(),
+            spool: Arc::clone(&spool),
+            keys: Arc::clone(&keys),
+            log: log.clone(),
+            wake: wake.clone(),
+            clock: Arc::clone(&clock),
+        }));
         let remote = Arc::new(Remote::new(config.clone(), client_tls).with_log(log.clone()));
         let mut mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
             .with_remote(Arc::clone(&remote));
@@ -244,7 +246,8 @@ impl Daemon {
             carrier,
             log: log.clone(),
             wake: wake.clone(),
-            clock: Arc::new(SystemClock),
+            clock,
+            files: open_files(),
         };
         let receiver = receive::Context {
             config: config.clone(),

@@ -113,3 +113,22 @@ fn the_pure_crates_name_no_socket_file_thread_or_clock() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn rooms_that_a_message_meets_are_handed_the_time_of_day() {
+    let mut wrong = Vec::new();
+    for room in ["intake", "queue", "route", "deliver", "bounce"] {
+        let mut files = Vec::new();
+        sources(&project().join("crates/puerto/src").join(room), &mut files);
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let program = text.split("#[cfg(test)]\nmod ").next().unwrap();
+            let clocks = ["SystemClock", "SystemTime::now", "Timestamp::now", "Zoned::now"];
+            let asks = clocks.iter().any(|clock| program.contains(clock));
+            if asks && !file.to_string_lossy().contains("test") {
+                wrong.push(file.display().to_string());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these ask a clock of their own: {}", wrong.join(", "));
+}

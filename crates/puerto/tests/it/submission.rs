@@ -9,7 +9,7 @@ use std::sync::Arc;
 use puerto::config::{Config, Live};
 use puerto::control::{self, Server};
 use puerto::dns::Resolver;
-use puerto::intake::{Intake, KeyRing, Wake};
+use puerto::intake::{self, Intake, KeyRing, Wake};
 use puerto::local::Directory;
 use puerto::receive::{Context, Listeners};
 use puerto::telemetry::MailLog;
@@ -82,7 +82,14 @@ fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Conte
     let live = Live::new(config);
     let log = MailLog::nowhere();
     let wake = Wake::default();
-    let intake = Intake::new(live.clone(), spool.clone(), keys, log.clone(), wake.clone());
+    let intake = Intake::new(intake::Context {
+        config: live.clone(),
+        spool: spool.clone(),
+        keys,
+        log: log.clone(),
+        wake: wake.clone(),
+        clock: Arc::new(SystemClock),
+    });
     let received = Context {
         directory: Arc::new(Directory::new(live.clone())),
         config: live.clone(),

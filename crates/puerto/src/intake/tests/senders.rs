@@ -8,7 +8,7 @@ fn rig(section: &str) -> Rig {
         "hostname = \"web.example.com\"\ndomains = [\"web.example.com\"]\n\
          origin = \"example.com\"\n[sender]\n{section}\n"
     );
-    rig.intake.config.replace(Config::parse(&text, "test").unwrap());
+    rig.intake.context.config.replace(Config::parse(&text, "test").unwrap());
     rig
 }
 

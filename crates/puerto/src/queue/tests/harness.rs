@@ -421,6 +421,7 @@ impl World {
             log: MailLog::new(move |event| log.lock().unwrap().extend(line(event))),
             wake: self.wake.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            files: 65_536,
         };
         tokio::spawn(run(wiring, self.stop.subscribe()))
     }
