@@ -224,7 +224,9 @@ fn a_bad_message_or_command_line_never_reaches_the_server() {
 #[test]
 fn a_configuration_with_errors_is_78() {
     let home = home();
-    std::fs::write(home.path().join("puerto.toml"), "hostnam = 1\n").unwrap();
+    let file = home.path().join("puerto.toml");
+    let right = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{right}hostnam = 1\n")).unwrap();
     let output = run(puerto(home.path(), &["sendmail", "x@example.org"]), b"hi\n");
     assert_eq!(code(&output), 78);
     assert!(stderr(&output).contains("hostnam"));

@@ -111,9 +111,17 @@ fn run(arguments: &[&str], folder: &std::path::Path) -> Output {
 }
 
 fn spoken(arguments: &[&str], folder: &std::path::Path, environment: &[(&str, &str)]) -> Output {
+    // A server that this machine may have is not spoken to.
+    let usual = folder.join("usual.toml");
+    std::fs::write(&usual, elsewhere(folder)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_puerto"));
-    command.args(arguments).env_clear().envs(environment.iter().copied()).env("TMPDIR", folder);
+    command.args(arguments).env_clear().envs(environment.iter().copied());
+    command.env("TMPDIR", folder).env("PUERTO_CONFIG", usual);
     command.stdin(Stdio::null()).output().expect("puerto runs")
+}
+
+fn elsewhere(folder: &std::path::Path) -> String {
+    format!("run_dir = {:?}\n", folder.join("run"))
 }
 
 fn said(output: &Output) -> String {
@@ -260,7 +268,7 @@ fn each_fault_of_a_configuration_is_told_in_spanish() {
         "[[route]]\nto = \"a.example\"\nuser = \"u\"",
         "[[route]]\nto = \"u@a.example\"",
     ] {
-        std::fs::write(&file, fault).unwrap();
+        std::fs::write(&file, elsewhere(folder.path()) + fault).unwrap();
         for arguments in [
             vec!["--config", &name, "config", "check"],
             vec!["--config", &name, "serve"],
