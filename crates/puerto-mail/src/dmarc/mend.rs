@@ -44,6 +44,9 @@ pub struct Mended {
     pub faults: Vec<Fault>,
 }
 
+/// How often what was mended is read again.
+const MENDINGS: usize = 4;
+
 /// Whether a text at `_dmarc` is a DMARC record or was meant as one.
 pub fn is_meant(text: &str) -> bool {
     let mut letters = unmarked(text).0.to_ascii_lowercase();
@@ -55,6 +58,26 @@ pub fn is_meant(text: &str) -> bool {
 
 /// Reads a text for which [`is_meant`] holds.
 pub fn mend(text: &str) -> Mended {
+    let mut mended = mend_once(text);
+    // What was read out of damage may itself look damaged: it is read again until it does
+    // not, at last without the tags that nobody defined.
+    for round in 0..MENDINGS {
+        if mended.faults.is_empty() {
+            break;
+        }
+        let again = mend_once(&mended.text());
+        if again.faults.is_empty() {
+            break;
+        }
+        mended.tags = again.tags;
+        if round + 2 >= MENDINGS {
+            mended.tags.retain(|(name, _)| NAMES.contains(&name.as_str()));
+        }
+    }
+    mended
+}
+
+fn mend_once(text: &str) -> Mended {
     let mut faults = Vec::new();
     if !is_dmarc(text) {
         faults.push(Fault::Version);
@@ -68,9 +91,7 @@ pub fn mend(text: &str) -> Mended {
         faults.push(Fault::Marks);
     }
     let pairs = pairs(&bare);
-    if (separators_are_wrong(text, &pairs) || text.contains("=="))
-        && !faults.iter().any(|f| matches!(f, Fault::Marks))
-    {
+    if separators_are_wrong(text, &pairs) && !faults.iter().any(|f| matches!(f, Fault::Marks)) {
         faults.push(Fault::Separator);
     }
     let mut mended = Mended { written: text.to_owned(), tags: Vec::new(), faults };
@@ -260,6 +281,8 @@ fn separators_are_wrong(text: &str, pairs: &[(String, String)]) -> bool {
     let mut strict = Vec::new();
     for (number, part) in parts.iter().enumerate() {
         match part.split_once('=') {
+            // `p==none`
+            Some((_, value)) if value.trim_start().starts_with('=') => return true,
             Some((name, _)) => strict.push(name.trim_matches([' ', '\t']).to_ascii_lowercase()),
             None if part.is_empty() && is_last(number) && number > 0 => {}
             None => return true,
@@ -448,6 +471,12 @@ mod tests {
                 if whole == "v=DMARC1; p=none" { vec![] } else { mend(whole).faults }
             );
         }
+        // A sign within a value is part of it.
+        let within = "v=DMARC1; p=none; x=,x==";
+        assert_eq!(
+            (mend(within).faults, mend("v=DMARC1p:;x=,x==;").text()),
+            (vec![], within.to_owned())
+        );
         for other in ["", "v=spf1 -all", "dmarc is good", "google-site-verification=x"] {
             assert!(!is_meant(other), "{other}");
         }
