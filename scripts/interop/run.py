@@ -10,6 +10,7 @@ reach further. The tests of one module run one after the other.
 import argparse
 import importlib
 import pathlib
+import resource
 import subprocess
 import sys
 import threading
@@ -109,6 +110,9 @@ def main():
     arguments.add_argument("--module")
     arguments.add_argument("wanted", nargs="*")
     given = arguments.parse_args()
+    # Some tests are peers with a thousand connections, and a login's limit is as low.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     found = discover(given.wanted)
     if given.module:
         run_here(found.get(given.module, []))
