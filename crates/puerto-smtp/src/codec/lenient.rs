@@ -5,8 +5,8 @@
 //! end is found. What ends it is what ends the client's own lines. One whose command
 //! DATA ended in CRLF ends the content with CRLF.CRLF and nothing else, since it may be
 //! passing on what a stranger wrote, with an LF.LF in it that must not become the end
-//! (CVE-2023-51764). CR CR LF before that dot is no other sequence: it ends in CRLF. One whose command did not speaks of lines in another way, and ends
-//! the content that way too.
+//! (CVE-2023-51764). CR CR LF before that dot is no other sequence: it ends in CRLF. One
+//! whose command did not speaks of lines in another way, and ends the content that way too.
 
 use super::content::{DataDecoder, Decoded, Place};
 
