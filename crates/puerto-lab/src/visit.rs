@@ -164,7 +164,7 @@ impl Visit {
                     }
                     Next::GoOn
                 }
-                Action::EndContent { envelope, .. } => self.message(envelope).await,
+                Action::EndContent(envelope) => self.message(envelope).await,
                 Action::StartTls => self.start_tls().await,
                 Action::Close => Next::End,
             };

@@ -6,8 +6,8 @@
 pub struct Facts {
     /// Some octet is not ASCII, so that 8BITMIME is needed (RFC 6152).
     pub eight_bit: bool,
-    /// Octets of the longest line without its line end; more than 998 cannot be sent
-    /// (RFC 5322 §2.1.1).
+    /// Octets of the longest line without its line end, a CR that stands alone among
+    /// them; more than 998 cannot be sent (RFC 5322 §2.1.1).
     pub longest_line: usize,
     /// A CR or LF stands alone.
     pub bare_line_end: bool,
@@ -20,7 +20,9 @@ pub struct Facts {
 pub struct Scanner {
     facts: Facts,
     line: usize,
-    carriage_return: bool,
+    after_cr: bool,
+    // CRs that no LF has followed yet.
+    unpaired: u64,
 }
 
 impl Scanner {
@@ -33,28 +35,20 @@ impl Scanner {
     pub fn update(&mut self, chunk: &[u8]) {
         self.facts.eight_bit |= !chunk.is_ascii();
         self.facts.nul |= memchr::memchr(0, chunk).is_some();
+        self.unpaired += memchr::memchr_iter(b'\r', chunk).count() as u64;
         let mut start = 0;
-        for at in memchr::memchr2_iter(b'\r', b'\n', chunk) {
-            self.text(at - start);
-            start = at + 1;
-            if chunk.get(at) == Some(&b'\r') {
-                // Two in a row: the first was alone.
-                self.facts.bare_line_end |= self.carriage_return;
-                self.carriage_return = true;
-                continue;
-            }
-            self.facts.bare_line_end |= !self.carriage_return;
-            self.carriage_return = false;
+        for at in memchr::memchr_iter(b'\n', chunk) {
+            let before = at.checked_sub(1).and_then(|before| chunk.get(before));
+            let is_crlf = before.map_or(self.after_cr, |octet| *octet == b'\r');
+            self.line += at - start;
+            self.line -= usize::from(is_crlf);
             self.end_line();
+            self.facts.bare_line_end |= !is_crlf;
+            self.unpaired -= u64::from(is_crlf);
+            start = at + 1;
         }
-        self.text(chunk.len() - start);
-    }
-
-    fn text(&mut self, octets: usize) {
-        if octets > 0 {
-            self.facts.bare_line_end |= std::mem::take(&mut self.carriage_return);
-            self.line += octets;
-        }
+        self.line += chunk.len() - start;
+        self.after_cr = chunk.last().map_or(self.after_cr, |octet| *octet == b'\r');
     }
 
     fn end_line(&mut self) {
@@ -64,7 +58,7 @@ impl Scanner {
 
     /// Ends the message.
     pub fn finish(mut self) -> Facts {
-        self.facts.bare_line_end |= self.carriage_return;
+        self.facts.bare_line_end |= self.unpaired > 0;
         self.end_line();
         self.facts
     }
@@ -89,9 +83,9 @@ mod tests {
             ("é\r\n", 2, true, false, false),
             ("a\r\n\r\n", 1, false, false, false),
             ("a\nb", 1, false, true, false),
-            ("a\rb\r\n", 2, false, true, false),
-            ("a\r\r\n", 1, false, true, false),
-            ("a\r", 1, false, true, false),
+            ("a\rb\r\n", 3, false, true, false),
+            ("a\r\r\n", 2, false, true, false),
+            ("a\r", 2, false, true, false),
             ("a\r\n\n", 1, false, true, false),
             ("a\0\r\n", 2, false, false, true),
         ] {

@@ -51,7 +51,7 @@ fn run(session: &mut Session, pieces: &[&[u8]]) -> (Vec<u16>, Vec<String>) {
                 session.accept();
             }
             Action::Content(octets) => content.extend_from_slice(octets),
-            Action::EndContent { envelope, .. } => {
+            Action::EndContent(envelope) => {
                 trace.push(format!("{:?} {:?}", envelope, content.escape_ascii().to_string()));
                 session.accept();
             }

@@ -1,54 +1,16 @@
 //! Reads content: with dots after DATA, as it is after BDAT.
+//!
+//! Where content after DATA ends is the same question for everybody: CRLF.CRLF and
+//! nothing else ends it. A stranger's content is watched besides, and refused where
+//! another server might see an end in it. A trusted client's is not refused but mended,
+//! and that is for others to do: programs of our own machines end their lines in LF, in
+//! CR CR LF or in whatever they were given. One of them whose very command DATA did not
+//! end in CRLF speaks of lines in another way, and ends its content that way too. One
+//! whose command did may be passing on what a stranger wrote, with an LF.LF in it that
+//! must not become the end (CVE-2023-51764); CR CR LF before that dot is no other
+//! sequence, since it ends in CRLF.
 
-use std::fmt;
-
-use super::lenient::Leniency;
-
-/// What makes content unfit to be passed on: another server might take it for the
-/// end of a line or of the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContentFault {
-    /// A CR without an LF after it (RFC 5321 §2.3.8).
-    BareCr,
-    /// An LF without a CR before it (RFC 5321 §2.3.8).
-    BareLf,
-    /// A NUL (RFC 5321 §4.5.2 allows to refuse it, RFC 5322 §4 never to make it).
-    Nul,
-}
-
-impl fmt::Display for ContentFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BareCr => "bare <CR> received: lines must end with <CR><LF>",
-            Self::BareLf => "bare <LF> received: lines must end with <CR><LF>",
-            Self::Nul => "NUL received: encode binary content",
-        })
-    }
-}
-
-/// What was seen of some content while it passed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ContentTraits {
-    /// Octets, stuffed dots not counted.
-    pub octets: u64,
-    /// Octets of the longest line without its CRLF.
-    pub longest_line: usize,
-    /// An octet above 127 was seen.
-    pub eight_bit: bool,
-    /// The first fault.
-    pub fault: Option<ContentFault>,
-}
-
-impl ContentTraits {
-    fn add(&mut self, octets: &[u8]) {
-        self.octets = self.octets.saturating_add(octets.len() as u64);
-        self.eight_bit = self.eight_bit || !octets.is_ascii();
-    }
-
-    fn fail(&mut self, fault: ContentFault) {
-        self.fault = self.fault.or(Some(fault));
-    }
-}
+use super::watch::{ContentFault, LineWatch};
 
 /// One step through content after DATA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,15 +26,19 @@ pub struct Decoded<'a> {
     pub ended: bool,
 }
 
-impl Decoded<'_> {
-    pub(super) fn nothing(consumed: usize) -> Self {
+impl<'a> Decoded<'a> {
+    fn nothing(consumed: usize) -> Self {
         Self { consumed, content: &[], restored: &[], ended: false }
+    }
+
+    fn run(input: &'a [u8], start: usize, end: usize) -> Self {
+        Self { content: input.get(start..end).unwrap_or_default(), ..Self::nothing(end) }
     }
 }
 
 /// Where the decoder stands in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+enum Place {
     LineStart,
     /// After a dot at the beginning of a line.
     Dot,
@@ -82,8 +48,6 @@ pub(super) enum Place {
     DotCrs,
     Middle,
     Cr,
-    /// After several CRs.
-    Crs,
 }
 
 /// Finds the end of content after DATA, CRLF.CRLF and nothing else, and removes the
@@ -93,11 +57,14 @@ pub(super) enum Place {
 /// in it can be taken for a command, and is then to be refused.
 #[derive(Debug)]
 pub struct DataDecoder {
-    pub(super) place: Place,
-    line: usize,
-    traits: ContentTraits,
-    /// How much a trusted client is forgiven.
-    pub(super) leniency: Option<Leniency>,
+    place: Place,
+    octets: u64,
+    /// Looks for faults, unless the client is trusted.
+    watch: Option<LineWatch>,
+    /// A lone dot ends the content whatever line ends stand around it.
+    any_line_end: bool,
+    /// The line before ended in LF alone.
+    after_odd_end: bool,
 }
 
 impl Default for DataDecoder {
@@ -109,8 +76,7 @@ impl Default for DataDecoder {
 impl DataDecoder {
     /// A decoder at the beginning of some content.
     pub fn new() -> Self {
-        let traits = ContentTraits::default();
-        Self { place: Place::LineStart, line: 0, traits, leniency: None }
+        Self { watch: Some(LineWatch::default()), ..Self::lenient(false) }
     }
 
     /// The same for a client that is trusted: nothing is a fault, and all octets but
@@ -118,25 +84,40 @@ impl DataDecoder {
     /// as for a client whose very command DATA did not end in CRLF, a lone dot ends
     /// the content whatever its line and the one before it end in.
     pub fn lenient(any_line_end: bool) -> Self {
-        let leniency = Leniency { any_line_end, after_odd_end: false };
-        Self { leniency: Some(leniency), ..Self::new() }
+        let (place, octets) = (Place::LineStart, 0);
+        Self { place, octets, watch: None, any_line_end, after_odd_end: false }
     }
 
-    /// What was seen so far.
-    pub fn traits(&self) -> &ContentTraits {
-        &self.traits
+    /// Octets that were handed out so far.
+    pub fn octets(&self) -> u64 {
+        self.octets
     }
 
-    /// Decodes the beginning of `input`, at least one octet of it if there is any.
-    /// Returns the longest run of content that is in one piece.
+    /// The first fault that was seen so far.
+    pub fn fault(&self) -> Option<ContentFault> {
+        self.watch.as_ref().and_then(LineWatch::fault)
+    }
+
+    /// Decodes the beginning of `input`: the longest run of content that is in one
+    /// piece. A step may use none of it where what was held back was no end.
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Decoded<'a> {
-        if let Some(leniency) = self.leniency {
-            return self.decode_leniently(input, leniency);
+        let mut step = self.advance(input);
+        if let Some(watch) = &mut self.watch {
+            watch.push(input.get(..step.consumed).unwrap_or_default());
+            if watch.fault().is_some() {
+                step = Decoded { ended: step.ended, ..Decoded::nothing(step.consumed) };
+            }
         }
+        let octets = step.content.len() + step.restored.len();
+        self.octets = self.octets.saturating_add(octets as u64);
+        step
+    }
+
+    fn advance<'a>(&mut self, input: &'a [u8]) -> Decoded<'a> {
         let (mut start, mut at) = (0, 0);
         while let Some(&octet) = input.get(at) {
             match (self.place, octet) {
-                (Place::LineStart, b'.') if at > start => return self.run(input, start, at),
+                (Place::LineStart, b'.') if at > start => return Decoded::run(input, start, at),
                 (Place::LineStart, b'.') => {
                     self.place = Place::Dot;
                     (start, at) = (at + 1, at + 1);
@@ -145,134 +126,100 @@ impl DataDecoder {
                     self.place = Place::DotCr;
                     (start, at) = (at + 1, at + 1);
                 }
-                (Place::DotCr, b'\n') => {
-                    self.place = Place::LineStart;
-                    return Decoded { ended: true, ..Decoded::nothing(at + 1) };
+                (Place::DotCr | Place::DotCrs, b'\r') => {
+                    self.place = Place::DotCrs;
+                    (start, at) = (at + 1, at + 1);
                 }
-                (Place::Cr, b'\n') => {
-                    self.end_line();
+                (Place::Dot | Place::DotCr | Place::DotCrs, b'\n') => {
+                    let is_end =
+                        self.any_line_end || (self.place == Place::DotCr && !self.after_odd_end);
+                    self.end_line(self.place == Place::Dot);
+                    if is_end {
+                        return Decoded { ended: true, ..Decoded::nothing(at + 1) };
+                    }
+                    return Decoded { restored: b".\r\n", ..Decoded::nothing(at + 1) };
+                }
+                (Place::DotCr | Place::DotCrs, _) => {
+                    self.place = Place::Middle;
+                    return Decoded { restored: b"\r", ..Decoded::nothing(at) };
+                }
+                (Place::Cr | Place::LineStart | Place::Middle, b'\n') => {
+                    self.end_line(self.place != Place::Cr);
                     at += 1;
                 }
-                (Place::DotCr | Place::DotCrs | Place::Cr | Place::Crs, _) => {
-                    self.traits.fail(ContentFault::BareCr);
-                    self.place = Place::Middle;
+                (Place::LineStart | Place::Dot | Place::Cr | Place::Middle, _) => {
+                    at += self.skip(input.get(at..).unwrap_or_default());
                 }
-                (Place::LineStart | Place::Dot, _) => self.place = Place::Middle,
-                (Place::Middle, _) => at += self.scan(input.get(at..).unwrap_or_default()),
             }
         }
-        self.run(input, start, at)
+        Decoded::run(input, start, at)
     }
 
-    /// Goes on to the next octet that matters; returns how many octets that took.
-    fn scan(&mut self, rest: &[u8]) -> usize {
-        let Some(index) = memchr::memchr3(b'\r', b'\n', 0, rest) else {
-            self.line = self.line.saturating_add(rest.len());
-            return rest.len();
-        };
-        self.line = self.line.saturating_add(index);
-        match rest.get(index) {
-            Some(b'\r') => self.place = Place::Cr,
-            Some(b'\n') => self.traits.fail(ContentFault::BareLf),
-            _ => self.traits.fail(ContentFault::Nul),
-        }
-        index + 1
+    /// Goes on to the next line end behind which a dot stands, or else to the last of
+    /// all; returns how many octets that took, at least one.
+    fn skip(&mut self, rest: &[u8]) -> usize {
+        let text = rest.get(1..).unwrap_or_default();
+        let end = memchr::memmem::find(text, b"\n.").or_else(|| memchr::memrchr(b'\n', text));
+        let skipped = end.map_or(rest.len(), |end| end + 1);
+        let is_cr = rest.get(skipped - 1) == Some(&b'\r');
+        self.place = if is_cr { Place::Cr } else { Place::Middle };
+        skipped
     }
 
-    pub(super) fn end_line(&mut self) {
-        self.traits.longest_line = self.traits.longest_line.max(self.line);
-        self.line = 0;
+    fn end_line(&mut self, oddly: bool) {
         self.place = Place::LineStart;
-    }
-
-    /// Content that was held back.
-    pub(super) fn restore<'a>(&mut self, consumed: usize, octets: &'static [u8]) -> Decoded<'a> {
-        self.traits.add(octets);
-        Decoded { restored: octets, ..Decoded::nothing(consumed) }
-    }
-
-    pub(super) fn run<'a>(&mut self, input: &'a [u8], start: usize, end: usize) -> Decoded<'a> {
-        let content = match self.traits.fault {
-            None => input.get(start..end).unwrap_or_default(),
-            Some(_) => &[],
-        };
-        self.traits.add(content);
-        Decoded { content, ..Decoded::nothing(end) }
+        self.after_odd_end = oddly;
     }
 }
 
 /// Watches content that comes by BDAT. Where it ends is said by the commands, so
 /// nothing is removed from it; but it will leave by DATA, so the same faults count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ChunkDecoder {
-    after_cr: bool,
-    line: usize,
-    traits: ContentTraits,
-    lenient: bool,
+    octets: u64,
+    /// Looks for faults, unless the client is trusted.
+    watch: Option<LineWatch>,
+}
+
+impl Default for ChunkDecoder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl ChunkDecoder {
     /// A decoder at the beginning of some content, which may come in many chunks.
     pub fn new() -> Self {
-        Self::default()
+        Self { octets: 0, watch: Some(LineWatch::default()) }
     }
 
     /// The same for a client that is trusted: nothing is a fault, as with
     /// [`DataDecoder::lenient`].
     pub fn lenient() -> Self {
-        Self { lenient: true, ..Self::default() }
+        Self { octets: 0, watch: None }
     }
 
-    /// What was seen so far.
-    pub fn traits(&self) -> &ContentTraits {
-        &self.traits
+    /// Octets that have come so far.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// The first fault that was seen so far.
+    pub fn fault(&self) -> Option<ContentFault> {
+        self.watch.as_ref().and_then(LineWatch::fault)
     }
 
     /// Watches a piece of content.
     pub fn push(&mut self, octets: &[u8]) {
-        self.traits.add(octets);
-        let mut rest = octets;
-        while let Some(&first) = rest.first() {
-            if std::mem::take(&mut self.after_cr) {
-                if first == b'\n' {
-                    self.end_line();
-                    rest = rest.get(1..).unwrap_or_default();
-                    continue;
-                }
-                self.fail(ContentFault::BareCr);
-            }
-            let Some(index) = memchr::memchr3(b'\r', b'\n', 0, rest) else {
-                self.line = self.line.saturating_add(rest.len());
-                return;
-            };
-            self.line = self.line.saturating_add(index);
-            match rest.get(index) {
-                Some(b'\r') => self.after_cr = true,
-                Some(b'\n') => self.fail(ContentFault::BareLf),
-                _ => self.fail(ContentFault::Nul),
-            }
-            rest = rest.get(index + 1..).unwrap_or_default();
+        self.octets = self.octets.saturating_add(octets.len() as u64);
+        if let Some(watch) = &mut self.watch {
+            watch.push(octets);
         }
     }
 
-    fn end_line(&mut self) {
-        self.traits.longest_line = self.traits.longest_line.max(self.line);
-        self.line = 0;
-    }
-
-    /// Ends the content; its last line need not have a CRLF.
-    pub fn finish(mut self) -> ContentTraits {
-        if self.after_cr {
-            self.fail(ContentFault::BareCr);
-        }
-        self.end_line();
-        self.traits
-    }
-
-    fn fail(&mut self, fault: ContentFault) {
-        if !self.lenient {
-            self.traits.fail(fault);
-        }
+    /// Ends the content; its last line need not have a CRLF. Returns the first fault.
+    pub fn finish(self) -> Option<ContentFault> {
+        self.watch.and_then(LineWatch::finish)
     }
 }
 
@@ -283,43 +230,57 @@ mod tests {
     use super::*;
     use crate::codec::DotStuffer;
 
-    /// Decodes `wire` cut into pieces; the content, the traits and what follows it.
-    fn decode(pieces: &[&[u8]]) -> Option<(Vec<u8>, ContentTraits, Vec<u8>)> {
-        let mut decoder = DataDecoder::new();
+    /// What a decoder makes of `wire` cut into pieces: the content, its fault, and what
+    /// follows it.
+    fn decode_with(
+        mut decoder: DataDecoder,
+        pieces: &[&[u8]],
+    ) -> Option<(Vec<u8>, Option<ContentFault>, Vec<u8>)> {
         let (mut content, mut ended, mut rest) = (Vec::new(), false, Vec::new());
         for piece in pieces {
             let mut piece = *piece;
             while !ended && !piece.is_empty() {
                 let step = decoder.decode(piece);
-                assert!(step.consumed > 0);
+                let goes_on = step.consumed > 0 || !step.restored.is_empty();
+                assert!(goes_on || decoder.fault().is_some());
                 content.extend_from_slice(step.content);
-                assert_eq!(step.restored, b"");
+                content.extend_from_slice(step.restored);
                 ended = step.ended;
                 piece = &piece[step.consumed..];
             }
             rest.extend_from_slice(piece);
         }
-        ended.then(|| (content, *decoder.traits(), rest))
+        assert_eq!(decoder.octets(), content.len() as u64);
+        let fault = decoder.fault();
+        // How much of a faulty message is handed out before its fault is seen depends
+        // on the cut; nobody keeps it.
+        ended.then(|| (fault.map_or(content, |_| Vec::new()), fault, rest))
     }
 
-    fn decode_at_every_cut(wire: &[u8]) -> Option<(Vec<u8>, ContentTraits, Vec<u8>)> {
+    fn decode(pieces: &[&[u8]]) -> Option<(Vec<u8>, Option<ContentFault>, Vec<u8>)> {
+        decode_with(DataDecoder::new(), pieces)
+    }
+
+    fn decode_at_every_cut(wire: &[u8]) -> Option<(Vec<u8>, Option<ContentFault>, Vec<u8>)> {
         let whole = decode(&[wire]);
         for cut in 0..=wire.len() {
             let (head, tail) = wire.split_at(cut);
-            assert_eq!(
-                decode(&[head, tail]).map(without_content),
-                whole.clone().map(without_content)
-            );
+            assert_eq!(decode(&[head, tail]), whole, "{wire:?} at {cut}");
         }
         whole
     }
 
-    // How much of a faulty message is handed out before its fault is seen depends
-    // on the cut; nobody keeps it.
-    fn without_content(
-        (content, traits, rest): (Vec<u8>, ContentTraits, Vec<u8>),
-    ) -> (Option<Vec<u8>>, usize, Option<ContentFault>, Vec<u8>) {
-        (traits.fault.is_none().then_some(content), traits.longest_line, traits.fault, rest)
+    fn decode_leniently(any_line_end: bool, wire: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        let run = |pieces: &[&[u8]]| decode_with(DataDecoder::lenient(any_line_end), pieces);
+        let whole = run(&[wire]);
+        for cut in 0..=wire.len() {
+            let (head, tail) = wire.split_at(cut);
+            assert_eq!(run(&[head, tail]), whole, "{wire:?} at {cut}");
+        }
+        whole.map(|(content, fault, rest)| {
+            assert_eq!(fault, None);
+            (content, rest)
+        })
     }
 
     #[test]
@@ -332,9 +293,8 @@ mod tests {
             (b"\r\n\r\n.\r\n", b"\r\n\r\n"),
             (b"a.\r\n.\r\n", b"a.\r\n"),
         ] {
-            let (got, traits, rest) = decode_at_every_cut(&[wire, b"QUIT\r\n"].concat()).unwrap();
-            assert_eq!((&got[..], traits.fault, &rest[..]), (content, None, &b"QUIT\r\n"[..]));
-            assert_eq!(traits.octets, content.len() as u64);
+            let (got, fault, rest) = decode_at_every_cut(&[wire, b"QUIT\r\n"].concat()).unwrap();
+            assert_eq!((&got[..], fault, &rest[..]), (content, None, &b"QUIT\r\n"[..]));
         }
     }
 
@@ -357,36 +317,73 @@ mod tests {
             let smuggled = [b"a", end, b"MAIL FROM:<evil@example.com>\r\n"].concat();
             assert_eq!(decode_at_every_cut(&smuggled), None, "{end:?} ends nothing");
             let wire = [&smuggled[..], b".\r\nRSET\r\n"].concat();
-            let (_, traits, rest) = decode_at_every_cut(&wire).unwrap();
-            assert_eq!((traits.fault, &rest[..]), (Some(fault), &b"RSET\r\n"[..]), "{end:?}");
+            let (_, seen, rest) = decode_at_every_cut(&wire).unwrap();
+            assert_eq!((seen, &rest[..]), (Some(fault), &b"RSET\r\n"[..]), "{end:?}");
         }
     }
 
     #[test]
-    fn lines_and_high_octets_are_noticed() {
-        let (_, traits, _) = decode(&[b"abc\r\n.12345\r\n\xc3\xa9\r\n.\r\n"]).unwrap();
-        assert_eq!((traits.longest_line, traits.eight_bit), (5, true));
-        assert!(!decode(&[b"abc\r\n.\r\n"]).unwrap().1.eight_bit);
+    fn a_client_that_speaks_crlf_ends_its_content_with_it_alone() {
+        for (wire, content) in [
+            (&b".\r\n"[..], &b""[..]),
+            (b"a\r\n.\r\n", b"a\r\n"),
+            (b"..\r\n.a\r\n.\r\n", b".\r\na\r\n"),
+            (b"a\nb\r\r\nc\rd\0\r\n.\r\n", b"a\nb\r\r\nc\rd\0\r\n"),
+            (b"a\n..b\n\r\n.\r\n", b"a\n.b\n\r\n"),
+            (b"a\n.\nb\r\n.\r\n", b"a\n.\r\nb\r\n"),
+            (b"a\n.\r\nb\r\n.\r\n", b"a\n.\r\nb\r\n"),
+            (b"a\r\n.\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
+            (b"a\r\n.\r\r\nb\r\n.\r\n", b"a\r\n.\r\nb\r\n"),
+            (b"a\r\r\n..\r\nb\r\r\n.\r\n", b"a\r\r\n.\r\nb\r\r\n"),
+            (b"a\r\n.\r\r\n.\r\n", b"a\r\n.\r\n"),
+            (b"a\r\n.\rb\r\n.\r\n", b"a\r\n\rb\r\n"),
+            (b"a\r.\r\nb\r\n.\r\n", b"a\r.\r\nb\r\n"),
+        ] {
+            let whole = [wire, b"QUIT\r\n"].concat();
+            let seen = decode_leniently(false, &whole);
+            assert_eq!(seen, Some((content.to_vec(), b"QUIT\r\n".to_vec())), "{wire:?}");
+        }
+        assert_eq!(decode_leniently(false, b"a\n.\nQUIT\n"), None);
+    }
+
+    #[test]
+    fn a_client_with_other_line_ends_ends_its_content_with_those() {
+        for (wire, content) in [
+            (&b".\n"[..], &b""[..]),
+            (b"a\n.\n", b"a\n"),
+            (b"a\n..b\n.\r\n", b"a\n.b\n"),
+            (b"a\r\r\n.\r\r\n", b"a\r\r\n"),
+            (b"a\r\n.\r\n", b"a\r\n"),
+            (b"a\n\n.\n", b"a\n\n"),
+        ] {
+            let whole = [wire, b"QUIT\n"].concat();
+            let seen = decode_leniently(true, &whole);
+            assert_eq!(seen, Some((content.to_vec(), b"QUIT\n".to_vec())), "{wire:?}");
+        }
+        for no_end in [&b"a\r.\r\n"[..], b"a.\n", b"a\n. \n", b"a\n.\rb\n"] {
+            assert_eq!(decode_leniently(true, no_end), None, "{no_end:?}");
+        }
     }
 
     #[test]
     fn chunks_are_watched_across_their_ends() {
-        for (content, longest_line, fault) in [
-            (&b"ab\r\nabcd"[..], 4, None),
-            (b"\r\n.\r\n\r\n", 1, None),
-            (b"a\r", 1, Some(ContentFault::BareCr)),
-            (b"a\rb\r\n", 2, Some(ContentFault::BareCr)),
-            (b"a\nb\r\n", 2, Some(ContentFault::BareLf)),
-            (b"a\0", 1, Some(ContentFault::Nul)),
+        for (content, fault) in [
+            (&b"ab\r\nabcd"[..], None),
+            (b"\r\n.\r\n\r\n", None),
+            (b"a\r", Some(ContentFault::BareCr)),
+            (b"a\rb\r\n", Some(ContentFault::BareCr)),
+            (b"a\r\r\n", Some(ContentFault::BareCr)),
+            (b"a\nb\r\n", Some(ContentFault::BareLf)),
+            (b"a\0", Some(ContentFault::Nul)),
+            (b"a\0b\n", Some(ContentFault::Nul)),
         ] {
             for cut in 0..=content.len() {
                 let mut decoder = ChunkDecoder::new();
                 let (head, tail) = content.split_at(cut);
                 decoder.push(head);
                 decoder.push(tail);
-                let traits = decoder.finish();
-                assert_eq!((traits.longest_line, traits.fault), (longest_line, fault));
-                assert_eq!(traits.octets, content.len() as u64);
+                assert_eq!(decoder.octets(), content.len() as u64);
+                assert_eq!(decoder.finish(), fault, "{content:?} at {cut}");
             }
         }
     }
@@ -409,10 +406,21 @@ mod tests {
                 rest = tail;
             }
             pieces.push(rest);
-            let (got, traits, after) = decode(&pieces).unwrap();
+            let (got, fault, after) = decode(&pieces).unwrap();
             prop_assert_eq!(got, content.as_bytes());
-            prop_assert_eq!(traits.fault, None);
+            prop_assert_eq!(fault, None);
             prop_assert!(after.is_empty());
+        }
+
+        #[test]
+        fn what_a_stranger_and_a_friend_send_ends_in_one_place(wire in "[.a\r\n\r\n]{0,24}") {
+            let wire = [wire.as_bytes(), b"\r\n.\r\nQUIT\r\n"].concat();
+            let friend = decode_with(DataDecoder::lenient(false), &[&wire]).unwrap();
+            let stranger = decode_at_every_cut(&wire).unwrap();
+            prop_assert_eq!(&friend.2, &stranger.2);
+            if stranger.1.is_none() {
+                prop_assert_eq!(friend.0, stranger.0);
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Writes content in the form that follows DATA (RFC 5321 §4.5.2).
 
+use super::watch::has_crlf_only;
+
 /// How the content that was written so far ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tail {
@@ -38,15 +40,10 @@ impl DotStuffer {
     /// Whether whole content needs nothing but `.CRLF` behind it: every line ends in
     /// CRLF and none begins with a dot.
     pub fn is_plain(content: &[u8]) -> bool {
-        let mut ends = memchr::memchr2_iter(b'\r', b'\n', content);
-        while let Some(end) = ends.next() {
-            let is_crlf = content.get(end..end + 2) == Some(b"\r\n");
-            if !is_crlf || content.get(end + 2) == Some(&b'.') {
-                return false;
-            }
-            ends.next();
-        }
-        content.ends_with(b"\r\n") && !content.starts_with(b".")
+        content.ends_with(b"\r\n")
+            && !content.starts_with(b".")
+            && memchr::memmem::find(content, b"\n.").is_none()
+            && has_crlf_only(content, false)
     }
 
     /// Appends a piece of content to `out`.

@@ -73,10 +73,9 @@ impl Session {
 
     /// Whether what has come is still fit to be kept.
     fn judge(&self, data: &mut Data) -> Option<Event> {
-        let traits = data.decoder.traits();
-        let (why, reply) = if let Some(fault) = traits.fault {
+        let (why, reply) = if let Some(fault) = data.decoder.fault() {
             (Discard::Fault(fault), malformed(fault))
-        } else if self.size_limit().is_some_and(|limit| traits.octets > limit) {
+        } else if self.size_limit().is_some_and(|limit| data.decoder.octets() > limit) {
             (Discard::TooLarge, self.too_large())
         } else {
             return None;
@@ -86,15 +85,15 @@ impl Session {
     }
 
     fn end_data(&mut self, data: Data) -> Next {
-        let traits = *data.decoder.traits();
+        let fault = data.decoder.fault();
         let Some(reply) = data.refusal else {
             let state = State::Ending { verb: Verb::Data };
-            return (state, Some(Event::EndContent(data.envelope, traits)));
+            return (state, Some(Event::EndContent(data.envelope)));
         };
         self.conclude(Verb::Data, &reply);
         // Whoever sends a bare CR or LF may believe that the message ended there,
         // and go on with what it takes for commands and we for anything.
-        let closes = traits.fault.is_some() || reply.closes();
+        let closes = fault.is_some() || reply.closes();
         self.note("DATA", reply, Some(data.envelope.reverse_path));
         if closes { (State::Closing, None) } else { self.commands(None) }
     }
@@ -107,7 +106,7 @@ impl Session {
 
     /// Reads a chunk up to the end of the input or of the chunk.
     pub(super) fn read_chunk(&mut self, mut chunk: Chunk) -> Next {
-        let seen = chunk.decoder.traits().octets;
+        let seen = chunk.decoder.octets();
         let promised = seen.saturating_add(chunk.left);
         if self.size_limit().is_some_and(|limit| promised > limit) {
             let reply = self.too_large();
@@ -125,7 +124,7 @@ impl Session {
         let range = self.position..self.position + take;
         self.position += take;
         chunk.left -= take as u64;
-        if let Some(fault) = chunk.decoder.traits().fault {
+        if let Some(fault) = chunk.decoder.fault() {
             return self.unwant(chunk, Discard::Fault(fault), malformed(fault));
         }
         (State::Chunk(chunk), Some(Event::Content(range)))
@@ -144,15 +143,14 @@ impl Session {
             self.conclude(Verb::Bdat, &Reply::enhanced(250, (2, 0, 0), text));
             return (State::Commands(Some(Transaction { envelope, chunks: Some(decoder) })), None);
         }
-        let traits = decoder.finish();
-        if let Some(fault) = traits.fault {
+        if let Some(fault) = decoder.finish() {
             let reply = malformed(fault);
             self.note("BDAT", reply.clone(), Some(envelope.reverse_path));
             let state = State::UnwantedChunk { left: 0, reply };
             return (state, Some(Event::Discard(Discard::Fault(fault))));
         }
         let state = State::Ending { verb: Verb::Bdat };
-        (state, Some(Event::EndContent(envelope, traits)))
+        (state, Some(Event::EndContent(envelope)))
     }
 
     /// Reads the octets of a chunk that was refused, exactly as many as were

@@ -20,7 +20,7 @@ mod content;
 mod session;
 
 use crate::address::Domain;
-use crate::codec::{ContentFault, ContentTraits};
+use crate::codec::ContentFault;
 use crate::envelope::{Envelope, Recipient};
 use crate::extension::Extensions;
 use crate::reply::Reply;
@@ -77,13 +77,9 @@ pub enum Action<'a> {
     /// A piece of the content, without stuffed dots. If it cannot be kept, call
     /// [`Session::refuse_content`].
     Content(&'a [u8]),
-    /// The content is whole. Answer for the message: a positive reply is a promise.
-    EndContent {
-        /// The envelope, which the session forgets.
-        envelope: Envelope,
-        /// What was seen of the content.
-        traits: ContentTraits,
-    },
+    /// The content is whole. Answer for the message: a positive reply is a promise. The
+    /// session forgets the envelope.
+    EndContent(Envelope),
     /// What has come of the content is worth nothing: forget it. The session reads
     /// what remains of it and tells the client.
     DiscardContent(Discard),

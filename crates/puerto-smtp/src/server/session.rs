@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Action, Discard, Refusal, Settings};
 use crate::address::ReversePath;
-use crate::codec::{ChunkDecoder, ContentTraits, DataDecoder, LineDecoder};
+use crate::codec::{ChunkDecoder, DataDecoder, LineDecoder};
 use crate::command::{Moment, Verb};
 use crate::envelope::{Envelope, Recipient};
 use crate::limits::{MAX_DISCARDED_CONTENT, MAX_DOMAIN, MAX_ERRORS};
@@ -97,7 +97,7 @@ pub(super) enum Event {
     Ask,
     Content(Range<usize>),
     Restored(&'static [u8]),
-    EndContent(Envelope, ContentTraits),
+    EndContent(Envelope),
     Discard(Discard),
     Refused(Refusal),
     StartTls,
@@ -188,7 +188,7 @@ impl Session {
             Event::Ask => self.question(),
             Event::Content(range) => Action::Content(self.input.get(range).unwrap_or_default()),
             Event::Restored(octets) => Action::Content(octets),
-            Event::EndContent(envelope, traits) => Action::EndContent { envelope, traits },
+            Event::EndContent(envelope) => Action::EndContent(envelope),
             Event::Discard(why) => Action::DiscardContent(why),
             Event::Refused(refusal) => Action::Refused(refusal),
             Event::StartTls => Action::StartTls,

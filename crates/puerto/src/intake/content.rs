@@ -190,27 +190,45 @@ fn envelope_line(octets: &[u8]) -> usize {
     memchr::memmem::find(line, b"\r\n").map_or(0, |at| at + 2)
 }
 
+/// What the text from `offset` on seems to be in.
+pub(super) fn charset(content: &Content, offset: usize) -> Result<&'static str, Refusal> {
+    let mut text = Guess::default();
+    each_piece(content, offset, |piece| {
+        text.update(piece);
+        Ok(())
+    })?;
+    Ok(text.charset())
+}
+
 /// One pass over a body: what it is like and, if it will be signed, its hash.
 pub(super) struct Pass {
     pub(super) facts: Facts,
     pub(super) hasher: Option<BodyHasher>,
-    /// What its text seems to be in.
-    pub(super) charset: &'static str,
 }
 
 impl Pass {
-    /// The pass over the content from `offset` on.
-    pub(super) fn over(content: &Content, offset: usize, sign: bool) -> Result<Self, Refusal> {
-        let (mut scanner, mut text) = (Scanner::new(), Guess::default());
+    /// The pass over the content from `offset` on. `whole` are the facts about all of
+    /// it; where nothing is odd about those, they hold for the body as well.
+    pub(super) fn over(
+        content: &Content,
+        offset: usize,
+        whole: Facts,
+        sign: bool,
+    ) -> Result<Self, Refusal> {
+        let is_odd = whole.eight_bit || whole.nul || whole.longest_line > MAX_TEXT_LINE;
+        let mut scanner = (offset > 0 && is_odd).then(Scanner::new);
         let mut hasher = sign.then(|| BodyHasher::new(Canonicalization::Relaxed));
-        each_piece(content, offset, |piece| {
-            scanner.update(piece);
-            text.update(piece);
-            if let Some(hasher) = &mut hasher {
-                hasher.update(piece);
-            }
-            Ok(())
-        })?;
-        Ok(Self { facts: scanner.finish(), hasher, charset: text.charset() })
+        if scanner.is_some() || sign {
+            each_piece(content, offset, |piece| {
+                if let Some(scanner) = &mut scanner {
+                    scanner.update(piece);
+                }
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(piece);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Self { facts: scanner.map_or(whole, Scanner::finish), hasher })
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn unacceptable(text: impl Into<String>) -> Refusal {
 /// Completes and signs a message.
 pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     let is_ours = work.source.is_ours();
-    mend(&mut work)?;
+    let whole = mend(&mut work)?;
     let head = Head::read(&work.content, is_ours)?;
     let header = head.header(&work.content, is_ours).map_err(|e| too_big(&e.to_string()))?;
     if received::is_looping(&header) {
@@ -77,15 +77,16 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     let keys = fixed.from_domain.as_ref().map(|domain| work.keys.keys_for(domain));
     let keys = keys.unwrap_or_default();
     let body_offset = head.body_offset(&header);
-    let mut pass = Pass::over(&work.content, body_offset, !keys.is_empty())?;
+    let mut pass = Pass::over(&work.content, body_offset, whole, !keys.is_empty())?;
     let eight_bit = pass.facts.eight_bit || !header.octets().is_ascii();
     if handling == Handling::Complete {
-        describe_body(&mut fixed, &pass);
+        let charset = || content::charset(&work.content, body_offset);
+        describe_body(&mut fixed, &pass.facts, charset)?;
     }
     let mut new_body = None;
     if may_rewrite && cannot_be_sent(&pass.facts) {
         let body = sendable_body(&work, &mut fixed, body_offset)?;
-        pass = Pass::over(&body, 0, !keys.is_empty())?;
+        pass = Pass::over(&body, 0, content::facts(&body)?, !keys.is_empty())?;
         new_body = Some(body);
     }
     let is_changed = fixed.is_changed || head.skip + head.removed > 0 || header.end() != End::Blank;
@@ -120,8 +121,9 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
 
 // The protocol layer lets strangers send no line end but CRLF and no NUL; this makes
 // sure that no other way in can (RFC 5321 §2.3.8). What our own programs send is made
-// right: there is no second server to hold another opinion about it.
-fn mend(work: &mut Work) -> Result<(), Refusal> {
+// right: there is no second server to hold another opinion about it. Returns what the
+// whole message is like.
+fn mend(work: &mut Work) -> Result<Facts, Refusal> {
     let facts = content::facts(&work.content)?;
     match work.source {
         Source::Smtp { trusted: false, .. } if facts.bare_line_end => {
@@ -131,10 +133,11 @@ fn mend(work: &mut Work) -> Result<(), Refusal> {
             Err(unacceptable("the message holds a NUL octet"))
         }
         _ => {
-            if facts.bare_line_end {
-                work.content = content::mend_line_ends(&work.content, work.spool.as_ref())?;
+            if !facts.bare_line_end {
+                return Ok(facts);
             }
-            Ok(())
+            work.content = content::mend_line_ends(&work.content, work.spool.as_ref())?;
+            content::facts(&work.content)
         }
     }
 }
@@ -146,26 +149,30 @@ fn cannot_be_sent(body: &Facts) -> bool {
 // Text without a MIME header is US-ASCII in seven bits (RFC 2045 §5.2, §6.1), and a
 // MIME header without its version is none (§4): programs of this machine that leave
 // such things out have them said for them.
-fn describe_body(fixed: &mut Fixed<'_>, pass: &Pass) {
+fn describe_body(
+    fixed: &mut Fixed<'_>,
+    body: &Facts,
+    charset: impl FnOnce() -> Result<&'static str, Refusal>,
+) -> Result<(), Refusal> {
     let fields = fixed.fields();
     let says = |name: &str| fields.iter().any(|field| field.is(name));
     let (has_version, has_encoding) = (says("MIME-Version"), says("Content-Transfer-Encoding"));
     let has_type = says("Content-Type");
     drop(fields);
-    let eight_bit = pass.facts.eight_bit;
-    let is_text = eight_bit || pass.charset == "iso-2022-jp";
-    let adds_type = is_text && !has_type && !has_encoding;
-    let adds_encoding = eight_bit && !has_encoding && !cannot_be_sent(&pass.facts);
-    if !has_version && (has_type || has_encoding || adds_type || adds_encoding) {
+    let charset = if has_type || has_encoding { None } else { Some(charset()?) };
+    let charset = charset.filter(|charset| body.eight_bit || *charset == "iso-2022-jp");
+    let adds_encoding = body.eight_bit && !has_encoding && !cannot_be_sent(body);
+    if !has_version && (has_type || has_encoding || charset.is_some() || adds_encoding) {
         write_structured(&mut fixed.added, "MIME-Version", ["1.0"]);
     }
-    if adds_type {
-        let parameter = format!("charset={}", pass.charset);
+    if let Some(charset) = charset {
+        let parameter = format!("charset={charset}");
         write_structured(&mut fixed.added, "Content-Type", ["text/plain;", &parameter]);
     }
     if adds_encoding {
         write_structured(&mut fixed.added, "Content-Transfer-Encoding", ["8bit"]);
     }
+    Ok(())
 }
 
 // A recipient of ours that has had this message. The client that is told so now tells its

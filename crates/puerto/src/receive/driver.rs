@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use puerto_smtp::codec::ContentTraits;
 use puerto_smtp::extension::Extensions;
 use puerto_smtp::limits::ServerTimeouts;
 use puerto_smtp::server::{Action, Refusal, Session, Settings};
@@ -12,7 +11,7 @@ use puerto_smtp::{Address, Domain, Envelope, LocalPart, Reply, ReversePath};
 use puerto_spool::{Content, Draft, MessageId, SpoolError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::census::Place;
 use super::connection::Connection;
@@ -173,7 +172,7 @@ impl Driver {
                     self.content_lost(error);
                 }
             }
-            Action::EndContent { envelope, traits } => self.end_content(envelope, traits).await,
+            Action::EndContent(envelope) => self.end_content(envelope).await,
             Action::DiscardContent(_) => (self.draft, self.id) = (None, None),
             Action::Refused(Refusal { stage, reply, from }) => {
                 self.reject(stage, &reply, from.as_ref(), None);
@@ -198,7 +197,10 @@ impl Driver {
         }
         let in_content = self.session.in_content();
         self.arrival.place.is_busy(in_content);
-        let deadline = self.deadline(in_content);
+        let mut deadline = self.deadline(in_content);
+        if stopping {
+            deadline = deadline.min(Instant::now() + SILENCE);
+        }
         let room = if in_content { CONTENT_READ } else { COMMAND_READ };
         let reading = self.arrival.connection.read(self.session.input(room));
         tokio::select! {
@@ -209,10 +211,9 @@ impl Driver {
                 (Ok(_), _) => {}
             },
             _ = self.shutdown.changed(), if !stopping => {}
-            // Who is in the middle of something may end it, but not keep us waiting for it.
-            () = sleep(SILENCE), if stopping => self.say_goodbye(),
             () = self.arrival.place.is_wanted(), if !in_content => return self.make_room(),
-            () = sleep_until(deadline) => {
+            // Who is in the middle of something may end it, but not keep us waiting for it.
+            () = sleep_until(deadline) => if stopping { self.say_goodbye() } else {
                 let what = format!("timeout after {}", self.session.stage());
                 self.problem(&what);
                 let text = format!("{} Error: timeout exceeded", self.arrival.config.hostname);
@@ -338,8 +339,7 @@ impl Driver {
         self.session.refuse_content(refusal.reply);
     }
 
-    async fn end_content(&mut self, mut envelope: Envelope, traits: ContentTraits) {
-        envelope.eight_bit |= traits.eight_bit;
+    async fn end_content(&mut self, envelope: Envelope) {
         let id = self.id.unwrap_or_else(|| self.context.intake.new_id());
         let from = envelope.reverse_path.clone();
         let result = match finish(self.draft.take()) {

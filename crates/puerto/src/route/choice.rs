@@ -67,7 +67,7 @@ pub(super) fn choose(
     reverse_path: &ReversePath,
     domain: &Domain,
 ) -> Choice {
-    if is_local(config, domain) || is_own_literal(config, &(machine.addresses)(), domain) {
+    if is_local(config, domain) || is_own_literal(config, &machine.addresses, domain) {
         return Choice::Local;
     }
     let mut routes = config.routes.iter().enumerate();
@@ -101,13 +101,18 @@ fn same_name(one: &str, other: &str) -> bool {
                 .is_ok_and(|one| idna::domain_to_ascii(other).is_ok_and(|other| one == other))
 }
 
-/// Whether a domain is the address of one of our listeners for mail.
-pub(super) fn is_own_literal(config: &Config, interfaces: &[IpAddr], domain: &Domain) -> bool {
+/// Whether a domain is the address of one of our listeners for mail. The kernel is asked
+/// for the interfaces' addresses only where they matter: this is asked of every message.
+pub(super) fn is_own_literal(
+    config: &Config,
+    interfaces: impl Fn() -> Vec<IpAddr>,
+    domain: &Domain,
+) -> bool {
     let Domain::Literal(ip) = domain else { return false };
     let ip = address::canonical(*ip);
     let listeners = &config.listen.smtp;
     listeners.iter().any(|listener| match listener.ip().is_unspecified() {
-        true => interfaces.contains(&ip),
+        true => interfaces().contains(&ip),
         false => address::canonical(listener.ip()) == ip,
     })
 }

@@ -42,8 +42,9 @@ pub fn fault_of_stranger(config: &Config, domain: &Domain) -> Option<LiteralFaul
     let Domain::Literal(ip) = domain else { return None };
     let interfaces = machine::interface_addresses();
     let judged = address::literal_fault(address::canonical(*ip), config, &interfaces);
-    let is_ours =
-        || is_local(config, domain) || choice::is_own_literal(config, &interfaces, domain);
+    let is_ours = || {
+        is_local(config, domain) || choice::is_own_literal(config, || interfaces.clone(), domain)
+    };
     judged.or_else(|| is_ours().then_some(LiteralFault::Ourselves))
 }
 
