@@ -14,6 +14,8 @@ pub mod deliver;
 pub mod dns;
 pub mod dnsplan;
 pub mod explain;
+#[cfg(test)]
+mod golden;
 pub mod intake;
 pub mod lang;
 pub mod local;

@@ -245,6 +245,35 @@ mod tests {
         command(Arguments::command(), Language::Spanish).debug_assert();
     }
 
+    /// Every command's help, short and long, one behind the other.
+    fn help(mut command: Command, out: &mut String) {
+        for help in [command.render_help(), command.render_long_help()] {
+            *out += &format!("==> {}\n{help}\n", command.get_bin_name().unwrap_or_default());
+        }
+        for command in command.get_subcommands() {
+            help(command.clone(), out);
+        }
+    }
+
+    #[test]
+    fn help_and_manual_pages_are_as_ever() {
+        for (language, code) in [(Language::English, "en"), (Language::Spanish, "es")] {
+            let mut tree = command(Arguments::command(), language).term_width(100);
+            tree.build();
+            let mut out = String::new();
+            help(tree, &mut out);
+            crate::golden::same(&format!("cli/help.{code}.txt"), &out);
+            let folder = tempfile::tempdir().unwrap();
+            crate::cli::documents::manual(folder.path(), Arguments::command(), language);
+            let pages = std::fs::read_dir(folder.path()).unwrap();
+            let mut pages: Vec<_> = pages.map(|page| page.unwrap().path()).collect();
+            pages.sort();
+            let pages = pages.iter().map(|page| std::fs::read_to_string(page).unwrap());
+            let pages = pages.collect::<String>().replace(env!("CARGO_PKG_VERSION"), "VERSION");
+            crate::golden::same(&format!("cli/man.{code}.txt"), &pages);
+        }
+    }
+
     #[test]
     fn the_language_is_known_before_the_arguments_are_parsed() {
         let found = |line: &str| language(&line.split(' ').map(Into::into).collect::<Vec<_>>());
