@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::IpAddr;
 
+use crate::together::together;
+
 /// A record type that this project asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordType {
@@ -72,6 +74,36 @@ pub enum Record {
     Tlsa(u8, u8, u8, Vec<u8>),
 }
 
+impl Record {
+    /// The address, of an A or AAAA record.
+    pub fn into_address(self) -> Option<IpAddr> {
+        if let Self::Address(address) = self { Some(address) } else { None }
+    }
+
+    /// The name, of a PTR, CNAME or NS record.
+    pub fn into_name(self) -> Option<String> {
+        if let Self::Name(name) = self { Some(name) } else { None }
+    }
+
+    /// Preference and host, of an MX record.
+    pub fn into_exchanger(self) -> Option<(u16, String)> {
+        if let Self::Mx(preference, host) = self { Some((preference, host)) } else { None }
+    }
+
+    /// The text, of a TXT record; octets that are no text are replaced.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Txt(octets) => Some(String::from_utf8_lossy(octets).into_owned()),
+            _ => None,
+        }
+    }
+
+    /// The serial number, of an SOA record.
+    pub fn serial(&self) -> Option<u32> {
+        if let Self::Soa(serial, _) = self { Some(*serial) } else { None }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DnsError {
@@ -118,6 +150,50 @@ pub trait Dns: Send + Sync {
         name: &str,
         record_type: RecordType,
     ) -> impl Future<Output = Result<Answer, DnsError>> + Send;
+
+    /// The records of a name; none where the DNS says for certain that there are none.
+    fn records(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = Result<Vec<Record>, DnsError>> + Send {
+        async move { records_of(self.lookup(name, record_type).await) }
+    }
+
+    /// The addresses of a name in both families, IPv4 first, an absence being an answer.
+    fn addresses(&self, name: &str) -> impl Future<Output = Result<Vec<IpAddr>, DnsError>> + Send {
+        async move {
+            let kinds = [RecordType::A, RecordType::Aaaa];
+            let mut found = Vec::new();
+            for records in together(kinds.map(|kind| self.records(name, kind))).await {
+                found.extend(records?.into_iter().filter_map(Record::into_address));
+            }
+            Ok(found)
+        }
+    }
+
+    /// The MX records of a name, the best first, an absence being an answer.
+    fn exchangers(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<(u16, String)>, DnsError>> + Send {
+        async move {
+            let records = self.records(name, RecordType::Mx).await?;
+            let mut found: Vec<_> =
+                records.into_iter().filter_map(Record::into_exchanger).collect();
+            found.sort();
+            Ok(found)
+        }
+    }
+}
+
+/// The records of an answer; none where it is that there are none.
+pub fn records_of(answer: Result<Answer, DnsError>) -> Result<Vec<Record>, DnsError> {
+    match answer {
+        Ok(answer) => Ok(answer.records),
+        Err(error) if error.is_absence() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 impl<D: Dns> Dns for &D {

@@ -1,26 +1,22 @@
 //! What every check knows: whose mail is judged, from where it goes out, and by
 //! which way.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use puerto_mail::dkim::SigningKey;
-use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
+use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, records_of};
 
 use super::outcome::{Definition, Draft};
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
-use crate::dns::unregistered;
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text};
 use crate::survey::address::is_public;
+use crate::survey::{egress, unregistered};
 use puerto_mail::together::together;
 
-/// Addresses that are only named to find out by which of ours they would be reached;
-/// nothing is sent there.
-const FAR_V4: &str = "198.41.0.4:53";
-const FAR_V6: &str = "[2001:503:ba3e::2:30]:53";
 /// Addresses of a relayhost that are looked at.
 const MAX_RELAY_ADDRESSES: usize = 20;
 
@@ -112,7 +108,8 @@ impl<'a, W: World> Context<'a, W> {
         let unregistered = unregistered(world, &domain).await;
         let egress_given = !asked.egress.is_empty();
         let helo = ascii(&config.delivery.helo);
-        let mut egress = if egress_given { once(&asked.egress) } else { own_addresses(config) };
+        let mut egress =
+            if egress_given { egress::given(&asked.egress) } else { egress::find(config) };
         let mut translated = Vec::new();
         let private = |address: &IpAddr| address.is_ipv4() && !is_public(*address);
         if !egress_given && !config.delivery.allow_private && egress.iter().any(private) {
@@ -185,21 +182,14 @@ impl<'a, W: World> Context<'a, W> {
     /// The TXT records of a name as text; none where the DNS says that there are
     /// none. Octets that are no text are replaced.
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, DnsError> {
-        let records = match self.lookup(name, RecordType::Txt).await {
-            Ok(answer) => answer.records,
-            Err(error) if error.is_absence() => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        Ok(records.iter().filter_map(text_of).collect())
+        let records = self.world.records(name, RecordType::Txt).await?;
+        Ok(records.iter().filter_map(Record::text).collect())
     }
 
     /// What a name is an alias of; `None` also where the DNS does not say.
     pub async fn alias_of(&self, name: &str) -> Option<String> {
         let answer = self.lookup(name, RecordType::Cname).await.ok()?;
-        answer.records.into_iter().find_map(|record| match record {
-            Record::Name(target) => Some(target),
-            _ => None,
-        })
+        answer.records.into_iter().find_map(Record::into_name)
     }
 
     /// How to publish a line of a zone file: beside an alias nothing may stand (RFC 1034
@@ -249,31 +239,12 @@ pub fn domains_of(asked: &Asked, config: &Config) -> Vec<String> {
     domains
 }
 
-/// The text of a TXT record.
-pub fn text_of(record: &Record) -> Option<String> {
-    match record {
-        Record::Txt(octets) => Some(String::from_utf8_lossy(octets).into_owned()),
-        _ => None,
-    }
-}
-
 async fn addresses<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<IpAddr>, DnsError> {
     addresses_in(dns.lookup(name, kind).await)
 }
 
 fn addresses_in(answer: Result<Answer, DnsError>) -> Result<Vec<IpAddr>, DnsError> {
-    match answer {
-        Ok(answer) => Ok(answer
-            .records
-            .iter()
-            .filter_map(|record| match record {
-                Record::Address(address) => Some(*address),
-                _ => None,
-            })
-            .collect()),
-        Err(error) if error.is_absence() => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    Ok(records_of(answer)?.into_iter().filter_map(Record::into_address).collect())
 }
 
 impl Relay {
@@ -317,34 +288,6 @@ async fn exchangers<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError
     }
     found.truncate(MAX_RELAY_ADDRESSES);
     Ok(found)
-}
-
-// Each once, and one that is mapped into IPv6 as what it is.
-fn once(addresses: &[IpAddr]) -> Vec<IpAddr> {
-    let mut found = Vec::new();
-    for address in addresses.iter().map(IpAddr::to_canonical) {
-        if !found.contains(&address) {
-            found.push(address);
-        }
-    }
-    found
-}
-
-// The address that the system would send from: the kernel chooses it when a datagram
-// socket is connected, and nothing is sent for that.
-fn own_addresses(config: &Config) -> Vec<IpAddr> {
-    let v4 = config.delivery.bind_ipv4.map(IpAddr::V4).or_else(|| source_towards(FAR_V4));
-    let v6 = config.delivery.bind_ipv6.map(IpAddr::V6).or_else(|| source_towards(FAR_V6));
-    v4.into_iter().chain(v6).collect()
-}
-
-fn source_towards(far: &str) -> Option<IpAddr> {
-    let far: SocketAddr = far.parse().ok()?;
-    let any = if far.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(any).ok()?;
-    socket.connect(far).ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
 }
 
 fn ascii(name: &str) -> String {

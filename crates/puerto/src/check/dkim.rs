@@ -190,10 +190,7 @@ fn alias_leads(
     texts: Option<&Vec<String>>,
 ) -> Check {
     let target = match alias {
-        Ok(answer) => answer.records.into_iter().find_map(|record| match record {
-            Record::Name(target) => Some(target),
-            _ => None,
-        }),
+        Ok(answer) => answer.records.into_iter().find_map(Record::into_name),
         Err(error) if error.is_absence() => None,
         Err(error) => return draft.no_answer(&error),
     };

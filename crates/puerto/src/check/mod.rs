@@ -39,7 +39,7 @@ pub mod watch;
 mod world;
 
 pub use blocklists::{closed_list, test_points as blocklist_test_points};
-pub use context::{Asked, Context, Place, Relay, domain_of, text_of};
+pub use context::{Asked, Context, Place, Relay, domain_of};
 pub use outcome::{Check, Definition, Draft, Severity, Status};
 pub use page::Page;
 use puerto_mail::together::together;

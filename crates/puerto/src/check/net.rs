@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use puerto_mail::dns::{Record, RecordType};
-
 use super::context::Context;
 use super::outcome::{Check, Severity, definitions};
 use super::registry::Family;
@@ -404,16 +402,7 @@ async fn reach<W: World>(
     domain: &'static str,
     expected: &'static [&'static str],
 ) -> Vec<Try> {
-    let Ok(answer) = context.lookup(domain, RecordType::Mx).await else { return Vec::new() };
-    let mut hosts: Vec<(u16, String)> = answer
-        .records
-        .into_iter()
-        .filter_map(|record| match record {
-            Record::Mx(preference, host) => Some((preference, host)),
-            _ => None,
-        })
-        .collect();
-    hosts.sort();
+    let Ok(hosts) = context.world.exchangers(domain).await else { return Vec::new() };
     let Some((_, host)) = hosts.into_iter().next() else { return Vec::new() };
     let (v4, v6) = tokio::join!(context.addresses(&host, false), context.addresses(&host, true));
     let mut peers = Vec::new();

@@ -206,11 +206,7 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
 }
 
 fn names_in(answer: &Answer) -> Vec<String> {
-    let names = answer.records.iter().filter_map(|record| match record {
-        Record::Name(name) => Some(name.clone()),
-        _ => None,
-    });
-    names.collect()
+    answer.records.iter().cloned().filter_map(Record::into_name).collect()
 }
 
 async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[String]) -> Check {

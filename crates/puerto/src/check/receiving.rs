@@ -43,15 +43,15 @@ impl Receiving {
     }
 
     async fn look<W: World>(context: &Context<'_, W>) -> Result<Self, DnsError> {
-        let mut hosts = match context.lookup(&context.domain, RecordType::Mx).await {
-            Ok(answer) => answer.records.iter().filter_map(exchanger).collect(),
-            Err(error) if error.is_absence() => vec![context.domain.clone()],
-            Err(error) => return Err(error),
-        };
-        hosts.truncate(MAX_HOSTS);
+        let records = context.world.records(&context.domain, RecordType::Mx).await?;
+        let named = records.into_iter().filter_map(Record::into_exchanger).map(|(_, host)| host);
+        let mut hosts: Vec<String> = named.take(MAX_HOSTS).collect();
+        if hosts.is_empty() {
+            hosts.push(context.domain.clone());
+        }
         hosts.retain(|host| !host.is_empty());
         let (mut ours, mut exists) = (Vec::new(), false);
-        let found = together(hosts.iter().map(|host| addresses(context, host))).await;
+        let found = together(hosts.iter().map(|host| context.world.addresses(host))).await;
         for (host, addresses) in hosts.iter().zip(found) {
             let addresses = addresses?;
             exists |= !addresses.is_empty();
@@ -91,23 +91,6 @@ impl Receiving {
         };
         Err(Box::new(check))
     }
-}
-
-fn exchanger(record: &Record) -> Option<String> {
-    match record {
-        Record::Mx(_, host) => Some(host.clone()),
-        _ => None,
-    }
-}
-
-async fn addresses<W: World>(
-    context: &Context<'_, W>,
-    host: &str,
-) -> Result<Vec<IpAddr>, DnsError> {
-    let (v4, v6) = tokio::join!(context.addresses(host, false), context.addresses(host, true));
-    let mut addresses = v4?;
-    addresses.extend(v6?);
-    Ok(addresses)
 }
 
 // Listeners at every address say nothing about whose address it is.

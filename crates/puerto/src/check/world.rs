@@ -15,6 +15,8 @@ use super::starttls::{self, Starttls};
 use crate::dns::Resolver;
 use crate::lang::harmless;
 use crate::lang::{Said, Text};
+use crate::survey::authority::{ask_server, undistorted};
+use crate::survey::patience::Patience;
 use crate::tls::ClientTls;
 
 const NOT_IN_TIME: Text = Text::new("it did not answer in time", "no ha respondido a tiempo");
@@ -160,20 +162,15 @@ impl Internet {
         let _ = tokio::time::timeout(SETTLING_PATIENCE, asked).await;
     }
 
-    async fn within(
-        &self,
-        patience: Duration,
-        asked: impl Future<Output = Result<Answer, DnsError>>,
-    ) -> Result<Answer, DnsError> {
-        let until = self.until.min(tokio::time::Instant::now() + patience);
-        tokio::time::timeout_at(until, asked).await.unwrap_or(Err(DnsError::Timeout))
+    fn patience(&self, one: Duration) -> Patience {
+        Patience::of(one).until(self.until)
     }
 }
 
 impl Dns for Internet {
     async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
         let asked = self.resolver.lookup(name, record_type);
-        self.within(PATIENCE, asked).await
+        self.patience(PATIENCE).wait(asked).await
     }
 }
 
@@ -184,8 +181,8 @@ impl World for Internet {
     }
 
     async fn undistorted(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
-        let asked = crate::dns::undistorted(&self.resolver, name, record_type);
-        self.within(PATIENCE, asked).await
+        let asked = undistorted(&self.resolver, name, record_type);
+        self.patience(PATIENCE).wait(asked).await
     }
 
     fn resolvers(&self) -> Vec<SocketAddr> {
@@ -200,7 +197,7 @@ impl World for Internet {
         record_type: RecordType,
     ) -> Result<Answer, DnsError> {
         let alone = Resolver::with_servers(&[resolver]);
-        self.within(SERVER_PATIENCE, alone.lookup(name, record_type)).await
+        self.patience(SERVER_PATIENCE).wait(alone.lookup(name, record_type)).await
     }
 
     fn foreign_sendmail(&self) -> Option<String> {
@@ -229,11 +226,8 @@ impl World for Internet {
         name: &str,
         record_type: RecordType,
     ) -> Result<Answer, DnsError> {
-        // A simulated Internet on loopback has all its name servers on one port.
-        let simulated = self.resolver.servers().first().filter(|_| server.is_loopback()).copied();
-        let port = simulated.map_or(53, |resolver| resolver.port());
-        let asked = crate::dns::ask_server(SocketAddr::new(server, port), name, record_type);
-        self.within(SERVER_PATIENCE, asked).await
+        let asked = ask_server(&self.resolver, server, name, record_type);
+        self.patience(SERVER_PATIENCE).wait(asked).await
     }
 
     async fn page(&self, host: &str, path: &str) -> Page {
@@ -253,7 +247,7 @@ impl World for Internet {
         };
         let tls = ClientTls::new();
         let asked = page::fetch(SocketAddr::new(address, 443), host, path, &tls);
-        let until = self.until.min(tokio::time::Instant::now() + GREETING_PATIENCE);
+        let until = self.patience(GREETING_PATIENCE).end();
         let silence = || Page::Failed("no answer in time".to_owned());
         tokio::time::timeout_at(until, asked).await.unwrap_or_else(|_| silence())
     }

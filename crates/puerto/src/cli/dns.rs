@@ -11,10 +11,14 @@ use super::config::print;
 use super::exit::{Failure, Sysexit};
 use super::output::{show, tell};
 use crate::config::Config;
-use crate::dns::{Patient, Resolver, Undistorted};
-use crate::dnsplan::{self, Plan, Subject, egress, render, update, zonefile};
+use crate::dns::Resolver;
+use crate::dnsplan::{self, Plan, Subject, render, update, zonefile};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, harmless_json, system};
+use crate::survey::address::is_public;
+use crate::survey::authority::{Authority, Undistorted};
+use crate::survey::egress;
+use crate::survey::patience::{Patience, Patient};
 
 /// Which records to work out, and how to show them.
 #[derive(Debug, clap::Args)]
@@ -119,15 +123,16 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     let Some((server, key)) = arguments.update.as_deref().zip(arguments.key.as_deref()) else {
         let servers = resolver.servers().len();
         let dns = Undistorted::new(resolver, &[&subject.hostname]);
-        let plan = plan(&Patient::new(dns, servers), &subject, language).await?;
+        let plan = plan(&Patient(dns, Patience::with_servers(servers)), &subject, language).await?;
         return write(&plan, arguments.format(), language);
     };
     let cannot = |said: dnsplan::Said| Stop::cannot(said.of(language));
     let key = update::Key::load(key).map_err(|error| cannot(error.said()))?;
     let server = address_of(server, language).await?;
     let servers = resolver.servers().len() + 1;
-    let authority = update::Authority::new(server, resolver);
-    let plan = plan(&Patient::new(authority, servers), &subject, language).await?;
+    let authority = Authority::new(server, resolver);
+    let plan =
+        plan(&Patient(authority, Patience::with_servers(servers)), &subject, language).await?;
     write(&plan, arguments.format(), language)?;
     if plan.changes().next().is_none() {
         return Ok(());
@@ -208,22 +213,17 @@ fn addresses(
     language: Language,
 ) -> Result<Vec<IpAddr>, Stop> {
     if !arguments.egress.is_empty() {
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        for address in arguments.egress.iter().map(IpAddr::to_canonical) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-        return Ok(addresses);
+        return Ok(egress::given(&arguments.egress));
     }
     // Whoever hands all mail to a relay is seen by nobody else.
     if config.relayhost.is_some() {
         return Ok(Vec::new());
     }
-    let found = egress::find(config);
-    let private: Vec<String> = found.private.iter().map(ToString::to_string).collect();
+    let (public, private): (Vec<_>, Vec<_>) =
+        egress::find(config).into_iter().partition(|address| is_public(*address));
+    let private: Vec<String> = private.iter().map(ToString::to_string).collect();
     let private = private.join(", ");
-    match (found.public.is_empty(), private.is_empty()) {
+    match (public.is_empty(), private.is_empty()) {
         (false, true) => {}
         (false, false) => {
             tell(&format!("puerto: {}", ALSO_PRIVATE.with(language, &[("private", &private)])))
@@ -233,7 +233,7 @@ fn addresses(
         }
         (true, true) => return Err(Stop::cannot(NO_ADDRESS.of(language).to_owned())),
     }
-    Ok(found.public)
+    Ok(public)
 }
 
 const ALSO_PRIVATE: Text = Text::new(

@@ -18,9 +18,6 @@
 //! system's resolv.conf says `trust-ad` (RFC 4035 §4.9.3). hickory 0.26 sends no AD bit of
 //! its own and its own validation calls zones bogus that are not, so it is not used.
 
-mod authority;
-mod existence;
-mod patient;
 mod response;
 mod servers;
 mod system;
@@ -37,10 +34,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Config;
-pub use authority::{Undistorted, undistorted};
-pub use existence::unregistered;
-pub use patient::Patient;
 use servers::Servers;
+pub use servers::TIMEOUT;
 use ttl_cache::TtlCache;
 
 /// Octets of answers that are kept at most.

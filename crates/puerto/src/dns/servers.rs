@@ -17,7 +17,7 @@ use super::response::{self, Failure, Reading};
 use super::system;
 
 /// For one question to one server, the repetition over TCP included.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
+pub const TIMEOUT: Duration = Duration::from_secs(3);
 /// How often each server is asked at most.
 const ROUNDS: usize = 2;
 /// Aliases that are followed for one question.

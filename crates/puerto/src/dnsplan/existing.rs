@@ -282,10 +282,7 @@ impl Answers {
     }
 
     fn exchangers(&mut self, domain: &str) -> Vec<(u16, String)> {
-        let exchanger = |record| match record {
-            Record::Mx(preference, host) => Some((preference, host)),
-            _ => None,
-        };
+        let exchanger = Record::into_exchanger;
         let records = self.of(domain, RecordType::Mx);
         let mut list: Vec<_> = records.into_iter().filter_map(exchanger).collect();
         list.sort();

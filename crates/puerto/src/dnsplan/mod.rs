@@ -12,7 +12,6 @@
 
 mod dkim;
 mod dmarc;
-pub mod egress;
 mod existing;
 mod host;
 mod later;
@@ -35,6 +34,7 @@ use puerto_mail::spf::ahead;
 use crate::config::NextHopHost;
 pub use crate::lang::Said;
 use crate::lang::{Language, dns_error};
+use crate::survey::unregistered;
 pub use dmarc::{DmarcProposal, dmarc_proposal, said_of_faults};
 pub use spf::{Sender, SpfProposal, helo_spf_proposal, spf_proposal};
 pub use subject::{Key, Subject, SubjectError};
@@ -310,7 +310,7 @@ impl Unread {
 /// Works out what is to be published, from what exists.
 pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
     let (existing, unregistered) =
-        tokio::join!(existing::read(dns, subject), crate::dns::unregistered(dns, &subject.domain));
+        tokio::join!(existing::read(dns, subject), unregistered(dns, &subject.domain));
     let existing = existing?;
     let mut plan = Plan {
         domain: subject.domain.clone(),

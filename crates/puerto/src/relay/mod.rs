@@ -286,10 +286,7 @@ async fn addresses_of<D: Dns>(dns: &D, name: &str) -> (Vec<IpAddr>, Option<DnsEr
     let (mut found, mut missing) = (Vec::new(), None);
     for kind in [RecordType::A, RecordType::Aaaa] {
         let (records, error) = look_up(dns, name, kind).await;
-        found.extend(records.into_iter().filter_map(|record| match record {
-            Record::Address(ip) => Some(ip),
-            _ => None,
-        }));
+        found.extend(records.into_iter().filter_map(Record::into_address));
         missing = match (missing, error) {
             (Some(DnsError::NoRecords | DnsError::NoSuchDomain) | None, Some(error)) => Some(error),
             (missing, _) => missing,

@@ -4,12 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
+use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
 
 use super::processes;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::dnsplan::{self, Plan, Subject, Unread, egress};
+use crate::dnsplan::{self, Plan, Subject, Unread};
+use crate::survey::address::is_public;
+use crate::survey::egress;
+use crate::survey::patience::{Patience, Patient};
 
 /// How long the DNS may take for one answer: a setup must not hang where there is none.
 const DNS_PATIENCE: Duration = Duration::from_secs(4);
@@ -93,7 +96,7 @@ pub trait World {
 
 /// The real one.
 pub struct Network {
-    resolver: Resolver,
+    dns: Patient<Resolver>,
     config: Config,
 }
 
@@ -102,47 +105,31 @@ impl Network {
     pub fn new(config: Option<&Config>) -> Self {
         let plain = || Config::with_defaults("localhost".to_owned());
         let config = config.cloned().unwrap_or_else(plain);
-        Self { resolver: Resolver::new(&config), config }
-    }
-
-    async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<Record>, DnsError> {
-        match tokio::time::timeout(DNS_PATIENCE, self.resolver.lookup(name, kind)).await {
-            Ok(Ok(answer)) => Ok(answer.records),
-            Ok(Err(error)) if error.is_absence() => Ok(Vec::new()),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(DnsError::Timeout),
-        }
+        Self { dns: Patient(Resolver::new(&config), Patience::of(DNS_PATIENCE)), config }
     }
 
     async fn egress(&self, address: IpAddr) -> Egress {
-        let records = self.ask(&pointer_name(address), RecordType::Ptr).await;
-        let name = |record| match record {
-            Record::Name(name) => Some(name),
-            _ => None,
-        };
-        let names = records.map(|records| records.into_iter().filter_map(name).collect());
-        Egress { address, names }
+        let records = self.dns.records(&reverse_name(address), RecordType::Ptr).await;
+        let names = |records: Vec<_>| records.into_iter().filter_map(Record::into_name).collect();
+        Egress { address, names: records.map(names) }
     }
 
     async fn is_absent(&self, domain: &str) -> bool {
-        let asked = self.resolver.lookup(domain, RecordType::Mx);
-        let answer = tokio::time::timeout(DNS_PATIENCE, asked).await;
-        matches!(answer, Ok(Err(DnsError::NoSuchDomain)))
+        matches!(self.dns.lookup(domain, RecordType::Mx).await, Err(DnsError::NoSuchDomain))
     }
 
     async fn exchanges(&self, domain: &str) -> Result<Vec<String>, DnsError> {
-        let host = |record| match record {
-            Record::Mx(_, host) => Some(host),
-            _ => None,
-        };
-        let records = self.ask(domain, RecordType::Mx).await?;
-        Ok(records.into_iter().filter_map(host).collect())
+        let records = self.dns.records(domain, RecordType::Mx).await?;
+        let hosts = records.into_iter().filter_map(Record::into_exchanger).map(|(_, host)| host);
+        Ok(hosts.collect())
     }
 
     async fn reach(&self, domain: &str) -> Port25 {
         let Ok(hosts) = self.exchanges(domain).await else { return Port25::Unknown };
         let Some(host) = hosts.first() else { return Port25::Unknown };
-        let Ok(records) = self.ask(host, RecordType::A).await else { return Port25::Unknown };
+        let Ok(records) = self.dns.records(host, RecordType::A).await else {
+            return Port25::Unknown;
+        };
         let Some(Record::Address(address)) = records.first() else { return Port25::Unknown };
         let connect =
             tokio::net::TcpStream::connect(SocketAddr::new(*address, self.config.delivery.port));
@@ -161,8 +148,8 @@ impl World for Network {
         let machine = Config::machine_name();
         let machine =
             (machine.contains('.') && !machine.starts_with("localhost.")).then_some(machine);
-        let found = egress::find(&self.config);
-        let addresses = [found.public, found.private].concat();
+        let mut addresses = egress::find(&self.config);
+        addresses.sort_by_key(|address| !is_public(*address));
         let (first, second) = (addresses.first().copied(), addresses.get(1).copied());
         let found = run(async {
             let one = async |address: Option<IpAddr>| match address {
@@ -182,7 +169,7 @@ impl World for Network {
             Unread { questions: vec![(question, error)] }
         };
         let planned = run(async {
-            tokio::time::timeout(PLAN_PATIENCE, dnsplan::plan(&self.resolver, subject)).await
+            tokio::time::timeout(PLAN_PATIENCE, dnsplan::plan(&self.dns.0, subject)).await
         });
         match planned {
             Ok(Ok(plan)) => plan,
@@ -229,22 +216,6 @@ fn run<T>(work: impl Future<Output = T>) -> Result<T, String> {
     Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
 }
 
-/// The name under which an address's PTR record stands (RFC 1035 §3.5, RFC 3596 §2.5).
-fn pointer_name(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
-        }
-        IpAddr::V6(v6) => {
-            let nibbles = v6.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
-            let mut name: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
-            name.push_str("ip6.arpa");
-            name
-        }
-    }
-}
-
 /// Where the program that runs should be found by others: where it is, if that is a
 /// place for programs, or else where it is to be put.
 pub fn program_path(running: Option<PathBuf>) -> PathBuf {
@@ -255,19 +226,6 @@ pub fn program_path(running: Option<PathBuf>) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pointers_are_asked_for_by_their_names() {
-        for (address, name) in [
-            ("192.0.2.5", "5.2.0.192.in-addr.arpa"),
-            (
-                "2001:db8::1",
-                "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
-            ),
-        ] {
-            assert_eq!(pointer_name(address.parse().unwrap()), name);
-        }
-    }
 
     #[test]
     fn a_program_in_a_build_folder_is_to_be_installed() {

@@ -1,4 +1,12 @@
-//! Facts about the world, each found out in one place for all rooms that need it.
+//! Facts about the world, each found out in one place for all rooms that need it: how
+//! long somebody waits for the DNS and whom else it can be asked of, from where mail
+//! leaves, what addresses and names say to others.
 
 pub mod address;
+pub mod authority;
+pub mod egress;
+mod existence;
 pub mod names;
+pub mod patience;
+
+pub use existence::unregistered;

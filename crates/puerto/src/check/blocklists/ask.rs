@@ -175,18 +175,8 @@ fn test_address(kind: Kind, last: u8) -> IpAddr {
 
 /// The A records; none if the DNS says for certain that there are none.
 async fn addresses<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError> {
-    match dns.lookup(name, RecordType::A).await {
-        Ok(answer) => Ok(answer
-            .records
-            .into_iter()
-            .filter_map(|record| match record {
-                Record::Address(address) => Some(address),
-                _ => None,
-            })
-            .collect()),
-        Err(error) if error.is_absence() => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    let records = dns.records(name, RecordType::A).await?;
+    Ok(records.into_iter().filter_map(Record::into_address).collect())
 }
 
 /// What the answers mean, if they are a listing. One that is not voids them all.
@@ -213,13 +203,8 @@ fn is_refusal(answer: IpAddr) -> bool {
 
 async fn own_words<D: Dns>(dns: &D, name: &str) -> Option<String> {
     let answer = dns.lookup(name, RecordType::Txt).await.ok()?;
-    answer.records.iter().find_map(|record| match record {
-        Record::Txt(octets) => {
-            let text = String::from_utf8_lossy(octets);
-            Some(harmless(&text.chars().take(MAX_TEXT).collect::<String>()))
-        }
-        _ => None,
-    })
+    let text = answer.records.iter().find_map(Record::text)?;
+    Some(harmless(&text.chars().take(MAX_TEXT).collect::<String>()))
 }
 
 /// The octets or nibbles of an address from the last to the first.

@@ -82,11 +82,8 @@ type MxAnswer = Result<puerto_mail::dns::Answer, DnsError>;
 
 fn hosts(mx: &MxAnswer) -> Vec<String> {
     let records = mx.as_ref().map(|answer| answer.records.as_slice()).unwrap_or_default();
-    let names = records.iter().filter_map(|record| match record {
-        Record::Mx(_, host) => Some(host.clone()),
-        _ => None,
-    });
-    names.collect()
+    let exchangers = records.iter().cloned().filter_map(Record::into_exchanger);
+    exchangers.map(|(_, host)| host).collect()
 }
 
 async fn resolves<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Check {
@@ -125,10 +122,7 @@ async fn soa<W: World>(context: &Context<'_, W>) -> Check {
     loop {
         match context.lookup(name, RecordType::Soa).await {
             Ok(answer) => {
-                let serial = answer.records.iter().find_map(|record| match record {
-                    Record::Soa(serial, _) => Some(*serial),
-                    _ => None,
-                });
+                let serial = answer.records.iter().find_map(Record::serial);
                 let draft = draft.with("zone", name).with("serial", serial.unwrap_or_default());
                 return draft.pass(Text::same("{zone} {serial}"));
             }

@@ -7,7 +7,7 @@
 
 use puerto_mail::dns::{DnsError, Record, RecordType};
 
-use super::super::context::{Context, text_of};
+use super::super::context::Context;
 use super::super::outcome::{Check, Draft};
 use super::super::world::World;
 use super::definitions::{NS_CONSISTENT, RESOLVERS_AGREE};
@@ -23,10 +23,7 @@ async fn delegation<W: World>(context: &Context<'_, W>) -> Result<Vec<String>, D
     loop {
         match context.lookup(name, RecordType::Ns).await {
             Ok(answer) => {
-                let names = answer.records.into_iter().filter_map(|record| match record {
-                    Record::Name(name) => Some(name),
-                    _ => None,
-                });
+                let names = answer.records.into_iter().filter_map(Record::into_name);
                 return Ok(names.take(MAX_SERVERS).collect());
             }
             Err(error) if !error.is_absence() => return Err(error),
@@ -271,19 +268,15 @@ async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Ques
     });
     let serial = context.world.ask_server(*address, &context.domain, RecordType::Soa);
     let (answers, serial) = tokio::join!(together(asked), serial);
-    let serial = serial.ok().and_then(|answer| {
-        answer.records.iter().find_map(|record| match record {
-            Record::Soa(serial, _) => Some(*serial),
-            _ => None,
-        })
-    });
+    let serial = serial.ok().and_then(|answer| answer.records.iter().find_map(Record::serial));
     Said { server: server.to_owned(), serial, answers, is_missing: false }
 }
 
 impl Question {
     fn about_mail(&self, mut records: Vec<Record>) -> Vec<Record> {
         records.retain(|record| {
-            text_of(record)
+            record
+                .text()
                 .is_none_or(|text| text.to_ascii_lowercase().trim_start().starts_with(self.begins))
         });
         records.sort();
@@ -292,7 +285,7 @@ impl Question {
 
     fn has_our_key(&self, records: &[Record]) -> bool {
         let key = self.key.as_ref();
-        let mut texts = records.iter().filter_map(text_of);
+        let mut texts = records.iter().filter_map(Record::text);
         key.is_some_and(|key| texts.any(|text| public_part(&text) == *key))
     }
 }

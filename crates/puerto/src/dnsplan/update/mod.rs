@@ -6,7 +6,6 @@
 //! refuses the whole update. Afterwards the records are asked for once more, since a
 //! server passes over some things in silence, such as a record beside a CNAME.
 
-mod authority;
 mod key;
 mod tsig;
 mod wire;
@@ -21,7 +20,6 @@ use tokio::net::TcpStream;
 
 use super::{Plan, Planned, Said, State, words};
 use crate::lang::detail;
-pub use authority::Authority;
 pub use key::{Key, KeyFileError};
 use wire::{Message, ResourceRecord};
 

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
 use puerto_mail::together::together;
 
-use super::Resolver;
+use crate::dns::{self, Resolver};
 
 /// Name servers of one zone that are asked until one answers.
 const MAX_SERVERS: usize = 3;
@@ -49,6 +49,30 @@ impl Dns for Undistorted {
     }
 }
 
+/// A DNS in which one server is asked first, which knows what it has better than any
+/// cache, and the usual resolvers for what it does not answer.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    server: Resolver,
+    others: Resolver,
+}
+
+impl Authority {
+    /// The server, and whom to ask for the rest of the world.
+    pub fn new(server: SocketAddr, others: Resolver) -> Self {
+        Self { server: Resolver::with_servers(&[server]), others }
+    }
+}
+
+impl Dns for Authority {
+    async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
+        match self.server.lookup(name, kind).await {
+            Err(error) if !error.is_absence() => self.others.lookup(name, kind).await,
+            answer => answer,
+        }
+    }
+}
+
 /// What the servers of the name's zone say. Where none of them answers it is what the
 /// resolver says, unless that is one which answers for its own machine.
 pub async fn undistorted(
@@ -56,15 +80,11 @@ pub async fn undistorted(
     name: &str,
     kind: RecordType,
 ) -> Result<Answer, DnsError> {
-    let servers = resolver.servers();
-    // A simulated Internet on loopback has all its name servers on one port.
-    let simulated = servers.first().map_or(53, SocketAddr::port);
-    let direct = Direct { simulated };
-    let invents = servers.iter().any(|server| INVENTING.iter().any(|one| server.ip() == *one));
-    if !invents {
+    let mut servers = resolver.servers().into_iter();
+    if !servers.any(|server| INVENTING.iter().any(|one| server.ip() == *one)) {
         return resolver.lookup(name, kind).await;
     }
-    match ask_authority(resolver, &direct, name, kind).await {
+    match ask_authority(resolver, resolver, name, kind).await {
         Ok(answer) => Ok(answer),
         Err(error) if error.is_absence() => Err(error),
         Err(error) => Err(DnsError::Failure(format!(
@@ -83,15 +103,23 @@ trait Server: Sync {
     ) -> impl Future<Output = Result<Answer, DnsError>> + Send;
 }
 
-struct Direct {
-    simulated: u16,
+impl Server for Resolver {
+    async fn ask(&self, server: IpAddr, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
+        ask_server(self, server, name, kind).await
+    }
 }
 
-impl Server for Direct {
-    async fn ask(&self, server: IpAddr, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
-        let port = if server.is_loopback() { self.simulated } else { 53 };
-        super::ask_server(SocketAddr::new(server, port), name, kind).await
-    }
+/// Asks one server of a zone, without recursion, in the Internet of a resolver.
+pub async fn ask_server(
+    resolver: &Resolver,
+    server: IpAddr,
+    name: &str,
+    kind: RecordType,
+) -> Result<Answer, DnsError> {
+    // A simulated Internet on loopback has all its name servers on one port.
+    let simulated = resolver.servers().first().filter(|_| server.is_loopback()).copied();
+    let port = simulated.map_or(53, |resolver| resolver.port());
+    dns::ask_server(SocketAddr::new(server, port), name, kind).await
 }
 
 /// Asks the servers of the zone that a name lies in, and follows aliases to others.
@@ -108,11 +136,8 @@ async fn ask_authority<D: Dns>(
         for server in servers_of(dns, &name).await {
             match zone.ask(server, &name, RecordType::Cname).await {
                 Ok(answer) => {
-                    let target = answer.records.into_iter().find_map(|record| match record {
-                        Record::Name(target) => Some(target),
-                        _ => None,
-                    });
-                    name = target.unwrap_or_default();
+                    let mut records = answer.records.into_iter();
+                    name = records.find_map(Record::into_name).unwrap_or_default();
                     continue 'aliases;
                 }
                 Err(error) if error.is_absence() => {}
@@ -138,20 +163,11 @@ async fn servers_of<D: Dns>(dns: &D, name: &str) -> Vec<IpAddr> {
     let answers = together(above.into_iter().map(|name| dns.lookup(name, RecordType::Ns))).await;
     let closest = answers.into_iter().find_map(Result::ok);
     let hosts = closest.into_iter().flat_map(|answer| answer.records);
-    let hosts: Vec<String> = hosts
-        .filter_map(|record| match record {
-            Record::Name(host) => Some(host),
-            _ => None,
-        })
-        .take(MAX_SERVERS)
-        .collect();
+    let hosts: Vec<String> = hosts.filter_map(Record::into_name).take(MAX_SERVERS).collect();
     let kinds = [RecordType::A, RecordType::Aaaa];
     let asked = hosts.iter().flat_map(|host| kinds.map(|kind| dns.lookup(host, kind)));
     let found = together(asked).await.into_iter().filter_map(Result::ok);
-    let addresses = found.flat_map(|answer| answer.records).filter_map(|record| match record {
-        Record::Address(address) => Some(address),
-        _ => None,
-    });
+    let addresses = found.flat_map(|answer| answer.records).filter_map(Record::into_address);
     addresses.take(MAX_SERVERS).collect()
 }
 

@@ -1,0 +1,64 @@
+//! Which addresses mail leaves from: found out, not assumed.
+//!
+//! A UDP socket that is connected sends nothing, but the kernel chooses the source
+//! address for it as it will for mail. What it chooses may be private: then somebody
+//! on the way translates it, and only the administrator can say into what.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use crate::config::Config;
+
+/// Addresses of the Internet, one in each family; nothing is sent there.
+const FAR_AWAY: [&str; 2] = ["198.41.0.4:53", "[2001:503:ba3e::2:30]:53"];
+
+/// The source addresses of both families, IPv4 first: those configured, or else what the
+/// kernel chooses.
+pub fn find(config: &Config) -> Vec<IpAddr> {
+    let configured =
+        [config.delivery.bind_ipv4.map(IpAddr::V4), config.delivery.bind_ipv6.map(IpAddr::V6)];
+    let both = configured.into_iter().zip(FAR_AWAY);
+    both.filter_map(|(bound, far)| bound.or_else(|| source_towards(far))).collect()
+}
+
+/// Addresses that somebody gave: each once, and one that is mapped into IPv6 as what it is.
+pub fn given(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for address in addresses.iter().map(IpAddr::to_canonical) {
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    found
+}
+
+fn source_towards(far: &str) -> Option<IpAddr> {
+    let far: SocketAddr = far.parse().ok()?;
+    let any = if far.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(far).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(addresses: &[&str]) -> Vec<IpAddr> {
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn configured_addresses_are_those_that_mail_leaves_from() {
+        let mut config = Config::for_tests(std::path::Path::new("/nonexistent"));
+        config.delivery.bind_ipv4 = Some("192.0.2.9".parse().unwrap());
+        config.delivery.bind_ipv6 = Some("fd00::9".parse().unwrap());
+        assert_eq!(find(&config), list(&["192.0.2.9", "fd00::9"]));
+    }
+
+    #[test]
+    fn given_addresses_count_once() {
+        let given_twice = list(&["::ffff:192.0.2.9", "2001:db8::1", "192.0.2.9"]);
+        assert_eq!(given(&given_twice), list(&["192.0.2.9", "2001:db8::1"]));
+    }
+}
