@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{MAX_NOISE_LINES, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, MAX_REPLY_READ};
 use crate::text::is_harmful;
 
@@ -245,7 +247,8 @@ fn clean(line: &str) -> String {
 }
 
 /// Why a peer's bytes are not a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReplyError {
     /// Lines came that do not begin with three digits and a space or hyphen, and no
     /// reply behind them.

@@ -6,6 +6,7 @@
 //! tells the sender. `ARCHITECTURE.md` says what each must not know.
 
 pub mod bounce;
+pub mod cause;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Cause, Connection, Stage, State};
 use crate::base64;
 use crate::reply::{Reply, Severity};
@@ -27,7 +29,8 @@ impl fmt::Debug for Credentials {
 }
 
 /// Why AUTH cannot even be begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AuthUnavailable {
     /// The connection is not encrypted: a password never goes out in plain text.
     NotEncrypted,

@@ -47,6 +47,12 @@ pub(super) fn recognized(words: &str) -> Option<String> {
     .map(str::to_owned)
 }
 
+/// In Spanish, what an error of a kind is that has no number; the kind as [`io::ErrorKind`]
+/// names it.
+pub fn system_by_kind(name: &str) -> Option<&'static str> {
+    BY_KIND.iter().find(|(kind, _)| format!("{kind:?}") == name).map(|(_, words)| *words)
+}
+
 fn by_number(code: Errno) -> Option<&'static str> {
     BY_NUMBER.iter().find(|(known, _)| *known == code).map(|(_, words)| *words)
 }

@@ -8,6 +8,7 @@ use puerto_smtp::{Address, Domain, LocalPart, Reply, ReversePath};
 
 use super::Service;
 use crate::config::{Config, Limits};
+use crate::lang::Language;
 use crate::route::{self, LiteralFault};
 
 /// Who is at the other end.
@@ -78,7 +79,7 @@ impl Policy {
         let why = match fault {
             None => return Ok(()),
             Some(LiteralFault::Special(kind)) => {
-                format!("{domain} is {}", kind.described())
+                format!("{domain} is {}", kind.described(Language::English))
             }
             Some(LiteralFault::Ourselves) => format!("{domain} is an address of this server"),
         };

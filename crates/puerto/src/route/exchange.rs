@@ -16,6 +16,7 @@ use super::{
     DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address, providers,
 };
 use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
+use crate::lang::Language;
 use crate::survey::address::Special;
 
 /// Mail exchangers of one domain that are looked at.
@@ -156,7 +157,8 @@ fn to_literal<D>(
     match address::literal_fault(ip, context.config, &(context.machine.addresses)()) {
         None => {}
         Some(LiteralFault::Special(kind)) => {
-            let (what, why) = (kind.described(), address::where_no_mail_goes(kind));
+            let (what, why) =
+                (kind.described(Language::English), address::where_no_mail_goes(kind));
             let text = format!("the address literal {literal} is {what}, {why}");
             return Err(RouteFailure::permanent(4, 4, text));
         }
@@ -415,7 +417,7 @@ impl Verdict {
         }
         if let Some((name, ip, kind)) = self.refused {
             let why = address::where_no_mail_goes(kind);
-            let text = format!("{name} has the {kind} address {ip}, {why}");
+            let text = format!("{name} has the {} address {ip}, {why}", kind.word().en);
             return RouteFailure::permanent(4, 4, text);
         }
         match self.absent.into_iter().next() {

@@ -4,64 +4,14 @@
 //! registries (RFC 6890). Whatever names an address, an MX host, an address literal, a
 //! record of ours or an interface, it is judged here.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What an address that is not for the whole Internet is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Special {
-    /// No address: as a destination, this machine.
-    Unspecified,
-    /// This machine.
-    Loopback,
-    /// A network of one's own (RFC 1918, RFC 4193), or a provider's behind its
-    /// translator (RFC 6598).
-    Private,
-    /// One link only.
-    LinkLocal,
-    /// Many machines.
-    Multicast,
-    /// Tests of network devices, which may stand in any network.
-    Benchmarking,
-    /// A translator's or a tunnel's own, behind which any address may lie: 6to4
-    /// (RFC 3056), Teredo, local NAT64 (RFC 6052).
-    Translated,
-    /// Nobody's, or a protocol's.
-    Reserved,
-}
+pub use crate::cause::AddressKind as Special;
 
 impl Special {
-    /// Before "address".
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unspecified => "unspecified",
-            Self::Loopback => "loopback",
-            Self::Private => "private",
-            Self::LinkLocal => "link-local",
-            Self::Multicast => "multicast",
-            Self::Benchmarking => "benchmarking",
-            Self::Translated => "translated",
-            Self::Reserved => "reserved",
-        }
-    }
-
-    /// What such an address is: `a private address`.
-    pub fn described(self) -> String {
-        match self {
-            Self::Unspecified => format!("an {self} address"),
-            _ => format!("a {self} address"),
-        }
-    }
-
     /// Whether mail is never brought there, whatever the configuration allows.
     pub const fn is_no_destination(self) -> bool {
         matches!(self, Self::Unspecified | Self::Multicast)
-    }
-}
-
-impl fmt::Display for Special {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

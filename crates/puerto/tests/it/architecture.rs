@@ -83,7 +83,7 @@ impl Map {
                 inner.split("::").next().unwrap_or_default().to_owned()
             })
         });
-        let free = ["lang", "rights", room];
+        let free = ["lang", "rights", "cause", room];
         let foreign = of_rooms.filter(|name| {
             let allowed = allowed.as_ref().is_none_or(|list| list.contains(name));
             name == "*" || (self.has(name) && !free.contains(&name.as_str()) && !allowed)

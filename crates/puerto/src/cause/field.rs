@@ -1,0 +1,281 @@
+//! What a cause may be about: each says itself in both languages, and is kept as JSON.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+use puerto_smtp::client::{AuthUnavailable, Stage};
+use puerto_smtp::reply::ReplyError;
+use serde::{Deserialize, Serialize};
+
+use super::Cause;
+use crate::lang::{self, Language, Text};
+
+/// Something that is put into the words of a cause.
+pub trait Field {
+    /// In one language.
+    fn said_in(&self, language: Language) -> Cow<'_, str>;
+}
+
+/// A name, an address, a reply: the same in every language.
+impl Field for String {
+    fn said_in(&self, _: Language) -> Cow<'_, str> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl Field for u64 {
+    fn said_in(&self, _: Language) -> Cow<'_, str> {
+        Cow::Owned(self.to_string())
+    }
+}
+
+impl Field for IpAddr {
+    fn said_in(&self, _: Language) -> Cow<'_, str> {
+        Cow::Owned(self.to_string())
+    }
+}
+
+impl Field for Box<Cause> {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        Cow::Owned(self.in_language(language))
+    }
+}
+
+/// Several, one behind the other.
+impl Field for Vec<Cause> {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        let all: Vec<String> = self.iter().map(|cause| cause.in_language(language)).collect();
+        Cow::Owned(all.join("; "))
+    }
+}
+
+/// Words of others, which have no other language: a sentence among them is quoted where
+/// another is spoken.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Words(pub String);
+
+impl Field for Words {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        match language {
+            Language::Spanish if is_sentence(&self.0) => Cow::Owned(format!("«{}»", self.0)),
+            _ => Cow::Borrowed(&self.0),
+        }
+    }
+}
+
+// Names, addresses, codes and numbers are no sentence, and two plain words in a row are.
+// A reply is known for one by its code.
+fn is_sentence(text: &str) -> bool {
+    let plain = |word: &str| {
+        let word = word.trim_end_matches([',', ';', '.', ':']);
+        word.len() > 1 && word.bytes().all(|octet| octet.is_ascii_lowercase())
+    };
+    let words: Vec<bool> = text.split(' ').map(plain).collect();
+    let is_reply =
+        matches!(text.as_bytes(), [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b' ' | b'-', ..]);
+    !is_reply && !text.starts_with('«') && words.windows(2).any(|pair| pair == [true, true])
+}
+
+/// An error of the operating system, or of the library that stands before it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SystemError {
+    /// By its number.
+    #[serde(rename = "errno")]
+    Number(i32),
+    /// One that has none, by its kind as [`io::ErrorKind`] calls it, and its words.
+    #[serde(rename = "error")]
+    Kind(String, String),
+}
+
+impl From<&io::Error> for SystemError {
+    fn from(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(number) => Self::Number(number),
+            None => Self::Kind(format!("{:?}", error.kind()), error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for SystemError {
+    fn from(error: io::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl Field for SystemError {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        match (self, language) {
+            (Self::Number(number), _) => {
+                Cow::Owned(lang::system(&io::Error::from_raw_os_error(*number)).of(language))
+            }
+            (Self::Kind(_, words), Language::English) => Cow::Borrowed(words),
+            (Self::Kind(kind, words), Language::Spanish) => match lang::system_by_kind(kind) {
+                Some(spanish) => Cow::Borrowed(spanish),
+                None => Cow::Owned(Words(words.clone()).said_in(language).into_owned()),
+            },
+        }
+    }
+}
+
+/// The same without its number, as Postfix's log has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BareSystemError(SystemError);
+
+impl From<&io::Error> for BareSystemError {
+    fn from(error: &io::Error) -> Self {
+        Self(match error.kind() {
+            io::ErrorKind::TimedOut => SystemError::Number(Errno::ETIMEDOUT as i32),
+            _ => error.into(),
+        })
+    }
+}
+
+impl Field for BareSystemError {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        let said = self.0.said_in(language);
+        let number = match language {
+            Language::English => " (os error ",
+            Language::Spanish => " (error ",
+        };
+        match (&self.0, said.split_once(number)) {
+            (SystemError::Number(_), Some((bare, _))) => Cow::Owned(bare.to_owned()),
+            _ => said,
+        }
+    }
+}
+
+/// What an address that is not for the whole Internet is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AddressKind {
+    /// No address: as a destination, this machine.
+    Unspecified,
+    /// This machine.
+    Loopback,
+    /// A network of one's own (RFC 1918, RFC 4193), or a provider's behind its
+    /// translator (RFC 6598).
+    Private,
+    /// One link only.
+    LinkLocal,
+    /// Many machines.
+    Multicast,
+    /// Tests of network devices, which may stand in any network.
+    Benchmarking,
+    /// A translator's or a tunnel's own, behind which any address may lie: 6to4
+    /// (RFC 3056), Teredo, local NAT64 (RFC 6052).
+    Translated,
+    /// Nobody's, or a protocol's.
+    Reserved,
+}
+
+impl AddressKind {
+    /// The word with "address".
+    pub const fn word(self) -> Text {
+        match self {
+            Self::Unspecified => Text::new("unspecified", "indeterminada"),
+            Self::Loopback => Text::new("loopback", "de bucle local"),
+            Self::Private => Text::new("private", "privada"),
+            Self::LinkLocal => Text::new("link-local", "de enlace local"),
+            Self::Multicast => Text::new("multicast", "de multidifusión"),
+            Self::Benchmarking => Text::new("benchmarking", "de pruebas de red"),
+            Self::Translated => Text::new("translated", "traducida"),
+            Self::Reserved => Text::new("reserved", "reservada"),
+        }
+    }
+
+    /// What such an address is: `a private address`.
+    pub fn described(self, language: Language) -> String {
+        let kind = self.word().of(language);
+        match (language, self) {
+            (Language::English, Self::Unspecified) => format!("an {kind} address"),
+            (Language::English, _) => format!("a {kind} address"),
+            (Language::Spanish, _) => format!("una dirección {kind}"),
+        }
+    }
+}
+
+impl Field for AddressKind {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        Cow::Borrowed(self.word().of(language))
+    }
+}
+
+/// A kind of address with its noun: "a private address".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DescribedAddress(pub AddressKind);
+
+impl Field for DescribedAddress {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        Cow::Owned(self.0.described(language))
+    }
+}
+
+/// What was under way.
+impl Field for Stage {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        if language == Language::English {
+            return Cow::Borrowed(self.activity());
+        }
+        Cow::Borrowed(match self {
+            Self::Greeting => "al esperar su saludo",
+            Self::Ehlo => "durante la negociación de EHLO",
+            Self::Helo => "durante la negociación de HELO",
+            Self::Lhlo => "durante la negociación de LHLO",
+            Self::StartTls => "al enviar STARTTLS",
+            Self::Handshake => "durante la negociación de TLS",
+            Self::Auth => "durante la identificación (AUTH)",
+            Self::Idle => "entre dos mensajes",
+            Self::Reset => "al enviar RSET",
+            Self::Mail => "al enviar MAIL FROM",
+            Self::Recipient => "al enviar RCPT TO",
+            Self::Data => "al enviar DATA",
+            Self::Content => "al enviar el mensaje",
+            Self::FinalDot => "al terminar el mensaje, que podría enviarse más de una vez",
+            Self::Quit => "al enviar QUIT",
+        })
+    }
+}
+
+/// The command that a reply at a stage answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Command(pub Stage);
+
+impl Field for Command {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        let english = self.0.command();
+        Cow::Borrowed(match (language, self.0) {
+            (Language::English, _) => english,
+            (Language::Spanish, Stage::Greeting) => "la conexión inicial",
+            (Language::Spanish, Stage::Content | Stage::FinalDot) => "el final de DATA",
+            (Language::Spanish, _) => english.trim_end_matches(" command"),
+        })
+    }
+}
+
+impl Field for ReplyError {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        Cow::Owned(lang::reply_error(self).of(language))
+    }
+}
+
+impl Field for AuthUnavailable {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        if language == Language::English {
+            return Cow::Owned(self.to_string());
+        }
+        match self {
+            Self::NotEncrypted => {
+                Cow::Borrowed("por una conexión sin TLS no se envía ninguna contraseña")
+            }
+            Self::NoMechanism(offered) if offered.is_empty() => {
+                Cow::Borrowed("el servidor no ofrece AUTH")
+            }
+            Self::NoMechanism(offered) => Cow::Owned(format!(
+                "el servidor no ofrece AUTH PLAIN ni LOGIN, sino {}",
+                offered.join(" ")
+            )),
+        }
+    }
+}

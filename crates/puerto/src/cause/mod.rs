@@ -1,0 +1,73 @@
+//! What went wrong, as values: from where it happens to where it is shown.
+//!
+//! A cause is declared once, in [`list`]: its id, what it is about, and its words in
+//! both languages. The log, replies, notices and JSON have the English, in the words
+//! that readers of Postfix's log know; people have theirs; the queue keeps the value.
+//! Nothing is recognized by its text. What somebody else said, and a library for whose
+//! errors there is no value, is quoted.
+//!
+//! A cause may be about another ("delivery time expired; last try: …"). What it is about
+//! else is a [`Field`](field::Field), which says itself in both languages too.
+
+pub mod field;
+mod list;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::lang::{Language, Said};
+use field::Words;
+pub use field::{AddressKind, SystemError};
+pub use list::Cause;
+
+impl Cause {
+    /// What somebody else said: a peer's reply, a library's text, what an older version
+    /// of this program has kept.
+    pub fn words(words: impl Into<String>) -> Self {
+        Self::Quoted { words: Words(words.into()) }
+    }
+
+    /// The words in English, as the log has them.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Quoted { words } => Cow::Borrowed(&words.0),
+            cause => Cow::Owned(cause.in_language(Language::English)),
+        }
+    }
+
+    /// In both languages.
+    pub fn said(&self) -> Said {
+        Said::of_both(|language| self.in_language(language))
+    }
+
+    /// As it is kept beside its text, which says all that there is to quoted words:
+    /// they are kept as nothing.
+    pub fn kept(&self) -> String {
+        match self {
+            Self::Quoted { .. } => String::new(),
+            // It has no map whose keys are no strings, the only thing that JSON lacks.
+            cause => serde_json::to_string(cause).unwrap_or_default(),
+        }
+    }
+
+    /// What was kept. Of a cause that this version does not know, the text is left.
+    pub fn of_kept(kept: &str, text: &str) -> Self {
+        serde_json::from_str(kept).unwrap_or_else(|_| Self::words(text))
+    }
+}
+
+/// In English.
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl From<&Cause> for Said {
+    fn from(cause: &Cause) -> Self {
+        cause.said()
+    }
+}
+
+#[cfg(test)]
+mod tests;

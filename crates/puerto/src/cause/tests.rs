@@ -1,0 +1,149 @@
+use std::io;
+
+use puerto_smtp::client::{AuthUnavailable, Stage};
+
+use super::field::{BareSystemError, Command, DescribedAddress};
+use super::*;
+
+fn spoken() -> Vec<(Cause, &'static str, &'static str)> {
+    let host = || "mx.example[192.0.2.1]".to_owned();
+    let refused = io::Error::from_raw_os_error(111);
+    vec![
+        (
+            Cause::NotConnected { peer: format!("{}:25", host()), error: (&refused).into() },
+            "connect to mx.example[192.0.2.1]:25: Connection refused",
+            "conexión con mx.example[192.0.2.1]:25: conexión rechazada",
+        ),
+        (
+            Cause::NotConnected {
+                peer: host(),
+                error: (&io::Error::from(io::ErrorKind::TimedOut)).into(),
+            },
+            "connect to mx.example[192.0.2.1]: Connection timed out",
+            "conexión con mx.example[192.0.2.1]: se ha agotado el tiempo de espera",
+        ),
+        (
+            Cause::Refused {
+                host: host(),
+                reply: "550 5.1.1 no such record: go away".to_owned(),
+                command: Command(Stage::Recipient),
+            },
+            "host mx.example[192.0.2.1] said: 550 5.1.1 no such record: go away (in reply to RCPT TO command)",
+            "mx.example[192.0.2.1] respondió: 550 5.1.1 no such record: go away (a RCPT TO)",
+        ),
+        (
+            Cause::Expired {
+                last: Box::new(Cause::ConnectionLost { host: host(), stage: Stage::FinalDot }),
+            },
+            "delivery time expired; last try: lost connection with mx.example[192.0.2.1] while sending end of data -- message may be sent more than once",
+            "se agotó el plazo; último intento: se perdió la conexión con mx.example[192.0.2.1] al terminar el mensaje, que podría enviarse más de una vez",
+        ),
+        (
+            Cause::SpecialLiteral {
+                literal: "[10.0.0.1]".to_owned(),
+                kind: DescribedAddress(AddressKind::Private),
+                why: Box::new(Cause::UnlessAllowed {}),
+            },
+            "the address literal [10.0.0.1] is a private address, where mail is not delivered unless [delivery] allow_private = true",
+            "la dirección literal [10.0.0.1] es una dirección privada, a la que no se entrega salvo con [delivery] allow_private = true",
+        ),
+        (
+            Cause::PasswordUnread {
+                file: "/etc/x".to_owned(),
+                error: io::Error::from_raw_os_error(2).into(),
+            },
+            "cannot read the password file /etc/x: No such file or directory (os error 2)",
+            "no se puede leer el fichero de la contraseña /etc/x: no existe el fichero o el directorio (error 2)",
+        ),
+        (
+            Cause::PasswordUnread {
+                file: "/etc/x".to_owned(),
+                error: io::Error::other("it is a device").into(),
+            },
+            "cannot read the password file /etc/x: it is a device",
+            "no se puede leer el fichero de la contraseña /etc/x: «it is a device»",
+        ),
+        (
+            Cause::NoLogin {
+                host: host(),
+                user: "me".to_owned(),
+                why: AuthUnavailable::NoMechanism(vec!["XOAUTH2".to_owned()]),
+            },
+            "cannot authenticate to mx.example[192.0.2.1] as me: the server offers neither AUTH PLAIN nor LOGIN, but XOAUTH2",
+            "no es posible identificarse ante mx.example[192.0.2.1] como me: el servidor no ofrece AUTH PLAIN ni LOGIN, sino XOAUTH2",
+        ),
+    ]
+}
+
+#[test]
+fn a_cause_is_said_in_both_languages_and_kept() {
+    for (cause, english, spanish) in spoken() {
+        assert_eq!(cause.to_string(), english);
+        assert_eq!(cause.said().of(Language::English), english);
+        assert_eq!(cause.said().of(Language::Spanish), spanish);
+        assert_eq!(Cause::of_kept(&cause.kept(), "another text"), cause);
+    }
+}
+
+#[test]
+fn in_json_the_id_is_the_key() {
+    let cause = Cause::TooLarge { size: 9, limit: 5, host: "mx".to_owned() };
+    let json = r#"{"delivery.too-large":{"size":9,"limit":5,"host":"mx"}}"#;
+    assert_eq!(cause.kept(), json);
+    assert_eq!(cause.id(), "delivery.too-large");
+    assert_eq!(Cause::NoHostTried {}.kept(), r#"{"delivery.no-host-tried":{}}"#);
+}
+
+#[test]
+fn of_a_cause_that_is_not_known_its_text_is_left() {
+    for kept in [
+        "",
+        "{}",
+        "null",
+        r#"{"of.later":{}}"#,
+        r#"{"queue.expired":{"last":{"of.later":{}}}}"#,
+        r#"{"delivery.too-large":{"size":"9"}}"#,
+    ] {
+        let cause = Cause::of_kept(kept, "something new went wrong");
+        assert_eq!(cause, Cause::words("something new went wrong"), "{kept}");
+        assert_eq!(cause.kept(), "");
+    }
+    let deep = r#"{"queue.untold":{"of":"#.repeat(100_000);
+    assert_eq!(Cause::of_kept(&deep, "deep").text(), "deep");
+}
+
+#[test]
+fn a_sentence_of_others_is_quoted_and_their_words_are_not() {
+    for (words, spanish) in [
+        ("something new went wrong", "«something new went wrong»"),
+        ("250 2.0.0 Ok: we have it as x", "250 2.0.0 Ok: we have it as x"),
+        ("421-come back later", "421-come back later"),
+        ("UnknownIssuer", "UnknownIssuer"),
+        ("10.0.0.1:53", "10.0.0.1:53"),
+        ("«ya está dicho así»", "«ya está dicho así»"),
+    ] {
+        let cause = Cause::words(words);
+        assert_eq!(cause.text(), words);
+        assert_eq!(cause.said().of(Language::Spanish), spanish);
+    }
+}
+
+#[test]
+fn an_error_without_a_number_is_said_by_its_kind() {
+    let cause = |error: io::Error| Cause::MessageUnread { error: error.into() };
+    for (error, english, spanish) in [
+        (
+            io::ErrorKind::UnexpectedEof.into(),
+            "unexpected end of file",
+            "el final ha llegado antes de tiempo",
+        ),
+        (io::Error::other("odd"), "odd", "odd"),
+        (io::Error::from_raw_os_error(9999), "Unknown error 9999 (os error 9999)", "9999"),
+    ] {
+        let cause = cause(error);
+        assert_eq!(cause.to_string(), format!("cannot read the queued message: {english}"));
+        assert!(cause.said().of(Language::Spanish).contains(spanish), "{cause:?}");
+    }
+    let bare: BareSystemError = (&io::Error::from_raw_os_error(111)).into();
+    assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"errno":111}"#);
+}
