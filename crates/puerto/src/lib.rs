@@ -15,6 +15,7 @@ pub mod deliver;
 pub mod dns;
 pub mod dnsplan;
 pub mod explain;
+pub mod finding;
 #[cfg(test)]
 mod golden;
 pub mod intake;

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 
 mod crates;
 pub mod layout;
-pub mod page;
 mod system;
 mod technical;
 

@@ -6,7 +6,7 @@ use puerto_smtp::ReversePath;
 use super::{Problem, Report, Weight, host, trouble};
 use crate::config::NextHopHost;
 use crate::deliver::probe::{Granted, Sight};
-use crate::lang::page::{BAD, ERROR, GOOD, Page, UNSURE, WARNING, paint};
+use crate::finding::page::{BAD, ERROR, GOOD, Page, UNSURE, WARNING, paint};
 use crate::lang::{Language, Text, detail, shown};
 use crate::telemetry::DeliveryStatus;
 use crate::tls::Certificate;

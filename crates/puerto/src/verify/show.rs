@@ -8,7 +8,7 @@ use puerto_mail::spf;
 
 use super::finding::{Finding, Severity};
 use super::{Report, Spf};
-use crate::lang::page::{BAD, ERROR, FAINT, GOOD, NOTE, Page, UNSURE, WARNING, paint};
+use crate::finding::page::{BAD, ERROR, FAINT, GOOD, NOTE, Page, UNSURE, WARNING, paint};
 use crate::lang::{Language, Text, harmless, shown, technical};
 
 /// The report in one language, with colours: whoever prints it takes them out where
