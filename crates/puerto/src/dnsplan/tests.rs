@@ -9,6 +9,7 @@ use super::*;
 use crate::config::NextHop;
 use crate::lang::Language;
 
+mod golden;
 mod spf_record;
 
 fn key() -> String {

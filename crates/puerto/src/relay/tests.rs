@@ -11,6 +11,8 @@ use crate::config::{Login, TlsFiles, TlsLevel};
 use crate::lang::Language;
 use crate::tls::ServerTls;
 
+mod golden;
+
 const NOW: i64 = 1_795_503_600; // 2026-11-24
 
 /// How a relay behaves.
