@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod formats;
 mod missing;
 mod passing;
 mod space;
