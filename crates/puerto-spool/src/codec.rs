@@ -285,23 +285,13 @@ fn take_address(from: &mut Take<'_>) -> Result<Address, Malformed> {
     Ok(Address::new(local, domain))
 }
 
-/// Appends an attempt.
-pub(crate) fn put_attempt(out: &mut Vec<u8>, attempt: &Attempt) {
-    out.put_time(attempt.at);
-    out.put_bytes(attempt.relay.as_bytes());
-    out.put_u16(attempt.code);
-    out.put_u8(attempt.status.class);
-    out.put_u16(attempt.status.subject);
-    out.put_u16(attempt.status.detail);
-    out.put_bytes(attempt.text.as_bytes());
-}
-
-/// Reads an attempt.
+/// Reads an attempt as format 1 has it.
 pub(crate) fn take_attempt(from: &mut Take<'_>) -> Result<Attempt, Malformed> {
     let at = from.time()?;
     let relay = from.text()?.to_owned();
     let code = from.u16()?;
     let (class, subject, detail) = (from.u8()?, from.u16()?, from.u16()?);
     let status = EnhancedCode::new(class, subject, detail);
-    Ok(Attempt { at, relay, code, status, text: from.text()?.to_owned() })
+    let text = from.text()?.to_owned();
+    Ok(Attempt { at, relay, code, status, text, cause: String::new() })
 }

@@ -5,7 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::collections::HashMap;
+mod model;
+
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("an expired lease cannot be settled", an_expired_lease_is_lost),
     ("a clock that leaps ends no lease", a_leaping_clock_ends_no_lease),
     ("a deferred recipient is due later and keeps its story", deferral_keeps_the_story),
+    ("of many attempts the first and the last four are told", a_long_story_is_bounded),
     ("what a settlement does not name is due now", unnamed_recipients_return),
     ("a message is gone with its last recipient", gone_with_the_last_recipient),
     ("new and old mail of a domain take turns", new_and_old_take_turns),
@@ -52,7 +54,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("what is not queued is not found", unknown_is_not_found),
     ("health counts", health_counts),
     ("a closed store takes no mail", closed_takes_no_mail),
-    ("the index agrees with a simple model", agrees_with_a_model),
+    ("the index agrees with a simple model", model::agrees),
 ];
 
 /// Runs every check on a fresh store each.
@@ -97,6 +99,7 @@ pub fn attempt(at: Timestamp) -> Attempt {
         code: 451,
         status: EnhancedCode::new(4, 3, 0),
         text: "try again later".into(),
+        cause: r#"{"id":"reply"}"#.into(),
     }
 }
 
@@ -369,8 +372,46 @@ fn deferral_keeps_the_story(bench: &Bench) {
     let again = bench.claim(10, 10).remove(0);
     assert_eq!(again.recipients[0].attempts, 1);
     let entry = bench.spool.get(id).unwrap();
-    assert_eq!(entry.recipients[1].last, Some(attempt(START)));
+    assert_eq!(entry.recipients[1].story, [attempt(START)]);
     assert_eq!(entry.recipients[1].attempts, 1);
+}
+
+fn a_long_story_is_bounded(bench: &Bench) {
+    let id = bench.commit(&["a@one.example", "b@one.example", "c@two.example"]);
+    let mut told = Vec::new();
+    for n in 0..9_u64 {
+        let tried = Attempt {
+            relay: format!("mx{}.example.net[192.0.2.1]:25", n % 2),
+            text: format!("no, {}", n / 3),
+            cause: if n == 4 { String::new() } else { format!("{{\"n\":{n}}}") },
+            ..attempt(bench.clock.now())
+        };
+        let due = bench.clock.now().after(Duration::from_secs(60));
+        let deferred = Disposition::Deferred { due, attempt: tried.clone() };
+        for lease in bench.claim(10, 10) {
+            match lease.domain.to_string().as_str() {
+                "one.example" => bench.settle(&lease, &deferred),
+                _ => bench.settle(&lease, &Disposition::Returned(due)),
+            };
+        }
+        told.push(tried);
+        bench.pass(60);
+    }
+    told.drain(1..5);
+    let entry = bench.spool.get(id).unwrap();
+    for recipient in &entry.recipients[..2] {
+        assert_eq!((recipient.attempts, &recipient.story), (9, &told));
+        assert_eq!(recipient.last(), told.last());
+    }
+    assert_eq!((entry.recipients[2].attempts, entry.recipients[2].last()), (0, None));
+    let leases = bench.claim(10, 10);
+    let one = leases.iter().find(|lease| lease.recipients.len() == 2).unwrap();
+    let dispositions = vec![(0, Disposition::Bounced(attempt(START))), (1, bench.deferred(1))];
+    bench.spool.settle(Settlement { token: one.token, dispositions }).unwrap().1.wait().unwrap();
+    let entry = bench.spool.get(id).unwrap();
+    assert_eq!((entry.recipients[0].attempts, entry.recipients[1].attempts), (9, 10));
+    assert_eq!(entry.recipients[0].last(), Some(&attempt(START)), "what ended it is told, too");
+    assert_eq!(entry.recipients[0].story[..4], [&told[..1], &told[2..]].concat());
 }
 
 fn unnamed_recipients_return(bench: &Bench) {
@@ -511,75 +552,4 @@ fn closed_takes_no_mail(bench: &Bench) {
     assert!(bench.spool.commit(late).wait().is_err());
     assert!(bench.spool.health().refusing.is_some());
     bench.spool.close();
-}
-
-/// Random operations against a map from (message, recipient) to when it is due.
-fn agrees_with_a_model(bench: &Bench) {
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = move |below: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % below
-    };
-    let mut waiting: HashMap<(MessageId, u32), Timestamp> = HashMap::new();
-    let mut leased: Vec<Lease> = Vec::new();
-    for _ in 0..2000 {
-        match next(10) {
-            0..4 => {
-                let to: Vec<String> =
-                    (0..=next(5)).map(|n| format!("u{n}@d{}.example", next(8))).collect();
-                let to: Vec<&str> = to.iter().map(String::as_str).collect();
-                let id = bench.commit(&to);
-                for index in 0..to.len() {
-                    waiting.insert((id, index as u32), bench.clock.now());
-                }
-            }
-            4 => bench.pass(next(4)),
-            5 => {
-                let before = waiting.clone();
-                for lease in bench.claim(next(12) as usize, 1 + next(6) as usize) {
-                    for recipient in &lease.recipients {
-                        let due = waiting.remove(&(lease.token.id, recipient.index)).unwrap();
-                        assert!(due <= bench.clock.now());
-                    }
-                    bench.spool.renew(&lease.token, Duration::MAX).unwrap();
-                    leased.push(lease);
-                }
-                if before.len() == waiting.len() && leased.is_empty() {
-                    let all = bench.claim(usize::MAX, usize::MAX);
-                    let due = before.values().filter(|due| **due <= bench.clock.now()).count();
-                    assert_eq!(all.iter().map(|l| l.recipients.len()).sum::<usize>(), due);
-                    for lease in &all {
-                        bench.settle(lease, &Disposition::Returned(bench.clock.now()));
-                        for recipient in &lease.recipients {
-                            waiting.insert((lease.token.id, recipient.index), bench.clock.now());
-                        }
-                    }
-                }
-            }
-            _ => {
-                if leased.is_empty() {
-                    continue;
-                }
-                let lease = leased.swap_remove(next(leased.len() as u64) as usize);
-                let now = bench.clock.now();
-                let dispositions = lease.recipients.iter().map(|r| {
-                    if next(3) == 0 {
-                        let due = now.after(Duration::from_secs(next(20)));
-                        waiting.insert((lease.token.id, r.index), due);
-                        return (r.index, Disposition::Deferred { due, attempt: attempt(now) });
-                    }
-                    (r.index, Disposition::Delivered(attempt(now)))
-                });
-                let dispositions = dispositions.collect();
-                bench.spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
-            }
-        }
-        let open: usize = leased.iter().map(|l| l.recipients.len()).sum();
-        assert_eq!(bench.spool.health().recipients, (waiting.len() + open) as u64);
-        let first = waiting.values().min().copied();
-        let forever = (open > 0).then_some(Timestamp::from_millis(i64::MAX));
-        assert_eq!(bench.spool.next_due(), first.or(forever));
-    }
 }

@@ -28,7 +28,14 @@ pub struct Attempt {
     pub status: EnhancedCode,
     /// The reply or the reason.
     pub text: String,
+    /// The reason as a value that the program writes and reads: one JSON object, or
+    /// empty. The store does not look into it; one of more than [`MAX_CAUSE`] octets is
+    /// left out.
+    pub cause: String,
 }
+
+/// Octets that an attempt's cause may have.
+pub const MAX_CAUSE: usize = 1024;
 
 /// What a recipient waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +57,16 @@ pub struct RecipientStatus {
     pub state: RecipientState,
     /// How many attempts have failed.
     pub attempts: u32,
-    /// The last of them.
-    pub last: Option<Attempt>,
+    /// The first attempt and the last four, oldest first, the one that ended it
+    /// included. Fewer, if their replies are long; long replies are cut.
+    pub story: Vec<Attempt>,
+}
+
+impl RecipientStatus {
+    /// The last attempt.
+    pub fn last(&self) -> Option<&Attempt> {
+        self.story.last()
+    }
 }
 
 /// A queued message as it stands.

@@ -29,8 +29,8 @@ use std::time::Duration;
 use puerto_smtp::Envelope;
 
 pub use entry::{
-    Attempt, Disposition, Entry, Lease, LeaseToken, LeasedRecipient, Origin, RecipientState,
-    RecipientStatus, Settled, Settlement,
+    Attempt, Disposition, Entry, Lease, LeaseToken, LeasedRecipient, MAX_CAUSE, Origin,
+    RecipientState, RecipientStatus, Settled, Settlement,
 };
 pub use id::{MessageId, NotAMessageId, Timestamp};
 pub use ticket::{Completer, Ticket};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Index;
 use super::domains::DomainKey;
-use super::slots::{self, Slot, State};
+use super::slots::{Slot, State};
+use super::story::Shared;
 use crate::entry::{Lease, LeaseToken};
 use crate::id::{MessageId, Timestamp};
 use crate::{ClaimRequest, SpoolError};
@@ -134,15 +135,15 @@ impl<L> Index<L> {
         &mut self,
         lease: &Leased,
         number: u64,
-        mut change: impl FnMut(&mut Slot, &mut slots::LastAttempt),
+        mut change: impl FnMut(&mut Slot, &mut Shared),
     ) {
         self.domains.release(lease.domain, lease.slots.len());
         let Some(message) = self.messages.get(&lease.id) else { return };
         let range = message.group(lease.domain);
-        let mut last = slots::LastAttempt::default();
+        let mut shared = Shared::default();
         self.change_group(lease.id, lease.domain, range, |slots| {
             for slot in slots.iter_mut().filter(|slot| slot.state == State::Leased(number)) {
-                change(slot, &mut last);
+                change(slot, &mut shared);
             }
         });
     }

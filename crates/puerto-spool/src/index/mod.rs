@@ -14,6 +14,7 @@ mod envelope;
 mod leases;
 mod message;
 mod slots;
+mod story;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -174,8 +175,8 @@ impl<L> Index<L> {
             let place = dispositions.binary_search_by_key(&index, |(index, _)| *index).ok()?;
             dispositions.get(place).map(|(_, disposition)| disposition)
         };
-        self.change_leased(&lease, number, |slot, last| {
-            slot.settle(outcome(slot.index).unwrap_or(&Disposition::Returned(now)), last);
+        self.change_leased(&lease, number, |slot, shared| {
+            slot.settle(outcome(slot.index).unwrap_or(&Disposition::Returned(now)), shared);
         });
         let changed = self.changed(id, lease.slots.iter().copied(), now)?;
         Ok((Settled { remaining: changed.remaining }, changed))

@@ -1,10 +1,9 @@
 //! One recipient's state, and how records say it.
 
-use std::sync::Arc;
-
 use super::domains::DomainKey;
-use crate::codec::{Malformed, Put, Take, bit, put_attempt, take_attempt};
-use crate::entry::{Attempt, Disposition};
+use super::story::{Shared, Story};
+use crate::codec::{Malformed, Put, Take, bit, take_attempt};
+use crate::entry::Disposition;
 use crate::id::Timestamp;
 
 /// What a recipient waits for.
@@ -27,38 +26,16 @@ pub(crate) struct Slot {
     pub(crate) attempts: u32,
     pub(crate) state: State,
     /// Shared by recipients that met the same fate together.
-    pub(crate) last: Option<Arc<Attempt>>,
+    pub(crate) story: Option<Story>,
 }
 
-/// A reply may have 64 KiB; the index keeps one for each recipient.
-const MAX_ATTEMPT_TEXT: usize = 1024;
-const MAX_ATTEMPT_RELAY: usize = 512;
-
-/// The attempt that the recipient before met, to be shared with the next one.
-#[derive(Debug, Default)]
-pub(crate) struct LastAttempt(Option<Arc<Attempt>>);
-
-impl LastAttempt {
-    fn share(&mut self, attempt: &Attempt) -> Arc<Attempt> {
-        let mut attempt = attempt.clone();
-        cut(&mut attempt.text, MAX_ATTEMPT_TEXT);
-        cut(&mut attempt.relay, MAX_ATTEMPT_RELAY);
-        match &self.0 {
-            Some(before) if **before == attempt => Arc::clone(before),
-            _ => Arc::clone(self.0.insert(Arc::new(attempt))),
-        }
-    }
-}
-
-fn cut(text: &mut String, limit: usize) {
-    text.truncate(text.floor_char_boundary(limit));
-    text.shrink_to_fit();
-}
+// A queue may have millions of recipients.
+const _: () = assert!(size_of::<Slot>() <= 40);
 
 impl Slot {
     /// A recipient that nobody has tried.
     pub(crate) fn new(index: u32, offset: u32, domain: DomainKey, due: Timestamp) -> Self {
-        Self { index, offset, domain, attempts: 0, state: State::Waiting(due), last: None }
+        Self { index, offset, domain, attempts: 0, state: State::Waiting(due), story: None }
     }
 
     /// The lease that it is handed out by.
@@ -70,15 +47,15 @@ impl Slot {
     }
 
     /// Takes what became of it.
-    pub(crate) fn settle(&mut self, disposition: &Disposition, last: &mut LastAttempt) {
+    pub(crate) fn settle(&mut self, disposition: &Disposition, shared: &mut Shared) {
         match disposition {
             Disposition::Delivered(attempt) | Disposition::Bounced(attempt) => {
-                self.last = Some(last.share(attempt));
+                self.story = Some(shared.with(self.story.as_ref(), attempt));
                 self.state = State::Done;
             }
             Disposition::Discarded(_) => self.state = State::Done,
             Disposition::Deferred { due, attempt } => {
-                self.last = Some(last.share(attempt));
+                self.story = Some(shared.with(self.story.as_ref(), attempt));
                 self.attempts = self.attempts.saturating_add(1);
                 self.state = State::Waiting(*due);
             }
@@ -98,7 +75,7 @@ impl Slot {
         Self {
             attempts: state.attempts,
             state: state.due.map_or(State::Done, State::Waiting),
-            last: state.last.clone(),
+            story: state.story.clone(),
             ..*self
         }
     }
@@ -138,12 +115,14 @@ pub(crate) struct SlotState {
     /// `None` if it is done.
     due: Option<Timestamp>,
     attempts: u32,
-    last: Option<Arc<Attempt>>,
+    story: Option<Story>,
 }
 
 const DONE: u8 = 1;
+/// Format 1 alone: its last one.
 const HAS_ATTEMPT: u8 = 2;
-const SAME_ATTEMPT: u8 = 4;
+const SAME_STORY: u8 = 4;
+const HAS_STORY: u8 = 8;
 
 /// Writes flags of a message and the states of recipients. A leased one is due now
 /// for whoever reads this: leases do not outlive the process.
@@ -154,12 +133,13 @@ pub(crate) fn put_states<'a>(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     out.put_u8(flags);
-    let mut before: Option<&Arc<Attempt>> = None;
+    let mut before: Option<&Story> = None;
     for slot in slots {
-        let same = matches!((before, &slot.last), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+        let story = slot.story.as_ref();
+        let same = matches!((before, story), (Some(a), Some(b)) if a.is(b));
         let tag = bit(slot.state == State::Done, DONE)
-            | bit(slot.last.is_some() && !same, HAS_ATTEMPT)
-            | bit(same, SAME_ATTEMPT);
+            | bit(story.is_some() && !same, HAS_STORY)
+            | bit(same, SAME_STORY);
         out.put_u8(tag);
         out.put_u32(slot.index);
         out.put_u32(slot.attempts);
@@ -168,10 +148,10 @@ pub(crate) fn put_states<'a>(
             State::Leased(_) => out.put_time(now),
             State::Done => {}
         }
-        if let (Some(last), false) = (&slot.last, same) {
-            put_attempt(&mut out, last);
+        if let (Some(story), false) = (story, same) {
+            out.put_bytes(story.as_bytes());
         }
-        before = slot.last.as_ref();
+        before = story;
     }
     out
 }
@@ -182,18 +162,19 @@ pub(crate) fn take_states(from: &mut Take<'_>) -> Result<(u8, Vec<SlotState>), M
     let mut states: Vec<SlotState> = Vec::new();
     while !from.0.is_empty() {
         let tag = from.u8()?;
-        if tag & !(DONE | HAS_ATTEMPT | SAME_ATTEMPT) != 0 {
+        if tag & !(DONE | HAS_ATTEMPT | SAME_STORY | HAS_STORY) != 0 {
             return Err(Malformed("a recipient's state has an unknown tag"));
         }
         let (index, attempts) = (from.u32()?, from.u32()?);
         let due = if tag & DONE == 0 { Some(from.time()?) } else { None };
-        let last = match tag & (HAS_ATTEMPT | SAME_ATTEMPT) {
+        let story = match tag & !DONE {
             0 => None,
-            HAS_ATTEMPT => Some(Arc::new(take_attempt(from)?)),
-            SAME_ATTEMPT => states.last().and_then(|state| state.last.clone()),
-            _ => return Err(Malformed("a recipient has two last attempts")),
+            HAS_ATTEMPT => Some(Story::with(None, take_attempt(from)?)),
+            HAS_STORY => Some(Story::decode(from.bytes()?)?),
+            SAME_STORY => states.last().and_then(|state| state.story.clone()),
+            _ => return Err(Malformed("a recipient has two stories")),
         };
-        states.push(SlotState { index, due, attempts, last });
+        states.push(SlotState { index, due, attempts, story });
     }
     Ok((flags, states))
 }

@@ -6,6 +6,7 @@ use super::Index;
 use super::leases::Leased;
 use super::message::Message;
 use super::slots::{Slot, State};
+use super::story::Story;
 use crate::codec::{Common, Malformed, Take, take_recipient};
 use crate::entry::{Entry, Lease, LeaseToken, LeasedRecipient, RecipientState, RecipientStatus};
 use crate::id::{MessageId, Timestamp};
@@ -90,7 +91,7 @@ impl<L> Index<L> {
                 recipient,
                 state: self.recipient_state(slot),
                 attempts: slot.attempts,
-                last: slot.last.as_deref().cloned(),
+                story: slot.story.as_ref().map(Story::attempts).unwrap_or_default(),
             });
         }
         Ok(Entry {

@@ -29,7 +29,8 @@ pub(crate) struct Heading {
 }
 
 const MAGIC: &[u8; 8] = b"PUERTOCP";
-const VERSION: u32 = 1;
+/// Format 1 differs in a recipient's attempts, as with segments.
+const VERSION: u32 = 2;
 const NAME: &str = "checkpoint";
 const NEW_NAME: &str = "checkpoint.new";
 const HEADING: usize = 8 + 4 + 4 * 8;
@@ -219,7 +220,7 @@ fn take_heading(octets: &[u8]) -> Result<Option<Heading>, Malformed> {
     if from.raw(8)? != MAGIC {
         return Err(Malformed("it does not begin as a checkpoint does"));
     }
-    if from.u32()? != VERSION {
+    if !(1..=VERSION).contains(&from.u32()?) {
         return Ok(None);
     }
     Ok(Some(Heading {

@@ -15,8 +15,9 @@
 use crate::codec::{Put, Take};
 use crate::id::MessageId;
 
-/// The version of all that this module writes.
-pub(crate) const VERSION: u32 = 1;
+/// The version of all that this module writes. It reads all before it: in format 1 a
+/// recipient had its last attempt alone.
+pub(crate) const VERSION: u32 = 2;
 /// Where the first record begins.
 pub(crate) const FIRST_RECORD: u64 = 2 * SECTOR as u64;
 /// Octets of a record besides its payload, without the zeros.
@@ -121,7 +122,7 @@ impl SegmentHeader {
         let intact =
             from.raw(8) == Ok(MAGIC) && crc32fast::hash(body) == u32::from_le_bytes(*checksum);
         match from.u32() {
-            Ok(VERSION) if intact => {}
+            Ok(1..=VERSION) if intact => {}
             Ok(version) if intact => return ReadHeader::Unknown(version),
             _ => return ReadHeader::Damaged,
         }

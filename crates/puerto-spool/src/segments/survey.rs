@@ -187,7 +187,7 @@ impl Survey {
                 Ok(Look::Nothing) => {}
                 Ok(Look::Newer(version)) => {
                     return Err(SpoolError::Io(format!(
-                        "{} has format {version}, and this program reads format {VERSION}: use \
+                        "{} has format {version}, and this program reads formats up to {VERSION}: use \
                          the program that wrote it, or a newer one",
                         path.display(),
                     )));

@@ -127,7 +127,9 @@ mod tests {
                 code: None,
                 status: "4.4.1".into(),
                 text: text.into(),
+                cause: None,
             }),
+            attempts_list: Vec::new(),
         }
     }
 

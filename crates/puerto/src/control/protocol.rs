@@ -135,7 +135,7 @@ impl Selector {
     // Whether a recipient fits all conditions but that on the sender.
     fn selects_recipient(&self, status: &RecipientStatus) -> bool {
         let address = &status.recipient.address;
-        let last = status.last.as_ref();
+        let last = status.last();
         let is_named = |pattern: &Pattern| match &self.domain {
             Some(wanted) => wanted == address.domain(),
             None => pattern.fits(&address.domain().to_string()),

@@ -78,6 +78,7 @@ impl Bench {
                 code: 450,
                 status: "4.7.1".parse().unwrap(),
                 text: text.into(),
+                cause: r#"{"id":"test"}"#.into(),
             };
             let due = now.after(Duration::from_secs(3600));
             let deferred = Disposition::Deferred { due, attempt };
@@ -140,8 +141,12 @@ async fn a_message_is_shown_with_stable_names() {
                 "next_attempt": "2026-11-24T09:46:40Z",
                 "last": {
                     "at": "2026-11-24T08:46:40Z", "relay": "mx.example.net[192.0.2.1]:25",
-                    "code": 450, "status": "4.7.1", "text": "later"
-                }
+                    "code": 450, "status": "4.7.1", "text": "later", "cause": { "id": "test" }
+                },
+                "attempts_list": [{
+                    "at": "2026-11-24T08:46:40Z", "relay": "mx.example.net[192.0.2.1]:25",
+                    "code": 450, "status": "4.7.1", "text": "later", "cause": { "id": "test" }
+                }]
             }],
             "header": "Received: by us\nSubject: secret\n"
         })

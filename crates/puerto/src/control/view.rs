@@ -57,6 +57,9 @@ pub struct RecipientView {
     pub next_attempt: Option<String>,
     /// The last attempt.
     pub last: Option<AttemptView>,
+    /// The first attempt and the last four, oldest first, the last one included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts_list: Vec<AttemptView>,
 }
 
 /// What a recipient waits for.
@@ -84,6 +87,9 @@ pub struct AttemptView {
     pub status: String,
     /// The reply, or the reason.
     pub text: String,
+    /// The reason as a value, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<serde_json::Value>,
 }
 
 impl MessageView {
@@ -140,7 +146,8 @@ impl RecipientView {
             state,
             attempts: status.attempts,
             next_attempt,
-            last: status.last.as_ref().map(AttemptView::new),
+            last: status.last().map(AttemptView::new),
+            attempts_list: status.story.iter().map(AttemptView::new).collect(),
         }
     }
 }
@@ -154,6 +161,7 @@ impl AttemptView {
             code: (attempt.code != 0).then_some(attempt.code),
             status: attempt.status.to_string(),
             text: attempt.text.clone(),
+            cause: serde_json::from_str(&attempt.cause).ok(),
         }
     }
 }

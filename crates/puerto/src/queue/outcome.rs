@@ -53,6 +53,7 @@ impl Judged {
             code: outcome.reply.as_ref().map_or(0, |reply| reply.code().get()),
             status: outcome.status_code,
             text: outcome.text.clone(),
+            cause: String::new(),
         };
         match self.fate {
             Fate::Delivered => Disposition::Delivered(attempt),

@@ -82,6 +82,7 @@ impl Machine {
                 code: 0,
                 status: "4.4.1".parse().unwrap(),
                 text: text.into(),
+                cause: String::new(),
             };
             let due = now.after(Duration::from_secs(3600));
             let deferred = Disposition::Deferred { due, attempt };

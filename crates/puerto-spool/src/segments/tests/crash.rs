@@ -26,6 +26,8 @@ struct Promise {
     /// What commit answered: whether the message must, must not or may be there.
     there: Fate,
     recipients: Vec<Fate>,
+    /// Attempts that failed and of which the ticket said that they are durable.
+    failed: Vec<u32>,
 }
 
 pub(super) struct History {
@@ -108,7 +110,9 @@ impl History {
         });
         let there = self.fate(&answer, Fate::Done);
         let recipients = vec![Fate::Open; to.len()];
-        let before = self.promises.insert(id, Promise { octets: expected, there, recipients });
+        let failed = vec![0; to.len()];
+        let promise = Promise { octets: expected, there, recipients, failed };
+        let before = self.promises.insert(id, promise);
         assert!(before.is_none(), "{id} was given out twice");
     }
 
@@ -134,7 +138,7 @@ impl History {
         let place = self.random.below(self.leases.len() as u64) as usize;
         let lease = self.leases.swap_remove(place);
         let now = self.clock.now();
-        let mut done = Vec::new();
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
         let mut dispositions = Vec::new();
         for recipient in &lease.recipients {
             let attempt = contract::attempt(now);
@@ -143,9 +147,8 @@ impl History {
                 1 => Disposition::Bounced(attempt),
                 _ => Disposition::Delivered(attempt),
             };
-            if !matches!(disposition, Disposition::Deferred { .. }) {
-                done.push(recipient.index);
-            }
+            let is_failed = matches!(disposition, Disposition::Deferred { .. });
+            if is_failed { &mut failed } else { &mut done }.push(recipient.index);
             dispositions.push((recipient.index, disposition));
         }
         let settlement = Settlement { token: lease.token, dispositions };
@@ -157,6 +160,9 @@ impl History {
         let promise = self.promises.get_mut(&lease.token.id).unwrap();
         for index in done {
             promise.recipients[index as usize] = fate;
+        }
+        for index in failed {
+            promise.failed[index as usize] += u32::from(fate == Fate::Done);
         }
     }
 
@@ -206,7 +212,8 @@ impl History {
             let octets = read(&self.spool, entry.id);
             assert_eq!(octets.as_ref(), Ok(&promise.octets), "{} is whole", entry.id);
             assert_eq!(entry.recipients.len(), promise.recipients.len());
-            for (status, fate) in entry.recipients.iter().zip(&mut promise.recipients) {
+            let fates = promise.recipients.iter_mut().zip(&promise.failed);
+            for (status, (fate, failed)) in entry.recipients.iter().zip(fates) {
                 let done = status.state == RecipientState::Done;
                 match fate {
                     Fate::Open => assert!(!done, "a recipient of {} is lost", entry.id),
@@ -214,6 +221,9 @@ impl History {
                     Fate::Unknown if done => *fate = Fate::Done,
                     Fate::Unknown => *fate = Fate::Open,
                 }
+                let tried = status.attempts + u32::from(done);
+                assert_eq!(status.story.len(), tried.min(5) as usize, "{:?}", status.story);
+                assert!(status.attempts >= *failed, "an attempt of {} is forgotten", entry.id);
             }
             promise.there = Fate::Open;
         }

@@ -57,7 +57,7 @@ fn format_1_stays_readable() {
             .map(|e| e.recipients.iter().map(|r| r.state == RecipientState::Done).collect())
             .collect();
         assert_eq!(states, [vec![false, true], vec![false], vec![false]]);
-        assert_eq!(list[0].recipients[1].last, Some(contract::attempt(START)));
+        assert_eq!(list[0].recipients[1].story, [of_format_1(contract::attempt(START))]);
         assert_eq!(list[0].recipients[0].recipient.notify, Some(puerto_smtp::Notify::NEVER));
         assert_eq!(list[0].recipients[0].recipient.original.as_deref(), Some("rfc822;o@b.example"));
         assert!(list[1].held && list[1].delay_notified);
@@ -91,10 +91,14 @@ fn make_first(root: &Path) {
     });
 }
 
+fn of_format_1(attempt: Attempt) -> Attempt {
+    Attempt { cause: String::new(), ..attempt }
+}
+
 /// An attempt that failed for the moment, `minutes` after the start.
 fn failed(minutes: u64, relay: &str, text: &str) -> Attempt {
     let at = START.after(Duration::from_secs(60 * minutes));
-    Attempt { relay: relay.into(), text: text.into(), ..contract::attempt(at) }
+    of_format_1(Attempt { relay: relay.into(), text: text.into(), ..contract::attempt(at) })
 }
 
 fn defer(spool: &SegmentSpool, domain: &str, attempt: &Attempt) {
@@ -114,12 +118,12 @@ fn format_1_keeps_what_was_tried() {
             list.iter().map(|e| e.recipients.iter().map(|r| r.attempts).collect()).collect();
         assert_eq!(tried, [vec![3, 3, 1, 0], vec![2]]);
         let last = failed(9, "mx2.example.net[192.0.2.2]:25", "still later");
-        assert_eq!(list[0].recipients[0].last, Some(last.clone()));
-        assert_eq!(list[0].recipients[1].last, Some(last));
-        let cut = list[0].recipients[2].last.as_ref().unwrap();
+        assert_eq!(list[0].recipients[0].story, std::slice::from_ref(&last));
+        assert_eq!(list[0].recipients[1].story, [last]);
+        let cut = list[0].recipients[2].last().unwrap();
         assert_eq!((cut.relay.as_str(), cut.text.len()), ("", 1022));
-        assert_eq!(list[0].recipients[3].last, None);
-        assert_eq!(list[1].recipients[0].last, Some(failed(8, "mx.example.net", "é")));
+        assert_eq!(list[0].recipients[3].last(), None);
+        assert_eq!(list[1].recipients[0].story, [failed(8, "mx.example.net", "é")]);
         let due =
             |minutes: u64| RecipientState::Due(START.after(Duration::from_secs(60 * minutes)));
         assert_eq!(list[0].recipients[0].state, due(10));
@@ -141,5 +145,45 @@ fn make_tried(root: &Path) {
         defer(spool, "two.example", &failed(4, "", &"ñ€x".repeat(500)));
         defer(spool, "four.example", &failed(8, "mx.example.net", "é"));
         defer(spool, "one.example", &failed(9, "mx2.example.net[192.0.2.2]:25", "still later"));
+    });
+}
+
+#[test]
+fn format_2_stays_readable() {
+    each_way("segment-v2", make_second, |spool, list| {
+        let (one, other) = (failed_by(1, 1), failed_by(1, 2));
+        assert_eq!(list[0].recipients[0].attempts, 7);
+        let told = [1, 4, 5, 6, 7].map(|n| failed_by(n, 1 + n % 2)).to_vec();
+        assert_eq!(list[0].recipients[0].story, told);
+        assert_eq!(list[0].recipients[1].story, told);
+        assert_eq!(list[0].recipients[2].story, []);
+        assert_eq!(list[1].recipients[0].story, [other, one]);
+        assert_eq!(read(spool, list[1].id).unwrap(), b"Received: by test\r\nsecond\r\n");
+    });
+}
+
+fn failed_by(minutes: u64, host: u64) -> Attempt {
+    let relay = format!("mx{host}.example.net[192.0.2.{host}]:25");
+    let cause = format!("{{\"id\":\"reply\",\"host\":{host}}}");
+    Attempt { cause, ..failed(minutes, &relay, "try again later") }
+}
+
+fn make_second(root: &Path) {
+    make(root, |spool| {
+        let to = ["a@one.example", "b@one.example", "c@two.example"];
+        spool.commit(message(spool.new_id(), &to, b"first\r\n", START)).wait().unwrap();
+        let second = message(spool.new_id(), &["d@four.example"], b"second\r\n", START);
+        spool.commit(second).wait().unwrap();
+        defer(spool, "four.example", &failed_by(1, 2));
+        for n in 1..=4 {
+            defer(spool, "one.example", &failed_by(n, 1 + n % 2));
+        }
+        spool.checkpoint();
+        for n in 5..=7 {
+            defer(spool, "one.example", &failed_by(n, 1 + n % 2));
+        }
+        let lease = claim_all(spool, START.after(Duration::from_secs(900)));
+        let lease = lease.iter().find(|lease| lease.domain.to_string() == "four.example").unwrap();
+        settle_all(spool, lease, &Disposition::Deferred { due: START, attempt: failed_by(1, 1) });
     });
 }

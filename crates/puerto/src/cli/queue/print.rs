@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cli::output::printable;
-use crate::control::view::{MessageView, RecipientView, State};
+use crate::control::view::{AttemptView, MessageView, RecipientView, State};
 use crate::explain;
 use crate::lang::layout;
 use crate::lang::{Language, Text, detail, harmless_json};
@@ -240,26 +240,40 @@ fn story_of(
         line(Text::new("  Next try", "  Próximo"), &format!("{next} ({wait})"))?;
     }
     if let Some(last) = &recipient.last {
-        // As in the log, `none` is the relay of what reached nobody.
-        let at = match last.relay.as_str() {
-            "none" => Text::same("{at}"),
-            _ => Text::new("{at} at {relay}", "{at} en {relay}"),
-        };
-        let at = at.with(language, &[("at", &last.at), ("relay", &printable(&last.relay))]);
-        line(Text::new("  Last try", "  Último"), &at)?;
-        let text = printable(&detail(&last.text).of(language));
-        // What another server said begins with its codes.
-        let reply = match (text.contains(&last.status), last.code) {
-            (true, _) => text,
-            (false, Some(code)) => format!("{code} {} {text}", last.status),
-            (false, None) => format!("{} {text}", last.status),
-        };
-        line(Text::new("  Reply", "  Respuesta"), &reply)?;
+        line(Text::new("  Last try", "  Último"), &place_of(last, language))?;
+        line(Text::new("  Reply", "  Respuesta"), &reply_of(last, language))?;
         if let Some(meaning) = meaning(&last.text, language) {
             line(Text::new("  Meaning", "  Significa"), meaning)?;
         }
     }
+    let earlier = recipient.attempts_list.split_last().map_or(&[][..], |(_, earlier)| earlier);
+    for (nth, attempt) in earlier.iter().enumerate().rev() {
+        let name = match nth {
+            0 => Text::new("  First try", "  Primero"),
+            _ => Text::new("  Earlier", "  Antes"),
+        };
+        line(name, &format!("{}: {}", place_of(attempt, language), reply_of(attempt, language)))?;
+    }
     Ok(())
+}
+
+fn place_of(attempt: &AttemptView, language: Language) -> String {
+    // As in the log, `none` is the relay of what reached nobody.
+    let at = match attempt.relay.as_str() {
+        "none" => Text::same("{at}"),
+        _ => Text::new("{at} at {relay}", "{at} en {relay}"),
+    };
+    at.with(language, &[("at", &attempt.at), ("relay", &printable(&attempt.relay))])
+}
+
+fn reply_of(attempt: &AttemptView, language: Language) -> String {
+    let text = printable(&detail(&attempt.text).of(language));
+    // What another server said begins with its codes.
+    match (text.contains(&attempt.status), attempt.code) {
+        (true, _) => text,
+        (false, Some(code)) => format!("{code} {} {text}", attempt.status),
+        (false, None) => format!("{} {text}", attempt.status),
+    }
 }
 
 // The clause that the log has is English; in Spanish the cause says it.
@@ -327,31 +341,43 @@ fn size(octets: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::view::AttemptView;
 
     fn now() -> Timestamp {
         "2026-11-24T12:00:00Z".parse().unwrap()
     }
 
+    fn tried(at: &str, relay: &str, code: Option<u16>, text: &str) -> AttemptView {
+        AttemptView {
+            at: at.into(),
+            relay: relay.into(),
+            code,
+            status: if code.is_some() { "4.7.1" } else { "4.4.1" }.into(),
+            text: text.into(),
+            cause: None,
+        }
+    }
+
     fn message() -> MessageView {
+        let last = tried(
+            "2026-11-24T11:50:00Z",
+            "mx.example.net[192.0.2.1]:25",
+            Some(450),
+            "host mx.example.net[192.0.2.1] said: 450 4.7.1 later\x1b[2J",
+        );
         let waiting = RecipientView {
             address: "you@example.net".into(),
             state: State::Waiting,
             attempts: 2,
             next_attempt: Some("2026-11-24T12:10:00Z".into()),
-            last: Some(AttemptView {
-                at: "2026-11-24T11:50:00Z".into(),
-                relay: "mx.example.net[192.0.2.1]:25".into(),
-                code: Some(450),
-                status: "4.7.1".into(),
-                text: "host mx.example.net[192.0.2.1] said: 450 4.7.1 later\x1b[2J".into(),
-            }),
+            attempts_list: vec![last.clone()],
+            last: Some(last),
         };
         let done = RecipientView {
             address: "done@example.net".into(),
             state: State::Done,
             next_attempt: None,
             last: None,
+            attempts_list: Vec::new(),
             ..waiting.clone()
         };
         MessageView {
@@ -447,6 +473,35 @@ Header
       folded
 "
         );
+    }
+
+    #[test]
+    fn earlier_attempts_are_told_behind_the_last() {
+        let mut message = message();
+        let refused = "connect to mx.example.net[192.0.2.1]:25: Connection refused";
+        let list = &mut message.recipients[0].attempts_list;
+        list.insert(0, tried("2026-11-24T09:00:01Z", "none", None, refused));
+        list.insert(1, tried("2026-11-24T09:20:00Z", "mx.example.net", Some(451), "busy\x07"));
+        for (language, expected) in [
+            (
+                Language::English,
+                "  Earlier   2026-11-24T09:20:00Z at mx.example.net: 451 4.7.1 busy?\n  \
+                 First try 2026-11-24T09:00:01Z: 4.4.1 connect to mx.example.net[192.0.2.1]:25: \
+                 Connection refused\n\nTo ",
+            ),
+            (
+                Language::Spanish,
+                "  Antes     2026-11-24T09:20:00Z en mx.example.net: 451 4.7.1 busy?\n  \
+                 Primero   2026-11-24T09:00:01Z: 4.4.1 conexión con mx.example.net[192.0.2.1]:25: \
+                 conexión rechazada\n\nPara ",
+            ),
+        ] {
+            let mut out = Vec::new();
+            story(&mut out, &message, now(), language).unwrap();
+            let told = String::from_utf8(out).unwrap();
+            let (before, _) = told.split_once(expected).unwrap_or_else(|| panic!("{told}"));
+            assert!(before.contains("4.7.1 later?[2J\n"), "the last comes first: {told}");
+        }
     }
 
     #[test]
