@@ -268,7 +268,7 @@ fn painted(style: Style, text: &str) -> String {
     format!("{style}{}{style:#}", printable(text))
 }
 
-pub(super) fn shown(report: &Report, all: bool, language: Language) -> String {
+pub(crate) fn shown(report: &Report, all: bool, language: Language) -> String {
     let egress: Vec<_> = report.egress.iter().map(ToString::to_string).collect();
     let mut out =
         format!("{}  {}\n\n", painted(BOLD, &report.domains.join("  ")), egress.join("  "));

@@ -2,6 +2,7 @@
 
 mod advice;
 mod domains;
+mod golden;
 mod variations;
 mod world;
 

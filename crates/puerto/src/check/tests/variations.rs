@@ -9,13 +9,13 @@ use puerto_mail::dns::{DnsError, Record, RecordType, reverse_name};
 use super::world::{KEY, Made, other_record};
 use crate::check::{Check, Severity, Status};
 
-struct Case {
-    title: &'static str,
+pub(super) struct Case {
+    pub(super) title: &'static str,
     changes: Vec<&'static str>,
     expected: Vec<String>,
 }
 
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for line in include_str!("variations.txt").lines() {
         if line.is_empty() || line.starts_with('#') {
@@ -34,7 +34,18 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// A world as one case has it.
+impl Case {
+    /// The world as this case has it.
+    pub(super) fn world(&self) -> Made {
+        let world = Made::healthy().with_lists().with_hosts();
+        let mut changed = Changed { world, replaced: HashSet::new() };
+        for line in &self.changes {
+            changed.change(line);
+        }
+        changed.world
+    }
+}
+
 struct Changed {
     world: Made,
     /// Whose records were replaced already.
@@ -166,12 +177,7 @@ fn found(check: &Check) -> Option<String> {
 async fn what_is_published_has_exactly_its_findings() {
     let mut wrong = Vec::new();
     for mut case in cases() {
-        let world = Made::healthy().with_lists().with_hosts();
-        let mut changed = Changed { world, replaced: HashSet::new() };
-        for line in &case.changes {
-            changed.change(line);
-        }
-        let checks = changed.world.check_all().await;
+        let checks = case.world().check_all().await;
         let mut found: Vec<String> = checks.iter().filter_map(found).collect();
         found.sort();
         case.expected.sort();

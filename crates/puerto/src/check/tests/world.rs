@@ -42,7 +42,7 @@ pub(super) struct Made {
     pub(super) trial: Trial,
     /// Resolvers of this machine, where there are several.
     pub(super) resolvers: Vec<SocketAddr>,
-    _directory: tempfile::TempDir,
+    pub(super) directory: tempfile::TempDir,
 }
 
 impl Dns for Made {
@@ -159,7 +159,7 @@ impl Made {
             invented: Table::new(),
             sendmail: None,
             trial: Trial::NotTried(None),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -247,8 +247,11 @@ impl Made {
 
     /// All domains of the configuration.
     pub(super) async fn judge_all(&self) -> Report {
-        let asked =
-            Asked { domain: None, egress: self.egress.clone(), language: Language::English };
+        self.judge_all_in(Language::English).await
+    }
+
+    pub(super) async fn judge_all_in(&self, language: Language) -> Report {
+        let asked = Asked { domain: None, egress: self.egress.clone(), language };
         judge(self, &self.config, (asked, now()), &[], &|_| {}).await
     }
 
