@@ -28,7 +28,7 @@ pub mod rights;
 pub mod route;
 pub mod sender;
 pub mod serve;
-pub mod setup;
+mod setup;
 pub mod survey;
 pub mod telemetry;
 pub mod tls;

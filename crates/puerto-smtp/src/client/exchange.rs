@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use crate::client::{
     Cause, Failure, Fate, MAX_TRANSACTION_RECIPIENTS, Protocol, Stage, Transaction, commands,
 };
-use crate::codec::DotStuffer;
 use crate::extension::Extensions;
 use crate::reply::{EnhancedCode, Reply, Severity};
 
@@ -276,7 +275,7 @@ impl Exchange {
             return Progress::Finished { usable: false, reset_first: false };
         }
         // RFC 2920 §3.1: nobody is to get anything, so nothing is sent.
-        output.extend_from_slice(DotStuffer::END);
+        output.extend_from_slice(b".\r\n");
         self.due.push_back(Due::LoneDot);
         Progress::GoesOn
     }

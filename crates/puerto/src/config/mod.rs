@@ -244,6 +244,13 @@ pub struct Listen {
     pub submissions: Vec<SocketAddr>,
 }
 
+impl Listen {
+    /// Every address.
+    pub fn all(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.smtp.iter().chain(&self.submission).chain(&self.submissions)
+    }
+}
+
 /// PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {

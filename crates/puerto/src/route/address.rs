@@ -56,9 +56,7 @@ pub enum LiteralFault {
 /// Whether connecting there would reach one of our own listeners.
 pub(super) fn is_ourselves(address: SocketAddr, config: &Config, interfaces: &[IpAddr]) -> bool {
     let ip = canonical(address.ip());
-    let listen = &config.listen;
-    let mut listeners = listen.smtp.iter().chain(&listen.submission).chain(&listen.submissions);
-    listeners.any(|listener| {
+    config.listen.all().any(|listener| {
         let at_every_address = listener.ip().is_unspecified() && interfaces.contains(&ip);
         listener.port() == address.port() && (canonical(listener.ip()) == ip || at_every_address)
     })

@@ -19,9 +19,9 @@ use crate::rights::{self, Place};
 
 /// A file that cannot be written, and why.
 #[derive(Debug)]
-pub(super) struct Unwritten {
-    pub(super) path: PathBuf,
-    pub(super) error: io::Error,
+pub struct Unwritten {
+    pub path: PathBuf,
+    pub error: io::Error,
 }
 
 /// Files that are put in their places together.

@@ -4,59 +4,17 @@
 use puerto_smtp::Domain;
 
 use super::Wishes;
-use super::person::{Gone, Person};
+use super::person::{Gone, Person, ask};
 use super::root::Root;
 use super::senders;
 use super::takeover::{Credentials, Inherited};
 use super::world::{Port25, Survey, World};
 use crate::config::{Config, Login, NextHop, Sender, TlsLevel};
-use crate::lang::{Said, Text};
+use crate::lang::{Said, Text, said, said_of};
 use crate::survey::names::is_private;
 
 /// Where the relayhost's password is kept.
 pub(super) const PASSWORD_FILE: &str = "/etc/puerto/relayhost.password";
-
-const HOSTNAME: Text = Text::new(
-    "The full name of this server, which its address should point back to",
-    "El nombre completo de este servidor, al que debe apuntar el registro inverso de su dirección",
-);
-const UNKNOWN_NAME: Text = Text::new(
-    "{answer} is a name that nobody outside knows, and receivers refuse mail from such a name. The \
-     full name of this server, such as {proposed}",
-    "{answer} es un nombre que nadie conoce fuera, y los receptores rechazan el correo de un nombre \
-     así. El nombre completo del servidor, como {proposed}",
-);
-const PROVIDERS_NAME: Text = Text::new(
-    "{answer} is a name of the hosting company, as machines have of which nobody takes care: \
-     receivers distrust it, and no SPF or DKIM of yours can stand there. The full name of this \
-     server, such as {proposed}",
-    "{answer} es un nombre del proveedor, como el de las máquinas de las que nadie se ocupa: los \
-     receptores desconfían de él, y ahí no puede haber SPF ni DKIM suyos. El nombre completo del \
-     servidor, como {proposed}",
-);
-const LIVES_HERE: Text = Text::new(
-    "Are the mailboxes of {domain} on this server?",
-    "¿Están en este servidor los buzones de {domain}?",
-);
-const RELAYHOST: Text = Text::new(
-    "A relayhost for all mail, such as [smtp.example.net]:587 (empty: deliver directly)",
-    "Un relayhost para todo el correo, como [smtp.example.net]:587 (vacío: entregar directamente)",
-);
-const RELAYHOST_NEEDED: Text = Text::new(
-    "Port 25 is closed on the way out, so mail can only leave through a relayhost. Which one? \
-     Such as [smtp.example.net]:587",
-    "El puerto 25 de salida está cerrado, así que el correo solo puede salir por un relayhost. \
-     ¿Cuál? Por ejemplo [smtp.example.net]:587",
-);
-
-const USER: Text = Text::new(
-    "The user name that {relayhost} wants from us (empty: none)",
-    "El nombre de usuario que pide {relayhost} (vacío: ninguno)",
-);
-const PASSWORD: Text = Text::new(
-    "The password of {user} there (it is not shown)",
-    "La contraseña de {user} ahí (no se muestra)",
-);
 
 /// A configuration that was decided, with what else it needs.
 pub(super) struct Decided {
@@ -137,23 +95,44 @@ fn hostname(
         .or_else(|| host_name(&root.read("/etc/hostname").ok()??).filter(own))
         .or_else(|| survey.machine.clone().filter(|_| root.is_machine()).filter(own))
         .unwrap_or_else(|| format!("mail.{}", wishes.domain));
-    let mut question = Said::with(HOSTNAME, &[]);
+    let question = said!(
+        "The full name of this server, which its address should point back to",
+        "El nombre completo de este servidor, al que debe apuntar el registro inverso de su \
+         dirección"
+    );
     let mut warned = None;
-    loop {
-        let answer = person.word(&question, &proposed)?;
-        match host_name(&answer) {
-            // Whoever says it twice knows why.
-            Some(name) if !senders::is_known_outside(&name) && warned.as_ref() != Some(&name) => {
-                let values = [("answer", answer.as_str()), ("proposed", &proposed)];
-                let text = if is_private(&name) { UNKNOWN_NAME } else { PROVIDERS_NAME };
-                question = Said::with(text, &values);
-                warned = Some(name);
-            }
-            Some(name) => return Ok(name),
-            None => question = Said::with(NOT_A_HOST, &[("answer", &answer)]),
+    ask(person, question, &proposed, |answer| {
+        let Some(name) = host_name(answer) else {
+            return Err(said!(
+                "{answer} is not a full host name, as mail.example.com is. The name of this server",
+                "{answer} no es un nombre de máquina completo, como mail.example.com. El nombre del \
+                 servidor"; answer = answer
+            ));
+        };
+        // Whoever says it twice knows why.
+        if senders::is_known_outside(&name) || warned.replace(name.clone()).as_ref() == Some(&name)
+        {
+            return Ok(name);
         }
-    }
+        let text = if is_private(&name) { UNKNOWN_NAME } else { PROVIDERS_NAME };
+        Err(Said::with(text, &[("answer", answer), ("proposed", &proposed)]))
+    })
 }
+
+const UNKNOWN_NAME: Text = Text::new(
+    "{answer} is a name that nobody outside knows, and receivers refuse mail from such a name. The \
+     full name of this server, such as {proposed}",
+    "{answer} es un nombre que nadie conoce fuera, y los receptores rechazan el correo de un nombre \
+     así. El nombre completo del servidor, como {proposed}",
+);
+const PROVIDERS_NAME: Text = Text::new(
+    "{answer} is a name of the hosting company, as machines have of which nobody takes care: \
+     receivers distrust it, and no SPF or DKIM of yours can stand there. The full name of this \
+     server, such as {proposed}",
+    "{answer} es un nombre del proveedor, como el de las máquinas de las que nadie se ocupa: los \
+     receptores desconfían de él, y ahí no puede haber SPF ni DKIM suyos. El nombre completo del \
+     servidor, como {proposed}",
+);
 
 /// Whether a name is below a domain.
 pub(super) fn is_below(name: &str, domain: &str) -> bool {
@@ -166,15 +145,9 @@ fn pointer(domain: &str, survey: &Survey) -> Option<String> {
     names.filter_map(|name| host_name(name)).find(|name| is_below(name, domain))
 }
 
-const NOT_A_HOST: Text = Text::new(
-    "{answer} is not a full host name, as mail.example.com is. The name of this server",
-    "{answer} no es un nombre de máquina completo, como mail.example.com. El nombre del servidor",
-);
-const NOT_A_HOP: Text = Text::new("{error}. The relayhost", "{error}. El relayhost");
-
 /// A domain in A-labels, however it was typed: as an address of it, or as the address of
 /// its site.
-pub(super) fn domain_meant(text: &str) -> Option<String> {
+pub fn domain_meant(text: &str) -> Option<String> {
     let text = text.trim();
     let text = text.split_once("://").map_or(text, |(_, rest)| rest);
     let text = text.split(['/', '?', '#']).next().unwrap_or(text);
@@ -183,13 +156,13 @@ pub(super) fn domain_meant(text: &str) -> Option<String> {
 }
 
 /// A full host name in A-labels.
-pub(super) fn host_name(text: &str) -> Option<String> {
+pub fn host_name(text: &str) -> Option<String> {
     dotted_name(text).filter(|name| !name.starts_with("localhost."))
 }
 
 /// A name of several labels, in A-labels, that can stand in an address: an underscore
 /// cannot (RFC 5321 §4.1.2).
-pub(super) fn dotted_name(text: &str) -> Option<String> {
+pub fn dotted_name(text: &str) -> Option<String> {
     let text = text.trim();
     let domain = Domain::parse(text.strip_suffix('.').unwrap_or(text)).ok()?;
     let name = idna::domain_to_ascii(domain.name()?).ok()?;
@@ -212,7 +185,10 @@ fn domains(
         Err(_) => false,
     };
     let elsewhere = elsewhere || inherited.iter().any(|program| program.nothing_local);
-    let question = Said::with(LIVES_HERE, &[("domain", &wishes.domain)]);
+    let question = said!(
+        "Are the mailboxes of {domain} on this server?",
+        "¿Están en este servidor los buzones de {domain}?"; domain = wishes.domain
+    );
     let here = person.confirm(&question, !elsewhere)?;
     let name = if here { &wishes.domain } else { &config.hostname };
     Ok(Domain::parse(name).into_iter().collect())
@@ -222,28 +198,41 @@ fn ask_relayhost(
     port_25: Option<Port25>,
     person: &mut dyn Person,
 ) -> Result<Option<NextHop>, Gone> {
-    let closed = matches!(port_25, Some(Port25::Refused | Port25::Dropped));
-    let mut question = Said::with(if closed { RELAYHOST_NEEDED } else { RELAYHOST }, &[]);
-    loop {
-        let answer = person.word(&question, "")?;
-        if answer.is_empty() {
-            return Ok(None);
-        }
-        match NextHop::parse(&answer) {
-            Ok(hop) => return Ok(Some(hop)),
-            Err(error) => question = Said::of_parts(NOT_A_HOP, &[("error", &error)]),
-        }
-    }
+    let question = match port_25 {
+        Some(Port25::Refused | Port25::Dropped) => said!(
+            "Port 25 is closed on the way out, so mail can only leave through a relayhost. Which \
+             one? Such as [smtp.example.net]:587",
+            "El puerto 25 de salida está cerrado, así que el correo solo puede salir por un \
+             relayhost. ¿Cuál? Por ejemplo [smtp.example.net]:587"
+        ),
+        _ => said!(
+            "A relayhost for all mail, such as [smtp.example.net]:587 (empty: deliver directly)",
+            "Un relayhost para todo el correo, como [smtp.example.net]:587 (vacío: entregar \
+             directamente)"
+        ),
+    };
+    ask(person, question, "", |answer| match answer {
+        "" => Ok(None),
+        answer => NextHop::parse(answer).map(Some).map_err(
+            |error| said_of!("{error}. The relayhost", "{error}. El relayhost"; error = error),
+        ),
+    })
 }
 
 // Most relays at port 587 want one.
 fn ask_login(relayhost: &NextHop, person: &mut dyn Person) -> Result<Option<Credentials>, Gone> {
-    let relayhost = relayhost.to_string();
-    let user = person.word(&Said::with(USER, &[("relayhost", &relayhost)]), "")?;
+    let question = said!(
+        "The user name that {relayhost} wants from us (empty: none)",
+        "El nombre de usuario que pide {relayhost} (vacío: ninguno)"; relayhost = relayhost
+    );
+    let user = person.word(&question, "")?;
     if user.is_empty() {
         return Ok(None);
     }
-    let password = person.secret(&Said::with(PASSWORD, &[("user", &user)]))?;
+    let password = person.secret(&said!(
+        "The password of {user} there (it is not shown)",
+        "La contraseña de {user} ahí (no se muestra)"; user = user
+    ))?;
     Ok((!password.is_empty()).then_some(Credentials { user, password }))
 }
 

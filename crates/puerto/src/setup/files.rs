@@ -39,6 +39,10 @@ pub enum Done {
 }
 
 impl Done {
+    pub(super) fn is_new(self) -> bool {
+        matches!(self, Self::Written | Self::Replaced)
+    }
+
     /// The word for it in JSON.
     pub fn name(self) -> &'static str {
         match self {

@@ -5,23 +5,51 @@
 //! is never proposed, so that `--yes` alone does not stop a Postfix or take its name.
 
 use super::person::Person;
-use super::report::Step;
 use super::world::World;
-use crate::lang::{Said, Text};
+use crate::lang::{Said, said};
 
-const FAILED: Text = Text::new("`{command}` failed: {error}", "`{command}` ha fallado: {error}");
-
-/// The question before a step's commands are run.
-#[derive(Debug, Clone)]
-pub(super) struct Offer {
-    /// None: it can only be told, since nobody here knows how it is done.
+/// Something to do.
+#[derive(Debug)]
+pub struct Step {
+    /// What, and why.
+    pub what: Said,
+    /// The commands that do it, if commands do.
+    pub commands: Vec<String>,
+    /// Whether they were run now.
+    pub done: bool,
+    /// The question before they are run; none: it can only be told, since nobody here
+    /// knows how it is done, or others must do it.
     pub(super) question: Option<Said>,
     /// What an empty answer and `--yes` mean.
     pub(super) proposed: bool,
     /// Whether what starts the service is in vain before it is done.
     pub(super) first: bool,
     /// Whether it is what starts the service.
-    pub(super) last: bool,
+    last: bool,
+}
+
+impl Step {
+    pub(super) fn new(what: Said, commands: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let commands = commands.into_iter().map(Into::into).collect();
+        let (question, proposed, first, last) = (None, false, false, false);
+        Self { what, commands, done: false, question, proposed, first, last }
+    }
+
+    pub(super) fn proposed(self, question: Said) -> Self {
+        Self { proposed: true, ..self.offered(question) }
+    }
+
+    pub(super) fn offered(self, question: Said) -> Self {
+        Self { question: Some(question), ..self }
+    }
+
+    pub(super) fn first(self, first: bool) -> Self {
+        Self { first, ..self }
+    }
+
+    pub(super) fn last(self) -> Self {
+        Self { last: true, ..self }
+    }
 }
 
 /// Runs the commands of the steps that the person agrees to; those steps are marked as
@@ -34,16 +62,15 @@ pub(super) fn carry_out(
     let mut problems = Vec::new();
     let mut blocked = false;
     for step in steps {
-        let Some(offer) = &step.offer else { continue };
-        if offer.last && blocked {
+        if step.last && blocked {
             continue;
         }
-        if let Some(question) = &offer.question {
+        if let Some(question) = &step.question {
             person.tell(&step.what, &step.commands);
-            let Ok(agreed) = person.confirm(question, offer.proposed) else { break };
+            let Ok(agreed) = person.confirm(question, step.proposed) else { break };
             step.done = agreed && run_all(&step.commands, world, &mut problems);
         }
-        blocked |= offer.first && !step.done;
+        blocked |= step.first && !step.done;
     }
     problems
 }
@@ -51,7 +78,10 @@ pub(super) fn carry_out(
 fn run_all(commands: &[String], world: &dyn World, problems: &mut Vec<Said>) -> bool {
     for command in commands {
         if let Err(error) = world.execute(command) {
-            problems.push(Said::with(FAILED, &[("command", command), ("error", &error)]));
+            problems.push(said!(
+                "`{command}` failed: {error}", "`{command}` ha fallado: {error}";
+                command = command, error = error
+            ));
             return false;
         }
     }

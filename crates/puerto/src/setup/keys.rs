@@ -23,7 +23,7 @@ pub(super) fn wanted(
     }
     let folder = directory.join(domain);
     let taken = wanted.iter().any(|key| key.path.parent() == Some(&folder));
-    if taken || has_keys(root, &folder) {
+    if taken || root.names(&folder).iter().any(|name| name.ends_with(".pem")) {
         return Ok(wanted);
     }
     let today = jiff::Zoned::now();
@@ -34,9 +34,4 @@ pub(super) fn wanted(
         wanted.push(Wanted::secret(folder.join(format!("{kind}-{month}.pem")), pem));
     }
     Ok(wanted)
-}
-
-fn has_keys(root: &Root, folder: &Path) -> bool {
-    let entries = std::fs::read_dir(root.at(folder)).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| entry.path().extension().is_some_and(|e| e == "pem"))
 }

@@ -31,12 +31,11 @@ mod tests;
 mod undo;
 mod world;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use puerto_smtp::{Address, Domain};
 
-use crate::config::{Config, ConfigErrors, DEFAULT_FILE, NextHop};
+use crate::config::{Config, ConfigErrors, NextHop};
 use crate::dnsplan::{Plan as Publication, Subject};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, dns_error, key_error, said, said_of};
@@ -48,14 +47,18 @@ use decide::{Decided, PASSWORD_FILE, decide};
 use files::{State, Wanted};
 use takeover::Inherited;
 
+pub use decide::{domain_meant, dotted_name, host_name};
 pub use files::Done;
+pub use hands::Step;
 pub use person::{Gone, Nobody, Person};
 pub use postmaster::is_reader;
-pub use report::{Found, Record, Report, Step};
+pub use report::{Found, Record, Report};
 pub use root::Root;
 pub use takeover::Credentials;
 pub use undo::{Undone, undo};
-pub use world::{Egress, Network, Port25, Survey, World, program_path};
+#[cfg(test)]
+pub use world::Egress;
+pub use world::{Network, Port25, Survey, World, program_path};
 
 /// What was asked for.
 #[derive(Debug, Clone)]
@@ -85,24 +88,15 @@ pub struct Wishes {
 }
 
 /// Why there is no setup.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum SetupError {
     /// The configuration that is there cannot be read.
-    #[error("{0}")]
     Config(ConfigErrors),
     /// A file cannot be read or written.
-    #[error("{path}: {error}", path = path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    File(Unwritten),
     /// A key cannot be made.
-    #[error("{0}")]
-    Key(#[from] puerto_mail::dkim::KeyError),
+    Key(puerto_mail::dkim::KeyError),
     /// The person has gone; nothing was written.
-    #[error("broken off: nothing was written")]
     BrokenOff,
 }
 
@@ -111,7 +105,7 @@ impl SetupError {
     pub fn said(&self) -> Said {
         match self {
             Self::Config(errors) => Said::of_both(|language| errors.render(false, None, language)),
-            Self::File { path, error } => said_of!(
+            Self::File(Unwritten { path, error }) => said_of!(
                 "{path}: {error}", "{path}: {error}";
                 path = Said::words(path.display().to_string()), error = crate::rights::said(error)
             ),
@@ -130,108 +124,27 @@ impl From<Gone> for SetupError {
 }
 
 impl From<Unwritten> for SetupError {
-    fn from(Unwritten { path, error }: Unwritten) -> Self {
-        Self::File { path, error }
+    fn from(error: Unwritten) -> Self {
+        Self::File(error)
     }
 }
 
-/// A host name in A-labels that a server can have; for what is asked for.
-pub fn host_name(text: &str) -> Option<String> {
-    decide::host_name(text)
+impl From<ConfigErrors> for SetupError {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Config(errors)
+    }
 }
 
-/// A domain in A-labels that can be in addresses; for what is asked for.
-pub fn domain_name(text: &str) -> Option<String> {
-    decide::dotted_name(text)
-}
-
-/// The domain that was meant where an address of it, or that of its site, was typed.
-pub fn domain_meant(text: &str) -> Option<String> {
-    decide::domain_meant(text)
-}
-
-const TAKE_OVER: Text = Text::new(
-    "{program} is configured on this machine. Take over what it says?",
-    "En esta máquina está configurado {program}. ¿Heredar lo que dice?",
-);
-const TO_WRITE: Text = Text::new("These files are missing:", "Faltan estos ficheros:");
-const WRITE: Text = Text::new(
-    "Files to write below {root}: {count}. Write them?",
-    "Ficheros que escribir en {root}: {count}. ¿Escribirlos?",
-);
-const REPLACE: Text = Text::new(
-    "{file} is there and says something else. Replace it? The old one is kept beside it",
-    "{file} ya existe y dice otra cosa. ¿Reemplazarlo? El anterior se guarda al lado",
-);
-const KEPT: Text = Text::new(
-    "{file} is there, says something else, and was left as it is",
-    "{file} ya existe, dice otra cosa y se ha dejado como está",
-);
-const KEPT_KEY: Text = Text::new(
-    "{file} says {there} for {key}, not {asked}, and was left as it is: change that line, or \
-     move the file away and run this again",
-    "{file} dice {there} en {key}, no {asked}, y se ha dejado como está: cambie esa línea, o \
-     aparte el fichero y vuelva a ejecutar esto",
-);
 const NO_DNS: Text = Text::new(
     "The DNS could not be asked ({error}): names and reverse names are not verified yet, \
      `puerto check` does it later",
     "No se ha podido consultar el DNS ({error}): los nombres directos e inversos no se han \
      comprobado aún; `puerto check` lo hará después",
 );
-const NO_ADDRESS: Text = Text::new(
-    "This machine has no way to the Internet at the moment",
-    "Esta máquina no tiene ahora mismo salida a Internet",
-);
-const ABSENT: Text = Text::new(
-    "The DNS knows no {domain}: see that it is written right, and that it has been registered",
-    "El DNS no conoce {domain}: compruebe que esté bien escrito y que se haya registrado",
-);
-const PRIVATE: Text = Text::new(
-    "{address} is not a public address: outside this machine is seen under another one, which \
-     SPF and PTR must name",
-    "{address} no es una dirección pública: fuera, esta máquina se ve con otra, que es la que \
-     deben nombrar SPF y PTR",
-);
-const ELSEWHERE: Text = Text::new(
-    "Mail for {domain} is taken by {hosts}, so its mailboxes are not here: users of this machine \
-     send as {sender}, and what cannot be delivered returns there",
-    "El correo de {domain} lo recibe {hosts}, así que sus buzones no están aquí: los usuarios de \
-     esta máquina envían como {sender}, y ahí vuelve lo que no se puede entregar",
-);
-const NOT_LOCAL: Text = Text::new(
-    "{domain} is not among `domains`, so mail for it is not put into mailboxes of this server: if \
-     they are here, add it",
-    "{domain} no está en `domains`, así que su correo no se guarda en buzones de este servidor: si \
-     están aquí, añádalo",
-);
-const LOCAL_ONLY: Text = Text::new(
-    "It listens on {listen}: for programs of this machine alone. If other machines are to send \
-     through it, set listen.smtp and trusted_networks",
-    "Escucha en {listen}: solo para los programas de esta máquina. Si otras máquinas van a enviar a \
-     través de ella, ponga listen.smtp y trusted_networks",
-);
-const OPEN_TO_ALL: Text = Text::new(
-    "It listens on {listen}, since everybody may bring mail for mailboxes here; through it, only \
-     trusted_networks may send ({networks})",
-    "Escucha en {listen}, pues cualquiera puede traer correo para los buzones de aquí; a través de \
-     él solo pueden enviar las trusted_networks ({networks})",
-);
-const CLOSED: Text = Text::new(
-    "Port 25 is closed on the way out ({how}), as most hosting companies have it at first: set \
-     `relayhost` to a server that takes your mail at port 587, or ask them to open it",
-    "El puerto 25 de salida está cerrado ({how}), como hacen al principio casi todos los \
-     proveedores: ponga en `relayhost` un servidor que acepte su correo por el 587, o pida que \
-     lo abran",
-);
-
-const KEY: Text =
-    Text::new("A key cannot be used: {problem}", "Hay una clave inservible: {problem}");
 
 /// What is to be, before anything is written.
 struct Plan {
     config: Config,
-    config_file: PathBuf,
     port_25: Option<Port25>,
     wanted: Vec<Wanted>,
     found: Vec<Found>,
@@ -255,29 +168,27 @@ pub fn run(
     let programs = takeover::look(root);
     let plan = plan(wishes, (world, &survey, root), &programs, person)?;
     let files = write(&plan.wanted, &plan.config.user, root, person)?;
-    let Plan { config, config_file, port_25, found, mut problems, root_mail, .. } = plan;
+    let Plan { config, port_25, found, mut problems, root_mail, .. } = plan;
     // The result is judged by what will read it.
-    Config::load(Some(&root.at(&config_file))).map_err(SetupError::Config)?;
+    Config::load(Some(&root.at(&wishes.config_file)))?;
     let ring = KeyRing::load(&root.at(&config.dkim_directory));
-    problems
-        .extend(ring.problems().iter().map(|problem| Said::of_parts(KEY, &[("problem", problem)])));
-    if let Some(how @ (Port25::Refused | Port25::Dropped)) = port_25
-        && config.relayhost.is_none()
-    {
-        problems.push(Said::with(CLOSED, &[("how", how.name())]));
-    }
+    problems.extend(ring.problems().iter().map(|problem| {
+        said_of!(
+            "A key cannot be used: {problem}", "Hay una clave inservible: {problem}";
+            problem = problem
+        )
+    }));
+    problems.extend(port_25.filter(|_| config.relayhost.is_none()).and_then(closed));
     let mut notes = notes(wishes, &config, &survey, &files);
     let plan = publication(wishes, (world, &survey), &config, &ring, &mut notes);
-    let published = plan.as_ref().is_some_and(|plan| plan.changes().next().is_none());
-    let written = files.iter().filter(|(_, done)| matches!(done, Done::Written | Done::Replaced));
     let situation = steps::Situation {
         root,
         world,
         program: &wishes.program,
-        config_file: &config_file,
+        config_file: &wishes.config_file,
         survey: &survey,
-        published,
-        written: written.map(|(path, _)| path.as_path()).collect(),
+        published: plan.as_ref().is_some_and(|plan| plan.changes().next().is_none()),
+        written: files.iter().filter(|(_, d)| d.is_new()).map(|(path, _)| path.as_path()).collect(),
     };
     let mut steps = steps::steps(&wishes.domain, &config, &situation, &programs);
     let (of_names, good_to_know) = senders::judge(&config, &wishes.domain);
@@ -292,7 +203,7 @@ pub fn run(
         origin: config.sender_domain().map(Domain::to_string),
         hostname: config.hostname,
         relayhost: config.relayhost,
-        config_file,
+        config_file: wishes.config_file.clone(),
         root: root.folder().to_owned(),
         survey,
         port_25,
@@ -306,27 +217,39 @@ pub fn run(
     })
 }
 
+fn closed(port_25: Port25) -> Option<Said> {
+    matches!(port_25, Port25::Refused | Port25::Dropped).then(|| {
+        said!(
+            "Port 25 is closed on the way out ({how}), as most hosting companies have it at first: \
+             set `relayhost` to a server that takes your mail at port 587, or ask them to open it",
+            "El puerto 25 de salida está cerrado ({how}), como hacen al principio casi todos los \
+             proveedores: ponga en `relayhost` un servidor que acepte su correo por el 587, o pida \
+             que lo abran";
+            how = port_25.name()
+        )
+    })
+}
+
 fn plan(
     wishes: &Wishes,
     surroundings: (&dyn World, &Survey, &Root),
     programs: &[Inherited],
     person: &mut dyn Person,
 ) -> Result<Plan, SetupError> {
-    let root = surroundings.2;
-    let config_file = wishes.config_file.clone();
-    let mut problems = Vec::new();
-    let existing = match root.has(&config_file) {
-        true => Some(Config::load(Some(&root.at(&config_file))).map_err(SetupError::Config)?),
-        false => None,
-    };
-    if let Some(there) = &existing {
-        problems = contradictions(wishes, there, &config_file);
-    }
+    let (world, _, root) = surroundings;
+    let config_file = &wishes.config_file;
+    let there = root.has(config_file).then(|| Config::load(Some(&root.at(config_file))));
+    let existing = there.transpose()?;
+    let problems = existing.as_ref().map(|there| contradictions(wishes, there)).unwrap_or_default();
     let again = existing.is_some();
     let mut taken = Vec::new();
     let mut found = Vec::new();
     for program in programs {
-        let question = Said::with(TAKE_OVER, &[("program", program.program)]);
+        let question = said!(
+            "{program} is configured on this machine. Take over what it says?",
+            "En esta máquina está configurado {program}. ¿Heredar lo que dice?";
+            program = program.program
+        );
         let summary = program.summary();
         // Of some programs it is only known that they are there.
         let asks = !again && !summary.is_empty();
@@ -348,7 +271,7 @@ fn plan(
     let (config, port_25) = match existing {
         Some(config) => {
             let probe = config.relayhost.is_none() && root.is_machine();
-            let port_25 = probe.then(|| surroundings.0.port_25());
+            let port_25 = probe.then(|| world.port_25());
             (config, port_25)
         }
         None => {
@@ -358,8 +281,8 @@ fn plan(
             let text = config.annotated(wishes.language);
             // Nothing is written that could not be read again.
             let name = config_file.display().to_string();
-            Config::parse(&text, &name).map_err(SetupError::Config)?;
-            last = Some(Wanted::text(&config_file, text));
+            Config::parse(&text, &name)?;
+            last = Some(Wanted::text(config_file, text));
             wanted.extend(password.map(|text| Wanted::secret(PASSWORD_FILE, text)));
             (config, port_25)
         }
@@ -368,65 +291,43 @@ fn plan(
     let asked = wishes.root_mail.as_deref().or(again.then_some(""));
     let root_mail = postmaster::reader(asked, &config, root, person)?;
     wanted.extend(postmaster::file(root_mail.as_deref(), &config, root));
-    wanted.extend(keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root)?);
-    wanted.extend(service_files(wishes, &config, &config_file));
+    let keys = keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root);
+    wanted.extend(keys.map_err(SetupError::Key)?);
+    wanted.extend(service::files(&wishes.program, &config, config_file));
     wanted.extend(names::free(root, &wishes.program));
     wanted.extend(certificate::hook(root, &config));
     // Once it is there nothing is taken over any more: so it comes last, and a run that
     // was cut off is made good by the next.
     wanted.extend(last);
-    Ok(Plan { config, config_file, port_25, wanted, found, problems, root_mail })
+    Ok(Plan { config, port_25, wanted, found, problems, root_mail })
 }
 
 /// Where a configuration that is there says something else than what was asked for.
-fn contradictions(wishes: &Wishes, there: &Config, file: &Path) -> Vec<Said> {
-    let mut out = Vec::new();
-    let mut compare = |key: &str, there: &str, asked: &str| {
-        if there != asked {
-            let file = file.display().to_string();
-            let quoted = |text: &str| format!("{text:?}");
-            let (there, asked) = (quoted(there), quoted(asked));
-            let values = [("file", &*file), ("key", key), ("there", &there), ("asked", &asked)];
-            out.push(Said::with(KEPT_KEY, &values));
-        }
-    };
-    let hop = |hop: &Option<NextHop>| hop.as_ref().map(NextHop::to_string).unwrap_or_default();
-    if let Some(hostname) = &wishes.hostname {
-        compare("hostname", &there.hostname, hostname);
+fn contradictions(wishes: &Wishes, there: &Config) -> Vec<Said> {
+    fn text<T: ToString>(value: &Option<T>) -> String {
+        value.as_ref().map(ToString::to_string).unwrap_or_default()
     }
-    if let Some(relayhost) = &wishes.relayhost {
-        compare("relayhost", &hop(&there.relayhost), &hop(relayhost));
-    }
-    let text = |asked: &Option<String>| asked.clone().unwrap_or_default();
-    if let Some(origin) = &wishes.origin {
-        let origin = origin.as_ref().map(Domain::to_string);
-        compare("origin", &text(&there.origin.as_ref().map(Domain::to_string)), &text(&origin));
-    }
-    if let Some(always) = &wishes.always {
-        let always = always.as_ref().map(Address::to_string);
-        let known = there.sender.always.as_ref().map(Address::to_string);
-        compare("sender.always", &text(&known), &text(&always));
-    }
-    if let Some(Credentials { user, .. }) = &wishes.login {
-        let there = there.relayhost_login.as_ref().map(|login| login.user.as_str());
-        compare("relayhost_user", there.unwrap_or_default(), user);
-    }
-    out
-}
-
-fn service_files(wishes: &Wishes, config: &Config, config_file: &Path) -> Vec<Wanted> {
-    let options = if config_file == Path::new(DEFAULT_FILE) {
-        String::new()
-    } else {
-        format!(" --config {}", config_file.display())
-    };
-    let mut files = vec![
-        Wanted::text(service::UNIT, service::unit(&wishes.program, &options, &config.state_dir)),
-        Wanted::text(service::SOCKET, service::socket(config)),
-        Wanted::text(service::TMPFILES, service::tmpfiles(config)),
+    let user = |login: &Credentials| login.user.clone();
+    let login = there.relayhost_login.as_ref().map(|login| &login.user);
+    let compared = [
+        ("hostname", wishes.hostname.clone(), there.hostname.clone()),
+        ("relayhost", wishes.relayhost.as_ref().map(text), text(&there.relayhost)),
+        ("origin", wishes.origin.as_ref().map(text), text(&there.origin)),
+        ("sender.always", wishes.always.as_ref().map(text), text(&there.sender.always)),
+        ("relayhost_user", wishes.login.as_ref().map(user), text(&login)),
     ];
-    files.extend(service::sysusers(config).map(|text| Wanted::text(service::SYSUSERS, text)));
-    files
+    let contradicted = compared.into_iter().filter_map(|(key, asked, there)| {
+        let asked = asked.filter(|asked| *asked != there)?;
+        Some(said!(
+            "{file} says {there} for {key}, not {asked}, and was left as it is: change that line, \
+             or move the file away and run this again",
+            "{file} dice {there} en {key}, no {asked}, y se ha dejado como está: cambie esa línea, \
+             o aparte el fichero y vuelva a ejecutar esto";
+            file = wishes.config_file.display(), key = key, there = format!("{there:?}"),
+            asked = format!("{asked:?}")
+        ))
+    });
+    contradicted.collect()
 }
 
 fn write(
@@ -435,43 +336,40 @@ fn write(
     root: &Root,
     person: &mut dyn Person,
 ) -> Result<Vec<(PathBuf, Done)>, SetupError> {
-    let failed = |wanted: &Wanted| {
-        let path = root.at(&wanted.path);
-        move |error| SetupError::File { path, error }
-    };
     let mut jobs = Vec::new();
     for file in wanted {
-        let state = file.state(root).map_err(failed(file))?;
-        let path = file.path.display().to_string();
-        let done = match state {
+        let state = file.state(root);
+        let done = match state.map_err(|error| Unwritten { path: root.at(&file.path), error })? {
             State::Missing => Done::Written,
             State::Same => Done::Unchanged,
-            State::Different
-                if person.confirm(&Said::with(REPLACE, &[("file", &path)]), false)? =>
-            {
-                Done::Replaced
+            State::Different => {
+                let question = said!(
+                    "{file} is there and says something else. Replace it? The old one is kept \
+                     beside it",
+                    "{file} ya existe y dice otra cosa. ¿Reemplazarlo? El anterior se guarda al lado";
+                    file = file.path.display()
+                );
+                if person.confirm(&question, false)? { Done::Replaced } else { Done::Kept }
             }
-            State::Different => Done::Kept,
         };
         jobs.push((file, done));
     }
-    let count = jobs.iter().filter(|(_, d)| matches!(d, Done::Written | Done::Replaced)).count();
-    let (number, folder) = (count.to_string(), root.folder().display().to_string());
-    let question = Said::with(WRITE, &[("count", &number), ("root", &folder)]);
-    let fresh = jobs.iter().filter(|(_, done)| matches!(done, Done::Written | Done::Replaced));
-    let paths: Vec<String> =
-        fresh.map(|(file, _)| root.at(&file.path).display().to_string()).collect();
-    if count > 0 {
-        person.tell(&Said::plain(TO_WRITE), &paths);
-    }
-    if count > 0 && !person.confirm(&question, true)? {
-        return Err(SetupError::BrokenOff);
+    let new = || jobs.iter().filter(|(_, done)| done.is_new());
+    let paths: Vec<_> = new().map(|(file, _)| root.at(&file.path).display().to_string()).collect();
+    if !paths.is_empty() {
+        person.tell(&said!("These files are missing:", "Faltan estos ficheros:"), &paths);
+        let question = said!(
+            "Files to write below {root}: {count}. Write them?",
+            "Ficheros que escribir en {root}: {count}. ¿Escribirlos?";
+            count = paths.len(), root = root.folder().display()
+        );
+        if !person.confirm(&question, true)? {
+            return Err(SetupError::BrokenOff);
+        }
     }
     let mut batch = Batch::new(root, group);
-    for (file, done) in &jobs {
-        if matches!(done, Done::Written | Done::Replaced) {
-            batch.stage(file, *done == Done::Replaced)?;
-        }
+    for (file, done) in new() {
+        batch.stage(file, *done == Done::Replaced)?;
     }
     batch.commit()?;
     Ok(jobs.into_iter().map(|(file, done)| (file.path.clone(), done)).collect())
@@ -483,37 +381,72 @@ fn notes(
     survey: &Survey,
     files: &[(PathBuf, Done)],
 ) -> Vec<Said> {
+    let domain = &wishes.domain;
     let mut notes = vec![listening(config)];
-    for (path, _) in files.iter().filter(|(_, done)| *done == Done::Kept) {
-        notes.push(Said::with(KEPT, &[("file", &path.display().to_string())]));
-    }
-    if survey.absent {
-        notes.push(Said::with(ABSENT, &[("domain", &wishes.domain)]));
-    }
-    if survey.egress.is_empty() {
-        notes.push(Said::with(NO_ADDRESS, &[]));
-    }
-    for egress in survey.egress.iter().filter(|egress| !is_public(egress.address)) {
-        notes.push(Said::with(PRIVATE, &[("address", &egress.address.to_string())]));
-    }
+    notes.extend(files.iter().filter(|(_, done)| *done == Done::Kept).map(|(path, _)| {
+        said!(
+            "{file} is there, says something else, and was left as it is",
+            "{file} ya existe, dice otra cosa y se ha dejado como está"; file = path.display()
+        )
+    }));
+    notes.extend(survey.absent.then(|| {
+        said!(
+            "The DNS knows no {domain}: see that it is written right, and that it has been \
+             registered",
+            "El DNS no conoce {domain}: compruebe que esté bien escrito y que se haya registrado";
+            domain = domain
+        )
+    }));
+    notes.extend(survey.egress.is_empty().then(|| {
+        said!(
+            "This machine has no way to the Internet at the moment",
+            "Esta máquina no tiene ahora mismo salida a Internet"
+        )
+    }));
+    let private = survey.egress.iter().filter(|egress| !is_public(egress.address));
+    notes.extend(private.map(|egress| {
+        said!(
+            "{address} is not a public address: outside this machine is seen under another one, \
+             which SPF and PTR must name",
+            "{address} no es una dirección pública: fuera, esta máquina se ve con otra, que es la \
+             que deben nombrar SPF y PTR";
+            address = egress.address
+        )
+    }));
     let relayhost = config.relayhost.as_ref().filter(|_| config.relayhost_login.is_some());
     notes.extend(relayhost.and_then(NextHop::advice_for_password));
     let names = survey.egress.iter().find_map(|egress| egress.names.as_ref().err());
     if let Some(error) = survey.exchanges.as_ref().err().or(names) {
         notes.push(Said::of_parts(NO_DNS, &[("error", &dns_error(error))]));
     }
-    if let Ok(hosts) = &survey.exchanges
-        && !steps::is_local(config, &wishes.domain)
-    {
-        let elsewhere = !hosts.is_empty() && !hosts.contains(&config.hostname);
-        let values = [
-            ("domain", wishes.domain.as_str()),
-            ("hosts", &hosts.join(", ")),
-            ("sender", &sender::of_the_machine(config).map(|s| s.to_string()).unwrap_or_default()),
-        ];
-        notes.push(Said::with(if elsewhere { ELSEWHERE } else { NOT_LOCAL }, &values));
-    }
+    let hosts = survey.exchanges.as_ref().ok();
+    notes.extend(hosts.and_then(|hosts| mailboxes(domain, hosts, config)));
     notes
+}
+
+/// Where the mailboxes of a domain are that is not one of ours.
+fn mailboxes(domain: &str, hosts: &[String], config: &Config) -> Option<Said> {
+    let ours = Domain::parse(domain).is_ok_and(|domain| config.domains.contains(&domain));
+    if ours {
+        return None;
+    }
+    if hosts.is_empty() || hosts.contains(&config.hostname) {
+        return Some(said!(
+            "{domain} is not among `domains`, so mail for it is not put into mailboxes of this \
+             server: if they are here, add it",
+            "{domain} no está en `domains`, así que su correo no se guarda en buzones de este \
+             servidor: si están aquí, añádalo";
+            domain = domain
+        ));
+    }
+    let sender = sender::of_the_machine(config).map(|sender| sender.to_string());
+    Some(said!(
+        "Mail for {domain} is taken by {hosts}, so its mailboxes are not here: users of this \
+         machine send as {sender}, and what cannot be delivered returns there",
+        "El correo de {domain} lo recibe {hosts}, así que sus buzones no están aquí: los usuarios \
+         de esta máquina envían como {sender}, y ahí vuelve lo que no se puede entregar";
+        domain = domain, hosts = hosts.join(", "), sender = sender.unwrap_or_default()
+    ))
 }
 
 /// What is to be published, unless the DNS does not say what is.
@@ -547,15 +480,25 @@ fn publication(
 
 /// What it listens on, and why.
 fn listening(config: &Config) -> Said {
-    let mut addresses: Vec<String> = Vec::new();
-    let listen = &config.listen;
-    for address in listen.smtp.iter().chain(&listen.submission).chain(&listen.submissions) {
-        addresses.push(address.to_string());
+    let addresses: Vec<_> = config.listen.all().map(ToString::to_string).collect();
+    let listen = addresses.join(", ");
+    if config.listen.smtp.iter().all(|address| address.ip().is_loopback()) {
+        return said!(
+            "It listens on {listen}: for programs of this machine alone. If other machines are to \
+             send through it, set listen.smtp and trusted_networks",
+            "Escucha en {listen}: solo para los programas de esta máquina. Si otras máquinas van a \
+             enviar a través de ella, ponga listen.smtp y trusted_networks";
+            listen = listen
+        );
     }
-    let networks: Vec<String> = config.trusted_networks.0.iter().map(ToString::to_string).collect();
-    let values = [("listen", &*addresses.join(", ")), ("networks", &*networks.join(", "))];
-    let is_local = listen.smtp.iter().all(|address| address.ip().is_loopback());
-    Said::with(if is_local { LOCAL_ONLY } else { OPEN_TO_ALL }, &values)
+    let networks: Vec<_> = config.trusted_networks.0.iter().map(ToString::to_string).collect();
+    said!(
+        "It listens on {listen}, since everybody may bring mail for mailboxes here; through it, \
+         only trusted_networks may send ({networks})",
+        "Escucha en {listen}, pues cualquiera puede traer correo para los buzones de aquí; a \
+         través de él solo pueden enviar las trusted_networks ({networks})";
+        listen = listen, networks = networks.join(", ")
+    )
 }
 
 fn records(ring: &KeyRing) -> Vec<Record> {

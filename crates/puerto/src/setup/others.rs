@@ -16,8 +16,11 @@ pub struct Service {
     pub programs: &'static [&'static str],
     /// What its daemon's path ends in.
     pub daemons: &'static [&'static str],
-    /// The folders of its queue; every message is a file somewhere below them.
+    /// The folders of its queue; every message is so many files somewhere below them.
     pub queue: &'static [&'static str],
+    pub files_of_a_message: usize,
+    /// The commands that show its queue and that try to empty it.
+    pub queue_commands: [&'static str; 2],
 }
 
 /// Postfix.
@@ -25,32 +28,49 @@ pub(super) const POSTFIX: Service = Service {
     unit: "postfix",
     programs: &["/usr/sbin/postfix"],
     daemons: &["postfix/sbin/master", "postfix/master"],
-    queue: &["maildrop", "incoming", "active", "deferred", "hold"],
+    queue: &[
+        "/var/spool/postfix/maildrop",
+        "/var/spool/postfix/incoming",
+        "/var/spool/postfix/active",
+        "/var/spool/postfix/deferred",
+        "/var/spool/postfix/hold",
+    ],
+    files_of_a_message: 1,
+    queue_commands: ["postqueue -p", "postqueue -f"],
 };
 /// Exim, as Debian names it.
 pub(super) const EXIM: Service = Service {
     unit: "exim4",
     programs: &["/usr/sbin/exim4", "/usr/sbin/exim"],
     daemons: &["/exim4", "/exim"],
-    queue: &["input"],
+    queue: &["/var/spool/exim4/input"],
+    // Its envelope and its body.
+    files_of_a_message: 2,
+    queue_commands: ["exim4 -bp", "exim4 -qff"],
 };
 /// Exim, as it names itself.
-pub(super) const EXIM_ELSEWHERE: Service =
-    Service { unit: "exim", programs: &["/usr/sbin/exim"], ..EXIM };
-/// OpenDKIM.
+pub(super) const EXIM_ELSEWHERE: Service = Service {
+    unit: "exim",
+    programs: &["/usr/sbin/exim"],
+    queue: &["/var/spool/exim/input"],
+    queue_commands: ["exim -bp", "exim -qff"],
+    ..EXIM
+};
+/// OpenDKIM, which has no queue.
 pub(super) const OPENDKIM: Service = Service {
     unit: "opendkim",
     programs: &["/usr/sbin/opendkim"],
     daemons: &["/opendkim"],
     queue: &[],
+    ..POSTFIX
 };
-
 /// nullmailer, which listens nowhere.
 pub(super) const NULLMAILER: Service = Service {
     unit: "nullmailer",
     programs: &["/usr/sbin/nullmailer-send"],
     daemons: &["/nullmailer-send"],
     queue: &[],
+    ..POSTFIX
 };
 
 /// Files that are counted in a queue at most: beyond that it is simply large.
@@ -82,15 +102,14 @@ impl Service {
             .map(Path::new);
         let has_unit = folders.iter().any(|folder| root.has(folder.join(&unit)));
         match has_unit {
-            true => names(root, folders[0]).iter().any(|folder| {
+            true => root.names(folders[0]).iter().any(|folder| {
                 folder.ends_with(".wants") && root.has(folders[0].join(folder).join(&unit))
             }),
             // systemd makes a unit of an init script that a runlevel starts.
             false => (2..=5).any(|level| {
-                let scripts = names(root, Path::new(&format!("/etc/rc{level}.d")));
-                scripts
-                    .iter()
-                    .any(|script| script.starts_with('S') && script.get(3..) == Some(self.unit))
+                let scripts = root.names(format!("/etc/rc{level}.d"));
+                let starts = |one: &String| one.starts_with('S') && one.get(3..) == Some(self.unit);
+                scripts.iter().any(starts)
             }),
         }
     }
@@ -102,30 +121,9 @@ impl Service {
 
     /// How many messages wait in its queue.
     pub(super) fn waiting(&self, root: &Root) -> usize {
-        let spool = match self.unit {
-            "postfix" => "/var/spool/postfix",
-            "exim" => "/var/spool/exim",
-            _ => "/var/spool/exim4",
-        };
-        let files = self.queue.iter().map(|folder| count(&root.at(Path::new(spool).join(folder))));
-        let files = files.sum::<usize>();
-        // Exim has two files for a message: its envelope and its body.
-        if self.unit.starts_with("exim") { files.div_ceil(2) } else { files }
+        let files = self.queue.iter().map(|folder| count(&root.at(folder))).sum::<usize>();
+        files.div_ceil(self.files_of_a_message)
     }
-
-    /// The commands that show its queue and that try to empty it.
-    pub(super) fn queue_commands(&self) -> [&'static str; 2] {
-        match self.unit {
-            "postfix" => ["postqueue -p", "postqueue -f"],
-            "exim" => ["exim -bp", "exim -qff"],
-            _ => ["exim4 -bp", "exim4 -qff"],
-        }
-    }
-}
-
-fn names(root: &Root, folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(root.at(folder)).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 // A queue is spread over folders in folders.

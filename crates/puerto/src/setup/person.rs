@@ -21,6 +21,21 @@ pub trait Person {
     fn secret(&mut self, question: &Said) -> Result<String, Gone>;
 }
 
+/// Asks until the answer can be read; what is wrong with one is the next question.
+pub(super) fn ask<T>(
+    person: &mut dyn Person,
+    mut question: Said,
+    proposed: &str,
+    mut read: impl FnMut(&str) -> Result<T, Said>,
+) -> Result<T, Gone> {
+    loop {
+        match read(&person.word(&question, proposed)?) {
+            Ok(value) => return Ok(value),
+            Err(wrong) => question = wrong,
+        }
+    }
+}
+
 /// Nobody is there, or `--yes` was said: what is proposed holds. Nothing that replaces
 /// a file is ever proposed.
 #[derive(Debug, Clone, Copy)]

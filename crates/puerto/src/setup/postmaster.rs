@@ -6,30 +6,12 @@ use std::path::Path;
 use puerto_smtp::Address;
 
 use super::files::Wanted;
-use super::person::{Gone, Person};
-use super::report::Step;
+use super::hands::Step;
+use super::person::{Gone, Person, ask};
 use super::root::Root;
-use super::steps::{quoted, unproposed};
+use super::steps::quoted;
 use crate::config::Config;
-use crate::lang::{Said, Text};
-
-const WHO: Text = Text::new(
-    "Who reads root's mail, such as cron's? An address, or users of this machine (empty: nobody \
-     but root)",
-    "¿Quién lee el correo de root, como el de cron? Una dirección, o usuarios de esta máquina \
-     (vacío: solo root)",
-);
-const NOT_A_READER: Text = Text::new(
-    "{answer} is neither an address, as ana@example.net is, nor users of this machine. Who reads \
-     root's mail",
-    "{answer} no es ni una dirección, como ana@example.net, ni usuarios de esta máquina. Quién lee \
-     el correo de root",
-);
-const APPEND: Text = Text::new(
-    "{file} does not say who reads root's mail; so that {reader} does:",
-    "{file} no dice quién lee el correo de root; para que lo lea {reader}:",
-);
-const APPEND_NOW: Text = Text::new("Add that line now?", "¿Añadir ahora esa línea?");
+use crate::lang::said;
 
 /// Whether a text names readers: addresses and users, separated by commas; or nobody.
 pub fn is_reader(text: &str) -> bool {
@@ -51,20 +33,28 @@ pub(super) fn reader(
     if is_said(config, root) {
         return Ok(None);
     }
-    let mut question = Said::plain(WHO);
-    loop {
-        let answer = match asked {
-            Some(asked) => asked.to_owned(),
-            None => person.word(&question, "")?,
-        };
-        if is_reader(&answer) {
-            return Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()));
+    let answer = match asked {
+        Some(asked) if is_reader(asked) => asked.to_owned(),
+        Some(_) => return Ok(None),
+        None => {
+            let question = said!(
+                "Who reads root's mail, such as cron's? An address, or users of this machine \
+                 (empty: nobody but root)",
+                "¿Quién lee el correo de root, como el de cron? Una dirección, o usuarios de esta \
+                 máquina (vacío: solo root)"
+            );
+            ask(person, question, "", |answer| match is_reader(answer) {
+                true => Ok(answer.to_owned()),
+                false => Err(said!(
+                    "{answer} is neither an address, as ana@example.net is, nor users of this \
+                     machine. Who reads root's mail",
+                    "{answer} no es ni una dirección, como ana@example.net, ni usuarios de esta \
+                     máquina. Quién lee el correo de root"; answer = answer
+                )),
+            })?
         }
-        if asked.is_some() {
-            return Ok(None);
-        }
-        question = Said::with(NOT_A_READER, &[("answer", &answer)]);
-    }
+    };
+    Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
 }
 
 /// The aliases, where there are none yet.
@@ -81,12 +71,13 @@ pub(super) fn step(reader: &Option<String>, config: &Config, root: &Root, steps:
     // On a line of its own, however the file ends.
     let (name, into) = (quoted(Path::new(reader)), quoted(&config.local.aliases));
     let command = format!("printf '\\nroot: %s\\n' {name} >> {into}");
-    let offer = unproposed(Said::plain(APPEND_NOW), false).map(|mut offer| {
-        offer.proposed = true;
-        offer
-    });
-    let what = Said::with(APPEND, &[("file", &file), ("reader", reader)]);
-    steps.insert(0, Step { what, commands: vec![command], done: false, offer });
+    let what = said!(
+        "{file} does not say who reads root's mail; so that {reader} does:",
+        "{file} no dice quién lee el correo de root; para que lo lea {reader}:";
+        file = file, reader = reader
+    );
+    let question = said!("Add that line now?", "¿Añadir ahora esa línea?");
+    steps.insert(0, Step::new(what, [command]).proposed(question));
 }
 
 fn is_said(config: &Config, root: &Root) -> bool {

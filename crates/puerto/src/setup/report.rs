@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::files::Done;
-use super::hands::Offer;
+use super::hands::Step;
 use super::world::{Port25, Survey};
 use crate::config::NextHop;
 use crate::dnsplan::Plan;
@@ -48,7 +48,7 @@ pub struct Report {
 impl Report {
     /// Whether anything was written.
     pub fn changed(&self) -> bool {
-        self.files.iter().any(|(_, done)| matches!(done, Done::Written | Done::Replaced))
+        self.files.iter().any(|(_, done)| done.is_new())
     }
 }
 
@@ -74,17 +74,4 @@ pub struct Record {
     pub name: String,
     /// Its text, as one string.
     pub value: String,
-}
-
-/// Something to do.
-#[derive(Debug)]
-pub struct Step {
-    /// What, and why.
-    pub what: Said,
-    /// The commands that do it, if commands do.
-    pub commands: Vec<String>,
-    /// Whether they were run now.
-    pub done: bool,
-    /// How to offer to run them, where that can be offered.
-    pub(super) offer: Option<Offer>,
 }

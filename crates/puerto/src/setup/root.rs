@@ -42,6 +42,15 @@ impl Root {
         self.at(path).symlink_metadata().is_ok()
     }
 
+    /// The names of what is in a folder of the machine, in their order.
+    pub(super) fn names(&self, folder: impl AsRef<Path>) -> Vec<String> {
+        let entries = std::fs::read_dir(self.at(folder)).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
     /// Fails if no file can be made where this path of the machine lies, with the folder
     /// that is in the way.
     pub(super) fn writable(&self, path: impl AsRef<Path>) -> Result<(), Unwritten> {
@@ -59,16 +68,11 @@ impl Root {
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Option<String>> {
         let file = match rights::open_to_read(&self.at(path), None) {
             Ok(file) => file,
-            // Nothing, or no regular file.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
+            Err(error) => match error.kind() {
+                // Nothing, or no regular file.
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => return Ok(None),
+                _ => return Err(error),
+            },
         };
         let mut octets = Vec::new();
         file.take(BOUND).read_to_end(&mut octets)?;

@@ -4,37 +4,14 @@
 use puerto_smtp::{Address, Domain};
 
 use super::Wishes;
-use super::decide::dotted_name;
-use super::person::{Gone, Person};
+use super::decide::{dotted_name, is_below};
+use super::person::{Gone, Person, ask};
 use super::takeover::Inherited;
-use crate::config::{Config, NextHop};
-use crate::lang::{Said, Text};
+use crate::config::{Config, NextHop, NextHopHost};
+use crate::lang::{Said, Text, said};
 use crate::sender::of_the_machine;
-use crate::survey::names::{is_private, is_within, provider};
-use crate::survey::relayhost::service;
+use crate::survey::names::{is_private, provider};
 
-const ORIGIN: Text = Text::new(
-    "What stands behind the @ of those who send from this machine, as in root@{proposed}? The \
-     domain where they have mailboxes",
-    "¿Qué va tras la @ de quienes envían desde esta máquina, como en root@{proposed}? El dominio \
-     donde tienen sus buzones",
-);
-const NOT_A_DOMAIN: Text = Text::new(
-    "{answer} is not a domain, as example.com is. What stands behind the @ of those who send",
-    "{answer} no es un dominio, como example.com. Qué va tras la @ de quienes envían",
-);
-const UNKNOWN_DOMAIN: Text = Text::new(
-    "{answer} is a name that nobody outside knows: receivers refuse senders there, and nobody can \
-     answer them. What stands behind the @, such as {proposed}",
-    "{answer} es un nombre que nadie conoce fuera: los receptores rechazan remitentes así y nadie \
-     les puede contestar. Qué va tras la @, como {proposed}",
-);
-const ALWAYS: Text = Text::new(
-    "Does {relayhost} take mail from {address} alone, as providers of mailboxes do (\"553 not owned \
-     by user\")? Then all mail is sent from it, and answers go to the author",
-    "¿Acepta {relayhost} solo correo de {address}, como los proveedores de buzones («553 not owned by \
-     user»)? Entonces todo el correo sale desde ella y las respuestas van al autor",
-);
 const INTERNAL: Text = Text::new(
     "The server is called {name}, a name that nobody outside knows: receivers refuse mail from \
      such a name. Set `hostname` to one of {domain}, as in mail.{domain}",
@@ -71,6 +48,15 @@ const SENDERS_PROVIDERS: Text = Text::new(
      `origin` un dominio suyo, como {domain}",
 );
 
+/// Providers of mailboxes whose relays take from a login its own address alone, by the
+/// ends of their hosts' names, where those are not the domain of the addresses anyway.
+const OF_MAILBOXES: &str = "1und1.de 163.com aliyun.com aruba.it fastmail.com free.fr gandi.net \
+    gmail.com gmx.com gmx.net hostinger.com icloud.com infomaniak.com ionos.co.uk ionos.com \
+    ionos.de ionos.es ionos.fr kasserver.com kundenserver.de libero.it mail.me.com mail.ru \
+    mailbox.org migadu.com naver.com office365.com orange.fr outlook.com ovh.net posteo.de \
+    privateemail.com protonmail.ch qq.com secureserver.net strato.de t-online.de telefonica.net \
+    titan.email web.de yahoo.com yandex.com yandex.ru zoho.com";
+
 /// Asks what completes bare senders, where the domain that was asked for has its
 /// mailboxes elsewhere or what another program said is of no use outside.
 pub(super) fn origin(
@@ -92,23 +78,36 @@ pub(super) fn origin(
     }
     let proposed = known.and_then(|origin| origin.name().map(str::to_owned));
     let proposed = proposed.unwrap_or_else(|| wishes.domain.clone());
-    let mut question = Said::with(ORIGIN, &[("proposed", &proposed)]);
+    let question = said!(
+        "What stands behind the @ of those who send from this machine, as in root@{proposed}? The \
+         domain where they have mailboxes",
+        "¿Qué va tras la @ de quienes envían desde esta máquina, como en root@{proposed}? El \
+         dominio donde tienen sus buzones";
+        proposed = proposed
+    );
     let mut warned = None;
-    let name = loop {
-        let answer = person.word(&question, &proposed)?;
-        let values = [("answer", answer.as_str()), ("proposed", &proposed)];
-        match dotted_name(answer.trim_start_matches('@')) {
-            // Whoever says it twice knows why.
-            Some(name)
-                if is_private(&name) && name != wishes.domain && warned.as_ref() != Some(&name) =>
-            {
-                question = Said::with(UNKNOWN_DOMAIN, &values);
-                warned = Some(name);
-            }
-            Some(name) => break name,
-            None => question = Said::with(NOT_A_DOMAIN, &values),
+    let name = ask(person, question, &proposed, |answer| {
+        let Some(name) = dotted_name(answer.trim_start_matches('@')) else {
+            return Err(said!(
+                "{answer} is not a domain, as example.com is. What stands behind the @ of those \
+                 who send",
+                "{answer} no es un dominio, como example.com. Qué va tras la @ de quienes envían";
+                answer = answer
+            ));
+        };
+        let known = !is_private(&name) || name == wishes.domain;
+        // Whoever says it twice knows why.
+        if known || warned.replace(name.clone()).as_ref() == Some(&name) {
+            return Ok(name);
         }
-    };
+        Err(said!(
+            "{answer} is a name that nobody outside knows: receivers refuse senders there, and \
+             nobody can answer them. What stands behind the @, such as {proposed}",
+            "{answer} es un nombre que nadie conoce fuera: los receptores rechazan remitentes así \
+             y nadie les puede contestar. Qué va tras la @, como {proposed}";
+            answer = answer, proposed = proposed
+        ))
+    })?;
     Ok(Domain::parse(&name).ok().filter(|origin| Some(origin) != first))
 }
 
@@ -126,16 +125,22 @@ pub(super) fn always(
         return Ok(None);
     };
     let Some(address) = Address::parse(&login.user).ok() else { return Ok(None) };
-    let values = [("relayhost", &*relayhost.to_string()), ("address", &login.user)];
-    let insists = insists(relayhost, &address);
-    Ok(person.confirm(&Said::with(ALWAYS, &values), insists)?.then_some(address))
+    let question = said!(
+        "Does {relayhost} take mail from {address} alone, as providers of mailboxes do (\"553 not \
+         owned by user\")? Then all mail is sent from it, and answers go to the author",
+        "¿Acepta {relayhost} solo correo de {address}, como los proveedores de buzones («553 not \
+         owned by user»)? Entonces todo el correo sale desde ella y las respuestas van al autor";
+        relayhost = relayhost, address = login.user
+    );
+    Ok(person.confirm(&question, insists(relayhost, &address))?.then_some(address))
 }
 
 fn insists(relayhost: &NextHop, login: &Address) -> bool {
-    let Some(host) = relayhost.host.name().map(str::to_ascii_lowercase) else { return false };
-    let is_at = |domain: &str| is_within(&host, &domain.to_ascii_lowercase());
-    service(relayhost).is_some_and(|service| service.has_mailboxes)
-        || login.domain().name().is_some_and(is_at)
+    let (NextHopHost::Mx(host) | NextHopHost::Name(host)) = &relayhost.host else { return false };
+    let host = host.to_ascii_lowercase();
+    let is_at = |domain: &str| host == domain || is_below(&host, domain);
+    OF_MAILBOXES.split(' ').any(is_at)
+        || login.domain().name().is_some_and(|domain| is_at(&domain.to_ascii_lowercase()))
 }
 
 /// Whether others can look the name up, and it is the person's own.

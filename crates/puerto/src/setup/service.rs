@@ -11,10 +11,10 @@
 //! A socket unit holds the addresses while the daemon is started again, so that clients
 //! and `sendmail` wait for a moment instead of being refused.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::config::Config;
+use super::files::Wanted;
+use crate::config::{Config, DEFAULT_FILE};
 use crate::receive::SUBMIT_SOCKET;
 
 /// Where the unit goes.
@@ -25,6 +25,21 @@ pub(super) const SOCKET: &str = "/etc/systemd/system/puerto.socket";
 pub(super) const SYSUSERS: &str = "/etc/sysusers.d/puerto.conf";
 /// Where the folders are declared.
 pub(super) const TMPFILES: &str = "/etc/tmpfiles.d/puerto.conf";
+
+/// All of them.
+pub(super) fn files(program: &Path, config: &Config, config_file: &Path) -> Vec<Wanted> {
+    let options = match config_file == Path::new(DEFAULT_FILE) {
+        true => String::new(),
+        false => format!(" --config {}", config_file.display()),
+    };
+    let mut files = vec![
+        Wanted::text(UNIT, unit(program, &options, &config.state_dir)),
+        Wanted::text(SOCKET, socket(config)),
+        Wanted::text(TMPFILES, tmpfiles(config)),
+    ];
+    files.extend(sysusers(config).map(|text| Wanted::text(SYSUSERS, text)));
+    files
+}
 
 /// The unit; `options` stand before `serve`, and the queue is in `state`.
 pub(super) fn unit(program: &Path, options: &str, state: &Path) -> String {
@@ -93,9 +108,7 @@ Also=puerto.socket
 
 /// The unit of the sockets that a configuration lists.
 pub(super) fn socket(config: &Config) -> String {
-    let listen = &config.listen;
-    let addresses = listen.smtp.iter().chain(&listen.submission).chain(&listen.submissions);
-    let lines = addresses.map(|address: &SocketAddr| format!("ListenStream={address}\n"));
+    let lines = config.listen.all().map(|address| format!("ListenStream={address}\n"));
     let lines: String = lines.collect();
     let local = config.run_dir.join(SUBMIT_SOCKET);
     let local = local.display();
@@ -122,14 +135,14 @@ WantedBy=sockets.target
 }
 
 /// The user and group, unless the daemon stays who it is.
-pub(super) fn sysusers(config: &Config) -> Option<String> {
+fn sysusers(config: &Config) -> Option<String> {
     let Config { user, state_dir, .. } = config;
     let home = state_dir.display();
     (!user.is_empty()).then(|| format!("u {user} - \"Buen Puerto mail server\" {home} -\n"))
 }
 
 /// The folders and who may read the secrets.
-pub(super) fn tmpfiles(config: &Config) -> String {
+fn tmpfiles(config: &Config) -> String {
     let user = if config.user.is_empty() { "root" } else { &config.user };
     let (state, run) = (config.state_dir.display(), config.run_dir.display());
     let dkim = config.dkim_directory.display();

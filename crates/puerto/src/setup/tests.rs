@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use puerto_mail::dns::{DnsError, Table, block_on};
 use puerto_smtp::Domain;
 
 use super::*;
+use crate::config::DEFAULT_FILE;
 use crate::dnsplan::Unread;
 use crate::lang::Language;
 
@@ -496,7 +498,7 @@ fn whatever_postfix_says_what_is_written_can_be_read() {
         "smtp_bind_address = 0.0.0.0\nsmtp_bind_address6 = fe80::1",
     ] {
         let machine = Machine::new().with("etc/postfix/main.cf", &format!("{line}\n"));
-        machine.run(&QUIET, &mut Nobody).unwrap_or_else(|error| panic!("{line}: {error}"));
+        machine.run(&QUIET, &mut Nobody).unwrap_or_else(|error| panic!("{line}: {error:?}"));
         let config = machine.config();
         assert_eq!((config.tls, config.limits.message_size), (None, 50 << 20), "{line}");
         assert_eq!(config.trusted_networks.0.len(), 2, "{line}");

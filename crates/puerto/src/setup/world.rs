@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
+use puerto_mail::together::together;
 
 use super::processes;
 use crate::config::Config;
@@ -125,11 +126,9 @@ impl Network {
     }
 
     async fn reach(&self, domain: &str) -> Port25 {
-        let Ok(hosts) = self.exchanges(domain).await else { return Port25::Unknown };
+        let hosts = self.exchanges(domain).await.unwrap_or_default();
         let Some(host) = hosts.first() else { return Port25::Unknown };
-        let Ok(records) = self.dns.records(host, RecordType::A).await else {
-            return Port25::Unknown;
-        };
+        let records = self.dns.records(host, RecordType::A).await.unwrap_or_default();
         let Some(Record::Address(address)) = records.first() else { return Port25::Unknown };
         let connect =
             tokio::net::TcpStream::connect(SocketAddr::new(*address, self.config.delivery.port));
@@ -150,17 +149,13 @@ impl World for Network {
             (machine.contains('.') && !machine.starts_with("localhost.")).then_some(machine);
         let mut addresses = egress::find(&self.config);
         addresses.sort_by_key(|address| !is_public(*address));
-        let (first, second) = (addresses.first().copied(), addresses.get(1).copied());
         let found = run(async {
-            let one = async |address: Option<IpAddr>| match address {
-                Some(address) => Some(self.egress(address).await),
-                None => None,
-            };
-            tokio::join!(one(first), one(second), self.exchanges(domain), self.is_absent(domain))
+            let egress = together(addresses.into_iter().map(|address| self.egress(address)));
+            tokio::join!(egress, self.exchanges(domain), self.is_absent(domain))
         });
-        let (first, second, exchanges, absent) =
-            found.unwrap_or_else(|error| (None, None, Err(DnsError::Failure(error)), false));
-        Survey { egress: first.into_iter().chain(second).collect(), machine, exchanges, absent }
+        let (egress, exchanges, absent) =
+            found.unwrap_or_else(|error| (Vec::new(), Err(DnsError::Failure(error)), false));
+        Survey { egress, machine, exchanges, absent }
     }
 
     fn plan(&self, subject: &Subject) -> Result<Plan, Unread> {

@@ -9,11 +9,12 @@ use std::process::ExitCode;
 
 use puerto_smtp::{Address, Domain};
 
+use self::terminal::Terminal;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::cli::output;
 use crate::config::{Config, NextHop};
-use crate::lang::{Language, Said, Text, address_error, system};
+use crate::lang::{Language, Said, address_error, said, said_of, system};
 use crate::setup::{self, Credentials, Network, Nobody, Person, Root, SetupError, Wishes};
 
 /// What to set up.
@@ -68,216 +69,204 @@ pub struct SetupArgs {
     undo: bool,
 }
 
-const NO_DOMAIN: Text = Text::new(
-    "`{domain}` is not a domain name, as example.com is",
-    "`{domain}` no es un nombre de dominio, como example.com",
-);
-const MEANT: Text = Text::new(
-    "`{domain}` is not a domain name: if {meant} is meant, write that",
-    "`{domain}` no es un nombre de dominio: si se refiere a {meant}, escríbalo así",
-);
-const NO_HOST: Text = Text::new(
-    "`{name}` is not a full host name, as mail.example.com is",
-    "`{name}` no es un nombre de máquina completo, como mail.example.com",
-);
-const NO_READER: Text = Text::new(
-    "`{text}` is neither an address, as ana@example.net is, nor users of this machine, separated by \
-     commas",
-    "`{text}` no es ni una dirección, como ana@example.net, ni usuarios de esta máquina separados \
-     por comas",
-);
-const NO_RIGHTS: Text = Text::new(
-    "{error}\npuerto: run this as root, or try it with `--root DIR`: it then writes only there",
-    "{error}\npuerto: ejecútelo como root, o pruébelo con `--root CARPETA`: así solo escribe ahí",
-);
-const NO_PASSWORD: Text = Text::new(
-    "nobody is there to be asked for the password of {user}: put it in a file and name that with \
-     --relayhost-password-file",
-    "no hay nadie a quien pedir la contraseña de {user}: póngala en un fichero e indíquelo con \
-     --relayhost-password-file",
-);
-const EMPTY: Text = Text::new(
-    "{file} holds no password in its first line",
-    "{file} no tiene ninguna contraseña en la primera línea",
-);
-const PASSWORD: Text = Text::new("The password of {user}", "La contraseña de {user}");
-
 /// Runs the command: exit code 0; 1 if something keeps mail from being sent as asked; 2
 /// for wrong arguments; 73 or 77 if a file cannot be made; 78 if the configuration that is
 /// there is wrong.
 pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> ExitCode {
+    let told = |message: &Said| output::tell(&format!("puerto: {}", message.of(language)));
     let asks = !arguments.yes && !arguments.json && io::stdin().is_terminal();
-    if arguments.undo {
-        let done = undo(arguments, file, asks, language);
-        return done.map_or_else(|failure| told(&failure, language), ExitCode::from);
-    }
-    let wishes = wishes(arguments, file, language).and_then(|wishes| {
-        let act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
-        Ok(Wishes { login: login(arguments, asks, language)?, act, ..wishes })
-    });
-    let wishes = match wishes {
-        Ok(wishes) => wishes,
-        Err(message) => {
-            output::tell(&format!("puerto: {message}"));
-            return ExitCode::from(2);
+    let mut terminal = Terminal::new(language);
+    let person: &mut dyn Person = if asks { &mut terminal } else { &mut Nobody };
+    let act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
+    let config_file = whole(&Config::file(file).0);
+    let program = setup::program_path(std::env::current_exe().ok());
+    let done = match arguments.undo {
+        true => undo(arguments, (&program, &config_file), act.then_some(person), language),
+        false => {
+            let wishes = wishes(arguments, person).map(|wishes| Wishes {
+                config_file,
+                program,
+                act,
+                language,
+                ..wishes
+            });
+            match wishes {
+                Ok(wishes) => set_up(arguments, &wishes, person),
+                Err(message) => {
+                    told(&message);
+                    return ExitCode::from(2);
+                }
+            }
         }
     };
-    let done = set_up(arguments, &wishes, asks, language);
-    done.map_or_else(|failure| told(&failure, language), ExitCode::from)
-}
-
-fn told(failure: &Failure, language: Language) -> ExitCode {
-    output::tell(&format!("puerto: {}", failure.of(language)));
-    failure.code.into()
+    done.map_or_else(
+        |failure| {
+            told(&failure.message);
+            failure.code.into()
+        },
+        |has_problems| ExitCode::from(u8::from(has_problems)),
+    )
 }
 
 fn undo(
     arguments: &SetupArgs,
-    file: Option<&Path>,
-    asks: bool,
+    places: (&Path, &Path),
+    person: Option<&mut dyn Person>,
     language: Language,
-) -> Result<u8, Failure> {
+) -> Result<bool, Failure> {
     let root = Root::new(whole(&arguments.root));
-    let config_file = whole(&Config::file(file).0);
     // What a configuration that cannot be read says is what it says by default.
-    let config = Config::load(Some(&root.at(&config_file))).ok();
-    let config = config.unwrap_or_else(|| Config::with_defaults("localhost".to_owned()));
-    let act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
-    let mut terminal = terminal::Terminal::new(language);
-    let mut nobody = Nobody;
-    let person: &mut dyn Person = if asks { &mut terminal } else { &mut nobody };
-    let program = setup::program_path(std::env::current_exe().ok());
-    let world = Network::new(Some(&config));
-    let person = act.then_some(person);
-    let undone = setup::undo(&config, (&program, &config_file), &root, &world, person);
+    let config = Config::load(Some(&root.at(places.1)));
+    let config = config.unwrap_or_else(|_| Config::with_defaults("localhost".to_owned()));
+    let undone = setup::undo(&config, places, &root, &Network::new(Some(&config)), person);
     match arguments.json {
         true => print(&format!("{}\n", show::undone_json(&undone, language)))?,
         false => output::show(&show::undone(&undone, language))?,
     }
-    Ok(u8::from(!undone.problems.is_empty()))
+    Ok(!undone.problems.is_empty())
 }
 
 fn set_up(
     arguments: &SetupArgs,
     wishes: &Wishes,
-    asks: bool,
-    language: Language,
-) -> Result<u8, Failure> {
+    person: &mut dyn Person,
+) -> Result<bool, Failure> {
     let root = Root::new(whole(&arguments.root));
     let there = root.at(&wishes.config_file);
     let config = there.exists().then(|| Config::load(Some(&there)).ok()).flatten();
     let world = Network::new(config.as_ref());
-    let mut terminal = terminal::Terminal::new(language);
-    let mut nobody = Nobody;
-    let person: &mut dyn Person = if asks { &mut terminal } else { &mut nobody };
     let report =
         setup::run(wishes, &root, &world, person).map_err(|error| failure(error, &root))?;
     match arguments.json {
-        true => print(&format!("{}\n", show::json(&report, language)))?,
-        false => output::show(&show::text(&report, language))?,
+        true => print(&format!("{}\n", show::json(&report, wishes.language)))?,
+        false => output::show(&show::text(&report, wishes.language))?,
     }
-    Ok(u8::from(!report.problems.is_empty()))
+    Ok(!report.problems.is_empty())
 }
 
 fn failure(error: SetupError, root: &Root) -> Failure {
     let text = error.said();
-    match error {
-        SetupError::Config(errors) => errors.into(),
-        SetupError::File { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
-            let text = match root.is_machine() {
-                true => Said::of_parts(NO_RIGHTS, &[("error", &text)]),
-                false => text,
-            };
-            Failure::new(Sysexit::NoPermission, text)
+    let code = match error {
+        SetupError::Config(errors) => return errors.into(),
+        SetupError::File(file) if file.error.kind() == io::ErrorKind::PermissionDenied => {
+            Sysexit::NoPermission
         }
-        SetupError::File { .. } => Failure::new(Sysexit::CantCreate, text),
-        SetupError::Key(_) => Failure::new(Sysexit::OsError, text),
-        SetupError::BrokenOff => Failure::new(Sysexit::TryAgain, text),
+        SetupError::File(_) => Sysexit::CantCreate,
+        SetupError::Key(_) => Sysexit::OsError,
+        SetupError::BrokenOff => Sysexit::TryAgain,
+    };
+    if code == Sysexit::NoPermission && root.is_machine() {
+        return Failure::new(
+            code,
+            said_of!(
+                "{error}\npuerto: run this as root, or try it with `--root DIR`: it then writes only there",
+                "{error}\npuerto: ejecútelo como root, o pruébelo con `--root CARPETA`: así solo escribe ahí";
+                error = text
+            ),
+        );
     }
+    Failure::new(code, text)
 }
 
-fn wishes(
-    arguments: &SetupArgs,
-    file: Option<&Path>,
-    language: Language,
-) -> Result<Wishes, String> {
-    let SetupArgs { domain, hostname, relayhost, .. } = arguments;
-    let name = setup::domain_name(domain).ok_or_else(|| no_domain(domain, language))?;
-    let host = |text: &String| {
-        setup::host_name(text).ok_or_else(|| NO_HOST.with(language, &[("name", text)]))
+/// What the arguments ask for; the rest is set by whoever calls.
+fn wishes(arguments: &SetupArgs, person: &mut dyn Person) -> Result<Wishes, Said> {
+    let domain = domain_name(&arguments.domain)?;
+    let host = |name: &String| {
+        setup::host_name(name).ok_or_else(|| {
+            said!(
+                "`{name}` is not a full host name, as mail.example.com is",
+                "`{name}` no es un nombre de máquina completo, como mail.example.com"; name = name
+            )
+        })
     };
     let root_mail = arguments.root_mail.as_ref();
     if let Some(text) = root_mail.filter(|text| !setup::is_reader(text)) {
-        return Err(NO_READER.with(language, &[("text", text)]));
+        return Err(said!(
+            "`{text}` is neither an address, as ana@example.net is, nor users of this machine, \
+             separated by commas",
+            "`{text}` no es ni una dirección, como ana@example.net, ni usuarios de esta máquina \
+             separados por comas";
+            text = text
+        ));
     }
-    let hop = |text: &String| match text.as_str() {
-        "" => Ok(None),
-        text => NextHop::parse(text).map(Some).map_err(|error| error.of(language)),
-    };
-    let origin = |text: &String| match text.as_str() {
-        "" => Ok(None),
-        text => match setup::domain_name(text) {
-            Some(name) => Ok(Domain::parse(&name).ok()),
-            None => Err(no_domain(text, language)),
-        },
-    };
-    let always = |text: &String| match text.as_str() {
-        "" => Ok(None),
-        text => Address::parse(text)
-            .map(Some)
-            .map_err(|error| format!("`{text}`: {}", address_error(&error).of(language))),
+    let address = |text: &str| {
+        Address::parse(text).map_err(|error| {
+            let text = Said::words(format!("`{text}`"));
+            said_of!("{text}: {error}", "{text}: {error}"; text = text, error = address_error(&error))
+        })
     };
     Ok(Wishes {
-        origin: arguments.origin.as_ref().map(origin).transpose()?,
-        always: arguments.sender_always.as_ref().map(always).transpose()?,
-        domain: name,
-        hostname: hostname.as_ref().map(host).transpose()?,
-        relayhost: relayhost.as_ref().map(hop).transpose()?,
+        hostname: arguments.hostname.as_ref().map(host).transpose()?,
         root_mail: root_mail.map(|text| text.trim().to_owned()),
-        login: None,
-        config_file: whole(&Config::file(file).0),
-        program: setup::program_path(std::env::current_exe().ok()),
+        relayhost: or_none(&arguments.relayhost, NextHop::parse)?,
+        origin: or_none(&arguments.origin, |text| {
+            domain_name(text).map(|name| Domain::parse(&name).ok())
+        })?
+        .map(Option::flatten),
+        always: or_none(&arguments.sender_always, address)?,
+        login: login(arguments, person)?,
+        domain,
+        config_file: PathBuf::new(),
+        program: PathBuf::new(),
         act: false,
-        language,
+        language: Language::English,
     })
 }
 
-fn no_domain(typed: &str, language: Language) -> String {
-    let meant = setup::domain_meant(typed).filter(|meant| meant != typed);
-    let text = if meant.is_some() { MEANT } else { NO_DOMAIN };
-    text.with(language, &[("domain", typed), ("meant", &meant.unwrap_or_default())])
+/// What an option asks for, `""` being none of it.
+fn or_none<T>(
+    option: &Option<String>,
+    parse: impl Fn(&str) -> Result<T, Said>,
+) -> Result<Option<Option<T>>, Said> {
+    let parsed = |text: &String| (!text.is_empty()).then(|| parse(text)).transpose();
+    option.as_ref().map(parsed).transpose()
+}
+
+fn domain_name(typed: &str) -> Result<String, Said> {
+    setup::dotted_name(typed).ok_or_else(|| {
+        match setup::domain_meant(typed).filter(|meant| meant != typed) {
+            Some(meant) => said!(
+                "`{domain}` is not a domain name: if {meant} is meant, write that",
+                "`{domain}` no es un nombre de dominio: si se refiere a {meant}, escríbalo así";
+                domain = typed, meant = meant
+            ),
+            None => said!(
+                "`{domain}` is not a domain name, as example.com is",
+                "`{domain}` no es un nombre de dominio, como example.com"; domain = typed
+            ),
+        }
+    })
 }
 
 /// User and password that were asked for with flags.
-fn login(
-    arguments: &SetupArgs,
-    asks: bool,
-    language: Language,
-) -> Result<Option<Credentials>, String> {
+fn login(arguments: &SetupArgs, person: &mut dyn Person) -> Result<Option<Credentials>, Said> {
     let Some(user) = arguments.relayhost_user.clone() else { return Ok(None) };
-    let password = match &arguments.relayhost_password_file {
-        Some(file) => {
-            let name = file.display().to_string();
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| format!("{name}: {}", system(&error).of(language)))?;
-            let line = text.lines().next().unwrap_or_default().to_owned();
-            if line.is_empty() {
-                return Err(EMPTY.with(language, &[("file", &name)]));
-            }
-            line
+    let Some(file) = &arguments.relayhost_password_file else {
+        let question = said!("The password of {user}", "La contraseña de {user}"; user = user);
+        let password = person.secret(&question).unwrap_or_default();
+        if password.is_empty() {
+            return Err(said!(
+                "nobody is there to be asked for the password of {user}: put it in a file and name \
+                 that with --relayhost-password-file",
+                "no hay nadie a quien pedir la contraseña de {user}: póngala en un fichero e \
+                 indíquelo con --relayhost-password-file";
+                user = user
+            ));
         }
-        None => {
-            let question = Said::with(PASSWORD, &[("user", &user)]);
-            let answer = match asks {
-                true => terminal::Terminal::new(language).secret(&question).unwrap_or_default(),
-                false => String::new(),
-            };
-            if answer.is_empty() {
-                return Err(NO_PASSWORD.with(language, &[("user", &user)]));
-            }
-            answer
-        }
+        return Ok(Some(Credentials { user, password }));
     };
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let file = Said::words(name.to_string());
+        said_of!("{file}: {error}", "{file}: {error}"; file = file, error = system(&error))
+    })?;
+    let password = text.lines().next().unwrap_or_default().to_owned();
+    if password.is_empty() {
+        return Err(said!(
+            "{file} holds no password in its first line",
+            "{file} no tiene ninguna contraseña en la primera línea"; file = name
+        ));
+    }
     Ok(Some(Credentials { user, password }))
 }
 

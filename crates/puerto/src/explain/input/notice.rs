@@ -10,8 +10,6 @@ mod letter;
 
 use std::borrow::Cow;
 
-use puerto_mail::header::first_empty_line;
-
 use self::letter::{Author, SERVERS};
 use super::{Fields, Found, found_in, groups, header, line, owned, starts_reply};
 use crate::explain::Kind;
@@ -190,8 +188,10 @@ fn collect(header: &Fields, body: &str, depth: usize, found: &mut Vec<Part>) {
         }
     }
     for piece in pieces {
-        let end = first_empty_line(piece.as_bytes()).unwrap_or_default();
-        let (header, body) = piece.split_at_checked(end).unwrap_or(("", &piece));
+        let (header, body) = match piece.split_once("\n\n") {
+            Some(halves) if !piece.starts_with('\n') => halves,
+            _ => ("", piece.as_str()),
+        };
         collect(&fields(header), body, depth + 1, found);
     }
 }

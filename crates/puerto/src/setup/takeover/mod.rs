@@ -1,23 +1,34 @@
 //! What another mail program on this machine is configured to do, so that it can be
 //! taken over. Only files are read, and what cannot be taken over is said.
 
-mod exim;
-mod forwarders;
-mod msmtp;
-mod opendkim;
-mod postfix;
-
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use puerto_smtp::Domain;
+use puerto_smtp::{Address, Domain};
 
 use super::host_name;
 use super::others::Service;
 use super::root::Root;
 use super::senders::is_known_outside;
 use crate::config::{Mailbox, Network, NextHop, Sender, TlsFiles};
-use crate::lang::{Said, Text};
+use crate::lang::{Said, Text, said, said_of};
+
+/// Why a setting is not taken over, or what to write instead.
+macro_rules! not_taken {
+    ($en:literal, $es:literal) => {
+        $crate::lang::Text::new(
+            concat!("{program}'s {key} = {value} is not taken over: ", $en),
+            concat!("{key} = {value} de {program} no se hereda: ", $es),
+        )
+    };
+}
+
+mod exim;
+mod forwarders;
+mod msmtp;
+mod opendkim;
+mod postfix;
 
 pub use opendkim::ForeignKey;
 
@@ -30,7 +41,6 @@ pub struct Inherited {
     pub service: Option<Service>,
     /// The files that were read, as paths of the machine.
     pub files: Vec<PathBuf>,
-    /// Its host name.
     pub hostname: Option<String>,
     /// The domains that are local to it; the first completes bare names.
     pub domains: Vec<Domain>,
@@ -40,28 +50,21 @@ pub struct Inherited {
     pub origin: Option<Domain>,
     /// Under which addresses it knows senders elsewhere.
     pub sender: Sender,
-    /// Where it sends all mail.
     pub relayhost: Option<NextHop>,
-    /// User and password for that.
     pub login: Option<Credentials>,
-    /// It demands TLS with a verified certificate there.
+    /// It demands TLS with a verified certificate at the relayhost.
     pub tls_required: bool,
     /// Who may relay through it.
     pub networks: Vec<Network>,
-    /// The largest message it takes.
     pub message_size: Option<u64>,
-    /// Its aliases.
     pub aliases: Option<PathBuf>,
     /// Its kind of mailbox, where it is not mbox.
     pub mailbox: Option<Mailbox>,
     /// Where it listens, where that is not everywhere.
     pub listen: Option<Vec<SocketAddr>>,
-    /// Its certificate.
     pub certificate: Option<TlsFiles>,
-    /// The IPv4 address that it sends from.
-    pub bind_ipv4: Option<std::net::Ipv4Addr>,
-    /// The IPv6 address that it sends from.
-    pub bind_ipv6: Option<std::net::Ipv6Addr>,
+    pub bind_ipv4: Option<Ipv4Addr>,
+    pub bind_ipv6: Option<Ipv6Addr>,
     /// Keys that it signs with.
     pub keys: Vec<ForeignKey>,
     /// What is not taken over, and what to do about it.
@@ -69,68 +72,173 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    fn of(program: &'static str) -> Self {
-        Self { program, ..Self::default() }
+    /// Begins with the file by which a program is known, and its text.
+    fn of(program: &'static str, root: &Root, file: &str) -> Option<(Self, String)> {
+        if !root.has(file) {
+            return None;
+        }
+        let mut found = Self { program, ..Self::default() };
+        let text = found.text_of(root, file).unwrap_or_default();
+        Some((found, text))
     }
 
-    /// Notes its host name, or that others do not know it.
-    fn hostname_of(&mut self, program: &str, key: &str, value: Option<&str>) {
-        let Some(value) = value else { return };
-        match host_name(value).filter(|name| is_known_outside(name)) {
-            Some(_) => self.hostname = Some(value.to_owned()),
-            None => {
-                let values = [("program", program), ("key", key), ("value", value)];
-                self.left.push(Said::with(HOST, &values));
+    /// Reads a file, or notes that it is there but cannot be read.
+    fn text_of(&mut self, root: &Root, file: &str) -> Option<String> {
+        match root.read(file) {
+            Ok(text) => {
+                self.files.extend(text.is_some().then(|| PathBuf::from(file)));
+                text
+            }
+            Err(error) => {
+                self.left.push(said!(
+                    "{file} cannot be read ({error}): run this as root to take over what it says",
+                    "{file} no se puede leer ({error}): ejecútelo como root para heredar lo que dice";
+                    file = file, error = error
+                ));
+                None
             }
         }
     }
 
-    /// Notes what completes bare senders, or that it is of no use outside.
-    fn origin_of(&mut self, program: &str, key: &str, value: &str) {
+    /// Notes what comes of a setting, or does not.
+    fn note(&mut self, text: Text, key: &str, value: &str) {
+        let values = [("program", self.program), ("key", key), ("value", value)];
+        self.left.push(Said::with(text, &values));
+    }
+
+    /// Notes why a value is none of ours.
+    fn wrong(&mut self, key: &str, value: &str, error: &Said) {
+        self.left.push(said_of!(
+            "{key} = {value} is not taken over: {error}", "{key} = {value} no se hereda: {error}";
+            key = Said::words(key), value = Said::words(value), error = error
+        ));
+    }
+
+    /// Takes its host name, unless others do not know it.
+    fn hostname_of(&mut self, key: &str, value: Option<&str>) {
+        const HOST: Text = not_taken!(
+            "that is no full name by which others know a machine of yours",
+            "no es un nombre completo con el que otros conozcan una máquina suya"
+        );
+        match value {
+            Some(name) if host_name(name).is_some_and(|name| is_known_outside(&name)) => {
+                self.hostname = Some(name.to_owned());
+            }
+            Some(name) => self.note(HOST, key, name),
+            None => {}
+        }
+    }
+
+    /// Takes what completes bare senders, unless it is of no use outside.
+    fn origin_of(&mut self, key: &str, value: &str) {
+        const ORIGIN: Text = not_taken!(
+            "that is no name by which others can answer. Set `origin` to a domain of yours",
+            "no es un nombre con el que otros puedan contestar. Ponga en `origin` un dominio suyo"
+        );
         match own_name(value).filter(|domain| domain.name().is_some_and(is_known_outside)) {
             Some(domain) if self.domains.first() == Some(&domain) => {}
             Some(domain) => self.origin = Some(domain),
-            None => {
-                let values = [("program", program), ("key", key), ("value", value)];
-                self.left.push(Said::with(ORIGIN, &values));
+            None => self.note(ORIGIN, key, value),
+        }
+    }
+
+    /// Takes a domain that mail is local to, once.
+    fn add_domain(&mut self, domain: Option<Domain>) {
+        let new = domain.filter(|domain| !self.domains.contains(domain));
+        self.domains.extend(new);
+    }
+
+    /// Takes one address for all senders; `text` says what that means.
+    fn always(&mut self, text: Option<Text>, key: &str, value: &str) {
+        match Address::parse(value) {
+            Ok(address) => {
+                self.sender.always = Some(address);
+                if let Some(text) = text {
+                    self.note(text, key, value);
+                }
             }
+            Err(_) => self.note(NO_SENDER, key, value),
+        }
+    }
+
+    /// Takes a next hop, or notes why it is none. At port 465 TLS begins with the first
+    /// byte (RFC 8314 §3.3), whatever program writes it.
+    fn relay(&mut self, key: &str, value: &str, implicit_tls: bool) {
+        match NextHop::parse(value) {
+            Ok(mut hop) => {
+                hop.implicit_tls |= implicit_tls || hop.port == Some(465);
+                self.relayhost = Some(hop);
+            }
+            Err(error) => self.wrong(key, value, &error),
+        }
+    }
+
+    /// Adds networks and notes those that are none, since a table may stand among them.
+    fn add_networks<'a>(&mut self, key: &str, items: impl Iterator<Item = &'a str>) {
+        for item in items {
+            match Network::parse(item) {
+                Ok(network) if self.networks.contains(&network) => {}
+                Ok(network) => self.networks.push(network),
+                Err(error) => self.wrong(key, item, &error),
+            }
+        }
+    }
+
+    /// Names the settings that nobody here has read, so that none is dropped in silence.
+    fn name_others<'a>(&mut self, keys: impl Iterator<Item = &'a str>, read: &str) {
+        let mut keys: Vec<&str> = keys.filter(|key| !has_word(read, key)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        if !keys.is_empty() {
+            self.left.push(said!(
+                "{program} also sets {keys}, of which nothing is taken over: see whether this \
+                 server needs anything like it",
+                "{program} también fija {keys}, de lo que no se hereda nada: vea si este servidor \
+                 necesita algo parecido";
+                program = self.program, keys = keys.join(", ")
+            ));
+        }
+    }
+
+    /// Names a file of authorities that is not the system's.
+    fn authorities(&mut self, file: Option<&str>) {
+        if let Some(file) = file.filter(|file| !SYSTEM_AUTHORITIES.contains(file)) {
+            self.note(AUTHORITY, "", file);
         }
     }
 
     /// What would be taken over, as our configuration would write it, one for each line.
     pub fn summary(&self) -> Vec<String> {
-        let mut out = Vec::new();
-        let mut line = |name: &str, value: Option<String>| {
-            out.extend(value.map(|value| format!("{name} = {value}")));
-        };
-        let joined = |items: Vec<String>| (!items.is_empty()).then(|| items.join(", "));
-        line("hostname", self.hostname.clone());
-        line("domains", joined(self.domains.iter().map(Domain::to_string).collect()));
-        line("origin", self.origin.as_ref().map(Domain::to_string));
+        fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+            items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+        }
         let Sender { always, map, masquerade, masquerade_except } = &self.sender;
-        line("sender.always", always.as_ref().map(ToString::to_string));
-        for (who, known) in map {
-            line("sender.map", Some(format!("{who} → {known}")));
-        }
-        line("sender.masquerade", joined(masquerade.iter().map(ToString::to_string).collect()));
-        let except = masquerade_except.iter().map(ToString::to_string).collect();
-        line("sender.masquerade_except", joined(except));
-        line("relayhost", self.relayhost.as_ref().map(NextHop::to_string));
-        line("relayhost_user", self.login.as_ref().map(|login| login.user.clone()));
-        line("trusted_networks", joined(self.networks.iter().map(Network::to_string).collect()));
-        line("message_size", self.message_size.map(|size| size.to_string()));
-        line("aliases", self.aliases.as_ref().map(|path| path.display().to_string()));
-        line("mailbox", self.mailbox.as_ref().map(|_| "maildir".to_owned()));
-        let listen = self.listen.iter().flatten().map(SocketAddr::to_string).collect();
-        line("listen.smtp", joined(listen));
-        let certificate = self.certificate.as_ref();
-        line("tls.certificate", certificate.map(|files| files.certificate.display().to_string()));
-        line("delivery.bind_ipv4", self.bind_ipv4.map(|address| address.to_string()));
-        line("delivery.bind_ipv6", self.bind_ipv6.map(|address| address.to_string()));
-        for key in &self.keys {
-            line("dkim", Some(format!("{}._domainkey.{}", key.selector, key.domain)));
-        }
-        out
+        let map = map.iter().map(|(who, known)| ("sender.map", format!("{who} → {known}")));
+        let lines = [
+            ("hostname", list(&self.hostname)),
+            ("domains", list(&self.domains)),
+            ("origin", list(&self.origin)),
+            ("sender.always", list(always)),
+        ];
+        let of_the_rest = [
+            ("sender.masquerade", list(masquerade)),
+            ("sender.masquerade_except", list(masquerade_except)),
+            ("relayhost", list(&self.relayhost)),
+            ("relayhost_user", list(self.login.as_ref().map(|login| &login.user))),
+            ("trusted_networks", list(&self.networks)),
+            ("message_size", list(self.message_size)),
+            ("aliases", list(self.aliases.as_ref().map(|path| path.display()))),
+            ("mailbox", list(self.mailbox.as_ref().map(|_| "maildir"))),
+            ("listen.smtp", list(self.listen.iter().flatten())),
+            ("tls.certificate", list(self.certificate.as_ref().map(|t| t.certificate.display()))),
+            ("delivery.bind_ipv4", list(self.bind_ipv4)),
+            ("delivery.bind_ipv6", list(self.bind_ipv6)),
+        ];
+        let keys = self.keys.iter();
+        let keys = keys.map(|key| ("dkim", format!("{}._domainkey.{}", key.selector, key.domain)));
+        let lines = lines.into_iter().chain(map).chain(of_the_rest).chain(keys);
+        let set = lines.filter(|(_, value)| !value.is_empty());
+        set.map(|(name, value)| format!("{name} = {value}")).collect()
     }
 }
 
@@ -141,6 +249,12 @@ pub struct Credentials {
     pub user: String,
     /// The password.
     pub password: String,
+}
+
+impl Credentials {
+    fn of(user: &str, password: &str) -> Self {
+        Self { user: user.to_owned(), password: password.to_owned() }
+    }
 }
 
 impl std::fmt::Debug for Credentials {
@@ -164,38 +278,32 @@ pub fn look(root: &Root) -> Vec<Inherited> {
     readers.into_iter().filter_map(|read| read(root)).collect()
 }
 
-const UNREADABLE: Text = Text::new(
-    "{file} cannot be read ({error}): run this as root to take over what it says",
-    "{file} no se puede leer ({error}): ejecútelo como root para heredar lo que dice",
+const RELAYED: Text = not_taken!(
+    "this server takes no mail from strangers for domains of other servers",
+    "este servidor no acepta de desconocidos correo para dominios de otros servidores"
 );
-const HOST: Text = Text::new(
-    "{program}'s {key} = {value} is not taken over: that is no full name by which others know a \
-     machine of yours",
-    "{key} = {value} de {program} no se hereda: no es un nombre completo con el que otros conozcan \
-     una máquina suya",
+const NO_SENDER: Text = not_taken!("set `origin`, or sender.map", "ponga `origin` o sender.map");
+const FINGERPRINT: Text = not_taken!(
+    "where there is a password, the relay's key is remembered at the first login; `puerto relay \
+     test` shows the certificate to compare",
+    "donde hay contraseña se recuerda la clave del relay en la primera conexión; `puerto relay \
+     test` muestra el certificado para compararlo"
 );
-const ORIGIN: Text = Text::new(
-    "{program}'s {key} = {value} is not taken over: that is no name by which others can answer. Set \
-     `origin` to a domain of yours",
-    "{key} = {value} de {program} no se hereda: no es un nombre con el que otros puedan contestar. \
-     Ponga en `origin` un dominio suyo",
+const ONE_SENDER: Text = Text::new(
+    "{program}'s {key} = {value} is taken over as sender.always, which stands in From, too; the author \
+     stays in Reply-To. If the relay takes other senders, use sender.map",
+    "{key} = {value} de {program} se hereda como sender.always, que va también en la cabecera; el autor \
+     queda en Reply-To. Si el relay admite otros remitentes, use sender.map",
 );
-const NOT_A_HOP: Text = Text::new(
-    "{key} = {value} is not taken over: {error}",
-    "{key} = {value} no se hereda: {error}",
-);
-
-const OTHERS: Text = Text::new(
-    "{program} also sets {keys}, of which nothing is taken over: see whether this server needs \
-     anything like it",
-    "{program} también fija {keys}, de lo que no se hereda nada: vea si este servidor necesita \
-     algo parecido",
+const SEVERAL: Text = Text::new(
+    "{program}'s {key} = {value} names several relays: the first is taken over",
+    "{key} = {value} de {program} nombra varios relays: se hereda el primero",
 );
 const AUTHORITY: Text = Text::new(
-    "{program} verifies certificates with {file}, and this server with the authorities that the \
+    "{program} verifies certificates with {value}, and this server with the authorities that the \
      system trusts: if one of your own signed the relay's certificate, copy it to \
      /usr/local/share/ca-certificates and run update-ca-certificates",
-    "{program} verifica certificados con {file}, y este servidor con las autoridades en que confía \
+    "{program} verifica certificados con {value}, y este servidor con las autoridades en que confía \
      el sistema: si el certificado del relay lo firmó una propia, cópiela a \
      /usr/local/share/ca-certificates y ejecute update-ca-certificates",
 );
@@ -209,55 +317,31 @@ const SYSTEM_AUTHORITIES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Names the settings that nobody here has read, so that none is dropped in silence.
-fn name_others(mut keys: Vec<&str>, inherited: &mut Inherited) {
-    keys.sort_unstable();
-    keys.dedup();
-    if !keys.is_empty() {
-        let values = [("program", inherited.program), ("keys", &keys.join(", "))];
-        inherited.left.push(Said::with(OTHERS, &values));
-    }
+/// Whether a word is among those of a list.
+fn has_word(list: &str, word: &str) -> bool {
+    list.split(' ').any(|known| known == word)
 }
 
-/// Names a file of authorities that is not the system's.
-fn authorities(file: Option<&str>, inherited: &mut Inherited) {
-    if let Some(file) = file.filter(|file| !SYSTEM_AUTHORITIES.contains(file)) {
-        let values = [("program", inherited.program), ("file", file)];
-        inherited.left.push(Said::with(AUTHORITY, &values));
-    }
+/// The lines of a file that are neither empty nor a comment.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// Reads a file, or notes that it is there but cannot be read.
-fn text_of(root: &Root, path: &str, inherited: &mut Inherited) -> Option<String> {
-    match root.read(path) {
-        Ok(None) => None,
-        Ok(text) => {
-            inherited.files.push(PathBuf::from(path));
-            text
-        }
-        Err(error) => {
-            inherited
-                .left
-                .push(Said::with(UNREADABLE, &[("file", path), ("error", &error.to_string())]));
-            None
-        }
-    }
+/// Settings as a shell reads them: NAME='value'.
+fn assignments(text: &str) -> HashMap<String, String> {
+    let pairs = lines(text).filter_map(|line| line.split_once('='));
+    let bare = |value: &str| value.trim().trim_matches(['\'', '"']).to_owned();
+    pairs.map(|(name, value)| (name.trim().to_owned(), bare(value))).collect()
 }
 
-/// Reads a next hop, or notes why it is none. At port 465 TLS begins with the first byte
-/// (RFC 8314 §3.3), whatever program writes it.
-fn next_hop(key: &str, value: &str, implicit_tls: bool, inherited: &mut Inherited) {
-    match NextHop::parse(value) {
-        Ok(mut hop) => {
-            hop.implicit_tls |= implicit_tls || hop.port == Some(465);
-            inherited.relayhost = Some(hop);
-        }
-        Err(error) => {
-            let [key, value] = [key, value].map(Said::words);
-            let values = [("key", &key), ("value", &value), ("error", &error)];
-            inherited.left.push(Said::of_parts(NOT_A_HOP, &values));
-        }
-    }
+/// A setting that is not empty.
+fn set<'a>(settings: &'a HashMap<String, String>, name: &str) -> Option<&'a str> {
+    settings.get(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// A server whose addresses are looked up, not its MX.
+fn server(host: &str, port: Option<&str>) -> String {
+    port.map_or_else(|| format!("[{host}]"), |port| format!("[{host}]:{port}"))
 }
 
 /// A name with a dot, in an address.
@@ -273,24 +357,8 @@ fn local_domain(text: &str) -> Option<Domain> {
     (name.contains('.') && !loopback).then_some(domain)
 }
 
-/// Adds networks and notes those that are none, since a table may stand among them.
-fn add_networks<'a>(key: &str, items: impl Iterator<Item = &'a str>, inherited: &mut Inherited) {
-    for item in items {
-        match Network::parse(item) {
-            Ok(network) if inherited.networks.contains(&network) => {}
-            Ok(network) => inherited.networks.push(network),
-            Err(error) => {
-                let [key, value] = [key, item].map(Said::words);
-                let values = [("key", &key), ("value", &value), ("error", &error)];
-                inherited.left.push(Said::of_parts(NOT_A_HOP, &values));
-            }
-        }
-    }
-}
-
 /// Port 25 of this machine alone.
 pub(super) fn loopback() -> Vec<SocketAddr> {
-    use std::net::{Ipv4Addr, Ipv6Addr};
     vec![(Ipv4Addr::LOCALHOST, 25).into(), (Ipv6Addr::LOCALHOST, 25).into()]
 }
 

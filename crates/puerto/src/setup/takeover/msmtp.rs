@@ -2,117 +2,54 @@
 
 use std::collections::HashMap;
 
-use puerto_smtp::Address;
-
-use super::{Credentials, Inherited, authorities, name_others, next_hop, text_of};
-use crate::lang::{Said, Text};
+use super::{Credentials, FINGERPRINT, Inherited, NO_SENDER, ONE_SENDER, lines, server, set};
+use crate::lang::said;
 use crate::setup::root::Root;
 
 const FILE: &str = "/etc/msmtprc";
 
-const PASSWORD: Text = Text::new(
-    "msmtp's password for {user} is not written in {file}: write it into \
-     relayhost_password_file",
-    "la contraseña de msmtp para {user} no está escrita en {file}: escríbala en \
-     relayhost_password_file",
-);
-const ACCOUNTS: Text = Text::new(
-    "msmtp's other accounts are not taken over: write a [[route]] with `from` for each",
-    "las demás cuentas de msmtp no se heredan: escriba una [[route]] con `from` para cada una",
-);
-
-const FROM: Text = Text::new(
-    "msmtp's {key} = {value} is taken over as sender.always, which stands in From, too, where a program \
-     says another; the author stays in Reply-To. If the relay takes other senders, use sender.map",
-    "{key} = {value} de msmtp se hereda como sender.always, que va también en la cabecera cuando un programa \
-     dice otra cosa; el autor queda en Reply-To. Si el relay admite otros remitentes, use sender.map",
-);
-const NO_FROM: Text = Text::new(
-    "msmtp's {key} = {value} is not taken over: set `origin`, or sender.map",
-    "{key} = {value} de msmtp no se hereda: ponga `origin` o sender.map",
-);
-const FINGERPRINT: Text = Text::new(
-    "msmtp's tls_fingerprint is not taken over: where there is a password, the relay's key is \
-     remembered at the first login; `puerto relay test` shows the certificate to compare",
-    "tls_fingerprint de msmtp no se hereda: donde hay contraseña se recuerda la clave del relay en \
-     la primera conexión; `puerto relay test` muestra el certificado para compararlo",
-);
-const DEFAULT_ALIAS: Text = Text::new(
-    "the line `default: {target}` of {file} is for every local user in msmtp, and for nobody here: \
-     write `root: {target}`, and a line for each other user whose mail it should have",
-    "la línea `default: {target}` de {file} vale en msmtp para todos los usuarios locales, y aquí \
-     para ninguno: escriba `root: {target}` y una línea por cada otro usuario cuyo correo deba \
-     recibir",
-);
-
 /// What is taken over, and what means nothing to a server.
-const READ: [&str; 27] = [
-    "host",
-    "port",
-    "user",
-    "password",
-    "passwordeval",
-    "auth",
-    "aliases",
-    "tls",
-    "tls_starttls",
-    "tls_certcheck",
-    "tls_trust_file",
-    "tls_fingerprint",
-    "logfile",
-    "syslog",
-    "logfile_time_format",
-    "timeout",
-    "protocol",
-    "keepbcc",
-    "undisclosed_recipients",
-    "eval",
-    "domain",
-    "from",
-    "from_full_name",
-    "auto_from",
-    "maildomain",
-    "set_from_header",
-    "allow_from_override",
-];
+const READ: &str = "host port user password passwordeval auth aliases tls tls_starttls \
+    tls_certcheck tls_trust_file tls_fingerprint logfile syslog logfile_time_format timeout \
+    protocol keepbcc undisclosed_recipients eval domain from from_full_name auto_from maildomain \
+    set_from_header allow_from_override";
 
 type Account = HashMap<String, String>;
 
 /// Reads msmtp's configuration, if there is one for the whole machine.
 pub(super) fn read(root: &Root) -> Option<Inherited> {
-    if !root.has(FILE) {
-        return None;
-    }
-    let mut found = Inherited::of("msmtp");
-    let text = text_of(root, FILE, &mut found).unwrap_or_default();
+    let (mut found, text) = Inherited::of("msmtp", root, FILE)?;
     let (account, has_others) = default_account(&text);
     let get = |name: &str| account.get(name).map(String::as_str);
     let on = |name: &str| matches!(get(name), Some("on" | ""));
     let Some(host) = get("host") else { return Some(found) };
-    let implicit = on("tls") && get("tls_starttls") == Some("off");
-    let port = get("port").map(|port| format!(":{port}")).unwrap_or_default();
-    next_hop("host", &format!("[{host}]{port}"), implicit, &mut found);
+    let implicit_tls = on("tls") && get("tls_starttls") == Some("off");
+    found.relay("host", &server(host, get("port")), implicit_tls);
     found.tls_required = on("tls") && get("tls_certcheck") != Some("off");
-    match (get("user"), get("password")) {
-        (Some(user), Some(password)) if get("auth") != Some("off") => {
-            found.login = Some(Credentials { user: user.into(), password: password.into() });
-        }
-        (Some(user), None) if get("auth") != Some("off") => {
-            found.left.push(Said::with(PASSWORD, &[("user", user), ("file", FILE)]));
-        }
-        _ => {}
+    match (get("user").filter(|_| get("auth") != Some("off")), get("password")) {
+        (Some(user), Some(password)) => found.login = Some(Credentials::of(user, password)),
+        (Some(user), None) => found.left.push(said!(
+            "msmtp's password for {user} is not written in {file}: write it into \
+             relayhost_password_file",
+            "la contraseña de msmtp para {user} no está escrita en {file}: escríbala en \
+             relayhost_password_file";
+            user = user, file = FILE
+        )),
+        (None, _) => {}
     }
     aliases(root, get("aliases"), &mut found);
-    found.hostname_of("msmtp", "domain", get("domain"));
+    found.hostname_of("domain", get("domain"));
     sender(&account, &mut found);
-    authorities(get("tls_trust_file").filter(|file| !file.is_empty()), &mut found);
-    if get("tls_fingerprint").is_some_and(|value| !value.is_empty()) {
-        found.left.push(Said::with(FINGERPRINT, &[]));
+    found.authorities(set(&account, "tls_trust_file"));
+    if let Some(fingerprint) = set(&account, "tls_fingerprint") {
+        found.note(FINGERPRINT, "tls_fingerprint", fingerprint);
     }
-    let others: Vec<&str> = account.keys().map(String::as_str).collect();
-    name_others(others.into_iter().filter(|name| !READ.contains(name)).collect(), &mut found);
+    found.name_others(account.keys().map(String::as_str), READ);
     if has_others {
-        found.left.push(Said::with(ACCOUNTS, &[]));
+        found.left.push(said!(
+            "msmtp's other accounts are not taken over: write a [[route]] with `from` for each",
+            "las demás cuentas de msmtp no se heredan: escriba una [[route]] con `from` para cada una"
+        ));
     }
     Some(found)
 }
@@ -120,27 +57,21 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
 // `from` is the envelope's sender of all mail, unless a program says another; with
 // `set_from_header` it stands in From, too.
 fn sender(account: &Account, found: &mut Inherited) {
-    let get = |name: &str| account.get(name).map(String::as_str).filter(|v| !v.is_empty());
-    let domain = get("maildomain");
-    let automatic =
-        get("auto_from") == Some("on") || account.get("auto_from").is_some_and(String::is_empty);
-    if let Some(domain) = domain.filter(|_| automatic) {
-        return found.origin_of("msmtp", "maildomain", domain);
+    let domain = set(account, "maildomain");
+    let is_automatic = account.get("auto_from").is_some_and(|set| matches!(&**set, "on" | ""));
+    if let Some(domain) = domain.filter(|_| is_automatic) {
+        return found.origin_of("maildomain", domain);
     }
-    let Some(from) = get("from") else { return };
+    let Some(from) = set(account, "from") else { return };
     let from = from.replace("%M", domain.unwrap_or("%M"));
-    // Each user at one domain.
-    if let Some(domain) = from.strip_prefix("%U@").filter(|domain| !domain.contains(['%', '*'])) {
-        return found.origin_of("msmtp", "from", domain);
-    }
-    match Address::parse(&from) {
-        Ok(address) if !from.contains(['%', '*']) => {
-            found.sender.always = Some(address);
-            if get("set_from_header") != Some("on") {
-                found.left.push(Said::with(FROM, &[("key", "from"), ("value", &from)]));
-            }
+    match from.strip_prefix("%U@") {
+        // Each user at one domain.
+        Some(domain) if !domain.contains(['%', '*']) => found.origin_of("from", domain),
+        _ if from.contains(['%', '*']) => found.note(NO_SENDER, "from", &from),
+        _ => {
+            let is_everywhere = set(account, "set_from_header") == Some("on");
+            found.always((!is_everywhere).then_some(ONE_SENDER), "from", &from);
         }
-        _ => found.left.push(Said::with(NO_FROM, &[("key", "from"), ("value", &from)])),
     }
 }
 
@@ -148,11 +79,18 @@ fn sender(account: &Account, found: &mut Inherited) {
 fn aliases(root: &Root, file: Option<&str>, found: &mut Inherited) {
     let Some(file) = file.filter(|path| path.starts_with('/')) else { return };
     found.aliases = Some(file.into());
-    let text = text_of(root, file, found).unwrap_or_default();
+    let text = found.text_of(root, file).unwrap_or_default();
     let all = text.lines().filter_map(|line| line.split_once(':'));
     for (_, target) in all.filter(|(name, _)| name.trim().eq_ignore_ascii_case("default")) {
-        let values = [("file", file), ("target", target.trim())];
-        found.left.push(Said::with(DEFAULT_ALIAS, &values));
+        found.left.push(said!(
+            "the line `default: {target}` of {file} is for every local user in msmtp, and for \
+             nobody here: write `root: {target}`, and a line for each other user whose mail it \
+             should have",
+            "la línea `default: {target}` de {file} vale en msmtp para todos los usuarios locales, \
+             y aquí para ninguno: escriba `root: {target}` y una línea por cada otro usuario cuyo \
+             correo deba recibir";
+            file = file, target = target.trim()
+        ));
     }
 }
 
@@ -162,7 +100,7 @@ fn default_account(text: &str) -> (Account, bool) {
     let mut defaults = Account::new();
     let mut accounts: HashMap<String, Account> = HashMap::new();
     let mut current: Option<String> = None;
-    for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+    for line in lines(text) {
         let (name, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let value = value.trim().trim_matches('"');
         match name {

@@ -1,12 +1,10 @@
 //! OpenDKIM: the keys that it signs with.
 
-use std::path::PathBuf;
-
 use puerto_mail::dkim::PrivateKey;
 use puerto_smtp::Domain;
 
-use super::{Inherited, name_others, text_of};
-use crate::lang::{Said, Text};
+use super::Inherited;
+use crate::lang::{Text, said};
 use crate::setup::others::OPENDKIM;
 use crate::setup::root::Root;
 
@@ -14,88 +12,46 @@ const FILE: &str = "/etc/opendkim.conf";
 const FOLDER: &str = "/etc/opendkim/keys";
 
 const UNUSABLE: Text = Text::new(
-    "the key {file} cannot be taken over: {error}",
-    "la clave {file} no se puede heredar: {error}",
+    "the key {key} cannot be taken over: {value}",
+    "la clave {key} no se puede heredar: {value}",
 );
-
 const TABLE: Text = Text::new(
-    "OpenDKIM's {table} is not a file that can be read here: copy its keys to \
+    "OpenDKIM's {value} is not a file that can be read here: copy its keys to \
      /etc/puerto/dkim/DOMAIN/SELECTOR.pem",
-    "{table} de OpenDKIM no es un fichero que se pueda leer aquí: copie sus claves a \
+    "{value} de OpenDKIM no es un fichero que se pueda leer aquí: copie sus claves a \
      /etc/puerto/dkim/DOMINIO/SELECTOR.pem",
 );
 const INSIDE: Text = Text::new(
-    "OpenDKIM's key {name} does not stand in a file of its own: write it to \
+    "OpenDKIM's key {value} does not stand in a file of its own: write it to \
      /etc/puerto/dkim/DOMAIN/SELECTOR.pem",
-    "la clave {name} de OpenDKIM no está en un fichero propio: escríbala en \
+    "la clave {value} de OpenDKIM no está en un fichero propio: escríbala en \
      /etc/puerto/dkim/DOMINIO/SELECTOR.pem",
 );
-const FOREIGN: Text = Text::new(
-    "OpenDKIM signs mail from {user} with a key of {domain}, which proves nothing about {user}: \
-     make it a key of its own with `puerto dkim new {user}`",
-    "OpenDKIM firma el correo de {user} con una clave de {domain}, que no demuestra nada sobre \
-     {user}: cree una propia con `puerto dkim new {user}`",
-);
-
 const EVERYBODY: Text = Text::new(
-    "OpenDKIM's `{row}` signs for every sender's domain, and keys here belong to one: make one for \
+    "OpenDKIM's `{value}` signs for every sender's domain, and keys here belong to one: make one for \
      each domain of yours with `puerto dkim new DOMAIN`",
-    "`{row}` de OpenDKIM firma por el dominio de cualquier remitente, y aquí cada clave es de uno: \
+    "`{value}` de OpenDKIM firma por el dominio de cualquier remitente, y aquí cada clave es de uno: \
      cree una por cada dominio suyo con `puerto dkim new DOMINIO`",
 );
 const BROKEN: Text = Text::new(
-    "OpenDKIM's row `{row}` is not understood, and was left",
-    "la fila `{row}` de OpenDKIM no se entiende y se ha dejado",
+    "OpenDKIM's row `{value}` is not understood, and was left",
+    "la fila `{value}` de OpenDKIM no se entiende y se ha dejado",
 );
 const UNUSED: Text = Text::new(
-    "OpenDKIM's key {name} stands in no row of its SigningTable, and was left",
-    "la clave {name} de OpenDKIM no está en ninguna fila de su SigningTable y se ha dejado",
+    "OpenDKIM's key {value} stands in no row of its SigningTable, and was left",
+    "la clave {value} de OpenDKIM no está en ninguna fila de su SigningTable y se ha dejado",
 );
 
 /// Settings that are taken over, or are about OpenDKIM's own work and manners.
-const READ: [&str; 35] = [
-    "autorestart",
-    "autorestartrate",
-    "background",
-    "basedirectory",
-    "canonicalization",
-    "diagnostics",
-    "dnstimeout",
-    "domain",
-    "externalignorelist",
-    "internalhosts",
-    "keyfile",
-    "keytable",
-    "logresults",
-    "logwhy",
-    "minimumkeybits",
-    "mode",
-    "nameservers",
-    "on-default",
-    "oversignheaders",
-    "peerlist",
-    "pidfile",
-    "requiresafekeys",
-    "resolverconfiguration",
-    "selector",
-    "signaturealgorithm",
-    "signingtable",
-    "socket",
-    "softwareheader",
-    "subdomains",
-    "syslog",
-    "syslogfacility",
-    "syslogsuccess",
-    "trustanchorfile",
-    "umask",
-    "userid",
-];
+const READ: &str = "autorestart autorestartrate background basedirectory canonicalization \
+    diagnostics dnstimeout domain externalignorelist internalhosts keyfile keytable logresults \
+    logwhy minimumkeybits mode nameservers on-default oversignheaders peerlist pidfile \
+    requiresafekeys resolverconfiguration selector signaturealgorithm signingtable socket \
+    softwareheader subdomains syslog syslogfacility syslogsuccess trustanchorfile umask userid";
 
 /// A key that another program signs with.
 pub struct ForeignKey {
-    /// The domain that it signs for.
     pub domain: String,
-    /// Its selector.
     pub selector: String,
     /// The key as PEM: PKCS#8, or PKCS#1, which we read as well.
     pub pem: String,
@@ -112,16 +68,15 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     if !root.has(FILE) && !root.has(FOLDER) {
         return None;
     }
-    let mut found = Inherited::of("OpenDKIM");
-    found.service = Some(OPENDKIM);
-    let text = text_of(root, FILE, &mut found).unwrap_or_default();
+    let mut found =
+        Inherited { program: "OpenDKIM", service: Some(OPENDKIM), ..Inherited::default() };
+    let text = found.text_of(root, FILE).unwrap_or_default();
     for (domain, selector, path) in places(root, &text, &mut found) {
         add(root, &domain, &selector, &path, &mut found);
     }
-    let names = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let names = names.filter_map(|line| line.split_whitespace().next());
-    let read = |name: &str| READ.contains(&name.to_lowercase().as_str());
-    name_others(names.filter(|name| !read(name)).collect(), &mut found);
+    let names = super::lines(&text).filter_map(|line| line.split_whitespace().next());
+    let unknown = names.filter(|name| !super::has_word(READ, &name.to_lowercase()));
+    found.name_others(unknown, "");
     (!found.keys.is_empty() || !found.left.is_empty()).then_some(found)
 }
 
@@ -136,7 +91,7 @@ fn places(root: &Root, text: &str, found: &mut Inherited) -> Vec<Place> {
     let (everybody, domains): (Vec<_>, Vec<_>) =
         lines(root, domains, found).into_iter().partition(|domain| is_everybody(domain));
     for domain in everybody {
-        found.left.push(Said::with(EVERYBODY, &[("row", &format!("Domain {domain}"))]));
+        found.note(EVERYBODY, "", &format!("Domain {domain}"));
     }
     let place = |domain: String| (domain, selector.to_owned(), path.to_owned());
     domains.into_iter().map(place).collect()
@@ -157,12 +112,12 @@ fn lines(root: &Root, set: &str, found: &mut Inherited) -> Vec<String> {
     let (kind, rest) = set.split_once(':').unwrap_or(("", set));
     let is_file = matches!(kind, "file" | "refile") || (kind.is_empty() && rest.starts_with('/'));
     if is_file {
-        let text = text_of(root, rest, found).unwrap_or_default();
+        let text = found.text_of(root, rest).unwrap_or_default();
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
         return lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
     }
     if !matches!(kind, "" | "csl") {
-        found.left.push(Said::with(TABLE, &[("table", set)]));
+        found.note(TABLE, "", set);
         return Vec::new();
     }
     rest.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
@@ -183,11 +138,11 @@ fn from_tables(
     let mut places = Vec::new();
     for line in &keys {
         let Some((name, (domain, selector, key))) = key_row(line) else {
-            found.left.push(Said::with(BROKEN, &[("row", line)]));
+            found.note(BROKEN, "", line);
             continue;
         };
         if !key.starts_with('/') {
-            found.left.push(Said::with(INSIDE, &[("name", name)]));
+            found.note(INSIDE, "", name);
             continue;
         }
         let users: Vec<&str> = signing.iter().flatten().filter_map(|l| user_of(l, name)).collect();
@@ -196,7 +151,7 @@ fn from_tables(
             let (everybody, users): (Vec<&str>, Vec<&str>) =
                 users.into_iter().partition(|user| is_everybody(user));
             if !everybody.is_empty() || users.is_empty() {
-                found.left.push(Said::with(EVERYBODY, &[("row", line)]));
+                found.note(EVERYBODY, "", line);
             }
             let place =
                 |user: &&str| ((*user).to_owned(), selector.to_owned(), key.replace('%', user));
@@ -206,16 +161,22 @@ fn from_tables(
         if !users.is_empty() || signing.is_none() {
             places.push((domain.to_owned(), selector.to_owned(), key.to_owned()));
         } else {
-            found.left.push(Said::with(UNUSED, &[("name", name)]));
+            found.note(UNUSED, "", name);
         }
         for user in users.into_iter().filter(|user| !is_below(user, domain)) {
-            found.left.push(Said::with(FOREIGN, &[("user", user), ("domain", domain)]));
+            found.left.push(said!(
+                "OpenDKIM signs mail from {user} with a key of {domain}, which proves nothing \
+                 about {user}: make it a key of its own with `puerto dkim new {user}`",
+                "OpenDKIM firma el correo de {user} con una clave de {domain}, que no demuestra \
+                 nada sobre {user}: cree una propia con `puerto dkim new {user}`";
+                user = user, domain = domain
+            ));
         }
     }
     for line in signing.iter().flatten() {
         let known = |name: &str| keys.iter().any(|key| pair(key).is_some_and(|(n, _)| n == name));
         if !pair(line).and_then(|(_, value)| value.split_whitespace().next()).is_some_and(known) {
-            found.left.push(Said::with(BROKEN, &[("row", line)]));
+            found.note(BROKEN, "", line);
         }
     }
     places
@@ -256,17 +217,10 @@ fn is_below(user: &str, domain: &str) -> bool {
 
 // DOMAIN/SELECTOR.private, as every guide has it.
 fn from_folder(root: &Root) -> Vec<Place> {
-    let names = |path: PathBuf| {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        let mut names: Vec<String> =
-            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.sort();
-        names
-    };
     let mut places = Vec::new();
-    for domain in names(root.at(FOLDER)) {
+    for domain in root.names(FOLDER) {
         let folder = format!("{FOLDER}/{domain}");
-        for file in names(root.at(&folder)) {
+        for file in root.names(&folder) {
             if let Some(selector) = file.strip_suffix(".private") {
                 let place = (domain.clone(), selector.to_owned(), format!("{folder}/{file}"));
                 places.push(place);
@@ -285,12 +239,9 @@ pub(super) fn add(root: &Root, domain: &str, selector: &str, path: &str, found: 
     if !usable || found.keys.iter().any(known) {
         return;
     }
-    let Some(pem) = text_of(root, path, found) else { return };
+    let Some(pem) = found.text_of(root, path) else { return };
     match PrivateKey::from_pem(&pem) {
         Ok(_) => found.keys.push(ForeignKey { domain, selector, pem }),
-        Err(error) => {
-            let error = error.to_string();
-            found.left.push(Said::with(UNUSABLE, &[("file", path), ("error", &error)]));
-        }
+        Err(error) => found.note(UNUSABLE, path, &error.to_string()),
     }
 }

@@ -120,7 +120,7 @@ fn what_was_set_up_is_undone_but_for_configuration_keys_and_mail() {
     }
     let offered = |words: &str| {
         let step = undone.steps.iter().find(|step| step.commands.iter().any(|c| c.contains(words)));
-        step.and_then(|step| step.offer.as_ref()).map(|offer| offer.proposed)
+        step.and_then(|step| step.question.as_ref().map(|_| step.proposed))
     };
     // Mail is never removed by a command of ours, and another's server is asked for.
     assert_eq!(offered("/var/lib/puerto"), None);

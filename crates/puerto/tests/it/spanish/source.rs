@@ -61,6 +61,8 @@ const NO_SENTENCES: &[&str] = &[
     "the .forward of {user} is not heeded",
     "{why}: what was read of it before holds",
     "{why}: mail for this machine's users waits",
+    // Names of settings.
+    "host port user password",
     // Commands.
     "dpkg-divert ",
     "mv {path}",
@@ -69,6 +71,7 @@ const NO_SENTENCES: &[&str] = &[
     "permanent: it is not tried again",
     "Problem of",
     // Beside its Spanish, made elsewhere.
+    "{program}'s {key} = {value} is not taken over: ",
     "the file is not valid TOML: ",
     // A message to sign, in a check.
     "From: Puerto <postmaster@",

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{NOT_TAKEN, OF_ITS_OWN, READ};
+use crate::setup::takeover::has_word;
 
 /// What is put in for a name at most: a file whose names refer to each other in a circle
 /// must not hang us.
@@ -49,9 +50,9 @@ impl Parameters {
     /// other values refer to is the administrator's own, and stands in them.
     pub(super) fn unread(&self) -> Vec<&str> {
         let is_read = |name: &str| {
-            READ.contains(&name)
-                || OF_ITS_OWN.contains(&name)
-                || NOT_TAKEN.iter().any(|(key, _)| *key == name)
+            has_word(READ, name)
+                || has_word(OF_ITS_OWN, name)
+                || NOT_TAKEN.iter().any(|(keys, _)| has_word(keys, name))
                 || name.starts_with("smtpd_tls_")
         };
         let refers = |name: &str| {

@@ -3,14 +3,13 @@
 
 use puerto_smtp::{Address, Domain, LocalPart};
 
-use super::left;
 use super::parameters::{Parameters, items};
 use super::tables::{self, Table};
 use crate::config::{Known, Masquerade, Sender, Who};
-use crate::lang::{Said, Text};
+use crate::lang::Text;
 use crate::sender::masqueraded;
 use crate::setup::root::Root;
-use crate::setup::takeover::{Inherited, own_name};
+use crate::setup::takeover::{Inherited, has_word, own_name};
 
 /// Tables by which senders are known elsewhere, in the order in which they are asked;
 /// each with the parameter that says where it counts.
@@ -21,9 +20,9 @@ const MAPS: [(&str, &str); 3] = [
 ];
 
 const ROW: Text = Text::new(
-    "Postfix's {key} has the row `{row}`, which is not taken over: write what it means into \
+    "Postfix's {key} has the row `{value}`, which is not taken over: write what it means into \
      sender.map, or into sender.always if it is for everybody",
-    "{key} de Postfix tiene la línea `{row}`, que no se hereda: escriba lo que significa en \
+    "{key} de Postfix tiene la línea `{value}`, que no se hereda: escriba lo que significa en \
      sender.map, o en sender.always si es para todos",
 );
 const TABLE: Text = Text::new(
@@ -39,11 +38,11 @@ const RECIPIENTS: Text = Text::new(
      programas de esta máquina; los destinatarios se quedan como están escritos: si alguno es otro, \
      escríbalo en el fichero de alias",
 );
-const CLASSES: Text = Text::new(
-    "Postfix's {key} = {value} is not taken over: a sender is known here by one address, in the \
-     envelope and in From; if that is right, write it into sender.map or sender.masquerade",
-    "{key} = {value} de Postfix no se hereda: un remitente se conoce aquí por una dirección, en el \
-     sobre y en From; si es lo que quiere, escríbalo en sender.map o sender.masquerade",
+const CLASSES: Text = not_taken!(
+    "a sender is known here by one address, in the envelope and in From; if that is right, write \
+     it into sender.map or sender.masquerade",
+    "un remitente se conoce aquí por una dirección, en el sobre y en From; si es lo que quiere, \
+     escríbalo en sender.map o sender.masquerade"
 );
 const MASQUERADE: Text = Text::new(
     "Postfix's {key} = {value} is taken over for senders; To and Cc stay as they are written",
@@ -57,22 +56,8 @@ const ITEM: Text = Text::new(
 );
 
 /// Patterns by which everybody's address is another.
-const EVERYBODY: [&str; 14] = [
-    "/.+/",
-    "/.*/",
-    "/./",
-    "/^.*$/",
-    "/^.+$/",
-    "/^(.*)$/",
-    "/^(.+)$/",
-    "/(.*)/",
-    "/(.+)/",
-    "/^/",
-    "/@/",
-    "/.*@.*/",
-    "/.+@.+/",
-    "/^.*@.*$/",
-];
+const EVERYBODY: &str = "/.+/ /.*/ /./ /^.*$/ /^.+$/ /^(.*)$/ /^(.+)$/ /(.*)/ /(.+)/ /^/ /@/ \
+    /.*@.*/ /.+@.+/ /^.*@.*$/";
 
 /// Reads it all.
 pub(super) fn read(root: &Root, main: &Parameters, found: &mut Inherited) {
@@ -85,7 +70,7 @@ pub(super) fn read(root: &Root, main: &Parameters, found: &mut Inherited) {
         }
         let Some(maps) = main.get(key) else { continue };
         if let Some(set) = main.get(classes).filter(|set| !is_of_senders(set)) {
-            found.left.push(left(classes, &set, CLASSES));
+            found.note(CLASSES, classes, &set);
             continue;
         }
         let mut rows = Vec::new();
@@ -94,7 +79,7 @@ pub(super) fn read(root: &Root, main: &Parameters, found: &mut Inherited) {
         }
         let has_some = !rows.is_empty() || found.sender.always.is_some();
         if key != "sender_canonical_maps" && has_some {
-            found.left.push(left(key, &maps, RECIPIENTS));
+            found.note(RECIPIENTS, key, &maps);
         }
         add(rows, found);
     }
@@ -137,7 +122,7 @@ fn origin(root: &Root, main: &Parameters, found: &mut Inherited) {
         let first = found.domains.remove(place);
         found.domains.insert(0, first);
     } else if written.is_some() {
-        found.origin_of("Postfix", "myorigin", &origin.or(written).unwrap_or_default());
+        found.origin_of("myorigin", &origin.or(written).unwrap_or_default());
     }
 }
 
@@ -163,34 +148,30 @@ fn table(
             for (who, known) in all {
                 match row(&who, &known) {
                     Some(row) => rows.push(row),
-                    None => found.left.push(of_row(key, &format!("{who} {known}"))),
+                    None => found.note(ROW, key, &format!("{who} {known}")),
                 }
             }
         }
         Table::All(value) => match everybody(&value) {
             Some(address) => found.sender.always = found.sender.always.take().or(Some(address)),
-            None => found.left.push(of_row(key, map)),
+            None => found.note(ROW, key, map),
         },
         Table::Patterns(lines) => match lines.as_slice() {
             [line] if for_everybody(line).and_then(everybody).is_some() => {
                 let address = for_everybody(line).and_then(everybody);
                 found.sender.always = found.sender.always.take().or(address);
             }
-            lines => found.left.extend(lines.iter().map(|line| of_row(key, line))),
+            lines => lines.iter().for_each(|line| found.note(ROW, key, line)),
         },
-        Table::Unknown => found.left.push(left(key, map, TABLE)),
+        Table::Unknown => found.note(TABLE, key, map),
     }
-}
-
-fn of_row(key: &str, row: &str) -> Said {
-    Said::with(ROW, &[("key", key), ("row", row)])
 }
 
 // What everybody becomes by a pattern's row.
 fn for_everybody(line: &str) -> Option<&str> {
     let (pattern, value) = line.split_once(char::is_whitespace)?;
     let pattern = pattern.trim_end_matches(['i', 'x', 'm', 's']);
-    EVERYBODY.contains(&pattern).then(|| value.trim())
+    has_word(EVERYBODY, pattern).then(|| value.trim())
 }
 
 // A later table is asked about what an earlier one gave.
@@ -218,22 +199,22 @@ fn masquerade(main: &Parameters, found: &mut Inherited) {
     let Some(domains) = main.get(DOMAINS) else { return };
     match main.get("masquerade_classes") {
         Some(set) if !is_of_senders(&set) => {
-            found.left.push(left("masquerade_classes", &set, CLASSES));
+            found.note(CLASSES, "masquerade_classes", &set);
             return;
         }
         Some(set) if !items(&set).any(|class| class.ends_with("_recipient")) => {}
-        _ => found.left.push(left(DOMAINS, &domains, MASQUERADE)),
+        _ => found.note(MASQUERADE, DOMAINS, &domains),
     }
     for item in items(&domains) {
         match Masquerade::parse(item) {
             Ok(domain) if !item.contains(['/', ':']) => found.sender.masquerade.push(domain),
-            _ => found.left.push(left(DOMAINS, item, ITEM)),
+            _ => found.note(ITEM, DOMAINS, item),
         }
     }
     for item in items(&main.get("masquerade_exceptions").unwrap_or_default()) {
         match LocalPart::parse(item) {
             Ok(user) if !item.contains(['/', ':']) => found.sender.masquerade_except.push(user),
-            _ => found.left.push(left("masquerade_exceptions", item, ITEM)),
+            _ => found.note(ITEM, "masquerade_exceptions", item),
         }
     }
 }

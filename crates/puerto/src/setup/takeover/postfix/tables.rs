@@ -2,7 +2,7 @@
 
 use super::parameters::{items, logical_lines, unbraced};
 use crate::setup::root::Root;
-use crate::setup::takeover::{Inherited, text_of};
+use crate::setup::takeover::Inherited;
 
 /// What a table says.
 pub(super) enum Table {
@@ -31,7 +31,7 @@ pub(super) fn source(map: &str) -> Option<&str> {
 /// Reads one.
 pub(super) fn read(root: &Root, map: &str, found: &mut Inherited) -> Table {
     if let Some(file) = source(map) {
-        let Some(text) = text_of(root, file, found) else { return Table::Unknown };
+        let Some(text) = found.text_of(root, file) else { return Table::Unknown };
         let row = |line: String| {
             let (key, value) = line.split_once(char::is_whitespace)?;
             Some((key.to_owned(), value.trim().to_owned()))
@@ -47,7 +47,7 @@ pub(super) fn read(root: &Root, map: &str, found: &mut Inherited) -> Table {
             };
             Table::Rows(items(unbraced(rows)).filter_map(row).collect())
         }
-        Some(("regexp" | "pcre", file)) => match text_of(root, file, found) {
+        Some(("regexp" | "pcre", file)) => match found.text_of(root, file) {
             Some(text) => Table::Patterns(logical_lines(&text)),
             None => Table::Unknown,
         },
