@@ -43,10 +43,11 @@ impl BodyReader for Open {
     }
 }
 
-const MESSAGE: &[u8] = b"From: me@example.org\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\
+pub(super) const MESSAGE: &[u8] =
+    b"From: me@example.org\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\
     Message-ID: <1@example.org>\r\nSubject: x\r\n\r\nhi\r\n";
 
-fn job(to: &[&str], message: &'static [u8]) -> Job {
+pub(super) fn job(to: &[&str], message: &'static [u8]) -> Job {
     let recipient = |(index, to): (usize, &&str)| LeasedRecipient {
         index: u32::try_from(index).unwrap(),
         recipient: Recipient::new(Address::parse(to).unwrap()),
@@ -78,21 +79,24 @@ fn job(to: &[&str], message: &'static [u8]) -> Job {
     }
 }
 
-struct House {
-    dir: tempfile::TempDir,
+pub(super) struct House {
+    pub(super) dir: tempfile::TempDir,
     spool: Arc<MemorySpool>,
-    mailboxes: Mailboxes,
+    pub(super) mailboxes: Mailboxes,
 }
 
 impl House {
     fn new(aliases: &str) -> Self {
+        Self::with_log(aliases, MailLog::nowhere())
+    }
+
+    pub(super) fn with_log(aliases: &str, log: MailLog) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("aliases"), aliases).unwrap();
         let config = Live::new(Config::for_tests(dir.path()));
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
         let store: Arc<dyn Spool> = Arc::clone(&spool) as Arc<dyn Spool>;
         let keys = Arc::new(KeyRing::load(dir.path()));
-        let log = MailLog::nowhere();
         let intake = Arc::new(Intake::new(intake::Context {
             config: config.clone(),
             spool: store,
@@ -104,6 +108,10 @@ impl House {
         let mailboxes = Mailboxes::new(config, intake, log).in_directory(&dir.path().join("mail"));
         std::fs::create_dir(dir.path().join("mail")).unwrap();
         Self { dir, spool, mailboxes }
+    }
+
+    pub(super) fn write_aliases(&self, aliases: &str) {
+        std::fs::write(self.dir.path().join("aliases"), aliases).unwrap();
     }
 
     fn mailbox(&self, user: &str) -> String {
