@@ -14,10 +14,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{MAX_DOMAIN, MAX_LOCAL_PART, MAX_PATH};
 
 /// Why a text is not an address. Its `Display` form is fit for a reply's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AddressError {
     /// Nothing stands where an address should.
     Empty,

@@ -5,12 +5,13 @@ use std::io;
 use std::net::IpAddr;
 
 use nix::errno::Errno;
+use puerto_smtp::address::AddressError;
 use puerto_smtp::client::{AuthUnavailable, Stage};
 use puerto_smtp::reply::ReplyError;
 use serde::{Deserialize, Serialize};
 
 use super::Cause;
-use crate::lang::{self, Language, Text};
+use crate::lang::{self, Language, Said, Text};
 
 /// Something that is put into the words of a cause.
 pub trait Field {
@@ -79,7 +80,7 @@ fn is_sentence(text: &str) -> bool {
 }
 
 /// An error of the operating system, or of the library that stands before it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SystemError {
     /// By its number.
     #[serde(rename = "errno")]
@@ -87,13 +88,18 @@ pub enum SystemError {
     /// One that has none, by its kind as [`io::ErrorKind`] calls it, and its words.
     #[serde(rename = "error")]
     Kind(String, String),
+    /// What this program has said where a function gives errors of that kind.
+    #[serde(rename = "cause")]
+    Ours(Box<Cause>),
 }
 
 impl From<&io::Error> for SystemError {
     fn from(error: &io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(number) => Self::Number(number),
-            None => Self::Kind(format!("{:?}", error.kind()), error.to_string()),
+        let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<Cause>());
+        match (error.raw_os_error(), ours) {
+            (_, Some(cause)) => Self::Ours(Box::new(cause.clone())),
+            (Some(number), None) => Self::Number(number),
+            (None, None) => Self::Kind(format!("{:?}", error.kind()), error.to_string()),
         }
     }
 }
@@ -104,12 +110,20 @@ impl From<io::Error> for SystemError {
     }
 }
 
+impl SystemError {
+    /// In both languages.
+    pub fn said(&self) -> Said {
+        Said::of_both(|language| self.said_in(language).into_owned())
+    }
+}
+
 impl Field for SystemError {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
         match (self, language) {
             (Self::Number(number), _) => {
                 Cow::Owned(lang::system(&io::Error::from_raw_os_error(*number)).of(language))
             }
+            (Self::Ours(cause), _) => cause.said_in(language),
             (Self::Kind(_, words), Language::English) => Cow::Borrowed(words),
             (Self::Kind(kind, words), Language::Spanish) => match lang::system_by_kind(kind) {
                 Some(spanish) => Cow::Borrowed(spanish),
@@ -120,7 +134,7 @@ impl Field for SystemError {
 }
 
 /// The same without its number, as Postfix's log has it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BareSystemError(SystemError);
 
 impl From<&io::Error> for BareSystemError {
@@ -257,6 +271,12 @@ impl Field for Command {
 impl Field for ReplyError {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
         Cow::Owned(lang::reply_error(self).of(language))
+    }
+}
+
+impl Field for AddressError {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        Cow::Owned(lang::address_error(self).of(language))
     }
 }
 

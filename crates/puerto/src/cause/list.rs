@@ -8,6 +8,7 @@ use super::field::{
     AddressKind, BareSystemError, Command, DescribedAddress, Field, SystemError, Words,
 };
 use crate::lang::Language;
+use puerto_smtp::address::AddressError;
 use puerto_smtp::client::{AuthUnavailable, Stage};
 use puerto_smtp::reply::ReplyError;
 
@@ -223,4 +224,195 @@ causes! {
     Untold { of: Box<Cause> } = "queue.untold"
         ["the sender cannot be told yet of: {of}",
          "aún no se ha podido avisar al remitente de esto: {of}"];
+
+    // Local delivery.
+    ToMailbox {} = "local.to-mailbox"
+        ["delivered to mailbox",
+         "entregado en el buzón"];
+    ToMaildir {} = "local.to-maildir"
+        ["delivered to maildir",
+         "entregado en el Maildir"];
+    Delivered {} = "local.delivered"
+        ["delivered",
+         "entregado"];
+    WithOthers {} = "local.with-others"
+        ["delivered with the message's other recipients",
+         "entregado junto con los demás destinatarios del mensaje"];
+    Forwarded { id: String } = "local.forwarded"
+        ["forwarded as {id}",
+         "reenviado como {id}"];
+    ThrownAway { alias: String } = "local.thrown-away"
+        ["thrown away, as the alias `{alias}` says",
+         "descartado, como dice el alias `{alias}`"];
+    ForwardedNowhere {} = "local.forwarded-nowhere"
+        ["thrown away, as the user's .forward says",
+         "descartado, como dice el .forward del usuario"];
+    Together { first: Box<Cause>, then: Box<Cause> } = "local.together"
+        ["{first}, {then}",
+         "{first}, {then}"];
+    NoSuchUser { user: String } = "local.no-such-user"
+        ["there is no user `{user}`",
+         "no existe el usuario `{user}`"];
+    BadUserName { user: String, error: AddressError } = "local.bad-user-name"
+        ["the user `{user}`: {error}",
+         "el usuario `{user}`: {error}"];
+    UsersUnknown { error: SystemError } = "local.users-unknown"
+        ["cannot look up users: {error}",
+         "no se puede consultar a los usuarios: {error}"];
+    ForwardingLoop { address: String } = "local.forwarding-loop"
+        ["mail forwarding loop: it was delivered to {address} before",
+         "bucle de reenvío: ya se entregó antes a {address}"];
+    InternalError {} = "local.internal-error"
+        ["internal error, it is tried again",
+         "error interno, se volverá a intentar"];
+
+    // Aliases.
+    InAliases { why: Box<Cause> } = "aliases.why"
+        ["in the aliases file: {why}",
+         "en el fichero de alias: {why}"];
+    AliasCircle {} = "aliases.circle"
+        ["this name leads in a circle",
+         "este nombre lleva en círculo"];
+    AliasesWithoutEnd { depth: u64, targets: u64 } = "aliases.without-end"
+        ["aliases lead on and on: more than {depth} deep or {targets}",
+         "los alias llevan de uno a otro sin fin: más de {depth} niveles o {targets}"];
+    ListUnread { list: String, error: SystemError } = "aliases.list-unread"
+        ["the list {list} cannot be read: {error}",
+         "no se puede leer la lista {list}: {error}"];
+    Target { target: String, why: Box<Cause> } = "aliases.target"
+        ["`{target}`: {why}",
+         "`{target}`: {why}"];
+    ProgramTarget {} = "aliases.program"
+        ["mail is never handed to a program",
+         "el correo nunca se entrega a un programa"];
+    FileTarget {} = "aliases.file"
+        ["mail is not appended to files: name a user",
+         "el correo no se añade a ficheros: indique un usuario"];
+    HalfList {} = "aliases.half-list"
+        ["write `:include:` and the whole path of a file",
+         "escriba `:include:` y la ruta completa de un fichero"];
+    BadAddress { error: AddressError } = "aliases.bad-address"
+        ["{error}",
+         "{error}"];
+    NoTarget {} = "aliases.no-target"
+        ["this is neither a user nor an address: write `name: user, other@example.com`",
+         "no es ni un usuario ni una dirección: escriba `nombre: usuario, otro@example.com`"];
+    Several { causes: Vec<Cause> } = "aliases.several"
+        ["{causes}",
+         "{causes}"];
+    OthersHaveIt { of: Box<Cause> } = "aliases.others-have-it"
+        ["{of}; its other targets have it",
+         "{of}; sus otros destinos lo tienen"];
+
+    // Mailboxes.
+    MailboxLocked {} = "mailbox.locked"
+        ["another program keeps the mailbox locked",
+         "otro programa tiene bloqueado el buzón"];
+    MailboxFull { limit: u64 } = "mailbox.full"
+        ["the mailbox is full: mailbox_size is {limit} octets",
+         "el buzón está lleno: mailbox_size son {limit} octetos"];
+    MailboxReplaced { path: String } = "mailbox.replaced"
+        ["{path} is replaced again and again",
+         "{path} se reemplaza una y otra vez"];
+    MailboxIsLink { path: String } = "mailbox.is-link"
+        ["{path} is a symbolic link",
+         "{path} es un enlace simbólico"];
+    MailboxIsNoFile { path: String } = "mailbox.is-no-file"
+        ["{path} is not a regular file",
+         "{path} no es un fichero normal"];
+    MailboxHasNames { path: String } = "mailbox.has-names"
+        ["{path} has several names: remove the other links",
+         "{path} tiene varios nombres: elimine los demás enlaces"];
+    MailboxOfOther { path: String, user: String } = "mailbox.of-other"
+        ["{path} does not belong to {user}: `chown {user}` it",
+         "{path} no pertenece a {user}: use `chown {user}`"];
+    HomeMissing { home: String } = "mailbox.home-missing"
+        ["the home directory {home} is missing",
+         "falta la carpeta personal {home}"];
+    MailboxNotOpened { path: String, error: SystemError } = "mailbox.not-opened"
+        ["cannot open {path}: {error}",
+         "no se puede abrir {path}: {error}"];
+    MailboxNotWritten { path: String, error: SystemError } = "mailbox.not-written"
+        ["cannot write {path}: {error}",
+         "no se puede escribir en {path}: {error}"];
+    MaildirNotWritten { path: String, error: SystemError } = "mailbox.maildir-not-written"
+        ["cannot write to {path}: {error}",
+         "no se puede escribir en {path}: {error}"];
+    MailboxNotLocked { error: SystemError } = "mailbox.not-locked"
+        ["cannot lock the mailbox: {error}",
+         "no se puede bloquear el buzón: {error}"];
+    MailboxUnread { error: SystemError } = "mailbox.unread"
+        ["cannot read the mailbox: {error}",
+         "no se puede leer el buzón: {error}"];
+    ForwardUnread { error: SystemError } = "mailbox.forward-unread"
+        ["cannot read .forward: {error}",
+         "no se puede leer .forward: {error}"];
+    MessageNotTaken { error: SystemError } = "mailbox.message-not-taken"
+        ["cannot take the message: {error}",
+         "no se puede recoger el mensaje: {error}"];
+    MessageBrokenOff {} = "mailbox.message-broken-off"
+        ["the queued message cannot be read",
+         "no se puede leer el mensaje de la cola"];
+    MailboxSilent { user: String } = "mailbox.silent"
+        ["the mailbox of {user} does not answer: is its disk there?",
+         "el buzón de {user} no responde: ¿está su disco?"];
+    NotStartedAsRoot { we: u64, user: String } = "mailbox.not-started-as-root"
+        ["puerto was started as user {we} and may not write the mailbox of {user}: start it as root, it then drops to `user`",
+         "puerto se inició como el usuario {we} y no puede escribir en el buzón de {user}: inícielo como root, y pasará después a `user`"];
+    NotBecome { user: String, error: SystemError } = "mailbox.not-become"
+        ["cannot become {user}: {error}",
+         "no se puede pasar a ser {user}: {error}"];
+    StillRoot {} = "mailbox.still-root"
+        ["root's rights could be taken back",
+         "se podrían recuperar los privilegios de root"];
+    ProcessNotStarted { error: SystemError } = "mailbox.process-not-started"
+        ["cannot start a mailbox process: {error}",
+         "no se puede iniciar un proceso de buzón: {error}"];
+    ProcessEnded { user: String, error: SystemError } = "mailbox.process-ended"
+        ["the mailbox process of {user} has ended: {error}",
+         "el proceso del buzón de {user} ha terminado: {error}"];
+    AgentNotStarted { error: SystemError } = "mailbox.agent-not-started"
+        ["cannot start the mailbox agent: {error}",
+         "no se puede iniciar el agente de los buzones: {error}"];
+    AgentBusy {} = "mailbox.agent-busy"
+        ["the mailbox agent is busy",
+         "el agente de los buzones está ocupado"];
+    AgentEnded {} = "mailbox.agent-ended"
+        ["the mailbox agent has ended: restart puerto to start it again",
+         "el agente de los buzones ha terminado: reinicie puerto para volver a iniciarlo"];
+    NotForwarded { reply: String } = "local.not-forwarded"
+        ["cannot forward it: {reply}",
+         "no se puede reenviar: {reply}"];
+    CopyNotStored { why: Words } = "local.copy-not-stored"
+        ["cannot store the copy to forward: {why}",
+         "no se puede guardar la copia que reenviar: {why}"];
+    NoLmtpClient {} = "lmtp.no-client"
+        ["this program has no LMTP client",
+         "este programa no tiene cliente LMTP"];
+    LmtpNoLonger {} = "lmtp.no-longer"
+        ["the configuration has just changed",
+         "la configuración acaba de cambiar"];
+    LmtpServerUnknown { server: String, error: SystemError } = "lmtp.server-unknown"
+        ["the LMTP server {server} is not found: {error}",
+         "no se encuentra el servidor LMTP {server}: {error}"];
+    LmtpServerSilent {} = "lmtp.server-silent"
+        ["the LMTP server said nothing",
+         "el servidor LMTP no ha dicho nada"];
+
+    // Files.
+    FileUnread { file: String, error: SystemError } = "file.unread"
+        ["{file} cannot be read: {error}",
+         "no se puede leer {file}: {error}"];
+    NoRegularFile {} = "file.not-regular"
+        ["it is not a regular file",
+         "no es un fichero normal"];
+    FolderOfOther { path: String, owner: String } = "file.folder-of-other"
+        ["{path} belongs to {owner}, who could put another file in its place: as root, use a folder of root's",
+         "{path} es de {owner}, que podría poner otro fichero en su lugar: como root, use una carpeta de root"];
+    FolderOpen { path: String } = "file.folder-open"
+        ["others may write in {path} and could put another file in its place: chmod go-w {path}",
+         "otros pueden escribir en {path} y poner otro fichero en su lugar: chmod go-w {path}"];
+    SecretExposed { path: String, mode: String } = "file.secret-exposed"
+        ["{path} has mode {mode}: others can read or change the password; run: chmod o-rwx,g-w {path}",
+         "{path} tiene el modo {mode}: otros pueden leer o cambiar la contraseña; ejecute: chmod o-rwx,g-w {path}"];
 }

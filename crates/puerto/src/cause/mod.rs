@@ -63,6 +63,16 @@ impl fmt::Display for Cause {
     }
 }
 
+/// So that it may be an [`io::Error`](std::io::Error)'s, where a function has those:
+/// [`SystemError`] finds it there.
+impl std::error::Error for Cause {}
+
+impl From<Cause> for std::io::Error {
+    fn from(cause: Cause) -> Self {
+        Self::other(cause)
+    }
+}
+
 impl From<&Cause> for Said {
     fn from(cause: &Cause) -> Self {
         cause.said()

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, LogTarget};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Said, Text, said, said_of, system};
+use crate::lang::{Language, Said, Text, said, said_of};
 use crate::rights::{self, Identity};
 use crate::sender;
 use crate::survey::names::is_private;
@@ -112,7 +112,7 @@ impl Trial<'_> {
             false => gravity,
         };
         let what = said_of!("{about}: {error}", "{about}: {error}";
-            about = Said::words(about), error = system(error));
+            about = Said::words(about), error = rights::said(error));
         self.add(gravity, key, what);
     }
 

@@ -31,9 +31,11 @@ use tokio::time::{Instant, timeout};
 
 use super::delivery::aside;
 use super::failure::Failure;
+use super::forward::Unheeded;
 use super::frame::{Answer, BROKEN, CHUNK, FRAME_BOUND, Request, framed};
 use super::mailbox::LIFE;
 pub use super::overseer::{Role, run};
+use crate::cause::Cause;
 use crate::deliver::{Body, BodyReader};
 
 /// The name of the hidden subcommand that runs the agent's processes.
@@ -51,7 +53,7 @@ const LOCKED: Duration = Duration::from_secs(2);
 pub(super) enum Written {
     /// It is in the mailbox, on the disk, if it was to be. With it, why a `.forward` is not
     /// heeded.
-    Stored(Option<String>),
+    Stored(Option<Unheeded>),
     /// The text of the user's `.forward`, which says otherwise.
     Forward(String),
 }
@@ -142,7 +144,7 @@ impl AgentHandle {
         }
         let here = user.stuck.as_mut().is_some_and(is_open);
         if here {
-            return Some(Failure::soon(2, 0, stuck_text(name)));
+            return Some(silent(name));
         }
         user.stuck = None;
         None
@@ -153,7 +155,8 @@ impl AgentHandle {
         request: &Request,
         body: &Arc<dyn Body>,
     ) -> Result<Written, Failure> {
-        let failed = |error: io::Error| Failure::system("start a mailbox process", &error);
+        let failed =
+            |error: io::Error| Failure::system(error, |error| Cause::ProcessNotStarted { error });
         let place = self.places.acquire().await;
         let (ours, theirs) = Socket::pair().map_err(failed)?;
         self.hand_over(theirs)?;
@@ -164,15 +167,15 @@ impl AgentHandle {
         let result = match conversation.await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
-                let text = format!("the mailbox process of {} has ended: {error}", request.user);
-                Err(Failure::soon(3, 0, text))
+                let (user, error) = (request.user.clone(), error.into());
+                Err(Failure::soon(3, 0, Cause::ProcessEnded { user, error }))
             }
             Ok(Err(_)) | Err(_) => {
                 if let Ok(socket) = stream.into_std() {
                     let _ = socket.shutdown(std::net::Shutdown::Write);
                     self.users().entry(request.user.clone()).or_default().stuck = Some(socket);
                 }
-                Err(Failure::soon(2, 0, stuck_text(&request.user)))
+                Err(silent(&request.user))
             }
         };
         drop(place);
@@ -194,11 +197,10 @@ impl AgentHandle {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let sent = rustix::net::sendmsg(&self.control, &[IoSlice::new(b"+")], &mut control, flags);
         sent.map(|_| ()).map_err(|error| match error {
-            rustix::io::Errno::AGAIN => Failure::soon(3, 0, "the mailbox agent is busy"),
+            rustix::io::Errno::AGAIN => Failure::soon(3, 0, Cause::AgentBusy {}),
             _ => {
                 self.lost.notify_one();
-                let text = "the mailbox agent has ended: restart puerto to start it again";
-                Failure::soon(3, 0, text)
+                Failure::soon(3, 0, Cause::AgentEnded {})
             }
         })
     }
@@ -208,8 +210,8 @@ impl AgentHandle {
     }
 }
 
-fn stuck_text(name: &str) -> String {
-    format!("the mailbox of {name} does not answer: is its disk there?")
+fn silent(name: &str) -> Failure {
+    Failure::soon(2, 0, Cause::MailboxSilent { user: name.to_owned() })
 }
 
 // Whether the process at the other end is there still: its end is closed when it is gone.
@@ -236,17 +238,13 @@ async fn talk(
         Answer::Ready { remark } => remark,
         Answer::Forward(text) => return Ok(Ok(Written::Forward(text))),
         Answer::Stored => return Err(io::ErrorKind::InvalidData.into()),
-        Answer::Failed { class, subject, detail, soon, text } => {
-            return Ok(Err(Failure::told((class, subject, detail), soon, text)));
-        }
+        Answer::Failed(failure) => return Ok(Err(failure)),
     };
     // A process that fails in the middle says why before it closes its end.
     let _ = send(stream, body).await;
     match read_answer(stream).await? {
         Answer::Stored => Ok(Ok(Written::Stored(remark))),
-        Answer::Failed { class, subject, detail, soon, text } => {
-            Ok(Err(Failure::told((class, subject, detail), soon, text)))
-        }
+        Answer::Failed(failure) => Ok(Err(failure)),
         Answer::Ready { .. } | Answer::Forward(_) => Err(io::ErrorKind::InvalidData.into()),
     }
 }
@@ -276,7 +274,7 @@ async fn send(stream: &mut UnixStream, body: &Arc<dyn Body>) -> io::Result<()> {
         let read = aside(move || {
             let mut chunk = vec![0; CHUNK];
             let read = reader.read(&mut chunk);
-            let read = read.map_err(|error| Failure::system("read the queued message", &error))?;
+            let read = read.map_err(Failure::of_message)?;
             chunk.truncate(read);
             Ok((reader, chunk))
         });
@@ -297,8 +295,7 @@ async fn open(body: &Arc<dyn Body>) -> Option<Box<dyn BodyReader>> {
         return Some(reader);
     }
     let body = Arc::clone(body);
-    let failed = |error: io::Error| Failure::system("read the queued message", &error);
-    aside(move || body.open().map_err(failed)).await.ok()
+    aside(move || body.open().map_err(Failure::of_message)).await.ok()
 }
 
 #[cfg(test)]
@@ -385,7 +382,7 @@ mod tests {
         let lock = std::fs::File::options().append(true).open(&mailbox).unwrap();
         lock.lock().unwrap();
         let locked = agent.deliver(&request, &body).await.unwrap_err();
-        assert!(locked.soon && locked.status == EnhancedCode::new(4, 2, 0), "{}", locked.text);
+        assert!(locked.soon && locked.status == EnhancedCode::new(4, 2, 0), "{}", locked.cause);
         drop(lock);
         let again = agent.deliver(&request, &body).await.unwrap_err();
         assert_eq!(again, locked, "it is left alone for a moment");
@@ -406,12 +403,16 @@ mod tests {
         let (agent, theirs) = nobody();
         let (request, body) = (Request::for_tests("root"), text(b"x\r\n"));
         let failure = agent.deliver(&request, &body).await.unwrap_err();
-        assert!(failure.soon && failure.text.contains("does not answer"), "{}", failure.text);
+        assert!(
+            failure.soon && failure.cause.text().contains("does not answer"),
+            "{}",
+            failure.cause
+        );
         let process = receive_for_tests(&theirs);
         assert!(process.is_some());
         tokio::time::advance(LOCKED * 2).await;
         let failure = agent.deliver(&request, &body).await.unwrap_err();
-        assert!(failure.text.contains("does not answer"), "{}", failure.text);
+        assert!(failure.cause.text().contains("does not answer"), "{}", failure.cause);
         assert!(receive_for_tests(&theirs).is_none(), "no other process was asked for");
         let _ = agent.deliver(&Request::for_tests("daemon"), &body).await;
         assert!(receive_for_tests(&theirs).is_some(), "another user's is");
@@ -429,7 +430,7 @@ mod tests {
             let request = Request::for_tests("root");
             let failure = agent.deliver(&request, &text(b"x")).await.unwrap_err();
             assert_eq!(failure.status.class, 4);
-            assert!(failure.text.contains("has ended"), "{}", failure.text);
+            assert!(failure.cause.text().contains("has ended"), "{}", failure.cause);
             agent.lost().notified().await;
         }
     }
@@ -461,7 +462,7 @@ mod tests {
         std::fs::set_permissions(&trap, std::fs::Permissions::from_mode(0o666)).unwrap();
         let to_daemon = Request::for_tests("daemon");
         let refused = agent.deliver(&to_daemon, &body).await.unwrap_err();
-        assert!(refused.text.contains("does not belong to daemon"), "{}", refused.text);
+        assert!(refused.cause.text().contains("does not belong to daemon"), "{}", refused.cause);
         nix::unistd::chown(&trap, Some(daemon.uid), None).unwrap();
         agent.deliver(&to_daemon, &body).await.unwrap();
         agent.deliver(&Request::for_tests("root"), &body).await.unwrap();

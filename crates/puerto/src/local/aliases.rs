@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use puerto_smtp::Address;
 
-use crate::lang::{Said, address_error, said, said_of};
+use crate::cause::Cause;
+use crate::lang::{Said, said, said_of};
 use crate::rights::{self, Identity};
 
 /// Octets of a file at most: more is a mistake, or somebody's attack on memory.
@@ -33,7 +34,7 @@ pub(super) enum Target {
     /// `:include:/file`: a file with more targets.
     List(PathBuf),
     /// Something that this server does not do, such as a program.
-    Unsupported(Said),
+    Unsupported(Cause),
 }
 
 /// All aliases, by name in lower case.
@@ -226,7 +227,7 @@ fn targets(value: &str) -> (Vec<Target>, Vec<Said>) {
             target(written).map_or_else(|| run_together(written, &mut warnings), |t| vec![t]);
         for target in found {
             if let Target::Unsupported(what) = &target {
-                warnings.push(what.clone());
+                warnings.push(what.said());
             }
             all.push(target);
         }
@@ -240,23 +241,14 @@ fn target(written: &str) -> Option<Target> {
         return Some(Target::Address(address));
     }
     let bare = unquote(written);
-    let unsupported = |what: &Said| Some(Target::Unsupported(about(&bare, what)));
+    let unsupported = |why| Some(unsupported(&bare, why));
     match bare.chars().next() {
-        Some('|') => unsupported(&said!(
-            "mail is never handed to a program",
-            "el correo nunca se entrega a un programa"
-        )),
+        Some('|') => unsupported(Cause::ProgramTarget {}),
         Some('/') if bare == "/dev/null" => Some(Target::Nowhere),
-        Some('/') => unsupported(&said!(
-            "mail is not appended to files: name a user",
-            "el correo no se añade a ficheros: indique un usuario"
-        )),
+        Some('/') => unsupported(Cause::FileTarget {}),
         Some(':') => match bare.strip_prefix(":include:").map(|path| unquote(path.trim())) {
             Some(path) if path.starts_with('/') => Some(Target::List(path.into())),
-            _ => unsupported(&said!(
-                "write `:include:` and the whole path of a file",
-                "escriba `:include:` y la ruta completa de un fichero"
-            )),
+            _ => unsupported(Cause::HalfList {}),
         },
         _ if bare != written => Some(one_word(&bare)),
         _ if written.contains(['<', '(']) => in_brackets(written),
@@ -280,16 +272,12 @@ fn one_word(word: &str) -> Target {
         return match Address::parse(plain) {
             Ok(address) if plain.len() < word.len() => Target::UserAt(address),
             Ok(address) => Target::Address(address),
-            Err(error) => Target::Unsupported(about(word, &address_error(&error))),
+            Err(error) => unsupported(word, Cause::BadAddress { error }),
         };
     }
     let impossible = |c: char| c.is_control() || "<>()[]:;,\"\\/|".contains(c);
     if plain.is_empty() || plain.contains(impossible) {
-        let what = said!(
-            "this is neither a user nor an address: write `name: user, other@example.com`",
-            "no es ni un usuario ni una dirección: escriba `nombre: usuario, otro@example.com`"
-        );
-        return Target::Unsupported(about(word, &what));
+        return unsupported(word, Cause::NoTarget {});
     }
     let name = plain.to_lowercase();
     if plain.len() < word.len() { Target::User(name) } else { Target::Name(name) }
@@ -300,14 +288,15 @@ fn run_together(written: &str, warnings: &mut Vec<Said>) -> Vec<Target> {
         "commas separate targets: this is read as if they stood here",
         "los destinos se separan con comas: se lee como si estuvieran"
     );
-    warnings.push(about(written, &what));
+    let about = Said::words(written);
+    warnings
+        .push(said_of!("`{written}`: {what}", "`{written}`: {what}"; written = about, what = what));
     let pieces = split(written, &[' ', '\t', ';']);
     pieces.into_iter().map(|piece| target(piece).unwrap_or_else(|| one_word(piece))).collect()
 }
 
-fn about(written: &str, what: &Said) -> Said {
-    let written = Said::words(written);
-    said_of!("`{written}`: {what}", "`{written}`: {what}"; written = written, what = what)
+fn unsupported(written: &str, why: Cause) -> Target {
+    Target::Unsupported(Cause::Target { target: written.to_owned(), why: Box::new(why) })
 }
 
 /// Reads a file of targets. What is no plain file, such as a FIFO, is not waited for.

@@ -7,7 +7,6 @@
 //! forgets it, and then somebody may get a second copy.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -27,6 +26,7 @@ use super::hands::Hands;
 use super::lmtp::part_of;
 use super::onward::Sent;
 use super::report::{self, Share};
+use crate::cause::Cause;
 use crate::config::{Live, Mailbox};
 use crate::deliver::{Body, Job, Outcome, Pressure, Remote, Report};
 use crate::intake::Intake;
@@ -58,7 +58,7 @@ enum Done {
 /// What the mailboxes of one job came to so far.
 #[derive(Default)]
 struct Progress {
-    results: HashMap<UserBox, Result<String, Failure>>,
+    results: HashMap<UserBox, Result<Cause, Failure>>,
     forwards: HashMap<String, Resolution>,
 }
 
@@ -174,11 +174,10 @@ impl Mailboxes {
                 let passed =
                     header.as_ref().is_some_and(|h| received::was_delivered_to(h, address));
                 if passed {
-                    let text =
-                        format!("mail forwarding loop: it was delivered to {address} before");
-                    return Err(Failure::never(4, 6, text));
+                    let address = address.to_string();
+                    return Err(Failure::never(4, 6, Cause::ForwardingLoop { address }));
                 }
-                directory.resolve(address.local_part()).map_err(no_users)
+                directory.resolve(address.local_part()).map_err(Failure::no_users)
             };
             Ok(addresses.iter().map(resolve).collect::<Vec<_>>())
         });
@@ -229,14 +228,16 @@ impl Mailboxes {
         let mut writing = JoinSet::new();
         for (user_box, whom) in wanted {
             if self.is_done(job.id, &Done::Box(user_box.clone())) {
-                let text = "delivered with the message's other recipients".to_owned();
-                progress.results.insert(user_box, Ok(text));
+                progress.results.insert(user_box, Ok(Cause::WithOthers {}));
             } else if let Some(request) = self.request(job, &user_box, &whom).filter(|r| !r.look) {
                 let (hands, body) = (Arc::clone(&self.hands), Arc::clone(&job.body));
                 writing.spawn(async move {
-                    let kind = if request.maildir { "maildir" } else { "mailbox" };
+                    let done = match request.maildir {
+                        true => Cause::ToMaildir {},
+                        false => Cause::ToMailbox {},
+                    };
                     let written = hands.write(request, body).await;
-                    (user_box, written.map(|written| (written, format!("delivered to {kind}"))))
+                    (user_box, written.map(|written| (written, done)))
                 });
             } else if let Some(first) = whom.first() {
                 let result = self.look_and_write_by_lmtp(job, first, &user_box).await;
@@ -258,16 +259,16 @@ impl Mailboxes {
         job: &Job,
         leased: &LeasedRecipient,
         user_box: &UserBox,
-    ) -> Result<(Written, String), Failure> {
+    ) -> Result<(Written, Cause), Failure> {
         let looked = match self.request(job, user_box, &[leased]) {
             Some(request) => Arc::clone(&self.hands).write(request, Arc::clone(&job.body)).await?,
             None => Written::Stored(None),
         };
         match looked {
-            Written::Forward(_) => Ok((looked, String::new())),
+            Written::Forward(_) => Ok((looked, Cause::Delivered {})),
             Written::Stored(_) => {
-                let text = self.write_by_lmtp(job, leased, &user_box.user).await?;
-                Ok((looked, text))
+                let cause = self.write_by_lmtp(job, leased, &user_box.user).await?;
+                Ok((looked, cause))
             }
         }
     }
@@ -297,7 +298,7 @@ impl Mailboxes {
         &self,
         job: &Job,
         user_box: UserBox,
-        written: Result<(Written, String), Failure>,
+        written: Result<(Written, Cause), Failure>,
         progress: &mut Progress,
     ) {
         let result = match written {
@@ -308,7 +309,7 @@ impl Mailboxes {
                 }
                 Err(failure) => Err(failure),
             },
-            Ok((Written::Stored(remark), text)) => {
+            Ok((Written::Stored(remark), done)) => {
                 if let Some(remark) = remark {
                     let user = &user_box.user;
                     let text = format!("the .forward of {user} is not heeded: {remark}");
@@ -316,7 +317,7 @@ impl Mailboxes {
                 }
                 let without = UserBox { forward: false, ..user_box.clone() };
                 self.remember(job.id, [Done::Box(user_box.clone()), Done::Box(without)]);
-                Ok(text)
+                Ok(done)
             }
             Err(failure) => Err(failure),
         };
@@ -326,7 +327,8 @@ impl Mailboxes {
     async fn expand(&self, job: &Job, user: &str, text: String) -> Result<Resolution, Failure> {
         let (directory, owner) = (Arc::clone(&self.directory), user.to_owned());
         let (found, warnings) =
-            aside(move || directory.resolve_forward(&owner, &text).map_err(no_users)).await?;
+            aside(move || directory.resolve_forward(&owner, &text).map_err(Failure::no_users))
+                .await?;
         for warning in warnings {
             self.warn(Some(job.id), &format!("in the .forward of {user}: {warning}"));
         }
@@ -339,7 +341,7 @@ impl Mailboxes {
         leased: &LeasedRecipient,
         share: &Share,
         progress: &Progress,
-    ) -> Result<String, Failure> {
+    ) -> Result<Cause, Failure> {
         let of_box = |user_box| progress.results.get(user_box).cloned().unwrap_or_else(broken_off);
         let mut results: Vec<_> = share.boxes.iter().map(of_box).collect();
         let mut by_owner: BTreeMap<Option<&str>, Vec<Address>> = BTreeMap::new();
@@ -401,24 +403,18 @@ impl std::fmt::Debug for Mailboxes {
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let broken = |_| Failure::later(3, 0, "internal error, it is tried again");
-    tokio::task::spawn_blocking(work).await.map_err(broken)?
+    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::internal())?
 }
 
-fn broken_off() -> Result<String, Failure> {
-    Err(Failure::later(3, 0, "internal error, it is tried again"))
-}
-
-fn no_users(error: io::Error) -> Failure {
-    Failure::later(3, 0, format!("cannot look up users: {error}"))
+fn broken_off() -> Result<Cause, Failure> {
+    Err(Failure::internal())
 }
 
 // Our own fields stand before a header that may be as long as one can be.
 fn read_head(body: &dyn Body) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
-    let failed = |error: io::Error| Failure::system("read the queued message", &error);
     let mut octets = Vec::new();
-    let mut head = body.open().map_err(failed)?.take(MAX_HEADER as u64 + 1024);
-    head.read_to_end(&mut octets).map_err(failed)?;
+    let mut head = body.open().map_err(Failure::of_message)?.take(MAX_HEADER as u64 + 1024);
+    head.read_to_end(&mut octets).map_err(Failure::of_message)?;
     Ok(octets)
 }

@@ -13,6 +13,7 @@ use puerto_smtp::LocalPart;
 use super::account::Account;
 use super::aliases::{self, Aliases};
 use super::expansion::{Expander, Resolution};
+use crate::cause::Cause;
 use crate::config::Live;
 
 /// How long an answer about a user is remembered: new users wait less than old ones
@@ -40,7 +41,7 @@ struct Loaded {
     /// What was read; `None` if nothing ever could be.
     aliases: Option<Arc<Aliases>>,
     /// Why the file that is there now cannot be read.
-    unread: Option<String>,
+    unread: Option<Cause>,
     /// Its warnings were not told yet.
     fresh: bool,
 }
@@ -139,7 +140,7 @@ impl Directory {
         let aliases = loaded
             .aliases
             .clone()
-            .ok_or_else(|| io::Error::other(loaded.unread.clone().unwrap_or_default()));
+            .ok_or_else(|| loaded.unread.clone().unwrap_or(Cause::InternalError {}).into());
         *slot = Some(loaded);
         aliases
     }
@@ -214,7 +215,10 @@ fn look(path: PathBuf, before: Option<Loaded>, looked: Instant) -> Loaded {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !had_some => {
             (Some(Arc::default()), None)
         }
-        Err(error) => (last, Some(format!("{} cannot be read: {error}", path.display()))),
+        Err(error) => {
+            let (file, error) = (path.display().to_string(), error.into());
+            (last, Some(Cause::FileUnread { file, error }))
+        }
     };
     let fresh = untold || unread.is_none() || unread != told;
     Loaded { path, stamp, looked, aliases, unread, fresh }

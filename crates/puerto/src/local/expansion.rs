@@ -14,6 +14,7 @@ use puerto_smtp::{Address, LocalPart};
 use super::account::Account;
 use super::aliases::{self, Aliases, Target, listed};
 use super::directory::{candidates, required_target};
+use crate::cause::Cause;
 use crate::config::Config;
 use crate::route;
 
@@ -49,9 +50,9 @@ pub(super) struct Resolution {
     /// Names that nobody has.
     pub(super) missing: Vec<String>,
     /// What an alias names but this server does not do, or a chain without end.
-    pub(super) problems: Vec<String>,
+    pub(super) problems: Vec<Cause>,
     /// Lists that cannot be read now.
-    pub(super) unread: Vec<String>,
+    pub(super) unread: Vec<Cause>,
     /// What in lists is read as it is meant, though it is not written so.
     pub(super) remarks: Vec<String>,
     /// Names whose aliases say that mail is thrown away.
@@ -102,11 +103,11 @@ impl<'a> Expander<'a> {
         }
         let step = |target| Step { target, through: Vec::new(), owner: None };
         let mut found = self.follow(done.into_iter().map(step).collect())?;
-        for name in std::mem::take(&mut found.missing) {
-            warnings.push(format!("there is no user `{name}`"));
-        }
-        warnings.append(&mut found.problems);
-        warnings.append(&mut found.unread);
+        let missing = std::mem::take(&mut found.missing).into_iter();
+        let missing = missing.map(|user| Cause::NoSuchUser { user });
+        let wrong = missing.chain(std::mem::take(&mut found.problems));
+        let wrong = wrong.chain(std::mem::take(&mut found.unread));
+        warnings.extend(wrong.map(|cause| cause.to_string()));
         warnings.append(&mut found.remarks);
         let nowhere =
             found.boxes.is_empty() && found.remote.is_empty() && found.discards.is_empty();
@@ -120,9 +121,8 @@ impl<'a> Expander<'a> {
         self.wait(first);
         while let Some(step) = self.waiting.pop() {
             if step.through.len() > DEPTH || self.seen.len() >= TARGETS {
-                let problem =
-                    format!("aliases lead on and on: more than {DEPTH} deep or {TARGETS}");
-                self.found.problems.push(problem);
+                let (depth, targets) = (DEPTH as u64, TARGETS as u64);
+                self.found.problems.push(Cause::AliasesWithoutEnd { depth, targets });
                 break;
             }
             self.step(step)?;
@@ -151,7 +151,7 @@ impl<'a> Expander<'a> {
                 self.found.discards.push(step.through.last().cloned().unwrap_or_default());
             }
             Target::List(path) => self.list(&path.clone(), &step),
-            Target::Unsupported(what) => self.found.problems.push(what.to_string()),
+            Target::Unsupported(what) => self.found.problems.push(what.clone()),
         }
         Ok(())
     }
@@ -247,7 +247,8 @@ impl<'a> Expander<'a> {
         let text = match aliases::read(path) {
             Ok(text) => text,
             Err(error) => {
-                self.found.unread.push(format!("the list {shown} cannot be read: {error}"));
+                let (list, error) = (shown.to_string(), error.into());
+                self.found.unread.push(Cause::ListUnread { list, error });
                 return;
             }
         };
@@ -306,7 +307,7 @@ mod tests {
             for name in ["root", "root+x", "office"] {
                 let found = resolve(&aliases, name);
                 assert_eq!(told(&found), "root admin@example.net", "{target}, to {name}");
-                assert_eq!(found.problems, [""; 0], "{target}");
+                assert_eq!(found.problems, [], "{target}");
             }
         }
         for target in ["\\root", "\\root@example.com", "\\ROOT+x@localhost"] {
@@ -340,13 +341,17 @@ mod tests {
         ] {
             assert_eq!(told(&resolve(aliases, name)), expected, "{name}");
         }
-        assert!(resolve("pipe: |cat\n", "pipe").problems[0].contains("never handed to a program"));
+        assert!(
+            resolve("pipe: |cat\n", "pipe").problems[0]
+                .text()
+                .contains("never handed to a program")
+        );
     }
 
     #[test]
     fn a_chain_that_is_too_long_ends() {
         let chain: String = (0..100).map(|n| format!("a{n}: a{}\n", n + 1)).collect();
-        assert!(resolve(&chain, "a0").problems[0].contains("lead on and on"));
+        assert!(resolve(&chain, "a0").problems[0].text().contains("lead on and on"));
     }
 
     #[test]
@@ -369,7 +374,7 @@ mod tests {
         let file = dir.path().join("members");
         let aliases = format!("staff: :include:{}, z@example.net\n", file.display());
         let unread = resolve(&aliases, "staff");
-        assert!(unread.unread[0].contains("cannot be read"), "{:?}", unread.unread);
+        assert!(unread.unread[0].text().contains("cannot be read"), "{:?}", unread.unread);
         assert_eq!(told(&unread), "z@example.net");
         std::fs::write(&file, "# members\nroot, a@example.net\nstaff\n|cat\n").unwrap();
         let found = resolve(&aliases, "staff");
@@ -378,7 +383,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
         nix::unistd::mkfifo(&file, mode).unwrap();
-        assert!(resolve(&aliases, "staff").unread[0].contains("not a regular file"));
+        assert!(resolve(&aliases, "staff").unread[0].text().contains("not a regular file"));
     }
 
     #[test]

@@ -9,10 +9,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use puerto_smtp::EnhancedCode;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
+use super::forward::Unheeded;
+use crate::cause::Cause;
 
 /// Octets of a request's or an answer's object at most.
 pub(super) const FRAME_BOUND: u32 = 1024 * 1024;
@@ -46,21 +47,13 @@ pub(super) struct Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// The content may come. With it, why a `.forward` is not heeded.
-    Ready { remark: Option<String> },
+    Ready { remark: Option<Unheeded> },
     /// The text of the user's `.forward`: it is the daemon's to follow.
     Forward(String),
     /// It is in the mailbox, on the disk.
     Stored,
     /// It is not.
-    Failed { class: u8, subject: u16, detail: u16, soon: bool, text: String },
-}
-
-impl Answer {
-    pub(super) fn failed(failure: Failure) -> Self {
-        let Failure { status, text, soon } = failure;
-        let EnhancedCode { class, subject, detail } = status;
-        Self::Failed { class, subject, detail, soon, text }
-    }
+    Failed(Failure),
 }
 
 /// A request or an answer as it is sent.
@@ -127,7 +120,7 @@ impl Read for Chunks<'_> {
         }
         match self.end {
             Some(true) => return Ok(0),
-            Some(false) => return Err(io::Error::other("the queued message cannot be read")),
+            Some(false) => return Err(Cause::MessageBrokenOff {}.into()),
             None => {}
         }
         let wanted = buffer.len().min(self.left);

@@ -9,6 +9,7 @@ use super::delivery::aside;
 use super::failure::Failure;
 use super::frame::{Answer, Request};
 use super::mailbox;
+use crate::cause::Cause;
 use crate::deliver::Body;
 
 /// Who writes mailboxes.
@@ -49,7 +50,7 @@ impl Hands {
         if let Some(agent) = &*slot {
             return Ok(Arc::clone(agent));
         }
-        let failed = |error: std::io::Error| Failure::system("start the mailbox agent", &error);
+        let failed = |error| Failure::system(error, |error| Cause::AgentNotStarted { error });
         let agent = Arc::new(agent::spawn().map_err(failed)?);
         *slot = Some(Arc::clone(&agent));
         Ok(agent)
@@ -57,7 +58,7 @@ impl Hands {
 
     fn write_below(&self, request: &Request, body: &dyn Body) -> Result<Written, Failure> {
         let Self::Below(directory, turn) = self else {
-            return Err(Failure::later(3, 0, "internal error, it is tried again"));
+            return Err(Failure::internal());
         };
         let _mine = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let account = Account {
@@ -68,10 +69,9 @@ impl Hands {
         };
         let request = Request { maildir: false, ..request.clone() };
         let mut told = None;
-        let failed = |error: std::io::Error| Failure::system("read the queued message", &error);
         let answer = mailbox::deliver(&account, &request, directory, |remark| {
             told = remark;
-            body.open().map_err(failed)
+            body.open().map_err(Failure::of_message)
         })?;
         Ok(match answer {
             Answer::Forward(text) => Written::Forward(text),

@@ -10,6 +10,7 @@ use puerto_spool::LeasedRecipient;
 use super::delivery::{Mailboxes, aside};
 use super::failure::Failure;
 use super::report::outcome;
+use crate::cause::Cause;
 use crate::config::Mailbox;
 use crate::deliver::{Job, LmtpTarget, Pressure, Report};
 use crate::telemetry::DeliveryStatus;
@@ -21,7 +22,7 @@ impl Mailboxes {
         match (target, &self.remote) {
             (Ok(target), Some(remote)) => remote.deliver_lmtp(job, &target).await,
             (target, _) => {
-                let unable = || Failure::later(3, 5, "this program has no LMTP client");
+                let unable = || Failure::later(3, 5, Cause::NoLmtpClient {});
                 let failure = target.err().unwrap_or_else(unable);
                 let begun = Instant::now();
                 let failed = |leased| outcome(job, leased, Err(failure.clone()), begun);
@@ -34,7 +35,7 @@ impl Mailboxes {
     async fn lmtp_target(&self) -> Result<LmtpTarget, Failure> {
         let config = self.config.get();
         let Mailbox::Lmtp(written) = &config.local.mailbox else {
-            return Err(Failure::later(3, 5, "the configuration has just changed"));
+            return Err(Failure::later(3, 5, Cause::LmtpNoLonger {}));
         };
         if written.starts_with('/') {
             return Ok(LmtpTarget::Path(written.into()));
@@ -45,7 +46,11 @@ impl Mailboxes {
             let first =
                 addresses.and_then(|mut all| all.next().ok_or(io::ErrorKind::NotFound.into()));
             first.map(LmtpTarget::Address).map_err(|error| {
-                Failure::later(4, 3, format!("the LMTP server {written} is not found: {error}"))
+                Failure::later(
+                    4,
+                    3,
+                    Cause::LmtpServerUnknown { server: written, error: error.into() },
+                )
             })
         })
         .await
@@ -57,19 +62,19 @@ impl Mailboxes {
         job: &Job,
         leased: &LeasedRecipient,
         user: &str,
-    ) -> Result<String, Failure> {
-        let local_part = LocalPart::from_unquoted(user)
-            .map_err(|error| Failure::never(1, 3, format!("the user `{user}`: {error}")))?;
+    ) -> Result<Cause, Failure> {
+        let local_part = LocalPart::from_unquoted(user).map_err(|error| {
+            Failure::never(1, 3, Cause::BadUserName { user: user.to_owned(), error })
+        })?;
         let domain = leased.recipient.address.domain().clone();
         let mut leased = leased.clone();
         leased.recipient.address = Address::new(local_part, domain);
         let report = self.hand_to_lmtp(&part_of(job, vec![leased])).await;
         let outcome = report.outcomes.into_iter().next();
-        let outcome =
-            outcome.ok_or_else(|| Failure::later(3, 0, "the LMTP server said nothing"))?;
+        let outcome = outcome.ok_or_else(|| Failure::later(3, 0, Cause::LmtpServerSilent {}))?;
         match outcome.status {
-            DeliveryStatus::Sent => Ok(outcome.text),
-            _ => Err(Failure::of_peer(outcome.status_code, outcome.text)),
+            DeliveryStatus::Sent => Ok(Cause::words(outcome.text)),
+            _ => Err(Failure::of_peer(outcome.status_code, Cause::words(outcome.text))),
         }
     }
 }

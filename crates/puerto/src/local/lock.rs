@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::failure::Failure;
+use crate::cause::Cause;
 
 /// A lock file of this age was left behind: no program holds a mailbox so long.
 const STALE: Duration = Duration::from_secs(300);
@@ -35,7 +36,7 @@ impl<D: AsFd> DotLock<D> {
             Ok(()) => Ok(Self(Some((directory, name)))),
             Err(Errno::EXIST) => Err(locked()),
             Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Ok(Self(None)),
-            Err(error) => Err(Failure::system("lock the mailbox", &error.into())),
+            Err(error) => Err(failed(error)),
         }
     }
 }
@@ -69,7 +70,6 @@ fn remove_if_stale<D: AsFd>(directory: &D, name: &str) -> bool {
 /// Locks an open mailbox with both of the kernel's locks: record locks, which most
 /// mail programs use, and flock, for the others. They go when the file is closed.
 pub(super) fn lock_file(file: &File) -> Result<(), Failure> {
-    let failed = |error: &io::Error| Failure::system("lock the mailbox", error);
     // A lock of the open file, not of the process: threads exclude each other, too.
     let whole = libc::flock {
         l_type: i16::try_from(libc::F_WRLCK).unwrap_or(1),
@@ -81,17 +81,21 @@ pub(super) fn lock_file(file: &File) -> Result<(), Failure> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
         Ok(_) => {}
         Err(nix::Error::EAGAIN | nix::Error::EACCES | nix::Error::EINTR) => return Err(locked()),
-        Err(error) => return Err(failed(&error.into())),
+        Err(error) => return Err(failed(error)),
     }
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(std::fs::TryLockError::WouldBlock) => Err(locked()),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(&error)),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
+fn failed(error: impl Into<io::Error>) -> Failure {
+    Failure::system(error, |error| Cause::MailboxNotLocked { error })
+}
+
 fn locked() -> Failure {
-    Failure::soon(2, 0, "another program keeps the mailbox locked")
+    Failure::soon(2, 0, Cause::MailboxLocked {})
 }
 
 #[cfg(test)]

@@ -18,8 +18,10 @@ use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
 
 use super::account::Account;
 use super::failure::Failure;
+use super::forward::Unheeded;
 use super::frame::{self, Answer, Chunks, Request};
 use super::{forward, maildir, mbox};
+use crate::cause::Cause;
 use crate::rights::{self, Capabilities};
 
 /// Where mailboxes are.
@@ -46,22 +48,22 @@ pub(super) fn run() -> ExitCode {
 pub(super) fn serve(mut stream: UnixStream, spool: &Path) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let request: Request = frame::read(&mut stream)?;
-    let answer = attempt(&mut stream, &request, spool).unwrap_or_else(Answer::failed);
+    let answer = attempt(&mut stream, &request, spool).unwrap_or_else(Answer::Failed);
     frame::write(&mut stream, &answer)
 }
 
 fn attempt(stream: &mut UnixStream, request: &Request, spool: &Path) -> Result<Answer, Failure> {
     let deadline = Instant::now() + PATIENCE;
     let account = Account::find(&request.user)
-        .map_err(|error| Failure::later(3, 0, format!("cannot look up users: {error}")))?
-        .ok_or_else(|| Failure::never(1, 1, format!("there is no user `{}`", request.user)))?;
+        .map_err(Failure::no_users)?
+        .ok_or_else(|| Failure::never(1, 1, Cause::NoSuchUser { user: request.user.clone() }))?;
     if request.look && !can_become(&account) {
         return Ok(Answer::Ready { remark: None });
     }
     become_for_good(&account, request.maildir, spool)?;
     deliver(&account, request, spool, |remark| {
         frame::write(stream, &Answer::Ready { remark })
-            .map_err(|error| Failure::system("take the message", &error))?;
+            .map_err(|error| Failure::system(error, |error| Cause::MessageNotTaken { error }))?;
         Ok(Chunks::new(stream, deadline))
     })
 }
@@ -72,7 +74,7 @@ pub(super) fn deliver<B: Read>(
     account: &Account,
     request: &Request,
     spool: &Path,
-    content: impl FnOnce(Option<String>) -> Result<B, Failure>,
+    content: impl FnOnce(Option<Unheeded>) -> Result<B, Failure>,
 ) -> Result<Answer, Failure> {
     let remark = match request.forward.then(|| forward::read(account)).transpose()? {
         Some(forward::Found::Text(text)) => return Ok(Answer::Forward(text)),
@@ -96,20 +98,21 @@ pub(super) fn deliver<B: Read>(
 // how mail programs have shared it ever since. Beyond that the user's rights are enough.
 fn become_for_good(account: &Account, maildir: bool, spool: &Path) -> Result<(), Failure> {
     if !can_become(account) {
-        let we = nix::unistd::geteuid();
-        let text = format!(
-            "puerto was started as user {we} and may not write the mailbox of {}: start it as \
-             root, it then drops to `user`",
-            account.name
-        );
-        return Err(Failure::later(2, 1, text));
+        let we = nix::unistd::geteuid().as_raw().into();
+        return Err(Failure::later(
+            2,
+            1,
+            Cause::NotStartedAsRoot { we, user: account.name.clone() },
+        ));
     }
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
     let shared = if maildir { None } else { mailbox_group(spool) };
-    let failed =
-        |error: io::Error| Failure::later(3, 0, format!("cannot become {}: {error}", account.name));
+    let failed = |error: io::Error| {
+        let user = account.name.clone();
+        Failure::later(3, 0, Cause::NotBecome { user, error: error.into() })
+    };
     let name = std::ffi::CString::new(account.name.as_str()).map_err(|e| failed(e.into()))?;
     initgroups(&name, account.gid)
         .and_then(|()| setgid(shared.unwrap_or(account.gid)))
@@ -118,7 +121,7 @@ fn become_for_good(account: &Account, maildir: bool, spool: &Path) -> Result<(),
     // Root's own mailbox is written without what makes root more than its owner.
     rights::keep(Capabilities::empty()).map_err(failed)?;
     if !account.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
-        return Err(failed(io::Error::other("root's rights could be taken back")));
+        return Err(failed(Cause::StillRoot {}.into()));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,6 +21,7 @@ use super::account::Account;
 use super::failure::Failure;
 use super::frame::Request;
 use super::text;
+use crate::cause::Cause;
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
@@ -38,20 +39,18 @@ impl Open {
     /// Opens `~/Maildir/`, which is made if it is missing. The process must be the user.
     pub(super) fn new(account: &Account, request: &Request) -> Result<Self, Failure> {
         let path = account.home.join("Maildir");
-        let failed =
-            |error: Errno| Failure::system(&format!("write to {}", path.display()), &error.into());
+        let failed = |error: Errno| not_written(&path, error);
         let home = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let home = openat(CWD, &account.home, home, Mode::empty());
         let home = home.ok().filter(|_| account.home.is_absolute()).ok_or_else(|| {
-            let text = format!("the home directory {} is missing", account.home.display());
-            Failure::later(2, 1, text)
+            let home = account.home.display().to_string();
+            Failure::later(2, 1, Cause::HomeMissing { home })
         })?;
         let mut made = make(&home, "Maildir").map_err(failed)?;
         let maildir = openat(&home, "Maildir", DIRECTORY, Mode::empty()).map_err(failed)?;
         if fstat(&maildir).map_err(failed)?.st_uid != account.uid.as_raw() {
-            let (path, name) = (path.display(), &account.name);
-            let text = format!("{path} does not belong to {name}: `chown {name}` it");
-            return Err(Failure::later(2, 1, text));
+            let (path, user) = (path.display().to_string(), account.name.clone());
+            return Err(Failure::later(2, 1, Cause::MailboxOfOther { path, user }));
         }
         for name in ["tmp", "new", "cur"] {
             made |= make(&maildir, name).map_err(failed)?;
@@ -79,7 +78,7 @@ impl Open {
         let name = unique_name();
         self.write(&name, request, body).map_err(|error| {
             let _ = unlinkat(&self.tmp, name.as_str(), AtFlags::empty());
-            Failure::system(&format!("write to {}", self.path.display()), &error)
+            not_written(&self.path, error)
         })
     }
 
@@ -100,6 +99,11 @@ impl Open {
         // delivered.
         self.new.sync_all()
     }
+}
+
+fn not_written(path: &Path, error: impl Into<io::Error>) -> Failure {
+    let path = path.display().to_string();
+    Failure::system(error, |error| Cause::MaildirNotWritten { path, error })
 }
 
 fn make<D: AsFd>(directory: D, name: &str) -> Result<bool, Errno> {
@@ -152,7 +156,6 @@ fn unique_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn account(home: &Path) -> Account {
         Account::for_tests("ana", home)
@@ -204,7 +207,7 @@ mod tests {
         assert!(names(&home.path().join("Maildir/new")).is_empty());
         let missing = home.path().join("missing");
         let failure = deliver(&missing, &request(), &mut &b""[..]).unwrap_err();
-        assert!(failure.text.contains("home directory"), "{}", failure.text);
+        assert!(failure.cause.text().contains("home directory"), "{}", failure.cause);
     }
 
     #[test]
@@ -227,7 +230,7 @@ mod tests {
                 prepare(&path);
                 let failure = deliver(home.path(), &request(), &mut &b"x\r\n"[..]).unwrap_err();
                 assert_eq!(failure.status.class, 4, "{name}");
-                assert!(failure.text.contains("cannot write to"), "{}", failure.text);
+                assert!(failure.cause.text().contains("cannot write to"), "{}", failure.cause);
             }
         }
     }
@@ -241,7 +244,7 @@ mod tests {
         let mut somebody = account(home.path());
         somebody.uid = nix::unistd::Uid::from_raw(somebody.uid.as_raw() + 1);
         let failure = Open::new(&somebody, &request()).unwrap_err();
-        assert!(failure.text.contains("does not belong to ana"), "{}", failure.text);
+        assert!(failure.cause.text().contains("does not belong to ana"), "{}", failure.cause);
     }
 
     #[test]

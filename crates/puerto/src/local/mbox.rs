@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::frame::Request;
 use super::lock::{DotLock, lock_file};
 use super::text;
+use crate::cause::Cause;
 
 /// A mailbox that is open and ours alone.
 #[derive(Debug)]
@@ -37,15 +38,12 @@ impl Open {
     pub(super) fn new(spool: &Path, account: &Account, request: &Request) -> Result<Self, Failure> {
         let path = spool.join(&account.name);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let failed =
-            |error: &io::Error| Failure::system(&format!("open {}", path.display()), error);
         let directory = openat(CWD, spool, flags, Mode::empty()).map(File::from);
-        let directory = directory.map_err(|error| failed(&error.into()))?;
-        let beside = directory.try_clone().map_err(|error| failed(&error))?;
+        let directory = directory.map_err(|error| not_opened(&path, error))?;
+        let beside = directory.try_clone().map_err(|error| not_opened(&path, error))?;
         let lock = DotLock::acquire(beside, &account.name)?;
         let (file, created) = open_locked(&directory, &path, account)?;
-        let end =
-            file.metadata().map_err(|error| Failure::system("read the mailbox", &error))?.len();
+        let end = file.metadata().map_err(unread)?.len();
         let full = request.limit > 0 && end.saturating_add(request.size) > request.limit;
         if full {
             return Err(Failure::full(request.limit));
@@ -58,7 +56,8 @@ impl Open {
         let written = append(&self.file, self.end, request, body);
         if let Err(error) = written.and_then(|()| self.file.sync_all()) {
             undo(&self.file, self.end);
-            return Err(Failure::system(&format!("write {}", self.path.display()), &error));
+            let path = self.path.display().to_string();
+            return Err(Failure::system(error, |error| Cause::MailboxNotWritten { path, error }));
         }
         if self.created {
             // A file system that cannot sync a directory commits the entry by itself.
@@ -83,13 +82,15 @@ fn open_locked(directory: &File, path: &Path, account: &Account) -> Result<(File
             return Ok((file, created));
         }
     }
-    Err(Failure::soon(2, 0, format!("{} is replaced again and again", path.display())))
+    Err(Failure::soon(2, 0, Cause::MailboxReplaced { path: path.display().to_string() }))
 }
 
 fn open(directory: BorrowedFd<'_>, name: &str, path: &Path) -> Result<(File, bool), Failure> {
     let failed = |error: Errno| match error {
-        Errno::LOOP => Failure::later(2, 1, format!("{} is a symbolic link", path.display())),
-        _ => Failure::system(&format!("open {}", path.display()), &error.into()),
+        Errno::LOOP => {
+            Failure::later(2, 1, Cause::MailboxIsLink { path: path.display().to_string() })
+        }
+        _ => not_opened(path, error),
     };
     // A FIFO or a terminal in the mailbox's place must not hold us.
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -102,8 +103,7 @@ fn open(directory: BorrowedFd<'_>, name: &str, path: &Path) -> Result<(File, boo
     let create = flags | OFlags::CREATE | OFlags::EXCL;
     let file = openat(directory, name, create, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     let file = File::from(file);
-    share_with_group(&file, directory)
-        .map_err(|error| Failure::system(&format!("open {}", path.display()), &error))?;
+    share_with_group(&file, directory).map_err(|error| not_opened(path, error))?;
     Ok((file, true))
 }
 
@@ -120,19 +120,27 @@ fn share_with_group(file: &File, directory: BorrowedFd<'_>) -> io::Result<()> {
 // A link or somebody else's file in the mailbox's place would let one user have mail
 // written into another's file.
 fn check(file: &File, path: &Path, account: &Account) -> Result<(), Failure> {
-    let metadata = file.metadata().map_err(|error| Failure::system("read the mailbox", &error))?;
-    let refuse = |what: String| Err(Failure::later(2, 1, format!("{} {what}", path.display())));
-    if !metadata.is_file() {
-        return refuse("is not a regular file".to_owned());
-    }
-    if metadata.nlink() != 1 {
-        return refuse("has several names: remove the other links".to_owned());
-    }
-    if metadata.uid() != account.uid.as_raw() {
-        let name = &account.name;
-        return refuse(format!("does not belong to {name}: `chown {name}` it"));
-    }
-    Ok(())
+    let metadata = file.metadata().map_err(unread)?;
+    let path = path.display().to_string();
+    let cause = if !metadata.is_file() {
+        Cause::MailboxIsNoFile { path }
+    } else if metadata.nlink() != 1 {
+        Cause::MailboxHasNames { path }
+    } else if metadata.uid() != account.uid.as_raw() {
+        Cause::MailboxOfOther { path, user: account.name.clone() }
+    } else {
+        return Ok(());
+    };
+    Err(Failure::later(2, 1, cause))
+}
+
+fn not_opened(path: &Path, error: impl Into<io::Error>) -> Failure {
+    let path = path.display().to_string();
+    Failure::system(error, |error| Cause::MailboxNotOpened { path, error })
+}
+
+fn unread(error: io::Error) -> Failure {
+    Failure::system(error, |error| Cause::MailboxUnread { error })
 }
 
 fn append(file: &File, end: u64, request: &Request, body: &mut dyn Read) -> io::Result<()> {
@@ -271,7 +279,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             prepare(dir.path());
             let result = deliver(dir.path(), &account(), &preface(), &mut &b"x\r\n"[..]);
-            result.unwrap_err().text
+            result.unwrap_err().cause.to_string()
         };
         let link = refused(&|dir| {
             std::fs::write(dir.join("victim"), "").unwrap();
@@ -295,7 +303,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("ana"), "").unwrap();
         let foreign = deliver(dir.path(), &other, &preface(), &mut &b"x\r\n"[..]).unwrap_err();
-        assert!(foreign.text.contains("does not belong to ana"), "{}", foreign.text);
+        assert!(foreign.cause.text().contains("does not belong to ana"), "{foreign:?}");
     }
 
     #[test]

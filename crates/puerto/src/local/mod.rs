@@ -17,8 +17,6 @@ mod expansion;
 mod failure;
 mod forward;
 mod frame;
-#[cfg(test)]
-mod golden;
 mod hands;
 mod lmtp;
 mod lock;

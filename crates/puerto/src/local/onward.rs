@@ -1,6 +1,6 @@
 //! Sends a copy of a message on to addresses elsewhere, as an alias or a `.forward` says.
 
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::sync::Arc;
 
 use puerto_smtp::{Address, Domain, Envelope, LocalPart, Notify, Recipient, ReversePath};
@@ -8,8 +8,10 @@ use puerto_spool::LeasedRecipient;
 
 use super::delivery::{Mailboxes, aside};
 use super::failure::Failure;
+use crate::cause::Cause;
+use crate::cause::field::Words;
 use crate::deliver::Job;
-use crate::intake::Source;
+use crate::intake::{Accepted, Source};
 
 /// For whom a copy is sent on.
 #[derive(Debug, Clone, Copy)]
@@ -30,24 +32,24 @@ impl Mailboxes {
         job: &Job,
         sent: Sent<'_>,
         targets: &[Address],
-    ) -> Result<String, Failure> {
+    ) -> Result<Cause, Failure> {
         let refused = |refusal: crate::intake::Refusal| {
-            let text = format!("cannot forward it: {}", refusal.reply);
-            Failure::of_peer(refusal.reply.status(), text)
+            let cause = Cause::NotForwarded { reply: refusal.reply.to_string() };
+            Failure::of_peer(refusal.reply.status(), cause)
         };
         let mut draft = self.intake.draft().map_err(refused)?;
         let body = Arc::clone(&job.body);
         let trace = format!("Delivered-To: {}\r\n", sent.leased.recipient.address);
         let content = aside(move || {
-            let failed = |error: io::Error| Failure::system("read the queued message", &error);
             let full = |error: puerto_spool::SpoolError| {
-                Failure::later(3, 1, format!("cannot store the copy to forward: {error}"))
+                let why = Words(error.to_string());
+                Failure::later(3, 1, Cause::CopyNotStored { why })
             };
             draft.write(trace.as_bytes()).map_err(full)?;
-            let mut reader = body.open().map_err(failed)?;
+            let mut reader = body.open().map_err(Failure::of_message)?;
             let mut chunk = vec![0; 64 * 1024];
             loop {
-                let length = reader.read(&mut chunk).map_err(failed)?;
+                let length = reader.read(&mut chunk).map_err(Failure::of_message)?;
                 match chunk.get(..length) {
                     Some(octets) if !octets.is_empty() => draft.write(octets).map_err(full)?,
                     _ => return draft.finish().map_err(full),
@@ -58,7 +60,8 @@ impl Mailboxes {
         let id = self.intake.new_id();
         let envelope = envelope(job, sent, targets);
         let accepted = self.intake.accept(id, &Source::Forwarded, envelope, content).await;
-        accepted.map(|accepted| format!("forwarded as {}", accepted.id)).map_err(refused)
+        let forwarded = |accepted: Accepted| Cause::Forwarded { id: accepted.id.to_string() };
+        accepted.map(forwarded).map_err(refused)
     }
 }
 

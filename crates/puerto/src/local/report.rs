@@ -9,6 +9,7 @@ use puerto_spool::LeasedRecipient;
 
 use super::expansion::{Onward, Resolution, UserBox};
 use super::failure::Failure;
+use crate::cause::Cause;
 use crate::deliver::{Job, Outcome};
 use crate::telemetry::{Delays, DeliveryStatus};
 
@@ -23,8 +24,8 @@ pub(super) struct Share {
     pub(super) boxes: BTreeSet<UserBox>,
     pub(super) remote: BTreeSet<Onward>,
     missing: Vec<String>,
-    problems: Vec<String>,
-    unread: Vec<String>,
+    problems: Vec<Cause>,
+    unread: Vec<Cause>,
     discards: Vec<String>,
 }
 
@@ -81,39 +82,51 @@ impl Share {
 /// tried again comes before what has failed for good: the sender is told once, at the end.
 pub(super) fn verdict(
     share: &Share,
-    results: Vec<Result<String, Failure>>,
-) -> Result<String, Failure> {
+    results: Vec<Result<Cause, Failure>>,
+) -> Result<Cause, Failure> {
     let (mut done, mut later, mut never) = (Vec::new(), None, Vec::new());
     for result in results {
         match result {
-            Ok(text) => done.push(text),
+            Ok(cause) => done.push(cause),
             Err(failure) if failure.status.class == 4 => later = Some(failure),
             Err(failure) => never.push(failure),
         }
     }
+    let in_aliases = |why: &Cause| Cause::InAliases { why: Box::new(why.clone()) };
     let unread = share.unread.first();
-    let unread = unread.map(|text| Failure::later(3, 5, format!("in the aliases file: {text}")));
+    let unread = unread.map(|why| Failure::later(3, 5, in_aliases(why)));
     if let Some(failure) = later.or(unread) {
         return Err(failure);
     }
-    let missing = |name: &String| Failure::never(1, 1, format!("there is no user `{name}`"));
+    let missing = |user: &String| Failure::never(1, 1, Cause::NoSuchUser { user: user.clone() });
     never.extend(share.missing.iter().map(missing));
-    let problem = |text: &String| Failure::never(3, 5, format!("in the aliases file: {text}"));
-    never.extend(share.problems.iter().map(problem));
+    never.extend(share.problems.iter().map(|why| Failure::never(3, 5, in_aliases(why))));
     if never.is_empty() && share.reaches_nobody() {
-        return Err(Failure::never(4, 6, "in the aliases file: this name leads in a circle"));
+        return Err(Failure::never(4, 6, in_aliases(&Cause::AliasCircle {})));
     }
     done.extend(share.discards.iter().map(|name| match name.as_str() {
-        "" => "thrown away, as the user's .forward says".to_owned(),
-        name => format!("thrown away, as the alias `{name}` says"),
+        "" => Cause::ForwardedNowhere {},
+        name => Cause::ThrownAway { alias: name.to_owned() },
     }));
     let Some(first) = never.first() else {
         done.dedup();
-        return Ok(if done.is_empty() { "delivered".to_owned() } else { done.join(", ") });
+        let together =
+            |first, then| Cause::Together { first: Box::new(first), then: Box::new(then) };
+        return Ok(done.into_iter().reduce(together).unwrap_or(Cause::Delivered {}));
     };
-    let texts: Vec<&str> = never.iter().map(|failure| failure.text.as_str()).collect();
-    let others = if share.reaches_nobody() { "" } else { "; its other targets have it" };
-    Err(Failure { text: format!("{}{others}", texts.join("; ")), ..first.clone() })
+    let status = first.status;
+    let mut causes: Vec<Cause> = never.into_iter().map(|failure| failure.cause).collect();
+    let cause = match (causes.pop(), causes.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            causes.extend(last);
+            Cause::Several { causes }
+        }
+    };
+    Err(Failure::of_peer(
+        status,
+        if share.reaches_nobody() { cause } else { Cause::OthersHaveIt { of: Box::new(cause) } },
+    ))
 }
 
 /// The lines that stand before a message in a mailbox: where it came from, and all the
@@ -137,17 +150,17 @@ pub(super) fn preface_header(job: &Job, recipients: &[&LeasedRecipient]) -> Stri
 pub(super) fn outcome(
     job: &Job,
     leased: &LeasedRecipient,
-    result: Result<String, Failure>,
+    result: Result<Cause, Failure>,
     begun: Instant,
 ) -> Outcome {
     let soon = result.as_ref().is_err_and(|failure| failure.soon);
     let retry_after = soon.then(|| SOON * 2_u32.pow(leased.attempts.min(DOUBLINGS)));
-    let (status, status_code, text) = match result {
-        Ok(text) => (DeliveryStatus::Sent, EnhancedCode::new(2, 0, 0), text),
-        Err(Failure { status, text, .. }) if status.class == 4 => {
-            (DeliveryStatus::Deferred, status, text)
+    let (status, status_code, cause) = match result {
+        Ok(cause) => (DeliveryStatus::Sent, EnhancedCode::new(2, 0, 0), cause),
+        Err(Failure { status, cause, .. }) if status.class == 4 => {
+            (DeliveryStatus::Deferred, status, cause)
         }
-        Err(Failure { status, text, .. }) => (DeliveryStatus::Bounced, status, text),
+        Err(Failure { status, cause, .. }) => (DeliveryStatus::Bounced, status, cause),
     };
     Outcome {
         index: leased.index,
@@ -157,7 +170,7 @@ pub(super) fn outcome(
         host: None,
         status_code,
         reply: None,
-        text,
+        text: cause.to_string(),
         tls: None,
         at: job.after(begun.elapsed()),
         delays: Delays {

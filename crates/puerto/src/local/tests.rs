@@ -1,5 +1,7 @@
 //! Delivery to local recipients as a whole: aliases, copies elsewhere, loops.
 
+mod golden;
+
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,11 +45,10 @@ impl BodyReader for Open {
     }
 }
 
-pub(super) const MESSAGE: &[u8] =
-    b"From: me@example.org\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\
+const MESSAGE: &[u8] = b"From: me@example.org\r\nDate: Tue, 24 Nov 2026 07:00:00 +0000\r\n\
     Message-ID: <1@example.org>\r\nSubject: x\r\n\r\nhi\r\n";
 
-pub(super) fn job(to: &[&str], message: &'static [u8]) -> Job {
+fn job(to: &[&str], message: &'static [u8]) -> Job {
     let recipient = |(index, to): (usize, &&str)| LeasedRecipient {
         index: u32::try_from(index).unwrap(),
         recipient: Recipient::new(Address::parse(to).unwrap()),
@@ -79,10 +80,10 @@ pub(super) fn job(to: &[&str], message: &'static [u8]) -> Job {
     }
 }
 
-pub(super) struct House {
-    pub(super) dir: tempfile::TempDir,
+struct House {
+    dir: tempfile::TempDir,
     spool: Arc<MemorySpool>,
-    pub(super) mailboxes: Mailboxes,
+    mailboxes: Mailboxes,
 }
 
 impl House {
@@ -90,7 +91,7 @@ impl House {
         Self::with_log(aliases, MailLog::nowhere())
     }
 
-    pub(super) fn with_log(aliases: &str, log: MailLog) -> Self {
+    fn with_log(aliases: &str, log: MailLog) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("aliases"), aliases).unwrap();
         let config = Live::new(Config::for_tests(dir.path()));
@@ -110,7 +111,7 @@ impl House {
         Self { dir, spool, mailboxes }
     }
 
-    pub(super) fn write_aliases(&self, aliases: &str) {
+    fn write_aliases(&self, aliases: &str) {
         std::fs::write(self.dir.path().join("aliases"), aliases).unwrap();
     }
 

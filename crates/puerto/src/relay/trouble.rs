@@ -6,6 +6,7 @@ use puerto_smtp::{Reply, Severity};
 use crate::deliver::probe::{PATIENCE, Why};
 use crate::explain::{self, Explanation};
 use crate::lang::{Said, Text, detail, reply_error, said, said_of, system};
+use crate::rights;
 
 /// What happened.
 pub(super) fn said(why: &Why) -> Said {
@@ -29,7 +30,7 @@ pub(super) fn said(why: &Why) -> Said {
         Why::Password(file, error) => said_of!(
             "the password file {file} cannot be read: {error}",
             "no se puede leer el fichero de la contraseña {file}: {error}";
-            file = Said::words(file.display().to_string()), error = system(error)
+            file = Said::words(file.display().to_string()), error = rights::said(error)
         ),
         Why::NoLogin(AuthUnavailable::NotEncrypted) => {
             said!("no password is sent without TLS", "sin TLS no se envía ninguna contraseña")

@@ -12,8 +12,9 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Uid, UnlinkatFlags, User, fchown, geteuid, unlinkat};
 
-use super::{Exposed, Identity, is_privileged};
-use crate::lang::{Said, said, system};
+use super::{Identity, is_privileged};
+use crate::cause::{Cause, SystemError};
+use crate::lang::Said;
 
 /// Links that are followed on one way.
 const MAX_LINKS: usize = 40;
@@ -33,50 +34,29 @@ pub struct Distrust {
 
 impl Distrust {
     /// Why root does not use a file that is reached this way.
+    pub fn cause(&self) -> Cause {
+        let path = self.path.display().to_string();
+        let Some(uid) = self.owner else { return Cause::FolderOpen { path } };
+        let user = User::from_uid(uid).ok().flatten();
+        let owner = user.map_or_else(|| format!("uid {uid}"), |user| user.name);
+        Cause::FolderOfOther { path, owner }
+    }
+
+    /// The same in both languages.
     pub fn said(&self) -> Said {
-        let path = self.path.display();
-        match self.owner {
-            Some(uid) => {
-                let user = User::from_uid(uid).ok().flatten();
-                let owner = user.map_or_else(|| format!("uid {uid}"), |user| user.name);
-                said!(
-                    "{path} belongs to {owner}, who could put another file in its place: as root, \
-                     use a folder of root's",
-                    "{path} es de {owner}, que podría poner otro fichero en su lugar: como root, \
-                     use una carpeta de root";
-                    path = path, owner = owner
-                )
-            }
-            None => said!(
-                "others may write in {path} and could put another file in its place: chmod go-w \
-                 {path}",
-                "otros pueden escribir en {path} y poner otro fichero en su lugar: chmod go-w {path}";
-                path = path
-            ),
-        }
+        self.cause().said()
     }
 }
-
-impl std::fmt::Display for Distrust {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.said().fmt(f)
-    }
-}
-
-impl std::error::Error for Distrust {}
 
 impl From<Distrust> for io::Error {
     fn from(distrust: Distrust) -> Self {
-        Self::new(io::ErrorKind::PermissionDenied, distrust)
+        Self::new(io::ErrorKind::PermissionDenied, distrust.cause())
     }
 }
 
-/// An error for people that may be a [`Distrust`] or an [`Exposed`].
+/// An error for people: the system's, or one of this room.
 pub fn said(error: &io::Error) -> Said {
-    let Some(inner) = error.get_ref() else { return system(error) };
-    let distrust = inner.downcast_ref::<Distrust>().map(Distrust::said);
-    let exposed = || inner.downcast_ref::<Exposed>().map(Exposed::said);
-    distrust.or_else(exposed).unwrap_or_else(|| system(error))
+    SystemError::from(error).said()
 }
 
 /// A name in a folder that is held open, so that it stays the one that was looked at.
@@ -193,7 +173,7 @@ impl Place {
         if file.metadata()?.is_file() {
             Ok(file)
         } else {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+            Err(io::Error::new(io::ErrorKind::InvalidInput, Cause::NoRegularFile {}))
         }
     }
 

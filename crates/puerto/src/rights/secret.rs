@@ -2,43 +2,15 @@
 
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::open_to_read;
-use crate::lang::{Said, said};
+use crate::cause::Cause;
 
 /// Octets of a secret at most.
 const MAX_SECRET: u64 = 64 * 1024;
 /// What neither the group (writing) nor others (anything) may do.
 const EXPOSING: u32 = 0o027;
-
-/// A secret that others can read or change.
-#[derive(Debug)]
-pub struct Exposed {
-    path: PathBuf,
-    mode: u32,
-}
-
-impl Exposed {
-    /// What is wrong, and what mends it.
-    pub fn said(&self) -> Said {
-        said!(
-            "{path} has mode {mode}: others can read or change the password; run: chmod o-rwx,g-w \
-             {path}",
-            "{path} tiene el modo {mode}: otros pueden leer o cambiar la contraseña; ejecute: chmod \
-             o-rwx,g-w {path}";
-            path = self.path.display(), mode = format!("{:04o}", self.mode)
-        )
-    }
-}
-
-impl std::fmt::Display for Exposed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.said().fmt(f)
-    }
-}
-
-impl std::error::Error for Exposed {}
 
 /// The text of a password file, which nobody but its owner and the group that it was given
 /// to may read, and nobody but its owner change: as it is with a private key.
@@ -46,7 +18,8 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
     let file = open_to_read(path, None)?;
     let mode = file.metadata()?.mode() & 0o7777;
     if mode & EXPOSING != 0 {
-        let exposed = Exposed { path: path.to_owned(), mode };
+        let (path, mode) = (path.display().to_string(), format!("{mode:04o}"));
+        let exposed = Cause::SecretExposed { path, mode };
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, exposed));
     }
     let mut text = String::new();

@@ -26,6 +26,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::bounce::Bouncer;
+use crate::cause::Cause;
 use crate::config::{Config, Live, TlsFiles};
 use crate::control;
 use crate::deliver::{Remote, open_files};
@@ -148,11 +149,7 @@ impl Prepared {
             // Local mailboxes belong to their users, so one process keeps the right
             // to become them.
             agent = Some(agent::spawn().map_err(|error| {
-                StartError::Privileges(said_of!(
-                    "cannot start the mailbox agent: {error}",
-                    "no se puede iniciar el agente de los buzones: {error}";
-                    error = system(&error)
-                ))
+                StartError::Privileges(Cause::AgentNotStarted { error: error.into() }.said())
             })?);
             keeper = config.tls.as_ref().map(Keeper::spawn).transpose().map_err(|error| {
                 StartError::Privileges(said_of!(

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::tests::{House, MESSAGE, job};
+use super::{House, MESSAGE, job};
 use crate::config::{Config, Mailbox};
 use crate::deliver::{Body, BodyReader, Job, Report};
 use crate::golden;
@@ -126,8 +126,9 @@ async fn what_is_said_of_mailboxes_stays_as_it_is() {
 }
 
 async fn mailboxes(told: &mut Told) {
+    type Prepare = dyn Fn(&Path);
     let path = told.mail("daemon");
-    let prepare: [(&str, &dyn Fn(&Path)); 5] = [
+    let prepare: [(&str, &Prepare); 5] = [
         ("a link", &|path| symlink("/etc/passwd", path).unwrap()),
         ("a second name", &|path| {
             std::fs::write(path, "").unwrap();
