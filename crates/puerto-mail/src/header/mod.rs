@@ -209,6 +209,19 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Where the first empty line ends: behind the header of a message of which nothing else
+/// is known yet. A malformed line may end it before, which [`Header::parse`] alone
+/// decides; but no header reaches further. Lines may end in LF alone, since a message may
+/// be looked at before its line ends are made right.
+pub fn first_empty_line(octets: &[u8]) -> Option<usize> {
+    let mut starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', octets).map(|lf| lf + 1));
+    starts.find_map(|start| match octets.get(start..)? {
+        [b'\n', ..] => Some(start + 1),
+        [b'\r', b'\n', ..] => Some(start + 2),
+        _ => None,
+    })
+}
+
 // Octets of the first line and the continuations that follow it.
 fn field_length(octets: &[u8], limit: usize) -> usize {
     let mut length = line_length(octets);
@@ -290,6 +303,27 @@ mod tests {
             assert_eq!(header.fields().len(), fields, "{message:?}");
             assert_eq!(header.body(), body.as_bytes(), "{message:?}");
             assert_eq!(header.end(), end, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn no_header_reaches_behind_the_first_empty_line() {
+        for (message, end) in [
+            ("", None),
+            ("A: b\r\n", None),
+            ("A: b\r\n\r", None),
+            ("\r\nbody", Some(2)),
+            ("\nbody", Some(1)),
+            ("A: b\r\n\r\nbody\r\n\r\n", Some(8)),
+            ("A: b\n\nbody", Some(6)),
+            ("A: b\n\r\nbody", Some(7)),
+            ("A: b\n \n\r\rno\n\n", Some(13)),
+        ] {
+            assert_eq!(first_empty_line(message.as_bytes()), end, "{message:?}");
+            if !message.replace("\r\n", "").contains('\n') {
+                let header = Header::parse(message.as_bytes()).unwrap();
+                assert!(header.body_offset() <= end.unwrap_or(message.len()), "{message:?}");
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use crate::client::{
     Cause, Failure, Fate, MAX_TRANSACTION_RECIPIENTS, Protocol, Stage, Transaction, commands,
 };
+use crate::codec::DotStuffer;
 use crate::extension::Extensions;
 use crate::reply::{EnhancedCode, Reply, Severity};
 
@@ -275,7 +276,7 @@ impl Exchange {
             return Progress::Finished { usable: false, reset_first: false };
         }
         // RFC 2920 §3.1: nobody is to get anything, so nothing is sent.
-        output.extend_from_slice(b".\r\n");
+        output.extend_from_slice(DotStuffer::END);
         self.due.push_back(Due::LoneDot);
         Progress::GoesOn
     }

@@ -32,12 +32,15 @@ impl Default for DotStuffer {
 }
 
 impl DotStuffer {
+    /// What ends content, at the beginning of a line.
+    pub const END: &[u8] = b".\r\n";
+
     /// A stuffer at the beginning of some content.
     pub fn new() -> Self {
         Self { tail: Tail::LineStart }
     }
 
-    /// Whether whole content needs nothing but `.CRLF` behind it: every line ends in
+    /// Whether whole content needs nothing but [`Self::END`] behind it: every line ends in
     /// CRLF and none begins with a dot.
     pub fn is_plain(content: &[u8]) -> bool {
         content.ends_with(b"\r\n")
@@ -76,10 +79,10 @@ impl DotStuffer {
 
     /// Appends the end of the content, after a final CRLF if there is none.
     pub fn finish(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(match self.tail {
-            Tail::LineStart => b".\r\n",
-            Tail::Cr | Tail::Middle => b"\r\n.\r\n",
-        });
+        if self.tail != Tail::LineStart {
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(Self::END);
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn send(session: &mut Session, opening: Opening, size: u64) {
 
 async fn send_from_memory(session: &mut Session, content: &[u8]) {
     if DotStuffer::is_plain(content) {
-        let parts = &mut [IoSlice::new(content), IoSlice::new(b".\r\n")];
+        let parts = &mut [IoSlice::new(content), IoSlice::new(DotStuffer::END)];
         return session.write_content(parts, true).await;
     }
     let mut stuffed = Vec::new();

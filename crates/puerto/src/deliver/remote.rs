@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use puerto_mail::header::{Header, MAX_HEADER};
 use puerto_mail::idn::in_ascii;
 use puerto_smtp::client::{Cause, Failure, Fate, Loss, Protocol, Stage, Step, Transaction};
 use puerto_smtp::limits::ClientTimeouts;
@@ -58,8 +59,6 @@ const MOST_MESSAGES: u32 = 100;
 /// Octets of content that is opened before a peer has taken the envelope: thousands may
 /// wait for peers that never do.
 const OPENED_EARLY: u64 = 16 * 1024;
-/// Octets of a header that are looked through for UTF-8.
-const LONGEST_HEADER: u64 = 512 * 1024;
 
 /// Where an LMTP server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -436,9 +435,8 @@ async fn has_utf8_header(body: &Arc<dyn Body>) -> bool {
     let body = Arc::clone(body);
     let reading = tokio::task::spawn_blocking(move || {
         let mut start = Vec::new();
-        body.open()?.take(LONGEST_HEADER).read_to_end(&mut start)?;
-        let end = memchr::memmem::find(&start, b"\r\n\r\n").unwrap_or(start.len());
-        std::io::Result::Ok(!start.get(..end).unwrap_or_default().is_ascii())
+        body.open()?.take(MAX_HEADER as u64 + 2).read_to_end(&mut start)?;
+        std::io::Result::Ok(!Header::parse_leading(&start, MAX_HEADER).octets().is_ascii())
     });
     // Content that cannot be read fails when it is sent, with the right words.
     matches!(reading.await, Ok(Ok(true)))

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use puerto_mail::charset::Guess;
 use puerto_mail::dkim::{BodyHasher, Canonicalization};
-use puerto_mail::header::{Header, HeaderError, MAX_HEADER};
+use puerto_mail::header::{Header, HeaderError, MAX_HEADER, first_empty_line};
 use puerto_mail::line_ends::LineEnds;
 use puerto_mail::message::{Facts, Scanner};
 use puerto_smtp::limits::MAX_TEXT_LINE;
@@ -150,7 +150,7 @@ impl Head {
         let mut end = header.body_offset();
         // A NUL in a field's name makes the line no field.
         if header.malformed_line().is_some_and(|line| line.contains(&0)) {
-            end = memchr::memmem::find(octets, b"\r\n\r\n").map_or(end, |at| at + 4);
+            end = first_empty_line(octets).unwrap_or(end);
         }
         let dirty = octets.get(..end).unwrap_or_default();
         if !dirty.contains(&0) {
@@ -169,11 +169,10 @@ fn read_head(content: &Content) -> Result<Vec<u8>, Refusal> {
     let mut head = Vec::new();
     let mut reader = content.reader()?;
     loop {
-        let before = head.len();
+        let line = memchr::memrchr(b'\n', &head).map_or(0, |at| at + 1);
         let mut piece = reader.by_ref().take(CHUNK as u64);
         let read = piece.read_to_end(&mut head).map_err(|error| disk_failed(&error))?;
-        let new = head.get(before.saturating_sub(3)..).unwrap_or_default();
-        let is_whole = memchr::memmem::find(new, b"\r\n\r\n").is_some();
+        let is_whole = first_empty_line(head.get(line..).unwrap_or_default()).is_some();
         if read == 0 || is_whole || head.len() > LONGEST + CHUNK {
             return Ok(head);
         }

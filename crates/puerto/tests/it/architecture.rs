@@ -231,6 +231,21 @@ fn the_pure_crates_name_no_socket_file_thread_or_clock() {
 }
 
 #[test]
+fn nobody_else_looks_for_the_end_of_a_message_or_a_header() {
+    let mut wrong = Vec::new();
+    for room in ["intake", "deliver", "receive", "queue", "bounce", "explain", "verify", "cli"] {
+        for file in sources(&project().join("crates/puerto/src").join(room)) {
+            let program = program(&std::fs::read_to_string(&file).unwrap());
+            let ends = [r#"(b"\r\n\r\n""#, r#", b"\r\n\r\n""#, r#"("\n\n""#, r#"b".\r\n""#];
+            if ends.iter().any(|end| program.contains(end)) {
+                wrong.push(file.display().to_string());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these look for an end of their own: {}", wrong.join(", "));
+}
+
+#[test]
 fn rooms_that_a_message_meets_are_handed_the_time_of_day() {
     let mut wrong = Vec::new();
     for room in ["intake", "queue", "route", "deliver", "bounce"] {

@@ -2,7 +2,7 @@
 //! file that somebody piped in. Its octets must not be taken for lines, so they are
 //! encoded before anything else is done to them.
 
-use puerto_mail::header::{Header, MAX_HEADER};
+use puerto_mail::header::{Header, MAX_HEADER, first_empty_line};
 use puerto_mail::line_ends::LineEnds;
 
 /// Octets of the body that are looked at.
@@ -46,11 +46,7 @@ impl RawBody {
 const BINARY: &str = "application/octet-stream";
 
 fn after_header(start: &[u8]) -> Option<usize> {
-    let at = memchr::memchr_iter(b'\n', start).find_map(|at| {
-        let rest = start.get(at + 1..)?;
-        let end = rest.strip_prefix(b"\r").unwrap_or(rest);
-        end.starts_with(b"\n").then_some(start.len() - end.len() + 1)
-    })?;
+    let at = first_empty_line(start)?;
     (!start.get(..at)?.contains(&0)).then_some(at)
 }
 

@@ -10,6 +10,8 @@ mod letter;
 
 use std::borrow::Cow;
 
+use puerto_mail::header::first_empty_line;
+
 use self::letter::{Author, SERVERS};
 use super::{Fields, Found, found_in, groups, header, line, owned, starts_reply};
 use crate::explain::Kind;
@@ -188,10 +190,8 @@ fn collect(header: &Fields, body: &str, depth: usize, found: &mut Vec<Part>) {
         }
     }
     for piece in pieces {
-        let (header, body) = match piece.split_once("\n\n") {
-            Some(halves) if !piece.starts_with('\n') => halves,
-            _ => ("", piece.as_str()),
-        };
+        let end = first_empty_line(piece.as_bytes()).unwrap_or_default();
+        let (header, body) = piece.split_at_checked(end).unwrap_or(("", &piece));
         collect(&fields(header), body, depth + 1, found);
     }
 }
