@@ -14,11 +14,7 @@ use crate::config::{Config, NextHop, NextHopHost};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text};
 use crate::survey::address::is_public;
-use crate::survey::{egress, unregistered};
-use puerto_mail::together::together;
-
-/// Addresses of a relayhost that are looked at.
-const MAX_RELAY_ADDRESSES: usize = 20;
+use crate::survey::{egress, relayhost, unregistered};
 
 /// What is judged.
 #[derive(Debug)]
@@ -249,45 +245,13 @@ fn addresses_in(answer: Result<Answer, DnsError>) -> Result<Vec<IpAddr>, DnsErro
 
 impl Relay {
     async fn find<D: Dns>(dns: &D, next_hop: &NextHop) -> Self {
-        match &next_hop.host {
-            NextHopHost::Address(address) => {
-                Self { name: address.to_string(), addresses: Ok(vec![*address]) }
-            }
-            NextHopHost::Name(name) => {
-                Self { name: name.clone(), addresses: all_addresses(dns, name).await }
-            }
-            NextHopHost::Mx(name) => {
-                Self { name: name.clone(), addresses: exchangers(dns, name).await }
-            }
-        }
+        let name = match &next_hop.host {
+            NextHopHost::Address(address) => address.to_string(),
+            NextHopHost::Name(name) | NextHopHost::Mx(name) => name.clone(),
+        };
+        let way = relayhost::way(dns, next_hop).await;
+        Self { name, addresses: way.map(|way| way.addresses).map_err(|(_, error)| error) }
     }
-}
-
-async fn all_addresses<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError> {
-    let (v4, v6) =
-        tokio::join!(addresses(dns, name, RecordType::A), addresses(dns, name, RecordType::Aaaa));
-    let mut found = v4?;
-    found.extend(v6?);
-    found.truncate(MAX_RELAY_ADDRESSES);
-    Ok(found)
-}
-
-async fn exchangers<D: Dns>(dns: &D, name: &str) -> Result<Vec<IpAddr>, DnsError> {
-    let records = match dns.lookup(name, RecordType::Mx).await {
-        Ok(answer) => answer.records,
-        Err(error) if error.is_absence() => return all_addresses(dns, name).await,
-        Err(error) => return Err(error),
-    };
-    let hosts = records.iter().take(MAX_RELAY_ADDRESSES).filter_map(|record| match record {
-        Record::Mx(_, host) => Some(host),
-        _ => None,
-    });
-    let mut found = Vec::new();
-    for addresses in together(hosts.map(|host| all_addresses(dns, host))).await {
-        found.extend(addresses?);
-    }
-    found.truncate(MAX_RELAY_ADDRESSES);
-    Ok(found)
 }
 
 fn ascii(name: &str) -> String {

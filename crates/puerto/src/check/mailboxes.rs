@@ -12,6 +12,7 @@ use super::world::World;
 use crate::config::{Live, Network};
 use crate::lang::Text;
 use crate::local::Directory;
+use crate::survey::address::is_ones_own;
 
 /// The checks of this family.
 pub(super) const FAMILY: Family = Family {
@@ -225,14 +226,9 @@ fn open_relay<W: World>(context: &Context<'_, W>) -> Check {
 }
 
 fn is_wide(network: &Network) -> bool {
-    // Private and loopback ranges hold nobody from outside, whatever their size.
-    let private = ["10.0.0.0/8", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
     let widest = if network.address.is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
-    let is_private = private.iter().any(|range| {
-        Network::parse(range)
-            .is_ok_and(|range| range.contains(network.address) && range.prefix <= network.prefix)
-    });
-    network.prefix < widest && !is_private
+    // Private and loopback ranges hold nobody from outside, whatever their size.
+    network.prefix < widest && !is_ones_own(network.address, network.prefix)
 }
 
 fn backscatter<W: World>(context: &Context<'_, W>, receiving: &Receiving) -> Check {

@@ -101,6 +101,14 @@ impl NextHop {
 }
 
 impl NextHopHost {
+    /// The name; `None` for an address.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Mx(name) | Self::Name(name) => Some(name),
+            Self::Address(_) => None,
+        }
+    }
+
     fn is_named_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Mx(one) | Self::Name(one), Self::Mx(other) | Self::Name(other)) => {

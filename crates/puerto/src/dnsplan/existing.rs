@@ -9,6 +9,7 @@ use puerto_mail::spf::mend;
 use puerto_mail::together::together_within;
 
 use super::{Apex, Subject, Unread};
+use crate::survey::names::is_within;
 
 /// Questions that are under way at the same time.
 const AT_ONCE: usize = 64;
@@ -66,11 +67,6 @@ impl Zones {
             _ => name.to_owned(),
         }
     }
-}
-
-/// Whether a name is another or stands below it.
-pub(super) fn is_within(name: &str, other: &str) -> bool {
-    name == other || name.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'))
 }
 
 /// Asks for everything; an error names every question that mattered and had no answer.

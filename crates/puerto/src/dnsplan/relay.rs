@@ -2,15 +2,17 @@
 //!
 //! The addresses that a relay takes mail in at are often not those that it sends
 //! from. The large services publish those that they send from in a record to be
-//! included, which is known here by the name of their relays.
+//! included, by which they are covered.
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
+use puerto_mail::dns::Dns;
 
 use super::Unread;
+use super::spf::literal;
 use crate::config::{NextHop, NextHopHost};
 use crate::survey::address::is_public;
+use crate::survey::relayhost::{self, Way};
 
 /// How a relay is covered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,99 +45,27 @@ pub(super) enum Coverage {
     },
 }
 
-/// Relays by the end of their names, and the record that their service publishes, each
-/// as its operator or those who list such records tell it (read in November 2026).
-/// Left out are services that put a reverse-path of their own into every message, as
-/// Postmark says of itself (postmarkapp.com/blog/why-we-no-longer-ask-for-spf-records)
-/// and SparkPost does, and Brevo, on whose record the sources do not agree.
-const SERVICES: &[(&str, &str)] = &[
-    // support.google.com/a/answer/10684623
-    ("gmail.com", "_spf.google.com"),
-    ("google.com", "_spf.google.com"),
-    // Published so; useboring-spfcreator-app.pages.dev/guides/spf-records-by-email-provider
-    ("office365.com", "spf.protection.outlook.com"),
-    ("outlook.com", "spf.protection.outlook.com"),
-    // docs.aws.amazon.com/ses/latest/dg/send-email-authentication-spf.html
-    ("amazonaws.com", "amazonses.com"),
-    // dmarcianbeacon.helpscoutdocs.com/article/126-spf-cleanup-techniques
-    ("sendgrid.net", "sendgrid.net"),
-    // Published so; dailytool.net/tools/seo/spf-checker/blog/spf-record-multiple-email-providers
-    ("mailgun.org", "mailgun.org"),
-    ("mailjet.com", "spf.mailjet.com"),
-    // sendmarc.com/spf/spf-mandrill
-    ("mandrillapp.com", "spf.mandrillapp.com"),
-    // docs.mailchannels.com/email-api/spf-dkim-dmarc
-    ("mailchannels.net", "relay.mailchannels.net"),
-    // docs.ovh.com/it/domains/hosting_condiviso_il_record_spf
-    ("ovh.net", "mx.ovh.com"),
-    // helpdesk.gandi.net/hc/en-us/articles/14001808469404-What-is-an-SPF-record
-    ("gandi.net", "_mailcust.gandi.net"),
-];
-
 /// Finds out how the relay is to be covered.
 pub(super) async fn find<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Coverage, Unread> {
-    let (host, by_mx) = match &next_hop.host {
-        NextHopHost::Address(address) => {
-            let term = match address {
-                IpAddr::V4(_) => format!("ip4:{address}"),
-                IpAddr::V6(_) => format!("ip6:{address}"),
-            };
-            return Ok(reachable(term, address.to_string(), vec![*address]));
-        }
-        NextHopHost::Name(name) => (name, false),
-        NextHopHost::Mx(name) => (name, true),
+    let relay = match &next_hop.host {
+        NextHopHost::Address(address) => address.to_string(),
+        NextHopHost::Mx(name) | NextHopHost::Name(name) => name.clone(),
     };
-    if let Some((_, record)) =
-        SERVICES.iter().find(|(end, _)| super::existing::is_within(host, end))
-    {
-        return Ok(Coverage::Include { term: format!("include:{record}"), provider: host.clone() });
+    if let Some(record) = relayhost::service(next_hop).and_then(|service| service.spf) {
+        return Ok(Coverage::Include { term: format!("include:{record}"), provider: relay });
     }
-    let mut hosts = Vec::new();
-    if by_mx {
-        hosts = ask(dns, host, RecordType::Mx).await?;
-    }
-    let by_mx = !hosts.is_empty();
-    let mut names: Vec<String> = hosts
-        .into_iter()
-        .filter_map(|record| match record {
-            Record::Mx(_, name) => Some(name),
-            _ => None,
-        })
-        .collect();
-    if !by_mx {
-        names.push(host.clone());
-    }
-    let mut addresses = Vec::new();
-    for name in &names {
-        for kind in [RecordType::A, RecordType::Aaaa] {
-            for record in ask(dns, name, kind).await? {
-                if let Record::Address(address) = record {
-                    addresses.push(address);
-                }
-            }
-        }
-    }
-    let term = if by_mx { format!("mx:{host}") } else { format!("a:{host}") };
-    Ok(reachable(term, host.clone(), addresses))
-}
-
-fn reachable(term: String, relay: String, addresses: Vec<IpAddr>) -> Coverage {
+    let way = relayhost::way(dns, next_hop).await;
+    let Way { by_mx, addresses } = way.map_err(|question| Unread { questions: vec![question] })?;
     if addresses.is_empty() {
-        Coverage::Nowhere { relay }
-    } else if !addresses.iter().any(|address| is_public(*address)) {
-        Coverage::Private { relay }
-    } else {
-        Coverage::Addresses { term, relay, addresses }
+        return Ok(Coverage::Nowhere { relay });
     }
-}
-
-async fn ask<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<Record>, Unread> {
-    match dns.lookup(name, kind).await {
-        Ok(answer) => Ok(answer.records),
-        Err(error) if error.is_absence() => Ok(Vec::new()),
-        Err(error @ (DnsError::Timeout | DnsError::Failure(_))) => {
-            Err(Unread { questions: vec![(format!("{} {name}", kind), error)] })
-        }
-        Err(_) => Ok(Vec::new()),
+    if !addresses.iter().any(|address| is_public(*address)) {
+        return Ok(Coverage::Private { relay });
     }
+    let term = match &next_hop.host {
+        NextHopHost::Address(address) => literal(*address),
+        _ if by_mx => format!("mx:{}", relayhost::ascii(&relay)),
+        _ => format!("a:{}", relayhost::ascii(&relay)),
+    };
+    Ok(Coverage::Addresses { term, relay, addresses })
 }

@@ -319,7 +319,7 @@ fn own_terms(mended: &Mended) -> String {
     mended.terms().iter().filter(|term| !is_all(term)).cloned().collect::<Vec<_>>().join(" ")
 }
 
-fn literal(address: IpAddr) -> String {
+pub(super) fn literal(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => format!("ip4:{address}"),
         IpAddr::V6(address) => format!("ip6:{address}"),

@@ -13,6 +13,7 @@ use puerto_mail::dns::RecordType;
 use super::render::DELETE;
 use super::{Apex, Plan, Planned, State, TTL};
 use crate::lang::{Language, Text};
+use crate::survey::names::is_within;
 
 /// The zone that the domain stands in: its head, what exists and is right, and what is
 /// to be published. What is to be deleted or replaced is a comment.
@@ -62,7 +63,7 @@ pub fn zone(plan: &Plan, language: Language) -> String {
 fn head(out: &mut String, zone: &str, apex: &Apex, language: Language) {
     let _ = writeln!(out, "$ORIGIN {zone}.\n$TTL {TTL}");
     let has_address = |host: &&String| {
-        !super::existing::is_within(host, zone)
+        !is_within(host, zone)
             || apex.addresses.iter().any(|(other, _): &(String, IpAddr)| other == *host)
     };
     let servers: Vec<&String> = apex.servers.iter().filter(has_address).collect();

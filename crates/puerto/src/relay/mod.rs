@@ -26,6 +26,7 @@ use crate::deliver::probe::{self, Sight, Wish};
 use crate::deliver::{Outcome, Remote};
 use crate::lang::Said;
 use crate::route::{Machine, Plan, RouteFailure, Router, Routing};
+use crate::survey::relayhost;
 use crate::tls::{ClientTls, KnownKeys};
 pub use problem::{Problem, Weight};
 pub use show::show;
@@ -248,8 +249,7 @@ async fn look_at_all(
 }
 
 async fn names<D: Dns>(dns: &D, next_hop: &NextHop) -> Option<Names> {
-    let (NextHopHost::Mx(name) | NextHopHost::Name(name)) = &next_hop.host else { return None };
-    let name = idna::domain_to_ascii(name).unwrap_or_else(|_| name.clone());
+    let name = relayhost::ascii(next_hop.host.name()?);
     let mut found = Names::default();
     let is_bare = matches!(next_hop.host, NextHopHost::Mx(_));
     let (records, missing) = look_up(dns, &name, RecordType::Mx).await;

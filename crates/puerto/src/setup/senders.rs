@@ -4,13 +4,14 @@
 use puerto_smtp::{Address, Domain};
 
 use super::Wishes;
-use super::decide::{dotted_name, is_below};
+use super::decide::dotted_name;
 use super::person::{Gone, Person, ask};
 use super::takeover::Inherited;
-use crate::config::{Config, NextHop, NextHopHost};
+use crate::config::{Config, NextHop};
 use crate::lang::{Said, Text, said};
 use crate::sender::of_the_machine;
-use crate::survey::names::{is_private, provider};
+use crate::survey::names::{is_private, is_within, provider};
+use crate::survey::relayhost::service;
 
 const INTERNAL: Text = Text::new(
     "The server is called {name}, a name that nobody outside knows: receivers refuse mail from \
@@ -47,15 +48,6 @@ const SENDERS_PROVIDERS: Text = Text::new(
      que no se puede publicar SPF ni DKIM: muchos receptores rechazan esos remitentes. Ponga en \
      `origin` un dominio suyo, como {domain}",
 );
-
-/// Providers of mailboxes whose relays take from a login its own address alone, by the
-/// ends of their hosts' names, where those are not the domain of the addresses anyway.
-const OF_MAILBOXES: &str = "1und1.de 163.com aliyun.com aruba.it fastmail.com free.fr gandi.net \
-    gmail.com gmx.com gmx.net hostinger.com icloud.com infomaniak.com ionos.co.uk ionos.com \
-    ionos.de ionos.es ionos.fr kasserver.com kundenserver.de libero.it mail.me.com mail.ru \
-    mailbox.org migadu.com naver.com office365.com orange.fr outlook.com ovh.net posteo.de \
-    privateemail.com protonmail.ch qq.com secureserver.net strato.de t-online.de telefonica.net \
-    titan.email web.de yahoo.com yandex.com yandex.ru zoho.com";
 
 /// Asks what completes bare senders, where the domain that was asked for has its
 /// mailboxes elsewhere or what another program said is of no use outside.
@@ -136,11 +128,10 @@ pub(super) fn always(
 }
 
 fn insists(relayhost: &NextHop, login: &Address) -> bool {
-    let (NextHopHost::Mx(host) | NextHopHost::Name(host)) = &relayhost.host else { return false };
-    let host = host.to_ascii_lowercase();
-    let is_at = |domain: &str| host == domain || is_below(&host, domain);
-    OF_MAILBOXES.split(' ').any(is_at)
-        || login.domain().name().is_some_and(|domain| is_at(&domain.to_ascii_lowercase()))
+    let Some(host) = relayhost.host.name().map(str::to_ascii_lowercase) else { return false };
+    let is_at = |domain: &str| is_within(&host, &domain.to_ascii_lowercase());
+    service(relayhost).is_some_and(|service| service.has_mailboxes)
+        || login.domain().name().is_some_and(is_at)
 }
 
 /// Whether others can look the name up, and it is the person's own.

@@ -15,6 +15,9 @@ impl Special {
     }
 }
 
+/// RFC 6598.
+const OF_PROVIDERS: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 0);
+
 /// Blocks by network and prefix length, the first that holds an address decides. The
 /// networks of examples (192.0.2.0/24, 2001:db8::/32 and the like) are left out: nothing is reached there by
 /// mistake, and in examples they stand for the whole Internet. Of 192.0.0.0/24 and
@@ -22,7 +25,7 @@ impl Special {
 const V4: [(Ipv4Addr, u32, Special); 12] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, Special::Unspecified),
     (Ipv4Addr::new(10, 0, 0, 0), 8, Special::Private),
-    (Ipv4Addr::new(100, 64, 0, 0), 10, Special::Private),
+    (OF_PROVIDERS, 10, Special::Private),
     (Ipv4Addr::new(127, 0, 0, 0), 8, Special::Loopback),
     (Ipv4Addr::new(169, 254, 0, 0), 16, Special::LinkLocal),
     (Ipv4Addr::new(172, 16, 0, 0), 12, Special::Private),
@@ -63,11 +66,33 @@ pub fn special(address: IpAddr) -> Option<Special> {
     }
 }
 
-fn special_v4(address: Ipv4Addr) -> Option<Special> {
-    let holds = |network: Ipv4Addr, length: u32| {
-        (address.to_bits() ^ network.to_bits()).leading_zeros() >= length
+/// Whether a whole network holds nobody but this machine and others of its owner. What a
+/// provider has behind its translator holds strangers.
+pub fn is_ones_own(network: IpAddr, prefix: u8) -> bool {
+    let own = |length: u32, kind: Special| {
+        matches!(kind, Special::Private | Special::Loopback) && length <= prefix.into()
     };
-    V4.iter().find(|(network, length, _)| holds(*network, *length)).map(|(.., kind)| *kind)
+    match network.to_canonical() {
+        IpAddr::V4(address) => block_v4(address)
+            .is_some_and(|(first, length, kind)| *first != OF_PROVIDERS && own(*length, *kind)),
+        IpAddr::V6(address) => {
+            block_v6(address).is_some_and(|(_, length, kind)| own(*length, *kind))
+        }
+    }
+}
+
+fn block_v4(address: Ipv4Addr) -> Option<&'static (Ipv4Addr, u32, Special)> {
+    V4.iter()
+        .find(|(first, length, _)| (address.to_bits() ^ first.to_bits()).leading_zeros() >= *length)
+}
+
+fn block_v6(address: Ipv6Addr) -> Option<&'static (Ipv6Addr, u32, Special)> {
+    V6.iter()
+        .find(|(first, length, _)| (address.to_bits() ^ first.to_bits()).leading_zeros() >= *length)
+}
+
+fn special_v4(address: Ipv4Addr) -> Option<Special> {
+    block_v4(address).map(|(.., kind)| *kind)
 }
 
 fn special_v6(address: Ipv6Addr) -> Option<Special> {
@@ -76,13 +101,10 @@ fn special_v6(address: Ipv6Addr) -> Option<Special> {
         let [.., a, b, c, d] = address.octets();
         return special_v4(Ipv4Addr::new(a, b, c, d));
     }
-    let holds = |network: Ipv6Addr, length: u32| {
-        (address.to_bits() ^ network.to_bits()).leading_zeros() >= length
-    };
-    let known = V6.iter().find(|(network, length, _)| holds(*network, *length));
     // Nothing outside 2000::/3 was ever given out to be reached.
     let given_out = address.segments()[0] >> 13 == 1;
-    known.map(|(.., kind)| *kind).or_else(|| (!given_out).then_some(Special::Reserved))
+    let known = block_v6(address).map(|(.., kind)| *kind);
+    known.or_else(|| (!given_out).then_some(Special::Reserved))
 }
 
 #[cfg(test)]
@@ -156,6 +178,24 @@ mod tests {
         ] {
             assert_eq!(special(address.parse().unwrap()), kind, "{address}");
             assert_eq!(is_public(address.parse().unwrap()), kind.is_none());
+        }
+    }
+
+    #[test]
+    fn a_network_is_ones_own_if_all_of_it_is() {
+        for (network, prefix, own) in [
+            ("10.0.0.0", 8, true),
+            ("10.1.0.0", 16, true),
+            ("127.0.0.0", 8, true),
+            ("172.16.0.0", 12, true),
+            ("fc00::", 7, true),
+            ("8.0.0.0", 5, false),
+            ("100.64.0.0", 10, false),
+            ("172.0.0.0", 8, false),
+            ("198.51.100.0", 24, false),
+            ("2000::", 3, false),
+        ] {
+            assert_eq!(is_ones_own(network.parse().unwrap(), prefix), own, "{network}/{prefix}");
         }
     }
 }

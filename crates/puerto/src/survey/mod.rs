@@ -1,6 +1,6 @@
 //! Facts about the world, each found out in one place for all rooms that need it: how
 //! long somebody waits for the DNS and whom else it can be asked of, from where mail
-//! leaves, what addresses and names say to others.
+//! leaves and what a relayhost means, what addresses and names say to others.
 
 pub mod address;
 pub mod authority;
@@ -8,5 +8,6 @@ pub mod egress;
 mod existence;
 pub mod names;
 pub mod patience;
+pub mod relayhost;
 
 pub use existence::unregistered;

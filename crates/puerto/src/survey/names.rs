@@ -95,7 +95,8 @@ pub fn provider(name: &str) -> Option<&'static str> {
     known.max_by_key(|end| end.len()).copied()
 }
 
-fn is_within(name: &str, domain: &str) -> bool {
+/// Whether a name is a domain's or stands below it.
+pub fn is_within(name: &str, domain: &str) -> bool {
     name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 

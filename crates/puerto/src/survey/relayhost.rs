@@ -1,0 +1,217 @@
+//! What a relayhost means: whom the DNS is asked about, where that leads, and whose
+//! service it is. How it is written says [`NextHop`].
+
+use std::net::IpAddr;
+
+use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
+use puerto_mail::together::together;
+
+use super::names::is_within;
+use crate::config::{NextHop, NextHopHost};
+
+/// Addresses of a relayhost that are looked at.
+const MAX_ADDRESSES: usize = 20;
+
+/// Where a relayhost leads, as the DNS says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// Over MX records.
+    pub by_mx: bool,
+    /// The addresses of its hosts, or itself; empty: it leads nowhere.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A question that the DNS did not answer, such as `MX example.org`, and why.
+pub type Unanswered = (String, DnsError);
+
+/// A name as the DNS is asked for it.
+pub fn ascii(name: &str) -> String {
+    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned())
+}
+
+/// Finds the hosts of a relayhost: an address is its own, a name in brackets has
+/// addresses, and a bare one MX records, or addresses where it has none.
+pub async fn way<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Way, Unanswered> {
+    let (name, is_bare) = match &next_hop.host {
+        NextHopHost::Address(address) => {
+            return Ok(Way { by_mx: false, addresses: vec![*address] });
+        }
+        NextHopHost::Name(name) => (ascii(name), false),
+        NextHopHost::Mx(name) => (ascii(name), true),
+    };
+    let mut records = Vec::new();
+    if is_bare {
+        records = ask(dns, &name, RecordType::Mx).await?;
+    }
+    let mut hosts: Vec<_> = records.into_iter().filter_map(Record::into_exchanger).collect();
+    hosts.sort();
+    let by_mx = !hosts.is_empty();
+    // A null MX names no host (RFC 7505).
+    let mut names: Vec<String> = hosts.into_iter().map(|(_, host)| host).collect();
+    names.retain(|name| !name.is_empty());
+    if !by_mx {
+        names.push(name);
+    }
+    let kinds = [RecordType::A, RecordType::Aaaa];
+    let asked = names.iter().take(MAX_ADDRESSES);
+    let asked = asked.flat_map(|name| kinds.map(|kind| ask(dns, name, kind)));
+    let mut addresses = Vec::new();
+    for records in together(asked).await {
+        addresses.extend(records?.into_iter().filter_map(Record::into_address));
+    }
+    addresses.truncate(MAX_ADDRESSES);
+    Ok(Way { by_mx, addresses })
+}
+
+async fn ask<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<Record>, Unanswered> {
+    dns.records(name, kind).await.map_err(|error| (format!("{kind} {name}"), error))
+}
+
+/// A service whose relays are known by the end of their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    end: &'static str,
+    /// The record that it publishes for SPF records to include.
+    pub spf: Option<&'static str>,
+    /// It has mailboxes, and takes from a login its own address alone.
+    pub has_mailboxes: bool,
+}
+
+/// The service that a relayhost belongs to.
+pub fn service(next_hop: &NextHop) -> Option<&'static Service> {
+    let host = next_hop.host.name()?.to_ascii_lowercase();
+    SERVICES.iter().find(|service| is_within(&host, service.end))
+}
+
+const fn of(end: &'static str, spf: &'static str, has_mailboxes: bool) -> Service {
+    Service { end, spf: Some(spf), has_mailboxes }
+}
+
+const fn mailboxes(end: &'static str) -> Service {
+    Service { end, spf: None, has_mailboxes: true }
+}
+
+/// The records are named as their operators or those who list such records tell them (read
+/// in November 2026). None is named of services that put a reverse-path of their own into
+/// every message, as Postmark says of itself
+/// (postmarkapp.com/blog/why-we-no-longer-ask-for-spf-records) and SparkPost does, and of
+/// Brevo, on whose record the sources do not agree.
+///
+/// Mailboxes of which the login is another domain's are named; where it is the relay's own
+/// domain, that tells it already.
+const SERVICES: &[Service] = &[
+    // support.google.com/a/answer/10684623
+    of("gmail.com", "_spf.google.com", true),
+    of("google.com", "_spf.google.com", false),
+    // Published so; useboring-spfcreator-app.pages.dev/guides/spf-records-by-email-provider
+    of("office365.com", "spf.protection.outlook.com", true),
+    of("outlook.com", "spf.protection.outlook.com", true),
+    // docs.aws.amazon.com/ses/latest/dg/send-email-authentication-spf.html
+    of("amazonaws.com", "amazonses.com", false),
+    // dmarcianbeacon.helpscoutdocs.com/article/126-spf-cleanup-techniques
+    of("sendgrid.net", "sendgrid.net", false),
+    // Published so; dailytool.net/tools/seo/spf-checker/blog/spf-record-multiple-email-providers
+    of("mailgun.org", "mailgun.org", false),
+    of("mailjet.com", "spf.mailjet.com", false),
+    // sendmarc.com/spf/spf-mandrill
+    of("mandrillapp.com", "spf.mandrillapp.com", false),
+    // docs.mailchannels.com/email-api/spf-dkim-dmarc
+    of("mailchannels.net", "relay.mailchannels.net", false),
+    // docs.ovh.com/it/domains/hosting_condiviso_il_record_spf
+    of("ovh.net", "mx.ovh.com", true),
+    // helpdesk.gandi.net/hc/en-us/articles/14001808469404-What-is-an-SPF-record
+    of("gandi.net", "_mailcust.gandi.net", true),
+    mailboxes("1und1.de"),
+    mailboxes("163.com"),
+    mailboxes("aliyun.com"),
+    mailboxes("aruba.it"),
+    mailboxes("fastmail.com"),
+    mailboxes("free.fr"),
+    mailboxes("gmx.com"),
+    mailboxes("gmx.net"),
+    mailboxes("hostinger.com"),
+    mailboxes("icloud.com"),
+    mailboxes("infomaniak.com"),
+    mailboxes("ionos.co.uk"),
+    mailboxes("ionos.com"),
+    mailboxes("ionos.de"),
+    mailboxes("ionos.es"),
+    mailboxes("ionos.fr"),
+    mailboxes("kasserver.com"),
+    mailboxes("kundenserver.de"),
+    mailboxes("libero.it"),
+    mailboxes("mail.me.com"),
+    mailboxes("mail.ru"),
+    mailboxes("mailbox.org"),
+    mailboxes("migadu.com"),
+    mailboxes("naver.com"),
+    mailboxes("orange.fr"),
+    mailboxes("posteo.de"),
+    mailboxes("privateemail.com"),
+    mailboxes("protonmail.ch"),
+    mailboxes("qq.com"),
+    mailboxes("secureserver.net"),
+    mailboxes("strato.de"),
+    mailboxes("t-online.de"),
+    mailboxes("telefonica.net"),
+    mailboxes("titan.email"),
+    mailboxes("web.de"),
+    mailboxes("yahoo.com"),
+    mailboxes("yandex.com"),
+    mailboxes("yandex.ru"),
+    mailboxes("zoho.com"),
+];
+
+#[cfg(test)]
+mod tests {
+    use puerto_mail::dns::{Table, block_on};
+
+    use super::*;
+
+    #[test]
+    fn a_relayhost_leads_where_its_brackets_say() {
+        let mut table = Table::new();
+        table
+            .mx("example.org", 20, "b.example")
+            .mx("example.org", 10, "a.example")
+            .address("example.org", "192.0.2.9".parse().unwrap())
+            .address("a.example", "2001:db8::1".parse().unwrap())
+            .address("b.example", "192.0.2.2".parse().unwrap())
+            .address("xn--maana-pta.example", "192.0.2.3".parse().unwrap())
+            .mx("null.example", 0, "")
+            .address("null.example", "192.0.2.4".parse().unwrap());
+        for (written, by_mx, addresses) in [
+            ("example.org", true, &["2001:db8::1", "192.0.2.2"][..]),
+            ("[example.org]:587", false, &["192.0.2.9"]),
+            ("a.example", false, &["2001:db8::1"]),
+            ("[mañana.example]", false, &["192.0.2.3"]),
+            ("smtps://[192.0.2.7]", false, &["192.0.2.7"]),
+            ("null.example", true, &[]),
+            ("absent.example", false, &[]),
+        ] {
+            let found = block_on(way(&table, &NextHop::parse(written).unwrap())).unwrap().unwrap();
+            let found: (bool, Vec<String>) =
+                (found.by_mx, found.addresses.iter().map(ToString::to_string).collect());
+            assert_eq!(found, (by_mx, addresses.iter().map(|a| (*a).to_owned()).collect()));
+        }
+        table.fail("b.example", RecordType::A, DnsError::Timeout);
+        let silent = block_on(way(&table, &NextHop::parse("example.org").unwrap())).unwrap();
+        assert_eq!(silent, Err(("A b.example".to_owned(), DnsError::Timeout)));
+    }
+
+    #[test]
+    fn services_are_known_by_the_end_of_a_name() {
+        for (written, spf, has_mailboxes) in [
+            ("[smtp.gmail.com]:587", Some("_spf.google.com"), true),
+            ("smtp-relay.google.com", Some("_spf.google.com"), false),
+            ("[SMTP.Office365.com]", Some("spf.protection.outlook.com"), true),
+            ("[smtp.strato.de]", None, true),
+        ] {
+            let found = service(&NextHop::parse(written).unwrap()).unwrap();
+            assert_eq!((found.spf, found.has_mailboxes), (spf, has_mailboxes), "{written}");
+        }
+        for written in ["[mail.example.org]", "notgmail.com", "[192.0.2.1]"] {
+            assert_eq!(service(&NextHop::parse(written).unwrap()), None, "{written}");
+        }
+    }
+}
