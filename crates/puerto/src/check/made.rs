@@ -7,8 +7,8 @@ use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, Table, block_on};
 
 use super::context::{Asked, Context};
 use super::outcome::{Check, Status};
-use super::page::Page;
-use super::world::{Greeting, World};
+use super::world::World;
+use super::{Greeting, Page};
 use crate::config::Config;
 use crate::lang::Language;
 

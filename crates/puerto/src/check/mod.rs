@@ -25,7 +25,6 @@ mod mtasts;
 pub mod names;
 mod net;
 mod outcome;
-mod page;
 mod policies;
 mod ptr;
 mod receivers;
@@ -38,16 +37,17 @@ mod tls;
 pub mod watch;
 mod world;
 
+pub use crate::survey::greeting::Greeting;
+pub use crate::survey::https::Page;
 pub use blocklists::{closed_list, test_points as blocklist_test_points};
 pub use context::{Asked, Context, Place, Relay, domain_of};
 pub use outcome::{Check, Definition, Draft, Severity, Status};
-pub use page::Page;
 use puerto_mail::together::together;
 pub use receivers::{Judgement, RECEIVERS, Receiver, Verdict};
 pub use registry::{FAMILIES, Family, definition, document, has_group};
 pub use report::Report;
 pub use starttls::Starttls;
-pub use world::{Greeting, Internet, Trial, World};
+pub use world::{Internet, Trial, World};
 
 use crate::config::Config;
 use context::domains_of;

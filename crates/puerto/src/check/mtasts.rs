@@ -4,9 +4,9 @@
 
 use puerto_mail::dns::{DnsError, Record, RecordType};
 
+use super::Page;
 use super::context::Context;
 use super::outcome::{Check, Draft, Severity, Status, definitions};
-use super::page::Page;
 use super::policies::MTASTS_RECORD;
 use super::world::World;
 use crate::lang::Text;

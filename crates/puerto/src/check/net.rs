@@ -6,9 +6,10 @@ use super::context::Context;
 use super::outcome::{Check, Severity, definitions};
 use super::registry::Family;
 use super::starttls::{self, Starttls, TLS_OUT};
-use super::world::{Greeting, Trial, World};
+use super::world::{Trial, World};
 use crate::lang::{Language, Text, detail};
 use crate::survey::address::is_public;
+use crate::survey::greeting::Greeting;
 use puerto_mail::together::together;
 
 pub(super) const FAMILY: Family = Family {

@@ -5,17 +5,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream};
-use tokio::net::{TcpSocket, TcpStream};
-
 use super::context::Context;
 use super::net::PORT25_OUT;
 use super::outcome::{Check, definitions};
 use super::world::World;
-use crate::config::TlsLevel;
+use crate::config::{Config, TlsLevel};
+use crate::deliver::probe::{self, Sight, Why};
 use crate::lang::{Text, harmless};
-use crate::tls::{ClientTls, handshake_failure, summary};
+use crate::route::{DestinationKey, Hop, Plan};
+use crate::tls::ClientTls;
 
 definitions! {
     TLS_OUT = "tls.out" Error "RFC 3207 §6; RFC 8996 §4" [
@@ -31,9 +29,6 @@ definitions! {
          criptográfica del sistema está mal.",
     ];
 }
-
-/// Octets of a reply that are read.
-const MAX_REPLY: u64 = 16 * 1024;
 
 /// What became of one try to encrypt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,85 +110,55 @@ pub(super) fn judge<W: World>(context: &Context<'_, W>, tries: &[(String, Startt
     )
 }
 
-/// Tries it: `host` is the peer's name, `helo` ours.
+/// Tries to encrypt, as a delivery to a host of this name would; `source` is our address
+/// and `helo` our name.
 pub(super) async fn attempt(
-    peer: SocketAddr,
+    address: SocketAddr,
     source: Option<IpAddr>,
     (host, helo): (&str, &str),
     patience: Duration,
 ) -> Starttls {
-    let conversation = converse(peer, source, host, helo);
-    match tokio::time::timeout(patience, conversation).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => Starttls::NotTried(error.to_string()),
+    let mut config = Config::with_defaults(helo.to_owned());
+    match source {
+        Some(IpAddr::V4(source)) => config.delivery.bind_ipv4 = Some(source),
+        Some(IpAddr::V6(source)) => config.delivery.bind_ipv6 = Some(source),
+        None => {}
+    }
+    let hop = Hop { host: host.into(), address };
+    let client_tls = ClientTls::new();
+    // Receivers' certificates are often not valid for their name: a look takes any.
+    let plan = Plan {
+        key: DestinationKey(host.into()),
+        hops: Vec::new(),
+        tls: TlsLevel::Required,
+        implicit_tls: false,
+        login: None,
+        exchangers_of: None,
+        is_relay: false,
+        reason: host.into(),
+    };
+    let looked = probe::look(&config, &client_tls, &plan, &hop, &[]);
+    match tokio::time::timeout(patience, looked).await {
+        Ok(sight) => of_sight(&sight),
         Err(_) => Starttls::NotTried("no answer in time".to_owned()),
     }
 }
 
-async fn converse(
-    peer: SocketAddr,
-    source: Option<IpAddr>,
-    host: &str,
-    helo: &str,
-) -> std::io::Result<Starttls> {
-    let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = source {
-        socket.bind(SocketAddr::new(source, 0))?;
-    }
-    let mut stream = BufStream::new(socket.connect(peer).await?);
-    let greeting = reply(&mut stream).await?;
-    let offers = match greeting.first() {
-        Some(line) if line.starts_with("220") => ask(&mut stream, &format!("EHLO {helo}")).await?,
-        _ => greeting,
+fn of_sight(sight: &Sight) -> Starttls {
+    let why = || match &sight.failure {
+        Some(Why::Session(failure)) => match failure.reply() {
+            Some(reply) => harmless(&reply.to_string()),
+            None => failure.to_string(),
+        },
+        Some(Why::Handshake(reason)) => reason.to_string(),
+        Some(Why::NotConnected(error)) => error.to_string(),
+        _ => String::new(),
     };
-    if !offers.first().is_some_and(|line| line.starts_with("250")) {
-        return Ok(Starttls::NotTried(offers.concat()));
-    }
-    let keyword = |line: &String| line.get(4..).unwrap_or_default().trim().to_ascii_uppercase();
-    if !offers.iter().any(|line| keyword(line) == "STARTTLS") {
-        let _ = ask(&mut stream, "QUIT").await;
-        return Ok(Starttls::NotOffered);
-    }
-    let answer = ask(&mut stream, "STARTTLS").await?;
-    if !answer.first().is_some_and(|line| line.starts_with("220")) {
-        return Ok(Starttls::Failed(answer.concat()));
-    }
-    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-    // Receivers' certificates are often not valid for their name: that is not asked here.
-    let connector = ClientTls::new().unverified().map_err(std::io::Error::other)?;
-    match connector.connect(name, stream.into_inner()).await {
-        Ok(mut stream) => {
-            let (_, session) = stream.get_ref();
-            let agreed = summary(session.protocol_version(), session.negotiated_cipher_suite());
-            let _ = stream.write_all(b"QUIT\r\n").await;
-            Ok(Starttls::Encrypted(agreed))
-        }
-        Err(error) => Ok(Starttls::Failed(handshake_failure(&error))),
-    }
-}
-
-async fn ask(stream: &mut BufStream<TcpStream>, line: &str) -> std::io::Result<Vec<String>> {
-    stream.write_all(format!("{line}\r\n").as_bytes()).await?;
-    stream.flush().await?;
-    reply(stream).await
-}
-
-// The lines of a reply, as people may see them.
-async fn reply(stream: &mut BufStream<TcpStream>) -> std::io::Result<Vec<String>> {
-    let mut lines = Vec::new();
-    let mut limited = stream.take(MAX_REPLY);
-    loop {
-        let mut octets = Vec::new();
-        if limited.read_until(b'\n', &mut octets).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let text = String::from_utf8_lossy(&octets);
-        let line = harmless(text.trim_end());
-        let goes_on = line.as_bytes().get(3) == Some(&b'-');
-        lines.push(line);
-        if !goes_on {
-            return Ok(lines);
-        }
+    match (&sight.tls, &sight.offered) {
+        (Some(agreed), _) => Starttls::Encrypted(agreed.clone()),
+        (None, Some(_)) if sight.offered_starttls => Starttls::Failed(why()),
+        (None, Some(_)) => Starttls::NotOffered,
+        (None, None) => Starttls::NotTried(why()),
     }
 }
 

@@ -5,17 +5,15 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpSocket, TcpStream};
+use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 use tokio::sync::watch;
 
-use super::page::{self, Page};
 use super::starttls::{self, Starttls};
 use crate::dns::Resolver;
-use crate::lang::harmless;
 use crate::lang::{Said, Text};
 use crate::survey::authority::{ask_server, undistorted};
+use crate::survey::greeting::{Greeting, greet};
+use crate::survey::https::{self, Page};
 use crate::survey::patience::Patience;
 use crate::tls::ClientTls;
 
@@ -34,21 +32,6 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 const GREETING_PATIENCE: Duration = Duration::from_secs(4);
 /// With less time left than this, silence says nothing about a port.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(2);
-/// Octets of a greeting that are read at most.
-const MAX_GREETING: usize = 512;
-
-/// What a connection to a port brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Greeting {
-    /// The first line that the host said; empty if it said nothing in time.
-    Line(String),
-    /// The host or something before it refused: a reset, "unreachable" or the like.
-    Refused(String),
-    /// Nothing came back in time.
-    TimedOut,
-    /// This machine could not even try, and why: no address of that family, say.
-    NotTried(String),
-}
 
 /// What came of a conversation with the relayhost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,22 +214,12 @@ impl World for Internet {
     }
 
     async fn page(&self, host: &str, path: &str) -> Page {
-        let (v4, v6) =
-            tokio::join!(self.lookup(host, RecordType::A), self.lookup(host, RecordType::Aaaa));
-        let records = [&v4, &v6].into_iter().flatten().flat_map(|answer| &answer.records);
-        let address = records.into_iter().find_map(|record| match record {
-            Record::Address(address) => Some(*address),
-            _ => None,
-        });
-        let Some(address) = address else {
-            let mut failures = [v4, v6].into_iter().filter_map(Result::err);
-            return match failures.find(|error| !error.is_absence()) {
-                Some(error) => Page::Failed(error.to_string()),
-                None => Page::NoHost,
-            };
+        let address = match https::address(self, host).await {
+            Ok(address) => address,
+            Err(page) => return page,
         };
         let tls = ClientTls::new();
-        let asked = page::fetch(SocketAddr::new(address, 443), host, path, &tls);
+        let asked = https::fetch(SocketAddr::new(address, 443), host, path, &tls);
         let until = self.patience(GREETING_PATIENCE).end();
         let silence = || Page::Failed("no answer in time".to_owned());
         tokio::time::timeout_at(until, asked).await.unwrap_or_else(|_| silence())
@@ -267,58 +240,10 @@ impl World for Internet {
         if left < SHORTEST_PATIENCE {
             return Greeting::NotTried("no time was left".to_owned());
         }
-        greet(peer, source, left.min(GREETING_PATIENCE)).await
+        greet(peer, source, self.patience(GREETING_PATIENCE).end()).await
     }
 }
 
 fn shown(server: &SocketAddr) -> String {
     if server.port() == 53 { server.ip().to_string() } else { server.to_string() }
-}
-
-async fn greet(peer: SocketAddr, source: Option<IpAddr>, patience: Duration) -> Greeting {
-    let until = tokio::time::Instant::now() + patience;
-    let socket = if peer.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let bound = socket.and_then(|socket| {
-        if let Some(source) = source {
-            socket.bind(SocketAddr::new(source, 0))?;
-        }
-        Ok(socket)
-    });
-    let socket = match bound {
-        Ok(socket) => socket,
-        Err(error) => return Greeting::NotTried(error.to_string()),
-    };
-    let mut stream = match tokio::time::timeout_at(until, socket.connect(peer)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if error.kind() != std::io::ErrorKind::TimedOut => return refusal(&error),
-        _ => return Greeting::TimedOut,
-    };
-    let line = tokio::time::timeout_at(until, first_line(&mut stream)).await;
-    line.unwrap_or_else(|_| Greeting::Line(String::new()))
-}
-
-async fn first_line(stream: &mut TcpStream) -> Greeting {
-    let mut line = Vec::new();
-    let mut buffer = [0; MAX_GREETING];
-    while line.len() < MAX_GREETING && !line.contains(&b'\n') {
-        match stream.read(&mut buffer).await {
-            Ok(0) => break,
-            Ok(octets) => line.extend_from_slice(buffer.get(..octets).unwrap_or_default()),
-            Err(error) => return Greeting::Refused(error.to_string()),
-        }
-    }
-    let text = String::from_utf8_lossy(&line);
-    let first = text.lines().next().unwrap_or_default();
-    Greeting::Line(harmless(first.trim_end()))
-}
-
-// A network without that address family says nothing about the port.
-fn refusal(error: &std::io::Error) -> Greeting {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
-            Greeting::NotTried(error.to_string())
-        }
-        _ => Greeting::Refused(error.to_string()),
-    }
 }

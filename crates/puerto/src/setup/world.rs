@@ -13,6 +13,7 @@ use crate::dns::Resolver;
 use crate::dnsplan::{self, Plan, Subject, Unread};
 use crate::survey::address::is_public;
 use crate::survey::egress;
+use crate::survey::greeting::{Greeting, greet};
 use crate::survey::patience::{Patience, Patient};
 
 /// How long the DNS may take for one answer: a setup must not hang where there is none.
@@ -130,14 +131,12 @@ impl Network {
         let Some(host) = hosts.first() else { return Port25::Unknown };
         let records = self.dns.records(host, RecordType::A).await.unwrap_or_default();
         let Some(Record::Address(address)) = records.first() else { return Port25::Unknown };
-        let connect =
-            tokio::net::TcpStream::connect(SocketAddr::new(*address, self.config.delivery.port));
-        match tokio::time::timeout(CONNECT_PATIENCE, connect).await {
-            Ok(Ok(_)) => Port25::Open,
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                Port25::Refused
-            }
-            _ => Port25::Dropped,
+        let peer = SocketAddr::new(*address, self.config.delivery.port);
+        let until = tokio::time::Instant::now() + CONNECT_PATIENCE;
+        match greet(peer, None, until).await {
+            Greeting::Line(_) => Port25::Open,
+            Greeting::Refused(_) => Port25::Refused,
+            Greeting::TimedOut | Greeting::NotTried(_) => Port25::Dropped,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Facts about the world, each found out in one place for all rooms that need it: how
 //! long somebody waits for the DNS and whom else it can be asked of, from where mail
-//! leaves and what a relayhost means, what addresses and names say to others.
+//! leaves and what a relayhost means, what addresses and names say
+//! to others, what answers at a port and at HTTPS.
 
 pub mod address;
 pub mod authority;
 pub mod egress;
 mod existence;
+pub mod greeting;
+pub mod https;
 pub mod names;
 pub mod patience;
 pub mod relayhost;

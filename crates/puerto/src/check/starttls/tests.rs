@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use tokio::io::BufReader;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use super::super::made::{Made, troubles};
@@ -40,8 +40,14 @@ async fn met(lines: &'static [&'static str], encrypts: bool) -> Starttls {
             stream.write_all(line.as_bytes()).await.unwrap();
         }
         if encrypts {
-            let _ = acceptor().accept(stream.into_inner()).await;
-        } else {
+            let stream = acceptor().accept(stream.into_inner()).await.unwrap();
+            let mut stream = BufReader::new(stream);
+            for answer in ["250 mx\r\n", "221 bye\r\n"] {
+                stream.read_line(&mut String::new()).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        } else if lines.last().unwrap().starts_with("220 go") {
             let _ = stream.write_all(b"this is no handshake\r\n").await;
         }
     };

@@ -1,11 +1,13 @@
-//! One page over HTTPS: what the check of an MTA-STS policy needs, and no more.
+//! One page over HTTPS: what an MTA-STS policy needs, and no more.
 //!
 //! Redirects are not followed, since senders do not follow them either (RFC 8461 §3.3),
 //! and the certificate must be valid. What failed on the way there says nothing about
 //! the page.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use puerto_mail::dns::{Dns, Record, RecordType};
+use puerto_mail::together::together;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,8 +38,22 @@ pub enum Page {
     Failed(String),
 }
 
+/// The address of a host; what comes of a page of one that has none.
+pub async fn address<D: Dns>(dns: &D, host: &str) -> Result<IpAddr, Page> {
+    let kinds = [RecordType::A, RecordType::Aaaa];
+    let mut failure = None;
+    for records in together(kinds.map(|kind| dns.records(host, kind))).await {
+        match records.map(|records| records.into_iter().find_map(Record::into_address)) {
+            Ok(Some(address)) => return Ok(address),
+            Ok(None) => {}
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.map_or(Page::NoHost, |error| Page::Failed(error.to_string())))
+}
+
 /// Asks `host`, at this address, for a page.
-pub(super) async fn fetch(at: SocketAddr, host: &str, path: &str, tls: &ClientTls) -> Page {
+pub async fn fetch(at: SocketAddr, host: &str, path: &str, tls: &ClientTls) -> Page {
     match exchange(at, host, path, tls).await {
         Ok(octets) => read(&octets).unwrap_or_else(|| Page::Failed("no HTTP answer".to_owned())),
         Err(error) => match certificate_fault(&error) {
