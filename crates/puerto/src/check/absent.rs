@@ -66,7 +66,9 @@ fn depends<W: World>(context: &Context<'_, W>, registered: &str, check: &Check) 
         let of_host = is_at_or_below(&context.helo, registered);
         // The name of an address stands in what was seen.
         return match id {
-            "ptr.fcrdns" => check.status == Status::Finding && check.seen.contains(registered),
+            "ptr.fcrdns" => {
+                check.status == Status::Finding && check.seen.to_string().contains(registered)
+            }
             _ => of_host,
         };
     }

@@ -12,7 +12,7 @@ use super::outcome::{Definition, Draft};
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Said, Text};
+use crate::lang::{Said, Text};
 use crate::survey::address::is_public;
 use crate::survey::{egress, relayhost, unregistered};
 
@@ -21,8 +21,6 @@ use crate::survey::{egress, relayhost, unregistered};
 pub struct Context<'a, W> {
     /// The world outside.
     pub world: &'a W,
-    /// The language of every sentence.
-    pub language: Language,
     /// The configuration.
     pub config: &'a Config,
     /// The sender's domain, in From and in the reverse-path: lower case, A-labels.
@@ -81,8 +79,6 @@ pub struct Asked {
     pub domain: Option<String>,
     /// Addresses to judge in place of this machine's own.
     pub egress: Vec<IpAddr>,
-    /// The language of every sentence.
-    pub language: Language,
 }
 
 impl<'a, W: World> Context<'a, W> {
@@ -119,7 +115,6 @@ impl<'a, W: World> Context<'a, W> {
         }
         Self {
             world,
-            language: asked.language,
             config,
             domain,
             unregistered,
@@ -148,7 +143,7 @@ impl<'a, W: World> Context<'a, W> {
 
     /// Begins the check of a subject.
     pub fn about(&self, definition: &'static Definition, subject: impl ToString) -> Draft {
-        Draft::new(definition, subject.to_string(), self.language)
+        Draft::new(definition, subject.to_string())
     }
 
     /// Asks the resolver.
@@ -190,16 +185,19 @@ impl<'a, W: World> Context<'a, W> {
 
     /// How to publish a line of a zone file: beside an alias nothing may stand (RFC 1034
     /// §3.6.2).
-    pub fn to_publish(&self, alias: Option<&str>, line: &str) -> String {
+    pub fn to_publish(&self, alias: Option<&str>, line: &str) -> Said {
         const AT_ALIAS: Text = Text::new(
             "The name is an alias (CNAME) of {target}: remove the CNAME first, or have the record \
              changed at {target}: {line}",
             "El nombre es un alias (CNAME) de {target}: quite antes el CNAME, o haga que cambien el \
              registro en {target}: {line}",
         );
+        let line = Said::words(line);
         match alias {
-            None => line.to_owned(),
-            Some(target) => self.say(AT_ALIAS, &[("target", target), ("line", line)]),
+            None => line,
+            Some(target) => {
+                Said::of_parts(AT_ALIAS, &[("target", &Said::words(target)), ("line", &line)])
+            }
         }
     }
 
@@ -207,11 +205,6 @@ impl<'a, W: World> Context<'a, W> {
     pub fn own_domains(&self) -> impl Iterator<Item = &str> {
         let configured = self.config.domains.iter().filter_map(puerto_smtp::Domain::name);
         configured.chain([self.domain.as_str(), self.helo.as_str()])
-    }
-
-    /// A sentence in the language of the run.
-    pub fn say(&self, text: Text, values: &[(&str, &str)]) -> String {
-        text.with(self.language, values)
     }
 }
 

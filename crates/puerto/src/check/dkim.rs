@@ -15,9 +15,9 @@ use puerto_mail::dns::{Answer, DnsError, Record, RecordType};
 use puerto_mail::header::Header;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Severity};
-use super::registry::Family;
+use super::outcome::{Check, Definition, Draft, Family};
 use super::world::World;
+use crate::finding::Severity;
 use crate::lang::Text;
 use definitions::{
     ALIGNMENT, CHUNKS, CNAME, ED25519_DUAL, KEY_MATCH, KEY_PERMS, KEY_SIZE, MULTIPLE,
@@ -25,9 +25,10 @@ use definitions::{
 };
 use puerto_mail::together::together;
 
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "dkim",
     title: Text::same("DKIM"),
+    is_of_machine: false,
     checks: &[
         &KEY_PERMS,
         &RECORD_EXISTS,
@@ -72,7 +73,7 @@ fn key_files<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         ))];
     }
     let problems = context.key_problems.iter().map(|problem| {
-        let draft = context.about(&KEY_PERMS, &directory).with("problem", problem.of(context.language));
+        let draft = context.about(&KEY_PERMS, &directory).with_said("problem", problem);
         // That we may not look says nothing about the server, which runs as another.
         if problem.to_string().contains("ermission denied") {
             return draft.remedy(Text::new("Run it as root", "Ejecútelo como root")).unknown(Text::same("{problem}"));
@@ -140,7 +141,7 @@ async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Che
     let line = context.to_publish(target, &line);
     let draft = |definition| {
         let asked = context.question(&name, RecordType::Txt);
-        context.about(definition, &name).asked(asked).with("line", &line)
+        context.about(definition, &name).asked(asked).with_said("line", &line)
     };
     let asked = context.question(&name, RecordType::Cname);
     let alias = alias_leads(draft(&CNAME).asked(asked), alias.clone(), texts.as_ref().ok());

@@ -6,17 +6,18 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 use puerto_mail::spf::{self, SpfResult};
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Severity};
-use super::registry::Family;
+use super::outcome::{Check, Definition, Family};
 use super::world::World;
 use crate::dnsplan::{SpfProposal, helo_spf_proposal};
+use crate::finding::Severity;
 use crate::lang::Text;
 use crate::survey::names;
 use puerto_mail::together::together;
 
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "helo",
     title: Text::new("The name in EHLO", "El nombre en EHLO"),
+    is_of_machine: true,
     checks: &[&FQDN, &RESOLVES, &NO_CNAME, &SPF],
 };
 

@@ -10,7 +10,6 @@ use super::outcome::{Check, Status};
 use super::world::World;
 use super::{Greeting, Page};
 use crate::config::Config;
-use crate::lang::Language;
 
 /// A made-up Internet that remembers what it was asked.
 #[derive(Debug, Default)]
@@ -74,7 +73,7 @@ impl Made {
         run: impl FnOnce(&Context<'_, Self>) -> Option<Vec<Check>>,
     ) -> Vec<Check> {
         let egress = vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
-        let asked = Asked { domain: None, egress, language: Language::English };
+        let asked = Asked { domain: None, egress };
         let gathered = Context::gather(self, config, asked, NOW);
         let mut context = block_on(gathered).unwrap();
         change(&mut context);

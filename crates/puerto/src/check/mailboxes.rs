@@ -5,19 +5,20 @@
 use puerto_smtp::LocalPart;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Severity};
+use super::outcome::{Check, Definition, Draft, Family};
 use super::receiving::Receiving;
-use super::registry::Family;
 use super::world::World;
 use crate::config::{Live, Network};
+use crate::finding::Severity;
 use crate::lang::Text;
 use crate::local::Directory;
 use crate::survey::address::is_ones_own;
 
 /// The checks of this family.
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "mailboxes",
     title: Text::new("Mailboxes and abuse", "Buzones y abuso"),
+    is_of_machine: false,
     checks: &[&POSTMASTER, &ABUSE, &BOUNCE, &OPEN_RELAY, &BACKSCATTER],
 };
 

@@ -7,6 +7,8 @@
 //! is `unknown`, never a finding, and a check that builds on one that failed is not
 //! applicable. One fault gives one finding, with the remedy ready to paste.
 //!
+//! Its sentences are in both languages, so that one run can be shown in either.
+//!
 //! A family asks through [`World`], so that tests judge a made-up Internet. Families
 //! run at the same time.
 
@@ -31,6 +33,7 @@ mod receivers;
 mod receiving;
 mod registry;
 mod report;
+mod show;
 mod spf;
 mod starttls;
 mod tls;
@@ -41,18 +44,17 @@ pub use crate::survey::greeting::Greeting;
 pub use crate::survey::https::Page;
 pub use blocklists::{closed_list, test_points as blocklist_test_points};
 pub use context::{Asked, Context, Place, Relay, domain_of};
-pub use outcome::{Check, Definition, Draft, Severity, Status};
+pub use outcome::{Check, Definition, Draft, Family, Status};
 use puerto_mail::together::together;
 pub use receivers::{Judgement, RECEIVERS, Receiver, Verdict};
-pub use registry::{FAMILIES, Family, definition, document, has_group};
+pub use registry::{FAMILIES, definition, document, has_group};
 pub use report::Report;
+pub use show::show;
 pub use starttls::Starttls;
 pub use world::{Internet, Trial, World};
 
 use crate::config::Config;
 use context::domains_of;
-use std::future::Future;
-use std::pin::Pin;
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +66,6 @@ pub struct Progress {
     /// The family that was done last.
     pub family: &'static Family,
 }
-
-type Running<'a> = Pin<Box<dyn Future<Output = Vec<Check>> + Send + 'a>>;
 
 /// Judges the domain that was asked for, or all of the configuration: the checks of all
 /// families, or those that one group or id names, at the same time.
@@ -130,17 +130,16 @@ pub async fn run<W: World>(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Vec<Check> {
     let done = std::sync::atomic::AtomicUsize::new(0);
-    // What is about this machine is judged once.
-    let concerns = |family: &&Family| {
-        context.place != Place::Further || !["net", "helo", "ptr"].contains(&family.name)
+    let is_wanted = |family: &Family| {
+        family.is_wanted(only) && !(family.is_of_machine && context.place == Place::Further)
     };
-    let wanted: Vec<_> =
-        FAMILIES.iter().filter(|family| family.is_wanted(only)).filter(concerns).collect();
+    let mut wanted = Vec::from(registry::runs(context));
+    wanted.retain(|(family, _)| is_wanted(family));
     let total = wanted.len();
-    let running = wanted.into_iter().map(|family| {
+    let running = wanted.into_iter().map(|(family, checks)| {
         let done = &done;
         async move {
-            let checks = start(context, family.name).await;
+            let checks = checks.await;
             let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             progress(Progress { done, total, family });
             checks
@@ -150,23 +149,6 @@ pub async fn run<W: World>(
     checks.retain(|check| registry::is_wanted(check.definition, only));
     checks.sort_by_key(|check| registry::position(check.definition));
     absent::told(context, checks)
-}
-
-fn start<'a, W: World>(context: &'a Context<'_, W>, family: &str) -> Running<'a> {
-    match family {
-        "net" => Box::pin(net::run(context)),
-        "dns" => Box::pin(domain::run(context)),
-        "spf" => Box::pin(spf::run(context)),
-        "dkim" => Box::pin(dkim::run(context)),
-        "dmarc" => Box::pin(dmarc::run(context)),
-        "helo" => Box::pin(helo::run(context)),
-        "ptr" => Box::pin(ptr::run(context)),
-        "tls" => Box::pin(tls::run(context)),
-        "mailboxes" => Box::pin(mailboxes::run(context)),
-        "bimi" => Box::pin(policies::bimi(context)),
-        "blocklists" => Box::pin(blocklists::run(context)),
-        _ => Box::pin(async { Vec::new() }),
-    }
 }
 
 #[cfg(test)]

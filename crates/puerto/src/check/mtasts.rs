@@ -6,9 +6,10 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::Page;
 use super::context::Context;
-use super::outcome::{Check, Draft, Severity, Status, definitions};
+use super::outcome::{Check, Draft, Status, definitions};
 use super::policies::MTASTS_RECORD;
 use super::world::World;
+use crate::finding::Severity;
 use crate::lang::Text;
 
 definitions! {

@@ -3,18 +3,19 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::context::Context;
-use super::outcome::{Check, Severity, definitions};
-use super::registry::Family;
+use super::outcome::{Check, Family, definitions};
 use super::starttls::{self, Starttls, TLS_OUT};
 use super::world::{Trial, World};
-use crate::lang::{Language, Text, detail};
+use crate::finding::Severity;
+use crate::lang::{Said, Text, detail, said_of};
 use crate::survey::address::is_public;
 use crate::survey::greeting::Greeting;
 use puerto_mail::together::together;
 
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "net",
     title: Text::new("Network", "Red"),
+    is_of_machine: true,
     checks: &[
         &EGRESS_IP,
         &IPV4_PUBLIC,
@@ -118,9 +119,9 @@ async fn relay_trial<W: World>(context: &Context<'_, W>, relay: &str) -> Vec<Che
     let draft = || context.about(&RELAY, relay);
     let not_tried = draft().remedy(Text::same("puerto relay test"));
     match context.world.relay_trial().await {
-        Trial::Through => vec![
-            draft().not_applicable(Text::new("mail goes through it", "el correo pasa por él")),
-        ],
+        Trial::Through => {
+            vec![draft().not_applicable(Text::new("mail goes through it", "el correo pasa por él"))]
+        }
         Trial::Answered(faults) => {
             let taken = draft().pass(Text::new(
                 "{subject} takes our mail, and the login where there is one; none was sent",
@@ -130,8 +131,8 @@ async fn relay_trial<W: World>(context: &Context<'_, W>, relay: &str) -> Vec<Che
             let is_taken = !faults.iter().any(|(keeps_mail, ..)| *keeps_mail);
             let faults = faults.into_iter().map(|(keeps_mail, seen, remedy)| {
                 let weight = if keeps_mail { Severity::Error } else { Severity::Warning };
-                let draft = draft().severity(weight).with("seen", seen.of(context.language));
-                draft.with("remedy", remedy.of(context.language)).finding(
+                let draft = draft().severity(weight).with_said("seen", seen);
+                draft.with_said("remedy", remedy).finding(
                     Text::same("{seen}"),
                     Text::new("a relay that takes our mail", "un relay que acepte nuestro correo"),
                     Text::same("{remedy}"),
@@ -139,12 +140,10 @@ async fn relay_trial<W: World>(context: &Context<'_, W>, relay: &str) -> Vec<Che
             });
             is_taken.then_some(taken).into_iter().chain(faults).collect()
         }
-        Trial::NotTried(Some(why)) => vec![not_tried.with("why", why.of(context.language)).unknown(
-            Text::new(
-                "not tried here, whether {subject} takes our mail and the login: {why}",
-                "no se ha probado aquí si {subject} acepta nuestro correo y las credenciales: {why}",
-            ),
-        )],
+        Trial::NotTried(Some(why)) => vec![not_tried.with_said("why", why).unknown(Text::new(
+            "not tried here, whether {subject} takes our mail and the login: {why}",
+            "no se ha probado aquí si {subject} acepta nuestro correo y las credenciales: {why}",
+        ))],
         Trial::NotTried(None) => vec![not_tried.unknown(Text::new(
             "not tried here: whether {subject} takes our mail and the login",
             "no se ha probado aquí: si {subject} acepta nuestro correo y las credenciales",
@@ -302,13 +301,13 @@ impl Try {
         }
     }
 
-    fn shown(&self, language: Language) -> String {
+    fn shown(&self) -> Said {
         let what = match &self.greeting {
-            Greeting::Line(line) => line.clone(),
-            Greeting::Refused(why) | Greeting::NotTried(why) => detail(why).of(language),
-            Greeting::TimedOut => "—".to_owned(),
+            Greeting::Line(line) => Said::words(line),
+            Greeting::Refused(why) | Greeting::NotTried(why) => detail(why),
+            Greeting::TimedOut => Said::words("—"),
         };
-        format!("{}: {what}", self.peer)
+        said_of!("{peer}: {what}", "{peer}: {what}"; peer = Said::words(&self.peer), what = what)
     }
 }
 
@@ -323,11 +322,11 @@ async fn port_25<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     if has_v6 && !v6.is_empty() {
         let dead = v6.iter().all(|one| one.greeting == Greeting::TimedOut);
         let alive = v4.iter().any(Try::is_answered);
-        let shown: Vec<_> = v6.iter().map(|one| one.shown(context.language)).collect();
+        let shown: Vec<_> = v6.iter().map(Try::shown).collect();
         let draft = context
             .about(&IPV6, &context.helo)
             .asked(v6.iter().map(|one| one.peer.clone()).collect::<Vec<_>>().join(", "))
-            .with("shown", shown.join("; "));
+            .with_said("shown", Said::joined(&shown, "; "));
         checks.push(match (dead, alive) {
             (true, true) => draft.finding(
                 Text::new("nothing comes back over IPv6", "por IPv6 no vuelve nada"),
@@ -347,11 +346,11 @@ async fn port_25<W: World>(context: &Context<'_, W>) -> Vec<Check> {
 fn outwards<W: World>(context: &Context<'_, W>, v4: &[Try], v6: &[Try]) -> Check {
     let tries: Vec<&Try> = v4.iter().chain(v6).collect();
     let asked: Vec<_> = tries.iter().map(|one| one.peer.clone()).collect();
-    let shown: Vec<_> = tries.iter().map(|one| one.shown(context.language)).collect();
+    let shown: Vec<_> = tries.iter().map(|one| one.shown()).collect();
     let draft = context
         .about(&PORT25_OUT, &context.helo)
         .asked(asked.join(", "))
-        .with("shown", shown.join("; "));
+        .with_said("shown", Said::joined(&shown, "; "));
     let open = Text::new("an answer of theirs on port 25", "una respuesta suya en el puerto 25");
     let ask = Text::new(
         "Ask the hosting company to open port 25 outwards, or set relayhost in puerto.toml (port 587)",

@@ -1,28 +1,11 @@
 //! One check: what is demanded ([`Definition`]) and what came of it ([`Check`]).
+//!
+//! A file of a family knows this and the context; the registry alone knows the families.
 
-use crate::lang::{Language, Text};
+use puerto_mail::dns::DnsError;
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Severity {
-    /// Worth knowing; no mail is lost.
-    Info,
-    /// It costs reputation, or the mail to a minority of receivers.
-    Warning,
-    /// Mail is refused or lost somewhere that matters.
-    Error,
-}
-
-impl Severity {
-    /// As JSON has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
+use crate::finding::{Finding, Severity};
+use crate::lang::{Said, Text, detail, dns_error};
 
 /// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,7 +54,7 @@ macro_rules! definitions {
        [$title_en:literal, $title_es:literal, $reason_en:literal, $reason_es:literal $(,)?];)*) => {
         $(pub(in crate::check) static $name: $crate::check::Definition = $crate::check::Definition {
             id: $id,
-            severity: $crate::check::Severity::$severity,
+            severity: $crate::finding::Severity::$severity,
             title: $crate::lang::Text::new($title_en, $title_es),
             reason: $crate::lang::Text::new($reason_en, $reason_es),
             reference: $reference,
@@ -87,7 +70,20 @@ impl Definition {
     }
 }
 
-/// What came of a check of one subject. All sentences are in the language asked for.
+/// A family of checks: one file, one heading.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Family {
+    /// What `--only` takes for all of them.
+    pub name: &'static str,
+    /// Its heading.
+    pub title: Text,
+    /// Whether it judges this machine, and so once for all domains.
+    pub is_of_machine: bool,
+    /// Its checks, in the order in which they are shown.
+    pub checks: &'static [&'static Definition],
+}
+
+/// What came of a check of one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// What was checked.
@@ -102,11 +98,11 @@ pub struct Check {
     /// where nobody was asked.
     pub asked: String,
     /// What was seen, or why nothing was.
-    pub seen: String,
+    pub seen: Said,
     /// What should have been seen; for findings.
-    pub expected: String,
+    pub expected: Said,
     /// What to do, ready to paste where it is a record or a command.
-    pub remedy: String,
+    pub remedy: Said,
     /// No receiver takes mail while this is so.
     pub is_decisive: bool,
 }
@@ -121,6 +117,17 @@ impl Check {
     pub fn is_wrong(&self) -> bool {
         self.status == Status::Finding && self.severity > Severity::Info
     }
+
+    /// What was found, as every room says it; of a check that passed too.
+    pub fn finding(&self) -> Finding {
+        Finding {
+            subject: Some(self.subject.clone()),
+            asked: Some(self.asked.clone()),
+            expected: Some(self.expected.clone()),
+            reference: Some(self.definition.reference),
+            ..Finding::new(self.id(), self.severity, self.seen.clone(), self.remedy.clone())
+        }
+    }
 }
 
 /// A check whose outcome is still to be told: made by
@@ -128,30 +135,25 @@ impl Check {
 /// sentences have `{name}` where a value given by [`Draft::with`] is put in.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    language: Language,
-    values: Vec<(&'static str, String)>,
+    values: Vec<(&'static str, Said)>,
     check: Check,
 }
 
 impl Draft {
-    pub(super) fn new(
-        definition: &'static Definition,
-        subject: String,
-        language: Language,
-    ) -> Self {
-        let values = vec![("subject", subject.clone())];
+    pub(super) fn new(definition: &'static Definition, subject: String) -> Self {
+        let values = vec![("subject", Said::words(&subject))];
         let check = Check {
             definition,
             severity: definition.severity,
             status: Status::Unknown,
             subject,
             asked: String::new(),
-            seen: String::new(),
-            expected: String::new(),
-            remedy: String::new(),
+            seen: Said::default(),
+            expected: Said::default(),
+            remedy: Said::default(),
             is_decisive: false,
         };
-        Self { language, values, check }
+        Self { values, check }
     }
 
     /// Says what was asked and of whom.
@@ -161,18 +163,23 @@ impl Draft {
         self
     }
 
-    /// Gives a value to put in; `{subject}` is known already.
+    /// Gives a value to put in, the same in every language; `{subject}` is known already.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.values.push((name, value.to_string()));
+    pub fn with(self, name: &'static str, value: impl ToString) -> Self {
+        self.with_said(name, Said::words(value.to_string()))
+    }
+
+    /// The same of a sentence.
+    #[must_use]
+    pub fn with_said(mut self, name: &'static str, said: impl Into<Said>) -> Self {
+        self.values.push((name, said.into()));
         self
     }
 
     /// The same of a library's words, or another room's.
     #[must_use]
     pub fn with_detail(self, name: &'static str, words: impl ToString) -> Self {
-        let words = crate::lang::detail(&words.to_string()).of(self.language);
-        self.with(name, words)
+        self.with_said(name, detail(&words.to_string()))
     }
 
     /// Makes a finding milder than its definition says.
@@ -204,8 +211,7 @@ impl Draft {
     /// Something is wrong.
     pub fn finding(mut self, seen: Text, expected: Text, remedy: Text) -> Check {
         self.check.expected = self.say(expected);
-        self.check.remedy = self.say(remedy);
-        self.end(Status::Finding, seen)
+        self.remedy(remedy).end(Status::Finding, seen)
     }
 
     /// Nothing may be concluded, and why.
@@ -214,9 +220,14 @@ impl Draft {
     }
 
     /// The DNS did not answer: nothing may be concluded.
-    pub fn no_answer(self, error: &puerto_mail::dns::DnsError) -> Check {
-        let error = crate::lang::dns_error(error).of(self.language);
-        self.with("error", error).unknown(Text::new("no answer: {error}", "sin respuesta: {error}"))
+    pub fn no_answer(self, error: &DnsError) -> Check {
+        self.with_said("error", dns_error(error))
+            .unknown(Text::new("no answer: {error}", "sin respuesta: {error}"))
+    }
+
+    /// The same of several questions, where it does not matter which had no answer.
+    pub fn dns_silent(self) -> Check {
+        self.unknown(Text::new("the DNS did not answer", "el DNS no respondió"))
     }
 
     /// It does not matter here, and why.
@@ -230,9 +241,11 @@ impl Draft {
             .not_applicable(Text::new("needs {check} first", "antes hay que resolver {check}"))
     }
 
-    fn say(&self, text: Text) -> String {
-        let values: Vec<_> = self.values.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        text.with(self.language, &values)
+    // What is put in stays whole and as it is: a record must not be cut, and JSON says it
+    // with all its characters.
+    fn say(&self, text: Text) -> Said {
+        let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value)).collect();
+        Said::of_parts(text, &values)
     }
 
     fn end(mut self, status: Status, seen: Text) -> Check {

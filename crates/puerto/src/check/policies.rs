@@ -5,15 +5,16 @@
 use puerto_mail::dns::RecordType;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Severity};
-use super::registry::Family;
+use super::outcome::{Check, Definition, Family};
 use super::world::World;
+use crate::finding::Severity;
 use crate::lang::Text;
 
 /// Records for brands.
-pub(super) const BIMI_FAMILY: Family = Family {
+pub(super) static BIMI_FAMILY: Family = Family {
     name: "bimi",
     title: Text::new("The brand's logo", "El logotipo de la marca"),
+    is_of_machine: false,
     checks: &[&BIMI_RECORD],
 };
 

@@ -8,16 +8,17 @@ use super::context::Context;
 use super::generic::{Generic, generic};
 use super::helo::{FQDN, what_is_wrong_with};
 use super::names::related;
-use super::outcome::{Check, Definition, Severity};
-use super::registry::Family;
+use super::outcome::{Check, Definition, Family};
 use super::world::World;
+use crate::finding::Severity;
 use crate::lang::Text;
 use crate::survey::address::is_public;
 use puerto_mail::together::together;
 
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "ptr",
     title: Text::new("Reverse DNS", "DNS inverso"),
+    is_of_machine: true,
     checks: &[&EXISTS, &V6, &FCRDNS, &SINGLE, &GENERIC, &MATCHES_HELO, &OWN_DOMAIN],
 };
 

@@ -4,7 +4,8 @@
 //! The rules for bulk senders are applied to everybody. They cost nothing, and the
 //! small servers score the same things.
 
-use super::outcome::{Check, Severity, Status};
+use super::outcome::{Check, Status};
+use crate::finding::Severity;
 
 /// Whether a receiver would take our mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

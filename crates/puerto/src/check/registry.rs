@@ -1,34 +1,49 @@
 //! All checks that there are, in the order in which they are shown, and the document
 //! that explains them.
 
-use super::outcome::Definition;
+use std::future::Future;
+use std::pin::Pin;
+
+use super::context::Context;
+use super::outcome::{Check, Definition, Family};
+use super::world::World;
 use crate::lang::{Language, Text};
 
-/// A family of checks: one file, one heading.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Family {
-    /// Its short name.
-    pub name: &'static str,
-    /// Its heading.
-    pub title: Text,
-    /// Its checks.
-    pub checks: &'static [&'static Definition],
-}
-
-/// The families, in order.
-pub const FAMILIES: &[Family] = &[
-    super::net::FAMILY,
-    super::helo::FAMILY,
-    super::ptr::FAMILY,
-    super::domain::FAMILY,
-    super::spf::FAMILY,
-    super::dkim::FAMILY,
-    super::dmarc::FAMILY,
-    super::tls::FAMILY,
-    super::blocklists::FAMILY,
-    super::mailboxes::FAMILY,
-    super::policies::BIMI_FAMILY,
+/// The families, in the order in which they are shown.
+pub static FAMILIES: [&Family; 11] = [
+    &super::net::FAMILY,
+    &super::helo::FAMILY,
+    &super::ptr::FAMILY,
+    &super::domain::FAMILY,
+    &super::spf::FAMILY,
+    &super::dkim::FAMILY,
+    &super::dmarc::FAMILY,
+    &super::tls::FAMILY,
+    &super::blocklists::FAMILY,
+    &super::mailboxes::FAMILY,
+    &super::policies::BIMI_FAMILY,
 ];
+
+type Running<'a> = Pin<Box<dyn Future<Output = Vec<Check>> + Send + 'a>>;
+
+/// Each family with its checks; a future that nobody waits for asks nothing.
+pub(super) fn runs<'a, W: World>(
+    context: &'a Context<'_, W>,
+) -> [(&'static Family, Running<'a>); 11] {
+    [
+        (&super::net::FAMILY, Box::pin(super::net::run(context))),
+        (&super::helo::FAMILY, Box::pin(super::helo::run(context))),
+        (&super::ptr::FAMILY, Box::pin(super::ptr::run(context))),
+        (&super::domain::FAMILY, Box::pin(super::domain::run(context))),
+        (&super::spf::FAMILY, Box::pin(super::spf::run(context))),
+        (&super::dkim::FAMILY, Box::pin(super::dkim::run(context))),
+        (&super::dmarc::FAMILY, Box::pin(super::dmarc::run(context))),
+        (&super::tls::FAMILY, Box::pin(super::tls::run(context))),
+        (&super::blocklists::FAMILY, Box::pin(super::blocklists::run(context))),
+        (&super::mailboxes::FAMILY, Box::pin(super::mailboxes::run(context))),
+        (&super::policies::BIMI_FAMILY, Box::pin(super::policies::bimi(context))),
+    ]
+}
 
 impl Family {
     /// Whether some of its checks are among those asked for.
@@ -40,7 +55,7 @@ impl Family {
 /// Whether a check is among those asked for: by its id, its group or the name of its
 /// family. Nothing asked for means all.
 pub(super) fn is_wanted(check: &Definition, only: &[String]) -> bool {
-    let family = FAMILIES.iter().find(|family| family.checks.contains(&check));
+    let family = FAMILIES.into_iter().find(|family| family.checks.contains(&check));
     let family = family.map_or("", |family| family.name);
     only.is_empty()
         || only.iter().any(|name| name == check.id || name == check.group() || name == family)

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::outcome::{Check, Severity, Status};
+use super::outcome::{Check, Status};
 use super::receivers::{RECEIVERS, Verdict};
+use crate::finding::Severity;
 use crate::lang::{Language, Text};
 
 const SILENT_DNS: Text = Text::new(
@@ -100,18 +101,18 @@ impl Report {
                 )
             };
             // A key or a whole record belongs to its finding, not into one sentence.
-            let elsewhere = ELSEWHERE.with(language, &[("id", first.id())]);
-            let is_long = first.remedy.chars().count() > REMEDY_AT_MOST;
-            let remedy = match is_long && first.remedy.contains(" IN TXT ") {
-                true => &elsewhere,
-                false => &first.remedy,
+            let remedy = first.remedy.of(language);
+            let is_long = remedy.chars().count() > REMEDY_AT_MOST;
+            let remedy = match is_long && remedy.contains(" IN TXT ") {
+                true => ELSEWHERE.with(language, &[("id", first.id())]),
+                false => remedy,
             };
             let values = [
                 ("count", &*wrong.to_string()),
                 ("id", first.id()),
                 ("subject", &first.subject),
-                ("seen", &shortened(&first.seen)),
-                ("remedy", remedy),
+                ("seen", &shortened(&first.seen.of(language))),
+                ("remedy", &remedy),
             ];
             return text.with(language, &values);
         }
@@ -160,7 +161,7 @@ impl Report {
             "egress": self.egress,
             "summary": self.summary(language),
             "receivers": receivers,
-            "checks": self.checks.iter().map(check_json).collect::<Vec<_>>(),
+            "checks": self.checks.iter().map(|check| check_json(check, language)).collect::<Vec<_>>(),
         })
     }
 }
@@ -179,18 +180,10 @@ fn shortened(seen: &str) -> String {
     }
 }
 
-fn check_json(check: &Check) -> Value {
-    json!({
-        "id": check.id(),
-        "severity": check.severity.as_str(),
-        "status": check.status.as_str(),
-        "subject": check.subject,
-        "asked": check.asked,
-        "seen": check.seen,
-        "expected": check.expected,
-        "remedy": check.remedy,
-        "reference": check.definition.reference,
-    })
+fn check_json(check: &Check, language: Language) -> Value {
+    let mut members = check.finding().to_json(language);
+    members.insert("status".to_owned(), check.status.as_str().into());
+    Value::Object(members)
 }
 
 #[cfg(test)]

@@ -8,19 +8,20 @@ use puerto_mail::dns::{Record, RecordType};
 use rustls::Error;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Severity};
+use super::outcome::{Check, Definition, Draft, Family};
 use super::receiving::Receiving;
-use super::registry::Family;
 use super::world::World;
 use super::{mtasts, policies};
+use crate::finding::Severity;
 use crate::lang::Text;
 use crate::tls::{OwnCertificate, TlsError};
 use puerto_mail::together::together;
 
 /// The checks of this family.
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "tls",
     title: Text::new("TLS towards this server", "TLS hacia este servidor"),
+    is_of_machine: false,
     checks: &[
         &IN_STARTTLS,
         &CERT,
@@ -205,8 +206,7 @@ fn cert<W: World>(
     match certificate {
         None => vec![no_certificate(context.about(&CERT, &context.helo))],
         Some(Err(error)) => {
-            let error = error.said().of(context.language);
-            let draft = context.about(&CERT, &context.helo).with("error", error);
+            let draft = context.about(&CERT, &context.helo).with_said("error", error.said());
             vec![draft.finding(
                 Text::new("it cannot be used: {error}", "no se puede usar: {error}"),
                 Text::new("a certificate with its key", "un certificado con su clave"),

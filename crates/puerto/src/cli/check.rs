@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anstyle::{AnsiColor, Style};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
@@ -14,13 +13,10 @@ use tokio::sync::watch;
 use super::exit::{Failure, Sysexit};
 use super::output::{json_document, printable, say, show, tell};
 use crate::check::watch::{Change, Memory, memory_file, memory_place};
-use crate::check::{
-    self, Asked, Check, FAMILIES, Internet, Progress, RECEIVERS, Report, Severity, Status, Trial,
-    Verdict,
-};
+use crate::check::{self, Asked, Check, FAMILIES, Internet, Progress, Report, Status, Trial};
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::lang::layout::whole;
+use crate::finding::Severity;
 use crate::lang::{Language, Said, Text, harmless_json};
 use crate::rights;
 
@@ -102,9 +98,8 @@ pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Op
         }
         (None, None, None) => return None,
     };
-    let values =
-        [("id", check.id()), ("seen", check.seen.as_str()), ("remedy", check.remedy.as_str())];
-    Some(text.with(language, &values))
+    let (seen, remedy) = (check.seen.of(language), check.remedy.of(language));
+    Some(text.with(language, &[("id", check.id()), ("seen", &seen), ("remedy", &remedy)]))
 }
 
 fn finish(result: Result<u8, Failure>, language: Language) -> ExitCode {
@@ -148,7 +143,7 @@ fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Re
     if arguments.json {
         say(&json_document(&report.to_json(language)).map_err(io::Error::from)?)?;
     } else {
-        show(&shown(&report, arguments.all, language))?;
+        show(&check::show(&report, arguments.all, language))?;
     }
     Ok(report.exit_code())
 }
@@ -160,8 +155,7 @@ async fn ask(arguments: &CheckArgs, config: &Config, language: Language) -> Repo
         true => internet.trying(trial_of_relay(config)),
         false => internet,
     };
-    let asked =
-        Asked { domain: arguments.domain.clone(), egress: arguments.egress.clone(), language };
+    let asked = Asked { domain: arguments.domain.clone(), egress: arguments.egress.clone() };
     let bar = progress_bar(!arguments.json && !arguments.watch);
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     internet.settle(&check::domain_of(&asked, config)).await;
@@ -255,130 +249,4 @@ fn told(change: &Change, report: &Report, language: Language) -> String {
     out.push_str(&printable(&report.summary(language)));
     out.push('\n');
     out
-}
-
-const RED: Style = AnsiColor::Red.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-const GREEN: Style = AnsiColor::Green.on_default();
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-
-// Colours are for terminals; the stream takes them out elsewhere.
-fn painted(style: Style, text: &str) -> String {
-    format!("{style}{}{style:#}", printable(text))
-}
-
-pub(crate) fn shown(report: &Report, all: bool, language: Language) -> String {
-    let egress: Vec<_> = report.egress.iter().map(ToString::to_string).collect();
-    let mut out =
-        format!("{}  {}\n\n", painted(BOLD, &report.domains.join("  ")), egress.join("  "));
-    // Nothing else means much while this is so.
-    let decisive = report.checks.iter().filter(|check| check.is_decisive);
-    decisive.for_each(|check| detail(&mut out, check, language));
-    for family in FAMILIES {
-        let checks: Vec<&Check> = report
-            .checks
-            .iter()
-            .filter(|check| family.checks.contains(&check.definition) && !check.is_decisive)
-            .collect();
-        if checks.is_empty() {
-            continue;
-        }
-        out.push_str(&heading(family.title, &checks, language));
-        let mut last = None;
-        for check in checks {
-            // What has no answer is often the same for many subjects: one line for all.
-            let again = check.status == Status::Unknown && last == Some(check.definition);
-            last = (check.status == Status::Unknown).then_some(check.definition);
-            if all || (!again && matches!(check.status, Status::Finding | Status::Unknown)) {
-                detail(&mut out, check, language);
-            }
-        }
-    }
-    out.push('\n');
-    for receiver in RECEIVERS {
-        let judgement = receiver.judge(&report.checks);
-        let (style, text) = match judgement.verdict {
-            Verdict::Accept => (GREEN, Text::new("would accept", "aceptaría")),
-            Verdict::Refuse => (RED, Text::new("would refuse, because of", "rechazaría, por")),
-            Verdict::Unreached => (
-                RED,
-                Text::new("gets none of our mail, because of", "no recibe nuestro correo, por"),
-            ),
-            Verdict::Unknown => (YELLOW, Text::new("not known", "no se sabe")),
-        };
-        let verdict = painted(style, text.of(language));
-        let line = format!("{:<22} {verdict} {}", receiver.name, judgement.because.join(", "));
-        out.push_str(&format!("{}\n", line.trim_end()));
-    }
-    out.push_str(&format!("\n{}\n", painted(BOLD, &report.summary(language))));
-    out
-}
-
-fn heading(title: Text, checks: &[&Check], language: Language) -> String {
-    let count = |status| checks.iter().filter(|check| check.status == status).count();
-    let wrong = checks.iter().any(|check| check.is_wrong());
-    let mark = if wrong {
-        painted(RED, "✗")
-    } else if count(Status::Unknown) > 0 {
-        painted(YELLOW, "?")
-    } else {
-        painted(GREEN, "✓")
-    };
-    let parts = [
-        (Status::Finding, Text::new("to see", "por ver")),
-        (Status::Unknown, Text::new("without answer", "sin respuesta")),
-        (Status::Pass, Text::new("right", "bien")),
-        (Status::NotApplicable, Text::new("skipped", "omitidas")),
-    ];
-    let parts = parts.map(|(status, text)| match (status, count(status)) {
-        (Status::NotApplicable, 1) => (1, Text::new("skipped", "omitida").of(language)),
-        (_, count) => (count, text.of(language)),
-    });
-    let said: Vec<_> = parts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(n, text)| format!("{n} {text}"))
-        .collect();
-    format!("{mark} {:<24} {}\n", title.of(language), painted(DIM, &said.join(", ")))
-}
-
-fn detail(out: &mut String, check: &Check, language: Language) {
-    let (style, word) = match (check.status, check.severity) {
-        (Status::Pass, _) => (GREEN, Text::new("right", "bien")),
-        (Status::NotApplicable, _) => (DIM, Text::new("skipped", "omitida")),
-        (Status::Unknown, _) => (YELLOW, Text::new("no answer", "sin respuesta")),
-        (Status::Finding, Severity::Error) => (RED, Text::same("error")),
-        (Status::Finding, Severity::Warning) => (YELLOW, Text::new("warning", "aviso")),
-        (Status::Finding, Severity::Info) => (DIM, Text::new("note", "nota")),
-    };
-    let word = painted(style, word.of(language));
-    let (id, subject) = (painted(BOLD, check.id()), printable(&check.subject));
-    if check.status != Status::Finding {
-        let (seen, asked) = (printable(&check.seen), painted(DIM, &check.asked));
-        out.push_str(&format!("    {word}  {id}  {subject}: {seen}  {asked}\n"));
-        if !check.remedy.is_empty() {
-            out.push_str(&format!("      {}\n", printable(&check.remedy)));
-        }
-        return;
-    }
-    // What is at fault stands first; what is demanded is no title for that.
-    out.push_str(&format!("    {word}  {id}  {subject}: {}\n", printable(&check.seen)));
-    let lines = [
-        (Text::new("asked", "preguntado"), check.asked.as_str()),
-        (Text::new("demanded", "se exige"), check.definition.title.of(language)),
-        (Text::new("expected", "esperado"), check.expected.as_str()),
-        (Text::new("do", "haga"), check.remedy.as_str()),
-        (Text::new("see", "véase"), check.definition.reference),
-    ];
-    for (label, value) in lines {
-        // A piece of a configuration has several lines.
-        for (number, line) in value.lines().enumerate() {
-            let (label, line) = match number {
-                0 => (label.of(language), printable(line)),
-                _ => ("", whole(&printable(line))),
-            };
-            out.push_str(&format!("      {label:<11} {line}\n"));
-        }
-    }
 }

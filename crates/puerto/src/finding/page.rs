@@ -82,7 +82,7 @@ impl Page {
             Severity::Warning => WARNING,
             Severity::Info => NOTE,
         };
-        self.headline(indent, word, (finding.id, subject), &seen);
+        self.headline(indent, word, (finding.id, subject), (&seen, ""));
         let asked = finding.asked.as_deref().unwrap_or_default();
         self.row(indent, ASKED, asked);
         if let Some((label, said)) = more {
@@ -96,17 +96,21 @@ impl Page {
     }
 
     /// Adds the first line of something that was judged: how it stands, its name, of
-    /// which subject, and what was seen.
+    /// which subject, and what was seen; beside that, of less weight, what was asked.
     pub fn headline(
         &mut self,
         indent: usize,
         (style, word): (Style, Text),
         (id, subject): (&str, Option<&str>),
-        seen: &str,
+        (seen, asked): (&str, &str),
     ) {
         let (word, id) = (paint(style, word.of(self.language)), paint(TITLE, id));
         let subject = subject.map_or_else(String::new, |name| format!("{}: ", harmless(name)));
-        self.line(&format!("{:indent$}{word}  {id}  {subject}{}", "", harmless(seen)));
+        let asked = match asked {
+            "" => String::new(),
+            asked => paint(FAINT, &format!("  {}", harmless(asked))),
+        };
+        self.line(&format!("{:indent$}{word}  {id}  {subject}{}{asked}", "", harmless(seen)));
     }
 
     // A piece of a configuration has several lines, each to be copied as it is.

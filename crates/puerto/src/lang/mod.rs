@@ -214,6 +214,19 @@ impl Said {
         })
     }
 
+    /// Several, one after the other.
+    pub fn joined<'a>(said: impl IntoIterator<Item = &'a Self> + Clone, between: &str) -> Self {
+        Self::of_both(|language| {
+            let said: Vec<_> = said.clone().into_iter().map(|one| one.get(language)).collect();
+            said.join(between)
+        })
+    }
+
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.en.is_empty()
+    }
+
     /// The sentence in one language.
     pub fn of(&self, language: Language) -> String {
         self.get(language).to_owned()
@@ -249,6 +262,13 @@ macro_rules! said_of {
 }
 
 pub(crate) use {said, said_of};
+
+/// Nothing.
+impl Default for Said {
+    fn default() -> Self {
+        Self::plain(Text::same(""))
+    }
+}
 
 impl From<Text> for Said {
     fn from(text: Text) -> Self {

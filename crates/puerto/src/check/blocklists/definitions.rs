@@ -1,13 +1,14 @@
 //! What is demanded of blocklists, for the registry and the documentation.
 
-use super::super::outcome::{Definition, Severity};
-use super::super::registry::Family;
+use super::super::outcome::{Definition, Family};
+use crate::finding::Severity;
 use crate::lang::Text;
 
 /// The checks of this family.
-pub(in super::super) const FAMILY: Family = Family {
+pub(in super::super) static FAMILY: Family = Family {
     name: "blocklists",
     title: Text::new("Blocklists", "Listas de bloqueo"),
+    is_of_machine: false,
     checks: &[
         &SANITY,
         &SPAMHAUS_ZEN,

@@ -15,9 +15,10 @@ use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 use tokio::sync::Semaphore;
 
 use super::context::{Context, Place};
-use super::outcome::{Check, Definition, Draft, Severity};
+use super::outcome::{Check, Definition, Draft};
 use super::world::World;
-use crate::lang::Text;
+use crate::finding::Severity;
+use crate::lang::{Said, Text};
 use ask::{Doubt, Subject, Verdict};
 use data::{Kind, List, Lists, Meaning, Weight};
 pub(super) use definitions::FAMILY;
@@ -137,32 +138,25 @@ fn conclude<W: World>(
         Verdict::Listed { meanings, answers, text } => {
             let answers: Vec<_> = answers.iter().map(ToString::to_string).collect();
             let draft = draft.with("answers", answers.join(", "));
-            listed(context, draft, list, (&meanings, text))
+            listed(draft, list, (&meanings, text))
         }
         Verdict::Unknown(doubt) => unknown(context, draft, list, &doubt),
     }
 }
 
-fn listed<W: World>(
-    context: &Context<'_, W>,
-    draft: Draft,
-    list: &List,
-    (meanings, text): (&[&Meaning], Option<String>),
-) -> Check {
-    let language = context.language;
+fn listed(draft: Draft, list: &List, (meanings, text): (&[&Meaning], Option<String>)) -> Check {
     let names: Vec<_> = meanings.iter().map(|meaning| meaning.name.as_str()).collect();
-    let means: Vec<_> = meanings.iter().map(|meaning| meaning.means.of(language)).collect();
-    let mut remedies: Vec<_> =
-        meanings.iter().map(|meaning| meaning.remedy.unwrap_or(list.remedy).of(language)).collect();
-    remedies.dedup();
+    let means: Vec<_> = meanings.iter().map(|meaning| meaning.means).collect();
+    let remedies: Vec<_> =
+        meanings.iter().map(|meaning| meaning.remedy.unwrap_or(list.remedy)).collect();
     let weight = meanings.iter().map(|meaning| meaning.weight.unwrap_or(list.weight)).max();
     let words = text.map(|text| format!(" — “{text}”")).unwrap_or_default();
     draft
         .severity(severity(weight.unwrap_or(list.weight)))
         .with("names", unique(names).join(" + "))
-        .with("means", unique(means).join("; "))
+        .with_said("means", joined(means, "; "))
         .with("words", words)
-        .with("remedy", unique(remedies).join(" "))
+        .with_said("remedy", joined(remedies, " "))
         .with("page", &list.page)
         .finding(
             Text::new(
@@ -187,16 +181,14 @@ fn unknown<W: World>(
             let why = meaning
                 .map(|meaning| meaning.means)
                 .unwrap_or(Text::new("it gives no reason", "no da motivo"));
-            draft
-                .with("answer", answer)
-                .with("why", why.of(context.language))
-                .remedy(OWN_RESOLVER)
-                .unknown(Text::new(
+            draft.with("answer", answer).with_said("why", why).remedy(OWN_RESOLVER).unknown(
+                Text::new(
                     "{list} refuses to answer the resolver {resolver} ({answer}): {why}. This is \
                      no listing",
                     "{list} no quiere responder al resolutor {resolver} ({answer}): {why}. Esto no \
                      es una inclusión en la lista",
-                ))
+                ),
+            )
         }
         Doubt::Unregistered => draft
             .remedy(Text::new(
@@ -286,8 +278,13 @@ fn severity(weight: Weight) -> Severity {
     }
 }
 
+fn joined(texts: Vec<Text>, between: &str) -> Said {
+    let said: Vec<Said> = unique(texts).into_iter().map(Said::from).collect();
+    Said::joined(&said, between)
+}
+
 /// Each once, in the order of their first appearance.
-fn unique(texts: Vec<&str>) -> Vec<&str> {
+fn unique<T: PartialEq>(texts: Vec<T>) -> Vec<T> {
     let mut seen = Vec::new();
     for text in texts {
         if !seen.contains(&text) {

@@ -11,11 +11,11 @@ use puerto_mail::dns::{DnsError, RecordType};
 use puerto_mail::spf::{self, Query, SpfResult};
 
 use super::context::Context;
-use super::outcome::{Check, Severity};
-use super::registry::Family;
+use super::outcome::{Check, Family};
 use super::world::World;
 use crate::dnsplan::{dmarc_proposal, said_of_faults};
-use crate::lang::Text;
+use crate::finding::Severity;
+use crate::lang::{Said, Text, said_of};
 use crate::survey::address::is_public;
 use definitions::{
     ALIGNMENT, EXISTS, LOCATION, MISSING_P, ORG_DOMAIN, POLICY, PSD, REMOVED_TAGS, RUA,
@@ -24,9 +24,10 @@ use definitions::{
 use puerto_mail::dmarc::mend::{self, Fault, Mended};
 use puerto_mail::together::together;
 
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "dmarc",
     title: Text::same("DMARC"),
+    is_of_machine: false,
     checks: &[
         &EXISTS,
         &SINGLE,
@@ -95,7 +96,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
 // A record without a policy that names nobody to report to is ignored by all.
 fn asks_nothing<W: World>(
     context: &Context<'_, W>,
-    (texts, publish): (&[String], &str),
+    (texts, publish): (&[String], &Said),
     found: &[Check],
 ) -> Option<Check> {
     let own = format!("_dmarc.{}", context.domain);
@@ -106,7 +107,7 @@ fn asks_nothing<W: World>(
         .asked(context.question(&own, RecordType::Txt))
         .with("name", own)
         .with("record", record)
-        .with("publish", publish);
+        .with_said("publish", publish);
     Some(draft.finding(
         Text::new(
             "no p= and no rua=, so that receivers ignore it: {record}",
@@ -118,7 +119,7 @@ fn asks_nothing<W: World>(
 }
 
 // The line that mends the record, as `puerto dns` proposes it.
-async fn publish<W: World>(context: &Context<'_, W>, whose: &str, texts: &[String]) -> String {
+async fn publish<W: World>(context: &Context<'_, W>, whose: &str, texts: &[String]) -> Said {
     let name = format!("_dmarc.{whose}");
     let proposal = dmarc_proposal(whose, texts);
     let alias = context.alias_of(&name).await;
@@ -187,7 +188,7 @@ fn found<W: World>(
     context: &Context<'_, W>,
     texts: &[String],
     evaluation: &Evaluation,
-    (location, publish): (&Check, &str),
+    (location, publish): (&Check, &Said),
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
     let own = format!("_dmarc.{domain}");
@@ -196,7 +197,7 @@ fn found<W: World>(
             .about(check, domain)
             .asked(context.question(&own, RecordType::Txt))
             .with("name", &own)
-            .with("publish", publish)
+            .with_said("publish", publish)
     };
     let records: Vec<&String> = texts.iter().filter(|text| mend::is_meant(text)).collect();
     let ready = Text::same("{publish}");
@@ -242,7 +243,7 @@ fn found<W: World>(
                         [Fault::Separator] if evaluation.record.is_some() => Severity::Warning,
                         _ => Severity::Error,
                     })
-                    .with("wrong", wrong.of(context.language))
+                    .with_said("wrong", wrong)
                     .with("record", text)
                     .finding(
                         Text::same("{wrong}: {record}"),
@@ -319,7 +320,7 @@ fn of_record<W: World>(
     context: &Context<'_, W>,
     tags: &Mended,
     evaluation: &Evaluation,
-    publish: &str,
+    publish: &Said,
 ) -> Vec<Check> {
     let Some(record) = &evaluation.record else { return Vec::new() };
     let whose = evaluation.policy_domain.as_deref().unwrap_or(&context.domain);
@@ -333,7 +334,7 @@ fn of_record<W: World>(
             .with("policy", evaluation.policy)
             .with("sp", subdomains)
             .with("np", record.nonexistent_policy.unwrap_or(subdomains))
-            .with("publish", publish)
+            .with_said("publish", publish)
             .with("record", &record.text)
     };
     let judge = |definition, wrong: bool, texts: [Text; 3]| {
@@ -426,13 +427,14 @@ fn alignment<W: World>(context: &Context<'_, W>, evaluation: &Evaluation, certai
     let shown: Vec<_> = proofs
         .clone()
         .map(|(what, (domain, alignment))| {
-            format!("{what} {domain}: {}", word(*alignment).of(context.language))
+            let domain = Said::words(format!("{what} {domain}"));
+            said_of!("{domain}: {word}", "{domain}: {word}"; domain = domain, word = word(*alignment))
         })
         .collect();
     let draft = context
         .about(&ALIGNMENT, &context.domain)
         .with("domain", &context.domain)
-        .with("proofs", shown.join(", "));
+        .with_said("proofs", Said::joined(&shown, ", "));
     if evaluation.result == DmarcResult::Pass {
         return draft.pass(Text::same("{proofs}"));
     }
@@ -459,11 +461,12 @@ fn alignment<W: World>(context: &Context<'_, W>, evaluation: &Evaluation, certai
     )
 }
 
-fn word(alignment: Alignment) -> Text {
-    match alignment {
+fn word(alignment: Alignment) -> Said {
+    let word = match alignment {
         Alignment::Aligned => Text::new("pass, aligned", "pass, alineado"),
         Alignment::NotAligned => Text::new("pass, not aligned", "pass, no alineado"),
         Alignment::NotPassed => Text::new("no pass", "sin pass"),
         Alignment::Unknown => Text::new("unknown", "no se sabe"),
-    }
+    };
+    word.into()
 }

@@ -11,14 +11,14 @@ use crate::check::domain::{NULL_MX, SENDER_RESOLVES};
 use crate::check::names::related;
 use crate::check::outcome::{Check, Draft};
 use crate::check::world::World;
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 
 /// Judges `rua`.
 pub(super) async fn judge<W: World>(
     context: &Context<'_, W>,
     tags: &Mended,
     evaluation: &Evaluation,
-    publish: &str,
+    publish: &Said,
 ) -> Vec<Check> {
     let Some(record) = &evaluation.record else { return Vec::new() };
     let whose = evaluation.policy_domain.as_deref().unwrap_or(&context.domain);
@@ -35,7 +35,7 @@ pub(super) async fn judge<W: World>(
             return vec![draft(&RUA).skipped(&SYNTAX)];
         }
         let add = Text::same("{publish}");
-        return vec![draft(&RUA).with("publish", publish).finding(
+        return vec![draft(&RUA).with_said("publish", publish).finding(
             Text::new("no rua: nobody sends you reports", "sin rua: nadie le envía informes"),
             Text::same("rua=mailto:…"),
             add,

@@ -8,8 +8,7 @@ use std::net::IpAddr;
 use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::context::Context;
-use super::outcome::Check;
-use super::registry::Family;
+use super::outcome::{Check, Family};
 use super::world::World;
 use crate::lang::Text;
 use crate::survey::address::is_public;
@@ -20,9 +19,10 @@ use definitions::{
 pub(super) use definitions::{NULL_MX, SENDER_RESOLVES};
 use puerto_mail::together::together;
 
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "dns",
     title: Text::new("DNS of the domain", "DNS del dominio"),
+    is_of_machine: false,
     checks: &[
         &SENDER_RESOLVES,
         &SOA,

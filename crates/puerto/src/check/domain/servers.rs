@@ -11,7 +11,7 @@ use super::super::context::Context;
 use super::super::outcome::{Check, Draft};
 use super::super::world::World;
 use super::definitions::{NS_CONSISTENT, RESOLVERS_AGREE};
-use crate::lang::{Language, Text, dns_error};
+use crate::lang::{Said, Text, dns_error, said_of};
 use puerto_mail::together::together;
 
 /// Name servers that are asked at most.
@@ -47,7 +47,7 @@ struct Question {
 }
 
 /// A name server, and what it said to each question.
-struct Said {
+struct Answered {
     server: String,
     serial: Option<u32>,
     answers: Vec<Result<Vec<Record>, DnsError>>,
@@ -71,13 +71,14 @@ pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
         Err(error) => return draft.no_answer(&error),
     };
     let questions = questions(context);
-    let said: Vec<Said> = together(names.iter().map(|name| ask(context, name, &questions))).await;
-    let silent = silent(&said, context.language);
+    let said: Vec<Answered> =
+        together(names.iter().map(|name| ask(context, name, &questions))).await;
+    let silent = silent(&said);
     let draft = draft
         .asked(format!("{} @{}", shown_questions(&questions), names.join(" @")))
         .with("servers", names.join(", "))
         .with("count", names.len())
-        .with("silent", silent.join("; "));
+        .with_said("silent", Said::joined(&silent, "; "));
     for (at, question) in questions.iter().enumerate() {
         let seen_by_resolver = match question.key {
             Some(_) => context.lookup(&question.name, question.kind).await.ok(),
@@ -124,13 +125,13 @@ pub(super) async fn resolvers_agree<W: World>(context: &Context<'_, W>) -> Optio
         return None;
     }
     let questions = questions(context);
-    let said: Vec<Said> = together(resolvers.iter().map(async |resolver| {
+    let said: Vec<Answered> = together(resolvers.iter().map(async |resolver| {
         let asked = questions.iter().map(|one| async {
             let answer = context.world.ask_resolver(*resolver, &one.name, one.kind).await?;
             Ok(one.about_mail(answer.records))
         });
         let server = resolver.ip().to_string();
-        Said { server, serial: None, answers: together(asked).await, is_missing: false }
+        Answered { server, serial: None, answers: together(asked).await, is_missing: false }
     }))
     .await;
     let names: Vec<&str> = said.iter().map(|one| one.server.as_str()).collect();
@@ -212,13 +213,14 @@ fn differ(draft: Draft, question: &Question, difference: &Difference) -> Check {
 }
 
 // Servers that did not answer, each with the first reason.
-fn silent(said: &[Said], language: Language) -> Vec<String> {
+fn silent(said: &[Answered]) -> Vec<Said> {
     let failed = said.iter().filter_map(|one| {
         let error = one.answers.iter().find_map(|answer| match answer {
             Err(error) if !error.is_absence() => Some(error),
             _ => None,
         })?;
-        Some(format!("{}: {}", one.server, dns_error(error).of(language)))
+        let server = Said::words(&one.server);
+        Some(said_of!("{server}: {error}", "{server}: {error}"; server = server, error = dns_error(error)))
     });
     failed.collect()
 }
@@ -245,7 +247,7 @@ fn shown_questions(questions: &[Question]) -> String {
     shown.join(", ")
 }
 
-async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Question]) -> Said {
+async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Question]) -> Answered {
     let (v4, v6) = tokio::join!(context.addresses(server, false), context.addresses(server, true));
     let address =
         v4.as_ref().ok().and_then(|v4| v4.first()).or(v6.as_ref().ok().and_then(|v6| v6.first()));
@@ -255,7 +257,7 @@ async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Ques
             (Err(error), _) | (_, Err(error)) => error,
             _ => DnsError::Failure("the name server has no address".to_owned()),
         };
-        return Said {
+        return Answered {
             server: server.to_owned(),
             serial: None,
             answers: vec![Err(error)],
@@ -269,7 +271,7 @@ async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Ques
     let serial = context.world.ask_server(*address, &context.domain, RecordType::Soa);
     let (answers, serial) = tokio::join!(together(asked), serial);
     let serial = serial.ok().and_then(|answer| answer.records.iter().find_map(Record::serial));
-    Said { server: server.to_owned(), serial, answers, is_missing: false }
+    Answered { server: server.to_owned(), serial, answers, is_missing: false }
 }
 
 impl Question {
@@ -304,13 +306,13 @@ struct Difference {
 }
 
 fn difference(
-    said: &[Said],
+    said: &[Answered],
     at: usize,
     question: &Question,
     seen_by_resolver: &[Record],
 ) -> Option<Difference> {
     // An absence is an answer; a failure is none.
-    let answers: Vec<(&Said, Vec<Record>)> = said
+    let answers: Vec<(&Answered, Vec<Record>)> = said
         .iter()
         .filter_map(|one| match one.answers.get(at)? {
             Ok(records) => Some((one, records.clone())),

@@ -14,9 +14,9 @@ use puerto_mail::spf::mend;
 use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, Question, SpfResult, Trace};
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Severity};
-use super::registry::Family;
+use super::outcome::{Check, Definition, Family};
 use super::world::World;
+use crate::finding::Severity;
 use crate::lang::Text;
 use crate::survey::address::is_public;
 use definitions::{
@@ -27,9 +27,10 @@ use puerto_mail::together::together;
 use remedy::Remedy;
 use terms::{Faults, Terms};
 
-pub(super) const FAMILY: Family = Family {
+pub(super) static FAMILY: Family = Family {
     name: "spf",
     title: Text::same("SPF"),
+    is_of_machine: false,
     checks: &[
         &EXISTS,
         &SINGLE,

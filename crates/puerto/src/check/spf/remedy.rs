@@ -46,7 +46,8 @@ impl Remedy {
             let line = format!("{}. IN TXT \"{text}\"", context.domain);
             context.to_publish(self.alias.as_deref(), &line)
         };
-        draft.with("edited", line(edited)).with("closed", line(closed)).with("unclear", unclear)
+        let draft = draft.with_said("edited", line(edited)).with_said("closed", line(closed));
+        draft.with("unclear", unclear)
     }
 
     /// Publish this.

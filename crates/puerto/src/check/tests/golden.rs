@@ -63,8 +63,8 @@ async fn what_is_found_is_said_as_it_was_in_both_languages() {
     let worlds = of_cases.chain(variations::cases().into_iter().map(|c| (c.title, c.world())));
     let mut out = LANGUAGES.map(|_| String::new());
     for (title, world) in worlds {
+        let checks = world.judge_all().await.checks;
         for ((_, language), out) in LANGUAGES.iter().zip(&mut out) {
-            let checks = world.judge_all_in(*language).await.checks;
             let told = steady(&told(&checks, *language), &world);
             let _ = writeln!(out, "{title}\n{told}");
         }
@@ -113,9 +113,9 @@ fn reported() -> [(&'static str, Made); 6] {
 #[tokio::test]
 async fn reports_are_shown_as_they_were() {
     for (name, world) in reported() {
+        let report = world.judge_all().await;
         for (code, language) in LANGUAGES {
-            let report = world.judge_all_in(language).await;
-            let shown = |all| crate::cli::check::shown(&report, all, language);
+            let shown = |all| crate::check::show(&report, all, language);
             let page = format!("{}\n--all\n\n{}", shown(false), shown(true));
             let page = anstream::adapter::strip_str(&page).to_string();
             crate::golden::same(&format!("check/{name}.{code}.txt"), &steady(&page, &world));

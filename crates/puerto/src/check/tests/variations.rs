@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use puerto_mail::dns::{DnsError, Record, RecordType, reverse_name};
 
 use super::world::{KEY, Made, other_record};
-use crate::check::{Check, Severity, Status};
+use crate::check::{Check, Status};
+use crate::finding::Severity;
 
 pub(super) struct Case {
     pub(super) title: &'static str,
@@ -185,7 +186,7 @@ async fn what_is_published_has_exactly_its_findings() {
             wrong.push(format!("{}: {found:?}, expected {:?}", case.title, case.expected));
         }
         for check in checks.iter().filter(|check| check.status == Status::Finding) {
-            let texts = [&check.seen, &check.expected, &check.remedy];
+            let texts = [&check.seen, &check.expected, &check.remedy].map(ToString::to_string);
             if texts.iter().any(|text| text.is_empty() || text.contains("{subject}")) {
                 wrong.push(format!("{}: {check:?}", case.title));
             }

@@ -14,7 +14,6 @@ use crate::check::{
     run,
 };
 use crate::config::Config;
-use crate::lang::Language;
 
 pub(super) const V4: &str = "192.0.2.10";
 pub(super) const V6: &str = "2001:db8::10";
@@ -230,7 +229,7 @@ impl Made {
     }
 
     pub(super) async fn check(&self) -> Vec<Check> {
-        self.check_in(Language::English, &self.egress).await
+        self.check_in(&self.egress).await
     }
 
     /// A second domain of the same server.
@@ -247,24 +246,19 @@ impl Made {
 
     /// All domains of the configuration.
     pub(super) async fn judge_all(&self) -> Report {
-        self.judge_all_in(Language::English).await
-    }
-
-    pub(super) async fn judge_all_in(&self, language: Language) -> Report {
-        let asked = Asked { domain: None, egress: self.egress.clone(), language };
+        let asked = Asked { domain: None, egress: self.egress.clone() };
         judge(self, &self.config, (asked, now()), &[], &|_| {}).await
     }
 
     /// All checks, those that ask the blocklists too.
     pub(super) async fn check_all(&self) -> Vec<Check> {
-        let asked =
-            Asked { domain: None, egress: self.egress.clone(), language: Language::English };
+        let asked = Asked { domain: None, egress: self.egress.clone() };
         let context = Context::gather(self, &self.config, asked, now()).await;
         run(&context, &[], &|_| {}).await
     }
 
-    pub(super) async fn check_in(&self, language: Language, egress: &[IpAddr]) -> Vec<Check> {
-        let asked = Asked { domain: None, egress: egress.to_vec(), language };
+    pub(super) async fn check_in(&self, egress: &[IpAddr]) -> Vec<Check> {
+        let asked = Asked { domain: None, egress: egress.to_vec() };
         let context = Context::gather(self, &self.config, asked, now()).await;
         run(&context, &families(), &|_| {}).await
     }

@@ -38,8 +38,8 @@ fn checks(made: &Made, certificate: Option<&str>, now: i64) -> Vec<Check> {
     made.judge_with(&config, change, |context| block_on(run(context)))
 }
 
-fn seen<'a>(checks: &'a [Check], id: &str) -> &'a str {
-    checks.iter().find(|check| check.id() == id).map(|check| check.seen.as_str()).unwrap()
+fn seen(checks: &[Check], id: &str) -> String {
+    checks.iter().find(|check| check.id() == id).map(|check| check.seen.to_string()).unwrap()
 }
 
 const ENDS: i64 = 4_949_105_213;

@@ -317,7 +317,7 @@ impl Show {
         if self.json {
             return self.object(&json!({"event": "check", "report": report.to_json(language)}));
         }
-        self.line(crate::cli::check::shown(report, false, language).trim_end());
+        self.line(crate::check::show(report, false, language).trim_end());
     }
 
     /// What a refusal means, as `puerto explain` shows it.

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::control::Client;
 use crate::control::protocol::Selection;
 use crate::explain::{Explanation, explain};
-use crate::lang::{Language, Said, Text, address_error, detail, said, said_of};
+use crate::lang::{Said, Text, address_error, detail, said, said_of};
 use crate::serve::{Daemon, Prepared};
 
 /// How long the letters may take to be answered, and the pause between looks.
@@ -85,7 +85,7 @@ pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Re
 
     let title = Text::new("What `puerto check` finds", "Lo que encuentra `puerto check`");
     show.part(title.of(language), "");
-    let report = check(scenario, &lab, &config, language).await;
+    let report = check(scenario, &lab, &config).await;
     show.report(&report);
 
     let explained = answered.iter().find_map(|one| Some((one, explanation(one)?)));
@@ -228,13 +228,13 @@ async fn waiting(scene: &Scene) -> Result<Vec<(String, String)>, Said> {
     asked.map_err(|error| client_error(&error))
 }
 
-async fn check(scenario: &Scenario, lab: &Lab, config: &Config, language: Language) -> Report {
+async fn check(scenario: &Scenario, lab: &Lab, config: &Config) -> Report {
     let world = LabInternet::new(lab, config);
     let mut egress = vec![IpAddr::V4(SENDER_ADDRESS)];
     if scenario.ipv6 {
         egress.push(IpAddr::V6(Ipv6Addr::LOCALHOST));
     }
-    let asked = Asked { domain: Some(SENDER_DOMAIN.to_owned()), egress, language };
+    let asked = Asked { domain: Some(SENDER_DOMAIN.to_owned()), egress };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let mut context = Context::gather(&world, config, asked, now).await;
