@@ -6,7 +6,6 @@ use super::domain::SENDER_RESOLVES;
 use super::names::is_at_or_below;
 use super::outcome::{Check, Status};
 use super::world::World;
-use crate::lang::Text;
 use puerto_mail::dns::RecordType;
 
 /// Groups that judge the domain's records.
@@ -32,22 +31,13 @@ pub(super) fn told<W: World>(context: &Context<'_, W>, checks: Vec<Check>) -> Ve
         .with("registered", registered)
         .decisive()
         .finding(
-            Text::new(
-                "no such domain: the DNS says that {registered} does not exist (NXDOMAIN)",
-                "no existe ese dominio: el DNS dice que {registered} no existe (NXDOMAIN)",
-            ),
-            Text::new(
-                "a domain that is registered and delegated to name servers",
-                "un dominio registrado y delegado en servidores de nombres",
-            ),
-            Text::new(
-                "Correct the name if it is misspelt; else register {registered}, or renew it if it \
+            ("no such domain: the DNS says that {registered} does not exist (NXDOMAIN)", "no existe ese dominio: el DNS dice que {registered} no existe (NXDOMAIN)"),
+            ("a domain that is registered and delegated to name servers", "un dominio registrado y delegado en servidores de nombres"),
+            ("Correct the name if it is misspelt; else register {registered}, or renew it if it \
                  has expired, and let the registrar delegate it to your name servers. Then run \
-                 `puerto check` again",
-                "Corrija el nombre si está mal escrito; si no, registre {registered}, o renuévelo \
+                 `puerto check` again", "Corrija el nombre si está mal escrito; si no, registre {registered}, o renuévelo \
                  si ha caducado, y haga que el registrador lo delegue en sus servidores de nombres. \
-                 Repita después `puerto check`",
-            ),
+                 Repita después `puerto check`"),
         );
     let rest = checks.into_iter().filter(|check| check.id() != SENDER_RESOLVES.id);
     let rest = rest.map(|check| match depends(context, registered, &check) {

@@ -76,15 +76,12 @@ fn key_files<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         let draft = context.about(&KEY_PERMS, &directory).with_said("problem", problem);
         // That we may not look says nothing about the server, which runs as another.
         if problem.to_string().contains("ermission denied") {
-            return draft.remedy(Text::new("Run it as root", "Ejecútelo como root")).unknown(Text::same("{problem}"));
+            return draft.remedy(("Run it as root", "Ejecútelo como root")).unknown("{problem}");
         }
         draft.finding(
-            Text::same("{problem}"),
-            Text::new("a key file that can be used", "un fichero de clave que se pueda usar"),
-            Text::new(
-                "chmod 640 the file and give it to root and the group puerto, or make a new key: puerto dkim new",
-                "chmod 640 al fichero y déselo a root y al grupo puerto, o cree otra clave: puerto dkim new",
-            ),
+            "{problem}",
+            ("a key file that can be used", "un fichero de clave que se pueda usar"),
+            ("chmod 640 the file and give it to root and the group puerto, or make a new key: puerto dkim new", "chmod 640 al fichero y déselo a root y al grupo puerto, o cree otra clave: puerto dkim new"),
         )
     });
     problems.collect()
@@ -107,22 +104,22 @@ fn no_key<W: World>(context: &Context<'_, W>, files: &[Check]) -> Check {
     }
     if !others.is_empty() {
         return draft.finding(
-            Text::new(
+            (
                 "there are keys for {others} only: mail from {subject} is not signed",
                 "solo hay claves de {others}: el correo de {subject} no se firma",
             ),
-            Text::new("a key for {subject}", "una clave de {subject}"),
+            ("a key for {subject}", "una clave de {subject}"),
             remedy,
         );
     }
     // The relayhost may sign in our name.
     let severity = if context.relay.is_some() { Severity::Warning } else { Severity::Error };
     draft.severity(severity).finding(
-        Text::new(
+        (
             "no key below {directory}: mail is not signed",
             "no hay claves en {directory}: el correo no se firma",
         ),
-        Text::new("a key for {subject}", "una clave de {subject}"),
+        ("a key for {subject}", "una clave de {subject}"),
         remedy,
     )
 }
@@ -173,7 +170,7 @@ async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Che
             let test = selftest(context, key, draft(&SELFTEST)).await;
             if test.status == super::Status::Pass {
                 if let Some(slot) = mismatch.and_then(|at| checks.get_mut(at)) {
-                    *slot = draft(&KEY_MATCH).pass(Text::new("the same key", "la misma clave"));
+                    *slot = draft(&KEY_MATCH).pass(("the same key", "la misma clave"));
                 }
                 checks.push(test);
             } else {
@@ -196,20 +193,20 @@ fn alias_leads(
         Err(error) => return draft.no_answer(&error),
     };
     let Some(target) = target else {
-        return draft.pass(Text::new("no alias", "no es un alias"));
+        return draft.pass(("no alias", "no es un alias"));
     };
     let draft = draft.with("target", target);
     match texts {
         None => draft.skipped(&RECORD_EXISTS),
         Some(texts) if texts.is_empty() => draft.finding(
-            Text::new(
+            (
                 "an alias of {target}, where there is no key",
                 "un alias de {target}, donde no hay clave",
             ),
-            Text::new("an alias that leads to a key", "un alias que lleve a una clave"),
-            Text::same("{line}"),
+            ("an alias that leads to a key", "un alias que lleve a una clave"),
+            "{line}",
         ),
-        Some(_) => draft.pass(Text::new("an alias of {target}", "un alias de {target}")),
+        Some(_) => draft.pass(("an alias of {target}", "un alias de {target}")),
     }
 }
 
@@ -236,34 +233,34 @@ fn published(
     let text = match texts {
         [] => {
             let check = draft(&RECORD_EXISTS).finding(
-                Text::new("no TXT record", "no hay registro TXT"),
-                Text::new("the public key", "la clave pública"),
+                ("no TXT record", "no hay registro TXT"),
+                ("the public key", "la clave pública"),
                 ready,
             );
             return failed(checks, &RECORD_EXISTS, check);
         }
         [text] => text.as_str(),
         several => {
-            checks.push(draft(&RECORD_EXISTS).pass(Text::new("published", "publicado")));
+            checks.push(draft(&RECORD_EXISTS).pass(("published", "publicado")));
             let check = draft(&MULTIPLE).with("count", several.len()).finding(
-                Text::new("{count} TXT records", "{count} registros TXT"),
-                Text::new("one", "uno"),
-                Text::new("Delete all but: {line}", "Borre todos menos: {line}"),
+                ("{count} TXT records", "{count} registros TXT"),
+                ("one", "uno"),
+                ("Delete all but: {line}", "Borre todos menos: {line}"),
             );
             return failed(checks, &MULTIPLE, check);
         }
     };
-    checks.push(draft(&RECORD_EXISTS).pass(Text::new("published", "publicado")));
-    checks.push(draft(&MULTIPLE).pass(Text::new("one record", "un registro")));
+    checks.push(draft(&RECORD_EXISTS).pass(("published", "publicado")));
+    checks.push(draft(&MULTIPLE).pass(("one record", "un registro")));
     if text.contains(['"', '\\']) {
         let check = draft(&CHUNKS).with("text", shortened(text)).finding(
-            Text::new("quotation marks in the value: {text}", "comillas dentro del valor: {text}"),
-            Text::new("the value without them", "el valor sin ellas"),
+            ("quotation marks in the value: {text}", "comillas dentro del valor: {text}"),
+            ("the value without them", "el valor sin ellas"),
             ready,
         );
         return failed(checks, &CHUNKS, check);
     }
-    checks.push(draft(&CHUNKS).pass(Text::new("whole", "entero")));
+    checks.push(draft(&CHUNKS).pass(("whole", "entero")));
     let key = match PublicKey::parse(text) {
         Ok(key) => key,
         Err(error) => {
@@ -271,14 +268,14 @@ fn published(
             return failed(checks, definition, check);
         }
     };
-    checks.push(draft(&REVOKED).pass(Text::new("not revoked", "no revocada")));
+    checks.push(draft(&REVOKED).pass(("not revoked", "no revocada")));
     if !key.hashes.is_empty() && !key.hashes.iter().any(|hash| hash == "sha256") {
         let check = draft(&SYNTAX).with("hashes", key.hashes.join(":")).finding(
-            Text::new(
+            (
                 "h={hashes} leaves out sha256, with which we sign",
                 "h={hashes} no incluye sha256, con el que firmamos",
             ),
-            Text::new("h=sha256, or no h=", "h=sha256, o ningún h="),
+            ("h=sha256, or no h=", "h=sha256, o ningún h="),
             ready,
         );
         return failed(checks, &SYNTAX, check);
@@ -286,35 +283,32 @@ fn published(
     let (seen, ours) = (tag(text, "p"), tag(record, "p"));
     if seen != ours && seen == ours.trim_end_matches('=') {
         let check = draft(&SYNTAX).finding(
-            Text::new("p= has lost the `=` at its end", "p= ha perdido el `=` del final"),
-            Text::new("the whole key", "la clave entera"),
+            ("p= has lost the `=` at its end", "p= ha perdido el `=` del final"),
+            ("the whole key", "la clave entera"),
             ready,
         );
         return failed(checks, &SYNTAX, check);
     }
     checks.push(
-        draft(&SYNTAX)
-            .with("kind", key.kind())
-            .with("bits", key.bits)
-            .pass(Text::new("{kind}, {bits} bits", "{kind}, {bits} bits")),
+        draft(&SYNTAX).with("kind", key.kind()).with("bits", key.bits).pass("{kind}, {bits} bits"),
     );
     checks.push(if seen == ours {
-        draft(&KEY_MATCH).pass(Text::new("the same key", "la misma clave"))
+        draft(&KEY_MATCH).pass(("the same key", "la misma clave"))
     } else {
         let same = seen.chars().zip(ours.chars()).take_while(|(a, b)| a == b).count();
         draft(&KEY_MATCH)
             .with("seen", around(&seen, same))
             .with("ours", around(&ours, same))
             .finding(
-                Text::new("published is p={seen}", "está publicada p={seen}"),
-                Text::new("p={ours}, with which we sign", "p={ours}, con la que firmamos"),
+                ("published is p={seen}", "está publicada p={seen}"),
+                ("p={ours}, with which we sign", "p={ours}, con la que firmamos"),
                 ready,
             )
     });
     checks.push(if key.testing {
-        draft(&TESTING).finding(Text::same("t=y"), Text::new("no t=y", "sin t=y"), ready)
+        draft(&TESTING).finding("t=y", ("no t=y", "sin t=y"), ready)
     } else {
-        draft(&TESTING).pass(Text::new("no t=y", "sin t=y"))
+        draft(&TESTING).pass(("no t=y", "sin t=y"))
     });
     checks
 }
@@ -328,8 +322,8 @@ fn unusable(
     let ready = Text::same("{line}");
     if *error == RecordError::Revoked {
         let check = draft(&REVOKED).finding(
-            Text::new("p= is empty: the key is revoked", "p= está vacío: la clave está revocada"),
-            Text::new("the public key", "la clave pública"),
+            ("p= is empty: the key is revoked", "p= está vacío: la clave está revocada"),
+            ("the public key", "la clave pública"),
             ready,
         );
         return (&REVOKED, check);
@@ -350,8 +344,8 @@ fn unusable(
     };
     let check = draft.finding(
         what,
-        Text::new("the whole key", "la clave entera"),
-        Text::new(
+        ("the whole key", "la clave entera"),
+        (
             "{line}   (in a panel: each string in a line of its own, or all as one value)",
             "{line}   (en un panel: cada cadena en una línea, o todo como un solo valor)",
         ),
@@ -393,16 +387,16 @@ fn size<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
         .with("domain", &key.domain);
     let severity = match (key.key.algorithm(), bits) {
         (Algorithm::Ed25519Sha256, _) => {
-            return draft.pass(Text::same("Ed25519"));
+            return draft.pass("Ed25519");
         }
-        (_, 2048..=4096) => return draft.pass(Text::same("{bits} bits")),
+        (_, 2048..=4096) => return draft.pass("{bits} bits"),
         (_, ..1024) => Severity::Error,
         _ => Severity::Warning,
     };
     draft.severity(severity).finding(
-        Text::same("{bits} bits"),
-        Text::new("2048 to 4096 bits", "de 2048 a 4096 bits"),
-        Text::new(
+        "{bits} bits",
+        ("2048 to 4096 bits", "de 2048 a 4096 bits"),
+        (
             "puerto dkim new {domain}, with another selector",
             "puerto dkim new {domain}, con otro selector",
         ),
@@ -415,23 +409,21 @@ async fn aligned<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check 
         .with("d", &key.domain)
         .with("domain", &context.domain);
     if key.domain == context.domain {
-        return draft.pass(Text::new("d={d}", "d={d}"));
+        return draft.pass("d={d}");
     }
     let signed = [Authenticated::new(key.domain.clone(), true)];
     let evaluation = dmarc::evaluate(context.world, &context.domain, None, &signed).await;
     match evaluation.dkim.first().map(|(_, alignment)| *alignment) {
         Some(Alignment::NotAligned) => draft.finding(
-            Text::new("d={d}, From {domain}", "d={d}, From {domain}"),
-            Text::new("d={domain}", "d={domain}"),
-            Text::new(
+            "d={d}, From {domain}",
+            "d={domain}",
+            (
                 "puerto dkim new {domain}, or adkim=r in the DMARC record",
                 "puerto dkim new {domain}, o adkim=r en el registro DMARC",
             ),
         ),
-        Some(Alignment::Unknown) => {
-            draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió"))
-        }
-        _ => draft.pass(Text::new("d={d}, From {domain}", "d={d}, From {domain}")),
+        Some(Alignment::Unknown) => draft.dns_silent(),
+        _ => draft.pass("d={d}, From {domain}"),
     }
 }
 
@@ -442,8 +434,7 @@ fn age<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
         .with("domain", &key.domain);
     let written = file.metadata().and_then(|metadata| metadata.modified());
     let Ok(written) = written else {
-        return draft
-            .unknown(Text::new("the file's age is not known", "no se sabe la edad del fichero"));
+        return draft.unknown(("the file's age is not known", "no se sabe la edad del fichero"));
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(context.now.max(0).unsigned_abs());
     let age = now.duration_since(written).unwrap_or_default();
@@ -457,9 +448,9 @@ fn age<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
         ));
     }
     draft.finding(
-        Text::new("{days} days old", "{days} días"),
-        Text::new("at most a year", "un año como mucho"),
-        Text::new(
+        ("{days} days old", "{days} días"),
+        ("at most a year", "un año como mucho"),
+        (
             "puerto dkim new {domain}, with another selector",
             "puerto dkim new {domain}, con otro selector",
         ),
@@ -472,23 +463,19 @@ fn key_file<W: World>(context: &Context<'_, W>, key: &SigningKey) -> PathBuf {
 
 async fn selftest<W: World>(context: &Context<'_, W>, key: &SigningKey, draft: Draft) -> Check {
     let Some(message) = sample(context, key) else {
-        return draft.unknown(Text::new("the key could not sign", "la clave no pudo firmar"));
+        return draft.unknown(("the key could not sign", "la clave no pudo firmar"));
     };
     let results = dkim::verify(&message, context.world, context.now).await;
     let Some(result) = results.first() else {
-        return draft.unknown(Text::new("the key could not sign", "la clave no pudo firmar"));
+        return draft.unknown(("the key could not sign", "la clave no pudo firmar"));
     };
     let draft = draft
         .with("result", result.result.name())
         .with_detail("reason", result.reason().unwrap_or_default());
     match result.result {
-        DkimResult::Pass => draft.pass(Text::same("{result}")),
-        DkimResult::TempError => draft.unknown(Text::same("{result}: {reason}")),
-        _ => draft.finding(
-            Text::same("{result}: {reason}"),
-            Text::same("pass"),
-            Text::same("{line}"),
-        ),
+        DkimResult::Pass => draft.pass("{result}"),
+        DkimResult::TempError => draft.unknown("{result}: {reason}"),
+        _ => draft.finding("{result}: {reason}", "pass", "{line}"),
     }
 }
 
@@ -517,12 +504,12 @@ fn dual<W: World>(context: &Context<'_, W>) -> Check {
     let names: Vec<_> = context.keys.iter().map(|key| key.key.algorithm().name()).collect();
     let draft = draft.with("algorithms", names.join(", "));
     if context.keys.iter().any(|key| key.key.algorithm() == Algorithm::RsaSha256) {
-        return draft.pass(Text::same("{algorithms}"));
+        return draft.pass("{algorithms}");
     }
     draft.finding(
-        Text::new("{algorithms} only", "solo {algorithms}"),
-        Text::new("an RSA key too", "también una clave RSA"),
-        Text::new("puerto dkim new {subject} --type rsa", "puerto dkim new {subject} --type rsa"),
+        ("{algorithms} only", "solo {algorithms}"),
+        ("an RSA key too", "también una clave RSA"),
+        "puerto dkim new {subject} --type rsa",
     )
 }
 

@@ -6,10 +6,9 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 use puerto_mail::spf::{self, SpfResult};
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Family};
+use super::outcome::{Check, Family, definitions};
 use super::world::World;
 use crate::dnsplan::{SpfProposal, helo_spf_proposal};
-use crate::finding::Severity;
 use crate::lang::Text;
 use crate::survey::names;
 use puerto_mail::together::together;
@@ -21,70 +20,44 @@ pub(super) static FAMILY: Family = Family {
     checks: &[&FQDN, &RESOLVES, &NO_CNAME, &SPF],
 };
 
-pub(super) static FQDN: Definition = Definition {
-    id: "helo.fqdn",
-    severity: Severity::Error,
-    title: Text::new(
+definitions! {
+    FQDN = "helo.fqdn" Error "RFC 5321 §2.3.5, §4.1.1.1" [
         "The name in EHLO is a full public host name",
         "El nombre en EHLO es un nombre de máquina público y completo",
-    ),
-    reason: Text::new(
         "Receivers refuse clients that call themselves `localhost`, a bare name, an address or a \
          name of a private network. Set `hostname` (or `delivery.helo`) to a name that the world \
          can look up, such as `mail.example.com`.",
         "Muchos receptores rechazan a quien se presenta como `localhost`, con un nombre sin \
          dominio, con una dirección o con el nombre de una red privada. Ponga en `hostname` (o en \
          `delivery.helo`) un nombre que todo el mundo pueda resolver, como `mail.example.com`.",
-    ),
-    reference: "RFC 5321 §2.3.5, §4.1.1.1",
-};
-
-static RESOLVES: Definition = Definition {
-    id: "helo.resolves",
-    severity: Severity::Error,
-    title: Text::new(
+    ];
+    RESOLVES = "helo.resolves" Error "RFC 5321 §2.3.5" [
         "The name in EHLO leads to the sending address",
         "El nombre en EHLO lleva a la dirección desde la que se envía",
-    ),
-    reason: Text::new(
         "Receivers look the name up. It must have an A record for each IPv4 and an AAAA record \
          for each IPv6 address that mail leaves from.",
         "Los receptores consultan ese nombre. Debe tener un registro A por cada dirección IPv4 y \
          un AAAA por cada dirección IPv6 desde la que sale correo.",
-    ),
-    reference: "RFC 5321 §2.3.5",
-};
-
-static NO_CNAME: Definition = Definition {
-    id: "helo.no-cname",
-    severity: Severity::Info,
-    title: Text::new("The name in EHLO is no alias", "El nombre en EHLO no es un alias"),
-    reason: Text::new(
+    ];
+    NO_CNAME = "helo.no-cname" Info "RFC 5321 §2.3.5" [
+        "The name in EHLO is no alias",
+        "El nombre en EHLO no es un alias",
         "A few filters compare names literally and do not follow a CNAME. Use the name that the \
          alias leads to.",
         "Algunos filtros comparan los nombres al pie de la letra y no siguen un CNAME. Use el \
          nombre al que lleva el alias.",
-    ),
-    reference: "RFC 5321 §2.3.5",
-};
-
-static SPF: Definition = Definition {
-    id: "helo.spf",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    SPF = "helo.spf" Warning "RFC 7208 §2.3, §2.4" [
         "SPF of the name in EHLO lets this server send",
         "El SPF del nombre en EHLO permite enviar a este servidor",
-    ),
-    reason: Text::new(
         "Bounces have no sender, so receivers check SPF for the name in EHLO instead. No record \
          is acceptable; one that does not name the address is not. `v=spf1 a -all` at the host \
          name is enough.",
         "Los avisos de rebote no llevan remitente, así que los receptores miran el SPF del nombre \
          en EHLO. Que no haya registro es aceptable; que lo haya y no incluya la dirección, no. \
          Basta con `v=spf1 a -all` en el nombre de la máquina.",
-    ),
-    reference: "RFC 7208 §2.3, §2.4",
-};
+    ];
+}
 
 /// Checks the name.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
@@ -134,14 +107,14 @@ fn fqdn<W: World>(context: &Context<'_, W>) -> Check {
     let name = context.helo.as_str();
     let draft = context.about(&FQDN, name).with("domain", &context.domain);
     match what_is_wrong_with(name) {
-        None => draft.pass(Text::new("{subject}", "{subject}")),
+        None => draft.pass("{subject}"),
         Some(wrong) => draft.finding(
             wrong,
-            Text::new(
+            (
                 "a full public host name, such as mail.{domain}",
                 "un nombre de máquina público y completo, como mail.{domain}",
             ),
-            Text::new(
+            (
                 "In puerto.toml: hostname = \"mail.{domain}\"",
                 "En puerto.toml: hostname = \"mail.{domain}\"",
             ),
@@ -188,18 +161,14 @@ async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check 
     let list: Vec<_> = found.iter().map(ToString::to_string).collect();
     let draft = draft.with("found", list.join(", "));
     if found.contains(&address) {
-        return draft.pass(Text::new("{name} → {found}", "{name} → {found}"));
+        return draft.pass("{name} → {found}");
     }
     let seen = if found.is_empty() {
         Text::new("{name} has no {type} record", "{name} no tiene registro {type}")
     } else {
         Text::new("{name} → {found}", "{name} → {found}")
     };
-    draft.finding(
-        seen,
-        Text::new("{name} → {subject}", "{name} → {subject}"),
-        Text::new("{name}. IN {type} {subject}", "{name}. IN {type} {subject}"),
-    )
+    draft.finding(seen, "{name} → {subject}", "{name}. IN {type} {subject}")
 }
 
 async fn no_cname<W: World>(context: &Context<'_, W>) -> Check {
@@ -208,17 +177,17 @@ async fn no_cname<W: World>(context: &Context<'_, W>) -> Check {
     match context.lookup(name, RecordType::Cname).await {
         Ok(answer) => match answer.records.first() {
             Some(Record::Name(target)) => draft.with("target", target).finding(
-                Text::new("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
-                Text::new("a name with its own addresses", "un nombre con direcciones propias"),
-                Text::new(
+                ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+                ("a name with its own addresses", "un nombre con direcciones propias"),
+                (
                     "In puerto.toml: hostname = \"{target}\", or replace the CNAME by addresses",
                     "En puerto.toml: hostname = \"{target}\", o cambie el CNAME por direcciones",
                 ),
             ),
-            _ => draft.pass(Text::new("no alias", "no es un alias")),
+            _ => draft.pass(("no alias", "no es un alias")),
         },
         Err(DnsError::NoRecords | DnsError::NoSuchDomain) => {
-            draft.pass(Text::new("no alias", "no es un alias"))
+            draft.pass(("no alias", "no es un alias"))
         }
         Err(error) => draft.no_answer(&error),
     }
@@ -239,17 +208,16 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
         .with("result", evaluation.result)
         .with("record", &record);
     let check = match evaluation.result {
-        SpfResult::Pass => draft.pass(Text::new("{result}: {record}", "{result}: {record}")),
-        SpfResult::None | SpfResult::Neutral => draft.pass(Text::new(
+        SpfResult::Pass => draft.pass("{result}: {record}"),
+        SpfResult::None | SpfResult::Neutral => draft.pass((
             "{result}, which is accepted; better `v=spf1 a -all`",
             "{result}, que se acepta; mejor `v=spf1 a -all`",
         )),
         SpfResult::TempError => {
             let problem = evaluation.trace.problem.map(|problem| format!(": {problem}"));
-            draft.with_detail("problem", problem.unwrap_or_default()).unknown(Text::new(
-                "the DNS did not answer{problem}",
-                "el DNS no respondió{problem}",
-            ))
+            draft
+                .with_detail("problem", problem.unwrap_or_default())
+                .unknown(("the DNS did not answer{problem}", "el DNS no respondió{problem}"))
         }
         SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => {
             let texts = context.texts(name).await.unwrap_or_default();
@@ -271,8 +239,8 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
                 ),
             };
             draft.with("edited", edited).with("unclear", &unclear).finding(
-                Text::new("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
-                Text::new("pass", "pass"),
+                ("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
+                "pass",
                 remedy,
             )
         }

@@ -5,11 +5,10 @@
 use puerto_smtp::LocalPart;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Family};
+use super::outcome::{Check, Definition, Draft, Family, definitions};
 use super::receiving::Receiving;
 use super::world::World;
 use crate::config::{Live, Network};
-use crate::finding::Severity;
 use crate::lang::Text;
 use crate::local::Directory;
 use crate::survey::address::is_ones_own;
@@ -22,84 +21,53 @@ pub(super) static FAMILY: Family = Family {
     checks: &[&POSTMASTER, &ABUSE, &BOUNCE, &OPEN_RELAY, &BACKSCATTER],
 };
 
-static POSTMASTER: Definition = Definition {
-    id: "mbox.postmaster",
-    severity: Severity::Error,
-    title: Text::new(
+definitions! {
+    POSTMASTER = "mbox.postmaster" Error "RFC 5321 §4.5.1" [
         "Mail to postmaster reaches somebody",
         "El correo a postmaster llega a alguien",
-    ),
-    reason: Text::new(
         "Every domain that sends must take mail for `postmaster`. This server always accepts it; \
          an alias must lead it to a mailbox that somebody reads.",
         "Todo dominio que envía debe aceptar correo para `postmaster`. Este servidor siempre lo \
          acepta; un alias debe llevarlo a un buzón que alguien lea.",
-    ),
-    reference: "RFC 5321 §4.5.1",
-};
-
-static ABUSE: Definition = Definition {
-    id: "mbox.abuse",
-    severity: Severity::Warning,
-    title: Text::new("Mail to abuse reaches somebody", "El correo a abuse llega a alguien"),
-    reason: Text::new(
+    ];
+    ABUSE = "mbox.abuse" Warning "RFC 2142 §4" [
+        "Mail to abuse reaches somebody",
+        "El correo a abuse llega a alguien",
         "Complaints and feedback loops go to `abuse`. Whoever cannot complain to you complains to \
          a blocklist.",
         "Las quejas y los avisos de spam van a `abuse`. Quien no puede quejarse a usted se queja a \
          una lista de bloqueo.",
-    ),
-    reference: "RFC 2142 §4",
-};
-
-static BOUNCE: Definition = Definition {
-    id: "mbox.bounce",
-    severity: Severity::Error,
-    title: Text::new("Bounces can come back", "Los rebotes pueden volver"),
-    reason: Text::new(
+    ];
+    BOUNCE = "mbox.bounce" Error "RFC 5321 §4.5.5, §6.1" [
+        "Bounces can come back",
+        "Los rebotes pueden volver",
         "The reverse-path of your mail must take mail with the null sender: that is how you learn \
          that something was not delivered, and some receivers ask for it before they accept. If \
          the MX record leads here, this server must listen there on port 25.",
         "El remitente del sobre de su correo debe aceptar correo con remitente nulo: así se entera \
          de lo que no se entregó, y algunos receptores lo comprueban antes de aceptar. Si el \
          registro MX lleva aquí, este servidor debe escuchar ahí en el puerto 25.",
-    ),
-    reference: "RFC 5321 §4.5.5, §6.1",
-};
-
-static OPEN_RELAY: Definition = Definition {
-    id: "mbox.open-relay",
-    severity: Severity::Error,
-    title: Text::new(
+    ];
+    OPEN_RELAY = "mbox.open-relay" Error "RFC 5321 §3.6.1" [
         "Strangers cannot relay through this server",
         "Los extraños no pueden reenviar",
-    ),
-    reason: Text::new(
         "An open relay is found within hours and blocklisted. Only `trusted_networks` and users \
          who log in may send to other domains; a trusted network must hold no strangers.",
         "Un relay abierto se descubre en horas y acaba en las listas de bloqueo. Solo pueden \
          enviar a otros dominios las redes de `trusted_networks` y los usuarios que se \
          identifican; en una red de confianza no debe haber extraños.",
-    ),
-    reference: "RFC 5321 §3.6.1",
-};
-
-static BACKSCATTER: Definition = Definition {
-    id: "mbox.backscatter",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    BACKSCATTER = "mbox.backscatter" Warning "RFC 3834 §2" [
         "Unknown recipients are refused at once",
         "Los destinatarios desconocidos se rechazan al momento",
-    ),
-    reason: Text::new(
         "A server that accepts mail for anybody and bounces it later sends its bounces to \
          whoever a spammer forged as the sender. This server looks recipients up while the client \
          waits.",
         "Un servidor que acepta correo para cualquiera y lo devuelve después envía sus rebotes a \
          quien el spammer haya falsificado como remitente. Este servidor consulta los \
          destinatarios mientras el cliente espera.",
-    ),
-    reference: "RFC 3834 §2",
-};
+    ];
+}
 
 /// Public networks that are larger hold strangers, whoever owns them.
 const WIDEST_V4: u8 = 16;
@@ -132,7 +100,7 @@ fn ours<W: World>(
     if is_local {
         return Ok(draft);
     }
-    Err(Box::new(draft.with("domain", &context.domain).not_applicable(Text::new(
+    Err(Box::new(draft.with("domain", &context.domain).not_applicable((
         "{domain} is not among the `domains` whose users live here",
         "{domain} no está entre los `domains` cuyos usuarios viven aquí",
     ))))
@@ -151,20 +119,20 @@ fn mailbox<W: World>(
     let directory = Directory::new(Live::new(context.config.clone()));
     let reached = LocalPart::from_unquoted(name).map(|part| directory.reaches_somebody(&part));
     match reached {
-        Ok(Ok(true)) => draft.pass(Text::new("it reaches a mailbox", "llega a un buzón")),
+        Ok(Ok(true)) => draft.pass(("it reaches a mailbox", "llega a un buzón")),
         Ok(Ok(false)) => draft.with("name", name).finding(
-            Text::new(
+            (
                 "its alias leads to nobody, so that mail for it comes back",
                 "su alias no lleva a nadie, de modo que su correo se devuelve",
             ),
-            Text::new("an alias to a mailbox that is read", "un alias a un buzón que se lea"),
-            Text::new("{aliases}: {name}: root", "{aliases}: {name}: root"),
+            ("an alias to a mailbox that is read", "un alias a un buzón que se lea"),
+            "{aliases}: {name}: root",
         ),
-        Ok(Err(error)) => draft.with_detail("error", error).unknown(Text::new(
+        Ok(Err(error)) => draft.with_detail("error", error).unknown((
             "the system cannot look its users up: {error}",
             "el sistema no puede consultar sus usuarios: {error}",
         )),
-        Err(_) => draft.unknown(Text::new("no such name is possible", "ese nombre no es posible")),
+        Err(_) => draft.unknown(("no such name is possible", "ese nombre no es posible")),
     }
 }
 
@@ -177,21 +145,18 @@ fn bounce<W: World>(context: &Context<'_, W>, receiving: &Receiving) -> Check {
     let listeners = &context.config.listen.smtp;
     let is_open = listeners.iter().any(|listener| listener.port() == 25);
     if is_open {
-        return draft.pass(Text::new(
+        return draft.pass((
             "this server takes mail for its domain, the null sender's too",
             "este servidor acepta el correo de su dominio, también con remitente nulo",
         ));
     }
     draft.finding(
-        Text::new(
+        (
             "the MX record leads here, and nothing listens on port 25",
             "el registro MX lleva aquí, y nada escucha en el puerto 25",
         ),
-        Text::new("a listener on port 25", "un puerto 25 a la escucha"),
-        Text::new(
-            "[listen]\nsmtp = [\"0.0.0.0:25\", \"[::]:25\"]",
-            "[listen]\nsmtp = [\"0.0.0.0:25\", \"[::]:25\"]",
-        ),
+        ("a listener on port 25", "un puerto 25 a la escucha"),
+        "[listen]\nsmtp = [\"0.0.0.0:25\", \"[::]:25\"]",
     )
 }
 
@@ -206,20 +171,20 @@ fn open_relay<W: World>(context: &Context<'_, W>) -> Check {
         .map(ToString::to_string)
         .collect();
     if wide.is_empty() {
-        return draft.pass(Text::new(
+        return draft.pass((
             "only the trusted networks and users who log in may relay",
             "solo pueden reenviar las redes de confianza y los usuarios que se identifican",
         ));
     }
     draft.with("networks", wide.join(", ")).finding(
-        Text::new(
+        (
             "everybody in {networks} may send through this server, which are public networks with \
              many strangers in them",
             "cualquiera de {networks} puede enviar por este servidor, y son redes públicas llenas \
              de extraños",
         ),
-        Text::new("your own networks only", "solo sus propias redes"),
-        Text::new(
+        ("your own networks only", "solo sus propias redes"),
+        (
             "trusted_networks = [\"127.0.0.0/8\", \"::1/128\"], and AUTH for users elsewhere",
             "trusted_networks = [\"127.0.0.0/8\", \"::1/128\"], y AUTH para los usuarios de fuera",
         ),
@@ -235,7 +200,7 @@ fn is_wide(network: &Network) -> bool {
 fn backscatter<W: World>(context: &Context<'_, W>, receiving: &Receiving) -> Check {
     let draft = context.about(&BACKSCATTER, &context.domain);
     match ours(context, receiving, draft) {
-        Ok(draft) => draft.pass(Text::new(
+        Ok(draft) => draft.pass((
             "unknown recipients are refused in the dialogue",
             "los destinatarios desconocidos se rechazan en el diálogo",
         )),

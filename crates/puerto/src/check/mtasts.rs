@@ -68,7 +68,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
         return vec![draft(&POLICY).skipped(&MTASTS_RECORD)];
     }
     if context.egress_given {
-        return vec![draft(&POLICY).not_applicable(Text::new(
+        return vec![draft(&POLICY).not_applicable((
             "the addresses given are judged, and nothing is fetched",
             "se juzgan las direcciones indicadas, y no se pide ninguna página",
         ))];
@@ -82,7 +82,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
         }
     };
     vec![
-        draft(&POLICY).with("mode", &policy.mode).pass(Text::same("mode: {mode}")),
+        draft(&POLICY).with("mode", &policy.mode).pass("mode: {mode}"),
         matching(draft(&MX_MATCH), &policy, exchangers),
         lasting(draft(&MAX_AGE), &policy),
     ]
@@ -102,7 +102,7 @@ fn of_page(draft: Draft, page: &Page) -> Result<Policy, Box<Check>> {
     let (draft, seen) = match page {
         Page::Failed(why) => {
             let draft = draft.with_detail("why", why);
-            return Err(Box::new(draft.unknown(Text::new(
+            return Err(Box::new(draft.unknown((
                 "the page could not be fetched: {why}",
                 "no se pudo obtener la página: {why}",
             ))));
@@ -193,13 +193,12 @@ fn matching(draft: Draft, policy: &Policy, exchangers: Result<Vec<String>, DnsEr
         Err(error) => return draft.no_answer(&error),
     };
     if policy.mode == "none" {
-        return draft
-            .not_applicable(Text::new("the policy is off", "la política está desactivada"));
+        return draft.not_applicable(("the policy is off", "la política está desactivada"));
     }
     let strangers: Vec<_> =
         exchangers.iter().filter(|host| !policy.names(host)).map(String::as_str).collect();
     if strangers.is_empty() {
-        return draft.with("hosts", exchangers.join(", ")).pass(Text::same("{hosts}"));
+        return draft.with("hosts", exchangers.join(", ")).pass("{hosts}");
     }
     // While it is tested, mail still comes.
     let severity = if policy.mode == "testing" { Severity::Warning } else { Severity::Error };
@@ -210,12 +209,12 @@ fn matching(draft: Draft, policy: &Policy, exchangers: Result<Vec<String>, DnsEr
         .with("named", policy.hosts.join(", "))
         .with("lines", lines.join("\n"))
         .finding(
-            Text::new(
+            (
                 "the policy names {named}, not {strangers}",
                 "la política nombra {named}, no {strangers}",
             ),
-            Text::new("every MX host", "todos los MX"),
-            Text::new(
+            ("every MX host", "todos los MX"),
+            (
                 "Add to the policy, then change the id at _mta-sts.{subject}:\n{lines}",
                 "Añada a la política, y cambie después el id en _mta-sts.{subject}:\n{lines}",
             ),
@@ -225,12 +224,12 @@ fn matching(draft: Draft, policy: &Policy, exchangers: Result<Vec<String>, DnsEr
 fn lasting(draft: Draft, policy: &Policy) -> Check {
     let draft = draft.with("seconds", policy.max_age);
     if (DAY..=LONGEST).contains(&policy.max_age) {
-        return draft.pass(Text::new("{seconds} seconds", "{seconds} segundos"));
+        return draft.pass(("{seconds} seconds", "{seconds} segundos"));
     }
     draft.finding(
-        Text::new("{seconds} seconds", "{seconds} segundos"),
-        Text::new("86400 to 31557600 seconds", "de 86400 a 31557600 segundos"),
-        Text::same("max_age: 604800"),
+        ("{seconds} seconds", "{seconds} segundos"),
+        ("86400 to 31557600 seconds", "de 86400 a 31557600 segundos"),
+        "max_age: 604800",
     )
 }
 

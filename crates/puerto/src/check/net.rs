@@ -117,13 +117,13 @@ const PUBLIC_RESOLVERS: [&str; 14] = [
 /// What a conversation with the relayhost showed. A fault that keeps no mail is milder.
 async fn relay_trial<W: World>(context: &Context<'_, W>, relay: &str) -> Vec<Check> {
     let draft = || context.about(&RELAY, relay);
-    let not_tried = draft().remedy(Text::same("puerto relay test"));
+    let not_tried = draft().remedy("puerto relay test");
     match context.world.relay_trial().await {
         Trial::Through => {
-            vec![draft().not_applicable(Text::new("mail goes through it", "el correo pasa por él"))]
+            vec![draft().not_applicable(("mail goes through it", "el correo pasa por él"))]
         }
         Trial::Answered(faults) => {
-            let taken = draft().pass(Text::new(
+            let taken = draft().pass((
                 "{subject} takes our mail, and the login where there is one; none was sent",
                 "{subject} acepta nuestro correo, y las credenciales si las hay; no se ha enviado \
                  nada",
@@ -133,18 +133,18 @@ async fn relay_trial<W: World>(context: &Context<'_, W>, relay: &str) -> Vec<Che
                 let weight = if keeps_mail { Severity::Error } else { Severity::Warning };
                 let draft = draft().severity(weight).with_said("seen", seen);
                 draft.with_said("remedy", remedy).finding(
-                    Text::same("{seen}"),
-                    Text::new("a relay that takes our mail", "un relay que acepte nuestro correo"),
-                    Text::same("{remedy}"),
+                    "{seen}",
+                    ("a relay that takes our mail", "un relay que acepte nuestro correo"),
+                    "{remedy}",
                 )
             });
             is_taken.then_some(taken).into_iter().chain(faults).collect()
         }
-        Trial::NotTried(Some(why)) => vec![not_tried.with_said("why", why).unknown(Text::new(
+        Trial::NotTried(Some(why)) => vec![not_tried.with_said("why", why).unknown((
             "not tried here, whether {subject} takes our mail and the login: {why}",
             "no se ha probado aquí si {subject} acepta nuestro correo y las credenciales: {why}",
         ))],
-        Trial::NotTried(None) => vec![not_tried.unknown(Text::new(
+        Trial::NotTried(None) => vec![not_tried.unknown((
             "not tried here: whether {subject} takes our mail and the login",
             "no se ha probado aquí: si {subject} acepta nuestro correo y las credenciales",
         ))],
@@ -159,20 +159,17 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
             Text::new("mail goes to the relayhost {relay}", "el correo va al relayhost {relay}");
         checks.push(match &relay.addresses {
             Ok(found) if found.is_empty() => context.about(&EGRESS_IP, &relay.name).finding(
-                Text::new(
+                (
                     "the relayhost {subject} has no address",
                     "el relayhost {subject} no tiene dirección",
                 ),
-                Text::new("a name that resolves", "un nombre que se resuelva"),
-                Text::new("Correct relayhost in puerto.toml", "Corrija relayhost en puerto.toml"),
+                ("a name that resolves", "un nombre que se resuelva"),
+                ("Correct relayhost in puerto.toml", "Corrija relayhost en puerto.toml"),
             ),
             Ok(found) => {
                 let list: Vec<_> = found.iter().map(ToString::to_string).collect();
                 let draft = context.about(&EGRESS_IP, &relay.name).with("found", list.join(", "));
-                draft.pass(Text::new(
-                    "relayhost {subject} → {found}",
-                    "relayhost {subject} → {found}",
-                ))
+                draft.pass("relayhost {subject} → {found}")
             }
             Err(error) => context.about(&EGRESS_IP, &relay.name).no_answer(error),
         });
@@ -203,23 +200,17 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
 fn sendmail<W: World>(context: &Context<'_, W>) -> Check {
     let draft = context.about(&SENDMAIL, &context.helo);
     if context.egress_given {
-        return draft.not_applicable(Text::new(
+        return draft.not_applicable((
             "the addresses were given, they need not be this machine's",
             "las direcciones se han dado, no tienen por qué ser de esta máquina",
         ));
     }
     match context.world.foreign_sendmail() {
-        None => draft.pass(Text::new("ours", "la nuestra")),
+        None => draft.pass(("ours", "la nuestra")),
         Some(found) => draft.with("found", found).finding(
-            Text::new(
-                "another program takes what is sent by `sendmail`: {found}",
-                "otro programa recibe lo que se envía con `sendmail`: {found}",
-            ),
-            Text::new("puerto", "puerto"),
-            Text::new(
-                "Run `puerto setup`, which puts ours in its place, or remove the other mail server",
-                "Ejecute `puerto setup`, que pone la nuestra en su lugar, o desinstale el otro servidor de correo",
-            ),
+            ("another program takes what is sent by `sendmail`: {found}", "otro programa recibe lo que se envía con `sendmail`: {found}"),
+            "puerto",
+            ("Run `puerto setup`, which puts ours in its place, or remove the other mail server", "Ejecute `puerto setup`, que pone la nuestra en su lugar, o desinstale el otro servidor de correo"),
         ),
     }
 }
@@ -229,12 +220,12 @@ fn resolver<W: World>(context: &Context<'_, W>) -> Check {
     let draft = context.about(&RESOLVER_PUBLIC, &servers);
     let public = servers.split(", ").any(|server| PUBLIC_RESOLVERS.contains(&server));
     if !public {
-        return draft.pass(Text::same("{subject}"));
+        return draft.pass("{subject}");
     }
     draft.finding(
-        Text::new("{subject} is a public resolver", "{subject} es un resolutor público"),
-        Text::new("a resolver of your own", "un resolutor propio"),
-        Text::new(
+        ("{subject} is a public resolver", "{subject} es un resolutor público"),
+        ("a resolver of your own", "un resolutor propio"),
+        (
             "apt install unbound, then in puerto.toml: [dns] servers = [\"127.0.0.1\"]",
             "apt install unbound y, en puerto.toml: [dns] servers = [\"127.0.0.1\"]",
         ),
@@ -246,30 +237,30 @@ fn egress<W: World>(context: &Context<'_, W>) -> Check {
     let draft = context.about(&EGRESS_IP, &context.helo).with("list", list.join(", "));
     if list.is_empty() {
         return draft
-            .remedy(Text::new("puerto check --egress ADDRESS", "puerto check --egress DIRECCIÓN"))
-            .unknown(Text::new(
+            .remedy(("puerto check --egress ADDRESS", "puerto check --egress DIRECCIÓN"))
+            .unknown((
                 "this machine has no way to the Internet",
                 "esta máquina no tiene salida a Internet",
             ));
     }
-    draft.pass(Text::same("{list}"))
+    draft.pass("{list}")
 }
 
 fn public<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
     let draft = context.about(&IPV4_PUBLIC, address).with("helo", &context.helo);
     if context.translated.contains(&address) {
-        return draft.pass(Text::new(
+        return draft.pass((
             "behind address translation; {helo} leads to {subject}",
             "tras una traducción de direcciones; {helo} lleva a {subject}",
         ));
     }
     if context.config.delivery.allow_private || is_public(address) {
-        return draft.pass(Text::same("{subject}"));
+        return draft.pass("{subject}");
     }
     draft.finding(
-        Text::new("{subject} is a private address", "{subject} es una dirección privada"),
-        Text::new("a public address", "una dirección pública"),
-        Text::new(
+        ("{subject} is a private address", "{subject} es una dirección privada"),
+        ("a public address", "una dirección pública"),
+        (
             "puerto check --egress PUBLIC-ADDRESS, or publish it: {helo}. IN A PUBLIC-ADDRESS",
             "puerto check --egress DIRECCIÓN-PÚBLICA, o publíquela: {helo}. IN A DIRECCIÓN-PÚBLICA",
         ),
@@ -329,15 +320,15 @@ async fn port_25<W: World>(context: &Context<'_, W>) -> Vec<Check> {
             .with_said("shown", Said::joined(&shown, "; "));
         checks.push(match (dead, alive) {
             (true, true) => draft.finding(
-                Text::new("nothing comes back over IPv6", "por IPv6 no vuelve nada"),
-                Text::new("an answer, as over IPv4", "una respuesta, como por IPv4"),
-                Text::new(
+                ("nothing comes back over IPv6", "por IPv6 no vuelve nada"),
+                ("an answer, as over IPv4", "una respuesta, como por IPv4"),
+                (
                     "Repair the route (ip -6 route), or remove the IPv6 address from this host",
                     "Repare la ruta (ip -6 route), o quite la dirección IPv6 de esta máquina",
                 ),
             ),
-            (false, _) if v6.iter().any(Try::is_answered) => draft.pass(Text::same("{shown}")),
-            _ => draft.unknown(Text::same("{shown}")),
+            (false, _) if v6.iter().any(Try::is_answered) => draft.pass("{shown}"),
+            _ => draft.unknown("{shown}"),
         });
     }
     checks
@@ -360,41 +351,38 @@ fn outwards<W: World>(context: &Context<'_, W>, v4: &[Try], v6: &[Try]) -> Check
         tries.iter().filter(|one| !matches!(one.greeting, Greeting::NotTried(_))).collect();
     // With fewer receivers it might be their fault.
     if tries.is_empty() {
-        return draft.unknown(Text::new(
+        return draft.unknown((
             "the DNS knows no address of the receivers that would be tried",
             "el DNS no da ninguna dirección de los receptores con los que se probaría",
         ));
     }
     if tried.len() < 2 {
-        return draft.unknown(Text::new(
+        return draft.unknown((
             "no receiver could be tried: {shown}",
             "no se pudo probar con ningún receptor: {shown}",
         ));
     }
     if tried.iter().all(|one| one.is_foreign()) {
         return draft.finding(
-            Text::new(
-                "intercepted, somebody else answers: {shown}",
-                "interceptado, responde otro: {shown}",
-            ),
+            ("intercepted, somebody else answers: {shown}", "interceptado, responde otro: {shown}"),
             open,
             ask,
         );
     }
     if tried.iter().any(|one| one.is_answered()) {
-        return draft.pass(Text::same("{shown}"));
+        return draft.pass("{shown}");
     }
     if tried.iter().all(|one| one.greeting == Greeting::TimedOut) {
         return draft.finding(
-            Text::new("dropped: nothing comes back", "descartado: no vuelve nada"),
+            ("dropped: nothing comes back", "descartado: no vuelve nada"),
             open,
             ask,
         );
     }
     if tried.iter().all(|one| matches!(one.greeting, Greeting::Refused(_))) {
-        return draft.finding(Text::new("refused: {shown}", "rechazado: {shown}"), open, ask);
+        return draft.finding(("refused: {shown}", "rechazado: {shown}"), open, ask);
     }
-    draft.finding(Text::new("closed: {shown}", "cerrado: {shown}"), open, ask)
+    draft.finding(("closed: {shown}", "cerrado: {shown}"), open, ask)
 }
 
 async fn reach<W: World>(

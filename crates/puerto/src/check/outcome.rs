@@ -132,7 +132,8 @@ impl Check {
 
 /// A check whose outcome is still to be told: made by
 /// [`Context::about`](super::Context::about), ended by one of its outcomes. The
-/// sentences have `{name}` where a value given by [`Draft::with`] is put in.
+/// sentences, pairs of English and Spanish or words that are the same in both, have
+/// `{name}` where a value given by [`Draft::with`] is put in.
 #[derive(Debug, Clone)]
 pub struct Draft {
     values: Vec<(&'static str, Said)>,
@@ -198,57 +199,62 @@ impl Draft {
 
     /// Says what to do also where nothing is known to be wrong.
     #[must_use]
-    pub fn remedy(mut self, remedy: Text) -> Self {
+    pub fn remedy(mut self, remedy: impl Into<Text>) -> Self {
         self.check.remedy = self.say(remedy);
         self
     }
 
     /// As it should be.
-    pub fn pass(self, seen: Text) -> Check {
+    pub fn pass(self, seen: impl Into<Text>) -> Check {
         self.end(Status::Pass, seen)
     }
 
     /// Something is wrong.
-    pub fn finding(mut self, seen: Text, expected: Text, remedy: Text) -> Check {
+    pub fn finding(
+        mut self,
+        seen: impl Into<Text>,
+        expected: impl Into<Text>,
+        remedy: impl Into<Text>,
+    ) -> Check {
         self.check.expected = self.say(expected);
         self.remedy(remedy).end(Status::Finding, seen)
     }
 
     /// Nothing may be concluded, and why.
-    pub fn unknown(self, reason: Text) -> Check {
+    pub fn unknown(self, reason: impl Into<Text>) -> Check {
         self.end(Status::Unknown, reason)
     }
 
     /// The DNS did not answer: nothing may be concluded.
     pub fn no_answer(self, error: &DnsError) -> Check {
         self.with_said("error", dns_error(error))
-            .unknown(Text::new("no answer: {error}", "sin respuesta: {error}"))
+            .unknown(("no answer: {error}", "sin respuesta: {error}"))
     }
 
     /// The same of several questions, where it does not matter which had no answer.
     pub fn dns_silent(self) -> Check {
-        self.unknown(Text::new("the DNS did not answer", "el DNS no respondió"))
+        self.unknown(("the DNS did not answer", "el DNS no respondió"))
     }
 
     /// It does not matter here, and why.
-    pub fn not_applicable(self, reason: Text) -> Check {
+    pub fn not_applicable(self, reason: impl Into<Text>) -> Check {
         self.end(Status::NotApplicable, reason)
     }
 
     /// It builds on another check, which did not pass.
     pub fn skipped(self, prerequisite: &Definition) -> Check {
         self.with("check", prerequisite.id)
-            .not_applicable(Text::new("needs {check} first", "antes hay que resolver {check}"))
+            .not_applicable(("needs {check} first", "antes hay que resolver {check}"))
     }
 
     // What is put in stays whole and as it is: a record must not be cut, and JSON says it
     // with all its characters.
-    fn say(&self, text: Text) -> Said {
+    fn say(&self, text: impl Into<Text>) -> Said {
         let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value)).collect();
-        Said::of_parts(text, &values)
+        Said::of_parts(text.into(), &values)
     }
 
-    fn end(mut self, status: Status, seen: Text) -> Check {
+    fn end(mut self, status: Status, seen: impl Into<Text>) -> Check {
         self.check.seen = self.say(seen);
         self.check.status = status;
         self.check

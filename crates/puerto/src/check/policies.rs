@@ -5,9 +5,8 @@
 use puerto_mail::dns::RecordType;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Family};
+use super::outcome::{Check, Definition, Family, definitions};
 use super::world::World;
-use crate::finding::Severity;
 use crate::lang::Text;
 
 /// Records for brands.
@@ -18,50 +17,38 @@ pub(super) static BIMI_FAMILY: Family = Family {
     checks: &[&BIMI_RECORD],
 };
 
-pub(super) static MTASTS_RECORD: Definition = Definition {
-    id: "mtasts.record",
-    severity: Severity::Info,
-    title: Text::new("The MTA-STS record is well formed", "El registro MTA-STS está bien formado"),
-    reason: Text::new(
+definitions! {
+    MTASTS_RECORD = "mtasts.record" Info "RFC 8461 §3.1" [
+        "The MTA-STS record is well formed",
+        "El registro MTA-STS está bien formado",
         "`_mta-sts.DOMAIN` tells senders that a policy demands TLS towards your MX hosts. It is \
          optional. It must be one TXT record, `v=STSv1; id=…`, with an id of 1 to 32 letters and \
          digits that changes with the policy; otherwise senders act as if there were none.",
         "`_mta-sts.DOMINIO` indica a los remitentes que una política exige TLS hacia sus MX. Es \
          opcional. Debe ser un único registro TXT, `v=STSv1; id=…`, con un id de 1 a 32 letras y \
          cifras que cambia con la política; si no, los remitentes actúan como si no existiera.",
-    ),
-    reference: "RFC 8461 §3.1",
-};
-
-pub(super) static TLSRPT_RECORD: Definition = Definition {
-    id: "tlsrpt.record",
-    severity: Severity::Info,
-    title: Text::new("The TLS-RPT record is well formed", "El registro TLS-RPT está bien formado"),
-    reason: Text::new(
+    ];
+    TLSRPT_RECORD = "tlsrpt.record" Info "RFC 8460 §3" [
+        "The TLS-RPT record is well formed",
+        "El registro TLS-RPT está bien formado",
         "`_smtp._tls.DOMAIN` says where senders report that TLS towards your MX hosts failed. It \
          is optional, and useful with MTA-STS or DANE. It must be one TXT record, \
          `v=TLSRPTv1; rua=…`, with mailto: or https: addresses.",
         "`_smtp._tls.DOMINIO` indica adónde informan los remitentes de los fallos de TLS hacia sus \
          MX. Es opcional, y útil junto a MTA-STS o DANE. Debe ser un único registro TXT, \
          `v=TLSRPTv1; rua=…`, con direcciones mailto: o https:.",
-    ),
-    reference: "RFC 8460 §3",
-};
-
-static BIMI_RECORD: Definition = Definition {
-    id: "bimi.record",
-    severity: Severity::Info,
-    title: Text::new("The BIMI record is well formed", "El registro BIMI está bien formado"),
-    reason: Text::new(
+    ];
+    BIMI_RECORD = "bimi.record" Info "" [
+        "The BIMI record is well formed",
+        "El registro BIMI está bien formado",
         "`default._bimi.DOMAIN` names a logo that some receivers show beside your mail, if DMARC \
          says quarantine or reject and a certificate vouches for the logo. It is optional: \
          without that certificate it does little.",
         "`default._bimi.DOMINIO` indica un logotipo que algunos receptores muestran junto a su \
          correo, si DMARC dice quarantine o reject y un certificado avala el logotipo. Es \
          opcional: sin ese certificado sirve de poco.",
-    ),
-    reference: "",
-};
+    ];
+}
 
 /// One kind of record: where it is, how it begins, and what it must hold.
 struct Kind {
@@ -153,10 +140,10 @@ async fn judge<W: World>(context: &Context<'_, W>, kind: &Kind) -> Check {
     let remedy = Text::new("{name}. IN TXT \"{form}\"", "{name}. IN TXT \"{form}\"");
     match records.as_slice() {
         [record] if (kind.is_right)(&fields(record)) => {
-            draft.with("record", record).pass(Text::new("{record}", "{record}"))
+            draft.with("record", record).pass("{record}")
         }
         [record] => draft.with("record", record).finding(
-            Text::new(
+            (
                 "malformed, and so without effect: {record}",
                 "mal formado, y por tanto sin efecto: {record}",
             ),
@@ -166,7 +153,7 @@ async fn judge<W: World>(context: &Context<'_, W>, kind: &Kind) -> Check {
         // A wildcard's record, say: it means nothing here, and nobody meant it to.
         [] if !texts.iter().any(|text| is_meant(text, kind)) => draft.not_applicable(NOT_PUBLISHED),
         [] => draft.with("record", texts.join(" | ")).finding(
-            Text::new(
+            (
                 "a record that is none of its kind, and so without effect: {record}",
                 "un registro que no es de su clase, y por tanto sin efecto: {record}",
             ),
@@ -174,12 +161,12 @@ async fn judge<W: World>(context: &Context<'_, W>, kind: &Kind) -> Check {
             remedy,
         ),
         _ => draft.finding(
-            Text::new(
+            (
                 "{count} records, so that none has effect",
                 "{count} registros, con lo que ninguno tiene efecto",
             ),
             expected,
-            Text::new(
+            (
                 "Delete all but one of the records at {name}.",
                 "Borre todos los registros de {name} menos uno.",
             ),

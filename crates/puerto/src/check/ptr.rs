@@ -8,7 +8,7 @@ use super::context::Context;
 use super::generic::{Generic, generic};
 use super::helo::{FQDN, what_is_wrong_with};
 use super::names::related;
-use super::outcome::{Check, Definition, Family};
+use super::outcome::{Check, Family, definitions};
 use super::world::World;
 use crate::finding::Severity;
 use crate::lang::Text;
@@ -22,14 +22,10 @@ pub(super) static FAMILY: Family = Family {
     checks: &[&EXISTS, &V6, &FCRDNS, &SINGLE, &GENERIC, &MATCHES_HELO, &OWN_DOMAIN],
 };
 
-pub(super) static EXISTS: Definition = Definition {
-    id: "ptr.exists",
-    severity: Severity::Error,
-    title: Text::new(
+definitions! {
+    EXISTS = "ptr.exists" Error "RFC 1912 §2.1; RFC 7372 §3.3" [
         "Each IPv4 address has a name (PTR)",
         "Cada dirección IPv4 tiene nombre (PTR)",
-    ),
-    reason: Text::new(
         "Gmail, Microsoft, Yahoo, Apple, GMX, Telekom and most small servers refuse clients \
          without reverse DNS. The record belongs to whoever owns the address: set it in the \
          hosting company's panel or ask its support, not in your own zone.",
@@ -37,102 +33,56 @@ pub(super) static EXISTS: Definition = Definition {
          rechazan a los clientes sin DNS inverso. El registro pertenece al dueño de la dirección: \
          póngalo en el panel de la empresa de alojamiento o pídaselo a su soporte, no en su propia \
          zona.",
-    ),
-    reference: "RFC 1912 §2.1; RFC 7372 §3.3",
-};
-
-pub(super) static V6: Definition = Definition {
-    id: "ptr.v6",
-    severity: Severity::Error,
-    title: Text::new(
+    ];
+    V6 = "ptr.v6" Error "RFC 1912 §2.1; Google: Email sender guidelines" [
         "Each IPv6 address has a name (PTR)",
         "Cada dirección IPv6 tiene nombre (PTR)",
-    ),
-    reason: Text::new(
         "Gmail refuses all mail over IPv6 from addresses without a name. Set the PTR, or send \
          over IPv4 only until it is there.",
         "Gmail rechaza todo el correo por IPv6 de direcciones sin nombre. Ponga el PTR, o envíe \
          solo por IPv4 mientras no exista.",
-    ),
-    reference: "RFC 1912 §2.1; Google: Email sender guidelines",
-};
-
-pub(super) static FCRDNS: Definition = Definition {
-    id: "ptr.fcrdns",
-    severity: Severity::Error,
-    title: Text::new(
+    ];
+    FCRDNS = "ptr.fcrdns" Error "RFC 8601 §2.7.3" [
         "The name of the address leads back to it",
         "El nombre de la dirección lleva de vuelta a ella",
-    ),
-    reason: Text::new(
         "Anyone can write any name into the reverse DNS of an address; it counts only if that \
          name has an A or AAAA record with the address.",
         "Cualquiera puede escribir cualquier nombre en el DNS inverso de su dirección; solo vale \
          si ese nombre tiene un registro A o AAAA con la dirección.",
-    ),
-    reference: "RFC 8601 §2.7.3",
-};
-
-static SINGLE: Definition = Definition {
-    id: "ptr.single",
-    severity: Severity::Warning,
-    title: Text::new("The address has one name only", "La dirección tiene un solo nombre"),
-    reason: Text::new(
+    ];
+    SINGLE = "ptr.single" Warning "RFC 2181 §10.2" [
+        "The address has one name only",
+        "La dirección tiene un solo nombre",
         "Many receivers read the first PTR record only, and the order is random. Keep the mail \
          host's name and delete the others.",
         "Muchos receptores solo leen el primer registro PTR, y el orden es aleatorio. Deje el \
          nombre de la máquina de correo y borre los demás.",
-    ),
-    reference: "RFC 2181 §10.2",
-};
-
-static MATCHES_HELO: Definition = Definition {
-    id: "ptr.matches-helo",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    MATCHES_HELO = "ptr.matches-helo" Warning "RFC 5321 §4.1.4" [
         "The name of the address is that in EHLO",
         "El nombre de la dirección es el de EHLO",
-    ),
-    reason: Text::new(
         "No standard demands it, and nobody should refuse mail for this alone, but many spam \
          filters add points where the two differ.",
         "Ninguna norma lo exige y nadie debería rechazar correo solo por esto, pero muchos \
          filtros de spam suman puntos cuando no coinciden.",
-    ),
-    reference: "RFC 5321 §4.1.4",
-};
-
-pub(super) static GENERIC: Definition = Definition {
-    id: "ptr.generic",
-    severity: Severity::Error,
-    title: Text::new(
+    ];
+    GENERIC = "ptr.generic" Error "M3AAWG Sender Best Common Practices" [
         "The name of the address is not one made by a machine",
         "El nombre de la dirección no es uno generado automáticamente",
-    ),
-    reason: Text::new(
         "Names that contain the address, or words such as `dynamic`, `dsl` and `pool`, are taken \
          for home connections. Microsoft, GMX, Telekom and many others refuse them. Ask for a name \
          of your own, such as `mail.example.com`.",
         "Los nombres que contienen la dirección, o palabras como `dynamic`, `dsl` o `pool`, se \
          toman por conexiones domésticas. Microsoft, GMX, Telekom y muchos otros los rechazan. \
          Pida un nombre propio, como `mail.example.com`.",
-    ),
-    reference: "M3AAWG Sender Best Common Practices",
-};
-
-static OWN_DOMAIN: Definition = Definition {
-    id: "ptr.own-domain",
-    severity: Severity::Info,
-    title: Text::new(
+    ];
+    OWN_DOMAIN = "ptr.own-domain" Info "" [
         "The name of the address lies in a domain of yours",
         "El nombre de la dirección está en un dominio suyo",
-    ),
-    reason: Text::new(
         "Reputation sticks to names. Under a domain of your own it is yours alone.",
         "La reputación va unida a los nombres. En un dominio propio es solo suya.",
-    ),
-    reference: "",
-};
+    ];
+}
 
 const BEHIND_RELAY: Text = Text::new(
     "mail goes to a relayhost: the reverse DNS that counts is the relay's",
@@ -157,7 +107,7 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
         .with("question", &question)
         .with("helo", &context.helo);
     if !context.config.delivery.allow_private && !is_public(address) {
-        return vec![draft.not_applicable(Text::new(
+        return vec![draft.not_applicable((
             "{subject} is a private address: the world sees another one",
             "{subject} es una dirección privada: el mundo ve otra",
         ))];
@@ -173,9 +123,9 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
     };
     if names.is_empty() {
         let mut checks = vec![draft.finding(
-            Text::new("no name", "no tiene nombre"),
-            Text::new("{question} → {helo}", "{question} → {helo}"),
-            Text::new(
+            ("no name", "no tiene nombre"),
+            "{question} → {helo}",
+            (
                 "Ask whoever gave you {subject} (the hosting company; its panel says reverse DNS, \
                  rDNS or PTR) for: {subject} → {helo}",
                 "Pida a quien le dio {subject} (la empresa de alojamiento; en su panel se llama \
@@ -185,7 +135,7 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
         checks.extend(rest.map(|check| context.about(check, address).skipped(existence)));
         return checks;
     }
-    let exists = draft.with("names", names.join(", ")).pass(Text::new("{names}", "{names}"));
+    let exists = draft.with("names", names.join(", ")).pass("{names}");
     let confirmed = confirmed(context, address, &names).await;
     let mut checks = vec![exists, confirmed, single(context, address, &names)];
     let looks = looks_generic(context, address, &names);
@@ -228,8 +178,7 @@ async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &
         .find(|(_, answer)| answer.as_ref().is_ok_and(|addresses| addresses.contains(&address)));
     if let Some((name, _)) = good {
         let draft = draft.with("good", name).asked(context.question(name, kind));
-        return draft
-            .pass(Text::new("{subject} → {good} → {subject}", "{subject} → {good} → {subject}"));
+        return draft.pass("{subject} → {good} → {subject}");
     }
     if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
         return draft.no_answer(error);
@@ -246,8 +195,8 @@ async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &
     };
     draft.finding(
         seen,
-        Text::new("{subject} → {name} → {subject}", "{subject} → {name} → {subject}"),
-        Text::new(
+        "{subject} → {name} → {subject}",
+        (
             "{name}. IN {type} {subject}   (or give the address another name)",
             "{name}. IN {type} {subject}   (o dé otro nombre a la dirección)",
         ),
@@ -261,11 +210,11 @@ fn single<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[String])
         .with("count", names.len())
         .with("helo", &context.helo);
     match names {
-        [_] => draft.pass(Text::new("{names}", "{names}")),
+        [_] => draft.pass("{names}"),
         _ => draft.finding(
-            Text::new("{count} names: {names}", "{count} nombres: {names}"),
-            Text::new("one name", "un solo nombre"),
-            Text::new(
+            ("{count} names: {names}", "{count} nombres: {names}"),
+            ("one name", "un solo nombre"),
+            (
                 "Ask the owner of the address to keep {helo} only",
                 "Pida al dueño de la dirección que deje solo {helo}",
             ),
@@ -278,7 +227,7 @@ fn looks_generic<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[S
     let own = |name: &str| related(name, &context.domain);
     let found = names.iter().find_map(|name| Some((name, generic(name, address, own(name))?)));
     let Some((name, why)) = found else {
-        return draft.with("names", names.join(", ")).pass(Text::new("{names}", "{names}"));
+        return draft.with("names", names.join(", ")).pass("{names}");
     };
     let draft = draft.with("name", name);
     let (draft, seen) = match why {
@@ -306,8 +255,8 @@ fn looks_generic<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[S
     };
     draft.finding(
         seen,
-        Text::new("a name of your own: {helo}", "un nombre propio: {helo}"),
-        Text::new(
+        ("a name of your own: {helo}", "un nombre propio: {helo}"),
+        (
             "Ask whoever gave you {subject} for: {subject} → {helo}",
             "Pida a quien le dio {subject}: {subject} → {helo}",
         ),
@@ -320,12 +269,12 @@ fn matches_helo<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[St
         .with("names", names.join(", "))
         .with("helo", &context.helo);
     if names.iter().any(|name| name.eq_ignore_ascii_case(&context.helo)) {
-        return draft.pass(Text::new("{helo}", "{helo}"));
+        return draft.pass("{helo}");
     }
     draft.finding(
-        Text::new("PTR {names}, EHLO {helo}", "PTR {names}, EHLO {helo}"),
-        Text::new("the same name", "el mismo nombre"),
-        Text::new(
+        "PTR {names}, EHLO {helo}",
+        ("the same name", "el mismo nombre"),
+        (
             "Set the PTR of {subject} to {helo}, or in puerto.toml: hostname = \"{names}\"",
             "Ponga {helo} en el PTR de {subject}, o en puerto.toml: hostname = \"{names}\"",
         ),
@@ -339,12 +288,12 @@ fn own_domain<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[Stri
         .with("domain", &context.domain);
     let own = names.iter().any(|name| context.own_domains().any(|domain| related(name, domain)));
     if own {
-        return draft.pass(Text::new("{names}", "{names}"));
+        return draft.pass("{names}");
     }
     draft.finding(
-        Text::new("{names}", "{names}"),
-        Text::new("a name below {domain}", "un nombre bajo {domain}"),
-        Text::new(
+        "{names}",
+        ("a name below {domain}", "un nombre bajo {domain}"),
+        (
             "Ask for {subject} → mail.{domain}, and set hostname to it",
             "Pida {subject} → mail.{domain}, y póngalo en hostname",
         ),

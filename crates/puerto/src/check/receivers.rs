@@ -40,7 +40,7 @@ pub struct Receiver {
     /// Its name.
     pub name: &'static str,
     /// Groups or ids of the checks that it enforces.
-    demands: &'static [&'static str],
+    demands: &'static [&'static [&'static str]],
     /// Where it says so.
     pub source: &'static str,
 }
@@ -54,113 +54,66 @@ pub struct Judgement {
     pub because: Vec<&'static str>,
 }
 
+/// That our mail gets there, from an address with a name that leads back.
+const REACHED: &[&str] = &["net.port25-out", "ptr.exists", "ptr.v6", "ptr.fcrdns"];
+
+/// That it proves to come from its domain, whose policy can be read.
+const PROVED: &[&str] = &[
+    "spf",
+    "dkim",
+    "dmarc.exists",
+    "dmarc.single",
+    "dmarc.syntax",
+    "dmarc.location",
+    "dmarc.alignment",
+];
+
 /// The receivers that are judged.
 pub const RECEIVERS: &[Receiver] = &[
     Receiver {
         key: "gmail",
         name: "Gmail",
-        demands: &[
-            "net.port25-out",
-            "ptr.exists",
-            "ptr.v6",
-            "ptr.fcrdns",
-            "spf",
-            "dkim",
-            "dmarc.exists",
-            "dmarc.single",
-            "dmarc.syntax",
-            "dmarc.location",
-            "dmarc.alignment",
-        ],
+        demands: &[REACHED, PROVED],
         source: "Google: Email sender guidelines, 21 March 2026",
     },
     Receiver {
         key: "microsoft",
         name: "Microsoft",
-        demands: &[
-            "net.port25-out",
-            "ptr.exists",
-            "ptr.v6",
-            "ptr.fcrdns",
-            "ptr.generic",
-            "spf",
-            "dkim",
-            "dmarc.exists",
-            "dmarc.single",
-            "dmarc.syntax",
-            "dmarc.location",
-            "dmarc.alignment",
-            "bl.spamhaus-zen",
-        ],
+        demands: &[REACHED, PROVED, &["ptr.generic", "bl.spamhaus-zen"]],
         source: "Outlook.com: Policies, practices and guidelines, June 2026",
     },
     Receiver {
         key: "yahoo",
         name: "Yahoo",
-        demands: &[
-            "net.port25-out",
-            "ptr.exists",
-            "ptr.v6",
-            "ptr.fcrdns",
-            "spf",
-            "dkim",
-            "dmarc.exists",
-            "dmarc.single",
-            "dmarc.syntax",
-            "dmarc.location",
-            "dmarc.alignment",
-            "dns.sender-resolves",
-            "bl.spamhaus-zen",
-        ],
+        demands: &[REACHED, PROVED, &["dns.sender-resolves", "bl.spamhaus-zen"]],
         source: "Yahoo Sender Hub: Sender best practices, April 2025",
     },
     Receiver {
         key: "apple",
         name: "Apple",
-        demands: &[
-            "net.port25-out",
-            "ptr.exists",
-            "ptr.v6",
-            "ptr.fcrdns",
-            "spf",
-            "dkim",
-            "dmarc.exists",
-            "dmarc.single",
-            "dmarc.syntax",
-            "dmarc.location",
-            "dmarc.alignment",
-            "bl.spamhaus-zen",
-        ],
+        demands: &[REACHED, PROVED, &["bl.spamhaus-zen"]],
         source: "Apple Support: Postmaster information for iCloud Mail, 25 February 2025",
     },
     Receiver {
         key: "gmx",
         name: "GMX / WEB.DE",
         demands: &[
-            "net.port25-out",
-            "helo.fqdn",
-            "helo.resolves",
-            "ptr.exists",
-            "ptr.v6",
-            "ptr.fcrdns",
-            "ptr.generic",
-            "dkim",
-            "dns.sender-resolves",
-            "bl.spamhaus-zen",
+            REACHED,
+            &[
+                "helo.fqdn",
+                "helo.resolves",
+                "ptr.generic",
+                "dkim",
+                "dns.sender-resolves",
+                "bl.spamhaus-zen",
+            ],
         ],
         source: "postmaster.gmx.net: requirements for sending servers, May 2026",
     },
     Receiver {
         key: "t-online",
         name: "Telekom (t-online.de)",
-        demands: &[
-            "net.port25-out",
-            "ptr.exists",
-            "ptr.v6",
-            "ptr.fcrdns",
-            "ptr.generic",
-            "dns.sender-resolves",
-        ],
+        demands: &[REACHED, &["ptr.generic", "dns.sender-resolves"]],
         source: "postmaster.t-online.de: rules for sending servers",
     },
 ];
@@ -200,6 +153,7 @@ impl Receiver {
 
     fn demands_check(&self, check: &Check) -> bool {
         let (id, group) = (check.id(), check.definition.group());
-        check.is_decisive || self.demands.iter().any(|demand| *demand == id || *demand == group)
+        check.is_decisive
+            || self.demands.concat().iter().any(|demand| *demand == id || *demand == group)
     }
 }

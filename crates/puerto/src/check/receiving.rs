@@ -8,7 +8,6 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 use super::context::Context;
 use super::outcome::{Check, Draft};
 use super::world::World;
-use crate::lang::Text;
 use puerto_mail::together::together;
 
 /// Hosts of one domain that are looked at.
@@ -73,17 +72,15 @@ impl Receiving {
     pub(super) fn here(&self, draft: Draft) -> Result<(&[String], Draft), Box<Check>> {
         let check = match self {
             Self::Here(hosts) => return Ok((hosts, draft)),
-            Self::Elsewhere(hosts) => {
-                draft.with("hosts", hosts.join(", ")).not_applicable(Text::new(
-                    "mail for the domain is received by {hosts}, not by this server",
-                    "el correo del dominio lo recibe {hosts}, no este servidor",
-                ))
-            }
-            Self::Nowhere => draft.not_applicable(Text::new(
+            Self::Elsewhere(hosts) => draft.with("hosts", hosts.join(", ")).not_applicable((
+                "mail for the domain is received by {hosts}, not by this server",
+                "el correo del dominio lo recibe {hosts}, no este servidor",
+            )),
+            Self::Nowhere => draft.not_applicable((
                 "nobody receives mail for the domain",
                 "nadie recibe el correo del dominio",
             )),
-            Self::NotJudged => draft.not_applicable(Text::new(
+            Self::NotJudged => draft.not_applicable((
                 "the addresses given are judged, not this machine",
                 "se juzgan las direcciones indicadas, no esta máquina",
             )),

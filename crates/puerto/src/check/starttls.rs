@@ -62,7 +62,7 @@ pub(super) fn judge<W: World>(context: &Context<'_, W>, tries: &[(String, Startt
         .asked(asked.join(", "))
         .with("shown", shown.join("; "));
     if context.config.delivery.tls == TlsLevel::None {
-        return draft.not_applicable(Text::new(
+        return draft.not_applicable((
             "[delivery] tls = \"none\": nothing is encrypted",
             "[delivery] tls = \"none\": no se cifra nada",
         ));
@@ -76,21 +76,21 @@ pub(super) fn judge<W: World>(context: &Context<'_, W>, tries: &[(String, Startt
         return draft.skipped(&PORT25_OUT);
     }
     if tried.iter().any(|found| matches!(found, Starttls::Encrypted(_))) {
-        return draft.pass(Text::same("{shown}"));
+        return draft.pass("{shown}");
     }
     // One alone may have a bad day, and silence says nothing.
     if tried.len() < 2 {
-        return draft.unknown(Text::same("{shown}"));
+        return draft.unknown("{shown}");
     }
     let good = Text::new("TLS 1.2 or 1.3 with all of them", "TLS 1.2 o 1.3 con todos");
     if tried.iter().all(|found| **found == Starttls::NotOffered) {
         return draft.finding(
-            Text::new(
+            (
                 "STARTTLS is taken out on the way: {shown}",
                 "algo en el camino quita STARTTLS: {shown}",
             ),
             good,
-            Text::new(
+            (
                 "Find the firewall or proxy between this machine and the Internet that inspects \
                  SMTP, and switch that off; or ask the hosting company",
                 "Busque el cortafuegos o proxy entre esta máquina e Internet que inspecciona SMTP \
@@ -99,9 +99,9 @@ pub(super) fn judge<W: World>(context: &Context<'_, W>, tries: &[(String, Startt
         );
     }
     draft.finding(
-        Text::new("no handshake succeeds: {shown}", "ninguna negociación sale bien: {shown}"),
+        ("no handshake succeeds: {shown}", "ninguna negociación sale bien: {shown}"),
         good,
-        Text::new(
+        (
             "See whether a proxy on the way breaks TLS: openssl s_client -starttls smtp -connect \
              HOST:25",
             "Mire si un proxy del camino rompe TLS: openssl s_client -starttls smtp -connect \

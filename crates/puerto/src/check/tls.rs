@@ -8,11 +8,10 @@ use puerto_mail::dns::{Record, RecordType};
 use rustls::Error;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Family};
+use super::outcome::{Check, Draft, Family, definitions};
 use super::receiving::Receiving;
 use super::world::World;
 use super::{mtasts, policies};
-use crate::finding::Severity;
 use crate::lang::Text;
 use crate::tls::{OwnCertificate, TlsError};
 use puerto_mail::together::together;
@@ -36,30 +35,18 @@ pub(super) static FAMILY: Family = Family {
     ],
 };
 
-static IN_STARTTLS: Definition = Definition {
-    id: "tls.in-starttls",
-    severity: Severity::Warning,
-    title: Text::new(
+definitions! {
+    IN_STARTTLS = "tls.in-starttls" Warning "RFC 3207 §4" [
         "This server offers STARTTLS to those who bring mail",
         "Este servidor ofrece STARTTLS a quien le trae correo",
-    ),
-    reason: Text::new(
         "Without a certificate, replies and bounces travel in plain text, and senders that insist \
          on TLS cannot deliver at all. Name a certificate and its key under `[tls]`.",
         "Sin certificado, las respuestas y los rebotes viajan en claro, y quien exige TLS no puede \
          entregar nada. Indique un certificado y su clave en `[tls]`.",
-    ),
-    reference: "RFC 3207 §4",
-};
-
-static CERT: Definition = Definition {
-    id: "tls.cert",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    CERT = "tls.cert" Warning "RFC 8461 §4.2" [
         "The certificate is valid for the names under which mail comes",
         "El certificado vale para los nombres con los que llega el correo",
-    ),
-    reason: Text::new(
         "Most senders take any certificate; those that follow an MTA-STS policy, and every mail \
          program of your users, want one that an authority known to all has issued for the name \
          in the MX record and that has not expired. Renew it by ACME (Let's Encrypt) and let it \
@@ -68,57 +55,35 @@ static CERT: Definition = Definition {
          MTA-STS, y todos los programas de correo de sus usuarios, quieren uno emitido por una \
          autoridad reconocida para el nombre del registro MX y sin caducar. Renuévelo por ACME \
          (Let's Encrypt) y haga que se recargue este servidor.",
-    ),
-    reference: "RFC 8461 §4.2",
-};
-
-static VERSIONS: Definition = Definition {
-    id: "tls.versions",
-    severity: Severity::Warning,
-    title: Text::new("Only TLS 1.2 and 1.3 are spoken", "Solo se habla TLS 1.2 y 1.3"),
-    reason: Text::new(
+    ];
+    VERSIONS = "tls.versions" Warning "RFC 8996 §4" [
+        "Only TLS 1.2 and 1.3 are spoken",
+        "Solo se habla TLS 1.2 y 1.3",
         "Older versions are broken. This server has none of them and takes no RSA key below 2048 \
          bits, so that nothing need be set.",
         "Las versiones anteriores están rotas. Este servidor no tiene ninguna y no acepta claves \
          RSA de menos de 2048 bits, así que no hay que configurar nada.",
-    ),
-    reference: "RFC 8996 §4",
-};
-
-static DANE_TLSA: Definition = Definition {
-    id: "dane.tlsa",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    DANE_TLSA = "dane.tlsa" Warning "RFC 7672 §3" [
         "The TLSA records match the certificate",
         "Los registros TLSA corresponden al certificado",
-    ),
-    reason: Text::new(
         "Where TLSA records are published, senders that follow DANE deliver only if one of them \
          matches the certificate that this server shows. Publish the record of the next key \
          before it is used, wait two TTLs, then change the key.",
         "Donde hay registros TLSA, los remitentes que siguen DANE solo entregan si alguno \
          corresponde al certificado que muestra este servidor. Publique el registro de la clave \
          siguiente antes de usarla, espere dos TTL y cambie entonces la clave.",
-    ),
-    reference: "RFC 7672 §3",
-};
-
-static DANE_USAGE: Definition = Definition {
-    id: "dane.usage",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    DANE_USAGE = "dane.usage" Warning "RFC 7672 §3.1" [
         "The TLSA records have a usage that SMTP knows",
         "Los registros TLSA tienen un uso que SMTP conoce",
-    ),
-    reason: Text::new(
         "For SMTP only the usages 2 and 3 count; 0 and 1 are not usable, so that senders find \
          none. `3 1 1` is the form that lasts over renewals with the same key.",
         "En SMTP solo cuentan los usos 2 y 3; 0 y 1 no son utilizables, de modo que los remitentes \
          no encuentran ninguno. `3 1 1` es la forma que sobrevive a las renovaciones con la misma \
          clave.",
-    ),
-    reference: "RFC 7672 §3.1",
-};
+    ];
+}
 
 /// A certificate that ends sooner is to be renewed now.
 const RENEW_BEFORE: i64 = 14 * 24 * 3600;
@@ -158,20 +123,16 @@ fn in_starttls<W: World>(
         Err(check) => return *check,
     };
     match certificate {
-        Some(Ok(_)) => draft.pass(Text::new("STARTTLS is offered", "se ofrece STARTTLS")),
+        Some(Ok(_)) => draft.pass(("STARTTLS is offered", "se ofrece STARTTLS")),
         Some(Err(_)) => draft.skipped(&CERT),
         None => draft.finding(
-            Text::new(
+            (
                 "no certificate is configured, so STARTTLS is not offered",
                 "no hay certificado configurado, así que no se ofrece STARTTLS",
             ),
-            Text::new("STARTTLS", "STARTTLS"),
-            Text::new(
-                "[tls]\ncertificate = \"/etc/letsencrypt/live/{subject}/fullchain.pem\"\nkey = \
+            "STARTTLS",
+            "[tls]\ncertificate = \"/etc/letsencrypt/live/{subject}/fullchain.pem\"\nkey = \
                  \"/etc/letsencrypt/live/{subject}/privkey.pem\"",
-                "[tls]\ncertificate = \"/etc/letsencrypt/live/{subject}/fullchain.pem\"\nkey = \
-                 \"/etc/letsencrypt/live/{subject}/privkey.pem\"",
-            ),
         ),
     }
 }
@@ -179,7 +140,7 @@ fn in_starttls<W: World>(
 fn versions<W: World>(context: &Context<'_, W>, certificate: &Loaded) -> Check {
     let draft = context.about(&VERSIONS, &context.helo);
     match certificate {
-        Some(Ok(_)) => draft.pass(Text::new(
+        Some(Ok(_)) => draft.pass((
             "TLS 1.2 and 1.3 only, and no RSA key below 2048 bits",
             "solo TLS 1.2 y 1.3, y ninguna clave RSA de menos de 2048 bits",
         )),
@@ -189,8 +150,7 @@ fn versions<W: World>(context: &Context<'_, W>, certificate: &Loaded) -> Check {
 }
 
 fn no_certificate(draft: Draft) -> Check {
-    draft
-        .not_applicable(Text::new("no certificate is configured", "no hay certificado configurado"))
+    draft.not_applicable(("no certificate is configured", "no hay certificado configurado"))
 }
 
 fn cert<W: World>(
@@ -208,9 +168,9 @@ fn cert<W: World>(
         Some(Err(error)) => {
             let draft = context.about(&CERT, &context.helo).with_said("error", error.said());
             vec![draft.finding(
-                Text::new("it cannot be used: {error}", "no se puede usar: {error}"),
-                Text::new("a certificate with its key", "un certificado con su clave"),
-                Text::new(
+                ("it cannot be used: {error}", "no se puede usar: {error}"),
+                ("a certificate with its key", "un certificado con su clave"),
+                (
                     "Correct `certificate` and `key` under `[tls]`; `puerto config check` shows \
                      the configuration's faults.",
                     "Corrija `certificate` y `key` en `[tls]`; `puerto config check` muestra los \
@@ -242,12 +202,12 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
     );
     let valid = Text::new("valid for 14 more days", "válido al menos 14 días más");
     if left.is_some_and(|left| left <= 0) {
-        return draft.finding(Text::new("it expired at {end}", "caducó el {end}"), valid, renew);
+        return draft.finding(("it expired at {end}", "caducó el {end}"), valid, renew);
     }
     if !certificate.names(name) {
         return draft.finding(
-            Text::new("it does not name {subject}", "no nombra a {subject}"),
-            Text::new("a certificate for {subject}", "un certificado para {subject}"),
+            ("it does not name {subject}", "no nombra a {subject}"),
+            ("a certificate for {subject}", "un certificado para {subject}"),
             issue,
         );
     }
@@ -263,23 +223,23 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
         );
     }
     match certificate.is_trusted(name, context.now) {
-        Ok(()) => draft.pass(Text::new("valid until {end}", "válido hasta el {end}")),
+        Ok(()) => draft.pass(("valid until {end}", "válido hasta el {end}")),
         Err(error @ Error::InvalidCertificate(_)) => draft.with_detail("error", error).finding(
-            Text::new(
+            (
                 "no authority that this system knows vouches for it, or its chain is incomplete: \
                  {error}",
                 "ninguna autoridad que conozca este sistema lo avala, o su cadena está incompleta: \
                  {error}",
             ),
-            Text::new("a chain up to a known authority", "una cadena hasta una autoridad conocida"),
-            Text::new(
+            ("a chain up to a known authority", "una cadena hasta una autoridad conocida"),
+            (
                 "Name the full chain (fullchain.pem), or have one issued: certbot certonly -d \
                  {subject}",
                 "Indique la cadena completa (fullchain.pem), o pida uno: certbot certonly -d \
                  {subject}",
             ),
         ),
-        Err(error) => draft.with_detail("error", error).unknown(Text::new(
+        Err(error) => draft.with_detail("error", error).unknown((
             "whether it is trusted cannot be told: {error}",
             "no se puede saber si es de confianza: {error}",
         )),
@@ -320,7 +280,7 @@ async fn dane_of<W: World>(
         Err(error) => return vec![draft.no_answer(&error)],
     };
     if records.is_empty() {
-        return vec![draft.not_applicable(Text::new(
+        return vec![draft.not_applicable((
             "no TLSA records, which nobody demands",
             "no hay registros TLSA, cosa que nadie exige",
         ))];
@@ -348,15 +308,15 @@ fn usage(draft: Draft, records: &[Tlsa]) -> Check {
         .collect();
     let draft = draft.with("records", shown.join(", "));
     if records.iter().filter(is_usable).count() == records.len() {
-        return draft.pass(Text::new("{records}", "{records}"));
+        return draft.pass("{records}");
     }
     draft.finding(
-        Text::new(
+        (
             "{records}: the usages 0 and 1 do not count for SMTP",
             "{records}: los usos 0 y 1 no cuentan en SMTP",
         ),
-        Text::new("usage 3 (or 2)", "uso 3 (o 2)"),
-        Text::new(
+        ("usage 3 (or 2)", "uso 3 (o 2)"),
+        (
             "Publish records of the form 3 1 1 and delete the others.",
             "Publique registros de la forma 3 1 1 y borre los demás.",
         ),
@@ -369,12 +329,12 @@ fn matches(draft: Draft, records: &[Tlsa], certificate: &Loaded) -> Check {
         Some(Err(_)) => return draft.skipped(&CERT),
         None => {
             return draft.finding(
-                Text::new(
+                (
                     "TLSA records promise a certificate, and none is configured",
                     "los registros TLSA prometen un certificado, y no hay ninguno configurado",
                 ),
-                Text::new("a certificate that matches", "un certificado que corresponda"),
-                Text::new(
+                ("a certificate that matches", "un certificado que corresponda"),
+                (
                     "Configure the certificate under `[tls]`, or delete the records at {name}.",
                     "Configure el certificado en `[tls]`, o borre los registros de {name}.",
                 ),
@@ -382,20 +342,15 @@ fn matches(draft: Draft, records: &[Tlsa], certificate: &Loaded) -> Check {
         }
     };
     if records.iter().any(|record| record.matches(certificate)) {
-        return draft.pass(Text::new(
-            "a record matches the certificate",
-            "un registro corresponde al certificado",
-        ));
+        return draft
+            .pass(("a record matches the certificate", "un registro corresponde al certificado"));
     }
     let key = certificate.chain().next().and_then(|(_, key)| key);
     let right = key.map(|key| hex(digest::digest(&digest::SHA256, key.as_ref()).as_ref()));
     draft.with("right", right.unwrap_or_default()).finding(
-        Text::new(
-            "no record matches the certificate: senders that follow DANE do not deliver",
-            "ningún registro corresponde al certificado: los remitentes que siguen DANE no entregan",
-        ),
-        Text::new("3 1 1 {right}", "3 1 1 {right}"),
-        Text::new("{name}. IN TLSA 3 1 1 {right}", "{name}. IN TLSA 3 1 1 {right}"),
+        ("no record matches the certificate: senders that follow DANE do not deliver", "ningún registro corresponde al certificado: los remitentes que siguen DANE no entregan"),
+        "3 1 1 {right}",
+        "{name}. IN TLSA 3 1 1 {right}",
     )
 }
 

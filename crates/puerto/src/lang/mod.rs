@@ -130,6 +130,20 @@ impl Text {
     }
 }
 
+/// English, then Spanish.
+impl From<(&'static str, &'static str)> for Text {
+    fn from((en, es): (&'static str, &'static str)) -> Self {
+        Self::new(en, es)
+    }
+}
+
+/// Words that are the same in every language.
+impl From<&'static str> for Text {
+    fn from(words: &'static str) -> Self {
+        Self::same(words)
+    }
+}
+
 impl From<Text> for Cow<'static, str> {
     fn from(text: Text) -> Self {
         Self::Borrowed(text.en)

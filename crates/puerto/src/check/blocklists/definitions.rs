@@ -1,7 +1,6 @@
 //! What is demanded of blocklists, for the registry and the documentation.
 
-use super::super::outcome::{Definition, Family};
-use crate::finding::Severity;
+use super::super::outcome::{Family, definitions};
 use crate::lang::Text;
 
 /// The checks of this family.
@@ -23,14 +22,10 @@ pub(in super::super) static FAMILY: Family = Family {
     ],
 };
 
-pub(super) static SANITY: Definition = Definition {
-    id: "bl.sanity",
-    severity: Severity::Error,
-    title: Text::new(
+definitions! {
+    SANITY = "bl.sanity" Error "RFC 5782 §5" [
         "The blocklists answer their tests",
         "Las listas de bloqueo superan su prueba",
-    ),
-    reason: Text::new(
         "A list is believed only if it lists its test point and does not list what never may be \
          listed. Lists that were shut down list nothing or everything, and some refuse resolvers \
          that are public or ask too often. What such a list says of you means nothing, and it is \
@@ -40,18 +35,10 @@ pub(super) static SANITY: Definition = Definition {
          responden a resolutores públicos o que preguntan demasiado. Lo que una lista así diga de \
          usted no significa nada y no se cuenta. A un resolutor propio en esta máquina (Unbound, \
          por ejemplo) le responden todas.",
-    ),
-    reference: "RFC 5782 §5",
-};
-
-pub(super) static SPAMHAUS_ZEN: Definition = Definition {
-    id: "bl.spamhaus-zen",
-    severity: Severity::Error,
-    title: Text::new(
+    ];
+    SPAMHAUS_ZEN = "bl.spamhaus-zen" Error "https://www.spamhaus.org/blocklists/" [
         "The sending address is not listed by Spamhaus",
         "La dirección de envío no está en las listas de Spamhaus",
-    ),
-    reason: Text::new(
         "Most receivers refuse what Spamhaus lists. SBL, CSS, XBL and DROP say that unwanted mail \
          or attacks came from the address: stop them first, then ask for removal. The PBL accuses \
          nobody: it lists dynamic and residential ranges, which should send through a relayhost; \
@@ -61,141 +48,76 @@ pub(super) static SPAMHAUS_ZEN: Definition = Definition {
          después pedir la baja. La PBL no acusa a nadie: lista rangos dinámicos y residenciales, \
          que deben enviar a través de un relayhost; quien tenga ahí una dirección fija puede darla \
          de baja.",
-    ),
-    reference: "https://www.spamhaus.org/blocklists/",
-};
-
-pub(super) static SPAMHAUS_DBL: Definition = Definition {
-    id: "bl.spamhaus-dbl",
-    severity: Severity::Error,
-    title: Text::new(
+    ];
+    SPAMHAUS_DBL = "bl.spamhaus-dbl" Error "https://www.spamhaus.org/blocklists/domain-blocklist/" [
         "The domain is not listed by Spamhaus",
         "El dominio no está en la lista de Spamhaus",
-    ),
-    reason: Text::new(
         "The DBL lists domains that appear in spam, phishing or malware, and legitimate ones that \
          are being abused. Find the page or account behind it before asking for removal.",
         "La DBL lista dominios que aparecen en spam, phishing o malware, y dominios legítimos de \
          los que se abusa. Localice la página o la cuenta responsable antes de pedir la baja.",
-    ),
-    reference: "https://www.spamhaus.org/blocklists/domain-blocklist/",
-};
-
-pub(super) static SPAMCOP: Definition = Definition {
-    id: "bl.spamcop",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    SPAMCOP = "bl.spamcop" Warning "https://www.spamcop.net/bl.shtml" [
         "The sending address is not listed by SpamCop",
         "La dirección de envío no está en SpamCop",
-    ),
-    reason: Text::new(
         "SpamCop lists addresses whose mail its users reported as spam, until about a day after \
          the last report. Find the message that was reported.",
         "SpamCop lista direcciones cuyo correo denunciaron sus usuarios como spam, hasta cerca de \
          un día después de la última denuncia. Localice el mensaje denunciado.",
-    ),
-    reference: "https://www.spamcop.net/bl.shtml",
-};
-
-pub(super) static BARRACUDA: Definition = Definition {
-    id: "bl.barracuda",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    BARRACUDA = "bl.barracuda" Warning "https://www.barracudacentral.org/rbl" [
         "The sending address is not listed by Barracuda",
         "La dirección de envío no está en Barracuda",
-    ),
-    reason: Text::new(
         "Barracuda's appliances stand in front of many companies. Its list answers only resolvers \
          whose address was registered with it, which is free.",
         "Muchas empresas tienen delante equipos de Barracuda. Su lista solo responde a resolutores \
          cuya dirección se haya registrado, lo que es gratuito.",
-    ),
-    reference: "https://www.barracudacentral.org/rbl",
-};
-
-pub(super) static URIBL_SURBL: Definition = Definition {
-    id: "bl.uribl-surbl",
-    severity: Severity::Warning,
-    title: Text::new(
+    ];
+    URIBL_SURBL = "bl.uribl-surbl" Warning "RFC 5782 §3" [
         "The domain is not listed by URIBL or SURBL",
         "El dominio no está en URIBL ni en SURBL",
-    ),
-    reason: Text::new(
         "Both list domains that are advertised in unwanted mail; spam filters score every message \
          that names one. Find the message or the page that was abused, then ask for removal.",
         "Ambas listan dominios anunciados en correo no deseado; los filtros puntúan todo mensaje \
          que los nombre. Localice el mensaje o la página de la que se abusó y pida después la \
          baja.",
-    ),
-    reference: "RFC 5782 §3",
-};
-
-pub(super) static OTHER: Definition = Definition {
-    id: "bl.other",
-    severity: Severity::Info,
-    title: Text::new(
+    ];
+    OTHER = "bl.other" Info "RFC 5782" [
         "The smaller blocklists do not list the sending address",
         "Las listas menores no incluyen la dirección de envío",
-    ),
-    reason: Text::new(
         "Few receivers use these lists, so one of them alone is only information. Where two agree \
          there is mostly a reason: look at what they saw. Lists that answer paying customers only \
          are not asked.",
         "Pocos receptores usan estas listas, así que una sola es mera información. Cuando \
          coinciden dos suele haber un motivo: mire qué vieron. No se pregunta a las listas que \
          solo responden a clientes de pago.",
-    ),
-    reference: "RFC 5782",
-};
-
-pub(super) static UCEPROTECT: Definition = Definition {
-    id: "bl.uceprotect",
-    severity: Severity::Info,
-    title: Text::new(
+    ];
+    UCEPROTECT = "bl.uceprotect" Info "https://www.uceprotect.net/" [
         "The sending address is not listed by UCEPROTECT",
         "La dirección de envío no está en UCEPROTECT",
-    ),
-    reason: Text::new(
         "Level 1 lists single addresses; level 2 whole allocations and level 3 whole hosting \
          companies, for what others there did. Few receivers heed them. Entries lapse after seven \
          days: never pay for a faster removal.",
         "El nivel 1 lista direcciones sueltas; el 2, bloques enteros, y el 3, proveedores enteros, \
          por lo que hicieron otros. Pocos receptores las atienden. Las entradas caducan a los \
          siete días: no pague nunca por una baja más rápida.",
-    ),
-    reference: "https://www.uceprotect.net/",
-};
-
-pub(super) static WHITELIST: Definition = Definition {
-    id: "bl.whitelist",
-    severity: Severity::Info,
-    title: Text::new(
+    ];
+    WHITELIST = "bl.whitelist" Info "https://www.dnswl.org/" [
         "The sending address may be listed as a good sender",
         "La dirección de envío puede figurar como buen remitente",
-    ),
-    reason: Text::new(
         "dnswl.org lists legitimate mail servers, and some filters trust it. Registering is free \
          for small senders and nobody demands it.",
         "dnswl.org lista servidores de correo legítimos, y algunos filtros se fían de ella. \
          Registrarse es gratuito para remitentes pequeños y nadie lo exige.",
-    ),
-    reference: "https://www.dnswl.org/",
-};
-
-pub(super) static NEIGHBOURHOOD: Definition = Definition {
-    id: "bl.neighbourhood",
-    severity: Severity::Info,
-    title: Text::new(
+    ];
+    NEIGHBOURHOOD = "bl.neighbourhood" Info "" [
         "The addresses next to the sending one are not listed",
         "Las direcciones vecinas a la de envío no están listadas",
-    ),
-    reason: Text::new(
         "Some receivers judge a whole range by its members. A few neighbours of the same /24 are \
          asked about at Spamhaus. Among bad neighbours, ask the hosting company for an address in \
          another range.",
         "Algunos receptores juzgan un rango entero por sus miembros. Se pregunta a Spamhaus por \
          algunas vecinas de la misma /24. Entre malas vecinas, pida al proveedor una dirección de \
          otro rango.",
-    ),
-    reference: "",
-};
+    ];
+}

@@ -126,12 +126,12 @@ fn conclude<W: World>(
     let draft = context.about(definition, subject).asked(asked).with("list", &list.name);
     let draft = draft.severity(severity(list.weight).min(definition.severity));
     match verdict {
-        Verdict::NotListed if list.is_allow_list => draft.with("page", &list.page).pass(Text::new(
+        Verdict::NotListed if list.is_allow_list => draft.with("page", &list.page).pass((
             "not registered with {list}, which nobody demands ({page})",
             "no está registrada en {list}, cosa que nadie exige ({page})",
         )),
-        Verdict::NotListed => draft.pass(Text::new("not listed by {list}", "no figura en {list}")),
-        Verdict::Listed { .. } if list.is_allow_list => draft.pass(Text::new(
+        Verdict::NotListed => draft.pass(("not listed by {list}", "no figura en {list}")),
+        Verdict::Listed { .. } if list.is_allow_list => draft.pass((
             "{list} knows it as a legitimate mail server",
             "{list} la conoce como servidor de correo legítimo",
         )),
@@ -159,12 +159,12 @@ fn listed(draft: Draft, list: &List, (meanings, text): (&[&Meaning], Option<Stri
         .with_said("remedy", joined(remedies, " "))
         .with("page", &list.page)
         .finding(
-            Text::new(
+            (
                 "listed by {list} as {names} ({answers}): {means}{words}",
                 "figura en {list} como {names} ({answers}): {means}{words}",
             ),
-            Text::new("not listed", "que no figure"),
-            Text::new("{remedy} {page}", "{remedy} {page}"),
+            ("not listed", "que no figure"),
+            "{remedy} {page}",
         )
 }
 
@@ -181,34 +181,32 @@ fn unknown<W: World>(
             let why = meaning
                 .map(|meaning| meaning.means)
                 .unwrap_or(Text::new("it gives no reason", "no da motivo"));
-            draft.with("answer", answer).with_said("why", why).remedy(OWN_RESOLVER).unknown(
-                Text::new(
-                    "{list} refuses to answer the resolver {resolver} ({answer}): {why}. This is \
+            draft.with("answer", answer).with_said("why", why).remedy(OWN_RESOLVER).unknown((
+                "{list} refuses to answer the resolver {resolver} ({answer}): {why}. This is \
                      no listing",
-                    "{list} no quiere responder al resolutor {resolver} ({answer}): {why}. Esto no \
+                "{list} no quiere responder al resolutor {resolver} ({answer}): {why}. Esto no \
                      es una inclusión en la lista",
-                ),
-            )
+            ))
         }
         Doubt::Unregistered => draft
-            .remedy(Text::new(
+            .remedy((
                 "Register the resolver's address, free of charge: {page}",
                 "Registre la dirección del resolutor, sin coste: {page}",
             ))
-            .unknown(Text::new(
+            .unknown((
                 "{list} answers registered resolvers only, and {resolver} does not seem to be one",
                 "{list} solo responde a resolutores registrados, y {resolver} no parece serlo",
             )),
-        Doubt::ListsNothing => draft.unknown(Text::new(
+        Doubt::ListsNothing => draft.unknown((
             "{list} does not list its own test point when {resolver} asks it: it is not believed",
             "{list} no incluye su propio punto de prueba cuando le pregunta {resolver}: no se la \
              cree",
         )),
-        Doubt::ListsEverything => draft.unknown(Text::new(
+        Doubt::ListsEverything => draft.unknown((
             "{list} lists even what never may be listed: it is broken or was shut down",
             "{list} incluye hasta lo que nunca debe incluir: está estropeada o la cerraron",
         )),
-        Doubt::Strange(answer) => draft.with("answer", answer).unknown(Text::new(
+        Doubt::Strange(answer) => draft.with("answer", answer).unknown((
             "{list} answered {answer} to {resolver}, which means nothing there",
             "{list} respondió {answer} a {resolver}, lo que en ella no significa nada",
         )),
@@ -232,16 +230,10 @@ fn sanity<W: World>(context: &Context<'_, W>, reports: &[Report]) -> Check {
         .with("fit", fit.len())
         .with("unfit", unique(names).join(", "));
     if unfit.is_empty() {
-        draft.pass(Text::new(
-            "all {fit} lists answer their tests",
-            "las {fit} listas superan su prueba",
-        ))
+        draft.pass(("all {fit} lists answer their tests", "las {fit} listas superan su prueba"))
     } else {
-        draft.unknown(Text::new(
-            "asked by {subject}, these lists cannot be believed or do not answer: {unfit}; {fit} do",
-            "preguntadas por {subject}, estas listas no son de fiar o no responden: {unfit}; {fit} \
-             sí",
-        ))
+        draft.unknown(("asked by {subject}, these lists cannot be believed or do not answer: {unfit}; {fit} do", "preguntadas por {subject}, estas listas no son de fiar o no responden: {unfit}; {fit} \
+             sí"))
     }
 }
 
@@ -257,7 +249,7 @@ fn behind_relay<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         &definitions::NEIGHBOURHOOD,
     ];
     let skip = |definition: &&'static Definition| {
-        context.about(definition, relay).not_applicable(Text::new(
+        context.about(definition, relay).not_applicable((
             "receivers see the address of the relay {subject}, which is its operator's business",
             "los receptores ven la dirección del relay {subject}, que es asunto de quien lo lleva",
         ))

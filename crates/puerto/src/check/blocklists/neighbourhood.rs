@@ -10,7 +10,6 @@ use super::super::world::World;
 use super::ask::{self, Subject, Verdict};
 use super::data::List;
 use super::definitions::NEIGHBOURHOOD;
-use crate::lang::Text;
 use puerto_mail::together::together;
 
 /// Neighbours are found by changing one bit each of the last octet: near and far ones,
@@ -52,24 +51,18 @@ pub(super) async fn look_around<W: World>(
         .with("which", bad.join(", "));
     if bad.len() >= BAD {
         return draft.finding(
-            Text::new(
-                "{list} lists {listed} of {answered} neighbours that were asked about: {which}",
-                "{list} incluye {listed} de las {answered} vecinas por las que se preguntó: {which}",
-            ),
-            Text::new("neighbours that are not listed", "vecinas que no figuren"),
-            Text::new(
-                "Ask the hosting company for an address in another range.",
-                "Pida al proveedor una dirección de otro rango.",
-            ),
+            ("{list} lists {listed} of {answered} neighbours that were asked about: {which}", "{list} incluye {listed} de las {answered} vecinas por las que se preguntó: {which}"),
+            ("neighbours that are not listed", "vecinas que no figuren"),
+            ("Ask the hosting company for an address in another range.", "Pida al proveedor una dirección de otro rango."),
         );
     }
     if answered < SAMPLE.len() {
-        return draft.unknown(Text::new(
+        return draft.unknown((
             "{list} answered about {answered} neighbours only",
             "{list} solo respondió sobre {answered} vecinas",
         ));
     }
-    draft.pass(Text::new(
+    draft.pass((
         "{list} lists {listed} of {answered} neighbours that were asked about",
         "{list} incluye {listed} de las {answered} vecinas por las que se preguntó",
     ))

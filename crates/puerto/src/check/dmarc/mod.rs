@@ -109,12 +109,12 @@ fn asks_nothing<W: World>(
         .with("record", record)
         .with_said("publish", publish);
     Some(draft.finding(
-        Text::new(
+        (
             "no p= and no rua=, so that receivers ignore it: {record}",
             "sin p= ni rua=, de modo que los receptores no lo tienen en cuenta: {record}",
         ),
-        Text::new("a policy", "una política"),
-        Text::same("{publish}"),
+        ("a policy", "una política"),
+        "{publish}",
     ))
 }
 
@@ -205,15 +205,11 @@ fn found<W: World>(
         [] => {
             if let (Some(record), Some(whose)) = (&evaluation.record, &evaluation.policy_domain) {
                 let draft = draft(&EXISTS).with("record", &record.text).with("whose", whose);
-                return vec![
-                    draft.pass(Text::new("that of {whose}: {record}", "el de {whose}: {record}")),
-                ];
+                return vec![draft.pass(("that of {whose}: {record}", "el de {whose}: {record}"))];
             }
             if evaluation.result == DmarcResult::TempError {
                 let draft = draft(&EXISTS);
-                return vec![
-                    draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió")),
-                ];
+                return vec![draft.dns_silent()];
             }
             if location.is_wrong() {
                 return vec![draft(&EXISTS).skipped(&LOCATION)];
@@ -226,17 +222,18 @@ fn found<W: World>(
                 ),
             };
             let draft = draft(&EXISTS).with("other", texts.join(" | "));
-            vec![draft.finding(seen, Text::new("a DMARC record", "un registro DMARC"), ready)]
+            vec![draft.finding(seen, ("a DMARC record", "un registro DMARC"), ready)]
         }
         [text] => {
-            let exists = draft(&EXISTS).with("record", text).pass(Text::same("{record}"));
-            let single = draft(&SINGLE).pass(Text::new("one record", "un registro"));
+            let exists = draft(&EXISTS).with("record", text).pass("{record}");
+            let single = draft(&SINGLE).pass(("one record", "un registro"));
             // That nothing is asked for is told by itself.
             let mut faults = mend::mend(text).faults;
             faults.retain(|fault| *fault != Fault::NoPolicy);
             let syntax = match said_of_faults(&faults) {
-                None => draft(&SYNTAX)
-                    .pass(Text::new("every tag is right", "todas las etiquetas son correctas")),
+                None => {
+                    draft(&SYNTAX).pass(("every tag is right", "todas las etiquetas son correctas"))
+                }
                 // Most receivers read past a semicolon too many.
                 Some(wrong) => draft(&SYNTAX)
                     .severity(match faults.as_slice() {
@@ -246,8 +243,8 @@ fn found<W: World>(
                     .with_said("wrong", wrong)
                     .with("record", text)
                     .finding(
-                        Text::same("{wrong}: {record}"),
-                        Text::new(
+                        "{wrong}: {record}",
+                        (
                             "v=DMARC1 in front, and tags with values that are defined",
                             "v=DMARC1 delante, y etiquetas con valores definidos",
                         ),
@@ -261,11 +258,11 @@ fn found<W: World>(
             vec![
                 draft(&EXISTS)
                     .with("count", list.len())
-                    .pass(Text::new("{count} records", "{count} registros")),
+                    .pass(("{count} records", "{count} registros")),
                 draft(&SINGLE).with("count", list.len()).with("records", list.join(" | ")).finding(
-                    Text::new("{count} records: {records}", "{count} registros: {records}"),
-                    Text::new("one record", "un solo registro"),
-                    Text::new(
+                    ("{count} records: {records}", "{count} registros: {records}"),
+                    ("one record", "un solo registro"),
+                    (
                         "Put one in the place of all: {publish}",
                         "Ponga uno en lugar de todos: {publish}",
                     ),
@@ -299,9 +296,9 @@ async fn location<W: World>(context: &Context<'_, W>) -> Check {
         {
             let draft = draft.asked(context.question(name, RecordType::Txt));
             return draft.with("name", name).with("record", text).finding(
-                Text::new("a DMARC record at {name}", "un registro DMARC en {name}"),
-                Text::new("at {right} only", "solo en {right}"),
-                Text::new(
+                ("a DMARC record at {name}", "un registro DMARC en {name}"),
+                ("at {right} only", "solo en {right}"),
+                (
                     "Delete it at {name} and publish: {right}. IN TXT \"{record}\"",
                     "Bórrelo de {name} y publique: {right}. IN TXT \"{record}\"",
                 ),
@@ -313,7 +310,7 @@ async fn location<W: World>(context: &Context<'_, W>) -> Check {
     }
     draft
         .asked(context.question(domain, RecordType::Txt))
-        .pass(Text::new("nowhere else", "en ningún otro sitio"))
+        .pass(("nowhere else", "en ningún otro sitio"))
 }
 
 fn of_record<W: World>(
@@ -366,7 +363,7 @@ fn of_record<W: World>(
             ],
         ),
         draft(&POLICY).pass(policy),
-        draft(&SUBDOMAIN).pass(Text::same("sp={sp} np={np}")),
+        draft(&SUBDOMAIN).pass("sp={sp} np={np}"),
         judge(
             &PSD,
             record.public_suffix == PublicSuffix::Yes,
@@ -436,25 +433,23 @@ fn alignment<W: World>(context: &Context<'_, W>, evaluation: &Evaluation, certai
         .with("domain", &context.domain)
         .with_said("proofs", Said::joined(&shown, ", "));
     if evaluation.result == DmarcResult::Pass {
-        return draft.pass(Text::same("{proofs}"));
+        return draft.pass("{proofs}");
     }
     if !certain || evaluation.result == DmarcResult::TempError {
-        return draft.unknown(Text::new(
-            "the DNS did not answer: {proofs}",
-            "el DNS no respondió: {proofs}",
-        ));
+        return draft
+            .unknown(("the DNS did not answer: {proofs}", "el DNS no respondió: {proofs}"));
     }
     let misaligned = proofs.clone().any(|(_, (_, alignment))| *alignment == Alignment::NotAligned);
     if !misaligned {
-        return draft.not_applicable(Text::new(
+        return draft.not_applicable((
             "neither SPF nor DKIM passes, see there: {proofs}",
             "no pasan ni SPF ni DKIM, véase ahí: {proofs}",
         ));
     }
     draft.finding(
-        Text::same("{proofs}"),
-        Text::new("SPF or DKIM for {domain}", "SPF o DKIM de {domain}"),
-        Text::new(
+        "{proofs}",
+        ("SPF or DKIM for {domain}", "SPF o DKIM de {domain}"),
+        (
             "Sign with a key of {domain} (puerto dkim new {domain}), or use adkim=r and aspf=r",
             "Firme con una clave de {domain} (puerto dkim new {domain}), o use adkim=r y aspf=r",
         ),

@@ -13,7 +13,7 @@ use crate::lang::Text;
 pub(super) fn check<W: World>(context: &Context<'_, W>, evaluation: &Evaluation) -> Check {
     let draft = context.about(&ORG_DOMAIN, &context.domain);
     let Some(walk) = &evaluation.organizational_domain else {
-        return draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió"));
+        return draft.dns_silent();
     };
     let list = &evaluation.by_list.organizational_domain;
     let draft = draft
@@ -24,20 +24,17 @@ pub(super) fn check<W: World>(context: &Context<'_, W>, evaluation: &Evaluation)
         .with("new", evaluation.result);
     if !evaluation.ways_differ() {
         return match walk == list {
-            true => draft.pass(Text::same("{walk}")),
-            false => draft.pass(Text::new(
+            true => draft.pass("{walk}"),
+            false => draft.pass((
                 "{walk} and {list}, which does not matter: alignment is strict",
                 "{walk} y {list}, lo cual no importa: la alineación es estricta",
             )),
         };
     }
     draft.finding(
-        Text::new(
-            "{walk} by the tree walk, {list} by the list of public suffixes; our mail: {new}, {old}",
-            "{walk} según el árbol del DNS, {list} según la lista de sufijos públicos; nuestro \
-             correo: {new}, {old}",
-        ),
-        Text::new("the same by both ways", "el mismo de ambas formas"),
+        ("{walk} by the tree walk, {list} by the list of public suffixes; our mail: {new}, {old}", "{walk} según el árbol del DNS, {list} según la lista de sufijos públicos; nuestro \
+             correo: {new}, {old}"),
+        ("the same by both ways", "el mismo de ambas formas"),
         remedy(evaluation, walk, list),
     )
 }

@@ -36,8 +36,8 @@ pub(super) async fn judge<W: World>(
         }
         let add = Text::same("{publish}");
         return vec![draft(&RUA).with_said("publish", publish).finding(
-            Text::new("no rua: nobody sends you reports", "sin rua: nadie le envía informes"),
-            Text::same("rua=mailto:…"),
+            ("no rua: nobody sends you reports", "sin rua: nadie le envía informes"),
+            "rua=mailto:…",
             add,
         )];
     }
@@ -70,12 +70,12 @@ pub(super) async fn judge<W: World>(
     let sized = tags.get("rua").is_some_and(|value| value.contains('!'));
     checks.push(if sized {
         draft(&RUA_SIZE).finding(
-            Text::new("a size limit behind the address", "un límite de tamaño tras la dirección"),
-            Text::new("none", "ninguno"),
-            Text::new("Delete everything from ! on", "Borre desde ! en adelante"),
+            ("a size limit behind the address", "un límite de tamaño tras la dirección"),
+            ("none", "ninguno"),
+            ("Delete everything from ! on", "Borre desde ! en adelante"),
         )
     } else {
-        draft(&RUA_SIZE).pass(Text::new("none", "ninguno"))
+        draft(&RUA_SIZE).pass(("none", "ninguno"))
     });
     checks
 }
@@ -96,37 +96,32 @@ async fn takes_mail<W: World>(context: &Context<'_, W>, draft: Draft, target: &s
         }
         Ok(answer) if takes_none(answer) => {
             return draft.finding(
-                Text::new(
-                    "{target} says that it takes no mail",
-                    "{target} dice que no recibe correo",
-                ),
-                Text::new("a domain with MX", "un dominio con MX"),
-                Text::new(
+                ("{target} says that it takes no mail", "{target} dice que no recibe correo"),
+                ("a domain with MX", "un dominio con MX"),
+                (
                     "Write a working address into rua at {name}",
                     "Ponga en rua una dirección que funcione, en {name}",
                 ),
             );
         }
-        Ok(_) => return draft.pass(Text::same("{target}")),
+        Ok(_) => return draft.pass("{target}"),
         Err(_) => {}
     }
     match (mx, v4, v6) {
-        (_, Ok(v4), Ok(v6)) if !v4.is_empty() || !v6.is_empty() => {
-            draft.pass(Text::same("{target}"))
-        }
+        (_, Ok(v4), Ok(v6)) if !v4.is_empty() || !v6.is_empty() => draft.pass("{target}"),
         // That our own domain takes no mail is told once.
         (Err(error), Ok(_), Ok(_)) if error.is_absence() && target == context.domain => {
             draft.skipped(&SENDER_RESOLVES)
         }
         (Err(error), Ok(_), Ok(_)) if error.is_absence() => draft.finding(
-            Text::new("{target} takes no mail", "{target} no recibe correo"),
-            Text::new("a domain with MX", "un dominio con MX"),
-            Text::new(
+            ("{target} takes no mail", "{target} no recibe correo"),
+            ("a domain with MX", "un dominio con MX"),
+            (
                 "Write a working address into rua at {name}",
                 "Ponga en rua una dirección que funcione, en {name}",
             ),
         ),
-        _ => draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió")),
+        _ => draft.dns_silent(),
     }
 }
 
@@ -139,15 +134,12 @@ async fn permission<W: World>(context: &Context<'_, W>, whose: &str, target: &st
         .with("name", &name);
     match context.texts(&name).await {
         Ok(texts) if texts.iter().any(|text| text.starts_with("v=DMARC1")) => {
-            draft.pass(Text::new("permitted", "permitido"))
+            draft.pass(("permitted", "permitido"))
         }
         Ok(_) => draft.finding(
-            Text::new("{target} does not permit it: no reports come", "{target} no lo permite: no llegan informes"),
-            Text::same("{name} TXT v=DMARC1"),
-            Text::new(
-                "Ask {target} to publish: {name}. IN TXT \"v=DMARC1\", or use an address of your own",
-                "Pida a {target} que publique: {name}. IN TXT \"v=DMARC1\", o use una dirección propia",
-            ),
+            ("{target} does not permit it: no reports come", "{target} no lo permite: no llegan informes"),
+            "{name} TXT v=DMARC1",
+            ("Ask {target} to publish: {name}. IN TXT \"v=DMARC1\", or use an address of your own", "Pida a {target} que publique: {name}. IN TXT \"v=DMARC1\", o use una dirección propia"),
         ),
         Err(error) => draft.no_answer(&error),
     }

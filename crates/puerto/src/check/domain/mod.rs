@@ -67,12 +67,12 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         // A cache counts downwards, so a short time says nothing.
         checks.push(if answer.ttl > LONG_TTL {
             draft.finding(
-                Text::new("{seconds} seconds", "{seconds} segundos"),
-                Text::new("at most two days", "dos días como mucho"),
-                Text::new("Lower the TTL to 3600", "Baje el TTL a 3600"),
+                ("{seconds} seconds", "{seconds} segundos"),
+                ("at most two days", "dos días como mucho"),
+                ("Lower the TTL to 3600", "Baje el TTL a 3600"),
             )
         } else {
-            draft.pass(Text::new("{seconds} seconds", "{seconds} segundos"))
+            draft.pass(("{seconds} seconds", "{seconds} segundos"))
         });
     }
     checks
@@ -93,7 +93,7 @@ async fn resolves<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Check {
         .asked(context.question(domain, RecordType::Mx))
         .with("helo", &context.helo);
     let error = match mx {
-        Ok(_) => return draft.with("hosts", hosts(mx).join(", ")).pass(Text::same("MX {hosts}")),
+        Ok(_) => return draft.with("hosts", hosts(mx).join(", ")).pass("MX {hosts}"),
         Err(error) => error,
     };
     if !error.is_absence() {
@@ -103,13 +103,13 @@ async fn resolves<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Check {
     let found: Vec<_> = [&v4, &v6].into_iter().flatten().flatten().map(IpAddr::to_string).collect();
     if !found.is_empty() {
         let draft = draft.with("found", found.join(", "));
-        return draft.pass(Text::new("no MX, but {found}", "sin MX, pero {found}"));
+        return draft.pass(("no MX, but {found}", "sin MX, pero {found}"));
     }
     match (v4, v6) {
         (Ok(_), Ok(_)) => draft.finding(
-            Text::new("no MX, A or AAAA record", "sin registros MX, A ni AAAA"),
-            Text::new("an MX record", "un registro MX"),
-            Text::new("{subject}. IN MX 10 {helo}.", "{subject}. IN MX 10 {helo}."),
+            ("no MX, A or AAAA record", "sin registros MX, A ni AAAA"),
+            ("an MX record", "un registro MX"),
+            "{subject}. IN MX 10 {helo}.",
         ),
         (Err(error), _) | (_, Err(error)) => draft.no_answer(&error),
     }
@@ -124,7 +124,7 @@ async fn soa<W: World>(context: &Context<'_, W>) -> Check {
             Ok(answer) => {
                 let serial = answer.records.iter().find_map(Record::serial);
                 let draft = draft.with("zone", name).with("serial", serial.unwrap_or_default());
-                return draft.pass(Text::same("{zone} {serial}"));
+                return draft.pass("{zone} {serial}");
             }
             Err(error) if !error.is_absence() => return draft.no_answer(&error),
             Err(_) => {}
@@ -135,9 +135,9 @@ async fn soa<W: World>(context: &Context<'_, W>) -> Check {
         }
     }
     draft.finding(
-        Text::new("no SOA record", "no hay registro SOA"),
-        Text::new("a zone that answers", "una zona que responda"),
-        Text::new(
+        ("no SOA record", "no hay registro SOA"),
+        ("a zone that answers", "una zona que responda"),
+        (
             "Is {subject} registered and delegated? Repair the zone at your DNS provider",
             "¿Está {subject} registrado y delegado? Repare la zona en su proveedor de DNS",
         ),
@@ -159,20 +159,20 @@ async fn exchangers<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Vec<Ch
     let null = hosts.iter().any(String::is_empty);
     if null && hosts.len() == 1 {
         return vec![draft(&NULL_MX).finding(
-            Text::new("{subject} publishes the null MX", "{subject} publica el MX nulo"),
-            Text::new("an MX that takes replies", "un MX que reciba las respuestas"),
-            Text::new("{subject}. IN MX 10 {helo}.", "{subject}. IN MX 10 {helo}."),
+            ("{subject} publishes the null MX", "{subject} publica el MX nulo"),
+            ("an MX that takes replies", "un MX que reciba las respuestas"),
+            "{subject}. IN MX 10 {helo}.",
         )];
     }
-    let mut checks = vec![draft(&NULL_MX).pass(Text::new("no null MX", "sin MX nulo"))];
+    let mut checks = vec![draft(&NULL_MX).pass(("no null MX", "sin MX nulo"))];
     checks.push(if null {
         draft(&NULL_MX_MIXED).with("hosts", hosts.join(", ")).finding(
-            Text::new("the null MX beside: {hosts}", "el MX nulo junto a: {hosts}"),
-            Text::new("one or the others", "uno u otros"),
-            Text::new("Delete: {subject}. IN MX 0 .", "Borre: {subject}. IN MX 0 ."),
+            ("the null MX beside: {hosts}", "el MX nulo junto a: {hosts}"),
+            ("one or the others", "uno u otros"),
+            ("Delete: {subject}. IN MX 0 .", "Borre: {subject}. IN MX 0 ."),
         )
     } else {
-        draft(&NULL_MX_MIXED).pass(Text::new("no null MX", "sin MX nulo"))
+        draft(&NULL_MX_MIXED).pass(("no null MX", "sin MX nulo"))
     });
     let named = hosts.iter().filter(|host| !host.is_empty()).take(MAX_EXCHANGERS);
     checks.extend(together(named.map(|host| exchanger(context, host))).await.concat());
@@ -189,9 +189,9 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
     };
     if host.parse::<IpAddr>().is_ok() {
         return vec![draft(&MX_IP_LITERAL).finding(
-            Text::new("the MX is the address {subject}", "el MX es la dirección {subject}"),
-            Text::new("a host name", "un nombre de máquina"),
-            Text::new(
+            ("the MX is the address {subject}", "el MX es la dirección {subject}"),
+            ("a host name", "un nombre de máquina"),
+            (
                 "mail.{domain}. IN A {subject} and {domain}. IN MX 10 mail.{domain}.",
                 "mail.{domain}. IN A {subject} y {domain}. IN MX 10 mail.{domain}.",
             ),
@@ -202,17 +202,17 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
         context.addresses(host, false),
         context.addresses(host, true)
     );
-    let mut checks = vec![draft(&MX_IP_LITERAL).pass(Text::same("{subject}"))];
+    let mut checks = vec![draft(&MX_IP_LITERAL).pass("{subject}")];
     let found: Vec<IpAddr> = [&v4, &v6].into_iter().flatten().flatten().copied().collect();
     let list: Vec<_> = found.iter().map(ToString::to_string).collect();
     checks.push(match (&v4, &v6) {
         _ if !found.is_empty() => {
-            draft(&MX_RESOLVES).with("found", list.join(", ")).pass(Text::same("{found}"))
+            draft(&MX_RESOLVES).with("found", list.join(", ")).pass("{found}")
         }
         (Ok(_), Ok(_)) => draft(&MX_RESOLVES).finding(
-            Text::new("{subject} has no address", "{subject} no tiene dirección"),
-            Text::new("an A or AAAA record", "un registro A o AAAA"),
-            Text::new(
+            ("{subject} has no address", "{subject} no tiene dirección"),
+            ("an A or AAAA record", "un registro A o AAAA"),
+            (
                 "Give {subject} an address, or remove it from the MX of {domain}",
                 "Dé una dirección a {subject}, o quítelo de los MX de {domain}",
             ),
@@ -224,9 +224,9 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
         && found.iter().all(|a| !is_public(*a));
     checks.push(if private {
         draft(&MX_PRIVATE).with("found", list.join(", ")).finding(
-            Text::new("{subject} → {found}", "{subject} → {found}"),
-            Text::new("a public address", "una dirección pública"),
-            Text::new(
+            "{subject} → {found}",
+            ("a public address", "una dirección pública"),
+            (
                 "Publish the public address of {subject}",
                 "Publique la dirección pública de {subject}",
             ),
@@ -234,7 +234,7 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
     } else if found.is_empty() {
         draft(&MX_PRIVATE).skipped(&MX_RESOLVES)
     } else {
-        draft(&MX_PRIVATE).pass(Text::new("public", "pública"))
+        draft(&MX_PRIVATE).pass(("public", "pública"))
     });
     checks.push(match alias.map(|answer| answer.records.into_iter().next()) {
         Ok(Some(Record::Name(target))) => context
@@ -243,14 +243,12 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
             .with("domain", domain)
             .with("target", target)
             .finding(
-                Text::new("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
-                Text::new("the host itself", "la propia máquina"),
-                Text::new("{domain}. IN MX 10 {target}.", "{domain}. IN MX 10 {target}."),
+                ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+                ("the host itself", "la propia máquina"),
+                "{domain}. IN MX 10 {target}.",
             ),
-        Ok(_) => draft(&MX_CNAME).pass(Text::new("no alias", "no es un alias")),
-        Err(error) if error.is_absence() => {
-            draft(&MX_CNAME).pass(Text::new("no alias", "no es un alias"))
-        }
+        Ok(_) => draft(&MX_CNAME).pass(("no alias", "no es un alias")),
+        Err(error) if error.is_absence() => draft(&MX_CNAME).pass(("no alias", "no es un alias")),
         Err(error) => draft(&MX_CNAME).no_answer(&error),
     });
     checks
@@ -263,16 +261,13 @@ async fn apex_alias<W: World>(context: &Context<'_, W>) -> Check {
     match context.lookup(domain, RecordType::Cname).await {
         Ok(answer) => match answer.records.first() {
             Some(Record::Name(target)) => draft.with("target", target).finding(
-                Text::new("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
-                Text::new("addresses of its own", "direcciones propias"),
-                Text::new(
-                    "Replace the CNAME of {subject} by A and AAAA records (some panels: ALIAS)",
-                    "Cambie el CNAME de {subject} por registros A y AAAA (en algunos paneles: ALIAS)",
-                ),
+                ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+                ("addresses of its own", "direcciones propias"),
+                ("Replace the CNAME of {subject} by A and AAAA records (some panels: ALIAS)", "Cambie el CNAME de {subject} por registros A y AAAA (en algunos paneles: ALIAS)"),
             ),
-            _ => draft.pass(Text::new("no alias", "no es un alias")),
+            _ => draft.pass(("no alias", "no es un alias")),
         },
-        Err(error) if error.is_absence() => draft.pass(Text::new("no alias", "no es un alias")),
+        Err(error) if error.is_absence() => draft.pass(("no alias", "no es un alias")),
         Err(error) => draft.no_answer(&error),
     }
 }
@@ -302,12 +297,9 @@ async fn wildcard<W: World>(context: &Context<'_, W>) -> Check {
             && !name.contains("._report.")
         {
             return draft.with("name", name).with("text", text).finding(
-                Text::new(
-                    "{name} has the TXT record {text}",
-                    "{name} tiene el registro TXT {text}",
-                ),
-                Text::new("no such name", "que no exista"),
-                Text::new(
+                ("{name} has the TXT record {text}", "{name} tiene el registro TXT {text}"),
+                ("no such name", "que no exista"),
+                (
                     "Delete the wildcard TXT record of {subject} (*.{subject})",
                     "Borre el registro TXT comodín de {subject} (*.{subject})",
                 ),
@@ -316,6 +308,6 @@ async fn wildcard<W: World>(context: &Context<'_, W>) -> Check {
     }
     match answers.iter().find_map(|answer| answer.as_ref().err()) {
         Some(error) => draft.no_answer(error),
-        None => draft.pass(Text::new("none", "ninguno")),
+        None => draft.pass(("none", "ninguno")),
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
         context.about(&NS_CONSISTENT, domain).asked(context.question(domain, RecordType::Ns));
     let names = match delegation(context).await {
         Ok(names) if names.is_empty() => {
-            return draft.not_applicable(Text::new(
+            return draft.not_applicable((
                 "no name servers are named for the domain",
                 "no consta ningún servidor de nombres del dominio",
             ));
@@ -92,30 +92,18 @@ pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
     let missing: Vec<_> = said.iter().filter(|one| one.is_missing).collect();
     if let Some(one) = missing.first() {
         return draft.with("odd", &one.server).finding(
-            Text::new(
-                "the zone names {odd} as a name server, which has no address",
-                "la zona nombra a {odd} como servidor de nombres, y no tiene dirección",
-            ),
-            Text::new("name servers that answer", "servidores de nombres que respondan"),
-            Text::new(
-                "Delete the NS record of {odd} in the zone and at the registrar, or give it an \
-                 address",
-                "Borre el registro NS de {odd} en la zona y en el registrador, o dele una dirección",
-            ),
+            ("the zone names {odd} as a name server, which has no address", "la zona nombra a {odd} como servidor de nombres, y no tiene dirección"),
+            ("name servers that answer", "servidores de nombres que respondan"),
+            ("Delete the NS record of {odd} in the zone and at the registrar, or give it an \
+                 address", "Borre el registro NS de {odd} en la zona y en el registrador, o dele una dirección"),
         );
     }
     if !silent.is_empty() {
         return draft
-            .remedy(Text::new(
-                "If it stays so, repair or remove that name server: it makes mail fail at random",
-                "Si sigue igual, repare o quite ese servidor de nombres: hace fallar el correo al azar",
-            ))
-            .unknown(Text::new("{silent}", "{silent}"));
+            .remedy(("If it stays so, repair or remove that name server: it makes mail fail at random", "Si sigue igual, repare o quite ese servidor de nombres: hace fallar el correo al azar"))
+            .unknown("{silent}");
     }
-    draft.pass(Text::new(
-        "{count} servers agree: {servers}",
-        "{count} servidores coinciden: {servers}",
-    ))
+    draft.pass(("{count} servers agree: {servers}", "{count} servidores coinciden: {servers}"))
 }
 
 /// Asks each resolver of this machine the same, where there are several.
@@ -144,14 +132,14 @@ pub(super) async fn resolvers_agree<W: World>(context: &Context<'_, W>) -> Optio
         .enumerate()
         .find_map(|(at, question)| Some((question, difference(&said, at, question, &[])?)));
     Some(match differing {
-        None => draft.pass(Text::new("they agree: {servers}", "coinciden: {servers}")),
+        None => draft.pass(("they agree: {servers}", "coinciden: {servers}")),
         Some((question, difference)) => of_difference(draft, question, &difference).finding(
-            Text::new(
+            (
                 "{type} {name}: the resolver {odd} says {theirs}, the other {usual}",
                 "{type} {name}: el resolver {odd} dice {theirs}, el otro {usual}",
             ),
-            Text::new("the same from each", "lo mismo de cada uno"),
-            Text::new(
+            ("the same from each", "lo mismo de cada uno"),
+            (
                 "Ask the domain's name servers which of the two is right, and take the other out \
                  of /etc/resolv.conf or `[dns] servers`; after a change, wait for the old record's \
                  lifetime",
@@ -202,8 +190,8 @@ fn differ(draft: Draft, question: &Question, difference: &Difference) -> Check {
     };
     draft.finding(
         seen,
-        Text::new("the same everywhere", "lo mismo en todos"),
-        Text::new(
+        ("the same everywhere", "lo mismo en todos"),
+        (
             "Wait some minutes after a change. If it stays so, the zone does not reach {odd}: \
              raise its serial number, or ask the DNS provider",
             "Espere unos minutos tras un cambio. Si sigue igual, la zona no llega a {odd}: suba \

@@ -93,14 +93,14 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
             let list: Vec<_> = several.iter().map(|record| record.as_str()).collect();
             let exists = draft(&EXISTS)
                 .with("count", list.len())
-                .pass(Text::new("{count} records", "{count} registros"));
+                .pass(("{count} records", "{count} registros"));
             let single = remedy
                 .put_in(context, draft(&SINGLE))
                 .with("records", list.join(" | "))
                 .with("count", list.len())
                 .finding(
-                    Text::new("{count} records: {records}", "{count} registros: {records}"),
-                    Text::new("one record", "un solo registro"),
+                    ("{count} records: {records}", "{count} registros: {records}"),
+                    ("one record", "un solo registro"),
                     remedy.for_all(),
                 );
             let mut checks = vec![exists, single];
@@ -109,8 +109,8 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         }
     };
     let mut checks = vec![
-        draft(&EXISTS).with("record", record).pass(Text::same("{record}")),
-        draft(&SINGLE).pass(Text::new("one record", "un solo registro")),
+        draft(&EXISTS).with("record", record).pass("{record}"),
+        draft(&SINGLE).pass(("one record", "un solo registro")),
         size(context, &texts),
     ];
     checks.extend(of_record(context, record, &remedy).await);
@@ -140,7 +140,7 @@ fn missing<W: World>(context: &Context<'_, W>, texts: &[String], remedy: &Remedy
         remedy
             .put_in(context, draft(&EXISTS))
             .with("near", near.map_or("", |near| near.as_str()))
-            .finding(seen, Text::new("an SPF record", "un registro SPF"), remedy.text()),
+            .finding(seen, ("an SPF record", "un registro SPF"), remedy.text()),
     ];
     checks.extend(rest_after(&EXISTS).map(|check| draft(check).skipped(&EXISTS)));
     checks
@@ -221,21 +221,18 @@ fn well_formed<W: World>(
     let mut checks = Vec::new();
     checks.push(if grown {
         mended(&STRING_255).finding(
-            Text::new("terms grown together: {record}", "términos pegados: {record}"),
-            Text::new("a space between all terms", "un espacio entre todos los términos"),
+            ("terms grown together: {record}", "términos pegados: {record}"),
+            ("a space between all terms", "un espacio entre todos los términos"),
             remedy.text(),
         )
     } else if quoted {
         mended(&STRING_255).finding(
-            Text::new(
-                "quotation marks in the value: {record}",
-                "comillas dentro del valor: {record}",
-            ),
-            Text::new("no quotation marks in the value", "el valor sin comillas"),
+            ("quotation marks in the value: {record}", "comillas dentro del valor: {record}"),
+            ("no quotation marks in the value", "el valor sin comillas"),
             remedy.text(),
         )
     } else {
-        draft(&STRING_255).pass(Text::new("whole", "entero"))
+        draft(&STRING_255).pass(("whole", "entero"))
     });
     let readable = Text::new("a record that can be read", "un registro que se pueda leer");
     checks.push(match &faults.malformed {
@@ -249,17 +246,14 @@ fn well_formed<W: World>(
                 ),
             };
             mended(&SYNTAX).with("whose", whose).with_detail("problem", problem).finding(
-                Text::new(
-                    "in the record of {whose}: {problem}",
-                    "en el registro de {whose}: {problem}",
-                ),
+                ("in the record of {whose}: {problem}", "en el registro de {whose}: {problem}"),
                 readable,
                 correct,
             )
         }
         None if !mend::is_sound(record) => {
             mended(&SYNTAX).with("terms", mend::mistaken(record).join(" ")).finding(
-                Text::new(
+                (
                     "receivers do not read `{terms}` as it was meant: {record}",
                     "los receptores no leen `{terms}` como se quería: {record}",
                 ),
@@ -267,30 +261,29 @@ fn well_formed<W: World>(
                 remedy.text(),
             )
         }
-        None => draft(&SYNTAX)
-            .pass(Text::new("every term is right", "todos los términos son correctos")),
+        None => draft(&SYNTAX).pass(("every term is right", "todos los términos son correctos")),
     });
     checks.push(match &faults.missing {
         Some(whose) => draft(&INCLUDE_MISSING).with("whose", whose).finding(
-            Text::new("{whose} has no SPF record", "{whose} no tiene registro SPF"),
-            Text::new(
+            ("{whose} has no SPF record", "{whose} no tiene registro SPF"),
+            (
                 "a record at {whose}, or no include of it",
                 "un registro en {whose}, o ningún include",
             ),
-            Text::new(
+            (
                 "Remove include:{whose} (or redirect={whose}) from the record of {domain}",
                 "Quite include:{whose} (o redirect={whose}) del registro de {domain}",
             ),
         ),
-        None => draft(&INCLUDE_MISSING).pass(Text::new("all there", "están todos")),
+        None => draft(&INCLUDE_MISSING).pass(("all there", "están todos")),
     });
     checks.push(match &faults.looping {
         Some(whose) => draft(&LOOP).with("whose", whose).finding(
-            Text::new("{whose} is reached from itself", "se llega a {whose} desde sí mismo"),
-            Text::new("no circle", "ningún círculo"),
-            Text::new("Break the circle: {whose}", "Rompa el círculo: {whose}"),
+            ("{whose} is reached from itself", "se llega a {whose} desde sí mismo"),
+            ("no circle", "ningún círculo"),
+            ("Break the circle: {whose}", "Rompa el círculo: {whose}"),
         ),
-        None => draft(&LOOP).pass(Text::new("no circle", "ningún círculo")),
+        None => draft(&LOOP).pass(("no circle", "ningún círculo")),
     });
     checks
 }
@@ -306,14 +299,11 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
         .with("terms", terms.join(" "));
     if count.lookups > MAX_LOOKUPS {
         return draft.finding(
-            Text::new("{count} look-ups: {terms}", "{count} consultas: {terms}"),
-            Text::new("at most {limit}", "{limit} como mucho"),
-            Text::new(
-                "Remove includes that are not needed, replace others by ip4: and ip6: (`puerto dns` \
-                 shows the record with its count), or give other senders a subdomain",
-                "Quite los include que no hagan falta, cambie otros por ip4: e ip6: (`puerto dns` \
-                 muestra el registro con su cuenta), o dé un subdominio a otros remitentes",
-            ),
+            ("{count} look-ups: {terms}", "{count} consultas: {terms}"),
+            ("at most {limit}", "{limit} como mucho"),
+            ("Remove includes that are not needed, replace others by ip4: and ip6: (`puerto dns` \
+                 shows the record with its count), or give other senders a subdomain", "Quite los include que no hagan falta, cambie otros por ip4: e ip6: (`puerto dns` \
+                 muestra el registro con su cuenta), o dé un subdominio a otros remitentes"),
         );
     }
     let dns = count.faults.iter().find_map(|fault| match &fault.kind {
@@ -322,28 +312,25 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
     });
     if let Some((whose, error)) = dns {
         let draft = draft.with("whose", whose).with_detail("error", error);
-        return draft.unknown(Text::new(
+        return draft.unknown((
             "{count} so far; {whose}: {error}",
             "{count} hasta ahora; {whose}: {error}",
         ));
     }
     if !readable {
-        return draft.not_applicable(Text::new(
+        return draft.not_applicable((
             "{count} so far; the record cannot be read to its end",
             "{count} hasta ahora; el registro no se puede leer hasta el final",
         ));
     }
     if count.lookups >= MANY_LOOKUPS {
         return draft.severity(Severity::Info).finding(
-            Text::new("{count} of {limit} look-ups", "{count} de {limit} consultas"),
-            Text::new("room for more", "margen para más"),
-            Text::new(
-                "Replace an include before you add one",
-                "Cambie un include antes de añadir otro",
-            ),
+            ("{count} of {limit} look-ups", "{count} de {limit} consultas"),
+            ("room for more", "margen para más"),
+            ("Replace an include before you add one", "Cambie un include antes de añadir otro"),
         );
     }
-    draft.pass(Text::new("{count} of {limit} look-ups", "{count} de {limit} consultas"))
+    draft.pass(("{count} of {limit} look-ups", "{count} de {limit} consultas"))
 }
 
 // The first is of an address that nobody has, the others are of ours.
@@ -364,7 +351,7 @@ fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
         .with("count", names.len())
         .with("names", asked.join(", "));
     if whole.iter().any(|evaluation| evaluation.result == SpfResult::TempError) {
-        return draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió"));
+        return draft.dns_silent();
     }
     if names.len() > 2 {
         let remedy = match only_records {
@@ -378,12 +365,12 @@ fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
             ),
         };
         return draft.finding(
-            Text::new("{count} lead nowhere: {names}", "{count} no llevan a nada: {names}"),
-            Text::new("at most 2", "2 como mucho"),
+            ("{count} lead nowhere: {names}", "{count} no llevan a nada: {names}"),
+            ("at most 2", "2 como mucho"),
             remedy,
         );
     }
-    draft.pass(Text::new("{count} of 2", "{count} de 2"))
+    draft.pass(("{count} of 2", "{count} de 2"))
 }
 
 // As an evaluation counts them (RFC 7208 §4.6.4); `exists` is made to lead nowhere for
@@ -419,13 +406,13 @@ async fn mx_limit<W: World>(context: &Context<'_, W>, terms: &Terms) -> Check {
         if hosts > 10 {
             let draft = draft.asked(context.question(&target, RecordType::Mx));
             return draft.with("count", hosts).with("target", &target).finding(
-                Text::new("{target} has {count} MX hosts", "{target} tiene {count} máquinas MX"),
-                Text::new("at most 10", "10 como mucho"),
-                Text::new("Replace mx by ip4: and ip6:", "Cambie mx por ip4: e ip6:"),
+                ("{target} has {count} MX hosts", "{target} tiene {count} máquinas MX"),
+                ("at most 10", "10 como mucho"),
+                ("Replace mx by ip4: and ip6:", "Cambie mx por ip4: e ip6:"),
             );
         }
     }
-    draft.pass(Text::new("at most 10", "10 como mucho"))
+    draft.pass(("at most 10", "10 como mucho"))
 }
 
 fn coverage<W: World>(
@@ -437,7 +424,7 @@ fn coverage<W: World>(
     let domain = context.domain.as_str();
     if senders.is_empty() {
         let draft = context.about(&COVERS_IP, domain);
-        return vec![draft.unknown(Text::new(
+        return vec![draft.unknown((
             "it is not known by which public address our mail reaches the world",
             "no se sabe con qué dirección pública llega nuestro correo al mundo",
         ))];
@@ -455,22 +442,19 @@ fn coverage<W: World>(
                 .with("result", evaluation.result)
                 .with("record", record);
             match evaluation.result {
-                SpfResult::Pass => draft.pass(Text::same("{result}")),
+                SpfResult::Pass => draft.pass("{result}"),
                 SpfResult::TempError => {
-                    draft.unknown(Text::new("the DNS did not answer", "el DNS no respondió"))
+                    draft.dns_silent()
                 }
                 _ if broken.is_some() => draft.skipped(broken.unwrap_or(&SYNTAX)),
                 // A relay may well send from other addresses than it takes mail at.
                 _ if context.relay.is_some() && (passes || Terms::read(record).delegates()) => draft
-                    .unknown(Text::new(
-                        "{result} for {address}, where the relay takes mail; whether it sends from \
-                         there cannot be seen from here",
-                        "{result} para {address}, donde el relay recibe el correo; desde aquí no se \
-                         puede saber si también envía desde ahí",
-                    )),
+                    .unknown(("{result} for {address}, where the relay takes mail; whether it sends from \
+                         there cannot be seen from here", "{result} para {address}, donde el relay recibe el correo; desde aquí no se \
+                         puede saber si también envía desde ahí")),
                 _ => draft.finding(
-                    Text::new("{result} for {address}: {record}", "{result} para {address}: {record}"),
-                    Text::same("pass"),
+                    ("{result} for {address}: {record}", "{result} para {address}: {record}"),
+                    "pass",
                     remedy.text(),
                 ),
             }
@@ -487,14 +471,14 @@ fn size<W: World>(context: &Context<'_, W>, texts: &[String]) -> Check {
         .with("octets", octets)
         .with("limit", SMALL_ANSWER);
     if octets <= SMALL_ANSWER {
-        return draft.pass(Text::new("about {octets} octets", "unos {octets} octetos"));
+        return draft.pass(("about {octets} octets", "unos {octets} octetos"));
     }
     // Between the two it is the usual thing, and hardly anybody fails.
     let severity = if octets > MAX_ANSWER { Severity::Warning } else { Severity::Info };
     draft.severity(severity).finding(
-        Text::new("about {octets} octets", "unos {octets} octetos"),
-        Text::new("at most {limit}", "{limit} como mucho"),
-        Text::new(
+        ("about {octets} octets", "unos {octets} octetos"),
+        ("at most {limit}", "{limit} como mucho"),
+        (
             "Delete TXT records that are no longer needed, such as old ownership proofs",
             "Borre los registros TXT que ya no hagan falta, como pruebas de propiedad antiguas",
         ),
