@@ -55,6 +55,13 @@ pub struct SigningKey {
     pub key: PrivateKey,
 }
 
+impl SigningKey {
+    /// Where its public part is published (RFC 6376 §3.6.2.1).
+    pub fn record_name(&self) -> String {
+        format!("{}._domainkey.{}", self.selector, self.domain)
+    }
+}
+
 /// When a signature is made and until when it holds, in seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SigningTime {

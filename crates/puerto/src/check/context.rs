@@ -146,6 +146,16 @@ impl<'a, W: World> Context<'a, W> {
         Draft::new(definition, subject.to_string())
     }
 
+    /// The same, where the DNS is asked one question.
+    pub fn asking(
+        &self,
+        definition: &'static Definition,
+        subject: impl ToString,
+        (name, kind): (&str, RecordType),
+    ) -> Draft {
+        self.about(definition, subject).asked(self.question(name, kind))
+    }
+
     /// Asks the resolver.
     pub async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
         self.world.lookup(name, kind).await
@@ -177,10 +187,15 @@ impl<'a, W: World> Context<'a, W> {
         Ok(records.iter().filter_map(Record::text).collect())
     }
 
-    /// What a name is an alias of; `None` also where the DNS does not say.
+    /// What a name is an alias of.
+    pub async fn alias(&self, name: &str) -> Result<Option<String>, DnsError> {
+        let records = self.world.records(name, RecordType::Cname).await?;
+        Ok(records.into_iter().find_map(Record::into_name))
+    }
+
+    /// The same; `None` also where the DNS does not say.
     pub async fn alias_of(&self, name: &str) -> Option<String> {
-        let answer = self.lookup(name, RecordType::Cname).await.ok()?;
-        answer.records.into_iter().find_map(Record::into_name)
+        self.alias(name).await.ok().flatten()
     }
 
     /// How to publish a line of a zone file: beside an alias nothing may stand (RFC 1034
@@ -199,6 +214,16 @@ impl<'a, W: World> Context<'a, W> {
                 Said::of_parts(AT_ALIAS, &[("target", &Said::words(target)), ("line", &line)])
             }
         }
+    }
+
+    /// The addresses that the world sees our mail come from.
+    pub fn senders(&self) -> Vec<IpAddr> {
+        let mut found = match &self.relay {
+            Some(relay) => relay.addresses.clone().unwrap_or_default(),
+            None => self.egress.clone(),
+        };
+        found.retain(|address| self.config.delivery.allow_private || is_public(*address));
+        found
     }
 
     /// The domains that are known to be ours.

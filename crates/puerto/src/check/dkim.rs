@@ -11,7 +11,7 @@ use puerto_mail::dkim::{
     SigningTime, zone_file_text,
 };
 use puerto_mail::dmarc::{self, Alignment, Authenticated};
-use puerto_mail::dns::{Answer, DnsError, Record, RecordType};
+use puerto_mail::dns::{DnsError, RecordType};
 use puerto_mail::header::Header;
 
 use super::context::Context;
@@ -49,7 +49,6 @@ pub(super) static FAMILY: Family = Family {
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Checks the keys that sign for the domain.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let mut checks = key_files(context);
     if context.keys.is_empty() {
@@ -81,7 +80,12 @@ fn key_files<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         draft.finding(
             "{problem}",
             ("a key file that can be used", "un fichero de clave que se pueda usar"),
-            ("chmod 640 the file and give it to root and the group puerto, or make a new key: puerto dkim new", "chmod 640 al fichero y déselo a root y al grupo puerto, o cree otra clave: puerto dkim new"),
+            (
+                "chmod 640 the file and give it to root and the group puerto, or make a new key: \
+                 puerto dkim new",
+                "chmod 640 al fichero y déselo a root y al grupo puerto, o cree otra clave: puerto \
+                 dkim new",
+            ),
         )
     });
     problems.collect()
@@ -125,20 +129,14 @@ fn no_key<W: World>(context: &Context<'_, W>, files: &[Check]) -> Check {
 }
 
 async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Check> {
-    let name = format!("{}._domainkey.{}", key.selector, key.domain);
+    let name = key.record_name();
     let record = key.key.record_text();
-    let (texts, alias) =
-        tokio::join!(context.texts(&name), context.lookup(&name, RecordType::Cname));
-    let target = alias.as_ref().ok().and_then(|answer| answer.records.first());
-    let target = target.and_then(|record| match record {
-        Record::Name(target) => Some(target.as_str()),
-        _ => None,
-    });
+    let (texts, alias) = tokio::join!(context.texts(&name), context.alias(&name));
+    let target = alias.as_ref().ok().and_then(Option::as_deref);
     let line = format!("{name}. IN TXT ( {} )", zone_file_text(&record));
     let line = context.to_publish(target, &line);
     let draft = |definition| {
-        let asked = context.question(&name, RecordType::Txt);
-        context.about(definition, &name).asked(asked).with_said("line", &line)
+        context.asking(definition, &name, (&name, RecordType::Txt)).with_said("line", &line)
     };
     let asked = context.question(&name, RecordType::Cname);
     let alias = alias_leads(draft(&CNAME).asked(asked), alias.clone(), texts.as_ref().ok());
@@ -184,19 +182,10 @@ async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Che
 
 fn alias_leads(
     draft: Draft,
-    alias: Result<Answer, DnsError>,
+    alias: Result<Option<String>, DnsError>,
     texts: Option<&Vec<String>>,
 ) -> Check {
-    let target = match alias {
-        Ok(answer) => answer.records.into_iter().find_map(Record::into_name),
-        Err(error) if error.is_absence() => None,
-        Err(error) => return draft.no_answer(&error),
-    };
-    let Some(target) = target else {
-        return draft.pass(("no alias", "no es un alias"));
-    };
-    let draft = draft.with("target", target);
-    match texts {
+    draft.no_alias(alias, |draft| match texts {
         None => draft.skipped(&RECORD_EXISTS),
         Some(texts) if texts.is_empty() => draft.finding(
             (
@@ -207,7 +196,7 @@ fn alias_leads(
             "{line}",
         ),
         Some(_) => draft.pass(("an alias of {target}", "un alias de {target}")),
-    }
+    })
 }
 
 // The checks of the record that follow one another, up to the key itself.
@@ -381,10 +370,8 @@ fn around(key: &str, difference: usize) -> String {
 
 fn size<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
     let bits = key.key.bits();
-    let draft = context
-        .about(&KEY_SIZE, format!("{}._domainkey.{}", key.selector, key.domain))
-        .with("bits", bits)
-        .with("domain", &key.domain);
+    let draft =
+        context.about(&KEY_SIZE, key.record_name()).with("bits", bits).with("domain", &key.domain);
     let severity = match (key.key.algorithm(), bits) {
         (Algorithm::Ed25519Sha256, _) => {
             return draft.pass("Ed25519");
@@ -405,7 +392,7 @@ fn size<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
 
 async fn aligned<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
     let draft = context
-        .about(&ALIGNMENT, format!("{}._domainkey.{}", key.selector, key.domain))
+        .about(&ALIGNMENT, key.record_name())
         .with("d", &key.domain)
         .with("domain", &context.domain);
     if key.domain == context.domain {
@@ -429,9 +416,7 @@ async fn aligned<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check 
 
 fn age<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
     let file = key_file(context, key);
-    let draft = context
-        .about(&ROTATION, format!("{}._domainkey.{}", key.selector, key.domain))
-        .with("domain", &key.domain);
+    let draft = context.about(&ROTATION, key.record_name()).with("domain", &key.domain);
     let written = file.metadata().and_then(|metadata| metadata.modified());
     let Ok(written) = written else {
         return draft.unknown(("the file's age is not known", "no se sabe la edad del fichero"));

@@ -19,33 +19,8 @@ pub(super) enum Generic {
 }
 
 /// Words that stand for themselves, as a part of a label.
-const WORDS: [&str; 25] = [
-    "dyn",
-    "dynamic",
-    "dynamicip",
-    "dynip",
-    "dhcp",
-    "dial",
-    "dialup",
-    "dialin",
-    "dsl",
-    "adsl",
-    "vdsl",
-    "xdsl",
-    "sdsl",
-    "pool",
-    "pools",
-    "ppp",
-    "pppoe",
-    "cable",
-    "cablemodem",
-    "catv",
-    "broadband",
-    "ftth",
-    "cpe",
-    "wifi",
-    "unassigned",
-];
+const WORDS: &str = "dyn dynamic dynamicip dynip dhcp dial dialup dialin dsl adsl vdsl xdsl sdsl pool \
+    pools ppp pppoe cable cablemodem catv broadband ftth cpe wifi unassigned";
 
 /// Words that count together with a number beside them.
 const NUMBERED: [&str; 14] = [
@@ -72,7 +47,7 @@ pub(super) fn generic(name: &str, address: IpAddr, own: bool) -> Option<Generic>
     for label in host_labels {
         let parts =
             || label.split(['-', '_']).map(|part| part.trim_matches(|c: char| c.is_ascii_digit()));
-        if let Some(word) = WORDS.iter().find(|word| parts().any(|part| part == **word)) {
+        if let Some(word) = WORDS.split(' ').find(|word| parts().any(|part| part == *word)) {
             return Some(Generic::Word(word));
         }
         let has_number = label.bytes().any(|byte| byte.is_ascii_digit());

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{DnsError, Record, RecordType};
+use puerto_mail::dns::RecordType;
 use puerto_mail::spf::{self, SpfResult};
 
 use super::context::Context;
@@ -59,7 +59,6 @@ definitions! {
     ];
 }
 
-/// Checks the name.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let name = context.helo.as_str();
     let mut checks = vec![fqdn(context)];
@@ -150,8 +149,7 @@ pub(super) fn what_is_wrong_with(name: &str) -> Option<Text> {
 async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
     let kind = if address.is_ipv6() { RecordType::Aaaa } else { RecordType::A };
     let draft = context
-        .about(&RESOLVES, address)
-        .asked(context.question(&context.helo, kind))
+        .asking(&RESOLVES, address, (&context.helo, kind))
         .with("name", &context.helo)
         .with("type", kind);
     let found = match context.public_addresses(&context.helo, address.is_ipv6()).await {
@@ -173,24 +171,17 @@ async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check 
 
 async fn no_cname<W: World>(context: &Context<'_, W>) -> Check {
     let name = context.helo.as_str();
-    let draft = context.about(&NO_CNAME, name).asked(context.question(name, RecordType::Cname));
-    match context.lookup(name, RecordType::Cname).await {
-        Ok(answer) => match answer.records.first() {
-            Some(Record::Name(target)) => draft.with("target", target).finding(
-                ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
-                ("a name with its own addresses", "un nombre con direcciones propias"),
-                (
-                    "In puerto.toml: hostname = \"{target}\", or replace the CNAME by addresses",
-                    "En puerto.toml: hostname = \"{target}\", o cambie el CNAME por direcciones",
-                ),
+    let draft = context.asking(&NO_CNAME, name, (name, RecordType::Cname));
+    draft.no_alias(context.alias(name).await, |draft| {
+        draft.finding(
+            ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+            ("a name with its own addresses", "un nombre con direcciones propias"),
+            (
+                "In puerto.toml: hostname = \"{target}\", or replace the CNAME by addresses",
+                "En puerto.toml: hostname = \"{target}\", o cambie el CNAME por direcciones",
             ),
-            _ => draft.pass(("no alias", "no es un alias")),
-        },
-        Err(DnsError::NoRecords | DnsError::NoSuchDomain) => {
-            draft.pass(("no alias", "no es un alias"))
-        }
-        Err(error) => draft.no_answer(&error),
-    }
+        )
+    })
 }
 
 // Also whether the record goes by the addresses of the name.
@@ -202,8 +193,7 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
     let mut words = record.split_whitespace();
     let by_name = words.any(|word| ["a", "+a"].contains(&word.to_ascii_lowercase().as_str()));
     let draft = context
-        .about(&SPF, address)
-        .asked(context.question(name, RecordType::Txt))
+        .asking(&SPF, address, (name, RecordType::Txt))
         .with("name", name)
         .with("result", evaluation.result)
         .with("record", &record);

@@ -13,7 +13,6 @@ use crate::lang::Text;
 use crate::local::Directory;
 use crate::survey::address::is_ones_own;
 
-/// The checks of this family.
 pub(super) static FAMILY: Family = Family {
     name: "mailboxes",
     title: Text::new("Mailboxes and abuse", "Buzones y abuso"),
@@ -73,7 +72,6 @@ definitions! {
 const WIDEST_V4: u8 = 16;
 const WIDEST_V6: u8 = 32;
 
-/// Judges the mailboxes and the policy.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let receiving = Receiving::find(context).await;
     vec![

@@ -236,6 +236,19 @@ impl Draft {
         self.unknown(("the DNS did not answer", "el DNS no respondió"))
     }
 
+    /// That a name is no alias; where it is one, `found` says what of `{target}`.
+    pub fn no_alias(
+        self,
+        alias: Result<Option<String>, DnsError>,
+        found: impl FnOnce(Self) -> Check,
+    ) -> Check {
+        match alias {
+            Ok(Some(target)) => found(self.with("target", target)),
+            Ok(None) => self.pass(("no alias", "no es un alias")),
+            Err(error) => self.no_answer(&error),
+        }
+    }
+
     /// It does not matter here, and why.
     pub fn not_applicable(self, reason: impl Into<Text>) -> Check {
         self.end(Status::NotApplicable, reason)

@@ -59,7 +59,6 @@ struct Kind {
     is_right: fn(&[(&str, &str)]) -> bool,
 }
 
-/// Checks the MTA-STS record.
 pub(super) async fn mta_sts<W: World>(context: &Context<'_, W>) -> Check {
     let form = "v=STSv1; id=20261124T0800;";
     let is_right = |fields: &[(&str, &str)]| {
@@ -71,7 +70,6 @@ pub(super) async fn mta_sts<W: World>(context: &Context<'_, W>) -> Check {
     judge(context, &Kind { definition, prefix: "_mta-sts", version: "STSv1", form, is_right }).await
 }
 
-/// Checks the TLS-RPT record.
 pub(super) async fn tls_rpt<W: World>(context: &Context<'_, W>) -> Check {
     let is_right = |fields: &[(&str, &str)]| {
         value(fields, "rua").is_some_and(|uris| {
@@ -89,7 +87,6 @@ pub(super) async fn tls_rpt<W: World>(context: &Context<'_, W>) -> Check {
     judge(context, &kind).await
 }
 
-/// Checks the BIMI record.
 pub(super) async fn bimi<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let is_right = |fields: &[(&str, &str)]| {
         let is_secure = |name| value(fields, name).is_none_or(secure_or_empty);

@@ -89,7 +89,6 @@ const BEHIND_RELAY: Text = Text::new(
     "el correo va a un relayhost: el DNS inverso que cuenta es el del relay",
 );
 
-/// Checks the names of each address.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     if context.relay.is_some() {
         return vec![context.about(&EXISTS, &context.helo).not_applicable(BEHIND_RELAY)];
@@ -102,8 +101,7 @@ async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<
     let rest = [&FCRDNS, &SINGLE, &GENERIC, &MATCHES_HELO, &OWN_DOMAIN];
     let question = reverse_name(address);
     let draft = context
-        .about(existence, address)
-        .asked(context.question(&question, RecordType::Ptr))
+        .asking(existence, address, (&question, RecordType::Ptr))
         .with("question", &question)
         .with("helo", &context.helo);
     if !context.config.delivery.allow_private && !is_public(address) {
@@ -164,11 +162,8 @@ async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &
     const MAX_NAMES: usize = 10;
     let kind = if address.is_ipv6() { RecordType::Aaaa } else { RecordType::A };
     let first = names.first().cloned().unwrap_or_default();
-    let draft = context
-        .about(&FCRDNS, address)
-        .asked(context.question(&first, kind))
-        .with("type", kind)
-        .with("name", &first);
+    let draft =
+        context.asking(&FCRDNS, address, (&first, kind)).with("type", kind).with("name", &first);
     let asked = names.iter().take(MAX_NAMES);
     let answers =
         together(asked.map(|name| context.public_addresses(name, address.is_ipv6()))).await;

@@ -80,176 +80,132 @@ pub(super) fn position(check: &Definition) -> usize {
 
 /// Checks that a machine cannot do from where it stands, or that would tell nothing,
 /// and why.
-const LEFT_OUT: &[(&str, Text)] = &[
+const LEFT_OUT: &[(&str, &str, &str)] = &[
     (
         "net.port25-in",
-        Text::new(
-            "from inside only the own listener can be seen; ask from another machine",
-            "desde dentro solo se ve el propio servicio; pregunte desde otra máquina",
-        ),
+        "from inside only the own listener can be seen; ask from another machine",
+        "desde dentro solo se ve el propio servicio; pregunte desde otra máquina",
     ),
     (
         "net.clock",
-        Text::new(
-            "without asking a time server it would be a guess; `timedatectl` or `chronyc tracking` \
+        "without asking a time server it would be a guess; `timedatectl` or `chronyc tracking` \
              say it",
-            "sin preguntar a un servidor de hora sería adivinar; lo dicen `timedatectl` o `chronyc \
+        "sin preguntar a un servidor de hora sería adivinar; lo dicen `timedatectl` o `chronyc \
              tracking`",
-        ),
     ),
     (
         "net.resolver-dnssec, dns.dnssec",
-        Text::new(
-            "validation belongs to the resolver, whose word is taken for the MX records of a relay \
+        "validation belongs to the resolver, whose word is taken for the MX records of a relay \
              with a password; DANE is not used for sending yet",
-            "validar es cosa del resolutor, cuya palabra vale para los registros MX de un relay con \
+        "validar es cosa del resolutor, cuya palabra vale para los registros MX de un relay con \
              contraseña; DANE aún no se usa al enviar",
-        ),
     ),
     (
         "net.tcp-fallback, net.provider-relay",
-        Text::new(
-            "they would repeat what other checks see",
-            "repetirían lo que ya ven otras comprobaciones",
-        ),
+        "they would repeat what other checks see",
+        "repetirían lo que ya ven otras comprobaciones",
     ),
     (
         "ptr.imprint",
-        Text::new(
-            "whether a page names its operator is for people to judge",
-            "que una página diga quién es su responsable lo juzgan las personas",
-        ),
+        "whether a page names its operator is for people to judge",
+        "que una página diga quién es su responsable lo juzgan las personas",
     ),
     (
         "dns.mx-duplicate, dns.domain-age, dns.idn",
-        Text::new(
-            "they need a registry's data or say nothing about delivery",
-            "necesitan datos de un registro o no dicen nada de la entrega",
-        ),
+        "they need a registry's data or say nothing about delivery",
+        "necesitan datos de un registro o no dicen nada de la entrega",
     ),
     (
         "spf.type99, spf.subdomain",
-        Text::new(
-            "nobody asks for the old type; run the check for each subdomain that sends",
-            "nadie consulta el tipo antiguo; ejecute la comprobación para cada subdominio que envíe",
-        ),
+        "nobody asks for the old type; run the check for each subdomain that sends",
+        "nadie consulta el tipo antiguo; ejecute la comprobación para cada subdominio que envíe",
     ),
     (
         "dkim.t-s, dkim.no-sha1, dkim.headers-signed, dkim.no-length, \
          dkim.canonicalization, dkim.expiry",
-        Text::new(
-            "this server never signs in such a way; dkim.selftest verifies the whole",
-            "este servidor nunca firma así; dkim.selftest verifica el conjunto",
-        ),
+        "this server never signs in such a way; dkim.selftest verifies the whole",
+        "este servidor nunca firma así; dkim.selftest verifica el conjunto",
     ),
     (
         "dmarc.non-sending",
-        Text::new(
-            "it needs a list of your other domains",
-            "necesita la lista de sus otros dominios",
-        ),
+        "it needs a list of your other domains",
+        "necesita la lista de sus otros dominios",
     ),
-    ("dane.dnssec", Text::new("DANE is not used for sending yet", "DANE aún no se usa al enviar")),
+    ("dane.dnssec", "DANE is not used for sending yet", "DANE aún no se usa al enviar"),
     (
         "bimi.assets",
-        Text::new(
-            "whether a picture and its certificate are good enough is for the receivers to judge",
-            "si una imagen y su certificado bastan lo juzgan los receptores",
-        ),
+        "whether a picture and its certificate are good enough is for the receivers to judge",
+        "si una imagen y su certificado bastan lo juzgan los receptores",
     ),
     (
         "bl.dead-list",
-        Text::new(
-            "`puerto explain` says it of a reply that names such a list",
-            "`puerto explain` lo dice de una respuesta que nombra una de esas listas",
-        ),
+        "`puerto explain` says it of a reply that names such a list",
+        "`puerto explain` lo dice de una respuesta que nombra una de esas listas",
     ),
     (
         "mbox.replyto, mbox.dmarc-report, mbox.contact",
-        Text::new(
-            "the addresses that users write from are not known here, how large a report a mailbox \
+        "the addresses that users write from are not known here, how large a report a mailbox \
              takes only its owner knows, and the contact of an address range is in a registry",
-            "aquí no se sabe con qué direcciones escriben los usuarios, qué tamaño de informe admite \
+        "aquí no se sabe con qué direcciones escriben los usuarios, qué tamaño de informe admite \
              un buzón solo lo sabe su dueño, y el contacto de un rango está en un registro",
-        ),
     ),
     (
         "enroll.google, enroll.microsoft, enroll.yahoo",
-        Text::new(
-            "they need an account with the provider",
-            "necesitan una cuenta con el proveedor",
-        ),
+        "they need an account with the provider",
+        "necesitan una cuenta con el proveedor",
     ),
     (
         "msg.*",
-        Text::new(
-            "they judge a message: `puerto verify` does that",
-            "juzgan un mensaje: de eso se ocupa `puerto verify`",
-        ),
+        "they judge a message: `puerto verify` does that",
+        "juzgan un mensaje: de eso se ocupa `puerto verify`",
     ),
 ];
 
 /// Where a finding is milder than its check, and why: more would be a false alarm.
-const MILDER: &[(&str, Text)] = &[
+const MILDER: &[(&str, &str, &str)] = &[
     (
         "ptr.generic",
-        Text::new(
-            "a warning where only a word with a number makes the name look so (`vps-12`): people \
+        "a warning where only a word with a number makes the name look so (`vps-12`): people \
              choose such names too",
-            "un aviso cuando solo lo parece por una palabra con un número (`vps-12`): también las \
+        "un aviso cuando solo lo parece por una palabra con un número (`vps-12`): también las \
              personas eligen nombres así",
-        ),
     ),
     (
         "spf.lookups",
-        Text::new(
-            "a note from the eighth look-up on: the record still works, and there is little room",
-            "una nota a partir de la octava consulta: el registro aún vale, pero queda poco margen",
-        ),
+        "a note from the eighth look-up on: the record still works, and there is little room",
+        "una nota a partir de la octava consulta: el registro aún vale, pero queda poco margen",
     ),
     (
         "spf.size",
-        Text::new(
-            "a note up to 1,232 octets, which arrive over UDP nearly everywhere",
-            "una nota hasta 1232 octetos, que llegan por UDP casi en todas partes",
-        ),
+        "a note up to 1,232 octets, which arrive over UDP nearly everywhere",
+        "una nota hasta 1232 octetos, que llegan por UDP casi en todas partes",
     ),
     (
         "dkim.record-exists",
-        Text::new(
-            "a warning where there is no key and mail goes to a relayhost, which may sign",
-            "un aviso cuando no hay clave y el correo va a un relayhost, que puede firmar",
-        ),
+        "a warning where there is no key and mail goes to a relayhost, which may sign",
+        "un aviso cuando no hay clave y el correo va a un relayhost, que puede firmar",
     ),
     (
         "dkim.key-size",
-        Text::new(
-            "a warning from 1,024 to 2,047 bits, which all receivers still take, and above 4,096",
-            "un aviso de 1024 a 2047 bits, que todos los receptores aún aceptan, y por encima de 4096",
-        ),
+        "a warning from 1,024 to 2,047 bits, which all receivers still take, and above 4,096",
+        "un aviso de 1024 a 2047 bits, que todos los receptores aún aceptan, y por encima de 4096",
     ),
     (
         "dmarc.syntax",
-        Text::new(
-            "a warning where only a semicolon is too many, which most receivers read past",
-            "un aviso cuando solo sobra un punto y coma, que la mayoría de los receptores pasa por alto",
-        ),
+        "a warning where only a semicolon is too many, which most receivers read past",
+        "un aviso cuando solo sobra un punto y coma, que la mayoría de los receptores pasa por alto",
     ),
     (
         "mtasts.mx-match",
-        Text::new(
-            "a warning while the policy is in the mode `testing`, in which mail still comes",
-            "un aviso mientras la política esté en modo `testing`, en el que el correo aún llega",
-        ),
+        "a warning while the policy is in the mode `testing`, in which mail still comes",
+        "un aviso mientras la política esté en modo `testing`, en el que el correo aún llega",
     ),
     (
         "bl.spamhaus-dbl, bl.uribl-surbl",
-        Text::new(
-            "a warning or a note for the entries of these lists that few receivers act upon: \
+        "a warning or a note for the entries of these lists that few receivers act upon: \
              legitimate domains that are abused, and the grey and red ones of URIBL",
-            "un aviso o una nota para las entradas por las que pocos receptores actúan: dominios \
+        "un aviso o una nota para las entradas por las que pocos receptores actúan: dominios \
              legítimos de los que se abusa, y las grises y rojas de URIBL",
-        ),
     ),
 ];
 
@@ -279,17 +235,17 @@ pub fn document(language: Language) -> String {
     let milder =
         Text::new("Where a finding is milder than its check", "Cuándo un hallazgo es más leve");
     out.push_str(&format!("## {}\n\n", milder.of(language)));
-    for (ids, why) in MILDER {
+    for (ids, en, es) in MILDER {
         let ids: Vec<_> = ids.split(", ").map(|id| format!("`{id}`")).collect();
-        out.push_str(&format!("- {}: {}.\n", ids.join(", "), why.of(language)));
+        out.push_str(&format!("- {}: {}.\n", ids.join(", "), Text::new(en, es).of(language)));
     }
     out.push('\n');
     let left_out = Text::new("What is not checked, and why", "Qué no se comprueba, y por qué");
     out.push_str(&format!("## {}\n\n", left_out.of(language)));
     let known = |ids: &str| ids.split(", ").all(|id| definition(id).is_some());
-    for (ids, why) in LEFT_OUT.iter().filter(|(ids, _)| !known(ids)) {
+    for (ids, en, es) in LEFT_OUT.iter().filter(|(ids, ..)| !known(ids)) {
         let ids: Vec<_> = ids.split(", ").map(|id| format!("`{id}`")).collect();
-        out.push_str(&format!("- {}: {}.\n", ids.join(", "), why.of(language)));
+        out.push_str(&format!("- {}: {}.\n", ids.join(", "), Text::new(en, es).of(language)));
     }
     let receivers =
         Text::new("Whose rules the verdicts follow", "Qué reglas siguen los veredictos");

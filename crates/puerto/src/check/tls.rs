@@ -16,7 +16,6 @@ use crate::lang::Text;
 use crate::tls::{OwnCertificate, TlsError};
 use puerto_mail::together::together;
 
-/// The checks of this family.
 pub(super) static FAMILY: Family = Family {
     name: "tls",
     title: Text::new("TLS towards this server", "TLS hacia este servidor"),
@@ -90,7 +89,6 @@ const RENEW_BEFORE: i64 = 14 * 24 * 3600;
 
 type Loaded = Option<Result<OwnCertificate, TlsError>>;
 
-/// Judges the certificate and the records about TLS.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let sts = async {
         let record = policies::mta_sts(context).await;
@@ -348,7 +346,11 @@ fn matches(draft: Draft, records: &[Tlsa], certificate: &Loaded) -> Check {
     let key = certificate.chain().next().and_then(|(_, key)| key);
     let right = key.map(|key| hex(digest::digest(&digest::SHA256, key.as_ref()).as_ref()));
     draft.with("right", right.unwrap_or_default()).finding(
-        ("no record matches the certificate: senders that follow DANE do not deliver", "ningún registro corresponde al certificado: los remitentes que siguen DANE no entregan"),
+        (
+            "no record matches the certificate: senders that follow DANE do not deliver",
+            "ningún registro corresponde al certificado: los remitentes que siguen DANE no \
+             entregan",
+        ),
         "3 1 1 {right}",
         "{name}. IN TLSA 3 1 1 {right}",
     )

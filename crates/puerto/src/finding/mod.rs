@@ -5,6 +5,7 @@
 //! A room adds what it alone knows (a check its status, a relayhost's refusal its class)
 //! around the finding, never a finding of another shape.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::lang::{Language, Said};
@@ -12,7 +13,8 @@ use crate::lang::{Language, Said};
 pub mod page;
 
 /// How bad a finding is; the worst is the greatest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; no mail is lost.
     Info,
@@ -23,7 +25,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The word in JSON.
+    /// The word in JSON, and in the program's own data.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",

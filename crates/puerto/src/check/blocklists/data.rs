@@ -5,19 +5,21 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use crate::lang::Text;
+use crate::finding::Severity;
+use crate::lang::{Language, Said};
 
 /// What is known of blocklists.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Lists {
     /// Those that exist.
+    #[serde(rename = "list")]
     pub(super) lists: Vec<List>,
     /// Those that were shut down: never asked, but still named in replies.
-    pub(super) closed: Vec<Closed>,
+    closed: Vec<Closed>,
 }
 
 impl Lists {
-    /// All of them.
     pub(super) fn known() -> &'static Self {
         static KNOWN: OnceLock<Lists> = OnceLock::new();
         // A test reads the file; were it broken all the same, no list would be asked.
@@ -25,8 +27,7 @@ impl Lists {
     }
 
     fn read(text: &str) -> Result<Self, toml::de::Error> {
-        let file: File = toml::from_str(text)?;
-        Ok(Self { lists: file.list.into_iter().map(List::from).collect(), closed: file.closed })
+        toml::from_str(text)
     }
 
     /// The lists that may be asked about subjects of this kind.
@@ -46,28 +47,48 @@ impl Lists {
 }
 
 /// A list.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct List {
     pub(super) name: String,
     /// Without a dot at either end.
     pub(super) zone: String,
     /// The id of the check that reports it.
-    pub(super) check: &'static str,
+    pub(super) check: String,
     pub(super) of: Vec<Kind>,
-    pub(super) weight: Weight,
+    /// How much a listing matters: how widely receivers use the list.
+    pub(super) severity: Severity,
+    #[serde(default)]
     pub(super) access: Access,
-    pub(super) is_allow_list: bool,
+    #[serde(default)]
+    kind: ListKind,
     /// Its page for look-ups and removals.
     pub(super) page: String,
-    /// What to do about a listing.
-    pub(super) remedy: Text,
+    // What to do about a listing.
+    en: String,
+    es: String,
     /// Test names; empty: those of RFC 5782 §5.
+    #[serde(default)]
     pub(super) listed: Vec<String>,
     pub(super) unlisted: Option<String>,
-    pub(super) answers: Vec<Meaning>,
+    #[serde(default, rename = "answer")]
+    answers: Vec<Meaning>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ListKind {
+    #[default]
+    Block,
+    Allow,
 }
 
 impl List {
+    /// Whether it lists good senders.
+    pub(super) fn is_allow_list(&self) -> bool {
+        self.kind == ListKind::Allow
+    }
+
     /// What the list says by an answer; several bits may be set in one.
     pub(super) fn meanings(&self, answer: IpAddr) -> impl Iterator<Item = &Meaning> {
         self.answers.iter().filter(move |meaning| match answer {
@@ -75,29 +96,52 @@ impl List {
             IpAddr::V6(_) => false,
         })
     }
+
+    /// What to do about a listing of this meaning.
+    pub(super) fn remedy(&self, meaning: &Meaning) -> Said {
+        match &meaning.remedy {
+            Some(remedy) => said(&remedy.en, &remedy.es),
+            None => said(&self.en, &self.es),
+        }
+    }
 }
 
 /// What one answer means.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Meaning {
-    pub(super) is: Pattern,
+    is: Pattern,
     pub(super) name: String,
     /// It is about whoever asks, not about what was asked for.
+    #[serde(default, rename = "refused")]
     pub(super) is_refusal: bool,
     /// It matters only to who delivers directly, not to a relayhost's client.
+    #[serde(default)]
     pub(super) direct_only: bool,
-    pub(super) weight: Option<Weight>,
-    pub(super) means: Text,
-    pub(super) remedy: Option<Text>,
+    pub(super) severity: Option<Severity>,
+    en: String,
+    es: String,
+    remedy: Option<Sentence>,
 }
 
-/// How much a listing matters: how widely receivers use the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Weight {
-    Info,
-    Warning,
-    Error,
+impl Meaning {
+    pub(super) fn means(&self) -> Said {
+        said(&self.en, &self.es)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sentence {
+    en: String,
+    es: String,
+}
+
+fn said(en: &str, es: &str) -> Said {
+    Said::of_both(|language| match language {
+        Language::English => en.to_owned(),
+        Language::Spanish => es.to_owned(),
+    })
 }
 
 /// What a list lists.
@@ -179,102 +223,6 @@ impl Octet {
         let (low, high) = text.split_once('-').unwrap_or((text, text));
         Some(Self::Within(low.parse().ok()?, high.parse().ok()?))
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    list: Vec<ListEntry>,
-    closed: Vec<Closed>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListEntry {
-    name: String,
-    zone: String,
-    check: String,
-    of: Vec<Kind>,
-    severity: Weight,
-    #[serde(default)]
-    access: Access,
-    kind: Option<ListKind>,
-    page: String,
-    en: String,
-    es: String,
-    #[serde(default)]
-    listed: Vec<String>,
-    unlisted: Option<String>,
-    #[serde(default)]
-    answer: Vec<AnswerEntry>,
-}
-
-#[derive(Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum ListKind {
-    Block,
-    Allow,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AnswerEntry {
-    is: Pattern,
-    name: String,
-    #[serde(default)]
-    refused: bool,
-    #[serde(default)]
-    direct_only: bool,
-    severity: Option<Weight>,
-    en: String,
-    es: String,
-    remedy: Option<Sentence>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sentence {
-    en: String,
-    es: String,
-}
-
-impl From<ListEntry> for List {
-    fn from(entry: ListEntry) -> Self {
-        Self {
-            name: entry.name,
-            zone: entry.zone,
-            check: entry.check.leak(),
-            of: entry.of,
-            weight: entry.severity,
-            access: entry.access,
-            is_allow_list: entry.kind == Some(ListKind::Allow),
-            page: entry.page,
-            remedy: sentence(entry.en, entry.es),
-            listed: entry.listed,
-            unlisted: entry.unlisted,
-            answers: entry.answer.into_iter().map(Meaning::from).collect(),
-        }
-    }
-}
-
-impl From<AnswerEntry> for Meaning {
-    fn from(entry: AnswerEntry) -> Self {
-        Self {
-            is: entry.is,
-            name: entry.name,
-            is_refusal: entry.refused,
-            direct_only: entry.direct_only,
-            weight: entry.severity,
-            means: sentence(entry.en, entry.es),
-            remedy: entry.remedy.map(|text| sentence(text.en, text.es)),
-        }
-    }
-}
-
-// The file is read once and its sentences are kept for good, as the other sentences
-// of the program are.
-fn sentence(en: String, es: String) -> Text {
-    Text::new(en.leak(), es.leak())
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use super::super::outcome::{Family, definitions};
 use crate::lang::Text;
 
-/// The checks of this family.
 pub(in super::super) static FAMILY: Family = Family {
     name: "blocklists",
     title: Text::new("Blocklists", "Listas de bloqueo"),

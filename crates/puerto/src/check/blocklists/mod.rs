@@ -17,10 +17,9 @@ use tokio::sync::Semaphore;
 use super::context::{Context, Place};
 use super::outcome::{Check, Definition, Draft};
 use super::world::World;
-use crate::finding::Severity;
 use crate::lang::{Said, Text};
 use ask::{Doubt, Subject, Verdict};
-use data::{Kind, List, Lists, Meaning, Weight};
+use data::{Kind, List, Lists, Meaning};
 pub(super) use definitions::FAMILY;
 use definitions::SPAMHAUS_ZEN;
 use puerto_mail::together::together;
@@ -124,14 +123,14 @@ fn conclude<W: World>(
     let asked = context.question(&subject.name_in(&list.zone), RecordType::A);
     let definition = definition_of(list);
     let draft = context.about(definition, subject).asked(asked).with("list", &list.name);
-    let draft = draft.severity(severity(list.weight).min(definition.severity));
+    let draft = draft.severity(list.severity.min(definition.severity));
     match verdict {
-        Verdict::NotListed if list.is_allow_list => draft.with("page", &list.page).pass((
+        Verdict::NotListed if list.is_allow_list() => draft.with("page", &list.page).pass((
             "not registered with {list}, which nobody demands ({page})",
             "no está registrada en {list}, cosa que nadie exige ({page})",
         )),
         Verdict::NotListed => draft.pass(("not listed by {list}", "no figura en {list}")),
-        Verdict::Listed { .. } if list.is_allow_list => draft.pass((
+        Verdict::Listed { .. } if list.is_allow_list() => draft.pass((
             "{list} knows it as a legitimate mail server",
             "{list} la conoce como servidor de correo legítimo",
         )),
@@ -146,13 +145,12 @@ fn conclude<W: World>(
 
 fn listed(draft: Draft, list: &List, (meanings, text): (&[&Meaning], Option<String>)) -> Check {
     let names: Vec<_> = meanings.iter().map(|meaning| meaning.name.as_str()).collect();
-    let means: Vec<_> = meanings.iter().map(|meaning| meaning.means).collect();
-    let remedies: Vec<_> =
-        meanings.iter().map(|meaning| meaning.remedy.unwrap_or(list.remedy)).collect();
-    let weight = meanings.iter().map(|meaning| meaning.weight.unwrap_or(list.weight)).max();
+    let means: Vec<_> = meanings.iter().map(|meaning| meaning.means()).collect();
+    let remedies: Vec<_> = meanings.iter().map(|meaning| list.remedy(meaning)).collect();
+    let worst = meanings.iter().map(|meaning| meaning.severity.unwrap_or(list.severity)).max();
     let words = text.map(|text| format!(" — “{text}”")).unwrap_or_default();
     draft
-        .severity(severity(weight.unwrap_or(list.weight)))
+        .severity(worst.unwrap_or(list.severity))
         .with("names", unique(names).join(" + "))
         .with_said("means", joined(means, "; "))
         .with("words", words)
@@ -178,9 +176,8 @@ fn unknown<W: World>(
     match doubt {
         Doubt::Silent(error) => draft.no_answer(error),
         Doubt::Refused(answer, meaning) => {
-            let why = meaning
-                .map(|meaning| meaning.means)
-                .unwrap_or(Text::new("it gives no reason", "no da motivo"));
+            const NO_REASON: Text = Text::new("it gives no reason", "no da motivo");
+            let why = meaning.map_or_else(|| NO_REASON.into(), Meaning::means);
             draft.with("answer", answer).with_said("why", why).remedy(OWN_RESOLVER).unknown((
                 "{list} refuses to answer the resolver {resolver} ({answer}): {why}. This is \
                      no listing",
@@ -232,8 +229,12 @@ fn sanity<W: World>(context: &Context<'_, W>, reports: &[Report]) -> Check {
     if unfit.is_empty() {
         draft.pass(("all {fit} lists answer their tests", "las {fit} listas superan su prueba"))
     } else {
-        draft.unknown(("asked by {subject}, these lists cannot be believed or do not answer: {unfit}; {fit} do", "preguntadas por {subject}, estas listas no son de fiar o no responden: {unfit}; {fit} \
-             sí"))
+        draft.unknown((
+            "asked by {subject}, these lists cannot be believed or do not answer: {unfit}; {fit} \
+             do",
+            "preguntadas por {subject}, estas listas no son de fiar o no responden: {unfit}; {fit} \
+             sí",
+        ))
     }
 }
 
@@ -262,17 +263,8 @@ fn definition_of(list: &List) -> &'static Definition {
     known.copied().unwrap_or(&definitions::OTHER)
 }
 
-fn severity(weight: Weight) -> Severity {
-    match weight {
-        Weight::Info => Severity::Info,
-        Weight::Warning => Severity::Warning,
-        Weight::Error => Severity::Error,
-    }
-}
-
-fn joined(texts: Vec<Text>, between: &str) -> Said {
-    let said: Vec<Said> = unique(texts).into_iter().map(Said::from).collect();
-    Said::joined(&said, between)
+fn joined(said: Vec<Said>, between: &str) -> Said {
+    Said::joined(&unique(said), between)
 }
 
 /// Each once, in the order of their first appearance.

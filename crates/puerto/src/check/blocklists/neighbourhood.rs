@@ -43,17 +43,23 @@ pub(super) async fn look_around<W: World>(
         .collect();
     let first = Subject::Address(IpAddr::V4(neighbours[0])).name_in(&list.zone);
     let draft = context
-        .about(&NEIGHBOURHOOD, address)
-        .asked(context.question(&first, RecordType::A))
+        .asking(&NEIGHBOURHOOD, address, (&first, RecordType::A))
         .with("list", &list.name)
         .with("listed", bad.len())
         .with("answered", answered)
         .with("which", bad.join(", "));
     if bad.len() >= BAD {
         return draft.finding(
-            ("{list} lists {listed} of {answered} neighbours that were asked about: {which}", "{list} incluye {listed} de las {answered} vecinas por las que se preguntó: {which}"),
+            (
+                "{list} lists {listed} of {answered} neighbours that were asked about: {which}",
+                "{list} incluye {listed} de las {answered} vecinas por las que se preguntó: \
+                 {which}",
+            ),
             ("neighbours that are not listed", "vecinas que no figuren"),
-            ("Ask the hosting company for an address in another range.", "Pida al proveedor una dirección de otro rango."),
+            (
+                "Ask the hosting company for an address in another range.",
+                "Pida al proveedor una dirección de otro rango.",
+            ),
         );
     }
     if answered < SAMPLE.len() {

@@ -9,7 +9,7 @@ use super::*;
 fn healthy() -> Made {
     let mut made = Made::default();
     for list in &Lists::known().lists {
-        let answer = if list.is_allow_list { [127, 0, 5, 0] } else { [127, 0, 0, 2] };
+        let answer = if list.is_allow_list() { [127, 0, 5, 0] } else { [127, 0, 0, 2] };
         let answer = if list.check == "bl.spamhaus-dbl" { [127, 0, 1, 2] } else { answer };
         made.answer(&format!("2.0.0.127.{}", list.zone), answer);
         made.answer(&format!("test.{}", list.zone), answer);

@@ -16,7 +16,6 @@ use super::world::World;
 use crate::dnsplan::{dmarc_proposal, said_of_faults};
 use crate::finding::Severity;
 use crate::lang::{Said, Text, said_of};
-use crate::survey::address::is_public;
 use definitions::{
     ALIGNMENT, EXISTS, LOCATION, MISSING_P, ORG_DOMAIN, POLICY, PSD, REMOVED_TAGS, RUA,
     RUA_EXTERNAL, RUA_SIZE, RUF, SINGLE, STRICT, SUBDOMAIN, SYNTAX, TESTING,
@@ -52,7 +51,6 @@ pub(super) static FAMILY: Family = Family {
 /// Names that a walk up the tree asks at most (RFC 9989 §4.10).
 const MAX_WALK: usize = 8;
 
-/// Checks the record that applies to the domain.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let domain = context.domain.as_str();
     let own = format!("_dmarc.{domain}");
@@ -103,8 +101,7 @@ fn asks_nothing<W: World>(
     let mut records = texts.iter().filter(|text| mend::is_meant(text));
     let record = records.next().filter(|_| !found.iter().any(Check::is_wrong))?;
     let draft = context
-        .about(&MISSING_P, &context.domain)
-        .asked(context.question(&own, RecordType::Txt))
+        .asking(&MISSING_P, &context.domain, (&own, RecordType::Txt))
         .with("name", own)
         .with("record", record)
         .with_said("publish", publish);
@@ -151,30 +148,16 @@ async fn authenticated<W: World>(
     context: &Context<'_, W>,
 ) -> (Option<Authenticated>, Vec<Authenticated>, bool) {
     let domain = &context.domain;
-    let senders = match &context.relay {
-        Some(relay) => relay.addresses.clone().unwrap_or_default(),
-        None => context.egress.clone(),
-    };
-    let public =
-        |address: &std::net::IpAddr| context.config.delivery.allow_private || is_public(*address);
-    let queries: Vec<Query> = senders
-        .into_iter()
-        .filter(public)
-        .map(|address| {
-            Query::mail_from_text(address, &context.helo, &format!("postmaster@{domain}"))
-        })
-        .collect();
+    let sender = format!("postmaster@{domain}");
+    let query = |address| Query::mail_from_text(address, &context.helo, &sender);
+    let queries: Vec<Query> = context.senders().into_iter().map(query).collect();
     let results = together(queries.iter().map(|query| spf::check(context.world, query))).await;
     let passes = !results.is_empty() && results.iter().all(|one| one.result == SpfResult::Pass);
     let certain =
         !results.is_empty() && results.iter().all(|one| one.result != SpfResult::TempError);
     let mut signatures = Vec::new();
     let mut keys_certain = true;
-    let names: Vec<_> = context
-        .keys
-        .iter()
-        .map(|key| format!("{}._domainkey.{}", key.selector, key.domain))
-        .collect();
+    let names: Vec<_> = context.keys.iter().map(|key| key.record_name()).collect();
     let published = together(names.iter().map(|name| context.texts(name))).await;
     for (key, published) in context.keys.iter().zip(published) {
         keys_certain &= published.is_ok();
@@ -194,8 +177,7 @@ fn found<W: World>(
     let own = format!("_dmarc.{domain}");
     let draft = |check| {
         context
-            .about(check, domain)
-            .asked(context.question(&own, RecordType::Txt))
+            .asking(check, domain, (&own, RecordType::Txt))
             .with("name", &own)
             .with_said("publish", publish)
     };
@@ -325,8 +307,7 @@ fn of_record<W: World>(
     let subdomains = record.subdomain_policy.unwrap_or(record.policy);
     let draft = |check| {
         context
-            .about(check, whose)
-            .asked(context.question(&name, RecordType::Txt))
+            .asking(check, whose, (&name, RecordType::Txt))
             .with("name", &name)
             .with("policy", evaluation.policy)
             .with("sp", subdomains)

@@ -32,8 +32,12 @@ pub(super) fn check<W: World>(context: &Context<'_, W>, evaluation: &Evaluation)
         };
     }
     draft.finding(
-        ("{walk} by the tree walk, {list} by the list of public suffixes; our mail: {new}, {old}", "{walk} según el árbol del DNS, {list} según la lista de sufijos públicos; nuestro \
-             correo: {new}, {old}"),
+        (
+            "{walk} by the tree walk, {list} by the list of public suffixes; our mail: {new}, \
+             {old}",
+            "{walk} según el árbol del DNS, {list} según la lista de sufijos públicos; nuestro \
+             correo: {new}, {old}",
+        ),
         ("the same by both ways", "el mismo de ambas formas"),
         remedy(evaluation, walk, list),
     )

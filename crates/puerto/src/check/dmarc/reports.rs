@@ -13,7 +13,6 @@ use crate::check::outcome::{Check, Draft};
 use crate::check::world::World;
 use crate::lang::{Said, Text};
 
-/// Judges `rua`.
 pub(super) async fn judge<W: World>(
     context: &Context<'_, W>,
     tags: &Mended,
@@ -25,8 +24,7 @@ pub(super) async fn judge<W: World>(
     let name = format!("_dmarc.{whose}");
     let draft = |check| {
         context
-            .about(check, whose)
-            .asked(context.question(&name, RecordType::Txt))
+            .asking(check, whose, (&name, RecordType::Txt))
             .with("name", &name)
             .with("domain", whose)
     };
@@ -137,9 +135,17 @@ async fn permission<W: World>(context: &Context<'_, W>, whose: &str, target: &st
             draft.pass(("permitted", "permitido"))
         }
         Ok(_) => draft.finding(
-            ("{target} does not permit it: no reports come", "{target} no lo permite: no llegan informes"),
+            (
+                "{target} does not permit it: no reports come",
+                "{target} no lo permite: no llegan informes",
+            ),
             "{name} TXT v=DMARC1",
-            ("Ask {target} to publish: {name}. IN TXT \"v=DMARC1\", or use an address of your own", "Pida a {target} que publique: {name}. IN TXT \"v=DMARC1\", o use una dirección propia"),
+            (
+                "Ask {target} to publish: {name}. IN TXT \"v=DMARC1\", or use an address of your \
+                 own",
+                "Pida a {target} que publique: {name}. IN TXT \"v=DMARC1\", o use una dirección \
+                 propia",
+            ),
         ),
         Err(error) => draft.no_answer(&error),
     }

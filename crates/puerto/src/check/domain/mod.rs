@@ -43,7 +43,6 @@ pub(super) static FAMILY: Family = Family {
 const MAX_EXCHANGERS: usize = 10;
 const LONG_TTL: u32 = 2 * 86_400;
 
-/// Checks the domain.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let domain = context.domain.as_str();
     let mx = context.lookup(domain, RecordType::Mx).await;
@@ -60,10 +59,8 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     checks.extend(resolvers);
     checks.extend(exchangers);
     if let Ok(answer) = &mx {
-        let draft = context
-            .about(&TTL, domain)
-            .asked(context.question(domain, RecordType::Mx))
-            .with("seconds", answer.ttl);
+        let draft =
+            context.asking(&TTL, domain, (domain, RecordType::Mx)).with("seconds", answer.ttl);
         // A cache counts downwards, so a short time says nothing.
         checks.push(if answer.ttl > LONG_TTL {
             draft.finding(
@@ -89,8 +86,7 @@ fn hosts(mx: &MxAnswer) -> Vec<String> {
 async fn resolves<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Check {
     let domain = context.domain.as_str();
     let draft = context
-        .about(&SENDER_RESOLVES, domain)
-        .asked(context.question(domain, RecordType::Mx))
+        .asking(&SENDER_RESOLVES, domain, (domain, RecordType::Mx))
         .with("helo", &context.helo);
     let error = match mx {
         Ok(_) => return draft.with("hosts", hosts(mx).join(", ")).pass("MX {hosts}"),
@@ -117,7 +113,7 @@ async fn resolves<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Check {
 
 async fn soa<W: World>(context: &Context<'_, W>) -> Check {
     let domain = context.domain.as_str();
-    let draft = context.about(&SOA, domain).asked(context.question(domain, RecordType::Soa));
+    let draft = context.asking(&SOA, domain, (domain, RecordType::Soa));
     let mut name = domain;
     loop {
         match context.lookup(name, RecordType::Soa).await {
@@ -146,12 +142,8 @@ async fn soa<W: World>(context: &Context<'_, W>) -> Check {
 
 async fn exchangers<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Vec<Check> {
     let domain = context.domain.as_str();
-    let draft = |check| {
-        context
-            .about(check, domain)
-            .asked(context.question(domain, RecordType::Mx))
-            .with("helo", &context.helo)
-    };
+    let draft =
+        |check| context.asking(check, domain, (domain, RecordType::Mx)).with("helo", &context.helo);
     let hosts = hosts(mx);
     if hosts.is_empty() {
         return Vec::new();
@@ -181,12 +173,7 @@ async fn exchangers<W: World>(context: &Context<'_, W>, mx: &MxAnswer) -> Vec<Ch
 
 async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check> {
     let domain = context.domain.as_str();
-    let draft = |check| {
-        context
-            .about(check, host)
-            .asked(context.question(host, RecordType::A))
-            .with("domain", domain)
-    };
+    let draft = |check| context.asking(check, host, (host, RecordType::A)).with("domain", domain);
     if host.parse::<IpAddr>().is_ok() {
         return vec![draft(&MX_IP_LITERAL).finding(
             ("the MX is the address {subject}", "el MX es la dirección {subject}"),
@@ -198,7 +185,7 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
         )];
     }
     let (alias, v4, v6) = tokio::join!(
-        context.lookup(host, RecordType::Cname),
+        context.alias(host),
         context.addresses(host, false),
         context.addresses(host, true)
     );
@@ -236,40 +223,29 @@ async fn exchanger<W: World>(context: &Context<'_, W>, host: &str) -> Vec<Check>
     } else {
         draft(&MX_PRIVATE).pass(("public", "pública"))
     });
-    checks.push(match alias.map(|answer| answer.records.into_iter().next()) {
-        Ok(Some(Record::Name(target))) => context
-            .about(&MX_CNAME, host)
-            .asked(context.question(host, RecordType::Cname))
-            .with("domain", domain)
-            .with("target", target)
-            .finding(
-                ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
-                ("the host itself", "la propia máquina"),
-                "{domain}. IN MX 10 {target}.",
-            ),
-        Ok(_) => draft(&MX_CNAME).pass(("no alias", "no es un alias")),
-        Err(error) if error.is_absence() => draft(&MX_CNAME).pass(("no alias", "no es un alias")),
-        Err(error) => draft(&MX_CNAME).no_answer(&error),
-    });
+    checks.push(draft(&MX_CNAME).no_alias(alias, |draft| {
+        draft.asked(context.question(host, RecordType::Cname)).finding(
+            ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+            ("the host itself", "la propia máquina"),
+            "{domain}. IN MX 10 {target}.",
+        )
+    }));
     checks
 }
 
 async fn apex_alias<W: World>(context: &Context<'_, W>) -> Check {
     let domain = context.domain.as_str();
-    let draft =
-        context.about(&APEX_CNAME, domain).asked(context.question(domain, RecordType::Cname));
-    match context.lookup(domain, RecordType::Cname).await {
-        Ok(answer) => match answer.records.first() {
-            Some(Record::Name(target)) => draft.with("target", target).finding(
-                ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
-                ("addresses of its own", "direcciones propias"),
-                ("Replace the CNAME of {subject} by A and AAAA records (some panels: ALIAS)", "Cambie el CNAME de {subject} por registros A y AAAA (en algunos paneles: ALIAS)"),
+    let draft = context.asking(&APEX_CNAME, domain, (domain, RecordType::Cname));
+    draft.no_alias(context.alias(domain).await, |draft| {
+        draft.finding(
+            ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
+            ("addresses of its own", "direcciones propias"),
+            (
+                "Replace the CNAME of {subject} by A and AAAA records (some panels: ALIAS)",
+                "Cambie el CNAME de {subject} por registros A y AAAA (en algunos paneles: ALIAS)",
             ),
-            _ => draft.pass(("no alias", "no es un alias")),
-        },
-        Err(error) if error.is_absence() => draft.pass(("no alias", "no es un alias")),
-        Err(error) => draft.no_answer(&error),
-    }
+        )
+    })
 }
 
 async fn wildcard<W: World>(context: &Context<'_, W>) -> Check {
@@ -281,9 +257,7 @@ async fn wildcard<W: World>(context: &Context<'_, W>) -> Check {
         format!("{made_up}._domainkey.{domain}"),
         format!("{made_up}._report._dmarc.{domain}"),
     ];
-    let draft = context
-        .about(&WILDCARD_TXT, domain)
-        .asked(context.question(&names.join(" "), RecordType::Txt));
+    let draft = context.asking(&WILDCARD_TXT, domain, (&names.join(" "), RecordType::Txt));
     let answers = together(names.iter().map(|name| context.texts(name))).await;
     let mail_related = |text: &String| {
         let text = text.to_ascii_lowercase();

@@ -58,8 +58,7 @@ struct Answered {
 /// Asks each server of the domain for what mail needs, and compares.
 pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
     let domain = context.domain.as_str();
-    let draft =
-        context.about(&NS_CONSISTENT, domain).asked(context.question(domain, RecordType::Ns));
+    let draft = context.asking(&NS_CONSISTENT, domain, (domain, RecordType::Ns));
     let names = match delegation(context).await {
         Ok(names) if names.is_empty() => {
             return draft.not_applicable((
@@ -92,15 +91,26 @@ pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
     let missing: Vec<_> = said.iter().filter(|one| one.is_missing).collect();
     if let Some(one) = missing.first() {
         return draft.with("odd", &one.server).finding(
-            ("the zone names {odd} as a name server, which has no address", "la zona nombra a {odd} como servidor de nombres, y no tiene dirección"),
+            (
+                "the zone names {odd} as a name server, which has no address",
+                "la zona nombra a {odd} como servidor de nombres, y no tiene dirección",
+            ),
             ("name servers that answer", "servidores de nombres que respondan"),
-            ("Delete the NS record of {odd} in the zone and at the registrar, or give it an \
-                 address", "Borre el registro NS de {odd} en la zona y en el registrador, o dele una dirección"),
+            (
+                "Delete the NS record of {odd} in the zone and at the registrar, or give it an \
+                 address",
+                "Borre el registro NS de {odd} en la zona y en el registrador, o dele una \
+                 dirección",
+            ),
         );
     }
     if !silent.is_empty() {
         return draft
-            .remedy(("If it stays so, repair or remove that name server: it makes mail fail at random", "Si sigue igual, repare o quite ese servidor de nombres: hace fallar el correo al azar"))
+            .remedy((
+                "If it stays so, repair or remove that name server: it makes mail fail at random",
+                "Si sigue igual, repare o quite ese servidor de nombres: hace fallar el correo al \
+                 azar",
+            ))
             .unknown("{silent}");
     }
     draft.pass(("{count} servers agree: {servers}", "{count} servidores coinciden: {servers}"))
@@ -222,7 +232,7 @@ fn questions<W: World>(context: &Context<'_, W>) -> Vec<Question> {
         plain(format!("_dmarc.{domain}"), RecordType::Txt, "v=dmarc1"),
     ];
     questions.extend(context.keys.iter().map(|key| Question {
-        name: format!("{}._domainkey.{}", key.selector, key.domain),
+        name: key.record_name(),
         kind: RecordType::Txt,
         begins: "",
         key: Some(public_part(&key.key.record_text())),

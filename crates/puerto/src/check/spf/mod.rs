@@ -14,11 +14,10 @@ use puerto_mail::spf::mend;
 use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, Question, SpfResult, Trace};
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Family};
+use super::outcome::{Check, Definition, Draft, Family};
 use super::world::World;
 use crate::finding::Severity;
 use crate::lang::Text;
-use crate::survey::address::is_public;
 use definitions::{
     AFTER_ALL, BROAD, COVERS_IP, EXISTS, INCLUDE_MISSING, LOOKUPS, LOOP, MACROS, MX_LIMIT, NO_ALL,
     PLUS_ALL, PTR_MECHANISM, REDIRECT_WITH_ALL, SINGLE, SIZE, STRING_255, SYNTAX, VOID,
@@ -64,13 +63,9 @@ const MANY_LOOKUPS: u32 = 8;
 /// An address that nobody has, for which every term is tried.
 const NOBODY: &str = "240.0.0.1";
 
-/// Checks the record.
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let domain = context.domain.as_str();
-    let draft = |definition| {
-        let asked = context.question(domain, RecordType::Txt);
-        context.about(definition, domain).asked(asked).with("domain", domain)
-    };
+    let draft = |definition| about(context, definition);
     let (texts, ()) = tokio::join!(
         context.texts(domain),
         spf::ahead::ask(context.world, [(domain.to_owned(), RecordType::Txt)])
@@ -122,11 +117,7 @@ fn rest_after(last: &'static Definition) -> impl Iterator<Item = &'static Defini
 }
 
 fn missing<W: World>(context: &Context<'_, W>, texts: &[String], remedy: &Remedy) -> Vec<Check> {
-    let domain = context.domain.as_str();
-    let draft = |definition| {
-        let asked = context.question(domain, RecordType::Txt);
-        context.about(definition, domain).asked(asked).with("domain", domain)
-    };
+    let draft = |definition| about(context, definition);
     let near = texts.iter().find(|text| mend::is_meant(text));
     let near = near.or(texts.iter().find(|text| text.to_ascii_lowercase().contains("spf1")));
     let seen = match near {
@@ -146,14 +137,10 @@ fn missing<W: World>(context: &Context<'_, W>, texts: &[String], remedy: &Remedy
     checks
 }
 
-/// The addresses that the world sees our mail come from.
-fn senders<W: World>(context: &Context<'_, W>) -> Vec<IpAddr> {
-    let found = match &context.relay {
-        Some(relay) => relay.addresses.clone().unwrap_or_default(),
-        None => context.egress.clone(),
-    };
-    let counts = |address: &IpAddr| context.config.delivery.allow_private || is_public(*address);
-    found.into_iter().filter(counts).collect()
+// The record is the domain's, and is asked for at its own name.
+fn about<W: World>(context: &Context<'_, W>, definition: &'static Definition) -> Draft {
+    let domain = context.domain.as_str();
+    context.asking(definition, domain, (domain, RecordType::Txt)).with("domain", domain)
 }
 
 async fn of_record<W: World>(
@@ -166,7 +153,7 @@ async fn of_record<W: World>(
     let query =
         |address| Query::mail_from_text(address, &context.helo, &format!("postmaster@{domain}"));
     let terms = Terms::read(record);
-    let senders = senders(context);
+    let senders = context.senders();
     let queries: Vec<Query> = senders.iter().map(|address| query(*address)).collect();
     let whole_query = query(nobody);
     let (count, whole, evaluations, mx) = tokio::join!(
@@ -210,10 +197,7 @@ fn well_formed<W: World>(
     remedy: &Remedy,
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
-    let draft = |definition| {
-        let asked = context.question(domain, RecordType::Txt);
-        context.about(definition, domain).asked(asked).with("domain", domain)
-    };
+    let draft = |definition| about(context, definition);
     let faults = Faults::of(count, domain);
     let mended = |definition| remedy.put_in(context, draft(definition)).with("record", record);
     let quoted = record.contains(['"', '\\']);
@@ -289,11 +273,8 @@ fn well_formed<W: World>(
 }
 
 fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) -> Check {
-    let domain = context.domain.as_str();
     let terms: Vec<_> = count.terms.iter().map(|term| term.term.as_str()).collect();
-    let draft = context
-        .about(&LOOKUPS, domain)
-        .asked(context.question(domain, RecordType::Txt))
+    let draft = about(context, &LOOKUPS)
         .with("count", count.lookups)
         .with("limit", MAX_LOOKUPS)
         .with("terms", terms.join(" "));
@@ -301,9 +282,12 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
         return draft.finding(
             ("{count} look-ups: {terms}", "{count} consultas: {terms}"),
             ("at most {limit}", "{limit} como mucho"),
-            ("Remove includes that are not needed, replace others by ip4: and ip6: (`puerto dns` \
-                 shows the record with its count), or give other senders a subdomain", "Quite los include que no hagan falta, cambie otros por ip4: e ip6: (`puerto dns` \
-                 muestra el registro con su cuenta), o dé un subdominio a otros remitentes"),
+            (
+                "Remove includes that are not needed, replace others by ip4: and ip6: (`puerto \
+                 dns` shows the record with its count), or give other senders a subdomain",
+                "Quite los include que no hagan falta, cambie otros por ip4: e ip6: (`puerto dns` \
+                 muestra el registro con su cuenta), o dé un subdominio a otros remitentes",
+            ),
         );
     }
     let dns = count.faults.iter().find_map(|fault| match &fault.kind {
@@ -335,7 +319,6 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
 
 // The first is of an address that nobody has, the others are of ours.
 fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
-    let domain = context.domain.as_str();
     let names = whole.iter().enumerate().map(|(number, evaluation)| {
         let mut names = Vec::new();
         void_names(&evaluation.trace, number > 0, &mut names);
@@ -345,11 +328,7 @@ fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
     let nowhere = DnsError::NoSuchDomain.to_string();
     let only_records = names.iter().all(|question| question.answer != nowhere);
     let asked: Vec<&str> = names.iter().map(|question| question.asked.as_str()).collect();
-    let draft = context
-        .about(&VOID, domain)
-        .asked(context.question(domain, RecordType::Txt))
-        .with("count", names.len())
-        .with("names", asked.join(", "));
+    let draft = about(context, &VOID).with("count", names.len()).with("names", asked.join(", "));
     if whole.iter().any(|evaluation| evaluation.result == SpfResult::TempError) {
         return draft.dns_silent();
     }
@@ -443,15 +422,17 @@ fn coverage<W: World>(
                 .with("record", record);
             match evaluation.result {
                 SpfResult::Pass => draft.pass("{result}"),
-                SpfResult::TempError => {
-                    draft.dns_silent()
-                }
+                SpfResult::TempError => draft.dns_silent(),
                 _ if broken.is_some() => draft.skipped(broken.unwrap_or(&SYNTAX)),
                 // A relay may well send from other addresses than it takes mail at.
-                _ if context.relay.is_some() && (passes || Terms::read(record).delegates()) => draft
-                    .unknown(("{result} for {address}, where the relay takes mail; whether it sends from \
-                         there cannot be seen from here", "{result} para {address}, donde el relay recibe el correo; desde aquí no se \
-                         puede saber si también envía desde ahí")),
+                _ if context.relay.is_some() && (passes || Terms::read(record).delegates()) => {
+                    draft.unknown((
+                        "{result} for {address}, where the relay takes mail; whether it sends from \
+                         there cannot be seen from here",
+                        "{result} para {address}, donde el relay recibe el correo; desde aquí no \
+                         se puede saber si también envía desde ahí",
+                    ))
+                }
                 _ => draft.finding(
                     ("{result} for {address}: {record}", "{result} para {address}: {record}"),
                     "pass",
@@ -465,11 +446,7 @@ fn coverage<W: World>(
 fn size<W: World>(context: &Context<'_, W>, texts: &[String]) -> Check {
     // Name, type, class, lifetime and lengths take some 20 octets for each record.
     let octets: usize = 60 + texts.iter().map(|text| text.len() + 20).sum::<usize>();
-    let draft = context
-        .about(&SIZE, &context.domain)
-        .asked(context.question(&context.domain, RecordType::Txt))
-        .with("octets", octets)
-        .with("limit", SMALL_ANSWER);
+    let draft = about(context, &SIZE).with("octets", octets).with("limit", SMALL_ANSWER);
     if octets <= SMALL_ANSWER {
         return draft.pass(("about {octets} octets", "unos {octets} octetos"));
     }

@@ -16,7 +16,7 @@ pub(super) struct Remedy {
 impl Remedy {
     /// Works the record out of the texts that stand at the domain.
     pub(super) async fn find<W: World>(context: &Context<'_, W>, texts: &[String]) -> Self {
-        let senders = super::senders(context);
+        let senders = context.senders();
         let relay = context.config.relayhost.as_ref();
         let sender = Sender {
             domain: &context.domain,
