@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Milliseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp(i64);
@@ -42,7 +44,8 @@ impl Timestamp {
 /// It is a 41-bit count of milliseconds since 2026-01-01 UTC (69 years) followed
 /// by seven bits that count within one; a busier millisecond borrows from the next.
 /// An id is no capability: knowing one opens nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct MessageId(u64);
 
 const EPOCH_2026_MILLIS: i64 = 1_767_225_600_000;
@@ -84,6 +87,20 @@ impl fmt::Display for MessageId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a queue id: expected 12 hexadecimal digits, as `puerto queue list` shows them")]
 pub struct NotAMessageId;
+
+impl From<MessageId> for String {
+    fn from(id: MessageId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for MessageId {
+    type Error = NotAMessageId;
+
+    fn try_from(text: String) -> Result<Self, NotAMessageId> {
+        text.parse()
+    }
+}
 
 impl FromStr for MessageId {
     type Err = NotAMessageId;

@@ -15,6 +15,7 @@ mod codec;
 pub mod contract;
 pub mod disk;
 mod entry;
+mod error;
 mod id;
 mod index;
 pub mod memory;
@@ -32,38 +33,9 @@ pub use entry::{
     Attempt, Disposition, Entry, Lease, LeaseToken, LeasedRecipient, MAX_CAUSE, Origin,
     RecipientState, RecipientStatus, Settled, Settlement,
 };
+pub use error::{Hindrance, SpoolError};
 pub use id::{MessageId, NotAMessageId, Timestamp};
 pub use ticket::{Completer, Ticket};
-
-/// Why the store could not do what was asked. Whoever hears it tells its own
-/// client to try again; nothing that was acknowledged is affected.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum SpoolError {
-    /// The disk is full, or free space is below the reserve.
-    #[error("the spool's disk is full: {0}")]
-    Full(String),
-    /// The store takes no new mail until it is opened again or has recovered, but
-    /// what it holds is still delivered.
-    #[error("the spool takes no new mail: {0}")]
-    ReadOnly(String),
-    /// An operation on the disk failed.
-    #[error("the spool's disk failed: {0}")]
-    Io(String),
-    /// No such message is queued.
-    #[error("no message {0} is queued")]
-    NotFound(MessageId),
-    /// The lease ran out or was given back, and the settlement was not recorded.
-    #[error("the lease on message {0} is no longer held")]
-    LeaseLost(MessageId),
-    /// The record of this message is damaged.
-    #[error("message {id} is damaged: {what}")]
-    Damaged {
-        /// The message.
-        id: MessageId,
-        /// What is wrong with it.
-        what: String,
-    },
-}
 
 /// Content that is still arriving. It is held in memory up to a bound and then
 /// written to a file of its own. Dropping it leaves nothing behind.

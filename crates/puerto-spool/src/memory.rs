@@ -11,8 +11,8 @@ use crate::id::{MessageId, Timestamp};
 use crate::index::{EncodedEnvelope, Index};
 use crate::ticket::Ticket;
 use crate::{
-    ClaimRequest, Content, Draft, Edit, Health, ListRequest, NewMessage, Spool, SpoolError,
-    StoredContent,
+    ClaimRequest, Content, Draft, Edit, Health, Hindrance, ListRequest, NewMessage, Spool,
+    SpoolError, StoredContent,
 };
 
 /// A queue in memory.
@@ -52,12 +52,12 @@ impl MemorySpool {
             .content
             .reader()?
             .read_to_end(&mut octets)
-            .map_err(|error| SpoolError::Io(error.to_string()))?;
+            .map_err(|error| SpoolError::Io((&error).into()))?;
         let envelope = EncodedEnvelope::new(message.envelope, message.received_at, message.origin)?;
         let mut state = self.state();
         state.check()?;
         if state.index.contains(message.id) {
-            return Err(SpoolError::Io(format!("message {} is queued already", message.id)));
+            return Err(SpoolError::Io(Hindrance::QueuedAlready(message.id)));
         }
         state.index.insert(message.id, envelope, (octets.len() as u64, octets.into()), due);
         Ok(())
@@ -67,7 +67,7 @@ impl MemorySpool {
 impl State {
     fn check(&self) -> Result<(), SpoolError> {
         if self.closed {
-            return Err(SpoolError::ReadOnly("it is closed".into()));
+            return Err(SpoolError::ReadOnly(Hindrance::Closed));
         }
         self.refusing.clone().map_or(Ok(()), Err)
     }

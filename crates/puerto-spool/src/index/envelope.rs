@@ -4,10 +4,10 @@ use puerto_smtp::{Domain, Envelope};
 
 use super::domains::DomainKey;
 use super::slots::{self, Slot};
-use crate::SpoolError;
 use crate::codec::{Common, Malformed, Take, put_recipient, take_recipient};
 use crate::entry::Origin;
 use crate::id::Timestamp;
+use crate::{Hindrance, SpoolError};
 
 /// An envelope in encoded form, with its recipients' places in it.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl EncodedEnvelope {
             same &= take_recipient(&mut from).as_ref() == Ok(recipient);
         }
         if !same || envelope.recipients.is_empty() {
-            return Err(SpoolError::Io("the envelope cannot be stored as it is".into()));
+            return Err(SpoolError::Io(Hindrance::EnvelopeDistorted));
         }
         Ok(encoded)
     }
@@ -89,5 +89,5 @@ impl EncodedEnvelope {
 }
 
 fn place(blob: &[u8]) -> Result<u32, SpoolError> {
-    u32::try_from(blob.len()).map_err(|_| SpoolError::Io("the envelope is too large".into()))
+    u32::try_from(blob.len()).map_err(|_| SpoolError::Io(Hindrance::EnvelopeTooLarge))
 }

@@ -68,17 +68,6 @@ pub(crate) fn content_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_suffix(".content")?, 16).ok()
 }
 
-/// What an error of the disk means to whoever asked.
-pub(crate) fn spool_error(error: &io::Error) -> SpoolError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            SpoolError::Full(error.to_string())
-        }
-        io::ErrorKind::ReadOnlyFilesystem => SpoolError::ReadOnly(error.to_string()),
-        _ => SpoolError::Io(error.to_string()),
-    }
-}
-
 /// A file that is removed when dropped, unless a record names it.
 pub(crate) struct SpilledFile {
     files: Arc<ContentFiles>,
@@ -91,7 +80,7 @@ pub(crate) struct SpilledFile {
 
 impl SpilledFile {
     fn append(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
-        self.file.write_at(octets, self.octets).map_err(|error| spool_error(&error))?;
+        self.file.write_at(octets, self.octets).map_err(|error| SpoolError::from(&error))?;
         self.hasher.update(octets);
         self.octets += octets.len() as u64;
         self.files.octets.fetch_add(octets.len() as u64, Ordering::Relaxed);
@@ -109,7 +98,7 @@ impl SpilledFile {
         let synced = self.file.sync_data();
         synced
             .and_then(|()| self.files.disk.sync_dir(&self.files.directory))
-            .map_err(|error| spool_error(&error))
+            .map_err(|error| SpoolError::from(&error))
     }
 
     /// Whether it belongs to this store.
@@ -167,7 +156,7 @@ impl SegmentDraft {
     fn spill(&mut self) -> Result<(), SpoolError> {
         let spilled = match &mut self.spilled {
             Some(spilled) => spilled,
-            none => none.insert(self.files.create().map_err(|error| spool_error(&error))?),
+            none => none.insert(self.files.create().map_err(|error| SpoolError::from(&error))?),
         };
         spilled.append(&self.buffer)?;
         self.files.drafts.fetch_sub(self.buffer.len(), Ordering::Relaxed);

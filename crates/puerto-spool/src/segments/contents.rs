@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
-use super::content::{content_number, content_path, spool_error};
+use super::content::{content_number, content_path};
 use super::core::Location;
 use super::payload::SpilledAt;
 use crate::SpoolError;
@@ -43,13 +43,8 @@ impl Contents {
         };
         let wanted: HashMap<u64, (MessageId, SpilledAt, bool)> =
             index.ids_after(None).filter_map(spilled).collect();
-        let names = disk.list(directory).map_err(|error| {
-            SpoolError::Io(format!(
-                "{} cannot be read: {}",
-                directory.display(),
-                spool_error(&error)
-            ))
-        })?;
+        let names =
+            disk.list(directory).map_err(|error| SpoolError::unreadable(directory, &error))?;
         let numbers: BTreeSet<u64> = names.iter().filter_map(|name| content_number(name)).collect();
         let mut contents = Self {
             next: 1 + numbers.iter().chain(wanted.keys()).max().copied().unwrap_or(0),

@@ -10,19 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Options;
-use super::content::{Cache, ContentFiles, SpilledFile, spool_error};
+use super::content::{Cache, ContentFiles, SpilledFile};
 use super::log::{Log, NewRecord, Placed, SegmentFile};
 use super::payload::SpilledAt;
 use super::record::{Kind, framed};
 use super::space::AmpleSpace;
 use super::upkeep::Upkeep;
 use super::waiting::Waiting;
-use crate::SpoolError;
 use crate::clock::Clock;
 use crate::disk::{Disk, File, Lock};
 use crate::id::{MessageId, Timestamp};
 use crate::index::{EncodedEnvelope, Index};
 use crate::ticket::Completer;
+use crate::{Hindrance, SpoolError};
 
 /// Whoever waits for something to be durable.
 pub(crate) type Done = Completer<Result<(), SpoolError>>;
@@ -151,7 +151,7 @@ impl Core {
         let mut queue = lock(&self.queue);
         if queue.closed {
             drop(queue);
-            refuse(pending, &SpoolError::ReadOnly("it is closed".into()));
+            refuse(pending, &SpoolError::ReadOnly(Hindrance::Closed));
             return;
         }
         queue.items.push(pending);
@@ -245,9 +245,8 @@ impl Core {
                 payload: &item.payload,
                 checksum: item.checksum,
             };
-            let placed = admitted.and_then(|()| {
-                log.append(record).ok_or_else(|| SpoolError::Io("a record is too large".into()))
-            });
+            let placed = admitted
+                .and_then(|()| log.append(record).ok_or(SpoolError::Io(Hindrance::RecordTooLarge)));
             match placed {
                 Ok(placed) => written.push((item, placed)),
                 Err(error) => self.give_up(item, &error),
@@ -267,16 +266,15 @@ impl Core {
         }
         let free = match self.disk.free_space(&self.directory) {
             Ok(free) => free,
-            Err(error) => return Err(spool_error(&error)),
+            Err(error) => return Err(SpoolError::from(&error)),
         };
         self.ample_space.note(now, free.saturating_sub(self.options.reserve));
         if free < self.options.reserve {
-            return Err(SpoolError::Full(format!(
-                "{} MiB are free in {}, and {} MiB are kept in reserve: make room there",
-                free >> 20,
-                self.directory.display(),
-                self.options.reserve >> 20
-            )));
+            return Err(SpoolError::Full(Hindrance::Reserve {
+                free: free >> 20,
+                directory: self.directory.display().to_string(),
+                reserve: self.options.reserve >> 20,
+            }));
         }
         Ok(())
     }
@@ -284,7 +282,7 @@ impl Core {
     /// Why no new mail is taken.
     pub(crate) fn refusing(&self) -> Option<SpoolError> {
         if lock(&self.queue).closing {
-            return Some(SpoolError::ReadOnly("it is closed".into()));
+            return Some(SpoolError::ReadOnly(Hindrance::Closed));
         }
         lock(&self.trouble).refusing.clone().or_else(|| self.check_space().err())
     }
@@ -337,7 +335,7 @@ impl Core {
             return None;
         }
         let refusing = lock(&self.trouble).refusing.clone();
-        Some(refusing.unwrap_or_else(|| SpoolError::ReadOnly("no segment can be written".into())))
+        Some(refusing.unwrap_or(SpoolError::ReadOnly(Hindrance::NoSegment)))
     }
 
     /// A file for the next segment, such that `spare_after` spare ones are left.
@@ -351,12 +349,12 @@ impl Core {
             let needed = self.options.reserve.saturating_add(log.segment_size);
             let free = self.disk.free_space(&self.directory).unwrap_or(0);
             if free < needed {
-                return Err(SpoolError::Full("there is no room for another segment".into()));
+                return Err(SpoolError::Full(Hindrance::NoRoom));
             }
-            let file = log.create(log.segment_size).map_err(|error| spool_error(&error))?;
+            let file = log.create(log.segment_size).map_err(|error| SpoolError::from(&error))?;
             log.spare.push(file);
         }
-        log.take_file(octets).map_err(|error| spool_error(&error))
+        log.take_file(octets).map_err(|error| SpoolError::from(&error))
     }
 
     /// Begins a segment in a file; if that fails, nothing can be written for now.
@@ -369,7 +367,7 @@ impl Core {
                 Ok(())
             }
             Err(error) => {
-                let error = spool_error(&error);
+                let error = SpoolError::from(&error);
                 self.note(format!("a new segment could not be begun: {error}"));
                 lock(&self.trouble).refusing = Some(for_now(&error));
                 Err(error)
@@ -385,7 +383,7 @@ impl Core {
         }
         match log.sync() {
             Ok(()) => self.take_effect(log, written),
-            Err(error) => self.fail_over(log, written, &spool_error(&error)),
+            Err(error) => self.fail_over(log, written, &SpoolError::from(&error)),
         }
     }
 
@@ -400,7 +398,7 @@ impl Core {
         let octets = changes.iter().map(|(item, _)| framed(item.payload.len())).sum();
         let begun = log
             .take_file(octets)
-            .map_err(|error| spool_error(&error))
+            .map_err(|error| SpoolError::from(&error))
             .and_then(|file| self.begin(log, file));
         if begun.is_ok() {
             self.write_again(log, changes);
@@ -425,13 +423,13 @@ impl Core {
             };
             match log.append(record) {
                 Some(placed) => written.push((item, placed)),
-                None => self.give_up(item, &SpoolError::Io("a record is too large".into())),
+                None => self.give_up(item, &SpoolError::Io(Hindrance::RecordTooLarge)),
             }
         }
         match log.sync() {
             Ok(()) => self.take_effect(log, written),
             Err(error) => {
-                let error = spool_error(&error);
+                let error = SpoolError::from(&error);
                 lock(&self.trouble).refusing = Some(for_now(&error));
                 for (item, _) in written {
                     self.give_up(item, &error);
@@ -516,7 +514,7 @@ impl Core {
 fn for_now(error: &SpoolError) -> SpoolError {
     match error {
         SpoolError::Full(_) | SpoolError::ReadOnly(_) => error.clone(),
-        other => SpoolError::ReadOnly(other.to_string()),
+        other => SpoolError::ReadOnly(Hindrance::Still(Box::new(other.clone()))),
     }
 }
 

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::checkpoint;
 use super::record::SegmentHeader;
-use crate::SpoolError;
 use crate::codec::{Put, Take};
 use crate::disk::Disk;
+use crate::{Hindrance, SpoolError};
 
 const MAGIC: &[u8; 8] = b"PUERTOID";
 const VERSION: u32 = 1;
@@ -118,11 +118,9 @@ pub(crate) fn salt(
     match chosen {
         Some(header) => Ok(header.salt),
         None if unread || identity == Identity::Unread || heading.is_err() => {
-            Err(SpoolError::Io(format!(
-                "no file in {} can be read: nothing was changed; let the user that the server \
-                 runs as read it, or mend its disk, and start again",
-                directory.display()
-            )))
+            Err(SpoolError::Io(Hindrance::NoneReadable {
+                directory: directory.display().to_string(),
+            }))
         }
         None => Ok(draw()),
     }

@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use self::content::{SegmentContent, SegmentDraft, SpilledFile, SpilledReader, spool_error};
+use self::content::{SegmentContent, SegmentDraft, SpilledFile, SpilledReader};
 use self::core::{Arrival, Core, Pending, Purpose, lock};
 use self::payload::Payload;
 use self::record::Kind;
@@ -48,8 +48,8 @@ use crate::id::{MessageId, Timestamp};
 use crate::index::{Changed, EncodedEnvelope};
 use crate::ticket::Ticket;
 use crate::{
-    ClaimRequest, Content, Draft, Edit, Health, ListRequest, NewMessage, Spool, SpoolError,
-    StoredContent,
+    ClaimRequest, Content, Draft, Edit, Health, Hindrance, ListRequest, NewMessage, Spool,
+    SpoolError, StoredContent,
 };
 
 pub use self::upkeep::{QUIET, SEGMENTS_AT_REST, SEGMENTS_BESIDES};
@@ -132,7 +132,7 @@ impl SegmentSpool {
         let core = Arc::new(open::open(directory.as_ref(), options, disk, clock)?);
         let spool = Self { core, threads: Mutex::default(), spilled: Mutex::default() };
         if options.threads {
-            spool.start().map_err(|error| spool_error(&error))?;
+            spool.start().map_err(|error| SpoolError::from(&error))?;
         }
         Ok(spool)
     }
@@ -163,7 +163,7 @@ impl SegmentSpool {
 
     fn prepare(&self, message: NewMessage) -> Result<Pending, SpoolError> {
         if lock(&self.core.queue).closing {
-            return Err(SpoolError::ReadOnly("it is closed".into()));
+            return Err(SpoolError::ReadOnly(Hindrance::Closed));
         }
         if let Some(refusing) = lock(&self.core.trouble).refusing.clone() {
             return Err(refusing);
@@ -187,7 +187,7 @@ impl SegmentSpool {
         payload.extend_from_slice(&prefix);
         payload.extend_from_slice(&octets);
         if !self.core.announce(id) {
-            return Err(SpoolError::Io(format!("message {id} is queued already")));
+            return Err(SpoolError::Io(Hindrance::QueuedAlready(id)));
         }
         let arrival = Arrival { envelope, size, due, content_from, spilled };
         Ok(upkeep::record(id, Kind::Message, payload, Purpose::Commit(Box::new(arrival))))
@@ -205,7 +205,7 @@ impl SegmentSpool {
         match spilled.into_any().downcast::<SpilledFile>() {
             Ok(file) if file.is_of(&self.core.content) => Ok((Vec::new(), Some(*file))),
             Ok(file) => self.copy_content(&mut *crate::SpilledContent::reader(&*file)?),
-            Err(_) => Err(SpoolError::Io("the content belongs to another store".into())),
+            Err(_) => Err(SpoolError::Io(Hindrance::ForeignContent)),
         }
     }
 
@@ -217,7 +217,7 @@ impl SegmentSpool {
             SegmentDraft::new(Arc::clone(&self.core.content), self.core.options.spill_above);
         let mut piece = vec![0; 64 * 1024];
         loop {
-            let count = from.read(&mut piece).map_err(|error| spool_error(&error))?;
+            let count = from.read(&mut piece).map_err(|error| SpoolError::from(&error))?;
             if count == 0 {
                 break;
             }
@@ -231,7 +231,7 @@ impl SegmentSpool {
             Content::Memory(octets) => Ok((octets, None)),
             Content::Spilled(spilled) => match spilled.into_any().downcast::<SpilledFile>() {
                 Ok(file) => Ok((Vec::new(), Some(*file))),
-                Err(_) => Err(SpoolError::Io("the content belongs to another store".into())),
+                Err(_) => Err(SpoolError::Io(Hindrance::ForeignContent)),
             },
         }
     }
@@ -490,7 +490,7 @@ impl SegmentSpool {
             None => None,
             Some(at) => {
                 let file =
-                    self.core.content.open(at.number).map_err(|error| spool_error(&error))?;
+                    self.core.content.open(at.number).map_err(|error| SpoolError::from(&error))?;
                 Some(SpilledReader::new(file, *at))
             }
         };

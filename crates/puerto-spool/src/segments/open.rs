@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::Options;
-use super::content::{Cache, ContentFiles, spool_error};
+use super::content::{Cache, ContentFiles};
 use super::contents::Contents;
 use super::core::{Core, Queue, Trouble, lock};
 use super::identity::Identity;
@@ -21,10 +21,10 @@ use super::space::AmpleSpace;
 use super::survey::Scope;
 use super::upkeep::Upkeep;
 use super::waiting::Waiting;
-use crate::SpoolError;
 use crate::clock::Clock;
 use crate::disk::{Disk, Lock};
 use crate::id::{MessageId, Timestamp};
+use crate::{Hindrance, SpoolError};
 
 /// Opens the store in a directory, or makes an empty one.
 pub(crate) fn open(
@@ -121,11 +121,13 @@ fn enter(disk: &dyn Disk, directory: &Path) -> Result<Box<dyn Lock>, SpoolError>
     }
     let lock = directory.join("lock");
     disk.lock(&lock).map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => SpoolError::Io(format!(
-            "{} is in use by another process: stop that one first",
-            directory.display()
-        )),
-        _ => SpoolError::Io(format!("{} cannot be used: {}", lock.display(), spool_error(&error))),
+        std::io::ErrorKind::WouldBlock => {
+            SpoolError::Io(Hindrance::InUse { directory: directory.display().to_string() })
+        }
+        _ => SpoolError::Io(Hindrance::Unusable {
+            file: lock.display().to_string(),
+            why: Box::new((&error).into()),
+        }),
     })
 }
 

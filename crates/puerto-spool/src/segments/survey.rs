@@ -9,14 +9,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Heading;
-use super::content::spool_error;
 use super::identity::{self, Identity};
 use super::log::{DAMAGED, Segment, SegmentFile, segment_number, segment_path};
 use super::record::{FIRST_RECORD, ReadHeader, SegmentHeader, VERSION};
 use super::scan::{self, read_whole};
-use crate::SpoolError;
 use crate::disk::Disk;
 use crate::id::MessageId;
+use crate::{Hindrance, SpoolError};
 
 /// What a file is called that belongs to another store.
 const FOREIGN: &str = "foreign";
@@ -87,13 +86,8 @@ impl Survey {
         scope: Scope<'_>,
     ) -> Result<Self, SpoolError> {
         let segments = directory.join("segments");
-        let names = disk.list(&segments).map_err(|error| {
-            SpoolError::Io(format!(
-                "{} cannot be read: {}",
-                segments.display(),
-                spool_error(&error)
-            ))
-        })?;
+        let names =
+            disk.list(&segments).map_err(|error| SpoolError::unreadable(&segments, &error))?;
         let numbers: BTreeSet<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
         let asides = [DAMAGED, FOREIGN, SECOND];
         let is_aside =
@@ -158,13 +152,10 @@ impl Survey {
                 )
         };
         if empty && was_used() {
-            return Err(SpoolError::Io(format!(
-                "the queue was kept in {0}, and there is nothing in it: if it is on a disk of \
-                 its own, mount that first; to begin an empty queue, remove {1}/identity and \
-                 {1}/checkpoint",
-                directory.join("segments").display(),
-                directory.display()
-            )));
+            return Err(SpoolError::Io(Hindrance::NothingThere {
+                segments: directory.join("segments").display().to_string(),
+                directory: directory.display().to_string(),
+            }));
         }
         let unread = !self.unread.is_empty();
         identity::salt(disk, directory, self.identity, headers, unread)
@@ -186,11 +177,11 @@ impl Survey {
                 }
                 Ok(Look::Nothing) => {}
                 Ok(Look::Newer(version)) => {
-                    return Err(SpoolError::Io(format!(
-                        "{} has format {version}, and this program reads formats up to {VERSION}: use \
-                         the program that wrote it, or a newer one",
-                        path.display(),
-                    )));
+                    return Err(SpoolError::Io(Hindrance::Newer {
+                        file: path.display().to_string(),
+                        version,
+                        known: VERSION,
+                    }));
                 }
                 Err(error) => self.not_read(*number, None, &path, &error),
             }

@@ -17,12 +17,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::checkpoint::{self, Heading};
-use super::content::spool_error;
 use super::core::{Core, Location, Pending, Purpose, lock};
 use super::log::{Placed, create_file, wipe};
 use super::payload::Payload;
 use super::record::{HEADER, Kind, RecordHeader};
 use super::scan::read_whole;
+use crate::SpoolError;
 use crate::disk::File;
 use crate::id::MessageId;
 use crate::ticket::Ticket;
@@ -379,11 +379,11 @@ impl Core {
         let file = self.readable(placed).ok_or_else(|| damaged("its segment is not there"))?;
         let mut octets = vec![0; placed.octets as usize];
         let end = u64::from(placed.offset) + u64::from(placed.octets);
-        if file.len().map_err(|error| spool_error(&error))? < end {
+        if file.len().map_err(|error| SpoolError::from(&error))? < end {
             return Err(damaged("its record is cut off"));
         }
         read_whole(&*file, &mut octets, u64::from(placed.offset))
-            .map_err(|error| spool_error(&error))?;
+            .map_err(|error| SpoolError::from(&error))?;
         self.checked(id, placed, octets).map_err(damaged)
     }
 

@@ -7,7 +7,7 @@ use puerto_mail::message::scan;
 use puerto_smtp::{EnhancedCode, Reply};
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
-use puerto_spool::{ListRequest, Spool, SpoolError};
+use puerto_spool::{Hindrance, ListRequest, Spool, SpoolError};
 
 use super::*;
 use crate::config::{Config, TlsLevel};
@@ -329,7 +329,7 @@ async fn the_signed_reflector_returns_headers_alone_unsigned_and_not_without_end
 #[tokio::test]
 async fn a_failing_store_keeps_the_cause_unsettled() {
     let rig = rig();
-    rig.spool.refuse_with(Some(SpoolError::Full("x".to_owned())));
+    rig.spool.refuse_with(Some(SpoolError::Full(Hindrance::NoRoom)));
     let job = job("me@example.com", MESSAGE);
     assert!(rig.notify(Kind::Failed, &job, &outcomes("smtp")).await.is_err());
     rig.spool.refuse_with(None);

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use puerto_smtp::address::AddressError;
 use puerto_smtp::client::{AuthUnavailable, Stage};
 use puerto_smtp::reply::ReplyError;
+use puerto_spool::SpoolError;
 use serde::{Deserialize, Serialize};
 
 use super::Cause;
@@ -271,6 +272,12 @@ impl Field for Command {
 impl Field for ReplyError {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
         Cow::Owned(lang::reply_error(self).of(language))
+    }
+}
+
+impl Field for SpoolError {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        Cow::Owned(lang::spool_error(self).of(language))
     }
 }
 

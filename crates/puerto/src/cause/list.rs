@@ -11,6 +11,7 @@ use crate::lang::Language;
 use puerto_smtp::address::AddressError;
 use puerto_smtp::client::{AuthUnavailable, Stage};
 use puerto_smtp::reply::ReplyError;
+use puerto_spool::SpoolError;
 
 /// Declares the causes. The words name the fields; one that they do not name, or name
 /// and have not, does not compile.
@@ -383,7 +384,7 @@ causes! {
     NotForwarded { reply: String } = "local.not-forwarded"
         ["cannot forward it: {reply}",
          "no se puede reenviar: {reply}"];
-    CopyNotStored { why: Words } = "local.copy-not-stored"
+    CopyNotStored { why: SpoolError } = "local.copy-not-stored"
         ["cannot store the copy to forward: {why}",
          "no se puede guardar la copia que reenviar: {why}"];
     NoLmtpClient {} = "lmtp.no-client"

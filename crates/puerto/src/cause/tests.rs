@@ -147,3 +147,57 @@ fn an_error_without_a_number_is_said_by_its_kind() {
     let bare: BareSystemError = (&io::Error::from_raw_os_error(111)).into();
     assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"errno":111}"#);
 }
+
+#[test]
+fn trouble_of_the_queues_store_is_kept_and_said_in_both_languages() {
+    use puerto_spool::{Hindrance, MessageId, SpoolError};
+    let full = SpoolError::from(&io::Error::from_raw_os_error(28));
+    let directory = || "/var/spool".to_owned();
+    for (why, english, spanish) in [
+        (
+            full.clone(),
+            "the spool's disk is full: No space left on device (os error 28)",
+            "el disco está lleno (no queda espacio en el dispositivo (error 28))",
+        ),
+        (
+            SpoolError::ReadOnly(Hindrance::Still(Box::new(SpoolError::Io(Hindrance::InUse {
+                directory: directory(),
+            })))),
+            "the spool takes no new mail: the spool's disk failed: /var/spool is in use by another process: stop that one first",
+            "no admite correo nuevo (el disco ha fallado (otro proceso está usando /var/spool: deténgalo primero))",
+        ),
+        (
+            SpoolError::Full(Hindrance::Reserve { free: 3, directory: directory(), reserve: 64 }),
+            "the spool's disk is full: 3 MiB are free in /var/spool, and 64 MiB are kept in reserve: make room there",
+            "el disco está lleno (quedan 3 MiB libres en /var/spool y se reservan 64 MiB: haga sitio ahí)",
+        ),
+        (
+            SpoolError::Io(Hindrance::QueuedAlready(MessageId::from_u64(1 << 40))),
+            "the spool's disk failed: message 010000000000 is queued already",
+            "el disco ha fallado (el mensaje 010000000000 ya está en la cola)",
+        ),
+    ] {
+        let cause = Cause::CopyNotStored { why };
+        assert_eq!(cause.text(), format!("cannot store the copy to forward: {english}"));
+        let said = cause.said().of(Language::Spanish);
+        assert_eq!(said, format!("no se puede guardar la copia que reenviar: {spanish}"));
+        assert_eq!(Cause::of_kept(&cause.kept(), ""), cause);
+    }
+}
+
+#[test]
+fn what_a_function_says_among_errors_of_the_system_stays_a_cause() {
+    let file = |error: io::Error| Cause::FileUnread { file: "/x".to_owned(), error: error.into() };
+    let denied = io::ErrorKind::PermissionDenied;
+    let exposed = Cause::SecretExposed { path: "/x".to_owned(), mode: "0644".to_owned() };
+    for (error, spanish) in [
+        (io::Error::new(denied, exposed), "tiene el modo 0644: otros pueden leer"),
+        (Cause::NoRegularFile {}.into(), "no se puede leer /x: no es un fichero normal"),
+        (io::Error::new(denied, "go away"), "no se puede leer /x: permiso denegado"),
+    ] {
+        let cause = file(error);
+        let said = cause.said().of(Language::Spanish);
+        assert!(said.contains(spanish), "{said}");
+        assert_eq!(Cause::of_kept(&cause.kept(), ""), cause);
+    }
+}

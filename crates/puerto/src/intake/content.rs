@@ -21,7 +21,7 @@ pub(super) const CHUNK: usize = 64 * 1024;
 
 /// The refusal where the disk under large content fails.
 pub(super) fn disk_failed(error: &std::io::Error) -> Refusal {
-    SpoolError::Io(error.to_string()).into()
+    SpoolError::Io(error.into()).into()
 }
 
 /// Hands out content from `offset` on, in pieces.

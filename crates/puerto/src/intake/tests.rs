@@ -6,9 +6,9 @@ use puerto_mail::dkim::{self, Algorithm, DkimResult, PrivateKey};
 use puerto_mail::dns::{Table, block_on};
 use puerto_mail::header::{Header, parse_address_list};
 use puerto_smtp::{Address, Recipient, ReversePath};
-use puerto_spool::SpilledContent;
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
+use puerto_spool::{Hindrance, SpilledContent};
 
 use super::*;
 use crate::config::Config;
@@ -424,9 +424,9 @@ async fn large_content_goes_the_same_way() {
 async fn a_failing_store_is_a_reason_to_try_again() {
     let rig = Rig::new();
     for (error, says) in [
-        (SpoolError::Full("x".to_owned()), "452 4.3.1"),
-        (SpoolError::Io("x".to_owned()), "451 4.3.0"),
-        (SpoolError::ReadOnly("x".to_owned()), "451 4.3.0"),
+        (SpoolError::Full(Hindrance::NoRoom), "452 4.3.1"),
+        (SpoolError::Io(Hindrance::NoDraft), "451 4.3.0"),
+        (SpoolError::ReadOnly(Hindrance::NoSegment), "451 4.3.0"),
     ] {
         rig.spool.refuse_with(Some(error));
         let refusal = rig.accept(&local(), WHOLE).await.unwrap_err();

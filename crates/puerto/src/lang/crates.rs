@@ -5,6 +5,7 @@ use puerto_mail::dns::DnsError;
 use puerto_mail::header::address_list::{AddressListError, AddressListProblem};
 use puerto_smtp::address::AddressError;
 use puerto_smtp::reply::ReplyError;
+use puerto_spool::{Hindrance, SpoolError};
 
 use super::{Language, Said};
 
@@ -68,6 +69,61 @@ pub fn dns_error(error: &DnsError) -> Said {
         }
     };
     beside(error, spanish)
+}
+
+/// Why the queue's store could not do something.
+pub fn spool_error(error: &SpoolError) -> Said {
+    let spanish = match error {
+        SpoolError::Full(what) => format!("el disco está lleno ({})", trouble(what)),
+        SpoolError::ReadOnly(what) => format!("no admite correo nuevo ({})", trouble(what)),
+        SpoolError::Io(what) => format!("el disco ha fallado ({})", trouble(what)),
+        SpoolError::Damaged { id, what } => format!("el mensaje {id} está dañado («{what}»)"),
+        SpoolError::NotFound(id) | SpoolError::LeaseLost(id) => {
+            format!("no se encuentra el mensaje {id}")
+        }
+    };
+    beside(error, spanish)
+}
+
+fn trouble(what: &Hindrance) -> String {
+    let of = |error: &SpoolError| spool_error(error).of(Language::Spanish);
+    match what {
+        Hindrance::System(Some(number), _) => {
+            super::system(&std::io::Error::from_raw_os_error(*number)).of(Language::Spanish)
+        }
+        Hindrance::System(None, words) => format!("«{words}»"),
+        Hindrance::Still(error) => of(error),
+        Hindrance::Closed => "está cerrado".to_owned(),
+        Hindrance::NoSegment => "no se puede escribir en ningún segmento".to_owned(),
+        Hindrance::NoRoom => "no hay sitio para otro segmento".to_owned(),
+        Hindrance::Reserve { free, directory, reserve } => format!(
+            "quedan {free} MiB libres en {directory} y se reservan {reserve} MiB: haga sitio ahí"
+        ),
+        Hindrance::RecordTooLarge => "un registro es demasiado grande".to_owned(),
+        Hindrance::QueuedAlready(id) => format!("el mensaje {id} ya está en la cola"),
+        Hindrance::ForeignContent => "el contenido es de otro almacén".to_owned(),
+        Hindrance::NoDraft => "llegó contenido sin borrador".to_owned(),
+        Hindrance::EnvelopeTooLarge => "el sobre es demasiado grande".to_owned(),
+        Hindrance::EnvelopeDistorted => "el sobre no se puede guardar tal como es".to_owned(),
+        Hindrance::InUse { directory } => {
+            format!("otro proceso está usando {directory}: deténgalo primero")
+        }
+        Hindrance::Unusable { file, why } => format!("no se puede usar {file}: {}", of(why)),
+        Hindrance::Unreadable { folder, why } => format!("no se puede leer {folder}: {}", of(why)),
+        Hindrance::NothingThere { segments, directory } => format!(
+            "la cola estaba en {segments}, y ahí no hay nada: si está en un disco propio, móntelo \
+             primero; para empezar con una cola vacía, elimine {directory}/identity y \
+             {directory}/checkpoint"
+        ),
+        Hindrance::NoneReadable { directory } => format!(
+            "no se puede leer ningún fichero de {directory}: no se ha cambiado nada; permita que \
+             lo lea el usuario del servidor, o repare el disco, y vuelva a iniciar"
+        ),
+        Hindrance::Newer { file, version, known } => format!(
+            "{file} tiene el formato {version} y este programa lee hasta el {known}: use el \
+             programa que lo escribió, o uno más nuevo"
+        ),
+    }
 }
 
 /// Why a private key cannot be used.

@@ -13,7 +13,9 @@ mod technical;
 
 pub use puerto_smtp::text::{harmless, is_harmful};
 
-pub use crates::{address_error, address_list_error, dns_error, key_error, reply_error};
+pub use crates::{
+    address_error, address_list_error, dns_error, key_error, reply_error, spool_error,
+};
 pub use system::{system, system_by_kind};
 pub use technical::{detail, in_spanish, technical};
 

@@ -9,7 +9,6 @@ use puerto_spool::LeasedRecipient;
 use super::delivery::{Mailboxes, aside};
 use super::failure::Failure;
 use crate::cause::Cause;
-use crate::cause::field::Words;
 use crate::deliver::Job;
 use crate::intake::{Accepted, Source};
 
@@ -42,8 +41,7 @@ impl Mailboxes {
         let trace = format!("Delivered-To: {}\r\n", sent.leased.recipient.address);
         let content = aside(move || {
             let full = |error: puerto_spool::SpoolError| {
-                let why = Words(error.to_string());
-                Failure::later(3, 1, Cause::CopyNotStored { why })
+                Failure::later(3, 1, Cause::CopyNotStored { why: error })
             };
             draft.write(trace.as_bytes()).map_err(full)?;
             let mut reader = body.open().map_err(Failure::of_message)?;

@@ -8,7 +8,7 @@ use puerto_smtp::extension::Extensions;
 use puerto_smtp::limits::ServerTimeouts;
 use puerto_smtp::server::{Action, Refusal, Session, Settings};
 use puerto_smtp::{Address, Domain, Envelope, LocalPart, Reply, ReversePath};
-use puerto_spool::{Content, Draft, MessageId, SpoolError};
+use puerto_spool::{Content, Draft, Hindrance, MessageId, SpoolError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -479,7 +479,7 @@ fn finish(draft: Option<Box<dyn Draft>>) -> Result<Content, SpoolError> {
 }
 
 fn no_draft() -> SpoolError {
-    SpoolError::Io("content came without a draft".to_owned())
+    SpoolError::Io(Hindrance::NoDraft)
 }
 
 /// Lets other sessions go on elsewhere while this one waits for the disk or for the

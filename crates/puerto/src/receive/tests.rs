@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
-use puerto_spool::{ListRequest, Spool, SpoolError};
+use puerto_spool::{Hindrance, ListRequest, Spool, SpoolError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -457,13 +457,13 @@ async fn a_spool_that_takes_nothing_says_so_before_the_content() {
     let server = Server::start(|_| {});
     let mut client = server.client().await;
     client.hello().await;
-    server.spool.refuse_with(Some(SpoolError::Full("no space".to_owned())));
+    server.spool.refuse_with(Some(SpoolError::Full(Hindrance::NoRoom)));
     client.expect("MAIL FROM:<a@b.example>", "452 4.3.1").await;
     server.spool.refuse_with(None);
     client.expect("MAIL FROM:<a@b.example>", "250").await;
     client.expect("RCPT TO:<c@d.example>", "250").await;
     client.expect("DATA", "354").await;
-    server.spool.refuse_with(Some(SpoolError::Io("broken".to_owned())));
+    server.spool.refuse_with(Some(SpoolError::Io(Hindrance::NoDraft)));
     client.expect(&format!("{MESSAGE}."), "451 4.3.0").await;
     client.expect("RCPT TO:<c@d.example>", "503 5.5.1").await;
     assert_eq!(server.queued(), 0);

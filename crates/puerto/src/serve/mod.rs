@@ -21,7 +21,7 @@ use std::time::Duration;
 use puerto_spool::clock::{Clock, SystemClock};
 use puerto_spool::disk::{Disk as _, SystemDisk};
 use puerto_spool::segments::{Options, SegmentSpool};
-use puerto_spool::{Health, Spool, SpoolError};
+use puerto_spool::{Health, Spool};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -32,7 +32,7 @@ use crate::control;
 use crate::deliver::{Remote, open_files};
 use crate::dns::Resolver;
 use crate::intake::{self, Intake, KeyRing, Wake};
-use crate::lang::{Language, Said, detail, said, said_of, system};
+use crate::lang::{Said, said, said_of, spool_error, system};
 use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
 use crate::queue;
@@ -342,22 +342,6 @@ fn log_end(log: &MailLog, what: &str, end: Result<(), tokio::task::JoinError>) {
     if let Err(error) = end {
         notice(log, "error", &format!("{what} was broken off: {error}"));
     }
-}
-
-fn spool_error(error: &SpoolError) -> Said {
-    let in_spanish = |what: &dyn std::fmt::Display| detail(&what.to_string()).of(Language::Spanish);
-    Said::of_both(|language| match (language, error) {
-        (Language::English, _) => error.to_string(),
-        (_, SpoolError::Full(what)) => format!("el disco está lleno ({})", in_spanish(what)),
-        (_, SpoolError::ReadOnly(what)) => format!("no admite correo nuevo ({})", in_spanish(what)),
-        (_, SpoolError::Io(what)) => format!("el disco ha fallado ({})", in_spanish(what)),
-        (_, SpoolError::Damaged { id, what }) => {
-            format!("el mensaje {id} está dañado ({})", in_spanish(what))
-        }
-        (_, SpoolError::NotFound(id) | SpoolError::LeaseLost(id)) => {
-            format!("no se encuentra el mensaje {id}")
-        }
-    })
 }
 
 // Mail is not stopped by a file that cannot be read: its keys are then new again.

@@ -265,7 +265,7 @@ impl Spool for Stubborn {
         settlement: Settlement,
     ) -> Result<(Settled, Ticket<Result<(), SpoolError>>), SpoolError> {
         if self.full.load(Ordering::SeqCst) {
-            return Err(SpoolError::Full("scripted".to_owned()));
+            return Err(SpoolError::Full(puerto_spool::Hindrance::NoRoom));
         }
         self.inner.settle(settlement)
     }

@@ -1,0 +1,120 @@
+//! Why the store could not do what was asked.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::MessageId;
+
+/// Why the store could not do what was asked. Whoever hears it tells its own
+/// client to try again; nothing that was acknowledged is affected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpoolError {
+    /// The disk is full, or free space is below the reserve.
+    #[error("the spool's disk is full: {0}")]
+    Full(Hindrance),
+    /// The store takes no new mail until it is opened again or has recovered, but
+    /// what it holds is still delivered.
+    #[error("the spool takes no new mail: {0}")]
+    ReadOnly(Hindrance),
+    /// An operation on the disk failed.
+    #[error("the spool's disk failed: {0}")]
+    Io(Hindrance),
+    /// No such message is queued.
+    #[error("no message {0} is queued")]
+    NotFound(MessageId),
+    /// The lease ran out or was given back, and the settlement was not recorded.
+    #[error("the lease on message {0} is no longer held")]
+    LeaseLost(MessageId),
+    /// The record of this message is damaged.
+    #[error("message {id} is damaged: {what}")]
+    Damaged {
+        /// The message.
+        id: MessageId,
+        /// What is wrong with it, for whoever looks at its octets.
+        what: String,
+    },
+}
+
+/// What the trouble is. Paths are as people are shown them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the words say what the fields are")]
+pub enum Hindrance {
+    /// An error of the system: its number, if it has one, and its words.
+    #[error("{1}")]
+    System(Option<i32>, String),
+    /// Hindrance that was met before and holds on.
+    #[error("{0}")]
+    Still(Box<SpoolError>),
+    #[error("it is closed")]
+    Closed,
+    #[error("no segment can be written")]
+    NoSegment,
+    #[error("there is no room for another segment")]
+    NoRoom,
+    #[error(
+        "{free} MiB are free in {directory}, and {reserve} MiB are kept in reserve: make room there"
+    )]
+    Reserve { free: u64, directory: String, reserve: u64 },
+    #[error("a record is too large")]
+    RecordTooLarge,
+    #[error("message {0} is queued already")]
+    QueuedAlready(MessageId),
+    #[error("the content belongs to another store")]
+    ForeignContent,
+    #[error("content came without a draft")]
+    NoDraft,
+    #[error("the envelope is too large")]
+    EnvelopeTooLarge,
+    #[error("the envelope cannot be stored as it is")]
+    EnvelopeDistorted,
+    #[error("{directory} is in use by another process: stop that one first")]
+    InUse { directory: String },
+    #[error("{file} cannot be used: {why}")]
+    Unusable { file: String, why: Box<SpoolError> },
+    #[error("{folder} cannot be read: {why}")]
+    Unreadable { folder: String, why: Box<SpoolError> },
+    #[error(
+        "the queue was kept in {segments}, and there is nothing in it: if it is on a disk of its \
+         own, mount that first; to begin an empty queue, remove {directory}/identity and \
+         {directory}/checkpoint"
+    )]
+    NothingThere { segments: String, directory: String },
+    #[error(
+        "no file in {directory} can be read: nothing was changed; let the user that the server \
+         runs as read it, or mend its disk, and start again"
+    )]
+    NoneReadable { directory: String },
+    #[error(
+        "{file} has format {version}, and this program reads formats up to {known}: use the \
+         program that wrote it, or a newer one"
+    )]
+    Newer { file: String, version: u32, known: u32 },
+}
+
+impl From<&io::Error> for Hindrance {
+    fn from(error: &io::Error) -> Self {
+        Self::System(error.raw_os_error(), error.to_string())
+    }
+}
+
+impl From<&io::Error> for SpoolError {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.into()),
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(error.into()),
+            _ => Self::Io(error.into()),
+        }
+    }
+}
+
+impl SpoolError {
+    /// A folder that cannot be listed.
+    pub(crate) fn unreadable(folder: &Path, error: &io::Error) -> Self {
+        let folder = folder.display().to_string();
+        Self::Io(Hindrance::Unreadable { folder, why: Box::new(error.into()) })
+    }
+}
