@@ -39,9 +39,22 @@ pub use ticket::{Completer, Ticket};
 
 /// Content that is still arriving. It is held in memory up to a bound and then
 /// written to a file of its own. Dropping it leaves nothing behind.
+///
+/// Whoever must not wait for a disk adds octets with [`Draft::hold`], and has
+/// [`Draft::spill`], [`Draft::finish`] and the drop of what [`Draft::is_on_disk`] done by
+/// a thread that may.
 pub trait Draft: Send {
-    /// Adds octets in the wire's form without dot-stuffing.
-    fn write(&mut self, octets: &[u8]) -> Result<(), SpoolError>;
+    /// Adds octets in the wire's form without dot-stuffing, in memory and at once. Says
+    /// whether memory now holds so many that [`Draft::spill`] is due before more come.
+    fn hold(&mut self, octets: &[u8]) -> bool;
+    /// Moves to the disk what memory holds, and waits for it.
+    fn spill(&mut self) -> Result<(), SpoolError>;
+    /// Whether some of it is in a file.
+    fn is_on_disk(&self) -> bool;
+    /// Adds octets, and waits for the disk where that is due.
+    fn write(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
+        if self.hold(octets) { self.spill() } else { Ok(()) }
+    }
     /// How many octets it holds.
     fn len(&self) -> u64;
     /// Whether it holds none.

@@ -21,11 +21,12 @@ pub struct MemorySpool {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     index: Index<Arc<[u8]>>,
     last_id: Option<MessageId>,
     refusing: Option<SpoolError>,
+    slow_disk: Option<SlowDisk>,
     closed: bool,
 }
 
@@ -39,6 +40,12 @@ impl MemorySpool {
     /// makes a backend do; `None` ends it.
     pub fn refuse_with(&self, error: Option<SpoolError>) {
         self.state().refusing = error;
+    }
+
+    /// From now on new drafts wait for this wherever those of another backend would wait
+    /// for the disk.
+    pub fn wait_for(&self, disk: SlowDisk) {
+        self.state().slow_disk = Some(disk);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -82,8 +89,10 @@ impl Spool for MemorySpool {
     }
 
     fn draft(&self) -> Result<Box<dyn Draft>, SpoolError> {
-        self.state().check()?;
-        Ok(Box::new(MemoryDraft::default()))
+        let state = self.state();
+        state.check()?;
+        let disk = state.slow_disk.clone();
+        Ok(Box::new(MemoryDraft { octets: Vec::new(), spilled: 0, disk }))
     }
 
     fn commit(&self, message: NewMessage) -> Ticket<Result<(), SpoolError>> {
@@ -159,22 +168,55 @@ impl Spool for MemorySpool {
     }
 }
 
+/// A disk that a test makes slow: called wherever a draft would wait for one.
+pub type SlowDisk = Arc<dyn Fn() + Send + Sync>;
+
+/// Octets that a draft holds before it waits for the disk that it is given.
+const SPILL_ABOVE: usize = 64 * 1024;
+
 /// Content that arrives in memory and stays there.
-#[derive(Debug, Default)]
-struct MemoryDraft(Vec<u8>);
+struct MemoryDraft {
+    octets: Vec<u8>,
+    /// Octets that count as being on the disk.
+    spilled: usize,
+    disk: Option<SlowDisk>,
+}
 
 impl Draft for MemoryDraft {
-    fn write(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
-        self.0.extend_from_slice(octets);
+    fn hold(&mut self, octets: &[u8]) -> bool {
+        self.octets.extend_from_slice(octets);
+        self.disk.is_some() && self.octets.len() - self.spilled > SPILL_ABOVE
+    }
+
+    fn spill(&mut self) -> Result<(), SpoolError> {
+        self.spilled = self.octets.len();
+        if let Some(disk) = &self.disk {
+            disk();
+        }
         Ok(())
     }
 
-    fn len(&self) -> u64 {
-        self.0.len() as u64
+    fn is_on_disk(&self) -> bool {
+        self.spilled > 0
     }
 
-    fn finish(self: Box<Self>) -> Result<Content, SpoolError> {
-        Ok(Content::Memory(self.0))
+    fn len(&self) -> u64 {
+        self.octets.len() as u64
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Content, SpoolError> {
+        if self.is_on_disk() {
+            self.spill()?;
+        }
+        Ok(Content::Memory(std::mem::take(&mut self.octets)))
+    }
+}
+
+impl Drop for MemoryDraft {
+    fn drop(&mut self) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| self.spilled > 0) {
+            disk();
+        }
     }
 }
 

@@ -153,18 +153,6 @@ impl SegmentDraft {
         Self { files, spill_above, buffer: Vec::new(), spilled: None }
     }
 
-    fn spill(&mut self) -> Result<(), SpoolError> {
-        let spilled = match &mut self.spilled {
-            Some(spilled) => spilled,
-            none => none.insert(self.files.create().map_err(|error| SpoolError::from(&error))?),
-        };
-        spilled.append(&self.buffer)?;
-        self.files.drafts.fetch_sub(self.buffer.len(), Ordering::Relaxed);
-        self.buffer.clear();
-        self.buffer.shrink_to(SPILL_PIECE);
-        Ok(())
-    }
-
     fn bound(&self) -> usize {
         match self.spilled {
             None if !self.files.is_crowded() => self.spill_above,
@@ -180,10 +168,26 @@ impl Drop for SegmentDraft {
 }
 
 impl Draft for SegmentDraft {
-    fn write(&mut self, octets: &[u8]) -> Result<(), SpoolError> {
+    fn hold(&mut self, octets: &[u8]) -> bool {
         self.buffer.extend_from_slice(octets);
         self.files.drafts.fetch_add(octets.len(), Ordering::Relaxed);
-        if self.buffer.len() > self.bound() { self.spill() } else { Ok(()) }
+        self.buffer.len() > self.bound()
+    }
+
+    fn spill(&mut self) -> Result<(), SpoolError> {
+        let spilled = match &mut self.spilled {
+            Some(spilled) => spilled,
+            none => none.insert(self.files.create().map_err(|error| SpoolError::from(&error))?),
+        };
+        spilled.append(&self.buffer)?;
+        self.files.drafts.fetch_sub(self.buffer.len(), Ordering::Relaxed);
+        self.buffer.clear();
+        self.buffer.shrink_to(SPILL_PIECE);
+        Ok(())
+    }
+
+    fn is_on_disk(&self) -> bool {
+        self.spilled.is_some()
     }
 
     fn len(&self) -> u64 {

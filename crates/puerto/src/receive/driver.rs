@@ -33,8 +33,6 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Octets a second that a stranger's content has to come at, on average and after a first
 /// time: a modem of the nineties did more.
 const LEAST_RATE: u64 = 1000;
-/// From this size a draft is in a file, and writing to it may block.
-const LARGE_DRAFT: u64 = 1024 * 1024;
 /// How long a client may say nothing once the server stops.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -118,6 +116,7 @@ impl Driver {
             // A client that does not close in its turn is not waited for any longer.
             let _ = timeout(LINGER, self.arrival.connection.close()).await;
         }
+        self.forget_draft();
         if is_client {
             let commands = self.session.command_counts();
             self.log(&Event::Disconnect { client: &self.arrival.client, commands: &commands });
@@ -167,13 +166,17 @@ impl Driver {
                 let from = envelope.reverse_path.clone();
                 self.begin_content(&from);
             }
+            // Octets that came without a draft are missed at the end.
             Action::Content(octets) => {
-                if let Err(error) = write(self.draft.as_mut(), octets) {
-                    self.content_lost(error);
+                if self.draft.as_mut().is_some_and(|draft| draft.hold(octets)) {
+                    self.spill().await;
                 }
             }
             Action::EndContent(envelope) => self.end_content(envelope).await,
-            Action::DiscardContent(_) => (self.draft, self.id) = (None, None),
+            Action::DiscardContent(_) => {
+                self.forget_draft();
+                self.id = None;
+            }
             Action::Refused(Refusal { stage, reply, from }) => {
                 self.reject(stage, &reply, from.as_ref(), None);
             }
@@ -333,16 +336,35 @@ impl Driver {
         self.session.accept();
     }
 
-    fn content_lost(&mut self, error: SpoolError) {
-        let refusal = intake::Refusal::from(error);
-        self.draft = None;
-        self.session.refuse_content(refusal.reply);
+    /// Has what memory cannot hold written to the disk; nothing more of this message is
+    /// read until it is there.
+    async fn spill(&mut self) {
+        let Some(mut draft) = self.draft.take() else { return };
+        let spilled = aside(move || {
+            let result = draft.spill();
+            if result.is_err() {
+                drop(draft);
+                return result.map(|()| None);
+            }
+            Ok(Some(draft))
+        });
+        match spilled.await {
+            Ok(draft) => self.draft = draft,
+            Err(error) => self.session.refuse_content(intake::Refusal::from(error).reply),
+        }
+    }
+
+    /// Takes the file of a large draft away.
+    fn forget_draft(&mut self) {
+        if let Some(draft) = self.draft.take().filter(|draft| draft.is_on_disk()) {
+            tokio::task::spawn_blocking(move || drop(draft));
+        }
     }
 
     async fn end_content(&mut self, envelope: Envelope) {
         let id = self.id.unwrap_or_else(|| self.context.intake.new_id());
         let from = envelope.reverse_path.clone();
-        let result = match finish(self.draft.take()) {
+        let result = match finish(self.draft.take()).await {
             Ok(content) => self.hand_over(id, envelope, content).await,
             Err(error) => Err(intake::Refusal::from(error)),
         };
@@ -465,25 +487,24 @@ fn judge(arrival: &Arrival, directory: &Directory, recipient: &Address) -> Resul
     arrival.policy.recipient(&arrival.config, recipient, knows)
 }
 
-fn write(draft: Option<&mut Box<dyn Draft>>, octets: &[u8]) -> Result<(), SpoolError> {
-    let draft = draft.ok_or_else(no_draft)?;
-    if draft.len() + (octets.len() as u64) < LARGE_DRAFT {
-        return draft.write(octets);
+async fn finish(draft: Option<Box<dyn Draft>>) -> Result<Content, SpoolError> {
+    match draft {
+        None => Err(SpoolError::Io(Hindrance::NoDraft)),
+        Some(draft) if draft.is_on_disk() => aside(|| draft.finish()).await,
+        Some(draft) => draft.finish(),
     }
-    blocking(|| draft.write(octets))
 }
 
-fn finish(draft: Option<Box<dyn Draft>>) -> Result<Content, SpoolError> {
-    let draft = draft.ok_or_else(no_draft)?;
-    if draft.len() < LARGE_DRAFT { draft.finish() } else { blocking(|| draft.finish()) }
+/// Waits for the disk on a thread beside the reactor.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
+) -> Result<T, SpoolError> {
+    let broken = |error: tokio::task::JoinError| SpoolError::Io(Hindrance::System(None, error.to_string()));
+    tokio::task::spawn_blocking(work).await.map_err(broken)?
 }
 
-fn no_draft() -> SpoolError {
-    SpoolError::Io(Hindrance::NoDraft)
-}
-
-/// Lets other sessions go on elsewhere while this one waits for the disk or for the
-/// system's user directory.
+/// Lets other sessions go on elsewhere while this one waits for the system's user
+/// directory.
 pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),

@@ -493,6 +493,41 @@ async fn a_large_message_arrives_octet_by_octet() {
     assert!(stored.ends_with(content.as_bytes()));
 }
 
+// On one thread: whoever waited for the disk there would stop them all.
+#[tokio::test]
+async fn a_slow_disk_under_a_large_message_stops_nobody_else() {
+    let server = Server::start(|_| {});
+    let (waits, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    server.spool.wait_for(Arc::new(move || {
+        let _ = waits.send(());
+        let _ = gate.lock().unwrap().recv();
+    }));
+    let (mut slow, mut quick) = (server.client().await, server.client().await);
+    slow.hello().await;
+    slow.expect("MAIL FROM:<a@b.example>", "250").await;
+    slow.expect("RCPT TO:<c@d.example>", "250").await;
+    slow.expect("DATA", "354").await;
+    let large = format!("{MESSAGE}{}", "0123456789abcdef\r\n".repeat(5000));
+    slow.stream.write_all(large.as_bytes()).await.unwrap();
+    waiting.recv().await.unwrap();
+    quick.hello().await;
+    quick.send("c@d.example").await;
+    // Nor does it when the client goes away, and what was written goes too.
+    drop(slow);
+    go_on.send(()).unwrap();
+    waiting.recv().await.unwrap();
+    quick.send("c@d.example").await;
+    assert_eq!(server.queued(), 2);
+    drop(go_on);
+    quick.expect("MAIL FROM:<a@b.example>", "250").await;
+    quick.expect("RCPT TO:<c@d.example>", "250").await;
+    quick.expect("DATA", "354").await;
+    quick.expect(&format!("{large}."), "250 2.0.0 Ok: queued as").await;
+    assert_eq!(server.queued(), 3);
+}
+
 #[tokio::test]
 async fn stopping_lets_transactions_finish_and_ends_the_idle() {
     let server = Server::start(|_| {});
