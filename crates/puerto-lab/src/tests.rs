@@ -138,7 +138,7 @@ async fn the_strict_receiver_wants_everything_in_order() {
 #[tokio::test]
 async fn the_strict_receiver_waits_for_a_dns_that_fails() {
     let lab = Lab::start(Options::default()).await.unwrap();
-    let failure = puerto_mail::dns::DnsError::Failure("broken".to_owned());
+    let failure = puerto_mail::dns::DnsError::Failure("broken".into());
     lab.zone().fail("lab.example", RecordType::Txt, failure);
     let reply = send(&lab, SENDER_ADDRESS.octets(), STRICT, MESSAGE).await.unwrap();
     assert_eq!(reply.code().get(), 451);

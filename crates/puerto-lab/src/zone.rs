@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, reverse_name};
+use puerto_mail::dns::{Answer, Dns, DnsError, DnsFault, Record, RecordType, reverse_name};
 
 /// Seconds for which an answer holds. Short, since experiments change their minds.
 pub const TTL: u32 = 5;
@@ -146,7 +146,7 @@ impl Zone {
                         name = target;
                         continue;
                     }
-                    Some(_) => Err(DnsError::Failure("a chain of aliases is too long".to_owned())),
+                    Some(_) => Err(DnsError::Failure(DnsFault::Aliases)),
                     None if inner.names.contains(&name) => Err(DnsError::NoRecords),
                     None => Err(DnsError::NoSuchDomain),
                 },

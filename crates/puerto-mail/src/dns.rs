@@ -5,8 +5,11 @@
 //! over [`Table`] they are ready at once, so [`block_on`] is all a test needs.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
 
 use crate::together::together;
 
@@ -105,7 +108,8 @@ impl Record {
 }
 
 /// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum DnsError {
     /// NXDOMAIN: the name does not exist.
     #[error("no such domain")]
@@ -118,7 +122,73 @@ pub enum DnsError {
     Timeout,
     /// SERVFAIL, REFUSED, a malformed answer or another fault: not an answer.
     #[error("the DNS failed: {0}")]
-    Failure(String),
+    Failure(DnsFault),
+}
+
+/// What came instead of an answer, or kept one from coming.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DnsFault {
+    /// A server gave this code, as `dig` writes it: `SERVFAIL`.
+    Code(SocketAddr, String),
+    /// A server that was never meant to be asked named others.
+    Referral(SocketAddr),
+    /// A server's answer is cut off, over TCP too.
+    CutOff(SocketAddr),
+    /// A server could not be asked: the operating system's number for it, and its words.
+    Unreachable(SocketAddr, i32, String),
+    /// Something else with a server, in a library's words.
+    Server(SocketAddr, String),
+    /// Aliases lead on and on.
+    Aliases,
+    /// No server of this name's zone is known.
+    NoServerOf(String),
+    /// The servers of the zone fail by this, and the resolver's word is not worth theirs.
+    Distorted(Box<DnsError>),
+    /// A name server has no address.
+    NoAddress,
+    /// More names would have to be asked about than is right.
+    TooManyNames,
+    /// The task that asked is gone.
+    BrokenOff,
+    /// There is no server to ask.
+    NoServer,
+    /// The file that names the servers cannot be read: the operating system's number for
+    /// it, and its words.
+    Unread(String, i32, String),
+    /// Something else, in the words of whoever said it.
+    Quoted(String),
+}
+
+impl From<&str> for DnsFault {
+    fn from(words: &str) -> Self {
+        Self::Quoted(words.to_owned())
+    }
+}
+
+impl fmt::Display for DnsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(server, code) => write!(f, "{server} answered {code}"),
+            Self::Referral(server) => write!(f, "{server} gave a referral instead of an answer"),
+            Self::CutOff(server) => write!(f, "{server}: the answer is cut off, over TCP too"),
+            Self::Unreachable(server, _, words) => write!(f, "{server}: io error: {words}"),
+            Self::Server(server, words) => write!(f, "{server}: {words}"),
+            Self::Aliases => f.write_str("a chain of aliases is too long"),
+            Self::NoServerOf(name) => write!(f, "no name server of {name} is known"),
+            Self::Distorted(error) => write!(
+                f,
+                "the name servers of the zone cannot be asked ({error}), and this machine's \
+                 resolver may have made its answer up"
+            ),
+            Self::NoAddress => f.write_str("the name server has no address"),
+            Self::TooManyNames => f.write_str("too many names to ask about"),
+            Self::BrokenOff => f.write_str("the look-up was broken off"),
+            Self::NoServer => f.write_str("no DNS server is configured"),
+            Self::Unread(file, _, words) => write!(f, "no DNS server is known: {file}: {words}"),
+            Self::Quoted(words) => f.write_str(words),
+        }
+    }
 }
 
 impl DnsError {
@@ -292,7 +362,7 @@ impl Dns for Table {
                 _ => return Err(DnsError::NoSuchDomain),
             }
         }
-        Err(DnsError::Failure("a chain of aliases is too long".to_owned()))
+        Err(DnsError::Failure(DnsFault::Aliases))
     }
 }
 

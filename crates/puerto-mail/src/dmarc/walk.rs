@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::record::is_dmarc;
 use super::{PublicSuffix, Record, Step, mend};
-use crate::dns::{self, Dns, DnsError, RecordType};
+use crate::dns::{self, Dns, DnsError, DnsFault, RecordType};
 
 /// Questions of one walk. A name with more labels jumps to its last seven after the
 /// first question.
@@ -108,7 +108,7 @@ impl<'a, D: Dns> Walker<'a, D> {
             return known.clone();
         }
         if self.remembered.len() >= MAX_NAMES {
-            return Err(DnsError::Failure("too many names to ask about".to_owned()));
+            return Err(DnsError::Failure(DnsFault::TooManyNames));
         }
         let asked = format!("_dmarc.{name}");
         let (result, finding) = match self.dns.lookup(&asked, RecordType::Txt).await {

@@ -227,7 +227,7 @@ fn recipient_report(notice: &Notice<'_>, told: &Told<'_>) -> RecipientReport {
     };
     let diagnostic = match &outcome.reply {
         Some(reply) => Diagnostic { kind: "smtp", text: reply.to_string() },
-        None => Diagnostic { kind: "x-buen-puerto", text: outcome.text.clone() },
+        None => Diagnostic { kind: "x-buen-puerto", text: outcome.text().into_owned() },
     };
     RecipientReport {
         original: recipient.recipient.original.clone(),

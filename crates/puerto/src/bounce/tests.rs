@@ -10,6 +10,7 @@ use puerto_spool::memory::MemorySpool;
 use puerto_spool::{Hindrance, ListRequest, Spool, SpoolError};
 
 use super::*;
+use crate::cause::Cause;
 use crate::config::{Config, TlsLevel};
 use crate::deliver::{BodyReader, Ending};
 use crate::explain;
@@ -66,7 +67,6 @@ fn job(reverse_path: &str, message: &str) -> Job {
             login: None,
             exchangers_of: None,
             is_relay: false,
-            reason: "MX of example.net".into(),
         }),
         reverse_path: ReversePath::parse(&format!("<{reverse_path}>")).unwrap(),
         recipients: vec![
@@ -95,7 +95,7 @@ fn outcomes(component: &'static str) -> Vec<Outcome> {
         host: Some("mx.example.net".to_owned()),
         status_code: EnhancedCode::new(5, 1, 1),
         reply: Some(reply.clone()),
-        text: "host mx.example.net[192.0.2.1] said: 550 5.1.1 no such user".to_owned(),
+        cause: Cause::words("host mx.example.net[192.0.2.1] said: 550 5.1.1 no such user"),
         tls: None,
         at: Timestamp::from_millis(1_795_500_001_000),
         delays: Delays::default(),
@@ -249,7 +249,7 @@ async fn a_final_notice_invites_nobody_to_try_again_later() {
     ] {
         let rig = rig();
         let outcome = Outcome {
-            text: text.to_owned(),
+            cause: Cause::words(text),
             status_code: EnhancedCode::new(status.0, status.1, status.2),
             ..outcomes("error").remove(0)
         };
@@ -381,7 +381,7 @@ async fn the_text_says_in_short_what_the_reply_means() {
     ] {
         let rig = rig();
         let mut outcomes = outcomes("smtp");
-        outcomes.iter_mut().for_each(|o| o.text = said(reply));
+        outcomes.iter_mut().for_each(|o| o.cause = Cause::words(said(reply)));
         rig.notify(kind, &job("me@example.com", MESSAGE), &outcomes).await.unwrap();
         let text = rig.queued()[0].replace("\r\n    ", " ").replace("\r\n", " ");
         assert!(text.contains(says) && !text.contains(silent), "{reply}: {text}");
@@ -412,7 +412,9 @@ async fn the_part_for_people_is_in_the_language_of_the_configuration() {
     ] {
         let rig = rig_in(Language::Spanish, |_| {});
         let mut outcomes = outcomes("smtp");
-        outcomes.iter_mut().for_each(|o| o.text.push_str(" (in reply to RCPT TO command)"));
+        outcomes.iter_mut().for_each(|o| {
+            o.cause = Cause::words(format!("{} (in reply to RCPT TO command)", o.text()));
+        });
         rig.notify(kind, &job("me@example.com", MESSAGE), &outcomes).await.unwrap();
         let text = rig.queued().remove(0);
         let (people, programs) = text.split_once("message/delivery-status").unwrap();

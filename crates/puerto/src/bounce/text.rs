@@ -8,7 +8,7 @@ use puerto_smtp::EnhancedCode;
 use super::{Kind, Notice, Told};
 use crate::explain::{self, Explanation, Whose};
 use crate::intake::wall_clock;
-use crate::lang::{Language, Text, detail, is_harmful};
+use crate::lang::{Language, Text, is_harmful};
 
 /// Recipients that are told about in words; the part for programs lists them all.
 const MAX_NAMED: usize = 100;
@@ -117,8 +117,8 @@ fn about(text: &mut String, notice: Kind, told: &Told<'_>, language: Language) {
         Kind::Failed => explain::Kind::Permanent,
         Kind::Delayed => explain::Kind::Temporary,
     };
-    say(&detail(&outcome.text).of(language));
-    let explained = explain::specific(&outcome.text, outcome.host.as_deref());
+    say(&outcome.cause.said().of(language));
+    let explained = explain::specific(&outcome.text(), outcome.host.as_deref());
     let explained = explained.map(|found| found.of_kind(kind));
     if let Some(explanation) = explained {
         say(&IN_SHORT.with(language, &[("short", short(&explanation, notice, language))]));

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 
 use nix::errno::Errno;
+use puerto_mail::dns::DnsError;
 use puerto_smtp::address::AddressError;
 use puerto_smtp::client::{AuthUnavailable, Stage};
 use puerto_smtp::reply::ReplyError;
@@ -61,23 +62,10 @@ pub struct Words(pub String);
 impl Field for Words {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
         match language {
-            Language::Spanish if is_sentence(&self.0) => Cow::Owned(format!("«{}»", self.0)),
-            _ => Cow::Borrowed(&self.0),
+            Language::English => Cow::Borrowed(&self.0),
+            Language::Spanish => Cow::Owned(lang::quoted(&self.0).of(language)),
         }
     }
-}
-
-// Names, addresses, codes and numbers are no sentence, and two plain words in a row are.
-// A reply is known for one by its code.
-fn is_sentence(text: &str) -> bool {
-    let plain = |word: &str| {
-        let word = word.trim_end_matches([',', ';', '.', ':']);
-        word.len() > 1 && word.bytes().all(|octet| octet.is_ascii_lowercase())
-    };
-    let words: Vec<bool> = text.split(' ').map(plain).collect();
-    let is_reply =
-        matches!(text.as_bytes(), [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b' ' | b'-', ..]);
-    !is_reply && !text.starts_with('«') && words.windows(2).any(|pair| pair == [true, true])
 }
 
 /// An error of the operating system, or of the library that stands before it.
@@ -266,6 +254,12 @@ impl Field for Command {
             (Language::Spanish, Stage::Content | Stage::FinalDot) => "el final de DATA",
             (Language::Spanish, _) => english.trim_end_matches(" command"),
         })
+    }
+}
+
+impl Field for DnsError {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        Cow::Owned(lang::dns_error(self).of(language))
     }
 }
 

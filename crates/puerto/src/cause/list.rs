@@ -8,6 +8,7 @@ use super::field::{
     AddressKind, BareSystemError, Command, DescribedAddress, Field, SystemError, Words,
 };
 use crate::lang::Language;
+use puerto_mail::dns::DnsError;
 use puerto_smtp::address::AddressError;
 use puerto_smtp::client::{AuthUnavailable, Stage};
 use puerto_smtp::reply::ReplyError;
@@ -36,6 +37,13 @@ macro_rules! causes {
                 match self {
                     $(Self::$name { .. } => $id,)*
                 }
+            }
+
+            /// One of each.
+            #[cfg(test)]
+            pub(super) fn samples() -> Vec<Self> {
+                use super::tests::Sample;
+                vec![$(Self::$name { $($field: <$type>::sample()),* }),*]
             }
 
             pub(super) fn in_language(&self, language: Language) -> String {
@@ -113,17 +121,15 @@ causes! {
     RoutingBrokenOff {} = "route.broken-off"
         ["routing was broken off by an internal error",
          "un error interno interrumpió la búsqueda de la ruta"];
+    ExchangersUnknown { domain: String, error: DnsError } = "route.exchangers-unknown"
+        ["MX of {domain}: {error}",
+         "MX de {domain}: {error}"];
+    AddressUnknown { host: String, error: DnsError } = "route.address-unknown"
+        ["address of {host}: {error}",
+         "dirección de {host}: {error}"];
     // What the configuration calls its rule stays as it is.
     OfRule { rule: String, why: Box<Cause> } = "route.of-rule"
         ["{rule}: {why}", "{rule}: {why}"];
-    Rule { rule: String } = "route.by-rule" ["{rule}", "{rule}"];
-    Exchangers { hosts: String } = "route.by-exchangers" ["MX {hosts}", "MX {hosts}"];
-    AddressOf { domain: String } = "route.by-address"
-        ["address of {domain}, which has no MX",
-         "dirección de {domain}, que no tiene MX"];
-    LiteralOf { literal: String } = "route.by-literal"
-        ["the recipient's address literal {literal}",
-         "la dirección literal {literal} del destinatario"];
 
     // Connections.
     NotConnected { peer: String, error: BareSystemError } = "delivery.not-connected"
@@ -199,6 +205,53 @@ causes! {
     UnverifiableName {} = "tls.unverifiable-name"
         ["the host's name cannot be verified",
          "el nombre de la máquina no se puede verificar"];
+    CertificateExpired {} = "tls.certificate-expired"
+        ["the certificate has expired",
+         "el certificado ha caducado"];
+    CertificateNotYetValid {} = "tls.certificate-not-yet-valid"
+        ["the certificate is not valid yet",
+         "el certificado todavía no es válido"];
+    CertificateOfOther {} = "tls.certificate-of-other"
+        ["the certificate is for another name",
+         "el certificado es para otro nombre"];
+    CertificateFor { names: String } = "tls.certificate-for"
+        ["the certificate is for {names}",
+         "el certificado es para {names}"];
+    CertificateSelfSigned {} = "tls.certificate-self-signed"
+        ["the certificate is self-signed",
+         "el certificado es autofirmado"];
+    CertificateUntrusted {} = "tls.certificate-untrusted"
+        ["the certificate's issuer is not trusted",
+         "no se confía en quien emitió el certificado"];
+    CertificateChanged {} = "tls.certificate-changed"
+        ["the certificate is not valid, and its key is not the one that this relay had before: no password is sent (relay-keys in state_dir has the key that is known)",
+         "el certificado no es válido y su clave no es la que este relay tenía antes: no se envía ninguna contraseña (relay-keys, en state_dir, tiene la clave conocida)"];
+    Alert { alert: String } = "tls.alert"
+        ["received fatal alert: {alert}",
+         "el otro extremo ha respondido con la alerta {alert}"];
+    NoTlsRecord { kind: String } = "tls.no-record"
+        ["received corrupt message of type {kind}",
+         "se ha recibido algo que no es TLS ({kind})"];
+    PeerIncompatible { why: String } = "tls.peer-incompatible"
+        ["peer is incompatible: {why}",
+         "el otro extremo no es compatible ({why})"];
+    PeerMisbehaved { why: String } = "tls.peer-misbehaved"
+        ["peer misbehaved: {why}",
+         "el otro extremo incumple el protocolo ({why})"];
+    NoCertificate {} = "tls.no-certificate"
+        ["peer sent no certificates",
+         "el otro extremo no ha presentado ningún certificado"];
+    Undecipherable {} = "tls.undecipherable"
+        ["cannot decrypt peer's message",
+         "no se puede descifrar lo que envía el otro extremo"];
+    OversizedRecord {} = "tls.oversized-record"
+        ["peer sent excess record size",
+         "el otro extremo ha enviado un bloque demasiado grande"];
+    HandshakeBrokenOff {} = "tls.handshake-broken-off"
+        ["tls handshake eof",
+         "la conexión se ha cerrado durante la negociación de TLS"];
+    HandshakeSystem { error: SystemError } = "tls.system"
+        ["{error}", "{error}"];
     HandshakeTimedOut {} = "tls.handshake-timed-out"
         ["the handshake timed out",
          "la negociación de TLS no terminó a tiempo"];

@@ -79,5 +79,11 @@ impl From<&Cause> for Said {
     }
 }
 
+impl From<&&Cause> for Said {
+    fn from(cause: &&Cause) -> Self {
+        cause.said()
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,59 @@
 use std::io;
 
+use puerto_smtp::address::AddressError;
 use puerto_smtp::client::{AuthUnavailable, Stage};
+
+use puerto_mail::dns::{DnsError, DnsFault};
+use puerto_smtp::reply::ReplyError;
 
 use super::field::{BareSystemError, Command, DescribedAddress};
 use super::*;
+
+/// A value to be put into the words of a cause.
+pub(super) trait Sample {
+    fn sample() -> Self;
+}
+
+macro_rules! samples {
+    ($($type:ty = $sample:expr),* $(,)?) => {
+        $(impl Sample for $type {
+            fn sample() -> Self {
+                $sample
+            }
+        })*
+    };
+}
+
+samples! {
+    String = "X1".to_owned(),
+    u64 = 7,
+    std::net::IpAddr = [192, 0, 2, 1].into(),
+    Box<Cause> = Box::new(Cause::NoHostTried {}),
+    Vec<Cause> = vec![Cause::NoHostTried {}, Cause::NotReached {}],
+    Words = Words("X2".to_owned()),
+    SystemError = SystemError::Number(13),
+    BareSystemError = (&io::Error::from_raw_os_error(111)).into(),
+    AddressKind = AddressKind::LinkLocal,
+    DescribedAddress = DescribedAddress(AddressKind::Unspecified),
+    Stage = Stage::FinalDot,
+    Command = Command(Stage::Content),
+    ReplyError = ReplyError::TooLong,
+    AddressError = AddressError::TooLong,
+    puerto_spool::SpoolError = (&io::Error::from_raw_os_error(28)).into(),
+    AuthUnavailable = AuthUnavailable::NotEncrypted,
+    DnsError = DnsError::Failure(DnsFault::Code(([192, 0, 2, 1], 53).into(), "REFUSED".to_owned())),
+}
+
+#[test]
+fn every_cause_has_an_id_of_its_own_and_is_kept() {
+    let all = Cause::samples();
+    let ids: std::collections::BTreeSet<&str> = all.iter().map(Cause::id).collect();
+    assert_eq!(ids.len(), all.len());
+    for cause in all.iter().filter(|cause| cause.id() != "quoted") {
+        assert!(cause.kept().starts_with(&format!("{{\"{}\":{{", cause.id())), "{}", cause.kept());
+        assert_eq!(&Cause::of_kept(&cause.kept(), ""), cause);
+    }
+}
 
 fn spoken() -> Vec<(Cause, &'static str, &'static str)> {
     let host = || "mx.example[192.0.2.1]".to_owned();
@@ -118,7 +168,7 @@ fn a_sentence_of_others_is_quoted_and_their_words_are_not() {
         ("something new went wrong", "«something new went wrong»"),
         ("250 2.0.0 Ok: we have it as x", "250 2.0.0 Ok: we have it as x"),
         ("421-come back later", "421-come back later"),
-        ("UnknownIssuer", "UnknownIssuer"),
+        ("SERVFAIL", "SERVFAIL"),
         ("10.0.0.1:53", "10.0.0.1:53"),
         ("«ya está dicho así»", "«ya está dicho así»"),
     ] {

@@ -135,7 +135,6 @@ pub(super) async fn attempt(
         login: None,
         exchangers_of: None,
         is_relay: false,
-        reason: host.into(),
     };
     let looked = probe::look(&config, &client_tls, &plan, &hop, &[]);
     match tokio::time::timeout(patience, looked).await {

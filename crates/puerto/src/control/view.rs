@@ -5,6 +5,8 @@ use puerto_smtp::Return;
 use puerto_spool::{Attempt, Entry, Origin, RecipientState, RecipientStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::cause::Cause;
+
 /// A queued message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageView {
@@ -163,6 +165,13 @@ impl AttemptView {
             text: attempt.text.clone(),
             cause: serde_json::from_str(&attempt.cause).ok(),
         }
+    }
+
+    /// The reply, or the reason. Of one that was kept as a text alone, or that this
+    /// version does not know, the text is left.
+    pub fn cause(&self) -> Cause {
+        let known = self.cause.as_ref().and_then(|cause| Cause::deserialize(cause).ok());
+        known.unwrap_or_else(|| Cause::words(&self.text))
     }
 }
 

@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use puerto_smtp::client::{Cause, Failure, Fate, Loss};
+use puerto_smtp::client::{Cause as Reason, Failure, Fate, Loss};
 use puerto_smtp::{EnhancedCode, Reply, Severity};
 use puerto_spool::Timestamp;
 use tokio::time::Instant;
 
-use super::outcome::{HostFailure, describe_failure};
+use super::outcome::{HostFailure, cause_of, shortened};
 use super::places::Crowded;
 use super::session::Session;
 use super::{Job, Outcome, Pressure, Report, retry_after};
+use crate::cause::Cause;
 use crate::telemetry::{Delays, DeliveryStatus};
-
-/// Octets of an outcome's text at most: it is kept with every recipient, and a peer
-/// may say 64 KiB.
-const LONGEST_TEXT: usize = 2000;
 
 /// Where a recipient stands.
 enum Standing {
@@ -92,7 +89,7 @@ impl<'a> Attempt<'a> {
                 reply: failure.reply.clone(),
                 retry_after: failure.reply.as_ref().and_then(asked_wait),
                 tls: failure.tls.clone(),
-                ..self.outcome(place, DeliveryStatus::Deferred, failure.text.clone())
+                ..self.outcome(place, DeliveryStatus::Deferred, failure.cause.clone())
             };
             self.set(place, Standing::Open(Some(outcome)));
         }
@@ -102,11 +99,12 @@ impl<'a> Attempt<'a> {
     pub(super) fn decide(&mut self, place: usize, session: &Session, fate: Fate) {
         match fate {
             Fate::Accepted(reply) => {
+                let cause = Cause::words(shortened(reply.to_string()));
                 let outcome = Outcome {
                     status_code: reply.status(),
                     peer_reports: session.connection.extensions().dsn,
-                    reply: Some(reply.clone()),
-                    ..self.session_outcome(place, DeliveryStatus::Sent, session, reply.to_string())
+                    reply: Some(reply),
+                    ..self.session_outcome(place, DeliveryStatus::Sent, session, cause)
                 };
                 self.set(place, Standing::Settled(outcome));
             }
@@ -124,8 +122,8 @@ impl<'a> Attempt<'a> {
 
     fn fail(&mut self, place: usize, session: &Session, failure: &Failure) {
         self.strained |= match &failure.cause {
-            Cause::Reply(reply) => reply.closes(),
-            Cause::Lost(loss) => *loss != Loss::Abandoned,
+            Reason::Reply(reply) => reply.closes(),
+            Reason::Lost(loss) => *loss != Loss::Abandoned,
             _ => false,
         };
         let permanent = failure.is_permanent() && !self.is_our_mistake(failure);
@@ -147,14 +145,14 @@ impl<'a> Attempt<'a> {
         status: DeliveryStatus,
     ) -> Outcome {
         let class = if status == DeliveryStatus::Bounced { 5 } else { 4 };
-        let text = session.abandoned.clone();
-        let text =
-            text.unwrap_or_else(|| describe_failure(&session.peer, failure, self.job.body.len()));
+        let cause = session.abandoned.clone();
+        let cause =
+            cause.unwrap_or_else(|| cause_of(&session.peer.name, failure, self.job.body.len()));
         Outcome {
             status_code: failure.status().with_class(class),
             reply: failure.reply().cloned(),
             retry_after: failure.reply().and_then(asked_wait),
-            ..self.session_outcome(place, status, session, text)
+            ..self.session_outcome(place, status, session, cause)
         }
     }
 
@@ -170,17 +168,17 @@ impl<'a> Attempt<'a> {
         place: usize,
         status: DeliveryStatus,
         session: &Session,
-        text: String,
+        cause: Cause,
     ) -> Outcome {
         Outcome {
             relay: session.peer.relay.clone(),
             host: Some(session.peer.host.to_string()),
             tls: session.tls.clone(),
-            ..self.outcome(place, status, text)
+            ..self.outcome(place, status, cause)
         }
     }
 
-    fn outcome(&self, place: usize, status: DeliveryStatus, text: String) -> Outcome {
+    fn outcome(&self, place: usize, status: DeliveryStatus, cause: Cause) -> Outcome {
         let transmission = self.elapsed().saturating_sub(self.connection);
         Outcome {
             index: self.job.recipients.get(place).map_or(u32::MAX, |recipient| recipient.index),
@@ -190,7 +188,7 @@ impl<'a> Attempt<'a> {
             host: None,
             status_code: EnhancedCode::new(4, 0, 0),
             reply: None,
-            text: shortened(text),
+            cause,
             tls: None,
             at: self.now(),
             delays: Delays {
@@ -218,10 +216,11 @@ impl<'a> Attempt<'a> {
         let outcomes = standings.map(|(place, standing)| match standing {
             Standing::Open(Some(outcome)) | Standing::Settled(outcome) => outcome,
             Standing::Open(None) => {
-                let text = crowded.as_ref().map_or("no host was tried", |crowded| &crowded.text);
+                let cause = crowded.as_ref().map(|crowded| crowded.cause.clone());
+                let cause = cause.unwrap_or(Cause::NoHostTried {});
                 Outcome {
                     status_code: EnhancedCode::new(4, 3, 2),
-                    ..self.outcome(place, DeliveryStatus::Deferred, text.to_owned())
+                    ..self.outcome(place, DeliveryStatus::Deferred, cause)
                 }
             }
         });
@@ -239,24 +238,4 @@ impl<'a> Attempt<'a> {
 // A wait in a refusal for good is about something else.
 fn asked_wait(reply: &Reply) -> Option<Duration> {
     (reply.severity() == Severity::Transient).then(|| retry_after::parse(&reply.text()))?
-}
-
-fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST_TEXT {
-        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
-        text.push_str(" ...");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        assert_eq!(shortened("short".to_owned()), "short");
-        let cut = shortened("ñ".repeat(2000));
-        assert_eq!(cut, format!("{} ...", "ñ".repeat(1000)));
-    }
 }

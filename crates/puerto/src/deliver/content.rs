@@ -8,6 +8,8 @@ use tokio::task::JoinHandle;
 
 use super::session::Session;
 use super::{Body, BodyReader};
+use crate::cause::Cause;
+use crate::cause::field::Words;
 
 /// Octets that are read from a disk at once.
 const PIECE: usize = 256 * 1024;
@@ -43,10 +45,12 @@ impl Opening {
 pub(super) async fn send(session: &mut Session, opening: Opening, size: u64) {
     let reader = match opening.wait().await {
         Ok(reader) => reader,
-        Err(error) => return session.abandon(format!("cannot read the queued message: {error}")),
+        Err(error) => return session.abandon(Cause::MessageUnread { error: error.into() }),
     };
     match reader.in_memory() {
-        Some(content) if content.len() as u64 != size => session.abandon(wrong_size(size)),
+        Some(content) if content.len() as u64 != size => {
+            session.abandon(Cause::MessageDamaged { size })
+        }
         Some(content) => send_from_memory(session, content).await,
         None => send_in_pieces(session, reader, size).await,
     }
@@ -81,13 +85,16 @@ async fn send_in_pieces(session: &mut Session, mut reader: Box<dyn BodyReader>, 
         let result;
         (reader, piece, result) = match read.await {
             Ok(read) => read,
-            Err(error) => return session.abandon(format!("reading the message failed: {error}")),
+            Err(error) => {
+                let why = Words(error.to_string());
+                return session.abandon(Cause::ReadingBrokenOff { why });
+            }
         };
         match result {
             Ok(count) if count as u64 == wanted => left -= wanted,
-            Ok(_) => return session.abandon(wrong_size(size)),
+            Ok(_) => return session.abandon(Cause::MessageDamaged { size }),
             Err(error) => {
-                return session.abandon(format!("cannot read the queued message: {error}"));
+                return session.abandon(Cause::MessageUnread { error: error.into() });
             }
         }
         stuffer.push(&piece, &mut output);
@@ -101,8 +108,4 @@ async fn send_in_pieces(session: &mut Session, mut reader: Box<dyn BodyReader>, 
     }
     stuffer.finish(&mut output);
     session.write_content(&mut [IoSlice::new(&output)], true).await;
-}
-
-fn wrong_size(size: u64) -> String {
-    format!("the queued message is damaged: it should have {size} octets and has not")
 }

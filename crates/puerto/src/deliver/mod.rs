@@ -22,6 +22,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,7 @@ use std::time::Duration;
 use puerto_smtp::{EnhancedCode, Reply, Return, ReversePath};
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
+use crate::cause::Cause;
 use crate::route::Plan;
 use crate::telemetry::{Delays, DeliveryStatus};
 
@@ -131,9 +133,8 @@ pub struct Outcome {
     pub status_code: EnhancedCode,
     /// The reply, if the peer gave one.
     pub reply: Option<Reply>,
-    /// The log's text: `host mx.example[192.0.2.1] said: 550 … (in reply to RCPT TO
-    /// command)`, or `connect to …: Connection refused`.
-    pub text: String,
+    /// What brought it about: the reply that took the message, or what went wrong.
+    pub cause: Cause,
     /// TLS version and cipher.
     pub tls: Option<String>,
     /// When the attempt ended.
@@ -144,6 +145,23 @@ pub struct Outcome {
     pub retry_after: Option<Duration>,
     /// The next hop takes over the duty of reporting success (it offered DSN).
     pub peer_reports: bool,
+}
+
+impl Outcome {
+    /// The log's text: `host mx.example[192.0.2.1] said: 550 … (in reply to RCPT TO
+    /// command)`, or `connect to …: Connection refused`.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self.cause.text() {
+            Cow::Owned(text) => Cow::Owned(outcome::shortened(text)),
+            quoted => quoted,
+        }
+    }
+
+    /// Puts what brought it about into another cause.
+    pub fn wrap(&mut self, outer: impl FnOnce(Box<Cause>) -> Cause) {
+        let inner = std::mem::replace(&mut self.cause, Cause::words(String::new()));
+        self.cause = outer(Box::new(inner));
+    }
 }
 
 /// How the destination bore it, for the shape of what comes next.

@@ -1,7 +1,7 @@
 //! From an address to a session that is ready for MAIL: TCP, greeting, EHLO, TLS,
 //! AUTH.
 
-use puerto_smtp::client::{Cause, Credentials, Failure, Loss, Protocol, Stage, Step};
+use puerto_smtp::client::{Cause as Reason, Credentials, Failure, Loss, Protocol, Stage, Step};
 use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Domain, EnhancedCode};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -9,9 +9,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::outcome::{HostFailure, Peer, Why, describe_failure};
+use super::outcome::{HostFailure, Peer, Why, cause_of};
 use super::session::Session;
 use super::stream::{self, Stream};
+use crate::cause::Cause;
 use crate::config::{Config, Login, TlsLevel};
 use crate::rights;
 use crate::route::Exchangers;
@@ -95,13 +96,11 @@ impl Terms<'_> {
     pub(super) async fn encrypt(&self, session: &mut Session) -> Result<(), HostFailure> {
         let required = self.tls == TlsLevel::Required;
         if !session.connection.extensions().starttls {
-            let name = &session.peer.name;
-            let text = format!("TLS is required, but was not offered by host {name}");
-            return if required {
-                Err(HostFailure::new(&session.peer, (4, 7, 4), text, Why::NoTls))
-            } else {
-                Ok(())
-            };
+            if !required {
+                return Ok(());
+            }
+            let cause = Cause::NoTls { host: session.peer.name.clone() };
+            return Err(HostFailure::new(&session.peer, (4, 7, 4), cause, Why::NoTls));
         }
         session.connection.start_tls();
         match session.next_step().await {
@@ -111,7 +110,7 @@ impl Terms<'_> {
                 return Err(HostFailure { status: EnhancedCode::new(4, 7, 4), ..refused });
             }
             Step::Refused(failure) => {
-                session.without_tls = Some(describe_failure(&session.peer, &failure, 0));
+                session.without_tls = Some(cause_of(&session.peer.name, &failure, 0));
                 return get_ready(session).await;
             }
             step => return Err(tls_failure(&session.peer, step)),
@@ -135,20 +134,17 @@ impl Terms<'_> {
         stream: TcpStream,
     ) -> Result<(Stream, String), HostFailure> {
         let as_whom = self.identity(peer);
-        let broke = |status, reason: String| HostFailure {
-            tls_broke: true,
-            ..HostFailure::new(
-                peer,
-                status,
-                format!("Cannot start TLS with {}: {reason}", peer.name),
-                Why::Handshake(reason),
-            )
+        let broke = |status, why: Cause| {
+            let cause = Cause::TlsFailed { host: peer.name.clone(), why: Box::new(why.clone()) };
+            let failure = HostFailure::new(peer, status, cause, Why::Handshake(why));
+            HostFailure { tls_broke: true, ..failure }
         };
-        let connector = self.connector(&as_whom).await.map_err(|error| broke((4, 3, 5), error))?;
+        let connector = self.connector(&as_whom).await;
+        let connector = connector.map_err(|error| broke((4, 3, 5), Cause::words(error)))?;
         let ip = peer.address.map(|address| ServerName::from(address.ip()));
         let name = ServerName::try_from(as_whom.certified.to_owned()).ok().or(ip);
         let Some(name) = name else {
-            return Err(broke((4, 7, 5), "the host's name cannot be verified".to_owned()));
+            return Err(broke((4, 7, 5), Cause::UnverifiableName {}));
         };
         match timeout(self.timeouts.tls_handshake, connector.connect(name, stream)).await {
             Ok(Ok(stream)) => {
@@ -162,17 +158,11 @@ impl Terms<'_> {
                 Err(broke((4, 7, 5), tls::handshake_failure(&error)))
             }
             Ok(Err(error)) => {
-                let reason = tls::handshake_failure(&error);
-                let name = as_whom.certified;
-                let text = format!(
-                    "{reason}; only MX records, which can be forged, name this host for {name}: no \
-                     password is sent to it unless its certificate is for {name}, or it is \
-                     configured in brackets: [{}]",
-                    peer.host
-                );
-                Err(broke((4, 7, 5), text))
+                let why = Box::new(tls::handshake_failure(&error));
+                let (relay, host) = (as_whom.certified.to_owned(), peer.host.to_string());
+                Err(broke((4, 7, 5), Cause::ForgeableName { why, relay, host }))
             }
-            Err(_elapsed) => Err(broke((4, 7, 5), "the handshake timed out".to_owned())),
+            Err(_elapsed) => Err(broke((4, 7, 5), Cause::HandshakeTimedOut {})),
         }
     }
 
@@ -272,7 +262,7 @@ pub(super) async fn get_ready_or_leave(mut session: Session) -> Result<Session, 
 }
 
 fn out_of_step(stage: Stage) -> Failure {
-    Failure { stage, cause: Cause::OutOfStep }
+    Failure { stage, cause: Reason::OutOfStep }
 }
 
 fn tls_failure(peer: &Peer, step: Step) -> HostFailure {
@@ -280,16 +270,16 @@ fn tls_failure(peer: &Peer, step: Step) -> HostFailure {
         Step::Failed(failure) => failure,
         _ => out_of_step(Stage::StartTls),
     };
-    let broke = matches!(failure.cause, Cause::Lost(Loss::Closed | Loss::TimedOut));
+    let broke = matches!(failure.cause, Reason::Lost(Loss::Closed | Loss::TimedOut));
     HostFailure { tls_broke: broke, ..HostFailure::of_session(peer, &failure) }
 }
 
 /// Says who we are.
 pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result<(), HostFailure> {
     let peer = session.peer.clone();
-    let fail = |status, text, why| HostFailure {
+    let fail = |status, cause, why| HostFailure {
         tls: session.tls.clone(),
-        ..HostFailure::new(&peer, status, text, why)
+        ..HostFailure::new(&peer, status, cause, why)
     };
     let file = login.password_file.clone();
     let reading = tokio::task::spawn_blocking(move || rights::read_secret(&file));
@@ -297,16 +287,18 @@ pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result
         Ok(text) => text,
         Err(error) => {
             let file = login.password_file.clone();
-            let text = format!("cannot read the password file {}: {error}", file.display());
-            return Err(fail((4, 3, 5), text, Why::Password(file, error.into())));
+            let shown = file.display().to_string();
+            let cause = Cause::PasswordUnread { file: shown, error: (&error).into() };
+            return Err(fail((4, 3, 5), cause, Why::Password(file, error.into())));
         }
     };
     let password = password.strip_suffix('\n').unwrap_or(&password);
     let password = password.strip_suffix('\r').unwrap_or(password).to_owned();
     let credentials = Credentials { user: login.user.clone(), password };
-    if let Err(error) = session.connection.authenticate(&credentials) {
-        let text = format!("cannot authenticate to {} as {}: {error}", peer.name, login.user);
-        return Err(fail((4, 7, 0), text, Why::NoLogin(error)));
+    if let Err(why) = session.connection.authenticate(&credentials) {
+        let (host, user) = (peer.name.clone(), login.user.clone());
+        let cause = Cause::NoLogin { host, user, why: why.clone() };
+        return Err(fail((4, 7, 0), cause, Why::NoLogin(why)));
     }
     get_ready(session).await
 }

@@ -1,14 +1,15 @@
 //! What is said about an attempt, in the words that readers of Postfix's log know.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use puerto_smtp::client::{AuthUnavailable, Cause, Failure, Loss, Stage};
+use puerto_smtp::client::{AuthUnavailable, Cause as Reason, Failure, Loss, Stage};
 use puerto_smtp::{EnhancedCode, Reply};
 
 use super::places::Place;
+use crate::cause::Cause;
+use crate::cause::field::Command;
 
 /// Who is spoken to.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ pub enum Why {
     /// TLS is required and was not offered.
     NoTls,
     /// TLS could not be started, or the certificate was not taken.
-    Handshake(String),
+    Handshake(Cause),
     /// The file with the password cannot be read.
     Password(PathBuf, Arc<std::io::Error>),
     /// Logging in cannot even be tried.
@@ -66,9 +67,9 @@ pub(super) struct HostFailure {
     pub(super) host: Arc<str>,
     /// The status, always of class 4.
     pub(super) status: EnhancedCode,
-    /// The reason.
-    pub(super) text: String,
-    /// The same as a value.
+    /// What is said of it.
+    pub(super) cause: Cause,
+    /// What it rests on.
     pub(super) why: Why,
     /// The reply, if there was one.
     pub(super) reply: Option<Reply>,
@@ -80,12 +81,12 @@ pub(super) struct HostFailure {
 
 impl HostFailure {
     /// A failure without a reply on a connection that was made.
-    pub(super) fn new(peer: &Peer, status: (u8, u16, u16), text: String, why: Why) -> Self {
+    pub(super) fn new(peer: &Peer, status: (u8, u16, u16), cause: Cause, why: Why) -> Self {
         Self {
             relay: Some(peer.relay.clone()),
             host: Arc::clone(&peer.host),
             status: EnhancedCode::new(status.0, status.1, status.2),
-            text,
+            cause,
             why,
             reply: None,
             tls: None,
@@ -95,27 +96,27 @@ impl HostFailure {
 
     /// No connection was made.
     pub(super) fn not_connected(peer: &Peer, error: std::io::Error) -> Self {
-        let text = format!("connect to {}: {}", peer.relay, describe(&error));
+        let cause = Cause::NotConnected { peer: peer.relay.clone(), error: (&error).into() };
         let why = Why::NotConnected(Arc::new(error));
-        Self { relay: None, ..Self::new(peer, (4, 4, 1), text, why) }
+        Self { relay: None, ..Self::new(peer, (4, 4, 1), cause, why) }
     }
 
     /// The session failed before a message began.
     pub(super) fn of_session(peer: &Peer, failure: &Failure) -> Self {
-        let Peer { name, .. } = peer;
-        let text = match (&failure.cause, failure.stage) {
-            (Cause::Reply(reply), Stage::Greeting | Stage::Ehlo | Stage::Helo | Stage::Lhlo) => {
-                format!("host {name} refused to talk to me: {reply}")
+        let host = || peer.name.clone();
+        let cause = match (&failure.cause, failure.stage) {
+            (Reason::Reply(reply), Stage::Greeting | Stage::Ehlo | Stage::Helo | Stage::Lhlo) => {
+                Cause::RefusedToTalk { host: host(), reply: quoted(reply) }
             }
-            (Cause::Reply(reply), Stage::Auth) => {
-                format!("SASL authentication failed; server {name} said: {reply}")
+            (Reason::Reply(reply), Stage::Auth) => {
+                Cause::LoginRefused { host: host(), reply: quoted(reply) }
             }
-            _ => describe_failure(peer, failure, 0),
+            _ => cause_of(&peer.name, failure, 0),
         };
         Self {
             status: failure.status().with_class(4),
             reply: failure.reply().cloned(),
-            ..Self::new(peer, (4, 0, 0), text, Why::Session(failure.clone()))
+            ..Self::new(peer, (4, 0, 0), cause, Why::Session(failure.clone()))
         }
     }
 
@@ -125,51 +126,52 @@ impl HostFailure {
     }
 }
 
-/// The log's text for a failure about a message; `size` is the message's.
-pub(super) fn describe_failure(peer: &Peer, failure: &Failure, size: u64) -> String {
-    let name = &peer.name;
-    let activity = failure.stage.activity();
+/// What is said of a failure about a message of that size.
+pub(super) fn cause_of(host: &str, failure: &Failure, size: u64) -> Cause {
+    let (host, stage) = (host.to_owned(), failure.stage);
     match &failure.cause {
-        Cause::Reply(reply) => {
-            format!("host {name} said: {reply} (in reply to {})", failure.stage.command())
+        Reason::Reply(reply) => {
+            Cause::Refused { host, reply: quoted(reply), command: Command(stage) }
         }
-        Cause::Lost(Loss::Closed) => format!("lost connection with {name} while {activity}"),
-        Cause::Lost(Loss::TimedOut) => {
-            format!("conversation with {name} timed out while {activity}")
-        }
-        Cause::Lost(Loss::Abandoned) => format!("gave up on {name} while {activity}"),
-        Cause::Garbage(error) => format!("bad reply from {name} while {activity}: {error}"),
-        Cause::OutOfStep => format!("unexpected reply from {name} while {activity}"),
-        Cause::InjectedBeforeTls => format!(
-            "host {name} sent plain text behind its reply to STARTTLS: somebody may be \
-             interfering with the connection"
-        ),
-        Cause::TooLarge { limit } => {
-            format!("message size {size} exceeds size limit {limit} of server {name}")
-        }
-        Cause::NeedsSmtputf8 => {
-            format!("SMTPUTF8 is required, but was not offered by host {name}")
-        }
+        Reason::Lost(Loss::Closed) => Cause::ConnectionLost { host, stage },
+        Reason::Lost(Loss::TimedOut) => Cause::TimedOut { host, stage },
+        Reason::Lost(Loss::Abandoned) => Cause::GaveUp { host, stage },
+        Reason::Garbage(error) => Cause::BadReply { host, stage, error: *error },
+        Reason::OutOfStep => Cause::UnexpectedReply { host, stage },
+        Reason::InjectedBeforeTls => Cause::InjectedBeforeTls { host },
+        Reason::TooLarge { limit } => Cause::TooLarge { size, limit: *limit, host },
+        Reason::NeedsSmtputf8 => Cause::NeedsSmtputf8 { host },
     }
 }
 
-/// An error of the operating system, without its number.
-pub(super) fn describe(error: &std::io::Error) -> String {
-    if error.kind() == std::io::ErrorKind::TimedOut {
-        return "Connection timed out".to_owned();
+/// Octets of what is said of an outcome at most: it is kept with every recipient, and a
+/// peer may say 64 KiB.
+const LONGEST: usize = 2000;
+
+// A longer one is cut in the text anyway.
+fn quoted(reply: &Reply) -> String {
+    shortened(reply.to_string())
+}
+
+/// A text of at most so many octets.
+pub(super) fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push_str(" ...");
     }
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{error}");
-    match text.find(" (os error") {
-        Some(end) => text.get(..end).map_or(text.clone(), str::to_owned),
-        None => text,
-    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(shortened("short".to_owned()), "short");
+        let cut = shortened("ñ".repeat(2000));
+        assert_eq!(cut, format!("{} ...", "ñ".repeat(1000)));
+    }
 
     #[test]
     fn failures_are_told_in_the_words_of_postfix() {
@@ -178,28 +180,28 @@ mod tests {
         for (stage, cause, text) in [
             (
                 Stage::Recipient,
-                Cause::Reply(reply),
+                Reason::Reply(reply),
                 "host mx.example[192.0.2.1] said: 550 5.1.1 no such user (in reply to RCPT TO \
                  command)",
             ),
             (
                 Stage::FinalDot,
-                Cause::Lost(Loss::Closed),
+                Reason::Lost(Loss::Closed),
                 "lost connection with mx.example[192.0.2.1] while sending end of data -- message \
                  may be sent more than once",
             ),
             (
                 Stage::Content,
-                Cause::Lost(Loss::TimedOut),
+                Reason::Lost(Loss::TimedOut),
                 "conversation with mx.example[192.0.2.1] timed out while sending message body",
             ),
             (
                 Stage::Mail,
-                Cause::TooLarge { limit: 5 },
+                Reason::TooLarge { limit: 5 },
                 "message size 9 exceeds size limit 5 of server mx.example[192.0.2.1]",
             ),
         ] {
-            assert_eq!(describe_failure(&peer, &Failure { stage, cause }, 9), text);
+            assert_eq!(cause_of(&peer.name, &Failure { stage, cause }, 9).text(), text);
         }
     }
 
@@ -207,10 +209,10 @@ mod tests {
     fn a_refusal_of_the_session_is_never_permanent() {
         let peer = Peer::at(&Arc::from("mx.example"), "[2001:db8::1]:25".parse().unwrap());
         let reply = Reply::enhanced(554, (5, 7, 1), "go away");
-        let failure = Failure { stage: Stage::Greeting, cause: Cause::Reply(reply) };
+        let failure = Failure { stage: Stage::Greeting, cause: Reason::Reply(reply) };
         let failure = HostFailure::of_session(&peer, &failure);
         assert_eq!(
-            failure.text,
+            failure.cause.text(),
             "host mx.example[2001:db8::1] refused to talk to me: 554 5.7.1 go away"
         );
         assert_eq!(failure.status.to_string(), "4.7.1");
@@ -222,7 +224,7 @@ mod tests {
         let peer = Peer::at(&Arc::from("mx.example"), "192.0.2.1:25".parse().unwrap());
         let refused = std::io::Error::from_raw_os_error(111);
         let failure = HostFailure::not_connected(&peer, refused);
-        assert_eq!(failure.text, "connect to mx.example[192.0.2.1]:25: Connection refused");
+        assert_eq!(failure.cause.text(), "connect to mx.example[192.0.2.1]:25: Connection refused");
         assert_eq!(failure.relay, None);
     }
 }

@@ -24,6 +24,8 @@ use puerto_spool::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::cause::Cause;
+
 /// Connections at the same time to an address that is not proven; and to all such
 /// addresses of one network or operator.
 const UNPROVEN_AT_ADDRESS: usize = 5;
@@ -70,14 +72,14 @@ enum Bound {
 }
 
 impl Bound {
-    fn crowded(&self) -> String {
+    fn crowded(&self) -> Cause {
         match self {
-            Self::All => "too many connections wait for other hosts".to_owned(),
-            Self::Operator(name) => format!("too many connections wait for hosts of {name}"),
-            Self::Address(whom) => format!("too many connections wait for {whom}"),
+            Self::All => Cause::CrowdedSockets {},
+            Self::Operator(name) => Cause::CrowdedOperator { name: name.to_string() },
+            Self::Address(address) => Cause::CrowdedAddress { address: address.to_string() },
             Self::Network(network) => {
                 let length = if network.is_ipv4() { 24 } else { 64 };
-                format!("too many connections wait for {network}/{length}")
+                Cause::CrowdedAddress { address: format!("{network}/{length}") }
             }
         }
     }
@@ -124,8 +126,8 @@ fn network(address: IpAddr) -> IpAddr {
 /// Why there is no place.
 #[derive(Debug, Clone)]
 pub(crate) struct Crowded {
-    /// The reason, for the log.
-    pub(crate) text: String,
+    /// The reason.
+    pub(crate) cause: Cause,
     /// When one of those who hold the places last failed.
     pub(crate) failed_at: Option<Timestamp>,
 }
@@ -329,7 +331,7 @@ fn turn_away(doors: &mut HashMap<Bound, Door>, bound: &Bound, now: Instant) -> C
         Bound::All => None,
         _ => door.failed.map(|(_, at)| at),
     };
-    Crowded { text: bound.crowded(), failed_at }
+    Crowded { cause: bound.crowded(), failed_at }
 }
 
 /// The right to one connection. It ends when it is dropped.
@@ -417,7 +419,7 @@ mod tests {
     }
 
     async fn enter(places: &Places, whom: &Arc<Whom>) -> Result<Arc<Place>, String> {
-        places.enter(whom, 20).await.map_err(|crowded| crowded.text)
+        places.enter(whom, 20).await.map_err(|crowded| crowded.cause.to_string())
     }
 
     async fn held(places: &Places, whoms: impl Iterator<Item = Arc<Whom>>) -> Vec<Arc<Place>> {

@@ -26,7 +26,9 @@ use std::time::Duration;
 
 use puerto_mail::header::{Header, MAX_HEADER};
 use puerto_mail::idn::in_ascii;
-use puerto_smtp::client::{Cause, Failure, Fate, Loss, Protocol, Stage, Step, Transaction};
+use puerto_smtp::client::{
+    Cause as Reason, Failure, Fate, Loss, Protocol, Stage, Step, Transaction,
+};
 use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Recipient, ReversePath, Severity};
 use puerto_spool::Timestamp;
@@ -43,6 +45,7 @@ use super::pool::{Key, Pool};
 use super::session::Session;
 use super::stream::{self, Stream};
 use super::{Body, Job, Report};
+use crate::cause::Cause;
 use crate::config::{Config, Live, TlsLevel};
 use crate::route::{Hop, Plan};
 use crate::telemetry::{Event, MailLog};
@@ -185,7 +188,7 @@ impl Remote {
         self.pool.len()
     }
 
-    fn log_plain_text(&self, job: &Job, without_tls: Option<String>) {
+    fn log_plain_text(&self, job: &Job, without_tls: Option<Cause>) {
         let Some(cause) = without_tls else { return };
         let text = format!("{cause}; going on in plain text, since tls is opportunistic");
         let (component, id) = ("smtp", Some(job.id));
@@ -340,7 +343,7 @@ async fn open(terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
                 && terms.login.is_none() =>
         {
             let mut session = terms.open(peer, true).await?;
-            session.without_tls = Some(failure.text);
+            session.without_tls = Some(failure.cause);
             Ok(session)
         }
         result => result,
@@ -371,7 +374,7 @@ fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
 async fn transaction(session: &mut Session, job: &Job, places: &[usize]) -> Vec<Fate> {
     let (recipients, given) = distinct(job, places);
     let fates = converse(session, job, &recipients).await;
-    let lost = || Fate::Failed(Failure { stage: Stage::Idle, cause: Cause::OutOfStep });
+    let lost = || Fate::Failed(Failure { stage: Stage::Idle, cause: Reason::OutOfStep });
     given.into_iter().map(|index| fates.get(index).cloned().unwrap_or_else(lost)).collect()
 }
 
@@ -472,5 +475,5 @@ fn fate_of_the_rest(session: &Session, fates: &[Fate], parted: bool) -> Option<F
         return Some(failure.clone());
     }
     let gone = !session.connection.is_ready() || !fates.iter().any(|f| *f != Fate::Remaining);
-    gone.then_some(Failure { stage: Stage::Idle, cause: Cause::Lost(Loss::Closed) })
+    gone.then_some(Failure { stage: Stage::Idle, cause: Reason::Lost(Loss::Closed) })
 }

@@ -13,6 +13,7 @@ use super::Ending;
 use super::outcome::Peer;
 use super::places::{HURRIED, Place};
 use super::stream::Stream;
+use crate::cause::Cause;
 
 /// Octets that are read at once: replies are short, and thousands of sessions wait.
 const READ_BUFFER: usize = 1024;
@@ -34,9 +35,9 @@ pub(super) struct Session {
     /// TLS version and cipher.
     pub(super) tls: Option<String>,
     /// Why there is none, although it was offered and wanted; to be logged once.
-    pub(super) without_tls: Option<String>,
+    pub(super) without_tls: Option<Cause>,
     /// Why we gave the connection up ourselves.
-    pub(super) abandoned: Option<String>,
+    pub(super) abandoned: Option<Cause>,
     pub(super) stream: Stream,
     /// Of the job under way.
     pub(super) ending: Ending,
@@ -93,7 +94,7 @@ impl Session {
 
     /// Gives the connection up for a reason of our own. It is dropped without a
     /// word, so that a message under way can never be taken for a whole one.
-    pub(super) fn abandon(&mut self, why: String) {
+    pub(super) fn abandon(&mut self, why: Cause) {
         self.abandoned = Some(why);
         self.connection.lost(Loss::Abandoned);
         self.stream = Stream::Gone;

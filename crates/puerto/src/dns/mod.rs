@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
+use puerto_mail::dns::{Answer, Dns, DnsError, DnsFault, RecordType};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -200,7 +200,7 @@ impl Drop for InFlight<'_> {
 }
 
 fn broken_off() -> DnsError {
-    DnsError::Failure("the look-up was broken off".to_owned())
+    DnsError::Failure(DnsFault::BrokenOff)
 }
 
 fn with_remaining_ttl(

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use hickory_resolver::net::{DnsError as HickoryDnsError, NetError};
 use hickory_resolver::proto::op::{DnsResponse, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType as HickoryType};
-use puerto_mail::dns::{Answer, DnsError, Record, RecordType};
+use puerto_mail::dns::{Answer, DnsError, DnsFault, Record, RecordType};
 
 /// Records of one answer that are looked at.
 const MAX_RECORDS: usize = 100;
@@ -24,8 +24,8 @@ impl Failure {
         Self { error: DnsError::Timeout, ttl: None }
     }
 
-    pub(super) fn fault(text: &str) -> Self {
-        Self { error: DnsError::Failure(text.to_owned()), ttl: None }
+    pub(super) fn fault(fault: DnsFault) -> Self {
+        Self { error: DnsError::Failure(fault), ttl: None }
     }
 }
 
@@ -56,9 +56,10 @@ pub(super) fn hickory_type(record_type: RecordType) -> HickoryType {
     }
 }
 
-/// Reads an answer to the question for `name`, following aliases inside it.
+/// Reads a server's answer to the question for `name`, following aliases inside it.
 pub(super) fn read(
     message: &DnsResponse,
+    server: SocketAddr,
     name: &str,
     record_type: RecordType,
 ) -> Result<Reading, Failure> {
@@ -84,7 +85,7 @@ pub(super) fn read(
             Ok(Reading::Alias { target, ttl, followed, validated: message.authentic_data })
         }
         ResponseCode::NoError => Err(Failure { error: DnsError::NoRecords, ttl: negative_ttl }),
-        code => Err(Failure::fault(&format!("the server answered {}", mnemonic(code)))),
+        code => Err(Failure::fault(DnsFault::Code(server, mnemonic(code)))),
     }
 }
 
@@ -122,7 +123,7 @@ fn follow_aliases(
         target = next;
         ttl = ttl.min(alias_ttl);
     }
-    Err(Failure::fault("a chain of aliases is too long"))
+    Err(Failure::fault(DnsFault::Aliases))
 }
 
 fn convert(data: &RData, record_type: RecordType) -> Option<Record> {
@@ -155,17 +156,26 @@ pub(super) fn failure(error: NetError, server: SocketAddr) -> Failure {
             }
             // A referral is what a server gives that was never meant to be asked.
             ResponseCode::NoError if absence.soa.is_none() && absence.ns.is_some() => {
-                Failure::fault(&format!("{server} gave a referral instead of an answer"))
+                Failure::fault(DnsFault::Referral(server))
             }
             ResponseCode::NoError => {
                 Failure { error: DnsError::NoRecords, ttl: absence.negative_ttl }
             }
-            code => Failure::fault(&format!("{server} answered {}", mnemonic(code))),
+            code => Failure::fault(DnsFault::Code(server, mnemonic(code))),
         },
         NetError::Dns(HickoryDnsError::ResponseCode(code)) => {
-            Failure::fault(&format!("{server} answered {}", mnemonic(code)))
+            Failure::fault(DnsFault::Code(server, mnemonic(code)))
         }
-        other => Failure::fault(&format!("{server}: {other}")),
+        other => {
+            let number = match &other {
+                NetError::Io(error) => error.raw_os_error().map(|number| (number, error)),
+                _ => None,
+            };
+            Failure::fault(match number {
+                Some((number, error)) => DnsFault::Unreachable(server, number, error.to_string()),
+                None => DnsFault::Server(server, other.to_string()),
+            })
+        }
     }
 }
 

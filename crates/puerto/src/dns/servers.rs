@@ -11,7 +11,7 @@ use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError as HickoryDnsError, NetError};
 use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Query};
 use hickory_resolver::proto::rr::Name;
-use puerto_mail::dns::{Answer, DnsError, RecordType};
+use puerto_mail::dns::{Answer, DnsError, DnsFault, RecordType};
 
 use super::response::{self, Failure, Reading};
 use super::system;
@@ -34,7 +34,8 @@ struct Server {
 pub(super) struct Servers {
     list: Vec<Server>,
     preferred: AtomicUsize,
-    problem: String,
+    /// What is the matter where no server answers.
+    problem: DnsFault,
 }
 
 impl Servers {
@@ -45,19 +46,14 @@ impl Servers {
         let is_trusted = trust_ad || addresses.iter().all(|server| server.ip().is_loopback());
         let list =
             addresses.iter().map(|&address| Server { address, timeout, is_trusted }).collect();
-        let problem = "no DNS server is configured".to_owned();
-        Self { list, preferred: AtomicUsize::new(0), problem }
+        Self { list, preferred: AtomicUsize::new(0), problem: DnsFault::NoServer }
     }
 
     /// The servers that the system names in its resolv.conf.
     pub(super) fn of_system() -> Self {
         match system::resolvers() {
             Ok((addresses, trust_ad)) => Self::new(&addresses, TIMEOUT, trust_ad),
-            Err(error) => Self {
-                list: Vec::new(),
-                preferred: AtomicUsize::new(0),
-                problem: format!("no DNS server is known: {error}"),
-            },
+            Err(problem) => Self { list: Vec::new(), preferred: AtomicUsize::new(0), problem },
         }
     }
 
@@ -86,7 +82,7 @@ impl Servers {
                     aliases += followed;
                     all_validated &= validated;
                     if aliases > MAX_ALIASES {
-                        return Err(Failure::fault("a chain of aliases is too long"));
+                        return Err(Failure::fault(DnsFault::Aliases));
                     }
                     ttl = ttl.min(alias_ttl);
                     name = target;
@@ -114,7 +110,7 @@ impl Servers {
             // A name with an empty or over-long label cannot exist (RFC 1035 §2.3.4).
             return Err(Failure { error: DnsError::NoSuchDomain, ttl: None });
         };
-        let mut failure = Failure::fault(&self.problem);
+        let mut failure = Failure::fault(self.problem.clone());
         for _ in 0..ROUNDS {
             let first = self.preferred.load(Ordering::Relaxed);
             for step in 0..self.list.len() {
@@ -170,10 +166,13 @@ impl Server {
         options.recursion_desired = recursion;
         let answer = tokio::time::timeout(self.timeout, self.exchange(query, options)).await;
         match answer.unwrap_or(Err(NetError::Timeout)) {
+            Ok(message) if message.truncation => {
+                Err(Failure::fault(DnsFault::CutOff(self.address)))
+            }
             // Whether a server knows the alias' target too is its own matter.
             Ok(message) if !recursion => response::alias(&message, name, kind)
-                .map_or_else(|| response::read(&message, name, kind), Ok),
-            Ok(message) => response::read(&message, name, kind),
+                .map_or_else(|| response::read(&message, self.address, name, kind), Ok),
+            Ok(message) => response::read(&message, self.address, name, kind),
             Err(error) => Err(response::failure(error, self.address)),
         }
     }
@@ -203,7 +202,7 @@ impl Server {
             answer = stream.send(ask()).first_answer().await?;
         }
         if answer.truncation {
-            return Err("the answer is cut off, over TCP too".into());
+            return Ok(answer);
         }
         answer.metadata.authentic_data &= self.is_trusted;
         HickoryDnsError::from_response(answer).map_err(NetError::from)

@@ -6,6 +6,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 
+use puerto_mail::dns::DnsFault;
+
 /// Where resolv.conf(5) says that the file is.
 const FILE: &str = "/etc/resolv.conf";
 const PORT: u16 = 53;
@@ -14,16 +16,19 @@ const PORT: u16 = 53;
 /// is safe, so that their word on DNSSEC counts (`options trust-ad`).
 ///
 /// # Errors
-/// The file is there and cannot be read; the error names it.
-pub(super) fn resolvers() -> io::Result<(Vec<SocketAddr>, bool)> {
+/// The file is there and cannot be read.
+pub(super) fn resolvers() -> Result<(Vec<SocketAddr>, bool), DnsFault> {
     read(Path::new(FILE))
 }
 
-fn read(file: &Path) -> io::Result<(Vec<SocketAddr>, bool)> {
+fn read(file: &Path) -> Result<(Vec<SocketAddr>, bool), DnsFault> {
     match fs::read(file) {
         Ok(octets) => Ok(parse(&String::from_utf8_lossy(&octets))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(parse("")),
-        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", file.display()))),
+        Err(error) => {
+            let (file, number) = (file.display().to_string(), error.raw_os_error());
+            Err(DnsFault::Unread(file, number.unwrap_or_default(), error.to_string()))
+        }
     }
 }
 
@@ -115,6 +120,6 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_named() {
         let error = read(Path::new("/")).unwrap_err().to_string();
-        assert!(error.starts_with("/: "), "{error}");
+        assert!(error.starts_with("no DNS server is known: /: "), "{error}");
     }
 }

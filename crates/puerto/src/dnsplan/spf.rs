@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, DnsError, RecordType};
+use puerto_mail::dns::{Dns, DnsError, DnsFault, RecordType};
 use puerto_mail::spf::mend::{self, Mended};
 use puerto_mail::spf::{self, Query, SpfResult, count};
 
@@ -334,7 +334,7 @@ fn unread(evaluation: &spf::Evaluation) -> Unread {
     }
     let reason = trace.steps.last().and_then(|step| step.reason.clone());
     let reason = reason.or_else(|| trace.problem.clone()).unwrap_or_else(|| "temperror".to_owned());
-    let error = DnsError::Failure(reason);
+    let error = DnsError::Failure(DnsFault::Quoted(reason));
     Unread { questions: vec![(format!("SPF {}", trace.domain), error)] }
 }
 

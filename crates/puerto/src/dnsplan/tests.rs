@@ -239,7 +239,7 @@ fn an_mx_elsewhere_stays_and_a_null_mx_goes() {
 
 #[test]
 fn nothing_is_proposed_where_the_dns_does_not_answer() {
-    let failure = DnsError::Failure("SERVFAIL".to_owned());
+    let failure = DnsError::Failure("SERVFAIL".into());
     for (name, kind) in [
         ("example.com", RecordType::Txt),
         ("example.com", RecordType::Mx),

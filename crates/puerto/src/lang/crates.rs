@@ -1,13 +1,13 @@
 //! The errors of the pure crates, which know no languages, put into both.
 
 use puerto_mail::dkim::KeyError;
-use puerto_mail::dns::DnsError;
+use puerto_mail::dns::{DnsError, DnsFault};
 use puerto_mail::header::address_list::{AddressListError, AddressListProblem};
 use puerto_smtp::address::AddressError;
 use puerto_smtp::reply::ReplyError;
 use puerto_spool::{Hindrance, SpoolError};
 
-use super::{Language, Said};
+use super::{Language, Said, quoted};
 
 fn beside(english: &impl std::fmt::Display, spanish: String) -> Said {
     Said::of_both(|language| match language {
@@ -64,9 +64,7 @@ pub fn dns_error(error: &DnsError) -> Said {
         DnsError::NoSuchDomain => "no existe ese dominio".to_owned(),
         DnsError::NoRecords => "no existe ese registro".to_owned(),
         DnsError::Timeout => "el DNS no ha respondido a tiempo".to_owned(),
-        DnsError::Failure(detail) => {
-            format!("el DNS ha fallado: {}", super::technical::detail(detail).of(Language::Spanish))
-        }
+        DnsError::Failure(fault) => format!("el DNS ha fallado: {}", dns_fault(fault)),
     };
     beside(error, spanish)
 }
@@ -123,6 +121,41 @@ fn trouble(what: &Hindrance) -> String {
             "{file} tiene el formato {version} y este programa lee hasta el {known}: use el \
              programa que lo escribió, o uno más nuevo"
         ),
+    }
+}
+
+fn dns_fault(fault: &DnsFault) -> String {
+    let spanish = |said: Said| said.of(Language::Spanish);
+    let system = |number: i32| spanish(super::system(&std::io::Error::from_raw_os_error(number)));
+    match fault {
+        DnsFault::Code(server, code) => format!("{server} ha respondido {code}"),
+        DnsFault::Referral(server) => {
+            format!("{server} ha remitido a otros servidores en vez de responder")
+        }
+        DnsFault::CutOff(server) => {
+            format!("{server}: la respuesta viene cortada, también por TCP")
+        }
+        DnsFault::Unreachable(server, number, _) => {
+            format!("{server}: error de entrada/salida: {}", system(*number))
+        }
+        DnsFault::Server(server, words) => format!("{server}: {}", spanish(quoted(words))),
+        DnsFault::Aliases => "una cadena de alias es demasiado larga".to_owned(),
+        DnsFault::NoServerOf(name) => {
+            format!("no se conoce ningún servidor de nombres de {name}")
+        }
+        DnsFault::Distorted(error) => format!(
+            "no se puede preguntar a los servidores de nombres de la zona ({}), y el resolutor de \
+             esta máquina puede haberse inventado su respuesta",
+            spanish(dns_error(error))
+        ),
+        DnsFault::NoAddress => "el servidor de nombres no tiene dirección".to_owned(),
+        DnsFault::TooManyNames => "habría que preguntar por demasiados nombres".to_owned(),
+        DnsFault::BrokenOff => "la consulta se ha interrumpido".to_owned(),
+        DnsFault::NoServer => "no hay ningún servidor DNS configurado".to_owned(),
+        DnsFault::Unread(file, number, _) => {
+            format!("no se conoce ningún servidor DNS: {file}: {}", system(*number))
+        }
+        DnsFault::Quoted(words) => spanish(quoted(words)),
     }
 }
 

@@ -329,6 +329,29 @@ pub fn harmless_json(json: &str) -> String {
     out
 }
 
+/// Words of others, which have no other language: a sentence among them is quoted where
+/// another is spoken.
+pub fn quoted(words: &str) -> Said {
+    detail(words)
+}
+
+// Names, addresses, codes and numbers are no sentence, and two plain words in a row are.
+// A reply is known for one by its code.
+fn quote_sentence(text: &str) -> String {
+    let plain = |word: &str| {
+        let word = word.trim_end_matches([',', ';', '.', ':']);
+        word.len() > 1 && word.bytes().all(|octet| octet.is_ascii_lowercase())
+    };
+    let words: Vec<bool> = text.split(' ').map(plain).collect();
+    let is_reply =
+        matches!(text.as_bytes(), [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b' ' | b'-', ..]);
+    let is_sentence = words.windows(2).any(|pair| pair == [true, true]);
+    match is_sentence && !is_reply && !text.starts_with('«') {
+        true => format!("«{text}»"),
+        false => text.to_owned(),
+    }
+}
+
 /// Somebody else's text, short enough for a line and harmless on a terminal.
 pub fn shown(text: &str) -> String {
     const LENGTH: usize = 200;

@@ -73,8 +73,8 @@ impl Mailboxes {
         let outcome = report.outcomes.into_iter().next();
         let outcome = outcome.ok_or_else(|| Failure::later(3, 0, Cause::LmtpServerSilent {}))?;
         match outcome.status {
-            DeliveryStatus::Sent => Ok(Cause::words(outcome.text)),
-            _ => Err(Failure::of_peer(outcome.status_code, Cause::words(outcome.text))),
+            DeliveryStatus::Sent => Ok(outcome.cause),
+            _ => Err(Failure::of_peer(outcome.status_code, outcome.cause)),
         }
     }
 }

@@ -170,7 +170,7 @@ pub(super) fn outcome(
         host: None,
         status_code,
         reply: None,
-        text: cause.to_string(),
+        cause,
         tls: None,
         at: job.after(begun.elapsed()),
         delays: Delays {

@@ -13,7 +13,7 @@ use puerto_spool::{Entry, LeasedRecipient, ListRequest, MessageId, Spool, Timest
 
 use super::Mailboxes;
 use crate::config::{Config, Live, Mailbox, TlsLevel};
-use crate::deliver::{Body, BodyReader, Ending, Job, Report};
+use crate::deliver::{Body, BodyReader, Ending, Job, Outcome, Report};
 use crate::intake::{self, Intake, KeyRing, Wake};
 use crate::route::{DestinationKey, Plan};
 use crate::telemetry::{DeliveryStatus, MailLog};
@@ -62,7 +62,6 @@ fn job(to: &[&str], message: &'static [u8]) -> Job {
         login: None,
         exchangers_of: None,
         is_relay: false,
-        reason: "local".into(),
     };
     Job {
         id: MessageId::from_u64(1 << 40),
@@ -124,8 +123,9 @@ impl House {
     }
 }
 
-fn told(report: &Report) -> Vec<(DeliveryStatus, EnhancedCode, &str)> {
-    report.outcomes.iter().map(|o| (o.status, o.status_code, o.text.as_str())).collect()
+fn told(report: &Report) -> Vec<(DeliveryStatus, EnhancedCode, &'static str)> {
+    let told = |o: &Outcome| (o.status, o.status_code, &*o.text().into_owned().leak());
+    report.outcomes.iter().map(told).collect()
 }
 
 #[tokio::test]
@@ -342,10 +342,10 @@ async fn a_forward_file_has_its_say_before_an_lmtp_server() {
     let mut outcomes = report.outcomes;
     outcomes.sort_by_key(|outcome| outcome.index);
     let [root, daemon, other] = &outcomes[..] else { panic!("{outcomes:?}") };
-    assert!(root.text.starts_with("forwarded as "), "{}", root.text);
+    assert!(root.text().starts_with("forwarded as "), "{}", root.text());
     for waits in [daemon, other] {
         assert_eq!(waits.status, DeliveryStatus::Deferred);
-        assert!(waits.text.contains("LMTP client"), "{}", waits.text);
+        assert!(waits.text().contains("LMTP client"), "{}", waits.text());
     }
     assert_eq!(house.queued().len(), 1);
     // By an alias it is the same, and nobody is sent it twice.

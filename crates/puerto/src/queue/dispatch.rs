@@ -28,6 +28,7 @@ use super::driver::Driver;
 use super::leases::LEASE;
 use super::work::{Kind, USERS, Work};
 use super::{catch, retry};
+use crate::cause::Cause;
 use crate::config::Mailbox;
 use crate::route::{DestinationKey, Question, RouteFailure, Routing, providers};
 
@@ -295,7 +296,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         routing.unwrap_or_else(|()| {
             Err(RouteFailure {
                 code: puerto_smtp::EnhancedCode::new(4, 3, 0),
-                text: "routing was broken off by an internal error".to_owned(),
+                cause: Cause::RoutingBrokenOff {},
             })
         })
     }

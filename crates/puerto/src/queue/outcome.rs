@@ -8,6 +8,7 @@ use puerto_spool::{Attempt, Disposition, Timestamp};
 
 use super::retry::{self, Failed, Next};
 use super::work::Work;
+use crate::cause::Cause;
 use crate::config::QueueTimes;
 use crate::deliver::{Job, Outcome};
 use crate::route::RouteFailure;
@@ -52,8 +53,8 @@ impl Judged {
             relay,
             code: outcome.reply.as_ref().map_or(0, |reply| reply.code().get()),
             status: outcome.status_code,
-            text: outcome.text.clone(),
-            cause: String::new(),
+            text: outcome.text().into_owned(),
+            cause: outcome.cause.kept(),
         };
         match self.fate {
             Fate::Delivered => Disposition::Delivered(attempt),
@@ -68,7 +69,7 @@ impl Judged {
         self.fate = Fate::Deferred(until);
         self.outcome.status = DeliveryStatus::Deferred;
         self.outcome.status_code = self.outcome.status_code.with_class(4);
-        self.outcome.text = format!("the sender cannot be told yet of: {}", self.outcome.text);
+        self.outcome.wrap(|of| Cause::Untold { of });
     }
 
     /// The outcome as a notification of failure tells it: an expired recipient is
@@ -78,7 +79,7 @@ impl Judged {
         if self.fate == Fate::Expired {
             outcome.status = DeliveryStatus::Bounced;
             outcome.status_code = outcome.status_code.with_class(5);
-            outcome.text = format!("delivery time expired; last try: {}", outcome.text);
+            outcome.wrap(|last| Cause::Expired { last });
         }
         outcome
     }
@@ -164,7 +165,7 @@ pub(super) fn judge(
 }
 
 /// The outcome of a recipient that never got as far as a host.
-fn without_host(index: u32, code: EnhancedCode, text: String, at: Timestamp) -> Outcome {
+fn without_host(index: u32, code: EnhancedCode, cause: Cause, at: Timestamp) -> Outcome {
     let status = if code.class == 5 { DeliveryStatus::Bounced } else { DeliveryStatus::Deferred };
     Outcome {
         index,
@@ -174,7 +175,7 @@ fn without_host(index: u32, code: EnhancedCode, text: String, at: Timestamp) -> 
         host: None,
         status_code: code,
         reply: None,
-        text,
+        cause,
         tls: None,
         at,
         delays: Delays::default(),
@@ -185,33 +186,32 @@ fn without_host(index: u32, code: EnhancedCode, text: String, at: Timestamp) -> 
 
 /// The outcome of an attempt that ended in a mistake of our own.
 pub(super) fn broken_off(index: u32, at: Timestamp) -> Outcome {
-    let text = "the delivery was broken off by an internal error".to_owned();
-    without_host(index, EnhancedCode::new(4, 3, 0), text, at)
+    without_host(index, EnhancedCode::new(4, 3, 0), Cause::BrokenOff {}, at)
 }
 
 /// What all recipients of a job get that has no route.
 pub(super) fn unroutable(job: &Job, failure: &RouteFailure, at: Timestamp) -> Vec<Outcome> {
-    all(job, failure.code, &failure.text, at)
+    all(job, failure.code, &failure.cause, at)
 }
 
 /// What all recipients of a job get for which there is no place.
 pub(super) fn turned_away(job: &Job, reason: &Outcome, at: Timestamp) -> Vec<Outcome> {
-    all(job, reason.status_code, &reason.text, at)
+    all(job, reason.status_code, &reason.cause, at)
 }
 
 /// What all recipients of a job get whose destination is suspended.
 pub(super) fn suspended(job: &Job, reason: Option<&Outcome>, at: Timestamp) -> Vec<Outcome> {
     let code = reason.map_or(EnhancedCode::new(4, 4, 1), |r| r.status_code.with_class(4));
-    let why = reason.map_or("it could not be reached", |reason| reason.text.as_str());
-    all(job, code, &format!("delivery temporarily suspended: {why}"), at)
+    let why = reason.map_or(Cause::NotReached {}, |reason| reason.cause.clone());
+    all(job, code, &Cause::Suspended { why: Box::new(why) }, at)
 }
 
-fn all(job: &Job, code: EnhancedCode, text: &str, at: Timestamp) -> Vec<Outcome> {
+fn all(job: &Job, code: EnhancedCode, cause: &Cause, at: Timestamp) -> Vec<Outcome> {
     let in_queue = at.since(job.received_at);
     let recipients = job.recipients.iter();
     recipients
         .map(|recipient| {
-            let mut outcome = without_host(recipient.index, code, text.to_owned(), at);
+            let mut outcome = without_host(recipient.index, code, cause.clone(), at);
             outcome.delays.in_queue = in_queue;
             outcome
         })

@@ -128,6 +128,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
     fn log_attempts(&self, work: &Work, judged: &[Judged]) {
         for (judged, recipient) in judged.iter().zip(&work.job.recipients) {
             let outcome = &judged.outcome;
+            let text = outcome.text();
             let refused = outcome.status != DeliveryStatus::Sent;
             let host = outcome.host.as_deref();
             let kind = match outcome.status {
@@ -144,9 +145,9 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                 delays: outcome.delays,
                 status_code: outcome.status_code,
                 status: outcome.status,
-                text: &outcome.text,
+                text: &text,
                 tls: outcome.tls.as_deref(),
-                explanation: refused.then(|| explain::short(&outcome.text, host, kind)).flatten(),
+                explanation: refused.then(|| explain::short(&text, host, kind)).flatten(),
             });
         }
         if judged.iter().any(|judged| judged.fate == Fate::Expired) {

@@ -60,7 +60,6 @@ fn pseudo_plan(name: &str) -> Arc<Plan> {
         login: None,
         exchangers_of: None,
         is_relay: false,
-        reason: name.into(),
     })
 }
 

@@ -499,7 +499,8 @@ async fn finish(draft: Option<Box<dyn Draft>>) -> Result<Content, SpoolError> {
 async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
 ) -> Result<T, SpoolError> {
-    let broken = |error: tokio::task::JoinError| SpoolError::Io(Hindrance::System(None, error.to_string()));
+    let broken =
+        |error: tokio::task::JoinError| SpoolError::Io(Hindrance::System(None, error.to_string()));
     tokio::task::spawn_blocking(work).await.map_err(broken)?
 }
 

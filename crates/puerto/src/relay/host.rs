@@ -6,6 +6,7 @@ use puerto_smtp::client::Failure;
 
 use super::problem::Problem;
 use super::{Report, trouble};
+use crate::cause::Cause;
 use crate::config::TlsLevel;
 use crate::deliver::probe::{Sight, Why};
 use crate::lang::{Said, Text, said, said_of};
@@ -187,7 +188,10 @@ pub(super) fn fault_of(fault: &CertificateFault, inspected: &Inspected) -> Said 
             "its chain ends at {issuer}, which this machine does not trust",
             "su cadena acaba en {issuer}, en quien esta máquina no confía"; issuer = last.issuer
         ),
-        (fault, ..) => crate::lang::detail(&crate::lang::shown(&fault.to_string())),
+        (fault, ..) => {
+            let cause = Cause::from(fault).said();
+            Said::of_both(|language| crate::lang::shown(&cause.of(language)))
+        }
     }
 }
 

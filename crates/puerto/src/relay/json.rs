@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::{Problem, Report, host, trouble};
 use crate::config::NextHopHost;
+use crate::deliver::Outcome;
 use crate::deliver::probe::{Granted, Sight, Why};
-use crate::lang::{Language, detail};
+use crate::lang::Language;
 use crate::telemetry::DeliveryStatus;
 use crate::tls::{Acquaintance, Certificate};
 
@@ -28,14 +29,14 @@ impl Report {
             "mx": names.map(|names| names.exchangers.iter().map(exchanger).collect::<Vec<_>>()),
             "addresses": names.map(|names| &names.addresses),
             "sender": self.sender.to_string(),
-            "failure": self.plan.as_ref().err().map(|it| detail(&it.text).of(language)),
+            "failure": self.plan.as_ref().err().map(|it| it.cause.said().of(language)),
             "hosts": self.sights.iter().map(|it| sight(it, language)).collect::<Vec<_>>(),
             "sent": self.sent.as_ref().map(|sent| {
                 let outcome = sent.outcome.as_ref();
                 json!({
                     "to": sent.to.to_string(),
                     "accepted": outcome.is_some_and(|it| it.status == DeliveryStatus::Sent),
-                    "reply": outcome.map(|it| &it.text),
+                    "reply": outcome.map(Outcome::text),
                 })
             }),
             "problems": self.problems.iter().map(|p| problem(p, language)).collect::<Vec<_>>(),

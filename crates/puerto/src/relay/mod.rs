@@ -21,6 +21,7 @@ use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 use puerto_smtp::{Address, Domain, ReversePath};
 use tokio::task::JoinSet;
 
+use crate::cause::Cause;
 use crate::config::{Config, Live, Login, NextHop, NextHopHost, TlsLevel};
 use crate::deliver::probe::{self, Sight, Wish};
 use crate::deliver::{Outcome, Remote};
@@ -222,7 +223,7 @@ async fn plan<D: Dns + 'static>(
         Routing::Remote(plan) => Ok(plan),
         Routing::Local => Err(RouteFailure {
             code: puerto_smtp::EnhancedCode::new(5, 3, 5),
-            text: "the mail would stay on this machine".to_owned(),
+            cause: Cause::StaysHere {},
         }),
     }
 }

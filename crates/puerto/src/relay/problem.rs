@@ -6,7 +6,7 @@ use puerto_mail::dns::DnsError;
 use super::{Names, Report, host, trouble};
 use crate::config::NextHopHost;
 use crate::explain::Explanation;
-use crate::lang::{Said, Text, detail, dns_error, said, said_of};
+use crate::lang::{Said, Text, dns_error, said, said_of};
 use crate::telemetry::DeliveryStatus;
 
 const SMTPS_PORT: u16 = 465;
@@ -109,7 +109,7 @@ fn no_route(report: &Report) -> Option<Problem> {
     let names = report.names.as_ref();
     let (NextHopHost::Mx(name) | NextHopHost::Name(name)) = &report.next_hop.host else {
         let seen = said_of!("there is nowhere to connect to: {failure}",
-            "no hay adónde conectarse: {failure}"; failure = detail(&failure.text));
+            "no hay adónde conectarse: {failure}"; failure = failure.cause);
         return Some(Problem::error("relay.route", seen, SPELLING));
     };
     let remedy = if report.is_uncertain() {
@@ -122,7 +122,7 @@ fn no_route(report: &Report) -> Option<Problem> {
     let seen = names.and_then(|names| nowhere(name, names));
     let seen = seen.unwrap_or_else(|| {
         said_of!("there is nowhere to connect to: {failure}",
-            "no hay adónde conectarse: {failure}"; failure = detail(&failure.text))
+            "no hay adónde conectarse: {failure}"; failure = failure.cause)
     });
     Some(Problem::error("relay.route", seen, remedy))
 }
@@ -229,7 +229,8 @@ fn unsent(report: &Report) -> Option<Problem> {
     if outcome.status == DeliveryStatus::Sent {
         return None;
     }
-    let reason = outcome.reply.as_ref().map_or_else(|| outcome.text.clone(), ToString::to_string);
+    let reason =
+        outcome.reply.as_ref().map_or_else(|| outcome.text().into_owned(), ToString::to_string);
     let seen = said!(
         "the message was not taken: {reason}", "el mensaje no se aceptó: {reason}"; reason = reason
     );

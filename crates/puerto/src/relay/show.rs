@@ -211,7 +211,7 @@ impl Sheet {
             return self.mark(false, KEPT_BACK, &[("to", &to)]);
         };
         let good = outcome.status == DeliveryStatus::Sent;
-        let reply = shown(&detail(&outcome.text).of(self.0.language()));
+        let reply = shown(&outcome.cause.said().of(self.0.language()));
         let values = [("to", &*to), ("reply", &*reply)];
         self.mark(good, if good { SENT } else { NOT_SENT }, &values);
     }

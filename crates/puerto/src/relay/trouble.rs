@@ -5,7 +5,7 @@ use puerto_smtp::{Reply, Severity};
 
 use crate::deliver::probe::{PATIENCE, Why};
 use crate::explain::{self, Explanation};
-use crate::lang::{Said, Text, detail, reply_error, said, said_of, system};
+use crate::lang::{Said, Text, reply_error, said, said_of, system};
 use crate::rights;
 
 /// What happened.
@@ -25,7 +25,7 @@ pub(super) fn said(why: &Why) -> Said {
         ),
         Why::Handshake(error) => said_of!(
             "TLS could not be started: {error}", "no se pudo iniciar TLS: {error}";
-            error = detail(&error.to_string())
+            error = error
         ),
         Why::Password(file, error) => said_of!(
             "the password file {file} cannot be read: {error}",

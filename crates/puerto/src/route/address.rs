@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Hop, Machine};
+use crate::cause::Cause;
 use crate::config::Config;
 use crate::survey::address::{Special, special};
 
@@ -17,13 +18,10 @@ pub(super) fn refusal(address: IpAddr, allow_private: bool) -> Option<Special> {
     special(address).filter(|kind| kind.is_no_destination() || !allow_private)
 }
 
-/// What follows the words for such an address.
-pub(super) fn where_no_mail_goes(kind: Special) -> &'static str {
-    if kind.is_no_destination() {
-        "where no mail is delivered"
-    } else {
-        "where mail is not delivered unless [delivery] allow_private = true"
-    }
+/// What is to be said of such an address.
+pub(super) fn where_no_mail_goes(kind: Special) -> Box<Cause> {
+    let never = kind.is_no_destination();
+    Box::new(if never { Cause::NeverDelivered {} } else { Cause::UnlessAllowed {} })
 }
 
 /// Why mail is not brought to an address literal: as an address that an MX host has is

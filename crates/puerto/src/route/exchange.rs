@@ -15,8 +15,9 @@ use super::random::Random;
 use super::{
     DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address, providers,
 };
+use crate::cause::Cause;
+use crate::cause::field::DescribedAddress;
 use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
-use crate::lang::Language;
 use crate::survey::address::Special;
 
 /// Mail exchangers of one domain that are looked at.
@@ -55,8 +56,6 @@ struct Host {
 struct Hosts {
     list: Vec<Host>,
     ttl: u32,
-    /// `MX of example.com`, `address of example.com`.
-    reason: String,
     from_mx: bool,
     /// DNSSEC vouches for the MX records.
     validated: bool,
@@ -76,7 +75,7 @@ pub(super) async fn find<D: Dns + 'static>(
     choice: &Choice,
 ) -> Result<Found, RouteFailure> {
     match choice {
-        Choice::Local => Err(RouteFailure::permanent(3, 5, "the domain is local")),
+        Choice::Local => Err(RouteFailure::permanent(3, 5, Cause::LocalDomain {})),
         Choice::Relay(rule) => to_relay(context, *rule).await,
         Choice::Exchanger(tls) => match domain {
             Domain::Literal(ip) => to_literal(context, *ip, *tls),
@@ -89,27 +88,27 @@ async fn to_relay<D: Dns + 'static>(
     context: &Context<'_, D>,
     rule: Rule,
 ) -> Result<Found, RouteFailure> {
-    let relay = rule.relay(context.config).ok_or_else(|| {
-        RouteFailure::temporary("the configuration changed while the route was looked up")
-    })?;
+    let relay = rule
+        .relay(context.config)
+        .ok_or_else(|| RouteFailure::temporary(Cause::ConfigurationChanged {}))?;
     let next_hop = relay.next_hop;
     let port = next_hop.port_or(25);
     let key = next_hop.to_string();
     let search = search_relay(context, next_hop, port).await;
     // What the administrator wrote may be mended; the mail waits for it.
     let (hops, ttl, validated) = search.map_err(|failure| {
-        RouteFailure::temporary(format!("{} {key}: {}", relay.rule, failure.text))
+        let rule = format!("{} {key}", relay.rule);
+        RouteFailure::temporary(Cause::OfRule { rule, why: Box::new(failure.cause) })
     })?;
     let exchange = format!("{rule:?}");
     let plan = Plan {
-        key: DestinationKey(key.clone().into()),
+        key: DestinationKey(key.into()),
         hops: address::drop_unreachable(hops, context.machine),
         tls: relay.tls,
         implicit_tls: next_hop.implicit_tls,
         login: relay.login.cloned(),
         exchangers_of: exchangers_of(next_hop, validated)?,
         is_relay: true,
-        reason: format!("{} {key}", relay.rule).into(),
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
@@ -135,8 +134,7 @@ async fn search_relay<D: Dns + 'static>(
         }
         NextHopHost::Name(name) => {
             let list = vec![Host { preference: 0, name: to_ascii(name)? }];
-            let (reason, from_mx, validated) = Default::default();
-            Hosts { list, ttl: LITERAL_TTL, reason, from_mx, validated }
+            Hosts { list, ttl: LITERAL_TTL, from_mx: false, validated: false }
         }
         NextHopHost::Mx(name) => hosts_of(context, &to_ascii(name)?).await?,
     };
@@ -157,17 +155,16 @@ fn to_literal<D>(
     match address::literal_fault(ip, context.config, &(context.machine.addresses)()) {
         None => {}
         Some(LiteralFault::Special(kind)) => {
-            let (what, why) =
-                (kind.described(Language::English), address::where_no_mail_goes(kind));
-            let text = format!("the address literal {literal} is {what}, {why}");
-            return Err(RouteFailure::permanent(4, 4, text));
+            let why = address::where_no_mail_goes(kind);
+            let kind = DescribedAddress(kind);
+            return Err(RouteFailure::permanent(
+                4,
+                4,
+                Cause::SpecialLiteral { literal, kind, why },
+            ));
         }
         Some(LiteralFault::Ourselves) => {
-            let text = format!(
-                "mail for {literal} loops back to this server, which has no mailboxes at that \
-                 address"
-            );
-            return Err(RouteFailure::permanent(4, 6, text));
+            return Err(RouteFailure::permanent(4, 6, Cause::OwnLiteral { literal }));
         }
     }
     let host: Arc<str> = ip.to_string().into();
@@ -179,7 +176,6 @@ fn to_literal<D>(
         login: None,
         exchangers_of: None,
         is_relay: false,
-        reason: format!("the recipient's address literal {literal}").into(),
     };
     let ttl = Duration::from_secs(LITERAL_TTL.into());
     Ok(Found { plan, exchange: format!("literal {literal} {tls:?}").into(), ttl })
@@ -192,7 +188,6 @@ async fn to_exchanger<D: Dns + 'static>(
 ) -> Result<Found, RouteFailure> {
     let domain = to_ascii(domain)?;
     let hosts = hosts_of(context, &domain).await?;
-    let (reason, from_mx) = (hosts.reason.clone(), hosts.from_mx);
     let allow_private = context.config.delivery.allow_private;
     let refuse = move |ip| address::refusal(ip, allow_private);
     let (located, ttl) = locate(context, hosts, &refuse).await?;
@@ -207,7 +202,6 @@ async fn to_exchanger<D: Dns + 'static>(
     ranked.sort_unstable();
     let exchange = format!("mx {} {tls:?}", ranked.join(","));
     let hops = hops_of(&located, context.config.delivery.port);
-    let reason = if from_mx { format!("MX {}", names.join(", ")) } else { reason };
     let plan = Plan {
         key: DestinationKey(key.into()),
         hops: address::drop_unreachable(hops, context.machine),
@@ -216,7 +210,6 @@ async fn to_exchanger<D: Dns + 'static>(
         login: None,
         exchangers_of: None,
         is_relay: false,
-        reason: reason.into(),
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
@@ -230,11 +223,11 @@ async fn hosts_of<D: Dns>(context: &Context<'_, D>, domain: &str) -> Result<Host
         // the addresses decide whether the domain exists.
         Err(error) if error.is_absence() => {
             let list = vec![Host { preference: 0, name: domain.to_owned() }];
-            let reason = format!("address of {domain}, which has no MX");
-            return Ok(Hosts { list, ttl: LITERAL_TTL, reason, from_mx: false, validated: false });
+            return Ok(Hosts { list, ttl: LITERAL_TTL, from_mx: false, validated: false });
         }
         Err(error) => {
-            return Err(RouteFailure::temporary(format!("MX of {domain}: {error}")));
+            let domain = domain.to_owned();
+            return Err(RouteFailure::temporary(Cause::ExchangersUnknown { domain, error }));
         }
     };
     let mut list: Vec<Host> = answer
@@ -253,7 +246,7 @@ async fn hosts_of<D: Dns>(context: &Context<'_, D>, domain: &str) -> Result<Host
     list.retain(|host| seen.insert(host.name.clone()));
     list.truncate(MAX_HOSTS);
     let (ttl, validated) = (answer.ttl, answer.validated);
-    Ok(Hosts { list, ttl, reason: format!("MX of {domain}"), from_mx: true, validated })
+    Ok(Hosts { list, ttl, from_mx: true, validated })
 }
 
 // A null MX (RFC 7505 §3), and the names that some domains publish instead of one.
@@ -261,13 +254,14 @@ fn refuse_null_exchanger(domain: &str, hosts: &[Host]) -> Result<(), RouteFailur
     if !hosts.iter().all(|host| is_loopback_name(&host.name)) {
         return Ok(());
     }
-    let text = match hosts.first() {
+    let domain = domain.to_owned();
+    let cause = match hosts.first() {
         Some(host) if !host.name.is_empty() => {
-            format!("{domain} takes no mail: its MX is {}", host.name)
+            Cause::LoopbackExchanger { domain, host: host.name.clone() }
         }
-        _ => format!("{domain} takes no mail: it publishes a null MX (RFC 7505)"),
+        _ => Cause::NullExchanger { domain },
     };
-    Err(RouteFailure::permanent(1, 10, text))
+    Err(RouteFailure::permanent(1, 10, cause))
 }
 
 fn is_loopback_name(name: &str) -> bool {
@@ -413,34 +407,26 @@ struct Verdict {
 impl Verdict {
     fn explain(self, from_mx: bool) -> RouteFailure {
         if let Some((name, error)) = self.failed {
-            return RouteFailure::temporary(format!("address of {name}: {error}"));
+            return RouteFailure::temporary(Cause::AddressUnknown { host: name, error });
         }
-        if let Some((name, ip, kind)) = self.refused {
+        if let Some((host, address, kind)) = self.refused {
             let why = address::where_no_mail_goes(kind);
-            let text = format!("{name} has the {} address {ip}, {why}", kind.word().en);
-            return RouteFailure::permanent(4, 4, text);
+            let cause = Cause::SpecialAddress { host, kind, address, why };
+            return RouteFailure::permanent(4, 4, cause);
         }
         match self.absent.into_iter().next() {
-            Some((name, _)) if from_mx => {
-                let text = match written_address(&name) {
-                    Some(ip) => {
-                        format!("the MX record names the address {ip}, where a host's name belongs")
-                    }
-                    None => format!("the MX host {name} has no address"),
+            Some((host, _)) if from_mx => {
+                let cause = match written_address(&host) {
+                    Some(address) => Cause::ExchangerIsAddress { address: address.to_owned() },
+                    None => Cause::HostWithoutAddress { host },
                 };
-                RouteFailure::permanent(4, 4, text)
+                RouteFailure::permanent(4, 4, cause)
             }
-            Some((name, DnsError::NoSuchDomain)) => RouteFailure::permanent(
-                1,
-                2,
-                format!("the domain {name} does not exist; is it spelled correctly?"),
-            ),
-            Some((name, _)) => RouteFailure::permanent(
-                1,
-                2,
-                format!("the domain {name} has neither MX nor address records"),
-            ),
-            None => RouteFailure::permanent(4, 4, "no mail exchanger is left to try"),
+            Some((domain, DnsError::NoSuchDomain)) => {
+                RouteFailure::permanent(1, 2, Cause::NoSuchDomain { domain })
+            }
+            Some((domain, _)) => RouteFailure::permanent(1, 2, Cause::BareDomain { domain }),
+            None => RouteFailure::permanent(4, 4, Cause::NoExchangerLeft {}),
         }
     }
 }
@@ -468,14 +454,8 @@ fn better_than_us<D>(
     let better: Vec<Located> =
         located.into_iter().filter(|host| host.preference < our_preference).collect();
     if better.is_empty() {
-        return Err(RouteFailure::permanent(
-            4,
-            6,
-            format!(
-                "mail for {domain} loops back to this server: its best mail exchanger {our_name} \
-                 is this host; if the domain is ours, add it to `domains`"
-            ),
-        ));
+        let (domain, host) = (domain.to_owned(), our_name.to_string());
+        return Err(RouteFailure::permanent(4, 6, Cause::OwnExchanger { domain, host }));
     }
     Ok(better)
 }
@@ -494,7 +474,6 @@ fn to_ascii(name: &str) -> Result<String, RouteFailure> {
     if name.is_ascii() {
         return Ok(name.to_ascii_lowercase());
     }
-    idna::domain_to_ascii(name).map_err(|_| {
-        RouteFailure::permanent(1, 2, format!("{name} is not a valid internationalized domain"))
-    })
+    idna::domain_to_ascii(name)
+        .map_err(|_| RouteFailure::permanent(1, 2, Cause::BadDomain { domain: name.to_owned() }))
 }

@@ -1,5 +1,4 @@
-//! Where mail for a domain goes: relayhost, routes, MX, addresses, each with its
-//! reason.
+//! Where mail for a domain goes: relayhost, routes, MX, addresses.
 //!
 //! `choice` is pure and says which rule of the configuration holds; `exchange`
 //! asks the DNS what that means today, taking every answer for hostile input;
@@ -27,6 +26,7 @@ use puerto_mail::dns::Dns;
 use puerto_smtp::{Domain, EnhancedCode, ReversePath};
 use tokio::time::Instant;
 
+use crate::cause::Cause;
 use crate::config::{Config, Live, Login, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
@@ -96,8 +96,6 @@ pub struct Plan {
     /// Whether the next hop is a relay of ours: its refusal of the whole session is
     /// then a mistake to be mended, never a reason to bounce.
     pub is_relay: bool,
-    /// Why mail goes there, for people: `MX of example.com`.
-    pub reason: Arc<str>,
 }
 
 /// Where mail for a domain goes.
@@ -115,7 +113,7 @@ pub struct RouteFailure {
     /// The status; its class says whether to try again.
     pub code: EnhancedCode,
     /// What was found and, where it helps, how to mend it.
-    pub text: String,
+    pub cause: Cause,
 }
 
 impl RouteFailure {
@@ -124,18 +122,18 @@ impl RouteFailure {
         self.code.class == 5
     }
 
-    fn permanent(subject: u16, detail: u16, text: impl Into<String>) -> Self {
-        Self { code: EnhancedCode::new(5, subject, detail), text: text.into() }
+    fn permanent(subject: u16, detail: u16, cause: Cause) -> Self {
+        Self { code: EnhancedCode::new(5, subject, detail), cause }
     }
 
-    fn temporary(text: impl Into<String>) -> Self {
-        Self { code: EnhancedCode::new(4, 4, 3), text: text.into() }
+    fn temporary(cause: Cause) -> Self {
+        Self { code: EnhancedCode::new(4, 4, 3), cause }
     }
 }
 
 impl std::fmt::Display for RouteFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.code, self.text)
+        write!(f, "{} {}", self.code, self.cause)
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use puerto_mail::dns::{Dns, DnsError, Record, RecordType, reverse_name};
+use puerto_mail::dns::{Dns, DnsError, DnsFault, Record, RecordType, reverse_name};
 use puerto_mail::together::together;
 
 use super::processes;
@@ -152,8 +152,9 @@ impl World for Network {
             let egress = together(addresses.into_iter().map(|address| self.egress(address)));
             tokio::join!(egress, self.exchanges(domain), self.is_absent(domain))
         });
-        let (egress, exchanges, absent) =
-            found.unwrap_or_else(|error| (Vec::new(), Err(DnsError::Failure(error)), false));
+        let (egress, exchanges, absent) = found.unwrap_or_else(|error| {
+            (Vec::new(), Err(DnsError::Failure(DnsFault::Quoted(error))), false)
+        });
         Survey { egress, machine, exchanges, absent }
     }
 
@@ -168,7 +169,7 @@ impl World for Network {
         match planned {
             Ok(Ok(plan)) => plan,
             Ok(Err(_)) => Err(late(DnsError::Timeout)),
-            Err(error) => Err(late(DnsError::Failure(error))),
+            Err(error) => Err(late(DnsError::Failure(DnsFault::Quoted(error)))),
         }
     }
 

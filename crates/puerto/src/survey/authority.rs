@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType};
+use puerto_mail::dns::{Answer, Dns, DnsError, DnsFault, Record, RecordType};
 use puerto_mail::together::together;
 
 use crate::dns::{self, Resolver};
@@ -87,9 +87,7 @@ pub async fn undistorted(
     match ask_authority(resolver, resolver, name, kind).await {
         Ok(answer) => Ok(answer),
         Err(error) if error.is_absence() => Err(error),
-        Err(error) => Err(DnsError::Failure(format!(
-            "the name servers of the zone cannot be asked ({error}), and this machine's resolver may have made its answer up"
-        ))),
+        Err(error) => Err(DnsError::Failure(DnsFault::Distorted(Box::new(error)))),
     }
 }
 
@@ -130,9 +128,9 @@ async fn ask_authority<D: Dns>(
     kind: RecordType,
 ) -> Result<Answer, DnsError> {
     let mut name = name.to_owned();
-    let mut failure = DnsError::Failure("a chain of aliases is too long".to_owned());
+    let mut failure = DnsError::Failure(DnsFault::Aliases);
     'aliases: for _ in 0..MAX_ALIASES {
-        failure = DnsError::Failure(format!("no name server of {name} is known"));
+        failure = DnsError::Failure(DnsFault::NoServerOf(name.clone()));
         for server in servers_of(dns, &name).await {
             match zone.ask(server, &name, RecordType::Cname).await {
                 Ok(answer) => {

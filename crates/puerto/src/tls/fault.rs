@@ -1,9 +1,12 @@
 //! Why a certificate was not taken, as values that people can be told.
 
+use std::io::ErrorKind;
+
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error};
 
 use super::Certificate;
+use crate::cause::Cause;
 
 /// Why a certificate is not good for a host (RFC 5280 §6).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,21 +69,17 @@ impl CertificateFault {
     }
 }
 
-/// For the log.
-impl std::fmt::Display for CertificateFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Expired => "the certificate has expired",
-            Self::NotYetValid => "the certificate is not valid yet",
-            Self::OtherName => "the certificate is for another name",
-            Self::SelfSigned => "the certificate is self-signed",
-            Self::UntrustedIssuer => "the certificate's issuer is not trusted",
-            Self::Changed => {
-                "the certificate is not valid, and its key is not the one that this relay had \
-                 before: no password is sent (relay-keys in state_dir has the key that is known)"
-            }
-            Self::Other(words) => words,
-        })
+impl From<&CertificateFault> for Cause {
+    fn from(fault: &CertificateFault) -> Self {
+        match fault {
+            CertificateFault::Expired => Self::CertificateExpired {},
+            CertificateFault::NotYetValid => Self::CertificateNotYetValid {},
+            CertificateFault::OtherName => Self::CertificateOfOther {},
+            CertificateFault::SelfSigned => Self::CertificateSelfSigned {},
+            CertificateFault::UntrustedIssuer => Self::CertificateUntrusted {},
+            CertificateFault::Changed => Self::CertificateChanged {},
+            CertificateFault::Other(words) => Self::words(words),
+        }
     }
 }
 
@@ -90,27 +89,40 @@ pub(super) struct KeyChanged;
 
 impl std::fmt::Display for KeyChanged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        CertificateFault::Changed.fmt(f)
+        Cause::from(&CertificateFault::Changed).fmt(f)
     }
 }
 
 impl std::error::Error for KeyChanged {}
 
-/// The log's words for a handshake that failed.
-pub fn handshake_failure(error: &std::io::Error) -> String {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
-            presented,
-            ..
-        })) => {
+/// Why a handshake failed.
+pub fn handshake_failure(error: &std::io::Error) -> Cause {
+    match error.get_ref().map(|inner| inner.downcast_ref::<Error>()) {
+        Some(Some(error)) => tls_failure(error),
+        // The library's own word for it, and not the system's.
+        Some(None) if error.kind() == ErrorKind::UnexpectedEof => Cause::HandshakeBrokenOff {},
+        _ => Cause::HandshakeSystem { error: error.into() },
+    }
+}
+
+fn tls_failure(error: &Error) -> Cause {
+    match error {
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            presented, ..
+        }) => {
             // The library writes the kind of each name around it.
             let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
             let names: Vec<String> = presented.iter().map(bare).collect();
-            format!("the certificate is for {}", names.join(", "))
+            Cause::CertificateFor { names: names.join(", ") }
         }
-        Some(refused @ Error::InvalidCertificate(_)) => {
-            CertificateFault::of(refused, &[]).to_string()
-        }
-        _ => error.to_string(),
+        refused @ Error::InvalidCertificate(_) => (&CertificateFault::of(refused, &[])).into(),
+        Error::AlertReceived(alert) => Cause::Alert { alert: format!("{alert:?}") },
+        Error::InvalidMessage(kind) => Cause::NoTlsRecord { kind: format!("{kind:?}") },
+        Error::PeerIncompatible(why) => Cause::PeerIncompatible { why: format!("{why:?}") },
+        Error::PeerMisbehaved(why) => Cause::PeerMisbehaved { why: format!("{why:?}") },
+        Error::NoCertificatesPresented => Cause::NoCertificate {},
+        Error::DecryptError => Cause::Undecipherable {},
+        Error::PeerSentOversizedRecord => Cause::OversizedRecord {},
+        other => Cause::words(other.to_string()),
     }
 }

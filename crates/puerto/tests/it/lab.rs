@@ -135,7 +135,7 @@ async fn who_proves_nothing_is_refused_and_its_sender_is_told_why() {
 async fn what_cannot_be_judged_now_waits_and_arrives_when_it_can() {
     let sender = Sender::start().await;
     let zone = sender.lab.zone();
-    let broken = DnsError::Failure("the name servers are down".to_owned());
+    let broken = DnsError::Failure("the name servers are down".into());
     zone.fail("lab.example", RecordType::Txt, broken);
     sender.send("ana@strict.example").await;
     let deferred = sender.lab.wait_for(PATIENCE, |t| t.receiver == STRICT.name).await.unwrap();

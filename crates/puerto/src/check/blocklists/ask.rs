@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_dns_that_fails_says_nothing() {
-        for error in [DnsError::Timeout, DnsError::Failure("SERVFAIL".to_owned())] {
+        for error in [DnsError::Timeout, DnsError::Failure("SERVFAIL".into())] {
             let mut table = healthy();
             table.fail(LISTED_NAME, RecordType::A, error.clone());
             assert!(matches!(asked(&table), Verdict::Unknown(Doubt::Silent(_))));

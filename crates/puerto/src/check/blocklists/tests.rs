@@ -95,7 +95,7 @@ fn a_list_that_lists_everything_or_fails_is_unknown() {
     everything.answer("1.0.0.127.bl.spamcop.net", [127, 0, 0, 2]);
     everything.answer("7.2.0.192.bl.spamcop.net", [127, 0, 0, 2]);
     let mut failing = healthy();
-    let servfail = DnsError::Failure("SERVFAIL".to_owned());
+    let servfail = DnsError::Failure("SERVFAIL".into());
     failing.table.fail("7.2.0.192.bl.spamcop.net", RecordType::A, servfail);
     assert_eq!(
         troubles(&checks_of(&everything, |_| {})),

@@ -5,7 +5,7 @@
 //! old one is known for a key, since ours is the new one; for the rest the zone's serial
 //! number tells it. What the servers say beside SPF at the domain is no concern of mail.
 
-use puerto_mail::dns::{DnsError, Record, RecordType};
+use puerto_mail::dns::{DnsError, DnsFault, Record, RecordType};
 
 use super::super::context::Context;
 use super::super::outcome::{Check, Draft};
@@ -253,7 +253,7 @@ async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Ques
         let is_missing = v4.is_ok() && v6.is_ok();
         let error = match (v4, v6) {
             (Err(error), _) | (_, Err(error)) => error,
-            _ => DnsError::Failure("the name server has no address".to_owned()),
+            _ => DnsError::Failure(DnsFault::NoAddress),
         };
         return Answered {
             server: server.to_owned(),

@@ -335,7 +335,7 @@ async fn a_dns_that_does_not_answer_gives_no_finding() {
         (KEY, RecordType::Txt),
         (reversed.as_str(), RecordType::Ptr),
     ] {
-        for error in [DnsError::Timeout, DnsError::Failure("SERVFAIL".to_owned())] {
+        for error in [DnsError::Timeout, DnsError::Failure("SERVFAIL".into())] {
             let mut world = Made::healthy();
             world.table.fail(name, kind, error);
             let checks = world.check().await;
@@ -374,7 +374,7 @@ async fn a_dns_that_answers_nothing_is_what_is_to_be_mended_first() {
 async fn a_name_server_that_fails_is_unknown_with_a_remedy() {
     let mut world = Made::healthy();
     let server: IpAddr = "192.0.2.53".parse().unwrap();
-    let failure = Err(DnsError::Failure("SERVFAIL".to_owned()));
+    let failure = Err(DnsError::Failure("SERVFAIL".into()));
     world.servers.insert((server, "example.com".to_owned(), RecordType::Txt), failure);
     let checks = world.check().await;
     assert_eq!(with_status(&checks, Status::Finding), Vec::<String>::new());
@@ -390,7 +390,7 @@ async fn a_name_server_that_fails_is_unknown_with_a_remedy() {
 async fn which_name_server_is_behind_is_known_by_our_key_and_by_the_serial() {
     let server = |last: u8| IpAddr::from([192, 0, 2, last]);
     let txt = |text: &str| Ok(vec![Record::Txt(text.as_bytes().to_vec())]);
-    let failure = |why: &str| Err(DnsError::Failure(why.to_owned()));
+    let failure = |why: &str| Err(DnsError::Failure(why.into()));
     let consistency = async |world: &Made| {
         let checks = world.check().await;
         let check = checks.into_iter().find(|check| check.id() == "dns.ns-consistent");

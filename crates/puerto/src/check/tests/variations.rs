@@ -76,7 +76,7 @@ impl Changed {
                 let error = match answer {
                     "NXDOMAIN" => DnsError::NoSuchDomain,
                     "silent" => DnsError::Timeout,
-                    code => DnsError::Failure(code.to_owned()),
+                    code => DnsError::Failure(code.into()),
                 };
                 self.world.all_of(server, &Err(error));
             }

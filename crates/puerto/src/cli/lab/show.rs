@@ -15,12 +15,13 @@ use super::scenario::{Answered, Verdict};
 use super::scene::Scene;
 use super::story::{Letter, METHODS, Row, Status, Way};
 use super::submit::Promise;
+use crate::cause::Cause;
 use crate::check::Report;
 use crate::cli::explain::explanation_text;
 use crate::cli::output::{columns, printable, say, show};
 use crate::explain::Explanation;
 use crate::lang::layout::{self, whole};
-use crate::lang::{Language, Said, Text, detail, harmless_json};
+use crate::lang::{Language, Said, Text, harmless_json};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -302,11 +303,11 @@ impl Show {
     }
 
     /// A letter waits, since nobody could be reached.
-    pub(super) fn waits(&self, to: &str, why: &str) {
+    pub(super) fn waits(&self, to: &str, why: &Cause) {
         if self.json {
-            return self.object(&json!({"event": "waits", "to": to, "why": why}));
+            return self.object(&json!({"event": "waits", "to": to, "why": why.text()}));
         }
-        let why = detail(why).of(self.language);
+        let why = why.said().of(self.language);
         let waits = Text::new("waits", "espera");
         self.event((self.server(), LATER, waits), to, &why);
     }
@@ -344,7 +345,7 @@ impl Show {
         if self.json {
             let letters: Vec<_> = answered
                 .iter()
-                .map(|one| json!({"to": one.to, "ended": one.ended(), "text": one.text}))
+                .map(|one| json!({"to": one.to, "ended": one.ended(), "text": one.cause.text()}))
                 .collect();
             return self.object(&json!({
                 "event": "verdict",

@@ -10,7 +10,7 @@ use crate::cli::output::printable;
 use crate::control::view::{AttemptView, MessageView, RecipientView, State};
 use crate::explain;
 use crate::lang::layout;
-use crate::lang::{Language, Text, detail, harmless_json};
+use crate::lang::{Language, Text, harmless_json};
 
 /// Recipients that are set in one table. A table's columns are as wide as what is in
 /// it, so it is printed only when it is whole; a long queue is printed in several.
@@ -156,7 +156,7 @@ fn status(message: &MessageView, recipient: &RecipientView, manner: Manner) -> S
         (State::Waiting, None) => WAITING.of(language).to_owned(),
     };
     match &recipient.last {
-        Some(last) => format!("{what}: {}", printable(&detail(&last.text).of(language))),
+        Some(last) => format!("{what}: {}", printable(&last.cause().said().of(language))),
         None => what,
     }
 }
@@ -267,7 +267,7 @@ fn place_of(attempt: &AttemptView, language: Language) -> String {
 }
 
 fn reply_of(attempt: &AttemptView, language: Language) -> String {
-    let text = printable(&detail(&attempt.text).of(language));
+    let text = printable(&attempt.cause().said().of(language));
     // What another server said begins with its codes.
     match (text.contains(&attempt.status), attempt.code) {
         (true, _) => text,

@@ -19,7 +19,7 @@ async fn content_arrives_with_its_dots_doubled() {
         let mut job = job(plan(&[peer.address]), 1);
         job.body = body(content, in_memory);
         let report = remote(patient()).deliver(&job).await;
-        assert_eq!(report.outcomes[0].text, "250 2.0.0 Ok: queued as 1");
+        assert_eq!(report.outcomes[0].text(), "250 2.0.0 Ok: queued as 1");
         let mut expected = String::from_utf8(content.to_vec()).unwrap();
         if !expected.ends_with("\r\n") && !expected.is_empty() {
             expected.push_str("\r\n");
@@ -72,7 +72,7 @@ async fn a_mailbox_named_in_two_scripts_gets_one_copy() {
     }
     let report = remote(patient()).deliver(&job).await;
     for outcome in &report.outcomes {
-        assert_eq!(outcome.text, "250 2.0.0 Ok: queued as 1");
+        assert_eq!(outcome.text(), "250 2.0.0 Ok: queued as 1");
     }
     let recipients = peer.commands().iter().filter(|line| line.starts_with("RCPT")).count();
     assert_eq!((report.outcomes.len(), recipients), (3, 1));
@@ -90,7 +90,7 @@ async fn content_of_the_wrong_size_is_never_ended() {
             let report = remote.deliver(&job).await;
             assert_eq!(report.outcomes[0].status, DeliveryStatus::Deferred);
             assert_eq!(report.outcomes[0].status_code.to_string(), "4.3.0");
-            assert!(report.outcomes[0].text.contains("the queued message is damaged"));
+            assert!(report.outcomes[0].text().contains("the queued message is damaged"));
             while peer.contents().is_empty() {
                 tokio::task::yield_now().await;
             }
@@ -110,7 +110,7 @@ async fn a_domain_in_another_script_is_sent_in_a_labels() {
     job.reverse_path = ReversePath::parse("<ich@bücher.example>").unwrap();
     job.recipients[0].recipient = Recipient::new(Address::parse("r0@bücher.example").unwrap());
     let report = remote(patient()).deliver(&job).await;
-    assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent, "{}", report.outcomes[0].text);
+    assert_eq!(report.outcomes[0].status, DeliveryStatus::Sent, "{}", report.outcomes[0].text());
     assert!(peer.commands().contains(&"RCPT TO:<r0@xn--bcher-kva.example>".to_owned()));
 }
 
@@ -149,7 +149,7 @@ async fn lmtp_gives_each_recipient_its_own_reply() {
     let targets = [LmtpTarget::Address(peers[0].address), LmtpTarget::Path(path)];
     for (peer, target) in peers.iter().zip(targets) {
         let report = remote(patient()).deliver_lmtp(&job(plan(&[]), 2), &target).await;
-        assert_eq!(report.outcomes[0].text, "250 2.1.5 saved");
+        assert_eq!(report.outcomes[0].text(), "250 2.1.5 saved");
         assert_eq!(report.outcomes[0].component, "lmtp");
         assert_eq!(report.outcomes[1].status, DeliveryStatus::Bounced);
         peer.check();
@@ -161,7 +161,7 @@ async fn lmtp_without_a_server_waits() {
     let directory = tempfile::tempdir().unwrap();
     let target = LmtpTarget::Path(directory.path().join("lmtp"));
     let report = remote(patient()).deliver_lmtp(&job(plan(&[]), 1), &target).await;
-    let text = &report.outcomes[0].text;
+    let text = report.outcomes[0].text();
     assert!(text.starts_with("connect to mail.example.com[/"), "{text}");
     assert!(text.ends_with("lmtp]: No such file or directory"), "{text}");
     assert_eq!(report.outcomes[0].status, DeliveryStatus::Deferred);

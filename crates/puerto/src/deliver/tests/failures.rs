@@ -73,7 +73,7 @@ async fn an_octet_now_and_then_wins_no_more_time() {
     let peer = Peer::start(&[&format!("S: 220 hi\nC: EHLO\n{drip}hang\n")]).await;
     let timeouts = ClientTimeouts { hello: Duration::from_millis(60), ..patient() };
     let report = remote(timeouts).deliver(&job(plan(&[peer.address]), 1)).await;
-    assert!(report.outcomes[0].text.contains("timed out while performing the EHLO"));
+    assert!(report.outcomes[0].text().contains("timed out while performing the EHLO"));
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_peer_that_takes_no_content_times_out() {
     job.body = body(&b"0123456789abcd\r\n".repeat(2 << 20), true);
     let outcome = remote(timeouts).deliver(&job).await.outcomes.remove(0);
     assert_eq!(
-        outcome.text,
+        outcome.text(),
         "conversation with mx.example[127.0.0.1] timed out while sending message body"
     );
 }
@@ -97,10 +97,10 @@ async fn a_refusal_in_the_middle_of_the_content_is_heard() {
         job.body = body(&b"0123456789abcd\r\n".repeat(2 << 20), in_memory);
         let outcome = remote(patient()).deliver(&job).await.outcomes.remove(0);
         // A reset may throw the peer's words away before we read them.
-        let told = outcome.text
+        let told = outcome.text()
             == "host mx.example[127.0.0.1] said: 552 5.3.4 too much (in reply to end of DATA \
                 command)";
-        assert!(told || outcome.text.starts_with("lost connection with"), "{}", outcome.text);
+        assert!(told || outcome.text().starts_with("lost connection with"), "{}", outcome.text());
         assert_ne!(outcome.status, DeliveryStatus::Sent);
     }
 }

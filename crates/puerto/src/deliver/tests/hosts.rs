@@ -40,7 +40,7 @@ async fn the_next_host_is_tried_unless_the_message_may_have_arrived() {
         assert_eq!(one.connections(), 1, "{first}");
         assert_eq!(two.connections(), usize::from(elsewhere), "{first}");
         let sent = report.outcomes[0].status == DeliveryStatus::Sent;
-        assert_eq!(sent, elsewhere, "{first}: {}", report.outcomes[0].text);
+        assert_eq!(sent, elsewhere, "{first}: {}", report.outcomes[0].text());
         two.check();
     }
 }
@@ -127,7 +127,7 @@ async fn recipients_that_a_peer_has_no_room_for_follow_on_the_same_connection() 
     );
     let peer = Peer::start(&[&script]).await;
     let report = remote(patient()).deliver(&job(plan(&[peer.address]), 2)).await;
-    let texts: Vec<&str> = report.outcomes.iter().map(|outcome| &*outcome.text).collect();
+    let texts: Vec<_> = report.outcomes.iter().map(|outcome| outcome.text()).collect();
     assert_eq!(texts, ["250 first", "250 2.0.0 Ok: queued as 1"]);
     assert_eq!(peer.connections(), 1);
     peer.check();

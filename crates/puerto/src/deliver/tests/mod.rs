@@ -80,7 +80,6 @@ fn plan(addresses: &[SocketAddr]) -> Plan {
         login: None,
         exchangers_of: None,
         is_relay: false,
-        reason: Arc::from("a test"),
     }
 }
 
@@ -156,5 +155,5 @@ fn summary(outcome: &Outcome) -> String {
     };
     // The port is another in every run.
     let relay = outcome.relay.split("]:").next().unwrap_or_default();
-    format!("{status} {} {relay} {}", outcome.status_code, outcome.text)
+    format!("{status} {} {relay} {}", outcome.status_code, outcome.text())
 }

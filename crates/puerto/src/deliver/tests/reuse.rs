@@ -147,7 +147,7 @@ async fn what_a_used_connection_refuses_is_asked_again_on_a_new_one() {
             let remote = remote(patient());
             remote.deliver(&job(plan(&[peer.address]), 1)).await;
             let outcome = remote.deliver(&job(plan(&[peer.address]), 1)).await.outcomes.remove(0);
-            assert_eq!(outcome.status, DeliveryStatus::Sent, "{used_up}: {}", outcome.text);
+            assert_eq!(outcome.status, DeliveryStatus::Sent, "{used_up}: {}", outcome.text());
             assert_eq!(peer.connections(), 2, "{used_up}");
             peer.check();
         }
@@ -162,7 +162,7 @@ async fn what_a_new_connection_refuses_too_is_a_verdict() {
     let remote = remote(patient());
     remote.deliver(&job(plan(&[peer.address]), 1)).await;
     let outcome = remote.deliver(&job(plan(&[peer.address]), 1)).await.outcomes.remove(0);
-    assert_eq!(outcome.status, DeliveryStatus::Bounced, "{}", outcome.text);
+    assert_eq!(outcome.status, DeliveryStatus::Bounced, "{}", outcome.text());
     assert_eq!(peer.connections(), 2);
     peer.check();
 }
@@ -175,7 +175,7 @@ async fn what_is_about_the_recipient_needs_no_new_connection() {
         let remote = remote(patient());
         remote.deliver(&job(plan(&[peer.address]), 1)).await;
         let outcome = remote.deliver(&job(plan(&[peer.address]), 1)).await.outcomes.remove(0);
-        assert_eq!(outcome.status, DeliveryStatus::Bounced, "{}", outcome.text);
+        assert_eq!(outcome.status, DeliveryStatus::Bounced, "{}", outcome.text());
         assert_eq!(peer.connections(), 1);
         peer.check();
     }
@@ -193,7 +193,7 @@ async fn a_peer_that_takes_one_transaction_for_each_connection_gets_as_many_conn
     ] {
         let peer = Peer::start(&[&format!("{HELLO}{first}{end}"), &second]).await;
         let report = remote(patient()).deliver(&job(plan(&[peer.address]), 2)).await;
-        let texts: Vec<&str> = report.outcomes.iter().map(|outcome| &*outcome.text).collect();
+        let texts: Vec<_> = report.outcomes.iter().map(|outcome| outcome.text()).collect();
         assert_eq!(texts, ["250 first", "250 2.0.0 Ok: queued as 1"], "{end}");
         assert_eq!(peer.connections(), 2, "{end}");
     }

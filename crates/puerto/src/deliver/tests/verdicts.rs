@@ -111,7 +111,7 @@ async fn odd_peers_bounce_nobody_who_is_innocent_and_the_next_host_is_asked() {
         let second = Peer::start(&[&format!("{HELLO}{ACCEPT}")]).await;
         let plan = plan(&[first.address, second.address]);
         let outcome = remote(patient()).deliver(&job(plan, 1)).await.outcomes.remove(0);
-        let case = format!("{name}: {} {}", outcome.status_code, outcome.text);
+        let case = format!("{name}: {} {}", outcome.status_code, outcome.text());
         let (status, asked) = match ends {
             Ends::Here => (DeliveryStatus::Sent, 0),
             Ends::There => (DeliveryStatus::Sent, 1),

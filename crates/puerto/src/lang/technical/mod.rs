@@ -7,7 +7,7 @@
 //! what is somebody else's and stays. What is not recognized stays as it is, or in
 //! quotes.
 
-use super::{Language, Said, Text, system};
+use super::{Language, Said, Text, quote_sentence, system};
 
 mod delivery;
 mod evaluators;
@@ -43,21 +43,8 @@ pub fn in_spanish(text: &str) -> String {
 pub fn detail(text: &str) -> Said {
     Said::of_both(|language| match language {
         Language::English => text.to_owned(),
-        Language::Spanish => translate(text, 0, &quoted_if_sentence),
+        Language::Spanish => translate(text, 0, &quote_sentence),
     })
-}
-
-// Names, addresses, codes and numbers are no sentence; two plain words in a row are.
-fn quoted_if_sentence(text: &str) -> String {
-    let plain = |word: &str| {
-        let word = word.trim_end_matches([',', ';', '.', ':']);
-        word.len() > 1 && word.bytes().all(|octet| octet.is_ascii_lowercase())
-    };
-    let words: Vec<bool> = text.split(' ').map(plain).collect();
-    match words.windows(2).any(|pair| pair == [true, true]) && !text.starts_with('«') {
-        true => format!("«{text}»"),
-        false => text.to_owned(),
-    }
 }
 
 fn translate(text: &str, depth: usize, unknown: &dyn Fn(&str) -> String) -> String {

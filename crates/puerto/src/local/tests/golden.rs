@@ -8,7 +8,7 @@ use super::{House, MESSAGE, job};
 use crate::config::{Config, Mailbox};
 use crate::deliver::{Body, BodyReader, Job, Report};
 use crate::golden;
-use crate::lang::{Language, detail};
+use crate::lang::Language;
 use crate::telemetry::{Event, MailLog};
 
 const ALIASES: &str = "pipe: |/bin/false\nfile: /var/tmp/x\ninclude: :include:members\n\
@@ -66,10 +66,10 @@ impl Told {
         self.text.push_str(&format!("{what}\n"));
         for outcome in &report.outcomes {
             let (status, code) = (format!("{:?}", outcome.status), outcome.status_code);
-            let spanish = detail(&outcome.text).of(Language::Spanish);
+            let spanish = outcome.cause.said().of(Language::Spanish);
             let again = outcome.retry_after.map(|wait| format!(" again after {wait:?}"));
             let again = again.unwrap_or_default();
-            self.text.push_str(&format!("  {status} {code}{again} {}\n", plain(&outcome.text)));
+            self.text.push_str(&format!("  {status} {code}{again} {}\n", plain(&outcome.text())));
             self.text.push_str(&format!("    {}\n", plain(&spanish)));
         }
         for notice in self.notices.lock().unwrap().drain(..) {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::super::{Carrier, Wiring, run};
 use crate::bounce::{Kind as News, Notice};
+use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Whom};
 use crate::intake::Refusal;
@@ -130,10 +131,10 @@ impl Scripted {
     async fn wait_for_silent(&self, job: &Job, places: &Places) -> Report {
         let hop = job.plan.hops.first().unwrap();
         let whom = Whom::exchanger(&hop.host, hop.address.ip());
-        let report = |text: String, pressure| {
+        let report = |cause: Cause, pressure| {
             let outcomes = job.recipients.iter().map(|recipient| Outcome {
                 reply: None,
-                text: text.clone(),
+                cause: cause.clone(),
                 ..self.outcome(recipient, &unreachable())
             });
             Report { outcomes: outcomes.collect(), pressure }
@@ -142,7 +143,7 @@ impl Scripted {
             Ok(place) => place,
             Err(crowded) => {
                 let pressure = Pressure::Crowded { failed_at: crowded.failed_at };
-                return report(crowded.text, pressure);
+                return report(crowded.cause, pressure);
             }
         };
         if !is_silent(job) {
@@ -158,7 +159,7 @@ impl Scripted {
         }
         let at = i64::try_from(self.start.elapsed().as_millis()).unwrap();
         place.failed(Timestamp::from_millis(EPOCH + at));
-        report("timed out".to_owned(), Pressure::Unreachable)
+        report(Cause::words("timed out"), Pressure::Unreachable)
     }
 
     async fn carry(&self, job: &Job) -> Report {
@@ -197,7 +198,7 @@ impl Scripted {
             host: Some("mx.test".to_owned()),
             status_code: EnhancedCode::new(class, 1, 1),
             reply: Some(Reply::enhanced(code, (class, 1, 1), "so it is")),
-            text: "host mx.test said so".to_owned(),
+            cause: Cause::words("host mx.test said so"),
             tls: None,
             at: Timestamp::from_millis(
                 EPOCH + i64::try_from(self.start.elapsed().as_millis()).unwrap(),
@@ -324,7 +325,7 @@ fn dns() -> Table {
     }
     table.mx("twin.test", 10, "mx.a.test");
     table.mx("null.test", 0, ".");
-    table.fail("servfail.test", RecordType::Mx, DnsError::Failure("SERVFAIL".to_owned()));
+    table.fail("servfail.test", RecordType::Mx, DnsError::Failure("SERVFAIL".into()));
     table
 }
 

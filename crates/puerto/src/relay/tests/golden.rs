@@ -105,7 +105,7 @@ async fn where_there_is_nowhere_to_go() {
     table.mx("null.example", 0, "").mx("mx.example", 10, "gone.example").txt("txt.example", "x");
     table.fail("silent.example", RecordType::A, DnsError::Timeout);
     table.fail("silent.example", RecordType::Aaaa, DnsError::Timeout);
-    table.fail("silent.example", RecordType::Mx, DnsError::Failure("SERVFAIL".to_owned()));
+    table.fail("silent.example", RecordType::Mx, DnsError::Failure("SERVFAIL".into()));
     for hop in [
         "null.example",
         "mx.example",

@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::internet::LabInternet;
 use super::{Ending, Scenario, worlds};
+use crate::cause::Cause;
 use crate::check::{Asked, Check, Context, Report, Status, run};
 use crate::cli::exit::client_error;
 use crate::cli::lab::scene::Scene;
@@ -35,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub(in crate::cli::lab) struct Answered {
     pub(in crate::cli::lab) to: String,
     /// The reply of whoever answered, or why nobody could be reached.
-    pub(in crate::cli::lab) text: String,
+    pub(in crate::cli::lab) cause: Cause,
     ended: Ended,
 }
 
@@ -91,7 +92,7 @@ pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Re
     let explained = answered.iter().find_map(|one| Some((one, explanation(one)?)));
     if let Some((one, explanation)) = &explained {
         let title = Text::new("What `puerto explain` says", "Lo que dice `puerto explain`");
-        show.part(title.of(language), &one.text);
+        show.part(title.of(language), &one.cause.text());
         show.explanation(explanation, check_named(&report, explanation));
     }
     let class = explained.as_ref().map(|(_, explanation)| explanation.class());
@@ -110,7 +111,7 @@ fn check_named<'a>(report: &'a Report, explanation: &Explanation) -> Option<&'a 
 fn explanation(answered: &Answered) -> Option<Explanation> {
     match answered.ended {
         Ended::Taken => None,
-        Ended::Refused(_) | Ended::Waits => explain(&answered.text, None),
+        Ended::Refused(_) | Ended::Waits => explain(&answered.cause.text(), None),
     }
 }
 
@@ -159,7 +160,7 @@ async fn send(
         show.transaction(&seen);
     }
     for one in answered.iter().filter(|one| one.ended == Ended::Waits) {
-        show.waits(&one.to, &one.text);
+        show.waits(&one.to, &one.cause);
     }
     Ok(answered)
 }
@@ -203,22 +204,22 @@ async fn look(
                 true => Ended::Taken,
                 false => Ended::Refused(reply.status().to_string()),
             };
-            answered.push(Answered { to, text: reply.to_string(), ended });
-        } else if let Some((_, text)) = waiting.iter().find(|(waits, _)| *waits == to) {
-            answered.push(Answered { to, text: text.clone(), ended: Ended::Waits });
+            answered.push(Answered { to, cause: Cause::words(reply.to_string()), ended });
+        } else if let Some((_, cause)) = waiting.iter().find(|(waits, _)| *waits == to) {
+            answered.push(Answered { to, cause: cause.clone(), ended: Ended::Waits });
         }
     }
     Ok(answered)
 }
 
 // Who waits for another attempt, and what came of the last one.
-async fn waiting(scene: &Scene) -> Result<Vec<(String, String)>, Said> {
+async fn waiting(scene: &Scene) -> Result<Vec<(String, Cause)>, Said> {
     let run_dir = scene.run_dir();
     let ask = tokio::task::spawn_blocking(move || {
         let mut waiting = Vec::new();
         Client::connect(&run_dir)?.list(&Selection::default(), |message| {
             for recipient in message.recipients {
-                waiting.extend(recipient.last.map(|last| (recipient.address, last.text)));
+                waiting.extend(recipient.last.map(|last| (recipient.address, last.cause())));
             }
             Ok(())
         })?;
@@ -285,7 +286,7 @@ impl Verdict {
         for (to, expected) in [("ana@", scenario.strict), ("luis@", scenario.plain)] {
             let one = answered.iter().find(|one| one.to.starts_with(to));
             if !one.is_some_and(|one| one.is_as(expected)) {
-                let came = one.map_or(Said::plain(NOTHING), |one| detail(&one.text));
+                let came = one.map_or(Said::plain(NOTHING), |one| one.cause.said());
                 faults.push(
                     said_of!("{to}: {came}", "{to}: {came}"; to = Said::words(to), came = came),
                 );
