@@ -1,11 +1,12 @@
 //! The `Authentication-Results` field (RFC 8601): what a receiver found out, for
 //! those who read the message later.
 //!
-//! Results come in as plain values, so that this room knows no evaluator. Values
-//! from the network are quoted where they have to be and can never end the field.
+//! Values from the network are quoted where they have to be and can never end the
+//! field.
 
 use puerto_smtp::text::is_harmful;
 
+use crate::dkim::Verification;
 use crate::dmarc;
 use crate::spf;
 
@@ -59,25 +60,22 @@ impl MethodResult {
         }
     }
 
-    /// One DKIM signature: its result, `d=`, `s=` and `a=`, with the beginning of
+    /// One DKIM signature: its result and why, `d=`, `s=` and `a=`, with the beginning of
     /// `b=` to tell it from others (RFC 8601 §2.7.1, RFC 6008). What could not be read
     /// is empty, and is left out.
-    pub fn dkim(
-        result: &str,
-        domain: &str,
-        selector: &str,
-        algorithm: &str,
-        signature: &str,
-    ) -> Self {
-        let start: String = signature.chars().filter(|c| !c.is_whitespace()).take(8).collect();
+    pub fn dkim(signature: &Verification) -> Self {
         let known = [
-            ("header.d", domain),
-            ("header.s", selector),
-            ("header.a", algorithm),
-            ("header.b", &start),
+            ("header.d", &*signature.domain),
+            ("header.s", &signature.selector),
+            ("header.a", signature.algorithm.map_or("", |algorithm| algorithm.name())),
+            ("header.b", &signature.signature_start),
         ];
         let known = known.into_iter().filter(|(_, value)| !value.is_empty());
-        known.fold(Self::new("dkim", result), |method, (name, value)| method.property(name, value))
+        let result = Self {
+            reason: signature.reason().map(ToString::to_string),
+            ..Self::new("dkim", signature.result.name())
+        };
+        known.fold(result, |method, (name, value)| method.property(name, value))
     }
 
     /// DMARC, with the policy that holds for this From domain, as IANA registered the
@@ -201,12 +199,21 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dkim::{Algorithm, DkimResult};
 
     #[test]
     fn a_field_names_every_result() {
+        let signature = Verification {
+            result: DkimResult::Pass,
+            domain: "example.com".to_owned(),
+            selector: "s1".to_owned(),
+            algorithm: Some(Algorithm::RsaSha256),
+            signature_start: "AbCdEfGh".to_owned(),
+            ..Verification::blank()
+        };
         let field = AuthenticationResults::new("mx.example.net")
             .with(MethodResult::new("spf", "pass").property("smtp.mailfrom", "ana@example.com"))
-            .with(MethodResult::dkim("pass", "example.com", "s1", "rsa-sha256", "AbCd EfGhIj"))
+            .with(MethodResult::dkim(&signature))
             .with(MethodResult::iprev(true, "2001:db8::1".parse().unwrap()));
         assert_eq!(
             field.to_field(),
@@ -249,7 +256,7 @@ mod tests {
         let hidden = MethodResult::new("spf", "fail").reason("a\u{202e}b\u{2028}c\u{85}d");
         let field = AuthenticationResults::new("mx.example.net").with(hidden).to_field();
         assert!(field.contains("\"a?b?c?d\""), "{field}");
-        let unread = MethodResult::dkim("permerror", "", "", "", "");
+        let unread = MethodResult::dkim(&Verification::blank());
         assert_eq!(unread, MethodResult::new("dkim", "permerror"));
     }
 

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use puerto_mail::authres::MethodResult;
-use puerto_mail::dkim::{self, Algorithm, DkimResult};
+use puerto_mail::dkim::{self, Algorithm, DkimResult, Verification};
 use puerto_mail::dmarc::{self, Authenticated, DmarcResult, Policy};
 use puerto_mail::header::{Header, parse_address_list};
 use puerto_mail::spf::{self, SpfResult};
@@ -190,7 +190,7 @@ impl Evidence {
         }
         let failed = by_rsa().next()?;
         let name = format!("{}._domainkey.{}", failed.selector, failed.domain);
-        let why = failed.reason().unwrap_or("for no reason");
+        let why = reason(failed);
         Some(refusal(
             (5, 7, 20),
             &[
@@ -212,7 +212,7 @@ impl Evidence {
         match self.dkim.first() {
             None => "did not pass: there is no signature".to_owned(),
             Some(found) => {
-                format!("{} ({})", found.result.name(), found.reason().unwrap_or("for no reason"))
+                format!("{} ({})", found.result.name(), reason(found))
             }
         }
     }
@@ -223,23 +223,14 @@ impl Evidence {
         if self.dkim.is_empty() {
             results.push(MethodResult::new("dkim", "none"));
         }
-        for found in &self.dkim {
-            let algorithm = found.algorithm.map_or("", dkim::Algorithm::name);
-            let result = MethodResult::dkim(
-                found.result.name(),
-                &found.domain,
-                &found.selector,
-                algorithm,
-                &found.signature_start,
-            );
-            results.push(match found.reason() {
-                Some(reason) => result.reason(reason),
-                None => result,
-            });
-        }
+        results.extend(self.dkim.iter().map(MethodResult::dkim));
         results.extend(self.dmarc.as_ref().map(MethodResult::dmarc));
         results
     }
+}
+
+fn reason(found: &Verification) -> String {
+    found.reason().map_or_else(|| "for no reason".to_owned(), ToString::to_string)
 }
 
 // `127-0-0-10.dynamic.isp.example`: the octets of the address stand in its name.

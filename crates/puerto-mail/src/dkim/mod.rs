@@ -11,6 +11,7 @@ mod key;
 mod record;
 mod short_rsa;
 mod sign;
+mod step;
 mod tags;
 mod verify;
 
@@ -18,7 +19,9 @@ pub use canonical::{BodyHash, BodyHasher, Canonicalization};
 pub use key::{KeyError, PrivateKey, zone_file_text};
 pub use record::{PublicKey, RecordError};
 pub use sign::{SignError, SigningKey, SigningTime, sign};
-pub use verify::{DkimResult, Step, StepKind, Verification, verify};
+pub use step::{Step, StepKind};
+pub use tags::TagError;
+pub use verify::{DkimResult, Verification, verify};
 
 /// A signing algorithm, with its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

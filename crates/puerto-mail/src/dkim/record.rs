@@ -7,14 +7,14 @@ use aws_lc_rs::signature::{
 use puerto_smtp::base64;
 
 use super::Algorithm;
-use super::tags::{Tags, shown};
+use super::tags::{TagError, Tags, shown};
 
 /// Why a TXT record is not a key to verify with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The list of tags is malformed.
     #[error("the key record is malformed: {0}")]
-    Malformed(String),
+    Malformed(TagError),
     /// `v=` is there and is not DKIM1 in the first place.
     #[error("the key record's v= is not DKIM1 in the first place")]
     Version,

@@ -6,13 +6,30 @@ use puerto_smtp::text::harmless;
 /// Tags of one list at most; a signature has about ten.
 const MAX_TAGS: usize = 100;
 
+/// Why a text is not a tag list, with the part of it that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    /// It has no `=`.
+    #[error("\"{0}\" is not a tag")]
+    NotATag(String),
+    /// What stands before the `=`.
+    #[error("\"{0}\" is not a tag's name")]
+    NotAName(String),
+    /// How many are read.
+    #[error("there are more than {0} tags")]
+    TooMany(usize),
+    /// The name of a tag.
+    #[error("the tag {0}= stands twice")]
+    Twice(String),
+}
+
 /// A tag list that was read: names in their order, each once, with trimmed values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tags<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Tags<'a> {
-    /// Reads a list; the error says what is malformed.
-    pub(super) fn parse(text: &'a str) -> Result<Self, String> {
+    /// Reads a list, of a signature or of a record.
+    pub(super) fn parse(text: &'a str) -> Result<Self, TagError> {
         let mut tags: Vec<(&str, &str)> = Vec::new();
         let mut parts = text.split(';').peekable();
         while let Some(part) = parts.next() {
@@ -22,18 +39,18 @@ impl<'a> Tags<'a> {
                 break;
             }
             let (name, value) =
-                part.split_once('=').ok_or_else(|| format!("\"{}\" is not a tag", shown(part)))?;
+                part.split_once('=').ok_or_else(|| TagError::NotATag(shown(part)))?;
             let name = name.trim_matches(is_white);
             let valid = name.starts_with(|c: char| c.is_ascii_alphabetic())
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             if !valid {
-                return Err(format!("\"{}\" is not a tag's name", shown(name)));
+                return Err(TagError::NotAName(shown(name)));
             }
             if tags.len() >= MAX_TAGS {
-                return Err(format!("there are more than {MAX_TAGS} tags"));
+                return Err(TagError::TooMany(MAX_TAGS));
             }
             if tags.iter().any(|(other, _)| *other == name) {
-                return Err(format!("the tag {}= stands twice", shown(name)));
+                return Err(TagError::Twice(shown(name)));
             }
             tags.push((name, value.trim_matches(is_white)));
         }

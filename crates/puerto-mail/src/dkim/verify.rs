@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use puerto_smtp::base64;
 
-use super::Algorithm;
 use super::canonical::{BodyHasher, Canonicalization, canonical_field};
 use super::record::{PublicKey, RecordError};
 use super::tags::{Tags, shown};
-use crate::dns::{Dns, DnsError, Record, RecordType};
+use super::{Algorithm, Step};
+use crate::dns::{Dns, Record, RecordType};
 use crate::header::{Field, Header};
 
 /// Signatures of one message that are checked; the others are reported as
@@ -51,32 +51,6 @@ impl DkimResult {
     }
 }
 
-/// What a step of the check looked at, in the order of the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StepKind {
-    /// The signature's tags.
-    Syntax,
-    /// The algorithm.
-    Algorithm,
-    /// The key record in the DNS.
-    KeyRecord,
-    /// The hash of the body.
-    BodyHash,
-    /// The signature over the header.
-    HeaderHash,
-}
-
-/// One step of the check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What it looked at.
-    pub kind: StepKind,
-    /// Whether it went well.
-    pub passed: bool,
-    /// What was seen, or what is wrong, in a sentence for people.
-    pub detail: String,
-}
-
 /// What became of one signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
@@ -106,18 +80,32 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// The first step that went wrong, in words; `None` after a pass.
-    pub fn reason(&self) -> Option<&str> {
-        self.steps.iter().find(|step| !step.passed).map(|step| step.detail.as_str())
+    /// The step that went wrong; `None` after a pass.
+    pub fn reason(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| !step.passed())
     }
 
-    fn step(&mut self, kind: StepKind, detail: impl Into<String>) {
-        self.steps.push(Step { kind, passed: true, detail: detail.into() });
+    /// Of a signature of which nothing is known yet.
+    pub(crate) fn blank() -> Self {
+        Self {
+            result: DkimResult::PermError,
+            domain: String::new(),
+            selector: String::new(),
+            identity: String::new(),
+            algorithm: None,
+            signature_start: String::new(),
+            signed_fields: Vec::new(),
+            key_bits: None,
+            testing: false,
+            octets_not_signed: 0,
+            steps: Vec::new(),
+        }
     }
 
-    fn stop(mut self, result: DkimResult, kind: StepKind, detail: impl Into<String>) -> Self {
-        self.result = result;
-        self.steps.push(Step { kind, passed: false, detail: detail.into() });
+    // Which the last step says.
+    fn stop(mut self, step: Step) -> Self {
+        self.result = step.result();
+        self.steps.push(step);
         self
     }
 }
@@ -128,31 +116,12 @@ pub async fn verify<D: Dns>(message: &[u8], dns: &D, now: i64) -> Vec<Verificati
     let Ok(header) = Header::parse_within(message, MAX_HEADER) else { return Vec::new() };
     let mut results = Vec::new();
     for (index, field) in header.named("DKIM-Signature").enumerate() {
-        let blank = blank();
-        if index >= MAX_SIGNATURES {
-            let detail = format!("only the first {MAX_SIGNATURES} signatures are checked");
-            results.push(blank.stop(DkimResult::PermError, StepKind::Syntax, detail));
-            continue;
-        }
-        results.push(verify_one(&header, field, dns, now).await);
+        results.push(match index < MAX_SIGNATURES {
+            true => verify_one(&header, field, dns, now).await,
+            false => Verification::blank().stop(Step::NotChecked(MAX_SIGNATURES)),
+        });
     }
     results
-}
-
-fn blank() -> Verification {
-    Verification {
-        result: DkimResult::PermError,
-        domain: String::new(),
-        selector: String::new(),
-        identity: String::new(),
-        algorithm: None,
-        signature_start: String::new(),
-        signed_fields: Vec::new(),
-        key_bits: None,
-        testing: false,
-        octets_not_signed: 0,
-        steps: Vec::new(),
-    }
 }
 
 async fn verify_one<D: Dns>(
@@ -161,41 +130,34 @@ async fn verify_one<D: Dns>(
     dns: &D,
     now: i64,
 ) -> Verification {
-    let mut seen = blank();
+    let mut seen = Verification::blank();
     let text = String::from_utf8_lossy(field.value());
     let tags = match Tags::parse(&text) {
         Ok(tags) => tags,
-        Err(detail) => return seen.stop(DkimResult::PermError, StepKind::Syntax, detail),
+        Err(error) => return seen.stop(Step::Tags(error)),
     };
     identify(&tags, &mut seen);
     let signature = match Signature::read(&tags, now) {
         Ok(signature) => signature,
-        Err(Fault(result, kind, detail)) => return seen.stop(result, kind, detail),
+        Err(fault) => return seen.stop(fault),
     };
     seen.signed_fields.clone_from(&signature.fields);
-    seen.step(StepKind::Syntax, format!("d={} s={}", seen.domain, seen.selector));
-    seen.step(StepKind::Algorithm, signature.algorithm.name());
+    seen.steps.push(Step::Signer(seen.domain.clone(), seen.selector.clone()));
+    seen.steps.push(Step::Algorithm(signature.algorithm));
     let keys = match fetch_keys(&seen, &signature, dns).await {
         Ok(keys) => keys,
-        Err(Fault(result, kind, detail)) => return seen.stop(result, kind, detail),
+        Err(fault) => return seen.stop(fault),
     };
     let octets = signed_octets(header, field, &signature);
     // RFC 6376 §3.6.2.2 leaves it open which of several records counts: each may be the
     // signer's.
     let fits = |key: &&PublicKey| key.verifies(&octets, &signature.value);
-    let Some(key) = keys.iter().find(fits).or(keys.first()) else {
-        return seen.stop(DkimResult::PermError, StepKind::KeyRecord, "there is no key");
-    };
+    let Some(key) = keys.iter().find(fits).or(keys.first()) else { return seen };
     seen.testing = key.testing;
     seen.key_bits = Some(key.bits);
-    let mut about = format!("{} key of {} bits", key.kind(), key.bits);
-    if key.testing {
-        about.push_str(", in test mode (t=y)");
-    }
-    seen.step(StepKind::KeyRecord, about);
+    seen.steps.push(Step::Key(key.kind(), key.bits, key.testing));
     if keys.len() > 1 {
-        let detail = format!("{} keys at the selector, of which any may count", keys.len());
-        seen.step(StepKind::KeyRecord, detail);
+        seen.steps.push(Step::SeveralKeys(keys.len()));
     }
     check(header, &signature, fits(&key), seen)
 }
@@ -211,27 +173,19 @@ fn check(
     hasher.update(header.body());
     let body = hasher.finish();
     if body.octets < signature.body_length.unwrap_or(0) {
-        let detail = format!("l={limit} is more than the body's {} octets", body.octets);
-        return seen.stop(DkimResult::Fail, StepKind::BodyHash, detail);
+        return seen.stop(Step::BodyTooShort(limit, body.octets));
     }
     if body.sha256 != signature.body_hash {
-        let detail = "the body hash differs: the body was changed after it was signed";
-        return seen.stop(DkimResult::Fail, StepKind::BodyHash, detail);
+        return seen.stop(Step::BodyChanged);
     }
-    seen.step(StepKind::BodyHash, format!("{} octets", body.octets));
+    seen.steps.push(Step::Body(body.octets));
     if !key_fits {
-        let detail = "the signature does not fit the header: a signed field was changed after it \
-                      was signed, or the published key is not the signer's";
-        return seen.stop(DkimResult::Fail, StepKind::HeaderHash, detail);
+        return seen.stop(Step::HeaderChanged);
     }
-    seen.step(StepKind::HeaderHash, format!("{} fields", signature.fields.len()));
+    seen.steps.push(Step::Fields(signature.fields.len()));
     if body.octets > limit {
         // It passes all the same (RFC 6376 §8.2); whoever reads the steps is warned.
-        let detail = format!(
-            "l= covers {limit} of {} octets: anybody could have added the rest",
-            body.octets
-        );
-        seen.step(StepKind::BodyHash, detail);
+        seen.steps.push(Step::PartOfBody(limit, body.octets));
         seen.octets_not_signed = body.octets - limit;
     }
     seen.result = DkimResult::Pass;
@@ -252,12 +206,6 @@ fn identify(tags: &Tags<'_>, seen: &mut Verification) {
     seen.signature_start = value.chars().filter(|c| !c.is_whitespace()).take(8).collect();
 }
 
-struct Fault(DkimResult, StepKind, String);
-
-fn malformed(detail: impl Into<String>) -> Fault {
-    Fault(DkimResult::PermError, StepKind::Syntax, detail.into())
-}
-
 struct Signature {
     algorithm: Algorithm,
     header_form: Canonicalization,
@@ -273,13 +221,13 @@ struct Signature {
 
 impl Signature {
     // RFC 6376 §6.1.1.
-    fn read(tags: &Tags<'_>, now: i64) -> Result<Self, Fault> {
-        let need = |name: &str| {
+    fn read(tags: &Tags<'_>, now: i64) -> Result<Self, Step> {
+        let need = |name| {
             let value = tags.get(name).filter(|value| !value.is_empty());
-            value.ok_or_else(|| malformed(format!("the tag {name}= is missing")))
+            value.ok_or(Step::Missing(name))
         };
         if need("v")? != "1" {
-            return Err(malformed("v= is not 1"));
+            return Err(Step::Version);
         }
         let algorithm = read_algorithm(need("a")?)?;
         let (header_form, body_form) = read_forms(tags.get("c").unwrap_or("simple/simple"))?;
@@ -289,21 +237,18 @@ impl Signature {
         check_name(&selector, "s")?;
         let fields: Vec<String> = need("h")?.split(':').map(|n| n.trim().to_owned()).collect();
         if !fields.iter().any(|name| name.eq_ignore_ascii_case("from")) {
-            return Err(malformed("h= does not cover From"));
+            return Err(Step::FromNotSigned);
         }
-        let octets = |name: &str, text: &str| {
-            base64::decode(text.as_bytes())
-                .ok_or_else(|| malformed(format!("{name}= is not base64")))
-        };
-        let body_hash = octets("bh", need("bh")?)?;
-        let value = octets("b", need("b")?)?;
+        let octets = |name| base64::decode(need(name)?.as_bytes()).ok_or(Step::NotBase64(name));
+        let body_hash = octets("bh")?;
+        let value = octets("b")?;
         let body_length = tags.get("l").map(number).transpose()?;
         check_time(tags, now)?;
         let identity_domain = read_identity(tags, &domain)?;
         let query_ok =
             tags.get("q").is_none_or(|q| q.split(':').any(|method| method.trim() == "dns/txt"));
         if !query_ok {
-            return Err(malformed("q= does not offer dns/txt"));
+            return Err(Step::Query);
         }
         Ok(Self {
             algorithm,
@@ -320,33 +265,24 @@ impl Signature {
     }
 }
 
-fn read_algorithm(name: &str) -> Result<Algorithm, Fault> {
+fn read_algorithm(name: &str) -> Result<Algorithm, Step> {
     match Algorithm::from_name(name) {
-        // RFC 8301 §3.1: such a signature counts as none.
-        Some(Algorithm::RsaSha1) => Err(Fault(
-            DkimResult::Policy,
-            StepKind::Algorithm,
-            "rsa-sha1 proves nothing since RFC 8301: sign with rsa-sha256".to_owned(),
-        )),
+        Some(Algorithm::RsaSha1) => Err(Step::Sha1),
         Some(algorithm) => Ok(algorithm),
-        None => Err(Fault(
-            DkimResult::PermError,
-            StepKind::Algorithm,
-            format!("the algorithm \"{}\" is unknown", shown(name)),
-        )),
+        None => Err(Step::UnknownAlgorithm(shown(name))),
     }
 }
 
-fn read_forms(text: &str) -> Result<(Canonicalization, Canonicalization), Fault> {
+fn read_forms(text: &str) -> Result<(Canonicalization, Canonicalization), Step> {
     let (header, body) = text.split_once('/').unwrap_or((text, "simple"));
     match (Canonicalization::from_name(header.trim()), Canonicalization::from_name(body.trim())) {
         (Some(header), Some(body)) => Ok((header, body)),
-        _ => Err(malformed(format!("c={} is unknown", shown(text)))),
+        _ => Err(Step::UnknownForm(shown(text))),
     }
 }
 
 // Only a name that can be asked for is put into a question to the DNS.
-fn check_name(name: &str, tag: &str) -> Result<(), Fault> {
+fn check_name(name: &str, tag: &'static str) -> Result<(), Step> {
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
@@ -355,43 +291,43 @@ fn check_name(name: &str, tag: &str) -> Result<(), Fault> {
     if name.len() <= 253 && name.split('.').all(label) {
         return Ok(());
     }
-    Err(malformed(format!("{tag}={} is not a name", shown(name))))
+    Err(Step::NotAName(tag, shown(name)))
 }
 
-fn number(text: &str) -> Result<u64, Fault> {
+fn number(text: &str) -> Result<u64, Step> {
     // RFC 6376 §3.5 allows 76 digits: what does not fit is larger than anything here.
     let digits = (1..=76).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let value = digits.then(|| text.parse().unwrap_or(u64::MAX));
-    value.ok_or_else(|| malformed(format!("\"{}\" is not a number", shown(text))))
+    value.ok_or_else(|| Step::NotANumber(shown(text)))
 }
 
-fn check_time(tags: &Tags<'_>, now: i64) -> Result<(), Fault> {
+fn check_time(tags: &Tags<'_>, now: i64) -> Result<(), Step> {
     let time = |name: &str| tags.get(name).map(number).transpose();
     let now = u64::try_from(now).unwrap_or(0);
     let (signed, expires) = (time("t")?, time("x")?);
     if let (Some(signed), Some(expires)) = (signed, expires)
         && expires < signed
     {
-        return Err(malformed("x= is before t="));
+        return Err(Step::ExpiresBeforeSigned);
     }
     if expires.is_some_and(|expires| expires < now) {
-        return Err(malformed("the signature has expired (x=)"));
+        return Err(Step::Expired);
     }
     if signed.is_some_and(|signed| signed > now.saturating_add(CLOCK_SKEW.unsigned_abs())) {
-        return Err(malformed("the signature was made in the future (t=): a clock is wrong"));
+        return Err(Step::InTheFuture);
     }
     Ok(())
 }
 
-fn read_identity(tags: &Tags<'_>, domain: &str) -> Result<String, Fault> {
+fn read_identity(tags: &Tags<'_>, domain: &str) -> Result<String, Step> {
     let Some(identity) = tags.get("i") else { return Ok(domain.to_owned()) };
-    let (_, identity_domain) = identity.rsplit_once('@').ok_or_else(|| malformed("i= has no @"))?;
+    let (_, identity_domain) = identity.rsplit_once('@').ok_or(Step::NoIdentity)?;
     let identity_domain = identity_domain.trim().to_lowercase();
     let below = identity_domain.strip_suffix(domain);
     match below {
         Some("") => Ok(identity_domain),
         Some(rest) if rest.ends_with('.') => Ok(identity_domain),
-        _ => Err(malformed("i= is not within d=")),
+        _ => Err(Step::ForeignIdentity),
     }
 }
 
@@ -401,22 +337,17 @@ async fn fetch_keys<D: Dns>(
     seen: &Verification,
     signature: &Signature,
     dns: &D,
-) -> Result<Vec<PublicKey>, Fault> {
+) -> Result<Vec<PublicKey>, Step> {
     // RFC 8616 §3: U-labels in `d=` and `s=` are asked for as A-labels.
     let name = format!("{}._domainkey.{}", signature.selector, signature.domain);
     let name = match name.is_ascii() {
         true => name,
         false => idna::domain_to_ascii(&name).unwrap_or(name),
     };
-    let fault = |result, detail| Fault(result, StepKind::KeyRecord, detail);
     let answer = match dns.lookup(&name, RecordType::Txt).await {
         Ok(answer) => answer,
-        Err(error @ (DnsError::NoSuchDomain | DnsError::NoRecords)) => {
-            return Err(fault(DkimResult::PermError, format!("no key at {name}: {error}")));
-        }
-        Err(error) => {
-            return Err(fault(DkimResult::TempError, format!("no answer for {name}: {error}")));
-        }
+        Err(error) if error.is_absence() => return Err(Step::NoKey(name, error)),
+        Err(error) => return Err(Step::NoAnswer(name, error)),
     };
     let mut keys = Vec::new();
     let mut unfit = None;
@@ -434,20 +365,19 @@ async fn fetch_keys<D: Dns>(
     match unfit {
         _ if !keys.is_empty() => Ok(keys),
         Some(fault) => Err(fault),
-        None => Err(fault(DkimResult::PermError, format!("{name}: {problem}"))),
+        None => Err(Step::KeyRecord(name, problem)),
     }
 }
 
-fn fitting(key: PublicKey, signature: &Signature, identity: &str) -> Result<PublicKey, Fault> {
-    let fault = |detail: String| Err(Fault(DkimResult::PermError, StepKind::KeyRecord, detail));
+fn fitting(key: PublicKey, signature: &Signature, identity: &str) -> Result<PublicKey, Step> {
     if !key.fits(signature.algorithm) {
-        return fault(format!("the key is for {}, not {}", key.kind(), signature.algorithm));
+        return Err(Step::OtherKind(key.kind(), signature.algorithm));
     }
     if !key.hashes.is_empty() && !key.hashes.iter().any(|hash| hash == "sha256") {
-        return fault("the key record's h= does not allow sha256".to_owned());
+        return Err(Step::HashNotAllowed);
     }
     if key.strict && signature.identity_domain != signature.domain {
-        return fault(format!("the key record's t=s does not allow i={}", shown(identity)));
+        return Err(Step::IdentityNotAllowed(shown(identity)));
     }
     Ok(key)
 }

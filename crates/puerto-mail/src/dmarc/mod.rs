@@ -8,6 +8,7 @@
 //! counts as a domain without a record.
 
 mod by_list;
+mod finding;
 pub mod mend;
 mod record;
 mod walk;
@@ -17,6 +18,7 @@ use std::fmt;
 use crate::dns::{Dns, RecordType};
 use by_list::Method;
 pub use by_list::{ByList, organizational_domain as organizational_domain_by_list};
+pub use finding::Finding;
 pub use record::{Mode, Policy, PublicSuffix, Record};
 use walk::{Walk, Walker};
 
@@ -71,15 +73,19 @@ impl fmt::Display for DmarcResult {
 }
 
 /// How an authenticated domain stands to that of From.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Alignment {
     /// It passed and agrees.
+    #[error("passed and is aligned with From")]
     Aligned,
     /// It passed for a domain that does not agree.
+    #[error("passed, but is not aligned with From")]
     NotAligned,
     /// It did not pass, so whether it agrees does not matter.
+    #[error("did not pass")]
     NotPassed,
     /// The DNS did not say what its organizational domain is.
+    #[error("passed; the DNS did not say whether it is aligned")]
     Unknown,
 }
 
@@ -120,7 +126,7 @@ pub struct Step {
     /// What was looked at: `_dmarc.example.com`, `SPF example.com`.
     pub about: String,
     /// What was found or concluded.
-    pub finding: String,
+    pub finding: Finding,
 }
 
 /// Evaluates a message whose From field holds one address at `from_domain`, which is
@@ -139,7 +145,7 @@ pub async fn evaluate<D: Dns>(
     if !walk::is_domain(&from_domain) {
         evaluation.result = DmarcResult::PermError;
         evaluation.by_list.result = DmarcResult::PermError;
-        evaluation.note("From", "its domain is not a domain name".to_owned());
+        evaluation.note("From", Finding::NotADomain);
         return evaluation;
     }
     let mut walker = Walker::new(dns);
@@ -192,18 +198,18 @@ impl Evaluation {
         known && applies && (self.result != self.by_list.result || !same_domain && !strict)
     }
 
-    fn note(&mut self, about: &str, finding: String) {
+    fn note(&mut self, about: &str, finding: Finding) {
         self.steps.push(Step { about: about.to_owned(), finding });
     }
 
     // RFC 9989 §4.10.1: the domain's own record, then that of its organizational
     // domain, then that of its public suffix.
     async fn find_policy<D: Dns>(&mut self, dns: &D, walk: &Walk) {
-        if let Some(error) = &walk.error {
+        if let Some((name, error)) = &walk.error {
             // What lies below the failure is known: an own record decides all the same.
             if walk.record_at(&self.from_domain).is_none() {
                 self.result = DmarcResult::TempError;
-                self.note("policy", format!("unknown: {error}"));
+                self.note("policy", Finding::Unknown(name.clone(), error.clone()));
                 return;
             }
         }
@@ -216,7 +222,7 @@ impl Evaluation {
             self.organizational_domain = Some(organizational);
         }
         let Some((domain, record)) = found else {
-            self.note("policy", "no record applies".to_owned());
+            self.note("policy", Finding::NoneApplies);
             return;
         };
         self.policy_domain = Some(domain.clone());
@@ -225,8 +231,7 @@ impl Evaluation {
         } else {
             self.inherited_policy(dns, record).await
         };
-        let testing = if record.testing { ", in test mode" } else { "" };
-        self.note("policy", format!("{} by the record of {domain}{testing}", self.policy));
+        self.note("policy", Finding::Policy(self.policy, domain.clone(), record.testing));
         self.record = Some(record.clone());
     }
 
@@ -235,7 +240,7 @@ impl Evaluation {
         let Some(nonexistent_policy) = record.nonexistent_policy else { return policy };
         match dns.lookup(&self.from_domain, RecordType::A).await {
             Err(crate::dns::DnsError::NoSuchDomain) => {
-                self.note("From", "its domain does not exist: np applies".to_owned());
+                self.note("From", Finding::DomainAbsent);
                 nonexistent_policy
             }
             _ => policy,
@@ -254,12 +259,12 @@ impl Evaluation {
         };
         if let Some(spf) = spf {
             let alignment = self.alignment(walker, spf, spf_mode).await;
-            self.note_alignment("SPF", spf, alignment);
+            self.note(&format!("SPF {}", spf.domain), Finding::Alignment(alignment));
             self.spf = Some((canonical(&spf.domain), alignment));
         }
         for signature in dkim {
             let alignment = self.alignment(walker, signature, dkim_mode).await;
-            self.note_alignment("DKIM", signature, alignment);
+            self.note(&format!("DKIM {}", signature.domain), Finding::Alignment(alignment));
             self.dkim.push((canonical(&signature.domain), alignment));
         }
     }
@@ -293,16 +298,6 @@ impl Evaluation {
             None if walk.organizational_domain() == *organizational => Alignment::Aligned,
             None => Alignment::NotAligned,
         }
-    }
-
-    fn note_alignment(&mut self, what: &str, identifier: &Authenticated, alignment: Alignment) {
-        let finding = match alignment {
-            Alignment::Aligned => "passed and is aligned with From",
-            Alignment::NotAligned => "passed, but is not aligned with From",
-            Alignment::NotPassed => "did not pass",
-            Alignment::Unknown => "passed; the DNS did not say whether it is aligned",
-        };
-        self.note(&format!("{what} {}", identifier.domain), finding.to_owned());
     }
 
     fn conclude(&mut self) {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::record::is_dmarc;
-use super::{PublicSuffix, Record, Step, mend};
+use super::{Finding, PublicSuffix, Record, Step, mend};
 use crate::dns::{self, Dns, DnsError, DnsFault, RecordType};
 
 /// Questions of one walk. A name with more labels jumps to its last seven after the
@@ -19,8 +19,8 @@ const MAX_NAMES: usize = 64;
 pub(super) struct Walk {
     start: String,
     found: Vec<(String, Record)>,
-    /// What stopped the walk, if the DNS did.
-    pub(super) error: Option<String>,
+    /// The name at which the DNS stopped the walk.
+    pub(super) error: Option<(String, DnsError)>,
 }
 
 impl Walk {
@@ -89,7 +89,7 @@ impl<'a, D: Dns> Walker<'a, D> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    walk.error = Some(format!("_dmarc.{name}: {error}"));
+                    walk.error = Some((format!("_dmarc.{name}"), error));
                     break;
                 }
             }
@@ -114,22 +114,18 @@ impl<'a, D: Dns> Walker<'a, D> {
         let (result, finding) = match self.dns.lookup(&asked, RecordType::Txt).await {
             Ok(answer) => {
                 let text = damaged(&answer.records);
-                let selected = select(answer.records);
-                match (&selected.0, text) {
-                    (Ok(None), Some(text)) => {
-                        let finding =
-                            format!("the record is damaged, so it does not count: {text}");
-                        self.damaged.get_or_insert((asked.clone(), text));
-                        (Ok(None), finding)
+                let (record, finding) = select(answer.records);
+                let finding = match text.filter(|_| record.is_none()) {
+                    Some(text) => {
+                        self.damaged.get_or_insert((asked.clone(), text.clone()));
+                        Finding::Damaged(text)
                     }
-                    _ => selected,
-                }
+                    None => finding,
+                };
+                (Ok(record), finding)
             }
-            Err(error) if error.is_absence() => (Ok(None), "no record".to_owned()),
-            Err(error) => {
-                let finding = error.to_string();
-                (Err(error), finding)
-            }
+            Err(error) if error.is_absence() => (Ok(None), Finding::Absent),
+            Err(error) => (Err(error.clone()), Finding::Dns(error)),
         };
         self.steps.push(Step { about: asked, finding });
         self.remembered.insert(name.to_owned(), result.clone());
@@ -149,7 +145,7 @@ fn damaged(records: &[dns::Record]) -> Option<String> {
 }
 
 // Of several DMARC records at one name none counts.
-fn select(records: Vec<dns::Record>) -> (Result<Option<Record>, DnsError>, String) {
+fn select(records: Vec<dns::Record>) -> (Option<Record>, Finding) {
     let mut texts = records
         .into_iter()
         .filter_map(|record| match record {
@@ -158,11 +154,11 @@ fn select(records: Vec<dns::Record>) -> (Result<Option<Record>, DnsError>, Strin
         })
         .filter(|text| is_dmarc(text));
     match (texts.next(), texts.next()) {
-        (None, _) => (Ok(None), "no record begins with v=DMARC1".to_owned()),
-        (Some(_), Some(_)) => (Ok(None), "several records, so none counts".to_owned()),
+        (None, _) => (None, Finding::NoneBegins),
+        (Some(_), Some(_)) => (None, Finding::Several),
         (Some(text), None) => match Record::parse(&text) {
-            Some(record) => (Ok(Some(record)), text),
-            None => (Ok(None), format!("no valid policy and no rua, so it does not count: {text}")),
+            Some(record) => (Some(record), Finding::Record(text)),
+            None => (None, Finding::AsksNothing(text)),
         },
     }
 }

@@ -10,8 +10,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 
 use super::macros::{MacroString, Values};
-use super::record::{Mechanism, Record, is_spf};
-use crate::dns::{self, Dns, DnsError, RecordType};
+use super::record::{Mechanism, Record, find};
+use super::{Reason, SyntaxError};
+use crate::dns::{Dns, DnsError};
 
 /// Records that one count reads at most: a tree with more has long broken the limit.
 const MAX_RECORDS: u32 = 60;
@@ -62,8 +63,8 @@ pub enum CountFaultKind {
     NoRecord,
     /// It has several.
     SeveralRecords,
-    /// Its record cannot be read; the text says why.
-    Malformed(String),
+    /// Its record cannot be read.
+    Malformed(SyntaxError),
     /// It includes itself, over others or directly.
     Loop,
     /// Which domain it is depends on the message: there are macros in its name.
@@ -112,32 +113,17 @@ impl<'a, D: Dns> Counter<'a, D> {
             if self.records > MAX_RECORDS {
                 return self.fault(&domain, CountFaultKind::TooLarge);
             }
-            match self.find(&domain).await {
+            match find(self.dns, &domain).await {
                 Ok(text) => {
                     self.path.push(domain.clone());
                     self.follow(&domain, &text).await;
                     self.path.pop();
                 }
-                Err(kind) => self.fault(&domain, kind),
+                Err(Reason::Dns(error)) => self.fault(&domain, CountFaultKind::Dns(error)),
+                Err(Reason::SeveralRecords) => self.fault(&domain, CountFaultKind::SeveralRecords),
+                Err(_) => self.fault(&domain, CountFaultKind::NoRecord),
             }
         })
-    }
-
-    async fn find(&self, domain: &str) -> Result<Vec<u8>, CountFaultKind> {
-        let answer = match self.dns.lookup(domain, RecordType::Txt).await {
-            Ok(answer) => answer,
-            Err(error) if error.is_absence() => return Err(CountFaultKind::NoRecord),
-            Err(error) => return Err(CountFaultKind::Dns(error)),
-        };
-        let mut found = answer.records.into_iter().filter_map(|record| match record {
-            dns::Record::Txt(text) if is_spf(&text) => Some(text),
-            _ => None,
-        });
-        match (found.next(), found.next()) {
-            (Some(text), None) => Ok(text),
-            (Some(_), Some(_)) => Err(CountFaultKind::SeveralRecords),
-            (None, _) => Err(CountFaultKind::NoRecord),
-        }
     }
 
     async fn follow(&mut self, domain: &str, text: &[u8]) {
@@ -200,7 +186,7 @@ impl<'a, D: Dns> Counter<'a, D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::{Table, block_on};
+    use crate::dns::{RecordType, Table, block_on};
 
     fn table() -> Table {
         let mut table = Table::new();

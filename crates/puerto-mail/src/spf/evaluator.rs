@@ -8,9 +8,10 @@ use std::pin::Pin;
 use puerto_smtp::text::harmless;
 
 use super::macros::{MacroString, Place, Values};
-use super::record::{Directive, Mechanism, Modifier, Prefixes, Record, contains, is_spf};
+use super::record::{Directive, Mechanism, Modifier, Prefixes, Record, contains, find, is_name};
 use super::{
-    Evaluation, MAX_LOOKUPS, MAX_VOID_LOOKUPS, Outcome, Query, Question, SpfResult, Step, Trace,
+    Answer, Evaluation, MAX_LOOKUPS, MAX_VOID_LOOKUPS, Outcome, Query, Question, Reason, SpfResult,
+    Step, Trace,
 };
 use crate::dns::reverse_name;
 use crate::dns::{self, Dns, DnsError, RecordType};
@@ -33,7 +34,7 @@ pub(super) async fn run<D: Dns>(dns: &D, query: &Query) -> Evaluation {
     let visit = if is_checkable(&domain) {
         evaluator.visit(domain.clone()).await
     } else {
-        Visit::without_record(&domain, SpfResult::None, "this is not a full domain name".to_owned())
+        Visit::without_record(&domain, Reason::NotADomain)
     };
     let (lookups, void_lookups) = (evaluator.lookups, evaluator.void_lookups);
     let explanation = match &visit.explanation {
@@ -62,25 +63,10 @@ struct Evaluator<'a, D> {
     questions: Vec<Question>,
 }
 
-// Why a term ends the evaluation.
-enum Stop {
-    Temporary(String),
-    Permanent(String),
-}
-
-impl Stop {
-    fn into_parts(self) -> (SpfResult, String) {
-        match self {
-            Self::Temporary(reason) => (SpfResult::TempError, reason),
-            Self::Permanent(reason) => (SpfResult::PermError, reason),
-        }
-    }
-}
-
 // What came of one term, before it becomes a step.
 struct Tried {
     outcome: Outcome,
-    reason: Option<String>,
+    reason: Option<Reason>,
     nested: Option<Box<Trace>>,
 }
 
@@ -91,11 +77,11 @@ struct Visit {
 }
 
 impl Visit {
-    fn without_record(domain: &str, result: SpfResult, problem: String) -> Self {
+    fn without_record(domain: &str, problem: Reason) -> Self {
         let trace = Trace {
             domain: domain.to_owned(),
             record: None,
-            result,
+            result: result_of(&problem),
             problem: Some(problem),
             steps: Vec::new(),
         };
@@ -109,9 +95,9 @@ impl<D: Dns> Evaluator<'_, D> {
     // Boxed, since an include leads back here.
     fn visit(&mut self, domain: String) -> BoxFuture<'_, Visit> {
         Box::pin(async move {
-            let text = match self.find_record(&domain).await {
+            let text = match find(self.dns, &domain).await {
                 Ok(text) => text,
-                Err((result, problem)) => return Visit::without_record(&domain, result, problem),
+                Err(problem) => return Visit::without_record(&domain, problem),
             };
             let mut trace = Trace {
                 domain: domain.clone(),
@@ -124,37 +110,11 @@ impl<D: Dns> Evaluator<'_, D> {
                 Ok(record) => self.evaluate(record, domain, trace).await,
                 Err(problem) => {
                     trace.result = SpfResult::PermError;
-                    trace.problem = Some(problem);
+                    trace.problem = Some(Reason::Syntax(problem));
                     Visit { trace, explanation: None }
                 }
             }
         })
-    }
-
-    // RFC 7208 §4.4 and §4.5.
-    async fn find_record(&self, domain: &str) -> Result<Vec<u8>, (SpfResult, String)> {
-        if !is_name(domain) {
-            return Err((SpfResult::None, "no such name can exist in the DNS".to_owned()));
-        }
-        let records = match self.dns.lookup(domain, RecordType::Txt).await {
-            Ok(answer) => answer.records,
-            Err(error) if error.is_absence() => {
-                return Err((SpfResult::None, format!("no SPF record: {error}")));
-            }
-            Err(error) => return Err((SpfResult::TempError, error.to_string())),
-        };
-        let mut found = records.into_iter().filter_map(|record| match record {
-            dns::Record::Txt(text) if is_spf(&text) => Some(text),
-            _ => None,
-        });
-        match (found.next(), found.next()) {
-            (Some(text), None) => Ok(text),
-            (None, _) => Err((SpfResult::None, "no TXT record begins with v=spf1".to_owned())),
-            (Some(_), Some(_)) => Err((
-                SpfResult::PermError,
-                "several SPF records: receivers accept exactly one".to_owned(),
-            )),
-        }
     }
 
     async fn evaluate(&mut self, record: Record, domain: String, mut trace: Trace) -> Visit {
@@ -162,7 +122,7 @@ impl<D: Dns> Evaluator<'_, D> {
         for directive in &directives {
             let tried = match self.try_directive(directive, &domain).await {
                 Ok(tried) => tried,
-                Err(stop) => stopped(stop),
+                Err(reason) => stopped(reason),
             };
             let outcome = self.push_step(&mut trace, &directive.written, tried);
             match outcome {
@@ -183,7 +143,7 @@ impl<D: Dns> Evaluator<'_, D> {
         match redirect {
             Some(redirect) => self.redirect(redirect, &domain, trace).await,
             None => {
-                trace.problem = Some("no term matched".to_owned());
+                trace.problem = Some(Reason::NoTermMatched);
                 Visit { trace, explanation: None }
             }
         }
@@ -193,16 +153,15 @@ impl<D: Dns> Evaluator<'_, D> {
     async fn redirect(&mut self, redirect: Modifier, domain: &str, mut trace: Trace) -> Visit {
         let mut explanation = None;
         let tried = match self.count_lookup() {
-            Err(stop) => stopped(stop),
+            Err(reason) => stopped(reason),
             Ok(()) => match self.expand(&redirect.domain, domain).await {
-                Err(stop) => stopped(stop),
+                Err(reason) => stopped(reason),
                 Ok(target) => {
                     let visit = self.visit(target).await;
                     explanation = visit.explanation;
                     let (outcome, reason) = match visit.trace.result {
                         SpfResult::None => {
-                            let reason = "the target has no SPF record".to_owned();
-                            (Outcome::Error(SpfResult::PermError), Some(reason))
+                            (Outcome::Error(SpfResult::PermError), Some(Reason::RedirectToNone))
                         }
                         error @ (SpfResult::TempError | SpfResult::PermError) => {
                             (Outcome::Error(error), None)
@@ -231,7 +190,11 @@ impl<D: Dns> Evaluator<'_, D> {
         tried.outcome
     }
 
-    async fn try_directive(&mut self, directive: &Directive, domain: &str) -> Result<Tried, Stop> {
+    async fn try_directive(
+        &mut self,
+        directive: &Directive,
+        domain: &str,
+    ) -> Result<Tried, Reason> {
         let qualifier = directive.qualifier;
         let matched = match &directive.mechanism {
             Mechanism::All => true,
@@ -270,24 +233,20 @@ impl<D: Dns> Evaluator<'_, D> {
         target: &MacroString,
         domain: &str,
         qualifier: SpfResult,
-    ) -> Result<Tried, Stop> {
+    ) -> Result<Tried, Reason> {
         self.count_lookup()?;
         let target = self.expand(target, domain).await?;
         let trace = self.visit(target).await.trace;
         let (outcome, reason) = match trace.result {
             SpfResult::Pass => (Outcome::Match(qualifier), None),
             SpfResult::Fail | SpfResult::SoftFail | SpfResult::Neutral => (Outcome::NoMatch, None),
-            SpfResult::TempError => (Outcome::Error(SpfResult::TempError), None),
-            SpfResult::PermError => (Outcome::Error(SpfResult::PermError), None),
-            SpfResult::None => {
-                let reason = "the included domain has no SPF record".to_owned();
-                (Outcome::Error(SpfResult::PermError), Some(reason))
-            }
+            error @ (SpfResult::TempError | SpfResult::PermError) => (Outcome::Error(error), None),
+            SpfResult::None => (Outcome::Error(SpfResult::PermError), Some(Reason::IncludeOfNone)),
         };
         Ok(Tried { outcome, reason, nested: Some(Box::new(trace)) })
     }
 
-    async fn host_matches(&mut self, name: &str, prefixes: Prefixes) -> Result<bool, Stop> {
+    async fn host_matches(&mut self, name: &str, prefixes: Prefixes) -> Result<bool, Reason> {
         let ip = self.query.ip;
         let (record_type, prefix) = match ip {
             IpAddr::V4(_) => (RecordType::A, prefixes.v4),
@@ -300,7 +259,7 @@ impl<D: Dns> Evaluator<'_, D> {
         }))
     }
 
-    async fn mx_matches(&mut self, name: &str, prefixes: Prefixes) -> Result<bool, Stop> {
+    async fn mx_matches(&mut self, name: &str, prefixes: Prefixes) -> Result<bool, Reason> {
         let mut hosts: Vec<(u16, String)> = self
             .ask(name, RecordType::Mx)
             .await?
@@ -311,8 +270,7 @@ impl<D: Dns> Evaluator<'_, D> {
             })
             .collect();
         if hosts.len() > MAX_NAMES {
-            let count = hosts.len();
-            return Err(Stop::Permanent(format!("{name} has {count} MX records, more than 10")));
+            return Err(Reason::TooManyMx(name.to_owned(), hosts.len()));
         }
         hosts.sort();
         for (_, host) in hosts.iter().filter(|(_, host)| !host.is_empty()) {
@@ -323,14 +281,14 @@ impl<D: Dns> Evaluator<'_, D> {
         Ok(false)
     }
 
-    async fn target(&mut self, spec: Option<&MacroString>, domain: &str) -> Result<String, Stop> {
+    async fn target(&mut self, spec: Option<&MacroString>, domain: &str) -> Result<String, Reason> {
         match spec {
             Some(spec) => self.expand(spec, domain).await,
             None => Ok(domain.to_owned()),
         }
     }
 
-    async fn expand(&mut self, spec: &MacroString, domain: &str) -> Result<String, Stop> {
+    async fn expand(&mut self, spec: &MacroString, domain: &str) -> Result<String, Reason> {
         let validated = self.name_for(spec, domain, true).await?;
         Ok(spec.expand_domain(&self.values(domain, &validated)))
     }
@@ -355,7 +313,7 @@ impl<D: Dns> Evaluator<'_, D> {
         spec: &MacroString,
         domain: &str,
         counted: bool,
-    ) -> Result<String, Stop> {
+    ) -> Result<String, Reason> {
         if !spec.needs_validated_name() {
             return Ok(String::new());
         }
@@ -369,7 +327,7 @@ impl<D: Dns> Evaluator<'_, D> {
     }
 
     // RFC 7208 §5.5: an error on the way to a name only means that it is not used.
-    async fn validated_names(&mut self, counted: bool) -> Result<Vec<String>, Stop> {
+    async fn validated_names(&mut self, counted: bool) -> Result<Vec<String>, Reason> {
         if let Some(names) = &self.validated {
             return Ok(names.clone());
         }
@@ -394,10 +352,14 @@ impl<D: Dns> Evaluator<'_, D> {
     }
 
     // A question whose empty answer counts and whose failure ends the evaluation.
-    async fn ask(&mut self, name: &str, record_type: RecordType) -> Result<Vec<dns::Record>, Stop> {
+    async fn ask(
+        &mut self,
+        name: &str,
+        record_type: RecordType,
+    ) -> Result<Vec<dns::Record>, Reason> {
         if !is_name(name) {
             // RFC 7208 §4.8: what cannot be asked is as if it did not exist.
-            self.note(name, record_type, "no such name can exist in the DNS".to_owned());
+            self.note(name, record_type, Answer::NoSuchName);
             return Ok(Vec::new());
         }
         match self.ask_plainly(name, record_type).await {
@@ -406,7 +368,7 @@ impl<D: Dns> Evaluator<'_, D> {
                 self.count_void()?;
                 Ok(Vec::new())
             }
-            Err(error) => Err(Stop::Temporary(format!("{name}: {error}"))),
+            Err(error) => Err(Reason::Asked(name.to_owned(), error)),
         }
     }
 
@@ -418,31 +380,29 @@ impl<D: Dns> Evaluator<'_, D> {
         let result = self.dns.lookup(name, record_type).await.map(|answer| answer.records);
         let answer = match &result {
             Ok(records) => list(records),
-            Err(error) => error.to_string(),
+            Err(error) => Answer::Nothing(error.clone()),
         };
         self.note(name, record_type, answer);
         result
     }
 
-    fn note(&mut self, name: &str, record_type: RecordType, answer: String) {
+    fn note(&mut self, name: &str, record_type: RecordType, answer: Answer) {
         let asked = format!("{} {name}", record_type.name());
         self.questions.push(Question { asked, answer });
     }
 
-    fn count_lookup(&mut self) -> Result<(), Stop> {
+    fn count_lookup(&mut self) -> Result<(), Reason> {
         if self.lookups == MAX_LOOKUPS {
-            let reason = "more than 10 terms of the record and its includes ask the DNS";
-            return Err(Stop::Permanent(reason.to_owned()));
+            return Err(Reason::TooManyLookups);
         }
         self.lookups += 1;
         Ok(())
     }
 
-    fn count_void(&mut self) -> Result<(), Stop> {
+    fn count_void(&mut self) -> Result<(), Reason> {
         self.void_lookups += 1;
         if self.void_lookups > MAX_VOID_LOOKUPS {
-            let reason = "more than 2 questions of the record and its includes lead nowhere";
-            return Err(Stop::Permanent(reason.to_owned()));
+            return Err(Reason::TooManyVoidLookups);
         }
         Ok(())
     }
@@ -468,13 +428,31 @@ impl<D: Dns> Evaluator<'_, D> {
     }
 }
 
-fn stopped(stop: Stop) -> Tried {
-    let (result, reason) = stop.into_parts();
-    Tried { outcome: Outcome::Error(result), reason: Some(reason), nested: None }
+fn stopped(reason: Reason) -> Tried {
+    Tried { outcome: Outcome::Error(result_of(&reason)), reason: Some(reason), nested: None }
 }
 
-fn list(records: &[dns::Record]) -> String {
-    let mut shown: Vec<String> = records
+// What a domain or a term comes to for which this is the reason (RFC 7208 §2.6, §4.3 to §4.6).
+fn result_of(reason: &Reason) -> SpfResult {
+    match reason {
+        Reason::NotADomain | Reason::NoSuchName | Reason::NoTexts(_) | Reason::NoRecord => {
+            SpfResult::None
+        }
+        Reason::Dns(_) | Reason::Asked(..) => SpfResult::TempError,
+        Reason::NoTermMatched => SpfResult::Neutral,
+        Reason::SeveralRecords
+        | Reason::Syntax(_)
+        | Reason::RedirectToNone
+        | Reason::IncludeOfNone
+        | Reason::TooManyMx(..)
+        | Reason::TooManyLookups
+        | Reason::TooManyVoidLookups
+        | Reason::Term(..) => SpfResult::PermError,
+    }
+}
+
+fn list(records: &[dns::Record]) -> Answer {
+    let shown = records
         .iter()
         .take(SHOWN)
         .map(|record| match record {
@@ -486,15 +464,7 @@ fn list(records: &[dns::Record]) -> String {
             dns::Record::Soa(..) | dns::Record::Tlsa(..) => String::new(),
         })
         .collect();
-    if records.len() > SHOWN {
-        shown.push(format!("and {} more", records.len() - SHOWN));
-    }
-    shown.join(", ")
-}
-
-// Whether the DNS can be asked for it at all (RFC 1035 §2.3.4).
-fn is_name(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+    Answer::Records(shown, records.len().saturating_sub(SHOWN))
 }
 
 // RFC 7208 §4.3: an initial domain has several labels and is no address literal.

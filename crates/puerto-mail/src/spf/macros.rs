@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::TermError;
+
 /// A domain name that DNS can be asked for has at most this many octets.
 const MAX_NAME: usize = 253;
 
@@ -55,16 +57,13 @@ pub(super) struct Values<'a> {
 }
 
 impl MacroString {
-    /// Reads the text; the error says what is wrong with it.
-    pub(super) fn parse(text: &str, place: Place) -> Result<Self, String> {
+    /// Reads the text, whose characters are all visible ones if it stands in a record.
+    pub(super) fn parse(text: &str, place: Place) -> Result<Self, TermError> {
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut characters = text.chars();
         while let Some(character) = characters.next() {
             if character != '%' {
-                if place == Place::Record && !character.is_ascii_graphic() {
-                    return Err("only visible ASCII characters may stand in a term".to_owned());
-                }
                 literal.push(character);
                 continue;
             }
@@ -73,7 +72,7 @@ impl MacroString {
                 Some('_') => Part::Escape(" "),
                 Some('-') => Part::Escape("%20"),
                 Some('{') => Part::Expand(Expansion::parse(&mut characters, place)?),
-                _ => return Err("% must be followed by {, %, _ or -".to_owned()),
+                _ => return Err(TermError::BarePercent),
             };
             if !literal.is_empty() {
                 parts.push(Part::Literal(std::mem::take(&mut literal)));
@@ -88,12 +87,12 @@ impl MacroString {
 
     /// Reads a domain-spec: a macro string that ends in a macro or in a dot and a
     /// top label (RFC 7208 §7.1).
-    pub(super) fn parse_domain(text: &str) -> Result<Self, String> {
+    pub(super) fn parse_domain(text: &str) -> Result<Self, TermError> {
         let parsed = Self::parse(text, Place::Record)?;
         match parsed.parts.last() {
-            None => Err("a domain name is missing".to_owned()),
+            None => Err(TermError::NoDomain),
             Some(Part::Literal(end)) if !ends_in_top_label(end) => {
-                Err(format!("`{text}` does not end in a top-level domain"))
+                Err(TermError::NoTopLevel(text.to_owned()))
             }
             Some(_) => Ok(parsed),
         }
@@ -143,26 +142,24 @@ impl MacroString {
 
 impl Expansion {
     // The text after "%{", up to and with "}".
-    fn parse(characters: &mut std::str::Chars<'_>, place: Place) -> Result<Self, String> {
+    fn parse(characters: &mut std::str::Chars<'_>, place: Place) -> Result<Self, TermError> {
         let rest = characters.as_str();
-        let (inside, after) = rest.split_once('}').ok_or("a macro has no closing }")?;
+        let (inside, after) = rest.split_once('}').ok_or(TermError::MacroNotClosed)?;
         *characters = after.chars();
         let mut inside = inside.chars();
-        let written = inside.next().ok_or("a macro is empty")?;
+        let written = inside.next().ok_or(TermError::MacroEmpty)?;
         let letter = written.to_ascii_lowercase();
         match letter {
             's' | 'l' | 'o' | 'd' | 'i' | 'p' | 'v' | 'h' => {}
             'c' | 'r' | 't' if place == Place::Explanation => {}
-            'c' | 'r' | 't' => {
-                return Err(format!("%{{{written}}} is allowed in an explanation only"));
-            }
-            _ => return Err(format!("%{{{written}}} is not a macro")),
+            'c' | 'r' | 't' => return Err(TermError::ExplanationMacro(written)),
+            _ => return Err(TermError::UnknownMacro(written)),
         }
         let (digits, mut rest) = split_digits(inside.as_str());
         let keep = match digits {
             "" => None,
             digits => match digits.parse::<usize>() {
-                Ok(0) => return Err("a macro keeps zero parts".to_owned()),
+                Ok(0) => return Err(TermError::ZeroParts),
                 // More parts than fit a number is as good as all of them.
                 other => Some(other.unwrap_or(usize::MAX)),
             },
@@ -175,7 +172,7 @@ impl Expansion {
             None => false,
         };
         if !rest.chars().all(|c| ".-+,/_=".contains(c)) {
-            return Err(format!("`{rest}` is not a list of macro delimiters"));
+            return Err(TermError::BadDelimiters(rest.to_owned()));
         }
         let delimiters = if rest.is_empty() { vec!['.'] } else { rest.chars().collect() };
         Ok(Self { letter, url_escaped: written.is_ascii_uppercase(), keep, reverse, delimiters })
@@ -314,7 +311,7 @@ mod tests {
             ("%{d0}", "zero parts"),
             ("%{dr!}", "delimiters"),
         ] {
-            let error = MacroString::parse(written, Place::Record).unwrap_err();
+            let error = MacroString::parse(written, Place::Record).unwrap_err().to_string();
             assert!(error.contains(part_of_the_error), "{written}: {error}");
         }
     }

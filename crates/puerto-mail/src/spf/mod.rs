@@ -10,6 +10,7 @@ pub mod count;
 mod evaluator;
 mod macros;
 pub mod mend;
+mod reason;
 mod record;
 
 use std::fmt;
@@ -17,7 +18,8 @@ use std::net::IpAddr;
 
 use puerto_smtp::ReversePath;
 
-use crate::dns::Dns;
+use crate::dns::{Dns, DnsError};
+pub use reason::{Reason, SyntaxError, TermError};
 
 /// Terms that may ask the DNS in one evaluation (RFC 7208 §4.6.4).
 pub const MAX_LOOKUPS: u32 = 10;
@@ -182,7 +184,7 @@ pub struct Trace {
     /// What this record alone comes to.
     pub result: SpfResult,
     /// Why it came to that, where no term decided it.
-    pub problem: Option<String>,
+    pub problem: Option<Reason>,
     /// The terms that were tried, in order.
     pub steps: Vec<Step>,
 }
@@ -206,7 +208,7 @@ pub struct Step {
     /// What came of it.
     pub outcome: Outcome,
     /// Why, where the questions do not say so already.
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
     /// The questions that it asked.
     pub questions: Vec<Question>,
     /// What `include` or `redirect` led to.
@@ -219,7 +221,29 @@ pub struct Question {
     /// The name, with the record type: `A mail.example.com`.
     pub asked: String,
     /// The records, or why there are none.
-    pub answer: String,
+    pub answer: Answer,
+}
+
+/// What a question to the DNS brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The first of the records, as they are shown, and how many more there are.
+    Records(Vec<String>, usize),
+    /// There are none, or nobody answered.
+    Nothing(DnsError),
+    /// It cannot be asked for, and counts as absent (RFC 7208 §4.8).
+    NoSuchName,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Records(shown, 0) => f.write_str(&shown.join(", ")),
+            Self::Records(shown, more) => write!(f, "{}, and {more} more", shown.join(", ")),
+            Self::Nothing(error) => error.fmt(f),
+            Self::NoSuchName => Reason::NoSuchName.fmt(f),
+        }
+    }
 }
 
 /// Evaluates (RFC 7208 §4: check_host).
@@ -233,9 +257,8 @@ pub fn is_record(text: &[u8]) -> bool {
     record::is_spf(text)
 }
 
-/// Whether an SPF record can be read; the error names the term and what is wrong
-/// with it.
-pub fn check_syntax(text: &[u8]) -> Result<(), String> {
+/// Whether an SPF record can be read.
+pub fn check_syntax(text: &[u8]) -> Result<(), SyntaxError> {
     record::Record::parse(text).map(|_| ())
 }
 
@@ -249,18 +272,14 @@ impl fmt::Display for Trace {
 impl Trace {
     /// Why it could not be evaluated or nothing matched: the problem of the record, or
     /// the term that could not be decided and why. `None` if a term matched.
-    pub fn reason(&self) -> Option<String> {
+    pub fn reason(&self) -> Option<Reason> {
         if let Some(problem) = &self.problem {
             return Some(problem.clone());
         }
-        let failed = |step: &&Step| matches!(step.outcome, Outcome::Error(_));
-        let step = self.steps.iter().rev().find(failed)?;
-        let nested = step.nested.as_ref().and_then(|nested| nested.reason());
-        let answer = || step.questions.last().map(|question| question.answer.clone());
-        match step.reason.clone().or(nested).or_else(answer) {
-            Some(why) => Some(format!("term `{}`: {why}", step.term)),
-            None => Some(format!("term `{}`", step.term)),
-        }
+        let step = self.steps.last().filter(|step| matches!(step.outcome, Outcome::Error(_)))?;
+        let nested = || step.nested.as_ref().and_then(|nested| nested.reason());
+        let why = step.reason.clone().or_else(nested)?;
+        Some(Reason::Term(step.term.clone(), Box::new(why)))
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {

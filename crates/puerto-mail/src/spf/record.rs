@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use puerto_smtp::text::harmless;
 
-use super::SpfResult;
 use super::macros::{MacroString, Place};
+use super::{Reason, SpfResult, SyntaxError, TermError};
+use crate::dns::{self, Dns, RecordType};
 
 /// A record that was read and found correct.
 #[derive(Debug, Clone)]
@@ -49,6 +50,32 @@ pub(super) struct Prefixes {
     pub(super) v6: u8,
 }
 
+/// The one SPF record of a domain (RFC 7208 §4.4, §4.5).
+pub(super) async fn find<D: Dns>(dns: &D, domain: &str) -> Result<Vec<u8>, Reason> {
+    if !is_name(domain) {
+        return Err(Reason::NoSuchName);
+    }
+    let records = match dns.lookup(domain, RecordType::Txt).await {
+        Ok(answer) => answer.records,
+        Err(error) if error.is_absence() => return Err(Reason::NoTexts(error)),
+        Err(error) => return Err(Reason::Dns(error)),
+    };
+    let mut found = records.into_iter().filter_map(|record| match record {
+        dns::Record::Txt(text) if is_spf(&text) => Some(text),
+        _ => None,
+    });
+    match (found.next(), found.next()) {
+        (Some(text), None) => Ok(text),
+        (None, _) => Err(Reason::NoRecord),
+        (Some(_), Some(_)) => Err(Reason::SeveralRecords),
+    }
+}
+
+/// Whether the DNS can be asked for it at all (RFC 1035 §2.3.4).
+pub(super) fn is_name(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+}
+
 /// Whether a TXT record is an SPF record: `v=spf1`, then a space or the end
 /// (RFC 7208 §4.5).
 pub(super) fn is_spf(text: &[u8]) -> bool {
@@ -57,23 +84,22 @@ pub(super) fn is_spf(text: &[u8]) -> bool {
 }
 
 impl Record {
-    /// Reads a record for which [`is_spf`] holds; the error names the term and what
-    /// is wrong with it.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+    /// Reads a record for which [`is_spf`] holds.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, SyntaxError> {
         let text = std::str::from_utf8(text)
             .ok()
             .filter(|text| text.is_ascii())
-            .ok_or("the record holds characters outside ASCII")?;
+            .ok_or(SyntaxError::NotAscii)?;
         let mut record = Self { directives: Vec::new(), redirect: None, explanation: None };
         for term in text.split(' ').skip(1).filter(|term| !term.is_empty()) {
-            record.take_term(term).map_err(|what| format!("term `{}`: {what}", printable(term)))?;
+            record.take_term(term).map_err(|what| SyntaxError::Term(printable(term), what))?;
         }
         Ok(record)
     }
 
-    fn take_term(&mut self, term: &str) -> Result<(), String> {
+    fn take_term(&mut self, term: &str) -> Result<(), TermError> {
         if !term.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err("terms are separated by spaces, not by control characters".to_owned());
+            return Err(TermError::ControlCharacter);
         }
         if let Some((name, value)) = split_modifier(term) {
             return self.take_modifier(term, name, value);
@@ -90,7 +116,7 @@ impl Record {
         Ok(())
     }
 
-    fn take_modifier(&mut self, term: &str, name: &str, value: &str) -> Result<(), String> {
+    fn take_modifier(&mut self, term: &str, name: &str, value: &str) -> Result<(), TermError> {
         let slot = match name.to_ascii_lowercase().as_str() {
             "redirect" => &mut self.redirect,
             "exp" => &mut self.explanation,
@@ -98,7 +124,7 @@ impl Record {
             _ => return MacroString::parse(value, Place::Record).map(|_| ()),
         };
         if slot.is_some() {
-            return Err(format!("{name}= may stand once only"));
+            return Err(TermError::Twice(name.to_owned()));
         }
         let domain = MacroString::parse_domain(value)?;
         *slot = Some(Modifier { written: term.to_owned(), domain });
@@ -107,13 +133,13 @@ impl Record {
 }
 
 impl Mechanism {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, TermError> {
         let end = text.find([':', '/']).unwrap_or(text.len());
         let (name, rest) = text.split_at_checked(end).unwrap_or((text, ""));
         let value = rest.strip_prefix(':');
         match (name.to_ascii_lowercase().as_str(), value) {
             ("all", None) if rest.is_empty() => Ok(Self::All),
-            ("all", _) => Err("`all` takes no value".to_owned()),
+            ("all", _) => Err(TermError::AllWithValue),
             ("include", Some(value)) => Ok(Self::Include(MacroString::parse_domain(value)?)),
             ("exists", Some(value)) => Ok(Self::Exists(MacroString::parse_domain(value)?)),
             ("ptr", None) if rest.is_empty() => Ok(Self::Ptr(None)),
@@ -129,9 +155,9 @@ impl Mechanism {
             ("ip4", Some(value)) => parse_ip4(value),
             ("ip6", Some(value)) => parse_ip6(value),
             ("include" | "exists" | "ptr" | "ip4" | "ip6", _) => {
-                Err(format!("`{name}` needs a colon and a value"))
+                Err(TermError::NoValue(name.to_owned()))
             }
-            _ => Err(format!("`{name}` is not a mechanism")),
+            _ => Err(TermError::UnknownMechanism(name.to_owned())),
         }
     }
 }
@@ -146,7 +172,7 @@ fn split_modifier(term: &str) -> Option<(&str, &str)> {
 }
 
 // [ ":" domain-spec ] [ "/" ip4-cidr ] [ "//" ip6-cidr ]
-fn parse_host(rest: &str) -> Result<(Option<MacroString>, Prefixes), String> {
+fn parse_host(rest: &str) -> Result<(Option<MacroString>, Prefixes), TermError> {
     let mut prefixes = Prefixes { v4: 32, v6: 128 };
     let mut rest = rest;
     if let Some((before, digits)) = split_prefix(rest, "//") {
@@ -160,7 +186,7 @@ fn parse_host(rest: &str) -> Result<(Option<MacroString>, Prefixes), String> {
     match rest.strip_prefix(':') {
         Some(domain) => Ok((Some(MacroString::parse_domain(domain)?), prefixes)),
         None if rest.is_empty() => Ok((None, prefixes)),
-        None => Err(format!("`{rest}` is not a prefix length")),
+        None => Err(TermError::NotAPrefix(rest.to_owned())),
     }
 }
 
@@ -171,32 +197,30 @@ fn split_prefix<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)
     is_number.then_some((before, digits))
 }
 
-fn parse_prefix(digits: &str, max: u8) -> Result<u8, String> {
+fn parse_prefix(digits: &str, max: u8) -> Result<u8, TermError> {
     let leading_zero = digits.len() > 1 && digits.starts_with('0');
     digits
         .parse::<u8>()
         .ok()
         .filter(|&prefix| prefix <= max && !leading_zero)
-        .ok_or_else(|| format!("`/{digits}` is not a prefix length of 0 to {max}"))
+        .ok_or_else(|| TermError::PrefixTooLong(digits.to_owned(), max))
 }
 
-fn parse_ip4(value: &str) -> Result<Mechanism, String> {
+fn parse_ip4(value: &str) -> Result<Mechanism, TermError> {
     let (address, prefix) = match value.split_once('/') {
         Some((address, digits)) => (address, parse_prefix(digits, 32)?),
         None => (value, 32),
     };
-    let network: Ipv4Addr =
-        address.parse().map_err(|_| format!("`{address}` is not an IPv4 address"))?;
+    let network: Ipv4Addr = address.parse().map_err(|_| TermError::NotIpv4(address.to_owned()))?;
     Ok(Mechanism::Ip { network: network.into(), prefix })
 }
 
-fn parse_ip6(value: &str) -> Result<Mechanism, String> {
+fn parse_ip6(value: &str) -> Result<Mechanism, TermError> {
     let (address, prefix) = match value.split_once('/') {
         Some((address, digits)) => (address, parse_prefix(digits, 128)?),
         None => (value, 128),
     };
-    let network: Ipv6Addr =
-        address.parse().map_err(|_| format!("`{address}` is not an IPv6 address"))?;
+    let network: Ipv6Addr = address.parse().map_err(|_| TermError::NotIpv6(address.to_owned()))?;
     Ok(Mechanism::Ip { network: network.into(), prefix })
 }
 
@@ -250,7 +274,7 @@ mod tests {
             ("v=spf1 include", "needs a colon"),
             ("v=spf1 a:example", "top-level domain"),
         ] {
-            let error = Record::parse(record.as_bytes()).unwrap_err();
+            let error = Record::parse(record.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(part_of_the_error), "{record}: {error}");
         }
     }

@@ -18,7 +18,7 @@ use super::context::Context;
 use super::outcome::{Check, Definition, Draft, Family};
 use super::world::World;
 use crate::finding::Severity;
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 use definitions::{
     ALIGNMENT, CHUNKS, CNAME, ED25519_DUAL, KEY_MATCH, KEY_PERMS, KEY_SIZE, MULTIPLE,
     RECORD_EXISTS, REVOKED, ROTATION, SELFTEST, SYNTAX, TESTING,
@@ -320,7 +320,7 @@ fn unusable(
     let (seen, ours) = (tag(text, "p"), tag(record, "p"));
     let cut = !seen.is_empty() && seen.len() < ours.len() && ours.starts_with(&seen);
     let draft = draft(&SYNTAX)
-        .with_detail("error", error)
+        .with_said("error", error)
         .with("octets", text.len())
         .with("whole", record.len());
     let what = if cut {
@@ -456,7 +456,7 @@ async fn selftest<W: World>(context: &Context<'_, W>, key: &SigningKey, draft: D
     };
     let draft = draft
         .with("result", result.result.name())
-        .with_detail("reason", result.reason().unwrap_or_default());
+        .with_said("reason", result.reason().map_or_else(|| Said::words(""), Said::from));
     match result.result {
         DkimResult::Pass => draft.pass("{result}"),
         DkimResult::TempError => draft.unknown("{result}: {reason}"),

@@ -203,12 +203,12 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
             "{result}, which is accepted; better `v=spf1 a -all`",
             "{result}, que se acepta; mejor `v=spf1 a -all`",
         )),
-        SpfResult::TempError => {
-            let problem = evaluation.trace.problem.map(|problem| format!(": {problem}"));
-            draft
-                .with_detail("problem", problem.unwrap_or_default())
-                .unknown(("the DNS did not answer{problem}", "el DNS no respondió{problem}"))
-        }
+        SpfResult::TempError => match &evaluation.trace.problem {
+            Some(problem) => draft
+                .with_said("problem", problem)
+                .unknown(("the DNS did not answer: {problem}", "el DNS no respondió: {problem}")),
+            None => draft.dns_silent(),
+        },
         SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => {
             let texts = context.texts(name).await.unwrap_or_default();
             let proposal =

@@ -5,7 +5,6 @@ use puerto_mail::dns::RecordType;
 
 use super::existing::Existing;
 use super::{Draft, Plan, Said, State, Subject, words};
-use crate::lang::in_spanish;
 
 /// A record for each key that mail from the domain is signed with.
 pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
@@ -65,8 +64,8 @@ fn holds(published: &str, wanted: &str) -> bool {
 
 fn what_is_wrong(published: &str, key: &super::subject::Key) -> Said {
     let with_error = |text, error: &RecordError| {
-        let values = [("error", &*error.to_string()), ("kind", key.kind), ("domain", &key.domain)];
-        Said::translated(text, &values, in_spanish)
+        let (kind, domain) = (Said::words(key.kind), Said::words(&key.domain));
+        Said::of_parts(text, &[("error", &error.into()), ("kind", &kind), ("domain", &domain)])
     };
     match (PublicKey::parse(published), holds(published, &key.record)) {
         (Ok(key), true) if !takes_sha256(&key) => Said::plain(words::DKIM_HASHES),

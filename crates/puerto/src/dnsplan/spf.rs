@@ -6,9 +6,9 @@
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, DnsError, DnsFault, RecordType};
+use puerto_mail::dns::{Dns, DnsError, RecordType};
 use puerto_mail::spf::mend::{self, Mended};
-use puerto_mail::spf::{self, Query, SpfResult, count};
+use puerto_mail::spf::{self, Query, Reason, SpfResult, count};
 
 use super::existing::Existing;
 use super::overlay::Overlay;
@@ -332,10 +332,13 @@ fn unread(evaluation: &spf::Evaluation) -> Unread {
     while let Some(nested) = trace.steps.last().and_then(|step| step.nested.as_deref()) {
         trace = nested;
     }
-    let reason = trace.steps.last().and_then(|step| step.reason.clone());
-    let reason = reason.or_else(|| trace.problem.clone()).unwrap_or_else(|| "temperror".to_owned());
-    let error = DnsError::Failure(DnsFault::Quoted(reason));
-    Unread { questions: vec![(format!("SPF {}", trace.domain), error)] }
+    let reason = trace.steps.last().and_then(|step| step.reason.as_ref());
+    let (name, error) = match reason.or(trace.problem.as_ref()) {
+        Some(Reason::Asked(name, error)) => (name, error.clone()),
+        Some(Reason::Dns(error)) => (&trace.domain, error.clone()),
+        _ => (&trace.domain, DnsError::Timeout),
+    };
+    Unread { questions: vec![(format!("SPF {name}"), error)] }
 }
 
 async fn cover_relay<D: Dns>(

@@ -9,7 +9,7 @@ use puerto_spool::{Hindrance, SpoolError};
 
 use super::{Language, Said, quoted};
 
-fn beside(english: &impl std::fmt::Display, spanish: String) -> Said {
+pub(super) fn beside(english: &impl std::fmt::Display, spanish: String) -> Said {
     Said::of_both(|language| match language {
         Language::English => english.to_string(),
         Language::Spanish => spanish.clone(),
@@ -36,7 +36,7 @@ fn address(error: &AddressError) -> &'static str {
             "la dirección literal está mal formada: escriba [192.0.2.1] o [IPv6:2001:db8::1]"
         }
         AddressError::TooLong => {
-            "la dirección es demasiado larga: caben 64 octetos antes de la @ y 255 después"
+            "la dirección es demasiado larga: caben 900 octetos antes de la @ y 255 después"
         }
         AddressError::BadBrackets => "los ángulos no casan: escriba <usuario@dominio>",
         AddressError::BadRoute => "la ruta de origen está mal formada: omítala",
@@ -47,7 +47,7 @@ fn address(error: &AddressError) -> &'static str {
 pub fn address_list_error(error: &AddressListError) -> Said {
     let problem = match &error.problem {
         AddressListProblem::Unclosed => {
-            "algo se abre y no se cierra (comillas, paréntesis o ángulos)"
+            "algo se abre y no se cierra (comillas, paréntesis, corchetes o ángulos)"
         }
         AddressListProblem::MissingComma => {
             "falta una coma entre direcciones, o un nombre necesita <> en torno a su dirección"

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 mod crates;
+mod evaluators;
 pub mod layout;
 mod system;
 mod technical;
@@ -16,8 +17,9 @@ pub use puerto_smtp::text::{harmless, is_harmful};
 pub use crates::{
     address_error, address_list_error, dns_error, key_error, reply_error, spool_error,
 };
+pub use evaluators::InSpanish;
 pub use system::{system, system_by_kind};
-pub use technical::{detail, in_spanish, technical};
+pub use technical::{detail, in_spanish};
 
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::finding::Finding;
 use super::{Report, Spf};
-use crate::lang::{Language, technical};
+use crate::lang::{Language, Said};
 
 impl Report {
     /// The report; its sentences are in one language, its words are the protocols'.
@@ -38,7 +38,7 @@ impl Report {
                 spf::Identity::Helo => "helo",
             },
             "record": evaluation.trace.record,
-            "reason": evaluation.trace.reason().map(|it| technical(&it, language)),
+            "reason": evaluation.trace.reason().map(|why| Said::from(&why).of(language)),
             "explanation": evaluation.explanation,
             "lookups": evaluation.lookups,
             "void_lookups": evaluation.void_lookups,
@@ -55,7 +55,7 @@ impl Report {
                 "disposition": "none", "steps": [],
             });
         };
-        let step = |step: &dmarc::Step| json!({ "about": step.about, "finding": technical(&step.finding, language) });
+        let step = |step: &dmarc::Step| json!({ "about": step.about, "finding": Said::from(&step.finding).of(language) });
         json!({
             "result": self.dmarc_word(),
             "policy": evaluation.record.as_ref().map(|_| evaluation.policy.as_str()),
@@ -138,15 +138,14 @@ fn without_record<'a>(
 }
 
 fn steps(trace: &spf::Trace, language: Language) -> Vec<Value> {
-    let said = |text: &String| technical(text, language);
+    let said = |reason: &spf::Reason| Said::from(reason).of(language);
     let step = |step: &spf::Step| {
         let (outcome, result) = match step.outcome {
             spf::Outcome::Match(result) => ("match", Some(result.as_str())),
             spf::Outcome::NoMatch => ("no-match", None),
             spf::Outcome::Error(result) => ("error", Some(result.as_str())),
         };
-        let question =
-            |asked: &spf::Question| json!({ "asked": asked.asked, "answer": said(&asked.answer) });
+        let question = |asked: &spf::Question| json!({ "asked": asked.asked, "answer": Said::from(&asked.answer).of(language) });
         json!({
             "term": step.term,
             "outcome": outcome,
@@ -168,9 +167,9 @@ fn steps(trace: &spf::Trace, language: Language) -> Vec<Value> {
 fn signature(signature: &Verification, language: Language) -> Value {
     let step = |step: &puerto_mail::dkim::Step| {
         json!({
-            "about": format!("{:?}", step.kind),
-            "passed": step.passed,
-            "detail": technical(&step.detail, language),
+            "about": format!("{:?}", step.kind()),
+            "passed": step.passed(),
+            "detail": Said::from(step).of(language),
         })
     };
     json!({
@@ -178,7 +177,7 @@ fn signature(signature: &Verification, language: Language) -> Value {
         "domain": signature.domain,
         "selector": signature.selector,
         "algorithm": signature.algorithm.map(|algorithm| algorithm.name()),
-        "reason": signature.reason().map(|it| technical(it, language)),
+        "reason": signature.reason().map(|step| Said::from(step).of(language)),
         "identity": signature.identity,
         "key_bits": signature.key_bits,
         "testing": signature.testing,

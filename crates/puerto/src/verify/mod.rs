@@ -20,6 +20,7 @@ use puerto_mail::authres::{AuthenticationResults, MethodResult};
 use puerto_mail::dkim::{self, DkimResult, Verification};
 use puerto_mail::dmarc::{self, Authenticated, DmarcResult};
 use puerto_mail::dns::Dns;
+use puerto_mail::header::address_list::AddressListError;
 use puerto_mail::header::{Header, Mailbox, parse_address_list};
 use puerto_mail::spf::{self, SpfResult};
 
@@ -231,13 +232,12 @@ async fn check_dmarc<D: Dns>(
     evaluation
 }
 
-type Authors = Result<Vec<Mailbox>, String>;
+type Authors = Result<Vec<Mailbox>, AddressListError>;
 
 fn authors(header: &Header<'_>) -> Authors {
     let mut mailboxes = Vec::new();
     for field in header.named("From") {
-        let list = parse_address_list(field.value(), None).map_err(|error| error.to_string())?;
-        mailboxes.extend(list);
+        mailboxes.extend(parse_address_list(field.value(), None)?);
     }
     Ok(mailboxes)
 }
@@ -270,18 +270,7 @@ fn authentication_results(report: &Report, receiver: &str) -> String {
         results = results.with(MethodResult::new("dkim", "none"));
     }
     for signature in &report.dkim {
-        let algorithm = signature.algorithm.map_or("", |algorithm| algorithm.name());
-        let result = MethodResult::dkim(
-            signature.result.name(),
-            &signature.domain,
-            &signature.selector,
-            algorithm,
-            &signature.signature_start,
-        );
-        results = results.with(match signature.reason() {
-            Some(reason) => result.reason(reason),
-            None => result,
-        });
+        results = results.with(MethodResult::dkim(signature));
     }
     results = results.with(match &report.dmarc {
         Some(_) if report.wants_spf() => {

@@ -9,7 +9,7 @@ use puerto_mail::spf;
 use super::finding::{Finding, Severity};
 use super::{Report, Spf};
 use crate::finding::page::{BAD, ERROR, FAINT, GOOD, NOTE, Page, UNSURE, WARNING, paint};
-use crate::lang::{Language, Text, harmless, shown, technical};
+use crate::lang::{Language, Said, Text, harmless, shown};
 
 /// The report in one language, with colours: whoever prints it takes them out where
 /// there are none.
@@ -33,6 +33,13 @@ impl Sheet {
 
     fn say(&self, text: Text, values: &[(&str, &str)]) -> String {
         text.with(self.0.language(), values)
+    }
+
+    fn shown<T>(&self, value: &T) -> String
+    where
+        Said: for<'a> From<&'a T>,
+    {
+        shown(&Said::from(value).of(self.0.language()))
     }
 
     fn method(&mut self, method: &str, result: &str, about: &str) {
@@ -73,7 +80,7 @@ impl Sheet {
         for step in &trace.steps {
             self.step(step, &format!("{indent}  "));
             for question in &step.questions {
-                let answer = technical(&shown(&question.answer), self.0.language());
+                let answer = self.shown(&question.answer);
                 let asked = format!("{indent}      {} → {answer}", shown(&question.asked));
                 self.line(&paint(FAINT, &asked));
             }
@@ -82,7 +89,7 @@ impl Sheet {
             }
         }
         if let Some(problem) = &trace.problem {
-            let problem = technical(&shown(problem), self.0.language());
+            let problem = self.shown(problem);
             self.line(&format!("{indent}  {}: {problem}", trace.result));
         }
     }
@@ -98,9 +105,8 @@ impl Sheet {
             spf::Outcome::NoMatch => paint(FAINT, &self.say(NO_MATCH, &[])),
             spf::Outcome::Error(result) => paint(style_of(result.as_str()), result.as_str()),
         };
-        let reason = step.reason.as_ref().map_or_else(String::new, |reason| {
-            format!(" ({})", technical(&shown(reason), self.0.language()))
-        });
+        let reason = step.reason.as_ref().map(|reason| format!(" ({})", self.shown(reason)));
+        let reason = reason.unwrap_or_default();
         self.line(&format!("{indent}{}  {outcome}{reason}", shown(&step.term)));
     }
 
@@ -122,17 +128,16 @@ impl Sheet {
 
     fn signature(&mut self, signature: &Verification) {
         for step in &signature.steps {
-            let mark = if step.passed { paint(GOOD, "✓") } else { paint(BAD, "✗") };
-            let about = match step.kind {
+            let mark = if step.passed() { paint(GOOD, "✓") } else { paint(BAD, "✗") };
+            let about = match step.kind() {
                 StepKind::Syntax => Text::new("signature", "firma"),
                 StepKind::Algorithm => Text::new("algorithm", "algoritmo"),
                 StepKind::KeyRecord => Text::new("key record", "registro de la clave"),
                 StepKind::BodyHash => Text::new("body hash", "hash del cuerpo"),
                 StepKind::HeaderHash => Text::new("header hash", "hash de la cabecera"),
             };
-            let (about, detail) =
-                (about.of(self.0.language()), technical(&shown(&step.detail), self.0.language()));
-            self.line(&format!("    {mark} {about}: {detail}"));
+            let (about, seen) = (self.say(about, &[]), self.shown(step));
+            self.line(&format!("    {mark} {about}: {seen}"));
         }
     }
 

@@ -16,9 +16,9 @@ mod term;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::SpfResult;
-use super::record::{Record, is_spf};
-use crate::dns::{self, Dns, DnsError, RecordType};
+use super::record::{Record, find, is_spf};
+use super::{Reason, SpfResult};
+use crate::dns::{Dns, DnsError};
 use reading::{Reading, read, sound};
 
 /// Redirects that are followed to find out how a record ends.
@@ -340,18 +340,12 @@ fn end_of<D: Dns>(
         if domain.contains('%') || left == 0 {
             return Ok(Qualifier::Fail);
         }
-        let records = match dns.lookup(&domain, RecordType::Txt).await {
-            Ok(answer) => answer.records,
-            Err(error) if error.is_absence() => return Ok(Qualifier::Fail),
-            Err(error) => return Err(error),
+        let record = match find(dns, &domain).await {
+            Ok(text) => Record::parse(&text).ok(),
+            Err(Reason::Dns(error)) => return Err(error),
+            Err(_) => None,
         };
-        let mut found = records.into_iter().filter_map(|record| match record {
-            dns::Record::Txt(text) if is_spf(&text) => Record::parse(&text).ok(),
-            _ => None,
-        });
-        let (Some(record), None) = (found.next(), found.next()) else {
-            return Ok(Qualifier::Fail);
-        };
+        let Some(record) = record else { return Ok(Qualifier::Fail) };
         let all = record.directives.iter().find(|one| is_all(&one.written));
         match (all.map(|all| all.qualifier), record.redirect) {
             (Some(SpfResult::Fail), _) => Ok(Qualifier::Fail),

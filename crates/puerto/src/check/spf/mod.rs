@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use puerto_mail::dns::{DnsError, Record, RecordType};
 use puerto_mail::spf::count::{Count, CountFaultKind, count};
 use puerto_mail::spf::mend;
-use puerto_mail::spf::{self, Evaluation, MAX_LOOKUPS, Query, Question, SpfResult, Trace};
+use puerto_mail::spf::{self, Answer, Evaluation, MAX_LOOKUPS, Query, Question, SpfResult, Trace};
 
 use super::context::Context;
 use super::outcome::{Check, Definition, Draft, Family};
@@ -229,7 +229,7 @@ fn well_formed<W: World>(
                     "Avise a quien lleve {whose}, o quítelo de: {record}",
                 ),
             };
-            mended(&SYNTAX).with("whose", whose).with_detail("problem", problem).finding(
+            mended(&SYNTAX).with("whose", whose).with_said("problem", problem).finding(
                 ("in the record of {whose}: {problem}", "en el registro de {whose}: {problem}"),
                 readable,
                 correct,
@@ -295,7 +295,7 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
         _ => None,
     });
     if let Some((whose, error)) = dns {
-        let draft = draft.with("whose", whose).with_detail("error", error);
+        let draft = draft.with("whose", whose).with_said("error", error);
         return draft.unknown((
             "{count} so far; {whose}: {error}",
             "{count} hasta ahora; {whose}: {error}",
@@ -325,7 +325,7 @@ fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
         names
     });
     let names: Vec<&Question> = names.max_by_key(Vec::len).unwrap_or_default();
-    let nowhere = DnsError::NoSuchDomain.to_string();
+    let nowhere = Answer::Nothing(DnsError::NoSuchDomain);
     let only_records = names.iter().all(|question| question.answer != nowhere);
     let asked: Vec<&str> = names.iter().map(|question| question.asked.as_str()).collect();
     let draft = about(context, &VOID).with("count", names.len()).with("names", asked.join(", "));
@@ -355,12 +355,11 @@ fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
 // As an evaluation counts them (RFC 7208 §4.6.4); `exists` is made to lead nowhere for
 // most addresses, and counts for those alone that we send from.
 fn void_names<'a>(trace: &'a Trace, is_ours: bool, names: &mut Vec<&'a Question>) {
-    let absent = [DnsError::NoSuchDomain.to_string(), DnsError::NoRecords.to_string()];
     for step in &trace.steps {
         let term = step.term.trim_start_matches(['+', '-', '~', '?']).to_ascii_lowercase();
         let counts = |asked: &&Question| {
             let is_counted = !term.starts_with("ptr") || asked.asked.starts_with("PTR ");
-            is_counted && absent.contains(&asked.answer)
+            is_counted && matches!(&asked.answer, Answer::Nothing(error) if error.is_absence())
         };
         if is_ours || !term.starts_with("exists:") {
             names.extend(step.questions.iter().filter(counts));

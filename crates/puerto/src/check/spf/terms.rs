@@ -3,6 +3,8 @@
 
 use puerto_mail::spf::count::{Count, CountFaultKind};
 
+use crate::lang::{Said, said};
+
 /// A record's terms.
 #[derive(Debug, Clone)]
 pub(super) struct Terms {
@@ -109,7 +111,7 @@ fn prefix(term: &str) -> Option<u32> {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     /// The domain whose record is wrong, and how.
-    pub(super) malformed: Option<(String, String)>,
+    pub(super) malformed: Option<(String, Said)>,
     /// A domain that is included and has no record.
     pub(super) missing: Option<String>,
     /// A domain that is reached from itself.
@@ -123,10 +125,11 @@ impl Faults {
             let whose = fault.domain.clone();
             match &fault.kind {
                 CountFaultKind::Malformed(problem) => {
-                    faults.malformed.get_or_insert((whose, problem.clone()));
+                    faults.malformed.get_or_insert((whose, Said::from(problem)));
                 }
                 CountFaultKind::SeveralRecords => {
-                    faults.malformed.get_or_insert((whose, "several SPF records".to_owned()));
+                    let several = said!("several SPF records", "varios registros SPF");
+                    faults.malformed.get_or_insert((whose, several));
                 }
                 CountFaultKind::NoRecord if fault.domain != domain => {
                     faults.missing.get_or_insert(whose);

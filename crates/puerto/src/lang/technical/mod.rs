@@ -1,8 +1,7 @@
-//! What those say who know no languages, in Spanish: the evaluators, the resolver, TLS,
-//! the operating system, and the rooms whose words go into the log.
+//! What those say who know no languages, in Spanish: the resolver, TLS, the operating
+//! system, and the rooms whose words go into the log.
 //!
-//! They speak English, since programs read the log and `Authentication-Results`. Where
-//! their words are shown to people, they are recognized here; `{}` stands for what is
+//! They speak English, since programs read the log. Where their words are shown to people, they are recognized here; `{}` stands for what is
 //! put into a sentence, which may be such a sentence again, and `{=}` in the Spanish for
 //! what is somebody else's and stays. What is not recognized stays as it is, or in
 //! quotes.
@@ -10,7 +9,6 @@
 use super::{Language, Said, Text, quote_sentence, system};
 
 mod delivery;
-mod evaluators;
 mod local;
 mod network;
 
@@ -22,16 +20,7 @@ const fn text(en: &'static str, es: &'static str) -> Text {
 const MAX_DEPTH: usize = 6;
 
 /// The more special before the more general.
-static TABLES: &[&[Text]] =
-    &[network::SENTENCES, evaluators::SENTENCES, delivery::SENTENCES, local::SENTENCES];
-
-/// The text in one language.
-pub fn technical(text: &str, language: Language) -> String {
-    match language {
-        Language::English => text.to_owned(),
-        Language::Spanish => in_spanish(text),
-    }
-}
+static TABLES: &[&[Text]] = &[network::SENTENCES, delivery::SENTENCES, local::SENTENCES];
 
 /// The text in Spanish.
 pub fn in_spanish(text: &str) -> String {

@@ -7,7 +7,7 @@ use super::Subject;
 use super::catalog::{
     CRLF, DATE, EIGHT_BIT, HEADER_SIZE, LINE_LENGTH, MESSAGE_ID, RFC5322, SIZE, TO,
 };
-use crate::lang::{Said, Text, in_spanish};
+use crate::lang::{Said, Text, address_list_error, said_of};
 use crate::verify::finding::{Finding, Severity};
 
 /// Octets of a line without its end (RFC 5322 §2.1.1).
@@ -90,10 +90,6 @@ impl Subject<'_> {
             "la línea «{line}» no es un campo, y por eso termina la cabecera",
         );
         const REPEATED: Text = Text::new("{count} fields {field}", "{count} campos {field}");
-        const ADDRESSES: Text = Text::new(
-            "{field} is not a list of addresses: {problem}",
-            "{field} no es una lista de direcciones: {problem}",
-        );
         if let Some(line) = header.malformed_line() {
             let line = String::from_utf8_lossy(line);
             findings.push(RFC5322.broken(Said::with(MALFORMED, &[("line", &line)])));
@@ -110,9 +106,12 @@ impl Subject<'_> {
         for name in ["Sender", "Reply-To", "To", "Cc"] {
             let Some(field) = header.first(name) else { continue };
             if let Err(error) = parse_address_list(field.value(), None) {
-                let values = [("field", name), ("problem", &*error.to_string())];
-                let finding = RFC5322.broken(Said::translated(ADDRESSES, &values, in_spanish));
-                findings.push(finding.at(Severity::Warning));
+                let seen = said_of!(
+                    "{field} is not a list of addresses: {problem}",
+                    "{field} no es una lista de direcciones: {problem}";
+                    field = Said::words(name), problem = address_list_error(&error)
+                );
+                findings.push(RFC5322.broken(seen).at(Severity::Warning));
             }
         }
     }

@@ -12,7 +12,7 @@ use super::catalog::{
     DKIM_VERIFY, DMARC, ENVELOPE_MATCH, FROM_FREEMAIL, FROM_SINGLE, NO_LENGTH, ORG_DOMAIN, SPF,
 };
 use super::form::id_right;
-use crate::lang::{Said, Text, in_spanish};
+use crate::lang::{Said, Text, address_list_error, said_of, shown};
 use crate::verify::finding::{Finding, Severity};
 use crate::verify::in_ascii;
 
@@ -60,8 +60,6 @@ impl Subject<'_> {
     ) {
         const NONE: Text = Text::new("there is no From", "falta From");
         const FIELDS: Text = Text::new("{count} fields From", "{count} campos From");
-        const MALFORMED: Text =
-            Text::new("From is not an address: {problem}", "From no es una dirección: {problem}");
         const ADDRESSES: Text =
             Text::new("From has {count} addresses", "From tiene {count} direcciones");
         const ABSENT: Text =
@@ -75,7 +73,7 @@ impl Subject<'_> {
             "From tiene una @ en el nombre que precede a la dirección, sin comillas",
         );
         let mut say = |text, values: &[(&'static str, &str)], remedy| {
-            let finding = FROM_SINGLE.broken(Said::translated(text, values, in_spanish));
+            let finding = FROM_SINGLE.broken(Said::with(text, values));
             findings.push(finding.mended_by(remedy));
         };
         let count = header.count("From");
@@ -97,7 +95,13 @@ impl Subject<'_> {
         }
         match &self.authors {
             Err(_) if form.is_open || form.has_bare_at => return,
-            Err(problem) => return say(MALFORMED, &[("problem", problem)], WRITE_PLAINLY),
+            Err(error) => {
+                let seen = said_of!(
+                    "From is not an address: {problem}", "From no es una dirección: {problem}";
+                    problem = address_list_error(error)
+                );
+                return findings.push(FROM_SINGLE.broken(seen).mended_by(WRITE_PLAINLY));
+            }
             Ok(authors) if authors.len() != 1 && count == 1 => {
                 say(ADDRESSES, &[("count", &authors.len().to_string())], FROM_SINGLE.remedy);
             }
@@ -146,10 +150,6 @@ impl Subject<'_> {
 
     pub(super) fn signatures(&self, findings: &mut Vec<Finding>) {
         const NONE: Text = Text::new("there is no signature", "no hay ninguna firma");
-        const FAILED: Text = Text::new(
-            "the signature of {domain} with the selector {selector}: {result} ({reason})",
-            "la firma de {domain} con el selector {selector}: {result} ({reason})",
-        );
         const FOREIGN: Text = Text::new(
             "the signature that passes is of {domain}, not of the domain of From",
             "la firma válida es de {domain}, no del dominio de From",
@@ -162,15 +162,13 @@ impl Subject<'_> {
         let passing = signatures.iter().find(|signature| signature.result == DkimResult::Pass);
         let seen = match (passing, signatures.first()) {
             (Some(passing), _) => Said::with(FOREIGN, &[("domain", &passing.domain)]),
-            (None, Some(failed)) => Said::translated(
-                FAILED,
-                &[
-                    ("domain", &failed.domain),
-                    ("selector", &failed.selector),
-                    ("result", failed.result.name()),
-                    ("reason", failed.reason().unwrap_or_default()),
-                ],
-                in_spanish,
+            (None, Some(failed)) => said_of!(
+                "the signature of {domain} with the selector {selector}: {result} ({reason})",
+                "la firma de {domain} con el selector {selector}: {result} ({reason})";
+                domain = Said::words(shown(&failed.domain)),
+                selector = Said::words(shown(&failed.selector)),
+                result = Said::words(failed.result.name()),
+                reason = failed.reason().map_or_else(|| Said::words(""), Said::from)
             ),
             (None, None) => Said::plain(NONE),
         };

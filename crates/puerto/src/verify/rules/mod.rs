@@ -11,11 +11,11 @@ mod many;
 use puerto_mail::dkim::{DkimResult, Verification};
 use puerto_mail::dmarc::{Alignment, DmarcResult};
 use puerto_mail::dns::Dns;
-use puerto_mail::header::{Header, Mailbox};
+use puerto_mail::header::Header;
 
 use super::finding::Finding;
 use super::message::Message;
-use super::{Question, Report, in_ascii};
+use super::{Authors, Question, Report, in_ascii};
 use crate::lang::{Said, Text};
 pub use catalog::RULES;
 
@@ -23,7 +23,7 @@ pub use catalog::RULES;
 pub(super) struct Subject<'a> {
     message: &'a Message<'a>,
     header: Option<&'a Header<'a>>,
-    authors: Result<Vec<Mailbox>, String>,
+    authors: Authors,
     question: &'a Question<'a>,
     report: &'a Report,
     bulk: bool,
@@ -34,7 +34,7 @@ impl<'a> Subject<'a> {
     pub(super) fn new(
         message: &'a Message<'a>,
         header: Option<&'a Header<'a>>,
-        authors: Result<Vec<Mailbox>, String>,
+        authors: Authors,
         question: &'a Question<'a>,
         report: &'a Report,
     ) -> Self {

@@ -53,8 +53,9 @@ const NO_SENTENCES: &[&str] = &[
     // How Postfix writes what it quotes, and what the tested library says.
     " (in reply to",
     "deadline has elapsed",
+    // Of a value, which has its Spanish in `lang::evaluators`.
+    "{}, and {more} more",
     // Of a trace that is shown by `Display`, which is for us.
-    "and {} more",
     "does not match",
     // In the log alone.
     "in the .forward of {user}",
