@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use puerto_smtp::Address;
-use puerto_smtp::text::is_harmful;
+use puerto_smtp::text::{is_harmful, with_only};
 
 use crate::date::{self, DateTime};
 use crate::header::{Header, write_structured};
@@ -121,8 +121,8 @@ fn safe(text: &str) -> String {
             || ".-_:[]/+".contains(c)
             || (!c.is_ascii() && c.is_alphanumeric())
     };
-    let text: String =
-        text.chars().take(MAX_NAME).map(|c| if allowed(c) { c } else { '?' }).collect();
+    let end = text.char_indices().nth(MAX_NAME).map_or(text.len(), |(end, _)| end);
+    let text = with_only(text.get(..end).unwrap_or_default(), allowed);
     if text.is_empty() { "?".to_owned() } else { text }
 }
 
@@ -132,8 +132,7 @@ fn safe_phrase(text: &str) -> String {
 
 // An Address is valid, but a quoted local part may hold what confuses other readers.
 fn safe_address(address: &Address) -> String {
-    let text = address.to_string();
-    text.chars().map(|c| if "<>()\\;\"".contains(c) || is_harmful(c) { '?' } else { c }).collect()
+    with_only(&address.to_string(), |c| !"<>()\\;\"".contains(c) && !is_harmful(c))
 }
 
 #[cfg(test)]

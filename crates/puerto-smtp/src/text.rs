@@ -14,7 +14,16 @@ pub fn is_harmful(character: char) -> bool {
 
 /// A text with `?` in place of each such character.
 pub fn harmless(text: &str) -> String {
-    text.chars().map(|character| if is_harmful(character) { '?' } else { character }).collect()
+    with_only(text, |character| !is_harmful(character))
+}
+
+/// A text with `?` in place of each character that is not allowed. Nearly every text is
+/// copied as it is, which is why that is looked at first.
+pub fn with_only(text: &str, is_allowed: impl Fn(char) -> bool) -> String {
+    if text.chars().all(&is_allowed) {
+        return text.to_owned();
+    }
+    text.chars().map(|character| if is_allowed(character) { character } else { '?' }).collect()
 }
 
 #[cfg(test)]
