@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod clock;
 mod dns;
 mod manners;
 mod relay;

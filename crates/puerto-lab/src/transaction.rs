@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use puerto_mail::authres::MethodResult;
 use puerto_smtp::{Address, Reply, ReversePath};
@@ -54,8 +53,6 @@ pub struct Transaction {
     /// The message with the fields that the receiver put before it; empty unless it
     /// came as far as that.
     pub message: Arc<[u8]>,
-    /// When.
-    pub at: SystemTime,
 }
 
 impl Transaction {

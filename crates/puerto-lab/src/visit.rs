@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use puerto_mail::authres::{AuthenticationResults, MethodResult};
 use puerto_mail::date::DateTime;
@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
+use crate::clock::now;
 use crate::manners::{Answer, House, Presented};
 use crate::relay::Parcel;
 use crate::stream::Stream;
@@ -249,7 +250,6 @@ impl Visit {
     ) -> Vec<u8> {
         let host = self.premises.house.resident.host;
         let name = self.premises.house.zone.confirmed_names(self.peer).into_iter().next();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let received = Received {
             from: From::Client {
                 helo,
@@ -261,7 +261,7 @@ impl Visit {
             by: host,
             id,
             recipient: None,
-            date: DateTime { unix_seconds: now.try_into().unwrap_or(0), offset_minutes: 0 },
+            date: DateTime { unix_seconds: now().try_into().unwrap_or(0), offset_minutes: 0 },
         };
         let mut out = Vec::with_capacity(content.len() + 512);
         if !authentication.is_empty() {
@@ -324,7 +324,6 @@ impl Visit {
             outcome,
             authentication: draft.authentication,
             message: draft.message,
-            at: SystemTime::now(),
         });
     }
 }

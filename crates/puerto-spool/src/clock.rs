@@ -20,6 +20,7 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> Timestamp {
         let millis = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -30,6 +31,7 @@ impl Clock for SystemClock {
         Timestamp::from_millis(millis)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn elapsed(&self) -> Duration {
         static BEGINNING: OnceLock<Instant> = OnceLock::new();
         BEGINNING.get_or_init(Instant::now).elapsed()

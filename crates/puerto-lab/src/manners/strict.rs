@@ -10,7 +10,6 @@
 //! reads others yet.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use puerto_mail::authres::MethodResult;
 use puerto_mail::dkim::{self, Algorithm, DkimResult, Verification};
@@ -20,6 +19,7 @@ use puerto_mail::spf::{self, SpfResult};
 use puerto_smtp::Reply;
 
 use super::{Answer, Judgement, Presented};
+use crate::clock::now;
 use crate::zone::Zone;
 
 /// The list that is asked, and those of its answers that mean the PBL. Others, such as
@@ -47,7 +47,7 @@ struct Evidence {
 }
 
 async fn gather(zone: &Zone, host: &str, presented: &Presented<'_>) -> Evidence {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = now();
     let query = spf::Query::mail_from(presented.peer, presented.helo, presented.from)
         .receiver(host)
         .at(now);

@@ -4,12 +4,12 @@ use std::io::{self, IsTerminal};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
+use super::clock::now;
 use super::exit::{Failure, Sysexit};
 use super::output::{json_document, printable, say, show, tell};
 use crate::check::watch::{Change, Memory, memory_file, memory_place};
@@ -149,7 +149,6 @@ fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Re
 }
 
 async fn ask(arguments: &CheckArgs, config: &Config, language: Language) -> Report {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let internet = Internet::new(Resolver::new(config));
     let internet = match tries_relay(arguments, config) {
         true => internet.trying(trial_of_relay(config)),
@@ -157,7 +156,7 @@ async fn ask(arguments: &CheckArgs, config: &Config, language: Language) -> Repo
     };
     let asked = Asked { domain: arguments.domain.clone(), egress: arguments.egress.clone() };
     let bar = progress_bar(!arguments.json && !arguments.watch);
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let now = now().as_second();
     internet.settle(&check::domain_of(&asked, config)).await;
     let progress = |progress: Progress| {
         bar.set_length(u64::try_from(progress.total).unwrap_or_default());

@@ -15,6 +15,7 @@ use puerto_mail::dkim::{Algorithm, PrivateKey, zone_file_text};
 use puerto_smtp::Domain;
 use serde_json::json;
 
+use super::clock::today;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use super::output::tell;
@@ -225,8 +226,7 @@ fn domain(config: &Config, new: &NewKey) -> Result<String, Failure> {
 fn selector(new: &NewKey, algorithm: Algorithm) -> Result<String, Failure> {
     let kind = if algorithm == Algorithm::Ed25519Sha256 { "ed25519" } else { "rsa" };
     let Some(written) = &new.selector else {
-        let today = jiff::Zoned::now();
-        return Ok(format!("{kind}-{}-{:02}", today.year(), today.month()));
+        return Ok(format!("{kind}-{}", today().strftime("%Y-%m")));
     };
     let selector = written.to_lowercase();
     if !selector.is_ascii() || Domain::parse(&format!("{selector}.example")).is_err() {

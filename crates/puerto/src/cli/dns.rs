@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use puerto_spool::clock::SystemClock;
 
 use super::config::print;
 use super::exit::{Failure, Sysexit};
@@ -140,7 +141,7 @@ async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> R
     if !arguments.yes && !agreed(server, language)? {
         return Err(Stop { code: 1, message: LEFT.into() });
     }
-    let done = update::publish(server, &key, &plan).await.map_err(|stopped| {
+    let done = update::publish(server, &key, &plan, &SystemClock).await.map_err(|stopped| {
         let code = match stopped.error {
             update::UpdateError::Changed { .. } | update::UpdateError::Unreachable(_) => {
                 Sysexit::TryAgain

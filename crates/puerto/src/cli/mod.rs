@@ -15,7 +15,8 @@ use crate::lang::Language;
 
 pub mod aliases;
 pub mod check;
-pub mod config;
+pub mod clock;
+mod config;
 pub mod dkim;
 pub mod dns;
 mod documents;

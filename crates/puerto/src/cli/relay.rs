@@ -4,12 +4,13 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use puerto_smtp::Address;
 
+use super::clock::now;
 use super::exit::{Failure, Sysexit};
 use super::output::{json_document, printable, say, show, tell};
 use crate::check::Trial;
@@ -72,7 +73,7 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
         sender: sender(arguments, &config)?,
         recipient: arguments.to.as_deref().map(address).transpose()?,
         send_to: arguments.send.as_deref().map(address).transpose()?,
-        now: now(),
+        now: now().as_second(),
         config,
     };
     tell_whose_login(arguments, &question, language);
@@ -121,11 +122,6 @@ fn tell_whose_login(arguments: &TestArgs, question: &Question, language: Languag
     }
 }
 
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    i64::try_from(now).unwrap_or(i64::MAX)
-}
-
 // Whoever may not read the keys of relays tests as if none were known.
 fn client_tls(config: &Config) -> ClientTls {
     let service = Identity::of_service(&config.user).ok().flatten();
@@ -152,8 +148,14 @@ pub(super) async fn trial(config: Config, resolver: Resolver) -> Trial {
     }
     let Some(sender) = sender::of_the_machine(&config) else { return Trial::NotTried(None) };
     let client_tls = client_tls(&config);
-    let question =
-        Question { next_hop, sender, recipient: None, send_to: None, now: now(), config };
+    let question = Question {
+        next_hop,
+        sender,
+        recipient: None,
+        send_to: None,
+        now: now().as_second(),
+        config,
+    };
     let report = relay::test(Arc::new(resolver), Machine::this(), client_tls, question).await;
     if report.is_uncertain() {
         return Trial::NotTried(Some(Said::plain(NO_DNS)));

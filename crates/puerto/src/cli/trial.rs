@@ -5,11 +5,11 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::unistd::{AccessFlags, eaccess};
 use serde_json::{Value, json};
 
+use super::clock::now;
 use crate::config::{Config, LogTarget};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, said, said_of};
@@ -142,9 +142,8 @@ impl Trial<'_> {
         if let (true, Err(error)) = (is_readable, ServerTls::load(Some(files))) {
             self.add(Gravity::Error, "tls.certificate", error.said());
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let own = OwnCertificate::load(files).ok().filter(|_| is_readable);
-        if own.and_then(|own| own.not_after()).is_some_and(|end| end.unsigned_abs() <= now) {
+        if own.and_then(|own| own.not_after()).is_some_and(|end| end <= now().as_second()) {
             let what = said!(
                 "{file} has expired: who verifies it sends nothing here; renew it, and reload",
                 "{file} ha caducado: quien lo verifica no envía nada aquí; renuévelo y recargue";

@@ -4,10 +4,10 @@ use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use super::clock::now;
 use super::exit::{Failure, Sysexit};
 use super::output::{json_document, say, show, tell};
 use crate::config::Config;
@@ -61,14 +61,13 @@ fn judge(arguments: &VerifyArgs, config: Option<&Path>, language: Language) -> R
     let config = Config::load(config)?;
     let message = read(arguments.file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let question = Question {
         message: &message,
         ip: arguments.ip,
         helo: arguments.helo.as_deref(),
         reverse_path: arguments.from.as_deref(),
         bulk: arguments.bulk,
-        now: i64::try_from(now).unwrap_or(i64::MAX),
+        now: now().as_second(),
         receiver: &config.hostname,
     };
     let report = runtime.block_on(async {

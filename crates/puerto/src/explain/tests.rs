@@ -1,7 +1,9 @@
 //! Each reply means what it means, in whatever form it is pasted.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use puerto_spool::clock::{Clock as _, SystemClock};
 
 use super::knowledge::Knowledge;
 use super::*;
@@ -335,9 +337,10 @@ fn success_and_nonsense_are_not_explained() {
 fn hostile_replies_cost_little() {
     for unit in ["a ", "user ", "header ", "(", "550-5.7.1 ", "\\n", "ofr", "é", "said: 550 "] {
         let text = format!("550 {}", unit.repeat(200_000));
-        let began = Instant::now();
+        let began = SystemClock.elapsed();
         let _ = explain(&text, Some(&text));
-        assert!(began.elapsed() < Duration::from_secs(2), "{unit}: {:?}", began.elapsed());
+        let took = SystemClock.elapsed() - began;
+        assert!(took < Duration::from_secs(2), "{unit}: {took:?}");
     }
 }
 

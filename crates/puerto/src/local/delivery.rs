@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
 use puerto_mail::header::{Header, MAX_HEADER};
 use puerto_mail::received;
 use puerto_smtp::Address;
 use puerto_spool::{LeasedRecipient, MessageId};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::agent::{AgentHandle, Written};
 use super::directory::Directory;
@@ -291,6 +292,7 @@ impl Mailboxes {
             header: report::preface_header(job, whom),
             size: job.body.len(),
             limit: config.local.mailbox_size,
+            at: job.after(Duration::ZERO),
         })
     }
 

@@ -6,9 +6,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use puerto_smtp::LocalPart;
+use tokio::time::Instant;
 
 use super::account::Account;
 use super::aliases::{self, Aliases};

@@ -7,8 +7,10 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::Duration;
 
+use puerto_spool::Timestamp;
+use puerto_spool::clock::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -41,6 +43,8 @@ pub(super) struct Request {
     pub(super) size: u64,
     /// Octets that the mailbox may come to; 0: any number.
     pub(super) limit: u64,
+    /// The time of day at which the delivery began.
+    pub(super) at: Timestamp,
 }
 
 /// What a mailbox process says.
@@ -87,7 +91,8 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(stream: &mut UnixStream) -> io:
 pub(super) struct Chunks<'a> {
     stream: &'a mut UnixStream,
     /// When it must have come.
-    deadline: Instant,
+    /// By the process's clock.
+    deadline: Duration,
     /// Octets of the current chunk that are still to come.
     left: usize,
     /// How it ended: whole, or broken off.
@@ -95,7 +100,7 @@ pub(super) struct Chunks<'a> {
 }
 
 impl<'a> Chunks<'a> {
-    pub(super) fn new(stream: &'a mut UnixStream, deadline: Instant) -> Self {
+    pub(super) fn new(stream: &'a mut UnixStream, deadline: Duration) -> Self {
         Self { stream, deadline, left: 0, end: None }
     }
 }
@@ -103,7 +108,7 @@ impl<'a> Chunks<'a> {
 impl Read for Chunks<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // A mailbox that is slow is left as it was, before the process is killed.
-        let patience = self.deadline.saturating_duration_since(Instant::now());
+        let patience = self.deadline.saturating_sub(SystemClock.elapsed());
         if patience.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -146,6 +151,7 @@ impl Request {
             header: "Delivered-To: x@example.com\n".into(),
             size: 0,
             limit: 0,
+            at: Timestamp::from_millis(1_795_504_620_000),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use puerto_smtp::{Address, LocalPart};
 use puerto_spool::LeasedRecipient;
+use tokio::time::Instant;
 
 use super::delivery::{Mailboxes, aside};
 use super::failure::Failure;

@@ -6,10 +6,11 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use puerto_spool::Timestamp;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat, unlinkat};
 use rustix::io::Errno;
 
@@ -26,10 +27,10 @@ pub(super) struct DotLock<D: AsFd>(Option<(D, String)>);
 
 impl<D: AsFd> DotLock<D> {
     /// Makes `MAILBOX.lock` in the directory.
-    pub(super) fn acquire(directory: D, mailbox: &str) -> Result<Self, Failure> {
+    pub(super) fn acquire(directory: D, mailbox: &str, now: Timestamp) -> Result<Self, Failure> {
         let name = format!("{mailbox}.lock");
         let made = match make(&directory, &name) {
-            Err(Errno::EXIST) if remove_if_stale(&directory, &name) => make(&directory, &name),
+            Err(Errno::EXIST) if remove_if_stale(&directory, &name, now) => make(&directory, &name),
             made => made,
         };
         match made {
@@ -58,13 +59,12 @@ fn make<D: AsFd>(directory: &D, name: &str) -> Result<(), Errno> {
     Ok(())
 }
 
-fn remove_if_stale<D: AsFd>(directory: &D, name: &str) -> bool {
+fn remove_if_stale<D: AsFd>(directory: &D, name: &str, now: Timestamp) -> bool {
     let Ok(found) = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
         return false;
     };
-    let made = UNIX_EPOCH + Duration::from_secs(u64::try_from(found.st_mtime).unwrap_or(0));
-    let age = SystemTime::now().duration_since(made).unwrap_or_default();
-    age > STALE && unlinkat(directory, name, AtFlags::empty()).is_ok()
+    let made = Timestamp::from_millis(found.st_mtime.saturating_mul(1000));
+    now.since(made) > STALE && unlinkat(directory, name, AtFlags::empty()).is_ok()
 }
 
 /// Locks an open mailbox with both of the kernel's locks: record locks, which most
@@ -100,6 +100,8 @@ fn locked() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -108,10 +110,13 @@ mod tests {
         let directory = File::open(dir.path()).unwrap();
         let stale = dir.path().join("ana.lock");
         let file = File::create(&stale).unwrap();
-        file.set_modified(SystemTime::now() - STALE - Duration::from_secs(2)).unwrap();
-        let lock = DotLock::acquire(&directory, "ana").unwrap();
+        let made = file.metadata().unwrap().mtime();
+        let later = |seconds| Timestamp::from_millis(made * 1000).after(seconds);
+        assert!(DotLock::acquire(&directory, "ana", later(STALE)).unwrap_err().soon);
+        let stale_at = later(STALE + Duration::from_secs(1));
+        let lock = DotLock::acquire(&directory, "ana", stale_at).unwrap();
         assert!(stale.exists());
-        let failure = DotLock::acquire(&directory, "ana").unwrap_err();
+        let failure = DotLock::acquire(&directory, "ana", later(STALE)).unwrap_err();
         assert!(failure.soon, "one that is held is not");
         drop(lock);
         assert!(!stale.exists());

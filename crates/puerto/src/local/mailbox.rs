@@ -11,10 +11,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
+use puerto_spool::clock::{Clock as _, SystemClock};
 
 use super::account::Account;
 use super::failure::Failure;
@@ -53,7 +54,7 @@ pub(super) fn serve(mut stream: UnixStream, spool: &Path) -> io::Result<()> {
 }
 
 fn attempt(stream: &mut UnixStream, request: &Request, spool: &Path) -> Result<Answer, Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = SystemClock.elapsed() + PATIENCE;
     let account = Account::find(&request.user)
         .map_err(Failure::no_users)?
         .ok_or_else(|| Failure::never(1, 1, Cause::NoSuchUser { user: request.user.clone() }))?;

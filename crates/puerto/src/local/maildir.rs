@@ -10,8 +10,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use puerto_spool::Timestamp;
 use rustix::fs::{
     AtFlags, CWD, Dir, Mode, OFlags, fstat, mkdirat, openat, renameat, statat, unlinkat,
 };
@@ -75,7 +75,7 @@ impl Open {
 
     /// Puts a message in.
     pub(super) fn fill(&self, request: &Request, body: &mut dyn Read) -> Result<(), Failure> {
-        let name = unique_name();
+        let name = unique_name(request.at);
         self.write(&name, request, body).map_err(|error| {
             let _ = unlinkat(&self.tmp, name.as_str(), AtFlags::empty());
             not_written(&self.path, error)
@@ -138,15 +138,14 @@ fn size_of(directory: &File, limit: u64) -> Result<u64, Errno> {
 }
 
 // Seconds, then what makes it unique: microseconds, process, a counter; then the host.
-fn unique_name() -> String {
+fn unique_name(at: Timestamp) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let host = host.unwrap_or_else(|| "localhost".to_owned());
     format!(
         "{}.M{:06}P{}Q{}.{}",
-        now.as_secs(),
-        now.subsec_micros(),
+        at.as_secs(),
+        at.as_millis().rem_euclid(1000) * 1000,
         std::process::id(),
         COUNTER.fetch_add(1, Ordering::Relaxed),
         host.replace('/', "\\057").replace(':', "\\072").replace(',', "\\054")

@@ -41,7 +41,7 @@ impl Open {
         let directory = openat(CWD, spool, flags, Mode::empty()).map(File::from);
         let directory = directory.map_err(|error| not_opened(&path, error))?;
         let beside = directory.try_clone().map_err(|error| not_opened(&path, error))?;
-        let lock = DotLock::acquire(beside, &account.name)?;
+        let lock = DotLock::acquire(beside, &account.name, request.at)?;
         let (file, created) = open_locked(&directory, &path, account)?;
         let end = file.metadata().map_err(unread)?.len();
         let full = request.limit > 0 && end.saturating_add(request.size) > request.limit;
@@ -151,8 +151,9 @@ fn append(file: &File, end: u64, request: &Request, body: &mut dyn Read) -> io::
         // The date begins after the second space.
         sender => sender.replace(char::is_whitespace, "_"),
     };
-    let now = jiff::Timestamp::now().to_zoned(TimeZone::system());
-    writeln!(out, "From {sender} {}", now.strftime("%a %b %e %H:%M:%S %Y"))?;
+    let at = jiff::Timestamp::from_millisecond(request.at.as_millis()).unwrap_or_default();
+    let at = at.to_zoned(TimeZone::system());
+    writeln!(out, "From {sender} {}", at.strftime("%a %b %e %H:%M:%S %Y"))?;
     out.write_all(request.header.as_bytes())?;
     text::copy(body, &mut out, true)?;
     out.write_all(b"\n")?;

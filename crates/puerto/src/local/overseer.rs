@@ -10,9 +10,10 @@
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::unistd::getppid;
+use puerto_spool::clock::{Clock as _, SystemClock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
@@ -78,12 +79,13 @@ type Programs = dyn Fn(Role) -> Command;
 /// A mailbox process.
 struct Running {
     child: Child,
-    since: Instant,
+    /// By the agent's clock.
+    since: Duration,
 }
 
 fn oversee(socket: &OwnedFd, programs: &Programs, mut left: Vec<Running>) -> io::Result<()> {
     loop {
-        let begun = Instant::now();
+        let begun = SystemClock.elapsed();
         let mut agent = start(programs(Role::Agent), socket.try_clone()?)?;
         let ended = loop {
             // What an agent has left behind that has become the overseer.
@@ -98,7 +100,7 @@ fn oversee(socket: &OwnedFd, programs: &Programs, mut left: Vec<Running>) -> io:
             return Ok(());
         }
         eprintln!("puerto {SUBCOMMAND}: the agent has ended ({ended}) and is started again");
-        if begun.elapsed() < LOOK {
+        if SystemClock.elapsed() - begun < LOOK {
             std::thread::sleep(LOOK);
         }
     }
@@ -116,7 +118,7 @@ fn serve(socket: &OwnedFd, programs: &Programs) -> io::Result<()> {
         match receive(socket)? {
             Some(Received::Delivery(theirs)) if running.len() < PROCESSES => {
                 match start(programs(Role::Mailbox), theirs) {
-                    Ok(child) => running.push(Running { child, since: Instant::now() }),
+                    Ok(child) => running.push(Running { child, since: SystemClock.elapsed() }),
                     // The daemon sees the socket closed, and tries again.
                     Err(error) => eprintln!("puerto {SUBCOMMAND}: no mailbox process: {error}"),
                 }
@@ -125,8 +127,8 @@ fn serve(socket: &OwnedFd, programs: &Programs) -> io::Result<()> {
             Some(Received::Delivery(_)) | None => {}
         }
     }
-    let begun = Instant::now();
-    while !running.is_empty() && begun.elapsed() < LIFE + LOOK {
+    let begun = SystemClock.elapsed();
+    while !running.is_empty() && SystemClock.elapsed() - begun < LIFE + LOOK {
         look_after(&mut running);
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -150,7 +152,7 @@ fn wait(socket: &OwnedFd) -> io::Result<()> {
 fn look_after(running: &mut Vec<Running>) {
     running.retain_mut(|one| match one.child.try_wait() {
         Ok(None) => {
-            if one.since.elapsed() > LIFE {
+            if SystemClock.elapsed() - one.since > LIFE {
                 // One that waits for a dead disk stays all the same.
                 let _ = one.child.kill();
             }

@@ -2,10 +2,11 @@
 //! the message says whom it came for.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use puerto_smtp::EnhancedCode;
 use puerto_spool::LeasedRecipient;
+use tokio::time::Instant;
 
 use super::expansion::{Onward, Resolution, UserBox};
 use super::failure::Failure;

@@ -142,7 +142,8 @@ impl Prepared {
         let control = control::Server::bind(&config).map_err(|e| StartError::Bind(e.said()))?;
         let tls = ServerTls::load(config.tls.as_ref()).map_err(|e| StartError::Tls(e.said()))?;
         let keys = KeyRing::of(&config);
-        let (log, reopen) = telemetry::open(&config).map_err(|e| StartError::Log(e.said()))?;
+        let (log, reopen) = telemetry::open(&config, Arc::new(SystemClock))
+            .map_err(|e| StartError::Log(e.said()))?;
         privileges::raise_file_limit();
         let (mut agent, mut keeper) = (None, None);
         if let Some(identity) = owner {

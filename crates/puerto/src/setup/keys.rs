@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jiff::civil::Date;
 use puerto_mail::dkim::{Algorithm, KeyError, PrivateKey};
 
 use super::files::Wanted;
@@ -15,6 +16,7 @@ pub(super) fn wanted(
     directory: &Path,
     inherited: &[&Inherited],
     root: &Root,
+    today: Date,
 ) -> Result<Vec<Wanted>, KeyError> {
     let mut wanted = Vec::new();
     for key in inherited.iter().flat_map(|program| &program.keys) {
@@ -26,8 +28,7 @@ pub(super) fn wanted(
     if taken || root.names(&folder).iter().any(|name| name.ends_with(".pem")) {
         return Ok(wanted);
     }
-    let today = jiff::Zoned::now();
-    let month = format!("{}-{:02}", today.year(), today.month());
+    let month = today.strftime("%Y-%m");
     for (kind, algorithm) in [("rsa", Algorithm::RsaSha256), ("ed25519", Algorithm::Ed25519Sha256)]
     {
         let pem = PrivateKey::generate(algorithm)?;

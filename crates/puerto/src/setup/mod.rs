@@ -85,6 +85,8 @@ pub struct Wishes {
     pub act: bool,
     /// The language of the comments in the configuration that is written.
     pub language: Language,
+    /// By whose month new keys are named.
+    pub today: jiff::civil::Date,
 }
 
 /// Why there is no setup.
@@ -291,7 +293,7 @@ fn plan(
     let asked = wishes.root_mail.as_deref().or(again.then_some(""));
     let root_mail = postmaster::reader(asked, &config, root, person)?;
     wanted.extend(postmaster::file(root_mail.as_deref(), &config, root));
-    let keys = keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root);
+    let keys = keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root, wishes.today);
     wanted.extend(keys.map_err(SetupError::Key)?);
     wanted.extend(service::files(&wishes.program, &config, config_file));
     wanted.extend(names::free(root, &wishes.program));

@@ -109,6 +109,7 @@ impl Machine {
             program: "/usr/local/bin/puerto".into(),
             act: true,
             language: Language::English,
+            today: jiff::civil::date(2026, 11, 24),
         };
         Self { folder: tempfile::tempdir().unwrap(), wishes }
     }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use nix::fcntl::OFlag;
+use puerto_spool::clock::Clock;
 
 use crate::config::{Config, LogFormat, LogTarget};
 use crate::lang::{Said, said_of};
@@ -107,7 +108,7 @@ impl OpenError {
 
 /// Opens the log that is configured. Call it before privileges are dropped: a file
 /// that `user` cannot make is made by root and given to it, so that it can be opened again.
-pub fn open(config: &Config) -> Result<(MailLog, Reopen), OpenError> {
+pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<(MailLog, Reopen), OpenError> {
     let failed = |target: &dyn std::fmt::Display| {
         let target = target.to_string();
         move |source| OpenError { target, source }
@@ -132,16 +133,19 @@ pub fn open(config: &Config) -> Result<(MailLog, Reopen), OpenError> {
         colour: to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         zone: TimeZone::system(),
     };
-    start(sink, form).map_err(failed(&"thread"))
+    start(sink, form, clock).map_err(failed(&"thread"))
 }
 
-fn start(sink: Sink, form: Form) -> io::Result<(MailLog, Reopen)> {
+fn start(sink: Sink, form: Form, clock: Arc<dyn Clock>) -> io::Result<(MailLog, Reopen)> {
     let form = Arc::new(form);
+    let now =
+        move || jiff::Timestamp::from_millisecond(clock.now().as_millis()).unwrap_or_default();
+    let at_notice = now.clone();
     let for_notices = Arc::clone(&form);
     let notice = move |text: &str| {
         let mut line = String::new();
         let event = Event::Notice { level: "error", component: "master", id: None, text };
-        for_notices.render(&mut line, &event, jiff::Timestamp::now());
+        for_notices.render(&mut line, &event, at_notice());
         line
     };
     let writer = Arc::new(Writer::start(sink, notice)?);
@@ -149,7 +153,7 @@ fn start(sink: Sink, form: Form) -> io::Result<(MailLog, Reopen)> {
     let log = MailLog::new(move |event| {
         LINE.with_borrow_mut(|line| {
             line.clear();
-            form.render(line, event, jiff::Timestamp::now());
+            form.render(line, event, now());
             writer.write(line);
         });
     });

@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use puerto_smtp::{Address, EnhancedCode, Reply, ReversePath};
-use puerto_spool::MessageId;
+use puerto_spool::clock::ManualClock;
+use puerto_spool::{MessageId, Timestamp};
 
 use super::*;
 
@@ -264,16 +265,18 @@ fn an_opened_log_writes_lines_to_its_file() {
     let path = dir.path().join("mail.log");
     let mut config = Config::for_tests(dir.path());
     config.log_to = LogTarget::File(path.clone());
-    let (log, reopen) = open(&config).unwrap();
+    let noon = Timestamp::from_millis(1_795_521_600_000);
+    let clock = || Arc::new(ManualClock::new(noon));
+    let (log, reopen) = open(&config, clock()).unwrap();
     each_event(|_, event| log.write(event));
     reopen.flush();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().count(), 19);
-    assert!(text.lines().all(|line| line.contains(" mail puerto/")));
+    assert!(text.lines().all(|line| line.starts_with("Nov 24 ") && line.contains(" mail puerto/")));
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777 & !0o640, 0);
     config.log_to = LogTarget::File(dir.path().join("missing/mail.log"));
-    assert!(open(&config).unwrap_err().to_string().contains("missing/mail.log"));
+    assert!(open(&config, clock()).unwrap_err().to_string().contains("missing/mail.log"));
 }
 
 /// pflogsumm's own counting, where it is installed.

@@ -244,18 +244,3 @@ fn nobody_else_looks_for_the_end_of_a_message_or_a_header() {
     }
     assert!(wrong.is_empty(), "these look for an end of their own: {}", wrong.join(", "));
 }
-
-#[test]
-fn rooms_that_a_message_meets_are_handed_the_time_of_day() {
-    let mut wrong = Vec::new();
-    for room in ["intake", "queue", "route", "deliver", "bounce"] {
-        for file in sources(&project().join("crates/puerto/src").join(room)) {
-            let program = program(&std::fs::read_to_string(&file).unwrap());
-            let clocks = ["SystemClock", "SystemTime::now", "Timestamp::now", "Zoned::now"];
-            if clocks.iter().any(|clock| program.contains(clock)) {
-                wrong.push(file.display().to_string());
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "these ask a clock of their own: {}", wrong.join(", "));
-}

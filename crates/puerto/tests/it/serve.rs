@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use puerto_spool::clock::{Clock as _, SystemClock};
 
 use crate::support::command::{home, puerto};
 
@@ -59,11 +60,11 @@ impl Daemon {
     }
 
     fn wait_for(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = SystemClock.elapsed() + Duration::from_secs(60);
         while !condition(self) {
             let ended = self.process.try_wait().unwrap();
             assert!(ended.is_none(), "it ended with {ended:?}: {}", self.log());
-            assert!(Instant::now() < deadline, "waited in vain for {what}: {}", self.log());
+            assert!(SystemClock.elapsed() < deadline, "waited in vain for {what}: {}", self.log());
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -6,6 +6,7 @@ use std::process::Output;
 use puerto_lab::world::{SENDER_ADDRESS, SENDER_DOMAIN, SENDER_HOST};
 use puerto_lab::{Lab, Options};
 use puerto_mail::dns::{DnsError, RecordType};
+use puerto_spool::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -48,7 +49,7 @@ impl World {
 
 fn message() -> String {
     let date = puerto_mail::date::format(puerto_mail::date::DateTime {
-        unix_seconds: std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().try_into().unwrap(),
+        unix_seconds: SystemClock.now().as_secs(),
         offset_minutes: 0,
     });
     format!(

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use puerto_mail::dkim::{Algorithm, PrivateKey};
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, Table, reverse_name};
+use puerto_spool::clock::{Clock as _, SystemClock};
 
 use crate::check::{
     Asked, Check, Context, Greeting, Report, Status, Trial, World, blocklist_test_points, judge,
@@ -266,8 +267,7 @@ impl Made {
 
 // Keys are as old as their files.
 fn now() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_secs()).unwrap()
+    SystemClock.now().as_secs()
 }
 
 // The families that ask nobody but the DNS and port 25.

@@ -2,7 +2,7 @@
 //! Results go to stdout; a spinner, on a terminal only, to stderr.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,6 +10,7 @@ use puerto_lab::world::{Manners, SENDER_ADDRESS, SENDER_HOST};
 use puerto_lab::{Lab, Outcome, Resident, Transaction};
 use puerto_smtp::ReversePath;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::scenario::{Answered, Verdict};
 use super::scene::Scene;

@@ -295,7 +295,6 @@ fn holds(message: &[u8], text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::SystemTime;
 
     use puerto_mail::authres::MethodResult;
 
@@ -320,7 +319,6 @@ mod tests {
             outcome,
             authentication: METHODS.map(|method| MethodResult::new(method, "pass")).to_vec(),
             message: Arc::from(&b"x"[..]),
-            at: SystemTime::UNIX_EPOCH,
         }
     }
 

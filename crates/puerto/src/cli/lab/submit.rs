@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use puerto_smtp::address::Domain;
 use puerto_smtp::client::{Connection, Fate, Loss, Protocol, Step, Transaction};
@@ -11,6 +11,7 @@ use puerto_smtp::codec::DotStuffer;
 use puerto_smtp::{Recipient, Reply, ReversePath};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 
 use super::story::Letter;
 use crate::lang::{Said, address_error, detail, said, said_of, system};

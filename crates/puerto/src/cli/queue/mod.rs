@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use self::print::{Form, Manner, Printer};
+use crate::cli::clock::now;
 use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{columns, if_read, is_unread, json_document, say, tell};
 use crate::cli::sendmail;
@@ -148,7 +149,7 @@ fn list(client: &mut Client, arguments: &ListArgs, language: Language) -> Result
         (false, false) => Form::Plain,
     };
     let selection = arguments.conditions.selection();
-    let manner = Manner { form, language, now: jiff::Timestamp::now() };
+    let manner = Manner { form, language, now: now() };
     let mut printer = Printer::new(BufWriter::new(stdout.lock()), manner);
     let listed = client.list(&selection, |message| printer.message(&message));
     match listed {
@@ -184,7 +185,7 @@ fn show(client: &mut Client, arguments: &ShowArgs, language: Language) -> Result
         say(&json_document(&message).map_err(io::Error::from)?)?;
     } else {
         let mut story = Vec::new();
-        print::story(&mut story, &message, jiff::Timestamp::now(), language)?;
+        print::story(&mut story, &message, now(), language)?;
         crate::cli::output::show(&format!("{}\n", String::from_utf8_lossy(&story).trim_end()))?;
     }
     Ok(Sysexit::Ok)

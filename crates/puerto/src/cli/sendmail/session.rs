@@ -9,7 +9,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use puerto_smtp::client::{Transaction, commands};
 use puerto_smtp::codec::DotStuffer;
@@ -17,6 +17,7 @@ use puerto_smtp::extension::Extensions;
 use puerto_smtp::limits::{ClientTimeouts, MAX_ERRORS};
 use puerto_smtp::reply::{ReplyDecoder, ReplyError, Severity};
 use puerto_smtp::{Address, Envelope, Recipient, Reply};
+use puerto_spool::clock::{Clock as _, SystemClock};
 
 use super::compose::Submission;
 use super::input::BLOCK;
@@ -61,13 +62,14 @@ impl Session {
     }
 
     fn open_within(patience: Duration, socket: &Path, verbose: bool) -> Result<Self, Failure> {
-        let started = Instant::now();
+        let started = SystemClock.elapsed();
         let mut pause = FIRST_PAUSE;
         loop {
             let stream = connect(socket)?;
             match Self::greet(stream, verbose) {
                 Err(failure)
-                    if failure.code == Sysexit::TryAgain && started.elapsed() < patience =>
+                    if failure.code == Sysexit::TryAgain
+                        && SystemClock.elapsed() - started < patience =>
                 {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(LAST_PAUSE);

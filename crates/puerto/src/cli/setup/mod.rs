@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use puerto_smtp::{Address, Domain};
 
 use self::terminal::Terminal;
+use super::clock::today;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::cli::output;
@@ -210,6 +211,7 @@ fn wishes(arguments: &SetupArgs, person: &mut dyn Person) -> Result<Wishes, Said
         program: PathBuf::new(),
         act: false,
         language: Language::English,
+        today: today(),
     })
 }
 

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use puerto_mail::dns::RecordType;
+use puerto_spool::clock::Clock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -149,22 +150,26 @@ impl Stopped {
 }
 
 /// Publishes what a plan changes at a server.
-pub async fn publish(server: SocketAddr, key: &Key, plan: &Plan) -> Result<Done, Stopped> {
+pub async fn publish(
+    server: SocketAddr,
+    key: &Key,
+    plan: &Plan,
+    clock: &dyn Clock,
+) -> Result<Done, Stopped> {
     let mut changed = Vec::new();
     let mut zones = Vec::new();
-    publish_in(server, key, plan, (&mut zones, &mut changed)).await.map_err(|error| {
+    let client = Client { server, key, clock };
+    publish_in(&client, plan, (&mut zones, &mut changed)).await.map_err(|error| {
         zones.retain(|zone| !changed.contains(zone));
         Stopped { error, changed, unchanged: zones }
     })
 }
 
 async fn publish_in(
-    server: SocketAddr,
-    key: &Key,
+    client: &Client<'_>,
     plan: &Plan,
     (zones, changed): (&mut Vec<String>, &mut Vec<String>),
 ) -> Result<Done, UpdateError> {
-    let client = Client { server, key };
     let mut sets: BTreeMap<(&str, u16), Vec<&Planned>> = BTreeMap::new();
     for record in plan.changes() {
         sets.entry((&record.name, type_number(record.kind))).or_default().push(record);
@@ -322,6 +327,7 @@ fn value_of(record: &ResourceRecord) -> String {
 struct Client<'a> {
     server: SocketAddr,
     key: &'a Key,
+    clock: &'a dyn Clock,
 }
 
 impl Client<'_> {
@@ -382,7 +388,7 @@ impl Client<'_> {
     // Over TCP: a key's record alone fills half of a datagram.
     async fn talk(&self, message: &Message) -> Result<wire::Answer, String> {
         let io = |error: std::io::Error| error.to_string();
-        let request = tsig::sign(message.octets(), self.key, jiff::Timestamp::now().as_second())?;
+        let request = tsig::sign(message.octets(), self.key, self.clock.now().as_secs())?;
         let length = u16::try_from(request.octets.len()).map_err(|_| "the update is too large")?;
         let mut stream = TcpStream::connect(self.server).await.map_err(io)?;
         let mut framed = length.to_be_bytes().to_vec();

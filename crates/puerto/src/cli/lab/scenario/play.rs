@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use puerto_lab::world::{PLAIN, RELAY, SENDER_ADDRESS, SENDER_DOMAIN, STRICT};
 use puerto_lab::{Lab, Options, Resident, Transaction};
@@ -15,6 +15,7 @@ use super::internet::LabInternet;
 use super::{Ending, Scenario, worlds};
 use crate::cause::Cause;
 use crate::check::{Asked, Check, Context, Report, Status, run};
+use crate::cli::clock::now;
 use crate::cli::exit::client_error;
 use crate::cli::lab::scene::Scene;
 use crate::cli::lab::show::Show;
@@ -236,9 +237,7 @@ async fn check(scenario: &Scenario, lab: &Lab, config: &Config) -> Report {
         egress.push(IpAddr::V6(Ipv6Addr::LOCALHOST));
     }
     let asked = Asked { domain: Some(SENDER_DOMAIN.to_owned()), egress };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
-    let mut context = Context::gather(&world, config, asked, now).await;
+    let mut context = Context::gather(&world, config, asked, now().as_second()).await;
     // They are this machine's own, and port 25 may be tried from them.
     context.egress_given = false;
     let checks = run(&context, &[], &|_| {}).await;
