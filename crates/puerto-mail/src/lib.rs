@@ -14,6 +14,7 @@ pub mod header;
 pub mod idn;
 pub mod line_ends;
 pub mod message;
+pub mod mime;
 pub mod received;
 pub mod spf;
 pub mod together;

@@ -75,11 +75,12 @@ fn decode_q(encoded: &[u8]) -> Option<Vec<u8>> {
     Some(octets)
 }
 
-fn hex(digit: u8) -> Option<u8> {
+pub(crate) fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-fn from_charset(charset: &str, octets: Vec<u8>) -> Option<String> {
+/// Text in a character set; `None` in one that is not known, or if it is damaged.
+pub(crate) fn from_charset(charset: &str, octets: Vec<u8>) -> Option<String> {
     // A language may follow a star (RFC 2231 §5).
     let charset = charset.split('*').next().unwrap_or_default().to_ascii_lowercase();
     match charset.as_str() {

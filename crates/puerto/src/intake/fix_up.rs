@@ -15,6 +15,7 @@ use puerto_mail::header::{
     Field, Header, is_well_formed, parse_address_list, read_address_list, write_address_list,
     write_folded, write_mended, write_parameters, write_structured,
 };
+use puerto_mail::mime::Value;
 use puerto_smtp::limits::MAX_TEXT_LINE;
 use puerto_smtp::{Address, Domain};
 
@@ -299,10 +300,10 @@ fn needs_smtputf8(from: Option<&Address>, work: &Work, handling: Handling) -> bo
 
 // A character set of eight bits that the message says it is in.
 fn declared_charset(header: &Header<'_>) -> Option<String> {
-    let text = header.first("Content-Type")?.text().to_ascii_lowercase();
-    let value = text.split("charset=").nth(1)?.trim_start_matches('"');
+    let text = header.first("Content-Type")?.text();
+    let charset = Value::of(&text).get("charset")?.to_ascii_lowercase();
     let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let name = value.split(|c| !is_token(c)).next().unwrap_or_default();
+    let name = charset.split(|c| !is_token(c)).next().unwrap_or_default();
     let is_known = ["iso-8859-", "windows-", "koi8-", "cp", "gb", "big5", "euc-", "shift_jis"];
     is_known.iter().any(|start| name.starts_with(start)).then(|| name.to_owned())
 }

@@ -9,16 +9,13 @@
 //! folded, as Postfix does.
 
 use puerto_mail::header::{End, Field, Header};
+use puerto_mail::mime::{Behind, Limits, MAX_BOUNDARY, Nest, Value};
 use puerto_smtp::limits::MAX_TEXT_LINE;
 
-/// Parts inside parts that are looked into.
-const MAX_DEPTH: usize = 32;
-/// Parts of one message that are looked into.
-const MAX_PARTS: usize = 10_000;
+/// How far parts are looked into.
+const LIMITS: Limits = Limits { depth: 32, parts: 10_000 };
 /// Octets of a part's header that is looked into.
 const MAX_PART_HEADER: usize = 64 * 1024;
-/// Octets of a boundary. RFC 2046 §5.1.1 says 70, and not everybody counts.
-const MAX_BOUNDARY: usize = 200;
 /// Octets of a line that are looked at where it may be a delimiter.
 const MAX_DELIMITER: usize = MAX_BOUNDARY + 56;
 
@@ -80,8 +77,8 @@ impl Kind {
             fields.iter().find(|field| field.is(name)).map(Field::text).unwrap_or_default()
         };
         let content_type = value("Content-Type");
-        let media_type = content_type.split([';', ' ', '\t']).next().unwrap_or_default();
-        let media_type = media_type.to_ascii_lowercase();
+        let content_type = Value::of(&content_type);
+        let media_type = content_type.word();
         let encoding = value("Content-Transfer-Encoding").to_ascii_lowercase();
         let encoding = encoding.split([';', '(']).next().unwrap_or_default();
         let encoding = encoding.trim_matches([' ', '\t', '"', '\'', '<', '>']);
@@ -89,7 +86,7 @@ impl Kind {
             ("multipart/signed" | "multipart/encrypted", _) => Self::Protected,
             (multipart, _) if multipart.starts_with("multipart/") => {
                 let is_digest = multipart == "multipart/digest";
-                let boundary = boundary(&content_type).map(String::into_bytes);
+                let boundary = content_type.boundary();
                 boundary.map_or(Self::Odd, |boundary| Self::Multipart { boundary, is_digest })
             }
             (_, "base64") => Self::Base64,
@@ -118,25 +115,6 @@ impl Kind {
             Self::Odd | Self::Message | Self::Multipart { .. } => (Treatment::Fold, None),
         }
     }
-}
-
-fn boundary(content_type: &str) -> Option<String> {
-    // ASCII lower case leaves every position where it was.
-    let lower = content_type.to_ascii_lowercase();
-    let at = lower.match_indices("boundary").find_map(|(at, word)| {
-        let rest = lower.get(at + word.len()..)?.trim_start();
-        let before = lower.get(..at)?;
-        let starts = before.ends_with([';', ' ', '\t', ',']);
-        (rest.starts_with('=') && starts).then_some(at + word.len())
-    })?;
-    let value = content_type.get(at..)?.trim_start().strip_prefix('=')?.trim_start();
-    let value = match value.strip_prefix('"') {
-        Some(quoted) => quoted.split('"').next()?.replace('\\', ""),
-        None => value.split([';', ' ', '\t']).next()?.to_owned(),
-    };
-    let value = value.trim_end();
-    let is_valid = !value.is_empty() && value.len() <= MAX_BOUNDARY;
-    is_valid.then(|| value.to_owned())
 }
 
 // What was seen of an entity's lines.
@@ -199,9 +177,7 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Walker {
     plan: Plan,
-    boundaries: Vec<(Vec<u8>, bool)>,
-    depth: usize,
-    parts: usize,
+    nest: Nest,
     state: State,
     line: Line,
 }
@@ -211,9 +187,7 @@ impl Walker {
     pub(super) fn new(fields: &[Field<'_>]) -> Self {
         let mut walker = Self {
             plan: Plan { steps: Vec::new(), transfer_encoding: None },
-            boundaries: Vec::new(),
-            depth: 0,
-            parts: 0,
+            nest: Nest::new(LIMITS),
             state: State::body(Kind::Odd, Owner::Nobody),
             line: Line::default(),
         };
@@ -248,25 +222,21 @@ impl Walker {
     fn room(&self) -> usize {
         match &self.state {
             State::Header { .. } => MAX_PART_HEADER,
-            State::Body { .. } if self.boundaries.is_empty() => 0,
+            State::Body { .. } if self.nest.is_empty() => 0,
             State::Body { .. } => MAX_DELIMITER,
         }
     }
 
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
-        if let Some((level, is_last)) = self.delimiter(&line) {
+        let may_delimit = line.octets <= MAX_DELIMITER;
+        if let Some(delimiter) = self.nest.delimiter(&line.start).filter(|_| may_delimit) {
             // The line end before a delimiter belongs to it (RFC 2046 §5.1.1).
             let taken = self.close(2);
             self.step(line.octets as u64 + taken, Treatment::Copy);
-            let in_digest = self.boundaries.get(level).is_some_and(|(_, digest)| *digest);
-            self.boundaries.truncate(if is_last { level } else { level + 1 });
-            self.depth = self.boundaries.len();
-            self.parts += usize::from(!is_last);
-            self.state = if is_last || self.parts > MAX_PARTS {
-                State::body(Kind::Odd, Owner::Nobody)
-            } else {
-                State::header(in_digest)
+            self.state = match self.nest.pass(delimiter) {
+                Behind::Part { in_digest } => State::header(in_digest),
+                Behind::Epilogue | Behind::TooMany => State::body(Kind::Odd, Owner::Nobody),
             };
             return;
         }
@@ -282,23 +252,6 @@ impl Walker {
                 }
             }
         }
-    }
-
-    fn delimiter(&self, line: &Line) -> Option<(usize, bool)> {
-        if line.octets > MAX_DELIMITER {
-            return None;
-        }
-        let text = line.start.strip_prefix(b"--")?;
-        let levels = self.boundaries.iter().enumerate().rev();
-        levels.into_iter().find_map(|(level, (boundary, _))| {
-            let rest = text.strip_prefix(boundary.as_slice())?;
-            let (is_last, padding) = match rest.strip_prefix(b"--") {
-                Some(padding) => (true, padding),
-                None => (false, rest),
-            };
-            let is_blank = padding.iter().all(|octet| b" \t\r\n".contains(octet));
-            is_blank.then_some((level, is_last))
-        })
     }
 
     fn end_header(&mut self) {
@@ -333,20 +286,14 @@ impl Walker {
     }
 
     fn enter(&mut self, kind: Kind, owner: Owner) -> State {
-        let is_inside = matches!(kind, Kind::Message | Kind::Multipart { .. });
-        if !is_inside {
-            return State::body(kind, owner);
-        }
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return State::body(Kind::Odd, Owner::Nobody);
-        }
         match kind {
+            Kind::Message if self.nest.descend() => State::header(false),
             Kind::Multipart { boundary, is_digest } => {
-                self.boundaries.push((boundary, is_digest));
+                self.nest.open(boundary, is_digest);
                 State::body(Kind::Odd, Owner::Nobody)
             }
-            _ => State::header(false),
+            Kind::Message => State::body(Kind::Odd, Owner::Nobody),
+            kind => State::body(kind, owner),
         }
     }
 

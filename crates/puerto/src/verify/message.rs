@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use puerto_mail::line_ends::LineEnds;
+
 /// A message whose lines end in CRLF.
 pub(super) struct Message<'a> {
     octets: Cow<'a, [u8]>,
@@ -31,7 +33,10 @@ impl<'a> Message<'a> {
         let read = if line_feeds == 0 {
             Cow::Borrowed(octets)
         } else {
-            Cow::Owned(with_line_ends(octets, line_feeds))
+            let (mut made_right, mut lines) = (Vec::new(), LineEnds::new(false));
+            lines.push(octets, &mut made_right);
+            lines.finish(&mut made_right);
+            Cow::Owned(made_right)
         };
         Self {
             octets: read,
@@ -55,19 +60,6 @@ fn without_mailbox_line(octets: &[u8]) -> &[u8] {
     }
     let end = memchr::memchr(b'\n', octets).map_or(octets.len(), |at| at + 1);
     octets.get(end..).unwrap_or_default()
-}
-
-fn with_line_ends(octets: &[u8], more: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(octets.len() + more);
-    let mut rest = octets;
-    while let Some(at) = memchr::memchr(b'\n', rest) {
-        let (line, after) = rest.split_at(at);
-        out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
-        out.extend_from_slice(b"\r\n");
-        rest = after.get(1..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@
 mod finding;
 mod json;
 mod message;
-mod mime;
 mod rules;
 mod show;
 #[cfg(test)]
@@ -27,7 +26,6 @@ use puerto_mail::spf::{self, SpfResult};
 use crate::lang::Text;
 pub use finding::{Finding, Rule, Severity};
 use message::Message;
-pub use mime::BLOCKED_EXTENSIONS;
 pub use rules::RULES;
 pub use show::show;
 

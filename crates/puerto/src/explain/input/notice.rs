@@ -10,15 +10,15 @@ mod letter;
 
 use std::borrow::Cow;
 
-use puerto_mail::header::first_empty_line;
+use puerto_mail::header::{Field, Header};
+use puerto_mail::mime::{self, Limits, Value};
 
 use self::letter::{Author, SERVERS};
 use super::{Fields, Found, found_in, groups, header, line, owned, starts_reply};
 use crate::explain::Kind;
 
-/// Parts that are looked at, and how deep they may lie in each other.
-const MAX_PARTS: usize = 64;
-const MAX_DEPTH: usize = 8;
+/// How far parts are looked into.
+const LIMITS: Limits = Limits { depth: 8, parts: 64 };
 
 /// A text that people paste, by what it is.
 pub(in crate::explain) enum Pasted {
@@ -156,55 +156,27 @@ impl Part {
     }
 }
 
+// The header may be anything that was pasted: only what its parts hang on is read.
 fn parts(header: &Fields, body: &str) -> Vec<Part> {
-    let mut found = Vec::new();
-    collect(header, body, 0, &mut found);
-    found
+    let of_parts = header.iter().filter(|(name, _)| name.starts_with("content-"));
+    let header: String = of_parts.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let message = format!("{header}\r\n{}", body.replace('\n', "\r\n"));
+    let header = Header::parse(message.as_bytes());
+    let found = header.map(|header| mime::read(&header, LIMITS)).unwrap_or_default();
+    found.parts.iter().map(part).collect()
 }
 
-fn collect(header: &Fields, body: &str, depth: usize, found: &mut Vec<Part>) {
-    if found.len() >= MAX_PARTS || depth > MAX_DEPTH {
-        return;
-    }
-    let kind = field(header, "content-type").unwrap_or("text/plain");
-    let media_type = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let boundary = parameter(kind, "boundary").filter(|_| media_type.starts_with("multipart/"));
-    let Some(boundary) = boundary else {
-        let encoding = field(header, "content-transfer-encoding").unwrap_or_default();
-        let text = decoded(body, &encoding.to_ascii_lowercase()).into_owned();
-        found.push(Part { media_type, text });
-        return;
-    };
-    let mark = format!("--{boundary}");
-    let mut pieces: Vec<String> = Vec::new();
-    for line in body.lines() {
-        match line.trim_end().strip_prefix(&mark) {
-            Some("--") => break,
-            Some("") => pieces.push(String::new()),
-            _ => {
-                if let Some(piece) = pieces.last_mut() {
-                    piece.push_str(line);
-                    piece.push('\n');
-                }
-            }
-        }
-    }
-    for piece in pieces {
-        let end = first_empty_line(piece.as_bytes()).unwrap_or_default();
-        let (header, body) = piece.split_at_checked(end).unwrap_or(("", &piece));
-        collect(&fields(header), body, depth + 1, found);
-    }
-}
-
-fn parameter(value: &str, name: &str) -> Option<String> {
-    value.split(';').skip(1).find_map(|parameter| {
-        let (key, value) = parameter.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
-    })
+fn part(header: &Header<'_>) -> Part {
+    let value = |name| header.first(name).map(Field::text);
+    let kind = value("Content-Type").unwrap_or_else(|| "text/plain".to_owned());
+    let encoding = value("Content-Transfer-Encoding").unwrap_or_default();
+    let text = String::from_utf8_lossy(header.body()).replace("\r\n", "\n");
+    let text = decoded(&text, &Value::of(&encoding).word()).into_owned();
+    Part { media_type: Value::of(&kind).word(), text }
 }
 
 fn decoded<'a>(text: &'a str, encoding: &str) -> Cow<'a, str> {
-    match encoding.trim() {
+    match encoding {
         "base64" => {
             let octets = puerto_smtp::base64::decode(text.as_bytes());
             let text = octets.map(|octets| String::from_utf8_lossy(&octets).replace("\r\n", "\n"));
