@@ -115,11 +115,10 @@ async fn relay_trial<W: World>(context: &Context<'_, W>, relay: &str) -> Vec<Che
                 "{subject} acepta nuestro correo, y las credenciales si las hay; no se ha enviado \
                  nada",
             ));
-            let is_taken = !faults.iter().any(|(keeps_mail, ..)| *keeps_mail);
-            let faults = faults.into_iter().map(|(keeps_mail, seen, remedy)| {
-                let weight = if keeps_mail { Severity::Error } else { Severity::Warning };
-                let draft = draft().severity(weight).with_said("seen", seen);
-                draft.with_said("remedy", remedy).finding(
+            let is_taken = !faults.iter().any(|fault| fault.severity == Severity::Error);
+            let faults = faults.into_iter().map(|fault| {
+                let draft = draft().severity(fault.severity).with_said("seen", fault.seen);
+                draft.with_said("remedy", fault.remedy).finding(
                     "{seen}",
                     ("a relay that takes our mail", "un relay que acepte nuestro correo"),
                     "{remedy}",

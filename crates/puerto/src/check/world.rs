@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::starttls::{self, Starttls};
 use crate::dns::Resolver;
+use crate::finding::Finding;
 use crate::lang::{Said, Text};
 use crate::survey::authority::{ask_server, undistorted};
 use crate::survey::greeting::{Greeting, greet};
@@ -39,9 +40,8 @@ pub enum Trial {
     /// Mail goes through it.
     Through,
     /// It answered, to sender, recipient and the login where there is one; no message was
-    /// sent. What is wrong, the worst first: whether it keeps mail, what was seen, what to
-    /// do.
-    Answered(Vec<(bool, Said, Said)>),
+    /// sent. What is wrong, the worst first.
+    Answered(Vec<Finding>),
     /// Nobody tried; with the reason, if there is one.
     NotTried(Option<Said>),
 }

@@ -118,21 +118,17 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
 
 // What is right and may yet be better.
 fn notes(config: &Config) -> Vec<Said> {
-    let relayhost = config.relayhost.as_ref().zip(config.relayhost_login.as_ref());
-    let relayhost = relayhost.map(|(hop, _)| (hop, config.delivery.tls, "[delivery]"));
-    let routes = config.routes.iter().filter(|route| route.login.is_some());
-    let routes = routes.filter_map(|route| Some((route.via.as_ref()?, route.tls, "[[route]]")));
-    let logins = relayhost.into_iter().chain(routes);
-    let logins: Vec<_> = logins.collect();
-    let by_mx = logins.iter().filter_map(|(hop, ..)| hop.advice_for_password());
+    let logins: Vec<_> = config.relays().filter(|relay| relay.login.is_some()).collect();
+    let by_mx = logins.iter().filter_map(|relay| relay.next_hop.advice_for_password());
     let by_mx = by_mx.map(|advice| said_of!("note: {advice}", "nota: {advice}"; advice = advice));
-    let unproven = logins.iter().filter(|(_, level, _)| *level == TlsLevel::Opportunistic);
+    let unproven = logins.iter().filter(|relay| relay.tls == TlsLevel::Opportunistic);
     unproven
-        .map(|(hop, _, section)| {
+        .map(|relay| {
+            let section = if relay.route.is_some() { "[[route]]" } else { "[delivery]" };
             said!(
                 "note: the password for {hop} goes to a certificate that verifies or to the key that was seen at the first login; `tls = \"required\"` in {section} demands the former",
                 "nota: la contraseña para {hop} va a un certificado verificable o a la clave que se vio la primera vez; `tls = \"required\"` en {section} exige lo primero";
-                hop = hop, section = section
+                hop = relay.next_hop, section = section
             )
         })
         .chain(by_mx)

@@ -16,6 +16,7 @@ use super::output::{json_document, printable, say, show, tell};
 use crate::check::Trial;
 use crate::config::{Config, NextHop};
 use crate::dns::Resolver;
+use crate::finding::Finding;
 use crate::lang::{Language, Said, Text, address_error, system};
 use crate::relay::{self, Question};
 use crate::rights::Identity;
@@ -114,9 +115,10 @@ fn tell_whose_login(arguments: &TestArgs, question: &Question, language: Languag
         let values = [("written", &*printable(written)), ("hop", &*hop.to_string())];
         tell(&format!("puerto relay test: {}", AS_CONFIGURED.with(language, &values)));
     }
-    let others = relay::logins_of_others(hop, &question.config);
+    let known = question.config.relay_of(hop);
+    let others = question.config.relays().filter(|relay| relay.login.is_some() && known.is_none());
+    let others: Vec<String> = others.map(|relay| relay.next_hop.to_string()).collect();
     if !others.is_empty() {
-        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
         let values = [("others", &*others.join(", "))];
         tell(&format!("puerto relay test: {}", NOT_FOR_IT.with(language, &values)));
     }
@@ -160,14 +162,10 @@ pub(super) async fn trial(config: Config, resolver: Resolver) -> Trial {
     if report.is_uncertain() {
         return Trial::NotTried(Some(Said::plain(NO_DNS)));
     }
-    let faults = report.problems.iter().map(|problem| {
-        let seen = match &problem.cause {
-            Some(cause) => Said::of_both(|language| {
-                format!("{}. {}", problem.seen.of(language), cause.of(language))
-            }),
-            None => problem.seen.clone(),
-        };
-        (problem.weight == relay::Weight::Error, seen, problem.remedy.clone())
+    let faults = report.problems.into_iter().map(|problem| {
+        let parts = std::iter::once(problem.finding.seen.clone()).chain(problem.cause());
+        let seen = Said::joined(&parts.collect::<Vec<_>>(), ". ");
+        Finding { seen, ..problem.finding }
     });
     Trial::Answered(faults.collect())
 }
@@ -190,9 +188,7 @@ fn next_hop(arguments: &TestArgs, config: &Config) -> Result<NextHop, Failure> {
         "la configuración no nombra ningún relayhost: escríbalo tras la orden, como [mail.example.org]:587",
     );
     match &arguments.relayhost {
-        Some(text) => {
-            relay::meant(text, config).map_err(|error| Failure::new(Sysexit::Usage, error))
-        }
+        Some(text) => config.next_hop_of(text).map_err(|error| Failure::new(Sysexit::Usage, error)),
         None => config.relayhost.clone().ok_or_else(|| Failure::new(Sysexit::Usage, NONE)),
     }
 }

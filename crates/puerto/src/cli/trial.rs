@@ -191,9 +191,10 @@ impl Trial<'_> {
     }
 
     fn passwords(&mut self, config: &Config) {
-        let relay = config.relayhost_login.as_ref().map(|login| ("relayhost_password_file", login));
-        let routes = config.routes.iter().filter_map(|route| route.login.as_ref());
-        for (key, login) in relay.into_iter().chain(routes.map(|l| ("route.password_file", l))) {
+        let logins = config.relays().filter_map(|relay| Some((relay.route, relay.login?)));
+        for (route, login) in logins {
+            let of_route = route.is_some();
+            let key = if of_route { "route.password_file" } else { "relayhost_password_file" };
             let file = login.password_file.display().to_string();
             let read = || rights::read_secret(&login.password_file);
             // First as root, who trusts no names in others' folders.

@@ -7,6 +7,7 @@ mod keys;
 mod network;
 mod next_hop;
 mod read;
+mod relays;
 mod sender;
 mod show;
 mod syntax;
@@ -25,6 +26,7 @@ use crate::lang::Language;
 pub use errors::{ConfigError, ConfigErrors};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
+pub use relays::Relay;
 pub use sender::{Known, Masquerade, Sender, Who};
 
 /// The whole configuration, checked and with every default filled in.

@@ -23,7 +23,7 @@ mod stream;
 mod tests;
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -60,6 +60,27 @@ pub trait Body: Send + Sync {
 pub trait BodyReader: Read + Send {
     /// All of it, if it is in memory, so that reading cannot block.
     fn in_memory(&self) -> Option<&[u8]>;
+}
+
+/// A message that is whole in memory.
+impl Body for Arc<[u8]> {
+    fn len(&self) -> u64 {
+        <[u8]>::len(self) as u64
+    }
+
+    fn open_at_once(&self) -> Option<Box<dyn BodyReader>> {
+        self.open().ok()
+    }
+
+    fn open(&self) -> std::io::Result<Box<dyn BodyReader>> {
+        Ok(Box::new(Cursor::new(Self::clone(self))))
+    }
+}
+
+impl BodyReader for Cursor<Arc<[u8]>> {
+    fn in_memory(&self) -> Option<&[u8]> {
+        Some(self.get_ref())
+    }
 }
 
 /// One message for one destination.

@@ -2,14 +2,14 @@
 //! certificate, our login, our addresses, the size of messages.
 
 use puerto_smtp::ReversePath;
-use puerto_smtp::client::Failure;
+use puerto_smtp::client::{AuthUnavailable, Failure};
 
 use super::problem::Problem;
 use super::{Report, trouble};
 use crate::cause::Cause;
 use crate::config::TlsLevel;
-use crate::deliver::probe::{Sight, Why};
-use crate::lang::{Said, Text, said, said_of};
+use crate::deliver::probe::{Granted, Sight, Why};
+use crate::lang::{Said, Text, said, said_of, shown};
 use crate::tls::{Acquaintance, Certificate, CertificateFault, Inspected};
 
 /// Days before a certificate ends at which it should have been renewed.
@@ -17,7 +17,7 @@ const RENEWAL_DAYS: i64 = 14;
 
 /// Whether mail of ours would go through.
 pub(super) fn takes_mail(report: &Report, sight: &Sight) -> bool {
-    let refused = |granted: &&crate::deliver::probe::Granted| {
+    let refused = |granted: &Granted| {
         granted.wish.reverse_path != ReversePath::Null && granted.answer.is_err()
     };
     let required = matches!(&report.plan, Ok(plan) if plan.tls == TlsLevel::Required);
@@ -26,7 +26,7 @@ pub(super) fn takes_mail(report: &Report, sight: &Sight) -> bool {
         && !matches!(sight.login, Some(Err(_)))
         && (!required || proven)
         && !sight.granted.is_empty()
-        && !sight.granted.iter().any(|granted| refused(&granted))
+        && !sight.granted.iter().any(refused)
 }
 
 /// Everything that is wrong with a host.
@@ -36,7 +36,7 @@ pub(super) fn find(report: &Report, sight: &Sight, now: i64) -> Vec<Problem> {
     problems.extend(encryption(report, sight));
     problems.extend(certificate(report, sight, now));
     problems.extend(login(sight));
-    addresses(report, sight, &mut problems);
+    problems.extend(addresses(report, sight));
     problems.extend(size(report, sight));
     problems
 }
@@ -52,8 +52,8 @@ fn reach(report: &Report, sight: &Sight) -> Option<Problem> {
         "{host}: {what}", "{host}: {what}";
         host = Said::words(title(sight)), what = trouble::said(why)
     );
-    let meaning = trouble::reply(why).and_then(|reply| trouble::meaning(reply, &sight.host));
     let remedy = trouble::remedy(why, &sight.host, sight.address.port());
+    let meaning = trouble::meaning(trouble::reply(why), &sight.host);
     Some(Problem::error("relay.unreachable", seen, remedy).meaning(meaning))
 }
 
@@ -96,59 +96,35 @@ fn encryption(report: &Report, sight: &Sight) -> Option<Problem> {
 
 fn certificate(report: &Report, sight: &Sight, now: i64) -> Option<Problem> {
     let (Some(inspected), Ok(plan)) = (&sight.inspected, &report.plan) else { return None };
-    if let Err(fault) = &inspected.verdict {
-        let seen = said_of!(
-            "the certificate of {host} is not good: {reason}",
-            "el certificado de {host} no es bueno: {reason}";
-            host = Said::words(&*sight.host), reason = fault_of(fault, inspected)
-        );
-        let consequence = match (plan.tls, plan.login.is_some(), inspected.acquaintance) {
-            (TlsLevel::Required, ..) => Text::new(
-                "with tls = \"required\" no mail goes there until then",
-                "hasta entonces, con tls = \"required\" no le llega correo",
-            ),
-            (_, true, Acquaintance::Changed) => return Some(key_changed(report, sight)),
-            (_, true, Acquaintance::New) => Text::new(
-                "until then the password goes to whoever answers at the first login, and from then on to the same key alone",
-                "hasta entonces la contraseña va a quien conteste la primera vez, y desde ese momento solo a la misma clave",
-            ),
-            (_, true, Acquaintance::Same) => Text::new(
-                "until then the password goes to the key alone that was seen at the first login",
-                "hasta entonces la contraseña va solo a la clave que se vio la primera vez",
-            ),
-            (_, false, _) => Text::new(
-                "until then mail goes there encrypted, but to whoever answers",
-                "hasta entonces el correo va cifrado, pero a quien conteste",
-            ),
-        };
-        let remedy = said_of!(
-            "{remedy}; {consequence}", "{remedy}; {consequence}";
-            remedy = certificate_remedy(fault), consequence = Said::plain(consequence)
-        );
-        return Some(match plan.tls {
-            TlsLevel::Required => Problem::error("relay.certificate", seen, remedy),
-            _ => Problem::warning("relay.certificate", seen, remedy),
-        });
-    }
-    let days = inspected.chain.first().and_then(|der| days_left(der, now));
-    let days = days.filter(|days| *days < RENEWAL_DAYS)?;
-    let ends = Text::by_count(
-        u64::try_from(days).unwrap_or_default(),
-        Text::new(
-            "the certificate of {host} ends in 1 day",
-            "el certificado de {host} caduca en 1 día",
-        ),
-        Text::new(
-            "the certificate of {host} ends in {days} days",
-            "el certificado de {host} caduca en {days} días",
-        ),
+    let Err(fault) = &inspected.verdict else { return ends_soon(sight, inspected, now) };
+    let seen = said_of!(
+        "the certificate of {host} is not good: {reason}",
+        "el certificado de {host} no es bueno: {reason}";
+        host = Said::words(&*sight.host), reason = fault_of(fault, inspected)
     );
-    let seen = Said::with(ends, &[("host", &sight.host), ("days", &days.to_string())]);
-    let remedy = said!(
-        "tell the relay's administrator to renew it",
-        "avise al administrador del relay para que lo renueve"
-    );
-    Some(Problem::warning("relay.certificate-ends", seen, remedy))
+    let consequence = match (plan.tls, plan.login.is_some(), inspected.acquaintance) {
+        (TlsLevel::Required, ..) => Text::new(
+            "with tls = \"required\" no mail goes there until then",
+            "hasta entonces, con tls = \"required\" no le llega correo",
+        ),
+        (_, true, Acquaintance::Changed) => return Some(key_changed(report, sight)),
+        (_, true, Acquaintance::New) => Text::new(
+            "until then the password goes to whoever answers at the first login, and from then on to the same key alone",
+            "hasta entonces la contraseña va a quien conteste la primera vez, y desde ese momento solo a la misma clave",
+        ),
+        (_, true, Acquaintance::Same) => Text::new(
+            "until then the password goes to the key alone that was seen at the first login",
+            "hasta entonces la contraseña va solo a la clave que se vio la primera vez",
+        ),
+        (_, false, _) => Text::new(
+            "until then mail goes there encrypted, but to whoever answers",
+            "hasta entonces el correo va cifrado, pero a quien conteste",
+        ),
+    };
+    let remedy = Said::joined(&[certificate_remedy(fault).into(), consequence.into()], "; ");
+    let required = plan.tls == TlsLevel::Required;
+    let make = if required { Problem::error } else { Problem::warning };
+    Some(make("relay.certificate", seen, remedy))
 }
 
 fn key_changed(report: &Report, sight: &Sight) -> Problem {
@@ -163,6 +139,27 @@ fn key_changed(report: &Report, sight: &Sight) -> Problem {
         host = sight.host, file = report.keys_file.display()
     );
     Problem::error("relay.key-changed", seen, remedy)
+}
+
+fn ends_soon(sight: &Sight, inspected: &Inspected, now: i64) -> Option<Problem> {
+    const DAY: Text = Text::new(
+        "the certificate of {host} ends in 1 day",
+        "el certificado de {host} caduca en 1 día",
+    );
+    const DAYS: Text = Text::new(
+        "the certificate of {host} ends in {days} days",
+        "el certificado de {host} caduca en {days} días",
+    );
+    let ends = Certificate::parse(inspected.chain.first()?)?.not_after;
+    let today = jiff::Timestamp::from_second(now).ok()?.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let days = i64::from(today.until(ends).ok()?.get_days());
+    let text = Text::by_count(days, DAY, DAYS);
+    let seen = Said::with(text, &[("host", &sight.host), ("days", &days.to_string())]);
+    let remedy = said!(
+        "tell the relay's administrator to renew it",
+        "avise al administrador del relay para que lo renueve"
+    );
+    (days < RENEWAL_DAYS).then(|| Problem::warning("relay.certificate-ends", seen, remedy))
 }
 
 /// What is wrong with a certificate.
@@ -190,13 +187,13 @@ pub(super) fn fault_of(fault: &CertificateFault, inspected: &Inspected) -> Said 
         ),
         (fault, ..) => {
             let cause = Cause::from(fault).said();
-            Said::of_both(|language| crate::lang::shown(&cause.of(language)))
+            Said::of_both(|language| shown(&cause.of(language)))
         }
     }
 }
 
-fn certificate_remedy(fault: &CertificateFault) -> Said {
-    Said::plain(match fault {
+fn certificate_remedy(fault: &CertificateFault) -> Text {
+    match fault {
         CertificateFault::Expired => Text::new(
             "have the relay's administrator renew it",
             "haga que el administrador del relay lo renueve",
@@ -220,20 +217,14 @@ fn certificate_remedy(fault: &CertificateFault) -> Said {
         CertificateFault::Changed | CertificateFault::Other(_) => {
             Text::new("tell the relay's administrator", "avise al administrador del relay")
         }
-    })
-}
-
-fn days_left(der: &[u8], now: i64) -> Option<i64> {
-    let ends = Certificate::parse(der)?.not_after;
-    let today = jiff::Timestamp::from_second(now).ok()?.to_zoned(jiff::tz::TimeZone::UTC).date();
-    Some(i64::from(today.until(ends).ok()?.get_days()))
+    }
 }
 
 fn login(sight: &Sight) -> Option<Problem> {
     let Some(Err(why)) = &sight.login else { return None };
     let remedy = match why {
         // That TLS is missing is said by another problem.
-        Why::NoLogin(puerto_smtp::client::AuthUnavailable::NotEncrypted) => return None,
+        Why::NoLogin(AuthUnavailable::NotEncrypted) => return None,
         Why::NoLogin(_) => said!(
             "logins are usually taken at port 587; if the relay knows this machine by its address, take user and password out of the configuration",
             "el usuario suele aceptarse en el puerto 587; si el relay conoce a esta máquina por su dirección, quite usuario y contraseña de la configuración"
@@ -252,74 +243,62 @@ fn login(sight: &Sight) -> Option<Problem> {
         "no se puede iniciar sesión en {host}: {reason}";
         host = Said::words(&*sight.host), reason = trouble::said(why)
     );
-    let meaning = trouble::reply(why).and_then(|reply| trouble::meaning(reply, &sight.host));
+    let meaning = trouble::meaning(trouble::reply(why), &sight.host);
     Some(Problem::error("relay.login", seen, remedy).meaning(meaning))
 }
 
-fn addresses(report: &Report, sight: &Sight, problems: &mut Vec<Problem>) {
-    let mut sender_refused = false;
-    for granted in &sight.granted {
-        let Err(failure) = &granted.answer else { continue };
-        match &granted.wish.reverse_path {
-            ReversePath::Address(sender) => {
-                sender_refused = true;
-                let seen = said_of!(
-                    "{host} does not take mail from {sender} to {recipient}: {reason}",
-                    "{host} no acepta correo de {sender} para {recipient}: {reason}";
-                    host = Said::words(&*sight.host), sender = Said::words(sender.to_string()),
-                    recipient = Said::words(granted.wish.recipient.to_string()),
-                    reason = trouble::refusal(failure)
-                );
-                problems.push(refused(report, sight, failure, seen));
-            }
-            // Where nothing of ours is taken, this adds nothing.
-            ReversePath::Null if sender_refused => {}
-            ReversePath::Null => {
-                let seen = said_of!(
-                    "{host} does not take the null reverse-path, so that notifications are lost: {reason}",
-                    "{host} no acepta el remitente nulo, así que los avisos se pierden: {reason}";
-                    host = Said::words(&*sight.host), reason = trouble::refusal(failure)
-                );
-                let remedy = said!(
-                    "ask the relay's administrator: every server has to take it (RFC 5321 §4.5.5)",
-                    "pregunte al administrador del relay: todo servidor debe aceptarlo (RFC 5321 §4.5.5)"
-                );
-                problems.push(Problem::warning("relay.null-sender", seen, remedy));
-            }
-        }
+// Where nothing of ours is taken, that the null reverse-path is not adds nothing.
+fn addresses<'a>(report: &Report, sight: &'a Sight) -> Option<Problem> {
+    let refused = |granted: &'a Granted| Some((&granted.wish, granted.answer.as_ref().err()?));
+    let (wish, failure) = sight.granted.iter().find_map(refused)?;
+    let (host, reason) = (Said::words(&*sight.host), trouble::refusal(failure));
+    if let ReversePath::Address(sender) = &wish.reverse_path {
+        let [sender, recipient] = [sender, &wish.recipient].map(|it| Said::words(it.to_string()));
+        let seen = said_of!(
+            "{host} does not take mail from {sender} to {recipient}: {reason}",
+            "{host} no acepta correo de {sender} para {recipient}: {reason}";
+            host = host, sender = sender, recipient = recipient, reason = reason
+        );
+        return Some(sender_refused(report, sight, failure, seen));
     }
+    let seen = said_of!(
+        "{host} does not take the null reverse-path, so that notifications are lost: {reason}",
+        "{host} no acepta el remitente nulo, así que los avisos se pierden: {reason}";
+        host = host, reason = reason
+    );
+    let remedy = said!(
+        "ask the relay's administrator: every server has to take it (RFC 5321 §4.5.5)",
+        "pregunte al administrador del relay: todo servidor debe aceptarlo (RFC 5321 §4.5.5)"
+    );
+    Some(Problem::warning("relay.null-sender", seen, remedy))
 }
 
-fn refused(report: &Report, sight: &Sight, failure: &Failure, seen: Said) -> Problem {
-    const LOG_IN: Text = Text::new(
-        "log in: set relayhost_user and relayhost_password_file; or have this machine's address allowed at the relay",
-        "inicie sesión: configure relayhost_user y relayhost_password_file; o haga que el relay permita la dirección de esta máquina",
-    );
-    const NOT_HERE: Text = Text::new(
-        "have this machine's address allowed at the relay (mynetworks, in Postfix); if it takes logins, that is usually at port 587",
-        "haga que el relay permita la dirección de esta máquina (mynetworks, en Postfix); si admite usuarios, suele ser en el puerto 587",
-    );
-    const ANOTHER_SENDER: Text = Text::new(
-        "have {user} allowed to send as this address at the relay, or send from an address of that user: --from ADDRESS tries one",
-        "haga que el relay permita a {user} enviar con esta dirección, o envíe desde una dirección de ese usuario: --from DIRECCIÓN prueba una",
-    );
-    const ALLOW: Text = Text::new(
-        "have the domain of the sender, or this machine's address, allowed at the relay",
-        "haga que el relay permita el dominio del remitente, o la dirección de esta máquina",
-    );
-    let meaning = failure.reply().and_then(|reply| trouble::meaning(reply, &sight.host));
+fn sender_refused(report: &Report, sight: &Sight, failure: &Failure, seen: Said) -> Problem {
+    let meaning = trouble::meaning(failure.reply(), &sight.host);
     let class = meaning.as_ref().map(crate::explain::Explanation::class);
     let offers_login = sight.offered.as_ref().is_some_and(|offered| !offered.auth.is_empty());
-    let user = match &report.plan {
-        Ok(plan) => plan.login.as_ref().map(|login| login.user.clone()),
-        Err(_) => None,
-    };
+    let login = report.plan.as_ref().ok().and_then(|plan| plan.login.as_ref());
     let about_login = matches!(class, Some("relay-denied" | "auth-required" | "sender-rejected"));
-    let remedy = match (&user, class) {
-        (None, _) if about_login && offers_login => Said::plain(LOG_IN),
-        (None, Some("relay-denied" | "auth-required")) => Said::plain(NOT_HERE),
-        (Some(user), Some("sender-rejected")) => Said::with(ANOTHER_SENDER, &[("user", user)]),
-        _ => meaning.as_ref().map_or(Said::plain(ALLOW), trouble::explained_remedy),
+    let remedy = match (login, class) {
+        (None, _) if about_login && offers_login => said!(
+            "log in: set relayhost_user and relayhost_password_file; or have this machine's address allowed at the relay",
+            "inicie sesión: configure relayhost_user y relayhost_password_file; o haga que el relay permita la dirección de esta máquina"
+        ),
+        (None, Some("relay-denied" | "auth-required")) => said!(
+            "have this machine's address allowed at the relay (mynetworks, in Postfix); if it takes logins, that is usually at port 587",
+            "haga que el relay permita la dirección de esta máquina (mynetworks, en Postfix); si admite usuarios, suele ser en el puerto 587"
+        ),
+        (Some(login), Some("sender-rejected")) => said!(
+            "have {user} allowed to send as this address at the relay, or send from an address of that user: --from ADDRESS tries one",
+            "haga que el relay permita a {user} enviar con esta dirección, o envíe desde una dirección de ese usuario: --from DIRECCIÓN prueba una";
+            user = login.user
+        ),
+        _ => meaning.as_ref().map(trouble::explained_remedy).unwrap_or_else(|| {
+            said!(
+                "have the domain of the sender, or this machine's address, allowed at the relay",
+                "haga que el relay permita el dominio del remitente, o la dirección de esta máquina"
+            )
+        }),
     };
     Problem::error("relay.sender", seen, remedy).meaning(meaning)
 }

@@ -113,12 +113,9 @@ fn granted(granted: &Granted) -> Value {
 }
 
 fn problem(problem: &Problem, language: Language) -> Value {
-    json!({
-        "id": problem.id,
-        "severity": problem.weight.as_str(),
-        "seen": problem.seen.of(language),
-        "cause": problem.cause.as_ref().map(|cause| cause.of(language)),
-        "class": problem.class,
-        "remedy": problem.remedy.of(language),
-    })
+    let mut members = problem.finding.to_json(language);
+    let refusal = problem.refusal;
+    members.insert("cause".to_owned(), json!(refusal.map(|refusal| refusal.cause(language))));
+    members.insert("class".to_owned(), json!(refusal.map(|refusal| refusal.class())));
+    Value::Object(members)
 }

@@ -1,6 +1,5 @@
 //! The message that is sent when somebody asks for one, signed like all others.
 
-use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use puerto_smtp::{Address, Recipient, ReversePath};
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
 use crate::config::Config;
-use crate::deliver::{Body, BodyReader, Ending, Job};
+use crate::deliver::{Ending, Job};
 use crate::intake::KeyRing;
 use crate::route::Plan;
 
@@ -19,9 +18,9 @@ use crate::route::Plan;
 pub(super) fn job(config: &Config, plan: &Arc<Plan>, from: &Address, to: Address, now: i64) -> Job {
     let text = compose(from, &to, &config.hostname, now);
     let keys = KeyRing::of(config).keys_for(from.domain());
-    let mut signed = signatures(&keys, &text, now);
-    signed.extend_from_slice(&text);
-    let text = signed;
+    let mut signed = signatures(&keys, text.as_bytes(), now);
+    signed.extend_from_slice(text.as_bytes());
+    let body: Arc<[u8]> = signed.into();
     Job {
         id: MessageId::from_u64(0),
         plan: Arc::clone(plan),
@@ -34,11 +33,11 @@ pub(super) fn job(config: &Config, plan: &Arc<Plan>, from: &Address, to: Address
         received_at: Timestamp::from_millis(now.saturating_mul(1000)),
         in_queue: Duration::ZERO,
         ending: Ending::default(),
-        body: Arc::new(Letter(text.into())),
+        body: Arc::new(body),
     }
 }
 
-fn compose(from: &Address, to: &Address, host: &str, now: i64) -> Vec<u8> {
+fn compose(from: &Address, to: &Address, host: &str, now: i64) -> String {
     let date = date::format(DateTime { unix_seconds: now, offset_minutes: 0 });
     format!(
         "Date: {date}\r\nFrom: <{from}>\r\nTo: <{to}>\r\nMessage-ID: <relay-test.{now}.{}@{host}>\r\n\
@@ -48,7 +47,6 @@ fn compose(from: &Address, to: &Address, host: &str, now: i64) -> Vec<u8> {
          That you read it says that the relayhost delivers.\r\n",
         std::process::id()
     )
-    .into_bytes()
 }
 
 fn signatures(keys: &[Arc<SigningKey>], text: &[u8], now: i64) -> Vec<u8> {
@@ -62,34 +60,4 @@ fn signatures(keys: &[Arc<SigningKey>], text: &[u8], now: i64) -> Vec<u8> {
         dkim::sign(key, header.fields(), Canonicalization::Relaxed, &body, time).ok()
     };
     keys.iter().filter_map(sign).flatten().collect()
-}
-
-struct Letter(Arc<[u8]>);
-
-struct LetterReader(Cursor<Arc<[u8]>>);
-
-impl Body for Letter {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn open_at_once(&self) -> Option<Box<dyn BodyReader>> {
-        self.open().ok()
-    }
-
-    fn open(&self) -> std::io::Result<Box<dyn BodyReader>> {
-        Ok(Box::new(LetterReader(Cursor::new(Arc::clone(&self.0)))))
-    }
-}
-
-impl Read for LetterReader {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl BodyReader for LetterReader {
-    fn in_memory(&self) -> Option<&[u8]> {
-        Some(self.0.get_ref())
-    }
 }

@@ -1,65 +1,42 @@
 //! What is wrong with a relayhost, and what to do: its name, its port, and what became
 //! of the message. What is wrong with one of its hosts is found in `host`.
 
-use puerto_mail::dns::DnsError;
-
-use super::{Names, Report, host, trouble};
+use super::{Report, host, trouble};
+use crate::cause::Cause;
 use crate::config::NextHopHost;
 use crate::explain::Explanation;
+use crate::finding::{Finding, Severity};
 use crate::lang::{Said, Text, dns_error, said, said_of};
 use crate::telemetry::DeliveryStatus;
 
 const SMTPS_PORT: u16 = 465;
 
-/// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Weight {
-    /// Mail does not arrive.
-    Error,
-    /// Mail may arrive.
-    Warning,
-}
-
-impl Weight {
-    /// The word in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
-    }
-}
-
-/// Something that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something that is wrong, and what a refusal means that it rests on.
+#[derive(Debug, Clone)]
 pub struct Problem {
-    /// Its name, the same in every version.
-    pub id: &'static str,
-    /// How much it matters.
-    pub weight: Weight,
-    /// What was seen.
-    pub seen: Said,
-    /// What a refusal means, where that is known.
-    pub cause: Option<Said>,
-    /// The class of that refusal, as `puerto explain` names it.
-    pub class: Option<&'static str>,
-    /// What to do.
-    pub remedy: Said,
+    /// What was seen and what to do; of an error, mail does not arrive.
+    pub finding: Finding,
+    /// The refusal, where its meaning is known.
+    pub refusal: Option<Explanation>,
 }
 
 impl Problem {
     pub(super) fn error(id: &'static str, seen: Said, remedy: impl Into<Said>) -> Self {
-        let remedy = remedy.into();
-        Self { id, weight: Weight::Error, seen, cause: None, class: None, remedy }
+        Self { finding: Finding::new(id, Severity::Error, seen, remedy.into()), refusal: None }
     }
 
     pub(super) fn warning(id: &'static str, seen: Said, remedy: impl Into<Said>) -> Self {
-        Self { weight: Weight::Warning, ..Self::error(id, seen, remedy) }
+        Self { finding: Finding::new(id, Severity::Warning, seen, remedy.into()), refusal: None }
     }
 
-    pub(super) fn meaning(self, explanation: Option<Explanation>) -> Self {
-        let cause = explanation.as_ref().map(trouble::explained_cause);
-        Self { cause, class: explanation.map(|found| found.class()), ..self }
+    pub(super) fn meaning(self, refusal: Option<Explanation>) -> Self {
+        Self { refusal, ..self }
+    }
+
+    /// What the refusal means.
+    pub fn cause(&self) -> Option<Said> {
+        let refusal = self.refusal?;
+        Some(Said::of_both(|language| refusal.cause(language).to_owned()))
     }
 }
 
@@ -73,19 +50,18 @@ pub(super) fn find(report: &Report, now: i64) -> Vec<Problem> {
     // The next host takes what one does not.
     let one_works = report.sights.iter().any(|sight| host::takes_mail(report, sight));
     for sight in &report.sights {
-        let spared = one_works && !host::takes_mail(report, sight);
-        let weight = |problem: Problem| match spared {
-            true => Problem { weight: Weight::Warning, ..problem },
-            false => problem,
-        };
-        found.extend(host::find(report, sight, now).into_iter().map(weight));
+        let mut of_host = host::find(report, sight, now);
+        if one_works && !host::takes_mail(report, sight) {
+            of_host.iter_mut().for_each(|problem| problem.finding.severity = Severity::Warning);
+        }
+        found.append(&mut of_host);
     }
     found.extend(unsent(report));
-    found.sort_by_key(|problem| problem.weight);
+    found.sort_by_key(|problem| std::cmp::Reverse(problem.finding.severity));
     // Several addresses of one host say the same.
     let mut problems: Vec<Problem> = Vec::new();
     for problem in found {
-        if !problems.contains(&problem) {
+        if !problems.iter().any(|known| known.finding == problem.finding) {
             problems.push(problem);
         }
     }
@@ -97,69 +73,74 @@ fn no_route(report: &Report) -> Option<Problem> {
         "check how the name is spelled: it is looked up in the DNS alone, not in /etc/hosts; what is not in the DNS stands as an address, such as [192.0.2.1]",
         "compruebe cómo está escrito el nombre: solo se busca en el DNS, no en /etc/hosts; lo que no está en el DNS va como dirección, como [192.0.2.1]",
     );
-    const BRACKETS: Text = Text::new(
-        "if {name} itself is the relay, write [{name}]",
-        "si el relay es {name} mismo, escriba [{name}]",
-    );
-    const LATER: Text = Text::new(
-        "that says nothing about the relayhost: try again, and check the name servers in [dns] or /etc/resolv.conf",
-        "eso no dice nada del relayhost: inténtelo de nuevo y compruebe los servidores de nombres de [dns] o /etc/resolv.conf",
-    );
-    let failure = report.plan.as_ref().err()?;
-    let names = report.names.as_ref();
-    let (NextHopHost::Mx(name) | NextHopHost::Name(name)) = &report.next_hop.host else {
-        let seen = said_of!("there is nowhere to connect to: {failure}",
-            "no hay adónde conectarse: {failure}"; failure = failure.cause);
-        return Some(Problem::error("relay.route", seen, SPELLING));
+    let cause = &report.plan.as_ref().err()?.cause;
+    let name = report.next_hop.host.name().unwrap_or_default();
+    let brackets = || {
+        said!(
+            "if {name} itself is the relay, write [{name}]",
+            "si el relay es {name} mismo, escriba [{name}]"; name = name
+        )
     };
-    let remedy = if report.is_uncertain() {
-        Said::plain(LATER)
-    } else if names.is_some_and(|names| !names.exchangers.is_empty()) {
-        Said::with(BRACKETS, &[("name", name)])
-    } else {
-        Said::plain(SPELLING)
+    let (seen, remedy) = match of_rule(cause) {
+        Cause::ExchangersUnknown { error, .. } | Cause::AddressUnknown { error, .. } => (
+            said_of!(
+                "the DNS does not say where {name} is: {error}",
+                "el DNS no dice dónde está {name}: {error}";
+                name = Said::words(name), error = dns_error(error)
+            ),
+            said!(
+                "that says nothing about the relayhost: try again, and check the name servers in [dns] or /etc/resolv.conf",
+                "eso no dice nada del relayhost: inténtelo de nuevo y compruebe los servidores de nombres de [dns] o /etc/resolv.conf"
+            ),
+        ),
+        Cause::NullExchanger { .. } => (
+            said!(
+                "{name} takes no mail: it publishes a null MX (RFC 7505)",
+                "{name} no acepta correo: publica un MX nulo (RFC 7505)"; name = name
+            ),
+            brackets(),
+        ),
+        Cause::HostWithoutAddress { host }
+        | Cause::ExchangerIsAddress { address: host }
+        | Cause::LoopbackExchanger { host, .. } => (
+            said!(
+                "the MX of {name}, {host}, has no address",
+                "el MX de {name}, {host}, no tiene dirección"; name = name, host = host
+            ),
+            brackets(),
+        ),
+        Cause::NoSuchDomain { .. } => (
+            said!("{name} does not exist in the DNS", "{name} no existe en el DNS"; name = name),
+            SPELLING.into(),
+        ),
+        Cause::BareDomain { .. } => (
+            said!(
+                "{name} exists in the DNS, but has no address there",
+                "{name} existe en el DNS, pero no tiene allí ninguna dirección"; name = name
+            ),
+            SPELLING.into(),
+        ),
+        _ => (
+            said_of!("there is nowhere to connect to: {cause}",
+                "no hay adónde conectarse: {cause}"; cause = cause),
+            SPELLING.into(),
+        ),
     };
-    let seen = names.and_then(|names| nowhere(name, names));
-    let seen = seen.unwrap_or_else(|| {
-        said_of!("there is nowhere to connect to: {failure}",
-            "no hay adónde conectarse: {failure}"; failure = failure.cause)
-    });
     Some(Problem::error("relay.route", seen, remedy))
 }
 
-fn nowhere(name: &str, names: &Names) -> Option<Said> {
-    if let Some(error) = &names.uncertain {
-        return Some(said_of!(
-            "the DNS does not say where {name} is: {error}",
-            "el DNS no dice dónde está {name}: {error}";
-            name = Said::words(name), error = dns_error(error)
-        ));
-    }
-    match names.exchangers.as_slice() {
-        [(_, host)] if host.is_empty() => Some(said!(
-            "{name} takes no mail: it publishes a null MX (RFC 7505)",
-            "{name} no acepta correo: publica un MX nulo (RFC 7505)"; name = name
-        )),
-        [(_, host), ..] if names.exchanger_addresses.is_empty() => Some(said!(
-            "the MX of {name}, {host}, has no address",
-            "el MX de {name}, {host}, no tiene dirección"; name = name, host = host
-        )),
-        [] if names.absence == Some(DnsError::NoSuchDomain) => Some(said!(
-            "{name} does not exist in the DNS", "{name} no existe en el DNS"; name = name
-        )),
-        [] => Some(said!(
-            "{name} exists in the DNS, but has no address there",
-            "{name} existe en el DNS, pero no tiene allí ninguna dirección"; name = name
-        )),
-        _ => None,
-    }
+/// Why a rule of the configuration leads nowhere.
+pub(super) fn of_rule(cause: &Cause) -> &Cause {
+    if let Cause::OfRule { why, .. } = cause { why } else { cause }
 }
 
 fn other_exchanger(report: &Report) -> Option<Problem> {
     let names = report.names.as_ref()?;
     let NextHopHost::Mx(name) = &report.next_hop.host else { return None };
     let (_, exchanger) = names.exchangers.first()?;
-    if names.addresses.is_empty() || names.addresses == names.exchanger_addresses {
+    let mut hops = report.plan.as_ref().ok()?.hops.iter().filter(|hop| *hop.host == **exchanger);
+    let elsewhere = hops.any(|hop| !names.addresses.contains(&hop.address.ip()));
+    if names.addresses.is_empty() || !elsewhere {
         return None;
     }
     let addresses: Vec<String> = names.addresses.iter().map(ToString::to_string).collect();
@@ -180,10 +161,9 @@ fn unnamed(report: &Report) -> Option<Problem> {
     if plan.exchangers_of.as_ref().is_none_or(|relay| relay.validated) {
         return None;
     }
-    let NextHopHost::Mx(name) = &report.next_hop.host else { return None };
     let seen = said!(
         "a password is configured for {name}, which stands without brackets",
-        "hay una contraseña para {name}, que va sin corchetes"; name = name
+        "hay una contraseña para {name}, que va sin corchetes"; name = report.next_hop.host.name()?
     );
     Some(Problem::warning("relay.brackets", seen, report.next_hop.advice_for_password()?))
 }
@@ -220,30 +200,23 @@ pub(super) fn port(report: &Report) -> Option<Problem> {
     }
 }
 
+// Of a message that was kept back, what is wrong with the hosts has been said.
 fn unsent(report: &Report) -> Option<Problem> {
-    let sent = report.sent.as_ref()?;
-    let Some(outcome) = &sent.outcome else {
-        // What is wrong with the hosts has been said.
-        return None;
-    };
+    let outcome = report.sent.as_ref()?.outcome.as_ref()?;
     if outcome.status == DeliveryStatus::Sent {
         return None;
     }
-    let reason =
-        outcome.reply.as_ref().map_or_else(|| outcome.text().into_owned(), ToString::to_string);
+    let reply = outcome.reply.as_ref();
+    let reason = reply.map_or_else(|| outcome.text().into_owned(), ToString::to_string);
     let seen = said!(
         "the message was not taken: {reason}", "el mensaje no se aceptó: {reason}"; reason = reason
     );
-    let host = outcome.host.as_deref().unwrap_or_default();
-    let meaning = outcome.reply.as_ref().and_then(|reply| trouble::meaning(reply, host));
-    let remedy = meaning.as_ref().map_or_else(
-        || {
-            said!(
-                "read what the relay says; `puerto explain` tells what it means",
-                "lea lo que dice el relay; `puerto explain` aclara qué significa"
-            )
-        },
-        trouble::explained_remedy,
-    );
+    let meaning = trouble::meaning(reply, outcome.host.as_deref().unwrap_or_default());
+    let remedy = meaning.as_ref().map(trouble::explained_remedy).unwrap_or_else(|| {
+        said!(
+            "read what the relay says; `puerto explain` tells what it means",
+            "lea lo que dice el relay; `puerto explain` aclara qué significa"
+        )
+    });
     Some(Problem::error("relay.send", seen, remedy).meaning(meaning))
 }

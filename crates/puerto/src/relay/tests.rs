@@ -1,4 +1,4 @@
-use puerto_mail::dns::{DnsError, Table};
+use puerto_mail::dns::{DnsError, RecordType, Table};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::fs::Permissions;
@@ -131,7 +131,7 @@ async fn ask(table: Table, question: Question) -> Report {
 }
 
 fn ids(report: &Report) -> Vec<&'static str> {
-    report.problems.iter().map(|problem| problem.id).collect()
+    report.problems.iter().map(|problem| problem.finding.id).collect()
 }
 
 #[tokio::test]
@@ -178,14 +178,14 @@ async fn a_certificate_of_another_name_is_seen() {
     let mut table = table();
     table.address("other.example", "127.0.0.1".parse().unwrap());
     for (level, weight) in
-        [(TlsLevel::Opportunistic, Weight::Warning), (TlsLevel::Required, Weight::Error)]
+        [(TlsLevel::Opportunistic, Severity::Warning), (TlsLevel::Required, Severity::Error)]
     {
         let mut asked = question(port);
         asked.next_hop = NextHop::parse(&format!("[other.example]:{port}")).unwrap();
         asked.config.delivery.tls = level;
         let report = ask(table.clone(), asked).await;
         assert_eq!(ids(&report), ["relay.certificate"]);
-        assert_eq!(report.problems[0].weight, weight);
+        assert_eq!(report.problems[0].finding.severity, weight);
     }
 }
 
@@ -250,8 +250,9 @@ async fn a_refusal_says_what_it_means_and_what_to_do_here() {
         let report = ask(table(), asked).await;
         // That the null reverse-path is refused too adds nothing.
         assert_eq!(ids(&report), ["relay.sender"], "{:?}", report.problems);
-        assert_eq!(report.problems[0].class, Some(class));
-        assert!(report.problems[0].remedy.to_string().contains(remedy));
+        let refusal = report.problems[0].refusal;
+        assert_eq!(refusal.map(|refusal| refusal.class()), Some(class));
+        assert!(report.problems[0].finding.remedy.to_string().contains(remedy));
         assert!(matches!(&report.sent, Some(Sent { outcome: None, .. })), "it was kept back");
         assert_eq!(report.sights[0].granted[0].wish.recipient.to_string(), "you@example.net");
     }

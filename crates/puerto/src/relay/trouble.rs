@@ -1,17 +1,19 @@
 //! Why there was no session, and what a reply means, in words for people.
 
+use std::io::ErrorKind;
+
 use puerto_smtp::client::{AuthUnavailable, Cause, Failure, Loss, Stage};
 use puerto_smtp::{Reply, Severity};
 
 use crate::deliver::probe::{PATIENCE, Why};
 use crate::explain::{self, Explanation};
-use crate::lang::{Said, Text, reply_error, said, said_of, system};
+use crate::lang::{Said, Text, reply_error, said, said_of, shown, system};
 use crate::rights;
 
 /// What happened.
 pub(super) fn said(why: &Why) -> Said {
     match why {
-        Why::NotConnected(error) if error.kind() == std::io::ErrorKind::TimedOut => said!(
+        Why::NotConnected(error) if error.kind() == ErrorKind::TimedOut => said!(
             "nothing answers: what is sent there is dropped on the way",
             "no responde nada: lo que se envía allí se pierde por el camino"
         ),
@@ -47,89 +49,63 @@ pub(super) fn said(why: &Why) -> Said {
 }
 
 fn of_session(failure: &Failure) -> Said {
-    match &failure.cause {
-        Cause::Reply(reply) if is_about_us(failure.stage) => said!(
+    // The protocol's words are the same in every language.
+    let command = failure.stage.command().trim_end_matches(" command");
+    match (&failure.cause, failure.stage) {
+        // Said before anything was asked of the server: it is about the client.
+        (Cause::Reply(reply), Stage::Greeting | Stage::Ehlo | Stage::Helo) => said!(
             "it turns this machine away: {reply}", "rechaza a esta máquina: {reply}"; reply = reply
         ),
-        Cause::Reply(reply) => said_of!(
+        (Cause::Reply(reply), _) => said!(
             "{command} is refused: {reply}", "rechaza {command}: {reply}";
-            command = command(failure.stage), reply = Said::words(crate::lang::shown(&reply.to_string()))
+            command = command, reply = reply
         ),
-        Cause::OutOfStep if failure.stage == Stage::Greeting => said!(
+        (Cause::OutOfStep, Stage::Greeting) => said!(
             "it speaks before it is asked: more than a greeting came",
             "habla antes de que se le pregunte: llegó algo más que un saludo"
         ),
-        Cause::Garbage(_) if failure.stage == Stage::Greeting => said!(
+        (Cause::Garbage(_), Stage::Greeting) => said!(
             "what answers is no mail server: it does not greet with 220",
             "lo que responde no es un servidor de correo: no saluda con 220"
         ),
-        Cause::Garbage(error) => said_of!(
+        (Cause::Garbage(error), _) => said_of!(
             "in reply to {command}, {error}", "en respuesta a {command}, {error}";
-            command = command(failure.stage), error = reply_error(error)
+            command = Said::words(command), error = reply_error(error)
         ),
-        Cause::OutOfStep => said_of!(
+        (Cause::OutOfStep, _) => said!(
             "its reply to {command} makes no sense", "su respuesta a {command} no tiene sentido";
-            command = command(failure.stage)
+            command = command
         ),
-        Cause::InjectedBeforeTls => said!(
+        (Cause::InjectedBeforeTls, _) => said!(
             "plain text followed the reply to STARTTLS: somebody may be interfering with the connection",
             "tras la respuesta a STARTTLS llegó texto sin cifrar: quizá alguien manipula la conexión"
         ),
-        Cause::Lost(loss) => lost(failure.stage, *loss),
-        Cause::TooLarge { limit } => said!(
+        (Cause::Lost(Loss::TimedOut), Stage::Greeting) => said!(
+            "it takes the connection, but says nothing in {seconds} seconds",
+            "acepta la conexión, pero en {seconds} segundos no dice nada";
+            seconds = PATIENCE.as_secs()
+        ),
+        (Cause::Lost(_), Stage::Greeting) => said!(
+            "it takes the connection and closes it without a word",
+            "acepta la conexión y la cierra sin decir nada"
+        ),
+        (Cause::Lost(Loss::TimedOut), _) => said!(
+            "no reply to {command} came in {seconds} seconds",
+            "en {seconds} segundos no llegó la respuesta a {command}";
+            command = command, seconds = PATIENCE.as_secs()
+        ),
+        (Cause::Lost(_), _) => said!(
+            "it closed the connection instead of answering {command}",
+            "cerró la conexión en lugar de responder a {command}"; command = command
+        ),
+        (Cause::TooLarge { limit }, _) => said!(
             "it takes {limit} octets at most", "acepta como mucho {limit} octetos"; limit = limit
         ),
-        Cause::NeedsSmtputf8 => said!(
+        (Cause::NeedsSmtputf8, _) => said!(
             "the address needs SMTPUTF8, which it does not offer",
             "la dirección necesita SMTPUTF8 y no lo ofrece"
         ),
     }
-}
-
-fn lost(stage: Stage, loss: Loss) -> Said {
-    let seconds = PATIENCE.as_secs();
-    match (stage, loss) {
-        (Stage::Greeting, Loss::TimedOut) => said!(
-            "it takes the connection, but says nothing in {seconds} seconds",
-            "acepta la conexión, pero en {seconds} segundos no dice nada"; seconds = seconds
-        ),
-        (Stage::Greeting, _) => said!(
-            "it takes the connection and closes it without a word",
-            "acepta la conexión y la cierra sin decir nada"
-        ),
-        (stage, Loss::TimedOut) => said_of!(
-            "no reply to {command} came in {seconds} seconds",
-            "en {seconds} segundos no llegó la respuesta a {command}";
-            command = command(stage), seconds = Said::words(seconds.to_string())
-        ),
-        (stage, _) => said_of!(
-            "it closed the connection instead of answering {command}",
-            "cerró la conexión en lugar de responder a {command}"; command = command(stage)
-        ),
-    }
-}
-
-// The protocol's words are the same in every language.
-fn command(stage: Stage) -> Said {
-    Said::words(match stage {
-        Stage::Greeting => "CONNECT",
-        Stage::Ehlo => "EHLO",
-        Stage::Helo => "HELO",
-        Stage::Lhlo => "LHLO",
-        Stage::StartTls | Stage::Handshake => "STARTTLS",
-        Stage::Auth => "AUTH",
-        Stage::Mail => "MAIL FROM",
-        Stage::Recipient => "RCPT TO",
-        Stage::Data => "DATA",
-        Stage::Content | Stage::FinalDot => "DATA .",
-        Stage::Reset => "RSET",
-        Stage::Idle | Stage::Quit => "QUIT",
-    })
-}
-
-// Said before anything was asked of the server: it is about the client.
-fn is_about_us(stage: Stage) -> bool {
-    matches!(stage, Stage::Greeting | Stage::Ehlo | Stage::Helo)
 }
 
 /// What to do about a session that failed; `port` is where.
@@ -158,24 +134,27 @@ pub(super) fn remedy(why: &Why, host: &str, port: u16) -> Said {
         "use a port of the relay that offers TLS, such as 587",
         "use un puerto del relay que ofrezca TLS, como el 587",
     );
-    match why {
-        Why::NotConnected(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-            Said::plain(if port == 25 { BLOCKED_25 } else { BLOCKED })
-        }
-        Why::NotConnected(_) | Why::Handshake(_) => Said::plain(PORT),
-        Why::NoTls | Why::Password(..) | Why::NoLogin(_) => Said::plain(ANOTHER_PORT),
+    let text = match why {
+        Why::NotConnected(error) if error.kind() == ErrorKind::TimedOut && port == 25 => BLOCKED_25,
+        Why::NotConnected(error) if error.kind() == ErrorKind::TimedOut => BLOCKED,
+        Why::NotConnected(_) | Why::Handshake(_) => PORT,
+        Why::NoTls | Why::Password(..) | Why::NoLogin(_) => ANOTHER_PORT,
         Why::Session(failure) => match &failure.cause {
-            Cause::Reply(reply) => meaning(reply, host)
-                .map_or(Said::plain(TURNED_AWAY), |found| explained_remedy(&found)),
-            Cause::Garbage(_) | Cause::OutOfStep => Said::plain(PORT),
-            _ => Said::plain(LATER),
+            Cause::Reply(reply) => match meaning(Some(reply), host) {
+                Some(found) => return explained_remedy(&found),
+                None => TURNED_AWAY,
+            },
+            Cause::Garbage(_) | Cause::OutOfStep => PORT,
+            _ => LATER,
         },
-    }
+    };
+    text.into()
 }
 
 /// What a reply means, where that is known of its text or, if it asks to come back, of
 /// its code.
-pub(super) fn meaning(reply: &Reply, host: &str) -> Option<Explanation> {
+pub(super) fn meaning(reply: Option<&Reply>, host: &str) -> Option<Explanation> {
+    let reply = reply?;
     let text = reply.to_string();
     match reply.severity() {
         Severity::Transient => explain::explain(&text, Some(host)),
@@ -183,28 +162,20 @@ pub(super) fn meaning(reply: &Reply, host: &str) -> Option<Explanation> {
     }
 }
 
-/// Its cause.
-pub(super) fn explained_cause(explanation: &Explanation) -> Said {
-    Said::of_both(|language| explanation.cause(language).to_owned())
-}
-
-/// Its remedy.
+/// What to do about what a reply means.
 pub(super) fn explained_remedy(explanation: &Explanation) -> Said {
     Said::of_both(|language| explanation.remedy(language).to_owned())
 }
 
 /// The reply that a failure is about.
 pub(super) fn reply(why: &Why) -> Option<&Reply> {
-    match why {
-        Why::Session(failure) => failure.reply(),
-        _ => None,
-    }
+    if let Why::Session(failure) = why { failure.reply() } else { None }
 }
 
-/// A failure of MAIL or RCPT.
+/// A failure of MAIL or RCPT, which the reader knows to have been asked.
 pub(super) fn refusal(failure: &Failure) -> Said {
     match &failure.cause {
-        Cause::Reply(reply) => Said::words(crate::lang::shown(&reply.to_string())),
+        Cause::Reply(reply) => Said::words(shown(&reply.to_string())),
         _ => of_session(failure),
     }
 }

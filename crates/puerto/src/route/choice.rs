@@ -5,58 +5,18 @@ use std::net::IpAddr;
 use puerto_smtp::{Domain, ReversePath};
 
 use super::{Machine, address};
-use crate::config::{Config, Login, NextHop, Route, TlsLevel};
+use crate::config::{Config, Route, TlsLevel};
 
 /// The rule that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Choice {
     /// A domain of ours.
     Local,
-    /// A next hop that the configuration names.
-    Relay(Rule),
+    /// A next hop that the configuration names: by the route at this place, or as the
+    /// `relayhost`.
+    Relay(Option<usize>),
     /// The recipient domain's own mail exchanger.
     Exchanger(TlsLevel),
-}
-
-/// Where the configuration names a next hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Rule {
-    /// `relayhost`.
-    Relayhost,
-    /// The route at this place.
-    Route(usize),
-}
-
-/// A next hop that the configuration names.
-pub(super) struct Relay<'a> {
-    pub(super) next_hop: &'a NextHop,
-    pub(super) login: Option<&'a Login>,
-    pub(super) tls: TlsLevel,
-    /// The rule in the configuration's own words.
-    pub(super) rule: String,
-}
-
-impl Rule {
-    /// What the rule says; `None` if it names no next hop.
-    pub(super) fn relay(self, config: &Config) -> Option<Relay<'_>> {
-        match self {
-            Self::Relayhost => Some(Relay {
-                next_hop: config.relayhost.as_ref()?,
-                login: config.relayhost_login.as_ref(),
-                tls: config.delivery.tls,
-                rule: "relayhost".to_owned(),
-            }),
-            Self::Route(place) => {
-                let route = config.routes.get(place)?;
-                Some(Relay {
-                    next_hop: route.via.as_ref()?,
-                    login: route.login.as_ref(),
-                    tls: route.tls,
-                    rule: format!("route to {}", route.to.as_deref().unwrap_or("every domain")),
-                })
-            }
-        }
-    }
 }
 
 /// The first route that matches, else the relayhost, else the domain's exchanger.
@@ -72,9 +32,9 @@ pub(super) fn choose(
     }
     let mut routes = config.routes.iter().enumerate();
     match routes.find(|(_, route)| matches(route, reverse_path, domain)) {
-        Some((place, Route { via: Some(_), .. })) => Choice::Relay(Rule::Route(place)),
+        Some((place, Route { via: Some(_), .. })) => Choice::Relay(Some(place)),
         Some((_, route)) => Choice::Exchanger(route.tls),
-        None if config.relayhost.is_some() => Choice::Relay(Rule::Relayhost),
+        None if config.relayhost.is_some() => Choice::Relay(None),
         None => Choice::Exchanger(config.delivery.tls),
     }
 }

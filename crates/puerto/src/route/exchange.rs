@@ -10,7 +10,7 @@ use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
 use puerto_smtp::Domain;
 use tokio::task::JoinSet;
 
-use super::choice::{Choice, Rule};
+use super::choice::Choice;
 use super::random::Random;
 use super::{
     DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address, providers,
@@ -76,7 +76,7 @@ pub(super) async fn find<D: Dns + 'static>(
 ) -> Result<Found, RouteFailure> {
     match choice {
         Choice::Local => Err(RouteFailure::permanent(3, 5, Cause::LocalDomain {})),
-        Choice::Relay(rule) => to_relay(context, *rule).await,
+        Choice::Relay(route) => to_relay(context, *route).await,
         Choice::Exchanger(tls) => match domain {
             Domain::Literal(ip) => to_literal(context, *ip, *tls),
             Domain::Name(name) => to_exchanger(context, name, *tls).await,
@@ -86,21 +86,20 @@ pub(super) async fn find<D: Dns + 'static>(
 
 async fn to_relay<D: Dns + 'static>(
     context: &Context<'_, D>,
-    rule: Rule,
+    route: Option<usize>,
 ) -> Result<Found, RouteFailure> {
-    let relay = rule
-        .relay(context.config)
-        .ok_or_else(|| RouteFailure::temporary(Cause::ConfigurationChanged {}))?;
+    let relay = context.config.relays().find(|relay| relay.route == route);
+    let relay = relay.ok_or_else(|| RouteFailure::temporary(Cause::ConfigurationChanged {}))?;
     let next_hop = relay.next_hop;
     let port = next_hop.port_or(25);
     let key = next_hop.to_string();
     let search = search_relay(context, next_hop, port).await;
     // What the administrator wrote may be mended; the mail waits for it.
     let (hops, ttl, validated) = search.map_err(|failure| {
-        let rule = format!("{} {key}", relay.rule);
+        let rule = format!("{} {key}", in_its_own_words(context.config, route));
         RouteFailure::temporary(Cause::OfRule { rule, why: Box::new(failure.cause) })
     })?;
-    let exchange = format!("{rule:?}");
+    let exchange = format!("relay {route:?}");
     let plan = Plan {
         key: DestinationKey(key.into()),
         hops: address::drop_unreachable(hops, context.machine),
@@ -111,6 +110,13 @@ async fn to_relay<D: Dns + 'static>(
         is_relay: true,
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
+}
+
+fn in_its_own_words(config: &Config, route: Option<usize>) -> String {
+    let Some(route) = route.and_then(|place| config.routes.get(place)) else {
+        return "relayhost".to_owned();
+    };
+    format!("route to {}", route.to.as_deref().unwrap_or("every domain"))
 }
 
 fn exchangers_of(next_hop: &NextHop, validated: bool) -> Result<Option<Exchangers>, RouteFailure> {

@@ -39,12 +39,10 @@ pub async fn way<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Way, Unanswered>
         NextHopHost::Name(name) => (ascii(name), false),
         NextHopHost::Mx(name) => (ascii(name), true),
     };
-    let mut records = Vec::new();
-    if is_bare {
-        records = ask(dns, &name, RecordType::Mx).await?;
-    }
-    let mut hosts: Vec<_> = records.into_iter().filter_map(Record::into_exchanger).collect();
-    hosts.sort();
+    let hosts = match is_bare {
+        true => dns.exchangers(&name).await.map_err(|error| (format!("MX {name}"), error))?,
+        false => Vec::new(),
+    };
     let by_mx = !hosts.is_empty();
     // A null MX names no host (RFC 7505).
     let mut names: Vec<String> = hosts.into_iter().map(|(_, host)| host).collect();
@@ -53,8 +51,11 @@ pub async fn way<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Way, Unanswered>
         names.push(name);
     }
     let kinds = [RecordType::A, RecordType::Aaaa];
-    let asked = names.iter().take(MAX_ADDRESSES);
-    let asked = asked.flat_map(|name| kinds.map(|kind| ask(dns, name, kind)));
+    let asked = names.iter().take(MAX_ADDRESSES).flat_map(|name| kinds.map(|kind| (name, kind)));
+    let asked = asked.map(async |(name, kind)| {
+        let records = dns.records(name, kind).await;
+        records.map_err(|error| (format!("{kind} {name}"), error))
+    });
     let mut addresses = Vec::new();
     for records in together(asked).await {
         addresses.extend(records?.into_iter().filter_map(Record::into_address));
@@ -63,8 +64,26 @@ pub async fn way<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Way, Unanswered>
     Ok(Way { by_mx, addresses })
 }
 
-async fn ask<D: Dns>(dns: &D, name: &str, kind: RecordType) -> Result<Vec<Record>, Unanswered> {
-    dns.records(name, kind).await.map_err(|error| (format!("{kind} {name}"), error))
+/// What stands at the name of a relayhost, whichever of it is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    /// Its MX records, the best first.
+    pub exchangers: Vec<(u16, String)>,
+    /// Its own addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Looks both meanings of a relayhost's name up, as far as the DNS answers; `None` for an
+/// address.
+pub async fn names<D: Dns>(dns: &D, next_hop: &NextHop) -> Option<Names> {
+    let name = ascii(next_hop.host.name()?);
+    let exchangers = dns.exchangers(&name).await.unwrap_or_default();
+    let kinds = [RecordType::A, RecordType::Aaaa];
+    let found = together(kinds.map(|kind| dns.records(&name, kind))).await;
+    let records = found.into_iter().flatten().flatten();
+    let mut addresses: Vec<IpAddr> = records.filter_map(Record::into_address).collect();
+    addresses.sort();
+    Some(Names { exchangers, addresses })
 }
 
 /// A service whose relays are known by the end of their names.

@@ -7,7 +7,7 @@ use super::world::{KEY, Made, V4, V6};
 use crate::check::{Asked, Check, Context, Greeting, RECEIVERS, Status, Trial, Verdict, run};
 use crate::config::NextHop;
 use crate::dnsplan::{self, State, Subject};
-use crate::finding::Severity;
+use crate::finding::{Finding, Severity};
 use crate::intake::KeyRing;
 use crate::lang::Said;
 
@@ -341,14 +341,16 @@ async fn a_foreign_sendmail_is_an_error() {
 
 #[tokio::test]
 async fn a_relay_is_judged_by_a_conversation_or_it_is_said_why_there_was_none() {
-    let fault = |keeps_mail| (keeps_mail, Said::words("535 no"), Said::words("set it"));
+    let fault = |severity| {
+        Finding::new("relay.login", severity, Said::words("535 no"), Said::words("set it"))
+    };
     let root = Said::words("run it as root");
     for (trial, status, wrong, seen) in [
         (Trial::NotTried(None), Status::Unknown, false, "not tried here"),
         (Trial::NotTried(Some(root)), Status::Unknown, false, "run it as root"),
         (Trial::Through, Status::NotApplicable, false, "mail goes through it"),
         (Trial::Answered(vec![]), Status::Pass, false, "takes our mail, and the login"),
-        (Trial::Answered(vec![fault(true)]), Status::Finding, true, "535 no"),
+        (Trial::Answered(vec![fault(Severity::Error)]), Status::Finding, true, "535 no"),
     ] {
         let mut world = world();
         world.config.relayhost = Some(NextHop::parse("[relay.example.net]").unwrap());
@@ -367,7 +369,7 @@ async fn a_relay_is_judged_by_a_conversation_or_it_is_said_why_there_was_none() 
     }
     let mut world = world();
     world.config.relayhost = Some(NextHop::parse("[relay.example.net]").unwrap());
-    world.trial = Trial::Answered(vec![fault(false)]);
+    world.trial = Trial::Answered(vec![fault(Severity::Warning)]);
     let context = Context::gather(&world, &world.config, Asked::default(), 0).await;
     let checks = run(&context, &["net.relay".to_owned()], &|_| {}).await;
     let found: Vec<_> = checks.iter().map(|check| (check.status, check.severity)).collect();

@@ -9,6 +9,7 @@ use super::world::{KEY, Made, V4};
 use super::{CASES, reverse, variations};
 use crate::check::{Check, Greeting, Report, Status, Trial};
 use crate::config::NextHop;
+use crate::finding::{Finding, Severity};
 use crate::lang::{Language, said};
 
 const LANGUAGES: [(&str, Language); 2] = [("en", Language::English), ("es", Language::Spanish)];
@@ -91,8 +92,9 @@ fn reported() -> [(&'static str, Made); 6] {
     let mut relayed = Made::healthy().with_lists();
     relayed.config.relayhost = Some(NextHop::parse("[relay.isp.example]:587").unwrap());
     relayed.table.address("relay.isp.example", "198.51.100.25".parse().unwrap());
-    relayed.trial = Trial::Answered(vec![(
-        true,
+    relayed.trial = Trial::Answered(vec![Finding::new(
+        "relay.login",
+        Severity::Error,
         said!("the login does not work", "no se puede iniciar sesión"),
         said!("correct the password", "corrija la contraseña"),
     )]);
