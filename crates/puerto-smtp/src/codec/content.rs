@@ -218,8 +218,8 @@ impl ChunkDecoder {
     }
 
     /// Ends the content; its last line need not have a CRLF. Returns the first fault.
-    pub fn finish(self) -> Option<ContentFault> {
-        self.watch.and_then(LineWatch::finish)
+    pub fn finish(&self) -> Option<ContentFault> {
+        self.watch.as_ref().and_then(LineWatch::finish)
     }
 }
 

@@ -48,7 +48,7 @@ impl LineWatch {
     }
 
     /// Ends the stream.
-    pub(super) fn finish(self) -> Option<ContentFault> {
+    pub(super) fn finish(&self) -> Option<ContentFault> {
         self.fault.or(self.after_cr.then_some(ContentFault::BareCr))
     }
 }

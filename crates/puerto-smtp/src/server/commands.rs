@@ -1,315 +1,361 @@
-//! What each command does.
+//! The states between two commands, and what each command does.
 
-use super::Discard;
-use super::session::{Event, Session, State, Transaction, Transfer};
+use super::common::{Answer, Common};
+use super::content::{Beginning, Chunk, Transfer, UnwantedChunk};
+use super::session::{Event, Next, State};
+use super::{Action, Discard, Settings};
 use crate::address::{Address, LocalPart, ReversePath};
-use crate::codec::Line;
-use crate::command::{Command, MailCommand, Mailbox, RcptCommand, Verb, unsupported};
+use crate::codec::ChunkDecoder;
+use crate::command::{
+    Command, MailCommand, Mailbox, Moment, RcptCommand, Refused, Verb, unsupported,
+};
 use crate::envelope::{Envelope, Recipient};
 use crate::reply::Reply;
 
-type Next = (State, Option<Event>);
+/// Between two commands.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    transaction: Option<Transaction>,
+}
 
-impl Session {
+/// A mail transaction between two commands.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub(super) envelope: Envelope,
+    /// Watches the content, once some has come by BDAT.
+    pub(super) chunks: Option<ChunkDecoder>,
+}
+
+impl From<Transaction> for Commands {
+    fn from(transaction: Transaction) -> Self {
+        Self { transaction: Some(transaction) }
+    }
+}
+
+impl Commands {
     /// Reads one command line, if there is a whole one.
-    pub(super) fn next_command(&mut self, transaction: Option<Transaction>) -> Next {
-        let unread = self.input.get(self.position..).unwrap_or_default();
-        let (consumed, line) = self.lines.decode(unread);
-        self.position += consumed;
-        let (reply, fatal) = match line {
-            None => return (State::Commands(transaction), Some(Event::Read)),
-            Some(Line::Command(line)) => {
-                let lenient = self.settings.lenient;
-                let read = if lenient { Command::parse_leniently } else { Command::parse };
-                return match read(line) {
-                    Ok(command) => self.obey(command, transaction),
-                    Err(refused) => self.refuse(refused, transaction),
-                };
-            }
-            Some(Line::BareLf) => {
-                let text = "Error: bare <LF> received: lines must end with <CR><LF>";
-                (Reply::enhanced(500, (5, 5, 2), text), true)
-            }
-            Some(Line::TooLong { announces_chunk }) => {
-                (Reply::enhanced(500, (5, 5, 2), "Error: command line too long"), announces_chunk)
-            }
-            Some(Line::Endless) => {
-                (Reply::enhanced(500, (5, 5, 2), "Error: command line too long"), true)
-            }
-        };
-        self.refuse_unknown(&reply);
-        if fatal {
-            self.note("UNKNOWN", reply, None);
-            return self.closing(transaction.as_ref());
+    pub(super) fn read(self, common: &mut Common) -> Next {
+        match common.next_command() {
+            None => (State::Commands(self), Some(Event::Read)),
+            Some(Ok(command)) => self.obey(command, common),
+            Some(Err(refused)) => self.refuse(refused, common),
         }
-        self.commands(transaction)
     }
 
-    fn refuse(
-        &mut self,
-        refused: crate::command::Refused,
-        transaction: Option<Transaction>,
-    ) -> Next {
-        let from = transaction.as_ref().map(|t| t.envelope.reverse_path.clone());
-        match refused.verb {
-            Some(verb) => self.conclude(verb, &refused.reply),
-            None => self.refuse_unknown(&refused.reply),
-        }
-        match refused.verb {
-            Some(Verb::Mail | Verb::Rcpt | Verb::Bdat) => {
-                self.note(refused.verb.map_or("", Verb::name), refused.reply, from);
+    fn refuse(self, refused: Refused, common: &mut Common) -> Next {
+        let from = self.transaction.as_ref().map(|t| t.envelope.reverse_path.clone());
+        let Refused { verb, reply, fatal } = refused;
+        match verb {
+            Some(verb @ (Verb::Mail | Verb::Rcpt | Verb::Bdat)) => common.reject(verb, reply, from),
+            Some(verb) => common.conclude(verb, &reply),
+            None => {
+                common.refuse_unknown(&reply);
+                if fatal {
+                    common.note("UNKNOWN", reply, from);
+                }
             }
-            None if refused.fatal => self.note("UNKNOWN", refused.reply, from),
-            _ => {}
         }
-        if refused.fatal { self.closing(transaction.as_ref()) } else { self.commands(transaction) }
+        if fatal { self.withdraw(State::Closing) } else { self.go_on(common) }
     }
 
-    fn obey(&mut self, command: Command, transaction: Option<Transaction>) -> Next {
-        let moment = self.moment(transaction.as_ref());
+    fn obey(self, command: Command, common: &mut Common) -> Next {
         let verb = verb_of(&command);
-        if let Err(reply) = verb.check(moment) {
-            return self.out_of_order(&command, reply, transaction);
+        if let Err(reply) = verb.check(self.moment(common)) {
+            return self.out_of_order(&command, reply, common);
         }
+        match (command, self.transaction) {
+            (Command::Mail(mail), None) => begin(mail, common),
+            (Command::Rcpt(rcpt), Some(transaction)) => transaction.recipient(rcpt, common),
+            (Command::Data, Some(transaction)) => transaction.transfer(Transfer::Data),
+            (Command::Bdat { size, last }, Some(transaction)) => {
+                transaction.transfer(Transfer::Chunk { size, last })
+            }
+            (Command::StartTls, None) => start_tls(common),
+            (command, transaction) => Self { transaction }.obey_anywhere(command, common),
+        }
+    }
+
+    fn obey_anywhere(self, command: Command, common: &mut Common) -> Next {
         match command {
-            Command::Ehlo(name) => self.say_hello(&name, true, transaction),
-            Command::Helo(name) => self.say_hello(&name, false, transaction),
-            Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(rcpt) => self.recipient(rcpt, transaction),
-            Command::Data => self.transfer(Transfer::Data, transaction),
-            Command::Bdat { size, last } => {
-                self.transfer(Transfer::Chunk { size, last }, transaction)
-            }
+            Command::Ehlo(name) => return self.say_hello(&name, true, common),
+            Command::Helo(name) => return self.say_hello(&name, false, common),
             Command::Rset => {
-                self.done(Verb::Rset, "250 2.0.0 Ok\r\n");
-                self.withdraw(transaction.as_ref(), State::Commands(None))
-            }
-            Command::Noop => {
-                self.done(Verb::Noop, "250 2.0.0 Ok\r\n");
-                self.commands(transaction)
-            }
-            // RFC 5321 §3.5.3: 252 when an address is not looked up for strangers.
-            Command::Vrfy => {
-                self.done(Verb::Vrfy, "252 2.0.0 Cannot verify; send mail and see\r\n");
-                self.commands(transaction)
-            }
-            Command::Help => {
-                self.done(
-                    Verb::Help,
-                    "214 2.0.0 EHLO MAIL RCPT DATA BDAT RSET QUIT: see RFC 5321\r\n",
-                );
-                self.commands(transaction)
+                common.done(Verb::Rset, "250 2.0.0 Ok\r\n");
+                return self.begin_anew(common);
             }
             Command::Quit => {
-                self.done(Verb::Quit, "221 2.0.0 Bye\r\n");
-                self.closing(transaction.as_ref())
+                common.done(Verb::Quit, "221 2.0.0 Bye\r\n");
+                return self.withdraw(State::Closing);
             }
-            Command::StartTls => self.start_tls(),
+            Command::Noop => common.done(Verb::Noop, "250 2.0.0 Ok\r\n"),
+            // RFC 5321 §3.5.3: 252 when an address is not looked up for strangers.
+            Command::Vrfy => {
+                common.done(Verb::Vrfy, "252 2.0.0 Cannot verify; send mail and see\r\n");
+            }
+            Command::Help => {
+                let line = "214 2.0.0 EHLO MAIL RCPT DATA BDAT RSET QUIT: see RFC 5321\r\n";
+                common.done(Verb::Help, line);
+            }
+            // The command table has refused these where they have no place.
+            Command::Mail(_)
+            | Command::Rcpt(_)
+            | Command::Data
+            | Command::Bdat { .. }
+            | Command::StartTls => {}
         }
+        self.go_on(common)
     }
 
     /// Refuses a command at the wrong moment. The octets behind a BDAT come all the
     /// same, and must not be taken for commands.
-    fn out_of_order(
-        &mut self,
-        command: &Command,
-        reply: Reply,
-        transaction: Option<Transaction>,
-    ) -> Next {
+    fn out_of_order(self, command: &Command, reply: Reply, common: &mut Common) -> Next {
         if let Command::Bdat { size, .. } = command {
-            return (State::UnwantedChunk { left: *size, reply }, None);
+            return (State::UnwantedChunk(UnwantedChunk::new(*size, reply)), None);
         }
-        self.conclude(verb_of(command), &reply);
-        self.commands(transaction)
+        common.conclude(verb_of(command), &reply);
+        self.go_on(common)
     }
 
-    /// The state between two commands, unless there have been too many errors.
-    pub(super) fn commands(&mut self, transaction: Option<Transaction>) -> Next {
-        if self.too_many_errors() {
-            self.say(&Reply::enhanced(421, (4, 7, 0), "Error: too many errors"));
-            return self.closing(transaction.as_ref());
+    /// Waits for the next command, unless there have been too many errors.
+    pub(super) fn go_on(self, common: &mut Common) -> Next {
+        match common.gives_up() {
+            true => self.withdraw(State::Closing),
+            false => (State::Commands(self), None),
         }
-        (State::Commands(transaction), None)
     }
 
-    fn closing(&mut self, transaction: Option<&Transaction>) -> Next {
-        self.withdraw(transaction, State::Closing)
+    fn begin_anew(self, common: &mut Common) -> Next {
+        self.withdraw(Self::default().go_on(common).0)
     }
 
     /// Ends a transaction; what had come of its content is worth nothing then.
-    fn withdraw(&mut self, transaction: Option<&Transaction>, next: State) -> Next {
-        let content = transaction.is_some_and(|transaction| transaction.chunks.is_some());
-        let next = if self.too_many_errors() && matches!(next, State::Commands(_)) {
-            self.say(&Reply::enhanced(421, (4, 7, 0), "Error: too many errors"));
-            State::Closing
-        } else {
-            next
-        };
-        (next, content.then_some(Event::Discard(Discard::Withdrawn)))
+    fn withdraw(self, next: State) -> Next {
+        let has_content = self.transaction.is_some_and(|transaction| transaction.chunks.is_some());
+        (next, has_content.then_some(Event::Discard(Discard::Withdrawn)))
     }
 
-    fn say_hello(&mut self, name: &str, extended: bool, transaction: Option<Transaction>) -> Next {
-        self.set_hello(name, extended);
-        let mut lines = vec![self.settings.hostname.clone()];
+    fn say_hello(self, name: &str, extended: bool, common: &mut Common) -> Next {
+        common.set_hello(name, extended);
+        let mut lines = vec![common.settings.hostname.clone()];
         let verb = if extended { Verb::Ehlo } else { Verb::Helo };
         if extended {
-            let mut offered = self.settings.extensions.clone();
-            offered.starttls = offered.starttls && !self.tls;
+            let mut offered = common.settings.extensions.clone();
+            offered.starttls = offered.starttls && !common.tls;
             lines.extend(offered.keywords());
         }
-        self.conclude(verb, &Reply::multiline(250, None, lines));
-        self.withdraw(transaction.as_ref(), State::Commands(None))
+        common.conclude(verb, &Reply::multiline(250, None, lines));
+        self.begin_anew(common)
     }
 
-    fn mail(&mut self, mail: MailCommand) -> Next {
-        match self.envelope(&mail) {
-            Ok(envelope) => (State::AskingMail { envelope, size: mail.size }, None),
-            Err(reply) => {
-                self.conclude(Verb::Mail, &reply);
-                self.note("MAIL", reply, None);
-                self.commands(None)
-            }
+    /// Where the session stands, in the terms of the command table.
+    fn moment(&self, common: &Common) -> Moment {
+        match &self.transaction {
+            // Programs that send by hand leave the greeting out.
+            _ if common.hello.is_none() && !common.settings.lenient => Moment::Start,
+            None => Moment::Ready,
+            Some(transaction) => transaction.moment(),
         }
     }
 
-    fn envelope(&self, mail: &MailCommand) -> Result<Envelope, Reply> {
-        let reverse_path = match &mail.from {
-            None => ReversePath::Null,
-            Some(from) => {
-                self.check_utf8(from, mail.smtputf8)?;
-                let address = match from {
-                    Mailbox::Bare(part) if self.settings.bare_names => {
-                        Address::new(part.clone(), self.settings.sender_domain.clone())
-                    }
-                    Mailbox::Bare(_) => return Err(no_domain((5, 1, 7), "sender")),
-                    Mailbox::Address(address) => address.clone(),
-                };
-                ReversePath::Address(address)
+    pub(super) fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    pub(super) fn stage(&self, common: &Common) -> &'static str {
+        match self.transaction.as_ref().map(Transaction::moment) {
+            None if common.hello.is_none() && !common.tls => "CONNECT",
+            None => "EHLO",
+            Some(Moment::Chunks) => "BDAT",
+            Some(Moment::Mail) => "MAIL",
+            Some(_) => "RCPT",
+        }
+    }
+}
+
+fn begin(mail: MailCommand, common: &mut Common) -> Next {
+    let size = mail.size;
+    match common.settings.envelope(mail) {
+        Ok(envelope) => (State::AskingMail(AskingMail { envelope, size }), None),
+        Err(reply) => {
+            common.reject(Verb::Mail, reply, None);
+            Commands::default().go_on(common)
+        }
+    }
+}
+
+fn start_tls(common: &mut Common) -> Next {
+    let refusal = if common.tls {
+        Some(Reply::enhanced(554, (5, 5, 1), "Error: TLS already active"))
+    } else if !common.settings.extensions.starttls {
+        Some(Reply::enhanced(502, (5, 5, 1), "Error: TLS not available"))
+    } else {
+        None
+    };
+    if let Some(reply) = refusal {
+        common.conclude(Verb::StartTls, &reply);
+        return Commands::default().go_on(common);
+    }
+    // What came with the command was not protected, and would be taken for what
+    // the client says under TLS (RFC 3207 §4.2, CVE-2011-0411).
+    if !common.unread().is_empty() {
+        let text = "Error: data after STARTTLS: wait for its reply";
+        common.reject(Verb::StartTls, Reply::enhanced(554, (5, 5, 1), text), None);
+        return (State::Closing, None);
+    }
+    common.done(Verb::StartTls, "220 2.0.0 Ready to start TLS\r\n");
+    (State::StartingTls, None)
+}
+
+impl Transaction {
+    fn moment(&self) -> Moment {
+        if self.chunks.is_some() {
+            return Moment::Chunks;
+        }
+        if self.envelope.recipients.is_empty() { Moment::Mail } else { Moment::Recipients }
+    }
+
+    fn recipient(self, rcpt: RcptCommand, common: &mut Common) -> Next {
+        let envelope = &self.envelope;
+        let address = match common.settings.recipient(&rcpt, envelope.smtputf8) {
+            Ok(address) => address,
+            Err(reply) => {
+                common.reject(Verb::Rcpt, reply, Some(envelope.reverse_path.clone()));
+                return Commands::from(self).go_on(common);
             }
         };
-        if mail.size.zip(self.size_limit()).is_some_and(|(size, limit)| size > limit) {
-            return Err(self.too_large());
+        // One copy is enough for whoever is named twice.
+        if envelope.recipients.iter().any(|known| known.address == address) {
+            common.done(Verb::Rcpt, RECIPIENT_OK);
+            return Commands::from(self).go_on(common);
         }
-        self.offered_dsn(("RET", mail.ret.is_some()), ("ENVID", mail.envelope_id.is_some()))?;
-        let mut envelope = Envelope::new(reverse_path, Vec::new());
-        envelope.envelope_id.clone_from(&mail.envelope_id);
-        envelope.ret = mail.ret;
-        envelope.eight_bit = mail.eight_bit;
-        envelope.smtputf8 = mail.smtputf8;
-        Ok(envelope)
+        if envelope.recipients.len() >= common.settings.max_recipients {
+            let text = "Error: too many recipients: send the rest in another transaction";
+            common.conclude(Verb::Rcpt, &Reply::enhanced(452, (4, 5, 3), text));
+            return Commands::from(self).go_on(common);
+        }
+        let recipient = Recipient { address, notify: rcpt.notify, original: rcpt.original };
+        (State::AskingRecipient(AskingRecipient { transaction: self, recipient }), None)
+    }
+
+    fn transfer(self, transfer: Transfer) -> Next {
+        let next = match (transfer, self.chunks) {
+            (Transfer::Chunk { size, last }, Some(decoder)) => {
+                State::Chunk(Chunk::new(self.envelope, decoder, (size, last)))
+            }
+            (transfer, _) => State::Beginning(Beginning::new(self.envelope, transfer)),
+        };
+        (next, None)
+    }
+}
+
+/// MAIL waits for its answer.
+#[derive(Debug)]
+pub(super) struct AskingMail {
+    envelope: Envelope,
+    size: Option<u64>,
+}
+
+impl AskingMail {
+    pub(super) fn question(&self) -> Action<'_> {
+        Action::AskMail { envelope: &self.envelope, size: self.size }
+    }
+
+    pub(super) fn answered(self, answer: Answer<'_>, common: &mut Common) -> State {
+        common.conclude_with(Verb::Mail, answer, "250 2.1.0 Ok\r\n");
+        let transaction = Transaction { envelope: self.envelope, chunks: None };
+        let transaction = answer.is_positive().then_some(transaction);
+        State::Commands(Commands { transaction })
+    }
+}
+
+/// RCPT waits for its answer.
+#[derive(Debug)]
+pub(super) struct AskingRecipient {
+    transaction: Transaction,
+    recipient: Recipient,
+}
+
+const RECIPIENT_OK: &str = "250 2.1.5 Ok\r\n";
+
+impl AskingRecipient {
+    pub(super) fn question(&self) -> Action<'_> {
+        let envelope = &self.transaction.envelope;
+        Action::AskRecipient { envelope, recipient: &self.recipient }
+    }
+
+    pub(super) fn answered(mut self, answer: Answer<'_>, common: &mut Common) -> State {
+        common.conclude_with(Verb::Rcpt, answer, RECIPIENT_OK);
+        if answer.is_positive() {
+            self.transaction.envelope.recipients.push(self.recipient);
+        }
+        State::Commands(self.transaction.into())
+    }
+}
+
+/// What MAIL and RCPT may say to this server.
+impl Settings {
+    fn envelope(&self, mail: MailCommand) -> Result<Envelope, Reply> {
+        if let Some(from) = &mail.from {
+            self.check_utf8(from, mail.smtputf8)?;
+        }
+        let reverse_path = match mail.from {
+            None => ReversePath::Null,
+            Some(Mailbox::Address(address)) => ReversePath::Address(address),
+            Some(Mailbox::Bare(part)) if self.bare_names => {
+                ReversePath::Address(Address::new(part, self.sender_domain.clone()))
+            }
+            Some(Mailbox::Bare(_)) => return Err(no_domain((5, 1, 7), "sender")),
+        };
+        if let Some(reply) = mail.size.and_then(|size| self.too_large(size)) {
+            return Err(reply);
+        }
+        self.offered_dsn([("RET", mail.ret.is_some()), ("ENVID", mail.envelope_id.is_some())])?;
+        Ok(Envelope {
+            envelope_id: mail.envelope_id,
+            ret: mail.ret,
+            eight_bit: mail.eight_bit,
+            smtputf8: mail.smtputf8,
+            ..Envelope::new(reverse_path, Vec::new())
+        })
+    }
+
+    fn recipient(&self, rcpt: &RcptCommand, smtputf8: bool) -> Result<Address, Reply> {
+        self.check_utf8(&rcpt.to, smtputf8)?;
+        self.offered_dsn([("NOTIFY", rcpt.notify.is_some()), ("ORCPT", rcpt.original.is_some())])?;
+        let is_postmaster = |part: &LocalPart| part.as_str().eq_ignore_ascii_case("postmaster");
+        match &rcpt.to {
+            Mailbox::Address(address) => Ok(address.clone()),
+            Mailbox::Bare(part) if self.bare_names || is_postmaster(part) => {
+                Ok(Address::new(part.clone(), self.domain.clone()))
+            }
+            Mailbox::Bare(_) => Err(no_domain((5, 1, 3), "recipient")),
+        }
     }
 
     // Whoever names a parameter of an extension that is not offered relies on what will
     // not be done; NOTIFY=NEVER taken and ignored would be the worst. So these are as
     // unknown as any other (RFC 5321 §4.1.1.11), and nobody who reads our EHLO is hit.
-    fn offered_dsn(&self, one: (&str, bool), other: (&str, bool)) -> Result<(), Reply> {
-        let asked = [one, other].into_iter().find(|(_, is_asked)| *is_asked);
-        match asked.filter(|_| !self.settings.extensions.dsn) {
+    fn offered_dsn(&self, parameters: [(&str, bool); 2]) -> Result<(), Reply> {
+        let asked = parameters.into_iter().find(|(_, is_asked)| *is_asked);
+        match asked.filter(|_| !self.extensions.dsn) {
             Some((keyword, _)) => Err(unsupported(keyword)),
             None => Ok(()),
         }
     }
 
-    fn recipient(&mut self, rcpt: RcptCommand, transaction: Option<Transaction>) -> Next {
-        // The command table lets RCPT through only inside a transaction.
-        let Some(transaction) = transaction else { return self.commands(None) };
-        let envelope = &transaction.envelope;
-        let is_postmaster = |part: &LocalPart| part.as_str().eq_ignore_ascii_case("postmaster");
-        let bare_ok = match &rcpt.to {
-            Mailbox::Bare(part) => self.settings.bare_names || is_postmaster(part),
-            Mailbox::Address(_) => true,
-        };
-        let asked = (("NOTIFY", rcpt.notify.is_some()), ("ORCPT", rcpt.original.is_some()));
-        let checked = self
-            .check_utf8(&rcpt.to, envelope.smtputf8)
-            .and_then(|()| self.offered_dsn(asked.0, asked.1))
-            .and_then(|()| {
-                self.qualify(&rcpt.to, bare_ok).ok_or_else(|| no_domain((5, 1, 3), "recipient"))
-            });
-        let address = match checked {
-            Ok(address) => address,
-            Err(reply) => {
-                let from = envelope.reverse_path.clone();
-                self.conclude(Verb::Rcpt, &reply);
-                self.note("RCPT", reply, Some(from));
-                return self.commands(Some(transaction));
-            }
-        };
-        // One copy is enough for whoever is named twice.
-        if envelope.recipients.iter().any(|known| known.address == address) {
-            self.done(Verb::Rcpt, "250 2.1.5 Ok\r\n");
-            return self.commands(Some(transaction));
-        }
-        if envelope.recipients.len() >= self.settings.max_recipients {
-            let text = "Error: too many recipients: send the rest in another transaction";
-            self.conclude(Verb::Rcpt, &Reply::enhanced(452, (4, 5, 3), text));
-            return self.commands(Some(transaction));
-        }
-        let recipient = Recipient { address, notify: rcpt.notify, original: rcpt.original };
-        (State::AskingRecipient { transaction, recipient }, None)
-    }
-
     fn check_utf8(&self, mailbox: &Mailbox, smtputf8: bool) -> Result<(), Reply> {
-        if smtputf8 || self.settings.lenient || mailbox.is_ascii() {
+        if smtputf8 || self.lenient || mailbox.is_ascii() {
             return Ok(());
         }
         let text = "Error: this address needs SMTPUTF8: give it as a parameter of MAIL";
         Err(Reply::enhanced(553, (5, 6, 7), text))
     }
 
-    fn qualify(&self, mailbox: &Mailbox, bare_ok: bool) -> Option<Address> {
-        match mailbox {
-            Mailbox::Address(address) => Some(address.clone()),
-            Mailbox::Bare(part) if bare_ok => {
-                Some(Address::new(part.clone(), self.settings.domain.clone()))
-            }
-            Mailbox::Bare(_) => None,
-        }
-    }
-
-    fn transfer(&mut self, transfer: Transfer, transaction: Option<Transaction>) -> Next {
-        // As for RCPT, the command table has seen to it.
-        let Some(transaction) = transaction else { return self.commands(None) };
-        match (transfer, transaction.chunks) {
-            (Transfer::Chunk { size, last }, Some(decoder)) => {
-                (self.continue_chunks(transaction.envelope, decoder, size, last), None)
-            }
-            (transfer, chunks) => {
-                let transaction = Transaction { chunks, ..transaction };
-                (State::Beginning { transaction, transfer }, None)
-            }
-        }
-    }
-
-    fn start_tls(&mut self) -> Next {
-        let refusal = if self.tls {
-            Some(Reply::enhanced(554, (5, 5, 1), "Error: TLS already active"))
-        } else if !self.settings.extensions.starttls {
-            Some(Reply::enhanced(502, (5, 5, 1), "Error: TLS not available"))
-        } else {
-            None
-        };
-        if let Some(reply) = refusal {
-            self.conclude(Verb::StartTls, &reply);
-            return self.commands(None);
-        }
-        // What came with the command was not protected, and would be taken for what
-        // the client says under TLS (RFC 3207 §4.2, CVE-2011-0411).
-        if !self.unread().is_empty() {
-            let text = "Error: data after STARTTLS: wait for its reply";
-            let reply = Reply::enhanced(554, (5, 5, 1), text);
-            self.conclude(Verb::StartTls, &reply);
-            self.note("STARTTLS", reply, None);
-            return self.closing(None);
-        }
-        self.done(Verb::StartTls, "220 2.0.0 Ready to start TLS\r\n");
-        (State::StartingTls, None)
-    }
-
-    pub(super) fn too_large(&self) -> Reply {
-        let limit = self.size_limit().unwrap_or_default();
+    /// Why a message of so many octets is refused, if it is.
+    pub(super) fn too_large(&self, octets: u64) -> Option<Reply> {
+        let limit = self.extensions.size.filter(|limit| (1..octets).contains(limit))?;
         let text = format!("Error: message is larger than the limit of {limit} octets");
-        Reply::enhanced(552, (5, 3, 4), text)
+        Some(Reply::enhanced(552, (5, 3, 4), text))
     }
 }
 

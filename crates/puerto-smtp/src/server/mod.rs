@@ -16,6 +16,7 @@
 //! that was said before STARTTLS is known after it.
 
 mod commands;
+mod common;
 mod content;
 mod session;
 
