@@ -41,7 +41,7 @@ macro_rules! causes {
 
             /// One of each.
             #[cfg(test)]
-            pub(super) fn samples() -> Vec<Self> {
+            pub(crate) fn samples() -> Vec<Self> {
                 use super::tests::Sample;
                 vec![$(Self::$name { $($field: <$type>::sample()),* }),*]
             }

@@ -1,6 +1,8 @@
 //! What this server itself says of a delivery is explained, and said in Spanish.
 
 use super::*;
+use crate::cause::Cause;
+use crate::golden;
 
 /// What this server itself writes: class, and whose problem it is. Those with a 4 in
 /// front are temporary.
@@ -250,4 +252,38 @@ fn a_name_is_no_reason_at_any_stage_b12() {
         }
     }
     assert!(wrong.is_empty(), "{} {}", wrong.len(), wrong.join("\n"));
+}
+
+/// One of each cause, with paths where a path belongs, and some within others.
+fn causes() -> Vec<Cause> {
+    let with_path = |cause: Cause| {
+        let kept = ["path", "home", "file", "list"].iter().fold(cause.kept(), |kept, field| {
+            kept.replace(&format!("\"{field}\":\"X1\""), &format!("\"{field}\":\"/x/ana\""))
+        });
+        Cause::of_kept(&kept, &cause.text())
+    };
+    let mut causes: Vec<_> = Cause::samples().into_iter().map(with_path).collect();
+    for errno in [13, 98, 99, 101, 104, 110, 111, 113] {
+        let error = &std::io::Error::from_raw_os_error(errno);
+        let peer = "mx.example.net[192.0.2.1]:25".to_owned();
+        causes.push(Cause::NotConnected { peer, error: error.into() });
+    }
+    let inner = || Box::new(Cause::NoSuchDomain { domain: "b.example".to_owned() });
+    causes.extend([
+        Cause::OfRule { rule: "relayhost b.example".to_owned(), why: inner() },
+        Cause::Suspended { why: inner() },
+        Cause::Expired { last: inner() },
+        Cause::Untold { of: inner() },
+        Cause::InAliases { why: Box::new(Cause::AliasCircle {}) },
+    ]);
+    causes
+}
+
+#[test]
+fn each_cause_is_explained_by_its_own_rule() {
+    let explained = causes().into_iter().map(|cause| {
+        let found = specific(&cause.text(), None);
+        format!("{}\t{}\n", cause.text(), found.as_ref().map_or("-", Explanation::matched))
+    });
+    golden::same("explain/causes.tsv", &explained.collect::<String>());
 }
