@@ -14,6 +14,7 @@ use super::exit::{Failure, Sysexit};
 use super::output::{json_document, printable, say, show, tell};
 use crate::check::watch::{Change, Memory, memory_file, memory_place};
 use crate::check::{self, Asked, Check, FAMILIES, Internet, Progress, Report, Status, Trial};
+use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::finding::Severity;
@@ -24,27 +25,41 @@ use crate::rights;
 #[derive(Debug, Default, Args)]
 pub struct CheckArgs {
     /// The domain that mail is sent from; all of `domains` if none is given
+    #[arg(es = "El dominio desde el que se envía; si no se indica, todos los de `domains`")]
     #[arg(value_name = "DOMAIN")]
     domain: Option<String>,
     /// One JSON document instead of text
+    #[arg(es = "Un documento JSON en vez de texto")]
     #[arg(long)]
     json: bool,
     /// Only these checks: a group such as spf, or an id such as spf.exists; repeatable
+    #[arg(
+        es = "Solo estas comprobaciones: un grupo como spf o un identificador como spf.exists; \
+                puede repetirse"
+    )]
     #[arg(long, value_name = "GROUP")]
     only: Vec<String>,
     /// Judge this address instead of this machine's own; repeatable
+    #[arg(es = "Examina esta dirección en lugar de las de esta máquina; puede repetirse")]
     #[arg(long, value_name = "ADDRESS")]
     egress: Vec<IpAddr>,
     /// For a timer: say nothing until two runs in a row saw the same change
+    #[arg(es = "Para un temporizador: calla hasta que dos pasadas seguidas hayan visto el mismo \
+                cambio")]
     #[arg(long)]
     watch: bool,
     /// Where --watch remembers the last run; below the state directory if none is given
+    #[arg(
+        es = "Dónde recuerda --watch la última pasada; si no se indica, en la carpeta de estado"
+    )]
     #[arg(long, value_name = "FILE", requires = "watch")]
     memory: Option<PathBuf>,
     /// Also what is right, and what was skipped
+    #[arg(es = "También lo que está bien y lo que se ha omitido")]
     #[arg(long)]
     all: bool,
     /// Print the document that explains every check
+    #[arg(es = "Escribe el documento que explica cada comprobación")]
     #[arg(long, hide = true)]
     document: bool,
 }

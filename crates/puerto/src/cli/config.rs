@@ -11,6 +11,7 @@ use serde_json::json;
 use super::exit::{Failure, Sysexit};
 use super::output::{columns, show, tell};
 use super::trial;
+use crate::cli::spanish::Spanish as _;
 use crate::config::{Config, ConfigErrors, TlsLevel};
 use crate::lang::{Language, Said, Text, said, said_of};
 
@@ -18,18 +19,24 @@ use crate::lang::{Language, Said, Text, said, said_of};
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Say whether it is right, and otherwise everything that is wrong with it
+    #[command(es = "Dice si está bien y, si no, todo lo que está mal")]
     Check {
         /// One JSON document instead of text
+        #[arg(es = "Un documento JSON en vez de texto")]
         #[arg(long)]
         json: bool,
     },
     /// Show every key as it holds, defaults included; passwords are never shown
+    #[command(es = "Muestra el valor vigente de cada clave, también los valores por defecto; \
+                    nunca las contraseñas")]
     Show {
         /// One JSON document instead of TOML
+        #[arg(es = "Un documento JSON en vez de TOML")]
         #[arg(long)]
         json: bool,
     },
     /// Print a file that explains every key
+    #[command(es = "Escribe un fichero que explica cada clave")]
     Sample,
 }
 

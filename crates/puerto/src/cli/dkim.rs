@@ -19,6 +19,7 @@ use super::clock::today;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use super::output::tell;
+use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, key_error, said, said_of};
@@ -28,10 +29,13 @@ use crate::rights::{self, Identity, Place};
 #[derive(Debug, Subcommand)]
 pub enum DkimCommand {
     /// Make a key and print the record to publish
+    #[command(es = "Crea una clave y muestra el registro que hay que publicar")]
     New(NewKey),
     /// Show all keys with their records
+    #[command(es = "Muestra todas las claves con sus registros")]
     List {
         /// One JSON document instead of text
+        #[arg(es = "Un documento JSON en vez de texto")]
         #[arg(long)]
         json: bool,
     },
@@ -41,18 +45,24 @@ pub enum DkimCommand {
 #[derive(Debug, clap::Args)]
 pub struct NewKey {
     /// The domain to sign for; the first of `domains` if none is given
+    #[arg(es = "El dominio para el que se firma; si no se indica, el primero de `domains`")]
     domain: Option<String>,
     /// The name of the key below _domainkey; made of algorithm, year and month if
     /// none is given
+    #[arg(es = "El nombre de la clave bajo _domainkey; si no se indica, se forma con el \
+                algoritmo, el año y el mes")]
     #[arg(long)]
     selector: Option<String>,
     /// The kind of key; all receivers verify RSA
+    #[arg(es = "El tipo de clave; RSA la verifican todos los receptores")]
     #[arg(long = "type", value_enum, default_value_t = Kind::Rsa)]
     kind: Kind,
     /// The size of an RSA key
+    #[arg(es = "El tamaño de una clave RSA, en bits")]
     #[arg(long, default_value_t = 2048, value_parser = parse_bits)]
     bits: u32,
     /// One JSON document instead of text
+    #[arg(es = "Un documento JSON en vez de texto")]
     #[arg(long)]
     json: bool,
 }
@@ -61,10 +71,13 @@ pub struct NewKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
     /// RSA with SHA-256
+    #[value(es = "RSA con SHA-256")]
     Rsa,
     /// Ed25519 (RFC 8463), which some receivers do not verify yet
+    #[value(es = "Ed25519 (RFC 8463), que algunos receptores aún no verifican")]
     Ed25519,
     /// One of each
+    #[value(es = "Una de cada tipo")]
     Both,
 }
 

@@ -11,6 +11,7 @@ use puerto_spool::clock::SystemClock;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use super::output::{show, tell};
+use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::dnsplan::{self, Plan, Subject, render, update, zonefile};
@@ -25,23 +26,31 @@ use crate::survey::patience::{Patience, Patient};
 #[derive(Debug, clap::Args)]
 pub struct DnsArgs {
     /// The domain that mail is sent from; the first of `domains` if none is given
+    #[arg(es = "El dominio desde el que se envía; si no se indica, el primero de `domains`")]
     domain: Option<String>,
     /// How to show the records
+    #[arg(es = "Cómo se muestran los registros")]
     #[arg(long, value_enum, default_value_t = Format::Fields)]
     format: Format,
     /// One JSON document, as --format json
+    #[arg(es = "Un documento JSON, como --format json")]
     #[arg(long, conflicts_with = "format")]
     json: bool,
     /// An address that mail leaves from, instead of those found out; repeatable
+    #[arg(es = "Una dirección desde la que sale correo, en lugar de las averiguadas; puede \
+                repetirse")]
     #[arg(long, value_name = "ADDRESS")]
     egress: Vec<IpAddr>,
     /// Publish at this server by dynamic update (RFC 2136), after asking
+    #[arg(es = "Publica en este servidor por actualización dinámica (RFC 2136), tras preguntar")]
     #[arg(long, value_name = "SERVER", requires = "key")]
     update: Option<String>,
     /// The key to sign updates with, in the form that tsig-keygen writes
+    #[arg(es = "La clave con que se firman las actualizaciones, tal como la escribe tsig-keygen")]
     #[arg(long, value_name = "FILE", requires = "update")]
     key: Option<PathBuf>,
     /// Publish without asking
+    #[arg(es = "Publica sin preguntar")]
     #[arg(long, requires = "update")]
     yes: bool,
 }
@@ -56,10 +65,13 @@ impl DnsArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For the form of a provider's panel
+    #[value(es = "Para el formulario del panel de un proveedor")]
     Fields,
     /// A zone file that a name server loads
+    #[value(es = "Un fichero de zona que un servidor DNS puede cargar")]
     Zone,
     /// One JSON document
+    #[value(es = "Un documento JSON")]
     Json,
 }
 

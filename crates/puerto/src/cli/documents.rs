@@ -15,12 +15,12 @@ pub fn completions(shell: clap_complete::Shell, mut command: clap::Command) -> E
 }
 
 /// Writes a manual page for each command into a folder, made if it is missing.
-pub fn manual(folder: &Path, command: clap::Command, language: Language) -> ExitCode {
+pub fn manual(folder: &Path, language: Language) -> ExitCode {
     const CANNOT: Text = Text::new(
         "cannot write manual pages to {folder}: {error}",
         "no se pueden escribir las páginas del manual en {folder}: {error}",
     );
-    let command = spanish::command(command.disable_help_subcommand(true), language);
+    let command = spanish::command_without_help(language);
     let written = std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command, folder))
         .and_then(|()| match language {

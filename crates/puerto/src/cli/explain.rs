@@ -12,29 +12,45 @@ use serde::Serialize;
 use super::exit::{Failure, Sysexit};
 use super::output::{if_read, printable, show_reading, tell};
 use super::sendmail;
+use crate::cli::spanish::{Spanish as _, below};
 use crate::control::Client;
 use crate::control::view::State;
 use crate::explain::{self, Explanation, Kind, MAX_INPUT, explain_attempt, explain_each};
 use crate::lang::{Language, Text};
 
+const EXIT_CODES: Text = Text::new(
+    "Exit code: 0 explained, 1 there is no refusal in the text, 2 wrong usage.",
+    "Código de salida: 0, explicado; 1, en el texto no hay ningún rechazo; 2, uso incorrecto.",
+);
+
 /// What to explain, and how to answer.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 0 explained, 1 there is no refusal in the text, 2 wrong usage.")]
+#[command(after_help = below(EXIT_CODES))]
 pub struct ExplainArgs {
     /// A reply, a log line of Postfix, Exim or this server, the id of a queued message,
     /// or a file with a notification; without one or for -, standard input is read
+    #[arg(
+        es = "Una respuesta, una línea del registro de Postfix, de Exim o de este servidor, el \
+                identificador de un mensaje de la cola o un fichero con una notificación; si \
+                falta o es -, se lee la entrada estándar"
+    )]
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
     /// The host that answered, if the text does not name it
+    #[arg(es = "La máquina que respondió, si el texto no la nombra")]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     /// One JSON document instead of text
+    #[arg(es = "Un documento JSON en vez de texto")]
     #[arg(long)]
     json: bool,
     /// Also run the check that covers it, now, for this server; always on a terminal
+    #[arg(es = "Hace además, ahora y para este servidor, la comprobación correspondiente; en un \
+                terminal, siempre")]
     #[arg(long, conflicts_with = "json")]
     live: bool,
     /// Print the document that explains every class of refusal
+    #[arg(es = "Escribe el documento que explica cada clase de rechazo")]
     #[arg(long, hide = true)]
     document: bool,
 }

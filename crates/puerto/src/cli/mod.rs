@@ -8,7 +8,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
+
+use self::spanish::Spanish as _;
 
 use crate::config::TlsFiles;
 use crate::lang::Language;
@@ -36,12 +38,15 @@ mod verify;
 
 /// A mail server for sending, whose mail arrives.
 #[derive(Debug, Parser)]
+#[command(es = "Un servidor de correo saliente cuyo correo llega")]
 #[command(name = "puerto", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Arguments {
     /// The configuration to use instead of /etc/puerto/puerto.toml
+    #[arg(es = "La configuración que se usa en lugar de /etc/puerto/puerto.toml")]
     #[arg(long, global = true, value_name = "FILE", env = "PUERTO_CONFIG")]
     config: Option<OsString>,
     /// The language to speak: en or es; otherwise the environment's (LANG)
+    #[arg(es = "El idioma: en o es; si no se indica, el del entorno (LANG)")]
     #[arg(long, global = true, value_name = "LANGUAGE")]
     lang: Option<Language>,
     #[command(subcommand)]
@@ -51,63 +56,96 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon in the foreground; SIGTERM stops it gracefully, SIGHUP reloads
+    #[command(
+        es = "Ejecuta el servidor en primer plano; SIGTERM lo detiene ordenadamente, SIGHUP \
+                    lo recarga"
+    )]
     Serve,
     /// Make this machine a server that can send: configuration, keys, service files
+    #[command(
+        es = "Prepara esta máquina para enviar correo: configuración, claves y ficheros del \
+                    servicio"
+    )]
     Setup(setup::SetupArgs),
     /// Check, live, everything that receivers demand of this server and a domain
+    #[command(es = "Comprueba en vivo todo lo que los receptores exigen a este servidor y a un \
+                    dominio")]
     Check(check::CheckArgs),
     /// Check, show or explain the configuration
+    #[command(es = "Comprueba, muestra o explica la configuración")]
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Make and list the keys that mail is signed with
+    #[command(es = "Crea y enumera las claves con que se firma el correo")]
     #[command(subcommand)]
     Dkim(dkim::DkimCommand),
     /// Work out the DNS records to publish, merged with those that exist
+    #[command(es = "Calcula los registros DNS que hay que publicar, combinados con los que ya \
+                    existen")]
     Dns(dns::DnsArgs),
     /// Say what a refusal means, whose problem it is and what to do
+    #[command(es = "Dice qué significa un rechazo, de quién es el problema y qué hacer")]
     Explain(explain::ExplainArgs),
     /// Write mailboxes for the daemon, which starts this itself
+    #[command(es = "Escribe los buzones por encargo del servidor, que inicia esta orden por sí \
+                    mismo")]
     #[command(hide = true, name = crate::local::agent::SUBCOMMAND)]
     LocalAgent {
         /// What the process is
+        #[arg(es = "Qué es el proceso")]
         #[arg(hide = true)]
         role: crate::local::agent::Role,
     },
     /// Read the certificate again for the daemon, which starts this itself
+    #[command(es = "Vuelve a leer el certificado por encargo del servidor, que inicia esta orden \
+                    por sí mismo")]
     #[command(hide = true, name = crate::serve::keeper::SUBCOMMAND)]
     CertificateKeeper {
         /// The certificate
+        #[arg(es = "El certificado")]
         certificate: PathBuf,
         /// Its key
+        #[arg(es = "Su clave")]
         key: PathBuf,
     },
     /// Show the whole system in a simulated Internet on this machine
+    #[command(es = "Muestra el sistema entero en un Internet simulado en esta máquina")]
     Lab(lab::LabArgs),
     /// Show and change the mail that waits
+    #[command(es = "Muestra y cambia el correo en espera")]
     Queue(queue::QueueArgs),
     /// Judge a raw message as a receiver does
+    #[command(es = "Examina un mensaje en bruto como lo haría un receptor")]
     Verify(verify::VerifyArgs),
     /// Test a relayhost before mail depends on it
+    #[command(es = "Prueba un relayhost antes de que el correo dependa de él")]
     #[command(subcommand)]
     Relay(relay::RelayCommand),
     /// Send a message: the options of sendmail; also as `sendmail`
+    #[command(es = "Envía un mensaje, con las opciones de sendmail; también como `sendmail`")]
     #[command(disable_help_flag = true)]
     Sendmail(Passed),
     /// List the queue as Postfix does; also as `mailq`
+    #[command(es = "Enumera la cola como lo hace Postfix; también como `mailq`")]
     #[command(disable_help_flag = true)]
     Mailq(Passed),
     /// Check the aliases file; also as `newaliases`
+    #[command(es = "Comprueba el fichero de alias; también como `newaliases`")]
     #[command(disable_help_flag = true)]
     Newaliases(Passed),
     /// Print completions for a shell
+    #[command(es = "Escribe el autocompletado para un intérprete de órdenes")]
     Completions {
         /// The shell
+        #[arg(es = "El intérprete de órdenes")]
         shell: clap_complete::Shell,
     },
     /// Write the manual pages into a folder
+    #[command(es = "Escribe las páginas del manual en una carpeta")]
     #[command(hide = true)]
     Man {
         /// The folder
+        #[arg(es = "La carpeta")]
         folder: PathBuf,
     },
 }
@@ -116,6 +154,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Passed {
     /// Options and recipients; see `puerto sendmail --help`
+    #[arg(es = "Opciones y destinatarios; véase `puerto sendmail --help`")]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     arguments: Vec<OsString>,
 }
@@ -180,7 +219,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         return code;
     }
     let language = spanish::language(&arguments);
-    let mut command = spanish::command(Arguments::command(), language);
+    let mut command = spanish::command(language);
     let parsed = command
         .try_get_matches_from_mut(&arguments)
         .and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
@@ -219,15 +258,15 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config, language),
         Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config, language),
         Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config, language),
-        Command::Completions { shell } => {
-            documents::completions(shell, spanish::command(Arguments::command(), language))
-        }
-        Command::Man { folder } => documents::manual(&folder, Arguments::command(), language),
+        Command::Completions { shell } => documents::completions(shell, spanish::command(language)),
+        Command::Man { folder } => documents::manual(&folder, language),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     /// Commands that change something, run until they are stopped, or have another's form.

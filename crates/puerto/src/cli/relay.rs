@@ -14,6 +14,7 @@ use super::clock::now;
 use super::exit::{Failure, Sysexit};
 use super::output::{json_document, printable, say, show, tell};
 use crate::check::Trial;
+use crate::cli::spanish::Spanish as _;
 use crate::config::{Config, NextHop};
 use crate::dns::Resolver;
 use crate::finding::Finding;
@@ -28,6 +29,7 @@ use crate::tls::{ClientTls, KnownKeys};
 #[derive(Debug, Subcommand)]
 pub enum RelayCommand {
     /// Say what it means, where it leads, what it offers, and whether it takes our mail
+    #[command(es = "Dice qué significa, adónde lleva, qué ofrece y si acepta nuestro correo")]
     Test(TestArgs),
 }
 
@@ -35,18 +37,26 @@ pub enum RelayCommand {
 #[derive(Debug, Args)]
 pub struct TestArgs {
     /// In Postfix's syntax, as in the configuration; without it, the configured one
+    #[arg(es = "En la sintaxis de Postfix, como en la configuración; si falta, el configurado")]
     #[arg(value_name = "RELAYHOST")]
     relayhost: Option<String>,
     /// The sender to try, instead of root's as others see it
+    #[arg(es = "El remitente que se prueba, en lugar del de root tal como se ve fuera")]
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
     /// The recipient to try, instead of the sender's own address; nothing is sent
+    #[arg(
+        es = "El destinatario que se prueba, en lugar de la propia dirección del remitente; no \
+                se envía nada"
+    )]
     #[arg(long, value_name = "ADDRESS")]
     to: Option<String>,
     /// Really send a short message to this address
+    #[arg(es = "Envía de verdad un mensaje corto a esta dirección")]
     #[arg(long, value_name = "ADDRESS")]
     send: Option<String>,
     /// One JSON document instead of text
+    #[arg(es = "Un documento JSON en vez de texto")]
     #[arg(long)]
     json: bool,
 }

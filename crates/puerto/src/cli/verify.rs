@@ -10,6 +10,7 @@ use clap::Args;
 use super::clock::now;
 use super::exit::{Failure, Sysexit};
 use super::output::{json_document, say, show, tell};
+use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::lang::{Language, Said, Text, system};
@@ -22,22 +23,29 @@ const MAX_MESSAGE: u64 = 150 * 1024 * 1024;
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// The message as a file; standard input without it or with `-`
+    #[arg(es = "El fichero del mensaje; si falta o es `-`, la entrada estándar")]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The address that the message came from; without it SPF is not checked
+    #[arg(es = "La dirección desde la que llegó el mensaje; sin ella no se comprueba SPF")]
     #[arg(long, value_name = "IP")]
     ip: Option<IpAddr>,
     /// What the client called itself in EHLO
+    #[arg(es = "El nombre que dio el cliente en EHLO")]
     #[arg(long, value_name = "NAME")]
     helo: Option<String>,
     /// The envelope's sender, '' for the null reverse-path; without it, what the
     /// field Return-Path says
+    #[arg(es = "El remitente del sobre, '' si es el nulo; si falta, lo que diga el campo \
+                Return-Path")]
     #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     from: Option<String>,
     /// Hold it to the rules for bulk mail, whatever it says of itself
+    #[arg(es = "Le aplica las reglas del correo masivo, diga lo que diga de sí mismo")]
     #[arg(long)]
     bulk: bool,
     /// One JSON document instead of text
+    #[arg(es = "Un documento JSON en vez de texto")]
     #[arg(long)]
     json: bool,
 }

@@ -29,6 +29,7 @@ use self::show::Show;
 use self::story::{Letter, Row, Status};
 use crate::cli::exit::{Sysexit, client_error};
 use crate::cli::output::{self, say};
+use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::control::Client;
 use crate::lang::{Language, Said, Text, address_error, detail, system};
@@ -45,13 +46,20 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct LabArgs {
     /// Send the letters, print the table and end: with 0 if all ended as it should,
     /// with 1 otherwise
+    #[arg(
+        es = "Envía las cartas, muestra la tabla y termina: con 0 si todo acabó como debía; si \
+                no, con 1"
+    )]
     #[arg(long)]
     once: bool,
     /// Print JSON lines
+    #[arg(es = "Escribe líneas JSON")]
     #[arg(long)]
     json: bool,
     /// Show a world in which one thing is wrong, and end: with 0 if exactly what is
     /// expected came; `list` names them all
+    #[arg(es = "Muestra un mundo en el que algo está mal y termina: con 0 si ocurrió justo lo \
+                esperado; `list` los enumera todos")]
     #[arg(long, value_name = "NAME", conflicts_with = "once")]
     scenario: Option<String>,
 }

@@ -18,6 +18,7 @@ use crate::cli::clock::now;
 use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{columns, if_read, is_unread, json_document, say, tell};
 use crate::cli::sendmail;
+use crate::cli::spanish::Spanish as _;
 use crate::control::Client;
 use crate::control::protocol::{Change, Selection};
 use crate::lang::{Language, Said, Text, detail, said};
@@ -32,16 +33,22 @@ pub struct QueueArgs {
 #[derive(Debug, Subcommand)]
 enum QueueCommand {
     /// List waiting messages, the oldest first
+    #[command(es = "Enumera los mensajes en espera, primero los más antiguos")]
     List(ListArgs),
     /// Show everything about one message
+    #[command(es = "Muestra todo sobre un mensaje")]
     Show(ShowArgs),
     /// Try messages now
+    #[command(es = "Intenta entregar mensajes ahora")]
     Retry(ChangeArgs),
     /// Keep messages from being tried until they are released
+    #[command(es = "Retiene mensajes: no se intenta entregarlos hasta que se liberan")]
     Hold(ChangeArgs),
     /// Release messages from hold
+    #[command(es = "Libera mensajes retenidos")]
     Release(ChangeArgs),
     /// Remove messages for good, without notice to their senders
+    #[command(es = "Elimina mensajes definitivamente, sin avisar a sus remitentes")]
     Remove(ChangeArgs),
 }
 
@@ -50,6 +57,7 @@ struct ListArgs {
     #[command(flatten)]
     conditions: Conditions,
     /// Print one JSON object for each message
+    #[arg(es = "Escribe un objeto JSON por mensaje")]
     #[arg(long)]
     json: bool,
 }
@@ -57,8 +65,10 @@ struct ListArgs {
 #[derive(Debug, Args)]
 struct ShowArgs {
     /// The message's id, as `puerto queue list` and the log show it
+    #[arg(es = "El identificador del mensaje, como lo muestran `puerto queue list` y el registro")]
     id: String,
     /// Print a JSON object
+    #[arg(es = "Escribe un objeto JSON")]
     #[arg(long)]
     json: bool,
 }
@@ -66,14 +76,17 @@ struct ShowArgs {
 #[derive(Debug, Args)]
 struct ChangeArgs {
     /// Ids of messages, as `puerto queue list` and the log show them
+    #[arg(es = "Identificadores de mensajes, como los muestran `puerto queue list` y el registro")]
     #[arg(conflicts_with = "all")]
     ids: Vec<String>,
     #[command(flatten)]
     conditions: Conditions,
     /// All messages that wait
+    #[arg(es = "Todos los mensajes en espera")]
     #[arg(long)]
     all: bool,
     /// Do not ask before changing several messages
+    #[arg(es = "No pregunta antes de cambiar varios mensajes")]
     #[arg(long, short)]
     yes: bool,
 }
@@ -84,15 +97,22 @@ struct ChangeArgs {
 #[derive(Debug, Args)]
 struct Conditions {
     /// With a waiting recipient like this
+    #[arg(es = "Con un destinatario en espera como este")]
     #[arg(long, value_name = "ADDRESS")]
     to: Option<String>,
     /// With a sender like this; '<>' for notifications
+    #[arg(es = "Con un remitente como este; '<>' para las notificaciones")]
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
     /// With a waiting recipient in this domain, or last tried at this host
+    #[arg(
+        es = "Con un destinatario en espera de este dominio, o cuyo último intento fue en esta \
+                máquina"
+    )]
     #[arg(long, value_name = "DOMAIN")]
     destination: Option<String>,
     /// That wait for a reason like this
+    #[arg(es = "Que esperan por un motivo como este")]
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

@@ -14,57 +14,90 @@ use super::clock::today;
 use super::config::print;
 use super::exit::{Failure, Sysexit};
 use crate::cli::output;
+use crate::cli::spanish::{Spanish as _, below};
 use crate::config::{Config, NextHop};
-use crate::lang::{Language, Said, address_error, said, said_of, system};
+use crate::lang::{Language, Said, Text, address_error, said, said_of, system};
 use crate::setup::{self, Credentials, Network, Nobody, Person, Root, SetupError, Wishes};
+
+const EXIT_CODES: Text = Text::new(
+    "Exit code: 0 done, 1 something keeps mail from being sent, 2 wrong usage, 73 or 77 a file \
+     cannot be written, 75 broken off, 78 the configuration is wrong.",
+    "Código de salida: 0, hecho; 1, algo impide enviar correo; 2, uso incorrecto; 73 o 77, no se \
+     puede escribir un fichero; 75, interrumpido; 78, la configuración está mal.",
+);
 
 /// What to set up.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit code: 0 done, 1 something keeps mail from being sent, 2 wrong usage, 73 or 77 a \
-                  file cannot be written, 75 broken off, 78 the configuration is wrong."
-)]
+#[command(after_help = below(EXIT_CODES))]
 pub struct SetupArgs {
     /// The domain to send mail for, such as example.com
+    #[arg(es = "El dominio desde el que se enviará, como example.com")]
     #[arg(required_unless_present = "undo", default_value = "", hide_default_value = true)]
     domain: String,
     /// The full name of this server; otherwise what the machine or another mail
     /// program says, or mail.DOMAIN
+    #[arg(es = "El nombre completo de este servidor; si no se indica, el que diga la máquina u \
+                otro programa de correo, o mail.DOMINIO")]
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
     /// What completes senders, as in root@DOMAIN, where mailboxes are elsewhere; "" is the
     /// first of `domains`
+    #[arg(es = "Lo que completa los remitentes, como en root@DOMINIO, si los buzones están en \
+                otra parte; \"\" es el primero de `domains`")]
     #[arg(long, value_name = "DOMAIN")]
     origin: Option<String>,
     /// The one address to send all mail from, for a relay that takes no other; "" for none
+    #[arg(
+        es = "La única dirección desde la que sale todo el correo, para un relay que no admite \
+                otra; \"\": ninguna"
+    )]
     #[arg(long, value_name = "ADDRESS")]
     sender_always: Option<String>,
     /// Where all mail goes, in Postfix's syntax: [smtp.example.net]:587; "" delivers to
     /// the recipients' MX
+    #[arg(
+        es = "Adónde va todo el correo, en la sintaxis de Postfix: [smtp.example.net]:587; con \
+                \"\" se entrega en el MX de cada destinatario"
+    )]
     #[arg(long, value_name = "HOP")]
     relayhost: Option<String>,
     /// The user name at the relayhost; its password is asked for, or in the file
+    #[arg(es = "El nombre de usuario en el relayhost; la contraseña se pregunta o está en el \
+                fichero")]
     #[arg(long, value_name = "USER", requires = "relayhost")]
     relayhost_user: Option<String>,
     /// A file whose first line is that user's password; it is copied
+    #[arg(es = "Un fichero cuya primera línea es la contraseña de ese usuario; se copia")]
     #[arg(long, value_name = "FILE", requires = "relayhost_user")]
     relayhost_password_file: Option<PathBuf>,
     /// Who reads root's mail, such as cron's: an address, or users of this machine; "" is
     /// nobody but root
+    #[arg(es = "Quién lee el correo de root, como el de cron: una dirección o usuarios de esta \
+                máquina; \"\" es solo root")]
     #[arg(long, value_name = "ADDRESS")]
     root_mail: Option<String>,
     /// Do what is proposed without asking, also start the service; no file that exists
     /// is replaced and no other mail server is stopped
+    #[arg(
+        es = "Hace lo propuesto sin preguntar, también iniciar el servicio; no sustituye ningún \
+                fichero que ya exista ni detiene otro servidor de correo"
+    )]
     #[arg(long)]
     yes: bool,
     /// Read and write below this folder, as if it were the machine
+    #[arg(es = "Lee y escribe dentro de esta carpeta, como si fuera la máquina")]
     #[arg(long, value_name = "DIR", default_value = "/", hide_default_value = true)]
     root: PathBuf,
     /// One JSON document instead of text, and no questions
+    #[arg(es = "Un documento JSON en vez de texto, y sin preguntas")]
     #[arg(long)]
     json: bool,
     /// Undo what a setup did: the service, the names, its files. Configuration, keys and
     /// queue stay
+    #[arg(
+        es = "Deshace lo que hizo una preparación: el servicio, los nombres y sus ficheros. Se \
+                quedan la configuración, las claves y la cola"
+    )]
     #[arg(long, conflicts_with_all = ["domain", "hostname", "origin", "sender_always",
         "relayhost", "root_mail"])]
     undo: bool,

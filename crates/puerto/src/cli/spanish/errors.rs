@@ -162,13 +162,11 @@ fn lines(error: &Error, kind: ContextKind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-    use crate::cli::{Arguments, spanish};
+    use crate::cli::spanish;
 
     fn said(line: &str) -> String {
-        let command = spanish::command(Arguments::command(), Language::Spanish);
+        let command = spanish::command(Language::Spanish);
         let error = command.try_get_matches_from(line.split(' ')).expect_err(line);
         anstream::adapter::strip_str(&words(&error)).to_string()
     }
@@ -201,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_help_is_spanish_in_its_headings_too() {
-        let command = spanish::command(Arguments::command(), Language::Spanish);
+        let command = spanish::command(Language::Spanish);
         let error = command.try_get_matches_from(["puerto", "dkim", "new", "--help"]).unwrap_err();
         let help = error.to_string();
         for part in [

@@ -1,24 +1,95 @@
 //! The command line in Spanish: help, usage, and what is wrong with an argument.
 //!
-//! The arguments are declared once, with their help in English. When the language is
-//! Spanish, the tree that these declarations make is gone through before anything is
-//! parsed, and every sentence in it replaced by its pair in [`HELP`]; completions and
-//! manual pages are made from the same tree. A sentence without a pair fails the
-//! tests, so that nobody changes the one and forgets the other.
+//! Each command, argument and value is declared with its help in both languages: the
+//! English is its doc comment, and beside it stands `es = "…"`, which calls [`Spanish::es`]
+//! while the tree of the declarations is made. What clap writes of its own (headings, usage,
+//! what stands in brackets) is gone over afterwards. Completions and manual pages are made
+//! from the same tree. A test names what is said in one language alone.
 
 mod errors;
-mod help;
 mod manual;
 
-use anstyle::Style;
-use clap::builder::{Str, StyledStr};
-use clap::{Arg, Command};
+use std::cell::Cell;
 
-use self::help::{HELP, VALUES};
-use crate::lang::Language;
+use anstyle::Style;
+use clap::builder::{PossibleValue, Str};
+use clap::{Arg, Command, CommandFactory as _};
+
+use super::Arguments;
+use crate::lang::{Language, Text};
 
 pub(super) use self::errors::print as print_error;
 pub(super) use self::manual::in_spanish as manual_in_spanish;
+
+thread_local! {
+    // What clap derives from the declarations takes no argument that could say it.
+    static LANGUAGE: Cell<Language> = const { Cell::new(Language::English) };
+}
+
+/// The Spanish of a declaration, which holds in a tree that is made in Spanish.
+pub(super) trait Spanish: Sized {
+    /// Says what it is for.
+    fn es(self, help: &'static str) -> Self {
+        if LANGUAGE.get() == Language::Spanish { self.with(help) } else { self }
+    }
+
+    /// The same with this help.
+    fn with(self, help: &'static str) -> Self;
+}
+
+impl Spanish for Command {
+    fn with(self, help: &'static str) -> Self {
+        self.about(help)
+    }
+}
+
+impl Spanish for Arg {
+    fn with(self, help: &'static str) -> Self {
+        self.help(help)
+    }
+}
+
+impl Spanish for PossibleValue {
+    fn with(self, help: &'static str) -> Self {
+        self.help(help)
+    }
+}
+
+/// What stands below a command's help, in the language of the tree that is made.
+pub(super) fn below(text: Text) -> &'static str {
+    text.of(LANGUAGE.get())
+}
+
+/// The placeholders that stand for values.
+const VALUES: [(&str, &str); 27] = [
+    ("FILE", "FICHERO"),
+    ("ROLE", "PAPEL"),
+    ("LANGUAGE", "IDIOMA"),
+    ("DOMAIN", "DOMINIO"),
+    ("NAME", "NOMBRE"),
+    ("HOP", "SALTO"),
+    ("USER", "USUARIO"),
+    ("CERTIFICATE", "CERTIFICADO"),
+    ("KEY", "CLAVE"),
+    ("DIR", "CARPETA"),
+    ("GROUP", "GRUPO"),
+    ("ADDRESS", "DIRECCIÓN"),
+    ("ADDR", "DIRECCIÓN"),
+    ("SELECTOR", "SELECTOR"),
+    ("KIND", "TIPO"),
+    ("BITS", "BITS"),
+    ("FORMAT", "FORMATO"),
+    ("SERVER", "SERVIDOR"),
+    ("TEXT", "TEXTO"),
+    ("ID", "ID"),
+    ("IDS", "ID"),
+    ("IP", "IP"),
+    ("RELAYHOST", "RELAYHOST"),
+    ("ARGUMENT", "ARGUMENTO"),
+    ("SHELL", "INTÉRPRETE"),
+    ("FOLDER", "CARPETA"),
+    ("COMMAND", "ORDEN"),
+];
 
 /// The language that the arguments ask for, found before they are parsed, since what
 /// is wrong with them is said in it too.
@@ -37,7 +108,18 @@ pub(super) fn language(arguments: &[std::ffi::OsString]) -> Language {
 }
 
 /// The declarations as they are shown in a language.
-pub(super) fn command(mut command: Command, language: Language) -> Command {
+pub(super) fn command(language: Language) -> Command {
+    LANGUAGE.set(language);
+    shown(Arguments::command(), language)
+}
+
+/// The same without the command `help`, which has no manual page.
+pub(super) fn command_without_help(language: Language) -> Command {
+    LANGUAGE.set(language);
+    shown(Arguments::command().disable_help_subcommand(true), language)
+}
+
+fn shown(mut command: Command, language: Language) -> Command {
     if language == Language::English {
         return command;
     }
@@ -48,14 +130,8 @@ pub(super) fn command(mut command: Command, language: Language) -> Command {
 
 fn translated(command: Command) -> Command {
     let mut command = command.mut_args(argument).mut_subcommands(translated);
-    if let Some(about) = command.get_about().map(in_spanish) {
-        command = command.about(about);
-    }
-    if let Some(about) = command.get_long_about().map(in_spanish) {
-        command = command.long_about(about);
-    }
-    if let Some(after) = command.get_after_help().map(in_spanish) {
-        command = command.after_help(after);
+    if command.get_name() == "help" {
+        command = command.about("Muestra esta ayuda o la de una orden");
     }
     let usage = usage(&command.render_usage().to_string());
     let template = template(&command);
@@ -63,11 +139,19 @@ fn translated(command: Command) -> Command {
 }
 
 fn argument(argument: Arg) -> Arg {
+    let argument = match argument.get_id().as_str() {
+        "version" => argument.help("Muestra la versión"),
+        "help" if argument.get_long_help().is_some() => argument
+            .help("Muestra esta ayuda; más, con «--help»")
+            .long_help("Muestra esta ayuda; resumida, con «-h»"),
+        "help" => argument.help("Muestra esta ayuda"),
+        _ => argument,
+    };
     let names: Vec<Str> = argument.get_value_names().into_iter().flatten().map(value).collect();
-    let short = argument.get_help().map(in_spanish).unwrap_or_default();
-    let long = argument.get_long_help().map(in_spanish);
+    let short = argument.get_help().cloned().unwrap_or_default().to_string();
+    let long = argument.get_long_help().map_or_else(|| short.clone(), ToString::to_string);
     let notes = notes(&argument);
-    let long = long.unwrap_or_else(|| short.clone()) + &meanings(&argument) + &notes;
+    let long = long + &meanings(&argument) + &notes;
     let argument = match names.is_empty() {
         true => argument,
         false => argument.value_names(names),
@@ -106,21 +190,16 @@ fn notes(argument: &Arg) -> String {
 fn meanings(argument: &Arg) -> String {
     let meaning = |value: &clap::builder::PossibleValue| {
         let help = value.get_help()?;
-        Some(format!("\n- {}: {}", value.get_name(), in_spanish(help)))
+        Some(format!("\n- {}: {help}", value.get_name()))
     };
     let lines: String = argument.get_possible_values().iter().filter_map(meaning).collect();
     if lines.is_empty() { lines } else { lines + "\n" }
 }
 
 // As English where there is no pair, which a test forbids.
-fn in_spanish(english: &StyledStr) -> String {
-    let english = english.to_string();
-    HELP.iter().find(|text| text.en == english).map_or(english, |text| text.es.to_owned())
-}
-
 fn value(english: &Str) -> Str {
-    let pair = VALUES.iter().find(|text| text.en == english.as_str());
-    pair.map_or_else(|| english.clone(), |text| text.es.into())
+    let pair = VALUES.iter().find(|(en, _)| *en == english.as_str());
+    pair.map_or_else(|| english.clone(), |(_, es)| (*es).into())
 }
 
 fn usage(english: &str) -> String {
@@ -149,59 +228,56 @@ fn template(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use std::collections::BTreeMap;
+
+    use clap::builder::StyledStr;
 
     use super::*;
-    use crate::cli::Arguments;
 
-    fn sentences(command: &Command, found: &mut Vec<String>) {
-        let texts = [command.get_about(), command.get_long_about(), command.get_after_help()];
-        assert!(texts[0].is_some(), "{} says what it is for", command.get_name());
-        found.extend(texts.into_iter().flatten().map(ToString::to_string));
+    /// What is said of a command and all below it, each by its place.
+    fn sentences(at: &str, command: &Command, found: &mut BTreeMap<String, String>) {
+        let at = format!("{at} {}", command.get_name());
+        let mut add = |place: String, said: Option<&StyledStr>| {
+            found.extend(said.map(|said| (place, said.to_string())));
+        };
+        add(at.clone(), command.get_about());
+        add(format!("{at}, in full"), command.get_long_about());
+        add(format!("{at}, below"), command.get_after_help());
         for argument in command.get_arguments() {
-            let texts = [argument.get_help(), argument.get_long_help()];
-            assert!(
-                texts[0].is_some(),
-                "{} {} says what it is for",
-                command.get_name(),
-                argument.get_id()
-            );
-            found.extend(texts.into_iter().flatten().map(ToString::to_string));
-            let values = argument.get_possible_values();
-            found.extend(values.iter().filter_map(|v| v.get_help()).map(ToString::to_string));
+            let of = format!("{at} {}", argument.get_id());
+            add(of.clone(), argument.get_help());
+            add(format!("{of}, in full"), argument.get_long_help());
+            for value in argument.get_possible_values().iter().filter(|_| !argument.is_hide_set()) {
+                add(format!("{of} {}", value.get_name()), value.get_help());
+            }
         }
-        for command in command.get_subcommands() {
-            sentences(command, found);
-        }
-    }
-
-    fn tree() -> Vec<String> {
-        let mut command = Arguments::command();
-        command.build();
-        let mut found = Vec::new();
-        // The copy of the tree below `help` holds nothing of its own.
-        sentences(&command, &mut found);
-        found
+        command.get_subcommands().for_each(|command| sentences(&at, command, found));
     }
 
     #[test]
-    fn every_sentence_of_the_help_has_its_spanish() {
-        let tree = tree();
-        let missing: Vec<_> =
-            tree.iter().filter(|en| !HELP.iter().any(|text| text.en == **en)).collect();
-        assert!(missing.is_empty(), "no Spanish in cli/spanish/help.rs for {missing:#?}");
-        for text in HELP {
-            assert_ne!(text.en, text.es);
-        }
+    fn every_command_argument_and_value_says_what_it_is_for_in_both_languages() {
+        let said = |language| {
+            LANGUAGE.set(language);
+            let (mut tree, mut found) = (Arguments::command(), BTreeMap::new());
+            sentences("", &tree, &mut found);
+            let mut silent = Vec::new();
+            tree.build();
+            places(&tree, &mut silent);
+            assert!(silent.is_empty(), "{language:?}: {silent:?} do not say what they are for");
+            found
+        };
+        let (english, spanish) = (said(Language::English), said(Language::Spanish));
+        assert!(english.keys().eq(spanish.keys()));
+        let same: Vec<_> = english.iter().filter(|(at, said)| spanish[*at] == **said).collect();
+        assert!(same.is_empty(), "in one language alone: {same:#?}");
     }
 
-    #[test]
-    fn no_spanish_is_left_of_help_that_is_gone() {
-        let tree = tree();
-        // What clap adds depends on the command that it is added to.
-        let left = HELP.iter().filter(|text| !text.en.starts_with("Print help"));
-        let left: Vec<_> = left.filter(|text| !tree.iter().any(|en| en == text.en)).collect();
-        assert!(left.is_empty(), "{left:#?}");
+    /// What says nothing of itself.
+    fn places(command: &Command, silent: &mut Vec<String>) {
+        silent.extend(command.get_about().is_none().then(|| command.get_name().to_owned()));
+        let arguments = command.get_arguments().filter(|argument| argument.get_help().is_none());
+        silent.extend(arguments.map(|argument| argument.get_id().to_string()));
+        command.get_subcommands().for_each(|command| places(command, silent));
     }
 
     #[test]
@@ -210,7 +286,7 @@ mod tests {
             for argument in command.get_arguments().filter(|a| a.get_action().takes_values()) {
                 for name in argument.get_value_names().into_iter().flatten() {
                     assert!(
-                        VALUES.iter().any(|text| text.en == name.as_str()),
+                        VALUES.iter().any(|(en, _)| *en == name.as_str()),
                         "{name} of {} is not in VALUES",
                         command.get_name()
                     );
@@ -233,8 +309,7 @@ mod tests {
             "puerto sendmail -t -- -x",
         ] {
             let english = Arguments::command().try_get_matches_from(line.split(' '));
-            let spanish = command(Arguments::command(), Language::Spanish);
-            let spanish = spanish.try_get_matches_from(line.split(' '));
+            let spanish = command(Language::Spanish).try_get_matches_from(line.split(' '));
             assert_eq!(
                 format!("{:?}", english.is_ok()),
                 format!("{:?}", spanish.is_ok()),
@@ -242,7 +317,7 @@ mod tests {
             );
             assert!(spanish.is_ok(), "{line}: {}", spanish.unwrap_err());
         }
-        command(Arguments::command(), Language::Spanish).debug_assert();
+        command(Language::Spanish).debug_assert();
     }
 
     /// Every command's help, short and long, one behind the other.
@@ -258,13 +333,13 @@ mod tests {
     #[test]
     fn help_and_manual_pages_are_as_ever() {
         for (language, code) in [(Language::English, "en"), (Language::Spanish, "es")] {
-            let mut tree = command(Arguments::command(), language).term_width(100);
+            let mut tree = command(language).term_width(100);
             tree.build();
             let mut out = String::new();
             help(tree, &mut out);
             crate::golden::same(&format!("cli/help.{code}.txt"), &out);
             let folder = tempfile::tempdir().unwrap();
-            crate::cli::documents::manual(folder.path(), Arguments::command(), language);
+            crate::cli::documents::manual(folder.path(), language);
             let pages = std::fs::read_dir(folder.path()).unwrap();
             let mut pages: Vec<_> = pages.map(|page| page.unwrap().path()).collect();
             pages.sort();
