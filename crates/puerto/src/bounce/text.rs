@@ -118,7 +118,7 @@ fn about(text: &mut String, notice: Kind, told: &Told<'_>, language: Language) {
         Kind::Delayed => explain::Kind::Temporary,
     };
     say(&outcome.cause.said().of(language));
-    let explained = explain::specific(&outcome.text(), outcome.host.as_deref());
+    let explained = explain::of_cause(&outcome.cause, outcome.host.as_deref());
     let explained = explained.map(|found| found.of_kind(kind));
     if let Some(explanation) = explained {
         say(&IN_SHORT.with(language, &[("short", short(&explanation, notice, language))]));

@@ -135,6 +135,16 @@ impl From<&io::Error> for BareSystemError {
     }
 }
 
+impl BareSystemError {
+    /// Which error it is, where the system has a number for it.
+    pub fn errno(&self) -> Option<Errno> {
+        match &self.0 {
+            SystemError::Number(number) => Some(Errno::from_raw(*number)),
+            _ => None,
+        }
+    }
+}
+
 impl Field for BareSystemError {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
         let said = self.0.said_in(language);

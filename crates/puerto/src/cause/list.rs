@@ -17,7 +17,7 @@ use puerto_spool::SpoolError;
 /// Declares the causes. The words name the fields; one that they do not name, or name
 /// and have not, does not compile.
 macro_rules! causes {
-    ($($name:ident { $($field:ident: $type:ty),* } = $id:literal [$english:literal, $spanish:literal];)*) => {
+    ($($name:ident { $($field:ident: $type:ty),* } = $id:literal [$english:literal, $spanish:literal] $(=> $rule:literal)?;)*) => {
         /// What went wrong, or brought something about.
         ///
         /// In JSON it is an object with its id for its one key.
@@ -38,6 +38,19 @@ macro_rules! causes {
                     $(Self::$name { .. } => $id,)*
                 }
             }
+
+            /// The rule that explains it, whatever its fields.
+            pub(super) fn rule(&self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name { .. } => {
+                        const RULE: &[&str] = &[$($rule)?];
+                        RULE.first().copied()
+                    })*
+                }
+            }
+
+            /// The English of those that have a rule, each with its rule.
+            pub const EXPLAINED: &[(&str, &str)] = &[$($(($english, $rule),)?)*];
 
             /// One of each.
             #[cfg(test)]
@@ -67,28 +80,36 @@ causes! {
     // Routing.
     NoSuchDomain { domain: String } = "route.no-such-domain"
         ["the domain {domain} does not exist; is it spelled correctly?",
-         "el dominio {domain} no existe; ¿está bien escrito?"];
+         "el dominio {domain} no existe; ¿está bien escrito?"]
+        => "puerto.no-such-domain";
     BareDomain { domain: String } = "route.bare-domain"
         ["the domain {domain} has neither MX nor address records",
-         "el dominio {domain} no tiene registros MX ni de dirección"];
+         "el dominio {domain} no tiene registros MX ni de dirección"]
+        => "puerto.no-such-domain";
     BadDomain { domain: String } = "route.bad-domain"
         ["{domain} is not a valid internationalized domain",
-         "{domain} no es un dominio internacionalizado válido"];
+         "{domain} no es un dominio internacionalizado válido"]
+        => "puerto.no-such-domain";
     HostWithoutAddress { host: String } = "route.host-without-address"
         ["the MX host {host} has no address",
-         "el MX {host} no tiene dirección"];
+         "el MX {host} no tiene dirección"]
+        => "puerto.no-address";
     ExchangerIsAddress { address: String } = "route.exchanger-is-address"
         ["the MX record names the address {address}, where a host's name belongs",
-         "el registro MX nombra la dirección {address}, donde debe ir el nombre de una máquina"];
+         "el registro MX nombra la dirección {address}, donde debe ir el nombre de una máquina"]
+        => "puerto.no-address";
     NoExchangerLeft {} = "route.no-exchanger-left"
         ["no mail exchanger is left to try",
-         "no queda ningún MX que probar"];
+         "no queda ningún MX que probar"]
+        => "puerto.no-address";
     NullExchanger { domain: String } = "route.null-exchanger"
         ["{domain} takes no mail: it publishes a null MX (RFC 7505)",
-         "{domain} no admite correo: publica un MX nulo (RFC 7505)"];
+         "{domain} no admite correo: publica un MX nulo (RFC 7505)"]
+        => "generic.null-mx";
     LoopbackExchanger { domain: String, host: String } = "route.loopback-exchanger"
         ["{domain} takes no mail: its MX is {host}",
-         "{domain} no admite correo: su MX es {host}"];
+         "{domain} no admite correo: su MX es {host}"]
+        => "puerto.no-address";
     SpecialAddress { host: String, kind: AddressKind, address: IpAddr, why: Box<Cause> }
         = "route.special-address"
         ["{host} has the {kind} address {address}, {why}",
@@ -99,16 +120,20 @@ causes! {
          "la dirección literal {literal} es {kind}, {why}"];
     UnlessAllowed {} = "route.unless-allowed"
         ["where mail is not delivered unless [delivery] allow_private = true",
-         "a la que no se entrega salvo con [delivery] allow_private = true"];
+         "a la que no se entrega salvo con [delivery] allow_private = true"]
+        => "puerto.private";
     NeverDelivered {} = "route.never-delivered"
         ["where no mail is delivered",
-         "a la que no se entrega correo"];
+         "a la que no se entrega correo"]
+        => "puerto.private";
     OwnLiteral { literal: String } = "route.own-literal"
         ["mail for {literal} loops back to this server, which has no mailboxes at that address",
-         "el correo para {literal} vuelve a este servidor, que no tiene buzones en esa dirección"];
+         "el correo para {literal} vuelve a este servidor, que no tiene buzones en esa dirección"]
+        => "puerto.ourselves";
     OwnExchanger { domain: String, host: String } = "route.own-exchanger"
         ["mail for {domain} loops back to this server: its best mail exchanger {host} is this host; if the domain is ours, add it to `domains`",
-         "el correo para {domain} vuelve a este servidor: su mejor MX, {host}, es esta máquina; si el dominio es nuestro, añádalo a `domains`"];
+         "el correo para {domain} vuelve a este servidor: su mejor MX, {host}, es esta máquina; si el dominio es nuestro, añádalo a `domains`"]
+        => "puerto.ourselves";
     LocalDomain {} = "route.local-domain"
         ["the domain is local",
          "el dominio es local"];
@@ -123,10 +148,12 @@ causes! {
          "un error interno interrumpió la búsqueda de la ruta"];
     ExchangersUnknown { domain: String, error: DnsError } = "route.exchangers-unknown"
         ["MX of {domain}: {error}",
-         "MX de {domain}: {error}"];
+         "MX de {domain}: {error}"]
+        => "puerto.dns";
     AddressUnknown { host: String, error: DnsError } = "route.address-unknown"
         ["address of {host}: {error}",
-         "dirección de {host}: {error}"];
+         "dirección de {host}: {error}"]
+        => "puerto.dns";
     // What the configuration calls its rule stays as it is.
     OfRule { rule: String, why: Box<Cause> } = "route.of-rule"
         ["{rule}: {why}", "{rule}: {why}"];
@@ -163,10 +190,12 @@ causes! {
          "{host} respondió: {reply} (a {command})"];
     ConnectionLost { host: String, stage: Stage } = "delivery.connection-lost"
         ["lost connection with {host} while {stage}",
-         "se perdió la conexión con {host} {stage}"];
+         "se perdió la conexión con {host} {stage}"]
+        => "network.hung-up";
     TimedOut { host: String, stage: Stage } = "delivery.timed-out"
         ["conversation with {host} timed out while {stage}",
-         "{host} no respondió a tiempo {stage}"];
+         "{host} no respondió a tiempo {stage}"]
+        => "network.hung-up";
     GaveUp { host: String, stage: Stage } = "delivery.gave-up"
         ["gave up on {host} while {stage}",
          "se dejó a {host} {stage}"];
@@ -181,24 +210,30 @@ causes! {
          "{host} envió texto sin cifrar tras su respuesta a STARTTLS: alguien podría estar interfiriendo en la conexión"];
     TooLarge { size: u64, limit: u64, host: String } = "delivery.too-large"
         ["message size {size} exceeds size limit {limit} of server {host}",
-         "el mensaje ocupa {size} octetos, más de los {limit} que admite {host}"];
+         "el mensaje ocupa {size} octetos, más de los {limit} que admite {host}"]
+        => "puerto.size";
     NeedsSmtputf8 { host: String } = "delivery.needs-smtputf8"
         ["SMTPUTF8 is required, but was not offered by host {host}",
-         "hace falta SMTPUTF8 y {host} no lo ofrece"];
+         "hace falta SMTPUTF8 y {host} no lo ofrece"]
+        => "postfix.smtputf8";
     PasswordUnread { file: String, error: SystemError } = "delivery.password-unread"
         ["cannot read the password file {file}: {error}",
-         "no se puede leer el fichero de la contraseña {file}: {error}"];
+         "no se puede leer el fichero de la contraseña {file}: {error}"]
+        => "puerto.login";
     NoLogin { host: String, user: String, why: AuthUnavailable } = "delivery.no-login"
         ["cannot authenticate to {host} as {user}: {why}",
-         "no es posible identificarse ante {host} como {user}: {why}"];
+         "no es posible identificarse ante {host} como {user}: {why}"]
+        => "puerto.login";
 
     // TLS.
     NoTls { host: String } = "tls.not-offered"
         ["TLS is required, but was not offered by host {host}",
-         "se exige TLS y {host} no lo ofrece"];
+         "se exige TLS y {host} no lo ofrece"]
+        => "network.tls-not-offered";
     TlsFailed { host: String, why: Box<Cause> } = "tls.failed"
         ["Cannot start TLS with {host}: {why}",
-         "no se puede iniciar TLS con {host}: {why}"];
+         "no se puede iniciar TLS con {host}: {why}"]
+        => "network.handshake";
     ForgeableName { why: Box<Cause>, relay: String, host: String } = "tls.forgeable-name"
         ["{why}; only MX records, which can be forged, name this host for {relay}: no password is sent to it unless its certificate is for {relay}, or it is configured in brackets: [{host}]",
          "{why}; solo los registros MX, que pueden falsificarse, nombran esta máquina para {relay}: no se le envía la contraseña salvo que su certificado sea para {relay} o esté configurada entre corchetes: [{host}]"];
@@ -259,7 +294,8 @@ causes! {
     // The message and the queue.
     MessageUnread { error: SystemError } = "queue.message-unread"
         ["cannot read the queued message: {error}",
-         "no se puede leer el mensaje de la cola: {error}"];
+         "no se puede leer el mensaje de la cola: {error}"]
+        => "puerto.local";
     MessageDamaged { size: u64 } = "queue.message-damaged"
         ["the queued message is damaged: it should have {size} octets and has not",
          "el mensaje de la cola está dañado: debería tener {size} octetos y no los tiene"];
@@ -306,16 +342,20 @@ causes! {
          "{first}, {then}"];
     NoSuchUser { user: String } = "local.no-such-user"
         ["there is no user `{user}`",
-         "no existe el usuario `{user}`"];
+         "no existe el usuario `{user}`"]
+        => "puerto.no-user";
     BadUserName { user: String, error: AddressError } = "local.bad-user-name"
         ["the user `{user}`: {error}",
-         "el usuario `{user}`: {error}"];
+         "el usuario `{user}`: {error}"]
+        => "puerto.no-user";
     UsersUnknown { error: SystemError } = "local.users-unknown"
         ["cannot look up users: {error}",
-         "no se puede consultar a los usuarios: {error}"];
+         "no se puede consultar a los usuarios: {error}"]
+        => "puerto.local";
     ForwardingLoop { address: String } = "local.forwarding-loop"
         ["mail forwarding loop: it was delivered to {address} before",
-         "bucle de reenvío: ya se entregó antes a {address}"];
+         "bucle de reenvío: ya se entregó antes a {address}"]
+        => "postfix.queue-hops";
     InternalError {} = "local.internal-error"
         ["internal error, it is tried again",
          "error interno, se volverá a intentar"];
@@ -326,7 +366,8 @@ causes! {
          "en el fichero de alias: {why}"];
     AliasCircle {} = "aliases.circle"
         ["this name leads in a circle",
-         "este nombre lleva en círculo"];
+         "este nombre lleva en círculo"]
+        => "puerto.aliases";
     AliasesWithoutEnd { depth: u64, targets: u64 } = "aliases.without-end"
         ["aliases lead on and on: more than {depth} deep or {targets}",
          "los alias llevan de uno a otro sin fin: más de {depth} niveles o {targets}"];
@@ -361,85 +402,108 @@ causes! {
     // Mailboxes.
     MailboxLocked {} = "mailbox.locked"
         ["another program keeps the mailbox locked",
-         "otro programa tiene bloqueado el buzón"];
+         "otro programa tiene bloqueado el buzón"]
+        => "puerto.local";
     MailboxFull { limit: u64 } = "mailbox.full"
         ["the mailbox is full: mailbox_size is {limit} octets",
-         "el buzón está lleno: mailbox_size son {limit} octetos"];
+         "el buzón está lleno: mailbox_size son {limit} octetos"]
+        => "generic.quota";
     MailboxReplaced { path: String } = "mailbox.replaced"
         ["{path} is replaced again and again",
-         "{path} se reemplaza una y otra vez"];
+         "{path} se reemplaza una y otra vez"]
+        => "puerto.local";
     MailboxIsLink { path: String } = "mailbox.is-link"
         ["{path} is a symbolic link",
-         "{path} es un enlace simbólico"];
+         "{path} es un enlace simbólico"]
+        => "puerto.local";
     MailboxIsNoFile { path: String } = "mailbox.is-no-file"
         ["{path} is not a regular file",
-         "{path} no es un fichero normal"];
+         "{path} no es un fichero normal"]
+        => "puerto.local";
     MailboxHasNames { path: String } = "mailbox.has-names"
         ["{path} has several names: remove the other links",
-         "{path} tiene varios nombres: elimine los demás enlaces"];
+         "{path} tiene varios nombres: elimine los demás enlaces"]
+        => "puerto.local";
     MailboxOfOther { path: String, user: String } = "mailbox.of-other"
         ["{path} does not belong to {user}: `chown {user}` it",
-         "{path} no pertenece a {user}: use `chown {user}`"];
+         "{path} no pertenece a {user}: use `chown {user}`"]
+        => "puerto.local";
     HomeMissing { home: String } = "mailbox.home-missing"
         ["the home directory {home} is missing",
-         "falta la carpeta personal {home}"];
+         "falta la carpeta personal {home}"]
+        => "puerto.local";
     MailboxNotOpened { path: String, error: SystemError } = "mailbox.not-opened"
         ["cannot open {path}: {error}",
-         "no se puede abrir {path}: {error}"];
+         "no se puede abrir {path}: {error}"]
+        => "puerto.local";
     MailboxNotWritten { path: String, error: SystemError } = "mailbox.not-written"
         ["cannot write {path}: {error}",
-         "no se puede escribir en {path}: {error}"];
+         "no se puede escribir en {path}: {error}"]
+        => "puerto.local";
     MaildirNotWritten { path: String, error: SystemError } = "mailbox.maildir-not-written"
         ["cannot write to {path}: {error}",
-         "no se puede escribir en {path}: {error}"];
+         "no se puede escribir en {path}: {error}"]
+        => "puerto.local";
     MailboxNotLocked { error: SystemError } = "mailbox.not-locked"
         ["cannot lock the mailbox: {error}",
-         "no se puede bloquear el buzón: {error}"];
+         "no se puede bloquear el buzón: {error}"]
+        => "puerto.local";
     MailboxUnread { error: SystemError } = "mailbox.unread"
         ["cannot read the mailbox: {error}",
-         "no se puede leer el buzón: {error}"];
+         "no se puede leer el buzón: {error}"]
+        => "puerto.local";
     ForwardUnread { error: SystemError } = "mailbox.forward-unread"
         ["cannot read .forward: {error}",
-         "no se puede leer .forward: {error}"];
+         "no se puede leer .forward: {error}"]
+        => "puerto.local";
     MessageNotTaken { error: SystemError } = "mailbox.message-not-taken"
         ["cannot take the message: {error}",
-         "no se puede recoger el mensaje: {error}"];
+         "no se puede recoger el mensaje: {error}"]
+        => "puerto.local";
     MessageBrokenOff {} = "mailbox.message-broken-off"
         ["the queued message cannot be read",
          "no se puede leer el mensaje de la cola"];
     MailboxSilent { user: String } = "mailbox.silent"
         ["the mailbox of {user} does not answer: is its disk there?",
-         "el buzón de {user} no responde: ¿está su disco?"];
+         "el buzón de {user} no responde: ¿está su disco?"]
+        => "puerto.local";
     NotStartedAsRoot { we: u64, user: String } = "mailbox.not-started-as-root"
         ["puerto was started as user {we} and may not write the mailbox of {user}: start it as root, it then drops to `user`",
          "puerto se inició como el usuario {we} y no puede escribir en el buzón de {user}: inícielo como root, y pasará después a `user`"];
     NotBecome { user: String, error: SystemError } = "mailbox.not-become"
         ["cannot become {user}: {error}",
-         "no se puede pasar a ser {user}: {error}"];
+         "no se puede pasar a ser {user}: {error}"]
+        => "puerto.local";
     StillRoot {} = "mailbox.still-root"
         ["root's rights could be taken back",
          "se podrían recuperar los privilegios de root"];
     ProcessNotStarted { error: SystemError } = "mailbox.process-not-started"
         ["cannot start a mailbox process: {error}",
-         "no se puede iniciar un proceso de buzón: {error}"];
+         "no se puede iniciar un proceso de buzón: {error}"]
+        => "puerto.local";
     ProcessEnded { user: String, error: SystemError } = "mailbox.process-ended"
         ["the mailbox process of {user} has ended: {error}",
-         "el proceso del buzón de {user} ha terminado: {error}"];
+         "el proceso del buzón de {user} ha terminado: {error}"]
+        => "puerto.local";
     AgentNotStarted { error: SystemError } = "mailbox.agent-not-started"
         ["cannot start the mailbox agent: {error}",
-         "no se puede iniciar el agente de los buzones: {error}"];
+         "no se puede iniciar el agente de los buzones: {error}"]
+        => "puerto.local";
     AgentBusy {} = "mailbox.agent-busy"
         ["the mailbox agent is busy",
-         "el agente de los buzones está ocupado"];
+         "el agente de los buzones está ocupado"]
+        => "puerto.local";
     AgentEnded {} = "mailbox.agent-ended"
         ["the mailbox agent has ended: restart puerto to start it again",
-         "el agente de los buzones ha terminado: reinicie puerto para volver a iniciarlo"];
+         "el agente de los buzones ha terminado: reinicie puerto para volver a iniciarlo"]
+        => "puerto.local";
     NotForwarded { reply: String } = "local.not-forwarded"
         ["cannot forward it: {reply}",
          "no se puede reenviar: {reply}"];
     CopyNotStored { why: SpoolError } = "local.copy-not-stored"
         ["cannot store the copy to forward: {why}",
-         "no se puede guardar la copia que reenviar: {why}"];
+         "no se puede guardar la copia que reenviar: {why}"]
+        => "puerto.local";
     NoLmtpClient {} = "lmtp.no-client"
         ["this program has no LMTP client",
          "este programa no tiene cliente LMTP"];
@@ -448,10 +512,12 @@ causes! {
          "la configuración acaba de cambiar"];
     LmtpServerUnknown { server: String, error: SystemError } = "lmtp.server-unknown"
         ["the LMTP server {server} is not found: {error}",
-         "no se encuentra el servidor LMTP {server}: {error}"];
+         "no se encuentra el servidor LMTP {server}: {error}"]
+        => "puerto.local";
     LmtpServerSilent {} = "lmtp.server-silent"
         ["the LMTP server said nothing",
-         "el servidor LMTP no ha dicho nada"];
+         "el servidor LMTP no ha dicho nada"]
+        => "puerto.local";
 
     // Files.
     FileUnread { file: String, error: SystemError } = "file.unread"

@@ -15,10 +15,29 @@ mod list;
 use std::borrow::Cow;
 use std::fmt;
 
+use nix::errno::Errno;
+
 use crate::lang::{Language, Said};
 use field::Words;
 pub use field::{AddressKind, SystemError};
 pub use list::Cause;
+
+/// What says what a cause means, whose problem it is and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Explained {
+    /// The rule of `explain` with this id.
+    ByRule(&'static str),
+    /// Whatever rule knows the words, which are somebody else's.
+    ByWords,
+    /// Nothing: it says itself all that there is to say.
+    ByNothing,
+}
+
+impl Explained {
+    fn or(self, rule: &'static str) -> Self {
+        if self == Self::ByNothing { Self::ByRule(rule) } else { self }
+    }
+}
 
 impl Cause {
     /// What somebody else said: a peer's reply, a library's text, what an older version
@@ -38,6 +57,37 @@ impl Cause {
     /// In both languages.
     pub fn said(&self) -> Said {
         Said::of_both(|language| self.in_language(language))
+    }
+
+    /// By what it is explained. One that is about another is explained as that one is.
+    pub fn explained(&self) -> Explained {
+        match self {
+            Self::Quoted { .. }
+            | Self::RefusedToTalk { .. }
+            | Self::LoginRefused { .. }
+            | Self::Refused { .. }
+            | Self::NotForwarded { .. } => Explained::ByWords,
+            Self::NotConnected { error, .. } => match error.errno() {
+                Some(Errno::EADDRNOTAVAIL) => Explained::ByRule("network.own-address"),
+                Some(Errno::ETIMEDOUT) => Explained::ByRule("network.mx-timeout"),
+                Some(Errno::ECONNREFUSED) => Explained::ByRule("network.refused"),
+                Some(Errno::ECONNRESET) => Explained::ByRule("network.hung-up"),
+                Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {
+                    Explained::ByRule("network.no-route")
+                }
+                _ => Explained::ByNothing,
+            },
+            Self::OfRule { why, .. }
+            | Self::SpecialAddress { why, .. }
+            | Self::SpecialLiteral { why, .. }
+            | Self::InAliases { why }
+            | Self::Target { why, .. }
+            | Self::OthersHaveIt { of: why }
+            | Self::Untold { of: why } => why.explained(),
+            Self::Suspended { why } => why.explained().or("network.suspended"),
+            Self::Expired { last } => last.explained().or("postfix.expired"),
+            cause => cause.rule().map_or(Explained::ByNothing, Explained::ByRule),
+        }
     }
 
     /// As it is kept beside its text, which says all that there is to quoted words:

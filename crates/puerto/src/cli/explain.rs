@@ -242,7 +242,9 @@ fn of_message(
             State::Done => Kind::Permanent,
             State::Waiting | State::Sending => Kind::Temporary,
         };
-        if let Some(explanation) = explain_attempt(&said, host).map(|found| found.of_kind(kind)) {
+        let explained = explain::of_cause(&last.cause(), host);
+        if let Some(explanation) = explained.or_else(|| explain_attempt(&said, host)) {
+            let explanation = explanation.of_kind(kind);
             let recipient = Some(recipient.address.clone());
             refusals.push(Refusal { recipient, text: last.text.clone(), explanation });
         }

@@ -6,15 +6,19 @@ use puerto_smtp::EnhancedCode;
 use serde::Deserialize;
 
 use super::pattern::Pattern;
-use super::reply::Reply;
+use super::reply::{self, Reply};
 use super::vocabulary::Vocabulary;
-use super::{Kind, Whose};
+use super::{Explanation, Kind, Whose};
+use crate::cause::Cause;
 
 /// The provider of the rules that know nothing but the code.
 pub(super) const FALLBACK: &str = "code";
 
 /// What rules of no provider are labelled with in answers.
 const GENERIC: &str = "generic";
+
+/// Whose words this server's own are.
+const OURS: &str = "puerto";
 
 /// Stands among a rule's codes for a text without one: nobody answered.
 const NO_CODE: &str = "none";
@@ -130,7 +134,7 @@ pub(super) struct Rule {
     pub(super) say: String,
     pub(super) whose: Whose,
     /// What it is if there is no code.
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Kind,
     pub(super) check: Option<String>,
     pub(super) link: Option<String>,
     priority: u8,
@@ -207,6 +211,13 @@ impl Knowledge {
                 knowledge.rules.push(rule(&file, written, &vocabulary)?);
             }
         }
+        let wordless = |rule: &&mut Rule| rule.provider == OURS && rule.own.is_empty();
+        for rule in knowledge.rules.iter_mut().filter(wordless) {
+            let said = Cause::EXPLAINED.iter().filter(|(_, id)| *id == rule.id);
+            rule.own = said
+                .map(|(english, _)| Pattern::parse(&pattern_of(english)))
+                .collect::<Result<_, _>>()?;
+        }
         knowledge.rules.sort_by_key(|rule| rule.priority);
         Ok(knowledge)
     }
@@ -227,6 +238,24 @@ impl Knowledge {
         let too_vague = |rule: &Rule| is_prose && rule.priority > TELLING;
         let asked = |rule: &&Rule| !(rule.needs_host || too_vague(rule));
         first.or_else(|| self.rules.iter().filter(asked).find(|rule| rule.applies(reply, false)))
+    }
+
+    /// What a rule says of a reply; `waits` tells whether it is tried again, where that is
+    /// known.
+    pub(super) fn explanation(
+        &'static self,
+        rule: &'static Rule,
+        reply: &Reply,
+        host: Option<&str>,
+        waits: Option<Kind>,
+    ) -> Explanation {
+        Explanation {
+            rule,
+            provider: self.provider_of(rule, reply, host),
+            kind: waits.or(reply.kind()).unwrap_or(rule.kind),
+            code: reply.code,
+            status: reply.status,
+        }
     }
 
     /// Whose answer it is: the host's owner where that is known, else whoever uses
@@ -296,6 +325,26 @@ fn patterns(written: &[String], vocabulary: &Vocabulary) -> Result<Vec<Pattern>,
     Ok(patterns)
 }
 
+/// The pattern of what a cause of ours says: a field that names a path is known for one,
+/// and any other may be anything.
+fn pattern_of(english: &str) -> String {
+    let word = |written: &str| {
+        let folded = reply::folded_words(written);
+        let Some((before, rest)) = folded.split_once('{') else { return folded };
+        let (field, after) = rest.split_once('}').unwrap_or((rest, ""));
+        match field {
+            "path" | "home" | "file" => format!("{before}/*{after}"),
+            _ if before.is_empty() && after.is_empty() => "...".to_owned(),
+            _ => format!("{before}*{after}"),
+        }
+    };
+    let words: Vec<String> = english.split(' ').map(word).collect();
+    let words = words.join(" ");
+    let inner = words.trim_start_matches("... ").trim_end_matches(" ...");
+    let start = if words.starts_with("...") { "" } else { "^" };
+    format!("{start}{inner}")
+}
+
 fn rule(file: &File, written: &Written, vocabulary: &Vocabulary) -> Result<Rule, String> {
     let provider = written.provider.as_ref().unwrap_or(&file.provider);
     let read = |words: &[String]| patterns(words, vocabulary);
@@ -311,7 +360,7 @@ fn rule(file: &File, written: &Written, vocabulary: &Vocabulary) -> Result<Rule,
         class: written.class.clone(),
         say: written.say.clone().unwrap_or_else(|| written.class.clone()),
         whose: written.whose.unwrap_or(whose),
-        kind: written.kind.or(Some(kind)),
+        kind: written.kind.unwrap_or(kind),
         check: written.check.clone(),
         link: written.link.clone().or_else(|| file.link.clone()),
         priority: written.priority.unwrap_or(file.priority),

@@ -34,6 +34,7 @@ use knowledge::{Knowledge, Rule};
 use puerto_smtp::EnhancedCode;
 use reply::Reply;
 
+use crate::cause::{Cause, Explained};
 use crate::lang::Language;
 
 /// Octets of a text that are looked at; what follows is ignored.
@@ -257,21 +258,21 @@ fn explain_found(found: &input::Found<'_>, host: Option<&str>) -> Option<Explana
     let host = host.or(found.host.as_deref());
     let knowledge = Knowledge::get();
     let rule = knowledge.rule_for(&reply, host)?;
-    let kind = found.waits.or(reply.kind()).or(rule.kind).unwrap_or(Kind::Permanent);
-    Some(Explanation {
-        rule,
-        provider: knowledge.provider_of(rule, &reply, host),
-        kind,
-        code: reply.code,
-        status: reply.status,
-    })
+    Some(knowledge.explanation(rule, &reply, host, found.waits))
 }
 
-/// The explanation of an attempt's text in one clause, for the log, the notification
-/// and the queue, which know whether it is tried again. `None` if there is nothing to add
-/// to what the text says itself.
-pub fn short(text: &str, host: Option<&str>, kind: Kind) -> Option<&'static str> {
-    specific(text, host).map(|found| found.of_kind(kind).short())
+/// The explanation of what became of an attempt, for the log, the notification and the
+/// queue. `None` if there is nothing to add to what the cause says itself.
+pub fn of_cause(cause: &Cause, host: Option<&str>) -> Option<Explanation> {
+    match cause.explained() {
+        Explained::ByRule(id) => {
+            let knowledge = Knowledge::get();
+            let rule = knowledge.rules().iter().find(|rule| rule.id == id)?;
+            Some(knowledge.explanation(rule, &Reply::default(), host, None))
+        }
+        Explained::ByWords => specific(&cause.text(), host),
+        Explained::ByNothing => None,
+    }
 }
 
 /// What [`explain_attempt`] finds, unless that is only what a bare code means. Texts that were

@@ -119,8 +119,13 @@ impl Reader {
             _ => ("", word),
         };
         self.words.push_str(before);
-        self.words.extend(word.chars().flat_map(char::to_lowercase).map(folded));
+        self.words.push_str(&folded_words(word));
     }
+}
+
+/// As words are compared with patterns.
+pub(super) fn folded_words(words: &str) -> String {
+    words.chars().flat_map(char::to_lowercase).map(folded).collect()
 }
 
 // Servers write apostrophes and accents or leave them out as they like.

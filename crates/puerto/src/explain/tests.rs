@@ -325,10 +325,9 @@ fn success_and_nonsense_are_not_explained() {
     for text in ["", "250 2.0.0 Ok: queued as 1", "hello", "status=sent (250 2.0.0 Ok)"] {
         assert!(explain(text, None).is_none(), "{text}");
     }
-    assert_eq!(short("550 zzz", None, Kind::Permanent), None);
-    assert_eq!(short("", None, Kind::Permanent), None);
-    assert!(short("550 5.1.1 zzz", None, Kind::Permanent).is_some());
-    let greylisted = |kind| short("451 4.7.1 Greylisted", None, kind).unwrap();
+    assert!(specific("550 zzz", None).is_none() && specific("", None).is_none());
+    assert!(specific("550 5.1.1 zzz", None).is_some());
+    let greylisted = |kind| specific("451 4.7.1 Greylisted", None).unwrap().of_kind(kind).short();
     assert!(greylisted(Kind::Temporary).contains("tried again"));
     assert!(!greylisted(Kind::Permanent).contains("tried again"));
 }

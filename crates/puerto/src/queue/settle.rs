@@ -131,6 +131,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
             let text = outcome.text();
             let refused = outcome.status != DeliveryStatus::Sent;
             let host = outcome.host.as_deref();
+            let explained = refused.then(|| explain::of_cause(&outcome.cause, host)).flatten();
             let kind = match outcome.status {
                 DeliveryStatus::Deferred => explain::Kind::Temporary,
                 _ => explain::Kind::Permanent,
@@ -147,7 +148,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                 status: outcome.status,
                 text: &text,
                 tls: outcome.tls.as_deref(),
-                explanation: refused.then(|| explain::short(&text, host, kind)).flatten(),
+                explanation: explained.map(|found| found.of_kind(kind).short()),
             });
         }
         if judged.iter().any(|judged| judged.fate == Fate::Expired) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::cause::Cause;
 use crate::cli::output::printable;
 use crate::control::view::{AttemptView, MessageView, RecipientView, State};
 use crate::explain;
@@ -242,7 +243,7 @@ fn story_of(
     if let Some(last) = &recipient.last {
         line(Text::new("  Last try", "  Último"), &place_of(last, language))?;
         line(Text::new("  Reply", "  Respuesta"), &reply_of(last, language))?;
-        if let Some(meaning) = meaning(&last.text, language) {
+        if let Some(meaning) = meaning(&last.cause(), language) {
             line(Text::new("  Meaning", "  Significa"), meaning)?;
         }
     }
@@ -277,12 +278,13 @@ fn reply_of(attempt: &AttemptView, language: Language) -> String {
 }
 
 // The clause that the log has is English; in Spanish the cause says it.
-fn meaning(text: &str, language: Language) -> Option<&'static str> {
-    match language {
+fn meaning(cause: &Cause, language: Language) -> Option<&'static str> {
+    let found = explain::of_cause(cause, None)?;
+    Some(match language {
         // What is queued is tried again.
-        Language::English => explain::short(text, None, explain::Kind::Temporary),
-        Language::Spanish => explain::specific(text, None).map(|found| found.cause(language)),
-    }
+        Language::English => found.of_kind(explain::Kind::Temporary).short(),
+        Language::Spanish => found.cause(language),
+    })
 }
 
 fn until(time: &str, now: Timestamp, language: Language) -> String {

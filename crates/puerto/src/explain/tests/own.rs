@@ -282,8 +282,23 @@ fn causes() -> Vec<Cause> {
 #[test]
 fn each_cause_is_explained_by_its_own_rule() {
     let explained = causes().into_iter().map(|cause| {
-        let found = specific(&cause.text(), None);
+        let found = of_cause(&cause, None);
         format!("{}\t{}\n", cause.text(), found.as_ref().map_or("-", Explanation::matched))
     });
     golden::same("explain/causes.tsv", &explained.collect::<String>());
+}
+
+/// What stands within another cause is recognized there alone.
+#[test]
+fn what_a_cause_says_is_recognized_where_it_is_pasted() {
+    let inner = ["route.unless-allowed", "route.never-delivered", "aliases.circle"];
+    for cause in causes().iter().filter(|cause| !inner.contains(&cause.id())) {
+        if let Explained::ByRule(id) = cause.explained()
+            && id.starts_with("puerto.")
+            && !cause.text().contains("b.example")
+        {
+            let found = specific(&cause.text(), None);
+            assert_eq!(found.map(|found| found.matched()), Some(id), "{cause}");
+        }
+    }
 }
