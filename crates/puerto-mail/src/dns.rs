@@ -211,6 +211,32 @@ pub struct Answer {
     pub validated: bool,
 }
 
+/// A text in the character-strings of at most 255 octets that a TXT record holds (RFC 1035
+/// §3.3), which receivers join without anything between.
+pub fn character_strings(text: &str) -> Vec<String> {
+    let mut strings = vec![String::new()];
+    for character in text.chars() {
+        if strings.last().is_some_and(|string| string.len() + character.len_utf8() > 255) {
+            strings.push(String::new());
+        }
+        if let Some(last) = strings.last_mut() {
+            last.push(character);
+        }
+    }
+    strings
+}
+
+/// A character-string as a zone file writes it (RFC 1035 §5.1): in quotes, and what a
+/// reader could mistake by its number.
+pub fn quoted(string: &str) -> String {
+    let octet = |octet: u8| match octet {
+        b'"' | b'\\' => format!("\\{}", char::from(octet)),
+        b' '..=b'~' => char::from(octet).to_string(),
+        other => format!("\\{other:03}"),
+    };
+    format!("\"{}\"", string.bytes().map(octet).collect::<String>())
+}
+
 /// Something that answers questions to the DNS.
 pub trait Dns: Send + Sync {
     /// Looks `name` up, in A-labels, with or without a trailing dot; no search list

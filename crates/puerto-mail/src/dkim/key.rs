@@ -8,6 +8,7 @@ use puerto_smtp::base64;
 
 use super::Algorithm;
 use super::short_rsa::ShortRsa;
+use crate::dns::{character_strings, quoted};
 
 /// Why a text is not a key to sign with. The messages say how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -160,22 +161,10 @@ impl std::fmt::Debug for PrivateKey {
     }
 }
 
-/// A record's text as a zone file writes it: character-strings of at most 255
-/// octets, in quotes (RFC 1035 §3.3.14), to be set between parentheses when there
-/// is more than one.
+/// A record's text as a zone file writes it: character-strings in quotes, to be set between
+/// parentheses when there is more than one.
 pub fn zone_file_text(text: &str) -> String {
-    let mut strings = vec![String::new()];
-    for character in text.chars() {
-        let full = strings.last().is_none_or(|s| s.len() + character.len_utf8() > 255);
-        if full {
-            strings.push(String::new());
-        }
-        if let Some(last) = strings.last_mut() {
-            last.push(character);
-        }
-    }
-    let quote = |s: &String| format!("\"{}\"", s.replace('\\', "\\\\").replace('"', "\\\""));
-    strings.iter().map(quote).collect::<Vec<_>>().join(" ")
+    character_strings(text).iter().map(|string| quoted(string)).collect::<Vec<_>>().join(" ")
 }
 
 fn read_pem(text: &str) -> Result<(&str, Vec<u8>), KeyError> {

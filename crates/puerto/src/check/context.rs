@@ -14,6 +14,7 @@ use crate::config::{Config, NextHop, NextHopHost};
 use crate::intake::KeyRing;
 use crate::lang::{Said, Text};
 use crate::survey::address::is_public;
+use crate::survey::names::ascii;
 use crate::survey::{egress, relayhost, unregistered};
 
 /// What is judged.
@@ -270,9 +271,4 @@ impl Relay {
         let way = relayhost::way(dns, next_hop).await;
         Self { name, addresses: way.map(|way| way.addresses).map_err(|(_, error)| error) }
     }
-}
-
-fn ascii(name: &str) -> String {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_ascii_lowercase())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use puerto_mail::dns::Dns;
 use puerto_spool::clock::SystemClock;
 
 use super::config::print;
@@ -75,117 +76,119 @@ enum Format {
     Json,
 }
 
-/// Why nothing could be worked out. The command ends with 2 for all of them, so that
-/// nobody takes silence for "nothing to do".
-const CANNOT: u8 = 2;
-
-/// Runs the command. Exit code 0; 2 if what exists could not be read, if an address
-/// is not known, or for wrong arguments; 77 if this user may not read the keys; 78 if the configuration is wrong.
+/// Runs the command. Exit code 0; 1 if not all was published that was to be; 2 if what
+/// exists could not be read, if an address is not known, or for wrong arguments, so that
+/// nobody takes silence for "nothing to do"; 77 if this user may not read the keys; 78 if
+/// the configuration is wrong.
 pub fn run(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(work(arguments, file, language)),
-        Err(error) => Err(Failure::new(Sysexit::OsError, system(&error)).into()),
+        Err(error) => Err(Failure::new(Sysexit::OsError, system(&error))),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => {
-            tell(&format!("puerto: {}", stop.message.of(language)));
-            ExitCode::from(stop.code)
+        Ok(code) => code,
+        Err(failure) => {
+            say(&failure.message, language);
+            match failure.code {
+                Sysexit::Usage => ExitCode::from(2),
+                code => code.into(),
+            }
         }
     }
 }
 
-/// What ends the command early.
-struct Stop {
-    code: u8,
-    message: Said,
+fn say(said: &Said, language: Language) {
+    tell(&format!("puerto: {}", said.of(language)));
 }
 
-impl Stop {
-    fn cannot(message: String) -> Self {
-        Self { code: CANNOT, message: Said::words(message) }
-    }
+fn cannot(why: impl Into<Said>) -> Failure {
+    Failure::new(Sysexit::Usage, why)
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self { code: failure.code as u8, message: failure.message }
-    }
-}
-
-async fn work(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> Result<(), Stop> {
-    let config = Config::load(file).map_err(Failure::from)?;
+async fn work(
+    arguments: &DnsArgs,
+    file: Option<&Path>,
+    language: Language,
+) -> Result<ExitCode, Failure> {
+    let config = Config::load(file)?;
     let ring = KeyRing::of(&config);
     let problems = ring.problems();
     for problem in &problems {
-        tell(&format!("puerto: {}", problem.of(language)));
+        say(problem, language);
     }
     // Without the keys it is not known what is to be published, which is not nothing.
     if problems.iter().any(|problem| problem.to_string().contains("ermission denied")) {
         let directory = config.dkim_directory.display().to_string();
-        return Err(Stop {
-            code: Sysexit::NoPermission as u8,
-            message: Said::with(KEYS_HIDDEN, &[("directory", &directory)]),
-        });
+        let hidden = Said::with(KEYS_HIDDEN, &[("directory", &directory)]);
+        return Err(Failure::new(Sysexit::NoPermission, hidden));
     }
     let addresses = addresses(arguments, &config, language)?;
-    let subject = Subject::new(&config, &ring, arguments.domain.as_deref(), addresses)
-        .map_err(|error| Stop::cannot(error.said().of(language)))?;
+    let subject = Subject::new(&config, &ring, arguments.domain.as_deref(), addresses);
+    let subject = subject.map_err(cannot)?;
     let resolver = Resolver::new(&config);
+    let servers = resolver.servers().len();
     let Some((server, key)) = arguments.update.as_deref().zip(arguments.key.as_deref()) else {
-        let servers = resolver.servers().len();
         let dns = Undistorted::new(resolver, &[&subject.hostname]);
-        let plan = plan(&Patient(dns, Patience::with_servers(servers)), &subject, language).await?;
-        return write(&plan, arguments.format(), language);
+        plan(dns, servers, &subject, (arguments.format(), language)).await?;
+        return Ok(ExitCode::SUCCESS);
     };
-    let cannot = |said: dnsplan::Said| Stop::cannot(said.of(language));
     let key = update::Key::load(key).map_err(|error| cannot(error.said()))?;
-    let server = address_of(server, language).await?;
-    let servers = resolver.servers().len() + 1;
+    let server = address_of(server).await?;
     let authority = Authority::new(server, resolver);
-    let plan =
-        plan(&Patient(authority, Patience::with_servers(servers)), &subject, language).await?;
-    write(&plan, arguments.format(), language)?;
+    let plan = plan(authority, servers + 1, &subject, (arguments.format(), language)).await?;
     if plan.changes().next().is_none() {
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     if !arguments.yes && !agreed(server, language)? {
-        return Err(Stop { code: 1, message: LEFT.into() });
+        say(&LEFT.into(), language);
+        return Ok(ExitCode::FAILURE);
     }
-    let done = update::publish(server, &key, &plan, &SystemClock).await.map_err(|stopped| {
-        let code = match stopped.error {
-            update::UpdateError::Changed { .. } | update::UpdateError::Unreachable(_) => {
-                Sysexit::TryAgain
-            }
-            _ => Sysexit::Unavailable,
-        };
-        Stop { code: code as u8, message: stopped.said() }
-    })?;
-    if !done.published.is_empty() {
-        tell(&format!(
-            "puerto: {}",
-            PUBLISHED.with(language, &[("names", &done.published.join(", "))])
-        ));
-    }
-    if done.elsewhere.is_empty() {
-        return Ok(());
-    }
-    let names = done.elsewhere.join(", ");
-    Err(Stop { code: 1, message: Said::with(ELSEWHERE, &[("names", &names)]) })
+    publish(server, &key, &plan, language).await
 }
 
-async fn plan<D: puerto_mail::dns::Dns>(
-    dns: &D,
+// Also shows it: what is published is seen before.
+async fn plan<D: Dns>(
+    dns: D,
+    servers: usize,
     subject: &Subject,
+    (format, language): (Format, Language),
+) -> Result<Plan, Failure> {
+    let dns = Patient(dns, Patience::with_servers(servers));
+    let plan = dnsplan::plan(&dns, subject).await.map_err(|unread| cannot(unread.said()))?;
+    match format {
+        Format::Fields => show(&render::fields(&plan, language))?,
+        Format::Zone => print(&zonefile::zone(&plan, language))?,
+        Format::Json => print(&harmless_json(&format!("{:#}\n", render::json(&plan, language))))?,
+    }
+    Ok(plan)
+}
+
+async fn publish(
+    server: SocketAddr,
+    key: &update::Key,
+    plan: &Plan,
     language: Language,
-) -> Result<Plan, Stop> {
-    let plan = dnsplan::plan(dns, subject).await;
-    plan.map_err(|unread| Stop::cannot(unread.explain(language)))
+) -> Result<ExitCode, Failure> {
+    use update::UpdateError::{Changed, Unreachable};
+    let done = update::publish(server, key, plan, &SystemClock).await.map_err(|stopped| {
+        let code = match stopped.error {
+            Changed { .. } | Unreachable(_) => Sysexit::TryAgain,
+            _ => Sysexit::Unavailable,
+        };
+        Failure::new(code, stopped.said())
+    })?;
+    for (names, text) in [(&done.published, PUBLISHED), (&done.elsewhere, ELSEWHERE)] {
+        if !names.is_empty() {
+            say(&Said::plain(text).put("names", names.join(", ")), language);
+        }
+    }
+    let is_whole = done.elsewhere.is_empty();
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 // A name or an address, with or without a port.
-async fn address_of(server: &str, language: Language) -> Result<SocketAddr, Stop> {
+async fn address_of(server: &str) -> Result<SocketAddr, Failure> {
     if let Ok(address) = server.parse::<SocketAddr>() {
         return Ok(address);
     }
@@ -194,37 +197,27 @@ async fn address_of(server: &str, language: Language) -> Result<SocketAddr, Stop
     }
     let written = if server.contains(':') { server.to_owned() } else { format!("{server}:53") };
     let found = tokio::net::lookup_host(&written).await.ok().and_then(|mut list| list.next());
-    found.ok_or_else(|| Stop::cannot(NO_SERVER.with(language, &[("server", server)])))
+    found.ok_or_else(|| cannot(Said::with(NO_SERVER, &[("server", server)])))
 }
 
-fn agreed(server: SocketAddr, language: Language) -> Result<bool, Stop> {
+fn agreed(server: SocketAddr, language: Language) -> Result<bool, Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(Stop::cannot(NOT_ASKED.of(language).to_owned()));
+        return Err(cannot(NOT_ASKED));
     }
     let mut err = std::io::stderr().lock();
-    let failure = |error: std::io::Error| Stop::from(Failure::from(error));
     let question = ASK.with(language, &[("server", &server.to_string())]);
-    write!(err, "{question} ").and_then(|()| err.flush()).map_err(failure)?;
+    write!(err, "{question} ").and_then(|()| err.flush())?;
     let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).map_err(failure)?;
+    stdin.lock().read_line(&mut answer)?;
     Ok(["y", "yes", "s", "sí", "si"].contains(&answer.trim().to_lowercase().as_str()))
-}
-
-fn write(plan: &Plan, format: Format, language: Language) -> Result<(), Stop> {
-    match format {
-        Format::Fields => show(&render::fields(plan, language)).map_err(Failure::from)?,
-        Format::Zone => print(&zonefile::zone(plan, language))?,
-        Format::Json => print(&harmless_json(&format!("{:#}\n", render::json(plan, language))))?,
-    }
-    Ok(())
 }
 
 fn addresses(
     arguments: &DnsArgs,
     config: &Config,
     language: Language,
-) -> Result<Vec<IpAddr>, Stop> {
+) -> Result<Vec<IpAddr>, Failure> {
     if !arguments.egress.is_empty() {
         return Ok(egress::given(&arguments.egress));
     }
@@ -239,12 +232,12 @@ fn addresses(
     match (public.is_empty(), private.is_empty()) {
         (false, true) => {}
         (false, false) => {
-            tell(&format!("puerto: {}", ALSO_PRIVATE.with(language, &[("private", &private)])))
+            say(&Said::plain(ALSO_PRIVATE).put("private", &private), language);
         }
         (true, false) => {
-            return Err(Stop::cannot(ONLY_PRIVATE.with(language, &[("private", &private)])));
+            return Err(cannot(Said::plain(ONLY_PRIVATE).put("private", &private)));
         }
-        (true, true) => return Err(Stop::cannot(NO_ADDRESS.of(language).to_owned())),
+        (true, true) => return Err(cannot(NO_ADDRESS)),
     }
     Ok(public)
 }

@@ -1,47 +1,30 @@
 //! The records of the keys.
 
 use puerto_mail::dkim::{PublicKey, RecordError};
-use puerto_mail::dns::RecordType;
 
-use super::existing::Existing;
-use super::{Draft, Plan, Said, State, Subject, words};
+use super::{Draft, Key, Planned, Said, words};
 
 /// A record for each key that mail from the domain is signed with.
-pub(super) fn keys(plan: &mut Plan, subject: &Subject, existing: &Existing) {
+pub(super) fn keys(draft: &mut Draft<'_>) {
+    let subject = draft.subject;
     if subject.keys.is_empty() {
-        plan.note(true, Said::plain(words::NO_KEYS).put("domain", &subject.domain));
+        draft.note(true, Said::plain(words::NO_KEYS).put("domain", &subject.domain));
     } else if subject.keys.iter().all(|key| key.kind == "ed25519") {
-        plan.note(true, words::ONLY_ED25519);
+        draft.note(true, words::ONLY_ED25519);
     }
-    for (key, present) in subject.keys.iter().zip(&existing.keys) {
-        let name = format!("{}._domainkey.{}", key.selector, key.domain);
+    for (key, present) in subject.keys.iter().zip(&draft.existing.keys) {
         let right = present.iter().position(|text| is_same(text, &key.record));
         // Others with the same name are in the way even of the right one: which of
         // them a receiver takes is not defined (RFC 6376 §3.6.2.2).
         let ours = || present.iter().position(|text| holds(text, &key.record));
-        let any = || if present.is_empty() { None } else { Some(0) };
-        let replaced = right.or_else(ours).or_else(any);
-        let (state, why) = match (right, replaced.and_then(|at| present.get(at))) {
-            (Some(_), _) => (State::Keep, Said::plain(words::DKIM_RIGHT)),
-            (None, None) => (State::New, Said::plain(words::DKIM_NEW)),
-            (None, Some(text)) => (State::Change, what_is_wrong(text, key)),
-        };
-        let old = replaced.and_then(|at| present.get(at)).filter(|_| right.is_none()).cloned();
-        let value = match right.and_then(|at| present.get(at)) {
-            Some(text) => text.clone(),
-            None => key.record.clone(),
+        let chosen = right.or_else(ours).or((!present.is_empty()).then_some(0));
+        let (value, why) = match chosen.and_then(|at| present.get(at)) {
+            Some(text) if right.is_some() => (text, Said::plain(words::DKIM_RIGHT)),
+            Some(text) => (&key.record, what_is_wrong(text, key)),
+            None => (&key.record, Said::plain(words::DKIM_NEW)),
         };
         let why = why.put("kind", key.kind).put("domain", &key.domain);
-        let kind = RecordType::Txt;
-        plan.push(existing, Draft { name: name.clone(), kind, value, state, old, why });
-        for (at, text) in present.iter().enumerate() {
-            if Some(at) != replaced {
-                let (name, value) = (name.clone(), text.clone());
-                let (state, why) = (State::Delete, beside(text));
-                let draft = Draft { name, kind, value, state, old: None, why };
-                plan.push(existing, draft);
-            }
-        }
+        draft.merge(Planned::text(&key.name(), value, why), present, chosen, beside);
     }
 }
 
@@ -62,7 +45,7 @@ fn holds(published: &str, wanted: &str) -> bool {
     key(published).is_some_and(|found| !found.is_empty() && Some(found) == key(wanted))
 }
 
-fn what_is_wrong(published: &str, key: &super::subject::Key) -> Said {
+fn what_is_wrong(published: &str, key: &Key) -> Said {
     let with_error = |text, error: &RecordError| {
         let (kind, domain) = (Said::words(key.kind), Said::words(&key.domain));
         Said::of_parts(text, &[("error", &error.into()), ("kind", &kind), ("domain", &domain)])

@@ -5,9 +5,7 @@ use puerto_mail::dmarc::Policy;
 use puerto_mail::dmarc::mend::{self, Fault, mend};
 use puerto_mail::dns::RecordType;
 
-use super::existing::Existing;
-use super::{Draft, Plan, Planned, Said, State, Subject, words};
-use crate::lang::Text;
+use super::{Draft, Planned, Said, State, words};
 
 /// What the record of a domain is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +49,7 @@ fn lacks_policy(faults: &[Fault]) -> bool {
 
 /// What is wrong with a record, in one sentence; `None` if nothing is.
 pub fn said_of_faults(faults: &[Fault]) -> Option<Said> {
-    let mut sentences = faults.iter().map(|fault| match fault {
+    let sentences = faults.iter().map(|fault| match fault {
         Fault::Version => words::DMARC_VERSION.into(),
         Fault::Space => words::DMARC_SPACE.into(),
         Fault::Marks => words::DMARC_MARKS.into(),
@@ -61,50 +59,35 @@ pub fn said_of_faults(faults: &[Fault]) -> Option<Said> {
         Fault::Value(tag) => Said::plain(words::DMARC_VALUE).put("tag", tag),
         Fault::Address(address) => Said::plain(words::DMARC_ADDRESS).put("address", address),
     });
-    let first: Said = sentences.next()?;
-    let join = |one: Said, other: Said| {
-        Said::of_parts(Text::same("{one}; {other}"), &[("one", &one), ("other", &other)])
-    };
-    Some(sentences.fold(first, join))
+    let sentences: Vec<Said> = sentences.collect();
+    (!sentences.is_empty()).then(|| Said::joined(&sentences, "; "))
 }
 
 /// The record, and the next step where one is due.
-pub(super) fn policy(plan: &mut Plan, subject: &Subject, existing: &Existing) {
-    let name = format!("_dmarc.{}", subject.domain);
-    if let (true, Some((above, _))) = (existing.dmarc.is_empty(), &existing.dmarc_above) {
+pub(super) fn policy(draft: &mut Draft<'_>) {
+    let (domain, existing) = (&draft.subject.domain, draft.existing);
+    if let (true, Some(above)) = (existing.dmarc.is_empty(), &existing.dmarc_above) {
         let said = Said::plain(words::DMARC_ABOVE).put("above", above);
-        return plan.note(false, said.put("domain", &subject.domain));
+        return draft.note(false, said.put("domain", domain));
     }
-    let DmarcProposal { text: value, why, present: chosen } =
-        dmarc_proposal(&subject.domain, &existing.dmarc);
-    let chosen = chosen.as_ref();
-    let state = match chosen {
-        None => State::New,
-        Some(text) if *text == value => State::Keep,
-        Some(_) => State::Change,
-    };
-    let old = chosen.filter(|_| state == State::Change).cloned();
-    let kind = RecordType::Txt;
-    let draft = Draft { name: name.clone(), kind, value: value.clone(), state, old, why };
-    plan.push(existing, draft);
-    let chosen_at = existing.dmarc.iter().position(|text| Some(text) == chosen);
-    for (_, text) in existing.dmarc.iter().enumerate().filter(|(at, _)| Some(*at) != chosen_at) {
-        let (name, value, why) = (name.clone(), text.clone(), words::DMARC_SECOND.into());
-        let draft = Draft { name, kind, value, state: State::Delete, old: None, why };
-        plan.push(existing, draft);
-    }
-    if state == State::Keep {
-        next_step(plan, existing, &name, &value);
+    let DmarcProposal { text, why, present } = dmarc_proposal(domain, &existing.dmarc);
+    let chosen = existing.dmarc.iter().position(|text| Some(text) == present.as_ref());
+    let name = format!("_dmarc.{domain}");
+    let record = Planned::text(&name, &text, why);
+    draft.merge(record, &existing.dmarc, chosen, |_| words::DMARC_SECOND.into());
+    if present.as_ref() == Some(&text) {
+        next_step(draft, &name, &text);
     }
 }
 
-fn next_step(plan: &mut Plan, existing: &Existing, name: &str, value: &str) {
-    let signs = plan.records.iter().any(|record| record.name.contains("._domainkey."));
+fn next_step(draft: &mut Draft<'_>, name: &str, value: &str) {
+    let (plan, domain) = (&draft.plan, &draft.subject.domain);
+    let is_of_key = |record: &Planned| record.name.contains("._domainkey.");
     let right = |record: &Planned| {
-        let proves = record.name == plan.domain || record.name.contains("._domainkey.");
+        let proves = record.name == *domain || is_of_key(record);
         !proves || record.kind != RecordType::Txt || record.state == State::Keep
     };
-    if !signs || !plan.records.iter().all(right) {
+    if !plan.records.iter().any(is_of_key) || !plan.records.iter().all(right) {
         return;
     }
     let record = mend(value);
@@ -113,13 +96,6 @@ fn next_step(plan: &mut Plan, existing: &Existing, name: &str, value: &str) {
         Policy::Quarantine => ("reject", words::DMARC_TO_REJECT),
         Policy::Reject => return,
     };
-    let draft = Draft {
-        name: name.to_owned(),
-        kind: RecordType::Txt,
-        value: record.with("p", policy),
-        state: State::Change,
-        old: Some(value.to_owned()),
-        why: why.into(),
-    };
-    plan.later.push(draft.in_zone(&existing.zones, &plan.domain));
+    let stricter = Planned::text(name, &record.with("p", policy), why).in_state(State::Change);
+    draft.prepare(Planned { old: Some(value.to_owned()), ..stricter });
 }

@@ -5,106 +5,75 @@ use std::net::IpAddr;
 
 use puerto_mail::dns::{Dns, Record, RecordType, reverse_name};
 
-use super::existing::Existing;
 use super::overlay::Overlay;
-use super::{Draft, Mailbox, Plan, Reverse, Said, State, Subject, words};
+use super::{Draft, Mailbox, Planned, Reverse, Said, State, words};
 
 /// A and AAAA of the host name.
-pub(super) fn addresses<D: Dns>(
-    plan: &mut Plan,
-    subject: &Subject,
-    existing: &Existing,
-    future: &mut Overlay<'_, D>,
-) {
+pub(super) fn addresses<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_, D>) {
+    let (subject, existing) = (draft.subject, draft.existing);
+    let host = &subject.hostname;
     if subject.relay.is_some() {
         return;
     }
     if !subject.has_full_name() {
-        plan.note(true, Said::plain(words::NO_FULL_NAME).put("name", &subject.hostname));
-        return;
+        return draft.note(true, Said::plain(words::NO_FULL_NAME).put("name", host));
     }
-    if let Some(target) = existing.aliases.get(&subject.hostname) {
-        let said = Said::plain(words::HOST_IS_ALIAS);
-        plan.note(true, said.put("name", &subject.hostname).put("target", target));
+    if let Some(target) = existing.aliases.get(host) {
+        let said = Said::plain(words::HOST_IS_ALIAS).put("name", host);
+        draft.note(true, said.put("target", target));
     }
     for kind in [RecordType::A, RecordType::Aaaa] {
         let is_kind = |address: &&IpAddr| address.is_ipv4() == (kind == RecordType::A);
-        let present: Vec<IpAddr> = existing.addresses.iter().filter(is_kind).copied().collect();
+        let mut all: Vec<IpAddr> = existing.addresses.iter().filter(is_kind).copied().collect();
         let wanted: Vec<IpAddr> = subject.egress.iter().filter(is_kind).copied().collect();
-        let mut all = present.clone();
+        let strange = all.iter().filter(|address| !wanted.contains(address));
+        let strange: Vec<String> = strange.map(ToString::to_string).collect();
         for address in &wanted {
-            let state = if present.contains(address) { State::Keep } else { State::New };
             let why = Said::plain(words::HOST_ADDRESS).put("address", address);
-            plan.push(existing, draft(&subject.hostname, kind, address, state, why));
-            if state == State::New {
-                all.push(*address);
-            }
+            let is_there = all.contains(address);
+            let state = if is_there { State::Keep } else { State::New };
+            draft.add(Planned::new(host, kind, address, why).in_state(state));
+            all.extend((!is_there).then_some(*address));
         }
-        let strange: Vec<String> = present
-            .iter()
-            .filter(|address| !wanted.contains(address))
-            .map(ToString::to_string)
-            .collect();
         // An address that mail does not leave from is no fault, but one of a family
         // that mail does leave by may be this server's old one.
         if !wanted.is_empty() && !strange.is_empty() {
-            let said = Said::plain(words::OTHER_ADDRESS).put("name", &subject.hostname);
-            plan.note(false, said.put("addresses", strange.join(", ")));
+            let said = Said::plain(words::OTHER_ADDRESS).put("name", host);
+            draft.note(false, said.put("addresses", strange.join(", ")));
         }
-        future.set(&subject.hostname, kind, all.into_iter().map(Record::Address).collect());
+        future.set(host, kind, all.into_iter().map(Record::Address).collect());
     }
 }
 
 /// MX of the domain, and the mailboxes that must exist where it points to.
-pub(super) fn exchangers<D: Dns>(
-    plan: &mut Plan,
-    subject: &Subject,
-    existing: &Existing,
-    future: &mut Overlay<'_, D>,
-) {
-    let domain = &subject.domain;
-    let ours = |host: &str| host == subject.exchanger || host == subject.hostname;
-    let written = |preference: u16, host: &str| match host {
-        "" => format!("{preference} ."),
-        host => format!("{preference} {host}"),
-    };
-    let proposed = written(10, &subject.exchanger);
-    let refuses_all = existing.exchangers.iter().any(|(_, host)| host.is_empty());
-    let mut here = existing.exchangers.iter().any(|(_, host)| ours(host));
-    if existing.exchangers.is_empty() {
-        if subject.receives {
-            here = true;
-            let why = Said::plain(words::MX_NEW).put("domain", domain);
-            plan.push(existing, draft(domain, RecordType::Mx, &proposed, State::New, why));
-            let record = Record::Mx(10, subject.exchanger.clone());
-            future.set(domain, RecordType::Mx, vec![record]);
-        } else if existing.has_address {
-            plan.note(false, Said::plain(words::MX_IMPLICIT).put("domain", domain));
-        } else {
-            plan.note(true, Said::plain(words::MX_MISSING).put("domain", domain));
-        }
-    }
+pub(super) fn exchangers<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_, D>) {
+    let (subject, existing) = (draft.subject, draft.existing);
+    let (domain, proposed) = (&subject.domain, &subject.exchanger);
+    let is_ours = |host: &str| host == proposed || host == subject.hostname;
     for (preference, host) in &existing.exchangers {
-        let value = written(*preference, host);
         let (state, why) = match host.as_str() {
             "" => (State::Delete, Said::plain(words::MX_NULL).put("domain", domain)),
-            host if ours(host) => (State::Keep, Said::plain(words::MX_OURS)),
+            host if is_ours(host) => (State::Keep, Said::plain(words::MX_OURS)),
             host => (State::Keep, Said::plain(words::MX_OTHER).put("host", host)),
         };
-        plan.push(existing, draft(domain, RecordType::Mx, value, state, why));
+        let value = format!("{preference} {}", if host.is_empty() { "." } else { host });
+        draft.add(Planned::new(domain, RecordType::Mx, value, why).in_state(state));
     }
-    if refuses_all && subject.receives {
+    let mut here = existing.exchangers.iter().any(|(_, host)| is_ours(host));
+    let refuses_all = existing.exchangers.iter().any(|(_, host)| host.is_empty());
+    if subject.receives && (refuses_all || existing.exchangers.is_empty()) {
         here = true;
         let why = Said::plain(words::MX_NEW).put("domain", domain);
-        plan.push(existing, draft(domain, RecordType::Mx, &proposed, State::New, why));
-    } else if refuses_all && existing.exchangers.len() == 1 && !existing.has_address {
-        plan.note(true, Said::plain(words::MX_MISSING).put("domain", domain));
+        draft.add(Planned::new(domain, RecordType::Mx, format!("10 {proposed}"), why));
+        future.set(domain, RecordType::Mx, vec![Record::Mx(10, proposed.clone())]);
+    } else if existing.exchangers.iter().all(|(_, host)| host.is_empty()) {
+        let text = if existing.has_address { words::MX_IMPLICIT } else { words::MX_MISSING };
+        draft.note(!existing.has_address, Said::plain(text).put("domain", domain));
     }
     if subject.receives && !here {
-        plan.note(false, Said::plain(words::MX_ELSEWHERE).put("domain", domain));
+        draft.note(false, Said::plain(words::MX_ELSEWHERE).put("domain", domain));
     }
     for (name, why) in [("postmaster", words::POSTMASTER), ("abuse", words::ABUSE)] {
-        let address = format!("{name}@{domain}");
         let reached = subject.reached.iter().find(|(known, _)| *known == name);
         let exists = reached.and_then(|(_, exists)| *exists).filter(|_| here && subject.receives);
         let place = match (here, exists) {
@@ -113,42 +82,42 @@ pub(super) fn exchangers<D: Dns>(
             (true, Some(false)) => words::MAILBOX_MISSING,
             (true, None) => words::MAILBOX_HERE,
         };
-        let place = Said::plain(place).put("name", name);
-        plan.mailboxes.push(Mailbox { address, here, exists, why: why.into(), place });
+        let why = Said::joined(&[why.into(), Said::plain(place).put("name", name)], " ");
+        let address = format!("{name}@{domain}");
+        draft.plan.mailboxes.push(Mailbox { address, here, exists, why });
     }
 }
 
-fn draft(name: &str, kind: RecordType, value: impl ToString, state: State, why: Said) -> Draft {
-    Draft { name: name.to_owned(), kind, value: value.to_string(), state, old: None, why }
-}
-
 /// PTR of each address that mail leaves from.
-pub(super) fn reverse(plan: &mut Plan, subject: &Subject, existing: &Existing) {
+pub(super) fn reverse(draft: &mut Draft<'_>) {
+    let (subject, existing) = (draft.subject, draft.existing);
     if subject.relay.is_some() {
-        plan.note(false, Said::plain(words::REVERSE_OF_RELAY));
-        return;
+        return draft.note(false, words::REVERSE_OF_RELAY);
     }
     if !subject.has_full_name() {
         return;
     }
     for (address, found) in subject.egress.iter().zip(&existing.names) {
         let value = subject.hostname.clone();
-        let (state, old) = match found {
-            Err(_) => (None, Vec::new()),
-            Ok(names) if names.contains(&value) => (Some(State::Keep), names.clone()),
-            Ok(names) if names.is_empty() => (Some(State::New), Vec::new()),
-            Ok(names) => (Some(State::Change), names.clone()),
+        let (state, text) = match found.as_deref() {
+            Err(_) => (None, words::PTR_UNREAD),
+            Ok([only]) if *only == value => (Some(State::Keep), words::PTR_RIGHT),
+            Ok(names) if names.contains(&value) => (Some(State::Keep), words::PTR_SEVERAL),
+            Ok([]) => (Some(State::New), words::PTR_WANTED),
+            Ok(_) => (Some(State::Change), words::PTR_WANTED),
         };
-        let text = match (state, old.len()) {
-            (None, _) => words::PTR_UNREAD,
-            (Some(State::Keep), 0 | 1) => words::PTR_RIGHT,
-            (Some(State::Keep), _) => words::PTR_SEVERAL,
-            _ => words::PTR_WANTED,
-        };
+        let old = found.clone().unwrap_or_default();
         let put = |text| Said::plain(text).put("address", address).put("name", &value);
         let request = (state != Some(State::Keep)).then(|| put(words::PTR_REQUEST));
-        let why = put(text);
-        let name = reverse_name(*address);
-        plan.reverse.push(Reverse { address: *address, name, value, state, old, why, request });
+        let (why, name) = (put(text), reverse_name(*address));
+        draft.plan.reverse.push(Reverse {
+            address: *address,
+            name,
+            value,
+            state,
+            old,
+            why,
+            request,
+        });
     }
 }

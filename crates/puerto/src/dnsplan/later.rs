@@ -1,28 +1,23 @@
 //! What makes mail to the domain safer once it works: prepared, and off.
 
-use puerto_mail::dns::RecordType;
-
-use super::existing::Existing;
-use super::{Draft, Plan, Said, State, Subject, words};
+use super::{Draft, Planned, Said, words};
 
 /// TLS reports and MTA-STS, where this server takes the domain's mail.
-pub(super) fn encryption(plan: &mut Plan, subject: &Subject, existing: &Existing) {
-    if !plan.mailboxes.iter().any(|mailbox| mailbox.here) {
+pub(super) fn encryption(draft: &mut Draft<'_>) {
+    let (subject, existing) = (draft.subject, draft.existing);
+    if !draft.plan.mailboxes.iter().any(|mailbox| mailbox.here) {
         return;
     }
     let domain = &subject.domain;
-    let mut later = |name: String, value: String, why: Said| {
-        let (kind, state, old) = (RecordType::Txt, State::New, None);
-        let draft = Draft { name, kind, value, state, old, why };
-        plan.later.push(draft.in_zone(&existing.zones, domain));
-    };
-    if existing.tls_reports.is_empty() {
+    if !existing.has_tls_reports {
         let value = format!("v=TLSRPTv1; rua=mailto:postmaster@{domain}");
-        later(format!("_smtp._tls.{domain}"), value, words::TLS_REPORTS.into());
+        let name = format!("_smtp._tls.{domain}");
+        draft.prepare(Planned::text(&name, &value, words::TLS_REPORTS));
     }
-    if existing.mta_sts.is_empty() {
-        let mut hosts: Vec<&str> =
-            existing.exchangers.iter().map(|(_, host)| host.as_str()).collect();
+    if !existing.has_mta_sts {
+        // A null MX, which is to go, names no host.
+        let hosts = existing.exchangers.iter().map(|(_, host)| host.as_str());
+        let mut hosts: Vec<&str> = hosts.filter(|host| !host.is_empty()).collect();
         if hosts.is_empty() {
             hosts.push(&subject.exchanger);
         }
@@ -30,6 +25,6 @@ pub(super) fn encryption(plan: &mut Plan, subject: &Subject, existing: &Existing
         let file =
             format!("version: STSv1 / mode: testing / {} / max_age: 604800", hosts.join(" / "));
         let why = Said::plain(words::MTA_STS).put("domain", domain).put("file", file);
-        later(format!("_mta-sts.{domain}"), "v=STSv1; id=1".to_owned(), why);
+        draft.prepare(Planned::text(&format!("_mta-sts.{domain}"), "v=STSv1; id=1", why));
     }
 }

@@ -16,7 +16,6 @@ mod existing;
 mod host;
 mod later;
 mod overlay;
-mod relay;
 pub mod render;
 mod spf;
 mod subject;
@@ -28,16 +27,18 @@ pub mod zonefile;
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, DnsError, RecordType};
+use puerto_mail::dns::{Dns, RecordType, character_strings};
 use puerto_mail::spf::ahead;
 
-use crate::config::NextHopHost;
 pub use crate::lang::Said;
-use crate::lang::{Language, dns_error};
-use crate::survey::unregistered;
+use crate::lang::{dns_error, said_of};
+use crate::survey::records::Unanswered;
+use crate::survey::{relayhost, unregistered};
 pub use dmarc::{DmarcProposal, dmarc_proposal, said_of_faults};
+use existing::Existing;
+use overlay::Overlay;
 pub use spf::{Sender, SpfProposal, helo_spf_proposal, spf_proposal};
-pub use subject::{Key, Subject, SubjectError};
+pub use subject::{Key, Subject};
 
 /// Seconds for which a record that is made anew may be kept.
 pub const TTL: u32 = 3600;
@@ -96,6 +97,21 @@ pub struct Planned {
 }
 
 impl Planned {
+    // To be published; its zone is known once it is added to a plan.
+    fn new(name: &str, kind: RecordType, value: impl ToString, why: impl Into<Said>) -> Self {
+        let (name, value, why) = (name.to_owned(), value.to_string(), why.into());
+        let (zone, state, old) = (String::new(), State::New, None);
+        Self { name, zone, kind, ttl: TTL, value, state, old, why }
+    }
+
+    fn text(name: &str, value: &str, why: impl Into<Said>) -> Self {
+        Self::new(name, RecordType::Txt, value, why)
+    }
+
+    fn in_state(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
     /// The name as most panels want it: without the zone, `@` for the zone itself.
     pub fn relative(&self) -> &str {
         if self.name == self.zone {
@@ -105,22 +121,12 @@ impl Planned {
         inside.and_then(|name| name.strip_suffix('.')).unwrap_or(&self.name)
     }
 
-    /// The value of a TXT record in character-strings of at most 255 octets (RFC 1035
-    /// §3.3), which receivers join without anything between; any other value as it is.
+    /// The value of a TXT record in its character-strings; any other value as it is.
     pub fn pieces(&self) -> Vec<String> {
-        if self.kind != RecordType::Txt {
-            return vec![self.value.clone()];
+        match self.kind {
+            RecordType::Txt => character_strings(&self.value),
+            _ => vec![self.value.clone()],
         }
-        let mut pieces = vec![String::new()];
-        for character in self.value.chars() {
-            if pieces.last().is_some_and(|piece| piece.len() + character.len_utf8() > 255) {
-                pieces.push(String::new());
-            }
-            if let Some(piece) = pieces.last_mut() {
-                piece.push(character);
-            }
-        }
-        pieces
     }
 }
 
@@ -152,10 +158,8 @@ pub struct Mailbox {
     pub here: bool,
     /// Whether it reaches somebody; `None` where that is not known.
     pub exists: Option<bool>,
-    /// What it is for.
+    /// What it is for, and where it is to be made.
     pub why: Said,
-    /// Where it is to be made.
-    pub place: Said,
 }
 
 /// Terms of the SPF record's whole tree that ask the DNS; 10 are allowed (RFC 7208
@@ -237,14 +241,33 @@ impl Plan {
             && self.reverse.iter().all(|reverse| reverse.state == Some(State::Keep))
     }
 
-    pub(crate) fn note(&mut self, serious: bool, text: impl Into<Said>) {
-        self.notes.push(Note { serious, text: text.into() });
+    /// That the domain does not exist.
+    fn unregistered_note(&self) -> Option<&Note> {
+        self.notes.first().filter(|_| self.unregistered)
+    }
+
+    /// All else that is to be known.
+    fn other_notes(&self) -> impl Iterator<Item = &Note> {
+        self.notes.iter().skip(usize::from(self.unregistered))
+    }
+}
+
+/// A plan in the making.
+struct Draft<'a> {
+    subject: &'a Subject,
+    existing: &'a Existing,
+    plan: Plan,
+}
+
+impl Draft<'_> {
+    fn note(&mut self, serious: bool, text: impl Into<Said>) {
+        self.plan.notes.push(Note { serious, text: text.into() });
     }
 
     // An alias is the only record of its name (RFC 1034 §3.6.2): what is read there
     // stands at its target, which may be somebody else's.
-    fn push(&mut self, existing: &existing::Existing, mut record: Draft) {
-        if let Some(target) = existing.aliases.get(&record.name)
+    fn add(&mut self, mut record: Planned) {
+        if let Some(target) = self.existing.aliases.get(&record.name)
             && record.state != State::Keep
         {
             if record.state == State::Delete {
@@ -252,32 +275,48 @@ impl Plan {
             }
             let said = Said::plain(words::NAME_IS_ALIAS).put("name", &record.name);
             let said = said.put("target", target);
-            if record.name != self.hostname && !self.notes.iter().any(|note| note.text == said) {
+            let is_told = self.plan.notes.iter().any(|note| note.text == said);
+            if record.name != self.subject.hostname && !is_told {
                 self.note(true, said.clone());
             }
             record.why = said;
             record.state = State::Decide;
         }
-        self.records.push(record.in_zone(&existing.zones, &self.domain));
+        let record = self.in_zone(record);
+        self.plan.records.push(record);
     }
-}
 
-/// A record before its zone is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Draft {
-    name: String,
-    kind: RecordType,
-    value: String,
-    state: State,
-    old: Option<String>,
-    why: Said,
-}
+    /// Adds what may come later.
+    fn prepare(&mut self, record: Planned) {
+        let record = self.in_zone(record);
+        self.plan.later.push(record);
+    }
 
-impl Draft {
-    fn in_zone(self, zones: &existing::Zones, domain: &str) -> Planned {
-        let zone = zones.of(&self.name, domain);
-        let Self { name, kind, value, state, old, why } = self;
-        Planned { name, zone, kind, ttl: TTL, value, state, old, why }
+    fn in_zone(&self, record: Planned) -> Planned {
+        let zone = self.existing.zones.of(&record.name, &self.subject.domain);
+        Planned { zone, ..record }
+    }
+
+    /// Makes a text the only one of its kind at its name: of those that are present it
+    /// takes the place of the `chosen` one, and the others go, for the reason that
+    /// `surplus` gives of each.
+    fn merge(
+        &mut self,
+        record: Planned,
+        present: &[String],
+        chosen: Option<usize>,
+        surplus: impl Fn(&str) -> Said,
+    ) {
+        let name = record.name.clone();
+        let (state, old) = match chosen.and_then(|at| present.get(at)) {
+            None => (State::New, None),
+            Some(text) if *text == record.value => (State::Keep, None),
+            Some(text) => (State::Change, Some(text.clone())),
+        };
+        self.add(Planned { state, old, ..record });
+        for (_, text) in present.iter().enumerate().filter(|(at, _)| Some(*at) != chosen) {
+            self.add(Planned::text(&name, text, surplus(text)).in_state(State::Delete));
+        }
     }
 }
 
@@ -286,33 +325,34 @@ impl Draft {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
     /// The questions, such as `TXT example.com`, and what went wrong.
-    pub questions: Vec<(String, DnsError)>,
+    pub questions: Vec<Unanswered>,
 }
 
 impl Unread {
     /// What to tell the administrator.
-    pub fn explain(&self, language: Language) -> String {
-        let mut list: Vec<String> = self
-            .questions
-            .iter()
-            .map(|(question, error)| format!("{question}: {}", dns_error(error).of(language)))
-            .collect();
+    pub fn said(&self) -> Said {
         // Where nothing answers, a few say as much as all of them.
-        let more = list.len().saturating_sub(SHOWN);
+        let more = self.questions.len().saturating_sub(SHOWN);
+        let few = self.questions.iter().take(SHOWN);
+        let mut list: Vec<Said> = few
+            .map(|(question, error)| {
+                said_of!("{question}: {error}", "{question}: {error}";
+                question = Said::words(question), error = dns_error(error))
+            })
+            .collect();
         if more > 0 {
-            list.truncate(SHOWN);
-            list.push(format!("… (+{more})"));
+            list.push(Said::words(format!("… (+{more})")));
         }
-        Said::plain(words::UNREAD).put("questions", list.join("; ")).of(language)
+        Said::of_parts(words::UNREAD, &[("questions", &Said::joined(&list, "; "))])
     }
 }
 
 /// Works out what is to be published, from what exists.
 pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
     let (existing, unregistered) =
-        tokio::join!(existing::read(dns, subject), unregistered(dns, &subject.domain));
+        tokio::join!(Existing::read(dns, subject), unregistered(dns, &subject.domain));
     let existing = existing?;
-    let mut plan = Plan {
+    let plan = Plan {
         domain: subject.domain.clone(),
         hostname: subject.hostname.clone(),
         egress: subject.egress.clone(),
@@ -325,36 +365,22 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
         notes: Vec::new(),
         unregistered: unregistered.is_some(),
     };
+    let mut draft = Draft { subject, existing: &existing, plan };
     if let Some(registered) = unregistered {
-        plan.note(true, Said::plain(words::NOT_REGISTERED).put("domain", registered));
+        draft.note(true, Said::plain(words::NOT_REGISTERED).put("domain", registered));
     }
-    ahead::ask(dns, evaluated(subject)).await;
-    let mut future = overlay::Overlay::new(dns);
-    host::addresses(&mut plan, subject, &existing, &mut future);
-    host::exchangers(&mut plan, subject, &existing, &mut future);
-    spf::of_domain(&mut plan, subject, &existing, &mut future).await?;
-    spf::of_helo_name(&mut plan, subject, &existing, &mut future).await?;
-    dkim::keys(&mut plan, subject, &existing);
-    dmarc::policy(&mut plan, subject, &existing);
-    host::reverse(&mut plan, subject, &existing);
-    later::encryption(&mut plan, subject, &existing);
-    Ok(plan)
-}
-
-// What evaluations will begin with: both SPF records, and whatever the relay's name
-// leads to.
-fn evaluated(subject: &Subject) -> Vec<ahead::Question> {
-    let mut first = vec![
-        (subject.domain.clone(), RecordType::Txt),
-        (subject.hostname.clone(), RecordType::Txt),
-    ];
-    match subject.relay.as_ref().map(|relay| &relay.host) {
-        Some(NextHopHost::Mx(name)) => {
-            first.push((name.clone(), RecordType::Mx));
-            first.extend(ahead::addresses(name));
-        }
-        Some(NextHopHost::Name(name)) => first.extend(ahead::addresses(name)),
-        _ => {}
-    }
-    first
+    // What evaluations will begin with: both SPF records, and where the relay leads.
+    let records = [&subject.domain, &subject.hostname].map(|name| (name.clone(), RecordType::Txt));
+    let of_relay = subject.relay.iter().flat_map(relayhost::first_questions);
+    ahead::ask(dns, records.into_iter().chain(of_relay)).await;
+    let mut future = Overlay::new(dns);
+    host::addresses(&mut draft, &mut future);
+    host::exchangers(&mut draft, &mut future);
+    spf::of_domain(&mut draft, &mut future).await?;
+    spf::of_helo_name(&mut draft, &mut future).await?;
+    dkim::keys(&mut draft);
+    dmarc::policy(&mut draft);
+    host::reverse(&mut draft);
+    later::encryption(&mut draft);
+    Ok(draft.plan)
 }

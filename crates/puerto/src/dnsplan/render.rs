@@ -1,12 +1,10 @@
 //! The plan on paper: for panels, as lines of a zone file, and for programs.
 
-use std::fmt::Write as _;
-
-use puerto_mail::dns::RecordType;
+use puerto_mail::dns::{RecordType, quoted};
 use serde_json::{Value, json};
 
-use super::zonefile::quoted;
-use super::{Plan, Planned, Reverse, Said, State};
+use super::{Mailbox, Note, Plan, Planned, Reverse, Said, State};
+use crate::finding::page::Page;
 use crate::lang::{Language, Text, harmless};
 
 /// One document, for programs.
@@ -39,8 +37,8 @@ pub fn json(plan: &Plan, language: Language) -> Value {
         })
     };
     let mailboxes = plan.mailboxes.iter().map(|mailbox| {
-        let why = format!("{} {}", said(&mailbox.why), said(&mailbox.place));
-        json!({ "address": mailbox.address, "here": mailbox.here, "exists": mailbox.exists, "why": why })
+        let Mailbox { address, here, exists, why } = mailbox;
+        json!({ "address": address, "here": here, "exists": exists, "why": said(why) })
     });
     let notes =
         plan.notes.iter().map(|note| json!({ "serious": note.serious, "text": said(&note.text) }));
@@ -59,59 +57,57 @@ pub fn json(plan: &Plan, language: Language) -> Value {
 
 /// For people with a panel before them.
 pub fn fields(plan: &Plan, language: Language) -> String {
-    let mut out = String::new();
+    let mut page = Page::new(language);
     let head = [("domain", plan.domain.as_str()), ("host", plan.hostname.as_str())];
-    let _ = writeln!(out, "{}\n", FIELDS_HEAD.with(language, &head));
-    let first = plan.notes.iter().take(usize::from(plan.unregistered));
-    for note in first {
-        let _ = writeln!(out, "! {}\n", note.text.of(language));
+    page.line(&FIELDS_HEAD.with(language, &head));
+    page.line("");
+    if let Some(note) = plan.unregistered_note() {
+        page.line(&format!("! {}\n", note.text.of(language)));
     }
-    let to_do: Vec<&Planned> = plan.changes().collect();
+    let to_do: Vec<&Planned> = plan.changes().chain(plan.undecided()).collect();
     for record in &to_do {
-        field(&mut out, record, language);
+        field(&mut page, record);
     }
-    for record in plan.undecided() {
-        field(&mut out, record, language);
+    if to_do.is_empty() {
+        page.line(&format!("{}\n", NOTHING.of(language)));
     }
-    if to_do.is_empty() && plan.undecided().next().is_none() {
-        let _ = writeln!(out, "{}\n", NOTHING.of(language));
-    }
-    lookups(&mut out, plan, language);
-    reverse(&mut out, plan, language);
-    let kept: Vec<&Planned> = plan.records.iter().filter(|r| r.state == State::Keep).collect();
-    heading(&mut out, KEPT, kept.is_empty(), language);
-    for record in kept {
-        let kind = record.kind;
-        let _ = writeln!(out, "  {} {kind} {}", record.name, harmless(&record.value));
-        let _ = writeln!(out, "      {}", record.why.of(language));
-    }
-    heading(&mut out, MAILBOXES, plan.mailboxes.is_empty(), language);
-    for mailbox in &plan.mailboxes {
-        let (why, place) = (mailbox.why.of(language), mailbox.place.of(language));
-        let mark = if mailbox.exists == Some(false) { "!" } else { "-" };
-        let _ = writeln!(out, "  {mark} {}: {why} {place}", mailbox.address);
-    }
-    let notes: Vec<_> = plan.notes.iter().skip(usize::from(plan.unregistered)).collect();
-    heading(&mut out, NOTES, notes.is_empty(), language);
-    for note in notes {
-        let mark = if note.serious { "!" } else { "-" };
-        let _ = writeln!(out, "  {mark} {}", note.text.of(language));
-    }
-    heading(&mut out, LATER, plan.later.is_empty(), language);
-    for record in &plan.later {
-        let _ = writeln!(out, "  {} TXT {}", record.name, harmless(&record.value));
-        let _ = writeln!(out, "      {}", record.why.of(language));
-    }
-    out
+    lookups(&mut page, plan);
+    reverse(&mut page, plan);
+    let kept = plan.records.iter().filter(|record| record.state == State::Keep);
+    list(&mut page, KEPT, kept, listed);
+    list(&mut page, MAILBOXES, &plan.mailboxes, |page, mailbox| {
+        let why =
+            Said::joined(&[Said::words(format!("{}:", mailbox.address)), mailbox.why.clone()], " ");
+        page.point(mailbox.exists == Some(false), &why);
+    });
+    list(&mut page, NOTES, plan.other_notes(), |page, note: &Note| {
+        page.point(note.serious, &note.text);
+    });
+    list(&mut page, LATER, &plan.later, listed);
+    page.finish()
 }
 
-fn heading(out: &mut String, text: Text, nothing_follows: bool, language: Language) {
-    if !nothing_follows {
-        let _ = writeln!(out, "\n{}", text.of(language));
+// A heading, if anything stands below it.
+fn list<'a, T: 'a>(
+    page: &mut Page,
+    title: Text,
+    items: impl IntoIterator<Item = &'a T>,
+    show: impl Fn(&mut Page, &T),
+) {
+    for (number, item) in items.into_iter().enumerate() {
+        if number == 0 {
+            page.heading(title.of(page.language()));
+        }
+        show(page, item);
     }
 }
 
-fn field(out: &mut String, record: &Planned, language: Language) {
+fn listed(page: &mut Page, record: &Planned) {
+    page.line(&format!("  {} {} {}", record.name, record.kind, harmless(&record.value)));
+    page.line(&format!("      {}", record.why.of(page.language())));
+}
+
+fn field(page: &mut Page, record: &Planned) {
     let state = match record.state {
         State::New => PUBLISH,
         State::Change => REPLACE,
@@ -119,62 +115,63 @@ fn field(out: &mut String, record: &Planned, language: Language) {
         State::Delete => DELETE,
         State::Decide => DECIDE,
     };
-    let _ = writeln!(out, "{} {} {}", state.of(language), record.kind, record.name);
-    let _ = writeln!(out, "  {}", record.why.of(language));
+    let language = page.language();
+    page.line(&format!("{} {} {}", state.of(language), record.kind, record.name));
+    page.line(&format!("  {}", record.why.of(language)));
+    let mut row = |label: Text, value: &str| {
+        page.line(&format!("    {:<10} {value}", label.of(language)));
+    };
     let relative = record.relative();
-    row(out, NAME, relative, language);
+    row(NAME, relative);
     if relative != record.name {
-        row(out, WHOLE_NAME, &record.name, language);
+        row(WHOLE_NAME, &record.name);
     }
-    row(out, TYPE, record.kind.name(), language);
-    row(out, TTL_WORD, &record.ttl.to_string(), language);
+    row(TYPE, record.kind.name());
+    row(TTL_WORD, &record.ttl.to_string());
     match (record.kind, record.value.split_once(' ')) {
         (RecordType::Mx, Some((preference, host))) => {
-            row(out, PRIORITY, preference, language);
-            row(out, VALUE, host, language);
+            row(PRIORITY, preference);
+            row(VALUE, host);
         }
-        _ => row(out, VALUE, &harmless(&record.value), language),
+        _ => row(VALUE, &harmless(&record.value)),
     }
     let pieces = record.pieces();
     if pieces.len() > 1 {
         let shown: Vec<String> = pieces.iter().map(|piece| quoted(piece)).collect();
-        row(out, PIECES, &shown.join(" "), language);
+        row(PIECES, &shown.join(" "));
     }
     if let Some(old) = &record.old {
-        let _ = writeln!(out, "  - {}\n  + {}", harmless(old), harmless(&record.value));
+        difference(page, old, &record.value);
     }
-    out.push('\n');
+    page.line("");
 }
 
-fn row(out: &mut String, label: Text, value: &str, language: Language) {
-    let _ = writeln!(out, "    {:<10} {value}", label.of(language));
+fn difference(page: &mut Page, old: &str, new: &str) {
+    page.line(&format!("  - {}\n  + {}", harmless(old), harmless(new)));
 }
 
-fn lookups(out: &mut String, plan: &Plan, language: Language) {
+fn lookups(page: &mut Page, plan: &Plan) {
     let number = |n: Option<u32>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
     let (before, after) = (number(plan.lookups.before), number(plan.lookups.after));
-    let values = [("before", before.as_str()), ("after", after.as_str())];
     let too_many = plan.lookups.after.is_some_and(|n| n > puerto_mail::spf::MAX_LOOKUPS);
     let text = match (plan.lookups.before, too_many) {
         (_, true) => LOOKUPS_TOO_MANY,
         (None, _) => LOOKUPS_NEW,
         _ => LOOKUPS,
     };
-    let _ = writeln!(out, "{}", text.with(language, &values));
+    page.line(&text.with(page.language(), &[("before", &before), ("after", &after)]));
 }
 
-fn reverse(out: &mut String, plan: &Plan, language: Language) {
-    heading(out, REVERSE, plan.reverse.is_empty(), language);
-    for reverse in &plan.reverse {
-        let _ = writeln!(out, "  {}", reverse.why.of(language));
+fn reverse(page: &mut Page, plan: &Plan) {
+    list(page, REVERSE, &plan.reverse, |page, reverse| {
+        page.line(&format!("  {}", reverse.why.of(page.language())));
         if !reverse.old.is_empty() && reverse.state != Some(State::Keep) {
-            let _ =
-                writeln!(out, "  - {}\n  + {}", harmless(&reverse.old.join(", ")), reverse.value);
+            difference(page, &reverse.old.join(", "), &reverse.value);
         }
         if let Some(request) = &reverse.request {
-            let _ = writeln!(out, "    «{}»", request.of(language));
+            page.line(&format!("    «{}»", request.of(page.language())));
         }
-    }
+    });
 }
 
 const FIELDS_HEAD: Text = Text::new(

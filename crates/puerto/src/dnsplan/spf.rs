@@ -6,16 +6,16 @@
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, DnsError, RecordType};
+use puerto_mail::dns::{Dns, DnsError};
 use puerto_mail::spf::mend::{self, Mended};
 use puerto_mail::spf::{self, Query, Reason, SpfResult, count};
 
-use super::existing::Existing;
 use super::overlay::Overlay;
-use super::relay::{self, Coverage};
-use super::{Draft, Note, Plan, Said, State, Subject, Unread, words};
-use crate::config::NextHop;
-use crate::lang::Text;
+use super::{Draft, Note, Planned, Said, State, Unread, words};
+use crate::config::{NextHop, NextHopHost};
+use crate::survey::address::is_public;
+use crate::survey::names::ascii;
+use crate::survey::relayhost::{self, Way};
 
 /// Whose mail the record is to let pass.
 #[derive(Debug, Clone, Copy)]
@@ -80,10 +80,7 @@ pub async fn spf_proposal<D: Dns>(
     let mut present = Overlay::new(dns);
     present.set_text(domain, &mended.text());
     let why = match sender.relay {
-        Some(next_hop) => {
-            let coverage = relay::find(&present, next_hop).await?;
-            cover_relay(&mut notes, domain, &mut mended, coverage, &present).await?
-        }
+        Some(relay) => cover_relay(&mut notes, (domain, &mut mended), relay, &present).await?,
         None => {
             let query =
                 |ip| Query::mail_from_text(ip, sender.hostname, &format!("postmaster@{domain}"));
@@ -124,103 +121,79 @@ async fn mended<D: Dns>(dns: &D, name: &str, texts: &[String]) -> Result<Mended,
 
 /// The record of the domain.
 pub(super) async fn of_domain<D: Dns>(
-    plan: &mut Plan,
-    subject: &Subject,
-    existing: &Existing,
+    draft: &mut Draft<'_>,
     future: &mut Overlay<'_, D>,
 ) -> Result<(), Unread> {
-    let domain = subject.domain.as_str();
-    let sender = Sender {
-        domain,
-        hostname: &subject.hostname,
-        relay: subject.relay.as_ref(),
-        egress: &subject.egress,
+    let (subject, present) = (draft.subject, draft.existing.spf.as_slice());
+    let (domain, hostname) = (subject.domain.as_str(), subject.hostname.as_str());
+    let (relay, egress) = (subject.relay.as_ref(), subject.egress.as_slice());
+    let sender = Sender { domain, hostname, relay, egress };
+    let mut proposal = spf_proposal(future.present(), &sender, present, false).await?;
+    draft.plan.notes.append(&mut proposal.notes);
+    notes(draft, &proposal, present.is_empty());
+    let before = match present {
+        [only] => lookups(&count::count_text(future.present(), domain, only).await),
+        _ => None,
     };
-    let mut proposal = spf_proposal(future.present(), &sender, &existing.spf, false).await?;
-    plan.notes.append(&mut proposal.notes);
-    notes(plan, &proposal, existing.spf.is_empty());
-    plan.lookups = lookups(existing, domain, &proposal.text, future).await;
-    tree_faults(plan, &count::count_text(future, domain, &proposal.text).await, domain);
+    let tree = count::count_text(future, domain, &proposal.text).await;
+    draft.plan.lookups = super::Lookups { before, after: lookups(&tree) };
+    tree_faults(draft, &tree);
     future.set_text(domain, &proposal.text);
-    let right = match existing.spf.is_empty() {
-        true => Said::plain(words::SPF_BY_NAME).put("host", &subject.hostname),
+    let right = match present.is_empty() {
+        true => Said::plain(words::SPF_BY_NAME).put("host", hostname),
         false => words::SPF_RIGHT.into(),
     };
-    publish(plan, existing, domain, (&existing.spf, right), proposal);
+    publish(draft, domain, (present, right), proposal);
     Ok(())
 }
 
 /// The record of the HELO name.
 pub(super) async fn of_helo_name<D: Dns>(
-    plan: &mut Plan,
-    subject: &Subject,
-    existing: &Existing,
+    draft: &mut Draft<'_>,
     future: &mut Overlay<'_, D>,
 ) -> Result<(), Unread> {
+    let (subject, present) = (draft.subject, draft.existing.helo_spf.as_slice());
     let host = subject.hostname.as_str();
     if subject.relay.is_some() || !subject.has_full_name() || host == subject.domain {
         return Ok(());
     }
-    let proposal = helo_spf_proposal(future, (host, &subject.egress), &existing.helo_spf).await?;
-    notes(plan, &proposal, existing.helo_spf.is_empty());
-    publish(plan, existing, host, (&existing.helo_spf, words::SPF_HELO_RIGHT.into()), proposal);
+    let proposal = helo_spf_proposal(future, (host, &subject.egress), present).await?;
+    notes(draft, &proposal, present.is_empty());
+    publish(draft, host, (present, words::SPF_HELO_RIGHT.into()), proposal);
     Ok(())
 }
 
 // One record, in the place of all those that count today.
 fn publish(
-    plan: &mut Plan,
-    existing: &Existing,
+    draft: &mut Draft<'_>,
     name: &str,
     (present, right): (&[String], Said),
     proposal: SpfProposal,
 ) {
-    let counting: Vec<&String> =
-        present.iter().filter(|text| !proposal.mended.beside.contains(text)).collect();
-    let value = proposal.text;
-    let (state, old) = match counting.as_slice() {
-        [] => (State::New, None),
-        [only] if **only == value => (State::Keep, None),
-        several if several.contains(&&value) => (State::Keep, None),
-        several => (State::Change, several.first().map(|text| (*text).clone())),
-    };
-    let why = match (proposal.why, state) {
-        (Some(why), _) => why,
-        (None, State::Change) => words::SPF_MENDED.into(),
-        (None, _) => right,
-    };
-    let kind = RecordType::Txt;
-    let draft = |value: String, state, old, why| Draft {
-        name: name.to_owned(),
-        kind,
-        value,
-        state,
-        old,
-        why,
-    };
-    if !proposal.mended.unclear.is_empty() {
-        let unclear = proposal.mended.unclear.join(" ");
-        let why = Said::plain(words::SPF_UNCLEAR).put("words", unclear);
-        return plan.push(existing, draft(value, State::Decide, old, why));
+    let SpfProposal { text, mended, why, .. } = &proposal;
+    let counting = present.iter().filter(|text| !mended.beside.contains(text));
+    let counting: Vec<String> = counting.cloned().collect();
+    let chosen = counting.iter().position(|present| present == text);
+    let changed = counting.first().filter(|_| chosen.is_none());
+    if !mended.unclear.is_empty() {
+        let why = Said::plain(words::SPF_UNCLEAR).put("words", proposal.unclear());
+        let record = Planned::text(name, text, why).in_state(State::Decide);
+        return draft.add(Planned { old: changed.cloned(), ..record });
     }
-    let why = match state {
-        // Only where nothing was taken out of the record that is there.
-        State::Change if proposal.mended.opening.is_empty() => {
-            Said::of_parts(AND, &[("one", &why), ("other", &words::SPF_KEPT.into())])
-        }
-        _ => why,
-    };
-    let replaced = old.clone().unwrap_or_else(|| value.clone());
-    plan.push(existing, draft(value, state, old, why));
-    for other in counting.into_iter().filter(|text| **text != replaced) {
-        let why = words::SPF_SECOND.into();
-        plan.push(existing, draft(other.clone(), State::Delete, None, why));
+    let mut why = why.clone().unwrap_or_else(|| match changed {
+        Some(_) => words::SPF_MENDED.into(),
+        None => right,
+    });
+    // Only where nothing was taken out of the record that is there.
+    if changed.is_some() && mended.opening.is_empty() {
+        why = Said::joined(&[why, words::SPF_KEPT.into()], " ");
     }
+    let chosen = chosen.or(changed.map(|_| 0));
+    let record = Planned::text(name, text, why);
+    draft.merge(record, &counting, chosen, |_| words::SPF_SECOND.into());
 }
 
-const AND: Text = Text::same("{one} {other}");
-
-fn notes(plan: &mut Plan, proposal: &SpfProposal, is_new: bool) {
+fn notes(draft: &mut Draft<'_>, proposal: &SpfProposal, is_new: bool) {
     let mended = &proposal.mended;
     for (serious, text, terms) in [
         (true, words::SPF_OPENING, &mended.opening),
@@ -228,11 +201,11 @@ fn notes(plan: &mut Plan, proposal: &SpfProposal, is_new: bool) {
         (true, words::SPF_BESIDE, &mended.beside),
     ] {
         for term in terms {
-            plan.note(serious, Said::plain(text).put("term", term));
+            draft.note(serious, Said::plain(text).put("term", term));
         }
     }
     for term in mended.unread() {
-        plan.note(false, Said::plain(words::SPF_UNREAD).put("term", term));
+        draft.note(false, Said::plain(words::SPF_UNREAD).put("term", term));
     }
     if is_new || !mended.is_ajar() {
         return;
@@ -240,53 +213,38 @@ fn notes(plan: &mut Plan, proposal: &SpfProposal, is_new: bool) {
     let closed = mended.clone().closed().text();
     match mended.all().map(|term| term.as_bytes().first().copied()) {
         None | Some(Some(b'?')) => {
-            plan.note(false, Said::plain(words::SPF_NEUTRAL).put("record", closed));
+            draft.note(false, Said::plain(words::SPF_NEUTRAL).put("record", closed));
         }
-        Some(_) => plan.note(true, words::SPF_PLUS_ALL),
+        Some(_) => draft.note(true, words::SPF_PLUS_ALL),
     }
 }
 
 // What the record leads to and nobody can read: to receivers the whole is in error then,
 // and only the administrator knows whether that sender is still needed.
-fn tree_faults(plan: &mut Plan, tree: &count::Count, domain: &str) {
-    for fault in tree.faults.iter().filter(|fault| fault.domain != domain) {
-        use count::CountFaultKind::{Loop, Malformed, NoRecord, SeveralRecords};
-        let said = match &fault.kind {
-            NoRecord => Said::plain(words::SPF_LEADS_NOWHERE),
-            SeveralRecords | Malformed(_) => Said::plain(words::SPF_LEADS_TO_FAULT),
-            Loop => Said::plain(words::SPF_LEADS_BACK),
+fn tree_faults(draft: &mut Draft<'_>, tree: &count::Count) {
+    use count::CountFaultKind::{Loop, Malformed, NoRecord, SeveralRecords};
+    let domain = &draft.subject.domain;
+    let (own, others): (Vec<_>, Vec<_>) =
+        tree.faults.iter().partition(|fault| fault.domain == *domain);
+    for fault in others {
+        let text = match &fault.kind {
+            NoRecord => words::SPF_LEADS_NOWHERE,
+            SeveralRecords | Malformed(_) => words::SPF_LEADS_TO_FAULT,
+            Loop => words::SPF_LEADS_BACK,
             _ => continue,
         };
-        plan.note(true, said.put("whose", &fault.domain));
+        draft.note(true, Said::plain(text).put("whose", &fault.domain));
     }
-    if tree
-        .faults
-        .iter()
-        .any(|fault| fault.domain == domain && fault.kind == count::CountFaultKind::Loop)
-    {
-        plan.note(true, Said::plain(words::SPF_LEADS_BACK).put("whose", domain));
+    if own.iter().any(|fault| fault.kind == Loop) {
+        draft.note(true, Said::plain(words::SPF_LEADS_BACK).put("whose", domain));
     }
 }
 
-async fn lookups<D: Dns>(
-    existing: &Existing,
-    domain: &str,
-    text: &str,
-    future: &Overlay<'_, D>,
-) -> super::Lookups {
-    let number = |count: count::Count| {
-        let known = count.faults.iter().all(|fault| {
-            use count::CountFaultKind::{DependsOnMessage, NoRecord};
-            matches!(fault.kind, DependsOnMessage | NoRecord)
-        });
-        known.then_some(count.lookups)
-    };
-    let before = match existing.spf.as_slice() {
-        [only] => number(count::count_text(future.present(), domain, only).await),
-        _ => None,
-    };
-    let after = number(count::count_text(future, domain, text).await);
-    super::Lookups { before, after }
+// How often a record's tree asks the DNS, if all of it is known.
+fn lookups(tree: &count::Count) -> Option<u32> {
+    use count::CountFaultKind::{DependsOnMessage, NoRecord};
+    let is_known = |kind: &_| matches!(kind, DependsOnMessage | NoRecord);
+    tree.faults.iter().all(|fault| is_known(&fault.kind)).then_some(tree.lookups)
 }
 
 /// Makes the record cover addresses; says what was added and why.
@@ -319,7 +277,7 @@ fn own_terms(mended: &Mended) -> String {
     mended.terms().iter().filter(|term| !is_all(term)).cloned().collect::<Vec<_>>().join(" ")
 }
 
-pub(super) fn literal(address: IpAddr) -> String {
+fn literal(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => format!("ip4:{address}"),
         IpAddr::V6(address) => format!("ip6:{address}"),
@@ -341,61 +299,61 @@ fn unread(evaluation: &spf::Evaluation) -> Unread {
     Unread { questions: vec![(format!("SPF {name}"), error)] }
 }
 
+/// Makes the record cover a relayhost; says what was added and why.
+///
+/// The addresses that a relay takes mail in at are often not those that it sends
+/// from. The large services publish those that they send from in a record to be
+/// included, by which they are covered.
 async fn cover_relay<D: Dns>(
     notes: &mut Vec<Note>,
-    domain: &str,
-    terms: &mut Mended,
-    coverage: Coverage,
+    (domain, terms): (&str, &mut Mended),
+    next_hop: &NextHop,
     future: &Overlay<'_, D>,
 ) -> Result<Option<Said>, Unread> {
-    let mut note = |serious, text: Text, relay: String| {
-        notes.push(Note { serious, text: Said::plain(text).put("relay", relay) });
+    let relay = match &next_hop.host {
+        NextHopHost::Address(address) => address.to_string(),
+        NextHopHost::Mx(name) | NextHopHost::Name(name) => name.clone(),
     };
-    let (term, decides, said) = match coverage {
-        Coverage::Include { term, provider } => {
-            let tree = count::count_text(future, domain, &terms.text()).await;
-            if tree.terms.iter().any(|counted| counted.term.eq_ignore_ascii_case(&term)) {
-                return Ok(Some(Said::plain(words::SPF_RELAY_RIGHT).put("relay", provider)));
-            }
-            (term, None, Said::plain(words::SPF_RELAY_PROVIDER).put("relay", provider))
+    let said = |text| Said::plain(text).put("relay", &relay);
+    let mut note = |serious, text| notes.push(Note { serious, text: said(text) });
+    let tree = count::count_text(future, domain, &terms.text()).await;
+    if let Some(record) = relayhost::service(next_hop).and_then(|service| service.spf) {
+        let term = format!("include:{record}");
+        if tree.terms.iter().any(|counted| counted.term.eq_ignore_ascii_case(&term)) {
+            return Ok(Some(said(words::SPF_RELAY_RIGHT)));
         }
-        Coverage::Addresses { term, relay, addresses } => {
-            let sender = format!("postmaster@{domain}");
-            let mut refused = None;
-            for address in &addresses {
-                let query = Query::mail_from_text(*address, &relay, &sender);
-                let evaluation = spf::check(future, &query).await;
-                match evaluation.result {
-                    SpfResult::TempError => return Err(unread(&evaluation)),
-                    SpfResult::Pass => {}
-                    _ => refused = refused.or(Some(evaluation)),
-                }
-            }
-            note(false, words::RELAY_MAY_DIFFER, relay.clone());
-            let Some(refused) = refused else {
-                return Ok(Some(Said::plain(words::SPF_RELAY_RIGHT).put("relay", relay)));
-            };
-            let decides = refused.decided_by().map(str::to_owned);
-            // A name asks the DNS once more: where the limit is reached, addresses do not.
-            let tree = count::count_text(future, domain, &terms.text()).await;
-            if tree.lookups >= spf::MAX_LOOKUPS {
-                let fixed: Vec<String> = addresses.iter().map(|one| literal(*one)).collect();
-                let said = Said::plain(words::SPF_RELAY_FIXED).put("relay", relay);
-                let said = said.put("term", fixed.join(" "));
-                terms.insert(fixed, decides.as_deref());
-                return Ok(Some(said));
-            }
-            (term, decides, Said::plain(words::SPF_RELAY_HOST).put("relay", relay))
+        terms.insert(vec![term.clone()], None);
+        return Ok(Some(said(words::SPF_RELAY_PROVIDER).put("term", term)));
+    }
+    let way = relayhost::way(future, next_hop).await;
+    let Way { by_mx, addresses } = way.map_err(|question| Unread { questions: vec![question] })?;
+    if !addresses.iter().any(|address| is_public(*address)) {
+        let is_nowhere = addresses.is_empty();
+        note(true, if is_nowhere { words::RELAY_NOWHERE } else { words::RELAY_PRIVATE });
+        return Ok(None);
+    }
+    note(false, words::RELAY_MAY_DIFFER);
+    let mut refused = None;
+    for address in &addresses {
+        let query = Query::mail_from_text(*address, &relay, &format!("postmaster@{domain}"));
+        let evaluation = spf::check(future, &query).await;
+        match evaluation.result {
+            SpfResult::TempError => return Err(unread(&evaluation)),
+            SpfResult::Pass => {}
+            _ => refused = refused.or(Some(evaluation)),
         }
-        Coverage::Private { relay } => {
-            note(true, words::RELAY_PRIVATE, relay);
-            return Ok(None);
+    }
+    let Some(refused) = refused else { return Ok(Some(said(words::SPF_RELAY_RIGHT))) };
+    // A name asks the DNS once more: where the limit is reached, addresses do not.
+    let (added, text) = match &next_hop.host {
+        NextHopHost::Address(address) => (vec![literal(*address)], words::SPF_RELAY_HOST),
+        _ if tree.lookups >= spf::MAX_LOOKUPS => {
+            (addresses.iter().map(|one| literal(*one)).collect(), words::SPF_RELAY_FIXED)
         }
-        Coverage::Nowhere { relay } => {
-            note(true, words::RELAY_NOWHERE, relay);
-            return Ok(None);
-        }
+        _ if by_mx => (vec![format!("mx:{}", ascii(&relay))], words::SPF_RELAY_HOST),
+        _ => (vec![format!("a:{}", ascii(&relay))], words::SPF_RELAY_HOST),
     };
-    terms.insert(vec![term.clone()], decides.as_deref());
-    Ok(Some(said.put("term", term)))
+    let said = said(text).put("term", added.join(" "));
+    terms.insert(added, refused.decided_by());
+    Ok(Some(said))
 }

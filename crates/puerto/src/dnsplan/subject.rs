@@ -8,7 +8,7 @@ use super::{Said, words};
 use crate::config::{Config, Live, NextHop};
 use crate::intake::KeyRing;
 use crate::local::Directory;
-use crate::survey::names::is_private;
+use crate::survey::names::{ascii, is_private};
 
 /// What this server is and has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,41 +45,31 @@ pub struct Key {
     pub record: String,
 }
 
-/// Why there can be no plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SubjectError {
-    /// This is not a domain name.
-    NotADomain(String),
-    /// No domain was named, and the configuration has none.
-    NoDomain,
-}
-
-impl SubjectError {
-    /// What to tell the administrator.
-    pub fn said(&self) -> Said {
-        match self {
-            Self::NotADomain(text) => Said::plain(words::NOT_A_DOMAIN).put("text", text),
-            Self::NoDomain => Said::plain(words::NO_DOMAIN),
-        }
+impl Key {
+    /// The name that the record stands at.
+    pub fn name(&self) -> String {
+        format!("{}._domainkey.{}", self.selector, self.domain)
     }
 }
 
 impl Subject {
     /// From the configuration and its keys; without a `domain` it is the first of
-    /// those configured.
+    /// those configured. The error says why there can be no plan.
     pub fn new(
         config: &Config,
         ring: &KeyRing,
         domain: Option<&str>,
         egress: Vec<IpAddr>,
-    ) -> Result<Self, SubjectError> {
+    ) -> Result<Self, Said> {
+        let not_a_domain = |text: &str| Said::plain(words::NOT_A_DOMAIN).put("text", text);
         let wanted = match domain {
-            Some(text) => Domain::parse(text.trim_end_matches('.'))
-                .map_err(|_| SubjectError::NotADomain(text.to_owned()))?,
-            None => config.domains.first().cloned().ok_or(SubjectError::NoDomain)?,
+            Some(text) => {
+                Domain::parse(text.trim_end_matches('.')).map_err(|_| not_a_domain(text))?
+            }
+            None => config.domains.first().cloned().ok_or(Said::plain(words::NO_DOMAIN))?,
         };
-        let name = ascii(&wanted).filter(|name| name.contains('.'));
-        let domain = name.ok_or_else(|| SubjectError::NotADomain(wanted.to_string()))?;
+        let name = a_labels(&wanted).filter(|name| name.contains('.'));
+        let domain = name.ok_or_else(|| not_a_domain(&wanted.to_string()))?;
         let keys = ring.keys_for(&wanted);
         let keys = keys.iter().map(|key| Key {
             domain: key.domain.clone(),
@@ -93,9 +83,9 @@ impl Subject {
         let keys = keys.collect();
         Ok(Self {
             reached: reached(config),
-            receives: config.domains.iter().filter_map(ascii).any(|name| name == domain),
-            hostname: host_name(&config.delivery.helo),
-            exchanger: host_name(&config.hostname),
+            receives: config.domains.iter().filter_map(a_labels).any(|name| name == domain),
+            hostname: ascii(&config.delivery.helo),
+            exchanger: ascii(&config.hostname),
             relay: config.relayhost.clone(),
             keys,
             egress,
@@ -123,11 +113,6 @@ fn reached(config: &Config) -> Vec<(&'static str, Option<bool>)> {
     ["postmaster", "abuse"].map(|name| (name, reaches(name))).to_vec()
 }
 
-fn ascii(domain: &Domain) -> Option<String> {
+fn a_labels(domain: &Domain) -> Option<String> {
     idna::domain_to_ascii(domain.name()?).ok()
-}
-
-fn host_name(name: &str) -> String {
-    let name = name.trim_end_matches('.');
-    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_ascii_lowercase())
 }

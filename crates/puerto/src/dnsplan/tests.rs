@@ -252,7 +252,7 @@ fn nothing_is_proposed_where_the_dns_does_not_answer() {
         table.txt("example.com", "v=spf1 include:_spf.news.example -all");
         table.fail(name, kind, failure.clone());
         let unread = block_on(plan(&table, &subject())).unwrap().unwrap_err();
-        assert!(unread.explain(Language::Spanish).contains(name), "{name}");
+        assert!(unread.said().of(Language::Spanish).contains(name), "{name}");
     }
     let mut table = Table::new();
     table.fail("1.2.0.192.in-addr.arpa", RecordType::Ptr, DnsError::Timeout);

@@ -11,6 +11,7 @@ pub mod greeting;
 pub mod https;
 pub mod names;
 pub mod patience;
+pub mod records;
 pub mod relayhost;
 
 pub use existence::unregistered;

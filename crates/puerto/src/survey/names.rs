@@ -81,6 +81,13 @@ const PROVIDERS: [&str; 58] = [
     "zap-srv.com",
 ];
 
+/// A name as the DNS is asked for it: in A-labels, without the dot of the root. What cannot
+/// be put so is in lower case at least.
+pub fn ascii(name: &str) -> String {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_ascii_lowercase())
+}
+
 /// Whether a name has one label, or ends in what the public DNS does not have: nobody
 /// outside can look it up.
 pub fn is_private(name: &str) -> bool {

@@ -3,10 +3,12 @@
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Dns, DnsError, Record, RecordType};
+use puerto_mail::dns::{Dns, Record, RecordType};
+use puerto_mail::spf::ahead;
 use puerto_mail::together::together;
 
-use super::names::is_within;
+use super::names::{ascii, is_within};
+use super::records::{Unanswered, addresses, records};
 use crate::config::{NextHop, NextHopHost};
 
 /// Addresses of a relayhost that are looked at.
@@ -21,12 +23,14 @@ pub struct Way {
     pub addresses: Vec<IpAddr>,
 }
 
-/// A question that the DNS did not answer, such as `MX example.org`, and why.
-pub type Unanswered = (String, DnsError);
-
-/// A name as the DNS is asked for it.
-pub fn ascii(name: &str) -> String {
-    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned())
+/// What [`way`] begins by asking, for whoever asks ahead.
+pub fn first_questions(next_hop: &NextHop) -> Vec<ahead::Question> {
+    let Some(name) = next_hop.host.name().map(ascii) else { return Vec::new() };
+    let mut questions = ahead::addresses(&name).to_vec();
+    if matches!(next_hop.host, NextHopHost::Mx(_)) {
+        questions.push((name, RecordType::Mx));
+    }
+    questions
 }
 
 /// Finds the hosts of a relayhost: an address is its own, a name in brackets has
@@ -39,10 +43,12 @@ pub async fn way<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Way, Unanswered>
         NextHopHost::Name(name) => (ascii(name), false),
         NextHopHost::Mx(name) => (ascii(name), true),
     };
-    let hosts = match is_bare {
-        true => dns.exchangers(&name).await.map_err(|error| (format!("MX {name}"), error))?,
-        false => Vec::new(),
-    };
+    let mut hosts = Vec::new();
+    if is_bare {
+        let found = records(dns, &name, RecordType::Mx).await?;
+        hosts.extend(found.into_iter().filter_map(Record::into_exchanger));
+        hosts.sort();
+    }
     let by_mx = !hosts.is_empty();
     // A null MX names no host (RFC 7505).
     let mut names: Vec<String> = hosts.into_iter().map(|(_, host)| host).collect();
@@ -50,18 +56,13 @@ pub async fn way<D: Dns>(dns: &D, next_hop: &NextHop) -> Result<Way, Unanswered>
     if !by_mx {
         names.push(name);
     }
-    let kinds = [RecordType::A, RecordType::Aaaa];
-    let asked = names.iter().take(MAX_ADDRESSES).flat_map(|name| kinds.map(|kind| (name, kind)));
-    let asked = asked.map(async |(name, kind)| {
-        let records = dns.records(name, kind).await;
-        records.map_err(|error| (format!("{kind} {name}"), error))
-    });
-    let mut addresses = Vec::new();
-    for records in together(asked).await {
-        addresses.extend(records?.into_iter().filter_map(Record::into_address));
+    let asked = names.iter().take(MAX_ADDRESSES).map(|name| addresses(dns, name));
+    let mut found = Vec::new();
+    for addresses in together(asked).await {
+        found.append(&mut addresses?);
     }
-    addresses.truncate(MAX_ADDRESSES);
-    Ok(Way { by_mx, addresses })
+    found.truncate(MAX_ADDRESSES);
+    Ok(Way { by_mx, addresses: found })
 }
 
 /// What stands at the name of a relayhost, whichever of it is meant.
@@ -183,7 +184,7 @@ const SERVICES: &[Service] = &[
 
 #[cfg(test)]
 mod tests {
-    use puerto_mail::dns::{Table, block_on};
+    use puerto_mail::dns::{DnsError, Table, block_on};
 
     use super::*;
 

@@ -1,7 +1,9 @@
 //! What is shown, whole, in every form and both languages.
 
 use super::*;
+use crate::config::Config;
 use crate::golden;
+use crate::intake::KeyRing;
 
 const KEY: &str = include_str!("../../../tests/golden/dnsplan/key.record");
 
@@ -114,9 +116,15 @@ fn reverse(address: &str) -> String {
 fn what_is_said_of_failures() {
     use update::{KeyFileError, Stopped, UpdateError};
     let zone = || "example.com".to_owned();
+    let nowhere = std::path::Path::new("/nonexistent");
+    let config = Config::for_tests(nowhere);
+    let said_of_domain = |config: &Config, domain: Option<&str>| {
+        let ring = KeyRing::load(nowhere);
+        Subject::new(config, &ring, domain, Vec::new()).unwrap_err()
+    };
     let mut said = vec![
-        SubjectError::NotADomain("a b".to_owned()).said(),
-        SubjectError::NoDomain.said(),
+        said_of_domain(&config, Some("a b")),
+        said_of_domain(&Config { domains: Vec::new(), ..config }, None),
         KeyFileError::Malformed { file: "key".to_owned() }.said(),
         KeyFileError::Algorithm { file: "key".to_owned(), algorithm: "hmac-md5".into() }.said(),
         update::Key::load(std::path::Path::new("/nonexistent/key")).unwrap_err().said(),
@@ -141,8 +149,7 @@ fn what_is_said_of_failures() {
     }
     let keys = (1..7).map(|n| Key { selector: format!("s{n}"), ..subject().keys[0].clone() });
     let subject = Subject { keys: keys.collect(), ..subject() };
-    let unread = block_on(plan(&silent, &subject)).unwrap().unwrap_err();
-    text +=
-        &format!("{}\n{}\n", unread.explain(Language::English), unread.explain(Language::Spanish));
+    let unread = block_on(plan(&silent, &subject)).unwrap().unwrap_err().said();
+    text += &format!("{}\n{}\n", unread.of(Language::English), unread.of(Language::Spanish));
     golden::same("dnsplan/failures.txt", &text);
 }
