@@ -19,7 +19,7 @@ use puerto_smtp::{Address, Envelope, Recipient, ReversePath};
 use puerto_spool::clock::{Clock, SystemClock};
 use puerto_spool::disk::SystemDisk;
 use puerto_spool::segments::{Options, SegmentSpool};
-use puerto_spool::{ClaimRequest, Content, NewMessage, Origin, Settlement, Spool, Timestamp};
+use puerto_spool::{ClaimRequest, Content, Desk, NewMessage, Origin, Settlement, Store, Work};
 
 const SPAN: Duration = Duration::from_secs(3);
 const OCTETS: usize = 4096;
@@ -49,7 +49,7 @@ fn main() {
     });
     println!("the same, while settling     {rate:>8} messages/s");
 
-    let queued = spool.health();
+    let queued = spool.health().wait().unwrap();
     let started = Instant::now();
     drop(spool);
     println!("close with {} messages   {:>10.0?}", queued.messages, started.elapsed());
@@ -66,7 +66,7 @@ fn main() {
     println!("open from the segments       {:>10.0?}", started.elapsed());
     println!(
         "on disk {} MiB for {} MiB queued",
-        spool.health().disk_octets >> 20,
+        spool.health().wait().unwrap().disk_octets >> 20,
         queued.octets >> 20
     );
     drop(spool);
@@ -119,15 +119,14 @@ fn commit(spool: &SegmentSpool, n: u64) {
 }
 
 fn settle(spool: &SegmentSpool) {
-    let now = SystemClock.now();
-    let hold = Duration::from_secs(60);
-    let request = ClaimRequest { now, hold, limit: 100, per_domain: 100 };
-    for lease in spool.claim(&request).unwrap() {
+    let request = ClaimRequest { hold: Duration::from_secs(60), limit: 100, per_domain: 100 };
+    let leases = spool.claim(&request).wait().unwrap().leases;
+    let settlements = leases.iter().map(|lease| {
         let done = puerto_spool::Disposition::Discarded("measured".into());
         let dispositions = lease.recipients.iter().map(|r| (r.index, done.clone())).collect();
-        spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
-    }
-    let _: Option<Timestamp> = spool.next_due();
+        Settlement { token: lease.token, dispositions }
+    });
+    drop(spool.settle(settlements.collect()));
 }
 
 /// Octets of memory that the process has.

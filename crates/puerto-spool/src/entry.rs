@@ -2,6 +2,7 @@
 
 use puerto_smtp::{Domain, EnhancedCode, Recipient, Return, ReversePath};
 
+use crate::Answer;
 use crate::id::{MessageId, Timestamp};
 
 /// Where a message came from.
@@ -103,8 +104,11 @@ pub struct Entry {
 pub struct LeaseToken {
     /// The message.
     pub id: MessageId,
-    /// Which lease it is; never used twice while a store is open.
-    pub number: u64,
+    /// Whose it is: the node's number among those that share the queue.
+    pub owner: u16,
+    /// Which lease it is: greater than that of any lease before it on the same message,
+    /// so that whoever held an older one is told apart, however late.
+    pub fence: u64,
 }
 
 /// A recipient that was handed out.
@@ -141,6 +145,8 @@ pub struct Lease {
     pub smtputf8: bool,
     /// When the message came.
     pub received_at: Timestamp,
+    /// Where it came from.
+    pub origin: Origin,
     /// Octets, prefix included.
     pub size: u64,
     /// How many recipients the message has in all.
@@ -179,8 +185,11 @@ pub struct Settlement {
 }
 
 /// What a settlement left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Settled {
     /// Recipients that are not done; with none, the message is gone.
     pub remaining: u32,
+    /// Completes when the settlement is durable. With an error it may be undone by a
+    /// restart, and the recipients handed out again.
+    pub durable: Answer<()>,
 }

@@ -28,6 +28,9 @@ pub enum SpoolError {
     /// The lease ran out or was given back, and the settlement was not recorded.
     #[error("the lease on message {0} is no longer held")]
     LeaseLost(MessageId),
+    /// It is held, and not to be tried until it is released.
+    #[error("message {0} is held")]
+    Held(MessageId),
     /// The record of this message is damaged.
     #[error("message {id} is damaged: {what}")]
     Damaged {

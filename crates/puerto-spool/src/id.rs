@@ -46,6 +46,9 @@ impl Timestamp {
 /// It is a 41-bit count of milliseconds since 2026-01-01 UTC (69 years) followed
 /// by seven bits that count within one; a busier millisecond borrows from the next.
 /// An id is no capability: knowing one opens nothing.
+///
+/// Where several nodes share a queue, their number follows in eight bits more, and the id
+/// has fourteen digits. Both kinds can be in one store, which copies from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct MessageId(u64);
@@ -53,6 +56,8 @@ pub struct MessageId(u64);
 const EPOCH_2026_MILLIS: i64 = 1_767_225_600_000;
 /// Bits that count within a millisecond.
 pub(crate) const COUNTER_BITS: u32 = 7;
+/// Bits of an id that no node's number follows.
+const BITS: u32 = 48;
 
 impl MessageId {
     /// The smallest id of a moment.
@@ -68,6 +73,17 @@ impl MessageId {
         last.map_or(fresh, |last| fresh.max(Self(last.0 + 1)))
     }
 
+    /// Whether a node's number follows in it: new ids do not go on from such a one.
+    pub const fn has_node(self) -> bool {
+        self.0 >> BITS != 0
+    }
+
+    /// The greater of this id, the last that was given here, and another that was met,
+    /// unless that one was given elsewhere.
+    pub(crate) fn or_later(self, met: Self) -> Self {
+        if met.has_node() { self } else { self.max(met) }
+    }
+
     /// The number behind the name, for storage.
     pub const fn as_u64(self) -> u64 {
         self.0
@@ -81,7 +97,8 @@ impl MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:012X}", self.0)
+        let digits = if self.has_node() { 14 } else { 12 };
+        write!(f, "{:0digits$X}", self.0)
     }
 }
 
@@ -129,5 +146,10 @@ mod tests {
         assert_eq!(second.to_string().len(), 12);
         assert_eq!(second.to_string().to_lowercase().parse(), Ok(second));
         assert_eq!("xyz".parse::<MessageId>(), Err(NotAMessageId));
+        let of_a_node = MessageId::from_u64(second.as_u64() << 8 | 3);
+        assert!(of_a_node.has_node() && !second.has_node());
+        assert_eq!(of_a_node.to_string().len(), 14);
+        assert_eq!(of_a_node.to_string().parse(), Ok(of_a_node));
+        assert_eq!((first.or_later(of_a_node), first.or_later(second)), (first, second));
     }
 }

@@ -6,18 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::entry::{Entry, Lease, LeaseToken, Settled, Settlement};
-use crate::id::{MessageId, Timestamp};
-use crate::index::{EncodedEnvelope, Index};
-use crate::ticket::Ticket;
-use crate::{
-    ClaimRequest, Content, Draft, Edit, Health, Hindrance, ListRequest, NewMessage, Spool,
-    SpoolError, StoredContent,
+use crate::entry::{Entry, LeaseToken, Settled, Settlement};
+use crate::faces::{
+    Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Store, Work,
 };
+use crate::filter::Filter;
+use crate::id::{MessageId, Timestamp};
+use crate::index::{EncodedEnvelope, Index, Moment};
+use crate::ticket::Ticket;
+use crate::{Content, Draft, Hindrance, NewMessage, SpoolError, StoredContent};
 
 /// A queue in memory.
 pub struct MemorySpool {
     clock: Arc<dyn Clock>,
+    since: Timestamp,
     state: Mutex<State>,
 }
 
@@ -33,7 +35,13 @@ struct State {
 impl MemorySpool {
     /// An empty queue.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default() }
+        Self { since: clock.now(), clock, state: Mutex::default() }
+    }
+
+    /// All messages as they stand.
+    pub fn entries(&self) -> Vec<Entry> {
+        let all = PageRequest { limit: usize::MAX, ..PageRequest::default() };
+        self.page(&all).wait().map_or_else(|_| Vec::new(), |page| page.entries)
     }
 
     /// From now on new mail is refused with this error, as a full or failing disk
@@ -80,7 +88,7 @@ impl State {
     }
 }
 
-impl Spool for MemorySpool {
+impl Store for MemorySpool {
     fn new_id(&self) -> MessageId {
         let mut state = self.state();
         let id = MessageId::next(state.last_id, self.clock.now());
@@ -95,64 +103,93 @@ impl Spool for MemorySpool {
         Ok(Box::new(MemoryDraft { octets: Vec::new(), spilled: 0, disk }))
     }
 
-    fn commit(&self, message: NewMessage) -> Ticket<Result<(), SpoolError>> {
+    fn commit(&self, message: NewMessage) -> Answer<()> {
         Ticket::ready(self.store(message))
     }
 
-    fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError> {
-        let elapsed = self.clock.elapsed();
-        Ok(self.state().index.claim(request, elapsed))
-    }
-
-    fn renew(&self, token: &LeaseToken, hold: Duration) -> Result<(), SpoolError> {
-        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
-        self.state().index.renew(token, hold, now, elapsed)
-    }
-
-    fn settle(
-        &self,
-        settlement: Settlement,
-    ) -> Result<(Settled, Ticket<Result<(), SpoolError>>), SpoolError> {
-        let (settled, _) = self.state().index.settle(settlement, self.clock.now())?;
-        Ok((settled, Ticket::ready(Ok(()))))
-    }
-
-    fn content(&self, id: MessageId) -> Result<Box<dyn StoredContent>, SpoolError> {
-        let state = self.state();
-        let (_, _, octets) = state.index.stored(id).ok_or(SpoolError::NotFound(id))?;
-        Ok(Box::new(MemoryContent { octets: Arc::clone(octets), read: 0 }))
+    fn content(&self, id: MessageId) -> Answer<Box<dyn StoredContent>> {
+        Ticket::ready(self.content_at_once(id).ok_or(SpoolError::NotFound(id)))
     }
 
     fn content_at_once(&self, id: MessageId) -> Option<Box<dyn StoredContent>> {
-        self.content(id).ok()
+        let octets = Arc::clone(self.state().index.stored(id)?.2);
+        Some(Box::new(MemoryContent { octets, read: 0 }))
     }
 
-    fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
-        self.state().index.get(id)
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+}
+
+impl Work for MemorySpool {
+    fn claim(&self, request: &ClaimRequest) -> Answer<Claimed> {
+        Ticket::ready(Ok(self.state().index.claim(request, Moment::of(&*self.clock))))
     }
 
-    fn list(&self, request: &ListRequest) -> Result<Vec<Entry>, SpoolError> {
-        self.state().index.list(request)
+    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Vec<LeaseToken>> {
+        Ticket::ready(Ok(self.state().index.renew(leases, hold, Moment::of(&*self.clock))))
     }
 
-    fn edit(
-        &self,
-        id: MessageId,
-        edit: Edit,
-    ) -> Result<Ticket<Result<(), SpoolError>>, SpoolError> {
-        self.state().index.edit(id, edit, self.clock.now())?;
-        Ok(Ticket::ready(Ok(())))
+    fn settle(&self, settlements: Vec<Settlement>) -> Ticket<Vec<Result<Settled, SpoolError>>> {
+        let now = self.clock.now();
+        let index = &mut self.state().index;
+        let answers = settlements.into_iter().map(|settlement| {
+            let remaining = index.settle(settlement, now)?.remaining;
+            Ok(Settled { remaining, durable: Ticket::ready(Ok(())) })
+        });
+        Ticket::ready(answers.collect())
     }
 
-    fn next_due(&self) -> Option<Timestamp> {
-        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
-        self.state().index.next_due(now, elapsed)
+    fn note_delay(&self, id: MessageId) -> Answer<bool> {
+        let noted = self.state().index.note_delay(id, true, self.clock.now());
+        Ticket::ready(noted.map(|changed| changed.is_some()))
     }
 
-    fn health(&self) -> Health {
+    fn forget_delay(&self, id: MessageId) -> Answer<()> {
+        let forgotten = self.state().index.note_delay(id, false, self.clock.now());
+        Ticket::ready(forgotten.map(drop))
+    }
+
+    fn retry_all(&self) -> Answer<u64> {
+        let (retried, _) = self.state().index.retry_some(None, usize::MAX, self.clock.now());
+        Ticket::ready(Ok(retried.len() as u64))
+    }
+
+    fn changed(&self) -> Ticket<()> {
+        Ticket::never()
+    }
+
+    fn living(&self) -> u32 {
+        1
+    }
+}
+
+impl Desk for MemorySpool {
+    fn get(&self, id: MessageId) -> Answer<Entry> {
+        Ticket::ready(self.state().index.get(id))
+    }
+
+    fn page(&self, request: &PageRequest) -> Answer<Page> {
+        let selector = request.filter.compiled();
+        Ticket::ready(self.state().index.page(request.after, request.limit, &selector))
+    }
+
+    fn count(&self, filter: &Filter) -> Answer<Count> {
+        let selector = filter.compiled();
+        let all = self.state().index.page(None, usize::MAX, &selector);
+        Ticket::ready(all.map(|page| Count::of(&page.entries)))
+    }
+
+    fn edit(&self, ids: &[MessageId], edit: Edit) -> Ticket<Vec<Result<(), SpoolError>>> {
+        let now = self.clock.now();
+        let index = &mut self.state().index;
+        Ticket::ready(ids.iter().map(|id| index.edit(*id, edit, now).map(drop)).collect())
+    }
+
+    fn health(&self) -> Answer<Health> {
         let state = self.state();
         let (messages, recipients, octets) = state.index.totals();
-        Health {
+        Ticket::ready(Ok(Health {
             messages,
             recipients,
             octets,
@@ -160,7 +197,12 @@ impl Spool for MemorySpool {
             refusing: state.check().err().map(|error| error.to_string()),
             damaged: Vec::new(),
             unreadable: Vec::new(),
-        }
+        }))
+    }
+
+    fn nodes(&self) -> Answer<Vec<Node>> {
+        let leases = self.state().index.leases();
+        Ticket::ready(Ok(vec![Node::alone(self.since, self.clock.now(), leases)]))
     }
 
     fn close(&self) {
@@ -248,10 +290,14 @@ impl StoredContent for MemoryContent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ManualClock;
     use crate::contract;
 
     #[test]
     fn memory_keeps_the_contract() {
-        contract::run(&|clock| Arc::new(MemorySpool::new(clock)));
+        contract::run(&|| {
+            let clock = Arc::new(ManualClock::new(contract::START));
+            contract::Subject { store: Arc::new(MemorySpool::new(clock.clone())), time: clock }
+        });
     }
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Bench, attempt};
-use crate::clock::Clock as _;
 use crate::{Disposition, Lease, MessageId, Settlement, Timestamp};
+
+/// Longer than any history here.
+const FOR_LONG: Duration = Duration::from_secs(10_000_000);
 
 /// Random operations against a map from (message, recipient) to when it is due.
 pub(super) fn agrees(bench: &Bench) {
@@ -26,7 +28,7 @@ pub(super) fn agrees(bench: &Bench) {
                 let to: Vec<&str> = to.iter().map(String::as_str).collect();
                 let id = bench.commit(&to);
                 for index in 0..to.len() {
-                    waiting.insert((id, index as u32), bench.clock.now());
+                    waiting.insert((id, index as u32), bench.now());
                 }
             }
             4 => bench.pass(next(4)),
@@ -35,19 +37,19 @@ pub(super) fn agrees(bench: &Bench) {
                 for lease in bench.claim(next(12) as usize, 1 + next(6) as usize) {
                     for recipient in &lease.recipients {
                         let due = waiting.remove(&(lease.token.id, recipient.index)).unwrap();
-                        assert!(due <= bench.clock.now());
+                        assert!(due <= bench.now());
                     }
-                    bench.spool.renew(&lease.token, Duration::MAX).unwrap();
+                    assert!(bench.store.renew(&[lease.token], FOR_LONG).wait().unwrap().is_empty());
                     leased.push(lease);
                 }
                 if before.len() == waiting.len() && leased.is_empty() {
                     let all = bench.claim(usize::MAX, usize::MAX);
-                    let due = before.values().filter(|due| **due <= bench.clock.now()).count();
+                    let due = before.values().filter(|due| **due <= bench.now()).count();
                     assert_eq!(all.iter().map(|l| l.recipients.len()).sum::<usize>(), due);
                     for lease in &all {
-                        bench.settle(lease, &Disposition::Returned(bench.clock.now()));
+                        bench.settle(lease, &Disposition::Returned(bench.now()));
                         for recipient in &lease.recipients {
-                            waiting.insert((lease.token.id, recipient.index), bench.clock.now());
+                            waiting.insert((lease.token.id, recipient.index), bench.now());
                         }
                     }
                 }
@@ -57,7 +59,7 @@ pub(super) fn agrees(bench: &Bench) {
                     continue;
                 }
                 let lease = leased.swap_remove(next(leased.len() as u64) as usize);
-                let now = bench.clock.now();
+                let now = bench.now();
                 let dispositions = lease.recipients.iter().map(|r| {
                     if next(3) == 0 {
                         let due = now.after(Duration::from_secs(next(20)));
@@ -67,13 +69,16 @@ pub(super) fn agrees(bench: &Bench) {
                     (r.index, Disposition::Delivered(attempt(now)))
                 });
                 let dispositions = dispositions.collect();
-                bench.spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
+                bench.settle_as(Settlement { token: lease.token, dispositions }).unwrap();
             }
         }
         let open: usize = leased.iter().map(|l| l.recipients.len()).sum();
-        assert_eq!(bench.spool.health().recipients, (waiting.len() + open) as u64);
-        let first = waiting.values().min().copied();
-        let forever = (open > 0).then_some(Timestamp::from_millis(i64::MAX));
-        assert_eq!(bench.spool.next_due(), first.or(forever));
+        assert_eq!(bench.health().recipients, (waiting.len() + open) as u64);
+        let next = bench.next_due();
+        match waiting.values().min() {
+            Some(first) => assert!(bench.is_about(next, *first), "{next:?}, {first:?}"),
+            None if open > 0 => assert!(next > Some(bench.now().after(FOR_LONG / 2)), "{next:?}"),
+            None => assert_eq!(next, None),
+        }
     }
 }

@@ -7,9 +7,10 @@ use super::Index;
 use super::domains::DomainKey;
 use super::slots::{Slot, State};
 use super::story::Shared;
+use crate::clock::Clock;
 use crate::entry::{Lease, LeaseToken};
 use crate::id::{MessageId, Timestamp};
-use crate::{ClaimRequest, SpoolError};
+use crate::{ClaimRequest, Claimed};
 
 /// What was handed out.
 #[derive(Debug)]
@@ -24,59 +25,95 @@ pub(super) struct Leased {
     pub(super) slots: Box<[u32]>,
 }
 
+impl Leased {
+    /// Whether this is the token of it. Here all leases are this process's own.
+    pub(super) fn is(&self, token: &LeaseToken) -> bool {
+        token.owner == 0 && self.id == token.id
+    }
+}
+
+/// When it is, by both of a store's clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// The time of day, which may leap.
+    pub(crate) now: Timestamp,
+    /// How much time has passed since some moment.
+    pub(crate) elapsed: Duration,
+}
+
+impl Moment {
+    /// The present.
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self { now: clock.now(), elapsed: clock.elapsed() }
+    }
+
+    /// The time of day when so much time will have passed, if the clock does not leap.
+    fn until(self, end: Duration) -> Timestamp {
+        self.now.after(end.saturating_sub(self.elapsed))
+    }
+}
+
 impl<L> Index<L> {
-    /// Hands out due work; see [`crate::Spool::claim`].
-    pub(crate) fn claim(&mut self, request: &ClaimRequest, elapsed: Duration) -> Vec<Lease> {
-        self.expire(request.now, elapsed);
-        if request.per_domain > self.per_domain {
-            self.domains.unpark_all();
+    /// Hands out due work; see [`crate::Work::claim`].
+    pub(crate) fn claim(&mut self, request: &ClaimRequest, at: Moment) -> Claimed {
+        self.expire(at);
+        if request.limit > 0 {
+            if request.per_domain > self.per_domain {
+                self.domains.unpark_all();
+            }
+            self.per_domain = request.per_domain;
         }
-        self.per_domain = request.per_domain;
-        self.domains.wake_due(request.now);
+        self.domains.wake_due(at.now);
         let mut leases = Vec::new();
         let mut left = request.limit;
         while left > 0 {
-            let Some((domain, room)) = self.domains.next(request.now, request.per_domain) else {
-                break;
-            };
+            let Some((domain, room)) = self.domains.next(at.now, request.per_domain) else { break };
             let room = room.min(left);
-            let Some(lease) = self.lease_first(domain, room, request, elapsed) else { continue };
+            let Some(lease) = self.lease_first(domain, room, request.hold, at) else { continue };
             left = left.saturating_sub(lease.recipients.len());
             leases.push(lease);
         }
-        leases
+        Claimed { leases, next_due: self.next_due(at) }
     }
 
-    /// Lets a lease hold for this long from now on.
+    /// Lets leases hold for this long from now on; returns those that are lost.
     pub(crate) fn renew(
         &mut self,
-        token: &LeaseToken,
+        tokens: &[LeaseToken],
         hold: Duration,
-        now: Timestamp,
-        elapsed: Duration,
-    ) -> Result<(), SpoolError> {
-        let lease = self
-            .leases
-            .get_mut(&token.number)
-            .filter(|lease| lease.id == token.id)
-            .ok_or(SpoolError::LeaseLost(token.id))?;
-        let end = elapsed.saturating_add(hold);
-        lease.until = now.after(hold);
-        let before = std::mem::replace(&mut lease.end, end);
-        self.expiries.remove(&(before, token.number));
-        self.expiries.insert((end, token.number));
-        Ok(())
+        at: Moment,
+    ) -> Vec<LeaseToken> {
+        let mut lost = Vec::new();
+        for token in tokens {
+            let Some(lease) = self.leases.get_mut(&token.fence).filter(|held| held.is(token))
+            else {
+                lost.push(*token);
+                continue;
+            };
+            let end = at.elapsed.saturating_add(hold);
+            lease.until = at.now.after(hold);
+            let before = std::mem::replace(&mut lease.end, end);
+            self.expiries.remove(&(before, token.fence));
+            self.expiries.insert((end, token.fence));
+        }
+        lost
+    }
+
+    /// When the next recipient of any unheld message becomes due, or a lease ends.
+    fn next_due(&self, at: Moment) -> Option<Timestamp> {
+        let expiry = self.expiries.first().map(|(end, _)| at.until(*end));
+        self.domains.first_due().into_iter().chain(expiry).min()
     }
 
     /// Leases end whose time has come; their recipients are due since then.
-    fn expire(&mut self, now: Timestamp, elapsed: Duration) {
+    fn expire(&mut self, at: Moment) {
         while let Some((end, number)) = self.expiries.first().copied() {
-            if end > elapsed {
+            if end > at.elapsed {
                 break;
             }
             self.expiries.remove(&(end, number));
             if let Some(lease) = self.leases.remove(&number) {
-                let due = lease.until.min(now);
+                let due = lease.until.min(at.now);
                 self.change_leased(&lease, number, |slot, _| slot.state = State::Waiting(due));
             }
         }
@@ -87,17 +124,17 @@ impl<L> Index<L> {
         &mut self,
         domain: DomainKey,
         room: usize,
-        request: &ClaimRequest,
-        elapsed: Duration,
+        hold: Duration,
+        at: Moment,
     ) -> Option<Lease> {
-        let id = self.choose(domain, request.now)?;
+        let id = self.choose(domain, at.now)?;
         self.last_lease += 1;
         let number = self.last_lease;
         let range = self.messages.get(&id)?.group(domain);
         let first = range.start;
         let mut places = Vec::new();
         self.change_group(id, domain, range, |slots| {
-            let due = |slot: &Slot| matches!(slot.state, State::Waiting(due) if due <= request.now);
+            let due = |slot: &Slot| matches!(slot.state, State::Waiting(due) if due <= at.now);
             for (slot, place) in slots.iter_mut().zip(first..).filter(|(slot, _)| due(slot)) {
                 if places.len() == room {
                     break;
@@ -106,8 +143,8 @@ impl<L> Index<L> {
                 places.push(u32::try_from(place).unwrap_or(u32::MAX));
             }
         });
-        let end = elapsed.saturating_add(request.hold);
-        let until = request.now.after(request.hold);
+        let end = at.elapsed.saturating_add(hold);
+        let until = at.now.after(hold);
         let lease = Leased { id, domain, end, until, slots: places.into() };
         self.domains.lease(domain, lease.slots.len());
         self.expiries.insert((end, number));

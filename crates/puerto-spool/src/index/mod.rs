@@ -23,11 +23,12 @@ use std::time::Duration;
 
 use self::domains::{DomainKey, Domains};
 pub(crate) use self::envelope::EncodedEnvelope;
+pub(crate) use self::leases::Moment;
 use self::leases::{Leased, first_due};
 use self::message::Message;
 use self::slots::{Slot, State};
 use crate::codec::{Malformed, Take};
-use crate::entry::{Disposition, Settled, Settlement};
+use crate::entry::{Disposition, Settlement};
 use crate::id::{MessageId, Timestamp};
 use crate::{Edit, SpoolError};
 
@@ -160,10 +161,10 @@ impl<L> Index<L> {
         &mut self,
         settlement: Settlement,
         now: Timestamp,
-    ) -> Result<(Settled, Changed<L>), SpoolError> {
+    ) -> Result<Changed<L>, SpoolError> {
         let id = settlement.token.id;
-        let number = settlement.token.number;
-        if self.leases.get(&number).is_none_or(|lease| lease.id != id) {
+        let number = settlement.token.fence;
+        if !self.leases.get(&number).is_some_and(|lease| lease.is(&settlement.token)) {
             return Err(SpoolError::LeaseLost(id));
         }
         let lease = self.leases.remove(&number).ok_or(SpoolError::LeaseLost(id))?;
@@ -178,8 +179,7 @@ impl<L> Index<L> {
         self.change_leased(&lease, number, |slot, shared| {
             slot.settle(outcome(slot.index).unwrap_or(&Disposition::Returned(now)), shared);
         });
-        let changed = self.changed(id, lease.slots.iter().copied(), now)?;
-        Ok((Settled { remaining: changed.remaining }, changed))
+        self.changed(id, lease.slots.iter().copied(), now)
     }
 
     /// Changes a message as an administrator asks.
@@ -196,9 +196,9 @@ impl<L> Index<L> {
                 let gone = self.remove(id);
                 return Ok(Changed { record: Vec::new(), remaining: 0, gone });
             }
-            Edit::DelayNotified => message.delay_notified = true,
             Edit::Hold => self.set_held(id, true),
             Edit::Release => self.set_held(id, false),
+            Edit::Retry if message.held => return Err(SpoolError::Held(id)),
             Edit::Retry => {
                 for (domain, range) in message.groups() {
                     self.change_group(id, domain, range, |slots| {
@@ -211,6 +211,36 @@ impl<L> Index<L> {
             }
         }
         self.changed(id, std::iter::empty(), now)
+    }
+
+    /// Notes whether the sender is told of a delay; `None` if it is noted already.
+    pub(crate) fn note_delay(
+        &mut self,
+        id: MessageId,
+        told: bool,
+        now: Timestamp,
+    ) -> Result<Option<Changed<L>>, SpoolError> {
+        let message = self.messages.get_mut(&id).ok_or(SpoolError::NotFound(id))?;
+        if std::mem::replace(&mut message.delay_notified, told) == told {
+            return Ok(None);
+        }
+        self.changed(id, std::iter::empty(), now).map(Some)
+    }
+
+    /// The first messages behind `after` that wait and are not held: they are due now.
+    /// Looks at so many; says where it ended, unless that is the end.
+    pub(crate) fn retry_some(
+        &mut self,
+        after: Option<MessageId>,
+        limit: usize,
+        now: Timestamp,
+    ) -> (Vec<(MessageId, Changed<L>)>, Option<MessageId>) {
+        let looked_at = self.waiting_after(after).take(limit);
+        let (ids, waits): (Vec<MessageId>, Vec<bool>) = looked_at.unzip();
+        let next = if ids.len() == limit { ids.last().copied() } else { None };
+        let wanted = ids.into_iter().zip(waits).filter(|(_, waits)| *waits);
+        let retry = |(id, _)| Some((id, self.edit(id, Edit::Retry, now).ok()?));
+        (wanted.filter_map(retry).collect(), next)
     }
 
     /// Brings about what a record says; returns where the content was if the message

@@ -1,7 +1,5 @@
 //! What the index shows: messages as they stand, leases as they are handed out, counts.
 
-use std::time::Duration;
-
 use super::Index;
 use super::leases::Leased;
 use super::message::Message;
@@ -9,8 +7,9 @@ use super::slots::{Slot, State};
 use super::story::Story;
 use crate::codec::{Common, Malformed, Take, take_recipient};
 use crate::entry::{Entry, Lease, LeaseToken, LeasedRecipient, RecipientState, RecipientStatus};
+use crate::filter::Selector;
 use crate::id::{MessageId, Timestamp};
-use crate::{ListRequest, SpoolError};
+use crate::{Page, SpoolError};
 
 impl<L> Index<L> {
     /// The messages behind `after`, in the order of their ids.
@@ -27,19 +26,40 @@ impl<L> Index<L> {
         self.entry(id, message)
     }
 
-    /// A page of messages.
-    pub(crate) fn list(&self, request: &ListRequest) -> Result<Vec<Entry>, SpoolError> {
-        self.messages
-            .range(after_bound(request.after))
-            .take(request.limit)
-            .map(|(id, message)| self.entry(*id, message))
-            .collect()
+    /// A page of messages: so many are looked at, however few of them are selected, since
+    /// others wait for the index meanwhile.
+    pub(crate) fn page(
+        &self,
+        after: Option<MessageId>,
+        limit: usize,
+        selector: &Selector,
+    ) -> Result<Page, SpoolError> {
+        let mut page = Page::default();
+        for (looked_at, (id, message)) in (0..limit).zip(self.messages.range(after_bound(after))) {
+            let entry = self.entry(*id, message)?;
+            if selector.selects(&entry) {
+                page.entries.push(entry);
+            }
+            page.next = (looked_at + 1 == limit).then_some(*id);
+        }
+        Ok(page)
     }
 
-    /// When the next recipient of any unheld message becomes due, or a lease ends.
-    pub(crate) fn next_due(&self, now: Timestamp, elapsed: Duration) -> Option<Timestamp> {
-        let expiry = self.expiries.first().map(|(end, _)| now.after(end.saturating_sub(elapsed)));
-        self.domains.first_due().into_iter().chain(expiry).min()
+    /// The messages behind `after`, and whether they wait and are not held.
+    pub(super) fn waiting_after(
+        &self,
+        after: Option<MessageId>,
+    ) -> impl Iterator<Item = (MessageId, bool)> {
+        let waits = |message: &Message<L>| {
+            let mut slots = message.slots.iter();
+            !message.held && slots.any(|slot| matches!(slot.state, State::Waiting(_)))
+        };
+        self.messages.range(after_bound(after)).map(move |(id, message)| (*id, waits(message)))
+    }
+
+    /// How many leases there are.
+    pub(crate) fn leases(&self) -> u64 {
+        self.leases.len() as u64
     }
 
     /// Messages, recipients that are not done, and octets.
@@ -60,7 +80,7 @@ impl<L> Index<L> {
             });
         }
         Some(Lease {
-            token: LeaseToken { id: lease.id, number },
+            token: LeaseToken { id: lease.id, owner: 0, fence: number },
             until: lease.until,
             domain: (*self.domains.get(lease.domain)?.domain).clone(),
             recipients,
@@ -70,6 +90,7 @@ impl<L> Index<L> {
             eight_bit: common.eight_bit,
             smtputf8: common.smtputf8,
             received_at: common.received_at,
+            origin: common.origin,
             size: message.size,
             recipients_in_all: u32::try_from(message.slots.len()).unwrap_or(u32::MAX),
             delay_notified: message.delay_notified,

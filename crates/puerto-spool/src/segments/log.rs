@@ -198,7 +198,7 @@ impl Log {
         let octets = framed(record.payload.len());
         active.offset += octets;
         self.grown += octets;
-        self.last_id = self.last_id.max(record.id);
+        self.last_id = self.last_id.or_later(record.id);
         let placed = Placed {
             generation: header.generation,
             offset: u32::try_from(offset).ok()?,

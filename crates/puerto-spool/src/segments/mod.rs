@@ -20,6 +20,7 @@ mod checkpoint;
 mod content;
 mod contents;
 mod core;
+mod faces;
 mod identity;
 mod log;
 mod open;
@@ -37,20 +38,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use self::content::{SegmentContent, SegmentDraft, SpilledFile, SpilledReader};
+use self::content::{SegmentDraft, SpilledFile};
 use self::core::{Arrival, Core, Pending, Purpose, lock};
 use self::payload::Payload;
 use self::record::Kind;
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::entry::{Entry, Lease, LeaseToken, Settled, Settlement};
 use crate::id::{MessageId, Timestamp};
 use crate::index::{Changed, EncodedEnvelope};
 use crate::ticket::Ticket;
-use crate::{
-    ClaimRequest, Content, Draft, Edit, Health, Hindrance, ListRequest, NewMessage, Spool,
-    SpoolError, StoredContent,
-};
+use crate::{Answer, Content, Desk as _, Draft as _, Hindrance, NewMessage, SpoolError};
 
 pub use self::upkeep::{QUIET, SEGMENTS_AT_REST, SEGMENTS_BESIDES};
 
@@ -114,6 +111,7 @@ impl Options {
 /// A queue on disk. Dropping it closes it.
 pub struct SegmentSpool {
     core: Arc<Core>,
+    since: Timestamp,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Content to be made durable before its record is written.
     spilled: Mutex<Option<std::sync::mpsc::Sender<Pending>>>,
@@ -130,7 +128,8 @@ impl SegmentSpool {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SpoolError> {
         let core = Arc::new(open::open(directory.as_ref(), options, disk, clock)?);
-        let spool = Self { core, threads: Mutex::default(), spilled: Mutex::default() };
+        let since = core.clock.now();
+        let spool = Self { core, since, threads: Mutex::default(), spilled: Mutex::default() };
         if options.threads {
             spool.start().map_err(|error| SpoolError::from(&error))?;
         }
@@ -259,13 +258,11 @@ impl SegmentSpool {
             self.core.pump();
         }
     }
+}
 
+impl Core {
     /// Puts a change of the index into the queue; the index is still locked.
-    fn log_change(
-        &self,
-        id: MessageId,
-        changed: Changed<self::core::Location>,
-    ) -> Ticket<Result<(), SpoolError>> {
+    fn log_change(&self, id: MessageId, changed: Changed<self::core::Location>) -> Answer<()> {
         let (done, ticket) = Ticket::new();
         let (kind, payload) = match changed.gone {
             Some(_) => (Kind::Gone, Vec::new()),
@@ -273,12 +270,10 @@ impl SegmentSpool {
         };
         let mut pending = upkeep::record(id, kind, payload, Purpose::Change(changed.gone));
         pending.done = Some(done);
-        self.core.push(pending, false);
+        self.push(pending, false);
         ticket
     }
-}
 
-impl Core {
     /// Makes content durable, then lets its record be written.
     fn sync_content(&self, pending: Pending) {
         let synced = match &pending.purpose {
@@ -301,200 +296,6 @@ impl Core {
             let waited = self.upkeep_woken.wait_timeout(queue, upkeep::INTERVAL);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
-    }
-}
-
-impl Spool for SegmentSpool {
-    fn new_id(&self) -> MessageId {
-        let mut last = lock(&self.core.last_id);
-        *last = MessageId::next(Some(*last), self.core.clock.now());
-        *last
-    }
-
-    fn draft(&self) -> Result<Box<dyn Draft>, SpoolError> {
-        if let Some(refusing) = self.core.refusing() {
-            self.step();
-            return Err(refusing);
-        }
-        let files = Arc::clone(&self.core.content);
-        Ok(Box::new(SegmentDraft::new(files, self.core.options.spill_above)))
-    }
-
-    fn commit(&self, message: NewMessage) -> Ticket<Result<(), SpoolError>> {
-        match self.prepare(message) {
-            Ok(mut pending) => {
-                let (done, ticket) = Ticket::new();
-                pending.done = Some(done);
-                self.submit(pending);
-                ticket
-            }
-            Err(error) => {
-                self.step();
-                Ticket::ready(Err(error))
-            }
-        }
-    }
-
-    fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError> {
-        let elapsed = self.core.clock.elapsed();
-        Ok(lock(&self.core.index).claim(request, elapsed))
-    }
-
-    fn renew(&self, token: &LeaseToken, hold: Duration) -> Result<(), SpoolError> {
-        let (now, elapsed) = (self.core.clock.now(), self.core.clock.elapsed());
-        lock(&self.core.index).renew(token, hold, now, elapsed)
-    }
-
-    fn settle(
-        &self,
-        settlement: Settlement,
-    ) -> Result<(Settled, Ticket<Result<(), SpoolError>>), SpoolError> {
-        let id = settlement.token.id;
-        let now = self.core.clock.now();
-        let mut index = lock(&self.core.index);
-        let (settled, changed) = index.settle(settlement, now)?;
-        let ticket = self.log_change(id, changed);
-        drop(index);
-        self.step();
-        Ok((settled, ticket))
-    }
-
-    fn content(&self, id: MessageId) -> Result<Box<dyn StoredContent>, SpoolError> {
-        // A message may be copied elsewhere, and its segment recycled, between the
-        // look at the index and the read.
-        let mut result = Err(SpoolError::NotFound(id));
-        let mut seen = None;
-        loop {
-            let index = lock(&self.core.index);
-            let Some((_, _, location)) = index.stored(id) else {
-                return Err(SpoolError::NotFound(id));
-            };
-            let location = location.clone();
-            drop(index);
-            if seen.as_ref() == Some(&location) {
-                return result;
-            }
-            result = self.read_content(id, &location);
-            if result.is_ok() {
-                return result;
-            }
-            seen = Some(location);
-        }
-    }
-
-    fn content_at_once(&self, id: MessageId) -> Option<Box<dyn StoredContent>> {
-        let location = lock(&self.core.index).stored(id)?.2.clone();
-        if location.spilled.is_some() {
-            return None;
-        }
-        let cached = lock(&self.core.cache).get(id);
-        let (payload, from) = match cached {
-            Some(cached) => cached,
-            None => {
-                let payload = self.core.read_record_at_once(id, location.placed)?;
-                let from = payload.len() - Payload::take(&payload).ok()?.content.len();
-                (Arc::new(payload), from)
-            }
-        };
-        Some(Box::new(SegmentContent::new(payload, from, None)))
-    }
-
-    fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
-        lock(&self.core.index).get(id)
-    }
-
-    fn list(&self, request: &ListRequest) -> Result<Vec<Entry>, SpoolError> {
-        lock(&self.core.index).list(request)
-    }
-
-    fn edit(
-        &self,
-        id: MessageId,
-        edit: Edit,
-    ) -> Result<Ticket<Result<(), SpoolError>>, SpoolError> {
-        let now = self.core.clock.now();
-        let mut index = lock(&self.core.index);
-        let changed = index.edit(id, edit, now)?;
-        let ticket = self.log_change(id, changed);
-        drop(index);
-        self.step();
-        Ok(ticket)
-    }
-
-    fn next_due(&self) -> Option<Timestamp> {
-        let (now, elapsed) = (self.core.clock.now(), self.core.clock.elapsed());
-        lock(&self.core.index).next_due(now, elapsed)
-    }
-
-    fn health(&self) -> Health {
-        let (messages, recipients, octets) = lock(&self.core.index).totals();
-        Health {
-            messages,
-            recipients,
-            octets,
-            disk_octets: self.core.disk_octets(),
-            refusing: self.core.refusing().map(|error| error.to_string()),
-            damaged: lock(&self.core.trouble).notes.clone(),
-            unreadable: self.core.unreadable(),
-        }
-    }
-
-    fn close(&self) {
-        if std::mem::replace(&mut lock(&self.core.queue).closing, true) {
-            return;
-        }
-        *lock(&self.spilled) = None;
-        self.core.upkeep_woken.notify_all();
-        let mut threads = std::mem::take(&mut *lock(&self.threads));
-        let committer = threads.pop();
-        // A thread that panicked has said so on its own.
-        for thread in threads {
-            let _ = thread.join();
-        }
-        // Upkeep may have waited for the committer until now.
-        lock(&self.core.queue).ending = true;
-        self.core.woken.notify_all();
-        let _ = committer.map(JoinHandle::join);
-        // Nothing is put into the queue from here on, and what came last is written.
-        lock(&self.core.queue).closed = true;
-        self.core.drain();
-        self.checkpoint();
-    }
-}
-
-impl SegmentSpool {
-    fn read_content(
-        &self,
-        id: MessageId,
-        location: &self::core::Location,
-    ) -> Result<Box<dyn StoredContent>, SpoolError> {
-        let cached = lock(&self.core.cache).get(id);
-        let (payload, from) = match cached {
-            Some(cached) => cached,
-            None => {
-                let payload = self.core.read_record(id, location).inspect_err(|error| {
-                    if matches!(error, SpoolError::Damaged { .. }) {
-                        lock(&self.core.log).mark_damaged(location.placed.generation);
-                        self.core.note(error.to_string());
-                    }
-                })?;
-                let content = Payload::take(&payload)
-                    .map_err(|error| SpoolError::Damaged { id, what: error.to_string() })?
-                    .content
-                    .len();
-                let from = payload.len() - content;
-                (Arc::new(payload), from)
-            }
-        };
-        let rest = match location.spilled.as_deref() {
-            None => None,
-            Some(at) => {
-                let file =
-                    self.core.content.open(at.number).map_err(|error| SpoolError::from(&error))?;
-                Some(SpilledReader::new(file, *at))
-            }
-        };
-        Ok(Box::new(SegmentContent::new(payload, from, rest)))
     }
 }
 

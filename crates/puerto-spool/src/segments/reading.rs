@@ -178,7 +178,7 @@ impl Reading {
 
     fn apply(&mut self, generation: u64, found: Found, payload: &[u8]) -> Result<(), String> {
         let Found { id, offset, octets, .. } = found;
-        self.last_id = self.last_id.max(id);
+        self.last_id = self.last_id.or_later(id);
         let said = match found.kind {
             Kind::Message => Payload::take(payload).and_then(|payload| {
                 let envelope = EncodedEnvelope::decode(payload.envelope)?;

@@ -7,7 +7,7 @@ use puerto_mail::message::scan;
 use puerto_smtp::{EnhancedCode, Reply};
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
-use puerto_spool::{Hindrance, ListRequest, Spool, SpoolError};
+use puerto_spool::{Hindrance, SpoolError, Store};
 
 use super::*;
 use crate::cause::Cause;
@@ -126,14 +126,14 @@ fn rig_in(language: Language, keys: impl FnOnce(&std::path::Path)) -> Rig {
     let config = Config { language, ..Config::for_tests(directory.path()) };
     let config = Live::new(config);
     let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
-    let store: Arc<dyn Spool> = Arc::<MemorySpool>::clone(&spool);
+    let store: Arc<dyn Store> = Arc::<MemorySpool>::clone(&spool);
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));
     let keys = Arc::new(KeyRing::load(directory.path()));
     let intake = Intake::new(intake::Context {
         config: config.clone(),
-        spool: store,
+        store,
         keys,
         log: log.clone(),
         wake: Wake::default(),
@@ -165,10 +165,10 @@ impl Rig {
 
     // The notifications that are queued.
     fn queued(&self) -> Vec<String> {
-        let entries = self.spool.list(&ListRequest { after: None, limit: 100 }).unwrap();
+        let entries = self.spool.entries();
         let read = |id| {
             let mut text = String::new();
-            self.spool.content(id).unwrap().read_to_string(&mut text).unwrap();
+            self.spool.content(id).wait().unwrap().read_to_string(&mut text).unwrap();
             text
         };
         for entry in &entries {

@@ -49,7 +49,7 @@ fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
                 error = system(&error)
             ))
         })?;
-        let daemon = Daemon::start(prepared, file.map(Path::to_owned))?;
+        let daemon = Daemon::start(prepared, file.map(Path::to_owned)).await?;
         ready(&daemon.config().hostname);
         tokio::spawn(watchdog());
         let ended = tokio::select! {

@@ -2,9 +2,9 @@
 //! long queue, a read from the disk) and runs on threads that may block.
 
 use puerto_mail::header::Header;
-use puerto_spool::{Edit, Entry, ListRequest, MessageId, Spool, SpoolError, Ticket};
+use puerto_spool::{Desk, Edit, Filter, MessageId, Page, PageRequest, SpoolError, Store};
 
-use super::protocol::{Change, ErrorCode, HealthView, Selector, Summary};
+use super::protocol::{Change, ErrorCode, HealthView, Summary};
 use super::server::Context;
 use super::view::{self, MessageView};
 use crate::telemetry::Event;
@@ -30,42 +30,31 @@ impl From<SpoolError> for Problem {
     }
 }
 
-/// One step through the queue.
-#[derive(Debug, Default)]
-pub(super) struct Page {
-    /// Those that are meant.
-    pub(super) entries: Vec<Entry>,
-    /// Where the next page begins; `None` at the end.
-    pub(super) next: Option<MessageId>,
-}
-
-/// The page after `after`.
+/// The page after `after` of the messages that are meant.
 pub(super) fn page(
-    spool: &dyn Spool,
+    desk: &dyn Desk,
     after: Option<MessageId>,
-    selector: &Selector,
+    filter: &Filter,
 ) -> Result<Page, Problem> {
-    let mut entries = spool.list(&ListRequest { after, limit: PAGE })?;
-    let next = entries.last().map(|entry| entry.id);
-    entries.retain(|entry| selector.selects(entry));
-    Ok(Page { entries, next })
+    let request = PageRequest { after, limit: PAGE, filter: filter.clone() };
+    Ok(desk.page(&request).wait()?)
 }
 
 /// One message; `private`: with its header.
 pub(super) fn show(context: &Context, id: &str, private: bool) -> Result<MessageView, Problem> {
     let id = parse_id(id)?;
-    let entry = context.spool.get(id)?;
+    let entry = context.desk.get(id).wait()?;
     let mut view = MessageView::new(&entry);
     let expire = context.config.get().queue.expire;
     view.expires = Some(view::time(entry.received_at.after(expire)));
     if private {
-        view.header = Some(header(context.spool.as_ref(), id)?);
+        view.header = Some(header(context.store.as_ref(), id)?);
     }
     Ok(view)
 }
 
-fn header(spool: &dyn Spool, id: MessageId) -> Result<String, Problem> {
-    let mut content = std::io::Read::take(spool.content(id)?, HEADER_OCTETS as u64);
+fn header(store: &dyn Store, id: MessageId) -> Result<String, Problem> {
+    let mut content = std::io::Read::take(store.content(id).wait()?, HEADER_OCTETS as u64);
     let mut octets = Vec::new();
     std::io::Read::read_to_end(&mut content, &mut octets).map_err(|error| {
         Problem(ErrorCode::Failed, format!("cannot read message {id}: {error}"))
@@ -81,36 +70,47 @@ fn parse_id(id: &str) -> Result<MessageId, Problem> {
     id.parse().map_err(|error| Problem(ErrorCode::Malformed, format!("{id:.40}: {error}")))
 }
 
-/// A change that was made in the queue's index but may not be durable yet.
-pub(super) struct Pending {
-    /// The message.
-    pub(super) id: MessageId,
-    ticket: Ticket<Result<(), SpoolError>>,
-}
-
-/// Begins to change messages. Messages that are not in the queue are told apart, since
-/// another administrator or a delivery may have been quicker; so are those that would be
-/// tried if they were not held.
+/// Changes messages, and waits until that is durable. What was changed is logged: whoever
+/// looks for a message that is gone finds there who removed it. Messages that are not in the
+/// queue are told apart, since another administrator or a delivery may have been quicker;
+/// so are those that would be tried if they were not held.
 pub(super) fn change(
-    spool: &dyn Spool,
+    context: &Context,
     change: Change,
+    uid: u32,
     ids: &[String],
-) -> Result<(Vec<Pending>, Summary), Problem> {
+) -> Result<Summary, Problem> {
     let ids: Vec<MessageId> = ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?;
-    let mut pending = Vec::with_capacity(ids.len());
+    let answers = context.desk.edit(&ids, edit(change)).wait();
     let mut summary = Summary::default();
-    for id in ids {
-        if change == Change::Retry && spool.get(id).is_ok_and(|entry| entry.held) {
-            summary.held.push(id.to_string());
-            continue;
-        }
-        match spool.edit(id, edit(change)) {
-            Ok(ticket) => pending.push(Pending { id, ticket }),
+    let mut failed = None;
+    for (id, answer) in ids.into_iter().zip(answers) {
+        match answer {
+            Ok(()) => {
+                summary.count += 1;
+                log_change(context, change, uid, id);
+            }
             Err(SpoolError::NotFound(_)) => summary.missing.push(id.to_string()),
-            Err(error) => return Err(error.into()),
+            Err(SpoolError::Held(_)) => summary.held.push(id.to_string()),
+            Err(error) => failed = Some(error),
         }
     }
-    Ok((pending, summary))
+    failed.map_or(Ok(summary), |error| Err(error.into()))
+}
+
+fn log_change(context: &Context, change: Change, uid: u32, id: MessageId) {
+    let what = match change {
+        Change::Retry => "to be tried now",
+        Change::Hold => "placed on hold",
+        Change::Release => "released from hold",
+        Change::Remove => "removed from the queue",
+    };
+    let text = format!("{what} by uid {uid}");
+    let log = &context.log;
+    log.write(&Event::Notice { level: "info", component: "qmgr", id: Some(id), text: &text });
+    if change == Change::Remove {
+        log.write(&Event::Removed { id });
+    }
 }
 
 fn edit(change: Change) -> Edit {
@@ -122,72 +122,37 @@ fn edit(change: Change) -> Edit {
     }
 }
 
-/// Waits until changes are durable, and writes them to the log: whoever looks for a
-/// message that is gone finds there who removed it.
-pub(super) async fn settle(
-    context: &Context,
-    change: Change,
-    uid: u32,
-    pending: Vec<Pending>,
-) -> Result<u64, Problem> {
-    let mut count = 0;
-    for Pending { id, ticket } in pending {
-        match ticket.await {
-            Ok(()) => {}
-            Err(SpoolError::NotFound(_)) => continue,
-            Err(error) => return Err(error.into()),
-        }
-        count += 1;
-        let what = match change {
-            Change::Retry => "to be tried now",
-            Change::Hold => "placed on hold",
-            Change::Release => "released from hold",
-            Change::Remove => "removed from the queue",
-        };
-        let text = format!("{what} by uid {uid}");
-        let log = &context.log;
-        log.write(&Event::Notice { level: "info", component: "qmgr", id: Some(id), text: &text });
-        if change == Change::Remove {
-            log.write(&Event::Removed { id });
-        }
-    }
-    Ok(count)
-}
-
 /// Makes one message due now, unless it is held.
-pub(super) fn flush_one(spool: &dyn Spool, id: &str) -> Result<Summary, Problem> {
+pub(super) fn flush_one(desk: &dyn Desk, id: &str) -> Result<Summary, Problem> {
     let id = parse_id(id)?;
-    if spool.get(id)?.held {
-        return Ok(Summary { held: vec![id.to_string()], ..Summary::default() });
+    let mut summary = Summary::default();
+    match desk.edit(&[id], Edit::Retry).wait().pop() {
+        Some(Err(SpoolError::Held(_))) => summary.held.push(id.to_string()),
+        Some(Err(error)) => return Err(error.into()),
+        Some(Ok(())) | None => summary.count = 1,
     }
-    spool.edit(id, Edit::Retry)?;
-    Ok(Summary { count: 1, ..Summary::default() })
+    Ok(summary)
 }
 
 /// Makes the next page of waiting messages due now.
 pub(super) fn flush_page(
-    spool: &dyn Spool,
+    desk: &dyn Desk,
     after: Option<MessageId>,
-    selector: &Selector,
+    filter: &Filter,
 ) -> Result<(Summary, Option<MessageId>), Problem> {
-    let Page { entries, next } = page(spool, after, selector)?;
-    let mut summary = Summary::default();
-    for entry in entries.iter().filter(|entry| !entry.held) {
-        match spool.edit(entry.id, Edit::Retry) {
-            // A lost flush costs nobody anything, so nobody waits for the disk.
-            Ok(_) => summary.count += 1,
-            Err(SpoolError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok((summary, next))
+    let filter = Filter { held: Some(false), ..filter.clone() };
+    let Page { entries, next } = page(desk, after, &filter)?;
+    let ids: Vec<MessageId> = entries.iter().map(|entry| entry.id).collect();
+    // A lost flush costs nobody anything, so nobody waits for the disk.
+    drop(desk.edit(&ids, Edit::Retry));
+    Ok((Summary { count: ids.len() as u64, ..Summary::default() }, next))
 }
 
 /// How the server fares.
-pub(super) fn health(context: &Context) -> HealthView {
-    let health = context.spool.health();
+pub(super) fn health(context: &Context) -> Result<HealthView, Problem> {
+    let health = context.desk.health().wait()?;
     let config = context.config.get();
-    HealthView {
+    Ok(HealthView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hostname: config.hostname.clone(),
         origin: config.sender_domain().map(ToString::to_string),
@@ -199,5 +164,5 @@ pub(super) fn health(context: &Context) -> HealthView {
         refusing: health.refusing,
         damaged: health.damaged,
         unreadable: health.unreadable,
-    }
+    })
 }

@@ -1,7 +1,6 @@
 //! The words of the protocol.
 
-use puerto_smtp::Domain;
-use puerto_spool::{Entry, RecipientState, RecipientStatus};
+use puerto_spool::Filter;
 use serde::{Deserialize, Serialize};
 
 use super::view::MessageView;
@@ -94,120 +93,11 @@ impl Selection {
         *self == Self::default()
     }
 
-    /// Makes it ready to be compared with many messages.
-    pub fn compiled(&self) -> Selector {
-        let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
-        let from = self.from.as_deref();
-        Selector {
-            is_null: from.is_some_and(|from| matches!(from, "" | "<>")),
-            from: pattern(&self.from),
-            to: pattern(&self.to),
-            reason: pattern(&self.reason),
-            host: self.destination.as_deref().map(Pattern::whole),
-            domain: self.destination.as_deref().and_then(|name| Domain::parse(name).ok()),
-        }
+    /// What the store is asked for.
+    pub fn filter(&self) -> Filter {
+        let Self { to, from, destination, reason } = self.clone();
+        Filter { to, from, destination, reason, held: None }
     }
-}
-
-/// A [`Selection`] whose patterns are read, once for all messages.
-#[derive(Debug)]
-pub struct Selector {
-    is_null: bool,
-    from: Option<Pattern>,
-    to: Option<Pattern>,
-    reason: Option<Pattern>,
-    host: Option<Pattern>,
-    domain: Option<Domain>,
-}
-
-impl Selector {
-    /// Whether a message is meant.
-    pub fn selects(&self, entry: &Entry) -> bool {
-        let sender_fits = self.from.as_ref().is_none_or(|pattern| match self.is_null {
-            true => entry.reverse_path.is_null(),
-            false => pattern.fits(&entry.reverse_path.to_string()),
-        });
-        let only_sender = self.to.is_none() && self.host.is_none() && self.reason.is_none();
-        let mut open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done);
-        sender_fits && (only_sender || open.any(|recipient| self.selects_recipient(recipient)))
-    }
-
-    // Whether a recipient fits all conditions but that on the sender.
-    fn selects_recipient(&self, status: &RecipientStatus) -> bool {
-        let address = &status.recipient.address;
-        let last = status.last();
-        let is_named = |pattern: &Pattern| match &self.domain {
-            Some(wanted) => wanted == address.domain(),
-            None => pattern.fits(&address.domain().to_string()),
-        };
-        self.to.as_ref().is_none_or(|pattern| pattern.fits(&address.to_string()))
-            && self
-                .reason
-                .as_ref()
-                .is_none_or(|pattern| last.is_some_and(|attempt| pattern.fits(&attempt.text)))
-            && self.host.as_ref().is_none_or(|pattern| {
-                let host = last.and_then(|attempt| attempt.relay.split(['[', ':']).next());
-                is_named(pattern) || host.is_some_and(|host| pattern.fits(host))
-            })
-    }
-}
-
-/// A condition on a text, compared without regard to case.
-#[derive(Debug)]
-enum Pattern {
-    Part(String),
-    Whole(Vec<char>),
-}
-
-impl Pattern {
-    fn new(condition: &str) -> Self {
-        if condition.contains(['*', '?']) {
-            return Self::whole(condition);
-        }
-        Self::Part(condition.to_lowercase())
-    }
-
-    fn whole(condition: &str) -> Self {
-        let mut pattern: Vec<char> = condition.to_lowercase().chars().collect();
-        // Stars in a row say no more than one, and cost as much each.
-        pattern.dedup_by(|one, other| *one == '*' && *other == '*');
-        Self::Whole(pattern)
-    }
-
-    fn fits(&self, text: &str) -> bool {
-        let text = text.to_lowercase();
-        match self {
-            Self::Part(part) => text.contains(part),
-            Self::Whole(pattern) => matches_whole(pattern, &text.chars().collect::<Vec<_>>()),
-        }
-    }
-}
-
-// `*` is any text, `?` any character. When what follows a `*` does not fit, only the
-// last `*` need take one character more, so the work is at most the product of the
-// two lengths.
-fn matches_whole(pattern: &[char], text: &[char]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match (pattern.get(p), star) {
-            (Some('*'), _) => {
-                star = Some((p, t));
-                p += 1;
-            }
-            (Some(&wanted), _) if wanted == '?' || text.get(t) == Some(&wanted) => {
-                p += 1;
-                t += 1;
-            }
-            (_, Some((at, taken))) => {
-                star = Some((at, taken + 1));
-                p = at + 1;
-                t = taken + 1;
-            }
-            (_, None) => return false,
-        }
-    }
-    pattern.get(p..).unwrap_or_default().iter().all(|&c| c == '*')
 }
 
 /// An answer line.
@@ -291,27 +181,6 @@ pub struct HealthView {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_are_for_the_whole_and_plain_text_for_a_part() {
-        for (condition, text, expected) in [
-            ("example", "user@EXAMPLE.net", true),
-            ("exampel", "user@example.net", false),
-            ("*@example.net", "user@example.net", true),
-            ("*@example", "user@example.net", false),
-            ("us?r@*", "user@example.net", true),
-            ("*a*b*c", "xaxxbxbxc", true),
-            ("*a*b*c", "xaxxbxbx", false),
-            ("*", "", true),
-            ("?", "", false),
-            ("", "anything", true),
-        ] {
-            assert_eq!(Pattern::new(condition).fits(text), expected, "{condition} {text}");
-        }
-        let long = "a".repeat(3000);
-        let pattern = "*a".repeat(40).replace("*a*a", "*a*ab");
-        assert!(!Pattern::new(&pattern).fits(&long));
-    }
 
     #[test]
     fn words_are_stable() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use puerto_spool::Spool;
+use puerto_spool::{Desk, Store};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -49,7 +49,9 @@ pub struct Context {
     /// The configuration in force.
     pub config: Live,
     /// The queue.
-    pub spool: Arc<dyn Spool>,
+    pub desk: Arc<dyn Desk>,
+    /// What its messages say.
+    pub store: Arc<dyn Store>,
     /// To be told when mail has become due.
     pub wake: Wake,
     /// Where changes are written down.
@@ -292,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             Request::Change { change, ids } => self.change(change, ids).await,
             Request::Flush { destination, id } => self.flush(destination, id).await,
             Request::Health => {
-                let health = self.blocking(|shared| Ok(operations::health(&shared.context))).await;
+                let health = self.blocking(|shared| operations::health(&shared.context)).await;
                 health.map(|health| vec![Answer::Health(health), end(Summary::default())])
             }
             Request::Reload => self.reload().await,
@@ -309,14 +311,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     }
 
     async fn list(&mut self, selection: Selection) -> io::Result<Result<(), Problem>> {
-        let selector = Arc::new(selection.compiled());
+        let filter = Arc::new(selection.filter());
         let mut after = None;
         let mut count = 0;
         loop {
-            let wanted = Arc::clone(&selector);
+            let wanted = Arc::clone(&filter);
             let page = self
                 .blocking(move |shared| {
-                    let page = operations::page(shared.context.spool.as_ref(), after, &wanted)?;
+                    let page = operations::page(shared.context.desk.as_ref(), after, &wanted)?;
                     let mut lines = Vec::new();
                     for entry in &page.entries {
                         let view = Box::new(MessageView::new(entry));
@@ -354,14 +356,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         if change == Change::Retry {
             context.wake.expect_retry();
         }
-        let (pending, summary) = self
-            .blocking(move |shared| operations::change(shared.context.spool.as_ref(), change, &ids))
-            .await?;
-        let count = operations::settle(context, change, self.uid, pending).await?;
+        let uid = self.uid;
+        let summary = self
+            .blocking(move |shared| operations::change(&shared.context, change, uid, &ids))
+            .await;
         if matches!(change, Change::Retry | Change::Release) {
             context.wake.wake();
         }
-        Ok(vec![end(Summary { count, ..summary })])
+        Ok(vec![end(summary?)])
     }
 
     async fn flush(
@@ -378,7 +380,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 return Err(Problem(ErrorCode::Busy, text));
             }
             let done = self
-                .blocking(move |shared| operations::flush_one(shared.context.spool.as_ref(), &id))
+                .blocking(move |shared| operations::flush_one(shared.context.desk.as_ref(), &id))
                 .await?;
             self.shared.context.wake.wake();
             return Ok(vec![end(done)]);
@@ -388,13 +390,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         }
         self.shared.context.wake.expect_retry();
         let selection = Selection { destination, ..Selection::default() };
-        let selector = Arc::new(selection.compiled());
+        let filter = Arc::new(selection.filter());
         let mut after = None;
         loop {
-            let wanted = Arc::clone(&selector);
+            let wanted = Arc::clone(&filter);
             let (page, next) = self
                 .blocking(move |shared| {
-                    operations::flush_page(shared.context.spool.as_ref(), after, &wanted)
+                    operations::flush_page(shared.context.desk.as_ref(), after, &wanted)
                 })
                 .await?;
             done.count += page.count;

@@ -7,8 +7,8 @@ use puerto_smtp::{Envelope, Recipient, ReversePath};
 use puerto_spool::clock::ManualClock;
 use puerto_spool::memory::MemorySpool;
 use puerto_spool::{
-    Attempt, ClaimRequest, Content, Disposition, MessageId, NewMessage, Origin, Settlement, Spool,
-    Timestamp,
+    Attempt, ClaimRequest, Content, Desk as _, Disposition, MessageId, NewMessage, Origin,
+    Settlement, Store as _, Timestamp, Work as _,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,7 +34,8 @@ fn bench() -> Bench {
     let written = Arc::clone(&log);
     let context = Context {
         config: Live::new(Config::for_tests(std::path::Path::new("/nonexistent"))),
-        spool: spool.clone(),
+        desk: spool.clone(),
+        store: spool.clone(),
         wake: Wake::default(),
         log: MailLog::new(move |event| {
             let line = match event {
@@ -70,8 +71,8 @@ impl Bench {
     fn defer_all(&self, text: &str) {
         let now = Timestamp::from_millis(1_795_510_000_000);
         let hold = Duration::from_secs(60);
-        let request = ClaimRequest { now, hold, limit: 10_000, per_domain: 10_000 };
-        for lease in self.spool.claim(&request).unwrap() {
+        let request = ClaimRequest { hold, limit: 10_000, per_domain: 10_000 };
+        for lease in self.spool.claim(&request).wait().unwrap().leases {
             let attempt = Attempt {
                 at: now,
                 relay: "mx.example.net[192.0.2.1]:25".into(),
@@ -84,8 +85,13 @@ impl Bench {
             let deferred = Disposition::Deferred { due, attempt };
             let dispositions =
                 lease.recipients.iter().map(|r| (r.index, deferred.clone())).collect();
-            self.spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
+            drop(self.spool.settle(vec![Settlement { token: lease.token, dispositions }]));
         }
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        let request = ClaimRequest { hold: Duration::ZERO, limit: 0, per_domain: 0 };
+        self.spool.claim(&request).wait().unwrap().next_due
     }
 
     async fn ask(&self, uid: u32, request: Value) -> Vec<Value> {
@@ -167,7 +173,7 @@ async fn ordinary_users_see_the_queue_but_no_content_and_change_nothing() {
         assert_eq!(answers[0]["error"]["code"], "denied", "{change}");
     }
     assert_eq!(bench.ask(SOMEBODY, json!("reload")).await[0]["error"]["code"], "denied");
-    assert!(!bench.spool.get(id.parse().unwrap()).unwrap().held);
+    assert!(!bench.spool.get(id.parse().unwrap()).wait().unwrap().held);
 }
 
 #[tokio::test]
@@ -180,16 +186,16 @@ async fn administrators_change_messages_and_the_log_says_who() {
     for (word, held) in [("hold", true), ("release", false)] {
         let answers = bench.ask(0, change(word, &[&name])).await;
         assert_eq!(answers, [json!({ "end": { "count": 1, "missing": [] } })]);
-        assert_eq!(bench.spool.get(id).unwrap().held, held);
+        assert_eq!(bench.spool.get(id).wait().unwrap().held, held);
     }
-    let before = bench.spool.next_due().unwrap();
+    let before = bench.next_due().unwrap();
     bench.ask(0, change("retry", &[&name])).await;
-    assert!(bench.spool.next_due().unwrap() < before);
+    assert!(bench.next_due().unwrap() < before);
     let own_uid = nix::unistd::geteuid().as_raw();
     let absent = "0A1B2C3D4E5F";
     let answers = bench.ask(own_uid, change("remove", &[&name, absent])).await;
     assert_eq!(answers, [json!({ "end": { "count": 1, "missing": [absent] } })]);
-    assert!(bench.spool.get(id).is_err());
+    assert!(bench.spool.get(id).wait().is_err());
     let log = bench.log.lock().unwrap().clone();
     assert!(
         log.iter().any(|line| line.contains(&format!("removed from the queue by uid {own_uid}")))
@@ -205,11 +211,11 @@ async fn a_retry_of_held_mail_leaves_it_and_says_so() {
         .map(|to| bench.put("a@example.com", &[&format!("{to}@example.net")]).to_string());
     bench.defer_all("later");
     bench.ask(0, json!({ "change": { "change": "hold", "ids": [held] } })).await;
-    let before = bench.spool.get(held.parse().unwrap()).unwrap();
+    let before = bench.spool.get(held.parse().unwrap()).wait().unwrap();
     let both = json!({ "change": { "change": "retry", "ids": [held, waiting] } });
     let expected = json!({ "end": { "count": 1, "missing": [], "held": [held] } });
     assert_eq!(bench.ask(0, both).await, [expected]);
-    let after = bench.spool.get(held.parse().unwrap()).unwrap();
+    let after = bench.spool.get(held.parse().unwrap()).wait().unwrap();
     assert_eq!((after.held, after.recipients), (true, before.recipients));
     let flushed = bench.ask(0, json!({ "flush": { "id": held } })).await;
     assert_eq!(flushed, [json!({ "end": { "count": 0, "missing": [], "held": [held] } })]);

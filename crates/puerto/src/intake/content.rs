@@ -9,7 +9,7 @@ use puerto_mail::header::{Header, HeaderError, MAX_HEADER, first_empty_line};
 use puerto_mail::line_ends::LineEnds;
 use puerto_mail::message::{Facts, Scanner};
 use puerto_smtp::limits::MAX_TEXT_LINE;
-use puerto_spool::{Content, Spool, SpoolError};
+use puerto_spool::{Content, SpoolError, Store};
 
 use super::Refusal;
 
@@ -57,8 +57,8 @@ pub(super) fn facts(content: &Content) -> Result<Facts, Refusal> {
 }
 
 /// The same content with line ends that are CRLF.
-pub(super) fn mend_line_ends(content: &Content, spool: &dyn Spool) -> Result<Content, Refusal> {
-    let mut draft = spool.draft()?;
+pub(super) fn mend_line_ends(content: &Content, store: &dyn Store) -> Result<Content, Refusal> {
+    let mut draft = store.draft()?;
     let (mut lines, mut out) = (LineEnds::new(false), Vec::new());
     each_piece(content, 0, |piece| {
         out.clear();
@@ -75,7 +75,7 @@ pub(super) fn mend_line_ends(content: &Content, spool: &dyn Spool) -> Result<Con
 pub(super) fn without_beginning(
     content: Content,
     offset: usize,
-    spool: &dyn Spool,
+    store: &dyn Store,
 ) -> Result<Content, Refusal> {
     if offset == 0 {
         return Ok(content);
@@ -84,7 +84,7 @@ pub(super) fn without_beginning(
         octets.drain(..offset.min(octets.len()));
         return Ok(Content::Memory(octets));
     }
-    let mut draft = spool.draft()?;
+    let mut draft = store.draft()?;
     each_piece(&content, offset, |piece| Ok(draft.write(piece)?))?;
     Ok(draft.finish()?)
 }

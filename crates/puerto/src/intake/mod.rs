@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use puerto_smtp::{Envelope, Reply};
 use puerto_spool::clock::Clock;
-use puerto_spool::{Content, Draft, MessageId, Spool, SpoolError, Timestamp};
+use puerto_spool::{Content, Draft, MessageId, SpoolError, Store, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::config::Live;
@@ -113,7 +113,7 @@ pub struct Context {
     /// The configuration in force.
     pub config: Live,
     /// The store of messages.
-    pub spool: Arc<dyn Spool>,
+    pub store: Arc<dyn Store>,
     /// What ours is signed with.
     pub keys: Arc<KeyRing>,
     /// The mail log.
@@ -147,12 +147,12 @@ impl Intake {
 
     /// An id for a message that is about to come.
     pub fn new_id(&self) -> MessageId {
-        self.context.spool.new_id()
+        self.context.store.new_id()
     }
 
     /// Begins to take content; the refusal is what the client is to be told.
     pub fn draft(&self) -> Result<Box<dyn Draft>, Refusal> {
-        self.context.spool.draft().map_err(Refusal::from)
+        self.context.store.draft().map_err(Refusal::from)
     }
 
     /// Takes a whole message: completes and signs it if it is ours, and commits it.
@@ -175,7 +175,7 @@ impl Intake {
             now: self.now(),
             config: self.context.config.get(),
             keys: Arc::clone(&self.context.keys),
-            spool: Arc::clone(&self.context.spool),
+            store: Arc::clone(&self.context.store),
         };
         let prepared =
             if is_heavy { self.prepare_aside(work).await? } else { prepare::prepare(work)? };
@@ -188,7 +188,7 @@ impl Intake {
         let from = message.envelope.reverse_path.clone();
         let recipients = message.envelope.recipients.len();
         let announcement = self.context.wake.announce(id);
-        self.context.spool.commit(message).await.map_err(|error| {
+        self.context.store.commit(message).await.map_err(|error| {
             self.notice(id, &error.to_string());
             Refusal::from(error)
         })?;

@@ -15,7 +15,7 @@ use puerto_mail::message::Facts;
 use puerto_mail::received::{self, Received};
 use puerto_smtp::limits::MAX_TEXT_LINE;
 use puerto_smtp::{Address, Envelope, Reply};
-use puerto_spool::{Content, MessageId, NewMessage, Origin, Spool, Timestamp};
+use puerto_spool::{Content, MessageId, NewMessage, Origin, Store, Timestamp};
 
 use super::content::{self, Head, Pass};
 use super::encode::Rewriting;
@@ -34,7 +34,7 @@ pub(super) struct Work {
     pub(super) now: Timestamp,
     pub(super) config: Arc<Config>,
     pub(super) keys: Arc<KeyRing>,
-    pub(super) spool: Arc<dyn Spool>,
+    pub(super) store: Arc<dyn Store>,
 }
 
 /// A message that is ready to be committed.
@@ -104,7 +104,7 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     let content = match new_body {
         Some(body) => body,
         None if is_changed => {
-            content::without_beginning(work.content, body_offset, work.spool.as_ref())?
+            content::without_beginning(work.content, body_offset, work.store.as_ref())?
         }
         None => work.content,
     };
@@ -136,7 +136,7 @@ fn mend(work: &mut Work) -> Result<Facts, Refusal> {
             if !facts.bare_line_end {
                 return Ok(facts);
             }
-            work.content = content::mend_line_ends(&work.content, work.spool.as_ref())?;
+            work.content = content::mend_line_ends(&work.content, work.store.as_ref())?;
             content::facts(&work.content)
         }
     }
@@ -215,7 +215,7 @@ fn sendable_body(
         Ok(())
     })?;
     let plan = walker.finish();
-    let mut draft = work.spool.draft()?;
+    let mut draft = work.store.draft()?;
     let mut rewriting = Rewriting::new(&plan.steps);
     content::each_piece(&work.content, body_offset, |piece| {
         Ok(draft.write(rewriting.push(piece))?)

@@ -8,7 +8,7 @@ use puerto_mail::header::{Header, parse_address_list};
 use puerto_smtp::{Address, Recipient, ReversePath};
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
-use puerto_spool::{Hindrance, SpilledContent};
+use puerto_spool::{Desk as _, Hindrance, SpilledContent};
 
 use super::*;
 use crate::config::Config;
@@ -50,10 +50,10 @@ impl Rig {
         let seen = Arc::clone(&events);
         let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
-        let store: Arc<dyn Spool> = Arc::<MemorySpool>::clone(&spool);
+        let store: Arc<dyn Store> = Arc::<MemorySpool>::clone(&spool);
         let intake = Intake::new(Context {
             config: Live::new(config),
-            spool: store,
+            store,
             keys: ring,
             log,
             wake: Wake::default(),
@@ -76,7 +76,7 @@ impl Rig {
         let accepted = self.intake.accept(id, source, envelope, content).await;
         let accepted = accepted.map_err(|refusal| refusal.reply.to_string())?;
         let mut stored = String::new();
-        self.spool.content(id).unwrap().read_to_string(&mut stored).unwrap();
+        self.spool.content(id).wait().unwrap().read_to_string(&mut stored).unwrap();
         assert_eq!(accepted.size, stored.len() as u64);
         Ok(stored)
     }
@@ -259,7 +259,7 @@ async fn what_receivers_refuse_is_refused_here() {
     assert_eq!(value(&stored, "From"), None);
     let stored = rig.accept_content(&local(), nobody, content()).await.unwrap();
     assert_eq!(value(&stored, "From").as_deref(), Some("ann@example.com"));
-    assert_eq!(rig.spool.health().messages, 2);
+    assert_eq!(rig.spool.health().wait().unwrap().messages, 2);
 }
 
 #[tokio::test]
@@ -379,7 +379,7 @@ async fn the_envelope_tells_what_the_message_needs() {
         envelope.smtputf8 = declared_smtputf8;
         let content = Content::Memory(message.clone().into_bytes());
         rig.intake.accept(id, &local(), envelope, content).await.unwrap();
-        let entry = rig.spool.get(id).unwrap();
+        let entry = rig.spool.get(id).wait().unwrap();
         assert_eq!((entry.eight_bit, entry.smtputf8), (eight_bit, smtputf8), "{message}");
     }
 }

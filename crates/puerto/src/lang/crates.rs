@@ -79,6 +79,7 @@ pub fn spool_error(error: &SpoolError) -> Said {
         SpoolError::NotFound(id) | SpoolError::LeaseLost(id) => {
             format!("no se encuentra el mensaje {id}")
         }
+        SpoolError::Held(id) => format!("el mensaje {id} está retenido"),
     };
     beside(error, spanish)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use puerto_smtp::{Address, EnhancedCode, Notify, Recipient, ReversePath};
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
-use puerto_spool::{Entry, LeasedRecipient, ListRequest, MessageId, Spool, Timestamp};
+use puerto_spool::{Entry, LeasedRecipient, MessageId, Store, Timestamp};
 
 use super::Mailboxes;
 use crate::config::{Config, Live, Mailbox, TlsLevel};
@@ -95,11 +95,11 @@ impl House {
         std::fs::write(dir.path().join("aliases"), aliases).unwrap();
         let config = Live::new(Config::for_tests(dir.path()));
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
-        let store: Arc<dyn Spool> = Arc::clone(&spool) as Arc<dyn Spool>;
+        let store: Arc<dyn Store> = Arc::clone(&spool) as Arc<dyn Store>;
         let keys = Arc::new(KeyRing::load(dir.path()));
         let intake = Arc::new(Intake::new(intake::Context {
             config: config.clone(),
-            spool: store,
+            store,
             keys,
             log: log.clone(),
             wake: Wake::default(),
@@ -119,7 +119,7 @@ impl House {
     }
 
     fn queued(&self) -> Vec<Entry> {
-        self.spool.list(&ListRequest { after: None, limit: 10 }).unwrap()
+        self.spool.entries()
     }
 }
 
@@ -190,7 +190,7 @@ async fn addresses_elsewhere_get_a_copy_by_the_queue() {
     let original = queued[0].recipients[0].recipient.original.as_deref();
     assert_eq!(original, Some("rfc822;team@example.com"));
     let mut content = String::new();
-    house.spool.content(queued[0].id).unwrap().read_to_string(&mut content).unwrap();
+    house.spool.content(queued[0].id).wait().unwrap().read_to_string(&mut content).unwrap();
     assert!(content.contains("Delivered-To: team@example.com\r\n"), "{content}");
 }
 

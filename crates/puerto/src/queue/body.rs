@@ -3,20 +3,20 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use puerto_spool::{MessageId, Spool, StoredContent};
+use puerto_spool::{MessageId, Store, StoredContent};
 
 use crate::deliver::{Body, BodyReader};
 
-/// The content of one message in the spool, read when it is opened.
+/// The content of one message in the store, read when it is opened.
 pub(super) struct SpoolBody {
-    spool: Arc<dyn Spool>,
+    store: Arc<dyn Store>,
     id: MessageId,
     size: u64,
 }
 
 impl SpoolBody {
-    pub(super) fn new(spool: &Arc<dyn Spool>, id: MessageId, size: u64) -> Self {
-        Self { spool: Arc::clone(spool), id, size }
+    pub(super) fn new(store: &Arc<dyn Store>, id: MessageId, size: u64) -> Self {
+        Self { store: Arc::clone(store), id, size }
     }
 }
 
@@ -26,12 +26,12 @@ impl Body for SpoolBody {
     }
 
     fn open_at_once(&self) -> Option<Box<dyn BodyReader>> {
-        let content = self.spool.content_at_once(self.id)?;
+        let content = self.store.content_at_once(self.id)?;
         Some(Box::new(Reader(content)))
     }
 
     fn open(&self) -> io::Result<Box<dyn BodyReader>> {
-        let content = self.spool.content(self.id).map_err(io::Error::other)?;
+        let content = self.store.content(self.id).wait().map_err(io::Error::other)?;
         Ok(Box::new(Reader(content)))
     }
 }

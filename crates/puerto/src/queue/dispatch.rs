@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use puerto_mail::dns::Dns;
 use puerto_smtp::{Domain, ReversePath};
-use puerto_spool::{ClaimRequest, Lease, Timestamp};
+use puerto_spool::{ClaimRequest, Claimed, Lease, Timestamp};
 use tokio::time::Instant;
 
 use super::body::SpoolBody;
@@ -142,32 +142,45 @@ impl LookUps {
 }
 
 impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
-    /// Claims what is due and there is room for. Says whether there may be more.
-    pub(super) fn claim(self: &Arc<Self>) -> bool {
-        let now = self.now();
-        if self.wiring.spool.next_due().is_none_or(|due| due > now) {
-            return false;
+    /// Claims what is due and there is room for. Says when more is due.
+    pub(super) async fn claim(self: &Arc<Self>) -> Option<Timestamp> {
+        loop {
+            let request = self.request();
+            let Claimed { leases, next_due } = self.claimed(&request).await?;
+            let is_due = next_due.is_some_and(|due| due <= self.now());
+            let goes_on = match request.limit {
+                0 => is_due && self.make_room(),
+                _ => is_due && !leases.is_empty(),
+            };
+            if !leases.is_empty() {
+                self.take(leases);
+            }
+            if !goes_on {
+                return next_due;
+            }
         }
+    }
+
+    // With a limit of none where there is no room.
+    fn request(&self) -> ClaimRequest {
         let active = self.leases.recipients();
         let room = WAITING_RECIPIENTS.saturating_sub(self.waiting());
-        let Some((_, per_domain)) = FOR_DOMAIN.into_iter().find(|(below, _)| active < *below)
-        else {
-            return self.make_room();
-        };
-        if room < ROOM {
-            return self.make_room();
+        let share = FOR_DOMAIN.into_iter().find(|(below, _)| active < *below);
+        let per_domain = share.map_or(0, |(_, per_domain)| per_domain);
+        let limit = if room < ROOM || per_domain == 0 { 0 } else { room };
+        ClaimRequest { hold: LEASE, limit, per_domain }
+    }
+
+    async fn claimed(&self, request: &ClaimRequest) -> Option<Claimed> {
+        let claimed = self.wiring.work.claim(request).await;
+        let failed_before = std::mem::replace(&mut self.state().claims_fail, claimed.is_err());
+        if let (Err(error), false) = (&claimed, failed_before) {
+            self.wiring.warn(None, &format!("no work could be claimed: {error}"));
         }
-        let request = ClaimRequest { now, hold: LEASE, limit: room, per_domain };
-        let mut leases = match self.wiring.spool.claim(&request) {
-            Ok(leases) => leases,
-            Err(error) => {
-                self.wiring.warn(None, &format!("no work could be claimed: {error}"));
-                return false;
-            }
-        };
-        if leases.is_empty() {
-            return false;
-        }
+        claimed.ok()
+    }
+
+    fn take(self: &Arc<Self>, mut leases: Vec<Lease>) {
         // The leases of one message together, so that they can share a transaction.
         leases.sort_by_key(|lease| (lease.token.id, lease.recipients.first().map(|r| r.index)));
         // Looked at after the claim: what was made due since then comes with the next.
@@ -176,7 +189,6 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
         self.leases.add(&leases);
         self.send_on(leases);
-        true
     }
 
     fn send_on(self: &Arc<Self>, leases: Vec<Lease>) {
@@ -237,7 +249,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     }
 
     fn unrouted(&self, lease: Lease) -> Work {
-        let body = SpoolBody::new(&self.wiring.spool, lease.token.id, lease.size);
+        let body = SpoolBody::new(&self.wiring.store, lease.token.id, lease.size);
         Work::new(lease, Ok(Routing::Local), Arc::new(body))
     }
 
@@ -307,7 +319,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             return;
         }
         let works = routed.into_iter().map(|(lease, routing)| {
-            let body = SpoolBody::new(&self.wiring.spool, lease.token.id, lease.size);
+            let body = SpoolBody::new(&self.wiring.store, lease.token.id, lease.size);
             let work = Work::new(lease, routing, Arc::new(body));
             let (key, ceiling) = self.line(&work);
             (key, work, ceiling)
@@ -337,6 +349,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     fn line(&self, work: &Work) -> (DestinationKey, usize) {
         let config = self.wiring.config.get();
         let ours = config.delivery.concurrency;
+        // The receiver's limits are for all nodes together.
+        let nodes = usize::try_from(self.wiring.work.living()).unwrap_or(usize::MAX).max(1);
         let key = work.destination();
         match work.kind {
             // One server has all mailboxes, and bears so much.
@@ -347,7 +361,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             Kind::Unroutable(_) => (key, UNROUTABLE_CEILING),
             Kind::Remote => {
                 let theirs = providers::by_key(&key).and_then(|provider| provider.connections);
-                (key, theirs.map_or(ours, |theirs| ours.min(theirs)))
+                let together = theirs.map_or(ours, |theirs| ours.min(theirs));
+                (key, (together / nodes).max(1))
             }
         }
     }

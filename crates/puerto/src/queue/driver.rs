@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use puerto_mail::dns::Dns;
-use puerto_spool::Timestamp;
+use puerto_spool::{LeaseToken, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ use super::schedule::{Schedule, Step};
 use super::settle::Settler;
 use super::shape::Ended;
 use super::work::{Kind, Work};
-use super::{Wiring, catch, retry_all};
+use super::{Wiring, catch};
 use crate::deliver::{Outcome, Pressure, Report};
 use crate::route::DestinationKey;
 use crate::route::random::Random;
@@ -62,6 +62,8 @@ pub(super) struct State {
     /// Since when the dispatcher has found no room.
     pub(super) full_since: Option<Instant>,
     pub(super) look_ups: LookUps,
+    /// The last claim failed, and the log says so.
+    pub(super) claims_fail: bool,
     random: Random,
     tasks: usize,
     pub(super) stopping: bool,
@@ -78,12 +80,13 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     /// A queue that does nothing until it runs.
     pub(super) fn new(wiring: Wiring<D, C>) -> Arc<Self> {
         let wiring = Arc::new(wiring);
-        let leases = Arc::new(Leases::new(Arc::clone(&wiring.spool)));
+        let leases = Arc::new(Leases::new(Arc::clone(&wiring.work)));
         let state = State {
             schedule: Schedule::new(),
             running: 0,
             full_since: None,
             look_ups: LookUps::new(wiring.files),
+            claims_fail: false,
             random: Random::unpredictable(),
             tasks: 0,
             stopping: false,
@@ -103,28 +106,30 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     pub(super) async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         let mut last_renewal = Instant::now();
         let mut clock = (Instant::now(), self.now());
+        let mut stored_elsewhere = self.wiring.work.changed();
         while !*shutdown.borrow() {
             if last_renewal.elapsed() >= RENEW_EVERY {
-                self.leases.renew_all();
+                self.leases.renew_all().await;
                 last_renewal = Instant::now();
             }
             self.settler.settle_leftovers();
             self.mind_the_clock(&mut clock).await;
             self.put_off_standing_users();
-            while self.claim() {}
+            let next_due = self.claim().await;
             tokio::select! {
                 () = self.wiring.wake.woken() => {}
                 () = self.room.notified() => {}
-                () = tokio::time::sleep(self.until_next_due()) => {}
+                () = &mut stored_elsewhere => stored_elsewhere = self.wiring.work.changed(),
+                () = tokio::time::sleep(self.until(next_due)) => {}
                 changed = shutdown.changed() => if changed.is_err() { break },
             }
         }
         self.stop().await;
     }
 
-    fn until_next_due(&self) -> Duration {
+    fn until(&self, next_due: Option<Timestamp>) -> Duration {
         let now = self.now();
-        match self.wiring.spool.next_due() {
+        match next_due {
             Some(due) if due > now => due.since(now).min(POLL),
             // Due, but there is no room for it; or there is nothing at all.
             _ => POLL,
@@ -181,7 +186,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let started = Instant::now();
         let recipients = work.job.recipients.len();
         let now = self.now();
-        self.leave_lost_leases(&mut work);
+        self.leave_lost_leases(&mut work).await;
         let mut pressure = Pressure::Fine;
         let mut ground = None;
         if !work.leases.is_empty() {
@@ -280,9 +285,10 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     }
 
     // An administrator may have removed a message since it was claimed.
-    fn leave_lost_leases(&self, work: &mut Work) {
+    async fn leave_lost_leases(&self, work: &mut Work) {
         if work.claimed.elapsed() >= SURELY_HELD {
-            work.retain_leases(|token| self.leases.renew(token));
+            let tokens: Vec<LeaseToken> = work.leases.iter().map(|held| held.token).collect();
+            work.leave(&self.leases.renew(&tokens).await);
         }
     }
 
@@ -294,7 +300,9 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         *last = (instant, wall);
         if leap < -CLOCK_WENT_BACK {
             self.wiring.warn(None, "the clock went back: all waiting mail is tried now");
-            retry_all(self.wiring.spool.as_ref()).await;
+            if let Err(error) = self.wiring.work.retry_all().await {
+                self.wiring.warn(None, &format!("waiting mail could not be made due: {error}"));
+            }
         }
     }
 
@@ -320,6 +328,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             let _ = tokio::time::timeout_at(tick, self.idle.notified()).await;
         }
         self.settler.settle_leftovers();
+        let _ = tokio::time::timeout_at(deadline.max(Instant::now() + POLL), self.settler.finish())
+            .await;
     }
 
     pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {

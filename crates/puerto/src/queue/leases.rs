@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use puerto_spool::{Lease, LeaseToken, Spool, SpoolError};
+use puerto_spool::{Lease, LeaseToken};
 
 /// How long a lease holds without being renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(600);
 
 /// All of them, with the number of recipients that each covers.
 pub(super) struct Leases {
-    spool: Arc<dyn Spool>,
+    work: Arc<dyn puerto_spool::Work>,
     held: Mutex<Held>,
 }
 
@@ -23,8 +23,8 @@ struct Held {
 
 impl Leases {
     /// None yet.
-    pub(super) fn new(spool: Arc<dyn Spool>) -> Self {
-        Self { spool, held: Mutex::default() }
+    pub(super) fn new(work: Arc<dyn puerto_spool::Work>) -> Self {
+        Self { work, held: Mutex::default() }
     }
 
     /// How many recipients are leased.
@@ -49,22 +49,21 @@ impl Leases {
         }
     }
 
-    /// Keeps all of them. One that is lost is noticed when its work begins or is settled.
-    pub(super) fn renew_all(&self) {
+    /// Keeps all of them.
+    pub(super) async fn renew_all(&self) {
         let tokens: Vec<LeaseToken> = self.held().recipients_of.keys().copied().collect();
-        for token in tokens {
-            let _ = self.spool.renew(&token, LEASE);
+        if !tokens.is_empty() {
+            self.renew(&tokens).await;
         }
     }
 
-    /// Keeps one, unless it was lost: an administrator may have removed the message.
-    pub(super) fn renew(&self, token: &LeaseToken) -> bool {
-        let renewed = self.spool.renew(token, LEASE);
-        let lost = matches!(renewed, Err(SpoolError::LeaseLost(_) | SpoolError::NotFound(_)));
-        if lost {
-            self.release(token);
-        }
-        !lost
+    /// Keeps some; returns those that were lost: an administrator may have removed the
+    /// message, or another node may have it.
+    pub(super) async fn renew(&self, tokens: &[LeaseToken]) -> Vec<LeaseToken> {
+        // A store that gives no answer says nothing of them; the settlement will tell.
+        let lost = self.work.renew(tokens, LEASE).await.unwrap_or_default();
+        lost.iter().for_each(|token| self.release(token));
+        lost
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -1,10 +1,10 @@
 //! Decides when a message is tried and how much goes to one destination.
 //!
 //! `retry`, `shape` and `schedule` decide and are pure; `driver` owns the tasks,
-//! `settle` draws the consequences of an attempt, and both know the `leases` that are
-//! ours. The queue alone asks
-//! the spool for work and tells it what became of it; where mail goes is the
-//! router's to say, and how it gets there the carrier's.
+//! `settle` draws the consequences of an attempt, which `record` has recorded, and all
+//! know the `leases` that are ours. The queue alone asks the store for work and tells it
+//! what became of it; where mail goes is the router's to say, and how it gets there the
+//! carrier's.
 
 mod body;
 mod carrier;
@@ -12,6 +12,7 @@ mod dispatch;
 mod driver;
 mod leases;
 mod outcome;
+mod record;
 mod retry;
 mod schedule;
 mod settle;
@@ -25,7 +26,7 @@ use std::task::Poll;
 
 use puerto_mail::dns::Dns;
 use puerto_spool::clock::Clock;
-use puerto_spool::{Edit, ListRequest, MessageId, RecipientState, Spool, Timestamp};
+use puerto_spool::{MessageId, Store, Timestamp};
 use tokio::sync::watch;
 
 use crate::config::Live;
@@ -40,7 +41,9 @@ pub struct Wiring<D = crate::dns::Resolver, C = Crew> {
     /// The configuration in force.
     pub config: Live,
     /// The store of messages.
-    pub spool: Arc<dyn Spool>,
+    pub store: Arc<dyn Store>,
+    /// What hands out work and takes what became of it.
+    pub work: Arc<dyn puerto_spool::Work>,
     /// Where mail goes.
     pub router: Arc<Router<D>>,
     /// Who carries it.
@@ -72,24 +75,6 @@ pub async fn run<D: Dns + 'static, C: Carrier>(
     shutdown: watch::Receiver<bool>,
 ) {
     driver::Driver::new(wiring).run(shutdown).await;
-}
-
-/// Makes every waiting recipient due now.
-async fn retry_all(spool: &dyn Spool) {
-    let mut request = ListRequest { after: None, limit: 200 };
-    loop {
-        let Ok(entries) = spool.list(&request) else { return };
-        let Some(last) = entries.last() else { return };
-        request.after = Some(last.id);
-        for entry in &entries {
-            let waits = entry.recipients.iter().any(|r| matches!(r.state, RecipientState::Due(_)));
-            if waits && !entry.held {
-                // One that has gone meanwhile needs no retry.
-                let _ = spool.edit(entry.id, Edit::Retry);
-            }
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 /// Runs a future and turns a panic into an error, so that one message's trouble

@@ -2,20 +2,17 @@
 //!
 //! A recipient that failed is logged as such and leaves the spool only after the
 //! notification about it is on stable storage; if none can be queued, the recipient
-//! stays. When the spool cannot record what happened, the record is kept in memory and
-//! tried again, with the lease kept alive, so that a full disk never makes us deliver
-//! twice.
+//! stays.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use puerto_spool::{Disposition, Edit, MessageId, Settlement, SpoolError, Ticket, Timestamp};
-use tokio::sync::mpsc;
+use puerto_spool::{Disposition, MessageId, Settlement, SpoolError, Timestamp};
 
 use super::carrier::Carrier;
 use super::leases::Leases;
 use super::outcome::{self, Basis, Fate, Judged, Moment};
+use super::record::Recorder;
 use super::work::Work;
 use super::{Wiring, catch, retry};
 use crate::bounce::{Kind as News, Notice};
@@ -23,47 +20,27 @@ use crate::config::Config;
 use crate::deliver::Outcome;
 use crate::explain;
 use crate::route::random::Random;
-use crate::telemetry::{DeliveryStatus, Event, MailLog};
+use crate::telemetry::{DeliveryStatus, Event};
 
 /// How long a failed recipient waits when its sender could not be told.
 const AFTER_FAILED_NOTICE: Duration = Duration::from_secs(300);
 /// How long work waits whose consequences were broken off by a mistake of our own.
 const AFTER_MISTAKE: Duration = Duration::from_secs(60);
 
-type Written = (MessageId, Ticket<Result<(), SpoolError>>);
-
 /// Draws the consequences of attempts, or of there having been none.
 pub(super) struct Settler<D, C> {
     wiring: Arc<Wiring<D, C>>,
-    leases: Arc<Leases>,
-    state: Mutex<State>,
-    /// Settlements that are to become durable; nobody waits for them, but a failure is told.
-    tickets: mpsc::UnboundedSender<Written>,
-}
-
-struct State {
-    /// What the spool could not record yet.
-    unsettled: Vec<Settlement>,
-    /// Messages whose sender is being told of a delay.
-    telling_delay: HashSet<MessageId>,
-    random: Random,
+    recorder: Arc<Recorder>,
+    random: Mutex<Random>,
 }
 
 impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
     /// Builds it, and starts its watch over what is being written.
     pub(super) fn start(wiring: &Arc<Wiring<D, C>>, leases: &Arc<Leases>) -> Self {
-        let (tickets, written) = mpsc::unbounded_channel();
-        tokio::spawn(watch_tickets(written, wiring.log.clone()));
-        let state = State {
-            unsettled: Vec::new(),
-            telling_delay: HashSet::new(),
-            random: Random::unpredictable(),
-        };
         Self {
             wiring: Arc::clone(wiring),
-            leases: Arc::clone(leases),
-            state: Mutex::new(state),
-            tickets,
+            recorder: Recorder::start(&wiring.work, leases, &wiring.log),
+            random: Mutex::new(Random::unpredictable()),
         }
     }
 
@@ -80,26 +57,22 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
     /// Gives leases back without an attempt; the recipients are due at that time.
     pub(super) fn give_back(&self, work: &Work, due: Timestamp) {
         let mut recipients = work.job.recipients.iter();
-        for held in &work.leases {
+        let settlements = work.leases.iter().map(|held| {
             let own = recipients.by_ref().take(held.recipients);
             let dispositions = own.map(|r| (r.index, Disposition::Returned(due))).collect();
-            let settlement = Settlement { token: held.token, dispositions };
-            if self.try_to_record(settlement.clone()).is_err() {
-                self.state().unsettled.push(settlement);
-            }
-        }
+            Settlement { token: held.token, dispositions }
+        });
+        self.recorder.record(settlements, true);
     }
 
-    /// Tries again what the spool could not record.
+    /// Tries again what the store could not record.
     pub(super) fn settle_leftovers(&self) {
-        let leftovers = std::mem::take(&mut self.state().unsettled);
-        let mut broken = false;
-        for settlement in leftovers {
-            broken = broken || self.try_to_record(settlement.clone()).is_err();
-            if broken {
-                self.state().unsettled.push(settlement);
-            }
-        }
+        self.recorder.try_again();
+    }
+
+    /// Waits until all that was settled is durable, and the log tells it.
+    pub(super) async fn finish(&self) {
+        self.recorder.finish().await;
     }
 
     async fn draw_consequences(&self, work: &Work, outcomes: Vec<Outcome>, basis: Basis) {
@@ -111,7 +84,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
             .zip(&work.job.recipients)
             .map(|(outcome, recipient)| {
                 let tried = (outcome, recipient.attempts);
-                let dice = || self.state().random.next();
+                let dice = || self.random.lock().unwrap_or_else(PoisonError::into_inner).next();
                 outcome::judge(&config.queue, &work.job, tried, moment, dice)
             })
             .collect();
@@ -216,29 +189,30 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
         judged.iter().filter(waits).map(|judged| judged.outcome.clone()).collect()
     }
 
+    // Another job of the same message may be at it, here or on another node, or may have
+    // done it since the lease was handed out: the store says whose it is.
     async fn tell_delay(&self, work: &Work, config: &Config, late: &[Outcome]) {
         let id = work.job.id;
-        if late.is_empty() || !self.begin_delay_notice(id) {
+        if late.is_empty() {
             return;
         }
-        if let Ok(told) = self.tell(News::Delayed, work, config, late).await {
-            self.log_notification(work, News::Delayed, told);
-            if let Err(error) = self.wiring.spool.edit(id, Edit::DelayNotified) {
-                self.wiring.warn(Some(id), &format!("the delay notice was not noted: {error}"));
+        match self.wiring.work.note_delay(id).await {
+            Ok(true) => {}
+            Ok(false) | Err(SpoolError::NotFound(_)) => return,
+            Err(error) => {
+                let text = format!("the delay notice could not be noted, and waits: {error}");
+                return self.wiring.warn(Some(id), &text);
             }
         }
-        self.state().telling_delay.remove(&id);
-    }
-
-    // Another job of the same message may be at it, or may have done it since the
-    // lease was handed out.
-    fn begin_delay_notice(&self, id: MessageId) -> bool {
-        let first = self.state().telling_delay.insert(id);
-        if first && self.wiring.spool.get(id).is_ok_and(|entry| entry.delay_notified) {
-            self.state().telling_delay.remove(&id);
-            return false;
+        match self.tell(News::Delayed, work, config, late).await {
+            Ok(told) => self.log_notification(work, News::Delayed, told),
+            Err(NotTold) => {
+                if let Err(error) = self.wiring.work.forget_delay(id).await {
+                    let text = format!("no delay notice will be sent any more: {error}");
+                    self.wiring.warn(Some(id), &text);
+                }
+            }
         }
-        first
     }
 
     async fn tell(
@@ -249,7 +223,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
         outcomes: &[Outcome],
     ) -> Result<Option<MessageId>, NotTold> {
         let expire_at = work.job.received_at.after(config.queue.expire);
-        let origin = self.wiring.spool.get(work.job.id).ok().map(|entry| entry.origin);
+        let origin = Some(work.origin.clone());
         let notice = Notice { kind: news, job: &work.job, outcomes, expire_at, origin };
         self.wiring.carrier.notify(&notice).await.map_err(|refusal| {
             let text = format!("the sender could not be told: {}", refusal.reply);
@@ -267,71 +241,17 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
 
     fn record(&self, work: &Work, judged: &[Judged]) {
         let mut rest = judged;
-        for held in &work.leases {
+        let settlements = work.leases.iter().map(|held| {
             let (own, others) = rest.split_at_checked(held.recipients).unwrap_or((rest, &[]));
             rest = others;
-            let settlement = Settlement {
+            Settlement {
                 token: held.token,
                 dispositions: own.iter().map(|j| (j.outcome.index, j.disposition())).collect(),
-            };
-            if let Err(error) = self.try_to_record(settlement.clone()) {
-                let text = format!(
-                    "what became of its recipients is kept in memory until the spool can \
-                     record it: {error}"
-                );
-                self.wiring.warn(Some(work.job.id), &text);
-                self.state().unsettled.push(settlement);
             }
-        }
-    }
-
-    // An error means that it must be tried again.
-    fn try_to_record(&self, settlement: Settlement) -> Result<(), SpoolError> {
-        let token = settlement.token;
-        match self.wiring.spool.settle(settlement) {
-            Ok((settled, ticket)) => {
-                self.leases.release(&token);
-                if settled.remaining == 0 {
-                    self.wiring.log.write(&Event::Removed { id: token.id });
-                }
-                let _ = self.tickets.send((token.id, ticket));
-                Ok(())
-            }
-            Err(
-                error @ (SpoolError::LeaseLost(_)
-                | SpoolError::NotFound(_)
-                | SpoolError::Damaged { .. }),
-            ) => {
-                self.leases.release(&token);
-                let text = format!("its settlement was not recorded: {error}");
-                self.wiring.warn(Some(token.id), &text);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        });
+        self.recorder.record(settlements, false);
     }
 }
 
 /// The sender was not told, and the log says why.
 struct NotTold;
-
-async fn watch_tickets(mut written: mpsc::UnboundedReceiver<Written>, log: MailLog) {
-    while let Some((id, ticket)) = written.recv().await {
-        if let Err(error) = ticket.await {
-            let text = format!(
-                "what became of its recipients is not on disk; after a restart some may get it \
-                 again: {error}"
-            );
-            log.write(&Event::Notice {
-                level: "error",
-                component: "qmgr",
-                id: Some(id),
-                text: &text,
-            });
-        }
-    }
-}

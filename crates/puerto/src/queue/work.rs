@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use puerto_spool::{Lease, LeaseToken};
+use puerto_spool::{Lease, LeaseToken, Origin};
 use tokio::time::Instant;
 
 use super::schedule::Schedulable;
@@ -43,6 +43,8 @@ pub(super) struct Work {
     pub(super) kind: Kind,
     pub(super) leases: Vec<Held>,
     pub(super) delay_notified: bool,
+    /// Where the message came from.
+    pub(super) origin: Origin,
     /// When its oldest lease was handed out.
     pub(super) claimed: Instant,
     fresh: bool,
@@ -96,6 +98,7 @@ impl Work {
             kind,
             leases: vec![held],
             delay_notified: lease.delay_notified,
+            origin: lease.origin,
             claimed: Instant::now(),
             fresh,
         }
@@ -117,14 +120,12 @@ impl Work {
     }
 
     /// Leaves out the leases that are no longer ours, with their recipients.
-    pub(super) fn retain_leases(&mut self, mut keep: impl FnMut(&LeaseToken) -> bool) {
-        let mut verdicts = Vec::with_capacity(self.leases.len());
-        for held in &self.leases {
-            verdicts.push((keep(&held.token), held.recipients));
-        }
-        if verdicts.iter().all(|(kept, _)| *kept) {
+    pub(super) fn leave(&mut self, lost: &[LeaseToken]) {
+        if lost.is_empty() {
             return;
         }
+        let verdict = |held: &Held| (!lost.contains(&held.token), held.recipients);
+        let verdicts: Vec<(bool, usize)> = self.leases.iter().map(verdict).collect();
         let mut kept = verdicts.iter().flat_map(|(kept, count)| std::iter::repeat_n(*kept, *count));
         self.job.recipients.retain(|_| kept.next().unwrap_or(false));
         let mut kept = verdicts.iter();

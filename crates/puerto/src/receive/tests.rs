@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
-use puerto_spool::{Hindrance, ListRequest, Spool, SpoolError};
+use puerto_spool::{Desk as _, Hindrance, SpoolError, Store};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -52,10 +52,10 @@ impl Server {
         let keys = Arc::new(KeyRing::load(&config.dkim_directory));
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
         let live = Live::new(config);
-        let store: Arc<dyn Spool> = Arc::clone(&spool) as Arc<dyn Spool>;
+        let store: Arc<dyn Store> = Arc::clone(&spool) as Arc<dyn Store>;
         let intake = Intake::new(intake::Context {
             config: live.clone(),
-            spool: store,
+            store,
             keys,
             log: log.clone(),
             wake: Wake::default(),
@@ -87,7 +87,7 @@ impl Server {
     }
 
     fn queued(&self) -> usize {
-        self.spool.list(&ListRequest { after: None, limit: 100 }).unwrap().len()
+        self.spool.entries().len()
     }
 
     fn logged(&self, what: &str) -> bool {
@@ -487,9 +487,10 @@ async fn a_large_message_arrives_octet_by_octet() {
         .await
         .unwrap();
     assert!(client.reply().await.starts_with("250 2.0.0 Ok: queued as "));
-    let entry = server.spool.list(&ListRequest { after: None, limit: 1 }).unwrap().remove(0);
+    let entry = server.spool.entries().remove(0);
     let mut stored = Vec::new();
-    std::io::Read::read_to_end(&mut server.spool.content(entry.id).unwrap(), &mut stored).unwrap();
+    std::io::Read::read_to_end(&mut server.spool.content(entry.id).wait().unwrap(), &mut stored)
+        .unwrap();
     assert!(stored.ends_with(content.as_bytes()));
 }
 
@@ -548,7 +549,7 @@ async fn stopping_lets_transactions_finish_and_ends_the_idle() {
     server.running.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err());
     assert!(!socket.exists());
-    assert_eq!(spool.health().messages, 1);
+    assert_eq!(spool.health().wait().unwrap().messages, 1);
 }
 
 #[tokio::test]

@@ -18,10 +18,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use puerto_spool::clock::{Clock, SystemClock};
+use puerto_spool::clock::SystemClock;
 use puerto_spool::disk::{Disk as _, SystemDisk};
 use puerto_spool::segments::{Options, SegmentSpool};
-use puerto_spool::{Health, Spool};
+use puerto_spool::{Backend, Desk, Health};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -169,7 +169,7 @@ impl Prepared {
 /// The running daemon.
 pub struct Daemon {
     config: Live,
-    spool: Arc<dyn Spool>,
+    desk: Arc<dyn Desk>,
     remote: Arc<Remote>,
     log: MailLog,
     reopen: Reopen,
@@ -185,11 +185,12 @@ pub struct Daemon {
 impl Daemon {
     /// Opens the spool and sets the rooms to work, inside a tokio runtime.
     /// `file` is where the configuration came from, for a reload.
-    pub fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
+    pub async fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
         let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper } =
             prepared;
-        let spool = open_spool(&config)?;
-        let known = report_state(&spool, &keys, &log);
+        let store = open_store(&config)?;
+        let desk: Arc<dyn Desk> = store.clone();
+        let known = report_state(&*desk, &keys, &log).await;
         for warning in listeners.warnings() {
             notice(&log, "warning", warning);
         }
@@ -211,10 +212,10 @@ impl Daemon {
         let config = Live::new(config);
         let keys = Arc::new(keys);
         let wake = Wake::default();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = store.clock();
         let intake = Arc::new(Intake::new(intake::Context {
             config: config.clone(),
-            spool: Arc::clone(&spool),
+            store: store.clone(),
             keys: Arc::clone(&keys),
             log: log.clone(),
             wake: wake.clone(),
@@ -239,7 +240,8 @@ impl Daemon {
         };
         let queue = queue::Wiring {
             config: config.clone(),
-            spool: Arc::clone(&spool),
+            store: store.clone(),
+            work: store.clone(),
             router: Arc::new(Router::new(config.clone(), Arc::clone(&dns))),
             carrier,
             log: log.clone(),
@@ -257,7 +259,8 @@ impl Daemon {
         };
         let controller = control::Context {
             config: config.clone(),
-            spool: Arc::clone(&spool),
+            desk: Arc::clone(&desk),
+            store,
             wake,
             log: log.clone(),
             reload: Arc::clone(&reload),
@@ -266,12 +269,12 @@ impl Daemon {
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
             tokio::spawn(control.run(controller, stop_receiving)),
         ];
-        tokio::spawn(watch_spool(Arc::downgrade(&spool), known, log.clone()));
+        tokio::spawn(watch_spool(Arc::downgrade(&desk), known, log.clone()));
         let queue = tokio::spawn(queue::run(queue, stop_queue));
         notice(&log, "info", &format!("ready as {}", config.get().hostname));
         Ok(Self {
             config,
-            spool,
+            desk,
             remote,
             log,
             reopen,
@@ -331,9 +334,9 @@ impl Daemon {
         if tokio::time::timeout(PATIENCE, all).await.is_err() {
             notice(&self.log, "warning", "some sessions did not end in time and were cut off");
         }
-        let spool = self.spool;
+        let desk = self.desk;
         // Closing waits for the disk.
-        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+        let _ = tokio::task::spawn_blocking(move || desk.close()).await;
         notice(&self.log, "info", "stopped");
         self.reopen.flush();
     }
@@ -355,7 +358,7 @@ fn known_keys(config: &Config, log: &MailLog) -> KnownKeys {
     })
 }
 
-fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartError> {
+fn open_store(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
     let directory = config.state_dir.join("spool");
     if !directory.exists()
         && let Some(point) = mounts::missing(&config.state_dir)
@@ -376,13 +379,13 @@ fn open_spool(config: &Config) -> Result<Arc<dyn Spool>, StartError> {
         Arc::new(SystemClock),
     );
     spool
-        .map(|spool| Arc::new(spool) as Arc<dyn Spool>)
+        .map(|spool| Arc::new(spool) as Arc<dyn Backend>)
         .map_err(|e| StartError::Spool(spool_error(&e)))
 }
 
 // What an administrator must see even if nobody asks for it.
-fn report_state(spool: &Arc<dyn Spool>, keys: &KeyRing, log: &MailLog) -> Health {
-    let health = report_trouble(&**spool, &Health::default(), log);
+async fn report_state(desk: &dyn Desk, keys: &KeyRing, log: &MailLog) -> Health {
+    let health = report_trouble(desk, Health::default(), log).await;
     for problem in keys.problems() {
         notice(log, "warning", &problem.to_string());
     }
@@ -393,8 +396,9 @@ fn report_state(spool: &Arc<dyn Spool>, keys: &KeyRing, log: &MailLog) -> Health
 }
 
 // Says what is wrong with the spool and was not before; returns how it fares.
-fn report_trouble(spool: &dyn Spool, before: &Health, log: &MailLog) -> Health {
-    let health = spool.health();
+async fn report_trouble(desk: &dyn Desk, before: Health, log: &MailLog) -> Health {
+    // One that does not answer now is asked again.
+    let Ok(health) = desk.health().await else { return before };
     for damage in health.damaged.iter().filter(|damage| !before.damaged.contains(damage)) {
         notice(log, "error", &format!("the spool is damaged: {damage}"));
     }
@@ -422,11 +426,11 @@ fn report_trouble(spool: &dyn Spool, before: &Health, log: &MailLog) -> Health {
 }
 
 // Damage may be met at any time, and what cannot be read may be read later.
-async fn watch_spool(spool: Weak<dyn Spool>, mut known: Health, log: MailLog) {
+async fn watch_spool(desk: Weak<dyn Desk>, mut known: Health, log: MailLog) {
     loop {
         tokio::time::sleep(LOOK_AT_SPOOL).await;
-        let Some(spool) = spool.upgrade() else { return };
-        known = report_trouble(&*spool, &known, &log);
+        let Some(desk) = desk.upgrade() else { return };
+        known = report_trouble(&*desk, known, &log).await;
     }
 }
 

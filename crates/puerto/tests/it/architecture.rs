@@ -135,8 +135,9 @@ fn what_the_map_forbids_is_found() {
     let map = Map::read();
     for (room, text, expected) in [
         ("route", "use puerto_spool::{MessageId, Timestamp};", "puerto_spool::MessageId"),
-        ("deliver", "use puerto_spool::{MessageId, Spool};", "puerto_spool::Spool"),
-        ("deliver", "fn f(s: &dyn puerto_spool::Spool) {}", "puerto_spool::Spool"),
+        ("deliver", "use puerto_spool::{MessageId, Store};", "puerto_spool::Store"),
+        ("intake", "fn f(s: &dyn puerto_spool::Work) {}", "puerto_spool::Work"),
+        ("queue", "use puerto_spool::{Desk as _, Store};", "puerto_spool::Desk"),
         ("bounce", "use puerto_spool::NewMessage as Letter;", "puerto_spool::NewMessage"),
         ("queue", "use puerto_spool::*;", "puerto_spool::*"),
         ("local", "use puerto_spool::segments::{self};", "puerto_spool::segments"),
@@ -149,7 +150,7 @@ fn what_the_map_forbids_is_found() {
         let found = map.against(room, 1, text);
         assert!(found.iter().any(|path| path == expected), "{room}, {text}: {found:?}");
     }
-    assert!(map.against("queue", 2, "use super::work::Work; use puerto_spool::Spool;").is_empty());
+    assert!(map.against("queue", 2, "use super::work::Work; use puerto_spool::Store;").is_empty());
 }
 
 #[test]

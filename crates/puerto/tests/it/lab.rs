@@ -74,7 +74,7 @@ impl Sender {
         let lab = Lab::start(Options::default()).await.unwrap();
         let config = configuration(folder.path(), &lab);
         let socket = config.run_dir.join("submit");
-        let daemon = Daemon::start(Prepared::new(config).unwrap(), None).unwrap();
+        let daemon = Daemon::start(Prepared::new(config).unwrap(), None).await.unwrap();
         Self { lab, daemon, socket, _folder: folder }
     }
 

@@ -13,7 +13,8 @@ use puerto_smtp::{Envelope, Recipient, ReversePath};
 use puerto_spool::clock::{Clock, SystemClock};
 use puerto_spool::memory::MemorySpool;
 use puerto_spool::{
-    Attempt, ClaimRequest, Content, Disposition, MessageId, NewMessage, Origin, Settlement, Spool,
+    Attempt, ClaimRequest, Content, Desk as _, Disposition, MessageId, NewMessage, Origin,
+    Settlement, Store as _, Work as _,
 };
 use tempfile::TempDir;
 
@@ -34,7 +35,8 @@ fn machine() -> Machine {
     let server = Server::bind(&config).unwrap();
     let context = Context {
         config: Live::new(config),
-        spool: spool.clone(),
+        desk: spool.clone(),
+        store: spool.clone(),
         wake: Wake::default(),
         log: MailLog::nowhere(),
         reload: Arc::new(|| Ok(())),
@@ -74,8 +76,8 @@ impl Machine {
     fn defer_all(&self, text: &str) {
         let now = SystemClock.now();
         let hold = Duration::from_secs(60);
-        let request = ClaimRequest { now, hold, limit: 1000, per_domain: 1000 };
-        for lease in self.spool.claim(&request).unwrap() {
+        let request = ClaimRequest { hold, limit: 1000, per_domain: 1000 };
+        for lease in self.spool.claim(&request).wait().unwrap().leases {
             let attempt = Attempt {
                 at: now,
                 relay: String::new(),
@@ -88,7 +90,7 @@ impl Machine {
             let deferred = Disposition::Deferred { due, attempt };
             let dispositions =
                 lease.recipients.iter().map(|r| (r.index, deferred.clone())).collect();
-            self.spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
+            drop(self.spool.settle(vec![Settlement { token: lease.token, dispositions }]));
         }
     }
 
@@ -104,7 +106,9 @@ impl Machine {
     }
 
     fn is_due(&self) -> bool {
-        self.spool.next_due().is_some_and(|due| due <= SystemClock.now())
+        let request = ClaimRequest { hold: Duration::ZERO, limit: 0, per_domain: 0 };
+        let next_due = self.spool.claim(&request).wait().unwrap().next_due;
+        next_due.is_some_and(|due| due <= SystemClock.now())
     }
 }
 
@@ -163,7 +167,7 @@ fn messages_are_held_released_tried_and_removed() {
     machine.defer_all("later");
     let (first, second) = (one.to_string(), two.to_string());
     assert_eq!(machine.ok(&["queue", "hold", &first, &second]), "2 messages held\n");
-    assert!(machine.spool.get(one).unwrap().held);
+    assert!(machine.spool.get(one).wait().unwrap().held);
     assert!(machine.ok(&["mailq"]).contains(&format!("{first}!")));
     assert_eq!(machine.ok(&["queue", "release", &first, &second]), "2 messages released\n");
     assert!(!machine.is_due());
@@ -171,7 +175,7 @@ fn messages_are_held_released_tried_and_removed() {
     assert!(machine.is_due());
     let to = ["queue", "remove", "--to", "@example.org", "--yes"];
     assert_eq!(machine.ok(&to), "1 message removed\n");
-    assert!(machine.spool.get(two).is_err() && machine.spool.get(one).is_ok());
+    assert!(machine.spool.get(two).wait().is_err() && machine.spool.get(one).wait().is_ok());
     let gone = machine.run(&["queue", "remove", &first, &second]);
     assert_eq!((code(&gone), stdout(&gone).as_str()), (66, "1 message removed\n"));
     assert!(stderr(&gone).contains(&format!("{second} is not in the queue")));
@@ -192,7 +196,7 @@ fn bulk_changes_are_not_made_without_a_yes() {
         assert_eq!(code(&output), 2, "{arguments:?}");
         assert!(!output.stderr.is_empty());
     }
-    assert!(machine.spool.get(id).is_ok());
+    assert!(machine.spool.get(id).wait().is_ok());
 }
 
 #[test]

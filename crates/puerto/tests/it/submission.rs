@@ -16,7 +16,7 @@ use puerto::telemetry::MailLog;
 use puerto::tls::ServerTls;
 use puerto_spool::clock::SystemClock;
 use puerto_spool::memory::MemorySpool;
-use puerto_spool::{Entry, ListRequest, Spool};
+use puerto_spool::{Entry, Store as _};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -66,13 +66,13 @@ impl Machine {
     }
 
     fn queued(&self) -> Vec<Entry> {
-        self.spool.list(&ListRequest { after: None, limit: 1000 }).unwrap()
+        self.spool.entries()
     }
 
     fn only(&self) -> (Entry, String) {
         let entry = self.queued().pop().unwrap();
         let mut octets = Vec::new();
-        self.spool.content(entry.id).unwrap().read_to_end(&mut octets).unwrap();
+        self.spool.content(entry.id).wait().unwrap().read_to_end(&mut octets).unwrap();
         (entry, String::from_utf8(octets).unwrap())
     }
 }
@@ -84,7 +84,7 @@ fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Conte
     let wake = Wake::default();
     let intake = Intake::new(intake::Context {
         config: live.clone(),
-        spool: spool.clone(),
+        store: spool.clone(),
         keys,
         log: log.clone(),
         wake: wake.clone(),
@@ -99,7 +99,10 @@ fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Conte
         log: log.clone(),
     };
     let reload: control::Reload = Arc::new(|| Ok(()));
-    (received, control::Context { config: live, spool, wake, log, reload })
+    (
+        received,
+        control::Context { config: live, desk: spool.clone(), store: spool, wake, log, reload },
+    )
 }
 
 impl Drop for Machine {

@@ -117,11 +117,10 @@ impl History {
     }
 
     fn claim(&mut self) {
-        let now = self.clock.now();
         let hold = Duration::from_secs(3600);
         let limit = 1 + self.random.below(6) as usize;
-        let request = ClaimRequest { now, hold, limit, per_domain: 4 };
-        for lease in self.spool.claim(&request).unwrap() {
+        let request = ClaimRequest { hold, limit, per_domain: 4 };
+        for lease in self.spool.claim(&request).wait().unwrap().leases {
             let promise = &self.promises[&lease.token.id];
             for recipient in &lease.recipients {
                 let fate = promise.recipients[recipient.index as usize];
@@ -152,8 +151,8 @@ impl History {
             dispositions.push((recipient.index, disposition));
         }
         let settlement = Settlement { token: lease.token, dispositions };
-        let Ok((_, ticket)) = self.spool.settle(settlement) else { return };
-        let fate = match ticket.wait() {
+        let Ok(settled) = self.spool.settle(vec![settlement]).wait().remove(0) else { return };
+        let fate = match settled.durable.wait() {
             Ok(()) => Fate::Done,
             Err(_) => Fate::Unknown,
         };
@@ -167,19 +166,16 @@ impl History {
     }
 
     fn edit(&mut self) {
-        let Some(entry) = self.spool.list(&ListRequest { after: None, limit: 1 }).unwrap().pop()
-        else {
-            return;
-        };
-        let edit = match self.random.below(5) {
+        let Some(entry) = list(&self.spool).into_iter().next() else { return };
+        let change = match self.random.below(5) {
             0 => Edit::Remove,
             1 => Edit::Hold,
             2 => Edit::Retry,
-            3 => Edit::DelayNotified,
+            3 => return drop(self.spool.note_delay(entry.id).wait()),
             _ => Edit::Release,
         };
-        let answer = self.spool.edit(entry.id, edit.clone()).unwrap().wait();
-        if edit == Edit::Remove {
+        let answer = edit(&self.spool, entry.id, change);
+        if change == Edit::Remove {
             let fate = if answer.is_ok() { Fate::Done } else { Fate::Unknown };
             self.promises.get_mut(&entry.id).unwrap().recipients.fill(fate);
         }
@@ -197,9 +193,9 @@ impl History {
     /// Invariants: what was promised is there and whole; what was refused is absent;
     /// what was settled does not come back; nothing else is there.
     pub(super) fn check(&mut self) {
-        let list = self.spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+        let list = list(&self.spool);
         let there: HashSet<MessageId> = list.iter().map(|entry| entry.id).collect();
-        let notes = self.spool.health().damaged;
+        let notes = self.spool.health().wait().unwrap().damaged;
         for (id, promise) in &self.promises {
             let open = promise.recipients.contains(&Fate::Open);
             if promise.there == Fate::Open && open {
@@ -243,13 +239,13 @@ impl History {
 
     /// When all is delivered nothing is left.
     pub(super) fn drain(&mut self) {
-        let ids = self.spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+        let ids = list(&self.spool);
         for entry in ids.iter().filter(|entry| entry.held) {
-            self.spool.edit(entry.id, Edit::Release).unwrap().wait().unwrap();
+            edit(&self.spool, entry.id, Edit::Release).unwrap();
         }
         self.clock.advance(Duration::from_secs(7200));
         deliver_all(&self.spool, self.clock.now());
-        assert_eq!(self.spool.health().messages, 0);
+        assert_eq!(self.spool.health().wait().unwrap().messages, 0);
         self.spool.close();
         for promise in self.promises.values_mut() {
             promise.recipients.fill(Fate::Done);
@@ -261,7 +257,7 @@ impl History {
             self.spool.close();
         }
         let files = self.disk.files();
-        let health = self.spool.health();
+        let health = self.spool.health().wait().unwrap();
         let names: Vec<_> = files.keys().collect();
         assert_eq!(self.contents(), 0, "large content goes with its message: {names:?} {health:?}");
         let octets: usize = files.values().map(Vec::len).sum();
@@ -370,7 +366,11 @@ fn a_disk_that_fails_for_good_loses_nothing_that_was_acknowledged() {
             // It comes back while the process lives.
             history.disk.set_fault(None);
             history.run(30);
-            assert_eq!(history.spool.health().refusing, None, "it recovers by itself");
+            assert_eq!(
+                history.spool.health().wait().unwrap().refusing,
+                None,
+                "it recovers by itself"
+            );
         }
         history.disk.restart();
         history.reopen();

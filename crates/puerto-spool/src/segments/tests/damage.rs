@@ -23,7 +23,7 @@ fn small_store(options: Options) -> (Files, Vec<(MessageId, Vec<u8>)>) {
         expected.push((new.id, octets));
         spool.commit(new).wait().unwrap();
     }
-    let lease = claim_all(&spool, START).remove(0);
+    let lease = claim_all(&spool).remove(0);
     settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
     let files = disk.files();
     (files, expected)
@@ -49,12 +49,12 @@ fn written_segment(files: &Files) -> (PathBuf, usize) {
 fn survivors(files: &Files, expected: &[(MessageId, Vec<u8>)]) -> (Vec<MessageId>, Vec<String>) {
     let clock = Arc::new(ManualClock::new(START));
     let spool = open(&disk_with(files), stepwise(), &clock);
-    let list = spool.list(&ListRequest { after: None, limit: 99 }).unwrap();
+    let list = list(&spool);
     for entry in &list {
         let (_, octets) = expected.iter().find(|(id, _)| *id == entry.id).expect("made up");
         assert_eq!(read(&spool, entry.id).as_ref(), Ok(octets));
     }
-    (list.iter().map(|entry| entry.id).collect(), spool.health().damaged)
+    (list.iter().map(|entry| entry.id).collect(), spool.health().wait().unwrap().damaged)
 }
 
 #[test]
@@ -149,9 +149,9 @@ fn content_that_rots_while_the_store_is_open_is_never_handed_out() {
             }
         }
     }
-    assert!(matches!(spool.content(small).err(), Some(SpoolError::Damaged { .. })));
+    assert!(matches!(spool.content(small).wait().err(), Some(SpoolError::Damaged { .. })));
     assert!(read(&spool, large).unwrap_err().contains("checksum"));
-    assert!(spool.health().damaged[0].contains(&small.to_string()));
+    assert!(spool.health().wait().unwrap().damaged[0].contains(&small.to_string()));
 }
 
 #[test]
@@ -170,8 +170,8 @@ fn lost_and_orphaned_content_files_are_noticed() {
     disk.restart_process();
     let spool = open(&disk, stepwise(), &clock);
     assert!(!disk.files().contains_key(&orphan));
-    assert!(spool.health().damaged[0].contains(&ids[0].to_string()));
-    assert!(spool.get(ids[0]).is_ok(), "its sender can be told");
+    assert!(spool.health().wait().unwrap().damaged[0].contains(&ids[0].to_string()));
+    assert!(spool.get(ids[0]).wait().is_ok(), "its sender can be told");
     assert!(read(&spool, ids[0]).is_err());
     assert_eq!(read(&spool, ids[1]).unwrap().len(), 9019);
 }
@@ -189,7 +189,7 @@ fn a_checkpoint_says_what_the_segments_say() {
             let new = message(spool.new_id(), &to, &vec![1; size], START);
             let id = new.id;
             spool.commit(new).wait().unwrap();
-            for lease in claim_all(&spool, clock.now()).into_iter().take(2) {
+            for lease in claim_all(&spool).into_iter().take(2) {
                 let due = clock.now().after(Duration::from_secs(random.below(90)));
                 let attempt = contract::attempt(clock.now());
                 let disposition = match random.below(3) {
@@ -199,7 +199,7 @@ fn a_checkpoint_says_what_the_segments_say() {
                 settle_all(&spool, &lease, &disposition);
             }
             if random.one_in(9) {
-                let _ = spool.edit(id, Edit::Hold);
+                let _ = edit(&spool, id, Edit::Hold);
             }
             if step == 50 {
                 spool.checkpoint();
@@ -211,12 +211,11 @@ fn a_checkpoint_says_what_the_segments_say() {
         let mut damaged = files.clone();
         damaged.get_mut(&PathBuf::from("/spool/checkpoint")).unwrap()[200] ^= 4;
         let without = open(&disk_with(&damaged), stepwise(), &clock);
-        let all = ListRequest { after: None, limit: usize::MAX };
-        let with_list = with.list(&all).unwrap();
+        let with_list = list(&with);
         // A checkpoint says of what was leased that it is due since then, the records
         // since when it was before.
         let by_now = |spool: &SegmentSpool| {
-            let mut list = spool.list(&all).unwrap();
+            let mut list = list(spool);
             for status in list.iter_mut().flat_map(|entry| &mut entry.recipients) {
                 if let crate::RecipientState::Due(due) = &mut status.state {
                     *due = clock.now().max(*due);
@@ -225,10 +224,10 @@ fn a_checkpoint_says_what_the_segments_say() {
             list
         };
         assert!(by_now(&with) == by_now(&without), "seed {seed}");
-        assert_eq!(with.health().damaged, Vec::<String>::new());
-        assert!(without.health().damaged[0].contains("checkpoint"));
+        assert_eq!(with.health().wait().unwrap().damaged, Vec::<String>::new());
+        assert!(without.health().wait().unwrap().damaged[0].contains("checkpoint"));
         // What was leased is due again, all else is as it was.
-        let before = spool.list(&all).unwrap();
+        let before = list(&spool);
         assert_eq!(before.len(), with_list.len());
         for entry in &with_list {
             assert_eq!(read(&with, entry.id), read(&without, entry.id));

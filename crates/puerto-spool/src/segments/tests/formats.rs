@@ -33,17 +33,17 @@ fn each_way(name: &str, make: fn(&Path), check: fn(&SegmentSpool, &[Entry])) {
         // As it is read, and as the store itself has written it since.
         for _ in 0..2 {
             let spool = open(&disk, stepwise(), &clock);
-            assert_eq!(spool.health().damaged, Vec::<String>::new());
-            check(&spool, &spool.list(&ListRequest { after: None, limit: 9 }).unwrap());
+            assert_eq!(spool.health().wait().unwrap().damaged, Vec::<String>::new());
+            check(&spool, &list(&spool));
         }
     }
 }
 
-fn make(root: &Path, fill: impl FnOnce(&SegmentSpool)) {
+fn make(root: &Path, fill: impl FnOnce(&SegmentSpool, &ManualClock)) {
     let clock = Arc::new(ManualClock::new(START));
     let options = Options { segment_size: 8 << 10, ..stepwise() };
-    let spool = SegmentSpool::open(root, options, Arc::new(SystemDisk), clock).unwrap();
-    fill(&spool);
+    let spool = SegmentSpool::open(root, options, Arc::new(SystemDisk), clock.clone()).unwrap();
+    fill(&spool, &clock);
     // The process ends without a word, so that there is something to replay.
     std::mem::forget(spool);
     let _ = std::fs::remove_file(root.join("lock"));
@@ -68,7 +68,7 @@ fn format_1_stays_readable() {
 }
 
 fn make_first(root: &Path) {
-    make(root, |spool| {
+    make(root, |spool, _| {
         let mut first =
             message(spool.new_id(), &["a@b.example", "c@d.example"], b"first\r\n", START);
         first.envelope.recipients[0].notify = Some(puerto_smtp::Notify::NEVER);
@@ -82,10 +82,10 @@ fn make_first(root: &Path) {
             spool.commit(new).wait().unwrap();
         }
         spool.checkpoint();
-        spool.edit(held, Edit::Hold).unwrap().wait().unwrap();
-        spool.edit(held, Edit::DelayNotified).unwrap().wait().unwrap();
-        spool.edit(removed, Edit::Remove).unwrap().wait().unwrap();
-        let leases = claim_all(spool, START);
+        edit(spool, held, Edit::Hold).unwrap();
+        assert_eq!(spool.note_delay(held).wait(), Ok(true));
+        edit(spool, removed, Edit::Remove).unwrap();
+        let leases = claim_all(spool);
         let lease = leases.iter().find(|lease| lease.domain.to_string() == "d.example").unwrap();
         settle_all(spool, lease, &Disposition::Delivered(contract::attempt(START)));
     });
@@ -101,8 +101,9 @@ fn failed(minutes: u64, relay: &str, text: &str) -> Attempt {
     of_format_1(Attempt { relay: relay.into(), text: text.into(), ..contract::attempt(at) })
 }
 
-fn defer(spool: &SegmentSpool, domain: &str, attempt: &Attempt) {
-    let leases = claim_all(spool, attempt.at);
+fn defer(spool: &SegmentSpool, clock: &ManualClock, domain: &str, attempt: &Attempt) {
+    clock.set(attempt.at);
+    let leases = claim_all(spool);
     let lease = leases.iter().find(|lease| lease.domain.to_string() == domain).unwrap();
     let due = attempt.at.after(Duration::from_secs(60));
     settle_all(spool, lease, &Disposition::Deferred { due, attempt: attempt.clone() });
@@ -132,19 +133,24 @@ fn format_1_keeps_what_was_tried() {
 }
 
 fn make_tried(root: &Path) {
-    make(root, |spool| {
+    make(root, |spool, clock| {
         let to = ["a@one.example", "b@one.example", "c@two.example", "d@three.example"];
         let first = message(spool.new_id(), &to, b"first\r\n", START);
         spool.commit(first).wait().unwrap();
-        defer(spool, "one.example", &failed(1, "mx1.example.net[192.0.2.1]:25", "later"));
+        defer(spool, clock, "one.example", &failed(1, "mx1.example.net[192.0.2.1]:25", "later"));
         let second = message(spool.new_id(), &["e@four.example"], b"second\r\n", START);
         spool.commit(second).wait().unwrap();
-        defer(spool, "four.example", &failed(2, "", "no answer"));
-        defer(spool, "one.example", &failed(3, "mx1.example.net[192.0.2.1]:25", "later"));
+        defer(spool, clock, "four.example", &failed(2, "", "no answer"));
+        defer(spool, clock, "one.example", &failed(3, "mx1.example.net[192.0.2.1]:25", "later"));
         spool.checkpoint();
-        defer(spool, "two.example", &failed(4, "", &"ñ€x".repeat(500)));
-        defer(spool, "four.example", &failed(8, "mx.example.net", "é"));
-        defer(spool, "one.example", &failed(9, "mx2.example.net[192.0.2.2]:25", "still later"));
+        defer(spool, clock, "two.example", &failed(4, "", &"ñ€x".repeat(500)));
+        defer(spool, clock, "four.example", &failed(8, "mx.example.net", "é"));
+        defer(
+            spool,
+            clock,
+            "one.example",
+            &failed(9, "mx2.example.net[192.0.2.2]:25", "still later"),
+        );
     });
 }
 
@@ -169,20 +175,21 @@ fn failed_by(minutes: u64, host: u64) -> Attempt {
 }
 
 fn make_second(root: &Path) {
-    make(root, |spool| {
+    make(root, |spool, clock| {
         let to = ["a@one.example", "b@one.example", "c@two.example"];
         spool.commit(message(spool.new_id(), &to, b"first\r\n", START)).wait().unwrap();
         let second = message(spool.new_id(), &["d@four.example"], b"second\r\n", START);
         spool.commit(second).wait().unwrap();
-        defer(spool, "four.example", &failed_by(1, 2));
+        defer(spool, clock, "four.example", &failed_by(1, 2));
         for n in 1..=4 {
-            defer(spool, "one.example", &failed_by(n, 1 + n % 2));
+            defer(spool, clock, "one.example", &failed_by(n, 1 + n % 2));
         }
         spool.checkpoint();
         for n in 5..=7 {
-            defer(spool, "one.example", &failed_by(n, 1 + n % 2));
+            defer(spool, clock, "one.example", &failed_by(n, 1 + n % 2));
         }
-        let lease = claim_all(spool, START.after(Duration::from_secs(900)));
+        clock.set(START.after(Duration::from_secs(900)));
+        let lease = claim_all(spool);
         let lease = lease.iter().find(|lease| lease.domain.to_string() == "four.example").unwrap();
         settle_all(spool, lease, &Disposition::Deferred { due: START, attempt: failed_by(1, 1) });
     });

@@ -8,7 +8,7 @@ use super::*;
 /// Opens what is left; says what is there, having seen that the rest is named.
 fn open_damaged(store: &Store) -> (SegmentSpool, String) {
     let spool = open(&store.disk, stepwise(), &store.clock);
-    let notes = spool.health().damaged.join("\n");
+    let notes = spool.health().wait().unwrap().damaged.join("\n");
     let there = ids(&spool);
     assert!(there.iter().all(|id| store.queued.contains(id)), "something is back: {notes}");
     (spool, notes)
@@ -27,16 +27,16 @@ fn a_sealed_segment_that_has_lost_its_end_is_reported() {
             store.disk.put(&store.segments[2], octets);
             // What it said of others is lost as well, so some may come back.
             let spool = open(&store.disk, stepwise(), &store.clock);
-            let notes = spool.health().damaged.join("\n");
-            let lost = store.queued.iter().filter(|id| spool.get(**id).is_err()).count();
+            let notes = spool.health().wait().unwrap().damaged.join("\n");
+            let lost = store.queued.iter().filter(|id| spool.get(**id).wait().is_err()).count();
             if !checkpoint {
                 assert!(lost > 0);
                 assert!(notes.contains("octets that were written to it are not there"), "{notes}");
             }
             // What is known by a checkpoint stays and is named when it is read.
             for id in &store.queued {
-                if spool.get(*id).is_ok() && read(&spool, *id).is_err() {
-                    let notes = spool.health().damaged.join("\n");
+                if spool.get(*id).wait().is_ok() && read(&spool, *id).is_err() {
+                    let notes = spool.health().wait().unwrap().damaged.join("\n");
                     assert!(notes.contains(&id.to_string()), "{id} is not named: {notes}");
                 }
             }
@@ -55,14 +55,14 @@ fn a_message_that_is_lost_is_named_by_what_was_said_of_it_later() {
         let new = message(spool.new_id(), &["b@two.example"], &[2; 700], START);
         spool.commit(new).wait().unwrap();
     }
-    spool.edit(first, Edit::DelayNotified).unwrap().wait().unwrap();
+    assert_eq!(spool.note_delay(first).wait(), Ok(true));
     disk.restart_process();
     disk.erase(Path::new("/spool/checkpoint"));
     let path = PathBuf::from("/spool/segments/00000001.segment");
     let mut octets = disk.files()[&path].clone();
     octets[1024..].fill(0);
     disk.put(&path, octets);
-    let notes = open(&disk, stepwise(), &clock).health().damaged.join("\n");
+    let notes = open(&disk, stepwise(), &clock).health().wait().unwrap().damaged.join("\n");
     assert!(notes.contains(&format!("message {first} is lost")), "{notes}");
 }
 
@@ -78,7 +78,7 @@ fn segments_that_are_not_there_are_reported_and_bring_nothing_back() {
                 continue;
             }
             let spool = open(&store.disk, stepwise(), &store.clock);
-            let notes = spool.health().damaged.join("\n");
+            let notes = spool.health().wait().unwrap().damaged.join("\n");
             assert!(notes.contains("is not there"), "{notes}");
             if checkpoint {
                 let there = ids(&spool);

@@ -12,6 +12,7 @@ use crate::clock::{ManualClock, SystemClock};
 use crate::contract::{self, START, message};
 use crate::disk::SystemDisk;
 use crate::simulated::SimulatedDisk;
+use crate::{ClaimRequest, Edit, Entry, Lease, PageRequest, Settlement, Store as _, Work as _};
 
 /// Small segments, no threads: one seed, one history.
 fn stepwise() -> Options {
@@ -31,26 +32,35 @@ fn open(disk: &SimulatedDisk, options: Options, clock: &Arc<ManualClock>) -> Seg
     SegmentSpool::open("/spool", options, Arc::new(disk.attach()), clock).unwrap()
 }
 
-fn read(spool: &dyn Spool, id: MessageId) -> Result<Vec<u8>, String> {
+fn read(spool: &SegmentSpool, id: MessageId) -> Result<Vec<u8>, String> {
     let mut octets = Vec::new();
-    let mut content = spool.content(id).map_err(|error| error.to_string())?;
+    let mut content = spool.content(id).wait().map_err(|error| error.to_string())?;
     std::io::Read::read_to_end(&mut content, &mut octets).map_err(|error| error.to_string())?;
     Ok(octets)
 }
 
-fn claim_all(spool: &dyn Spool, now: Timestamp) -> Vec<Lease> {
+fn list(spool: &SegmentSpool) -> Vec<Entry> {
+    let all = PageRequest { limit: usize::MAX, ..PageRequest::default() };
+    spool.page(&all).wait().unwrap().entries
+}
+
+fn edit(spool: &SegmentSpool, id: MessageId, edit: Edit) -> Result<(), SpoolError> {
+    spool.edit(&[id], edit).wait().remove(0)
+}
+
+fn claim_all(spool: &SegmentSpool) -> Vec<Lease> {
     let hold = Duration::from_secs(60);
-    spool.claim(&ClaimRequest { now, hold, limit: usize::MAX, per_domain: usize::MAX }).unwrap()
+    let all = ClaimRequest { hold, limit: usize::MAX, per_domain: usize::MAX };
+    spool.claim(&all).wait().unwrap().leases
 }
 
-fn settle_all(spool: &dyn Spool, lease: &Lease, disposition: &crate::Disposition) {
-    let dispositions = lease.recipients.iter().map(|r| (r.index, disposition.clone())).collect();
-    let (_, ticket) = spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
-    ticket.wait().unwrap();
+fn settle_all(spool: &SegmentSpool, lease: &Lease, disposition: &crate::Disposition) {
+    let settled = spool.settle(vec![contract::alike(lease, disposition)]).wait().remove(0);
+    settled.unwrap().durable.wait().unwrap();
 }
 
-fn deliver_all(spool: &dyn Spool, now: Timestamp) {
-    for lease in claim_all(spool, now) {
+fn deliver_all(spool: &SegmentSpool, now: Timestamp) {
+    for lease in claim_all(spool) {
         settle_all(spool, &lease, &crate::Disposition::Delivered(contract::attempt(now)));
     }
 }
@@ -59,15 +69,17 @@ fn deliver_all(spool: &dyn Spool, now: Timestamp) {
 fn segments_keep_the_contract() {
     let directory = tempfile::tempdir().unwrap();
     let next = std::sync::atomic::AtomicU32::new(0);
-    contract::run(&|clock: Arc<ManualClock>| {
+    contract::run(&|| {
         let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let path = directory.path().join(n.to_string());
-        let disk = Arc::new(SystemDisk);
-        Arc::new(SegmentSpool::open(path, Options::small(), disk, clock).unwrap())
+        let (disk, clock) = (Arc::new(SystemDisk), Arc::new(ManualClock::new(START)));
+        let store = SegmentSpool::open(path, Options::small(), disk, clock.clone()).unwrap();
+        contract::Subject { store: Arc::new(store), time: clock }
     });
-    contract::run(&|clock: Arc<ManualClock>| {
-        let disk = Arc::new(SimulatedDisk::new(1));
-        Arc::new(SegmentSpool::open("/spool", stepwise(), disk, clock).unwrap())
+    contract::run(&|| {
+        let clock = Arc::new(ManualClock::new(START));
+        let store = open(&SimulatedDisk::new(1), stepwise(), &clock);
+        contract::Subject { store: Arc::new(store), time: clock }
     });
 }
 
@@ -133,14 +145,14 @@ fn many_threads_commit_together() {
             }
         });
     });
-    let before = spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+    let before = list(&spool);
     drop(spool);
     let spool = open();
-    let after = spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+    let after = list(&spool);
     assert_eq!(before, after);
-    assert_eq!(spool.health().damaged, Vec::<String>::new());
+    assert_eq!(spool.health().wait().unwrap().damaged, Vec::<String>::new());
     deliver_all(&spool, START);
-    assert_eq!(spool.health().messages, 0);
+    assert_eq!(spool.health().wait().unwrap().messages, 0);
 }
 
 #[test]

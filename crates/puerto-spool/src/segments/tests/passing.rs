@@ -32,8 +32,8 @@ pub(super) fn try_open(
     SegmentSpool::open("/spool", stepwise(), Arc::new(disk.attach()), clock)
 }
 
-pub(super) fn ids(spool: &dyn Spool) -> Vec<MessageId> {
-    let list = spool.list(&ListRequest { after: None, limit: usize::MAX }).unwrap();
+pub(super) fn ids(spool: &SegmentSpool) -> Vec<MessageId> {
+    let list = list(spool);
     list.iter().map(|entry| entry.id).collect()
 }
 
@@ -70,7 +70,11 @@ pub(super) fn start_with(trouble: Passing, seed: u64, nth: u64) -> bool {
         history.run(15);
         if seed.is_multiple_of(2) {
             pass(&history.spool, &history.clock, 10);
-            assert_eq!(history.spool.health().unreadable, Vec::<String>::new(), "{trouble:?}");
+            assert_eq!(
+                history.spool.health().wait().unwrap().unreadable,
+                Vec::<String>::new(),
+                "{trouble:?}"
+            );
             history.check();
             history.run(15);
         }
@@ -156,7 +160,7 @@ fn every_file_may_be_unreadable_for_a_while() {
                 assert!(
                     file.extension().is_some_and(|e| e == "content")
                         || kept.get(file) == before.get(file)
-                        || history.spool.health().unreadable.is_empty(),
+                        || history.spool.health().wait().unwrap().unreadable.is_empty(),
                     "{} was changed",
                     file.display()
                 );
@@ -170,7 +174,7 @@ fn every_file_may_be_unreadable_for_a_while() {
             }
             history.disk.set_unreadable(file, None);
             history.reopen();
-            assert_eq!(history.spool.health().unreadable, Vec::<String>::new());
+            assert_eq!(history.spool.health().wait().unwrap().unreadable, Vec::<String>::new());
             history.drain();
         }
     }
@@ -254,11 +258,11 @@ pub(super) fn several_segments(checkpoint: bool) -> Store {
         if n % 4 == 3 {
             // One of long ago, so that its end stands in another segment.
             let id = queued.remove(n as usize / 8);
-            spool.edit(id, Edit::Remove).unwrap().wait().unwrap();
+            edit(&spool, id, Edit::Remove).unwrap();
             removed.push(id);
         }
     }
-    let health = spool.health();
+    let health = spool.health().wait().unwrap();
     assert_eq!((health.messages, removed.len()), (90, 30));
     if checkpoint {
         spool.close();
@@ -296,7 +300,7 @@ fn any_of_several_segments_may_be_unreadable_for_a_while() {
                 let mut spool = open(&store.disk, stepwise(), &store.clock);
                 let mut queued = store.queued.clone();
                 for restart in 0..=restarts {
-                    let unreadable = spool.health().unreadable;
+                    let unreadable = spool.health().wait().unwrap().unreadable;
                     // With a checkpoint a start reads only the end of the log.
                     let named = unreadable.iter().any(|n| n.contains(path.to_str().unwrap()));
                     assert!(named || (checkpoint && from > 0), "{unreadable:?}");
@@ -312,7 +316,7 @@ fn any_of_several_segments_may_be_unreadable_for_a_while() {
                     }
                 }
                 // What is not named as waiting is there.
-                let waits = spool.health().unreadable;
+                let waits = spool.health().wait().unwrap().unreadable;
                 let there = ids(&spool);
                 for id in queued.iter().filter(|id| !there.contains(id)) {
                     let named = waits.iter().any(|note| note.contains(&id.to_string()));
@@ -320,8 +324,8 @@ fn any_of_several_segments_may_be_unreadable_for_a_while() {
                 }
                 store.disk.set_unreadable(path, None);
                 pass(&spool, &store.clock, 61);
-                assert_eq!(spool.health().unreadable, Vec::<String>::new());
-                assert_eq!(spool.health().damaged, Vec::<String>::new());
+                assert_eq!(spool.health().wait().unwrap().unreadable, Vec::<String>::new());
+                assert_eq!(spool.health().wait().unwrap().damaged, Vec::<String>::new());
                 assert_eq!(ids(&spool), queued, "{place} {from} {restarts}");
                 store.disk.restart_process();
                 let spool = open(&store.disk, stepwise(), &store.clock);
@@ -331,7 +335,7 @@ fn any_of_several_segments_may_be_unreadable_for_a_while() {
                 }
                 store.clock.advance(Duration::from_secs(3600));
                 deliver_all(&spool, store.clock.now());
-                assert_eq!(spool.health().messages, 0);
+                assert_eq!(spool.health().wait().unwrap().messages, 0);
             }
         }
     }
@@ -377,12 +381,12 @@ fn a_segment_may_be_unreadable_and_another_damaged() {
             assert_eq!(store.disk.files()[&store.segments[hurt]], octets, "{unread} {hurt}");
             store.disk.set_unreadable(&store.segments[unread], None);
             pass(&spool, &store.clock, 61);
-            assert_eq!(spool.health().unreadable, Vec::<String>::new());
+            assert_eq!(spool.health().wait().unwrap().unreadable, Vec::<String>::new());
             let mut lost = 0;
             for id in &store.queued {
                 if read(&spool, *id).is_err() {
                     lost += 1;
-                    let notes = spool.health().damaged.join("\n");
+                    let notes = spool.health().wait().unwrap().damaged.join("\n");
                     assert!(notes.contains(&id.to_string()), "{id} is not named: {notes}");
                 }
             }
@@ -410,7 +414,7 @@ fn a_pipe_in_a_segments_place_is_no_empty_segment() {
     std::fs::rename(&segment, &aside).unwrap();
     nix::unistd::mkfifo(&segment, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let spool = open();
-    let unreadable = spool.health().unreadable.join("\n");
+    let unreadable = spool.health().wait().unwrap().unreadable.join("\n");
     assert!(unreadable.contains("00000001.segment"), "{unreadable}");
     drop(spool);
     std::fs::rename(&aside, &segment).unwrap();
@@ -470,7 +474,7 @@ fn a_single_segment_that_another_owner_has_keeps_its_mail() {
         spool.commit(new).wait().unwrap();
     }
     assert_eq!(ids(&spool), sent[11..]);
-    let waits = spool.health().unreadable.join("\n");
+    let waits = spool.health().wait().unwrap().unreadable.join("\n");
     assert!(sent[..11].iter().all(|id| waits.contains(&id.to_string())), "{waits}");
     drop(spool);
     disk.restart_process();
@@ -480,8 +484,8 @@ fn a_single_segment_that_another_owner_has_keeps_its_mail() {
     for id in &sent {
         read(&spool, *id).unwrap();
     }
-    for lease in claim_all(&spool, clock.now()) {
+    for lease in claim_all(&spool) {
         settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
     }
-    assert_eq!(spool.health().messages, 0);
+    assert_eq!(spool.health().wait().unwrap().messages, 0);
 }

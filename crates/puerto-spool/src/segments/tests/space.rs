@@ -31,14 +31,14 @@ fn disk_use_stays_within_its_bound_over_many_rounds() {
             let body = vec![2; 300 + 60 * n];
             spool.commit(message(spool.new_id(), &["a@b.example"], &body, START)).wait().unwrap();
         }
-        let health = spool.health();
+        let health = spool.health().wait().unwrap();
         assert!(
             health.disk_octets <= bound(health.octets),
             "round {round}: {} octets on disk for {} queued",
             health.disk_octets,
             health.octets
         );
-        for lease in claim_all(&spool, clock.now()) {
+        for lease in claim_all(&spool) {
             let attempt = contract::attempt(clock.now());
             let due = clock.now().after(Duration::from_secs(60));
             let disposition = match lease.domain.to_string().as_str() {
@@ -48,7 +48,7 @@ fn disk_use_stays_within_its_bound_over_many_rounds() {
             settle_all(&spool, &lease, &disposition);
         }
         clock.advance(Duration::from_secs(61));
-        last_octets = spool.health().disk_octets;
+        last_octets = spool.health().wait().unwrap().disk_octets;
         assert_eq!(last_octets, segments(&disk));
     }
     assert!(last_octets <= bound(stuck.len() as u64 * 1000));
@@ -68,7 +68,7 @@ fn after_much_mail(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> (SegmentSp
         let body = b"delivered ".repeat(if n == 30 { 1000 } else { 100 });
         spool.commit(message(spool.new_id(), &["gone@b.example"], &body, START)).wait().unwrap();
     }
-    for lease in claim_all(&spool, START).into_iter().filter(|lease| lease.token.id != kept) {
+    for lease in claim_all(&spool).into_iter().filter(|lease| lease.token.id != kept) {
         settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
     }
     (spool, kept)
@@ -92,7 +92,7 @@ fn what_was_delivered_leaves_no_trace_in_a_quiet_store() {
     spool.core.maintain();
     spool.core.maintain();
     assert_eq!(traces(&disk), 0);
-    assert!(spool.health().disk_octets <= SEGMENTS_AT_REST * (32 << 10));
+    assert!(spool.health().wait().unwrap().disk_octets <= SEGMENTS_AT_REST * (32 << 10));
     assert_eq!(read(&spool, kept).unwrap().len(), 23);
     // Nothing is written for nothing.
     let operations = disk.operations();
@@ -103,7 +103,7 @@ fn what_was_delivered_leaves_no_trace_in_a_quiet_store() {
     for (body, left) in [(&b"delivered "[..], 1), (b"another", 0)] {
         clock.advance(Duration::from_secs(3600));
         spool.commit(message(spool.new_id(), &["a@b.example"], body, START)).wait().unwrap();
-        for lease in claim_all(&spool, clock.now()).into_iter().filter(|l| l.token.id != kept) {
+        for lease in claim_all(&spool).into_iter().filter(|l| l.token.id != kept) {
             settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
         }
         assert_eq!(traces(&disk), left);
@@ -128,8 +128,8 @@ fn leaving_the_log_behind_may_be_broken_off_at_any_moment() {
             disk.restart();
             drop(spool);
             let spool = open(&disk, options(), &clock);
-            assert_eq!(spool.health().damaged, [""; 0], "{fault:?} at {at}");
-            let list = spool.list(&ListRequest { after: None, limit: 99 }).unwrap();
+            assert_eq!(spool.health().wait().unwrap().damaged, [""; 0], "{fault:?} at {at}");
+            let list = list(&spool);
             let ids: Vec<MessageId> = list.iter().map(|entry| entry.id).collect();
             assert_eq!(ids, [kept], "{fault:?} at {at}");
             assert_eq!(read(&spool, kept).unwrap().len(), 23);
@@ -165,9 +165,9 @@ fn a_record_may_be_larger_than_a_segment() {
     spool.commit(message(long, &["a@b.example"], &[3; 200_000], START)).wait().unwrap();
     disk.restart();
     let spool = open(&disk, large, &clock);
-    assert_eq!(spool.get(many).unwrap().recipients.len(), 3000);
+    assert_eq!(spool.get(many).wait().unwrap().recipients.len(), 3000);
     assert_eq!(read(&spool, long).unwrap().len(), 200_019);
-    assert_eq!(claim_all(&spool, START).len(), 3001);
+    assert_eq!(claim_all(&spool).len(), 3001);
 }
 
 #[test]
@@ -217,20 +217,20 @@ fn a_full_disk_refuses_mail_and_drains_the_queue() {
         }
     };
     assert!(matches!(&error, SpoolError::Full(_)), "{error:?}");
-    assert!(spool.health().refusing.is_none() || spool.draft().is_err());
+    assert!(spool.health().wait().unwrap().refusing.is_none() || spool.draft().is_err());
     assert!(accepted.len() > 50);
     // Nothing at all is free any more, and still each delivery can be recorded.
     disk.set_capacity(disk.used());
-    for lease in claim_all(&spool, START) {
+    for lease in claim_all(&spool) {
         settle_all(&spool, &lease, &Disposition::Delivered(contract::attempt(START)));
     }
-    assert_eq!(spool.health().messages, 0);
+    assert_eq!(spool.health().wait().unwrap().messages, 0);
     disk.set_capacity(1 << 20);
     spool.draft().unwrap();
     let id = spool.new_id();
     spool.commit(message(id, &["a@b.example"], b"again", START)).wait().unwrap();
     disk.restart();
-    let list = open(&disk, options(), &clock).list(&ListRequest { after: None, limit: 9 }).unwrap();
+    let list = list(&open(&disk, options(), &clock));
     assert_eq!(list.iter().map(|entry| entry.id).collect::<Vec<_>>(), [id]);
 }
 
@@ -264,21 +264,21 @@ fn a_disk_that_becomes_read_only_still_hands_out_what_it_has() {
     let refused = message(spool.new_id(), &["a@b.example"], b"no", START);
     let answer = spool.commit(refused).wait();
     assert!(matches!(answer, Err(SpoolError::ReadOnly(_))), "{answer:?}");
-    assert!(spool.health().refusing.is_some());
+    assert!(spool.health().wait().unwrap().refusing.is_some());
     assert!(matches!(spool.draft().err(), Some(SpoolError::ReadOnly(_))));
-    for lease in claim_all(&spool, START).into_iter().filter(|lease| lease.token.id == gone) {
+    for lease in claim_all(&spool).into_iter().filter(|lease| lease.token.id == gone) {
         assert_eq!(read(&spool, lease.token.id).unwrap(), b"Received: by test\r\ngone");
         let dispositions = vec![(0, Disposition::Delivered(contract::attempt(START)))];
-        let (settled, ticket) =
-            spool.settle(Settlement { token: lease.token, dispositions }).unwrap();
+        let settlement = Settlement { token: lease.token, dispositions };
+        let settled = spool.settle(vec![settlement]).wait().remove(0).unwrap();
         assert_eq!(settled.remaining, 0);
-        assert!(ticket.wait().is_err(), "it is not durable, and the caller is told");
+        assert!(settled.durable.wait().is_err(), "it is not durable, and the caller is told");
     }
     disk.set_read_only(false);
-    spool.edit(kept, Edit::DelayNotified).unwrap();
-    assert_eq!(spool.health().refusing, None, "it recovers by itself");
+    assert_eq!(spool.note_delay(kept).wait(), Ok(true));
+    assert_eq!(spool.health().wait().unwrap().refusing, None, "it recovers by itself");
     disk.restart();
-    let list = open(&disk, options(), &clock).list(&ListRequest { after: None, limit: 9 }).unwrap();
+    let list = list(&open(&disk, options(), &clock));
     let ids: Vec<MessageId> = list.iter().map(|entry| entry.id).collect();
     assert_eq!(ids, [kept], "what could not be recorded was recorded later");
 }
@@ -301,7 +301,7 @@ fn neither_a_start_nor_a_stop_waits_for_ever_for_a_copy_of_what_is_alive() {
     drop(spool);
     let spool = open(&disk, threaded, &clock);
     for id in others {
-        let _ = spool.edit(id, crate::Edit::Remove).unwrap().wait();
+        let _ = edit(&spool, id, crate::Edit::Remove);
     }
     drop(spool);
     // While a store is opened, and when it is closed soon after, upkeep may wait for

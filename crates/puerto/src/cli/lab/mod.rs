@@ -138,9 +138,9 @@ async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, Said> 
     let lab = Lab::start(Options::default()).await.map_err(|error| detail(&error.to_string()))?;
     let scene = Scene::set(&lab, Stage::USUAL)?;
     let config = load(&scene)?;
-    let daemon = Prepared::new(config)
-        .and_then(|prepared| Daemon::start(prepared, Some(scene.config.clone())))
-        .map_err(|error| error.said())?;
+    let prepared = Prepared::new(config).map_err(|error| error.said())?;
+    let daemon = Daemon::start(prepared, Some(scene.config.clone())).await;
+    let daemon = daemon.map_err(|error| error.said())?;
     let show = Show::new(arguments.json, language);
     show.scene(&lab, &scene);
     let outcome = tokio::select! {

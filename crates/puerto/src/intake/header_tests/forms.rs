@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use puerto_mail::header::Header;
-use puerto_spool::{Content, Spool as _};
+use puerto_spool::{Content, Store as _};
 
 use super::super::tests::{envelope, local};
 use super::{check, signing};
@@ -107,7 +107,7 @@ async fn text_that_a_program_has_cut_b8() {
         let id = rig.intake.new_id();
         rig.intake.accept(id, &local(), envelope(), content).await.unwrap();
         let mut stored = Vec::new();
-        rig.spool.content(id).unwrap().read_to_end(&mut stored).unwrap();
+        rig.spool.content(id).wait().unwrap().read_to_end(&mut stored).unwrap();
         let seen = Header::parse(&stored).unwrap();
         assert_eq!(seen.first("Subject").unwrap().text(), subject);
         let content_type = seen.first("Content-Type").unwrap().text();

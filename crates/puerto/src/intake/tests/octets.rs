@@ -173,7 +173,7 @@ async fn what_a_mime_header_lacks_is_added_at_any_size() {
     let id = rig.intake.new_id();
     rig.intake.accept(id, &local(), envelope(), spilled(&latin)).await.unwrap();
     let mut stored = Vec::new();
-    rig.spool.content(id).unwrap().read_to_end(&mut stored).unwrap();
+    rig.spool.content(id).wait().unwrap().read_to_end(&mut stored).unwrap();
     let header = Header::parse(&stored).unwrap();
     let content_type = header.first("Content-Type").unwrap().text();
     assert_eq!(content_type, "text/plain; charset=windows-1252");

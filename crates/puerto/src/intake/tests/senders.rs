@@ -18,8 +18,8 @@ async fn sent(rig: &Rig, source: &Source, from: &str, message: &str) -> (String,
     let envelope = Envelope { reverse_path, ..envelope() };
     rig.intake.accept(id, source, envelope, Content::Memory(message.into())).await.unwrap();
     let mut stored = String::new();
-    rig.spool.content(id).unwrap().read_to_string(&mut stored).unwrap();
-    (rig.spool.get(id).unwrap().reverse_path.to_string(), stored)
+    rig.spool.content(id).wait().unwrap().read_to_string(&mut stored).unwrap();
+    (rig.spool.get(id).wait().unwrap().reverse_path.to_string(), stored)
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn all_mail_leaves_from_one_address_where_a_relay_insists() {
     let null = Envelope { reverse_path: ReversePath::Null, ..envelope() };
     let id = rig.intake.new_id();
     rig.intake.accept(id, &local(), null, Content::Memory(answered.into())).await.unwrap();
-    assert!(rig.spool.get(id).unwrap().reverse_path.is_null());
+    assert!(rig.spool.get(id).wait().unwrap().reverse_path.is_null());
 }
 
 #[tokio::test]

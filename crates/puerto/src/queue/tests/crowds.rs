@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use puerto_mail::dns::Table;
 use puerto_spool::clock::Clock as _;
-use puerto_spool::{ListRequest, RecipientState, Spool as _};
+use puerto_spool::{RecipientState, Store as _};
 
 use super::harness::{Reaction, TestDns, World, all, seconds};
 use crate::deliver::Places;
@@ -142,7 +142,7 @@ async fn mail_without_a_place_waits_with_the_reason_and_without_an_attempt_count
     let told =
         world.log().into_iter().filter(|l| l.contains("too many connections wait for 1.1.1.1"));
     assert!(told.count() > 600);
-    let entries = world.spool.list(&ListRequest { after: None, limit: 1000 }).unwrap();
+    let entries = world.entries();
     assert_eq!(entries.len(), 700);
     let now = world.clock.now();
     for entry in &entries {
@@ -154,7 +154,7 @@ async fn mail_without_a_place_waits_with_the_reason_and_without_an_attempt_count
     }
     // Whoever finds a place and is not answered has been tried.
     seconds(3600).await;
-    let entries = world.spool.list(&ListRequest { after: None, limit: 1000 }).unwrap();
+    let entries = world.entries();
     let tried = entries.iter().filter(|entry| entry.recipients[0].attempts > 0).count();
     assert!(tried >= 300, "{tried} were tried within the hour");
     world.places = None;
@@ -229,7 +229,7 @@ async fn a_user_whose_mailbox_hangs_keeps_only_own_mail_waiting_whatever_the_ext
 async fn what_is_told_of_a_message_comes_after_its_coming_was_told() {
     let world = World::new();
     world.start(|_| all(Sent));
-    let id = world.spool.new_id();
+    let id = world.spool.inner.new_id();
     let announcement = world.wake.announce(id);
     world.send_as(id, "<sender@example.com>", &["user@a.test"], |_| {});
     seconds(5).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, Table};
+use puerto_mail::dns::{self, Dns, DnsError, RecordType, Table};
 use puerto_smtp::{Address, EnhancedCode, Envelope, Recipient, Reply, ReversePath};
 use puerto_spool::clock::Clock;
 use puerto_spool::memory::MemorySpool;
@@ -56,7 +56,7 @@ pub(super) struct TestDns {
 }
 
 impl Dns for TestDns {
-    async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, record_type: RecordType) -> Result<dns::Answer, DnsError> {
         if name.ends_with("silent.test") {
             tokio::time::sleep(Duration::from_secs(20)).await;
             return Err(DnsError::Timeout);
@@ -121,7 +121,7 @@ pub(super) struct Scripted {
     script: Script,
     pub(super) seen: Arc<Mutex<Seen>>,
     refuse_notices: Arc<AtomicBool>,
-    spool: Arc<dyn Spool>,
+    spool: Arc<Stubborn>,
     start: Instant,
     places: Option<Places>,
 }
@@ -227,7 +227,7 @@ impl Carrier for Scripted {
     }
 
     async fn notify(&self, notice: &Notice<'_>) -> Result<Option<MessageId>, Refusal> {
-        let entry = self.spool.get(notice.job.id).unwrap();
+        let entry = self.spool.inner.get(notice.job.id).wait().unwrap();
         let open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done).count();
         let mut seen = self.seen.lock().unwrap();
         if self.refuse_notices.load(Ordering::SeqCst) {
@@ -235,68 +235,44 @@ impl Carrier for Scripted {
         }
         seen.news.push((notice.kind, self.start.elapsed(), notice.outcomes.len()));
         seen.queued_at_notice.push(open);
-        Ok(Some(self.spool.new_id()))
+        Ok(Some(self.spool.inner.new_id()))
     }
 }
 
 /// A memory spool whose settlements can be made to fail.
 pub(super) struct Stubborn {
-    inner: Arc<MemorySpool>,
+    pub(super) inner: Arc<MemorySpool>,
     pub(super) full: AtomicBool,
 }
 
-impl Spool for Stubborn {
-    fn new_id(&self) -> MessageId {
-        self.inner.new_id()
-    }
-    fn draft(&self) -> Result<Box<dyn Draft>, SpoolError> {
-        self.inner.draft()
-    }
-    fn commit(&self, message: NewMessage) -> Ticket<Result<(), SpoolError>> {
-        self.inner.commit(message)
-    }
-    fn claim(&self, request: &ClaimRequest) -> Result<Vec<Lease>, SpoolError> {
+impl Work for Stubborn {
+    fn claim(&self, request: &ClaimRequest) -> Answer<Claimed> {
         self.inner.claim(request)
     }
-    fn renew(&self, token: &LeaseToken, hold: Duration) -> Result<(), SpoolError> {
-        self.inner.renew(token, hold)
+    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Vec<LeaseToken>> {
+        self.inner.renew(leases, hold)
     }
-    fn settle(
-        &self,
-        settlement: Settlement,
-    ) -> Result<(Settled, Ticket<Result<(), SpoolError>>), SpoolError> {
+    fn settle(&self, settlements: Vec<Settlement>) -> Ticket<Vec<Result<Settled, SpoolError>>> {
         if self.full.load(Ordering::SeqCst) {
-            return Err(SpoolError::Full(puerto_spool::Hindrance::NoRoom));
+            let full = |_| Err(SpoolError::Full(puerto_spool::Hindrance::NoRoom));
+            return Ticket::ready(settlements.into_iter().map(full).collect());
         }
-        self.inner.settle(settlement)
+        self.inner.settle(settlements)
     }
-    fn content(&self, id: MessageId) -> Result<Box<dyn StoredContent>, SpoolError> {
-        self.inner.content(id)
+    fn note_delay(&self, id: MessageId) -> Answer<bool> {
+        self.inner.note_delay(id)
     }
-    fn content_at_once(&self, id: MessageId) -> Option<Box<dyn StoredContent>> {
-        self.inner.content_at_once(id)
+    fn forget_delay(&self, id: MessageId) -> Answer<()> {
+        self.inner.forget_delay(id)
     }
-    fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
-        self.inner.get(id)
+    fn retry_all(&self) -> Answer<u64> {
+        self.inner.retry_all()
     }
-    fn list(&self, request: &ListRequest) -> Result<Vec<Entry>, SpoolError> {
-        self.inner.list(request)
+    fn changed(&self) -> Ticket<()> {
+        self.inner.changed()
     }
-    fn edit(
-        &self,
-        id: MessageId,
-        edit: Edit,
-    ) -> Result<Ticket<Result<(), SpoolError>>, SpoolError> {
-        self.inner.edit(id, edit)
-    }
-    fn next_due(&self) -> Option<Timestamp> {
-        self.inner.next_due()
-    }
-    fn health(&self) -> Health {
-        self.inner.health()
-    }
-    fn close(&self) {
-        self.inner.close();
+    fn living(&self) -> u32 {
+        self.inner.living()
     }
 }
 
@@ -369,7 +345,7 @@ impl World {
         to: &[&str],
         change: impl Fn(&mut Recipient),
     ) -> MessageId {
-        self.send_as(self.spool.new_id(), from, to, change)
+        self.send_as(self.spool.inner.new_id(), from, to, change)
     }
 
     pub(super) fn send_as(
@@ -393,7 +369,7 @@ impl World {
             prefix: Vec::new(),
             content: Content::Memory(b"Subject: hi\r\n\r\nhi\r\n".to_vec()),
         };
-        self.spool.commit(message).wait().unwrap();
+        self.spool.inner.commit(message).wait().unwrap();
         self.wake.wake();
         id
     }
@@ -407,7 +383,7 @@ impl World {
             script: Box::new(script),
             seen: Arc::clone(&self.seen),
             refuse_notices: Arc::clone(&self.refuse_notices),
-            spool: Arc::clone(&self.spool) as Arc<dyn Spool>,
+            spool: Arc::clone(&self.spool),
             start: self.start,
             places: self.places.clone(),
         };
@@ -416,7 +392,8 @@ impl World {
         let log = Arc::clone(&self.log);
         let wiring = Wiring {
             config: self.config.clone(),
-            spool: Arc::clone(&self.spool) as Arc<dyn Spool>,
+            store: Arc::clone(&self.spool.inner) as Arc<dyn Store>,
+            work: Arc::clone(&self.spool) as Arc<dyn Work>,
             router: Arc::new(router),
             carrier,
             log: MailLog::new(move |event| log.lock().unwrap().extend(line(event))),
@@ -443,14 +420,17 @@ impl World {
     /// Makes all mail due, as an administrator does.
     pub(super) fn retry(&self) {
         self.wake.expect_retry();
-        for entry in self.spool.list(&ListRequest { after: None, limit: 1000 }).unwrap() {
-            drop(self.spool.edit(entry.id, Edit::Retry).unwrap());
-        }
+        let ids: Vec<MessageId> = self.entries().iter().map(|entry| entry.id).collect();
+        drop(self.spool.inner.edit(&ids, Edit::Retry));
         self.wake.wake();
     }
 
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.spool.inner.entries()
+    }
+
     pub(super) fn messages(&self) -> u64 {
-        self.spool.health().messages
+        self.spool.inner.health().wait().unwrap().messages
     }
 
     pub(super) fn tries(&self) -> Vec<Try> {
@@ -472,7 +452,7 @@ impl World {
     }
 
     pub(super) fn state_of(&self, id: MessageId) -> Vec<RecipientStatus> {
-        self.spool.get(id).map_or(Vec::new(), |entry| entry.recipients)
+        self.spool.inner.get(id).wait().map_or(Vec::new(), |entry| entry.recipients)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use puerto_smtp::Notify;
-use puerto_spool::{Edit, RecipientState, Spool};
+use puerto_spool::{Desk as _, Edit, RecipientState};
 
 use crate::bounce::Kind as News;
 use crate::config::{Config, NextHop};
@@ -259,7 +259,7 @@ async fn stopping_finishes_what_is_under_way_and_gives_the_rest_back() {
     assert_eq!(under_way, 5);
     assert_eq!(world.messages(), 45);
     let now = puerto_spool::clock::Clock::now(&*world.clock);
-    for entry in world.spool.list(&puerto_spool::ListRequest { after: None, limit: 100 }).unwrap() {
+    for entry in world.entries() {
         let status = &entry.recipients[0];
         assert!(matches!(status.state, RecipientState::Due(due) if due <= now));
         assert_eq!(status.attempts, 0);
@@ -285,7 +285,7 @@ async fn stopping_does_not_wait_for_peers_that_cannot_have_the_message() {
     assert!(stopped.elapsed() <= Duration::from_secs(2), "{:?}", stopped.elapsed());
     assert_eq!(world.tries().len(), 2);
     let now = puerto_spool::clock::Clock::now(&*world.clock);
-    for entry in world.spool.list(&puerto_spool::ListRequest { after: None, limit: 9 }).unwrap() {
+    for entry in world.entries() {
         let status = &entry.recipients[0];
         assert!(matches!(status.state, RecipientState::Due(due) if due <= now));
         assert_eq!(status.attempts, 0);
@@ -351,7 +351,7 @@ async fn a_message_that_was_removed_while_it_waited_is_not_delivered() {
     world.send(&["first@a.test"]);
     let removed = world.send(&["second@a.test"]);
     seconds(1).await;
-    world.spool.edit(removed, Edit::Remove).unwrap();
+    world.spool.inner.edit(&[removed], Edit::Remove).wait().remove(0).unwrap();
     seconds(30).await;
     assert_eq!(world.tries().len(), 1);
     assert_eq!(world.messages(), 0);

@@ -16,6 +16,7 @@ const NOT_SHOWN: &[&str] = &[
     "puerto/src/intake/",
     "puerto/src/queue/dispatch.rs",
     "puerto/src/queue/driver.rs",
+    "puerto/src/queue/record.rs",
     "puerto/src/queue/settle.rs",
     "puerto/src/serve/",
     "puerto/src/local/overseer.rs",

@@ -78,7 +78,7 @@ pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Re
     (scenario.change)(&lab)?;
     let config = load(&scene)?;
     let prepared = Prepared::new(config.clone()).map_err(|error| error.said())?;
-    let daemon = Daemon::start(prepared, None).map_err(|error| error.said())?;
+    let daemon = Daemon::start(prepared, None).await.map_err(|error| error.said())?;
     show.part(scenario.name, scenario.sentence.of(language));
     let answered = send(scenario, &lab, &scene, show).await;
     daemon.stop().await;

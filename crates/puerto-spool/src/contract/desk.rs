@@ -1,0 +1,132 @@
+//! What an administrator sees.
+
+use super::{Bench, Check, alike, attempt};
+use crate::{
+    Attempt, Count, Disposition, Edit, Filter, MessageId, PageRequest, RecipientState, SpoolError,
+};
+
+/// The checks.
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("listing goes page by page in the order of ids", listing_pages),
+    ("a filter selects, on pages and in counts", filters_select),
+    ("a page ends, however few are selected", few_of_many),
+    ("what is not queued is not found", unknown_is_not_found),
+    ("health counts", health_counts),
+    ("this node is among the nodes", this_node_is_there),
+];
+
+/// All that a filter selects, by pages of so many.
+fn pages(bench: &Bench, filter: &Filter, limit: usize) -> Vec<MessageId> {
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let request = PageRequest { after, limit, filter: filter.clone() };
+        let page = bench.store.page(&request).wait().unwrap();
+        assert!(page.entries.len() <= limit);
+        seen.extend(page.entries.iter().map(|entry| entry.id));
+        if page.next.is_none() {
+            return seen;
+        }
+        assert!(page.next > after, "it goes on");
+        after = page.next;
+    }
+}
+
+fn listing_pages(bench: &Bench) {
+    assert_eq!(pages(bench, &Filter::default(), 3), []);
+    let ids: Vec<MessageId> = (0..7).map(|_| bench.commit(&["a@one.example"])).collect();
+    for limit in [1, 3, 7, 100] {
+        assert_eq!(pages(bench, &Filter::default(), limit), ids, "by {limit}");
+    }
+    // What goes meanwhile does not lead astray.
+    bench.edit(ids[2], Edit::Remove).unwrap();
+    let request = PageRequest { after: Some(ids[2]), limit: 1, ..PageRequest::default() };
+    assert_eq!(bench.store.page(&request).wait().unwrap().entries[0].id, ids[3]);
+}
+
+fn filters_select(bench: &Bench) {
+    let one = bench.commit(&["x@one.example", "y@two.example"]);
+    for lease in bench.claim(10, 10) {
+        let tried = Attempt { text: "Connection refused 100%".into(), ..attempt(bench.now()) };
+        let due = bench.now().after(std::time::Duration::from_secs(3600));
+        bench.settle(&lease, &Disposition::Deferred { due, attempt: tried });
+    }
+    let two = bench.commit(&["z@sub.one.example"]);
+    let three = bench.commit(&["z_z@three.example", "done@one.example"]);
+    let leases = bench.claim(10, 10);
+    let done = leases.iter().find(|lease| lease.domain.to_string() == "one.example").unwrap();
+    bench.settle_as(alike(done, &bench.delivered())).unwrap();
+    bench.edit(two, Edit::Hold).unwrap();
+    let some = |text: &str| Some(text.to_owned());
+    let all = Filter::default;
+    for (filter, expected, recipients) in [
+        (all(), vec![one, two, three], 4),
+        (Filter { to: some("X@ONE"), ..all() }, vec![one], 2),
+        (Filter { to: some("*@*.one.example"), ..all() }, vec![two], 1),
+        (Filter { to: some("z_z"), ..all() }, vec![three], 1),
+        (Filter { to: some("z%z"), ..all() }, vec![], 0),
+        (Filter { to: some("done"), ..all() }, vec![], 0),
+        (Filter { from: some("<>"), ..all() }, vec![], 0),
+        (Filter { from: some("sender@ORIGIN.example"), ..all() }, vec![one, two, three], 4),
+        (Filter { destination: some("one.example"), ..all() }, vec![one], 2),
+        (Filter { destination: some("mx.example.NET"), ..all() }, vec![one], 2),
+        (Filter { destination: some("ne.example"), ..all() }, vec![], 0),
+        (Filter { destination: some("*.example"), ..all() }, vec![one, two, three], 4),
+        (Filter { reason: some("refused 100%"), ..all() }, vec![one], 2),
+        (Filter { reason: some("refused"), to: some("y@"), ..all() }, vec![one], 2),
+        (Filter { reason: some("refused"), from: some("<>"), ..all() }, vec![], 0),
+        (Filter { held: Some(true), ..all() }, vec![two], 1),
+        (Filter { held: Some(false), to: some("z*"), ..all() }, vec![three], 1),
+    ] {
+        for limit in [1, 2, 50] {
+            assert_eq!(pages(bench, &filter, limit), expected, "{filter:?} by {limit}");
+        }
+        let count = Count { messages: expected.len() as u64, recipients };
+        assert_eq!(bench.store.count(&filter).wait(), Ok(count), "{filter:?}");
+    }
+}
+
+fn few_of_many(bench: &Bench) {
+    for _ in 0..30 {
+        bench.commit(&["a@one.example"]);
+    }
+    let last = bench.commit(&["b@two.example"]);
+    let filter = Filter { to: Some("b@".to_owned()), ..Filter::default() };
+    assert_eq!(pages(bench, &filter, 4), [last]);
+    let none = Filter { to: Some("nobody".to_owned()), ..Filter::default() };
+    assert_eq!(pages(bench, &none, 4), []);
+}
+
+fn unknown_is_not_found(bench: &Bench) {
+    let id = bench.store.new_id();
+    assert_eq!(bench.get(id), Err(SpoolError::NotFound(id)));
+    assert!(matches!(bench.store.content(id).wait(), Err(SpoolError::NotFound(_))));
+    assert_eq!(bench.edit(id, Edit::Remove), Err(SpoolError::NotFound(id)));
+    assert_eq!(bench.next_due(), None);
+}
+
+fn health_counts(bench: &Bench) {
+    bench.commit(&["a@one.example", "b@two.example"]);
+    bench.commit(&["a@one.example"]);
+    let lease = bench.claim(1, 10).remove(0);
+    bench.settle(&lease, &bench.delivered());
+    let health = bench.health();
+    assert!(health.recipients == 2 && health.messages <= 2);
+    assert_eq!(health.octets, health.messages * 26);
+    assert_eq!(health.refusing, None);
+    assert_eq!(health.damaged, Vec::<String>::new());
+}
+
+fn this_node_is_there(bench: &Bench) {
+    bench.commit(&["a@one.example"]);
+    bench.commit(&["a@two.example"]);
+    assert_eq!(bench.claim(10, 10).len(), 2);
+    let nodes = bench.store.nodes().wait().unwrap();
+    let this: Vec<_> = nodes.iter().filter(|node| node.is_this).collect();
+    let [this] = this[..] else { panic!("{nodes:?}") };
+    assert!(this.alive && this.since <= this.seen, "{this:?}");
+    assert_eq!((this.leases, this.version.as_str()), (2, env!("CARGO_PKG_VERSION")));
+    assert!(bench.store.living() >= 1);
+    let entry = bench.store.page(&PageRequest { limit: 1, ..PageRequest::default() });
+    let state = entry.wait().unwrap().entries[0].recipients[0].state;
+    assert!(matches!(state, RecipientState::Leased(_)));
+}

@@ -1,0 +1,225 @@
+//! Leases: whose work is, until when, and what becomes of it then.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Bench, Check, MINUTE, addresses, alike, attempt};
+use crate::{
+    Backend, ClaimRequest, Disposition, Edit, LeaseToken, MessageId, RecipientState,
+    RecipientStatus, SpoolError, Timestamp,
+};
+
+/// The checks.
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("an expired lease is due again, a renewed one not", expire_unless_renewed),
+    ("the end of a lease counts as due", an_end_counts_as_due),
+    ("an expired lease cannot be settled", an_expired_one_is_lost),
+    ("a later lease has a greater fence", fences_grow),
+    ("a token is of one owner, message and fence", a_token_is_all_of_it),
+    ("a clock that leaps ends no lease", a_leaping_clock_ends_none),
+    ("a lease tells of its message", a_lease_tells_of_its_message),
+    ("removal takes the lease with it", removal_takes_it),
+    ("what a hold or a retry met under lease is settled as usual", edits_leave_the_lease),
+    ("nothing is handed out twice, however many ask", nothing_twice),
+    ("all becomes due after a leap, but held mail", all_is_retried),
+];
+
+fn expire_unless_renewed(bench: &Bench) {
+    bench.commit(&["a@one.example"]);
+    bench.commit(&["a@two.example"]);
+    let leases = bench.claim(10, 10);
+    bench.pass(50);
+    assert!(bench.renew(&leases[0]));
+    bench.pass(10);
+    let again = bench.claim(10, 10);
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].token.id, leases[1].token.id);
+    assert_eq!(again[0].recipients[0].attempts, 0, "nobody has failed");
+    assert_ne!(again[0].token, leases[1].token);
+    assert!(bench.renew(&leases[0]), "the other holds on");
+}
+
+fn an_end_counts_as_due(bench: &Bench) {
+    assert_eq!(bench.next_due(), None);
+    bench.commit(&["a@one.example"]);
+    assert!(bench.is_about(bench.next_due(), bench.start));
+    let claimed = bench.claimed(10, 10);
+    assert!(bench.is_about(claimed.next_due, bench.start.after(MINUTE)), "as the claim says");
+    bench.pass(30);
+    assert!(bench.is_about(bench.next_due(), bench.start.after(MINUTE)));
+    assert!(bench.renew(&claimed.leases[0]));
+    assert!(bench.is_about(bench.next_due(), bench.start.after(MINUTE * 3 / 2)));
+    bench.pass(61);
+    assert!(bench.next_due() <= Some(bench.now()));
+    let again = bench.claim(10, 10).remove(0);
+    assert_eq!(bench.settle(&again, &bench.deferred(5)), 1);
+    assert!(bench.is_about(bench.next_due(), bench.now().after(Duration::from_secs(5))));
+}
+
+fn an_expired_one_is_lost(bench: &Bench) {
+    let id = bench.commit(&["a@one.example"]);
+    let old = bench.claim(10, 10).remove(0);
+    bench.pass(61);
+    let new = bench.claim(10, 10).remove(0);
+    let late = alike(&old, &bench.delivered());
+    assert_eq!(bench.settle_as(late.clone()), Err(SpoolError::LeaseLost(id)));
+    assert!(!bench.renew(&old));
+    assert_eq!(bench.get(id).unwrap().recipients[0].story, [], "it left no trace");
+    assert_eq!(bench.settle(&new, &bench.delivered()), 0);
+    assert_eq!(bench.settle_as(late), Err(SpoolError::LeaseLost(id)));
+}
+
+fn fences_grow(bench: &Bench) {
+    bench.commit(&["a@one.example", "b@two.example"]);
+    let mut last = 0;
+    for round in 0..4 {
+        let leases = bench.claim(10, 10);
+        assert_eq!(leases.len(), 2);
+        let fences: HashSet<u64> = leases.iter().map(|lease| lease.token.fence).collect();
+        assert!(fences.iter().all(|fence| *fence > last), "{fences:?} after {last}");
+        assert_eq!(fences.len(), 2, "two leases of one message are two");
+        last = fences.into_iter().max().unwrap();
+        assert_eq!(leases[0].token.owner, leases[1].token.owner);
+        if round % 2 == 0 {
+            bench.pass(61);
+        } else {
+            leases.iter().for_each(|lease| _ = bench.settle(lease, &bench.deferred(0)));
+        }
+    }
+}
+
+fn a_token_is_all_of_it(bench: &Bench) {
+    let (one, two) = (bench.commit(&["a@one.example"]), bench.commit(&["a@two.example"]));
+    let leases = bench.claim(10, 10);
+    let lease = leases.iter().find(|lease| lease.token.id == one).unwrap();
+    let right = lease.token;
+    for wrong in [
+        LeaseToken { id: two, ..right },
+        LeaseToken { owner: right.owner ^ 1, ..right },
+        LeaseToken { fence: right.fence + 1_000_000, ..right },
+    ] {
+        assert_eq!(bench.store.renew(&[wrong], MINUTE).wait(), Ok(vec![wrong]));
+        let mut settlement = alike(lease, &bench.delivered());
+        settlement.token = wrong;
+        assert_eq!(bench.settle_as(settlement), Err(SpoolError::LeaseLost(wrong.id)));
+    }
+    assert_eq!(bench.settle(lease, &bench.delivered()), 0);
+}
+
+fn a_leaping_clock_ends_none(bench: &Bench) {
+    bench.commit(&["a@one.example"]);
+    let lease = bench.claim(10, 10).remove(0);
+    for leap in [3_600, -86_400, 315_360_000] {
+        if !bench.time.leap(Timestamp::from_millis(bench.now().as_millis() + leap * 1000)) {
+            return;
+        }
+        assert_eq!(bench.claim(10, 10).len(), 0, "handed out twice after {leap} s");
+        assert!(bench.next_due() > Some(bench.now()), "{leap} s");
+        assert!(bench.renew(&lease));
+    }
+    bench.pass(59);
+    assert_eq!(bench.claim(10, 10).len(), 0);
+    bench.pass(1);
+    let again = bench.claim(10, 10).remove(0);
+    assert_eq!(again.token.id, lease.token.id);
+    bench.settle(&again, &bench.delivered());
+}
+
+fn a_lease_tells_of_its_message(bench: &Bench) {
+    let id = bench.commit(&["a@one.example", "b@two.example"]);
+    let entry = bench.get(id).unwrap();
+    let lease = bench.claim(1, 10).remove(0);
+    assert_eq!(lease.reverse_path, entry.reverse_path);
+    assert_eq!((lease.received_at, lease.size), (entry.received_at, entry.size));
+    assert_eq!((&lease.origin, lease.recipients_in_all), (&entry.origin, 2));
+    assert_eq!(lease.domain, *lease.recipients[0].recipient.address.domain());
+    assert!(!lease.delay_notified);
+}
+
+fn removal_takes_it(bench: &Bench) {
+    let id = bench.commit(&["a@one.example"]);
+    let lease = bench.claim(10, 1).remove(0);
+    bench.edit(id, Edit::Remove).unwrap();
+    assert!(!bench.renew(&lease));
+    let late = alike(&lease, &bench.delivered());
+    assert_eq!(bench.settle_as(late), Err(SpoolError::LeaseLost(id)));
+    assert_eq!(bench.edit(id, Edit::Hold), Err(SpoolError::NotFound(id)));
+    assert_eq!(bench.next_due(), None, "a lease on what is gone never ends");
+    bench.commit(&["b@one.example"]);
+    assert_eq!(bench.claim(10, 1).len(), 1, "its place in the domain is free again");
+}
+
+fn edits_leave_the_lease(bench: &Bench) {
+    let id = bench.commit(&["a@one.example", "b@two.example"]);
+    let lease = bench.claim(1, 10).remove(0);
+    bench.edit(id, Edit::Retry).unwrap();
+    bench.edit(id, Edit::Hold).unwrap();
+    let leased = |status: &&RecipientStatus| matches!(status.state, RecipientState::Leased(_));
+    assert_eq!(bench.get(id).unwrap().recipients.iter().filter(leased).count(), 1);
+    assert!(bench.renew(&lease));
+    assert_eq!(bench.settle(&lease, &bench.delivered()), 1);
+    assert!(bench.claim(10, 10).is_empty());
+    bench.edit(id, Edit::Release).unwrap();
+    let other = bench.claim(10, 10).remove(0);
+    assert_eq!(bench.settle(&other, &bench.delivered()), 0);
+}
+
+fn nothing_twice(bench: &Bench) {
+    const EACH: usize = 40;
+    for n in 0..EACH {
+        bench.commit(&["a@one.example", "b@one.example", &format!("c@d{n}.example")]);
+    }
+    let taken: Vec<_> = std::thread::scope(|scope| {
+        let workers = (0..4).map(|n| (n, Arc::clone(&bench.store)));
+        let threads: Vec<_> = workers
+            .map(|(n, store)| scope.spawn(move || deliver_all(&*store, n % 2 == 0)))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(taken.len(), 3 * EACH);
+    assert_eq!(taken.iter().collect::<HashSet<_>>().len(), 3 * EACH);
+    assert_eq!(bench.health().messages, 0);
+}
+
+/// Takes what there is, in small batches. In another order than others do, so that whoever
+/// locks rows meets the others' locks.
+fn deliver_all(store: &dyn Backend, backwards: bool) -> Vec<(MessageId, String)> {
+    let request = ClaimRequest { hold: MINUTE, limit: 7, per_domain: usize::MAX };
+    let mut taken = Vec::new();
+    loop {
+        let mut leases = store.claim(&request).wait().unwrap().leases;
+        if leases.is_empty() {
+            return taken;
+        }
+        if backwards {
+            leases.reverse();
+        }
+        let done = Disposition::Delivered(attempt(Timestamp::default()));
+        let settlements = leases.iter().map(|lease| alike(lease, &done)).collect();
+        for answer in store.settle(settlements).wait() {
+            answer.unwrap().durable.wait().unwrap();
+        }
+        for lease in &leases {
+            let all = addresses(lease).into_iter();
+            taken.extend(all.map(|address| (lease.token.id, address)));
+        }
+    }
+}
+
+fn all_is_retried(bench: &Bench) {
+    let waits = bench.commit(&["a@one.example", "b@two.example"]);
+    let held = bench.commit(&["a@one.example"]);
+    let leased = bench.commit(&["c@three.example"]);
+    for lease in bench.claim(10, 10).iter().filter(|lease| lease.token.id != leased) {
+        bench.settle(lease, &bench.deferred(3600));
+    }
+    bench.edit(held, Edit::Hold).unwrap();
+    assert!(bench.claim(10, 10).is_empty());
+    assert_eq!(bench.store.retry_all().wait(), Ok(1));
+    let due = bench.claim(10, 10);
+    assert_eq!(due.iter().map(|lease| lease.token.id).collect::<Vec<_>>(), [waits, waits]);
+    assert_eq!(due[0].recipients[0].attempts, 1);
+    bench.edit(held, Edit::Release).unwrap();
+    assert!(bench.claim(10, 10).is_empty(), "what was held waits for its time");
+}

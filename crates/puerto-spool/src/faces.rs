@@ -1,0 +1,216 @@
+//! What the store is to each of its users: [`Store`] to those that bring messages and
+//! read them, [`Work`] to the queue, [`Desk`] to whoever administers it.
+//!
+//! Every call that may leave the process answers with a [`Ticket`], to be awaited, or
+//! waited for by a thread that may block. It has begun when it returns: a ticket that is
+//! dropped takes nothing back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::entry::{Entry, Lease, LeaseToken, RecipientState, Settled, Settlement};
+use crate::filter::Filter;
+use crate::id::{MessageId, Timestamp};
+use crate::ticket::Ticket;
+use crate::{Draft, NewMessage, SpoolError, StoredContent};
+
+/// The answer to a call that may fail.
+pub type Answer<T> = Ticket<Result<T, SpoolError>>;
+
+/// The store as those need it that bring messages and read them.
+pub trait Store: Send + Sync + 'static {
+    /// A new id: greater than all that this node gave before, also after a restart. It is
+    /// made here, and never waited for.
+    fn new_id(&self) -> MessageId;
+    /// Begins to take content. Fails at once where nothing is taken now, as on a full disk.
+    fn draft(&self) -> Result<Box<dyn Draft>, SpoolError>;
+    /// Makes a message durable. When the answer is `Ok`, the message is on stable storage;
+    /// with an error it is absent, now and after any restart.
+    fn commit(&self, message: NewMessage) -> Answer<()>;
+    /// The stored octets of a message. The call may block on a disk.
+    fn content(&self, id: MessageId) -> Answer<Box<dyn StoredContent>>;
+    /// The stored octets of a message in memory, if they can be brought there without
+    /// waiting for anything. `None` says nothing about the message.
+    fn content_at_once(&self, id: MessageId) -> Option<Box<dyn StoredContent>>;
+    /// The store's clock: whatever is dated or due is so by it.
+    fn clock(&self) -> Arc<dyn Clock>;
+}
+
+/// What work to hand out.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// How long the leases hold by the store's own clock, unless renewed. The time of
+    /// day, which may leap, has no part in it.
+    pub hold: Duration,
+    /// How many recipients at most. With none, it is only said when more is due.
+    pub limit: usize,
+    /// How many recipients of one domain may be leased at the same time by this node,
+    /// those already leased included: this is what keeps one domain's backlog from
+    /// filling the active queue. Domains are served in turn.
+    pub per_domain: usize,
+}
+
+/// What was handed out.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// At most one for each message and domain.
+    pub leases: Vec<Lease>,
+    /// When the next recipient of any unheld message becomes due; the end of a lease counts.
+    /// It lies in the past if something is due that was not handed out.
+    pub next_due: Option<Timestamp>,
+}
+
+/// The store as the queue needs it.
+pub trait Work: Send + Sync + 'static {
+    /// Hands out work that is due by the store's clock, as leases.
+    fn claim(&self, request: &ClaimRequest) -> Answer<Claimed>;
+    /// Lets leases hold for this long from now on. Answers with those that are lost; the
+    /// others are renewed whatever became of them.
+    fn renew(&self, leases: &[LeaseToken], hold: Duration) -> Answer<Vec<LeaseToken>>;
+    /// Records what became of leased recipients and ends the leases, in the order given.
+    /// There is an answer for each, in the same order: one that is lost keeps none of the
+    /// others from being recorded.
+    fn settle(&self, settlements: Vec<Settlement>) -> Ticket<Vec<Result<Settled, SpoolError>>>;
+    /// Notes that the sender is about to be told of a delay. `true` for whoever is the
+    /// first to say so, and for nobody else, on any node.
+    fn note_delay(&self, id: MessageId) -> Answer<bool>;
+    /// Takes that back: the sender could not be told.
+    fn forget_delay(&self, id: MessageId) -> Answer<()>;
+    /// Makes every waiting recipient due now, except those of held messages: the clock has
+    /// leaped. Done in pieces, so that other work goes on. Answers with the number of
+    /// messages that wait.
+    fn retry_all(&self) -> Answer<u64>;
+    /// Completes when work may have come that this process did not store.
+    fn changed(&self) -> Ticket<()>;
+    /// How many nodes share the queue now, as this one knows; at least 1. Limits towards
+    /// a receiver are divided by it.
+    fn living(&self) -> u32;
+}
+
+/// Which messages to list.
+#[derive(Debug, Clone, Default)]
+pub struct PageRequest {
+    /// Only messages with a greater id: where the page before said that the next begins.
+    pub after: Option<MessageId>,
+    /// How many at most.
+    pub limit: usize,
+    /// Which of them.
+    pub filter: Filter,
+}
+
+/// Some messages, in the order of their ids.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Those that the filter selects; maybe none, and there are more.
+    pub entries: Vec<Entry>,
+    /// What to ask for next; `None` at the end.
+    pub next: Option<MessageId>,
+}
+
+/// How many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Messages.
+    pub messages: u64,
+    /// Their recipients that wait or are leased.
+    pub recipients: u64,
+}
+
+impl Count {
+    /// Of these.
+    pub(crate) fn of(entries: &[Entry]) -> Self {
+        let all = entries.iter().flat_map(|entry| &entry.recipients);
+        let open = all.filter(|status| status.state != RecipientState::Done).count();
+        Self { messages: entries.len() as u64, recipients: open as u64 }
+    }
+}
+
+/// A change that an administrator asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// Not to be handed out until released.
+    Hold,
+    /// The opposite of `Hold`.
+    Release,
+    /// Every waiting recipient is due now; [`SpoolError::Held`] if the message is held.
+    Retry,
+    /// Forgotten without notice to anybody; the log names who asked. Its leases are lost.
+    Remove,
+}
+
+/// How the store fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Messages held.
+    pub messages: u64,
+    /// Recipients waiting or leased.
+    pub recipients: u64,
+    /// Octets of content held.
+    pub octets: u64,
+    /// Octets used on disk.
+    pub disk_octets: u64,
+    /// Why no new mail is taken, if so.
+    pub refusing: Option<String>,
+    /// What was found damaged when the store was opened, by message where it is
+    /// known: to be logged and shown, never silently dropped.
+    pub damaged: Vec<String>,
+    /// What could not be read when the store was opened, and the messages that wait for
+    /// it. Nothing of it is lost; it is taken up when it can be read.
+    pub unreadable: Vec<String>,
+}
+
+/// One of those that share the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// The machine's name.
+    pub name: String,
+    /// Since when it takes part.
+    pub since: Timestamp,
+    /// When it was last heard of.
+    pub seen: Timestamp,
+    /// Whether that is recent enough for its leases to hold.
+    pub alive: bool,
+    /// Leases that it holds.
+    pub leases: u64,
+    /// The program's version.
+    pub version: String,
+    /// Whether it is this one.
+    pub is_this: bool,
+}
+
+impl Node {
+    /// The only one.
+    pub(crate) fn alone(since: Timestamp, now: Timestamp, leases: u64) -> Self {
+        let name = nix::unistd::gethostname().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { name, since, seen: now, alive: true, leases, version, is_this: true }
+    }
+}
+
+/// The store as whoever administers it needs it.
+pub trait Desk: Send + Sync + 'static {
+    /// One message as it stands.
+    fn get(&self, id: MessageId) -> Answer<Entry>;
+    /// Messages in the order of their ids, a page at a time.
+    fn page(&self, request: &PageRequest) -> Answer<Page>;
+    /// How many messages a filter selects.
+    fn count(&self, filter: &Filter) -> Answer<Count>;
+    /// Changes messages; there is an answer for each, in the order given. A leased
+    /// recipient is not touched until it is settled, except by [`Edit::Remove`]. Complete
+    /// when all of it is durable.
+    fn edit(&self, ids: &[MessageId], edit: Edit) -> Ticket<Vec<Result<(), SpoolError>>>;
+    /// How the store fares.
+    fn health(&self) -> Answer<Health>;
+    /// Those that share the queue.
+    fn nodes(&self) -> Answer<Vec<Node>>;
+    /// Makes everything durable and stops the store's threads, and waits for that. Later
+    /// commits fail.
+    fn close(&self);
+}
+
+/// A whole store.
+pub trait Backend: Store + Work + Desk {}
+
+impl<T: Store + Work + Desk> Backend for T {}
