@@ -37,6 +37,11 @@ pub enum RecordType {
 }
 
 impl RecordType {
+    /// The type of an address's own family: A or AAAA.
+    pub fn of_address(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::A } else { Self::Aaaa }
+    }
+
     /// Its name, as zone files and `dig` write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -335,8 +340,7 @@ impl Table {
 
     /// Adds an A or AAAA record.
     pub fn address(&mut self, name: &str, address: IpAddr) -> &mut Self {
-        let record_type = if address.is_ipv4() { RecordType::A } else { RecordType::Aaaa };
-        self.add(name, record_type, Record::Address(address))
+        self.add(name, RecordType::of_address(address), Record::Address(address))
     }
 
     /// Adds an MX record.

@@ -29,24 +29,22 @@ pub(super) fn told<W: World>(context: &Context<'_, W>, checks: Vec<Check>) -> Ve
         .asking(&SENDER_RESOLVES, &context.domain, (registered, RecordType::Soa))
         .with("registered", registered)
         .decisive()
-        .finding(
-            (
-                "no such domain: the DNS says that {registered} does not exist (NXDOMAIN)",
-                "no existe ese dominio: el DNS dice que {registered} no existe (NXDOMAIN)",
-            ),
-            (
-                "a domain that is registered and delegated to name servers",
-                "un dominio registrado y delegado en servidores de nombres",
-            ),
-            (
-                "Correct the name if it is misspelt; else register {registered}, or renew it if it \
-                 has expired, and let the registrar delegate it to your name servers. Then run \
-                 `puerto check` again",
-                "Corrija el nombre si está mal escrito; si no, registre {registered}, o renuévelo \
-                 si ha caducado, y haga que el registrador lo delegue en sus servidores de \
-                 nombres. Repita después `puerto check`",
-            ),
-        );
+        .expected((
+            "a domain that is registered and delegated to name servers",
+            "un dominio registrado y delegado en servidores de nombres",
+        ))
+        .remedy((
+            "Correct the name if it is misspelt; else register {registered}, or renew it if it has \
+             expired, and let the registrar delegate it to your name servers. Then run `puerto \
+             check` again",
+            "Corrija el nombre si está mal escrito; si no, registre {registered}, o renuévelo si \
+             ha caducado, y haga que el registrador lo delegue en sus servidores de nombres. \
+             Repita después `puerto check`",
+        ))
+        .finding((
+            "no such domain: the DNS says that {registered} does not exist (NXDOMAIN)",
+            "no existe ese dominio: el DNS dice que {registered} no existe (NXDOMAIN)",
+        ));
     let rest = checks.into_iter().filter(|check| check.id() != SENDER_RESOLVES.id);
     let rest = rest.map(|check| match depends(context, registered, &check) {
         true => context.about(check.definition, &check.subject).skipped(&SENDER_RESOLVES),

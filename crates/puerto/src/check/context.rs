@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use puerto_mail::dkim::SigningKey;
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, records_of};
+use puerto_mail::together::together;
 
-use super::outcome::{Definition, Draft};
+use super::outcome::{Check, Definition, Draft};
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::intake::KeyRing;
@@ -144,7 +145,8 @@ impl<'a, W: World> Context<'a, W> {
 
     /// Begins the check of a subject.
     pub fn about(&self, definition: &'static Definition, subject: impl ToString) -> Draft {
-        Draft::new(definition, subject.to_string())
+        let draft = Draft::new(definition, subject.to_string());
+        draft.with("domain", &self.domain).with("helo", &self.helo)
     }
 
     /// The same, where the DNS is asked one question.
@@ -157,28 +159,45 @@ impl<'a, W: World> Context<'a, W> {
         self.about(definition, subject).asked(self.question(name, kind))
     }
 
-    /// Asks the resolver.
-    pub async fn lookup(&self, name: &str, kind: RecordType) -> Result<Answer, DnsError> {
-        self.world.lookup(name, kind).await
-    }
-
     /// A question as people repeat it: `TXT example.com @127.0.0.53`.
     pub fn question(&self, name: &str, record_type: RecordType) -> String {
         format!("{record_type} {name} @{}", self.world.resolver())
     }
 
-    /// The addresses of a name in one family; none where the DNS says that there are
-    /// none.
-    pub async fn addresses(&self, name: &str, v6: bool) -> Result<Vec<IpAddr>, DnsError> {
-        let kind = if v6 { RecordType::Aaaa } else { RecordType::A };
-        addresses(self.world, name, kind).await
+    /// The addresses of a name in both families; one that had no answer does not matter
+    /// where the other has some.
+    pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, DnsError> {
+        let kinds = [RecordType::A, RecordType::Aaaa];
+        let answers = together(kinds.map(|kind| addresses(self.world, name, kind))).await;
+        let found: Vec<IpAddr> = answers.iter().flatten().flatten().copied().collect();
+        match answers.into_iter().find_map(Result::err) {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
     }
 
-    /// The same by the word of the zone's own servers: for names that this machine's
-    /// resolver may answer for by itself.
-    pub async fn public_addresses(&self, name: &str, v6: bool) -> Result<Vec<IpAddr>, DnsError> {
-        let kind = if v6 { RecordType::Aaaa } else { RecordType::A };
+    /// The addresses of a name in one family by the word of the zone's own servers: for
+    /// names that this machine's resolver may answer for by itself.
+    pub async fn public_addresses(
+        &self,
+        name: &str,
+        kind: RecordType,
+    ) -> Result<Vec<IpAddr>, DnsError> {
         addresses_in(self.world.undistorted(name, kind).await)
+    }
+
+    /// The closest name at or above the domain that has records of a type, with them: its
+    /// zone.
+    pub async fn closest(&self, kind: RecordType) -> Result<Option<(&str, Vec<Record>)>, DnsError> {
+        let mut name = self.domain.as_str();
+        loop {
+            let records = self.world.records(name, kind).await?;
+            match name.split_once('.') {
+                _ if !records.is_empty() => return Ok(Some((name, records))),
+                Some((_, above)) if above.contains('.') => name = above,
+                _ => return Ok(None),
+            }
+        }
     }
 
     /// The TXT records of a name as text; none where the DNS says that there are
@@ -197,6 +216,16 @@ impl<'a, W: World> Context<'a, W> {
     /// The same; `None` also where the DNS does not say.
     pub async fn alias_of(&self, name: &str) -> Option<String> {
         self.alias(name).await.ok().flatten()
+    }
+
+    /// That a name is no alias.
+    pub async fn no_alias(&self, definition: &'static Definition, name: &str) -> Check {
+        let draft = self.asking(definition, name, (name, RecordType::Cname));
+        match self.alias(name).await {
+            Ok(Some(target)) => draft.with("target", target).wrong(),
+            Ok(None) => draft.right(),
+            Err(error) => draft.no_answer(&error),
+        }
     }
 
     /// How to publish a line of a zone file: beside an alias nothing may stand (RFC 1034

@@ -1,9 +1,6 @@
 //! DKIM: is each key published, is it the one that we sign with, and does a signature
 //! made with it verify?
 
-mod definitions;
-
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use puerto_mail::dkim::{
@@ -11,43 +8,196 @@ use puerto_mail::dkim::{
     SigningTime, zone_file_text,
 };
 use puerto_mail::dmarc::{self, Alignment, Authenticated};
-use puerto_mail::dns::{DnsError, RecordType};
+use puerto_mail::dns::RecordType;
 use puerto_mail::header::Header;
 
+use super::Status;
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Family};
+use super::outcome::{Check, Definition, Draft, Judged, after, family};
 use super::world::World;
 use crate::finding::Severity;
 use crate::lang::{Said, Text};
-use definitions::{
-    ALIGNMENT, CHUNKS, CNAME, ED25519_DUAL, KEY_MATCH, KEY_PERMS, KEY_SIZE, MULTIPLE,
-    RECORD_EXISTS, REVOKED, ROTATION, SELFTEST, SYNTAX, TESTING,
-};
 use puerto_mail::together::together;
 
-pub(super) static FAMILY: Family = Family {
-    name: "dkim",
-    title: Text::same("DKIM"),
-    is_of_machine: false,
-    checks: &[
-        &KEY_PERMS,
-        &RECORD_EXISTS,
-        &MULTIPLE,
-        &CHUNKS,
-        &CNAME,
-        &REVOKED,
-        &SYNTAX,
-        &KEY_MATCH,
-        &KEY_SIZE,
-        &TESTING,
-        &SELFTEST,
-        &ALIGNMENT,
-        &ED25519_DUAL,
-        &ROTATION,
-    ],
-};
+family! {
+    FAMILY = "dkim" ["DKIM"] is_of_machine: false;
+
+    KEY_PERMS = "dkim.key-perms" Error "" [
+        "Every key file can be used, and by the server alone",
+        "Todos los ficheros de claves se pueden usar, y solo el servidor puede",
+        "A key that everybody on the machine can read lets everybody sign in your name; the \
+         server passes such files over.",
+        "Una clave que cualquiera en la máquina puede leer permite a cualquiera firmar en su \
+         nombre; el servidor pasa por alto esos ficheros.",
+        wrong: "{problem}";
+        expected: "a key file that can be used", "un fichero de clave que se pueda usar";
+        remedy: "chmod 640 the file and give it to root and the group puerto, or make a new key: \
+                 puerto dkim new",
+            "chmod 640 al fichero y déselo a root y al grupo puerto, o cree otra clave: puerto \
+             dkim new";
+    ];
+    RECORD_EXISTS = "dkim.record-exists" Error "RFC 6376 §3.6.2.1" [
+        "There is a key for the domain, and it is published",
+        "El dominio tiene una clave y está publicada",
+        "Without a key mail is not signed; without its record at SELECTOR._domainkey.DOMAIN the \
+         signature is worth nothing. `puerto dkim new` makes a key and prints the record.",
+        "Sin clave el correo no se firma; sin su registro en SELECTOR._domainkey.DOMINIO la firma \
+         no vale nada. `puerto dkim new` crea una clave y escribe el registro.",
+        right: "published", "publicado";
+        wrong: "no TXT record", "no hay registro TXT";
+        expected: "the public key", "la clave pública";
+        remedy: "{line}";
+    ];
+    MULTIPLE = "dkim.multiple" Error "RFC 6376 §3.6.2.2" [
+        "There is one record for each key",
+        "Hay un registro por clave",
+        "With several TXT records at a selector a receiver may take any of them.",
+        "Con varios registros TXT en un selector, el receptor puede tomar cualquiera.",
+        right: "one record", "un registro";
+        wrong: "{count} TXT records", "{count} registros TXT";
+        expected: "one", "uno";
+        remedy: "Delete all but: {line}", "Borre todos menos: {line}";
+    ];
+    CHUNKS = "dkim.chunks" Error "RFC 6376 §3.6.2.2; RFC 1035 §3.3" [
+        "The record came through the DNS panel unharmed",
+        "El registro pasó por el panel de DNS sin daños",
+        "Quotation marks or backslashes inside the value come from a panel that quotes by itself. \
+         Enter the value without them.",
+        "Las comillas o barras invertidas dentro del valor vienen de un panel que pone comillas \
+         por su cuenta. Escriba el valor sin ellas.",
+        right: "whole", "entero";
+        wrong: "quotation marks in the value: {text}", "comillas dentro del valor: {text}";
+        expected: "the value without them", "el valor sin ellas";
+        remedy: "{line}";
+    ];
+    CNAME = "dkim.cname" Info "RFC 6376 §3.6.2.1; RFC 1034 §3.6.2" [
+        "An alias at the selector leads to a key",
+        "Un alias en el selector lleva a una clave",
+        "Providers let SELECTOR._domainkey.DOMAIN be a CNAME to a record of theirs. Where that \
+         record is gone the signature is worth nothing, and whoever gets hold of its name can sign \
+         for you: correct the alias, or replace it by the key.",
+        "Algunos proveedores piden que SELECTOR._domainkey.DOMINIO sea un CNAME a un registro \
+         suyo. Si ese registro ya no existe la firma no vale nada, y quien se haga con su nombre \
+         puede firmar por usted: corrija el alias, o sustitúyalo por la clave.",
+        right: "no alias", "no es un alias";
+        wrong: "an alias of {target}, where there is no key",
+            "un alias de {target}, donde no hay clave";
+        expected: "an alias that leads to a key", "un alias que lleve a una clave";
+        remedy: "{line}";
+    ];
+    REVOKED = "dkim.revoked" Error "RFC 6376 §3.6.1" [
+        "The key is not revoked",
+        "La clave no está revocada",
+        "An empty `p=` says that the key is no longer valid. Publish the key again, or make a new \
+         one with another selector.",
+        "Un `p=` vacío dice que la clave ya no vale. Publíquela de nuevo o cree otra con otro \
+         selector.",
+        right: "not revoked", "no revocada";
+        wrong: "p= is empty: the key is revoked", "p= está vacío: la clave está revocada";
+        expected: "the public key", "la clave pública";
+        remedy: "{line}";
+    ];
+    SYNTAX = "dkim.syntax" Error "RFC 6376 §3.6.1; RFC 8463 §4" [
+        "The record holds a whole key",
+        "El registro contiene una clave entera",
+        "A key of 2048 bits is longer than the 255 octets of one DNS string. Some panels cut it \
+         off there: enter it in pieces, or use a panel that splits it.",
+        "Una clave de 2048 bits no cabe en los 255 octetos de una cadena de DNS. Algunos paneles \
+         la cortan ahí: escríbala en trozos, o use un panel que la parta.",
+        right: "{kind}, {bits} bits";
+        expected: "the whole key", "la clave entera";
+        remedy: "{line}";
+    ];
+    KEY_MATCH = "dkim.key-match" Error "RFC 6376 §3.6.1" [
+        "The published key is the one that signs",
+        "La clave publicada es la que firma",
+        "Every signature made with another key fails. Publish the current key, or go back to the \
+         old private key.",
+        "Toda firma hecha con otra clave falla. Publique la clave actual, o vuelva a la clave \
+         privada antigua.",
+        right: "the same key", "la misma clave";
+        wrong: "published is p={seen}", "está publicada p={seen}";
+        expected: "p={ours}, with which we sign", "p={ours}, con la que firmamos";
+        remedy: "{line}";
+    ];
+    KEY_SIZE = "dkim.key-size" Error "RFC 8301 §3.2" [
+        "RSA keys have 2048 to 4096 bits",
+        "Las claves RSA tienen de 2048 a 4096 bits",
+        "Receivers ignore keys below 1024 bits, and Gmail and Yahoo advise 2048. Above 4096 some \
+         cannot verify.",
+        "Los receptores ignoran las claves de menos de 1024 bits; Gmail y Yahoo aconsejan 2048. \
+         Por encima de 4096 algunos no pueden verificar.",
+        right: "{bits} bits";
+        wrong: "{bits} bits";
+        expected: "2048 to 4096 bits", "de 2048 a 4096 bits";
+        remedy: "puerto dkim new {d}, with another selector",
+            "puerto dkim new {d}, con otro selector";
+    ];
+    TESTING = "dkim.testing" Warning "RFC 6376 §3.6.1" [
+        "The key is not marked as a test",
+        "La clave no está marcada como prueba",
+        "With `t=y` receivers may treat the mail as if it were not signed. Remove the flag.",
+        "Con `t=y` los receptores pueden tratar el correo como si no estuviera firmado. Quite la \
+         marca.",
+        right: "no t=y", "sin t=y";
+        wrong: "t=y";
+        remedy: "{line}";
+    ];
+    SELFTEST = "dkim.selftest" Error "RFC 6376 §6.1" [
+        "A message that is signed here verifies",
+        "Un mensaje firmado aquí se verifica bien",
+        "A message is signed with the key and verified with the published record, as a receiver \
+         does it.",
+        "Se firma un mensaje con la clave y se verifica con el registro publicado, como lo hace \
+         un receptor.",
+        right: "{result}";
+        wrong: "{result}: {reason}";
+        expected: "pass";
+        remedy: "{line}";
+    ];
+    ALIGNMENT = "dkim.alignment" Error "RFC 9989 §4.4; RFC 6376 §3.5" [
+        "The key belongs to the domain in From",
+        "La clave es del dominio que va en From",
+        "A signature of another domain proves nothing about the sender. Make a key for the domain: \
+         `puerto dkim new DOMAIN`.",
+        "Una firma de otro dominio no prueba nada del remitente. Cree una clave para el dominio: \
+         `puerto dkim new DOMINIO`.",
+        right: "d={d}";
+        wrong: "d={d}, From {domain}";
+        expected: "d={domain}";
+        remedy: "puerto dkim new {domain}, or adkim=r in the DMARC record",
+            "puerto dkim new {domain}, o adkim=r en el registro DMARC";
+    ];
+    ED25519_DUAL = "dkim.ed25519-dual" Warning "RFC 8463 §3, §6" [
+        "An RSA key signs too",
+        "También firma una clave RSA",
+        "Gmail, Microsoft and others still ignore Ed25519 signatures. Keep an RSA key beside it.",
+        "Gmail, Microsoft y otros aún ignoran las firmas Ed25519. Tenga también una clave RSA.",
+        right: "{algorithms}";
+        wrong: "{algorithms} only", "solo {algorithms}";
+        expected: "an RSA key too", "también una clave RSA";
+        remedy: "puerto dkim new {subject} --type rsa";
+    ];
+    ROTATION = "dkim.rotation" Info "M3AAWG DKIM Key Rotation Best Common Practices" [
+        "The key is not older than a year",
+        "La clave no tiene más de un año",
+        "Make a new key with another selector, publish it, and remove the old one a week after \
+         the change.",
+        "Cree una clave nueva con otro selector, publíquela y retire la antigua una semana \
+         después del cambio.",
+        right: "{days} days old", "{days} días";
+        wrong: "{days} days old", "{days} días";
+        expected: "at most a year", "un año como mucho";
+        remedy: "puerto dkim new {d}, with another selector",
+            "puerto dkim new {d}, con otro selector";
+    ];
+}
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+// The checks of the record that follow one another, up to the key itself.
+const OF_RECORD: &[&Definition] =
+    &[&RECORD_EXISTS, &MULTIPLE, &CHUNKS, &REVOKED, &SYNTAX, &KEY_MATCH, &TESTING];
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let mut checks = key_files(context);
@@ -62,70 +212,50 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
 }
 
 fn key_files<W: World>(context: &Context<'_, W>) -> Vec<Check> {
-    let directory = context.key_directory.display();
+    let draft = || context.about(&KEY_PERMS, context.key_directory.display());
     if context.key_problems.is_empty() {
-        let draft = context.about(&KEY_PERMS, directory).with("count", context.keys.len());
-        return vec![draft.pass(Text::by_count(
+        return vec![draft().with("count", context.keys.len()).pass(Text::by_count(
             context.keys.len(),
             Text::new("1 key", "1 clave"),
             Text::new("{count} keys", "{count} claves"),
         ))];
     }
     let problems = context.key_problems.iter().map(|problem| {
-        let draft = context.about(&KEY_PERMS, &directory).with_said("problem", problem);
+        let draft = draft().with_said("problem", problem);
         // That we may not look says nothing about the server, which runs as another.
-        if problem.to_string().contains("ermission denied") {
-            return draft.remedy(("Run it as root", "Ejecútelo como root")).unknown("{problem}");
+        match problem.to_string().contains("ermission denied") {
+            true => draft.advice(("Run it as root", "Ejecútelo como root")).unknown("{problem}"),
+            false => draft.wrong(),
         }
-        draft.finding(
-            "{problem}",
-            ("a key file that can be used", "un fichero de clave que se pueda usar"),
-            (
-                "chmod 640 the file and give it to root and the group puerto, or make a new key: \
-                 puerto dkim new",
-                "chmod 640 al fichero y déselo a root y al grupo puerto, o cree otra clave: puerto \
-                 dkim new",
-            ),
-        )
     });
     problems.collect()
 }
 
 fn no_key<W: World>(context: &Context<'_, W>, files: &[Check]) -> Check {
-    let unreadable = files.iter().any(|check| check.status != super::Status::Pass);
     let others = &context.other_key_domains;
     let definition = if others.is_empty() { &RECORD_EXISTS } else { &ALIGNMENT };
     let draft = context
         .about(definition, &context.domain)
-        .with("directory", context.key_directory.display())
-        .with("others", others.join(", "));
-    let remedy = Text::new(
-        "puerto dkim new {subject}, publish the record that it prints, reload the server",
-        "puerto dkim new {subject}, publique el registro que escribe y recargue el servidor",
-    );
-    if unreadable {
+        .expected(("a key for {subject}", "una clave de {subject}"))
+        .remedy((
+            "puerto dkim new {subject}, publish the record that it prints, reload the server",
+            "puerto dkim new {subject}, publique el registro que escribe y recargue el servidor",
+        ));
+    if files.iter().any(|check| check.status != Status::Pass) {
         return draft.skipped(&KEY_PERMS);
     }
     if !others.is_empty() {
-        return draft.finding(
-            (
-                "there are keys for {others} only: mail from {subject} is not signed",
-                "solo hay claves de {others}: el correo de {subject} no se firma",
-            ),
-            ("a key for {subject}", "una clave de {subject}"),
-            remedy,
-        );
+        return draft.list("others", others).finding((
+            "there are keys for {others} only: mail from {subject} is not signed",
+            "solo hay claves de {others}: el correo de {subject} no se firma",
+        ));
     }
     // The relayhost may sign in our name.
     let severity = if context.relay.is_some() { Severity::Warning } else { Severity::Error };
-    draft.severity(severity).finding(
-        (
-            "no key below {directory}: mail is not signed",
-            "no hay claves en {directory}: el correo no se firma",
-        ),
-        ("a key for {subject}", "una clave de {subject}"),
-        remedy,
-    )
+    draft.severity(severity).with("directory", context.key_directory.display()).finding((
+        "no key below {directory}: mail is not signed",
+        "no hay claves en {directory}: el correo no se firma",
+    ))
 }
 
 async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Check> {
@@ -136,75 +266,54 @@ async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Che
     let line = format!("{name}. IN TXT ( {} )", zone_file_text(&record));
     let line = context.to_publish(target, &line);
     let draft = |definition| {
-        context.asking(definition, &name, (&name, RecordType::Txt)).with_said("line", &line)
+        let asking = context.asking(definition, &name, (&name, RecordType::Txt));
+        asking.with_said("line", &line).with("d", &key.domain)
     };
-    let asked = context.question(&name, RecordType::Cname);
-    let alias = alias_leads(draft(&CNAME).asked(asked), alias.clone(), texts.as_ref().ok());
-    let mut checks = match texts {
+    let mut checks = match draft(&RECORD_EXISTS).answered(texts.clone()) {
         Ok(texts) => published(&draft, &record, &texts),
-        Err(error) => {
-            let mut checks = vec![draft(&RECORD_EXISTS).no_answer(&error)];
-            checks.extend(
-                rest_after(&RECORD_EXISTS).map(|check| draft(check).skipped(&RECORD_EXISTS)),
-            );
-            checks
-        }
+        Err(silent) => silent.skipping(after(OF_RECORD, &RECORD_EXISTS), draft),
     };
-    checks.extend([alias, size(context, key)]);
-    checks.push(aligned(context, key).await);
-    checks.push(age(context, key));
+    let is_known = texts.is_ok();
+    let alias_draft = draft(&CNAME).asked(context.question(&name, RecordType::Cname));
+    checks.push(match (alias, texts) {
+        (Ok(None), _) => alias_draft.right(),
+        (Ok(Some(_)), Err(_)) => alias_draft.skipped(&RECORD_EXISTS),
+        (Ok(Some(target)), Ok(texts)) if texts.is_empty() => {
+            alias_draft.with("target", target).wrong()
+        }
+        (Ok(Some(target)), Ok(_)) => alias_draft
+            .with("target", target)
+            .pass(("an alias of {target}", "un alias de {target}")),
+        (Err(error), _) => alias_draft.no_answer(&error),
+    });
+    let unasked = |definition| context.about(definition, &name).with("d", &key.domain);
+    checks.push(size(unasked(&KEY_SIZE), key));
+    checks.push(aligned(context, unasked(&ALIGNMENT), key).await);
+    checks.push(age(context, unasked(&ROTATION), key));
+    if !is_known {
+        return checks;
+    }
     let broken = checks.iter().find(|check| {
         check.definition != &ALIGNMENT && check.severity == Severity::Error && check.is_wrong()
     });
-    let known = !checks
-        .iter()
-        .any(|check| check.id() == RECORD_EXISTS.id && check.status == super::Status::Unknown);
     let mismatch = checks.iter().position(|check| check.id() == KEY_MATCH.id && check.is_wrong());
-    match broken.map(|check| check.definition) {
-        _ if !known => {}
-        None => checks.push(selftest(context, key, draft(&SELFTEST)).await),
-        Some(_) if mismatch.is_some() => {
-            // The same key may be written in another way.
+    let test = match (broken.map(|check| check.definition), mismatch) {
+        (None, _) => selftest(context, key, draft(&SELFTEST)).await,
+        // The same key may be written in another way.
+        (Some(_), Some(at)) => {
             let test = selftest(context, key, draft(&SELFTEST)).await;
-            if test.status == super::Status::Pass {
-                if let Some(slot) = mismatch.and_then(|at| checks.get_mut(at)) {
-                    *slot = draft(&KEY_MATCH).pass(("the same key", "la misma clave"));
+            match checks.get_mut(at) {
+                Some(slot) if test.status == Status::Pass => {
+                    *slot = draft(&KEY_MATCH).right();
+                    test
                 }
-                checks.push(test);
-            } else {
-                checks.push(draft(&SELFTEST).skipped(&KEY_MATCH));
+                _ => draft(&SELFTEST).skipped(&KEY_MATCH),
             }
         }
-        Some(broken) => checks.push(draft(&SELFTEST).skipped(broken)),
-    }
+        (Some(broken), None) => draft(&SELFTEST).skipped(broken),
+    };
+    checks.push(test);
     checks
-}
-
-fn alias_leads(
-    draft: Draft,
-    alias: Result<Option<String>, DnsError>,
-    texts: Option<&Vec<String>>,
-) -> Check {
-    draft.no_alias(alias, |draft| match texts {
-        None => draft.skipped(&RECORD_EXISTS),
-        Some(texts) if texts.is_empty() => draft.finding(
-            (
-                "an alias of {target}, where there is no key",
-                "un alias de {target}, donde no hay clave",
-            ),
-            ("an alias that leads to a key", "un alias que lleve a una clave"),
-            "{line}",
-        ),
-        Some(_) => draft.pass(("an alias of {target}", "un alias de {target}")),
-    })
-}
-
-// The checks of the record that follow one another, up to the key itself.
-const OF_RECORD: [&Definition; 7] =
-    [&RECORD_EXISTS, &MULTIPLE, &CHUNKS, &REVOKED, &SYNTAX, &KEY_MATCH, &TESTING];
-
-fn rest_after(last: &'static Definition) -> impl Iterator<Item = &'static Definition> {
-    OF_RECORD.into_iter().skip_while(move |check| check.id != last.id).skip(1)
 }
 
 fn published(
@@ -212,147 +321,91 @@ fn published(
     record: &str,
     texts: &[String],
 ) -> Vec<Check> {
-    let ready = Text::same("{line}");
     let mut checks = Vec::new();
-    let failed = |mut checks: Vec<Check>, definition: &'static Definition, check: Check| {
-        checks.push(check);
-        checks.extend(rest_after(definition).map(|next| draft(next).skipped(definition)));
-        checks
-    };
-    let text = match texts {
-        [] => {
-            let check = draft(&RECORD_EXISTS).finding(
-                ("no TXT record", "no hay registro TXT"),
-                ("the public key", "la clave pública"),
-                ready,
-            );
-            return failed(checks, &RECORD_EXISTS, check);
+    match judged(draft, record, texts, &mut checks) {
+        Ok(last) => checks.extend(last),
+        Err(failed) => {
+            let rest = after(OF_RECORD, failed.definition);
+            checks.extend(failed.skipping(rest, draft));
         }
-        [text] => text.as_str(),
-        several => {
-            checks.push(draft(&RECORD_EXISTS).pass(("published", "publicado")));
-            let check = draft(&MULTIPLE).with("count", several.len()).finding(
-                ("{count} TXT records", "{count} registros TXT"),
-                ("one", "uno"),
-                ("Delete all but: {line}", "Borre todos menos: {line}"),
-            );
-            return failed(checks, &MULTIPLE, check);
-        }
-    };
-    checks.push(draft(&RECORD_EXISTS).pass(("published", "publicado")));
-    checks.push(draft(&MULTIPLE).pass(("one record", "un registro")));
-    if text.contains(['"', '\\']) {
-        let check = draft(&CHUNKS).with("text", shortened(text)).finding(
-            ("quotation marks in the value: {text}", "comillas dentro del valor: {text}"),
-            ("the value without them", "el valor sin ellas"),
-            ready,
-        );
-        return failed(checks, &CHUNKS, check);
     }
-    checks.push(draft(&CHUNKS).pass(("whole", "entero")));
-    let key = match PublicKey::parse(text) {
-        Ok(key) => key,
-        Err(error) => {
-            let (definition, check) = unusable(draft, record, text, &error);
-            return failed(checks, definition, check);
-        }
-    };
-    checks.push(draft(&REVOKED).pass(("not revoked", "no revocada")));
-    if !key.hashes.is_empty() && !key.hashes.iter().any(|hash| hash == "sha256") {
-        let check = draft(&SYNTAX).with("hashes", key.hashes.join(":")).finding(
-            (
-                "h={hashes} leaves out sha256, with which we sign",
-                "h={hashes} no incluye sha256, con el que firmamos",
-            ),
-            ("h=sha256, or no h=", "h=sha256, o ningún h="),
-            ready,
-        );
-        return failed(checks, &SYNTAX, check);
-    }
-    let (seen, ours) = (tag(text, "p"), tag(record, "p"));
-    if seen != ours && seen == ours.trim_end_matches('=') {
-        let check = draft(&SYNTAX).finding(
-            ("p= has lost the `=` at its end", "p= ha perdido el `=` del final"),
-            ("the whole key", "la clave entera"),
-            ready,
-        );
-        return failed(checks, &SYNTAX, check);
-    }
-    checks.push(
-        draft(&SYNTAX).with("kind", key.kind()).with("bits", key.bits).pass("{kind}, {bits} bits"),
-    );
-    checks.push(if seen == ours {
-        draft(&KEY_MATCH).pass(("the same key", "la misma clave"))
-    } else {
-        let same = seen.chars().zip(ours.chars()).take_while(|(a, b)| a == b).count();
-        draft(&KEY_MATCH)
-            .with("seen", around(&seen, same))
-            .with("ours", around(&ours, same))
-            .finding(
-                ("published is p={seen}", "está publicada p={seen}"),
-                ("p={ours}, with which we sign", "p={ours}, con la que firmamos"),
-                ready,
-            )
-    });
-    checks.push(if key.testing {
-        draft(&TESTING).finding("t=y", ("no t=y", "sin t=y"), ready)
-    } else {
-        draft(&TESTING).pass(("no t=y", "sin t=y"))
-    });
     checks
 }
 
-fn unusable(
+// One after the other, up to the first that fails; `checks` are those that passed.
+fn judged(
     draft: &impl Fn(&'static Definition) -> Draft,
     record: &str,
-    text: &str,
-    error: &RecordError,
-) -> (&'static Definition, Check) {
-    let ready = Text::same("{line}");
-    if *error == RecordError::Revoked {
-        let check = draft(&REVOKED).finding(
-            ("p= is empty: the key is revoked", "p= está vacío: la clave está revocada"),
-            ("the public key", "la clave pública"),
-            ready,
-        );
-        return (&REVOKED, check);
+    texts: &[String],
+    checks: &mut Vec<Check>,
+) -> Judged<[Check; 2]> {
+    let mut right = |definition| checks.push(draft(definition).right());
+    let [text, more @ ..] = texts else { return draft(&RECORD_EXISTS).wrong().fails() };
+    right(&RECORD_EXISTS);
+    if !more.is_empty() {
+        return draft(&MULTIPLE).with("count", texts.len()).wrong().fails();
     }
-    let (seen, ours) = (tag(text, "p"), tag(record, "p"));
-    let cut = !seen.is_empty() && seen.len() < ours.len() && ours.starts_with(&seen);
-    let draft = draft(&SYNTAX)
-        .with_said("error", error)
-        .with("octets", text.len())
-        .with("whole", record.len());
-    let what = if cut {
-        Text::new(
-            "cut off after {octets} octets, probably by the DNS panel: the record has {whole}",
-            "cortado tras {octets} octetos, seguramente por el panel de DNS: el registro tiene {whole}",
-        )
-    } else {
-        Text::same("{error}")
+    right(&MULTIPLE);
+    if text.contains(['"', '\\']) {
+        return draft(&CHUNKS).with("text", shortened(text, 40)).wrong().fails();
+    }
+    right(&CHUNKS);
+    let (seen, ours) = (public_part(text), public_part(record));
+    let key = match PublicKey::parse(text) {
+        Ok(key) => key,
+        Err(RecordError::Revoked) => return draft(&REVOKED).wrong().fails(),
+        Err(error) => {
+            let is_cut = !seen.is_empty() && seen.len() < ours.len() && ours.starts_with(&seen);
+            let draft = draft(&SYNTAX).remedy(IN_PIECES).with_said("error", &error);
+            return match is_cut {
+                true => draft.with("octets", text.len()).with("whole", record.len()).finding(CUT),
+                false => draft.finding("{error}"),
+            }
+            .fails();
+        }
     };
-    let check = draft.finding(
-        what,
-        ("the whole key", "la clave entera"),
-        (
-            "{line}   (in a panel: each string in a line of its own, or all as one value)",
-            "{line}   (en un panel: cada cadena en una línea, o todo como un solo valor)",
-        ),
-    );
-    (&SYNTAX, check)
+    right(&REVOKED);
+    if !key.hashes.is_empty() && !key.hashes.iter().any(|hash| hash == "sha256") {
+        return draft(&SYNTAX)
+            .with("hashes", key.hashes.join(":"))
+            .expected(("h=sha256, or no h=", "h=sha256, o ningún h="))
+            .finding((
+                "h={hashes} leaves out sha256, with which we sign",
+                "h={hashes} no incluye sha256, con el que firmamos",
+            ))
+            .fails();
+    }
+    if seen != ours && seen == ours.trim_end_matches('=') {
+        let lost = ("p= has lost the `=` at its end", "p= ha perdido el `=` del final");
+        return draft(&SYNTAX).finding(lost).fails();
+    }
+    checks.push(draft(&SYNTAX).with("kind", key.kind()).with("bits", key.bits).right());
+    let same = seen.chars().zip(ours.chars()).take_while(|(a, b)| a == b).count();
+    let (here, there) = (around(&ours, same), around(&seen, same));
+    let matching = draft(&KEY_MATCH).with("seen", there).with("ours", here).judge(seen != ours);
+    Ok([matching, draft(&TESTING).judge(key.testing)])
 }
 
-// A tag's value without the white space that may stand in it.
-fn tag(record: &str, name: &str) -> String {
-    let values = record.split(';').filter_map(|tag| tag.split_once('='));
-    let value = values.into_iter().find(|(found, _)| found.trim() == name).map(|(_, value)| value);
+const CUT: Text = Text::new(
+    "cut off after {octets} octets, probably by the DNS panel: the record has {whole}",
+    "cortado tras {octets} octetos, seguramente por el panel de DNS: el registro tiene {whole}",
+);
+const IN_PIECES: Text = Text::new(
+    "{line}   (in a panel: each string in a line of its own, or all as one value)",
+    "{line}   (en un panel: cada cadena en una línea, o todo como un solo valor)",
+);
+
+/// The key of a record, `p=`, without the white space that may stand in it.
+pub(super) fn public_part(record: &str) -> String {
+    let mut tags = record.split(';').filter_map(|tag| tag.split_once('='));
+    let value = tags.find(|(name, _)| name.trim() == "p").map(|(_, value)| value);
     value.unwrap_or_default().split_whitespace().collect()
 }
 
-fn shortened(text: &str) -> String {
-    const SHOWN: usize = 40;
-    let mut short: String = text.chars().take(SHOWN).collect();
-    if text.chars().count() > SHOWN {
+/// The beginning of a text, marked where it is not the whole.
+pub(super) fn shortened(text: &str, length: usize) -> String {
+    let mut short: String = text.chars().take(length).collect();
+    if short.len() < text.len() {
         short.push('…');
     }
     short
@@ -368,99 +421,57 @@ fn around(key: &str, difference: usize) -> String {
     format!("{}{shown}{}", more(from > 0), more(key.chars().count() > from + SHOWN))
 }
 
-fn size<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
+fn size(draft: Draft, key: &SigningKey) -> Check {
     let bits = key.key.bits();
-    let draft =
-        context.about(&KEY_SIZE, key.record_name()).with("bits", bits).with("domain", &key.domain);
-    let severity = match (key.key.algorithm(), bits) {
-        (Algorithm::Ed25519Sha256, _) => {
-            return draft.pass("Ed25519");
-        }
-        (_, 2048..=4096) => return draft.pass("{bits} bits"),
-        (_, ..1024) => Severity::Error,
-        _ => Severity::Warning,
-    };
-    draft.severity(severity).finding(
-        "{bits} bits",
-        ("2048 to 4096 bits", "de 2048 a 4096 bits"),
-        (
-            "puerto dkim new {domain}, with another selector",
-            "puerto dkim new {domain}, con otro selector",
-        ),
-    )
+    let draft = draft.with("bits", bits);
+    match (key.key.algorithm(), bits) {
+        (Algorithm::Ed25519Sha256, _) => draft.pass("Ed25519"),
+        (_, 2048..=4096) => draft.right(),
+        (_, ..1024) => draft.wrong(),
+        _ => draft.severity(Severity::Warning).wrong(),
+    }
 }
 
-async fn aligned<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
-    let draft = context
-        .about(&ALIGNMENT, key.record_name())
-        .with("d", &key.domain)
-        .with("domain", &context.domain);
+async fn aligned<W: World>(context: &Context<'_, W>, draft: Draft, key: &SigningKey) -> Check {
     if key.domain == context.domain {
-        return draft.pass("d={d}");
+        return draft.right();
     }
     let signed = [Authenticated::new(key.domain.clone(), true)];
     let evaluation = dmarc::evaluate(context.world, &context.domain, None, &signed).await;
     match evaluation.dkim.first().map(|(_, alignment)| *alignment) {
-        Some(Alignment::NotAligned) => draft.finding(
-            "d={d}, From {domain}",
-            "d={domain}",
-            (
-                "puerto dkim new {domain}, or adkim=r in the DMARC record",
-                "puerto dkim new {domain}, o adkim=r en el registro DMARC",
-            ),
-        ),
+        Some(Alignment::NotAligned) => draft.wrong(),
         Some(Alignment::Unknown) => draft.dns_silent(),
         _ => draft.pass("d={d}, From {domain}"),
     }
 }
 
-fn age<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Check {
-    let file = key_file(context, key);
-    let draft = context.about(&ROTATION, key.record_name()).with("domain", &key.domain);
-    let written = file.metadata().and_then(|metadata| metadata.modified());
-    let Ok(written) = written else {
+fn age<W: World>(context: &Context<'_, W>, draft: Draft, key: &SigningKey) -> Check {
+    let file = context.key_directory.join(&key.domain).join(format!("{}.pem", key.selector));
+    let Ok(written) = file.metadata().and_then(|metadata| metadata.modified()) else {
         return draft.unknown(("the file's age is not known", "no se sabe la edad del fichero"));
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(context.now.max(0).unsigned_abs());
     let age = now.duration_since(written).unwrap_or_default();
     let days = age.as_secs() / (24 * 3600);
-    let draft = draft.with("days", days);
-    if age <= YEAR {
-        return draft.pass(Text::by_count(
-            days,
-            Text::new("1 day old", "1 día"),
-            Text::new("{days} days old", "{days} días"),
-        ));
+    match days {
+        1 => draft.pass(("1 day old", "1 día")),
+        _ => draft.with("days", days).judge(age > YEAR),
     }
-    draft.finding(
-        ("{days} days old", "{days} días"),
-        ("at most a year", "un año como mucho"),
-        (
-            "puerto dkim new {domain}, with another selector",
-            "puerto dkim new {domain}, con otro selector",
-        ),
-    )
-}
-
-fn key_file<W: World>(context: &Context<'_, W>, key: &SigningKey) -> PathBuf {
-    context.key_directory.join(&key.domain).join(format!("{}.pem", key.selector))
 }
 
 async fn selftest<W: World>(context: &Context<'_, W>, key: &SigningKey, draft: Draft) -> Check {
-    let Some(message) = sample(context, key) else {
-        return draft.unknown(("the key could not sign", "la clave no pudo firmar"));
-    };
+    let message = sample(context, key).unwrap_or_default();
     let results = dkim::verify(&message, context.world, context.now).await;
     let Some(result) = results.first() else {
         return draft.unknown(("the key could not sign", "la clave no pudo firmar"));
     };
     let draft = draft
         .with("result", result.result.name())
-        .with_said("reason", result.reason().map_or_else(|| Said::words(""), Said::from));
+        .with_said("reason", result.reason().map_or_else(Said::default, Said::from));
     match result.result {
-        DkimResult::Pass => draft.pass("{result}"),
+        DkimResult::Pass => draft.right(),
         DkimResult::TempError => draft.unknown("{result}: {reason}"),
-        _ => draft.finding("{result}: {reason}", "pass", "{line}"),
+        _ => draft.wrong(),
     }
 }
 
@@ -485,17 +496,10 @@ fn sample<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Option<Vec<u8
 }
 
 fn dual<W: World>(context: &Context<'_, W>) -> Check {
+    let algorithms = || context.keys.iter().map(|key| key.key.algorithm());
     let draft = context.about(&ED25519_DUAL, &context.domain);
-    let names: Vec<_> = context.keys.iter().map(|key| key.key.algorithm().name()).collect();
-    let draft = draft.with("algorithms", names.join(", "));
-    if context.keys.iter().any(|key| key.key.algorithm() == Algorithm::RsaSha256) {
-        return draft.pass("{algorithms}");
-    }
-    draft.finding(
-        ("{algorithms} only", "solo {algorithms}"),
-        ("an RSA key too", "también una clave RSA"),
-        "puerto dkim new {subject} --type rsa",
-    )
+    let draft = draft.list("algorithms", algorithms().map(Algorithm::name));
+    draft.judge(!algorithms().any(|algorithm| algorithm == Algorithm::RsaSha256))
 }
 
 #[cfg(test)]

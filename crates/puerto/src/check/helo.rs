@@ -6,21 +6,16 @@ use puerto_mail::dns::RecordType;
 use puerto_mail::spf::{self, SpfResult};
 
 use super::context::Context;
-use super::outcome::{Check, Family, definitions};
+use super::outcome::{Check, Judged, family, told};
 use super::world::World;
-use crate::dnsplan::{SpfProposal, helo_spf_proposal};
+use crate::dnsplan::helo_spf_proposal;
 use crate::lang::Text;
 use crate::survey::names;
 use puerto_mail::together::together;
 
-pub(super) static FAMILY: Family = Family {
-    name: "helo",
-    title: Text::new("The name in EHLO", "El nombre en EHLO"),
-    is_of_machine: true,
-    checks: &[&FQDN, &RESOLVES, &NO_CNAME, &SPF],
-};
+family! {
+    FAMILY = "helo" ["The name in EHLO", "El nombre en EHLO"] is_of_machine: true;
 
-definitions! {
     FQDN = "helo.fqdn" Error "RFC 5321 §2.3.5, §4.1.1.1" [
         "The name in EHLO is a full public host name",
         "El nombre en EHLO es un nombre de máquina público y completo",
@@ -30,6 +25,11 @@ definitions! {
         "Muchos receptores rechazan a quien se presenta como `localhost`, con un nombre sin \
          dominio, con una dirección o con el nombre de una red privada. Ponga en `hostname` (o en \
          `delivery.helo`) un nombre que todo el mundo pueda resolver, como `mail.example.com`.",
+        right: "{subject}";
+        expected: "a full public host name, such as mail.{domain}",
+            "un nombre de máquina público y completo, como mail.{domain}";
+        remedy: "In puerto.toml: hostname = \"mail.{domain}\"",
+            "En puerto.toml: hostname = \"mail.{domain}\"";
     ];
     RESOLVES = "helo.resolves" Error "RFC 5321 §2.3.5" [
         "The name in EHLO leads to the sending address",
@@ -38,6 +38,10 @@ definitions! {
          for each IPv6 address that mail leaves from.",
         "Los receptores consultan ese nombre. Debe tener un registro A por cada dirección IPv4 y \
          un AAAA por cada dirección IPv6 desde la que sale correo.",
+        right: "{name} → {found}";
+        wrong: "{name} → {found}";
+        expected: "{name} → {subject}";
+        remedy: "{name}. IN {type} {subject}";
     ];
     NO_CNAME = "helo.no-cname" Info "RFC 5321 §2.3.5" [
         "The name in EHLO is no alias",
@@ -46,6 +50,11 @@ definitions! {
          alias leads to.",
         "Algunos filtros comparan los nombres al pie de la letra y no siguen un CNAME. Use el \
          nombre al que lleva el alias.",
+        right: "no alias", "no es un alias";
+        wrong: "{subject} is an alias of {target}", "{subject} es un alias de {target}";
+        expected: "a name with its own addresses", "un nombre con direcciones propias";
+        remedy: "In puerto.toml: hostname = \"{target}\", or replace the CNAME by addresses",
+            "En puerto.toml: hostname = \"{target}\", o cambie el CNAME por direcciones";
     ];
     SPF = "helo.spf" Warning "RFC 7208 §2.3, §2.4" [
         "SPF of the name in EHLO lets this server send",
@@ -56,69 +65,49 @@ definitions! {
         "Los avisos de rebote no llevan remitente, así que los receptores miran el SPF del nombre \
          en EHLO. Que no haya registro es aceptable; que lo haya y no incluya la dirección, no. \
          Basta con `v=spf1 a -all` en el nombre de la máquina.",
+        right: "{result}: {record}";
+        wrong: "{result} for {subject}: {record}", "{result} para {subject}: {record}";
+        expected: "pass";
+        remedy: "{name}. IN TXT \"{edited}\"";
     ];
 }
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let name = context.helo.as_str();
-    let mut checks = vec![fqdn(context)];
-    let usable = checks.iter().all(|check| !check.is_wrong());
+    let draft = |check| context.about(check, name);
+    let rest = [&RESOLVES, &NO_CNAME, &SPF];
+    let fqdn = match what_is_wrong_with(name) {
+        None => draft(&FQDN).right(),
+        Some(wrong) => draft(&FQDN).finding(wrong),
+    };
     if context.relay.is_some() {
         let why = Text::new(
             "mail goes to a relayhost, which calls itself by its own name to the world",
             "el correo va a un relayhost, que se presenta al mundo con su propio nombre",
         );
-        let rest = [&RESOLVES, &NO_CNAME, &SPF];
-        checks.extend(rest.map(|check| context.about(check, name).not_applicable(why)));
-        return checks;
+        let rest = rest.map(|check| draft(check).not_applicable(why));
+        return std::iter::once(fqdn).chain(rest).collect();
     }
-    if !usable {
-        let rest = [&RESOLVES, &NO_CNAME, &SPF];
-        checks.extend(rest.map(|check| context.about(check, name).skipped(&FQDN)));
-        return checks;
+    if fqdn.is_wrong() {
+        return fqdn.skipping(&rest, draft);
     }
     let egress = || context.egress.iter().copied();
     let (resolve, alias, allowed) = tokio::join!(
-        together(egress().map(|address| resolves(context, address))),
-        no_cname(context),
+        together(egress().map(async |address| told(resolves(context, address).await))),
+        context.no_alias(&NO_CNAME, name),
         together(egress().map(|address| spf_allows(context, address))),
     );
     // A record that says `a` lets pass what the name leads to: one fault, one finding.
-    let missing: Vec<String> = resolve
-        .iter()
-        .filter(|check| check.is_wrong())
-        .map(|check| check.subject.clone())
-        .collect();
+    let is_missing =
+        |one: &Check| resolve.iter().any(|check| check.is_wrong() && check.subject == one.subject);
     let allowed = allowed.into_iter().map(|(check, by_name)| {
-        match by_name && check.is_wrong() && missing.contains(&check.subject) {
+        match by_name && check.is_wrong() && is_missing(&check) {
             true => context.about(&SPF, &check.subject).skipped(&RESOLVES),
             false => check,
         }
     });
     let allowed: Vec<Check> = allowed.collect();
-    checks.extend(resolve);
-    checks.push(alias);
-    checks.extend(allowed);
-    checks
-}
-
-fn fqdn<W: World>(context: &Context<'_, W>) -> Check {
-    let name = context.helo.as_str();
-    let draft = context.about(&FQDN, name).with("domain", &context.domain);
-    match what_is_wrong_with(name) {
-        None => draft.pass("{subject}"),
-        Some(wrong) => draft.finding(
-            wrong,
-            (
-                "a full public host name, such as mail.{domain}",
-                "un nombre de máquina público y completo, como mail.{domain}",
-            ),
-            (
-                "In puerto.toml: hostname = \"mail.{domain}\"",
-                "En puerto.toml: hostname = \"mail.{domain}\"",
-            ),
-        ),
-    }
+    [vec![fqdn], resolve, vec![alias], allowed].concat()
 }
 
 /// Why the name is none that the world can look up, if so.
@@ -146,41 +135,16 @@ pub(super) fn what_is_wrong_with(name: &str) -> Option<Text> {
     }
 }
 
-async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
-    let kind = if address.is_ipv6() { RecordType::Aaaa } else { RecordType::A };
-    let draft = context
-        .asking(&RESOLVES, address, (&context.helo, kind))
-        .with("name", &context.helo)
-        .with("type", kind);
-    let found = match context.public_addresses(&context.helo, address.is_ipv6()).await {
-        Ok(found) => found,
-        Err(error) => return draft.no_answer(&error),
-    };
-    let list: Vec<_> = found.iter().map(ToString::to_string).collect();
-    let draft = draft.with("found", list.join(", "));
-    if found.contains(&address) {
-        return draft.pass("{name} → {found}");
-    }
-    let seen = if found.is_empty() {
-        Text::new("{name} has no {type} record", "{name} no tiene registro {type}")
-    } else {
-        Text::new("{name} → {found}", "{name} → {found}")
-    };
-    draft.finding(seen, "{name} → {subject}", "{name}. IN {type} {subject}")
-}
-
-async fn no_cname<W: World>(context: &Context<'_, W>) -> Check {
+async fn resolves<W: World>(context: &Context<'_, W>, address: IpAddr) -> Judged {
+    let kind = RecordType::of_address(address);
     let name = context.helo.as_str();
-    let draft = context.asking(&NO_CNAME, name, (name, RecordType::Cname));
-    draft.no_alias(context.alias(name).await, |draft| {
-        draft.finding(
-            ("{subject} is an alias of {target}", "{subject} es un alias de {target}"),
-            ("a name with its own addresses", "un nombre con direcciones propias"),
-            (
-                "In puerto.toml: hostname = \"{target}\", or replace the CNAME by addresses",
-                "En puerto.toml: hostname = \"{target}\", o cambie el CNAME por direcciones",
-            ),
-        )
+    let draft = context.asking(&RESOLVES, address, (name, kind));
+    let draft = draft.with("name", name).with("type", kind);
+    let found = draft.answered(context.public_addresses(name, kind).await)?;
+    let draft = draft.list("found", &found);
+    Ok(match found.as_slice() {
+        [] => draft.finding(("{name} has no {type} record", "{name} no tiene registro {type}")),
+        found => draft.judge(!found.contains(&address)),
     })
 }
 
@@ -198,7 +162,7 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
         .with("result", evaluation.result)
         .with("record", &record);
     let check = match evaluation.result {
-        SpfResult::Pass => draft.pass("{result}: {record}"),
+        SpfResult::Pass => draft.right(),
         SpfResult::None | SpfResult::Neutral => draft.pass((
             "{result}, which is accepted; better `v=spf1 a -all`",
             "{result}, que se acepta; mejor `v=spf1 a -all`",
@@ -211,29 +175,25 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
         },
         SpfResult::Fail | SpfResult::SoftFail | SpfResult::PermError => {
             let texts = context.texts(name).await.unwrap_or_default();
-            let proposal =
-                helo_spf_proposal(context.world, (name, &context.egress), &texts).await.ok();
-            let edited = proposal.as_ref().map_or("", |proposal| proposal.text.as_str());
-            let unclear = proposal.as_ref().map(SpfProposal::unclear).unwrap_or_default();
-            let remedy = match unclear.is_empty() {
-                _ if proposal.is_none() => Text::new(
-                    "Run `puerto dns` once the DNS answers: it shows the record",
-                    "Ejecute `puerto dns` cuando el DNS responda: muestra el registro",
-                ),
-                true => Text::same("{name}. IN TXT \"{edited}\""),
-                false => Text::new(
-                    "Write {unclear} right; or, if it stands for nobody, publish: {name}. IN TXT \
-                     \"{edited}\"",
-                    "Corrija {unclear}; o, si no representa a nadie, publique: {name}. IN TXT \
-                     \"{edited}\"",
-                ),
+            let proposal = helo_spf_proposal(context.world, (name, &context.egress), &texts).await;
+            let draft = match proposal.as_ref().map(|one| (one, one.unclear())) {
+                Err(_) => draft.remedy(LATER),
+                Ok((one, unclear)) if unclear.is_empty() => draft.with("edited", &one.text),
+                Ok((one, unclear)) => {
+                    draft.with("edited", &one.text).with("unclear", unclear).remedy(UNCLEAR)
+                }
             };
-            draft.with("edited", edited).with("unclear", &unclear).finding(
-                ("{result} for {subject}: {record}", "{result} para {subject}: {record}"),
-                "pass",
-                remedy,
-            )
+            draft.wrong()
         }
     };
     (check, by_name)
 }
+
+const LATER: Text = Text::new(
+    "Run `puerto dns` once the DNS answers: it shows the record",
+    "Ejecute `puerto dns` cuando el DNS responda: muestra el registro",
+);
+const UNCLEAR: Text = Text::new(
+    "Write {unclear} right; or, if it stands for nobody, publish: {name}. IN TXT \"{edited}\"",
+    "Corrija {unclear}; o, si no representa a nadie, publique: {name}. IN TXT \"{edited}\"",
+);

@@ -5,22 +5,16 @@
 use puerto_smtp::LocalPart;
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Family, definitions};
+use super::outcome::{Check, Definition, Draft, Judged, family, told};
 use super::receiving::Receiving;
 use super::world::World;
 use crate::config::{Live, Network};
-use crate::lang::Text;
 use crate::local::Directory;
 use crate::survey::address::is_ones_own;
 
-pub(super) static FAMILY: Family = Family {
-    name: "mailboxes",
-    title: Text::new("Mailboxes and abuse", "Buzones y abuso"),
-    is_of_machine: false,
-    checks: &[&POSTMASTER, &ABUSE, &BOUNCE, &OPEN_RELAY, &BACKSCATTER],
-};
+family! {
+    FAMILY = "mailboxes" ["Mailboxes and abuse", "Buzones y abuso"] is_of_machine: false;
 
-definitions! {
     POSTMASTER = "mbox.postmaster" Error "RFC 5321 §4.5.1" [
         "Mail to postmaster reaches somebody",
         "El correo a postmaster llega a alguien",
@@ -28,6 +22,11 @@ definitions! {
          an alias must lead it to a mailbox that somebody reads.",
         "Todo dominio que envía debe aceptar correo para `postmaster`. Este servidor siempre lo \
          acepta; un alias debe llevarlo a un buzón que alguien lea.",
+        right: "it reaches a mailbox", "llega a un buzón";
+        wrong: "its alias leads to nobody, so that mail for it comes back",
+            "su alias no lleva a nadie, de modo que su correo se devuelve";
+        expected: "an alias to a mailbox that is read", "un alias a un buzón que se lea";
+        remedy: "{aliases}: {name}: root";
     ];
     ABUSE = "mbox.abuse" Warning "RFC 2142 §4" [
         "Mail to abuse reaches somebody",
@@ -36,6 +35,11 @@ definitions! {
          a blocklist.",
         "Las quejas y los avisos de spam van a `abuse`. Quien no puede quejarse a usted se queja a \
          una lista de bloqueo.",
+        right: "it reaches a mailbox", "llega a un buzón";
+        wrong: "its alias leads to nobody, so that mail for it comes back",
+            "su alias no lleva a nadie, de modo que su correo se devuelve";
+        expected: "an alias to a mailbox that is read", "un alias a un buzón que se lea";
+        remedy: "{aliases}: {name}: root";
     ];
     BOUNCE = "mbox.bounce" Error "RFC 5321 §4.5.5, §6.1" [
         "Bounces can come back",
@@ -46,6 +50,12 @@ definitions! {
         "El remitente del sobre de su correo debe aceptar correo con remitente nulo: así se entera \
          de lo que no se entregó, y algunos receptores lo comprueban antes de aceptar. Si el \
          registro MX lleva aquí, este servidor debe escuchar ahí en el puerto 25.",
+        right: "this server takes mail for its domain, the null sender's too",
+            "este servidor acepta el correo de su dominio, también con remitente nulo";
+        wrong: "the MX record leads here, and nothing listens on port 25",
+            "el registro MX lleva aquí, y nada escucha en el puerto 25";
+        expected: "a listener on port 25", "un puerto 25 a la escucha";
+        remedy: "[listen]\nsmtp = [\"0.0.0.0:25\", \"[::]:25\"]";
     ];
     OPEN_RELAY = "mbox.open-relay" Error "RFC 5321 §3.6.1" [
         "Strangers cannot relay through this server",
@@ -55,6 +65,15 @@ definitions! {
         "Un relay abierto se descubre en horas y acaba en las listas de bloqueo. Solo pueden \
          enviar a otros dominios las redes de `trusted_networks` y los usuarios que se \
          identifican; en una red de confianza no debe haber extraños.",
+        right: "only the trusted networks and users who log in may relay",
+            "solo pueden reenviar las redes de confianza y los usuarios que se identifican";
+        wrong: "everybody in {networks} may send through this server, which are public networks \
+                with many strangers in them",
+            "cualquiera de {networks} puede enviar por este servidor, y son redes públicas llenas \
+             de extraños";
+        expected: "your own networks only", "solo sus propias redes";
+        remedy: "trusted_networks = [\"127.0.0.0/8\", \"::1/128\"], and AUTH for users elsewhere",
+            "trusted_networks = [\"127.0.0.0/8\", \"::1/128\"], y AUTH para los usuarios de fuera";
     ];
     BACKSCATTER = "mbox.backscatter" Warning "RFC 3834 §2" [
         "Unknown recipients are refused at once",
@@ -65,6 +84,8 @@ definitions! {
         "Un servidor que acepta correo para cualquiera y lo devuelve después envía sus rebotes a \
          quien el spammer haya falsificado como remitente. Este servidor consulta los \
          destinatarios mientras el cliente espera.",
+        right: "unknown recipients are refused in the dialogue",
+            "los destinatarios desconocidos se rechazan en el diálogo";
     ];
 }
 
@@ -74,136 +95,64 @@ const WIDEST_V6: u8 = 32;
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let receiving = Receiving::find(context).await;
+    let of_domain = |check| ours(context, &receiving, context.about(check, &context.domain));
+    let mut listeners = context.config.listen.smtp.iter();
+    let is_open = listeners.any(|listener| listener.port() == 25);
     vec![
-        mailbox(context, &receiving, (&POSTMASTER, "postmaster")),
-        mailbox(context, &receiving, (&ABUSE, "abuse")),
-        bounce(context, &receiving),
+        told(mailbox(context, &receiving, (&POSTMASTER, "postmaster"))),
+        told(mailbox(context, &receiving, (&ABUSE, "abuse"))),
+        told(of_domain(&BOUNCE).map(|draft| draft.judge(!is_open))),
         open_relay(context),
-        backscatter(context, &receiving),
+        told(of_domain(&BACKSCATTER).map(Draft::right)),
     ]
 }
 
 /// That the domain's mail comes here and this server takes it for its users.
-fn ours<W: World>(
-    context: &Context<'_, W>,
-    receiving: &Receiving,
-    draft: Draft,
-) -> Result<Draft, Box<Check>> {
-    let (_, draft) = receiving.here(draft)?;
-    let is_local = context
-        .config
-        .domains
-        .iter()
-        .any(|domain| domain.to_string().eq_ignore_ascii_case(&context.domain));
-    if is_local {
+fn ours<W: World>(context: &Context<'_, W>, receiving: &Receiving, draft: Draft) -> Judged<Draft> {
+    receiving.here(&draft)?;
+    let mut domains = context.config.domains.iter().map(ToString::to_string);
+    if domains.any(|domain| domain.eq_ignore_ascii_case(&context.domain)) {
         return Ok(draft);
     }
-    Err(Box::new(draft.with("domain", &context.domain).not_applicable((
-        "{domain} is not among the `domains` whose users live here",
-        "{domain} no está entre los `domains` cuyos usuarios viven aquí",
-    ))))
+    draft
+        .not_applicable((
+            "{domain} is not among the `domains` whose users live here",
+            "{domain} no está entre los `domains` cuyos usuarios viven aquí",
+        ))
+        .fails()
 }
 
 fn mailbox<W: World>(
     context: &Context<'_, W>,
     receiving: &Receiving,
     (definition, name): (&'static Definition, &'static str),
-) -> Check {
+) -> Judged {
     let draft = context.about(definition, format!("{name}@{}", context.domain));
-    let draft = match ours(context, receiving, draft) {
-        Ok(draft) => draft.with("aliases", context.config.local.aliases.display()),
-        Err(check) => return *check,
-    };
+    let draft = ours(context, receiving, draft)?
+        .with("aliases", context.config.local.aliases.display())
+        .with("name", name);
     let directory = Directory::new(Live::new(context.config.clone()));
     let reached = LocalPart::from_unquoted(name).map(|part| directory.reaches_somebody(&part));
-    match reached {
-        Ok(Ok(true)) => draft.pass(("it reaches a mailbox", "llega a un buzón")),
-        Ok(Ok(false)) => draft.with("name", name).finding(
-            (
-                "its alias leads to nobody, so that mail for it comes back",
-                "su alias no lleva a nadie, de modo que su correo se devuelve",
-            ),
-            ("an alias to a mailbox that is read", "un alias a un buzón que se lea"),
-            "{aliases}: {name}: root",
-        ),
+    Ok(match reached {
+        Ok(Ok(is_reached)) => draft.judge(!is_reached),
         Ok(Err(error)) => draft.with_detail("error", error).unknown((
             "the system cannot look its users up: {error}",
             "el sistema no puede consultar sus usuarios: {error}",
         )),
         Err(_) => draft.unknown(("no such name is possible", "ese nombre no es posible")),
-    }
-}
-
-fn bounce<W: World>(context: &Context<'_, W>, receiving: &Receiving) -> Check {
-    let draft = context.about(&BOUNCE, &context.domain);
-    let draft = match ours(context, receiving, draft) {
-        Ok(draft) => draft,
-        Err(check) => return *check,
-    };
-    let listeners = &context.config.listen.smtp;
-    let is_open = listeners.iter().any(|listener| listener.port() == 25);
-    if is_open {
-        return draft.pass((
-            "this server takes mail for its domain, the null sender's too",
-            "este servidor acepta el correo de su dominio, también con remitente nulo",
-        ));
-    }
-    draft.finding(
-        (
-            "the MX record leads here, and nothing listens on port 25",
-            "el registro MX lleva aquí, y nada escucha en el puerto 25",
-        ),
-        ("a listener on port 25", "un puerto 25 a la escucha"),
-        "[listen]\nsmtp = [\"0.0.0.0:25\", \"[::]:25\"]",
-    )
+    })
 }
 
 fn open_relay<W: World>(context: &Context<'_, W>) -> Check {
-    let draft = context.about(&OPEN_RELAY, &context.helo);
-    let wide: Vec<String> = context
-        .config
-        .trusted_networks
-        .0
-        .iter()
-        .filter(|network| is_wide(network))
-        .map(ToString::to_string)
-        .collect();
-    if wide.is_empty() {
-        return draft.pass((
-            "only the trusted networks and users who log in may relay",
-            "solo pueden reenviar las redes de confianza y los usuarios que se identifican",
-        ));
-    }
-    draft.with("networks", wide.join(", ")).finding(
-        (
-            "everybody in {networks} may send through this server, which are public networks with \
-             many strangers in them",
-            "cualquiera de {networks} puede enviar por este servidor, y son redes públicas llenas \
-             de extraños",
-        ),
-        ("your own networks only", "solo sus propias redes"),
-        (
-            "trusted_networks = [\"127.0.0.0/8\", \"::1/128\"], and AUTH for users elsewhere",
-            "trusted_networks = [\"127.0.0.0/8\", \"::1/128\"], y AUTH para los usuarios de fuera",
-        ),
-    )
+    let trusted = &context.config.trusted_networks.0;
+    let wide: Vec<&Network> = trusted.iter().filter(|network| is_wide(network)).collect();
+    context.about(&OPEN_RELAY, &context.helo).list("networks", &wide).judge(!wide.is_empty())
 }
 
 fn is_wide(network: &Network) -> bool {
     let widest = if network.address.is_ipv4() { WIDEST_V4 } else { WIDEST_V6 };
     // Private and loopback ranges hold nobody from outside, whatever their size.
     network.prefix < widest && !is_ones_own(network.address, network.prefix)
-}
-
-fn backscatter<W: World>(context: &Context<'_, W>, receiving: &Receiving) -> Check {
-    let draft = context.about(&BACKSCATTER, &context.domain);
-    match ours(context, receiving, draft) {
-        Ok(draft) => draft.pass((
-            "unknown recipients are refused in the dialogue",
-            "los destinatarios desconocidos se rechazan en el diálogo",
-        )),
-        Err(check) => *check,
-    }
 }
 
 #[cfg(test)]

@@ -2,46 +2,14 @@
 //! TLS, the domain takes mail. A policy that leaves an MX host out keeps mail away from
 //! it, and the administrator never hears of it.
 
-use puerto_mail::dns::{DnsError, Record, RecordType};
+use puerto_mail::dns::DnsError;
 
 use super::Page;
 use super::context::Context;
-use super::outcome::{Check, Draft, Status, definitions};
-use super::policies::MTASTS_RECORD;
+use super::outcome::{Check, Draft, Judged, Status, told};
+use super::tls::{MTASTS_MAX_AGE, MTASTS_MX, MTASTS_POLICY, MTASTS_RECORD};
 use super::world::World;
 use crate::finding::Severity;
-use crate::lang::Text;
-
-definitions! {
-    POLICY = "mtasts.policy" Warning "RFC 8461 §3.2, §3.3" [
-        "The MTA-STS policy can be fetched and read",
-        "La política MTA-STS se puede obtener y leer",
-        "Where `_mta-sts.DOMAIN` is published, senders fetch \
-         `https://mta-sts.DOMAIN/.well-known/mta-sts.txt`: plain text, without a redirect, from \
-         a host whose certificate is valid for that name. If they cannot, the policy has no \
-         effect.",
-        "Donde existe `_mta-sts.DOMINIO`, los remitentes piden \
-         `https://mta-sts.DOMINIO/.well-known/mta-sts.txt`: texto sin formato, sin redirección, de \
-         una máquina con certificado válido para ese nombre. Si no pueden, la política no tiene \
-         efecto.",
-    ];
-    MX_MATCH = "mtasts.mx-match" Error "RFC 8461 §4.1" [
-        "The MTA-STS policy names every MX host",
-        "La política MTA-STS nombra todos los MX",
-        "Senders that obey the policy deliver to no host that it does not name. Add the host to \
-         the policy first, then change the id in the TXT record.",
-        "Los remitentes que obedecen la política no entregan a ninguna máquina que no nombre. \
-         Añada primero la máquina a la política y cambie después el id del registro TXT.",
-    ];
-    MAX_AGE = "mtasts.max-age" Info "RFC 8461 §3.2" [
-        "The MTA-STS policy holds for a day to a year",
-        "La política MTA-STS dura de un día a un año",
-        "A short time leaves senders without the policy just when somebody interferes. A week or \
-         more is usual.",
-        "Un plazo corto deja a los remitentes sin la política justo cuando alguien interfiere. Lo \
-         usual es una semana o más.",
-    ];
-}
 
 const PATH: &str = "/.well-known/mta-sts.txt";
 const DAY: u64 = 86_400;
@@ -65,79 +33,61 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
         context.about(definition, domain).asked(&address).with("url", &address).with("host", &host)
     };
     if record.status != Status::Pass {
-        return vec![draft(&POLICY).skipped(&MTASTS_RECORD)];
+        return vec![draft(&MTASTS_POLICY).skipped(&MTASTS_RECORD)];
     }
     if context.egress_given {
-        return vec![draft(&POLICY).not_applicable((
+        return vec![draft(&MTASTS_POLICY).not_applicable((
             "the addresses given are judged, and nothing is fetched",
             "se juzgan las direcciones indicadas, y no se pide ninguna página",
         ))];
     }
-    let (page, exchangers) = tokio::join!(context.world.page(&host, PATH), exchangers(context));
-    let policy = match of_page(draft(&POLICY), &page) {
-        Ok(policy) => policy,
-        Err(check) => {
-            let rest = [&MX_MATCH, &MAX_AGE].map(|check| draft(check).skipped(&POLICY));
-            return std::iter::once(*check).chain(rest).collect();
-        }
-    };
-    vec![
-        draft(&POLICY).with("mode", &policy.mode).pass("mode: {mode}"),
-        matching(draft(&MX_MATCH), &policy, exchangers),
-        lasting(draft(&MAX_AGE), &policy),
-    ]
+    let (page, exchangers) =
+        tokio::join!(context.world.page(&host, PATH), context.world.exchangers(domain));
+    let exchangers = exchangers.map(|found| match found.as_slice() {
+        [] => vec![domain.to_owned()],
+        _ => found.into_iter().map(|(_, host)| host).filter(|host| !host.is_empty()).collect(),
+    });
+    match of_page(draft(&MTASTS_POLICY), &page) {
+        Ok(policy) => vec![
+            draft(&MTASTS_POLICY).with("mode", &policy.mode).right(),
+            told(matching(draft(&MTASTS_MX), &policy, exchangers)),
+            draft(&MTASTS_MAX_AGE)
+                .with("seconds", policy.max_age)
+                .judge(!(DAY..=LONGEST).contains(&policy.max_age)),
+        ],
+        Err(failed) => failed.skipping(&[&MTASTS_MX, &MTASTS_MAX_AGE], draft),
+    }
 }
 
-fn of_page(draft: Draft, page: &Page) -> Result<Policy, Box<Check>> {
-    let expected = Text::new(
-        "status 200, text/plain, version, mode, mx and max_age",
-        "estado 200, text/plain, version, mode, mx y max_age",
-    );
-    let serve = Text::new(
-        "Serve the policy at {url} itself, with a certificate for {host}, or delete the TXT record \
-         at _mta-sts.{subject}",
-        "Sirva la política en {url} mismo, con un certificado de {host}, o borre el registro TXT de \
-         _mta-sts.{subject}",
-    );
-    let (draft, seen) = match page {
-        Page::Failed(why) => {
-            let draft = draft.with_detail("why", why);
-            return Err(Box::new(draft.unknown((
-                "the page could not be fetched: {why}",
-                "no se pudo obtener la página: {why}",
-            ))));
-        }
-        Page::NoHost => (draft, Text::new("{host} has no address", "{host} no tiene dirección")),
-        Page::Untrusted(why) => (
-            draft.with_detail("why", why),
-            Text::new(
-                "the certificate of {host} is not valid: {why}",
-                "el certificado de {host} no es válido: {why}",
-            ),
-        ),
+fn of_page(draft: Draft, page: &Page) -> Judged<Policy> {
+    match page {
+        Page::Failed(why) => draft.with_detail("why", why).unknown((
+            "the page could not be fetched: {why}",
+            "no se pudo obtener la página: {why}",
+        )),
+        Page::NoHost => draft.finding(("{host} has no address", "{host} no tiene dirección")),
+        Page::Untrusted(why) => draft.with_detail("why", why).finding((
+            "the certificate of {host} is not valid: {why}",
+            "el certificado de {host} no es válido: {why}",
+        )),
         Page::Answer { status: 200, media_type, body } => {
             let is_text = media_type.to_ascii_lowercase().starts_with("text/plain");
             match Policy::read(body) {
                 Ok(policy) if is_text => return Ok(policy),
-                Ok(_) => (
-                    draft.with("type", media_type),
-                    Text::new("its type is {type}", "su tipo es {type}"),
-                ),
-                Err(what) => (
-                    draft.with("what", what),
-                    Text::new(
-                        "the field {what} is missing or wrong",
-                        "el campo {what} falta o es incorrecto",
-                    ),
-                ),
+                Ok(_) => draft
+                    .with("type", media_type)
+                    .finding(("its type is {type}", "su tipo es {type}")),
+                Err(what) => draft.with("what", what).finding((
+                    "the field {what} is missing or wrong",
+                    "el campo {what} falta o es incorrecto",
+                )),
             }
         }
-        Page::Answer { status, .. } => (
-            draft.with("status", status),
-            Text::new("the server answers {status}", "el servidor responde {status}"),
-        ),
-    };
-    Err(Box::new(draft.finding(seen, expected, serve)))
+        Page::Answer { status, .. } => draft
+            .with("status", status)
+            .finding(("the server answers {status}", "el servidor responde {status}")),
+    }
+    .fails()
 }
 
 impl Policy {
@@ -172,65 +122,24 @@ impl Policy {
     }
 }
 
-async fn exchangers<W: World>(context: &Context<'_, W>) -> Result<Vec<String>, DnsError> {
-    match context.lookup(&context.domain, RecordType::Mx).await {
-        Ok(answer) => Ok(answer
-            .records
-            .into_iter()
-            .filter_map(|record| match record {
-                Record::Mx(_, host) if !host.is_empty() => Some(host),
-                _ => None,
-            })
-            .collect()),
-        Err(error) if error.is_absence() => Ok(vec![context.domain.clone()]),
-        Err(error) => Err(error),
-    }
-}
-
-fn matching(draft: Draft, policy: &Policy, exchangers: Result<Vec<String>, DnsError>) -> Check {
-    let exchangers = match exchangers {
-        Ok(exchangers) => exchangers,
-        Err(error) => return draft.no_answer(&error),
-    };
+fn matching(draft: Draft, policy: &Policy, exchangers: Result<Vec<String>, DnsError>) -> Judged {
+    let exchangers = draft.answered(exchangers)?;
     if policy.mode == "none" {
-        return draft.not_applicable(("the policy is off", "la política está desactivada"));
+        return Ok(draft.not_applicable(("the policy is off", "la política está desactivada")));
     }
-    let strangers: Vec<_> =
-        exchangers.iter().filter(|host| !policy.names(host)).map(String::as_str).collect();
-    if strangers.is_empty() {
-        return draft.with("hosts", exchangers.join(", ")).pass("{hosts}");
-    }
+    let strangers = || exchangers.iter().filter(|host| !policy.names(host));
     // While it is tested, mail still comes.
     let severity = if policy.mode == "testing" { Severity::Warning } else { Severity::Error };
-    let lines: Vec<_> = strangers.iter().map(|host| format!("mx: {host}")).collect();
-    draft
-        .severity(severity)
-        .with("strangers", strangers.join(", "))
-        .with("named", policy.hosts.join(", "))
-        .with("lines", lines.join("\n"))
-        .finding(
-            (
-                "the policy names {named}, not {strangers}",
-                "la política nombra {named}, no {strangers}",
-            ),
-            ("every MX host", "todos los MX"),
-            (
-                "Add to the policy, then change the id at _mta-sts.{subject}:\n{lines}",
-                "Añada a la política, y cambie después el id en _mta-sts.{subject}:\n{lines}",
-            ),
-        )
-}
-
-fn lasting(draft: Draft, policy: &Policy) -> Check {
-    let draft = draft.with("seconds", policy.max_age);
-    if (DAY..=LONGEST).contains(&policy.max_age) {
-        return draft.pass(("{seconds} seconds", "{seconds} segundos"));
-    }
-    draft.finding(
-        ("{seconds} seconds", "{seconds} segundos"),
-        ("86400 to 31557600 seconds", "de 86400 a 31557600 segundos"),
-        "max_age: 604800",
-    )
+    let lines: Vec<_> = strangers().map(|host| format!("mx: {host}")).collect();
+    let draft = draft
+        .list("hosts", &exchangers)
+        .list("strangers", strangers())
+        .list("named", &policy.hosts)
+        .with("lines", lines.join("\n"));
+    Ok(match lines.is_empty() {
+        true => draft.right(),
+        false => draft.severity(severity).wrong(),
+    })
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::context::Context;
-use super::outcome::{Check, Family, definitions};
-use super::starttls::{self, Starttls, TLS_OUT};
+use super::context::{Context, Relay};
+use super::outcome::{Check, Definition, Draft, Judged, family, told};
+use super::starttls::{self, Starttls};
 use super::world::{Trial, World};
 use crate::finding::Severity;
 use crate::lang::{Said, Text, detail, said_of};
@@ -12,23 +12,9 @@ use crate::survey::address::is_public;
 use crate::survey::greeting::Greeting;
 use puerto_mail::together::together;
 
-pub(super) static FAMILY: Family = Family {
-    name: "net",
-    title: Text::new("Network", "Red"),
-    is_of_machine: true,
-    checks: &[
-        &EGRESS_IP,
-        &IPV4_PUBLIC,
-        &PORT25_OUT,
-        &TLS_OUT,
-        &IPV6,
-        &RESOLVER_PUBLIC,
-        &RELAY,
-        &SENDMAIL,
-    ],
-};
+family! {
+    FAMILY = "net" ["Network", "Red"] is_of_machine: true;
 
-definitions! {
     EGRESS_IP = "net.egress-ip" Error "RFC 5321 §4.1.1.1" [
         "It is known from which addresses mail leaves",
         "Se sabe desde qué direcciones sale el correo",
@@ -36,6 +22,10 @@ definitions! {
          several, set `delivery.bind_ipv4` and `delivery.bind_ipv6`.",
         "Los registros y la reputación son de las direcciones: el correo debe salir siempre de la \
          misma. Si hay varias, ponga `delivery.bind_ipv4` y `delivery.bind_ipv6`.",
+        right: "{list}";
+        wrong: "the relayhost {subject} has no address", "el relayhost {subject} no tiene dirección";
+        expected: "a name that resolves", "un nombre que se resuelva";
+        remedy: "Correct relayhost in puerto.toml", "Corrija relayhost en puerto.toml";
     ];
     IPV4_PUBLIC = "net.ipv4-public" Error "RFC 1918 §3; RFC 6598 §7" [
         "The public IPv4 address is known",
@@ -44,6 +34,11 @@ definitions! {
          --egress`, publish it as the A record of the host name, or use a relayhost.",
         "Tras una traducción de direcciones el mundo ve otra dirección. Désela a `puerto check \
          --egress`, publíquela como registro A del nombre de la máquina, o use un relayhost.",
+        right: "{subject}";
+        wrong: "{subject} is a private address", "{subject} es una dirección privada";
+        expected: "a public address", "una dirección pública";
+        remedy: "puerto check --egress PUBLIC-ADDRESS, or publish it: {helo}. IN A PUBLIC-ADDRESS",
+            "puerto check --egress DIRECCIÓN-PÚBLICA, o publíquela: {helo}. IN A DIRECCIÓN-PÚBLICA";
     ];
     PORT25_OUT = "net.port25-out" Error "RFC 5321 §4.5.4.1" [
         "Port 25 is open outwards",
@@ -52,6 +47,26 @@ definitions! {
          relayhost on port 587 or 465.",
         "Muchas empresas de alojamiento lo cierran y lo abren si se pide. Mientras tanto envíe por \
          un relayhost en el puerto 587 o 465.",
+        right: "{shown}";
+        expected: "an answer of theirs on port 25", "una respuesta suya en el puerto 25";
+        remedy: "Ask the hosting company to open port 25 outwards, or set relayhost in puerto.toml \
+                 (port 587)",
+            "Pida a la empresa de alojamiento que abra el puerto 25 hacia fuera, o ponga relayhost en \
+             puerto.toml (puerto 587)";
+    ];
+    TLS_OUT = "tls.out" Error "RFC 3207 §6; RFC 8996 §4" [
+        "Mail that leaves this machine is encrypted",
+        "El correo que sale de esta máquina va cifrado",
+        "Large receivers offer STARTTLS, and Gmail marks mail that comes without it. Where none of \
+         them seems to offer it, a firewall or proxy on the way takes the offer out (Cisco calls \
+         that `fixup` or `inspect` smtp or esmtp); where the handshake fails with all, the system's \
+         cryptographic policy is wrong.",
+        "Los grandes receptores ofrecen STARTTLS, y Gmail señala el correo que llega sin él. Si \
+         parece que ninguno lo ofrece, un cortafuegos o proxy del camino quita la oferta (Cisco lo \
+         llama `fixup` o `inspect` smtp o esmtp); si la negociación falla con todos, la política \
+         criptográfica del sistema está mal.",
+        right: "{shown}";
+        expected: "TLS 1.2 or 1.3 with all of them", "TLS 1.2 o 1.3 con todos";
     ];
     IPV6 = "net.ipv6" Warning "RFC 5321 §5.1" [
         "IPv6 leads somewhere",
@@ -60,6 +75,24 @@ definitions! {
          address from this host.",
         "Una ruta por la que no vuelve nada retrasa cada entrega. Repárela, o quite la dirección \
          de esta máquina.",
+        right: "{shown}";
+        wrong: "nothing comes back over IPv6", "por IPv6 no vuelve nada";
+        expected: "an answer, as over IPv4", "una respuesta, como por IPv4";
+        remedy: "Repair the route (ip -6 route), or remove the IPv6 address from this host",
+            "Repare la ruta (ip -6 route), o quite la dirección IPv6 de esta máquina";
+    ];
+    RESOLVER_PUBLIC = "net.resolver-public" Warning "RFC 5782 §2" [
+        "The DNS resolver is not a public one",
+        "El servidor DNS no es uno público",
+        "Blocklists refuse public resolvers, so that listings stay unknown. Run a resolver of \
+         your own, such as Unbound.",
+        "Las listas de bloqueo rechazan a los resolutores públicos, y así no se sabe si hay \
+         inclusiones. Use uno propio, como Unbound.",
+        right: "{subject}";
+        wrong: "{subject} is a public resolver", "{subject} es un resolutor público";
+        expected: "a resolver of your own", "un resolutor propio";
+        remedy: "apt install unbound, then in puerto.toml: [dns] servers = [\"127.0.0.1\"]",
+            "apt install unbound y, en puerto.toml: [dns] servers = [\"127.0.0.1\"]";
     ];
     RELAY = "net.relay" Error "RFC 4954 §4" [
         "The relayhost takes our mail and the login",
@@ -70,6 +103,11 @@ definitions! {
         "Todo el correo depende de él, y solo una conversación con él puede decirlo: esta pregunta \
          con las credenciales y el remitente del correo real, hasta el mensaje, que no se envía. \
          `puerto relay test` la muestra entera. Donde no se puede leer la contraseña no se prueba.",
+        right: "{subject} takes our mail, and the login where there is one; none was sent",
+            "{subject} acepta nuestro correo, y las credenciales si las hay; no se ha enviado nada";
+        wrong: "{seen}";
+        expected: "a relay that takes our mail", "un relay que acepte nuestro correo";
+        remedy: "{remedy}";
     ];
     SENDMAIL = "net.sendmail" Error "" [
         "The command `sendmail` is this server's",
@@ -78,14 +116,13 @@ definitions! {
          bsd-mailx, may bring another mail server whose `sendmail` takes the place of ours.",
         "Los programas entregan su correo a `sendmail`. Un paquete que se instale después, como \
          bsd-mailx, puede traer otro servidor cuyo `sendmail` ocupe el lugar del nuestro.",
-    ];
-    RESOLVER_PUBLIC = "net.resolver-public" Warning "RFC 5782 §2" [
-        "The DNS resolver is not a public one",
-        "El servidor DNS no es uno público",
-        "Blocklists refuse public resolvers, so that listings stay unknown. Run a resolver of \
-         your own, such as Unbound.",
-        "Las listas de bloqueo rechazan a los resolutores públicos, y así no se sabe si hay \
-         inclusiones. Use uno propio, como Unbound.",
+        right: "ours", "la nuestra";
+        wrong: "another program takes what is sent by `sendmail`: {found}",
+            "otro programa recibe lo que se envía con `sendmail`: {found}";
+        expected: "puerto";
+        remedy: "Run `puerto setup`, which puts ours in its place, or remove the other mail server",
+            "Ejecute `puerto setup`, que pone la nuestra en su lugar, o desinstale el otro servidor \
+             de correo";
     ];
 }
 
@@ -101,163 +138,111 @@ const PUBLIC_RESOLVERS: &str = "1.1.1.1 1.0.0.1 8.8.8.8 8.8.4.4 9.9.9.9 149.112.
     208.67.222.222 208.67.220.220 2606:4700:4700::1111 2606:4700:4700::1001 \
     2001:4860:4860::8888 2001:4860:4860::8844 2620:fe::fe 2620:fe::9";
 
+const GIVEN: Text = Text::new(
+    "the addresses were given, they need not be this machine's",
+    "las direcciones se han dado, no tienen por qué ser de esta máquina",
+);
+
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+    let mut checks = vec![resolver(context), sendmail(context)];
+    if let Some(relay) = &context.relay {
+        checks.push(told(relay_addresses(context, relay)));
+        checks.extend(relay_trial(context, &relay.name).await);
+        let skipped = [&IPV4_PUBLIC, &PORT25_OUT, &TLS_OUT].map(|check| {
+            let draft = context.about(check, &context.helo).with("relay", &relay.name);
+            draft.not_applicable((
+                "mail goes to the relayhost {relay}",
+                "el correo va al relayhost {relay}",
+            ))
+        });
+        checks.extend(skipped);
+        return checks;
+    }
+    checks.push(egress(context));
+    let v4 = context.egress.iter().filter(|address| address.is_ipv4());
+    checks.extend(v4.map(|address| public(context, *address)));
+    checks.extend(match context.egress_given {
+        true => [&PORT25_OUT, &TLS_OUT]
+            .map(|check| context.about(check, &context.helo).not_applicable(GIVEN))
+            .to_vec(),
+        false => port_25(context).await,
+    });
+    checks
+}
+
+fn relay_addresses<W: World>(context: &Context<'_, W>, relay: &Relay) -> Judged {
+    let draft = context.about(&EGRESS_IP, &relay.name);
+    let found = draft.answered(relay.addresses.clone())?;
+    Ok(match found.as_slice() {
+        [] => draft.wrong(),
+        found => draft.list("found", found).pass("relayhost {subject} → {found}"),
+    })
+}
+
 /// What a conversation with the relayhost showed. A fault that keeps no mail is milder.
 async fn relay_trial<W: World>(context: &Context<'_, W>, relay: &str) -> Vec<Check> {
     let draft = || context.about(&RELAY, relay);
-    let not_tried = draft().remedy("puerto relay test");
+    let not_tried = || draft().advice("puerto relay test");
     match context.world.relay_trial().await {
         Trial::Through => {
             vec![draft().not_applicable(("mail goes through it", "el correo pasa por él"))]
         }
         Trial::Answered(faults) => {
-            let taken = draft().pass((
-                "{subject} takes our mail, and the login where there is one; none was sent",
-                "{subject} acepta nuestro correo, y las credenciales si las hay; no se ha enviado \
-                 nada",
-            ));
             let is_taken = !faults.iter().any(|fault| fault.severity == Severity::Error);
             let faults = faults.into_iter().map(|fault| {
                 let draft = draft().severity(fault.severity).with_said("seen", fault.seen);
-                draft.with_said("remedy", fault.remedy).finding(
-                    "{seen}",
-                    ("a relay that takes our mail", "un relay que acepte nuestro correo"),
-                    "{remedy}",
-                )
+                draft.with_said("remedy", fault.remedy).wrong()
             });
-            is_taken.then_some(taken).into_iter().chain(faults).collect()
+            is_taken.then(|| draft().right()).into_iter().chain(faults).collect()
         }
-        Trial::NotTried(Some(why)) => vec![not_tried.with_said("why", why).unknown((
+        Trial::NotTried(Some(why)) => vec![not_tried().with_said("why", why).unknown((
             "not tried here, whether {subject} takes our mail and the login: {why}",
             "no se ha probado aquí si {subject} acepta nuestro correo y las credenciales: {why}",
         ))],
-        Trial::NotTried(None) => vec![not_tried.unknown((
+        Trial::NotTried(None) => vec![not_tried().unknown((
             "not tried here: whether {subject} takes our mail and the login",
             "no se ha probado aquí: si {subject} acepta nuestro correo y las credenciales",
         ))],
     }
 }
 
-pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
-    let mut checks = vec![resolver(context), sendmail(context)];
-    if let Some(relay) = &context.relay {
-        let why =
-            Text::new("mail goes to the relayhost {relay}", "el correo va al relayhost {relay}");
-        checks.push(match &relay.addresses {
-            Ok(found) if found.is_empty() => context.about(&EGRESS_IP, &relay.name).finding(
-                (
-                    "the relayhost {subject} has no address",
-                    "el relayhost {subject} no tiene dirección",
-                ),
-                ("a name that resolves", "un nombre que se resuelva"),
-                ("Correct relayhost in puerto.toml", "Corrija relayhost en puerto.toml"),
-            ),
-            Ok(found) => {
-                let list: Vec<_> = found.iter().map(ToString::to_string).collect();
-                let draft = context.about(&EGRESS_IP, &relay.name).with("found", list.join(", "));
-                draft.pass("relayhost {subject} → {found}")
-            }
-            Err(error) => context.about(&EGRESS_IP, &relay.name).no_answer(error),
-        });
-        checks.extend(relay_trial(context, &relay.name).await);
-        let rest = [&IPV4_PUBLIC, &PORT25_OUT, &TLS_OUT];
-        checks.extend(rest.map(|check| {
-            context.about(check, &context.helo).with("relay", &relay.name).not_applicable(why)
-        }));
-        return checks;
-    }
-    checks.push(egress(context));
-    checks.extend(
-        context.egress.iter().filter(|address| address.is_ipv4()).map(|a| public(context, *a)),
-    );
-    if context.egress_given {
-        let given = Text::new(
-            "the addresses were given, they need not be this machine's",
-            "las direcciones se han dado, no tienen por qué ser de esta máquina",
-        );
-        let rest = [&PORT25_OUT, &TLS_OUT];
-        checks.extend(rest.map(|check| context.about(check, &context.helo).not_applicable(given)));
-        return checks;
-    }
-    checks.extend(port_25(context).await);
-    checks
-}
-
 fn sendmail<W: World>(context: &Context<'_, W>) -> Check {
     let draft = context.about(&SENDMAIL, &context.helo);
-    if context.egress_given {
-        return draft.not_applicable((
-            "the addresses were given, they need not be this machine's",
-            "las direcciones se han dado, no tienen por qué ser de esta máquina",
-        ));
-    }
     match context.world.foreign_sendmail() {
-        None => draft.pass(("ours", "la nuestra")),
-        Some(found) => draft.with("found", found).finding(
-            (
-                "another program takes what is sent by `sendmail`: {found}",
-                "otro programa recibe lo que se envía con `sendmail`: {found}",
-            ),
-            "puerto",
-            (
-                "Run `puerto setup`, which puts ours in its place, or remove the other mail server",
-                "Ejecute `puerto setup`, que pone la nuestra en su lugar, o desinstale el otro \
-                 servidor de correo",
-            ),
-        ),
+        _ if context.egress_given => draft.not_applicable(GIVEN),
+        None => draft.right(),
+        Some(found) => draft.with("found", found).wrong(),
     }
 }
 
 fn resolver<W: World>(context: &Context<'_, W>) -> Check {
     let servers = context.world.resolver();
-    let draft = context.about(&RESOLVER_PUBLIC, &servers);
     let is_public = |server: &str| PUBLIC_RESOLVERS.split(' ').any(|public| public == server);
-    let public = servers.split(", ").any(is_public);
-    if !public {
-        return draft.pass("{subject}");
-    }
-    draft.finding(
-        ("{subject} is a public resolver", "{subject} es un resolutor público"),
-        ("a resolver of your own", "un resolutor propio"),
-        (
-            "apt install unbound, then in puerto.toml: [dns] servers = [\"127.0.0.1\"]",
-            "apt install unbound y, en puerto.toml: [dns] servers = [\"127.0.0.1\"]",
-        ),
-    )
+    context.about(&RESOLVER_PUBLIC, &servers).judge(servers.split(", ").any(is_public))
 }
 
 fn egress<W: World>(context: &Context<'_, W>) -> Check {
-    let list: Vec<_> = context.egress.iter().map(ToString::to_string).collect();
-    let draft = context.about(&EGRESS_IP, &context.helo).with("list", list.join(", "));
-    if list.is_empty() {
-        return draft
-            .remedy(("puerto check --egress ADDRESS", "puerto check --egress DIRECCIÓN"))
+    let draft = context.about(&EGRESS_IP, &context.helo);
+    match context.egress.as_slice() {
+        [] => draft
+            .advice(("puerto check --egress ADDRESS", "puerto check --egress DIRECCIÓN"))
             .unknown((
                 "this machine has no way to the Internet",
                 "esta máquina no tiene salida a Internet",
-            ));
+            )),
+        egress => draft.list("list", egress).right(),
     }
-    draft.pass("{list}")
 }
 
 fn public<W: World>(context: &Context<'_, W>, address: IpAddr) -> Check {
-    let draft = context.about(&IPV4_PUBLIC, address).with("helo", &context.helo);
-    if context.translated.contains(&address) {
-        return draft.pass((
+    let draft = context.about(&IPV4_PUBLIC, address);
+    match context.translated.contains(&address) {
+        true => draft.pass((
             "behind address translation; {helo} leads to {subject}",
             "tras una traducción de direcciones; {helo} lleva a {subject}",
-        ));
+        )),
+        false => draft.judge(!context.config.delivery.allow_private && !is_public(address)),
     }
-    if context.config.delivery.allow_private || is_public(address) {
-        return draft.pass("{subject}");
-    }
-    draft.finding(
-        ("{subject} is a private address", "{subject} es una dirección privada"),
-        ("a public address", "una dirección pública"),
-        (
-            "puerto check --egress PUBLIC-ADDRESS, or publish it: {helo}. IN A PUBLIC-ADDRESS",
-            "puerto check --egress DIRECCIÓN-PÚBLICA, o publíquela: {helo}. IN A DIRECCIÓN-PÚBLICA",
-        ),
-    )
 }
 
 /// What became of one try.
@@ -298,84 +283,58 @@ impl Try {
 async fn port_25<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let tries = together(PROVIDERS.map(|(domain, words)| reach(context, domain, words))).await;
     let (v6, v4): (Vec<Try>, Vec<Try>) = tries.into_iter().flatten().partition(|one| one.v6);
-    let encrypted = v4.iter().chain(&v6);
-    let encrypted = encrypted.filter_map(|one| Some((one.peer.clone(), one.starttls.clone()?)));
+    let all: Vec<&Try> = v4.iter().chain(&v6).collect();
+    let encrypted = all.iter().filter_map(|one| Some((one.peer.clone(), one.starttls.clone()?)));
     let encrypted: Vec<_> = encrypted.collect();
-    let mut checks = vec![outwards(context, &v4, &v6), starttls::judge(context, &encrypted)];
-    let has_v6 = context.egress.iter().any(IpAddr::is_ipv6);
-    if has_v6 && !v6.is_empty() {
-        let dead = v6.iter().all(|one| one.greeting == Greeting::TimedOut);
-        let alive = v4.iter().any(Try::is_answered);
-        let shown: Vec<_> = v6.iter().map(Try::shown).collect();
-        let draft = context
-            .about(&IPV6, &context.helo)
-            .asked(v6.iter().map(|one| one.peer.clone()).collect::<Vec<_>>().join(", "))
-            .with_said("shown", Said::joined(&shown, "; "));
-        checks.push(match (dead, alive) {
-            (true, true) => draft.finding(
-                ("nothing comes back over IPv6", "por IPv6 no vuelve nada"),
-                ("an answer, as over IPv4", "una respuesta, como por IPv4"),
-                (
-                    "Repair the route (ip -6 route), or remove the IPv6 address from this host",
-                    "Repare la ruta (ip -6 route), o quite la dirección IPv6 de esta máquina",
-                ),
-            ),
-            (false, _) if v6.iter().any(Try::is_answered) => draft.pass("{shown}"),
+    let mut checks = vec![outwards(context, &all), starttls::judge(context, &encrypted)];
+    if context.egress.iter().any(IpAddr::is_ipv6) && !v6.is_empty() {
+        let is_dead = v6.iter().all(|one| one.greeting == Greeting::TimedOut);
+        let answers = |tries: &[Try]| tries.iter().any(Try::is_answered);
+        let draft = about(context, &IPV6, &v6.iter().collect::<Vec<_>>());
+        checks.push(match (is_dead, answers(&v4), answers(&v6)) {
+            (true, true, _) => draft.wrong(),
+            (false, _, true) => draft.right(),
             _ => draft.unknown("{shown}"),
         });
     }
     checks
 }
 
-fn outwards<W: World>(context: &Context<'_, W>, v4: &[Try], v6: &[Try]) -> Check {
-    let tries: Vec<&Try> = v4.iter().chain(v6).collect();
-    let asked: Vec<_> = tries.iter().map(|one| one.peer.clone()).collect();
+fn about<W: World>(context: &Context<'_, W>, check: &'static Definition, tries: &[&Try]) -> Draft {
+    let asked: Vec<&str> = tries.iter().map(|one| one.peer.as_str()).collect();
     let shown: Vec<_> = tries.iter().map(|one| one.shown()).collect();
-    let draft = context
-        .about(&PORT25_OUT, &context.helo)
-        .asked(asked.join(", "))
-        .with_said("shown", Said::joined(&shown, "; "));
-    let open = Text::new("an answer of theirs on port 25", "una respuesta suya en el puerto 25");
-    let ask = Text::new(
-        "Ask the hosting company to open port 25 outwards, or set relayhost in puerto.toml (port 587)",
-        "Pida a la empresa de alojamiento que abra el puerto 25 hacia fuera, o ponga relayhost en puerto.toml (puerto 587)",
-    );
-    let tried: Vec<&&Try> =
-        tries.iter().filter(|one| !matches!(one.greeting, Greeting::NotTried(_))).collect();
-    // With fewer receivers it might be their fault.
-    if tries.is_empty() {
-        return draft.unknown((
+    let draft = context.about(check, &context.helo).asked(asked.join(", "));
+    draft.with_said("shown", Said::joined(&shown, "; "))
+}
+
+fn outwards<W: World>(context: &Context<'_, W>, tries: &[&Try]) -> Check {
+    let draft = about(context, &PORT25_OUT, tries);
+    let tried = tries.iter().filter(|one| !matches!(one.greeting, Greeting::NotTried(_)));
+    let tried: Vec<&&Try> = tried.collect();
+    let all = |is: fn(&Try) -> bool| tried.iter().all(|one| is(one));
+    match tried.len() {
+        _ if tries.is_empty() => draft.unknown((
             "the DNS knows no address of the receivers that would be tried",
             "el DNS no da ninguna dirección de los receptores con los que se probaría",
-        ));
-    }
-    if tried.len() < 2 {
-        return draft.unknown((
+        )),
+        // With fewer receivers it might be their fault.
+        ..2 => draft.unknown((
             "no receiver could be tried: {shown}",
             "no se pudo probar con ningún receptor: {shown}",
-        ));
+        )),
+        _ if all(Try::is_foreign) => draft.finding((
+            "intercepted, somebody else answers: {shown}",
+            "interceptado, responde otro: {shown}",
+        )),
+        _ if tried.iter().any(|one| one.is_answered()) => draft.right(),
+        _ if all(|one| one.greeting == Greeting::TimedOut) => {
+            draft.finding(("dropped: nothing comes back", "descartado: no vuelve nada"))
+        }
+        _ if all(|one| matches!(one.greeting, Greeting::Refused(_))) => {
+            draft.finding(("refused: {shown}", "rechazado: {shown}"))
+        }
+        _ => draft.finding(("closed: {shown}", "cerrado: {shown}")),
     }
-    if tried.iter().all(|one| one.is_foreign()) {
-        return draft.finding(
-            ("intercepted, somebody else answers: {shown}", "interceptado, responde otro: {shown}"),
-            open,
-            ask,
-        );
-    }
-    if tried.iter().any(|one| one.is_answered()) {
-        return draft.pass("{shown}");
-    }
-    if tried.iter().all(|one| one.greeting == Greeting::TimedOut) {
-        return draft.finding(
-            ("dropped: nothing comes back", "descartado: no vuelve nada"),
-            open,
-            ask,
-        );
-    }
-    if tried.iter().all(|one| matches!(one.greeting, Greeting::Refused(_))) {
-        return draft.finding(("refused: {shown}", "rechazado: {shown}"), open, ask);
-    }
-    draft.finding(("closed: {shown}", "cerrado: {shown}"), open, ask)
 }
 
 async fn reach<W: World>(
@@ -383,39 +342,33 @@ async fn reach<W: World>(
     domain: &'static str,
     expected: &'static [&'static str],
 ) -> Vec<Try> {
-    let Ok(hosts) = context.world.exchangers(domain).await else { return Vec::new() };
-    let Some((_, host)) = hosts.into_iter().next() else { return Vec::new() };
-    let (v4, v6) = tokio::join!(context.addresses(&host, false), context.addresses(&host, true));
-    let mut peers = Vec::new();
-    for family in [v4, v6].into_iter().flatten() {
-        if let Some(address) = family.first()
-            && context.egress.iter().any(|own| own.is_ipv4() == address.is_ipv4())
-        {
-            peers.push(SocketAddr::new(*address, 25));
+    let hosts = context.world.exchangers(domain).await.unwrap_or_default();
+    let Some((_, host)) = hosts.first() else { return Vec::new() };
+    let found = context.addresses(host).await.unwrap_or_default();
+    let has = |is: fn(&IpAddr) -> bool| context.egress.iter().any(is);
+    let first = |is: fn(&IpAddr) -> bool| found.iter().copied().find(is).filter(|_| has(is));
+    let peers = [first(IpAddr::is_ipv4), first(IpAddr::is_ipv6)].into_iter().flatten();
+    let delivery = &context.config.delivery;
+    together(peers.map(async |address| {
+        let peer = SocketAddr::new(address, 25);
+        let source = match address {
+            IpAddr::V4(_) => delivery.bind_ipv4.map(IpAddr::V4),
+            IpAddr::V6(_) => delivery.bind_ipv6.map(IpAddr::V6),
+        };
+        let mut one = Try {
+            peer: format!("{host}[{address}]:25"),
+            v6: address.is_ipv6(),
+            greeting: context.world.greeting(peer, source).await,
+            starttls: None,
+            expected,
+        };
+        // Once for each receiver is enough.
+        let is_first = address.is_ipv4() || !has(IpAddr::is_ipv4);
+        if is_first && one.is_answered() && !one.is_foreign() {
+            let names = (host.as_str(), context.helo.as_str());
+            one.starttls = Some(context.world.starttls(peer, source, names).await);
         }
-    }
-    let bind_v4 = context.config.delivery.bind_ipv4.map(IpAddr::V4);
-    let bind_v6 = context.config.delivery.bind_ipv6.map(IpAddr::V6);
-    together(peers.into_iter().map(|peer| {
-        let host = host.clone();
-        async move {
-            let source = if peer.is_ipv4() { bind_v4 } else { bind_v6 };
-            let greeting = context.world.greeting(peer, source).await;
-            let mut one = Try {
-                peer: format!("{host}[{}]:25", peer.ip()),
-                v6: peer.is_ipv6(),
-                greeting,
-                starttls: None,
-                expected,
-            };
-            // Once for each receiver is enough.
-            let is_first = peer.is_ipv4() || !context.egress.iter().any(IpAddr::is_ipv4);
-            if is_first && one.is_answered() && !one.is_foreign() {
-                let names = (host.as_str(), context.helo.as_str());
-                one.starttls = Some(context.world.starttls(peer, source, names).await);
-            }
-            one
-        }
+        one
     }))
     .await
 }

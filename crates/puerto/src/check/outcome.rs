@@ -7,6 +7,8 @@ use puerto_mail::dns::DnsError;
 use crate::finding::{Finding, Severity};
 use crate::lang::{Said, Text, detail, dns_error};
 
+const NOTHING: Text = Text::same("");
+
 /// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -45,32 +47,16 @@ pub struct Definition {
     pub reason: Text,
     /// Where it is written; empty where it is nowhere.
     pub reference: &'static str,
+    // What is seen where all is well and where it is not, what should be seen (if it is
+    // not just what is, where all is well), and what to do: the words of an outcome that
+    // gives none of its own.
+    pub(super) right: Text,
+    pub(super) wrong: Text,
+    pub(super) expected: Text,
+    pub(super) remedy: Text,
 }
 
-/// Declares checks: a name, an id, how bad a finding is, where it is written, then the
-/// title and the reason, each in English and in Spanish.
-macro_rules! definitions {
-    ($($name:ident = $id:literal $severity:ident $reference:literal
-       [$title_en:literal, $title_es:literal, $reason_en:literal, $reason_es:literal $(,)?];)*) => {
-        $(pub(in crate::check) static $name: $crate::check::Definition = $crate::check::Definition {
-            id: $id,
-            severity: $crate::finding::Severity::$severity,
-            title: $crate::lang::Text::new($title_en, $title_es),
-            reason: $crate::lang::Text::new($reason_en, $reason_es),
-            reference: $reference,
-        };)*
-    };
-}
-pub(super) use definitions;
-
-impl Definition {
-    /// What stands before the dot: what `--only` takes.
-    pub fn group(&self) -> &'static str {
-        self.id.split_once('.').map_or(self.id, |(group, _)| group)
-    }
-}
-
-/// A family of checks: one file, one heading.
+/// A family of checks: one heading, one table, in the order in which they are shown.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Family {
     /// What `--only` takes for all of them.
@@ -79,8 +65,63 @@ pub struct Family {
     pub title: Text,
     /// Whether it judges this machine, and so once for all domains.
     pub is_of_machine: bool,
-    /// Its checks, in the order in which they are shown.
+    /// Its checks.
     pub checks: &'static [&'static Definition],
+}
+
+/// Declares a family and its checks. A check has a name, an id, how bad a finding is,
+/// where it is written; then the title and the reason, each in English and in Spanish;
+/// then its other words, one where they are the same in both.
+macro_rules! family {
+    ($family:ident = $word:literal [$($heading:literal),+] is_of_machine: $machine:literal;
+     $($name:ident = $id:literal $severity:ident $reference:literal
+       [$title_en:literal, $title_es:literal, $reason_en:literal, $reason_es:literal $(,)?
+        $($outcome:ident: $($words:literal),+;)*];)*) => {
+        pub(in crate::check) static $family: $crate::check::Family = $crate::check::Family {
+            name: $word,
+            title: $crate::check::outcome::text!($($heading),+),
+            is_of_machine: $machine,
+            checks: &[$(&$name),*],
+        };
+        $(#[allow(clippy::needless_update, reason = "some have all their words")]
+        pub(in crate::check) static $name: $crate::check::Definition = $crate::check::Definition {
+            id: $id,
+            severity: $crate::finding::Severity::$severity,
+            title: $crate::lang::Text::new($title_en, $title_es),
+            reason: $crate::lang::Text::new($reason_en, $reason_es),
+            reference: $reference,
+            $($outcome: $crate::check::outcome::text!($($words),+),)*
+            ..$crate::check::Definition::WITHOUT_WORDS
+        };)*
+    };
+}
+macro_rules! text {
+    ($words:literal) => {
+        $crate::lang::Text::same($words)
+    };
+    ($en:literal, $es:literal) => {
+        $crate::lang::Text::new($en, $es)
+    };
+}
+pub(super) use {family, text};
+
+impl Definition {
+    pub(super) const WITHOUT_WORDS: Self = Self {
+        id: "",
+        severity: Severity::Error,
+        title: NOTHING,
+        reason: NOTHING,
+        reference: "",
+        right: NOTHING,
+        wrong: NOTHING,
+        expected: NOTHING,
+        remedy: NOTHING,
+    };
+
+    /// What stands before the dot: what `--only` takes.
+    pub fn group(&self) -> &'static str {
+        self.id.split_once('.').map_or(self.id, |(group, _)| group)
+    }
 }
 
 /// What came of a check of one subject.
@@ -107,6 +148,15 @@ pub struct Check {
     pub is_decisive: bool,
 }
 
+/// Those of the checks that stand behind one of them.
+pub(super) fn after(
+    checks: &'static [&'static Definition],
+    last: &Definition,
+) -> &'static [&'static Definition] {
+    let at = checks.iter().position(|check| *check == last);
+    at.and_then(|at| checks.get(at + 1..)).unwrap_or_default()
+}
+
 impl Check {
     /// Its name.
     pub fn id(&self) -> &'static str {
@@ -116,6 +166,21 @@ impl Check {
     /// Whether something is wrong that costs mail or reputation.
     pub fn is_wrong(&self) -> bool {
         self.status == Status::Finding && self.severity > Severity::Info
+    }
+
+    /// As the end of a check's steps.
+    pub(super) fn fails<T>(self) -> Judged<T> {
+        Err(Box::new(self))
+    }
+
+    /// Itself, and these, which build on it and are not told.
+    pub(super) fn skipping(
+        self,
+        rest: &[&'static Definition],
+        draft: impl Fn(&'static Definition) -> Draft,
+    ) -> Vec<Self> {
+        let skipped = rest.iter().map(|next| draft(next).skipped(self.definition)).collect();
+        [vec![self], skipped].concat()
     }
 
     /// What was found, as every room says it; of a check that passed too.
@@ -130,14 +195,26 @@ impl Check {
     }
 }
 
+/// What a step of a check came to, or the check's outcome where there is no next step.
+pub(super) type Judged<T = Check> = Result<T, Box<Check>>;
+
+/// The outcome, whichever step told it.
+pub(super) fn told(judged: Judged) -> Check {
+    judged.unwrap_or_else(|check| *check)
+}
+
 /// A check whose outcome is still to be told: made by
 /// [`Context::about`](super::Context::about), ended by one of its outcomes. The
 /// sentences, pairs of English and Spanish or words that are the same in both, have
-/// `{name}` where a value given by [`Draft::with`] is put in.
+/// `{name}` where a value given by [`Draft::with`] is put in; `{subject}`, `{domain}` and
+/// `{helo}` are known already.
 #[derive(Debug, Clone)]
 pub struct Draft {
     values: Vec<(&'static str, Said)>,
     check: Check,
+    // For a finding.
+    expected: Text,
+    remedy: Text,
 }
 
 impl Draft {
@@ -154,7 +231,9 @@ impl Draft {
             remedy: Said::default(),
             is_decisive: false,
         };
-        Self { values, check }
+        let Definition { right, expected, remedy, .. } = *definition;
+        let expected = if expected == NOTHING { right } else { expected };
+        Self { values, check, expected, remedy }
     }
 
     /// Says what was asked and of whom.
@@ -164,10 +243,17 @@ impl Draft {
         self
     }
 
-    /// Gives a value to put in, the same in every language; `{subject}` is known already.
+    /// Gives a value to put in, the same in every language.
     #[must_use]
     pub fn with(self, name: &'static str, value: impl ToString) -> Self {
         self.with_said(name, Said::words(value.to_string()))
+    }
+
+    /// The same of several, one after the other.
+    #[must_use]
+    pub fn list(self, name: &'static str, values: impl IntoIterator<Item: ToString>) -> Self {
+        let values: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
+        self.with(name, values.join(", "))
     }
 
     /// The same of a sentence.
@@ -197,11 +283,40 @@ impl Draft {
         self
     }
 
-    /// Says what to do also where nothing is known to be wrong.
+    /// Says what should have been seen, in the place of the declaration.
     #[must_use]
-    pub fn remedy(mut self, remedy: impl Into<Text>) -> Self {
-        self.check.remedy = self.say(remedy);
+    pub fn expected(self, expected: impl Into<Text>) -> Self {
+        Self { expected: expected.into(), ..self }
+    }
+
+    /// Says what to do where something is wrong, in the place of the declaration.
+    #[must_use]
+    pub fn remedy(self, remedy: impl Into<Text>) -> Self {
+        Self { remedy: remedy.into(), ..self }
+    }
+
+    /// Says what to do although nothing is known to be wrong.
+    #[must_use]
+    pub fn advice(mut self, advice: impl Into<Text>) -> Self {
+        self.check.remedy = self.say(advice);
         self
+    }
+
+    /// As it should be, or not, in the declaration's words.
+    pub fn judge(self, is_wrong: bool) -> Check {
+        if is_wrong { self.wrong() } else { self.right() }
+    }
+
+    /// As it should be, in the declaration's words.
+    pub fn right(self) -> Check {
+        let seen = self.check.definition.right;
+        self.pass(seen)
+    }
+
+    /// Something is wrong, in the declaration's words.
+    pub fn wrong(self) -> Check {
+        let seen = self.check.definition.wrong;
+        self.finding(seen)
     }
 
     /// As it should be.
@@ -210,14 +325,10 @@ impl Draft {
     }
 
     /// Something is wrong.
-    pub fn finding(
-        mut self,
-        seen: impl Into<Text>,
-        expected: impl Into<Text>,
-        remedy: impl Into<Text>,
-    ) -> Check {
-        self.check.expected = self.say(expected);
-        self.remedy(remedy).end(Status::Finding, seen)
+    pub fn finding(mut self, seen: impl Into<Text>) -> Check {
+        self.check.expected = self.say(self.expected);
+        self.check.remedy = self.say(self.remedy);
+        self.end(Status::Finding, seen)
     }
 
     /// Nothing may be concluded, and why.
@@ -231,22 +342,14 @@ impl Draft {
             .unknown(("no answer: {error}", "sin respuesta: {error}"))
     }
 
+    /// What the DNS answered; without an answer nothing may be concluded.
+    pub fn answered<T>(&self, answer: Result<T, DnsError>) -> Judged<T> {
+        answer.map_err(|error| Box::new(self.clone().no_answer(&error)))
+    }
+
     /// The same of several questions, where it does not matter which had no answer.
     pub fn dns_silent(self) -> Check {
         self.unknown(("the DNS did not answer", "el DNS no respondió"))
-    }
-
-    /// That a name is no alias; where it is one, `found` says what of `{target}`.
-    pub fn no_alias(
-        self,
-        alias: Result<Option<String>, DnsError>,
-        found: impl FnOnce(Self) -> Check,
-    ) -> Check {
-        match alias {
-            Ok(Some(target)) => found(self.with("target", target)),
-            Ok(None) => self.pass(("no alias", "no es un alias")),
-            Err(error) => self.no_answer(&error),
-        }
     }
 
     /// It does not matter here, and why.
@@ -261,9 +364,9 @@ impl Draft {
     }
 
     // What is put in stays whole and as it is: a record must not be cut, and JSON says it
-    // with all its characters.
+    // with all its characters. The last of a name counts.
     fn say(&self, text: impl Into<Text>) -> Said {
-        let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value)).collect();
+        let values: Vec<_> = self.values.iter().rev().map(|(name, value)| (*name, value)).collect();
         Said::of_parts(text.into(), &values)
     }
 

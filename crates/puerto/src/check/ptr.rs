@@ -2,27 +2,22 @@
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{Answer, Record, RecordType, reverse_name};
+use puerto_mail::dns::{Record, RecordType, records_of, reverse_name};
 
 use super::context::Context;
 use super::generic::{Generic, generic};
 use super::helo::{FQDN, what_is_wrong_with};
 use super::names::related;
-use super::outcome::{Check, Family, definitions};
+use super::outcome::{Check, Definition, family};
 use super::world::World;
 use crate::finding::Severity;
 use crate::lang::Text;
 use crate::survey::address::is_public;
 use puerto_mail::together::together;
 
-pub(super) static FAMILY: Family = Family {
-    name: "ptr",
-    title: Text::new("Reverse DNS", "DNS inverso"),
-    is_of_machine: true,
-    checks: &[&EXISTS, &V6, &FCRDNS, &SINGLE, &GENERIC, &MATCHES_HELO, &OWN_DOMAIN],
-};
+family! {
+    FAMILY = "ptr" ["Reverse DNS", "DNS inverso"] is_of_machine: true;
 
-definitions! {
     EXISTS = "ptr.exists" Error "RFC 1912 §2.1; RFC 7372 §3.3" [
         "Each IPv4 address has a name (PTR)",
         "Cada dirección IPv4 tiene nombre (PTR)",
@@ -33,6 +28,13 @@ definitions! {
          rechazan a los clientes sin DNS inverso. El registro pertenece al dueño de la dirección: \
          póngalo en el panel de la empresa de alojamiento o pídaselo a su soporte, no en su propia \
          zona.",
+        right: "{names}";
+        wrong: "no name", "no tiene nombre";
+        expected: "{question} → {helo}";
+        remedy: "Ask whoever gave you {subject} (the hosting company; its panel says reverse DNS, \
+                 rDNS or PTR) for: {subject} → {helo}",
+            "Pida a quien le dio {subject} (la empresa de alojamiento; en su panel se llama DNS \
+             inverso, rDNS o PTR): {subject} → {helo}";
     ];
     V6 = "ptr.v6" Error "RFC 1912 §2.1; Google: Email sender guidelines" [
         "Each IPv6 address has a name (PTR)",
@@ -41,6 +43,13 @@ definitions! {
          over IPv4 only until it is there.",
         "Gmail rechaza todo el correo por IPv6 de direcciones sin nombre. Ponga el PTR, o envíe \
          solo por IPv4 mientras no exista.",
+        right: "{names}";
+        wrong: "no name", "no tiene nombre";
+        expected: "{question} → {helo}";
+        remedy: "Ask whoever gave you {subject} (the hosting company; its panel says reverse DNS, \
+                 rDNS or PTR) for: {subject} → {helo}",
+            "Pida a quien le dio {subject} (la empresa de alojamiento; en su panel se llama DNS \
+             inverso, rDNS o PTR): {subject} → {helo}";
     ];
     FCRDNS = "ptr.fcrdns" Error "RFC 8601 §2.7.3" [
         "The name of the address leads back to it",
@@ -49,6 +58,11 @@ definitions! {
          name has an A or AAAA record with the address.",
         "Cualquiera puede escribir cualquier nombre en el DNS inverso de su dirección; solo vale \
          si ese nombre tiene un registro A o AAAA con la dirección.",
+        right: "{subject} → {good} → {subject}";
+        wrong: "{subject} → {name} → {found}";
+        expected: "{subject} → {name} → {subject}";
+        remedy: "{name}. IN {type} {subject}   (or give the address another name)",
+            "{name}. IN {type} {subject}   (o dé otro nombre a la dirección)";
     ];
     SINGLE = "ptr.single" Warning "RFC 2181 §10.2" [
         "The address has one name only",
@@ -57,14 +71,11 @@ definitions! {
          host's name and delete the others.",
         "Muchos receptores solo leen el primer registro PTR, y el orden es aleatorio. Deje el \
          nombre de la máquina de correo y borre los demás.",
-    ];
-    MATCHES_HELO = "ptr.matches-helo" Warning "RFC 5321 §4.1.4" [
-        "The name of the address is that in EHLO",
-        "El nombre de la dirección es el de EHLO",
-        "No standard demands it, and nobody should refuse mail for this alone, but many spam \
-         filters add points where the two differ.",
-        "Ninguna norma lo exige y nadie debería rechazar correo solo por esto, pero muchos \
-         filtros de spam suman puntos cuando no coinciden.",
+        right: "{names}";
+        wrong: "{count} names: {names}", "{count} nombres: {names}";
+        expected: "one name", "un solo nombre";
+        remedy: "Ask the owner of the address to keep {helo} only",
+            "Pida al dueño de la dirección que deje solo {helo}";
     ];
     GENERIC = "ptr.generic" Error "M3AAWG Sender Best Common Practices" [
         "The name of the address is not one made by a machine",
@@ -75,12 +86,34 @@ definitions! {
         "Los nombres que contienen la dirección, o palabras como `dynamic`, `dsl` o `pool`, se \
          toman por conexiones domésticas. Microsoft, GMX, Telekom y muchos otros los rechazan. \
          Pida un nombre propio, como `mail.example.com`.",
+        right: "{names}";
+        expected: "a name of your own: {helo}", "un nombre propio: {helo}";
+        remedy: "Ask whoever gave you {subject} for: {subject} → {helo}",
+            "Pida a quien le dio {subject}: {subject} → {helo}";
+    ];
+    MATCHES_HELO = "ptr.matches-helo" Warning "RFC 5321 §4.1.4" [
+        "The name of the address is that in EHLO",
+        "El nombre de la dirección es el de EHLO",
+        "No standard demands it, and nobody should refuse mail for this alone, but many spam \
+         filters add points where the two differ.",
+        "Ninguna norma lo exige y nadie debería rechazar correo solo por esto, pero muchos \
+         filtros de spam suman puntos cuando no coinciden.",
+        right: "{helo}";
+        wrong: "PTR {names}, EHLO {helo}";
+        expected: "the same name", "el mismo nombre";
+        remedy: "Set the PTR of {subject} to {helo}, or in puerto.toml: hostname = \"{names}\"",
+            "Ponga {helo} en el PTR de {subject}, o en puerto.toml: hostname = \"{names}\"";
     ];
     OWN_DOMAIN = "ptr.own-domain" Info "" [
         "The name of the address lies in a domain of yours",
         "El nombre de la dirección está en un dominio suyo",
         "Reputation sticks to names. Under a domain of your own it is yours alone.",
         "La reputación va unida a los nombres. En un dominio propio es solo suya.",
+        right: "{names}";
+        wrong: "{names}";
+        expected: "a name below {domain}", "un nombre bajo {domain}";
+        remedy: "Ask for {subject} → mail.{domain}, and set hostname to it",
+            "Pida {subject} → mail.{domain}, y póngalo en hostname";
     ];
 }
 
@@ -99,198 +132,91 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
 async fn of_address<W: World>(context: &Context<'_, W>, address: IpAddr) -> Vec<Check> {
     let existence = if address.is_ipv6() { &V6 } else { &EXISTS };
     let rest = [&FCRDNS, &SINGLE, &GENERIC, &MATCHES_HELO, &OWN_DOMAIN];
+    let bare = |check| context.about(check, address);
     let question = reverse_name(address);
-    let draft = context
-        .asking(existence, address, (&question, RecordType::Ptr))
-        .with("question", &question)
-        .with("helo", &context.helo);
+    let asking = context.asking(existence, address, (&question, RecordType::Ptr));
+    let asking = asking.with("question", &question);
     if !context.config.delivery.allow_private && !is_public(address) {
-        return vec![draft.not_applicable((
+        return vec![asking.not_applicable((
             "{subject} is a private address: the world sees another one",
             "{subject} es una dirección privada: el mundo ve otra",
         ))];
     }
-    let names = match context.world.undistorted(&question, RecordType::Ptr).await {
-        Ok(answer) => names_in(&answer),
-        Err(error) if error.is_absence() => Vec::new(),
-        Err(error) => {
-            let mut checks = vec![draft.no_answer(&error)];
-            checks.extend(rest.map(|check| context.about(check, address).skipped(existence)));
-            return checks;
-        }
+    let answer = records_of(context.world.undistorted(&question, RecordType::Ptr).await);
+    let names: Vec<String> = match asking.answered(answer) {
+        Ok(records) => records.into_iter().filter_map(Record::into_name).collect(),
+        Err(silent) => return silent.skipping(&rest, bare),
     };
     if names.is_empty() {
-        let mut checks = vec![draft.finding(
-            ("no name", "no tiene nombre"),
-            "{question} → {helo}",
-            (
-                "Ask whoever gave you {subject} (the hosting company; its panel says reverse DNS, \
-                 rDNS or PTR) for: {subject} → {helo}",
-                "Pida a quien le dio {subject} (la empresa de alojamiento; en su panel se llama \
-                 DNS inverso, rDNS o PTR): {subject} → {helo}",
-            ),
-        )];
-        checks.extend(rest.map(|check| context.about(check, address).skipped(existence)));
-        return checks;
+        return asking.wrong().skipping(&rest, bare);
     }
-    let exists = draft.with("names", names.join(", ")).pass("{names}");
-    let confirmed = confirmed(context, address, &names).await;
-    let mut checks = vec![exists, confirmed, single(context, address, &names)];
-    let looks = looks_generic(context, address, &names);
-    checks.push(looks);
+    let draft = |check: &'static Definition| bare(check).list("names", &names);
+    let single = draft(&SINGLE).with("count", names.len()).judge(names.len() > 1);
+    let found =
+        [confirmed(context, address, &names).await, looks_generic(context, address, &names)];
     // One fault, one finding: a name that is wrong anyway need not be compared too.
-    let wrong = checks.iter().find(|check| check.is_wrong() && check.id() != SINGLE.id);
-    let bare = what_is_wrong_with(&context.helo).is_some().then_some(&FQDN);
-    match wrong.map(|check| check.definition).or(bare) {
-        Some(wrong) => {
-            let rest = [&MATCHES_HELO, &OWN_DOMAIN];
-            checks.extend(rest.map(|check| context.about(check, address).skipped(wrong)));
-        }
-        None => {
-            checks.push(matches_helo(context, address, &names));
-            checks.push(own_domain(context, address, &names));
-        }
-    }
-    checks
-}
-
-fn names_in(answer: &Answer) -> Vec<String> {
-    answer.records.iter().cloned().filter_map(Record::into_name).collect()
+    let wrong = found.iter().find(|check| check.is_wrong()).map(|check| check.definition);
+    let helo_is_wrong = what_is_wrong_with(&context.helo).is_some();
+    let wrong = wrong.or(helo_is_wrong.then_some(&FQDN));
+    let compared = |check: &'static Definition, is_same: &dyn Fn(&String) -> bool| match wrong {
+        Some(wrong) => bare(check).skipped(wrong),
+        None => draft(check).judge(!names.iter().any(is_same)),
+    };
+    let is_helo = |name: &String| name.eq_ignore_ascii_case(&context.helo);
+    let is_own = |name: &String| context.own_domains().any(|domain| related(name, domain));
+    let [confirmed, looks] = found;
+    let exists = asking.list("names", &names).right();
+    let (same, own) = (compared(&MATCHES_HELO, &is_helo), compared(&OWN_DOMAIN, &is_own));
+    vec![exists, confirmed, single, looks, same, own]
 }
 
 async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[String]) -> Check {
     const MAX_NAMES: usize = 10;
-    let kind = if address.is_ipv6() { RecordType::Aaaa } else { RecordType::A };
-    let first = names.first().cloned().unwrap_or_default();
-    let draft =
-        context.asking(&FCRDNS, address, (&first, kind)).with("type", kind).with("name", &first);
+    let kind = RecordType::of_address(address);
+    let first = names.first().map_or("", String::as_str);
+    let draft = context.asking(&FCRDNS, address, (first, kind));
+    let draft = draft.with("type", kind).with("name", first);
     let asked = names.iter().take(MAX_NAMES);
-    let answers =
-        together(asked.map(|name| context.public_addresses(name, address.is_ipv6()))).await;
-    let good = names
-        .iter()
-        .zip(&answers)
-        .find(|(_, answer)| answer.as_ref().is_ok_and(|addresses| addresses.contains(&address)));
-    if let Some((name, _)) = good {
-        let draft = draft.with("good", name).asked(context.question(name, kind));
-        return draft.pass("{subject} → {good} → {subject}");
+    let answers = together(asked.map(|name| context.public_addresses(name, kind))).await;
+    let leads_back = |answer: &Result<Vec<IpAddr>, _>| {
+        answer.as_ref().is_ok_and(|addresses| addresses.contains(&address))
+    };
+    if let Some((name, _)) = names.iter().zip(&answers).find(|(_, answer)| leads_back(answer)) {
+        return draft.with("good", name).asked(context.question(name, kind)).right();
     }
     if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
         return draft.no_answer(error);
     }
-    let found: Vec<_> = answers.iter().flatten().flatten().map(ToString::to_string).collect();
-    let draft = draft.with("found", found.join(", "));
-    let seen = if found.is_empty() {
-        Text::new(
+    let mut found = answers.iter().flatten().flatten().peekable();
+    match found.peek() {
+        None => draft.finding((
             "{subject} → {name}, which has no {type} record",
             "{subject} → {name}, que no tiene registro {type}",
-        )
-    } else {
-        Text::new("{subject} → {name} → {found}", "{subject} → {name} → {found}")
-    };
-    draft.finding(
-        seen,
-        "{subject} → {name} → {subject}",
-        (
-            "{name}. IN {type} {subject}   (or give the address another name)",
-            "{name}. IN {type} {subject}   (o dé otro nombre a la dirección)",
-        ),
-    )
-}
-
-fn single<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[String]) -> Check {
-    let draft = context
-        .about(&SINGLE, address)
-        .with("names", names.join(", "))
-        .with("count", names.len())
-        .with("helo", &context.helo);
-    match names {
-        [_] => draft.pass("{names}"),
-        _ => draft.finding(
-            ("{count} names: {names}", "{count} nombres: {names}"),
-            ("one name", "un solo nombre"),
-            (
-                "Ask the owner of the address to keep {helo} only",
-                "Pida al dueño de la dirección que deje solo {helo}",
-            ),
-        ),
+        )),
+        Some(_) => draft.list("found", found).wrong(),
     }
 }
 
 fn looks_generic<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[String]) -> Check {
-    let draft = context.about(&GENERIC, address).with("helo", &context.helo);
+    let draft = context.about(&GENERIC, address);
     let own = |name: &str| related(name, &context.domain);
     let found = names.iter().find_map(|name| Some((name, generic(name, address, own(name))?)));
-    let Some((name, why)) = found else {
-        return draft.with("names", names.join(", ")).pass("{names}");
-    };
+    let Some((name, why)) = found else { return draft.list("names", names).right() };
     let draft = draft.with("name", name);
-    let (draft, seen) = match why {
-        Generic::Address => (
-            draft,
-            Text::new("{name} is made from the address", "{name} se formó con la dirección"),
-        ),
-        Generic::Word(word) => {
-            (draft.with("word", word), Text::new("{name} says \"{word}\"", "{name} dice «{word}»"))
+    match why {
+        Generic::Address => {
+            draft.finding(("{name} is made from the address", "{name} se formó con la dirección"))
         }
-        Generic::Provider(suffix) => (
-            draft.with("suffix", suffix),
-            Text::new(
-                "{name} is the provider's default name ({suffix})",
-                "{name} es el nombre por defecto del proveedor ({suffix})",
-            ),
-        ),
-        Generic::Numbered(word) => (
-            draft.with("word", word).severity(Severity::Warning),
-            Text::new(
-                "{name} looks numbered by a machine (\"{word}\")",
-                "{name} parece numerado por una máquina («{word}»)",
-            ),
-        ),
-    };
-    draft.finding(
-        seen,
-        ("a name of your own: {helo}", "un nombre propio: {helo}"),
-        (
-            "Ask whoever gave you {subject} for: {subject} → {helo}",
-            "Pida a quien le dio {subject}: {subject} → {helo}",
-        ),
-    )
-}
-
-fn matches_helo<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[String]) -> Check {
-    let draft = context
-        .about(&MATCHES_HELO, address)
-        .with("names", names.join(", "))
-        .with("helo", &context.helo);
-    if names.iter().any(|name| name.eq_ignore_ascii_case(&context.helo)) {
-        return draft.pass("{helo}");
+        Generic::Word(word) => {
+            draft.with("word", word).finding(("{name} says \"{word}\"", "{name} dice «{word}»"))
+        }
+        Generic::Provider(suffix) => draft.with("suffix", suffix).finding((
+            "{name} is the provider's default name ({suffix})",
+            "{name} es el nombre por defecto del proveedor ({suffix})",
+        )),
+        Generic::Numbered(word) => draft.with("word", word).severity(Severity::Warning).finding((
+            "{name} looks numbered by a machine (\"{word}\")",
+            "{name} parece numerado por una máquina («{word}»)",
+        )),
     }
-    draft.finding(
-        "PTR {names}, EHLO {helo}",
-        ("the same name", "el mismo nombre"),
-        (
-            "Set the PTR of {subject} to {helo}, or in puerto.toml: hostname = \"{names}\"",
-            "Ponga {helo} en el PTR de {subject}, o en puerto.toml: hostname = \"{names}\"",
-        ),
-    )
-}
-
-fn own_domain<W: World>(context: &Context<'_, W>, address: IpAddr, names: &[String]) -> Check {
-    let draft = context
-        .about(&OWN_DOMAIN, address)
-        .with("names", names.join(", "))
-        .with("domain", &context.domain);
-    let own = names.iter().any(|name| context.own_domains().any(|domain| related(name, domain)));
-    if own {
-        return draft.pass("{names}");
-    }
-    draft.finding(
-        "{names}",
-        ("a name below {domain}", "un nombre bajo {domain}"),
-        (
-            "Ask for {subject} → mail.{domain}, and set hostname to it",
-            "Pida {subject} → mail.{domain}, y póngalo en hostname",
-        ),
-    )
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::context::Context;
-use super::outcome::{Check, Draft};
+use super::outcome::{Draft, Judged};
 use super::world::World;
 use puerto_mail::together::together;
 
@@ -35,10 +35,7 @@ impl Receiving {
         if context.egress_given {
             return Self::NotJudged;
         }
-        match Self::look(context).await {
-            Ok(receiving) => receiving,
-            Err(error) => Self::Unknown(error),
-        }
+        Self::look(context).await.unwrap_or_else(Self::Unknown)
     }
 
     async fn look<W: World>(context: &Context<'_, W>) -> Result<Self, DnsError> {
@@ -69,10 +66,11 @@ impl Receiving {
 
     /// The names under which this server receives, if it does; else the outcome of a
     /// check that is about this.
-    pub(super) fn here(&self, draft: Draft) -> Result<(&[String], Draft), Box<Check>> {
+    pub(super) fn here(&self, draft: &Draft) -> Judged<&[String]> {
+        let draft = draft.clone();
         let check = match self {
-            Self::Here(hosts) => return Ok((hosts, draft)),
-            Self::Elsewhere(hosts) => draft.with("hosts", hosts.join(", ")).not_applicable((
+            Self::Here(hosts) => return Ok(hosts),
+            Self::Elsewhere(hosts) => draft.list("hosts", hosts).not_applicable((
                 "mail for the domain is received by {hosts}, not by this server",
                 "el correo del dominio lo recibe {hosts}, no este servidor",
             )),
@@ -86,7 +84,7 @@ impl Receiving {
             )),
             Self::Unknown(error) => draft.no_answer(error),
         };
-        Err(Box::new(check))
+        check.fails()
     }
 }
 

@@ -6,29 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::context::Context;
-use super::net::PORT25_OUT;
-use super::outcome::{Check, definitions};
+use super::net::{PORT25_OUT, TLS_OUT};
+use super::outcome::Check;
 use super::world::World;
 use crate::config::{Config, TlsLevel};
 use crate::deliver::probe::{self, Sight, Why};
-use crate::lang::{Text, harmless};
+use crate::lang::harmless;
 use crate::route::{DestinationKey, Hop, Plan};
 use crate::tls::ClientTls;
-
-definitions! {
-    TLS_OUT = "tls.out" Error "RFC 3207 §6; RFC 8996 §4" [
-        "Mail that leaves this machine is encrypted",
-        "El correo que sale de esta máquina va cifrado",
-        "Large receivers offer STARTTLS, and Gmail marks mail that comes without it. Where none of \
-         them seems to offer it, a firewall or proxy on the way takes the offer out (Cisco calls \
-         that `fixup` or `inspect` smtp or esmtp); where the handshake fails with all, the system's \
-         cryptographic policy is wrong.",
-        "Los grandes receptores ofrecen STARTTLS, y Gmail señala el correo que llega sin él. Si \
-         parece que ninguno lo ofrece, un cortafuegos o proxy del camino quita la oferta (Cisco lo \
-         llama `fixup` o `inspect` smtp o esmtp); si la negociación falla con todos, la política \
-         criptográfica del sistema está mal.",
-    ];
-}
 
 /// What became of one try to encrypt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,42 +57,31 @@ pub(super) fn judge<W: World>(context: &Context<'_, W>, tries: &[(String, Startt
         .map(|(_, found)| found)
         .filter(|found| !matches!(found, Starttls::NotTried(_)))
         .collect();
-    if tries.is_empty() {
-        return draft.skipped(&PORT25_OUT);
-    }
-    if tried.iter().any(|found| matches!(found, Starttls::Encrypted(_))) {
-        return draft.pass("{shown}");
-    }
-    // One alone may have a bad day, and silence says nothing.
-    if tried.len() < 2 {
-        return draft.unknown("{shown}");
-    }
-    let good = Text::new("TLS 1.2 or 1.3 with all of them", "TLS 1.2 o 1.3 con todos");
-    if tried.iter().all(|found| **found == Starttls::NotOffered) {
-        return draft.finding(
-            (
-                "STARTTLS is taken out on the way: {shown}",
-                "algo en el camino quita STARTTLS: {shown}",
-            ),
-            good,
-            (
+    match tried.len() {
+        _ if tries.is_empty() => draft.skipped(&PORT25_OUT),
+        _ if tried.iter().any(|found| matches!(found, Starttls::Encrypted(_))) => draft.right(),
+        // One alone may have a bad day, and silence says nothing.
+        ..2 => draft.unknown("{shown}"),
+        _ if tried.iter().all(|found| **found == Starttls::NotOffered) => draft
+            .remedy((
                 "Find the firewall or proxy between this machine and the Internet that inspects \
                  SMTP, and switch that off; or ask the hosting company",
                 "Busque el cortafuegos o proxy entre esta máquina e Internet que inspecciona SMTP \
                  y desactívelo; o pregunte a la empresa de alojamiento",
-            ),
-        );
+            ))
+            .finding((
+                "STARTTLS is taken out on the way: {shown}",
+                "algo en el camino quita STARTTLS: {shown}",
+            )),
+        _ => draft
+            .remedy((
+                "See whether a proxy on the way breaks TLS: openssl s_client -starttls smtp \
+                 -connect HOST:25",
+                "Mire si un proxy del camino rompe TLS: openssl s_client -starttls smtp -connect \
+                 MÁQUINA:25",
+            ))
+            .finding(("no handshake succeeds: {shown}", "ninguna negociación sale bien: {shown}")),
     }
-    draft.finding(
-        ("no handshake succeeds: {shown}", "ninguna negociación sale bien: {shown}"),
-        good,
-        (
-            "See whether a proxy on the way breaks TLS: openssl s_client -starttls smtp -connect \
-             HOST:25",
-            "Mire si un proxy del camino rompe TLS: openssl s_client -starttls smtp -connect \
-             MÁQUINA:25",
-        ),
-    )
 }
 
 /// Tries to encrypt, as a delivery to a host of this name would; `source` is our address

@@ -8,7 +8,7 @@ use puerto_mail::dns::{Record, RecordType};
 use rustls::Error;
 
 use super::context::Context;
-use super::outcome::{Check, Draft, Family, definitions};
+use super::outcome::{Check, Draft, Judged, family, told};
 use super::receiving::Receiving;
 use super::world::World;
 use super::{mtasts, policies};
@@ -16,25 +16,9 @@ use crate::lang::Text;
 use crate::tls::{OwnCertificate, TlsError};
 use puerto_mail::together::together;
 
-pub(super) static FAMILY: Family = Family {
-    name: "tls",
-    title: Text::new("TLS towards this server", "TLS hacia este servidor"),
-    is_of_machine: false,
-    checks: &[
-        &IN_STARTTLS,
-        &CERT,
-        &VERSIONS,
-        &policies::MTASTS_RECORD,
-        &mtasts::POLICY,
-        &mtasts::MX_MATCH,
-        &mtasts::MAX_AGE,
-        &policies::TLSRPT_RECORD,
-        &DANE_TLSA,
-        &DANE_USAGE,
-    ],
-};
+family! {
+    FAMILY = "tls" ["TLS towards this server", "TLS hacia este servidor"] is_of_machine: false;
 
-definitions! {
     IN_STARTTLS = "tls.in-starttls" Warning "RFC 3207 §4" [
         "This server offers STARTTLS to those who bring mail",
         "Este servidor ofrece STARTTLS a quien le trae correo",
@@ -42,6 +26,12 @@ definitions! {
          on TLS cannot deliver at all. Name a certificate and its key under `[tls]`.",
         "Sin certificado, las respuestas y los rebotes viajan en claro, y quien exige TLS no puede \
          entregar nada. Indique un certificado y su clave en `[tls]`.",
+        right: "STARTTLS is offered", "se ofrece STARTTLS";
+        wrong: "no certificate is configured, so STARTTLS is not offered",
+            "no hay certificado configurado, así que no se ofrece STARTTLS";
+        expected: "STARTTLS";
+        remedy: "[tls]\ncertificate = \"/etc/letsencrypt/live/{subject}/fullchain.pem\"\nkey = \
+                 \"/etc/letsencrypt/live/{subject}/privkey.pem\"";
     ];
     CERT = "tls.cert" Warning "RFC 8461 §4.2" [
         "The certificate is valid for the names under which mail comes",
@@ -54,6 +44,7 @@ definitions! {
          MTA-STS, y todos los programas de correo de sus usuarios, quieren uno emitido por una \
          autoridad reconocida para el nombre del registro MX y sin caducar. Renuévelo por ACME \
          (Let's Encrypt) y haga que se recargue este servidor.",
+        right: "valid until {end}", "válido hasta el {end}";
     ];
     VERSIONS = "tls.versions" Warning "RFC 8996 §4" [
         "Only TLS 1.2 and 1.3 are spoken",
@@ -62,6 +53,79 @@ definitions! {
          bits, so that nothing need be set.",
         "Las versiones anteriores están rotas. Este servidor no tiene ninguna y no acepta claves \
          RSA de menos de 2048 bits, así que no hay que configurar nada.",
+        right: "TLS 1.2 and 1.3 only, and no RSA key below 2048 bits",
+            "solo TLS 1.2 y 1.3, y ninguna clave RSA de menos de 2048 bits";
+    ];
+    MTASTS_RECORD = "mtasts.record" Info "RFC 8461 §3.1" [
+        "The MTA-STS record is well formed",
+        "El registro MTA-STS está bien formado",
+        "`_mta-sts.DOMAIN` tells senders that a policy demands TLS towards your MX hosts. It is \
+         optional. It must be one TXT record, `v=STSv1; id=…`, with an id of 1 to 32 letters and \
+         digits that changes with the policy; otherwise senders act as if there were none.",
+        "`_mta-sts.DOMINIO` indica a los remitentes que una política exige TLS hacia sus MX. Es \
+         opcional. Debe ser un único registro TXT, `v=STSv1; id=…`, con un id de 1 a 32 letras y \
+         cifras que cambia con la política; si no, los remitentes actúan como si no existiera.",
+        right: "{record}";
+        expected: "one TXT record: {form}", "un único registro TXT: {form}";
+        remedy: "{name}. IN TXT \"{form}\"";
+    ];
+    MTASTS_POLICY = "mtasts.policy" Warning "RFC 8461 §3.2, §3.3" [
+        "The MTA-STS policy can be fetched and read",
+        "La política MTA-STS se puede obtener y leer",
+        "Where `_mta-sts.DOMAIN` is published, senders fetch \
+         `https://mta-sts.DOMAIN/.well-known/mta-sts.txt`: plain text, without a redirect, from \
+         a host whose certificate is valid for that name. If they cannot, the policy has no \
+         effect.",
+        "Donde existe `_mta-sts.DOMINIO`, los remitentes piden \
+         `https://mta-sts.DOMINIO/.well-known/mta-sts.txt`: texto sin formato, sin redirección, de \
+         una máquina con certificado válido para ese nombre. Si no pueden, la política no tiene \
+         efecto.",
+        right: "mode: {mode}";
+        expected: "status 200, text/plain, version, mode, mx and max_age",
+            "estado 200, text/plain, version, mode, mx y max_age";
+        remedy: "Serve the policy at {url} itself, with a certificate for {host}, or delete the TXT \
+                 record at _mta-sts.{subject}",
+            "Sirva la política en {url} mismo, con un certificado de {host}, o borre el registro \
+             TXT de _mta-sts.{subject}";
+    ];
+    MTASTS_MX = "mtasts.mx-match" Error "RFC 8461 §4.1" [
+        "The MTA-STS policy names every MX host",
+        "La política MTA-STS nombra todos los MX",
+        "Senders that obey the policy deliver to no host that it does not name. Add the host to \
+         the policy first, then change the id in the TXT record.",
+        "Los remitentes que obedecen la política no entregan a ninguna máquina que no nombre. \
+         Añada primero la máquina a la política y cambie después el id del registro TXT.",
+        right: "{hosts}";
+        wrong: "the policy names {named}, not {strangers}",
+            "la política nombra {named}, no {strangers}";
+        expected: "every MX host", "todos los MX";
+        remedy: "Add to the policy, then change the id at _mta-sts.{subject}:\n{lines}",
+            "Añada a la política, y cambie después el id en _mta-sts.{subject}:\n{lines}";
+    ];
+    MTASTS_MAX_AGE = "mtasts.max-age" Info "RFC 8461 §3.2" [
+        "The MTA-STS policy holds for a day to a year",
+        "La política MTA-STS dura de un día a un año",
+        "A short time leaves senders without the policy just when somebody interferes. A week or \
+         more is usual.",
+        "Un plazo corto deja a los remitentes sin la política justo cuando alguien interfiere. Lo \
+         usual es una semana o más.",
+        right: "{seconds} seconds", "{seconds} segundos";
+        wrong: "{seconds} seconds", "{seconds} segundos";
+        expected: "86400 to 31557600 seconds", "de 86400 a 31557600 segundos";
+        remedy: "max_age: 604800";
+    ];
+    TLSRPT_RECORD = "tlsrpt.record" Info "RFC 8460 §3" [
+        "The TLS-RPT record is well formed",
+        "El registro TLS-RPT está bien formado",
+        "`_smtp._tls.DOMAIN` says where senders report that TLS towards your MX hosts failed. It \
+         is optional, and useful with MTA-STS or DANE. It must be one TXT record, \
+         `v=TLSRPTv1; rua=…`, with mailto: or https: addresses.",
+        "`_smtp._tls.DOMINIO` indica adónde informan los remitentes de los fallos de TLS hacia sus \
+         MX. Es opcional, y útil junto a MTA-STS o DANE. Debe ser un único registro TXT, \
+         `v=TLSRPTv1; rua=…`, con direcciones mailto: o https:.",
+        right: "{record}";
+        expected: "one TXT record: {form}", "un único registro TXT: {form}";
+        remedy: "{name}. IN TXT \"{form}\"";
     ];
     DANE_TLSA = "dane.tlsa" Warning "RFC 7672 §3" [
         "The TLSA records match the certificate",
@@ -72,6 +136,11 @@ definitions! {
         "Donde hay registros TLSA, los remitentes que siguen DANE solo entregan si alguno \
          corresponde al certificado que muestra este servidor. Publique el registro de la clave \
          siguiente antes de usarla, espere dos TTL y cambie entonces la clave.",
+        right: "a record matches the certificate", "un registro corresponde al certificado";
+        wrong: "no record matches the certificate: senders that follow DANE do not deliver",
+            "ningún registro corresponde al certificado: los remitentes que siguen DANE no entregan";
+        expected: "3 1 1 {right}";
+        remedy: "{name}. IN TLSA 3 1 1 {right}";
     ];
     DANE_USAGE = "dane.usage" Warning "RFC 7672 §3.1" [
         "The TLSA records have a usage that SMTP knows",
@@ -81,11 +150,18 @@ definitions! {
         "En SMTP solo cuentan los usos 2 y 3; 0 y 1 no son utilizables, de modo que los remitentes \
          no encuentran ninguno. `3 1 1` es la forma que sobrevive a las renovaciones con la misma \
          clave.",
+        right: "{records}";
+        wrong: "{records}: the usages 0 and 1 do not count for SMTP",
+            "{records}: los usos 0 y 1 no cuentan en SMTP";
+        expected: "usage 3 (or 2)", "uso 3 (o 2)";
+        remedy: "Publish records of the form 3 1 1 and delete the others.",
+            "Publique registros de la forma 3 1 1 y borre los demás.";
     ];
 }
 
 /// A certificate that ends sooner is to be renewed now.
-const RENEW_BEFORE: i64 = 14 * 24 * 3600;
+const RENEW_BEFORE: i64 = 14 * DAY;
+const DAY: i64 = 24 * 3600;
 
 type Loaded = Option<Result<OwnCertificate, TlsError>>;
 
@@ -99,9 +175,10 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let (receiving, sts, tls_rpt) =
         tokio::join!(Receiving::find(context), sts, policies::tls_rpt(context));
     let certificate = context.config.tls.as_ref().map(OwnCertificate::load);
+    let versions = loaded(&certificate, context.about(&VERSIONS, &context.helo));
     let mut checks = vec![
-        in_starttls(context, &receiving, &certificate),
-        versions(context, &certificate),
+        told(in_starttls(context, &receiving, &certificate)),
+        told(versions.map(|(_, draft)| draft.right())),
         tls_rpt,
     ];
     checks.extend(sts);
@@ -114,41 +191,23 @@ fn in_starttls<W: World>(
     context: &Context<'_, W>,
     receiving: &Receiving,
     certificate: &Loaded,
-) -> Check {
+) -> Judged {
     let draft = context.about(&IN_STARTTLS, &context.helo);
-    let (_, draft) = match receiving.here(draft) {
-        Ok(here) => here,
-        Err(check) => return *check,
-    };
+    receiving.here(&draft)?;
     match certificate {
-        Some(Ok(_)) => draft.pass(("STARTTLS is offered", "se ofrece STARTTLS")),
-        Some(Err(_)) => draft.skipped(&CERT),
-        None => draft.finding(
-            (
-                "no certificate is configured, so STARTTLS is not offered",
-                "no hay certificado configurado, así que no se ofrece STARTTLS",
-            ),
-            "STARTTLS",
-            "[tls]\ncertificate = \"/etc/letsencrypt/live/{subject}/fullchain.pem\"\nkey = \
-                 \"/etc/letsencrypt/live/{subject}/privkey.pem\"",
-        ),
+        None => Ok(draft.wrong()),
+        _ => loaded(certificate, draft).map(|(_, draft)| draft.right()),
     }
 }
 
-fn versions<W: World>(context: &Context<'_, W>, certificate: &Loaded) -> Check {
-    let draft = context.about(&VERSIONS, &context.helo);
+// For what can be judged only of a certificate.
+fn loaded(certificate: &Loaded, draft: Draft) -> Judged<(&OwnCertificate, Draft)> {
+    const NONE: Text = Text::new("no certificate is configured", "no hay certificado configurado");
     match certificate {
-        Some(Ok(_)) => draft.pass((
-            "TLS 1.2 and 1.3 only, and no RSA key below 2048 bits",
-            "solo TLS 1.2 y 1.3, y ninguna clave RSA de menos de 2048 bits",
-        )),
-        Some(Err(_)) => draft.skipped(&CERT),
-        None => no_certificate(draft),
+        Some(Ok(certificate)) => Ok((certificate, draft)),
+        Some(Err(_)) => draft.skipped(&CERT).fails(),
+        None => draft.not_applicable(NONE).fails(),
     }
-}
-
-fn no_certificate(draft: Draft) -> Check {
-    draft.not_applicable(("no certificate is configured", "no hay certificado configurado"))
 }
 
 fn cert<W: World>(
@@ -156,29 +215,30 @@ fn cert<W: World>(
     receiving: &Receiving,
     certificate: &Loaded,
 ) -> Vec<Check> {
-    let own = std::slice::from_ref(&context.helo);
     let names = match receiving {
         Receiving::Here(hosts) => hosts.as_slice(),
-        _ => own,
+        _ => std::slice::from_ref(&context.helo),
     };
-    match certificate {
-        None => vec![no_certificate(context.about(&CERT, &context.helo))],
-        Some(Err(error)) => {
-            let draft = context.about(&CERT, &context.helo).with_said("error", error.said());
-            vec![draft.finding(
-                ("it cannot be used: {error}", "no se puede usar: {error}"),
-                ("a certificate with its key", "un certificado con su clave"),
-                (
-                    "Correct `certificate` and `key` under `[tls]`; `puerto config check` shows \
-                     the configuration's faults.",
+    let draft = context.about(&CERT, &context.helo);
+    if let Some(Err(error)) = certificate {
+        return vec![
+            draft
+                .with_said("error", error.said())
+                .expected(("a certificate with its key", "un certificado con su clave"))
+                .remedy((
+                    "Correct `certificate` and `key` under `[tls]`; `puerto config check` shows the \
+                     configuration's faults.",
                     "Corrija `certificate` y `key` en `[tls]`; `puerto config check` muestra los \
                      fallos de la configuración.",
-                ),
-            )]
-        }
-        Some(Ok(certificate)) => {
+                ))
+                .finding(("it cannot be used: {error}", "no se puede usar: {error}")),
+        ];
+    }
+    match loaded(certificate, draft) {
+        Ok((certificate, _)) => {
             names.iter().map(|name| judge(context, certificate, name)).collect()
         }
+        Err(check) => vec![*check],
     }
 }
 
@@ -186,82 +246,70 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
     let end = certificate.not_after();
     let shown = end.and_then(|end| Timestamp::from_second(end).ok()).map(|end| end.to_string());
     let left = end.map(|end| end.saturating_sub(context.now));
-    let draft = context
-        .about(&CERT, name)
-        .with("end", shown.unwrap_or_default())
-        .with("days", left.unwrap_or_default() / (24 * 3600));
-    let renew = Text::new(
-        "Renew it: certbot renew (or your ACME client), then systemctl reload puerto.",
-        "Renuévelo: certbot renew (o su cliente ACME) y después systemctl reload puerto.",
-    );
-    let issue = Text::new(
-        "Have one issued for the name: certbot certonly -d {subject}",
-        "Pida uno para ese nombre: certbot certonly -d {subject}",
-    );
-    let valid = Text::new("valid for 14 more days", "válido al menos 14 días más");
-    if left.is_some_and(|left| left <= 0) {
-        return draft.finding(("it expired at {end}", "caducó el {end}"), valid, renew);
-    }
-    if !certificate.names(name) {
-        return draft.finding(
-            ("it does not name {subject}", "no nombra a {subject}"),
-            ("a certificate for {subject}", "un certificado para {subject}"),
-            issue,
-        );
-    }
-    if left.is_some_and(|left| left < RENEW_BEFORE) {
-        return draft.finding(
-            Text::by_count(
-                u64::try_from(left.unwrap_or_default() / (24 * 3600)).unwrap_or_default(),
-                Text::new("it expires in 1 day, at {end}", "caduca en 1 día, el {end}"),
-                Text::new("it expires in {days} days, at {end}", "caduca en {days} días, el {end}"),
-            ),
-            valid,
-            renew,
-        );
-    }
-    match certificate.is_trusted(name, context.now) {
-        Ok(()) => draft.pass(("valid until {end}", "válido hasta el {end}")),
-        Err(error @ Error::InvalidCertificate(_)) => draft.with_detail("error", error).finding(
-            (
-                "no authority that this system knows vouches for it, or its chain is incomplete: \
-                 {error}",
-                "ninguna autoridad que conozca este sistema lo avala, o su cadena está incompleta: \
-                 {error}",
-            ),
-            ("a chain up to a known authority", "una cadena hasta una autoridad conocida"),
-            (
+    let days = left.unwrap_or_default() / DAY;
+    let draft =
+        context.about(&CERT, name).with("end", shown.unwrap_or_default()).with("days", days);
+    let to_renew = || {
+        draft.clone().expected(("valid for 14 more days", "válido al menos 14 días más")).remedy((
+            "Renew it: certbot renew (or your ACME client), then systemctl reload puerto.",
+            "Renuévelo: certbot renew (o su cliente ACME) y después systemctl reload puerto.",
+        ))
+    };
+    match (left, certificate.is_trusted(name, context.now)) {
+        (Some(..=0), _) => to_renew().finding(("it expired at {end}", "caducó el {end}")),
+        _ if !certificate.names(name) => draft
+            .expected(("a certificate for {subject}", "un certificado para {subject}"))
+            .remedy((
+                "Have one issued for the name: certbot certonly -d {subject}",
+                "Pida uno para ese nombre: certbot certonly -d {subject}",
+            ))
+            .finding(("it does not name {subject}", "no nombra a {subject}")),
+        (Some(..RENEW_BEFORE), _) => to_renew().finding(Text::by_count(
+            days,
+            Text::new("it expires in 1 day, at {end}", "caduca en 1 día, el {end}"),
+            Text::new("it expires in {days} days, at {end}", "caduca en {days} días, el {end}"),
+        )),
+        (_, Ok(())) => draft.right(),
+        (_, Err(error @ Error::InvalidCertificate(_))) => draft
+            .with_detail("error", error)
+            .expected((
+                "a chain up to a known authority",
+                "una cadena hasta una autoridad conocida",
+            ))
+            .remedy((
                 "Name the full chain (fullchain.pem), or have one issued: certbot certonly -d \
                  {subject}",
                 "Indique la cadena completa (fullchain.pem), o pida uno: certbot certonly -d \
                  {subject}",
-            ),
-        ),
-        Err(error) => draft.with_detail("error", error).unknown((
+            ))
+            .finding((
+                "no authority that this system knows vouches for it, or its chain is incomplete: \
+                 {error}",
+                "ninguna autoridad que conozca este sistema lo avala, o su cadena está incompleta: \
+                 {error}",
+            )),
+        (_, Err(error)) => draft.with_detail("error", error).unknown((
             "whether it is trusted cannot be told: {error}",
             "no se puede saber si es de confianza: {error}",
         )),
     }
 }
 
-/// A TLSA record (RFC 6698 §2.1).
-struct Tlsa {
-    usage: u8,
-    selector: u8,
-    matching: u8,
-    data: Vec<u8>,
-}
+/// A TLSA record (RFC 6698 §2.1): usage, selector, matching type, data.
+type Tlsa = (u8, u8, u8, Vec<u8>);
 
 async fn dane<W: World>(
     context: &Context<'_, W>,
     receiving: &Receiving,
     certificate: &Loaded,
 ) -> Vec<Check> {
-    let hosts = match receiving.here(context.about(&DANE_TLSA, &context.domain)) {
-        Ok((hosts, _)) => hosts,
-        Err(check) => return vec![*check],
-    };
-    together(hosts.iter().map(|host| dane_of(context, host, certificate))).await.concat()
+    match receiving.here(&context.about(&DANE_TLSA, &context.domain)) {
+        Ok(hosts) => {
+            let judged = hosts.iter().map(|host| dane_of(context, host, certificate));
+            together(judged).await.concat()
+        }
+        Err(check) => vec![*check],
+    }
 }
 
 async fn dane_of<W: World>(
@@ -270,115 +318,72 @@ async fn dane_of<W: World>(
     certificate: &Loaded,
 ) -> Vec<Check> {
     let name = format!("_25._tcp.{host}");
-    let question = context.question(&name, RecordType::Tlsa);
-    let draft = context.about(&DANE_TLSA, host).asked(&question).with("name", &name);
-    let records: Vec<Tlsa> = match context.lookup(&name, RecordType::Tlsa).await {
-        Ok(answer) => answer.records.into_iter().filter_map(tlsa).collect(),
-        Err(error) if error.is_absence() => Vec::new(),
-        Err(error) => return vec![draft.no_answer(&error)],
+    let draft = |check| context.asking(check, host, (&name, RecordType::Tlsa)).with("name", &name);
+    let records = context.world.records(&name, RecordType::Tlsa).await;
+    let records = match draft(&DANE_TLSA).answered(records) {
+        Ok(records) => records,
+        Err(check) => return vec![*check],
     };
+    let tlsa = |record| match record {
+        Record::Tlsa(usage, selector, matching, data) => Some((usage, selector, matching, data)),
+        _ => None,
+    };
+    let records: Vec<Tlsa> = records.into_iter().filter_map(tlsa).collect();
     if records.is_empty() {
-        return vec![draft.not_applicable((
+        return vec![draft(&DANE_TLSA).not_applicable((
             "no TLSA records, which nobody demands",
             "no hay registros TLSA, cosa que nadie exige",
         ))];
     }
+    let shown = records
+        .iter()
+        .map(|(usage, selector, matching, _)| format!("{usage} {selector} {matching}"));
+    let usage = draft(&DANE_USAGE).list("records", shown);
+    let is_usable = |(usage, ..): &Tlsa| matches!(usage, 2 | 3);
     vec![
-        usage(context.about(&DANE_USAGE, host).asked(question), &records),
-        matches(draft, &records, certificate),
+        usage.judge(!records.iter().all(is_usable)),
+        told(matches(draft(&DANE_TLSA), &records, certificate)),
     ]
 }
 
-fn tlsa(record: Record) -> Option<Tlsa> {
-    match record {
-        Record::Tlsa(usage, selector, matching, data) => {
-            Some(Tlsa { usage, selector, matching, data })
-        }
-        _ => None,
+fn matches(draft: Draft, records: &[Tlsa], certificate: &Loaded) -> Judged {
+    if certificate.is_none() {
+        return Ok(draft
+            .expected(("a certificate that matches", "un certificado que corresponda"))
+            .remedy((
+                "Configure the certificate under `[tls]`, or delete the records at {name}.",
+                "Configure el certificado en `[tls]`, o borre los registros de {name}.",
+            ))
+            .finding((
+                "TLSA records promise a certificate, and none is configured",
+                "los registros TLSA prometen un certificado, y no hay ninguno configurado",
+            )));
     }
-}
-
-fn usage(draft: Draft, records: &[Tlsa]) -> Check {
-    let is_usable = |record: &&Tlsa| matches!(record.usage, 2 | 3);
-    let shown: Vec<_> = records
-        .iter()
-        .map(|record| format!("{} {} {}", record.usage, record.selector, record.matching))
-        .collect();
-    let draft = draft.with("records", shown.join(", "));
-    if records.iter().filter(is_usable).count() == records.len() {
-        return draft.pass("{records}");
-    }
-    draft.finding(
-        (
-            "{records}: the usages 0 and 1 do not count for SMTP",
-            "{records}: los usos 0 y 1 no cuentan en SMTP",
-        ),
-        ("usage 3 (or 2)", "uso 3 (o 2)"),
-        (
-            "Publish records of the form 3 1 1 and delete the others.",
-            "Publique registros de la forma 3 1 1 y borre los demás.",
-        ),
-    )
-}
-
-fn matches(draft: Draft, records: &[Tlsa], certificate: &Loaded) -> Check {
-    let certificate = match certificate {
-        Some(Ok(certificate)) => certificate,
-        Some(Err(_)) => return draft.skipped(&CERT),
-        None => {
-            return draft.finding(
-                (
-                    "TLSA records promise a certificate, and none is configured",
-                    "los registros TLSA prometen un certificado, y no hay ninguno configurado",
-                ),
-                ("a certificate that matches", "un certificado que corresponda"),
-                (
-                    "Configure the certificate under `[tls]`, or delete the records at {name}.",
-                    "Configure el certificado en `[tls]`, o borre los registros de {name}.",
-                ),
-            );
-        }
-    };
-    if records.iter().any(|record| record.matches(certificate)) {
-        return draft
-            .pass(("a record matches the certificate", "un registro corresponde al certificado"));
-    }
+    let (certificate, draft) = loaded(certificate, draft)?;
     let key = certificate.chain().next().and_then(|(_, key)| key);
     let right = key.map(|key| hex(digest::digest(&digest::SHA256, key.as_ref()).as_ref()));
-    draft.with("right", right.unwrap_or_default()).finding(
-        (
-            "no record matches the certificate: senders that follow DANE do not deliver",
-            "ningún registro corresponde al certificado: los remitentes que siguen DANE no \
-             entregan",
-        ),
-        "3 1 1 {right}",
-        "{name}. IN TLSA 3 1 1 {right}",
-    )
+    let draft = draft.with("right", right.unwrap_or_default());
+    Ok(draft.judge(!records.iter().any(|record| is_met(record, certificate))))
 }
 
-impl Tlsa {
-    /// RFC 7671 §5: usage 3 is about our certificate, 2 about one of its issuers in the
-    /// chain; others are not usable.
-    fn matches(&self, certificate: &OwnCertificate) -> bool {
-        certificate.chain().enumerate().any(|(depth, (whole, key))| {
-            let is_meant = matches!((self.usage, depth), (3, 0) | (2, 1..));
-            let part = match (self.selector, &key) {
-                (0, _) => Some(whole),
-                (1, Some(key)) => Some(key.as_ref()),
-                _ => None,
-            };
-            is_meant && part.is_some_and(|part| self.matches_part(part))
-        })
-    }
-
-    fn matches_part(&self, part: &[u8]) -> bool {
-        match self.matching {
-            0 => part == self.data,
-            1 => digest::digest(&digest::SHA256, part).as_ref() == self.data,
-            2 => digest::digest(&digest::SHA512, part).as_ref() == self.data,
-            _ => false,
-        }
-    }
+// RFC 7671 §5: usage 3 is about our certificate, 2 about one of its issuers in the chain;
+// others are not usable.
+fn is_met((usage, selector, matching, data): &Tlsa, certificate: &OwnCertificate) -> bool {
+    let is_data = |part: &[u8]| match matching {
+        0 => part == data,
+        1 => digest::digest(&digest::SHA256, part).as_ref() == data,
+        2 => digest::digest(&digest::SHA512, part).as_ref() == data,
+        _ => false,
+    };
+    certificate.chain().enumerate().any(|(depth, (whole, key))| {
+        let is_meant = matches!((usage, depth), (3, 0) | (2, 1..));
+        is_meant
+            && match selector {
+                0 => is_data(whole),
+                1 => key.is_some_and(|key| is_data(key.as_ref())),
+                _ => false,
+            }
+    })
 }
 
 fn hex(octets: &[u8]) -> String {

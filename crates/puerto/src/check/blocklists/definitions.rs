@@ -1,27 +1,10 @@
 //! What is demanded of blocklists, for the registry and the documentation.
 
-use super::super::outcome::{Family, definitions};
-use crate::lang::Text;
+use crate::check::outcome::family;
 
-pub(in super::super) static FAMILY: Family = Family {
-    name: "blocklists",
-    title: Text::new("Blocklists", "Listas de bloqueo"),
-    is_of_machine: false,
-    checks: &[
-        &SANITY,
-        &SPAMHAUS_ZEN,
-        &SPAMHAUS_DBL,
-        &SPAMCOP,
-        &BARRACUDA,
-        &URIBL_SURBL,
-        &OTHER,
-        &UCEPROTECT,
-        &WHITELIST,
-        &NEIGHBOURHOOD,
-    ],
-};
+family! {
+    FAMILY = "blocklists" ["Blocklists", "Listas de bloqueo"] is_of_machine: false;
 
-definitions! {
     SANITY = "bl.sanity" Error "RFC 5782 §5" [
         "The blocklists answer their tests",
         "Las listas de bloqueo superan su prueba",
@@ -34,6 +17,7 @@ definitions! {
          responden a resolutores públicos o que preguntan demasiado. Lo que una lista así diga de \
          usted no significa nada y no se cuenta. A un resolutor propio en esta máquina (Unbound, \
          por ejemplo) le responden todas.",
+        right: "all {fit} lists answer their tests", "las {fit} listas superan su prueba";
     ];
     SPAMHAUS_ZEN = "bl.spamhaus-zen" Error "https://www.spamhaus.org/blocklists/" [
         "The sending address is not listed by Spamhaus",
@@ -118,5 +102,12 @@ definitions! {
         "Algunos receptores juzgan un rango entero por sus miembros. Se pregunta a Spamhaus por \
          algunas vecinas de la misma /24. Entre malas vecinas, pida al proveedor una dirección de \
          otro rango.",
+        right: "{list} lists {listed} of {answered} neighbours that were asked about",
+            "{list} incluye {listed} de las {answered} vecinas por las que se preguntó";
+        wrong: "{list} lists {listed} of {answered} neighbours that were asked about: {which}",
+            "{list} incluye {listed} de las {answered} vecinas por las que se preguntó: {which}";
+        expected: "neighbours that are not listed", "vecinas que no figuren";
+        remedy: "Ask the hosting company for an address in another range.",
+            "Pida al proveedor una dirección de otro rango.";
     ];
 }

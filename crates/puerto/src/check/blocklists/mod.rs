@@ -135,9 +135,7 @@ fn conclude<W: World>(
             "{list} la conoce como servidor de correo legítimo",
         )),
         Verdict::Listed { meanings, answers, text } => {
-            let answers: Vec<_> = answers.iter().map(ToString::to_string).collect();
-            let draft = draft.with("answers", answers.join(", "));
-            listed(draft, list, (&meanings, text))
+            listed(draft.list("answers", answers), list, (&meanings, text))
         }
         Verdict::Unknown(doubt) => unknown(context, draft, list, &doubt),
     }
@@ -156,14 +154,12 @@ fn listed(draft: Draft, list: &List, (meanings, text): (&[&Meaning], Option<Stri
         .with("words", words)
         .with_said("remedy", joined(remedies, " "))
         .with("page", &list.page)
-        .finding(
-            (
-                "listed by {list} as {names} ({answers}): {means}{words}",
-                "figura en {list} como {names} ({answers}): {means}{words}",
-            ),
-            ("not listed", "que no figure"),
-            "{remedy} {page}",
-        )
+        .expected(("not listed", "que no figure"))
+        .remedy("{remedy} {page}")
+        .finding((
+            "listed by {list} as {names} ({answers}): {means}{words}",
+            "figura en {list} como {names} ({answers}): {means}{words}",
+        ))
 }
 
 fn unknown<W: World>(
@@ -178,7 +174,7 @@ fn unknown<W: World>(
         Doubt::Refused(answer, meaning) => {
             const NO_REASON: Text = Text::new("it gives no reason", "no da motivo");
             let why = meaning.map_or_else(|| NO_REASON.into(), Meaning::means);
-            draft.with("answer", answer).with_said("why", why).remedy(OWN_RESOLVER).unknown((
+            draft.with("answer", answer).with_said("why", why).advice(OWN_RESOLVER).unknown((
                 "{list} refuses to answer the resolver {resolver} ({answer}): {why}. This is \
                      no listing",
                 "{list} no quiere responder al resolutor {resolver} ({answer}): {why}. Esto no \
@@ -186,7 +182,7 @@ fn unknown<W: World>(
             ))
         }
         Doubt::Unregistered => draft
-            .remedy((
+            .advice((
                 "Register the resolver's address, free of charge: {page}",
                 "Registre la dirección del resolutor, sin coste: {page}",
             ))
@@ -225,16 +221,15 @@ fn sanity<W: World>(context: &Context<'_, W>, reports: &[Report]) -> Check {
         .about(&definitions::SANITY, &resolver)
         .asked(format!("127.0.0.2, 127.0.0.1, test, invalid @{resolver}"))
         .with("fit", fit.len())
-        .with("unfit", unique(names).join(", "));
-    if unfit.is_empty() {
-        draft.pass(("all {fit} lists answer their tests", "las {fit} listas superan su prueba"))
-    } else {
-        draft.unknown((
+        .list("unfit", unique(names));
+    match unfit.as_slice() {
+        [] => draft.right(),
+        _ => draft.unknown((
             "asked by {subject}, these lists cannot be believed or do not answer: {unfit}; {fit} \
              do",
             "preguntadas por {subject}, estas listas no son de fiar o no responden: {unfit}; {fit} \
              sí",
-        ))
+        )),
     }
 }
 

@@ -35,41 +35,20 @@ pub(super) async fn look_around<W: World>(
         matches!(verdict, Verdict::Listed { meanings, .. }
             if meanings.iter().any(|meaning| !meaning.direct_only))
     };
-    let bad: Vec<String> = neighbours
-        .iter()
-        .zip(&verdicts)
-        .filter(|(_, verdict)| is_bad(verdict))
-        .map(|(neighbour, _)| neighbour.to_string())
-        .collect();
+    let bad = neighbours.iter().zip(&verdicts).filter(|(_, verdict)| is_bad(verdict));
+    let bad: Vec<_> = bad.map(|(neighbour, _)| neighbour).collect();
     let first = Subject::Address(IpAddr::V4(neighbours[0])).name_in(&list.zone);
     let draft = context
         .asking(&NEIGHBOURHOOD, address, (&first, RecordType::A))
         .with("list", &list.name)
         .with("listed", bad.len())
         .with("answered", answered)
-        .with("which", bad.join(", "));
-    if bad.len() >= BAD {
-        return draft.finding(
-            (
-                "{list} lists {listed} of {answered} neighbours that were asked about: {which}",
-                "{list} incluye {listed} de las {answered} vecinas por las que se preguntó: \
-                 {which}",
-            ),
-            ("neighbours that are not listed", "vecinas que no figuren"),
-            (
-                "Ask the hosting company for an address in another range.",
-                "Pida al proveedor una dirección de otro rango.",
-            ),
-        );
-    }
-    if answered < SAMPLE.len() {
+        .list("which", &bad);
+    if bad.len() < BAD && answered < SAMPLE.len() {
         return draft.unknown((
             "{list} answered about {answered} neighbours only",
             "{list} solo respondió sobre {answered} vecinas",
         ));
     }
-    draft.pass((
-        "{list} lists {listed} of {answered} neighbours that were asked about",
-        "{list} incluye {listed} de las {answered} vecinas por las que se preguntó",
-    ))
+    draft.judge(bad.len() >= BAD)
 }

@@ -4,7 +4,7 @@
 use puerto_mail::dmarc::{Evaluation, PublicSuffix};
 use puerto_mail::dns::RecordType;
 
-use super::definitions::ORG_DOMAIN;
+use super::ORG_DOMAIN;
 use crate::check::context::Context;
 use crate::check::outcome::Check;
 use crate::check::world::World;
@@ -22,25 +22,14 @@ pub(super) fn check<W: World>(context: &Context<'_, W>, evaluation: &Evaluation)
         .with("list", list)
         .with("old", evaluation.by_list.result)
         .with("new", evaluation.result);
-    if !evaluation.ways_differ() {
-        return match walk == list {
-            true => draft.pass("{walk}"),
-            false => draft.pass((
-                "{walk} and {list}, which does not matter: alignment is strict",
-                "{walk} y {list}, lo cual no importa: la alineación es estricta",
-            )),
-        };
+    match (evaluation.ways_differ(), walk == list) {
+        (true, _) => draft.remedy(remedy(evaluation, walk, list)).wrong(),
+        (false, true) => draft.right(),
+        (false, false) => draft.pass((
+            "{walk} and {list}, which does not matter: alignment is strict",
+            "{walk} y {list}, lo cual no importa: la alineación es estricta",
+        )),
     }
-    draft.finding(
-        (
-            "{walk} by the tree walk, {list} by the list of public suffixes; our mail: {new}, \
-             {old}",
-            "{walk} según el árbol del DNS, {list} según la lista de sufijos públicos; nuestro \
-             correo: {new}, {old}",
-        ),
-        ("the same by both ways", "el mismo de ambas formas"),
-        remedy(evaluation, walk, list),
-    )
 }
 
 fn remedy(evaluation: &Evaluation, walk: &str, list: &str) -> Text {
@@ -61,10 +50,7 @@ fn remedy(evaluation: &Evaluation, walk: &str, list: &str) -> Text {
             "Borre psd= en {list} y por debajo, o ponga adkim=s; aspf=s en el registro de {walk}",
         )
     } else {
-        Text::new(
-            "_dmarc.{list}. IN TXT \"v=DMARC1; p=none\"",
-            "_dmarc.{list}. IN TXT \"v=DMARC1; p=none\"",
-        )
+        Text::same("_dmarc.{list}. IN TXT \"v=DMARC1; p=none\"")
     }
 }
 

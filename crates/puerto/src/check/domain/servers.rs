@@ -7,34 +7,16 @@
 
 use puerto_mail::dns::{DnsError, DnsFault, Record, RecordType};
 
-use super::super::context::Context;
-use super::super::outcome::{Check, Draft};
-use super::super::world::World;
-use super::definitions::{NS_CONSISTENT, RESOLVERS_AGREE};
-use crate::lang::{Said, Text, dns_error, said_of};
+use super::{NS_CONSISTENT, RESOLVERS_AGREE};
+use crate::check::context::Context;
+use crate::check::dkim::{public_part, shortened};
+use crate::check::outcome::{Check, Draft, Judged};
+use crate::check::world::World;
+use crate::lang::{Said, dns_error, said_of};
 use puerto_mail::together::together;
 
 /// Name servers that are asked at most.
 const MAX_SERVERS: usize = 8;
-
-// The servers of the closest zone above the name.
-async fn delegation<W: World>(context: &Context<'_, W>) -> Result<Vec<String>, DnsError> {
-    let mut name = context.domain.as_str();
-    loop {
-        match context.lookup(name, RecordType::Ns).await {
-            Ok(answer) => {
-                let names = answer.records.into_iter().filter_map(Record::into_name);
-                return Ok(names.take(MAX_SERVERS).collect());
-            }
-            Err(error) if !error.is_absence() => return Err(error),
-            Err(_) => {}
-        }
-        match name.split_once('.') {
-            Some((_, above)) if above.contains('.') => name = above,
-            _ => return Ok(Vec::new()),
-        }
-    }
-}
 
 /// One thing that every server is asked.
 struct Question {
@@ -56,64 +38,56 @@ struct Answered {
 }
 
 /// Asks each server of the domain for what mail needs, and compares.
-pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Check {
+pub(super) async fn agree<W: World>(context: &Context<'_, W>) -> Judged {
     let domain = context.domain.as_str();
     let draft = context.asking(&NS_CONSISTENT, domain, (domain, RecordType::Ns));
-    let names = match delegation(context).await {
-        Ok(names) if names.is_empty() => {
-            return draft.not_applicable((
-                "no name servers are named for the domain",
-                "no consta ningún servidor de nombres del dominio",
-            ));
-        }
-        Ok(names) => names,
-        Err(error) => return draft.no_answer(&error),
+    let Some((_, records)) = draft.answered(context.closest(RecordType::Ns).await)? else {
+        return Ok(draft.not_applicable((
+            "no name servers are named for the domain",
+            "no consta ningún servidor de nombres del dominio",
+        )));
     };
+    let names = records.into_iter().filter_map(Record::into_name).take(MAX_SERVERS);
+    let names: Vec<String> = names.collect();
     let questions = questions(context);
-    let said: Vec<Answered> =
-        together(names.iter().map(|name| ask(context, name, &questions))).await;
+    let said = together(names.iter().map(|name| ask(context, name, &questions))).await;
     let silent = silent(&said);
-    let draft = draft
-        .asked(format!("{} @{}", shown_questions(&questions), names.join(" @")))
-        .with("servers", names.join(", "))
+    let draft = asking(draft, &questions, &said)
         .with("count", names.len())
         .with_said("silent", Said::joined(&silent, "; "));
     for (at, question) in questions.iter().enumerate() {
         let seen_by_resolver = match question.key {
-            Some(_) => context.lookup(&question.name, question.kind).await.ok(),
-            None => None,
+            Some(_) => context.world.records(&question.name, question.kind).await,
+            None => Ok(Vec::new()),
         };
-        let seen_by_resolver = seen_by_resolver.map(|answer| answer.records).unwrap_or_default();
+        let seen_by_resolver = seen_by_resolver.unwrap_or_default();
         if let Some(difference) = difference(&said, at, question, &seen_by_resolver) {
-            return differ(draft, question, &difference);
+            return Ok(differ(draft, question, &difference));
         }
     }
-    let missing: Vec<_> = said.iter().filter(|one| one.is_missing).collect();
-    if let Some(one) = missing.first() {
-        return draft.with("odd", &one.server).finding(
-            (
-                "the zone names {odd} as a name server, which has no address",
-                "la zona nombra a {odd} como servidor de nombres, y no tiene dirección",
-            ),
-            ("name servers that answer", "servidores de nombres que respondan"),
-            (
+    if let Some(one) = said.iter().find(|one| one.is_missing) {
+        return Ok(draft
+            .with("odd", &one.server)
+            .expected(("name servers that answer", "servidores de nombres que respondan"))
+            .remedy((
                 "Delete the NS record of {odd} in the zone and at the registrar, or give it an \
                  address",
                 "Borre el registro NS de {odd} en la zona y en el registrador, o dele una \
                  dirección",
-            ),
-        );
-    }
-    if !silent.is_empty() {
-        return draft
-            .remedy((
-                "If it stays so, repair or remove that name server: it makes mail fail at random",
-                "Si sigue igual, repare o quite ese servidor de nombres: hace fallar el correo al \
-                 azar",
             ))
-            .unknown("{silent}");
+            .finding((
+                "the zone names {odd} as a name server, which has no address",
+                "la zona nombra a {odd} como servidor de nombres, y no tiene dirección",
+            )));
     }
-    draft.pass(("{count} servers agree: {servers}", "{count} servidores coinciden: {servers}"))
+    if silent.is_empty() {
+        return Ok(draft.right());
+    }
+    let advice = (
+        "If it stays so, repair or remove that name server: it makes mail fail at random",
+        "Si sigue igual, repare o quite ese servidor de nombres: hace fallar el correo al azar",
+    );
+    Ok(draft.advice(advice).unknown("{silent}"))
 }
 
 /// Asks each resolver of this machine the same, where there are several.
@@ -128,44 +102,32 @@ pub(super) async fn resolvers_agree<W: World>(context: &Context<'_, W>) -> Optio
             let answer = context.world.ask_resolver(*resolver, &one.name, one.kind).await?;
             Ok(one.about_mail(answer.records))
         });
-        let server = resolver.ip().to_string();
-        Answered { server, serial: None, answers: together(asked).await, is_missing: false }
+        Answered::by(resolver.ip().to_string(), together(asked).await)
     }))
     .await;
-    let names: Vec<&str> = said.iter().map(|one| one.server.as_str()).collect();
-    let draft = context
-        .about(&RESOLVERS_AGREE, &context.domain)
-        .asked(format!("{} @{}", shown_questions(&questions), names.join(" @")))
-        .with("servers", names.join(", "));
+    let draft = asking(context.about(&RESOLVERS_AGREE, &context.domain), &questions, &said);
     let differing = questions
         .iter()
         .enumerate()
         .find_map(|(at, question)| Some((question, difference(&said, at, question, &[])?)));
     Some(match differing {
-        None => draft.pass(("they agree: {servers}", "coinciden: {servers}")),
-        Some((question, difference)) => of_difference(draft, question, &difference).finding(
-            (
-                "{type} {name}: the resolver {odd} says {theirs}, the other {usual}",
-                "{type} {name}: el resolver {odd} dice {theirs}, el otro {usual}",
-            ),
-            ("the same from each", "lo mismo de cada uno"),
-            (
-                "Ask the domain's name servers which of the two is right, and take the other out \
-                 of /etc/resolv.conf or `[dns] servers`; after a change, wait for the old record's \
-                 lifetime",
-                "Pregunte a los servidores de nombres del dominio cuál de los dos tiene razón y \
-                 quite el otro de /etc/resolv.conf o de `[dns] servers`; tras un cambio, espere lo \
-                 que vale el registro antiguo",
-            ),
-        ),
+        None => draft.right(),
+        Some((question, difference)) => of_difference(draft, question, &difference).wrong(),
     })
+}
+
+fn asking(draft: Draft, questions: &[Question], said: &[Answered]) -> Draft {
+    let shown: Vec<_> = questions.iter().map(|one| format!("{} {}", one.kind, one.name)).collect();
+    let servers: Vec<&str> = said.iter().map(|one| one.server.as_str()).collect();
+    let asked = format!("{} @{}", shown.join(", "), servers.join(" @"));
+    draft.asked(asked).list("servers", servers)
 }
 
 fn of_difference(draft: Draft, question: &Question, difference: &Difference) -> Draft {
     draft
         .with("name", &question.name)
         .with("type", question.kind)
-        .with("odd", difference.odd.join(", "))
+        .list("odd", &difference.odd)
         .with("odd_count", difference.odd.len())
         .with("theirs", shown(&difference.theirs))
         .with("usual", shown(&difference.usual))
@@ -173,41 +135,31 @@ fn of_difference(draft: Draft, question: &Question, difference: &Difference) -> 
 
 fn differ(draft: Draft, question: &Question, difference: &Difference) -> Check {
     let draft = of_difference(draft, question, difference);
-    let seen = match (&question.key, difference.odd.len(), difference.theirs.is_empty()) {
-        (Some(_), 1, false) => Text::new(
+    match (&question.key, difference.odd.len(), difference.theirs.is_empty()) {
+        (Some(_), 1, false) => draft.finding((
             "{name} is published, but 1 of {count} name servers still serves the old key: {odd}",
             "{name} está publicado, pero 1 de {count} servidores de nombres aún da la clave \
              antigua: {odd}",
-        ),
-        (Some(_), _, false) => Text::new(
+        )),
+        (Some(_), _, false) => draft.finding((
             "{name} is published, but {odd_count} of {count} name servers still serve the old \
              key: {odd}",
             "{name} está publicado, pero {odd_count} de {count} servidores de nombres aún dan la \
              clave antigua: {odd}",
-        ),
-        (_, 1, _) => Text::new(
+        )),
+        (_, 1, _) => draft.finding((
             "{type} {name}: 1 of {count} name servers says otherwise: {odd} says {theirs}, the \
              others {usual}",
             "{type} {name}: 1 de {count} servidores de nombres dice otra cosa: {odd} dice \
              {theirs}, los demás {usual}",
-        ),
-        _ => Text::new(
+        )),
+        _ => draft.finding((
             "{type} {name}: {odd_count} of {count} name servers say otherwise: {odd} say {theirs}, \
              the others {usual}",
             "{type} {name}: {odd_count} de {count} servidores de nombres dicen otra cosa: {odd} \
              dicen {theirs}, los demás {usual}",
-        ),
-    };
-    draft.finding(
-        seen,
-        ("the same everywhere", "lo mismo en todos"),
-        (
-            "Wait some minutes after a change. If it stays so, the zone does not reach {odd}: \
-             raise its serial number, or ask the DNS provider",
-            "Espere unos minutos tras un cambio. Si sigue igual, la zona no llega a {odd}: suba \
-             su número de serie, o pregunte al proveedor de DNS",
-        ),
-    )
+        )),
+    }
 }
 
 // Servers that did not answer, each with the first reason.
@@ -240,27 +192,12 @@ fn questions<W: World>(context: &Context<'_, W>) -> Vec<Question> {
     questions
 }
 
-fn shown_questions(questions: &[Question]) -> String {
-    let shown: Vec<_> = questions.iter().map(|one| format!("{} {}", one.kind, one.name)).collect();
-    shown.join(", ")
-}
-
 async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Question]) -> Answered {
-    let (v4, v6) = tokio::join!(context.addresses(server, false), context.addresses(server, true));
-    let address =
-        v4.as_ref().ok().and_then(|v4| v4.first()).or(v6.as_ref().ok().and_then(|v6| v6.first()));
-    let Some(address) = address else {
-        let is_missing = v4.is_ok() && v6.is_ok();
-        let error = match (v4, v6) {
-            (Err(error), _) | (_, Err(error)) => error,
-            _ => DnsError::Failure(DnsFault::NoAddress),
-        };
-        return Answered {
-            server: server.to_owned(),
-            serial: None,
-            answers: vec![Err(error)],
-            is_missing,
-        };
+    let found = context.addresses(server).await;
+    let Some(address) = found.as_ref().ok().and_then(|found| found.first()) else {
+        let is_missing = found.is_ok();
+        let error = found.err().unwrap_or(DnsError::Failure(DnsFault::NoAddress));
+        return Answered { is_missing, ..Answered::by(server.to_owned(), vec![Err(error)]) };
     };
     let asked = questions.iter().map(|one| async {
         let answer = context.world.ask_server(*address, &one.name, one.kind).await?;
@@ -269,7 +206,13 @@ async fn ask<W: World>(context: &Context<'_, W>, server: &str, questions: &[Ques
     let serial = context.world.ask_server(*address, &context.domain, RecordType::Soa);
     let (answers, serial) = tokio::join!(together(asked), serial);
     let serial = serial.ok().and_then(|answer| answer.records.iter().find_map(Record::serial));
-    Answered { server: server.to_owned(), serial, answers, is_missing: false }
+    Answered { serial, ..Answered::by(server.to_owned(), answers) }
+}
+
+impl Answered {
+    fn by(server: String, answers: Vec<Result<Vec<Record>, DnsError>>) -> Self {
+        Self { server, serial: None, answers, is_missing: false }
+    }
 }
 
 impl Question {
@@ -288,12 +231,6 @@ impl Question {
         let mut texts = records.iter().filter_map(Record::text);
         key.is_some_and(|key| texts.any(|text| public_part(&text) == *key))
     }
-}
-
-fn public_part(record: &str) -> String {
-    let tags = record.split(';').filter_map(|tag| tag.split_once('='));
-    let values = tags.filter(|(name, _)| name.trim() == "p").map(|(_, value)| value);
-    values.flat_map(str::split_whitespace).collect()
 }
 
 /// Servers that say something else than they should.
@@ -319,6 +256,7 @@ fn difference(
         })
         .collect();
     // Behind an alias the key is another zone's, of which these servers know nothing.
+    let is_alias = |record: &Record| matches!(record, Record::Name(_));
     let aliased = answers.iter().flat_map(|(_, records)| records).any(is_alias);
     let ours = answers.iter().map(|(_, records)| records.as_slice());
     let ours = ours.chain([seen_by_resolver]).filter(|_| !aliased);
@@ -347,10 +285,6 @@ fn difference(
     })
 }
 
-fn is_alias(record: &Record) -> bool {
-    matches!(record, Record::Name(_))
-}
-
 // RFC 1982 §3.2: serial numbers go round.
 fn newer(one: u32, other: u32) -> u32 {
     if one.wrapping_sub(other) < 1 << 31 { one } else { other }
@@ -358,24 +292,16 @@ fn newer(one: u32, other: u32) -> u32 {
 
 fn shown(records: &[Record]) -> String {
     const SHOWN: usize = 60;
-    let list: Vec<String> = records
-        .iter()
-        .map(|record| match record {
-            Record::Address(address) => address.to_string(),
-            Record::Mx(preference, host) => format!("{preference} {host}"),
-            Record::Txt(octets) => {
-                let text = String::from_utf8_lossy(octets);
-                let short: String = text.chars().take(SHOWN).collect();
-                if short.len() < text.len() {
-                    format!("\"{short}…\"")
-                } else {
-                    format!("\"{short}\"")
-                }
-            }
-            Record::Name(name) => name.clone(),
-            Record::Soa(serial, _) => serial.to_string(),
-            Record::Tlsa(usage, selector, matching, _) => format!("{usage} {selector} {matching}"),
-        })
-        .collect();
+    let shown = records.iter().map(|record| match record {
+        Record::Address(address) => address.to_string(),
+        Record::Mx(preference, host) => format!("{preference} {host}"),
+        Record::Txt(octets) => {
+            format!("\"{}\"", shortened(&String::from_utf8_lossy(octets), SHOWN))
+        }
+        Record::Name(name) => name.clone(),
+        Record::Soa(serial, _) => serial.to_string(),
+        Record::Tlsa(usage, selector, matching, _) => format!("{usage} {selector} {matching}"),
+    });
+    let list: Vec<String> = shown.collect();
     if list.is_empty() { "—".to_owned() } else { list.join(", ") }
 }

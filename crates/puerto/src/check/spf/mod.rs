@@ -1,56 +1,231 @@
 //! SPF of the sender's domain: does its record let this server send, and can every
 //! receiver evaluate it?
 
-mod definitions;
 mod manners;
 mod remedy;
 mod terms;
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{DnsError, Record, RecordType};
+use puerto_mail::dns::{DnsError, RecordType};
 use puerto_mail::spf::count::{Count, CountFaultKind, count};
 use puerto_mail::spf::mend;
 use puerto_mail::spf::{self, Answer, Evaluation, MAX_LOOKUPS, Query, Question, SpfResult, Trace};
 
 use super::context::Context;
-use super::outcome::{Check, Definition, Draft, Family};
+use super::outcome::{Check, Definition, Draft, Judged, after, family, told};
 use super::world::World;
 use crate::finding::Severity;
 use crate::lang::Text;
-use definitions::{
-    AFTER_ALL, BROAD, COVERS_IP, EXISTS, INCLUDE_MISSING, LOOKUPS, LOOP, MACROS, MX_LIMIT, NO_ALL,
-    PLUS_ALL, PTR_MECHANISM, REDIRECT_WITH_ALL, SINGLE, SIZE, STRING_255, SYNTAX, VOID,
-};
 use puerto_mail::together::together;
 use remedy::Remedy;
 use terms::{Faults, Terms};
 
-pub(super) static FAMILY: Family = Family {
-    name: "spf",
-    title: Text::same("SPF"),
-    is_of_machine: false,
-    checks: &[
-        &EXISTS,
-        &SINGLE,
-        &STRING_255,
-        &SYNTAX,
-        &INCLUDE_MISSING,
-        &LOOP,
-        &LOOKUPS,
-        &VOID,
-        &MX_LIMIT,
-        &COVERS_IP,
-        &PLUS_ALL,
-        &BROAD,
-        &NO_ALL,
-        &AFTER_ALL,
-        &REDIRECT_WITH_ALL,
-        &PTR_MECHANISM,
-        &SIZE,
-        &MACROS,
-    ],
-};
+family! {
+    FAMILY = "spf" ["SPF"] is_of_machine: false;
+
+    EXISTS = "spf.exists" Error "RFC 7208 §3, §4.5" [
+        "The domain has an SPF record",
+        "El dominio tiene un registro SPF",
+        "It says which addresses may send for the domain. Gmail, Yahoo, Microsoft and Apple ask \
+         for it. `puerto dns` prints the record to publish.",
+        "Dice qué direcciones pueden enviar por el dominio. Gmail, Yahoo, Microsoft y Apple lo \
+         piden. `puerto dns` escribe el registro que hay que publicar.",
+        right: "{record}";
+        expected: "an SPF record", "un registro SPF";
+        remedy: "{edited}";
+    ];
+    SINGLE = "spf.single" Error "RFC 7208 §3.2, §4.5" [
+        "There is one SPF record only",
+        "Hay un solo registro SPF",
+        "With two records receivers use neither: the result is a permanent error. Put the terms \
+         of both into one.",
+        "Con dos registros los receptores no usan ninguno: el resultado es un error permanente. \
+         Reúna los términos de ambos en uno solo.",
+        right: "one record", "un solo registro";
+        wrong: "{count} records: {records}", "{count} registros: {records}";
+        remedy: "Replace all of them by: {edited}", "Sustitúyalos todos por: {edited}";
+    ];
+    STRING_255 = "spf.string-255" Error "RFC 7208 §3.3; RFC 1035 §3.3" [
+        "The record came through the DNS panel unharmed",
+        "El registro pasó por el panel de DNS sin daños",
+        "Quotation marks inside the value, or terms that grew together, come from a panel that \
+         splits long values by itself. Publish the value without quotation marks, or split it \
+         with the space inside one of the strings.",
+        "Las comillas dentro del valor, o los términos pegados, vienen de un panel que parte por \
+         su cuenta los valores largos. Publique el valor sin comillas, o pártalo dejando el \
+         espacio dentro de una de las cadenas.",
+        right: "whole", "entero";
+        remedy: "{edited}";
+    ];
+    SYNTAX = "spf.syntax" Error "RFC 7208 §4.6, §7, §12" [
+        "The record can be read",
+        "El registro se puede leer",
+        "One wrong term anywhere makes the whole record a permanent error.",
+        "Un solo término incorrecto convierte todo el registro en un error permanente.",
+        right: "every term is right", "todos los términos son correctos";
+        expected: "a record that can be read", "un registro que se pueda leer";
+        remedy: "{edited}";
+    ];
+    INCLUDE_MISSING = "spf.include-missing" Error "RFC 7208 §5.2, §6.1" [
+        "Every include and redirect leads to a record",
+        "Cada include y cada redirect llevan a un registro",
+        "An include of a domain without an SPF record, such as a service that was left, is a \
+         permanent error. Remove it.",
+        "Un include de un dominio sin registro SPF, como el de un servicio que se dejó, es un \
+         error permanente. Quítelo.",
+        right: "all there", "están todos";
+        wrong: "{whose} has no SPF record", "{whose} no tiene registro SPF";
+        expected: "a record at {whose}, or no include of it",
+            "un registro en {whose}, o ningún include";
+        remedy: "Remove include:{whose} (or redirect={whose}) from the record of {domain}",
+            "Quite include:{whose} (o redirect={whose}) del registro de {domain}";
+    ];
+    LOOP = "spf.loop" Error "RFC 7208 §4.6.4" [
+        "The record does not include itself",
+        "El registro no se incluye a sí mismo",
+        "A circle of includes never ends, and receivers give up with a permanent error.",
+        "Un círculo de include no acaba nunca, y los receptores abandonan con un error permanente.",
+        right: "no circle", "ningún círculo";
+        wrong: "{whose} is reached from itself", "se llega a {whose} desde sí mismo";
+        remedy: "Break the circle: {whose}", "Rompa el círculo: {whose}";
+    ];
+    LOOKUPS = "spf.lookups" Error "RFC 7208 §4.6.4" [
+        "The whole record asks the DNS at most ten times",
+        "El registro entero consulta el DNS diez veces como mucho",
+        "`include`, `a`, `mx`, `ptr`, `exists` and `redirect` count, those inside of includes too. \
+         The eleventh is a permanent error. Replace includes by the addresses that you need, or \
+         give other senders a subdomain of their own.",
+        "Cuentan `include`, `a`, `mx`, `ptr`, `exists` y `redirect`, también los que hay dentro de \
+         los include. El undécimo es un error permanente. Cambie include por las direcciones que \
+         necesite, o dé a otros remitentes un subdominio propio.",
+        right: "{count} of {limit} look-ups", "{count} de {limit} consultas";
+        wrong: "{count} look-ups: {terms}", "{count} consultas: {terms}";
+        expected: "at most {limit}", "{limit} como mucho";
+        remedy: "Remove includes that are not needed, replace others by ip4: and ip6: (`puerto dns` \
+                 shows the record with its count), or give other senders a subdomain",
+            "Quite los include que no hagan falta, cambie otros por ip4: e ip6: (`puerto dns` \
+             muestra el registro con su cuenta), o dé un subdominio a otros remitentes";
+    ];
+    VOID = "spf.void" Warning "RFC 7208 §4.6.4" [
+        "At most two of these questions lead nowhere",
+        "Como mucho dos de esas consultas no llevan a nada",
+        "Names that no longer exist are allowed twice; the third is a permanent error.",
+        "Se admiten dos nombres que ya no existan; el tercero es un error permanente.",
+        right: "{count} of 2", "{count} de 2";
+        wrong: "{count} lead nowhere: {names}", "{count} no llevan a nada: {names}";
+        expected: "at most 2", "2 como mucho";
+        remedy: "Delete the terms of names that no longer exist",
+            "Borre los términos de nombres que ya no existen";
+    ];
+    MX_LIMIT = "spf.mx-limit" Warning "RFC 7208 §4.6.4" [
+        "`mx` leads to at most ten hosts",
+        "`mx` lleva a diez máquinas como mucho",
+        "More than ten are a permanent error. List the addresses instead.",
+        "Más de diez son un error permanente. Enumere las direcciones.",
+        right: "at most 10", "10 como mucho";
+        wrong: "{target} has {count} MX hosts", "{target} tiene {count} máquinas MX";
+        remedy: "Replace mx by ip4: and ip6:", "Cambie mx por ip4: e ip6:";
+    ];
+    COVERS_IP = "spf.covers-ip" Error "RFC 7208 §4, §2.4" [
+        "SPF passes for each address that mail leaves from",
+        "SPF da «pass» para cada dirección desde la que sale correo",
+        "The record must name this server's addresses, or those of the relayhost where mail goes \
+         through one.",
+        "El registro debe incluir las direcciones de este servidor, o las del relayhost si el \
+         correo sale por uno.",
+        right: "{result}";
+        wrong: "{result} for {address}: {record}", "{result} para {address}: {record}";
+        expected: "pass";
+        remedy: "{edited}";
+    ];
+    PLUS_ALL = "spf.plus-all" Error "RFC 7208 §5.1" [
+        "The record does not let the whole world send",
+        "El registro no permite enviar a todo el mundo",
+        "`+all` or `ip4:0.0.0.0/0` lets everyone send in your name; Gmail answers 5.7.24. End the \
+         record with `-all` or `~all`.",
+        "`+all` o `ip4:0.0.0.0/0` permite a cualquiera enviar en su nombre; Gmail responde 5.7.24. \
+         Termine el registro con `-all` o `~all`.",
+        right: "closed", "cerrado";
+        wrong: "the whole world may send: {record}", "cualquiera puede enviar: {record}";
+        expected: "-all or ~all at the end", "-all o ~all al final";
+        remedy: "{closed}";
+    ];
+    BROAD = "spf.broad" Warning "RFC 7208 §11.4" [
+        "The record does not name huge networks",
+        "El registro no incluye redes enormes",
+        "Whoever has an address in a network that you name may send in your name.",
+        "Quien tenga una dirección en una red que usted incluya puede enviar en su nombre.",
+        right: "{addresses} IPv4 addresses by itself", "{addresses} direcciones IPv4 propias";
+        wrong: "{addresses} IPv4 addresses: {record}", "{addresses} direcciones IPv4: {record}";
+        expected: "at most 65536", "65536 como mucho";
+        remedy: "Name only the addresses that send for you",
+            "Incluya solo las direcciones que envían por usted";
+    ];
+    NO_ALL = "spf.no-all" Warning "RFC 7208 §4.7, §5.1" [
+        "The record ends in `-all` or `~all`",
+        "El registro acaba en `-all` o `~all`",
+        "Without an end, or with `?all`, the record says nothing about others who send in your \
+         name.",
+        "Sin final, o con `?all`, el registro no dice nada de quienes envían en su nombre sin serlo.",
+        right: "it has an end", "tiene final";
+        wrong: "no `-all` or `~all`: {record}", "sin `-all` ni `~all`: {record}";
+        expected: "-all or ~all at the end", "-all o ~all al final";
+        remedy: "{closed}";
+    ];
+    AFTER_ALL = "spf.after-all" Warning "RFC 7208 §5.1" [
+        "Nothing follows `all`",
+        "No hay nada detrás de `all`",
+        "Terms behind `all` are ignored. Move them in front of it.",
+        "Los términos detrás de `all` se ignoran. Póngalos delante.",
+        right: "nothing", "nada";
+        wrong: "terms behind {all}: {record}", "términos detrás de {all}: {record}";
+        expected: "{all} at the end", "{all} al final";
+        remedy: "Move {all} to the end of the record", "Ponga {all} al final del registro";
+    ];
+    REDIRECT_WITH_ALL = "spf.redirect-with-all" Warning "RFC 7208 §6.1" [
+        "`redirect` and `all` do not stand together",
+        "`redirect` y `all` no están juntos",
+        "`redirect` is ignored where there is an `all`. Keep one of the two.",
+        "`redirect` se ignora donde hay un `all`. Deje uno de los dos.",
+        right: "not both", "no los dos";
+        wrong: "both: {record}", "los dos: {record}";
+        expected: "one of the two", "uno de los dos";
+        remedy: "Delete redirect=, which is ignored", "Borre redirect=, que se ignora";
+    ];
+    PTR_MECHANISM = "spf.ptr-mechanism" Warning "RFC 7208 §5.5" [
+        "The record does not use `ptr`",
+        "El registro no usa `ptr`",
+        "It is slow, and receivers may ignore it. Name the addresses with ip4 and ip6.",
+        "Es lento, y los receptores pueden ignorarlo. Ponga las direcciones con ip4 e ip6.",
+        right: "no ptr", "sin ptr";
+        wrong: "ptr: {record}", "ptr: {record}";
+        expected: "ip4: and ip6: instead", "ip4: e ip6: en su lugar";
+        remedy: "Replace ptr by the addresses", "Cambie ptr por las direcciones";
+    ];
+    SIZE = "spf.size" Warning "RFC 7208 §3.4" [
+        "The TXT records of the domain fit into one DNS message",
+        "Los registros TXT del dominio caben en un mensaje de DNS",
+        "Answers above 512 octets need EDNS, and those above 1,232 are repeated over TCP, which \
+         some firewalls stop. Move other TXT records to names of their own.",
+        "Las respuestas de más de 512 octetos necesitan EDNS, y las de más de 1232 se repiten por \
+         TCP, que algunos cortafuegos impiden. Lleve otros registros TXT a nombres propios.",
+        right: "about {octets} octets", "unos {octets} octetos";
+        wrong: "about {octets} octets", "unos {octets} octetos";
+        expected: "at most {limit}", "{limit} como mucho";
+        remedy: "Delete TXT records that are no longer needed, such as old ownership proofs",
+            "Borre los registros TXT que ya no hagan falta, como pruebas de propiedad antiguas";
+    ];
+    MACROS = "spf.macros" Info "RFC 7208 §7.2" [
+        "The record does not use the macro p",
+        "El registro no usa la macro p",
+        "`%{p}` asks for the reverse DNS of every client, and receivers may answer `unknown`.",
+        "`%{p}` consulta el DNS inverso de cada cliente, y los receptores pueden dar `unknown`.",
+        right: "no %{p}", "sin %{p}";
+        wrong: "%{p}: {record}", "%{p}: {record}";
+        remedy: "Replace the term by addresses", "Cambie el término por direcciones";
+    ];
+}
 
 /// Octets of an answer that come through everywhere (RFC 7208 §3.4), and through UDP
 /// as DNS servers set it up today.
@@ -61,7 +236,7 @@ const MAX_ADDRESSES: u64 = 1 << 16;
 /// Look-ups from which it is worth to say how few are left.
 const MANY_LOOKUPS: u32 = 8;
 /// An address that nobody has, for which every term is tried.
-const NOBODY: &str = "240.0.0.1";
+const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(240, 0, 0, 1));
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let domain = context.domain.as_str();
@@ -70,77 +245,46 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         context.texts(domain),
         spf::ahead::ask(context.world, [(domain.to_owned(), RecordType::Txt)])
     );
-    let texts = match texts {
+    let texts = match draft(&EXISTS).answered(texts) {
         Ok(texts) => texts,
-        Err(error) => {
-            let mut checks = vec![draft(&EXISTS).no_answer(&error)];
-            checks.extend(rest_after(&EXISTS).map(|check| draft(check).skipped(&EXISTS)));
-            return checks;
-        }
+        Err(silent) => return silent.skipping(after(FAMILY.checks, &EXISTS), draft),
     };
     let remedy = Remedy::find(context, &texts).await;
-    let records: Vec<&String> =
-        texts.iter().filter(|text| spf::is_record(text.as_bytes())).collect();
-    let record = match records.as_slice() {
-        [] => return missing(context, &texts, &remedy),
-        [record] => record.as_str(),
-        several => {
-            let list: Vec<_> = several.iter().map(|record| record.as_str()).collect();
-            let exists = draft(&EXISTS)
-                .with("count", list.len())
-                .pass(("{count} records", "{count} registros"));
-            let single = remedy
-                .put_in(context, draft(&SINGLE))
-                .with("records", list.join(" | "))
-                .with("count", list.len())
-                .finding(
-                    ("{count} records: {records}", "{count} registros: {records}"),
-                    ("one record", "un solo registro"),
-                    remedy.for_all(),
-                );
-            let mut checks = vec![exists, single];
-            checks.extend(rest_after(&SINGLE).map(|check| draft(check).skipped(&SINGLE)));
-            return checks;
+    let is_record = |text: &&String| spf::is_record(text.as_bytes());
+    let records: Vec<&str> = texts.iter().filter(is_record).map(String::as_str).collect();
+    match records.as_slice() {
+        [] => missing(remedy.put_in(draft(&EXISTS)), &texts)
+            .skipping(after(FAMILY.checks, &EXISTS), draft),
+        [record] => {
+            let exists = draft(&EXISTS).with("record", record).right();
+            let checks = vec![exists, draft(&SINGLE).right(), size(context, &texts)];
+            [checks, of_record(context, record, &remedy).await].concat()
         }
-    };
-    let mut checks = vec![
-        draft(&EXISTS).with("record", record).pass("{record}"),
-        draft(&SINGLE).pass(("one record", "un solo registro")),
-        size(context, &texts),
-    ];
-    checks.extend(of_record(context, record, &remedy).await);
-    checks
+        several => {
+            let count = |check| draft(check).with("count", several.len());
+            let exists = count(&EXISTS).pass(("{count} records", "{count} registros"));
+            let single = remedy.put_in(count(&SINGLE)).with("records", several.join(" | "));
+            let single = single.wrong().skipping(after(FAMILY.checks, &SINGLE), draft);
+            [vec![exists], single].concat()
+        }
+    }
 }
 
-fn rest_after(last: &'static Definition) -> impl Iterator<Item = &'static Definition> {
-    FAMILY.checks.iter().copied().skip_while(move |check| check.id != last.id).skip(1)
-}
-
-fn missing<W: World>(context: &Context<'_, W>, texts: &[String], remedy: &Remedy) -> Vec<Check> {
-    let draft = |definition| about(context, definition);
+fn missing(draft: Draft, texts: &[String]) -> Check {
     let near = texts.iter().find(|text| mend::is_meant(text));
     let near = near.or(texts.iter().find(|text| text.to_ascii_lowercase().contains("spf1")));
-    let seen = match near {
-        Some(_) => Text::new(
+    match near {
+        Some(near) => draft.with("near", near).finding((
             "no record begins with `v=spf1 `; this one does not count: {near}",
             "ningún registro empieza por `v=spf1 `; este no cuenta: {near}",
-        ),
-        None => Text::new("no SPF record", "no hay registro SPF"),
-    };
-    let mut checks = vec![
-        remedy
-            .put_in(context, draft(&EXISTS))
-            .with("near", near.map_or("", |near| near.as_str()))
-            .finding(seen, ("an SPF record", "un registro SPF"), remedy.text()),
-    ];
-    checks.extend(rest_after(&EXISTS).map(|check| draft(check).skipped(&EXISTS)));
-    checks
+        )),
+        None => draft.finding(("no SPF record", "no hay registro SPF")),
+    }
 }
 
 // The record is the domain's, and is asked for at its own name.
 fn about<W: World>(context: &Context<'_, W>, definition: &'static Definition) -> Draft {
-    let domain = context.domain.as_str();
-    context.asking(definition, domain, (domain, RecordType::Txt)).with("domain", domain)
+    context.asking(definition, &context.domain, (&context.domain, RecordType::Txt))
 }
 
 async fn of_record<W: World>(
@@ -149,13 +293,12 @@ async fn of_record<W: World>(
     remedy: &Remedy,
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
-    let nobody: IpAddr = NOBODY.parse().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::BROADCAST));
-    let query =
-        |address| Query::mail_from_text(address, &context.helo, &format!("postmaster@{domain}"));
+    let sender = format!("postmaster@{domain}");
+    let query = |address| Query::mail_from_text(address, &context.helo, &sender);
     let terms = Terms::read(record);
     let senders = context.senders();
     let queries: Vec<Query> = senders.iter().map(|address| query(*address)).collect();
-    let whole_query = query(nobody);
+    let whole_query = query(NOBODY);
     let (count, whole, evaluations, mx) = tokio::join!(
         count(context.world, domain),
         spf::check(context.world, &whole_query),
@@ -163,7 +306,6 @@ async fn of_record<W: World>(
         mx_limit(context, &terms),
     );
     let mut checks = well_formed(context, record, &count, remedy);
-    let own_fault = !mend::is_sound(record);
     let readable = !checks.iter().any(Check::is_wrong);
     let lookups = lookups(context, &count, readable);
     // A record with too many is cut down first, and what led nowhere may go with it.
@@ -171,21 +313,15 @@ async fn of_record<W: World>(
         true => context.about(&VOID, domain).skipped(&LOOKUPS),
         false => void(context, &[vec![whole.clone()], evaluations.clone()].concat()),
     });
-    checks.push(lookups);
-    checks.push(mx);
+    checks.extend([lookups, told(mx)]);
     let broken = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
     checks.extend(coverage(context, (&senders, &evaluations), (record, broken), remedy));
     // What cannot be read as it was meant is not judged by its words.
-    let damage = checks.iter().find(|check| {
-        check.is_wrong() && [STRING_255.id, SYNTAX.id].contains(&check.id()) && own_fault
-    });
-    let damage = damage.map(|check| check.definition);
-    checks.extend(manners::judge(
-        context,
-        (&terms, remedy),
-        whole.result == SpfResult::Pass,
-        damage,
-    ));
+    let is_damage = |check: &&Check| [STRING_255.id, SYNTAX.id].contains(&check.id());
+    let damage = checks.iter().filter(|check| check.is_wrong()).find(is_damage);
+    let damage = damage.filter(|_| !mend::is_sound(record)).map(|check| check.definition);
+    let anybody_passes = whole.result == SpfResult::Pass;
+    checks.extend(manners::judge(context, (&terms, remedy), anybody_passes, damage));
     checks
 }
 
@@ -197,80 +333,52 @@ fn well_formed<W: World>(
     remedy: &Remedy,
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
-    let draft = |definition| about(context, definition);
     let faults = Faults::of(count, domain);
-    let mended = |definition| remedy.put_in(context, draft(definition)).with("record", record);
-    let quoted = record.contains(['"', '\\']);
-    let grown = !quoted && mend::has_grown_together(record);
-    let mut checks = Vec::new();
-    checks.push(if grown {
-        mended(&STRING_255).finding(
-            ("terms grown together: {record}", "términos pegados: {record}"),
-            ("a space between all terms", "un espacio entre todos los términos"),
-            remedy.text(),
-        )
-    } else if quoted {
-        mended(&STRING_255).finding(
-            ("quotation marks in the value: {record}", "comillas dentro del valor: {record}"),
-            ("no quotation marks in the value", "el valor sin comillas"),
-            remedy.text(),
-        )
+    let draft = |definition| about(context, definition);
+    let mended = |definition| remedy.put_in(draft(definition)).with("record", record);
+    let whole = if record.contains(['"', '\\']) {
+        let expected = ("no quotation marks in the value", "el valor sin comillas");
+        mended(&STRING_255).expected(expected).finding((
+            "quotation marks in the value: {record}",
+            "comillas dentro del valor: {record}",
+        ))
+    } else if mend::has_grown_together(record) {
+        let expected = ("a space between all terms", "un espacio entre todos los términos");
+        mended(&STRING_255)
+            .expected(expected)
+            .finding(("terms grown together: {record}", "términos pegados: {record}"))
     } else {
-        draft(&STRING_255).pass(("whole", "entero"))
-    });
-    let readable = Text::new("a record that can be read", "un registro que se pueda leer");
-    checks.push(match &faults.malformed {
-        _ if quoted || grown => draft(&SYNTAX).skipped(&STRING_255),
+        draft(&STRING_255).right()
+    };
+    let syntax = match &faults.malformed {
+        _ if whole.is_wrong() => draft(&SYNTAX).skipped(&STRING_255),
         Some((whose, problem)) => {
-            let correct = match whose == domain {
-                true => remedy.text(),
-                false => Text::new(
-                    "Tell whoever runs {whose}, or take it out of: {record}",
-                    "Avise a quien lleve {whose}, o quítelo de: {record}",
-                ),
-            };
-            mended(&SYNTAX).with("whose", whose).with_said("problem", problem).finding(
-                ("in the record of {whose}: {problem}", "en el registro de {whose}: {problem}"),
-                readable,
-                correct,
-            )
+            let draft = mended(&SYNTAX).with("whose", whose).with_said("problem", problem);
+            let draft = if whose == domain { draft } else { draft.remedy(ANOTHERS) };
+            draft.finding((
+                "in the record of {whose}: {problem}",
+                "en el registro de {whose}: {problem}",
+            ))
         }
         None if !mend::is_sound(record) => {
-            mended(&SYNTAX).with("terms", mend::mistaken(record).join(" ")).finding(
-                (
-                    "receivers do not read `{terms}` as it was meant: {record}",
-                    "los receptores no leen `{terms}` como se quería: {record}",
-                ),
-                readable,
-                remedy.text(),
-            )
+            mended(&SYNTAX).with("terms", mend::mistaken(record).join(" ")).finding((
+                "receivers do not read `{terms}` as it was meant: {record}",
+                "los receptores no leen `{terms}` como se quería: {record}",
+            ))
         }
-        None => draft(&SYNTAX).pass(("every term is right", "todos los términos son correctos")),
+        None => draft(&SYNTAX).right(),
+    };
+    let elsewhere = [(&INCLUDE_MISSING, &faults.missing), (&LOOP, &faults.looping)];
+    let elsewhere = elsewhere.map(|(check, whose)| {
+        draft(check).with("whose", whose.as_deref().unwrap_or_default()).judge(whose.is_some())
     });
-    checks.push(match &faults.missing {
-        Some(whose) => draft(&INCLUDE_MISSING).with("whose", whose).finding(
-            ("{whose} has no SPF record", "{whose} no tiene registro SPF"),
-            (
-                "a record at {whose}, or no include of it",
-                "un registro en {whose}, o ningún include",
-            ),
-            (
-                "Remove include:{whose} (or redirect={whose}) from the record of {domain}",
-                "Quite include:{whose} (o redirect={whose}) del registro de {domain}",
-            ),
-        ),
-        None => draft(&INCLUDE_MISSING).pass(("all there", "están todos")),
-    });
-    checks.push(match &faults.looping {
-        Some(whose) => draft(&LOOP).with("whose", whose).finding(
-            ("{whose} is reached from itself", "se llega a {whose} desde sí mismo"),
-            ("no circle", "ningún círculo"),
-            ("Break the circle: {whose}", "Rompa el círculo: {whose}"),
-        ),
-        None => draft(&LOOP).pass(("no circle", "ningún círculo")),
-    });
-    checks
+    [vec![whole, syntax], elsewhere.to_vec()].concat()
 }
+
+const ANOTHERS: Text = Text::new(
+    "Tell whoever runs {whose}, or take it out of: {record}",
+    "Avise a quien lleve {whose}, o quítelo de: {record}",
+);
 
 fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) -> Check {
     let terms: Vec<_> = count.terms.iter().map(|term| term.term.as_str()).collect();
@@ -279,16 +387,7 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
         .with("limit", MAX_LOOKUPS)
         .with("terms", terms.join(" "));
     if count.lookups > MAX_LOOKUPS {
-        return draft.finding(
-            ("{count} look-ups: {terms}", "{count} consultas: {terms}"),
-            ("at most {limit}", "{limit} como mucho"),
-            (
-                "Remove includes that are not needed, replace others by ip4: and ip6: (`puerto \
-                 dns` shows the record with its count), or give other senders a subdomain",
-                "Quite los include que no hagan falta, cambie otros por ip4: e ip6: (`puerto dns` \
-                 muestra el registro con su cuenta), o dé un subdominio a otros remitentes",
-            ),
-        );
+        return draft.wrong();
     }
     let dns = count.faults.iter().find_map(|fault| match &fault.kind {
         CountFaultKind::Dns(error) => Some((fault.domain.as_str(), error)),
@@ -307,14 +406,14 @@ fn lookups<W: World>(context: &Context<'_, W>, count: &Count, readable: bool) ->
             "{count} hasta ahora; el registro no se puede leer hasta el final",
         ));
     }
-    if count.lookups >= MANY_LOOKUPS {
-        return draft.severity(Severity::Info).finding(
-            ("{count} of {limit} look-ups", "{count} de {limit} consultas"),
-            ("room for more", "margen para más"),
-            ("Replace an include before you add one", "Cambie un include antes de añadir otro"),
-        );
+    if count.lookups < MANY_LOOKUPS {
+        return draft.right();
     }
-    draft.pass(("{count} of {limit} look-ups", "{count} de {limit} consultas"))
+    draft
+        .severity(Severity::Info)
+        .expected(("room for more", "margen para más"))
+        .remedy(("Replace an include before you add one", "Cambie un include antes de añadir otro"))
+        .finding(LOOKUPS.right)
 }
 
 // The first is of an address that nobody has, the others are of ours.
@@ -327,29 +426,21 @@ fn void<W: World>(context: &Context<'_, W>, whole: &[Evaluation]) -> Check {
     let names: Vec<&Question> = names.max_by_key(Vec::len).unwrap_or_default();
     let nowhere = Answer::Nothing(DnsError::NoSuchDomain);
     let only_records = names.iter().all(|question| question.answer != nowhere);
-    let asked: Vec<&str> = names.iter().map(|question| question.asked.as_str()).collect();
-    let draft = about(context, &VOID).with("count", names.len()).with("names", asked.join(", "));
+    let draft = about(context, &VOID).with("count", names.len());
+    let draft = draft.list("names", names.iter().map(|question| &question.asked));
     if whole.iter().any(|evaluation| evaluation.result == SpfResult::TempError) {
         return draft.dns_silent();
     }
-    if names.len() > 2 {
-        let remedy = match only_records {
-            true => Text::new(
+    match names.len() {
+        ..=2 => draft.right(),
+        _ if only_records => draft
+            .remedy((
                 "Give these names such records, or replace their terms by ip4: and ip6:",
                 "Dé esos registros a esos nombres, o cambie sus términos por ip4: e ip6:",
-            ),
-            false => Text::new(
-                "Delete the terms of names that no longer exist",
-                "Borre los términos de nombres que ya no existen",
-            ),
-        };
-        return draft.finding(
-            ("{count} lead nowhere: {names}", "{count} no llevan a nada: {names}"),
-            ("at most 2", "2 como mucho"),
-            remedy,
-        );
+            ))
+            .wrong(),
+        _ => draft.wrong(),
     }
-    draft.pass(("{count} of 2", "{count} de 2"))
 }
 
 // As an evaluation counts them (RFC 7208 §4.6.4); `exists` is made to lead nowhere for
@@ -370,27 +461,16 @@ fn void_names<'a>(trace: &'a Trace, is_ours: bool, names: &mut Vec<&'a Question>
     }
 }
 
-async fn mx_limit<W: World>(context: &Context<'_, W>, terms: &Terms) -> Check {
+async fn mx_limit<W: World>(context: &Context<'_, W>, terms: &Terms) -> Judged {
     let domain = context.domain.as_str();
-    let draft = context.about(&MX_LIMIT, domain);
     for target in terms.mx_targets(domain) {
-        let hosts = match context.lookup(&target, RecordType::Mx).await {
-            Ok(answer) => answer.records.iter().filter(|r| matches!(r, Record::Mx(..))).count(),
-            Err(error) if error.is_absence() => 0,
-            Err(error) => {
-                return draft.asked(context.question(&target, RecordType::Mx)).no_answer(&error);
-            }
-        };
+        let draft = context.asking(&MX_LIMIT, domain, (&target, RecordType::Mx));
+        let hosts = draft.answered(context.world.exchangers(&target).await)?.len();
         if hosts > 10 {
-            let draft = draft.asked(context.question(&target, RecordType::Mx));
-            return draft.with("count", hosts).with("target", &target).finding(
-                ("{target} has {count} MX hosts", "{target} tiene {count} máquinas MX"),
-                ("at most 10", "10 como mucho"),
-                ("Replace mx by ip4: and ip6:", "Cambie mx por ip4: e ip6:"),
-            );
+            return Ok(draft.with("count", hosts).with("target", &target).wrong());
         }
     }
-    draft.pass(("at most 10", "10 como mucho"))
+    Ok(context.about(&MX_LIMIT, domain).right())
 }
 
 fn coverage<W: World>(
@@ -401,62 +481,46 @@ fn coverage<W: World>(
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
     if senders.is_empty() {
-        let draft = context.about(&COVERS_IP, domain);
-        return vec![draft.unknown((
+        return vec![context.about(&COVERS_IP, domain).unknown((
             "it is not known by which public address our mail reaches the world",
             "no se sabe con qué dirección pública llega nuestro correo al mundo",
         ))];
     }
     let passes = evaluations.iter().any(|evaluation| evaluation.result == SpfResult::Pass);
-    senders
-        .iter()
-        .zip(evaluations)
-        .map(|(address, evaluation)| {
-            let draft = remedy
-                .put_in(context, context.about(&COVERS_IP, context.subject(address)))
-                .with("address", address)
-                .asked(context.question(domain, RecordType::Txt))
-                .with("domain", domain)
-                .with("result", evaluation.result)
-                .with("record", record);
-            match evaluation.result {
-                SpfResult::Pass => draft.pass("{result}"),
-                SpfResult::TempError => draft.dns_silent(),
-                _ if broken.is_some() => draft.skipped(broken.unwrap_or(&SYNTAX)),
-                // A relay may well send from other addresses than it takes mail at.
-                _ if context.relay.is_some() && (passes || Terms::read(record).delegates()) => {
-                    draft.unknown((
-                        "{result} for {address}, where the relay takes mail; whether it sends from \
-                         there cannot be seen from here",
-                        "{result} para {address}, donde el relay recibe el correo; desde aquí no \
-                         se puede saber si también envía desde ahí",
-                    ))
-                }
-                _ => draft.finding(
-                    ("{result} for {address}: {record}", "{result} para {address}: {record}"),
-                    "pass",
-                    remedy.text(),
-                ),
-            }
-        })
-        .collect()
+    // A relay may well send from other addresses than it takes mail at.
+    let is_anothers = context.relay.is_some() && (passes || Terms::read(record).delegates());
+    let each = senders.iter().zip(evaluations).map(|(address, evaluation)| {
+        let subject = context.subject(address);
+        let draft = context.asking(&COVERS_IP, subject, (domain, RecordType::Txt));
+        let draft = remedy
+            .put_in(draft)
+            .with("address", address)
+            .with("result", evaluation.result)
+            .with("record", record);
+        match (evaluation.result, broken) {
+            (SpfResult::Pass, _) => draft.right(),
+            (SpfResult::TempError, _) => draft.dns_silent(),
+            (_, Some(broken)) => draft.skipped(broken),
+            _ if is_anothers => draft.unknown((
+                "{result} for {address}, where the relay takes mail; whether it sends from there \
+                 cannot be seen from here",
+                "{result} para {address}, donde el relay recibe el correo; desde aquí no se puede \
+                 saber si también envía desde ahí",
+            )),
+            _ => draft.wrong(),
+        }
+    });
+    each.collect()
 }
 
 fn size<W: World>(context: &Context<'_, W>, texts: &[String]) -> Check {
     // Name, type, class, lifetime and lengths take some 20 octets for each record.
     let octets: usize = 60 + texts.iter().map(|text| text.len() + 20).sum::<usize>();
-    let draft = about(context, &SIZE).with("octets", octets).with("limit", SMALL_ANSWER);
-    if octets <= SMALL_ANSWER {
-        return draft.pass(("about {octets} octets", "unos {octets} octetos"));
-    }
     // Between the two it is the usual thing, and hardly anybody fails.
     let severity = if octets > MAX_ANSWER { Severity::Warning } else { Severity::Info };
-    draft.severity(severity).finding(
-        ("about {octets} octets", "unos {octets} octetos"),
-        ("at most {limit}", "{limit} como mucho"),
-        (
-            "Delete TXT records that are no longer needed, such as old ownership proofs",
-            "Borre los registros TXT que ya no hagan falta, como pruebas de propiedad antiguas",
-        ),
-    )
+    let draft = about(context, &SIZE).with("octets", octets).with("limit", SMALL_ANSWER);
+    match octets {
+        ..=SMALL_ANSWER => draft.right(),
+        _ => draft.severity(severity).wrong(),
+    }
 }

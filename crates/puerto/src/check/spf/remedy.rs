@@ -3,14 +3,16 @@
 use super::{Context, World};
 use crate::check::outcome::Draft;
 use crate::dnsplan::{Sender, SpfProposal, spf_proposal};
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 
 /// What the record is to be.
 pub(super) struct Remedy {
-    // None where the DNS did not answer all that has to be known for it.
-    proposal: Option<SpfProposal>,
-    closed: Option<String>,
-    alias: Option<String>,
+    // Of which words only the owner knows who they stand for; `None` where the DNS did not
+    // answer all that has to be known for the record.
+    unclear: Option<String>,
+    edited: Said,
+    /// By which strangers do not pass, where that is another one.
+    closed: Option<Said>,
 }
 
 impl Remedy {
@@ -27,54 +29,37 @@ impl Remedy {
         let proposal = spf_proposal(context.world, &sender, texts, false).await.ok();
         let closed = match &proposal {
             Some(proposal) if proposal.mended.is_ajar() => {
-                let closed = spf_proposal(context.world, &sender, texts, true).await;
-                closed.ok().map(|closed| closed.text)
+                spf_proposal(context.world, &sender, texts, true).await.ok()
             }
             _ => None,
         };
         let alias = context.alias_of(&context.domain).await;
-        Self { proposal, closed, alias }
-    }
-
-    /// Gives a finding the words that [`Remedy::text`] and [`Remedy::closed`] put in.
-    pub(super) fn put_in<W: World>(&self, context: &Context<'_, W>, draft: Draft) -> Draft {
-        let proposal = self.proposal.as_ref();
-        let edited = proposal.map_or("", |proposal| proposal.text.as_str());
-        let closed = self.closed.as_deref().unwrap_or(edited);
-        let unclear = proposal.map(SpfProposal::unclear).unwrap_or_default();
-        let line = |text: &str| {
-            let line = format!("{}. IN TXT \"{text}\"", context.domain);
-            context.to_publish(self.alias.as_deref(), &line)
+        let line = |proposal: &SpfProposal| {
+            let line = format!("{}. IN TXT \"{}\"", context.domain, proposal.text);
+            context.to_publish(alias.as_deref(), &line)
         };
-        let draft = draft.with_said("edited", line(edited)).with_said("closed", line(closed));
-        draft.with("unclear", unclear)
-    }
-
-    /// Publish this.
-    pub(super) fn text(&self) -> Text {
-        match &self.proposal {
-            None => UNKNOWN,
-            Some(proposal) if !proposal.mended.unclear.is_empty() => UNCLEAR,
-            Some(_) => Text::same("{edited}"),
+        Self {
+            unclear: proposal.as_ref().map(SpfProposal::unclear),
+            edited: proposal.as_ref().map(line).unwrap_or_default(),
+            closed: closed.as_ref().map(line),
         }
     }
 
-    /// Publish this in the place of several.
-    pub(super) fn for_all(&self) -> Text {
-        match &self.proposal {
-            None => UNKNOWN,
-            Some(proposal) if !proposal.mended.unclear.is_empty() => UNCLEAR,
-            Some(_) => {
-                Text::new("Replace all of them by: {edited}", "Sustitúyalos todos por: {edited}")
-            }
+    /// Puts the record into a finding, as `{edited}`.
+    pub(super) fn put_in(&self, draft: Draft) -> Draft {
+        let draft = draft.with_said("edited", &self.edited);
+        match self.unclear.as_deref() {
+            None => draft.remedy(UNKNOWN),
+            Some("") => draft,
+            Some(unclear) => draft.with("unclear", unclear).remedy(UNCLEAR),
         }
     }
 
-    /// Publish this, by which strangers do not pass.
-    pub(super) fn closed(&self) -> Text {
-        match (&self.proposal, &self.closed) {
-            (Some(_), Some(_)) => Text::same("{closed}"),
-            _ => self.text(),
+    /// Puts the record by which strangers do not pass into a finding, as `{closed}`.
+    pub(super) fn put_in_closed(&self, draft: Draft) -> Draft {
+        match &self.closed {
+            Some(closed) => draft.with_said("closed", closed),
+            None => self.put_in(draft).with_said("closed", &self.edited),
         }
     }
 }
