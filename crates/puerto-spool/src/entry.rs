@@ -1,9 +1,10 @@
 //! The values that go in and out of a spool.
 
-use puerto_smtp::{Domain, EnhancedCode, Recipient, Return, ReversePath};
+use puerto_smtp::{Domain, EnhancedCode, Envelope, Recipient, Return, ReversePath};
 
-use crate::Answer;
 use crate::id::{MessageId, Timestamp};
+use crate::index::states_of;
+use crate::{Answer, Content, NewMessage};
 
 /// Where a message came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,37 @@ pub struct Entry {
     pub held: bool,
     /// A delay notice has been queued.
     pub delay_notified: bool,
+}
+
+impl Entry {
+    /// What it was committed with.
+    pub(crate) fn envelope(&self) -> Envelope {
+        Envelope {
+            reverse_path: self.reverse_path.clone(),
+            recipients: self.recipients.iter().map(|status| status.recipient.clone()).collect(),
+            envelope_id: self.envelope_id.clone(),
+            ret: self.ret,
+            eight_bit: self.eight_bit,
+            smtputf8: self.smtputf8,
+        }
+    }
+
+    /// The same as a new message. It has its trace already.
+    pub(crate) fn as_new(&self, content: Content) -> NewMessage {
+        NewMessage {
+            id: self.id,
+            envelope: self.envelope(),
+            received_at: self.received_at,
+            origin: self.origin.clone(),
+            prefix: Vec::new(),
+            content,
+        }
+    }
+
+    /// How its recipients stand, as [`crate::index::Index::apply`] takes it.
+    pub(crate) fn states(&self, now: Timestamp) -> Vec<u8> {
+        states_of(self, (0..).zip(&self.recipients), now)
+    }
 }
 
 /// The right to work on some recipients of one message until it expires.

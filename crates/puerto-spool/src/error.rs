@@ -96,6 +96,35 @@ pub enum Hindrance {
          program that wrote it, or a newer one"
     )]
     Newer { file: String, version: u32, known: u32 },
+    #[error("the database's URL cannot be used: {what}")]
+    DatabaseUrl { what: String },
+    #[error(
+        "the database {database} cannot be reached: {why}; mail is taken again as soon as it can"
+    )]
+    DatabaseAway { database: String, why: String },
+    #[error("the database {database} does not answer; mail is taken again as soon as it does")]
+    DatabaseSilent { database: String },
+    #[error("the database {database} refuses: {why}")]
+    DatabaseRefused { database: String, why: String },
+    #[error("no standby of the database {database} has confirmed the message")]
+    NotReplicated { database: String },
+    #[error(
+        "the tables in {database} have version {version}, and this program needs {known}: run \
+         `puerto store migrate`"
+    )]
+    SchemaOlder { database: String, version: u32, known: u32 },
+    #[error(
+        "the tables in {database} have version {version}, and this program knows {known}: use \
+         the program that made them, or a newer one"
+    )]
+    SchemaNewer { database: String, version: u32, known: u32 },
+    #[error(
+        "another process takes part in the cluster as {name}: give each node a name of its own, \
+         by `[store] node`"
+    )]
+    NameTaken { name: String },
+    #[error("255 nodes have taken part in {database}, and there is no number for another")]
+    TooManyNodes { database: String },
 }
 
 impl From<&io::Error> for Hindrance {

@@ -13,7 +13,7 @@ use crate::entry::{Entry, Lease, LeaseToken, RecipientState, Settled, Settlement
 use crate::filter::Filter;
 use crate::id::{MessageId, Timestamp};
 use crate::ticket::Ticket;
-use crate::{Draft, NewMessage, SpoolError, StoredContent};
+use crate::{Content, Draft, Hindrance, NewMessage, SpoolError, StoredContent};
 
 /// The answer to a call that may fail.
 pub type Answer<T> = Ticket<Result<T, SpoolError>>;
@@ -201,6 +201,10 @@ pub trait Desk: Send + Sync + 'static {
     /// recipient is not touched until it is settled, except by [`Edit::Remove`]. Complete
     /// when all of it is durable.
     fn edit(&self, ids: &[MessageId], edit: Edit) -> Ticket<Vec<Result<(), SpoolError>>>;
+    /// Takes over a message of another store as it stands there, with its content: attempts,
+    /// due times and holds are kept, and nothing of it is leased. `false` if a message of
+    /// this id is here already: so a copy that was broken off is begun anew.
+    fn adopt(&self, entry: &Entry, content: Content) -> Answer<bool>;
     /// How the store fares.
     fn health(&self) -> Answer<Health>;
     /// Those that share the queue.
@@ -208,6 +212,15 @@ pub trait Desk: Send + Sync + 'static {
     /// Makes everything durable and stops the store's threads, and waits for that. Later
     /// commits fail.
     fn close(&self);
+}
+
+/// Whether a message that was to be adopted was not here before.
+pub(crate) fn is_new(stored: Result<(), SpoolError>) -> Result<bool, SpoolError> {
+    match stored {
+        Ok(()) => Ok(true),
+        Err(SpoolError::Io(Hindrance::QueuedAlready(_))) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A whole store.

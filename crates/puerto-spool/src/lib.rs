@@ -6,8 +6,9 @@
 //! the three [`faces`] may assume that it is the only user of the store or that the
 //! index is in its own memory: several nodes may share one queue.
 //!
-//! Two backends pass the same `contract` suite: `memory`, for tests and for the
-//! simulated Internet, and `segments`, the append-only log on disk.
+//! Three backends pass the same `contract` suite: `memory`, for tests and for the
+//! simulated Internet, `segments`, the append-only log on disk, and `postgres`, one queue
+//! for several nodes.
 
 pub mod clock;
 mod codec;
@@ -21,6 +22,7 @@ pub mod filter;
 mod id;
 mod index;
 pub mod memory;
+pub mod postgres;
 pub mod segments;
 #[cfg(any(test, feature = "contract"))]
 pub mod simulated;

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::entry::{Entry, LeaseToken, Settled, Settlement};
 use crate::faces::{
     Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Store, Work,
+    is_new,
 };
 use crate::filter::Filter;
 use crate::id::{MessageId, Timestamp};
@@ -60,7 +61,7 @@ impl MemorySpool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn store(&self, message: NewMessage) -> Result<(), SpoolError> {
+    fn store(&self, message: NewMessage, states: Option<&[u8]>) -> Result<(), SpoolError> {
         let due = message.received_at.min(self.clock.now());
         let mut octets = message.prefix;
         message
@@ -71,10 +72,15 @@ impl MemorySpool {
         let envelope = EncodedEnvelope::new(message.envelope, message.received_at, message.origin)?;
         let mut state = self.state();
         state.check()?;
-        if state.index.contains(message.id) {
-            return Err(SpoolError::Io(Hindrance::QueuedAlready(message.id)));
+        let id = message.id;
+        if state.index.contains(id) {
+            return Err(SpoolError::Io(Hindrance::QueuedAlready(id)));
         }
-        state.index.insert(message.id, envelope, (octets.len() as u64, octets.into()), due);
+        state.index.insert(id, envelope, (octets.len() as u64, octets.into()), due);
+        if let Some(states) = states {
+            // They are of this envelope.
+            let _ = state.index.apply(id, states);
+        }
         Ok(())
     }
 }
@@ -104,7 +110,7 @@ impl Store for MemorySpool {
     }
 
     fn commit(&self, message: NewMessage) -> Answer<()> {
-        Ticket::ready(self.store(message))
+        Ticket::ready(self.store(message, None))
     }
 
     fn content(&self, id: MessageId) -> Answer<Box<dyn StoredContent>> {
@@ -184,6 +190,11 @@ impl Desk for MemorySpool {
         let now = self.clock.now();
         let index = &mut self.state().index;
         Ticket::ready(ids.iter().map(|id| index.edit(*id, edit, now).map(drop)).collect())
+    }
+
+    fn adopt(&self, entry: &Entry, content: Content) -> Answer<bool> {
+        let states = entry.states(self.clock.now());
+        Ticket::ready(is_new(self.store(entry.as_new(content), Some(&states))))
     }
 
     fn health(&self) -> Answer<Health> {

@@ -2,7 +2,8 @@
 
 use super::{Bench, Check, alike, attempt};
 use crate::{
-    Attempt, Count, Disposition, Edit, Filter, MessageId, PageRequest, RecipientState, SpoolError,
+    Attempt, Content, Count, Disposition, Edit, Filter, MessageId, PageRequest, RecipientState,
+    Settlement, SpoolError,
 };
 
 /// The checks.
@@ -13,6 +14,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("what is not queued is not found", unknown_is_not_found),
     ("health counts", health_counts),
     ("this node is among the nodes", this_node_is_there),
+    ("a message of another store is adopted as it stands, and once", adopted_as_it_stands),
 ];
 
 /// All that a filter selects, by pages of so many.
@@ -129,4 +131,50 @@ fn this_node_is_there(bench: &Bench) {
     let entry = bench.store.page(&PageRequest { limit: 1, ..PageRequest::default() });
     let state = entry.wait().unwrap().entries[0].recipients[0].state;
     assert!(matches!(state, RecipientState::Leased(_)));
+}
+
+fn adopted_as_it_stands(bench: &Bench) {
+    // Where it was: one recipient is done, one waits, one was tried often, one is leased.
+    let id = bench.commit(&["a@one.example", "b@one.example", "c@two.example", "d@x.example"]);
+    let leases = bench.claim(10, 10);
+    let of = |name: &str| leases.iter().find(|lease| lease.domain.to_string() == name).unwrap();
+    let dispositions = vec![(0, bench.delivered()), (1, bench.deferred(3600))];
+    bench.settle_as(Settlement { token: of("one.example").token, dispositions }).unwrap();
+    bench.settle(of("two.example"), &bench.deferred(0));
+    assert_eq!(bench.store.note_delay(id).wait(), Ok(true));
+    let mut entry = bench.get(id).unwrap();
+    let mut octets = bench.read(id);
+    let again = bench.store.adopt(&entry, Content::Memory(octets.clone())).wait();
+    assert_eq!(again, Ok(false), "it is here");
+    bench.edit(id, Edit::Remove).unwrap();
+    // Where it comes to.
+    for size in [octets.len(), 2_500_000] {
+        entry.id = bench.store.new_id();
+        entry.size = size as u64;
+        let later = bench.now().after(std::time::Duration::from_secs(3600));
+        entry.recipients[1].state = RecipientState::Due(later);
+        octets.resize(size, b'x');
+        let mut draft = bench.store.draft().unwrap();
+        draft.write(&octets).unwrap();
+        assert_eq!(bench.store.adopt(&entry, draft.finish().unwrap()).wait(), Ok(true));
+        let again = bench.store.adopt(&entry, Content::Memory(octets.clone())).wait();
+        assert_eq!(again, Ok(false));
+        let adopted = bench.get(entry.id).unwrap();
+        assert_eq!(adopted.recipients[..3], entry.recipients[..3]);
+        assert_eq!((adopted.delay_notified, adopted.size), (true, entry.size));
+        assert!(matches!(adopted.recipients[3].state, RecipientState::Due(_)), "no lease");
+        assert!(bench.read(entry.id) == octets);
+        let due = bench.claim(10, 10);
+        assert_eq!(due.len(), 2, "what waited waits");
+        assert_eq!(bench.settle(&due[0], &bench.delivered()), 2);
+        assert_eq!(bench.settle(&due[1], &bench.delivered()), 1);
+        bench.edit(entry.id, Edit::Hold).unwrap();
+        let held = bench.get(entry.id).unwrap();
+        bench.edit(entry.id, Edit::Remove).unwrap();
+        assert_eq!(bench.store.adopt(&held, Content::Memory(octets.clone())).wait(), Ok(true));
+        bench.pass(3601);
+        assert!(bench.claim(10, 10).is_empty(), "it is held");
+        bench.edit(entry.id, Edit::Release).unwrap();
+        assert_eq!(bench.settle(&bench.claim(10, 10)[0], &bench.delivered()), 0);
+    }
 }

@@ -99,6 +99,18 @@ impl Domains {
         self.forget_if_empty(key);
     }
 
+    /// How many recipients of a domain wait or are leased.
+    pub(crate) fn depth_of(&self, domain: &Domain) -> u64 {
+        let key = self.numbers.get(domain).copied();
+        key.and_then(|key| self.get(key)).map_or(0, |state| state.depth)
+    }
+
+    /// The domains of which so many recipients wait or are leased.
+    pub(crate) fn deep(&self, recipients: u64) -> impl Iterator<Item = &Domain> {
+        let states = self.states.iter().flatten();
+        states.filter(move |state| state.depth >= recipients).map(|state| &*state.domain)
+    }
+
     /// Sets whether the next message is to be one that was tried before.
     pub(crate) fn set_turn(&mut self, key: DomainKey, retried_next: bool) {
         if let Some(state) = self.get_mut(key) {

@@ -13,6 +13,7 @@ mod domains;
 mod envelope;
 mod leases;
 mod message;
+mod parts;
 mod slots;
 mod story;
 mod view;
@@ -26,6 +27,7 @@ pub(crate) use self::envelope::EncodedEnvelope;
 pub(crate) use self::leases::Moment;
 use self::leases::{Leased, first_due};
 use self::message::Message;
+pub(crate) use self::parts::{Part, PartState, states_of};
 use self::slots::{Slot, State};
 use crate::codec::{Malformed, Take};
 use crate::entry::{Disposition, Settlement};
@@ -89,8 +91,6 @@ impl<L> Index<L> {
         content: (u64, L),
         due: Timestamp,
     ) -> Option<L> {
-        let before = self.remove(id);
-        let (size, location) = content;
         let mut slots: Vec<Slot> = (0..)
             .zip(&envelope.recipients)
             .map(|(index, (offset, domain))| {
@@ -98,14 +98,29 @@ impl<L> Index<L> {
             })
             .collect();
         slots.sort_unstable_by_key(|slot| (slot.domain, slot.index));
-        let remaining = u32::try_from(slots.len()).unwrap_or(u32::MAX);
-        self.recipients += u64::from(remaining);
-        self.octets += size;
+        self.place(id, (envelope.blob, slots), content, due)
+    }
+
+    /// Puts a message into its place whose recipients, in the slots' order, are due at
+    /// `due`; one of the same id is replaced.
+    fn place(
+        &mut self,
+        id: MessageId,
+        (envelope, slots): (Box<[u8]>, Vec<Slot>),
+        content: (u64, L),
+        due: Timestamp,
+    ) -> Option<L> {
+        // The domains of the slots are known by their numbers until these are counted.
         for slot in &slots {
             self.domains.change_depth(slot.domain, 1, 0);
         }
+        let before = self.remove(id);
+        let (size, location) = content;
+        let remaining = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        self.recipients += u64::from(remaining);
+        self.octets += size;
         let message = Message {
-            envelope: envelope.blob,
+            envelope,
             slots: slots.into(),
             size,
             remaining,
@@ -163,6 +178,17 @@ impl<L> Index<L> {
         now: Timestamp,
     ) -> Result<Changed<L>, SpoolError> {
         let id = settlement.token.id;
+        let places = self.settle_slots(settlement, now)?;
+        self.changed(id, places.iter().copied(), now)
+    }
+
+    /// Changes the recipients of a lease and ends it; returns their places.
+    fn settle_slots(
+        &mut self,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<Box<[u32]>, SpoolError> {
+        let id = settlement.token.id;
         let number = settlement.token.fence;
         if !self.leases.get(&number).is_some_and(|lease| lease.is(&settlement.token)) {
             return Err(SpoolError::LeaseLost(id));
@@ -179,7 +205,7 @@ impl<L> Index<L> {
         self.change_leased(&lease, number, |slot, shared| {
             slot.settle(outcome(slot.index).unwrap_or(&Disposition::Returned(now)), shared);
         });
-        self.changed(id, lease.slots.iter().copied(), now)
+        Ok(lease.slots)
     }
 
     /// Changes a message as an administrator asks.
@@ -246,8 +272,14 @@ impl<L> Index<L> {
     /// Brings about what a record says; returns where the content was if the message
     /// is gone by it. A record of a message that is not here changes nothing.
     pub(crate) fn apply(&mut self, id: MessageId, record: &[u8]) -> Result<Option<L>, Malformed> {
+        self.restate(id, record)?;
+        Ok(self.remove_if_done(id))
+    }
+
+    /// The same, and the message stays even if nothing of it is left to do.
+    fn restate(&mut self, id: MessageId, record: &[u8]) -> Result<(), Malformed> {
         let (flags, states) = slots::take_states(&mut Take(record))?;
-        let Some(message) = self.messages.get(&id) else { return Ok(None) };
+        let Some(message) = self.messages.get(&id) else { return Ok(()) };
         let mut found: Vec<(usize, Slot)> = Vec::with_capacity(states.len());
         for (index, slot) in message.locate(&states)? {
             found.push((index, slot));
@@ -263,7 +295,7 @@ impl<L> Index<L> {
         if let Some(message) = self.messages.get_mut(&id) {
             message.delay_notified = flags & DELAY_NOTIFIED != 0;
         }
-        Ok(self.remove_if_done(id))
+        Ok(())
     }
 
     /// Everything about a message's recipients as a record.

@@ -131,7 +131,7 @@ impl<L> Index<L> {
         })
     }
 
-    fn recipient_state(&self, slot: &Slot) -> RecipientState {
+    pub(super) fn recipient_state(&self, slot: &Slot) -> RecipientState {
         match slot.state {
             State::Waiting(due) => RecipientState::Due(due),
             State::Done => RecipientState::Done,

@@ -59,6 +59,8 @@ pub(crate) struct Arrival {
     pub(crate) envelope: EncodedEnvelope,
     pub(crate) size: u64,
     pub(crate) due: Timestamp,
+    /// How its recipients stand, if they are not all due then.
+    pub(crate) states: Option<Vec<u8>>,
     /// Where the content begins in the payload.
     pub(crate) content_from: usize,
     pub(crate) spilled: Option<SpilledFile>,
@@ -472,6 +474,10 @@ impl Core {
                     let location = Location { placed, spilled };
                     let content = (arrival.size, location);
                     index.insert(item.id, arrival.envelope, content, arrival.due);
+                    if let Some(states) = arrival.states {
+                        // They are of this envelope.
+                        let _ = index.apply(item.id, &states);
+                    }
                     arrived.push(item.id);
                     lock(&self.cache).insert(item.id, item.payload, arrival.content_from);
                 }

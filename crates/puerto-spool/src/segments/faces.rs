@@ -13,12 +13,13 @@ use crate::clock::Clock;
 use crate::entry::{Entry, LeaseToken, Settled, Settlement};
 use crate::faces::{
     Answer, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest, Store, Work,
+    is_new,
 };
 use crate::filter::Filter;
 use crate::id::MessageId;
 use crate::index::Moment;
 use crate::ticket::Ticket;
-use crate::{Draft, NewMessage, SpoolError, StoredContent};
+use crate::{Content, Draft, NewMessage, SpoolError, StoredContent};
 
 /// Messages that are looked at while the index is locked, where all of them are meant.
 const PIECE: usize = 200;
@@ -40,18 +41,7 @@ impl Store for SegmentSpool {
     }
 
     fn commit(&self, message: NewMessage) -> Answer<()> {
-        match self.prepare(message) {
-            Ok(mut pending) => {
-                let (done, ticket) = Ticket::new();
-                pending.done = Some(done);
-                self.submit(pending);
-                ticket
-            }
-            Err(error) => {
-                self.step();
-                Ticket::ready(Err(error))
-            }
-        }
+        self.store(message, None)
     }
 
     fn content(&self, id: MessageId) -> Answer<Box<dyn StoredContent>> {
@@ -173,6 +163,12 @@ impl Desk for SegmentSpool {
         })
     }
 
+    fn adopt(&self, entry: &Entry, content: Content) -> Answer<bool> {
+        let states = entry.states(self.core.clock.now());
+        let stored = self.store(entry.as_new(content), Some(states));
+        Ticket::of(async move { is_new(stored.await) })
+    }
+
     fn health(&self) -> Answer<Health> {
         let (messages, recipients, octets) = lock(&self.core.index).totals();
         Ticket::ready(Ok(Health {
@@ -237,6 +233,21 @@ impl Core {
 }
 
 impl SegmentSpool {
+    fn store(&self, message: NewMessage, adopted: Option<Vec<u8>>) -> Answer<()> {
+        match self.prepare(message, adopted) {
+            Ok(mut pending) => {
+                let (done, ticket) = Ticket::new();
+                pending.done = Some(done);
+                self.submit(pending);
+                ticket
+            }
+            Err(error) => {
+                self.step();
+                Ticket::ready(Err(error))
+            }
+        }
+    }
+
     // Says whether that is new.
     fn set_delay_noted(&self, id: MessageId, noted: bool) -> Result<bool, SpoolError> {
         let now = self.core.clock.now();

@@ -38,7 +38,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use self::content::{SegmentDraft, SpilledFile};
+use self::content::SpilledFile;
+pub(crate) use self::content::{ContentFiles, SegmentDraft};
 use self::core::{Arrival, Core, Pending, Purpose, lock};
 use self::payload::Payload;
 use self::record::Kind;
@@ -160,7 +161,11 @@ impl SegmentSpool {
         Ok(())
     }
 
-    fn prepare(&self, message: NewMessage) -> Result<Pending, SpoolError> {
+    fn prepare(
+        &self,
+        message: NewMessage,
+        adopted: Option<Vec<u8>>,
+    ) -> Result<Pending, SpoolError> {
         if lock(&self.core.queue).closing {
             return Err(SpoolError::ReadOnly(Hindrance::Closed));
         }
@@ -179,7 +184,7 @@ impl SegmentSpool {
                 + octets.len()
                 + 64,
         );
-        let states = envelope.fresh_states(due);
+        let states = adopted.clone().unwrap_or_else(|| envelope.fresh_states(due));
         let at = spilled.as_ref().map(SpilledFile::at);
         Payload::put_before_content(envelope.as_bytes(), &states, at, &mut payload);
         let content_from = payload.len();
@@ -188,7 +193,7 @@ impl SegmentSpool {
         if !self.core.announce(id) {
             return Err(SpoolError::Io(Hindrance::QueuedAlready(id)));
         }
-        let arrival = Arrival { envelope, size, due, content_from, spilled };
+        let arrival = Arrival { envelope, size, due, states: adopted, content_from, spilled };
         Ok(upkeep::record(id, Kind::Message, payload, Purpose::Commit(Box::new(arrival))))
     }
 

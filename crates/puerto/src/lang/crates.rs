@@ -122,6 +122,37 @@ fn trouble(what: &Hindrance) -> String {
             "{file} tiene el formato {version} y este programa lee hasta el {known}: use el \
              programa que lo escribió, o uno más nuevo"
         ),
+        Hindrance::DatabaseUrl { what } => {
+            format!("no se puede usar el URL de la base de datos: «{what}»")
+        }
+        Hindrance::DatabaseAway { database, why } => format!(
+            "no se puede llegar a la base de datos {database}: «{why}»; se volverá a admitir correo \
+             en cuanto se pueda"
+        ),
+        Hindrance::DatabaseSilent { database } => format!(
+            "la base de datos {database} no contesta; se volverá a admitir correo en cuanto lo haga"
+        ),
+        Hindrance::DatabaseRefused { database, why } => {
+            format!("la base de datos {database} se niega: «{why}»")
+        }
+        Hindrance::NotReplicated { database } => {
+            format!("ninguna réplica de la base de datos {database} ha confirmado el mensaje")
+        }
+        Hindrance::SchemaOlder { database, version, known } => format!(
+            "las tablas de {database} tienen la versión {version} y este programa necesita la \
+             {known}: ejecute `puerto store migrate`"
+        ),
+        Hindrance::SchemaNewer { database, version, known } => format!(
+            "las tablas de {database} tienen la versión {version} y este programa conoce la \
+             {known}: use el programa que las hizo, u otro más nuevo"
+        ),
+        Hindrance::NameTaken { name } => format!(
+            "otro proceso participa en el clúster como {name}: dé a cada nodo un nombre propio, \
+             con `[store] node`"
+        ),
+        Hindrance::TooManyNodes { database } => {
+            format!("en {database} han participado 255 nodos y no queda número para otro")
+        }
     }
 }
 

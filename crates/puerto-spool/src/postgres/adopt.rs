@@ -1,0 +1,146 @@
+//! Messages of another store, taken over as they stand.
+
+use std::sync::Arc;
+
+use super::accept::{Body, insert_chunks, signed};
+use super::connect::{Link, Parameters, Session, Trouble, patience};
+use super::core::Core;
+use crate::clock::Clock;
+use crate::entry::{Entry, RecipientStatus};
+use crate::id::Timestamp;
+use crate::index::{EncodedEnvelope, Index, states_of};
+use crate::{Content, NewMessage, SpoolError};
+
+const ADOPT: &str = "\
+WITH m AS (
+  INSERT INTO message (id, common, size, recipients, parts, open, held, delay_noted, content)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING RETURNING id
+), w AS (
+  INSERT INTO work (id, place, domain, due, tried, open, held, recipients, state)
+  SELECT $1, place, domain, due, tried, open, $7, recipients, state
+  FROM unnest($10::integer[], $11::text[], $12::bigint[], $13::boolean[], $14::integer[],
+      $15::bytea[], $16::bytea[]) AS t (place, domain, due, tried, open, recipients, state)
+  WHERE EXISTS (SELECT 1 FROM m)
+)
+SELECT id FROM m";
+
+/// Parts as columns.
+#[derive(Default)]
+struct Columns {
+    places: Vec<i32>,
+    domains: Vec<String>,
+    due: Vec<i64>,
+    tried: Vec<bool>,
+    open: Vec<i32>,
+    recipients: Vec<Vec<u8>>,
+    states: Vec<Vec<u8>>,
+}
+
+/// A message as the database is to have it.
+struct Adopted {
+    entry: Entry,
+    common: Vec<u8>,
+    size: u64,
+    body: Body,
+    parts: Columns,
+}
+
+impl Adopted {
+    fn new(entry: Entry, content: Content, now: Timestamp) -> Result<Self, SpoolError> {
+        let size = content.len();
+        let NewMessage { envelope, received_at, origin, content, .. } = entry.as_new(content);
+        let envelope = EncodedEnvelope::new(envelope, received_at, origin)?;
+        let (common, list) = envelope.parts();
+        let mut parts = Columns::default();
+        for part in list {
+            let domain = &part.domain;
+            let own =
+                |(_, status): &(u32, &RecipientStatus)| status.recipient.address.domain() == domain;
+            let states = states_of(&entry, (0..).zip(&entry.recipients).filter(own), now);
+            let mut index: Index<()> = Index::default();
+            // It was encoded here.
+            let _ = index.insert_part(entry.id, (common, &part), (size, ()), (now, Some(&states)));
+            let Some(state) = index.part_state(entry.id, now) else { continue };
+            let (tried, due) = state.next.unwrap_or((false, now));
+            parts.places.push(part.place.cast_signed());
+            parts.domains.push(part.domain.to_string());
+            parts.due.push(due.as_millis());
+            parts.tried.push(tried);
+            parts.open.push(state.open.cast_signed());
+            parts.recipients.push(part.recipients);
+            parts.states.push(states);
+        }
+        let common = common.to_vec();
+        Ok(Self { entry, common, size, body: Body::of(Vec::new(), content, size), parts })
+    }
+
+    async fn insert(&self, session: &Session) -> Result<bool, super::accept::Failed> {
+        let id = signed(self.entry.id);
+        let size = i64::try_from(self.size).unwrap_or(i64::MAX);
+        let all = i32::try_from(self.entry.recipients.len()).unwrap_or(i32::MAX);
+        let count = i32::try_from(self.parts.places.len()).unwrap_or(i32::MAX);
+        let open: i32 = self.parts.open.iter().sum();
+        let content = self.body.small();
+        session.client.batch_execute("BEGIN").await?;
+        if let Body::Large(content) = &self.body {
+            insert_chunks(session, self.entry.id, Arc::clone(content)).await?;
+        }
+        let parts = &self.parts;
+        let parameters: Parameters<'_> = &[
+            &id,
+            &self.common,
+            &size,
+            &all,
+            &count,
+            &open,
+            &self.entry.held,
+            &self.entry.delay_notified,
+            &content,
+            &parts.places,
+            &parts.domains,
+            &parts.due,
+            &parts.tried,
+            &parts.open,
+            &parts.recipients,
+            &parts.states,
+        ];
+        let is_new = !session.query(ADOPT, parameters).await?.is_empty();
+        session.client.batch_execute("COMMIT").await?;
+        Ok(is_new)
+    }
+}
+
+impl Core {
+    /// Takes over a message of another store; says whether it was not here before.
+    pub(super) async fn adopt(&self, entry: Entry, content: Content) -> Result<bool, SpoolError> {
+        let due = self.clock.now();
+        let adopted = Adopted::new(entry, content, due)?;
+        let mut link = Link::new(&self.reach);
+        let mut failed = 0;
+        loop {
+            let session = link.session().await?;
+            let error = match adopted.insert(&session).await {
+                Ok(is_new) => {
+                    self.hear_of_adopted();
+                    return Ok(is_new);
+                }
+                Err(super::accept::Failed::Content(error)) => return Err(error),
+                Err(super::accept::Failed::Database(error)) => error,
+            };
+            let _ = session.client.batch_execute("ROLLBACK").await;
+            failed += 1;
+            if self.reach.judge(&error) == Trouble::Refused || failed > 5 {
+                return Err(self.reach.failure(&error));
+            }
+            tokio::time::sleep(patience(failed)).await;
+        }
+    }
+
+    fn hear_of_adopted(&self) {
+        let mut hand = super::lock(&self.hand);
+        hand.is_stale = true;
+        hand.may_be_more = true;
+        drop(hand);
+        self.wakes.work();
+    }
+}

@@ -1,0 +1,268 @@
+//! Connections: each is opened anew when it is lost, and all of them when the server that
+//! they led to is no longer the one that takes writes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Error, Row, Statement};
+
+use super::lock;
+use super::settings::{Settings, quoted};
+use crate::{Hindrance, SpoolError};
+
+/// The parameters of a statement.
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// Takes what other sessions notify.
+pub(super) type Heard = Box<dyn Fn(String) + Send>;
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The connection is of no use any more; what it was about may have happened.
+    Lost,
+    /// Others were in the way; nothing happened.
+    Again,
+    /// The database will not do it.
+    Refused,
+}
+
+/// The way to the database, which all connections share.
+pub(super) struct Reach {
+    pub(super) settings: Settings,
+    /// Grows when all connections are to be opened anew.
+    generation: AtomicU64,
+    /// Why the database cannot be reached, if so.
+    away: Mutex<Option<SpoolError>>,
+    lost: Notify,
+}
+
+impl Reach {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            generation: AtomicU64::new(0),
+            away: Mutex::new(None),
+            lost: Notify::new(),
+        }
+    }
+
+    /// Why nothing can be stored now.
+    pub(super) fn away(&self) -> Option<SpoolError> {
+        lock(&self.away).clone()
+    }
+
+    /// The database answers, and takes writes.
+    pub(super) fn is_back(&self) {
+        *lock(&self.away) = None;
+    }
+
+    /// The database has stored something.
+    pub(super) fn answers(&self) {
+        use Hindrance::{DatabaseAway, DatabaseSilent};
+        let mut away = lock(&self.away);
+        if let Some(SpoolError::ReadOnly(DatabaseAway { .. } | DatabaseSilent { .. })) = &*away {
+            *away = None;
+        }
+    }
+
+    /// The database says nothing: its connections are of no use.
+    pub(super) fn is_silent(&self) -> SpoolError {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        let database = self.settings.shown.clone();
+        self.refuse(Hindrance::DatabaseSilent { database })
+    }
+
+    /// Nothing is stored from here on until it [is back](Reach::is_back).
+    pub(super) fn refuse(&self, why: Hindrance) -> SpoolError {
+        let error = SpoolError::ReadOnly(why);
+        *lock(&self.away) = Some(error.clone());
+        error
+    }
+
+    /// Looks at an error: what kind it is, and what it says to others.
+    pub(super) fn judge(&self, error: &Error) -> Trouble {
+        let trouble = trouble(error);
+        if trouble == Trouble::Lost {
+            self.generation.fetch_add(1, Ordering::SeqCst);
+            *lock(&self.away) = Some(self.failure(error));
+            self.lost.notify_one();
+        }
+        trouble
+    }
+
+    /// Completes when a connection was lost.
+    pub(super) async fn lost(&self) {
+        self.lost.notified().await;
+    }
+
+    /// The same as an answer.
+    pub(super) fn failure(&self, error: &Error) -> SpoolError {
+        let database = self.settings.shown.clone();
+        let why = quoted(error);
+        match trouble(error) {
+            Trouble::Lost => SpoolError::ReadOnly(Hindrance::DatabaseAway { database, why }),
+            Trouble::Again | Trouble::Refused => {
+                SpoolError::Io(Hindrance::DatabaseRefused { database, why })
+            }
+        }
+    }
+
+    /// Opens a connection.
+    pub(super) async fn open(&self, heard: Option<Heard>) -> Result<Session, SpoolError> {
+        let generation = self.generation.load(Ordering::SeqCst);
+        let opened = self.begin(heard, generation).await;
+        opened.map_err(|error| {
+            let database = self.settings.shown.clone();
+            let away =
+                SpoolError::ReadOnly(Hindrance::DatabaseAway { database, why: quoted(&error) });
+            *lock(&self.away) = Some(away.clone());
+            self.lost.notify_one();
+            away
+        })
+    }
+
+    async fn begin(&self, heard: Option<Heard>, generation: u64) -> Result<Session, Error> {
+        let Settings { config, tls, .. } = &self.settings;
+        let (client, mut connection) = config.connect(tls.clone()).await?;
+        let warnings = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&warnings);
+        tokio::spawn(async move {
+            loop {
+                match std::future::poll_fn(|context| connection.poll_message(context)).await {
+                    Some(Ok(AsyncMessage::Notice(notice))) => {
+                        // A COMMIT that was not waited for says so by a warning alone.
+                        if *notice.code() == SqlState::WARNING {
+                            counted.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                    Some(Ok(AsyncMessage::Notification(notification))) => {
+                        if let Some(heard) = &heard {
+                            heard(notification.payload().to_owned());
+                        }
+                    }
+                    Some(Ok(_)) => {}
+                    // Whoever uses the connection is told.
+                    Some(Err(_)) | None => break,
+                }
+            }
+        });
+        client.batch_execute(SETUP).await?;
+        Ok(Session { client, warnings, prepared: Mutex::default(), generation })
+    }
+}
+
+/// Holds for every session. Plans are made while the tables are small and used when they
+/// are not: what is meant to go by an index does so from the beginning.
+const SETUP: &str = "SET search_path = puerto; SET synchronous_commit = on; \
+                     SET idle_in_transaction_session_timeout = '60s'; \
+                     SET enable_seqscan = off; SET enable_mergejoin = off; \
+                     SET enable_hashjoin = off; SET jit = off";
+
+/// A connection that is open, or was.
+pub(super) struct Session {
+    pub(super) client: Client,
+    warnings: Arc<AtomicU64>,
+    prepared: Mutex<HashMap<&'static str, Statement>>,
+    generation: u64,
+}
+
+impl Session {
+    /// Runs a statement of this program's, prepared once. The answer is there when the
+    /// transaction that it was has ended.
+    pub(super) async fn query(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let statement = self.statement(sql).await?;
+        self.client.query(&statement, parameters).await
+    }
+
+    /// A statement of this program's, prepared once.
+    pub(super) async fn statement(&self, sql: &'static str) -> Result<Statement, Error> {
+        let known = lock(&self.prepared).get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        lock(&self.prepared).insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    /// How many warnings have come. One that comes with a COMMIT means that no standby
+    /// has confirmed it.
+    pub(super) fn warnings(&self) -> u64 {
+        self.warnings.load(Ordering::SeqCst)
+    }
+}
+
+/// A connection for one purpose, opened when it is needed.
+pub(super) struct Link {
+    reach: Arc<Reach>,
+    session: Option<Arc<Session>>,
+    /// What is said first in each of its sessions.
+    setup: &'static str,
+}
+
+impl Link {
+    pub(super) fn new(reach: &Arc<Reach>) -> Self {
+        Self::with(reach, "")
+    }
+
+    /// A link whose sessions begin with these statements.
+    pub(super) fn with(reach: &Arc<Reach>, setup: &'static str) -> Self {
+        Self { reach: Arc::clone(reach), session: None, setup }
+    }
+
+    /// The session, opened if there is none that can be used. One attempt.
+    pub(super) async fn session(&mut self) -> Result<Arc<Session>, SpoolError> {
+        let generation = self.reach.generation.load(Ordering::SeqCst);
+        let usable = |session: &&Arc<Session>| {
+            session.generation == generation && !session.client.is_closed()
+        };
+        if let Some(session) = self.session.as_ref().filter(usable) {
+            return Ok(Arc::clone(session));
+        }
+        self.session = None;
+        let session = Arc::new(self.reach.open(None).await?);
+        if !self.setup.is_empty() {
+            let set = session.client.batch_execute(self.setup).await;
+            set.map_err(|error| self.reach.failure(&error))?;
+        }
+        self.session = Some(Arc::clone(&session));
+        Ok(session)
+    }
+}
+
+/// How long to wait before the next attempt, after so many that failed.
+pub(super) fn patience(failed: u32) -> Duration {
+    Duration::from_millis(50 << failed.min(6)).min(Duration::from_secs(2))
+}
+
+fn trouble(error: &Error) -> Trouble {
+    let Some(code) = error.code() else {
+        // Not from the database: the connection broke, or the answer was no answer. What
+        // could not be encoded was never sent.
+        return if error.is_closed()
+            || std::error::Error::source(error).is_some_and(|e| e.is::<std::io::Error>())
+        {
+            Trouble::Lost
+        } else {
+            Trouble::Refused
+        };
+    };
+    let of_class = |class: &str| code.code().starts_with(class);
+    if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED {
+        Trouble::Again
+    } else if of_class("08") || of_class("57P") || *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        Trouble::Lost
+    } else {
+        Trouble::Refused
+    }
+}

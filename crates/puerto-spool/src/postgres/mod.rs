@@ -1,0 +1,174 @@
+//! The backend for several nodes: one queue in a PostgreSQL that its administrator knows
+//! how to replicate and to fail over.
+//!
+//! - The database holds every message, and a row of *work* for each message and domain.
+//!   A row is nobody's, or a node's: its number and epoch are in it. A node's lease in
+//!   the table of nodes says until when all of its rows are its own; who does not renew
+//!   it in time loses them to the others ([`node`]).
+//! - What a node owns it has *in hand*, in an index like that of the log on disk, from
+//!   which claims are answered ([`hand`]). Fresh mail is stored as the node's own from
+//!   the beginning, so that accepting and delivering it costs two statements in all.
+//! - Sessions' commits share a statement ([`accept`]), settlements, too ([`settle`]). No
+//!   transaction is open while mail is delivered.
+//! - Nothing is notified by the transactions that store: wake-ups go together on a
+//!   connection of their own ([`wake`]), and everybody looks by itself now and then.
+//!
+//! A message whose commit was answered with an error is absent, with one exception: where
+//! the database went away in the middle of it and stayed away, nobody can know. Its client
+//! tries again; what was stored is forgotten when the database is back, unless another
+//! node took it over meanwhile. Then the recipients get it twice, never not at all.
+
+mod accept;
+mod adopt;
+mod claims;
+mod clock;
+mod connect;
+mod content;
+mod core;
+mod desk;
+mod faces;
+mod hand;
+mod node;
+mod schema;
+mod settings;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod wake;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use self::connect::Reach;
+use self::core::Core;
+pub use self::hand::Bounds;
+pub use self::schema::Migrated;
+use self::settings::Settings;
+use crate::clock::{Clock, SystemClock};
+use crate::ticket::Ticket;
+use crate::{Hindrance, SpoolError};
+
+/// How to open the store.
+pub struct Options {
+    /// Where the database is: a URL as PostgreSQL's own programs take it.
+    pub url: String,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// This node's name, which no other has.
+    pub node: String,
+    /// A folder of this process alone, for large content on its way in.
+    pub drafts: PathBuf,
+    /// Whether to bring the tables to this program's version. Empty ones always are.
+    pub migrate: bool,
+    /// What waits go by. The time of day is the database's.
+    pub clock: Arc<dyn Clock>,
+    /// How much fresh mail this node keeps for itself.
+    pub bounds: Bounds,
+    /// How long a node keeps what it has without being heard of.
+    pub lease: Duration,
+    /// How often it is heard of.
+    pub beat: Duration,
+}
+
+impl Options {
+    /// What suits most.
+    pub fn new(
+        url: impl Into<String>,
+        node: impl Into<String>,
+        drafts: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            url: url.into(),
+            password_file: None,
+            node: node.into(),
+            drafts: drafts.into(),
+            migrate: false,
+            clock: Arc::new(SystemClock),
+            bounds: Bounds::default(),
+            lease: Duration::from_secs(15),
+            beat: Duration::from_secs(3),
+        }
+    }
+
+    fn reach(&self) -> Result<Reach, SpoolError> {
+        Ok(Reach::new(Settings::read(&self.url, self.password_file.as_deref())?))
+    }
+}
+
+/// What an acknowledgement is worth, as the database is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durability {
+    /// Whether the server waits for its own disk.
+    pub fsync: bool,
+    /// Which standbys it waits for, as `synchronous_standby_names`; empty: for none.
+    pub standbys: String,
+    /// The server's version, as it says it.
+    pub server: String,
+}
+
+/// A queue that several nodes share.
+pub struct PostgresStore {
+    core: Arc<Core>,
+    durability: Durability,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl PostgresStore {
+    /// Connects, looks at the tables, and joins the nodes. Waits for the database.
+    pub fn open(options: Options) -> Result<Arc<Self>, SpoolError> {
+        let (opened, ticket) = Ticket::new();
+        let work = move || match runtime() {
+            Ok(runtime) => runtime.block_on(async {
+                match core::start(options).await {
+                    Ok((core, durability)) => {
+                        opened.complete(Ok((Arc::clone(&core), durability)));
+                        core.run().await;
+                    }
+                    Err(error) => opened.complete(Err(error)),
+                }
+            }),
+            Err(error) => opened.complete(Err(error)),
+        };
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(work);
+        let thread = thread.map_err(|error| SpoolError::from(&error))?;
+        let (core, durability) = ticket.wait()?;
+        Ok(Arc::new(Self { core, durability, thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// What an acknowledgement is worth.
+    pub fn durability(&self) -> &Durability {
+        &self.durability
+    }
+
+    /// Where the database is, without a password.
+    pub fn shown(&self) -> &str {
+        &self.core.reach.settings.shown
+    }
+}
+
+/// The version of a database's tables; 0 if there are none. Waits for the database.
+pub fn version(options: &Options) -> Result<u32, SpoolError> {
+    let reach = options.reach()?;
+    runtime()?.block_on(async { schema::version(&reach, &reach.open(None).await?).await })
+}
+
+/// Brings a database's tables to this program's version. Waits for the database.
+pub fn migrate(options: &Options) -> Result<Migrated, SpoolError> {
+    let reach = options.reach()?;
+    runtime()?.block_on(async { schema::migrate(&reach, &reach.open(None).await?).await })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, SpoolError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| SpoolError::from(&error))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> SpoolError {
+    SpoolError::ReadOnly(Hindrance::Closed)
+}
