@@ -107,6 +107,9 @@ impl Reach {
         let why = quoted(error);
         match trouble(error) {
             Trouble::Lost => SpoolError::ReadOnly(Hindrance::DatabaseAway { database, why }),
+            Trouble::Refused if error.code() == Some(&SqlState::DISK_FULL) => {
+                SpoolError::Full(Hindrance::DatabaseRefused { database, why })
+            }
             Trouble::Again | Trouble::Refused => {
                 SpoolError::Io(Hindrance::DatabaseRefused { database, why })
             }

@@ -64,6 +64,12 @@ pub(super) const SWEEPS: u32 = 20;
 /// Rows of one statement.
 const BATCH: usize = 1000;
 
+// So that numbers come back of nodes that nobody has seen for a month.
+const EXPIRE: &str = "\
+DELETE FROM node n WHERE NOT n.alive
+  AND n.seen < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 30::bigint * 86400000
+  AND NOT EXISTS (SELECT 1 FROM work w WHERE w.owner = n.number)";
+
 // $1: name, $2: lease in milliseconds, $3: version.
 const REGISTER: &str = "\
 INSERT INTO node AS n (number, name, epoch, alive, lease_until, since, seen, last_id, version)
@@ -133,6 +139,7 @@ pub(super) async fn register(
     lease: Duration,
 ) -> Result<Registered, SpoolError> {
     let version = env!("CARGO_PKG_VERSION");
+    session.query(EXPIRE, &[]).await.map_err(|error| reach.failure(&error))?;
     let mut tried = 0;
     let rows = loop {
         match session.query(REGISTER, &[&name, &millis(lease), &version]).await {

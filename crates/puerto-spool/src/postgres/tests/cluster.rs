@@ -65,6 +65,21 @@ impl Cluster {
         self.folder.path().join("data")
     }
 
+    /// Speaks TLS from here on, by this certificate.
+    pub(super) fn speak_tls(&self, certificate: &str, key: &str) {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = self.data().join(name);
+            std::fs::write(&file, text).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&file, mode).unwrap();
+            if nix::unistd::geteuid().is_root() {
+                std::os::unix::fs::chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        self.run("ALTER SYSTEM SET ssl = on");
+        self.run("SELECT pg_reload_conf()");
+    }
+
     /// Its folder.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()

@@ -392,5 +392,35 @@ fn an_old_snapshot_does_not_stop_the_queue_and_edits_reach_the_other_node() {
     assert_eq!(one.health().wait().unwrap().messages, 0);
 }
 
+#[test]
+fn a_server_must_prove_its_name_where_that_is_asked() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    cluster.database("tls");
+    let made = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (own, other) = (made(), made());
+    let file = |name: &str, certificate: &rcgen::Certificate| {
+        let path = cluster.folder().join(name);
+        std::fs::write(&path, certificate.pem()).unwrap();
+        path.display().to_string()
+    };
+    let (right, wrong) = (file("right.pem", &own.cert), file("wrong.pem", &other.cert));
+    cluster.speak_tls(&own.cert.pem(), &own.signing_key.serialize_pem());
+    let url = |host: &str, how: &str| {
+        format!("postgres://puerto@{host}:{}/tls?sslmode={how}", cluster.port)
+    };
+    let opens = |url: String| {
+        super::super::migrate(&Options { migrate: true, ..options(&cluster, &url, "one") }).is_ok()
+    };
+    until("it speaks TLS", || opens(url("127.0.0.1", "require")));
+    assert!(opens(url("localhost", &format!("verify-full&sslrootcert={right}"))));
+    assert!(!opens(url("localhost", &format!("verify-full&sslrootcert={wrong}"))), "another's");
+    assert!(!opens(url("127.0.0.1", &format!("verify-full&sslrootcert={right}"))), "its name");
+    assert!(!opens(url("localhost", "verify-full")), "nobody knows it");
+    assert!(opens(url("localhost", "prefer")) && opens(url("localhost", "disable")));
+}
+
 /// A whole backend is one that any node may be.
 const _: fn(Arc<PostgresStore>) -> Arc<dyn Backend> = |store| store;
