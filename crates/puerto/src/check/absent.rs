@@ -3,9 +3,9 @@
 
 use super::context::Context;
 use super::domain::SENDER_RESOLVES;
-use super::names::is_at_or_below;
 use super::outcome::{Check, Status};
 use super::world::World;
+use crate::survey::names::is_within;
 use puerto_mail::dns::RecordType;
 
 /// Groups that judge the domain's records.
@@ -59,7 +59,7 @@ fn depends<W: World>(context: &Context<'_, W>, registered: &str, check: &Check) 
         return false;
     }
     if OF_NAME.contains(&id) {
-        let of_host = is_at_or_below(&context.helo, registered);
+        let of_host = is_within(&context.helo, registered);
         // The name of an address stands in what was seen.
         return match id {
             "ptr.fcrdns" => {

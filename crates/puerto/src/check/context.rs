@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use puerto_mail::dkim::SigningKey;
 use puerto_mail::dns::{Answer, Dns, DnsError, Record, RecordType, records_of};
+use puerto_mail::spf::{self, Evaluation, Query};
 use puerto_mail::together::together;
 
 use super::outcome::{Check, Definition, Draft};
@@ -254,6 +255,14 @@ impl<'a, W: World> Context<'a, W> {
         };
         found.retain(|address| self.config.delivery.allow_private || is_public(*address));
         found
+    }
+
+    /// What SPF of the domain comes to for mail from each address.
+    pub async fn spf_of(&self, addresses: &[IpAddr]) -> Vec<Evaluation> {
+        let sender = format!("postmaster@{}", self.domain);
+        let query = |address: &IpAddr| Query::mail_from_text(*address, &self.helo, &sender);
+        let queries: Vec<Query> = addresses.iter().map(query).collect();
+        together(queries.iter().map(|query| spf::check(self.world, query))).await
     }
 
     /// The domains that are known to be ours.

@@ -128,7 +128,6 @@ family! {
         "Los receptores ignoran las claves de menos de 1024 bits; Gmail y Yahoo aconsejan 2048. \
          Por encima de 4096 algunos no pueden verificar.",
         right: "{bits} bits";
-        wrong: "{bits} bits";
         expected: "2048 to 4096 bits", "de 2048 a 4096 bits";
         remedy: "puerto dkim new {d}, with another selector",
             "puerto dkim new {d}, con otro selector";
@@ -186,7 +185,6 @@ family! {
         "Cree una clave nueva con otro selector, publíquela y retire la antigua una semana \
          después del cambio.",
         right: "{days} days old", "{days} días";
-        wrong: "{days} days old", "{days} días";
         expected: "at most a year", "un año como mucho";
         remedy: "puerto dkim new {d}, with another selector",
             "puerto dkim new {d}, con otro selector";

@@ -39,7 +39,6 @@ family! {
         "Los receptores consultan ese nombre. Debe tener un registro A por cada dirección IPv4 y \
          un AAAA por cada dirección IPv6 desde la que sale correo.",
         right: "{name} → {found}";
-        wrong: "{name} → {found}";
         expected: "{name} → {subject}";
         remedy: "{name}. IN {type} {subject}";
     ];

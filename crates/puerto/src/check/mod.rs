@@ -20,8 +20,6 @@ mod dmarc;
 mod domain;
 mod generic;
 mod helo;
-#[cfg(test)]
-mod made;
 mod mailboxes;
 mod mtasts;
 pub mod names;

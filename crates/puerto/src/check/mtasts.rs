@@ -146,8 +146,8 @@ fn matching(draft: Draft, policy: &Policy, exchangers: Result<Vec<String>, DnsEr
 mod tests {
     use puerto_mail::dns::block_on;
 
-    use super::super::made::{Made, troubles};
     use super::super::policies;
+    use super::super::tests::made::{Made, troubles};
     use super::*;
 
     fn judged(page: Page) -> Vec<String> {

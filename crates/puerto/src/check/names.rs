@@ -1,10 +1,5 @@
 //! What names are to each other.
 
-/// Whether `name` is `ancestor` or below it.
-pub fn is_at_or_below(name: &str, ancestor: &str) -> bool {
-    name.strip_suffix(ancestor).is_some_and(|before| before.is_empty() || before.ends_with('.'))
-}
-
 /// Whether two names belong to one owner: they share a registered domain.
 pub fn related(one: &str, other: &str) -> bool {
     registered(one) == registered(other)

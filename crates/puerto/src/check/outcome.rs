@@ -47,9 +47,9 @@ pub struct Definition {
     pub reason: Text,
     /// Where it is written; empty where it is nowhere.
     pub reference: &'static str,
-    // What is seen where all is well and where it is not, what should be seen (if it is
-    // not just what is, where all is well), and what to do: the words of an outcome that
-    // gives none of its own.
+    // What is seen where all is well and where it is not, what should be seen, and what to
+    // do: the words of an outcome that gives none of its own. The second and the third are
+    // left out where they are as the first.
     pub(super) right: Text,
     pub(super) wrong: Text,
     pub(super) expected: Text,
@@ -315,8 +315,8 @@ impl Draft {
 
     /// Something is wrong, in the declaration's words.
     pub fn wrong(self) -> Check {
-        let seen = self.check.definition.wrong;
-        self.finding(seen)
+        let Definition { right, wrong, .. } = *self.check.definition;
+        self.finding(if wrong == NOTHING { right } else { wrong })
     }
 
     /// As it should be.

@@ -11,7 +11,7 @@ use super::world::World;
 use crate::lang::Text;
 
 family! {
-    BIMI_FAMILY = "bimi" ["The brand's logo", "El logotipo de la marca"] is_of_machine: false;
+    FAMILY = "bimi" ["The brand's logo", "El logotipo de la marca"] is_of_machine: false;
 
     BIMI_RECORD = "bimi.record" Info "" [
         "The BIMI record is well formed",
@@ -66,7 +66,7 @@ pub(super) async fn tls_rpt<W: World>(context: &Context<'_, W>) -> Check {
     told(judge(context, &kind).await)
 }
 
-pub(super) async fn bimi<W: World>(context: &Context<'_, W>) -> Vec<Check> {
+pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let kind = Kind {
         definition: &BIMI_RECORD,
         prefix: "default._bimi",

@@ -110,7 +110,6 @@ family! {
         "Reputation sticks to names. Under a domain of your own it is yours alone.",
         "La reputación va unida a los nombres. En un dominio propio es solo suya.",
         right: "{names}";
-        wrong: "{names}";
         expected: "a name below {domain}", "un nombre bajo {domain}";
         remedy: "Ask for {subject} → mail.{domain}, and set hostname to it",
             "Pida {subject} → mail.{domain}, y póngalo en hostname";

@@ -9,41 +9,23 @@ use super::outcome::{Check, Definition, Family};
 use super::world::World;
 use crate::lang::{Language, Text};
 
-/// The families, in the order in which they are shown.
-pub static FAMILIES: [&Family; 11] = [
-    &super::net::FAMILY,
-    &super::helo::FAMILY,
-    &super::ptr::FAMILY,
-    &super::domain::FAMILY,
-    &super::spf::FAMILY,
-    &super::dkim::FAMILY,
-    &super::dmarc::FAMILY,
-    &super::tls::FAMILY,
-    &super::blocklists::FAMILY,
-    &super::mailboxes::FAMILY,
-    &super::policies::BIMI_FAMILY,
-];
-
 type Running<'a> = Pin<Box<dyn Future<Output = Vec<Check>> + Send + 'a>>;
 
-/// Each family with its checks; a future that nobody waits for asks nothing.
-pub(super) fn runs<'a, W: World>(
-    context: &'a Context<'_, W>,
-) -> [(&'static Family, Running<'a>); 11] {
-    [
-        (&super::net::FAMILY, Box::pin(super::net::run(context))),
-        (&super::helo::FAMILY, Box::pin(super::helo::run(context))),
-        (&super::ptr::FAMILY, Box::pin(super::ptr::run(context))),
-        (&super::domain::FAMILY, Box::pin(super::domain::run(context))),
-        (&super::spf::FAMILY, Box::pin(super::spf::run(context))),
-        (&super::dkim::FAMILY, Box::pin(super::dkim::run(context))),
-        (&super::dmarc::FAMILY, Box::pin(super::dmarc::run(context))),
-        (&super::tls::FAMILY, Box::pin(super::tls::run(context))),
-        (&super::blocklists::FAMILY, Box::pin(super::blocklists::run(context))),
-        (&super::mailboxes::FAMILY, Box::pin(super::mailboxes::run(context))),
-        (&super::policies::BIMI_FAMILY, Box::pin(super::policies::bimi(context))),
-    ]
+macro_rules! families {
+    ($($room:ident)*) => {
+        /// The families, in the order in which they are shown.
+        pub static FAMILIES: [&Family; 11] = [$(&super::$room::FAMILY),*];
+
+        /// Each family with its checks; a future that nobody waits for asks nothing.
+        pub(super) fn runs<'a, W: World>(
+            context: &'a Context<'_, W>,
+        ) -> [(&'static Family, Running<'a>); 11] {
+            [$((&super::$room::FAMILY, Box::pin(super::$room::run(context)))),*]
+        }
+    };
 }
+
+families! { net helo ptr domain spf dkim dmarc tls blocklists mailboxes policies }
 
 impl Family {
     /// Whether some of its checks are among those asked for.
@@ -232,21 +214,17 @@ pub fn document(language: Language) -> String {
             }
         }
     }
+    let rows = |rows: &[(&'static str, &'static str, &'static str)]| {
+        let of_row = rows.iter().map(|(ids, en, es)| {
+            format!("- `{}`: {}.\n", ids.replace(", ", "`, `"), Text::new(en, es).of(language))
+        });
+        of_row.collect::<String>()
+    };
     let milder =
         Text::new("Where a finding is milder than its check", "Cuándo un hallazgo es más leve");
-    out.push_str(&format!("## {}\n\n", milder.of(language)));
-    for (ids, en, es) in MILDER {
-        let ids: Vec<_> = ids.split(", ").map(|id| format!("`{id}`")).collect();
-        out.push_str(&format!("- {}: {}.\n", ids.join(", "), Text::new(en, es).of(language)));
-    }
-    out.push('\n');
+    out.push_str(&format!("## {}\n\n{}\n", milder.of(language), rows(MILDER)));
     let left_out = Text::new("What is not checked, and why", "Qué no se comprueba, y por qué");
-    out.push_str(&format!("## {}\n\n", left_out.of(language)));
-    let known = |ids: &str| ids.split(", ").all(|id| definition(id).is_some());
-    for (ids, en, es) in LEFT_OUT.iter().filter(|(ids, ..)| !known(ids)) {
-        let ids: Vec<_> = ids.split(", ").map(|id| format!("`{id}`")).collect();
-        out.push_str(&format!("- {}: {}.\n", ids.join(", "), Text::new(en, es).of(language)));
-    }
+    out.push_str(&format!("## {}\n\n{}", left_out.of(language), rows(LEFT_OUT)));
     let receivers =
         Text::new("Whose rules the verdicts follow", "Qué reglas siguen los veredictos");
     out.push_str(&format!("\n## {}\n\n", receivers.of(language)));

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::outcome::{Check, Status};
-use super::receivers::{RECEIVERS, Verdict};
+use super::receivers::{Judgement, RECEIVERS, Verdict};
 use crate::finding::Severity;
 use crate::lang::{Language, Text};
 
@@ -144,17 +144,11 @@ impl Report {
 
     /// The report as one JSON document.
     pub fn to_json(&self, language: Language) -> Value {
-        let receivers: serde_json::Map<String, Value> = RECEIVERS
-            .iter()
-            .map(|receiver| {
-                let judgement = receiver.judge(&self.checks);
-                let verdict = judgement.verdict.as_str();
-                (
-                    receiver.key.to_owned(),
-                    json!({ "verdict": verdict, "because": judgement.because }),
-                )
-            })
-            .collect();
+        let receivers = RECEIVERS.iter().map(|receiver| {
+            let Judgement { verdict, because } = receiver.judge(&self.checks);
+            (receiver.key.to_owned(), json!({ "verdict": verdict.as_str(), "because": because }))
+        });
+        let receivers: serde_json::Map<String, Value> = receivers.collect();
         json!({
             "domain": self.domain(),
             "domains": self.domains,

@@ -110,7 +110,6 @@ family! {
         "Un plazo corto deja a los remitentes sin la política justo cuando alguien interfiere. Lo \
          usual es una semana o más.",
         right: "{seconds} seconds", "{seconds} segundos";
-        wrong: "{seconds} seconds", "{seconds} segundos";
         expected: "86400 to 31557600 seconds", "de 86400 a 31557600 segundos";
         remedy: "max_age: 604800";
     ];

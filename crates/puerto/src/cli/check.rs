@@ -86,32 +86,27 @@ pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Op
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let report = runtime.block_on(ask(&arguments, &config, language));
     runtime.shutdown_background();
-    let of_it = || report.checks.iter().filter(|check| check.id() == id);
-    let finding = of_it().find(|check| check.status == Status::Finding).or_else(|| {
-        let is_fault =
-            |check: &&Check| check.status == Status::Finding && check.severity == Severity::Error;
-        report.checks.iter().find(is_fault)
-    });
+    let first = |is: &dyn Fn(&&Check) -> bool| report.checks.iter().find(is);
+    let of_it = |status| first(&|check| check.id() == id && check.status == status);
+    let fault =
+        first(&|check| check.status == Status::Finding && check.severity == Severity::Error);
     // What could not be asked because of something else is no answer either.
-    let silent = [Status::Unknown, Status::NotApplicable];
-    let unanswered = silent.iter().find_map(|status| of_it().find(|check| check.status == *status));
-    let passed = of_it().find(|check| check.status == Status::Pass);
-    let (text, check) = match (finding, passed, unanswered) {
-        (Some(check), _, _) => (
-            Text::new(
+    let unanswered = of_it(Status::Unknown).or_else(|| of_it(Status::NotApplicable));
+    let (text, check) = match (of_it(Status::Finding).or(fault), of_it(Status::Pass)) {
+        (Some(check), _) => {
+            const FAILS: Text = Text::new(
                 "{id} is still failing now: {seen}. {remedy}",
                 "{id} sigue fallando ahora: {seen}. {remedy}",
-            ),
-            check,
-        ),
-        (None, None, Some(check)) => (
-            Text::new("{id} cannot be told now: {seen}", "{id} no se puede saber ahora: {seen}"),
-            check,
-        ),
-        (None, Some(check), _) => {
+            );
+            (FAILS, check)
+        }
+        (None, Some(check)) => {
             (Text::new("{id} is right now: {seen}", "{id} está bien ahora: {seen}"), check)
         }
-        (None, None, None) => return None,
+        (None, None) => (
+            Text::new("{id} cannot be told now: {seen}", "{id} no se puede saber ahora: {seen}"),
+            unanswered?,
+        ),
     };
     let (seen, remedy) = (check.seen.of(language), check.remedy.of(language));
     Some(text.with(language, &[("id", check.id()), ("seen", &seen), ("remedy", &remedy)]))

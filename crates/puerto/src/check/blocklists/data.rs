@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::finding::Severity;
 use crate::lang::{Language, Said};
+use crate::survey::names::is_within;
 
 /// What is known of blocklists.
 #[derive(Debug, Default, Deserialize)]
@@ -38,11 +39,7 @@ impl Lists {
     /// The list that was shut down and had this zone.
     pub(super) fn closed(&self, zone: &str) -> Option<&Closed> {
         let zone = zone.trim_end_matches('.').to_ascii_lowercase();
-        let is_under = |known: &String| {
-            zone.strip_suffix(known.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
-        self.closed.iter().find(|list| list.zones.iter().any(is_under))
+        self.closed.iter().find(|list| list.zones.iter().any(|known| is_within(&zone, known)))
     }
 }
 

@@ -18,6 +18,7 @@ use super::context::{Context, Place};
 use super::outcome::{Check, Definition, Draft};
 use super::world::World;
 use crate::lang::{Said, Text};
+use crate::survey::names::is_within;
 use ask::{Doubt, Subject, Verdict};
 use data::{Kind, List, Lists, Meaning};
 pub(super) use definitions::FAMILY;
@@ -106,9 +107,10 @@ fn subjects<'a, W: World>(context: &'a Context<'_, W>) -> Vec<Subject<'a>> {
     }
     subjects.push(Subject::Domain(&context.domain));
     // Lists match a domain with all that is under it.
-    let under = context.helo.strip_suffix(&context.domain);
-    let is_covered = under.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    if !is_covered && context.relay.is_none() && context.helo.contains('.') {
+    if !is_within(&context.helo, &context.domain)
+        && context.relay.is_none()
+        && context.helo.contains('.')
+    {
         subjects.push(Subject::Domain(&context.helo));
     }
     subjects
@@ -235,22 +237,15 @@ fn sanity<W: World>(context: &Context<'_, W>, reports: &[Report]) -> Check {
 
 fn behind_relay<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let relay = context.relay.as_ref().map(|relay| relay.name.as_str()).unwrap_or_default();
-    let of_addresses = [
-        &definitions::SPAMHAUS_ZEN,
-        &definitions::SPAMCOP,
-        &definitions::BARRACUDA,
-        &definitions::OTHER,
-        &definitions::UCEPROTECT,
-        &definitions::WHITELIST,
-        &definitions::NEIGHBOURHOOD,
-    ];
+    let of_domain = [&definitions::SANITY, &definitions::SPAMHAUS_DBL, &definitions::URIBL_SURBL];
+    let of_addresses = FAMILY.checks.iter().filter(|check| !of_domain.contains(check));
     let skip = |definition: &&'static Definition| {
         context.about(definition, relay).not_applicable((
             "receivers see the address of the relay {subject}, which is its operator's business",
             "los receptores ven la dirección del relay {subject}, que es asunto de quien lo lleva",
         ))
     };
-    of_addresses.iter().map(skip).collect()
+    of_addresses.map(skip).collect()
 }
 
 fn definition_of(list: &List) -> &'static Definition {

@@ -2,7 +2,7 @@ use puerto_mail::dns::{DnsError, block_on};
 
 use super::super::Status;
 use super::super::context::Relay;
-use super::super::made::{Made, troubles};
+use super::super::tests::made::{Made, troubles};
 use super::*;
 
 /// Every list answers its tests and lists nothing else.

@@ -8,7 +8,7 @@ use puerto_mail::dmarc::{
     self, Alignment, Authenticated, DmarcResult, Evaluation, Mode, PublicSuffix,
 };
 use puerto_mail::dns::RecordType;
-use puerto_mail::spf::{self, Query, SpfResult};
+use puerto_mail::spf::SpfResult;
 
 use super::context::Context;
 use super::outcome::{Check, Definition, Draft, family};
@@ -102,7 +102,6 @@ family! {
         "SPF o DKIM deben pasar para el dominio de From, o para uno de la misma organización. En \
          modo estricto debe ser el mismo dominio.",
         right: "{proofs}";
-        wrong: "{proofs}";
         expected: "SPF or DKIM for {domain}", "SPF o DKIM de {domain}";
         remedy: "Sign with a key of {domain} (puerto dkim new {domain}), or use adkim=r and aspf=r",
             "Firme con una clave de {domain} (puerto dkim new {domain}), o use adkim=r y aspf=r";
@@ -301,10 +300,7 @@ async fn authenticated<W: World>(
     context: &Context<'_, W>,
 ) -> (Option<Authenticated>, Vec<Authenticated>, bool) {
     let domain = &context.domain;
-    let sender = format!("postmaster@{domain}");
-    let query = |address| Query::mail_from_text(address, &context.helo, &sender);
-    let queries: Vec<Query> = context.senders().into_iter().map(query).collect();
-    let results = together(queries.iter().map(|query| spf::check(context.world, query))).await;
+    let results = context.spf_of(&context.senders()).await;
     let every =
         |is: fn(SpfResult) -> bool| !results.is_empty() && results.iter().all(|one| is(one.result));
     let passes = every(|result| result == SpfResult::Pass);

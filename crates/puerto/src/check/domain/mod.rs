@@ -164,7 +164,6 @@ family! {
         "Con plazos muy cortos cualquier tropiezo de un servidor de nombres hace fallar; con muy \
          largos se retrasan las correcciones.",
         right: "{seconds} seconds", "{seconds} segundos";
-        wrong: "{seconds} seconds", "{seconds} segundos";
         expected: "at most two days", "dos días como mucho";
         remedy: "Lower the TTL to 3600", "Baje el TTL a 3600";
     ];

@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 
 use puerto_mail::dns::block_on;
 
-use super::super::made::{Made, troubles};
 use super::super::outcome::Status;
+use super::super::tests::made::{Made, troubles};
 use super::*;
 use crate::config::Config;
 

@@ -8,18 +8,17 @@ mod terms;
 use std::net::IpAddr;
 
 use puerto_mail::dns::{DnsError, RecordType};
-use puerto_mail::spf::count::{Count, CountFaultKind, count};
+use puerto_mail::spf::count::{Count, CountFault, CountFaultKind, count};
 use puerto_mail::spf::mend;
-use puerto_mail::spf::{self, Answer, Evaluation, MAX_LOOKUPS, Query, Question, SpfResult, Trace};
+use puerto_mail::spf::{self, Answer, Evaluation, MAX_LOOKUPS, Question, SpfResult, Trace};
 
 use super::context::Context;
 use super::outcome::{Check, Definition, Draft, Judged, after, family, told};
 use super::world::World;
 use crate::finding::Severity;
 use crate::lang::Text;
-use puerto_mail::together::together;
 use remedy::Remedy;
-use terms::{Faults, Terms};
+use terms::{Terms, malformed};
 
 family! {
     FAMILY = "spf" ["SPF"] is_of_machine: false;
@@ -211,7 +210,6 @@ family! {
         "Las respuestas de más de 512 octetos necesitan EDNS, y las de más de 1232 se repiten por \
          TCP, que algunos cortafuegos impiden. Lleve otros registros TXT a nombres propios.",
         right: "about {octets} octets", "unos {octets} octetos";
-        wrong: "about {octets} octets", "unos {octets} octetos";
         expected: "at most {limit}", "{limit} como mucho";
         remedy: "Delete TXT records that are no longer needed, such as old ownership proofs",
             "Borre los registros TXT que ya no hagan falta, como pruebas de propiedad antiguas";
@@ -293,34 +291,32 @@ async fn of_record<W: World>(
     remedy: &Remedy,
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
-    let sender = format!("postmaster@{domain}");
-    let query = |address| Query::mail_from_text(address, &context.helo, &sender);
     let terms = Terms::read(record);
     let senders = context.senders();
-    let queries: Vec<Query> = senders.iter().map(|address| query(*address)).collect();
-    let whole_query = query(NOBODY);
-    let (count, whole, evaluations, mx) = tokio::join!(
+    let addresses = [&[NOBODY], senders.as_slice()].concat();
+    let (count, whole, mx) = tokio::join!(
         count(context.world, domain),
-        spf::check(context.world, &whole_query),
-        together(queries.iter().map(|query| spf::check(context.world, query))),
+        context.spf_of(&addresses),
         mx_limit(context, &terms),
     );
+    let of_nobody = whole.first().map(|evaluation| evaluation.result);
+    let of_senders: Vec<_> = senders.iter().zip(whole.iter().skip(1)).collect();
     let mut checks = well_formed(context, record, &count, remedy);
     let readable = !checks.iter().any(Check::is_wrong);
     let lookups = lookups(context, &count, readable);
     // A record with too many is cut down first, and what led nowhere may go with it.
     checks.push(match lookups.is_wrong() {
         true => context.about(&VOID, domain).skipped(&LOOKUPS),
-        false => void(context, &[vec![whole.clone()], evaluations.clone()].concat()),
+        false => void(context, &whole),
     });
     checks.extend([lookups, told(mx)]);
     let broken = checks.iter().find(|check| check.is_wrong()).map(|check| check.definition);
-    checks.extend(coverage(context, (&senders, &evaluations), (record, broken), remedy));
+    checks.extend(coverage(context, &of_senders, (record, broken), remedy));
     // What cannot be read as it was meant is not judged by its words.
     let is_damage = |check: &&Check| [STRING_255.id, SYNTAX.id].contains(&check.id());
     let damage = checks.iter().filter(|check| check.is_wrong()).find(is_damage);
     let damage = damage.filter(|_| !mend::is_sound(record)).map(|check| check.definition);
-    let anybody_passes = whole.result == SpfResult::Pass;
+    let anybody_passes = of_nobody == Some(SpfResult::Pass);
     checks.extend(manners::judge(context, (&terms, remedy), anybody_passes, damage));
     checks
 }
@@ -333,7 +329,10 @@ fn well_formed<W: World>(
     remedy: &Remedy,
 ) -> Vec<Check> {
     let domain = context.domain.as_str();
-    let faults = Faults::of(count, domain);
+    let first = |is: &dyn Fn(&CountFault) -> bool| count.faults.iter().find(|fault| is(fault));
+    // That the domain itself has no record is told elsewhere.
+    let missing = first(&|f| f.kind == CountFaultKind::NoRecord && f.domain != domain);
+    let looping = first(&|fault| fault.kind == CountFaultKind::Loop);
     let draft = |definition| about(context, definition);
     let mended = |definition| remedy.put_in(draft(definition)).with("record", record);
     let whole = if record.contains(['"', '\\']) {
@@ -350,7 +349,7 @@ fn well_formed<W: World>(
     } else {
         draft(&STRING_255).right()
     };
-    let syntax = match &faults.malformed {
+    let syntax = match malformed(count) {
         _ if whole.is_wrong() => draft(&SYNTAX).skipped(&STRING_255),
         Some((whose, problem)) => {
             let draft = mended(&SYNTAX).with("whose", whose).with_said("problem", problem);
@@ -368,9 +367,10 @@ fn well_formed<W: World>(
         }
         None => draft(&SYNTAX).right(),
     };
-    let elsewhere = [(&INCLUDE_MISSING, &faults.missing), (&LOOP, &faults.looping)];
-    let elsewhere = elsewhere.map(|(check, whose)| {
-        draft(check).with("whose", whose.as_deref().unwrap_or_default()).judge(whose.is_some())
+    let elsewhere = [(&INCLUDE_MISSING, missing), (&LOOP, looping)];
+    let elsewhere = elsewhere.map(|(check, fault)| match fault {
+        Some(fault) => draft(check).with("whose", &fault.domain).wrong(),
+        None => draft(check).right(),
     });
     [vec![whole, syntax], elsewhere.to_vec()].concat()
 }
@@ -475,7 +475,7 @@ async fn mx_limit<W: World>(context: &Context<'_, W>, terms: &Terms) -> Judged {
 
 fn coverage<W: World>(
     context: &Context<'_, W>,
-    (senders, evaluations): (&[IpAddr], &[Evaluation]),
+    senders: &[(&IpAddr, &Evaluation)],
     (record, broken): (&str, Option<&'static Definition>),
     remedy: &Remedy,
 ) -> Vec<Check> {
@@ -486,10 +486,10 @@ fn coverage<W: World>(
             "no se sabe con qué dirección pública llega nuestro correo al mundo",
         ))];
     }
-    let passes = evaluations.iter().any(|evaluation| evaluation.result == SpfResult::Pass);
+    let passes = senders.iter().any(|(_, evaluation)| evaluation.result == SpfResult::Pass);
     // A relay may well send from other addresses than it takes mail at.
     let is_anothers = context.relay.is_some() && (passes || Terms::read(record).delegates());
-    let each = senders.iter().zip(evaluations).map(|(address, evaluation)| {
+    let each = senders.iter().map(|(address, evaluation)| {
         let subject = context.subject(address);
         let draft = context.asking(&COVERS_IP, subject, (domain, RecordType::Txt));
         let draft = remedy

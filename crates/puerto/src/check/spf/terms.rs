@@ -107,41 +107,15 @@ fn prefix(term: &str) -> Option<u32> {
     }
 }
 
-/// What stops receivers from reading a record's whole tree.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    /// The domain whose record is wrong, and how.
-    pub(super) malformed: Option<(String, Said)>,
-    /// A domain that is included and has no record.
-    pub(super) missing: Option<String>,
-    /// A domain that is reached from itself.
-    pub(super) looping: Option<String>,
-}
-
-impl Faults {
-    pub(super) fn of(count: &Count, domain: &str) -> Self {
-        let mut faults = Self::default();
-        for fault in &count.faults {
-            let whose = fault.domain.clone();
-            match &fault.kind {
-                CountFaultKind::Malformed(problem) => {
-                    faults.malformed.get_or_insert((whose, Said::from(problem)));
-                }
-                CountFaultKind::SeveralRecords => {
-                    let several = said!("several SPF records", "varios registros SPF");
-                    faults.malformed.get_or_insert((whose, several));
-                }
-                CountFaultKind::NoRecord if fault.domain != domain => {
-                    faults.missing.get_or_insert(whose);
-                }
-                CountFaultKind::Loop => {
-                    faults.looping.get_or_insert(whose);
-                }
-                _ => {}
-            }
+/// The domain whose record in the tree cannot be read, and why.
+pub(super) fn malformed(count: &Count) -> Option<(&str, Said)> {
+    count.faults.iter().find_map(|fault| match &fault.kind {
+        CountFaultKind::Malformed(problem) => Some((fault.domain.as_str(), problem.into())),
+        CountFaultKind::SeveralRecords => {
+            Some((fault.domain.as_str(), said!("several SPF records", "varios registros SPF")))
         }
-        faults
-    }
+        _ => None,
+    })
 }
 
 #[cfg(test)]

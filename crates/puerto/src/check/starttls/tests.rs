@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
-use super::super::made::{Made, troubles};
+use super::super::tests::made::{Made, troubles};
 use super::*;
 use crate::config::TlsFiles;
 use crate::tls::ServerTls;

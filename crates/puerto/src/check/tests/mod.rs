@@ -3,6 +3,7 @@
 mod advice;
 mod domains;
 mod golden;
+pub(super) mod made;
 mod variations;
 mod world;
 

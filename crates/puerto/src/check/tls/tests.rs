@@ -3,8 +3,8 @@ use std::path::Path;
 
 use puerto_mail::dns::{DnsError, block_on};
 
-use super::super::made::{Made, NOW, troubles};
 use super::super::outcome::Status;
+use super::super::tests::made::{Made, NOW, troubles};
 use super::*;
 use crate::config::{Config, TlsFiles};
 

@@ -5,18 +5,18 @@ use std::sync::Mutex;
 
 use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, Table, block_on};
 
-use super::context::{Asked, Context};
-use super::outcome::{Check, Status};
-use super::world::World;
-use super::{Greeting, Page};
+use crate::check::context::{Asked, Context};
+use crate::check::outcome::{Check, Status};
+use crate::check::world::World;
+use crate::check::{Greeting, Page};
 use crate::config::Config;
 
 /// A made-up Internet that remembers what it was asked.
 #[derive(Debug, Default)]
-pub(super) struct Made {
-    pub(super) table: Table,
-    pub(super) asked: Mutex<Vec<String>>,
-    pub(super) page: Option<Page>,
+pub(in crate::check) struct Made {
+    pub(in crate::check) table: Table,
+    pub(in crate::check) asked: Mutex<Vec<String>>,
+    pub(in crate::check) page: Option<Page>,
 }
 
 impl Dns for Made {
@@ -51,12 +51,12 @@ impl World for Made {
 
 impl Made {
     /// Adds an A or AAAA record.
-    pub(super) fn answer(&mut self, name: &str, address: [u8; 4]) {
+    pub(in crate::check) fn answer(&mut self, name: &str, address: [u8; 4]) {
         self.table.address(name, address.into());
     }
 
     /// Judges example.com, sent from 192.0.2.7 and 2001:db8::7 as mail.example.com.
-    pub(super) fn judge(
+    pub(in crate::check) fn judge(
         &self,
         change: impl FnOnce(&mut Context<'_, Self>),
         run: impl FnOnce(&Context<'_, Self>) -> Option<Vec<Check>>,
@@ -66,7 +66,7 @@ impl Made {
     }
 
     /// The same with another configuration.
-    pub(super) fn judge_with(
+    pub(in crate::check) fn judge_with(
         &self,
         config: &Config,
         change: impl FnOnce(&mut Context<'_, Self>),
@@ -82,10 +82,10 @@ impl Made {
 }
 
 /// 25 November 2026, after the certificate of the tests began.
-pub(super) const NOW: i64 = 1_795_600_000;
+pub(in crate::check) const NOW: i64 = 1_795_600_000;
 
 /// What is not as it should be, as `id status severity subject`.
-pub(super) fn troubles(checks: &[Check]) -> Vec<String> {
+pub(in crate::check) fn troubles(checks: &[Check]) -> Vec<String> {
     let wrong = checks.iter().filter(|c| !matches!(c.status, Status::Pass | Status::NotApplicable));
     wrong
         .map(|c| {
