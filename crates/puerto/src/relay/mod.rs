@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use puerto_mail::dns::Dns;
+use puerto_mail::together::together;
 use puerto_smtp::{Address, Domain, ReversePath};
-use tokio::task::JoinSet;
 
 use crate::cause::Cause;
 use crate::config::{Config, Live, NextHop};
@@ -173,23 +173,15 @@ async fn plan<D: Dns + 'static>(
     }
 }
 
+// All at the same time: a host that keeps silent is waited for once.
 async fn look_at_all(
-    config: &Arc<Config>,
+    config: &Config,
     client_tls: &ClientTls,
-    plan: &Arc<Plan>,
+    plan: &Plan,
     (sender, recipient): (&Address, &Address),
 ) -> Vec<Sight> {
     let wish = |reverse_path| Wish { reverse_path, recipient: recipient.clone() };
-    let wishes = Arc::new([wish(ReversePath::Address(sender.clone())), wish(ReversePath::Null)]);
-    let mut looks = JoinSet::new();
-    for (index, hop) in plan.hops.iter().cloned().enumerate() {
-        let (config, plan, wishes) = (Arc::clone(config), Arc::clone(plan), Arc::clone(&wishes));
-        let client_tls = client_tls.clone();
-        looks.spawn(async move {
-            (index, probe::look(&config, &client_tls, &plan, &hop, &*wishes).await)
-        });
-    }
-    let mut sights = looks.join_all().await;
-    sights.sort_by_key(|(index, _)| *index);
-    sights.into_iter().map(|(_, sight)| sight).collect()
+    let wishes = [wish(ReversePath::Address(sender.clone())), wish(ReversePath::Null)];
+    let hops = plan.hops.iter();
+    together(hops.map(|hop| probe::look(config, client_tls, plan, hop, &wishes))).await
 }

@@ -204,6 +204,22 @@ async fn a_bare_name_goes_to_its_mx_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_its_own_mx_means_the_same_with_and_without_brackets() {
+    let (port, _) = relay(GOOD).await;
+    let mut table = table();
+    table.mx("mx.example", 10, "mx.example");
+    // An address that this machine has no way to is none that mail goes to elsewhere.
+    table.address("mx.example", "2001:db8::1".parse().unwrap());
+    let mut asked = question(port);
+    asked.next_hop = NextHop::parse(&format!("mx.example:{port}")).unwrap();
+    let machine = Machine::fixed(Vec::new(), |address| address.is_ipv4(), 1);
+    let ca = include_bytes!("../../tests/tls/ca.pem");
+    let tls = ClientTls::trusting(vec![CertificateDer::from_pem_slice(ca).unwrap()]);
+    let report = test(Arc::new(table), machine, tls, asked).await;
+    assert_eq!((report.sights.len(), ids(&report)), (1, vec![]), "{:?}", report.problems);
+}
+
+#[tokio::test]
 async fn nowhere_to_go_is_an_error_or_unknown() {
     let report = ask(Table::new(), question(25)).await;
     assert_eq!(ids(&report), ["relay.route"]);
