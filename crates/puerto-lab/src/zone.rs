@@ -8,7 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use puerto_mail::dns::{Answer, Dns, DnsError, DnsFault, Record, RecordType, reverse_name};
+use puerto_mail::dns::{
+    Answer, Dns, DnsError, DnsFault, Record, RecordType, canonical, reverse_name,
+};
 
 /// Seconds for which an answer holds. Short, since experiments change their minds.
 pub const TTL: u32 = 5;
@@ -218,10 +220,6 @@ fn listing_name(list: &str, address: IpAddr) -> String {
     let name = reverse_name(address);
     let suffix = if address.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
     format!("{}{list}", name.strip_suffix(suffix).unwrap_or(&name))
-}
-
-fn canonical(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 #[cfg(test)]

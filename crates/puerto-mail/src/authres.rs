@@ -10,7 +10,7 @@ use crate::dkim::Verification;
 use crate::dmarc;
 use crate::spf;
 
-/// Builds one field.
+/// The field in the making: whose word it is, and what each method came to.
 #[derive(Debug, Clone)]
 pub struct AuthenticationResults {
     service: String,

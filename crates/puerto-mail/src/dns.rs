@@ -209,7 +209,7 @@ impl DnsError {
 pub struct Answer {
     /// The records of the type asked for, aliases followed; never empty.
     pub records: Vec<Record>,
-    /// Seconds.
+    /// For how many seconds it may be kept.
     pub ttl: u32,
     /// Whether DNSSEC vouches for all of it, by the word of a resolver that validates and
     /// to which the way is safe (RFC 4035 §4.9.3).
@@ -367,8 +367,17 @@ impl Table {
     }
 }
 
-fn canonical(name: &str) -> String {
+/// A name in the form in which names are compared: lower case, without a final dot.
+pub fn canonical(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// Whether a name is another or lies below it; case does not matter.
+pub fn is_at_or_below(name: &str, ancestor: &str) -> bool {
+    let before = name.len().checked_sub(ancestor.len()).and_then(|at| name.split_at_checked(at));
+    before.is_some_and(|(before, end)| {
+        end.eq_ignore_ascii_case(ancestor) && (before.is_empty() || before.ends_with('.'))
+    })
 }
 
 impl Dns for Table {

@@ -14,11 +14,11 @@ use crate::header::{Mailbox, write_mailboxes, write_structured, write_unstructur
 /// What became of a recipient (RFC 3464 §2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Given up.
+    /// Given up: nothing will be tried again.
     Failed,
     /// Late, and tried again.
     Delayed,
-    /// In its mailbox.
+    /// In its mailbox, and in nobody else's hands.
     Delivered,
     /// Handed to a server that does not tell more.
     Relayed,

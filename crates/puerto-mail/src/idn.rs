@@ -12,3 +12,13 @@ pub fn in_ascii(address: &Address) -> Option<Address> {
     let name = idna::domain_to_ascii(name).ok()?;
     Domain::parse(&name).ok().map(|domain| address.with_domain(domain))
 }
+
+/// A domain name as the DNS has it: in A-labels and lower case, without a final dot. What
+/// has no such form stays, in lower case.
+pub fn name_in_ascii(name: &str) -> String {
+    let name = name.trim_end_matches('.');
+    match name.is_ascii() {
+        true => name.to_ascii_lowercase(),
+        false => idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_lowercase()),
+    }
+}

@@ -7,7 +7,7 @@ enum Place {
     Start,
     /// The line began with a dot, which is held back: it may end the message.
     Dot,
-    /// Further on.
+    /// Something of the line was passed on, so that a dot is no longer its first.
     Inside,
 }
 

@@ -15,7 +15,7 @@ pub struct Facts {
     pub nul: bool,
 }
 
-/// Gathers [`Facts`].
+/// Gathers [`Facts`] from chunks that may be cut anywhere, even within a line end.
 #[derive(Debug, Clone, Default)]
 pub struct Scanner {
     facts: Facts,

@@ -182,7 +182,7 @@ fn unquoted(text: &str) -> (Cow<'_, str>, &str) {
 /// How far a structure is followed.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Parts inside parts.
+    /// Parts and messages inside one another.
     pub depth: usize,
     /// Parts of one message.
     pub parts: usize,

@@ -35,7 +35,7 @@ pub enum From<'a> {
     },
     /// A user of this machine.
     User(u32),
-    /// This server.
+    /// This server itself, such as a notification that it wrote.
     Internal,
 }
 

@@ -7,7 +7,7 @@ use crate::header::Field;
 /// How much change on the way a signature forgives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Canonicalization {
-    /// Next to none.
+    /// Next to none: any change to white space breaks the signature (RFC 6376 §3.4).
     Simple,
     /// Folding, white space and the case of field names.
     Relaxed,
@@ -33,7 +33,7 @@ impl Canonicalization {
 pub struct BodyHash {
     /// The form that was hashed.
     pub canonicalization: Canonicalization,
-    /// SHA-256 of it.
+    /// SHA-256 of the body in its canonical form, as `bh=` carries it.
     pub sha256: Vec<u8>,
     /// How many octets the canonical form has, those beyond a limit included.
     pub octets: u64,
@@ -83,7 +83,7 @@ impl BodyHasher {
         }
     }
 
-    /// Ends the body.
+    /// Ends the body: empty lines at its end do not count (RFC 6376 §3.4.3).
     pub fn finish(mut self) -> BodyHash {
         if self.canonicalization == Canonicalization::Relaxed {
             self.scratch.clear();

@@ -19,7 +19,7 @@ const SHA256_PREFIX: [u8; 19] = [
     0x00, 0x04, 0x20,
 ];
 
-/// A short key.
+/// A key that the library of the others refuses to sign with.
 pub(super) struct ShortRsa(Box<PrivateKey>);
 
 impl ShortRsa {

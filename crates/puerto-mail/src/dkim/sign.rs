@@ -49,9 +49,9 @@ const MAX_INSTANCES: usize = 20;
 pub struct SigningKey {
     /// The signing domain, `d=`, in A-labels.
     pub domain: String,
-    /// The selector, `s=`.
+    /// Which of the domain's keys it is, `s=`.
     pub selector: String,
-    /// The key.
+    /// The private half; the public one is in the DNS.
     pub key: PrivateKey,
 }
 
@@ -65,7 +65,7 @@ impl SigningKey {
 /// When a signature is made and until when it holds, in seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SigningTime {
-    /// `t=`.
+    /// Now, `t=`: receivers refuse a signature from the future.
     pub signed_at: i64,
     /// `x=`; none: it does not expire.
     pub expires_at: Option<i64>,

@@ -26,7 +26,7 @@ const CLOCK_SKEW: i64 = 300;
 /// The result of one signature (RFC 8601 §2.7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DkimResult {
-    /// It holds.
+    /// The body and the signed fields are as they were signed.
     Pass,
     /// The message was changed, or the key is another.
     Fail,
@@ -58,11 +58,11 @@ pub struct Verification {
     pub result: DkimResult,
     /// `d=`, in lower case; empty if it could not be read.
     pub domain: String,
-    /// `s=`.
+    /// The name of the key, `s=`; empty if it could not be read.
     pub selector: String,
     /// `i=`, or `@` and the domain.
     pub identity: String,
-    /// `a=`.
+    /// `a=`, if it is one that is known.
     pub algorithm: Option<Algorithm>,
     /// The first characters of `b=`, which tell signatures of one message apart
     /// (RFC 6008).

@@ -15,7 +15,7 @@ mod walk;
 
 use std::fmt;
 
-use crate::dns::{Dns, RecordType};
+use crate::dns::{Dns, RecordType, canonical, is_at_or_below};
 use by_list::Method;
 pub use by_list::{ByList, organizational_domain as organizational_domain_by_list};
 pub use finding::Finding;
@@ -41,7 +41,7 @@ impl Authenticated {
 /// The result of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DmarcResult {
-    /// No record applies.
+    /// No record applies, so nobody asks for anything.
     None,
     /// SPF or DKIM passed for an aligned domain.
     Pass,
@@ -288,7 +288,7 @@ impl Evaluation {
         let Some(organizational) = &self.organizational_domain else { return Alignment::Unknown };
         // A domain's organizational domain is at or above it: one outside the tree
         // of ours can have another only, and its owner's DNS need not be asked.
-        if !walk::is_at_or_below(&domain, organizational) {
+        if !is_at_or_below(&domain, organizational) {
             return Alignment::NotAligned;
         }
         let walk = walker.walk(&domain).await;
@@ -326,10 +326,6 @@ impl fmt::Display for Evaluation {
         }
         writeln!(f, "→ {}, disposition {}", self.result, self.disposition)
     }
-}
-
-fn canonical(domain: &str) -> String {
-    domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase()
 }
 
 #[cfg(test)]

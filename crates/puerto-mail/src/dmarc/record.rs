@@ -7,9 +7,9 @@ use std::fmt;
 pub enum Policy {
     /// Nothing; reports are wished for.
     None,
-    /// Treat with suspicion.
+    /// Treat with suspicion: most receivers put it with the junk.
     Quarantine,
-    /// Refuse.
+    /// Refuse it, so that its sender hears of it.
     Reject,
 }
 
@@ -58,7 +58,7 @@ pub enum Mode {
 /// Whether a domain is one below which others register names (tag `psd`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PublicSuffix {
-    /// It is.
+    /// It is: others register names below it.
     Yes,
     /// It is not: this is the organizational domain.
     No,
@@ -78,13 +78,13 @@ pub struct Record {
     pub subdomain_policy: Option<Policy>,
     /// Tag `np`: for subdomains that do not exist.
     pub nonexistent_policy: Option<Policy>,
-    /// Tag `psd`.
+    /// Tag `psd`: what the tree walk is told about this domain.
     pub public_suffix: PublicSuffix,
     /// Tag `t`: the policy is being tried out.
     pub testing: bool,
-    /// Tag `adkim`.
+    /// Tag `adkim`: how closely `d=` must agree.
     pub dkim_mode: Mode,
-    /// Tag `aspf`.
+    /// Tag `aspf`: how closely the reverse-path must agree.
     pub spf_mode: Mode,
     /// Tag `rua`: where aggregate reports go.
     pub aggregate_reports: Vec<String>,

@@ -179,7 +179,3 @@ pub(super) fn is_domain(name: &str) -> bool {
         && !name.starts_with('[')
         && name.split('.').all(|label| (1..=63).contains(&label.len()))
 }
-
-pub(super) fn is_at_or_below(name: &str, ancestor: &str) -> bool {
-    name.strip_suffix(ancestor).is_some_and(|before| before.is_empty() || before.ends_with('.'))
-}

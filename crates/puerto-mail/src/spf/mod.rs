@@ -35,7 +35,7 @@ pub enum SpfResult {
     Neutral,
     /// The address may send for the domain.
     Pass,
-    /// It may not.
+    /// It may not: receivers may refuse the message for that alone.
     Fail,
     /// It probably may not.
     SoftFail,

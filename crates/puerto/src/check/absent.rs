@@ -5,8 +5,7 @@ use super::context::Context;
 use super::domain::SENDER_RESOLVES;
 use super::outcome::{Check, Status};
 use super::world::World;
-use crate::survey::names::is_within;
-use puerto_mail::dns::RecordType;
+use puerto_mail::dns::{RecordType, is_at_or_below};
 
 /// Groups that judge the domain's records.
 const OF_DOMAIN: [&str; 8] = ["dns", "spf", "dkim", "dmarc", "mtasts", "tlsrpt", "bimi", "mbox"];
@@ -59,7 +58,7 @@ fn depends<W: World>(context: &Context<'_, W>, registered: &str, check: &Check) 
         return false;
     }
     if OF_NAME.contains(&id) {
-        let of_host = is_within(&context.helo, registered);
+        let of_host = is_at_or_below(&context.helo, registered);
         // The name of an address stands in what was seen.
         return match id {
             "ptr.fcrdns" => {

@@ -1,6 +1,7 @@
 //! From an address to a session that is ready for MAIL: TCP, greeting, EHLO, TLS,
 //! AUTH.
 
+use puerto_mail::dns::is_at_or_below;
 use puerto_smtp::client::{Cause as Reason, Credentials, Failure, Loss, Protocol, Stage, Step};
 use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Domain, EnhancedCode};
@@ -219,13 +220,6 @@ struct Identity<'a> {
     remembered: &'a str,
     /// The administrator's own words lead to it, and not MX records that may be forged.
     is_named: bool,
-}
-
-fn is_at_or_below(host: &str, name: &str) -> bool {
-    let before = host.len().checked_sub(name.len()).and_then(|at| host.split_at_checked(at));
-    before.is_some_and(|(before, end)| {
-        end.eq_ignore_ascii_case(name) && (before.is_empty() || before.ends_with('.'))
-    })
 }
 
 // The system's roots are read from the disk.

@@ -2,6 +2,7 @@
 //! found, and only the last host says what the reverse-path was.
 
 use puerto_mail::header::Field;
+use puerto_mail::idn::name_in_ascii;
 use puerto_smtp::Domain;
 
 use super::Source;
@@ -47,14 +48,10 @@ fn server_named(value: &[u8]) -> String {
 }
 
 fn is_ours(name: &str, config: &Config) -> bool {
-    let ascii = |name: &str| {
-        let name = name.trim().trim_end_matches('.');
-        idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_ascii_lowercase())
-    };
-    let name = ascii(name);
+    let name = name_in_ascii(name.trim());
     let domains = config.domains.iter().filter_map(Domain::name);
     let own = [config.hostname.as_str(), config.delivery.helo.as_str()];
-    own.into_iter().chain(domains).map(ascii).any(|ours| {
+    own.into_iter().chain(domains).map(name_in_ascii).any(|ours| {
         name == ours || name.strip_suffix(&ours).is_some_and(|rest| rest.ends_with('.'))
     })
 }

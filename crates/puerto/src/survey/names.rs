@@ -1,6 +1,8 @@
 //! Names that say nothing outside: those that the public DNS does not have, and those
 //! that hosting companies give to their machines.
 
+pub use puerto_mail::idn::name_in_ascii as ascii;
+
 /// What names end in that the public DNS does not have (RFC 6762 §3, RFC 8375, and what
 /// makers of routers and directories put there).
 const PRIVATE: [&str; 13] = [
@@ -80,13 +82,6 @@ const PROVIDERS: [&str; 58] = [
     "yourvserver.net",
     "zap-srv.com",
 ];
-
-/// A name as the DNS is asked for it: in A-labels, without the dot of the root. What cannot
-/// be put so is in lower case at least.
-pub fn ascii(name: &str) -> String {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_ascii_lowercase())
-}
 
 /// Whether a name has one label, or ends in what the public DNS does not have: nobody
 /// outside can look it up.
