@@ -124,23 +124,6 @@ impl Page {
         }
     }
 
-    /// Adds a finding that is none of [`Finding`]: what was seen, what there is to say
-    /// about it, its name.
-    pub fn finding(
-        &mut self,
-        (style, word): (Style, Text),
-        seen: &str,
-        about: &[String],
-        name: &str,
-    ) {
-        let word = paint(style, &format!("{:<8}", word.of(self.language)));
-        self.line(&format!("{word} {seen}"));
-        for line in about {
-            self.line(&format!("         {line}"));
-        }
-        self.line(&paint(FAINT, &format!("         {name}")));
-    }
-
     /// The whole text.
     pub fn finish(self) -> String {
         self.text

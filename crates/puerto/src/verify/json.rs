@@ -1,11 +1,10 @@
 //! The report as JSON; its shape is a contract.
 
-use puerto_mail::dkim::Verification;
-use puerto_mail::dmarc::{self, Alignment};
-use puerto_mail::spf;
+use puerto_mail::dkim::{DkimResult, Verification};
+use puerto_mail::dmarc::{self, Alignment, DmarcResult};
+use puerto_mail::spf::{self, SpfResult};
 use serde_json::{Value, json};
 
-use super::finding::Finding;
 use super::{Report, Spf};
 use crate::lang::{Language, Said};
 
@@ -17,7 +16,7 @@ impl Report {
             "dkim": self.dkim.iter().map(|one| signature(one, language)).collect::<Vec<_>>(),
             "dmarc": self.dmarc_json(language),
             "authentication_results": self.authentication_results,
-            "findings": self.findings.iter().map(|found| finding(found, language)).collect::<Vec<_>>(),
+            "findings": self.findings.iter().map(|found| found.to_json(language)).collect::<Vec<_>>(),
         })
     }
 
@@ -78,63 +77,48 @@ impl Report {
 impl Report {
     // With a From that no policy can hold for, nothing agrees.
     fn judged(&self) -> Option<&dmarc::Evaluation> {
-        self.dmarc.as_ref().filter(|found| found.result != dmarc::DmarcResult::PermError)
+        self.dmarc.as_ref().filter(|found| found.result != DmarcResult::PermError)
     }
 
     /// Whether SPF passed for a domain that agrees with From; `None` if nobody can
     /// tell.
     pub fn spf_aligned(&self) -> Option<bool> {
-        let Some(evaluation) = self.judged() else { return Some(false) };
+        let Some(dmarc) = self.judged() else { return Some(false) };
         let Spf::Checked(spf) = &self.spf else { return None };
-        if evaluation.record.is_none() {
-            let passed = spf.result == spf::SpfResult::Pass;
-            return without_record(evaluation, [(spf.domain.as_str(), passed)]);
+        let passed = spf.result == SpfResult::Pass;
+        match dmarc.record {
+            None => any_aligned([without_record(dmarc, &spf.domain, passed)]),
+            Some(_) => any_aligned(dmarc.spf.iter().map(|(_, alignment)| *alignment)),
         }
-        any_aligned(evaluation.spf.iter())
     }
 
     /// Whether a signature passed whose domain agrees with From; `None` if nobody can
     /// tell.
     pub fn dkim_aligned(&self) -> Option<bool> {
-        let Some(evaluation) = self.judged() else { return Some(false) };
-        if evaluation.record.is_none() {
-            let signatures = self.dkim.iter().map(|signature| {
-                let passed = signature.result == puerto_mail::dkim::DkimResult::Pass;
-                (signature.domain.as_str(), passed)
-            });
-            return without_record(evaluation, signatures);
+        let Some(dmarc) = self.judged() else { return Some(false) };
+        match dmarc.record {
+            None => any_aligned(self.dkim.iter().map(|signature| {
+                without_record(dmarc, &signature.domain, signature.result == DkimResult::Pass)
+            })),
+            Some(_) => any_aligned(dmarc.dkim.iter().map(|(_, alignment)| *alignment)),
         }
-        any_aligned(evaluation.dkim.iter())
     }
 }
 
-fn any_aligned<'a>(domains: impl Iterator<Item = &'a (String, Alignment)>) -> Option<bool> {
-    let mut answer = Some(false);
-    for (_, alignment) in domains {
-        match alignment {
-            Alignment::Aligned => return Some(true),
-            Alignment::Unknown => answer = None,
-            Alignment::NotAligned | Alignment::NotPassed => {}
-        }
-    }
-    answer
+fn any_aligned(alignments: impl IntoIterator<Item = Alignment>) -> Option<bool> {
+    let alignments: Vec<Alignment> = alignments.into_iter().collect();
+    let is_aligned = alignments.contains(&Alignment::Aligned);
+    (is_aligned || !alignments.contains(&Alignment::Unknown)).then_some(is_aligned)
 }
 
 // Without a record there is nobody who says how closely domains must agree: the same
 // domain agrees in any case, and of another nothing can be said.
-fn without_record<'a>(
-    evaluation: &dmarc::Evaluation,
-    domains: impl IntoIterator<Item = (&'a str, bool)>,
-) -> Option<bool> {
-    let mut answer = Some(false);
-    for (domain, passed) in domains {
-        match passed {
-            true if domain.eq_ignore_ascii_case(&evaluation.from_domain) => return Some(true),
-            true => answer = None,
-            false => {}
-        }
+fn without_record(dmarc: &dmarc::Evaluation, domain: &str, passed: bool) -> Alignment {
+    match passed {
+        true if domain.eq_ignore_ascii_case(&dmarc.from_domain) => Alignment::Aligned,
+        true => Alignment::Unknown,
+        false => Alignment::NotPassed,
     }
-    answer
 }
 
 fn steps(trace: &spf::Trace, language: Language) -> Vec<Value> {
@@ -182,16 +166,5 @@ fn signature(signature: &Verification, language: Language) -> Value {
         "key_bits": signature.key_bits,
         "testing": signature.testing,
         "steps": signature.steps.iter().map(step).collect::<Vec<_>>(),
-    })
-}
-
-fn finding(finding: &Finding, language: Language) -> Value {
-    json!({
-        "id": finding.rule.id,
-        "severity": finding.severity.as_str(),
-        "seen": finding.seen.of(language),
-        "expected": finding.rule.expected.of(language),
-        "remedy": finding.remedy.of(language),
-        "reference": finding.rule.reference,
     })
 }

@@ -46,7 +46,6 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The octets.
     pub(super) fn octets(&self) -> &[u8] {
         &self.octets
     }

@@ -5,7 +5,6 @@
 //! [`Report`] is the result, and whoever asked prints it. Nothing a message says can
 //! make it unjudgeable: without a valid header it is judged by what is there.
 
-mod finding;
 mod json;
 mod message;
 mod rules;
@@ -20,13 +19,13 @@ use puerto_mail::dkim::{self, DkimResult, Verification};
 use puerto_mail::dmarc::{self, Authenticated, DmarcResult};
 use puerto_mail::dns::Dns;
 use puerto_mail::header::address_list::AddressListError;
-use puerto_mail::header::{Header, Mailbox, parse_address_list};
+use puerto_mail::header::{Field, Header, Mailbox, parse_address_list};
+use puerto_mail::idn::name_in_ascii;
 use puerto_mail::spf::{self, SpfResult};
 
+use crate::finding::{Finding, Severity};
 use crate::lang::Text;
-pub use finding::{Finding, Rule, Severity};
 use message::Message;
-pub use rules::RULES;
 pub use show::show;
 
 /// Octets of a header that is judged at most; of a longer one only that is said.
@@ -132,11 +131,9 @@ impl Report {
 pub async fn verify<D: Dns>(dns: &D, question: &Question<'_>) -> Report {
     let message = Message::read(question.message);
     let header = Header::parse_within(message.octets(), MAX_HEADER).ok();
-    let reverse_path = match (question.reverse_path, &header) {
-        (Some(said), _) => Some(without_brackets(said).to_owned()),
-        (None, Some(header)) => return_path(header),
-        (None, None) => None,
-    };
+    let stands_there = || header.as_ref()?.first("Return-Path").map(Field::text);
+    let reverse_path = question.reverse_path.map(str::to_owned).or_else(stands_there);
+    let reverse_path = reverse_path.map(|path| without_brackets(&path).to_owned());
     let spf = check_spf(dns, question, reverse_path.as_deref()).await;
     let dkim = dkim::verify(message.octets(), dns, question.now).await;
     let authors = header.as_ref().map_or_else(|| Ok(Vec::new()), authors);
@@ -163,11 +160,6 @@ fn without_brackets(path: &str) -> &str {
     path.strip_prefix('<').and_then(|path| path.strip_suffix('>')).unwrap_or(path)
 }
 
-fn return_path(header: &Header<'_>) -> Option<String> {
-    let text = header.first("Return-Path")?.text();
-    Some(without_brackets(&text).to_owned())
-}
-
 async fn check_spf<D: Dns>(dns: &D, question: &Question<'_>, reverse_path: Option<&str>) -> Spf {
     const NO_ADDRESS: Text = Text::new(
         "not checked: give the client's address with --ip",
@@ -183,13 +175,13 @@ async fn check_spf<D: Dns>(dns: &D, question: &Question<'_>, reverse_path: Optio
     );
     let Some(ip) = question.ip else { return Spf::NotChecked(NO_ADDRESS) };
     let Some(reverse_path) = reverse_path else { return Spf::NotChecked(NO_SENDER) };
-    let helo = question.helo.map(in_ascii);
+    let helo = question.helo.map(name_in_ascii);
     if reverse_path.is_empty() && helo.is_none() {
         return Spf::NotChecked(NO_HELO);
     }
     let sender = match reverse_path.rsplit_once('@') {
-        Some((local_part, domain)) => format!("{local_part}@{}", in_ascii(domain)),
-        None => in_ascii(reverse_path),
+        Some((local_part, domain)) => format!("{local_part}@{}", name_in_ascii(domain)),
+        None => name_in_ascii(reverse_path),
     };
     let query = spf::Query::mail_from_text(ip, helo.as_deref().unwrap_or("unknown"), &sender)
         .receiver(question.receiver)
@@ -211,7 +203,10 @@ async fn check_dmarc<D: Dns>(
         .iter()
         .filter(|signature| !signature.domain.is_empty())
         .map(|signature| {
-            Authenticated::new(in_ascii(&signature.domain), signature.result == DkimResult::Pass)
+            Authenticated::new(
+                name_in_ascii(&signature.domain),
+                signature.result == DkimResult::Pass,
+            )
         })
         .collect();
     let mut evaluation = dmarc::evaluate(dns, domain, spf.as_ref(), &signatures).await;
@@ -243,17 +238,10 @@ fn authors(header: &Header<'_>) -> Authors {
 // The one domain of all authors, in A-labels: with several there is no policy that
 // could be asked for (RFC 9989 §5).
 fn author_domain(authors: &[Mailbox]) -> Option<String> {
-    let mut domains = authors.iter().map(|author| in_ascii(&author.address.domain().to_string()));
+    let mut domains =
+        authors.iter().map(|author| name_in_ascii(&author.address.domain().to_string()));
     let first = domains.next()?;
     domains.all(|other| other == first).then_some(first)
-}
-
-fn in_ascii(name: &str) -> String {
-    let name = name.trim_end_matches('.');
-    if name.is_ascii() {
-        return name.to_ascii_lowercase();
-    }
-    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_lowercase())
 }
 
 fn authentication_results(report: &Report, receiver: &str) -> String {

@@ -6,10 +6,9 @@ use puerto_mail::dkim::{StepKind, Verification};
 use puerto_mail::dmarc::{self, DmarcResult};
 use puerto_mail::spf;
 
-use super::finding::{Finding, Severity};
 use super::{Report, Spf};
-use crate::finding::page::{BAD, ERROR, FAINT, GOOD, NOTE, Page, UNSURE, WARNING, paint};
-use crate::lang::{Language, Said, Text, harmless, shown};
+use crate::finding::page::{BAD, FAINT, GOOD, Page, UNSURE, paint};
+use crate::lang::{Language, Said, harmless, said, shown};
 
 /// The report in one language, with colours: whoever prints it takes them out where
 /// there are none.
@@ -19,7 +18,7 @@ pub fn show(report: &Report, language: Language) -> String {
     page.dkim(report);
     page.dmarc(report);
     let field = harmless(&report.authentication_results);
-    page.line(&format!("\n{}", paint(FAINT, &field)));
+    page.0.line(&format!("\n{}", paint(FAINT, &field)));
     page.findings(report);
     page.0.finish()
 }
@@ -27,100 +26,85 @@ pub fn show(report: &Report, language: Language) -> String {
 struct Sheet(Page);
 
 impl Sheet {
-    fn line(&mut self, text: &str) {
-        self.0.line(text);
-    }
-
-    fn say(&self, text: Text, values: &[(&str, &str)]) -> String {
-        text.with(self.0.language(), values)
-    }
-
-    fn shown<T>(&self, value: &T) -> String
-    where
-        Said: for<'a> From<&'a T>,
-    {
-        shown(&Said::from(value).of(self.0.language()))
+    fn say(&self, said: impl Into<Said>) -> String {
+        said.into().of(self.0.language())
     }
 
     fn method(&mut self, method: &str, result: &str, about: &str) {
         let word = paint(style_of(result), &format!("{result:<10}"));
-        self.line(&format!("{method:<6} {word} {about}"));
+        self.0.line(&format!("{method:<6} {word} {about}"));
     }
 
     fn spf(&mut self, report: &Report) {
-        const HELO: Text = Text::new("{domain} (name of HELO)", "{domain} (nombre de HELO)");
-        const LOOKUPS: Text =
-            Text::new("{count} of 10 look-ups used", "{count} de 10 consultas gastadas");
         let evaluation = match &report.spf {
             Spf::Checked(evaluation) => evaluation,
-            Spf::NotChecked(why) => {
-                let why = why.of(self.0.language());
-                return self.method("SPF", "none", why);
-            }
+            Spf::NotChecked(why) => return self.method("SPF", "none", &self.say(*why)),
         };
         let domain = match evaluation.identity {
             spf::Identity::MailFrom => shown(&evaluation.domain),
-            spf::Identity::Helo => self.say(HELO, &[("domain", &shown(&evaluation.domain))]),
+            spf::Identity::Helo => self.say(said!(
+                "{domain} (name of HELO)", "{domain} (nombre de HELO)";
+                domain = evaluation.domain
+            )),
         };
         self.method("SPF", evaluation.result.as_str(), &domain);
         self.trace(&evaluation.trace, 1);
         if let Some(explanation) = &evaluation.explanation {
-            self.line(&format!("    “{}”", shown(explanation)));
+            self.0.line(&format!("    “{}”", shown(explanation)));
         }
-        let count = evaluation.lookups.to_string();
-        let lookups = self.say(LOOKUPS, &[("count", &count)]);
-        self.line(&format!("    {}", paint(FAINT, &lookups)));
+        let lookups = self.say(said!(
+            "{count} of 10 look-ups used", "{count} de 10 consultas gastadas";
+            count = evaluation.lookups
+        ));
+        self.0.line(&format!("    {}", paint(FAINT, &lookups)));
     }
 
     fn trace(&mut self, trace: &spf::Trace, depth: usize) {
-        const NO_RECORD: Text = Text::new("no record", "sin registro");
         let indent = "    ".repeat(depth);
-        let record = trace.record.as_deref().map_or_else(|| self.say(NO_RECORD, &[]), shown);
-        self.line(&format!("{indent}{}: {record}", shown(&trace.domain)));
+        let no_record = || self.say(said!("no record", "sin registro"));
+        let record = trace.record.as_deref().map_or_else(no_record, shown);
+        self.0.line(&format!("{indent}{}: {record}", shown(&trace.domain)));
         for step in &trace.steps {
             self.step(step, &format!("{indent}  "));
             for question in &step.questions {
-                let answer = self.shown(&question.answer);
+                let answer = shown(&self.say(&question.answer));
                 let asked = format!("{indent}      {} → {answer}", shown(&question.asked));
-                self.line(&paint(FAINT, &asked));
+                self.0.line(&paint(FAINT, &asked));
             }
             if let Some(nested) = &step.nested {
                 self.trace(nested, depth + 1);
             }
         }
         if let Some(problem) = &trace.problem {
-            let problem = self.shown(problem);
-            self.line(&format!("{indent}  {}: {problem}", trace.result));
+            let problem = shown(&self.say(problem));
+            self.0.line(&format!("{indent}  {}: {problem}", trace.result));
         }
     }
 
     fn step(&mut self, step: &spf::Step, indent: &str) {
-        const MATCHES: Text = Text::new("matches: {result}", "coincide: {result}");
-        const NO_MATCH: Text = Text::new("does not match", "no coincide");
         let outcome = match step.outcome {
             spf::Outcome::Match(result) => {
-                let text = self.say(MATCHES, &[("result", result.as_str())]);
-                paint(style_of(result.as_str()), &text)
+                let text = said!("matches: {result}", "coincide: {result}"; result = result);
+                paint(style_of(result.as_str()), &self.say(text))
             }
-            spf::Outcome::NoMatch => paint(FAINT, &self.say(NO_MATCH, &[])),
+            spf::Outcome::NoMatch => {
+                paint(FAINT, &self.say(said!("does not match", "no coincide")))
+            }
             spf::Outcome::Error(result) => paint(style_of(result.as_str()), result.as_str()),
         };
-        let reason = step.reason.as_ref().map(|reason| format!(" ({})", self.shown(reason)));
+        let reason = step.reason.as_ref().map(|reason| format!(" ({})", shown(&self.say(reason))));
         let reason = reason.unwrap_or_default();
-        self.line(&format!("{indent}{}  {outcome}{reason}", shown(&step.term)));
+        self.0.line(&format!("{indent}{}  {outcome}{reason}", shown(&step.term)));
     }
 
     fn dkim(&mut self, report: &Report) {
-        const NONE: Text = Text::new("the message is not signed", "el mensaje no está firmado");
-        const OF: Text =
-            Text::new("{domain}, selector {selector}", "{domain}, selector {selector}");
         if report.dkim.is_empty() {
-            let text = self.say(NONE, &[]);
-            self.method("DKIM", "none", &text);
+            let none = said!("the message is not signed", "el mensaje no está firmado");
+            self.method("DKIM", "none", &self.say(none));
         }
         for signature in &report.dkim {
             let (domain, selector) = (shown(&signature.domain), shown(&signature.selector));
-            let about = self.say(OF, &[("domain", &domain), ("selector", &selector)]);
+            let about = format!("{domain}, selector {selector}");
             self.method("DKIM", signature.result.name(), &about);
             self.signature(signature);
         }
@@ -130,138 +114,114 @@ impl Sheet {
         for step in &signature.steps {
             let mark = if step.passed() { paint(GOOD, "✓") } else { paint(BAD, "✗") };
             let about = match step.kind() {
-                StepKind::Syntax => Text::new("signature", "firma"),
-                StepKind::Algorithm => Text::new("algorithm", "algoritmo"),
-                StepKind::KeyRecord => Text::new("key record", "registro de la clave"),
-                StepKind::BodyHash => Text::new("body hash", "hash del cuerpo"),
-                StepKind::HeaderHash => Text::new("header hash", "hash de la cabecera"),
+                StepKind::Syntax => said!("signature", "firma"),
+                StepKind::Algorithm => said!("algorithm", "algoritmo"),
+                StepKind::KeyRecord => said!("key record", "registro de la clave"),
+                StepKind::BodyHash => said!("body hash", "hash del cuerpo"),
+                StepKind::HeaderHash => said!("header hash", "hash de la cabecera"),
             };
-            let (about, seen) = (self.say(about, &[]), self.shown(step));
-            self.line(&format!("    {mark} {about}: {seen}"));
+            let (about, seen) = (self.say(about), shown(&self.say(step)));
+            self.0.line(&format!("    {mark} {about}: {seen}"));
         }
     }
 
     fn dmarc(&mut self, report: &Report) {
-        const NO_DOMAIN: Text =
-            Text::new("From does not name one domain", "From no nombra un único dominio");
-        const POLICY: Text = Text::new(
-            "{from}: its policy is {policy}, by the record of {domain}",
-            "{from}: su política es {policy}, según el registro de {domain}",
-        );
-        const NO_POLICY: Text =
-            Text::new("{from}: no record applies", "{from}: no hay registro aplicable");
-        const DISPOSITION: Text = Text::new(
-            "its owner asks receivers to: {disposition}",
-            "su dueño pide a los receptores: {disposition}",
-        );
         let Some(evaluation) = &report.dmarc else {
-            let text = self.say(NO_DOMAIN, &[]);
-            return self.method("DMARC", "permerror", &text);
+            let text = said!("From does not name one domain", "From no nombra un único dominio");
+            return self.method("DMARC", "permerror", &self.say(text));
         };
-        let from = shown(&evaluation.from_domain);
+        let from = &evaluation.from_domain;
         let about = match (&evaluation.record, &evaluation.policy_domain) {
-            (Some(_), Some(domain)) => self.say(
-                POLICY,
-                &[("from", &from), ("policy", evaluation.policy.as_str()), ("domain", domain)],
+            (Some(_), Some(domain)) => said!(
+                "{from}: its policy is {policy}, by the record of {domain}",
+                "{from}: su política es {policy}, según el registro de {domain}";
+                from = from, policy = evaluation.policy.as_str(), domain = domain
             ),
-            _ => self.say(NO_POLICY, &[("from", &from)]),
+            _ => said!(
+                "{from}: no record applies", "{from}: no hay registro aplicable"; from = from
+            ),
         };
-        self.method("DMARC", report.dmarc_word(), &about);
+        self.method("DMARC", report.dmarc_word(), &self.say(about));
         if let Some(record) = &evaluation.record {
-            self.line(&paint(FAINT, &format!("    {}", shown(&record.text))));
+            self.0.line(&paint(FAINT, &format!("    {}", shown(&record.text))));
         }
         self.organization(evaluation);
         self.aligned("SPF", report.spf_aligned());
         self.aligned("DKIM", report.dkim_aligned());
         if evaluation.result == DmarcResult::Fail {
-            let disposition = evaluation.disposition.as_str();
-            let text = self.say(DISPOSITION, &[("disposition", disposition)]);
-            self.line(&format!("    {text}"));
+            let text = said!(
+                "its owner asks receivers to: {disposition}",
+                "su dueño pide a los receptores: {disposition}";
+                disposition = evaluation.disposition.as_str()
+            );
+            self.0.line(&format!("    {}", self.say(text)));
         }
     }
 
     fn organization(&mut self, evaluation: &dmarc::Evaluation) {
-        const ONE: Text = Text::new("organizational domain {walk}", "dominio organizativo {walk}");
-        const TWO: Text = Text::new(
-            "organizational domain {walk} by the tree walk, {list} by the list of public suffixes",
-            "dominio organizativo {walk} según el árbol del DNS, {list} según la lista de sufijos públicos",
-        );
         let Some(walk) = &evaluation.organizational_domain else { return };
         let list = &evaluation.by_list.organizational_domain;
-        let applies = evaluation.policy_domain.is_some();
-        let text = if applies && walk != list { TWO } else { ONE };
-        let text = self.say(text, &[("walk", &shown(walk)), ("list", &shown(list))]);
-        self.line(&paint(FAINT, &format!("    {text}")));
+        let text = match evaluation.policy_domain.is_some() && walk != list {
+            true => said!(
+                "organizational domain {walk} by the tree walk, {list} by the list of public suffixes",
+                "dominio organizativo {walk} según el árbol del DNS, {list} según la lista de sufijos públicos";
+                walk = walk, list = list
+            ),
+            false => {
+                said!("organizational domain {walk}", "dominio organizativo {walk}"; walk = walk)
+            }
+        };
+        self.0.line(&paint(FAINT, &format!("    {}", self.say(text))));
     }
 
     fn aligned(&mut self, method: &str, aligned: Option<bool>) {
         let (mark, text) = match aligned {
             Some(true) => (
                 paint(GOOD, "✓"),
-                Text::new(
+                said!(
                     "{method} passes and agrees with From",
-                    "{method} es válido y concuerda con From",
+                    "{method} es válido y concuerda con From"; method = method
                 ),
             ),
             Some(false) => (
                 paint(BAD, "✗"),
-                Text::new(
+                said!(
                     "{method} does not pass for a domain that agrees with From",
-                    "{method} no es válido para un dominio que concuerde con From",
+                    "{method} no es válido para un dominio que concuerde con From"; method = method
                 ),
             ),
             None => (
                 paint(UNSURE, "?"),
-                Text::new(
+                said!(
                     "whether {method} agrees with From cannot be told",
-                    "no se puede saber si {method} concuerda con From",
+                    "no se puede saber si {method} concuerda con From"; method = method
                 ),
             ),
         };
-        let text = self.say(text, &[("method", method)]);
-        self.line(&format!("    {mark} {text}"));
+        self.0.line(&format!("    {mark} {}", self.say(text)));
     }
 
     fn findings(&mut self, report: &Report) {
-        const NONE: Text = Text::new(
-            "Nothing is wrong: receivers have no reason to refuse this message.",
-            "Todo está bien: los receptores no tienen motivo para rechazar este mensaje.",
-        );
-        const UNKNOWN: Text = Text::new(
-            "Some answers of the DNS are missing: try again later.",
-            "Faltan respuestas del DNS: inténtelo más tarde.",
-        );
-        self.line("");
+        self.0.line("");
         for finding in &report.findings {
-            self.finding(finding);
+            self.0.found(0, finding, None);
         }
         if report.wants_spf() {
             return;
         }
         if report.is_uncertain() {
-            let text = self.say(UNKNOWN, &[]);
-            self.line(&paint(UNSURE, &text));
+            let text = said!(
+                "Some answers of the DNS are missing: try again later.",
+                "Faltan respuestas del DNS: inténtelo más tarde."
+            );
+            self.0.line(&paint(UNSURE, &self.say(text)));
         } else if report.findings.is_empty() && !report.is_wrong() {
-            let text = self.say(NONE, &[]);
-            self.line(&paint(GOOD, &text));
+            let text = said!(
+                "Nothing is wrong: receivers have no reason to refuse this message.",
+                "Todo está bien: los receptores no tienen motivo para rechazar este mensaje."
+            );
+            self.0.line(&paint(GOOD, &self.say(text)));
         }
-    }
-
-    fn finding(&mut self, finding: &Finding) {
-        const EXPECTED: Text = Text::new("expected: {text}", "se espera: {text}");
-        const REMEDY: Text = Text::new("remedy: {text}", "remedio: {text}");
-        let severity = match finding.severity {
-            Severity::Error => ERROR,
-            Severity::Warning => WARNING,
-            Severity::Info => NOTE,
-        };
-        let (rule, language) = (finding.rule, self.0.language());
-        let about = [
-            self.say(EXPECTED, &[("text", rule.expected.of(language))]),
-            self.say(REMEDY, &[("text", finding.remedy.of(language))]),
-        ];
-        let name = format!("{} · {}", rule.id, rule.reference);
-        self.0.finding(severity, &finding.seen.of(language), &about, &name);
     }
 }
 

@@ -95,7 +95,7 @@ fn verify_takes_a_file_and_the_null_reverse_path_and_speaks_two_languages() {
     let null = ["verify", file, "--ip", &own, "--helo", SENDER_HOST, "--from", ""];
     let output = world.run(&[&null[..], &["--json"]].concat(), b"");
     assert_eq!(json(&output)["spf"]["domain"], SENDER_HOST);
-    for (language, words) in [("en", "expected: "), ("es", "se espera: ")] {
+    for (language, words) in [("en", "  expected "), ("es", "  esperado ")] {
         let output = world.run(&[&null[..], &["--lang", language]].concat(), b"");
         assert!(stdout(&output).contains(words), "{}", stdout(&output));
     }

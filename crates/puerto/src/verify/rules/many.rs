@@ -6,8 +6,8 @@ use super::Subject;
 use super::catalog::{
     AUTO_SUBMITTED, FEEDBACK_ID, LIST_UNSUBSCRIBE, LIST_UNSUBSCRIBE_SIGNED, PRECEDENCE,
 };
-use crate::lang::{Said, Text};
-use crate::verify::finding::Finding;
+use crate::finding::Finding;
+use crate::lang::said;
 
 const UNSUBSCRIBE: &str = "List-Unsubscribe";
 const UNSUBSCRIBE_POST: &str = "List-Unsubscribe-Post";
@@ -22,88 +22,73 @@ pub(super) fn looks_like_bulk(header: &Header<'_>) -> bool {
 
 impl Subject<'_> {
     pub(super) fn unsubscribe(&self, header: &Header<'_>, findings: &mut Vec<Finding>) {
-        const MISSING: Text = Text::new("there is no {field}", "falta {field}");
-        const NO_HTTPS: Text = Text::new(
-            "List-Unsubscribe has no https address in angle brackets",
-            "List-Unsubscribe no tiene ninguna dirección https entre ángulos",
-        );
-        const NOT_ONE_CLICK: Text =
-            Text::new("List-Unsubscribe-Post is \"{value}\"", "List-Unsubscribe-Post es «{value}»");
-        const UNSIGNED: Text = Text::new(
-            "no signature of the domain of From covers both fields",
-            "ninguna firma del dominio de From cubre los dos campos",
-        );
         if !self.bulk {
             return;
         }
+        let missing = |name: &str| said!("there is no {field}", "falta {field}"; field = name);
         if header.first("Feedback-ID").is_none() {
-            let seen = Said::with(MISSING, &[("field", "Feedback-ID")]);
-            findings.push(FEEDBACK_ID.broken(seen));
+            findings.push(FEEDBACK_ID.broken(missing("Feedback-ID")));
         }
         let mut say = |seen| findings.push(LIST_UNSUBSCRIBE.broken(seen));
         let address = header.first(UNSUBSCRIBE).map(|field| field.text().to_ascii_lowercase());
         let post = header.first(UNSUBSCRIBE_POST).map(|field| field.text());
         match &address {
-            None => say(Said::with(MISSING, &[("field", UNSUBSCRIBE)])),
-            Some(address) if !address.contains("<https://") => say(Said::plain(NO_HTTPS)),
+            None => say(missing(UNSUBSCRIBE)),
+            Some(address) if !address.contains("<https://") => say(said!(
+                "List-Unsubscribe has no https address in angle brackets",
+                "List-Unsubscribe no tiene ninguna dirección https entre ángulos"
+            )),
             Some(_) => {}
         }
         match &post {
-            None => say(Said::with(MISSING, &[("field", UNSUBSCRIBE_POST)])),
-            Some(value) if !value.eq_ignore_ascii_case("List-Unsubscribe=One-Click") => {
-                say(Said::with(NOT_ONE_CLICK, &[("value", value)]));
-            }
+            None => say(missing(UNSUBSCRIBE_POST)),
+            Some(value) if !value.eq_ignore_ascii_case("List-Unsubscribe=One-Click") => say(said!(
+                "List-Unsubscribe-Post is \"{value}\"", "List-Unsubscribe-Post es «{value}»";
+                value = value
+            )),
             Some(_) => {}
         }
-        let covers = |name: &str, fields: &[String]| {
-            fields.iter().any(|field| field.eq_ignore_ascii_case(name))
-        };
         let signed = self.aligned_signatures().any(|signature| {
-            covers(UNSUBSCRIBE, &signature.signed_fields)
-                && covers(UNSUBSCRIBE_POST, &signature.signed_fields)
+            let covers =
+                |name| signature.signed_fields.iter().any(|f| f.eq_ignore_ascii_case(name));
+            covers(UNSUBSCRIBE) && covers(UNSUBSCRIBE_POST)
         });
         if address.is_some() && post.is_some() && !signed {
-            findings.push(LIST_UNSUBSCRIBE_SIGNED.broken(Said::plain(UNSIGNED)));
+            findings.push(LIST_UNSUBSCRIBE_SIGNED.broken(said!(
+                "no signature of the domain of From covers both fields",
+                "ninguna firma del dominio de From cubre los dos campos"
+            )));
         }
     }
 
     pub(super) fn machine_made(&self, header: &Header<'_>, findings: &mut Vec<Finding>) {
-        const UNMARKED: Text = Text::new(
-            "the reverse-path is null, and Auto-Submitted does not say why",
-            "el remitente es nulo, y Auto-Submitted no dice por qué",
-        );
-        const ANSWERABLE: Text = Text::new(
-            "an automatic reply with a reverse-path, to which another machine may reply",
-            "una respuesta automática con remitente, a la que otra máquina puede contestar",
-        );
         let value = header.first("Auto-Submitted").map(|field| field.text().to_ascii_lowercase());
         let value = value.as_deref().unwrap_or("no");
-        match self.report.reverse_path.as_deref() {
-            Some("") if value.starts_with("no") => {
-                findings.push(AUTO_SUBMITTED.broken(Said::plain(UNMARKED)));
-            }
-            Some(path) if !path.is_empty() && value.starts_with("auto-replied") => {
-                findings.push(AUTO_SUBMITTED.broken(Said::plain(ANSWERABLE)));
-            }
-            _ => {}
-        }
+        let seen = match self.report.reverse_path.as_deref() {
+            Some("") if value.starts_with("no") => said!(
+                "the reverse-path is null, and Auto-Submitted does not say why",
+                "el remitente es nulo, y Auto-Submitted no dice por qué"
+            ),
+            Some(path) if !path.is_empty() && value.starts_with("auto-replied") => said!(
+                "an automatic reply with a reverse-path, to which another machine may reply",
+                "una respuesta automática con remitente, a la que otra máquina puede contestar"
+            ),
+            _ => return,
+        };
+        findings.push(AUTO_SUBMITTED.broken(seen));
     }
 
     pub(super) fn honesty(&self, header: &Header<'_>, findings: &mut Vec<Finding>) {
-        const REPLY: Text = Text::new(
-            "the subject \"{subject}\" of a message that replies to none",
-            "el asunto «{subject}» en un mensaje que no responde a ninguno",
-        );
-        const DAEMON: Text = Text::new(
-            "From is {address}, the name of a mail server, in a message that is no notification",
-            "From es {address}, el nombre de un servidor de correo, en un mensaje que no es un aviso",
-        );
         let subject = header.first("Subject").map(|field| field.text()).unwrap_or_default();
         let start = subject.split_once(':').map(|(start, _)| start.trim().to_ascii_lowercase());
         let claims = matches!(start.as_deref(), Some("re" | "fwd" | "fw" | "rv" | "aw" | "wg"));
         let thread = ["In-Reply-To", "References"].iter().any(|name| header.first(name).is_some());
         if claims && !thread {
-            findings.push(PRECEDENCE.broken(Said::with(REPLY, &[("subject", &subject)])));
+            findings.push(PRECEDENCE.broken(said!(
+                "the subject \"{subject}\" of a message that replies to none",
+                "el asunto «{subject}» en un mensaje que no responde a ninguno";
+                subject = subject
+            )));
         }
         let author = self.authors.as_ref().ok().and_then(|authors| authors.first());
         let daemon = author.filter(|author| {
@@ -111,8 +96,11 @@ impl Subject<'_> {
         });
         let sent = self.report.reverse_path.as_deref().is_some_and(|path| !path.is_empty());
         if let Some(author) = daemon.filter(|_| sent) {
-            let address = author.address.to_string();
-            findings.push(PRECEDENCE.broken(Said::with(DAEMON, &[("address", &address)])));
+            findings.push(PRECEDENCE.broken(said!(
+                "From is {address}, the name of a mail server, in a message that is no notification",
+                "From es {address}, el nombre de un servidor de correo, en un mensaje que no es un aviso";
+                address = author.address
+            )));
         }
     }
 }

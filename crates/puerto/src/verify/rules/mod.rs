@@ -8,16 +8,20 @@ mod form;
 mod identity;
 mod many;
 
-use puerto_mail::dkim::{DkimResult, Verification};
-use puerto_mail::dmarc::{Alignment, DmarcResult};
-use puerto_mail::dns::Dns;
-use puerto_mail::header::Header;
+use std::cmp::Reverse;
 
-use super::finding::Finding;
+use puerto_mail::dkim::{DkimResult, Verification};
+use puerto_mail::dmarc::Alignment;
+use puerto_mail::dns::{Dns, is_at_or_below};
+use puerto_mail::header::Header;
+use puerto_mail::idn::name_in_ascii;
+
 use super::message::Message;
-use super::{Authors, Question, Report, in_ascii};
-use crate::lang::{Said, Text};
-pub use catalog::RULES;
+use super::{Authors, Question, Report};
+use crate::finding::Finding;
+use crate::lang::said;
+#[cfg(test)]
+pub(super) use catalog::RULES;
 
 /// What the rules look at.
 pub(super) struct Subject<'a> {
@@ -63,27 +67,23 @@ impl<'a> Subject<'a> {
             self.honesty(header, &mut findings);
             self.envelope(header, &mut findings);
         } else {
-            findings.push(catalog::HEADER_SIZE.broken(Said::plain(Text::new(
+            findings.push(catalog::HEADER_SIZE.broken(said!(
                 "the header does not end within 4 MiB",
-                "la cabecera no termina en 4 MiB",
-            ))));
+                "la cabecera no termina en 4 MiB"
+            )));
         }
         self.sender_policy(&mut findings);
         self.signatures(&mut findings);
         self.signed_length(&mut findings);
         self.alignment(&mut findings);
         self.organization(&mut findings);
-        findings.sort_by_key(|finding| finding.severity);
+        findings.sort_by_key(|finding| Reverse(finding.severity));
         findings
     }
 
     fn author_domain(&self) -> Option<String> {
         let author = self.authors.as_ref().ok()?.first()?;
-        Some(in_ascii(&author.address.domain().to_string()))
-    }
-
-    fn dmarc_passes(&self) -> bool {
-        self.report.dmarc_result() == DmarcResult::Pass
+        Some(name_in_ascii(&author.address.domain().to_string()))
     }
 
     // Whether a domain belongs to the organization of From, as far as can be told
@@ -103,7 +103,7 @@ impl<'a> Subject<'a> {
     fn aligned_signatures(&self) -> impl Iterator<Item = &Verification> {
         let dmarc = self.report.dmarc.as_ref();
         self.report.dkim.iter().filter(move |signature| {
-            let domain = in_ascii(&signature.domain);
+            let domain = name_in_ascii(&signature.domain);
             let aligned = |(other, alignment): &(String, Alignment)| {
                 *other == domain && *alignment == Alignment::Aligned
             };
@@ -113,8 +113,4 @@ impl<'a> Subject<'a> {
                 && (by_record || no_record && self.is_of_author(&domain))
         })
     }
-}
-
-fn is_at_or_below(domain: &str, parent: &str) -> bool {
-    domain.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
