@@ -1,6 +1,6 @@
 //! The commands of a session: how each is written, and when it may be said.
 //!
-//! [`Verb::rules`] is the one table that says what may be said when; [`Command::parse`]
+//! `table` is the one place that says what may be said when; [`Command::parse`]
 //! reads a line into a value that exists only if it is well formed, and says with
 //! a [`Reply`] what is wrong with one that is not.
 
@@ -15,8 +15,8 @@ use crate::envelope::{Notify, Return};
 use crate::reply::Reply;
 
 pub(crate) use parameters::unsupported;
-pub use table::{Moment, Rules, Verb};
-pub use xtext::{NotXtext, decode_xtext, encode_xtext};
+pub(crate) use table::{Moment, Verb};
+pub(crate) use xtext::{decode_xtext, encode_xtext};
 
 /// A mailbox as MAIL or RCPT names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The command, if it is one.
-    pub verb: Option<Verb>,
+    pub(crate) verb: Option<Verb>,
     /// What the client is told.
     pub reply: Reply,
     /// Nothing that follows can be understood: the connection must be closed.

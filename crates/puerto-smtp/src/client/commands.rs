@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::client::Transaction;
+use crate::command::encode_xtext;
 use crate::envelope::{Notify, Recipient, Return};
 use crate::extension::Extensions;
 
@@ -27,7 +28,7 @@ pub fn mail(transaction: &Transaction<'_>, peer: &Extensions, out: &mut String) 
         }
         if let Some(id) = transaction.envelope_id {
             out.push_str(" ENVID=");
-            xtext(id, out);
+            encode_xtext(id, out);
         }
     }
     out.push_str("\r\n");
@@ -46,9 +47,9 @@ pub fn recipient(recipient: &Recipient, peer: &Extensions, out: &mut String) {
         let original = recipient.original.as_deref().filter(|original| original.is_ascii());
         if let Some((kind, address)) = original.and_then(|original| original.split_once(';')) {
             out.push_str(" ORCPT=");
-            xtext(kind, out);
+            encode_xtext(kind, out);
             out.push(';');
-            xtext(address, out);
+            encode_xtext(address, out);
         }
     }
     out.push_str("\r\n");
@@ -62,20 +63,5 @@ fn notify(wishes: Notify, out: &mut String) {
     for word in kinds {
         out.push(',');
         out.push_str(word);
-    }
-}
-
-// RFC 3461 §4: printable ASCII except "+" and "=", others as "+XX".
-fn xtext(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'+' | b'=' => {
-                let _ = write!(out, "+{byte:02X}");
-            }
-            b'!'..=b'~' => out.push(char::from(byte)),
-            other => {
-                let _ = write!(out, "+{other:02X}");
-            }
-        }
     }
 }

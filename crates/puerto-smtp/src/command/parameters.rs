@@ -46,7 +46,7 @@ pub(super) fn mail(from: Option<Mailbox>, text: &str) -> Result<MailCommand, Rep
                 });
             }
             ("ENVID", Some(value)) => {
-                let id = decode_xtext(value).ok().filter(|id| !id.is_empty());
+                let id = decode_xtext(value).filter(|id| !id.is_empty());
                 let id = id.filter(|_| value.len() <= MAX_ENVELOPE_ID);
                 command.envelope_id =
                     Some(id.ok_or_else(|| bad("ENVID", "up to 100 characters of xtext"))?);
@@ -121,7 +121,7 @@ fn original(value: &str) -> Option<String> {
     if !kind_ok || value.len() > MAX_ORIGINAL {
         return None;
     }
-    let address = decode_xtext(address).ok().filter(|address| !address.is_empty())?;
+    let address = decode_xtext(address).filter(|address| !address.is_empty())?;
     Some(format!("{kind};{address}"))
 }
 

@@ -4,7 +4,7 @@ use crate::reply::Reply;
 
 /// Where a session stands between two commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// The client has not said EHLO or HELO, or TLS has just begun.
     Start,
     /// The client has said its name; there is no transaction.
@@ -19,52 +19,35 @@ pub enum Moment {
 
 /// A command's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verb {
-    /// EHLO.
+pub(crate) enum Verb {
     Ehlo,
-    /// HELO.
     Helo,
-    /// STARTTLS.
     StartTls,
-    /// AUTH.
     Auth,
-    /// MAIL.
     Mail,
-    /// RCPT.
     Rcpt,
-    /// BDAT.
     Bdat,
-    /// DATA.
     Data,
-    /// RSET.
     Rset,
-    /// NOOP.
     Noop,
-    /// QUIT.
     Quit,
-    /// VRFY.
     Vrfy,
-    /// EXPN.
     Expn,
-    /// ETRN.
     Etrn,
     /// TURN, SEND, SOML and SAML, all withdrawn (RFC 5321 appendix F).
     Turn,
-    /// HELP.
     Help,
 }
 
 /// What holds for one command.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// The command.
-    pub verb: Verb,
-    /// Its name.
-    pub name: &'static str,
-    /// When it may be said.
-    pub when: &'static [Moment],
+pub(crate) struct Rules {
+    verb: Verb,
+    name: &'static str,
+    /// The moments at which it may be said.
+    when: &'static [Moment],
     /// How it is written, for the reply to one that is not.
-    pub syntax: &'static str,
+    pub(crate) syntax: &'static str,
 }
 
 const ANY: &[Moment] =
@@ -104,41 +87,38 @@ static TABLE: [Rules; 16] = [
 ];
 
 impl Verb {
-    /// How many there are.
-    pub const COUNT: usize = TABLE.len();
+    pub(crate) const COUNT: usize = TABLE.len();
 
-    /// Every command, in a fixed order.
-    pub fn all() -> impl Iterator<Item = Self> {
+    #[cfg(test)]
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|rules| rules.verb)
     }
 
     /// The command of this name, in any case.
-    pub fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         if ["SEND", "SOML", "SAML"].iter().any(|name| name.eq_ignore_ascii_case(word)) {
             return Some(Self::Turn);
         }
         TABLE.iter().find(|rules| rules.name.eq_ignore_ascii_case(word)).map(|rules| rules.verb)
     }
 
-    /// Its place in the order of [`Verb::all`].
-    pub const fn index(self) -> usize {
+    /// Its place in the table.
+    pub(crate) const fn index(self) -> usize {
         self as usize
     }
 
-    /// What holds for it.
-    pub fn rules(self) -> &'static Rules {
+    pub(crate) fn rules(self) -> &'static Rules {
         // The table is in the order of the enum, which a test checks; the first
         // row stands in for a row that cannot be missing.
         TABLE.get(self.index()).unwrap_or(&TABLE[0])
     }
 
-    /// Its name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.rules().name
     }
 
     /// Whether it may be said now; if not, what the client is told.
-    pub fn check(self, moment: Moment) -> Result<(), Reply> {
+    pub(crate) fn check(self, moment: Moment) -> Result<(), Reply> {
         if self.rules().when.contains(&moment) {
             return Ok(());
         }

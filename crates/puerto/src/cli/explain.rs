@@ -134,7 +134,7 @@ fn answer(
             let check = refusal.explanation.check().filter(|_| live);
             let said = check.and_then(|id| super::check::say_now(id, config_path, language));
             if let Some(said) = said {
-                show_reading(&paragraph(Words::of(language).now, &printable(&said)))?;
+                show_reading(&paragraph(NOW.of(language), &printable(&said)))?;
             }
         }
     }
@@ -278,6 +278,18 @@ fn json(refusals: &[Refusal], language: Language) -> Result<(), Failure> {
     Ok(())
 }
 
+const TEMPORARY: Text =
+    Text::new("temporary: it is tried again by itself", "temporal: se reintenta por sí solo");
+const PERMANENT: Text =
+    Text::new("permanent: it is not tried again", "definitivo: no se reintenta");
+const CAUSE: Text = Text::new("Cause", "Causa");
+const WHOSE: Text = Text::new("Problem of", "Problema");
+const REMEDY: Text = Text::new("Remedy", "Solución");
+const SEE: Text = Text::new("See", "Véase");
+const CHECK: Text = Text::new("Check", "Compruebe");
+const RULE: Text = Text::new("Rule", "Regla");
+const NOW: Text = Text::new("Now", "Ahora");
+
 const TITLE: Style = Style::new().bold();
 const LATER: Style = AnsiColor::Yellow.on_default().bold();
 const FINAL: Style = AnsiColor::Red.on_default().bold();
@@ -297,23 +309,22 @@ pub(super) fn explanation_text(
     check: Option<&str>,
     language: Language,
 ) -> String {
-    let words = Words::of(language);
     let (style, kind) = match found.kind() {
-        Kind::Temporary => (LATER, words.temporary),
-        Kind::Permanent => (FINAL, words.permanent),
+        Kind::Temporary => (LATER, TEMPORARY),
+        Kind::Permanent => (FINAL, PERMANENT),
     };
-    let (class, provider) = (found.class(), found.provider());
+    let (class, kind, provider) = (found.class(), kind.of(language), found.provider());
     let mut out = format!("{style}{class}{style:#}  {kind}  {FAINT}{provider}{FAINT:#}\n\n");
     for (name, text) in [
-        (words.cause, found.cause(language)),
-        (words.whose, found.whose().in_language(language)),
-        (words.remedy, found.remedy(language)),
-        (words.link, found.link().unwrap_or_default()),
-        (words.check, check.unwrap_or_default()),
-        (words.matched, found.matched()),
+        (CAUSE, found.cause(language)),
+        (WHOSE, found.whose().in_language(language)),
+        (REMEDY, found.remedy(language)),
+        (SEE, found.link().unwrap_or_default()),
+        (CHECK, check.unwrap_or_default()),
+        (RULE, found.matched()),
     ] {
         if !text.is_empty() {
-            out.push_str(&paragraph(name, text));
+            out.push_str(&paragraph(name.of(language), text));
         }
     }
     out.push('\n');
@@ -324,45 +335,4 @@ pub(super) fn explanation_text(
 fn paragraph(name: &str, text: &str) -> String {
     let padding = " ".repeat(12_usize.saturating_sub(name.chars().count()).max(2));
     format!("{TITLE}{name}{TITLE:#}{padding}{text}\n")
-}
-
-struct Words {
-    temporary: &'static str,
-    permanent: &'static str,
-    cause: &'static str,
-    whose: &'static str,
-    remedy: &'static str,
-    link: &'static str,
-    check: &'static str,
-    matched: &'static str,
-    now: &'static str,
-}
-
-impl Words {
-    fn of(language: Language) -> Self {
-        match language {
-            Language::English => Self {
-                temporary: "temporary: it is tried again by itself",
-                permanent: "permanent: it is not tried again",
-                cause: "Cause",
-                whose: "Problem of",
-                remedy: "Remedy",
-                link: "See",
-                check: "Check",
-                matched: "Rule",
-                now: "Now",
-            },
-            Language::Spanish => Self {
-                temporary: "temporal: se reintenta por sí solo",
-                permanent: "definitivo: no se reintenta",
-                cause: "Causa",
-                whose: "Problema",
-                remedy: "Solución",
-                link: "Véase",
-                check: "Compruebe",
-                matched: "Regla",
-                now: "Ahora",
-            },
-        }
-    }
 }

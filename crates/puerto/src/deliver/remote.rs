@@ -98,8 +98,8 @@ impl Remote {
     }
 
     /// The same with other time-outs than those of RFC 5321, for connecting too.
-    #[must_use]
-    pub fn with_timeouts(self, timeouts: ClientTimeouts) -> Self {
+    #[cfg(test)]
+    pub(super) fn with_timeouts(self, timeouts: ClientTimeouts) -> Self {
         Self { timeouts: Some(timeouts), ..self }
     }
 

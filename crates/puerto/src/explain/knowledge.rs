@@ -253,8 +253,6 @@ impl Knowledge {
             rule,
             provider: self.provider_of(rule, reply, host),
             kind: waits.or(reply.kind()).unwrap_or(rule.kind),
-            code: reply.code,
-            status: reply.status,
         }
     }
 

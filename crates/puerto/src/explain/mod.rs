@@ -31,7 +31,6 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 pub use document::document;
 use input::notice::{self, About, Pasted};
 use knowledge::{Knowledge, Rule};
-use puerto_smtp::EnhancedCode;
 use reply::Reply;
 
 use crate::cause::{Cause, Explained};
@@ -111,8 +110,6 @@ pub struct Explanation {
     rule: &'static Rule,
     provider: &'static str,
     kind: Kind,
-    code: Option<u16>,
-    status: Option<EnhancedCode>,
 }
 
 impl Explanation {
@@ -176,16 +173,6 @@ impl Explanation {
     /// Whether nothing but the code was understood.
     pub fn is_general(&self) -> bool {
         self.rule.provider == knowledge::FALLBACK
-    }
-
-    /// The reply code, if there was one.
-    pub fn code(&self) -> Option<u16> {
-        self.code
-    }
-
-    /// The enhanced status code, if there was one.
-    pub fn status(&self) -> Option<EnhancedCode> {
-        self.status
     }
 }
 

@@ -1,6 +1,8 @@
 //! F1: a reply in every form in which people find it: what became of the message decides
 //! whether it is tried again, and what the reply says is the same everywhere.
 
+use puerto_smtp::EnhancedCode;
+
 use super::super::*;
 
 /// A reply with another first digit in its codes.
