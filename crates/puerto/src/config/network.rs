@@ -24,6 +24,7 @@ impl Network {
         };
         let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
         let address: IpAddr = bare.parse().map_err(|_| {
+            let bare = if bare.is_empty() { text } else { bare };
             said!(
                 "`{bare}` is not an IPv4 or IPv6 address",
                 "`{bare}` no es una dirección IPv4 ni IPv6"; bare = bare
@@ -263,6 +264,7 @@ mod tests {
             ("0x0a.0.0.1", "not an IPv4 or IPv6 address"),
             ("010.0.0.1", "not an IPv4 or IPv6 address"),
             ("fe80::1%eth0", "not an IPv4 or IPv6 address"),
+            ("/etc/nets", "`/etc/nets` is not an IPv4 or IPv6 address"),
             ("", "not an IPv4 or IPv6 address"),
         ] {
             let error = Network::parse(text).unwrap_err().to_string();

@@ -115,7 +115,7 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     let own =
         macros.keys().filter(|name| !name.starts_with("DKIM_") && !name.starts_with("MAIN_TLS_"));
     found.name_others(settings.keys().chain(own).map(String::as_str), READ);
-    found.add_networks("dc_relay_nets", list(get("dc_relay_nets")));
+    found.add_networks(root, "dc_relay_nets", list(get("dc_relay_nets")));
     if get("dc_localdelivery").is_some_and(|kind| kind.contains("maildir")) {
         found.mailbox = Some(Mailbox::Maildir);
     }
@@ -142,16 +142,15 @@ fn senders(root: &Root, mail_name: &str, visible: Option<&str>, found: &mut Inhe
             Some((who, Known::parse(address.trim()).ok()?))
         });
         match row {
-            Some(row) => found.sender.map.push(row),
+            Some((who, known)) => found.add_sender(who, known),
             None => found.note(ADDRESS, ADDRESSES, line),
         }
     }
     let Some(seen) = found.origin.clone().filter(|_| visible.is_some()) else { return };
-    let own = found.domains.iter().cloned().chain(own_name(mail_name));
-    let mut hidden: Vec<_> = own.filter(|domain| *domain != seen).collect();
-    hidden.dedup();
-    let entries = hidden.into_iter().map(|own| (Who::Domain(own), Known::Domain(seen.clone())));
-    found.sender.map.extend(entries);
+    let own: Vec<_> = found.domains.iter().cloned().chain(own_name(mail_name)).collect();
+    for own in own.into_iter().filter(|domain| *domain != seen) {
+        found.add_sender(Who::Domain(own), Known::Domain(seen.clone()));
+    }
 }
 
 /// What Exim's own file says in lines that mean one thing alone. Routers and transports
@@ -173,12 +172,14 @@ fn read_own(root: &Root, file: &str, service: Service) -> Option<Inherited> {
     if let Some(qualifies) = set(&settings, "qualify_domain") {
         found.origin_of("qualify_domain", qualifies);
     }
+    // A name with `+` is another list's.
+    let is_of_hosts = |item: &String| item.contains(['.', ':']) || item.starts_with(['/', '!']);
     // A doubled colon is one of an IPv6 address.
     let networks = get("relay_from_hosts").replace("::::", "\u{0}").replace(" ; ", " : ");
     let networks = networks.split(':').map(|item| item.trim().replace('\u{0}', "::"));
-    let networks: Vec<String> = networks.filter(|item| item.contains(['.', ':'])).collect();
+    let networks: Vec<String> = networks.filter(is_of_hosts).collect();
     if !get("relay_from_hosts").starts_with('<') {
-        found.add_networks("relay_from_hosts", networks.iter().map(String::as_str));
+        found.add_networks(root, "relay_from_hosts", networks.iter().map(String::as_str));
     }
     if let Some(hop) = only_route(&text) {
         // A `protocol` stands at a transport, and only one can belong to the only route.

@@ -137,7 +137,7 @@ pub(super) fn ssmtp(root: &Root) -> Option<Inherited> {
         let row = (parts.next().map(Who::parse), parts.next().map(Known::parse), parts.next());
         match row {
             (Some(Ok(who)), Some(Ok(known)), hub) => {
-                found.sender.map.push((who, known));
+                found.add_sender(who, known);
                 if let Some(hub) = hub.filter(|hub| !hub.is_empty() && *hub != host) {
                     found.note(SEVERAL, "", hub);
                 }

@@ -11,7 +11,7 @@ use super::host_name;
 use super::others::Service;
 use super::root::Root;
 use super::senders::is_known_outside;
-use crate::config::{Mailbox, Network, NextHop, Sender, TlsFiles};
+use crate::config::{Known, Mailbox, Network, NextHop, Sender, TlsFiles, Who};
 use crate::lang::{Said, Text, said, said_of};
 
 /// Why a setting is not taken over, or what to write instead.
@@ -173,12 +173,39 @@ impl Inherited {
         }
     }
 
-    /// Adds networks and notes those that are none, since a table may stand among them.
-    fn add_networks<'a>(&mut self, key: &str, items: impl Iterator<Item = &'a str>) {
+    /// Takes a sender's other address; where a program names the sender twice, the first
+    /// holds.
+    fn add_sender(&mut self, who: Who, known: Known) {
+        if !self.sender.map.iter().any(|(there, _)| *there == who) {
+            self.sender.map.push((who, known));
+        }
+    }
+
+    /// Adds networks and notes those that are none, since a table may stand among them. A
+    /// file's name stands for what is in the file.
+    fn add_networks<'a>(&mut self, root: &Root, key: &str, items: impl Iterator<Item = &'a str>) {
+        let items: Vec<&str> = items.collect();
+        if items.iter().any(|item| item.starts_with('!')) {
+            // Without what it leaves out, the rest would let more in than it says.
+            return self.note(EXCEPT, key, &items.join(" "));
+        }
         for item in items {
             match Network::parse(item) {
                 Ok(network) if self.networks.contains(&network) => {}
                 Ok(network) => self.networks.push(network),
+                Err(_) if item.starts_with('/') => match self.text_of(root, item) {
+                    Some(text) => {
+                        let lines = text.lines().map(|line| line.split('#').next().unwrap_or(line));
+                        let inside = lines.flat_map(|line| line.split([' ', '\t', ',', ';']));
+                        // A file in a file is not looked for: it might be this one.
+                        let (files, inside): (Vec<&str>, Vec<&str>) = inside
+                            .filter(|item| !item.is_empty())
+                            .partition(|item| item.starts_with('/'));
+                        files.iter().for_each(|file| self.note(NETWORKS, item, file));
+                        self.add_networks(root, item, inside.into_iter());
+                    }
+                    None => self.note(NETWORKS, key, item),
+                },
                 Err(error) => self.wrong(key, item, &error),
             }
         }
@@ -306,6 +333,18 @@ const AUTHORITY: Text = Text::new(
     "{program} verifica certificados con {value}, y este servidor con las autoridades en que confía \
      el sistema: si el certificado del relay lo firmó una propia, cópiela a \
      /usr/local/share/ca-certificates y ejecute update-ca-certificates",
+);
+const EXCEPT: Text = Text::new(
+    "{program}'s {key} = {value} leaves some out, so it is not taken over: write those that are to \
+     send through this server into trusted_networks",
+    "{key} = {value} de {program} excluye algunas, así que no se hereda: escriba en \
+     trusted_networks las que deban enviar por este servidor",
+);
+const NETWORKS: Text = Text::new(
+    "{program}'s {key} names the file {value}, which cannot be read here: write the networks in it \
+     into trusted_networks",
+    "{key} de {program} nombra el fichero {value}, que aquí no se puede leer: escriba en \
+     trusted_networks las redes que contiene",
 );
 /// Where systems keep the authorities that they trust.
 const SYSTEM_AUTHORITIES: [&str; 6] = [

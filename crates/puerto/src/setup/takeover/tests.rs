@@ -537,3 +537,58 @@ fn what_msmtp_is_told_beyond_what_is_taken_over_is_named() {
     let (_folder, root) = tree(&[("etc/msmtprc", trusted)]);
     assert_eq!(left(&look(&root)[0]), "");
 }
+
+/// A file's name was refused with an empty quote (issue 7).
+#[test]
+fn networks_in_a_file_are_taken_over_and_never_more_than_it_lets_in() {
+    let file =
+        "# ours\n192.0.2.0/24   # the office\n\n2001:db8::/32, 198.51.100.7\n/etc/more\nlan\n";
+    for (nets, listed, taken, said) in [
+        (file, "/etc/nets", 3, "/etc/nets names the file /etc/more, which cannot be read"),
+        (file, "/etc/nets", 3, "/etc/nets = lan is not taken over: `lan` is not an IPv4"),
+        ("10.0.0.0/8\n!10.1.0.0/16\n", "/etc/nets", 0, "/etc/nets = 10.0.0.0/8 !10.1.0.0/16"),
+        ("", "/etc/none", 0, "the file /etc/none, which cannot be read here"),
+        ("", "10.0.0.0/8 ; !10.1.0.0/16", 0, "!10.1.0.0/16 leaves some out"),
+        ("", "192.0.2.0/24;net-lsearch;/etc/nets", 1, "names the file"),
+    ] {
+        let settings = format!("dc_relay_nets='{listed}'\n");
+        let exim = [("etc/exim4/update-exim4.conf.conf", &*settings), ("etc/nets", nets)];
+        let exim = if nets.is_empty() { &exim[..1] } else { &exim[..] };
+        let (_folder, root) = tree(exim);
+        let found = exim::read(&root).unwrap();
+        assert_eq!(found.networks.len(), taken, "{listed}: {}", left(&found));
+        assert!(left(&found).contains(said), "{listed}: {}", left(&found));
+        assert!(!left(&found).contains("``"), "{}", left(&found));
+    }
+    for (file, text) in [
+        ("etc/postfix/main.cf", "mynetworks = 127.0.0.0/8 /etc/nets\n"),
+        ("etc/exim4/exim4.conf", "hostlist relay_from_hosts = 127.0.0.0/8 : /etc/nets\n"),
+    ] {
+        let (_folder, root) = tree(&[(file, text), ("etc/nets", "192.0.2.0/24\n")]);
+        let found = &look(&root)[0];
+        let networks: Vec<_> = found.networks.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["127.0.0.0/8", "192.0.2.0/24"], "{file}: {}", left(found));
+    }
+}
+
+/// The map is a table of the configuration, in which no name may stand twice (issue 7).
+#[test]
+fn a_sender_whom_a_program_names_twice_is_taken_over_once() {
+    let exim = "dc_eximconfig_configtype='satellite'\ndc_readhost='example.com'\n\
+                dc_hide_mailname='true'\ndc_other_hostnames='web.example.net:b.example.net'\n";
+    let (_folder, root) = tree(&[
+        ("etc/exim4/update-exim4.conf.conf", exim),
+        ("etc/mailname", "web.example.net\n"),
+        ("etc/email-addresses", "ana: ana@example.com\nana: other@example.com\n"),
+    ]);
+    let found = exim::read(&root).unwrap();
+    let map = found.sender.map.iter().map(|(who, known)| format!("{who} {known}"));
+    assert_eq!(
+        map.collect::<Vec<_>>(),
+        ["ana ana@example.com", "@web.example.net @example.com", "@b.example.net @example.com"]
+    );
+    let ssmtp = "ana:ana@example.com:mx\nana:other@example.com:mx\n";
+    let (_folder, root) =
+        tree(&[("etc/ssmtp/ssmtp.conf", "mailhub=mx\n"), ("etc/ssmtp/revaliases", ssmtp)]);
+    assert_eq!(forwarders::ssmtp(&root).unwrap().sender.map.len(), 1);
+}

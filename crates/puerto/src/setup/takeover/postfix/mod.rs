@@ -53,12 +53,6 @@ const DOTS: Text = not_taken!(
     "a host without a domain in an address stays as it is written",
     "una máquina sin dominio en una dirección se queda como está escrita"
 );
-const EXCEPT: Text = Text::new(
-    "Postfix's {key} = {value} leaves some out, so it is not taken over: write those that are to \
-     send through this server into trusted_networks",
-    "{key} = {value} de Postfix excluye algunas, así que no se hereda: escriba en \
-     trusted_networks las que deban enviar por este servidor",
-);
 const SIZE: Text = not_taken!(
     "messages have a limit here, 50 MiB unless limits.message_size says another",
     "aquí los mensajes tienen un límite, 50 MiB si limits.message_size no dice otro"
@@ -176,12 +170,7 @@ pub(super) fn read(root: &Root) -> Option<Inherited> {
     let old = (is_old && !is_for_this_machine(&main)).then(|| "subnet".to_owned());
     let style = main.get("mynetworks_style").or(old).filter(|style| style != "host");
     if let Some(networks) = main.get("mynetworks") {
-        if items(&networks).any(|item| item.starts_with('!')) {
-            // Without what it leaves out, the rest would let more in than it says.
-            found.note(EXCEPT, "mynetworks", &networks);
-        } else {
-            found.add_networks("mynetworks", items(&networks));
-        }
+        found.add_networks(root, "mynetworks", items(&networks));
     } else if let Some(style) = style {
         found.note(STYLE, "mynetworks_style", &style);
     }

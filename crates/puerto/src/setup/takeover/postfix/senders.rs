@@ -176,8 +176,7 @@ fn for_everybody(line: &str) -> Option<&str> {
 
 // A later table is asked about what an earlier one gave.
 fn add(rows: Vec<(Who, Known)>, found: &mut Inherited) {
-    let map = &mut found.sender.map;
-    for (_, known) in map.iter_mut() {
+    for (_, known) in &mut found.sender.map {
         let again = rows.iter().find(|(who, _)| match (who, &*known) {
             (Who::Address(who), Known::Address(known)) => who == known,
             (Who::Domain(who), Known::Domain(known)) => who == known,
@@ -188,9 +187,7 @@ fn add(rows: Vec<(Who, Known)>, found: &mut Inherited) {
         }
     }
     for (who, known) in rows {
-        if !map.iter().any(|(there, _)| *there == who) {
-            map.push((who, known));
-        }
+        found.add_sender(who, known);
     }
 }
 
