@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
 use super::clock::now;
-use super::exit::{Failure, Sysexit};
-use super::output::{json_document, printable, say, show, tell};
+use super::exit::{Failure, Sysexit, end};
+use super::output::{json_document, print, printable, say, show};
 use crate::check::watch::{Change, Memory, memory_file, memory_place};
 use crate::check::{self, Asked, Check, FAMILIES, Internet, Progress, Report, Status, Trial};
 use crate::cli::spanish::Spanish as _;
@@ -67,11 +67,11 @@ pub struct CheckArgs {
 /// Runs the command: exit code 0 if all is well, 1 if something is wrong, 2 if it
 /// could not be checked.
 pub fn run(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> ExitCode {
-    if arguments.document {
-        let written = super::config::print(&check::document(language));
-        return finish(written.map(|()| 0), language);
-    }
-    finish(judge(arguments, config, language), language)
+    let done = match arguments.document {
+        true => print(&check::document(language)).map(|()| 0).map_err(Failure::from),
+        false => judge(arguments, config, language),
+    };
+    end("puerto check", done.map_err(Failure::unjudged), language)
 }
 
 /// What one check and its group say now about the domain and addresses of the
@@ -110,19 +110,6 @@ pub(super) fn say_now(id: &str, config: Option<&Path>, language: Language) -> Op
     };
     let (seen, remedy) = (check.seen.of(language), check.remedy.of(language));
     Some(text.with(language, &[("id", check.id()), ("seen", &seen), ("remedy", &remedy)]))
-}
-
-fn finish(result: Result<u8, Failure>, language: Language) -> ExitCode {
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            tell(&format!("puerto check: {}", failure.of(language)));
-            match failure.code {
-                Sysexit::Config => Sysexit::Config.into(),
-                _ => ExitCode::from(2),
-            }
-        }
-    }
 }
 
 fn judge(arguments: &CheckArgs, config: Option<&Path>, language: Language) -> Result<u8, Failure> {

@@ -1,15 +1,15 @@
 //! `puerto config`: whether the configuration is right, what it comes to, and what
 //! may stand in it.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::json;
 
-use super::exit::{Failure, Sysexit};
-use super::output::{columns, show, tell};
+use super::exit::{Failure, Sysexit, end};
+use super::output::{columns, json_document, print, say, show, tell};
 use super::trial;
 use crate::cli::spanish::Spanish as _;
 use crate::config::{Config, ConfigErrors, TlsLevel};
@@ -43,24 +43,13 @@ pub enum ConfigCommand {
 /// Runs the command: exit code 0, or 78 if the configuration is wrong.
 pub fn run(command: &ConfigCommand, file: Option<&Path>, language: Language) -> ExitCode {
     let done = match command {
-        ConfigCommand::Check { json } => return check(*json, file, language),
-        ConfigCommand::Show { json } => Config::load(file)
-            .map_err(|errors| {
-                let colour = colour(&io::stderr());
-                let width = columns(&io::stderr());
-                let message = Said::of_both(|language| errors.render(colour, width, language));
-                Failure::new(Sysexit::Config, message)
-            })
-            .and_then(|config| show_all(&config, *json)),
-        ConfigCommand::Sample => print(&Config::sample(language)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            tell(&failure.of(language));
-            failure.code.into()
+        ConfigCommand::Check { json } => check(*json, file, language),
+        ConfigCommand::Show { json } => show_all(*json, file, language),
+        ConfigCommand::Sample => {
+            print(&Config::sample(language)).map(|()| Sysexit::Ok).map_err(Failure::from)
         }
-    }
+    };
+    end("puerto", done, language)
 }
 
 const ABSENT: Text = Text::new(
@@ -75,52 +64,44 @@ const STOPS: Text = Text::new(
 const ONE_ERROR: Text = Text::new("{file}: one error", "{file}: un error");
 const ERRORS: Text = Text::new("{file}: {count} errors", "{file}: {count} errores");
 
-fn check(json: bool, file: Option<&Path>, language: Language) -> ExitCode {
-    let (name, named) = Config::file(file);
-    let name = name.display().to_string();
-    let line = |text: Text| text.with(language, &[("file", &name)]) + "\n";
-    let result = Config::load(file);
-    let found = match &result {
-        Ok(config) => trial::of(config, &trial::text_of(Path::new(&name))),
-        Err(_) => Vec::new(),
+fn check(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit, Failure> {
+    let name = Config::file(file).0;
+    let shown = name.display().to_string();
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(errors) if json => {
+            say(&errors.to_json(language).to_string())?;
+            return Ok(Sysexit::Config);
+        }
+        Err(errors) => return Ok(wrong(&errors, &summary(&errors, language), language)),
     };
+    let found = trial::of(&config, &trial::text_of(&name));
     let stops = found.iter().any(|finding| finding.gravity == trial::Gravity::Error);
-    let written = match &result {
-        Ok(config) if json => {
-            let notes: Vec<String> = notes(config).iter().map(|note| note.of(language)).collect();
-            let found: Vec<_> = found.iter().map(|finding| finding.json(language)).collect();
-            let document = json!({ "ok": !stops, "file": name, "notes": notes, "findings": found });
-            print(&format!("{document}\n"))
-        }
-        Ok(_) if !named && !Path::new(&name).exists() && found.is_empty() => {
-            show(&line(ABSENT)).map_err(Failure::from)
-        }
-        Ok(config) => {
-            let first = line(match (stops, Path::new(&name).exists()) {
-                (true, _) => STOPS,
-                (false, true) => RIGHT,
-                (false, false) => ABSENT,
-            });
-            let findings = found.iter().map(|finding| finding.text(&name, language) + "\n");
-            let notes = notes(config);
-            let notes = notes.iter().map(|note| note.of(language) + "\n");
-            let text = first + &findings.collect::<String>() + &notes.collect::<String>();
-            show(&text).map_err(Failure::from)
-        }
-        Err(errors) if json => print(&format!("{}\n", errors.to_json(language))),
-        Err(errors) => {
-            let width = columns(&io::stderr());
-            let shown = errors.render(colour(&io::stderr()), width, language);
-            tell(&format!("{shown}\n\n{}", summary(errors, language)));
-            Ok(())
-        }
-    };
-    match (written, result) {
-        (Err(failure), _) => failure.code.into(),
-        (Ok(()), Ok(_)) if stops => Sysexit::Config.into(),
-        (Ok(()), Ok(_)) => ExitCode::SUCCESS,
-        (Ok(()), Err(_)) => Sysexit::Config.into(),
+    let notes: Vec<String> = notes(&config).iter().map(|note| note.of(language)).collect();
+    if json {
+        let found: Vec<_> = found.iter().map(|finding| finding.json(language)).collect();
+        let document = json!({ "ok": !stops, "file": shown, "notes": notes, "findings": found });
+        say(&document.to_string())?;
+    } else {
+        let first = match (stops, name.exists()) {
+            (true, _) => STOPS,
+            (false, true) => RIGHT,
+            (false, false) => ABSENT,
+        };
+        let mut lines = vec![first.with(language, &[("file", &shown)])];
+        lines.extend(found.iter().map(|finding| finding.text(&shown, language)));
+        lines.extend(notes);
+        show(&(lines.join("\n") + "\n"))?;
     }
+    Ok(if stops { Sysexit::Config } else { Sysexit::Ok })
+}
+
+/// Tells what is wrong with a file, with its lines; `below` stands under them.
+pub(super) fn wrong(errors: &ConfigErrors, below: &str, language: Language) -> Sysexit {
+    let stderr = io::stderr();
+    let shown = errors.render(colour(&stderr), columns(&stderr), language);
+    tell(format!("{shown}\n\n{below}").trim_end());
+    Sysexit::Config
 }
 
 // What is right and may yet be better.
@@ -148,23 +129,20 @@ fn summary(errors: &ConfigErrors, language: Language) -> String {
     text.with(language, &[("file", &errors.file), ("count", &count.to_string())])
 }
 
-fn show_all(config: &Config, json: bool) -> Result<(), Failure> {
-    let text = config.to_toml();
-    if !json {
-        return print(&text);
+fn show_all(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit, Failure> {
+    let text = match Config::load(file) {
+        Ok(config) => config.to_toml(),
+        Err(errors) => return Ok(wrong(&errors, "", language)),
+    };
+    if json {
+        let internal = |error: String| Failure::new(Sysexit::OsError, Said::words(error));
+        let value: toml::Table =
+            toml::from_str(&text).map_err(|error| internal(error.to_string()))?;
+        say(&json_document(&value).map_err(|error| internal(error.to_string()))?)?;
+    } else {
+        print(&text)?;
     }
-    let internal = |error: String| Failure::new(Sysexit::OsError, Said::words(error));
-    let value: toml::Table = toml::from_str(&text).map_err(|error| internal(error.to_string()))?;
-    let text = super::output::json_document(&value).map_err(|error| internal(error.to_string()))?;
-    print(&format!("{text}\n"))
-}
-
-/// Writes to the standard output. A reader that has seen enough is no failure.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(Sysexit::Ok)
 }
 
 fn colour(to: &impl io::IsTerminal) -> bool {

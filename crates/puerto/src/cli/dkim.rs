@@ -16,9 +16,8 @@ use puerto_smtp::Domain;
 use serde_json::json;
 
 use super::clock::today;
-use super::config::print;
-use super::exit::{Failure, Sysexit};
-use super::output::tell;
+use super::exit::{Failure, Sysexit, end};
+use super::output::{print, say, tell};
 use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::intake::KeyRing;
@@ -87,17 +86,12 @@ pub fn run(command: &DkimCommand, file: Option<&Path>, language: Language) -> Ex
     let done = Config::load(file).map_err(Failure::from).and_then(|config| match command {
         DkimCommand::New(new) => {
             let made = make(&config, new, language)?;
-            print(&made_text(&made, new.json, language)).map(|()| 0)
+            print(&made_text(&made, new.json, language))?;
+            Ok(0)
         }
         DkimCommand::List { json } => list(&config, *json, language),
     });
-    done.map_or_else(
-        |failure| {
-            tell(&format!("puerto: {}", failure.of(language)));
-            failure.code.into()
-        },
-        ExitCode::from,
-    )
+    end("puerto", done, language)
 }
 
 fn parse_bits(text: &str) -> Result<u32, Said> {
@@ -303,7 +297,7 @@ fn list(config: &Config, json: bool, language: Language) -> Result<u8, Failure> 
     if json {
         let keys: Vec<_> = keys.iter().map(Shown::to_json).collect();
         let problems: Vec<_> = problems.iter().map(|problem| problem.of(language)).collect();
-        print(&format!("{}\n", json!({ "keys": keys, "problems": problems })))?;
+        say(&json!({ "keys": keys, "problems": problems }).to_string())?;
     } else {
         let mut out = String::new();
         for key in &keys {

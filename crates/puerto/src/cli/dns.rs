@@ -9,9 +9,8 @@ use clap::ValueEnum;
 use puerto_mail::dns::Dns;
 use puerto_spool::clock::SystemClock;
 
-use super::config::print;
-use super::exit::{Failure, Sysexit};
-use super::output::{show, tell};
+use super::exit::{Failure, Sysexit, end};
+use super::output::{print, show, tell};
 use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::dns::Resolver;
@@ -86,16 +85,7 @@ pub fn run(arguments: &DnsArgs, file: Option<&Path>, language: Language) -> Exit
         Ok(runtime) => runtime.block_on(work(arguments, file, language)),
         Err(error) => Err(Failure::new(Sysexit::OsError, system(&error))),
     };
-    match done {
-        Ok(code) => code,
-        Err(failure) => {
-            say(&failure.message, language);
-            match failure.code {
-                Sysexit::Usage => ExitCode::from(2),
-                code => code.into(),
-            }
-        }
-    }
+    end("puerto", done.map_err(Failure::of_arguments), language)
 }
 
 fn say(said: &Said, language: Language) {

@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::output::tell;
+use super::exit::{Failure, Sysexit, end};
 use super::spanish;
-use crate::lang::{Language, Text, system};
+use crate::lang::{Language, Said, Text, system};
 
 /// Prints completions for a shell.
 pub fn completions(shell: clap_complete::Shell, mut command: clap::Command) -> ExitCode {
@@ -27,15 +27,12 @@ pub fn manual(folder: &Path, language: Language) -> ExitCode {
             Language::English => Ok(()),
             Language::Spanish => translate(folder),
         });
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let folder = folder.display().to_string();
-            let values = [("folder", &*folder), ("error", &*system(&error).of(language))];
-            tell(&format!("puerto: {}", CANNOT.with(language, &values)));
-            ExitCode::from(73)
-        }
-    }
+    let failed = |error: io::Error| {
+        let folder = Said::words(folder.display().to_string());
+        let parts = [("folder", &folder), ("error", &system(&error))];
+        Failure::new(Sysexit::CantCreate, Said::of_parts(CANNOT, &parts))
+    };
+    end("puerto", written.map(|()| Sysexit::Ok).map_err(failed), language)
 }
 
 fn translate(folder: &Path) -> io::Result<()> {

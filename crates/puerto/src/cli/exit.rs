@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::output::tell;
 use crate::config::ConfigErrors;
 use crate::control::ClientError;
 use crate::control::protocol::ErrorCode;
@@ -14,6 +15,11 @@ use crate::lang::{Language, Said, said, said_of, system};
 pub enum Sysexit {
     /// Done.
     Ok = 0,
+    /// It was not done, or not all of it: as whoever was asked said, or as others must do it.
+    Undone = 1,
+    /// The arguments of a command of `puerto`, as everywhere with such commands, or what
+    /// they name and cannot be judged.
+    Arguments = 2,
     /// The command line is wrong.
     Usage = 64,
     /// The input is wrong.
@@ -65,6 +71,39 @@ impl Failure {
     /// What its user reads, in a language.
     pub fn of(&self, language: Language) -> String {
         self.message.of(language)
+    }
+
+    /// The same of a command of `puerto`, of which a wrong command line ends with 2.
+    pub fn of_arguments(self) -> Self {
+        match self.code {
+            Sysexit::Usage => Self { code: Sysexit::Arguments, ..self },
+            _ => self,
+        }
+    }
+
+    /// The same of a command whose 1 is a judgement: 2 is that there is none, and only a
+    /// wrong configuration is told apart.
+    pub fn unjudged(self) -> Self {
+        match self.code {
+            Sysexit::Config => self,
+            _ => Self { code: Sysexit::Arguments, ..self },
+        }
+    }
+}
+
+/// Ends a command: with the exit code of what it did, or with why it did not, which its
+/// user is told under the command's name.
+pub(super) fn end(
+    name: &str,
+    done: Result<impl Into<ExitCode>, Failure>,
+    language: Language,
+) -> ExitCode {
+    match done {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            tell(&format!("{name}: {}", failure.of(language)));
+            failure.code.into()
+        }
     }
 }
 

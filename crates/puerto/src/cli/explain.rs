@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use puerto_spool::MessageId;
 use serde::Serialize;
 
-use super::exit::{Failure, Sysexit};
+use super::exit::{Failure, Sysexit, end};
 use super::output::{if_read, printable, show_reading, tell};
 use super::sendmail;
 use crate::cli::spanish::{Spanish as _, below};
@@ -80,16 +80,8 @@ struct Refusal {
 
 /// Runs the command.
 pub fn run(arguments: &ExplainArgs, config_path: Option<&Path>, language: Language) -> ExitCode {
-    match answer(arguments, config_path, language) {
-        Ok(code) => code,
-        Err(failure) => {
-            tell(&format!("puerto: {}", failure.of(language)));
-            match failure.code {
-                Sysexit::Usage => ExitCode::from(2),
-                code => code.into(),
-            }
-        }
-    }
+    let answered = answer(arguments, config_path, language);
+    end("puerto", answered.map_err(Failure::of_arguments), language)
 }
 
 fn answer(

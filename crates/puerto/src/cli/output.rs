@@ -49,11 +49,16 @@ pub(super) fn tell(text: &str) {
     let _ignored = writeln!(anstream::stderr(), "{}", set(text, width));
 }
 
-/// Writes a line to standard output. That nobody reads it is no failure: whoever
-/// runs `mailq | head -1` has what they want.
+/// Writes a line to standard output.
 pub(super) fn say(line: &str) -> io::Result<()> {
+    print(&format!("{line}\n"))
+}
+
+/// Writes a text to standard output as it is. That nobody reads it is no failure: whoever
+/// runs `mailq | head -1` has what they want.
+pub(super) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if_read(writeln!(out, "{line}").and_then(|()| out.flush()))
+    if_read(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 /// Turns the failure to write to somebody who has stopped reading into success.

@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use puerto_smtp::Address;
 
 use super::clock::now;
-use super::exit::{Failure, Sysexit};
+use super::exit::{Failure, Sysexit, end};
 use super::output::{json_document, printable, say, show, tell};
 use crate::check::Trial;
 use crate::cli::spanish::Spanish as _;
@@ -65,16 +65,8 @@ pub struct TestArgs {
 /// not be tested.
 pub fn run(command: &RelayCommand, config: Option<&Path>, language: Language) -> ExitCode {
     let RelayCommand::Test(arguments) = command;
-    match test(arguments, config, language) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            tell(&format!("puerto relay test: {}", failure.of(language)));
-            match failure.code {
-                Sysexit::Config => Sysexit::Config.into(),
-                _ => ExitCode::from(2),
-            }
-        }
-    }
+    let tested = test(arguments, config, language).map_err(Failure::unjudged);
+    end("puerto relay test", tested, language)
 }
 
 fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Result<u8, Failure> {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::config::wrong;
+use super::exit::{Failure, Sysexit, end};
 use crate::config::Config;
 use crate::lang::{Language, said_of, system};
 use crate::serve::{
@@ -17,17 +19,12 @@ pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("{}", errors.render(false, None, language));
-            return ExitCode::from(78);
+            return wrong(&errors, "", language).into();
         }
     };
-    match serve(config, file) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("puerto: {}", error.said().of(language));
-            ExitCode::from(exit_code(&error))
-        }
-    }
+    let served = serve(config, file).map(|()| Sysexit::Ok);
+    let failed = |error: StartError| Failure::new(exit_code(&error), error.said());
+    end("puerto", served.map_err(failed), language)
 }
 
 fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
@@ -62,13 +59,13 @@ fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
     })
 }
 
-fn exit_code(error: &StartError) -> u8 {
+fn exit_code(error: &StartError) -> Sysexit {
     match error {
-        StartError::NoSuchUser(_) | StartError::Tls(_) => 78,
-        StartError::Folder { .. } | StartError::Log(_) => 73,
-        StartError::Privileges(_) => 71,
-        StartError::Bind(_) => 69,
+        StartError::NoSuchUser(_) | StartError::Tls(_) => Sysexit::Config,
+        StartError::Folder { .. } | StartError::Log(_) => Sysexit::CantCreate,
+        StartError::Privileges(_) => Sysexit::OsError,
+        StartError::Bind(_) => Sysexit::Unavailable,
         // Nothing was changed; when the disk is as it should be, a start goes well.
-        StartError::Spool(_) => 75,
+        StartError::Spool(_) => Sysexit::TryAgain,
     }
 }

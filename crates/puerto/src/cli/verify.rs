@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::clock::now;
-use super::exit::{Failure, Sysexit};
-use super::output::{json_document, say, show, tell};
+use super::exit::{Failure, Sysexit, end};
+use super::output::{json_document, say, show};
 use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::dns::Resolver;
@@ -53,16 +53,7 @@ pub struct VerifyArgs {
 /// Runs the command: exit code 0 if all is well, 1 if something is wrong, 2 if it
 /// could not be checked.
 pub fn run(arguments: &VerifyArgs, config: Option<&Path>, language: Language) -> ExitCode {
-    match judge(arguments, config, language) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            tell(&format!("puerto verify: {}", failure.of(language)));
-            match failure.code {
-                Sysexit::Config => Sysexit::Config.into(),
-                _ => ExitCode::from(2),
-            }
-        }
-    }
+    end("puerto verify", judge(arguments, config, language).map_err(Failure::unjudged), language)
 }
 
 fn judge(arguments: &VerifyArgs, config: Option<&Path>, language: Language) -> Result<u8, Failure> {

@@ -27,8 +27,8 @@ use self::scenario::Scenario;
 use self::scene::{Scene, Stage};
 use self::show::Show;
 use self::story::{Letter, Row, Status};
-use crate::cli::exit::{Sysexit, client_error};
-use crate::cli::output::{self, say};
+use crate::cli::exit::{Failure, Sysexit, client_error, end};
+use crate::cli::output::say;
 use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::control::Client;
@@ -66,44 +66,32 @@ pub struct LabArgs {
 
 /// Runs `puerto lab`.
 pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
-    let chosen = match arguments.scenario.as_deref() {
-        None => None,
+    let done = match arguments.scenario.as_deref() {
         Some("list") => return list(arguments.json, language),
-        Some(name) => match scenario::find(name) {
-            Some(scenario) => Some(scenario),
-            None => {
-                let text = Text::new(
-                    "there is no scenario `{name}`; `puerto lab --scenario list` names them",
-                    "no hay ningún escenario `{name}`; `puerto lab --scenario list` los enumera",
-                );
-                output::tell(&format!("puerto lab: {}", text.with(language, &[("name", name)])));
-                return ExitCode::from(2);
-            }
-        },
+        name => show_one(arguments, name, language),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let text = Text::new("cannot start: {error}", "no se puede empezar: {error}");
-            let error = system(&error).of(language);
-            output::tell(&format!("puerto lab: {}", text.with(language, &[("error", &error)])));
-            return Sysexit::OsError.into();
-        }
-    };
+    end("puerto lab", done.map(|is_well| u8::from(!is_well)), language)
+}
+
+fn show_one(arguments: &LabArgs, name: Option<&str>, language: Language) -> Result<bool, Failure> {
+    const NONE: Text = Text::new(
+        "there is no scenario `{name}`; `puerto lab --scenario list` names them",
+        "no hay ningún escenario `{name}`; `puerto lab --scenario list` los enumera",
+    );
+    const CANNOT: Text = Text::new("cannot start: {error}", "no se puede empezar: {error}");
+    let none = |name| Failure::new(Sysexit::Arguments, Said::with(NONE, &[("name", name)]));
+    let chosen = name.map(|name| scenario::find(name).ok_or_else(|| none(name))).transpose()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Failure::new(Sysexit::OsError, Said::of_parts(CANNOT, &[("error", &system(&error))]))
+    })?;
     let performed = runtime.block_on(async {
         match chosen {
             Some(scenario) => stage(scenario, arguments.json, language).await,
             None => perform(arguments, language).await,
         }
     });
-    match performed {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(message) => {
-            output::tell(&format!("puerto lab: {}", message.of(language)));
-            Sysexit::Unavailable.into()
-        }
-    }
+    performed.map_err(|message| Failure::new(Sysexit::Unavailable, message))
 }
 
 fn list(json: bool, language: Language) -> ExitCode {

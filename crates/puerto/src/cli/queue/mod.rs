@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 
 use self::print::{Form, Manner, Printer};
 use crate::cli::clock::now;
-use crate::cli::exit::{Failure, Sysexit};
+use crate::cli::exit::{Failure, Sysexit, end};
 use crate::cli::output::{columns, if_read, is_unread, json_document, say, tell};
 use crate::cli::sendmail;
 use crate::cli::spanish::Spanish as _;
@@ -130,17 +130,8 @@ impl Conditions {
 
 /// Runs the command.
 pub fn run(arguments: &QueueArgs, config_path: Option<&Path>, language: Language) -> ExitCode {
-    match dispatch(&arguments.command, config_path, language) {
-        Ok(code) => code.into(),
-        Err(failure) => {
-            tell(&format!("puerto: {}", failure.of(language)));
-            // Of the commands of `puerto`, a wrong command line ends with 2.
-            match failure.code {
-                Sysexit::Usage => ExitCode::from(2),
-                code => code.into(),
-            }
-        }
-    }
+    let done = dispatch(&arguments.command, config_path, language);
+    end("puerto", done.map_err(Failure::of_arguments), language)
 }
 
 fn dispatch(

@@ -30,7 +30,7 @@ use self::compose::{Home, Submission, User};
 use self::help::HELP;
 use self::input::Input;
 use self::session::{Offer, Session};
-use crate::cli::exit::{Failure, Sysexit};
+use crate::cli::exit::{Failure, Sysexit, end};
 use crate::cli::output::{say, tell};
 use crate::cli::{aliases, mailq};
 use crate::config::Config;
@@ -49,13 +49,7 @@ pub fn run(
         let config_path = arguments.config.clone().or(config_path.map(PathBuf::from));
         dispatch(&arguments, config_path.as_deref(), language)
     });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            tell(&format!("sendmail: {}", failure.of(language)));
-            failure.code.into()
-        }
-    }
+    end("sendmail", result.map(|()| Sysexit::Ok), language)
 }
 
 fn dispatch(

@@ -11,8 +11,7 @@ use puerto_smtp::{Address, Domain};
 
 use self::terminal::Terminal;
 use super::clock::today;
-use super::config::print;
-use super::exit::{Failure, Sysexit};
+use super::exit::{Failure, Sysexit, end};
 use crate::cli::output;
 use crate::cli::spanish::{Spanish as _, below};
 use crate::config::{Config, NextHop};
@@ -107,39 +106,20 @@ pub struct SetupArgs {
 /// for wrong arguments; 73 or 77 if a file cannot be made; 78 if the configuration that is
 /// there is wrong.
 pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> ExitCode {
-    let told = |message: &Said| output::tell(&format!("puerto: {}", message.of(language)));
     let asks = !arguments.yes && !arguments.json && io::stdin().is_terminal();
     let mut terminal = Terminal::new(language);
     let person: &mut dyn Person = if asks { &mut terminal } else { &mut Nobody };
     let act = (asks || arguments.yes) && nix::unistd::geteuid().is_root();
     let config_file = whole(&Config::file(file).0);
     let program = setup::program_path(std::env::current_exe().ok());
+    let places = (program.as_path(), config_file.as_path());
     let done = match arguments.undo {
-        true => undo(arguments, (&program, &config_file), act.then_some(person), language),
-        false => {
-            let wishes = wishes(arguments, person).map(|wishes| Wishes {
-                config_file,
-                program,
-                act,
-                language,
-                ..wishes
-            });
-            match wishes {
-                Ok(wishes) => set_up(arguments, &wishes, person),
-                Err(message) => {
-                    told(&message);
-                    return ExitCode::from(2);
-                }
-            }
-        }
+        true => undo(arguments, places, act.then_some(person), language),
+        false => wishes(arguments, places, act, language, person)
+            .map_err(|wrong| Failure::new(Sysexit::Arguments, wrong))
+            .and_then(|wishes| set_up(arguments, &wishes, person)),
     };
-    done.map_or_else(
-        |failure| {
-            told(&failure.message);
-            failure.code.into()
-        },
-        |has_problems| ExitCode::from(u8::from(has_problems)),
-    )
+    end("puerto", done.map(u8::from), language)
 }
 
 fn undo(
@@ -154,7 +134,7 @@ fn undo(
     let config = config.unwrap_or_else(|_| Config::with_defaults("localhost".to_owned()));
     let undone = setup::undo(&config, places, &root, &Network::new(Some(&config)), person);
     match arguments.json {
-        true => print(&format!("{}\n", show::undone_json(&undone, language)))?,
+        true => output::say(&show::undone_json(&undone, language).to_string())?,
         false => output::show(&show::undone(&undone, language))?,
     }
     Ok(!undone.problems.is_empty())
@@ -172,7 +152,7 @@ fn set_up(
     let report =
         setup::run(wishes, &root, &world, person).map_err(|error| failure(error, &root))?;
     match arguments.json {
-        true => print(&format!("{}\n", show::json(&report, wishes.language)))?,
+        true => output::say(&show::json(&report, wishes.language).to_string())?,
         false => output::show(&show::text(&report, wishes.language))?,
     }
     Ok(!report.problems.is_empty())
@@ -202,8 +182,14 @@ fn failure(error: SetupError, root: &Root) -> Failure {
     Failure::new(code, text)
 }
 
-/// What the arguments ask for; the rest is set by whoever calls.
-fn wishes(arguments: &SetupArgs, person: &mut dyn Person) -> Result<Wishes, Said> {
+/// What the arguments ask for.
+fn wishes(
+    arguments: &SetupArgs,
+    (program, config_file): (&Path, &Path),
+    act: bool,
+    language: Language,
+    person: &mut dyn Person,
+) -> Result<Wishes, Said> {
     let domain = domain_name(&arguments.domain)?;
     let host = |name: &String| {
         setup::host_name(name).ok_or_else(|| {
@@ -240,10 +226,10 @@ fn wishes(arguments: &SetupArgs, person: &mut dyn Person) -> Result<Wishes, Said
         always: or_none(&arguments.sender_always, address)?,
         login: login(arguments, person)?,
         domain,
-        config_file: PathBuf::new(),
-        program: PathBuf::new(),
-        act: false,
-        language: Language::English,
+        config_file: config_file.to_owned(),
+        program: program.to_owned(),
+        act,
+        language,
         today: today(),
     })
 }
