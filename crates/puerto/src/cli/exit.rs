@@ -15,8 +15,6 @@ use crate::lang::{Language, Said, said, said_of, system};
 pub enum Sysexit {
     /// Done.
     Ok = 0,
-    /// It was not done, or not all of it: as whoever was asked said, or as others must do it.
-    Undone = 1,
     /// The arguments of a command of `puerto`, as everywhere with such commands, or what
     /// they name and cannot be judged.
     Arguments = 2,

@@ -58,7 +58,7 @@ impl Who {
         if text.contains('@') {
             return address(text).map(Self::Address);
         }
-        LocalPart::parse(text).map(Self::User).map_err(|error| wrong(text, &error))
+        local_part(text).map(Self::User)
     }
 }
 
@@ -86,9 +86,16 @@ pub(super) fn address(text: &str) -> Result<Address, Said> {
     Address::parse(text).map_err(|error| wrong(text, &error))
 }
 
+pub(super) fn local_part(text: &str) -> Result<LocalPart, Said> {
+    LocalPart::parse(text).map_err(|error| wrong(text, &error))
+}
+
 fn domain(text: &str) -> Result<Domain, Said> {
-    Domain::parse(text)
-        .map_err(|_| said!("`{text}` is not a domain", "`{text}` no es un dominio"; text = text))
+    Domain::parse(text).map_err(|_| not_a_domain(text))
+}
+
+pub(super) fn not_a_domain(text: &str) -> Said {
+    said!("`{text}` is not a domain", "`{text}` no es un dominio"; text = text)
 }
 
 fn wrong(text: &str, error: &puerto_smtp::address::AddressError) -> Said {

@@ -125,14 +125,7 @@ pub(super) fn masquerade(node: &Node<'_>) -> Read<Masquerade> {
 }
 
 pub(super) fn local_part(node: &Node<'_>) -> Read<LocalPart> {
-    parsed(node, |text| {
-        LocalPart::parse(text).map_err(|error| {
-            said_of!(
-                "`{text}`: {error}", "`{text}`: {error}";
-                text = Said::words(text), error = address_error(&error)
-            )
-        })
-    })
+    parsed(node, sender::local_part)
 }
 
 /// A value of which the empty text says that there is none.
@@ -311,30 +304,14 @@ pub(super) fn route_to(node: &Node<'_>) -> Read<String> {
                 "a route goes by the recipient's domain, not by its address",
                 "una ruta se rige por el dominio del destinatario, no por su dirección"
             )),
-            Err(_) => Err(not_a_domain(text)),
+            Err(_) => Err(sender::not_a_domain(text)),
         }
     })
 }
 
-fn not_a_domain(text: &str) -> Said {
-    said!("`{text}` is not a domain", "`{text}` no es un dominio"; text = text)
-}
-
 /// The reverse-paths of a route: an address, or `@domain`.
 pub(super) fn route_from(node: &Node<'_>) -> Read<String> {
-    parsed(node, |text| match text.strip_prefix('@') {
-        Some(name) => match Domain::parse(name) {
-            Ok(domain) => Ok(format!("@{domain}")),
-            Err(_) => Err(not_a_domain(name)),
-        },
-        None => match puerto_smtp::Address::parse(text) {
-            Ok(address) => Ok(address.to_string()),
-            Err(error) => Err(said_of!(
-                "`{text}`: {error}", "`{text}`: {error}";
-                text = Said::words(text), error = address_error(&error)
-            )),
-        },
-    })
+    parsed(node, |text| Known::parse(text).map(|whose| whose.to_string()))
 }
 
 /// Writes a duration so that it reads back: in its largest whole unit.

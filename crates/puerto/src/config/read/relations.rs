@@ -1,0 +1,216 @@
+//! What no key can say by itself: which of them go together, and what would stop all mail.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::{Draft, Reader, RouteDraft};
+use crate::config::errors::ConfigError;
+use crate::config::{Config, TlsLevel};
+use crate::lang::{Said, Text, said};
+
+const WITH_TLS: Text =
+    Text::new("\"opportunistic\" or \"required\"", "\"opportunistic\" o \"required\"");
+
+/// The keys that make a login, by their paths.
+struct LoginKeys {
+    user: &'static str,
+    password: &'static str,
+    relay: &'static str,
+    tls: &'static str,
+}
+
+impl Reader {
+    pub(super) fn route_relations(&mut self, route: &RouteDraft, span: Range<usize>) {
+        let mut complain = |key: &str, message: Text, accepted: Text| {
+            let error = ConfigError::new(span.clone(), message).about(format!("route.{key}"));
+            self.errors.push(error.accepting(accepted));
+        };
+        if route.to.is_none() && route.from.is_none() {
+            let message = Text::new(
+                "this route says neither whose mail it is for nor whose from",
+                "esta ruta no dice ni para quién ni de quién es el correo",
+            );
+            let accepted = Text::new(
+                "`to`, `from` or both; for all mail there is `relayhost`",
+                "`to`, `from` o ambas; para todo el correo está `relayhost`",
+            );
+            complain("to", message, accepted);
+        }
+        let keys = LoginKeys {
+            user: "route.user",
+            password: "route.password_file",
+            relay: "route.via",
+            tls: "route.tls",
+        };
+        let level = route.tls.unwrap_or(TlsLevel::Required);
+        let (user, password) = (route.user.is_some(), route.password_file.is_some());
+        self.login(&keys, (user, password), route.via.is_some(), level);
+    }
+
+    // A user needs a password, a relay that knows it, and TLS to send it over.
+    fn login(
+        &mut self,
+        keys: &LoginKeys,
+        (user, password): (bool, bool),
+        relay: bool,
+        level: TlsLevel,
+    ) {
+        self.pair((keys.user, user), (keys.password, password));
+        if !user || !password {
+            return;
+        }
+        self.require(
+            relay,
+            keys.user,
+            said!(
+                "a user, but no relay to log in to",
+                "hay usuario, pero ningún relay en el que identificarse"
+            ),
+            said!(
+                "`{key}` with the relay that knows this user",
+                "`{key}` con el relay que conoce a este usuario"; key = keys.relay
+            ),
+        );
+        self.require(
+            level != TlsLevel::None,
+            keys.tls,
+            said!("a password is never sent without TLS", "una contraseña nunca se envía sin TLS"),
+            WITH_TLS.into(),
+        );
+    }
+
+    pub(super) fn relations(&mut self, draft: &Draft) {
+        let config = &draft.config;
+        let keys = LoginKeys {
+            user: "relayhost_user",
+            password: "relayhost_password_file",
+            relay: "relayhost",
+            tls: "delivery.tls",
+        };
+        let given = (draft.relayhost_user.is_some(), draft.relayhost_password_file.is_some());
+        // A route without a level of its own has this one.
+        let inherits = |route: &RouteDraft| route.user.is_some() && route.tls.is_none();
+        let level = config.delivery.tls;
+        self.login(&keys, given, config.relayhost.is_some(), level);
+        self.require(
+            level != TlsLevel::None || !draft.routes.iter().any(inherits),
+            "delivery.tls",
+            said!(
+                "a route's password is never sent without TLS",
+                "la contraseña de una ruta nunca se envía sin TLS"
+            ),
+            WITH_TLS.into(),
+        );
+        self.require(
+            !config.trusted_networks.hold_the_internet(),
+            "trusted_networks",
+            said!(
+                "together these networks hold so much of the Internet that this server would \
+                 relay for strangers and be blocklisted within hours",
+                "juntas, estas redes abarcan tanto de Internet que este servidor reenviaría \
+                 correo de desconocidos y en unas horas estaría en las listas de bloqueo"
+            ),
+            said!(
+                "your own networks; users elsewhere use AUTH",
+                "sus propias redes; para los usuarios de fuera está AUTH"
+            ),
+        );
+        self.pair(
+            ("tls.certificate", draft.certificate.is_some()),
+            ("tls.key", draft.key.is_some()),
+        );
+        self.require(
+            config.listen.submissions.is_empty() || draft.certificate.is_some(),
+            "listen.submissions",
+            said!(
+                "this listener speaks TLS from the first byte, but there is no certificate",
+                "este puerto habla TLS desde el primer octeto, pero no hay certificado"
+            ),
+            said!(
+                "[] until [tls] has `certificate` and `key`",
+                "[] hasta que [tls] tenga `certificate` y `key`"
+            ),
+        );
+        self.require(
+            draft.domains.as_ref().is_none_or(|domains| !domains.is_empty()),
+            "domains",
+            said!(
+                "the list is empty: bare names could not be completed",
+                "la lista está vacía: los nombres sin dominio no se podrían completar"
+            ),
+            said!("at least one domain", "al menos un dominio"),
+        );
+        self.bounds(config);
+    }
+
+    fn bounds(&mut self, config: &Config) {
+        let retry = &config.queue.retry;
+        let second = Duration::from_secs(1);
+        self.require(
+            !retry.is_empty() && retry.iter().all(|wait| *wait >= second),
+            "queue.retry",
+            said!(
+                "there must be a wait between attempts",
+                "entre intentos tiene que haber una espera"
+            ),
+            said!(
+                "at least one duration, none below \"1s\"",
+                "al menos una duración, ninguna menor de \"1s\""
+            ),
+        );
+        self.require(
+            config.queue.expire >= second,
+            "queue.expire",
+            said!(
+                "messages would be returned before the first attempt",
+                "los mensajes se devolverían antes del primer intento"
+            ),
+            said!("a duration of at least \"1s\"", "una duración de al menos \"1s\""),
+        );
+        self.require(
+            config.delivery.connect_timeout >= second,
+            "delivery.connect_timeout",
+            said!(
+                "no connection could be opened in this time",
+                "en ese tiempo no se podría abrir ninguna conexión"
+            ),
+            said!("a duration of at least \"1s\"", "una duración de al menos \"1s\""),
+        );
+        self.require(
+            (1024..=1 << 40).contains(&config.limits.message_size),
+            "limits.message_size",
+            said!(
+                "no message, or every message, would fit",
+                "no cabría ningún mensaje, o cabría cualquiera"
+            ),
+            said!(
+                "a size between \"1KiB\" and \"1024GiB\"",
+                "un tamaño entre \"1KiB\" y \"1024GiB\""
+            ),
+        );
+    }
+
+    fn pair(&mut self, one: (&str, bool), other: (&str, bool)) {
+        let ((present, _), (absent, _)) = match (one.1, other.1) {
+            (true, false) => (one, other),
+            (false, true) => (other, one),
+            _ => return,
+        };
+        let message = said!(
+            "`{present}` is set, but `{absent}` is not",
+            "está `{present}`, pero falta `{absent}`"; present = present, absent = absent
+        );
+        let accepted = said!(
+            "both `{present}` and `{absent}`, or neither",
+            "`{present}` y `{absent}`, las dos o ninguna"; present = present, absent = absent
+        );
+        self.require(false, present, message, accepted);
+    }
+
+    fn require(&mut self, holds: bool, key: &str, message: Said, accepted: Said) {
+        if !holds {
+            let span = self.places.get(key).cloned().unwrap_or(0..0);
+            self.errors.push(ConfigError::new(span, message).about(key).accepting(accepted));
+        }
+    }
+}
