@@ -9,7 +9,7 @@ use puerto_mail::spf::mend;
 use puerto_mail::together::together;
 
 use super::{Apex, Key, Subject, Unread};
-use crate::survey::names::is_within;
+use puerto_mail::dns::is_at_or_below;
 use crate::survey::records::{Unanswered, addresses, records};
 
 /// What stands in the DNS.
@@ -53,11 +53,11 @@ impl Zones {
     /// The zone of a name; where the DNS did not say, the domain itself, or what
     /// stands behind the first dot.
     pub(super) fn of(&self, name: &str, domain: &str) -> String {
-        let around = self.0.iter().filter(|zone| is_within(name, zone));
+        let around = self.0.iter().filter(|zone| is_at_or_below(name, zone));
         if let Some(zone) = around.max_by_key(|zone| zone.len()) {
             return zone.clone();
         }
-        if is_within(name, domain) {
+        if is_at_or_below(name, domain) {
             return domain.to_owned();
         }
         match name.split_once('.') {
@@ -166,7 +166,7 @@ impl Existing {
         let servers = servers.into_iter().flatten().filter_map(Record::into_name);
         let servers: Vec<String> = servers.collect();
         let hosts = servers.iter().chain(self.exchangers.iter().map(|(_, host)| host));
-        let inside = hosts.filter(|host| is_within(host, &zone) && **host != subject.hostname);
+        let inside = hosts.filter(|host| is_at_or_below(host, &zone) && **host != subject.hostname);
         let kinds = [RecordType::A, RecordType::Aaaa];
         let asked = inside.flat_map(|host| kinds.map(|kind| (host, kind)));
         let found = together(asked.map(async |(host, kind)| {

@@ -11,7 +11,7 @@ use puerto_mail::dns::RecordType;
 use super::render::DELETE;
 use super::{Apex, Plan, Planned, State, TTL};
 use crate::lang::{Language, Text};
-use crate::survey::names::is_within;
+use puerto_mail::dns::is_at_or_below;
 
 /// The zone that the domain stands in: its head, what exists and is right, and what is
 /// to be published. What is to be deleted or replaced is a comment.
@@ -54,7 +54,7 @@ pub fn zone(plan: &Plan, language: Language) -> String {
 
 fn head(zone: &str, apex: &Apex, language: Language) -> String {
     let has_address = |host: &&String| {
-        !is_within(host, zone) || apex.addresses.iter().any(|(other, _)| other == *host)
+        !is_at_or_below(host, zone) || apex.addresses.iter().any(|(other, _)| other == *host)
     };
     let mut servers: Vec<&str> =
         apex.servers.iter().filter(has_address).map(String::as_str).collect();

@@ -87,19 +87,14 @@ const PROVIDERS: [&str; 58] = [
 /// outside can look it up.
 pub fn is_private(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    !name.contains('.') || PRIVATE.iter().any(|end| is_within(&name, end))
+    !name.contains('.') || PRIVATE.iter().any(|end| is_at_or_below(&name, end))
 }
 
 /// The end by which a name is known to be a provider's, the longest.
 pub fn provider(name: &str) -> Option<&'static str> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let known = PROVIDERS.iter().filter(|end| is_within(&name, end));
+    let known = PROVIDERS.iter().filter(|end| is_at_or_below(&name, end));
     known.max_by_key(|end| end.len()).copied()
-}
-
-/// Whether a name is a domain's or stands below it.
-pub fn is_within(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use puerto_mail::dns::{Dns, Record, RecordType};
 use puerto_mail::spf::ahead;
 use puerto_mail::together::together;
 
-use super::names::{ascii, is_within};
+use super::names::ascii;
+use puerto_mail::dns::is_at_or_below;
 use super::records::{Unanswered, addresses, records};
 use crate::config::{NextHop, NextHopHost};
 
@@ -100,7 +101,7 @@ pub struct Service {
 /// The service that a relayhost belongs to.
 pub fn service(next_hop: &NextHop) -> Option<&'static Service> {
     let host = next_hop.host.name()?.to_ascii_lowercase();
-    SERVICES.iter().find(|service| is_within(&host, service.end))
+    SERVICES.iter().find(|service| is_at_or_below(&host, service.end))
 }
 
 const fn of(end: &'static str, spf: &'static str, has_mailboxes: bool) -> Service {
