@@ -413,7 +413,11 @@ async fn the_part_for_people_is_in_the_language_of_the_configuration() {
         let rig = rig_in(Language::Spanish, |_| {});
         let mut outcomes = outcomes("smtp");
         outcomes.iter_mut().for_each(|o| {
-            o.cause = Cause::words(format!("{} (in reply to RCPT TO command)", o.text()));
+            o.cause = Cause::Refused {
+                host: "mx.example.net[192.0.2.1]".to_owned(),
+                reply: "550 5.1.1 no such user".to_owned(),
+                command: crate::cause::field::Command(puerto_smtp::client::Stage::Recipient),
+            };
         });
         rig.notify(kind, &job("me@example.com", MESSAGE), &outcomes).await.unwrap();
         let text = rig.queued().remove(0);

@@ -108,17 +108,11 @@ impl SystemError {
 
 impl Field for SystemError {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
-        match (self, language) {
-            (Self::Number(number), _) => {
-                Cow::Owned(lang::system(&io::Error::from_raw_os_error(*number)).of(language))
-            }
-            (Self::Ours(cause), _) => cause.said_in(language),
-            (Self::Kind(_, words), Language::English) => Cow::Borrowed(words),
-            (Self::Kind(kind, words), Language::Spanish) => match lang::system_by_kind(kind) {
-                Some(spanish) => Cow::Borrowed(spanish),
-                None => Cow::Owned(Words(words.clone()).said_in(language).into_owned()),
-            },
-        }
+        Cow::Owned(match self {
+            Self::Number(number) => lang::of_number(*number).of(language),
+            Self::Ours(cause) => cause.in_language(language),
+            Self::Kind(kind, words) => lang::of_kind(kind, words).of(language),
+        })
     }
 }
 
@@ -147,14 +141,9 @@ impl BareSystemError {
 
 impl Field for BareSystemError {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
-        let said = self.0.said_in(language);
-        let number = match language {
-            Language::English => " (os error ",
-            Language::Spanish => " (error ",
-        };
-        match (&self.0, said.split_once(number)) {
-            (SystemError::Number(_), Some((bare, _))) => Cow::Owned(bare.to_owned()),
-            _ => said,
+        match &self.0 {
+            SystemError::Number(number) => Cow::Owned(lang::bare(*number).of(language)),
+            other => other.said_in(language),
         }
     }
 }
@@ -200,12 +189,11 @@ impl AddressKind {
 
     /// What such an address is: `a private address`.
     pub fn described(self, language: Language) -> String {
-        let kind = self.word().of(language);
-        match (language, self) {
-            (Language::English, Self::Unspecified) => format!("an {kind} address"),
-            (Language::English, _) => format!("a {kind} address"),
-            (Language::Spanish, _) => format!("una dirección {kind}"),
-        }
+        let text = match self {
+            Self::Unspecified => Text::new("an {kind} address", "una dirección {kind}"),
+            _ => Text::new("a {kind} address", "una dirección {kind}"),
+        };
+        text.with(language, &[("kind", self.word().of(language))])
     }
 }
 
@@ -231,23 +219,7 @@ impl Field for Stage {
         if language == Language::English {
             return Cow::Borrowed(self.activity());
         }
-        Cow::Borrowed(match self {
-            Self::Greeting => "al esperar su saludo",
-            Self::Ehlo => "durante la negociación de EHLO",
-            Self::Helo => "durante la negociación de HELO",
-            Self::Lhlo => "durante la negociación de LHLO",
-            Self::StartTls => "al enviar STARTTLS",
-            Self::Handshake => "durante la negociación de TLS",
-            Self::Auth => "durante la identificación (AUTH)",
-            Self::Idle => "entre dos mensajes",
-            Self::Reset => "al enviar RSET",
-            Self::Mail => "al enviar MAIL FROM",
-            Self::Recipient => "al enviar RCPT TO",
-            Self::Data => "al enviar DATA",
-            Self::Content => "al enviar el mensaje",
-            Self::FinalDot => "al terminar el mensaje, que podría enviarse más de una vez",
-            Self::Quit => "al enviar QUIT",
-        })
+        Cow::Borrowed(lang::stage(*self))
     }
 }
 
@@ -257,12 +229,9 @@ pub struct Command(pub Stage);
 
 impl Field for Command {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
-        let english = self.0.command();
-        Cow::Borrowed(match (language, self.0) {
-            (Language::English, _) => english,
-            (Language::Spanish, Stage::Greeting) => "la conexión inicial",
-            (Language::Spanish, Stage::Content | Stage::FinalDot) => "el final de DATA",
-            (Language::Spanish, _) => english.trim_end_matches(" command"),
+        Cow::Borrowed(match language {
+            Language::English => self.0.command(),
+            Language::Spanish => lang::command(self.0),
         })
     }
 }

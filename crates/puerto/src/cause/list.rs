@@ -526,6 +526,12 @@ causes! {
     NoRegularFile {} = "file.not-regular"
         ["it is not a regular file",
          "no es un fichero normal"];
+    NoSocket {} = "file.not-socket"
+        ["something that is not a socket is in its place",
+         "en su lugar hay algo que no es un socket"];
+    SocketTaken {} = "file.socket-taken"
+        ["another server answers on it; stop that one first",
+         "otro servidor responde en él; deténgalo primero"];
     FolderOfOther { path: String, owner: String } = "file.folder-of-other"
         ["{path} belongs to {owner}, who could put another file in its place: as root, use a folder of root's",
          "{path} es de {owner}, que podría poner otro fichero en su lugar: como root, use una carpeta de root"];

@@ -55,6 +55,16 @@ fn every_cause_has_an_id_of_its_own_and_is_kept() {
     }
 }
 
+#[test]
+fn no_cause_is_left_in_english() {
+    let english = ["the", "is", "was", "has", "of", "cannot", "not", "while", "it", "and", "to"];
+    for cause in Cause::samples() {
+        let said = cause.said().of(Language::Spanish);
+        let mut words = said.split(|character: char| !character.is_alphanumeric());
+        assert!(!words.any(|word| english.contains(&word)), "{}: {said}", cause.id());
+    }
+}
+
 fn spoken() -> Vec<(Cause, &'static str, &'static str)> {
     let host = || "mx.example[192.0.2.1]".to_owned();
     let refused = io::Error::from_raw_os_error(111);

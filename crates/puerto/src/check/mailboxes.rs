@@ -10,6 +10,7 @@ use super::receiving::Receiving;
 use super::world::World;
 use crate::config::{Live, Network};
 use crate::local::Directory;
+use crate::rights;
 use crate::survey::address::is_ones_own;
 
 family! {
@@ -135,7 +136,7 @@ fn mailbox<W: World>(
     let reached = LocalPart::from_unquoted(name).map(|part| directory.reaches_somebody(&part));
     Ok(match reached {
         Ok(Ok(is_reached)) => draft.judge(!is_reached),
-        Ok(Err(error)) => draft.with_detail("error", error).unknown((
+        Ok(Err(error)) => draft.with_said("error", rights::said(&error)).unknown((
             "the system cannot look its users up: {error}",
             "el sistema no puede consultar sus usuarios: {error}",
         )),

@@ -61,12 +61,12 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
 
 fn of_page(draft: Draft, page: &Page) -> Judged<Policy> {
     match page {
-        Page::Failed(why) => draft.with_detail("why", why).unknown((
+        Page::Failed(why) => draft.with_said("why", why).unknown((
             "the page could not be fetched: {why}",
             "no se pudo obtener la página: {why}",
         )),
         Page::NoHost => draft.finding(("{host} has no address", "{host} no tiene dirección")),
-        Page::Untrusted(why) => draft.with_detail("why", why).finding((
+        Page::Untrusted(why) => draft.with_said("why", why).finding((
             "the certificate of {host} is not valid: {why}",
             "el certificado de {host} no es válido: {why}",
         )),
@@ -149,6 +149,7 @@ mod tests {
     use super::super::policies;
     use super::super::tests::made::{Made, troubles};
     use super::*;
+    use crate::lang::Said;
 
     fn judged(page: Page) -> Vec<String> {
         let mut made = Made { page: Some(page), ..Made::default() };
@@ -194,8 +195,8 @@ mod tests {
             (answer(301, "", ""), policy),
             (answer(404, "text/plain", "not found"), policy),
             (Page::NoHost, policy),
-            (Page::Untrusted("expired".to_owned()), policy),
-            (Page::Failed("refused".to_owned()), &["mtasts.policy unknown warning example.com"]),
+            (Page::Untrusted(Said::words("expired")), policy),
+            (Page::Failed(Said::words("refused")), &["mtasts.policy unknown warning example.com"]),
         ] {
             assert_eq!(judged(page.clone()), expected, "{page:?}");
         }

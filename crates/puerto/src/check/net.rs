@@ -7,7 +7,7 @@ use super::outcome::{Check, Definition, Draft, Judged, family, told};
 use super::starttls::{self, Starttls};
 use super::world::{Trial, World};
 use crate::finding::Severity;
-use crate::lang::{Said, Text, detail, said_of};
+use crate::lang::{Said, Text, said_of};
 use crate::survey::address::is_public;
 use crate::survey::greeting::Greeting;
 use puerto_mail::together::together;
@@ -273,7 +273,7 @@ impl Try {
     fn shown(&self) -> Said {
         let what = match &self.greeting {
             Greeting::Line(line) => Said::words(line),
-            Greeting::Refused(why) | Greeting::NotTried(why) => detail(why),
+            Greeting::Refused(why) | Greeting::NotTried(why) => why.clone(),
             Greeting::TimedOut => Said::words("—"),
         };
         said_of!("{peer}: {what}", "{peer}: {what}"; peer = Said::words(&self.peer), what = what)

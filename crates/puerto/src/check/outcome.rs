@@ -5,7 +5,7 @@
 use puerto_mail::dns::DnsError;
 
 use crate::finding::{Finding, Severity};
-use crate::lang::{Said, Text, detail, dns_error};
+use crate::lang::{Said, Text, dns_error};
 
 const NOTHING: Text = Text::same("");
 
@@ -261,12 +261,6 @@ impl Draft {
     pub fn with_said(mut self, name: &'static str, said: impl Into<Said>) -> Self {
         self.values.push((name, said.into()));
         self
-    }
-
-    /// The same of a library's words, or another room's.
-    #[must_use]
-    pub fn with_detail(self, name: &'static str, words: impl ToString) -> Self {
-        self.with_said(name, detail(&words.to_string()))
     }
 
     /// Makes a finding milder than its definition says.

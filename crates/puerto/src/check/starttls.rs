@@ -11,7 +11,7 @@ use super::outcome::Check;
 use super::world::World;
 use crate::config::{Config, TlsLevel};
 use crate::deliver::probe::{self, Sight, Why};
-use crate::lang::harmless;
+use crate::lang::{NOT_IN_TIME, Said, harmless, said, system};
 use crate::route::{DestinationKey, Hop, Plan};
 use crate::tls::ClientTls;
 
@@ -19,20 +19,20 @@ use crate::tls::ClientTls;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Starttls {
     /// Agreed, and on what.
-    Encrypted(String),
+    Encrypted(Said),
     /// EHLO was answered, and STARTTLS was not in the answer.
     NotOffered,
     /// It was offered and then not done, and why.
-    Failed(String),
+    Failed(Said),
     /// The conversation did not come so far, which says nothing about TLS.
-    NotTried(String),
+    NotTried(Said),
 }
 
 impl Starttls {
-    fn shown(&self) -> String {
+    fn shown(&self) -> Said {
         match self {
             Self::Encrypted(what) | Self::Failed(what) | Self::NotTried(what) => what.clone(),
-            Self::NotOffered => "no STARTTLS".to_owned(),
+            Self::NotOffered => said!("no STARTTLS", "sin STARTTLS"),
         }
     }
 }
@@ -40,12 +40,13 @@ impl Starttls {
 /// Judges what became of the tries, each with the name of its host.
 pub(super) fn judge<W: World>(context: &Context<'_, W>, tries: &[(String, Starttls)]) -> Check {
     let asked: Vec<_> = tries.iter().map(|(peer, _)| peer.as_str()).collect();
-    let shown: Vec<_> =
-        tries.iter().map(|(peer, found)| format!("{peer}: {}", found.shown())).collect();
+    let shown =
+        tries.iter().map(|(peer, found)| Said::joined([&Said::words(peer), &found.shown()], ": "));
+    let shown: Vec<Said> = shown.collect();
     let draft = context
         .about(&TLS_OUT, &context.helo)
         .asked(asked.join(", "))
-        .with("shown", shown.join("; "));
+        .with_said("shown", Said::joined(&shown, "; "));
     if context.config.delivery.tls == TlsLevel::None {
         return draft.not_applicable((
             "[delivery] tls = \"none\": nothing is encrypted",
@@ -113,22 +114,22 @@ pub(super) async fn attempt(
     let looked = probe::look(&config, &client_tls, &plan, &hop, &[]);
     match tokio::time::timeout(patience, looked).await {
         Ok(sight) => of_sight(&sight),
-        Err(_) => Starttls::NotTried("no answer in time".to_owned()),
+        Err(_) => Starttls::NotTried(NOT_IN_TIME.into()),
     }
 }
 
 fn of_sight(sight: &Sight) -> Starttls {
     let why = || match &sight.failure {
         Some(Why::Session(failure)) => match failure.reply() {
-            Some(reply) => harmless(&reply.to_string()),
-            None => failure.to_string(),
+            Some(reply) => Said::words(harmless(&reply.to_string())),
+            None => Said::from(failure),
         },
-        Some(Why::Handshake(reason)) => reason.to_string(),
-        Some(Why::NotConnected(error)) => error.to_string(),
-        _ => String::new(),
+        Some(Why::Handshake(reason)) => reason.said(),
+        Some(Why::NotConnected(error)) => system(error),
+        _ => Said::default(),
     };
     match (&sight.tls, &sight.offered) {
-        (Some(agreed), _) => Starttls::Encrypted(agreed.clone()),
+        (Some(agreed), _) => Starttls::Encrypted(agreed.said()),
         (None, Some(_)) if sight.offered_starttls => Starttls::Failed(why()),
         (None, Some(_)) => Starttls::NotOffered,
         (None, None) => Starttls::NotTried(why()),

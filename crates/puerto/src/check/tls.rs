@@ -13,7 +13,7 @@ use super::receiving::Receiving;
 use super::world::World;
 use super::{mtasts, policies};
 use crate::lang::Text;
-use crate::tls::{OwnCertificate, TlsError};
+use crate::tls::{OwnCertificate, TlsError, tls_failure};
 use puerto_mail::together::together;
 
 family! {
@@ -270,7 +270,7 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
         )),
         (_, Ok(())) => draft.right(),
         (_, Err(error @ Error::InvalidCertificate(_))) => draft
-            .with_detail("error", error)
+            .with_said("error", &tls_failure(&error))
             .expected((
                 "a chain up to a known authority",
                 "una cadena hasta una autoridad conocida",
@@ -287,7 +287,7 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
                 "ninguna autoridad que conozca este sistema lo avala, o su cadena está incompleta: \
                  {error}",
             )),
-        (_, Err(error)) => draft.with_detail("error", error).unknown((
+        (_, Err(error)) => draft.with_said("error", &tls_failure(&error)).unknown((
             "whether it is trusted cannot be told: {error}",
             "no se puede saber si es de confianza: {error}",
         )),

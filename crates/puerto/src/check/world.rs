@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::starttls::{self, Starttls};
 use crate::dns::Resolver;
 use crate::finding::Finding;
-use crate::lang::{Said, Text};
+use crate::lang::{self, Said, Text, said};
 use crate::survey::authority::{ask_server, undistorted};
 use crate::survey::greeting::{Greeting, greet};
 use crate::survey::https::{self, Page};
@@ -97,7 +97,7 @@ pub trait World: Dns {
 
     /// Fetches a page of a host over HTTPS.
     fn page(&self, _host: &str, _path: &str) -> impl Future<Output = Page> + Send {
-        async { Page::Failed("nobody asked".to_owned()) }
+        async { Page::Failed(Said::default()) }
     }
 
     /// Connects as far as STARTTLS and its handshake; `names` are the peer's and ours.
@@ -107,7 +107,7 @@ pub trait World: Dns {
         _source: Option<IpAddr>,
         _names: (&str, &str),
     ) -> impl Future<Output = Starttls> + Send {
-        async { Starttls::NotTried("nobody asked".to_owned()) }
+        async { Starttls::NotTried(Said::default()) }
     }
 
     /// Connects, from `source` where one is given, and reads the first line.
@@ -221,7 +221,7 @@ impl World for Internet {
         let tls = ClientTls::new();
         let asked = https::fetch(SocketAddr::new(address, 443), host, path, &tls);
         let until = self.patience(GREETING_PATIENCE).end();
-        let silence = || Page::Failed("no answer in time".to_owned());
+        let silence = || Page::Failed(lang::NOT_IN_TIME.into());
         tokio::time::timeout_at(until, asked).await.unwrap_or_else(|_| silence())
     }
 
@@ -238,7 +238,7 @@ impl World for Internet {
     async fn greeting(&self, peer: SocketAddr, source: Option<IpAddr>) -> Greeting {
         let left = self.until.saturating_duration_since(tokio::time::Instant::now());
         if left < SHORTEST_PATIENCE {
-            return Greeting::NotTried("no time was left".to_owned());
+            return Greeting::NotTried(said!("no time was left", "no quedaba tiempo"));
         }
         greet(peer, source, self.patience(GREETING_PATIENCE).end()).await
     }

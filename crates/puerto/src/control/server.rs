@@ -19,9 +19,10 @@ use super::protocol::{
     Answer, Change, ErrorCode, MAX_REQUEST, Request, RequestLine, Selection, Summary, VERSION,
 };
 use super::view::MessageView;
+use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::intake::Wake;
-use crate::lang::{Said, said_of, system};
+use crate::lang::{Said, said_of};
 use crate::rights::{self, Identity};
 use crate::telemetry::{Event, MailLog};
 
@@ -76,7 +77,7 @@ impl BindError {
     pub fn said(&self) -> Said {
         said_of!(
             "cannot listen on {path}: {error}", "no se puede escuchar en {path}: {error}";
-            path = Said::words(self.path.display().to_string()), error = system(&self.source)
+            path = Said::words(self.path.display().to_string()), error = rights::said(&self.source)
         )
     }
 }
@@ -133,8 +134,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     }
     if path.exists() {
         if UnixStream::connect(path).is_ok() {
-            let message = "another server answers on it; stop that one first";
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, Cause::SocketTaken {}));
         }
         std::fs::remove_file(path)?;
     }

@@ -173,7 +173,7 @@ impl<'a> Attempt<'a> {
         Outcome {
             relay: session.peer.relay.clone(),
             host: Some(session.peer.host.to_string()),
-            tls: session.tls.clone(),
+            tls: session.tls.as_ref().map(ToString::to_string),
             ..self.outcome(place, status, cause)
         }
     }

@@ -17,7 +17,7 @@ use crate::cause::Cause;
 use crate::config::{Config, Login, TlsLevel};
 use crate::rights;
 use crate::route::Exchangers;
-use crate::tls::{self, Acquainted, ClientTls, Inspection};
+use crate::tls::{self, Acquainted, Agreed, ClientTls, Inspection};
 
 /// What a session needs to be made.
 pub(super) struct Terms<'a> {
@@ -72,7 +72,7 @@ impl Terms<'_> {
         get_ready_or_leave(session).await
     }
 
-    async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<String>), HostFailure> {
+    async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<Agreed>), HostFailure> {
         let Some(address) = peer.address else {
             let error = std::io::ErrorKind::AddrNotAvailable.into();
             return Err(HostFailure::not_connected(peer, error));
@@ -133,7 +133,7 @@ impl Terms<'_> {
         &self,
         peer: &Peer,
         stream: TcpStream,
-    ) -> Result<(Stream, String), HostFailure> {
+    ) -> Result<(Stream, Agreed), HostFailure> {
         let as_whom = self.identity(peer);
         let broke = |status, why: Cause| {
             let cause = Cause::TlsFailed { host: peer.name.clone(), why: Box::new(why.clone()) };
@@ -151,9 +151,8 @@ impl Terms<'_> {
             Ok(Ok(stream)) => {
                 let (_, agreed) = stream.get_ref();
                 self.note_key(as_whom.remembered, agreed.peer_certificates());
-                let summary =
-                    tls::summary(agreed.protocol_version(), agreed.negotiated_cipher_suite());
-                Ok((Stream::Tls(Box::new(stream)), summary))
+                let agreed = Agreed::of(agreed);
+                Ok((Stream::Tls(Box::new(stream)), agreed))
             }
             Ok(Err(error)) if as_whom.is_named => {
                 Err(broke((4, 7, 5), tls::handshake_failure(&error)))
@@ -234,11 +233,11 @@ pub(super) async fn get_ready(session: &mut Session) -> Result<(), HostFailure> 
     match session.next_step().await {
         Step::Ready => Ok(()),
         Step::Failed(failure) | Step::Refused(failure) => Err(HostFailure {
-            tls: session.tls.clone(),
+            tls: session.tls.as_ref().map(Agreed::to_string),
             ..HostFailure::of_session(&session.peer, &failure)
         }),
         _ => Err(HostFailure {
-            tls: session.tls.clone(),
+            tls: session.tls.as_ref().map(Agreed::to_string),
             ..HostFailure::of_session(&session.peer, &out_of_step(session.connection.stage()))
         }),
     }
@@ -272,7 +271,7 @@ fn tls_failure(peer: &Peer, step: Step) -> HostFailure {
 pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result<(), HostFailure> {
     let peer = session.peer.clone();
     let fail = |status, cause, why| HostFailure {
-        tls: session.tls.clone(),
+        tls: session.tls.as_ref().map(Agreed::to_string),
         ..HostFailure::new(&peer, status, cause, why)
     };
     let file = login.password_file.clone();

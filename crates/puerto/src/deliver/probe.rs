@@ -19,7 +19,7 @@ use super::outcome::{HostFailure, Peer};
 use super::session::Session;
 use crate::config::{Config, TlsLevel};
 use crate::route::{Hop, Plan};
-use crate::tls::{Acquaintance, ClientTls, Inspected, Inspection};
+use crate::tls::{Acquaintance, Agreed, ClientTls, Inspected, Inspection};
 
 /// How long somebody at a terminal waits for one reply.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,7 +56,7 @@ pub struct Sight {
     /// It offered STARTTLS in plain text.
     pub offered_starttls: bool,
     /// TLS version and cipher.
-    pub tls: Option<String>,
+    pub tls: Option<Agreed>,
     /// Its certificates, and what a verified connection would make of them.
     pub inspected: Option<Inspected>,
     /// Whether it took our login, if we have one.

@@ -14,6 +14,7 @@ use super::outcome::Peer;
 use super::places::{HURRIED, Place};
 use super::stream::Stream;
 use crate::cause::Cause;
+use crate::tls::Agreed;
 
 /// Octets that are read at once: replies are short, and thousands of sessions wait.
 const READ_BUFFER: usize = 1024;
@@ -33,7 +34,7 @@ pub(super) struct Session {
     /// What is said.
     pub(super) connection: Connection,
     /// TLS version and cipher.
-    pub(super) tls: Option<String>,
+    pub(super) tls: Option<Agreed>,
     /// Why there is none, although it was offered and wanted; to be logged once.
     pub(super) without_tls: Option<Cause>,
     /// Why we gave the connection up ourselves.

@@ -4,10 +4,11 @@ use puerto_mail::dkim::KeyError;
 use puerto_mail::dns::{DnsError, DnsFault};
 use puerto_mail::header::address_list::{AddressListError, AddressListProblem};
 use puerto_smtp::address::AddressError;
+use puerto_smtp::client::{Cause, Failure, Loss, Stage};
 use puerto_smtp::reply::ReplyError;
 use puerto_spool::{Hindrance, SpoolError};
 
-use super::{Language, Said, quoted};
+use super::{InSpanish, Language, Said, of_number, quoted};
 
 pub(super) fn beside(english: &impl std::fmt::Display, spanish: String) -> Said {
     Said::of_both(|language| match language {
@@ -87,9 +88,7 @@ pub fn spool_error(error: &SpoolError) -> Said {
 fn trouble(what: &Hindrance) -> String {
     let of = |error: &SpoolError| spool_error(error).of(Language::Spanish);
     match what {
-        Hindrance::System(Some(number), _) => {
-            super::system(&std::io::Error::from_raw_os_error(*number)).of(Language::Spanish)
-        }
+        Hindrance::System(Some(number), _) => of_number(*number).of(Language::Spanish),
         Hindrance::System(None, words) => format!("«{words}»"),
         Hindrance::Still(error) => of(error),
         Hindrance::Closed => "está cerrado".to_owned(),
@@ -158,7 +157,7 @@ fn trouble(what: &Hindrance) -> String {
 
 fn dns_fault(fault: &DnsFault) -> String {
     let spanish = |said: Said| said.of(Language::Spanish);
-    let system = |number: i32| spanish(super::system(&std::io::Error::from_raw_os_error(number)));
+    let system = |number: i32| spanish(of_number(number));
     match fault {
         DnsFault::Code(server, code) => format!("{server} ha respondido {code}"),
         DnsFault::Referral(server) => {
@@ -221,4 +220,57 @@ pub fn reply_error(error: &ReplyError) -> Said {
         ReplyError::TooLong => "ha enviado una respuesta demasiado larga",
     };
     beside(error, spanish.to_owned())
+}
+
+/// In Spanish, what was under way in a session.
+pub fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Greeting => "al esperar su saludo",
+        Stage::Ehlo => "durante la negociación de EHLO",
+        Stage::Helo => "durante la negociación de HELO",
+        Stage::Lhlo => "durante la negociación de LHLO",
+        Stage::StartTls => "al enviar STARTTLS",
+        Stage::Handshake => "durante la negociación de TLS",
+        Stage::Auth => "durante la identificación (AUTH)",
+        Stage::Idle => "entre dos mensajes",
+        Stage::Reset => "al enviar RSET",
+        Stage::Mail => "al enviar MAIL FROM",
+        Stage::Recipient => "al enviar RCPT TO",
+        Stage::Data => "al enviar DATA",
+        Stage::Content => "al enviar el mensaje",
+        Stage::FinalDot => "al terminar el mensaje, que podría enviarse más de una vez",
+        Stage::Quit => "al enviar QUIT",
+    }
+}
+
+/// In Spanish, the command that a reply at a stage answers.
+pub fn command(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Greeting => "la conexión inicial",
+        Stage::Content | Stage::FinalDot => "el final de DATA",
+        other => other.command().trim_end_matches(" command"),
+    }
+}
+
+impl InSpanish for Failure {
+    fn in_spanish(&self) -> String {
+        let stage = stage(self.stage);
+        match &self.cause {
+            Cause::Reply(reply) => format!("{reply} (a {})", command(self.stage)),
+            Cause::Garbage(error) => {
+                format!("{} {stage}", reply_error(error).of(Language::Spanish))
+            }
+            Cause::OutOfStep => format!("el otro extremo dio una respuesta inesperada {stage}"),
+            Cause::InjectedBeforeTls => {
+                "el otro extremo envió texto sin cifrar tras su respuesta a STARTTLS".to_owned()
+            }
+            Cause::Lost(Loss::Closed) => format!("se perdió la conexión {stage}"),
+            Cause::Lost(Loss::TimedOut) => format!("no respondió a tiempo {stage}"),
+            Cause::Lost(Loss::Abandoned) => format!("se interrumpió {stage}"),
+            Cause::TooLarge { limit } => {
+                format!("el mensaje ocupa más de los {limit} octetos que admite el otro extremo")
+            }
+            Cause::NeedsSmtputf8 => "el otro extremo no ofrece SMTPUTF8".to_owned(),
+        }
+    }
 }

@@ -10,16 +10,15 @@ mod crates;
 mod evaluators;
 pub mod layout;
 mod system;
-mod technical;
 
 pub use puerto_smtp::text::{harmless, is_harmful};
 
 pub use crates::{
-    address_error, address_list_error, dns_error, key_error, reply_error, spool_error,
+    address_error, address_list_error, command, dns_error, key_error, reply_error, spool_error,
+    stage,
 };
 pub use evaluators::InSpanish;
-pub use system::{system, system_by_kind};
-pub use technical::{detail, in_spanish};
+pub use system::{bare, of_kind, of_number, system};
 
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -331,10 +330,16 @@ pub fn harmless_json(json: &str) -> String {
     out
 }
 
+/// Why nothing is known of a peer that was asked.
+pub const NOT_IN_TIME: Text = Text::new("no answer in time", "no ha respondido a tiempo");
+
 /// Words of others, which have no other language: a sentence among them is quoted where
 /// another is spoken.
 pub fn quoted(words: &str) -> Said {
-    detail(words)
+    Said::of_both(|language| match language {
+        Language::English => words.to_owned(),
+        Language::Spanish => quote_sentence(words),
+    })
 }
 
 // Names, addresses, codes and numbers are no sentence, and two plain words in a row are.

@@ -6,59 +6,43 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::{Language, Said, technical};
+use super::crates::beside;
+use super::{Language, Said, quoted, said_of};
 
 /// The failure in words.
 pub fn system(error: &io::Error) -> Said {
-    Said::of_both(|language| match language {
-        Language::English => error.to_string(),
-        Language::Spanish => in_spanish(error),
+    match error.raw_os_error() {
+        Some(number) => of_number(number),
+        None => of_kind(&format!("{:?}", error.kind()), &error.to_string()),
+    }
+}
+
+/// The failure of a number, with the number behind it.
+pub fn of_number(number: i32) -> Said {
+    let bare = bare(number);
+    said_of!("{bare} (os error {number})", "{bare} (error {number})"; bare = bare, number = Said::words(number.to_string()))
+}
+
+/// The same without the number, as Postfix's log has it.
+pub fn bare(number: i32) -> Said {
+    let text = io::Error::from_raw_os_error(number).to_string();
+    // The library puts the number behind what the system says.
+    let english = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text);
+    let known = BY_NUMBER.iter().find(|(code, _)| *code as i32 == number);
+    Said::of_both(|language| match (language, known) {
+        (Language::Spanish, Some((_, spanish))) => (*spanish).to_owned(),
+        (Language::Spanish, None) => quoted(english).of(language),
+        (Language::English, _) => english.to_owned(),
     })
 }
 
-fn in_spanish(error: &io::Error) -> String {
-    let text = error.to_string();
-    let of_kind = by_kind(error.kind()).map(str::to_owned);
-    let known = match error.get_ref() {
-        // Whoever put an error into words of their own said more than its kind does.
-        Some(_) => Some(technical::in_spanish(&text)).filter(|spanish| *spanish != text),
-        None => recognized(&text),
-    };
-    known.or(of_kind).unwrap_or(text)
-}
-
-/// The same of an error that has been put into words already, alone or with its number;
-/// `None` if the words are no error's of the system.
-pub(super) fn recognized(words: &str) -> Option<String> {
-    let said_of = |code: i32| io::Error::from_raw_os_error(code).to_string();
-    if let Some((_, number)) = words.split_once(" (os error ") {
-        let code: i32 = number.strip_suffix(')')?.parse().ok()?;
-        let spanish = by_number(Errno::from_raw(code)).filter(|_| said_of(code) == words)?;
-        return Some(format!("{spanish} (error {code})"));
+/// The failure of a kind, as [`io::ErrorKind`] names it, that somebody has put into words.
+pub fn of_kind(kind: &str, words: &str) -> Said {
+    let known = BY_KIND.iter().find(|(known, _)| format!("{known:?}") == kind);
+    match known {
+        Some((_, spanish)) => beside(&words, (*spanish).to_owned()),
+        None => quoted(words),
     }
-    let number = BY_NUMBER.iter().find(|(code, _)| {
-        said_of(*code as i32).split_once(" (os error ").is_some_and(|(said, _)| said == words)
-    });
-    let kind = || BY_KIND.iter().find(|(kind, _)| io::Error::from(*kind).to_string() == words);
-    match words {
-        "Connection timed out" | "deadline has elapsed" => by_number(Errno::ETIMEDOUT),
-        _ => number.map(|(_, said)| *said).or_else(|| kind().map(|(_, said)| *said)),
-    }
-    .map(str::to_owned)
-}
-
-/// In Spanish, what an error of a kind is that has no number; the kind as [`io::ErrorKind`]
-/// names it.
-pub fn system_by_kind(name: &str) -> Option<&'static str> {
-    BY_KIND.iter().find(|(kind, _)| format!("{kind:?}") == name).map(|(_, words)| *words)
-}
-
-fn by_number(code: Errno) -> Option<&'static str> {
-    BY_NUMBER.iter().find(|(known, _)| *known == code).map(|(_, words)| *words)
-}
-
-fn by_kind(kind: io::ErrorKind) -> Option<&'static str> {
-    BY_KIND.iter().find(|(known, _)| *known == kind).map(|(_, words)| *words)
 }
 
 const BY_NUMBER: &[(Errno, &str)] = &[
@@ -123,24 +107,33 @@ const BY_KIND: &[(io::ErrorKind, &str)] = &[
 mod tests {
     use super::*;
 
-    fn by_kind_of(kind: io::ErrorKind) -> Option<String> {
-        by_kind(kind).map(str::to_owned)
-    }
-
     #[test]
     fn the_systems_words_are_said_in_both_languages() {
-        let error = io::Error::from_raw_os_error(2);
-        assert_eq!(system(&error).of(Language::English), "No such file or directory (os error 2)");
-        assert_eq!(
-            system(&error).of(Language::Spanish),
-            "no existe el fichero o el directorio (error 2)"
-        );
-        let said = recognized("Connection refused (os error 111)");
-        assert_eq!(said.as_deref(), Some("conexión rechazada (error 111)"));
-        assert_eq!(recognized("Is a directory").as_deref(), Some("es un directorio"));
-        assert_eq!(recognized("unexpected end of file"), by_kind_of(io::ErrorKind::UnexpectedEof));
-        assert_eq!(recognized("connected"), None);
-        let ours = io::Error::other("a sentence of ours");
-        assert_eq!(system(&ours).of(Language::Spanish), "a sentence of ours");
+        for (error, english, spanish) in [
+            (
+                io::Error::from_raw_os_error(2),
+                "No such file or directory (os error 2)",
+                "no existe el fichero o el directorio (error 2)",
+            ),
+            (
+                io::ErrorKind::UnexpectedEof.into(),
+                "unexpected end of file",
+                "el final ha llegado antes de tiempo",
+            ),
+            (
+                io::Error::from_raw_os_error(75),
+                "Value too large for defined data type (os error 75)",
+                "«Value too large for defined data type» (error 75)",
+            ),
+            (io::Error::other("it is a device"), "it is a device", "«it is a device»"),
+            (
+                io::Error::new(io::ErrorKind::PermissionDenied, "go away"),
+                "go away",
+                "permiso denegado",
+            ),
+        ] {
+            assert_eq!(system(&error).of(Language::English), english);
+            assert_eq!(system(&error).of(Language::Spanish), spanish);
+        }
     }
 }

@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::tls;
+use crate::tls::Agreed;
 
 /// A byte stream to and from a client.
 pub(super) enum Connection {
@@ -58,9 +58,9 @@ impl Connection {
         };
         let stream = acceptor.accept(stream).await?;
         let (_, agreed) = stream.get_ref();
-        let summary = tls::summary(agreed.protocol_version(), agreed.negotiated_cipher_suite());
+        let agreed = Agreed::of(agreed).to_string();
         *self = Self::Tls(Box::new(stream));
-        Ok(summary)
+        Ok(agreed)
     }
 
     /// Tells the client that this is the end, and reads what it still had to say: to

@@ -23,8 +23,9 @@ use super::driver::{Arrival, Driver, Peer, blocking};
 use super::inherited::Inherited;
 use super::policy::{Policy, Who};
 use super::{Context, SUBMIT_SOCKET, Service};
+use crate::cause::Cause;
 use crate::config::Config;
-use crate::lang::{Language, Said, system};
+use crate::lang::{Language, Said};
 use crate::rights::{self, Identity};
 use crate::telemetry::{Client, Event};
 
@@ -73,7 +74,7 @@ impl BindError {
                 rest.join(" y ")
             ),
         };
-        let (error, place) = (system(&self.error), &self.place);
+        let (error, place) = (rights::said(&self.error), &self.place);
         Said::of_both(|language| match language {
             Language::English => self.to_string(),
             Language::Spanish => {
@@ -257,9 +258,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(io::Error::other("something that is not a socket is in its place"))
-        }
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(Cause::NoSocket {}.into()),
         Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
             Err(io::ErrorKind::AddrInUse.into())
         }

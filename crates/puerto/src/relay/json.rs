@@ -59,7 +59,7 @@ fn sight(sight: &Sight, language: Language) -> Value {
         "address": sight.address.ip(),
         "port": sight.address.port(),
         "starttls": sight.offered_starttls,
-        "tls": sight.tls,
+        "tls": sight.tls.as_ref().map(ToString::to_string),
         "certificate": inspected.map(|inspected| json!({
             "valid": inspected.verdict.is_ok(),
             "key_changed": inspected.acquaintance == Acquaintance::Changed,

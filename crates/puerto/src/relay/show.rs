@@ -7,9 +7,9 @@ use super::{Report, host, trouble};
 use crate::config::NextHopHost;
 use crate::deliver::probe::{Granted, Sight};
 use crate::finding::page::{BAD, GOOD, Page, TITLE, UNSURE, paint};
-use crate::lang::{Language, Said, Text, detail, said, said_of, shown};
+use crate::lang::{Language, Said, Text, said, said_of, shown};
 use crate::telemetry::DeliveryStatus;
-use crate::tls::Certificate;
+use crate::tls::{Agreed, Certificate};
 
 /// The report in one language, with colours: whoever prints it takes them out where
 /// there are none.
@@ -141,8 +141,8 @@ fn offers(page: &mut Page, offered: &Extensions) {
     }
 }
 
-fn encryption(page: &mut Page, sight: &Sight, tls: &str) {
-    mark(page, true, &detail(tls));
+fn encryption(page: &mut Page, sight: &Sight, tls: &Agreed) {
+    mark(page, true, &tls.said());
     let Some(inspected) = &sight.inspected else { return };
     let verdict = match &inspected.verdict {
         Ok(()) => said!(

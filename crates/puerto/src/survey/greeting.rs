@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::lang::harmless;
+use crate::lang::{Said, harmless, system};
 
 /// Octets of a greeting that are read at most.
 const MAX_GREETING: usize = 512;
@@ -17,11 +17,11 @@ pub enum Greeting {
     /// The first line that the host said; empty if it said nothing in time.
     Line(String),
     /// The host or something before it refused: a reset, "unreachable" or the like.
-    Refused(String),
+    Refused(Said),
     /// Nothing came back in time.
     TimedOut,
     /// This machine could not even try, and why: no address of that family, say.
-    NotTried(String),
+    NotTried(Said),
 }
 
 /// Connects, from `source` where one is given, and reads the first line.
@@ -35,7 +35,7 @@ pub async fn greet(peer: SocketAddr, source: Option<IpAddr>, until: Instant) -> 
     });
     let socket = match bound {
         Ok(socket) => socket,
-        Err(error) => return Greeting::NotTried(error.to_string()),
+        Err(error) => return Greeting::NotTried(system(&error)),
     };
     let mut stream = match timeout_at(until, socket.connect(peer)).await {
         Ok(Ok(stream)) => stream,
@@ -53,7 +53,7 @@ async fn first_line(stream: &mut TcpStream) -> Greeting {
         match stream.read(&mut buffer).await {
             Ok(0) => break,
             Ok(octets) => line.extend_from_slice(buffer.get(..octets).unwrap_or_default()),
-            Err(error) => return Greeting::Refused(error.to_string()),
+            Err(error) => return Greeting::Refused(system(&error)),
         }
     }
     let text = String::from_utf8_lossy(&line);
@@ -66,8 +66,8 @@ fn refusal(error: &std::io::Error) -> Greeting {
     use std::io::ErrorKind;
     match error.kind() {
         ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
-            Greeting::NotTried(error.to_string())
+            Greeting::NotTried(system(error))
         }
-        _ => Greeting::Refused(error.to_string()),
+        _ => Greeting::Refused(system(error)),
     }
 }

@@ -13,7 +13,9 @@ use rustls::{CertificateError, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::tls::ClientTls;
+use crate::cause::Cause;
+use crate::lang::{Said, dns_error, said, system};
+use crate::tls::{ClientTls, handshake_failure, tls_failure};
 
 /// Octets of an answer that are read: RFC 8461 §3.3 suggests 64 kilobytes.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -33,9 +35,9 @@ pub enum Page {
     /// The host has no address.
     NoHost,
     /// The host's certificate is not valid, and why.
-    Untrusted(String),
+    Untrusted(Said),
     /// Nothing may be concluded, and why.
-    Failed(String),
+    Failed(Said),
 }
 
 /// The address of a host; what comes of a page of one that has none.
@@ -49,17 +51,16 @@ pub async fn address<D: Dns>(dns: &D, host: &str) -> Result<IpAddr, Page> {
             Err(error) => failure = failure.or(Some(error)),
         }
     }
-    Err(failure.map_or(Page::NoHost, |error| Page::Failed(error.to_string())))
+    Err(failure.map_or(Page::NoHost, |error| Page::Failed(dns_error(&error))))
 }
 
 /// Asks `host`, at this address, for a page.
 pub async fn fetch(at: SocketAddr, host: &str, path: &str, tls: &ClientTls) -> Page {
     match exchange(at, host, path, tls).await {
-        Ok(octets) => read(&octets).unwrap_or_else(|| Page::Failed("no HTTP answer".to_owned())),
-        Err(error) => match certificate_fault(&error) {
-            Some(fault) if tls.has_roots() => Page::Untrusted(fault),
-            _ => Page::Failed(error.to_string()),
-        },
+        Ok(octets) => read(&octets).unwrap_or_else(|| {
+            Page::Failed(said!("no HTTP answer", "no ha dado una respuesta HTTP"))
+        }),
+        Err(why) => why,
     }
 }
 
@@ -68,32 +69,35 @@ async fn exchange(
     host: &str,
     path: &str,
     tls: &ClientTls,
-) -> std::io::Result<Vec<u8>> {
-    let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-    let connector = tls.verified().map_err(std::io::Error::other)?;
-    let stream = TcpStream::connect(at).await?;
-    let mut stream = connector.connect(name, stream).await?;
+) -> Result<Vec<u8>, Page> {
+    let broke = |error: std::io::Error| Page::Failed(system(&error));
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| Page::Failed(Cause::UnverifiableName {}.said()))?;
+    let connector = tls.verified().map_err(|error| Page::Failed(tls_failure(&error).said()))?;
+    let stream = TcpStream::connect(at).await.map_err(broke)?;
+    let mut stream = connector.connect(name, stream).await.map_err(|error| {
+        let why = handshake_failure(&error).said();
+        let is_fault = tls.has_roots() && is_certificates_fault(&error);
+        if is_fault { Page::Untrusted(why) } else { Page::Failed(why) }
+    })?;
     let question = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: puerto\r\nAccept: text/plain\r\n\
          Connection: close\r\n\r\n"
     );
-    stream.write_all(question.as_bytes()).await?;
+    stream.write_all(question.as_bytes()).await.map_err(broke)?;
     let mut octets = Vec::new();
     let read = stream.take(MAX_ANSWER).read_to_end(&mut octets).await;
     // Many close without taking leave of TLS.
     if octets.is_empty() {
-        read?;
+        read.map_err(broke)?;
     }
     Ok(octets)
 }
 
-fn certificate_fault(error: &std::io::Error) -> Option<String> {
-    match error.get_ref()?.downcast_ref::<Error>()? {
-        // A clock that is wrong or roots that cannot be read are ours.
-        Error::InvalidCertificate(CertificateError::Other(_)) => None,
-        fault @ Error::InvalidCertificate(_) => Some(fault.to_string()),
-        _ => None,
-    }
+// A clock that is wrong or roots that cannot be read are ours.
+fn is_certificates_fault(error: &std::io::Error) -> bool {
+    let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(of_tls, Some(Error::InvalidCertificate(why)) if !matches!(why, CertificateError::Other(_)))
 }
 
 fn read(octets: &[u8]) -> Option<Page> {

@@ -1,6 +1,7 @@
 //! Names that say nothing outside: those that the public DNS does not have, and those
 //! that hosting companies give to their machines.
 
+use puerto_mail::dns::is_at_or_below;
 pub use puerto_mail::idn::name_in_ascii as ascii;
 
 /// What names end in that the public DNS does not have (RFC 6762 §3, RFC 8375, and what

@@ -19,14 +19,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::fault::KeyChanged;
+use super::fault::of_ours;
 use super::{Acquaintance, CertificateFault, KnownKeys, legacy};
+use crate::cause::Cause;
 
 /// The client's side of TLS, for all connections of the process.
 #[derive(Clone)]
@@ -284,7 +283,7 @@ impl ServerCertVerifier for Judge {
                     Acquaintance::New if relay.may_be_new => {}
                     Acquaintance::New => return Err(unverified),
                     Acquaintance::Changed => {
-                        let changed = OtherError(Arc::new(KeyChanged));
+                        let changed = of_ours(Cause::CertificateChanged {});
                         return Err(Error::InvalidCertificate(CertificateError::Other(changed)));
                     }
                 }

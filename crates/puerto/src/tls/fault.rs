@@ -1,9 +1,10 @@
 //! Why a certificate was not taken, as values that people can be told.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{CertificateError, Error};
+use rustls::{CertificateError, Error, OtherError};
 
 use super::Certificate;
 use crate::cause::Cause;
@@ -33,7 +34,7 @@ impl CertificateFault {
     /// first.
     pub fn of(error: &Error, chain: &[CertificateDer<'_>]) -> Self {
         let Error::InvalidCertificate(error) = error else { return Self::Other(error.to_string()) };
-        if matches!(error, CertificateError::Other(other) if other.0.is::<KeyChanged>()) {
+        if matches!(error, CertificateError::Other(other) if other.0.is::<Cause>()) {
             return Self::Changed;
         }
         let own = chain.first().and_then(|der| Certificate::parse(der));
@@ -83,17 +84,10 @@ impl From<&CertificateFault> for Cause {
     }
 }
 
-/// A host shows another key than before, and nobody vouches for it.
-#[derive(Debug)]
-pub(super) struct KeyChanged;
-
-impl std::fmt::Display for KeyChanged {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Cause::from(&CertificateFault::Changed).fmt(f)
-    }
+/// Our own reason among the library's errors.
+pub(super) fn of_ours(cause: Cause) -> OtherError {
+    OtherError(Arc::new(cause))
 }
-
-impl std::error::Error for KeyChanged {}
 
 /// Why a handshake failed.
 pub fn handshake_failure(error: &std::io::Error) -> Cause {
@@ -105,7 +99,14 @@ pub fn handshake_failure(error: &std::io::Error) -> Cause {
     }
 }
 
-fn tls_failure(error: &Error) -> Cause {
+/// Why a session or a certificate was not taken. For what the library has no value of its
+/// own, its words.
+pub fn tls_failure(error: &Error) -> Cause {
+    if let Error::Other(OtherError(inner)) = error
+        && let Some(ours) = inner.downcast_ref::<Cause>()
+    {
+        return ours.clone();
+    }
     match error {
         Error::InvalidCertificate(CertificateError::NotValidForNameContext {
             presented, ..

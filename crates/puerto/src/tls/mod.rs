@@ -8,27 +8,54 @@ mod legacy;
 mod own;
 pub mod server;
 
-use rustls::{ProtocolVersion, SupportedCipherSuite};
+use rustls::{CommonState, ProtocolVersion};
+
+use crate::lang::{Said, said};
 
 pub use certificate::Certificate;
 pub use client::{Acquainted, ClientTls, Inspected, Inspection};
-pub use fault::{CertificateFault, handshake_failure};
+pub use fault::{CertificateFault, handshake_failure, tls_failure};
 pub use known::{Acquaintance, KnownKeys};
 pub use own::OwnCertificate;
 pub use server::{Pem, ServerTls, TlsError};
 
-/// What was agreed on, as the log and `Received` fields say it:
+/// What both sides agreed on. Displayed as the log and `Received` fields have it:
 /// `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`.
-pub fn summary(version: Option<ProtocolVersion>, suite: Option<SupportedCipherSuite>) -> String {
-    let version = match version {
-        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLS",
-    };
-    let cipher = suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
-    // rustls writes TLS13_ where the registry of the IANA has TLS_.
-    match cipher.strip_prefix("TLS13_") {
-        Some(rest) => format!("{version} with cipher TLS_{rest}"),
-        None => format!("{version} with cipher {cipher}"),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreed {
+    version: &'static str,
+    cipher: String,
+}
+
+impl Agreed {
+    /// What a handshake that is over led to.
+    pub fn of(session: &CommonState) -> Self {
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLS",
+        };
+        let suite = session.negotiated_cipher_suite();
+        let cipher = suite.and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+        // rustls writes TLS13_ where the registry of the IANA has TLS_.
+        let cipher = match cipher.strip_prefix("TLS13_") {
+            Some(rest) => format!("TLS_{rest}"),
+            None => cipher.to_owned(),
+        };
+        Self { version, cipher }
+    }
+
+    /// In both languages.
+    pub fn said(&self) -> Said {
+        said!(
+            "{version} with cipher {cipher}", "{version} con el cifrado {cipher}";
+            version = self.version, cipher = self.cipher
+        )
+    }
+}
+
+impl std::fmt::Display for Agreed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.said().fmt(f)
     }
 }

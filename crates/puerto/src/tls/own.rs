@@ -12,7 +12,9 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
+use super::fault::of_ours;
 use super::server::{ServerTls, TlsError, read_chain};
+use crate::cause::Cause;
 use crate::config::TlsFiles;
 
 /// 1 January 9999: when every certificate has expired.
@@ -66,7 +68,7 @@ impl OwnCertificate {
     /// time, in seconds since the epoch. The error says why not. Reads the system's
     /// roots from the disk.
     pub fn is_trusted(&self, host: &str, now: i64) -> Result<(), Error> {
-        let unnamed = || Error::General(format!("{host} is no name of a host"));
+        let unnamed = || Error::Other(of_ours(Cause::UnverifiableName {}));
         let (first, rest) = self.chain.split_first().ok_or(Error::NoCertificatesPresented)?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| unnamed())?;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));

@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
-use crate::lang::{Said, Text, detail, said, said_of, system};
+use crate::lang::{Said, Text, quoted, said, said_of, system};
 use crate::rights::{self, Place};
 
 /// Octets of a PEM file that are read at most.
@@ -89,7 +89,7 @@ impl TlsError {
             Self::Mismatch { certificate, key, error } => said_of!(
                 "the certificate {certificate} cannot be used with the key {key}: {error}",
                 "el certificado {certificate} no se puede usar con la clave {key} ({error})";
-                certificate = words(certificate), key = words(key), error = detail(&error.to_string())
+                certificate = words(certificate), key = words(key), error = quoted(&error.to_string())
             ),
         }
     }
@@ -263,7 +263,7 @@ fn not_pem(path: &Path, error: &pem::Error, expected: Text) -> TlsError {
         ),
         other => said_of!(
             "{expected} is expected: {error}", "no contiene lo que debería ({error}): {expected}";
-            expected = Said::plain(expected), error = detail(&other.to_string())
+            expected = Said::plain(expected), error = quoted(&other.to_string())
         ),
     };
     TlsError::Pem { path: path.to_owned(), what }

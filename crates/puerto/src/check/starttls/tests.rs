@@ -60,7 +60,7 @@ async fn what_a_server_does_is_told_apart() {
     let found =
         met(&["220 mx.example\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"], true).await;
     assert!(
-        matches!(&found, Starttls::Encrypted(what) if what.starts_with("TLSv1.3")),
+        matches!(&found, Starttls::Encrypted(what) if what.to_string().starts_with("TLSv1.3")),
         "{found:?}"
     );
     let found =
@@ -71,19 +71,19 @@ async fn what_a_server_does_is_told_apart() {
         met(&["220 mx\r\n", "250-mx\r\n250-XXXXXXXA\r\n250 OK\r\n", "221\r\n"], false).await;
     assert_eq!(found, Starttls::NotOffered);
     let refused = &["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "454 not now\r\n"];
-    assert_eq!(met(refused, false).await, Starttls::Failed("454 not now".to_owned()));
+    assert_eq!(met(refused, false).await, Starttls::Failed(Said::words("454 not now")));
     let broken = &["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"];
     let found = met(broken, false).await;
     assert!(matches!(found, Starttls::Failed(_)), "{found:?}");
     let found = met(&["554 go away\r\n"], false).await;
-    assert_eq!(found, Starttls::NotTried("554 go away".to_owned()));
+    assert_eq!(found, Starttls::NotTried(Said::words("554 go away")));
 }
 
 #[test]
 fn one_that_encrypts_is_enough_and_one_that_does_not_proves_nothing() {
-    let encrypted = || Starttls::Encrypted("TLSv1.3".to_owned());
-    let failed = || Starttls::Failed("no".to_owned());
-    let silent = || Starttls::NotTried("no answer in time".to_owned());
+    let encrypted = || Starttls::Encrypted(Said::words("TLSv1.3"));
+    let failed = || Starttls::Failed(Said::words("no"));
+    let silent = || Starttls::NotTried(Said::words("no answer in time"));
     for (found, expected) in [
         (vec![encrypted(), encrypted()], None),
         (vec![encrypted(), Starttls::NotOffered, failed()], None),

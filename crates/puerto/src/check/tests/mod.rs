@@ -460,7 +460,7 @@ async fn port_25_is_told_apart() {
     type Said<'a> = &'a dyn Fn(&str) -> Greeting;
     let cases: [(Said<'_>, Option<&str>); 4] = [
         (&real, None),
-        (&|_| Greeting::Refused("refused".to_owned()), Some("refused")),
+        (&|_| Greeting::Refused(crate::lang::Said::words("refused")), Some("refused")),
         (&|_| Greeting::TimedOut, Some("dropped")),
         (&move |_| line("220 proxy.host.example"), Some("intercepted")),
     ];

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use puerto_lab::{Lab, Options, Transaction};
+use puerto_lab::{Lab, LabError, Options, Transaction};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -31,8 +31,8 @@ use crate::cli::exit::{Failure, Sysexit, client_error, end};
 use crate::cli::output::say;
 use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
-use crate::control::Client;
-use crate::lang::{Language, Said, Text, address_error, detail, system};
+use crate::control::{Client, ClientError};
+use crate::lang::{Language, Said, Text, address_error, quoted, said_of, system};
 use crate::serve::{Daemon, Prepared};
 
 /// How long the letters may take to end.
@@ -123,7 +123,7 @@ async fn stage(scenario: &Scenario, json: bool, language: Language) -> Result<bo
 async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, Said> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| system(&error))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| system(&error))?;
-    let lab = Lab::start(Options::default()).await.map_err(|error| detail(&error.to_string()))?;
+    let lab = started(Options::default()).await?;
     let scene = Scene::set(&lab, Stage::USUAL)?;
     let config = load(&scene)?;
     let prepared = Prepared::new(config).map_err(|error| error.said())?;
@@ -221,15 +221,38 @@ async fn tell(
 async fn wait_for_empty_queue(run_dir: &Path) -> Result<u64, Said> {
     let since = tokio::time::Instant::now();
     loop {
-        let run_dir = run_dir.to_owned();
-        let look = tokio::task::spawn_blocking(move || Client::connect(&run_dir)?.health());
-        let health = look.await.map_err(|error| detail(&error.to_string()))?;
-        let left = health.map_err(|error| client_error(&error))?.messages;
+        let left = asked(run_dir, |client| Ok(client.health()?.messages)).await?;
         if left == 0 || since.elapsed() > CLEARING {
             return Ok(left);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+// The Internet of this machine alone.
+async fn started(options: Options) -> Result<Lab, Said> {
+    Lab::start(options).await.map_err(|error| match error {
+        LabError::Bind { address, error } => said_of!(
+            "cannot listen on {address}: {error}", "no se puede escuchar en {address}: {error}";
+            address = Said::words(address.to_string()), error = system(&error)
+        ),
+        LabError::Certificate(error) => said_of!(
+            "cannot make a certificate for the receivers: {error}",
+            "no se puede crear un certificado para los receptores: {error}";
+            error = quoted(&error)
+        ),
+    })
+}
+
+// What the server answers on its control socket, which waits for it.
+async fn asked<T: Send + 'static>(
+    run_dir: &Path,
+    question: impl FnOnce(&mut Client) -> Result<T, ClientError> + Send + 'static,
+) -> Result<T, Said> {
+    let run_dir = run_dir.to_owned();
+    let asked = tokio::task::spawn_blocking(move || question(&mut Client::connect(&run_dir)?));
+    let answer = asked.await.map_err(|error| quoted(&error.to_string()))?;
+    answer.map_err(|error| client_error(&error))
 }
 
 fn user_name() -> String {

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::story::Letter;
-use crate::lang::{Said, address_error, detail, said, said_of, system};
+use crate::lang::{Said, address_error, said, said_of, system};
 
 /// For each step: the server is on this machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ impl Submission {
                 Step::Ready => drop(self.connection.quit()),
                 Step::Finished => promise = self.read_promise(),
                 Step::Failed(failure) | Step::Refused(failure) => {
-                    return Err(detail(&failure.to_string()));
+                    return Err(Said::from(&failure));
                 }
                 Step::Closed | Step::Handshake => return promise,
                 step => match tokio::time::timeout(PATIENCE, self.perform(&step)).await {
@@ -97,7 +97,7 @@ impl Submission {
         for fate in self.connection.take_fates() {
             match fate {
                 Fate::Accepted(reply) => promise = Ok(Promise { reply, took }),
-                Fate::Failed(failure) => return Err(detail(&failure.to_string())),
+                Fate::Failed(failure) => return Err(Said::from(&failure)),
                 Fate::Remaining => {
                     return Err(said!(
                         "the server takes no more recipients",

@@ -21,7 +21,7 @@ use crate::cli::sendmail;
 use crate::cli::spanish::Spanish as _;
 use crate::control::Client;
 use crate::control::protocol::{Change, Selection};
-use crate::lang::{Language, Said, Text, detail, said};
+use crate::lang::{Language, Said, Text, quoted, said};
 
 /// Show and change the mail that waits.
 #[derive(Debug, Args)]
@@ -181,7 +181,7 @@ fn tell_trouble(client: &mut Client, language: Language) {
     let all = damaged.chain(health.unreadable.iter().map(|what| (UNREADABLE, what)));
     let lines: Vec<_> = all.collect();
     for (text, what) in lines.iter().take(MOST_TROUBLE) {
-        let what = detail(what).of(language);
+        let what = quoted(what).of(language);
         tell(&format!("puerto: {}", text.with(language, &[("what", &what)])));
     }
     if let Some(more) = lines.len().checked_sub(MOST_TROUBLE).filter(|more| *more > 0) {

@@ -343,6 +343,7 @@ fn size(octets: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cause::Cause;
 
     fn now() -> Timestamp {
         "2026-11-24T12:00:00Z".parse().unwrap()
@@ -480,9 +481,13 @@ Header
     #[test]
     fn earlier_attempts_are_told_behind_the_last() {
         let mut message = message();
-        let refused = "connect to mx.example.net[192.0.2.1]:25: Connection refused";
+        let refused = Cause::NotConnected {
+            peer: "mx.example.net[192.0.2.1]:25".to_owned(),
+            error: (&io::Error::from_raw_os_error(111)).into(),
+        };
         let list = &mut message.recipients[0].attempts_list;
-        list.insert(0, tried("2026-11-24T09:00:01Z", "none", None, refused));
+        list.insert(0, tried("2026-11-24T09:00:01Z", "none", None, &refused.text()));
+        list[0].cause = serde_json::to_value(&refused).ok();
         list.insert(1, tried("2026-11-24T09:20:00Z", "mx.example.net", Some(451), "busy\x07"));
         for (language, expected) in [
             (

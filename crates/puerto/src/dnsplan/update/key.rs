@@ -6,7 +6,7 @@ use std::path::Path;
 use puerto_smtp::base64;
 
 use super::super::{Said, words};
-use crate::lang::detail;
+use crate::lang::system;
 
 /// A key that updates are signed with. The secret is never shown.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ pub enum KeyFileError {
         /// The file.
         file: String,
         /// Why.
-        error: String,
+        error: Said,
     },
     /// It does not hold a key in this form.
     Malformed {
@@ -65,7 +65,7 @@ impl KeyFileError {
         match self {
             Self::Unreadable { file, error } => Said::of_parts(
                 words::KEY_UNREADABLE,
-                &[("file", &Said::words(file)), ("error", &detail(error))],
+                &[("file", &Said::words(file)), ("error", error)],
             ),
             Self::Malformed { file } => Said::plain(words::KEY_MALFORMED).put("file", file),
             Self::Algorithm { file, algorithm } => {
@@ -81,7 +81,7 @@ impl Key {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).map_err(|error| KeyFileError::Unreadable {
             file: name.clone(),
-            error: error.to_string(),
+            error: system(&error),
         })?;
         Self::parse(&text, &name)
     }

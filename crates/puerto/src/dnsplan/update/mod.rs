@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Plan, Planned, Said, State, words};
-use crate::lang::detail;
+use crate::lang::{NOT_IN_TIME, Text, system};
 pub use key::{Key, KeyFileError};
 use wire::{Message, ResourceRecord};
 
@@ -31,11 +31,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// its own (RFC 8945 §5.2, RFC 2136 §2.2).
 const NOTAUTH: u16 = 9;
 
+const TOO_LARGE: Text =
+    Text::new("the update is too large", "la actualización es demasiado grande");
+const MALFORMED: Text = Text::new("the answer is malformed", "la respuesta está mal formada");
+const OF_ANOTHER: Text =
+    Text::new("the answer belongs to another question", "la respuesta es la de otra pregunta");
+
 /// Why records were not published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdateError {
     /// The server cannot be talked to.
-    Unreachable(String),
+    Unreachable(Said),
     /// It does not accept the key, for a reason of RFC 8945 §5.2.
     Key {
         /// The zone or name.
@@ -67,7 +73,7 @@ impl UpdateError {
     pub fn said(&self) -> Said {
         match self {
             Self::Unreachable(error) => {
-                Said::of_parts(words::UPDATE_UNREACHABLE, &[("error", &detail(error))])
+                Said::of_parts(words::UPDATE_UNREACHABLE, &[("error", error)])
             }
             Self::Refused { zone, code } => {
                 let text = match code {
@@ -376,20 +382,18 @@ impl Client<'_> {
     }
 
     async fn exchange(&self, message: &Message) -> Result<wire::Answer, UpdateError> {
-        let unreachable =
-            |error: String| UpdateError::Unreachable(format!("{}: {error}", self.server));
-        let talk = self.talk(message);
-        match tokio::time::timeout(PATIENCE, talk).await {
-            Ok(done) => done.map_err(unreachable),
-            Err(_) => Err(unreachable("no answer in time".to_owned())),
-        }
+        let done = tokio::time::timeout(PATIENCE, self.talk(message)).await;
+        done.unwrap_or_else(|_| Err(NOT_IN_TIME.into())).map_err(|error| {
+            let server = Said::words(self.server.to_string());
+            UpdateError::Unreachable(Said::joined([&server, &error], ": "))
+        })
     }
 
     // Over TCP: a key's record alone fills half of a datagram.
-    async fn talk(&self, message: &Message) -> Result<wire::Answer, String> {
-        let io = |error: std::io::Error| error.to_string();
+    async fn talk(&self, message: &Message) -> Result<wire::Answer, Said> {
+        let io = |error: std::io::Error| system(&error);
         let request = tsig::sign(message.octets(), self.key, self.clock.now().as_secs())?;
-        let length = u16::try_from(request.octets.len()).map_err(|_| "the update is too large")?;
+        let length = u16::try_from(request.octets.len()).map_err(|_| TOO_LARGE)?;
         let mut stream = TcpStream::connect(self.server).await.map_err(io)?;
         let mut framed = length.to_be_bytes().to_vec();
         framed.extend_from_slice(&request.octets);
@@ -397,9 +401,9 @@ impl Client<'_> {
         let length = stream.read_u16().await.map_err(io)?;
         let mut octets = vec![0; length.into()];
         stream.read_exact(&mut octets).await.map_err(io)?;
-        let answer = wire::Answer::read(&octets).ok_or("the answer is malformed")?;
+        let answer = wire::Answer::read(&octets).ok_or(MALFORMED)?;
         if answer.id != message.id() {
-            return Err("the answer belongs to another question".to_owned());
+            return Err(OF_ANOTHER.into());
         }
         // What a server that does not know the key says cannot be signed with it.
         if answer.code() != NOTAUTH {

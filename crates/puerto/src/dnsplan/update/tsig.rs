@@ -4,6 +4,18 @@ use aws_lc_rs::hmac;
 
 use super::key::{Algorithm, Key};
 use super::wire::{self, Answer};
+use crate::lang::Text;
+
+const WRONG_CLOCK: Text =
+    Text::new("this machine's clock is wrong", "el reloj de esta máquina va mal");
+const UNSIGNED: Text =
+    Text::new("the server does not sign its answers", "el servidor no firma sus respuestas");
+const MALFORMED: Text = Text::new(
+    "the signature of the answer is malformed",
+    "la firma de la respuesta está mal formada",
+);
+const WRONG: Text =
+    Text::new("the answer's signature is wrong", "la firma de la respuesta no es válida");
 
 /// Seconds that two clocks may be apart (RFC 8945 §10).
 const FUDGE: u16 = 300;
@@ -24,8 +36,8 @@ fn hmac_key(key: &Key) -> hmac::Key {
 }
 
 /// Signs a request (RFC 8945 §4.3.3 and §5.1).
-pub(super) fn sign(message: &[u8], key: &Key, now: i64) -> Result<Signed, String> {
-    let time = u64::try_from(now).map_err(|_| "this machine's clock is wrong")?.to_be_bytes();
+pub(super) fn sign(message: &[u8], key: &Key, now: i64) -> Result<Signed, Text> {
+    let time = u64::try_from(now).map_err(|_| WRONG_CLOCK)?.to_be_bytes();
     let time = time.get(2..).unwrap_or_default();
     let mut signed = message.to_vec();
     signed.extend_from_slice(&variables(key, time, FUDGE, (0, &[])));
@@ -62,9 +74,9 @@ pub(super) fn verify(
     answer: &Answer,
     key: &Key,
     request_mac: &[u8],
-) -> Result<(), String> {
-    let record = answer.signature.as_ref().ok_or("the server does not sign its answers")?;
-    let fields = Fields::read(&record.data).ok_or("the signature of the answer is malformed")?;
+) -> Result<(), Text> {
+    let record = answer.signature.as_ref().ok_or(UNSIGNED)?;
+    let fields = Fields::read(&record.data).ok_or(MALFORMED)?;
     let mut signed = u16::try_from(request_mac.len()).unwrap_or(0).to_be_bytes().to_vec();
     signed.extend_from_slice(request_mac);
     signed.extend_from_slice(&wire::without_last(octets, answer.signature_at));
@@ -72,7 +84,7 @@ pub(super) fn verify(
     signed.extend_from_slice(&variables(key, fields.time, fields.fudge, rest));
     let right =
         record.name == key.name && hmac::verify(&hmac_key(key), &signed, fields.mac).is_ok();
-    if right { Ok(()) } else { Err("the answer's signature is wrong".to_owned()) }
+    if right { Ok(()) } else { Err(WRONG) }
 }
 
 /// Why a server did not accept a signature (RFC 8945 §5.2), as it says in its own.

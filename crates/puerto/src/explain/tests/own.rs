@@ -136,43 +136,6 @@ const OWN_WORDS: &[(&str, &str, Whose)] = {
 };
 
 #[test]
-fn what_this_server_says_itself_is_said_in_spanish() {
-    let english = [" the ", " is ", " was ", " has ", " of ", " cannot ", " not ", " while "];
-    let more = [
-        "this program has no LMTP client",
-        "the configuration has just changed",
-        "the LMTP server [::1]:24 is not found: connection refused",
-        "the LMTP server said nothing",
-        "internal error, it is tried again",
-        "the configuration changed while the route was looked up",
-        "the domain is local",
-        "cannot read the queued message: permission denied",
-        "reading the message failed: permission denied",
-        "the queued message is damaged: it should have 5 octets and has not",
-        "gave up on a.test[192.0.2.1] while sending RCPT TO",
-        "bad reply from a.test[192.0.2.1] while sending RCPT TO: EHLO? 999",
-        "unexpected reply from a.test[192.0.2.1] while sending RCPT TO",
-        "cannot store the copy to forward: permission denied",
-        "cannot become me: permission denied",
-        "/var/mail/me is a symbolic link",
-        "/var/mail/me does not belong to me: `chown me` it",
-        "the home directory /home/me is missing",
-        "the mailbox agent has ended: restart puerto to start it again",
-    ];
-    let reasons = OWN_WORDS.iter().filter_map(|(text, ..)| text.split_once(' '));
-    let mut left = Vec::new();
-    for reason in reasons.map(|(_, reason)| reason).chain(more) {
-        let said = format!(" {} ", crate::lang::in_spanish(reason));
-        // What a server answered stays as it is.
-        let own = said.split(" said: ").next().unwrap_or_default();
-        if english.iter().any(|word| own.contains(word)) {
-            left.push(said.trim().to_owned());
-        }
-    }
-    assert!(left.is_empty(), "{}", left.join("\n"));
-}
-
-#[test]
 fn what_this_server_says_itself_is_explained() {
     let mut wrong = Vec::new();
     for &(text, class, whose) in OWN_WORDS {

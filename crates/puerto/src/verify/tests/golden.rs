@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use puerto_mail::dns::{DnsError, Record, RecordType, Table};
+use puerto_mail::dns::{DnsError, DnsFault, Record, RecordType, Table};
 use serde_json::Value;
 
 use super::*;
@@ -72,11 +72,7 @@ fn spf_world() -> Table {
         .mx("mail.example", 10, "")
         .fail("slow.example", RecordType::A, DnsError::Timeout)
         .fail("slow.example", RecordType::Txt, DnsError::Timeout)
-        .fail(
-            "dark.example",
-            RecordType::A,
-            DnsError::Failure("a chain of aliases is too long".into()),
-        )
+        .fail("dark.example", RecordType::A, DnsError::Failure(DnsFault::Aliases))
         .fail("bare.example", RecordType::Txt, DnsError::NoRecords)
         .add("1.2.0.192.in-addr.arpa", RecordType::Ptr, Record::Name("mail.example.com".into()));
     for last in 10..24 {

@@ -16,16 +16,15 @@ use super::{Ending, Scenario, worlds};
 use crate::cause::Cause;
 use crate::check::{Asked, Check, Context, Report, Status, run};
 use crate::cli::clock::now;
-use crate::cli::exit::client_error;
 use crate::cli::lab::scene::Scene;
 use crate::cli::lab::show::Show;
 use crate::cli::lab::story::{self, Letter, Way, destined, reply_to};
-use crate::cli::lab::{load, submit};
+use crate::cli::lab::{asked, load, started, submit};
 use crate::config::Config;
 use crate::control::Client;
 use crate::control::protocol::Selection;
 use crate::explain::{Explanation, explain};
-use crate::lang::{Said, Text, address_error, detail, said, said_of};
+use crate::lang::{Said, Text, address_error, said, said_of};
 use crate::serve::{Daemon, Prepared};
 
 /// How long the letters may take to be answered, and the pause between looks.
@@ -72,7 +71,7 @@ pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Re
     let language = show.language();
     let mut options = Options::default();
     (scenario.options)(&mut options);
-    let lab = Lab::start(options).await.map_err(|error| detail(&error.to_string()))?;
+    let lab = started(options).await?;
     let scene = Scene::set(&lab, scenario.stage)?;
     worlds::publish(lab.zone());
     (scenario.change)(&lab)?;
@@ -215,19 +214,17 @@ async fn look(
 
 // Who waits for another attempt, and what came of the last one.
 async fn waiting(scene: &Scene) -> Result<Vec<(String, Cause)>, Said> {
-    let run_dir = scene.run_dir();
-    let ask = tokio::task::spawn_blocking(move || {
+    let waiting = |client: &mut Client| {
         let mut waiting = Vec::new();
-        Client::connect(&run_dir)?.list(&Selection::default(), |message| {
+        client.list(&Selection::default(), |message| {
             for recipient in message.recipients {
                 waiting.extend(recipient.last.map(|last| (recipient.address, last.cause())));
             }
             Ok(())
         })?;
-        Ok::<_, crate::control::ClientError>(waiting)
-    });
-    let asked = ask.await.map_err(|error| detail(&error.to_string()))?;
-    asked.map_err(|error| client_error(&error))
+        Ok(waiting)
+    };
+    asked(&scene.run_dir(), waiting).await
 }
 
 async fn check(scenario: &Scenario, lab: &Lab, config: &Config) -> Report {
