@@ -1,4 +1,10 @@
 //! Batches: each of their parts has an answer of its own, in the order given.
+//!
+//! What other queues met: one text that cannot be stored keeps its whole batch from being
+//! stored (kenn-io/roborev #911), or its own failure from being recorded, so that it is
+//! neither tried again nor given up (fazer-ai/agents #243); one lock that is lost breaks the
+//! renewal of all (marten #5186); a renewal that fails is taken for one that held
+//! (cbtw-apac/qdrant-loader #306).
 
 use std::sync::Arc;
 
@@ -155,8 +161,13 @@ fn any_text_comes_back(bench: &Bench) {
         cause: format!("{{\"it\":{odd:?}}}"),
         ..attempt(bench.now())
     };
+    let other = bench.commit(&["a@two.example"]);
+    let plain = bench.claim(1, 1).remove(0);
     let due = bench.now();
-    bench.settle(&lease, &Disposition::Deferred { due, attempt: tried.clone() });
+    let odd_one = alike(&lease, &Disposition::Deferred { due, attempt: tried.clone() });
+    let together = vec![odd_one, alike(&plain, &bench.delivered())];
+    assert_eq!(answers(bench, together), [Ok(1), Ok(0)]);
+    assert!(bench.get(other).is_err());
     let entry = bench.get(id).unwrap();
     assert_eq!(entry.recipients[0].story, [tried]);
     assert_eq!(entry.origin, crate::Origin::Client(odd.into()));

@@ -1,4 +1,11 @@
 //! Leases: whose work is, until when, and what becomes of it then.
+//!
+//! What other queues met: work of a dead worker that stays locked (graphile/worker #204 and
+//! #449), or is freed only in part and never handed out again (Signet-AI/signetai #318);
+//! each expiry counted as a failed attempt, until the work is dropped (PostHog #70400); a
+//! release of what was never leased (divviup/janus #193); a late worker that ends what
+//! another has (Azure/azure-storage-net #285); the same work for two that ask at once
+//! (015-Weggeefkastje.nl-automation #19).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,6 +45,12 @@ fn expire_unless_renewed(bench: &Bench) {
     assert_eq!(again[0].recipients[0].attempts, 0, "nobody has failed");
     assert_ne!(again[0].token, leases[1].token);
     assert!(bench.renew(&leases[0]), "the other holds on");
+    for _ in 0..5 {
+        bench.pass(61);
+        let again = bench.claim(10, 10);
+        assert_eq!(again.len(), 2, "handed out whole, however often");
+        assert!(again.iter().all(|lease| lease.recipients[0].attempts == 0));
+    }
 }
 
 fn an_end_counts_as_due(bench: &Bench) {

@@ -38,7 +38,7 @@ use crate::telemetry::{Delays, DeliveryStatus};
 pub use places::open_files;
 #[cfg(test)]
 pub(crate) use places::{HURRIED, Places, Whom};
-pub use remote::{LmtpTarget, Remote};
+pub use remote::{LmtpTarget, Remote, share};
 
 /// A message's content, openable more than once: a second host may need it again.
 pub trait Body: Send + Sync {

@@ -72,6 +72,11 @@ pub enum LmtpTarget {
     Path(PathBuf),
 }
 
+/// What one of so many nodes may have of a limit that a receiver sets for all of them.
+pub fn share(limit: usize, nodes: u32) -> usize {
+    (limit / usize::try_from(nodes).unwrap_or(usize::MAX).max(1)).max(1)
+}
+
 /// Delivers to other hosts.
 pub struct Remote {
     config: Live,
@@ -81,14 +86,25 @@ pub struct Remote {
     places: Places,
     one_domain: OneDomain,
     log: MailLog,
+    nodes: Nodes,
 }
+
+/// How many nodes deliver from the same queue now.
+type Nodes = Box<dyn Fn() -> u32 + Send + Sync>;
 
 impl Remote {
     /// Delivery by this configuration.
     pub fn new(config: Live, client_tls: ClientTls) -> Self {
         let (pool, one_domain) = Default::default();
         let (places, log) = (Places::of_process(), MailLog::nowhere());
-        Self { config, client_tls, timeouts: None, pool, places, one_domain, log }
+        let nodes = Box::new(|| 1);
+        Self { config, client_tls, timeouts: None, pool, places, one_domain, log, nodes }
+    }
+
+    /// The same as one of so many nodes, which share what a receiver bears.
+    #[must_use]
+    pub fn among(self, nodes: impl Fn() -> u32 + Send + Sync + 'static) -> Self {
+        Self { nodes: Box::new(nodes), ..self }
     }
 
     /// The same with a log, for what is about a connection and no outcome tells.
@@ -127,7 +143,8 @@ impl Remote {
             }
             connections += 1;
             let whom = whom(&job.plan, hop);
-            let place = match self.places.enter(&whom, config.delivery.concurrency).await {
+            let limit = share(config.delivery.concurrency, (self.nodes)());
+            let place = match self.places.enter(&whom, limit).await {
                 Ok(place) => place,
                 Err(crowded) => {
                     attempt.turned_away(crowded);

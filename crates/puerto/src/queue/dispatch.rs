@@ -30,6 +30,7 @@ use super::work::{Kind, USERS, Work};
 use super::{catch, retry};
 use crate::cause::Cause;
 use crate::config::Mailbox;
+use crate::deliver::share;
 use crate::route::{DestinationKey, Question, RouteFailure, Routing, providers};
 
 /// Recipients that may wait in memory at the same time.
@@ -349,8 +350,6 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     fn line(&self, work: &Work) -> (DestinationKey, usize) {
         let config = self.wiring.config.get();
         let ours = config.delivery.concurrency;
-        // The receiver's limits are for all nodes together.
-        let nodes = usize::try_from(self.wiring.work.living()).unwrap_or(usize::MAX).max(1);
         let key = work.destination();
         match work.kind {
             // One server has all mailboxes, and bears so much.
@@ -361,8 +360,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             Kind::Unroutable(_) => (key, UNROUTABLE_CEILING),
             Kind::Remote => {
                 let theirs = providers::by_key(&key).and_then(|provider| provider.connections);
-                let together = theirs.map_or(ours, |theirs| ours.min(theirs));
-                (key, (together / nodes).max(1))
+                let all_nodes = theirs.map_or(ours, |theirs| ours.min(theirs));
+                (key, share(all_nodes, self.wiring.work.living()))
             }
         }
     }

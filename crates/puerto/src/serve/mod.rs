@@ -221,7 +221,10 @@ impl Daemon {
             wake: wake.clone(),
             clock: Arc::clone(&clock),
         }));
-        let remote = Arc::new(Remote::new(config.clone(), client_tls).with_log(log.clone()));
+        let cluster = Arc::clone(&store);
+        let living = move || cluster.living();
+        let remote =
+            Arc::new(Remote::new(config.clone(), client_tls).with_log(log.clone()).among(living));
         let mut mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
             .with_remote(Arc::clone(&remote));
         let agent_lost = agent.as_ref().map(AgentHandle::lost);
