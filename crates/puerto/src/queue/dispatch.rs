@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use puerto_mail::dns::Dns;
@@ -24,17 +24,19 @@ use tokio::time::Instant;
 
 use super::body::SpoolBody;
 use super::carrier::Carrier;
-use super::driver::Driver;
-use super::leases::LEASE;
+use super::leases::{LEASE, Leases};
+use super::lines::Lines;
+use super::settle::Settler;
 use super::work::{Kind, USERS, Work};
-use super::{catch, retry};
+use super::{Wiring, catch, retry};
 use crate::cause::Cause;
 use crate::config::Mailbox;
 use crate::deliver::share;
+use crate::route::random::Random;
 use crate::route::{DestinationKey, Question, RouteFailure, Routing, providers};
 
 /// Recipients that may wait in memory at the same time.
-pub(super) const WAITING_RECIPIENTS: usize = 5_000;
+const WAITING_RECIPIENTS: usize = 5_000;
 /// Recipients in memory at most, those whose job is under way included.
 const ACTIVE_RECIPIENTS: usize = 100_000;
 /// How many of one domain may be in memory, by how many there are in all.
@@ -58,7 +60,7 @@ const LOOK_UPS: usize = 3_000;
 type Routed = (Lease, Result<Routing, RouteFailure>);
 
 /// Leases whose routes are being looked up.
-pub(super) struct LookUps {
+struct LookUps {
     waiting: HashMap<Question, Waiting>,
     /// What nobody asks yet, the newest last.
     to_ask: Vec<Question>,
@@ -75,7 +77,7 @@ struct Waiting {
 
 impl LookUps {
     /// None, for a process that may have so many files open.
-    pub(super) fn new(files: usize) -> Self {
+    fn new(files: usize) -> Self {
         Self {
             waiting: HashMap::new(),
             to_ask: Vec::new(),
@@ -87,7 +89,7 @@ impl LookUps {
     }
 
     /// Takes all leases.
-    pub(super) fn take_all(&mut self) -> Vec<Lease> {
+    fn take_all(&mut self) -> Vec<Lease> {
         self.to_ask.clear();
         self.waiting.values_mut().flat_map(|waiting| std::mem::take(&mut waiting.leases)).collect()
     }
@@ -142,13 +144,85 @@ impl LookUps {
     }
 }
 
-impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
+/// Those who take work from the lines.
+pub(super) trait Workers: Send + Sync + 'static {
+    /// One more is wanted for this destination.
+    fn start_worker(self: Arc<Self>, key: DestinationKey);
+}
+
+/// See the module.
+pub(super) struct Dispatcher<D, C> {
+    wiring: Arc<Wiring<D, C>>,
+    leases: Arc<Leases>,
+    settler: Arc<Settler<D, C>>,
+    lines: Arc<Lines>,
+    workers: Weak<dyn Workers>,
+    state: Mutex<State>,
+}
+
+struct State {
+    look_ups: LookUps,
+    /// Since when there has been no room.
+    full_since: Option<Instant>,
+    /// The last claim failed, and the log says so.
+    claims_fail: bool,
+    random: Random,
+}
+
+impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
+    /// Brings work into these lines, for these workers.
+    pub(super) fn new(
+        wiring: &Arc<Wiring<D, C>>,
+        leases: &Arc<Leases>,
+        settler: &Arc<Settler<D, C>>,
+        lines: &Arc<Lines>,
+        workers: Weak<dyn Workers>,
+    ) -> Arc<Self> {
+        let state = State {
+            look_ups: LookUps::new(wiring.files),
+            full_since: None,
+            claims_fail: false,
+            random: Random::unpredictable(),
+        };
+        Arc::new(Self {
+            wiring: Arc::clone(wiring),
+            leases: Arc::clone(leases),
+            settler: Arc::clone(settler),
+            lines: Arc::clone(lines),
+            workers,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Whether there was no room, and there is now.
+    pub(super) fn is_relieved(&self) -> bool {
+        let mut state = self.state();
+        let relieved = state.full_since.is_some() && self.lines.waiting() < WAITING_RECIPIENTS / 2;
+        if relieved {
+            state.full_since = None;
+        }
+        relieved
+    }
+
+    /// Gives back what has no route yet.
+    pub(super) fn stop(&self) {
+        let unrouted = self.state().look_ups.take_all();
+        let now = self.wiring.now();
+        for lease in unrouted {
+            self.settler.give_back(&self.unrouted(lease), now);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Claims what is due and there is room for. Says when more is due.
     pub(super) async fn claim(self: &Arc<Self>) -> Option<Timestamp> {
         loop {
             let request = self.request();
             let Claimed { leases, next_due } = self.claimed(&request).await?;
-            let is_due = next_due.is_some_and(|due| due <= self.now());
+            let is_due = next_due.is_some_and(|due| due <= self.wiring.now());
             let goes_on = match request.limit {
                 0 => is_due && self.make_room(),
                 _ => is_due && !leases.is_empty(),
@@ -165,7 +239,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     // With a limit of none where there is no room.
     fn request(&self) -> ClaimRequest {
         let active = self.leases.recipients();
-        let room = WAITING_RECIPIENTS.saturating_sub(self.waiting());
+        let room = WAITING_RECIPIENTS.saturating_sub(self.lines.waiting());
         let share = FOR_DOMAIN.into_iter().find(|(below, _)| active < *below);
         let per_domain = share.map_or(0, |(_, per_domain)| per_domain);
         let limit = if room < ROOM || per_domain == 0 { 0 } else { room };
@@ -186,7 +260,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         leases.sort_by_key(|lease| (lease.token.id, lease.recipients.first().map(|r| r.index)));
         // Looked at after the claim: what was made due since then comes with the next.
         if self.wiring.wake.take_retry() {
-            self.state().schedule.give_another_chance(Instant::now());
+            self.lines.lock().schedule.give_another_chance(Instant::now());
         }
         self.leases.add(&leases);
         self.send_on(leases);
@@ -218,16 +292,16 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     // nowhere. Says whether they did.
     fn make_room(self: &Arc<Self>) -> bool {
         let now = Instant::now();
-        let (unrouted, standing) = {
+        let unrouted = {
             let mut state = self.state();
             let since = *state.full_since.get_or_insert(now);
             if now.duration_since(since) < STANDING {
                 return false;
             }
-            let unrouted = state.look_ups.take_slow(now, ROOM);
-            let routed = if unrouted.is_empty() { ROOM } else { 0 };
-            (unrouted, state.schedule.take_standing(now, STANDING, routed))
+            state.look_ups.take_slow(now, ROOM)
         };
+        let routed = if unrouted.is_empty() { ROOM } else { 0 };
+        let standing = self.lines.lock().schedule.take_standing(now, STANDING, routed);
         let made_room = !unrouted.is_empty() || !standing.is_empty();
         let unrouted = unrouted.into_iter().map(|lease| self.unrouted(lease));
         unrouted.chain(standing).for_each(|work| self.put_off(&work));
@@ -238,25 +312,21 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     /// line stands gives back what waits in it.
     pub(super) fn put_off_standing_users(&self) {
         let is_user = |key: &DestinationKey| key.0.starts_with(USERS);
-        let standing = self.state().schedule.take_behind(is_user, Instant::now(), STANDING);
+        let standing = self.lines.lock().schedule.take_behind(is_user, Instant::now(), STANDING);
         standing.iter().for_each(|work| self.put_off(work));
     }
 
     // Gives work back without an attempt, for some time.
     fn put_off(&self, work: &Work) {
-        let now = self.now();
+        let now = self.wiring.now();
         let age = now.since(work.job.received_at);
-        self.settler.give_back(work, now.after(retry::wait_when_crowded(age, self.dice())));
+        let dice = self.state().random.next();
+        self.settler.give_back(work, now.after(retry::wait_when_crowded(age, dice)));
     }
 
     fn unrouted(&self, lease: Lease) -> Work {
         let body = SpoolBody::new(&self.wiring.store, lease.token.id, lease.size);
         Work::new(lease, Ok(Routing::Local), Arc::new(body))
-    }
-
-    /// Gives a lease back whose route is not known yet.
-    pub(super) fn give_back_lease(&self, lease: Lease, due: Timestamp) {
-        self.settler.give_back(&self.unrouted(lease), due);
     }
 
     fn begin_look_ups(self: &Arc<Self>) {
@@ -268,34 +338,34 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     }
 
     fn look_up(self: &Arc<Self>, question: Question) {
-        let driver = Arc::clone(self);
-        self.spawn(async move {
-            let mut turn = LookUp { driver: &driver, prompt: true };
+        let dispatcher = Arc::clone(self);
+        self.lines.spawn(async move {
+            let mut turn = LookUp { dispatcher: &dispatcher, prompt: true };
             loop {
-                let first = driver.state().look_ups.first_waiting(&question);
+                let first = dispatcher.state().look_ups.first_waiting(&question);
                 let Some((reverse_path, domain)) = first else { return };
                 // Whatever comes meanwhile goes the same way, and together. What is
                 // found is asked for again below, when it is known.
                 let asked = async {
-                    let mut asking = pin!(driver.route(&reverse_path, &domain));
+                    let mut asking = pin!(dispatcher.route(&reverse_path, &domain));
                     if tokio::time::timeout(PROMPT, &mut asking).await.is_err() {
                         turn.is_slow();
                         let _ = asking.await;
                     }
                 };
-                let mut stopping = driver.stopping.subscribe();
+                let mut stopping = dispatcher.lines.stopping.subscribe();
                 tokio::select! {
                     () = asked => {}
                     // By then everything that waits was given back.
                     _ = stopping.wait_for(|stopping| *stopping) => return,
                 }
-                let waiting = driver.state().look_ups.take(&question);
+                let waiting = dispatcher.state().look_ups.take(&question);
                 let mut routed = Vec::new();
                 for lease in waiting {
-                    let routing = driver.route(&lease.reverse_path, &lease.domain).await;
+                    let routing = dispatcher.route(&lease.reverse_path, &lease.domain).await;
                     routed.push((lease, routing));
                 }
-                driver.place(routed);
+                dispatcher.place(routed);
             }
         });
     }
@@ -326,23 +396,27 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             (key, work, ceiling)
         });
         let works: Vec<_> = works.collect();
-        let mut state = self.state();
-        if state.stopping {
-            drop(state);
-            works.iter().for_each(|(_, work, _)| self.settler.give_back(work, self.now()));
+        let mut standing = self.lines.lock();
+        if standing.closed {
+            drop(standing);
+            works.iter().for_each(|(_, work, _)| self.settler.give_back(work, self.wiring.now()));
             return;
         }
         let (mut wanting, mut put_off) = (Vec::new(), Vec::new());
         let now = Instant::now();
         for (key, work, ceiling) in works {
-            if key.0.starts_with(USERS) && state.schedule.stands(&key, now, STANDING) {
+            if key.0.starts_with(USERS) && standing.schedule.stands(&key, now, STANDING) {
                 put_off.push(work);
-            } else if state.schedule.push(&key, work, ceiling) {
+            } else if standing.schedule.push(&key, work, ceiling) {
                 wanting.push(key);
             }
         }
-        drop(state);
-        wanting.into_iter().for_each(|key| self.start_worker(key));
+        drop(standing);
+        for key in wanting {
+            if let Some(workers) = self.workers.upgrade() {
+                workers.start_worker(key);
+            }
+        }
         put_off.iter().for_each(|work| self.put_off(work));
     }
 
@@ -369,25 +443,25 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
 /// Counts a look-up while it runs, and whether it is slow, however it ends.
 struct LookUp<'a, D: Dns + 'static, C: Carrier> {
-    driver: &'a Arc<Driver<D, C>>,
+    dispatcher: &'a Arc<Dispatcher<D, C>>,
     prompt: bool,
 }
 
 impl<D: Dns + 'static, C: Carrier> LookUp<'_, D, C> {
     fn is_slow(&mut self) {
         if std::mem::take(&mut self.prompt) {
-            self.driver.state().look_ups.prompt -= 1;
-            self.driver.begin_look_ups();
+            self.dispatcher.state().look_ups.prompt -= 1;
+            self.dispatcher.begin_look_ups();
         }
     }
 }
 
 impl<D: Dns + 'static, C: Carrier> Drop for LookUp<'_, D, C> {
     fn drop(&mut self) {
-        let mut state = self.driver.state();
+        let mut state = self.dispatcher.state();
         state.look_ups.running -= 1;
         state.look_ups.prompt -= usize::from(self.prompt);
         drop(state);
-        self.driver.begin_look_ups();
+        self.dispatcher.begin_look_ups();
     }
 }

@@ -4,9 +4,8 @@
 //! What is in memory follows the active set, which is bounded, in a way that nobody can
 //! fill it against others: see `dispatch`.
 
-use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use puerto_mail::dns::Dns;
@@ -15,17 +14,17 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::carrier::Carrier;
-use super::dispatch::{LookUps, WAITING_RECIPIENTS};
+use super::dispatch::{Dispatcher, Workers};
 use super::leases::Leases;
+use super::lines::{Ground, Lines};
 use super::outcome::{self, Basis};
-use super::schedule::{Schedule, Step};
+use super::schedule::Step;
 use super::settle::Settler;
 use super::shape::Ended;
 use super::work::{Kind, Work};
 use super::{Wiring, catch};
 use crate::deliver::{Outcome, Pressure, Report};
 use crate::route::DestinationKey;
-use crate::route::random::Random;
 use crate::telemetry::DeliveryStatus;
 
 /// When a destination's queue has come down to this, more is claimed.
@@ -42,38 +41,22 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// How far a clock must go back before what waits is tried at once.
 const CLOCK_WENT_BACK: i64 = 60_000;
 
-/// The queue's tasks, and what they share.
+/// The workers, and what they share with the others.
 pub(super) struct Driver<D, C> {
-    pub(super) wiring: Arc<Wiring<D, C>>,
-    pub(super) leases: Arc<Leases>,
-    pub(super) settler: Settler<D, C>,
+    wiring: Arc<Wiring<D, C>>,
+    leases: Arc<Leases>,
+    settler: Arc<Settler<D, C>>,
+    lines: Arc<Lines>,
+    dispatcher: Arc<Dispatcher<D, C>>,
     /// There is room in the active set.
     room: Notify,
-    /// The last task has ended.
-    idle: Notify,
-    pub(super) stopping: watch::Sender<bool>,
-    state: Mutex<State>,
 }
 
-pub(super) struct State {
-    pub(super) schedule: Schedule<Work, Ground>,
-    /// Leased recipients whose job is under way.
-    pub(super) running: usize,
-    /// Since when the dispatcher has found no room.
-    pub(super) full_since: Option<Instant>,
-    pub(super) look_ups: LookUps,
-    /// The last claim failed, and the log says so.
-    pub(super) claims_fail: bool,
-    random: Random,
-    tasks: usize,
-    pub(super) stopping: bool,
-}
-
-/// Why work is put off without an attempt of its own.
-pub(super) struct Ground {
-    outcome: Outcome,
-    /// When somebody was really tried.
-    tried_at: Timestamp,
+impl<D: Dns + 'static, C: Carrier> Workers for Driver<D, C> {
+    fn start_worker(self: Arc<Self>, key: DestinationKey) {
+        let lines = Arc::clone(&self.lines);
+        lines.spawn(self.work(key));
+    }
 }
 
 impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
@@ -81,24 +64,12 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     pub(super) fn new(wiring: Wiring<D, C>) -> Arc<Self> {
         let wiring = Arc::new(wiring);
         let leases = Arc::new(Leases::new(Arc::clone(&wiring.work)));
-        let state = State {
-            schedule: Schedule::new(),
-            running: 0,
-            full_since: None,
-            look_ups: LookUps::new(wiring.files),
-            claims_fail: false,
-            random: Random::unpredictable(),
-            tasks: 0,
-            stopping: false,
-        };
-        Arc::new(Self {
-            settler: Settler::start(&wiring, &leases),
-            wiring,
-            leases,
-            room: Notify::new(),
-            idle: Notify::new(),
-            stopping: watch::channel(false).0,
-            state: Mutex::new(state),
+        let settler = Arc::new(Settler::start(&wiring, &leases));
+        let lines = Lines::new(&leases);
+        Arc::new_cyclic(|workers: &Weak<Self>| {
+            let workers: Weak<dyn Workers> = workers.clone();
+            let dispatcher = Dispatcher::new(&wiring, &leases, &settler, &lines, workers);
+            Self { wiring, leases, settler, lines, dispatcher, room: Notify::new() }
         })
     }
 
@@ -114,8 +85,8 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             }
             self.settler.settle_leftovers();
             self.mind_the_clock(&mut clock).await;
-            self.put_off_standing_users();
-            let next_due = self.claim().await;
+            self.dispatcher.put_off_standing_users();
+            let next_due = self.dispatcher.claim().await;
             tokio::select! {
                 () = self.wiring.wake.woken() => {}
                 () = self.room.notified() => {}
@@ -136,22 +107,17 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         }
     }
 
-    pub(super) fn start_worker(self: &Arc<Self>, key: DestinationKey) {
-        let driver = Arc::clone(self);
-        self.spawn(driver.work(key));
-    }
-
     async fn work(self: Arc<Self>, key: DestinationKey) {
         loop {
             match self.next_step(&key) {
                 Step::Stop => return,
                 Step::Wait(until) => {
-                    let mut stopping = self.stopping.subscribe();
+                    let mut stopping = self.lines.stopping.subscribe();
                     tokio::select! {
                         () = tokio::time::sleep_until(until) => {}
                         _ = stopping.wait_for(|stopping| *stopping) => {}
                     }
-                    if !self.state().schedule.waited(&key) {
+                    if !self.lines.lock().schedule.waited(&key) {
                         return;
                     }
                     continue;
@@ -174,10 +140,10 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     }
 
     fn next_step(&self, key: &DestinationKey) -> Step<Work, Ground> {
-        let mut state = self.state();
-        let step = state.schedule.next(key, Instant::now());
+        let mut standing = self.lines.lock();
+        let step = standing.schedule.next(key, Instant::now());
         if let Step::Deliver { work, .. } = &step {
-            state.running += work.job.recipients.len();
+            standing.running += work.job.recipients.len();
         }
         step
     }
@@ -209,13 +175,13 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             }
         }
         let ended = Ended { started, now: Instant::now(), was_probe, pressure };
-        let mut state = self.state();
-        state.running = state.running.saturating_sub(recipients);
-        state.schedule.ended(key, ended, ground);
-        let grows = state.schedule.take_worker(key);
-        drop(state);
+        let mut standing = self.lines.lock();
+        standing.running = standing.running.saturating_sub(recipients);
+        standing.schedule.ended(key, ended, ground);
+        let grows = standing.schedule.take_worker(key);
+        drop(standing);
         if grows {
-            self.start_worker(key.clone());
+            Arc::clone(self).start_worker(key.clone());
         }
     }
 
@@ -232,7 +198,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     async fn attempt_or_stop(&self, work: &Work) -> Option<Report> {
         let mut attempt = pin!(self.attempt(work));
         let time_is_up = async {
-            let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+            let _ = self.lines.stopping.subscribe().wait_for(|stopping| *stopping).await;
             tokio::time::sleep(MOMENT).await;
         };
         tokio::select! {
@@ -272,14 +238,9 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
 
     /// After a job: wakes the dispatcher if there is room.
     fn after_job(&self, key: &DestinationKey) {
-        let mut state = self.state();
-        let queued = state.schedule.queued(key);
-        let waiting = self.leases.recipients().saturating_sub(state.running);
-        let relieved = state.full_since.is_some() && waiting < WAITING_RECIPIENTS / 2;
+        let queued = self.lines.lock().schedule.queued(key);
+        let relieved = self.dispatcher.is_relieved();
         if queued == LOW_WATER || queued == 0 || relieved {
-            if relieved {
-                state.full_since = None;
-            }
             self.room.notify_one();
         }
     }
@@ -307,67 +268,29 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     }
 
     async fn stop(self: &Arc<Self>) {
-        let (queued, unrouted) = {
-            let mut state = self.state();
-            state.stopping = true;
-            let unrouted = state.look_ups.take_all();
-            (state.schedule.take_all(), unrouted)
+        let queued = {
+            let mut standing = self.lines.lock();
+            standing.closed = true;
+            standing.schedule.take_all()
         };
-        self.stopping.send_replace(true);
+        self.lines.stopping.send_replace(true);
         let now = self.now();
         for work in &queued {
             self.settler.give_back(work, now);
         }
-        for lease in unrouted {
-            self.give_back_lease(lease, now);
-        }
+        self.dispatcher.stop();
         let deadline = Instant::now() + GRACE;
-        while self.state().tasks > 0 && Instant::now() < deadline {
+        while self.lines.tasks() > 0 && Instant::now() < deadline {
             self.settler.settle_leftovers();
             let tick = deadline.min(Instant::now() + POLL);
-            let _ = tokio::time::timeout_at(tick, self.idle.notified()).await;
+            let _ = tokio::time::timeout_at(tick, self.lines.idle.notified()).await;
         }
         self.settler.settle_leftovers();
         let _ = tokio::time::timeout_at(deadline.max(Instant::now() + POLL), self.settler.finish())
             .await;
     }
 
-    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        self.state().tasks += 1;
-        let guard = TaskGuard(Arc::clone(self));
-        tokio::spawn(async move {
-            let _guard = guard;
-            task.await;
-        });
-    }
-
-    /// Recipients that wait here for their turn or for their route.
-    pub(super) fn waiting(&self) -> usize {
-        self.leases.recipients().saturating_sub(self.state().running)
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
+    fn now(&self) -> Timestamp {
         self.wiring.now()
-    }
-
-    pub(super) fn dice(&self) -> u64 {
-        self.state().random.next()
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Counts a task until it has ended, however it ends.
-struct TaskGuard<D: Dns + 'static, C: Carrier>(Arc<Driver<D, C>>);
-
-impl<D: Dns + 'static, C: Carrier> Drop for TaskGuard<D, C> {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.tasks = state.tasks.saturating_sub(1);
-        if state.tasks == 0 {
-            self.0.idle.notify_one();
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Decides when a message is tried and how much goes to one destination.
 //!
-//! `retry`, `shape` and `schedule` decide and are pure; `driver` owns the tasks,
+//! `retry`, `shape` and `schedule` decide and are pure; `dispatch` claims, routes and brings
+//! work into the `lines`, from which `driver`'s workers take it;
 //! `settle` draws the consequences of an attempt, which `record` has recorded, and all
 //! know the `leases` that are ours. The queue alone asks the store for work and tells it
 //! what became of it; where mail goes is the router's to say, and how it gets there the
@@ -11,6 +12,7 @@ mod carrier;
 mod dispatch;
 mod driver;
 mod leases;
+mod lines;
 mod outcome;
 mod record;
 mod retry;

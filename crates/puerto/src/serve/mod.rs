@@ -221,10 +221,7 @@ impl Daemon {
             wake: wake.clone(),
             clock: Arc::clone(&clock),
         }));
-        let cluster = Arc::clone(&store);
-        let living = move || cluster.living();
-        let remote =
-            Arc::new(Remote::new(config.clone(), client_tls).with_log(log.clone()).among(living));
+        let remote = remote(&config, client_tls, &log, &store);
         let mut mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
             .with_remote(Arc::clone(&remote));
         let agent_lost = agent.as_ref().map(AgentHandle::lost);
@@ -359,6 +356,18 @@ fn known_keys(config: &Config, log: &MailLog) -> KnownKeys {
         notice(log, "warning", &text);
         KnownKeys::default()
     })
+}
+
+// Hands mail to other hosts, as one of those that share the queue.
+fn remote(
+    config: &Live,
+    client_tls: ClientTls,
+    log: &MailLog,
+    store: &Arc<dyn Backend>,
+) -> Arc<Remote> {
+    let cluster = Arc::clone(store);
+    let remote = Remote::new(config.clone(), client_tls).with_log(log.clone());
+    Arc::new(remote.among(move || cluster.living()))
 }
 
 fn open_store(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
