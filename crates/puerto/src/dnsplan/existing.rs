@@ -9,8 +9,8 @@ use puerto_mail::spf::mend;
 use puerto_mail::together::together;
 
 use super::{Apex, Key, Subject, Unread};
-use puerto_mail::dns::is_at_or_below;
 use crate::survey::records::{Unanswered, addresses, records};
+use puerto_mail::dns::is_at_or_below;
 
 /// What stands in the DNS.
 #[derive(Debug, Clone, Default)]

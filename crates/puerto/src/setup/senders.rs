@@ -10,8 +10,9 @@ use super::takeover::Inherited;
 use crate::config::{Config, NextHop};
 use crate::lang::{Said, Text, said};
 use crate::sender::of_the_machine;
-use crate::survey::names::{is_private, is_within, provider};
+use crate::survey::names::{is_private, provider};
 use crate::survey::relayhost::service;
+use puerto_mail::dns::is_at_or_below;
 
 const INTERNAL: Text = Text::new(
     "The server is called {name}, a name that nobody outside knows: receivers refuse mail from \
@@ -129,7 +130,7 @@ pub(super) fn always(
 
 fn insists(relayhost: &NextHop, login: &Address) -> bool {
     let Some(host) = relayhost.host.name().map(str::to_ascii_lowercase) else { return false };
-    let is_at = |domain: &str| is_within(&host, &domain.to_ascii_lowercase());
+    let is_at = |domain: &str| is_at_or_below(&host, &domain.to_ascii_lowercase());
     service(relayhost).is_some_and(|service| service.has_mailboxes)
         || login.domain().name().is_some_and(is_at)
 }

@@ -8,9 +8,9 @@ use puerto_mail::spf::ahead;
 use puerto_mail::together::together;
 
 use super::names::ascii;
-use puerto_mail::dns::is_at_or_below;
 use super::records::{Unanswered, addresses, records};
 use crate::config::{NextHop, NextHopHost};
+use puerto_mail::dns::is_at_or_below;
 
 /// Addresses of a relayhost that are looked at.
 const MAX_ADDRESSES: usize = 20;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::finding::Severity;
 use crate::lang::{Language, Said};
-use crate::survey::names::is_within;
+use puerto_mail::dns::is_at_or_below;
 
 /// What is known of blocklists.
 #[derive(Debug, Default, Deserialize)]
@@ -39,7 +39,7 @@ impl Lists {
     /// The list that was shut down and had this zone.
     pub(super) fn closed(&self, zone: &str) -> Option<&Closed> {
         let zone = zone.trim_end_matches('.').to_ascii_lowercase();
-        self.closed.iter().find(|list| list.zones.iter().any(|known| is_within(&zone, known)))
+        self.closed.iter().find(|list| list.zones.iter().any(|known| is_at_or_below(&zone, known)))
     }
 }
 

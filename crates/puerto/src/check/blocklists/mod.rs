@@ -11,14 +11,13 @@ mod data;
 mod definitions;
 mod neighbourhood;
 
-use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
+use puerto_mail::dns::{Answer, Dns, DnsError, RecordType, is_at_or_below};
 use tokio::sync::Semaphore;
 
 use super::context::{Context, Place};
 use super::outcome::{Check, Definition, Draft};
 use super::world::World;
 use crate::lang::{Said, Text};
-use crate::survey::names::is_within;
 use ask::{Doubt, Subject, Verdict};
 use data::{Kind, List, Lists, Meaning};
 pub(super) use definitions::FAMILY;
@@ -107,7 +106,7 @@ fn subjects<'a, W: World>(context: &'a Context<'_, W>) -> Vec<Subject<'a>> {
     }
     subjects.push(Subject::Domain(&context.domain));
     // Lists match a domain with all that is under it.
-    if !is_within(&context.helo, &context.domain)
+    if !is_at_or_below(&context.helo, &context.domain)
         && context.relay.is_none()
         && context.helo.contains('.')
     {
