@@ -5,7 +5,6 @@
 //! turn with mail that was not. What others are about to take is passed over.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio_postgres::{Error, Row};
 
@@ -128,10 +127,8 @@ impl Core {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
+                    // What is lost with a connection is swept by whoever keeps the beat.
                     let trouble = self.reach.judge(&error);
-                    if trouble == Trouble::Lost {
-                        self.may_have_lost.store(super::node::SWEEPS, Ordering::SeqCst);
-                    }
                     failed += 1;
                     if trouble != Trouble::Again || failed > 10 {
                         return;

@@ -223,13 +223,20 @@ impl Link {
         Self { reach: Arc::clone(reach), session: None, setup }
     }
 
+    fn usable(&self) -> Option<&Arc<Session>> {
+        let generation = self.reach.generation.load(Ordering::SeqCst);
+        let session = self.session.as_ref()?;
+        (session.generation == generation && !session.client.is_closed()).then_some(session)
+    }
+
+    /// Whether there is a session that can be used.
+    pub(super) fn is_open(&self) -> bool {
+        self.usable().is_some()
+    }
+
     /// The session, opened if there is none that can be used. One attempt.
     pub(super) async fn session(&mut self) -> Result<Arc<Session>, SpoolError> {
-        let generation = self.reach.generation.load(Ordering::SeqCst);
-        let usable = |session: &&Arc<Session>| {
-            session.generation == generation && !session.client.is_closed()
-        };
-        if let Some(session) = self.session.as_ref().filter(usable) {
+        if let Some(session) = self.usable() {
             return Ok(Arc::clone(session));
         }
         self.session = None;

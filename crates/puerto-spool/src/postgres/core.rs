@@ -113,8 +113,9 @@ pub(super) struct Core {
     pub(super) wakes: Wakes,
     /// Commits of unknown fate whose clients were told to try again.
     pub(super) doubts: Mutex<Vec<Doubt>>,
-    /// Whether the database may say of rows that they are this node's, and it knows of none.
-    pub(super) may_have_lost: AtomicU32,
+    /// Until when, by the clock that does not leap, the database may say of rows that they
+    /// are this node's, and it knows of none.
+    pub(super) sweeps_until: Mutex<Duration>,
     /// When the last beat was sent that was answered, by [`uptime`].
     pub(super) heard_at: Mutex<Duration>,
     pub(super) living: AtomicU32,
@@ -156,7 +157,7 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         changes: Queue::new(),
         wakes: Wakes::default(),
         doubts: Mutex::default(),
-        may_have_lost: AtomicU32::new(0),
+        sweeps_until: Mutex::default(),
         heard_at: Mutex::new(asked.1),
         living: AtomicU32::new(1),
         last_id: Mutex::new(last_id),

@@ -404,4 +404,4 @@ impl Hand {
 }
 
 /// Leases of one millisecond are told apart by so many bits.
-const FENCE_BITS: u32 = 16;
+pub(super) const FENCE_BITS: u32 = 16;

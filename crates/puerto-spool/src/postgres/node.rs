@@ -18,7 +18,7 @@ use super::claims::{NEXT, unsigned};
 use super::clock::uptime;
 use super::connect::{Link, Reach, Session, Trouble, patience};
 use super::core::Core;
-use super::hand::PartOf;
+use super::hand::{FENCE_BITS, PartOf};
 use super::{Durability, lock};
 use crate::clock::Clock;
 use crate::id::{COUNTER_BITS, MessageId, Timestamp};
@@ -59,8 +59,6 @@ const ROUNDS: u64 = 10;
 /// How often what is nobody's is looked at; when there was nothing, so many times less.
 const TICK: Duration = Duration::from_secs(1);
 const EMPTY: u32 = 4;
-/// Beats in which rows are looked for that this node has without knowing.
-pub(super) const SWEEPS: u32 = 20;
 /// Rows of one statement.
 const BATCH: usize = 1000;
 
@@ -224,6 +222,10 @@ impl Core {
     }
 
     async fn beat(&self, link: &mut Link, beats: u64) -> Result<(), SpoolError> {
+        if !link.is_open() {
+            // Whoever answers now may be a primary that did not hear all that was said.
+            self.may_have_lost();
+        }
         let session = link.session().await?;
         let beating = self.beat_once(&session);
         let Ok(beaten) = tokio::time::timeout(self.lease / 3, beating).await else {
@@ -289,8 +291,7 @@ impl Core {
             self.wakes.work();
         }
         self.forget_doubts(session).await?;
-        if self.may_have_lost.load(Ordering::SeqCst) > 0 {
-            self.may_have_lost.fetch_sub(1, Ordering::SeqCst);
+        if self.clock.elapsed() < *lock(&self.sweeps_until) {
             self.sweep(session).await?;
         }
         if self.living() > 1 {
@@ -339,13 +340,21 @@ impl Core {
         Ok(())
     }
 
+    /// Rows are looked for that are this node's without its knowing, until those count as old
+    /// that are on their way into the hand now.
+    pub(super) fn may_have_lost(&self) {
+        *lock(&self.sweeps_until) = self.clock.elapsed() + self.lease * 3;
+    }
+
     /// Gives back what the database says is this node's, and it knows nothing of: a claim's
-    /// answer was lost.
+    /// answer was lost, or a new primary never had the settlement. Else nobody would ever
+    /// hand it out, as long as this node lives.
     async fn sweep(&self, session: &Session) -> Result<(), Error> {
         let (number, epoch) = self.who();
         let arriving = lock(&self.hand).arriving.clone();
         // What was claimed or accepted just now is on its way into the hand.
-        let settled_by = lock(&self.hand).fence(&*self.clock) - (30_000 << 16);
+        let recent = millis(self.lease * 2) << FENCE_BITS;
+        let settled_by = lock(&self.hand).fence(&*self.clock) - recent;
         let rows = session.query(OWNED, &[&number, &epoch]).await?;
         let read = |row: &Row| {
             let of = (unsigned(row.try_get(0)?), row.try_get::<_, i32>(1)?.cast_unsigned());
@@ -357,7 +366,11 @@ impl Core {
             let known = arriving.contains(&of.0) || lock(&self.hand).knows(*of);
             *fence < settled_by && !known && !doubted
         });
-        self.give_back(session, &lost).await
+        if !lost.is_empty() {
+            self.give_back(session, &lost).await?;
+            self.changed();
+        }
+        Ok(())
     }
 
     async fn give_back_idle(&self, session: &Session) -> Result<(), Error> {
@@ -366,7 +379,7 @@ impl Core {
         let done = self.give_back(session, &given).await;
         lock(&self.hand).have_left(&given);
         if done.is_err() {
-            self.may_have_lost.store(SWEEPS, Ordering::SeqCst);
+            self.may_have_lost();
         }
         done
     }

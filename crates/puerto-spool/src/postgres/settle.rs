@@ -2,7 +2,6 @@
 //! only where the row is still this node's by owner, epoch and fence.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use tokio_postgres::Error;
@@ -188,7 +187,7 @@ impl Core {
     async fn record_each(&self, link: &mut Link, group: &[Change]) -> HashMap<PartOf, u32> {
         let mut left = HashMap::new();
         if let [_] = group {
-            self.may_have_lost.store(super::node::SWEEPS, Ordering::SeqCst);
+            self.may_have_lost();
             return left;
         }
         for one in group.chunks(1) {

@@ -160,6 +160,29 @@ fn a_node_that_was_away_while_nobody_missed_it_has_lost_nothing() {
 }
 
 #[test]
+fn a_settlement_that_a_fail_over_loses_is_made_good() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("over");
+    let one = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    let id = commit(&one, "a@one.example").unwrap();
+    let lease = claim(&one).remove(0);
+    let rows = |sql: &str| cluster.in_database("over", sql).unwrap();
+    let before = rows("SELECT concat_ws(',', owner, epoch, fence, due) FROM puerto.work").unwrap();
+    let due = one.clock().now().after(super::HOUR);
+    let deferred = Disposition::Deferred { due, attempt: attempt(Timestamp::default()) };
+    assert!(one.settle(vec![alike(&lease, &deferred)]).wait().iter().all(Result::is_ok));
+    // The new primary has the row as it was before.
+    rows(&format!(
+        "UPDATE puerto.work SET (owner, epoch, fence, due) = ROW({before}), state = NULL"
+    ));
+    cluster.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'over'");
+    until("it is handed out again", || claim(&one).iter().any(|lease| lease.token.id == id));
+}
+
+#[test]
 fn an_answer_to_a_commit_that_is_lost_is_asked_for_again() {
     if !cluster::is_there() {
         return;
