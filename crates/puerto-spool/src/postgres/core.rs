@@ -118,6 +118,7 @@ pub(super) struct Core {
     pub(super) sweeps_until: Mutex<Duration>,
     /// When the last beat was sent that was answered, by [`uptime`].
     pub(super) heard_at: Mutex<Duration>,
+    /// Nodes that live, as the last beat said; 0: there was none yet.
     pub(super) living: AtomicU32,
     pub(super) last_id: Mutex<u64>,
     pub(super) drafts: Arc<ContentFiles>,
@@ -159,7 +160,7 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         doubts: Mutex::default(),
         sweeps_until: Mutex::default(),
         heard_at: Mutex::new(asked.1),
-        living: AtomicU32::new(1),
+        living: AtomicU32::new(0),
         last_id: Mutex::new(last_id),
         drafts: Arc::new(drafts),
         desk: tokio::sync::Mutex::new(link),

@@ -134,7 +134,13 @@ fn what_a_node_had_that_is_not_heard_of_is_anothers_and_its_fence_keeps_it_out()
     assert!(matches!(late, Err(SpoolError::LeaseLost(of)) if of == id), "{late:?}");
     assert_eq!(settle(&two, &taken[0]), Ok(0));
     until("it takes part again", || commit(&one, "b@one.example").is_ok());
-    assert_eq!(claim(&one).len(), 1);
+    // A beat that comes late on a busy machine has it begin nothing for a moment.
+    let mut again = Vec::new();
+    until("what it took is handed out", || {
+        again = claim(&one);
+        !again.is_empty()
+    });
+    assert_eq!(again.len(), 1);
 }
 
 #[test]
