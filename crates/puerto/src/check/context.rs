@@ -13,7 +13,7 @@ use puerto_mail::together::together;
 use super::outcome::{Check, Definition, Draft};
 use super::world::World;
 use crate::config::{Config, NextHop, NextHopHost};
-use crate::intake::KeyRing;
+use crate::intake::{KeyProblem, KeyRing};
 use crate::lang::{Said, Text};
 use crate::survey::address::is_public;
 use crate::survey::names::ascii;
@@ -45,7 +45,7 @@ pub struct Context<'a, W> {
     /// Other domains that there are keys for, where there are none for the domain.
     pub other_key_domains: Vec<String>,
     /// Key files that could not be used, each with its reason.
-    pub key_problems: Vec<Said>,
+    pub key_problems: Vec<KeyProblem>,
     /// Where the keys are.
     pub key_directory: PathBuf,
     /// Seconds since the epoch.

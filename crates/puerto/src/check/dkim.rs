@@ -219,9 +219,9 @@ fn key_files<W: World>(context: &Context<'_, W>) -> Vec<Check> {
         ))];
     }
     let problems = context.key_problems.iter().map(|problem| {
-        let draft = draft().with_said("problem", problem);
+        let draft = draft().with_said("problem", &problem.said);
         // That we may not look says nothing about the server, which runs as another.
-        match problem.to_string().contains("ermission denied") {
+        match problem.is_hidden {
             true => draft.advice(("Run it as root", "Ejecútelo como root")).unknown("{problem}"),
             false => draft.wrong(),
         }

@@ -280,7 +280,8 @@ fn all_keys(config: &Config) -> (Vec<Shown>, Vec<Said>) {
         file: directory.join(&key.domain).join(format!("{}.pem", key.selector)),
         record: key.key.record_text(),
     };
-    (ring.keys().iter().map(shown).collect(), ring.problems())
+    let problems = ring.problems().into_iter().map(|problem| problem.said);
+    (ring.keys().iter().map(shown).collect(), problems.collect())
 }
 
 const NO_KEYS: Text = Text::new(
@@ -412,7 +413,7 @@ mod tests {
         make(&config, &new(None, Some("S1"), Kind::Both), Language::English).unwrap();
         make(&config, &new(Some("ñandú.example"), None, Kind::Ed25519), Language::English).unwrap();
         let ring = KeyRing::load(&config.dkim_directory);
-        assert_eq!(ring.problems(), Vec::<Said>::new());
+        assert_eq!(ring.problems(), []);
         let names: Vec<String> =
             ring.keys().iter().map(|k| format!("{} {}", k.selector, k.domain)).collect();
         assert_eq!(names[..2], ["s1-ed25519 example.com", "s1-rsa example.com"]);

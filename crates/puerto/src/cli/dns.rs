@@ -105,10 +105,10 @@ async fn work(
     let ring = KeyRing::of(&config);
     let problems = ring.problems();
     for problem in &problems {
-        say(problem, language);
+        say(&problem.said, language);
     }
     // Without the keys it is not known what is to be published, which is not nothing.
-    if problems.iter().any(|problem| problem.to_string().contains("ermission denied")) {
+    if problems.iter().any(|problem| problem.is_hidden) {
         let directory = config.dkim_directory.display().to_string();
         let hidden = Said::with(KEYS_HIDDEN, &[("directory", &directory)]);
         return Err(Failure::new(Sysexit::NoPermission, hidden));

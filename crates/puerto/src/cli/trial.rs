@@ -186,7 +186,7 @@ impl Trial<'_> {
         let gravity =
             if nix::unistd::geteuid().is_root() { Gravity::Warning } else { Gravity::Unseen };
         for problem in KeyRing::of(config).problems() {
-            self.add(gravity, "dkim.directory", problem);
+            self.add(gravity, "dkim.directory", problem.said);
         }
     }
 

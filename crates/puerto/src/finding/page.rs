@@ -45,11 +45,6 @@ impl Page {
         self.language
     }
 
-    /// A sentence in its language.
-    pub fn words(&self, text: Text, values: &[(&str, &str)]) -> String {
-        text.with(self.language, values)
-    }
-
     /// Adds a line.
     pub fn line(&mut self, text: &str) {
         self.text.push_str(text);

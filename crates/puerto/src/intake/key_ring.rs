@@ -31,7 +31,30 @@ pub struct KeyRing {
 #[derive(Debug, Default)]
 struct Ring {
     by_domain: HashMap<String, Vec<Arc<SigningKey>>>,
-    problems: Vec<Said>,
+    problems: Vec<KeyProblem>,
+}
+
+/// Why a key, or a folder of them, cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyProblem {
+    /// The file, the reason and the remedy.
+    pub said: Said,
+    /// Whether it is only that this process may not look: the daemon, which is another user,
+    /// may.
+    pub is_hidden: bool,
+}
+
+impl KeyProblem {
+    fn of(said: Said, error: &std::io::Error) -> Self {
+        let is_hidden = error.raw_os_error() == Some(nix::errno::Errno::EACCES as i32);
+        Self { said, is_hidden }
+    }
+}
+
+impl From<Said> for KeyProblem {
+    fn from(said: Said) -> Self {
+        Self { said, is_hidden: false }
+    }
 }
 
 impl KeyRing {
@@ -54,7 +77,7 @@ impl KeyRing {
     /// Reads the directory again and says what could not be used. A key whose file is
     /// still there but cannot be read any more stays in use: mail that goes out unsigned
     /// is refused, and the daemon may have lost the right to read it since its start.
-    pub fn reload(&self) -> Vec<Said> {
+    pub fn reload(&self) -> Vec<KeyProblem> {
         let mut fresh = read_directory(&self.directory, self.service.as_ref());
         for key in self.keys() {
             let keys = fresh.by_domain.entry(key.domain.clone()).or_default();
@@ -67,7 +90,7 @@ impl KeyRing {
                     "{file}: what was read of it before stays in use",
                     "{file}: sigue en uso lo que se leyó de él antes"; file = file.display()
                 );
-                fresh.problems.push(problem);
+                fresh.problems.push(problem.into());
                 keys.push(key);
             }
         }
@@ -77,8 +100,8 @@ impl KeyRing {
         problems
     }
 
-    /// What could not be used, each with its file, the reason and the remedy.
-    pub fn problems(&self) -> Vec<Said> {
+    /// What could not be used.
+    pub fn problems(&self) -> Vec<KeyProblem> {
         self.current().problems.clone()
     }
 
@@ -132,12 +155,13 @@ fn read_directory(directory: &Path, service: Option<&Identity>) -> Ring {
     };
     for path in domains.iter().filter(|path| path.is_dir()) {
         let Some(domain) = directory_domain(path) else {
-            ring.problems.push(said!(
+            let problem = said!(
                 "{path}: not a domain name: name the directory like the domain its keys sign for",
                 "{path}: no es un nombre de dominio: la carpeta se llama como el dominio por el \
                  que firman sus claves";
                 path = path.display()
-            ));
+            );
+            ring.problems.push(problem.into());
             continue;
         };
         match read_domain(&domain, path, service, &mut ring.problems) {
@@ -165,7 +189,7 @@ fn read_domain(
     domain: &str,
     path: &Path,
     service: Option<&Identity>,
-    problems: &mut Vec<Said>,
+    problems: &mut Vec<KeyProblem>,
 ) -> std::io::Result<Vec<Arc<SigningKey>>> {
     let mut keys = Vec::new();
     for file in sorted_entries(path)? {
@@ -176,35 +200,45 @@ fn read_domain(
             Ok(key) => keys.push(Arc::new(key)),
             Err(problem) => {
                 let file = Said::words(file.display().to_string());
-                problems.push(said_of!(
-                    "{file}: {problem}", "{file}: {problem}"; file = file, problem = problem
-                ));
+                let said = said_of!(
+                    "{file}: {problem}", "{file}: {problem}"; file = file, problem = problem.said
+                );
+                problems.push(KeyProblem { said, ..problem });
             }
         }
     }
     Ok(keys)
 }
 
-fn unlisted(path: &Path, error: &std::io::Error) -> Said {
-    said_of!(
+fn unlisted(path: &Path, error: &std::io::Error) -> KeyProblem {
+    let said = said_of!(
         "{path}: cannot list DKIM keys: {error}",
         "{path}: no se pueden enumerar las claves DKIM: {error}";
         path = Said::words(path.display().to_string()), error = rights::said(error)
-    )
+    );
+    KeyProblem::of(said, error)
 }
 
-fn unread(error: &std::io::Error) -> Said {
-    said_of!("cannot read it: {error}", "no se puede leer: {error}"; error = rights::said(error))
+fn unread(error: &std::io::Error) -> KeyProblem {
+    let said = said_of!(
+        "cannot read it: {error}", "no se puede leer: {error}"; error = rights::said(error)
+    );
+    KeyProblem::of(said, error)
 }
 
-fn read_key(domain: &str, file: &Path, service: Option<&Identity>) -> Result<SigningKey, Said> {
+fn read_key(
+    domain: &str,
+    file: &Path,
+    service: Option<&Identity>,
+) -> Result<SigningKey, KeyProblem> {
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let is_selector = Domain::parse(&format!("{stem}.example")).is_ok() && stem.is_ascii();
     if !is_selector {
         return Err(said!(
             "the file's name is not a selector: use letters, digits, - and .",
             "el nombre del fichero no es un selector: use letras, cifras, - y ."
-        ));
+        )
+        .into());
     }
     let opened = rights::open_to_read(file, service).map_err(|error| unread(&error))?;
     let metadata = opened.metadata().map_err(|error| unread(&error))?;
@@ -214,13 +248,15 @@ fn read_key(domain: &str, file: &Path, service: Option<&Identity>) -> Result<Sig
              it, or make a new one if it may have been read",
             "cualquiera en esta máquina puede leer o cambiar esta clave privada: protéjala con \
              `chmod o-rwx`, o cree otra si alguien ha podido leerla"
-        ));
+        )
+        .into());
     }
     if metadata.len() > MAX_KEY_FILE {
         return Err(said!(
             "too large for a private key",
             "es demasiado grande para ser una clave privada"
-        ));
+        )
+        .into());
     }
     let mut text = String::new();
     opened.take(MAX_KEY_FILE).read_to_string(&mut text).map_err(|error| unread(&error))?;
@@ -255,7 +291,7 @@ mod tests {
         write(directory.path(), "shop.example.com/s.pem", &pem, 0o600);
         write(directory.path(), "ñandú.example/s.pem", &pem, 0o600);
         let ring = KeyRing::load(directory.path());
-        assert_eq!(ring.problems(), Vec::<Said>::new());
+        assert_eq!(ring.problems(), []);
         assert_eq!(selectors(&ring, "Example.COM"), ["one@example.com", "two@example.com"]);
         assert_eq!(selectors(&ring, "a.shop.example.com"), ["s@shop.example.com"]);
         assert_eq!(selectors(&ring, "mail.example.com").len(), 2);
@@ -280,7 +316,10 @@ mod tests {
         let problems = ring.problems();
         assert_eq!(problems.len(), 4, "{problems:?}");
         for says in ["chmod o-rwx", "no PEM block", "not a selector", "not a domain name"] {
-            assert!(problems.iter().any(|problem| problem.to_string().contains(says)), "{says}");
+            assert!(
+                problems.iter().any(|problem| problem.said.to_string().contains(says)),
+                "{says}"
+            );
         }
         std::fs::remove_file(directory.path().join("example.com/good.pem")).unwrap();
         assert_eq!(ring.reload().len(), 4);
@@ -288,7 +327,9 @@ mod tests {
         write(directory.path(), "example.com/good.pem", &pem, 0o600);
         ring.reload();
         write(directory.path(), "example.com/good.pem", "torn", 0o600);
-        assert!(ring.reload().iter().any(|problem| problem.to_string().contains("stays in use")));
+        assert!(
+            ring.reload().iter().any(|problem| problem.said.to_string().contains("stays in use"))
+        );
         assert_eq!(selectors(&ring, "example.com"), ["good@example.com"]);
         assert!(KeyRing::load(Path::new("/nonexistent")).problems().is_empty());
     }

@@ -30,7 +30,7 @@ use crate::config::Live;
 use crate::telemetry::{Client, Event, MailLog};
 
 pub(crate) use encode::Base64Lines;
-pub use key_ring::KeyRing;
+pub use key_ring::{KeyProblem, KeyRing};
 pub(crate) use prepare::wall_clock;
 pub use wake::{Announcement, Wake};
 

@@ -45,7 +45,7 @@ impl Rig {
         }
         let config = Config::for_tests(directory.path());
         let ring = Arc::new(KeyRing::load(&config.dkim_directory));
-        assert_eq!(ring.problems(), Vec::<crate::lang::Said>::new());
+        assert_eq!(ring.problems(), []);
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
         let log = MailLog::new(move |event| seen.lock().unwrap().push(format!("{event:?}")));

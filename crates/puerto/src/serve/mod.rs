@@ -399,7 +399,7 @@ fn open_store(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
 async fn report_state(desk: &dyn Desk, keys: &KeyRing, log: &MailLog) -> Health {
     let health = report_trouble(desk, Health::default(), log).await;
     for problem in keys.problems() {
-        notice(log, "warning", &problem.to_string());
+        notice(log, "warning", &problem.said.to_string());
     }
     if health.messages > 0 {
         notice(log, "info", &format!("{} messages wait in the queue", health.messages));
@@ -482,7 +482,7 @@ fn reloader(
             notice(&log, "error", &format!("the old certificate stays in use: {error}"));
         }
         for problem in keys.reload() {
-            notice(&log, "warning", &problem.to_string());
+            notice(&log, "warning", &problem.said.to_string());
         }
         live.replace(config);
         Ok(())

@@ -177,7 +177,7 @@ pub fn run(
     problems.extend(ring.problems().iter().map(|problem| {
         said_of!(
             "A key cannot be used: {problem}", "Hay una clave inservible: {problem}";
-            problem = problem
+            problem = problem.said
         )
     }));
     problems.extend(port_25.filter(|_| config.relayhost.is_none()).and_then(closed));

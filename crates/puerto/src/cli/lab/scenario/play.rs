@@ -23,7 +23,7 @@ use crate::cli::lab::{asked, load, started, submit};
 use crate::config::Config;
 use crate::control::Client;
 use crate::control::protocol::Selection;
-use crate::explain::{Explanation, explain};
+use crate::explain::{self, Explanation};
 use crate::lang::{Said, Text, address_error, said, said_of};
 use crate::serve::{Daemon, Prepared};
 
@@ -111,7 +111,7 @@ fn check_named<'a>(report: &'a Report, explanation: &Explanation) -> Option<&'a 
 fn explanation(answered: &Answered) -> Option<Explanation> {
     match answered.ended {
         Ended::Taken => None,
-        Ended::Refused(_) | Ended::Waits => explain(&answered.cause.text(), None),
+        Ended::Refused(_) | Ended::Waits => explain::of_cause(&answered.cause, None),
     }
 }
 
