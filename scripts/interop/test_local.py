@@ -1,6 +1,7 @@
 """Mailboxes of real users, who do what they like with what is theirs. The users are in a
 passwd file that only the daemon's own mount namespace has."""
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -123,9 +124,12 @@ def test_a_maildir_that_changes_under_a_delivery_harms_its_owner_alone(world):
             try:
                 (folder / "aside").rename(folder / "new")
             except OSError:
-                for mail in (folder / "aside").iterdir():
-                    mail.rename(folder / "new" / mail.name)
-                (folder / "aside").rmdir()
+                # One that is under way has the old folder open, and may still put mail there.
+                while (folder / "aside").exists():
+                    for mail in (folder / "aside").iterdir():
+                        mail.rename(folder / "new" / mail.name)
+                    with contextlib.suppress(OSError):
+                        (folder / "aside").rmdir()
             time.sleep(0.01)
             number += 1
 
