@@ -45,6 +45,7 @@ impl<D, C> Key<D, C> {
 
 /// A configuration while it is read: what is checked against other keys stays as it
 /// was written until all are known.
+#[derive(Default)]
 pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) routes: Vec<RouteDraft>,

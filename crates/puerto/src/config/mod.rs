@@ -29,8 +29,9 @@ pub use next_hop::{NextHop, NextHopHost};
 pub use relays::Relay;
 pub use sender::{Known, Masquerade, Sender, Who};
 
-/// The whole configuration, checked and with every default filled in.
-#[derive(Debug, Clone)]
+/// The whole configuration, checked and with every default filled in. What `default` gives
+/// is blank: what the declarations' defaults are read into.
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// HELO name and the name in trace fields.
     pub hostname: String,
@@ -212,9 +213,10 @@ pub struct Login {
 }
 
 /// The form of the mail log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// As Postfix writes it.
+    #[default]
     Postfix,
     /// One JSON object for each event.
     Json,
@@ -223,9 +225,10 @@ pub enum LogFormat {
 }
 
 /// Where the mail log goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LogTarget {
     /// The journal under systemd, else stderr.
+    #[default]
     Auto,
     /// stderr.
     Stderr,
@@ -263,9 +266,10 @@ pub struct TlsFiles {
 }
 
 /// What is demanded of TLS towards a next hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum TlsLevel {
     /// If offered; unverified; plain when the handshake fails.
+    #[default]
     Opportunistic,
     /// Always, with a verified certificate; otherwise the mail waits.
     Required,
@@ -274,7 +278,7 @@ pub enum TlsLevel {
 }
 
 /// How mail leaves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Delivery {
     /// The port of MX hosts.
     pub port: u16,
@@ -295,7 +299,7 @@ pub struct Delivery {
 }
 
 /// When mail is tried again and given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueTimes {
     /// Waits between attempts; the last repeats. Never empty.
     pub retry: Vec<Duration>,
@@ -306,7 +310,7 @@ pub struct QueueTimes {
 }
 
 /// How local users get their mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Local {
     /// The kind of mailbox.
     pub mailbox: Mailbox,
@@ -317,9 +321,10 @@ pub struct Local {
 }
 
 /// The kind of mailbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Mailbox {
     /// /var/mail/USER.
+    #[default]
     Mbox,
     /// ~/Maildir/.
     Maildir,
@@ -328,7 +333,7 @@ pub enum Mailbox {
 }
 
 /// Bounds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Octets of a message.
     pub message_size: u64,

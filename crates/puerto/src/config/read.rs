@@ -15,11 +15,8 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::errors::{ConfigError, ConfigErrors, nearest};
 use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, RouteDraft, SECTIONS};
 use super::value::Node;
-use super::{
-    Config, Delivery, Limits, Listen, Local, LogFormat, LogTarget, Login, Mailbox, Networks,
-    QueueTimes, Route, Sender, TlsFiles, TlsLevel, host,
-};
-use crate::lang::{Language, Said, Text, said, said_of};
+use super::{Config, Login, Route, TlsFiles, TlsLevel, host};
+use crate::lang::{Said, Text, said, said_of};
 
 /// Where each key stood that the file names.
 type Places = BTreeMap<String, Range<usize>>;
@@ -297,7 +294,7 @@ pub(super) fn with_defaults(hostname: String) -> Config {
 
 /// A draft in which every key has its default, read from its declaration.
 fn defaults() -> Draft {
-    let mut draft = blank();
+    let mut draft = Draft::default();
     for key in KEYS {
         if let KeyDefault::Written(text) = key.default
             && let Ok(node) = DeValue::parse(text)
@@ -339,62 +336,4 @@ fn finish_route(route: RouteDraft, tls: TlsLevel) -> Route {
 
 fn login(user: Option<String>, password_file: Option<PathBuf>) -> Option<Login> {
     user.zip(password_file).map(|(user, password_file)| Login { user, password_file })
-}
-
-// What each field is before the declarations fill it.
-fn blank() -> Draft {
-    let config = Config {
-        hostname: String::new(),
-        domains: Vec::new(),
-        origin: None,
-        sender: Sender::default(),
-        relayhost: None,
-        relayhost_login: None,
-        trusted_networks: Networks::default(),
-        state_dir: PathBuf::new(),
-        run_dir: PathBuf::new(),
-        user: String::new(),
-        language: Language::English,
-        log: LogFormat::Postfix,
-        log_to: LogTarget::Auto,
-        listen: Listen::default(),
-        tls: None,
-        dns_servers: Vec::new(),
-        dkim_directory: PathBuf::new(),
-        delivery: Delivery {
-            port: 0,
-            connect_timeout: std::time::Duration::ZERO,
-            tls: TlsLevel::Opportunistic,
-            bind_ipv4: None,
-            bind_ipv6: None,
-            helo: String::new(),
-            concurrency: 0,
-            allow_private: false,
-        },
-        queue: QueueTimes {
-            retry: Vec::new(),
-            expire: std::time::Duration::ZERO,
-            warn_after: std::time::Duration::ZERO,
-        },
-        local: Local { mailbox: Mailbox::Mbox, mailbox_size: 0, aliases: PathBuf::new() },
-        limits: Limits {
-            message_size: 0,
-            recipients: 0,
-            recipients_from_strangers: 0,
-            connections: 0,
-            connections_from_one_client: 0,
-        },
-        routes: Vec::new(),
-    };
-    Draft {
-        config,
-        routes: Vec::new(),
-        hostname: None,
-        domains: None,
-        relayhost_user: None,
-        relayhost_password_file: None,
-        certificate: None,
-        key: None,
-        helo: None,
-    }
 }
