@@ -34,8 +34,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Config;
+pub use response::{hickory_type, plain};
 use servers::Servers;
-pub use servers::TIMEOUT;
+pub use servers::{TIMEOUT, wire_name};
 use ttl_cache::TtlCache;
 
 /// Octets of answers that are kept at most.

@@ -42,7 +42,8 @@ pub(super) enum Reading {
     },
 }
 
-pub(super) fn hickory_type(record_type: RecordType) -> HickoryType {
+/// A type as the library calls it.
+pub fn hickory_type(record_type: RecordType) -> HickoryType {
     match record_type {
         RecordType::A => HickoryType::A,
         RecordType::Aaaa => HickoryType::AAAA,
@@ -192,10 +193,10 @@ fn mnemonic(code: ResponseCode) -> String {
     }
 }
 
-// Lower case and without the final dot, as the rest of the program writes names. The
-// library writes `:`, `/` and blanks as escapes, which no question has: SPF asks for such
-// names (RFC 7208 §7.1).
-fn plain(name: &Name) -> String {
+/// A name in lower case and without the final dot, as the rest of the program writes names.
+/// The library writes `:`, `/` and blanks as escapes, which no question has: SPF asks for
+/// such names (RFC 7208 §7.1).
+pub fn plain(name: &Name) -> String {
     let is_plain = |octet: &u8| (0x20..0x7f).contains(octet) && !matches!(octet, b'.' | b'\\');
     let mut text = if name.iter().flatten().all(is_plain) {
         let labels = name.iter().map(|label| String::from_utf8_lossy(label).into_owned());

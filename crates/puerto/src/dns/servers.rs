@@ -209,7 +209,8 @@ impl Server {
     }
 }
 
-fn wire_name(name: &str) -> Option<Name> {
+/// A name as the library takes it; none can be of empty or too long labels.
+pub fn wire_name(name: &str) -> Option<Name> {
     if name.is_empty() {
         return Some(Name::root());
     }

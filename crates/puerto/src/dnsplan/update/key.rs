@@ -3,36 +3,24 @@
 
 use std::path::Path;
 
+use hickory_proto::rr::Name;
+use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
 use puerto_smtp::base64;
 
 use super::super::{Said, words};
+use crate::dns::wire_name;
 use crate::lang::system;
+
+/// Algorithms of RFC 8945 §6 that are offered.
+const OFFERED: [TsigAlgorithm; 3] =
+    [TsigAlgorithm::HmacSha256, TsigAlgorithm::HmacSha384, TsigAlgorithm::HmacSha512];
 
 /// A key that updates are signed with. The secret is never shown.
 #[derive(Clone)]
 pub struct Key {
-    /// Its name, lower case, without a trailing dot.
-    pub name: String,
-    pub(super) algorithm: Algorithm,
+    pub(super) name: Name,
+    pub(super) algorithm: TsigAlgorithm,
     pub(super) secret: Vec<u8>,
-}
-
-/// Algorithms of RFC 8945 §6 that are offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Algorithm {
-    Sha256,
-    Sha384,
-    Sha512,
-}
-
-impl Algorithm {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "hmac-sha256",
-            Self::Sha384 => "hmac-sha384",
-            Self::Sha512 => "hmac-sha512",
-        }
-    }
 }
 
 /// Why a file is not a key.
@@ -92,13 +80,14 @@ impl Key {
         let malformed = || KeyFileError::Malformed { file: file.to_owned() };
         let written = statement(text).or_else(|| record(text)).or_else(|| private(text, file));
         let Written { name, algorithm, secret } = written.ok_or_else(malformed)?;
-        let offered = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
-        let known = offered.into_iter().find(|one| algorithm.eq_ignore_ascii_case(one.name()));
+        let known =
+            OFFERED.into_iter().find(|one| algorithm.eq_ignore_ascii_case(&one.to_string()));
         let algorithm =
             known.ok_or_else(|| KeyFileError::Algorithm { file: file.to_owned(), algorithm })?;
         let secret = base64::decode(secret.as_bytes()).filter(|octets| !octets.is_empty());
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        Ok(Self { name, algorithm, secret: secret.ok_or_else(malformed)? })
+        let name = wire_name(&name.trim_end_matches('.').to_ascii_lowercase());
+        let (name, secret) = name.zip(secret).ok_or_else(malformed)?;
+        Ok(Self { name, algorithm, secret })
     }
 }
 
@@ -212,13 +201,14 @@ fn words_of(text: &str) -> Vec<String> {
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Key({}, {})", self.name, self.algorithm.name())
+        write!(f, "Key({}, {})", self.name, self.algorithm)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::plain;
 
     #[test]
     fn a_key_is_read_as_bind_writes_it() {
@@ -233,7 +223,10 @@ mod tests {
             "Private-key-format: v1.3\nAlgorithm: 163 (HMAC_SHA256)\nKey: c2VjcmV0\nBits: AAA=\n",
         ] {
             let key = Key::parse(text, "/etc/Kupdate.example.+163+12345.private").unwrap();
-            assert_eq!((key.name.as_str(), key.algorithm), ("update.example", Algorithm::Sha256));
+            assert_eq!(
+                (plain(&key.name), key.algorithm.clone()),
+                ("update.example".into(), TsigAlgorithm::HmacSha256)
+            );
             assert_eq!(key.secret, b"secret");
             assert!(!format!("{key:?}").contains("secret"));
         }

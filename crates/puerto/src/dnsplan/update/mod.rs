@@ -7,29 +7,29 @@
 //! server passes over some things in silence, such as a record beside a CNAME.
 
 mod key;
+#[cfg(test)]
+mod tests;
 mod tsig;
-mod wire;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::{MX, TXT};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
 use puerto_mail::dns::RecordType;
 use puerto_spool::clock::Clock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Plan, Planned, Said, State, words};
-use crate::lang::{NOT_IN_TIME, Text, system};
+use crate::dns::{hickory_type, plain, wire_name};
+use crate::lang::{NOT_IN_TIME, Text, quoted, system};
 pub use key::{Key, KeyFileError};
-use wire::{Message, ResourceRecord};
 
 /// For one exchange with the server.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// What a server answers to a key that it does not accept, and for a zone that is not
-/// its own (RFC 8945 §5.2, RFC 2136 §2.2).
-const NOTAUTH: u16 = 9;
 
 const TOO_LARGE: Text =
     Text::new("the update is too large", "la actualización es demasiado grande");
@@ -176,9 +176,9 @@ async fn publish_in(
     plan: &Plan,
     (zones, changed): (&mut Vec<String>, &mut Vec<String>),
 ) -> Result<Done, UpdateError> {
-    let mut sets: BTreeMap<(&str, u16), Vec<&Planned>> = BTreeMap::new();
+    let mut sets: BTreeMap<(&str, Type), Vec<&Planned>> = BTreeMap::new();
     for record in plan.changes() {
-        sets.entry((&record.name, type_number(record.kind))).or_default().push(record);
+        sets.entry((&record.name, hickory_type(record.kind))).or_default().push(record);
     }
     let mut done = Done::default();
     let mut updates: BTreeMap<String, Message> = BTreeMap::new();
@@ -195,22 +195,31 @@ async fn publish_in(
             own = own_records(&records);
             records = own.iter().collect();
         }
-        let update = updates.entry(zone.clone()).or_insert_with(|| Message::update(&zone));
-        add_set(update, (name, *kind), &present, &records)?;
+        if !updates.contains_key(&zone) {
+            updates.insert(zone.clone(), request(OpCode::Update, &zone, Type::SOA)?);
+        }
+        if let Some(update) = updates.get_mut(&zone) {
+            add_set(update, (name, *kind), &present, &records)?;
+        }
         done.published.push((*name).to_owned());
     }
     zones.extend(updates.keys().cloned());
     for (zone, update) in &updates {
         let answer = client.exchange(update).await?;
-        match answer.code() {
-            0 => changed.push(zone.clone()),
+        let zone = zone.clone();
+        match answer.response_code {
+            ResponseCode::NoError => changed.push(zone),
             // RFC 2136 §3.2: a prerequisite does not hold any more.
-            3 | 6..=8 => return Err(UpdateError::Changed { name: zone.clone() }),
-            NOTAUTH if tsig::error_of(&answer) != 0 => {
-                let reason = tsig::error_of(&answer);
-                return Err(UpdateError::Key { zone: zone.clone(), reason });
+            ResponseCode::NXDomain
+            | ResponseCode::YXDomain
+            | ResponseCode::YXRRSet
+            | ResponseCode::NXRRSet => return Err(UpdateError::Changed { name: zone }),
+            code => {
+                return Err(match (code, tsig::error_of(&answer)) {
+                    (ResponseCode::NotAuth, reason @ 1..) => UpdateError::Key { zone, reason },
+                    _ => UpdateError::Refused { zone, code: code.into() },
+                });
             }
-            code => return Err(UpdateError::Refused { zone: zone.clone(), code }),
         }
     }
     for ((name, kind), records) in &sets {
@@ -233,19 +242,31 @@ fn own_records(records: &[&Planned]) -> Vec<Planned> {
     published.map(|record| Planned { old: None, ..(*record).clone() }).collect()
 }
 
+// A question, or what an update begins with: the zone stands where a question has its name.
+fn request(code: OpCode, name: &str, kind: Type) -> Result<Message, UpdateError> {
+    let mut message = Message::query();
+    message.metadata.op_code = code;
+    message.add_query(Query::query(wire(name)?, kind));
+    Ok(message)
+}
+
+fn wire(name: &str) -> Result<Name, UpdateError> {
+    let wrong = || Said::plain(words::NOT_A_DOMAIN).put("text", name);
+    wire_name(name.trim_end_matches('.')).ok_or_else(|| UpdateError::Unreachable(wrong()))
+}
+
 // Prerequisites and changes of one set of records (RFC 2136 §2.4 and §2.5).
 fn add_set(
     update: &mut Message,
-    (name, kind): (&str, u16),
-    present: &[ResourceRecord],
+    (name, kind): (&str, Type),
+    present: &[Record],
     records: &[&Planned],
 ) -> Result<(), UpdateError> {
+    let at = wire(name)?;
     if present.is_empty() {
-        update.require_none(name, kind);
+        update.add_answer(in_class(DNSClass::NONE, Record::update0(at.clone(), 0, kind)));
     }
-    for record in present {
-        update.require(record);
-    }
+    update.add_answers(present.iter().map(|there| in_class(DNSClass::IN, there.clone())));
     let ttl = present.first().map(|record| record.ttl);
     for record in records {
         let gone = match record.state {
@@ -255,78 +276,47 @@ fn add_set(
         if let Some(gone) = gone {
             let there = present.iter().find(|one| value_of(one) == *gone);
             let there = there.ok_or_else(|| UpdateError::Changed { name: name.to_owned() })?;
-            update.delete(there);
+            update.add_authority(in_class(DNSClass::NONE, there.clone()));
         }
         if record.state != State::Delete {
-            let data = data_of(record);
-            let ttl = ttl.unwrap_or(record.ttl);
-            update.add(ResourceRecord::new(name, kind, ttl, data));
+            let (ttl, data) = (ttl.unwrap_or(record.ttl), data_of(record)?);
+            update.add_authority(Record::from_rdata(at.clone(), ttl, data));
         }
     }
     Ok(())
 }
 
-fn type_number(kind: RecordType) -> u16 {
-    match kind {
-        RecordType::A => 1,
-        RecordType::Ns => 2,
-        RecordType::Cname => 5,
-        RecordType::Soa => wire::SOA,
-        RecordType::Ptr => 12,
-        RecordType::Mx => wire::MX,
-        RecordType::Txt => wire::TXT,
-        RecordType::Aaaa => 28,
-        RecordType::Tlsa => 52,
-    }
+// As it is required or deleted: its class says which, and its TTL nothing.
+fn in_class(class: DNSClass, mut record: Record) -> Record {
+    (record.dns_class, record.ttl) = (class, 0);
+    record
 }
 
-fn data_of(record: &Planned) -> Vec<u8> {
-    let mut data = Vec::new();
-    match record.kind {
-        RecordType::Txt => {
-            for piece in record.pieces() {
-                data.push(u8::try_from(piece.len()).unwrap_or(u8::MAX));
-                data.extend_from_slice(piece.as_bytes());
-            }
+fn data_of(record: &Planned) -> Result<RData, UpdateError> {
+    Ok(match (record.kind, record.value.split_once(' ')) {
+        (RecordType::Txt, _) => {
+            let pieces = record.pieces();
+            RData::TXT(TXT::from_bytes(pieces.iter().map(String::as_bytes).collect()))
         }
-        RecordType::Mx => {
-            let (preference, host) = record.value.split_once(' ').unwrap_or(("10", &record.value));
-            data.extend_from_slice(&preference.parse::<u16>().unwrap_or(10).to_be_bytes());
-            wire::write_name(&mut data, host);
+        (RecordType::Mx, Some((preference, host))) => {
+            RData::MX(MX::new(preference.parse().unwrap_or(10), wire(host)?))
         }
-        _ => match record.value.parse() {
-            Ok(std::net::IpAddr::V4(address)) => data.extend_from_slice(&address.octets()),
-            Ok(std::net::IpAddr::V6(address)) => data.extend_from_slice(&address.octets()),
-            Err(_) => wire::write_name(&mut data, &record.value),
-        },
-    }
-    data
+        _ => {
+            let address = record.value.parse::<IpAddr>();
+            address.map_err(|error| UpdateError::Unreachable(quoted(&error.to_string())))?.into()
+        }
+    })
 }
 
 /// The value as plans write it.
-fn value_of(record: &ResourceRecord) -> String {
-    let mut data = record.data.as_slice();
-    match (record.kind, data) {
-        (wire::TXT, _) => {
-            let mut text = Vec::new();
-            while let Some((length, rest)) = data.split_first() {
-                let Some((piece, rest)) = rest.split_at_checked((*length).into()) else { break };
-                text.extend_from_slice(piece);
-                data = rest;
-            }
-            String::from_utf8_lossy(&text).into_owned()
+fn value_of(record: &Record) -> String {
+    match &record.data {
+        RData::TXT(text) => String::from_utf8_lossy(&text.txt_data.concat()).into_owned(),
+        RData::MX(mx) => {
+            let host = plain(&mx.exchange);
+            format!("{} {}", mx.preference, if host.is_empty() { "." } else { &host })
         }
-        (wire::MX, [high, low, host @ ..]) => {
-            let preference = u16::from_be_bytes([*high, *low]);
-            let host = wire::name_text(host);
-            format!("{preference} {}", if host.is_empty() { "." } else { &host })
-        }
-        (1, &[a, b, c, d]) => std::net::Ipv4Addr::new(a, b, c, d).to_string(),
-        (28, data) => match <[u8; 16]>::try_from(data) {
-            Ok(octets) => std::net::Ipv6Addr::from(octets).to_string(),
-            Err(_) => String::new(),
-        },
-        (_, data) => wire::name_text(data),
+        data => data.to_string(),
     }
 }
 
@@ -340,25 +330,30 @@ impl Client<'_> {
     // Every answer about a zone that exists brings its SOA, as the answer or beside
     // the empty one (RFC 2308 §3).
     async fn zone_of(&self, name: &str) -> Result<Option<String>, UpdateError> {
-        let answer = self.exchange(&Message::query(name, wire::SOA)).await?;
-        if answer.code() == NOTAUTH {
-            let reason = tsig::error_of(&answer);
-            return Err(UpdateError::Key { zone: name.to_owned(), reason });
+        let answer = self.exchange(&request(OpCode::Query, name, Type::SOA)?).await?;
+        match answer.response_code {
+            ResponseCode::NotAuth => {
+                let reason = tsig::error_of(&answer);
+                return Err(UpdateError::Key { zone: name.to_owned(), reason });
+            }
+            ResponseCode::NoError | ResponseCode::NXDomain if answer.authoritative => {}
+            _ => return Ok(None),
         }
-        if !answer.is_authoritative() || !matches!(answer.code(), 0 | 3) {
-            return Ok(None);
-        }
-        Ok(answer.records.iter().find(|one| one.kind == wire::SOA).map(|one| one.name.clone()))
+        let mut records = answer.all_sections();
+        let soa = records.find(|one| one.record_type() == Type::SOA);
+        Ok(soa.map(|soa| plain(&soa.name)))
     }
 
-    async fn records(&self, name: &str, kind: u16) -> Result<Vec<ResourceRecord>, UpdateError> {
-        let answer = self.exchange(&Message::query(name, kind)).await?;
-        let code = answer.code();
-        if !matches!(code, 0 | 3) {
-            return Err(UpdateError::Refused { zone: name.to_owned(), code });
+    async fn records(&self, name: &str, kind: Type) -> Result<Vec<Record>, UpdateError> {
+        let answer = self.exchange(&request(OpCode::Query, name, kind)?).await?;
+        match answer.response_code {
+            ResponseCode::NoError | ResponseCode::NXDomain => {}
+            code => {
+                return Err(UpdateError::Refused { zone: name.to_owned(), code: code.into() });
+            }
         }
-        let wanted = |one: &ResourceRecord| one.kind == kind && one.name == name;
-        Ok(answer.records.into_iter().filter(wanted).collect())
+        let wanted = |one: &&Record| one.record_type() == kind && plain(&one.name) == name;
+        Ok(answer.answers.iter().filter(wanted).cloned().collect())
     }
 
     // A wildcard's records appear at a name that has none, where nothing can be
@@ -366,22 +361,18 @@ impl Client<'_> {
     async fn is_wildcard(
         &self,
         name: &str,
-        kind: u16,
-        present: &[ResourceRecord],
+        kind: Type,
+        present: &[Record],
     ) -> Result<bool, UpdateError> {
         let Some((_, parent)) = name.split_once('.').filter(|_| !present.is_empty()) else {
             return Ok(false);
         };
         let beside = self.records(&format!("no-such-name-of-puerto.{parent}"), kind).await?;
-        let data = |records: &[ResourceRecord]| {
-            let mut data: Vec<Vec<u8>> = records.iter().map(|one| one.data.clone()).collect();
-            data.sort();
-            data
-        };
-        Ok(data(&beside) == data(present))
+        let is_there = |one: &Record| present.iter().any(|other| other.data == one.data);
+        Ok(beside.len() == present.len() && beside.iter().all(is_there))
     }
 
-    async fn exchange(&self, message: &Message) -> Result<wire::Answer, UpdateError> {
+    async fn exchange(&self, message: &Message) -> Result<Message, UpdateError> {
         let done = tokio::time::timeout(PATIENCE, self.talk(message)).await;
         done.unwrap_or_else(|_| Err(NOT_IN_TIME.into())).map_err(|error| {
             let server = Said::words(self.server.to_string());
@@ -390,23 +381,21 @@ impl Client<'_> {
     }
 
     // Over TCP: a key's record alone fills half of a datagram.
-    async fn talk(&self, message: &Message) -> Result<wire::Answer, Said> {
+    async fn talk(&self, message: &Message) -> Result<Message, Said> {
         let io = |error: std::io::Error| system(&error);
-        let request = tsig::sign(message.octets(), self.key, self.clock.now().as_secs())?;
+        let request = tsig::sign(message, self.key, self.clock.now().as_secs())?;
         let length = u16::try_from(request.octets.len()).map_err(|_| TOO_LARGE)?;
         let mut stream = TcpStream::connect(self.server).await.map_err(io)?;
-        let mut framed = length.to_be_bytes().to_vec();
-        framed.extend_from_slice(&request.octets);
-        stream.write_all(&framed).await.map_err(io)?;
+        stream.write_all(&[&length.to_be_bytes(), &*request.octets].concat()).await.map_err(io)?;
         let length = stream.read_u16().await.map_err(io)?;
         let mut octets = vec![0; length.into()];
         stream.read_exact(&mut octets).await.map_err(io)?;
-        let answer = wire::Answer::read(&octets).ok_or(MALFORMED)?;
-        if answer.id != message.id() {
+        let answer = Message::from_vec(&octets).map_err(|_| MALFORMED)?;
+        if answer.id != message.id {
             return Err(OF_ANOTHER.into());
         }
         // What a server that does not know the key says cannot be signed with it.
-        if answer.code() != NOTAUTH {
+        if answer.response_code != ResponseCode::NotAuth {
             tsig::verify(&octets, &answer, self.key, &request.mac)?;
         }
         Ok(answer)
