@@ -388,7 +388,7 @@ impl<D: Dns> Evaluator<'_, D> {
 
     fn note(&mut self, name: &str, record_type: RecordType, answer: Answer) {
         let asked = format!("{} {name}", record_type.name());
-        self.questions.push(Question { asked, answer });
+        self.questions.push(Question { asked, kind: record_type, answer });
     }
 
     fn count_lookup(&mut self) -> Result<(), Reason> {

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 
 use puerto_smtp::ReversePath;
 
-use crate::dns::{Dns, DnsError};
+use crate::dns::{Dns, DnsError, RecordType};
 pub use reason::{Reason, SyntaxError, TermError};
 
 /// Terms that may ask the DNS in one evaluation (RFC 7208 §4.6.4).
@@ -220,6 +220,8 @@ pub struct Step {
 pub struct Question {
     /// The name, with the record type: `A mail.example.com`.
     pub asked: String,
+    /// The record type alone.
+    pub kind: RecordType,
     /// The records, or why there are none.
     pub answer: Answer,
 }

@@ -1,5 +1,6 @@
 //! The stages of a session, each with its time-out and its words.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -83,22 +84,30 @@ impl Stage {
         }
     }
 
+    /// The command that a reply answers; `None` where it answers none.
+    pub const fn verb(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Greeting | Self::Idle => return None,
+            Self::Ehlo => "EHLO",
+            Self::Helo => "HELO",
+            Self::Lhlo => "LHLO",
+            Self::StartTls | Self::Handshake => "STARTTLS",
+            Self::Auth => "AUTH",
+            Self::Reset => "RSET",
+            Self::Mail => "MAIL FROM",
+            Self::Recipient => "RCPT TO",
+            Self::Data => "DATA",
+            Self::Content | Self::FinalDot => "end of DATA",
+            Self::Quit => "QUIT",
+        })
+    }
+
     /// What a reply answers, after "in reply to".
-    pub const fn command(self) -> &'static str {
-        match self {
-            Self::Greeting => "initial connection",
-            Self::Ehlo => "EHLO command",
-            Self::Helo => "HELO command",
-            Self::Lhlo => "LHLO command",
-            Self::StartTls | Self::Handshake => "STARTTLS command",
-            Self::Auth => "AUTH command",
-            Self::Idle => "nothing",
-            Self::Reset => "RSET command",
-            Self::Mail => "MAIL FROM command",
-            Self::Recipient => "RCPT TO command",
-            Self::Data => "DATA command",
-            Self::Content | Self::FinalDot => "end of DATA command",
-            Self::Quit => "QUIT command",
+    pub fn command(self) -> Cow<'static, str> {
+        match self.verb() {
+            Some(verb) => Cow::Owned(format!("{verb} command")),
+            None if self == Self::Greeting => Cow::Borrowed("initial connection"),
+            None => Cow::Borrowed("nothing"),
         }
     }
 

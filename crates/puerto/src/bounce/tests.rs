@@ -405,7 +405,7 @@ async fn the_part_for_people_is_in_the_language_of_the_configuration() {
         (
             Kind::Failed,
             "No se ha podido entregar su mensaje",
-            "En resumen: Esa dirección no existe",
+            "En resumen: esa dirección no existe",
         ),
         (Kind::Delayed, "Su mensaje se retrasa", "se seguirá intentando hasta el 28/11/2026"),
         (Kind::Delivered, "Su mensaje se ha entregado", "Pidió que se le avisara"),
@@ -450,4 +450,54 @@ async fn nothing_is_said_twice_to_people() {
     let advice = "Check it for typing mistakes";
     assert_eq!(people.matches(advice).count(), 2, "once for each recipient: {people}");
     assert!(!people.contains("take it off your lists") && !people.contains("no such address"));
+}
+
+/// Everything that people are told of a refusal, in both languages: golden files.
+#[tokio::test]
+async fn what_people_are_told_is_as_it_was() {
+    let replies = [
+        "550 5.1.1 no such user",
+        "550 5.1.1 zzz",
+        "550 5.1.10 zzz",
+        "550 5.1.2 zzz",
+        "553 5.1.8 zzz",
+        "450 4.2.0 greylisted",
+        "452 4.2.2 mailbox full",
+        "550 5.2.1 zzz",
+        "552 5.3.4 message too large",
+        "550 5.3.0 zzz",
+        "450 4.4.1 zzz",
+        "550 5.4.4 zzz",
+        "554 5.4.6 zzz",
+        "550 5.6.0 zzz",
+        "550 5.7.1 no PTR record",
+        "550 5.7.26 Unauthenticated email from example.com is not accepted due to domain's DMARC policy.",
+        "451 4.7.0 too many recipients, one domain only per session",
+        "421 4.7.0 too many connections from your IP",
+        "550 5.7.1 zzz",
+        "550 5.7.1 blocked using zen.spamhaus.org",
+        "554 5.7.1 virus found",
+    ];
+    for language in [Language::English, Language::Spanish] {
+        let mut all = String::new();
+        for (kind, reply) in
+            [Kind::Failed, Kind::Delayed].iter().flat_map(|kind| replies.map(|r| (*kind, r)))
+        {
+            let rig = rig_in(language, |_| {});
+            let mut outcome = outcomes("smtp").remove(0);
+            outcome.status_code = reply.split(' ').nth(1).unwrap().parse().unwrap();
+            outcome.cause = Cause::Refused {
+                host: "mx.example.net[192.0.2.1]".to_owned(),
+                reply: reply.to_owned(),
+                command: crate::cause::field::Command(puerto_smtp::client::Stage::Recipient),
+            };
+            rig.notify(kind, &job("me@example.com", MESSAGE), &[outcome]).await.unwrap();
+            let text = rig.queued().remove(0).replace("\r\n", "\n");
+            let (_, told) = text.split_once("  plain@example.net\n").unwrap();
+            let (told, _) = told.split_once("\n\n").unwrap();
+            all.push_str(&format!("== {kind:?} {reply}\n{told}\n"));
+        }
+        let code = if language == Language::English { "en" } else { "es" };
+        crate::golden::same(&format!("bounce/told.{code}.txt"), &all);
+    }
 }

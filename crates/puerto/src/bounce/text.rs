@@ -120,35 +120,24 @@ fn about(text: &mut String, notice: Kind, told: &Told<'_>, language: Language) {
     say(&outcome.cause.said().of(language));
     let explained = explain::of_cause(&outcome.cause, outcome.host.as_deref());
     let explained = explained.map(|found| found.of_kind(kind));
-    if let Some(explanation) = explained {
-        say(&IN_SHORT.with(language, &[("short", short(&explanation, notice, language))]));
+    if let Some(found) = explained {
+        let short = match (language, notice) {
+            (Language::English, Kind::Delayed) => found.clause(),
+            // What to do is the advice's to say.
+            _ => found.short(language),
+        };
+        say(&IN_SHORT.with(language, &[("short", short)]));
     }
     if notice == Kind::Failed {
         // What only ever failed for the moment was given up by age.
         if outcome.status_code.class == 4 {
             say(TOO_LONG.of(language));
         }
-        let advice = advice(explained, outcome.status_code).of(language);
-        // What is the matter was said in short.
-        let action = advice.split_once(". ").filter(|_| explained.is_some());
-        say(action.map_or(advice, |(_, action)| action));
+        let (matter, action) = advice(explained, outcome.status_code);
+        let matter = matter.filter(|_| explained.is_none());
+        let both = matter.into_iter().chain([action]).map(|text| text.of(language));
+        say(&both.collect::<Vec<_>>().join(" "));
     }
-}
-
-// What to do is the advice's to say, where there is one.
-fn short(found: &Explanation, notice: Kind, language: Language) -> &'static str {
-    match (language, notice) {
-        (Language::Spanish, _) => first_sentence(found.cause(language)),
-        (Language::English, Kind::Failed) => {
-            let short = found.short();
-            short.split_once(": ").map_or(short, |(cause, _)| cause)
-        }
-        (Language::English, _) => found.short(),
-    }
-}
-
-fn first_sentence(text: &str) -> &str {
-    text.split(". ").next().unwrap_or(text).trim_end_matches('.')
 }
 
 // The form that mail gives to a date names day and month in English.
@@ -163,77 +152,117 @@ fn day(date: DateTime, language: Language) -> String {
     }
 }
 
-// The recipient's and the content's faults are for the sender to mend; all others need
-// an administrator.
-fn advice(explained: Option<Explanation>, status: EnhancedCode) -> Text {
+// What is the matter, where that can be told, and what to do. The recipient's and the
+// content's faults are for the sender to mend; all others need an administrator.
+fn advice(explained: Option<Explanation>, status: EnhancedCode) -> (Option<Text>, Text) {
     match explained.map(|explanation| explanation.whose()) {
-        Some(Whose::Server | Whose::Dns | Whose::Provider) => Text::new(
-            "Tell your administrator, who can do something about it.",
-            "Avise a su administrador, que puede hacer algo al respecto.",
+        Some(Whose::Server | Whose::Dns | Whose::Provider) => (
+            None,
+            Text::new(
+                "Tell your administrator, who can do something about it.",
+                "Avise a su administrador, que puede hacer algo al respecto.",
+            ),
         ),
         _ => meaning(status),
     }
 }
 
 // By the subject and detail of the status (RFC 3463 §3).
-fn meaning(status: EnhancedCode) -> Text {
-    match (status.subject, status.detail) {
-        (1, 10) => Text::new(
-            "That domain says that it takes no mail at all. Ask for another address.",
-            "Ese dominio dice que no recibe ningún correo. Pida otra dirección.",
+fn meaning(status: EnhancedCode) -> (Option<Text>, Text) {
+    let (matter, action) = match (status.subject, status.detail) {
+        (1, 10) => (
+            Text::new(
+                "That domain says that it takes no mail at all.",
+                "Ese dominio dice que no recibe ningún correo.",
+            ),
+            Text::new("Ask for another address.", "Pida otra dirección."),
         ),
-        (1, 7 | 8) => Text::new(
-            "Your own address was not accepted. Check the sender that your program sets.",
-            "No se aceptó la dirección de usted. Compruebe el remitente que pone su programa.",
+        (1, 7 | 8) => (
+            Text::new("Your own address was not accepted.", "No se aceptó la dirección de usted."),
+            Text::new(
+                "Check the sender that your program sets.",
+                "Compruebe el remitente que pone su programa.",
+            ),
         ),
-        (1, 2) => Text::new(
-            "There is no such domain. Check what stands after the @ for typing mistakes.",
-            "Ese dominio no existe. Compruebe que lo que va tras la @ esté bien escrito.",
+        (1, 2) => (
+            Text::new("There is no such domain.", "Ese dominio no existe."),
+            Text::new(
+                "Check what stands after the @ for typing mistakes.",
+                "Compruebe que lo que va tras la @ esté bien escrito.",
+            ),
         ),
-        (1, _) => Text::new(
-            "There is no such address. Check it for typing mistakes.",
-            "Esa dirección no existe. Compruebe que esté bien escrita.",
+        (1, _) => (
+            Text::new("There is no such address.", "Esa dirección no existe."),
+            Text::new("Check it for typing mistakes.", "Compruebe que esté bien escrita."),
         ),
-        (2, 2) => Text::new(
-            "The mailbox is full. Write anew in some days, or reach the person otherwise.",
-            "El buzón está lleno. Escriba de nuevo dentro de unos días o contacte de otro modo.",
+        (2, 2) => (
+            Text::new("The mailbox is full.", "El buzón está lleno."),
+            Text::new(
+                "Write anew in some days, or reach the person otherwise.",
+                "Escriba de nuevo dentro de unos días o contacte de otro modo.",
+            ),
         ),
-        (2, 3) | (3, 4) => Text::new(
-            "The message is too large. Send less, or a link to it.",
-            "El mensaje es demasiado grande. Envíe menos, o un enlace.",
+        (2, 3) | (3, 4) => (
+            Text::new("The message is too large.", "El mensaje es demasiado grande."),
+            Text::new("Send less, or a link to it.", "Envíe menos, o un enlace."),
         ),
-        (2, _) => Text::new(
-            "The mailbox takes no mail at present. Reach the person otherwise.",
-            "El buzón no recibe correo por ahora. Contacte de otro modo.",
+        (2, _) => (
+            Text::new(
+                "The mailbox takes no mail at present.",
+                "El buzón no recibe correo por ahora.",
+            ),
+            Text::new("Reach the person otherwise.", "Contacte de otro modo."),
         ),
-        (4, 6) => Text::new(
-            "The message went round in circles. Your administrator can mend that.",
-            "El mensaje daba vueltas sin fin. Su administrador puede arreglarlo.",
+        (4, 6) => (
+            Text::new("The message went round in circles.", "El mensaje daba vueltas sin fin."),
+            Text::new("Your administrator can mend that.", "Su administrador puede arreglarlo."),
         ),
-        (4, 4) => Text::new(
-            "That domain names no server that takes its mail. Check what stands after the @ for \
-             typing mistakes, or reach the person otherwise.",
-            "Ese dominio no nombra ningún servidor que reciba su correo. Compruebe que lo que va \
-             tras la @ esté bien escrito, o contacte de otro modo.",
+        (4, 4) => (
+            Text::new(
+                "That domain names no server that takes its mail.",
+                "Ese dominio no nombra ningún servidor que reciba su correo.",
+            ),
+            Text::new(
+                "Check what stands after the @ for typing mistakes, or reach the person otherwise.",
+                "Compruebe que lo que va tras la @ esté bien escrito, o contacte de otro modo.",
+            ),
         ),
-        (4, _) => Text::new(
-            "The other server could not be reached. Reach the person otherwise, and tell your \
-             administrator.",
-            "No se pudo llegar al otro servidor. Contacte de otro modo y avise a su administrador.",
+        (4, _) => (
+            Text::new(
+                "The other server could not be reached.",
+                "No se pudo llegar al otro servidor.",
+            ),
+            Text::new(
+                "Reach the person otherwise, and tell your administrator.",
+                "Contacte de otro modo y avise a su administrador.",
+            ),
         ),
-        (6, _) => Text::new(
-            "The other server cannot take a message of this form. Send it as plain text.",
-            "El otro servidor no admite un mensaje de esta forma. Envíelo como texto sencillo.",
+        (6, _) => (
+            Text::new(
+                "The other server cannot take a message of this form.",
+                "El otro servidor no admite un mensaje de esta forma.",
+            ),
+            Text::new("Send it as plain text.", "Envíelo como texto sencillo."),
         ),
-        (7, _) => Text::new(
-            "The other server refused it by its rules: often because it doubts the sender or \
-             takes the message for spam. Tell your administrator what it said.",
-            "El otro servidor lo rechazó por sus normas: a menudo porque duda del remitente o lo \
-             toma por correo basura. Cuente a su administrador lo que dijo.",
+        (7, _) => (
+            Text::new(
+                "The other server refused it by its rules: often because it doubts the sender or \
+                 takes the message for spam.",
+                "El otro servidor lo rechazó por sus normas: a menudo porque duda del remitente o \
+                 lo toma por correo basura.",
+            ),
+            Text::new(
+                "Tell your administrator what it said.",
+                "Cuente a su administrador lo que dijo.",
+            ),
         ),
-        _ => Text::new(
-            "Tell your administrator what the other server said.",
-            "Cuente a su administrador lo que dijo el otro servidor.",
-        ),
-    }
+        _ => {
+            let action = Text::new(
+                "Tell your administrator what the other server said.",
+                "Cuente a su administrador lo que dijo el otro servidor.",
+            );
+            return (None, action);
+        }
+    };
+    (Some(matter), action)
 }

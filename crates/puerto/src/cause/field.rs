@@ -229,10 +229,10 @@ pub struct Command(pub Stage);
 
 impl Field for Command {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
-        Cow::Borrowed(match language {
+        match language {
             Language::English => self.0.command(),
-            Language::Spanish => lang::command(self.0),
-        })
+            Language::Spanish => Cow::Borrowed(lang::command(self.0)),
+        }
     }
 }
 

@@ -18,8 +18,8 @@ const OF_MACHINE: [&str; 6] = [
     "mbox.open-relay",
     "mbox.backscatter",
 ];
-/// What looks names of this server up, and so fails where they are in the domain.
-const OF_NAME: [&str; 4] = ["helo.resolves", "helo.no-cname", "helo.spf", "ptr.fcrdns"];
+/// What looks the name in EHLO up, and so fails where that is in the domain.
+const OF_NAME: [&str; 3] = ["helo.resolves", "helo.no-cname", "helo.spf"];
 
 /// Says first that the domain does not exist, and skips what depends on it.
 pub(super) fn told<W: World>(context: &Context<'_, W>, checks: Vec<Check>) -> Vec<Check> {
@@ -57,15 +57,8 @@ fn depends<W: World>(context: &Context<'_, W>, registered: &str, check: &Check) 
     if check.status == Status::NotApplicable || OF_MACHINE.contains(&id) {
         return false;
     }
-    if OF_NAME.contains(&id) {
-        let of_host = is_at_or_below(&context.helo, registered);
-        // The name of an address stands in what was seen.
-        return match id {
-            "ptr.fcrdns" => {
-                check.status == Status::Finding && check.seen.to_string().contains(registered)
-            }
-            _ => of_host,
-        };
-    }
+    let is_in_domain = |name: &str| is_at_or_below(name, registered);
     OF_DOMAIN.contains(&group)
+        || OF_NAME.contains(&id) && is_in_domain(&context.helo)
+        || check.status == Status::Finding && check.name.as_deref().is_some_and(is_in_domain)
 }

@@ -157,7 +157,7 @@ impl<'a, W: World> Context<'a, W> {
         subject: impl ToString,
         (name, kind): (&str, RecordType),
     ) -> Draft {
-        self.about(definition, subject).asked(self.question(name, kind))
+        self.about(definition, subject).asked_dns(self.question(name, kind))
     }
 
     /// A question as people repeat it: `TXT example.com @127.0.0.53`.

@@ -265,14 +265,14 @@ async fn of_key<W: World>(context: &Context<'_, W>, key: &SigningKey) -> Vec<Che
     let line = context.to_publish(target, &line);
     let draft = |definition| {
         let asking = context.asking(definition, &name, (&name, RecordType::Txt));
-        asking.with_said("line", &line).with("d", &key.domain)
+        asking.with_record("line", &line).with("d", &key.domain)
     };
     let mut checks = match draft(&RECORD_EXISTS).answered(texts.clone()) {
         Ok(texts) => published(&draft, &record, &texts),
         Err(silent) => silent.skipping(after(OF_RECORD, &RECORD_EXISTS), draft),
     };
     let is_known = texts.is_ok();
-    let alias_draft = draft(&CNAME).asked(context.question(&name, RecordType::Cname));
+    let alias_draft = draft(&CNAME).asked_dns(context.question(&name, RecordType::Cname));
     checks.push(match (alias, texts) {
         (Ok(None), _) => alias_draft.right(),
         (Ok(Some(_)), Err(_)) => alias_draft.skipped(&RECORD_EXISTS),

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::outcome::{Check, Judged, family, told};
 use super::world::World;
 use crate::dnsplan::helo_spf_proposal;
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 use crate::survey::names;
 use puerto_mail::together::together;
 
@@ -177,10 +177,13 @@ async fn spf_allows<W: World>(context: &Context<'_, W>, address: IpAddr) -> (Che
             let proposal = helo_spf_proposal(context.world, (name, &context.egress), &texts).await;
             let draft = match proposal.as_ref().map(|one| (one, one.unclear())) {
                 Err(_) => draft.remedy(LATER),
-                Ok((one, unclear)) if unclear.is_empty() => draft.with("edited", &one.text),
-                Ok((one, unclear)) => {
-                    draft.with("edited", &one.text).with("unclear", unclear).remedy(UNCLEAR)
+                Ok((one, unclear)) if unclear.is_empty() => {
+                    draft.with_record("edited", Said::words(&one.text))
                 }
+                Ok((one, unclear)) => draft
+                    .with_record("edited", Said::words(&one.text))
+                    .with("unclear", unclear)
+                    .remedy(UNCLEAR),
             };
             draft.wrong()
         }

@@ -40,7 +40,7 @@ mod world;
 
 pub use crate::survey::greeting::Greeting;
 pub use crate::survey::https::Page;
-pub use blocklists::{closed_list, test_points as blocklist_test_points};
+pub use blocklists::test_points as blocklist_test_points;
 pub use context::{Asked, Context, Place, Relay, domain_of};
 pub use outcome::{Check, Definition, Draft, Family, Status};
 use puerto_mail::together::together;

@@ -216,9 +216,11 @@ fn sendmail<W: World>(context: &Context<'_, W>) -> Check {
 }
 
 fn resolver<W: World>(context: &Context<'_, W>) -> Check {
-    let servers = context.world.resolver();
-    let is_public = |server: &str| PUBLIC_RESOLVERS.split(' ').any(|public| public == server);
-    context.about(&RESOLVER_PUBLIC, &servers).judge(servers.split(", ").any(is_public))
+    let is_public = |server: &SocketAddr| {
+        PUBLIC_RESOLVERS.split(' ').any(|public| public.parse() == Ok(server.ip()))
+    };
+    let draft = context.about(&RESOLVER_PUBLIC, context.world.resolver());
+    draft.judge(context.world.resolvers().iter().any(is_public))
 }
 
 fn egress<W: World>(context: &Context<'_, W>) -> Check {

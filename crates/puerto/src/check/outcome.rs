@@ -138,12 +138,18 @@ pub struct Check {
     /// What was asked and of whom: `PTR 1.2.0.192.in-addr.arpa @127.0.0.53`. Empty
     /// where nobody was asked.
     pub asked: String,
+    /// It was the DNS that was asked.
+    pub is_of_dns: bool,
+    /// The name that was judged, where the subject is the address that has it.
+    pub name: Option<String>,
     /// What was seen, or why nothing was.
     pub seen: Said,
     /// What should have been seen; for findings.
     pub expected: Said,
     /// What to do, ready to paste where it is a record or a command.
     pub remedy: Said,
+    /// A key or a whole record stands in what to do.
+    pub has_record: bool,
     /// No receiver takes mail while this is so.
     pub is_decisive: bool,
 }
@@ -226,9 +232,12 @@ impl Draft {
             status: Status::Unknown,
             subject,
             asked: String::new(),
+            is_of_dns: false,
+            name: None,
             seen: Said::default(),
             expected: Said::default(),
             remedy: Said::default(),
+            has_record: false,
             is_decisive: false,
         };
         let Definition { right, expected, remedy, .. } = *definition;
@@ -241,6 +250,20 @@ impl Draft {
     pub fn asked(mut self, asked: impl Into<String>) -> Self {
         self.check.asked = asked.into();
         self
+    }
+
+    /// The same, where it was the DNS.
+    #[must_use]
+    pub fn asked_dns(mut self, question: impl Into<String>) -> Self {
+        self.check.is_of_dns = true;
+        self.asked(question)
+    }
+
+    /// Says which name of the subject is judged.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.check.name = Some(name.to_owned());
+        self.with("name", name)
     }
 
     /// Gives a value to put in, the same in every language.
@@ -261,6 +284,13 @@ impl Draft {
     pub fn with_said(mut self, name: &'static str, said: impl Into<Said>) -> Self {
         self.values.push((name, said.into()));
         self
+    }
+
+    /// The same of a record that is to be published: it is too long for a summary.
+    #[must_use]
+    pub fn with_record(mut self, name: &'static str, record: impl Into<Said>) -> Self {
+        self.check.has_record = true;
+        self.with_said(name, record)
     }
 
     /// Makes a finding milder than its definition says.

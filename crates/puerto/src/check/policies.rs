@@ -8,7 +8,7 @@ use super::context::Context;
 use super::outcome::{Check, Definition, Judged, family, told};
 use super::tls::{MTASTS_RECORD, TLSRPT_RECORD};
 use super::world::World;
-use crate::lang::Text;
+use crate::lang::{Said, Text};
 
 family! {
     FAMILY = "bimi" ["The brand's logo", "El logotipo de la marca"] is_of_machine: false;
@@ -94,7 +94,7 @@ async fn judge<W: World>(context: &Context<'_, W>, kind: &Kind) -> Judged {
     let draft = context
         .asking(kind.definition, &context.domain, (&name, RecordType::Txt))
         .with("name", &name)
-        .with("form", kind.form.replace("{domain}", &context.domain));
+        .with_record("form", Said::words(kind.form.replace("{domain}", &context.domain)));
     let texts = draft.answered(context.texts(&name).await)?;
     // RFC 8461 §3.1, RFC 8460 §3: other records at the name do not count.
     let versioned = |text: &&String| {

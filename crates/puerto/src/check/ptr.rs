@@ -174,14 +174,14 @@ async fn confirmed<W: World>(context: &Context<'_, W>, address: IpAddr, names: &
     let kind = RecordType::of_address(address);
     let first = names.first().map_or("", String::as_str);
     let draft = context.asking(&FCRDNS, address, (first, kind));
-    let draft = draft.with("type", kind).with("name", first);
+    let draft = draft.with("type", kind).named(first);
     let asked = names.iter().take(MAX_NAMES);
     let answers = together(asked.map(|name| context.public_addresses(name, kind))).await;
     let leads_back = |answer: &Result<Vec<IpAddr>, _>| {
         answer.as_ref().is_ok_and(|addresses| addresses.contains(&address))
     };
     if let Some((name, _)) = names.iter().zip(&answers).find(|(_, answer)| leads_back(answer)) {
-        return draft.with("good", name).asked(context.question(name, kind)).right();
+        return draft.with("good", name).asked_dns(context.question(name, kind)).right();
     }
     if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
         return draft.no_answer(error);

@@ -75,8 +75,8 @@ impl Report {
     fn is_dns_silent(&self) -> bool {
         let asked = self.checks.iter().filter(|check| {
             check.status != Status::NotApplicable
-                && check.asked.contains(" @")
-                && !check.id().starts_with("bl.")
+                && check.is_of_dns
+                && check.definition.group() != "bl"
         });
         let asked: Vec<_> = asked.collect();
         asked.len() > 2 && asked.iter().all(|check| check.status == Status::Unknown)
@@ -103,7 +103,7 @@ impl Report {
             // A key or a whole record belongs to its finding, not into one sentence.
             let remedy = first.remedy.of(language);
             let is_long = remedy.chars().count() > REMEDY_AT_MOST;
-            let remedy = match is_long && remedy.contains(" IN TXT ") {
+            let remedy = match is_long && first.has_record {
                 true => ELSEWHERE.with(language, &[("id", first.id())]),
                 false => remedy,
             };

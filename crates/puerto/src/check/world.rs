@@ -48,8 +48,13 @@ pub enum Trial {
 
 /// The world outside.
 pub trait World: Dns {
-    /// Who answers [`Dns::lookup`], for people: `127.0.0.53`.
-    fn resolver(&self) -> String;
+    /// Who answers [`Dns::lookup`].
+    fn resolvers(&self) -> Vec<SocketAddr>;
+
+    /// The same for people: `127.0.0.53`.
+    fn resolver(&self) -> String {
+        self.resolvers().iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
 
     /// The same about this machine's own names and addresses, which its resolver may make
     /// up: by the word of the zone's own servers.
@@ -61,12 +66,7 @@ pub trait World: Dns {
         self.lookup(name, record_type)
     }
 
-    /// The resolvers of this machine, where there is more than one.
-    fn resolvers(&self) -> Vec<SocketAddr> {
-        Vec::new()
-    }
-
-    /// Asks one of them alone.
+    /// Asks one of the resolvers alone.
     fn ask_resolver(
         &self,
         _resolver: SocketAddr,
@@ -158,19 +158,13 @@ impl Dns for Internet {
 }
 
 impl World for Internet {
-    fn resolver(&self) -> String {
-        let servers: Vec<_> = self.resolver.servers().iter().map(shown).collect();
-        servers.join(", ")
-    }
-
     async fn undistorted(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
         let asked = undistorted(&self.resolver, name, record_type);
         self.patience(PATIENCE).wait(asked).await
     }
 
     fn resolvers(&self) -> Vec<SocketAddr> {
-        let all = self.resolver.servers();
-        if all.len() > 1 { all } else { Vec::new() }
+        self.resolver.servers()
     }
 
     async fn ask_resolver(

@@ -150,9 +150,14 @@ impl Explanation {
         text::of(language, &self.rule.say).remedy(self.kind)
     }
 
-    /// Both in one clause of at most 120 characters, in English.
-    pub fn short(&self) -> &'static str {
-        text::of(Language::English, &self.rule.say).short(self.kind)
+    /// What happened, in a clause.
+    pub fn short(&self, language: Language) -> &'static str {
+        &text::of(language, &self.rule.say).short
+    }
+
+    /// What happened and what to do, in one clause of at most 120 characters, in English.
+    pub fn clause(&self) -> &'static str {
+        text::of(Language::English, &self.rule.say).clause(self.kind)
     }
 
     /// The check of `puerto check` that finds the same fault.

@@ -327,7 +327,7 @@ fn success_and_nonsense_are_not_explained() {
     }
     assert!(specific("550 zzz", None).is_none() && specific("", None).is_none());
     assert!(specific("550 5.1.1 zzz", None).is_some());
-    let greylisted = |kind| specific("451 4.7.1 Greylisted", None).unwrap().of_kind(kind).short();
+    let greylisted = |kind| specific("451 4.7.1 Greylisted", None).unwrap().of_kind(kind).clause();
     assert!(greylisted(Kind::Temporary).contains("tried again"));
     assert!(!greylisted(Kind::Permanent).contains("tried again"));
 }
@@ -382,13 +382,15 @@ fn each_rule_has_its_sentences() {
         for (key, said) in texts {
             assert!(!said.cause.is_empty() && !said.remedy.is_empty(), "{language:?} {key}");
             assert!(said.cause.ends_with('.') && said.remedy.ends_with('.'), "{language:?} {key}");
+            assert!(!said.short.is_empty() && !said.short.ends_with('.'), "{language:?} {key}");
         }
     }
     for (key, said) in text::all(Language::English) {
         assert!(text::all(Language::Spanish).contains_key(key), "{key} has no Spanish");
-        assert!((1..=120).contains(&said.short.len()), "{key}: {}", said.short.len());
+        let clause = said.clause(Kind::Temporary);
+        assert!((1..=120).contains(&clause.len()), "{key}: {}", clause.len());
         // Brackets would end the reason in a Postfix line.
-        assert!(said.short.is_ascii() && !said.short.contains(['\n', '(', ')']), "{key}");
+        assert!(clause.is_ascii() && !clause.contains(['\n', '(', ')']), "{key}");
     }
 }
 
@@ -495,7 +497,7 @@ fn of_what_is_given_up_it_is_never_said_that_it_is_tried_again() {
     for rule in Knowledge::checked().unwrap().rules() {
         for language in [Language::English, Language::Spanish] {
             let said = text::of(language, &rule.say);
-            for text in [said.remedy(Kind::Permanent), said.short(Kind::Permanent)] {
+            for text in [said.remedy(Kind::Permanent), said.clause(Kind::Permanent)] {
                 let promise = promises.iter().find(|words| text.contains(*words));
                 assert_eq!(promise, None, "{}: {text}", rule.id);
             }

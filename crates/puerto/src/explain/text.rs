@@ -19,9 +19,17 @@ pub(super) struct Sentences {
     /// What to do where it is not tried again, if the remedy says that it is.
     #[serde(default)]
     pub(super) given_up: String,
-    /// Both in a clause; English only.
-    #[serde(default)]
+    /// What happened, in a clause.
     pub(super) short: String,
+    /// What to do, in a clause: for the log, and so in English only.
+    #[serde(default)]
+    advice: String,
+    /// In the place of advice, what happens by itself as long as it is tried again.
+    #[serde(default)]
+    promise: String,
+    /// `short: advice`.
+    #[serde(skip)]
+    clause: String,
 }
 
 impl Sentences {
@@ -33,13 +41,13 @@ impl Sentences {
         }
     }
 
-    /// The clause for it: what is given up is not tried again, whatever the reply says.
-    pub(super) fn short(&self, kind: Kind) -> &str {
-        let cause = self.short.split(": ").next().unwrap_or(&self.short);
-        let promises = ["tried again", "separately"];
-        let is_promise =
-            !self.given_up.is_empty() && promises.iter().any(|words| self.short.contains(words));
-        if kind == Kind::Permanent && is_promise { cause } else { &self.short }
+    /// What happened and what to do, in one clause. Nothing is promised of what is not
+    /// tried again.
+    pub(super) fn clause(&self, kind: Kind) -> &str {
+        match kind {
+            Kind::Permanent if !self.promise.is_empty() => &self.short,
+            _ => &self.clause,
+        }
     }
 }
 
@@ -65,5 +73,10 @@ pub(super) fn of(language: Language, key: &str) -> &'static Sentences {
 // A file of the program that does not parse fails the tests; a server in service
 // says less rather than stop.
 fn read(file: &str) -> Texts {
-    toml::from_str(file).unwrap_or_default()
+    let mut texts: Texts = toml::from_str(file).unwrap_or_default();
+    for said in texts.values_mut() {
+        let (short, rest) = (&said.short, [&*said.advice, &*said.promise].concat());
+        said.clause = if rest.is_empty() { short.clone() } else { format!("{short}: {rest}") };
+    }
+    texts
 }

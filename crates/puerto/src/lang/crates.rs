@@ -248,7 +248,7 @@ pub fn command(stage: Stage) -> &'static str {
     match stage {
         Stage::Greeting => "la conexión inicial",
         Stage::Content | Stage::FinalDot => "el final de DATA",
-        other => other.command().trim_end_matches(" command"),
+        other => other.verb().unwrap_or("nada"),
     }
 }
 

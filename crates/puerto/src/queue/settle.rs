@@ -121,7 +121,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                 status: outcome.status,
                 text: &text,
                 tls: outcome.tls.as_deref(),
-                explanation: explained.map(|found| found.of_kind(kind).short()),
+                explanation: explained.map(|found| found.of_kind(kind).clause()),
             });
         }
         if judged.iter().any(|judged| judged.fate == Fate::Expired) {

@@ -50,7 +50,7 @@ pub(super) fn said(why: &Why) -> Said {
 
 fn of_session(failure: &Failure) -> Said {
     // The protocol's words are the same in every language.
-    let command = failure.stage.command().trim_end_matches(" command");
+    let command = failure.stage.verb().unwrap_or_default();
     match (&failure.cause, failure.stage) {
         // Said before anything was asked of the server: it is about the client.
         (Cause::Reply(reply), Stage::Greeting | Stage::Ehlo | Stage::Helo) => said!(

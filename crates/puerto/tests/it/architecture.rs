@@ -1,5 +1,6 @@
 //! The map tells the truth: no crate and no room uses what `ARCHITECTURE.md` does not list.
 
+mod meanings;
 mod source;
 
 use std::collections::BTreeSet;

@@ -7,17 +7,13 @@ use serde::Deserialize;
 
 use crate::finding::Severity;
 use crate::lang::{Language, Said};
-use puerto_mail::dns::is_at_or_below;
 
 /// What is known of blocklists.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Lists {
-    /// Those that exist.
     #[serde(rename = "list")]
     pub(super) lists: Vec<List>,
-    /// Those that were shut down: never asked, but still named in replies.
-    closed: Vec<Closed>,
 }
 
 impl Lists {
@@ -31,15 +27,9 @@ impl Lists {
         toml::from_str(text)
     }
 
-    /// The lists that may be asked about subjects of this kind.
+    /// The lists to ask about subjects of this kind.
     pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = &List> {
-        self.lists.iter().filter(move |list| list.access.may_be_asked() && list.of.contains(&kind))
-    }
-
-    /// The list that was shut down and had this zone.
-    pub(super) fn closed(&self, zone: &str) -> Option<&Closed> {
-        let zone = zone.trim_end_matches('.').to_ascii_lowercase();
-        self.closed.iter().find(|list| list.zones.iter().any(|known| is_at_or_below(&zone, known)))
+        self.lists.iter().filter(move |list| list.of.contains(&kind))
     }
 }
 
@@ -158,22 +148,6 @@ pub(super) enum Access {
     Open,
     /// Resolvers whose address was registered.
     Registered,
-    /// Customers, by a zone of their own.
-    Key,
-}
-
-impl Access {
-    fn may_be_asked(self) -> bool {
-        self != Self::Key
-    }
-}
-
-/// A list that was shut down.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Closed {
-    pub(super) name: String,
-    pub(super) zones: Vec<String>,
 }
 
 /// Answers of one meaning.
@@ -229,13 +203,12 @@ mod tests {
     #[test]
     fn the_file_is_read_and_every_list_can_be_understood() {
         let lists = Lists::read(include_str!("../blocklists.toml")).unwrap();
-        assert!(lists.lists.len() > 15 && lists.closed.len() > 5);
+        assert!(lists.lists.len() > 15);
         for list in &lists.lists {
             assert!(list.check.starts_with("bl."), "{list:?}");
             assert!(list.page.starts_with("https://"), "{list:?}");
             assert!(!list.of.is_empty() && !list.zone.ends_with('.'), "{list:?}");
-            assert!(lists.closed(&list.zone).is_none(), "{} is closed", list.name);
-            assert!(list.access == Access::Key || !list.answers.is_empty(), "{list:?}");
+            assert!(!list.answers.is_empty(), "{list:?}");
         }
     }
 
@@ -255,19 +228,6 @@ mod tests {
         }
         for wrong in ["", "127.0.0", "127.0.0.1.1", "127.0.0.256", "127.0.0.&", "127.0.0.3-"] {
             assert!(Pattern::try_from(wrong.to_owned()).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn closed_lists_are_recognized_by_their_zones() {
-        let lists = Lists::known();
-        for (zone, name) in [
-            ("dnsbl.sorbs.net", Some("SORBS")),
-            ("DUL.dnsbl.sorbs.net.", Some("SORBS")),
-            ("notsorbs.net", None),
-            ("zen.spamhaus.org", None),
-        ] {
-            assert_eq!(lists.closed(zone).map(|list| list.name.as_str()), name, "{zone}");
         }
     }
 }

@@ -3,7 +3,8 @@
 //! Which lists there are, and how each is to be read, is data (`blocklists.toml`). Each
 //! list is tested before it is believed; one that refuses our resolver, does not answer
 //! or answers nonsense is unknown, and the resolver is named, since it is mostly the
-//! reason. Lists that were shut down are never asked. Behind a relayhost receivers see
+//! reason. Lists that were shut down are none of them: `explain` knows their
+//! names from replies. Behind a relayhost receivers see
 //! the relay's address, so that ours is not asked about; the domain is.
 
 mod ask;
@@ -26,12 +27,6 @@ use puerto_mail::together::together;
 
 /// Questions that are asked at the same time at most.
 const AT_ONCE: usize = 96;
-
-/// The name of a list that was shut down, if this is a zone of one: replies still name
-/// some, and there is nothing to be removed from.
-pub fn closed_list(zone: &str) -> Option<&'static str> {
-    Lists::known().closed(zone).map(|list| list.name.as_str())
-}
 
 /// The names that the lists which are asked must list (RFC 5782 §5): what a made-up
 /// Internet has to answer for, so that they are believed.
@@ -123,7 +118,7 @@ fn conclude<W: World>(
 ) -> Check {
     let asked = context.question(&subject.name_in(&list.zone), RecordType::A);
     let definition = definition_of(list);
-    let draft = context.about(definition, subject).asked(asked).with("list", &list.name);
+    let draft = context.about(definition, subject).asked_dns(asked).with("list", &list.name);
     let draft = draft.severity(list.severity.min(definition.severity));
     match verdict {
         Verdict::NotListed if list.is_allow_list() => draft.with("page", &list.page).pass((
@@ -220,7 +215,7 @@ fn sanity<W: World>(context: &Context<'_, W>, reports: &[Report]) -> Check {
     let names: Vec<_> = unfit.iter().map(|report| report.list.name.as_str()).collect();
     let draft = context
         .about(&definitions::SANITY, &resolver)
-        .asked(format!("127.0.0.2, 127.0.0.1, test, invalid @{resolver}"))
+        .asked_dns(format!("127.0.0.2, 127.0.0.1, test, invalid @{resolver}"))
         .with("fit", fit.len())
         .list("unfit", unique(names));
     match unfit.as_slice() {

@@ -247,7 +247,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let whose = evaluation.policy_domain.as_deref().unwrap_or(domain);
     let publish = publish(context, whose, std::slice::from_ref(&record.text)).await;
     let tags = mend::mend(&record.text);
-    let draft = |check| at(context, check, whose).with_said("publish", &publish);
+    let draft = |check| at(context, check, whose).with_record("publish", &publish);
     checks.extend(of_record(draft, (&tags, record), &evaluation));
     checks.push(alignment(context, &evaluation, certain));
     checks.push(organization::check(context, &evaluation));
@@ -270,7 +270,7 @@ fn asks_nothing<W: World>(
     let mut records = texts.iter().filter(|text| mend::is_meant(text));
     let record = records.next().filter(|_| !found.iter().any(Check::is_wrong))?;
     let draft = at(context, &MISSING_P, &context.domain);
-    let draft = draft.with("record", record).with_said("publish", publish);
+    let draft = draft.with("record", record).with_record("publish", publish);
     Some(draft.expected(("a policy", "una política")).finding((
         "no p= and no rua=, so that receivers ignore it: {record}",
         "sin p= ni rua=, de modo que los receptores no lo tienen en cuenta: {record}",
@@ -321,7 +321,7 @@ fn found<W: World>(
     evaluation: &Evaluation,
     (location, publish): (&Check, &Said),
 ) -> Vec<Check> {
-    let draft = |check| at(context, check, &context.domain).with_said("publish", publish);
+    let draft = |check| at(context, check, &context.domain).with_record("publish", publish);
     let records: Vec<&str> =
         texts.iter().filter(|text| mend::is_meant(text)).map(String::as_str).collect();
     match records.as_slice() {
@@ -382,7 +382,7 @@ async fn location<W: World>(context: &Context<'_, W>) -> Check {
             Ok(_) if also_right && name != domain => {}
             Ok(texts) => {
                 if let Some(text) = texts.iter().find(is_record) {
-                    return draft(name).with("record", text).wrong();
+                    return draft(name).with_record("record", Said::words(text)).wrong();
                 }
             }
         }

@@ -17,7 +17,7 @@ pub(super) fn check<W: World>(context: &Context<'_, W>, evaluation: &Evaluation)
     };
     let list = &evaluation.by_list.organizational_domain;
     let draft = draft
-        .asked(context.question(&format!("_dmarc.{list}"), RecordType::Txt))
+        .asked_dns(context.question(&format!("_dmarc.{list}"), RecordType::Txt))
         .with("walk", walk)
         .with("list", list)
         .with("old", evaluation.by_list.result)

@@ -11,6 +11,7 @@ use crate::check::domain::{NULL_MX, SENDER_RESOLVES};
 use crate::check::names::related;
 use crate::check::outcome::{Check, Definition, Draft, Judged, told};
 use crate::check::world::World;
+use crate::lang::Said;
 
 /// `draft` is of the record of `whose`.
 pub(super) async fn judge<W: World>(
@@ -54,7 +55,7 @@ pub(super) async fn judge<W: World>(
 
 async fn takes_mail<W: World>(context: &Context<'_, W>, draft: Draft, target: &str) -> Check {
     let draft = draft
-        .asked(context.question(target, RecordType::Mx))
+        .asked_dns(context.question(target, RecordType::Mx))
         .with("target", target)
         .expected(("a domain with MX", "un dominio con MX"))
         .remedy((
@@ -87,7 +88,7 @@ async fn permission<W: World>(context: &Context<'_, W>, whose: &str, target: &st
     let draft = context
         .asking(&RUA_EXTERNAL, context.subject(target), (&name, RecordType::Txt))
         .with("target", target)
-        .with("name", &name);
+        .with_record("name", Said::words(&name));
     let texts = draft.answered(context.texts(&name).await)?;
     Ok(draft.judge(!texts.iter().any(|text| text.starts_with("v=DMARC1"))))
 }

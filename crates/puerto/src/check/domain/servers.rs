@@ -120,7 +120,7 @@ fn asking(draft: Draft, questions: &[Question], said: &[Answered]) -> Draft {
     let shown: Vec<_> = questions.iter().map(|one| format!("{} {}", one.kind, one.name)).collect();
     let servers: Vec<&str> = said.iter().map(|one| one.server.as_str()).collect();
     let asked = format!("{} @{}", shown.join(", "), servers.join(" @"));
-    draft.asked(asked).list("servers", servers)
+    draft.asked_dns(asked).list("servers", servers)
 }
 
 fn of_difference(draft: Draft, question: &Question, difference: &Difference) -> Draft {

@@ -449,7 +449,7 @@ fn void_names<'a>(trace: &'a Trace, is_ours: bool, names: &mut Vec<&'a Question>
     for step in &trace.steps {
         let term = step.term.trim_start_matches(['+', '-', '~', '?']).to_ascii_lowercase();
         let counts = |asked: &&Question| {
-            let is_counted = !term.starts_with("ptr") || asked.asked.starts_with("PTR ");
+            let is_counted = !term.starts_with("ptr") || asked.kind == RecordType::Ptr;
             is_counted && matches!(&asked.answer, Answer::Nothing(error) if error.is_absence())
         };
         if is_ours || !term.starts_with("exists:") {

@@ -47,7 +47,7 @@ impl Remedy {
 
     /// Puts the record into a finding, as `{edited}`.
     pub(super) fn put_in(&self, draft: Draft) -> Draft {
-        let draft = draft.with_said("edited", &self.edited);
+        let draft = draft.with_record("edited", &self.edited);
         match self.unclear.as_deref() {
             None => draft.remedy(UNKNOWN),
             Some("") => draft,
@@ -58,8 +58,8 @@ impl Remedy {
     /// Puts the record by which strangers do not pass into a finding, as `{closed}`.
     pub(super) fn put_in_closed(&self, draft: Draft) -> Draft {
         match &self.closed {
-            Some(closed) => draft.with_said("closed", closed),
-            None => self.put_in(draft).with_said("closed", &self.edited),
+            Some(closed) => draft.with_record("closed", closed),
+            None => self.put_in(draft).with_record("closed", &self.edited),
         }
     }
 }

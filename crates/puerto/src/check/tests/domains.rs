@@ -4,7 +4,7 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::reverse;
 use super::world::{Made, V4, V6, with_status};
-use crate::check::{RECEIVERS, Report, Status};
+use crate::check::{Check, RECEIVERS, Report, Status};
 use crate::config::NextHop;
 use crate::lang::Language;
 
@@ -146,6 +146,39 @@ async fn resolvers_that_disagree_are_named_with_what_each_says() {
     let silent = (other, "example.com".to_owned(), RecordType::Mx);
     world.servers.insert(silent, Err(DnsError::Timeout));
     assert_eq!(find(&world).await.unwrap().status, Status::Pass);
+}
+
+#[tokio::test]
+async fn a_public_resolver_is_known_among_several() {
+    let mut world = Made::healthy();
+    for (resolvers, status) in [
+        (["192.0.2.53:53", "127.0.0.1:53"], Status::Pass),
+        (["192.0.2.53:53", "9.9.9.9:9953"], Status::Finding),
+        (["[2620:fe::9]:53", "127.0.0.1:53"], Status::Finding),
+    ] {
+        world.resolvers = resolvers.map(|at| at.parse().unwrap()).into();
+        let checks = world.check().await;
+        let found = checks.iter().find(|check| check.id() == "net.resolver-public").unwrap();
+        assert_eq!(found.status, status, "{resolvers:?}");
+    }
+}
+
+#[tokio::test]
+async fn that_an_address_is_named_in_a_domain_that_does_not_exist_is_told_once() {
+    for (name, status) in [
+        ("mail.example.org", Status::NotApplicable),
+        // Another domain ends alike.
+        ("mail.anexample.org", Status::Finding),
+    ] {
+        let mut world = Made::healthy();
+        world.config.domains = vec![puerto_smtp::Domain::parse("shop.example.org").unwrap()];
+        world.absent(&reverse(V4), RecordType::Ptr);
+        world.table.add(&reverse(V4), RecordType::Ptr, Record::Name(name.to_owned()));
+        let checks = world.judge_all().await.checks;
+        let judged = |check: &&Check| check.id() == "ptr.fcrdns" && check.subject == V4;
+        let found = checks.iter().find(judged).unwrap();
+        assert_eq!(found.status, status, "{name}: {}", found.seen);
+    }
 }
 
 #[tokio::test]

@@ -27,8 +27,8 @@ impl Dns for Made {
 }
 
 impl World for Made {
-    fn resolver(&self) -> String {
-        "192.0.2.53".to_owned()
+    fn resolvers(&self) -> Vec<SocketAddr> {
+        vec![([192, 0, 2, 53], 53).into()]
     }
 
     async fn ask_server(

@@ -282,7 +282,7 @@ fn meaning(cause: &Cause, language: Language) -> Option<&'static str> {
     let found = explain::of_cause(cause, None)?;
     Some(match language {
         // What is queued is tried again.
-        Language::English => found.of_kind(explain::Kind::Temporary).short(),
+        Language::English => found.of_kind(explain::Kind::Temporary).clause(),
         Language::Spanish => found.cause(language),
     })
 }

@@ -1,7 +1,8 @@
 //! Log lines: which of them tell of a refusal, and what they give as the reason.
 
 use super::{after, before, starts_reply, word};
-use crate::explain::{Kind, text};
+use crate::explain::Kind;
+use crate::explain::text::{self, Sentences};
 use crate::lang::Language;
 
 /// What a message that is given up has for a reason.
@@ -167,10 +168,10 @@ fn is_exim(rest: &str) -> bool {
 // The explanation follows the reason, and is one of ours.
 fn without_explanation(text: &str) -> &str {
     let line = text.trim_end_matches("\u{1b}[0m");
-    let shorts = text::all(Language::English).values().map(|said| said.short.as_str());
-    let cut = shorts
-        .filter(|short| !short.is_empty())
-        .find_map(|short| line.strip_suffix(short).and_then(|rest| rest.strip_suffix(". ")));
+    let clauses =
+        |said: &'static Sentences| [Kind::Temporary, Kind::Permanent].map(|kind| said.clause(kind));
+    let mut clauses = text::all(Language::English).values().flat_map(clauses);
+    let cut = clauses.find_map(|clause| line.strip_suffix(clause)?.strip_suffix(". "));
     cut.unwrap_or(line)
 }
 

@@ -43,8 +43,8 @@ impl Dns for LabInternet {
 }
 
 impl World for LabInternet {
-    fn resolver(&self) -> String {
-        self.internet.resolver()
+    fn resolvers(&self) -> Vec<SocketAddr> {
+        self.internet.resolvers()
     }
 
     async fn ask_server(
