@@ -124,6 +124,26 @@ impl Count {
         let open = all.filter(|status| status.state != RecipientState::Done).count();
         Self { messages: entries.len() as u64, recipients: open as u64 }
     }
+
+    /// Of all pages, each of which begins where the one before says.
+    pub(crate) async fn of_pages<P>(
+        page: impl Fn(Option<MessageId>) -> P,
+    ) -> Result<Self, SpoolError>
+    where
+        P: Future<Output = Result<Page, SpoolError>>,
+    {
+        let (mut after, mut all) = (None, Self::default());
+        loop {
+            let Page { entries, next } = page(after).await?;
+            let some = Self::of(&entries);
+            all.messages += some.messages;
+            all.recipients += some.recipients;
+            if next.is_none() {
+                return Ok(all);
+            }
+            after = next;
+        }
+    }
 }
 
 /// A change that an administrator asks for.

@@ -212,6 +212,12 @@ impl<L> Index<L> {
         slots.map(|slot| (slot.index, self.recipient_state(slot))).collect()
     }
 
+    /// How many messages and domains are due.
+    #[cfg(test)]
+    pub(crate) fn due_at(&self, now: Timestamp) -> usize {
+        self.due.iter().filter(|(_, _, due, _)| *due <= now).count()
+    }
+
     /// What nobody has a lease on.
     pub(crate) fn unleased(&self) -> impl Iterator<Item = (MessageId, &L)> {
         let leased = |slot: &Slot| slot.lease().is_some();

@@ -223,7 +223,8 @@ impl Core {
                         since,
                     };
                     let what = (&*arrival.common, part, arrival.size);
-                    hand.take_up(held, what, arrival.due, None);
+                    // It was encoded here.
+                    let _ = hand.take_up(held, what, arrival.due, None);
                 }
                 if let Body::Small(octets) = arrival.body {
                     hand.keep(id, octets, &self.bounds);

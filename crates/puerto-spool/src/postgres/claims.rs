@@ -10,6 +10,7 @@ use tokio_postgres::{Error, Row};
 
 use super::connect::{Link, Parameters, Session, Trouble, patience};
 use super::core::{Core, Promise};
+use super::damage::{self, Damage};
 use super::hand::Held;
 use super::lock;
 use crate::ClaimRequest;
@@ -123,7 +124,15 @@ impl Core {
         let mut failed = 0;
         loop {
             let Ok(session) = link.session().await else { return };
-            match self.take_some(&session, cursor, asked).await {
+            let taken = self.take_some(&session, cursor, asked).await;
+            let taken = match taken {
+                Err(error) if damage::is_of_files(&error) => {
+                    let passed = self.pass_over(&session).await;
+                    passed.and_then(|passed| if passed { Ok(true) } else { Err(error) })
+                }
+                taken => taken,
+            };
+            match taken {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
@@ -170,24 +179,9 @@ impl Core {
         }
         let due: Option<i64> =
             session.query(NEXT, &[]).await?.first().map_or(Ok(None), |r| r.try_get(0))?;
-        let since = self.clock.elapsed();
+        let damaged = self.take_up(epoch, &rows)?;
+        self.set_aside(session, &damaged).await?;
         let mut hand = lock(&self.hand);
-        if hand.epoch == epoch {
-            for row in &rows {
-                // A part that cannot be read stays this node's, and is told of when it is
-                // listed; nobody else could read it either.
-                if let Some((held, taken)) = Taken::read(row, since)? {
-                    let what = (&*taken.common, &taken.part, taken.size);
-                    hand.take_up(held, what, taken.due, taken.states.as_deref());
-                    if let Some(ceiling) = taken.ceiling {
-                        hand.make_due(held.of, ceiling);
-                    }
-                    if taken.delay_noted {
-                        hand.note_delay(held.of.0, true, taken.due);
-                    }
-                }
-            }
-        }
         hand.others_due = due.map(Timestamp::from_millis);
         let request = ClaimRequest { limit: asked.left, ..asked.request.clone() };
         let leases = hand.claim(&request, &*self.clock);
@@ -199,6 +193,31 @@ impl Core {
         let later = hand.others_due.is_none_or(|due| due > self.clock.now());
         hand.may_be_more |= more || later;
         Ok(more && asked.left > 0)
+    }
+
+    // Takes up what was claimed by an epoch; what cannot be read.
+    fn take_up(&self, epoch: i64, rows: &[Row]) -> Result<Vec<Damage>, Error> {
+        let since = self.clock.elapsed();
+        let mut damaged = Vec::new();
+        let mut hand = lock(&self.hand);
+        for row in rows.iter().filter(|_| hand.epoch == epoch).collect::<Vec<_>>() {
+            let (held, taken) = Taken::read(row, since)?;
+            let up = Part::read(taken.recipients).and_then(|part| {
+                let what = (&*taken.common, &part, taken.size);
+                hand.take_up(held, what, taken.due, taken.states.as_deref())
+            });
+            if let Err(malformed) = up {
+                damaged.push((held.of, malformed.to_string()));
+                continue;
+            }
+            if let Some(ceiling) = taken.ceiling {
+                hand.make_due(held.of, ceiling);
+            }
+            if taken.delay_noted {
+                hand.note_delay(held.of.0, true, taken.due);
+            }
+        }
+        Ok(damaged)
     }
 }
 
@@ -215,22 +234,20 @@ async fn walk(session: &Session, cursor: &mut String) -> Result<Vec<String>, Err
 }
 
 /// A part of a message as the database has it.
-pub(super) struct Taken {
-    pub(super) common: Vec<u8>,
-    pub(super) part: Part,
-    pub(super) size: u64,
-    pub(super) due: Timestamp,
-    pub(super) ceiling: Option<Timestamp>,
-    pub(super) states: Option<Vec<u8>>,
-    pub(super) delay_noted: bool,
+struct Taken {
+    common: Vec<u8>,
+    recipients: Vec<u8>,
+    size: u64,
+    due: Timestamp,
+    ceiling: Option<Timestamp>,
+    states: Option<Vec<u8>>,
+    delay_noted: bool,
 }
 
 impl Taken {
-    /// Reads a row: `None` if it is damaged.
-    fn read(row: &Row, since: std::time::Duration) -> Result<Option<(Held, Self)>, Error> {
+    fn read(row: &Row, since: std::time::Duration) -> Result<(Held, Self), Error> {
         let id = unsigned(row.try_get(0)?);
         let place = row.try_get::<_, i32>(1)?.cast_unsigned();
-        let Ok(part) = Part::read(row.try_get(6)?) else { return Ok(None) };
         let held = Held {
             of: (id, place),
             fence: row.try_get(3)?,
@@ -239,7 +256,7 @@ impl Taken {
             since,
         };
         let taken = Self {
-            part,
+            recipients: row.try_get(6)?,
             due: Timestamp::from_millis(row.try_get(2)?),
             ceiling: row.try_get::<_, Option<i64>>(4)?.map(Timestamp::from_millis),
             states: row.try_get(5)?,
@@ -247,7 +264,7 @@ impl Taken {
             size: row.try_get::<_, i64>(8)?.unsigned_abs(),
             delay_noted: row.try_get(11)?,
         };
-        Ok(Some((held, taken)))
+        Ok((held, taken))
     }
 }
 

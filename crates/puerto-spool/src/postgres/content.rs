@@ -100,6 +100,9 @@ impl Core {
         let failed = |error: Error| self.reach.failure(&error);
         let size = row.try_get::<_, i64>(0).map_err(failed)?.unsigned_abs();
         let octets: Option<Vec<u8>> = row.try_get(1).map_err(failed)?;
+        if octets.as_ref().is_some_and(|octets| octets.len() as u64 != size) {
+            return Err(self.note_damage(id, "its content has not the length that it had").await);
+        }
         Ok(match octets {
             Some(octets) => Box::new(Whole { octets: Arc::new(octets), read: 0 }),
             None => {
@@ -111,8 +114,9 @@ impl Core {
 
     async fn chunk(&self, id: MessageId, n: i32) -> Result<Vec<u8>, SpoolError> {
         let rows = self.ask_by(&self.contents, CHUNK, &[&signed(id), &n]).await?;
-        let what = || SpoolError::NotFound(id);
-        let row = rows.first().ok_or_else(what)?;
-        row.try_get(0).map_err(|error| self.reach.failure(&error))
+        match rows.first() {
+            Some(row) => row.try_get(0).map_err(|error| self.reach.failure(&error)),
+            None => Err(self.note_damage(id, "a chunk of its content is missing").await),
+        }
     }
 }

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::accept::Arrival;
 use super::claims::Asked;
 use super::clock::{StoreClock, uptime};
 use super::connect::{Link, Reach};
+use super::desk::Totals;
 use super::hand::{Bounds, Hand};
 use super::node::{Doubt, Registered};
 use super::settle::Change;
@@ -124,6 +126,9 @@ pub(super) struct Core {
     pub(super) drafts: Arc<ContentFiles>,
     pub(super) desk: tokio::sync::Mutex<Link>,
     pub(super) contents: tokio::sync::Mutex<Link>,
+    pub(super) counting: tokio::sync::Mutex<Link>,
+    /// What was counted last, when, and how long that took.
+    pub(super) counted: tokio::sync::Mutex<Option<(Totals, Instant, Duration)>>,
     pub(super) runtime: tokio::runtime::Handle,
     closing: Notify,
 }
@@ -165,6 +170,9 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         drafts: Arc::new(drafts),
         desk: tokio::sync::Mutex::new(link),
         contents: tokio::sync::Mutex::new(Link::new(&reach)),
+        // To count all, it is better to read all.
+        counting: tokio::sync::Mutex::new(Link::with(&reach, "SET enable_seqscan = on")),
+        counted: tokio::sync::Mutex::default(),
         runtime: tokio::runtime::Handle::current(),
         closing: Notify::new(),
         reach,

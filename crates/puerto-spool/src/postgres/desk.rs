@@ -1,14 +1,18 @@
 //! What an administrator sees and changes: of the whole queue, from any node.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_postgres::{Error, Row};
 
 use super::accept::signed;
 use super::claims::unsigned;
 use super::connect::{Link, Parameters, Trouble, patience};
 use super::core::Core;
+use super::damage::Damage;
 use super::lock;
+use super::sieve::Sieve;
 use crate::clock::Clock;
 use crate::entry::{Entry, RecipientState, RecipientStatus};
 use crate::faces::{Count, Health, Node, Page, PageRequest};
@@ -17,39 +21,72 @@ use crate::id::{MessageId, Timestamp};
 use crate::index::{Index, Part};
 use crate::{Edit, SpoolError};
 
-// The parts of messages, with what is said of a message in each row.
+// The parts of messages, with what is said of a message in each row. What is set aside
+// cannot be read.
 const LIST: &str = "\
 SELECT m.id, m.common, m.size, m.held, m.delay_noted, w.place, w.due, w.ceiling, w.recipients,
   w.state, w.owner, w.epoch, n.lease_until
 FROM (
-  SELECT id, common, size, held, delay_noted FROM message
-  WHERE id > $1 AND id <= $2 AND ($4::boolean IS NULL OR held = $4) ORDER BY id LIMIT $3) m
+  SELECT id, common, size, held, delay_noted FROM message m
+  WHERE id > $1 AND id <= $2 AND ($4::boolean IS NULL OR held = $4)
+    AND ($5::text IS NULL OR lower(encode(common, 'escape')) LIKE $5)
+    AND (NOT $6::boolean OR get_byte(common, 9) = 0)
+    AND (NOT $11::boolean OR EXISTS (
+      SELECT 1 FROM work w WHERE w.id = m.id
+        AND ($7::text IS NULL OR lower(encode(w.recipients, 'escape')) LIKE $7)
+        AND ($8::text IS NULL OR lower(encode(w.state, 'escape')) LIKE $8)
+        AND ($9::text IS NULL OR w.domain LIKE $9 OR lower(encode(w.state, 'escape')) LIKE $10)))
+    AND NOT EXISTS (SELECT 1 FROM work w
+      WHERE w.id = m.id AND w.damaged IS NOT NULL AND w.held AND NOT m.held)
+  ORDER BY id LIMIT $3) m
 JOIN work w ON w.id = m.id
 LEFT JOIN node n ON n.number = w.owner AND n.epoch = w.epoch AND n.alive
 ORDER BY m.id, w.place";
 
-const COUNT: &str =
-    "SELECT count(*), coalesce(sum(open), 0)::bigint, coalesce(sum(size), 0)::bigint FROM message";
+// The end of so many messages, if there are as many.
+const PIECE: &str = "SELECT id FROM message WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1";
+
+const COUNT: &str = "\
+SELECT count(*), coalesce(sum(open), 0)::bigint, coalesce(sum(size), 0)::bigint FROM message
+WHERE $1::boolean IS NULL OR held = $1";
 
 const DISK: &str = "\
 SELECT (pg_total_relation_size('message') + pg_total_relation_size('work')
   + pg_total_relation_size('chunk'))::bigint";
 
-const HOLD: &str = "\
-WITH m AS (UPDATE message SET held = $2 WHERE id = ANY ($1) RETURNING id),
-w AS (UPDATE work SET held = $2 WHERE id = ANY ($1))
-SELECT id, false FROM m";
+// Tells the nodes that have rows of `w` to look at them.
+macro_rules! told {
+    () => {
+        "c AS (INSERT INTO changed (node, id, at) \
+           SELECT DISTINCT w.owner, w.id, (extract(epoch FROM statement_timestamp()) * 1000)::bigint \
+           FROM w WHERE w.owner IS NOT NULL ORDER BY 1, 2 \
+           ON CONFLICT (node, id) DO UPDATE SET at = excluded.at)"
+    };
+}
 
-const RETRY: &str = "\
-WITH m AS (SELECT id, held FROM message WHERE id = ANY ($1)),
-w AS (UPDATE work SET due = least(due, $2), ceiling = least(ceiling, $2)
-  WHERE id = ANY (ARRAY(SELECT id FROM m WHERE NOT held)) AND open > 0)
-SELECT id, held FROM m";
+const HOLD: &str = concat!(
+    "WITH m AS (UPDATE message SET held = $2 WHERE id = ANY ($1) RETURNING id), \
+     w AS (UPDATE work SET held = $2, damaged = CASE WHEN $2 THEN damaged END \
+       WHERE id = ANY ($1) RETURNING id, owner), ",
+    told!(),
+    " SELECT id, false FROM m"
+);
 
-const REMOVE: &str = "\
-WITH m AS (DELETE FROM message WHERE id = ANY ($1) RETURNING id),
-w AS (DELETE FROM work WHERE id = ANY ($1)), c AS (DELETE FROM chunk WHERE id = ANY ($1))
-SELECT id, false FROM m";
+const RETRY: &str = concat!(
+    "WITH m AS (SELECT id, held FROM message WHERE id = ANY ($1)), \
+     w AS (UPDATE work SET due = least(due, $2), ceiling = least(ceiling, $2) \
+       WHERE id = ANY (ARRAY(SELECT id FROM m WHERE NOT held)) AND open > 0 RETURNING id, owner), ",
+    told!(),
+    " SELECT id, held FROM m"
+);
+
+const REMOVE: &str = concat!(
+    "WITH m AS (DELETE FROM message WHERE id = ANY ($1) RETURNING id), \
+     w AS (DELETE FROM work WHERE id = ANY ($1) RETURNING id, owner), \
+     h AS (DELETE FROM chunk WHERE id = ANY ($1)), ",
+    told!(),
+    " SELECT id, false FROM m"
+);
 
 const RETRY_SOME: &str = "\
 WITH r AS MATERIALIZED (
@@ -72,8 +109,16 @@ SELECT name, since, seen, version, number,
   (SELECT count(*) FROM work w WHERE w.owner = n.number AND w.epoch = n.epoch)
 FROM node n ORDER BY name";
 
-/// Messages of one statement.
+/// Messages of one statement, and those that one looks at where few of them may be meant:
+/// other questions wait meanwhile.
 const BATCH: usize = 500;
+const LOOKED_AT: i64 = 10_000;
+/// How the store fares is asked often: where it takes long to count, that is done so seldom.
+const LONG: Duration = Duration::from_millis(100);
+const SELDOM: u32 = 50;
+
+/// Messages, recipients that are not done, octets.
+pub(super) type Totals = (u64, u64, u64);
 
 impl Core {
     /// Asks the database, once more where others were in the way.
@@ -113,55 +158,60 @@ impl Core {
 
     /// One message.
     pub(super) async fn get(&self, id: MessageId) -> Result<Entry, SpoolError> {
-        let (entries, _) = self.list((signed(id) - 1, signed(id)), 1, None).await?;
-        entries.into_iter().next().ok_or(SpoolError::NotFound(id))?
+        let listed = self.list((signed(id) - 1, signed(id)), 1, &Filter::default()).await?;
+        match listed.into_iter().next() {
+            Some(entry) => entry.map_err(|((id, _), what)| SpoolError::Damaged { id, what }),
+            None => Err(self.why_not(id).await),
+        }
     }
 
     /// A page.
     pub(super) async fn page(&self, request: PageRequest) -> Result<Page, SpoolError> {
-        let selector = request.filter.compiled();
-        // With conditions, more is looked at than is wanted.
-        let look = if request.filter.is_empty() { request.limit } else { request.limit.max(BATCH) };
         let after = request.after.map_or(-1, signed);
-        let listed = self.list((after, i64::MAX), look, request.filter.held).await?;
-        let (entries, last) = listed;
-        let mut page = Page { entries: Vec::new(), next: last };
-        for entry in entries {
-            let entry = entry?;
-            let id = entry.id;
-            if selector.selects(&entry) {
-                page.entries.push(entry);
-                if page.entries.len() == request.limit {
-                    page.next = Some(id);
-                    break;
+        let piece = match request.filter.is_empty() {
+            true => None,
+            false => self.ask_database(PIECE, &[&after, &(LOOKED_AT - 1)]).await?.pop(),
+        };
+        let end = piece.map(|row| row.try_get(0)).transpose();
+        let end: Option<i64> = end.map_err(|error| self.reach.failure(&error))?;
+        let span = (after, end.unwrap_or(i64::MAX));
+        let listed = self.list(span, request.limit, &request.filter).await?;
+        let selector = request.filter.compiled();
+        let (mut page, count, mut last) = (Page::default(), listed.len(), None);
+        let mut damaged = Vec::new();
+        for entry in listed {
+            match entry {
+                Ok(entry) => {
+                    last = Some(entry.id);
+                    page.entries.extend(Some(entry).filter(|entry| selector.selects(entry)));
+                }
+                Err(damage) => {
+                    last = Some(damage.0.0);
+                    damaged.push(damage);
                 }
             }
+        }
+        page.next = if count >= request.limit { last } else { end.map(unsigned) };
+        if !damaged.is_empty() {
+            let session = self.desk.lock().await.session().await?;
+            let aside = self.set_aside(&session, &damaged).await;
+            aside.map_err(|error| self.reach.failure(&error))?;
         }
         Ok(page)
     }
 
     /// How many a filter selects.
     pub(super) async fn count(&self, filter: Filter) -> Result<Count, SpoolError> {
-        if filter.is_empty() {
-            let (messages, recipients, _) = self.totals().await?;
+        if Sieve::of(&filter).is_open() {
+            let (messages, recipients, _) = self.totals(filter.held).await?;
             return Ok(Count { messages, recipients });
         }
-        let (mut after, mut all) = (None, Count::default());
-        loop {
-            let request = PageRequest { after, limit: BATCH, filter: filter.clone() };
-            let page = self.page(request).await?;
-            let some = Count::of(&page.entries);
-            all.messages += some.messages;
-            all.recipients += some.recipients;
-            if page.next.is_none() {
-                return Ok(all);
-            }
-            after = page.next;
-        }
+        let request = PageRequest { after: None, limit: BATCH, filter };
+        Count::of_pages(|after| self.page(PageRequest { after, ..request.clone() })).await
     }
 
-    async fn totals(&self) -> Result<(u64, u64, u64), SpoolError> {
-        let rows = self.ask_database(COUNT, &[]).await?;
+    async fn totals(&self, held: Option<bool>) -> Result<Totals, SpoolError> {
+        let rows = self.ask_by(&self.counting, COUNT, &[&held]).await?;
         let number = |at: usize| {
             let value = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(at));
             value.map(i64::unsigned_abs).map_err(|error| self.reach.failure(&error))
@@ -169,55 +219,68 @@ impl Core {
         Ok((number(0)?, number(1)?, number(2)?))
     }
 
-    // Messages between two ids, and the last one if there may be more.
+    // How things stood a moment ago, where it takes long to count.
+    async fn recent_totals(&self) -> Result<Totals, SpoolError> {
+        let mut counted = self.counted.lock().await;
+        if let Some((totals, at, took)) = *counted
+            && took > LONG
+            && at.elapsed() < took * SELDOM
+        {
+            return Ok(totals);
+        }
+        let began = Instant::now();
+        let totals = self.totals(None).await?;
+        *counted = Some((totals, Instant::now(), began.elapsed()));
+        Ok(totals)
+    }
+
+    // Messages between two ids that a filter may select.
     async fn list(
         &self,
         (after, to): (i64, i64),
         limit: usize,
-        held: Option<bool>,
-    ) -> Result<(Vec<Result<Entry, SpoolError>>, Option<MessageId>), SpoolError> {
+        filter: &Filter,
+    ) -> Result<Vec<Result<Entry, Damage>>, SpoolError> {
         let count = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.ask_database(LIST, &[&after, &to, &count, &held]).await?;
-        let failed = |error: Error| self.reach.failure(&error);
-        let mut entries = Vec::new();
-        let mut parts: Vec<Listed> = Vec::new();
-        let mut seen = 0;
-        for row in &rows {
-            let listed = Listed::read(row).map_err(failed)?;
-            if parts.last().is_some_and(|part| part.id != listed.id) {
-                entries.push(self.entry(&parts));
-                parts.clear();
-            }
-            seen += usize::from(parts.is_empty());
-            parts.push(listed);
-        }
-        let last = parts.last().map(|part| part.id);
-        if !parts.is_empty() {
-            entries.push(self.entry(&parts));
-        }
-        Ok((entries, last.filter(|_| seen >= limit)))
+        let Sieve { from, is_null, to: recipient, reason, domain, host } = Sieve::of(filter);
+        let of_work = recipient.is_some() || reason.is_some() || domain.is_some();
+        let parameters: Parameters<'_> = &[
+            &after,
+            &to,
+            &count,
+            &filter.held,
+            &from,
+            &is_null,
+            &recipient,
+            &reason,
+            &domain,
+            &host,
+            &of_work,
+        ];
+        let rows = self.ask_database(LIST, parameters).await?;
+        let parts: Result<Vec<Listed>, Error> = rows.iter().map(Listed::read).collect();
+        let parts = parts.map_err(|error| self.reach.failure(&error))?;
+        Ok(parts.chunk_by(|a, b| a.id == b.id).map(|parts| self.entry(parts)).collect())
     }
 
     // A message from all its parts.
-    fn entry(&self, parts: &[Listed]) -> Result<Entry, SpoolError> {
+    fn entry(&self, parts: &[Listed]) -> Result<Entry, Damage> {
         let now = self.clock.now();
         let mut whole: Option<Entry> = None;
         let mut all: Vec<(u32, RecipientStatus)> = Vec::new();
         for listed in parts {
+            let damage = |what: String| ((listed.id, listed.place), what);
             let mut index: Index<()> = Index::default();
             let taken = Part::read(listed.recipients.clone()).and_then(|part| {
                 let states = (listed.due, listed.states.as_deref());
                 index.insert_part(listed.id, (&listed.common, &part), (listed.size, ()), states)
             });
-            taken.map_err(|malformed| {
-                let what = malformed.to_string();
-                SpoolError::Damaged { id: listed.id, what }
-            })?;
+            taken.map_err(|malformed| damage(malformed.to_string()))?;
             if let Some(ceiling) = listed.ceiling {
                 index.make_due(listed.id, ceiling);
             }
             let places = index.states_of(listed.id);
-            let entry = index.get(listed.id)?;
+            let entry = index.get(listed.id).map_err(|error| damage(error.to_string()))?;
             let own = self.own_states(listed);
             for ((place, _), mut status) in places.into_iter().zip(entry.recipients.clone()) {
                 status.state = listed.shown(status.state, now);
@@ -228,8 +291,8 @@ impl Core {
             }
             whole = Some(entry);
         }
-        let first = parts.first().map_or(MessageId::from_u64(0), |part| part.id);
-        let mut whole = whole.ok_or(SpoolError::NotFound(first))?;
+        // There is a part at least.
+        let mut whole = whole.ok_or_else(|| ((MessageId::from_u64(0), 0), String::new()))?;
         all.sort_by_key(|(place, _)| *place);
         whole.recipients = all.into_iter().map(|(_, status)| status).collect();
         whole.held = parts.iter().any(|part| part.held);
@@ -294,7 +357,7 @@ impl Core {
         hand.is_stale = true;
         hand.may_be_more = true;
         drop(hand);
-        self.wakes.edit(ids, edit);
+        self.wakes.edit();
         Ok(found)
     }
 
@@ -334,7 +397,7 @@ impl Core {
 
     /// How the store fares.
     pub(super) async fn health(&self) -> Result<Health, SpoolError> {
-        let totals = self.totals().await;
+        let totals = self.recent_totals().await;
         let disk = self.ask_database(DISK, &[]).await;
         let refusing = self.refusing().map(|error| error.to_string());
         let (messages, recipients, octets) = match totals {
@@ -344,7 +407,9 @@ impl Core {
         };
         let disk = disk.ok().and_then(|rows| rows.first()?.try_get::<_, i64>(0).ok());
         let disk_octets = disk.map_or(0, i64::unsigned_abs);
-        Ok(Health { messages, recipients, octets, disk_octets, refusing, ..Health::default() })
+        let damaged = self.damaged().await.unwrap_or_default();
+        let counted = Health { messages, recipients, octets, disk_octets, ..Health::default() };
+        Ok(Health { refusing, damaged, ..counted })
     }
 
     /// Those that share the queue.

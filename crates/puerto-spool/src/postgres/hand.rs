@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::codec::Malformed;
 use crate::entry::{Lease, LeaseToken, Settlement};
 use crate::id::{MessageId, Timestamp};
 use crate::index::{Index, Moment, Part, PartState};
@@ -120,25 +121,25 @@ impl Hand {
             && parts.iter().all(fits)
     }
 
-    /// Takes up a part; `false` if it cannot be read.
+    /// Takes up a part, unless it cannot be read.
     pub(super) fn take_up(
         &mut self,
         held: Held,
         (common, part, size): (&[u8], &Part, u64),
         due: Timestamp,
         states: Option<&[u8]>,
-    ) -> bool {
+    ) -> Result<(), Malformed> {
         self.drop_part(held.of);
         self.last_key += 1;
         let key = MessageId::from_u64(self.last_key);
         let taken = self.index.insert_part(key, (common, part), (size, held), (due, states));
         if taken.is_err() {
             self.index.remove(key);
-            return false;
+            return taken;
         }
         self.keys.insert(held.of, key);
         self.index.number_above(u64::try_from(held.fence).unwrap_or(0));
-        true
+        Ok(())
     }
 
     /// Keeps the content of a message in hand, if there is room.
@@ -369,6 +370,12 @@ impl Hand {
     /// Domains of which so many recipients are in hand.
     pub(super) fn domains_with(&self, recipients: usize) -> Vec<String> {
         self.index.domains_with(u64::try_from(recipients).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// How many parts are due, and neither held nor leased.
+    #[cfg(test)]
+    pub(super) fn due(&self, now: Timestamp) -> usize {
+        self.index.due_at(now)
     }
 
     /// How many leases are handed out.

@@ -25,6 +25,7 @@ mod clock;
 mod connect;
 mod content;
 mod core;
+mod damage;
 mod desk;
 mod faces;
 mod hand;
@@ -32,6 +33,7 @@ mod node;
 mod schema;
 mod settings;
 mod settle;
+mod sieve;
 #[cfg(test)]
 mod tests;
 mod wake;

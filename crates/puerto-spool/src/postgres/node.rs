@@ -22,7 +22,7 @@ use super::hand::{FENCE_BITS, PartOf};
 use super::{Durability, lock};
 use crate::clock::Clock;
 use crate::id::{COUNTER_BITS, MessageId, Timestamp};
-use crate::{Hindrance, SpoolError};
+use crate::{Edit, Hindrance, SpoolError};
 
 /// This node, as the database has it.
 pub(super) struct Registered {
@@ -125,6 +125,16 @@ WITH g AS MATERIALIZED (
 c AS (DELETE FROM chunk WHERE id = ANY (ARRAY(SELECT id FROM w)))
 SELECT id FROM w";
 
+const CHANGED: &str = "\
+SELECT c.id, m.held, w.place, w.ceiling
+FROM changed c LEFT JOIN message m ON m.id = c.id
+LEFT JOIN work w ON w.id = c.id AND w.owner = $1 AND w.epoch = $2 AND w.ceiling IS NOT NULL
+WHERE c.node = $1";
+
+const HEEDED: &str = "\
+DELETE FROM changed WHERE node = $1
+  AND at < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $2";
+
 const LEAVE: &str = "UPDATE node SET alive = false, epoch = epoch + 1, last_id = greatest(last_id, $3), \
                      lease_until = seen WHERE number = $1 AND epoch = $2";
 
@@ -192,31 +202,36 @@ impl Core {
     /// Keeps what this node has, frees what dead ones had, and looks for work.
     pub(super) async fn stay(self: Arc<Self>) {
         let mut link = Link::with(&self.reach, "SET synchronous_commit = off");
-        let (mut beats, mut failed, mut empty) = (0_u64, 0_u32, 0_u32);
-        let mut next_beat = Instant::now();
-        let tick = self.beat.min(TICK);
+        let (mut beats, mut failed) = (0_u64, 0_u32);
+        let (mut next_beat, mut next_look) = (Instant::now(), Instant::now() + TICK);
+        let mut edited = false;
         loop {
             let done = if Instant::now() >= next_beat {
                 next_beat = Instant::now() + self.beat;
-                let done = self.beat(&mut link, beats).await;
                 beats += 1;
-                done
-            } else if empty == 0 {
-                self.look(&mut link).await.map(|found| empty = if found { 0 } else { EMPTY })
+                self.beat(&mut link, beats - 1).await
+            } else if std::mem::take(&mut edited) {
+                self.heed_changes(&mut link).await
+            } else if Instant::now() >= next_look {
+                let found = self.look(&mut link).await;
+                let times = if found == Ok(false) { 1 + EMPTY } else { 1 };
+                next_look = Instant::now() + TICK * times;
+                found.map(drop)
             } else {
-                empty -= 1;
                 Ok(())
             };
-            if done.is_ok() {
-                failed = 0;
-                // Where a connection was lost, it is found out at once whether all are.
-                if tokio::time::timeout(tick, self.reach.lost()).await.is_ok() {
-                    next_beat = Instant::now();
-                }
-            } else {
+            if done.is_err() {
                 failed += 1;
                 next_beat = Instant::now();
                 tokio::time::sleep(patience(failed).min(self.beat)).await;
+                continue;
+            }
+            failed = 0;
+            tokio::select! {
+                () = tokio::time::sleep_until(next_beat.min(next_look)) => {}
+                () = self.wakes.edited.notified() => edited = true,
+                // Where a connection was lost, it is found out at once whether all are.
+                () = self.reach.lost() => next_beat = Instant::now(),
             }
         }
     }
@@ -291,6 +306,7 @@ impl Core {
             self.wakes.work();
         }
         self.forget_doubts(session).await?;
+        self.heed(session).await?;
         if self.clock.elapsed() < *lock(&self.sweeps_until) {
             self.sweep(session).await?;
         }
@@ -312,6 +328,40 @@ impl Core {
             lock(&self.hand).hear_of(due);
         }
         Ok(true)
+    }
+
+    async fn heed_changes(&self, link: &mut Link) -> Result<(), SpoolError> {
+        let session = link.session().await?;
+        self.heed(&session).await.map_err(|error| self.troubled(&error))
+    }
+
+    /// Brings into the hand what an administrator has changed of it, at whatever node: as it
+    /// stands in the database, so that to do it again does no harm. It is done again with
+    /// each beat for a while, since what was changed may have been on its way into the hand.
+    async fn heed(&self, session: &Session) -> Result<(), Error> {
+        let (number, epoch) = self.who();
+        let rows = session.query(CHANGED, &[&number, &epoch]).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        for row in &rows {
+            let id = unsigned(row.try_get(0)?);
+            let held: Option<bool> = row.try_get(1)?;
+            let mut hand = lock(&self.hand);
+            hand.edit(
+                id,
+                held.map_or(Edit::Remove, |h| if h { Edit::Hold } else { Edit::Release }),
+                now,
+            );
+            if let (Some(place), Some(ceiling)) =
+                (row.try_get::<_, Option<i32>>(2)?, row.try_get(3)?)
+            {
+                hand.make_due((id, place.cast_unsigned()), Timestamp::from_millis(ceiling));
+            }
+        }
+        self.changed();
+        session.query(HEEDED, &[&number, &millis(self.lease * 2)]).await.map(drop)
     }
 
     /// This node's number and epoch.

@@ -1,5 +1,6 @@
-//! Word to the other nodes: that there is work, and what an administrator has changed. It
-//! is a hint; what is lost costs them the second after which they look by themselves.
+//! Word to the other nodes: that there is work, and that an administrator has changed
+//! something. It is a hint; what is lost costs them the time after which they look by
+//! themselves.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -11,19 +12,20 @@ use tokio_postgres::Error;
 use super::connect::{Link, Session, patience};
 use super::core::Core;
 use super::lock;
-use crate::Edit;
-use crate::clock::Clock;
-use crate::id::MessageId;
 
 /// What is to be told.
 #[derive(Default)]
 pub(super) struct Wakes {
-    waiting: Mutex<BTreeSet<String>>,
+    waiting: Mutex<BTreeSet<&'static str>>,
     woken: Notify,
+    /// Something that this node has was changed.
+    pub(super) edited: Notify,
 }
 
 /// There is work that is nobody's.
 pub(super) const WORK: &str = "work";
+/// Messages were changed that some node has.
+const EDIT: &str = "edit";
 
 /// What comes within this time is told together.
 const GATHER: Duration = Duration::from_millis(20);
@@ -35,25 +37,15 @@ const SEND: &str = "SELECT pg_notify('puerto', p) FROM unnest($1::text[]) AS p";
 impl Wakes {
     /// There is work that is nobody's.
     pub(super) fn work(&self) {
-        self.tell(WORK.to_owned());
+        self.tell(WORK);
     }
 
     /// Messages were changed.
-    pub(super) fn edit(&self, ids: &[MessageId], edit: Edit) {
-        let name = match edit {
-            Edit::Hold => "hold",
-            Edit::Release => "release",
-            Edit::Retry => "retry",
-            Edit::Remove => "remove",
-        };
-        // A payload has less than 8,000 octets.
-        for some in ids.chunks(400) {
-            let some: Vec<String> = some.iter().map(ToString::to_string).collect();
-            self.tell(format!("{name} {}", some.join(",")));
-        }
+    pub(super) fn edit(&self) {
+        self.tell(EDIT);
     }
 
-    fn tell(&self, what: String) {
+    fn tell(&self, what: &'static str) {
         lock(&self.waiting).insert(what);
         self.woken.notify_one();
     }
@@ -118,24 +110,11 @@ impl Core {
     }
 
     fn hear(&self, payload: &str) {
-        let mut words = payload.splitn(3, ' ');
         let own = lock(&self.hand).owner.to_string();
-        let (Some(from), Some(what)) = (words.next(), words.next()) else { return };
-        if from == own {
-            return;
+        match payload.split_once(' ') {
+            Some((from, _)) if from == own => {}
+            Some((_, EDIT)) => self.wakes.edited.notify_one(),
+            _ => self.changed(),
         }
-        let edit = match what {
-            "hold" => Edit::Hold,
-            "release" => Edit::Release,
-            "retry" => Edit::Retry,
-            "remove" => Edit::Remove,
-            _ => return self.changed(),
-        };
-        let now = self.clock.now();
-        let ids = words.next().unwrap_or_default().split(',');
-        for id in ids.filter_map(|id| id.parse().ok()) {
-            lock(&self.hand).edit(id, edit, now);
-        }
-        self.changed();
     }
 }

@@ -1,6 +1,7 @@
 //! The three faces of the log on disk. The index answers all but what waits for the disk,
 //! so nearly every answer is there at once.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -138,7 +139,14 @@ impl Desk for SegmentSpool {
     }
 
     fn count(&self, filter: &Filter) -> Answer<Count> {
-        Ticket::ready(self.count_all(filter))
+        let core = Arc::clone(&self.core);
+        if filter.is_empty() {
+            let (messages, recipients, _) = lock(&core.index).totals();
+            return Ticket::ready(Ok(Count { messages, recipients }));
+        }
+        let selector = filter.compiled();
+        let page = move |after| ready(lock(&core.index).page(after, PIECE, &selector));
+        Ticket::of(Count::of_pages(page))
     }
 
     fn edit(&self, ids: &[MessageId], edit: Edit) -> Ticket<Vec<Result<(), SpoolError>>> {
@@ -261,25 +269,6 @@ impl SegmentSpool {
         drop(index);
         self.step();
         Ok(is_new)
-    }
-
-    fn count_all(&self, filter: &Filter) -> Result<Count, SpoolError> {
-        if filter.is_empty() {
-            let (messages, recipients, _) = lock(&self.core.index).totals();
-            return Ok(Count { messages, recipients });
-        }
-        let selector = filter.compiled();
-        let (mut after, mut all) = (None, Count::default());
-        loop {
-            let page = lock(&self.core.index).page(after, PIECE, &selector)?;
-            let some = Count::of(&page.entries);
-            all.messages += some.messages;
-            all.recipients += some.recipients;
-            if page.next.is_none() {
-                return Ok(all);
-            }
-            after = page.next;
-        }
     }
 
     fn read(&self, id: MessageId) -> Result<Box<dyn StoredContent>, SpoolError> {

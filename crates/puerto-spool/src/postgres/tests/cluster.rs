@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use tokio_postgres::NoTls;
 
-/// The newest PostgreSQL that is installed, as its folder of programs.
+/// The newest PostgreSQL that is installed, as its folder of programs, or the one that is asked
+/// for.
 fn programs() -> Option<PathBuf> {
+    if let Some(asked) = std::env::var_os("PUERTO_POSTGRES") {
+        return Some(asked.into());
+    }
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let programs = versions.flatten().map(|entry| entry.path().join("bin"));
     programs.filter(|path| path.join("initdb").exists()).max()
@@ -61,7 +65,8 @@ impl Cluster {
         cluster
     }
 
-    fn data(&self) -> PathBuf {
+    /// Its files.
+    pub(super) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 

@@ -15,20 +15,20 @@ use crate::{
 };
 
 /// Everything is anybody's from the beginning.
-const NOTHING_KEPT: Bounds = Bounds { parts: 0, octets: 0, of_one_domain: 0 };
+pub(super) const NOTHING_KEPT: Bounds = Bounds { parts: 0, octets: 0, of_one_domain: 0 };
 const SHORT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_millis(200));
 
-fn short(options: Options) -> Options {
+pub(super) fn short(options: Options) -> Options {
     Options { lease: SHORT.0, beat: SHORT.1, ..options }
 }
 
-fn commit(store: &PostgresStore, to: &str) -> Result<MessageId, SpoolError> {
+pub(super) fn commit(store: &PostgresStore, to: &str) -> Result<MessageId, SpoolError> {
     let id = store.new_id();
     let at = store.clock().now();
     store.commit(message(id, &[to], b"hello\r\n", at)).wait().map(|()| id)
 }
 
-fn claim(store: &PostgresStore) -> Vec<Lease> {
+pub(super) fn claim(store: &PostgresStore) -> Vec<Lease> {
     let request = ClaimRequest { hold: Duration::from_secs(60), limit: 1000, per_domain: 1000 };
     store.claim(&request).wait().unwrap().leases
 }
@@ -37,18 +37,18 @@ fn delivered() -> Disposition {
     Disposition::Delivered(attempt(Timestamp::default()))
 }
 
-fn settle(store: &PostgresStore, lease: &Lease) -> Result<u32, SpoolError> {
+pub(super) fn settle(store: &PostgresStore, lease: &Lease) -> Result<u32, SpoolError> {
     let answer = store.settle(vec![alike(lease, &delivered())]).wait().pop().unwrap();
     answer.map(|settled| settled.remaining)
 }
 
-fn queued(store: &PostgresStore) -> HashSet<MessageId> {
+pub(super) fn queued(store: &PostgresStore) -> HashSet<MessageId> {
     let all = PageRequest { limit: usize::MAX >> 1, ..PageRequest::default() };
     store.page(&all).wait().unwrap().entries.into_iter().map(|entry| entry.id).collect()
 }
 
 /// Waits for what is to come by itself.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..1500 {
         if holds() {
             return;

@@ -3,6 +3,7 @@
 mod cluster;
 mod faults;
 mod proxy;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

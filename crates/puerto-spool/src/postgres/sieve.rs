@@ -1,0 +1,94 @@
+//! A filter as the database can apply it: roughly, so that it never keeps out what is meant.
+//! What it lets through, the filter's own selector looks at.
+//!
+//! Addresses and replies are in encoded lists, where every letter of ASCII stands as it is.
+//! They are looked at as PostgreSQL's `escape` form has them, in lower case.
+
+use puerto_smtp::Domain;
+
+use crate::filter::Filter;
+
+/// The conditions as patterns of LIKE.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sieve {
+    pub(super) from: Option<String>,
+    pub(super) is_null: bool,
+    pub(super) to: Option<String>,
+    pub(super) reason: Option<String>,
+    /// The whole domain of a recipient, or some host that answered.
+    pub(super) domain: Option<String>,
+    pub(super) host: Option<String>,
+}
+
+impl Sieve {
+    /// The conditions of a filter, apart from whether a message is held.
+    pub(super) fn of(filter: &Filter) -> Self {
+        let found = |condition: &Option<String>| condition.as_deref().map(somewhere);
+        let is_null = matches!(filter.from.as_deref(), Some("" | "<>"));
+        let domain = filter.destination.as_deref().map(|name| match Domain::parse(name) {
+            Ok(domain) => pattern(&domain.to_string()),
+            Err(_) => pattern(name),
+        });
+        Self {
+            from: found(&filter.from).filter(|_| !is_null),
+            is_null,
+            to: found(&filter.to),
+            reason: found(&filter.reason),
+            domain,
+            host: found(&filter.destination),
+        }
+    }
+
+    /// Whether it lets everything through.
+    pub(super) fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn somewhere(condition: &str) -> String {
+    format!("%{}%", pattern(condition))
+}
+
+// Between a local part and its domain there is no `@` in the lists, and quotes are only in
+// what is shown; letters beyond ASCII have another form, and maybe other small ones.
+fn pattern(condition: &str) -> String {
+    let mut pattern = String::with_capacity(condition.len() + 8);
+    for character in condition.chars() {
+        match character {
+            'a'..='z' | '0'..='9' => pattern.push(character),
+            'A'..='Z' => pattern.push(character.to_ascii_lowercase()),
+            '*' | '?' | '@' | '"' | '\\' => pattern.push('%'),
+            '%' | '_' => pattern.extend(['\\', character]),
+            ' '..='~' => pattern.push(character),
+            _ => pattern.push('%'),
+        }
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_never_narrower_than_its_condition() {
+        for (condition, expected) in [
+            ("User@Example.net", "user%example.net"),
+            ("a_b%c", "a\\_b\\%c"),
+            ("*@*.net", "%%%.net"),
+            ("\"a b\"@x", "%a b%%x"),
+            ("jos\u{e9}@x", "jos%%x"),
+            ("50\\%", "50%\\%"),
+        ] {
+            assert_eq!(pattern(condition), expected, "{condition}");
+        }
+        let filter = |destination: &str| {
+            let destination = Some(destination.to_owned());
+            Sieve::of(&Filter { destination, ..Filter::default() })
+        };
+        assert_eq!(filter("MX.example.").domain.as_deref(), Some("mx.example"));
+        assert_eq!(filter("mx*").host.as_deref(), Some("%mx%%"));
+        let bounces = Sieve::of(&Filter { from: Some("<>".to_owned()), ..Filter::default() });
+        assert!(bounces.is_null && bounces.from.is_none() && !bounces.is_open());
+    }
+}

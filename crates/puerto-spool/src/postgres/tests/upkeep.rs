@@ -1,0 +1,186 @@
+//! What a node finds out by itself: changes that nobody told it of, work that is nobody's,
+//! rows that cannot be read.
+
+use std::sync::Arc;
+
+use super::super::lock;
+use super::cluster::{self, Cluster};
+use super::faults::{NOTHING_KEPT, claim, commit, queued, settle, short, until};
+use super::{HOUR, Options, PostgresStore, options};
+use crate::clock::Clock as _;
+use crate::contract::message;
+use crate::{
+    Desk as _, Edit, Filter, Hindrance, MessageId, PageRequest, SpoolError, Store as _, Timestamp,
+    Work as _,
+};
+
+/// A node that tells nobody anything, since it has heard of nobody, and never will.
+fn silent(cluster: &Cluster, url: &str) -> Arc<PostgresStore> {
+    let (lease, beat, bounds) = (HOUR * 3, HOUR, NOTHING_KEPT);
+    let options = Options { lease, beat, bounds, ..options(cluster, url, "silent") };
+    let store = PostgresStore::open(options).unwrap();
+    until("it counts as alone", || {
+        store.core.living.load(std::sync::atomic::Ordering::SeqCst) == 1
+    });
+    store
+}
+
+#[test]
+fn what_is_changed_at_one_node_holds_at_the_other_though_it_was_never_told() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("untold");
+    let silent = silent(&cluster, &url);
+    let one = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    let (id, other) =
+        (commit(&one, "a@one.example").unwrap(), commit(&one, "b@two.example").unwrap());
+    let has = |count: usize| {
+        let hand = lock(&one.core.hand);
+        hand.due(one.core.clock.now()) == count
+    };
+    assert!(has(2), "both are in hand");
+    assert_eq!(silent.edit(&[id, other], Edit::Hold).wait(), [Ok(()), Ok(())]);
+    until("both are held", || has(0));
+    assert_eq!(silent.edit(&[id], Edit::Release).wait(), [Ok(())]);
+    until("one is released", || has(1));
+    let lease = claim(&one).remove(0);
+    assert_eq!(lease.token.id, id);
+    assert_eq!(silent.edit(&[id, other], Edit::Remove).wait(), [Ok(()), Ok(())]);
+    until("its lease is lost", || one.renew(&[lease.token], HOUR).wait() == Ok(vec![lease.token]));
+    assert!(one.content_at_once(id).is_none());
+    assert!(matches!(one.content(id).wait(), Err(SpoolError::NotFound(_))));
+    assert!(queued(&one).is_empty() && claim(&one).is_empty());
+}
+
+#[test]
+fn a_node_whose_heart_beats_fast_looks_for_work_all_the_same() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("fast");
+    let silent = silent(&cluster, &url);
+    let one = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    until("it has looked at what there is", || {
+        claim(&one).is_empty() && !lock(&one.core.hand).is_stale
+    });
+    let id = commit(&silent, "a@one.example").unwrap();
+    until("it is handed out", || claim(&one).iter().any(|lease| lease.token.id == id));
+}
+
+#[test]
+fn what_cannot_be_read_is_set_aside_and_told_of_and_keeps_nobody_waiting() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("damaged");
+    let open = || {
+        let options = Options { bounds: NOTHING_KEPT, ..options(&cluster, &url, "one") };
+        PostgresStore::open(options).unwrap()
+    };
+    let one = open();
+    let ids: Vec<MessageId> =
+        (0..4).map(|n| commit(&one, &format!("a@d{n}.example")).unwrap()).collect();
+    let damage = |column: &str, id: MessageId| {
+        let (id, sql) = (id.as_u64(), format!("puerto.work SET {column} = '\\x0007'"));
+        cluster.in_database("damaged", &format!("UPDATE {sql} WHERE id = {id}")).unwrap();
+    };
+    damage("recipients", ids[0]);
+    damage("state", ids[1]);
+    // One is met by a claim, the other by a list.
+    let seen = one.page(&PageRequest { limit: 100, ..PageRequest::default() }).wait().unwrap();
+    let seen: Vec<MessageId> = seen.entries.iter().map(|entry| entry.id).collect();
+    assert_eq!(seen, ids[2..]);
+    let damaged = one.health().wait().unwrap().damaged;
+    assert!(damaged.len() == 2 && damaged[0].contains(&ids[0].to_string()), "{damaged:?}");
+    assert_eq!(one.edit(&ids[..2], Edit::Release).wait(), [Ok(()), Ok(())]);
+    assert_eq!(one.health().wait().unwrap().damaged, Vec::<String>::new());
+    let leases = claim(&one);
+    assert_eq!(leases.len(), 2);
+    for lease in &leases {
+        assert_eq!(settle(&one, lease), Ok(0));
+    }
+    assert_eq!(one.health().wait().unwrap().damaged, damaged, "found anew");
+    let nothing_due = one.claim(&crate::ClaimRequest { hold: HOUR, limit: 0, per_domain: 0 });
+    assert_eq!(nothing_due.wait().unwrap().next_due, None, "it is not tried again and again");
+    one.close();
+    // Nor is it at any other node, which says the same of it.
+    let again = open();
+    assert!(claim(&again).is_empty());
+    assert_eq!(again.health().wait().unwrap().damaged, damaged);
+    assert!(
+        matches!(again.get(ids[0]).wait(), Err(SpoolError::Damaged { id, .. }) if id == ids[0])
+    );
+    assert_eq!(
+        again
+            .count(&Filter { to: Some("a@".into()), ..Filter::default() })
+            .wait()
+            .unwrap()
+            .messages,
+        0
+    );
+    assert_eq!(again.edit(&ids[..2], Edit::Remove).wait(), [Ok(()), Ok(())]);
+    assert_eq!(again.health().wait().unwrap().damaged, Vec::<String>::new());
+}
+
+#[test]
+fn a_row_that_the_database_itself_cannot_read_keeps_nobody_waiting() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("files");
+    let options = Options { bounds: NOTHING_KEPT, ..options(&cluster, &url, "one") };
+    let one = PostgresStore::open(super::faults::short(options)).unwrap();
+    let run = |sql: &str| cluster.in_database("files", sql).unwrap();
+    // So that a list of some length has a place of its own.
+    run("ALTER TABLE puerto.work ALTER recipients SET STORAGE EXTERNAL");
+    let long = one.new_id();
+    let to: Vec<String> = (0..300).map(|n| format!("someone-{n}@one.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    one.commit(message(long, &to, b"hello\r\n", Timestamp::default())).wait().unwrap();
+    let place = "SELECT pg_relation_filepath(reltoastrelid) FROM pg_class \
+                 WHERE oid = 'puerto.work'::regclass";
+    let file = cluster.data().join(run(place).unwrap());
+    run("CHECKPOINT");
+    cluster.kill();
+    let length = std::fs::metadata(&file).unwrap().len();
+    std::fs::write(&file, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    cluster.restart();
+    until("it takes mail again", || one.draft().is_ok());
+    let short = commit(&one, "b@one.example").unwrap();
+    let mut leases = Vec::new();
+    until("the other is handed out", || {
+        leases = claim(&one);
+        !leases.is_empty()
+    });
+    assert!(leases.iter().map(|lease| lease.token.id).eq([short]), "{leases:?}");
+    let damaged = one.health().wait().unwrap().damaged;
+    assert!(damaged.len() == 1 && damaged[0].contains(&long.to_string()), "{damaged:?}");
+    assert_eq!(queued(&one).into_iter().collect::<Vec<_>>(), [short]);
+    assert_eq!(one.edit(&[long], Edit::Remove).wait(), [Ok(())]);
+    assert_eq!(one.health().wait().unwrap().messages, 1);
+}
+
+#[test]
+fn tables_of_the_first_version_are_brought_to_this_one() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("older");
+    let first = include_str!("../schema/1.sql");
+    let begin = "CREATE SCHEMA puerto; CREATE TABLE puerto.version (one boolean PRIMARY KEY \
+                 DEFAULT true CHECK (one), number integer NOT NULL); \
+                 INSERT INTO puerto.version (number) VALUES (1);";
+    cluster.in_database("older", &format!("{begin}{first}")).unwrap();
+    let refused = PostgresStore::open(options(&cluster, &url, "one")).map(drop).unwrap_err();
+    assert!(matches!(refused, SpoolError::Io(Hindrance::SchemaOlder { version: 1, .. })));
+    let migrated = super::super::migrate(&options(&cluster, &url, "one")).unwrap();
+    assert_eq!((migrated.from, migrated.to), (1, super::super::schema::KNOWN));
+    let one = PostgresStore::open(options(&cluster, &url, "one")).unwrap();
+    assert!(commit(&one, "a@one.example").is_ok());
+}
