@@ -56,6 +56,7 @@ pub(super) struct Draft {
     pub(super) certificate: Option<std::path::PathBuf>,
     pub(super) key: Option<std::path::PathBuf>,
     pub(super) helo: Option<String>,
+    pub(super) node: Option<String>,
 }
 
 /// A route while it is read.
@@ -100,6 +101,13 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
         Text::new(
             "When mail is tried again and when it is given up.",
             "Cuándo se reintenta el correo y cuándo se desiste.",
+        ),
+    ),
+    (
+        "store",
+        Text::new(
+            "One queue for several nodes, in PostgreSQL; without it, the queue is in state_dir.",
+            "Una sola cola para varios nodos, en PostgreSQL; sin ella, la cola está en state_dir.",
         ),
     ),
     (
@@ -298,6 +306,21 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("The age at which the sender is told of a delay; \"0s\": never.", "La edad con que se avisa del retraso al remitente; \"0s\": nunca.");
         |d, v| store(&mut d.config.queue.warn_after, value::duration(v));
         |c| quote(value::show_duration(c.queue.warn_after));
+
+    "store" "url" = Written("\"\"");
+        Text::new("a database, such as \"postgres://puerto@db1.example.com,db2.example.com/puerto\", or \"\" for none", "una base de datos, como \"postgres://puerto@db1.example.com,db2.example.com/puerto\", o \"\" si no hay");
+        Text::new("The database that holds the queue of all nodes.", "La base de datos con la cola de todos los nodos.");
+        |d, v| store(&mut d.config.store.url, value::optional(v, value::database));
+        |c| optional(c.store.url.as_ref());
+    "store" "password_file" = Written("\"\""); OPTIONAL_PATH;
+        Text::new("The file that holds its password and nothing else.", "El fichero que contiene su contraseña y nada más.");
+        |d, v| store(&mut d.config.store.password_file, value::optional(v, value::path));
+        |c| optional(c.store.password_file.as_ref().map(|file| file.display()));
+    "store" "node" = Computed("\"mail.example.com\"", Text::same("hostname"));
+        Text::new("a name that no other node has, or \"\" for hostname", "un nombre que no tenga ningún otro nodo, o \"\" para usar hostname");
+        Text::new("This node's name in the cluster.", "El nombre de este nodo en el clúster.");
+        |d, v| store(&mut d.node, value::optional(v, value::text));
+        |c| quote(&c.store.node);
 
     "local" "mailbox" = Written("\"mbox\"");
         Text::new("\"mbox\", \"maildir\", or \"lmtp:\" with a socket's path or HOST:PORT", "\"mbox\", \"maildir\" o \"lmtp:\" con la ruta de un socket o MÁQUINA:PUERTO");

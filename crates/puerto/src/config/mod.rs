@@ -71,6 +71,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// When it is tried again and given up.
     pub queue: QueueTimes,
+    /// Where the queue is, if several nodes share it.
+    pub store: Store,
     /// How local users get theirs.
     pub local: Local,
     /// Bounds.
@@ -307,6 +309,18 @@ pub struct QueueTimes {
     pub expire: Duration,
     /// Age at which the sender is told of a delay; zero: never.
     pub warn_after: Duration,
+}
+
+/// Where the queue is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Store {
+    /// The PostgreSQL database that several nodes share, without its password; `None`: the
+    /// queue is this machine's own, in the state directory.
+    pub url: Option<String>,
+    /// The file that holds the database's password.
+    pub password_file: Option<PathBuf>,
+    /// This node's name; the other nodes have others.
+    pub node: String,
 }
 
 /// How local users get their mail.

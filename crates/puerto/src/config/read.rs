@@ -319,6 +319,7 @@ fn finish(draft: Draft) -> Config {
     config.tls =
         draft.certificate.zip(draft.key).map(|(certificate, key)| TlsFiles { certificate, key });
     config.delivery.helo = draft.helo.unwrap_or_else(|| hostname.clone());
+    config.store.node = draft.node.unwrap_or_else(|| hostname.clone());
     config.hostname = hostname;
     config.domains = domains;
     config

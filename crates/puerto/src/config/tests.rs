@@ -181,6 +181,18 @@ fn impossible_values_and_combinations_are_refused() {
         ("[queue]\nretry = []", "queue.retry", "wait between"),
         ("[queue]\nretry = [\"0s\"]", "queue.retry", "wait between"),
         ("[queue]\nexpire = \"0s\"", "queue.expire", "before the first"),
+        ("[store]\nurl = \"db.example.com\"", "store.url", "begin it with `postgres://`"),
+        (
+            "[store]\nurl = \"postgres://puerto:secret@db.example.com/puerto\"",
+            "store.url",
+            "into a file of its own",
+        ),
+        (
+            "[store]\nurl = \"postgres://db.example.com/puerto?password=secret\"",
+            "store.url",
+            "into a file of its own",
+        ),
+        ("[store]\npassword_file = \"/p\"", "store.password_file", "no database"),
         ("[local]\nmailbox = \"mailbox\"", "local.mailbox", "not a kind"),
         ("[local]\nmailbox = \"lmtp:dovecot\"", "local.mailbox", "HOST:PORT"),
         ("[limits]\nmessage_size = -1", "limits.message_size", "negative"),

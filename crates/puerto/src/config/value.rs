@@ -188,6 +188,31 @@ pub(super) fn path(node: &Node<'_>) -> Read<PathBuf> {
     })
 }
 
+/// The URL of a database. A password does not belong into a file that others may read.
+pub(super) fn database(node: &Node<'_>) -> Read<String> {
+    parsed(node, |text| {
+        let rest = ["postgres://", "postgresql://"].iter().find_map(|it| text.strip_prefix(it));
+        let Some(rest) = rest else {
+            return Err(said!(
+                "`{text}` is no URL of a database: begin it with `postgres://`",
+                "`{text}` no es la URL de una base de datos: debe empezar por `postgres://`";
+                text = text
+            ));
+        };
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        if user.is_some_and(|user| user.contains(':')) || rest.contains("password=") {
+            return Err(said!(
+                "a password stands in the URL: write it into a file of its own and name that in \
+                 `store.password_file`",
+                "hay una contraseña en la URL: escríbala en un fichero aparte e indíquelo en \
+                 `store.password_file`"
+            ));
+        }
+        Ok(text.to_owned())
+    })
+}
+
 pub(super) fn socket_address(node: &Node<'_>) -> Read<SocketAddr> {
     parsed(node, |text| {
         text.parse().map_err(|_| {

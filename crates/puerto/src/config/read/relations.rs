@@ -88,6 +88,15 @@ impl Reader {
             tls: "delivery.tls",
         };
         let given = (draft.relayhost_user.is_some(), draft.relayhost_password_file.is_some());
+        self.require(
+            config.store.url.is_some() || config.store.password_file.is_none(),
+            "store.password_file",
+            said!(
+                "a password, but no database to log in to",
+                "hay contraseña, pero ninguna base de datos en la que identificarse"
+            ),
+            said!("`store.url` with the database", "`store.url` con la base de datos"),
+        );
         // A route without a level of its own has this one.
         let inherits = |route: &RouteDraft| route.user.is_some() && route.tls.is_none();
         let level = config.delivery.tls;
