@@ -27,6 +27,7 @@ pub mod segments;
 #[cfg(any(test, feature = "contract"))]
 pub mod simulated;
 mod ticket;
+pub mod transfer;
 
 use std::io::Read;
 
