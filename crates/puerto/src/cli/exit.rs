@@ -15,6 +15,8 @@ use crate::lang::{Language, Said, said, said_of, system};
 pub enum Sysexit {
     /// Done.
     Ok = 0,
+    /// It was done, and something is wrong, as the output says.
+    Findings = 1,
     /// The arguments of a command of `puerto`, as everywhere with such commands, or what
     /// they name and cannot be judged.
     Arguments = 2,

@@ -26,6 +26,7 @@ pub mod exit;
 pub mod explain;
 pub mod lab;
 pub mod mailq;
+mod nodes;
 mod output;
 pub mod queue;
 pub mod relay;
@@ -33,6 +34,7 @@ pub mod sendmail;
 mod serve;
 mod setup;
 mod spanish;
+mod store;
 pub mod trial;
 mod verify;
 
@@ -114,6 +116,13 @@ enum Command {
     /// Show and change the mail that waits
     #[command(es = "Muestra y cambia el correo en espera")]
     Queue(queue::QueueArgs),
+    /// Show the nodes that share the queue
+    #[command(es = "Muestra los nodos que comparten la cola")]
+    Nodes(nodes::NodesArgs),
+    /// Care for the place where the queue is kept
+    #[command(es = "Cuida el sitio donde se guarda la cola")]
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Judge a raw message as a receiver does
     #[command(es = "Examina un mensaje en bruto como lo haría un receptor")]
     Verify(verify::VerifyArgs),
@@ -251,6 +260,8 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
             crate::serve::keeper::run(&TlsFiles { certificate, key })
         }
         Command::Lab(arguments) => lab::run(&arguments, language),
+        Command::Nodes(arguments) => nodes::run(&arguments, config, language),
+        Command::Store(command) => store::run(&command, config, language),
         Command::Queue(arguments) => queue::run(&arguments, config, language),
         Command::Check(arguments) => check::run(&arguments, config, language),
         Command::Verify(arguments) => verify::run(&arguments, config, language),
@@ -270,7 +281,9 @@ mod tests {
     use super::*;
 
     /// Commands that change something, run until they are stopped, or have another's form.
-    const WITHOUT_DATA: [&str; 12] = [
+    const WITHOUT_DATA: [&str; 14] = [
+        "migrate",
+        "copy",
         "serve",
         "sample",
         "retry",

@@ -59,7 +59,7 @@ fn serve(config: Config, file: Option<&Path>) -> Result<(), StartError> {
     })
 }
 
-fn exit_code(error: &StartError) -> Sysexit {
+pub(super) fn exit_code(error: &StartError) -> Sysexit {
     match error {
         StartError::NoSuchUser(_) | StartError::Tls(_) => Sysexit::Config,
         StartError::Folder { .. } | StartError::Log(_) => Sysexit::CantCreate,

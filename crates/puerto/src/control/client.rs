@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::protocol::{
-    Answer, Change, ErrorCode, HealthView, Request, RequestLine, Selection, Summary, VERSION,
+    Answer, Change, ErrorCode, HealthView, NodeView, Request, RequestLine, Selection, Summary,
+    VERSION,
 };
 use super::view::MessageView;
 
@@ -142,6 +143,19 @@ impl Client {
         }
     }
 
+    /// Who shares the queue.
+    pub fn nodes(&mut self) -> Result<Vec<NodeView>, ClientError> {
+        self.send(Request::Nodes)?;
+        let mut nodes = Vec::new();
+        loop {
+            match self.answer()? {
+                Answer::Node(node) => nodes.push(node),
+                Answer::End(_) => return Ok(nodes),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
     /// Has the server read its configuration again.
     pub fn reload(&mut self) -> Result<(), ClientError> {
         self.send(Request::Reload)?;
@@ -185,6 +199,7 @@ fn unexpected(answer: &Answer) -> ClientError {
     let word = match answer {
         Answer::Message(_) => "message",
         Answer::Health(_) => "health",
+        Answer::Node(_) => "node",
         Answer::End(_) => "end",
         Answer::Error { .. } => "error",
     };

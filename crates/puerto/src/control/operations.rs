@@ -2,9 +2,9 @@
 //! long queue, a read from the disk) and runs on threads that may block.
 
 use puerto_mail::header::Header;
-use puerto_spool::{Desk, Edit, Filter, MessageId, Page, PageRequest, SpoolError, Store};
+use puerto_spool::{Desk, Edit, Filter, MessageId, Node, Page, PageRequest, SpoolError, Store};
 
-use super::protocol::{Change, ErrorCode, HealthView, Summary};
+use super::protocol::{Change, ErrorCode, HealthView, NodeView, Summary};
 use super::server::Context;
 use super::view::{self, MessageView};
 use crate::telemetry::Event;
@@ -165,4 +165,19 @@ pub(super) fn health(context: &Context) -> Result<HealthView, Problem> {
         damaged: health.damaged,
         unreadable: health.unreadable,
     })
+}
+
+/// Who shares the queue.
+pub(super) fn nodes(context: &Context) -> Result<Vec<NodeView>, Problem> {
+    let nodes = context.desk.nodes().wait()?;
+    let view = |node: Node| NodeView {
+        name: node.name,
+        alive: node.alive,
+        since: view::time(node.since),
+        seen: view::time(node.seen),
+        leases: node.leases,
+        version: node.version,
+        is_this: node.is_this,
+    };
+    Ok(nodes.into_iter().map(view).collect())
 }

@@ -50,6 +50,8 @@ pub enum Request {
     },
     /// How the server fares.
     Health,
+    /// Who shares the queue; each node is a line of its own.
+    Nodes,
     /// Reads the configuration again.
     Reload,
 }
@@ -108,6 +110,8 @@ pub enum Answer {
     Message(Box<MessageView>),
     /// How the server fares.
     Health(HealthView),
+    /// A node.
+    Node(NodeView),
     /// It is done; nothing follows.
     End(Summary),
     /// It is not done; nothing follows.
@@ -176,6 +180,25 @@ pub struct HealthView {
     pub damaged: Vec<String>,
     /// What could not be read when the queue was opened, and waits until it can be.
     pub unreadable: Vec<String>,
+}
+
+/// One of those that share the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Its name.
+    pub name: String,
+    /// Whether it was heard of recently enough for its leases to hold.
+    pub alive: bool,
+    /// Since when it takes part, as in RFC 3339.
+    pub since: String,
+    /// When it was last heard of.
+    pub seen: String,
+    /// Messages that it is working on.
+    pub leases: u64,
+    /// The program's version.
+    pub version: String,
+    /// Whether it is the one that was asked.
+    pub is_this: bool,
 }
 
 #[cfg(test)]

@@ -297,6 +297,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 let health = self.blocking(|shared| operations::health(&shared.context)).await;
                 health.map(|health| vec![Answer::Health(health), end(Summary::default())])
             }
+            Request::Nodes => {
+                let nodes = self.blocking(|shared| operations::nodes(&shared.context)).await;
+                nodes.map(|nodes| {
+                    let summary = Summary { count: nodes.len() as u64, ..Summary::default() };
+                    nodes.into_iter().map(Answer::Node).chain([end(summary)]).collect()
+                })
+            }
             Request::Reload => self.reload().await,
         };
         match done {

@@ -13,14 +13,13 @@ mod mounts;
 mod notify;
 mod privileges;
 mod signals;
+pub mod store;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use puerto_spool::clock::SystemClock;
-use puerto_spool::disk::{Disk as _, SystemDisk};
-use puerto_spool::segments::{Options, SegmentSpool};
 use puerto_spool::{Backend, Desk, Health};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -32,7 +31,7 @@ use crate::control;
 use crate::deliver::{Remote, open_files};
 use crate::dns::Resolver;
 use crate::intake::{self, Intake, KeyRing, Wake};
-use crate::lang::{Said, said, said_of, spool_error, system};
+use crate::lang::{Said, said, said_of, system};
 use crate::local::agent::{self, AgentHandle};
 use crate::local::{Directory, Mailboxes};
 use crate::queue;
@@ -188,7 +187,7 @@ impl Daemon {
     pub async fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
         let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper } =
             prepared;
-        let store = open_store(&config)?;
+        let store = store::open(&config, &log)?;
         let desk: Arc<dyn Desk> = store.clone();
         let known = report_state(&*desk, &keys, &log).await;
         for warning in listeners.warnings() {
@@ -368,31 +367,6 @@ fn remote(
     let cluster = Arc::clone(store);
     let remote = Remote::new(config.clone(), client_tls).with_log(log.clone());
     Arc::new(remote.among(move || cluster.living()))
-}
-
-fn open_store(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
-    let directory = config.state_dir.join("spool");
-    if !directory.exists()
-        && let Some(point) = mounts::missing(&config.state_dir)
-    {
-        return Err(StartError::Spool(said!(
-            "{point} is to be mounted by /etc/fstab and is not, so the queue may be there: mount \
-             it, or make {directory} to begin an empty queue where it is",
-            "según /etc/fstab, {point} debe montarse y no lo está, así que la cola puede estar \
-             ahí: móntelo, o cree {directory} para empezar ahí con una cola vacía";
-            point = point.display().to_string(), directory = directory.display().to_string()
-        )));
-    }
-    let disk = SystemDisk.total_space(&config.state_dir);
-    let spool = SegmentSpool::open(
-        directory,
-        disk.map_or_else(|_| Options::default(), Options::fitting),
-        Arc::new(SystemDisk),
-        Arc::new(SystemClock),
-    );
-    spool
-        .map(|spool| Arc::new(spool) as Arc<dyn Backend>)
-        .map_err(|e| StartError::Spool(spool_error(&e)))
 }
 
 // What an administrator must see even if nobody asks for it.

@@ -61,7 +61,7 @@ pub(super) fn below(text: Text) -> &'static str {
 }
 
 /// The placeholders that stand for values.
-const VALUES: [(&str, &str); 27] = [
+const VALUES: [(&str, &str); 29] = [
     ("FILE", "FICHERO"),
     ("ROLE", "PAPEL"),
     ("LANGUAGE", "IDIOMA"),
@@ -89,6 +89,8 @@ const VALUES: [(&str, &str); 27] = [
     ("SHELL", "INTÉRPRETE"),
     ("FOLDER", "CARPETA"),
     ("COMMAND", "ORDEN"),
+    ("FROM", "ORIGEN"),
+    ("TO", "DESTINO"),
 ];
 
 /// The language that the arguments ask for, found before they are parsed, since what

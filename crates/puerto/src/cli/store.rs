@@ -1,0 +1,153 @@
+//! `puerto store`: the place where the queue is kept.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use puerto_spool::{Backend, transfer};
+
+use super::exit::{Failure, Sysexit, end};
+use super::output::say;
+use super::serve::exit_code;
+use super::spanish::Spanish as _;
+use crate::config::Config;
+use crate::lang::{Language, Said, Text, spool_error};
+use crate::serve::{StartError, store};
+
+/// Care for the place where the queue is kept.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Bring the database's tables to this program's version
+    #[command(es = "Pone las tablas de la base de datos en la versión de este programa")]
+    Migrate,
+    /// Move the queue from one place to the other; what was begun is gone on with
+    #[command(es = "Traslada la cola de un sitio al otro; continúa lo que se interrumpió")]
+    Copy(CopyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// Where it is; nothing may work on it meanwhile
+    #[arg(es = "Dónde está; nadie debe trabajar con ella entretanto")]
+    from: Place,
+    /// Where it goes
+    #[arg(es = "Adónde va")]
+    to: Place,
+}
+
+/// Where a queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Place {
+    /// In state_dir, this machine's own
+    #[value(es = "En state_dir, la de esta máquina")]
+    Segments,
+    /// In the database of `[store] url`
+    #[value(es = "En la base de datos de `[store] url`")]
+    Postgres,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Segments => "segments",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+const NO_DATABASE: Text = Text::new(
+    "no database is configured: name it as `url` in the section `[store]`",
+    "no hay ninguna base de datos configurada: indíquela como `url` en la sección `[store]`",
+);
+const SAME: Text = Text::new("both places are the same", "los dos sitios son el mismo");
+const MIGRATED: Text = Text::new(
+    "the tables have version {to} (they had {from})",
+    "las tablas tienen la versión {to} (tenían la {from})",
+);
+const MOVED: Text = Text::new("{count} messages moved", "{count} mensajes trasladados");
+const IN_USE: Text = Text::new(
+    "the node {name} works on that queue: stop it first",
+    "el nodo {name} trabaja con esa cola: deténgalo primero",
+);
+
+/// Runs the command.
+pub fn run(command: &StoreCommand, file: Option<&Path>, language: Language) -> ExitCode {
+    let done = Config::load(file).map_err(Failure::from).and_then(|config| match command {
+        StoreCommand::Migrate => migrate(&config, language),
+        StoreCommand::Copy(arguments) => copy(&config, arguments, language),
+    });
+    end("puerto store", done, language)
+}
+
+fn migrate(config: &Config, language: Language) -> Result<Sysexit, Failure> {
+    let url = url(config)?;
+    store::become_service(config).map_err(failed)?;
+    let done = store::migrate(config, url).map_err(failed)?;
+    let (from, to) = (done.from.to_string(), done.to.to_string());
+    say(&MIGRATED.with(language, &[("from", &from), ("to", &to)]))?;
+    Ok(Sysexit::Ok)
+}
+
+fn copy(config: &Config, arguments: &CopyArgs, language: Language) -> Result<Sysexit, Failure> {
+    if arguments.from == arguments.to {
+        return Err(Failure::new(Sysexit::Arguments, SAME));
+    }
+    store::become_service(config).map_err(failed)?;
+    let from = open(config, arguments.from)?;
+    let to = open(config, arguments.to)?;
+    let nodes = from.nodes().wait().map_err(|error| of_store(&error))?;
+    if let Some(other) = nodes.into_iter().find(|node| node.alive && !node.is_this) {
+        return Err(Failure::new(Sysexit::TryAgain, Said::with(IN_USE, &[("name", &other.name)])));
+    }
+    let bar = bar(language);
+    let place = |place: Place, store| transfer::Place { name: place.name(), store };
+    let (source, target) = (place(arguments.from, &*from), place(arguments.to, &*to));
+    let moved = transfer::run(source, target, &config.state_dir, |moved, all| {
+        bar.set_length(all);
+        bar.set_position(moved);
+    });
+    bar.finish_and_clear();
+    from.close();
+    to.close();
+    let moved = moved.map_err(|error| of_store(&error))?.to_string();
+    say(&MOVED.with(language, &[("count", &moved)]))?;
+    Ok(Sysexit::Ok)
+}
+
+fn bar(language: Language) -> ProgressBar {
+    const MOVING: Text = Text::new("moving", "trasladando");
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0).with_message(MOVING.of(language));
+    match ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn open(config: &Config, place: Place) -> Result<Arc<dyn Backend>, Failure> {
+    match place {
+        Place::Segments => store::own(config).map_err(failed),
+        Place::Postgres => {
+            let name = format!("{} (copy)", config.store.node);
+            let opened = store::database(config, url(config)?, &name).map_err(failed)?;
+            Ok(opened)
+        }
+    }
+}
+
+fn url(config: &Config) -> Result<&str, Failure> {
+    config.store.url.as_deref().ok_or_else(|| Failure::new(Sysexit::Config, NO_DATABASE))
+}
+
+fn failed(error: StartError) -> Failure {
+    Failure::new(exit_code(&error), error.said())
+}
+
+fn of_store(error: &puerto_spool::SpoolError) -> Failure {
+    Failure::new(Sysexit::TryAgain, spool_error(error))
+}

@@ -1,0 +1,91 @@
+//! Which store keeps the queue, and how it is opened.
+
+use std::sync::Arc;
+
+use puerto_spool::Backend;
+use puerto_spool::clock::SystemClock;
+use puerto_spool::disk::{Disk as _, SystemDisk};
+use puerto_spool::postgres::{self, Migrated, PostgresStore};
+use puerto_spool::segments::{Options, SegmentSpool};
+
+use super::{StartError, mounts, notice, privileges};
+use crate::config::Config;
+use crate::lang::{said, spool_error};
+use crate::telemetry::MailLog;
+
+/// Opens the store that the configuration names; the log says what an acknowledgement is
+/// worth where that is the database's to decide.
+pub(super) fn open(config: &Config, log: &MailLog) -> Result<Arc<dyn Backend>, StartError> {
+    let Some(url) = &config.store.url else { return own(config) };
+    let store = database(config, url, &config.store.node)?;
+    let durability = store.durability();
+    let standbys = match durability.standbys.as_str() {
+        "" => "no standby is waited for".to_owned(),
+        names => format!("standbys are waited for ({names})"),
+    };
+    let text = format!("the queue is in {}: {standbys}", store.shown());
+    notice(log, "info", &text);
+    if !durability.fsync {
+        notice(
+            log,
+            "warning",
+            "the database does not wait for its disk (fsync = off): mail that was acknowledged is lost when its machine loses power",
+        );
+    }
+    Ok(store)
+}
+
+/// This machine's own queue, in the state directory.
+pub fn own(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
+    let directory = config.state_dir.join("spool");
+    if !directory.exists()
+        && let Some(point) = mounts::missing(&config.state_dir)
+    {
+        return Err(StartError::Spool(said!(
+            "{point} is to be mounted by /etc/fstab and is not, so the queue may be there: mount \
+             it, or make {directory} to begin an empty queue where it is",
+            "según /etc/fstab, {point} debe montarse y no lo está, así que la cola puede estar \
+             ahí: móntelo, o cree {directory} para empezar ahí con una cola vacía";
+            point = point.display().to_string(), directory = directory.display().to_string()
+        )));
+    }
+    let disk = SystemDisk.total_space(&config.state_dir);
+    let spool = SegmentSpool::open(
+        directory,
+        disk.map_or_else(|_| Options::default(), Options::fitting),
+        Arc::new(SystemDisk),
+        Arc::new(SystemClock),
+    );
+    spool
+        .map(|spool| Arc::new(spool) as Arc<dyn Backend>)
+        .map_err(|e| StartError::Spool(spool_error(&e)))
+}
+
+/// The queue of all nodes, which this process joins under a name. Waits for the database.
+pub fn database(config: &Config, url: &str, name: &str) -> Result<Arc<PostgresStore>, StartError> {
+    PostgresStore::open(options(config, url, name)).map_err(|e| StartError::Spool(spool_error(&e)))
+}
+
+/// Brings the database's tables to this program's version. Waits for the database.
+pub fn migrate(config: &Config, url: &str) -> Result<Migrated, StartError> {
+    postgres::migrate(&options(config, url, &config.store.node))
+        .map_err(|e| StartError::Spool(spool_error(&e)))
+}
+
+/// Becomes the service's user for good, as the daemon does, so that whatever is written
+/// can be read by it.
+pub fn become_service(config: &Config) -> Result<(), StartError> {
+    let identity = privileges::target(&config.user)?;
+    let owner = identity.as_ref();
+    privileges::prepare_folder(&config.state_dir, 0o700, owner)?;
+    privileges::hand_over_spool(&config.state_dir.join("spool"), owner)?;
+    owner.map_or(Ok(()), privileges::become_user)
+}
+
+fn options(config: &Config, url: &str, name: &str) -> postgres::Options {
+    let drafts = config.state_dir.join("drafts");
+    postgres::Options {
+        password_file: config.store.password_file.clone(),
+        ..postgres::Options::new(url, name, drafts)
+    }
+}
