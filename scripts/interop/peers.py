@@ -150,7 +150,8 @@ class Unbound(Process):
     is in `stubs` it asks the name server that stands there. What is in `zones` it has from
     their files, and it validates what is below the `anchors`."""
 
-    def __init__(self, world, records, stubs=None, zones=None, anchors=()):
+    def __init__(self, world, records, stubs=None, zones=None, anchors=(), address=None):
+        address = address or DNS_ADDRESS
         folder = world.folder / "unbound"
         folder.mkdir(exist_ok=True)
         stubs, zones = stubs or {}, zones or {}
@@ -166,22 +167,22 @@ class Unbound(Process):
         trusted = "".join(f"    trust-anchor-file: \"{file}\"\n" for file in anchors)
         data = "\n".join(f"    local-data: '{record}'" for record in records)
         (folder / "unbound.conf").write_text(
-            "server:\n    interface: " + DNS_ADDRESS + "\n    port: 53\n    do-ip6: no\n"
+            f"server:\n    interface: {address}\n    port: 53\n    do-ip6: no\n"
             "    do-daemonize: no\n    use-syslog: no\n    username: \"\"\n    chroot: \"\"\n"
             f"    directory: \"{folder}\"\n    pidfile: \"{folder}/pid\"\n    verbosity: 1\n"
             f"    module-config: \"{'validator ' if anchors else ''}iterator\"\n"
-            f"    access-control: 127.0.0.0/8 allow\n{trusted}"
+            f"    access-control: 0.0.0.0/0 allow\n{trusted}"
             + ("    do-not-query-localhost: no\n" if stubs else "") +
             f"{local}\n{data}\nremote-control:\n    control-enable: no\n{asked}"
             "forward-zone:\n    name: example.edu.\n    forward-addr: 127.0.0.99\n")
-        self.folder = folder
+        self.folder, self.address = folder, address
         self.start()
         world.add(self)
 
     def start(self):
         self.start_process(["unbound", "-d", "-c", self.folder / "unbound.conf"],
                            self.folder / "log")
-        wait_for("Unbound", lambda: listens(DNS_ADDRESS, 53))
+        wait_for("Unbound", lambda: listens(self.address, 53))
 
 
 # Where example.net receives; the sender's own name and address.
@@ -255,14 +256,28 @@ class Postfix:
             postlog unix-dgram n - n - 1 postlogd
             """) + services)
         # Postfix listens only at addresses that an interface is seen to have.
-        run("ip", "address", "add", f"{address}/8", "dev", "lo", check=False)
+        run("ip", "address", "add", f"{address}/32", "dev", "lo", check=False)
         run("postfix", "-c", self.folder, "start")
         wait_for(f"Postfix {name}", lambda: listens(address, 25))
         world.add(self)
 
     def stop(self):
+        self.resume()
         # `stop` waits for clients that linger; nothing here is worth waiting for.
         run("postfix", "-c", self.folder, "abort", check=False)
+
+    def pause(self):
+        """From now on it takes connections and says nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number):
+        master = (self.folder / "queue" / "pid" / "master.pid").read_text().strip()
+        children = run("pgrep", "--parent", master, check=False).stdout.decode().split()
+        for pid in [master, *children]:
+            os.kill(int(pid), number)
 
     def log(self):
         path = self.folder / "maillog"
@@ -284,10 +299,10 @@ class Postfix:
         return [email.message_from_bytes(m, policy=email.policy.default) for m in self.messages()]
 
 
-def final_postfix(world, **settings):
+def final_postfix(world, address=FINAL_ADDRESS, **settings):
     """The final recipient for example.net: everything lands in one Maildir."""
     user = pwd.getpwnam(UNPRIVILEGED)
-    return Postfix(world, "final", FINAL_ADDRESS, {
+    return Postfix(world, "final", address, {
         "virtual_mailbox_domains": "example.net",
         "virtual_mailbox_base": world.folder / "final" / "mail",
         "virtual_mailbox_maps": "static:all/",

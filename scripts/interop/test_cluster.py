@@ -1,0 +1,149 @@
+"""Several nodes on one queue: nothing is lost, whichever part of it dies."""
+
+import json
+import random
+import subprocess
+import time
+
+from cluster import TAKEN_OVER_WITHIN, Account, Networks, cluster, nodes_on, patroni
+from peers import wait_for
+
+# Connections of a node to one destination, as configured by default, and what it may have
+# delivered but not yet recorded.
+IN_FLIGHT = 20 + 200
+
+
+def addresses(nodes):
+    return [node.host.outside for node in nodes]
+
+
+def test_kill_9_of_nodes(world):
+    networks, _, nodes = cluster(world, 3)
+    account = Account(networks, addresses(nodes), 3_000)
+    kills = 0
+    while account.sending():
+        time.sleep(random.uniform(0.5, 1.5))
+        node = random.choice(nodes)
+        node.kill()
+        account.excuse(IN_FLIGHT)
+        kills += 1
+        node.start()
+    return f"{kills} kills, {account.settle(nodes)}"
+
+
+def test_what_a_dead_node_held_goes_out_from_another(world):
+    networks, _, nodes = cluster(world, 2)
+    networks.final.pause()
+    account = Account(networks, addresses(nodes[:1]), 50)
+    wait_for("all to be taken", lambda: not account.sending())
+    nodes[0].kill()
+    account.excuse(IN_FLIGHT)
+    networks.final.resume()
+    killed = time.monotonic()
+    balance = account.settle(nodes[1:])
+    seconds = time.monotonic() - killed
+    assert seconds <= TAKEN_OVER_WITHIN, f"they waited {seconds:.0f} s"
+    return f"after {seconds:.0f} s, {balance}"
+
+
+def test_a_node_without_its_database_takes_nothing_and_recovers(world):
+    networks, _, nodes = cluster(world, 2)
+    account = Account(networks, addresses(nodes), 2_000)
+    for _ in range(2):
+        for node in nodes:
+            time.sleep(1)
+            node.host.cut("inside")
+            account.excuse(IN_FLIGHT)
+            time.sleep(4)
+            node.host.mend("inside")
+    return account.settle(nodes)
+
+
+def test_a_node_without_the_internet_leaves_its_mail_to_others(world):
+    networks, _, nodes = cluster(world, 2)
+    account = Account(networks, addresses(nodes), 2_000)
+    for node in nodes:
+        time.sleep(1)
+        node.host.cut("outside")
+        account.excuse(IN_FLIGHT)
+        time.sleep(5)
+        node.host.mend("outside")
+    return account.settle(nodes)
+
+
+def test_a_database_that_is_killed_and_comes_back(world):
+    networks, database, nodes = cluster(world, 2)
+    account = Account(networks, addresses(nodes), 2_000)
+    for _ in range(3):
+        time.sleep(1.5)
+        database.kill()
+        account.excuse(IN_FLIGHT * len(nodes))
+        time.sleep(1)
+        database.start()
+    return account.settle(nodes)
+
+
+def test_a_standby_is_promoted_under_load(world):
+    networks = Networks(world)
+    databases = patroni(world)
+    nodes = nodes_on(world, [database.host.inside for database in databases], 2)
+    account = Account(networks, addresses(nodes), 2_000)
+    time.sleep(1.5)
+    databases[0].kill()
+    account.excuse(IN_FLIGHT * len(nodes))
+    killed = time.monotonic()
+    wait_for("the standby to lead", databases[1].leads, 90)
+    seconds = time.monotonic() - killed
+    return f"promoted after {seconds:.0f} s, {account.settle(nodes)}"
+
+
+def test_every_node_shows_and_changes_the_whole_queue(world):
+    networks, _, nodes = cluster(world, 3)
+    account = Account(networks, addresses(nodes), 30, to="you@example.org")
+    wait_for("all to be taken", lambda: not account.sending())
+    lists = [sorted(json.loads(line)["id"] for line in node.ids()) for node in nodes]
+    assert len(lists[0]) == 30 and lists[0] == lists[1] == lists[2]
+    held, removed = lists[0][0], lists[0][1]
+    nodes[1].command("queue", "hold", held)
+    assert json.loads(nodes[2].command("queue", "show", held, "--json").stdout)["held"]
+    nodes[2].command("queue", "remove", removed, "--yes")
+    assert removed.encode() not in nodes[0].command("mailq").stdout
+    listed = json.loads(nodes[0].command("nodes", "--json", check=False).stdout)["nodes"]
+    assert sorted(node["name"] for node in listed) == ["node1", "node2", "node3"]
+    assert all(node["alive"] for node in listed)
+    nodes[2].kill()
+    wait_for("its death to be seen", lambda: [
+        node["name"] for node in json.loads(nodes[0].command("nodes", "--json", check=False).stdout)["nodes"]
+        if not node["alive"]] == ["node3"])
+    nodes[0].command("queue", "remove", "--all", "--yes")
+    wait_for("an empty queue", lambda: not nodes[1].ids())
+
+
+def test_a_queue_moves_out_of_the_database_and_back(world):
+    networks, _, nodes = cluster(world, 1)
+    account = Account(networks, addresses(nodes), 1_000, to="you@example.org")
+    wait_for("all to be taken", lambda: not account.sending(), 60)
+    node = nodes[0]
+
+    def shown():
+        entries = [json.loads(line) for line in node.ids()]
+        return sorted((entry["id"], entry["held"]) for entry in entries)
+
+    node.command("queue", "hold", shown()[0][0])
+    before = shown()
+    assert len(before) == 1_000
+    assert b"node1" in node.command("store", "copy", "postgres", "segments", check=False).stderr
+    node.stop()
+    kills, ways = 0, [("postgres", "segments"), ("segments", "postgres")]
+    for way in [ways[0], ways[0], ways[1], ways[0]]:
+        copy = subprocess.Popen(
+            node.host.within(node.binary, "store", "copy", *way, "--config", node.configuration),
+            stdout=subprocess.DEVNULL)
+        time.sleep(random.uniform(0.05, 0.5))
+        copy.kill()
+        kills += copy.wait() != 0
+    node.command("store", "copy", *ways[0])
+    node.command("store", "copy", *ways[1])
+    node.start()
+    assert shown() == before
+    return f"{kills} kills"
