@@ -178,6 +178,67 @@ pub struct Health {
     /// What could not be read when the store was opened, and the messages that wait for
     /// it. Nothing of it is lost; it is taken up when it can be read.
     pub unreadable: Vec<String>,
+    /// The oldest snapshot that somebody holds in a database: what was deleted since then is
+    /// not cleared away, so that tables grow and claims become slow.
+    pub held_back: Option<HeldBack>,
+}
+
+/// An old snapshot in a database, and for how long it has been held at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Who holds it.
+    pub by: Holder,
+    /// Since when, in seconds.
+    pub seconds: u64,
+}
+
+/// Who holds a snapshot in a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "what is shown says what the fields are")]
+pub enum Holder {
+    /// A transaction that is open.
+    Session { pid: i32, who: String },
+    /// A query on a standby that has `hot_standby_feedback`.
+    Standby { who: String },
+    /// A replication slot, of which perhaps nobody reads any more.
+    Slot { name: String },
+    /// A transaction that was prepared and never ended.
+    Prepared { name: String },
+}
+
+impl HeldBack {
+    /// Whether it has lasted so long that it does harm; a backup of a queue takes less.
+    pub fn is_old(&self) -> bool {
+        self.seconds >= 300
+    }
+}
+
+impl std::fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let minutes = self.seconds / 60;
+        match &self.by {
+            Holder::Session { pid, who } => write!(
+                f,
+                "a transaction of {who} has been open for {minutes} minutes: end it there, or by \
+                 SELECT pg_terminate_backend({pid})"
+            ),
+            Holder::Standby { who } => write!(
+                f,
+                "the standby {who} has needed old rows for {minutes} minutes: end the long query \
+                 there, or set hot_standby_feedback = off"
+            ),
+            Holder::Slot { name } => write!(
+                f,
+                "the replication slot {name} has needed old rows for {minutes} minutes: mend its \
+                 standby, or if there is none, SELECT pg_drop_replication_slot('{name}')"
+            ),
+            Holder::Prepared { name } => write!(
+                f,
+                "the prepared transaction {name} has been open for {minutes} minutes: COMMIT \
+                 PREPARED '{name}' or ROLLBACK PREPARED '{name}'"
+            ),
+        }
+    }
 }
 
 /// One of those that share the queue.

@@ -39,8 +39,8 @@ pub use entry::{
 };
 pub use error::{Hindrance, SpoolError};
 pub use faces::{
-    Answer, Backend, ClaimRequest, Claimed, Count, Desk, Edit, Health, Node, Page, PageRequest,
-    Store, Work,
+    Answer, Backend, ClaimRequest, Claimed, Count, Desk, Edit, Health, HeldBack, Holder, Node,
+    Page, PageRequest, Store, Work,
 };
 pub use filter::Filter;
 pub use id::{MessageId, NotAMessageId, Timestamp};

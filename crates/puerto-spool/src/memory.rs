@@ -208,6 +208,7 @@ impl Desk for MemorySpool {
             refusing: state.check().err().map(|error| error.to_string()),
             damaged: Vec::new(),
             unreadable: Vec::new(),
+            held_back: None,
         }))
     }
 

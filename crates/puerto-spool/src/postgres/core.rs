@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::accept::Arrival;
 use super::claims::Asked;
+use super::cleaning::Oldest;
 use super::clock::{StoreClock, uptime};
 use super::connect::{Link, Reach};
 use super::desk::Totals;
@@ -127,6 +128,8 @@ pub(super) struct Core {
     pub(super) desk: tokio::sync::Mutex<Link>,
     pub(super) contents: tokio::sync::Mutex<Link>,
     pub(super) counting: tokio::sync::Mutex<Link>,
+    pub(super) cleaner: tokio::sync::Mutex<Link>,
+    pub(super) oldest: Mutex<Option<Oldest>>,
     /// What was counted last, when, and how long that took.
     pub(super) counted: tokio::sync::Mutex<Option<(Totals, Instant, Duration)>>,
     pub(super) runtime: tokio::runtime::Handle,
@@ -172,6 +175,8 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         contents: tokio::sync::Mutex::new(Link::new(&reach)),
         // To count all, it is better to read all.
         counting: tokio::sync::Mutex::new(Link::with(&reach, "SET enable_seqscan = on")),
+        cleaner: tokio::sync::Mutex::new(Link::new(&reach)),
+        oldest: Mutex::default(),
         counted: tokio::sync::Mutex::default(),
         runtime: tokio::runtime::Handle::current(),
         closing: Notify::new(),

@@ -409,7 +409,7 @@ impl Core {
         let disk_octets = disk.map_or(0, i64::unsigned_abs);
         let damaged = self.damaged().await.unwrap_or_default();
         let counted = Health { messages, recipients, octets, disk_octets, ..Health::default() };
-        Ok(Health { refusing, damaged, ..counted })
+        Ok(Health { refusing, damaged, held_back: self.held_back(), ..counted })
     }
 
     /// Those that share the queue.

@@ -21,6 +21,7 @@
 mod accept;
 mod adopt;
 mod claims;
+mod cleaning;
 mod clock;
 mod connect;
 mod content;

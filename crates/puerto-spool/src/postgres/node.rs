@@ -236,7 +236,7 @@ impl Core {
         }
     }
 
-    async fn beat(&self, link: &mut Link, beats: u64) -> Result<(), SpoolError> {
+    async fn beat(self: &Arc<Self>, link: &mut Link, beats: u64) -> Result<(), SpoolError> {
         if !link.is_open() {
             // Whoever answers now may be a primary that did not hear all that was said.
             self.may_have_lost();
@@ -259,7 +259,11 @@ impl Core {
             }
         };
         let upkeep = self.keep_up(&session, all).await;
-        upkeep.map_err(|error| self.troubled(&error))
+        upkeep.map_err(|error| self.troubled(&error))?;
+        if all {
+            self.clean(&session).await.map_err(|error| self.troubled(&error))?;
+        }
+        Ok(())
     }
 
     fn troubled(&self, error: &Error) -> SpoolError {

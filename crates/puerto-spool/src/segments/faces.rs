@@ -187,6 +187,7 @@ impl Desk for SegmentSpool {
             refusing: self.core.refusing().map(|error| error.to_string()),
             damaged: lock(&self.core.trouble).notes.clone(),
             unreadable: self.core.unreadable(),
+            held_back: None,
         }))
     }
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use puerto_spool::clock::SystemClock;
-use puerto_spool::{Backend, Desk, Health};
+use puerto_spool::{Backend, Desk, Health, HeldBack};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -390,6 +390,15 @@ async fn report_trouble(desk: &dyn Desk, before: Health, log: &MailLog) -> Healt
     }
     for trouble in health.unreadable.iter().filter(|text| !before.unreadable.contains(text)) {
         notice(log, "error", &format!("the spool cannot be read: {trouble}"));
+    }
+    let old = |health: &Health| health.held_back.clone().filter(HeldBack::is_old);
+    match (old(&before), old(&health)) {
+        (before, Some(held)) if before.as_ref().is_none_or(|before| before.by != held.by) => {
+            let text = format!("the database cannot clear away what the queue deletes: {held}");
+            notice(log, "warning", &text);
+        }
+        (Some(_), None) => notice(log, "info", "the database clears away again what is deleted"),
+        _ => {}
     }
     match (before.unreadable.is_empty(), health.unreadable.is_empty()) {
         (true, false) => notice(

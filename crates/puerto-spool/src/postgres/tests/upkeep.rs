@@ -10,8 +10,8 @@ use super::{HOUR, Options, PostgresStore, options};
 use crate::clock::Clock as _;
 use crate::contract::message;
 use crate::{
-    Desk as _, Edit, Filter, Hindrance, MessageId, PageRequest, SpoolError, Store as _, Timestamp,
-    Work as _,
+    Desk as _, Edit, Filter, Hindrance, Holder, MessageId, PageRequest, SpoolError, Store as _,
+    Timestamp, Work as _,
 };
 
 /// A node that tells nobody anything, since it has heard of nobody, and never will.
@@ -182,5 +182,74 @@ fn tables_of_the_first_version_are_brought_to_this_one() {
     let migrated = super::super::migrate(&options(&cluster, &url, "one")).unwrap();
     assert_eq!((migrated.from, migrated.to), (1, super::super::schema::KNOWN));
     let one = PostgresStore::open(options(&cluster, &url, "one")).unwrap();
+    assert!(commit(&one, "a@one.example").is_ok());
+}
+
+#[test]
+fn who_keeps_the_database_from_clearing_away_is_named() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("max_prepared_transactions = 1");
+    let url = cluster.database("horizon");
+    let ahead = Arc::new(super::Ahead::default());
+    let clock = Arc::clone(&ahead) as Arc<dyn crate::clock::Clock>;
+    let one =
+        PostgresStore::open(short(Options { clock, ..options(&cluster, &url, "one") })).unwrap();
+    let held = || one.health().wait().unwrap().held_back.filter(|held| held.is_old());
+    let later = || ahead.0.fetch_add(400_000, std::sync::atomic::Ordering::SeqCst);
+    cluster.in_database("horizon", "CREATE TABLE t (n integer)").unwrap();
+    let begin = "BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'forgotten'";
+    cluster.in_database("horizon", begin).unwrap();
+    let is_by = |expected: &Holder| {
+        let known = one.health().wait().unwrap().held_back;
+        known.is_some_and(|held| held.by == *expected)
+    };
+    let forgotten = Holder::Prepared { name: "forgotten".into() };
+    until("it is seen", || is_by(&forgotten));
+    later();
+    let told = held().map(|held| held.to_string()).unwrap();
+    assert!(told.contains("ROLLBACK PREPARED 'forgotten'"), "{told}");
+    cluster.in_database("horizon", "ROLLBACK PREPARED 'forgotten'").unwrap();
+    until("it is gone", || held().is_none());
+    // A session with a snapshot, which writes nothing.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let pid: i32 = runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+        let row = client.query_one("SELECT pg_backend_pid(), count(*) FROM t", &[]).await.unwrap();
+        std::mem::forget(client);
+        row.get(0)
+    });
+    until("it is seen", || is_by(&Holder::Session { pid, who: "puerto, 127.0.0.1".into() }));
+    later();
+    let told = held().map(|held| held.to_string()).unwrap();
+    assert!(told.contains(&format!("pg_terminate_backend({pid})")), "{told}");
+    cluster.in_database("horizon", &format!("SELECT pg_terminate_backend({pid})")).unwrap();
+    until("it is gone", || held().is_none());
+}
+
+#[test]
+fn what_the_database_leaves_lying_is_cleared_away() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("autovacuum = off");
+    let url = cluster.database("dead");
+    let one = PostgresStore::open(short(options(&cluster, &url, "one"))).unwrap();
+    let run = |sql: &str| cluster.in_database("dead", sql).unwrap();
+    run("INSERT INTO puerto.chunk SELECT n, 0, 'x' FROM generate_series(1, 60000) n");
+    run("DELETE FROM puerto.chunk");
+    until("it is", || {
+        let count = "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'chunk'";
+        run(count).as_deref() == Some("0")
+            && run("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'chunk'")
+                .as_deref()
+                != Some("0")
+    });
     assert!(commit(&one, "a@one.example").is_ok());
 }
