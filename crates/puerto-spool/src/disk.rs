@@ -4,7 +4,8 @@
 //! What is written is durable only after [`File::sync_data`], and a file's name only
 //! after [`Disk::sync_dir`] on its directory. A failed `sync_data` must never be
 //! tried again on the same file: the kernel may have dropped what it could not write
-//! and would then report success.
+//! and would then report success. Nor is a process told of what failed before its time:
+//! what it builds on it reads after [`File::forget`].
 
 use std::fs;
 use std::io;
@@ -13,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fch
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, PosixFadviseAdvice, openat, posix_fadvise};
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
 
@@ -36,6 +37,9 @@ pub trait File: Send + Sync {
     fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written, and the length, durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Lets the next read come from the disk itself. What a sync could not write stays in
+    /// the system's memory as if it had been, until the power goes.
+    fn forget(&self);
 }
 
 /// A lock that ends when it is dropped.
@@ -102,6 +106,11 @@ impl File for fs::File {
 
     fn sync_data(&self) -> io::Result<()> {
         fs::File::sync_data(self)
+    }
+
+    fn forget(&self) {
+        // A system that cannot leaves us where we were.
+        let _ = posix_fadvise(self, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }
 }
 

@@ -205,6 +205,8 @@ impl SimulatedDisk {
     /// fail from now on.
     pub fn restart_process(&self) {
         let mut world = self.world();
+        // The next one cannot know of a sync that failed before its time.
+        world.nodes.values_mut().for_each(|node| node.sync_failed = false);
         world.locks.clear();
         world.fault = None;
         world.passing = None;
@@ -326,6 +328,17 @@ impl Node {
     fn lose_power(&mut self, random: &mut Random, mood: u64) {
         self.scatter(random, mood);
         self.seen = self.durable.clone();
+        self.sync_failed = false;
+    }
+
+    /// Only what may still become durable stays in memory, and the length.
+    fn forget(&mut self) {
+        let length = self.seen.len();
+        self.seen = self.durable.clone();
+        self.seen.resize(length, 0);
+        for (offset, octets) in &self.pending {
+            Self::write(&mut self.seen, *offset, octets);
+        }
         self.sync_failed = false;
     }
 
@@ -476,6 +489,14 @@ impl File for SimulatedFile {
                 }
                 Err(error)
             }
+        }
+    }
+
+    fn forget(&self) {
+        if let Ok(mut world) = self.world()
+            && let Ok(node) = world.node(self.node)
+        {
+            node.forget();
         }
     }
 }

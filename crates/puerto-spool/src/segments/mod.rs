@@ -8,7 +8,8 @@
 //! - Content above a bound goes to a file of its own in `content/`, named by a number,
 //!   which is durable before the record that names it is written.
 //! - A start reads the checkpoint and what the log says since, and keeps every intact
-//!   message whatever has happened to the rest ([`open`]).
+//!   message whatever has happened to the rest ([`open`]). What the process before left in
+//!   the system's memory counts only if the disk has it, too.
 //!
 //! When a sync fails, those who wait are told so, the file is never written again, and
 //! a new segment begins whose header makes void whatever of that batch reached the

@@ -52,8 +52,9 @@ pub(crate) fn open(
     log.last_id = last_id;
     log.octets.store(survey.octets, Ordering::Relaxed);
     log.sealed = survey.segments(options.segment_size).into();
-    let (spare, retired) =
-        survey.spare.into_iter().partition(|file| file.size == options.segment_size);
+    let (spare, retired) = survey.spare.into_iter().partition(|file| {
+        file.size == options.segment_size && !survey.failing.contains(&file.number)
+    });
     (log.spare, log.retired) = (spare, retired);
     if let Some(waiting) = &mut waiting {
         waiting.step_over(&mut log, &contents, clock.now());

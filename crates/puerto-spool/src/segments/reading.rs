@@ -52,7 +52,6 @@ impl Reading {
         };
         // To try again is cheap as long as it is in vain.
         if matches!(scope, Scope::All) || reading.is_whole() {
-            reading.sync_last();
             reading.take_checkpoint(disk, directory);
             reading.replay(&directory.join("segments"));
             reading.tell_losses();
@@ -73,17 +72,6 @@ impl Reading {
             && self.survey.damaged.is_empty()
             && self.survey.notes.is_empty()
             && self.survey.missing().is_empty()
-    }
-
-    /// What the process before left in the kernel's memory is made durable before
-    /// anything is built on it.
-    fn sync_last(&mut self) {
-        if let Some((generation, file)) = self.survey.live.last_key_value()
-            && let Err(error) = file.file.sync_data()
-        {
-            let note = format!("the segment of generation {generation} does not sync: {error}");
-            self.survey.notes.push(note);
-        }
     }
 
     fn take_checkpoint(&mut self, disk: &dyn Disk, directory: &Path) {

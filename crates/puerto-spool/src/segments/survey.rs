@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::checkpoint::Heading;
 use super::identity::{self, Identity};
 use super::log::{DAMAGED, Segment, SegmentFile, segment_number, segment_path};
 use super::record::{FIRST_RECORD, ReadHeader, SegmentHeader, VERSION};
 use super::scan::{self, read_whole};
-use crate::disk::Disk;
+use crate::disk::{Disk, File};
 use crate::id::MessageId;
 use crate::{Hindrance, SpoolError};
 
@@ -54,6 +55,8 @@ pub(crate) struct Survey {
     /// Segments of which another one speaks.
     expected: BTreeSet<u64>,
     pub(crate) spare: Vec<SegmentFile>,
+    /// Numbers of files that cannot be synced, so that they must not be written.
+    pub(crate) failing: BTreeSet<u64>,
     pub(crate) unread: Vec<Unread>,
     /// Generations of segments in which something is damaged.
     pub(crate) damaged: HashSet<u64>,
@@ -69,6 +72,17 @@ pub(crate) struct Survey {
 struct Examined {
     file: SegmentFile,
     head: Head,
+    /// It was read from the disk itself.
+    settled: bool,
+}
+
+impl Examined {
+    fn header(&self) -> Option<SegmentHeader> {
+        match self.head {
+            Head::Valid(header) => Some(header),
+            Head::Blank | Head::Damaged => None,
+        }
+    }
 }
 
 enum Head {
@@ -101,6 +115,7 @@ impl Survey {
             skipped: Vec::new(),
             expected: BTreeSet::new(),
             spare: Vec::new(),
+            failing: BTreeSet::new(),
             unread: Vec::new(),
             damaged: HashSet::new(),
             aside: names.iter().any(is_aside),
@@ -114,12 +129,9 @@ impl Survey {
             Scope::All => &numbers,
             Scope::Old(old, _) => old,
         };
-        let files = survey.examine_all(disk, &segments, wanted)?;
-        let heads = |found: &Examined| match found.head {
-            Head::Valid(header) => Some(header),
-            _ => None,
-        };
-        let headers: Vec<SegmentHeader> = files.iter().filter_map(heads).collect();
+        let mut files = survey.examine_all(disk, &segments, wanted)?;
+        survey.settle(disk, &segments, &mut files)?;
+        let headers: Vec<SegmentHeader> = files.iter().filter_map(Examined::header).collect();
         survey.salt = match scope {
             Scope::Old(_, salt) => salt,
             Scope::All => survey.find_salt(disk, directory, &headers, numbers.is_empty())?,
@@ -170,23 +182,66 @@ impl Survey {
         let mut files = Vec::new();
         for number in numbers {
             let path = segment_path(segments, *number);
-            match examine(disk, &path, *number) {
-                Ok(Look::Found(found)) => {
-                    self.octets += found.file.size;
-                    files.push(found);
-                }
-                Ok(Look::Nothing) => {}
-                Ok(Look::Newer(version)) => {
-                    return Err(SpoolError::Io(Hindrance::Newer {
-                        file: path.display().to_string(),
-                        version,
-                        known: VERSION,
-                    }));
-                }
-                Err(error) => self.not_read(*number, None, &path, &error),
-            }
+            let opened = disk.open(&path);
+            files.extend(self.examine(disk, &path, *number, opened)?);
         }
         Ok(files)
+    }
+
+    /// Reads a file's header; `None` if it cannot be read, or was never finished and has
+    /// been removed. An error is a format of a newer program.
+    fn examine(
+        &mut self,
+        disk: &dyn Disk,
+        path: &Path,
+        number: u64,
+        file: io::Result<Arc<dyn File>>,
+    ) -> Result<Option<Examined>, SpoolError> {
+        match file.and_then(|file| examine(disk, path, number, file)) {
+            Ok(Look::Found(found)) => Ok(Some(found)),
+            Ok(Look::Nothing) => Ok(None),
+            Ok(Look::Newer(version)) => Err(SpoolError::Io(Hindrance::Newer {
+                file: path.display().to_string(),
+                version,
+                known: VERSION,
+            })),
+            Err(error) => {
+                self.not_read(number, None, path, &error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What the process before left in the system's memory is made durable, and what could
+    /// not be is not believed. All that it may not have known to be durable stands in the
+    /// newest segment; where that one was never begun, in the one before.
+    fn settle(
+        &mut self,
+        disk: &dyn Disk,
+        segments: &Path,
+        files: &mut Vec<Examined>,
+    ) -> Result<(), SpoolError> {
+        loop {
+            let mut newest = HashMap::<u64, u64>::new();
+            for header in files.iter().filter_map(Examined::header) {
+                let of_its_store = newest.entry(header.salt).or_default();
+                *of_its_store = header.generation.max(*of_its_store);
+            }
+            let is_newest = |h: SegmentHeader| newest.get(&h.salt) == Some(&h.generation);
+            let may_lie = |found: &Examined| found.header().is_none_or(is_newest);
+            let unsettled = files.iter().position(|found| !found.settled && may_lie(found));
+            let Some(place) = unsettled else { return Ok(()) };
+            let SegmentFile { file, number, .. } = files.remove(place).file;
+            let path = segment_path(segments, number);
+            if let Err(error) = file.sync_data() {
+                self.failing.insert(number);
+                self.notes.push(format!("the segment {} does not sync: {error}", path.display()));
+            }
+            file.forget();
+            if let Some(found) = self.examine(disk, &path, number, Ok(file))? {
+                files.insert(place, Examined { settled: true, ..found });
+            }
+        }
     }
 
     /// Remembers that a file could not be read.
@@ -218,7 +273,8 @@ impl Survey {
 
     /// Says what is to become of a file.
     fn classify(&mut self, disk: &dyn Disk, segments: &Path, found: Examined) {
-        let Examined { mut file, head } = found;
+        let Examined { mut file, head, .. } = found;
+        self.octets += file.size;
         let path = segment_path(segments, file.number);
         match head {
             Head::Valid(header) if header.salt != self.salt => {
@@ -358,7 +414,7 @@ impl Survey {
         let segment = |(generation, file): (&u64, &SegmentFile)| Segment {
             file: file.clone(),
             alive: 0,
-            spoiled: file.size != usual_size,
+            spoiled: file.size != usual_size || self.failing.contains(&file.number),
             damaged: self.damaged.contains(generation),
         };
         self.live.iter().map(segment).collect()
@@ -374,8 +430,7 @@ enum Look {
 }
 
 /// Reads a file's header. An error says that it could not be read.
-fn examine(disk: &dyn Disk, path: &Path, number: u64) -> io::Result<Look> {
-    let file = disk.open(path)?;
+fn examine(disk: &dyn Disk, path: &Path, number: u64, file: Arc<dyn File>) -> io::Result<Look> {
     let size = file.len()?;
     let mut sectors = vec![0; usize::try_from(FIRST_RECORD.min(size)).unwrap_or_default()];
     read_whole(&*file, &mut sectors, 0)?;
@@ -390,5 +445,5 @@ fn examine(disk: &dyn Disk, path: &Path, number: u64) -> io::Result<Look> {
         ReadHeader::Blank if scan::is_blank(&file.file)? => Head::Blank,
         ReadHeader::Blank | ReadHeader::Damaged => Head::Damaged,
     };
-    Ok(Look::Found(Examined { file, head }))
+    Ok(Look::Found(Examined { file, head, settled: false }))
 }
