@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::deliver::Outcome;
 use crate::explain;
 use crate::route::random::Random;
-use crate::telemetry::{DeliveryStatus, Event};
+use crate::telemetry::{Delivery, DeliveryStatus, Event};
 
 /// How long a failed recipient waits when its sender could not be told.
 const AFTER_FAILED_NOTICE: Duration = Duration::from_secs(300);
@@ -109,11 +109,10 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                 DeliveryStatus::Deferred => explain::Kind::Temporary,
                 _ => explain::Kind::Permanent,
             };
-            self.wiring.log.write(&Event::Delivery {
+            self.wiring.log.write(&Event::Delivery(Delivery {
                 id: work.job.id,
                 component: outcome.component,
                 to: &recipient.recipient.address,
-                original: None,
                 relay: &outcome.relay,
                 delay: outcome.at.since(work.job.received_at),
                 delays: outcome.delays,
@@ -122,7 +121,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                 text: &text,
                 tls: outcome.tls.as_deref(),
                 explanation: explained.map(|found| found.of_kind(kind).clause()),
-            });
+            }));
         }
         if judged.iter().any(|judged| judged.fate == Fate::Expired) {
             let from = &work.job.reverse_path;

@@ -21,7 +21,7 @@ use super::{Context, Service};
 use crate::config::Config;
 use crate::intake::{self, Source};
 use crate::local::Directory;
-use crate::telemetry::{Client, Event};
+use crate::telemetry::{Client, Event, Reject};
 
 /// Octets that are read at once where a command is expected; pipelined content may
 /// follow it, but most sessions that wait, wait here.
@@ -437,7 +437,8 @@ impl Driver {
         let client = &self.arrival.client;
         let protocol = self.session.protocol(false);
         let helo = self.session.hello();
-        self.log(&Event::Reject { id, stage, client, reply, from, to, protocol, helo });
+        let refused = Reject { id, stage, client, reply, from, to, protocol, helo };
+        self.log(&Event::Reject(refused));
     }
 
     fn problem(&self, what: &str) {

@@ -39,6 +39,65 @@ pub enum DeliveryStatus {
     Bounced,
 }
 
+impl DeliveryStatus {
+    /// The log's word for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Deferred => "deferred",
+            Self::Bounced => "bounced",
+        }
+    }
+}
+
+/// A command or message that was refused.
+#[derive(Debug, Clone)]
+pub struct Reject<'a> {
+    /// The message's id, if it had one.
+    pub id: Option<MessageId>,
+    /// The command that was refused.
+    pub stage: &'static str,
+    /// The client.
+    pub client: &'a Client,
+    /// What it was told.
+    pub reply: &'a Reply,
+    /// Reverse-path, if known.
+    pub from: Option<&'a ReversePath>,
+    /// Recipient, if known.
+    pub to: Option<&'a Address>,
+    /// `SMTP`, `ESMTP`, `ESMTPS` …
+    pub protocol: &'a str,
+    /// What it called itself.
+    pub helo: Option<&'a str>,
+}
+
+/// One attempt for one recipient.
+#[derive(Debug, Clone)]
+pub struct Delivery<'a> {
+    /// Its id.
+    pub id: MessageId,
+    /// `smtp`, `lmtp`, `local`, `error`.
+    pub component: &'static str,
+    /// The recipient.
+    pub to: &'a Address,
+    /// `host[ip]:port`, `local`, `none`.
+    pub relay: &'a str,
+    /// From arrival to the end of the attempt.
+    pub delay: Duration,
+    /// Its parts.
+    pub delays: Delays,
+    /// The status code.
+    pub status_code: EnhancedCode,
+    /// What became of it.
+    pub status: DeliveryStatus,
+    /// The reply or the reason, without parentheses.
+    pub text: &'a str,
+    /// TLS version and cipher.
+    pub tls: Option<&'a str>,
+    /// A short explanation of a refusal.
+    pub explanation: Option<&'a str>,
+}
+
 /// One event of the mail log. The component that Postfix would log it under stands
 /// in parentheses.
 #[derive(Debug, Clone)]
@@ -63,24 +122,7 @@ pub enum Event<'a> {
         what: &'a str,
     },
     /// A command or message was refused: `NOQUEUE: reject: RCPT from …` (smtpd).
-    Reject {
-        /// The message's id, if it had one.
-        id: Option<MessageId>,
-        /// The command that was refused.
-        stage: &'static str,
-        /// The client.
-        client: &'a Client,
-        /// What it was told.
-        reply: &'a Reply,
-        /// Reverse-path, if known.
-        from: Option<&'a ReversePath>,
-        /// Recipient, if known.
-        to: Option<&'a Address>,
-        /// `SMTP`, `ESMTP`, `ESMTPS` …
-        protocol: &'a str,
-        /// What it called itself.
-        helo: Option<&'a str>,
-    },
+    Reject(Reject<'a>),
     /// A message came by SMTP: `ID: client=name[address]` (smtpd).
     FromClient {
         /// Its id.
@@ -121,32 +163,7 @@ pub enum Event<'a> {
     },
     /// One attempt for one recipient: `ID: to=<>, relay=…, status=…` (smtp, local, or
     /// error for a recipient that never got as far as a host).
-    Delivery {
-        /// Its id.
-        id: MessageId,
-        /// `smtp`, `lmtp`, `local`, `error`.
-        component: &'static str,
-        /// The recipient.
-        to: &'a Address,
-        /// The address before aliases, if it differs.
-        original: Option<&'a Address>,
-        /// `host[ip]:port`, `local`, `none`.
-        relay: &'a str,
-        /// From arrival to the end of the attempt.
-        delay: Duration,
-        /// Its parts.
-        delays: Delays,
-        /// The status code.
-        status_code: EnhancedCode,
-        /// What became of it.
-        status: DeliveryStatus,
-        /// The reply or the reason, without parentheses.
-        text: &'a str,
-        /// TLS version and cipher.
-        tls: Option<&'a str>,
-        /// A short explanation of a refusal.
-        explanation: Option<&'a str>,
-    },
+    Delivery(Delivery<'a>),
     /// A notification was queued: `ID: sender non-delivery notification: NEW` (bounce).
     Notification {
         /// The message that it is about.
@@ -181,4 +198,24 @@ pub enum Event<'a> {
         /// The text.
         text: &'a str,
     },
+}
+
+impl Event<'_> {
+    /// The component that Postfix would log it under.
+    pub(super) fn component(&self) -> &'static str {
+        match self {
+            Self::Connect { .. }
+            | Self::Disconnect { .. }
+            | Self::SessionProblem { .. }
+            | Self::Reject(_)
+            | Self::FromClient { .. } => "smtpd",
+            Self::FromLocalUser { .. } => "pickup",
+            Self::MessageId { .. } => "cleanup",
+            Self::Queued { .. } | Self::Removed { .. } | Self::Expired { .. } => "qmgr",
+            Self::Delivery(Delivery { component, .. }) | Self::Notice { component, .. } => {
+                component
+            }
+            Self::Notification { .. } => "bounce",
+        }
+    }
 }

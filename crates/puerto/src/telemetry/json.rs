@@ -4,15 +4,14 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::clean;
-use super::event::{Client, Delays, Event};
-use super::postfix::{component, status_name};
+use super::event::{Client, Delays, Delivery, Event, Reject};
 
 /// Appends one object, without a line end. `time` is RFC 3339, in UTC.
 pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
     let _ = write!(out, "{{\"time\":\"{time}\"");
     let mut object = Object(out);
     object.text("event", name(event));
-    object.text("component", component(event));
+    object.text("component", event.component());
     match event {
         Event::Connect { client } => object.client(client),
         Event::Disconnect { client, commands } => {
@@ -23,18 +22,7 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
             object.client(client);
             object.text("what", what);
         }
-        Event::Reject { id, stage, client, reply, from, to, protocol, helo } => {
-            object.maybe("id", id.as_ref());
-            object.client(client);
-            object.text("stage", stage);
-            object.number("code", reply.code());
-            object.text("dsn", reply.status());
-            object.text("text", reply.text());
-            object.maybe("from", from.as_ref());
-            object.maybe("to", to.as_ref());
-            object.text("protocol", protocol);
-            object.maybe("helo", helo.as_ref());
-        }
+        Event::Reject(reject) => object.reject(reject),
         Event::FromClient { id, client, tls, login } => {
             object.text("id", id);
             object.client(client);
@@ -56,7 +44,7 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
             object.number("size", size);
             object.number("recipients", recipients);
         }
-        Event::Delivery { .. } => object.delivery(event),
+        Event::Delivery(delivery) => object.delivery(delivery),
         Event::Notification { id, kind, notification } => {
             object.text("id", id);
             object.text("kind", kind);
@@ -81,12 +69,12 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::Connect { .. } => "connect",
         Event::Disconnect { .. } => "disconnect",
         Event::SessionProblem { .. } => "session_problem",
-        Event::Reject { .. } => "reject",
+        Event::Reject(_) => "reject",
         Event::FromClient { .. } => "from_client",
         Event::FromLocalUser { .. } => "from_local_user",
         Event::MessageId { .. } => "message_id",
         Event::Queued { .. } => "queued",
-        Event::Delivery { .. } => "delivery",
+        Event::Delivery(_) => "delivery",
         Event::Notification { .. } => "notification",
         Event::Removed { .. } => "removed",
         Event::Expired { .. } => "expired",
@@ -130,38 +118,33 @@ impl Object<'_> {
         self.0.push('}');
     }
 
-    fn delivery(&mut self, event: &Event<'_>) {
-        let Event::Delivery {
-            id,
-            to,
-            original,
-            relay,
-            delay,
-            delays,
-            status_code,
-            status,
-            text,
-            tls,
-            explanation,
-            ..
-        } = event
-        else {
-            return;
-        };
-        self.text("id", id);
-        self.text("to", to);
-        self.maybe("orig_to", original.as_ref());
-        self.text("relay", relay);
-        self.seconds("delay", *delay);
-        let Delays { before_queue, in_queue, connection, transmission } = delays;
-        self.seconds("delay_before_queue", *before_queue);
-        self.seconds("delay_in_queue", *in_queue);
-        self.seconds("delay_connection", *connection);
-        self.seconds("delay_transmission", *transmission);
-        self.text("dsn", status_code);
-        self.text("status", status_name(*status));
-        self.text("text", text);
-        self.maybe("tls", tls.as_ref());
-        self.maybe("explanation", explanation.as_ref());
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.maybe("id", reject.id.as_ref());
+        self.client(reject.client);
+        self.text("stage", reject.stage);
+        self.number("code", reject.reply.code());
+        self.text("dsn", reject.reply.status());
+        self.text("text", reject.reply.text());
+        self.maybe("from", reject.from.as_ref());
+        self.maybe("to", reject.to.as_ref());
+        self.text("protocol", reject.protocol);
+        self.maybe("helo", reject.helo.as_ref());
+    }
+
+    fn delivery(&mut self, delivery: &Delivery<'_>) {
+        self.text("id", delivery.id);
+        self.text("to", delivery.to);
+        self.text("relay", delivery.relay);
+        self.seconds("delay", delivery.delay);
+        let Delays { before_queue, in_queue, connection, transmission } = delivery.delays;
+        self.seconds("delay_before_queue", before_queue);
+        self.seconds("delay_in_queue", in_queue);
+        self.seconds("delay_connection", connection);
+        self.seconds("delay_transmission", transmission);
+        self.text("dsn", delivery.status_code);
+        self.text("status", delivery.status.name());
+        self.text("text", delivery.text);
+        self.maybe("tls", delivery.tls.as_ref());
+        self.maybe("explanation", delivery.explanation.as_ref());
     }
 }

@@ -32,7 +32,7 @@ use crate::lang::{Said, said_of};
 use crate::rights::{self, Identity, Place};
 use writer::{Sink, Writer};
 
-pub use event::{Client, Delays, DeliveryStatus, Event};
+pub use event::{Client, Delays, Delivery, DeliveryStatus, Event, Reject};
 
 /// The mail log. Writing never blocks on a slow reader for longer than the
 /// system's buffer, and never fails a message.

@@ -2,34 +2,18 @@
 //! read it. What Postfix would not say stands after the closing parenthesis, where
 //! those readers no longer look.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::clean;
-use super::event::{Client, Delays, DeliveryStatus, Event};
-
-/// The component that Postfix would log an event under.
-pub(super) fn component(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::Connect { .. }
-        | Event::Disconnect { .. }
-        | Event::SessionProblem { .. }
-        | Event::Reject { .. }
-        | Event::FromClient { .. } => "smtpd",
-        Event::FromLocalUser { .. } => "pickup",
-        Event::MessageId { .. } => "cleanup",
-        Event::Queued { .. } | Event::Removed { .. } | Event::Expired { .. } => "qmgr",
-        Event::Delivery { component, .. } | Event::Notice { component, .. } => component,
-        Event::Notification { .. } => "bounce",
-    }
-}
+use super::event::{Client, Delays, Delivery, Event, Reject};
 
 /// Appends `puerto/component[pid]: text`, without time, host and line end.
 pub(super) fn render(out: &mut String, event: &Event<'_>) {
     // Asking costs a system call each time.
     static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
-    let _ = write!(out, "puerto/{}[{}]: ", component(event), *PROCESS);
+    let _ = write!(out, "puerto/{}[{}]: ", event.component(), *PROCESS);
     body(out, event);
 }
 
@@ -45,7 +29,7 @@ fn body(out: &mut String, event: &Event<'_>) {
             out.push_str(" from ");
             client(out, who);
         }
-        Event::Reject { .. } => reject(out, event),
+        Event::Reject(rejected) => reject(out, rejected),
         Event::FromClient { id, client: who, tls, login } => {
             let _ = write!(out, "{id}: client=");
             client(out, who);
@@ -57,20 +41,19 @@ fn body(out: &mut String, event: &Event<'_>) {
             }
         }
         Event::FromLocalUser { id, uid, from } => {
-            let _ = write!(out, "{id}: uid={uid} from=<");
-            clean::plain(out, from);
-            out.push('>');
+            let _ = write!(out, "{id}: uid={uid}");
+            bracketed(out, " from=", from);
         }
         Event::MessageId { id, message_id } => {
             let _ = write!(out, "{id}: message-id=");
             clean::plain(out, if message_id.is_empty() { "<>" } else { message_id });
         }
         Event::Queued { id, from, size, recipients } => {
-            let _ = write!(out, "{id}: from=<");
-            clean::plain(out, from);
-            let _ = write!(out, ">, size={size}, nrcpt={recipients} (queue active)");
+            let _ = write!(out, "{id}:");
+            bracketed(out, " from=", from);
+            let _ = write!(out, ", size={size}, nrcpt={recipients} (queue active)");
         }
-        Event::Delivery { .. } => delivery(out, event),
+        Event::Delivery(attempt) => delivery(out, attempt),
         Event::Notification { id, kind, notification } => {
             let _ = write!(out, "{id}: {kind}: {notification}");
         }
@@ -78,9 +61,9 @@ fn body(out: &mut String, event: &Event<'_>) {
             let _ = write!(out, "{id}: removed");
         }
         Event::Expired { id, from } => {
-            let _ = write!(out, "{id}: from=<");
-            clean::plain(out, from);
-            out.push_str(">, status=expired, returned to sender");
+            let _ = write!(out, "{id}:");
+            bracketed(out, " from=", from);
+            out.push_str(", status=expired, returned to sender");
         }
         Event::Notice { level, id, text, .. } => {
             if *level != "info" {
@@ -125,106 +108,66 @@ fn counts(out: &mut String, name: &str, good: u32, total: u32) {
     }
 }
 
-fn reject(out: &mut String, event: &Event<'_>) {
-    let Event::Reject { id, stage, client: who, reply, from, to, protocol, helo } = event else {
-        return;
-    };
-    match id {
+fn reject(out: &mut String, reject: &Reject<'_>) {
+    match reject.id {
         Some(id) => {
-            let _ = write!(out, "{id}: reject: {stage} from ");
+            let _ = write!(out, "{id}");
         }
-        None => {
-            let _ = write!(out, "NOQUEUE: reject: {stage} from ");
-        }
+        None => out.push_str("NOQUEUE"),
     }
-    client(out, who);
-    let _ = write!(out, ": {} {} ", reply.code(), reply.status());
-    subject(out, stage, event);
-    for (index, line) in reply.lines().iter().enumerate() {
+    let _ = write!(out, ": reject: {} from ", reject.stage);
+    client(out, reject.client);
+    let _ = write!(out, ": {} {} ", reject.reply.code(), reject.reply.status());
+    subject(out, reject);
+    for (index, line) in reject.reply.lines().iter().enumerate() {
         out.push_str(if index > 0 { " " } else { "" });
         clean::plain(out, line);
     }
     out.push(';');
-    if let Some(from) = from {
-        out.push_str(" from=<");
-        clean::plain(out, from);
-        out.push('>');
+    if let Some(from) = reject.from {
+        bracketed(out, " from=", from);
     }
-    if let Some(to) = to {
-        out.push_str(" to=<");
-        clean::plain(out, to);
-        out.push('>');
+    if let Some(to) = reject.to {
+        bracketed(out, " to=", to);
     }
     out.push_str(" proto=");
-    clean::plain(out, protocol);
-    if let Some(helo) = helo {
-        out.push_str(" helo=<");
-        clean::plain(out, helo);
-        out.push('>');
+    clean::plain(out, reject.protocol);
+    if let Some(helo) = reject.helo {
+        bracketed(out, " helo=", helo);
     }
 }
 
 // Postfix names the address that it refuses before it says why: readers look for it.
-fn subject(out: &mut String, stage: &str, event: &Event<'_>) {
-    let Event::Reject { reply, from, to, .. } = event else {
-        return;
-    };
-    if reply.lines().first().is_some_and(|line| line.starts_with('<')) {
+fn subject(out: &mut String, reject: &Reject<'_>) {
+    if reject.reply.lines().first().is_some_and(|line| line.starts_with('<')) {
         return;
     }
-    let mut name = |address: &dyn std::fmt::Display| {
-        out.push('<');
-        clean::plain(out, address);
-        out.push_str(">: ");
-    };
-    match (stage, from, to) {
-        ("RCPT", _, Some(to)) => name(to),
-        ("MAIL", Some(from), _) => name(from),
-        _ => {}
+    match (reject.stage, reject.from, reject.to) {
+        ("RCPT", _, Some(to)) => bracketed(out, "", to),
+        ("MAIL", Some(from), _) => bracketed(out, "", from),
+        _ => return,
     }
+    out.push_str(": ");
 }
 
-fn delivery(out: &mut String, event: &Event<'_>) {
-    let Event::Delivery {
-        id,
-        to,
-        original,
-        relay,
-        delay,
-        delays,
-        status_code,
-        status,
-        text,
-        tls,
-        explanation,
-        ..
-    } = event
-    else {
-        return;
-    };
-    let _ = write!(out, "{id}: to=<");
-    clean::plain(out, to);
-    out.push('>');
-    if let Some(original) = original {
-        out.push_str(", orig_to=<");
-        clean::plain(out, original);
-        out.push('>');
-    }
+fn delivery(out: &mut String, delivery: &Delivery<'_>) {
+    let _ = write!(out, "{}:", delivery.id);
+    bracketed(out, " to=", delivery.to);
     out.push_str(", relay=");
-    clean::without_comma(out, if relay.is_empty() { "none" } else { relay });
+    clean::without_comma(out, if delivery.relay.is_empty() { "none" } else { delivery.relay });
     out.push_str(", delay=");
-    seconds(out, *delay);
-    let Delays { before_queue, in_queue, connection, transmission } = delays;
+    seconds(out, delivery.delay);
+    let Delays { before_queue, in_queue, connection, transmission } = delivery.delays;
     let mut separator = ", delays=";
     for part in [before_queue, in_queue, connection, transmission] {
         out.push_str(separator);
-        seconds(out, *part);
+        seconds(out, part);
         separator = "/";
     }
-    let _ = write!(out, ", dsn={status_code}, status={} (", status_name(*status));
-    clean::plain(out, if text.is_empty() { "no reason was given" } else { text });
+    let _ = write!(out, ", dsn={}, status={} (", delivery.status_code, delivery.status.name());
+    clean::plain(out, if delivery.text.is_empty() { "no reason was given" } else { delivery.text });
     out.push(')');
-    for (name, value) in [("tls", tls), ("why", explanation)] {
+    for (name, value) in [("tls", delivery.tls), ("why", delivery.explanation)] {
         if let Some(value) = value {
             let _ = write!(out, "; {name}: ");
             clean::without_parentheses(out, value);
@@ -232,13 +175,11 @@ fn delivery(out: &mut String, event: &Event<'_>) {
     }
 }
 
-/// The word for what became of a recipient.
-pub(super) fn status_name(status: DeliveryStatus) -> &'static str {
-    match status {
-        DeliveryStatus::Sent => "sent",
-        DeliveryStatus::Deferred => "deferred",
-        DeliveryStatus::Bounced => "bounced",
-    }
+fn bracketed(out: &mut String, label: &str, value: impl Display) {
+    out.push_str(label);
+    out.push('<');
+    clean::plain(out, value);
+    out.push('>');
 }
 
 /// Appends seconds with two significant digits, as Postfix does: `0.05`, `1.2`, `37`.

@@ -3,8 +3,8 @@
 use std::fmt::{Display, Write as _};
 
 use super::clean;
-use super::event::{DeliveryStatus, Event};
-use super::postfix::{client, component, seconds};
+use super::event::{Delivery, DeliveryStatus, Event, Reject};
+use super::postfix::{client, seconds};
 
 const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
@@ -22,9 +22,9 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, colour: bool) {
 
 fn colour_of(event: &Event<'_>) -> Option<&'static str> {
     match event {
-        Event::Delivery { status: DeliveryStatus::Sent, .. } => Some(GREEN),
-        Event::Delivery { status: DeliveryStatus::Deferred, .. } => Some(YELLOW),
-        Event::Delivery { .. } | Event::Reject { .. } | Event::Expired { .. } => Some(RED),
+        Event::Delivery(Delivery { status: DeliveryStatus::Sent, .. }) => Some(GREEN),
+        Event::Delivery(Delivery { status: DeliveryStatus::Deferred, .. }) => Some(YELLOW),
+        Event::Delivery(_) | Event::Reject(_) | Event::Expired { .. } => Some(RED),
         Event::Notice { level: "warning", .. } | Event::SessionProblem { .. } => Some(YELLOW),
         Event::Notice { level: "error" | "fatal", .. } => Some(RED),
         Event::Connect { .. } | Event::Disconnect { .. } | Event::MessageId { .. } => Some(DIM),
@@ -46,7 +46,7 @@ fn body(out: &mut String, event: &Event<'_>) {
             client(out, who);
             labelled(out, ": ", what);
         }
-        Event::Reject { stage, client: who, reply, to, .. } => {
+        Event::Reject(Reject { stage, client: who, reply, to, .. }) => {
             client(out, who);
             let _ = write!(out, " was refused at {stage}");
             if let Some(to) = to {
@@ -75,7 +75,7 @@ fn body(out: &mut String, event: &Event<'_>) {
             let _ = write!(out, "{id} is queued: {size} octets, recipients: {recipients}");
             labelled(out, ", from ", sender(from));
         }
-        Event::Delivery { .. } => delivery(out, event),
+        Event::Delivery(attempt) => delivery(out, attempt),
         Event::Notification { id, kind, notification } => {
             let _ = write!(out, "{id}: {kind} is {notification}");
         }
@@ -87,7 +87,7 @@ fn body(out: &mut String, event: &Event<'_>) {
             clean::plain(out, sender(from));
         }
         Event::Notice { level, id, text, .. } => {
-            let _ = write!(out, "{level}: {}: ", component(event));
+            let _ = write!(out, "{level}: {}: ", event.component());
             if let Some(id) = id {
                 let _ = write!(out, "{id}: ");
             }
@@ -96,12 +96,8 @@ fn body(out: &mut String, event: &Event<'_>) {
     }
 }
 
-fn delivery(out: &mut String, event: &Event<'_>) {
-    let Event::Delivery { id, to, original, relay, delay, status, text, tls, explanation, .. } =
-        event
-    else {
-        return;
-    };
+fn delivery(out: &mut String, delivery: &Delivery<'_>) {
+    let Delivery { id, to, relay, delay, status, text, tls, explanation, .. } = delivery;
     let (word, preposition) = match status {
         DeliveryStatus::Sent => ("delivered", "to"),
         DeliveryStatus::Deferred => ("must wait", "for"),
@@ -109,10 +105,6 @@ fn delivery(out: &mut String, event: &Event<'_>) {
     };
     let _ = write!(out, "{id} {word} {preposition} ");
     clean::plain(out, to);
-    if let Some(original) = original {
-        labelled(out, " (written to ", original);
-        out.push(')');
-    }
     labelled(out, " via ", relay);
     if let Some(tls) = tls {
         labelled(out, ", ", tls);

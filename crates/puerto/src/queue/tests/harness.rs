@@ -21,7 +21,7 @@ use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Whom};
 use crate::intake::Refusal;
 use crate::intake::Wake;
 use crate::route::{Machine, Router};
-use crate::telemetry::{Delays, DeliveryStatus, Event, MailLog};
+use crate::telemetry::{Delays, Delivery, DeliveryStatus, Event, MailLog};
 
 /// The time of day that follows tokio's clock, and that tests can set.
 pub(super) struct WallClock {
@@ -462,7 +462,7 @@ pub(super) async fn seconds(seconds: u64) {
 
 fn line(event: &Event<'_>) -> Option<String> {
     match event {
-        Event::Delivery { to, status, status_code, text, .. } => {
+        Event::Delivery(Delivery { to, status, status_code, text, .. }) => {
             Some(format!("{to} {status:?} {status_code} {text}"))
         }
         Event::Removed { .. } => Some("removed".to_owned()),
