@@ -22,9 +22,10 @@ enum Standing {
     Settled(Outcome),
 }
 
-/// One attempt.
+/// One attempt at one message, over all hosts that it is offered to.
 pub(super) struct Attempt<'a> {
-    job: &'a Job,
+    /// What is to be delivered.
+    pub(super) job: &'a Job,
     component: &'static str,
     started: Instant,
     standings: Vec<Standing>,
@@ -35,7 +36,7 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Begins.
+    /// Begins now, with every recipient open; the component is what the log calls us.
     pub(super) fn new(job: &'a Job, component: &'static str) -> Self {
         Self {
             job,

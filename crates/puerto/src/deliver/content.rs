@@ -16,7 +16,7 @@ const PIECE: usize = 256 * 1024;
 
 /// A body that is being opened while the envelope is on its way.
 pub(super) enum Opening {
-    /// Open.
+    /// It is open, or cannot be.
     Done(io::Result<Box<dyn BodyReader>>),
     /// A thread that may wait for a disk opens it.
     Underway(JoinHandle<io::Result<Box<dyn BodyReader>>>),

@@ -4,8 +4,8 @@
 //! outcome: `open` brings an address to a session that is ready for MAIL, `session`
 //! joins the protocol's state machine to the socket, `content` writes the message,
 //! `attempt` keeps where each recipient stands and says so, `places` says how many
-//! connections there may be and to whom, `pool` keeps connections for the next message. Nothing here knows the queue: the report is
-//! all that comes out.
+//! connections there may be and to whom, `pool` keeps connections for the next message.
+//! Nothing here knows the queue: the report is all that comes out.
 
 mod attempt;
 mod content;
@@ -42,7 +42,7 @@ pub use remote::{LmtpTarget, Remote, share};
 
 /// A message's content, openable more than once: a second host may need it again.
 pub trait Body: Send + Sync {
-    /// Octets.
+    /// Octets of it, line ends as they are stored.
     fn len(&self) -> u64;
     /// Whether there are none.
     fn is_empty(&self) -> bool {
@@ -56,7 +56,7 @@ pub trait Body: Send + Sync {
     fn open(&self) -> std::io::Result<Box<dyn BodyReader>>;
 }
 
-/// An open body.
+/// A body that was opened, read from its beginning to its end.
 pub trait BodyReader: Read + Send {
     /// All of it, if it is in memory, so that reading cannot block.
     fn in_memory(&self) -> Option<&[u8]>;
@@ -85,17 +85,17 @@ impl BodyReader for Cursor<Arc<[u8]>> {
 
 /// One message for one destination.
 pub struct Job {
-    /// The message.
+    /// The message, by the id that the log knows it by.
     pub id: MessageId,
     /// How to get there.
     pub plan: Arc<Plan>,
-    /// Reverse-path.
+    /// The argument of MAIL FROM, its domain as the sender wrote it.
     pub reverse_path: ReversePath,
-    /// The recipients.
+    /// The recipients that are tried now, maybe not all of the message.
     pub recipients: Vec<LeasedRecipient>,
-    /// ENVID.
+    /// ENVID, decoded, for a next hop that offers DSN (RFC 3461 §4.4).
     pub envelope_id: Option<String>,
-    /// RET.
+    /// How much of the message a failure is to return (RFC 3461 §4.3).
     pub ret: Option<Return>,
     /// The content needs 8BITMIME.
     pub eight_bit: bool,
@@ -105,7 +105,7 @@ pub struct Job {
     pub received_at: Timestamp,
     /// How long it waited in the queue before this attempt, for `delays=`.
     pub in_queue: Duration,
-    /// The content.
+    /// The content, which each host that is tried reads anew.
     pub body: Arc<dyn Body>,
     /// Whether all of it may have been sent in this attempt.
     pub ending: Ending,
@@ -204,7 +204,7 @@ pub enum Pressure {
 /// What a job came to: one outcome for each recipient.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The outcomes.
+    /// One for each recipient of the job, in their order.
     pub outcomes: Vec<Outcome>,
     /// How the destination bore it.
     pub pressure: Pressure,

@@ -23,7 +23,7 @@ impl OneDomain {
         !known.is_empty() && known.contains(operator(host))
     }
 
-    /// Remembers it.
+    /// Remembers that this host's operator has said so, until the process ends.
     pub(super) fn remember(&self, host: &str) {
         let mut known = self.lock();
         if known.len() < MOST_REMEMBERED {

@@ -1,6 +1,9 @@
 //! From an address to a session that is ready for MAIL: TCP, greeting, EHLO, TLS,
 //! AUTH.
 
+use std::io;
+use std::time::Duration;
+
 use puerto_mail::dns::is_at_or_below;
 use puerto_smtp::client::{Cause as Reason, Credentials, Failure, Loss, Protocol, Stage, Step};
 use puerto_smtp::limits::ClientTimeouts;
@@ -16,14 +19,14 @@ use super::stream::{self, Stream};
 use crate::cause::Cause;
 use crate::config::{Config, Login, TlsLevel};
 use crate::rights;
-use crate::route::Exchangers;
+use crate::route::{Exchangers, Plan};
 use crate::tls::{self, Acquainted, Agreed, ClientTls, Inspection};
 
 /// What a session needs to be made.
 pub(super) struct Terms<'a> {
     /// The configuration in force.
     pub(super) config: &'a Config,
-    /// TLS.
+    /// What certificates are taken, and the sessions that can be resumed.
     pub(super) client_tls: &'a ClientTls,
     /// How long each stage may last.
     pub(super) timeouts: ClientTimeouts,
@@ -38,6 +41,27 @@ pub(super) struct Terms<'a> {
     /// Where what is seen of the peer's certificate is put: it is then only looked
     /// at, and any is taken.
     pub(super) inspection: Option<&'a Inspection>,
+}
+
+impl<'a> Terms<'a> {
+    /// What a plan and the configuration say.
+    pub(super) fn of(
+        plan: &'a Plan,
+        config: &'a Config,
+        client_tls: &'a ClientTls,
+        timeouts: ClientTimeouts,
+    ) -> Self {
+        Self {
+            config,
+            client_tls,
+            timeouts,
+            tls: plan.tls,
+            implicit_tls: plan.implicit_tls,
+            login: plan.login.as_ref(),
+            exchangers_of: plan.exchangers_of.as_ref(),
+            inspection: None,
+        }
+    }
 }
 
 impl Terms<'_> {
@@ -73,19 +97,11 @@ impl Terms<'_> {
     }
 
     async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<Agreed>), HostFailure> {
-        let Some(address) = peer.address else {
-            let error = std::io::ErrorKind::AddrNotAvailable.into();
-            return Err(HostFailure::not_connected(peer, error));
+        let connecting = async {
+            let address = peer.address.ok_or(io::ErrorKind::AddrNotAvailable)?;
+            stream::connect(address, &self.config.delivery).await
         };
-        let connecting = stream::connect(address, &self.config.delivery);
-        let stream = match timeout(self.timeouts.connect, connecting).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(HostFailure::not_connected(peer, error)),
-            Err(_elapsed) => {
-                let error = std::io::ErrorKind::TimedOut.into();
-                return Err(HostFailure::not_connected(peer, error));
-            }
-        };
+        let stream = connected(peer, self.timeouts.connect, connecting).await?;
         if !self.implicit_tls {
             return Ok((Stream::Plain(stream), None));
         }
@@ -228,19 +244,28 @@ async fn from_disk<T: Send + 'static>(
     tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())
 }
 
+/// Waits until a peer is connected to, but no longer than that.
+pub(super) async fn connected<S>(
+    peer: &Peer,
+    wait: Duration,
+    connecting: impl Future<Output = io::Result<S>>,
+) -> Result<S, HostFailure> {
+    let connected = timeout(wait, connecting).await;
+    let connected = connected.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
+    connected.map_err(|error| HostFailure::not_connected(peer, error))
+}
+
 /// Brings a session to the point at which nothing is under way.
 pub(super) async fn get_ready(session: &mut Session) -> Result<(), HostFailure> {
-    match session.next_step().await {
-        Step::Ready => Ok(()),
-        Step::Failed(failure) | Step::Refused(failure) => Err(HostFailure {
-            tls: session.tls.as_ref().map(Agreed::to_string),
-            ..HostFailure::of_session(&session.peer, &failure)
-        }),
-        _ => Err(HostFailure {
-            tls: session.tls.as_ref().map(Agreed::to_string),
-            ..HostFailure::of_session(&session.peer, &out_of_step(session.connection.stage()))
-        }),
-    }
+    let failure = match session.next_step().await {
+        Step::Ready => return Ok(()),
+        Step::Failed(failure) | Step::Refused(failure) => failure,
+        _ => out_of_step(session.connection.stage()),
+    };
+    Err(HostFailure {
+        tls: session.tls.as_ref().map(Agreed::to_string),
+        ..HostFailure::of_session(&session.peer, &failure)
+    })
 }
 
 /// The same for a session of which nothing is left if that fails.
@@ -276,7 +301,7 @@ pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result
     };
     let file = login.password_file.clone();
     let reading = tokio::task::spawn_blocking(move || rights::read_secret(&file));
-    let password = match reading.await.map_err(std::io::Error::other).and_then(|read| read) {
+    let password = match reading.await.map_err(io::Error::other).and_then(|read| read) {
         Ok(text) => text,
         Err(error) => {
             let file = login.password_file.clone();

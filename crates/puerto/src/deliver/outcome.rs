@@ -18,9 +18,9 @@ pub(super) struct Peer {
     pub(super) host: Arc<str>,
     /// Where it is; `None` for a socket in the file system.
     pub(super) address: Option<SocketAddr>,
-    /// `host[address]`.
+    /// `host[address]`, as sentences name it.
     pub(super) name: String,
-    /// `host[address]:port`.
+    /// `host[address]:port`, as `relay=` has it.
     pub(super) relay: String,
     /// The right to a connection, where it is counted.
     pub(super) place: Option<Arc<Place>>,
@@ -46,7 +46,7 @@ impl Peer {
 pub enum Why {
     /// No connection was made.
     NotConnected(Arc<std::io::Error>),
-    /// The session failed.
+    /// A connection was made, and the host refused or was lost before MAIL.
     Session(Failure),
     /// TLS is required and was not offered.
     NoTls,

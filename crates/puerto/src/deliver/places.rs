@@ -126,7 +126,7 @@ fn network(address: IpAddr) -> IpAddr {
 /// Why there is no place.
 #[derive(Debug, Clone)]
 pub(crate) struct Crowded {
-    /// The reason.
+    /// Whose places are all taken.
     pub(crate) cause: Cause,
     /// When one of those who hold the places last failed.
     pub(crate) failed_at: Option<Timestamp>,

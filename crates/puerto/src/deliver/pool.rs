@@ -26,7 +26,7 @@ const MOST_IDLE: usize = 200;
 pub(super) struct Key {
     /// The host's name, which its certificate was checked against.
     pub(super) host: Arc<str>,
-    /// Its address.
+    /// The address that it was reached at.
     pub(super) address: SocketAddr,
     /// What was demanded of TLS.
     pub(super) tls: TlsLevel,
@@ -102,7 +102,7 @@ impl Pool {
         }
     }
 
-    /// How many wait.
+    /// How many connections wait, to all hosts together.
     pub(super) fn len(&self) -> usize {
         self.lock().count
     }

@@ -29,9 +29,9 @@ const SIZE: u64 = 2000;
 /// A message that might be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
-    /// From whom.
+    /// What MAIL says.
     pub reverse_path: ReversePath,
-    /// To whom.
+    /// What RCPT says.
     pub recipient: Address,
 }
 
@@ -47,7 +47,7 @@ pub struct Granted {
 /// What was seen of one address of a next hop.
 #[derive(Debug, Clone)]
 pub struct Sight {
-    /// The host's name.
+    /// The host's name, as the plan has it.
     pub host: Arc<str>,
     /// Its address.
     pub address: SocketAddr,
@@ -77,14 +77,8 @@ pub async fn look(
 ) -> Sight {
     let inspection = Inspection::default();
     let terms = Terms {
-        config,
-        client_tls,
-        timeouts: timeouts(config),
-        tls: plan.tls,
-        implicit_tls: plan.implicit_tls,
-        login: plan.login.as_ref(),
-        exchangers_of: plan.exchangers_of.as_ref(),
         inspection: Some(&inspection),
+        ..Terms::of(plan, config, client_tls, timeouts(config))
     };
     let mut sight = Sight {
         host: Arc::clone(&hop.host),

@@ -33,12 +33,11 @@ use puerto_smtp::limits::ClientTimeouts;
 use puerto_smtp::{Recipient, ReversePath, Severity};
 use puerto_spool::Timestamp;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
 
 use super::attempt::Attempt;
 use super::content::{self, Opening};
 use super::one_domain::{self, OneDomain};
-use super::open::{Terms, get_ready_or_leave, own_name};
+use super::open::{Terms, connected, get_ready_or_leave, own_name};
 use super::outcome::{HostFailure, Peer};
 use super::places::{Places, Whom};
 use super::pool::{Key, Pool};
@@ -66,7 +65,7 @@ const OPENED_EARLY: u64 = 16 * 1024;
 /// Where an LMTP server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LmtpTarget {
-    /// At an address.
+    /// At an address and port, by TCP.
     Address(SocketAddr),
     /// At a socket in the file system.
     Path(PathBuf),
@@ -122,13 +121,13 @@ impl Remote {
     /// Delivers a message to some recipients, as far as that is possible now.
     pub async fn deliver(&self, job: &Job) -> Report {
         let config = self.config.get();
-        let terms = self.terms(&config, &job.plan);
+        let terms = Terms::of(&job.plan, &config, &self.client_tls, self.timeouts(&config));
         let mut attempt = Attempt::new(job, "smtp");
         let mut tried = Vec::new();
         if let Some((key, session)) = self.idle_session(&terms, &job.plan) {
             attempt.connected();
             let address = key.address;
-            if self.transact(session, &mut attempt, job, Some(key)).await == Transacted::Done {
+            if self.transact(session, &mut attempt, Some(key)).await == Tried::Done {
                 tried.push(address);
             }
         }
@@ -136,43 +135,46 @@ impl Remote {
         let mut sessions = tried.len();
         let mut hops = job.plan.hops.iter().filter(|hop| !tried.contains(&hop.address));
         let mut next = hops.next();
-        while let Some(hop) = next {
-            let enough = connections >= MOST_CONNECTIONS || sessions >= MOST_SESSIONS;
-            if enough || attempt.elapsed() > LONGEST_ATTEMPT || attempt.open().is_empty() {
-                break;
-            }
+        while let Some(hop) = next
+            && connections < MOST_CONNECTIONS
+            && sessions < MOST_SESSIONS
+            && attempt.elapsed() <= LONGEST_ATTEMPT
+            && !attempt.open().is_empty()
+        {
             connections += 1;
-            let whom = whom(&job.plan, hop);
-            let limit = share(config.delivery.concurrency, (self.nodes)());
-            let place = match self.places.enter(&whom, limit).await {
-                Ok(place) => place,
-                Err(crowded) => {
-                    attempt.turned_away(crowded);
-                    next = hops.next();
-                    continue;
-                }
-            };
-            let peer = Peer { place: Some(Arc::clone(&place)), ..Peer::at(&hop.host, hop.address) };
-            match open(&terms, &peer).await {
-                Err(failure) => {
-                    place.failed(attempt.now());
-                    attempt.host_failed(&failure);
-                }
-                Ok(mut session) => {
-                    // The session holds it from now on.
-                    drop((peer, place));
-                    attempt.connected();
-                    self.log_plain_text(job, session.without_tls.take());
-                    let key = Some(key(&terms, hop));
-                    if self.transact(session, &mut attempt, job, key).await == Transacted::UsedUp {
-                        continue;
-                    }
-                    sessions += 1;
-                }
+            let tried = self.try_host(&terms, hop, &mut attempt).await;
+            sessions += usize::from(tried == Tried::Done);
+            if tried != Tried::UsedUp {
+                next = hops.next();
             }
-            next = hops.next();
         }
         attempt.report()
+    }
+
+    // One connection to one host, and the message over it.
+    async fn try_host(&self, terms: &Terms<'_>, hop: &Hop, attempt: &mut Attempt<'_>) -> Tried {
+        let limit = share(terms.config.delivery.concurrency, (self.nodes)());
+        let place = match self.places.enter(&whom(&attempt.job.plan, hop), limit).await {
+            Ok(place) => place,
+            Err(crowded) => {
+                attempt.turned_away(crowded);
+                return Tried::NoSession;
+            }
+        };
+        let peer = Peer { place: Some(Arc::clone(&place)), ..Peer::at(&hop.host, hop.address) };
+        let mut session = match open(terms, &peer).await {
+            Ok(session) => session,
+            Err(failure) => {
+                place.failed(attempt.now());
+                attempt.host_failed(&failure);
+                return Tried::NoSession;
+            }
+        };
+        // The session holds it from now on.
+        drop((peer, place));
+        attempt.connected();
+        self.log_plain_text(attempt.job, session.without_tls.take());
+        self.transact(session, attempt, Some(key(terms, hop))).await
     }
 
     /// Delivers to an LMTP server (RFC 2033), whatever the job's plan says.
@@ -184,7 +186,7 @@ impl Remote {
                 Err(failure) => attempt.host_failed(&failure),
                 Ok(session) => {
                     attempt.connected();
-                    if self.transact(session, &mut attempt, job, None).await == Transacted::UsedUp {
+                    if self.transact(session, &mut attempt, None).await == Tried::UsedUp {
                         continue;
                     }
                 }
@@ -220,19 +222,6 @@ impl Remote {
         self.timeouts.unwrap_or(usual)
     }
 
-    fn terms<'a>(&'a self, config: &'a Config, plan: &'a Plan) -> Terms<'a> {
-        Terms {
-            config,
-            client_tls: &self.client_tls,
-            timeouts: self.timeouts(config),
-            tls: plan.tls,
-            implicit_tls: plan.implicit_tls,
-            login: plan.login.as_ref(),
-            exchangers_of: plan.exchangers_of.as_ref(),
-            inspection: None,
-        }
-    }
-
     fn idle_session(&self, terms: &Terms<'_>, plan: &Plan) -> Option<(Key, Session)> {
         if self.pool.len() == 0 {
             return None;
@@ -263,9 +252,7 @@ impl Remote {
                 LmtpTarget::Path(path) => Stream::Local(UnixStream::connect(path).await?),
             })
         };
-        let connected = timeout(timeouts.connect, connecting).await;
-        let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        let stream = connected.map_err(|error| HostFailure::not_connected(&peer, error))?;
+        let stream = connected(&peer, timeouts.connect, connecting).await?;
         let name = own_name(&config.hostname);
         get_ready_or_leave(Session::new(peer, stream, Protocol::Lmtp, name, timeouts)).await
     }
@@ -275,9 +262,9 @@ impl Remote {
         &self,
         mut session: Session,
         attempt: &mut Attempt<'_>,
-        job: &Job,
         key: Option<Key>,
-    ) -> Transacted {
+    ) -> Tried {
+        let job = attempt.job;
         let host = Arc::clone(&session.peer.host);
         let mut places = attempt.open();
         while !places.is_empty() {
@@ -317,12 +304,12 @@ impl Remote {
             }
             if used_up {
                 session.leave();
-                return Transacted::UsedUp;
+                return Tried::UsedUp;
             }
             places = remaining;
         }
         self.release(session, key);
-        Transacted::Done
+        Tried::Done
     }
 
     fn release(&self, session: Session, key: Option<Key>) {
@@ -340,8 +327,11 @@ impl std::fmt::Debug for Remote {
     }
 }
 
+/// What came of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Transacted {
+enum Tried {
+    /// There was no place for it, or the host gave no session.
+    NoSession,
     /// Every recipient was tried.
     Done,
     /// The connection carries no more messages: those that are open are to be tried on

@@ -31,7 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Session {
     /// The peer.
     pub(super) peer: Peer,
-    /// What is said.
+    /// What has been said and what comes next.
     pub(super) connection: Connection,
     /// TLS version and cipher.
     pub(super) tls: Option<Agreed>,

@@ -13,7 +13,7 @@ use crate::config::Delivery;
 
 /// The octets of one connection.
 pub(super) enum Stream {
-    /// TCP.
+    /// TCP, anybody may read along.
     Plain(TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),

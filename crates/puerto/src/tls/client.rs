@@ -17,7 +17,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
+    verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
@@ -211,6 +214,14 @@ fn configuration(
     Ok(Arc::new(config))
 }
 
+/// How the library verifies a signature of one version of TLS.
+type VerifySignature = fn(
+    &[u8],
+    &CertificateDer<'_>,
+    &DigitallySignedStruct,
+    &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error>;
+
 /// What is made of a peer's certificate.
 #[derive(Debug)]
 struct Judge {
@@ -243,20 +254,22 @@ impl Judge {
     // certificate the key is in.
     fn judge_signature(
         &self,
-        by_library: Result<HandshakeSignatureValid, Error>,
+        verify: VerifySignature,
         message: &[u8],
-        certificate: &[u8],
+        certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        let by_key = || {
-            legacy::is_signed(algorithms, message, certificate, (signed.scheme, signed.signature()))
-        };
-        match &self.rule {
-            Rule::Any => Ok(HandshakeSignatureValid::assertion()),
-            _ if by_library.is_err() && by_key() => Ok(HandshakeSignatureValid::assertion()),
-            _ => by_library,
+        if matches!(self.rule, Rule::Any) {
+            return Ok(HandshakeSignatureValid::assertion());
         }
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify(message, certificate, signed, algorithms).or_else(|error| {
+            let signature = (signed.scheme, signed.signature());
+            match legacy::is_signed(algorithms, message, certificate, signature) {
+                true => Ok(HandshakeSignatureValid::assertion()),
+                false => Err(error),
+            }
+        })
     }
 }
 
@@ -310,9 +323,7 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        let by_library = verify_tls12_signature(message, certificate, signed, algorithms);
-        self.judge_signature(by_library, message, certificate, signed)
+        self.judge_signature(verify_tls12_signature, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -321,9 +332,7 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        let by_library = verify_tls13_signature(message, certificate, signed, algorithms);
-        self.judge_signature(by_library, message, certificate, signed)
+        self.judge_signature(verify_tls13_signature, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
