@@ -7,6 +7,7 @@
 //! forgets it, and then somebody may get a second copy.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+#[cfg(test)]
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,10 +80,9 @@ impl Mailboxes {
         Self { hands: Arc::new(Hands::with_agent(agent)), ..self }
     }
 
-    /// Writes mailboxes as mbox files below a directory, with the rights of this
-    /// process: for the lab and for tests.
-    #[must_use]
-    pub fn in_directory(self, directory: &Path) -> Self {
+    /// Writes mailboxes as mbox files below a directory, with the rights of this process.
+    #[cfg(test)]
+    pub(super) fn in_directory(self, directory: &Path) -> Self {
         Self { hands: Arc::new(Hands::below(directory)), ..self }
     }
 

@@ -1,23 +1,22 @@
 //! Who writes mailboxes.
 
+#[cfg(test)]
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::account::Account;
 use super::agent::{self, AgentHandle, Written};
-use super::delivery::aside;
 use super::failure::Failure;
-use super::frame::{Answer, Request};
-use super::mailbox;
+use super::frame::Request;
 use crate::cause::Cause;
 use crate::deliver::Body;
 
-/// Who writes mailboxes.
+/// The way to a mailbox: through the agent, or for tests below a folder.
 pub(super) enum Hands {
     /// The agent. Where the daemon stays who it is, the agent is started with the first
     /// local mail.
     System(Mutex<Option<Arc<AgentHandle>>>),
-    /// This process, as mbox files below a directory, one at a time.
+    /// A test's own process, as mbox files below a directory, one at a time.
+    #[cfg(test)]
     Below(PathBuf, Mutex<()>),
 }
 
@@ -30,6 +29,7 @@ impl Hands {
         Self::System(Mutex::new(Some(Arc::new(agent))))
     }
 
+    #[cfg(test)]
     pub(super) fn below(directory: &Path) -> Self {
         Self::Below(directory.to_owned(), Mutex::default())
     }
@@ -41,7 +41,10 @@ impl Hands {
     ) -> Result<Written, Failure> {
         match &*self {
             Self::System(slot) => Self::agent(slot)?.deliver(&request, &body).await,
-            Self::Below(..) => aside(move || self.write_below(&request, body.as_ref())).await,
+            #[cfg(test)]
+            Self::Below(..) => {
+                super::delivery::aside(move || self.write_below(&request, body.as_ref())).await
+            }
         }
     }
 
@@ -56,12 +59,13 @@ impl Hands {
         Ok(agent)
     }
 
+    #[cfg(test)]
     fn write_below(&self, request: &Request, body: &dyn Body) -> Result<Written, Failure> {
         let Self::Below(directory, turn) = self else {
             return Err(Failure::internal());
         };
         let _mine = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let account = Account {
+        let account = super::account::Account {
             name: request.user.clone(),
             uid: nix::unistd::geteuid(),
             gid: nix::unistd::getegid(),
@@ -69,12 +73,12 @@ impl Hands {
         };
         let request = Request { maildir: false, ..request.clone() };
         let mut told = None;
-        let answer = mailbox::deliver(&account, &request, directory, |remark| {
+        let answer = super::mailbox::deliver(&account, &request, directory, |remark| {
             told = remark;
             body.open().map_err(Failure::of_message)
         })?;
         Ok(match answer {
-            Answer::Forward(text) => Written::Forward(text),
+            super::frame::Answer::Forward(text) => Written::Forward(text),
             _ => Written::Stored(told),
         })
     }
