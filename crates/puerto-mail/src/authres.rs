@@ -23,9 +23,9 @@ pub struct MethodResult {
     /// `spf`, `dkim`, `dmarc`, `iprev`, `auth` (the IANA registry of email
     /// authentication methods).
     pub method: &'static str,
-    /// `pass`, `fail`, `none` …
+    /// The method's word for what it came to: `pass`, `fail`, `none` (RFC 8601 §2.7).
     pub result: String,
-    /// Why, for people.
+    /// Why it came to that, in English for people; no program reads it.
     pub reason: Option<String>,
     /// `smtp.mailfrom` and its like, with their values.
     pub properties: Vec<(&'static str, String)>,
@@ -37,14 +37,14 @@ impl MethodResult {
         Self { method, result: result.into(), reason: None, properties: Vec::new() }
     }
 
-    /// Adds a reason.
+    /// The same with a reason, from anywhere: it is quoted when the field is written.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// Adds a property.
+    /// The same with one property more: what was looked at (RFC 8601 §2.2).
     #[must_use]
     pub fn property(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.properties.push((name, value.into()));
@@ -105,14 +105,14 @@ impl AuthenticationResults {
         Self { service: service.to_owned(), results: Vec::new() }
     }
 
-    /// Adds a result.
+    /// The same with one result more, behind the others.
     #[must_use]
     pub fn with(mut self, result: MethodResult) -> Self {
         self.results.push(result);
         self
     }
 
-    /// The results so far.
+    /// The results in the order in which they will stand in the field.
     pub fn results(&self) -> &[MethodResult] {
         &self.results
     }

@@ -29,7 +29,7 @@ impl Guess {
         guess
     }
 
-    /// Takes the next octets.
+    /// Takes the octets that follow those before, cut anywhere.
     pub fn update(&mut self, octets: &[u8]) {
         let is_plain = self.begun.is_empty() && octets.is_ascii();
         if is_plain && !self.after_escape && memchr::memchr(0x1b, octets).is_none() {

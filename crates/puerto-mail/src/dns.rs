@@ -16,23 +16,23 @@ use crate::together::together;
 /// A record type that this project asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordType {
-    /// IPv4 address.
+    /// An IPv4 address (RFC 1035 §3.4.1).
     A,
-    /// IPv6 address.
+    /// An IPv6 address (RFC 3596 §2.1).
     Aaaa,
-    /// Mail exchanger.
+    /// A host that takes mail for the name, with its preference (RFC 1035 §3.3.9).
     Mx,
-    /// Text.
+    /// Text, in which SPF, DKIM and DMARC are published (RFC 1035 §3.3.14).
     Txt,
     /// Host name of an address.
     Ptr,
-    /// Alias.
+    /// The name that this one stands for (RFC 1035 §3.3.1).
     Cname,
-    /// Name server.
+    /// A server that answers for the zone (RFC 1035 §3.3.11).
     Ns,
-    /// Start of a zone.
+    /// What a zone says of itself, at its top only (RFC 1035 §3.3.13).
     Soa,
-    /// Certificate association (RFC 6698).
+    /// The certificate or key that a TLS server shows, for DANE (RFC 6698).
     Tlsa,
 }
 
@@ -64,10 +64,10 @@ impl std::fmt::Display for RecordType {
     }
 }
 
-/// One record's data.
+/// The data of one record, parsed; its name and type are those of the question.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Record {
-    /// A or AAAA.
+    /// A or AAAA: an address, of the family that the type says.
     Address(IpAddr),
     /// MX: preference and host, lower case, without a trailing dot; "" is the root
     /// (null MX, RFC 7505).
@@ -321,7 +321,7 @@ impl Table {
         Self::default()
     }
 
-    /// Adds a record.
+    /// Adds a record to those that a name has, or in place of a failure.
     pub fn add(&mut self, name: &str, record_type: RecordType, record: Record) -> &mut Self {
         let name = canonical(name);
         self.names.insert(name.clone());
@@ -333,17 +333,17 @@ impl Table {
         self
     }
 
-    /// Adds a TXT record.
+    /// Adds a TXT record of one text, however long.
     pub fn txt(&mut self, name: &str, text: &str) -> &mut Self {
         self.add(name, RecordType::Txt, Record::Txt(text.as_bytes().to_vec()))
     }
 
-    /// Adds an A or AAAA record.
+    /// Adds an A or AAAA record, by the address's family.
     pub fn address(&mut self, name: &str, address: IpAddr) -> &mut Self {
         self.add(name, RecordType::of_address(address), Record::Address(address))
     }
 
-    /// Adds an MX record.
+    /// Adds an MX record; `.` as host is the null MX (RFC 7505).
     pub fn mx(&mut self, name: &str, preference: u16, host: &str) -> &mut Self {
         self.add(name, RecordType::Mx, Record::Mx(preference, canonical(host)))
     }
@@ -360,7 +360,7 @@ impl Table {
         self
     }
 
-    /// Makes a question fail.
+    /// Answers a question with an error in place of the records that there may be.
     pub fn fail(&mut self, name: &str, record_type: RecordType, error: DnsError) -> &mut Self {
         self.records.insert((canonical(name), record_type), Err(error));
         self

@@ -16,7 +16,7 @@ use crate::header::{Mailbox, write_mailboxes, write_structured, write_unstructur
 pub enum Action {
     /// Given up: nothing will be tried again.
     Failed,
-    /// Late, and tried again.
+    /// Not delivered yet, and tried until [`RecipientReport::will_retry_until`].
     Delayed,
     /// In its mailbox, and in nobody else's hands.
     Delivered,
@@ -39,17 +39,17 @@ impl Action {
 /// What is said about one recipient.
 #[derive(Debug, Clone)]
 pub struct RecipientReport {
-    /// ORCPT, decoded, as `type;address`.
+    /// What the sender gave as ORCPT, its xtext decoded: `type;address` (RFC 3461 §4.2).
     pub original: Option<String>,
     /// The recipient as it was tried.
     pub address: Address,
-    /// What became of it.
+    /// Whether it failed, is late, was delivered or passed on.
     pub action: Action,
-    /// The status.
+    /// Why, as the code that `Status` holds (RFC 3463).
     pub status: EnhancedCode,
-    /// The host that said so.
+    /// The host that said so, if it was another than this one.
     pub remote_mta: Option<String>,
-    /// What was said.
+    /// Why, in words, if there are any.
     pub diagnostic: Option<Diagnostic>,
     /// When it was last tried.
     pub last_attempt: DateTime,
@@ -62,40 +62,40 @@ pub struct RecipientReport {
 pub struct Diagnostic {
     /// `smtp` for the reply of a server, `x-buen-puerto` for what we say ourselves.
     pub kind: &'static str,
-    /// The text.
+    /// A reply with its code, or a sentence; of any length, from the network.
     pub text: String,
 }
 
 /// What is returned of the message (RFC 6522 §3, RFC 3461 §4.3).
 #[derive(Debug, Clone, Copy)]
 pub enum Returned<'a> {
-    /// Its header.
+    /// Its header alone, without the empty line.
     Headers(&'a [u8]),
-    /// All of it.
+    /// The whole message, body and attachments.
     Full(&'a [u8]),
     /// Nothing, because it could not be read.
     Nothing,
 }
 
-/// A whole notification.
+/// All that one notification tells, to one sender about one message.
 #[derive(Debug)]
 pub struct Report<'a> {
     /// The host that writes it.
     pub hostname: &'a str,
     /// Whom it is for: the reverse-path of the message.
     pub to: &'a Address,
-    /// Its subject.
+    /// The Subject of the notification, in any language.
     pub subject: &'a str,
     /// What it says to people; lines end in LF.
     pub text: &'a str,
     /// The value of Message-ID, brackets included; also what the parts are told
     /// apart by.
     pub message_id: &'a str,
-    /// When it is written.
+    /// When the notification is written, for its Date field.
     pub date: DateTime,
-    /// ENVID of the message.
+    /// What the sender gave as ENVID, decoded (RFC 3461 §4.4).
     pub envelope_id: Option<&'a str>,
-    /// When the message came.
+    /// When the message came to this server (RFC 3464 §2.2.5).
     pub arrival: DateTime,
     /// The recipients that it is about.
     pub recipients: &'a [RecipientReport],
@@ -106,13 +106,13 @@ pub struct Report<'a> {
 /// A notification as octets, and what it needs to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// The message.
+    /// The notification as a message, header and body, with CRLF line ends.
     pub octets: Vec<u8>,
     /// Its header holds UTF-8 (RFC 6531).
     pub smtputf8: bool,
 }
 
-/// Writes a notification.
+/// Writes a notification; its parts are told apart by a boundary that stands in none.
 pub fn build(report: &Report<'_>) -> Notification {
     let is_international = report.recipients.iter().any(|recipient| !recipient.address.is_ascii());
     let text = people_part(report.text);

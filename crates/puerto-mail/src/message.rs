@@ -11,7 +11,7 @@ pub struct Facts {
     pub longest_line: usize,
     /// A CR or LF stands alone.
     pub bare_line_end: bool,
-    /// There is a NUL.
+    /// Some octet is NUL, which no message may hold (RFC 5322 §2.1).
     pub nul: bool,
 }
 
@@ -31,7 +31,7 @@ impl Scanner {
         Self::default()
     }
 
-    /// Takes the next chunk.
+    /// Takes the octets that follow those before.
     pub fn update(&mut self, chunk: &[u8]) {
         self.facts.eight_bit |= !chunk.is_ascii();
         self.facts.nul |= memchr::memchr(0, chunk).is_some();
@@ -56,7 +56,7 @@ impl Scanner {
         self.line = 0;
     }
 
-    /// Ends the message.
+    /// The facts about all octets; a last line without its end counts as one.
     pub fn finish(mut self) -> Facts {
         self.facts.bare_line_end |= self.unpaired > 0;
         self.end_line();

@@ -182,9 +182,9 @@ fn unquoted(text: &str) -> (Cow<'_, str>, &str) {
 /// How far a structure is followed.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Parts and messages inside one another.
+    /// How deep multiparts and messages may lie inside one another.
     pub depth: usize,
-    /// Parts of one message.
+    /// How many parts the message may have at all depths together.
     pub parts: usize,
 }
 
@@ -269,7 +269,8 @@ impl Nest {
         })
     }
 
-    /// Goes behind a delimiter.
+    /// Goes past a delimiter, which closes all boundaries within its own, and counts the part
+    /// that begins.
     pub fn pass(&mut self, delimiter: Delimiter) -> Behind {
         let Delimiter { level, is_last } = delimiter;
         self.open.truncate(level + usize::from(!is_last));

@@ -20,13 +20,13 @@ pub const MAX_HOPS: usize = 50;
 /// Where a message came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From<'a> {
-    /// An SMTP client.
+    /// A client that spoke SMTP over the network.
     Client {
-        /// What it called itself.
+        /// The argument of its HELO or EHLO, unverified.
         helo: &'a str,
-        /// Its verified host name.
+        /// Its host name, if that leads back to the address; else the field says `unknown`.
         name: Option<&'a str>,
-        /// Its address.
+        /// The address that it connected from.
         address: IpAddr,
         /// `ESMTPS` and the like (RFC 3848).
         protocol: &'a str,
@@ -39,24 +39,24 @@ pub enum From<'a> {
     Internal,
 }
 
-/// One trace field.
+/// What one trace field says (RFC 5321 §4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received<'a> {
     /// Where the message came from.
     pub from: From<'a>,
-    /// This server's name.
+    /// This server's host name, as its greeting says it.
     pub by: &'a str,
-    /// The queue id.
+    /// The id in the queue, by which the log finds the message.
     pub id: &'a str,
     /// The recipient, if there is only one: with more, none is named, so that no
     /// Bcc is given away (RFC 5321 §7.2).
     pub recipient: Option<&'a Address>,
-    /// When it came.
+    /// When this server got it, on its own wall clock.
     pub date: DateTime,
 }
 
 impl Received<'_> {
-    /// Appends the field, folded.
+    /// Appends the whole field, folded, with its name and the final CRLF.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut tokens = Vec::with_capacity(10);
         match self.from {

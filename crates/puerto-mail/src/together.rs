@@ -10,7 +10,7 @@ pub async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F:
 }
 
 /// Drives at most `limit` of them at the same time.
-pub async fn together_within<F: Future>(
+pub(crate) async fn together_within<F: Future>(
     limit: usize,
     futures: impl IntoIterator<Item = F>,
 ) -> Vec<F::Output> {

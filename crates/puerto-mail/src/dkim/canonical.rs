@@ -56,7 +56,7 @@ impl BodyHasher {
 
     /// A hasher that hashes only the first `limit` canonical octets, to check a
     /// signature with an `l=` tag.
-    pub fn with_limit(canonicalization: Canonicalization, limit: u64) -> Self {
+    pub(super) fn with_limit(canonicalization: Canonicalization, limit: u64) -> Self {
         Self {
             canonicalization,
             reducer: WhiteSpaceReducer::default(),
@@ -71,7 +71,7 @@ impl BodyHasher {
         }
     }
 
-    /// Takes the next chunk.
+    /// Takes the octets of the body that follow those before, cut anywhere.
     pub fn update(&mut self, chunk: &[u8]) {
         match self.canonicalization {
             Canonicalization::Simple => self.tail.update(chunk),

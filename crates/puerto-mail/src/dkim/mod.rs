@@ -45,7 +45,7 @@ impl Algorithm {
         }
     }
 
-    /// Reads an `a=` tag.
+    /// The algorithm that an `a=` tag names, in any case; `None`: one that is not known.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::RsaSha256, Self::Ed25519Sha256, Self::RsaSha1]
             .into_iter()

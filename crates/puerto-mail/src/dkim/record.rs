@@ -18,13 +18,13 @@ pub enum RecordError {
     /// `v=` is there and is not DKIM1 in the first place.
     #[error("the key record's v= is not DKIM1 in the first place")]
     Version,
-    /// There is no `p=`.
+    /// The tag `p=`, which holds the key, is missing.
     #[error("the key record has no p=")]
     NoKey,
-    /// `p=` is empty.
+    /// `p=` is empty: the key counts no more (RFC 6376 §3.6.1).
     #[error("the key has been revoked: p= is empty")]
     Revoked,
-    /// `k=` is not known.
+    /// `k=` names a kind of key that nobody here knows.
     #[error("the key record's k={0} is unknown")]
     UnknownKind(String),
     /// `p=` does not hold a key of that kind.
@@ -54,7 +54,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a record's text.
+    /// Reads the text of a TXT record, its strings joined (RFC 6376 §3.6.1).
     pub fn parse(text: &str) -> Result<Self, RecordError> {
         let tags = Tags::parse(text).map_err(RecordError::Malformed)?;
         if let Some(version) = tags.get("v")
@@ -87,7 +87,7 @@ impl PublicKey {
         })
     }
 
-    /// `rsa` or `ed25519`.
+    /// What `k=` calls it: `rsa` or `ed25519`.
     pub fn kind(&self) -> &'static str {
         self.kind
     }

@@ -28,7 +28,7 @@ impl ShortRsa {
         Self::of(PrivateKey::from_pkcs8_der(der).ok()?)
     }
 
-    /// The same in PKCS#1.
+    /// Reads a key in PKCS#1, `BEGIN RSA PRIVATE KEY`, under the same condition.
     pub(super) fn from_pkcs1(der: &[u8]) -> Option<Self> {
         Self::of(PrivateKey::from_pkcs1_der(der).ok()?)
     }

@@ -77,7 +77,7 @@ pub enum SignError {
     /// A signature must cover a From field (RFC 6376 §5.4).
     #[error("a message without From cannot be signed")]
     NoFrom,
-    /// The cryptographic library failed.
+    /// The cryptographic library failed, and does not say why.
     #[error("the key could not sign")]
     Failed,
 }

@@ -10,7 +10,7 @@ use crate::dns::DnsError;
 /// What a step of the check looks at, in the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StepKind {
-    /// The signature's tags.
+    /// Whether the signature's tags can be read and are all there.
     Syntax,
     /// Whether anybody accepts the algorithm.
     Algorithm,
@@ -57,7 +57,7 @@ pub enum Step {
     /// A tag that each signature has.
     #[error("the tag {0}= is missing")]
     Missing(&'static str),
-    /// `v=` is another.
+    /// `v=` is not 1, the only version there is.
     #[error("v= is not 1")]
     Version,
     /// Whoever changed From would not be found out (RFC 6376 §5.4).
@@ -72,10 +72,10 @@ pub enum Step {
     /// RFC 8301 §3.1: such a signature counts as none.
     #[error("rsa-sha1 proves nothing since RFC 8301: sign with rsa-sha256")]
     Sha1,
-    /// The value of `a=`.
+    /// `a=` names an algorithm that is not known: its value.
     #[error("the algorithm \"{0}\" is unknown")]
     UnknownAlgorithm(String),
-    /// The value of `c=`.
+    /// `c=` names a canonicalization that is not known: its value.
     #[error("c={0} is unknown")]
     UnknownForm(String),
     /// A tag, `d=` or `s=`, whose value the DNS cannot be asked for, and the value.
@@ -134,7 +134,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// What it looks at.
+    /// Which part of the check it belongs to.
     pub fn kind(&self) -> StepKind {
         match self {
             Self::Signer(..)

@@ -9,13 +9,13 @@ const MAX_TAGS: usize = 100;
 /// Why a text is not a tag list, with the part of it that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TagError {
-    /// It has no `=`.
+    /// A piece between semicolons that has no `=`.
     #[error("\"{0}\" is not a tag")]
     NotATag(String),
     /// What stands before the `=`.
     #[error("\"{0}\" is not a tag's name")]
     NotAName(String),
-    /// How many are read.
+    /// There are more tags than so many, which is how many are read.
     #[error("there are more than {0} tags")]
     TooMany(usize),
     /// The name of a tag.

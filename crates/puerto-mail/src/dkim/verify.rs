@@ -54,7 +54,7 @@ impl DkimResult {
 /// What became of one signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
-    /// The result.
+    /// What the signature is worth.
     pub result: DkimResult,
     /// `d=`, in lower case; empty if it could not be read.
     pub domain: String,

@@ -17,7 +17,7 @@ pub struct ByList {
     pub organizational_domain: String,
     /// The domain whose record applies.
     pub policy_domain: Option<String>,
-    /// The result.
+    /// What the message comes to by that record.
     pub result: DmarcResult,
 }
 

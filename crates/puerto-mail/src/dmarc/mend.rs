@@ -25,7 +25,7 @@ pub enum Fault {
     Marks,
     /// Tags that are not set apart by one semicolon.
     Separator,
-    /// `p` is missing.
+    /// The tag `p`, which says what is asked for, is missing.
     NoPolicy,
     /// A tag that stands there twice.
     Twice(String),
@@ -143,7 +143,7 @@ impl Mended {
         self.tags.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// What it asks for.
+    /// What its `p` asks for; [`Policy::None`] if it has none that is defined.
     pub fn policy(&self) -> Policy {
         self.get("p").and_then(Policy::parse).unwrap_or(Policy::None)
     }

@@ -45,7 +45,7 @@ pub enum DmarcResult {
     None,
     /// SPF or DKIM passed for an aligned domain.
     Pass,
-    /// Neither did.
+    /// Neither SPF nor DKIM passed for an aligned domain.
     Fail,
     /// The DNS did not answer; ask again later.
     TempError,
@@ -54,7 +54,7 @@ pub enum DmarcResult {
 }
 
 impl DmarcResult {
-    /// The word in `Authentication-Results`.
+    /// Its word in `Authentication-Results`, as IANA registered it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -75,7 +75,7 @@ impl fmt::Display for DmarcResult {
 /// How an authenticated domain stands to that of From.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Alignment {
-    /// It passed and agrees.
+    /// It passed, and agrees with From as closely as the record asks.
     #[error("passed and is aligned with From")]
     Aligned,
     /// It passed for a domain that does not agree.
@@ -92,7 +92,7 @@ pub enum Alignment {
 /// The result and the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
-    /// The result.
+    /// What the message came to.
     pub result: DmarcResult,
     /// The domain of the From field.
     pub from_domain: String,
@@ -100,7 +100,7 @@ pub struct Evaluation {
     pub organizational_domain: Option<String>,
     /// The domain whose record applies.
     pub policy_domain: Option<String>,
-    /// That record.
+    /// The record of [`Self::policy_domain`].
     pub record: Option<Record>,
     /// What the record asks for mail of this From domain that fails.
     pub policy: Policy,

@@ -67,7 +67,7 @@ pub enum PublicSuffix {
     Unknown,
 }
 
-/// A DMARC record.
+/// What a DMARC record asks for, with the defaults of RFC 9989 filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The record as it was found.

@@ -19,7 +19,7 @@ pub struct Mailbox {
     /// The display name, decoded; `None` if there is none. A comment after a bare
     /// address counts as one, as old programs write it.
     pub name: Option<String>,
-    /// The address.
+    /// The address; a word without a domain has been given the default one.
     pub address: Address,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Mailbox {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} in {excerpt:?}")]
 pub struct AddressListError {
-    /// What is wrong.
+    /// What the reader stumbled over first.
     pub problem: AddressListProblem,
     /// The part of the list that it is about, shortened.
     pub excerpt: String,
@@ -53,7 +53,7 @@ pub enum AddressListProblem {
     /// Two words follow each other where an address stands.
     #[error("a comma between addresses is missing, or a name needs <> around its address")]
     MissingComma,
-    /// An address is malformed.
+    /// What stands where an address does is none, for this reason.
     #[error("{0}")]
     Address(AddressError),
     /// A character stands where none of its kind may.

@@ -116,7 +116,7 @@ pub fn encode(octets: &[u8]) -> String {
 pub enum Place {
     /// In a field that is nothing but text, such as Subject.
     Text,
-    /// In a display name.
+    /// In the words before an address, where fewer characters stand for themselves.
     Phrase,
     /// In a field that may have a grammar of its own: addresses and URLs stay as they
     /// are, however they are written.
@@ -130,7 +130,7 @@ pub(super) const MAX_WHOLE_WORD: usize = 900;
 /// Encoded words that are there stay as they are, ASCII stays ASCII, and what is left
 /// is encoded; octets that are not UTF-8 are taken to be in `charset`, or in the
 /// character set that they look like.
-pub fn encode_parts(octets: &[u8], place: Place, charset: Option<&str>) -> Vec<Vec<u8>> {
+pub(super) fn encode_parts(octets: &[u8], place: Place, charset: Option<&str>) -> Vec<Vec<u8>> {
     let parts = parts(octets, place);
     let mut out: Vec<Vec<u8>> = Vec::new();
     for (index, part) in parts.iter().enumerate() {

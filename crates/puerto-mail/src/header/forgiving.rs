@@ -31,7 +31,7 @@ pub struct AddressList<'a> {
 pub struct Member<'a> {
     /// As it is written, without the mark that ends it.
     pub octets: &'a [u8],
-    /// What it means.
+    /// What it was most likely meant as.
     pub meaning: Meaning,
 }
 
@@ -53,7 +53,7 @@ impl Member<'_> {
 /// What a part of a list of addresses means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Meaning {
-    /// A mailbox.
+    /// An address that mail can be sent to, with its name.
     Mailbox(Written),
     /// The name of a group, whose members follow (RFC 5322 §3.4).
     Group,
@@ -69,7 +69,7 @@ pub struct Written {
     /// The display name without its quotes; empty if there is none. It may hold
     /// encoded words and octets that are not UTF-8.
     pub name: Vec<u8>,
-    /// The address.
+    /// The address, made valid where it was not quite.
     pub address: Address,
     /// It is well formed as it stands, and ASCII.
     pub is_sound: bool,

@@ -39,7 +39,7 @@ pub enum HeaderError {
     TooLong,
 }
 
-/// What ended a header.
+/// What a header ended with, and so where the body begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// An empty line, which belongs to neither header nor body.
@@ -51,7 +51,7 @@ pub enum End {
     EndOfInput,
 }
 
-/// One header field.
+/// One field of a header, continuation lines included (RFC 5322 §2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
     raw: &'a [u8],
@@ -196,7 +196,7 @@ impl<'a> Header<'a> {
         self.octets.get(self.body_offset()..).unwrap_or_default()
     }
 
-    /// What ended the header.
+    /// What the header ended with; only [`End::Blank`] is as it should be.
     pub fn end(&self) -> End {
         self.end
     }

@@ -43,9 +43,9 @@ pub struct CountedTerm {
 /// What is wrong with the record of a domain in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountFault {
-    /// The domain.
+    /// The domain whose record it is.
     pub domain: String,
-    /// What is wrong.
+    /// Why what lies below it was not counted.
     pub kind: CountFaultKind,
 }
 

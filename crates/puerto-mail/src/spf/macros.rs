@@ -112,7 +112,7 @@ impl MacroString {
         })
     }
 
-    /// Writes the text out.
+    /// The text with what its macros stand for in this evaluation.
     pub(super) fn expand(&self, values: &Values<'_>) -> String {
         let mut out = String::new();
         for part in &self.parts {

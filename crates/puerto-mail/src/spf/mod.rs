@@ -37,11 +37,11 @@ pub enum SpfResult {
     Pass,
     /// It may not: receivers may refuse the message for that alone.
     Fail,
-    /// It probably may not.
+    /// It probably may not: receivers are to take the message with more suspicion.
     SoftFail,
     /// The DNS did not answer; ask again later.
     TempError,
-    /// The record is wrong.
+    /// The record cannot be read or asks too much of the DNS; its owner has to mend it.
     PermError,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for SpfResult {
     }
 }
 
-/// Which name was checked.
+/// Which of the names that a client gives was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// The domain of the reverse-path (RFC 7208 §2.4).
@@ -149,9 +149,9 @@ impl Query {
 /// The result and the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
-    /// The result.
+    /// What the sender came to.
     pub result: SpfResult,
-    /// Which name was checked.
+    /// Which of its names that result is about.
     pub identity: Identity,
     /// The domain that was checked.
     pub domain: String,
@@ -177,7 +177,7 @@ impl Evaluation {
 /// The record of one domain and the terms that were tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
-    /// The domain.
+    /// The domain whose record was asked for.
     pub domain: String,
     /// Its record, if it has one.
     pub record: Option<String>,
@@ -194,7 +194,7 @@ pub struct Trace {
 pub enum Outcome {
     /// It matched, and so this is the result.
     Match(SpfResult),
-    /// It did not match.
+    /// It did not match, so that the next one was tried.
     NoMatch,
     /// It could not be decided, and so this is the result.
     Error(SpfResult),
@@ -205,7 +205,7 @@ pub enum Outcome {
 pub struct Step {
     /// The term as it is written.
     pub term: String,
-    /// What came of it.
+    /// Whether it matched, and what that makes the result.
     pub outcome: Outcome,
     /// Why, where the questions do not say so already.
     pub reason: Option<Reason>,
@@ -220,7 +220,7 @@ pub struct Step {
 pub struct Question {
     /// The name, with the record type: `A mail.example.com`.
     pub asked: String,
-    /// The record type alone.
+    /// The record type, for whoever shows questions by type.
     pub kind: RecordType,
     /// The records, or why there are none.
     pub answer: Answer,
@@ -260,7 +260,7 @@ pub fn is_record(text: &[u8]) -> bool {
 }
 
 /// Whether an SPF record can be read.
-pub fn check_syntax(text: &[u8]) -> Result<(), SyntaxError> {
+pub(crate) fn check_syntax(text: &[u8]) -> Result<(), SyntaxError> {
     record::Record::parse(text).map(|_| ())
 }
 

@@ -27,7 +27,7 @@ pub enum Reason {
     /// The same for a name that a term asks about.
     #[error("{0}: {1}")]
     Asked(String, DnsError),
-    /// The record is wrong.
+    /// The record cannot be read, so that none of it counts (RFC 7208 §4.6).
     #[error("{0}")]
     Syntax(SyntaxError),
     /// The terms were tried, and there is neither `all` nor `redirect`.
@@ -42,10 +42,10 @@ pub enum Reason {
     /// How many MX records a name has (RFC 7208 §4.6.4).
     #[error("{0} has {1} MX records, more than 10")]
     TooManyMx(String, usize),
-    /// More than [`super::MAX_LOOKUPS`].
+    /// More terms than [`super::MAX_LOOKUPS`] would ask the DNS.
     #[error("more than 10 terms of the record and its includes ask the DNS")]
     TooManyLookups,
-    /// More than [`super::MAX_VOID_LOOKUPS`].
+    /// More questions than [`super::MAX_VOID_LOOKUPS`] had an empty answer.
     #[error("more than 2 questions of the record and its includes lead nowhere")]
     TooManyVoidLookups,
     /// The term that could not be decided, and why.
@@ -88,19 +88,19 @@ pub enum TermError {
     /// The number behind the slash, and the largest that there is.
     #[error("`/{0}` is not a prefix length of 0 to {1}")]
     PrefixTooLong(String, u8),
-    /// The value of `ip4`.
+    /// `ip4` has this value, which is no IPv4 address.
     #[error("`{0}` is not an IPv4 address")]
     NotIpv4(String),
-    /// The value of `ip6`.
+    /// `ip6` has this value, which is no IPv6 address.
     #[error("`{0}` is not an IPv6 address")]
     NotIpv6(String),
     /// A `%` that begins nothing (RFC 7208 §7.1).
     #[error("% must be followed by {{, %, _ or -")]
     BarePercent,
-    /// `%{` without its end.
+    /// `%{` begins a macro that no `}` ends.
     #[error("a macro has no closing }}")]
     MacroNotClosed,
-    /// `%{}`.
+    /// `%{}`: there is no letter for what it stands for.
     #[error("a macro is empty")]
     MacroEmpty,
     /// A letter that the text of `exp=` alone may have (RFC 7208 §7.2).
@@ -109,7 +109,7 @@ pub enum TermError {
     /// A letter that stands for nothing.
     #[error("%{{{0}}} is not a macro")]
     UnknownMacro(char),
-    /// `%{d0}`.
+    /// `%{d0}` and its like, which would leave nothing of the name.
     #[error("a macro keeps zero parts")]
     ZeroParts,
     /// What stands where the delimiters do.

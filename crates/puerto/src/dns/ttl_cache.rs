@@ -53,7 +53,7 @@ impl<K: Eq + Hash + Clone, V> TtlCache<K, V> {
         self.shrink();
     }
 
-    /// Forgets everything.
+    /// Forgets all that it keeps.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.order.clear();

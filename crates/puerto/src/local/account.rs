@@ -9,11 +9,11 @@ use nix::unistd::{Gid, Uid, User};
 pub(super) struct Account {
     /// The name, as the system writes it.
     pub(super) name: String,
-    /// The user.
+    /// The user whose mailbox is written, and as whom.
     pub(super) uid: Uid,
-    /// Its group.
+    /// The user's own group; no other is kept.
     pub(super) gid: Gid,
-    /// The home directory.
+    /// The home directory, which the user may have made anything of.
     pub(super) home: PathBuf,
 }
 

@@ -34,7 +34,7 @@ pub(super) struct UserBox {
 /// An address that mail goes on to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Onward {
-    /// Where it goes.
+    /// The address elsewhere that it goes on to.
     pub(super) address: Address,
     /// Who hears of failures instead of the sender: a name of ours.
     pub(super) owner: Option<String>,
@@ -43,9 +43,9 @@ pub(super) struct Onward {
 /// What a name comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Resolution {
-    /// Mailboxes here.
+    /// Mailboxes of this machine, each once.
     pub(super) boxes: BTreeSet<UserBox>,
-    /// Addresses elsewhere.
+    /// Addresses elsewhere, each once.
     pub(super) remote: BTreeSet<Onward>,
     /// Names that nobody has.
     pub(super) missing: Vec<String>,
@@ -59,7 +59,7 @@ pub(super) struct Resolution {
     pub(super) discards: Vec<String>,
 }
 
-/// Follows targets.
+/// Follows what a name stands for, until only mailboxes and addresses are left.
 pub(super) struct Expander<'a> {
     aliases: &'a Aliases,
     config: &'a Config,
@@ -77,7 +77,7 @@ struct Step {
 }
 
 impl<'a> Expander<'a> {
-    /// For one name.
+    /// For one name, of which nothing has been followed yet.
     pub(super) fn new(aliases: &'a Aliases, config: &'a Config) -> Self {
         let (found, seen, waiting) = Default::default();
         Self { aliases, config, found, seen, waiting }

@@ -77,7 +77,7 @@ impl Failure {
     }
 }
 
-/// As three numbers.
+/// A status code as the three numbers that a frame carries.
 mod status {
     use puerto_smtp::EnhancedCode;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};

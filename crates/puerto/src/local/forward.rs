@@ -15,12 +15,12 @@ use crate::cause::Cause;
 /// Octets of the file at most.
 const BOUND: u64 = 64 * 1024;
 
-/// What there is.
+/// What stands in the place of a user's `.forward`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// No such file, or nothing in it.
     Nothing,
-    /// What it says.
+    /// A file, and what it says.
     Text(String),
     /// A file that is not heeded, and why.
     Unusable(Unheeded),

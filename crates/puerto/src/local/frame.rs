@@ -56,7 +56,7 @@ pub(super) enum Answer {
     Forward(String),
     /// It is in the mailbox, on the disk.
     Stored,
-    /// It is not.
+    /// It is not in the mailbox, for this reason.
     Failed(Failure),
 }
 
@@ -69,12 +69,12 @@ pub(super) fn framed(value: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Sends one.
+/// Sends a value as one frame.
 pub(super) fn write(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
     stream.write_all(&framed(value)?)
 }
 
-/// Reads one.
+/// Reads one frame; an error if it is too long or no such value.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(stream: &mut UnixStream) -> io::Result<T> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

@@ -25,7 +25,7 @@ use super::{forward, maildir, mbox};
 use crate::cause::Cause;
 use crate::rights::{self, Capabilities};
 
-/// Where mailboxes are.
+/// Where mailboxes in mbox form are, one file for each user.
 const SPOOL: &str = "/var/mail";
 /// How long a delivery may take.
 pub(super) const LIFE: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ pub(super) fn run() -> ExitCode {
     if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(70) }
 }
 
-/// Serves one request.
+/// Serves one request, as the user that it is for. Errors are of the socket alone.
 pub(super) fn serve(mut stream: UnixStream, spool: &Path) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let request: Request = frame::read(&mut stream)?;

@@ -51,7 +51,7 @@ impl Open {
         Ok(Self { path, directory, file, created, end, _lock: lock })
     }
 
-    /// Appends a message.
+    /// Appends a message behind its `From ` line; what a failure left is cut off.
     pub(super) fn fill(&self, request: &Request, body: &mut dyn Read) -> Result<(), Failure> {
         let written = append(&self.file, self.end, request, body);
         if let Err(error) = written.and_then(|()| self.file.sync_all()) {

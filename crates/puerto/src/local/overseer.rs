@@ -31,9 +31,9 @@ const LOOK: Duration = Duration::from_secs(1);
 pub enum Role {
     /// Starts the agent, again and again.
     Overseer,
-    /// Starts mailbox processes.
+    /// Starts mailbox processes, and reads no message.
     Agent,
-    /// Delivers one message.
+    /// Delivers one message as one user, and ends.
     Mailbox,
 }
 
@@ -76,7 +76,7 @@ pub fn run(role: Role) -> ExitCode {
 /// Makes the command of a process.
 type Programs = dyn Fn(Role) -> Command;
 
-/// A mailbox process.
+/// A mailbox process that was started and is waited for.
 struct Running {
     child: Child,
     /// By the agent's clock.

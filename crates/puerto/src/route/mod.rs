@@ -64,7 +64,7 @@ impl std::fmt::Display for DestinationKey {
 pub struct Hop {
     /// The host's name, or its address as text: for the log and the certificate.
     pub host: Arc<str>,
-    /// Where to connect.
+    /// The address and port to connect to, judged already.
     pub address: SocketAddr,
 }
 
@@ -85,7 +85,7 @@ pub struct Plan {
     pub key: DestinationKey,
     /// Where to connect, in this order; at most 20, never empty.
     pub hops: Vec<Hop>,
-    /// TLS.
+    /// What is demanded of TLS, by the route or the configuration.
     pub tls: TlsLevel,
     /// TLS from the first byte.
     pub implicit_tls: bool,
@@ -103,7 +103,7 @@ pub struct Plan {
 pub enum Routing {
     /// To users of this machine.
     Local,
-    /// To another host.
+    /// To another host, by this plan.
     Remote(Arc<Plan>),
 }
 

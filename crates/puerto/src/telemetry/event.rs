@@ -20,11 +20,11 @@ pub struct Client {
 pub struct Delays {
     /// From the message's arrival until it was in the queue.
     pub before_queue: Duration,
-    /// In the queue.
+    /// Waiting in the queue, for this attempt or a place.
     pub in_queue: Duration,
     /// Connection set-up, DNS, EHLO and TLS included.
     pub connection: Duration,
-    /// Transmission.
+    /// From MAIL to the last reply.
     pub transmission: Duration,
 }
 
@@ -33,9 +33,9 @@ pub struct Delays {
 pub enum DeliveryStatus {
     /// The next hop has it.
     Sent,
-    /// Later.
+    /// The next hop does not have it, and it is tried again.
     Deferred,
-    /// Never.
+    /// The next hop does not have it and never will: its sender is told.
     Bounced,
 }
 
@@ -57,13 +57,13 @@ pub struct Reject<'a> {
     pub id: Option<MessageId>,
     /// The command that was refused.
     pub stage: &'static str,
-    /// The client.
+    /// Who is refused.
     pub client: &'a Client,
     /// What it was told.
     pub reply: &'a Reply,
-    /// Reverse-path, if known.
+    /// Reverse-path, once MAIL has named one.
     pub from: Option<&'a ReversePath>,
-    /// Recipient, if known.
+    /// The recipient that is refused, if it is one.
     pub to: Option<&'a Address>,
     /// `SMTP`, `ESMTP`, `ESMTPS` …
     pub protocol: &'a str,
@@ -74,19 +74,19 @@ pub struct Reject<'a> {
 /// One attempt for one recipient.
 #[derive(Debug, Clone)]
 pub struct Delivery<'a> {
-    /// Its id.
+    /// The message that was tried.
     pub id: MessageId,
     /// `smtp`, `lmtp`, `local`, `error`.
     pub component: &'static str,
-    /// The recipient.
+    /// The recipient, after aliases.
     pub to: &'a Address,
     /// `host[ip]:port`, `local`, `none`.
     pub relay: &'a str,
     /// From arrival to the end of the attempt.
     pub delay: Duration,
-    /// Its parts.
+    /// What that delay is made of.
     pub delays: Delays,
-    /// The status code.
+    /// The code in `dsn=` (RFC 3463), ours where there was no reply.
     pub status_code: EnhancedCode,
     /// What became of it.
     pub status: DeliveryStatus,
@@ -131,14 +131,14 @@ pub enum Event<'a> {
         client: &'a Client,
         /// TLS version and cipher.
         tls: Option<&'a str>,
-        /// Who authenticated.
+        /// The name that the client logged in with.
         login: Option<&'a str>,
     },
     /// A message came from a local user: `ID: uid=0 from=<root>` (pickup).
     FromLocalUser {
         /// Its id.
         id: MessageId,
-        /// The user.
+        /// The user's number, which the kernel vouches for.
         uid: u32,
         /// Reverse-path.
         from: &'a ReversePath,
@@ -156,9 +156,9 @@ pub enum Event<'a> {
         id: MessageId,
         /// Reverse-path.
         from: &'a ReversePath,
-        /// Octets.
+        /// Octets of the whole message, as it is stored.
         size: u64,
-        /// How many recipients.
+        /// How many recipients its envelope has.
         recipients: usize,
     },
     /// One attempt for one recipient: `ID: to=<>, relay=…, status=…` (smtp, local, or
@@ -191,11 +191,11 @@ pub enum Event<'a> {
     Notice {
         /// `info`, `warning`, `error`, `fatal`.
         level: &'static str,
-        /// The component.
+        /// The part of the server that says so, by its name in Postfix.
         component: &'static str,
         /// The message, if it is about one.
         id: Option<MessageId>,
-        /// The text.
+        /// What it says, in English; of any length.
         text: &'a str,
     },
 }

@@ -50,7 +50,7 @@ impl MailLog {
         Self::new(|_| {})
     }
 
-    /// Writes an event.
+    /// Writes an event as one line; waits only while the buffer is full.
     pub fn write(&self, event: &Event<'_>) {
         (self.0)(event);
     }

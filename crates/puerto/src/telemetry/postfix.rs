@@ -77,7 +77,7 @@ fn body(out: &mut String, event: &Event<'_>) {
     }
 }
 
-/// Appends `name[address]`.
+/// Appends `name[address]`, as readers of Postfix's log expect it.
 pub(super) fn client(out: &mut String, client: &Client) {
     let unnamed = if client.address.is_some() { "unknown" } else { "localhost" };
     clean::without_comma(out, client.name.as_deref().unwrap_or(unnamed));

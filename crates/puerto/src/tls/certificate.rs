@@ -9,7 +9,7 @@
 pub struct Certificate {
     /// Whose it is: the common name, or what else the name holds.
     pub subject: String,
-    /// Who issued it.
+    /// Who issued it, by the same rule.
     pub issuer: String,
     /// Its issuer says that it is the one whom it is about.
     pub is_self_issued: bool,

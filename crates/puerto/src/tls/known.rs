@@ -35,7 +35,7 @@ pub enum Acquaintance {
     New,
     /// It shows the key that it had.
     Same,
-    /// It shows another.
+    /// It shows another key than it had: somebody may stand between.
     Changed,
 }
 

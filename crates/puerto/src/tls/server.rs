@@ -52,7 +52,7 @@ pub enum TlsError {
     ExposedKey {
         /// The file.
         path: PathBuf,
-        /// Its permission bits.
+        /// Its permission bits, which let others read it.
         mode: u32,
     },
     /// The certificate and the key do not belong together, or rustls cannot use them.
@@ -143,12 +143,12 @@ impl std::fmt::Debug for ServerTls {
 pub struct Pem {
     /// The certificate and those that lead to its authority.
     pub chain: Vec<u8>,
-    /// The private key.
+    /// The private key, in PEM.
     pub key: Vec<u8>,
 }
 
 impl Pem {
-    /// Reads the files.
+    /// Reads the files, with the rights of whoever calls.
     pub fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let chain = read(&open(&files.certificate)?, &files.certificate)?;
         let path = &files.key;

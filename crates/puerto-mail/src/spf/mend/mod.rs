@@ -109,7 +109,7 @@ impl Mended {
         Self { terms: terms.to_vec(), ..Self::empty() }
     }
 
-    /// The record.
+    /// The record to publish, in place of what was there.
     pub fn text(&self) -> String {
         if let Some(text) = &self.verbatim {
             return text.clone();
