@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::knowledge::{self, Knowledge};
+use super::knowledge::{CLASSES, Class, Knowledge};
 use super::{Kind, text};
 use crate::lang::{Language, Text};
 
@@ -10,7 +10,7 @@ use crate::lang::{Language, Text};
 /// which providers' words are known for it and which checks cover it.
 pub fn document(language: Language) -> String {
     let mut out = format!("# {}\n\n{}\n", TITLE.of(language), INTRODUCTION.of(language));
-    for (class, whose, kind) in knowledge::CLASSES {
+    for (class, Class { whose, kind }) in CLASSES.iter() {
         let said = text::of(language, class);
         let rules = || Knowledge::get().rules().iter().filter(|rule| rule.class == *class);
         let providers: BTreeSet<&str> = rules().map(|rule| rule.provider.as_str()).collect();

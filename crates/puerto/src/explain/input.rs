@@ -10,12 +10,13 @@ use super::Kind;
 mod header;
 mod log;
 pub(super) mod notice;
+mod wording;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Found<'a> {
+pub(super) struct Found {
     /// The reply, or the reason where there was none, still as it was written.
-    pub(super) reply: Cow<'a, str>,
+    pub(super) reply: String,
     /// The host that answered.
     pub(super) host: Option<String>,
     /// The status that stands beside the reply.
@@ -37,7 +38,7 @@ pub(super) fn in_lines(text: &str) -> Cow<'_, str> {
 }
 
 /// Looks for it. What is in no known form is taken for the reply itself.
-pub(super) fn find(text: &str) -> Found<'_> {
+pub(super) fn find(text: &str) -> Found {
     let text = text.trim();
     if let Some(found) = notification(text) {
         return found;
@@ -55,12 +56,9 @@ pub(super) fn is_success(text: &str) -> bool {
 
 /// The recipients of a notification or of several log lines that were refused or have to
 /// wait, each with what was found about it. Empty if the text is neither.
-pub(super) fn recipients(text: &str) -> Vec<(String, Found<'static>)> {
-    let of_one = |fields: Fields| {
-        let (_, recipient) = fields.iter().find(|(name, _)| name == "final-recipient")?;
-        let recipient = recipient.split_once(';').map_or(recipient.as_str(), |(_, rest)| rest);
-        Some((recipient.trim().to_owned(), found_in(&fields)?))
-    };
+pub(super) fn recipients(text: &str) -> Vec<(String, Found)> {
+    let of_one =
+        |fields: Fields| Some((typed(&fields, "final-recipient")?.to_owned(), found_in(&fields)?));
     let named: Vec<_> = groups(text).into_iter().filter_map(of_one).collect();
     if !named.is_empty() {
         return named;
@@ -70,36 +68,29 @@ pub(super) fn recipients(text: &str) -> Vec<(String, Found<'static>)> {
     log::refusals(text).into_iter().filter_map(of_entry).collect()
 }
 
-fn in_entry(entry: &str) -> Found<'static> {
-    json(entry).unwrap_or_else(|| owned(entry_of(entry)))
+fn in_entry(entry: &str) -> Found {
+    json(entry).unwrap_or_else(|| entry_of(entry))
 }
 
 // One entry of a log, or a bare reply.
-fn entry_of(text: &str) -> Found<'_> {
+fn entry_of(text: &str) -> Found {
     // Exim and qmail write a reply's ends of line so.
     let of_qmail = text.contains("_said:_") || text.contains("._(#");
     if text.contains("\\n") || of_qmail {
         let text = text.replace("\\n", "\n");
-        let text = if of_qmail { text.replace('_', " ") } else { text };
-        return owned(line(&text));
+        return line(&if of_qmail { text.replace('_', " ") } else { text });
     }
     line(text)
-}
-
-fn owned(found: Found<'_>) -> Found<'static> {
-    let Found { reply, host, status, sure, waits } = found;
-    Found { reply: Cow::Owned(reply.into_owned()), host, status, sure, waits }
 }
 
 /// The fields of one group of a notification, in lower case.
 type Fields = Vec<(String, String)>;
 
 // The first recipient that says why.
-fn notification(text: &str) -> Option<Found<'static>> {
+fn notification(text: &str) -> Option<Found> {
     let mut groups = groups(text);
-    let said = |fields: &Fields| fields.iter().any(|(name, _)| name == "diagnostic-code");
-    let failed = |fields: &Fields| fields.iter().any(|(name, _)| name == "status");
-    let which = groups.iter().position(said).or_else(|| groups.iter().position(failed))?;
+    let first = |name| groups.iter().position(|fields| field(fields, name).is_some());
+    let which = first("diagnostic-code").or_else(|| first("status"))?;
     found_in(&groups.swap_remove(which))
 }
 
@@ -124,16 +115,25 @@ fn groups(text: &str) -> Vec<Fields> {
     groups
 }
 
-fn found_in(fields: &[(String, String)]) -> Option<Found<'static>> {
-    let field = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    let typed = |name| field(name).map(|v| v.split_once(';').map_or(v, |(_, rest)| rest.trim()));
+fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+// A value without the type in front of it (RFC 3464 §2.3).
+fn typed<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    let value = field(fields, name)?;
+    Some(after(value, ";").unwrap_or(value).trim())
+}
+
+fn found_in(fields: &Fields) -> Option<Found> {
+    let field = |name| field(fields, name);
     let status = field("status").and_then(|value| value.split_whitespace().next()?.parse().ok());
-    let reply = typed("diagnostic-code");
+    let reply = typed(fields, "diagnostic-code");
     if reply.is_none() && (status.is_none() || field("final-recipient").is_none()) {
         return None;
     }
-    let inner = reply.map(|reply| owned(line(reply))).unwrap_or_default();
-    let host = typed("remote-mta").map(host_of).or(inner.host);
+    let inner = reply.map(line).unwrap_or_default();
+    let host = typed(fields, "remote-mta").map(host_of).or(inner.host);
     let waits = match field("action").map(str::to_ascii_lowercase).as_deref() {
         Some("delayed") => Some(Kind::Temporary),
         Some("failed") => Some(Kind::Permanent),
@@ -144,20 +144,20 @@ fn found_in(fields: &[(String, String)]) -> Option<Found<'static>> {
 }
 
 // One event of this server's log.
-fn json(text: &str) -> Option<Found<'static>> {
+fn json(text: &str) -> Option<Found> {
     if !text.starts_with('{') {
         return None;
     }
     let event: serde_json::Value = serde_json::from_str(text.lines().next()?).ok()?;
     let value = |name: &str| event.get(name).and_then(serde_json::Value::as_str);
     if value("event") == Some("expired") {
-        return Some(Found { reply: Cow::Borrowed(log::EXPIRED), sure: true, ..Found::default() });
+        return Some(Found { reply: log::EXPIRED.to_owned(), sure: true, ..Found::default() });
     }
-    let mut found = owned(line(value("text")?));
+    let mut found = line(value("text")?);
     let host = found.host.or_else(|| value("relay").map(host_of));
     let status = found.status.or_else(|| value("dsn")?.parse().ok());
     if let Some(code) = event.get("code").and_then(serde_json::Value::as_u64) {
-        found.reply = Cow::Owned(format!("{code} {}", found.reply));
+        found.reply = format!("{code} {}", found.reply);
     }
     // What it has to say besides, such as warnings, is no refusal.
     let sure = matches!(value("event"), Some("delivery" | "reject"));
@@ -169,9 +169,9 @@ fn json(text: &str) -> Option<Found<'static>> {
     Some(Found { reply: found.reply, host, status, sure, waits })
 }
 
-fn line(text: &str) -> Found<'_> {
+fn line(text: &str) -> Found {
     if starts_reply(text) {
-        return Found { reply: Cow::Borrowed(text), sure: true, ..Found::default() };
+        return Found { reply: text.to_owned(), sure: true, ..Found::default() };
     }
     if log::is_about_a_client(text) {
         return Found::default();
@@ -183,12 +183,13 @@ fn line(text: &str) -> Found<'_> {
     let waits = refused.flatten();
     let status = status.or_else(|| waits.map(undefined));
     if starts_reply(reason) {
-        return Found { reply: Cow::Borrowed(reason), host, status, sure: true, waits };
+        return Found { reply: reason.to_owned(), host, status, sure: true, waits };
     }
     let named = after(reason, "host ").map(word).map(host_of);
     let host = named.filter(|name| name.contains('.')).or(host);
     let (reply, is_reply) = said(reason);
-    Found { reply: Cow::Borrowed(reply), host, status, sure: refused.is_some() || is_reply, waits }
+    let sure = refused.is_some() || is_reply;
+    Found { reply: reply.to_owned(), host, status, sure, waits }
 }
 
 // The status that says no more than the kind (RFC 3463 §3.1).

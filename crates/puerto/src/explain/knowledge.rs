@@ -1,5 +1,6 @@
 //! The rules, in the order in which they are asked.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use puerto_smtp::EnhancedCode;
@@ -30,35 +31,18 @@ const OWN: u8 = 29;
 /// Rules above this priority are of words that prose may hold.
 const TELLING: u8 = 59;
 
-pub(super) const FILES: &[&str] = &[
-    include_str!("rules/own.toml"),
-    include_str!("rules/gmail.toml"),
-    include_str!("rules/microsoft.toml"),
-    include_str!("rules/yahoo.toml"),
-    include_str!("rules/icloud.toml"),
-    include_str!("rules/germany.toml"),
-    include_str!("rules/france.toml"),
-    include_str!("rules/america.toml"),
-    include_str!("rules/europe.toml"),
-    include_str!("rules/russia.toml"),
-    include_str!("rules/china.toml"),
-    include_str!("rules/hosting.toml"),
-    include_str!("rules/filters.toml"),
-    include_str!("rules/software.toml"),
-    include_str!("rules/relays.toml"),
-    include_str!("rules/lists.toml"),
-    include_str!("rules/network.toml"),
-    include_str!("rules/languages.toml"),
-    include_str!("rules/generic.toml"),
-    include_str!("rules/codes.toml"),
-    include_str!("rules/hosts.toml"),
-];
+macro_rules! files {
+    ($($name:literal)*) => { &[$(include_str!(concat!("rules/", $name, ".toml"))),*] };
+}
+pub(super) const FILES: &[&str] = files! {
+    "own" "gmail" "microsoft" "yahoo" "icloud" "germany" "france" "america" "europe" "russia"
+    "china" "hosting" "filters" "software" "relays" "lists" "network" "languages" "generic"
+    "codes" "hosts"
+};
 
 /// Words of somebody who writes of himself, in the languages that rules are written for.
 const FIRST_PERSON: [&str; 12] =
     ["my", "i", "i'm", "i've", "mi", "mis", "mein", "meine", "ich", "mon", "mes", "je"];
-
-const VOCABULARY: &str = include_str!("rules/vocabulary.toml");
 
 static KNOWLEDGE: LazyLock<Knowledge> =
     LazyLock::new(|| Knowledge::read(FILES).unwrap_or_else(|_| Knowledge::default()));
@@ -74,7 +58,7 @@ struct File {
     #[serde(default)]
     hosts: Vec<Hosts>,
     #[serde(default)]
-    rules: Vec<Written>,
+    rules: Vec<Rule>,
 }
 
 /// Whose MX hosts are called so.
@@ -85,80 +69,109 @@ struct Hosts {
     suffixes: Vec<String>,
 }
 
-/// A rule as it is written.
-#[derive(Deserialize)]
+/// What a class says of its rules that do not say otherwise.
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    id: String,
-    class: String,
-    /// Words that are its provider's or its software's own, and tell whose they are.
-    #[serde(default)]
-    own: Vec<String>,
-    /// Words that anybody may use. A provider's rule counts them only where one of the
-    /// provider's own hosts says them.
-    #[serde(default)]
-    anybodys: Vec<String>,
-    /// Words that mean something else.
-    #[serde(default)]
-    unless: Vec<String>,
-    #[serde(default)]
-    code: Vec<String>,
-    #[serde(default)]
-    status: Vec<String>,
-    #[serde(default)]
-    provider: Option<String>,
-    /// It has no words, and its codes mean this at the provider's own hosts alone.
-    #[serde(default)]
-    host: bool,
-    #[serde(default)]
-    priority: Option<u8>,
-    #[serde(default)]
-    say: Option<String>,
-    #[serde(default)]
-    whose: Option<Whose>,
-    #[serde(default)]
-    kind: Option<Kind>,
-    #[serde(default)]
-    check: Option<String>,
-    #[serde(default)]
-    link: Option<String>,
+pub(super) struct Class {
+    pub(super) whose: Whose,
+    pub(super) kind: Kind,
 }
 
-/// A rule.
-#[derive(Debug)]
+/// The classes by name.
+pub(super) static CLASSES: LazyLock<BTreeMap<String, Class>> =
+    LazyLock::new(|| toml::from_str(include_str!("rules/classes.toml")).unwrap_or_default());
+
+/// A rule, as it is written. What is left out is its file's or its class's; when it is read
+/// that is filled in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Rule {
+    /// `PROVIDER.NAME`, of which the file has the name.
     pub(super) id: String,
     pub(super) provider: String,
     pub(super) class: String,
     /// The key of its sentences.
     pub(super) say: String,
-    pub(super) whose: Whose,
+    whose: Option<Whose>,
     /// What it is if there is no code.
-    pub(super) kind: Kind,
+    kind: Option<Kind>,
     pub(super) check: Option<String>,
     pub(super) link: Option<String>,
-    priority: u8,
-    needs_host: bool,
-    own: Vec<Pattern>,
-    anybodys: Vec<Pattern>,
-    unless: Vec<Pattern>,
+    priority: Option<u8>,
+    /// It has no words, and its codes mean this at the provider's own hosts alone.
+    host: bool,
+    /// Words that are its provider's or its software's own, and tell whose they are.
+    own: Words,
+    /// Words that anybody may use. A provider's rule counts them only where one of the
+    /// provider's own hosts says them.
+    anybodys: Words,
+    /// Words that mean something else.
+    unless: Words,
     /// The beginnings of the codes that it is for; all if empty.
-    codes: Vec<String>,
-    statuses: Vec<String>,
+    code: Vec<String>,
+    status: Vec<String>,
+}
+
+/// Any of these patterns.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct Words(Vec<Pattern>);
+
+impl Words {
+    fn are_in(&self, reply: &Reply) -> bool {
+        self.0.iter().any(|pattern| pattern.is_in(&reply.words))
+    }
+}
+
+impl TryFrom<Vec<String>> for Words {
+    type Error = String;
+
+    fn try_from(written: Vec<String>) -> Result<Self, String> {
+        let mut patterns = Vec::new();
+        for words in written {
+            for order in Vocabulary::get().expand(&words)? {
+                patterns.push(Pattern::parse(&order)?);
+            }
+        }
+        Ok(Self(patterns))
+    }
 }
 
 impl Rule {
+    pub(super) fn whose(&self) -> Whose {
+        self.whose.unwrap_or(Whose::Provider)
+    }
+
+    fn is_own(&self) -> bool {
+        self.priority <= Some(OWN)
+    }
+
+    // Fills in what its file and its class say.
+    fn of(mut self, file: &File) -> Result<Self, String> {
+        let default =
+            |own: String, other: &String| if own.is_empty() { other.clone() } else { own };
+        self.provider = default(self.provider, &file.provider);
+        self.say = default(self.say, &self.class);
+        self.id = format!("{}.{}", self.provider, self.id);
+        let class = CLASSES.get(&self.class);
+        let class = class.ok_or_else(|| format!("{}: no class `{}`", self.id, self.class))?;
+        self.whose = self.whose.or(Some(class.whose));
+        self.kind = self.kind.or(Some(class.kind));
+        self.priority = self.priority.or(Some(file.priority));
+        self.link = self.link.or_else(|| file.link.clone());
+        Ok(self)
+    }
+
     // Words that anybody may use are a provider's only `at_its_host`.
     fn applies(&self, reply: &Reply, at_its_host: bool) -> bool {
-        let is_said = |words: &[Pattern]| words.iter().any(|words| words.is_in(&reply.words));
-        let is_heard = at_its_host || self.priority > OWN;
-        (self.codes.is_empty() || begins(&self.codes, reply))
-            && (self.statuses.is_empty()
-                || reply.status.is_some_and(|status| is_one_of(&self.statuses, status)))
-            && (self.own.is_empty() && self.anybodys.is_empty()
-                || is_said(&self.own)
-                || is_heard && is_said(&self.anybodys))
-            && !is_said(&self.unless)
+        let is_heard = at_its_host || !self.is_own();
+        (self.code.is_empty() || begins(&self.code, reply))
+            && (self.status.is_empty()
+                || reply.status.is_some_and(|status| is_one_of(&self.status, status)))
+            && (self.own.0.is_empty() && self.anybodys.0.is_empty()
+                || self.own.are_in(reply)
+                || is_heard && self.anybodys.are_in(reply))
+            && !self.unless.are_in(reply)
     }
 }
 
@@ -188,7 +201,7 @@ pub(super) struct Knowledge {
     /// Suffix of a host's name and whose it is.
     hosts: Vec<(String, String)>,
     /// What tells that a text without a code speaks of a refusal.
-    refusal: Vec<Pattern>,
+    refusal: Words,
 }
 
 impl Knowledge {
@@ -198,25 +211,22 @@ impl Knowledge {
     }
 
     fn read(files: &[&str]) -> Result<Self, String> {
-        let mut knowledge = Self::default();
-        let vocabulary = Vocabulary::read(VOCABULARY)?;
-        knowledge.refusal = patterns(&["{=refusal}".to_owned()], &vocabulary)?;
+        let refusal = Words::try_from(vec!["{=refusal}".to_owned()])?;
+        let mut knowledge = Self { refusal, ..Self::default() };
         for text in files {
-            let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-            for hosts in &file.hosts {
-                let own = hosts.suffixes.iter().map(|s| (s.clone(), hosts.provider.clone()));
-                knowledge.hosts.extend(own);
+            let mut file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+            for rule in std::mem::take(&mut file.rules) {
+                knowledge.rules.push(rule.of(&file)?);
             }
-            for written in &file.rules {
-                knowledge.rules.push(rule(&file, written, &vocabulary)?);
+            for Hosts { provider, suffixes } in file.hosts {
+                knowledge.hosts.extend(suffixes.into_iter().map(|end| (end, provider.clone())));
             }
         }
-        let wordless = |rule: &&mut Rule| rule.provider == OURS && rule.own.is_empty();
+        let wordless = |rule: &&mut Rule| rule.provider == OURS && rule.own.0.is_empty();
         for rule in knowledge.rules.iter_mut().filter(wordless) {
             let said = Cause::EXPLAINED.iter().filter(|(_, id)| *id == rule.id);
-            rule.own = said
-                .map(|(english, _)| Pattern::parse(&pattern_of(english)))
-                .collect::<Result<_, _>>()?;
+            let patterns = said.map(|(english, _)| Pattern::parse(&pattern_of(english)));
+            rule.own = Words(patterns.collect::<Result<_, _>>()?);
         }
         knowledge.rules.sort_by_key(|rule| rule.priority);
         Ok(knowledge)
@@ -227,16 +237,15 @@ impl Knowledge {
     pub(super) fn rule_for(&self, reply: &Reply, host: Option<&str>) -> Option<&Rule> {
         let owner = host.and_then(|host| self.owner(host));
         let own = |rule: &&Rule| {
-            rule.priority <= OWN && owner.is_some_and(|owner| is_kin(owner, &rule.provider))
+            rule.is_own() && owner.is_some_and(|owner| is_kin(owner, &rule.provider))
         };
         let first = self.rules.iter().filter(own).find(|rule| rule.applies(reply, true));
         // Prose is full of words that anybody may use, and no server speaks of itself as "my".
         let is_unsure = !reply.sure && reply.code.is_none() && reply.status.is_none();
         let is_somebodys = reply.words.split(' ').any(|word| FIRST_PERSON.contains(&word));
-        let is_prose = !reply.sure && !self.refusal.iter().any(|words| words.is_in(&reply.words))
-            || is_unsure && is_somebodys;
-        let too_vague = |rule: &Rule| is_prose && rule.priority > TELLING;
-        let asked = |rule: &&Rule| !(rule.needs_host || too_vague(rule));
+        let is_prose = !reply.sure && !self.refusal.are_in(reply) || is_unsure && is_somebodys;
+        let too_vague = |rule: &Rule| is_prose && rule.priority > Some(TELLING);
+        let asked = |rule: &&Rule| !(rule.host || too_vague(rule));
         first.or_else(|| self.rules.iter().filter(asked).find(|rule| rule.applies(reply, false)))
     }
 
@@ -252,7 +261,7 @@ impl Knowledge {
         Explanation {
             rule,
             provider: self.provider_of(rule, reply, host),
-            kind: waits.or(reply.kind()).unwrap_or(rule.kind),
+            kind: waits.or(reply.kind()).or(rule.kind).unwrap_or(Kind::Permanent),
         }
     }
 
@@ -264,7 +273,7 @@ impl Knowledge {
         reply: &Reply,
         host: Option<&str>,
     ) -> &'a str {
-        if rule.priority <= OWN {
+        if rule.is_own() {
             return &rule.provider;
         }
         // A greeting begins with the host's name.
@@ -313,16 +322,6 @@ fn is_kin(owner: &str, provider: &str) -> bool {
     owner == provider || (MICROSOFT.contains(&owner) && MICROSOFT.contains(&provider))
 }
 
-fn patterns(written: &[String], vocabulary: &Vocabulary) -> Result<Vec<Pattern>, String> {
-    let mut patterns = Vec::new();
-    for words in written {
-        for order in vocabulary.expand(words)? {
-            patterns.push(Pattern::parse(&order)?);
-        }
-    }
-    Ok(patterns)
-}
-
 /// The pattern of what a cause of ours says: a field that names a path is known for one,
 /// and any other may be anything.
 fn pattern_of(english: &str) -> String {
@@ -341,69 +340,4 @@ fn pattern_of(english: &str) -> String {
     let inner = words.trim_start_matches("... ").trim_end_matches(" ...");
     let start = if words.starts_with("...") { "" } else { "^" };
     format!("{start}{inner}")
-}
-
-fn rule(file: &File, written: &Written, vocabulary: &Vocabulary) -> Result<Rule, String> {
-    let provider = written.provider.as_ref().unwrap_or(&file.provider);
-    let read = |words: &[String]| patterns(words, vocabulary);
-    let id = format!("{provider}.{}", written.id);
-    let (whose, kind) = of_class(&written.class)
-        .ok_or_else(|| format!("{id}: there is no class `{}`", written.class))?;
-    Ok(Rule {
-        own: read(&written.own).map_err(|error| format!("{id}: {error}"))?,
-        anybodys: read(&written.anybodys).map_err(|error| format!("{id}: {error}"))?,
-        unless: read(&written.unless).map_err(|error| format!("{id}: {error}"))?,
-        id,
-        provider: provider.clone(),
-        class: written.class.clone(),
-        say: written.say.clone().unwrap_or_else(|| written.class.clone()),
-        whose: written.whose.unwrap_or(whose),
-        kind: written.kind.unwrap_or(kind),
-        check: written.check.clone(),
-        link: written.link.clone().or_else(|| file.link.clone()),
-        priority: written.priority.unwrap_or(file.priority),
-        needs_host: written.host,
-        codes: written.code.clone(),
-        statuses: written.status.clone(),
-    })
-}
-
-/// The classes: whose problem each is, and what it is where no code says so.
-pub(super) const CLASSES: &[(&str, Whose, Kind)] = &[
-    ("attachment-blocked", Whose::Content, Kind::Permanent),
-    ("auth-missing", Whose::Dns, Kind::Permanent),
-    ("auth-required", Whose::Server, Kind::Permanent),
-    ("connection-refused", Whose::Provider, Kind::Temporary),
-    ("content-malware", Whose::Content, Kind::Permanent),
-    ("content-spam", Whose::Content, Kind::Permanent),
-    ("dkim-fail", Whose::Dns, Kind::Permanent),
-    ("dmarc-fail", Whose::Dns, Kind::Permanent),
-    ("domain-blocklisted", Whose::Server, Kind::Permanent),
-    ("domain-not-found", Whose::Recipient, Kind::Permanent),
-    ("expired", Whose::Provider, Kind::Permanent),
-    ("greylisted", Whose::Provider, Kind::Temporary),
-    ("helo-invalid", Whose::Server, Kind::Permanent),
-    ("ip-blocklisted", Whose::Server, Kind::Permanent),
-    ("ip-dynamic", Whose::Server, Kind::Permanent),
-    ("loop", Whose::Provider, Kind::Permanent),
-    ("mailbox-disabled", Whose::Recipient, Kind::Permanent),
-    ("mailbox-full", Whose::Recipient, Kind::Permanent),
-    ("mailbox-unknown", Whose::Recipient, Kind::Permanent),
-    ("message-format", Whose::Content, Kind::Permanent),
-    ("message-too-large", Whose::Content, Kind::Permanent),
-    ("no-ptr", Whose::Server, Kind::Permanent),
-    ("policy", Whose::Provider, Kind::Permanent),
-    ("protocol-error", Whose::Server, Kind::Permanent),
-    ("rate-limited", Whose::Server, Kind::Temporary),
-    ("relay-denied", Whose::Server, Kind::Permanent),
-    ("reputation-low", Whose::Server, Kind::Permanent),
-    ("sender-rejected", Whose::Dns, Kind::Permanent),
-    ("spf-fail", Whose::Dns, Kind::Permanent),
-    ("temporary-failure", Whose::Provider, Kind::Temporary),
-    ("tls-required", Whose::Server, Kind::Permanent),
-    ("too-many-recipients", Whose::Server, Kind::Temporary),
-];
-
-fn of_class(class: &str) -> Option<(Whose, Kind)> {
-    CLASSES.iter().find(|(name, ..)| *name == class).map(|(_, whose, kind)| (*whose, *kind))
 }

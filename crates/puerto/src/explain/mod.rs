@@ -4,11 +4,19 @@
 //! What is known lies in `rules/*.toml`, one file for each provider or kind of
 //! software, and the sentences in `texts/`, one file for each language. A rule
 //! recognizes words, not numbers: providers use one enhanced code for different
-//! things, and the same words with several codes. `input` finds the reply in what
-//! people paste (a log line, a notification), `reply` brings it into one form,
-//! `pattern` compares, `knowledge` holds the rules in the order in which they are
-//! asked. The most telling rules come first, the meaning of bare codes last, so that
-//! every reply has a class.
+//! things, and the same words with several codes.
+//!
+//! ```text
+//! pasted text ─▶ input ─▶ Found ─▶ reply ─▶ Reply ─▶ knowledge ─▶ Rule ─▶ text ─▶ Explanation
+//! ```
+//!
+//! 1. `input` finds the reply in what people paste: itself, a line of a log, a
+//!    notification. How notices are known is data too, `input/wording.toml`.
+//! 2. `reply` brings it into one form: codes apart, words in lower case.
+//! 3. `knowledge` holds the rules in the order in which they are asked. The most telling
+//!    come first, the meaning of bare codes last, so that every reply has a class.
+//!    `pattern` compares, and `vocabulary` lets a rule say once what has many words.
+//! 4. `text` has what is then said; `document` writes it all down, as `docs/refusals.md`.
 //!
 //! Nothing here decides about a message. It is pure, never fails, and its work is
 //! bounded by [`MAX_INPUT`] whatever a peer sends.
@@ -25,7 +33,6 @@ mod vocabulary;
 mod tests;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 pub use document::document;
@@ -34,7 +41,7 @@ use knowledge::{Knowledge, Rule};
 use reply::Reply;
 
 use crate::cause::{Cause, Explained};
-use crate::lang::Language;
+use crate::lang::{Language, Text};
 
 /// Octets of a text that are looked at; what follows is ignored.
 pub const MAX_INPUT: usize = 64 * 1024;
@@ -82,30 +89,24 @@ pub enum Whose {
 impl Whose {
     /// The words that programs read.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "this server",
-            Self::Dns => "this domain's DNS",
-            Self::Content => "the content",
-            Self::Recipient => "the recipient",
-            Self::Provider => "the provider",
-        }
+        self.in_language(Language::English)
     }
 
     /// The words that people read, after "Problem of" or "Problema".
     pub fn in_language(self, language: Language) -> &'static str {
-        match (language, self) {
-            (Language::English, whose) => whose.as_str(),
-            (Language::Spanish, Self::Server) => "de este servidor",
-            (Language::Spanish, Self::Dns) => "del DNS de este dominio",
-            (Language::Spanish, Self::Content) => "del contenido",
-            (Language::Spanish, Self::Recipient) => "del destinatario",
-            (Language::Spanish, Self::Provider) => "del proveedor",
+        match self {
+            Self::Server => Text::new("this server", "de este servidor"),
+            Self::Dns => Text::new("this domain's DNS", "del DNS de este dominio"),
+            Self::Content => Text::new("the content", "del contenido"),
+            Self::Recipient => Text::new("the recipient", "del destinatario"),
+            Self::Provider => Text::new("the provider", "del proveedor"),
         }
+        .of(language)
     }
 }
 
 /// What a refusal means.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Explanation {
     rule: &'static Rule,
     provider: &'static str,
@@ -136,7 +137,7 @@ impl Explanation {
 
     /// Whose problem it is.
     pub fn whose(&self) -> Whose {
-        self.rule.whose
+        self.rule.whose()
     }
 
     /// What happened, in whole sentences.
@@ -175,20 +176,9 @@ impl Explanation {
         &self.rule.id
     }
 
-    /// Whether nothing but the code was understood.
-    pub fn is_general(&self) -> bool {
+    // Whether nothing but the code was understood.
+    fn is_general(&self) -> bool {
         self.rule.provider == knowledge::FALLBACK
-    }
-}
-
-impl fmt::Debug for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Explanation")
-            .field("matched", &self.rule.id)
-            .field("class", &self.rule.class)
-            .field("provider", &self.provider)
-            .field("kind", &self.kind)
-            .finish()
     }
 }
 
@@ -212,7 +202,7 @@ pub fn explain_attempt(text: &str, host: Option<&str>) -> Option<Explanation> {
 
 /// The first of several reasons that is understood; if none is, what the bare code of the
 /// first means.
-fn likeliest(reasons: &[input::Found<'_>], host: Option<&str>) -> Option<Explanation> {
+fn likeliest(reasons: &[input::Found], host: Option<&str>) -> Option<Explanation> {
     let explained: Vec<_> = reasons.iter().filter_map(|found| explain_found(found, host)).collect();
     explained.iter().find(|found| !found.is_general()).or(explained.first()).copied()
 }
@@ -236,13 +226,13 @@ pub fn explain_each(text: &str, host: Option<&str>) -> Vec<(Option<String>, Expl
     if recipients.len() < 2 {
         return explain(&text, host).map(|found| (None, found)).into_iter().collect();
     }
-    let explained = |(recipient, found): (String, input::Found<'static>)| {
+    let explained = |(recipient, found): (String, input::Found)| {
         explain_found(&found, host).map(|explanation| (Some(recipient), explanation))
     };
     recipients.into_iter().filter_map(explained).collect()
 }
 
-fn explain_found(found: &input::Found<'_>, host: Option<&str>) -> Option<Explanation> {
+fn explain_found(found: &input::Found, host: Option<&str>) -> Option<Explanation> {
     let reply = Reply::parse(found);
     if reply.is_success() || reply.has_unknown_code {
         return None;

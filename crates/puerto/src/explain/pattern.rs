@@ -36,8 +36,8 @@ struct Piece {
     /// Octets that may be skipped before it.
     gap: usize,
     atoms: Vec<Atom>,
-    /// The octets that it can begin with, a bit for each.
-    first: [u64; 4],
+    /// The octets that it can begin with; any if empty.
+    first: Vec<u8>,
     /// The longest text that it cannot be without.
     needle: String,
 }
@@ -129,7 +129,8 @@ impl Piece {
             }
             _ => {
                 let mut rest = text.as_bytes().get(from..)?.iter();
-                rest.position(|octet| is_set(&self.first, *octet)).map(|found| from + found)
+                let is_first = |octet: &u8| self.first.is_empty() || self.first.contains(octet);
+                rest.position(is_first).map(|found| from + found)
             }
         }
     }
@@ -174,24 +175,26 @@ fn piece(gap: usize, words: &[&str]) -> Result<Piece, String> {
     if atoms.is_empty() || written.starts_with('|') {
         return Err(format!("`{written}` says nothing"));
     }
-    let mut first = [0; 4];
+    let mut first = Vec::new();
     if !begin(&atoms, &mut first) {
-        first = [u64::MAX; 4];
+        first.clear();
     }
     let texts = atoms.iter().filter_map(|atom| match atom {
         Atom::Text(text) => Some(text.as_str()),
         _ => None,
     });
+    first.sort_unstable();
+    first.dedup();
     let needle = texts.max_by_key(|text| text.len()).unwrap_or_default().to_owned();
     Ok(Piece { gap, atoms, first, needle })
 }
 
 // Adds what these atoms can begin with; false if that is anything, or nothing.
-fn begin(atoms: &[Atom], first: &mut [u64; 4]) -> bool {
+fn begin(atoms: &[Atom], first: &mut Vec<u8>) -> bool {
     let Some((atom, rest)) = atoms.split_first() else { return false };
     match atom {
-        Atom::Text(text) => text.bytes().take(1).for_each(|octet| set(first, octet)),
-        Atom::Number => (b'0'..=b'9').for_each(|digit| set(first, digit)),
+        Atom::Text(text) => first.extend(text.bytes().take(1)),
+        Atom::Number => first.extend(b'0'..=b'9'),
         Atom::Run => return false,
         Atom::OneOf(choices) => {
             return choices.iter().all(|choice| match choice.as_slice() {
@@ -201,16 +204,6 @@ fn begin(atoms: &[Atom], first: &mut [u64; 4]) -> bool {
         }
     }
     true
-}
-
-fn set(bits: &mut [u64; 4], octet: u8) {
-    if let Some(word) = bits.get_mut(usize::from(octet >> 6)) {
-        *word |= 1 << (octet & 63);
-    }
-}
-
-fn is_set(bits: &[u64; 4], octet: u8) -> bool {
-    bits.get(usize::from(octet >> 6)).is_some_and(|word| word & (1 << (octet & 63)) != 0)
 }
 
 fn splits_word(text: &str, at: usize) -> bool {

@@ -25,7 +25,7 @@ pub(super) struct Reply {
 
 impl Reply {
     /// Brings what was found into this form.
-    pub(super) fn parse(found: &Found<'_>) -> Self {
+    pub(super) fn parse(found: &Found) -> Self {
         let mut reader = Reader::default();
         for line in found.reply.lines() {
             reader.line(line);
@@ -33,7 +33,7 @@ impl Reply {
         let code = reader.code;
         let status = reader.status.or(reader.status_within).or(found.status);
         let sure = found.sure || code.is_none() && reader.status.is_some();
-        let said = found.reply.split_once(" said: ").map_or(&*found.reply, |(_, said)| said);
+        let said = found.reply.split_once(" said: ").map_or(found.reply.as_str(), |(_, said)| said);
         let begins = said.split_whitespace().next().unwrap_or_default();
         let has_unknown_code = code.is_none() && is_unknown_code(begins);
         Self { code, status, words: reader.words, sure, has_unknown_code }

@@ -5,15 +5,25 @@
 //! `a ~ b` the two orders.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// The words by their name.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(transparent)]
 pub(super) struct Vocabulary(HashMap<String, Vec<String>>);
 
+// A file of the program that does not parse fails the tests.
+static VOCABULARY: LazyLock<Vocabulary> =
+    LazyLock::new(|| Vocabulary::read(include_str!("rules/vocabulary.toml")).unwrap_or_default());
+
 impl Vocabulary {
+    /// The words that the rules use.
+    pub(super) fn get() -> &'static Self {
+        &VOCABULARY
+    }
+
     /// Reads the file of words.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
+    fn read(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string())
     }
 

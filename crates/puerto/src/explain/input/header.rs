@@ -1,33 +1,7 @@
 //! Header fields in front of what is looked for, when a whole message is pasted. What
 //! they say about a message (`Received-SPF: fail`) is no refusal.
 
-// Names that a header begins with; those of one letter and a hyphen are all fields.
-const FIELDS: &[&str] = &[
-    "authentication-results",
-    "auto-submitted",
-    "bcc",
-    "cc",
-    "content-type",
-    "date",
-    "delivered-to",
-    "dkim-signature",
-    "domainkey-signature",
-    "envelope-to",
-    "from",
-    "in-reply-to",
-    "message-id",
-    "mime-version",
-    "precedence",
-    "received",
-    "received-spf",
-    "references",
-    "reply-to",
-    "return-path",
-    "sender",
-    "subject",
-    "to",
-    "user-agent",
-];
+use super::wording::wording;
 
 /// The text without the header that it begins with; all of it if there is none.
 pub(super) fn without(text: &str) -> &str {
@@ -50,8 +24,8 @@ pub(super) fn without(text: &str) -> &str {
 fn begins_header(line: &str) -> bool {
     name(line).is_some_and(|name| {
         let name = name.to_ascii_lowercase();
-        let extension = ["x-", "arc-", "list-"].iter().any(|start| name.starts_with(start));
-        extension || FIELDS.contains(&name.as_str())
+        let is_extension = ["x-", "arc-", "list-"].iter().any(|start| name.starts_with(start));
+        is_extension || wording().header_fields.contains(&name)
     })
 }
 

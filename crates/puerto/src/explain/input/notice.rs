@@ -8,13 +8,12 @@
 
 mod letter;
 
-use std::borrow::Cow;
-
 use puerto_mail::header::{Field, Header};
 use puerto_mail::mime::{self, Limits, Value};
 
-use self::letter::{Author, SERVERS};
-use super::{Fields, Found, found_in, groups, header, line, owned, starts_reply};
+use self::letter::Author;
+use super::wording::{begins, holds, wording};
+use super::{Fields, Found, after, field, found_in, groups, header, line, starts_reply, typed};
 use crate::explain::Kind;
 
 /// How far parts are looked into.
@@ -35,7 +34,7 @@ pub(in crate::explain) struct About {
     /// Its address, where one is named.
     pub(in crate::explain) recipient: Option<String>,
     /// What may be the reason, the likeliest first.
-    pub(in crate::explain) reasons: Vec<Found<'static>>,
+    pub(in crate::explain) reasons: Vec<Found>,
 }
 
 /// Reads a pasted text whose line ends are LF.
@@ -126,22 +125,8 @@ fn message(text: &str, body: &str) -> Pasted {
 
 /// The fields of a header, unfolded, their names in lower case.
 fn fields(header: &str) -> Fields {
-    let mut fields = Fields::new();
-    for line in header.lines() {
-        if line.starts_with([' ', '\t']) {
-            if let Some((_, value)) = fields.last_mut() {
-                value.push(' ');
-                value.push_str(line.trim());
-            }
-        } else if let Some((name, value)) = line.split_once(':') {
-            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        }
-    }
-    fields
-}
-
-fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
-    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    let folded = groups(header).into_iter().flatten();
+    folded.map(|(name, value)| (name, value.replace('\n', " "))).collect()
 }
 
 /// A part of a message that is no multipart itself.
@@ -171,45 +156,34 @@ fn part(header: &Header<'_>) -> Part {
     let kind = value("Content-Type").unwrap_or_else(|| "text/plain".to_owned());
     let encoding = value("Content-Transfer-Encoding").unwrap_or_default();
     let text = String::from_utf8_lossy(header.body()).replace("\r\n", "\n");
-    let text = decoded(&text, &Value::of(&encoding).word()).into_owned();
+    let text = decoded(text, &Value::of(&encoding).word());
     Part { media_type: Value::of(&kind).word(), text }
 }
 
-fn decoded<'a>(text: &'a str, encoding: &str) -> Cow<'a, str> {
+fn decoded(text: String, encoding: &str) -> String {
     match encoding {
         "base64" => {
-            let octets = puerto_smtp::base64::decode(text.as_bytes());
-            let text = octets.map(|octets| String::from_utf8_lossy(&octets).replace("\r\n", "\n"));
-            Cow::Owned(text.unwrap_or_default())
+            let octets = puerto_smtp::base64::decode(text.as_bytes()).unwrap_or_default();
+            String::from_utf8_lossy(&octets).replace("\r\n", "\n")
         }
-        "quoted-printable" => Cow::Owned(quoted_printable(text)),
-        _ => Cow::Borrowed(text),
+        "quoted-printable" => quoted_printable(&text),
+        _ => text,
     }
 }
 
 // RFC 2045 §6.7.
 fn quoted_printable(text: &str) -> String {
-    let mut octets = Vec::with_capacity(text.len());
-    for line in text.lines() {
-        let line = line.trim_end();
-        let (line, is_soft) = match line.strip_suffix('=') {
-            Some(line) => (line, true),
-            None => (line, false),
-        };
-        let mut rest = line;
-        while let Some((before, after)) = rest.split_once('=') {
-            octets.extend_from_slice(before.as_bytes());
-            let digits = after.get(..2).and_then(|two| u8::from_str_radix(two, 16).ok());
-            match digits {
-                Some(octet) => octets.push(octet),
-                None => octets.push(b'='),
-            }
-            rest = if digits.is_some() { after.get(2..).unwrap_or_default() } else { after };
-        }
-        octets.extend_from_slice(rest.as_bytes());
-        if !is_soft {
-            octets.push(b'\n');
-        }
+    let lines = text.lines().map(str::trim_end).map(|line| match line.strip_suffix('=') {
+        Some(line) => line.to_owned(),
+        None => format!("{line}\n"),
+    });
+    let text: String = lines.collect();
+    let mut parts = text.split('=');
+    let mut octets = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let encoded = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        octets.push(encoded.unwrap_or(b'='));
+        octets.extend(part.bytes().skip(if encoded.is_some() { 2 } else { 0 }));
     }
     String::from_utf8_lossy(&octets).into_owned()
 }
@@ -242,33 +216,6 @@ fn without_tags(html: &str) -> String {
     named.iter().fold(text, |text, (name, letter)| text.replace(name, letter))
 }
 
-/// How servers begin what they return, in lower case, between dashes or before a colon.
-const RETURNED: [&str; 20] = [
-    "below this line is a copy of",
-    "below is a copy of",
-    "this is a copy of",
-    "original message follows",
-    "the header of the original message",
-    "the headers of the original message",
-    "the original message",
-    "original message",
-    "returned message",
-    "unsent message follows",
-    "message header follows",
-    "message headers follow",
-    "original message header",
-    "forwarded message",
-    "copy of the message",
-    "your original message",
-    "undelivered message",
-    "start of message",
-    "mensaje original",
-    "originalnachricht",
-];
-
-/// What a subject is called where a notice names it, in lower case.
-const SUBJECT: [&str; 6] = ["subject:", "betreff:", "asunto:", "objet:", "oggetto:", "assunto:"];
-
 fn without_returned(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
@@ -276,15 +223,14 @@ fn without_returned(text: &str) -> String {
         let words = lower.trim_matches(|c: char| !c.is_alphanumeric());
         let is_framed = lower.starts_with(['-', '=', '*', '_']) || lower.ends_with(':');
         // "The original message was received at" is a sentence of the server's own.
-        let is_mark = is_framed
-            && RETURNED.iter().any(|mark| words.starts_with(mark))
-            && !words.contains("was received");
+        let is_mark =
+            is_framed && begins(words, &wording().returned) && !words.contains("was received");
         let is_header = ["received: from ", "received: by ", "received: (", "return-path:"]
             .iter()
             .any(|start| lower.starts_with(start) && !line.starts_with([' ', '\t']));
         // What the message was about is its own word, wherever the notice names it.
         let label = lower.trim_start_matches([' ', '*', '-', '>', ':']);
-        if SUBJECT.iter().any(|name| label.starts_with(name)) {
+        if begins(label, &wording().subject_labels) {
             continue;
         }
         if is_mark || is_header {
@@ -318,39 +264,27 @@ impl Block {
     }
 }
 
-fn with(found: Found<'static>, waits: Option<Kind>) -> Found<'static> {
+fn with(found: Found, waits: Option<Kind>) -> Found {
     Found { sure: true, waits: waits.or(found.waits), ..found }
 }
 
 /// What may be the reason in a piece of prose: a reply in it, else all that it says.
-fn reasons_in(text: &str, waits: Option<Kind>) -> Vec<Found<'static>> {
+fn reasons_in(text: &str, waits: Option<Kind>) -> Vec<Found> {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.is_empty() {
         return Vec::new();
     }
     let mut reasons: Vec<_> = reply_in(text).map(|found| with(found, waits)).into_iter().collect();
-    reasons.push(with(owned(line(&words)), waits));
-    reasons.push(with(Found { reply: Cow::Owned(words), ..Found::default() }, waits));
+    reasons.push(with(line(&words), waits));
+    reasons.push(with(Found { reply: words, ..Found::default() }, waits));
     reasons
 }
 
 /// A reply on a line of its own, or behind what introduces one.
-fn reply_in(text: &str) -> Option<Found<'static>> {
+fn reply_in(text: &str) -> Option<Found> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let marks = [
-        "<<< ",
-        "<-- ",
-        "returned '",
-        "(reason: ",
-        "reason: ",
-        "said: ",
-        "smtp;",
-        "smtp; ",
-        "': ",
-        ": ",
-    ];
     let reply_of = |line: &str| {
-        let behind = marks.iter().filter_map(|mark| line.split_once(mark).map(|(_, rest)| rest));
+        let behind = wording().before_replies.iter().filter_map(|mark| after(line, mark));
         let mut candidates = std::iter::once(line).chain(behind);
         let is_refusal =
             |rest: &&str| starts_reply(rest.trim()) && rest.trim().starts_with(['4', '5']);
@@ -362,8 +296,8 @@ fn reply_in(text: &str) -> Option<Found<'static>> {
         more.take_while(|line| !line.starts_with(['<', '>']) && address_line(line).is_none());
     let reply = more.fold(first, |reply, line| format!("{reply}\n{line}"));
     let before = lines.get(..=index).unwrap_or_default().join(" ");
-    let host = owned(line(&before)).host;
-    Some(Found { reply: Cow::Owned(reply), host, sure: true, ..Found::default() })
+    let host = line(&before).host;
+    Some(Found { reply, host, sure: true, ..Found::default() })
 }
 
 /// The addresses that begin a line of the prose, each with what stands under it.
@@ -390,22 +324,10 @@ fn blocks(prose: &str, own: &str) -> Vec<Block> {
     blocks
 }
 
-/// Labels before an address, in lower case.
-const LABELS: [&str; 8] = [
-    "recipient address:",
-    "recipient:",
-    "failed recipient:",
-    "original recipient:",
-    "address:",
-    "user:",
-    "empfänger:",
-    "destinatario:",
-];
-
 /// A line that names a recipient: an address, with its reason or nothing after it.
 fn address_line(line: &str) -> Option<(String, &str)> {
     let lower = line.to_lowercase();
-    let label = LABELS.iter().find(|label| lower.starts_with(*label));
+    let label = wording().recipient_labels.iter().find(|label| lower.starts_with(&**label));
     let rest = line.get(label.map_or(0, |label| label.len())..).unwrap_or(line).trim_start();
     let rest = rest.trim_start_matches(['-', '*', '<', '"', '\'', ' ', '\u{2022}']);
     let end = rest.find(|c: char| !is_in_address(c));
@@ -430,7 +352,7 @@ fn named(header: &Fields, prose: &str, own: &str, waits: Option<Kind>) -> Vec<Ab
         let words = prose.split_whitespace().filter_map(address_in);
         let foreign = words.filter(|name| {
             let lower = name.to_lowercase();
-            !name.eq_ignore_ascii_case(own) && !SERVERS.iter().any(|server| lower.contains(server))
+            !name.eq_ignore_ascii_case(own) && !holds(&lower, &wording().servers)
         });
         names.extend(foreign.take(1));
     }
@@ -451,10 +373,7 @@ fn address_in(text: &str) -> Option<String> {
 
 /// One recipient of a report (RFC 3464 §2.3), unless it was delivered.
 fn of_group(group: &Fields, blocks: &[Block]) -> Option<About> {
-    let typed = |name: &str| {
-        let value = field(group, name)?;
-        Some(value.split_once(';').map_or(value, |(_, rest)| rest).trim().to_owned())
-    };
+    let typed = |name| typed(group, name).map(str::to_owned);
     let recipient = typed("final-recipient").or_else(|| typed("original-recipient"))?;
     let action = field(group, "action").unwrap_or_default().to_ascii_lowercase();
     if ["delivered", "relayed", "expanded"].iter().any(|word| action.starts_with(word)) {

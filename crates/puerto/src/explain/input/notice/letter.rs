@@ -1,77 +1,9 @@
 //! Whether a message is a notice, or a letter: one that somebody wrote, an answer of a
 //! machine, a newsletter, a list's mail. Letters speak of parcels, quotas and refusals too.
 
-use super::{Fields, field};
+use super::super::wording::{begins, holds, wording};
+use super::super::{Fields, field};
 use crate::explain::Kind;
-
-/// What servers call themselves when they write, in lower case.
-pub(super) const SERVERS: [&str; 10] = [
-    "mailer-daemon",
-    "mailerdaemon",
-    "postmaster",
-    "mail delivery",
-    "mail-daemon",
-    "mail system",
-    "microsoftexchange",
-    "mdaemon",
-    "mailadmin",
-    "system administrator",
-];
-/// What their subjects say, in lower case.
-const SUBJECTS: [&str; 27] = [
-    "undeliver",
-    "delivery status notification",
-    "delivery notification",
-    "delivery failure",
-    "delivery fail",
-    "delivery problem",
-    "failure notice",
-    "returned mail",
-    "returned to sender",
-    "returning message to sender",
-    "mail failure",
-    "mail system error",
-    "mail delivery",
-    "could not be delivered",
-    "could not send message",
-    "message status - undeliverable",
-    "non-delivery",
-    "non delivery",
-    "not delivered",
-    "unzustellbar",
-    "nicht zugestellt",
-    "nicht zustellbar",
-    "no se puede entregar",
-    "no entregado",
-    "non remis",
-    "mail error",
-    "you sent blocked",
-];
-
-/// How the subjects of answers and of what is passed on begin, in lower case.
-const PASSED_ON: [&str; 21] = [
-    "re:",
-    "re[",
-    "aw:",
-    "antw:",
-    "sv:",
-    "vs:",
-    "odp:",
-    "fwd:",
-    "fw:",
-    "rv:",
-    "wg:",
-    "tr:",
-    "auto:",
-    "auto reply",
-    "autoreply",
-    "automatic reply",
-    "out of office",
-    "respuesta automática",
-    "réponse automatique",
-    "abwesen",
-    "automatische antwort",
-];
 
 /// What a message's header says of who wrote it.
 pub(super) struct Author {
@@ -97,9 +29,9 @@ impl Author {
         let is_listed = field(header, "list-id").is_some() || lower("precedence") == "list";
         Self {
             reports: reports || field(header, "x-failed-recipients").is_some(),
-            is_server: !is_other && SERVERS.iter().any(|name| from.contains(name)),
-            says_so: !is_other && SUBJECTS.iter().any(|words| subject.contains(words)),
-            passes_on: is_listed || PASSED_ON.iter().any(|begin| subject.starts_with(begin)),
+            is_server: !is_other && holds(&from, &wording().servers),
+            says_so: !is_other && holds(&subject, &wording().subjects),
+            passes_on: is_listed || begins(&subject, &wording().passed_on),
         }
     }
 
@@ -119,8 +51,7 @@ impl Author {
 // A notice of delay says so in its subject; every other is the end.
 pub(super) fn waits(fields: &Fields) -> Kind {
     let subject = field(fields, "subject").unwrap_or_default().to_lowercase();
-    let delay = ["delayed", "warning:", "is late", "(delay)", "verzögert", "retraso", "will retry"];
-    match delay.iter().any(|word| subject.contains(word)) {
+    match holds(&subject, &wording().delays) {
         true => Kind::Temporary,
         false => Kind::Permanent,
     }
@@ -129,14 +60,9 @@ pub(super) fn waits(fields: &Fields) -> Kind {
 /// The same of its words alone, where they tell.
 pub(super) fn waits_by_words(prose: &str) -> Option<Kind> {
     let words = prose.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    let says = |told: &[&str]| told.iter().any(|told| words.contains(told));
-    let delay =
-        ["will be retried", "keep trying", "be tried again", "been delayed", "not yet been"];
-    let end = ["not be delivered", "undeliver", "permanent", "given up", "nicht zugestellt"];
-    let spanish = ["no se ha podido entregar", "no pudo entregar", "no se pudo entregar"];
-    match says(&delay) {
+    match holds(&words, &wording().waits) {
         true => Some(Kind::Temporary),
-        false => (says(&end) || says(&spanish)).then_some(Kind::Permanent),
+        false => holds(&words, &wording().fails).then_some(Kind::Permanent),
     }
 }
 
@@ -144,12 +70,9 @@ pub(super) fn waits_by_words(prose: &str) -> Option<Kind> {
 /// with a header of its own.
 pub(super) fn passed_on(text: &str) -> Option<String> {
     let plain = unquoted(text);
-    let begins = |line: &str| {
-        let line = line.to_lowercase();
-        ["from: ", "return-path: ", "de: ", "von: "].iter().any(|name| line.starts_with(name))
-    };
     let lines: Vec<&str> = plain.lines().collect();
-    let first = lines.iter().position(|line| begins(line))?;
+    let is_first = |line: &&str| begins(&line.to_lowercase(), &wording().letter_begins);
+    let first = lines.iter().position(is_first)?;
     let mut rest = lines.get(first..).unwrap_or_default().join("\n");
     // What the languages of mail programs call the field that tells who wrote it.
     for name in ["De: ", "Von: "] {
