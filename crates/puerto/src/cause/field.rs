@@ -28,22 +28,26 @@ impl Field for String {
     }
 }
 
-impl Field for u64 {
-    fn said_in(&self, _: Language) -> Cow<'_, str> {
-        Cow::Owned(self.to_string())
-    }
+macro_rules! fields {
+    ($($kind:ty: |$value:ident, $language:ident| $said:expr;)*) => {$(
+        impl Field for $kind {
+            fn said_in(&self, $language: Language) -> Cow<'_, str> {
+                let $value = self;
+                Cow::Owned($said)
+            }
+        }
+    )*};
 }
 
-impl Field for IpAddr {
-    fn said_in(&self, _: Language) -> Cow<'_, str> {
-        Cow::Owned(self.to_string())
-    }
-}
-
-impl Field for Box<Cause> {
-    fn said_in(&self, language: Language) -> Cow<'_, str> {
-        Cow::Owned(self.in_language(language))
-    }
+fields! {
+    u64: |number, _language| number.to_string();
+    IpAddr: |address, _language| address.to_string();
+    Box<Cause>: |cause, language| cause.in_language(language);
+    DescribedAddress: |address, language| address.0.described(language);
+    DnsError: |error, language| lang::dns_error(error).of(language);
+    ReplyError: |error, language| lang::reply_error(error).of(language);
+    SpoolError: |error, language| lang::spool_error(error).of(language);
+    AddressError: |error, language| lang::address_error(error).of(language);
 }
 
 /// Several, one behind the other.
@@ -207,12 +211,6 @@ impl Field for AddressKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DescribedAddress(pub AddressKind);
 
-impl Field for DescribedAddress {
-    fn said_in(&self, language: Language) -> Cow<'_, str> {
-        Cow::Owned(self.0.described(language))
-    }
-}
-
 /// What was under way.
 impl Field for Stage {
     fn said_in(&self, language: Language) -> Cow<'_, str> {
@@ -233,30 +231,6 @@ impl Field for Command {
             Language::English => self.0.command(),
             Language::Spanish => Cow::Borrowed(lang::command(self.0)),
         }
-    }
-}
-
-impl Field for DnsError {
-    fn said_in(&self, language: Language) -> Cow<'_, str> {
-        Cow::Owned(lang::dns_error(self).of(language))
-    }
-}
-
-impl Field for ReplyError {
-    fn said_in(&self, language: Language) -> Cow<'_, str> {
-        Cow::Owned(lang::reply_error(self).of(language))
-    }
-}
-
-impl Field for SpoolError {
-    fn said_in(&self, language: Language) -> Cow<'_, str> {
-        Cow::Owned(lang::spool_error(self).of(language))
-    }
-}
-
-impl Field for AddressError {
-    fn said_in(&self, language: Language) -> Cow<'_, str> {
-        Cow::Owned(lang::address_error(self).of(language))
     }
 }
 

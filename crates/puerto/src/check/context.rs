@@ -22,9 +22,10 @@ use crate::survey::{egress, relayhost, unregistered};
 /// What is judged.
 #[derive(Debug)]
 pub struct Context<'a, W> {
-    /// The world outside.
+    /// Whom everything is asked: a family never reaches past it, so that tests can judge
+    /// a made-up Internet.
     pub world: &'a W,
-    /// The configuration.
+    /// What this server is told to be and to do; what is judged is what follows from it.
     pub config: &'a Config,
     /// The sender's domain, in From and in the reverse-path: lower case, A-labels.
     pub domain: String,
@@ -46,9 +47,9 @@ pub struct Context<'a, W> {
     pub other_key_domains: Vec<String>,
     /// Key files that could not be used, each with its reason.
     pub key_problems: Vec<KeyProblem>,
-    /// Where the keys are.
+    /// Where the keys are looked for, for people to look there too.
     pub key_directory: PathBuf,
-    /// Seconds since the epoch.
+    /// Seconds since the epoch: one moment for the whole run, so that its checks agree.
     pub now: i64,
     /// Which of the domains that are judged in one run this is.
     pub place: Place,
@@ -57,21 +58,21 @@ pub struct Context<'a, W> {
 /// A domain among those that one run judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Place {
-    /// The only one.
+    /// The only one: subjects need not name it.
     #[default]
     Alone,
     /// The first of several: what is about this machine is judged with it.
     First,
-    /// Another.
+    /// Another, of which the machine's own families say nothing again.
     Further,
 }
 
 /// A relayhost: to the world it is the one that sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relay {
-    /// Its name.
+    /// As the configuration names it, without brackets and port.
     pub name: String,
-    /// Its addresses.
+    /// Where it takes mail; whether it sends from there nobody can see from here.
     pub addresses: Result<Vec<IpAddr>, DnsError>,
 }
 

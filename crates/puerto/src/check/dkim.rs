@@ -177,7 +177,7 @@ family! {
         expected: "an RSA key too", "también una clave RSA";
         remedy: "puerto dkim new {subject} --type rsa";
     ];
-    ROTATION = "dkim.rotation" Info "M3AAWG DKIM Key Rotation Best Common Practices" [
+    ROTATION = "dkim.rotation" Info "M3AAWG DKIM Key Rotation Best Common Practices" like KEY_SIZE [
         "The key is not older than a year",
         "La clave no tiene más de un año",
         "Make a new key with another selector, publish it, and remove the old one a week after \
@@ -186,8 +186,6 @@ family! {
          después del cambio.",
         right: "{days} days old", "{days} días";
         expected: "at most a year", "un año como mucho";
-        remedy: "puerto dkim new {d}, with another selector",
-            "puerto dkim new {d}, con otro selector";
     ];
 }
 

@@ -29,18 +29,13 @@ family! {
         expected: "an alias to a mailbox that is read", "un alias a un buzón que se lea";
         remedy: "{aliases}: {name}: root";
     ];
-    ABUSE = "mbox.abuse" Warning "RFC 2142 §4" [
+    ABUSE = "mbox.abuse" Warning "RFC 2142 §4" like POSTMASTER [
         "Mail to abuse reaches somebody",
         "El correo a abuse llega a alguien",
         "Complaints and feedback loops go to `abuse`. Whoever cannot complain to you complains to \
          a blocklist.",
         "Las quejas y los avisos de spam van a `abuse`. Quien no puede quejarse a usted se queja a \
          una lista de bloqueo.",
-        right: "it reaches a mailbox", "llega a un buzón";
-        wrong: "its alias leads to nobody, so that mail for it comes back",
-            "su alias no lleva a nadie, de modo que su correo se devuelve";
-        expected: "an alias to a mailbox that is read", "un alias a un buzón que se lea";
-        remedy: "{aliases}: {name}: root";
     ];
     BOUNCE = "mbox.bounce" Error "RFC 5321 §4.5.5, §6.1" [
         "Bounces can come back",

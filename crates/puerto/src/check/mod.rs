@@ -57,9 +57,9 @@ use context::domains_of;
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Families that are done.
+    /// Families that are done, of the domain that the user is told about.
     pub done: usize,
-    /// All of them.
+    /// Families that run at all: those that were asked for.
     pub total: usize,
     /// The family that was done last.
     pub family: &'static Family,

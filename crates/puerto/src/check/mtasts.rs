@@ -162,7 +162,7 @@ mod tests {
         let ours = |context: &mut Context<'_, Made>| context.egress_given = false;
         let checks = made.judge(ours, |context| {
             block_on(async {
-                let record = policies::mta_sts(context).await;
+                let record = policies::record(context, &policies::MTA_STS).await;
                 run(context, &record).await
             })
         });

@@ -61,20 +61,21 @@ pub struct Definition {
 pub struct Family {
     /// What `--only` takes for all of them.
     pub name: &'static str,
-    /// Its heading.
+    /// The heading of its checks, in the report and in `docs/checks.md`.
     pub title: Text,
     /// Whether it judges this machine, and so once for all domains.
     pub is_of_machine: bool,
-    /// Its checks.
+    /// In the order in which they build on each other: the first that fails is told.
     pub checks: &'static [&'static Definition],
 }
 
 /// Declares a family and its checks. A check has a name, an id, how bad a finding is,
 /// where it is written; then the title and the reason, each in English and in Spanish;
-/// then its other words, one where they are the same in both.
+/// then its other words, one where they are the same in both. What it does not say is as
+/// with the check that it is `like`.
 macro_rules! family {
     ($family:ident = $word:literal [$($heading:literal),+] is_of_machine: $machine:literal;
-     $($name:ident = $id:literal $severity:ident $reference:literal
+     $($name:ident = $id:literal $severity:ident $reference:literal $(like $like:ident)?
        [$title_en:literal, $title_es:literal, $reason_en:literal, $reason_es:literal $(,)?
         $($outcome:ident: $($words:literal),+;)*];)*) => {
         pub(in crate::check) static $family: $crate::check::Family = $crate::check::Family {
@@ -91,7 +92,7 @@ macro_rules! family {
             reason: $crate::lang::Text::new($reason_en, $reason_es),
             reference: $reference,
             $($outcome: $crate::check::outcome::text!($($words),+),)*
-            ..$crate::check::Definition::WITHOUT_WORDS
+            ..$crate::check::outcome::base!($($like)?)
         };)*
     };
 }
@@ -103,7 +104,15 @@ macro_rules! text {
         $crate::lang::Text::new($en, $es)
     };
 }
-pub(super) use {family, text};
+macro_rules! base {
+    () => {
+        $crate::check::Definition::WITHOUT_WORDS
+    };
+    ($like:ident) => {
+        $like
+    };
+}
+pub(super) use {base, family, text};
 
 impl Definition {
     pub(super) const WITHOUT_WORDS: Self = Self {
@@ -127,11 +136,11 @@ impl Definition {
 /// What came of a check of one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What was checked.
+    /// What was demanded; two checks are the same one if this and the subject are.
     pub definition: &'static Definition,
     /// How bad it is; a check may be milder than its definition.
     pub severity: Severity,
-    /// What came of it.
+    /// Which of the four outcomes it is; only a finding has something expected.
     pub status: Status,
     /// Which address, domain, name or key.
     pub subject: String,

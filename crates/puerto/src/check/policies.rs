@@ -13,7 +13,7 @@ use crate::lang::{Said, Text};
 family! {
     FAMILY = "bimi" ["The brand's logo", "El logotipo de la marca"] is_of_machine: false;
 
-    BIMI_RECORD = "bimi.record" Info "" [
+    BIMI_RECORD = "bimi.record" Info "" like MTASTS_RECORD [
         "The BIMI record is well formed",
         "El registro BIMI está bien formado",
         "`default._bimi.DOMAIN` names a logo that some receivers show beside your mail, if DMARC \
@@ -22,14 +22,11 @@ family! {
         "`default._bimi.DOMINIO` indica un logotipo que algunos receptores muestran junto a su \
          correo, si DMARC dice quarantine o reject y un certificado avala el logotipo. Es \
          opcional: sin ese certificado sirve de poco.",
-        right: "{record}";
-        expected: "one TXT record: {form}", "un único registro TXT: {form}";
-        remedy: "{name}. IN TXT \"{form}\"";
     ];
 }
 
 /// One kind of record: where it is, how it begins, and what it must hold.
-struct Kind {
+pub(super) struct Kind {
     definition: &'static Definition,
     prefix: &'static str,
     version: &'static str,
@@ -37,47 +34,49 @@ struct Kind {
     is_right: fn(&[(&str, &str)]) -> bool,
 }
 
-pub(super) async fn mta_sts<W: World>(context: &Context<'_, W>) -> Check {
-    let kind = Kind {
-        definition: &MTASTS_RECORD,
-        prefix: "_mta-sts",
-        version: "STSv1",
-        form: "v=STSv1; id=20261124T0800;",
-        is_right: |fields| {
-            value(fields, "id").is_some_and(|id| {
-                (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric())
-            })
-        },
-    };
-    told(judge(context, &kind).await)
-}
+/// That a policy is to be fetched.
+pub(super) static MTA_STS: Kind = Kind {
+    definition: &MTASTS_RECORD,
+    prefix: "_mta-sts",
+    version: "STSv1",
+    form: "v=STSv1; id=20261124T0800;",
+    is_right: |fields| {
+        value(fields, "id").is_some_and(|id| {
+            (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
+    },
+};
 
-pub(super) async fn tls_rpt<W: World>(context: &Context<'_, W>) -> Check {
-    let kind = Kind {
-        definition: &TLSRPT_RECORD,
-        prefix: "_smtp._tls",
-        version: "TLSRPTv1",
-        form: "v=TLSRPTv1; rua=mailto:postmaster@{domain}",
-        is_right: |fields| {
-            let known = |uri: &str| uri.starts_with("mailto:") || uri.starts_with("https://");
-            value(fields, "rua").is_some_and(|uris| uris.split(',').map(str::trim).all(known))
-        },
-    };
-    told(judge(context, &kind).await)
-}
+/// Where others report that TLS failed.
+pub(super) static TLS_RPT: Kind = Kind {
+    definition: &TLSRPT_RECORD,
+    prefix: "_smtp._tls",
+    version: "TLSRPTv1",
+    form: "v=TLSRPTv1; rua=mailto:postmaster@{domain}",
+    is_right: |fields| {
+        let known = |uri: &str| uri.starts_with("mailto:") || uri.starts_with("https://");
+        value(fields, "rua").is_some_and(|uris| uris.split(',').map(str::trim).all(known))
+    },
+};
+
+static BIMI: Kind = Kind {
+    definition: &BIMI_RECORD,
+    prefix: "default._bimi",
+    version: "BIMI1",
+    form: "v=BIMI1; l=https://{domain}/logo.svg; a=https://{domain}/logo.pem",
+    is_right: |fields| {
+        let is_secure = |uri: &str| uri.is_empty() || uri.starts_with("https://");
+        value(fields, "l").is_some_and(is_secure) && value(fields, "a").is_none_or(is_secure)
+    },
+};
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
-    let kind = Kind {
-        definition: &BIMI_RECORD,
-        prefix: "default._bimi",
-        version: "BIMI1",
-        form: "v=BIMI1; l=https://{domain}/logo.svg; a=https://{domain}/logo.pem",
-        is_right: |fields| {
-            let is_secure = |uri: &str| uri.is_empty() || uri.starts_with("https://");
-            value(fields, "l").is_some_and(is_secure) && value(fields, "a").is_none_or(is_secure)
-        },
-    };
-    vec![told(judge(context, &kind).await)]
+    vec![record(context, &BIMI).await]
+}
+
+/// Judges the domain's record of a kind.
+pub(super) async fn record<W: World>(context: &Context<'_, W>, kind: &Kind) -> Check {
+    told(judge(context, kind).await)
 }
 
 const NOT_PUBLISHED: Text =

@@ -36,20 +36,13 @@ family! {
             "Pida a quien le dio {subject} (la empresa de alojamiento; en su panel se llama DNS \
              inverso, rDNS o PTR): {subject} → {helo}";
     ];
-    V6 = "ptr.v6" Error "RFC 1912 §2.1; Google: Email sender guidelines" [
+    V6 = "ptr.v6" Error "RFC 1912 §2.1; Google: Email sender guidelines" like EXISTS [
         "Each IPv6 address has a name (PTR)",
         "Cada dirección IPv6 tiene nombre (PTR)",
         "Gmail refuses all mail over IPv6 from addresses without a name. Set the PTR, or send \
          over IPv4 only until it is there.",
         "Gmail rechaza todo el correo por IPv6 de direcciones sin nombre. Ponga el PTR, o envíe \
          solo por IPv4 mientras no exista.",
-        right: "{names}";
-        wrong: "no name", "no tiene nombre";
-        expected: "{question} → {helo}";
-        remedy: "Ask whoever gave you {subject} (the hosting company; its panel says reverse DNS, \
-                 rDNS or PTR) for: {subject} → {helo}",
-            "Pida a quien le dio {subject} (la empresa de alojamiento; en su panel se llama DNS \
-             inverso, rDNS o PTR): {subject} → {helo}";
     ];
     FCRDNS = "ptr.fcrdns" Error "RFC 8601 §2.7.3" [
         "The name of the address leads back to it",

@@ -37,18 +37,18 @@ impl Verdict {
 pub struct Receiver {
     /// As JSON has it.
     pub key: &'static str,
-    /// Its name.
+    /// As people know it.
     pub name: &'static str,
     /// Groups or ids of the checks that it enforces.
     demands: &'static [&'static [&'static str]],
-    /// Where it says so.
+    /// Where it says so, and when that was read.
     pub source: &'static str,
 }
 
 /// What a receiver would do, and the checks because of which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// What it would do.
+    /// What it would do with our mail as things are.
     pub verdict: Verdict,
     /// The ids of the checks that decided it, each once.
     pub because: Vec<&'static str>,

@@ -32,7 +32,7 @@ pub struct Report {
     pub domains: Vec<String>,
     /// The addresses that were judged.
     pub egress: Vec<std::net::IpAddr>,
-    /// Every check.
+    /// What came of every check, in the order of the registry, a decisive one first.
     pub checks: Vec<Check>,
 }
 

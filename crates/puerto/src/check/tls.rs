@@ -113,7 +113,7 @@ family! {
         expected: "86400 to 31557600 seconds", "de 86400 a 31557600 segundos";
         remedy: "max_age: 604800";
     ];
-    TLSRPT_RECORD = "tlsrpt.record" Info "RFC 8460 §3" [
+    TLSRPT_RECORD = "tlsrpt.record" Info "RFC 8460 §3" like MTASTS_RECORD [
         "The TLS-RPT record is well formed",
         "El registro TLS-RPT está bien formado",
         "`_smtp._tls.DOMAIN` says where senders report that TLS towards your MX hosts failed. It \
@@ -122,9 +122,6 @@ family! {
         "`_smtp._tls.DOMINIO` indica adónde informan los remitentes de los fallos de TLS hacia sus \
          MX. Es opcional, y útil junto a MTA-STS o DANE. Debe ser un único registro TXT, \
          `v=TLSRPTv1; rua=…`, con direcciones mailto: o https:.",
-        right: "{record}";
-        expected: "one TXT record: {form}", "un único registro TXT: {form}";
-        remedy: "{name}. IN TXT \"{form}\"";
     ];
     DANE_TLSA = "dane.tlsa" Warning "RFC 7672 §3" [
         "The TLSA records match the certificate",
@@ -166,13 +163,13 @@ type Loaded = Option<Result<OwnCertificate, TlsError>>;
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
     let sts = async {
-        let record = policies::mta_sts(context).await;
+        let record = policies::record(context, &policies::MTA_STS).await;
         let mut checks = mtasts::run(context, &record).await;
         checks.push(record);
         checks
     };
-    let (receiving, sts, tls_rpt) =
-        tokio::join!(Receiving::find(context), sts, policies::tls_rpt(context));
+    let tls_rpt = policies::record(context, &policies::TLS_RPT);
+    let (receiving, sts, tls_rpt) = tokio::join!(Receiving::find(context), sts, tls_rpt);
     let certificate = context.config.tls.as_ref().map(OwnCertificate::load);
     let versions = loaded(&certificate, context.about(&VERSIONS, &context.helo));
     let mut checks = vec![

@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
 use puerto_spool::MessageId;
 use serde::Serialize;
 
@@ -16,6 +15,7 @@ use crate::cli::spanish::{Spanish as _, below};
 use crate::control::Client;
 use crate::control::view::State;
 use crate::explain::{self, Explanation, Kind, MAX_INPUT, explain_attempt, explain_each};
+use crate::finding::page::{BAD, FAINT, TITLE, UNSURE, paint};
 use crate::lang::{Language, Text};
 
 const EXIT_CODES: Text = Text::new(
@@ -282,15 +282,10 @@ const CHECK: Text = Text::new("Check", "Compruebe");
 const RULE: Text = Text::new("Rule", "Regla");
 const NOW: Text = Text::new("Now", "Ahora");
 
-const TITLE: Style = Style::new().bold();
-const LATER: Style = AnsiColor::Yellow.on_default().bold();
-const FINAL: Style = AnsiColor::Red.on_default().bold();
-const FAINT: Style = Style::new().dimmed();
-
 fn for_people(refusal: &Refusal, language: Language) -> String {
     let explained = explanation_text(&refusal.explanation, refusal.explanation.check(), language);
     match &refusal.recipient {
-        Some(recipient) => format!("{TITLE}{}{TITLE:#}\n{explained}", printable(recipient)),
+        Some(recipient) => format!("{}\n{explained}", paint(TITLE, &printable(recipient))),
         None => explained,
     }
 }
@@ -302,11 +297,11 @@ pub(super) fn explanation_text(
     language: Language,
 ) -> String {
     let (style, kind) = match found.kind() {
-        Kind::Temporary => (LATER, TEMPORARY),
-        Kind::Permanent => (FINAL, PERMANENT),
+        Kind::Temporary => (UNSURE, TEMPORARY),
+        Kind::Permanent => (BAD, PERMANENT),
     };
-    let (class, kind, provider) = (found.class(), kind.of(language), found.provider());
-    let mut out = format!("{style}{class}{style:#}  {kind}  {FAINT}{provider}{FAINT:#}\n\n");
+    let (class, provider) = (paint(style, found.class()), paint(FAINT, found.provider()));
+    let mut out = format!("{class}  {}  {provider}\n\n", kind.of(language));
     for (name, text) in [
         (CAUSE, found.cause(language)),
         (WHOSE, found.whose().in_language(language)),
@@ -326,5 +321,5 @@ pub(super) fn explanation_text(
 /// A label and a text beside it.
 fn paragraph(name: &str, text: &str) -> String {
     let padding = " ".repeat(12_usize.saturating_sub(name.chars().count()).max(2));
-    format!("{TITLE}{name}{TITLE:#}{padding}{text}\n")
+    format!("{}{padding}{text}\n", paint(TITLE, name))
 }

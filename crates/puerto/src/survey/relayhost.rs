@@ -99,17 +99,16 @@ pub struct Service {
 }
 
 /// The service that a relayhost belongs to.
-pub fn service(next_hop: &NextHop) -> Option<&'static Service> {
+pub fn service(next_hop: &NextHop) -> Option<Service> {
     let host = next_hop.host.name()?.to_ascii_lowercase();
-    SERVICES.iter().find(|service| is_at_or_below(&host, service.end))
+    let is_its = |end: &&str| is_at_or_below(&host, end);
+    let of_mailboxes = || MAILBOXES.split(' ').find(is_its);
+    let known = SERVICES.iter().find(|service| is_its(&service.end)).copied();
+    known.or_else(|| Some(Service { end: of_mailboxes()?, spf: None, has_mailboxes: true }))
 }
 
 const fn of(end: &'static str, spf: &'static str, has_mailboxes: bool) -> Service {
     Service { end, spf: Some(spf), has_mailboxes }
-}
-
-const fn mailboxes(end: &'static str) -> Service {
-    Service { end, spf: None, has_mailboxes: true }
 }
 
 /// The records are named as their operators or those who list such records tell them (read
@@ -117,9 +116,6 @@ const fn mailboxes(end: &'static str) -> Service {
 /// every message, as Postmark says of itself
 /// (postmarkapp.com/blog/why-we-no-longer-ask-for-spf-records) and SparkPost does, and of
 /// Brevo, on whose record the sources do not agree.
-///
-/// Mailboxes of which the login is another domain's are named; where it is the relay's own
-/// domain, that tells it already.
 const SERVICES: &[Service] = &[
     // support.google.com/a/answer/10684623
     of("gmail.com", "_spf.google.com", true),
@@ -142,46 +138,16 @@ const SERVICES: &[Service] = &[
     of("ovh.net", "mx.ovh.com", true),
     // helpdesk.gandi.net/hc/en-us/articles/14001808469404-What-is-an-SPF-record
     of("gandi.net", "_mailcust.gandi.net", true),
-    mailboxes("1und1.de"),
-    mailboxes("163.com"),
-    mailboxes("aliyun.com"),
-    mailboxes("aruba.it"),
-    mailboxes("fastmail.com"),
-    mailboxes("free.fr"),
-    mailboxes("gmx.com"),
-    mailboxes("gmx.net"),
-    mailboxes("hostinger.com"),
-    mailboxes("icloud.com"),
-    mailboxes("infomaniak.com"),
-    mailboxes("ionos.co.uk"),
-    mailboxes("ionos.com"),
-    mailboxes("ionos.de"),
-    mailboxes("ionos.es"),
-    mailboxes("ionos.fr"),
-    mailboxes("kasserver.com"),
-    mailboxes("kundenserver.de"),
-    mailboxes("libero.it"),
-    mailboxes("mail.me.com"),
-    mailboxes("mail.ru"),
-    mailboxes("mailbox.org"),
-    mailboxes("migadu.com"),
-    mailboxes("naver.com"),
-    mailboxes("orange.fr"),
-    mailboxes("posteo.de"),
-    mailboxes("privateemail.com"),
-    mailboxes("protonmail.ch"),
-    mailboxes("qq.com"),
-    mailboxes("secureserver.net"),
-    mailboxes("strato.de"),
-    mailboxes("t-online.de"),
-    mailboxes("telefonica.net"),
-    mailboxes("titan.email"),
-    mailboxes("web.de"),
-    mailboxes("yahoo.com"),
-    mailboxes("yandex.com"),
-    mailboxes("yandex.ru"),
-    mailboxes("zoho.com"),
 ];
+
+/// Mailboxes of which the login is another domain's are named; where it is the relay's own
+/// domain, that tells it already.
+const MAILBOXES: &str = "\
+    1und1.de 163.com aliyun.com aruba.it fastmail.com free.fr gmx.com gmx.net hostinger.com \
+    icloud.com infomaniak.com ionos.co.uk ionos.com ionos.de ionos.es ionos.fr kasserver.com \
+    kundenserver.de libero.it mail.me.com mail.ru mailbox.org migadu.com naver.com orange.fr \
+    posteo.de privateemail.com protonmail.ch qq.com secureserver.net strato.de t-online.de \
+    telefonica.net titan.email web.de yahoo.com yandex.com yandex.ru zoho.com";
 
 #[cfg(test)]
 mod tests {

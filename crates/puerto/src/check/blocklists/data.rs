@@ -33,7 +33,7 @@ impl Lists {
     }
 }
 
-/// A list.
+/// A list as the file has it, with all that is needed to ask it and to tell of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct List {

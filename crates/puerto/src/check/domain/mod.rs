@@ -134,13 +134,11 @@ family! {
         remedy: "Publish the public address of {subject}",
             "Publique la dirección pública de {subject}";
     ];
-    APEX_CNAME = "dns.apex-cname" Error "RFC 1034 §3.6.2; RFC 2181 §10.1" [
+    APEX_CNAME = "dns.apex-cname" Error "RFC 1034 §3.6.2; RFC 2181 §10.1" like MX_CNAME [
         "The domain is no alias",
         "El dominio no es un alias",
         "A name with a CNAME can have no MX and no SPF record of its own. Replace it by addresses.",
         "Un nombre con CNAME no puede tener MX ni SPF propios. Cámbielo por direcciones.",
-        right: "no alias", "no es un alias";
-        wrong: "{subject} is an alias of {target}", "{subject} es un alias de {target}";
         expected: "addresses of its own", "direcciones propias";
         remedy: "Replace the CNAME of {subject} by A and AAAA records (some panels: ALIAS)",
             "Cambie el CNAME de {subject} por registros A y AAAA (en algunos paneles: ALIAS)";

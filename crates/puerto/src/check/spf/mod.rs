@@ -161,7 +161,7 @@ family! {
         remedy: "Name only the addresses that send for you",
             "Incluya solo las direcciones que envían por usted";
     ];
-    NO_ALL = "spf.no-all" Warning "RFC 7208 §4.7, §5.1" [
+    NO_ALL = "spf.no-all" Warning "RFC 7208 §4.7, §5.1" like PLUS_ALL [
         "The record ends in `-all` or `~all`",
         "El registro acaba en `-all` o `~all`",
         "Without an end, or with `?all`, the record says nothing about others who send in your \
@@ -169,8 +169,6 @@ family! {
         "Sin final, o con `?all`, el registro no dice nada de quienes envían en su nombre sin serlo.",
         right: "it has an end", "tiene final";
         wrong: "no `-all` or `~all`: {record}", "sin `-all` ni `~all`: {record}";
-        expected: "-all or ~all at the end", "-all o ~all al final";
-        remedy: "{closed}";
     ];
     AFTER_ALL = "spf.after-all" Warning "RFC 7208 §5.1" [
         "Nothing follows `all`",
