@@ -34,9 +34,9 @@ pub use show::show;
 /// What is to be tested.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// The configuration.
+    /// The server's own, from which login, keys and bounds are taken.
     pub config: Config,
-    /// The relayhost.
+    /// The relayhost, which need not be the configured one.
     pub next_hop: NextHop,
     /// From whom the mail would be.
     pub sender: Address,
@@ -58,16 +58,16 @@ pub struct Sent {
     pub outcome: Option<Outcome>,
 }
 
-/// What was found out.
+/// What was found out: facts first, and in `problems` what they come to.
 #[derive(Debug)]
 pub struct Report {
-    /// The relayhost.
+    /// As it was asked for.
     pub next_hop: NextHop,
     /// What stands at its name; `None` for an address.
     pub names: Option<Names>,
     /// From whom the mail would be.
     pub sender: Address,
-    /// Where it would go.
+    /// Where the server itself would bring mail, by its own router.
     pub plan: Result<Arc<Plan>, RouteFailure>,
     /// What was seen of each address.
     pub sights: Vec<Sight>,
@@ -94,7 +94,8 @@ impl Report {
     }
 }
 
-/// Tests a relayhost.
+/// Tests a relayhost as this machine would use it, with the configuration's own login
+/// where the relayhost is one that has one.
 pub async fn test<D: Dns + 'static>(
     dns: Arc<D>,
     machine: Machine,

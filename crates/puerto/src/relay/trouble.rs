@@ -10,7 +10,7 @@ use crate::explain::{self, Explanation};
 use crate::lang::{Said, Text, reply_error, said, said_of, shown, system};
 use crate::rights;
 
-/// What happened.
+/// What happened, told of the host, whose name the reader has seen.
 pub(super) fn said(why: &Why) -> Said {
     match why {
         Why::NotConnected(error) if error.kind() == ErrorKind::TimedOut => said!(

@@ -12,7 +12,7 @@ pub(super) struct Message<'a> {
     pub(super) stray_line_feeds: usize,
     /// CR that no LF follows.
     pub(super) stray_carriage_returns: usize,
-    /// Octets that are zero.
+    /// NUL octets, which mail cannot carry and many readers end at.
     pub(super) nul_octets: usize,
 }
 

@@ -51,7 +51,7 @@ pub struct Question<'a> {
     pub receiver: &'a str,
 }
 
-/// What SPF came to.
+/// What SPF came to. A message without its envelope has none, which is no failure.
 #[derive(Debug, Clone)]
 pub enum Spf {
     /// It was evaluated.
@@ -81,7 +81,7 @@ impl Spf {
 /// Everything that was found out about a message.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// SPF.
+    /// Of the reverse-path, or with the null one of the name in HELO.
     pub spf: Spf,
     /// Each signature, from the top.
     pub dkim: Vec<Verification>,
