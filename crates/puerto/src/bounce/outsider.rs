@@ -36,7 +36,8 @@ pub(super) fn is_meant(config: &Config, origin: Option<&Origin>, from: &ReverseP
     }
 }
 
-// `name[address]`, as intake writes it.
+// `name[address]`, as intake writes it: the store keeps where a message came from as text,
+// in the queues of older versions too.
 fn address(client: &str) -> Option<IpAddr> {
     client.strip_suffix(']')?.rsplit_once('[')?.1.parse().ok()
 }

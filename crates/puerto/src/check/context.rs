@@ -202,6 +202,15 @@ impl<'a, W: World> Context<'a, W> {
         }
     }
 
+    /// The hosts that the domain's mail goes to, the best first: those of its MX records, or
+    /// itself where it has none (RFC 5321 §5.1); none with the null MX (RFC 7505).
+    pub async fn exchangers(&self) -> Result<Vec<String>, DnsError> {
+        let found = self.world.exchangers(&self.domain).await?;
+        let own = found.is_empty().then(|| self.domain.clone());
+        let named = found.into_iter().map(|(_, host)| host).filter(|host| !host.is_empty());
+        Ok(named.chain(own).collect())
+    }
+
     /// The TXT records of a name as text; none where the DNS says that there are
     /// none. Octets that are no text are replaced.
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, DnsError> {

@@ -41,12 +41,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
             "se juzgan las direcciones indicadas, y no se pide ninguna página",
         ))];
     }
-    let (page, exchangers) =
-        tokio::join!(context.world.page(&host, PATH), context.world.exchangers(domain));
-    let exchangers = exchangers.map(|found| match found.as_slice() {
-        [] => vec![domain.to_owned()],
-        _ => found.into_iter().map(|(_, host)| host).filter(|host| !host.is_empty()).collect(),
-    });
+    let (page, exchangers) = tokio::join!(context.world.page(&host, PATH), context.exchangers());
     match of_page(draft(&MTASTS_POLICY), &page) {
         Ok(policy) => vec![
             draft(&MTASTS_POLICY).with("mode", &policy.mode).right(),

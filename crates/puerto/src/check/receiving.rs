@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use puerto_mail::dns::{DnsError, Record, RecordType};
+use puerto_mail::dns::DnsError;
 
 use super::context::Context;
 use super::outcome::{Draft, Judged};
@@ -29,8 +29,7 @@ pub(super) enum Receiving {
 }
 
 impl Receiving {
-    /// Finds out by the MX records, or by the domain's own addresses where there are
-    /// none (RFC 5321 §5.1).
+    /// Finds out by the addresses of the hosts that the mail goes to.
     pub(super) async fn find<W: World>(context: &Context<'_, W>) -> Self {
         if context.egress_given {
             return Self::NotJudged;
@@ -39,13 +38,8 @@ impl Receiving {
     }
 
     async fn look<W: World>(context: &Context<'_, W>) -> Result<Self, DnsError> {
-        let records = context.world.records(&context.domain, RecordType::Mx).await?;
-        let named = records.into_iter().filter_map(Record::into_exchanger).map(|(_, host)| host);
-        let mut hosts: Vec<String> = named.take(MAX_HOSTS).collect();
-        if hosts.is_empty() {
-            hosts.push(context.domain.clone());
-        }
-        hosts.retain(|host| !host.is_empty());
+        let mut hosts = context.exchangers().await?;
+        hosts.truncate(MAX_HOSTS);
         let (mut ours, mut exists) = (Vec::new(), false);
         let found = together(hosts.iter().map(|host| context.world.addresses(host))).await;
         for (host, addresses) in hosts.iter().zip(found) {

@@ -71,12 +71,8 @@ struct Answer<'a> {
     link: Option<&'static str>,
 }
 
-/// A refusal, and to whom it was said if a queued message tells.
-struct Refusal {
-    recipient: Option<String>,
-    text: String,
-    explanation: Explanation,
-}
+/// To whom it was said, if that is known, and what it means.
+type Refusal = (Option<String>, Explanation);
 
 /// Runs the command.
 pub fn run(arguments: &ExplainArgs, config_path: Option<&Path>, language: Language) -> ExitCode {
@@ -106,8 +102,8 @@ fn answer(
     let (refusals, nothing) = match text.trim().parse::<MessageId>() {
         Ok(id) => (of_message(id, host, config_path)?, NOT_REFUSED),
         Err(_) if is_name_of_file(&text) => (Vec::new(), NO_FILE),
-        Err(_) if explain::is_success(&text) => (of_text(&text, host), TAKEN),
-        Err(_) => (of_text(&text, host), NO_REFUSAL),
+        Err(_) if explain::is_success(&text) => (explain_each(&text, host), TAKEN),
+        Err(_) => (explain_each(&text, host), NO_REFUSAL),
     };
     if refusals.is_empty() {
         if arguments.json {
@@ -123,7 +119,7 @@ fn answer(
         let live = arguments.live || io::stdout().is_terminal();
         for refusal in &grouped(refusals) {
             show_reading(&for_people(refusal, language))?;
-            let check = refusal.explanation.check().filter(|_| live);
+            let check = refusal.1.check().filter(|_| live);
             let said = check.and_then(|id| super::check::say_now(id, config_path, language));
             if let Some(said) = said {
                 show_reading(&paragraph(NOW.of(language), &printable(&said)))?;
@@ -184,27 +180,17 @@ fn is_name_of_file(word: &str) -> bool {
     !word.contains(char::is_whitespace) && (word.starts_with(['/', '~']) || is_kind)
 }
 
-fn of_text(text: &str, host: Option<&str>) -> Vec<Refusal> {
-    let refusal =
-        |(recipient, explanation)| Refusal { recipient, explanation, text: String::new() };
-    explain_each(text, host).into_iter().map(refusal).collect()
-}
-
 // People read what several recipients have in common once, under all their names.
 fn grouped(refusals: Vec<Refusal>) -> Vec<Refusal> {
     let mut groups: Vec<Refusal> = Vec::new();
-    for refusal in refusals {
+    for (recipient, found) in refusals {
         let means = |found: &Explanation| (found.matched(), found.kind(), found.provider());
-        let same = groups
-            .iter_mut()
-            .find(|known| means(&known.explanation) == means(&refusal.explanation));
-        match (same, refusal.recipient) {
-            (Some(known), Some(name)) => match &mut known.recipient {
-                Some(names) => *names = format!("{names}, {name}"),
-                unnamed => *unnamed = Some(name),
-            },
+        let same = groups.iter_mut().find(|(_, known)| means(known) == means(&found));
+        match (same, recipient) {
+            (Some((Some(names), _)), Some(name)) => *names = format!("{names}, {name}"),
+            (Some((unnamed, _)), Some(name)) => *unnamed = Some(name),
             (Some(_), None) => {}
-            (None, recipient) => groups.push(Refusal { recipient, ..refusal }),
+            (None, recipient) => groups.push((recipient, found)),
         }
     }
     groups
@@ -218,10 +204,10 @@ fn of_message(
 ) -> Result<Vec<Refusal>, Failure> {
     let run_dir = sendmail::run_dir(config_path)?;
     let message = Client::connect(&run_dir)?.show(&id.to_string())?;
-    let mut refusals: Vec<Refusal> = Vec::new();
+    let (mut refusals, mut told) = (Vec::new(), Vec::new());
     for recipient in &message.recipients {
         let Some(last) = &recipient.last else { continue };
-        if refusals.iter().any(|known| known.text == last.text) {
+        if told.contains(&&last.text) {
             continue;
         }
         // Where nobody answered, only the status says whether it is tried again.
@@ -236,9 +222,8 @@ fn of_message(
         };
         let explained = explain::of_cause(&last.cause(), host);
         if let Some(explanation) = explained.or_else(|| explain_attempt(&said, host)) {
-            let explanation = explanation.of_kind(kind);
-            let recipient = Some(recipient.address.clone());
-            refusals.push(Refusal { recipient, text: last.text.clone(), explanation });
+            refusals.push((Some(recipient.address.clone()), explanation.of_kind(kind)));
+            told.push(&last.text);
         }
     }
     Ok(refusals)
@@ -248,7 +233,7 @@ fn of_message(
 fn json(refusals: &[Refusal], language: Language) -> Result<(), Failure> {
     let answers: Vec<Answer<'_>> = refusals
         .iter()
-        .map(|Refusal { recipient, explanation, .. }| Answer {
+        .map(|(recipient, explanation)| Answer {
             recipient: recipient.as_deref(),
             provider: explanation.provider(),
             class: explanation.class(),
@@ -282,9 +267,9 @@ const CHECK: Text = Text::new("Check", "Compruebe");
 const RULE: Text = Text::new("Rule", "Regla");
 const NOW: Text = Text::new("Now", "Ahora");
 
-fn for_people(refusal: &Refusal, language: Language) -> String {
-    let explained = explanation_text(&refusal.explanation, refusal.explanation.check(), language);
-    match &refusal.recipient {
+fn for_people((recipient, found): &Refusal, language: Language) -> String {
+    let explained = explanation_text(found, found.check(), language);
+    match recipient {
         Some(recipient) => format!("{}\n{explained}", paint(TITLE, &printable(recipient))),
         None => explained,
     }

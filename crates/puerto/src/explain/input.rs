@@ -46,7 +46,8 @@ pub(super) fn find(text: &str) -> Found {
     if let Some((_, entry)) = log::refusals(text).into_iter().next() {
         return in_entry(&entry);
     }
-    json(text).unwrap_or_else(|| entry_of(header::without(text)))
+    let body = header::split(text).map_or(text, |(_, body)| body);
+    json(text).unwrap_or_else(|| entry_of(body))
 }
 
 /// Whether the text says that mail was taken.

@@ -3,22 +3,19 @@
 
 use super::wording::wording;
 
-/// The text without the header that it begins with; all of it if there is none.
-pub(super) fn without(text: &str) -> &str {
+/// The header that a text begins with and what follows it, if it begins with one.
+pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     // A file of messages begins each with such a line.
     let from_line = text.starts_with("From ").then(|| text.split_once('\n')).flatten();
-    let start = from_line.map_or(text, |(_, rest)| rest);
-    if !start.lines().next().is_some_and(begins_header) {
-        return text;
-    }
-    let mut rest = start;
+    let mut rest = from_line.map_or(text, |(_, rest)| rest);
+    rest.lines().next().filter(|line| begins_header(line))?;
     while let Some(line) = rest.lines().next() {
         if !(line.starts_with([' ', '\t']) || name(line).is_some()) {
             break;
         }
         rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
     }
-    rest.trim()
+    Some((text.strip_suffix(rest)?, rest.trim()))
 }
 
 fn begins_header(line: &str) -> bool {
@@ -39,7 +36,7 @@ fn name(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::without;
+    use super::split;
 
     #[test]
     fn a_header_is_taken_off_and_nothing_else_is() {
@@ -53,7 +50,7 @@ mod tests {
             ("Remote host said: 550 no", "Remote host said: 550 no"),
             ("", ""),
         ] {
-            assert_eq!(without(text), rest, "{text}");
+            assert_eq!(split(text).map_or(text, |(_, rest)| rest), rest, "{text}");
         }
     }
 }

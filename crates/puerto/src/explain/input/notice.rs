@@ -7,17 +7,13 @@
 //! that is no notice is a letter, in which nothing is looked for.
 
 mod letter;
-
-use puerto_mail::header::{Field, Header};
-use puerto_mail::mime::{self, Limits, Value};
+mod parts;
 
 use self::letter::Author;
+use self::parts::{Part, parts, without_tags};
 use super::wording::{begins, holds, wording};
 use super::{Fields, Found, after, field, found_in, groups, header, line, starts_reply, typed};
 use crate::explain::Kind;
-
-/// How far parts are looked into.
-const LIMITS: Limits = Limits { depth: 8, parts: 64 };
 
 /// A text that people paste, by what it is.
 pub(in crate::explain) enum Pasted {
@@ -42,12 +38,9 @@ pub(in crate::explain) fn read(text: &str) -> Pasted {
     if letter::is_quotation(text) {
         return read(&letter::unquoted(text));
     }
-    let body = header::without(text);
-    if body.len() == text.len() {
-        return fragment(text);
-    }
-    match message(text, body) {
-        Pasted::Letter => passed_on(text, body).unwrap_or(Pasted::Letter),
+    let Some((head, body)) = header::split(text) else { return fragment(text) };
+    match message(head, body) {
+        Pasted::Letter => passed_on(head, body).unwrap_or(Pasted::Letter),
         notice => notice,
     }
 }
@@ -68,26 +61,16 @@ fn fragment(text: &str) -> Pasted {
 }
 
 /// A notice that somebody forwards within a letter.
-fn passed_on(text: &str, body: &str) -> Option<Pasted> {
-    let header = fields(header_of(text, body));
-    let parts = parts(&header, body);
+fn passed_on(head: &str, body: &str) -> Option<Pasted> {
+    let parts = parts(&fields(head), body);
     let plain = parts.iter().find(|part| part.is("text/plain"))?;
     let inner = letter::passed_on(&plain.text)?;
-    let body = header::without(&inner);
-    let found = (body.len() < inner.len()).then(|| message(&inner, body))?;
-    matches!(found, Pasted::Notice(_)).then_some(found)
+    let (head, body) = header::split(&inner)?;
+    Some(message(head, body)).filter(|found| matches!(found, Pasted::Notice(_)))
 }
 
-fn header_of<'a>(text: &'a str, body: &str) -> &'a str {
-    let begin = match body.is_empty() {
-        true => text.len(),
-        false => body.as_ptr() as usize - text.as_ptr() as usize,
-    };
-    text.get(..begin).unwrap_or_default()
-}
-
-fn message(text: &str, body: &str) -> Pasted {
-    let fields = fields(header_of(text, body));
+fn message(head: &str, body: &str) -> Pasted {
+    let fields = fields(head);
     let parts = parts(&fields, body);
     let status: Vec<Fields> = parts
         .iter()
@@ -129,65 +112,6 @@ fn fields(header: &str) -> Fields {
     folded.map(|(name, value)| (name, value.replace('\n', " "))).collect()
 }
 
-/// A part of a message that is no multipart itself.
-struct Part {
-    media_type: String,
-    text: String,
-}
-
-impl Part {
-    fn is(&self, media_type: &str) -> bool {
-        self.media_type == media_type
-    }
-}
-
-// The header may be anything that was pasted: only what its parts hang on is read.
-fn parts(header: &Fields, body: &str) -> Vec<Part> {
-    let of_parts = header.iter().filter(|(name, _)| name.starts_with("content-"));
-    let header: String = of_parts.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let message = format!("{header}\r\n{}", body.replace('\n', "\r\n"));
-    let header = Header::parse(message.as_bytes());
-    let found = header.map(|header| mime::read(&header, LIMITS)).unwrap_or_default();
-    found.parts.iter().map(part).collect()
-}
-
-fn part(header: &Header<'_>) -> Part {
-    let value = |name| header.first(name).map(Field::text);
-    let kind = value("Content-Type").unwrap_or_else(|| "text/plain".to_owned());
-    let encoding = value("Content-Transfer-Encoding").unwrap_or_default();
-    let text = String::from_utf8_lossy(header.body()).replace("\r\n", "\n");
-    let text = decoded(text, &Value::of(&encoding).word());
-    Part { media_type: Value::of(&kind).word(), text }
-}
-
-fn decoded(text: String, encoding: &str) -> String {
-    match encoding {
-        "base64" => {
-            let octets = puerto_smtp::base64::decode(text.as_bytes()).unwrap_or_default();
-            String::from_utf8_lossy(&octets).replace("\r\n", "\n")
-        }
-        "quoted-printable" => quoted_printable(&text),
-        _ => text,
-    }
-}
-
-// RFC 2045 §6.7.
-fn quoted_printable(text: &str) -> String {
-    let lines = text.lines().map(str::trim_end).map(|line| match line.strip_suffix('=') {
-        Some(line) => line.to_owned(),
-        None => format!("{line}\n"),
-    });
-    let text: String = lines.collect();
-    let mut parts = text.split('=');
-    let mut octets = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let encoded = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        octets.push(encoded.unwrap_or(b'='));
-        octets.extend(part.bytes().skip(if encoded.is_some() { 2 } else { 0 }));
-    }
-    String::from_utf8_lossy(&octets).into_owned()
-}
-
 /// The words of the server itself, without the message that it returns.
 fn prose(parts: &[Part]) -> String {
     let plain: Vec<&str> =
@@ -197,23 +121,6 @@ fn prose(parts: &[Part]) -> String {
     }
     let html = parts.iter().find(|part| part.is("text/html"));
     html.map(|part| without_returned(&without_tags(&part.text))).unwrap_or_default()
-}
-
-fn without_tags(html: &str) -> String {
-    let mut text = String::with_capacity(html.len());
-    let mut rest = html;
-    while let Some((before, after)) = rest.split_once('<') {
-        text.push_str(before);
-        let (tag, after) = after.split_once('>').unwrap_or((after, ""));
-        let breaks = ["br", "p", "/p", "div", "/div", "tr", "/tr", "li", "h1", "h2", "/td"];
-        let name = tag.split([' ', '/']).next().unwrap_or_default().to_ascii_lowercase();
-        let name = if tag.starts_with('/') { tag.to_ascii_lowercase() } else { name };
-        text.push(if breaks.contains(&name.as_str()) { '\n' } else { ' ' });
-        rest = after;
-    }
-    text.push_str(rest);
-    let named = [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&")];
-    named.iter().fold(text, |text, (name, letter)| text.replace(name, letter))
 }
 
 fn without_returned(text: &str) -> String {

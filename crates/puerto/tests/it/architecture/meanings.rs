@@ -39,7 +39,7 @@ const ALLOWED: [(&str, &str, &str); 9] = [
 ];
 
 /// The words that a text's searches are for, as far as they could stand in a sentence: what
-/// has a blank between or beside its letters or signs.
+/// has a blank between or beside its letters or signs. A `match` is a search too.
 fn words(program: &str) -> BTreeSet<&str> {
     let searched = SEARCHES.iter().flat_map(|search| {
         program.match_indices(search).map(move |(at, _)| &program[at + search.len()..])
@@ -50,7 +50,14 @@ fn words(program: &str) -> BTreeSet<&str> {
         Some((start, start + inner.find('"')?))
     };
     let literals = searched.filter_map(|rest| literal(rest).map(|(from, to)| &rest[from..to]));
-    literals.filter(|text| text.contains(' ')).collect()
+    let arms = program.lines().filter_map(|line| {
+        let line = line.trim_start_matches([' ', '|', '(']).strip_prefix('"')?;
+        let (arm, rest) = line.split_once('"')?;
+        let is_arm = ["=>", "|", "=="].iter().any(|sign| rest.trim_start().starts_with(sign));
+        // A request of roff has capitals alone.
+        (is_arm && arm.contains(char::is_lowercase)).then_some(arm)
+    });
+    literals.chain(arms).filter(|text| text.contains(' ')).collect()
 }
 
 /// Searches in what was just put into words.
@@ -97,6 +104,7 @@ fn a_search_for_a_meaning_is_found() {
         "error.to_string()\n            .starts_with(name)",
         "let (a, _) = text.split_once(\": \")?;",
         "if message == \"not found here\" {}",
+        "match text {\n    \"not found here\" | \"no\" => {}",
         "cause.said().of(language).contains(name)",
     ] {
         assert!(!words(text).is_empty() || searches_in_sayings(text) > 0, "{text}");
