@@ -52,34 +52,64 @@ class Queues:
     def fill(self, count, size):
         send(SENDER_ADDRESS, count, size, f"someone@{DEAD[0]}", "-d")
 
+    def multiply(self, name, times):
+        """Each message so many times, under earlier ids. They are due in the next hours."""
+        later = "(extract(epoch FROM now()) * 1000)::bigint + 3600000"
+        for table, columns, due in [
+                ("message", "common, size, recipients, parts, open, held, delay_noted, content", ""),
+                ("work", "place, domain, tried, open, held, epoch, fence, ceiling, recipients, state",
+                 f", {later} + k * 14400000::bigint / {times}")]:
+            into = f"id, {columns}" + (", due" if due else "")
+            self.store.database.sql(
+                f"INSERT INTO puerto.{table} ({into}) SELECT id - k * (1000000::bigint << 15), "
+                f"{columns}{due} FROM puerto.{table}, generate_series(1, {times} - 1) k", name)
+        self.store.database.sql(f"UPDATE puerto.work SET due = {later}", name)
+        self.store.database.sql("VACUUM ANALYZE", name)
+
+    def make_due(self, name):
+        """Everything for the dead destination, with no daemon running or by the one that is."""
+        if self.store.database:
+            for sql in ("UPDATE puerto.work SET due = 0", "VACUUM puerto.work"):
+                self.store.database.sql(sql, name)
+        else:
+            self.run(name)
+            self.puerto.command("queue", "retry", "--to", DEAD[0], "--yes", timeout=1800)
+            self.end()
+
     def end(self):
         self.puerto.stop()
 
 
 def dead(world, options):
-    queues = Queues(world, options.store, "empty", "full")
-    queues.run("full")
+    queues = Queues(world, options.store, "short", "long")
+    queues.run("long")
     began = time.monotonic()
-    queues.fill(options.count, 1024)
-    print(f"{options.count} queued for {DEAD[0]} in {time.monotonic() - began:.0f} s", flush=True)
+    times = 1000 if queues.store.database else 1
+    queues.fill(options.count // times, 1024)
+    time.sleep(5)
     queues.end()
-    rates = {"empty": [], "full": []}
-    for number in range(options.rounds):
-        for name, rows in rates.items():
-            queues.run(name)
-            if name == "full" and number == options.rounds // 2:
-                # From here on all of it is due.
-                queues.puerto.command("queue", "retry", "--to", DEAD[0], "--yes", timeout=1800)
-            time.sleep(5)
-            row = measure(SENDER_ADDRESS, queues.roots(), *LOAD)
-            rows.append(row)
-            print(f"round {number + 1}, {name}: "
-                  + ", ".join(f"{key} {value:.1f}" for key, value in row.items()), flush=True)
-            queues.end()
-    pace = {name: statistics.median(row["end"] for row in rows) for name, rows in rates.items()}
-    ratio = pace["full"] / pace["empty"]
-    print(f"{queues.store.says()}: {pace['full']:.0f} messages/s beside {options.count} that wait, "
-          f"{pace['empty']:.0f} beside none: {ratio:.2f}")
+    if times > 1:
+        queues.multiply("long", times)
+    print(f"{options.count} queued for {DEAD[0]} in {time.monotonic() - began:.0f} s", flush=True)
+    paces = {}
+    for state in ("none of it due", "all of it due"):
+        rates = {"short": [], "long": []}
+        for number in range(options.rounds):
+            for name, rows in rates.items():
+                if name == "long" and state == "all of it due":
+                    queues.make_due(name)
+                queues.run(name)
+                time.sleep(3)
+                row = measure(SENDER_ADDRESS, queues.roots(), *LOAD)
+                rows.append(row)
+                print(f"{state}, round {number + 1}, {name}: "
+                      + ", ".join(f"{key} {value:.1f}" for key, value in row.items()), flush=True)
+                queues.end()
+        paces[state] = {name: statistics.median(r["end"] for r in rows) for name, rows in rates.items()}
+    for state, pace in paces.items():
+        print(f"{queues.store.says()}, {options.count} for a dead destination, {state}: "
+              f"{pace['long']:.0f} messages/s, beside none {pace['short']:.0f}/s, "
+              f"{pace['long'] / pace['short']:.2f}")
 
 
 def bloat(world, options):
@@ -116,7 +146,7 @@ def main():
     options.add_argument("what", choices=["dead", "bloat"])
     options.add_argument("--store", choices=["files", "postgres"], default="files")
     options.add_argument("--count", type=int, default=1_000_000)
-    options.add_argument("--rounds", type=int, default=6)
+    options.add_argument("--rounds", type=int, default=3)
     options = options.parse_args()
     world = World()
     try:

@@ -200,6 +200,12 @@ impl<L> Index<L> {
         self.domains.depth_of(domain)
     }
 
+    /// How many recipients of a part's domain are here, waiting or leased.
+    pub(crate) fn depth_around(&self, key: MessageId) -> u64 {
+        let slot = self.messages.get(&key).and_then(|message| message.slots.first());
+        slot.and_then(|slot| self.domains.get(slot.domain)).map_or(0, |state| state.depth)
+    }
+
     /// Whether a lease of this number is on a part.
     pub(crate) fn has_lease(&self, key: MessageId, number: u64) -> bool {
         self.leases.get(&number).is_some_and(|lease| lease.id == key)

@@ -188,7 +188,9 @@ impl Core {
         let count: usize = leases.iter().map(|lease| lease.recipients.len()).sum();
         asked.left = asked.left.saturating_sub(count);
         asked.leases.extend(leases);
-        let more = !rows.is_empty() && rows.len() >= wanted;
+        // What is due longest may all have been of domains that have their share by now.
+        let fuller = hand.domains_with(per_domain).len() > full.len();
+        let more = !rows.is_empty() && (rows.len() >= wanted || fuller);
         // What will be due is to be asked for then.
         let later = hand.others_due.is_none_or(|due| due > self.clock.now());
         hand.may_be_more |= more || later;

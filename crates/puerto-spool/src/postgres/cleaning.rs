@@ -38,7 +38,7 @@ WHERE horizon IS NOT NULL ORDER BY age(horizon) DESC, writes DESC, pid LIMIT 1";
 
 const DEAD: &str = "\
 SELECT relname::text FROM pg_stat_user_tables
-WHERE schemaname = 'puerto' AND n_dead_tup > 50000 + 2 * n_live_tup";
+WHERE schemaname = 'puerto' AND n_dead_tup > 20000 + n_live_tup / 2";
 
 impl Core {
     /// Who keeps the database from clearing away.
@@ -49,14 +49,17 @@ impl Core {
         Some(HeldBack { by: oldest.by.clone(), seconds })
     }
 
-    /// Looks after it.
-    pub(super) async fn clean(self: &Arc<Self>, session: &Session) -> Result<(), Error> {
+    /// Looks who keeps it from that.
+    pub(super) async fn look_back(&self, session: &Session) -> Result<(), Error> {
         match self.look_for_holders(session).await {
             // Some databases that are nearly PostgreSQL have no such tables.
-            Err(error) if self.reach.judge(&error) == Trouble::Refused => {}
-            looked => looked?,
+            Err(error) if self.reach.judge(&error) == Trouble::Refused => Ok(()),
+            looked => looked,
         }
-        // It would be of no use now.
+    }
+
+    /// Has the database clear away what it leaves lying, unless that is of no use now.
+    pub(super) async fn clean(self: &Arc<Self>, session: &Session) -> Result<(), Error> {
         if self.held_back().is_some_and(|held| held.is_old()) {
             return Ok(());
         }

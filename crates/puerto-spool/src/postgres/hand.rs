@@ -283,13 +283,17 @@ impl Hand {
         settlement.token = self.inner(&token).ok_or_else(lost)?;
         let key = settlement.token.id;
         let held = *self.index.stored(key).ok_or_else(lost)?.2;
+        let is_full = self.index.depth_around(key) >= self.per_domain as u64;
         let state = self.index.settle_part(settlement, now).map_err(|_| lost())?;
         if state.has_left {
             self.keys.remove(&held.of);
             self.forget_body(token.id);
         }
         *self.leaving.entry(held.of).or_default() += 1;
-        self.may_be_more = true;
+        // There is room for others of its domain, if they were kept out. Where nothing is
+        // delivered, they wait for the next look: else a million messages for a domain that
+        // is dead would be had and given back as fast as the database can.
+        self.may_be_more |= is_full && state.open < state.open_before;
         Ok(PartSettled { held, epoch: self.epoch, state })
     }
 

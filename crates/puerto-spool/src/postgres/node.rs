@@ -259,11 +259,7 @@ impl Core {
             }
         };
         let upkeep = self.keep_up(&session, all).await;
-        upkeep.map_err(|error| self.troubled(&error))?;
-        if all {
-            self.clean(&session).await.map_err(|error| self.troubled(&error))?;
-        }
-        Ok(())
+        upkeep.map_err(|error| self.troubled(&error))
     }
 
     fn troubled(&self, error: &Error) -> SpoolError {
@@ -303,7 +299,7 @@ impl Core {
         Ok(())
     }
 
-    async fn keep_up(&self, session: &Session, all: bool) -> Result<(), Error> {
+    async fn keep_up(self: &Arc<Self>, session: &Session, all: bool) -> Result<(), Error> {
         let buried = session.query(BURY, &[]).await?;
         if (all || !buried.is_empty()) && free(session).await? {
             self.changed();
@@ -317,7 +313,10 @@ impl Core {
         if self.living() > 1 {
             self.give_back_idle(session).await?;
         }
-        Ok(())
+        if all {
+            self.look_back(session).await?;
+        }
+        self.clean(session).await
     }
 
     /// Looks whether something is due that is nobody's.

@@ -1,6 +1,7 @@
 //! What a node finds out by itself: changes that nobody told it of, work that is nobody's,
 //! rows that cannot be read.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::lock;
@@ -8,10 +9,10 @@ use super::cluster::{self, Cluster};
 use super::faults::{NOTHING_KEPT, claim, commit, queued, settle, short, until};
 use super::{HOUR, Options, PostgresStore, options};
 use crate::clock::Clock as _;
-use crate::contract::message;
+use crate::contract::{alike, attempt, message};
 use crate::{
-    Desk as _, Edit, Filter, Hindrance, Holder, MessageId, PageRequest, SpoolError, Store as _,
-    Timestamp, Work as _,
+    ClaimRequest, Desk as _, Disposition, Edit, Filter, Hindrance, Holder, MessageId, PageRequest,
+    SpoolError, Store as _, Timestamp, Work as _,
 };
 
 /// A node that tells nobody anything, since it has heard of nobody, and never will.
@@ -68,6 +69,31 @@ fn a_node_whose_heart_beats_fast_looks_for_work_all_the_same() {
     });
     let id = commit(&silent, "a@one.example").unwrap();
     until("it is handed out", || claim(&one).iter().any(|lease| lease.token.id == id));
+}
+
+#[test]
+fn a_backlog_of_one_domain_goes_on_though_nothing_of_it_is_delivered() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    let url = cluster.database("backlog");
+    let options = Options { bounds: NOTHING_KEPT, ..options(&cluster, &url, "one") };
+    let one = PostgresStore::open(options).unwrap();
+    let ids: HashSet<MessageId> =
+        (0..30).map(|_| commit(&one, "a@dead.example").unwrap()).collect();
+    let due = one.clock().now().after(HOUR);
+    let deferred = Disposition::Deferred { due, attempt: attempt(Timestamp::default()) };
+    let request = ClaimRequest { hold: HOUR, limit: 100, per_domain: 10 };
+    let mut seen = HashSet::new();
+    until("all had their turn", || {
+        let leases = one.claim(&request).wait().unwrap().leases;
+        assert!(leases.len() <= 10);
+        seen.extend(leases.iter().map(|lease| lease.token.id));
+        let all = leases.iter().map(|lease| alike(lease, &deferred)).collect();
+        assert!(one.settle(all).wait().iter().all(Result::is_ok));
+        seen == ids
+    });
 }
 
 #[test]
