@@ -76,10 +76,10 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit,
         Err(errors) => return Ok(wrong(&errors, &summary(&errors, language), language)),
     };
     let found = trial::of(&config, &trial::text_of(&name));
-    let stops = found.iter().any(|finding| finding.gravity == trial::Gravity::Error);
+    let stops = found.iter().any(trial::Tried::stops);
     let notes: Vec<String> = notes(&config).iter().map(|note| note.of(language)).collect();
     if json {
-        let found: Vec<_> = found.iter().map(|finding| finding.json(language)).collect();
+        let found: Vec<_> = found.iter().map(|tried| tried.json(language)).collect();
         let document = json!({ "ok": !stops, "file": shown, "notes": notes, "findings": found });
         say(&document.to_string())?;
     } else {
@@ -89,7 +89,7 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit,
             (false, false) => ABSENT,
         };
         let mut lines = vec![first.with(language, &[("file", &shown)])];
-        lines.extend(found.iter().map(|finding| finding.text(&shown, language)));
+        lines.extend(found.iter().map(|tried| tried.text(&shown, language)));
         lines.extend(notes);
         show(&(lines.join("\n") + "\n"))?;
     }

@@ -11,71 +11,95 @@ use serde_json::{Value, json};
 
 use super::clock::now;
 use crate::config::{Config, LogTarget};
+use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::KeyRing;
-use crate::lang::{Language, Said, Text, said, said_of};
+use crate::lang::{Language, Said, Text, said_of};
 use crate::rights::{self, Identity};
 use crate::sender;
 use crate::survey::names::is_private;
 use crate::tls::{OwnCertificate, ServerTls};
 
-/// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gravity {
-    /// The daemon would not start.
-    Error,
-    /// Mail would wait or be refused.
-    Warning,
-    /// Only root, or the daemon's user, could tell.
-    Unseen,
-}
-
-impl Gravity {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Unseen => "not-seen",
-        }
-    }
-
-    fn in_language(self, language: Language) -> &'static str {
-        let text = match self {
-            Self::Error => Text::new("error", "error"),
-            Self::Warning => Text::new("warning", "aviso"),
-            Self::Unseen => Text::new("not looked at", "sin mirar"),
-        };
-        text.of(language)
-    }
+// With an error the daemon would not start; of what is warned, mail would wait or be refused.
+kinds! {
+    NO_USER = "user.missing" Error:
+        "there is no user {user}", "no existe el usuario {user}",
+        "make it (`useradd --system {user}`) or name another",
+        "créelo (`useradd --system {user}`) o ponga otro";
+    EXPIRED = "certificate.expired" Warning:
+        "{file} has expired", "{file} ha caducado",
+        "who verifies it sends nothing here; renew it, and reload",
+        "quien lo verifica no envía nada aquí; renuévelo y recargue";
+    NO_FOLDER = "dkim.no-folder" Warning:
+        "{folder} is no folder, so mail leaves unsigned",
+        "{folder} no es una carpeta, así que el correo sale sin firmar";
+    NO_PASSWORD = "password.empty" Warning:
+        "{file} holds no password", "{file} no contiene ninguna contraseña",
+        "write it into the first line", "escríbala en la primera línea";
+    HIDDEN_PASSWORD = "password.hidden" Warning:
+        "{user}, as whom the server runs, may not read {file}; run: chgrp $(id -g {user}) {file} && \
+         chmod 0640 {file}",
+        "{user}, con cuyos permisos trabaja el servidor, no puede leer {file}; ejecute: chgrp $(id \
+         -g {user}) {file} && chmod 0640 {file}";
+    HELD = "listener.held" Warning:
+        "{address} is held by another program", "{address} lo ocupa otro programa",
+        "`ss -ltnp` names it", "`ss -ltnp` lo nombra";
+    NOT_OURS = "source.not-ours" Warning:
+        "{address} is no address of this machine, so no mail would leave",
+        "{address} no es una dirección de esta máquina, así que no saldría correo",
+        "`ip address` shows those that are", "`ip address` muestra las que sí";
+    SHORT_NAME = "hostname.short" Warning:
+        "{name} is not a full name, and receivers refuse such a greeting",
+        "{name} no es un nombre completo, y los receptores rechazan ese saludo",
+        "write one as in mail.example.com", "escriba uno como mail.example.com";
+    PRIVATE_NAME = "hostname.private" Warning:
+        "{name} is a name that nobody outside knows, and receivers refuse such a greeting",
+        "{name} es un nombre que nadie conoce fuera, y los receptores rechazan ese saludo",
+        "write one as in mail.example.com", "escriba uno como mail.example.com";
+    PRIVATE_SENDER = "sender.private" Warning:
+        "mail of this machine is from {sender}, which nobody outside can answer, and receivers \
+         refuse it",
+        "el correo de esta máquina sale de {sender}, a donde nadie de fuera puede contestar, y los \
+         receptores lo rechazan",
+        "set `origin` to a domain of yours", "ponga en `origin` un dominio suyo";
 }
 
 /// What was found about one key.
 #[derive(Debug)]
-pub(super) struct Finding {
-    pub(super) gravity: Gravity,
+pub(super) struct Tried {
+    pub(super) finding: Finding,
     key: &'static str,
     line: Option<usize>,
-    what: Said,
+    /// Only root, or the daemon's user, could tell.
+    is_unseen: bool,
 }
 
-impl Finding {
+impl Tried {
     /// For people: where, and what to do.
     pub(super) fn text(&self, file: &str, language: Language) -> String {
+        const UNSEEN: Text = Text::new("not looked at", "sin mirar");
         let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
-        let gravity = self.gravity.in_language(language);
-        format!("{gravity}: {file}{line}: {}: {}", self.key, self.what.of(language))
+        let word = if self.is_unseen { UNSEEN } else { page::word(self.finding.severity).1 };
+        let (word, said) = (word.of(language), self.finding.said().of(language));
+        format!("{word}: {file}{line}: {}: {said}", self.key)
     }
 
     /// For programs.
     pub(super) fn json(&self, language: Language) -> Value {
+        let severity = self.finding.severity.as_str();
         json!({
-            "severity": self.gravity.name(), "key": self.key, "line": self.line,
-            "message": self.what.of(language),
+            "severity": if self.is_unseen { "not-seen" } else { severity },
+            "key": self.key, "line": self.line, "message": self.finding.said().of(language),
         })
+    }
+
+    /// Whether the daemon would not start.
+    pub(super) fn stops(&self) -> bool {
+        self.finding.severity == Severity::Error && !self.is_unseen
     }
 }
 
 /// Tries everything that a configuration names; `text` is its file.
-pub(super) fn of(config: &Config, text: &str) -> Vec<Finding> {
+pub(super) fn of(config: &Config, text: &str) -> Vec<Tried> {
     // A user who is missing is told; nobody is acted as then.
     let service = Identity::of_service(&config.user).ok().flatten();
     let mut trial = Trial { text, service, found: Vec::new() };
@@ -94,26 +118,32 @@ struct Trial<'a> {
     text: &'a str,
     /// As whom the daemon opens most of it.
     service: Option<Identity>,
-    found: Vec<Finding>,
+    found: Vec<Tried>,
 }
 
 impl Trial<'_> {
-    fn add(&mut self, gravity: Gravity, key: &'static str, what: Said) {
-        self.found.push(Finding { gravity, key, line: line_of(self.text, key), what });
+    fn add(&mut self, key: &'static str, finding: Finding) {
+        self.tried(key, finding, false);
+    }
+
+    // Its words say what is to be done, too.
+    fn bare(&mut self, severity: Severity, key: &'static str, is_unseen: bool, what: Said) {
+        self.tried(key, Finding::new("key.unusable", severity, what, Said::default()), is_unseen);
+    }
+
+    fn tried(&mut self, key: &'static str, finding: Finding, is_unseen: bool) {
+        self.found.push(Tried { finding, key, line: line_of(self.text, key), is_unseen });
     }
 
     // What the system says of an open or a bind, by what it means for a start.
-    fn failed(&mut self, gravity: Gravity, key: &'static str, about: &str, error: &io::Error) {
+    fn failed(&mut self, severity: Severity, key: &'static str, about: &str, error: &io::Error) {
         // An error with words of its own is a judgement, whoever asks.
         let is_ours = error.get_ref().is_some();
         let is_denied = error.kind() == io::ErrorKind::PermissionDenied && !is_ours;
-        let gravity = match is_denied && !nix::unistd::geteuid().is_root() {
-            true => Gravity::Unseen,
-            false => gravity,
-        };
+        let is_unseen = is_denied && !nix::unistd::geteuid().is_root();
         let what = said_of!("{about}: {error}", "{about}: {error}";
             about = Said::words(about), error = rights::said(error));
-        self.add(gravity, key, what);
+        self.bare(severity, key, is_unseen, what);
     }
 
     // The default is made by `puerto setup`; who wrote another name means one that exists.
@@ -121,12 +151,7 @@ impl Trial<'_> {
         let is_written = line_of(self.text, "user").is_some();
         let is_missing = matches!(nix::unistd::User::from_name(&config.user), Ok(None));
         if is_written && !config.user.is_empty() && is_missing {
-            let what = said!(
-                "there is no user {user}: make it (`useradd --system {user}`) or name another",
-                "no existe el usuario {user}: créelo (`useradd --system {user}`) o ponga otro";
-                user = config.user
-            );
-            self.add(Gravity::Error, "user", what);
+            self.add("user", NO_USER.put("user", &config.user));
         }
     }
 
@@ -135,21 +160,16 @@ impl Trial<'_> {
         let mut is_readable = true;
         for (key, file) in [("tls.certificate", &files.certificate), ("tls.key", &files.key)] {
             if let Err(error) = rights::open_to_read(file, None) {
-                self.failed(Gravity::Error, key, &file.display().to_string(), &error);
+                self.failed(Severity::Error, key, &file.display().to_string(), &error);
                 is_readable = false;
             }
         }
         if let (true, Err(error)) = (is_readable, ServerTls::load(Some(files))) {
-            self.add(Gravity::Error, "tls.certificate", error.said());
+            self.bare(Severity::Error, "tls.certificate", false, error.said());
         }
         let own = OwnCertificate::load(files).ok().filter(|_| is_readable);
         if own.and_then(|own| own.not_after()).is_some_and(|end| end <= now().as_second()) {
-            let what = said!(
-                "{file} has expired: who verifies it sends nothing here; renew it, and reload",
-                "{file} ha caducado: quien lo verifica no envía nada aquí; renuévelo y recargue";
-                file = files.certificate.display()
-            );
-            self.add(Gravity::Warning, "tls.certificate", what);
+            self.add("tls.certificate", EXPIRED.put("file", files.certificate.display()));
         }
     }
 
@@ -169,24 +189,19 @@ impl Trial<'_> {
         if let Err(error) = opened
             && !(is_made && error.kind() == io::ErrorKind::PermissionDenied)
         {
-            self.failed(Gravity::Error, "log_to", &file.display().to_string(), &error);
+            self.failed(Severity::Error, "log_to", &file.display().to_string(), &error);
         }
     }
 
     fn keys(&mut self, config: &Config) {
         let folder = &config.dkim_directory;
         if folder.exists() && !folder.is_dir() {
-            let what = said!(
-                "{folder} is no folder, so mail leaves unsigned", "{folder} no es una carpeta, así \
-                 que el correo sale sin firmar"; folder = folder.display()
-            );
-            self.add(Gravity::Warning, "dkim.directory", what);
+            self.add("dkim.directory", NO_FOLDER.put("folder", folder.display()));
             return;
         }
-        let gravity =
-            if nix::unistd::geteuid().is_root() { Gravity::Warning } else { Gravity::Unseen };
+        let is_unseen = !nix::unistd::geteuid().is_root();
         for problem in KeyRing::of(config).problems() {
-            self.add(gravity, "dkim.directory", problem.said);
+            self.bare(Severity::Warning, "dkim.directory", is_unseen, problem.said);
         }
     }
 
@@ -200,12 +215,7 @@ impl Trial<'_> {
             // First as root, who trusts no names in others' folders.
             match read().and_then(|_| rights::act(self.service.as_ref(), read)) {
                 Ok(text) if text.trim().is_empty() => {
-                    let what = said!(
-                        "{file} holds no password: write it into the first line",
-                        "{file} no contiene ninguna contraseña: escríbala en la primera línea";
-                        file = file
-                    );
-                    self.add(Gravity::Warning, key, what);
+                    self.add(key, NO_PASSWORD.put("file", &file));
                 }
                 Ok(_) => {}
                 Err(error)
@@ -213,16 +223,9 @@ impl Trial<'_> {
                         && error.kind() == io::ErrorKind::PermissionDenied
                         && error.get_ref().is_none() =>
                 {
-                    let what = said!(
-                        "{user}, as whom the server runs, may not read {file}; run: chgrp $(id -g {user}) {file} \
-                         && chmod 0640 {file}",
-                        "{user}, con cuyos permisos trabaja el servidor, no puede leer {file}; ejecute: \
-                         chgrp $(id -g {user}) {file} && chmod 0640 {file}";
-                        user = config.user, file = file
-                    );
-                    self.add(Gravity::Warning, key, what);
+                    self.add(key, HIDDEN_PASSWORD.put("user", &config.user).put("file", &file));
                 }
-                Err(error) => self.failed(Gravity::Warning, key, &file, &error),
+                Err(error) => self.failed(Severity::Warning, key, &file, &error),
             }
         }
     }
@@ -241,14 +244,9 @@ impl Trial<'_> {
             match error.kind() {
                 io::ErrorKind::AddrInUse if runs => {}
                 io::ErrorKind::AddrInUse => {
-                    let what = said!(
-                        "{address} is held by another program: `ss -ltnp` names it",
-                        "{address} lo ocupa otro programa: `ss -ltnp` lo nombra";
-                        address = address
-                    );
-                    self.add(Gravity::Warning, key, what);
+                    self.add(key, HELD.put("address", address));
                 }
-                _ => self.failed(Gravity::Error, key, &address.to_string(), &error),
+                _ => self.failed(Severity::Error, key, &address.to_string(), &error),
             }
         }
     }
@@ -259,14 +257,7 @@ impl Trial<'_> {
         let v6 = delivery.bind_ipv6.map(|address| ("delivery.bind_ipv6", IpAddr::V6(address)));
         for (key, address) in v4.into_iter().chain(v6) {
             if UdpSocket::bind((address, 0)).is_err() {
-                let what = said!(
-                    "{address} is no address of this machine, so no mail would leave: `ip address` \
-                     shows those that are",
-                    "{address} no es una dirección de esta máquina, así que no saldría correo: `ip \
-                     address` muestra las que sí";
-                    address = address
-                );
-                self.add(Gravity::Warning, key, what);
+                self.add(key, NOT_OURS.put("address", address));
             }
         }
     }
@@ -274,36 +265,19 @@ impl Trial<'_> {
     fn names(&mut self, config: &Config) {
         let name = config.hostname.as_str();
         if !name.contains('.') {
-            let what = said!(
-                "{name} is not a full name, and receivers refuse such a greeting: write one as in \
-                 mail.example.com",
-                "{name} no es un nombre completo, y los receptores rechazan ese saludo: escriba uno \
-                 como mail.example.com";
-                name = name
-            );
-            self.add(Gravity::Warning, "hostname", what);
+            self.add("hostname", SHORT_NAME.put("name", name));
         } else if is_private(name) && config.relayhost.is_none() {
-            let what = said!(
-                "{name} is a name that nobody outside knows, and receivers refuse such a greeting: \
-                 write one as in mail.example.com",
-                "{name} es un nombre que nadie conoce fuera, y los receptores rechazan ese saludo: \
-                 escriba uno como mail.example.com";
-                name = name
-            );
-            self.add(Gravity::Warning, "hostname", what);
+            self.add("hostname", PRIVATE_NAME.put("name", name));
         }
         let sender = sender::of_the_machine(config);
         let domain = sender.as_ref().and_then(|sender| sender.domain().name());
         if domain.is_some_and(|domain| is_private(domain) && domain != name) {
-            let what = said!(
-                "mail of this machine is from {sender}, which nobody outside can answer, and \
-                 receivers refuse it: set `origin` to a domain of yours",
-                "el correo de esta máquina sale de {sender}, a donde nadie de fuera puede contestar, y \
-                 los receptores lo rechazan: ponga en `origin` un dominio suyo";
-                sender = sender.as_ref().map(ToString::to_string).unwrap_or_default()
-            );
             let key = if config.sender.always.is_some() { "sender.always" } else { "origin" };
-            self.add(Gravity::Warning, key, what);
+            self.add(
+                key,
+                PRIVATE_SENDER
+                    .put("sender", sender.as_ref().map(ToString::to_string).unwrap_or_default()),
+            );
         }
     }
 }
@@ -349,20 +323,23 @@ mod tests {
 
     use super::*;
 
-    fn tried(text: &str) -> Vec<(Gravity, &'static str, Option<usize>)> {
+    fn tried(text: &str) -> Vec<(Severity, &'static str, Option<usize>)> {
         let mut config = Config::parse(text, "puerto.toml").unwrap();
         // What this machine has in the usual place is no matter of the tests.
         if !text.contains("[dkim]") {
             config.dkim_directory = "/nonexistent".into();
         }
-        of(&config, text).iter().map(|found| (found.gravity, found.key, found.line)).collect()
+        of(&config, text)
+            .iter()
+            .map(|found| (found.finding.severity, found.key, found.line))
+            .collect()
     }
 
     const QUIET: &str = "hostname = \"mail.example.com\"\n";
 
     #[test]
     fn what_would_stop_the_daemon_or_its_mail_is_found_with_its_line() {
-        use Gravity::{Error, Warning};
+        use Severity::{Error, Warning};
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(path("open"), "secret\n").unwrap();
@@ -433,12 +410,76 @@ mod tests {
     }
 
     #[test]
+    fn what_is_found_is_said_as_ever() {
+        // Others may not look at everything.
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().display().to_string();
+        let path = |name: &str, text: &str, mode: u32| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            path.display().to_string()
+        };
+        let pem = "-----BEGIN CERTIFICATE-----\n";
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap().to_string();
+        let mut all = String::new();
+        for text in [
+            "hostname = \"vps\"\nuser = \"nobody-of-this-name\"\n".to_owned(),
+            format!(
+                "hostname = \"a.lan\"\norigin = \"b.lan\"\nlog_to = \"{root}\"\nrun_dir = \"{root}\"\n\
+                 [listen]\nsmtp = [\"{address}\", \"192.0.2.1:25\"]\n\
+                 [delivery]\nbind_ipv4 = \"192.0.2.1\"\nbind_ipv6 = \"2001:db8::1\"\n\
+                 [tls]\ncertificate = \"{root}/none\"\nkey = \"{}\"\n\
+                 [dkim]\ndirectory = \"{}\"\n\
+                 [[route]]\nto = \"a.example\"\nvia = \"[r.example]\"\nuser = \"u\"\n\
+                 password_file = \"{}\"\n",
+                path("key.pem", pem, 0o600),
+                path("dkim", "", 0o600),
+                path("empty", "\n", 0o600),
+            ),
+            format!(
+                "{QUIET}relayhost = \"[r.example]\"\nrelayhost_user = \"u\"\n\
+                 relayhost_password_file = \"{}\"\n[sender]\nalways = \"a@b.lan\"\n\
+                 [tls]\ncertificate = \"{root}/key.pem\"\nkey = \"{root}/key.pem\"\n",
+                path("open", "secret\n", 0o644),
+            ),
+            format!(
+                "{QUIET}user = \"daemon\"\nrelayhost = \"[r.example]\"\nrelayhost_user = \"u\"\n\
+                 relayhost_password_file = \"{}\"\n[dkim]\ndirectory = \"{root}\"\n",
+                path("secret", "secret\n", 0o600),
+            ),
+        ] {
+            std::fs::create_dir_all(folder.path().join("example.com")).unwrap();
+            path("example.com/s1.pem", "none", 0o640);
+            let mut config = Config::parse(&text, "puerto.toml").unwrap();
+            if !text.contains("[listen]") {
+                config.listen = crate::config::Listen::default();
+            }
+            if !text.contains("[dkim]") {
+                config.dkim_directory = "/nonexistent".into();
+            }
+            for found in of(&config, &text) {
+                for language in [Language::English, Language::Spanish] {
+                    let (shown, json) = (found.text("puerto.toml", language), found.json(language));
+                    all += &format!("{shown}\n{json}\n");
+                }
+            }
+        }
+        let all = all.replace(&root, "/ROOT").replace(&address, "ADDRESS");
+        crate::golden::same("cli/trial.txt", &all);
+    }
+
+    #[test]
     fn an_address_in_use_is_told_and_not_disturbed() {
         let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = held.local_addr().unwrap();
         let run = tempfile::tempdir().unwrap();
         let text = format!("{QUIET}run_dir = {:?}\n[listen]\nsmtp = [\"{address}\"]\n", run.path());
-        assert_eq!(tried(&text), [(Gravity::Warning, "listen.smtp", Some(4))]);
+        assert_eq!(tried(&text), [(Severity::Warning, "listen.smtp", Some(4))]);
         assert!(std::net::TcpStream::connect(address).is_ok());
         let _daemon = std::os::unix::net::UnixListener::bind(run.path().join("control")).unwrap();
         assert_eq!(tried(&text), [], "the daemon that runs holds it");

@@ -8,9 +8,9 @@ use super::{Draft, Key, Planned, Said, words};
 pub(super) fn keys(draft: &mut Draft<'_>) {
     let subject = draft.subject;
     if subject.keys.is_empty() {
-        draft.note(true, Said::plain(words::NO_KEYS).put("domain", &subject.domain));
+        draft.note(words::NO_KEYS.put("domain", &subject.domain));
     } else if subject.keys.iter().all(|key| key.kind == "ed25519") {
-        draft.note(true, words::ONLY_ED25519);
+        draft.note(words::ONLY_ED25519);
     }
     for (key, present) in subject.keys.iter().zip(&draft.existing.keys) {
         let right = present.iter().position(|text| is_same(text, &key.record));

@@ -67,8 +67,7 @@ pub fn said_of_faults(faults: &[Fault]) -> Option<Said> {
 pub(super) fn policy(draft: &mut Draft<'_>) {
     let (domain, existing) = (&draft.subject.domain, draft.existing);
     if let (true, Some(above)) = (existing.dmarc.is_empty(), &existing.dmarc_above) {
-        let said = Said::plain(words::DMARC_ABOVE).put("above", above);
-        return draft.note(false, said.put("domain", domain));
+        return draft.note(words::DMARC_ABOVE.put("above", above).put("domain", domain));
     }
     let DmarcProposal { text, why, present } = dmarc_proposal(domain, &existing.dmarc);
     let chosen = existing.dmarc.iter().position(|text| Some(text) == present.as_ref());

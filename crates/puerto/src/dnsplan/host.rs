@@ -16,11 +16,10 @@ pub(super) fn addresses<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_, 
         return;
     }
     if !subject.has_full_name() {
-        return draft.note(true, Said::plain(words::NO_FULL_NAME).put("name", host));
+        return draft.note(words::NO_FULL_NAME.put("name", host));
     }
     if let Some(target) = existing.aliases.get(host) {
-        let said = Said::plain(words::HOST_IS_ALIAS).put("name", host);
-        draft.note(true, said.put("target", target));
+        draft.note(words::HOST_IS_ALIAS.put("name", host).put("target", target));
     }
     for kind in [RecordType::A, RecordType::Aaaa] {
         let is_kind = |address: &&IpAddr| address.is_ipv4() == (kind == RecordType::A);
@@ -38,8 +37,8 @@ pub(super) fn addresses<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_, 
         // An address that mail does not leave from is no fault, but one of a family
         // that mail does leave by may be this server's old one.
         if !wanted.is_empty() && !strange.is_empty() {
-            let said = Said::plain(words::OTHER_ADDRESS).put("name", host);
-            draft.note(false, said.put("addresses", strange.join(", ")));
+            let found = words::OTHER_ADDRESS.put("name", host);
+            draft.note(found.put("addresses", strange.join(", ")));
         }
         future.set(host, kind, all.into_iter().map(Record::Address).collect());
     }
@@ -67,11 +66,11 @@ pub(super) fn exchangers<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_,
         draft.add(Planned::new(domain, RecordType::Mx, format!("10 {proposed}"), why));
         future.set(domain, RecordType::Mx, vec![Record::Mx(10, proposed.clone())]);
     } else if existing.exchangers.iter().all(|(_, host)| host.is_empty()) {
-        let text = if existing.has_address { words::MX_IMPLICIT } else { words::MX_MISSING };
-        draft.note(!existing.has_address, Said::plain(text).put("domain", domain));
+        let kind = if existing.has_address { words::MX_IMPLICIT } else { words::MX_MISSING };
+        draft.note(kind.put("domain", domain));
     }
     if subject.receives && !here {
-        draft.note(false, Said::plain(words::MX_ELSEWHERE).put("domain", domain));
+        draft.note(words::MX_ELSEWHERE.put("domain", domain));
     }
     for (name, why) in [("postmaster", words::POSTMASTER), ("abuse", words::ABUSE)] {
         let reached = subject.reached.iter().find(|(known, _)| *known == name);
@@ -92,7 +91,7 @@ pub(super) fn exchangers<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_,
 pub(super) fn reverse(draft: &mut Draft<'_>) {
     let (subject, existing) = (draft.subject, draft.existing);
     if subject.relay.is_some() {
-        return draft.note(false, words::REVERSE_OF_RELAY);
+        return draft.note(words::REVERSE_OF_RELAY);
     }
     if !subject.has_full_name() {
         return;

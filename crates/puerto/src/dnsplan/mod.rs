@@ -30,6 +30,7 @@ use std::net::IpAddr;
 use puerto_mail::dns::{Dns, RecordType, character_strings};
 use puerto_mail::spf::ahead;
 
+use crate::finding::Finding;
 pub use crate::lang::Said;
 use crate::lang::{dns_error, said_of};
 use crate::survey::records::Unanswered;
@@ -172,15 +173,6 @@ pub struct Lookups {
     pub after: Option<u32>,
 }
 
-/// Something to know that is no record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// Whether mail is refused or lost if nothing is done about it.
-    pub serious: bool,
-    /// What.
-    pub text: Said,
-}
-
 /// The head of a zone: what a file of it must have so that a name server loads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Apex {
@@ -215,11 +207,8 @@ pub struct Plan {
     pub mailboxes: Vec<Mailbox>,
     /// Look-ups of the SPF record.
     pub lookups: Lookups,
-    /// What else is to be known.
-    pub notes: Vec<Note>,
-    /// The domain does not exist, which the first of the notes says: no record can be
-    /// published before it does.
-    pub unregistered: bool,
+    /// What else is to be known; of an error, mail is refused or lost if nothing is done.
+    pub notes: Vec<Finding>,
 }
 
 impl Plan {
@@ -241,14 +230,14 @@ impl Plan {
             && self.reverse.iter().all(|reverse| reverse.state == Some(State::Keep))
     }
 
-    /// That the domain does not exist.
-    fn unregistered_note(&self) -> Option<&Note> {
-        self.notes.first().filter(|_| self.unregistered)
+    // That the domain does not exist: no record can be published before it does.
+    fn unregistered(&self) -> Option<&Finding> {
+        self.notes.iter().find(|note| note.id == words::NOT_REGISTERED.id)
     }
 
-    /// All else that is to be known.
-    fn other_notes(&self) -> impl Iterator<Item = &Note> {
-        self.notes.iter().skip(usize::from(self.unregistered))
+    // All else that is to be known.
+    fn other_notes(&self) -> impl Iterator<Item = &Finding> {
+        self.notes.iter().filter(|note| note.id != words::NOT_REGISTERED.id)
     }
 }
 
@@ -260,8 +249,8 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn note(&mut self, serious: bool, text: impl Into<Said>) {
-        self.plan.notes.push(Note { serious, text: text.into() });
+    fn note(&mut self, finding: impl Into<Finding>) {
+        self.plan.notes.push(finding.into());
     }
 
     // An alias is the only record of its name (RFC 1034 §3.6.2): what is read there
@@ -273,13 +262,11 @@ impl Draft<'_> {
             if record.state == State::Delete {
                 return;
             }
-            let said = Said::plain(words::NAME_IS_ALIAS).put("name", &record.name);
-            let said = said.put("target", target);
-            let is_told = self.plan.notes.iter().any(|note| note.text == said);
-            if record.name != self.subject.hostname && !is_told {
-                self.note(true, said.clone());
+            let found = words::NAME_IS_ALIAS.put("name", &record.name).put("target", target);
+            record.why = found.said();
+            if record.name != self.subject.hostname && !self.plan.notes.contains(&found) {
+                self.note(found);
             }
-            record.why = said;
             record.state = State::Decide;
         }
         let record = self.in_zone(record);
@@ -332,18 +319,18 @@ impl Unread {
     /// What to tell the administrator.
     pub fn said(&self) -> Said {
         // Where nothing answers, a few say as much as all of them.
-        let more = self.questions.len().saturating_sub(SHOWN);
-        let few = self.questions.iter().take(SHOWN);
-        let mut list: Vec<Said> = few
-            .map(|(question, error)| {
-                said_of!("{question}: {error}", "{question}: {error}";
+        Said::of_parts(words::UNREAD, &[("questions", &self.list(SHOWN))])
+    }
+
+    /// So many of the questions, each with what went wrong.
+    pub fn list(&self, most: usize) -> Said {
+        let more = self.questions.len().saturating_sub(most);
+        let more = (more > 0).then(|| Said::words(format!("… (+{more})")));
+        let few = self.questions.iter().take(most).map(|(question, error)| {
+            said_of!("{question}: {error}", "{question}: {error}";
                 question = Said::words(question), error = dns_error(error))
-            })
-            .collect();
-        if more > 0 {
-            list.push(Said::words(format!("… (+{more})")));
-        }
-        Said::of_parts(words::UNREAD, &[("questions", &Said::joined(&list, "; "))])
+        });
+        Said::joined(&few.chain(more).collect::<Vec<_>>(), "; ")
     }
 }
 
@@ -363,11 +350,10 @@ pub async fn plan<D: Dns>(dns: &D, subject: &Subject) -> Result<Plan, Unread> {
         mailboxes: Vec::new(),
         lookups: Lookups::default(),
         notes: Vec::new(),
-        unregistered: unregistered.is_some(),
     };
     let mut draft = Draft { subject, existing: &existing, plan };
     if let Some(registered) = unregistered {
-        draft.note(true, Said::plain(words::NOT_REGISTERED).put("domain", registered));
+        draft.note(words::NOT_REGISTERED.put("domain", registered));
     }
     // What evaluations will begin with: both SPF records, and where the relay leads.
     let records = [&subject.domain, &subject.hostname].map(|name| (name.clone(), RecordType::Txt));

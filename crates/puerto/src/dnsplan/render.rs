@@ -3,7 +3,8 @@
 use puerto_mail::dns::{RecordType, quoted};
 use serde_json::{Value, json};
 
-use super::{Mailbox, Note, Plan, Planned, Reverse, Said, State};
+use super::{Mailbox, Plan, Planned, Reverse, Said, State};
+use crate::finding::Severity;
 use crate::finding::page::Page;
 use crate::lang::{Language, Text, harmless};
 
@@ -40,8 +41,10 @@ pub fn json(plan: &Plan, language: Language) -> Value {
         let Mailbox { address, here, exists, why } = mailbox;
         json!({ "address": address, "here": here, "exists": exists, "why": said(why) })
     });
-    let notes =
-        plan.notes.iter().map(|note| json!({ "serious": note.serious, "text": said(&note.text) }));
+    let notes = plan.notes.iter().map(|note| {
+        let is_serious = note.severity == Severity::Error;
+        json!({ "serious": is_serious, "text": said(&note.said()) })
+    });
     json!({
         "domain": plan.domain,
         "hostname": plan.hostname,
@@ -61,8 +64,8 @@ pub fn fields(plan: &Plan, language: Language) -> String {
     let head = [("domain", plan.domain.as_str()), ("host", plan.hostname.as_str())];
     page.line(&FIELDS_HEAD.with(language, &head));
     page.line("");
-    if let Some(note) = plan.unregistered_note() {
-        page.line(&format!("! {}\n", note.text.of(language)));
+    if let Some(note) = plan.unregistered() {
+        page.line(&format!("! {}\n", note.said().of(language)));
     }
     let to_do: Vec<&Planned> = plan.changes().chain(plan.undecided()).collect();
     for record in &to_do {
@@ -80,9 +83,7 @@ pub fn fields(plan: &Plan, language: Language) -> String {
             Said::joined(&[Said::words(format!("{}:", mailbox.address)), mailbox.why.clone()], " ");
         page.point(mailbox.exists == Some(false), &why);
     });
-    list(&mut page, NOTES, plan.other_notes(), |page, note: &Note| {
-        page.point(note.serious, &note.text);
-    });
+    list(&mut page, NOTES, plan.other_notes(), Page::note);
     list(&mut page, LATER, &plan.later, listed);
     page.finish()
 }

@@ -11,8 +11,9 @@ use puerto_mail::spf::mend::{self, Mended};
 use puerto_mail::spf::{self, Query, Reason, SpfResult, count};
 
 use super::overlay::Overlay;
-use super::{Draft, Note, Planned, Said, State, Unread, words};
+use super::{Draft, Planned, Said, State, Unread, words};
 use crate::config::{NextHop, NextHopHost};
+use crate::finding::{Finding, Kind};
 use crate::survey::address::is_public;
 use crate::survey::names::ascii;
 use crate::survey::relayhost::{self, Way};
@@ -40,11 +41,11 @@ pub struct SpfProposal {
     /// Why it is proposed; `None` if the record that is there needs no change for us.
     why: Option<Said>,
     /// What is to be known of the relay.
-    notes: Vec<Note>,
+    notes: Vec<Finding>,
 }
 
 impl SpfProposal {
-    fn of(mended: Mended, why: Option<Said>, notes: Vec<Note>) -> Self {
+    fn of(mended: Mended, why: Option<Said>, notes: Vec<Finding>) -> Self {
         Self { text: mended.text(), mended, why, notes }
     }
 
@@ -195,17 +196,14 @@ fn publish(
 
 fn notes(draft: &mut Draft<'_>, proposal: &SpfProposal, is_new: bool) {
     let mended = &proposal.mended;
-    for (serious, text, terms) in [
-        (true, words::SPF_OPENING, &mended.opening),
-        (false, words::SPF_SURPLUS, &mended.surplus),
-        (true, words::SPF_BESIDE, &mended.beside),
+    let unread: Vec<_> = mended.unread().into_iter().map(ToString::to_string).collect();
+    for (kind, terms) in [
+        (words::SPF_OPENING, &mended.opening),
+        (words::SPF_SURPLUS, &mended.surplus),
+        (words::SPF_BESIDE, &mended.beside),
+        (words::SPF_UNREAD, &unread),
     ] {
-        for term in terms {
-            draft.note(serious, Said::plain(text).put("term", term));
-        }
-    }
-    for term in mended.unread() {
-        draft.note(false, Said::plain(words::SPF_UNREAD).put("term", term));
+        terms.iter().for_each(|term| draft.note(kind.put("term", term)));
     }
     if is_new || !mended.is_ajar() {
         return;
@@ -213,9 +211,9 @@ fn notes(draft: &mut Draft<'_>, proposal: &SpfProposal, is_new: bool) {
     let closed = mended.clone().closed().text();
     match mended.all().map(|term| term.as_bytes().first().copied()) {
         None | Some(Some(b'?')) => {
-            draft.note(false, Said::plain(words::SPF_NEUTRAL).put("record", closed));
+            draft.note(words::SPF_NEUTRAL.put("record", closed));
         }
-        Some(_) => draft.note(true, words::SPF_PLUS_ALL),
+        Some(_) => draft.note(words::SPF_PLUS_ALL),
     }
 }
 
@@ -227,16 +225,16 @@ fn tree_faults(draft: &mut Draft<'_>, tree: &count::Count) {
     let (own, others): (Vec<_>, Vec<_>) =
         tree.faults.iter().partition(|fault| fault.domain == *domain);
     for fault in others {
-        let text = match &fault.kind {
+        let kind = match &fault.kind {
             NoRecord => words::SPF_LEADS_NOWHERE,
             SeveralRecords | Malformed(_) => words::SPF_LEADS_TO_FAULT,
             Loop => words::SPF_LEADS_BACK,
             _ => continue,
         };
-        draft.note(true, Said::plain(text).put("whose", &fault.domain));
+        draft.note(kind.put("whose", &fault.domain));
     }
     if own.iter().any(|fault| fault.kind == Loop) {
-        draft.note(true, Said::plain(words::SPF_LEADS_BACK).put("whose", domain));
+        draft.note(words::SPF_LEADS_BACK.put("whose", domain));
     }
 }
 
@@ -305,7 +303,7 @@ fn unread(evaluation: &spf::Evaluation) -> Unread {
 /// from. The large services publish those that they send from in a record to be
 /// included, by which they are covered.
 async fn cover_relay<D: Dns>(
-    notes: &mut Vec<Note>,
+    notes: &mut Vec<Finding>,
     (domain, terms): (&str, &mut Mended),
     next_hop: &NextHop,
     future: &Overlay<'_, D>,
@@ -315,7 +313,7 @@ async fn cover_relay<D: Dns>(
         NextHopHost::Mx(name) | NextHopHost::Name(name) => name.clone(),
     };
     let said = |text| Said::plain(text).put("relay", &relay);
-    let mut note = |serious, text| notes.push(Note { serious, text: said(text) });
+    let mut note = |kind: Kind| notes.push(kind.put("relay", &relay));
     let tree = count::count_text(future, domain, &terms.text()).await;
     if let Some(record) = relayhost::service(next_hop).and_then(|service| service.spf) {
         let term = format!("include:{record}");
@@ -329,10 +327,10 @@ async fn cover_relay<D: Dns>(
     let Way { by_mx, addresses } = way.map_err(|question| Unread { questions: vec![question] })?;
     if !addresses.iter().any(|address| is_public(*address)) {
         let is_nowhere = addresses.is_empty();
-        note(true, if is_nowhere { words::RELAY_NOWHERE } else { words::RELAY_PRIVATE });
+        note(if is_nowhere { words::RELAY_NOWHERE } else { words::RELAY_PRIVATE });
         return Ok(None);
     }
-    note(false, words::RELAY_MAY_DIFFER);
+    note(words::RELAY_MAY_DIFFER);
     let mut refused = None;
     for address in &addresses {
         let query = Query::mail_from_text(*address, &relay, &format!("postmaster@{domain}"));

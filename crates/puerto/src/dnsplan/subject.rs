@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use puerto_mail::dkim::{Algorithm, SigningKey};
 use puerto_smtp::{Domain, LocalPart};
 
 use super::{Said, words};
@@ -46,6 +47,16 @@ pub struct Key {
 }
 
 impl Key {
+    /// Of a key that mail is signed with.
+    pub fn of(key: &SigningKey) -> Self {
+        let kind = match key.key.algorithm() {
+            Algorithm::Ed25519Sha256 => "ed25519",
+            _ => "rsa",
+        };
+        let (domain, selector) = (key.domain.clone(), key.selector.clone());
+        Self { domain, selector, kind, record: key.key.record_text() }
+    }
+
     /// The name that the record stands at.
     pub fn name(&self) -> String {
         format!("{}._domainkey.{}", self.selector, self.domain)
@@ -70,24 +81,13 @@ impl Subject {
         };
         let name = a_labels(&wanted).filter(|name| name.contains('.'));
         let domain = name.ok_or_else(|| not_a_domain(&wanted.to_string()))?;
-        let keys = ring.keys_for(&wanted);
-        let keys = keys.iter().map(|key| Key {
-            domain: key.domain.clone(),
-            selector: key.selector.clone(),
-            kind: match key.key.algorithm() {
-                puerto_mail::dkim::Algorithm::Ed25519Sha256 => "ed25519",
-                _ => "rsa",
-            },
-            record: key.key.record_text(),
-        });
-        let keys = keys.collect();
         Ok(Self {
             reached: reached(config),
             receives: config.domains.iter().filter_map(a_labels).any(|name| name == domain),
             hostname: ascii(&config.delivery.helo),
             exchanger: ascii(&config.hostname),
             relay: config.relayhost.clone(),
-            keys,
+            keys: ring.keys_for(&wanted).iter().map(|key| Key::of(key)).collect(),
             egress,
             domain,
         })

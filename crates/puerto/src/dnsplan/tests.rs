@@ -7,6 +7,7 @@ use puerto_mail::dns::{DnsError, Record, RecordType, Table, block_on};
 
 use super::*;
 use crate::config::NextHop;
+use crate::finding::Severity;
 use crate::lang::Language;
 
 mod golden;
@@ -193,7 +194,9 @@ fn one_dmarc_record_and_its_policy_stay() {
     let subject = Subject { domain: "news.example.com".to_owned(), ..subject() };
     let plan = planned(&table, &subject);
     assert_eq!(shown(&plan, "_dmarc.news.example.com", RecordType::Txt), Vec::<String>::new());
-    assert!(plan.notes.iter().any(|note| note.text.of(Language::English).contains("example.com")));
+    assert!(
+        plan.notes.iter().any(|note| note.said().of(Language::English).contains("example.com"))
+    );
 }
 
 #[test]
@@ -358,7 +361,9 @@ fn what_stands_in_the_way_of_a_record_is_told() {
     let plan = planned(&table, &subject);
     assert!(shown(&plan, name, RecordType::Txt)[0].starts_with("decide "));
     assert!(plan.changes().all(|record| record.name != name), "nothing is published beside it");
-    let told = |note: &Note| note.serious && note.text.of(Language::English).contains("CNAME");
+    let told = |note: &Finding| {
+        note.severity == Severity::Error && note.said().of(Language::English).contains("CNAME")
+    };
     assert!(plan.notes.iter().any(told), "{:?}", plan.notes);
 }
 

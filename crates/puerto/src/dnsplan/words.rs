@@ -1,5 +1,6 @@
 //! What people are told, in both languages.
 
+use crate::finding::kinds;
 use crate::lang::Text;
 
 macro_rules! words {
@@ -16,47 +17,17 @@ words! {
         "El DNS no ha respondido: no se sabe qué está publicado ya, así que no se propone nada \
          que pudiera sustituirlo. No se ha podido leer: {questions}. Compruebe con `dig` que los \
          servidores de nombres del dominio funcionan y vuelva a intentarlo.";
-    NOT_REGISTERED =
-        "{domain} does not exist: the DNS says that nobody has registered it (NXDOMAIN). Correct \
-         the name if it is misspelt; else register it, or renew it if it has expired, and let the \
-         registrar delegate it to your name servers. No record can be published before.",
-        "{domain} no existe: el DNS dice que nadie lo ha registrado (NXDOMAIN). Corrija el nombre \
-         si está mal escrito; si no, regístrelo, o renuévelo si ha caducado, y haga que el \
-         registrador lo delegue en sus servidores de nombres. Antes no se puede publicar ningún \
-         registro.";
     NOT_A_DOMAIN =
         "`{text}` is not a domain name, as example.com is.",
         "`{text}` no es un nombre de dominio como lo es example.com.";
     NO_DOMAIN =
         "Name the domain, or set `domains` in the configuration.",
         "Indique el dominio o defina `domains` en la configuración.";
-    NO_FULL_NAME =
-        "This server calls itself `{name}`, which is not a full name in the DNS. Set `hostname` in \
-         the configuration to a name such as mail.example.com; its address, its reverse record \
-         and its SPF record are proposed then.",
-        "Este servidor se presenta como `{name}`, que no es un nombre completo del DNS. Ponga en \
-         `hostname`, en la configuración, un nombre como mail.example.com; entonces se propondrán \
-         su dirección, su registro inverso y su registro SPF.";
-    HOST_IS_ALIAS =
-        "{name} is an alias (CNAME) of {target}. Beside a CNAME nothing else may stand: delete it, \
-         and publish the addresses themselves.",
-        "{name} es un alias (CNAME) de {target}. Junto a un CNAME no puede haber nada más: \
-         elimínelo y publique las direcciones mismas.";
     HOST_ADDRESS =
         "The name in this server's greeting must lead to the address that its mail comes from, \
          {address}: receivers compare them.",
         "El nombre con que se presenta este servidor debe llevar a la dirección de la que sale su \
          correo, {address}: los receptores lo comparan.";
-    OTHER_ADDRESS =
-        "{name} also has {addresses}, from which no mail leaves. Delete what belongs to an old \
-         server; otherwise it does no harm.",
-        "{name} tiene además {addresses}, de donde no sale correo. Elimine lo que sea de un \
-         servidor antiguo; si no lo es, no estorba.";
-    NAME_IS_ALIAS =
-        "{name} is an alias (CNAME) of {target}, and beside a CNAME nothing else may stand. Remove \
-         the CNAME before you publish this record, or have the record changed at {target}.",
-        "{name} es un alias (CNAME) de {target}, y junto a un CNAME no puede haber nada más. \
-         Quite el CNAME antes de publicar este registro, o haga que lo cambien en {target}.";
     MX_NEW =
         "This server takes mail for {domain}: answers and bounces come here. A domain that cannot \
          be answered is refused as a sender.",
@@ -75,25 +46,6 @@ words! {
          cannot be answered.",
         "Este registro dice que {domain} no acepta ningún correo. Los receptores rechazan a un \
          remitente al que no se puede responder.";
-    MX_IMPLICIT =
-        "{domain} has no MX: its mail goes to the domain's own address. Publish an MX if another \
-         machine is to take it.",
-        "{domain} no tiene MX: su correo va a la dirección del propio dominio. Publique un MX si \
-         debe recibirlo otra máquina.";
-    MX_MISSING =
-        "Nobody takes mail for {domain}, and this server is not configured to. Receivers refuse a \
-         sender that cannot be answered: publish the MX of whoever takes the mail, or add the \
-         domain to `domains` in the configuration.",
-        "Nadie recibe el correo de {domain}, y este servidor no está configurado para hacerlo. Los \
-         receptores rechazan a un remitente al que no se puede responder: publique el MX de quien \
-         lo reciba, o añada el dominio a `domains` en la configuración.";
-    MX_ELSEWHERE =
-        "The configuration counts {domain} among the domains whose users live here, but its MX \
-         names another server. Mail that this server itself has for {domain} stays here and never \
-         reaches the other: take the domain out of `domains` if its mailboxes are there.",
-        "La configuración cuenta {domain} entre los dominios con usuarios en este servidor, pero \
-         su MX nombra a otro. El correo que este mismo servidor tenga para {domain} se queda aquí \
-         y nunca llega al otro: quite el dominio de `domains` si los buzones están allí.";
     POSTMASTER =
         "Every domain with mail has a postmaster; reports and complaints go there.",
         "Todo dominio con correo tiene un postmaster; allí llegan los informes y las quejas.";
@@ -153,56 +105,6 @@ words! {
          hoy el registro no deja pasar a nadie, y no se publica nada por usted. Corrija esas \
          palabras, o publique el registro que se muestra, que no las lleva, si no representan a \
          nadie que todavía envíe en nombre del dominio.";
-    SPF_OPENING =
-        "`{term}` in the SPF record would let the whole world send as this domain as soon as \
-         receivers can read the record. The proposal is without it: name the senders instead.",
-        "`{term}`, en el registro SPF, permitiría a todo el mundo enviar como este dominio en \
-         cuanto los receptores puedan leer el registro. La propuesta no lo incluye: nombre en su \
-         lugar a los remitentes.";
-    SPF_SURPLUS =
-        "Only one `exp=` may stand in an SPF record: `{term}` is left out. It is the text of a \
-         refusal and lets nobody pass.",
-        "En un registro SPF solo puede haber un `exp=`: se quita `{term}`. Es el texto de un \
-         rechazo y no deja pasar a nadie.";
-    SPF_UNREAD =
-        "Receivers do not read `{term}` in the SPF record, since `all` ends it: put it before \
-         `all` if it stands for a sender, and delete it if not.",
-        "Los receptores no leen `{term}` en el registro SPF, porque `all` lo termina: póngalo \
-         antes de `all` si representa a un remitente y, si no, bórrelo.";
-    SPF_BESIDE =
-        "Beside the SPF record stands `{term}`, which is damaged: receivers do not read it, and \
-         whoever is named in it alone does not pass. Add those who still send for the domain to \
-         the record, and delete this text.",
-        "Junto al registro SPF está `{term}`, que está dañado: los receptores no lo leen, y quien \
-         solo figure en él no pasa. Añada al registro a quienes todavía envíen en nombre del \
-         dominio, y elimine este texto.";
-    SPF_LEADS_NOWHERE =
-        "The SPF record leads to {whose}, which has no SPF record: receivers take the whole record \
-         for an error. Take include:{whose} (or redirect={whose}) out, if that service no longer \
-         sends for the domain, or ask it for the right name.",
-        "El registro SPF lleva a {whose}, que no tiene registro SPF: los receptores dan por erróneo \
-         el registro entero. Quite include:{whose} (o redirect={whose}) si ese servicio ya no envía \
-         en nombre del dominio, o pregúntele cuál es el nombre correcto.";
-    SPF_LEADS_TO_FAULT =
-        "The SPF record leads to {whose}, whose record is wrong: receivers take the whole for an \
-         error. Tell whoever runs {whose}, or take it out.",
-        "El registro SPF lleva a {whose}, cuyo registro es incorrecto: los receptores dan por \
-         erróneo el conjunto. Avise a quien lleve {whose}, o quítelo.";
-    SPF_LEADS_BACK =
-        "The SPF record leads in a circle back to {whose}: receivers take the whole for an error. \
-         Take out the include that closes the circle.",
-        "El registro SPF vuelve en círculo a {whose}: los receptores dan por erróneo el conjunto. \
-         Quite el include que cierra el círculo.";
-    SPF_NEUTRAL =
-        "The SPF record does not end in `-all` or `~all`, so that it says nothing about strangers. \
-         Once you are sure that it names every sender, publish: {record}",
-        "El registro SPF no termina en `-all` ni en `~all`, de modo que no dice nada de los \
-         extraños. Cuando esté seguro de que nombra a todos los remitentes, publique: {record}";
-    SPF_PLUS_ALL =
-        "The SPF record ends in `+all`: it lets the whole world send as this domain, and receivers \
-         distrust it. Write `~all` instead.",
-        "El registro SPF termina en `+all`: permite que todo el mundo envíe como este dominio, y \
-         los receptores desconfían. Escriba `~all` en su lugar.";
     SPF_RELAY_RIGHT =
         "It lets mail through {relay} pass.",
         "Deja pasar el correo que sale por {relay}.";
@@ -221,21 +123,6 @@ words! {
         "Todo el correo sale por {relay}. El registro ya hace todas las consultas al DNS que se \
          permiten, así que {term} pone sus direcciones en vez de su nombre: cámbielas cuando \
          cambien las del relay.";
-    RELAY_MAY_DIFFER =
-        "A relay may send from other addresses than those of {relay}. Ask its operator what the \
-         SPF record is to include.",
-        "Un relay puede enviar desde direcciones distintas de las de {relay}. Pregunte a quien lo \
-         opera qué debe incluir el registro SPF.";
-    RELAY_PRIVATE =
-        "The relayhost {relay} has a private address. Ask its operator which public addresses it \
-         sends from: the SPF record must let those pass.",
-        "El relayhost {relay} tiene una dirección privada. Pregunte a quien lo opera desde qué \
-         direcciones públicas envía: el registro SPF debe dejarlas pasar.";
-    RELAY_NOWHERE =
-        "The relayhost {relay} has no address in the DNS, so that it is not known what the SPF \
-         record must let pass.",
-        "El relayhost {relay} no tiene dirección en el DNS, así que no se sabe qué debe dejar \
-         pasar el registro SPF.";
     SPF_HELO =
         "Bounces have no sender address; receivers then ask whether {name} may be used from this \
          address.",
@@ -244,16 +131,6 @@ words! {
     SPF_HELO_RIGHT =
         "It lets bounces from this server pass.",
         "Deja pasar los rebotes de este servidor.";
-    NO_KEYS =
-        "There is no key for {domain}, so that its mail is not signed. Make one with `puerto dkim \
-         new {domain}`, and run this again.",
-        "No hay ninguna clave para {domain}, así que su correo no va firmado. Cree una con `puerto \
-         dkim new {domain}` y vuelva a ejecutar esto.";
-    ONLY_ED25519 =
-        "There are only Ed25519 keys, which large receivers do not verify. Make an RSA key too: \
-         `puerto dkim new --type rsa`.",
-        "Solo hay claves Ed25519, que los grandes receptores no comprueban. Cree también una clave \
-         RSA: `puerto dkim new --type rsa`.";
     DKIM_NEW =
         "The public half of the {kind} key that mail from {domain} is signed with.",
         "La mitad pública de la clave {kind} con que se firma el correo de {domain}.";
@@ -346,9 +223,6 @@ words! {
     DMARC_SECOND =
         "With two DMARC records, receivers discard both.",
         "Con dos registros DMARC, los receptores descartan ambos.";
-    DMARC_ABOVE =
-        "{domain} has no DMARC record of its own and needs none: that of {above} holds for it.",
-        "{domain} no tiene registro DMARC propio ni lo necesita: rige el de {above}.";
     DMARC_TO_QUARANTINE =
         "SPF and DKIM are right. When the reports have shown for a month that nothing of yours \
          fails, this asks receivers to put forgeries into the spam folder.",
@@ -370,11 +244,6 @@ words! {
         "Los remitentes exigen entonces cifrado hacia este servidor. Antes hay que servir, con un \
          certificado válido, https://mta-sts.{domain}/.well-known/mta-sts.txt con estas líneas: \
          {file}";
-    REVERSE_OF_RELAY =
-        "The address, the greeting and the reverse record that receivers see are those of the \
-         relayhost: they are its operator's business.",
-        "La dirección, el saludo y el registro inverso que ven los receptores son los del \
-         relayhost: son cosa de quien lo opera.";
     UPDATE_UNREACHABLE =
         "The server cannot be updated: {error}.",
         "No se puede actualizar el servidor: {error}.";
@@ -475,26 +344,170 @@ words! {
          nombre ya apunta a esa dirección, o lo hará cuando lean esto. Enviamos correo desde ella.";
 }
 
+// What is to be known beside the records.
+kinds! {
+    NOT_REGISTERED = "domain.unregistered" Error:
+        "{domain} does not exist: the DNS says that nobody has registered it (NXDOMAIN).",
+        "{domain} no existe: el DNS dice que nadie lo ha registrado (NXDOMAIN).",
+        "Correct the name if it is misspelt; else register it, or renew it if it has expired, and \
+         let the registrar delegate it to your name servers. No record can be published before.",
+        "Corrija el nombre si está mal escrito; si no, regístrelo, o renuévelo si ha caducado, y \
+         haga que el registrador lo delegue en sus servidores de nombres. Antes no se puede \
+         publicar ningún registro.";
+    NO_FULL_NAME = "host.short-name" Error:
+        "This server calls itself `{name}`, which is not a full name in the DNS.",
+        "Este servidor se presenta como `{name}`, que no es un nombre completo del DNS.",
+        "Set `hostname` in the configuration to a name such as mail.example.com; its address, its \
+         reverse record and its SPF record are proposed then.",
+        "Ponga en `hostname`, en la configuración, un nombre como mail.example.com; entonces se \
+         propondrán su dirección, su registro inverso y su registro SPF.";
+    HOST_IS_ALIAS = "host.alias" Error:
+        "{name} is an alias (CNAME) of {target}. Beside a CNAME nothing else may stand",
+        "{name} es un alias (CNAME) de {target}. Junto a un CNAME no puede haber nada más",
+        "delete it, and publish the addresses themselves.",
+        "elimínelo y publique las direcciones mismas.";
+    OTHER_ADDRESS = "host.other-address" Info:
+        "{name} also has {addresses}, from which no mail leaves.",
+        "{name} tiene además {addresses}, de donde no sale correo.",
+        "Delete what belongs to an old server; otherwise it does no harm.",
+        "Elimine lo que sea de un servidor antiguo; si no lo es, no estorba.";
+    NAME_IS_ALIAS = "name.alias" Error:
+        "{name} is an alias (CNAME) of {target}, and beside a CNAME nothing else may stand.",
+        "{name} es un alias (CNAME) de {target}, y junto a un CNAME no puede haber nada más.",
+        "Remove the CNAME before you publish this record, or have the record changed at {target}.",
+        "Quite el CNAME antes de publicar este registro, o haga que lo cambien en {target}.";
+    MX_IMPLICIT = "mx.implicit" Info:
+        "{domain} has no MX: its mail goes to the domain's own address.",
+        "{domain} no tiene MX: su correo va a la dirección del propio dominio.",
+        "Publish an MX if another machine is to take it.",
+        "Publique un MX si debe recibirlo otra máquina.";
+    MX_MISSING = "mx.missing" Error:
+        "Nobody takes mail for {domain}, and this server is not configured to. Receivers refuse a \
+         sender that cannot be answered",
+        "Nadie recibe el correo de {domain}, y este servidor no está configurado para hacerlo. Los \
+         receptores rechazan a un remitente al que no se puede responder",
+        "publish the MX of whoever takes the mail, or add the domain to `domains` in the \
+         configuration.",
+        "publique el MX de quien lo reciba, o añada el dominio a `domains` en la configuración.";
+    MX_ELSEWHERE = "mx.elsewhere" Warning:
+        "The configuration counts {domain} among the domains whose users live here, but its MX \
+         names another server. Mail that this server itself has for {domain} stays here and never \
+         reaches the other",
+        "La configuración cuenta {domain} entre los dominios con usuarios en este servidor, pero \
+         su MX nombra a otro. El correo que este mismo servidor tenga para {domain} se queda aquí \
+         y nunca llega al otro",
+        "take the domain out of `domains` if its mailboxes are there.",
+        "quite el dominio de `domains` si los buzones están allí.";
+    SPF_OPENING = "spf.opening" Error:
+        "`{term}` in the SPF record would let the whole world send as this domain as soon as \
+         receivers can read the record.",
+        "`{term}`, en el registro SPF, permitiría a todo el mundo enviar como este dominio en \
+         cuanto los receptores puedan leer el registro.",
+        "The proposal is without it: name the senders instead.",
+        "La propuesta no lo incluye: nombre en su lugar a los remitentes.";
+    SPF_SURPLUS = "spf.surplus" Info:
+        "Only one `exp=` may stand in an SPF record: `{term}` is left out. It is the text of a \
+         refusal and lets nobody pass.",
+        "En un registro SPF solo puede haber un `exp=`: se quita `{term}`. Es el texto de un \
+         rechazo y no deja pasar a nadie.";
+    SPF_UNREAD = "spf.unread" Warning:
+        "Receivers do not read `{term}` in the SPF record, since `all` ends it",
+        "Los receptores no leen `{term}` en el registro SPF, porque `all` lo termina",
+        "put it before `all` if it stands for a sender, and delete it if not.",
+        "póngalo antes de `all` si representa a un remitente y, si no, bórrelo.";
+    SPF_BESIDE = "spf.beside" Error:
+        "Beside the SPF record stands `{term}`, which is damaged: receivers do not read it, and \
+         whoever is named in it alone does not pass.",
+        "Junto al registro SPF está `{term}`, que está dañado: los receptores no lo leen, y quien \
+         solo figure en él no pasa.",
+        "Add those who still send for the domain to the record, and delete this text.",
+        "Añada al registro a quienes todavía envíen en nombre del dominio, y elimine este texto.";
+    SPF_LEADS_NOWHERE = "spf.leads-nowhere" Error:
+        "The SPF record leads to {whose}, which has no SPF record: receivers take the whole record \
+         for an error.",
+        "El registro SPF lleva a {whose}, que no tiene registro SPF: los receptores dan por \
+         erróneo el registro entero.",
+        "Take include:{whose} (or redirect={whose}) out, if that service no longer sends for the \
+         domain, or ask it for the right name.",
+        "Quite include:{whose} (o redirect={whose}) si ese servicio ya no envía en nombre del \
+         dominio, o pregúntele cuál es el nombre correcto.";
+    SPF_LEADS_TO_FAULT = "spf.leads-to-fault" Error:
+        "The SPF record leads to {whose}, whose record is wrong: receivers take the whole for an \
+         error.",
+        "El registro SPF lleva a {whose}, cuyo registro es incorrecto: los receptores dan por \
+         erróneo el conjunto.",
+        "Tell whoever runs {whose}, or take it out.",
+        "Avise a quien lleve {whose}, o quítelo.";
+    SPF_LEADS_BACK = "spf.leads-back" Error:
+        "The SPF record leads in a circle back to {whose}: receivers take the whole for an error.",
+        "El registro SPF vuelve en círculo a {whose}: los receptores dan por erróneo el conjunto.",
+        "Take out the include that closes the circle.",
+        "Quite el include que cierra el círculo.";
+    SPF_NEUTRAL = "spf.neutral" Warning:
+        "The SPF record does not end in `-all` or `~all`, so that it says nothing about strangers.",
+        "El registro SPF no termina en `-all` ni en `~all`, de modo que no dice nada de los \
+         extraños.",
+        "Once you are sure that it names every sender, publish: {record}",
+        "Cuando esté seguro de que nombra a todos los remitentes, publique: {record}";
+    SPF_PLUS_ALL = "spf.plus-all" Error:
+        "The SPF record ends in `+all`: it lets the whole world send as this domain, and receivers \
+         distrust it.",
+        "El registro SPF termina en `+all`: permite que todo el mundo envíe como este dominio, y \
+         los receptores desconfían.",
+        "Write `~all` instead.",
+        "Escriba `~all` en su lugar.";
+    RELAY_MAY_DIFFER = "relay.may-differ" Info:
+        "A relay may send from other addresses than those of {relay}.",
+        "Un relay puede enviar desde direcciones distintas de las de {relay}.",
+        "Ask its operator what the SPF record is to include.",
+        "Pregunte a quien lo opera qué debe incluir el registro SPF.";
+    RELAY_PRIVATE = "relay.private" Error:
+        "The relayhost {relay} has a private address.",
+        "El relayhost {relay} tiene una dirección privada.",
+        "Ask its operator which public addresses it sends from: the SPF record must let those \
+         pass.",
+        "Pregunte a quien lo opera desde qué direcciones públicas envía: el registro SPF debe \
+         dejarlas pasar.";
+    RELAY_NOWHERE = "relay.nowhere" Error:
+        "The relayhost {relay} has no address in the DNS, so that it is not known what the SPF \
+         record must let pass.",
+        "El relayhost {relay} no tiene dirección en el DNS, así que no se sabe qué debe dejar \
+         pasar el registro SPF.";
+    NO_KEYS = "dkim.no-key" Error:
+        "There is no key for {domain}, so that its mail is not signed.",
+        "No hay ninguna clave para {domain}, así que su correo no va firmado.",
+        "Make one with `puerto dkim new {domain}`, and run this again.",
+        "Cree una con `puerto dkim new {domain}` y vuelva a ejecutar esto.";
+    ONLY_ED25519 = "dkim.only-ed25519" Error:
+        "There are only Ed25519 keys, which large receivers do not verify.",
+        "Solo hay claves Ed25519, que los grandes receptores no comprueban.",
+        "Make an RSA key too: `puerto dkim new --type rsa`.",
+        "Cree también una clave RSA: `puerto dkim new --type rsa`.";
+    DMARC_ABOVE = "dmarc.above" Info:
+        "{domain} has no DMARC record of its own and needs none: that of {above} holds for it.",
+        "{domain} no tiene registro DMARC propio ni lo necesita: rige el de {above}.";
+    REVERSE_OF_RELAY = "ptr.of-relay" Info:
+        "The address, the greeting and the reverse record that receivers see are those of the \
+         relayhost: they are its operator's business.",
+        "La dirección, el saludo y el registro inverso que ven los receptores son los del \
+         relayhost: son cosa de quien lo opera.";
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn both_languages_put_in_the_same_values() {
-        let source = include_str!("words.rs");
-        let texts = source.split("\";\n").filter(|text| text.contains("=\n"));
-        for text in texts {
-            let Some((en, es)) = text.split_once("\",\n") else { continue };
+        let (source, _) = include_str!("words.rs").split_once("#[cfg(test)]").unwrap();
+        let texts = source.split("\n        \"").skip(1);
+        let texts: Vec<&str> = texts.map(|text| text.split('"').next().unwrap()).collect();
+        assert_eq!(texts.len() % 2, 0);
+        for pair in texts.chunks(2) {
             let values = |text: &str| {
-                let mut found: Vec<String> = text
-                    .split('{')
-                    .skip(1)
-                    .filter_map(|t| Some(t.split_once('}')?.0.into()))
-                    .collect();
-                found.sort();
-                found.dedup();
-                found
+                let names =
+                    text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+                names.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
             };
-            let en = en.rsplit_once("=\n").map_or(en, |(_, en)| en);
-            assert_eq!(values(en), values(es), "{en}");
+            assert_eq!(values(pair[0]), values(pair[1]), "{pair:?}");
         }
     }
 }

@@ -20,8 +20,8 @@ pub fn zone(plan: &Plan, language: Language) -> String {
     let zone = if apex.zone.is_empty() { &plan.domain } else { &apex.zone };
     let values = [("domain", plan.domain.as_str()), ("zone", zone)];
     let mut out = comment(&HEAD.with(language, &values));
-    if let Some(note) = plan.unregistered_note() {
-        out += &comment(&format!("! {}", note.text.of(language)));
+    if let Some(note) = plan.unregistered() {
+        out += &comment(&format!("! {}", note.said().of(language)));
     }
     out += &head(zone, apex, language);
     for (host, address) in &apex.addresses {

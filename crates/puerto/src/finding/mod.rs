@@ -8,7 +8,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::lang::{Language, Said};
+use crate::lang::{Language, Said, Text};
 
 pub mod page;
 
@@ -35,6 +35,41 @@ impl Severity {
     }
 }
 
+/// A kind of finding as it is declared, with `{name}` where something is put in.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// See [`Finding::id`].
+    pub id: &'static str,
+    /// How bad it is, unless a room says otherwise of one.
+    pub severity: Severity,
+    /// What is seen.
+    pub seen: Text,
+    /// What to do; empty where nothing can be done.
+    pub remedy: Text,
+}
+
+impl Kind {
+    /// A finding of this kind, with a value put in.
+    pub fn put(self, name: &'static str, value: impl ToString) -> Finding {
+        Finding::from(self).put(name, value)
+    }
+}
+
+/// Declares kinds of findings: a name, the id, how bad it is; then what is seen, and what to
+/// do where anything can be done, each in English and in Spanish.
+macro_rules! kinds {
+    ($($name:ident = $id:literal $severity:ident:
+       $en:literal, $es:literal $(, $do_en:literal, $do_es:literal)?;)*) => {
+        $(pub(super) const $name: $crate::finding::Kind = $crate::finding::Kind {
+            id: $id,
+            severity: $crate::finding::Severity::$severity,
+            seen: $crate::lang::Text::new($en, $es),
+            remedy: $crate::lang::Text::new(concat!($($do_en)?), concat!($($do_es)?)),
+        };)*
+    };
+}
+pub(crate) use kinds;
+
 /// Something that is wrong, and how to mend it. What a room never says of its findings is
 /// `None`, and stands neither on the page nor in JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +86,8 @@ pub struct Finding {
     pub seen: Said,
     /// What should have been seen.
     pub expected: Option<Said>,
-    /// What to do, ready to paste where it is a record or a command.
+    /// What to do, ready to paste where it is a record or a command; empty where nothing
+    /// can be done.
     pub remedy: Said,
     /// Where it is written.
     pub reference: Option<&'static str>,
@@ -62,6 +98,25 @@ impl Finding {
     pub fn new(id: &'static str, severity: Severity, seen: Said, remedy: Said) -> Self {
         let (subject, asked, expected, reference) = (None, None, None, None);
         Self { id, severity, subject, asked, seen, expected, remedy, reference }
+    }
+
+    /// The same with a value put into its sentences, whole.
+    #[must_use]
+    pub fn put(self, name: &'static str, value: impl ToString) -> Self {
+        let value = value.to_string();
+        let (seen, remedy) = (self.seen.put(name, &value), self.remedy.put(name, &value));
+        Self { seen, remedy, ..self }
+    }
+
+    /// The same, as bad as this.
+    #[must_use]
+    pub fn of(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
+    /// What was seen and what to do, one behind the other, where it stands in a list.
+    pub fn said(&self) -> Said {
+        if self.remedy.is_empty() { self.seen.clone() } else { self.seen.then(&self.remedy) }
     }
 
     /// Its members in a JSON document; the names are a contract. A room adds its own.
@@ -78,6 +133,12 @@ impl Finding {
         ];
         let known = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
         known.map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
+    }
+}
+
+impl From<Kind> for Finding {
+    fn from(kind: Kind) -> Self {
+        Self::new(kind.id, kind.severity, kind.seen.into(), kind.remedy.into())
     }
 }
 

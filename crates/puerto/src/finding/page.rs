@@ -22,11 +22,13 @@ pub const FAINT: Style = Style::new().dimmed();
 pub const TITLE: Style = Style::new().bold();
 
 /// How much a finding matters, in colour and word.
-pub const ERROR: (Style, Text) = (BAD, Text::new("error", "error"));
-/// The same for what may do harm.
-pub const WARNING: (Style, Text) = (UNSURE, Text::new("warning", "aviso"));
-/// The same for what is only said.
-pub const NOTE: (Style, Text) = (FAINT, Text::new("note", "nota"));
+pub fn word(severity: Severity) -> (Style, Text) {
+    match severity {
+        Severity::Error => (BAD, Text::new("error", "error")),
+        Severity::Warning => (UNSURE, Text::new("warning", "aviso")),
+        Severity::Info => (FAINT, Text::new("note", "nota")),
+    }
+}
 
 /// A report in the making, in one language.
 pub struct Page {
@@ -63,6 +65,11 @@ impl Page {
         self.line(&format!("  {mark} {}", said.of(self.language)));
     }
 
+    /// Adds a finding as one of several below a heading.
+    pub fn note(&mut self, finding: &Finding) {
+        self.point(finding.severity == Severity::Error, &finding.said());
+    }
+
     /// Adds a finding, `indent` columns from the edge: what is at fault in the first line,
     /// then what there is to say about it. `more` is a row that only this room has.
     pub fn found(&mut self, indent: usize, finding: &Finding, more: Option<(Text, &Said)>) {
@@ -72,12 +79,7 @@ impl Page {
         const SEE: Text = Text::new("see", "véase");
         let (language, subject) = (self.language, finding.subject.as_deref());
         let seen = finding.seen.of(language);
-        let word = match finding.severity {
-            Severity::Error => ERROR,
-            Severity::Warning => WARNING,
-            Severity::Info => NOTE,
-        };
-        self.headline(indent, word, (finding.id, subject), (&seen, ""));
+        self.headline(indent, word(finding.severity), (finding.id, subject), (&seen, ""));
         let asked = finding.asked.as_deref().unwrap_or_default();
         self.row(indent, ASKED, asked);
         if let Some((label, said)) = more {

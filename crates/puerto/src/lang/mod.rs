@@ -239,6 +239,13 @@ impl Said {
         })
     }
 
+    /// What is said and what follows from it: a whole sentence is followed by another, and
+    /// what is none by a colon.
+    pub fn then(&self, next: &Self) -> Self {
+        let between = if self.en.ends_with('.') { " " } else { ": " };
+        Self::joined([self, next], between)
+    }
+
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
         self.en.is_empty()

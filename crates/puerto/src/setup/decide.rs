@@ -1,48 +1,56 @@
 //! What the configuration of a new machine says: from what was asked for, what was
 //! found and what the person answers, in this order.
 
+use puerto_mail::dns::is_at_or_below;
 use puerto_smtp::Domain;
 
-use super::Wishes;
+use super::Site;
+use super::files::Wanted;
 use super::person::{Gone, Person, ask};
-use super::root::Root;
 use super::senders;
 use super::takeover::{Credentials, Inherited};
-use super::world::{Port25, Survey, World};
+use super::world::{Port25, Survey};
 use crate::config::{Config, Login, NextHop, Sender, TlsLevel};
+use crate::finding::Finding;
 use crate::lang::{Said, Text, said, said_of};
 use crate::survey::names::is_private;
 
 /// Where the relayhost's password is kept.
 pub(super) const PASSWORD_FILE: &str = "/etc/puerto/relayhost.password";
 
-/// A configuration that was decided, with what else it needs.
+/// What was decided, before anything is written.
 pub(super) struct Decided {
     pub(super) config: Config,
-    pub(super) password: Option<String>,
     pub(super) port_25: Option<Port25>,
+    pub(super) wanted: Vec<Wanted>,
+    pub(super) found: Vec<Finding>,
+    /// Who is to read root's mail, where that was said.
+    pub(super) root_mail: Option<String>,
+}
+
+impl Decided {
+    pub(super) fn of(config: Config, port_25: Option<Port25>) -> Self {
+        Self { config, port_25, wanted: Vec::new(), found: Vec::new(), root_mail: None }
+    }
 }
 
 /// Decides.
 pub(super) fn decide(
-    wishes: &Wishes,
-    surroundings: (&dyn World, &Survey, &Root),
+    site: &Site<'_>,
     inherited: &[&Inherited],
     person: &mut dyn Person,
 ) -> Result<Decided, Gone> {
-    let (world, survey, root) = surroundings;
-    let hostname = hostname(wishes, survey, root, inherited, person)?;
+    let wishes = site.wishes;
+    let hostname = hostname(site, inherited, person)?;
     let mut config = Config::with_defaults(hostname);
-    config.domains = domains(wishes, &config, survey, inherited, person)?;
+    config.domains = domains(site, &config, inherited, person)?;
     let here = config.domains.iter().any(|domain| domain.name() == Some(&wishes.domain));
     let from = inherited.iter().find(|program| program.relayhost.is_some());
     let known = match &wishes.relayhost {
         Some(asked) => asked.clone(),
         None => from.and_then(|program| program.relayhost.clone()),
     };
-    // A probe leaves this machine, which a trial in a folder must not.
-    let probe = known.is_none() && root.is_machine();
-    let port_25 = probe.then(|| world.port_25());
+    let port_25 = site.port_25(known.as_ref());
     let settled = known.is_some() || wishes.relayhost.is_some();
     config.relayhost = if settled { known } else { ask_relayhost(port_25, person)? };
     let from = from.filter(|program| program.relayhost == config.relayhost);
@@ -52,10 +60,10 @@ pub(super) fn decide(
         (None, None, Some(relayhost)) => ask_login(relayhost, person)?,
         (None, None, None) => None,
     };
-    let mut password = None;
-    if let Some(Credentials { user, password: secret }) = login {
+    let mut wanted = Vec::new();
+    if let Some(Credentials { user, password }) = login {
         config.relayhost_login = Some(Login { user, password_file: PASSWORD_FILE.into() });
-        password = Some(format!("{secret}\n"));
+        wanted.push(Wanted::secret(PASSWORD_FILE, format!("{password}\n")));
     }
     if from.is_some_and(|program| program.tls_required) {
         config.delivery.tls = TlsLevel::Required;
@@ -71,22 +79,21 @@ pub(super) fn decide(
     if !is_known || wishes.always.is_some() {
         config.sender.always = senders::always(wishes, &config, person)?;
     }
-    Ok(Decided { config, password, port_25 })
+    Ok(Decided { wanted, ..Decided::of(config, port_25) })
 }
 
 fn hostname(
-    wishes: &Wishes,
-    survey: &Survey,
-    root: &Root,
+    site: &Site<'_>,
     inherited: &[&Inherited],
     person: &mut dyn Person,
 ) -> Result<String, Gone> {
+    let &Site { wishes, root, survey, .. } = site;
     if let Some(asked) = &wishes.hostname {
         return Ok(asked.clone());
     }
     // What the machine is called inside, or by its hosting company, is no name that a
     // receiver would trust for this domain.
-    let own = |name: &String| *name == wishes.domain || is_below(name, &wishes.domain);
+    let own = |name: &String| is_at_or_below(name, &wishes.domain);
     let proposed = inherited
         .iter()
         .find_map(|program| program.hostname.as_deref().and_then(host_name))
@@ -134,15 +141,12 @@ const PROVIDERS_NAME: Text = Text::new(
      servidor, como {proposed}",
 );
 
-/// Whether a name is below a domain.
-pub(super) fn is_below(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
-}
-
 /// The name that an address points back to already, if it is one of the domain's own.
 fn pointer(domain: &str, survey: &Survey) -> Option<String> {
     let names = survey.egress.iter().flat_map(|egress| egress.names.iter().flatten());
-    names.filter_map(|name| host_name(name)).find(|name| is_below(name, domain))
+    names
+        .filter_map(|name| host_name(name))
+        .find(|name| name != domain && is_at_or_below(name, domain))
 }
 
 /// A domain in A-labels, however it was typed: as an address of it, or as the address of
@@ -170,12 +174,12 @@ pub fn dotted_name(text: &str) -> Option<String> {
 }
 
 fn domains(
-    wishes: &Wishes,
+    site: &Site<'_>,
     config: &Config,
-    survey: &Survey,
     inherited: &[&Inherited],
     person: &mut dyn Person,
 ) -> Result<Vec<Domain>, Gone> {
+    let &Site { wishes, survey, .. } = site;
     if let Some(program) = inherited.iter().find(|program| !program.domains.is_empty()) {
         return Ok(program.domains.clone());
     }

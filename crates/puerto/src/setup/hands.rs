@@ -6,6 +6,7 @@
 
 use super::person::Person;
 use super::world::World;
+use crate::finding::{Finding, Severity};
 use crate::lang::{Said, said};
 
 /// Something to do.
@@ -58,7 +59,7 @@ pub(super) fn carry_out(
     steps: &mut [Step],
     world: &dyn World,
     person: &mut dyn Person,
-) -> Vec<Said> {
+) -> Vec<Finding> {
     let mut problems = Vec::new();
     let mut blocked = false;
     for step in steps {
@@ -75,13 +76,15 @@ pub(super) fn carry_out(
     problems
 }
 
-fn run_all(commands: &[String], world: &dyn World, problems: &mut Vec<Said>) -> bool {
+fn run_all(commands: &[String], world: &dyn World, problems: &mut Vec<Finding>) -> bool {
     for command in commands {
         if let Err(error) = world.execute(command) {
-            problems.push(said!(
+            let seen = said!(
                 "`{command}` failed: {error}", "`{command}` ha fallado: {error}";
                 command = command, error = error
-            ));
+            );
+            let nothing = Said::default();
+            problems.push(Finding::new("setup.command", Severity::Error, seen, nothing));
             return false;
         }
     }

@@ -36,25 +36,26 @@ use std::path::PathBuf;
 use puerto_smtp::{Address, Domain};
 
 use crate::config::{Config, ConfigErrors, NextHop};
-use crate::dnsplan::{Plan as Publication, Subject};
+use crate::dnsplan::{Key, Plan as Publication, Subject};
+use crate::finding::{Finding, Severity, kinds};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, dns_error, key_error, said, said_of};
 use crate::sender;
 use crate::survey::address::is_public;
 
 use batch::{Batch, Unwritten};
-use decide::{Decided, PASSWORD_FILE, decide};
+use decide::{Decided, decide};
 use files::{State, Wanted};
-use takeover::Inherited;
+use steps::Situation;
 
 pub use decide::{domain_meant, dotted_name, host_name};
 pub use files::Done;
 pub use hands::Step;
 pub use person::{Gone, Nobody, Person};
 pub use postmaster::is_reader;
-pub use report::{Found, Record, Report};
+pub use report::Report;
 pub use root::Root;
-pub use takeover::Credentials;
+pub use takeover::{Credentials, Inherited};
 pub use undo::{Undone, undo};
 #[cfg(test)]
 pub use world::Egress;
@@ -144,15 +145,67 @@ const NO_DNS: Text = Text::new(
      comprobado aún; `puerto check` lo hará después",
 );
 
-/// What is to be, before anything is written.
-struct Plan {
-    config: Config,
-    port_25: Option<Port25>,
-    wanted: Vec<Wanted>,
-    found: Vec<Found>,
-    problems: Vec<Said>,
-    /// Who is to read root's mail, where that was said.
-    root_mail: Option<String>,
+kinds! {
+    PORT_25 = "setup.port-25" Error:
+        "Port 25 is closed on the way out ({how}), as most hosting companies have it at first",
+        "El puerto 25 de salida está cerrado ({how}), como hacen al principio casi todos los \
+         proveedores",
+        "set `relayhost` to a server that takes your mail at port 587, or ask them to open it",
+        "ponga en `relayhost` un servidor que acepte su correo por el 587, o pida que lo abran";
+    CONTRADICTION = "setup.contradiction" Error:
+        "{file} says {there} for {key}, not {asked}, and was left as it is",
+        "{file} dice {there} en {key}, no {asked}, y se ha dejado como está",
+        "change that line, or move the file away and run this again",
+        "cambie esa línea, o aparte el fichero y vuelva a ejecutar esto";
+    KEPT = "setup.kept" Warning:
+        "{file} is there, says something else, and was left as it is",
+        "{file} ya existe, dice otra cosa y se ha dejado como está";
+    ABSENT = "setup.absent-domain" Warning:
+        "The DNS knows no {domain}", "El DNS no conoce {domain}",
+        "see that it is written right, and that it has been registered",
+        "compruebe que esté bien escrito y que se haya registrado";
+    OFFLINE = "setup.offline" Warning:
+        "This machine has no way to the Internet at the moment",
+        "Esta máquina no tiene ahora mismo salida a Internet";
+    PRIVATE = "setup.private-address" Warning:
+        "{address} is not a public address", "{address} no es una dirección pública",
+        "outside this machine is seen under another one, which SPF and PTR must name",
+        "fuera, esta máquina se ve con otra, que es la que deben nombrar SPF y PTR";
+    NOT_LOCAL = "setup.not-local" Info:
+        "{domain} is not among `domains`, so mail for it is not put into mailboxes of this server",
+        "{domain} no está en `domains`, así que su correo no se guarda en buzones de este servidor",
+        "if they are here, add it", "si están aquí, añádalo";
+    ELSEWHERE = "setup.mailboxes-elsewhere" Info:
+        "Mail for {domain} is taken by {hosts}, so its mailboxes are not here: users of this \
+         machine send as {sender}, and what cannot be delivered returns there",
+        "El correo de {domain} lo recibe {hosts}, así que sus buzones no están aquí: los usuarios \
+         de esta máquina envían como {sender}, y ahí vuelve lo que no se puede entregar";
+    LISTENS_HERE = "setup.listens-here" Info:
+        "It listens on {listen}: for programs of this machine alone.",
+        "Escucha en {listen}: solo para los programas de esta máquina.",
+        "If other machines are to send through it, set listen.smtp and trusted_networks",
+        "Si otras máquinas van a enviar a través de ella, ponga listen.smtp y trusted_networks";
+    LISTENS = "setup.listens" Info:
+        "It listens on {listen}, since everybody may bring mail for mailboxes here; through it, \
+         only trusted_networks may send ({networks})",
+        "Escucha en {listen}, pues cualquiera puede traer correo para los buzones de aquí; a \
+         través de él solo pueden enviar las trusted_networks ({networks})";
+}
+
+/// What a setup is made from.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    wishes: &'a Wishes,
+    root: &'a Root,
+    world: &'a dyn World,
+    survey: &'a Survey,
+}
+
+impl Site<'_> {
+    // A probe leaves this machine, which a trial in a folder must not.
+    fn port_25(&self, relayhost: Option<&NextHop>) -> Option<Port25> {
+        (relayhost.is_none() && self.root.is_machine()).then(|| self.world.port_25())
+    }
 }
 
 /// Sets up.
@@ -167,86 +220,67 @@ pub fn run(
         root.writable(&wishes.config_file)?;
     }
     let survey = world.survey(&wishes.domain);
-    let programs = takeover::look(root);
-    let plan = plan(wishes, (world, &survey, root), &programs, person)?;
-    let files = write(&plan.wanted, &plan.config.user, root, person)?;
-    let Plan { config, port_25, found, mut problems, root_mail, .. } = plan;
+    let site = Site { wishes, root, world, survey: &survey };
+    let mut programs = takeover::look(root);
+    let decided = plan(&site, &mut programs, person)?;
+    let files = write(&decided.wanted, &decided.config.user, root, person)?;
+    let Decided { config, port_25, mut found, root_mail, .. } = decided;
     // The result is judged by what will read it.
     Config::load(Some(&root.at(&wishes.config_file)))?;
     let ring = KeyRing::load(&root.at(&config.dkim_directory));
-    problems.extend(ring.problems().iter().map(|problem| {
-        said_of!(
+    found.extend(ring.problems().iter().map(|problem| {
+        let seen = said_of!(
             "A key cannot be used: {problem}", "Hay una clave inservible: {problem}";
             problem = problem.said
-        )
+        );
+        Finding::new("setup.unusable-key", Severity::Error, seen, Said::default())
     }));
-    problems.extend(port_25.filter(|_| config.relayhost.is_none()).and_then(closed));
-    let mut notes = notes(wishes, &config, &survey, &files);
-    let plan = publication(wishes, (world, &survey), &config, &ring, &mut notes);
-    let situation = steps::Situation {
-        root,
-        world,
-        program: &wishes.program,
-        config_file: &wishes.config_file,
-        survey: &survey,
+    let closed = port_25.filter(|port| matches!(port, Port25::Refused | Port25::Dropped));
+    let closed = closed.filter(|_| config.relayhost.is_none());
+    found.extend(closed.map(|port| PORT_25.put("how", port.name())));
+    found.extend(notes(&site, &config, &files));
+    let plan = publication(&site, &config, &ring, &mut found);
+    let mut steps = Situation {
+        site,
+        config: &config,
+        programs: &programs,
         published: plan.as_ref().is_some_and(|plan| plan.changes().next().is_none()),
         written: files.iter().filter(|(_, d)| d.is_new()).map(|(path, _)| path.as_path()).collect(),
-    };
-    let mut steps = steps::steps(&wishes.domain, &config, &situation, &programs);
-    let (of_names, good_to_know) = senders::judge(&config, &wishes.domain);
-    problems.extend(of_names);
-    notes.extend(good_to_know);
+    }
+    .steps();
+    found.extend(senders::judge(&config, &wishes.domain));
     postmaster::step(&root_mail, &config, root, &mut steps);
     if wishes.act && root.is_machine() {
-        problems.extend(hands::carry_out(&mut steps, world, person));
+        found.extend(hands::carry_out(&mut steps, world, person));
     }
     Ok(Report {
         domain: wishes.domain.clone(),
-        origin: config.sender_domain().map(Domain::to_string),
-        hostname: config.hostname,
-        relayhost: config.relayhost,
+        config,
         config_file: wishes.config_file.clone(),
         root: root.folder().to_owned(),
         survey,
         port_25,
-        found,
+        programs,
         files,
         plan,
-        keys: records(&ring),
-        notes,
-        problems,
+        keys: ring.keys().iter().map(|key| Key::of(key)).collect(),
+        found,
         steps,
     })
 }
 
-fn closed(port_25: Port25) -> Option<Said> {
-    matches!(port_25, Port25::Refused | Port25::Dropped).then(|| {
-        said!(
-            "Port 25 is closed on the way out ({how}), as most hosting companies have it at first: \
-             set `relayhost` to a server that takes your mail at port 587, or ask them to open it",
-            "El puerto 25 de salida está cerrado ({how}), como hacen al principio casi todos los \
-             proveedores: ponga en `relayhost` un servidor que acepte su correo por el 587, o pida \
-             que lo abran";
-            how = port_25.name()
-        )
-    })
-}
-
+/// What is to be, before anything is written.
 fn plan(
-    wishes: &Wishes,
-    surroundings: (&dyn World, &Survey, &Root),
-    programs: &[Inherited],
+    site: &Site<'_>,
+    programs: &mut [Inherited],
     person: &mut dyn Person,
-) -> Result<Plan, SetupError> {
-    let (world, _, root) = surroundings;
+) -> Result<Decided, SetupError> {
+    let &Site { wishes, root, .. } = site;
     let config_file = &wishes.config_file;
     let there = root.has(config_file).then(|| Config::load(Some(&root.at(config_file))));
     let existing = there.transpose()?;
-    let problems = existing.as_ref().map(|there| contradictions(wishes, there)).unwrap_or_default();
     let again = existing.is_some();
-    let mut taken = Vec::new();
-    let mut found = Vec::new();
-    for program in programs {
+    for program in programs.iter_mut() {
         let question = said!(
             "{program} is configured on this machine. Take over what it says?",
             "En esta máquina está configurado {program}. ¿Heredar lo que dice?";
@@ -254,58 +288,46 @@ fn plan(
         );
         let summary = program.summary();
         // Of some programs it is only known that they are there.
-        let asks = !again && !summary.is_empty();
-        if asks {
+        if !again && !summary.is_empty() {
             person.tell(&Said::words(format!("{}:", program.program)), &summary);
+            program.taken = person.confirm(&question, true)?;
         }
-        let take = asks && person.confirm(&question, true)?;
-        taken.extend(take.then_some(program));
-        found.push(Found {
-            program: program.program,
-            files: program.files.clone(),
-            taken: take,
-            settings: summary,
-            left: program.left.clone(),
-        });
     }
-    let mut wanted = Vec::new();
+    let taken: Vec<&Inherited> = programs.iter().filter(|program| program.taken).collect();
     let mut last = None;
-    let (config, port_25) = match existing {
+    let mut decided = match existing {
         Some(config) => {
-            let probe = config.relayhost.is_none() && root.is_machine();
-            let port_25 = probe.then(|| world.port_25());
-            (config, port_25)
+            let port_25 = site.port_25(config.relayhost.as_ref());
+            Decided { found: contradictions(wishes, &config), ..Decided::of(config, port_25) }
         }
         None => {
-            let Decided { config, password, port_25 } =
-                decide(wishes, surroundings, &taken, person)?;
-            let config = Config { language: wishes.language, ..config };
-            let text = config.annotated(wishes.language);
+            let mut decided = decide(site, &taken, person)?;
+            decided.config.language = wishes.language;
+            let text = decided.config.annotated(wishes.language);
             // Nothing is written that could not be read again.
-            let name = config_file.display().to_string();
-            Config::parse(&text, &name)?;
+            Config::parse(&text, &config_file.display().to_string())?;
             last = Some(Wanted::text(config_file, text));
-            wanted.extend(password.map(|text| Wanted::secret(PASSWORD_FILE, text)));
-            (config, port_25)
+            decided
         }
     };
+    let Decided { config, wanted, root_mail, .. } = &mut decided;
     // Who has not said it the first time is not asked each time.
     let asked = wishes.root_mail.as_deref().or(again.then_some(""));
-    let root_mail = postmaster::reader(asked, &config, root, person)?;
-    wanted.extend(postmaster::file(root_mail.as_deref(), &config, root));
+    *root_mail = postmaster::reader(asked, config, root, person)?;
+    wanted.extend(postmaster::file(root_mail.as_deref(), config, root));
     let keys = keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root, wishes.today);
     wanted.extend(keys.map_err(SetupError::Key)?);
-    wanted.extend(service::files(&wishes.program, &config, config_file));
+    wanted.extend(service::files(&wishes.program, config, config_file));
     wanted.extend(names::free(root, &wishes.program));
-    wanted.extend(certificate::hook(root, &config));
+    wanted.extend(certificate::hook(root, config));
     // Once it is there nothing is taken over any more: so it comes last, and a run that
     // was cut off is made good by the next.
     wanted.extend(last);
-    Ok(Plan { config, port_25, wanted, found, problems, root_mail })
+    Ok(decided)
 }
 
 /// Where a configuration that is there says something else than what was asked for.
-fn contradictions(wishes: &Wishes, there: &Config) -> Vec<Said> {
+fn contradictions(wishes: &Wishes, there: &Config) -> Vec<Finding> {
     fn text<T: ToString>(value: &Option<T>) -> String {
         value.as_ref().map(ToString::to_string).unwrap_or_default()
     }
@@ -320,14 +342,8 @@ fn contradictions(wishes: &Wishes, there: &Config) -> Vec<Said> {
     ];
     let contradicted = compared.into_iter().filter_map(|(key, asked, there)| {
         let asked = asked.filter(|asked| *asked != there)?;
-        Some(said!(
-            "{file} says {there} for {key}, not {asked}, and was left as it is: change that line, \
-             or move the file away and run this again",
-            "{file} dice {there} en {key}, no {asked}, y se ha dejado como está: cambie esa línea, \
-             o aparte el fichero y vuelva a ejecutar esto";
-            file = wishes.config_file.display(), key = key, there = format!("{there:?}"),
-            asked = format!("{asked:?}")
-        ))
+        let found = CONTRADICTION.put("file", wishes.config_file.display()).put("key", key);
+        Some(found.put("there", format!("{there:?}")).put("asked", format!("{asked:?}")))
     });
     contradicted.collect()
 }
@@ -377,136 +393,70 @@ fn write(
     Ok(jobs.into_iter().map(|(file, done)| (file.path.clone(), done)).collect())
 }
 
-fn notes(
-    wishes: &Wishes,
-    config: &Config,
-    survey: &Survey,
-    files: &[(PathBuf, Done)],
-) -> Vec<Said> {
-    let domain = &wishes.domain;
+fn notes(site: &Site<'_>, config: &Config, files: &[(PathBuf, Done)]) -> Vec<Finding> {
+    let (domain, survey) = (&site.wishes.domain, site.survey);
     let mut notes = vec![listening(config)];
-    notes.extend(files.iter().filter(|(_, done)| *done == Done::Kept).map(|(path, _)| {
-        said!(
-            "{file} is there, says something else, and was left as it is",
-            "{file} ya existe, dice otra cosa y se ha dejado como está"; file = path.display()
-        )
-    }));
-    notes.extend(survey.absent.then(|| {
-        said!(
-            "The DNS knows no {domain}: see that it is written right, and that it has been \
-             registered",
-            "El DNS no conoce {domain}: compruebe que esté bien escrito y que se haya registrado";
-            domain = domain
-        )
-    }));
-    notes.extend(survey.egress.is_empty().then(|| {
-        said!(
-            "This machine has no way to the Internet at the moment",
-            "Esta máquina no tiene ahora mismo salida a Internet"
-        )
-    }));
+    let kept = files.iter().filter(|(_, done)| *done == Done::Kept);
+    notes.extend(kept.map(|(path, _)| KEPT.put("file", path.display())));
+    notes.extend(survey.absent.then(|| ABSENT.put("domain", domain)));
+    notes.extend(survey.egress.is_empty().then(|| OFFLINE.into()));
     let private = survey.egress.iter().filter(|egress| !is_public(egress.address));
-    notes.extend(private.map(|egress| {
-        said!(
-            "{address} is not a public address: outside this machine is seen under another one, \
-             which SPF and PTR must name",
-            "{address} no es una dirección pública: fuera, esta máquina se ve con otra, que es la \
-             que deben nombrar SPF y PTR";
-            address = egress.address
-        )
-    }));
+    notes.extend(private.map(|egress| PRIVATE.put("address", egress.address)));
     let relayhost = config.relayhost.as_ref().filter(|_| config.relayhost_login.is_some());
-    notes.extend(relayhost.and_then(NextHop::advice_for_password));
+    notes.extend(relayhost.and_then(NextHop::advice_for_password).map(|advice| {
+        Finding::new("setup.relay-by-mx", Severity::Warning, advice, Said::default())
+    }));
     let names = survey.egress.iter().find_map(|egress| egress.names.as_ref().err());
     if let Some(error) = survey.exchanges.as_ref().err().or(names) {
-        notes.push(Said::of_parts(NO_DNS, &[("error", &dns_error(error))]));
+        notes.push(no_dns(&dns_error(error)));
     }
     let hosts = survey.exchanges.as_ref().ok();
     notes.extend(hosts.and_then(|hosts| mailboxes(domain, hosts, config)));
     notes
 }
 
+fn no_dns(error: &Said) -> Finding {
+    let seen = Said::of_parts(NO_DNS, &[("error", error)]);
+    Finding::new("setup.no-dns", Severity::Warning, seen, Said::default())
+}
+
 /// Where the mailboxes of a domain are that is not one of ours.
-fn mailboxes(domain: &str, hosts: &[String], config: &Config) -> Option<Said> {
+fn mailboxes(domain: &str, hosts: &[String], config: &Config) -> Option<Finding> {
     let ours = Domain::parse(domain).is_ok_and(|domain| config.domains.contains(&domain));
     if ours {
         return None;
     }
     if hosts.is_empty() || hosts.contains(&config.hostname) {
-        return Some(said!(
-            "{domain} is not among `domains`, so mail for it is not put into mailboxes of this \
-             server: if they are here, add it",
-            "{domain} no está en `domains`, así que su correo no se guarda en buzones de este \
-             servidor: si están aquí, añádalo";
-            domain = domain
-        ));
+        return Some(NOT_LOCAL.put("domain", domain));
     }
     let sender = sender::of_the_machine(config).map(|sender| sender.to_string());
-    Some(said!(
-        "Mail for {domain} is taken by {hosts}, so its mailboxes are not here: users of this \
-         machine send as {sender}, and what cannot be delivered returns there",
-        "El correo de {domain} lo recibe {hosts}, así que sus buzones no están aquí: los usuarios \
-         de esta máquina envían como {sender}, y ahí vuelve lo que no se puede entregar";
-        domain = domain, hosts = hosts.join(", "), sender = sender.unwrap_or_default()
-    ))
+    let found = ELSEWHERE.put("domain", domain).put("hosts", hosts.join(", "));
+    Some(found.put("sender", sender.unwrap_or_default()))
 }
 
 /// What is to be published, unless the DNS does not say what is.
 fn publication(
-    wishes: &Wishes,
-    (world, survey): (&dyn World, &Survey),
+    site: &Site<'_>,
     config: &Config,
     ring: &KeyRing,
-    notes: &mut Vec<Said>,
+    found: &mut Vec<Finding>,
 ) -> Option<Publication> {
     // That the DNS does not answer has been said already.
-    survey.exchanges.as_ref().ok()?;
-    let addresses = survey.egress.iter().map(|egress| egress.address);
+    site.survey.exchanges.as_ref().ok()?;
+    let addresses = site.survey.egress.iter().map(|egress| egress.address);
     let public = addresses.filter(|address| is_public(*address)).collect();
-    let subject = Subject::new(config, ring, Some(&wishes.domain), public).ok()?;
-    match world.plan(&subject) {
-        Ok(plan) => Some(plan),
-        Err(unread) => {
-            let questions = unread.questions.iter();
-            let list = Said::of_both(|language| {
-                let said = |(question, error): &(String, _)| {
-                    format!("{question}: {}", dns_error(error).of(language))
-                };
-                questions.clone().map(said).collect::<Vec<_>>().join("; ")
-            });
-            notes.push(Said::of_parts(NO_DNS, &[("error", &list)]));
-            None
-        }
-    }
+    let subject = Subject::new(config, ring, Some(&site.wishes.domain), public).ok()?;
+    let planned = site.world.plan(&subject);
+    planned.map_err(|unread| found.push(no_dns(&unread.list(usize::MAX)))).ok()
 }
 
 /// What it listens on, and why.
-fn listening(config: &Config) -> Said {
-    let addresses: Vec<_> = config.listen.all().map(ToString::to_string).collect();
-    let listen = addresses.join(", ");
+fn listening(config: &Config) -> Finding {
+    let listed = |items: Vec<String>| items.join(", ");
+    let addresses = listed(config.listen.all().map(ToString::to_string).collect());
     if config.listen.smtp.iter().all(|address| address.ip().is_loopback()) {
-        return said!(
-            "It listens on {listen}: for programs of this machine alone. If other machines are to \
-             send through it, set listen.smtp and trusted_networks",
-            "Escucha en {listen}: solo para los programas de esta máquina. Si otras máquinas van a \
-             enviar a través de ella, ponga listen.smtp y trusted_networks";
-            listen = listen
-        );
+        return LISTENS_HERE.put("listen", addresses);
     }
-    let networks: Vec<_> = config.trusted_networks.0.iter().map(ToString::to_string).collect();
-    said!(
-        "It listens on {listen}, since everybody may bring mail for mailboxes here; through it, \
-         only trusted_networks may send ({networks})",
-        "Escucha en {listen}, pues cualquiera puede traer correo para los buzones de aquí; a \
-         través de él solo pueden enviar las trusted_networks ({networks})";
-        listen = listen, networks = networks.join(", ")
-    )
-}
-
-fn records(ring: &KeyRing) -> Vec<Record> {
-    let record = |key: &std::sync::Arc<puerto_mail::dkim::SigningKey>| Record {
-        name: format!("{}._domainkey.{}", key.selector, key.domain),
-        value: key.key.record_text(),
-    };
-    ring.keys().iter().map(record).collect()
+    let networks = config.trusted_networks.0.iter().map(ToString::to_string).collect();
+    LISTENS.put("listen", addresses).put("networks", listed(networks))
 }

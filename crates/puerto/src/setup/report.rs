@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use super::files::Done;
 use super::hands::Step;
+use super::takeover::Inherited;
 use super::world::{Port25, Survey};
-use crate::config::NextHop;
-use crate::dnsplan::Plan;
+use crate::config::Config;
+use crate::dnsplan::{Key, Plan};
+use crate::finding::{Finding, Severity};
 use crate::lang::Said;
 
 /// The result of a setup.
@@ -14,13 +16,9 @@ use crate::lang::Said;
 pub struct Report {
     /// The domain, in A-labels.
     pub domain: String,
-    /// The server's name.
-    pub hostname: String,
-    /// What completes bare senders.
-    pub origin: Option<String>,
-    /// Where all mail goes; none: to its MX.
-    pub relayhost: Option<NextHop>,
-    /// The configuration file, as a path of the machine.
+    /// The configuration that was written, or that was there.
+    pub config: Config,
+    /// Its file, as a path of the machine.
     pub config_file: PathBuf,
     /// The folder that stands for the machine; `/` for the machine itself.
     pub root: PathBuf,
@@ -29,18 +27,16 @@ pub struct Report {
     /// Whether port 25 is open, if it was tried.
     pub port_25: Option<Port25>,
     /// Other mail programs.
-    pub found: Vec<Found>,
+    pub programs: Vec<Inherited>,
     /// The files, as paths of the machine, and what became of them.
     pub files: Vec<(PathBuf, Done)>,
     /// The records to publish, merged with what exists; none if the DNS did not say what
     /// exists.
     pub plan: Option<Plan>,
-    /// The records of the keys, which are known without the DNS.
-    pub keys: Vec<Record>,
-    /// What is good to know.
-    pub notes: Vec<Said>,
-    /// What keeps mail from being sent as it was asked for.
-    pub problems: Vec<Said>,
+    /// The keys, whose records are known without the DNS.
+    pub keys: Vec<Key>,
+    /// What is good to know; an error keeps mail from being sent as it was asked for.
+    pub found: Vec<Finding>,
     /// What is still to do, in this order.
     pub steps: Vec<Step>,
 }
@@ -50,28 +46,19 @@ impl Report {
     pub fn changed(&self) -> bool {
         self.files.iter().any(|(_, done)| done.is_new())
     }
-}
 
-/// Another mail program.
-#[derive(Debug)]
-pub struct Found {
-    /// Its name.
-    pub program: &'static str,
-    /// The files that it was known by.
-    pub files: Vec<PathBuf>,
-    /// Whether its settings were taken over now.
-    pub taken: bool,
-    /// Its settings, as ours would be written.
-    pub settings: Vec<String>,
-    /// What cannot be taken over.
-    pub left: Vec<Said>,
-}
+    /// What keeps mail from being sent as it was asked for.
+    pub fn problems(&self) -> Vec<Said> {
+        self.said(true)
+    }
 
-/// The record of a key.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// Its full name.
-    pub name: String,
-    /// Its text, as one string.
-    pub value: String,
+    /// What else is good to know.
+    pub fn notes(&self) -> Vec<Said> {
+        self.said(false)
+    }
+
+    fn said(&self, errors: bool) -> Vec<Said> {
+        let is_wanted = |one: &&Finding| (one.severity == Severity::Error) == errors;
+        self.found.iter().filter(is_wanted).map(Finding::said).collect()
+    }
 }

@@ -8,47 +8,50 @@ use super::decide::dotted_name;
 use super::person::{Gone, Person, ask};
 use super::takeover::Inherited;
 use crate::config::{Config, NextHop};
-use crate::lang::{Said, Text, said};
+use crate::finding::{Finding, Kind, Severity, kinds};
+use crate::lang::said;
 use crate::sender::of_the_machine;
 use crate::survey::names::{is_private, provider};
 use crate::survey::relayhost::service;
 use puerto_mail::dns::is_at_or_below;
 
-const INTERNAL: Text = Text::new(
-    "The server is called {name}, a name that nobody outside knows: receivers refuse mail from \
-     such a name. Set `hostname` to one of {domain}, as in mail.{domain}",
-    "El servidor se llama {name}, un nombre que nadie conoce fuera: los receptores rechazan el \
-     correo de un nombre así. Ponga en `hostname` uno de {domain}, como mail.{domain}",
-);
-const SHORT: Text = Text::new(
-    "The configuration calls this server {name}, which is not a full name, and receivers \
-     refuse such a greeting: set `hostname`, as in mail.example.com",
-    "La configuración llama {name} a este servidor, que no es un nombre completo, y los \
-     receptores rechazan ese saludo: ponga `hostname`, como en mail.example.com",
-);
-const PROVIDERS: Text = Text::new(
-    "The server is called {name}, as its hosting company ({provider}) calls machines of which \
-     nobody takes care: receivers distrust them, and no SPF or DKIM of yours can stand there. Set \
-     `hostname` to one of {domain}, as in mail.{domain}",
-    "El servidor se llama {name}, como su proveedor ({provider}) llama a las máquinas de las que \
-     nadie se ocupa: los receptores desconfían de ellas, y ahí no puede haber SPF ni DKIM suyos. \
-     Ponga en `hostname` uno de {domain}, como mail.{domain}",
-);
-const SENDERS_INTERNAL: Text = Text::new(
-    "Who sends from this machine is user@{name}, which nobody outside knows: receivers refuse such \
-     senders, and nobody can answer them. Set `origin` to a domain of yours, as in {domain}",
-    "Quien envía desde esta máquina es usuario@{name}, que nadie conoce fuera: los receptores \
-     rechazan esos remitentes y nadie les puede contestar. Ponga en `origin` un dominio suyo, como \
-     {domain}",
-);
-const SENDERS_PROVIDERS: Text = Text::new(
-    "Who sends from this machine is user@{name}, a name of the hosting company ({provider}), for \
-     which you can publish neither SPF nor DKIM: many receivers refuse such senders. Set `origin` \
-     to a domain of yours, as in {domain}",
-    "Quien envía desde esta máquina es usuario@{name}, un nombre del proveedor ({provider}), para el \
-     que no se puede publicar SPF ni DKIM: muchos receptores rechazan esos remitentes. Ponga en \
-     `origin` un dominio suyo, como {domain}",
-);
+kinds! {
+    INTERNAL = "hostname.private" Error:
+        "The server is called {name}, a name that nobody outside knows: receivers refuse mail from \
+         such a name.",
+        "El servidor se llama {name}, un nombre que nadie conoce fuera: los receptores rechazan el \
+         correo de un nombre así.",
+        "Set `hostname` to one of {domain}, as in mail.{domain}",
+        "Ponga en `hostname` uno de {domain}, como mail.{domain}";
+    SHORT = "hostname.short" Error:
+        "The configuration calls this server {name}, which is not a full name, and receivers \
+         refuse such a greeting",
+        "La configuración llama {name} a este servidor, que no es un nombre completo, y los \
+         receptores rechazan ese saludo",
+        "set `hostname`, as in mail.example.com", "ponga `hostname`, como en mail.example.com";
+    PROVIDERS = "hostname.of-provider" Error:
+        "The server is called {name}, as its hosting company ({provider}) calls machines of which \
+         nobody takes care: receivers distrust them, and no SPF or DKIM of yours can stand there.",
+        "El servidor se llama {name}, como su proveedor ({provider}) llama a las máquinas de las \
+         que nadie se ocupa: los receptores desconfían de ellas, y ahí no puede haber SPF ni DKIM \
+         suyos.",
+        "Set `hostname` to one of {domain}, as in mail.{domain}",
+        "Ponga en `hostname` uno de {domain}, como mail.{domain}";
+    SENDERS_INTERNAL = "sender.private" Error:
+        "Who sends from this machine is user@{name}, which nobody outside knows: receivers refuse \
+         such senders, and nobody can answer them.",
+        "Quien envía desde esta máquina es usuario@{name}, que nadie conoce fuera: los receptores \
+         rechazan esos remitentes y nadie les puede contestar.",
+        "Set `origin` to a domain of yours, as in {domain}",
+        "Ponga en `origin` un dominio suyo, como {domain}";
+    SENDERS_PROVIDERS = "sender.of-provider" Error:
+        "Who sends from this machine is user@{name}, a name of the hosting company ({provider}), \
+         for which you can publish neither SPF nor DKIM: many receivers refuse such senders.",
+        "Quien envía desde esta máquina es usuario@{name}, un nombre del proveedor ({provider}), \
+         para el que no se puede publicar SPF ni DKIM: muchos receptores rechazan esos remitentes.",
+        "Set `origin` to a domain of yours, as in {domain}",
+        "Ponga en `origin` un dominio suyo, como {domain}";
+}
 
 /// Asks what completes bare senders, where the domain that was asked for has its
 /// mailboxes elsewhere or what another program said is of no use outside.
@@ -140,14 +143,13 @@ pub(super) fn is_known_outside(name: &str) -> bool {
     !is_private(name) && provider(name).is_none()
 }
 
-/// What will come of the names that the configuration has: first what keeps mail from
-/// being taken, then what is good to know.
-pub(super) fn judge(config: &Config, domain: &str) -> (Vec<Said>, Vec<Said>) {
+/// What will come of the names that the configuration has; behind a relayhost nobody
+/// outside hears that of the server.
+pub(super) fn judge(config: &Config, domain: &str) -> Vec<Finding> {
     let domain = if is_known_outside(domain) { domain } else { "example.com" };
-    let said = |text: Text, name: &str, end: &str| {
-        Said::with(text, &[("name", name), ("provider", end), ("domain", domain)])
+    let said = |kind: Kind, name: &str, end: &str| {
+        kind.put("name", name).put("provider", end).put("domain", domain)
     };
-    let (mut problems, mut notes) = (Vec::new(), Vec::new());
     let hostname = config.hostname.as_str();
     let of_the_name = match provider(hostname) {
         _ if dotted_name(hostname).is_none() => Some(said(SHORT, hostname, "")),
@@ -155,17 +157,14 @@ pub(super) fn judge(config: &Config, domain: &str) -> (Vec<Said>, Vec<Said>) {
         Some(end) => Some(said(PROVIDERS, hostname, end)),
         None => None,
     };
-    // Behind a relayhost nobody outside hears the name.
-    if config.relayhost.is_some() { &mut notes } else { &mut problems }.extend(of_the_name);
+    let severity = if config.relayhost.is_some() { Severity::Warning } else { Severity::Error };
     let sender = of_the_machine(config);
-    if let Some(sender) = sender.as_ref().and_then(|address| address.domain().name()) {
-        problems.extend(match provider(sender) {
-            _ if is_private(sender) => Some(said(SENDERS_INTERNAL, sender, "")),
-            Some(end) => Some(said(SENDERS_PROVIDERS, sender, end)),
-            None => None,
-        });
-    }
-    (problems, notes)
+    let of_the_sender = match sender.as_ref().and_then(|address| address.domain().name()) {
+        Some(sender) if is_private(sender) => Some(said(SENDERS_INTERNAL, sender, "")),
+        Some(sender) => provider(sender).map(|end| said(SENDERS_PROVIDERS, sender, end)),
+        None => None,
+    };
+    of_the_name.map(|found| found.of(severity)).into_iter().chain(of_the_sender).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use puerto_mail::dns::{DnsError, Table, block_on};
 use puerto_smtp::Domain;
 
+use super::decide::PASSWORD_FILE;
 use super::*;
 use crate::config::DEFAULT_FILE;
 use crate::dnsplan::Unread;
@@ -188,7 +189,7 @@ fn a_fresh_machine_gets_all_it_needs_and_a_second_run_changes_nothing() {
     let machine = Machine::new();
     let report = machine.set_up();
     assert!(report.changed());
-    assert_eq!(english(&report.problems), "");
+    assert_eq!(english(&report.problems()), "");
     let config = machine.config();
     assert_eq!(config.hostname, "mail.example.com");
     assert_eq!(names(&config.domains), ["example.com"]);
@@ -196,7 +197,7 @@ fn a_fresh_machine_gets_all_it_needs_and_a_second_run_changes_nothing() {
     let kinds: Vec<&str> = report
         .keys
         .iter()
-        .map(|record| if record.value.contains("k=rsa") { "rsa" } else { "ed25519" })
+        .map(|record| if record.record.contains("k=rsa") { "rsa" } else { "ed25519" })
         .collect();
     assert_eq!(kinds, ["ed25519", "rsa"]);
     let before = machine.tree();
@@ -280,7 +281,7 @@ fn what_postfix_and_opendkim_were_told_is_taken_over() {
     assert_eq!(config.trusted_networks.0.len(), 3);
     // What is published for the old key stays right, so no other key is made.
     assert_eq!(machine.read("etc/puerto/dkim/example.com/mail.pem"), pem);
-    let names: Vec<&str> = report.keys.iter().map(|record| record.name.as_str()).collect();
+    let names: Vec<String> = report.keys.iter().map(Key::name).collect();
     assert_eq!(names, ["mail._domainkey.example.com"]);
     let commands = commands(&report);
     for wanted in [
@@ -302,7 +303,7 @@ fn nothing_is_taken_over_against_the_persons_will() {
     let machine = Machine::new().with("etc/postfix/main.cf", "relayhost = old.example\n");
     let mut person = Answers(vec![("Take over", "no"), ("full name", "x.example.com")]);
     let report = machine.run(&QUIET, &mut person).unwrap();
-    assert!(!report.found[0].taken);
+    assert!(!report.programs[0].taken);
     let config = machine.config();
     assert_eq!((config.relayhost, config.hostname.as_str()), (None, "x.example.com"));
 }
@@ -327,7 +328,7 @@ fn mail_for_a_domain_whose_mailboxes_are_elsewhere_does_not_end_here() {
     let machine = Machine::new();
     let report = machine.run(&world, &mut Nobody).unwrap();
     assert_eq!(names(&machine.config().domains), ["mail.example.com"]);
-    assert!(english(&report.notes).contains("mx.provider.example"));
+    assert!(english(&report.notes()).contains("mx.provider.example"));
     let own = Told { exchanges: Ok(vec!["mail.example.com".into()]), port_25: Port25::Open };
     let machine = Machine::new();
     machine.run(&own, &mut Nobody).unwrap();
@@ -339,11 +340,11 @@ fn without_dns_it_works_and_says_so() {
     let world = Told { exchanges: Err(DnsError::Timeout), port_25: Port25::Unknown };
     let machine = Machine::new();
     let report = machine.run(&world, &mut Nobody).unwrap();
-    assert!(english(&report.notes).contains("did not answer in time"));
-    let spanish: Vec<String> = report.notes.iter().map(|n| n.of(Language::Spanish)).collect();
+    assert!(english(&report.notes()).contains("did not answer in time"));
+    let spanish: Vec<String> = report.notes().iter().map(|n| n.of(Language::Spanish)).collect();
     assert!(spanish.concat().contains("el DNS no ha respondido a tiempo"), "{spanish:?}");
     assert_eq!(names(&machine.config().domains), ["example.com"]);
-    assert_eq!(english(&report.problems), "");
+    assert_eq!(english(&report.problems()), "");
 }
 
 #[test]
@@ -364,11 +365,11 @@ fn files_that_say_something_else_stay_unless_the_person_says_so() {
 fn a_configuration_that_is_there_is_kept_and_what_contradicts_it_is_said() {
     let mut machine = Machine::new()
         .with("etc/puerto/puerto.toml", "hostname = \"a.example\"\ndomains = [\"example.com\"]\n");
-    assert_eq!(english(&machine.set_up().problems), "");
+    assert_eq!(english(&machine.set_up().problems()), "");
     machine.wishes.hostname = Some("b.example".into());
     machine.wishes.relayhost = Some(NextHop::parse("relay.example").ok());
     let report = machine.set_up();
-    let problems = english(&report.problems);
+    let problems = english(&report.problems());
     assert!(problems.contains("\"a.example\"") && problems.contains("\"b.example\""), "{problems}");
     assert!(problems.contains("relayhost"), "{problems}");
     assert_eq!(machine.config().hostname, "a.example");
@@ -394,7 +395,7 @@ fn a_domain_that_has_keys_gets_no_others() {
     std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let report = machine.set_up();
     assert_eq!(report.keys.len(), 1);
-    assert_eq!(report.keys[0].name, "own._domainkey.example.com");
+    assert_eq!(report.keys[0].name(), "own._domainkey.example.com");
 }
 
 #[test]
@@ -529,7 +530,7 @@ fn a_second_domain_is_told_where_its_mail_would_end() {
     machine.set_up();
     machine.wishes.domain = "example.net".into();
     let report = machine.set_up();
-    assert!(english(&report.notes).contains("example.net is not among `domains`"));
+    assert!(english(&report.notes()).contains("example.net is not among `domains`"));
     assert_eq!(report.keys.len(), 4);
 }
 
@@ -557,7 +558,7 @@ fn it_listens_to_the_world_only_where_mailboxes_are_and_says_why() {
         let report = machine.run(&world, &mut Nobody).unwrap();
         let listen: Vec<_> = machine.config().listen.smtp.iter().map(ToString::to_string).collect();
         assert_eq!(listen.join(", "), listens);
-        let notes = english(&report.notes);
+        let notes = english(&report.notes());
         assert!(notes.contains(words) && notes.contains(listens), "{notes}");
     }
 }

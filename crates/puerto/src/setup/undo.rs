@@ -13,7 +13,8 @@ use super::steps::MANUAL_FOLDER;
 use super::world::World;
 use super::{certificate, names};
 use crate::config::Config;
-use crate::lang::{Said, said};
+use crate::finding::Finding;
+use crate::lang::said;
 
 /// What was undone, what could not be and what is left to do.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Undone {
     /// The steps; those that were done are marked.
     pub steps: Vec<Step>,
     /// What failed.
-    pub problems: Vec<Said>,
+    pub problems: Vec<Finding>,
 }
 
 /// Undoes. On the machine itself the commands are run, each after its question to the

@@ -155,7 +155,7 @@ fn set_up(
         true => output::say(&show::json(&report, wishes.language).to_string())?,
         false => output::show(&show::text(&report, wishes.language))?,
     }
-    Ok(!report.problems.is_empty())
+    Ok(!report.problems().is_empty())
 }
 
 fn failure(error: SetupError, root: &Root) -> Failure {

@@ -4,6 +4,7 @@ use puerto_mail::dkim::zone_file_text;
 use serde_json::{Value, json};
 
 use crate::dnsplan::render;
+use crate::finding::Finding;
 use crate::finding::page::Page;
 use crate::lang::layout::whole;
 use crate::lang::{Language, Said, Text, dns_error};
@@ -24,13 +25,13 @@ pub(super) fn text(report: &Report, language: Language) -> String {
     );
     let mut page = Page::new(language);
     facts(&mut page, report);
-    for found in &report.found {
-        let title = if found.taken { TAKEN } else { SEEN };
-        page.heading(&title.with(language, &[("program", found.program)]));
-        for setting in found.settings.iter().filter(|_| found.taken) {
+    for program in &report.programs {
+        let title = if program.taken { TAKEN } else { SEEN };
+        page.heading(&title.with(language, &[("program", program.program)]));
+        for setting in program.summary().iter().filter(|_| program.taken) {
             page.line(&format!("  {setting}"));
         }
-        found.left.iter().for_each(|said| page.point(false, said));
+        program.left.iter().for_each(|said| page.point(false, said));
     }
     page.heading(Text::new("Files", "Ficheros").of(language));
     for (path, done) in &report.files {
@@ -40,8 +41,8 @@ pub(super) fn text(report: &Report, language: Language) -> String {
         page.line(&format!("  {}", NOTHING.of(language)));
     }
     records(&mut page, report);
-    points(&mut page, Text::new("Good to know", "Conviene saber"), &report.notes);
-    points(&mut page, PROBLEMS, &report.problems);
+    points(&mut page, Text::new("Good to know", "Conviene saber"), &report.notes());
+    points(&mut page, PROBLEMS, &report.problems());
     steps(&mut page, &report.steps);
     page.finish()
 }
@@ -49,7 +50,7 @@ pub(super) fn text(report: &Report, language: Language) -> String {
 /// What was undone, for people.
 pub(super) fn undone(undone: &Undone, language: Language) -> String {
     let mut page = Page::new(language);
-    points(&mut page, PROBLEMS, &undone.problems);
+    points(&mut page, PROBLEMS, &problems(undone));
     steps(&mut page, &undone.steps);
     page.finish()
 }
@@ -67,7 +68,7 @@ fn facts(page: &mut Page, report: &Report) {
     let mut fact = |name: Text, value: &str| {
         page.line(&format!("  {}: {value}", name.of(language)));
     };
-    fact(Text::new("server name", "nombre del servidor"), &report.hostname);
+    fact(Text::new("server name", "nombre del servidor"), &report.config.hostname);
     for egress in &report.survey.egress {
         let names = match &egress.names {
             Ok(names) if names.is_empty() => NO_NAME.of(language).to_owned(),
@@ -87,7 +88,7 @@ fn facts(page: &mut Page, report: &Report) {
         };
         fact(Text::new("port 25 on the way out", "puerto 25 de salida"), state.of(language));
     }
-    let way = match &report.relayhost {
+    let way = match &report.config.relayhost {
         Some(hop) => THROUGH.with(language, &[("relayhost", &hop.to_string())]),
         None => DIRECTLY.of(language).to_owned(),
     };
@@ -108,7 +109,7 @@ fn records(page: &mut Page, report: &Report) {
     }
     page.line(&format!("  {}", KEYS_ALONE.of(language)));
     for key in &report.keys {
-        page.line(&format!("  {}. IN TXT ( {} )", key.name, zone_file_text(&key.value)));
+        page.line(&format!("  {}. IN TXT ( {} )", key.name(), zone_file_text(&key.record)));
     }
 }
 
@@ -161,31 +162,32 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
             "error": egress.names.as_ref().err().map(|error| dns_error(error).of(language)),
         })
     });
-    let found = report.found.iter().map(|found| {
+    let programs = report.programs.iter().map(|program| {
         json!({
-            "program": found.program, "files": found.files, "taken": found.taken,
-            "settings": found.settings, "left": sentences(&found.left),
+            "program": program.program, "files": program.files, "taken": program.taken,
+            "settings": program.summary(), "left": sentences(&program.left),
         })
     });
     let files =
         report.files.iter().map(|(path, done)| json!({"path": path, "status": done.name()}));
     let (done, next) = steps_json(&report.steps, language);
+    let (notes, problems) = (report.notes(), report.problems());
     json!({
         "domain": report.domain,
-        "hostname": report.hostname,
-        "origin": report.origin,
-        "relayhost": report.relayhost.as_ref().map(ToString::to_string),
+        "hostname": report.config.hostname,
+        "origin": report.config.sender_domain().map(ToString::to_string),
+        "relayhost": report.config.relayhost.as_ref().map(ToString::to_string),
         "config": report.config_file,
         "root": report.root,
         "egress": egress.collect::<Vec<_>>(),
         "port_25": report.port_25.map_or("not-tried", Port25::name),
-        "found": found.collect::<Vec<_>>(),
+        "found": programs.collect::<Vec<_>>(),
         "changed": report.changed(),
         "files": files.collect::<Vec<_>>(),
         "records": changes(report),
         "dns": report.plan.as_ref().map(|plan| render::json(plan, language)),
-        "notes": sentences(&report.notes),
-        "problems": sentences(&report.problems),
+        "notes": sentences(&notes),
+        "problems": sentences(&problems),
         "done": done,
         "next": next,
     })
@@ -194,7 +196,11 @@ pub(super) fn json(report: &Report, language: Language) -> Value {
 /// What was undone, as one JSON document.
 pub(super) fn undone_json(undone: &Undone, language: Language) -> Value {
     let (done, next) = steps_json(&undone.steps, language);
-    json!({"problems": sentences(&undone.problems, language), "done": done, "next": next})
+    json!({"problems": sentences(&problems(undone), language), "done": done, "next": next})
+}
+
+fn problems(undone: &Undone) -> Vec<Said> {
+    undone.problems.iter().map(Finding::said).collect()
 }
 
 fn sentences(said: &[Said], language: Language) -> Vec<String> {
@@ -217,6 +223,8 @@ fn changes(report: &Report) -> Vec<Value> {
             .changes()
             .map(|new| record(&new.name, new.kind.name(), &new.value, new.state.as_str()))
             .collect(),
-        None => report.keys.iter().map(|key| record(&key.name, "TXT", &key.value, "new")).collect(),
+        None => {
+            report.keys.iter().map(|key| record(&key.name(), "TXT", &key.record, "new")).collect()
+        }
     }
 }

@@ -111,8 +111,8 @@ fn what_a_record_leads_to_in_vain_is_noted_and_its_terms_stand_once() {
         });
         let shown = shown(&plan, "example.com", RecordType::Txt);
         assert!(shown[0].starts_with(expected), "{record}: {shown:?}");
-        let serious = plan.notes.iter().filter(|note| note.serious);
-        let serious: Vec<_> = serious.map(|note| note.text.of(Language::English)).collect();
+        let serious = plan.notes.iter().filter(|note| note.severity == Severity::Error);
+        let serious: Vec<_> = serious.map(|note| note.said().of(Language::English)).collect();
         let said = serious.iter().any(|text| text.contains(words));
         assert_eq!(said, !words.is_empty(), "{record}: {serious:?}");
     }

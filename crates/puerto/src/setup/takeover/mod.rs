@@ -69,6 +69,8 @@ pub struct Inherited {
     pub keys: Vec<ForeignKey>,
     /// What is not taken over, and what to do about it.
     pub left: Vec<Said>,
+    /// Whether the person had it taken over now.
+    pub taken: bool,
 }
 
 impl Inherited {

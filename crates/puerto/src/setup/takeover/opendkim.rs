@@ -1,6 +1,7 @@
 //! OpenDKIM: the keys that it signs with.
 
 use puerto_mail::dkim::PrivateKey;
+use puerto_mail::dns::is_at_or_below;
 use puerto_smtp::Domain;
 
 use super::Inherited;
@@ -163,7 +164,11 @@ fn from_tables(
         } else {
             found.note(UNUSED, "", name);
         }
-        for user in users.into_iter().filter(|user| !is_below(user, domain)) {
+        // Our keys sign for their domain and what is below it.
+        let is_ours = |user: &&str| {
+            is_everybody(user) || is_at_or_below(user.trim_start_matches(['*', '.']), domain)
+        };
+        for user in users.into_iter().filter(|user| !is_ours(user)) {
             found.left.push(said!(
                 "OpenDKIM signs mail from {user} with a key of {domain}, which proves nothing \
                  about {user}: make it a key of its own with `puerto dkim new {user}`",
@@ -204,15 +209,6 @@ fn user_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let (pattern, value) = pair(line)?;
     (value.split_whitespace().next() == Some(key))
         .then(|| pattern.rsplit('@').next().unwrap_or(pattern))
-}
-
-// Our keys sign for their domain and what is below it.
-fn is_below(user: &str, domain: &str) -> bool {
-    let user = user.trim_start_matches(['*', '.']);
-    user == "%"
-        || user.is_empty()
-        || user == domain
-        || user.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
 // DOMAIN/SELECTOR.private, as every guide has it.

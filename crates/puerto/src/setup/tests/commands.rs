@@ -36,7 +36,10 @@ fn acted(machine: &Machine, failing: &'static str, person: &mut dyn Person) -> (
     let mut steps = machine.set_up().steps;
     let hands = Hands(std::cell::RefCell::default(), failing);
     let problems = hands::carry_out(&mut steps, &hands, person);
-    (hands.0.into_inner().join("\n"), english(&problems))
+    (
+        hands.0.into_inner().join("\n"),
+        english(&problems.iter().map(Finding::said).collect::<Vec<_>>()),
+    )
 }
 
 #[test]

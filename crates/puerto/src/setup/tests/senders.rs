@@ -6,10 +6,12 @@ use super::*;
 fn a_domain_that_does_not_exist_and_a_short_name_are_told() {
     let machine = Machine::new().with("etc/puerto/puerto.toml", "hostname = \"vps\"\n");
     let report = machine.set_up();
-    assert!(english(&report.problems).contains("vps"), "{}", english(&report.problems));
+    assert!(english(&report.problems()).contains("vps"), "{}", english(&report.problems()));
     let absent = Survey { absent: true, ..QUIET.survey("") };
-    let said = notes(&machine.wishes, &machine.config(), &absent, &[]);
-    assert!(english(&said).contains("knows no example.com"), "{}", english(&said));
+    let root = Root::new(machine.folder.path());
+    let site = Site { wishes: &machine.wishes, root: &root, world: &QUIET, survey: &absent };
+    let said = notes(&site, &machine.config(), &[]);
+    assert!(said.contains(&ABSENT.put("domain", "example.com")), "{said:?}");
 }
 
 #[test]
@@ -21,14 +23,14 @@ fn a_name_that_nobody_outside_knows_is_not_proposed_and_is_told() {
         ("mx1.example.com", "mx1.example.com"),
     ] {
         let machine = Machine::new().with("etc/hostname", etc);
-        assert_eq!(machine.set_up().hostname, proposed, "{etc}");
+        assert_eq!(machine.set_up().config.hostname, proposed, "{etc}");
     }
     let postfix = Machine::new().with("etc/postfix/main.cf", "myhostname = vps.lan\n");
-    assert_eq!(postfix.set_up().hostname, "mail.example.com");
+    assert_eq!(postfix.set_up().config.hostname, "mail.example.com");
     let mut asked = Machine::new();
     asked.wishes.hostname = Some("vps5.lan".into());
     let report = asked.set_up();
-    assert!(english(&report.problems).contains("nobody outside knows"), "{:?}", report.problems);
+    assert!(english(&report.problems()).contains("nobody outside knows"), "{:?}", report.found);
 }
 
 #[test]
@@ -43,16 +45,24 @@ fn a_name_of_the_hosting_company_is_not_proposed_and_what_comes_of_it_is_told() 
         let main = format!("myhostname = {name}\nmyorigin = $myhostname\n");
         let machine = Machine::new().with("etc/postfix/main.cf", &main).with("etc/hostname", name);
         let report = machine.set_up();
-        assert_eq!(report.hostname, "mail.example.com", "{name}");
-        assert!(english(&report.found[0].left).contains("myhostname ="), "{:?}", report.found);
-        assert_eq!(report.origin.as_deref(), Some("example.com"), "{name}");
+        assert_eq!(report.config.hostname, "mail.example.com", "{name}");
+        assert!(
+            english(&report.programs[0].left).contains("myhostname ="),
+            "{:?}",
+            report.programs
+        );
+        assert_eq!(
+            report.config.sender_domain().and_then(Domain::name),
+            Some("example.com"),
+            "{name}"
+        );
         let mut asked = Machine::new();
         asked.wishes.hostname = Some(name.into());
         let report = asked.set_up();
-        assert!(english(&report.problems).contains("hosting company"), "{:?}", report.problems);
+        assert!(english(&report.problems()).contains("hosting company"), "{:?}", report.found);
         let mut person = Answers(vec![("calls machines", "mail.example.com"), ("full name", name)]);
         let report = Machine::new().run(&QUIET, &mut person).unwrap();
-        assert_eq!(report.hostname, name, "who says it twice knows why");
+        assert_eq!(report.config.hostname, name, "who says it twice knows why");
     }
 }
 
@@ -68,8 +78,8 @@ fn where_mailboxes_are_elsewhere_users_send_from_their_domain() {
     let machine = Machine::new();
     let report = machine.run(&elsewhere(), &mut Nobody).unwrap();
     assert_eq!(origin(&machine).as_deref(), Some("example.com"));
-    assert_eq!(report.origin.as_deref(), Some("example.com"));
-    assert!(english(&report.notes).contains("send as root@example.com"), "{:?}", report.notes);
+    assert_eq!(report.config.sender_domain().and_then(Domain::name), Some("example.com"));
+    assert!(english(&report.notes()).contains("send as root@example.com"), "{:?}", report.found);
     let here = Machine::new();
     here.set_up();
     assert_eq!(origin(&here), None, "the first of domains does it");
@@ -82,7 +92,7 @@ fn where_mailboxes_are_elsewhere_users_send_from_their_domain() {
     let mut asked = Machine::new();
     asked.wishes.origin = Some(Domain::parse("web.lan").ok());
     let report = asked.run(&elsewhere(), &mut Nobody).unwrap();
-    assert!(english(&report.problems).contains("user@web.lan"), "{:?}", report.problems);
+    assert!(english(&report.problems()).contains("user@web.lan"), "{:?}", report.found);
     // What Postfix was told counts, unless it is of no use outside.
     for (main, expected) in [
         ("myorigin = web.example.com\nmydestination = localhost\n", Some("web.example.com")),
