@@ -163,7 +163,7 @@ async fn publish(
     use update::UpdateError::{Changed, Unreachable};
     let done = update::publish(server, key, plan, &SystemClock).await.map_err(|stopped| {
         let code = match stopped.error {
-            Changed { .. } | Unreachable(_) => Sysexit::TryAgain,
+            Changed(_) | Unreachable(_) => Sysexit::TryAgain,
             _ => Sysexit::Unavailable,
         };
         Failure::new(code, stopped.said())

@@ -10,7 +10,7 @@ use super::{Draft, Planned, Said, State, words};
 /// What the record of a domain is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DmarcProposal {
-    /// The record.
+    /// The text to publish.
     pub text: String,
     /// Why it is proposed.
     pub why: Said,

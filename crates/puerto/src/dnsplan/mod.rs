@@ -83,9 +83,9 @@ pub struct Planned {
     pub name: String,
     /// The zone that it is to stand in, as far as the DNS says.
     pub zone: String,
-    /// Its type.
+    /// A, AAAA, MX or TXT: nothing else is planned.
     pub kind: RecordType,
-    /// Seconds.
+    /// Seconds for which it may be kept.
     pub ttl: u32,
     /// Its value in one piece; of an MX the preference and the host.
     pub value: String,
@@ -134,7 +134,7 @@ impl Planned {
 /// The reverse record of an address, which whoever owns the address sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reverse {
-    /// The address.
+    /// One that mail leaves from.
     pub address: IpAddr,
     /// The name in `in-addr.arpa` or `ip6.arpa`.
     pub name: String,
@@ -176,11 +176,11 @@ pub struct Lookups {
 /// The head of a zone: what a file of it must have so that a name server loads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Apex {
-    /// The zone.
+    /// Where it begins.
     pub zone: String,
     /// The data of its SOA record; `None` if the DNS did not give it.
     pub soa: Option<String>,
-    /// Its name servers.
+    /// The hosts of its NS records.
     pub servers: Vec<String>,
     /// The addresses of those hosts in the zone that its NS and MX records name.
     pub addresses: Vec<(String, IpAddr)>,
@@ -189,7 +189,7 @@ pub struct Apex {
 /// Everything that is to be published for one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The domain.
+    /// Whose mail it is.
     pub domain: String,
     /// The name that this server calls itself.
     pub hostname: String,
@@ -201,7 +201,7 @@ pub struct Plan {
     pub records: Vec<Planned>,
     /// What may come later and is not proposed now.
     pub later: Vec<Planned>,
-    /// The reverse records.
+    /// PTR records, which stand in zones of others.
     pub reverse: Vec<Reverse>,
     /// The mailboxes that every domain has.
     pub mailboxes: Vec<Mailbox>,

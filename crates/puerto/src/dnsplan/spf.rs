@@ -34,7 +34,7 @@ pub struct Sender<'a> {
 /// What a name's SPF record is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpfProposal {
-    /// The record.
+    /// The text to publish.
     pub text: String,
     /// What is to be said of the record that is there.
     pub mended: Mended,

@@ -42,7 +42,7 @@ pub struct Kind {
     pub id: &'static str,
     /// How bad it is, unless a room says otherwise of one.
     pub severity: Severity,
-    /// What is seen.
+    /// The sentence that says what was seen.
     pub seen: Text,
     /// What to do; empty where nothing can be done.
     pub remedy: Text,

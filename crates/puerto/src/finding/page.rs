@@ -42,12 +42,12 @@ impl Page {
         Self { text: String::new(), language }
     }
 
-    /// Its language.
+    /// What its sentences are said in.
     pub fn language(&self) -> Language {
         self.language
     }
 
-    /// Adds a line.
+    /// Adds a line as it is.
     pub fn line(&mut self, text: &str) {
         self.text.push_str(text);
         self.text.push('\n');
@@ -121,7 +121,7 @@ impl Page {
         }
     }
 
-    /// The whole text.
+    /// All lines, not yet broken where a terminal ends.
     pub fn finish(self) -> String {
         self.text
     }

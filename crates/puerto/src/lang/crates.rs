@@ -8,6 +8,7 @@ use puerto_smtp::client::{Cause, Failure, Loss, Stage};
 use puerto_smtp::reply::ReplyError;
 use puerto_spool::{Hindrance, SpoolError};
 
+use super::evaluators::in_spanish;
 use super::{InSpanish, Language, Said, of_number, quoted};
 
 pub(super) fn beside(english: &impl std::fmt::Display, spanish: String) -> Said {
@@ -19,207 +20,168 @@ pub(super) fn beside(english: &impl std::fmt::Display, spanish: String) -> Said 
 
 /// Why an address is none.
 pub fn address_error(error: &AddressError) -> Said {
-    beside(error, address(error).to_owned())
+    error.into()
 }
 
-fn address(error: &AddressError) -> &'static str {
-    match error {
-        AddressError::Empty => "la dirección está vacía",
-        AddressError::MissingDomain => {
-            "a la dirección le falta el dominio: escriba usuario@dominio"
-        }
-        AddressError::BadLocalPart => {
-            "lo que precede a la @ está mal formado: ponga entre comillas los caracteres insólitos, \
-             como en \"a b\"@dominio"
-        }
-        AddressError::BadDomain => "lo que sigue a la @ no es un nombre de dominio",
-        AddressError::BadLiteral => {
-            "la dirección literal está mal formada: escriba [192.0.2.1] o [IPv6:2001:db8::1]"
-        }
-        AddressError::TooLong => {
-            "la dirección es demasiado larga: caben 900 octetos antes de la @ y 255 después"
-        }
-        AddressError::BadBrackets => "los ángulos no casan: escriba <usuario@dominio>",
-        AddressError::BadRoute => "la ruta de origen está mal formada: omítala",
-    }
+in_spanish! { AddressError:
+    Self::Empty => "la dirección está vacía";
+    Self::MissingDomain => "a la dirección le falta el dominio: escriba usuario@dominio";
+    Self::BadLocalPart =>
+        "lo que precede a la @ está mal formado: ponga entre comillas los caracteres insólitos, \
+         como en \"a b\"@dominio";
+    Self::BadDomain => "lo que sigue a la @ no es un nombre de dominio";
+    Self::BadLiteral =>
+        "la dirección literal está mal formada: escriba [192.0.2.1] o [IPv6:2001:db8::1]";
+    Self::TooLong =>
+        "la dirección es demasiado larga: caben 900 octetos antes de la @ y 255 después";
+    Self::BadBrackets => "los ángulos no casan: escriba <usuario@dominio>";
+    Self::BadRoute => "la ruta de origen está mal formada: omítala";
 }
 
 /// Why a list of addresses is none.
 pub fn address_list_error(error: &AddressListError) -> Said {
-    let problem = match &error.problem {
-        AddressListProblem::Unclosed => {
-            "algo se abre y no se cierra (comillas, paréntesis, corchetes o ángulos)"
-        }
-        AddressListProblem::MissingComma => {
-            "falta una coma entre direcciones, o un nombre necesita <> en torno a su dirección"
-        }
-        AddressListProblem::Address(error) => address(error),
-        AddressListProblem::Unexpected => "hay un carácter inesperado",
-    };
-    beside(error, format!("{problem}, en {:?}", error.excerpt))
+    error.into()
+}
+
+in_spanish! { AddressListError:
+    Self { problem, excerpt } => "{}, en {excerpt:?}", problem.in_spanish();
+}
+
+in_spanish! { AddressListProblem:
+    Self::Unclosed => "algo se abre y no se cierra (comillas, paréntesis, corchetes o ángulos)";
+    Self::MissingComma =>
+        "falta una coma entre direcciones, o un nombre necesita <> en torno a su dirección";
+    Self::Address(error) => "{}", error.in_spanish();
+    Self::Unexpected => "hay un carácter inesperado";
 }
 
 /// Why the DNS gave nothing.
 pub fn dns_error(error: &DnsError) -> Said {
-    let spanish = match error {
-        DnsError::NoSuchDomain => "no existe ese dominio".to_owned(),
-        DnsError::NoRecords => "no existe ese registro".to_owned(),
-        DnsError::Timeout => "el DNS no ha respondido a tiempo".to_owned(),
-        DnsError::Failure(fault) => format!("el DNS ha fallado: {}", dns_fault(fault)),
-    };
-    beside(error, spanish)
+    error.into()
+}
+
+in_spanish! { DnsError:
+    Self::NoSuchDomain => "no existe ese dominio";
+    Self::NoRecords => "no existe ese registro";
+    Self::Timeout => "el DNS no ha respondido a tiempo";
+    Self::Failure(fault) => "el DNS ha fallado: {}", fault.in_spanish();
 }
 
 /// Why the queue's store could not do something.
 pub fn spool_error(error: &SpoolError) -> Said {
-    let spanish = match error {
-        SpoolError::Full(what) => format!("el disco está lleno ({})", trouble(what)),
-        SpoolError::ReadOnly(what) => format!("no admite correo nuevo ({})", trouble(what)),
-        SpoolError::Io(what) => format!("el disco ha fallado ({})", trouble(what)),
-        SpoolError::Damaged { id, what } => format!("el mensaje {id} está dañado («{what}»)"),
-        SpoolError::NotFound(id) | SpoolError::LeaseLost(id) => {
-            format!("no se encuentra el mensaje {id}")
-        }
-        SpoolError::Held(id) => format!("el mensaje {id} está retenido"),
-    };
-    beside(error, spanish)
+    error.into()
 }
 
-fn trouble(what: &Hindrance) -> String {
-    let of = |error: &SpoolError| spool_error(error).of(Language::Spanish);
-    match what {
-        Hindrance::System(Some(number), _) => of_number(*number).of(Language::Spanish),
-        Hindrance::System(None, words) => format!("«{words}»"),
-        Hindrance::Still(error) => of(error),
-        Hindrance::Closed => "está cerrado".to_owned(),
-        Hindrance::NoSegment => "no se puede escribir en ningún segmento".to_owned(),
-        Hindrance::NoRoom => "no hay sitio para otro segmento".to_owned(),
-        Hindrance::Reserve { free, directory, reserve } => format!(
-            "quedan {free} MiB libres en {directory} y se reservan {reserve} MiB: haga sitio ahí"
-        ),
-        Hindrance::RecordTooLarge => "un registro es demasiado grande".to_owned(),
-        Hindrance::QueuedAlready(id) => format!("el mensaje {id} ya está en la cola"),
-        Hindrance::ForeignContent => "el contenido es de otro almacén".to_owned(),
-        Hindrance::NoDraft => "llegó contenido sin borrador".to_owned(),
-        Hindrance::EnvelopeTooLarge => "el sobre es demasiado grande".to_owned(),
-        Hindrance::EnvelopeDistorted => "el sobre no se puede guardar tal como es".to_owned(),
-        Hindrance::InUse { directory } => {
-            format!("otro proceso está usando {directory}: deténgalo primero")
-        }
-        Hindrance::Unusable { file, why } => format!("no se puede usar {file}: {}", of(why)),
-        Hindrance::Unreadable { folder, why } => format!("no se puede leer {folder}: {}", of(why)),
-        Hindrance::NothingThere { segments, directory } => format!(
-            "la cola estaba en {segments}, y ahí no hay nada: si está en un disco propio, móntelo \
-             primero; para empezar con una cola vacía, elimine {directory}/identity y \
-             {directory}/checkpoint"
-        ),
-        Hindrance::NoneReadable { directory } => format!(
-            "no se puede leer ningún fichero de {directory}: no se ha cambiado nada; permita que \
-             lo lea el usuario del servidor, o repare el disco, y vuelva a iniciar"
-        ),
-        Hindrance::Newer { file, version, known } => format!(
-            "{file} tiene el formato {version} y este programa lee hasta el {known}: use el \
-             programa que lo escribió, o uno más nuevo"
-        ),
-        Hindrance::DatabaseUrl { what } => {
-            format!("no se puede usar el URL de la base de datos: «{what}»")
-        }
-        Hindrance::DatabaseAway { database, why } => format!(
-            "no se puede llegar a la base de datos {database}: «{why}»; se volverá a admitir correo \
-             en cuanto se pueda"
-        ),
-        Hindrance::DatabaseSilent { database } => format!(
-            "la base de datos {database} no contesta; se volverá a admitir correo en cuanto lo haga"
-        ),
-        Hindrance::DatabaseRefused { database, why } => {
-            format!("la base de datos {database} se niega: «{why}»")
-        }
-        Hindrance::NotReplicated { database } => {
-            format!("ninguna réplica de la base de datos {database} ha confirmado el mensaje")
-        }
-        Hindrance::SchemaOlder { database, version, known } => format!(
-            "las tablas de {database} tienen la versión {version} y este programa necesita la \
-             {known}: ejecute `puerto store migrate`"
-        ),
-        Hindrance::SchemaNewer { database, version, known } => format!(
-            "las tablas de {database} tienen la versión {version} y este programa conoce la \
-             {known}: use el programa que las hizo, u otro más nuevo"
-        ),
-        Hindrance::NameTaken { name } => format!(
-            "otro proceso participa en el clúster como {name}: dé a cada nodo un nombre propio, \
-             con `[store] node`"
-        ),
-        Hindrance::TooManyNodes { database } => {
-            format!("en {database} han participado 255 nodos y no queda número para otro")
-        }
-    }
+in_spanish! { SpoolError:
+    Self::Full(what) => "el disco está lleno ({})", what.in_spanish();
+    Self::ReadOnly(what) => "no admite correo nuevo ({})", what.in_spanish();
+    Self::Io(what) => "el disco ha fallado ({})", what.in_spanish();
+    Self::Damaged { id, what } => "el mensaje {id} está dañado («{what}»)";
+    Self::NotFound(id) | Self::LeaseLost(id) => "no se encuentra el mensaje {id}";
+    Self::Held(id) => "el mensaje {id} está retenido";
 }
 
-fn dns_fault(fault: &DnsFault) -> String {
-    let spanish = |said: Said| said.of(Language::Spanish);
-    let system = |number: i32| spanish(of_number(number));
-    match fault {
-        DnsFault::Code(server, code) => format!("{server} ha respondido {code}"),
-        DnsFault::Referral(server) => {
-            format!("{server} ha remitido a otros servidores en vez de responder")
-        }
-        DnsFault::CutOff(server) => {
-            format!("{server}: la respuesta viene cortada, también por TCP")
-        }
-        DnsFault::Unreachable(server, number, _) => {
-            format!("{server}: error de entrada/salida: {}", system(*number))
-        }
-        DnsFault::Server(server, words) => format!("{server}: {}", spanish(quoted(words))),
-        DnsFault::Aliases => "una cadena de alias es demasiado larga".to_owned(),
-        DnsFault::NoServerOf(name) => {
-            format!("no se conoce ningún servidor de nombres de {name}")
-        }
-        DnsFault::Distorted(error) => format!(
-            "no se puede preguntar a los servidores de nombres de la zona ({}), y el resolutor de \
-             esta máquina puede haberse inventado su respuesta",
-            spanish(dns_error(error))
-        ),
-        DnsFault::NoAddress => "el servidor de nombres no tiene dirección".to_owned(),
-        DnsFault::TooManyNames => "habría que preguntar por demasiados nombres".to_owned(),
-        DnsFault::BrokenOff => "la consulta se ha interrumpido".to_owned(),
-        DnsFault::NoServer => "no hay ningún servidor DNS configurado".to_owned(),
-        DnsFault::Unread(file, number, _) => {
-            format!("no se conoce ningún servidor DNS: {file}: {}", system(*number))
-        }
-        DnsFault::Quoted(words) => spanish(quoted(words)),
-    }
+in_spanish! { Hindrance:
+    Self::System(Some(number), _) => "{}", spanish(of_number(*number));
+    Self::System(None, words) => "«{words}»";
+    Self::Still(error) => "{}", error.in_spanish();
+    Self::Closed => "está cerrado";
+    Self::NoSegment => "no se puede escribir en ningún segmento";
+    Self::NoRoom => "no hay sitio para otro segmento";
+    Self::Reserve { free, directory, reserve } =>
+        "quedan {free} MiB libres en {directory} y se reservan {reserve} MiB: haga sitio ahí";
+    Self::RecordTooLarge => "un registro es demasiado grande";
+    Self::QueuedAlready(id) => "el mensaje {id} ya está en la cola";
+    Self::ForeignContent => "el contenido es de otro almacén";
+    Self::NoDraft => "llegó contenido sin borrador";
+    Self::EnvelopeTooLarge => "el sobre es demasiado grande";
+    Self::EnvelopeDistorted => "el sobre no se puede guardar tal como es";
+    Self::InUse { directory } => "otro proceso está usando {directory}: deténgalo primero";
+    Self::Unusable { file, why } => "no se puede usar {file}: {}", why.in_spanish();
+    Self::Unreadable { folder, why } => "no se puede leer {folder}: {}", why.in_spanish();
+    Self::NothingThere { segments, directory } =>
+        "la cola estaba en {segments}, y ahí no hay nada: si está en un disco propio, móntelo \
+         primero; para empezar con una cola vacía, elimine {directory}/identity y \
+         {directory}/checkpoint";
+    Self::NoneReadable { directory } =>
+        "no se puede leer ningún fichero de {directory}: no se ha cambiado nada; permita que lo \
+         lea el usuario del servidor, o repare el disco, y vuelva a iniciar";
+    Self::Newer { file, version, known } =>
+        "{file} tiene el formato {version} y este programa lee hasta el {known}: use el programa \
+         que lo escribió, o uno más nuevo";
+    Self::DatabaseUrl { what } => "no se puede usar el URL de la base de datos: «{what}»";
+    Self::DatabaseAway { database, why } =>
+        "no se puede llegar a la base de datos {database}: «{why}»; se volverá a admitir correo en \
+         cuanto se pueda";
+    Self::DatabaseSilent { database } =>
+        "la base de datos {database} no contesta; se volverá a admitir correo en cuanto lo haga";
+    Self::DatabaseRefused { database, why } => "la base de datos {database} se niega: «{why}»";
+    Self::NotReplicated { database } =>
+        "ninguna réplica de la base de datos {database} ha confirmado el mensaje";
+    Self::SchemaOlder { database, version, known } =>
+        "las tablas de {database} tienen la versión {version} y este programa necesita la {known}: \
+         ejecute `puerto store migrate`";
+    Self::SchemaNewer { database, version, known } =>
+        "las tablas de {database} tienen la versión {version} y este programa conoce la {known}: \
+         use el programa que las hizo, u otro más nuevo";
+    Self::NameTaken { name } =>
+        "otro proceso participa en el clúster como {name}: dé a cada nodo un nombre propio, con \
+         `[store] node`";
+    Self::TooManyNodes { database } =>
+        "en {database} han participado 255 nodos y no queda número para otro";
+}
+
+in_spanish! { DnsFault:
+    Self::Code(server, code) => "{server} ha respondido {code}";
+    Self::Referral(server) => "{server} ha remitido a otros servidores en vez de responder";
+    Self::CutOff(server) => "{server}: la respuesta viene cortada, también por TCP";
+    Self::Unreachable(server, number, _) =>
+        "{server}: error de entrada/salida: {}", spanish(of_number(*number));
+    Self::Server(server, words) => "{server}: {}", spanish(quoted(words));
+    Self::Aliases => "una cadena de alias es demasiado larga";
+    Self::NoServerOf(name) => "no se conoce ningún servidor de nombres de {name}";
+    Self::Distorted(error) =>
+        "no se puede preguntar a los servidores de nombres de la zona ({}), y el resolutor de esta \
+         máquina puede haberse inventado su respuesta", error.in_spanish();
+    Self::NoAddress => "el servidor de nombres no tiene dirección";
+    Self::TooManyNames => "habría que preguntar por demasiados nombres";
+    Self::BrokenOff => "la consulta se ha interrumpido";
+    Self::NoServer => "no hay ningún servidor DNS configurado";
+    Self::Unread(file, number, _) =>
+        "no se conoce ningún servidor DNS: {file}: {}", spanish(of_number(*number));
+    Self::Quoted(words) => "{}", spanish(quoted(words));
+}
+
+fn spanish(said: Said) -> String {
+    said.of(Language::Spanish)
 }
 
 /// Why a private key cannot be used.
 pub fn key_error(error: &KeyError) -> Said {
-    let spanish = match error {
-        KeyError::NotPem => {
-            "no hay ningún bloque PEM: debería empezar por -----BEGIN PRIVATE KEY-----".to_owned()
-        }
-        KeyError::WrongKind(kind) => format!(
-            "el bloque PEM contiene {kind}: debería ser PRIVATE KEY (PKCS#8) o RSA PRIVATE KEY \
-             (PKCS#1)"
-        ),
-        KeyError::BadBase64 => {
-            "lo que hay entre las marcas PEM no es base64: el fichero está dañado".to_owned()
-        }
-        KeyError::Rejected(detail) => format!(
-            "no sirve como clave RSA de 1024 bits o más ni como clave Ed25519 ({detail}): cree una \
-             con `puerto dkim new`"
-        ),
-        KeyError::Generation => "el sistema no ha podido crear una clave".to_owned(),
-    };
-    beside(error, spanish)
+    error.into()
+}
+
+in_spanish! { KeyError:
+    Self::NotPem => "no hay ningún bloque PEM: debería empezar por -----BEGIN PRIVATE KEY-----";
+    Self::WrongKind(kind) =>
+        "el bloque PEM contiene {kind}: debería ser PRIVATE KEY (PKCS#8) o RSA PRIVATE KEY \
+         (PKCS#1)";
+    Self::BadBase64 => "lo que hay entre las marcas PEM no es base64: el fichero está dañado";
+    Self::Rejected(detail) =>
+        "no sirve como clave RSA de 1024 bits o más ni como clave Ed25519 ({detail}): cree una con \
+         `puerto dkim new`";
+    Self::Generation => "el sistema no ha podido crear una clave";
 }
 
 /// Why what a server said is no reply.
 pub fn reply_error(error: &ReplyError) -> Said {
-    let spanish = match error {
-        ReplyError::NotAReply => "ha enviado una línea que no es una respuesta SMTP",
-        ReplyError::UnknownCode(_) => "ha enviado un código de respuesta que SMTP no conoce",
-        ReplyError::TooLong => "ha enviado una respuesta demasiado larga",
-    };
-    beside(error, spanish.to_owned())
+    error.into()
+}
+
+in_spanish! { ReplyError:
+    Self::NotAReply => "ha enviado una línea que no es una respuesta SMTP";
+    Self::UnknownCode(_) => "ha enviado un código de respuesta que SMTP no conoce";
+    Self::TooLong => "ha enviado una respuesta demasiado larga";
 }
 
 /// In Spanish, what was under way in a session.
@@ -258,7 +220,7 @@ impl InSpanish for Failure {
         match &self.cause {
             Cause::Reply(reply) => format!("{reply} (a {})", command(self.stage)),
             Cause::Garbage(error) => {
-                format!("{} {stage}", reply_error(error).of(Language::Spanish))
+                format!("{} {stage}", error.in_spanish())
             }
             Cause::OutOfStep => format!("el otro extremo dio una respuesta inesperada {stage}"),
             Cause::InjectedBeforeTls => {

@@ -147,12 +147,6 @@ impl From<&'static str> for Text {
     }
 }
 
-impl From<Text> for Cow<'static, str> {
-    fn from(text: Text) -> Self {
-        Self::Borrowed(text.en)
-    }
-}
-
 type Open = (Text, Vec<(&'static str, String)>);
 
 /// A sentence with what is put into it, in both languages.
@@ -186,7 +180,9 @@ impl Said {
     /// A sentence with values, shortened and without control characters: they come
     /// from outside.
     pub fn with(text: Text, values: &[(&'static str, &str)]) -> Self {
-        Self::translated(text, values, str::to_owned)
+        let values: Vec<_> = values.iter().map(|(name, value)| (*name, shown(value))).collect();
+        let values: Vec<_> = values.iter().map(|(name, value)| (*name, &**value)).collect();
+        Self::of_both(|language| text.with(language, &values))
     }
 
     /// Puts a value into a sentence that began plain, whole: a record that is to be
@@ -203,23 +199,6 @@ impl Said {
         let all: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let said = Self::of_both(|language| text.with(language, &all));
         Self { open: Some(Box::new((text, values))), ..said }
-    }
-
-    /// The same, where the values are sentences too; `translate` says them in Spanish.
-    pub fn translated(
-        text: Text,
-        values: &[(&'static str, &str)],
-        translate: impl Fn(&str) -> String,
-    ) -> Self {
-        Self::of_both(|language| {
-            let said = |value: &str| match language {
-                Language::English => shown(value),
-                Language::Spanish => shown(&translate(value)),
-            };
-            let values: Vec<_> = values.iter().map(|(name, value)| (*name, said(value))).collect();
-            let values: Vec<_> = values.iter().map(|(name, value)| (*name, &**value)).collect();
-            text.with(language, &values)
-        })
     }
 
     /// A sentence into which others are put, whole.

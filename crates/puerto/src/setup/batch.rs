@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::files::{Content, Wanted};
+use super::files::{Content, SECRET, Wanted};
 use super::root::Root;
 use crate::rights::{self, Place};
 
@@ -64,8 +64,8 @@ impl<'a> Batch<'a> {
         is_unled(&path).map_err(|error| Unwritten { path: path.clone(), error })?;
         self.make_folders(&folder, wanted.folder_mode())?;
         let content = match &wanted.content {
-            Content::Text(text) | Content::Secret(text) | Content::Script(text) => {
-                let written = write_beside(&folder, text, (wanted.mode(), self.group));
+            Content::Text(text, mode) => {
+                let written = write_beside(&folder, text, (*mode, self.group));
                 Ready::File(written.map_err(|error| Unwritten { path: path.clone(), error })?)
             }
             Content::Link(target) => Ready::Link(target.clone()),
@@ -157,7 +157,7 @@ fn write_beside(
     // Through the file itself, whose errors do not name the file of no consequence.
     let file = NamedTempFile::new_in(folder).map_err(|error| io::Error::from(error.kind()))?;
     file.as_file().write_all(text.as_bytes())?;
-    if mode == 0o640 {
+    if mode == SECRET {
         give_to_group(file.as_file(), group)?;
     }
     file.as_file().set_permissions(Permissions::from_mode(mode))?;

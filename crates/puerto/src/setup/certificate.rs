@@ -20,5 +20,5 @@ exec systemctl try-reload-or-restart puerto.service
 pub(super) fn hook(root: &Root, config: &Config) -> Option<Wanted> {
     let renewed = config.tls.as_ref().is_some_and(|files| files.certificate.starts_with(LIVE));
     (renewed && root.has(LIVE))
-        .then(|| Wanted { path: HOOK.into(), content: Content::Script(SCRIPT.to_owned()) })
+        .then(|| Wanted { path: HOOK.into(), content: Content::Text(SCRIPT.to_owned(), 0o755) })
 }

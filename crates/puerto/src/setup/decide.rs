@@ -34,7 +34,6 @@ impl Decided {
     }
 }
 
-/// Decides.
 pub(super) fn decide(
     site: &Site<'_>,
     inherited: &[&Inherited],
@@ -242,30 +241,22 @@ fn ask_login(relayhost: &NextHop, person: &mut dyn Person) -> Result<Option<Cred
 
 // What only one program can say is taken from the first that says it.
 fn inherit(config: &mut Config, inherited: &[&Inherited]) {
+    fn take<T: Clone>(to: &mut T, from: &Option<T>) {
+        if let Some(value) = from {
+            to.clone_from(value);
+        }
+    }
     for program in inherited.iter().rev() {
-        let take = |to: &mut Option<_>, from: &Option<_>| {
-            if from.is_some() {
-                to.clone_from(from);
-            }
-        };
-        take(&mut config.tls, &program.certificate);
+        config.tls = program.certificate.clone().or(config.tls.take());
         if program.sender != Sender::default() {
             config.sender.clone_from(&program.sender);
         }
         config.delivery.bind_ipv4 = program.bind_ipv4.or(config.delivery.bind_ipv4);
         config.delivery.bind_ipv6 = program.bind_ipv6.or(config.delivery.bind_ipv6);
-        if let Some(size) = program.message_size {
-            config.limits.message_size = size;
-        }
-        if let Some(aliases) = &program.aliases {
-            config.local.aliases.clone_from(aliases);
-        }
-        if let Some(mailbox) = &program.mailbox {
-            config.local.mailbox = mailbox.clone();
-        }
-        if let Some(listen) = &program.listen {
-            config.listen.smtp.clone_from(listen);
-        }
+        take(&mut config.limits.message_size, &program.message_size);
+        take(&mut config.local.aliases, &program.aliases);
+        take(&mut config.local.mailbox, &program.mailbox);
+        take(&mut config.listen.smtp, &program.listen);
         for network in &program.networks {
             if !config.trusted_networks.0.contains(network) {
                 config.trusted_networks.0.push(*network);

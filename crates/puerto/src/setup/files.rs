@@ -5,22 +5,20 @@ use std::path::{Path, PathBuf};
 
 use super::root::Root;
 
+/// The permission bits of what only root and the daemon may read.
+pub(super) const SECRET: u32 = 0o640;
+
 /// A file or link to be there.
 pub(super) struct Wanted {
     /// Its path on the machine.
     pub(super) path: PathBuf,
-    /// What it is.
     pub(super) content: Content,
 }
 
 /// What a file is.
 pub(super) enum Content {
-    /// A text that everybody may read.
-    Text(String),
-    /// A text that only root and the daemon may read.
-    Secret(String),
-    /// A script.
-    Script(String),
+    /// A text with its permission bits.
+    Text(String, u32),
     /// A link to another path of the machine.
     Link(PathBuf),
 }
@@ -63,12 +61,14 @@ pub(super) enum State {
 }
 
 impl Wanted {
+    /// A text that everybody may read.
     pub(super) fn text(path: impl Into<PathBuf>, text: String) -> Self {
-        Self { path: path.into(), content: Content::Text(text) }
+        Self { path: path.into(), content: Content::Text(text, 0o644) }
     }
 
+    /// A text that only root and the daemon may read.
     pub(super) fn secret(path: impl Into<PathBuf>, text: String) -> Self {
-        Self { path: path.into(), content: Content::Secret(text) }
+        Self { path: path.into(), content: Content::Text(text, SECRET) }
     }
 
     pub(super) fn state(&self, root: &Root) -> io::Result<State> {
@@ -76,28 +76,17 @@ impl Wanted {
             return Ok(State::Missing);
         }
         let same = match &self.content {
-            Content::Text(text) | Content::Secret(text) | Content::Script(text) => {
-                root.read(&self.path)?.is_some_and(|there| there == *text)
-            }
+            Content::Text(text, _) => root.read(&self.path)?.is_some_and(|there| there == *text),
             Content::Link(target) => destination(root, &self.path) == *target,
         };
         Ok(if same { State::Same } else { State::Different })
-    }
-
-    /// Its permission bits.
-    pub(super) fn mode(&self) -> u32 {
-        match self.content {
-            Content::Secret(_) => 0o640,
-            Content::Script(_) => 0o755,
-            _ => 0o644,
-        }
     }
 
     /// The mode of the folder that is made for it. Beside the configuration, which all
     /// may read, stands the password; a folder of keys is ours alone.
     pub(super) fn folder_mode(&self) -> u32 {
         let key = self.path.extension().is_some_and(|extension| extension == "pem");
-        if key && self.mode() == 0o640 { 0o750 } else { 0o755 }
+        if key && matches!(self.content, Content::Text(_, SECRET)) { 0o750 } else { 0o755 }
     }
 }
 

@@ -9,7 +9,7 @@ use super::world::World;
 use crate::finding::{Finding, Severity};
 use crate::lang::{Said, said};
 
-/// Something to do.
+/// Something that is still to do: told, or done after a question.
 #[derive(Debug)]
 pub struct Step {
     /// What, and why.

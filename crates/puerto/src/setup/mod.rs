@@ -208,7 +208,7 @@ impl Site<'_> {
     }
 }
 
-/// Sets up.
+/// Finds out, asks, writes and, where it may, acts.
 pub fn run(
     wishes: &Wishes,
     root: &Root,

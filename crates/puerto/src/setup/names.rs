@@ -6,7 +6,6 @@ use super::files::{Content, Wanted, destination, link_of};
 use super::root::Root;
 use super::steps::quoted;
 
-/// The names.
 pub(super) const COMMANDS: [&str; 4] =
     ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/mailq", "/usr/bin/newaliases"];
 

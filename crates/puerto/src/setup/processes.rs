@@ -1,6 +1,6 @@
 //! What runs on this machine and what listens, as `/proc` tells (proc(5)).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,7 @@ const LISTEN: &str = "0A";
 
 /// The programs that run, each once; other users' only where we are root.
 pub(super) fn running() -> Vec<PathBuf> {
-    let mut programs: Vec<PathBuf> = processes().filter_map(|process| program(&process)).collect();
-    programs.sort();
-    programs.dedup();
-    programs
+    programs(processes())
 }
 
 /// The programs that listen on a TCP port, at any address.
@@ -27,11 +24,12 @@ pub(super) fn listening(port: u16) -> Vec<PathBuf> {
         open.filter_map(|entry| fs::read_link(entry.path()).ok())
             .any(|target| target.to_str().is_some_and(|target| sockets.contains(target)))
     };
-    let mut programs: Vec<PathBuf> =
-        processes().filter(holds).filter_map(|process| program(&process)).collect();
-    programs.sort();
-    programs.dedup();
-    programs
+    programs(processes().filter(holds))
+}
+
+fn programs(processes: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let programs: BTreeSet<PathBuf> = processes.filter_map(|process| program(&process)).collect();
+    programs.into_iter().collect()
 }
 
 fn processes() -> impl Iterator<Item = PathBuf> {

@@ -27,7 +27,7 @@ impl Root {
         self.0 == Path::new("/")
     }
 
-    /// The folder.
+    /// Where the tree begins on this machine.
     pub fn folder(&self) -> &Path {
         &self.0
     }

@@ -26,7 +26,6 @@ pub(super) const SYSUSERS: &str = "/etc/sysusers.d/puerto.conf";
 /// Where the folders are declared.
 pub(super) const TMPFILES: &str = "/etc/tmpfiles.d/puerto.conf";
 
-/// All of them.
 pub(super) fn files(program: &Path, config: &Config, config_file: &Path) -> Vec<Wanted> {
     let options = match config_file == Path::new(DEFAULT_FILE) {
         true => String::new(),

@@ -21,7 +21,7 @@ use crate::lang::said;
 pub struct Undone {
     /// The steps; those that were done are marked.
     pub steps: Vec<Step>,
-    /// What failed.
+    /// The commands that failed.
     pub problems: Vec<Finding>,
 }
 

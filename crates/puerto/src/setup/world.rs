@@ -43,7 +43,7 @@ pub struct Survey {
 /// An address that mail would leave from.
 #[derive(Debug, Clone)]
 pub struct Egress {
-    /// The address.
+    /// As this machine has it: on the way it may become another.
     pub address: IpAddr,
     /// Its names by PTR; empty: it has none.
     pub names: Result<Vec<String>, DnsError>,
@@ -52,7 +52,7 @@ pub struct Egress {
 /// Whether this machine can reach others at port 25.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port25 {
-    /// It can.
+    /// A mail server greeted us.
     Open,
     /// Something answers that it may not.
     Refused,
@@ -96,7 +96,7 @@ pub trait World {
     fn execute(&self, command: &str) -> Result<(), String>;
 }
 
-/// The real one.
+/// This machine and the network, as they are.
 pub struct Network {
     dns: Patient<Resolver>,
     config: Config,

@@ -125,15 +125,15 @@ fn what_is_said_of_failures() {
     let mut said = vec![
         said_of_domain(&config, Some("a b")),
         said_of_domain(&Config { domains: Vec::new(), ..config }, None),
-        KeyFileError::Malformed { file: "key".to_owned() }.said(),
-        KeyFileError::Algorithm { file: "key".to_owned(), algorithm: "hmac-md5".into() }.said(),
+        KeyFileError::Malformed("key".to_owned()).said(),
+        KeyFileError::Algorithm("key".to_owned(), "hmac-md5".into()).said(),
         update::Key::load(std::path::Path::new("/nonexistent/key")).unwrap_err().said(),
-        UpdateError::Changed { name: zone() }.said(),
-        UpdateError::Ignored { name: zone() }.said(),
+        UpdateError::Changed(zone()).said(),
+        UpdateError::Ignored(zone()).said(),
     ];
-    said.extend((0..12).map(|code| UpdateError::Refused { zone: zone(), code }.said()));
-    said.extend((15..19).map(|reason| UpdateError::Key { zone: zone(), reason }.said()));
-    let error = UpdateError::Changed { name: zone() };
+    said.extend((0..12).map(|code| UpdateError::Refused(zone(), code).said()));
+    said.extend((15..19).map(|reason| UpdateError::Key(zone(), reason).said()));
+    let error = UpdateError::Changed(zone());
     for unchanged in [vec![], vec![zone()]] {
         said.push(Stopped { error: error.clone(), changed: vec![zone()], unchanged }.said());
     }

@@ -26,37 +26,24 @@ pub struct Key {
 /// Why a file is not a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyFileError {
-    /// It cannot be read.
-    Unreadable {
-        /// The file.
-        file: String,
-        /// Why.
-        error: Said,
-    },
-    /// It does not hold a key in this form.
-    Malformed {
-        /// The file.
-        file: String,
-    },
-    /// Its algorithm is not offered.
-    Algorithm {
-        /// The file.
-        file: String,
-        /// The algorithm.
-        algorithm: String,
-    },
+    /// This file cannot be read, and why.
+    Unreadable(String, Said),
+    /// This file does not hold a key in this form.
+    Malformed(String),
+    /// What this file holds is for an algorithm that is not offered.
+    Algorithm(String, String),
 }
 
 impl KeyFileError {
     /// What to tell the administrator.
     pub fn said(&self) -> Said {
         match self {
-            Self::Unreadable { file, error } => Said::of_parts(
-                words::KEY_UNREADABLE,
-                &[("file", &Said::words(file)), ("error", error)],
-            ),
-            Self::Malformed { file } => Said::plain(words::KEY_MALFORMED).put("file", file),
-            Self::Algorithm { file, algorithm } => {
+            Self::Unreadable(file, error) => {
+                let parts = [("file", &Said::words(file)), ("error", error)];
+                Said::of_parts(words::KEY_UNREADABLE, &parts)
+            }
+            Self::Malformed(file) => Said::plain(words::KEY_MALFORMED).put("file", file),
+            Self::Algorithm(file, algorithm) => {
                 Said::plain(words::KEY_ALGORITHM).put("file", file).put("algorithm", algorithm)
             }
         }
@@ -64,26 +51,23 @@ impl KeyFileError {
 }
 
 impl Key {
-    /// Reads a file.
+    /// Reads a file that a name server's tool has written.
     pub fn load(file: &Path) -> Result<Self, KeyFileError> {
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).map_err(|error| KeyFileError::Unreadable {
-            file: name.clone(),
-            error: system(&error),
-        })?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| KeyFileError::Unreadable(name.clone(), system(&error)))?;
         Self::parse(&text, &name)
     }
 
     /// Reads a text in any of the forms; `file` names it in errors and, as BIND names
     /// its files, the key of a `.private` one.
     pub fn parse(text: &str, file: &str) -> Result<Self, KeyFileError> {
-        let malformed = || KeyFileError::Malformed { file: file.to_owned() };
+        let malformed = || KeyFileError::Malformed(file.to_owned());
         let written = statement(text).or_else(|| record(text)).or_else(|| private(text, file));
         let Written { name, algorithm, secret } = written.ok_or_else(malformed)?;
         let known =
             OFFERED.into_iter().find(|one| algorithm.eq_ignore_ascii_case(&one.to_string()));
-        let algorithm =
-            known.ok_or_else(|| KeyFileError::Algorithm { file: file.to_owned(), algorithm })?;
+        let algorithm = known.ok_or_else(|| KeyFileError::Algorithm(file.to_owned(), algorithm))?;
         let secret = base64::decode(secret.as_bytes()).filter(|octets| !octets.is_empty());
         let name = wire_name(&name.trim_end_matches('.').to_ascii_lowercase());
         let (name, secret) = name.zip(secret).ok_or_else(malformed)?;
@@ -230,7 +214,7 @@ mod tests {
             assert_eq!(key.secret, b"secret");
             assert!(!format!("{key:?}").contains("secret"));
         }
-        let malformed = KeyFileError::Malformed { file: "file".to_owned() };
+        let malformed = KeyFileError::Malformed("file".to_owned());
         for text in [
             "",
             "key a { secret \"c2VjcmV0\"; };",
@@ -241,6 +225,6 @@ mod tests {
         let slashes = "key a { algorithm hmac-sha256; secret a//b; };";
         assert_eq!(Key::parse(slashes, "file").unwrap().secret, [0x6b, 0xff, 0xdb]);
         let old = Key::parse("key a { algorithm hmac-md5; secret \"c2VjcmV0\"; };", "file");
-        assert!(matches!(old, Err(KeyFileError::Algorithm { .. })));
+        assert!(matches!(old, Err(KeyFileError::Algorithm(..))));
     }
 }

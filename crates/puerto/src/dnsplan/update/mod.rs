@@ -42,30 +42,15 @@ const OF_ANOTHER: Text =
 pub enum UpdateError {
     /// The server cannot be talked to.
     Unreachable(Said),
-    /// It does not accept the key, for a reason of RFC 8945 §5.2.
-    Key {
-        /// The zone or name.
-        zone: String,
-        /// BADSIG, BADKEY or BADTIME; 0 if it did not say.
-        reason: u16,
-    },
-    /// It answers with an error code.
-    Refused {
-        /// The zone or name.
-        zone: String,
-        /// The code.
-        code: u16,
-    },
-    /// It has other records than those that the plan was made from.
-    Changed {
-        /// At this name.
-        name: String,
-    },
-    /// It took the update, and yet does not have the record.
-    Ignored {
-        /// At this name.
-        name: String,
-    },
+    /// For this zone or name it does not accept the key, for a reason of RFC 8945 §5.2:
+    /// BADSIG, BADKEY or BADTIME; 0 if it did not say.
+    Key(String, u16),
+    /// For this zone or name it answers with an error code.
+    Refused(String, u16),
+    /// At this name it has other records than those that the plan was made from.
+    Changed(String),
+    /// It took the update, and yet does not have the record at this name.
+    Ignored(String),
 }
 
 impl UpdateError {
@@ -75,7 +60,7 @@ impl UpdateError {
             Self::Unreachable(error) => {
                 Said::of_parts(words::UPDATE_UNREACHABLE, &[("error", error)])
             }
-            Self::Refused { zone, code } => {
+            Self::Refused(zone, code) => {
                 let text = match code {
                     4 => words::UPDATE_NOT_KNOWN,
                     5 => words::UPDATE_REFUSED,
@@ -85,7 +70,7 @@ impl UpdateError {
                 };
                 Said::plain(text).put("zone", zone).put("code", code_name(*code))
             }
-            Self::Key { zone, reason } => {
+            Self::Key(zone, reason) => {
                 let text = match reason {
                     16 => words::UPDATE_BAD_SIGNATURE,
                     17 => words::UPDATE_BAD_KEY,
@@ -94,8 +79,8 @@ impl UpdateError {
                 };
                 Said::plain(text).put("zone", zone)
             }
-            Self::Changed { name } => Said::plain(words::UPDATE_CHANGED).put("name", name),
-            Self::Ignored { name } => Said::plain(words::UPDATE_IGNORED).put("name", name),
+            Self::Changed(name) => Said::plain(words::UPDATE_CHANGED).put("name", name),
+            Self::Ignored(name) => Said::plain(words::UPDATE_IGNORED).put("name", name),
         }
     }
 }
@@ -118,7 +103,7 @@ fn code_name(code: u16) -> String {
     name.to_owned()
 }
 
-/// What was done.
+/// What was published, and what could not be there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done {
     /// Names whose records were changed.
@@ -130,7 +115,7 @@ pub struct Done {
 /// Why not all was published, and how far it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
-    /// Why.
+    /// What it stopped at.
     pub error: UpdateError,
     /// Zones that were changed before, or with which only the look afterwards failed.
     pub changed: Vec<String>,
@@ -213,11 +198,11 @@ async fn publish_in(
             ResponseCode::NXDomain
             | ResponseCode::YXDomain
             | ResponseCode::YXRRSet
-            | ResponseCode::NXRRSet => return Err(UpdateError::Changed { name: zone }),
+            | ResponseCode::NXRRSet => return Err(UpdateError::Changed(zone)),
             code => {
                 return Err(match (code, tsig::error_of(&answer)) {
-                    (ResponseCode::NotAuth, reason @ 1..) => UpdateError::Key { zone, reason },
-                    _ => UpdateError::Refused { zone, code: code.into() },
+                    (ResponseCode::NotAuth, reason @ 1..) => UpdateError::Key(zone, reason),
+                    _ => UpdateError::Refused(zone, code.into()),
                 });
             }
         }
@@ -229,7 +214,7 @@ async fn publish_in(
         let present = client.records(name, *kind).await?;
         let mut wanted = records.iter().filter(|record| record.state != State::Delete);
         if !wanted.all(|record| present.iter().any(|one| value_of(one) == record.value)) {
-            return Err(UpdateError::Ignored { name: (*name).to_owned() });
+            return Err(UpdateError::Ignored((*name).to_owned()));
         }
     }
     done.published.dedup();
@@ -275,7 +260,7 @@ fn add_set(
         };
         if let Some(gone) = gone {
             let there = present.iter().find(|one| value_of(one) == *gone);
-            let there = there.ok_or_else(|| UpdateError::Changed { name: name.to_owned() })?;
+            let there = there.ok_or_else(|| UpdateError::Changed(name.to_owned()))?;
             update.add_authority(in_class(DNSClass::NONE, there.clone()));
         }
         if record.state != State::Delete {
@@ -334,7 +319,7 @@ impl Client<'_> {
         match answer.response_code {
             ResponseCode::NotAuth => {
                 let reason = tsig::error_of(&answer);
-                return Err(UpdateError::Key { zone: name.to_owned(), reason });
+                return Err(UpdateError::Key(name.to_owned(), reason));
             }
             ResponseCode::NoError | ResponseCode::NXDomain if answer.authoritative => {}
             _ => return Ok(None),
@@ -349,7 +334,7 @@ impl Client<'_> {
         match answer.response_code {
             ResponseCode::NoError | ResponseCode::NXDomain => {}
             code => {
-                return Err(UpdateError::Refused { zone: name.to_owned(), code: code.into() });
+                return Err(UpdateError::Refused(name.to_owned(), code.into()));
             }
         }
         let wanted = |one: &&Record| one.record_type() == kind && plain(&one.name) == name;

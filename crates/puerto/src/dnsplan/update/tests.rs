@@ -53,7 +53,7 @@ fn what_is_there_is_required_and_what_goes_is_named() {
     assert_eq!((none.dns_class, none.ttl, none.record_type()), (DNSClass::NONE, 0, Type::TXT));
     assert_eq!(shown(&read.authorities), ["_dmarc.example.com 3600 IN TXT new"]);
     let gone = text(name, State::Delete, "old", None);
-    let changed = UpdateError::Changed { name: name.to_owned() };
+    let changed = UpdateError::Changed(name.to_owned());
     assert_eq!(update(&["else"], &[&gone]).unwrap_err(), changed);
 }
 

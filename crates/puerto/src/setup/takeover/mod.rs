@@ -274,9 +274,9 @@ impl Inherited {
 /// A user name and a password. The password is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user.
+    /// Who logs in, as the relay calls them.
     pub user: String,
-    /// The password.
+    /// In clear, for a file that only root and the daemon read.
     pub password: String,
 }
 

@@ -59,7 +59,6 @@ const ITEM: Text = Text::new(
 const EVERYBODY: &str = "/.+/ /.*/ /./ /^.*$/ /^.+$/ /^(.*)$/ /^(.+)$/ /(.*)/ /(.+)/ /^/ /@/ \
     /.*@.*/ /.+@.+/ /^.*@.*$/";
 
-/// Reads it all.
 pub(super) fn read(root: &Root, main: &Parameters, found: &mut Inherited) {
     origin(root, main, found);
     let origin = found.origin.clone().or_else(|| found.domains.first().cloned());

@@ -28,7 +28,6 @@ pub(super) fn source(map: &str) -> Option<&str> {
     file.starts_with('/').then_some(file)
 }
 
-/// Reads one.
 pub(super) fn read(root: &Root, map: &str, found: &mut Inherited) -> Table {
     if let Some(file) = source(map) {
         let Some(text) = found.text_of(root, file) else { return Table::Unknown };
