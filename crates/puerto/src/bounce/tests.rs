@@ -15,7 +15,7 @@ use crate::config::{Config, TlsLevel};
 use crate::deliver::{BodyReader, Ending};
 use crate::explain;
 use crate::intake::{self, KeyRing, Wake};
-use crate::route::{DestinationKey, Plan};
+use crate::route::Plan;
 use crate::telemetry::{Delays, DeliveryStatus};
 
 struct Octets(Vec<u8>);
@@ -59,15 +59,7 @@ fn job(reverse_path: &str, message: &str) -> Job {
     let all = Notify { success: true, failure: true, delay: true };
     Job {
         id: "0123456789AB".parse().unwrap(),
-        plan: Arc::new(Plan {
-            key: DestinationKey("example.net".into()),
-            hops: Vec::new(),
-            tls: TlsLevel::None,
-            implicit_tls: false,
-            login: None,
-            exchangers_of: None,
-            is_relay: false,
-        }),
+        plan: Arc::new(Plan::direct("example.net", Vec::new(), TlsLevel::None)),
         reverse_path: ReversePath::parse(&format!("<{reverse_path}>")).unwrap(),
         recipients: vec![
             recipient(0, "plain@example.net", None),

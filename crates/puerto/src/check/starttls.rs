@@ -12,7 +12,7 @@ use super::world::World;
 use crate::config::{Config, TlsLevel};
 use crate::deliver::probe::{self, Sight, Why};
 use crate::lang::{NOT_IN_TIME, Said, harmless, said, system};
-use crate::route::{DestinationKey, Hop, Plan};
+use crate::route::{Hop, Plan};
 use crate::tls::ClientTls;
 
 /// What became of one try to encrypt.
@@ -102,15 +102,7 @@ pub(super) async fn attempt(
     let hop = Hop { host: host.into(), address };
     let client_tls = ClientTls::new();
     // Receivers' certificates are often not valid for their name: a look takes any.
-    let plan = Plan {
-        key: DestinationKey(host.into()),
-        hops: Vec::new(),
-        tls: TlsLevel::Required,
-        implicit_tls: false,
-        login: None,
-        exchangers_of: None,
-        is_relay: false,
-    };
+    let plan = Plan::direct(host, Vec::new(), TlsLevel::Required);
     let looked = probe::look(&config, &client_tls, &plan, &hop, &[]);
     match tokio::time::timeout(patience, looked).await {
         Ok(sight) => of_sight(&sight),

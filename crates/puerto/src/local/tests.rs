@@ -15,7 +15,7 @@ use super::Mailboxes;
 use crate::config::{Config, Live, Mailbox, TlsLevel};
 use crate::deliver::{Body, BodyReader, Ending, Job, Outcome, Report};
 use crate::intake::{self, Intake, KeyRing, Wake};
-use crate::route::{DestinationKey, Plan};
+use crate::route::Plan;
 use crate::telemetry::{DeliveryStatus, MailLog};
 
 /// A message's content.
@@ -54,18 +54,9 @@ fn job(to: &[&str], message: &'static [u8]) -> Job {
         recipient: Recipient::new(Address::parse(to).unwrap()),
         attempts: 0,
     };
-    let plan = Plan {
-        key: DestinationKey("local".into()),
-        hops: Vec::new(),
-        tls: TlsLevel::None,
-        implicit_tls: false,
-        login: None,
-        exchangers_of: None,
-        is_relay: false,
-    };
     Job {
         id: MessageId::from_u64(1 << 40),
-        plan: Arc::new(plan),
+        plan: Arc::new(Plan::direct("local", Vec::new(), TlsLevel::None)),
         reverse_path: ReversePath::parse("<me@example.org>").unwrap(),
         recipients: to.iter().enumerate().map(recipient).collect(),
         envelope_id: None,

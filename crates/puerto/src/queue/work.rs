@@ -54,15 +54,7 @@ static LOCAL_PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| pseudo_plan("local"));
 static ERROR_PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| pseudo_plan("error"));
 
 fn pseudo_plan(name: &str) -> Arc<Plan> {
-    Arc::new(Plan {
-        key: DestinationKey(name.into()),
-        hops: Vec::new(),
-        tls: TlsLevel::None,
-        implicit_tls: false,
-        login: None,
-        exchangers_of: None,
-        is_relay: false,
-    })
+    Arc::new(Plan::direct(name, Vec::new(), TlsLevel::None))
 }
 
 impl Work {

@@ -174,15 +174,8 @@ fn to_literal<D>(
         }
     }
     let host: Arc<str> = ip.to_string().into();
-    let plan = Plan {
-        key: DestinationKey(literal.clone().into()),
-        hops: vec![Hop { host, address: SocketAddr::new(ip, context.config.delivery.port) }],
-        tls,
-        implicit_tls: false,
-        login: None,
-        exchangers_of: None,
-        is_relay: false,
-    };
+    let hop = Hop { host, address: SocketAddr::new(ip, context.config.delivery.port) };
+    let plan = Plan::direct(literal.clone(), vec![hop], tls);
     let ttl = Duration::from_secs(LITERAL_TTL.into());
     Ok(Found { plan, exchange: format!("literal {literal} {tls:?}").into(), ttl })
 }
@@ -208,15 +201,7 @@ async fn to_exchanger<D: Dns + 'static>(
     ranked.sort_unstable();
     let exchange = format!("mx {} {tls:?}", ranked.join(","));
     let hops = hops_of(&located, context.config.delivery.port);
-    let plan = Plan {
-        key: DestinationKey(key.into()),
-        hops: address::drop_unreachable(hops, context.machine),
-        tls,
-        implicit_tls: false,
-        login: None,
-        exchangers_of: None,
-        is_relay: false,
-    };
+    let plan = Plan::direct(key, address::drop_unreachable(hops, context.machine), tls);
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
 

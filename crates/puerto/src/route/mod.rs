@@ -98,6 +98,21 @@ pub struct Plan {
     pub is_relay: bool,
 }
 
+impl Plan {
+    /// To a stranger's hosts: TLS by STARTTLS alone, and nobody logs in.
+    pub fn direct(key: impl Into<Arc<str>>, hops: Vec<Hop>, tls: TlsLevel) -> Self {
+        Self {
+            key: DestinationKey(key.into()),
+            hops,
+            tls,
+            implicit_tls: false,
+            login: None,
+            exchangers_of: None,
+            is_relay: false,
+        }
+    }
+}
+
 /// Where mail for a domain goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Routing {

@@ -20,7 +20,7 @@ use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
 use super::{Body, BodyReader, Ending, Job, Outcome, Remote};
 use crate::config::{Config, Live, Login, TlsLevel};
-use crate::route::{DestinationKey, Hop, Plan};
+use crate::route::{Hop, Plan};
 use crate::telemetry::DeliveryStatus;
 use crate::tls::{Acquaintance, ClientTls, KnownKeys};
 use peer::Peer;
@@ -72,15 +72,7 @@ fn body(octets: &[u8], in_memory: bool) -> Arc<dyn Body> {
 
 fn plan(addresses: &[SocketAddr]) -> Plan {
     let hop = |address: &SocketAddr| Hop { host: Arc::from("mx.example"), address: *address };
-    Plan {
-        key: DestinationKey(Arc::from("example.net")),
-        hops: addresses.iter().map(hop).collect(),
-        tls: TlsLevel::Opportunistic,
-        implicit_tls: false,
-        login: None,
-        exchangers_of: None,
-        is_relay: false,
-    }
+    Plan::direct("example.net", addresses.iter().map(hop).collect(), TlsLevel::Opportunistic)
 }
 
 fn job(plan: Plan, recipients: usize) -> Job {
