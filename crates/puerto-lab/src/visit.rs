@@ -166,6 +166,8 @@ impl Visit {
                     Next::GoOn
                 }
                 Action::EndContent(envelope) => self.message(envelope).await,
+                // It offers no AUTH, and is asked for none.
+                Action::BeginAuth { .. } | Action::ContinueAuth(_) => Next::End,
                 Action::StartTls => self.start_tls().await,
                 Action::Close => Next::End,
             };

@@ -9,10 +9,13 @@ mod table;
 mod xtext;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::address::{Address, AddressError, LocalPart};
+use crate::base64;
 use crate::envelope::{Notify, Return};
 use crate::reply::Reply;
+use crate::sasl::Mechanism;
 
 pub(crate) use parameters::unsupported;
 pub(crate) use table::{Moment, Verb};
@@ -52,6 +55,8 @@ pub struct MailCommand {
     pub ret: Option<Return>,
     /// ENVID, decoded (RFC 3461 §4.4).
     pub envelope_id: Option<String>,
+    /// It says AUTH (RFC 4954 §5); whom it names is the client's word and is not kept.
+    pub names_submitter: bool,
 }
 
 /// RCPT TO with its parameters.
@@ -63,6 +68,21 @@ pub struct RcptCommand {
     pub notify: Option<Notify>,
     /// ORCPT, decoded, as `type;address` (RFC 3461 §4.2).
     pub original: Option<String>,
+}
+
+/// AUTH with its initial response. Its `Debug` form does not show that.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthCommand {
+    /// The mechanism, if it is one that this crate speaks.
+    pub mechanism: Option<Mechanism>,
+    /// The initial response, decoded; it may be empty, which is not the same as none.
+    pub initial: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for AuthCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthCommand").field("mechanism", &self.mechanism).finish_non_exhaustive()
+    }
 }
 
 /// A command that is well formed. Whether it may be said now is another question.
@@ -97,6 +117,8 @@ pub enum Command {
     Help,
     /// STARTTLS (RFC 3207).
     StartTls,
+    /// AUTH (RFC 4954).
+    Auth(AuthCommand),
 }
 
 /// Why a line is not a command that we obey.
@@ -169,7 +191,7 @@ impl Command {
             Verb::Vrfy if !none => Ok(Self::Vrfy),
             Verb::Noop => Ok(Self::Noop),
             Verb::Help => Ok(Self::Help),
-            Verb::Auth => Err(Reply::enhanced(503, (5, 5, 1), "Error: authentication not enabled")),
+            Verb::Auth => parse_auth(arguments).map(Self::Auth),
             Verb::Expn | Verb::Etrn | Verb::Turn => {
                 Err(Reply::enhanced(502, (5, 5, 1), "Error: command not implemented"))
             }
@@ -345,6 +367,28 @@ fn parse_bdat(arguments: &str) -> Result<Command, Reply> {
         return Err(form());
     }
     Ok(Command::Bdat { size, last })
+}
+
+/// `AUTH mechanism [initial response]`, where `=` is a response of no octets. Some clients
+/// put more than one blank between the two, or one behind them.
+fn parse_auth(arguments: &str) -> Result<AuthCommand, Reply> {
+    let form = || syntax(Verb::Auth.rules().syntax);
+    let mut words = arguments.split_ascii_whitespace();
+    let mechanism = words.next().ok_or_else(form)?;
+    let initial = match words.next() {
+        None => None,
+        Some("=") => Some(Vec::new()),
+        Some(word) => Some(base64::decode(word.as_bytes()).ok_or_else(not_base64)?),
+    };
+    if words.next().is_some() {
+        return Err(form());
+    }
+    Ok(AuthCommand { mechanism: Mechanism::parse(mechanism), initial })
+}
+
+/// The reply to what should be Base64 and is not (RFC 4954 §4).
+pub(crate) fn not_base64() -> Reply {
+    Reply::enhanced(501, (5, 5, 2), "Error: cannot decode the response: it is not Base64")
 }
 
 #[cfg(test)]

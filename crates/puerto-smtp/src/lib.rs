@@ -10,7 +10,7 @@
 //! [`command`] and [`extension`] are the words of a session; [`codec`] decides
 //! where a line and a message end, and is the only place that does; [`limits`]
 //! holds every bound and time-out; [`text`] says which characters no reader is shown;
-//! [`server`] and [`client`] are the two sides.
+//! [`sasl`] is what is said in AUTH; [`server`] and [`client`] are the two sides.
 
 pub mod address;
 pub mod base64;
@@ -21,6 +21,7 @@ pub mod envelope;
 pub mod extension;
 pub mod limits;
 pub mod reply;
+pub mod sasl;
 pub mod server;
 pub mod text;
 

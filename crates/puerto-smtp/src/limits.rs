@@ -14,6 +14,8 @@ pub const MAX_PATH: usize = MAX_LOCAL_PART + 1 + MAX_DOMAIN;
 /// Octets of a command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for 512 and
 /// extensions add to it; 2,048 holds them all.
 pub const MAX_COMMAND_LINE: usize = 2048;
+/// Octets of a line within AUTH with its CRLF (RFC 4954 §4 takes it for enough).
+pub const MAX_AUTH_LINE: usize = 12_288;
 /// Octets of an over-long command line that are read and thrown away before the
 /// connection is closed.
 pub const MAX_DISCARDED_LINE: usize = 64 * 1024;

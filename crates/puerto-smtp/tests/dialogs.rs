@@ -16,7 +16,8 @@
 //! `\r`, `\n`, `\0`, `\\` and `\xNN` stand for octets, and `{N*text}` for N times a
 //! text. The policy of these tests refuses the sender refused@, the recipients
 //! unknown@ (550) and later@ (450), content from full@ (452), and finished messages
-//! from failing@ (451); disk@ loses its content in the middle (452).
+//! from failing@ (451); disk@ loses its content in the middle (452). Where the file's name
+//! begins with `auth_`, clients can log in, all with the password `secret`.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +31,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use puerto_smtp::extension::Extensions;
+use puerto_smtp::sasl::{Claim, Mechanism};
 use puerto_smtp::server::{Action, Session, Settings};
 use puerto_smtp::{Domain, Envelope, Reply, ReversePath};
 
@@ -74,7 +76,10 @@ fn every_dialog_goes_as_written_at_every_cut() {
 
 fn check(name: &str, transcript: &Transcript, cut: &dyn Fn(&[u8]) -> Vec<Vec<u8>>) {
     let parts: Vec<Vec<Vec<u8>>> = transcript.client.iter().map(|part| cut(part)).collect();
-    let settings = Settings { lenient: transcript.trusted, ..settings() };
+    let mut settings = Settings { lenient: transcript.trusted, ..settings() };
+    if name.starts_with("auth_") {
+        settings.extensions.auth = ["SCRAM-SHA-256", "PLAIN", "LOGIN"].map(str::to_owned).into();
+    }
     let (output, events) = run(settings, &transcript.early, &parts);
     let lines: Vec<&str> = output.split_terminator("\r\n").collect();
     assert_eq!(lines, transcript.server, "the server's lines in {name}, cut into {parts:?}");
@@ -85,6 +90,7 @@ fn run(settings: Settings, early: &[u8], parts: &[Vec<Vec<u8>>]) -> (String, Vec
     let mut session = Session::new(settings);
     session.feed(early);
     let (mut output, mut events, mut content) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut said, mut asked) = (Vec::new(), None);
     let mut parts = parts.iter();
     let mut pieces = parts.next().into_iter().flatten();
     loop {
@@ -128,6 +134,15 @@ fn run(settings: Settings, early: &[u8], parts: &[Vec<Vec<u8>>]) -> (String, Vec
             Action::Refused(refusal) => {
                 events.push(format!("R: {} {}", refusal.stage, refusal.reply.code()));
             }
+            Action::BeginAuth { mechanism, initial } => {
+                said = initial.map(<[u8]>::to_vec).into_iter().collect();
+                asked = Some(mechanism);
+                log_in(&mut session, mechanism, &said);
+            }
+            Action::ContinueAuth(response) => {
+                said.push(response.to_vec());
+                log_in(&mut session, asked.unwrap(), &said);
+            }
             Action::StartTls => {
                 events.push("T:".to_owned());
                 session.tls_established();
@@ -140,6 +155,21 @@ fn run(settings: Settings, early: &[u8], parts: &[Vec<Vec<u8>>]) -> (String, Vec
         }
     }
     (String::from_utf8(output).unwrap(), events)
+}
+
+/// Lets in who says that the password is `secret`; a SCRAM client is asked without end.
+fn log_in(session: &mut Session, mechanism: Mechanism, said: &[Vec<u8>]) {
+    let password = match (mechanism, said) {
+        (Mechanism::Plain, []) => return session.challenge(b""),
+        (Mechanism::Plain, [message, ..]) => {
+            Claim::of_plain(message).map(|claim| claim.password).unwrap_or_default()
+        }
+        (Mechanism::Login, []) => return session.challenge(b"Username:"),
+        (Mechanism::Login, [_]) => return session.challenge(b"Password:"),
+        (Mechanism::Login, [_, password, ..]) => password.clone(),
+        _ => return session.challenge(b"r="),
+    };
+    answer(session, (password != b"secret").then(|| no(535, (5, 7, 8))));
 }
 
 fn answer(session: &mut Session, verdict: Option<Reply>) {

@@ -57,6 +57,7 @@ fn run(session: &mut Session, pieces: &[&[u8]]) -> (Vec<u16>, Vec<String>) {
             }
             Action::DiscardContent(why) => trace.push(format!("{why:?}")),
             Action::Refused(_) => {}
+            Action::BeginAuth { .. } | Action::ContinueAuth(_) => session.challenge(b""),
             Action::StartTls => {
                 trace.push("TLS".to_owned());
                 session.tls_established();

@@ -5,6 +5,7 @@
 //! how much, [`route`] where to, [`deliver`] and [`local`] hand it on, [`bounce`]
 //! tells the sender. `ARCHITECTURE.md` says what each must not know.
 
+pub mod accounts;
 pub mod bounce;
 pub mod cause;
 pub mod check;

@@ -11,7 +11,7 @@ pub enum Line<'a> {
     /// An LF came without a CR before it. Where the line ends is now a matter of
     /// opinion, so nothing that follows may be taken for a command.
     BareLf,
-    /// A line longer than [`MAX_COMMAND_LINE`] was read to its end and thrown away.
+    /// A line longer than it may be was read to its end and thrown away.
     TooLong {
         /// It began with BDAT: a chunk of a size that nobody knows may follow.
         announces_chunk: bool,
@@ -50,8 +50,13 @@ impl LineDecoder {
     /// since the octets that earlier calls consumed. Returns how many octets are
     /// consumed and the line, `None` while it has no end.
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Line<'a>>) {
+        self.decode_within(MAX_COMMAND_LINE, input)
+    }
+
+    /// The same for a line that may have so many octets with its CRLF.
+    pub fn decode_within<'a>(&mut self, most: usize, input: &'a [u8]) -> (usize, Option<Line<'a>>) {
         let Some(lf) = memchr::memchr(b'\n', input) else {
-            return self.without_end(input);
+            return self.without_end(most, input);
         };
         let consumed = lf + 1;
         let line = input.get(..lf).unwrap_or_default();
@@ -66,7 +71,7 @@ impl LineDecoder {
             }
         };
         if std::mem::take(&mut self.discarded) == 0 {
-            if consumed <= MAX_COMMAND_LINE {
+            if consumed <= most {
                 return (consumed, Some(Line::Command(line)));
             }
             self.announces_chunk = announces_chunk(line);
@@ -74,8 +79,8 @@ impl LineDecoder {
         (consumed, Some(Line::TooLong { announces_chunk: self.announces_chunk }))
     }
 
-    fn without_end(&mut self, input: &[u8]) -> (usize, Option<Line<'static>>) {
-        if self.discarded == 0 && input.len() < MAX_COMMAND_LINE {
+    fn without_end(&mut self, most: usize, input: &[u8]) -> (usize, Option<Line<'static>>) {
+        if self.discarded == 0 && input.len() < most {
             return (0, None);
         }
         if self.discarded == 0 {

@@ -24,6 +24,7 @@ pub(super) fn mail(from: Option<Mailbox>, text: &str) -> Result<MailCommand, Rep
         smtputf8: false,
         ret: None,
         envelope_id: None,
+        names_submitter: false,
     };
     each(text, |keyword, value| {
         match (keyword, value) {
@@ -50,6 +51,11 @@ pub(super) fn mail(from: Option<Mailbox>, text: &str) -> Result<MailCommand, Rep
                 let id = id.filter(|_| value.len() <= MAX_ENVELOPE_ID);
                 command.envelope_id =
                     Some(id.ok_or_else(|| bad("ENVID", "up to 100 characters of xtext"))?);
+            }
+            ("AUTH", Some(value)) => {
+                let submitter = decode_xtext(value).filter(|submitter| !submitter.is_empty());
+                command.names_submitter =
+                    submitter.map(|_| true).ok_or_else(|| bad("AUTH", "AUTH=<> or xtext"))?;
             }
             _ => return Err(unsupported(keyword)),
         }

@@ -71,7 +71,7 @@ static TABLE: [Rules; 16] = [
     rules(Verb::Ehlo, "EHLO", ANY, "EHLO hostname"),
     rules(Verb::Helo, "HELO", ANY, "HELO hostname"),
     rules(Verb::StartTls, "STARTTLS", IDLE, "STARTTLS"),
-    rules(Verb::Auth, "AUTH", IDLE, "AUTH mechanism"),
+    rules(Verb::Auth, "AUTH", IDLE, "AUTH mechanism [initial-response]"),
     rules(Verb::Mail, "MAIL", IDLE, "MAIL FROM:<address>"),
     rules(Verb::Rcpt, "RCPT", IN_TRANSACTION, "RCPT TO:<address>"),
     rules(Verb::Bdat, "BDAT", FOR_CHUNKS, "BDAT count [LAST]"),

@@ -1,5 +1,6 @@
 //! The states between two commands, and what each command does.
 
+use super::auth;
 use super::common::{Answer, Common};
 use super::content::{Beginning, Chunk, Transfer, UnwantedChunk};
 use super::session::{Event, Next, State};
@@ -71,6 +72,7 @@ impl Commands {
                 transaction.transfer(Transfer::Chunk { size, last })
             }
             (Command::StartTls, None) => start_tls(common),
+            (Command::Auth(auth), None) => auth::begin(auth, common),
             (command, transaction) => Self { transaction }.obey_anywhere(command, common),
         }
     }
@@ -101,7 +103,8 @@ impl Commands {
             | Command::Rcpt(_)
             | Command::Data
             | Command::Bdat { .. }
-            | Command::StartTls => {}
+            | Command::StartTls
+            | Command::Auth(_) => {}
         }
         self.go_on(common)
     }
@@ -141,6 +144,9 @@ impl Commands {
         if extended {
             let mut offered = common.settings.extensions.clone();
             offered.starttls = offered.starttls && !common.tls;
+            if !common.tls {
+                offered.auth.clear();
+            }
             lines.extend(offered.keywords());
         }
         common.conclude(verb, &Reply::multiline(250, None, lines));
@@ -310,6 +316,9 @@ impl Settings {
             return Err(reply);
         }
         self.offered_dsn([("RET", mail.ret.is_some()), ("ENVID", mail.envelope_id.is_some())])?;
+        if mail.names_submitter && self.extensions.auth.is_empty() {
+            return Err(unsupported("AUTH"));
+        }
         Ok(Envelope {
             envelope_id: mail.envelope_id,
             ret: mail.ret,
@@ -378,5 +387,6 @@ fn verb_of(command: &Command) -> Verb {
         Command::Vrfy => Verb::Vrfy,
         Command::Help => Verb::Help,
         Command::StartTls => Verb::StartTls,
+        Command::Auth(_) => Verb::Auth,
     }
 }

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use super::{Refusal, Settings};
 use crate::address::ReversePath;
+use crate::base64;
 use crate::codec::{ChunkDecoder, ContentFault, DataDecoder, Line, LineDecoder};
 use crate::command::{Command, Refused, Verb};
-use crate::limits::{MAX_DISCARDED_CONTENT, MAX_DOMAIN, MAX_ERRORS};
+use crate::limits::{MAX_AUTH_LINE, MAX_DISCARDED_CONTENT, MAX_DOMAIN, MAX_ERRORS};
 use crate::reply::{Reply, Severity};
 
 /// Commands that move no mail (NOOP, RSET, VRFY, HELP, EHLO) between two messages
@@ -44,7 +45,20 @@ pub(super) struct Common {
     refused: Option<Refusal>,
     pub(super) hello: Option<Hello>,
     pub(super) tls: bool,
+    /// The client has logged in.
+    pub(super) authenticated: bool,
     pub(super) tally: Tally,
+}
+
+/// What a client may say within AUTH instead of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoResponse {
+    /// It has changed its mind.
+    Cancelled,
+    NotBase64,
+    TooLong,
+    /// Where the next line begins is a matter of opinion, or never.
+    Hopeless,
 }
 
 /// How the client introduced itself.
@@ -77,6 +91,7 @@ impl Common {
             refused: None,
             hello: None,
             tls: false,
+            authenticated: false,
             tally: Tally::default(),
         }
     }
@@ -123,6 +138,21 @@ impl Common {
             Line::BareLf => no_command(format!("Error: {}", ContentFault::BareLf), true),
             Line::TooLong { announces_chunk } => no_command(too_long(), announces_chunk),
             Line::Endless => no_command(too_long(), true),
+        })
+    }
+
+    /// The next line of AUTH, decoded, or why it is none. `None` while it has no end.
+    pub(super) fn next_response(&mut self) -> Option<Result<Vec<u8>, NoResponse>> {
+        let unread = self.input.get(self.position..).unwrap_or_default();
+        let (consumed, line) = self.lines.decode_within(MAX_AUTH_LINE, unread);
+        self.position += consumed;
+        Some(match line? {
+            Line::Command(b"*") => Err(NoResponse::Cancelled),
+            // As it is written on the line of AUTH, where an empty one could not be seen.
+            Line::Command(b"=") => Ok(Vec::new()),
+            Line::Command(line) => base64::decode(line).ok_or(NoResponse::NotBase64),
+            Line::TooLong { .. } => Err(NoResponse::TooLong),
+            Line::BareLf | Line::Endless => Err(NoResponse::Hopeless),
         })
     }
 

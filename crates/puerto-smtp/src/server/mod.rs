@@ -15,6 +15,7 @@
 //! Whatever ends a message, good or bad, ends its transaction with it; and nothing
 //! that was said before STARTTLS is known after it.
 
+mod auth;
 mod commands;
 mod common;
 mod content;
@@ -25,6 +26,7 @@ use crate::codec::ContentFault;
 use crate::envelope::{Envelope, Recipient};
 use crate::extension::Extensions;
 use crate::reply::Reply;
+use crate::sasl::Mechanism;
 
 pub use session::Session;
 
@@ -33,8 +35,8 @@ pub use session::Session;
 pub struct Settings {
     /// The server's name, for the greeting and the reply to EHLO.
     pub hostname: String,
-    /// What EHLO offers. `size` is the limit that is enforced; `starttls` is left
-    /// out by the session while TLS is in use.
+    /// What EHLO offers. `size` is the limit that is enforced; the session leaves
+    /// `starttls` out while TLS is in use, and `auth` while it is not.
     pub extensions: Extensions,
     /// The domain that completes `<postmaster>` (RFC 5321 §4.1.1.3).
     pub domain: Domain,
@@ -86,6 +88,16 @@ pub enum Action<'a> {
     DiscardContent(Discard),
     /// The session refused something by itself; only the log needs to know.
     Refused(Refusal),
+    /// The client wants to log in. Ask for more with [`Session::challenge`], let it in
+    /// with [`Session::accept`], or answer with the reason why not.
+    BeginAuth {
+        /// How.
+        mechanism: Mechanism,
+        /// What it said with the command, decoded.
+        initial: Option<&'a [u8]>,
+    },
+    /// What the client says to the challenge, decoded; to be answered in the same ways.
+    ContinueAuth(&'a [u8]),
     /// Begin the TLS handshake, then call [`Session::tls_established`].
     StartTls,
     /// Close the connection.

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use super::auth::{AskingAuth, AwaitingResponse};
 use super::commands::{AskingMail, AskingRecipient, Commands};
 use super::common::{Answer, Common};
 use super::content::{Beginning, Chunk, Data, Ending, UnwantedChunk};
 use super::{Action, Discard, Refusal, Settings};
 use crate::envelope::Envelope;
 use crate::reply::Reply;
+use crate::sasl::Mechanism;
 
 /// Where a session stands. Each state has what it needs and nobody else does; its
 /// handler consumes it and returns the next.
@@ -25,6 +27,8 @@ pub(super) enum State {
     Ending(Ending),
     /// The driver is to make the TLS handshake.
     StartingTls,
+    AskingAuth(AskingAuth),
+    AwaitingResponse(AwaitingResponse),
     /// What is left to be written is written, and nothing else happens.
     Closing,
 }
@@ -55,9 +59,11 @@ impl State {
             Self::Data(state) => state.read(common),
             Self::Chunk(state) => state.read(common),
             Self::UnwantedChunk(state) => state.read(common),
-            Self::AskingMail(_) | Self::AskingRecipient(_) | Self::Beginning(_) => {
-                (self, Some(Event::Ask))
-            }
+            Self::AwaitingResponse(state) => state.read(common),
+            Self::AskingMail(_)
+            | Self::AskingRecipient(_)
+            | Self::Beginning(_)
+            | Self::AskingAuth(_) => (self, Some(Event::Ask)),
             Self::Ending(_) => (self, Some(Event::Read)),
             Self::StartingTls => (self, Some(Event::StartTls)),
             Self::Closing => (self, Some(Event::Close)),
@@ -69,6 +75,7 @@ impl State {
             Self::AskingMail(state) => state.question(),
             Self::AskingRecipient(state) => state.question(),
             Self::Beginning(state) => state.question(),
+            Self::AskingAuth(state) => state.question(),
             _ => Action::Read,
         }
     }
@@ -79,6 +86,7 @@ impl State {
             Self::AskingRecipient(state) => state.answered(answer, common),
             Self::Beginning(state) => state.answered(answer, common),
             Self::Ending(state) => state.answered(answer, common),
+            Self::AskingAuth(_) => AskingAuth::answered(answer, common),
             unasked => return unasked,
         };
         match next {
@@ -182,6 +190,15 @@ impl Session {
         self.step(|state, common| (state.answered(Answer::Usual, common), ()));
     }
 
+    /// Answers [`Action::BeginAuth`] or [`Action::ContinueAuth`] with a question to the
+    /// client, which this encodes.
+    pub fn challenge(&mut self, octets: &[u8]) {
+        self.step(|state, common| match state {
+            State::AskingAuth(_) => (AskingAuth::challenge(octets, common), ()),
+            unasked => (unasked, ()),
+        });
+    }
+
     /// Says that the content which is coming cannot be kept. It is read to its end
     /// and refused with this reply.
     pub fn refuse_content(&mut self, reply: Reply) {
@@ -205,6 +222,12 @@ impl Session {
         self.state = State::Commands(Commands::default());
     }
 
+    /// Offers these mechanisms from now on: what can be offered may depend on the handshake.
+    pub fn offer_auth(&mut self, mechanisms: &[Mechanism]) {
+        let names = mechanisms.iter().map(|mechanism| mechanism.name().to_owned());
+        self.common.settings.extensions.auth = names.collect();
+    }
+
     /// TLS is in use from the first byte.
     pub fn tls_from_start(&mut self) {
         self.common.tls = true;
@@ -214,7 +237,11 @@ impl Session {
     pub fn in_transaction(&self) -> bool {
         match &self.state {
             State::Commands(state) => state.in_transaction(),
-            State::Greeting | State::StartingTls | State::Closing => false,
+            State::Greeting
+            | State::StartingTls
+            | State::AskingAuth(_)
+            | State::AwaitingResponse(_)
+            | State::Closing => false,
             _ => true,
         }
     }
@@ -235,6 +262,7 @@ impl Session {
             State::Chunk(_) | State::UnwantedChunk(_) => "BDAT",
             State::Ending(_) => "END-OF-MESSAGE",
             State::StartingTls => "STARTTLS",
+            State::AskingAuth(_) | State::AwaitingResponse(_) => "AUTH",
             State::Closing => "QUIT",
         }
     }
@@ -248,12 +276,15 @@ impl Session {
     /// The protocol as trace fields name it (RFC 3848, RFC 6531 §4.3).
     pub fn protocol(&self, smtputf8: bool) -> &'static str {
         let extended = self.common.hello.as_ref().is_some_and(|hello| hello.extended);
-        match (smtputf8, extended, self.common.tls) {
-            (true, _, true) => "UTF8SMTPS",
-            (true, _, false) => "UTF8SMTP",
-            (false, true, true) => "ESMTPS",
-            (false, true, false) => "ESMTP",
-            (false, false, _) => "SMTP",
+        let is_known = self.common.authenticated;
+        match (smtputf8, extended, self.common.tls, is_known) {
+            (true, _, true, true) => "UTF8SMTPSA",
+            (true, _, true, false) => "UTF8SMTPS",
+            (true, _, false, _) => "UTF8SMTP",
+            (false, _, true, true) => "ESMTPSA",
+            (false, true, true, false) => "ESMTPS",
+            (false, true, false, _) => "ESMTP",
+            (false, false, _, _) => "SMTP",
         }
     }
 

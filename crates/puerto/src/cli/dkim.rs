@@ -289,8 +289,8 @@ const NO_KEYS: Text = Text::new(
     "no hay claves en {directory}: el correo no se firma. Cree una con `puerto dkim new`",
 );
 const NO_USER: Text = Text::new(
-    "there is no user `{name}` yet: only root can read the new key",
-    "todavía no existe el usuario `{name}`: solo root puede leer la clave nueva",
+    "there is no user `{name}` yet: only root can read what is written now",
+    "todavía no existe el usuario `{name}`: solo root puede leer lo que se escriba ahora",
 );
 
 fn list(config: &Config, json: bool, language: Language) -> Result<u8, Failure> {
@@ -316,9 +316,9 @@ fn list(config: &Config, json: bool, language: Language) -> Result<u8, Failure> 
     Ok(u8::from(!problems.is_empty()))
 }
 
-/// Who may read a new key. As root: the daemon's user, by its group where that is its
+/// Who may read a new key, or another secret of the daemon's. As root: the daemon's user, by its group where that is its
 /// own, so that the daemon can read the key but not change it. Otherwise: ourselves.
-enum Owner {
+pub(super) enum Owner {
     Ourselves,
     Group(Identity),
     User(Identity),
@@ -327,7 +327,7 @@ enum Owner {
 }
 
 impl Owner {
-    fn of(config: &Config, language: Language) -> Self {
+    pub(super) fn of(config: &Config, language: Language) -> Self {
         if !nix::unistd::geteuid().is_root() || config.user.is_empty() {
             return Self::Ourselves;
         }
@@ -380,7 +380,7 @@ impl Owner {
     }
 
     // The mode comes last: a group gets to read only once it is the right one.
-    fn give(&self, file: &File, mode: u32) -> io::Result<()> {
+    pub(super) fn give(&self, file: &File, mode: u32) -> io::Result<()> {
         match self {
             Self::Ourselves | Self::Maker(_) => Ok(()),
             Self::User(user) => Ok(nix::unistd::fchown(file, Some(user.uid), None)?),

@@ -36,6 +36,7 @@ mod setup;
 mod spanish;
 mod store;
 pub mod trial;
+mod user;
 mod verify;
 
 /// A mail server for sending, whose mail arrives.
@@ -123,6 +124,10 @@ enum Command {
     #[command(es = "Cuida el sitio donde se guarda la cola")]
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Make and change the accounts that mail programs log in with
+    #[command(es = "Crea y cambia las cuentas con que se identifican los programas de correo")]
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// Judge a raw message as a receiver does
     #[command(es = "Examina un mensaje en bruto como lo haría un receptor")]
     Verify(verify::VerifyArgs),
@@ -264,6 +269,7 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Store(command) => store::run(&command, config, language),
         Command::Queue(arguments) => queue::run(&arguments, config, language),
         Command::Check(arguments) => check::run(&arguments, config, language),
+        Command::User(command) => user::run(&command, config, language),
         Command::Verify(arguments) => verify::run(&arguments, config, language),
         Command::Relay(command) => relay::run(&command, config, language),
         Command::Sendmail(passed) => sendmail::run(passed.arguments.into_iter(), config, language),
@@ -281,9 +287,11 @@ mod tests {
     use super::*;
 
     /// Commands that change something, run until they are stopped, or have another's form.
-    const WITHOUT_DATA: [&str; 14] = [
+    const WITHOUT_DATA: [&str; 16] = [
         "migrate",
         "copy",
+        "add",
+        "passwd",
         "serve",
         "sample",
         "retry",

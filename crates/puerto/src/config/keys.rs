@@ -95,6 +95,7 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
     ),
     ("dns", Text::new("Which DNS servers are asked.", "A qué servidores DNS se pregunta.")),
     ("dkim", Text::new("Signing.", "Firma.")),
+    ("accounts", Text::new("Who may log in.", "Quién puede identificarse.")),
     ("delivery", Text::new("How mail leaves.", "Cómo sale el correo.")),
     (
         "queue",
@@ -231,11 +232,11 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |d, v| store(&mut d.config.listen.smtp, value::list(v, value::socket_address));
         |c| array(&c.listen.smtp, |address| quote(address));
     "listen" "submission" = Written("[]"); ADDRESSES;
-        Text::new("Port 587: STARTTLS, then AUTH.", "Puerto 587: STARTTLS y después AUTH.");
+        Text::new("Port 587: STARTTLS, then AUTH. It needs a certificate.", "Puerto 587: STARTTLS y después AUTH. Exige un certificado.");
         |d, v| store(&mut d.config.listen.submission, value::list(v, value::socket_address));
         |c| array(&c.listen.submission, |address| quote(address));
     "listen" "submissions" = Written("[]"); ADDRESSES;
-        Text::new("Port 465: TLS from the first byte, then AUTH.", "Puerto 465: TLS desde el primer octeto y después AUTH.");
+        Text::new("Port 465: TLS from the first byte, then AUTH. It needs a certificate.", "Puerto 465: TLS desde el primer octeto y después AUTH. Exige un certificado.");
         |d, v| store(&mut d.config.listen.submissions, value::list(v, value::socket_address));
         |c| array(&c.listen.submissions, |address| quote(address));
 
@@ -258,6 +259,11 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("DIRECTORY/DOMAIN/SELECTOR.pem: every key there signs for its domain.", "CARPETA/DOMINIO/SELECTOR.pem: cada clave que haya ahí firma por su dominio.");
         |d, v| store(&mut d.config.dkim_directory, value::path(v));
         |c| quote(c.dkim_directory.display());
+
+    "accounts" "file" = Written("\"/etc/puerto/accounts\""); PATH;
+        Text::new("The accounts and what their passwords are checked by; `puerto user` writes it.", "Las cuentas y aquello con que se comprueban sus contraseñas; lo escribe `puerto user`.");
+        |d, v| store(&mut d.config.accounts_file, value::path(v));
+        |c| quote(c.accounts_file.display());
 
     "delivery" "port" = Written("25"); Text::new("a port from 1 to 65535", "un puerto del 1 al 65535");
         Text::new("The port of MX hosts.", "El puerto de los servidores MX.");

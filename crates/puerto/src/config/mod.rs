@@ -67,6 +67,8 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
     /// DIRECTORY/DOMAIN/SELECTOR.pem.
     pub dkim_directory: PathBuf,
+    /// Who may log in.
+    pub accounts_file: PathBuf,
     /// How mail leaves.
     pub delivery: Delivery,
     /// When it is tried again and given up.
@@ -158,6 +160,7 @@ impl Config {
         config.log_to = LogTarget::Stderr;
         config.listen.smtp = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         config.dkim_directory = dir.join("dkim");
+        config.accounts_file = dir.join("accounts");
         config.local.aliases = dir.join("aliases");
         config.delivery.allow_private = true;
         config

@@ -170,6 +170,8 @@ fn impossible_values_and_combinations_are_refused() {
         ("listen = 5", "listen", "a section"),
         ("[listen]\nsmtp = [\"0.0.0.0\"]", "listen.smtp", "write it like `0.0.0.0:25`"),
         ("[listen]\nsubmissions = [\"[::]:465\"]", "listen.submissions", "no certificate"),
+        ("[listen]\nsubmission = [\"[::]:587\"]", "listen.submission", "no certificate"),
+        ("[accounts]\nfile = \"accounts\"", "accounts.file", "begin it with `/`"),
         ("[tls]\nkey = \"/k\"", "tls.key", "`tls.certificate` is not"),
         ("[dns]\nservers = [\"dns.example\"]", "dns.servers", "names cannot"),
         ("[delivery]\nport = 0", "delivery.port", "between 1 and 65535"),

@@ -3,6 +3,7 @@
 use std::io;
 
 use puerto_smtp::Reply;
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
@@ -61,6 +62,17 @@ impl Connection {
         let agreed = Agreed::of(agreed).to_string();
         *self = Self::Tls(Box::new(stream));
         Ok(agreed)
+    }
+
+    /// What is this connection's alone, for a login to be bound to (RFC 9266 §2): under TLS
+    /// 1.3.
+    pub(super) fn exported(&self) -> Option<[u8; 32]> {
+        let Self::Tls(stream) = self else { return None };
+        let (_, agreed) = stream.get_ref();
+        let is_new = agreed.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let export =
+            || agreed.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok();
+        is_new.then(export)?
     }
 
     /// Tells the client that this is the end, and reads what it still had to say: to

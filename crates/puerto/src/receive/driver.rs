@@ -16,8 +16,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::census::Place;
 use super::connection::Connection;
 use super::listen::HURRY;
+use super::login::{self, Conversation};
 use super::policy::Policy;
 use super::{Context, Service};
+use crate::accounts::Login;
 use crate::config::Config;
 use crate::intake::{self, Source};
 use crate::local::Directory;
@@ -68,11 +70,14 @@ enum Flow {
 
 /// One session and everything that belongs to it.
 pub(super) struct Driver {
-    context: Arc<Context>,
-    arrival: Arrival,
-    session: Session,
+    pub(super) context: Arc<Context>,
+    pub(super) arrival: Arrival,
+    pub(super) session: Session,
     shutdown: watch::Receiver<bool>,
     tls: Option<String>,
+    /// A login that is under way, and who has logged in.
+    pub(super) conversation: Option<Conversation>,
+    pub(super) login: Option<Login>,
     /// When waiting for the client ends. Octets that complete nothing do not move it.
     deadline: Option<Instant>,
     /// When the content began to come, and how much has come.
@@ -98,6 +103,8 @@ impl Driver {
             session,
             shutdown,
             tls: None,
+            conversation: None,
+            login: None,
             deadline: None,
             content: None,
             draft: None,
@@ -130,6 +137,7 @@ impl Driver {
                 return Flow::End;
             }
             self.session.tls_from_start();
+            self.offer_logins();
         } else if !self.arrival.policy.is_trusted() {
             let mut early = Vec::with_capacity(512);
             if let Ok(1..) = self.arrival.connection.read_now(&mut early) {
@@ -185,6 +193,16 @@ impl Driver {
                     return Flow::End;
                 }
                 self.session.tls_established();
+                self.offer_logins();
+            }
+            Action::BeginAuth { mechanism, initial } => {
+                let initial = initial.map(<[u8]>::to_vec);
+                self.conversation = Some(Conversation::new(mechanism));
+                self.converse(initial).await;
+            }
+            Action::ContinueAuth(response) => {
+                let response = Some(response.to_vec());
+                self.converse(response).await;
             }
             Action::Close => return Flow::End,
         }
@@ -397,7 +415,7 @@ impl Driver {
                 id,
                 client: &self.arrival.client,
                 tls: self.tls.as_deref(),
-                login: None,
+                login: self.login.as_ref().map(|login| login.account.as_str()),
             }),
         }
         self.context.intake.accept(id, &source, envelope, content).await
@@ -445,7 +463,7 @@ impl Driver {
         self.log(&Event::SessionProblem { client: &self.arrival.client, what });
     }
 
-    fn log(&self, event: &Event<'_>) {
+    pub(super) fn log(&self, event: &Event<'_>) {
         self.context.log.write(event);
     }
 }
@@ -466,13 +484,13 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
             starttls,
             chunking: true,
             // Strangers' wishes for notices would have us send mail to whom they like.
-            dsn: arrival.policy.is_trusted(),
-            auth: Vec::new(),
+            dsn: arrival.policy.is_for_ours(),
+            auth: login::offered(arrival.service, starttls),
             help: true,
         },
         sender_domain: config.sender_domain().cloned().unwrap_or_else(|| domain.clone()),
         domain,
-        bare_names: arrival.policy.is_trusted(),
+        bare_names: arrival.policy.is_for_ours(),
         lenient: arrival.policy.is_trusted(),
         max_recipients: arrival.policy.most_recipients(&config.limits),
     }

@@ -18,12 +18,14 @@ mod connection;
 mod driver;
 mod inherited;
 mod listen;
+mod login;
 mod policy;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use crate::accounts::Accounts;
 use crate::config::Live;
 use crate::dns::Resolver;
 use crate::intake::Intake;
@@ -50,6 +52,8 @@ pub struct Context {
     pub dns: Arc<Resolver>,
     /// Our certificate.
     pub tls: ServerTls,
+    /// Who may log in.
+    pub accounts: Arc<Accounts>,
     /// The mail log.
     pub log: MailLog,
 }

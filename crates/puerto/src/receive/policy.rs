@@ -47,15 +47,25 @@ impl Policy {
         Self { service, trusted, own_address, is_user: who == Who::User }
     }
 
+    /// It has shown to be one of ours.
+    pub(super) fn let_in(&mut self) {
+        self.trusted = true;
+    }
+
     /// Whether it may send to everybody.
     pub(super) fn is_trusted(&self) -> bool {
         self.trusted
     }
 
+    /// Whether whoever may send here at all is one of ours.
+    pub(super) fn is_for_ours(&self) -> bool {
+        self.trusted || self.service != Service::Smtp
+    }
+
     /// How many recipients one message may have.
     pub(super) fn most_recipients(&self, limits: &Limits) -> usize {
         let strangers = limits.recipients_from_strangers.min(limits.recipients);
-        if self.trusted { limits.recipients } else { strangers }
+        if self.is_for_ours() { limits.recipients } else { strangers }
     }
 
     /// Whether a message may be sent at all, and from this reverse-path.

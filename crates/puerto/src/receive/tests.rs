@@ -1,5 +1,7 @@
 //! The server over real sockets on loopback and in a directory of its own.
 
+mod login;
+
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -53,6 +55,7 @@ impl Server {
         let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
         let live = Live::new(config);
         let store: Arc<dyn Store> = Arc::clone(&spool) as Arc<dyn Store>;
+        let accounts = Accounts::new(live.clone(), Arc::new(SystemClock));
         let intake = Intake::new(intake::Context {
             config: live.clone(),
             store,
@@ -67,6 +70,7 @@ impl Server {
             intake: Arc::new(intake),
             dns,
             tls,
+            accounts,
             log,
         };
         let (stop, stopped) = watch::channel(false);
@@ -386,30 +390,6 @@ async fn the_last_reply_arrives_although_the_client_goes_on_talking() {
     assert!(client.reply().await.starts_with("550 5.5.2 Error: bare <LF>"));
     assert!(client.is_closed().await);
     assert_eq!(server.queued(), 0);
-}
-
-#[tokio::test]
-async fn submission_is_for_trusted_clients_until_there_is_auth() {
-    let any: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().unwrap()];
-    let server = Server::start(|config| {
-        strangers(config);
-        with_tls(config);
-        config.listen.submission.clone_from(&any);
-        config.listen.submissions = any;
-    });
-    let mut client = server.client_of(1).await;
-    client.hello().await;
-    client.expect("MAIL FROM:<a@b.example>", "530 5.7.0 Must issue a STARTTLS").await;
-    client.expect("STARTTLS", "220").await;
-    let mut client = tls_client(client.stream).await;
-    client.expect("EHLO x", "250").await;
-    client.expect("MAIL FROM:<a@b.example>", "530 5.7.0 Authentication required").await;
-
-    let stream = TcpStream::connect(server.addresses[2]).await.unwrap();
-    let mut client = tls_client(stream).await;
-    client.hello().await;
-    client.expect("STARTTLS", "554 5.5.1").await;
-    client.expect("MAIL FROM:<a@b.example>", "530 5.7.0 Authentication required").await;
 }
 
 #[tokio::test]

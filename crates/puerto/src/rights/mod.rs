@@ -15,4 +15,4 @@ mod secret;
 pub use capabilities::{Capabilities, become_nobody, have, is_privileged, keep};
 pub use identity::{Identity, act};
 pub use place::{Distrust, Place, open_to_read, read_bounded, said};
-pub use secret::read_secret;
+pub use secret::{read_secret, read_secrets};

@@ -193,6 +193,16 @@ impl Place {
 
     /// Puts a file of these octets there, whole or not at all.
     pub fn replace(&self, octets: &[u8], mode: u32) -> io::Result<()> {
+        self.replace_once(octets, mode, |_| Ok(()))
+    }
+
+    /// The same; `prepare` does to the file what has to be done before others see it.
+    pub fn replace_once(
+        &self,
+        octets: &[u8],
+        mode: u32,
+        prepare: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut name = OsString::from(".");
         name.push(&self.name);
         name.push(format!(".{}", std::process::id()));
@@ -208,7 +218,7 @@ impl Place {
             file => file?,
         };
         let mut file = File::from(file);
-        let written = file.write_all(octets).and_then(|()| {
+        let written = file.write_all(octets).and_then(|()| prepare(&file)).and_then(|()| {
             let (from, to) = (name.as_os_str(), self.name.as_os_str());
             Ok(renameat(&self.folder, from, &self.folder, to)?)
         });

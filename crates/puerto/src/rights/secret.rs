@@ -15,6 +15,11 @@ const EXPOSING: u32 = 0o027;
 /// The text of a password file, which nobody but its owner and the group that it was given
 /// to may read, and nobody but its owner change: as it is with a private key.
 pub fn read_secret(path: &Path) -> io::Result<String> {
+    read_secrets(path, MAX_SECRET)
+}
+
+/// The same of a file that holds many, up to a number of octets; an error if there is more.
+pub fn read_secrets(path: &Path, most: u64) -> io::Result<String> {
     let file = open_to_read(path, None)?;
     let mode = file.metadata()?.mode() & 0o7777;
     if mode & EXPOSING != 0 {
@@ -23,7 +28,10 @@ pub fn read_secret(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, exposed));
     }
     let mut text = String::new();
-    file.take(MAX_SECRET).read_to_string(&mut text)?;
+    file.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     Ok(text)
 }
 

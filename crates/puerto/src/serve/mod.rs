@@ -24,6 +24,7 @@ use puerto_spool::{Backend, Desk, Health, HeldBack};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::accounts::Accounts;
 use crate::bounce::Bouncer;
 use crate::cause::Cause;
 use crate::config::{Config, Live, TlsFiles};
@@ -245,7 +246,7 @@ impl Daemon {
             carrier,
             log: log.clone(),
             wake: wake.clone(),
-            clock,
+            clock: Arc::clone(&clock),
             files: open_files(),
         };
         let receiver = receive::Context {
@@ -254,6 +255,7 @@ impl Daemon {
             directory: Arc::new(Directory::new(config.clone())),
             dns,
             tls,
+            accounts: Accounts::new(config.clone(), clock),
             log: log.clone(),
         };
         let controller = control::Context {

@@ -123,6 +123,19 @@ pub enum Event<'a> {
     },
     /// A command or message was refused: `NOQUEUE: reject: RCPT from …` (smtpd).
     Reject(Reject<'a>),
+    /// Somebody could not log in: `warning: name[address]: SASL PLAIN authentication
+    /// failed: why` (smtpd).
+    LoginFailed {
+        /// The client.
+        client: &'a Client,
+        /// How it tried.
+        mechanism: &'static str,
+        /// Which account. One that does not exist is not named: people type their password
+        /// where their name belongs.
+        account: Option<&'a str>,
+        /// Why.
+        why: &'a str,
+    },
     /// A message came by SMTP: `ID: client=name[address]` (smtpd).
     FromClient {
         /// Its id.
@@ -208,6 +221,7 @@ impl Event<'_> {
             | Self::Disconnect { .. }
             | Self::SessionProblem { .. }
             | Self::Reject(_)
+            | Self::LoginFailed { .. }
             | Self::FromClient { .. } => "smtpd",
             Self::FromLocalUser { .. } => "pickup",
             Self::MessageId { .. } => "cleanup",

@@ -23,6 +23,12 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
             object.text("what", what);
         }
         Event::Reject(reject) => object.reject(reject),
+        Event::LoginFailed { client, mechanism, account, why } => {
+            object.client(client);
+            object.text("mechanism", mechanism);
+            object.maybe("login", account.as_ref());
+            object.text("why", why);
+        }
         Event::FromClient { id, client, tls, login } => {
             object.text("id", id);
             object.client(client);
@@ -70,6 +76,7 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::Disconnect { .. } => "disconnect",
         Event::SessionProblem { .. } => "session_problem",
         Event::Reject(_) => "reject",
+        Event::LoginFailed { .. } => "login_failed",
         Event::FromClient { .. } => "from_client",
         Event::FromLocalUser { .. } => "from_local_user",
         Event::MessageId { .. } => "message_id",

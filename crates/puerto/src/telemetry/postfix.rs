@@ -30,6 +30,16 @@ fn body(out: &mut String, event: &Event<'_>) {
             client(out, who);
         }
         Event::Reject(rejected) => reject(out, rejected),
+        Event::LoginFailed { client: who, mechanism, account, why } => {
+            out.push_str("warning: ");
+            client(out, who);
+            let _ = write!(out, ": SASL {mechanism} authentication failed: ");
+            clean::without_comma(out, why);
+            if let Some(account) = account {
+                out.push_str(", sasl_username=");
+                clean::without_comma(out, account);
+            }
+        }
         Event::FromClient { id, client: who, tls, login } => {
             let _ = write!(out, "{id}: client=");
             client(out, who);

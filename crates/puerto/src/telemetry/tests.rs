@@ -74,6 +74,10 @@ fn each_event(mut with: impl FnMut(&str, &Event<'_>)) {
     let (tls, login) = (Some("TLSv1.3 with X, Y"), Some("ana"));
     with("client", &Event::FromClient { id, client: &named, tls, login });
     with("client-plain", &Event::FromClient { id, client: &named, tls: None, login: None });
+    let (mechanism, why) = ("PLAIN", "wrong password");
+    let failed = |client, account| Event::LoginFailed { client, mechanism, account, why };
+    with("login-failed", &failed(&named, Some("ana")));
+    with("login-failed-unknown", &failed(&unnamed, None));
     with("local-user", &Event::FromLocalUser { id, uid: 1000, from: &from });
     with("message-id", &Event::MessageId { id, message_id: "<1@example.com>" });
     with("queued", &Event::Queued { id, from: &from, size: 512, recipients: 2 });
@@ -151,6 +155,19 @@ fn events_read_as_postfix_writes_them() {
             ),
             ("client-plain", &smtpd("0ABCDEF01234: client=mx.example[192.0.2.1]")),
             (
+                "login-failed",
+                &smtpd(
+                    "warning: mx.example[192.0.2.1]: SASL PLAIN authentication failed: wrong \
+                     password, sasl_username=ana",
+                ),
+            ),
+            (
+                "login-failed-unknown",
+                &smtpd(
+                    "warning: unknown[192.0.2.9]: SASL PLAIN authentication failed: wrong password",
+                ),
+            ),
+            (
                 "local-user",
                 "Nov  4 06:53:50 mail puerto/pickup[7]: 0ABCDEF01234: uid=1000 \
                  from=<me@example.com>",
@@ -202,6 +219,7 @@ fn json_lines_hold_the_same_facts_with_types() {
     assert_eq!(of("disconnect")["commands"]["rcpt"]["all"], 3);
     assert_eq!(of("expired")["from"], "");
     assert_eq!(of("warning")["level"], "warning");
+    assert_eq!(of("login-failed")["login"], "ana");
 }
 
 #[test]
@@ -213,6 +231,7 @@ fn people_read_sentences() {
     for part in [
         "0ABCDEF01234 delivered to you@example.net via mx.example",
         "must wait for",
+        "mx.example[192.0.2.1] could not log in with PLAIN as ana: wrong password\n",
         "unknown[192.0.2.9] was refused at RCPT, to you@example.net: 554 5.7.1 Relay",
     ] {
         assert!(all.contains(part), "{part} in\n{all}");
@@ -272,7 +291,7 @@ fn an_opened_log_writes_lines_to_its_file() {
     each_event(|_, event| log.write(event));
     reopen.flush();
     let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text.lines().count(), 19);
+    assert_eq!(text.lines().count(), 21);
     assert!(text.lines().all(|line| line.starts_with("Nov 24 ") && line.contains(" mail puerto/")));
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777 & !0o640, 0);

@@ -25,7 +25,9 @@ fn colour_of(event: &Event<'_>) -> Option<&'static str> {
         Event::Delivery(Delivery { status: DeliveryStatus::Sent, .. }) => Some(GREEN),
         Event::Delivery(Delivery { status: DeliveryStatus::Deferred, .. }) => Some(YELLOW),
         Event::Delivery(_) | Event::Reject(_) | Event::Expired { .. } => Some(RED),
-        Event::Notice { level: "warning", .. } | Event::SessionProblem { .. } => Some(YELLOW),
+        Event::Notice { level: "warning", .. }
+        | Event::SessionProblem { .. }
+        | Event::LoginFailed { .. } => Some(YELLOW),
         Event::Notice { level: "error" | "fatal", .. } => Some(RED),
         Event::Connect { .. } | Event::Disconnect { .. } | Event::MessageId { .. } => Some(DIM),
         _ => None,
@@ -53,6 +55,14 @@ fn body(out: &mut String, event: &Event<'_>) {
                 labelled(out, ", to ", to);
             }
             labelled(out, ": ", reply);
+        }
+        Event::LoginFailed { client: who, mechanism, account, why } => {
+            client(out, who);
+            let _ = write!(out, " could not log in with {mechanism}");
+            if let Some(account) = account {
+                labelled(out, " as ", account);
+            }
+            labelled(out, ": ", why);
         }
         Event::FromClient { id, client: who, tls, login } => {
             let _ = write!(out, "{id} comes from ");

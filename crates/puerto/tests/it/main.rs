@@ -23,4 +23,5 @@ mod setup;
 mod spanish;
 mod submission;
 mod support;
+mod user_command;
 mod verify_command;

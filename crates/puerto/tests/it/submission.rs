@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use puerto::accounts::Accounts;
 use puerto::config::{Config, Live};
 use puerto::control::{self, Server};
 use puerto::dns::Resolver;
@@ -96,6 +97,7 @@ fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Conte
         intake: Arc::new(intake),
         dns: Arc::new(Resolver::with_servers(&[])),
         tls: ServerTls::load(None).unwrap(),
+        accounts: Accounts::new(live.clone(), Arc::new(SystemClock)),
         log: log.clone(),
     };
     let reload: control::Reload = Arc::new(|| Ok(()));

@@ -1,7 +1,7 @@
 //! `puerto setup`: from a bare machine to a server that can send.
 
 mod show;
-mod terminal;
+pub(super) mod terminal;
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};

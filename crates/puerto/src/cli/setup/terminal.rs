@@ -18,12 +18,12 @@ const UNCLEAR: Text = Text::new("Answer yes or no, please.", "Responda sí o no,
 const INTERRUPT: u8 = 3;
 
 /// Asks on stderr, since stdout carries the result, and reads the answers from stdin.
-pub(super) struct Terminal {
+pub(in crate::cli) struct Terminal {
     language: Language,
 }
 
 impl Terminal {
-    pub(super) fn new(language: Language) -> Self {
+    pub(in crate::cli) fn new(language: Language) -> Self {
         Self { language }
     }
 

@@ -61,7 +61,7 @@ pub(super) fn below(text: Text) -> &'static str {
 }
 
 /// The placeholders that stand for values.
-const VALUES: [(&str, &str); 29] = [
+const VALUES: [(&str, &str); 30] = [
     ("FILE", "FICHERO"),
     ("ROLE", "PAPEL"),
     ("LANGUAGE", "IDIOMA"),
@@ -88,6 +88,7 @@ const VALUES: [(&str, &str); 29] = [
     ("ARGUMENT", "ARGUMENTO"),
     ("SHELL", "INTÉRPRETE"),
     ("FOLDER", "CARPETA"),
+    ("DAY", "DÍA"),
     ("COMMAND", "ORDEN"),
     ("FROM", "ORIGEN"),
     ("TO", "DESTINO"),

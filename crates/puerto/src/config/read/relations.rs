@@ -11,6 +11,15 @@ use crate::lang::{Said, Text, said};
 const WITH_TLS: Text =
     Text::new("\"opportunistic\" or \"required\"", "\"opportunistic\" o \"required\"");
 
+const LOGINS_NEED_TLS: Text = Text::new(
+    "clients log in here, which they can do with TLS alone, but there is no certificate",
+    "aquí se identifican los clientes, y eso solo se puede con TLS, pero no hay certificado",
+);
+const TLS_FROM_THE_START: Text = Text::new(
+    "this listener speaks TLS from the first byte, but there is no certificate",
+    "este puerto habla TLS desde el primer octeto, pero no hay certificado",
+);
+
 /// The keys that make a login, by their paths.
 struct LoginKeys {
     user: &'static str,
@@ -128,18 +137,20 @@ impl Reader {
             ("tls.certificate", draft.certificate.is_some()),
             ("tls.key", draft.key.is_some()),
         );
-        self.require(
-            config.listen.submissions.is_empty() || draft.certificate.is_some(),
-            "listen.submissions",
-            said!(
-                "this listener speaks TLS from the first byte, but there is no certificate",
-                "este puerto habla TLS desde el primer octeto, pero no hay certificado"
-            ),
-            said!(
-                "[] until [tls] has `certificate` and `key`",
-                "[] hasta que [tls] tenga `certificate` y `key`"
-            ),
-        );
+        for (key, addresses, why) in [
+            ("listen.submission", &config.listen.submission, LOGINS_NEED_TLS),
+            ("listen.submissions", &config.listen.submissions, TLS_FROM_THE_START),
+        ] {
+            self.require(
+                addresses.is_empty() || draft.certificate.is_some(),
+                key,
+                why.into(),
+                said!(
+                    "[] until [tls] has `certificate` and `key`",
+                    "[] hasta que [tls] tenga `certificate` y `key`"
+                ),
+            );
+        }
         self.require(
             draft.domains.as_ref().is_none_or(|domains| !domains.is_empty()),
             "domains",

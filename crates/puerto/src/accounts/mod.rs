@@ -1,0 +1,254 @@
+//! Who may log in, and by what password.
+//!
+//! A password is kept in two forms: as Argon2id makes it, for mechanisms that show it, and
+//! as the keys of SCRAM, for those that prove it. An account may have several, one for each
+//! application, and they share its two salts: so one computation judges them all, and an
+//! account that does not exist costs as much as one that does. Whoever asks cannot tell
+//! them apart: neither by the time that an answer takes nor by the salt that SCRAM is told.
+//!
+//! Argon2id wants memory, so only so many are computed at a time, on threads beside the
+//! reactor; who would wait too long is told to try later.
+
+mod book;
+mod keys;
+#[cfg(test)]
+mod tests;
+mod uses;
+
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::civil::Date;
+use puerto_smtp::Domain;
+use puerto_smtp::sasl::{Claim, Proof, ScramFault};
+use puerto_spool::Timestamp;
+use puerto_spool::clock::Clock;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::config::{Config, Live};
+
+pub use book::{Account, Book, BookError, Password, new_password};
+pub use uses::Uses;
+
+/// How long a login waits for those before it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Somebody who is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The account's name.
+    pub account: String,
+    /// The application whose password it was; empty for the account's own.
+    pub application: String,
+}
+
+/// What became of an attempt to log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is somebody.
+    Known(Login),
+    /// It is nobody, or not who it says.
+    Refused {
+        /// The account, if there is one of that name.
+        account: Option<String>,
+        /// Why, for the log alone.
+        why: Why,
+    },
+    /// Nobody can be judged now; for the log.
+    Unavailable(String),
+}
+
+/// Why somebody is not let in. Clients are all told the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// There is no such account.
+    NoSuchAccount,
+    /// None of the account's passwords.
+    WrongPassword,
+    /// One of them, whose time is over.
+    Ended {
+        /// The application's name.
+        application: String,
+    },
+    /// The messages are not the mechanism's.
+    Malformed,
+    /// The same, of SCRAM's.
+    Scram(ScramFault),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchAccount => f.write_str("no such account"),
+            Self::WrongPassword => f.write_str("wrong password"),
+            Self::Ended { application } if application.is_empty() => {
+                f.write_str("the password has ended")
+            }
+            Self::Ended { application } => {
+                write!(f, "the password of the application {application} has ended")
+            }
+            Self::Malformed => f.write_str("malformed message"),
+            Self::Scram(fault) => fault.fmt(f),
+        }
+    }
+}
+
+/// What SCRAM asks a client in return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    /// The salt, which an account that does not exist has too.
+    pub salt: Vec<u8>,
+    /// How often it is hashed.
+    pub iterations: u32,
+}
+
+/// The file as it was read, as long as it is the same.
+type Read = Option<((u64, u64, i64, i64, u64), Arc<Book>)>;
+
+/// The accounts of the configuration in force.
+pub struct Accounts {
+    config: Live,
+    clock: Arc<dyn Clock>,
+    read: Mutex<Read>,
+    /// What names that are no accounts get their salts from, where there is no file.
+    decoy: [u8; 32],
+    workers: Arc<Semaphore>,
+    uses: Uses,
+}
+
+impl Accounts {
+    /// Nothing is read before somebody logs in.
+    pub fn new(config: Live, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let uses = Uses::of(&config.get());
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = Arc::new(Semaphore::new(processors));
+        let read = Mutex::default();
+        // Without it, that there is nobody is no secret.
+        let decoy = keys::random().unwrap_or_default();
+        Arc::new(Self { config, clock, read, decoy, workers, uses })
+    }
+
+    /// Judges a name and a password.
+    pub async fn by_password(self: &Arc<Self>, claim: Claim) -> Verdict {
+        let this = Arc::clone(self);
+        let judged = self.aside(move || this.judge(&claim)).await;
+        judged.unwrap_or_else(Verdict::Unavailable)
+    }
+
+    /// Judges a proof. What is said in return proves to the client that it is we who know
+    /// its password.
+    pub async fn by_proof(self: &Arc<Self>, proof: Proof) -> (Verdict, Vec<u8>) {
+        let this = Arc::clone(self);
+        let judged = self.aside(move || this.judge_proof(&proof)).await;
+        judged.unwrap_or_else(|error| (Verdict::Unavailable(error), Vec::new()))
+    }
+
+    /// What to ask somebody of this name; the error is for the log.
+    pub async fn parameters(self: &Arc<Self>, user: String) -> Result<Parameters, String> {
+        let this = Arc::clone(self);
+        self.aside(move || {
+            let book = this.book()?;
+            Ok(match book.find(&user, &this.config.get().domains) {
+                Some(account) => account.parameters(),
+                None => keys::decoy(book.decoy().unwrap_or(&this.decoy), &user),
+            })
+        })
+        .await?
+    }
+
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let permit = timeout(PATIENCE, Arc::clone(&self.workers).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err("too many logins at a time".to_owned()) };
+        let task = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        task.await.map_err(|error| error.to_string())
+    }
+
+    fn judge(&self, claim: &Claim) -> Verdict {
+        let book = match self.book() {
+            Ok(book) => book,
+            Err(error) => return Verdict::Unavailable(error),
+        };
+        let account = book.find(&claim.user, &self.domains());
+        let found = match account {
+            Some(account) => account.by_password(&claim.password),
+            None => keys::waste(&claim.password).map(|()| None),
+        };
+        match found {
+            Ok(found) => self.verdict(account, found),
+            Err(error) => Verdict::Unavailable(error),
+        }
+    }
+
+    fn judge_proof(&self, proof: &Proof) -> (Verdict, Vec<u8>) {
+        let book = match self.book() {
+            Ok(book) => book,
+            Err(error) => return (Verdict::Unavailable(error), Vec::new()),
+        };
+        let account = book.find(&proof.user, &self.domains());
+        let found = account.and_then(|account| account.by_proof(&proof.proof, &proof.message));
+        let answer = found.map(|password| password.signature(&proof.message)).unwrap_or_default();
+        (self.verdict(account, found), answer)
+    }
+
+    fn verdict(&self, account: Option<&Account>, password: Option<&Password>) -> Verdict {
+        let name = account.map(|account| account.name.clone());
+        let now = self.clock.now();
+        let why = match (&name, password) {
+            (Some(account), Some(password)) if password.holds(day(now)) => {
+                let (account, application) = (account.clone(), password.application.clone());
+                self.uses.note(&account, &application, now);
+                return Verdict::Known(Login { account, application });
+            }
+            (_, Some(password)) => Why::Ended { application: password.application.clone() },
+            (Some(_), None) => Why::WrongPassword,
+            (None, None) => Why::NoSuchAccount,
+        };
+        Verdict::Refused { account: name, why }
+    }
+
+    fn domains(&self) -> Vec<Domain> {
+        self.config.get().domains.clone()
+    }
+
+    /// The book as it is now: `puerto user` changes it while the daemon runs. Without a file
+    /// there is nobody.
+    fn book(&self) -> Result<Arc<Book>, String> {
+        let config: Arc<Config> = self.config.get();
+        let path: &Path = &config.accounts_file;
+        let seen = match std::fs::metadata(path) {
+            Ok(found) => {
+                (found.dev(), found.ino(), found.mtime(), found.mtime_nsec(), found.size())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Arc::default());
+            }
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*read {
+            Some((known, book)) if *known == seen => Ok(Arc::clone(book)),
+            _ => {
+                let book = Arc::new(Book::load(path).map_err(|error| error.to_string())?);
+                *read = Some((seen, Arc::clone(&book)));
+                Ok(book)
+            }
+        }
+    }
+}
+
+/// The day in UTC, by which passwords end.
+fn day(now: Timestamp) -> Date {
+    let now = jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or_default();
+    now.to_zoned(jiff::tz::TimeZone::UTC).date()
+}

@@ -1,0 +1,163 @@
+"""Programs that log in to puerto to send: with each mechanism, on both ports."""
+
+import json
+import smtplib
+import ssl
+import time
+
+from peers import (RECORDS, SENDER_ADDRESS, Puerto, Unbound, as_user, final_postfix, listens, run,
+                   wait_for)
+
+STRANGER = "127.0.0.77"
+PASSWORD = "contraseña de ana"
+
+
+class Submission(Puerto):
+    """The daemon with ports 587 and 465, for which nobody but itself is in a trusted network."""
+
+    def __init__(self, world, settings="", sections=""):
+        certificate, key = world.authority.issue("mail.example.com")
+        super().__init__(
+            world, 'trusted_networks = ["127.0.0.1/32"]\n' + settings,
+            f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+            f'[accounts]\nfile = "{world.folder}/accounts"\n{sections}', start=False)
+        text = self.configuration.read_text()
+        self.configuration.write_text(text.replace(
+            "[listen]\n", f'[listen]\nsubmission = ["{SENDER_ADDRESS}:587"]\n'
+            f'submissions = ["{SENDER_ADDRESS}:465"]\n'))
+        self.command("user", "add", "ana", "--password-stdin", input=PASSWORD.encode())
+        self.start()
+        wait_for("port 465", lambda: listens(SENDER_ADDRESS, 465))
+        self.trust = world.authority.certificate
+
+
+def message(subject):
+    return (f"From: ana@example.com\r\nTo: you@example.net\r\nSubject: {subject}\r\n\r\n"
+            "hello\r\n")
+
+
+def test_smtplib(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    puerto = Submission(world)
+    context = ssl.create_default_context(cafile=puerto.trust)
+    context.check_hostname = False
+    application = puerto.command(
+        "user", "passwd", "ana", "--application", "phone").stdout.decode().strip()
+    slowest = 0
+    for number, (mechanism, password) in enumerate(
+            [("plain", PASSWORD), ("login", PASSWORD), ("plain", application)]):
+        for implicit in (False, True):
+            kind = smtplib.SMTP_SSL if implicit else smtplib.SMTP
+            options = {"context": context} if implicit else {}
+            with kind(SENDER_ADDRESS, 465 if implicit else 587, timeout=20,
+                      source_address=(STRANGER, 0), **options) as client:
+                if not implicit:
+                    client.ehlo()
+                    assert not client.has_extn("auth"), "no AUTH without TLS"
+                    assert client.docmd("AUTH", "PLAIN AGFuYQB4")[0] == 538
+                    client.starttls(context=context)
+                client.ehlo()
+                # smtplib encodes in ASCII alone; RFC 4616 has UTF-8.
+                client.user, client.password = "ana", password
+                started = time.monotonic()
+                if mechanism == "plain":
+                    encoded = smtplib.encode_base64(f"\0ana\0{password}".encode(), eol="")
+                    assert client.docmd("AUTH PLAIN", encoded)[0] == 235
+                else:
+                    first = smtplib.encode_base64(b"ana", eol="")
+                    assert client.docmd("AUTH LOGIN", first)[0] == 334
+                    assert client.docmd(smtplib.encode_base64(password.encode(), eol=""))[0] == 235
+                slowest = max(slowest, time.monotonic() - started)
+                client.sendmail("ana@example.com", "you@example.net",
+                                message(f"{mechanism} {implicit} {number}"))
+    messages = final.wait(6)
+    assert all(any("ESMTPSA" in field for field in m.get_all("Received")) for m in messages)
+    assert puerto.log().count("sasl_username=ana") == 6
+    listed = json.loads(puerto.command("user", "list", "--json").stdout)["accounts"][0]
+    assert all(password["last_used"] for password in listed["passwords"]), listed
+    # It ends when it is taken away, without a restart.
+    puerto.command("user", "remove", "ana", "--application", "phone")
+    with smtplib.SMTP_SSL(SENDER_ADDRESS, 465, context=context) as client:
+        try:
+            client.login("ana", application)
+            raise AssertionError("an application's password that was removed lets in")
+        except smtplib.SMTPAuthenticationError as error:
+            assert error.smtp_code == 535 and b"5.7.8" in error.smtp_error, error
+    assert application not in puerto.log() and PASSWORD not in puerto.log()
+    assert "SASL PLAIN authentication failed: wrong password, sasl_username=ana" in puerto.log()
+    return f"a login takes {slowest * 1000:.0f} ms at most"
+
+
+def test_swaks(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    puerto = Submission(world)
+    password = "a plain one"
+    puerto.command("user", "passwd", "ana", "--password-stdin", input=password.encode())
+
+    def swaks(port, auth, password, check=True):
+        tls = {587: "--tls", 465: "--tls-on-connect"}[port]
+        return as_user("swaks", "--server", f"{SENDER_ADDRESS}:{port}", "--local-interface",
+                       STRANGER, tls, "--auth", auth, "--auth-user", "ana", "--auth-password",
+                       password, "--from", "ana@example.com", "--to", "you@example.net",
+                       "--body", f"{auth} on {port}", check=check)
+
+    for port in (587, 465):
+        for auth in ("PLAIN", "LOGIN"):
+            swaks(port, auth, password)
+    assert len(final.wait(4)) == 4
+    for port in (587, 465):
+        assert swaks(port, "PLAIN", "guess", check=False).returncode != 0
+    # Nobody relays who has not logged in.
+    for port in (25, 587, 465):
+        tls = "--tls-on-connect" if port == 465 else "--tls"
+        done = as_user("swaks", "--server", f"{SENDER_ADDRESS}:{port}", "--local-interface",
+                       STRANGER, tls, "--from", "ana@example.com", "--to", "you@example.net",
+                       check=False)
+        assert done.returncode != 0, port
+    puerto.wait_empty()
+    assert len(final.wait(4)) == 4
+
+
+def test_msmtp(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    puerto = Submission(world)
+    password = world.folder / "password"
+    password.write_text(PASSWORD + "\n")
+    password.chmod(0o644)
+    known = run("msmtp", "--version").stdout.decode()
+    tried = []
+    for auth in ("plain", "login", "scram-sha-256", "scram-sha-256-plus"):
+        if auth not in known:
+            continue
+        for port in ("587", "465"):
+            as_user("msmtp", "--host", SENDER_ADDRESS, "--port", port, "--source-ip", STRANGER,
+                    "--tls=on", f"--tls-starttls={'on' if port == '587' else 'off'}",
+                    f"--tls-trust-file={puerto.trust}", "--tls-host-override=mail.example.com",
+                    f"--auth={auth}", "--user=ana", f"--passwordeval=cat {password}",
+                    "--from", "ana@example.com", "--domain", "client.example.com",
+                    "you@example.net", input=message(f"{auth} on {port}").encode())
+            tried.append(f"{auth} on {port}")
+    assert {m["Subject"] for m in final.wait(len(tried))} == set(tried)
+    return ", ".join(tried)
+
+
+def test_gsasl(world):
+    Unbound(world, RECORDS)
+    puerto = Submission(world)
+    tried = []
+    for mechanism in ("PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"):
+        # It begins no exchange without a binding where it could have one.
+        unbound = [] if mechanism.endswith("PLUS") else ["--no-cb"]
+        for password, known in ((PASSWORD, True), ("guess", False)):
+            done = run("gsasl", "--client", "--smtp", "--connect", f"{SENDER_ADDRESS}:587",
+                       "--starttls", "--x509-ca-file=", "--hostname",
+                       "mail.example.com", "--mechanism", mechanism, "--authentication-id=ana",
+                       f"--password={password}", "--verbose", *unbound, check=False, input=b"QUIT\n",
+                       timeout=30)
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            assert ("235 2.7.0" in said) is known and ("535 5.7.8" in said) is not known, said
+        tried.append(mechanism)
+    return ", ".join(tried)
