@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use dns::NameServer;
@@ -59,12 +59,31 @@ pub struct Options {
     /// The relay takes no mail from the sender's own addresses: whoever sends through
     /// it would have to be known to it under that name.
     pub relay_refuses_senders: bool,
+    /// Transactions that are kept; older ones are forgotten.
+    pub kept: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tls: true, max_message: 50 * 1024 * 1024, ipv6: false, relay_refuses_senders: false }
+        Self {
+            tls: true,
+            max_message: 50 * 1024 * 1024,
+            ipv6: false,
+            relay_refuses_senders: false,
+            kept: 1000,
+        }
     }
+}
+
+/// How all receivers treat whoever comes, beside their own manners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// As their manners are.
+    Open,
+    /// Every recipient is to be tried again later.
+    Later,
+    /// What comes is read to its end, and answered when the door is another.
+    Silent,
 }
 
 /// Why a lab cannot be started.
@@ -89,6 +108,7 @@ pub struct Lab {
     names: [NameServer; 2],
     mx_port: u16,
     recorder: Arc<Recorder>,
+    door: watch::Sender<Door>,
     // Dropping them ends them.
     _tasks: JoinSet<()>,
 }
@@ -108,7 +128,8 @@ impl Lab {
             }
             false => None,
         };
-        let recorder = Arc::new(Recorder::new());
+        let recorder = Arc::new(Recorder::new(options.kept));
+        let (door, seen_door) = watch::channel(Door::Open);
         let mut tasks = JoinSet::new();
         let (onward, parcels) = mpsc::unbounded_channel();
         tasks.spawn(relay::run(zone.clone(), mx_port, parcels));
@@ -121,10 +142,11 @@ impl Lab {
                 max_message: options.max_message,
                 onward: is_relay.then(|| onward.clone()),
                 taken: Arc::default(),
+                door: seen_door.clone(),
             };
             tasks.spawn(listen(listener, premises));
         }
-        Ok(Self { zone, names, mx_port, recorder, _tasks: tasks })
+        Ok(Self { zone, names, mx_port, recorder, door, _tasks: tasks })
     }
 
     /// Where the first name server listens, by UDP and TCP.
@@ -155,6 +177,11 @@ impl Lab {
         &self.zone
     }
 
+    /// Sets how all receivers treat whoever comes from now on.
+    pub fn set_door(&self, door: Door) {
+        self.door.send_replace(door);
+    }
+
     /// The receivers, the relay among them.
     pub fn residents(&self) -> &'static [Resident] {
         &RESIDENTS
@@ -170,7 +197,7 @@ impl Lab {
         self.recorder.listen()
     }
 
-    /// What the receivers have seen, the latest thousand, in order.
+    /// What the receivers have seen, in order: the latest [`Options::kept`].
     pub fn transactions(&self) -> Vec<Arc<Transaction>> {
         self.recorder.all()
     }

@@ -303,3 +303,25 @@ async fn the_name_server_answers_over_udp() {
         assert_eq!((answer[3] & 15, answer[7], answer[9]), expected, "{name} {record_type}");
     }
 }
+
+#[tokio::test]
+async fn a_door_puts_everybody_off_or_leaves_them_waiting() {
+    let lab = Lab::start(Options { kept: 2, ..Options::default() }).await.unwrap();
+    lab.set_door(Door::Later);
+    let mut client = Client::connect(&lab, SENDER_ADDRESS, PLAIN).await;
+    let reply = client.send("me@lab.example", "you@plain.example", "x").await.unwrap();
+    assert_eq!(reply.code().get(), 451);
+    lab.set_door(Door::Silent);
+    let mut client = Client::connect(&lab, SENDER_ADDRESS, PLAIN).await;
+    let sending = client.send("me@lab.example", "you@plain.example", "x");
+    tokio::pin!(sending);
+    let silence = tokio::time::timeout(Duration::from_millis(300), &mut sending).await;
+    assert!(silence.is_err(), "{silence:?}");
+    lab.set_door(Door::Open);
+    assert_eq!(sending.await.unwrap().code().get(), 250);
+    // No more are kept than were asked for.
+    let mut client = Client::connect(&lab, SENDER_ADDRESS, PLAIN).await;
+    client.send("me@lab.example", "you@plain.example", "x").await.unwrap();
+    let outcomes: Vec<_> = lab.transactions().iter().map(|seen| seen.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Accepted; 2]);
+}

@@ -9,8 +9,6 @@ use puerto_mail::authres::MethodResult;
 use puerto_smtp::{Address, Reply, ReversePath};
 use tokio::sync::broadcast;
 
-/// Records that are kept; older ones are forgotten.
-const MAX_KEPT: usize = 1000;
 /// Records that a slow listener may fall behind.
 const BACKLOG: usize = 256;
 
@@ -73,20 +71,22 @@ impl Transaction {
 /// Where the receivers write what they saw.
 #[derive(Debug)]
 pub(crate) struct Recorder {
+    most: usize,
     kept: Mutex<VecDeque<Arc<Transaction>>>,
     live: broadcast::Sender<Arc<Transaction>>,
 }
 
 impl Recorder {
-    pub(crate) fn new() -> Self {
-        Self { kept: Mutex::default(), live: broadcast::channel(BACKLOG).0 }
+    /// Keeps so many records; older ones are forgotten.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, kept: Mutex::default(), live: broadcast::channel(BACKLOG).0 }
     }
 
     pub(crate) fn record(&self, transaction: Transaction) {
         let transaction = Arc::new(transaction);
         {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.len() == MAX_KEPT {
+            if kept.len() >= self.most {
                 kept.pop_front();
             }
             kept.push_back(Arc::clone(&transaction));

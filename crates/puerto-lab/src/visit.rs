@@ -14,9 +14,10 @@ use puerto_smtp::extension::Extensions;
 use puerto_smtp::server::{Action, Session, Settings};
 use puerto_smtp::{Address, Envelope, Reply, ReversePath, Severity};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::Door;
 use crate::clock::now;
 use crate::manners::{Answer, House, Presented};
 use crate::relay::Parcel;
@@ -41,6 +42,7 @@ pub(crate) struct Premises {
     pub(crate) onward: Option<mpsc::UnboundedSender<Parcel>>,
     /// Messages taken so far, for their ids.
     pub(crate) taken: Arc<AtomicU64>,
+    pub(crate) door: watch::Receiver<Door>,
 }
 
 impl Premises {
@@ -194,7 +196,10 @@ impl Visit {
 
     fn recipient(&mut self, to: Address) -> Next {
         let Some(draft) = &mut self.draft else { return Next::End };
-        let answer = self.premises.house.recipient(self.peer, &draft.from, &to);
+        let answer = match *self.premises.door.borrow() {
+            Door::Later => Answer::Say(Reply::enhanced(451, (4, 7, 1), "Come again later")),
+            _ => self.premises.house.recipient(self.peer, &draft.from, &to),
+        };
         let reply = match answer {
             Answer::Accept => Reply::enhanced(250, (2, 1, 5), "Ok"),
             Answer::Say(reply) => reply,
@@ -210,6 +215,8 @@ impl Visit {
 
     async fn message(&mut self, envelope: Envelope) -> Next {
         let content = std::mem::take(&mut self.content);
+        // Where the lab is gone there is nobody to wait for.
+        drop(self.premises.door.wait_for(|door| *door != Door::Silent).await);
         let helo = self.session.hello().unwrap_or_default().to_owned();
         let judgement = {
             let presented = Presented {

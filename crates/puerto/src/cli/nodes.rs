@@ -50,11 +50,16 @@ fn nodes(
         let document = serde_json::json!({ "nodes": nodes });
         say(&json_document(&document).map_err(io::Error::from)?)?;
     } else {
-        let rows: Vec<[String; 5]> = nodes.iter().map(|node| row(node, language)).collect();
-        let heading = HEADING.map(|text| text.of(language));
-        show(&table(heading, &rows, columns(&io::stdout())))?;
+        show(&table_of(&nodes, language))?;
     }
     Ok(if nodes.iter().all(|node| node.alive) { Sysexit::Ok } else { Sysexit::Findings })
+}
+
+/// The nodes, as wide as the terminal.
+pub(super) fn table_of(nodes: &[NodeView], language: Language) -> String {
+    let rows: Vec<[String; 5]> = nodes.iter().map(|node| row(node, language)).collect();
+    let heading = HEADING.map(|text| text.of(language));
+    table(heading, &rows, columns(&io::stdout()))
 }
 
 fn row(node: &NodeView, language: Language) -> [String; 5] {

@@ -4,15 +4,16 @@
 //! this process on a folder of its own; its Internet is `puerto_lab`. Letters go in
 //! through the local socket as `sendmail` hands them over. What the receivers saw is
 //! shown as it happens, then in a table; nothing that is shown is made up. `scenario`
-//! holds worlds in which one thing is wrong.
+//! holds worlds in which one thing is wrong, `cluster` shows several nodes on one queue.
 
+mod cluster;
 mod scenario;
 mod scene;
 mod show;
 mod story;
 mod submit;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +53,8 @@ pub struct LabArgs {
     )]
     #[arg(long)]
     once: bool,
-    /// Print JSON lines
-    #[arg(es = "Escribe líneas JSON")]
+    /// Print JSON lines; with --nodes, one JSON document
+    #[arg(es = "Escribe líneas JSON; con --nodes, un documento JSON")]
     #[arg(long)]
     json: bool,
     /// Show a world in which one thing is wrong, and end: with 0 if exactly what is
@@ -62,15 +63,31 @@ pub struct LabArgs {
                 esperado; `list` los enumera todos")]
     #[arg(long, value_name = "NAME", conflicts_with = "once")]
     scenario: Option<String>,
+    /// Show so many nodes (2 to 9) on one queue, in a PostgreSQL that is started for it; kill
+    /// one, and the database, and end: with 0 if nothing was lost
+    #[arg(
+        es = "Muestra tantos nodos (de 2 a 9) con una sola cola, en un PostgreSQL que se inicia \
+                para ello; mata a uno y a la base de datos, y termina: con 0 si no se perdió nada"
+    )]
+    #[arg(long, value_name = "N", conflicts_with_all = ["once", "scenario"])]
+    #[arg(value_parser = cluster::count)]
+    nodes: Option<u8>,
+    /// The folder of a lab that is kept
+    #[arg(es = "La carpeta de un laboratorio vigilado")]
+    #[arg(long, hide = true, value_name = "FOLDER", requires = "nodes")]
+    kept: Option<PathBuf>,
 }
 
 /// Runs `puerto lab`.
 pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
-    let done = match arguments.scenario.as_deref() {
-        Some("list") => return list(arguments.json, language),
-        name => show_one(arguments, name, language),
+    let shown = match (arguments.scenario.as_deref(), arguments.nodes, &arguments.kept) {
+        (Some("list"), ..) => return list(arguments.json, language),
+        (_, Some(count), None) => {
+            return end("puerto lab", cluster::run(count, arguments.json, language), language);
+        }
+        (name, ..) => show_one(arguments, name, language),
     };
-    end("puerto lab", done.map(|is_well| u8::from(!is_well)), language)
+    end("puerto lab", shown.map(|is_well| u8::from(!is_well)), language)
 }
 
 fn show_one(arguments: &LabArgs, name: Option<&str>, language: Language) -> Result<bool, Failure> {
@@ -86,9 +103,12 @@ fn show_one(arguments: &LabArgs, name: Option<&str>, language: Language) -> Resu
         Failure::new(Sysexit::OsError, Said::of_parts(CANNOT, &[("error", &system(&error))]))
     })?;
     let performed = runtime.block_on(async {
-        match chosen {
-            Some(scenario) => stage(scenario, arguments.json, language).await,
-            None => perform(arguments, language).await,
+        match (chosen, arguments.nodes, &arguments.kept) {
+            (Some(scenario), ..) => stage(scenario, arguments.json, language).await,
+            (_, Some(count), Some(folder)) => {
+                cluster::stage((count, folder), arguments.json, language).await
+            }
+            _ => perform(arguments, language).await,
         }
     });
     performed.map_err(|message| Failure::new(Sysexit::Unavailable, message))
@@ -125,7 +145,7 @@ async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, Said> 
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| system(&error))?;
     let lab = started(Options::default()).await?;
     let scene = Scene::set(&lab, Stage::USUAL)?;
-    let config = load(&scene)?;
+    let config = load(&scene.config)?;
     let prepared = Prepared::new(config).map_err(|error| error.said())?;
     let daemon = Daemon::start(prepared, Some(scene.config.clone())).await;
     let daemon = daemon.map_err(|error| error.said())?;
@@ -143,8 +163,8 @@ async fn perform(arguments: &LabArgs, language: Language) -> Result<bool, Said> 
 }
 
 // What the lab itself wrote is right, unless the disk says otherwise.
-fn load(scene: &Scene) -> Result<Config, Said> {
-    Config::load(Some(&scene.config))
+fn load(config: &Path) -> Result<Config, Said> {
+    Config::load(Some(config))
         .map_err(|errors| Said::of_both(|language| errors.render(false, None, language)))
 }
 

@@ -41,6 +41,15 @@ impl Folder {
         }
     }
 
+    /// One that another process has made, and that nobody has put anything into: it is
+    /// removed as well.
+    pub(super) fn adopt(path: &Path) -> io::Result<Self> {
+        match fs::read_dir(path)?.next() {
+            None => Ok(Self(path.to_owned())),
+            Some(_) => Err(io::ErrorKind::DirectoryNotEmpty.into()),
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
@@ -94,16 +103,52 @@ impl Scene {
         let path = |name: &str| folder.path().join(name);
         write_keys(&path("dkim"), lab, stage.key_domain)?;
         let port = match stage.port_closed {
-            true => free_port()?.port(),
+            true => free_port(Ipv4Addr::LOCALHOST)?.port(),
             false => lab.mx_port(),
         };
-        let smtp = free_port()?;
-        let (config, log) = (path("puerto.toml"), path("mail.log"));
-        let failed = |error| cannot_write(folder.path(), &error);
-        fs::write(path("aliases"), "postmaster: root\n").map_err(failed)?;
-        fs::write(&config, configuration(folder.path(), lab, smtp, (stage, port)))
-            .map_err(failed)?;
-        Ok(Self { config, log, smtp, folder })
+        let smtp = free_port(Ipv4Addr::LOCALHOST)?;
+        let relay = lab.relayhost();
+        let server = Server {
+            host: SENDER_HOST,
+            address: SENDER_ADDRESS,
+            smtp,
+            port,
+            relayhost: if stage.relayhost { &relay } else { "" },
+            concurrency: 20,
+            keys: &path("dkim"),
+            more: "",
+        };
+        let config = server.write(folder.path(), lab)?;
+        Ok(Self { config, log: path("mail.log"), smtp, folder })
+    }
+}
+
+/// What a server is told, beside what all of the lab's are.
+pub(super) struct Server<'a> {
+    pub(super) host: &'a str,
+    /// Where it sends from.
+    pub(super) address: Ipv4Addr,
+    /// Where it takes mail.
+    pub(super) smtp: SocketAddr,
+    /// The port of all receivers.
+    pub(super) port: u16,
+    pub(super) relayhost: &'a str,
+    /// Connections to one destination.
+    pub(super) concurrency: usize,
+    /// The folder of its DKIM keys.
+    pub(super) keys: &'a Path,
+    /// Sections of its own.
+    pub(super) more: &'a str,
+}
+
+impl Server<'_> {
+    /// Writes its configuration, and what that names, into a folder that is there.
+    pub(super) fn write(&self, folder: &Path, lab: &Lab) -> Result<PathBuf, Said> {
+        let config = folder.join("puerto.toml");
+        let failed = |error| cannot_write(folder, &error);
+        fs::write(folder.join("aliases"), "postmaster: root\n").map_err(failed)?;
+        fs::write(&config, configuration(self, folder, lab)).map_err(failed)?;
+        Ok(config)
     }
 }
 
@@ -114,7 +159,8 @@ impl Scene {
     }
 }
 
-fn write_keys(directory: &Path, lab: &Lab, domain: &str) -> Result<(), Said> {
+/// Makes the keys of a domain, and publishes them.
+pub(super) fn write_keys(directory: &Path, lab: &Lab, domain: &str) -> Result<(), Said> {
     let directory = directory.join(domain);
     fs::create_dir_all(&directory).map_err(|error| cannot_write(&directory, &error))?;
     for (selector, algorithm) in KEYS {
@@ -137,36 +183,31 @@ fn write_privately(file: &Path, text: &str) -> io::Result<()> {
 
 // The port is free now and most likely still is a moment later; when it is not, the
 // server says which one it could not have.
-fn free_port() -> Result<SocketAddr, Said> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+pub(super) fn free_port(address: Ipv4Addr) -> Result<SocketAddr, Said> {
+    let bound = TcpListener::bind((address, 0));
     bound.and_then(|listener| listener.local_addr()).map_err(|error| {
         said_of!(
-            "no free port on 127.0.0.1: {error}", "no hay ningún puerto libre en 127.0.0.1: {error}";
-            error = system(&error)
+            "no free port on {address}: {error}", "no hay ningún puerto libre en {address}: {error}";
+            address = Said::words(address.to_string()), error = system(&error)
         )
     })
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Said {
+pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Said {
     said_of!(
         "cannot write {path}: {error}", "no se puede escribir {path}: {error}";
         path = Said::words(path.display().to_string()), error = system(error)
     )
 }
 
-fn configuration(
-    folder: &Path,
-    lab: &Lab,
-    smtp: SocketAddr,
-    (stage, port): (Stage, u16),
-) -> String {
-    let folder = folder.display();
+fn configuration(server: &Server<'_>, folder: &Path, lab: &Lab) -> String {
+    let Server { host, address, smtp, port, relayhost, concurrency, keys, more } = server;
+    let (folder, keys) = (folder.display(), keys.display());
     let (dns, relay) = (lab.dns_addr(), lab.relayhost());
-    let relayhost = if stage.relayhost { relay.as_str() } else { "" };
     format!(
         "# The server of the lab. Its Internet is on this machine alone.\n\
-         hostname = \"{SENDER_HOST}\"\n\
-         domains = [\"{SENDER_HOST}\"]\n\
+         hostname = \"{host}\"\n\
+         domains = [\"{host}\"]\n\
          state_dir = \"{folder}/state\"\n\
          run_dir = \"{folder}/run\"\n\
          user = \"\"\n\
@@ -181,11 +222,12 @@ fn configuration(
          servers = [\"{dns}\"]\n\
          \n\
          [dkim]\n\
-         directory = \"{folder}/dkim\"\n\
+         directory = \"{keys}\"\n\
          \n\
          [delivery]\n\
          port = {port}\n\
-         bind_ipv4 = \"{SENDER_ADDRESS}\"\n\
+         concurrency = {concurrency}\n\
+         bind_ipv4 = \"{address}\"\n\
          allow_private = true\n\
          \n\
          [queue]\n\
@@ -197,7 +239,8 @@ fn configuration(
          # What a program of this host sends goes out through the provider's relay.\n\
          [[route]]\n\
          from = \"{RELAYED_USER}@{SENDER_DOMAIN}\"\n\
-         via = \"{relay}\"\n"
+         via = \"{relay}\"\n\
+         {more}"
     )
 }
 
@@ -218,6 +261,8 @@ mod tests {
         assert_eq!(config.dns_servers, [lab.dns_addr()]);
         let folder = scene.folder.path().to_owned();
         assert!(folder.join("dkim/lab.example/rsa.pem").exists());
+        // Nobody takes a folder with something in it for one that may be removed.
+        assert!(Folder::adopt(&folder).is_err());
         drop(scene);
         assert!(!folder.exists());
     }

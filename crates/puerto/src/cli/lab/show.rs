@@ -65,6 +65,11 @@ impl Show {
         self.language
     }
 
+    /// Since it began.
+    pub(super) fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
     fn say(&self, en: &'static str, es: &'static str, values: &[(&str, &str)]) -> String {
         Text::new(en, es).with(self.language, values)
     }
@@ -179,7 +184,7 @@ impl Show {
     }
 
     fn event(&self, (who, style, word): (&str, Style, Text), to: &str, reply: &str) {
-        let clock = paint(FAINT, &format!("{:>7.3} s", self.started.elapsed().as_secs_f64()));
+        let clock = paint(FAINT, &format!("{:>7.3} s", self.seconds()));
         let nobody = Text::new("at MAIL", "en MAIL").of(self.language);
         let to = if to.is_empty() { nobody } else { to };
         let word = paint(style, &format!("{:<8}", word.of(self.language)));
@@ -214,15 +219,20 @@ impl Show {
         });
     }
 
+    /// Something else is waited for.
+    pub(super) fn waiting_for(&self, what: String) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(what);
+        }
+    }
+
     /// Waiting for whatever comes.
     pub(super) fn idle(&self) {
-        if let Some(spinner) = &self.spinner {
-            spinner.set_message(self.say(
-                "waiting for mail, until Ctrl-C",
-                "a la espera de correo, hasta que pulse Ctrl-C",
-                &[],
-            ));
-        }
+        self.waiting_for(self.say(
+            "waiting for mail, until Ctrl-C",
+            "a la espera de correo, hasta que pulse Ctrl-C",
+            &[],
+        ));
     }
 
     /// Nothing is waited for any more.
@@ -239,12 +249,12 @@ impl Show {
                 "event": "summary",
                 "ok": well,
                 "queue": left,
-                "seconds": self.started.elapsed().as_secs_f64(),
+                "seconds": self.seconds(),
                 "recipients": rows.iter().map(|row| row_object(row, self.language)).collect::<Vec<_>>(),
             }));
         }
         self.line(&format!("\n{}", rows_of(rows, self.language)));
-        let seconds = format!("{:.1}", self.started.elapsed().as_secs_f64());
+        let seconds = format!("{:.1}", self.seconds());
         let queue = match left {
             0 => self.say("the queue is empty", "la cola está vacía", &[]),
             1 => self.say("1 message is still in the queue", "queda 1 mensaje en la cola", &[]),
@@ -359,14 +369,14 @@ impl Show {
                 "faults": faults,
             }));
         }
-        let seconds = format!("{:.1}", self.started.elapsed().as_secs_f64());
+        let seconds = format!("{:.1}", self.seconds());
         if well {
             let text = Text::new(
                 "{name}: exactly what was expected, in {seconds} s.",
                 "{name}: justo lo que se esperaba, en {seconds} s.",
             );
             let text = text.with(language, &[("name", name), ("seconds", &seconds)]);
-            return self.line(&paint(GOOD, &text));
+            return self.verdict_line(true, &text);
         }
         let text = Text::new(
             "{name}: not what was expected: {faults}",
@@ -374,14 +384,20 @@ impl Show {
         );
         let faults = printable(&faults.join("; "));
         let text = text.with(language, &[("name", name), ("faults", &faults)]);
-        self.line(&paint(BAD, &text));
+        self.verdict_line(false, &text);
     }
 
     fn object(&self, object: &serde_json::Value) {
         let _ignored = say(&harmless_json(&object.to_string()));
     }
 
-    fn line(&self, line: &str) {
+    /// Whether all is well, as the last line.
+    pub(super) fn verdict_line(&self, well: bool, text: &str) {
+        self.line(&paint(if well { GOOD } else { BAD }, text));
+    }
+
+    /// A line for people.
+    pub(super) fn line(&self, line: &str) {
         let write = || {
             let _ignored = show(&format!("{line}\n"));
         };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use puerto_smtp::address::Domain;
-use puerto_smtp::client::{Connection, Fate, Loss, Protocol, Step, Transaction};
+use puerto_smtp::client::{Connection, Failure, Fate, Loss, Protocol, Step, Transaction};
 use puerto_smtp::codec::DotStuffer;
 use puerto_smtp::{Recipient, Reply, ReversePath};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,8 +35,32 @@ impl Promise {
     }
 }
 
-/// Submits a letter. The error is for people.
-pub(super) async fn submit(socket: &Path, letter: &Letter) -> Result<Promise, Said> {
+/// Why there is no promise.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    /// What the server replied, or how it went away.
+    Failed(Failure),
+    /// What else it is, for people.
+    Otherwise(Said),
+}
+
+impl From<Said> for NotTaken {
+    fn from(said: Said) -> Self {
+        Self::Otherwise(said)
+    }
+}
+
+impl From<NotTaken> for Said {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::Failed(failure) => Self::from(&failure),
+            NotTaken::Otherwise(said) => said,
+        }
+    }
+}
+
+/// Submits a letter.
+pub(super) async fn submit(socket: &Path, letter: &Letter) -> Result<Promise, NotTaken> {
     let stream = UnixStream::connect(socket).await.map_err(|error| {
         said_of!(
             "cannot connect to {socket}: {error}", "no se puede conectar con {socket}: {error}";
@@ -57,12 +81,12 @@ struct Submission {
 }
 
 impl Submission {
-    async fn run(mut self, letter: &Letter) -> Result<Promise, Said> {
+    async fn run(mut self, letter: &Letter) -> Result<Promise, NotTaken> {
         let from = ReversePath::Address(letter.from.clone());
         let recipients: Vec<Recipient> =
             letter.recipients.iter().map(|r| Recipient::new(r.to.clone())).collect();
-        let mut promise =
-            Err(said!("the server ended the session", "el servidor ha cerrado la sesión"));
+        let ended = said!("the server ended the session", "el servidor ha cerrado la sesión");
+        let mut promise = Err(ended.into());
         loop {
             match self.connection.poll() {
                 Step::Ready if self.connection.transactions() == 0 => {
@@ -79,7 +103,7 @@ impl Submission {
                 Step::Ready => drop(self.connection.quit()),
                 Step::Finished => promise = self.read_promise(),
                 Step::Failed(failure) | Step::Refused(failure) => {
-                    return Err(Said::from(&failure));
+                    return Err(NotTaken::Failed(failure));
                 }
                 Step::Closed | Step::Handshake => return promise,
                 step => match tokio::time::timeout(PATIENCE, self.perform(&step)).await {
@@ -91,18 +115,20 @@ impl Submission {
         }
     }
 
-    fn read_promise(&mut self) -> Result<Promise, Said> {
+    fn read_promise(&mut self) -> Result<Promise, NotTaken> {
         let took = self.dotted.map_or(Duration::ZERO, |since| since.elapsed());
-        let mut promise = Err(said!("the server said nothing", "el servidor no ha dicho nada"));
+        let mut promise =
+            Err(said!("the server said nothing", "el servidor no ha dicho nada").into());
         for fate in self.connection.take_fates() {
             match fate {
                 Fate::Accepted(reply) => promise = Ok(Promise { reply, took }),
-                Fate::Failed(failure) => return Err(Said::from(&failure)),
+                Fate::Failed(failure) => return Err(NotTaken::Failed(failure)),
                 Fate::Remaining => {
                     return Err(said!(
                         "the server takes no more recipients",
                         "el servidor no admite más destinatarios"
-                    ));
+                    )
+                    .into());
                 }
             }
         }

@@ -87,6 +87,7 @@ const VALUES: [(&str, &str); 30] = [
     ("RELAYHOST", "RELAYHOST"),
     ("ARGUMENT", "ARGUMENTO"),
     ("SHELL", "INTÉRPRETE"),
+    ("N", "N"),
     ("FOLDER", "CARPETA"),
     ("DAY", "DÍA"),
     ("COMMAND", "ORDEN"),

@@ -75,7 +75,7 @@ pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Re
     let scene = Scene::set(&lab, scenario.stage)?;
     worlds::publish(lab.zone());
     (scenario.change)(&lab)?;
-    let config = load(&scene)?;
+    let config = load(&scene.config)?;
     let prepared = Prepared::new(config.clone()).map_err(|error| error.said())?;
     let daemon = Daemon::start(prepared, None).await.map_err(|error| error.said())?;
     show.part(scenario.name, scenario.sentence.of(language));
