@@ -61,7 +61,7 @@ pub(super) fn below(text: Text) -> &'static str {
 }
 
 /// The placeholders that stand for values.
-const VALUES: [(&str, &str); 30] = [
+const VALUES: &[(&str, &str)] = &[
     ("FILE", "FICHERO"),
     ("ROLE", "PAPEL"),
     ("LANGUAGE", "IDIOMA"),
