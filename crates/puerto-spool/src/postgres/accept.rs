@@ -156,7 +156,7 @@ impl Core {
                 Ok(session) => session,
                 Err(_) if in_doubt && Instant::now() < give_up => {
                     failed += 1;
-                    tokio::time::sleep(patience(failed)).await;
+                    self.pause(failed).await;
                     continue;
                 }
                 Err(error) => break error,
@@ -193,9 +193,20 @@ impl Core {
                 break self.reach.failure(&error);
             }
             failed += 1;
-            tokio::time::sleep(patience(failed)).await;
+            self.pause(failed).await;
         };
         self.are_refused(group, &error, in_doubt);
+    }
+
+    /// Waits before a group is tried again. Where the database is away, what was not sent
+    /// does not wait with it for the fate of what was.
+    async fn pause(&self, failed: u32) {
+        if let Some(error) = self.reach.away() {
+            for unsent in [&self.arrivals, &self.large] {
+                self.are_refused(unsent.take_now(usize::MAX, usize::MAX, |_| 0), &error, false);
+            }
+        }
+        tokio::time::sleep(patience(failed)).await;
     }
 
     fn have_arrived(&self, group: Vec<Arrival>, stored: &[i64], in_doubt: bool) {

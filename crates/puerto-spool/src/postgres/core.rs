@@ -54,7 +54,8 @@ impl<T> Queue<T> {
         }
     }
 
-    fn take_now(&self, many: usize, heavy: usize, weight: fn(&T) -> usize) -> Vec<T> {
+    /// The same, and nothing if nothing waits.
+    pub(super) fn take_now(&self, many: usize, heavy: usize, weight: fn(&T) -> usize) -> Vec<T> {
         let mut taken = Vec::new();
         let mut sum = 0;
         let mut waiting = lock(&self.waiting);
@@ -202,7 +203,7 @@ fn drafts(options: &Options) -> Result<ContentFiles, SpoolError> {
 
 /// Connections that store what arrives. One transaction waits for the disk while the next
 /// is being gathered.
-const LANES: usize = 3;
+pub(super) const LANES: usize = 3;
 /// How long an end waits for what is under way.
 const FAREWELL: Duration = Duration::from_secs(10);
 

@@ -9,6 +9,7 @@ use super::cluster::{self, Cluster};
 use super::proxy::Wire;
 use super::{Bounds, Options, PostgresStore, options};
 use crate::contract::{alike, attempt, message};
+use crate::postgres::core::LANES;
 use crate::{
     Backend, ClaimRequest, Desk as _, Disposition, Edit, Hindrance, Lease, MessageId, PageRequest,
     SpoolError, Store as _, Timestamp, Work as _,
@@ -223,6 +224,66 @@ fn an_answer_to_a_commit_that_is_lost_is_asked_for_again() {
         settled == ids
     });
     until("it is reached again", || one.health().wait().is_ok_and(|health| health.messages == 0));
+}
+
+#[test]
+fn what_was_not_sent_does_not_wait_for_the_fate_of_what_was() {
+    if !cluster::is_there() {
+        return;
+    }
+    let cluster = Cluster::start("");
+    cluster.database("doubt");
+    let wire = Wire::to(cluster.port);
+    let far = cluster.url("doubt", wire.port);
+    let (lease, beat) = (super::HOUR * 3, super::HOUR);
+    let options = Options { lease, beat, ..options(&cluster, &far, "one") };
+    let one = PostgresStore::open(options).unwrap();
+    let new = |n: usize| {
+        let to = format!("a@d{n}.example");
+        one.commit(message(one.new_id(), &[&to], b"hello\r\n", Timestamp::default()))
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let lock = "LOCK TABLE puerto.message; SELECT pg_sleep(5)";
+            cluster.in_database("doubt", lock).unwrap();
+        });
+        let count = |of: &str| {
+            let counted = cluster.in_database("doubt", &format!("SELECT count(*)::text FROM {of}"));
+            counted.unwrap().unwrap().parse::<usize>().unwrap()
+        };
+        until("nothing can be stored", || {
+            count(
+                "pg_locks WHERE granted AND mode = 'AccessExclusiveLock' \
+                   AND relation = 'puerto.message'::regclass",
+            ) == 1
+        });
+        let sent: Vec<_> = (1..=LANES)
+            .map(|n| {
+                let answer = new(n);
+                until("it is sent", || {
+                    count(
+                        "pg_stat_activity WHERE wait_event_type = 'Lock' \
+                           AND query LIKE '%INSERT INTO message%' AND query NOT LIKE '%LIKE%'",
+                    ) == n
+                });
+                answer
+            })
+            .collect();
+        let unsent: Vec<_> = (0..5).map(new).collect();
+        wire.cut();
+        for answer in unsent {
+            assert!(matches!(
+                answer.wait(),
+                Err(SpoolError::ReadOnly(Hindrance::DatabaseAway { .. }))
+            ));
+        }
+        // While these would still be given up for lost after as long as anybody waits.
+        wire.mend();
+        for answer in sent {
+            assert_eq!(answer.wait(), Ok(()));
+        }
+    });
+    assert_eq!(queued(&one).len(), LANES);
 }
 
 /// Commits from several threads while something is done to the database; what was
