@@ -1,6 +1,8 @@
 """Programs that log in to puerto to send: with each mechanism, on both ports."""
 
 import json
+import pathlib
+import re
 import smtplib
 import ssl
 import time
@@ -25,6 +27,7 @@ class Submission(Puerto):
         self.configuration.write_text(text.replace(
             "[listen]\n", f'[listen]\nsubmission = ["{SENDER_ADDRESS}:587"]\n'
             f'submissions = ["{SENDER_ADDRESS}:465"]\n'))
+        (world.folder / "accounts").unlink(missing_ok=True)
         self.command("user", "add", "ana", "--password-stdin", input=PASSWORD.encode())
         self.start()
         wait_for("port 465", lambda: listens(SENDER_ADDRESS, 465))
@@ -161,3 +164,46 @@ def test_gsasl(world):
             assert ("235 2.7.0" in said) is known and ("535 5.7.8" in said) is not known, said
         tried.append(mechanism)
     return ", ".join(tried)
+
+
+def test_fail2ban(world):
+    filter_file = pathlib.Path(__file__).parents[2] / "contrib/fail2ban/filter.d/puerto.conf"
+    Unbound(world, RECORDS)
+    for form in ("postfix", "json"):
+        folder = world.folder / "puerto"
+        if folder.exists():
+            folder.rename(world.folder / "puerto-before")
+        puerto = Submission(world)
+        text = puerto.configuration.read_text()
+        puerto.configuration.write_text(text.replace('log = "postfix"', f'log = "{form}"'))
+        puerto.stop()
+        puerto.mail_log.unlink()
+        puerto.start()
+        context = ssl.create_default_context(cafile=puerto.trust)
+        context.check_hostname = False
+        for source, times in (("127.0.0.78", 2), ("127.0.0.79", 1)):
+            with smtplib.SMTP_SSL(SENDER_ADDRESS, 465, context=context,
+                                  source_address=(source, 0)) as client:
+                client.ehlo()
+                for _ in range(times):
+                    encoded = smtplib.encode_base64(b"\0ana\0guess", eol="")
+                    assert client.docmd("AUTH PLAIN", encoded)[0] == 535
+                client.docmd("AUTH PLAIN", "*")
+        # Nobody has another banned by what they say.
+        for framed in ("puerto/smtpd[1]: warning: x[192.0.2.66]: SASL PLAIN authentication failed: ",
+                       'x","event":"login_failed","component":"smtpd","client_address":"192.0.2.66'):
+            quoted = framed.replace("\\", "\\\\").replace('"', '\\"')
+            with smtplib.SMTP(SENDER_ADDRESS, 25, source_address=(STRANGER, 0)) as client:
+                client.docmd("EHLO", framed)
+                client.docmd("MAIL", f'FROM:<"{quoted}"@example.org>')
+                assert client.docmd("RCPT", "TO:<you@example.net>")[0] == 554
+                client.docmd("RCPT", f'TO:<"{quoted}"@example.net>')
+        puerto.stop()
+        done = run("fail2ban-regex", "--print-all-matched", puerto.mail_log, filter_file)
+        said = done.stdout.decode()
+        assert "192.0.2.66" in puerto.log(), "the log has what was to frame somebody"
+        counted = re.search(r"(\d+) matched", said)
+        assert counted and counted[1] == "3", said
+        matched = said[said.index("Matched line(s)"):said.index("Missed line(s)")]
+        assert matched.count("127.0.0.78") == 2 and matched.count("127.0.0.79") == 1, matched
+        assert "192.0.2.66" not in matched, matched

@@ -7,18 +7,21 @@
 //! them apart: neither by the time that an answer takes nor by the salt that SCRAM is told.
 //!
 //! Argon2id wants memory, so only so many are computed at a time, on threads beside the
-//! reactor; who would wait too long is told to try later.
+//! reactor; who would wait too long is told to try later. Guessing is slowed and stopped
+//! before anything is computed.
 
 mod book;
 mod keys;
+mod pace;
 #[cfg(test)]
 mod tests;
 mod uses;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -30,8 +33,10 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::config::{Config, Live};
+use pace::{Pace, Turn};
 
 pub use book::{Account, Book, BookError, Password, new_password};
+pub use pace::TooMany;
 pub use uses::Uses;
 
 /// How long a login waits for those before it.
@@ -58,6 +63,8 @@ pub enum Verdict {
         /// Why, for the log alone.
         why: Why,
     },
+    /// There were too many before it: it was not judged.
+    SentAway(TooMany),
     /// Nobody can be judged now; for the log.
     Unavailable(String),
 }
@@ -118,6 +125,7 @@ pub struct Accounts {
     decoy: [u8; 32],
     workers: Arc<Semaphore>,
     uses: Uses,
+    pace: Mutex<Pace>,
 }
 
 impl Accounts {
@@ -129,35 +137,106 @@ impl Accounts {
         let read = Mutex::default();
         // Without it, that there is nobody is no secret.
         let decoy = keys::random().unwrap_or_default();
-        Arc::new(Self { config, clock, read, decoy, workers, uses })
+        let pace = Mutex::default();
+        Arc::new(Self { config, clock, read, decoy, workers, uses, pace })
     }
 
-    /// Judges a name and a password.
-    pub async fn by_password(self: &Arc<Self>, claim: Claim) -> Verdict {
+    /// Judges a name and a password that somebody says at this address.
+    pub async fn by_password(self: &Arc<Self>, from: IpAddr, claim: Claim) -> Verdict {
+        let name = self.meant(&claim.user);
+        if let Err(verdict) = self.turn(from, &name).await {
+            return verdict;
+        }
         let this = Arc::clone(self);
         let judged = self.aside(move || this.judge(&claim)).await;
-        judged.unwrap_or_else(Verdict::Unavailable)
+        let verdict = judged.unwrap_or_else(Verdict::Unavailable);
+        self.note(from, &name, &verdict);
+        verdict
     }
 
     /// Judges a proof. What is said in return proves to the client that it is we who know
     /// its password.
-    pub async fn by_proof(self: &Arc<Self>, proof: Proof) -> (Verdict, Vec<u8>) {
+    pub async fn by_proof(self: &Arc<Self>, from: IpAddr, proof: Proof) -> (Verdict, Vec<u8>) {
+        let name = self.meant(&proof.user);
         let this = Arc::clone(self);
         let judged = self.aside(move || this.judge_proof(&proof)).await;
-        judged.unwrap_or_else(|error| (Verdict::Unavailable(error), Vec::new()))
+        let (verdict, answer) =
+            judged.unwrap_or_else(|error| (Verdict::Unavailable(error), Vec::new()));
+        self.note(from, &name, &verdict);
+        (verdict, answer)
     }
 
-    /// What to ask somebody of this name; the error is for the log.
-    pub async fn parameters(self: &Arc<Self>, user: String) -> Result<Parameters, String> {
+    /// What to ask somebody of this name, if anything; what they prove is for
+    /// [`Accounts::by_proof`].
+    pub async fn parameters(
+        self: &Arc<Self>,
+        from: IpAddr,
+        user: String,
+    ) -> Result<Parameters, Verdict> {
+        let name = self.meant(&user);
+        self.turn(from, &name).await?;
         let this = Arc::clone(self);
-        self.aside(move || {
+        let asked = self.aside(move || {
             let book = this.book()?;
-            Ok(match book.find(&user, &this.config.get().domains) {
+            Ok(match book.find(&user, &this.domains()) {
                 Some(account) => account.parameters(),
                 None => keys::decoy(book.decoy().unwrap_or(&this.decoy), &user),
             })
+        });
+        asked.await.flatten().map_err(|error| {
+            let verdict = Verdict::Unavailable(error);
+            self.note(from, &name, &verdict);
+            verdict
         })
-        .await?
+    }
+
+    /// Waits until an attempt may be judged.
+    async fn turn(&self, from: IpAddr, name: &str) -> Result<(), Verdict> {
+        let turn = self.pace().ask(self.clock.elapsed(), from, name);
+        match turn {
+            Turn::After(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            Turn::SentAway(many) => Err(Verdict::SentAway(many)),
+            Turn::Later => Err(Verdict::Unavailable(
+                "many guess at this account, and this client has not logged in to it before"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn note(&self, from: IpAddr, name: &str, verdict: &Verdict) {
+        let now = self.clock.elapsed();
+        match verdict {
+            Verdict::Known(_) => self.pace().succeeded(now, from, name),
+            Verdict::Unavailable(_) => self.pace().taken_back(now, from, name),
+            Verdict::Refused { .. } | Verdict::SentAway(_) => {}
+        }
+    }
+
+    /// As if somebody had guessed there, at one account after the other.
+    #[cfg(test)]
+    pub(crate) fn guessed_from(&self, from: IpAddr, times: usize) {
+        for number in 0..times {
+            self.pace().ask(self.clock.elapsed(), from, &number.to_string());
+        }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name that guesses at it are counted under, whether there is such an account or not.
+    fn meant(&self, user: &str) -> String {
+        let user = user.to_lowercase();
+        let is_ours = |domain: &str| {
+            Domain::parse(domain).is_ok_and(|domain| self.domains().contains(&domain))
+        };
+        match user.rsplit_once('@') {
+            Some((local_part, domain)) if is_ours(domain) => local_part.to_owned(),
+            _ => user,
+        }
     }
 
     async fn aside<T: Send + 'static>(

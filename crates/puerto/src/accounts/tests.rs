@@ -6,6 +6,7 @@ use puerto_spool::clock::ManualClock;
 
 use super::*;
 
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const TODAY: Date = jiff::civil::date(2026, 11, 29);
 
 struct House {
@@ -35,9 +36,11 @@ fn with_ana(book: &mut Book) {
 }
 
 impl House {
+    /// Long after whatever was before it.
     async fn log_in(&self, user: &str, password: &str) -> Verdict {
+        *self.accounts.pace() = Pace::default();
         let claim = Claim { user: user.to_owned(), password: password.into() };
-        self.accounts.by_password(claim).await
+        self.accounts.by_password(HOME, claim).await
     }
 }
 
@@ -125,7 +128,7 @@ async fn a_broken_book_lets_nobody_in_and_shows_nothing_of_itself() {
 #[tokio::test]
 async fn who_does_not_exist_is_asked_the_same_every_time_as_if_they_did() {
     let house = house(with_ana);
-    let ask = async |user: &str| house.accounts.parameters(user.to_owned()).await.unwrap();
+    let ask = async |user: &str| house.accounts.parameters(HOME, user.to_owned()).await.unwrap();
     let ana = ask("ana").await;
     assert_eq!((ana.salt.len(), ana.iterations), (keys::SALT, keys::ITERATIONS));
     assert_eq!(ask("ANA@example.com").await, ana);
@@ -135,7 +138,7 @@ async fn who_does_not_exist_is_asked_the_same_every_time_as_if_they_did() {
     assert_ne!(ask("nobody2").await.salt, nobody.salt);
     // The same after a restart, and after a change.
     let again = Accounts::new(Live::new(house.config.clone()), house.clock.clone());
-    assert_eq!(again.parameters("nobody".to_owned()).await.unwrap(), nobody);
+    assert_eq!(again.parameters(HOME, "nobody".to_owned()).await.unwrap(), nobody);
 }
 
 /// One Argon2id for each attempt: for one password, for ten, and for none.
@@ -180,5 +183,40 @@ fn made_passwords_are_of_four_groups_and_never_the_same() {
         let groups: Vec<usize> = password.split('-').map(str::len).collect();
         assert_eq!(groups, [5, 5, 5, 5], "{password}");
         assert_eq!(made.iter().filter(|other| *other == password).count(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn guessing_is_slowed_then_stopped_and_costs_nothing_then() {
+    let house = house(with_ana);
+    let guess = async |from: &str, user: &str| {
+        let claim = Claim { user: user.to_owned(), password: b"guess".to_vec() };
+        let begun = tokio::time::Instant::now();
+        let verdict = house.accounts.by_password(from.parse().unwrap(), claim).await;
+        (begun.elapsed().as_secs(), verdict)
+    };
+    let mut waits = 0;
+    for number in 0..10 {
+        // By every name that it has.
+        let user = ["ana", "Ana@example.com"][number % 2];
+        let (wait, verdict) = guess("198.51.100.7", user).await;
+        assert_eq!(verdict, refused(Some("ana"), Why::WrongPassword));
+        waits += wait;
+    }
+    assert!(waits >= 39, "{waits}");
+    for user in ["ana", "bea"] {
+        let (wait, verdict) = guess("198.51.100.7", user).await;
+        assert_eq!((wait, verdict), (0, Verdict::SentAway(TooMany::Client)));
+    }
+    // Others are not, and the owner is let in.
+    let (_, verdict) = guess("198.51.100.8", "ana").await;
+    assert_eq!(verdict, refused(Some("ana"), Why::WrongPassword));
+    let claim = Claim { user: "ana".to_owned(), password: b"correct horse".to_vec() };
+    assert_eq!(house.accounts.by_password(HOME, claim).await, known("ana", ""));
+    // What nobody could judge was no guess.
+    std::fs::write(&house.config.accounts_file, "[[account").unwrap();
+    for _ in 0..20 {
+        let (_, verdict) = guess("203.0.113.1", "ana").await;
+        assert!(matches!(verdict, Verdict::Unavailable(_)));
     }
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use nix::fcntl::OFlag;
 use serde_json::json;
 
 use super::clock::now;
@@ -20,7 +21,7 @@ use crate::accounts::{Account, Book, BookError, Password, Uses, new_password};
 use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::lang::{Language, Said, Text, quoted, said, said_of};
-use crate::rights;
+use crate::rights::{self, Place};
 use crate::setup::Person as _;
 
 /// The fewest characters of a password that somebody chooses.
@@ -186,13 +187,12 @@ impl Desk<'_> {
     fn edit(&self, change: impl FnOnce(&mut Book) -> Result<(), Failure>) -> Result<(), Failure> {
         let path = &self.config.accounts_file;
         let cannot = |error| BookError::File { path: path.clone(), error };
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let lock = File::open(folder).map_err(cannot)?;
-        lock.lock().map_err(cannot)?;
+        let lock = lock(path).map_err(cannot)?;
         let mut book = load(path)?;
         change(&mut book)?;
         let owner = Owner::of(self.config, self.language);
         book.save(path, |file| owner.give(file, 0o640))?;
+        drop(lock);
         Ok(())
     }
 
@@ -265,6 +265,23 @@ impl Source {
 
 fn first_line(text: String) -> String {
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Waits until nobody else changes the accounts. The file is its own, since who may open one
+/// may hold others up.
+fn lock(path: &Path) -> io::Result<File> {
+    let place = Place::of(&path.with_extension("lock"))?;
+    place.may_be_changed()?;
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let file = match place.append() {
+        Err(error) if missing(&error) => match place.create(OFlag::O_WRONLY, 0o600) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => place.append()?,
+            made => made?,
+        },
+        there => there?,
+    };
+    file.lock()?;
+    Ok(file)
 }
 
 /// The accounts that there are; no file has none.

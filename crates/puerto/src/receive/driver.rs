@@ -78,6 +78,7 @@ pub(super) struct Driver {
     /// A login that is under way, and who has logged in.
     pub(super) conversation: Option<Conversation>,
     pub(super) login: Option<Login>,
+    pub(super) failed_logins: u32,
     /// When waiting for the client ends. Octets that complete nothing do not move it.
     deadline: Option<Instant>,
     /// When the content began to come, and how much has come.
@@ -105,6 +106,7 @@ impl Driver {
             tls: None,
             conversation: None,
             login: None,
+            failed_logins: 0,
             deadline: None,
             content: None,
             draft: None,
@@ -459,7 +461,7 @@ impl Driver {
         self.log(&Event::Reject(refused));
     }
 
-    fn problem(&self, what: &str) {
+    pub(super) fn problem(&self, what: &str) {
         self.log(&Event::SessionProblem { client: &self.arrival.client, what });
     }
 

@@ -1,5 +1,8 @@
 //! Logins: a client's messages go to the accounts, and what they say goes to the client.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
 use puerto_smtp::Reply;
 use puerto_smtp::base64;
 use puerto_smtp::sasl::{self, Binding, Claim, ClientFirst, Exchange, Mechanism, ScramFault};
@@ -8,8 +11,6 @@ use super::Service;
 use super::driver::Driver;
 use crate::accounts::{Accounts, Login, Verdict, Why, new_password};
 use crate::telemetry::Event;
-
-use std::sync::Arc;
 
 /// What is offered on every connection with TLS.
 const ALWAYS: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
@@ -46,6 +47,17 @@ enum Stage {
     Proved(Login),
 }
 
+/// Failures of one session that are answered; the next ends it.
+const MOST_FAILURES: u32 = 3;
+
+/// Whom a conversation is with, and who judges it.
+struct With<'a> {
+    accounts: &'a Arc<Accounts>,
+    from: IpAddr,
+    /// What binds a login to this connection.
+    exported: Option<[u8; 32]>,
+}
+
 /// What is to be said to the client.
 enum Step {
     Ask(Vec<u8>),
@@ -63,22 +75,21 @@ impl Conversation {
         Self { mechanism, stage: Stage::Begun }
     }
 
-    /// Takes what the client says; `exported` is what binds it to its connection.
-    async fn step(
-        &mut self,
-        said: Option<Vec<u8>>,
-        accounts: &Arc<Accounts>,
-        exported: Option<[u8; 32]>,
-    ) -> Step {
+    /// Takes what the client says.
+    async fn step(&mut self, said: Option<Vec<u8>>, with: &With<'_>) -> Step {
+        let With { accounts, from, .. } = with;
         let stage = std::mem::replace(&mut self.stage, Stage::Begun);
         match (self.mechanism, stage, said) {
             (Mechanism::Plain, _, None) => Step::Ask(Vec::new()),
             (Mechanism::Plain, _, Some(message)) => match Claim::of_plain(&message) {
-                Some(claim) => Step::Judged(accounts.by_password(claim).await),
+                Some(claim) => Step::Judged(accounts.by_password(*from, claim).await),
                 None => Why::Malformed.into(),
             },
             (Mechanism::Login, Stage::Named(user), Some(password)) => match user {
-                Some(user) => Step::Judged(accounts.by_password(Claim { user, password }).await),
+                Some(user) => {
+                    let claim = Claim { user, password };
+                    Step::Judged(accounts.by_password(*from, claim).await)
+                }
                 None => Why::Malformed.into(),
             },
             (Mechanism::Login, _, said) => match said.filter(|name| !name.is_empty()) {
@@ -89,12 +100,10 @@ impl Conversation {
                 }
             },
             (_, Stage::Begun | Stage::Named(_), None) => Step::Ask(Vec::new()),
-            (_, Stage::Begun | Stage::Named(_), Some(first)) => {
-                self.ask(&first, accounts, exported.is_some()).await
-            }
+            (_, Stage::Begun | Stage::Named(_), Some(first)) => self.ask(&first, with).await,
             (_, Stage::Asked(exchange), said) => {
                 let said = said.unwrap_or_default();
-                self.prove(&exchange, &said, accounts, exported).await
+                self.prove(&exchange, &said, with).await
             }
             (_, Stage::Proved(login), said) => match said.is_none_or(|said| said.is_empty()) {
                 true => Step::Judged(Verdict::Known(login)),
@@ -103,7 +112,7 @@ impl Conversation {
         }
     }
 
-    async fn ask(&mut self, first: &[u8], accounts: &Arc<Accounts>, can_bind: bool) -> Step {
+    async fn ask(&mut self, first: &[u8], with: &With<'_>) -> Step {
         let first = match ClientFirst::parse(first) {
             Ok(first) => first,
             Err(fault) => return Why::Scram(fault).into(),
@@ -115,13 +124,13 @@ impl Conversation {
             Mechanism::ScramSha256Plus => is_bound,
             _ => {
                 first.binding == Binding::Unknown
-                    || (first.binding == Binding::NotOffered && !can_bind)
+                    || (first.binding == Binding::NotOffered && with.exported.is_none())
             }
         };
         if !is_right {
             return Why::Scram(ScramFault::Binding).into();
         }
-        let asked = accounts.parameters(first.user.clone()).await;
+        let asked = with.accounts.parameters(with.from, first.user.clone()).await;
         match (asked, new_password()) {
             (Ok(parameters), Ok(nonce)) => {
                 let exchange = first.challenge(&nonce, &parameters.salt, parameters.iterations);
@@ -129,25 +138,19 @@ impl Conversation {
                 self.stage = Stage::Asked(exchange);
                 Step::Ask(challenge)
             }
-            (Err(error), _) => Step::Judged(Verdict::Unavailable(error)),
+            (Err(verdict), _) => Step::Judged(verdict),
             (_, Err(error)) => Step::Judged(Verdict::Unavailable(error.to_string())),
         }
     }
 
-    async fn prove(
-        &mut self,
-        exchange: &Exchange,
-        last: &[u8],
-        accounts: &Arc<Accounts>,
-        exported: Option<[u8; 32]>,
-    ) -> Step {
-        let bound = exported.filter(|_| self.mechanism == Mechanism::ScramSha256Plus);
+    async fn prove(&mut self, exchange: &Exchange, last: &[u8], with: &With<'_>) -> Step {
+        let bound = with.exported.filter(|_| self.mechanism == Mechanism::ScramSha256Plus);
         let bound = bound.as_ref().map_or(&[][..], |octets| octets);
         let proof = match exchange.finish(last, bound) {
             Ok(proof) => proof,
             Err(fault) => return Why::Scram(fault).into(),
         };
-        match accounts.by_proof(proof).await {
+        match with.accounts.by_proof(with.from, proof).await {
             (Verdict::Known(login), signature) => {
                 self.stage = Stage::Proved(login);
                 Step::Ask(format!("v={}", base64::encode(&signature)).into_bytes())
@@ -172,8 +175,12 @@ impl Driver {
     /// Goes on with a login.
     pub(super) async fn converse(&mut self, said: Option<Vec<u8>>) {
         let Some(mut conversation) = self.conversation.take() else { return };
-        let exported = self.arrival.connection.exported();
-        match conversation.step(said, &self.context.accounts, exported).await {
+        let with = With {
+            accounts: &self.context.accounts,
+            from: self.arrival.client.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            exported: self.arrival.connection.exported(),
+        };
+        match conversation.step(said, &with).await {
             Step::Ask(question) => {
                 self.conversation = Some(conversation);
                 self.session.challenge(&question);
@@ -191,15 +198,20 @@ impl Driver {
                 return self.session.accept();
             }
             // Everybody is told the same, whatever was wrong (RFC 4954 §6).
-            Verdict::Refused { account, why } => {
+            Verdict::Refused { account, why } if self.failed_logins < MOST_FAILURES => {
                 let text = "Error: authentication failed: user name or password is wrong";
                 (account, why.to_string(), Reply::enhanced(535, (5, 7, 8), text))
             }
+            Verdict::Refused { account, why } => (account, why.to_string(), sent_away()),
+            Verdict::SentAway(many) => (None, many.to_string(), sent_away()),
+            // No guess, and nothing to shut a client out for.
             Verdict::Unavailable(why) => {
+                self.problem(&format!("{mechanism} login not judged: {why}"));
                 let text = "Error: temporary authentication failure, try later";
-                (None, why, Reply::enhanced(454, (4, 7, 0), text))
+                return self.session.answer(&Reply::enhanced(454, (4, 7, 0), text));
             }
         };
+        self.failed_logins += 1;
         self.log(&Event::LoginFailed {
             client: &self.arrival.client,
             mechanism: mechanism.name(),
@@ -208,4 +220,8 @@ impl Driver {
         });
         self.session.answer(&reply);
     }
+}
+
+fn sent_away() -> Reply {
+    Reply::enhanced(421, (4, 7, 0), "Error: too many failed logins, try later")
 }

@@ -31,6 +31,7 @@ struct Server {
     directory: tempfile::TempDir,
     addresses: Vec<SocketAddr>,
     spool: Arc<MemorySpool>,
+    accounts: Arc<Accounts>,
     events: Arc<Mutex<Vec<String>>>,
     stop: watch::Sender<bool>,
     running: JoinHandle<()>,
@@ -70,12 +71,12 @@ impl Server {
             intake: Arc::new(intake),
             dns,
             tls,
-            accounts,
+            accounts: Arc::clone(&accounts),
             log,
         };
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(listeners.run(context, stopped));
-        Self { directory, addresses, spool, events, stop, running }
+        Self { directory, addresses, spool, accounts, events, stop, running }
     }
 
     async fn client(&self) -> Client<TcpStream> {

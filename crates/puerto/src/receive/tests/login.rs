@@ -179,6 +179,8 @@ async fn nobody_relays_without_having_logged_in() {
         &[("AUTH CRAM-MD5", "504 5.5.4")],
     ];
     for index in [1, 2] {
+        // As many as a client may fail before it is sent away.
+        let server = Server::start(with_logins);
         for attempt in attempts {
             let mut client = server.secure(index).await;
             for (said, reply) in attempt {
@@ -188,6 +190,14 @@ async fn nobody_relays_without_having_logged_in() {
             client.expect(ELSEWHERE, "503").await;
             client.expect("MAIL FROM:<ana@example.com> AUTH=<ana@example.com>", "530 5.7.0").await;
         }
+        let failed = |account: &str, why: &str| {
+            let event = format!("mechanism: \"PLAIN\", account: {account}, why: \"{why}\"");
+            server.logged(&event)
+        };
+        assert!(failed("Some(\"ana\")", "wrong password") && failed("None", "no such account"));
+        let log = server.events.lock().unwrap().join("\n");
+        assert!(!log.contains("secret") && !log.contains("nobody"), "{log}");
+        assert_eq!(server.queued(), 0);
     }
     // On port 25 a login is not even looked at, and on no other connection does it hold.
     let mut known = server.secure(1).await;
@@ -199,13 +209,6 @@ async fn nobody_relays_without_having_logged_in() {
     let mut client = server.secure(1).await;
     client.expect("MAIL FROM:<ana@example.com>", "530 5.7.0").await;
     assert_eq!(server.queued(), 0);
-    let failed = |account: &str, why: &str| {
-        let event = format!("mechanism: \"PLAIN\", account: {account}, why: \"{why}\"");
-        server.logged(&event)
-    };
-    assert!(failed("Some(\"ana\")", "wrong password") && failed("None", "no such account"));
-    let log = server.events.lock().unwrap().join("\n");
-    assert!(!log.contains("secret") && !log.contains(&right) && !log.contains("nobody"), "{log}");
 }
 
 #[tokio::test]
@@ -258,6 +261,7 @@ async fn a_proof_that_is_not_its_own_lets_nobody_in() {
         ("SCRAM-SHA-256", "y,,", b""),
         ("SCRAM-SHA-256", "n,a=root,", b""),
     ] {
+        let mut client = server.secure(1).await;
         let scram = Scram::new(header, "ana", bound);
         let mut reply = scram.say(&mut client, mechanism).await;
         if reply.starts_with("334") {
@@ -265,8 +269,26 @@ async fn a_proof_that_is_not_its_own_lets_nobody_in() {
             reply = client.say(&last).await;
         }
         assert!(reply.starts_with("535 5.7.8"), "{mechanism} {header}: {reply}");
+        client.expect("MAIL FROM:<ana@example.com>", "530 5.7.0").await;
     }
-    client.expect("MAIL FROM:<ana@example.com>", "530 5.7.0").await;
+}
+
+#[tokio::test]
+async fn who_fails_too_often_is_sent_away() {
+    let server = Server::start(with_logins);
+    let wrong = format!("AUTH PLAIN {}", plain("ana", "wrong"));
+    let mut client = server.secure(1).await;
+    for _ in 0..3 {
+        client.expect(&wrong, "535 5.7.8").await;
+    }
+    client.expect(&wrong, "421 4.7.0 Error: too many failed logins").await;
+    assert!(client.is_closed().await);
+    // An address that guessed for long is not even judged.
+    server.accounts.guessed_from("127.0.0.1".parse().unwrap(), 10);
+    let mut client = server.secure(2).await;
+    client.expect(&format!("AUTH PLAIN {}", plain("ana", "secret word")), "421 4.7.0").await;
+    assert!(client.is_closed().await);
+    assert!(server.logged("too many failed logins from this address"));
 }
 
 #[tokio::test]
@@ -280,5 +302,6 @@ async fn a_book_that_cannot_be_read_is_for_later_and_not_the_clients_fault() {
     let first = base64::encode(b"n,,n=ana,r=x");
     client.expect(&format!("AUTH SCRAM-SHA-256 {first}"), "454 4.7.0").await;
     client.expect("MAIL FROM:<ana@example.com>", "530 5.7.0").await;
-    assert!(server.logged("accounts: line 1"));
+    assert!(server.logged("PLAIN login not judged: ") && server.logged("accounts: line 1"));
+    assert!(!server.logged("LoginFailed"));
 }

@@ -18,6 +18,8 @@ const NOT_SHOWN: &[&str] = &[
     "puerto/src/serve/",
     "puerto/src/local/overseer.rs",
     // Said in the log alone.
+    "puerto/src/accounts/mod.rs",
+    "puerto/src/accounts/pace.rs",
     "puerto/src/local/forward.rs",
     "puerto/src/cli/serve.rs",
     // The control socket; `cli::exit` says its refusals by their code.
