@@ -1,5 +1,6 @@
 """Programs that log in to puerto to send: with each mechanism, on both ports."""
 
+import concurrent.futures
 import json
 import pathlib
 import re
@@ -7,7 +8,7 @@ import smtplib
 import ssl
 import time
 
-from peers import (RECORDS, SENDER_ADDRESS, Puerto, Unbound, as_user, final_postfix, listens, run,
+from peers import (RECORDS, Process, SENDER_ADDRESS, Puerto, Unbound, as_user, final_postfix, listens, run,
                    wait_for)
 
 STRANGER = "127.0.0.77"
@@ -17,12 +18,12 @@ PASSWORD = "contraseña de ana"
 class Submission(Puerto):
     """The daemon with ports 587 and 465, for which nobody but itself is in a trusted network."""
 
-    def __init__(self, world, settings="", sections=""):
+    def __init__(self, world, settings="", account_lines=""):
         certificate, key = world.authority.issue("mail.example.com")
         super().__init__(
             world, 'trusted_networks = ["127.0.0.1/32"]\n' + settings,
             f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
-            f'[accounts]\nfile = "{world.folder}/accounts"\n{sections}', start=False)
+            f'[accounts]\nfile = "{world.folder}/accounts"\n{account_lines}', start=False)
         text = self.configuration.read_text()
         self.configuration.write_text(text.replace(
             "[listen]\n", f'[listen]\nsubmission = ["{SENDER_ADDRESS}:587"]\n'
@@ -207,3 +208,58 @@ def test_fail2ban(world):
         matched = said[said.index("Matched line(s)"):said.index("Missed line(s)")]
         assert matched.count("127.0.0.78") == 2 and matched.count("127.0.0.79") == 1, matched
         assert "192.0.2.66" not in matched, matched
+
+
+class Dovecot(Process):
+    """Its authentication alone, with one user."""
+
+    def __init__(self, world):
+        self.folder = world.folder / "dovecot"
+        self.folder.mkdir(mode=0o755)
+        (self.folder / "users").write_text("bea:{PLAIN}" + PASSWORD + "\n")
+        (self.folder / "users").chmod(0o644)
+        (self.folder / "dovecot.conf").write_text(
+            f"base_dir = {self.folder}/run\nstate_dir = {self.folder}/state\n"
+            f"log_path = {self.folder}/log\nprotocols =\nssl = no\n"
+            "auth_mechanisms = plain login\nauth_failure_delay = 0\n"
+            f"passdb {{\n  driver = passwd-file\n  args = {self.folder}/users\n}}\n"
+            "userdb {\n  driver = static\n  args = uid=65534 gid=65534 home=/nonexistent\n}\n"
+            "service auth {\n"
+            f"  unix_listener {self.folder}/auth {{\n    mode = 0666\n  }}\n}}\n")
+        self.socket = self.folder / "auth"
+        self.start_process(["dovecot", "-F", "-c", self.folder / "dovecot.conf"],
+                           self.folder / "output")
+        wait_for("Dovecot", self.socket.exists)
+        world.add(self)
+
+
+def test_dovecot(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    dovecot = Dovecot(world)
+    puerto = Submission(world, account_lines=f'dovecot = "{dovecot.socket}"\n')
+    context = ssl.create_default_context(cafile=puerto.trust)
+    context.check_hostname = False
+
+    def log_in(user, password, port=465):
+        with smtplib.SMTP_SSL(SENDER_ADDRESS, port, context=context,
+                              source_address=(STRANGER, 0)) as client:
+            client.ehlo()
+            assert client.esmtp_features["auth"].split() == ["PLAIN", "LOGIN"]
+            encoded = smtplib.encode_base64(f"\0{user}\0{password}".encode(), eol="")
+            code = client.docmd("AUTH PLAIN", encoded)[0]
+            if code == 235:
+                client.sendmail("bea@example.com", "you@example.net", message("by Dovecot"))
+            return code
+
+    # Several at once, which are several processes to Dovecot.
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: log_in("bea", PASSWORD), range(4))) == [235] * 4
+    final.wait(4)
+    assert "sasl_username=bea" in puerto.log()
+    # The file's accounts are not asked.
+    for user, password in (("bea", "guess"), ("ana", PASSWORD)):
+        assert log_in(user, password) == 535, user
+    dovecot.stop()
+    assert log_in("bea", PASSWORD) == 454
+    assert "login not judged" in puerto.log()

@@ -11,6 +11,7 @@
 //! before anything is computed.
 
 mod book;
+mod dovecot;
 mod keys;
 mod pace;
 #[cfg(test)]
@@ -81,6 +82,8 @@ pub enum Why {
         /// The application's name.
         application: String,
     },
+    /// Dovecot does not say why.
+    RefusedByDovecot,
     /// The messages are not the mechanism's.
     Malformed,
     /// The same, of SCRAM's.
@@ -98,6 +101,7 @@ impl fmt::Display for Why {
             Self::Ended { application } => {
                 write!(f, "the password of the application {application} has ended")
             }
+            Self::RefusedByDovecot => f.write_str("refused by Dovecot"),
             Self::Malformed => f.write_str("malformed message"),
             Self::Scram(fault) => fault.fmt(f),
         }
@@ -147,9 +151,14 @@ impl Accounts {
         if let Err(verdict) = self.turn(from, &name).await {
             return verdict;
         }
-        let this = Arc::clone(self);
-        let judged = self.aside(move || this.judge(&claim)).await;
-        let verdict = judged.unwrap_or_else(Verdict::Unavailable);
+        let verdict = match &self.config.get().accounts.dovecot {
+            Some(socket) => dovecot::judge(socket, from, &claim).await,
+            None => {
+                let this = Arc::clone(self);
+                let judged = self.aside(move || this.judge(&claim)).await;
+                judged.unwrap_or_else(Verdict::Unavailable)
+            }
+        };
         self.note(from, &name, &verdict);
         verdict
     }
@@ -304,7 +313,7 @@ impl Accounts {
     /// there is nobody.
     fn book(&self) -> Result<Arc<Book>, String> {
         let config: Arc<Config> = self.config.get();
-        let path: &Path = &config.accounts_file;
+        let path: &Path = &config.accounts.file;
         let seen = match std::fs::metadata(path) {
             Ok(found) => {
                 (found.dev(), found.ino(), found.mtime(), found.mtime_nsec(), found.size())

@@ -22,7 +22,7 @@ fn house(change: impl FnOnce(&mut Book)) -> House {
     std::fs::create_dir_all(&config.state_dir).unwrap();
     let mut book = Book::default();
     change(&mut book);
-    book.save(&config.accounts_file, |_| Ok(())).unwrap();
+    book.save(&config.accounts.file, |_| Ok(())).unwrap();
     // 29 November 2026, 12:00 UTC.
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_953_600_000)));
     let accounts = Accounts::new(Live::new(config.clone()), Arc::clone(&clock) as Arc<dyn Clock>);
@@ -82,7 +82,7 @@ async fn each_password_of_an_account_lets_in_as_long_as_it_holds() {
 #[tokio::test]
 async fn the_book_is_read_again_when_it_has_changed_and_kept_from_others() {
     let house = house(with_ana);
-    let path = &house.config.accounts_file;
+    let path = &house.config.accounts.file;
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let text = std::fs::read_to_string(path).unwrap();
     assert!(!text.contains("horse") && !text.contains("abcde"), "{text}");
@@ -106,7 +106,7 @@ async fn the_book_is_read_again_when_it_has_changed_and_kept_from_others() {
 #[tokio::test]
 async fn a_broken_book_lets_nobody_in_and_shows_nothing_of_itself() {
     let house = house(with_ana);
-    let path = &house.config.accounts_file;
+    let path = &house.config.accounts.file;
     let text = std::fs::read_to_string(path).unwrap();
     for broken in [
         text.replacen("hash = \"", "hash = \"!", 1),
@@ -214,7 +214,7 @@ async fn guessing_is_slowed_then_stopped_and_costs_nothing_then() {
     let claim = Claim { user: "ana".to_owned(), password: b"correct horse".to_vec() };
     assert_eq!(house.accounts.by_password(HOME, claim).await, known("ana", ""));
     // What nobody could judge was no guess.
-    std::fs::write(&house.config.accounts_file, "[[account").unwrap();
+    std::fs::write(&house.config.accounts.file, "[[account").unwrap();
     for _ in 0..20 {
         let (_, verdict) = guess("203.0.113.1", "ana").await;
         assert!(matches!(verdict, Verdict::Unavailable(_)));

@@ -185,7 +185,7 @@ impl Desk<'_> {
 
     /// Changes the file, one command after the other.
     fn edit(&self, change: impl FnOnce(&mut Book) -> Result<(), Failure>) -> Result<(), Failure> {
-        let path = &self.config.accounts_file;
+        let path = &self.config.accounts.file;
         let cannot = |error| BookError::File { path: path.clone(), error };
         let lock = lock(path).map_err(cannot)?;
         let mut book = load(path)?;
@@ -335,7 +335,7 @@ const NO_ACCOUNTS: Text = Text::new(
 );
 
 fn list(config: &Config, json: bool, language: Language) -> Result<(), Failure> {
-    let book = load(&config.accounts_file)?;
+    let book = load(&config.accounts.file)?;
     let uses = Uses::of(config);
     let last = |account: &Account, password: &Password| {
         let millis = uses.last(&account.name, &password.application)?.as_millis();

@@ -262,8 +262,12 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
 
     "accounts" "file" = Written("\"/etc/puerto/accounts\""); PATH;
         Text::new("The accounts and what their passwords are checked by; `puerto user` writes it.", "Las cuentas y aquello con que se comprueban sus contraseñas; lo escribe `puerto user`.");
-        |d, v| store(&mut d.config.accounts_file, value::path(v));
-        |c| quote(c.accounts_file.display());
+        |d, v| store(&mut d.config.accounts.file, value::path(v));
+        |c| quote(c.accounts.file.display());
+    "accounts" "dovecot" = Written("\"\""); OPTIONAL_PATH;
+        Text::new("Dovecot's authentication socket, asked instead of the file: its users log in with PLAIN and LOGIN.", "El socket de autenticación de Dovecot, al que se pregunta en lugar del fichero: sus usuarios se identifican con PLAIN y LOGIN.");
+        |d, v| store(&mut d.config.accounts.dovecot, value::optional(v, value::path));
+        |c| optional(c.accounts.dovecot.as_ref().map(|path| path.display()));
 
     "delivery" "port" = Written("25"); Text::new("a port from 1 to 65535", "un puerto del 1 al 65535");
         Text::new("The port of MX hosts.", "El puerto de los servidores MX.");

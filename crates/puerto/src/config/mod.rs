@@ -68,7 +68,7 @@ pub struct Config {
     /// DIRECTORY/DOMAIN/SELECTOR.pem.
     pub dkim_directory: PathBuf,
     /// Who may log in.
-    pub accounts_file: PathBuf,
+    pub accounts: AccountSource,
     /// How mail leaves.
     pub delivery: Delivery,
     /// When it is tried again and given up.
@@ -160,7 +160,7 @@ impl Config {
         config.log_to = LogTarget::Stderr;
         config.listen.smtp = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         config.dkim_directory = dir.join("dkim");
-        config.accounts_file = dir.join("accounts");
+        config.accounts.file = dir.join("accounts");
         config.local.aliases = dir.join("aliases");
         config.delivery.allow_private = true;
         config
@@ -280,6 +280,15 @@ pub enum TlsLevel {
     Required,
     /// Never.
     None,
+}
+
+/// Where accounts are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountSource {
+    /// The file that `puerto user` writes.
+    pub file: PathBuf,
+    /// Dovecot's authentication socket, which is asked instead.
+    pub dovecot: Option<PathBuf>,
 }
 
 /// How mail leaves.

@@ -487,7 +487,7 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
             chunking: true,
             // Strangers' wishes for notices would have us send mail to whom they like.
             dsn: arrival.policy.is_for_ours(),
-            auth: login::offered(arrival.service, starttls),
+            auth: login::offered(arrival.service, starttls, config),
             help: true,
         },
         sender_domain: config.sender_domain().cloned().unwrap_or_else(|| domain.clone()),

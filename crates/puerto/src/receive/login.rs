@@ -10,6 +10,7 @@ use puerto_smtp::sasl::{self, Binding, Claim, ClientFirst, Exchange, Mechanism, 
 use super::Service;
 use super::driver::Driver;
 use crate::accounts::{Accounts, Login, Verdict, Why, new_password};
+use crate::config::Config;
 use crate::telemetry::Event;
 
 /// What is offered on every connection with TLS.
@@ -20,13 +21,20 @@ const EXPORTER: &str = "tls-exporter";
 
 /// What a session offers before its handshake, for the protocol to know: nothing where no
 /// handshake can follow, nor on port 25, where nobody but guessers would log in.
-pub(super) fn offered(service: Service, starttls: bool) -> Vec<String> {
+pub(super) fn offered(service: Service, starttls: bool, config: &Config) -> Vec<String> {
     let is_offered = match service {
         Service::Smtp => false,
         Service::Submission => starttls,
         Service::Submissions => true,
     };
-    ALWAYS.into_iter().filter(|_| is_offered).map(|mechanism| mechanism.name().to_owned()).collect()
+    always(config).filter(|_| is_offered).map(|mechanism| mechanism.name().to_owned()).collect()
+}
+
+// Dovecot is asked for a password alone.
+fn always(config: &Config) -> impl Iterator<Item = Mechanism> {
+    let shows = |mechanism: &Mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login);
+    let is_dovecot = config.accounts.dovecot.is_some();
+    ALWAYS.into_iter().filter(move |mechanism| !is_dovecot || shows(mechanism))
 }
 
 /// A login under way.
@@ -166,9 +174,11 @@ impl Driver {
         if self.arrival.service == Service::Smtp {
             return;
         }
+        let config = &self.arrival.config;
         let can_bind = self.arrival.connection.exported().is_some();
+        let can_bind = can_bind && config.accounts.dovecot.is_none();
         let bound = Some(Mechanism::ScramSha256Plus).filter(|_| can_bind);
-        let offered: Vec<Mechanism> = bound.into_iter().chain(ALWAYS).collect();
+        let offered: Vec<Mechanism> = bound.into_iter().chain(always(config)).collect();
         self.session.offer_auth(&offered);
     }
 

@@ -20,7 +20,7 @@ fn with_logins(config: &mut Config) {
     let today = jiff::civil::date(2026, 11, 29);
     let ana = book.add("ana").unwrap().unwrap();
     ana.set_password("", b"secret word", (today, None)).unwrap();
-    book.save(&config.accounts_file, |_| Ok(())).unwrap();
+    book.save(&config.accounts.file, |_| Ok(())).unwrap();
 }
 
 impl Server {
@@ -295,7 +295,7 @@ async fn who_fails_too_often_is_sent_away() {
 async fn a_book_that_cannot_be_read_is_for_later_and_not_the_clients_fault() {
     let server = Server::start(|config| {
         with_logins(config);
-        std::fs::write(&config.accounts_file, "[[account").unwrap();
+        std::fs::write(&config.accounts.file, "[[account").unwrap();
     });
     let mut client = server.secure(1).await;
     client.expect(&format!("AUTH PLAIN {}", plain("ana", "secret word")), "454 4.7.0").await;
