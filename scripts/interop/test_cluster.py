@@ -80,7 +80,21 @@ def test_a_database_that_is_killed_and_comes_back(world):
         account.excuse(IN_FLIGHT * len(nodes))
         time.sleep(1)
         database.start()
-    return account.settle(nodes)
+    balance = account.settle(nodes)
+    refuses, takes = "]: error: no mail is taken: ", "]: mail is taken again"
+
+    def all_take_mail():
+        logs = [node.log() for node in nodes]
+        return all(log.count(refuses) == log.count(takes) for log in logs)
+
+    wait_for("the logs to say that mail is taken", all_take_mail)
+    database.kill()
+    for node in nodes:
+        wait_for("the log to say that none is",
+                 lambda: node.log().rfind(refuses) > node.log().rfind(takes))
+    database.start()
+    wait_for("the logs to say that mail is taken again", all_take_mail)
+    return balance
 
 
 def test_a_standby_is_promoted_under_load(world):

@@ -52,6 +52,11 @@ impl Reach {
         }
     }
 
+    /// How often all connections were given up.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
     /// Why nothing can be stored now.
     pub(super) fn away(&self) -> Option<SpoolError> {
         lock(&self.away).clone()

@@ -228,9 +228,14 @@ impl Core {
         {
             return Ok(totals);
         }
-        let began = Instant::now();
+        let (began, connected) = (Instant::now(), self.reach.generation());
         let totals = self.totals(None).await?;
-        *counted = Some((totals, Instant::now(), began.elapsed()));
+        // A wait for the database says nothing of how long it counts.
+        let took = match self.reach.generation() == connected {
+            true => began.elapsed(),
+            false => Duration::ZERO,
+        };
+        *counted = Some((totals, Instant::now(), took));
         Ok(totals)
     }
 

@@ -387,6 +387,12 @@ async fn report_state(desk: &dyn Desk, keys: &KeyRing, log: &MailLog) -> Health 
 async fn report_trouble(desk: &dyn Desk, before: Health, log: &MailLog) -> Health {
     // One that does not answer now is asked again.
     let Ok(health) = desk.health().await else { return before };
+    // The reason may name figures that change; that there is one is the news.
+    match (&before.refusing, &health.refusing) {
+        (None, Some(why)) => notice(log, "error", &format!("no mail is taken: {why}")),
+        (Some(_), None) => notice(log, "info", "mail is taken again"),
+        _ => {}
+    }
     for damage in health.damaged.iter().filter(|damage| !before.damaged.contains(damage)) {
         notice(log, "error", &format!("the spool is damaged: {damage}"));
     }
