@@ -309,7 +309,7 @@ class Node(Process):
 
     def start(self):
         self.start_process(
-            self.host.within(self.binary, "serve", "--config", self.configuration),
+            self.host.within(self.binary, "serve", "--migrate", "--config", self.configuration),
             self.folder / "output", env=self.environment)
         wait_for(self.name, lambda: self.alive() and listens(self.host.outside, 25), 30)
 
@@ -380,7 +380,7 @@ def nodes_on(world, databases, count):
     """So many nodes on a database, which is at these addresses."""
     made = [Node(world, Host(world, f"node{number}", 20 + number), databases,
                  '[queue]\nretry = ["2s"]\n', start=False) for number in range(1, count + 1)]
-    made[0].command("store", "migrate")
+    # Each makes the tables if they are not there, all at once.
     starts = [threading.Thread(target=node.start) for node in made]
     for start in starts:
         start.start()

@@ -148,6 +148,8 @@ def test_a_queue_moves_out_of_the_database_and_back(world):
     assert len(before) == 1_000
     assert b"node1" in node.command("store", "copy", "postgres", "segments", check=False).stderr
     node.stop()
+    versions = node.command("store", "migrate").stdout.decode().split()
+    assert versions[4] == versions[7].rstrip(")"), versions
     kills, ways = 0, [("postgres", "segments"), ("segments", "postgres")]
     for way in [ways[0], ways[0], ways[1], ways[0]]:
         copy = subprocess.Popen(

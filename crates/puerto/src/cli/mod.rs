@@ -63,7 +63,7 @@ enum Command {
         es = "Ejecuta el servidor en primer plano; SIGTERM lo detiene ordenadamente, SIGHUP \
                     lo recarga"
     )]
-    Serve,
+    Serve(serve::ServeArgs),
     /// Make this machine a server that can send: configuration, keys, service files
     #[command(
         es = "Prepara esta máquina para enviar correo: configuración, claves y ficheros del \
@@ -254,7 +254,7 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
     // An empty PUERTO_CONFIG is none.
     let config = arguments.config.as_deref().filter(|file| !file.is_empty()).map(Path::new);
     match arguments.command {
-        Command::Serve => serve::run(config, language),
+        Command::Serve(arguments) => serve::run(&arguments, config, language),
         Command::Setup(arguments) => setup::run(&arguments, config, language),
         Command::Config(command) => config::run(&command, config, language),
         Command::Dkim(command) => dkim::run(&command, config, language),

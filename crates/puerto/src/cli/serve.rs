@@ -3,17 +3,30 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Args;
+
 use super::config::wrong;
 use super::exit::{Failure, Sysexit, end};
+use super::spanish::Spanish as _;
 use crate::config::Config;
 use crate::lang::{Language, said_of, system};
 use crate::serve::{
     Daemon, Prepared, Signals, StartError, fit_arenas, fit_threads, hold_back_reloads, notify,
-    ready, watchdog,
+    ready, store, watchdog,
 };
 
+/// Run the server in the foreground.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// First bring the database's tables to this program's version, as `puerto store migrate`
+    #[arg(es = "Antes, pone las tablas de la base de datos en la versión de este programa, como \
+                `puerto store migrate`")]
+    #[arg(long)]
+    migrate: bool,
+}
+
 /// Serves until it is told to stop.
-pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
+pub fn run(arguments: &ServeArgs, file: Option<&Path>, language: Language) -> ExitCode {
     fit_arenas();
     hold_back_reloads();
     let config = match Config::load(file) {
@@ -22,7 +35,9 @@ pub fn run(file: Option<&Path>, language: Language) -> ExitCode {
             return wrong(&errors, "", language).into();
         }
     };
-    let served = serve(config, file).map(|()| Sysexit::Ok);
+    let asked = config.store.url.clone().filter(|_| arguments.migrate);
+    let migrated = asked.map_or(Ok(()), |url| store::migrate(&config, &url).map(drop));
+    let served = migrated.and_then(|()| serve(config, file)).map(|()| Sysexit::Ok);
     let failed = |error: StartError| Failure::new(exit_code(&error), error.said());
     end("puerto", served.map_err(failed), language)
 }
