@@ -379,6 +379,10 @@ class Puerto(Process):
     def log(self):
         return self.mail_log.read_text(errors="replace") if self.mail_log.exists() else ""
 
+    def says(self, words):
+        """Its log has these words; a line is written some time after what it tells."""
+        wait_for(f"the log to say {words!r}", lambda: words in self.log())
+
     def queue_length(self):
         done = self.command("queue", "list", "--json")
         return sum(1 for line in done.stdout.splitlines() if line.strip())

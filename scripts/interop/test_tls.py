@@ -163,6 +163,8 @@ def test_mail_is_encrypted_where_it_can_be_and_otherwise_the_log_says_why_not(wo
     for kind in KINDS:
         send(puerto, kind)
     puerto.wait_empty()
+    # A line is written some time after what it tells.
+    wait_for("the log to be whole", lambda: all(lines_about(puerto, kind, "status=") for kind in KINDS))
     for kind, (*_, expected, _) in KINDS.items():
         [how] = peers[kind].mail
         assert (how == PLAIN) == (expected == PLAIN), f"{kind}: {how}\n{puerto.log()}"
