@@ -46,29 +46,25 @@ def test_what_a_dead_node_held_goes_out_from_another(world):
     return f"after {seconds:.0f} s, {balance}"
 
 
-def test_a_node_without_its_database_takes_nothing_and_recovers(world):
+def cut_off_in_turn(world, network, rounds, seconds):
+    """Each of two nodes loses a network for a while, under load."""
     networks, _, nodes = cluster(world, 2)
     account = Account(networks, addresses(nodes), 2_000)
-    for _ in range(2):
-        for node in nodes:
-            time.sleep(1)
-            node.host.cut("inside")
-            account.excuse(IN_FLIGHT)
-            time.sleep(4)
-            node.host.mend("inside")
+    for node in nodes * rounds:
+        time.sleep(1)
+        node.host.cut(network)
+        account.excuse(IN_FLIGHT)
+        time.sleep(seconds)
+        node.host.mend(network)
     return account.settle(nodes)
+
+
+def test_a_node_without_its_database_takes_nothing_and_recovers(world):
+    return cut_off_in_turn(world, "inside", 2, 4)
 
 
 def test_a_node_without_the_internet_leaves_its_mail_to_others(world):
-    networks, _, nodes = cluster(world, 2)
-    account = Account(networks, addresses(nodes), 2_000)
-    for node in nodes:
-        time.sleep(1)
-        node.host.cut("outside")
-        account.excuse(IN_FLIGHT)
-        time.sleep(5)
-        node.host.mend("outside")
-    return account.settle(nodes)
+    return cut_off_in_turn(world, "outside", 1, 5)
 
 
 def test_a_database_that_is_killed_and_comes_back(world):

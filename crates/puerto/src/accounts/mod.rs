@@ -22,7 +22,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -126,7 +126,7 @@ pub struct Accounts {
     clock: Arc<dyn Clock>,
     read: Mutex<Read>,
     /// What names that are no accounts get their salts from, where there is no file.
-    decoy: [u8; 32],
+    decoy: LazyLock<[u8; 32]>,
     workers: Arc<Semaphore>,
     uses: Uses,
     pace: Mutex<Pace>,
@@ -139,8 +139,9 @@ impl Accounts {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = Arc::new(Semaphore::new(processors));
         let read = Mutex::default();
-        // Without it, that there is nobody is no secret.
-        let decoy = keys::random().unwrap_or_default();
+        // Without it, that there is nobody is no secret. The first random octets of a process
+        // cost it some milliseconds of processor time.
+        let decoy: LazyLock<[u8; 32]> = LazyLock::new(|| keys::random().unwrap_or_default());
         let pace = Mutex::default();
         Arc::new(Self { config, clock, read, decoy, workers, uses, pace })
     }
@@ -189,7 +190,7 @@ impl Accounts {
             let book = this.book()?;
             Ok(match book.find(&user, &this.domains()) {
                 Some(account) => account.parameters(),
-                None => keys::decoy(book.decoy().unwrap_or(&this.decoy), &user),
+                None => keys::decoy(book.decoy().unwrap_or_else(|| &*this.decoy), &user),
             })
         });
         asked.await.flatten().map_err(|error| {
