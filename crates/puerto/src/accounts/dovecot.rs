@@ -154,7 +154,10 @@ mod tests {
         let login = Login { account: "Ana@example.com".to_owned(), application: String::new() };
         assert_eq!(verdict, Verdict::Known(login));
         let response = base64::encode("\0ana\0contraseña".as_bytes());
-        assert!(asked.starts_with("VERSION\t1\t1\nCPID\t1"), "{asked}");
+        let lines: Vec<&str> = asked.lines().collect();
+        let number = lines[1].strip_prefix("CPID\t").and_then(|number| number.parse().ok());
+        assert_eq!((lines[0], lines.len()), ("VERSION\t1\t1", 3), "{asked}");
+        assert!(number.is_some_and(|number: u32| number >= 1 << 30), "{asked}");
         assert!(asked.ends_with(&format!("\trip=192.0.2.1\tresp={response}\n")), "{asked}");
         let refused = Verdict::Refused { account: None, why: Why::RefusedByDovecot };
         for (greeting, answer, expected) in [
