@@ -114,6 +114,7 @@ fn commit(spool: &SegmentSpool, n: u64) {
         origin: Origin::LocalUser(1000),
         prefix: Vec::new(),
         content: Content::Memory(vec![b'x'; OCTETS]),
+        held_for: None,
     };
     spool.commit(message).wait().unwrap();
 }

@@ -25,6 +25,7 @@ fn commit(store: &PostgresStore, to: &str, octets: &[u8]) {
         origin: Origin::LocalUser(1000),
         prefix: b"Received: by test\r\n".to_vec(),
         content: Content::Memory(octets.to_vec()),
+        held_for: None,
     };
     store.commit(message).wait().unwrap();
 }

@@ -152,12 +152,15 @@ pub(crate) struct Common {
     pub(crate) smtputf8: bool,
     pub(crate) received_at: Timestamp,
     pub(crate) origin: Origin,
+    /// Why it was committed held.
+    pub(crate) held_for: Option<String>,
 }
 
 const EIGHT_BIT: u8 = 1;
 const SMTPUTF8: u8 = 2;
 const RET_FULL: u8 = 4;
 const RET_HEADERS: u8 = 8;
+const HELD_FOR: u8 = 16;
 const NOTIFY_GIVEN: u8 = 1;
 const NOTIFY_SUCCESS: u8 = 2;
 const NOTIFY_FAILURE: u8 = 4;
@@ -176,7 +179,8 @@ impl Common {
             Some(Return::Full) => RET_FULL,
             Some(Return::Headers) => RET_HEADERS,
         };
-        let flags = bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8) | ret;
+        let held = bit(self.held_for.is_some(), HELD_FOR);
+        let flags = bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8) | ret | held;
         out.put_u8(flags);
         out.put_time(self.received_at);
         match &self.reverse_path {
@@ -197,6 +201,14 @@ impl Common {
                 out.put_u32(*uid);
             }
             Origin::Internal => out.put_u8(2),
+            Origin::Account { name, client } => {
+                out.put_u8(3);
+                out.put_bytes(name.as_bytes());
+                out.put_bytes(client.as_bytes());
+            }
+        }
+        if let Some(reason) = &self.held_for {
+            out.put_bytes(reason.as_bytes());
         }
     }
 
@@ -209,7 +221,7 @@ impl Common {
             RET_HEADERS => Some(Return::Headers),
             _ => return Err(Malformed("RET has two values")),
         };
-        if flags & !(EIGHT_BIT | SMTPUTF8 | RET_FULL | RET_HEADERS) != 0 {
+        if flags & !(EIGHT_BIT | SMTPUTF8 | RET_FULL | RET_HEADERS | HELD_FOR) != 0 {
             return Err(Malformed("an unknown flag is set"));
         }
         let received_at = from.time()?;
@@ -223,7 +235,12 @@ impl Common {
             0 => Origin::Client(from.text()?.to_owned()),
             1 => Origin::LocalUser(from.u32()?),
             2 => Origin::Internal,
+            3 => Origin::Account { name: from.text()?.to_owned(), client: from.text()?.to_owned() },
             _ => return Err(Malformed("the origin has an unknown tag")),
+        };
+        let held_for = match flags & HELD_FOR {
+            0 => None,
+            _ => Some(from.text()?.to_owned()),
         };
         Ok(Self {
             reverse_path,
@@ -233,6 +250,7 @@ impl Common {
             smtputf8: flags & SMTPUTF8 != 0,
             received_at,
             origin,
+            held_for,
         })
     }
 }

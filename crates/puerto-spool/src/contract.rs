@@ -129,6 +129,7 @@ pub fn message(id: MessageId, to: &[&str], octets: &[u8], at: Timestamp) -> NewM
         origin: Origin::LocalUser(1000),
         prefix: b"Received: by test\r\n".to_vec(),
         content: Content::Memory(octets.to_vec()),
+        held_for: None,
     }
 }
 
@@ -270,6 +271,11 @@ fn content_and_envelope_come_back(bench: &Bench) {
             Some(Return::Full),
         ),
         (ReversePath::Null, Origin::LocalUser(u32::MAX), Some(Return::Headers)),
+        (
+            ReversePath::Address(Address::parse("ana@example.org").unwrap()),
+            Origin::Account { name: "añá".into(), client: "phone.example[2001:db8::7]".into() },
+            None,
+        ),
     ] {
         let at = bench.now();
         let mut new = message(bench.store.new_id(), &[], b"body\r\n", at);

@@ -11,6 +11,13 @@ use crate::{Answer, Content, NewMessage};
 pub enum Origin {
     /// By SMTP from this client, as the log writes it: `name[address]`.
     Client(String),
+    /// By SMTP from whoever had logged in to an account.
+    Account {
+        /// The account's name.
+        name: String,
+        /// Where it was logged in from, as the log writes it: `name[address]`.
+        client: String,
+    },
     /// From a local user.
     LocalUser(u32),
     /// From this server itself: a notification.
@@ -96,6 +103,9 @@ pub struct Entry {
     pub size: u64,
     /// Not handed out until released.
     pub held: bool,
+    /// Why it was committed held, if it has been so ever since: a value that the program
+    /// writes and reads. Empty if an administrator holds it.
+    pub held_for: String,
     /// A delay notice has been queued.
     pub delay_notified: bool,
 }
@@ -122,6 +132,7 @@ impl Entry {
             origin: self.origin.clone(),
             prefix: Vec::new(),
             content,
+            held_for: (!self.held_for.is_empty()).then(|| self.held_for.clone()),
         }
     }
 

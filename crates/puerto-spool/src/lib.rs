@@ -142,6 +142,9 @@ pub struct NewMessage {
     pub prefix: Vec<u8>,
     /// The content.
     pub content: Content,
+    /// Not to be handed out until it is released, and why: the store does not look into
+    /// it, and every list carries it, so it is to be short.
+    pub held_for: Option<String>,
 }
 
 /// The stored octets of a message, prefix included.

@@ -69,7 +69,8 @@ impl MemorySpool {
             .reader()?
             .read_to_end(&mut octets)
             .map_err(|error| SpoolError::Io((&error).into()))?;
-        let envelope = EncodedEnvelope::new(message.envelope, message.received_at, message.origin)?;
+        let NewMessage { envelope, received_at, origin, held_for, .. } = message;
+        let envelope = EncodedEnvelope::new(envelope, received_at, origin, held_for)?;
         let mut state = self.state();
         state.check()?;
         let id = message.id;

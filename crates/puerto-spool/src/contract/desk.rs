@@ -1,6 +1,6 @@
 //! What an administrator sees.
 
-use super::{Bench, Check, alike, attempt};
+use super::{Bench, Check, alike, attempt, message};
 use crate::{
     Attempt, Content, Count, Disposition, Edit, Filter, MessageId, PageRequest, RecipientState,
     Settlement, SpoolError,
@@ -14,6 +14,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("what is not queued is not found", unknown_is_not_found),
     ("health counts", health_counts),
     ("this node is among the nodes", this_node_is_there),
+    ("mail that is committed held waits, and says why", committed_held),
     ("a message of another store is adopted as it stands, and once", adopted_as_it_stands),
 ];
 
@@ -131,6 +132,56 @@ fn this_node_is_there(bench: &Bench) {
     let entry = bench.store.page(&PageRequest { limit: 1, ..PageRequest::default() });
     let state = entry.wait().unwrap().entries[0].recipients[0].state;
     assert!(matches!(state, RecipientState::Leased(_)));
+}
+
+fn committed_held(bench: &Bench) {
+    let reason = "{\"id\":\"cap\",\"ñ\":\"\0\"}";
+    let commit = |reason: Option<&str>| {
+        let id = bench.store.new_id();
+        let to = ["a@one.example", "b@two.example", "c@one.example"];
+        let mut new = message(id, &to, b"hello\r\n", bench.now());
+        new.held_for = reason.map(str::to_owned);
+        bench.store.commit(new).wait().unwrap();
+        id
+    };
+    let how = |id| {
+        let entry = bench.get(id).unwrap();
+        (entry.held, entry.held_for)
+    };
+    let (id, other) = (commit(Some(reason)), commit(None));
+    let claimed = bench.claim(10, 10);
+    assert!(claimed.len() == 2 && claimed.iter().all(|lease| lease.token.id == other));
+    for lease in &claimed {
+        bench.settle(lease, &bench.delivered());
+    }
+    assert_eq!(bench.next_due(), None, "nothing is due");
+    assert_eq!(how(id), (true, reason.to_owned()));
+    let held = Filter { held: Some(true), ..Filter::default() };
+    assert_eq!(bench.store.count(&held).wait().unwrap().messages, 1);
+    assert_eq!(bench.edit(id, Edit::Retry), Err(SpoolError::Held(id)));
+    assert_eq!(bench.store.retry_all().wait(), Ok(0));
+    // It goes on as it stands.
+    let (entry, octets) = (bench.get(id).unwrap(), bench.read(id));
+    bench.edit(id, Edit::Remove).unwrap();
+    assert_eq!(bench.store.adopt(&entry, Content::Memory(octets)).wait(), Ok(true));
+    assert_eq!(how(id), (true, reason.to_owned()));
+    // An administrator who holds what is held changes nothing; whoever holds it again
+    // later has no reason.
+    bench.edit(id, Edit::Hold).unwrap();
+    assert_eq!(how(id), (true, reason.to_owned()));
+    bench.edit(id, Edit::Release).unwrap();
+    assert_eq!(how(id), (false, String::new()));
+    bench.edit(id, Edit::Hold).unwrap();
+    assert_eq!(how(id), (true, String::new()));
+    bench.edit(id, Edit::Release).unwrap();
+    let claimed = bench.claim(10, 10);
+    assert_eq!(claimed.iter().map(|lease| lease.recipients.len()).sum::<usize>(), 3);
+    for lease in &claimed {
+        bench.settle(lease, &bench.delivered());
+    }
+    let id = commit(Some(""));
+    assert_eq!(how(id), (true, String::new()), "a reason may be empty");
+    bench.edit(id, Edit::Remove).unwrap();
 }
 
 fn adopted_as_it_stands(bench: &Bench) {

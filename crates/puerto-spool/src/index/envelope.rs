@@ -3,6 +3,7 @@
 use puerto_smtp::{Domain, Envelope};
 
 use super::domains::DomainKey;
+use super::message::Hold;
 use super::slots::{self, Slot};
 use crate::codec::{Common, Malformed, Take, put_recipient, take_recipient};
 use crate::entry::Origin;
@@ -15,6 +16,8 @@ pub(crate) struct EncodedEnvelope {
     pub(super) blob: Box<[u8]>,
     /// Where each recipient stands in it, and its domain.
     pub(super) recipients: Vec<(u32, Domain)>,
+    /// It says why the message is to be held.
+    pub(super) held: bool,
 }
 
 impl EncodedEnvelope {
@@ -24,6 +27,7 @@ impl EncodedEnvelope {
         envelope: Envelope,
         received_at: Timestamp,
         origin: Origin,
+        held_for: Option<String>,
     ) -> Result<Self, SpoolError> {
         let common = Common {
             reverse_path: envelope.reverse_path,
@@ -33,6 +37,7 @@ impl EncodedEnvelope {
             smtputf8: envelope.smtputf8,
             received_at,
             origin,
+            held_for,
         };
         let mut blob = Vec::with_capacity(64 + envelope.recipients.len() * 48);
         common.put(&mut blob);
@@ -41,7 +46,8 @@ impl EncodedEnvelope {
             recipients.push((place(&blob)?, recipient.address.domain().clone()));
             put_recipient(&mut blob, recipient);
         }
-        let encoded = Self { blob: blob.into(), recipients };
+        let held = common.held_for.is_some();
+        let encoded = Self { blob: blob.into(), recipients, held };
         let mut from = Take(&encoded.blob);
         let mut same = Common::take(&mut from).as_ref() == Ok(&common);
         for recipient in &envelope.recipients {
@@ -56,7 +62,7 @@ impl EncodedEnvelope {
     /// Reads an encoded envelope.
     pub(crate) fn decode(blob: &[u8]) -> Result<Self, Malformed> {
         let mut from = Take(blob);
-        Common::take(&mut from)?;
+        let held = Common::take(&mut from)?.held_for.is_some();
         let mut recipients = Vec::new();
         while !from.0.is_empty() {
             let offset = u32::try_from(blob.len() - from.0.len())
@@ -66,7 +72,7 @@ impl EncodedEnvelope {
         if recipients.is_empty() {
             return Err(Malformed("the envelope has no recipient"));
         }
-        Ok(Self { blob: blob.into(), recipients })
+        Ok(Self { blob: blob.into(), recipients, held })
     }
 
     /// The encoded form.
@@ -79,7 +85,7 @@ impl EncodedEnvelope {
         let fresh = |index| Slot::new(index, 0, DomainKey(0), due);
         let count = u32::try_from(self.recipients.len()).unwrap_or(u32::MAX);
         let slots: Vec<Slot> = (0..count).map(fresh).collect();
-        slots::put_states(0, slots.iter(), due)
+        slots::put_states(Hold::of_new(self.held).flags(), slots.iter(), due)
     }
 
     /// How many recipients there are.

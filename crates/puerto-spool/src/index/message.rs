@@ -4,9 +4,50 @@ use std::ops::Range;
 
 use super::domains::DomainKey;
 use super::slots::{self, Slot};
-use super::{DELAY_NOTIFIED, HELD};
+use super::{AS_COMMITTED, DELAY_NOTIFIED, HELD};
 use crate::codec::{Malformed, Take, bit};
 use crate::id::Timestamp;
+
+/// Whether a message is kept from being handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// It is not.
+    No,
+    /// By an administrator.
+    Asked,
+    /// Since it came, for the reason that its envelope gives.
+    AsCommitted,
+}
+
+impl Hold {
+    /// As one is committed.
+    pub(crate) fn of_new(held: bool) -> Self {
+        if held { Self::AsCommitted } else { Self::No }
+    }
+
+    /// As a record says it.
+    pub(crate) fn of_flags(flags: u8) -> Self {
+        match (flags & HELD, flags & AS_COMMITTED) {
+            (0, _) => Self::No,
+            (_, 0) => Self::Asked,
+            (_, _) => Self::AsCommitted,
+        }
+    }
+
+    /// For a record.
+    pub(crate) fn flags(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::Asked => HELD,
+            Self::AsCommitted => HELD | AS_COMMITTED,
+        }
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_held(self) -> bool {
+        self != Self::No
+    }
+}
 
 /// A message. `L` says where its content is.
 #[derive(Debug)]
@@ -16,7 +57,7 @@ pub(super) struct Message<L> {
     pub(super) slots: Box<[Slot]>,
     pub(super) size: u64,
     pub(super) remaining: u32,
-    pub(super) held: bool,
+    pub(super) hold: Hold,
     pub(super) delay_notified: bool,
     pub(super) location: L,
 }
@@ -42,7 +83,7 @@ impl<L> Message<L> {
 
     pub(super) fn record(&self, places: impl Iterator<Item = u32>, now: Timestamp) -> Vec<u8> {
         let slots = places.filter_map(|place| self.slots.get(place as usize));
-        let flags = bit(self.held, HELD) | bit(self.delay_notified, DELAY_NOTIFIED);
+        let flags = self.hold.flags() | bit(self.delay_notified, DELAY_NOTIFIED);
         slots::put_states(flags, slots, now)
     }
 

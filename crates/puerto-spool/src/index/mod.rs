@@ -26,6 +26,7 @@ use self::domains::{DomainKey, Domains};
 pub(crate) use self::envelope::EncodedEnvelope;
 pub(crate) use self::leases::Moment;
 use self::leases::{Leased, first_due};
+pub(crate) use self::message::Hold;
 use self::message::Message;
 pub(crate) use self::parts::{Part, PartState, states_of};
 use self::slots::{Slot, State};
@@ -80,6 +81,8 @@ impl<L> Default for Index<L> {
 
 const HELD: u8 = 1;
 const DELAY_NOTIFIED: u8 = 2;
+/// Beside `HELD`: for the reason that the envelope gives.
+const AS_COMMITTED: u8 = 4;
 
 impl<L> Index<L> {
     /// Adds a message with every recipient due at `due`; one of the same id is
@@ -98,7 +101,8 @@ impl<L> Index<L> {
             })
             .collect();
         slots.sort_unstable_by_key(|slot| (slot.domain, slot.index));
-        self.place(id, (envelope.blob, slots), content, due)
+        let hold = Hold::of_new(envelope.held);
+        self.place(id, (envelope.blob, slots, hold), content, due)
     }
 
     /// Puts a message into its place whose recipients, in the slots' order, are due at
@@ -106,7 +110,7 @@ impl<L> Index<L> {
     fn place(
         &mut self,
         id: MessageId,
-        (envelope, slots): (Box<[u8]>, Vec<Slot>),
+        (envelope, slots, hold): (Box<[u8]>, Vec<Slot>, Hold),
         content: (u64, L),
         due: Timestamp,
     ) -> Option<L> {
@@ -124,13 +128,13 @@ impl<L> Index<L> {
             slots: slots.into(),
             size,
             remaining,
-            held: false,
+            hold,
             delay_notified: false,
             location,
         };
         let groups = message.groups();
         self.messages.insert(id, message);
-        for (domain, _) in groups {
+        for (domain, _) in groups.into_iter().filter(|_| !hold.is_held()) {
             self.due.insert((domain, false, due, id));
             self.refresh_head(domain);
         }
@@ -222,9 +226,11 @@ impl<L> Index<L> {
                 let gone = self.remove(id);
                 return Ok(Changed { record: Vec::new(), remaining: 0, gone });
             }
-            Edit::Hold => self.set_held(id, true),
-            Edit::Release => self.set_held(id, false),
-            Edit::Retry if message.held => return Err(SpoolError::Held(id)),
+            // One that is held keeps its reason.
+            Edit::Hold if message.hold.is_held() => {}
+            Edit::Hold => self.set_hold(id, Hold::Asked),
+            Edit::Release => self.set_hold(id, Hold::No),
+            Edit::Retry if message.hold.is_held() => return Err(SpoolError::Held(id)),
             Edit::Retry => {
                 for (domain, range) in message.groups() {
                     self.change_group(id, domain, range, |slots| {
@@ -291,7 +297,7 @@ impl<L> Index<L> {
                 }
             });
         }
-        self.set_held(id, flags & HELD != 0);
+        self.set_hold(id, Hold::of_flags(flags));
         if let Some(message) = self.messages.get_mut(&id) {
             message.delay_notified = flags & DELAY_NOTIFIED != 0;
         }
@@ -332,7 +338,7 @@ impl<L> Index<L> {
     ) {
         let Some(message) = self.messages.get_mut(&id) else { return };
         let group = message.group(domain);
-        let held = message.held;
+        let held = message.hold.is_held();
         let before = message.slots.get(group.clone()).map(slots::Summary::of).unwrap_or_default();
         if let Some(slots) = message.slots.get_mut(range) {
             change(slots);
@@ -371,9 +377,10 @@ impl<L> Index<L> {
         if done { self.remove(id) } else { None }
     }
 
-    fn set_held(&mut self, id: MessageId, held: bool) {
+    fn set_hold(&mut self, id: MessageId, hold: Hold) {
         let Some(message) = self.messages.get_mut(&id) else { return };
-        if std::mem::replace(&mut message.held, held) == held {
+        let held = hold.is_held();
+        if std::mem::replace(&mut message.hold, hold).is_held() == held {
             return;
         }
         let message = &*message;

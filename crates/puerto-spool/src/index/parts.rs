@@ -11,7 +11,7 @@ use puerto_smtp::Domain;
 use super::domains::DomainKey;
 use super::slots::{Slot, State, Summary, put_states};
 use super::story::Story;
-use super::{DELAY_NOTIFIED, EncodedEnvelope, HELD, Index};
+use super::{DELAY_NOTIFIED, EncodedEnvelope, Hold, Index};
 use crate::codec::{Common, Malformed, Put, Take, bit, take_recipient};
 use crate::entry::{Entry, RecipientState, RecipientStatus, Settlement};
 use crate::id::{MessageId, Timestamp};
@@ -89,7 +89,11 @@ pub(crate) fn states_of<'a>(
         Slot { attempts, state, story, ..Slot::new(index, 0, DomainKey(0), now) }
     };
     let slots: Vec<Slot> = recipients.map(slot).collect();
-    let flags = bit(entry.held, HELD) | bit(entry.delay_notified, DELAY_NOTIFIED);
+    let hold = match entry.held {
+        true if entry.held_for.is_empty() => Hold::Asked,
+        held => Hold::of_new(held),
+    };
+    let flags = hold.flags() | bit(entry.delay_notified, DELAY_NOTIFIED);
     put_states(flags, slots.iter(), now)
 }
 
@@ -133,11 +137,11 @@ impl<L> Index<L> {
             slots.push(Slot::new(index, offset, domain, due));
             blob.extend_from_slice(whole.get(..whole.len() - from.0.len()).unwrap_or_default());
         }
-        self.place(key, (blob.into(), slots), content, due);
+        // Whether the message is held is not a part's to say.
+        self.place(key, (blob.into(), slots, Hold::No), content, due);
         if let Some(states) = states {
             self.restate(key, states)?;
-            // Whether the message is held is not a part's to say.
-            self.set_held(key, false);
+            self.set_hold(key, Hold::No);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::Index;
 use super::leases::Leased;
-use super::message::Message;
+use super::message::{Hold, Message};
 use super::slots::{Slot, State};
 use super::story::Story;
 use crate::codec::{Common, Malformed, Take, take_recipient};
@@ -52,7 +52,7 @@ impl<L> Index<L> {
     ) -> impl Iterator<Item = (MessageId, bool)> {
         let waits = |message: &Message<L>| {
             let mut slots = message.slots.iter();
-            !message.held && slots.any(|slot| matches!(slot.state, State::Waiting(_)))
+            !message.hold.is_held() && slots.any(|slot| matches!(slot.state, State::Waiting(_)))
         };
         self.messages.range(after_bound(after)).map(move |(id, message)| (*id, waits(message)))
     }
@@ -126,7 +126,11 @@ impl<L> Index<L> {
             received_at: common.received_at,
             origin: common.origin,
             size: message.size,
-            held: message.held,
+            held: message.hold.is_held(),
+            held_for: match message.hold {
+                Hold::AsCommitted => common.held_for.unwrap_or_default(),
+                Hold::Asked | Hold::No => String::new(),
+            },
             delay_notified: message.delay_notified,
         })
     }

@@ -27,6 +27,7 @@ pub(super) struct Arrival {
     parts: Vec<Part>,
     size: u64,
     recipients: u32,
+    held_for: Option<String>,
     due: Timestamp,
     body: Body,
     /// This node's epoch, if the message is to be its own.
@@ -75,17 +76,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const ACCEPT: &str = "\
 WITH m AS (
-  INSERT INTO message (id, common, size, recipients, parts, open, content)
-  SELECT id, common, size, recipients, parts, recipients, content
-  FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[], $5::integer[], $6::bytea[])
-    AS t (id, common, size, recipients, parts, content)
+  INSERT INTO message (id, common, size, recipients, parts, open, content, held, held_for)
+  SELECT id, common, size, recipients, parts, recipients, content, held_for IS NOT NULL, held_for
+  FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::integer[], $5::integer[], $6::bytea[],
+      $16::bytea[]) AS t (id, common, size, recipients, parts, content, held_for)
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), w AS (
-  INSERT INTO work (id, place, domain, due, open, owner, epoch, fence, recipients)
-  SELECT id, place, domain, due, open, owner, epoch, fence, recipients
+  INSERT INTO work (id, place, domain, due, open, owner, epoch, fence, recipients, held)
+  SELECT id, place, domain, due, open, owner, epoch, fence, recipients, held
   FROM unnest($7::bigint[], $8::integer[], $9::text[], $10::bigint[], $11::integer[],
-      $12::smallint[], $13::bigint[], $14::bigint[], $15::bytea[])
-    AS t (id, place, domain, due, open, owner, epoch, fence, recipients)
+      $12::smallint[], $13::bigint[], $14::bigint[], $15::bytea[], $17::boolean[])
+    AS t (id, place, domain, due, open, owner, epoch, fence, recipients, held)
   WHERE id = ANY (ARRAY(SELECT id FROM m))
 )
 SELECT id FROM m";
@@ -97,7 +98,8 @@ impl Core {
     /// Prepares a message. What is small waits in memory from here on.
     pub(super) fn prepare(&self, message: NewMessage, done: Promise<()>) {
         let (id, received) = (message.id, message.received_at);
-        let envelope = EncodedEnvelope::new(message.envelope, received, message.origin);
+        // The reason stands in a column, since a release takes it away.
+        let envelope = EncodedEnvelope::new(message.envelope, received, message.origin, None);
         let envelope = match envelope {
             Ok(envelope) => envelope,
             Err(error) => return done.keep(Err(error)),
@@ -110,6 +112,7 @@ impl Core {
             common: common.to_vec(),
             recipients: u32::try_from(envelope.recipients()).unwrap_or(u32::MAX),
             size,
+            held_for: message.held_for,
             due: received.min(crate::clock::Clock::now(&*self.clock)),
             body,
             epoch: None,
@@ -117,7 +120,8 @@ impl Core {
             done,
             parts,
         };
-        let fading = self.is_fading();
+        // What is held is nobody's until it is released.
+        let fading = self.is_fading() || arrival.held_for.is_some();
         let mut hand = lock(&self.hand);
         if !fading && hand.has_room(&arrival.parts, &self.bounds) && hand.arriving.insert(id) {
             arrival.epoch = Some(hand.epoch);
@@ -240,7 +244,7 @@ impl Core {
                 if let Body::Small(octets) = arrival.body {
                     hand.keep(id, octets, &self.bounds);
                 }
-            } else {
+            } else if arrival.held_for.is_none() {
                 anybodys = true;
                 hand.hear_of(arrival.due);
                 hand.may_be_more = true;
@@ -338,6 +342,9 @@ async fn insert_all(session: &Session, group: &[Arrival], owner: i16) -> Result<
     let owners: Vec<Option<i16>> = all().map(|(a, _)| a.epoch.map(|_| owner)).collect();
     let epochs: Vec<i64> = all().map(|(a, _)| a.epoch.unwrap_or(0)).collect();
     let fences: Vec<i64> = all().map(|(a, _)| a.fence).collect();
+    let reasons: Vec<Option<&[u8]>> =
+        group.iter().map(|a| a.held_for.as_deref().map(str::as_bytes)).collect();
+    let held: Vec<bool> = all().map(|(a, _)| a.held_for.is_some()).collect();
     let lists: Vec<&[u8]> = all().map(|(_, part)| &*part.recipients).collect();
     let parameters: Parameters<'_> = &[
         &ids,
@@ -355,6 +362,8 @@ async fn insert_all(session: &Session, group: &[Arrival], owner: i16) -> Result<
         &epochs,
         &fences,
         &lists,
+        &reasons,
+        &held,
     ];
     session.query(ACCEPT, parameters).await?.iter().map(|row| row.try_get(0)).collect()
 }

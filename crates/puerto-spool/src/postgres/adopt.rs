@@ -13,8 +13,8 @@ use crate::{Content, NewMessage, SpoolError};
 
 const ADOPT: &str = "\
 WITH m AS (
-  INSERT INTO message (id, common, size, recipients, parts, open, held, delay_noted, content)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING RETURNING id
+  INSERT INTO message (id, common, size, recipients, parts, open, held, delay_noted, content, held_for)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $17) ON CONFLICT (id) DO NOTHING RETURNING id
 ), w AS (
   INSERT INTO work (id, place, domain, due, tried, open, held, recipients, state)
   SELECT $1, place, domain, due, tried, open, $7, recipients, state
@@ -49,7 +49,7 @@ impl Adopted {
     fn new(entry: Entry, content: Content, now: Timestamp) -> Result<Self, SpoolError> {
         let size = content.len();
         let NewMessage { envelope, received_at, origin, content, .. } = entry.as_new(content);
-        let envelope = EncodedEnvelope::new(envelope, received_at, origin)?;
+        let envelope = EncodedEnvelope::new(envelope, received_at, origin, None)?;
         let (common, list) = envelope.parts();
         let mut parts = Columns::default();
         for part in list {
@@ -86,6 +86,8 @@ impl Adopted {
             insert_chunks(session, self.entry.id, Arc::clone(content)).await?;
         }
         let parts = &self.parts;
+        let reason = self.entry.held_for.as_bytes();
+        let held_for = (!reason.is_empty()).then_some(reason);
         let parameters: Parameters<'_> = &[
             &id,
             &self.common,
@@ -103,6 +105,7 @@ impl Adopted {
             &parts.open,
             &parts.recipients,
             &parts.states,
+            &held_for,
         ];
         let is_new = !session.query(ADOPT, parameters).await?.is_empty();
         session.client.batch_execute("COMMIT").await?;

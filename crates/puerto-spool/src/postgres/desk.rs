@@ -25,9 +25,9 @@ use crate::{Edit, SpoolError};
 // cannot be read.
 const LIST: &str = "\
 SELECT m.id, m.common, m.size, m.held, m.delay_noted, w.place, w.due, w.ceiling, w.recipients,
-  w.state, w.owner, w.epoch, n.lease_until
+  w.state, w.owner, w.epoch, n.lease_until, m.held_for
 FROM (
-  SELECT id, common, size, held, delay_noted FROM message m
+  SELECT id, common, size, held, delay_noted, held_for FROM message m
   WHERE id > $1 AND id <= $2 AND ($4::boolean IS NULL OR held = $4)
     AND ($5::text IS NULL OR lower(encode(common, 'escape')) LIKE $5)
     AND (NOT $6::boolean OR get_byte(common, 9) = 0)
@@ -65,7 +65,8 @@ macro_rules! told {
 }
 
 const HOLD: &str = concat!(
-    "WITH m AS (UPDATE message SET held = $2 WHERE id = ANY ($1) RETURNING id), \
+    "WITH m AS (UPDATE message SET held = $2, held_for = CASE WHEN $2 THEN held_for END \
+       WHERE id = ANY ($1) RETURNING id), \
      w AS (UPDATE work SET held = $2, damaged = CASE WHEN $2 THEN damaged END \
        WHERE id = ANY ($1) RETURNING id, owner), ",
     told!(),
@@ -301,6 +302,7 @@ impl Core {
         all.sort_by_key(|(place, _)| *place);
         whole.recipients = all.into_iter().map(|(_, status)| status).collect();
         whole.held = parts.iter().any(|part| part.held);
+        whole.held_for = parts.iter().find_map(|part| part.held_for.clone()).unwrap_or_default();
         whole.delay_notified = parts.iter().any(|part| part.delay_noted);
         Ok(whole)
     }
@@ -447,6 +449,7 @@ struct Listed {
     common: Vec<u8>,
     size: u64,
     held: bool,
+    held_for: Option<String>,
     delay_noted: bool,
     place: u32,
     recipients: Vec<u8>,
@@ -467,6 +470,9 @@ impl Listed {
             common: row.try_get(1)?,
             size: row.try_get::<_, i64>(2)?.unsigned_abs(),
             held: row.try_get(3)?,
+            held_for: row
+                .try_get::<_, Option<&[u8]>>(13)?
+                .map(|reason| String::from_utf8_lossy(reason).into_owned()),
             delay_noted: row.try_get(4)?,
             place: row.try_get::<_, i32>(5)?.cast_unsigned(),
             recipients: row.try_get(8)?,

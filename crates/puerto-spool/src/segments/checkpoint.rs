@@ -29,8 +29,8 @@ pub(crate) struct Heading {
 }
 
 const MAGIC: &[u8; 8] = b"PUERTOCP";
-/// Format 1 differs in a recipient's attempts, as with segments.
-const VERSION: u32 = 2;
+/// The formats differ as those of segments do.
+const VERSION: u32 = 3;
 const NAME: &str = "checkpoint";
 const NEW_NAME: &str = "checkpoint.new";
 const HEADING: usize = 8 + 4 + 4 * 8;

@@ -173,9 +173,9 @@ impl SegmentSpool {
         if let Some(refusing) = lock(&self.core.trouble).refusing.clone() {
             return Err(refusing);
         }
-        let NewMessage { id, envelope, received_at, origin, prefix, content } = message;
+        let NewMessage { id, envelope, received_at, origin, prefix, content, held_for } = message;
         let due = received_at.min(self.core.clock.now());
-        let envelope = EncodedEnvelope::new(envelope, received_at, origin)?;
+        let envelope = EncodedEnvelope::new(envelope, received_at, origin, held_for)?;
         let size = prefix.len() as u64 + content.len();
         let (octets, spilled) = self.take_content(content)?;
         let mut payload = Vec::with_capacity(

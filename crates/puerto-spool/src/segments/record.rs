@@ -16,8 +16,8 @@ use crate::codec::{Put, Take};
 use crate::id::MessageId;
 
 /// The version of all that this module writes. It reads all before it: in format 1 a
-/// recipient had its last attempt alone.
-pub(crate) const VERSION: u32 = 2;
+/// recipient had its last attempt alone; in format 2 nothing came held, nor by a login.
+pub(crate) const VERSION: u32 = 3;
 /// Where the first record begins.
 pub(crate) const FIRST_RECORD: u64 = 2 * SECTOR as u64;
 /// Octets of a record besides its payload, without the zeros.

@@ -26,7 +26,7 @@ const TO_ALL: u32 = 300;
 /// not relay, or an alias sent it on for somebody who is not our user.
 pub(super) fn is_meant(config: &Config, origin: Option<&Origin>, from: &ReversePath) -> bool {
     match origin {
-        Some(Origin::LocalUser(_)) => false,
+        Some(Origin::LocalUser(_) | Origin::Account { .. }) => false,
         Some(Origin::Client(client)) => {
             !address(client).is_some_and(|address| config.trusted_networks.contains(address))
         }
@@ -92,6 +92,14 @@ mod tests {
             (client("what is this"), ours, true),
             (client("localhost[127.0.0.1]"), "shop@elsewhere.example", false),
             (client("localhost[::1]"), ours, false),
+            (
+                Some(Origin::Account {
+                    name: "ana".to_owned(),
+                    client: "a[198.51.100.7]".to_owned(),
+                }),
+                ours,
+                false,
+            ),
             (Some(Origin::LocalUser(1000)), "shop@elsewhere.example", false),
             (Some(Origin::Internal), ours, false),
             (Some(Origin::Internal), "victim@bank.example", true),

@@ -142,6 +142,7 @@ mod tests {
             from: from.into(),
             origin: "user 0".into(),
             held: false,
+            held_for: None,
             delay_notified: false,
             envelope_id: None,
             ret: None,

@@ -62,6 +62,7 @@ impl Bench {
             origin: Origin::LocalUser(7),
             prefix: b"Received: by us\r\n".to_vec(),
             content: Content::Memory(b"Subject: secret\r\n\r\nbody\r\n".to_vec()),
+            held_for: None,
         };
         self.spool.commit(message).wait().unwrap();
         id

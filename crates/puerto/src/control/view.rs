@@ -21,10 +21,14 @@ pub struct MessageView {
     pub size: u64,
     /// The reverse-path; empty for a notification.
     pub from: String,
-    /// Where it came from: `client name[address]`, `user 1000` or `server`.
+    /// Where it came from: `client name[address]`, `user 1000`, `server`, or `account ana
+    /// client name[address]`.
     pub origin: String,
     /// Not tried until released.
     pub held: bool,
+    /// Why, if not because an administrator said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_for: Option<serde_json::Value>,
     /// The sender was told of the delay.
     pub delay_notified: bool,
     /// ENVID, if given.
@@ -106,9 +110,11 @@ impl MessageView {
             origin: match &entry.origin {
                 Origin::Client(client) => format!("client {client}"),
                 Origin::LocalUser(uid) => format!("user {uid}"),
+                Origin::Account { name, client } => format!("account {name} client {client}"),
                 Origin::Internal => "server".to_owned(),
             },
             held: entry.held,
+            held_for: held_for(&entry.held_for),
             delay_notified: entry.delay_notified,
             envelope_id: entry.envelope_id.clone(),
             ret: entry.ret.map(|ret| {
@@ -123,6 +129,14 @@ impl MessageView {
             recipients: entry.recipients.iter().map(RecipientView::new).collect(),
             header: None,
         }
+    }
+
+    /// Why it is held, if not because an administrator said so.
+    pub fn why_held(&self) -> Option<Cause> {
+        self.held_for.as_ref().map(|why| {
+            let words = || why.as_str().map_or_else(|| why.to_string(), str::to_owned);
+            Cause::deserialize(why).unwrap_or_else(|_| Cause::words(words()))
+        })
     }
 
     /// The recipients that still wait.
@@ -173,6 +187,12 @@ impl AttemptView {
         let known = self.cause.as_ref().and_then(|cause| Cause::deserialize(cause).ok());
         known.unwrap_or_else(|| Cause::words(&self.text))
     }
+}
+
+// A cause as it is kept; whatever else it may be is shown as it is.
+fn held_for(kept: &str) -> Option<serde_json::Value> {
+    let value = serde_json::from_str(kept);
+    (!kept.is_empty()).then(|| value.unwrap_or_else(|_| kept.into()))
 }
 
 // RFC 3339, in UTC. A time outside of what a calendar can show cannot come from a

@@ -71,6 +71,7 @@ mod tests {
             protocol: "ESMTP",
             tls: None,
             trusted,
+            account: None,
         };
         for (field, forged) in [
             ("Authentication-Results: mail.example.com; spf=pass", true),

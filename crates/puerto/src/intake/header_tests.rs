@@ -19,9 +19,9 @@ fn signing() -> Rig {
 /// A program of this machine that speaks SMTP.
 fn loopback() -> Source {
     match client(true) {
-        Source::Smtp { client, helo, protocol, tls, trusted, .. } => {
+        Source::Smtp { client, helo, protocol, tls, trusted, account, .. } => {
             let peer = "127.0.0.1:4000".parse().unwrap();
-            Source::Smtp { client, peer, helo, protocol, tls, trusted }
+            Source::Smtp { client, peer, helo, protocol, tls, trusted, account }
         }
         other => other,
     }

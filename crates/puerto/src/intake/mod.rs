@@ -51,6 +51,8 @@ pub enum Source {
         tls: Option<String>,
         /// It may relay: what it lacks is added as for a local user.
         trusted: bool,
+        /// The account that it has logged in to.
+        account: Option<String>,
     },
     /// A user of this machine, by the local socket.
     Local {

@@ -115,6 +115,7 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
         origin: origin(&work.source),
         prefix,
         content,
+        held_for: None,
     };
     Ok(Prepared { message, message_id, notices })
 }
@@ -194,9 +195,13 @@ fn too_big(text: &str) -> Refusal {
 
 fn origin(source: &Source) -> Origin {
     match source {
-        Source::Smtp { client, peer, .. } => {
+        Source::Smtp { client, peer, account, .. } => {
             let name = client.name.as_deref().unwrap_or("unknown");
-            Origin::Client(format!("{name}[{}]", peer.ip().to_canonical()))
+            let client = format!("{name}[{}]", peer.ip().to_canonical());
+            match account.clone() {
+                Some(name) => Origin::Account { name, client },
+                None => Origin::Client(client),
+            }
         }
         Source::Local { uid, .. } => Origin::LocalUser(*uid),
         Source::Internal | Source::Outward | Source::Forwarded => Origin::Internal,

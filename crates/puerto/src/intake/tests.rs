@@ -100,6 +100,7 @@ pub(super) fn client(trusted: bool) -> Source {
         protocol: "ESMTP",
         tls: None,
         trusted,
+        account: None,
     }
 }
 

@@ -433,6 +433,7 @@ impl Driver {
                 protocol: self.session.protocol(smtputf8),
                 tls: self.tls.clone(),
                 trusted: self.arrival.policy.is_trusted(),
+                account: self.login.as_ref().map(|login| login.account.clone()),
             },
         }
     }

@@ -68,6 +68,7 @@ impl Machine {
             origin: Origin::LocalUser(0),
             prefix: Vec::new(),
             content: Content::Memory(b"Subject: x\r\n\r\nbody\r\n".to_vec()),
+            held_for: None,
         };
         self.spool.commit(message).wait().unwrap();
         id

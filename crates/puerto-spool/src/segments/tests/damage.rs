@@ -242,7 +242,7 @@ fn a_store_of_a_newer_program_is_refused_and_left_alone() {
     let (path, _) = written_segment(&files);
     let octets = files.get_mut(&path).unwrap();
     for copy in [0, 512] {
-        octets[copy + 8] = 3;
+        octets[copy + 8] = 4;
         let checksum = crc32fast::hash(&octets[copy..copy + 508]);
         octets[copy + 508..copy + 512].copy_from_slice(&checksum.to_le_bytes());
     }
@@ -250,7 +250,7 @@ fn a_store_of_a_newer_program_is_refused_and_left_alone() {
     let clock = Arc::new(ManualClock::new(START));
     let error = SegmentSpool::open("/spool", stepwise(), Arc::new(disk.attach()), clock).err();
     let text = error.unwrap().to_string();
-    assert!(text.contains("format 3") && text.contains("up to 2"), "{text}");
+    assert!(text.contains("format 4") && text.contains("up to 3"), "{text}");
     assert_eq!(disk.files(), files);
 }
 

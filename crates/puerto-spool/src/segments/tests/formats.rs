@@ -194,3 +194,42 @@ fn make_second(root: &Path) {
         settle_all(spool, lease, &Disposition::Deferred { due: START, attempt: failed_by(1, 1) });
     });
 }
+
+#[test]
+fn format_3_stays_readable() {
+    each_way("segment-v3", make_third, |spool, list| {
+        let how: Vec<_> = list.iter().map(|e| (e.held, e.held_for.as_str())).collect();
+        assert_eq!(how, [(true, "{\"why\":1}"), (false, ""), (true, ""), (true, "second")]);
+        let by_login = |name: &str| crate::Origin::Account {
+            name: name.into(),
+            client: "phone.example[2001:db8::7]".into(),
+        };
+        assert_eq!(list[0].origin, by_login("ana"));
+        assert_eq!(list[3].origin, by_login("zoë@example.org"));
+        assert_eq!(read(spool, list[0].id).unwrap(), b"Received: by test\r\nfirst\r\n");
+        let claimed = claim_all(spool);
+        assert!(claimed.iter().all(|lease| lease.token.id == list[1].id), "the others are held");
+        assert_eq!(claimed.len(), 1);
+    });
+}
+
+fn make_third(root: &Path) {
+    make(root, |spool, _| {
+        let commit = |account: &str, why: &str| {
+            let mut new = message(spool.new_id(), &["a@one.example"], b"first\r\n", START);
+            let client = "phone.example[2001:db8::7]".into();
+            new.origin = crate::Origin::Account { name: account.into(), client };
+            new.held_for = Some(why.into());
+            let id = new.id;
+            spool.commit(new).wait().unwrap();
+            id
+        };
+        let _stays = commit("ana", "{\"why\":1}");
+        let (released, again) = (commit("ana", "first"), commit("ana", "first"));
+        edit(spool, again, Edit::Release).unwrap();
+        spool.checkpoint();
+        edit(spool, released, Edit::Release).unwrap();
+        edit(spool, again, Edit::Hold).unwrap();
+        commit("zoë@example.org", "second");
+    });
+}

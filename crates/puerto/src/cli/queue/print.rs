@@ -146,10 +146,14 @@ fn sender(message: &MessageView) -> &str {
 
 fn status(message: &MessageView, recipient: &RecipientView, manner: Manner) -> String {
     let Manner { language, now, .. } = manner;
+    let why_held = message.why_held().map(|why| printable(&why.said().of(language)));
     let what = match (recipient.state, &recipient.next_attempt) {
         (State::Done, _) => DONE.of(language).to_owned(),
         (State::Sending, _) => SENDING.of(language).to_owned(),
-        (State::Waiting, _) if message.held => HELD.of(language).to_owned(),
+        (State::Waiting, _) if message.held => match why_held {
+            Some(why) => format!("{}: {why}", HELD.of(language)),
+            None => HELD.of(language).to_owned(),
+        },
         (State::Waiting, Some(next)) => match from_now(next, now) {
             Some(span) => NEXT_TRY.with(language, &[("span", &span)]),
             None => DUE.of(language).to_owned(),
@@ -205,6 +209,8 @@ fn facts(message: &MessageView, now: Timestamp, language: Language) -> Vec<(Text
     if message.held {
         let until = Text::new("until `puerto queue release`", "hasta `puerto queue release`");
         facts.push((Text::new("Held", "Retenido"), until.of(language).to_owned()));
+        let why = message.why_held().map(|why| why.said().of(language).to_string());
+        facts.extend(why.map(|why| (Text::new("Held for", "Motivo"), why)));
     }
     if message.delay_notified {
         let told =
@@ -391,6 +397,7 @@ mod tests {
             from: String::new(),
             origin: "user 1000".into(),
             held: false,
+            held_for: None,
             delay_notified: false,
             envelope_id: None,
             ret: None,
@@ -422,6 +429,14 @@ mod tests {
         assert_eq!(listed(Form::Plain, &[]), "");
         let held = MessageView { held: true, ..message() };
         assert!(listed(Form::Plain, &[held]).contains("\theld: host"));
+        let held_for = Some(serde_json::json!({ "route.stays-here": {} }));
+        let held = MessageView { held: true, held_for, ..message() };
+        let text = listed(Form::Plain, std::slice::from_ref(&held));
+        assert!(text.contains("\theld: the mail would stay on this machine: host"), "{text}");
+        let mut out = Vec::new();
+        story(&mut out, &held, now(), Language::Spanish).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("Motivo      el correo se quedaría en esta máquina"), "{text}");
     }
 
     #[test]

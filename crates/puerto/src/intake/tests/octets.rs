@@ -18,7 +18,7 @@ fn relaying() -> Source {
 fn program_by_smtp() -> Source {
     let Source::Smtp { client, helo, protocol, tls, .. } = client(true) else { unreachable!() };
     let peer = "127.0.0.1:4000".parse().unwrap();
-    Source::Smtp { client, peer, helo, protocol, tls, trusted: true }
+    Source::Smtp { client, peer, helo, protocol, tls, trusted: true, account: None }
 }
 
 #[tokio::test]

@@ -368,6 +368,7 @@ impl World {
             origin: Origin::Internal,
             prefix: Vec::new(),
             content: Content::Memory(b"Subject: hi\r\n\r\nhi\r\n".to_vec()),
+            held_for: None,
         };
         self.spool.inner.commit(message).wait().unwrap();
         self.wake.wake();
