@@ -174,7 +174,7 @@ impl<'a> Attempt<'a> {
         Outcome {
             relay: session.peer.relay.clone(),
             host: Some(session.peer.host.to_string()),
-            tls: session.tls.as_ref().map(ToString::to_string),
+            tls: session.encryption(),
             ..self.outcome(place, status, cause)
         }
     }

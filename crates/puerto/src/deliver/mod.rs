@@ -33,7 +33,7 @@ use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
 use crate::cause::Cause;
 use crate::route::Plan;
-use crate::telemetry::{Delays, DeliveryStatus};
+use crate::telemetry::{Delays, DeliveryStatus, Encryption};
 
 pub use places::open_files;
 #[cfg(test)]
@@ -156,8 +156,8 @@ pub struct Outcome {
     pub reply: Option<Reply>,
     /// What brought it about: the reply that took the message, or what went wrong.
     pub cause: Cause,
-    /// TLS version and cipher.
-    pub tls: Option<String>,
+    /// How the connection was protected, if it was.
+    pub tls: Option<Encryption>,
     /// When the attempt ended.
     pub at: Timestamp,
     /// Where the time went.

@@ -20,6 +20,7 @@ use crate::cause::Cause;
 use crate::config::{Config, Login, TlsLevel};
 use crate::rights;
 use crate::route::{Exchangers, Plan};
+use crate::telemetry::Verified;
 use crate::tls::{self, Acquainted, Agreed, ClientTls, Inspection};
 
 /// What a session needs to be made.
@@ -92,8 +93,18 @@ impl Terms<'_> {
         let (stream, tls) = self.connect(peer).await?;
         let name = own_name(&self.config.delivery.helo);
         let mut session = Session::new(peer.clone(), stream, Protocol::Smtp, name, self.timeouts);
-        session.tls = tls;
+        (session.tls, session.verified) = (tls, self.verified());
         get_ready_or_leave(session).await
+    }
+
+    /// What a handshake by these terms says of the peer.
+    fn verified(&self) -> Verified {
+        match (self.inspection, self.tls, self.login) {
+            (Some(_), ..) => Verified::No,
+            (None, TlsLevel::Required, _) => Verified::Certificate,
+            (None, _, Some(_)) => Verified::Known,
+            (None, _, None) => Verified::No,
+        }
     }
 
     async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<Agreed>), HostFailure> {
@@ -263,7 +274,7 @@ pub(super) async fn get_ready(session: &mut Session) -> Result<(), HostFailure> 
         _ => out_of_step(session.connection.stage()),
     };
     Err(HostFailure {
-        tls: session.tls.as_ref().map(Agreed::to_string),
+        tls: session.encryption(),
         ..HostFailure::of_session(&session.peer, &failure)
     })
 }
@@ -294,9 +305,9 @@ fn tls_failure(peer: &Peer, step: Step) -> HostFailure {
 
 /// Says who we are.
 pub(super) async fn authenticate(session: &mut Session, login: &Login) -> Result<(), HostFailure> {
-    let peer = session.peer.clone();
+    let (peer, tls) = (session.peer.clone(), session.encryption());
     let fail = |status, cause, why| HostFailure {
-        tls: session.tls.as_ref().map(Agreed::to_string),
+        tls: tls.clone(),
         ..HostFailure::new(&peer, status, cause, why)
     };
     let file = login.password_file.clone();

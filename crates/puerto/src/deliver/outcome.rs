@@ -10,6 +10,7 @@ use puerto_smtp::{EnhancedCode, Reply};
 use super::places::Place;
 use crate::cause::Cause;
 use crate::cause::field::Command;
+use crate::telemetry::Encryption;
 
 /// Who is spoken to.
 #[derive(Debug, Clone)]
@@ -73,8 +74,8 @@ pub(super) struct HostFailure {
     pub(super) why: Why,
     /// The reply, if there was one.
     pub(super) reply: Option<Reply>,
-    /// TLS version and cipher.
-    pub(super) tls: Option<String>,
+    /// How the connection was protected, if it was.
+    pub(super) tls: Option<Encryption>,
     /// TLS is what failed, so that it may work without.
     pub(super) tls_broke: bool,
 }

@@ -14,6 +14,7 @@ use super::outcome::Peer;
 use super::places::{HURRIED, Place};
 use super::stream::Stream;
 use crate::cause::Cause;
+use crate::telemetry::{Encryption, Verified};
 use crate::tls::Agreed;
 
 /// Octets that are read at once: replies are short, and thousands of sessions wait.
@@ -35,6 +36,8 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     /// TLS version and cipher.
     pub(super) tls: Option<Agreed>,
+    /// What is known of the peer by it.
+    pub(super) verified: Verified,
     /// Why there is none, although it was offered and wanted; to be logged once.
     pub(super) without_tls: Option<Cause>,
     /// Why we gave the connection up ourselves.
@@ -67,6 +70,7 @@ impl Session {
             peer,
             connection,
             tls: None,
+            verified: Verified::No,
             without_tls: None,
             abandoned: None,
             stream,
@@ -77,6 +81,13 @@ impl Session {
             deadline,
             broken: None,
         }
+    }
+
+    /// How the connection is protected, if it is.
+    pub(super) fn encryption(&self) -> Option<Encryption> {
+        let tls = self.tls.as_ref()?;
+        let (version, cipher) = (tls.version, tls.cipher.clone());
+        Some(Encryption { version, cipher, verified: self.verified })
     }
 
     /// Sends and receives until something else is to be done.

@@ -22,6 +22,7 @@ use puerto_smtp::{Address, Domain};
 use super::foreign::is_forged;
 use super::prepare::{Work, parse_fields, unacceptable, wall_clock};
 use super::{Refusal, Source, author, repeated};
+use crate::telemetry::Change;
 
 /// Fields that nobody outside may see, or that only the final host may write
 /// (RFC 5322 §3.6.3, RFC 5321 §4.4).
@@ -74,6 +75,8 @@ const DATES: [&str; 2] = ["Date", "Resent-Date"];
 /// Fields that are nothing but text.
 const TEXTS: [&str; 6] =
     ["Subject", "Comments", "Keywords", "Organization", "Content-Description", "Thread-Topic"];
+/// Changes of fields that are told.
+const MOST_CHANGES: usize = 50;
 /// Octets of a field's name that fit on a line with a value.
 const LONGEST_NAME: usize = MAX_TEXT_LINE / 2;
 /// Fields that say that somebody has signed the message (RFC 6376 §3.5, RFC 8617 §4.1).
@@ -141,6 +144,29 @@ impl Fixed<'_> {
         let mut fields = parse_fields(&self.added);
         fields.extend(self.kept().filter_map(Field::parse));
         fields
+    }
+
+    /// What is not as it came.
+    pub(super) fn changes(&self, header: &Header<'_>) -> Vec<Change> {
+        let name = |field: &Field<'_>| String::from_utf8_lossy(field.name()).into_owned();
+        let mut changes: Vec<Change> = match self.added.as_slice() {
+            [] => Vec::new(),
+            added => parse_fields(added).iter().map(|field| Change::Added(name(field))).collect(),
+        };
+        if !self.is_changed {
+            return changes;
+        }
+        let came: HashSet<&[u8]> = header.fields().iter().map(Field::raw).collect();
+        let kept: Vec<Field<'_>> = self.kept().filter_map(Field::parse).collect();
+        let names: HashSet<_> = kept.iter().map(|field| name(field).to_lowercase()).collect();
+        let rewritten = kept.iter().filter(|field| !came.contains(field.raw()));
+        changes.extend(rewritten.map(|field| Change::Rewritten(name(field))));
+        let fields = header.fields().iter();
+        let gone = fields.filter(|field| !names.contains(&name(field).to_lowercase()));
+        changes.extend(gone.map(|field| Change::Dropped(name(field))));
+        // One who looks for more looks at the message.
+        changes.truncate(MOST_CHANGES);
+        changes
     }
 
     /// Puts what `change` makes of a field in its place, wherever it makes something.

@@ -27,7 +27,7 @@ use puerto_spool::{Content, Draft, MessageId, SpoolError, Store, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::config::Live;
-use crate::telemetry::{Client, Event, MailLog};
+use crate::telemetry::{self, Client, Event, MailLog};
 
 pub(crate) use encode::Base64Lines;
 pub use key_ring::{KeyProblem, KeyRing};
@@ -184,7 +184,15 @@ impl Intake {
         for notice in &prepared.notices {
             self.notice(id, notice);
         }
-        self.context.log.write(&Event::MessageId { id, message_id: &prepared.message_id });
+        let envelope = &prepared.message.envelope;
+        self.context.log.write(&Event::Prepared(telemetry::Prepared {
+            id,
+            message_id: &prepared.message_id,
+            from: &envelope.reverse_path,
+            recipients: &envelope.recipients,
+            changes: &prepared.changes,
+            signing: &prepared.signing,
+        }));
         let message = prepared.message;
         let size = message.prefix.len() as u64 + message.content.len();
         let from = message.envelope.reverse_path.clone();

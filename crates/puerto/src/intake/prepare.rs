@@ -14,7 +14,7 @@ use puerto_mail::header::{End, Field, Header, write_structured};
 use puerto_mail::message::Facts;
 use puerto_mail::received::{self, Received};
 use puerto_smtp::limits::MAX_TEXT_LINE;
-use puerto_smtp::{Address, Envelope, Reply};
+use puerto_smtp::{Address, Domain, Envelope, Reply};
 use puerto_spool::{Content, MessageId, NewMessage, Origin, Store, Timestamp};
 
 use super::content::{self, Head, Pass};
@@ -24,6 +24,7 @@ use super::structure::Walker;
 use super::{KeyRing, Refusal, Source, senders};
 use crate::config::Config;
 use crate::route;
+use crate::telemetry::{Change, Signature, Signing};
 
 /// A message as it came, and what is needed to prepare it.
 pub(super) struct Work {
@@ -44,6 +45,10 @@ pub(super) struct Prepared {
     pub(super) message_id: String,
     /// What the administrator should know about it.
     pub(super) notices: Vec<String>,
+    /// What is not as it came.
+    pub(super) changes: Vec<Change>,
+    /// What it was signed with.
+    pub(super) signing: Signing,
 }
 
 /// A refusal for what the message itself is (RFC 3463 §3.7: 5.6.0).
@@ -54,7 +59,7 @@ pub(super) fn unacceptable(text: impl Into<String>) -> Refusal {
 /// Completes and signs a message.
 pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     let is_ours = work.source.is_ours();
-    let whole = mend(&mut work)?;
+    let (whole, mut changes) = mend(&mut work)?;
     let head = Head::read(&work.content, is_ours)?;
     let header = head.header(&work.content, is_ours).map_err(|e| too_big(&e.to_string()))?;
     if received::is_looping(&header) {
@@ -68,7 +73,8 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     let handling = Handling::of(&work.source, &header);
     let may_rewrite = matches!(handling, Handling::Complete | Handling::Relay);
     if may_rewrite {
-        senders::rewrite_envelope(&mut work.envelope.reverse_path, &work.config);
+        let before = senders::rewrite_envelope(&mut work.envelope.reverse_path, &work.config);
+        changes.extend(before.map(|before| Change::Sender(before.to_string())));
     }
     let mut fixed = fix_up::fix(&header, &work)?;
     if may_rewrite {
@@ -76,6 +82,7 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     }
     let keys = fixed.from_domain.as_ref().map(|domain| work.keys.keys_for(domain));
     let keys = keys.unwrap_or_default();
+    let mut signing = unsigned(&work.source, fixed.from_domain.as_ref());
     let body_offset = head.body_offset(&header);
     let mut pass = Pass::over(&work.content, body_offset, whole, !keys.is_empty())?;
     let eight_bit = pass.facts.eight_bit || !header.octets().is_ascii();
@@ -88,9 +95,13 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
         let body = sendable_body(&work, &mut fixed, body_offset)?;
         pass = Pass::over(&body, 0, content::facts(&body)?, !keys.is_empty())?;
         new_body = Some(body);
+        changes.push(Change::Body);
     }
     let is_changed = fixed.is_changed || head.skip + head.removed > 0 || header.end() != End::Blank;
-    let (signatures, mut notices) = signatures(&keys, &fixed, pass.hasher.take(), work.now);
+    changes.extend(fixed.changes(&header));
+    changes.extend((head.removed > 0).then_some(Change::Nuls(head.removed)));
+    let (signatures, mut notices) =
+        signatures(&keys, &fixed, pass.hasher.take(), (work.now, &mut signing));
     notices.extend((head.removed > 0).then(|| format!("header: removed {} NULs", head.removed)));
     notices.append(&mut fixed.notices);
     let prefix = prefix(&work, &fixed, signatures, is_changed || new_body.is_some());
@@ -117,14 +128,14 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
         content,
         held_for: None,
     };
-    Ok(Prepared { message, message_id, notices })
+    Ok(Prepared { message, message_id, notices, changes, signing })
 }
 
 // The protocol layer lets strangers send no line end but CRLF and no NUL; this makes
 // sure that no other way in can (RFC 5321 §2.3.8). What our own programs send is made
 // right: there is no second server to hold another opinion about it. Returns what the
 // whole message is like.
-fn mend(work: &mut Work) -> Result<Facts, Refusal> {
+fn mend(work: &mut Work) -> Result<(Facts, Vec<Change>), Refusal> {
     let facts = content::facts(&work.content)?;
     match work.source {
         Source::Smtp { trusted: false, .. } if facts.bare_line_end => {
@@ -135,11 +146,20 @@ fn mend(work: &mut Work) -> Result<Facts, Refusal> {
         }
         _ => {
             if !facts.bare_line_end {
-                return Ok(facts);
+                return Ok((facts, Vec::new()));
             }
             work.content = content::mend_line_ends(&work.content, work.store.as_ref())?;
-            content::facts(&work.content)
+            Ok((content::facts(&work.content)?, vec![Change::LineEnds]))
         }
+    }
+}
+
+// Why a message has no signature, unless it gets one.
+fn unsigned(source: &Source, author: Option<&Domain>) -> Signing {
+    match author {
+        _ if !source.is_ours() => Signing::NotOurs,
+        Some(domain) => Signing::NoKey(domain.to_string()),
+        None => Signing::NoAuthor,
     }
 }
 
@@ -236,9 +256,9 @@ fn signatures(
     keys: &[Arc<SigningKey>],
     fixed: &Fixed<'_>,
     hasher: Option<BodyHasher>,
-    now: Timestamp,
+    (now, signing): (Timestamp, &mut Signing),
 ) -> (Vec<u8>, Vec<String>) {
-    let (mut out, mut notices) = (Vec::new(), Vec::new());
+    let (mut out, mut notices, mut made) = (Vec::new(), Vec::new(), Vec::new());
     let Some(hasher) = hasher else { return (out, notices) };
     let body = hasher.finish();
     let fields = fixed.fields();
@@ -246,13 +266,21 @@ fn signatures(
     for key in keys {
         let form = Canonicalization::Relaxed;
         match dkim::sign(key, &fields, form, &body, time) {
-            Ok(field) => out.extend_from_slice(&field),
+            Ok(field) => {
+                out.extend_from_slice(&field);
+                made.push(Signature {
+                    domain: key.domain.clone(),
+                    selector: key.selector.clone(),
+                    algorithm: key.key.algorithm().name(),
+                });
+            }
             Err(error) => notices.push(format!(
                 "not signed with {}._domainkey.{}: {error}",
                 key.selector, key.domain
             )),
         }
     }
+    *signing = Signing::With(made);
     (out, notices)
 }
 

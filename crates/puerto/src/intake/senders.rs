@@ -12,11 +12,14 @@ use crate::sender;
 /// Fields that say whose message it is.
 const SENDERS: [&str; 4] = ["From", "Sender", "Resent-From", "Resent-Sender"];
 
-/// Writes the envelope's sender as it is known elsewhere.
-pub(super) fn rewrite_envelope(reverse_path: &mut ReversePath, config: &Config) {
-    if let Some(known) = reverse_path.address().and_then(|address| known(config, address)) {
-        *reverse_path = ReversePath::Address(known);
-    }
+/// Writes the envelope's sender as it is known elsewhere. Returns it as it was, if it
+/// changes.
+pub(super) fn rewrite_envelope(
+    reverse_path: &mut ReversePath,
+    config: &Config,
+) -> Option<ReversePath> {
+    let known = reverse_path.address().and_then(|address| known(config, address))?;
+    Some(std::mem::replace(reverse_path, ReversePath::Address(known)))
 }
 
 /// Writes the header's senders as they are known elsewhere.

@@ -15,6 +15,7 @@ use crate::config::Config;
 
 mod octets;
 mod senders;
+mod told;
 
 pub(super) struct Rig {
     pub(super) intake: Intake,
@@ -178,7 +179,7 @@ async fn a_whole_message_gets_a_trace_field_and_nothing_else() {
     }
     let events = rig.events.lock().unwrap();
     let kinds: Vec<_> = events.iter().map(|e| e.split(' ').next().unwrap()).take(2).collect();
-    assert_eq!(kinds, ["MessageId", "Queued"]);
+    assert_eq!(kinds, ["Prepared(Prepared", "Queued"]);
     assert!(events[0].contains("<a@b>"));
 }
 

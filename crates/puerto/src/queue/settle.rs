@@ -119,7 +119,13 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                 status_code: outcome.status_code,
                 status: outcome.status,
                 text: &text,
-                tls: outcome.tls.as_deref(),
+                cause: &outcome.cause,
+                code: outcome.reply.as_ref().map(|reply| reply.code().get()),
+                next: match judged.fate {
+                    Fate::Deferred(due) | Fate::Returned(due) => Some(due),
+                    Fate::Delivered | Fate::Refused | Fate::Expired => None,
+                },
+                tls: outcome.tls.as_ref(),
                 explanation: explained.map(|found| found.of_kind(kind).clause()),
             }));
         }

@@ -413,12 +413,15 @@ impl Driver {
             Source::Local { uid, .. } => {
                 self.log(&Event::FromLocalUser { id, uid: *uid, from: &envelope.reverse_path })
             }
-            _ => self.log(&Event::FromClient {
+            Source::Smtp { client, helo, protocol, tls, .. } => self.log(&Event::FromClient {
                 id,
-                client: &self.arrival.client,
-                tls: self.tls.as_deref(),
+                client,
+                tls: tls.as_deref(),
                 login: self.login.as_ref().map(|login| login.account.as_str()),
+                helo,
+                protocol,
             }),
+            Source::Internal | Source::Outward | Source::Forwarded => {}
         }
         self.context.intake.accept(id, &source, envelope, content).await
     }

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use puerto_smtp::{Address, EnhancedCode, Reply, ReversePath};
-use puerto_spool::MessageId;
+use puerto_smtp::{Address, EnhancedCode, Recipient, Reply, ReversePath};
+use puerto_spool::{MessageId, Timestamp};
+
+use crate::cause::Cause;
 
 /// A client as the log names it: `name[address]`, the name "unknown" if it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,136 @@ impl DeliveryStatus {
     }
 }
 
+/// What is known of whoever is at the other end of a connection that is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Verified {
+    /// Nothing: any certificate was taken.
+    #[default]
+    No,
+    /// Its certificate verifies, or it shows the key that it had before.
+    Known,
+    /// Its certificate verifies, for its name.
+    Certificate,
+}
+
+impl Verified {
+    /// The word that programs read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Known => "known",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// How a connection to a next hop was protected. Displayed as the log has it:
+/// `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`, and whether the peer was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encryption {
+    /// `TLSv1.3`.
+    pub version: &'static str,
+    /// By its name in the registry of the IANA.
+    pub cipher: String,
+    /// What is known of the peer.
+    pub verified: Verified,
+}
+
+impl std::fmt::Display for Encryption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known = match self.verified {
+            Verified::No => "",
+            Verified::Known => ", known",
+            Verified::Certificate => ", verified",
+        };
+        write!(f, "{} with cipher {}{known}", self.version, self.cipher)
+    }
+}
+
+/// What was done to a message on its way in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A field that was missing.
+    Added(String),
+    /// A field that was made right, or whose address is another outside.
+    Rewritten(String),
+    /// A field that may not go out, or that says nothing.
+    Dropped(String),
+    /// The envelope's sender: as it came.
+    Sender(String),
+    /// CRs and LFs that stood alone became line ends.
+    LineEnds,
+    /// So many NULs were taken out of the header.
+    Nuls(usize),
+    /// The body was encoded so that it can be sent.
+    Body,
+}
+
+impl Change {
+    /// The word that programs read.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Added(_) => "added",
+            Self::Rewritten(_) => "rewritten",
+            Self::Dropped(_) => "dropped",
+            Self::Sender(_) => "sender",
+            Self::LineEnds => "line-ends",
+            Self::Nuls(_) => "nuls",
+            Self::Body => "body",
+        }
+    }
+
+    /// Of what.
+    pub fn of(&self) -> Option<&str> {
+        match self {
+            Self::Added(name) | Self::Rewritten(name) | Self::Dropped(name) => Some(name),
+            Self::Sender(address) => Some(address),
+            Self::LineEnds | Self::Nuls(_) | Self::Body => None,
+        }
+    }
+}
+
+/// A signature of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// `d=`.
+    pub domain: String,
+    /// `s=`.
+    pub selector: String,
+    /// `a=`.
+    pub algorithm: &'static str,
+}
+
+/// What a message was signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signing {
+    /// With these keys; none: a notice says why not.
+    With(Vec<Signature>),
+    /// It is not ours to sign.
+    NotOurs,
+    /// Nobody can say whose it is.
+    NoAuthor,
+    /// There is no key for this domain.
+    NoKey(String),
+}
+
+/// What became of a message before it is committed.
+#[derive(Debug, Clone)]
+pub struct Prepared<'a> {
+    /// Its id.
+    pub id: MessageId,
+    /// The field's value, brackets included; empty if there is none.
+    pub message_id: &'a str,
+    /// Reverse-path, as it goes out.
+    pub from: &'a ReversePath,
+    /// Whom it is for.
+    pub recipients: &'a [Recipient],
+    /// What was changed.
+    pub changes: &'a [Change],
+    /// What it was signed with.
+    pub signing: &'a Signing,
+}
+
 /// A command or message that was refused.
 #[derive(Debug, Clone)]
 pub struct Reject<'a> {
@@ -92,8 +224,14 @@ pub struct Delivery<'a> {
     pub status: DeliveryStatus,
     /// The reply or the reason, without parentheses.
     pub text: &'a str,
-    /// TLS version and cipher.
-    pub tls: Option<&'a str>,
+    /// The same as a value.
+    pub cause: &'a Cause,
+    /// The code of the reply, if there was one.
+    pub code: Option<u16>,
+    /// When it is tried next, if it waits.
+    pub next: Option<Timestamp>,
+    /// How the connection was protected, if it was.
+    pub tls: Option<&'a Encryption>,
     /// A short explanation of a refusal.
     pub explanation: Option<&'a str>,
 }
@@ -146,6 +284,10 @@ pub enum Event<'a> {
         tls: Option<&'a str>,
         /// The name that the client logged in with.
         login: Option<&'a str>,
+        /// What it called itself.
+        helo: &'a str,
+        /// `SMTP`, `ESMTP`, `ESMTPSA` …
+        protocol: &'a str,
     },
     /// A message came from a local user: `ID: uid=0 from=<root>` (pickup).
     FromLocalUser {
@@ -156,13 +298,8 @@ pub enum Event<'a> {
         /// Reverse-path.
         from: &'a ReversePath,
     },
-    /// `ID: message-id=<…>` (cleanup).
-    MessageId {
-        /// Its id.
-        id: MessageId,
-        /// The field's value, brackets included; empty if there is none.
-        message_id: &'a str,
-    },
+    /// A message is ready to be committed: `ID: message-id=<…>` (cleanup).
+    Prepared(Prepared<'a>),
     /// A message is durable: `ID: from=<>, size=, nrcpt= (queue active)` (qmgr).
     Queued {
         /// Its id.
@@ -224,7 +361,7 @@ impl Event<'_> {
             | Self::LoginFailed { .. }
             | Self::FromClient { .. } => "smtpd",
             Self::FromLocalUser { .. } => "pickup",
-            Self::MessageId { .. } => "cleanup",
+            Self::Prepared(_) => "cleanup",
             Self::Queued { .. } | Self::Removed { .. } | Self::Expired { .. } => "qmgr",
             Self::Delivery(Delivery { component, .. }) | Self::Notice { component, .. } => {
                 component

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::clean;
-use super::event::{Client, Delays, Delivery, Event, Reject};
+use super::event::{Change, Client, Delays, Delivery, Event, Prepared, Reject, Signing};
 
 /// Appends one object, without a line end. `time` is RFC 3339, in UTC.
 pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
@@ -29,9 +29,11 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
             object.maybe("login", account.as_ref());
             object.text("why", why);
         }
-        Event::FromClient { id, client, tls, login } => {
+        Event::FromClient { id, client, tls, login, helo, protocol } => {
             object.text("id", id);
             object.client(client);
+            object.text("helo", helo);
+            object.text("protocol", protocol);
             object.maybe("tls", tls.as_ref());
             object.maybe("login", login.as_ref());
         }
@@ -40,10 +42,7 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
             object.number("uid", uid);
             object.text("from", from);
         }
-        Event::MessageId { id, message_id } => {
-            object.text("id", id);
-            object.text("message_id", message_id);
-        }
+        Event::Prepared(prepared) => object.prepared(prepared),
         Event::Queued { id, from, size, recipients } => {
             object.text("id", id);
             object.text("from", from);
@@ -79,7 +78,7 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::LoginFailed { .. } => "login_failed",
         Event::FromClient { .. } => "from_client",
         Event::FromLocalUser { .. } => "from_local_user",
-        Event::MessageId { .. } => "message_id",
+        Event::Prepared(_) => "message_id",
         Event::Queued { .. } => "queued",
         Event::Delivery(_) => "delivery",
         Event::Notification { .. } => "notification",
@@ -138,6 +137,44 @@ impl Object<'_> {
         self.maybe("helo", reject.helo.as_ref());
     }
 
+    fn prepared(&mut self, prepared: &Prepared<'_>) {
+        self.text("id", prepared.id);
+        self.text("message_id", prepared.message_id);
+        self.list("changes", prepared.changes, |object, change| {
+            object.text("what", change.name());
+            match change {
+                Change::Nuls(count) => object.number("count", count),
+                change => object.maybe("of", change.of().as_ref()),
+            }
+        });
+        match prepared.signing {
+            Signing::With(signatures) => self.list("signed", signatures, |object, signature| {
+                object.text("domain", &signature.domain);
+                object.text("selector", &signature.selector);
+                object.text("algorithm", signature.algorithm);
+            }),
+            Signing::NotOurs => self.text("unsigned", "not-ours"),
+            Signing::NoAuthor => self.text("unsigned", "no-author"),
+            Signing::NoKey(_) => self.text("unsigned", "no-key"),
+        }
+        if let Signing::NoKey(domain) = prepared.signing {
+            self.text("unsigned_domain", domain);
+        }
+    }
+
+    fn list<T>(&mut self, name: &str, items: &[T], each: impl Fn(&mut Object<'_>, &T)) {
+        let _ = write!(self.0, ",\"{name}\":[");
+        for (index, item) in items.iter().enumerate() {
+            self.0.push_str(if index > 0 { ",{" } else { "{" });
+            let start = self.0.len();
+            each(&mut Object(self.0), item);
+            // Each member begins with a comma.
+            self.0.remove(start);
+            self.0.push('}');
+        }
+        self.0.push(']');
+    }
+
     fn delivery(&mut self, delivery: &Delivery<'_>) {
         self.text("id", delivery.id);
         self.text("to", delivery.to);
@@ -151,7 +188,17 @@ impl Object<'_> {
         self.text("dsn", delivery.status_code);
         self.text("status", delivery.status.name());
         self.text("text", delivery.text);
-        self.maybe("tls", delivery.tls.as_ref());
+        if let Some(code) = delivery.code {
+            self.number("code", code);
+        }
+        let next = delivery.next.map(|next| jiff::Timestamp::from_millisecond(next.as_millis()));
+        self.maybe("next_attempt", next.and_then(Result::ok).as_ref());
+        if let Some(tls) = delivery.tls {
+            self.text("tls", format_args!("{} with cipher {}", tls.version, tls.cipher));
+            self.text("tls_version", tls.version);
+            self.text("tls_cipher", &tls.cipher);
+            self.text("tls_verified", tls.verified.name());
+        }
         self.maybe("explanation", delivery.explanation.as_ref());
     }
 }

@@ -32,7 +32,10 @@ use crate::lang::{Said, said_of};
 use crate::rights::{self, Identity, Place};
 use writer::{Sink, Writer};
 
-pub use event::{Client, Delays, Delivery, DeliveryStatus, Event, Reject};
+pub use event::{
+    Change, Client, Delays, Delivery, DeliveryStatus, Encryption, Event, Prepared, Reject,
+    Signature, Signing, Verified,
+};
 
 /// The mail log. Writing never blocks on a slow reader for longer than the
 /// system's buffer, and never fails a message.
@@ -48,6 +51,16 @@ impl MailLog {
     /// A log that forgets everything.
     pub fn nowhere() -> Self {
         Self::new(|_| {})
+    }
+
+    /// A log that hands each event to a function, too, before it is written.
+    #[must_use]
+    pub fn also(&self, hear: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        let log = self.clone();
+        Self::new(move |event| {
+            hear(event);
+            log.write(event);
+        })
     }
 
     /// Writes an event as one line; waits only while the buffer is full.

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::clean;
-use super::event::{Client, Delays, Delivery, Event, Reject};
+use super::event::{Client, Delays, Delivery, Event, Prepared, Reject};
 
 /// Appends `puerto/component[pid]: text`, without time, host and line end.
 pub(super) fn render(out: &mut String, event: &Event<'_>) {
@@ -40,7 +40,7 @@ fn body(out: &mut String, event: &Event<'_>) {
                 clean::without_comma(out, account);
             }
         }
-        Event::FromClient { id, client: who, tls, login } => {
+        Event::FromClient { id, client: who, tls, login, .. } => {
             let _ = write!(out, "{id}: client=");
             client(out, who);
             for (name, value) in [("sasl_username", login), ("tls", tls)] {
@@ -54,7 +54,7 @@ fn body(out: &mut String, event: &Event<'_>) {
             let _ = write!(out, "{id}: uid={uid}");
             bracketed(out, " from=", from);
         }
-        Event::MessageId { id, message_id } => {
+        Event::Prepared(Prepared { id, message_id, .. }) => {
             let _ = write!(out, "{id}: message-id=");
             clean::plain(out, if message_id.is_empty() { "<>" } else { message_id });
         }
@@ -177,11 +177,13 @@ fn delivery(out: &mut String, delivery: &Delivery<'_>) {
     let _ = write!(out, ", dsn={}, status={} (", delivery.status_code, delivery.status.name());
     clean::plain(out, if delivery.text.is_empty() { "no reason was given" } else { delivery.text });
     out.push(')');
-    for (name, value) in [("tls", delivery.tls), ("why", delivery.explanation)] {
-        if let Some(value) = value {
-            let _ = write!(out, "; {name}: ");
-            clean::without_parentheses(out, value);
-        }
+    if let Some(tls) = delivery.tls {
+        out.push_str("; tls: ");
+        clean::without_parentheses(out, tls);
+    }
+    if let Some(explanation) = delivery.explanation {
+        out.push_str("; why: ");
+        clean::without_parentheses(out, explanation);
     }
 }
 

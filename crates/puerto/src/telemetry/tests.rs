@@ -7,6 +7,8 @@ use puerto_smtp::{Address, EnhancedCode, Reply, ReversePath};
 use puerto_spool::clock::ManualClock;
 use puerto_spool::{MessageId, Timestamp};
 
+use crate::cause::Cause;
+
 use super::*;
 
 fn form(format: LogFormat, lead: Lead) -> Form {
@@ -47,8 +49,13 @@ fn each_event(mut with: impl FnMut(&str, &Event<'_>)) {
             helo: Some("evil\r\nx"),
         })
     };
+    let cause = Cause::words("");
     let attempt = |status, status_code, text, tls, explanation| {
         Event::Delivery(Delivery {
+            cause: &cause,
+            code: Some(250),
+            next: (status == DeliveryStatus::Deferred)
+                .then_some(Timestamp::from_millis(1_795_500_000_000)),
             id,
             component: "smtp",
             to: &to,
@@ -72,15 +79,23 @@ fn each_event(mut with: impl FnMut(&str, &Event<'_>)) {
     let too_big = Reply::enhanced(552, (5, 3, 4), "Message too big");
     with("reject-data", &reject(Some(id), "END-OF-MESSAGE", &too_big, Some(&from), None));
     let (tls, login) = (Some("TLSv1.3 with X, Y"), Some("ana"));
-    with("client", &Event::FromClient { id, client: &named, tls, login });
-    with("client-plain", &Event::FromClient { id, client: &named, tls: None, login: None });
+    let (helo, protocol) = ("mx.example", "ESMTPSA");
+    with("client", &Event::FromClient { id, client: &named, tls, login, helo, protocol });
+    let (no_tls, login) = (None, None);
+    with(
+        "client-plain",
+        &Event::FromClient { id, client: &named, tls: no_tls, login, helo, protocol },
+    );
     let (mechanism, why) = ("PLAIN", "wrong password");
     let failed = |client, account| Event::LoginFailed { client, mechanism, account, why };
     with("login-failed", &failed(&named, Some("ana")));
     with("login-failed-unknown", &failed(&unnamed, None));
     with("local-user", &Event::FromLocalUser { id, uid: 1000, from: &from });
-    with("message-id", &Event::MessageId { id, message_id: "<1@example.com>" });
+    each_prepared(&mut with, id, &from);
     with("queued", &Event::Queued { id, from: &from, size: 512, recipients: 2 });
+    let tls =
+        Encryption { version: "TLSv1.3", cipher: "X".into(), verified: Verified::Certificate };
+    let tls = Some(&tls);
     with("sent", &attempt(DeliveryStatus::Sent, code(2, 0, 0), "250 2.0.0 Ok", tls, None));
     let busy =
         "host mx.example.net[192.0.2.7] said: 450 4.2.0 Greylisted (in reply to RCPT TO command)";
@@ -96,6 +111,24 @@ fn each_event(mut with: impl FnMut(&str, &Event<'_>)) {
     let notice = |level, id, text| Event::Notice { level, component: "qmgr", id, text };
     with("info", &notice("info", None, "started"));
     with("warning", &notice("warning", Some(id), "odd\u{1b}[2J"));
+}
+
+fn each_prepared(with: &mut impl FnMut(&str, &Event<'_>), id: MessageId, from: &ReversePath) {
+    let signature =
+        Signature { domain: "example.com".into(), selector: "s1".into(), algorithm: "rsa-sha256" };
+    let signing = [Signing::With(vec![signature]), Signing::NoKey("example.com".into())];
+    let changes = [Change::Added("Date".into()), Change::Nuls(2), Change::Body];
+    let prepared = |signing| Prepared {
+        id,
+        message_id: "<1@example.com>",
+        from,
+        recipients: &[],
+        changes: &changes,
+        signing,
+    };
+    with("message-id", &Event::Prepared(prepared(&signing[0])));
+    let unsigned = Prepared { changes: &[], ..prepared(&signing[1]) };
+    with("message-id-unsigned", &Event::Prepared(unsigned));
 }
 
 fn check(format: LogFormat, expected: &[(&str, &str)]) {
@@ -115,14 +148,15 @@ fn events_read_as_postfix_writes_them() {
         to=<you@example.net>, \
         relay=mx.example.net[192.0.2.7]:25, delay=14, delays=0.01/0/1.2/13";
     let delivery = |rest: &str| format!("{DELIVERY}, {rest}");
-    let sent = delivery("dsn=2.0.0, status=sent (250 2.0.0 Ok); tls: TLSv1.3 with X, Y");
+    let sent =
+        delivery("dsn=2.0.0, status=sent (250 2.0.0 Ok); tls: TLSv1.3 with cipher X, verified");
     let deferred = delivery(&format!(
         "dsn=4.2.0, status=deferred ({REPLY} 450 4.2.0 Greylisted (in reply to RCPT TO command)); \
          why: greylisting [normal]: it is tried again"
     ));
     let bounced = delivery(&format!(
         "dsn=5.1.1, status=bounced ({REPLY} 550 5.1.1 no (in reply to RCPT TO command)); \
-         tls: TLSv1.3 with X, Y; why: greylisting [normal]: it is tried again"
+         tls: TLSv1.3 with cipher X, verified; why: greylisting [normal]: it is tried again"
     ));
     let smtpd = |rest: &str| format!("Nov  4 06:53:50 mail puerto/smtpd[7]: {rest}");
     let qmgr = |rest: &str| format!("Nov  4 06:53:50 mail puerto/qmgr[7]: {rest}");
@@ -178,6 +212,11 @@ fn events_read_as_postfix_writes_them() {
                  message-id=<1@example.com>",
             ),
             (
+                "message-id-unsigned",
+                "Nov  4 06:53:50 mail puerto/cleanup[7]: 0ABCDEF01234: \
+                 message-id=<1@example.com>",
+            ),
+            (
                 "queued",
                 &qmgr("0ABCDEF01234: from=<me@example.com>, size=512, nrcpt=2 (queue active)"),
             ),
@@ -212,6 +251,23 @@ fn json_lines_hold_the_same_facts_with_types() {
     assert_eq!(of("bounced")["delay"], 13.84);
     assert_eq!(of("bounced")["delay_transmission"], 12.6);
     assert_eq!(of("bounced")["dsn"], "5.1.1");
+    assert_eq!(of("bounced")["tls"], "TLSv1.3 with cipher X");
+    assert_eq!(of("bounced")["tls_cipher"], "X");
+    assert_eq!(of("bounced")["tls_verified"], "certificate");
+    assert_eq!(of("deferred")["next_attempt"], "2026-11-24T06:00:00Z");
+    assert!(of("deferred")["tls_version"].is_null() && of("sent")["next_attempt"].is_null());
+    assert_eq!(of("client")["helo"], "mx.example");
+    assert_eq!(of("client")["protocol"], "ESMTPSA");
+    let message = of("message-id");
+    assert_eq!(message["signed"][0]["selector"], "s1");
+    assert_eq!(message["changes"][0], serde_json::json!({"what": "added", "of": "Date"}));
+    assert_eq!(message["changes"][1], serde_json::json!({"what": "nuls", "count": 2}));
+    let unsigned = of("message-id-unsigned");
+    assert_eq!(
+        (&unsigned["unsigned"], &unsigned["unsigned_domain"]),
+        (&"no-key".into(), &"example.com".into())
+    );
+    assert_eq!(unsigned["changes"], serde_json::json!([]));
     assert_eq!(of("queued")["size"], 512);
     assert_eq!(of("reject")["code"], 554);
     assert_eq!(of("reject")["helo"], "evil\r\nx");
@@ -291,7 +347,7 @@ fn an_opened_log_writes_lines_to_its_file() {
     each_event(|_, event| log.write(event));
     reopen.flush();
     let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text.lines().count(), 21);
+    assert_eq!(text.lines().count(), 22);
     assert!(text.lines().all(|line| line.starts_with("Nov 24 ") && line.contains(" mail puerto/")));
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777 & !0o640, 0);

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use super::clean;
-use super::event::{Delivery, DeliveryStatus, Event, Reject};
+use super::event::{Delivery, DeliveryStatus, Event, Prepared, Reject};
 use super::postfix::{client, seconds};
 
 const GREEN: &str = "\x1b[32m";
@@ -29,7 +29,7 @@ fn colour_of(event: &Event<'_>) -> Option<&'static str> {
         | Event::SessionProblem { .. }
         | Event::LoginFailed { .. } => Some(YELLOW),
         Event::Notice { level: "error" | "fatal", .. } => Some(RED),
-        Event::Connect { .. } | Event::Disconnect { .. } | Event::MessageId { .. } => Some(DIM),
+        Event::Connect { .. } | Event::Disconnect { .. } | Event::Prepared(_) => Some(DIM),
         _ => None,
     }
 }
@@ -64,7 +64,7 @@ fn body(out: &mut String, event: &Event<'_>) {
             }
             labelled(out, ": ", why);
         }
-        Event::FromClient { id, client: who, tls, login } => {
+        Event::FromClient { id, client: who, tls, login, .. } => {
             let _ = write!(out, "{id} comes from ");
             client(out, who);
             for (word, value) in [(" as ", login), (" over ", tls)] {
@@ -77,7 +77,7 @@ fn body(out: &mut String, event: &Event<'_>) {
             let _ = write!(out, "{id} comes from the local user {uid}");
             labelled(out, ", sender ", from);
         }
-        Event::MessageId { id, message_id } => {
+        Event::Prepared(Prepared { id, message_id, .. }) => {
             let _ = write!(out, "{id} has the Message-ID ");
             clean::plain(out, message_id);
         }

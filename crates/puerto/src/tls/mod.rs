@@ -23,8 +23,10 @@ pub use server::{Pem, ServerTls, TlsError};
 /// `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreed {
-    version: &'static str,
-    cipher: String,
+    /// `TLSv1.3`.
+    pub version: &'static str,
+    /// By its name in the registry of the IANA.
+    pub cipher: String,
 }
 
 impl Agreed {
