@@ -106,6 +106,7 @@ impl Errand {
                         recipients: &recipients,
                         envelope_id: None,
                         ret: None,
+                        verp: None,
                         size: self.message.len() as u64,
                         eight_bit: !self.message.is_ascii(),
                         utf8_header: self.envelope.smtputf8,

@@ -5,11 +5,12 @@
 //! stays within its field: control characters become `?`, long texts are folded.
 //! Where an address holds UTF-8, the parts are those of RFC 6533.
 
+use puerto_smtp::command::utf8_address_in_ascii;
 use puerto_smtp::text::harmless;
 use puerto_smtp::{Address, EnhancedCode};
 
 use crate::date::{self, DateTime};
-use crate::header::{Mailbox, write_mailboxes, write_structured, write_unstructured};
+use crate::header::{Header, Mailbox, write_mailboxes, write_structured, write_unstructured};
 
 /// What became of a recipient (RFC 3464 §2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +23,8 @@ pub enum Action {
     Delivered,
     /// Handed to a server that does not tell more.
     Relayed,
+    /// Delivered to an address that stands for several, and sent on to them.
+    Expanded,
 }
 
 impl Action {
@@ -32,6 +35,7 @@ impl Action {
             Self::Delayed => "delayed",
             Self::Delivered => "delivered",
             Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
         }
     }
 }
@@ -51,6 +55,9 @@ pub struct RecipientReport {
     pub remote_mta: Option<String>,
     /// Why, in words, if there are any.
     pub diagnostic: Option<Diagnostic>,
+    /// The id that this server's log knows the attempt by, where no other host had a part
+    /// in it (RFC 3464 §2.3.8).
+    pub final_log_id: Option<String>,
     /// When it was last tried.
     pub last_attempt: DateTime,
     /// Until when it will be tried.
@@ -97,6 +104,11 @@ pub struct Report<'a> {
     pub envelope_id: Option<&'a str>,
     /// When the message came to this server (RFC 3464 §2.2.5).
     pub arrival: DateTime,
+    /// The host that it came from, by name or as an address literal (RFC 3464 §2.2.4).
+    pub received_from: Option<&'a str>,
+    /// It was sent as an internationalized message, so that who sent it reads reports in
+    /// UTF-8 (RFC 6533 §4).
+    pub is_international: bool,
     /// The recipients that it is about.
     pub recipients: &'a [RecipientReport],
     /// What is returned of the message.
@@ -114,7 +126,7 @@ pub struct Notification {
 
 /// Writes a notification; its parts are told apart by a boundary that stands in none.
 pub fn build(report: &Report<'_>) -> Notification {
-    let is_international = report.recipients.iter().any(|recipient| !recipient.address.is_ascii());
+    let is_international = report.is_international && report.recipients.iter().any(has_utf8);
     let text = people_part(report.text);
     let status = status_part(report, is_international);
     let returned = returned_part(report.returned);
@@ -131,6 +143,13 @@ pub fn build(report: &Report<'_>) -> Notification {
     }
     out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     Notification { octets: out, smtputf8: !report.to.is_ascii() }
+}
+
+fn has_utf8(recipient: &RecipientReport) -> bool {
+    let original = recipient.original.as_deref().and_then(|original| original.split_once(';'));
+    let is_utf8 =
+        |(kind, address): (&str, &str)| kind.eq_ignore_ascii_case("utf-8") && !address.is_ascii();
+    !recipient.address.is_ascii() || original.is_some_and(is_utf8)
 }
 
 fn write_header(report: &Report<'_>, boundary: &str, is_ascii: bool, out: &mut Vec<u8>) {
@@ -222,6 +241,9 @@ fn status_part(report: &Report<'_>, is_international: bool) -> Vec<u8> {
     if let Some(envelope_id) = report.envelope_id {
         fields.write("Original-Envelope-Id", envelope_id);
     }
+    if let Some(host) = report.received_from {
+        fields.write("Received-From-MTA", &format!("dns; {host}"));
+    }
     fields.write("Arrival-Date", &date::format(report.arrival));
     for recipient in report.recipients {
         fields.out.extend_from_slice(b"\r\n");
@@ -231,11 +253,12 @@ fn status_part(report: &Report<'_>, is_international: bool) -> Vec<u8> {
 }
 
 fn recipient_fields(recipient: &RecipientReport, fields: &mut Fields<'_>) {
-    if let Some(original) = &recipient.original {
-        fields.write("Original-Recipient", original);
+    let original = recipient.original.as_deref().and_then(|original| original.split_once(';'));
+    if let Some((kind, address)) = original {
+        fields.write_address("Original-Recipient", kind, address);
     }
     let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
-    fields.write("Final-Recipient", &format!("{kind}; {}", recipient.address));
+    fields.write_address("Final-Recipient", kind, &recipient.address.to_string());
     fields.write("Action", recipient.action.name());
     fields.write("Status", &recipient.status.to_string());
     if let Some(host) = &recipient.remote_mta {
@@ -246,6 +269,9 @@ fn recipient_fields(recipient: &RecipientReport, fields: &mut Fields<'_>) {
         fields.write("Diagnostic-Code", &format!("{kind}; {text}"));
     }
     fields.write("Last-Attempt-Date", &date::format(recipient.last_attempt));
+    if let Some(id) = &recipient.final_log_id {
+        fields.write("Final-Log-ID", id);
+    }
     if let Some(until) = recipient.will_retry_until {
         fields.write("Will-Retry-Until", &date::format(until));
     }
@@ -257,6 +283,16 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
+    // In ASCII, an address of type utf-8 is written by its code points (RFC 6533 §3).
+    fn write_address(&mut self, name: &str, kind: &str, address: &str) {
+        let is_utf8 = kind.eq_ignore_ascii_case("utf-8");
+        let address = match is_utf8 && !self.keeps_utf8 {
+            true => utf8_address_in_ascii(address),
+            false => address.to_owned(),
+        };
+        self.write(name, &format!("{kind}; {address}"));
+    }
+
     // A status part of RFC 3464 is ASCII alone.
     fn write(&mut self, name: &str, text: &str) {
         let text: String = if self.keeps_utf8 {
@@ -279,7 +315,11 @@ fn returned_part(returned: Returned<'_>) -> Vec<u8> {
             (octets, part_header(&[content_type], "The header of your message", is_ascii))
         }
         Returned::Full(octets) => {
-            (octets, part_header(&["message/rfc822"], "Your message", octets.is_ascii()))
+            // RFC 6533 §5: a header in UTF-8 makes it another type.
+            let has_utf8_header = Header::parse(octets)
+                .is_ok_and(|h| !h.octets().is_ascii() && std::str::from_utf8(h.octets()).is_ok());
+            let content_type = if has_utf8_header { "message/global" } else { "message/rfc822" };
+            (octets, part_header(&[content_type], "Your message", octets.is_ascii()))
         }
     };
     out.extend_from_slice(octets);
@@ -307,8 +347,6 @@ fn boundary(message_id: &str, parts: &[&[u8]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::header::Header;
-
     const DATE: DateTime = DateTime { unix_seconds: 0, offset_minutes: 0 };
 
     fn smtp(text: String) -> Option<Diagnostic> {
@@ -323,6 +361,7 @@ mod tests {
             status: EnhancedCode::new(5, 1, 1),
             remote_mta: Some("mx.example.net".to_owned()),
             diagnostic: smtp("550 5.1.1 no such user".to_owned()),
+            final_log_id: None,
             last_attempt: DATE,
             will_retry_until: None,
         }
@@ -342,6 +381,8 @@ mod tests {
             date: DATE,
             envelope_id: Some("QQ314159"),
             arrival: DATE,
+            received_from: None,
+            is_international: true,
             recipients,
             returned,
         }
@@ -390,7 +431,7 @@ mod tests {
             status,
             "Reporting-MTA: dns; mail.example.com\r\nOriginal-Envelope-Id: QQ314159\r\n\
              Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\n\
-             Original-Recipient: rfc822;bo+x@example.net\r\n\
+             Original-Recipient: rfc822; bo+x@example.net\r\n\
              Final-Recipient: rfc822; bo@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n\
              Remote-MTA: dns; mx.example.net\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n\
              Last-Attempt-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\n\
@@ -443,9 +484,59 @@ mod tests {
         assert!(head.contains("Content-Transfer-Encoding: 8bit"));
         assert!(parts[1].starts_with("Content-Type: message/global-delivery-status\r\n"));
         assert!(parts[1].contains("Final-Recipient: utf-8; bó@example.net\r\n"));
-        assert!(parts[2].starts_with("Content-Type: message/rfc822\r\n"));
+        assert!(parts[2].starts_with("Content-Type: message/global\r\n"));
         assert!(parts[2].contains("Content-Transfer-Encoding: 8bit\r\n"));
         assert!(parts[2].ends_with("body ñ\r\n"));
+    }
+
+    #[test]
+    fn who_does_not_read_utf_8_gets_its_addresses_in_ascii() {
+        let to = Address::parse("ann@example.com").unwrap();
+        let recipients = [RecipientReport {
+            original: Some("utf-8;bó+x@example.net".to_owned()),
+            ..recipient("bó@example.net")
+        }];
+        let mut report = report(&to, &recipients, Returned::Headers(b"Subject: x\r\n"));
+        report.is_international = false;
+        let (_, parts) = parts(&build(&report).octets);
+        assert!(parts[1].starts_with("Content-Type: message/delivery-status\r\n"));
+        assert!(
+            parts[1].contains("Final-Recipient: utf-8; b\\x{F3}@example.net\r\n"),
+            "{}",
+            parts[1]
+        );
+        assert!(
+            parts[1].contains("Original-Recipient: utf-8; b\\x{F3}\\x{2B}x@example.net\r\n"),
+            "{}",
+            parts[1]
+        );
+    }
+
+    #[test]
+    fn where_the_message_came_from_and_what_the_log_calls_it_is_said() {
+        let to = Address::parse("ann@example.com").unwrap();
+        let id = Some("0123456789AB".to_owned());
+        let recipients = [RecipientReport {
+            final_log_id: id,
+            action: Action::Expanded,
+            remote_mta: None,
+            diagnostic: None,
+            ..recipient("team@example.com")
+        }];
+        let mut report = report(&to, &recipients, Returned::Nothing);
+        report.received_from = Some("shop.example.com");
+        let (_, parts) = parts(&build(&report).octets);
+        let (_, status) = parts[1].split_once("\r\n\r\n").unwrap();
+        assert_eq!(
+            status,
+            "Reporting-MTA: dns; mail.example.com\r\nOriginal-Envelope-Id: QQ314159\r\n\
+             Received-From-MTA: dns; shop.example.com\r\n\
+             Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\n\
+             Original-Recipient: rfc822; bo+x@example.net\r\n\
+             Final-Recipient: rfc822; team@example.com\r\nAction: expanded\r\n\
+             Status: 5.1.1\r\nLast-Attempt-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+             Final-Log-ID: 0123456789AB\r\n"
+        );
     }
 
     #[test]

@@ -16,10 +16,11 @@ use crate::base64;
 use crate::envelope::{Notify, Return};
 use crate::reply::Reply;
 use crate::sasl::Mechanism;
+use crate::verp::Verp;
 
 pub(crate) use parameters::unsupported;
 pub(crate) use table::{Moment, Verb};
-pub(crate) use xtext::{decode_xtext, encode_xtext};
+pub(crate) use xtext::{decode_utf8_address, decode_xtext, encode_utf8_address, encode_xtext};
 
 /// A mailbox as MAIL or RCPT names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct MailCommand {
     pub ret: Option<Return>,
     /// ENVID, decoded (RFC 3461 §4.4).
     pub envelope_id: Option<String>,
+    /// XVERP, as Postfix has it.
+    pub verp: Option<Verp>,
     /// It says AUTH (RFC 4954 §5); whom it names is the client's word and is not kept.
     pub names_submitter: bool,
 }
@@ -198,6 +201,13 @@ impl Command {
             _ => Err(syntax(verb.rules().syntax)),
         }
     }
+}
+
+/// An address of type `utf-8` in the form that ASCII can carry (RFC 6533 §3).
+pub fn utf8_address_in_ascii(address: &str) -> String {
+    let mut out = String::new();
+    encode_utf8_address(address, false, &mut out);
+    out
 }
 
 /// Whether the client may send a chunk behind a line, although nobody can say of how many

@@ -1,7 +1,10 @@
 //! The envelope: who a message comes from and goes to (RFC 5321 §2.3.1), with the
 //! wishes about notifications that came with it (RFC 3461).
 
+use std::borrow::Cow;
+
 use crate::address::{Address, ReversePath};
+use crate::verp::Verp;
 
 /// What the sender wants returned of a message that fails (RFC 3461 §4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +55,17 @@ impl Recipient {
     pub fn new(address: Address) -> Self {
         Self { address, notify: None, original: None }
     }
+
+    /// ORCPT as it was given, or made of the address where it was not: an address that
+    /// takes this one's place is known by it to whoever sent the message (RFC 3461
+    /// §5.2.1, RFC 6533 §3).
+    pub fn original_or_address(&self) -> Cow<'_, str> {
+        match &self.original {
+            Some(original) => Cow::Borrowed(original),
+            None if self.address.is_ascii() => Cow::Owned(format!("rfc822;{}", self.address)),
+            None => Cow::Owned(format!("utf-8;{}", self.address)),
+        }
+    }
 }
 
 /// Everything that MAIL and RCPT said about one message.
@@ -66,6 +80,8 @@ pub struct Envelope {
     pub envelope_id: Option<String>,
     /// RET, if given.
     pub ret: Option<Return>,
+    /// XVERP: the reverse-path is to name the recipient.
+    pub verp: Option<Verp>,
     /// BODY=8BITMIME was declared, or the content was seen to need it (RFC 6152).
     pub eight_bit: bool,
     /// SMTPUTF8 was declared: addresses or header hold UTF-8 (RFC 6531).
@@ -80,6 +96,7 @@ impl Envelope {
             recipients,
             envelope_id: None,
             ret: None,
+            verp: None,
             eight_bit: false,
             smtputf8: false,
         }

@@ -25,6 +25,8 @@ pub struct Extensions {
     pub chunking: bool,
     /// DSN (RFC 3461).
     pub dsn: bool,
+    /// XVERP, Postfix's own: an envelope sender for each recipient.
+    pub xverp: bool,
     /// AUTH mechanisms in upper case (RFC 4954); empty: not offered.
     pub auth: Vec<String>,
     /// HELP.
@@ -55,6 +57,7 @@ impl Extensions {
             "STARTTLS" => self.starttls = true,
             "CHUNKING" => self.chunking = true,
             "DSN" => self.dsn = true,
+            "XVERP" => self.xverp = true,
             "HELP" => self.help = true,
             "AUTH" => self.add_mechanisms(words),
             // Servers before RFC 2554 wrote "AUTH=LOGIN PLAIN", and some write both.
@@ -96,6 +99,7 @@ impl Extensions {
         offer(self.dsn, "DSN");
         offer(self.smtputf8, "SMTPUTF8");
         offer(self.chunking, "CHUNKING");
+        offer(self.xverp, "XVERP");
         offer(self.help, "HELP");
         lines
     }
@@ -121,6 +125,7 @@ mod tests {
             starttls: true,
             chunking: true,
             dsn: true,
+            xverp: true,
             auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             help: true,
         };

@@ -10,7 +10,7 @@
 //! [`command`] and [`extension`] are the words of a session; [`codec`] decides
 //! where a line and a message end, and is the only place that does; [`limits`]
 //! holds every bound and time-out; [`text`] says which characters no reader is shown;
-//! [`sasl`] is what is said in AUTH; [`server`] and [`client`] are the two sides.
+//! [`sasl`] is what is said in AUTH; [`verp`] has a reverse-path name its recipient; [`server`] and [`client`] are the two sides.
 
 pub mod address;
 pub mod base64;
@@ -24,7 +24,9 @@ pub mod reply;
 pub mod sasl;
 pub mod server;
 pub mod text;
+pub mod verp;
 
 pub use address::{Address, Domain, LocalPart, ReversePath};
 pub use envelope::{Envelope, Notify, Recipient, Return};
 pub use reply::{EnhancedCode, Reply, ReplyCode, Severity};
+pub use verp::Verp;

@@ -213,6 +213,7 @@ fn settings() -> Settings {
             starttls: true,
             chunking: true,
             dsn: true,
+            xverp: false,
             auth: Vec::new(),
             help: true,
         },

@@ -7,7 +7,7 @@
 //! known to be there. The format belongs to the version in a segment's header.
 
 use puerto_smtp::{
-    Address, Domain, EnhancedCode, LocalPart, Notify, Recipient, Return, ReversePath,
+    Address, Domain, EnhancedCode, LocalPart, Notify, Recipient, Return, ReversePath, Verp,
 };
 
 use crate::entry::{Attempt, Origin};
@@ -148,6 +148,7 @@ pub(crate) struct Common {
     pub(crate) reverse_path: ReversePath,
     pub(crate) envelope_id: Option<String>,
     pub(crate) ret: Option<Return>,
+    pub(crate) verp: Option<Verp>,
     pub(crate) eight_bit: bool,
     pub(crate) smtputf8: bool,
     pub(crate) received_at: Timestamp,
@@ -161,6 +162,7 @@ const SMTPUTF8: u8 = 2;
 const RET_FULL: u8 = 4;
 const RET_HEADERS: u8 = 8;
 const HELD_FOR: u8 = 16;
+const VERP: u8 = 32;
 const NOTIFY_GIVEN: u8 = 1;
 const NOTIFY_SUCCESS: u8 = 2;
 const NOTIFY_FAILURE: u8 = 4;
@@ -180,7 +182,9 @@ impl Common {
             Some(Return::Headers) => RET_HEADERS,
         };
         let held = bit(self.held_for.is_some(), HELD_FOR);
-        let flags = bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8) | ret | held;
+        let verp = bit(self.verp.is_some(), VERP);
+        let flags =
+            bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8) | ret | held | verp;
         out.put_u8(flags);
         out.put_time(self.received_at);
         match &self.reverse_path {
@@ -210,6 +214,9 @@ impl Common {
         if let Some(reason) = &self.held_for {
             out.put_bytes(reason.as_bytes());
         }
+        if let Some(verp) = self.verp {
+            out.put_u8(verp.number());
+        }
     }
 
     /// Reads it.
@@ -221,7 +228,7 @@ impl Common {
             RET_HEADERS => Some(Return::Headers),
             _ => return Err(Malformed("RET has two values")),
         };
-        if flags & !(EIGHT_BIT | SMTPUTF8 | RET_FULL | RET_HEADERS | HELD_FOR) != 0 {
+        if flags & !(EIGHT_BIT | SMTPUTF8 | RET_FULL | RET_HEADERS | HELD_FOR | VERP) != 0 {
             return Err(Malformed("an unknown flag is set"));
         }
         let received_at = from.time()?;
@@ -242,10 +249,15 @@ impl Common {
             0 => None,
             _ => Some(from.text()?.to_owned()),
         };
+        let verp = match flags & VERP {
+            0 => None,
+            _ => Some(Verp::from_number(from.u8()?).ok_or(Malformed("VERP is unknown"))?),
+        };
         Ok(Self {
             reverse_path,
             envelope_id,
             ret,
+            verp,
             eight_bit: flags & EIGHT_BIT != 0,
             smtputf8: flags & SMTPUTF8 != 0,
             received_at,

@@ -17,7 +17,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use puerto_smtp::{Address, EnhancedCode, Envelope, Notify, Recipient, Return, ReversePath};
+use puerto_smtp::{Address, EnhancedCode, Envelope, Notify, Recipient, Return, ReversePath, Verp};
 
 use crate::clock::ManualClock;
 use crate::{
@@ -284,6 +284,7 @@ fn content_and_envelope_come_back(bench: &Bench) {
             recipients: recipients.clone(),
             envelope_id: Some("an id+with=odd\tcharacters".into()),
             ret,
+            verp: Verp::parse("-="),
             eight_bit: true,
             smtputf8: true,
         };
@@ -305,6 +306,7 @@ fn envelope_of(entry: &Entry) -> Envelope {
         recipients: entry.recipients.iter().map(|r| r.recipient.clone()).collect(),
         envelope_id: entry.envelope_id.clone(),
         ret: entry.ret,
+        verp: entry.verp,
         eight_bit: entry.eight_bit,
         smtputf8: entry.smtputf8,
     }

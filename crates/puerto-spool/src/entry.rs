@@ -1,6 +1,6 @@
 //! The values that go in and out of a spool.
 
-use puerto_smtp::{Domain, EnhancedCode, Envelope, Recipient, Return, ReversePath};
+use puerto_smtp::{Domain, EnhancedCode, Envelope, Recipient, Return, ReversePath, Verp};
 
 use crate::id::{MessageId, Timestamp};
 use crate::index::states_of;
@@ -91,6 +91,8 @@ pub struct Entry {
     pub envelope_id: Option<String>,
     /// RET.
     pub ret: Option<Return>,
+    /// VERP, if it was asked for.
+    pub verp: Option<Verp>,
     /// The content needs 8BITMIME.
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.
@@ -118,6 +120,7 @@ impl Entry {
             recipients: self.recipients.iter().map(|status| status.recipient.clone()).collect(),
             envelope_id: self.envelope_id.clone(),
             ret: self.ret,
+            verp: self.verp,
             eight_bit: self.eight_bit,
             smtputf8: self.smtputf8,
         }
@@ -182,6 +185,8 @@ pub struct Lease {
     pub envelope_id: Option<String>,
     /// RET.
     pub ret: Option<Return>,
+    /// VERP, if it was asked for.
+    pub verp: Option<Verp>,
     /// The content needs 8BITMIME.
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::client::Transaction;
-use crate::command::encode_xtext;
+use crate::command::{encode_utf8_address, encode_xtext};
 use crate::envelope::{Notify, Recipient, Return};
 use crate::extension::Extensions;
 
@@ -17,7 +17,7 @@ pub fn mail(transaction: &Transaction<'_>, peer: &Extensions, out: &mut String) 
     if transaction.eight_bit && peer.eight_bit_mime {
         out.push_str(" BODY=8BITMIME");
     }
-    if peer.smtputf8 && transaction.needs_smtputf8() {
+    if transaction.says_smtputf8(peer) {
         out.push_str(" SMTPUTF8");
     }
     if peer.dsn {
@@ -31,28 +31,53 @@ pub fn mail(transaction: &Transaction<'_>, peer: &Extensions, out: &mut String) 
             encode_xtext(id, out);
         }
     }
+    if let Some(verp) = transaction.verp.filter(|_| peer.xverp) {
+        let _ = write!(out, " XVERP={verp}");
+    }
     out.push_str("\r\n");
 }
 
-/// Appends `RCPT TO`.
-pub fn recipient(recipient: &Recipient, peer: &Extensions, out: &mut String) {
+/// Appends `RCPT TO` for one recipient of a transaction.
+pub fn recipient(
+    transaction: &Transaction<'_>,
+    recipient: &Recipient,
+    peer: &Extensions,
+    out: &mut String,
+) {
     let _ = write!(out, "RCPT TO:<{}>", recipient.address);
     if peer.dsn {
         if let Some(wishes) = recipient.notify {
             out.push_str(" NOTIFY=");
             notify(wishes, out);
         }
-        // An address of type rfc822 is ASCII; others would need utf-8-addr-xtext
-        // (RFC 6533 §3), which a peer may not know.
-        let original = recipient.original.as_deref().filter(|original| original.is_ascii());
-        if let Some((kind, address)) = original.and_then(|original| original.split_once(';')) {
-            out.push_str(" ORCPT=");
-            encode_xtext(kind, out);
-            out.push(';');
-            encode_xtext(address, out);
+        if let Some((kind, address)) = recipient.original.as_deref().and_then(type_and_address) {
+            let _ = write!(out, " ORCPT={kind};");
+            match kind.eq_ignore_ascii_case("utf-8") {
+                true => encode_utf8_address(address, transaction.says_smtputf8(peer), out),
+                false => encode_xtext(address, out),
+            }
         }
     }
     out.push_str("\r\n");
+}
+
+/// Octets of an ORCPT, encoded, that every server takes (RFC 3461 §5.4).
+const MAX_ORIGINAL: usize = 500;
+
+// The longest that an octet becomes is three in xtext, and eleven in the other form; what
+// might be too long for a peer is left out rather than have the recipient refused. Types
+// other than utf-8 are ASCII (RFC 3461 §4.2).
+fn type_and_address(original: &str) -> Option<(&str, &str)> {
+    let (kind, address) = original.split_once(';')?;
+    let is_utf8 = kind.eq_ignore_ascii_case("utf-8");
+    let mut encoded = String::new();
+    match is_utf8 {
+        true => encode_utf8_address(address, false, &mut encoded),
+        false if address.is_ascii() => encode_xtext(address, &mut encoded),
+        false => return None,
+    }
+    let length = kind.len() + 1 + encoded.len();
+    (length <= MAX_ORIGINAL).then_some((kind, address))
 }
 
 // RFC 3461 §4.1: NEVER, or a list of the others.

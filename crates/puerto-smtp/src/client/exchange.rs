@@ -109,7 +109,7 @@ impl Exchange {
         for (index, recipient) in transaction.recipients.iter().enumerate() {
             if exchange.standings.get(index) == Some(&Standing::Open) {
                 let mut line = String::new();
-                commands::recipient(recipient, peer, &mut line);
+                commands::recipient(transaction, recipient, peer, &mut line);
                 exchange.commands.push_back((Due::Recipient(index), line));
             }
         }

@@ -55,6 +55,7 @@ use crate::address::{Domain, ReversePath};
 use crate::envelope::{Recipient, Return};
 use crate::extension::Extensions;
 use crate::reply::{Reply, ReplyDecoder, ReplyError, Severity};
+use crate::verp::Verp;
 
 use auth::Login;
 pub use auth::{AuthUnavailable, Credentials};
@@ -89,6 +90,8 @@ pub struct Transaction<'a> {
     pub envelope_id: Option<&'a str>,
     /// RET.
     pub ret: Option<Return>,
+    /// XVERP, for a peer that offers it.
+    pub verp: Option<Verp>,
     /// Octets of the content, before dots are doubled.
     pub size: u64,
     /// The content has 8-bit octets.
@@ -98,6 +101,10 @@ pub struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
+    fn says_smtputf8(&self, peer: &Extensions) -> bool {
+        peer.smtputf8 && self.needs_smtputf8()
+    }
+
     fn needs_smtputf8(&self) -> bool {
         self.utf8_header
             || self.reverse_path.address().is_some_and(|address| !address.is_ascii())

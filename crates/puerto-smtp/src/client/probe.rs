@@ -42,7 +42,7 @@ impl Probe {
         let (mut mail, mut recipient) = (String::new(), String::new());
         commands::mail(transaction, peer, &mut mail);
         if let Some(first) = transaction.recipients.first() {
-            commands::recipient(first, peer, &mut recipient);
+            commands::recipient(transaction, first, peer, &mut recipient);
         }
         let first = if reset { "RSET\r\n".to_owned() } else { mail.clone() };
         let due = if reset { Due::ResetFirst } else { Due::Mail };
@@ -116,6 +116,7 @@ mod tests {
                         recipients: &[&recipient],
                         envelope_id: None,
                         ret: None,
+                        verp: None,
                         size: 1000,
                         eight_bit: false,
                         utf8_header: false,

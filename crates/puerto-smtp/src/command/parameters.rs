@@ -1,8 +1,9 @@
 //! The parameters of MAIL and RCPT.
 
-use super::{MailCommand, Mailbox, RcptCommand, decode_xtext};
+use super::{MailCommand, Mailbox, RcptCommand, decode_utf8_address, decode_xtext};
 use crate::envelope::{Notify, Return};
 use crate::reply::Reply;
+use crate::verp::Verp;
 
 /// Octets of an encoded ENVID at most (RFC 3461 §4.4).
 const MAX_ENVELOPE_ID: usize = 100;
@@ -24,6 +25,7 @@ pub(super) fn mail(from: Option<Mailbox>, text: &str) -> Result<MailCommand, Rep
         smtputf8: false,
         ret: None,
         envelope_id: None,
+        verp: None,
         names_submitter: false,
     };
     each(text, |keyword, value| {
@@ -51,6 +53,11 @@ pub(super) fn mail(from: Option<Mailbox>, text: &str) -> Result<MailCommand, Rep
                 let id = id.filter(|_| value.len() <= MAX_ENVELOPE_ID);
                 command.envelope_id =
                     Some(id.ok_or_else(|| bad("ENVID", "up to 100 characters of xtext"))?);
+            }
+            ("XVERP", None) => command.verp = Some(Verp::default()),
+            ("XVERP", Some(value)) => {
+                let verp = Verp::parse(value);
+                command.verp = Some(verp.ok_or_else(|| bad("XVERP", Verp::FORM))?);
             }
             ("AUTH", Some(value)) => {
                 let submitter = decode_xtext(value).filter(|submitter| !submitter.is_empty());
@@ -127,7 +134,13 @@ fn original(value: &str) -> Option<String> {
     if !kind_ok || value.len() > MAX_ORIGINAL {
         return None;
     }
-    let address = decode_xtext(address).filter(|address| !address.is_empty())?;
+    let address = match kind.eq_ignore_ascii_case("utf-8") {
+        true => decode_utf8_address(address)?,
+        false => decode_xtext(address)?,
+    };
+    if address.is_empty() {
+        return None;
+    }
     Some(format!("{kind};{address}"))
 }
 

@@ -60,6 +60,36 @@ fn paths_and_parameters_are_read() {
     assert_eq!(all.notify, Some(Notify { success: true, failure: false, delay: true }));
     assert_eq!(all.original.as_deref(), Some("rfc822;x@y.example"));
     assert_eq!(rcpt("RCPT TO:<a@b.example> NOTIFY=NEVER").notify, Some(Notify::NEVER));
+    for (written, original) in [
+        ("RFC822;X+40y.example", "RFC822;X@y.example"),
+        ("x400;/c=", ""),
+        ("x400;/c+3Dus/", "x400;/c=us/"),
+        ("utf-8;b\\x{F3}@x.example", "utf-8;bó@x.example"),
+        ("UTF-8;bó\\x{2B}y@x.example", "UTF-8;bó+y@x.example"),
+        ("rfc822;bó@x.example", ""),
+        ("rfc822;b+C3+B3@x.example", ""),
+        ("rfc822;a+2bb@x.example", ""),
+        ("utf-8;b+40x.example", ""),
+        ("utf-8;b\\x{0A}@x.example", ""),
+        ("rfc822;", ""),
+        (";a@x.example", ""),
+        ("a_b;c@x.example", ""),
+    ] {
+        match parse(&format!("RCPT TO:<a@b.example> ORCPT={written}")) {
+            Ok(Command::Rcpt(rcpt)) => assert_eq!(rcpt.original.as_deref(), Some(original)),
+            other => assert_eq!((original, other.is_err()), ("", true), "{written}"),
+        }
+    }
+    let longest = format!("rfc822;{}", "x".repeat(493));
+    assert_eq!(
+        rcpt(&format!("RCPT TO:<a@b.example> ORCPT={longest}")).original,
+        Some(longest.clone())
+    );
+    assert!(parse(&format!("RCPT TO:<a@b.example> ORCPT={longest}x")).is_err());
+    for (line, verp) in [("XVERP", Some("+=")), ("xverp=-=", Some("-=")), ("SIZE=1", None)] {
+        let mail = mail(&format!("MAIL FROM:<a@b.example> {line}"));
+        assert_eq!(mail.verp.map(|verp| verp.to_string()).as_deref(), verp);
+    }
     let postmaster = LocalPart::parse("postmaster").unwrap();
     assert_eq!(rcpt("rcpt to:<postmaster>").to, Mailbox::Bare(postmaster));
 }
@@ -92,6 +122,15 @@ fn what_is_malformed_is_refused_with_a_reason() {
         ("MAIL FROM:<a@b.example> RET=ALL", "501 5.5.4 Bad RET"),
         ("MAIL FROM:<a@b.example> ENVID=a+0Ab", "501 5.5.4 Bad ENVID"),
         ("MAIL FROM:<a@b.example> ENVID=", "501 5.5.4 Bad ENVID"),
+        ("MAIL FROM:<a@b.example> ENVID=a+2bc", "501 5.5.4 Bad ENVID"),
+        ("MAIL FROM:<a@b.example> ENVID=+C3+A9", "501 5.5.4 Bad ENVID"),
+        ("MAIL FROM:<a@b.example> ENVID=a ENVID=b", "501 5.5.4 Bad ENVID parameter: expected each"),
+        ("MAIL FROM:<a@b.example> RET=BODY", "501 5.5.4 Bad RET"),
+        ("MAIL FROM:<a@b.example> XVERP=", "501 5.5.4 Bad XVERP"),
+        ("MAIL FROM:<a@b.example> XVERP=+=-", "501 5.5.4 Bad XVERP"),
+        ("RCPT TO:<a@b.example> NOTIFY=", "501 5.5.4 Bad NOTIFY"),
+        ("RCPT TO:<a@b.example> NOTIFY=SUCCESS,", "501 5.5.4 Bad NOTIFY"),
+        ("RCPT TO:<a@b.example> NOTIFY=ALWAYS", "501 5.5.4 Bad NOTIFY"),
         ("MAIL FROM:<a@b.example> AUTH", "555 5.5.4 Unsupported option: AUTH"),
         ("MAIL FROM:<a@b.example> AUTH=+0", "501 5.5.4 Bad AUTH"),
         ("RCPT TO:<>", "501 5.1.3 Bad recipient address syntax"),

@@ -319,9 +319,13 @@ impl Settings {
         if mail.names_submitter && self.extensions.auth.is_empty() {
             return Err(unsupported("AUTH"));
         }
+        if mail.verp.is_some() && !self.extensions.xverp {
+            return Err(unsupported("XVERP"));
+        }
         Ok(Envelope {
             envelope_id: mail.envelope_id,
             ret: mail.ret,
+            verp: mail.verp.filter(|_| !reverse_path.is_null()),
             eight_bit: mail.eight_bit,
             smtputf8: mail.smtputf8,
             ..Envelope::new(reverse_path, Vec::new())

@@ -33,6 +33,7 @@ impl EncodedEnvelope {
             reverse_path: envelope.reverse_path,
             envelope_id: envelope.envelope_id,
             ret: envelope.ret,
+            verp: envelope.verp,
             eight_bit: envelope.eight_bit,
             smtputf8: envelope.smtputf8,
             received_at,

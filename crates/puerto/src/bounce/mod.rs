@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use puerto_mail::dsn::{self, Action, Diagnostic, RecipientReport, Returned};
 use puerto_mail::header::{Header, MAX_HEADER};
-use puerto_smtp::{Address, Envelope, Notify, Recipient, Return, ReversePath, Severity};
+use puerto_smtp::{Address, Domain, Envelope, Notify, Recipient, Return, ReversePath, Severity};
 use puerto_spool::{Content, LeasedRecipient, MessageId, Origin, Timestamp};
 
-use crate::config::Live;
-use crate::deliver::{Body, Job, Outcome};
+use crate::config::{Config, Live};
+use crate::deliver::{Body, Job, Outcome, Success};
 use crate::intake::{Intake, Refusal, Source, wall_clock};
 use crate::lang::Language;
 use crate::telemetry::{Event, MailLog};
@@ -27,6 +27,9 @@ use crate::telemetry::{Event, MailLog};
 /// Octets of a message that are returned with a notification at most; of a larger
 /// one, the header is.
 const MAX_RETURNED: u64 = 50 * 1024;
+
+/// Undeliverable notifications that a postmaster is told of within an hour.
+const TO_POSTMASTER: u32 = 100;
 
 /// What a notification is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +63,8 @@ pub struct Notice<'a> {
     pub outcomes: &'a [Outcome],
     /// When the message will be given up.
     pub expire_at: Timestamp,
+    /// When those that wait are tried next.
+    pub next_attempt: Option<Timestamp>,
     /// Where the message came from, if the spool still knows.
     pub origin: Option<Origin>,
 }
@@ -70,12 +75,15 @@ pub struct Bouncer {
     intake: Arc<Intake>,
     log: MailLog,
     to_outsiders: outsider::Allowance,
+    to_postmaster: outsider::Allowance,
 }
 
 impl Bouncer {
     /// Builds it; called once.
     pub fn new(config: Live, intake: Arc<Intake>, log: MailLog) -> Self {
-        Self { config, intake, log, to_outsiders: outsider::Allowance::default() }
+        let to_outsiders = outsider::Allowance::of(outsider::TO_ONE, outsider::TO_ALL);
+        let to_postmaster = outsider::Allowance::of(TO_POSTMASTER, TO_POSTMASTER);
+        Self { config, intake, log, to_outsiders, to_postmaster }
     }
 
     /// Tells the sender of a message what became of some of its recipients, if the
@@ -83,25 +91,74 @@ impl Bouncer {
     /// on stable storage, or there is nobody to tell; on `Err` the cause must not be
     /// settled yet.
     pub async fn notify(&self, notice: &Notice<'_>) -> Result<Option<MessageId>, Refusal> {
-        let ReversePath::Address(sender) = &notice.job.reverse_path else {
-            if notice.kind == Kind::Failed {
-                self.note(notice, "an undeliverable notification is dropped: it has no sender");
-            }
-            return Ok(None);
-        };
-        let from = &notice.job.reverse_path;
-        let is_outward = outsider::is_meant(&self.config.get(), notice.origin.as_ref(), from);
-        let now = self.intake.now();
-        let letter = Letter { notice, sender, told: told(notice), is_outward, now };
-        if letter.told.is_empty() {
+        let told = told(notice);
+        if told.is_empty() {
             return Ok(None);
         }
-        if is_outward && !self.to_outsiders.take(sender, now) {
+        let config = self.config.get();
+        let Some(sender) = notice.job.reverse_path.address() else {
+            return self.tell_postmaster(notice, told, &config).await;
+        };
+        let from = &notice.job.reverse_path;
+        let is_outward = outsider::is_meant(&config, notice.origin.as_ref(), from);
+        let whom = if is_outward { Whom::Outsider } else { Whom::Sender };
+        if notice.job.verp.is_none() {
+            return self
+                .tell(Letter { notice, to: sender, told, whom, now: self.intake.now() })
+                .await;
+        }
+        // Each address tells whom its notification is about.
+        let mut last = None;
+        for one in told {
+            let own = notice.job.reverse_path_for(&one.recipient.recipient.address).into_owned();
+            let to = own.address().unwrap_or(sender);
+            let letter = Letter { notice, to, told: vec![one], whom, now: self.intake.now() };
+            let told = self.tell(letter).await?;
+            if let Some(notification) = std::mem::replace(&mut last, told) {
+                let (id, kind) = (notice.job.id, notice.kind.log_name());
+                self.log.write(&Event::Notification { id, kind, notification });
+            }
+        }
+        Ok(last)
+    }
+
+    // Nobody is told about a notification that failed, but for a postmaster who wants to be,
+    // and who is not told that such a letter failed.
+    async fn tell_postmaster(
+        &self,
+        notice: &Notice<'_>,
+        told: Vec<Told<'_>>,
+        config: &Config,
+    ) -> Result<Option<MessageId>, Refusal> {
+        if notice.kind != Kind::Failed {
+            return Ok(None);
+        }
+        let is_strange = outsider::is_strange(config, notice.origin.as_ref());
+        let postmaster = config.postmaster.as_ref().filter(|postmaster| {
+            !is_strange && !told.iter().any(|told| is_meant_for(told.recipient, postmaster))
+        });
+        let Some(to) = postmaster else {
+            self.note(notice, "an undeliverable notification is dropped: it has no sender");
+            return Ok(None);
+        };
+        if !self.to_postmaster.take(to, self.intake.now()) {
+            let text = "too many undeliverable notifications within an hour: the postmaster is \
+                        not told of this one";
+            self.note(notice, text);
+            return Ok(None);
+        }
+        self.tell(Letter { notice, to, told, whom: Whom::Postmaster, now: self.intake.now() }).await
+    }
+
+    async fn tell(&self, letter: Letter<'_>) -> Result<Option<MessageId>, Refusal> {
+        let notice = letter.notice;
+        let is_outward = letter.whom == Whom::Outsider;
+        if is_outward && !self.to_outsiders.take(letter.to, letter.now) {
             let text = "too many notifications to outsiders within an hour: this one is dropped";
             self.note(notice, text);
             return Ok(None);
         }
-        let original = read_original(notice, is_outward).await;
+        let original = read_original(notice, letter.whom).await;
         match self.send(&letter, original.returned()).await {
             Err(refusal) if refusal.reply.severity() == Severity::Permanent => {
                 // What is returned may be what is wrong with it.
@@ -116,7 +173,7 @@ impl Bouncer {
     async fn send_bare(&self, letter: &Letter<'_>) -> Result<Option<MessageId>, Refusal> {
         match self.send(letter, Returned::Nothing).await {
             Err(refusal) if refusal.reply.severity() == Severity::Permanent => {
-                let text = format!("{} cannot be told: {}", letter.sender, refusal.reply);
+                let text = format!("{} cannot be told: {}", letter.to, refusal.reply);
                 self.note(letter.notice, &text);
                 Ok(None)
             }
@@ -132,11 +189,14 @@ impl Bouncer {
         let notification = self.intake.new_id();
         let config = self.config.get();
         let written = letter.write(notification, (&config.hostname, config.language), returned);
-        let recipients = vec![Recipient::new(letter.sender.clone())];
+        let recipients = vec![Recipient::new(letter.to.clone())];
         let mut envelope = Envelope::new(ReversePath::Null, recipients);
         envelope.smtputf8 = written.smtputf8;
         let content = Content::Memory(written.octets);
-        let source = if letter.is_outward { Source::Outward } else { Source::Internal };
+        let source = match letter.whom {
+            Whom::Outsider => Source::Outward,
+            Whom::Sender | Whom::Postmaster => Source::Internal,
+        };
         self.intake.accept(notification, &source, envelope, content).await?;
         Ok(Some(notification))
     }
@@ -150,11 +210,21 @@ impl Bouncer {
 /// What is told to whom.
 struct Letter<'a> {
     notice: &'a Notice<'a>,
-    sender: &'a Address,
+    to: &'a Address,
     told: Vec<Told<'a>>,
-    /// It goes to somebody who is not ours.
-    is_outward: bool,
+    whom: Whom,
     now: Timestamp,
+}
+
+/// Who is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Who sent it, and is ours.
+    Sender,
+    /// Who sent it, as a stranger says.
+    Outsider,
+    /// The postmaster, since it is a notification that has failed.
+    Postmaster,
 }
 
 impl Letter<'_> {
@@ -169,19 +239,21 @@ impl Letter<'_> {
             self.told.iter().map(|told| recipient_report(self.notice, told)).collect();
         let subject = match &returned {
             // A stranger's text rides on no notice of ours.
-            _ if self.is_outward => None,
+            _ if self.whom == Whom::Outsider => None,
             Returned::Headers(octets) | Returned::Full(octets) => text::subject_of(octets),
             Returned::Nothing => None,
         };
         dsn::build(&dsn::Report {
             hostname,
-            to: self.sender,
-            subject: text::subject(self.notice.kind).of(language),
-            text: &text::body(self.notice, &self.told, (hostname, language), subject.as_deref()),
+            to: self.to,
+            subject: text::subject(self).of(language),
+            text: &text::body(self, (hostname, language), subject.as_deref()),
             message_id: &format!("<{id}@{hostname}>"),
             date: wall_clock(self.now),
             envelope_id: job.envelope_id.as_deref(),
             arrival: wall_clock(job.received_at),
+            received_from: self.notice.origin.as_ref().and_then(origin_host).as_deref(),
+            is_international: job.smtputf8,
             recipients: &recipients,
             returned,
         })
@@ -210,7 +282,7 @@ fn told<'a>(notice: &'a Notice<'_>) -> Vec<Told<'a>> {
             match notice.kind {
                 Kind::Failed => failure,
                 Kind::Delayed => delay,
-                Kind::Delivered => success && !told.outcome.peer_reports,
+                Kind::Delivered => success && told.outcome.success != Success::ToldElsewhere,
             }
         })
         .collect()
@@ -218,12 +290,12 @@ fn told<'a>(notice: &'a Notice<'_>) -> Vec<Told<'a>> {
 
 fn recipient_report(notice: &Notice<'_>, told: &Told<'_>) -> RecipientReport {
     let Told { recipient, outcome } = told;
-    let is_final = matches!(outcome.component, "local" | "lmtp");
-    let (action, class) = match notice.kind {
-        Kind::Failed => (Action::Failed, 5),
-        Kind::Delayed => (Action::Delayed, 4),
-        Kind::Delivered if is_final => (Action::Delivered, 2),
-        Kind::Delivered => (Action::Relayed, 2),
+    let (action, class) = match (notice.kind, outcome.success) {
+        (Kind::Failed, _) => (Action::Failed, 5),
+        (Kind::Delayed, _) => (Action::Delayed, 4),
+        (Kind::Delivered, Success::Delivered) => (Action::Delivered, 2),
+        (Kind::Delivered, Success::Expanded) => (Action::Expanded, 2),
+        (Kind::Delivered, Success::Relayed | Success::ToldElsewhere) => (Action::Relayed, 2),
     };
     let diagnostic = match &outcome.reply {
         Some(reply) => Diagnostic { kind: "smtp", text: reply.to_string() },
@@ -236,9 +308,25 @@ fn recipient_report(notice: &Notice<'_>, told: &Told<'_>) -> RecipientReport {
         status: outcome.status_code.with_class(class),
         remote_mta: outcome.host.clone(),
         diagnostic: Some(diagnostic),
+        final_log_id: outcome.host.is_none().then(|| notice.job.id.to_string()),
         last_attempt: wall_clock(outcome.at),
         will_retry_until: (notice.kind == Kind::Delayed).then(|| wall_clock(notice.expire_at)),
     }
+}
+
+// An alias of that address may have sent it on; its original recipient tells.
+fn is_meant_for(leased: &LeasedRecipient, postmaster: &Address) -> bool {
+    let original = leased.recipient.original_or_address();
+    let original = original.split_once(';').map(|(_, address)| address);
+    let postmaster = postmaster.to_string();
+    leased.recipient.address.to_string().eq_ignore_ascii_case(&postmaster)
+        || original.is_some_and(|original| original.eq_ignore_ascii_case(&postmaster))
+}
+
+// RFC 3464 §2.2.4. A name that nobody vouches for is none.
+fn origin_host(origin: &Origin) -> Option<String> {
+    let (name, address) = outsider::client(origin)?;
+    Some(if name == "unknown" { Domain::Literal(address).to_string() } else { name.to_owned() })
 }
 
 // What is returned of the message, read beside the reactor.
@@ -258,11 +346,11 @@ impl Original {
     }
 }
 
-async fn read_original(notice: &Notice<'_>, is_outward: bool) -> Original {
+async fn read_original(notice: &Notice<'_>, whom: Whom) -> Original {
     let body = Arc::clone(&notice.job.body);
     // RET speaks of failures alone (RFC 3461 §4.3).
     let is_full = notice.kind == Kind::Failed
-        && !is_outward
+        && whom == Whom::Sender
         && notice.job.ret == Some(Return::Full)
         && body.len() <= MAX_RETURNED;
     let read = tokio::task::spawn_blocking(move || read_bounded(body.as_ref()));

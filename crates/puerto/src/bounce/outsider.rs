@@ -18,33 +18,42 @@ use crate::route;
 /// How long the counts last.
 const SPAN: i64 = 3600;
 /// Notices to one address in that time.
-const TO_ONE: u32 = 10;
+pub(super) const TO_ONE: u32 = 10;
 /// Notices to all outsiders in that time.
-const TO_ALL: u32 = 300;
+pub(super) const TO_ALL: u32 = 300;
 
 /// Whether a notice on a message goes out of the house: it came from a client that may
 /// not relay, or an alias sent it on for somebody who is not our user.
 pub(super) fn is_meant(config: &Config, origin: Option<&Origin>, from: &ReversePath) -> bool {
     match origin {
-        Some(Origin::LocalUser(_) | Origin::Account { .. }) => false,
-        Some(Origin::Client(client)) => {
-            !address(client).is_some_and(|address| config.trusted_networks.contains(address))
-        }
         Some(Origin::Internal) | None => {
             from.address().is_none_or(|address| !route::is_local(config, address.domain()))
         }
+        origin => is_strange(config, origin),
     }
 }
 
-// `name[address]`, as intake writes it: the store keeps where a message came from as text,
-// in the queues of older versions too.
-fn address(client: &str) -> Option<IpAddr> {
-    client.strip_suffix(']')?.rsplit_once('[')?.1.parse().ok()
+/// Whether a message came from a client that may not relay.
+pub(super) fn is_strange(config: &Config, origin: Option<&Origin>) -> bool {
+    let Some(origin @ Origin::Client(_)) = origin else { return false };
+    !client(origin).is_some_and(|(_, address)| config.trusted_networks.contains(address))
+}
+
+/// A client's name and address, of `name[address]` as intake writes it: the store keeps
+/// where a message came from as text, in the queues of older versions too.
+pub(super) fn client(origin: &Origin) -> Option<(&str, IpAddr)> {
+    let (Origin::Client(client) | Origin::Account { client, .. }) = origin else { return None };
+    let (name, address) = client.strip_suffix(']')?.rsplit_once('[')?;
+    Some((name, address.parse().ok()?))
 }
 
 /// How many notices have gone out of the house lately.
-#[derive(Debug, Default)]
-pub(super) struct Allowance(Mutex<Counts>);
+#[derive(Debug)]
+pub(super) struct Allowance {
+    to_one: u32,
+    to_all: u32,
+    counts: Mutex<Counts>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -54,19 +63,24 @@ struct Counts {
 }
 
 impl Allowance {
+    /// So many to one address within an hour, and so many in all.
+    pub(super) fn of(to_one: u32, to_all: u32) -> Self {
+        Self { to_one, to_all, counts: Mutex::default() }
+    }
+
     /// Whether one more may go to this address; counts it if so.
     pub(super) fn take(&self, to: &Address, now: Timestamp) -> bool {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now.as_secs();
         // A clock that was set back begins anew, too.
         if !(0..SPAN).contains(&now.saturating_sub(counts.since)) {
             *counts = Counts { since: now, ..Counts::default() };
         }
-        if counts.all >= TO_ALL {
+        if counts.all >= self.to_all {
             return false;
         }
         let one = counts.to.entry(to.clone()).or_default();
-        if *one >= TO_ONE {
+        if *one >= self.to_one {
             return false;
         }
         *one += 1;
@@ -113,7 +127,7 @@ mod tests {
 
     #[test]
     fn there_are_so_many_in_an_hour_and_no_more() {
-        let allowance = Allowance::default();
+        let allowance = Allowance::of(TO_ONE, TO_ALL);
         let at = |seconds: i64| Timestamp::from_millis(1_795_500_000_000 + seconds * 1000);
         let victim = Address::parse("victim@bank.example").unwrap();
         let granted = (0..100).filter(|second| allowance.take(&victim, at(*second))).count();

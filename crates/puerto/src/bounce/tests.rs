@@ -68,6 +68,7 @@ fn job(reverse_path: &str, message: &str) -> Job {
         ],
         envelope_id: Some("ENV1".to_owned()),
         ret: None,
+        verp: None,
         eight_bit: false,
         smtputf8: false,
         received_at: Timestamp::from_millis(1_795_500_000_000),
@@ -92,7 +93,10 @@ fn outcomes(component: &'static str) -> Vec<Outcome> {
         at: Timestamp::from_millis(1_795_500_001_000),
         delays: Delays::default(),
         retry_after: None,
-        peer_reports: false,
+        success: match component {
+            "local" => Success::Delivered,
+            _ => Success::Relayed,
+        },
     };
     (0..3).map(outcome).collect()
 }
@@ -113,9 +117,14 @@ fn rig_with(keys: impl FnOnce(&std::path::Path)) -> Rig {
 }
 
 fn rig_in(language: Language, keys: impl FnOnce(&std::path::Path)) -> Rig {
+    rig_for(|config| config.language = language, keys)
+}
+
+fn rig_for(change: impl FnOnce(&mut Config), keys: impl FnOnce(&std::path::Path)) -> Rig {
     let directory = tempfile::tempdir().unwrap();
     keys(directory.path());
-    let config = Config { language, ..Config::for_tests(directory.path()) };
+    let mut config = Config::for_tests(directory.path());
+    change(&mut config);
     let config = Live::new(config);
     let spool = Arc::new(MemorySpool::new(Arc::new(SystemClock)));
     let store: Arc<dyn Store> = Arc::<MemorySpool>::clone(&spool);
@@ -144,14 +153,17 @@ impl Rig {
     ) -> Result<Option<MessageId>, Refusal> {
         let expire_at = Timestamp::from_millis(1_795_900_000_000);
         let origin = Some(Origin::LocalUser(1000));
-        self.bouncer.notify(&Notice { kind, job, outcomes, expire_at, origin }).await
+        let next_attempt = Some(Timestamp::from_millis(1_795_600_000_000));
+        let notice = Notice { kind, job, outcomes, expire_at, next_attempt, origin };
+        self.bouncer.notify(&notice).await
     }
 
     async fn notify_a_stranger(&self, job: &Job) {
         let (outcomes, kind) = (outcomes("local"), Kind::Failed);
         let expire_at = Timestamp::from_millis(1_795_900_000_000);
         let origin = Some(Origin::Client("unknown[198.51.100.7]".to_owned()));
-        let notice = Notice { kind, job, outcomes: &outcomes, expire_at, origin };
+        let next_attempt = None;
+        let notice = Notice { kind, job, outcomes: &outcomes, expire_at, next_attempt, origin };
         self.bouncer.notify(&notice).await.unwrap();
     }
 
@@ -193,7 +205,7 @@ async fn the_sender_is_told_what_was_asked_for() {
         }
         assert!(text.contains(action), "{text}");
         assert!(text.contains("Subject: hi\r\n") && !text.contains("the body"));
-        assert!(text.contains("Original-Recipient: rfc822;written@example.net\r\n"));
+        assert!(text.contains("Original-Recipient: rfc822; written@example.net\r\n"));
         assert!(text.contains("Original-Envelope-Id: ENV1\r\n"));
         assert_eq!(text.contains("Will-Retry-Until: "), kind == Kind::Delayed);
     }
@@ -269,7 +281,7 @@ async fn nobody_is_told_about_a_notification_or_against_their_wish() {
     rig.notify(Kind::Failed, &wished, &outcomes("smtp")[1..2]).await.unwrap();
     rig.notify(Kind::Delivered, &wished, &outcomes("smtp")[..2]).await.unwrap();
     let mut reported = outcomes("smtp");
-    reported.iter_mut().for_each(|outcome| outcome.peer_reports = true);
+    reported.iter_mut().for_each(|outcome| outcome.success = Success::ToldElsewhere);
     rig.notify(Kind::Delivered, &wished, &reported).await.unwrap();
     assert!(rig.queued().is_empty());
 }
@@ -287,6 +299,110 @@ async fn the_whole_message_is_returned_where_it_is_wanted_and_small() {
         rig.notify(kind, &job, &outcomes("smtp")).await.unwrap();
         assert_eq!(rig.queued()[0].contains("the body"), is_full);
         assert!(rig.queued()[0].contains("Subject: hi"));
+    }
+}
+
+#[tokio::test]
+async fn success_is_told_in_the_words_of_what_it_means() {
+    for (success, action, words) in [
+        (Success::Delivered, "delivered", "It is in the mailbox."),
+        (Success::Expanded, "expanded", "stands for several people"),
+        (Success::Relayed, "relayed", "handed to mx.example.net, which does not tell"),
+    ] {
+        let rig = rig();
+        let outcomes: Vec<Outcome> =
+            outcomes("smtp").into_iter().map(|o| Outcome { success, ..o }).collect();
+        rig.notify(Kind::Delivered, &job("me@example.com", MESSAGE), &outcomes).await.unwrap();
+        let text = rig.queued().remove(0);
+        assert!(text.contains(&format!("Action: {action}\r\nStatus: 2.1.1\r\n")), "{text}");
+        assert!(text.replace("\r\n    ", " ").contains(words), "{text}");
+        assert_eq!(text.matches("Action: ").count(), 1, "for whom it was asked");
+    }
+}
+
+#[tokio::test]
+async fn a_delay_is_told_with_its_reason_and_the_next_attempt() {
+    let rig = rig();
+    let mut outcomes = outcomes("smtp");
+    outcomes.iter_mut().for_each(|o| o.status_code = o.status_code.with_class(4));
+    rig.notify(Kind::Delayed, &job("me@example.com", MESSAGE), &outcomes).await.unwrap();
+    let text = rig.queued().remove(0);
+    let line = |name: &str| {
+        let found = text.lines().find(|line| line.contains(name));
+        found.unwrap_or_else(|| panic!("{name}: {text}")).to_owned()
+    };
+    assert!(line("The next attempt is made on").contains(" Nov 2026 "), "{text}");
+    assert!(line("Will-Retry-Until: ").contains(" Nov 2026 "));
+    assert!(text.contains("550 5.1.1 no such user") && text.contains("In short: "));
+}
+
+#[tokio::test]
+async fn a_notice_says_which_log_and_which_host_know_more() {
+    for (component, origin, received, logged) in [
+        (
+            "local",
+            Origin::Client("shop.example.com[127.0.0.1]".to_owned()),
+            "dns; shop.example.com",
+            true,
+        ),
+        ("smtp", Origin::Client("unknown[::1]".to_owned()), "dns; [IPv6:::1]", false),
+        ("smtp", Origin::LocalUser(7), "", false),
+    ] {
+        let rig = rig();
+        let host = (component == "smtp").then(|| "mx.example.net".to_owned());
+        let outcome = Outcome { host, ..outcomes(component).remove(0) };
+        let (job, outcomes) = (job("me@example.com", MESSAGE), [outcome]);
+        let expire_at = Timestamp::from_millis(1_795_900_000_000);
+        let (kind, origin) = (Kind::Failed, Some(origin));
+        let notice =
+            Notice { kind, job: &job, outcomes: &outcomes, expire_at, next_attempt: None, origin };
+        rig.bouncer.notify(&notice).await.unwrap();
+        let text = rig.queued().remove(0);
+        let field = format!("Received-From-MTA: {received}\r\n");
+        assert_eq!(text.contains(&field), !received.is_empty(), "{text}");
+        assert_eq!(text.contains("Final-Log-ID: 0123456789AB\r\n"), logged, "{text}");
+    }
+}
+
+/// A notice about mail whose reverse-path names each recipient goes to that address.
+#[tokio::test]
+async fn each_verp_address_is_told_of_its_own_recipient() {
+    let rig = rig();
+    let job = Job { verp: Some(puerto_smtp::Verp::default()), ..job("me@example.com", MESSAGE) };
+    rig.notify(Kind::Failed, &job, &outcomes("smtp")).await.unwrap();
+    let entries = rig.spool.entries();
+    let told: Vec<_> =
+        entries.iter().map(|e| e.recipients[0].recipient.address.to_string()).collect();
+    assert_eq!(told, ["me+plain=example.net@example.com", "me+all=example.net@example.com"]);
+    let logged = |event: &&String| event.starts_with("Notification");
+    assert_eq!(rig.events.lock().unwrap().iter().filter(logged).count(), 1, "the caller logs one");
+}
+
+#[tokio::test]
+async fn a_postmaster_who_wants_to_hears_of_notices_that_failed_but_not_of_his_own() {
+    let postmaster = || Address::parse("postmaster@example.com").unwrap();
+    let stranger = Origin::Client("unknown[198.51.100.7]".to_owned());
+    let (internal, trusted) = (Origin::Internal, Origin::Client("a[127.0.0.1]".to_owned()));
+    for (origin, to, original, is_told) in [
+        (internal.clone(), "gone@example.net", "rfc822;gone@example.net", true),
+        (trusted, "gone@example.net", "rfc822;gone@example.net", true),
+        (stranger, "gone@example.net", "rfc822;gone@example.net", false),
+        (internal.clone(), "Postmaster@example.com", "rfc822;x@example.net", false),
+        (internal, "admin@example.org", "rfc822;postmaster@EXAMPLE.com", false),
+    ] {
+        let rig = rig_for(|config| config.postmaster = Some(postmaster()), |_| {});
+        let mut job = job("", MESSAGE);
+        job.recipients[0].recipient.address = Address::parse(to).unwrap();
+        job.recipients[0].recipient.original = Some(original.to_owned());
+        let (kind, outcomes) = (Kind::Failed, &outcomes("smtp")[..1]);
+        let expire_at = Timestamp::from_millis(1_795_900_000_000);
+        let origin = Some(origin);
+        let notice = Notice { kind, job: &job, outcomes, expire_at, next_attempt: None, origin };
+        let told = rig.bouncer.notify(&notice).await.unwrap();
+        assert_eq!(told.is_some(), is_told, "{to} {original}");
+        let entries = rig.spool.entries();
+        assert!(entries.iter().all(|e| e.recipients[0].recipient.address == postmaster()));
+        assert!(entries.iter().all(|e| e.reverse_path.is_null()));
     }
 }
 

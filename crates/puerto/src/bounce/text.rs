@@ -5,7 +5,8 @@ use puerto_mail::date::{self, DateTime};
 use puerto_mail::header::{Header, encoded_word};
 use puerto_smtp::EnhancedCode;
 
-use super::{Kind, Notice, Told};
+use super::{Kind, Letter, Told, Whom};
+use crate::deliver::{Outcome, Success};
 use crate::explain::{self, Explanation, Whose};
 use crate::intake::wall_clock;
 use crate::lang::{Language, Text, is_harmful};
@@ -13,8 +14,14 @@ use crate::lang::{Language, Text, is_harmful};
 /// Recipients that are told about in words; the part for programs lists them all.
 const MAX_NAMED: usize = 100;
 
-pub(super) fn subject(kind: Kind) -> Text {
-    match kind {
+pub(super) fn subject(letter: &Letter<'_>) -> Text {
+    if letter.whom == Whom::Postmaster {
+        return Text::new(
+            "A notification could not be delivered",
+            "No se ha podido entregar una notificación",
+        );
+    }
+    match letter.notice.kind {
         Kind::Failed => {
             Text::new("Your message could not be delivered", "No se ha podido entregar su mensaje")
         }
@@ -56,11 +63,27 @@ const DELAYED: Text = Text::new(
      nada ni debe enviarlo otra vez: se seguirá intentando hasta el {until}. Si no se consigue, se \
      le avisará.",
 );
+const NEXT: Text =
+    Text::new("The next attempt is made on {next}.", "El próximo intento será el {next}.");
+const UNTOLD: Text = Text::new(
+    "A notification of {arrival} could not be delivered to the recipients below, so that nobody \
+     has been told what it says. It will not be tried again.",
+    "Una notificación del {arrival} no se ha podido entregar a los destinatarios que siguen, así \
+     que nadie sabe lo que dice. No se volverá a intentar.",
+);
 const DELIVERED: Text = Text::new(
-    "You asked to be told: your message of {arrival} has been taken by the mail servers of the \
-     recipients below.",
-    "Pidió que se le avisara: los servidores de correo de los destinatarios que siguen han \
-     aceptado su mensaje del {arrival}.",
+    "You asked to be told: your message of {arrival} has been taken for the recipients below.",
+    "Pidió que se le avisara: se ha aceptado su mensaje del {arrival} para los destinatarios que \
+     siguen.",
+);
+const IN_MAILBOX: Text = Text::new("It is in the mailbox.", "Está en el buzón.");
+const SENT_ON: Text = Text::new(
+    "This address stands for several people, and the message was sent on to all of them.",
+    "Esta dirección representa a varias personas, y el mensaje se ha enviado a todas.",
+);
+const PASSED_ON: Text = Text::new(
+    "It was handed to {host}, which does not tell what becomes of it.",
+    "Se ha entregado a {host}, que no informa de lo que ocurra después.",
 );
 const SUBJECT: Text = Text::new("Its subject: {subject}", "Su asunto: {subject}");
 const IN_SHORT: Text = Text::new("In short: {short}.", "En resumen: {short}.");
@@ -75,12 +98,13 @@ const QUOTE: Text = Text::new(
 );
 
 pub(super) fn body(
-    notice: &Notice<'_>,
-    told: &[Told<'_>],
+    letter: &Letter<'_>,
     (hostname, language): (&str, Language),
     subject: Option<&str>,
 ) -> String {
+    let Letter { notice, told, .. } = letter;
     let first = match notice.kind {
+        _ if letter.whom == Whom::Postmaster => UNTOLD,
         Kind::Failed => FAILED,
         Kind::Delayed => DELAYED,
         Kind::Delivered => DELIVERED,
@@ -91,6 +115,10 @@ pub(super) fn body(
     ];
     let mut text = SERVER.with(language, &[("host", hostname)]) + "\n\n";
     text.push_str(&(first.with(language, &values) + "\n"));
+    if let Some(next) = notice.next_attempt.filter(|_| notice.kind == Kind::Delayed) {
+        let next = day(wall_clock(next), language);
+        text.push_str(&(NEXT.with(language, &[("next", &next)]) + "\n"));
+    }
     if let Some(subject) = subject {
         text.push_str(&(SUBJECT.with(language, &[("subject", subject)]) + "\n"));
     }
@@ -113,7 +141,7 @@ fn about(text: &mut String, notice: Kind, told: &Told<'_>, language: Language) {
     let mut say = |line: &str| text.push_str(&format!("    {line}\n"));
     // What is given up is not tried again, whatever its last reply invited us to.
     let kind = match notice {
-        Kind::Delivered => return,
+        Kind::Delivered => return say(&taken(outcome, language)),
         Kind::Failed => explain::Kind::Permanent,
         Kind::Delayed => explain::Kind::Temporary,
     };
@@ -137,6 +165,14 @@ fn about(text: &mut String, notice: Kind, told: &Told<'_>, language: Language) {
         let matter = matter.filter(|_| explained.is_none());
         let both = matter.into_iter().chain([action]).map(|text| text.of(language));
         say(&both.collect::<Vec<_>>().join(" "));
+    }
+}
+
+fn taken(outcome: &Outcome, language: Language) -> String {
+    match (outcome.success, &outcome.host) {
+        (Success::Expanded, _) => SENT_ON.of(language).to_owned(),
+        (Success::Delivered, _) | (_, None) => IN_MAILBOX.of(language).to_owned(),
+        (_, Some(host)) => PASSED_ON.with(language, &[("host", host)]),
     }
 }
 

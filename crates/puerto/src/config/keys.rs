@@ -3,6 +3,8 @@
 //! parser, `puerto config sample` and `puerto config show` all follow these lists.
 
 use super::value::{self, Node, Read, store};
+use puerto_smtp::Verp;
+
 use super::{Config, LogFormat, LogTarget, Mailbox, NextHop, Route, TlsLevel};
 use crate::lang::{Language, Text};
 
@@ -68,6 +70,7 @@ pub(super) struct RouteDraft {
     pub(super) user: Option<String>,
     pub(super) password_file: Option<std::path::PathBuf>,
     pub(super) tls: Option<TlsLevel>,
+    pub(super) verp: Option<Verp>,
 }
 
 /// The sections in the order of the sample, with a sentence for each.
@@ -215,6 +218,10 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("The language of notifications to senders, in their part for people: en or es.", "El idioma de los avisos a los remitentes, en su parte para personas: en o es.");
         |d, v| store(&mut d.config.language, value::language(v));
         |c| quote(match c.language { Language::English => "en", Language::Spanish => "es" });
+    "" "postmaster" = Written("\"\""); Text::new("an address such as \"postmaster@example.com\", or \"\" for nobody", "una dirección como \"postmaster@example.com\", o \"\" si nadie");
+        Text::new("Who is told of notifications that could not be delivered; \"\": nobody, the log has them.", "A quién se avisa de las notificaciones que no se han podido entregar; \"\": a nadie, quedan en el registro.");
+        |d, v| store(&mut d.config.postmaster, value::optional(v, value::sender_address));
+        |c| optional(c.postmaster.as_ref());
     "" "log" = Written("\"postfix\""); Text::new("\"postfix\", \"json\" or \"text\"", "\"postfix\", \"json\" o \"text\"");
         Text::new("The form of the mail log: as Postfix writes it, JSON lines, or for people.", "La forma del registro de correo: la de Postfix, líneas JSON o texto para personas.");
         |d, v| store(&mut d.config.log, value::log_format(v));
@@ -418,6 +425,10 @@ pub(super) const ROUTE_KEYS: &[Key<RouteDraft, Route>] = keys! {
         Text::new("TLS towards it.", "TLS hacia él.");
         |d, v| store(&mut d.tls, value::tls_level(v).map(Some));
         |r| tls_level(r.tls);
+    "route" "verp" = Written("\"\""); Text::new("two of - = +, such as \"+=\", or \"\" for none", "dos de - = +, como \"+=\", o \"\" si no hay");
+        Text::new("Names each recipient in the envelope sender of our own users' mail, so that a bounce tells whom it is about: with \"+=\", bounce+user=example.net@example.com.", "Nombra a cada destinatario en el remitente del sobre del correo de nuestros usuarios, para que un rebote diga de quién trata: con \"+=\", rebotes+usuario=example.net@example.com.");
+        |d, v| store(&mut d.verp, value::optional(v, value::verp));
+        |r| optional(r.verp);
 };
 
 fn quote(text: impl std::fmt::Display) -> String {

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use puerto_smtp::Domain;
+use puerto_smtp::{Address, Domain, Verp};
 
 use crate::lang::Language;
 
@@ -53,6 +53,8 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// Whom the daemon becomes when started as root; empty: nobody else.
     pub user: String,
+    /// Who is told of notifications that could not be delivered.
+    pub postmaster: Option<Address>,
     /// The language of notifications to people.
     pub language: Language,
     /// The form of the mail log.
@@ -386,4 +388,6 @@ pub struct Route {
     pub login: Option<Login>,
     /// TLS towards it.
     pub tls: TlsLevel,
+    /// Names each recipient in the reverse-path of our users' mail.
+    pub verp: Option<Verp>,
 }

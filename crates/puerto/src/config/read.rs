@@ -332,6 +332,7 @@ fn finish_route(route: RouteDraft, tls: TlsLevel) -> Route {
         via: route.via,
         login: login(route.user, route.password_file),
         tls: route.tls.unwrap_or(tls),
+        verp: route.verp,
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use puerto_smtp::{Address, Domain, LocalPart};
+use puerto_smtp::{Address, Domain, LocalPart, Verp};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -114,6 +114,20 @@ pub(super) fn table<K, V>(
 
 pub(super) fn sender_address(node: &Node<'_>) -> Read<Address> {
     parsed(node, sender::address)
+}
+
+/// The two delimiters of an envelope sender that names its recipient.
+pub(super) fn verp(node: &Node<'_>) -> Read<Verp> {
+    let written = text(node)?;
+    match Verp::parse(&written) {
+        Some(verp) => Ok(verp),
+        None => wrong(
+            node,
+            said!(
+                "{written} is not two of - = +", "{written} no es dos de - = +"; written = written
+            ),
+        ),
+    }
 }
 
 pub(super) fn sender_map(node: &Node<'_>) -> Read<Vec<(Who, Known)>> {

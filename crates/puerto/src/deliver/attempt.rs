@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::outcome::{HostFailure, cause_of, shortened};
 use super::places::Crowded;
 use super::session::Session;
-use super::{Job, Outcome, Pressure, Report, retry_after};
+use super::{Job, Outcome, Pressure, Report, Success, retry_after};
 use crate::cause::Cause;
 use crate::telemetry::{Delays, DeliveryStatus};
 
@@ -103,7 +103,7 @@ impl<'a> Attempt<'a> {
                 let cause = Cause::words(shortened(reply.to_string()));
                 let outcome = Outcome {
                     status_code: reply.status(),
-                    peer_reports: session.connection.extensions().dsn,
+                    success: self.success(session),
                     reply: Some(reply),
                     ..self.session_outcome(place, DeliveryStatus::Sent, session, cause)
                 };
@@ -111,6 +111,15 @@ impl<'a> Attempt<'a> {
             }
             Fate::Failed(failure) => self.fail(place, session, &failure),
             Fate::Remaining => {}
+        }
+    }
+
+    // RFC 3461 §5.2.1: a next hop that offers DSN tells of success itself.
+    fn success(&self, session: &Session) -> Success {
+        match self.component {
+            _ if session.connection.extensions().dsn => Success::ToldElsewhere,
+            "lmtp" => Success::Delivered,
+            _ => Success::Relayed,
         }
     }
 
@@ -199,7 +208,7 @@ impl<'a> Attempt<'a> {
                 ..Delays::default()
             },
             retry_after: None,
-            peer_reports: false,
+            success: Success::default(),
         }
     }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use puerto_smtp::{EnhancedCode, Reply, Return, ReversePath};
+use puerto_smtp::{Address, EnhancedCode, Reply, Return, ReversePath, Verp};
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
 use crate::cause::Cause;
@@ -97,6 +97,8 @@ pub struct Job {
     pub envelope_id: Option<String>,
     /// How much of the message a failure is to return (RFC 3461 §4.3).
     pub ret: Option<Return>,
+    /// The reverse-path is to name the recipient.
+    pub verp: Option<Verp>,
     /// The content needs 8BITMIME.
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.
@@ -112,6 +114,15 @@ pub struct Job {
 }
 
 impl Job {
+    /// The reverse-path for one recipient. One that cannot be made is as it was.
+    pub fn reverse_path_for(&self, recipient: &Address) -> Cow<'_, ReversePath> {
+        let made = self.verp.zip(self.reverse_path.address());
+        match made.and_then(|(verp, sender)| verp.reverse_path(sender, recipient)) {
+            Some(address) => Cow::Owned(ReversePath::Address(address)),
+            None => Cow::Borrowed(&self.reverse_path),
+        }
+    }
+
     /// The time of day when the attempt has lasted so long. It follows the clock that the
     /// job was made by, and does not leap.
     pub fn after(&self, lasted: Duration) -> Timestamp {
@@ -164,8 +175,23 @@ pub struct Outcome {
     pub delays: Delays,
     /// "Try again in N", if the reply said so.
     pub retry_after: Option<Duration>,
-    /// The next hop takes over the duty of reporting success (it offered DSN).
-    pub peer_reports: bool,
+    /// What it means that it was taken.
+    pub success: Success,
+}
+
+/// What a sender who wants to hear of success is told once a message was taken for a
+/// recipient, and by whom (RFC 3461 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Success {
+    /// It went to a server that offers no DSN: we say that, and nobody says more.
+    #[default]
+    Relayed,
+    /// It is in its mailbox.
+    Delivered,
+    /// The address stands for several, to whom it was sent on.
+    Expanded,
+    /// Whoever has it now takes over the duty of telling.
+    ToldElsewhere,
 }
 
 impl Outcome {

@@ -176,6 +176,7 @@ async fn ask(session: &mut Session, wish: &Wish) -> Granted {
         recipients: &[&recipient],
         envelope_id: None,
         ret: None,
+        verp: None,
         size: SIZE,
         eight_bit: false,
         utf8_header: false,

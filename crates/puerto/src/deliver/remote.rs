@@ -270,6 +270,11 @@ impl Remote {
         while !places.is_empty() {
             let is_used = session.connection.transactions() > 0;
             let (given, left) = match self.one_domain.knows(&host) {
+                // Each recipient has a reverse-path of its own.
+                _ if job.verp.is_some() => {
+                    let mut places = places.into_iter();
+                    (places.by_ref().take(1).collect(), places.collect())
+                }
                 true => one_domain::part(job, places),
                 false => (places, Vec::new()),
             };
@@ -379,21 +384,31 @@ fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
 // One transaction, and what became of each place. A mailbox that the envelope names
 // twice, in U-labels and in A-labels, gets one copy.
 async fn transaction(session: &mut Session, job: &Job, places: &[usize]) -> Vec<Fate> {
-    let (recipients, given) = distinct(job, places);
+    let adds_original = session.connection.extensions().dsn;
+    let (recipients, given) = distinct(job, places, adds_original);
     let fates = converse(session, job, &recipients).await;
     let lost = || Fate::Failed(Failure { stage: Stage::Idle, cause: Reason::OutOfStep });
     given.into_iter().map(|index| fates.get(index).cloned().unwrap_or_else(lost)).collect()
 }
 
-/// The recipients as they are said, and for each place which of them it is.
-fn distinct<'a>(job: &'a Job, places: &[usize]) -> (Vec<Cow<'a, Recipient>>, Vec<usize>) {
+/// The recipients as they are said, and for each place which of them it is. A next hop that
+/// offers DSN is told under which address each came here (RFC 3461 §5.2.1).
+fn distinct<'a>(
+    job: &'a Job,
+    places: &[usize],
+    adds_original: bool,
+) -> (Vec<Cow<'a, Recipient>>, Vec<usize>) {
     let (mut recipients, mut given) = (Vec::new(), Vec::with_capacity(places.len()));
     let mut seen = HashMap::new();
     for leased in places.iter().filter_map(|place| job.recipients.get(*place)) {
-        let recipient = match in_ascii(&leased.recipient.address) {
+        let mut recipient = match in_ascii(&leased.recipient.address) {
             Some(address) => Cow::Owned(Recipient { address, ..leased.recipient.clone() }),
             None => Cow::Borrowed(&leased.recipient),
         };
+        if adds_original && recipient.original.is_none() {
+            let original = leased.recipient.original_or_address().into_owned();
+            recipient.to_mut().original = Some(original);
+        }
         let index = *seen.entry(recipient.address.clone()).or_insert(recipients.len());
         if index == recipients.len() {
             recipients.push(recipient);
@@ -413,15 +428,20 @@ async fn converse(
     let mut opening = is_small.then(|| Opening::begin(&job.body));
     let peer_takes_utf8 = session.connection.extensions().smtputf8;
     let utf8_header = job.smtputf8 && (peer_takes_utf8 || has_utf8_header(&job.body).await);
-    let reverse_path = match job.reverse_path.address().and_then(in_ascii) {
+    let own = match recipients {
+        [only] => job.reverse_path_for(&only.address),
+        _ => Cow::Borrowed(&job.reverse_path),
+    };
+    let reverse_path = match own.address().and_then(in_ascii) {
         Some(address) => &ReversePath::Address(address),
-        None => &job.reverse_path,
+        None => &*own,
     };
     session.connection.begin(&Transaction {
         reverse_path,
         recipients: &recipients.iter().map(|recipient| &**recipient).collect::<Vec<_>>(),
         envelope_id: job.envelope_id.as_deref(),
         ret: job.ret,
+        verp: None,
         size: job.body.len(),
         eight_bit: job.eight_bit,
         utf8_header,

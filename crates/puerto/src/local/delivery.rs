@@ -30,7 +30,7 @@ use super::onward::Sent;
 use super::report::{self, Share};
 use crate::cause::Cause;
 use crate::config::{Live, Mailbox};
-use crate::deliver::{Body, Job, Outcome, Pressure, Remote, Report};
+use crate::deliver::{Body, Job, Outcome, Pressure, Remote, Report, Success};
 use crate::intake::Intake;
 use crate::telemetry::{Event, MailLog};
 
@@ -126,13 +126,12 @@ impl Mailboxes {
         let mut outcomes = Vec::new();
         for (leased, resolved) in recipients.iter().zip(resolved) {
             let share = resolved.map(|found| Share::of(&found, &progress.forwards));
-            let told_elsewhere = share.as_ref().is_ok_and(Share::is_one_address);
+            let success = share.as_ref().map_or(Success::default(), Share::success);
             let result = match share {
                 Ok(share) => self.conclude(job, leased, &share, &progress).await,
                 Err(failure) => Err(failure),
             };
-            let peer_reports = told_elsewhere && result.is_ok();
-            outcomes.push(Outcome { peer_reports, ..report::outcome(job, leased, result, begun) });
+            outcomes.push(Outcome { success, ..report::outcome(job, leased, result, begun) });
         }
         outcomes
     }

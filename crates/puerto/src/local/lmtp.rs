@@ -88,6 +88,7 @@ pub(super) fn part_of(job: &Job, recipients: Vec<LeasedRecipient>) -> Job {
         recipients,
         envelope_id: job.envelope_id.clone(),
         ret: job.ret,
+        verp: None,
         eight_bit: job.eight_bit,
         smtputf8: job.smtputf8,
         received_at: job.received_at,

@@ -68,8 +68,7 @@ fn envelope(job: &Job, sent: Sent<'_>, targets: &[Address]) -> Envelope {
     let owner = sent.owner.filter(|_| !job.reverse_path.is_null());
     let owner = owner.and_then(|name| owner_address(name, address.domain()));
     let Some(owner) = owner else {
-        let original = sent.leased.recipient.original.clone();
-        let original = original.or_else(|| Some(format!("rfc822;{address}")));
+        let original = Some(sent.leased.recipient.original_or_address().into_owned());
         let notify = sent.leased.recipient.notify;
         let notify = if sent.is_only { notify } else { notify.map(without_success) };
         let recipient = |address: &Address| Recipient {
@@ -82,6 +81,7 @@ fn envelope(job: &Job, sent: Sent<'_>, targets: &[Address]) -> Envelope {
             recipients: targets.iter().map(recipient).collect(),
             envelope_id: job.envelope_id.clone(),
             ret: job.ret,
+            verp: None,
             eight_bit: job.eight_bit,
             smtputf8: job.smtputf8,
         };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::expansion::{Onward, Resolution, UserBox};
 use super::failure::Failure;
 use crate::cause::Cause;
-use crate::deliver::{Job, Outcome};
+use crate::deliver::{Job, Outcome, Success};
 use crate::telemetry::{Delays, DeliveryStatus};
 
 /// How long a mailbox that is locked is waited for at first; each time twice as long.
@@ -71,8 +71,19 @@ impl Share {
         self.boxes.is_empty() && self.remote.is_empty() && self.discards.is_empty()
     }
 
-    /// One address in the place of another, whose server then tells of success
-    /// (RFC 3461 §5.2.7.2); a list's address is final (§5.2.7.3).
+    /// What a sender hears of success (RFC 3461 §5.2.7): one address in the place of another
+    /// has its server tell; a list's address, which has an owner, is final; any other that
+    /// stands for several is expanded.
+    pub(super) fn success(&self) -> Success {
+        let has_owner = self.remote.iter().any(|one| one.owner.is_some());
+        match self.boxes.len() + self.remote.len() {
+            _ if self.is_one_address() => Success::ToldElsewhere,
+            2.. if !has_owner => Success::Expanded,
+            _ => Success::Delivered,
+        }
+    }
+
+    /// One address in the place of another.
     pub(super) fn is_one_address(&self) -> bool {
         let is_one = self.remote.len() == 1 && self.remote.iter().all(|one| one.owner.is_none());
         is_one && self.boxes.is_empty() && self.discards.is_empty() && self.missing.is_empty()
@@ -180,6 +191,6 @@ pub(super) fn outcome(
             ..Delays::default()
         },
         retry_after,
-        peer_reports: false,
+        success: Success::Delivered,
     }
 }

@@ -13,7 +13,7 @@ use puerto_spool::{Entry, LeasedRecipient, MessageId, Store, Timestamp};
 
 use super::Mailboxes;
 use crate::config::{Config, Live, Mailbox, TlsLevel};
-use crate::deliver::{Body, BodyReader, Ending, Job, Outcome, Report};
+use crate::deliver::{Body, BodyReader, Ending, Job, Outcome, Report, Success};
 use crate::intake::{self, Intake, KeyRing, Wake};
 use crate::route::Plan;
 use crate::telemetry::{DeliveryStatus, MailLog};
@@ -61,6 +61,7 @@ fn job(to: &[&str], message: &'static [u8]) -> Job {
         recipients: to.iter().enumerate().map(recipient).collect(),
         envelope_id: None,
         ret: None,
+        verp: None,
         eight_bit: false,
         smtputf8: false,
         received_at: Timestamp::from_millis(0),
@@ -300,18 +301,22 @@ async fn failures_of_a_list_go_to_its_owner() {
 
 #[tokio::test]
 async fn success_of_an_alias_is_told_once() {
-    for (aliases, here, elsewhere) in [
-        ("team: root, a@example.net\n", true, false),
-        ("team: a@example.net, b@example.net\n", true, false),
-        ("team: a@example.net\n", false, true),
-        ("team: a@example.net\nowner-team: root\n", true, false),
+    for (aliases, success, elsewhere) in [
+        ("team: root, a@example.net\n", Success::Expanded, false),
+        ("team: a@example.net, b@example.net\n", Success::Expanded, false),
+        ("team: root, daemon\n", Success::Expanded, false),
+        ("team: root\n", Success::Delivered, false),
+        ("team: root, /dev/null\n", Success::Delivered, false),
+        ("team: a@example.net\n", Success::ToldElsewhere, true),
+        ("team: a@example.net\nowner-team: root\n", Success::Delivered, false),
+        ("team: a@example.net, b@example.net\nowner-team: root\n", Success::Delivered, false),
     ] {
         let house = House::new(aliases);
         let mut job = job(&["team@example.com"], MESSAGE);
         let notify = Notify { success: true, failure: true, delay: false };
         job.recipients[0].recipient.notify = Some(notify);
         let report = house.mailboxes.deliver(&job).await;
-        assert_eq!(!report.outcomes[0].peer_reports, here, "{aliases}");
+        assert_eq!(report.outcomes[0].success, success, "{aliases}");
         for queued in house.queued().iter().flat_map(|entry| &entry.recipients) {
             let success = queued.recipient.notify.is_some_and(|notify| notify.success);
             assert_eq!(success, elsewhere, "{aliases}");

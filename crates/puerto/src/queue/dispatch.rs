@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use puerto_mail::dns::Dns;
 use puerto_smtp::{Domain, ReversePath};
-use puerto_spool::{ClaimRequest, Claimed, Lease, Timestamp};
+use puerto_spool::{ClaimRequest, Claimed, Lease, Origin, Timestamp};
 use tokio::time::Instant;
 
 use super::body::SpoolBody;
@@ -33,7 +33,7 @@ use crate::cause::Cause;
 use crate::config::Mailbox;
 use crate::deliver::share;
 use crate::route::random::Random;
-use crate::route::{DestinationKey, Question, RouteFailure, Routing, providers};
+use crate::route::{self, DestinationKey, Question, RouteFailure, Routing, providers};
 
 /// Recipients that may wait in memory at the same time.
 const WAITING_RECIPIENTS: usize = 5_000;
@@ -324,6 +324,15 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         self.settler.give_back(work, now.after(retry::wait_when_crowded(age, dice)));
     }
 
+    // Copies that an alias sends on keep the reverse-path that their author gave.
+    fn with_verp(&self, lease: Lease) -> Lease {
+        if lease.verp.is_some() || lease.origin == Origin::Internal {
+            return lease;
+        }
+        let verp = route::verp(&self.wiring.config.get(), &lease.reverse_path, &lease.domain);
+        Lease { verp, ..lease }
+    }
+
     fn unrouted(&self, lease: Lease) -> Work {
         let body = SpoolBody::new(&self.wiring.store, lease.token.id, lease.size);
         Work::new(lease, Ok(Routing::Local), Arc::new(body))
@@ -391,7 +400,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         }
         let works = routed.into_iter().map(|(lease, routing)| {
             let body = SpoolBody::new(&self.wiring.store, lease.token.id, lease.size);
-            let work = Work::new(lease, routing, Arc::new(body));
+            let work = Work::new(self.with_verp(lease), routing, Arc::new(body));
             let (key, ceiling) = self.line(&work);
             (key, work, ceiling)
         });

@@ -10,7 +10,7 @@ use super::retry::{self, Failed, Next};
 use super::work::Work;
 use crate::cause::Cause;
 use crate::config::QueueTimes;
-use crate::deliver::{Job, Outcome};
+use crate::deliver::{Job, Outcome, Success};
 use crate::route::RouteFailure;
 use crate::telemetry::{Delays, DeliveryStatus};
 
@@ -30,6 +30,14 @@ pub(super) enum Fate {
 }
 
 impl Fate {
+    /// When it is tried again, if it is.
+    pub(super) fn next_attempt(self) -> Option<Timestamp> {
+        match self {
+            Self::Deferred(at) | Self::Returned(at) => Some(at),
+            Self::Delivered | Self::Refused | Self::Expired => None,
+        }
+    }
+
     /// Whether it has ended without delivery.
     pub(super) fn is_failure(self) -> bool {
         matches!(self, Self::Refused | Self::Expired)
@@ -180,7 +188,7 @@ fn without_host(index: u32, code: EnhancedCode, cause: Cause, at: Timestamp) -> 
         at,
         delays: Delays::default(),
         retry_after: None,
-        peer_reports: false,
+        success: Success::default(),
     }
 }
 

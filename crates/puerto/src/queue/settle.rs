@@ -17,7 +17,7 @@ use super::work::Work;
 use super::{Wiring, catch, retry};
 use crate::bounce::{Kind as News, Notice};
 use crate::config::Config;
-use crate::deliver::Outcome;
+use crate::deliver::{Outcome, Success};
 use crate::explain;
 use crate::route::random::Random;
 use crate::telemetry::{Delivery, DeliveryStatus, Event};
@@ -90,11 +90,12 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
             .collect();
         self.wiring.wake.announced(work.job.id).await;
         let late = self.late(work, &config, &judged, moment.now);
+        let next_attempt = judged.iter().filter_map(|judged| judged.fate.next_attempt()).min();
         let told = self.tell_failures(work, &config, &mut judged).await;
         self.log_attempts(work, &judged);
         self.log_notification(work, News::Failed, told);
         self.tell_deliveries(work, &config, &judged).await;
-        self.tell_delay(work, &config, &late).await;
+        self.tell_delay(work, &config, (&late, next_attempt)).await;
         self.record(work, &judged);
     }
 
@@ -148,7 +149,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
         if failures.is_empty() {
             return None;
         }
-        self.tell(News::Failed, work, config, &failures).await.unwrap_or_else(|NotTold| {
+        self.tell(News::Failed, work, config, (&failures, None)).await.unwrap_or_else(|NotTold| {
             let later = self.wiring.now().after(AFTER_FAILED_NOTICE);
             for judged in judged.iter_mut().filter(|judged| judged.fate.is_failure()) {
                 judged.withhold(later);
@@ -167,12 +168,14 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
             .iter()
             .enumerate()
             .filter(|(index, judged)| {
-                judged.fate == Fate::Delivered && !judged.outcome.peer_reports && asked(*index)
+                judged.fate == Fate::Delivered
+                    && judged.outcome.success != Success::ToldElsewhere
+                    && asked(*index)
             })
             .map(|(_, judged)| judged.outcome.clone())
             .collect();
         if !delivered.is_empty()
-            && let Ok(told) = self.tell(News::Delivered, work, config, &delivered).await
+            && let Ok(told) = self.tell(News::Delivered, work, config, (&delivered, None)).await
         {
             self.log_notification(work, News::Delivered, told);
         }
@@ -196,7 +199,12 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
 
     // Another job of the same message may be at it, here or on another node, or may have
     // done it since the lease was handed out: the store says whose it is.
-    async fn tell_delay(&self, work: &Work, config: &Config, late: &[Outcome]) {
+    async fn tell_delay(
+        &self,
+        work: &Work,
+        config: &Config,
+        (late, next_attempt): (&[Outcome], Option<Timestamp>),
+    ) {
         let id = work.job.id;
         if late.is_empty() {
             return;
@@ -209,7 +217,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                 return self.wiring.warn(Some(id), &text);
             }
         }
-        match self.tell(News::Delayed, work, config, late).await {
+        match self.tell(News::Delayed, work, config, (late, next_attempt)).await {
             Ok(told) => self.log_notification(work, News::Delayed, told),
             Err(NotTold) => {
                 if let Err(error) = self.wiring.work.forget_delay(id).await {
@@ -225,11 +233,12 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
         news: News,
         work: &Work,
         config: &Config,
-        outcomes: &[Outcome],
+        (outcomes, next_attempt): (&[Outcome], Option<Timestamp>),
     ) -> Result<Option<MessageId>, NotTold> {
         let expire_at = work.job.received_at.after(config.queue.expire);
         let origin = Some(work.origin.clone());
-        let notice = Notice { kind: news, job: &work.job, outcomes, expire_at, origin };
+        let job = &work.job;
+        let notice = Notice { kind: news, job, outcomes, expire_at, next_attempt, origin };
         self.wiring.carrier.notify(&notice).await.map_err(|refusal| {
             let text = format!("the sender could not be told: {}", refusal.reply);
             self.wiring.warn(Some(work.job.id), &text);

@@ -78,6 +78,7 @@ impl Work {
             recipients: lease.recipients,
             envelope_id: lease.envelope_id,
             ret: lease.ret,
+            verp: lease.verp,
             eight_bit: lease.eight_bit,
             smtputf8: lease.smtputf8,
             received_at: lease.received_at,
@@ -143,6 +144,7 @@ impl Schedulable for Work {
         let together = self.job.id == other.job.id
             && Arc::ptr_eq(&self.job.plan, &other.job.plan)
             && matches!((&self.kind, &other.kind), (Kind::Remote, Kind::Remote))
+            && self.job.verp == other.job.verp
             && self.job.recipients.len() + other.job.recipients.len() <= MAX_RECIPIENTS;
         if !together {
             return Err(other);

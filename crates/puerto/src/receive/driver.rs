@@ -491,6 +491,7 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
             chunking: true,
             // Strangers' wishes for notices would have us send mail to whom they like.
             dsn: arrival.policy.is_for_ours(),
+            xverp: arrival.policy.is_for_ours(),
             auth: login::offered(arrival.service, starttls, config),
             help: true,
         },

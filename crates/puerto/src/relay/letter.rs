@@ -28,6 +28,7 @@ pub(super) fn job(config: &Config, plan: &Arc<Plan>, from: &Address, to: Address
         recipients: vec![LeasedRecipient { index: 0, recipient: Recipient::new(to), attempts: 0 }],
         envelope_id: None,
         ret: None,
+        verp: None,
         eight_bit: false,
         smtputf8: false,
         received_at: Timestamp::from_millis(now.saturating_mul(1000)),

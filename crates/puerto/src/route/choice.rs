@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use puerto_smtp::{Domain, ReversePath};
+use puerto_smtp::{Domain, ReversePath, Verp};
 
 use super::{Machine, address};
 use crate::config::{Config, Route, TlsLevel};
@@ -37,6 +37,15 @@ pub(super) fn choose(
         None if config.relayhost.is_some() => Choice::Relay(None),
         None => Choice::Exchanger(config.delivery.tls),
     }
+}
+
+/// How mail that this server's own users, clients or programs send to a domain is to name
+/// its recipient in its reverse-path, as the route that holds for it says.
+pub fn verp(config: &Config, reverse_path: &ReversePath, domain: &Domain) -> Option<Verp> {
+    if reverse_path.is_null() || config.routes.iter().all(|route| route.verp.is_none()) {
+        return None;
+    }
+    config.routes.iter().find(|route| matches(route, reverse_path, domain))?.verp
 }
 
 /// Whether the users of a domain live on this machine, as far as its name says: one

@@ -32,7 +32,7 @@ use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 pub use address::LiteralFault;
 use choice::Choice;
-pub use choice::is_local;
+pub use choice::{is_local, verp};
 pub use machine::Machine;
 
 /// Why nothing could be brought to a stranger whose address is in this domain: an address

@@ -95,6 +95,7 @@ impl Submission {
                         recipients: &recipients.iter().collect::<Vec<_>>(),
                         envelope_id: None,
                         ret: None,
+                        verp: None,
                         size: self.content.len() as u64,
                         eight_bit: !self.content.is_ascii(),
                         utf8_header: false,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::str::Chars;
 use std::vec;
 
-use puerto_smtp::{Notify, Return};
+use puerto_smtp::{Notify, Return, Verp};
 
 use crate::cli::exit::{Failure, Sysexit};
 use crate::lang::{Said, said};
@@ -72,6 +72,8 @@ pub struct Arguments {
     pub ret: Option<Return>,
     /// `-V`: the envelope id.
     pub envelope_id: Option<String>,
+    /// `-XV`: the reverse-path names each recipient.
+    pub verp: Option<Verp>,
     /// `-B 8BITMIME`: the content is declared to be 8-bit.
     pub eight_bit: bool,
     /// `-v`: show the dialogue with the server.
@@ -94,6 +96,7 @@ impl Default for Arguments {
             notify: None,
             ret: None,
             envelope_id: None,
+            verp: None,
             eight_bit: false,
             verbose: false,
             config: None,
@@ -226,6 +229,12 @@ impl Parser {
             'N' => self.parsed.notify = Some(notify(&value)?),
             'R' => self.parsed.ret = Some(return_content(&value)?),
             'V' => self.parsed.envelope_id = Some(envelope_id(value)?),
+            // Any other is a log file of the old sendmail.
+            'X' => {
+                if let Some(delimiters) = value.strip_prefix('V') {
+                    self.parsed.verp = Some(verp(delimiters)?);
+                }
+            }
             'b' => self.parsed.mode = mode(&value)?,
             'f' | 'r' => self.parsed.sender = Some(value),
             'o' => self.family_o(&value)?,
@@ -309,6 +318,19 @@ fn notify(value: &str) -> Result<Notify, Failure> {
         }
     }
     Ok(notify)
+}
+
+fn verp(delimiters: &str) -> Result<Verp, Failure> {
+    match delimiters {
+        "" => Ok(Verp::default()),
+        delimiters => Verp::parse(delimiters).ok_or_else(|| {
+            usage(said!(
+                "-XV{delimiters}: write -XV, or -XV and two of - = +, such as -XV+=",
+                "-XV{delimiters}: escriba -XV, o -XV y dos de - = +, como -XV+=";
+                delimiters = delimiters
+            ))
+        }),
+    }
 }
 
 fn return_content(value: &str) -> Result<Return, Failure> {
@@ -454,6 +476,10 @@ mod tests {
         assert_eq!(parsed.full_name.as_deref(), Some("Joe"));
         assert_eq!(parsed.config, Some(PathBuf::from("/etc/p")));
         assert_eq!(read("-N never x").unwrap().notify, Some(Notify::NEVER));
+        for (line, verp) in [("-XV x", "+="), ("-XV-= x", "-="), ("-X V=+ x", "=+")] {
+            assert_eq!(read(line).unwrap().verp, Verp::parse(verp), "{line}");
+        }
+        assert_eq!(read("-X /tmp/log x").unwrap().verp, None);
         assert_eq!(read("--config=/a x").unwrap().config, Some(PathBuf::from("/a")));
         assert_eq!(read("--config /a x").unwrap().config, Some(PathBuf::from("/a")));
     }
@@ -498,6 +524,7 @@ mod tests {
             ("-oQ", "needs a value"),
             ("--config", "--config needs"),
             ("-N maybe x", "never"),
+            ("-XV+ x", "-XV+="),
             ("-R some x", "full or hdrs"),
             ("-B 9BIT x", "7BIT or 8BITMIME"),
             ("-bd", "puerto serve"),

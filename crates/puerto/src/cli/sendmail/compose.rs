@@ -161,6 +161,7 @@ fn envelope(
     Envelope {
         envelope_id: arguments.envelope_id.clone(),
         ret: arguments.ret,
+        verp: arguments.verp,
         eight_bit: arguments.eight_bit || eight_bit,
         smtputf8,
         ..Envelope::new(reverse_path, recipients)

@@ -16,6 +16,8 @@ means that the server has it on disk; with any other, nothing was sent.
   -N WHEN       notifications: never, or a list of success, failure, delay
   -R full|hdrs  what a notification returns
   -V ID         the envelope's id, named by notifications
+  -XV           names each recipient in the envelope's sender (VERP); -XV+= with
+                these delimiters
   -B TYPE       7BIT or 8BITMIME
   -bs           speak SMTP on standard input and output
   -bp           list the queue (mailq)
@@ -25,7 +27,7 @@ means that the server has it on disk; with any other, nothing was sent.
   -C FILE       another configuration file (also --config FILE)
   --            what follows are recipients
 
-Accepted and ignored: -A -G -h -L -m -n -O -o -p -U -X -c -e -x
+Accepted and ignored: -A -G -h -L -m -n -O -o -p -U -c -e -x
 ",
     "\
 uso: sendmail [opción ...] [destinatario ...]
@@ -41,6 +43,8 @@ enviado nada.
   -N CUÁNDO     notificaciones: never, o una lista de success, failure, delay
   -R full|hdrs  qué devuelve una notificación
   -V ID         el identificador del sobre, que citan las notificaciones
+  -XV           nombra a cada destinatario en el remitente del sobre (VERP); -XV+=
+                con esos delimitadores
   -B TIPO       7BIT u 8BITMIME
   -bs           habla SMTP por la entrada y la salida estándar
   -bp           enumera la cola (mailq)
@@ -51,6 +55,6 @@ enviado nada.
   -C FICHERO    otro fichero de configuración (también --config FICHERO)
   --            lo que sigue son destinatarios
 
-Se aceptan y no hacen nada: -A -G -h -L -m -n -O -o -p -U -X -c -e -x
+Se aceptan y no hacen nada: -A -G -h -L -m -n -O -o -p -U -c -e -x
 ",
 );

@@ -110,6 +110,7 @@ impl Session {
             recipients: &everybody,
             envelope_id: envelope.envelope_id.as_deref(),
             ret: envelope.ret,
+            verp: envelope.verp,
             size,
             eight_bit: envelope.eight_bit,
             utf8_header: envelope.smtputf8,
@@ -124,7 +125,7 @@ impl Session {
         for recipients in recipients.chunks(group) {
             let mut lines = String::new();
             for recipient in recipients {
-                commands::recipient(recipient, &self.offers, &mut lines);
+                commands::recipient(&transaction, recipient, &self.offers, &mut lines);
             }
             self.send(lines.as_bytes())?;
             for recipient in recipients {

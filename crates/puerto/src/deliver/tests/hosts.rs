@@ -1,7 +1,7 @@
 //! Which failures lead to another host, and which never do.
 
 use super::*;
-use crate::deliver::Pressure;
+use crate::deliver::{Pressure, Success};
 
 #[tokio::test]
 async fn the_next_host_is_tried_unless_the_message_may_have_arrived() {
@@ -114,7 +114,7 @@ async fn each_recipient_has_its_own_outcome() {
     );
     let indexes: Vec<u32> = report.outcomes.iter().map(|outcome| outcome.index).collect();
     assert_eq!(indexes, [10, 11, 12]);
-    assert!(report.outcomes[0].peer_reports);
+    assert_eq!(report.outcomes[0].success, Success::ToldElsewhere);
     assert_eq!(report.outcomes[0].host.as_deref(), Some("mx.example"));
 }
 

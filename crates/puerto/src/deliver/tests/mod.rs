@@ -4,6 +4,7 @@ mod content;
 mod domains;
 mod failures;
 mod hosts;
+mod notices;
 mod peer;
 mod reuse;
 mod security;
@@ -89,6 +90,7 @@ fn job(plan: Plan, recipients: usize) -> Job {
         recipients: (0..recipients).map(recipient).collect(),
         envelope_id: None,
         ret: None,
+        verp: None,
         eight_bit: false,
         smtputf8: false,
         received_at: Timestamp::from_millis(0),

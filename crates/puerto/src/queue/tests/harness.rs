@@ -17,7 +17,7 @@ use super::super::{Carrier, Wiring, run};
 use crate::bounce::{Kind as News, Notice};
 use crate::cause::Cause;
 use crate::config::{Config, Live};
-use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Whom};
+use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Success, Whom};
 use crate::intake::Refusal;
 use crate::intake::Wake;
 use crate::route::{Machine, Router};
@@ -79,7 +79,7 @@ pub(super) struct Reaction {
     pub(super) each: Arc<dyn Fn(&LeasedRecipient) -> DeliveryStatus + Send + Sync>,
     pub(super) panics: bool,
     pub(super) forgets: bool,
-    pub(super) peer_reports: bool,
+    pub(super) success: Success,
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn all(status: DeliveryStatus) -> Reaction {
         each: Arc::new(move |_| status),
         panics: false,
         forgets: false,
-        peer_reports: false,
+        success: Success::Relayed,
         retry_after: None,
     }
 }
@@ -205,7 +205,7 @@ impl Scripted {
             ),
             delays: Delays::default(),
             retry_after: reaction.retry_after,
-            peer_reports: reaction.peer_reports,
+            success: reaction.success,
         }
     }
 }

@@ -13,7 +13,7 @@ use puerto_spool::{Desk as _, Edit, RecipientState};
 
 use crate::bounce::Kind as News;
 use crate::config::{Config, NextHop};
-use crate::deliver::Pressure;
+use crate::deliver::{Pressure, Success};
 use crate::telemetry::DeliveryStatus::{Bounced, Deferred, Sent};
 use harness::{Reaction, World, all, seconds, unreachable};
 
@@ -406,9 +406,9 @@ async fn mail_without_a_way_is_returned_or_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn success_is_told_unless_the_next_hop_does() {
-    for (peer_reports, expected) in [(false, 1), (true, 0)] {
+    for (success, expected) in [(Success::Relayed, 1), (Success::ToldElsewhere, 0)] {
         let world = World::new();
-        world.start(move |_| Reaction { peer_reports, ..all(Sent) });
+        world.start(move |_| Reaction { success, ..all(Sent) });
         world.send_from("<me@example.com>", &["asks@a.test"], |recipient| {
             recipient.notify = Some(Notify { success: true, ..Notify::NEVER });
         });
@@ -508,7 +508,7 @@ async fn no_recipient_is_lost_whatever_the_peers_do() {
                 },
                 panics: roll % 37 == 5,
                 forgets: false,
-                peer_reports: false,
+                success: Success::default(),
                 retry_after: None,
                 each: Arc::new(move |recipient| {
                     let hash = roll.rotate_left(recipient.index % 64).wrapping_mul(31);
