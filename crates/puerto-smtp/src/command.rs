@@ -88,6 +88,16 @@ impl fmt::Debug for AuthCommand {
     }
 }
 
+/// XORIGIN: one thing that a client says of the program that it sends for. Nobody has checked
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginClaim {
+    /// What it is about: `executable`, `directory` …
+    pub name: String,
+    /// What is said, without control characters.
+    pub value: String,
+}
+
 /// A command that is well formed. Whether it may be said now is another question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -122,6 +132,8 @@ pub enum Command {
     StartTls,
     /// AUTH (RFC 4954).
     Auth(AuthCommand),
+    /// XORIGIN, which is ours: what a client says of the program that it sends for.
+    Origin(OriginClaim),
 }
 
 /// Why a line is not a command that we obey.
@@ -195,6 +207,7 @@ impl Command {
             Verb::Noop => Ok(Self::Noop),
             Verb::Help => Ok(Self::Help),
             Verb::Auth => parse_auth(arguments).map(Self::Auth),
+            Verb::Origin => parse_origin(arguments).map(Self::Origin),
             Verb::Expn | Verb::Etrn | Verb::Turn => {
                 Err(Reply::enhanced(502, (5, 5, 1), "Error: command not implemented"))
             }
@@ -394,6 +407,17 @@ fn parse_auth(arguments: &str) -> Result<AuthCommand, Reply> {
         return Err(form());
     }
     Ok(AuthCommand { mechanism: Mechanism::parse(mechanism), initial })
+}
+
+/// `XORIGIN name=value`, the value as xtext.
+fn parse_origin(arguments: &str) -> Result<OriginClaim, Reply> {
+    let form = || syntax(Verb::Origin.rules().syntax);
+    let (name, value) = arguments.trim_end().split_once('=').ok_or_else(form)?;
+    let is_name = |name: &str| {
+        (1..=20).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_lowercase())
+    };
+    let value = decode_xtext(value).filter(|_| is_name(name)).ok_or_else(form)?;
+    Ok(OriginClaim { name: name.to_owned(), value })
 }
 
 /// The reply to what should be Base64 and is not (RFC 4954 §4).

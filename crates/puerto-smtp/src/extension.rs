@@ -31,6 +31,8 @@ pub struct Extensions {
     pub auth: Vec<String>,
     /// HELP.
     pub help: bool,
+    /// XORIGIN, ours and for users of this machine alone: a client may say which program sends.
+    pub origin: bool,
 }
 
 impl Extensions {
@@ -59,6 +61,7 @@ impl Extensions {
             "DSN" => self.dsn = true,
             "XVERP" => self.xverp = true,
             "HELP" => self.help = true,
+            "XORIGIN" => self.origin = true,
             "AUTH" => self.add_mechanisms(words),
             // Servers before RFC 2554 wrote "AUTH=LOGIN PLAIN", and some write both.
             other => {
@@ -101,6 +104,7 @@ impl Extensions {
         offer(self.chunking, "CHUNKING");
         offer(self.xverp, "XVERP");
         offer(self.help, "HELP");
+        offer(self.origin, "XORIGIN");
         lines
     }
 }
@@ -128,6 +132,7 @@ mod tests {
             xverp: true,
             auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             help: true,
+            origin: true,
         };
         for extensions in [Extensions::default(), all] {
             let mut lines = vec!["mx.example.com".to_owned()];

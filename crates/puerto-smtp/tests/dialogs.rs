@@ -77,6 +77,7 @@ fn every_dialog_goes_as_written_at_every_cut() {
 fn check(name: &str, transcript: &Transcript, cut: &dyn Fn(&[u8]) -> Vec<Vec<u8>>) {
     let parts: Vec<Vec<Vec<u8>>> = transcript.client.iter().map(|part| cut(part)).collect();
     let mut settings = Settings { lenient: transcript.trusted, ..settings() };
+    settings.extensions.origin = transcript.trusted;
     if name.starts_with("auth_") {
         settings.extensions.auth = ["SCRAM-SHA-256", "PLAIN", "LOGIN"].map(str::to_owned).into();
     }
@@ -216,6 +217,7 @@ fn settings() -> Settings {
             xverp: false,
             auth: Vec::new(),
             help: true,
+            origin: false,
         },
         domain: Domain::parse("example.com").unwrap(),
         sender_domain: Domain::parse("example.com").unwrap(),

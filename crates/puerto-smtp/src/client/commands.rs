@@ -37,6 +37,13 @@ pub fn mail(transaction: &Transaction<'_>, peer: &Extensions, out: &mut String) 
     out.push_str("\r\n");
 }
 
+/// Appends `XORIGIN`: something about the program that a message is from, for a server of ours.
+pub fn origin(name: &str, value: &str, out: &mut String) {
+    let _ = write!(out, "XORIGIN {name}=");
+    encode_xtext(value, out);
+    out.push_str("\r\n");
+}
+
 /// Appends `RCPT TO` for one recipient of a transaction.
 pub fn recipient(
     transaction: &Transaction<'_>,

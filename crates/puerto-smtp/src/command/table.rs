@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     /// TURN, SEND, SOML and SAML, all withdrawn (RFC 5321 appendix F).
     Turn,
     Help,
+    /// XORIGIN, which is ours alone.
+    Origin,
 }
 
 /// What holds for one command.
@@ -67,7 +69,7 @@ const fn rules(
 }
 
 /// Every command, in the order of [`Verb`].
-static TABLE: [Rules; 16] = [
+static TABLE: [Rules; 17] = [
     rules(Verb::Ehlo, "EHLO", ANY, "EHLO hostname"),
     rules(Verb::Helo, "HELO", ANY, "HELO hostname"),
     rules(Verb::StartTls, "STARTTLS", IDLE, "STARTTLS"),
@@ -84,6 +86,7 @@ static TABLE: [Rules; 16] = [
     rules(Verb::Etrn, "ETRN", ANY, "ETRN domain"),
     rules(Verb::Turn, "TURN", ANY, "TURN"),
     rules(Verb::Help, "HELP", ANY, "HELP"),
+    rules(Verb::Origin, "XORIGIN", IDLE, "XORIGIN name=value"),
 ];
 
 impl Verb {

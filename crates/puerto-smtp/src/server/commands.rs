@@ -8,7 +8,7 @@ use super::{Action, Discard, Settings};
 use crate::address::{Address, LocalPart, ReversePath};
 use crate::codec::ChunkDecoder;
 use crate::command::{
-    Command, MailCommand, Mailbox, Moment, RcptCommand, Refused, Verb, unsupported,
+    Command, MailCommand, Mailbox, Moment, OriginClaim, RcptCommand, Refused, Verb, unsupported,
 };
 use crate::envelope::{Envelope, Recipient};
 use crate::reply::Reply;
@@ -73,6 +73,7 @@ impl Commands {
             }
             (Command::StartTls, None) => start_tls(common),
             (Command::Auth(auth), None) => auth::begin(auth, common),
+            (Command::Origin(claim), None) => claimed(claim, common),
             (command, transaction) => Self { transaction }.obey_anywhere(command, common),
         }
     }
@@ -104,7 +105,8 @@ impl Commands {
             | Command::Data
             | Command::Bdat { .. }
             | Command::StartTls
-            | Command::Auth(_) => {}
+            | Command::Auth(_)
+            | Command::Origin(_) => {}
         }
         self.go_on(common)
     }
@@ -187,6 +189,28 @@ fn begin(mail: MailCommand, common: &mut Common) -> Next {
             Commands::default().go_on(common)
         }
     }
+}
+
+/// Claims of one session that are kept at most.
+const MAX_CLAIMS: usize = 16;
+
+// The last word on a subject counts: one session may send for several programs.
+fn claimed(claim: OriginClaim, common: &mut Common) -> Next {
+    let claims = &mut common.claims;
+    claims.retain(|known| known.name != claim.name);
+    let refusal = if !common.settings.extensions.origin {
+        Some(Reply::enhanced(502, (5, 5, 1), "Error: command not implemented"))
+    } else if claims.len() >= MAX_CLAIMS {
+        Some(Reply::enhanced(501, (5, 5, 4), "Error: too many claims"))
+    } else {
+        claims.push(claim);
+        None
+    };
+    match refusal {
+        Some(reply) => common.conclude(Verb::Origin, &reply),
+        None => common.done(Verb::Origin, "250 2.0.0 Ok\r\n"),
+    }
+    Commands::default().go_on(common)
 }
 
 fn start_tls(common: &mut Common) -> Next {
@@ -392,5 +416,6 @@ fn verb_of(command: &Command) -> Verb {
         Command::Help => Verb::Help,
         Command::StartTls => Verb::StartTls,
         Command::Auth(_) => Verb::Auth,
+        Command::Origin(_) => Verb::Origin,
     }
 }

@@ -7,7 +7,7 @@ use super::{Refusal, Settings};
 use crate::address::ReversePath;
 use crate::base64;
 use crate::codec::{ChunkDecoder, ContentFault, DataDecoder, Line, LineDecoder};
-use crate::command::{Command, Refused, Verb};
+use crate::command::{Command, OriginClaim, Refused, Verb};
 use crate::limits::{MAX_AUTH_LINE, MAX_DISCARDED_CONTENT, MAX_DOMAIN, MAX_ERRORS};
 use crate::reply::{Reply, Severity};
 
@@ -47,6 +47,8 @@ pub(super) struct Common {
     pub(super) tls: bool,
     /// The client has logged in.
     pub(super) authenticated: bool,
+    /// What the client says of the program that it sends for.
+    pub(super) claims: Vec<OriginClaim>,
     pub(super) tally: Tally,
 }
 
@@ -92,6 +94,7 @@ impl Common {
             hello: None,
             tls: false,
             authenticated: false,
+            claims: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -290,7 +293,7 @@ impl Tally {
     pub(super) fn command_counts(&self) -> Vec<(&'static str, u32, u32)> {
         const NAMES: [&str; Verb::COUNT] = [
             "ehlo", "helo", "starttls", "auth", "mail", "rcpt", "bdat", "data", "rset", "noop",
-            "quit", "vrfy", "expn", "etrn", "turn", "help",
+            "quit", "vrfy", "expn", "etrn", "turn", "help", "xorigin",
         ];
         let known = NAMES.iter().zip(&self.commands);
         let known = known.map(|(name, (succeeded, all))| (*name, *succeeded, *all));

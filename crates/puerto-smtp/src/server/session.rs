@@ -7,6 +7,7 @@ use super::commands::{AskingMail, AskingRecipient, Commands};
 use super::common::{Answer, Common};
 use super::content::{Beginning, Chunk, Data, Ending, UnwantedChunk};
 use super::{Action, Discard, Refusal, Settings};
+use crate::command::OriginClaim;
 use crate::envelope::Envelope;
 use crate::reply::Reply;
 use crate::sasl::Mechanism;
@@ -286,6 +287,11 @@ impl Session {
             (false, true, false, _) => "ESMTP",
             (false, false, _, _) => "SMTP",
         }
+    }
+
+    /// What the client says of the program that it sends for: nobody has checked it.
+    pub fn claims(&self) -> &[OriginClaim] {
+        &self.common.claims
     }
 
     /// The commands that were given: name, how many succeeded, how many there were.

@@ -5,7 +5,7 @@
 use super::value::{self, Node, Read, store};
 use puerto_smtp::Verp;
 
-use super::{Config, LogFormat, LogTarget, Mailbox, NextHop, Route, TlsLevel};
+use super::{Config, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Route, TlsLevel};
 use crate::lang::{Language, Text};
 
 /// What a key is when the file does not name it.
@@ -119,6 +119,13 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
         Text::new(
             "How the users of this machine get their mail.",
             "Cómo reciben su correo los usuarios de esta máquina.",
+        ),
+    ),
+    (
+        "pickup",
+        Text::new(
+            "How programs of this machine hand mail over.",
+            "Cómo entregan correo los programas de esta máquina.",
         ),
     ),
     (
@@ -355,6 +362,13 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Other names for local users, in the usual form: `name: user, other@example.com`.", "Otros nombres de los usuarios locales, en la forma habitual: `nombre: usuario, otro@example.com`.");
         |d, v| store(&mut d.config.local.aliases, value::path(v));
         |c| quote(c.local.aliases.display());
+
+    "pickup" "header" = Written("\"local\"");
+        Text::new("\"none\", \"local\" or \"all\"", "\"none\", \"local\" o \"all\"");
+        Text::new("Which mail names in its header the program that it came from: none, what stays on this machine, or all.", "Qué correo nombra en su cabecera el programa del que viene: ninguno, el que se queda en esta máquina o todo.");
+        |d, v| store(&mut d.config.pickup.header, value::origin_header(v));
+        |c| quote(match c.pickup.header {
+            OriginHeader::None => "none", OriginHeader::Local => "local", OriginHeader::All => "all" });
 
     "sender" "always" = Written("\"\""); Text::new("an address, or \"\" for none", "una dirección, o \"\" si no hay");
         Text::new("The one address that all mail is sent from, for a relay that takes no other. The author stays in Reply-To.", "La única dirección desde la que sale todo el correo, para un relay que no admite otra. El autor queda en Reply-To.");

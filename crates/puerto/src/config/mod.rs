@@ -79,6 +79,8 @@ pub struct Config {
     pub store: Store,
     /// How local users get theirs.
     pub local: Local,
+    /// How they hand over what they send.
+    pub pickup: Pickup,
     /// Bounds.
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.
@@ -346,6 +348,25 @@ pub struct Local {
     pub mailbox_size: u64,
     /// The aliases file.
     pub aliases: PathBuf,
+}
+
+/// How programs of this machine hand mail over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pickup {
+    /// Which mail says in its header where it came from.
+    pub header: OriginHeader,
+}
+
+/// Which mail says in its header from which program of this machine it came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OriginHeader {
+    /// None; the log says it all the same.
+    None,
+    /// What stays on this machine.
+    #[default]
+    Local,
+    /// All, also what leaves.
+    All,
 }
 
 /// The kind of mailbox.

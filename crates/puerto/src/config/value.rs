@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::sender::{self, Known, Masquerade, Who};
-use super::{LogFormat, LogTarget, Mailbox, Network, NextHop, TlsLevel};
+use super::{LogFormat, LogTarget, Mailbox, Network, NextHop, OriginHeader, TlsLevel};
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
 
 /// A value as it stands in the file.
@@ -277,6 +277,13 @@ pub(super) fn log_format(node: &Node<'_>) -> Read<LogFormat> {
     choice(
         node,
         &[("postfix", LogFormat::Postfix), ("json", LogFormat::Json), ("text", LogFormat::Text)],
+    )
+}
+
+pub(super) fn origin_header(node: &Node<'_>) -> Read<OriginHeader> {
+    choice(
+        node,
+        &[("none", OriginHeader::None), ("local", OriginHeader::Local), ("all", OriginHeader::All)],
     )
 }
 

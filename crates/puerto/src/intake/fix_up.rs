@@ -21,12 +21,13 @@ use puerto_smtp::{Address, Domain};
 
 use super::foreign::is_forged;
 use super::prepare::{Work, parse_fields, unacceptable, wall_clock};
-use super::{Refusal, Source, author, repeated};
+use super::{Refusal, Source, author, local_origin, repeated};
 use crate::telemetry::Change;
 
 /// Fields that nobody outside may see, or that only the final host may write
 /// (RFC 5322 §3.6.3, RFC 5321 §4.4).
-const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
+const DROPPED: [&str; 5] =
+    ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length", local_origin::NAME];
 /// Fields that hold addresses.
 const ADDRESSES: [&str; 15] = [
     "From",
@@ -218,7 +219,9 @@ pub(super) fn fix<'a>(header: &Header<'a>, work: &Work) -> Result<Fixed<'a>, Ref
         Handling::Relay | Handling::Complete => mend(header, work, handling, &mut fixed),
     }
     if matches!(handling, Handling::PassOn | Handling::Forward) {
-        let honest = |field: &&Field<'_>| !is_forged(field, &work.source, &work.config);
+        let honest = |field: &&Field<'_>| {
+            !is_forged(field, &work.source, &work.config) && !field.is(local_origin::NAME)
+        };
         let kept = header.fields().iter().filter(honest);
         fixed.kept.extend(kept.map(|field| Cow::Borrowed(field.raw())));
         fixed.is_changed |= fixed.kept.len() < header.fields().len();

@@ -10,6 +10,7 @@ mod foreign;
 #[cfg(test)]
 mod header_tests;
 mod key_ring;
+mod local_origin;
 mod prepare;
 mod repeated;
 mod senders;
@@ -27,7 +28,7 @@ use puerto_spool::{Content, Draft, MessageId, SpoolError, Store, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::config::Live;
-use crate::telemetry::{self, Client, Event, MailLog};
+use crate::telemetry::{self, Client, Event, LocalOrigin, MailLog};
 
 pub(crate) use encode::Base64Lines;
 pub use key_ring::{KeyProblem, KeyRing};
@@ -60,6 +61,8 @@ pub enum Source {
         uid: u32,
         /// The user's name, or the number as text.
         user: String,
+        /// What is known of the program.
+        origin: LocalOrigin,
     },
     /// This server: a notification to one of ours.
     Internal,

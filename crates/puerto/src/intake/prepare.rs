@@ -21,7 +21,7 @@ use super::content::{self, Head, Pass};
 use super::encode::Rewriting;
 use super::fix_up::{self, Fixed, Handling};
 use super::structure::Walker;
-use super::{KeyRing, Refusal, Source, senders};
+use super::{KeyRing, Refusal, Source, local_origin, senders};
 use crate::config::Config;
 use crate::route;
 use crate::telemetry::{Change, Signature, Signing};
@@ -326,6 +326,7 @@ fn trace(work: &Work, out: &mut Vec<u8>) {
         date: wall_clock(work.now),
     };
     trace.write(out);
+    local_origin::write(work, out);
 }
 
 /// A time on this machine's wall clock.

@@ -14,6 +14,7 @@ use super::*;
 use crate::config::Config;
 
 mod octets;
+mod origin;
 mod senders;
 mod told;
 
@@ -90,7 +91,7 @@ impl Rig {
 }
 
 pub(super) fn local() -> Source {
-    Source::Local { uid: 1000, user: "ann".to_owned() }
+    Source::Local { uid: 1000, user: "ann".to_owned(), origin: LocalOrigin::default() }
 }
 
 pub(super) fn client(trusted: bool) -> Source {

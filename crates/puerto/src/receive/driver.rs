@@ -23,7 +23,7 @@ use crate::accounts::Login;
 use crate::config::Config;
 use crate::intake::{self, Source};
 use crate::local::Directory;
-use crate::telemetry::{Client, Event, Reject};
+use crate::telemetry::{Claims, Client, Event, LocalOrigin, Process, Reject};
 
 /// Octets that are read at once where a command is expected; pipelined content may
 /// follow it, but most sessions that wait, wait here.
@@ -44,7 +44,7 @@ pub(super) enum Peer {
     /// A client on the network.
     Client(SocketAddr),
     /// A user of this machine.
-    User { uid: u32, name: String },
+    User { uid: u32, name: String, process: Process },
 }
 
 /// A connection that was let in.
@@ -410,8 +410,9 @@ impl Driver {
     ) -> Result<intake::Accepted, intake::Refusal> {
         let source = self.source(envelope.smtputf8);
         match &source {
-            Source::Local { uid, .. } => {
-                self.log(&Event::FromLocalUser { id, uid: *uid, from: &envelope.reverse_path })
+            Source::Local { uid, origin, .. } => {
+                let from = &envelope.reverse_path;
+                self.log(&Event::FromLocalUser { id, uid: *uid, origin, from });
             }
             Source::Smtp { client, helo, protocol, tls, .. } => self.log(&Event::FromClient {
                 id,
@@ -428,7 +429,12 @@ impl Driver {
 
     fn source(&self, smtputf8: bool) -> Source {
         match &self.arrival.peer {
-            Peer::User { uid, name } => Source::Local { uid: *uid, user: name.clone() },
+            Peer::User { uid, name, process } => {
+                let claims = self.session.claims().iter();
+                let claims = claims.map(|claim| (claim.name.as_str(), claim.value.as_str()));
+                let origin = LocalOrigin { process: process.clone(), claims: Claims::of(claims) };
+                Source::Local { uid: *uid, user: name.clone(), origin }
+            }
             Peer::Client(peer) => Source::Smtp {
                 client: self.arrival.client.clone(),
                 peer: *peer,
@@ -494,6 +500,7 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
             xverp: arrival.policy.is_for_ours(),
             auth: login::offered(arrival.service, starttls, config),
             help: true,
+            origin: matches!(arrival.peer, Peer::User { .. }),
         },
         sender_domain: config.sender_domain().cloned().unwrap_or_else(|| domain.clone()),
         domain,

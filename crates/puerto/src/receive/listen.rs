@@ -22,7 +22,7 @@ use super::connection::Connection;
 use super::driver::{Arrival, Driver, Peer, blocking};
 use super::inherited::Inherited;
 use super::policy::{Policy, Who};
-use super::{Context, SUBMIT_SOCKET, Service};
+use super::{Context, SUBMIT_SOCKET, Service, process};
 use crate::cause::Cause;
 use crate::config::Config;
 use crate::lang::{Language, Said};
@@ -430,12 +430,15 @@ impl Doorman {
 
 fn user(stream: UnixStream, uid: u32, terms: Terms) -> Arrival {
     // Where names come from a directory server, asking it may take a while.
-    let found = blocking(|| nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)));
+    let (process, found) = blocking(|| {
+        let process = process::at_the_other_end(&stream, uid);
+        (process, nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)))
+    });
     let name = found.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
     Arrival {
         policy: Policy::new(&terms.config, Service::Smtp, Who::User, None),
         connection: Connection::Unix(stream),
-        peer: Peer::User { uid, name },
+        peer: Peer::User { uid, name, process },
         client: Client { name: Some("localhost".to_owned()), address: None },
         service: Service::Smtp,
         config: terms.config,

@@ -20,6 +20,7 @@ mod inherited;
 mod listen;
 mod login;
 mod policy;
+mod process;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ use crate::tls::ServerTls;
 
 pub use inherited::Inherited;
 pub use listen::{BindError, Listeners};
+pub use process::of as look_at_process;
 
 /// The name of the local socket in the run directory.
 pub const SUBMIT_SOCKET: &str = "submit";

@@ -335,6 +335,11 @@ async fn a_local_user_is_known_by_the_kernel_and_may_send_as_anybody() {
     let uid = nix::unistd::getuid();
     assert!(server.logged("FromLocalUser { id: MessageId("));
     assert!(server.logged(&format!("uid: {uid}")));
+    assert!(server.logged(&format!("process: Process {{ pid: Some({})", std::process::id())));
+    client.expect("RSET", "250").await;
+    client.expect("XORIGIN script=/srv/a+20shop.php", "250").await;
+    client.send("me@example.com").await;
+    assert!(server.logged("script: Some(\"/srv/a shop.php\")"));
     // Garbage on the socket ends that client's session alone.
     let mut other = Client { stream: UnixStream::connect(server.socket()).await.unwrap() };
     assert!(other.reply().await.starts_with("220 "));

@@ -75,7 +75,8 @@ LimitNOFILE=65536
 
 # It starts as root to open ports and keys, then becomes its own user. Two small processes
 # stay behind, to write mailboxes as their users and to read a renewed certificate; these
-# are all they need for that.
+# are all they need for that. Other users' processes are not hidden from it (ProtectProc=):
+# the log says from which of them mail has come.
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_KILL CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER
 NoNewPrivileges=yes
 ProtectSystem=full
@@ -87,7 +88,6 @@ ProtectControlGroups=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
-ProtectProc=invisible
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes

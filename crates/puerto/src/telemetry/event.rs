@@ -8,6 +8,8 @@ use puerto_spool::{MessageId, Timestamp};
 
 use crate::cause::Cause;
 
+use super::LocalOrigin;
+
 /// A client as the log names it: `name[address]`, the name "unknown" if it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
@@ -289,12 +291,15 @@ pub enum Event<'a> {
         /// `SMTP`, `ESMTP`, `ESMTPSA` …
         protocol: &'a str,
     },
-    /// A message came from a local user: `ID: uid=0 from=<root>` (pickup).
+    /// A message came from a local user: `ID: uid=0 from=<root>` and what is known of its
+    /// program (pickup).
     FromLocalUser {
         /// Its id.
         id: MessageId,
         /// The user's number, which the kernel vouches for.
         uid: u32,
+        /// The program.
+        origin: &'a LocalOrigin,
         /// Reverse-path.
         from: &'a ReversePath,
     },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::clean;
 use super::event::{Change, Client, Delays, Delivery, Event, Prepared, Reject, Signing};
+use super::{LocalOrigin, Process};
 
 /// Appends one object, without a line end. `time` is RFC 3339, in UTC.
 pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
@@ -37,10 +38,11 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
             object.maybe("tls", tls.as_ref());
             object.maybe("login", login.as_ref());
         }
-        Event::FromLocalUser { id, uid, from } => {
+        Event::FromLocalUser { id, uid, origin, from } => {
             object.text("id", id);
             object.number("uid", uid);
             object.text("from", from);
+            object.origin(origin);
         }
         Event::Prepared(prepared) => object.prepared(prepared),
         Event::Queued { id, from, size, recipients } => {
@@ -122,6 +124,31 @@ impl Object<'_> {
             let _ = write!(self.0, "{comma}\"{name}\":{{\"accepted\":{good},\"all\":{total}}}");
         }
         self.0.push('}');
+    }
+
+    fn origin(&mut self, origin: &LocalOrigin) {
+        let Process { pid, unit, parents } = &origin.process;
+        if let Some(pid) = pid {
+            self.number("pid", pid);
+        }
+        self.maybe("unit", unit.as_ref());
+        if !parents.is_empty() {
+            self.0.push_str(",\"parents\":[");
+            for (index, parent) in parents.iter().enumerate() {
+                self.0.push_str(if index > 0 { "," } else { "" });
+                let _ = write!(self.0, "{{\"pid\":{}", parent.pid);
+                self.text("name", &parent.name);
+                self.0.push('}');
+            }
+            self.0.push(']');
+        }
+        let mut separator = ",\"claimed\":{";
+        for (name, value) in origin.claims.each() {
+            let _ = write!(self.0, "{separator}\"{name}\":");
+            clean::json(self.0, value);
+            separator = ",";
+        }
+        self.0.push_str(if separator == "," { "}" } else { "" });
     }
 
     fn reject(&mut self, reject: &Reject<'_>) {

@@ -8,6 +8,7 @@
 mod clean;
 pub mod event;
 mod json;
+mod origin;
 mod postfix;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use event::{
     Change, Client, Delays, Delivery, DeliveryStatus, Encryption, Event, Prepared, Reject,
     Signature, Signing, Verified,
 };
+pub use origin::{Ancestor, Claims, LocalOrigin, Process, bounded};
 
 /// The mail log. Writing never blocks on a slow reader for longer than the
 /// system's buffer, and never fails a message.

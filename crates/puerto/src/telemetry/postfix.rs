@@ -50,9 +50,13 @@ fn body(out: &mut String, event: &Event<'_>) {
                 }
             }
         }
-        Event::FromLocalUser { id, uid, from } => {
+        Event::FromLocalUser { id, uid, origin, from } => {
             let _ = write!(out, "{id}: uid={uid}");
             bracketed(out, " from=", from);
+            for (name, value) in origin.each() {
+                let _ = write!(out, ", {name}=");
+                clean::without_comma(out, value);
+            }
         }
         Event::Prepared(Prepared { id, message_id, .. }) => {
             let _ = write!(out, "{id}: message-id=");

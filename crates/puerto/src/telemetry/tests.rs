@@ -90,7 +90,10 @@ fn each_event(mut with: impl FnMut(&str, &Event<'_>)) {
     let failed = |client, account| Event::LoginFailed { client, mechanism, account, why };
     with("login-failed", &failed(&named, Some("ana")));
     with("login-failed-unknown", &failed(&unnamed, None));
-    with("local-user", &Event::FromLocalUser { id, uid: 1000, from: &from });
+    let nothing = LocalOrigin::default();
+    with("local-user", &Event::FromLocalUser { id, uid: 1000, origin: &nothing, from: &from });
+    let origin = shop();
+    with("local-program", &Event::FromLocalUser { id, uid: 33, origin: &origin, from: &from });
     each_prepared(&mut with, id, &from);
     with("queued", &Event::Queued { id, from: &from, size: 512, recipients: 2 });
     let tls =
@@ -129,6 +132,17 @@ fn each_prepared(with: &mut impl FnMut(&str, &Event<'_>), id: MessageId, from: &
     with("message-id", &Event::Prepared(prepared(&signing[0])));
     let unsigned = Prepared { changes: &[], ..prepared(&signing[1]) };
     with("message-id-unsigned", &Event::Prepared(unsigned));
+}
+
+fn shop() -> LocalOrigin {
+    let parent = |name: &str, pid| Ancestor { name: name.into(), pid };
+    let process = Process {
+        pid: Some(4711),
+        unit: Some("php8.2-fpm.service".into()),
+        parents: vec![parent("sh", 4710), parent("php-fpm: a, b", 812)],
+    };
+    let claims = Claims::of([("script", "/srv/shop/mail.php"), ("executable", "/usr/bin/php")]);
+    LocalOrigin { process, claims }
 }
 
 fn check(format: LogFormat, expected: &[(&str, &str)]) {
@@ -207,6 +221,13 @@ fn events_read_as_postfix_writes_them() {
                  from=<me@example.com>",
             ),
             (
+                "local-program",
+                "Nov  4 06:53:50 mail puerto/pickup[7]: 0ABCDEF01234: uid=33 \
+                 from=<me@example.com>, pid=4711, unit=php8.2-fpm.service, \
+                 parents=sh[4710] php-fpm: a; b[812], claimed_executable=/usr/bin/php, \
+                 claimed_script=/srv/shop/mail.php",
+            ),
+            (
                 "message-id",
                 "Nov  4 06:53:50 mail puerto/cleanup[7]: 0ABCDEF01234: \
                  message-id=<1@example.com>",
@@ -276,6 +297,12 @@ fn json_lines_hold_the_same_facts_with_types() {
     assert_eq!(of("expired")["from"], "");
     assert_eq!(of("warning")["level"], "warning");
     assert_eq!(of("login-failed")["login"], "ana");
+    let program = of("local-program");
+    assert_eq!((&program["uid"], &program["pid"]), (&33.into(), &4711.into()));
+    assert_eq!(program["unit"], "php8.2-fpm.service");
+    assert_eq!(program["parents"][1]["name"], "php-fpm: a, b");
+    assert_eq!(program["claimed"]["script"], "/srv/shop/mail.php");
+    assert!(of("local-user").get("claimed").is_none() && of("local-user").get("pid").is_none());
 }
 
 #[test]
@@ -288,6 +315,7 @@ fn people_read_sentences() {
         "0ABCDEF01234 delivered to you@example.net via mx.example",
         "must wait for",
         "mx.example[192.0.2.1] could not log in with PLAIN as ana: wrong password\n",
+        "parents sh[4710] php-fpm: a, b[812]; it says: executable /usr/bin/php, script /srv/",
         "unknown[192.0.2.9] was refused at RCPT, to you@example.net: 554 5.7.1 Relay",
     ] {
         assert!(all.contains(part), "{part} in\n{all}");
@@ -347,7 +375,7 @@ fn an_opened_log_writes_lines_to_its_file() {
     each_event(|_, event| log.write(event));
     reopen.flush();
     let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text.lines().count(), 22);
+    assert_eq!(text.lines().count(), 23);
     assert!(text.lines().all(|line| line.starts_with("Nov 24 ") && line.contains(" mail puerto/")));
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777 & !0o640, 0);
@@ -372,7 +400,7 @@ fn pflogsumm_reads_the_log() {
         return;
     };
     let text = String::from_utf8_lossy(&output.stdout);
-    for count in ["3   received", "1   delivered", "1   deferred", "1   bounced", "2   rejected"] {
+    for count in ["4   received", "1   delivered", "1   deferred", "1   bounced", "2   rejected"] {
         assert!(text.contains(count), "{count} in\n{text}");
     }
     assert!(text.contains("Relay access denied"), "{text}");

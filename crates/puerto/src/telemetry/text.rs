@@ -73,9 +73,19 @@ fn body(out: &mut String, event: &Event<'_>) {
                 }
             }
         }
-        Event::FromLocalUser { id, uid, from } => {
+        Event::FromLocalUser { id, uid, origin, from } => {
             let _ = write!(out, "{id} comes from the local user {uid}");
             labelled(out, ", sender ", from);
+            for (name, value) in origin.process.each() {
+                let _ = write!(out, ", {name} ");
+                clean::plain(out, value);
+            }
+            let mut separator = "; it says: ";
+            for (name, value) in origin.claims.each() {
+                let _ = write!(out, "{separator}{name} ");
+                clean::plain(out, value);
+                separator = ", ";
+            }
         }
         Event::Prepared(Prepared { id, message_id, .. }) => {
             let _ = write!(out, "{id} has the Message-ID ");

@@ -14,6 +14,7 @@ pub mod arguments;
 pub mod compose;
 pub mod input;
 
+mod caller;
 mod help;
 mod raw;
 mod session;
@@ -173,7 +174,8 @@ fn gecos_name(entry: &nix::unistd::User) -> Option<String> {
 /// recipient was found to be acceptable.
 fn submit(submission: &mut Submission, socket: &Path, verbose: bool) -> Result<(), Failure> {
     let recipients = submission.envelope.recipients.clone();
-    let mut session = Session::open(socket, verbose)?;
+    let claims = caller::claims();
+    let mut session = Session::open(socket, &claims, verbose)?;
     let offer = session.offer(&submission.envelope, &recipients, submission.size())?;
     refused(&offer)?;
     if offer.accepted == recipients.len() {
@@ -182,12 +184,13 @@ fn submit(submission: &mut Submission, socket: &Path, verbose: bool) -> Result<(
         return Ok(());
     }
     session.quit();
-    let parts = partition(submission, offer.accepted, socket, verbose)?;
+    let way = (socket, claims.as_slice(), verbose);
+    let parts = partition(submission, offer.accepted, way)?;
     let mut rest = recipients.as_slice();
     for (done, count) in parts.iter().enumerate() {
         let (part, later) = rest.split_at_checked(*count).unwrap_or((rest, &[]));
         rest = later;
-        send_part(submission, part, socket, verbose).map_err(|failure| {
+        send_part(submission, part, way).map_err(|failure| {
             if done == 0 {
                 failure
             } else {
@@ -198,18 +201,16 @@ fn submit(submission: &mut Submission, socket: &Path, verbose: bool) -> Result<(
     Ok(())
 }
 
+/// The socket, what is said of the caller, and whether the dialogue is shown.
+type Way<'a> = (&'a Path, &'a [(&'static str, String)], bool);
+
 // How many recipients go with each copy; every one of them is accepted by the server.
-fn partition(
-    submission: &Submission,
-    first: usize,
-    socket: &Path,
-    verbose: bool,
-) -> Result<Vec<usize>, Failure> {
+fn partition(submission: &Submission, first: usize, way: Way<'_>) -> Result<Vec<usize>, Failure> {
     let recipients = &submission.envelope.recipients;
     let mut parts = vec![first];
     let mut offered = first;
     while let Some(rest) = recipients.get(offered..).filter(|rest| !rest.is_empty()) {
-        let mut session = Session::open(socket, verbose)?;
+        let mut session = Session::open(way.0, way.1, way.2)?;
         let offer = session.offer(&submission.envelope, rest, submission.size())?;
         refused(&offer)?;
         session.quit();
@@ -222,10 +223,9 @@ fn partition(
 fn send_part(
     submission: &mut Submission,
     part: &[puerto_smtp::Recipient],
-    socket: &Path,
-    verbose: bool,
+    way: Way<'_>,
 ) -> Result<(), Failure> {
-    let mut session = Session::open(socket, verbose)?;
+    let mut session = Session::open(way.0, way.1, way.2)?;
     let offer = session.offer(&submission.envelope, part, submission.size())?;
     refused(&offer)?;
     if offer.accepted < part.len() {

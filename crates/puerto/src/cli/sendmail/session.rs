@@ -14,7 +14,7 @@ use std::time::Duration;
 use puerto_smtp::client::{Transaction, commands};
 use puerto_smtp::codec::DotStuffer;
 use puerto_smtp::extension::Extensions;
-use puerto_smtp::limits::{ClientTimeouts, MAX_ERRORS};
+use puerto_smtp::limits::{ClientTimeouts, MAX_COMMAND_LINE, MAX_ERRORS};
 use puerto_smtp::reply::{ReplyDecoder, ReplyError, Severity};
 use puerto_smtp::{Address, Envelope, Recipient, Reply};
 use puerto_spool::clock::{Clock as _, SystemClock};
@@ -24,6 +24,7 @@ use super::input::BLOCK;
 use crate::cli::exit::{Failure, Sysexit, and_try_again};
 use crate::cli::output::printable;
 use crate::lang::{Said, Text, reply_error, said, said_of, system};
+use crate::telemetry::bounded;
 
 /// Commands that are sent before their replies are read.
 const GROUP: usize = (MAX_ERRORS as usize) * 3 / 4;
@@ -39,6 +40,9 @@ pub(super) struct Session {
     decoder: ReplyDecoder,
     timeouts: ClientTimeouts,
     offers: Extensions,
+    /// Commands that go out before the next message, and how many they are.
+    claims: String,
+    claimed: usize,
     verbose: bool,
 }
 
@@ -57,8 +61,29 @@ impl Session {
     /// Connects and greets. A server that is too busy for one more session is asked
     /// again for a while: programs start `sendmail` by the hundred and do not expect
     /// that some of them fail for it.
-    pub(super) fn open(socket: &Path, verbose: bool) -> Result<Self, Failure> {
-        Self::open_within(PATIENCE, socket, verbose)
+    pub(super) fn open(
+        socket: &Path,
+        claims: &[(&'static str, String)],
+        verbose: bool,
+    ) -> Result<Self, Failure> {
+        let mut session = Self::open_within(PATIENCE, socket, verbose)?;
+        session.claim(claims);
+        Ok(session)
+    }
+
+    /// Says this of the program that the next message is from.
+    pub(super) fn claim(&mut self, claims: &[(&'static str, String)]) {
+        if self.offers.origin {
+            for (name, value) in claims {
+                let mut line = String::new();
+                commands::origin(name, &bounded(value), &mut line);
+                // One in a script of many octets to a character does without.
+                if line.len() <= MAX_COMMAND_LINE {
+                    self.claims.push_str(&line);
+                    self.claimed += 1;
+                }
+            }
+        }
     }
 
     fn open_within(patience: Duration, socket: &Path, verbose: bool) -> Result<Self, Failure> {
@@ -85,6 +110,8 @@ impl Session {
             decoder: ReplyDecoder::new(),
             timeouts: ClientTimeouts::default(),
             offers: Extensions::default(),
+            claims: String::new(),
+            claimed: 0,
             verbose,
         };
         let timeouts = session.timeouts;
@@ -116,9 +143,14 @@ impl Session {
             utf8_header: envelope.smtputf8,
         };
         check_offers(&transaction, &self.offers)?;
-        let mut mail = String::new();
+        let mut mail = std::mem::take(&mut self.claims);
         commands::mail(&transaction, &self.offers, &mut mail);
-        let reply = self.command(&mail, self.timeouts.mail)?;
+        self.send(mail.as_bytes())?;
+        // A claim that is not taken is nothing that a message should wait for.
+        for _ in 0..std::mem::take(&mut self.claimed) {
+            self.reply(self.timeouts.mail)?;
+        }
+        let reply = self.reply(self.timeouts.mail)?;
         positive(&reply, THE_SENDER)?;
         let group = if self.offers.pipelining { GROUP } else { 1 };
         let mut offer = Offer::default();
