@@ -24,6 +24,7 @@ pub mod lang;
 pub mod local;
 pub mod queue;
 pub mod receive;
+pub mod recipients;
 pub mod relay;
 pub mod rights;
 pub mod route;

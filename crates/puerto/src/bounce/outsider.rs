@@ -27,7 +27,7 @@ pub(super) const TO_ALL: u32 = 300;
 pub(super) fn is_meant(config: &Config, origin: Option<&Origin>, from: &ReversePath) -> bool {
     match origin {
         Some(Origin::Internal) | None => {
-            from.address().is_none_or(|address| !route::is_local(config, address.domain()))
+            from.address().is_none_or(|address| !route::is_here(config, address.domain()))
         }
         origin => is_strange(config, origin),
     }

@@ -399,6 +399,20 @@ causes! {
         ["{of}; its other targets have it",
          "{of}; sus otros destinos lo tienen"];
 
+    // Whether somebody exists.
+    NobodyToAsk {} = "recipients.nobody-to-ask"
+        ["nobody can be asked about it",
+         "no hay a quién preguntar por ella"];
+    HostNotAsked { host: String } = "recipients.host-not-asked"
+        ["{host} cannot be asked about it",
+         "no se puede preguntar por ella a {host}"];
+    HostUnwilling { host: String } = "recipients.host-unwilling"
+        ["{host} does not let us in to ask about it",
+         "{host} no nos deja entrar a preguntar por ella"];
+    NoAnswer {} = "recipients.no-answer"
+        ["whoever has its mailbox did not answer in time",
+         "quien tiene su buzón no respondió a tiempo"];
+
     // Mailboxes.
     MailboxLocked {} = "mailbox.locked"
         ["another program keeps the mailbox locked",

@@ -129,6 +129,13 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
         ),
     ),
     (
+        "virtual",
+        Text::new(
+            "Addresses that stand for others, in domains of ours.",
+            "Direcciones que equivalen a otras, en dominios nuestros.",
+        ),
+    ),
+    (
         "sender",
         Text::new(
             "Under which addresses the senders of this machine are known elsewhere.",
@@ -209,6 +216,14 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Who may relay without AUTH. The whole Internet is refused.", "Quién puede enviar a cualquier destino sin AUTH. Internet entero no se admite.");
         |d, v| store(&mut d.config.trusted_networks.0, value::list(v, value::network));
         |c| array(&c.trusted_networks.0, |network| quote(network));
+    "" "relay_domains" = Written("[]"); Text::new("a list of domains, such as [\"example.net\", \"*.example.org\"]", "una lista de dominios, como [\"example.net\", \"*.example.org\"]");
+        Text::new("Domains of others whose mail is taken from everybody and handed on, by a route or to their MX: a backup MX, or a relay in front of other servers. *. stands for the subdomains too.", "Dominios ajenos cuyo correo se recibe de cualquiera y se pasa adelante, por una ruta o a su MX: un MX de respaldo, o un relay delante de otros servidores. *. incluye los subdominios.");
+        |d, v| store(&mut d.config.relay_domains, value::list(v, value::route_to));
+        |c| array(&c.relay_domains, |domain| quote(domain));
+    "" "relay_recipients" = Written("[]"); Text::new("a list of addresses, @domains and paths of files, such as [\"ana@example.net\", \"@example.org\", \"/etc/puerto/relay_recipients\"]", "una lista de direcciones, @dominios y rutas de ficheros, como [\"ana@example.net\", \"@example.org\", \"/etc/puerto/relay_recipients\"]");
+        Text::new("Who lives in relay_domains; []: their next hop is asked, and what it says is remembered. Mail for others is refused, so that nobody gets notices about mail that he has not sent.", "Quién vive en relay_domains; []: se le pregunta al siguiente servidor y se recuerda la respuesta. El correo para los demás se rechaza, para que nadie reciba avisos de correo que no envió.");
+        |d, v| store(&mut d.config.relay_recipients, value::list(v, value::inhabitant));
+        |c| array(&c.relay_recipients, |who| quote(who));
     "" "state_dir" = Written("\"/var/lib/puerto\""); PATH;
         Text::new("Where the queue is kept.", "Dónde se guarda la cola.");
         |d, v| store(&mut d.config.state_dir, value::path(v));
@@ -362,6 +377,28 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Other names for local users, in the usual form: `name: user, other@example.com`.", "Otros nombres de los usuarios locales, en la forma habitual: `nombre: usuario, otro@example.com`.");
         |d, v| store(&mut d.config.local.aliases, value::path(v));
         |c| quote(c.local.aliases.display());
+
+    "local" "recipient_delimiter" = Written("\"+\""); Text::new("one or more characters, such as \"+\" or \"+-\", or \"\" for none", "uno o más caracteres, como \"+\" o \"+-\", o \"\" si ninguno");
+        Text::new("What parts a user's name from an extension: mail to user+anything is the user's.", "Lo que separa el nombre de un usuario de una extensión: el correo a usuario+loquesea es del usuario.");
+        |d, v| store(&mut d.config.local.recipient_delimiter, value::delimiter(v));
+        |c| quote(&c.local.recipient_delimiter);
+    "local" "postmaster" = Written("\"root\""); Text::new("a user of this machine or an address", "un usuario de esta máquina o una dirección");
+        Text::new("Who gets the mail to postmaster where no alias says so.", "Quién recibe el correo a postmaster si ningún alias lo dice.");
+        |d, v| store(&mut d.config.local.postmaster, value::destination(v).map(Some));
+        |c| optional(c.local.postmaster.as_ref());
+
+    "virtual" "domains" = Written("[]"); Text::new("a list of domain names, such as [\"example.org\"]", "una lista de nombres de dominio, como [\"example.org\"]");
+        Text::new("Domains of ours without users of this machine: only the addresses of the table and of its file exist there.", "Dominios nuestros sin usuarios de esta máquina: en ellos solo existen las direcciones de la tabla y de su fichero.");
+        |d, v| store(&mut d.config.virtual_addresses.domains, value::list(v, value::domain));
+        |c| array(&c.virtual_addresses.domains, |domain| quote(domain));
+    "virtual" "map" = Written("{}"); Text::new("a table such as { \"info@example.org\" = \"ana, luis@example.net\", \"@example.org\" = \"ana\", \"@old.example.com\" = \"@example.com\" }", "una tabla como { \"info@example.org\" = \"ana, luis@example.net\", \"@example.org\" = \"ana\", \"@old.example.com\" = \"@example.com\" }");
+        Text::new("Addresses that stand for others: first the address, then the address without its extension, then @domain for all the rest. A target @domain keeps the part before the @.", "Direcciones que equivalen a otras: primero la dirección, luego la dirección sin su extensión y después @dominio para todas las demás. Un destino @dominio conserva lo que va delante de la @.");
+        |d, v| store(&mut d.config.virtual_addresses.map, value::virtual_map(v));
+        |c| table(&c.virtual_addresses.map);
+    "virtual" "file" = Written("\"\""); OPTIONAL_PATH;
+        Text::new("More of them in a file of Postfix's form: `address target, target` on each line. Changes hold at once.", "Más de ellas en un fichero con la forma de Postfix: `dirección destino, destino` en cada línea. Los cambios valen de inmediato.");
+        |d, v| store(&mut d.config.virtual_addresses.file, value::optional(v, value::path));
+        |c| optional(c.virtual_addresses.file.as_ref().map(|path| path.display()));
 
     "pickup" "header" = Written("\"local\"");
         Text::new("\"none\", \"local\" or \"all\"", "\"none\", \"local\" o \"all\"");

@@ -1,6 +1,7 @@
 //! The configuration: every key declared once, read with errors that name file,
 //! line, key, what is accepted and the nearest known key.
 
+mod addresses;
 mod errors;
 mod host;
 mod keys;
@@ -23,6 +24,7 @@ use puerto_smtp::{Address, Domain, Verp};
 
 use crate::lang::Language;
 
+pub use addresses::{Destination, Destinations, Inhabitant, Virtual};
 pub use errors::{ConfigError, ConfigErrors};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
@@ -47,6 +49,11 @@ pub struct Config {
     pub relayhost_login: Option<Login>,
     /// Who may relay without AUTH.
     pub trusted_networks: Networks,
+    /// Domains whose mail is taken from everybody and handed on: `example.net`, or
+    /// `*.example.net` for its subdomains too.
+    pub relay_domains: Vec<String>,
+    /// Who lives there; empty: their next hop is asked.
+    pub relay_recipients: Vec<Inhabitant>,
     /// Where the spool lives.
     pub state_dir: PathBuf,
     /// Where the sockets live.
@@ -81,6 +88,8 @@ pub struct Config {
     pub local: Local,
     /// How they hand over what they send.
     pub pickup: Pickup,
+    /// Addresses that stand for others.
+    pub virtual_addresses: Virtual,
     /// Bounds.
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.
@@ -348,6 +357,10 @@ pub struct Local {
     pub mailbox_size: u64,
     /// The aliases file.
     pub aliases: PathBuf,
+    /// The characters that part a name from its extension; empty: none does.
+    pub recipient_delimiter: String,
+    /// Who gets postmaster's mail where no alias says so.
+    pub postmaster: Option<Destination>,
 }
 
 /// How programs of this machine hand mail over.

@@ -2,6 +2,7 @@
 //! error is found in one go and points at its place, then checks what only several
 //! keys together can say.
 
+mod addresses;
 mod relations;
 
 use std::collections::BTreeMap;

@@ -277,3 +277,38 @@ fn only_the_default_file_may_be_missing() {
     let errors = Config::load(Some(missing)).unwrap_err();
     assert!(errors.to_string().contains("/nonexistent/puerto.toml"));
 }
+
+#[test]
+fn every_domain_of_the_tables_has_one_place() {
+    let base = "hostname = \"mail.example.com\"\ndomains = [\"example.com\"]\n";
+    for (text, told) in [
+        ("[virtual]\ndomains = [\"Example.com\"]\n", "is in `domains`, too"),
+        ("[virtual]\nmap = { \"a@example.org\" = \"ana\" }\n", "add `example.org` there"),
+        ("[virtual]\nmap = { \"a@example.com\" = \"|cat\" }\n", "name an alias here"),
+        ("[virtual]\nmap = { \"a@example.com\" = [] }\n", ""),
+        ("relay_domains = [\"example.com\"]\n", "ends on this server"),
+        ("relay_domains = [\"*.com\"]\n", "relay for strangers"),
+        ("relay_domains = [\"*.co.uk\"]\n", "relay for strangers"),
+        ("relay_domains = [\"*\"]\n", "is not a domain"),
+        ("relay_recipients = [\"a@example.net\"]\n", "`example.net` is not in relay_domains"),
+        ("relay_recipients = [\"ana\"]\n", "write the whole address"),
+        ("[local]\nrecipient_delimiter = \"x\"\n", "cannot part them"),
+        ("[local]\npostmaster = \"@example.net\"\n", "a user or an address"),
+    ] {
+        match Config::parse(&format!("{base}{text}"), "puerto.toml") {
+            Err(errors) => assert!(errors.to_string().contains(told), "{told} in\n{errors}"),
+            Ok(_) => assert!(told.is_empty(), "{text}"),
+        }
+    }
+    let text = format!(
+        "{base}relay_domains = [\"*.school.example\", \"example.net\"]\n\
+         relay_recipients = [\"ana@a.school.example\", \"@example.net\", \"/etc/x\"]\n\
+         [virtual]\ndomains = [\"example.org\"]\nfile = \"/etc/virtual\"\n\
+         map = {{ \"a@example.org\" = [\"ana\", \"b@example.net\"], \"@example.org\" = \"@example.com\", root = \"ana\" }}\n"
+    );
+    let config = Config::parse(&text, "a").unwrap_or_else(|e| panic!("{e}"));
+    let again = Config::parse(&config.to_toml(), "b").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(again.to_toml(), config.to_toml());
+    assert_eq!(again.virtual_addresses, config.virtual_addresses);
+    assert_eq!(again.relay_recipients, config.relay_recipients);
+}

@@ -10,6 +10,7 @@ use puerto_smtp::{Address, Domain, LocalPart, Verp};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::addresses::{self, Destination, Destinations, Inhabitant};
 use super::sender::{self, Known, Masquerade, Who};
 use super::{LogFormat, LogTarget, Mailbox, Network, NextHop, OriginHeader, TlsLevel};
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
@@ -91,7 +92,7 @@ pub(super) fn list<T>(node: &Node<'_>, item: fn(&Node<'_>) -> Read<T>) -> Read<V
 pub(super) fn table<K, V>(
     node: &Node<'_>,
     key: fn(&str) -> Result<K, Said>,
-    value: fn(&str) -> Result<V, Said>,
+    value: fn(&Node<'_>) -> Read<V>,
 ) -> Read<Vec<(K, V)>> {
     let DeValue::Table(entries) = node.get_ref() else {
         return needed(node, A_TABLE, node.get_ref());
@@ -102,7 +103,7 @@ pub(super) fn table<K, V>(
     for (name, node) in entries {
         let key = key(name.get_ref());
         let key = key.map_err(|message| vec![Wrong { span: name.span(), message }]);
-        match (key, parsed(node, value)) {
+        match (key, value(node)) {
             (Ok(key), Ok(value)) => pairs.push((key, value)),
             (key, value) => {
                 wrongs.extend(key.err().into_iter().chain(value.err()).flatten());
@@ -131,7 +132,36 @@ pub(super) fn verp(node: &Node<'_>) -> Read<Verp> {
 }
 
 pub(super) fn sender_map(node: &Node<'_>) -> Read<Vec<(Who, Known)>> {
-    table(node, Who::parse, Known::parse)
+    table(node, Who::parse, |node| parsed(node, Known::parse))
+}
+
+/// What stands for what: each target a text, or several in a list.
+pub(super) fn virtual_map(node: &Node<'_>) -> Read<Vec<(Who, Destinations)>> {
+    table(node, addresses::who, |node| match node.get_ref() {
+        DeValue::Array(_) => {
+            let targets = list(node, |node| parsed(node, Destinations::parse))?;
+            Ok(Destinations(targets.into_iter().flat_map(|some| some.0).collect()))
+        }
+        _ => parsed(node, Destinations::parse),
+    })
+}
+
+pub(super) fn destination(node: &Node<'_>) -> Read<Destination> {
+    parsed(node, |text| match Destination::parse(text)? {
+        Destination::Domain(_) => Err(said!(
+            "a user or an address is needed here",
+            "aquí hace falta un usuario o una dirección"
+        )),
+        one => Ok(one),
+    })
+}
+
+pub(super) fn inhabitant(node: &Node<'_>) -> Read<Inhabitant> {
+    parsed(node, Inhabitant::parse)
+}
+
+pub(super) fn delimiter(node: &Node<'_>) -> Read<String> {
+    parsed(node, addresses::delimiter)
 }
 
 pub(super) fn masquerade(node: &Node<'_>) -> Read<Masquerade> {

@@ -15,6 +15,7 @@ mod outcome;
 mod places;
 mod pool;
 pub mod probe;
+mod question;
 mod remote;
 mod retry_after;
 mod session;
@@ -38,6 +39,7 @@ use crate::telemetry::{Delays, DeliveryStatus, Encryption};
 pub use places::open_files;
 #[cfg(test)]
 pub(crate) use places::{HURRIED, Places, Whom};
+pub use question::Judged;
 pub use remote::{LmtpTarget, Remote, share};
 
 /// A message's content, openable more than once: a second host may need it again.

@@ -169,7 +169,8 @@ fn note(session: &Session, sight: &mut Sight) {
     sight.tls.clone_from(&session.tls);
 }
 
-async fn ask(session: &mut Session, wish: &Wish) -> Granted {
+/// Asks for one wish in a session that is ready.
+pub(super) async fn ask(session: &mut Session, wish: &Wish) -> Granted {
     let recipient = Recipient::new(wish.recipient.clone());
     session.connection.probe(&Transaction {
         reverse_path: &wish.reverse_path,

@@ -78,8 +78,8 @@ pub fn share(limit: usize, nodes: u32) -> usize {
 
 /// Delivers to other hosts.
 pub struct Remote {
-    config: Live,
-    client_tls: ClientTls,
+    pub(super) config: Live,
+    pub(super) client_tls: ClientTls,
     timeouts: Option<ClientTimeouts>,
     pool: Pool,
     places: Places,
@@ -233,7 +233,7 @@ impl Remote {
         })
     }
 
-    async fn open_lmtp(
+    pub(super) async fn open_lmtp(
         &self,
         config: &Config,
         target: &LmtpTarget,

@@ -205,7 +205,7 @@ fn came_round<'a>(work: &'a Work, header: &Header<'_>) -> Option<&'a Address> {
     let mut recipients = work.envelope.recipients.iter().map(|recipient| &recipient.address);
     recipients.find(|address| {
         received::was_delivered_to(header, address)
-            && route::is_local(&work.config, address.domain())
+            && route::is_here(&work.config, address.domain())
     })
 }
 

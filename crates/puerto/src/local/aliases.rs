@@ -11,12 +11,10 @@ use std::path::{Path, PathBuf};
 
 use puerto_smtp::Address;
 
+use super::watched::{Names, Owner, read};
 use crate::cause::Cause;
 use crate::lang::{Said, said, said_of};
 use crate::rights::{self, Identity};
-
-/// Octets of a file at most: more is a mistake, or somebody's attack on memory.
-const FILE_BOUND: u64 = 16 << 20;
 
 /// Where mail for an alias goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,15 +99,31 @@ impl Aliases {
         self.warnings.push(on_line(line, text));
     }
 
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+    /// Who is asked about a list by `LIST-request` (RFC 2142 §6) where no alias says so: its
+    /// owner.
+    pub(super) fn owner_of_request(&self, name: &str) -> Option<String> {
+        let list = name.strip_suffix("-request")?;
+        let owner = format!("owner-{list}");
+        let is_list = self.get(name).is_none() && self.get(list).is_some();
+        (is_list && self.get(&owner).is_some()).then_some(owner)
     }
 
     /// The targets of a name, without regard to case.
     pub(super) fn get(&self, name: &str) -> Option<&[Target]> {
         self.by_name.get(&name.to_lowercase()).map(Vec::as_slice)
     }
+}
+
+impl Names for Aliases {
+    fn parse(text: &str, _: Owner) -> Self {
+        Self::parse(text)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    const MAY_BE_MISSING: bool = true;
 }
 
 /// Reads targets that stand alone, separated by commas or line ends: an included list,
@@ -126,7 +140,8 @@ pub(super) fn listed(text: &str) -> (Vec<Target>, Vec<Said>) {
     (all, warnings)
 }
 
-fn on_line(line: usize, what: &Said) -> Said {
+/// A warning with its line.
+pub(super) fn on_line(line: usize, what: &Said) -> Said {
     let line = Said::words(line.to_string());
     said_of!("line {line}: {text}", "línea {line}: {text}"; line = line, text = what)
 }
@@ -138,15 +153,18 @@ fn remark() -> Said {
     )
 }
 
-// A line and those after it that begin with white space.
-struct Line {
-    number: usize,
-    text: String,
+/// A line and those after it that begin with white space.
+pub(super) struct Line {
+    /// Counted from 1.
+    pub(super) number: usize,
+    /// Without comments.
+    pub(super) text: String,
     /// Lines on which a comment stands behind targets.
     remarks: Vec<usize>,
 }
 
-fn logical_lines(text: &str) -> Vec<Line> {
+/// The lines of a file that say something.
+pub(super) fn logical_lines(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let continues = line.starts_with([' ', '\t']);
@@ -299,16 +317,10 @@ fn unsupported(written: &str, why: Cause) -> Target {
     Target::Unsupported(Cause::Target { target: written.to_owned(), why: Box::new(why) })
 }
 
-/// Reads a file of targets. What is no plain file, such as a FIFO, is not waited for.
-pub(super) fn read(file: &Path) -> io::Result<String> {
-    let octets = rights::read_bounded(file, None, FILE_BOUND)?;
-    Ok(String::from_utf8_lossy(&octets).into_owned())
-}
-
 /// What in an aliases file and in the lists that it includes cannot be understood, or read
 /// by the service's user, each with its file: for `newaliases`, which has nothing else to do.
 pub fn alias_warnings(file: &Path, service: Option<&Identity>) -> io::Result<Vec<(PathBuf, Said)>> {
-    let aliases = Aliases::parse(&rights::act(service, || read(file))?);
+    let aliases = Aliases::parse(&rights::act(service, || read(file))?.0);
     let lists = |targets: &[Target]| {
         let lists = targets.iter().filter_map(|target| match target {
             Target::List(path) => Some(path.clone()),
@@ -327,7 +339,7 @@ pub fn alias_warnings(file: &Path, service: Option<&Identity>) -> io::Result<Vec
             continue;
         }
         match rights::act(service, || read(&list)) {
-            Ok(text) => {
+            Ok((text, _)) => {
                 let (targets, warnings) = listed(&text);
                 waiting.extend(lists(&targets));
                 told.extend(warnings.into_iter().map(|what| (list.clone(), what)));

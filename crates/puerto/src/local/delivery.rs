@@ -76,8 +76,9 @@ impl Mailboxes {
     /// Has mailboxes written by an agent that was started before privileges were
     /// dropped.
     #[must_use]
-    pub fn with_agent(self, agent: AgentHandle) -> Self {
-        Self { hands: Arc::new(Hands::with_agent(agent)), ..self }
+    pub fn with_agent(self, agent: Option<AgentHandle>) -> Self {
+        let hands = agent.map(|agent| Arc::new(Hands::with_agent(agent)));
+        Self { hands: hands.unwrap_or(self.hands), ..self }
     }
 
     /// Writes mailboxes as mbox files below a directory, with the rights of this process.
@@ -104,9 +105,10 @@ impl Mailboxes {
         }
         let mut report = Report { outcomes: Vec::new(), pressure: Pressure::Fine };
         let by_lmtp = matches!(self.config.get().local.mailbox, Mailbox::Lmtp(_));
-        let (at_once, mut ours): (Vec<_>, Vec<_>) = job.recipients.iter().partition(|leased| {
-            by_lmtp && !self.directory.is_alias(leased.recipient.address.local_part())
-        });
+        let (at_once, mut ours): (Vec<_>, Vec<_>) = job
+            .recipients
+            .iter()
+            .partition(|leased| by_lmtp && !self.directory.has_rule(&leased.recipient.address));
         let with_forward = self.with_forward(job, &at_once).await;
         let (forwarded, at_once): (Vec<_>, Vec<_>) =
             at_once.into_iter().partition(|leased| with_forward.contains(&leased.index));
@@ -177,7 +179,7 @@ impl Mailboxes {
                     let address = address.to_string();
                     return Err(Failure::never(4, 6, Cause::ForwardingLoop { address }));
                 }
-                directory.resolve(address.local_part()).map_err(Failure::no_users)
+                directory.resolve(address).map_err(Failure::no_users)
             };
             Ok(addresses.iter().map(resolve).collect::<Vec<_>>())
         });
@@ -267,7 +269,7 @@ impl Mailboxes {
         match looked {
             Written::Forward(_) => Ok((looked, Cause::Delivered {})),
             Written::Stored(_) => {
-                let cause = self.write_by_lmtp(job, leased, &user_box.user).await?;
+                let cause = self.write_by_lmtp(job, leased, user_box).await?;
                 Ok((looked, cause))
             }
         }

@@ -3,19 +3,21 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use puerto_smtp::LocalPart;
+use puerto_smtp::{Address, LocalPart};
 use tokio::time::Instant;
 
 use super::account::Account;
-use super::aliases::{self, Aliases};
+use super::aliases::Aliases;
 use super::expansion::{Expander, Resolution};
-use crate::cause::Cause;
-use crate::config::Live;
+use super::table::{Entry, Table};
+use super::watched::{News, Watched};
+use crate::config::{Config, Live, Mailbox};
+use crate::lang::Said;
+use crate::route;
 
 /// How long an answer about a user is remembered: new users wait less than old ones
 /// would cost.
@@ -23,55 +25,98 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Answers remembered at most, so that a flood of names costs little memory.
 const ANSWERS: usize = 10_000;
-/// How often the aliases file is looked at for changes.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The users of this machine and their other names.
 #[derive(Debug)]
 pub struct Directory {
     config: Live,
     users: Mutex<HashMap<String, (bool, Instant)>>,
-    aliases: Mutex<Option<Loaded>>,
+    aliases: Watched<Aliases>,
+    /// The file of `[virtual]`, and the entries that the configuration has itself.
+    table: Watched<Table>,
+    written: Mutex<Option<(Arc<Config>, Arc<Table>)>>,
 }
 
-#[derive(Debug)]
-struct Loaded {
-    path: PathBuf,
-    stamp: Stamp,
-    looked: Instant,
-    /// What was read; `None` if nothing ever could be.
-    aliases: Option<Arc<Aliases>>,
-    /// Why the file that is there now cannot be read.
-    unread: Option<Cause>,
-    /// Its warnings were not told yet.
-    fresh: bool,
+/// All other names that there are now.
+pub(super) struct OtherNames {
+    pub(super) config: Arc<Config>,
+    pub(super) aliases: Arc<Aliases>,
+    written: Arc<Table>,
+    file: Option<Arc<Table>>,
 }
 
-// A file that is still the same: device, inode, size, time of change.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
+impl OtherNames {
+    /// The entry of `[virtual]` that holds for an address: the configuration's own come
+    /// before the file's, and what is about one address before what is about a domain.
+    pub(super) fn entry(&self, address: &Address) -> Option<Entry> {
+        let written = self.written.find(&self.config, address);
+        if written.as_ref().is_some_and(|entry| !entry.is_catch_all) {
+            return written;
+        }
+        let filed = self.file.as_ref().and_then(|file| file.find(&self.config, address));
+        match (written, filed) {
+            (Some(written), Some(filed)) if filed.is_catch_all => Some(written),
+            (written, filed) => filed.or(written),
+        }
+    }
+}
+
+#[cfg(test)]
+impl OtherNames {
+    /// These aliases and entries, and no others.
+    pub(super) fn for_tests(config: Config, aliases: &str) -> Self {
+        let written = Arc::new(Table::of(&config.virtual_addresses));
+        let (aliases, file) = (Arc::new(Aliases::parse(aliases)), None);
+        Self { config: Arc::new(config), aliases, written, file }
+    }
+}
+
+/// Whether there is somebody behind an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// There is, or it cannot be found out now.
+    Known,
+    /// There is not.
+    Unknown,
+    /// Those know it who have the mailboxes of these addresses.
+    Asked(Vec<Address>),
+}
 
 impl Directory {
     /// Follows the configuration in force.
     pub fn new(config: Live) -> Self {
-        Self { config, users: Mutex::default(), aliases: Mutex::default() }
+        let (users, aliases, table, written) = Default::default();
+        Self { config, users, aliases, table, written }
     }
 
-    /// Whether mail for a local part would be taken: an alias, a user, or a user with
-    /// an extension (`user+anything`). When that cannot be found out, the answer is yes:
+    /// Whether mail for an address would be taken: an entry of `[virtual]`, an alias, a user,
+    /// or one of these with an extension. When that cannot be found out, the answer is yes:
     /// mail is then deferred at delivery instead of refused for good here.
     ///
     /// Answers are remembered for a while. One that is not may block on the system's
     /// user directory.
-    pub fn knows(&self, local_part: &LocalPart) -> bool {
-        self.knows_name(local_part.as_str())
-    }
-
-    fn knows_name(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        let Ok(aliases) = self.aliases() else { return true };
-        candidates(&name).any(|name| {
-            required_target(name).is_some() || aliases.get(name).is_some() || self.is_user(name)
-        })
+    pub fn standing(&self, address: &Address) -> Standing {
+        let Ok(names) = self.names() else { return Standing::Known };
+        let config = &names.config;
+        let name = address.local_part().as_str().to_lowercase();
+        let delimiter = &config.local.recipient_delimiter;
+        if candidates(&name, delimiter).any(is_required) {
+            return Standing::Known;
+        }
+        let is_lmtp = matches!(config.local.mailbox, Mailbox::Lmtp(_));
+        let is_plain = !route::is_virtual(config, address.domain())
+            && names.entry(address).is_none()
+            && (!is_lmtp || !self.is_alias(address.local_part()));
+        if !is_plain {
+            return self.resolve(address).map_or(Standing::Known, |found| found.standing(config));
+        }
+        if is_lmtp {
+            return Standing::Asked(vec![address.clone()]);
+        }
+        let known = candidates(&name, delimiter)
+            .any(|name| names.aliases.get(name).is_some() || self.is_user(name))
+            || names.aliases.owner_of_request(&name).is_some();
+        if known { Standing::Known } else { Standing::Unknown }
     }
 
     /// Whether mail for a local part comes to a mailbox here or to an address elsewhere,
@@ -79,22 +124,34 @@ impl Directory {
     /// looked up.
     /// It may block on the system's user directory.
     pub fn reaches_somebody(&self, local_part: &LocalPart) -> io::Result<bool> {
-        let resolution = self.resolve(local_part)?;
+        let names = self.names()?;
+        let name = local_part.as_str().to_lowercase();
+        let resolution = Expander::new(&names).name(&name)?;
         Ok(!resolution.boxes.is_empty() || !resolution.remote.is_empty())
     }
 
-    /// Whether a local part has an alias, by itself or without its extension; it may have
-    /// one if the file cannot be read.
-    pub(super) fn is_alias(&self, local_part: &LocalPart) -> bool {
-        let Ok(aliases) = self.aliases() else { return true };
-        candidates(&local_part.as_str().to_lowercase()).any(|name| aliases.get(name).is_some())
+    /// Whether more than a mailbox may stand behind an address: an alias or an entry of
+    /// `[virtual]`; there may be one if the files cannot be read.
+    pub(super) fn has_rule(&self, address: &Address) -> bool {
+        let Ok(names) = self.names() else { return true };
+        route::is_virtual(&names.config, address.domain())
+            || names.entry(address).is_some()
+            || self.is_alias(address.local_part())
     }
 
-    /// Follows aliases to their ends. The error is the system's: users could not be
+    fn is_alias(&self, local_part: &LocalPart) -> bool {
+        let Ok(aliases) = self.aliases() else { return true };
+        let name = local_part.as_str().to_lowercase();
+        let config = self.config.get();
+        candidates(&name, &config.local.recipient_delimiter)
+            .any(|name| is_required(name) || aliases.get(name).is_some())
+            || aliases.owner_of_request(&name).is_some()
+    }
+
+    /// Follows an address to its ends. The error is the system's: users could not be
     /// looked up.
-    pub(super) fn resolve(&self, local_part: &LocalPart) -> io::Result<Resolution> {
-        let (aliases, config) = (self.aliases()?, self.config.get());
-        Expander::new(&aliases, &config).name(&local_part.as_str().to_lowercase())
+    pub(super) fn resolve(&self, address: &Address) -> io::Result<Resolution> {
+        Expander::new(&self.names()?).recipient(address)
     }
 
     /// Follows what a user's `.forward` says. With it, what is wrong in the file.
@@ -103,8 +160,7 @@ impl Directory {
         user: &str,
         text: &str,
     ) -> io::Result<(Resolution, Vec<String>)> {
-        let (aliases, config) = (self.aliases()?, self.config.get());
-        Expander::new(&aliases, &config).forward(user, text)
+        Expander::new(&self.names()?).forward(user, text)
     }
 
     fn is_user(&self, name: &str) -> bool {
@@ -127,43 +183,58 @@ impl Directory {
         known
     }
 
-    // What was read before holds on when the file cannot be read any more, or is gone: it
-    // may be just being written. Where there is nothing, mail waits.
     fn aliases(&self) -> io::Result<Arc<Aliases>> {
-        let path = self.config.get().local.aliases.clone();
-        let now = Instant::now();
-        let mut slot = lock(&self.aliases);
-        let before = slot.take().filter(|loaded| loaded.path == path);
-        let loaded = match before {
-            Some(loaded) if now.duration_since(loaded.looked) < LOOK_AGAIN => loaded,
-            before => look(path, before, now),
-        };
-        let aliases = loaded
-            .aliases
-            .clone()
-            .ok_or_else(|| loaded.unread.clone().unwrap_or(Cause::InternalError {}).into());
-        *slot = Some(loaded);
-        aliases
+        self.aliases.get(&self.config.get().local.aliases)
     }
 
-    /// Reads the aliases file if it has changed, and gives its warnings once for each
+    fn names(&self) -> io::Result<OtherNames> {
+        let config = self.config.get();
+        let file = config.virtual_addresses.file.as_deref();
+        Ok(OtherNames {
+            aliases: self.aliases.get(&config.local.aliases)?,
+            written: self.written(&config),
+            file: file.map(|file| self.table.get(file)).transpose()?,
+            config,
+        })
+    }
+
+    // The configuration's own entries, made anew with another configuration.
+    fn written(&self, config: &Arc<Config>) -> Arc<Table> {
+        let mut slot = lock(&self.written);
+        match &*slot {
+            Some((made_of, table)) if Arc::ptr_eq(made_of, config) => Arc::clone(table),
+            _ => {
+                let table = Arc::new(Table::of(&config.virtual_addresses));
+                *slot = Some((Arc::clone(config), Arc::clone(&table)));
+                table
+            }
+        }
+    }
+
+    /// Reads the files of names if they have changed, and gives their warnings once for each
     /// change, each with the file's name.
     pub fn new_warnings(&self) -> Vec<String> {
-        let aliases = self.aliases();
-        let mut slot = lock(&self.aliases);
-        let Some(loaded) = slot.as_mut().filter(|loaded| loaded.fresh) else {
-            return Vec::new();
-        };
-        loaded.fresh = false;
-        if let Some(why) = &loaded.unread {
-            return vec![match aliases {
-                Ok(_) => format!("{why}: what was read of it before holds"),
-                Err(_) => format!("{why}: mail for this machine's users waits"),
-            }];
+        let config = self.config.get();
+        let path = &config.local.aliases;
+        let news = self.aliases.news(path);
+        let mut told = told(path, news, |aliases: &Aliases| aliases.warnings.clone());
+        if let Some(path) = &config.virtual_addresses.file {
+            let news = self.table.news(path);
+            told.extend(self::told(path, news, |table: &Table| table.warnings(&config)));
         }
-        let path = loaded.path.display();
-        let warnings = aliases.iter().flat_map(|aliases| &aliases.warnings);
-        warnings.map(|warning| format!("{path}: {warning}")).collect()
+        told
+    }
+}
+
+fn told<T>(path: &Path, news: Option<News<T>>, warnings: impl Fn(&T) -> Vec<Said>) -> Vec<String> {
+    match news {
+        None => Vec::new(),
+        Some(News::Read(names)) => {
+            let path = path.display();
+            warnings(&names).iter().map(|warning| format!("{path}: {warning}")).collect()
+        }
+        Some(News::Kept(why)) => vec![format!("{why}: what was read of it before holds")],
+        Some(News::Nothing(why)) => vec![format!("{why}: mail for this machine's users waits")],
     }
 }
 
@@ -175,54 +246,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// user's own name, or an alias, in lower case.
 pub fn lane(local_part: &LocalPart) -> String {
     let name = local_part.as_str().to_lowercase();
-    candidates(&name).last().unwrap_or(&name).to_owned()
+    candidates(&name, "+").last().unwrap_or(&name).to_owned()
 }
 
-// The name itself, then the part before an extension.
-pub(super) fn candidates(name: &str) -> impl Iterator<Item = &str> {
-    let user = name.split_once('+').map(|(user, _)| user).filter(|user| !user.is_empty());
+/// The name itself, then the part before an extension.
+pub fn candidates<'a>(name: &'a str, delimiter: &str) -> impl Iterator<Item = &'a str> {
+    let user = split(name, delimiter).map(|(user, _)| user);
     std::iter::once(name).chain(user)
 }
 
-// RFC 5321 §4.5.1: postmaster always exists. Notifications name MAILER-DAEMON.
-pub(super) fn required_target(name: &str) -> Option<&'static str> {
-    match name {
-        "postmaster" => Some("root"),
-        "mailer-daemon" | "abuse" => Some("postmaster"),
-        _ => None,
+/// A name and its extension, where the first of these characters parts them. What every mail
+/// server must know, and what belongs to a list, is one name.
+pub(super) fn split<'a>(name: &'a str, delimiter: &str) -> Option<(&'a str, &'a str)> {
+    let is_whole = name == "mailer-daemon"
+        || name.starts_with("owner-")
+        || name.ends_with("-request") && delimiter.contains('-');
+    if is_whole && !name.contains(|c| c != '-' && delimiter.contains(c)) {
+        return None;
     }
+    let (user, rest) = name.split_once(|c| delimiter.contains(c))?;
+    (!user.is_empty()).then_some((user, rest))
 }
 
-fn stamp(path: &Path) -> Stamp {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
-}
-
-fn look(path: PathBuf, before: Option<Loaded>, looked: Instant) -> Loaded {
-    // The stamp comes first: a change while reading is seen at the next look. It does not
-    // show whether a file may be read by now.
-    let stamp = stamp(&path);
-    let before = match before {
-        Some(same) if same.stamp == stamp && same.unread.is_none() => {
-            return Loaded { looked, ..same };
-        }
-        before => before,
-    };
-    let untold = before.as_ref().is_some_and(|loaded| loaded.fresh);
-    let (last, told) = before.map_or((None, None), |loaded| (loaded.aliases, loaded.unread));
-    let had_some = last.as_ref().is_some_and(|aliases| !aliases.is_empty());
-    let (aliases, unread) = match aliases::read(&path) {
-        Ok(text) => (Some(Arc::new(Aliases::parse(&text))), None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !had_some => {
-            (Some(Arc::default()), None)
-        }
-        Err(error) => {
-            let (file, error) = (path.display().to_string(), error.into());
-            (last, Some(Cause::FileUnread { file, error }))
-        }
-    };
-    let fresh = untold || unread.is_none() || unread != told;
-    Loaded { path, stamp, looked, aliases, unread, fresh }
+/// Names that every mail server must know (RFC 5321 §4.5.1): postmaster always exists, and
+/// notifications name MAILER-DAEMON.
+pub(super) fn is_required(name: &str) -> bool {
+    matches!(name, "postmaster" | "mailer-daemon" | "abuse")
 }
 
 #[cfg(test)]
@@ -233,6 +282,14 @@ mod tests {
     fn directory(dir: &Path, aliases: &str) -> Directory {
         std::fs::write(dir.join("aliases"), aliases).unwrap();
         Directory::new(Live::new(Config::for_tests(dir)))
+    }
+
+    fn at(name: &str) -> Address {
+        Address::new(local(name), puerto_smtp::Domain::parse("example.com").unwrap())
+    }
+
+    fn knows(directory: &Directory, name: &str) -> bool {
+        directory.standing(&at(name)) == Standing::Known
     }
 
     fn local(text: &str) -> LocalPart {
@@ -257,8 +314,8 @@ mod tests {
             ("../root", false),
             ("root/", false),
         ] {
-            assert_eq!(directory.knows(&local(name)), known, "{name}");
-            assert_eq!(directory.knows(&local(name)), known, "{name}, remembered");
+            assert_eq!(knows(&directory, name), known, "{name}");
+            assert_eq!(knows(&directory, name), known, "{name}, remembered");
         }
     }
 
@@ -279,13 +336,11 @@ mod tests {
         assert_eq!(directory.new_warnings(), Vec::<String>::new());
         std::fs::write(dir.path().join("aliases"), "two: root\n").unwrap();
         look_again(&directory);
-        assert!(directory.knows(&local("two")) && !directory.knows(&local("one")));
+        assert!(knows(&directory, "two") && !knows(&directory, "one"));
     }
 
     fn look_again(directory: &Directory) {
-        if let Some(loaded) = lock(&directory.aliases).as_mut() {
-            loaded.looked = Instant::now().checked_sub(LOOK_AGAIN).unwrap();
-        }
+        directory.aliases.look_again();
     }
 
     #[test]
@@ -296,8 +351,8 @@ mod tests {
         let directory = Directory::new(Live::new(Config::for_tests(dir.path())));
         for _ in 0..2 {
             look_again(&directory);
-            assert!(directory.knows(&local("no-such-user")) && directory.is_alias(&local("x")));
-            let error = directory.resolve(&local("root")).unwrap_err().to_string();
+            assert!(knows(&directory, "no-such-user") && directory.is_alias(&local("x")));
+            let error = directory.resolve(&at("root")).unwrap_err().to_string();
             assert!(error.contains("aliases cannot be read"), "{error}");
         }
         let told = directory.new_warnings();
@@ -305,7 +360,7 @@ mod tests {
         std::fs::remove_dir(&file).unwrap();
         std::fs::write(&file, "office: root\n").unwrap();
         look_again(&directory);
-        assert!(directory.knows(&local("office")) && !directory.knows(&local("no-such-user")));
+        assert!(knows(&directory, "office") && !knows(&directory, "no-such-user"));
         assert_eq!(directory.new_warnings(), Vec::<String>::new());
         // Gone, or in somebody's way: what was read of it holds.
         for is_in_the_way in [false, true] {
@@ -315,7 +370,7 @@ mod tests {
             }
             for expected in [1, 0] {
                 look_again(&directory);
-                assert_eq!(directory.resolve(&local("office")).unwrap().boxes.len(), 1);
+                assert_eq!(directory.resolve(&at("office")).unwrap().boxes.len(), 1);
                 let told = directory.new_warnings();
                 assert_eq!(told.len(), expected, "{told:?}");
                 assert!(told.iter().all(|text| text.contains("before holds")), "{told:?}");

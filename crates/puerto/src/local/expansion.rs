@@ -9,13 +9,15 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
 
-use puerto_smtp::{Address, LocalPart};
+use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::account::Account;
-use super::aliases::{self, Aliases, Target, listed};
-use super::directory::{candidates, required_target};
+use super::aliases::{Target, listed};
+use super::directory::{OtherNames, Standing, candidates, is_required};
+use super::table::Entry;
+use super::watched;
 use crate::cause::Cause;
-use crate::config::Config;
+use crate::config::{Config, Destination, Mailbox};
 use crate::route;
 
 /// Aliases that lead to aliases, and targets of one name, at most.
@@ -29,6 +31,8 @@ pub(super) struct UserBox {
     pub(super) user: String,
     /// Whether the user's `.forward` has a say first.
     pub(super) forward: bool,
+    /// Where an LMTP server has the mailboxes: the address that it knows this one by.
+    pub(super) address: Option<Address>,
 }
 
 /// An address that mail goes on to.
@@ -47,7 +51,7 @@ pub(super) struct Resolution {
     pub(super) boxes: BTreeSet<UserBox>,
     /// Addresses elsewhere, each once.
     pub(super) remote: BTreeSet<Onward>,
-    /// Names that nobody has.
+    /// OtherNames that nobody has.
     pub(super) missing: Vec<String>,
     /// What an alias names but this server does not do, or a chain without end.
     pub(super) problems: Vec<Cause>,
@@ -55,13 +59,30 @@ pub(super) struct Resolution {
     pub(super) unread: Vec<Cause>,
     /// What in lists is read as it is meant, though it is not written so.
     pub(super) remarks: Vec<String>,
-    /// Names whose aliases say that mail is thrown away.
+    /// OtherNames whose aliases say that mail is thrown away.
     pub(super) discards: Vec<String>,
+}
+
+impl Resolution {
+    /// Whether there is somebody behind it.
+    pub(super) fn standing(self, config: &Config) -> Standing {
+        let sure = !self.discards.is_empty()
+            || !self.unread.is_empty()
+            || !self.problems.is_empty()
+            || self.boxes.iter().any(|user_box| user_box.address.is_none())
+            || self.remote.iter().any(|to| !route::is_relayed(config, to.address.domain()));
+        if sure {
+            return Standing::Known;
+        }
+        let boxes = self.boxes.into_iter().filter_map(|user_box| user_box.address);
+        let asked: Vec<_> = boxes.chain(self.remote.into_iter().map(|to| to.address)).collect();
+        if asked.is_empty() { Standing::Unknown } else { Standing::Asked(asked) }
+    }
 }
 
 /// Follows what a name stands for, until only mailboxes and addresses are left.
 pub(super) struct Expander<'a> {
-    aliases: &'a Aliases,
+    names: &'a OtherNames,
     config: &'a Config,
     found: Resolution,
     seen: HashSet<(u8, String)>,
@@ -74,19 +95,42 @@ struct Step {
     /// The aliases that led here, outermost first.
     through: Vec<String>,
     owner: Option<String>,
+    /// The domain that a name was written with.
+    domain: Option<Domain>,
+}
+
+impl Step {
+    fn first(target: Target) -> Self {
+        Self { target, through: Vec::new(), owner: None, domain: None }
+    }
+
+    /// Where this one leads by the name of `key`.
+    fn on_to(&self, key: &str, target: Target) -> Self {
+        let mut through = self.through.clone();
+        through.push(key.to_owned());
+        Self { target, through, ..self.clone() }
+    }
 }
 
 impl<'a> Expander<'a> {
     /// For one name, of which nothing has been followed yet.
-    pub(super) fn new(aliases: &'a Aliases, config: &'a Config) -> Self {
+    pub(super) fn new(names: &'a OtherNames) -> Self {
         let (found, seen, waiting) = Default::default();
-        Self { aliases, config, found, seen, waiting }
+        Self { names, config: &names.config, found, seen, waiting }
+    }
+
+    /// Where mail for an address that ends here goes. One whose domain is no name of ours is
+    /// at this machine's own address.
+    pub(super) fn recipient(self, address: &Address) -> io::Result<Resolution> {
+        if route::is_here(self.config, address.domain()) {
+            return self.follow(vec![Step::first(Target::Address(address.clone()))]);
+        }
+        self.name(&address.local_part().as_str().to_lowercase())
     }
 
     /// Where mail for a local part in lower case goes.
     pub(super) fn name(self, name: &str) -> io::Result<Resolution> {
-        let target = Target::Name(name.to_owned());
-        self.follow(vec![Step { target, through: Vec::new(), owner: None }])
+        self.follow(vec![Step::first(Target::Name(name.to_owned()))])
     }
 
     /// Where the text of a user's `.forward` sends mail. What this server does not do is
@@ -101,8 +145,8 @@ impl<'a> Expander<'a> {
                 warnings.push(format!("{}: a `.forward` includes no lists", path.display()));
             }
         }
-        let step = |target| Step { target, through: Vec::new(), owner: None };
-        let mut found = self.follow(done.into_iter().map(step).collect())?;
+        let address = self.known_by(user, None);
+        let mut found = self.follow(done.into_iter().map(Step::first).collect())?;
         let missing = std::mem::take(&mut found.missing).into_iter();
         let missing = missing.map(|user| Cause::NoSuchUser { user });
         let wrong = missing.chain(std::mem::take(&mut found.problems));
@@ -112,7 +156,7 @@ impl<'a> Expander<'a> {
         let nowhere =
             found.boxes.is_empty() && found.remote.is_empty() && found.discards.is_empty();
         if !undone.is_empty() || nowhere {
-            found.boxes.insert(UserBox { user: user.to_owned(), forward: false });
+            found.boxes.insert(UserBox { user: user.to_owned(), forward: false, address });
         }
         Ok((found, warnings))
     }
@@ -138,13 +182,12 @@ impl<'a> Expander<'a> {
     fn step(&mut self, step: Step) -> io::Result<()> {
         match &step.target {
             Target::Name(name) => return self.step_name(&name.clone(), step),
-            Target::Address(address) if route::is_local(self.config, address.domain()) => {
-                return self.step_name(&address.local_part().as_str().to_lowercase(), step);
-            }
-            Target::Address(address) => self.elsewhere(address.clone(), step.owner),
-            Target::User(name) => return self.mailbox(name, step.owner),
+            Target::Address(address) => return self.step_address(&address.clone(), step),
+            Target::User(name) => return self.mailbox(&name.clone(), step),
             Target::UserAt(address) if route::is_local(self.config, address.domain()) => {
-                return self.mailbox(&address.local_part().as_str().to_lowercase(), step.owner);
+                let name = address.local_part().as_str().to_lowercase();
+                let domain = Some(address.domain().clone());
+                return self.mailbox(&name, Step { domain, ..step });
             }
             Target::UserAt(address) => self.elsewhere(address.clone(), step.owner),
             Target::Nowhere => {
@@ -156,64 +199,158 @@ impl<'a> Expander<'a> {
         Ok(())
     }
 
+    // An entry that its own targets come back to is done with: what is left of the address
+    // is what it would be without the entry.
+    fn step_address(&mut self, address: &Address, step: Step) -> io::Result<()> {
+        let is_virtual = route::is_virtual(self.config, address.domain());
+        if !is_virtual && !route::is_local(self.config, address.domain()) {
+            self.elsewhere(address.clone(), step.owner);
+            return Ok(());
+        }
+        let name = address.local_part().as_str().to_lowercase();
+        let entry = self.names.entry(address);
+        let came_round = entry.as_ref().is_some_and(|entry| step.through.contains(&entry.key));
+        let entry = entry.filter(|_| !came_round);
+        // Who lives here comes before those who catch what is for nobody.
+        let is_for_all = |entry: &Entry| entry.is_catch_all;
+        let lives_here = match &entry {
+            Some(entry) if is_for_all(entry) && !is_virtual => self.lives_here(&name)?,
+            Some(entry) if is_for_all(entry) => self.required(&name).is_some(),
+            _ => false,
+        };
+        if let Some(entry) = entry.filter(|_| !lives_here) {
+            if self.seen.insert((b'v', format!("{} {name}", entry.key))) {
+                let targets = entry.targets.into_iter();
+                self.wait(targets.map(|target| step.on_to(&entry.key, target)).collect());
+            }
+            return Ok(());
+        }
+        if !is_virtual {
+            let domain = Some(address.domain().clone());
+            return self.step_name(&name, Step { domain, ..step });
+        }
+        match self.required(&name) {
+            Some(target) => self.waiting.push(step.on_to(&name, target)),
+            None if came_round => {}
+            None => self.nobody(&address.to_string(), step.owner),
+        }
+        Ok(())
+    }
+
+    // Whether a name means somebody without any entry for its whole domain. Where an LMTP
+    // server has the mailboxes, only it knows, and the entry is for all.
+    fn lives_here(&self, name: &str) -> io::Result<bool> {
+        let aliases = &self.names.aliases;
+        for candidate in candidates(name, &self.config.local.recipient_delimiter) {
+            if aliases.get(candidate).is_some() || is_required(candidate) {
+                return Ok(true);
+            }
+            if !self.is_lmtp() && Account::find(candidate)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(aliases.owner_of_request(name).is_some())
+    }
+
+    fn is_lmtp(&self) -> bool {
+        matches!(self.config.local.mailbox, Mailbox::Lmtp(_))
+    }
+
+    // RFC 5321 §4.5.1: what a name that every server must know means without an alias.
+    fn required(&self, name: &str) -> Option<Target> {
+        let known = candidates(name, &self.config.local.recipient_delimiter);
+        let known = known.last().filter(|name| is_required(name))?;
+        Some(match (known, &self.config.local.postmaster) {
+            ("postmaster", Some(Destination::Address(address)))
+                if !is_required(&address.local_part().as_str().to_lowercase()) =>
+            {
+                Target::Address(address.clone())
+            }
+            ("postmaster", Some(Destination::User(user)))
+                if !is_required(&user.as_str().to_lowercase()) =>
+            {
+                Target::Name(user.as_str().to_lowercase())
+            }
+            ("postmaster", _) => Target::Name("root".to_owned()),
+            _ => Target::Name("postmaster".to_owned()),
+        })
+    }
+
     // RFC 5321 §3.9.2: failures of a list's members are the list's owner's to hear of.
     fn step_name(&mut self, name: &str, step: Step) -> io::Result<()> {
-        for candidate in candidates(name) {
+        let names = self.names;
+        for candidate in candidates(name, &names.config.local.recipient_delimiter) {
             let was_here = step.through.iter().any(|alias| alias == candidate);
-            if let Some(targets) = self.aliases.get(candidate).filter(|_| !was_here) {
+            if let Some(targets) = names.aliases.get(candidate).filter(|_| !was_here) {
                 if !self.seen.insert((b'n', candidate.to_owned())) {
                     return Ok(());
                 }
                 let owner = format!("owner-{candidate}");
-                let owner = self.aliases.get(&owner).map(|_| owner).or(step.owner);
-                let mut through = step.through;
-                through.push(candidate.to_owned());
-                let steps = targets.iter().map(|target| Step {
-                    target: target.clone(),
-                    through: through.clone(),
-                    owner: owner.clone(),
-                });
+                let owner = names.aliases.get(&owner).map(|_| owner).or(step.owner.clone());
+                let step = Step { owner, ..step };
+                let steps = targets.iter().map(|target| step.on_to(candidate, target.clone()));
                 self.wait(steps.collect());
                 return Ok(());
             }
             if let Some(account) = Account::find(candidate)? {
-                self.found.boxes.insert(UserBox { user: account.name, forward: true });
+                self.put(account.name, (name, &step), true);
                 return Ok(());
             }
-            if let Some(target) = required_target(candidate) {
-                let mut through = step.through;
-                through.push(candidate.to_owned());
-                let target = Target::Name(target.to_owned());
-                self.waiting.push(Step { target, through, owner: step.owner });
+            if let Some(target) = self.required(candidate) {
+                self.waiting.push(step.on_to(candidate, target));
                 return Ok(());
             }
             if was_here {
-                return self.circle(candidate, &step.through);
+                return self.circle(candidate, &step);
             }
         }
-        self.nobody(name, step.owner);
+        if let Some(owner) = names.aliases.owner_of_request(name) {
+            self.waiting.push(step.on_to(name, Target::Name(owner)));
+        } else if self.is_lmtp() {
+            self.put(name.to_owned(), (name, &step), false);
+        } else {
+            self.nobody(name, step.owner);
+        }
         Ok(())
     }
 
+    fn put(&mut self, user: String, (name, step): (&str, &Step), forward: bool) {
+        let address = self.known_by(name, step.domain.as_ref());
+        self.found.boxes.insert(UserBox { user, forward, address });
+    }
+
+    // What an LMTP server knows a name by: its address in the domain that it came with, if
+    // that is one of those whose users it has.
+    fn known_by(&self, name: &str, domain: Option<&Domain>) -> Option<Address> {
+        if !self.is_lmtp() {
+            return None;
+        }
+        let domain = domain.or(self.config.domains.first())?.clone();
+        LocalPart::from_unquoted(name).ok().map(|name| Address::new(name, domain))
+    }
+
     // The circle may have passed a user, who has no other way to be meant.
-    fn circle(&mut self, closed_by: &str, through: &[String]) -> io::Result<()> {
-        for name in through.iter().rev().take_while(|name| *name != closed_by) {
+    fn circle(&mut self, closed_by: &str, step: &Step) -> io::Result<()> {
+        for name in step.through.iter().rev().take_while(|name| *name != closed_by) {
             if let Some(account) = Account::find(name)? {
-                self.found.boxes.insert(UserBox { user: account.name, forward: true });
+                self.put(account.name, (name, step), true);
                 break;
             }
         }
         Ok(())
     }
 
-    fn mailbox(&mut self, name: &str, owner: Option<String>) -> io::Result<()> {
-        for candidate in candidates(name) {
+    fn mailbox(&mut self, name: &str, step: Step) -> io::Result<()> {
+        for candidate in candidates(name, &self.config.local.recipient_delimiter) {
             if let Some(account) = Account::find(candidate)? {
-                self.found.boxes.insert(UserBox { user: account.name, forward: false });
+                self.put(account.name, (name, &step), false);
                 return Ok(());
             }
         }
-        self.nobody(name, owner);
+        match self.is_lmtp() {
+            true => self.put(name.to_owned(), (name, &step), false),
+            false => self.nobody(name, step.owner),
+        }
         Ok(())
     }
 
@@ -244,8 +381,8 @@ impl<'a> Expander<'a> {
         if !self.seen.insert((b'l', shown.to_string())) {
             return;
         }
-        let text = match aliases::read(path) {
-            Ok(text) => text,
+        let text = match watched::read(path) {
+            Ok((text, _)) => text,
             Err(error) => {
                 let (list, error) = (shown.to_string(), error.into());
                 self.found.unread.push(Cause::ListUnread { list, error });
@@ -265,10 +402,9 @@ mod tests {
     use super::*;
 
     fn resolve(aliases: &str, name: &str) -> Resolution {
-        let aliases = Aliases::parse(aliases);
         let mut config = Config::for_tests(Path::new("/nonexistent"));
         config.hostname = "mail.example.com".into();
-        Expander::new(&aliases, &config).name(name).unwrap()
+        Expander::new(&OtherNames::for_tests(config, aliases)).name(name).unwrap()
     }
 
     // Mailboxes, addresses, names that nobody has: each sorted, `!` before a mailbox that
@@ -348,6 +484,111 @@ mod tests {
         );
     }
 
+    fn resolve_address(text: &str, address: &str) -> String {
+        let text = format!("domains = [\"example.com\"]\nhostname = \"mail.example.com\"\n{text}");
+        let config = Config::parse(&text, "test").unwrap_or_else(|e| panic!("{e}"));
+        let names = OtherNames::for_tests(config, "office: daemon\nlist: bin\nowner-list: sys\n");
+        let found = Expander::new(&names).recipient(&Address::parse(address).unwrap()).unwrap();
+        let problems = found.problems.iter().map(|why| format!(" *{why}")).collect::<String>();
+        format!("{}{problems}", told(&found))
+    }
+
+    const TABLE: &str = r#"
+        [virtual]
+        domains = ["example.org", "example.net", "old.example"]
+        [virtual.map]
+        "info@example.org" = ["root", "office", "a@elsewhere.example"]
+        "bin@example.org" = "bin@example.org, daemon"
+        "@example.org" = "catch@elsewhere.example"
+        "a@example.net" = "b@example.net"
+        "b@example.net" = "a@example.net, sys"
+        "c@example.net" = "c@example.net"
+        "@old.example" = "@example.com"
+        "root@example.com" = "root@example.com, copy@elsewhere.example"
+        "@example.com" = "catch@elsewhere.example"
+    "#;
+
+    #[test]
+    fn an_entry_for_an_address_comes_before_one_for_a_domain_and_loops_end() {
+        for (address, expected) in [
+            ("info@example.org", "daemon root a@elsewhere.example"),
+            ("Info+x@EXAMPLE.org", "daemon root a+x@elsewhere.example"),
+            ("other@example.org", "catch@elsewhere.example"),
+            ("bin@example.org", "daemon"),
+            ("a@example.net", "sys"),
+            ("b@example.net", "sys"),
+            ("c@example.net", ""),
+            ("nobody-here@example.net", "?nobody-here@example.net"),
+            ("postmaster@example.net", "root"),
+            ("PostMaster+x@example.net", "root"),
+            ("abuse@example.org", "root"),
+            ("root@old.example", "root copy@elsewhere.example"),
+            ("bin@old.example", "bin"),
+            ("nobody-here@old.example", "catch@elsewhere.example"),
+            ("root@example.com", "root copy@elsewhere.example"),
+            ("root+x@example.com", "root copy+x@elsewhere.example"),
+            ("bin+x@mail.example.com", "bin"),
+            ("office@example.com", "daemon"),
+            ("list-request@example.com", "sys"),
+            ("nobody-here@example.com", "catch@elsewhere.example"),
+            ("nobody-here@localhost", "?nobody-here"),
+        ] {
+            assert_eq!(resolve_address(TABLE, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_delimiter_is_the_configurations_and_parts_no_lists_name() {
+        let local = |delimiter: &str| format!("[local]\nrecipient_delimiter = \"{delimiter}\"\n");
+        for (delimiter, address, expected) in [
+            ("-", "bin-x@example.com", "bin"),
+            ("-", "bin+x@example.com", "?bin+x"),
+            ("+-", "bin-x+y@example.com", "bin"),
+            ("", "bin+x@example.com", "?bin+x"),
+            ("-", "owner-list@example.com", "sys"),
+            ("-", "list-request@example.com", "sys"),
+            ("-", "mailer-daemon@example.com", "root"),
+            ("-", "postmaster-x@example.com", "root"),
+        ] {
+            assert_eq!(resolve_address(&local(delimiter), address), expected, "{address}");
+        }
+        let to = "[local]\npostmaster = \"ops@elsewhere.example\"\n";
+        assert_eq!(resolve_address(to, "postmaster@example.com"), "ops@elsewhere.example");
+        let to = "[local]\npostmaster = \"postmaster@example.com\"\n";
+        assert_eq!(resolve_address(to, "abuse@example.com"), "root");
+    }
+
+    #[test]
+    fn an_lmtp_server_knows_who_is_no_user_of_this_machine() {
+        let text = "[local]\nmailbox = \"lmtp:/run/lmtp\"\n[virtual]\ndomains = [\"v.example\"]\n\
+                    [virtual.map]\n\"a@v.example\" = \"ana\"\n\"@v.example\" = \"@example.com\"\n";
+        let config = Config::parse(
+            &format!(
+                "domains = [\"example.com\", \"example.org\"]\nhostname = \"m.example.com\"\n{text}"
+            ),
+            "test",
+        );
+        let names = OtherNames::for_tests(config.unwrap(), "team: ana+x, bin, luis@example.org\n");
+        let known_by = |address: &str| {
+            let found = Expander::new(&names).recipient(&Address::parse(address).unwrap()).unwrap();
+            assert!(found.missing.is_empty(), "{address}");
+            match found.standing(&names.config) {
+                Standing::Asked(addresses) => {
+                    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+                }
+                other => format!("{other:?}"),
+            }
+        };
+        for (address, expected) in [
+            ("ana@example.org", "ana@example.org"),
+            ("team@example.org", "ana+x@example.org bin@example.org luis@example.org"),
+            ("a@v.example", "ana@example.com"),
+            ("x+y@v.example", "x+y@example.com"),
+        ] {
+            assert_eq!(known_by(address), expected, "{address}");
+        }
+    }
+
     #[test]
     fn a_chain_that_is_too_long_ends() {
         let chain: String = (0..100).map(|n| format!("a{n}: a{}\n", n + 1)).collect();
@@ -388,8 +629,8 @@ mod tests {
 
     #[test]
     fn a_forward_file_sends_on_and_keeps_what_it_cannot_send() {
-        let aliases = Aliases::parse("root: root, admin@example.net\nteam: daemon\n");
         let config = Config::for_tests(Path::new("/nonexistent"));
+        let names = OtherNames::for_tests(config, "root: root, admin@example.net\nteam: daemon\n");
         for (text, expected, warnings) in [
             ("ana@example.net\n", "ana@example.net", 0),
             ("\\bin, ana@example.net\n", "!bin ana@example.net", 0),
@@ -407,7 +648,7 @@ mod tests {
             ("# ana@example.net\n", "!bin", 0),
             ("ana@example.net luis@example.net", "ana@example.net luis@example.net", 1),
         ] {
-            let (found, told_of) = Expander::new(&aliases, &config).forward("bin", text).unwrap();
+            let (found, told_of) = Expander::new(&names).forward("bin", text).unwrap();
             assert_eq!(told(&found), expected, "{text}");
             assert_eq!(told_of.len(), warnings, "{text}: {told_of:?}");
         }

@@ -8,10 +8,11 @@ use puerto_spool::LeasedRecipient;
 use tokio::time::Instant;
 
 use super::delivery::{Mailboxes, aside};
+use super::expansion::UserBox;
 use super::failure::Failure;
 use super::report::outcome;
 use crate::cause::Cause;
-use crate::config::Mailbox;
+use crate::config::{Config, Mailbox};
 use crate::deliver::{Job, LmtpTarget, Pressure, Report};
 use crate::telemetry::DeliveryStatus;
 
@@ -34,41 +35,27 @@ impl Mailboxes {
 
     async fn lmtp_target(&self) -> Result<LmtpTarget, Failure> {
         let config = self.config.get();
-        let Mailbox::Lmtp(written) = &config.local.mailbox else {
-            return Err(Failure::later(3, 5, Cause::LmtpNoLonger {}));
-        };
-        if written.starts_with('/') {
-            return Ok(LmtpTarget::Path(written.into()));
-        }
-        let written = written.clone();
-        aside(move || {
-            let addresses = std::net::ToSocketAddrs::to_socket_addrs(&written);
-            let first =
-                addresses.and_then(|mut all| all.next().ok_or(io::ErrorKind::NotFound.into()));
-            first.map(LmtpTarget::Address).map_err(|error| {
-                Failure::later(
-                    4,
-                    3,
-                    Cause::LmtpServerUnknown { server: written, error: error.into() },
-                )
-            })
-        })
-        .await
+        aside(move || lmtp_server(&config).map_err(|cause| Failure::later(4, 3, cause))).await
     }
 
-    /// A user that an alias named: the server is given the user's own address.
+    /// A user that an alias or a table named: the server is given the user's own address.
     pub(super) async fn write_by_lmtp(
         &self,
         job: &Job,
         leased: &LeasedRecipient,
-        user: &str,
+        user_box: &UserBox,
     ) -> Result<Cause, Failure> {
-        let local_part = LocalPart::from_unquoted(user).map_err(|error| {
-            Failure::never(1, 3, Cause::BadUserName { user: user.to_owned(), error })
-        })?;
-        let domain = leased.recipient.address.domain().clone();
         let mut leased = leased.clone();
-        leased.recipient.address = Address::new(local_part, domain);
+        leased.recipient.address = match &user_box.address {
+            Some(address) => address.clone(),
+            None => {
+                let user = &user_box.user;
+                let local_part = LocalPart::from_unquoted(user).map_err(|error| {
+                    Failure::never(1, 3, Cause::BadUserName { user: user.clone(), error })
+                })?;
+                Address::new(local_part, leased.recipient.address.domain().clone())
+            }
+        };
         let report = self.hand_to_lmtp(&part_of(job, vec![leased])).await;
         let outcome = report.outcomes.into_iter().next();
         let outcome = outcome.ok_or_else(|| Failure::later(3, 0, Cause::LmtpServerSilent {}))?;
@@ -77,6 +64,21 @@ impl Mailboxes {
             _ => Err(Failure::of_peer(outcome.status_code, outcome.cause)),
         }
     }
+}
+
+/// Where the LMTP server is that has the mailboxes; it may block on the system's resolver.
+pub fn lmtp_server(config: &Config) -> Result<LmtpTarget, Cause> {
+    let Mailbox::Lmtp(written) = &config.local.mailbox else {
+        return Err(Cause::LmtpNoLonger {});
+    };
+    if written.starts_with('/') {
+        return Ok(LmtpTarget::Path(written.into()));
+    }
+    let addresses = std::net::ToSocketAddrs::to_socket_addrs(written);
+    let first = addresses.and_then(|mut all| all.next().ok_or(io::ErrorKind::NotFound.into()));
+    first
+        .map(LmtpTarget::Address)
+        .map_err(|error| Cause::LmtpServerUnknown { server: written.clone(), error: error.into() })
 }
 
 /// A job for some of its recipients.

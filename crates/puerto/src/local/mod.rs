@@ -26,10 +26,14 @@ mod mbox;
 mod onward;
 mod overseer;
 mod report;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod watched;
 
 pub use aliases::alias_warnings;
 pub use delivery::Mailboxes;
-pub use directory::{Directory, lane};
+pub use directory::{Directory, Standing, candidates, lane};
+pub use lmtp::lmtp_server;
+pub use watched::{Names, Owner, Watched};

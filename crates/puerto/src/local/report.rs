@@ -61,7 +61,7 @@ impl Share {
                 }
                 None => {
                     let forward = user_box.forward && !came_round;
-                    self.boxes.insert(UserBox { user: user.clone(), forward });
+                    self.boxes.insert(UserBox { forward, ..user_box.clone() });
                 }
             }
         }

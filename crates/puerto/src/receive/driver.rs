@@ -7,7 +7,7 @@ use std::time::Duration;
 use puerto_smtp::extension::Extensions;
 use puerto_smtp::limits::ServerTimeouts;
 use puerto_smtp::server::{Action, Refusal, Session, Settings};
-use puerto_smtp::{Address, Domain, Envelope, LocalPart, Reply, ReversePath};
+use puerto_smtp::{Address, Domain, Envelope, Reply, ReversePath};
 use puerto_spool::{Content, Draft, Hindrance, MessageId, SpoolError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
@@ -17,12 +17,13 @@ use super::census::Place;
 use super::connection::Connection;
 use super::listen::HURRY;
 use super::login::{self, Conversation};
-use super::policy::Policy;
+use super::policy::{Need, Policy};
 use super::{Context, Service};
 use crate::accounts::Login;
 use crate::config::Config;
 use crate::intake::{self, Source};
-use crate::local::Directory;
+use crate::local::Standing;
+use crate::recipients::{Answer, Recipients};
 use crate::telemetry::{Claims, Client, Event, LocalOrigin, Process, Reject};
 
 /// Octets that are read at once where a command is expected; pipelined content may
@@ -166,11 +167,9 @@ impl Driver {
                 self.decide_mail(&from);
             }
             Action::AskRecipient { envelope, recipient } => {
-                let verdict = judge(&self.arrival, &self.context.directory, &recipient.address);
-                let verdict = verdict.map_err(|reply| {
-                    (reply, envelope.reverse_path.clone(), recipient.address.clone())
-                });
-                self.decide_recipient(verdict);
+                let (from, to) = (envelope.reverse_path.clone(), recipient.address.clone());
+                let verdict = judge(&self.arrival, &self.context.recipients, &to).await;
+                self.decide_recipient(verdict.map_err(|reply| (reply, from, to)));
             }
             Action::BeginContent(envelope) => {
                 let from = envelope.reverse_path.clone();
@@ -515,9 +514,20 @@ fn own_words(peer: &SocketAddr) -> String {
     Domain::Literal(peer.ip().to_canonical()).to_string()
 }
 
-fn judge(arrival: &Arrival, directory: &Directory, recipient: &Address) -> Result<(), Reply> {
-    let knows = |local_part: &LocalPart| blocking(|| directory.knows(local_part));
-    arrival.policy.recipient(&arrival.config, recipient, knows)
+async fn judge(
+    arrival: &Arrival,
+    recipients: &Recipients,
+    recipient: &Address,
+) -> Result<(), Reply> {
+    if arrival.policy.recipient(&arrival.config, recipient)? == Need::Nothing {
+        return Ok(());
+    }
+    let answer = match blocking(|| recipients.standing(recipient)) {
+        Standing::Known => Answer::Known,
+        Standing::Unknown => Answer::Unknown,
+        Standing::Asked(addresses) => recipients.ask(&addresses).await,
+    };
+    arrival.policy.answer(recipient, &answer)
 }
 
 async fn finish(draft: Option<Box<dyn Draft>>) -> Result<Content, SpoolError> {

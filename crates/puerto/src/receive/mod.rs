@@ -30,7 +30,7 @@ use crate::accounts::Accounts;
 use crate::config::Live;
 use crate::dns::Resolver;
 use crate::intake::Intake;
-use crate::local::Directory;
+use crate::recipients::Recipients;
 use crate::telemetry::MailLog;
 use crate::tls::ServerTls;
 
@@ -49,7 +49,7 @@ pub struct Context {
     /// Where whole messages go.
     pub intake: Arc<Intake>,
     /// Who lives here.
-    pub directory: Arc<Directory>,
+    pub recipients: Arc<Recipients>,
     /// Names of clients.
     pub dns: Arc<Resolver>,
     /// Our certificate.

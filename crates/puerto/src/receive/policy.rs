@@ -9,6 +9,7 @@ use puerto_smtp::{Address, Domain, LocalPart, Reply, ReversePath};
 use super::Service;
 use crate::config::{Config, Limits};
 use crate::lang::Language;
+use crate::recipients::Answer;
 use crate::route::{self, LiteralFault};
 
 /// Who is at the other end.
@@ -18,6 +19,15 @@ pub(super) enum Who {
     Client(IpAddr),
     /// A user of this machine.
     User,
+}
+
+/// What has to be known of a recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: it is taken.
+    Nothing,
+    /// That there is somebody.
+    Somebody,
 }
 
 /// What one client may do.
@@ -97,32 +107,60 @@ impl Policy {
         Err(Reply::enhanced(553, (5, 1, 8), text))
     }
 
-    /// Whether a message may go to this recipient. `knows` says who lives here.
-    pub(super) fn recipient(
-        &self,
-        config: &Config,
-        recipient: &Address,
-        knows: impl FnOnce(&LocalPart) -> bool,
-    ) -> Result<(), Reply> {
-        if !self.is_ours(config, recipient.domain()) {
-            return if self.trusted { Ok(()) } else { Err(relay_denied(recipient)) };
+    /// Whether a message may go to this recipient, if there is one: [`Need`] says what has
+    /// to be known for that.
+    pub(super) fn recipient(&self, config: &Config, recipient: &Address) -> Result<Need, Reply> {
+        let domain = recipient.domain();
+        if route::is_relayed(config, domain) {
+            return match self.trusted {
+                true => Ok(Need::Nothing),
+                false if leads_on(recipient.local_part()) => Err(relay_denied(recipient)),
+                false => Ok(Need::Somebody),
+            };
+        }
+        if !self.is_ours(config, domain) {
+            return if self.trusted { Ok(Need::Nothing) } else { Err(relay_denied(recipient)) };
+        }
+        if !self.trusted && route::is_virtual(config, domain) && leads_on(recipient.local_part()) {
+            return Err(relay_denied(recipient));
         }
         // A local user's message may have other recipients: it is taken, and the
         // notification says which of them does not exist.
-        if self.is_user || is_postmaster(recipient) || knows(recipient.local_part()) {
-            return Ok(());
+        let taken = self.is_user || is_postmaster(recipient);
+        Ok(if taken { Need::Nothing } else { Need::Somebody })
+    }
+
+    /// What is said where nobody is behind an address, or that cannot be found out.
+    pub(super) fn answer(&self, recipient: &Address, answer: &Answer) -> Result<(), Reply> {
+        match answer {
+            Answer::Known => Ok(()),
+            Answer::Unknown => {
+                let text = format!("<{recipient}>: Recipient address rejected: User unknown");
+                Err(Reply::enhanced(550, (5, 1, 1), text))
+            }
+            // Whoever is ours need not wait for what is found out at delivery.
+            Answer::Unsaid(_) if self.trusted => Ok(()),
+            Answer::Unsaid(why) => {
+                let text =
+                    format!("<{recipient}>: Recipient address rejected: unverified address: {why}");
+                let text: String = text.chars().filter(|c| !c.is_control()).take(400).collect();
+                Err(Reply::enhanced(450, (4, 1, 1), text))
+            }
         }
-        let text = format!("<{recipient}>: Recipient address rejected: User unknown");
-        Err(Reply::enhanced(550, (5, 1, 1), text))
     }
 
     fn is_ours(&self, config: &Config, domain: &Domain) -> bool {
-        route::is_local(config, domain) || self.is_at_own_address(domain)
+        route::is_here(config, domain) || self.is_at_own_address(domain)
     }
 
     fn is_at_own_address(&self, domain: &Domain) -> bool {
         matches!(domain, Domain::Literal(ip) if self.own_address == Some(ip.to_canonical()))
     }
+}
+
+// The host that it is handed to might read another address in it.
+fn leads_on(local_part: &LocalPart) -> bool {
+    local_part.as_str().contains(['%', '!', '@'])
 }
 
 // RFC 5321 §4.5.1: every server takes mail for its postmaster.
@@ -143,6 +181,15 @@ mod tests {
 
     use super::*;
 
+    // There is one user of each domain, and nobody can be asked about example.edu.
+    fn whether(address: &Address) -> Answer {
+        match (address.local_part().as_str(), address.domain().name()) {
+            (_, Some("example.edu")) => Answer::Unsaid(crate::cause::Cause::NoAnswer {}),
+            ("user", _) => Answer::Known,
+            _ => Answer::Unknown,
+        }
+    }
+
     fn judge(config: &Config, client: &str, recipient: &str) -> u16 {
         let client = client.parse().unwrap();
         let own = Some([203, 0, 113, 25].into());
@@ -150,9 +197,13 @@ mod tests {
         let line = format!("RCPT TO:{recipient}");
         match Command::parse(line.as_bytes()) {
             Ok(Command::Rcpt(rcpt)) => match rcpt.to {
-                Mailbox::Address(address) => policy
-                    .recipient(config, &address, |part| part.as_str() == "user")
-                    .map_or_else(|reply| reply.code().get(), |()| 250),
+                Mailbox::Address(address) => {
+                    let verdict = policy.recipient(config, &address).and_then(|need| match need {
+                        Need::Nothing => Ok(()),
+                        Need::Somebody => policy.answer(&address, &whether(&address)),
+                    });
+                    verdict.map_or_else(|reply| reply.code().get(), |()| 250)
+                }
                 Mailbox::Bare(_) => 501,
             },
             Ok(other) => panic!("{other:?}"),
@@ -164,8 +215,33 @@ mod tests {
     /// is not ours and `example.com` for one that is.
     #[test]
     fn no_spelling_of_an_address_makes_an_open_relay() {
+        let mut with_others = Config::for_tests(Path::new("/nowhere"));
+        with_others.relay_domains = vec!["example.net".into(), "*.school.example".into()];
+        with_others.virtual_addresses.domains = vec![Domain::parse("example.org").unwrap()];
         let config = Config::for_tests(Path::new("/nowhere"));
         let stranger = "198.51.100.7";
+        for recipient in [
+            "<user%dom.example@example.net>",
+            "<dom.example!user@example.net>",
+            "<\"user@dom.example\"@example.net>",
+            "<user%dom.example@example.org>",
+            "<dom.example!user@a.school.example>",
+            "<@example.net:user@dom.example>",
+            "<user@example.net@dom.example>",
+            "<user@sub.example.net>",
+            "<user@notexample.net>",
+            "<user@example.net.dom.example>",
+            "<user@[198.51.100.9]>",
+            "<user@notschool.example>",
+            "<user@example.net:25>",
+            "<other@example.net>",
+            "<other@a.school.example>",
+            "<postmaster@example.net>",
+            "<other@example.org>",
+        ] {
+            let code = judge(&with_others, stranger, recipient);
+            assert!(code >= 500, "{recipient:?} got {code}");
+        }
         for recipient in [
             "<user@dom.example>",
             "<user%dom.example@example.com>",
@@ -219,6 +295,31 @@ mod tests {
             ("<user@sub.example.com>", 554),
         ] {
             assert_eq!(judge(&config, "198.51.100.7", recipient), code, "{recipient}");
+        }
+    }
+
+    #[test]
+    fn mail_for_domains_behind_us_is_taken_for_those_who_exist() {
+        let mut config = Config::for_tests(Path::new("/nowhere"));
+        let pattern = |text: &str| text.to_owned();
+        config.relay_domains =
+            ["example.net", "*.school.example", "example.edu"].map(pattern).to_vec();
+        config.virtual_addresses.domains = vec![Domain::parse("example.org").unwrap()];
+        for (recipient, stranger, trusted) in [
+            ("<user@example.net>", 250, 250),
+            ("<user@EXAMPLE.net.>", 250, 250),
+            ("<user@school.example>", 250, 250),
+            ("<user@a.b.school.example>", 250, 250),
+            ("<other@example.net>", 550, 250),
+            ("<user@example.edu>", 450, 250),
+            ("<user%x@example.net>", 554, 250),
+            ("<user@example.org>", 250, 250),
+            ("<other@example.org>", 550, 550),
+            ("<postmaster@example.org>", 250, 250),
+            ("<user@other.example>", 554, 250),
+        ] {
+            assert_eq!(judge(&config, "198.51.100.7", recipient), stranger, "{recipient}");
+            assert_eq!(judge(&config, "127.0.0.1", recipient), trusted, "{recipient}");
         }
     }
 
@@ -307,6 +408,6 @@ mod tests {
         assert_eq!(tls, "530 5.7.0 Authentication required");
         let user = Policy::new(&config, Service::Smtp, Who::User, None);
         let unknown = Address::parse("nobody-here@example.com").unwrap();
-        assert!(user.recipient(&config, &unknown, |_| false).is_ok());
+        assert_eq!(user.recipient(&config, &unknown).ok(), Some(Need::Nothing));
     }
 }

@@ -66,7 +66,7 @@ impl Server {
             clock: Arc::new(SystemClock),
         });
         let context = Context {
-            directory: Arc::new(Directory::new(live.clone())),
+            recipients: Arc::new(Recipients::new(live.clone())),
             config: live,
             intake: Arc::new(intake),
             dns,

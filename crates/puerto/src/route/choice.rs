@@ -27,14 +27,15 @@ pub(super) fn choose(
     reverse_path: &ReversePath,
     domain: &Domain,
 ) -> Choice {
-    if is_local(config, domain) || is_own_literal(config, &machine.addresses, domain) {
+    if is_here(config, domain) || is_own_literal(config, &machine.addresses, domain) {
         return Choice::Local;
     }
     let mut routes = config.routes.iter().enumerate();
     match routes.find(|(_, route)| matches(route, reverse_path, domain)) {
         Some((place, Route { via: Some(_), .. })) => Choice::Relay(Some(place)),
         Some((_, route)) => Choice::Exchanger(route.tls),
-        None if config.relayhost.is_some() => Choice::Relay(None),
+        // A relayhost would send it back: we are their exchanger ourselves, or stand before it.
+        None if config.relayhost.is_some() && !is_relayed(config, domain) => Choice::Relay(None),
         None => Choice::Exchanger(config.delivery.tls),
     }
 }
@@ -60,6 +61,28 @@ pub fn is_local(config: &Config, domain: &Domain) -> bool {
         }
         Domain::Literal(ip) => address::canonical(*ip).is_loopback(),
     }
+}
+
+/// Whether a domain's mail ends here: its users live on this machine, or the table of
+/// `[virtual]` says where they do.
+pub fn is_here(config: &Config, domain: &Domain) -> bool {
+    is_local(config, domain) || is_virtual(config, domain)
+}
+
+/// Whether a domain has no users of this machine, but addresses that stand for others.
+pub fn is_virtual(config: &Config, domain: &Domain) -> bool {
+    let Domain::Name(name) = domain else { return false };
+    let domains = &config.virtual_addresses.domains;
+    domains.iter().filter_map(Domain::name).any(|ours| same_name(name, ours))
+        && !is_local(config, domain)
+}
+
+/// Whether a domain is somebody else's whose mail is taken from everybody and handed on.
+/// An address literal never is.
+pub fn is_relayed(config: &Config, domain: &Domain) -> bool {
+    matches!(domain, Domain::Name(_))
+        && config.relay_domains.iter().any(|pattern| domain_matches(pattern, domain))
+        && !is_here(config, domain)
 }
 
 // U-labels and A-labels of one name are the same name (RFC 5890 §2.3.2.4).

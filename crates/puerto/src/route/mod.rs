@@ -32,7 +32,7 @@ use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 pub use address::LiteralFault;
 use choice::Choice;
-pub use choice::{is_local, verp};
+pub use choice::{is_here, is_local, is_relayed, is_virtual, verp};
 pub use machine::Machine;
 
 /// Why nothing could be brought to a stranger whose address is in this domain: an address
@@ -42,9 +42,8 @@ pub fn fault_of_stranger(config: &Config, domain: &Domain) -> Option<LiteralFaul
     let Domain::Literal(ip) = domain else { return None };
     let interfaces = machine::interface_addresses();
     let judged = address::literal_fault(address::canonical(*ip), config, &interfaces);
-    let is_ours = || {
-        is_local(config, domain) || choice::is_own_literal(config, || interfaces.clone(), domain)
-    };
+    let is_ours =
+        || is_here(config, domain) || choice::is_own_literal(config, || interfaces.clone(), domain);
     judged.or_else(|| is_ours().then_some(LiteralFault::Ourselves))
 }
 

@@ -33,10 +33,11 @@ use crate::deliver::{Remote, open_files};
 use crate::dns::Resolver;
 use crate::intake::{self, Intake, KeyRing, Wake};
 use crate::lang::{Said, said, said_of, system};
+use crate::local::Mailboxes;
 use crate::local::agent::{self, AgentHandle};
-use crate::local::{Directory, Mailboxes};
 use crate::queue;
 use crate::receive::{self, Inherited, Listeners};
+use crate::recipients::Recipients;
 use crate::rights;
 use crate::route::Router;
 use crate::telemetry::{self, Event, MailLog, Reopen};
@@ -222,13 +223,10 @@ impl Daemon {
             clock: Arc::clone(&clock),
         }));
         let remote = remote(&config, client_tls, &log, &store);
-        let mut mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
-            .with_remote(Arc::clone(&remote));
         let agent_lost = agent.as_ref().map(AgentHandle::lost);
-        if let Some(agent) = agent {
-            mailboxes = mailboxes.with_agent(agent);
-        }
-        let bouncer = Bouncer::new(config.clone(), Arc::clone(&intake), log.clone());
+        let mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
+            .with_remote(Arc::clone(&remote))
+            .with_agent(agent);
         let certificate = (tls.clone(), keeper);
         let reload = reloader(config.clone(), file, certificate, keys, log.clone());
         let (receiving, stop_receiving) = watch::channel(false);
@@ -236,13 +234,14 @@ impl Daemon {
         let carrier = queue::Crew {
             remote: Arc::clone(&remote),
             mailboxes: Arc::new(mailboxes),
-            bouncer: Arc::new(bouncer),
+            bouncer: Arc::new(Bouncer::new(config.clone(), Arc::clone(&intake), log.clone())),
         };
+        let router = Arc::new(Router::new(config.clone(), Arc::clone(&dns)));
         let queue = queue::Wiring {
             config: config.clone(),
             store: store.clone(),
             work: store.clone(),
-            router: Arc::new(Router::new(config.clone(), Arc::clone(&dns))),
+            router: Arc::clone(&router),
             carrier,
             log: log.clone(),
             wake: wake.clone(),
@@ -252,7 +251,7 @@ impl Daemon {
         let receiver = receive::Context {
             config: config.clone(),
             intake,
-            directory: Arc::new(Directory::new(config.clone())),
+            recipients: recipients(&config, &router, &remote),
             dns,
             tls,
             accounts: Accounts::new(config.clone(), clock),
@@ -357,6 +356,11 @@ fn known_keys(config: &Config, log: &MailLog) -> KnownKeys {
         notice(log, "warning", &text);
         KnownKeys::default()
     })
+}
+
+// Knows who lives here, and asks the hosts behind us.
+fn recipients(config: &Live, router: &Arc<Router>, remote: &Arc<Remote>) -> Arc<Recipients> {
+    Arc::new(Recipients::new(config.clone()).asking(Arc::clone(router), Arc::clone(remote)))
 }
 
 // Hands mail to other hosts, as one of those that share the queue.

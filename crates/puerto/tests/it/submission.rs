@@ -11,8 +11,8 @@ use puerto::config::{Config, Live};
 use puerto::control::{self, Server};
 use puerto::dns::Resolver;
 use puerto::intake::{self, Intake, KeyRing, Wake};
-use puerto::local::Directory;
 use puerto::receive::{Context, Listeners};
+use puerto::recipients::Recipients;
 use puerto::telemetry::MailLog;
 use puerto::tls::ServerTls;
 use puerto_spool::clock::SystemClock;
@@ -92,7 +92,7 @@ fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Conte
         clock: Arc::new(SystemClock),
     });
     let received = Context {
-        directory: Arc::new(Directory::new(live.clone())),
+        recipients: Arc::new(Recipients::new(live.clone())),
         config: live.clone(),
         intake: Arc::new(intake),
         dns: Arc::new(Resolver::with_servers(&[])),

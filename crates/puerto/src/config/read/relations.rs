@@ -161,6 +161,7 @@ impl Reader {
             said!("at least one domain", "al menos un dominio"),
         );
         self.bounds(config);
+        self.addresses(draft);
     }
 
     fn bounds(&mut self, config: &Config) {
@@ -227,7 +228,7 @@ impl Reader {
         self.require(false, present, message, accepted);
     }
 
-    fn require(&mut self, holds: bool, key: &str, message: Said, accepted: Said) {
+    pub(super) fn require(&mut self, holds: bool, key: &str, message: Said, accepted: Said) {
         if !holds {
             let span = self.places.get(key).cloned().unwrap_or(0..0);
             self.errors.push(ConfigError::new(span, message).about(key).accepting(accepted));

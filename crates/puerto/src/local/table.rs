@@ -1,0 +1,276 @@
+//! Addresses that stand for others: `[virtual]`, and its file in Postfix's form, `address
+//! target, target` on each line.
+//!
+//! The most particular entry holds: the whole address, then the address without its
+//! extension, then the bare name where the domain's users live here, then `@domain`. An
+//! extension that the entry does not name goes on to its targets, as with Postfix.
+
+use std::collections::HashMap;
+
+use puerto_smtp::{Address, Domain, LocalPart};
+
+use super::aliases::{Target, logical_lines, on_line};
+use super::directory::candidates;
+use super::watched::{Names, Owner};
+use crate::config::{Config, Destination, Destinations, Virtual, Who};
+use crate::lang::{Said, said, said_of};
+use crate::route;
+
+/// Entries by what they are about, as [`key`] writes it.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    entries: HashMap<String, Vec<Destination>>,
+    /// Domains that the file names on lines of their own, with their lines.
+    domains: Vec<(usize, Domain)>,
+    /// Domains that entries of the file are about, with their lines.
+    about: Vec<(usize, Domain)>,
+    warnings: Vec<Said>,
+}
+
+/// An entry that holds for an address.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// What it is about.
+    pub(super) key: String,
+    /// Whether it is about a whole domain.
+    pub(super) is_catch_all: bool,
+    /// Where it leads.
+    pub(super) targets: Vec<Target>,
+}
+
+impl Table {
+    /// The entries that the configuration itself has.
+    pub(super) fn of(config: &Virtual) -> Self {
+        let mut table = Self::default();
+        for (who, Destinations(targets)) in &config.map {
+            table.entries.insert(key_of(who), targets.clone());
+        }
+        table
+    }
+
+    fn line(&mut self, number: usize, line: &str) {
+        let (left, right) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+        // `ana.gil` is a user of this machine all the same.
+        let is_domain = psl::suffix(left.as_bytes()).is_some_and(|suffix| suffix.is_known());
+        if let Ok(domain) = Domain::parse(left)
+            && left.contains('.')
+            && is_domain
+        {
+            // Postfix's way to say that the domain is a virtual one: what follows is nothing.
+            self.domains.push((number, domain));
+            return;
+        }
+        let read = Who::parse(left).and_then(|who| Ok((who, Destinations::parse(right.trim())?)));
+        match read {
+            Ok((who, Destinations(targets))) => {
+                if let Who::Address(_) | Who::Domain(_) = &who {
+                    let domain = match &who {
+                        Who::Address(address) => address.domain().clone(),
+                        Who::Domain(domain) => domain.clone(),
+                        Who::User(_) => return,
+                    };
+                    self.about.push((number, domain));
+                }
+                if self.entries.insert(key_of(&who), targets).is_some() {
+                    let text = said!(
+                        "`{left}` stands here for the second time: this one holds",
+                        "`{left}` aparece aquí por segunda vez: vale esta"; left = left
+                    );
+                    self.warnings.push(on_line(number, &text));
+                }
+            }
+            Err(why) => {
+                let left = Said::words(left);
+                let text = said_of!(
+                    "`{left}`: {why}: write `address target, target`",
+                    "`{left}`: {why}: escriba `dirección destino, destino`";
+                    left = left, why = why
+                );
+                self.warnings.push(on_line(number, &text));
+            }
+        }
+    }
+
+    /// What is wrong with the file, the configuration's domains beside it.
+    pub(super) fn warnings(&self, config: &Config) -> Vec<Said> {
+        let mut warnings = self.warnings.clone();
+        let named = self.domains.iter().filter(|(_, domain)| !route::is_here(config, domain));
+        let about = self.about.iter().filter(|(_, domain)| {
+            !route::is_here(config, domain) && !self.domains.iter().any(|(_, own)| own == domain)
+        });
+        let mut told: Vec<&Domain> = Vec::new();
+        for (line, domain) in named.chain(about) {
+            if told.contains(&domain) {
+                continue;
+            }
+            told.push(domain);
+            let text = said!(
+                "mail for `{domain}` does not come here: add it to `virtual.domains`",
+                "el correo para `{domain}` no llega aquí: añádalo a `virtual.domains`";
+                domain = domain
+            );
+            warnings.push(on_line(*line, &text));
+        }
+        warnings
+    }
+
+    /// The entry that holds for an address, if one does and `may` says that it may.
+    pub(super) fn find(&self, config: &Config, address: &Address) -> Option<Entry> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let delimiter = &config.local.recipient_delimiter;
+        let whole = address.local_part().as_str().to_lowercase();
+        let is_local = route::is_local(config, address.domain());
+        let domain = domain_key(address.domain());
+        let mut names: Vec<String> = Vec::new();
+        for name in candidates(&whole, delimiter) {
+            names.push(format!("{name}@{domain}"));
+        }
+        if is_local {
+            names.extend(candidates(&whole, delimiter).map(str::to_owned));
+        }
+        let found = names.iter().find_map(|name| Some((name, self.entries.get(name)?)));
+        if let Some((key, targets)) = found {
+            let bare = key.rsplit_once('@').map_or(key.as_str(), |(name, _)| name);
+            let left = whole.strip_prefix(bare).unwrap_or_default();
+            let targets = targets.iter().map(|target| lead(target, address, left)).collect();
+            return Some(Entry { key: key.clone(), is_catch_all: false, targets });
+        }
+        let key = format!("@{domain}");
+        let targets = self.entries.get(&key)?;
+        let targets = targets.iter().map(|target| lead(target, address, "")).collect();
+        Some(Entry { key, is_catch_all: true, targets })
+    }
+}
+
+impl Names for Table {
+    fn parse(text: &str, _: Owner) -> Self {
+        let mut table = Self::default();
+        for line in logical_lines(text) {
+            table.line(line.number, &line.text);
+        }
+        table
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    // Somebody has named it.
+    const MAY_BE_MISSING: bool = false;
+}
+
+// Where a target leads for an address whose extension, with its delimiter, is `left`.
+fn lead(target: &Destination, address: &Address, left: &str) -> Target {
+    match target {
+        Destination::User(name) => Target::Name(format!("{}{left}", name.as_str()).to_lowercase()),
+        Destination::Domain(domain) => Target::Address(address.with_domain(domain.clone())),
+        Destination::Address(to) if left.is_empty() => Target::Address(to.clone()),
+        Destination::Address(to) => {
+            let name = LocalPart::from_unquoted(&format!("{}{left}", to.local_part().as_str()));
+            let extended = name.map(|name| Address::new(name, to.domain().clone()));
+            Target::Address(extended.unwrap_or_else(|_| to.clone()))
+        }
+    }
+}
+
+fn key_of(who: &Who) -> String {
+    match who {
+        Who::User(name) => name.as_str().to_lowercase(),
+        Who::Address(address) => {
+            let name = address.local_part().as_str().to_lowercase();
+            format!("{name}@{}", domain_key(address.domain()))
+        }
+        Who::Domain(domain) => format!("@{}", domain_key(domain)),
+    }
+}
+
+// U-labels and A-labels of one name are the same name (RFC 5890 §2.3.2.4).
+fn domain_key(domain: &Domain) -> String {
+    match domain.name().filter(|name| !name.is_ascii()) {
+        Some(name) => idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned()),
+        None => domain.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn config() -> Config {
+        let mut config = Config::for_tests(Path::new("/nonexistent"));
+        config.virtual_addresses.domains = vec![Domain::parse("example.org").unwrap()];
+        config
+    }
+
+    fn found(text: &str, address: &str) -> String {
+        let table = Table::parse(text, Owner::default());
+        let entry = table.find(&config(), &Address::parse(address).unwrap());
+        let shown = |target: &Target| match target {
+            Target::Name(name) => name.clone(),
+            Target::Address(address) => address.to_string(),
+            other => format!("{other:?}"),
+        };
+        entry.map_or("-".into(), |entry| {
+            entry.targets.iter().map(shown).collect::<Vec<_>>().join(" ")
+        })
+    }
+
+    #[test]
+    fn the_most_particular_entry_holds_and_an_extension_goes_on() {
+        let text = "# the form of virtual(5)\nexample.org anything\nana.gil gil\n\
+            info@example.org ana,\n  luis@example.net\nInfo+news@Example.ORG news\n\
+            @example.org catch@example.net\nroot ops@example.net\n\
+            sales@example.com \"b c\"@example.net\n";
+        for (address, expected) in [
+            ("info@example.org", "ana luis@example.net"),
+            ("INFO@example.org", "ana luis@example.net"),
+            ("info+x@example.org", "ana+x luis+x@example.net"),
+            ("info+news@example.org", "news"),
+            ("other@example.org", "catch@example.net"),
+            ("other+x@example.org", "catch@example.net"),
+            ("root@example.com", "ops@example.net"),
+            ("root+a+b@mail.example.com", "ops+a+b@example.net"),
+            ("ana.gil@example.com", "gil"),
+            ("root@example.org", "catch@example.net"),
+            ("sales@example.com", "\"b c\"@example.net"),
+            ("other@example.com", "-"),
+            ("other@example.net", "-"),
+        ] {
+            assert_eq!(found(text, address), expected, "{address}");
+        }
+        let moved = "@example.org @example.net\n";
+        assert_eq!(found(moved, "Ana+x@example.org"), "Ana+x@example.net");
+    }
+
+    #[test]
+    fn a_domain_is_one_name_in_either_alphabet() {
+        let text = "ana@ma\u{f1}ana.example luis\n";
+        assert_eq!(found(text, "ana@xn--maana-pta.example"), "luis");
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_told_with_its_line() {
+        let table = Table::parse(
+            "example.org x\ninfo@example.org\na@b@ ana\nb@example.org |cat\n\
+             c@example.net ana\nd@example.net ana\ninfo@example.org ana\ninfo@example.org luis\n\
+             other-one.com anything\n",
+            Owner::default(),
+        );
+        let told: Vec<String> = table.warnings(&config()).iter().map(Said::to_string).collect();
+        for (line, part) in told.iter().zip([
+            "line 2: `info@example.org`: there is no target",
+            "line 3: `a@b@`",
+            "line 4: `b@example.org`: ",
+            "line 8: `info@example.org` stands here for the second time",
+            "line 9: mail for `other-one.com` does not come here: add it to `virtual.domains`",
+            "line 5: mail for `example.net` does not come here",
+        ]) {
+            assert!(line.starts_with(part), "{line}");
+        }
+        assert_eq!(told.len(), 6, "{told:#?}");
+    }
+}
