@@ -14,6 +14,9 @@ pub fn is_harmful(character: char) -> bool {
 
 /// A text with `?` in place of each such character.
 pub fn harmless(text: &str) -> String {
+    if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return text.to_owned();
+    }
     with_only(text, |character| !is_harmful(character))
 }
 

@@ -219,6 +219,13 @@ impl Common {
         }
     }
 
+    /// When the message came, of what stands before its recipients.
+    pub(crate) fn received_at(encoded: &[u8]) -> Result<Timestamp, Malformed> {
+        let mut from = Take(encoded);
+        from.u8()?;
+        from.time()
+    }
+
     /// Reads it.
     pub(crate) fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         let flags = from.u8()?;

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::entry::{Entry, Lease, LeaseToken, RecipientState, Settled, Settlement};
 use crate::filter::Filter;
 use crate::id::{MessageId, Timestamp};
+use crate::tally::{Tally, TallyRequest};
 use crate::ticket::Ticket;
 use crate::{Content, Draft, Hindrance, NewMessage, SpoolError, StoredContent};
 
@@ -278,6 +279,15 @@ pub trait Desk: Send + Sync + 'static {
     fn page(&self, request: &PageRequest) -> Answer<Page>;
     /// How many messages a filter selects.
     fn count(&self, filter: &Filter) -> Answer<Count>;
+    /// Counts what is queued by destination and by why it waits.
+    fn tally(&self, request: &TallyRequest) -> Answer<Tally>;
+    /// What an administrator has ordered for all nodes until it is taken back, in the order in
+    /// which that was: texts, which the store keeps with the queue and does not look into.
+    fn orders(&self) -> Answer<Vec<(u64, String)>>;
+    /// Keeps an order. Answers with its number once it is durable; none is given twice.
+    fn give_order(&self, order: String) -> Answer<u64>;
+    /// Takes an order back, and says whether it was there, once that is durable.
+    fn take_back_order(&self, number: u64) -> Answer<bool>;
     /// Changes messages; there is an answer for each, in the order given. A leased
     /// recipient is not touched until it is settled, except by [`Edit::Remove`]. Complete
     /// when all of it is durable.

@@ -1,8 +1,55 @@
 //! Which messages are meant: the conditions of an administrator, and how they fit.
 
+use std::sync::Arc;
+
 use puerto_smtp::Domain;
 
-use crate::entry::{Entry, RecipientState, RecipientStatus};
+use crate::entry::{Attempt, Entry, Origin, RecipientState, RecipientStatus};
+use crate::id::{MessageId, Timestamp};
+
+/// What an attempt came to, without being copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastAttempt<'a> {
+    /// [`Attempt::relay`].
+    pub relay: &'a str,
+    /// [`Attempt::text`].
+    pub text: &'a str,
+    /// [`Attempt::cause`].
+    pub cause: &'a str,
+}
+
+impl<'a> From<&'a Attempt> for LastAttempt<'a> {
+    fn from(attempt: &'a Attempt) -> Self {
+        Self { relay: &attempt.relay, text: &attempt.text, cause: &attempt.cause }
+    }
+}
+
+/// Says to which class belongs why a recipient waits; `None`: nobody has tried it yet. The
+/// store knows no classes, so whoever asks brings what knows them.
+pub type Classify = Arc<dyn Fn(Option<LastAttempt<'_>>) -> &'static str + Send + Sync>;
+
+/// A class, with what tells whether a reason belongs to it.
+#[derive(Clone)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// To which class a reason belongs.
+    pub of: Classify,
+}
+
+impl std::fmt::Debug for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Class({})", self.name)
+    }
+}
+
+impl PartialEq for Class {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Class {}
 
 /// Which messages are meant; without any condition, all. A message is meant if its
 /// sender fits and one of its recipients that are not done fits all the others.
@@ -20,8 +67,18 @@ pub struct Filter {
     pub destination: Option<String>,
     /// Why the recipient still waits.
     pub reason: Option<String>,
+    /// The class of the reason why the recipient waits.
+    pub class: Option<Class>,
+    /// The account that handed it over.
+    pub account: Option<String>,
     /// Whether the message is held.
     pub held: Option<bool>,
+    /// It came before this.
+    pub before: Option<Timestamp>,
+    /// It has more octets than this.
+    pub larger: Option<u64>,
+    /// It is one of these.
+    pub ids: Option<Vec<MessageId>>,
 }
 
 impl Filter {
@@ -36,6 +93,16 @@ impl Filter {
         let from = self.from.as_deref();
         Selector {
             held: self.held,
+            before: self.before,
+            larger: self.larger,
+            ids: self.ids.as_ref().map(|ids| {
+                let mut ids = ids.clone();
+                ids.sort_unstable();
+                ids.dedup();
+                ids
+            }),
+            class: self.class.clone(),
+            account: pattern(&self.account),
             is_null: from.is_some_and(|from| matches!(from, "" | "<>")),
             from: pattern(&self.from),
             to: pattern(&self.to),
@@ -50,6 +117,12 @@ impl Filter {
 #[derive(Debug)]
 pub struct Selector {
     held: Option<bool>,
+    before: Option<Timestamp>,
+    larger: Option<u64>,
+    /// In their order.
+    ids: Option<Vec<MessageId>>,
+    class: Option<Class>,
+    account: Option<Pattern>,
     is_null: bool,
     from: Option<Pattern>,
     to: Option<Pattern>,
@@ -61,16 +134,45 @@ pub struct Selector {
 impl Selector {
     /// Whether a message is meant.
     pub fn selects(&self, entry: &Entry) -> bool {
-        let sender_fits = self.from.as_ref().is_none_or(|pattern| match self.is_null {
-            true => entry.reverse_path.is_null(),
-            false => pattern.fits(&entry.reverse_path.to_string()),
-        });
-        let only_sender = self.to.is_none() && self.host.is_none() && self.reason.is_none();
         let mut open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done);
-        let held_fits = self.held.is_none_or(|held| held == entry.held);
-        held_fits
-            && sender_fits
-            && (only_sender || open.any(|recipient| self.selects_recipient(recipient)))
+        self.selects_message(entry)
+            && (!self.looks_at_recipients() || open.any(|status| self.selects_recipient(status)))
+    }
+
+    /// The recipients for which a message is meant that is.
+    pub fn selected<'a>(&self, entry: &'a Entry) -> impl Iterator<Item = &'a RecipientStatus> {
+        let open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done);
+        open.filter(|status| self.selects_recipient(status))
+    }
+
+    /// The only messages that may be meant, in their order, if there are such.
+    pub(crate) fn ids(&self) -> Option<&[MessageId]> {
+        self.ids.as_deref()
+    }
+
+    fn looks_at_recipients(&self) -> bool {
+        self.to.is_some() || self.host.is_some() || self.reason.is_some() || self.class.is_some()
+    }
+
+    fn selects_message(&self, entry: &Entry) -> bool {
+        let sender_fits = || {
+            self.from.as_ref().is_none_or(|pattern| match self.is_null {
+                true => entry.reverse_path.is_null(),
+                false => pattern.fits(&entry.reverse_path.to_string()),
+            })
+        };
+        let account_fits = || {
+            self.account.as_ref().is_none_or(|pattern| match &entry.origin {
+                Origin::Account { name, .. } => pattern.fits(name),
+                Origin::Client(_) | Origin::LocalUser(_) | Origin::Internal => false,
+            })
+        };
+        self.held.is_none_or(|held| held == entry.held)
+            && self.before.is_none_or(|before| entry.received_at < before)
+            && self.larger.is_none_or(|larger| entry.size > larger)
+            && self.ids.as_ref().is_none_or(|ids| ids.binary_search(&entry.id).is_ok())
+            && sender_fits()
+            && account_fits()
     }
 
     // Whether a recipient fits all conditions but that on the sender.
@@ -82,6 +184,10 @@ impl Selector {
             None => pattern.fits(&address.domain().to_string()),
         };
         self.to.as_ref().is_none_or(|pattern| pattern.fits(&address.to_string()))
+            && self
+                .class
+                .as_ref()
+                .is_none_or(|class| (class.of)(last.map(Into::into)) == class.name)
             && self
                 .reason
                 .as_ref()

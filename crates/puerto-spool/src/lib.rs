@@ -22,10 +22,12 @@ pub mod filter;
 mod id;
 mod index;
 pub mod memory;
+mod orders;
 pub mod postgres;
 pub mod segments;
 #[cfg(any(test, feature = "contract"))]
 pub mod simulated;
+mod tally;
 mod ticket;
 pub mod transfer;
 
@@ -42,8 +44,9 @@ pub use faces::{
     Answer, Backend, ClaimRequest, Claimed, Count, Desk, Edit, Health, HeldBack, Holder, Node,
     Page, PageRequest, Store, Work,
 };
-pub use filter::Filter;
+pub use filter::{Class, Classify, Filter, LastAttempt};
 pub use id::{MessageId, NotAMessageId, Timestamp};
+pub use tally::{AGES, COLUMNS, Group, Tally, TallyRequest};
 pub use ticket::{Completer, Ticket};
 
 /// Content that is still arriving. It is held in memory up to a bound and then

@@ -14,6 +14,8 @@ use crate::faces::{
 use crate::filter::Filter;
 use crate::id::{MessageId, Timestamp};
 use crate::index::{EncodedEnvelope, Index, Moment};
+use crate::orders::Orders;
+use crate::tally::{Tally, TallyRequest};
 use crate::ticket::Ticket;
 use crate::{Content, Draft, Hindrance, NewMessage, SpoolError, StoredContent};
 
@@ -30,6 +32,7 @@ struct State {
     last_id: Option<MessageId>,
     refusing: Option<SpoolError>,
     slow_disk: Option<SlowDisk>,
+    orders: Orders,
     closed: bool,
 }
 
@@ -185,6 +188,26 @@ impl Desk for MemorySpool {
         let selector = filter.compiled();
         let all = self.state().index.page(None, usize::MAX, &selector);
         Ticket::ready(all.map(|page| Count::of(&page.entries)))
+    }
+
+    fn tally(&self, request: &TallyRequest) -> Answer<Tally> {
+        let (mut tally, now) = (Tally::default(), self.clock.now());
+        let selector = request.filter.compiled();
+        let asked = (Some(&selector).filter(|_| !request.filter.is_empty()), &request.classify);
+        self.state().index.tally_some(&mut tally, (None, usize::MAX), asked, now);
+        Ticket::ready(Ok(tally))
+    }
+
+    fn orders(&self) -> Answer<Vec<(u64, String)>> {
+        Ticket::ready(Ok(self.state().orders.list()))
+    }
+
+    fn give_order(&self, order: String) -> Answer<u64> {
+        Ticket::ready(Ok(self.state().orders.give(order)))
+    }
+
+    fn take_back_order(&self, number: u64) -> Answer<bool> {
+        Ticket::ready(Ok(self.state().orders.take_back(number)))
     }
 
     fn edit(&self, ids: &[MessageId], edit: Edit) -> Ticket<Vec<Result<(), SpoolError>>> {

@@ -1,15 +1,22 @@
 //! What an administrator sees.
 
-use super::{Bench, Check, alike, attempt, message};
+use std::sync::Arc;
+use std::time::Duration;
+
+use puerto_smtp::Domain;
+
+use super::{Bench, Check, START, alike, attempt, message};
 use crate::{
-    Attempt, Content, Count, Disposition, Edit, Filter, MessageId, PageRequest, RecipientState,
-    Settlement, SpoolError,
+    Attempt, Class, Classify, Content, Count, Disposition, Edit, Filter, Group, MessageId,
+    PageRequest, RecipientState, Settlement, SpoolError, Tally, TallyRequest,
 };
 
 /// The checks.
 pub(super) const CHECKS: &[(&str, Check)] = &[
     ("listing goes page by page in the order of ids", listing_pages),
     ("a filter selects, on pages and in counts", filters_select),
+    ("what is queued is counted by destination and by why it waits", tally_counts),
+    ("orders are kept until they are taken back", orders_are_kept),
     ("a page ends, however few are selected", few_of_many),
     ("what is not queued is not found", unknown_is_not_found),
     ("health counts", health_counts),
@@ -60,6 +67,8 @@ fn filters_select(bench: &Bench) {
     bench.settle_as(alike(done, &bench.delivered())).unwrap();
     bench.edit(two, Edit::Hold).unwrap();
     let some = |text: &str| Some(text.to_owned());
+    let class = |name: &str| Class { name: name.to_owned(), of: classes() };
+    let (gone, later) = (bench.store.new_id(), bench.now().after(Duration::from_secs(1)));
     let all = Filter::default;
     for (filter, expected, recipients) in [
         (all(), vec![one, two, three], 4),
@@ -78,6 +87,17 @@ fn filters_select(bench: &Bench) {
         (Filter { reason: some("refused"), to: some("y@"), ..all() }, vec![one], 2),
         (Filter { reason: some("refused"), from: some("<>"), ..all() }, vec![], 0),
         (Filter { held: Some(true), ..all() }, vec![two], 1),
+        (Filter { class: Some(class("refused")), ..all() }, vec![one], 2),
+        (Filter { class: Some(class("new")), ..all() }, vec![two, three], 2),
+        (Filter { class: Some(class("other")), ..all() }, vec![], 0),
+        (Filter { class: Some(class("refused")), to: some("z"), ..all() }, vec![], 0),
+        (Filter { before: Some(later), ..all() }, vec![one, two, three], 4),
+        (Filter { before: Some(START), ..all() }, vec![], 0),
+        (Filter { larger: Some(26), ..all() }, vec![], 0),
+        (Filter { larger: Some(25), ..all() }, vec![one, two, three], 4),
+        (Filter { ids: Some(vec![three, one, one, gone]), ..all() }, vec![one, three], 3),
+        (Filter { ids: Some(vec![one, two]), to: some("z"), ..all() }, vec![two], 1),
+        (Filter { ids: Some(Vec::new()), ..all() }, vec![], 0),
         (Filter { held: Some(false), to: some("z*"), ..all() }, vec![three], 1),
     ] {
         for limit in [1, 2, 50] {
@@ -86,6 +106,66 @@ fn filters_select(bench: &Bench) {
         let count = Count { messages: expected.len() as u64, recipients };
         assert_eq!(bench.store.count(&filter).wait(), Ok(count), "{filter:?}");
     }
+}
+
+/// What nobody has tried is new; what was refused, refused.
+fn classes() -> Classify {
+    Arc::new(|last| match last {
+        None => "new",
+        Some(last) if last.text.contains("refused") => "refused",
+        Some(_) => "other",
+    })
+}
+
+fn tally_counts(bench: &Bench) {
+    let request = |filter: Filter| TallyRequest { filter, classify: classes() };
+    let tally = |filter: Filter| bench.store.tally(&request(filter)).wait().unwrap();
+    assert_eq!(tally(Filter::default()).messages, 0);
+    bench.commit(&["a@one.example", "b@one.example", "c@two.example"]);
+    for lease in bench.claim(10, 10) {
+        let tried = Attempt { text: "Connection refused".into(), ..attempt(bench.now()) };
+        let due = bench.now().after(Duration::from_secs(3600));
+        bench.settle(&lease, &Disposition::Deferred { due, attempt: tried });
+    }
+    bench.pass(600);
+    let held = bench.commit(&["d@one.example"]);
+    bench.edit(held, Edit::Hold).unwrap();
+    bench.commit(&["e@One.example"]);
+    let leased = bench.claim(10, 10);
+    assert_eq!(leased.len(), 1);
+    let all = tally(Filter::default());
+    assert_eq!((all.messages, all.held, all.octets), (3, 1, 78));
+    let group = |tally: &Tally, domain: &str, class| {
+        let of = |key: &&(Option<Arc<Domain>>, &str)| {
+            key.1 == class && key.0.as_ref().is_some_and(|name| name.to_string() == domain)
+        };
+        tally.groups.keys().find(of).map_or_else(Group::default, |key| tally.groups[key])
+    };
+    let refused = group(&all, "one.example", "refused");
+    assert_eq!((refused.recipients, refused.held, refused.active), (2, 0, 0));
+    assert_eq!(refused.ages, [0, 2, 0, 0, 0, 0, 0, 0], "ten minutes old");
+    assert!(bench.is_about(refused.next, bench.start.after(Duration::from_secs(3600))));
+    assert!(bench.is_about(refused.oldest, bench.start));
+    let new = group(&all, "one.example", "new");
+    assert_eq!((new.recipients, new.held, new.active, new.next), (2, 1, 1, None));
+    assert_eq!(new.ages[0], 2);
+    assert_eq!(group(&all, "two.example", "refused").recipients, 1);
+    assert_eq!(all.groups.len(), 3);
+    let two = tally(Filter { to: Some("@two".into()), ..Filter::default() });
+    assert_eq!((two.messages, two.groups.len()), (1, 1), "only what is selected");
+}
+
+fn orders_are_kept(bench: &Bench) {
+    let orders = || bench.store.orders().wait().unwrap();
+    let give = |text: &str| bench.store.give_order(text.to_owned()).wait().unwrap();
+    assert_eq!(orders(), []);
+    let (one, two) = (give("one"), give("{\"ñ\":2}"));
+    assert!(one < two);
+    assert_eq!(orders(), [(one, "one".to_owned()), (two, "{\"ñ\":2}".to_owned())]);
+    assert_eq!(bench.store.take_back_order(two).wait(), Ok(true));
+    assert_eq!(bench.store.take_back_order(two).wait(), Ok(false));
+    assert!(give("three") > two, "a number is not given twice");
+    assert_eq!(orders().len(), 2);
 }
 
 fn few_of_many(bench: &Bench) {

@@ -16,6 +16,7 @@ mod message;
 mod parts;
 mod slots;
 mod story;
+mod tally;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

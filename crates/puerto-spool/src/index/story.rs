@@ -11,6 +11,7 @@ use puerto_smtp::EnhancedCode;
 
 use crate::codec::{Malformed, Put, Take};
 use crate::entry::{Attempt, MAX_CAUSE};
+use crate::filter::LastAttempt;
 
 /// The first attempt and the last four.
 const MAX_ATTEMPTS: usize = 5;
@@ -54,6 +55,11 @@ impl Story {
     /// Whether both are in the same memory.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The last attempt, without a copy of anything.
+    pub(crate) fn last(&self) -> Option<LastAttempt<'_>> {
+        take_last(&mut Take(&self.0)).ok()
     }
 
     /// What it tells.
@@ -114,6 +120,29 @@ fn encode(attempts: &[Attempt]) -> Vec<u8> {
     out
 }
 
+// At, code, status: of no interest here.
+const BEFORE_TEXTS: usize = 8 + 2 + 5;
+
+// A list of a million is counted by this.
+fn take_last<'a>(from: &mut Take<'a>) -> Result<LastAttempt<'a>, Malformed> {
+    let mut texts = [""; 3 * MAX_ATTEMPTS];
+    let (mut known, mut last) = (0, [""; 3]);
+    while !from.0.is_empty() {
+        from.raw(BEFORE_TEXTS)?;
+        for field in &mut last {
+            let place = usize::from(from.u8()?);
+            let text = texts.get_mut(place).ok_or(Malformed("a text is not there"))?;
+            if place == known {
+                *text = from.text()?;
+                known += 1;
+            }
+            *field = text;
+        }
+    }
+    let [relay, text, cause] = last;
+    Ok(LastAttempt { relay, text, cause })
+}
+
 fn take(from: &mut Take<'_>) -> Result<Vec<Attempt>, Malformed> {
     let mut attempts = Vec::new();
     let mut texts: Vec<&str> = Vec::new();
@@ -155,7 +184,9 @@ mod tests {
         let one = attempt(START);
         let other = Attempt { relay: "mx2.example.net[192.0.2.2]:25".into(), ..one.clone() };
         let once = grown([one.clone()]).as_bytes().len();
-        let turns = [one.clone(), other.clone(), one.clone(), other.clone(), one];
+        let turns = [one.clone(), other.clone(), one.clone(), other.clone(), one.clone()];
+        assert_eq!(grown(turns.clone()).last(), Some((&one).into()));
+        assert_eq!(grown([one, other.clone()]).last(), Some((&other).into()));
         assert!(once < 90, "{once}");
         assert!(grown(turns).as_bytes().len() < once + other.relay.len() + 4 * 24);
     }

@@ -34,6 +34,9 @@ impl<L> Index<L> {
         limit: usize,
         selector: &Selector,
     ) -> Result<Page, SpoolError> {
+        if let Some(ids) = selector.ids() {
+            return self.page_of(ids, (after, limit), selector);
+        }
         let mut page = Page::default();
         for (looked_at, (id, message)) in (0..limit).zip(self.messages.range(after_bound(after))) {
             let entry = self.entry(*id, message)?;
@@ -41,6 +44,25 @@ impl<L> Index<L> {
                 page.entries.push(entry);
             }
             page.next = (looked_at + 1 == limit).then_some(*id);
+        }
+        Ok(page)
+    }
+
+    // A page of those that are named.
+    fn page_of(
+        &self,
+        ids: &[MessageId],
+        (after, limit): (Option<MessageId>, usize),
+        selector: &Selector,
+    ) -> Result<Page, SpoolError> {
+        let mut page = Page::default();
+        let behind = ids.iter().filter(|id| after.is_none_or(|after| **id > after));
+        for (looked_at, id) in (1..=limit).zip(behind) {
+            if let Some(message) = self.messages.get(id) {
+                let entry = self.entry(*id, message)?;
+                page.entries.extend(Some(entry).filter(|entry| selector.selects(entry)));
+            }
+            page.next = (looked_at == limit).then_some(*id);
         }
         Ok(page)
     }
@@ -98,7 +120,7 @@ impl<L> Index<L> {
         })
     }
 
-    fn entry(&self, id: MessageId, message: &Message<L>) -> Result<Entry, SpoolError> {
+    pub(super) fn entry(&self, id: MessageId, message: &Message<L>) -> Result<Entry, SpoolError> {
         let damaged =
             |malformed: Malformed| SpoolError::Damaged { id, what: malformed.to_string() };
         let common = Common::take(&mut Take(&message.envelope)).map_err(damaged)?;
@@ -148,7 +170,7 @@ impl<L> Index<L> {
     }
 }
 
-fn after_bound(
+pub(super) fn after_bound(
     after: Option<MessageId>,
 ) -> (std::ops::Bound<MessageId>, std::ops::Bound<MessageId>) {
     use std::ops::Bound::{Excluded, Unbounded};

@@ -31,6 +31,12 @@ FROM (
   WHERE id > $1 AND id <= $2 AND ($4::boolean IS NULL OR held = $4)
     AND ($5::text IS NULL OR lower(encode(common, 'escape')) LIKE $5)
     AND (NOT $6::boolean OR get_byte(common, 9) = 0)
+    AND ($12::bigint IS NULL OR get_byte(common, 1)::bigint + (get_byte(common, 2)::bigint << 8)
+      + (get_byte(common, 3)::bigint << 16) + (get_byte(common, 4)::bigint << 24)
+      + (get_byte(common, 5)::bigint << 32) + (get_byte(common, 6)::bigint << 40) < $12)
+    AND ($13::bigint IS NULL OR size > $13)
+    AND ($14::bigint[] IS NULL OR id = ANY ($14))
+    AND ($15::text IS NULL OR lower(encode(common, 'escape')) LIKE $15)
     AND (NOT $11::boolean OR EXISTS (
       SELECT 1 FROM work w WHERE w.id = m.id
         AND ($7::text IS NULL OR lower(encode(w.recipients, 'escape')) LIKE $7)
@@ -248,7 +254,8 @@ impl Core {
         filter: &Filter,
     ) -> Result<Vec<Result<Entry, Damage>>, SpoolError> {
         let count = i64::try_from(limit).unwrap_or(i64::MAX);
-        let Sieve { from, is_null, to: recipient, reason, domain, host } = Sieve::of(filter);
+        let sieve = Sieve::of(filter);
+        let Sieve { from, is_null, to: recipient, reason, domain, host, account, .. } = sieve;
         let of_work = recipient.is_some() || reason.is_some() || domain.is_some();
         let parameters: Parameters<'_> = &[
             &after,
@@ -262,6 +269,10 @@ impl Core {
             &domain,
             &host,
             &of_work,
+            &sieve.before,
+            &sieve.larger,
+            &sieve.ids,
+            &account,
         ];
         let rows = self.ask_database(LIST, parameters).await?;
         let parts: Result<Vec<Listed>, Error> = rows.iter().map(Listed::read).collect();

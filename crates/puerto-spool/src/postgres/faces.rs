@@ -13,6 +13,7 @@ use crate::faces::{
 use crate::filter::Filter;
 use crate::id::MessageId;
 use crate::segments::SegmentDraft;
+use crate::tally::{Tally, TallyRequest};
 use crate::ticket::Ticket;
 use crate::{Content, Draft, NewMessage, SpoolError, StoredContent};
 
@@ -110,6 +111,26 @@ impl Desk for PostgresStore {
     fn count(&self, filter: &Filter) -> Answer<Count> {
         let (core, filter) = (Arc::clone(&self.core), filter.clone());
         self.core.ask(async move { core.count(filter).await })
+    }
+
+    fn tally(&self, request: &TallyRequest) -> Answer<Tally> {
+        let (core, request) = (Arc::clone(&self.core), request.clone());
+        self.core.ask(async move { core.tally(request).await })
+    }
+
+    fn orders(&self) -> Answer<Vec<(u64, String)>> {
+        let core = Arc::clone(&self.core);
+        self.core.ask(async move { core.orders().await })
+    }
+
+    fn give_order(&self, order: String) -> Answer<u64> {
+        let core = Arc::clone(&self.core);
+        self.core.ask(async move { core.give_order(&order).await })
+    }
+
+    fn take_back_order(&self, number: u64) -> Answer<bool> {
+        let core = Arc::clone(&self.core);
+        self.core.ask(async move { core.take_back_order(number).await })
     }
 
     fn edit(&self, ids: &[MessageId], edit: Edit) -> Ticket<Vec<Result<(), SpoolError>>> {

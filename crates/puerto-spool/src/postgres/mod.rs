@@ -31,6 +31,7 @@ mod desk;
 mod faces;
 mod hand;
 mod node;
+mod orders;
 mod schema;
 mod settings;
 mod settle;

@@ -7,8 +7,12 @@ use super::connect::{Reach, Session};
 use crate::{Hindrance, SpoolError};
 
 /// What each version adds to the one before.
-const STEPS: &[&str] =
-    &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+];
 
 /// The version that this program works with.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;

@@ -6,7 +6,9 @@
 
 use puerto_smtp::Domain;
 
+use super::accept::signed;
 use crate::filter::Filter;
+use crate::id::Timestamp;
 
 /// The conditions as patterns of LIKE.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,12 @@ pub(super) struct Sieve {
     /// The whole domain of a recipient, or some host that answered.
     pub(super) domain: Option<String>,
     pub(super) host: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) before: Option<i64>,
+    pub(super) larger: Option<i64>,
+    pub(super) ids: Option<Vec<i64>>,
+    /// There is a condition that only the program can look at.
+    pub(super) is_more: bool,
 }
 
 impl Sieve {
@@ -36,6 +44,11 @@ impl Sieve {
             reason: found(&filter.reason),
             domain,
             host: found(&filter.destination),
+            account: found(&filter.account),
+            before: filter.before.map(Timestamp::as_millis),
+            larger: filter.larger.map(|octets| i64::try_from(octets).unwrap_or(i64::MAX)),
+            ids: filter.ids.as_ref().map(|ids| ids.iter().map(|id| signed(*id)).collect()),
+            is_more: filter.class.is_some(),
         }
     }
 

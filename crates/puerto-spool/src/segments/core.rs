@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, File, Lock};
 use crate::id::{MessageId, Timestamp};
 use crate::index::{EncodedEnvelope, Index};
+use crate::orders::Orders;
 use crate::ticket::Completer;
 use crate::{Hindrance, SpoolError};
 
@@ -124,6 +125,8 @@ pub(crate) struct Core {
     pub(crate) cache: Mutex<Cache>,
     pub(crate) last_id: Mutex<MessageId>,
     pub(crate) trouble: Mutex<Trouble>,
+    /// What an administrator has ordered.
+    pub(crate) orders: Mutex<Orders>,
     /// What could not be read when the store was opened, until it is.
     pub(crate) waiting: Mutex<Option<Waiting>>,
     /// Large content that could not be read then; each delivery tries again.

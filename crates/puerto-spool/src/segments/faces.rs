@@ -19,11 +19,15 @@ use crate::faces::{
 use crate::filter::Filter;
 use crate::id::MessageId;
 use crate::index::Moment;
+use crate::orders::Orders;
+use crate::tally::{Tally, TallyRequest};
 use crate::ticket::Ticket;
 use crate::{Content, Draft, NewMessage, SpoolError, StoredContent};
 
 /// Messages that are looked at while the index is locked, where all of them are meant.
 const PIECE: usize = 200;
+/// Messages that are counted meanwhile: it takes less than a millisecond.
+const TALLY_PIECE: usize = 1000;
 
 impl Store for SegmentSpool {
     fn new_id(&self) -> MessageId {
@@ -149,6 +153,33 @@ impl Desk for SegmentSpool {
         Ticket::of(Count::of_pages(page))
     }
 
+    fn tally(&self, request: &TallyRequest) -> Answer<Tally> {
+        let (mut tally, now) = (Tally::default(), self.core.clock.now());
+        let selector = request.filter.compiled();
+        let asked = (Some(&selector).filter(|_| !request.filter.is_empty()), &request.classify);
+        let mut after = None;
+        loop {
+            let index = lock(&self.core.index);
+            after = index.tally_some(&mut tally, (after, TALLY_PIECE), asked, now);
+            drop(index);
+            if after.is_none() {
+                return Ticket::ready(Ok(tally));
+            }
+        }
+    }
+
+    fn orders(&self) -> Answer<Vec<(u64, String)>> {
+        Ticket::ready(Ok(lock(&self.core.orders).list()))
+    }
+
+    fn give_order(&self, order: String) -> Answer<u64> {
+        Ticket::ready(self.change_orders(|orders| orders.give(order)))
+    }
+
+    fn take_back_order(&self, number: u64) -> Answer<bool> {
+        Ticket::ready(self.change_orders(|orders| orders.take_back(number)))
+    }
+
     fn edit(&self, ids: &[MessageId], edit: Edit) -> Ticket<Vec<Result<(), SpoolError>>> {
         let now = self.core.clock.now();
         let logged: Vec<_> = ids
@@ -255,6 +286,17 @@ impl SegmentSpool {
                 Ticket::ready(Err(error))
             }
         }
+    }
+
+    // What is not durable is not in force.
+    fn change_orders<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> Result<T, SpoolError> {
+        let mut orders = lock(&self.core.orders);
+        let mut changed = orders.clone();
+        let answer = change(&mut changed);
+        let written = changed.write(&*self.core.disk, &self.core.directory);
+        written.map_err(|error| SpoolError::from(&error))?;
+        *orders = changed;
+        Ok(answer)
     }
 
     // Says whether that is new.

@@ -24,6 +24,7 @@ use super::waiting::Waiting;
 use crate::clock::Clock;
 use crate::disk::{Disk, Lock};
 use crate::id::{MessageId, Timestamp};
+use crate::orders::Orders;
 use crate::{Hindrance, SpoolError};
 
 /// Opens the store in a directory, or makes an empty one.
@@ -73,6 +74,8 @@ pub(crate) fn open(
     let mut notes = survey.notes;
     notes.extend(cut.iter().map(|id| format!("message {id} is damaged: its record is cut off")));
     notes.extend(contents.notes);
+    let (orders, note) = Orders::read(&*disk, directory);
+    notes.extend(note);
     let id_step = if waiting.is_some() { AN_HOUR } else { A_MINUTE };
     let content =
         ContentFiles::new(Arc::clone(&disk), content_directory, contents.next, contents.octets);
@@ -90,6 +93,7 @@ pub(crate) fn open(
         readable: Mutex::new(readable),
         content: Arc::new(content),
         trouble: Mutex::new(Trouble { notes, ..Trouble::default() }),
+        orders: Mutex::new(orders),
         waiting: Mutex::new(waiting),
         unread_contents: Mutex::new(contents.unread),
         garbage: Mutex::default(),

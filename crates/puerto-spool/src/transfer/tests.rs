@@ -142,6 +142,10 @@ passed_on! {
         fn get(&self, id: MessageId) -> crate::Answer<Entry>;
         fn page(&self, request: &PageRequest) -> crate::Answer<crate::Page>;
         fn count(&self, filter: &crate::Filter) -> crate::Answer<crate::Count>;
+        fn tally(&self, request: &crate::TallyRequest) -> crate::Answer<crate::Tally>;
+        fn orders(&self) -> crate::Answer<Vec<(u64, String)>>;
+        fn give_order(&self, order: String) -> crate::Answer<u64>;
+        fn take_back_order(&self, number: u64) -> crate::Answer<bool>;
         fn edit(&self, ids: &[MessageId], edit: Edit) -> crate::Ticket<Vec<Result<(), SpoolError>>>;
         fn adopt(&self, entry: &Entry, content: Content) -> crate::Answer<bool>;
         fn health(&self) -> crate::Answer<crate::Health>;

@@ -14,7 +14,7 @@ use crate::cli::output::{if_read, is_unread, printable};
 use crate::cli::sendmail;
 use crate::control::Client;
 use crate::control::protocol::Selection;
-use crate::control::view::MessageView;
+use crate::control::view::Brief;
 use crate::lang::Language;
 
 /// Columns in which a reason is set to the right.
@@ -34,7 +34,8 @@ pub(super) fn print(config_path: Option<&Path>) -> Result<(), Failure> {
     let run_dir = sendmail::run_dir(config_path)?;
     let mut client = Client::connect(&run_dir)?;
     let mut listing = Listing::new(BufWriter::new(io::stdout().lock()), TimeZone::system());
-    let listed = client.list(&Selection::default(), |message| listing.message(&message));
+    let all = Selection::default();
+    let listed = client.briefs(&all, false, |message| listing.message(message));
     match listed {
         Ok(_) => Ok(if_read(listing.finish())?),
         // Whoever reads only the first lines has what they want.
@@ -56,7 +57,7 @@ impl<W: Write> Listing<W> {
         Self { out, zone, messages: 0, octets: 0 }
     }
 
-    fn message(&mut self, message: &MessageView) -> io::Result<()> {
+    fn message(&mut self, message: &Brief<'_>) -> io::Result<()> {
         if self.messages == 0 {
             let heading = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------";
             writeln!(self.out, "{heading}")?;
@@ -73,12 +74,12 @@ impl<W: Write> Listing<W> {
             ""
         };
         let id = format!("{}{mark}", message.id);
-        let from = if message.from.is_empty() { "MAILER-DAEMON" } else { &message.from };
-        let arrived = self.arrived(&message.arrived);
+        let from = if message.from.is_empty() { "MAILER-DAEMON" } else { &*message.from };
+        let arrived = self.arrived(message.at);
         writeln!(self.out, "{id:<11} {:>7} {arrived:>20.20} {from}", message.size)?;
         let mut previous: Option<&str> = None;
-        for recipient in message.open_recipients() {
-            let reason = recipient.last.as_ref().map(|last| last.text.as_str());
+        for recipient in &message.to {
+            let reason = recipient.text.as_deref();
             if reason != previous {
                 let reason = printable(reason.unwrap_or("reason unavailable"));
                 let width = reason.chars().count();
@@ -92,8 +93,10 @@ impl<W: Write> Listing<W> {
     }
 
     // As asctime() writes it, cut where Postfix cuts it: before the year.
-    fn arrived(&self, arrived: &str) -> String {
-        let Ok(time) = arrived.parse::<jiff::Timestamp>() else { return arrived.to_owned() };
+    fn arrived(&self, arrived: i64) -> String {
+        let Ok(time) = jiff::Timestamp::from_millisecond(arrived) else {
+            return arrived.to_string();
+        };
         let local = time.to_zoned(self.zone.clone());
         local.strftime("%a %b %e %H:%M:%S ").to_string()
     }
@@ -113,47 +116,28 @@ impl<W: Write> Listing<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::view::{AttemptView, RecipientView, State};
+    use crate::control::view::{BriefRecipient, State};
 
-    fn recipient(address: &str, state: State, reason: Option<&str>) -> RecipientView {
-        RecipientView {
-            address: address.into(),
-            state,
-            attempts: u32::from(reason.is_some()),
-            next_attempt: None,
-            last: reason.map(|text| AttemptView {
-                at: String::new(),
-                relay: "none".into(),
-                code: None,
-                status: "4.4.1".into(),
-                text: text.into(),
-                cause: None,
-            }),
-            attempts_list: Vec::new(),
-        }
+    fn recipient<'a>(
+        address: &'a str,
+        state: State,
+        reason: Option<&'a str>,
+    ) -> BriefRecipient<'a> {
+        let text = reason.map(Into::into);
+        BriefRecipient { address: address.into(), state, next: None, text, cause: None }
     }
 
-    fn message(id: &str, size: u64, from: &str, recipients: Vec<RecipientView>) -> MessageView {
-        MessageView {
-            id: id.into(),
-            arrived: "2026-11-04T07:02:25.5Z".into(),
-            expires: None,
-            size,
-            from: from.into(),
-            origin: "user 0".into(),
-            held: false,
-            held_for: None,
-            delay_notified: false,
-            envelope_id: None,
-            ret: None,
-            eight_bit: false,
-            smtputf8: false,
-            recipients,
-            header: None,
-        }
+    fn message<'a>(
+        id: &'a str,
+        size: u64,
+        from: &'a str,
+        to: Vec<BriefRecipient<'a>>,
+    ) -> Brief<'a> {
+        let at = "2026-11-04T07:02:25.5Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        Brief { id: id.into(), at, size, from: from.into(), held: false, held_for: None, to }
     }
 
-    fn listing(messages: &[MessageView]) -> String {
+    fn listing(messages: &[Brief<'_>]) -> String {
         let mut out = Vec::new();
         let mut listing = Listing::new(&mut out, TimeZone::UTC);
         for message in messages {
@@ -167,7 +151,7 @@ mod tests {
     #[test]
     fn the_listing_is_that_of_postfix() {
         let refused = "connect to 127.0.0.1[127.0.0.1]:9: Connection refused";
-        let held = MessageView {
+        let held = Brief {
             held: true,
             ..message(
                 "3B80F98E0A67",
@@ -182,7 +166,6 @@ mod tests {
                 262,
                 "a@example.com",
                 vec![
-                    recipient("done@example.net", State::Done, Some("other")),
                     recipient("b@example.net", State::Waiting, Some(refused)),
                     recipient("c@example.net", State::Waiting, Some(refused)),
                     recipient("d@example.net", State::Waiting, None),

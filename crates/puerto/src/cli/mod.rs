@@ -287,7 +287,8 @@ mod tests {
     use super::*;
 
     /// Commands that change something, run until they are stopped, or have another's form.
-    const WITHOUT_DATA: [&str; 16] = [
+    const WITHOUT_DATA: [&str; 17] = [
+        "body",
         "migrate",
         "copy",
         "add",

@@ -30,6 +30,7 @@ pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
 pub use relays::Relay;
 pub use sender::{Known, Masquerade, Sender, Who};
+pub use value::{parse_duration, parse_size};
 
 /// The whole configuration, checked and with every default filled in. What `default` gives
 /// is blank: what the declarations' defaults are read into.

@@ -411,7 +411,8 @@ pub(super) fn show_size(octets: u64) -> String {
     octets.to_string()
 }
 
-fn parse_duration(text: &str) -> Result<Duration, Said> {
+/// Reads a duration: `30s`, `5m`, `4h`, `5d`, `2w`.
+pub fn parse_duration(text: &str) -> Result<Duration, Said> {
     let none = || said!("`{text}` is not a duration", "`{text}` no es una duración"; text = text);
     let (number, unit) = split_unit(text);
     let seconds: u64 = match unit {
@@ -438,7 +439,8 @@ fn parse_duration(text: &str) -> Result<Duration, Said> {
     }
 }
 
-fn parse_size(text: &str) -> Result<u64, Said> {
+/// Reads a size: `50MiB`, `1k`, or octets.
+pub fn parse_size(text: &str) -> Result<u64, Said> {
     let none = || said!("`{text}` is not a size", "`{text}` no es un tamaño"; text = text);
     let (number, unit) = split_unit(text);
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {

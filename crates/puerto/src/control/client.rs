@@ -5,11 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::overview::{LaneView, Overview, Vitals};
 use super::protocol::{
-    Answer, Change, ErrorCode, HealthView, NodeView, Request, RequestLine, Selection, Summary,
-    VERSION,
+    Answer, BriefAnswer, Change, ErrorCode, HealthView, NodeView, Request, RequestLine, Selection,
+    Summary, VERSION,
 };
-use super::view::MessageView;
+use super::view::{Brief, MessageView};
 
 /// How long the server may take over an answer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -18,8 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// reasons fits.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
+/// Octets that are read at once.
+const BUFFER: usize = 128 * 1024;
+
 /// Messages that are changed with one request: their ids fit into one.
-const BATCH: usize = 200;
+const BATCH: usize = 2000;
 
 /// Why a request could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +78,7 @@ impl Client {
         })?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream: BufReader::with_capacity(BUFFER, stream) })
     }
 
     /// Hands each selected message to `each`, in the order of their ids, as it comes;
@@ -94,6 +98,115 @@ impl Client {
         }
     }
 
+    /// Hands each selected message to `each` as a list for people shows it, with the reasons
+    /// as values if `causes`.
+    pub fn briefs(
+        &mut self,
+        selection: &Selection,
+        causes: bool,
+        mut each: impl FnMut(&Brief<'_>) -> io::Result<()>,
+    ) -> Result<u64, ClientError> {
+        self.send(Request::Brief { selection: selection.clone(), causes })?;
+        let mut line = Vec::new();
+        loop {
+            self.line(&mut line)?;
+            match serde_json::from_slice(&line) {
+                Ok(BriefAnswer::Brief(brief)) => each(&brief)?,
+                Ok(BriefAnswer::End(summary)) => return Ok(summary.count),
+                Ok(BriefAnswer::Error { code, message }) => {
+                    return Err(ClientError::Refused { code, message });
+                }
+                Err(error) => return Err(ClientError::Protocol(error.to_string())),
+            }
+        }
+    }
+
+    /// Hands each selected message to `each` as the JSON object that [`MessageView`] reads.
+    pub fn documents(
+        &mut self,
+        selection: &Selection,
+        mut each: impl FnMut(&str) -> io::Result<()>,
+    ) -> Result<u64, ClientError> {
+        self.send(Request::List(selection.clone()))?;
+        let mut line = Vec::new();
+        loop {
+            self.line(&mut line)?;
+            // So begins and ends an answer that is a message, as `Answer` is written.
+            let document =
+                line.strip_prefix(b"{\"message\":").and_then(|line| line.strip_suffix(b"}\n"));
+            match document.map(std::str::from_utf8) {
+                Some(Ok(document)) => each(document)?,
+                Some(Err(error)) => return Err(ClientError::Protocol(error.to_string())),
+                None => match self::parse(&line)? {
+                    Answer::End(summary) => return Ok(summary.count),
+                    other => return Err(unexpected(&other)),
+                },
+            }
+        }
+    }
+
+    /// Hands over the ids of all selected messages, many at a time.
+    pub fn ids(
+        &mut self,
+        selection: &Selection,
+        mut each: impl FnMut(Vec<String>) -> io::Result<()>,
+    ) -> Result<u64, ClientError> {
+        self.send(Request::Ids(selection.clone()))?;
+        loop {
+            match self.answer()? {
+                Answer::Ids(ids) => each(ids)?,
+                Answer::End(summary) => return Ok(summary.count),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// What is queued, counted, with so many destinations at most; counts of `max_age` ago
+    /// will do.
+    pub fn overview(
+        &mut self,
+        selection: &Selection,
+        most: usize,
+        max_age: Duration,
+    ) -> Result<Overview, ClientError> {
+        let max_age = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        self.send(Request::Overview { selection: selection.clone(), most, max_age })?;
+        match self.answer()? {
+            Answer::Overview(overview) => {
+                self.end()?;
+                Ok(*overview)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What went through this node, and how its lanes stand.
+    pub fn vitals(&mut self) -> Result<(Vitals, Vec<LaneView>), ClientError> {
+        self.send(Request::Vitals)?;
+        match self.answer()? {
+            Answer::Vitals { counts, lanes } => {
+                self.end()?;
+                Ok((counts, lanes))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Writes a message's octets.
+    pub fn body(&mut self, id: &str, out: &mut impl Write) -> Result<(), ClientError> {
+        self.send(Request::Body { id: id.to_owned() })?;
+        match self.answer()? {
+            Answer::Body { size } => {
+                let copied = io::copy(&mut (&mut self.stream).take(size), out)?;
+                if copied < size {
+                    return Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()));
+                }
+                self.end().map(drop)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// One message.
     pub fn show(&mut self, id: &str) -> Result<MessageView, ClientError> {
         self.send(Request::Show { id: id.to_owned() })?;
@@ -106,17 +219,29 @@ impl Client {
         }
     }
 
-    /// Changes messages, and waits until that is on disk.
-    pub fn change(&mut self, change: Change, ids: &[String]) -> Result<Summary, ClientError> {
+    /// Changes messages, and waits until that is on disk; `progress` hears how many have been
+    /// dealt with.
+    pub fn change(
+        &mut self,
+        change: Change,
+        mut ids: impl Iterator<Item = String>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Summary, ClientError> {
         let mut done = Summary::default();
-        for batch in ids.chunks(BATCH) {
-            self.send(Request::Change { change, ids: batch.to_vec() })?;
+        let mut dealt_with = 0;
+        loop {
+            let batch: Vec<String> = ids.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                return Ok(done);
+            }
+            dealt_with += batch.len() as u64;
+            self.send(Request::Change { change, ids: batch })?;
             let summary = self.end()?;
             done.count += summary.count;
             done.missing.extend(summary.missing);
             done.held.extend(summary.held);
+            progress(dealt_with);
         }
-        Ok(done)
     }
 
     /// Has waiting mail tried now: all, or that for one destination.
@@ -183,21 +308,35 @@ impl Client {
 
     fn answer(&mut self) -> Result<Answer, ClientError> {
         let mut line = Vec::new();
-        let count = (&mut self.stream).take(MAX_ANSWER).read_until(b'\n', &mut line)?;
-        if count == 0 {
-            return Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()));
+        self.line(&mut line)?;
+        parse(&line)
+    }
+
+    // The next line, in the place of the one before.
+    fn line(&mut self, line: &mut Vec<u8>) -> Result<(), ClientError> {
+        line.clear();
+        match (&mut self.stream).take(MAX_ANSWER).read_until(b'\n', line)? {
+            0 => Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into())),
+            _ => Ok(()),
         }
-        match serde_json::from_slice(&line) {
-            Ok(Answer::Error { code, message }) => Err(ClientError::Refused { code, message }),
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(ClientError::Protocol(error.to_string())),
-        }
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Answer, ClientError> {
+    match serde_json::from_slice(line) {
+        Ok(Answer::Error { code, message }) => Err(ClientError::Refused { code, message }),
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(ClientError::Protocol(error.to_string())),
     }
 }
 
 fn unexpected(answer: &Answer) -> ClientError {
     let word = match answer {
         Answer::Message(_) => "message",
+        Answer::Ids(_) => "ids",
+        Answer::Overview(_) => "overview",
+        Answer::Vitals { .. } => "vitals",
+        Answer::Body { .. } => "body",
         Answer::Health(_) => "health",
         Answer::Node(_) => "node",
         Answer::End(_) => "end",

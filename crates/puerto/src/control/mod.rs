@@ -7,7 +7,7 @@
 //!
 //! Who may do what follows Postfix. Everybody on this machine may see the queue
 //! (addresses, sizes and reasons, never content) and ask for waiting mail to be tried
-//! now; only root and the server's own user may see headers, change messages or
+//! now; only root and the server's own user may see headers and bodies, change messages or
 //! reload the configuration. The kernel says who is at the other end.
 //!
 //! A client cannot harm the others: requests and waits are bounded, places for
@@ -15,8 +15,11 @@
 //! are not a request end only the session that sent them.
 
 mod client;
+mod counting;
 mod operations;
+pub mod overview;
 pub mod protocol;
+pub mod reasons;
 mod server;
 pub mod view;
 
@@ -24,4 +27,4 @@ pub mod view;
 mod tests;
 
 pub use client::{Client, ClientError};
-pub use server::{BindError, Context, Reload, Server};
+pub use server::{BindError, Context, Reload, Server, Sight};

@@ -1,10 +1,16 @@
 //! What the requests do to the queue. Everything here may take a while (a page of a
 //! long queue, a read from the disk) and runs on threads that may block.
 
-use puerto_mail::header::Header;
-use puerto_spool::{Desk, Edit, Filter, MessageId, Node, Page, PageRequest, SpoolError, Store};
+use std::sync::Arc;
 
-use super::protocol::{Change, ErrorCode, HealthView, NodeView, Summary};
+use puerto_mail::header::Header;
+use puerto_spool::{
+    Class, Classify, Desk, Edit, Filter, MessageId, Node, Page, PageRequest, SpoolError, Store,
+    StoredContent, Tally, TallyRequest, Timestamp,
+};
+
+use super::protocol::{Change, ErrorCode, HealthView, NodeView, Selection, Summary};
+use super::reasons;
 use super::server::Context;
 use super::view::{self, MessageView};
 use crate::telemetry::Event;
@@ -12,9 +18,14 @@ use crate::telemetry::Event;
 /// Messages that are looked at in one go. The first answer to a client comes after
 /// so many, however long the queue is.
 pub(super) const PAGE: usize = 256;
+/// The pages behind the first.
+pub(super) const NEXT_PAGES: usize = 1024;
 
 /// Octets of a message in which its header is looked for.
 const HEADER_OCTETS: usize = 64 * 1024;
+
+/// Octets of a message that are sent in one go.
+const PIECE: u64 = 256 * 1024;
 
 /// Why an operation was not done.
 #[derive(Debug, Clone)]
@@ -36,8 +47,70 @@ pub(super) fn page(
     after: Option<MessageId>,
     filter: &Filter,
 ) -> Result<Page, Problem> {
-    let request = PageRequest { after, limit: PAGE, filter: filter.clone() };
+    let limit = if after.is_none() { PAGE } else { NEXT_PAGES };
+    let request = PageRequest { after, limit, filter: filter.clone() };
     Ok(desk.page(&request).wait()?)
+}
+
+/// What the store is asked for.
+pub(super) fn filter(
+    selection: &Selection,
+    classify: &Classify,
+    now: Timestamp,
+) -> Result<Filter, Problem> {
+    let selection = selection.clone();
+    let class = selection.class.map(|name| match reasons::all().any(|known| known == name) {
+        true => Ok(Class { name, of: Arc::clone(classify) }),
+        false => {
+            let text = format!("no reason is of a class {name:.40}");
+            Err(Problem(ErrorCode::Malformed, text))
+        }
+    });
+    let before = selection.older.map(|seconds| {
+        let age = i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+        Timestamp::from_millis(now.as_millis().saturating_sub(age).saturating_add(1))
+    });
+    let ids: Result<Vec<MessageId>, Problem> =
+        selection.ids.iter().map(|id| parse_id(id)).collect();
+    Ok(Filter {
+        to: selection.to,
+        from: selection.from,
+        destination: selection.destination,
+        reason: selection.reason,
+        class: class.transpose()?,
+        account: selection.account,
+        held: selection.held,
+        before,
+        larger: selection.larger,
+        ids: Some(ids?).filter(|ids| !ids.is_empty()),
+    })
+}
+
+/// What is queued, counted.
+pub(super) fn tally(context: &Context, request: &TallyRequest) -> Result<Arc<Tally>, Problem> {
+    Ok(Arc::new(context.desk.tally(request).wait()?))
+}
+
+/// A message's octets, from their beginning.
+pub(super) fn body(
+    context: &Context,
+    id: &str,
+    uid: u32,
+) -> Result<Box<dyn StoredContent>, Problem> {
+    let id = parse_id(id)?;
+    let content = context.store.content(id).wait()?;
+    let text = format!("shown whole to uid {uid}");
+    let log = &context.log;
+    log.write(&Event::Notice { level: "info", component: "qmgr", id: Some(id), text: &text });
+    Ok(content)
+}
+
+/// The next octets of a message; none at its end.
+pub(super) fn next_octets(content: &mut dyn StoredContent) -> Result<Vec<u8>, Problem> {
+    let mut octets = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(content, PIECE), &mut octets)
+        .map_err(|error| Problem(ErrorCode::Failed, format!("cannot be read: {error}")))?;
+    Ok(octets)
 }
 
 /// One message; `private`: with its header.

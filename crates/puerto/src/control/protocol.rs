@@ -1,16 +1,19 @@
 //! The words of the protocol.
 
-use puerto_spool::Filter;
 use serde::{Deserialize, Serialize};
 
-use super::view::MessageView;
+use super::overview::{LaneView, Overview, Vitals};
+use super::view::{Brief, MessageView};
 
 /// The version that this program speaks. It grows when a word changes its meaning or
 /// goes; new words and new fields leave it alone.
 pub const VERSION: u32 = 1;
 
-/// Octets of a request line at most.
+/// Octets of an ordinary user's request line at most.
 pub const MAX_REQUEST: usize = 4 * 1024;
+
+/// Octets of an administrator's: it names many messages at once.
+pub const MAX_ADMINISTRATOR_REQUEST: usize = 64 * 1024;
 
 /// A request line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,35 @@ pub struct RequestLine {
 pub enum Request {
     /// Messages in the order of their ids; each is a line of its own.
     List(Selection),
+    /// The same with no more than a list for people shows.
+    Brief {
+        /// Which.
+        #[serde(default)]
+        selection: Selection,
+        /// With the reasons as values, too.
+        #[serde(default)]
+        causes: bool,
+    },
+    /// Their ids alone, many in a line.
+    Ids(Selection),
+    /// What is queued, counted by destination and by reason.
+    Overview {
+        /// Of these messages, and of them the recipients that fit.
+        #[serde(default)]
+        selection: Selection,
+        /// Destinations that are told apart at most.
+        most: usize,
+        /// Counts of so many milliseconds ago will do.
+        #[serde(default)]
+        max_age: u64,
+    },
+    /// What went through this node, and how its lanes stand.
+    Vitals,
+    /// One message's octets, after a line that says how many they are.
+    Body {
+        /// Its id.
+        id: String,
+    },
     /// One message, and its header if the client may see it.
     Show {
         /// Its id.
@@ -87,18 +119,30 @@ pub struct Selection {
     pub destination: Option<String>,
     /// Why the recipient still waits.
     pub reason: Option<String>,
+    /// The class of that reason, as `explain` names it; see [`reasons`](super::reasons).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The account that handed the message over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// So many seconds old at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older: Option<u64>,
+    /// More octets than these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub larger: Option<u64>,
+    /// One of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// Whether it is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<bool>,
 }
 
 impl Selection {
     /// Whether there is no condition.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-
-    /// What the store is asked for.
-    pub fn filter(&self) -> Filter {
-        let Self { to, from, destination, reason } = self.clone();
-        Filter { to, from, destination, reason, held: None }
     }
 }
 
@@ -108,10 +152,43 @@ impl Selection {
 pub enum Answer {
     /// A message.
     Message(Box<MessageView>),
+    /// Ids of messages.
+    Ids(Vec<String>),
+    /// What is queued, counted.
+    Overview(Box<Overview>),
+    /// What went through this node, and how its lanes stand.
+    Vitals {
+        /// Counts since it began.
+        counts: Vitals,
+        /// Its lanes, the busiest first.
+        lanes: Vec<LaneView>,
+    },
+    /// So many octets follow the end of this line, before the next.
+    Body {
+        /// Octets.
+        size: u64,
+    },
     /// How the server fares.
     Health(HealthView),
     /// A node.
     Node(NodeView),
+    /// It is done; nothing follows.
+    End(Summary),
+    /// It is not done; nothing follows.
+    Error {
+        /// For programs.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+}
+
+/// An answer line to [`Request::Brief`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BriefAnswer<'a> {
+    /// A message.
+    Brief(#[serde(borrow)] Brief<'a>),
     /// It is done; nothing follows.
     End(Summary),
     /// It is not done; nothing follows.

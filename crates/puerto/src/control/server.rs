@@ -9,20 +9,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use puerto_spool::{Desk, Store};
+use puerto_smtp::Domain;
+use puerto_spool::{Classify, Desk, Entry, Filter, MessageId, Store};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
+use super::counting::Tallied;
 use super::operations::{self, Problem};
 use super::protocol::{
-    Answer, Change, ErrorCode, MAX_REQUEST, Request, RequestLine, Selection, Summary, VERSION,
+    Answer, BriefAnswer, Change, ErrorCode, MAX_ADMINISTRATOR_REQUEST, MAX_REQUEST, Request,
+    RequestLine, Selection, Summary, VERSION,
 };
-use super::view::MessageView;
+use super::reasons;
+use super::view::{Brief, MessageView};
 use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::intake::Wake;
 use crate::lang::{Said, said_of};
+use crate::queue::Lanes;
 use crate::rights::{self, Identity};
 use crate::telemetry::{Event, MailLog};
 
@@ -59,6 +64,27 @@ pub struct Context {
     pub log: MailLog,
     /// Reads the configuration again.
     pub reload: Reload,
+    /// What is seen of the rest of the server.
+    pub sight: Sight,
+}
+
+/// By which lane mail for a domain goes, if that is known without asking the DNS.
+type LaneOf = Arc<dyn Fn(&Domain) -> Option<String> + Send + Sync>;
+
+/// What the sessions see of the rest of the server.
+#[derive(Clone)]
+pub struct Sight {
+    /// How the lanes stand.
+    pub lanes: Lanes,
+    /// Which lane is whose.
+    pub lane_of: LaneOf,
+}
+
+/// Nothing of it.
+impl Default for Sight {
+    fn default() -> Self {
+        Self { lanes: Lanes::default(), lane_of: Arc::new(|_| None) }
+    }
 }
 
 /// The socket cannot be made.
@@ -146,13 +172,15 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 
 /// What all sessions share.
 pub(super) struct Shared {
-    context: Context,
+    pub(super) context: Context,
     own_uid: u32,
     ordinary: Semaphore,
     /// Sessions of each ordinary user that has any.
     by_user: Mutex<HashMap<u32, usize>>,
     administrators: Semaphore,
     last_flush: Mutex<Option<Instant>>,
+    pub(super) classify: Classify,
+    pub(super) tallied: Mutex<Option<Tallied>>,
 }
 
 impl Shared {
@@ -164,6 +192,8 @@ impl Shared {
             by_user: Mutex::default(),
             administrators: Semaphore::new(ADMINISTRATOR_SESSIONS),
             last_flush: Mutex::new(None),
+            classify: reasons::classify(),
+            tallied: Mutex::new(None),
         }
     }
 
@@ -245,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     async fn run(&mut self) -> io::Result<()> {
         loop {
             let Some(line) = self.line().await? else { return Ok(()) };
-            let request = match parse(&line) {
+            let request = match parse(&line, self.longest()) {
                 Ok(request) => request,
                 Err(problem) => {
                     self.answer(&error(problem)).await?;
@@ -260,10 +290,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
 
     async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = Vec::new();
-        let mut bounded = (&mut self.stream).take(MAX_REQUEST as u64);
+        let longest = self.longest() as u64;
+        let mut bounded = (&mut self.stream).take(longest);
         let reading = bounded.read_until(b'\n', &mut line);
         let count = timeout(PATIENCE, reading).await??;
         Ok((count > 0).then_some(line))
+    }
+
+    fn longest(&self) -> usize {
+        match self.shared.is_administrator(self.uid) {
+            true => MAX_ADMINISTRATOR_REQUEST,
+            false => MAX_REQUEST,
+        }
     }
 
     async fn answer(&mut self, answer: &Answer) -> io::Result<()> {
@@ -282,14 +320,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     // The outer result is the session's, the inner one the request's.
     async fn perform(&mut self, request: Request) -> io::Result<Result<(), Problem>> {
         let administrator = self.shared.is_administrator(self.uid);
-        let for_administrators = matches!(request, Request::Change { .. } | Request::Reload);
+        let for_administrators =
+            matches!(request, Request::Change { .. } | Request::Reload | Request::Body { .. });
         if for_administrators && !administrator {
             let uid = self.shared.own_uid;
             let message = format!("only root and the mail server's user (uid {uid}) may do this");
             return Ok(Err(Problem(ErrorCode::Denied, message)));
         }
         let done = match request {
-            Request::List(selection) => return self.list(selection).await,
+            Request::List(selection) => {
+                let message = |entry: &Entry| Answer::Message(Box::new(MessageView::new(entry)));
+                let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
+                    entries.iter().for_each(|entry| append(lines, &message(entry)));
+                };
+                return self.list(&selection, lines).await;
+            }
+            Request::Brief { selection, causes } => {
+                let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
+                    let briefs = entries.iter().map(|entry| Brief::new(entry, causes));
+                    briefs.for_each(|brief| append(lines, &BriefAnswer::Brief(brief)));
+                };
+                return self.list(&selection, lines).await;
+            }
+            Request::Ids(selection) => {
+                let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
+                    let ids: Vec<String> = entries.iter().map(|e| e.id.to_string()).collect();
+                    if !ids.is_empty() {
+                        append(lines, &Answer::Ids(ids));
+                    }
+                };
+                return self.list(&selection, lines).await;
+            }
+            Request::Body { id } => return self.body(id).await,
+            Request::Overview { selection, most, max_age } => {
+                let max_age = Duration::from_millis(max_age);
+                let asked = move |shared: &Shared| {
+                    shared.overview(&selection, (most, max_age), administrator)
+                };
+                let overview = self.blocking(asked).await.map(Box::new);
+                overview.map(|overview| vec![Answer::Overview(overview), end(Summary::default())])
+            }
+            Request::Vitals => Ok(vec![self.shared.vitals(), end(Summary::default())]),
             Request::Show { id } => self.show(id, administrator).await,
             Request::Change { change, ids } => self.change(change, ids).await,
             Request::Flush { destination, id } => self.flush(destination, id).await,
@@ -317,37 +388,68 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         }
     }
 
-    async fn list(&mut self, selection: Selection) -> io::Result<Result<(), Problem>> {
-        let filter = Arc::new(selection.filter());
-        let mut after = None;
-        let mut count = 0;
-        loop {
-            let wanted = Arc::clone(&filter);
-            let page = self
-                .blocking(move |shared| {
-                    let page = operations::page(shared.context.desk.as_ref(), after, &wanted)?;
-                    let mut lines = Vec::new();
-                    for entry in &page.entries {
-                        let view = Box::new(MessageView::new(entry));
-                        append(&mut lines, &Answer::Message(view));
-                    }
-                    Ok((lines, page.entries.len() as u64, page.next))
-                })
-                .await;
-            let (lines, listed, next) = match page {
-                Ok(page) => page,
+    // Lines about the messages that are meant, page by page; the next page is made ready
+    // while the client takes the one before.
+    async fn list(
+        &mut self,
+        selection: &Selection,
+        lines: impl Fn(&[Entry], &mut Vec<u8>) + Send + Sync + 'static,
+    ) -> io::Result<Result<(), Problem>> {
+        let now = self.shared.context.store.clock().now();
+        let filter = match operations::filter(selection, &self.shared.classify, now) {
+            Ok(filter) => Arc::new(filter),
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let lines = Arc::new(lines);
+        let shared = Arc::clone(self.shared);
+        let page = |after: Option<MessageId>| {
+            let (filter, lines) = (Arc::clone(&filter), Arc::clone(&lines));
+            begin_blocking(Arc::clone(&shared), move |shared: &Shared| {
+                let page = operations::page(shared.context.desk.as_ref(), after, &filter)?;
+                let mut octets = Vec::new();
+                lines(&page.entries, &mut octets);
+                Ok((octets, page.entries.len() as u64, page.next))
+            })
+        };
+        let (mut count, mut coming) = (0, Some(page(None)));
+        while let Some(begun) = coming.take() {
+            let (octets, listed, next) = match ended(begun).await {
+                Ok(made) => made,
                 Err(problem) => return Ok(Err(problem)),
             };
-            if !lines.is_empty() {
-                self.write(&lines).await?;
-            }
+            coming = next.map(|next| page(Some(next)));
             count += listed;
-            if next.is_none() {
-                self.answer(&end(Summary { count, ..Summary::default() })).await?;
-                return Ok(Ok(()));
+            if !octets.is_empty() {
+                self.write(&octets).await?;
             }
-            after = next;
         }
+        self.answer(&end(Summary { count, ..Summary::default() })).await?;
+        Ok(Ok(()))
+    }
+
+    async fn body(&mut self, id: String) -> io::Result<Result<(), Problem>> {
+        let uid = self.uid;
+        let opened = self.blocking(move |shared| operations::body(&shared.context, &id, uid)).await;
+        let mut content = match opened {
+            Ok(content) => content,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        self.answer(&Answer::Body { size: content.len() }).await?;
+        loop {
+            let read = self.blocking(move |_| {
+                let octets = operations::next_octets(&mut *content)?;
+                Ok((octets, content))
+            });
+            // Nothing but the end of the session can say that no more comes.
+            let (octets, rest) = read.await.map_err(|Problem(_, text)| io::Error::other(text))?;
+            if octets.is_empty() {
+                break;
+            }
+            self.write(&octets).await?;
+            content = rest;
+        }
+        self.answer(&end(Summary { count: 1, ..Summary::default() })).await?;
+        Ok(Ok(()))
     }
 
     async fn show(&self, id: String, administrator: bool) -> Result<Vec<Answer>, Problem> {
@@ -396,8 +498,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             return Ok(vec![end(done)]);
         }
         self.shared.context.wake.expect_retry();
-        let selection = Selection { destination, ..Selection::default() };
-        let filter = Arc::new(selection.filter());
+        let filter = Arc::new(Filter { destination, ..Filter::default() });
         let mut after = None;
         loop {
             let wanted = Arc::clone(&filter);
@@ -440,18 +541,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         &self,
         work: impl FnOnce(&Shared) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let shared = Arc::clone(self.shared);
-        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
-        done.unwrap_or_else(|_| {
-            Err(Problem(ErrorCode::Failed, "the request failed inside the server".to_owned()))
-        })
+        ended(begin_blocking(Arc::clone(self.shared), work)).await
     }
 }
 
-fn parse(line: &[u8]) -> Result<Request, Problem> {
+type Begun<T> = tokio::task::JoinHandle<Result<T, Problem>>;
+
+fn begin_blocking<T: Send + 'static>(
+    shared: Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T, Problem> + Send + 'static,
+) -> Begun<T> {
+    tokio::task::spawn_blocking(move || work(&shared))
+}
+
+async fn ended<T>(begun: Begun<T>) -> Result<T, Problem> {
+    begun.await.unwrap_or_else(|_| {
+        Err(Problem(ErrorCode::Failed, "the request failed inside the server".to_owned()))
+    })
+}
+
+fn parse(line: &[u8], longest: usize) -> Result<Request, Problem> {
     let malformed = |message: String| Problem(ErrorCode::Malformed, message);
     if !line.ends_with(b"\n") {
-        return Err(malformed(format!("a request ends in a line end within {MAX_REQUEST} octets")));
+        return Err(malformed(format!("a request ends in a line end within {longest} octets")));
     }
     // The version is read before the rest: a request of another version may have
     // words that this program does not know.
@@ -478,7 +590,7 @@ fn end(summary: Summary) -> Answer {
     Answer::End(summary)
 }
 
-fn append(lines: &mut Vec<u8>, answer: &Answer) {
+fn append(lines: &mut Vec<u8>, answer: &impl serde::Serialize) {
     // These values always have a JSON form; a map with keys that are no strings
     // would be the only one that has none.
     if serde_json::to_writer(&mut *lines, answer).is_ok() {

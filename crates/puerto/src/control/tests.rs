@@ -13,7 +13,7 @@ use puerto_spool::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::server::{Context, Shared, serve};
+use super::server::{Context, Shared, Sight, serve};
 use crate::config::{Config, Live};
 use crate::intake::Wake;
 use crate::telemetry::{Event, MailLog};
@@ -46,6 +46,7 @@ fn bench() -> Bench {
             written.lock().unwrap().push(line);
         }),
         reload: Arc::new(|| Err("line 3: no such key".to_owned())),
+        sight: Sight::default(),
     };
     Bench { shared: Arc::new(Shared::new(context)), spool, log }
 }
@@ -101,6 +102,11 @@ impl Bench {
     }
 
     async fn say(&self, uid: u32, octets: &[u8]) -> Vec<Value> {
+        let answer = self.hear(uid, octets).await;
+        answer.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    async fn hear(&self, uid: u32, octets: &[u8]) -> String {
         let (mut ours, theirs) = tokio::io::duplex(1024);
         let served = tokio::spawn(serve(theirs, uid, Arc::clone(&self.shared)));
         let (mut read, mut write) = tokio::io::split(&mut ours);
@@ -113,7 +119,7 @@ impl Bench {
         let (_, heard) = tokio::join!(speak, read.read_to_string(&mut answer));
         heard.unwrap();
         served.await.unwrap();
-        answer.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        answer
     }
 }
 
@@ -241,12 +247,125 @@ async fn conditions_select_messages() {
         (json!({ "reason": "refused" }), vec![&one]),
         (json!({ "reason": "refused", "from": "<>" }), vec![]),
         (json!({ "to": "nobody" }), vec![]),
+        (json!({ "class": "not-tried" }), vec![&two]),
+        (json!({ "class": "connection-refused" }), vec![&one]),
+        (json!({ "older": 10_000 }), vec![&one, &two]),
+        (json!({ "older": 10_001 }), vec![]),
+        (json!({ "larger": 41 }), vec![&one, &two]),
+        (json!({ "larger": 42 }), vec![]),
+        (json!({ "ids": [two.to_lowercase()] }), vec![&two]),
+        (json!({ "ids": [two, one], "to": "x@" }), vec![&one]),
+        (json!({ "held": true }), vec![]),
+        (json!({ "account": "ana" }), vec![]),
     ] {
         let answers = bench.ask(SOMEBODY, json!({ "list": conditions })).await;
         let listed: Vec<&str> =
             answers.iter().filter_map(|answer| answer["message"]["id"].as_str()).collect();
         assert_eq!(listed, expected, "{conditions}");
     }
+}
+
+#[tokio::test]
+async fn a_selection_that_cannot_be_is_refused() {
+    let bench = bench();
+    for (selection, word) in [
+        (json!({ "class": "no-such" }), "no reason is of a class no-such"),
+        (json!({ "ids": ["nonsense"] }), "not a queue id"),
+    ] {
+        for request in [
+            json!({ "list": selection }),
+            json!({ "ids": selection }),
+            json!({ "overview": { "selection": selection, "most": 5 } }),
+        ] {
+            let answers = bench.ask(0, request).await;
+            assert_eq!(answers[0]["error"]["code"], "malformed");
+            assert!(answers[0]["error"]["message"].as_str().unwrap().contains(word));
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_for_people_and_for_changes_have_what_these_need() {
+    let bench = bench();
+    let one = bench.put("a@example.com", &["x@example.net", "y@example.org"]).to_string();
+    bench.defer_all("later");
+    let two = bench.put("", &["z@example.net"]).to_string();
+    let answers = bench.ask(SOMEBODY, json!({ "ids": {} })).await;
+    assert_eq!(
+        answers,
+        [json!({ "ids": [one, two] }), json!({ "end": { "count": 2, "missing": [] } })]
+    );
+    let answers = bench.ask(SOMEBODY, json!({ "brief": { "causes": true } })).await;
+    let next = 1_795_513_600_000_i64;
+    let recipient = |address: &str| {
+        json!({
+            "address": address, "state": "waiting", "next": next, "text": "later",
+            "cause": "{\"id\":\"test\"}"
+        })
+    };
+    assert_eq!(
+        answers[0]["brief"],
+        json!({
+            "id": one, "at": 1_795_500_000_000_i64, "size": 42, "from": "a@example.com",
+            "held": false, "to": [recipient("x@example.net"), recipient("y@example.org")]
+        })
+    );
+    assert_eq!(answers[1]["brief"]["to"][0].get("text"), None);
+    assert_eq!(answers[2]["end"]["count"], 2);
+}
+
+#[tokio::test]
+async fn an_overview_counts_by_destination_and_by_reason() {
+    let bench = bench();
+    let held = bench.put("a@example.com", &["x@example.net", "y@example.org"]).to_string();
+    bench.defer_all("Connection refused");
+    bench.put("", &["z@example.net"]);
+    bench.ask(0, json!({ "change": { "change": "hold", "ids": [held] } })).await;
+    let ask = |most: u64| json!({ "overview": { "most": most } });
+    let answers = bench.ask(0, ask(10)).await;
+    let overview = &answers[0]["overview"];
+    assert_eq!((&overview["messages"], &overview["held"]), (&json!(2), &json!(1)));
+    assert_eq!(overview["recipients"]["count"], 3);
+    assert_eq!(overview["recipients"]["ages"], json!([0, 0, 0, 3, 0, 0, 0, 0]));
+    assert_eq!(overview["age_bounds"].as_array().unwrap().len(), 7);
+    let first = &overview["destinations"][0];
+    assert_eq!(first["domain"], "example.net");
+    assert_eq!(first["reasons"], json!({ "connection-refused": 1, "not-tried": 1 }));
+    assert_eq!((&first["recipients"]["held"], &first["lane"]), (&json!(1), &Value::Null));
+    assert_eq!(overview["reasons"][0]["class"], "connection-refused");
+    assert_eq!(overview["reasons"][0]["recipients"]["next_attempt"], Value::Null, "all are held");
+    let answers = bench.ask(0, ask(1)).await;
+    let overview = &answers[0]["overview"];
+    assert_eq!(overview["destinations"].as_array().unwrap().len(), 1);
+    assert_eq!(overview["more_destinations"], 1);
+    let of_one = json!({ "overview": { "selection": { "to": "z@" }, "most": 10 } });
+    assert_eq!(bench.ask(SOMEBODY, of_one).await[0]["overview"]["recipients"]["count"], 1);
+}
+
+#[tokio::test]
+async fn a_body_is_shown_to_administrators_alone_octet_by_octet_and_the_log_says_so() {
+    let bench = bench();
+    let id = bench.put("a@example.com", &["b@example.net"]).to_string();
+    let body = json!({ "body": { "id": id } });
+    assert_eq!(bench.ask(SOMEBODY, body.clone()).await[0]["error"]["code"], "denied");
+    let line = json!({ "version": 1, "request": body }).to_string() + "\n";
+    let said = bench.hear(0, line.as_bytes()).await;
+    let expected = "{\"body\":{\"size\":42}}\nReceived: by us\r\nSubject: secret\r\n\r\nbody\r\n\
+                    {\"end\":{\"count\":1,\"missing\":[]}}\n";
+    assert_eq!(said, expected);
+    let absent = json!({ "body": { "id": "0A1B2C3D4E5F" } });
+    assert_eq!(bench.ask(0, absent).await[0]["error"]["code"], "not_found");
+    let log = bench.log.lock().unwrap().join("\n");
+    assert!(log.contains("shown whole to uid 0"), "{log}");
+}
+
+#[tokio::test]
+async fn counts_and_lanes_are_told() {
+    let bench = bench();
+    let answers = bench.ask(SOMEBODY, json!("vitals")).await;
+    let vitals = &answers[0]["vitals"];
+    assert_eq!(vitals["counts"]["accepted"], 0);
+    assert_eq!(vitals["lanes"], json!([]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! What a queued message looks like from outside. The names are stable: they are
 //! the control protocol's and those of `puerto queue list --json`.
 
+use std::borrow::Cow;
+
 use puerto_smtp::Return;
 use puerto_spool::{Attempt, Entry, Origin, RecipientState, RecipientStatus, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -96,6 +98,88 @@ pub struct AttemptView {
     /// The reason as a value, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<serde_json::Value>,
+}
+
+/// As much of a queued message as a list for people shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief<'a> {
+    /// Its id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// When it came, in milliseconds since 1970.
+    pub at: i64,
+    /// Octets.
+    pub size: u64,
+    /// The reverse-path; empty for a notification.
+    #[serde(borrow)]
+    pub from: Cow<'a, str>,
+    /// Not tried until released.
+    pub held: bool,
+    /// Why, as it is kept, if not because an administrator said so.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub held_for: Option<Cow<'a, str>>,
+    /// The recipients that are not done.
+    #[serde(borrow)]
+    pub to: Vec<BriefRecipient<'a>>,
+}
+
+/// A recipient of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BriefRecipient<'a> {
+    /// Its address.
+    #[serde(borrow)]
+    pub address: Cow<'a, str>,
+    /// What it waits for.
+    pub state: State,
+    /// When it is tried next, if it waits, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<i64>,
+    /// What the last attempt came to, if there was one.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Cow<'a, str>>,
+    /// The same as a value, as it is kept; only if that was asked for.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cow<'a, str>>,
+}
+
+impl<'a> Brief<'a> {
+    /// Shows an entry; `causes`: with the reasons as values.
+    pub fn new(entry: &'a Entry, causes: bool) -> Self {
+        let open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done);
+        Self {
+            id: entry.id.to_string().into(),
+            at: entry.received_at.as_millis(),
+            size: entry.size,
+            from: entry.reverse_path.to_string().into(),
+            held: entry.held,
+            held_for: Some(entry.held_for.as_str()).filter(|why| !why.is_empty()).map(Into::into),
+            to: open.map(|status| BriefRecipient::new(status, causes)).collect(),
+        }
+    }
+
+    /// Whether a recipient is being tried.
+    pub fn is_active(&self) -> bool {
+        self.to.iter().any(|recipient| recipient.state == State::Sending)
+    }
+}
+
+impl<'a> BriefRecipient<'a> {
+    fn new(status: &'a RecipientStatus, causes: bool) -> Self {
+        let (state, next) = match status.state {
+            RecipientState::Due(at) => (State::Waiting, Some(at.as_millis())),
+            RecipientState::Leased(_) => (State::Sending, None),
+            RecipientState::Done => (State::Done, None),
+        };
+        let last = status.last();
+        let kept = |attempt: &'a Attempt| attempt.cause.as_str();
+        Self {
+            address: status.recipient.address.to_string().into(),
+            state,
+            next,
+            text: last.map(|attempt| attempt.text.as_str().into()),
+            cause: last.map(kept).filter(|kept| causes && !kept.is_empty()).map(Into::into),
+        }
+    }
 }
 
 impl MessageView {

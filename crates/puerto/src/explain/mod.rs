@@ -257,6 +257,18 @@ pub fn of_cause(cause: &Cause, host: Option<&str>) -> Option<Explanation> {
     }
 }
 
+/// The classes of [`Explanation::class`], in the order of the alphabet.
+pub fn classes() -> impl Iterator<Item = &'static str> {
+    knowledge::CLASSES.keys().map(String::as_str)
+}
+
+/// What a class is about, in a clause, and whose problem it is.
+pub fn of_class(class: &str) -> Option<(Text, Whose)> {
+    let whose = knowledge::CLASSES.get(class)?.whose;
+    let short = |language| text::of(language, class).short.as_str();
+    Some((Text { en: short(Language::English), es: short(Language::Spanish) }, whose))
+}
+
 /// What [`explain_attempt`] finds, unless that is only what a bare code means. Texts that were
 /// seen lately cost nothing: a destination that is down gives each message of its
 /// queue the same one.

@@ -303,6 +303,10 @@ impl std::error::Error for Said {}
 /// A JSON document with what is harmful on a terminal escaped; it says the same. Such
 /// characters stand only inside of its strings.
 pub fn harmless_json(json: &str) -> String {
+    // Nearly all of a long list is of such characters.
+    if json.bytes().all(|octet| matches!(octet, b'\n' | b' '..=b'~')) {
+        return json.to_owned();
+    }
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
         if is_harmful(character) && character != '\n' {

@@ -66,6 +66,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let leases = Arc::new(Leases::new(Arc::clone(&wiring.work)));
         let settler = Arc::new(Settler::start(&wiring, &leases));
         let lines = Lines::new(&leases);
+        wiring.lanes.are(&lines, &wiring.clock);
         Arc::new_cyclic(|workers: &Weak<Self>| {
             let workers: Weak<dyn Workers> = workers.clone();
             let dispatcher = Dispatcher::new(&wiring, &leases, &settler, &lines, workers);

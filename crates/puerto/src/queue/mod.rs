@@ -11,6 +11,7 @@ mod body;
 mod carrier;
 mod dispatch;
 mod driver;
+mod lanes;
 mod leases;
 mod lines;
 mod outcome;
@@ -37,6 +38,7 @@ use crate::route::Router;
 use crate::telemetry::{Event, MailLog};
 
 pub use carrier::{Carrier, Crew};
+pub use lanes::{Lane, LaneState, Lanes};
 
 /// What a queue is wired to.
 pub struct Wiring<D = crate::dns::Resolver, C = Crew> {
@@ -58,6 +60,8 @@ pub struct Wiring<D = crate::dns::Resolver, C = Crew> {
     pub clock: Arc<dyn Clock>,
     /// Files that the process may have open: a look-up opens some.
     pub files: usize,
+    /// Where the lanes are looked at.
+    pub lanes: Lanes,
 }
 
 impl<D, C> Wiring<D, C> {

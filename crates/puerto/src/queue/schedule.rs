@@ -40,6 +40,25 @@ pub(super) trait Schedulable: Sized {
 /// Why a destination is suspended, for the mail that is deferred meanwhile.
 pub(super) type Reason<R> = Option<Arc<R>>;
 
+/// How a destination stands.
+pub(super) struct Line<'a, R> {
+    pub(super) key: DestinationKey,
+    /// Recipients that wait for their turn.
+    pub(super) waiting: usize,
+    /// Jobs under way.
+    pub(super) running: usize,
+    /// How many may be, as things are.
+    pub(super) allowed: usize,
+    /// How many may be at best.
+    pub(super) ceiling: usize,
+    /// As [`Shape::outage`] says.
+    pub(super) outage: Option<(u32, Option<Instant>)>,
+    /// Others hold the places that it may have; it is asked for again then.
+    pub(super) crowded_until: Option<Instant>,
+    /// Why it is out of reach, or has no place.
+    pub(super) reason: Option<&'a R>,
+}
+
 /// What a worker does next.
 #[derive(Debug)]
 pub(super) enum Step<W, R> {
@@ -92,6 +111,10 @@ impl<W, R> Destination<W, R> {
 
     fn queued(&self) -> usize {
         self.fresh.len() + self.tried.len()
+    }
+
+    fn work(&self) -> impl Iterator<Item = &W> {
+        self.fresh.iter().chain(&self.tried)
     }
 
     fn pop(&mut self) -> Option<W> {
@@ -282,6 +305,28 @@ impl<W: Schedulable, R> Schedule<W, R> {
             taken.extend(half);
         }
         taken
+    }
+
+    /// How each destination stands about which there is something to say.
+    pub(super) fn lines(&self, now: Instant) -> Vec<Line<'_, R>> {
+        let lines = self.destinations.iter().map(|(key, destination)| {
+            let crowded = destination.crowded.as_ref().filter(|(until, _)| now < *until);
+            let outage = destination.shape.outage();
+            Line {
+                key: key.clone(),
+                waiting: destination.work().map(W::recipients).sum(),
+                running: destination.running,
+                allowed: destination.shape.concurrency(destination.ceiling),
+                ceiling: destination.ceiling,
+                outage,
+                crowded_until: crowded.map(|(until, _)| *until),
+                reason: match outage {
+                    Some(_) => destination.reason.as_deref(),
+                    None => crowded.map(|(_, reason)| &**reason),
+                },
+            }
+        });
+        lines.filter(|line| line.waiting + line.running > 0 || line.outage.is_some()).collect()
     }
 
     fn forget_idle(&mut self) {

@@ -188,6 +188,16 @@ impl Shape {
         }
     }
 
+    /// Whether it is out of reach: since how many failures, and until when nothing is tried
+    /// (`None`: one is being tried).
+    pub(super) fn outage(&self) -> Option<(u32, Option<Instant>)> {
+        match self.breaker {
+            Breaker::Closed => None,
+            Breaker::Open { until, failures } => Some((failures, Some(until))),
+            Breaker::Probing { failures } => Some((failures, None)),
+        }
+    }
+
     /// Whether nothing was learnt that is worth keeping.
     pub(super) fn is_forgettable(&self, now: Instant) -> bool {
         match self.breaker {

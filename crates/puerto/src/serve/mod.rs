@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use puerto_smtp::{Domain, ReversePath};
 use puerto_spool::clock::SystemClock;
 use puerto_spool::{Backend, Desk, Health, HeldBack};
 use tokio::sync::{Notify, watch};
@@ -39,7 +40,7 @@ use crate::queue;
 use crate::receive::{self, Inherited, Listeners};
 use crate::recipients::Recipients;
 use crate::rights;
-use crate::route::Router;
+use crate::route::{Router, Routing};
 use crate::telemetry::{self, Event, MailLog, Reopen};
 use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
 
@@ -195,19 +196,7 @@ impl Daemon {
         for warning in listeners.warnings() {
             notice(&log, "warning", warning);
         }
-        // Root could read the certificate's key; whether that holds from now on would else
-        // show only when the certificate has run out.
-        if let Err(error) = reload_certificate(&tls, config.tls.as_ref(), keeper.as_deref()) {
-            notice(
-                &log,
-                "warning",
-                &format!(
-                    "a new certificate will need a restart, since a reload cannot take it: {error}; \
-                     let the user {:?} read it (chgrp, chmod 0640)",
-                    config.user
-                ),
-            );
-        }
+        try_reload(&tls, &config, keeper.as_deref(), &log);
         let client_tls = ClientTls::new().knowing(known_keys(&config, &log));
         let dns = Arc::new(Resolver::new(&config));
         let config = Live::new(config);
@@ -237,6 +226,7 @@ impl Daemon {
             bouncer: Arc::new(Bouncer::new(config.clone(), Arc::clone(&intake), log.clone())),
         };
         let router = Arc::new(Router::new(config.clone(), Arc::clone(&dns)));
+        let lanes = queue::Lanes::default();
         let queue = queue::Wiring {
             config: config.clone(),
             store: store.clone(),
@@ -247,6 +237,7 @@ impl Daemon {
             wake: wake.clone(),
             clock: Arc::clone(&clock),
             files: open_files(),
+            lanes: lanes.clone(),
         };
         let receiver = receive::Context {
             config: config.clone(),
@@ -264,6 +255,10 @@ impl Daemon {
             wake,
             log: log.clone(),
             reload: Arc::clone(&reload),
+            sight: control::Sight {
+                lanes,
+                lane_of: Arc::new(move |domain| lane_of(&router, domain)),
+            },
         };
         let fronts = vec![
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
@@ -339,6 +334,27 @@ impl Daemon {
         let _ = tokio::task::spawn_blocking(move || desk.close()).await;
         notice(&self.log, "info", "stopped");
         self.reopen.flush();
+    }
+}
+
+// Root could read the certificate's key; whether that holds from now on would else show only
+// when the certificate has run out.
+fn try_reload(tls: &ServerTls, config: &Config, keeper: Option<&Keeper>, log: &MailLog) {
+    if let Err(error) = reload_certificate(tls, config.tls.as_ref(), keeper) {
+        let text = format!(
+            "a new certificate will need a restart, since a reload cannot take it: {error}; let \
+             the user {:?} read it (chgrp, chmod 0640)",
+            config.user
+        );
+        notice(log, "warning", &text);
+    }
+}
+
+// By which lane mail for a domain goes, if that is known without asking the DNS.
+fn lane_of(router: &Router, domain: &Domain) -> Option<String> {
+    match router.known(&ReversePath::Null, domain)? {
+        Ok(Routing::Remote(plan)) => Some(plan.key.to_string()),
+        Ok(Routing::Local) | Err(_) => None,
     }
 }
 

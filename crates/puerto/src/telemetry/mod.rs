@@ -6,6 +6,7 @@
 //! network says from harming any of them.
 
 mod clean;
+mod counts;
 pub mod event;
 mod json;
 mod origin;
@@ -33,6 +34,8 @@ use crate::lang::{Said, said_of};
 use crate::rights::{self, Identity, Place};
 use writer::{Sink, Writer};
 
+use counts::Counters;
+pub use counts::Counts;
 pub use event::{
     Change, Client, Delays, Delivery, DeliveryStatus, Encryption, Event, Prepared, Reject,
     Signature, Signing, Verified,
@@ -42,12 +45,15 @@ pub use origin::{Ancestor, Claims, LocalOrigin, Process, bounded};
 /// The mail log. Writing never blocks on a slow reader for longer than the
 /// system's buffer, and never fails a message.
 #[derive(Clone)]
-pub struct MailLog(Arc<dyn Fn(&Event<'_>) + Send + Sync>);
+pub struct MailLog {
+    writer: Arc<dyn Fn(&Event<'_>) + Send + Sync>,
+    counts: Arc<Counters>,
+}
 
 impl MailLog {
     /// A log that hands each event to a function.
     pub fn new(write: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(write))
+        Self { writer: Arc::new(write), counts: Arc::default() }
     }
 
     /// A log that forgets everything.
@@ -58,16 +64,24 @@ impl MailLog {
     /// A log that hands each event to a function, too, before it is written.
     #[must_use]
     pub fn also(&self, hear: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        let log = self.clone();
-        Self::new(move |event| {
+        let write = Arc::clone(&self.writer);
+        let writer = move |event: &Event<'_>| {
             hear(event);
-            log.write(event);
-        })
+            write(event);
+        };
+        // What is told is told once, by whichever of the two.
+        Self { writer: Arc::new(writer), counts: Arc::clone(&self.counts) }
     }
 
     /// Writes an event as one line; waits only while the buffer is full.
     pub fn write(&self, event: &Event<'_>) {
-        (self.0)(event);
+        self.counts.count(event);
+        (self.writer)(event);
+    }
+
+    /// What it has told since the start.
+    pub fn counts(&self) -> Counts {
+        self.counts.read()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use puerto::config::{Config, Live};
-use puerto::control::{Context, Server};
+use puerto::control::{Context, Server, Sight};
 use puerto::intake::Wake;
 use puerto::telemetry::MailLog;
 use puerto_smtp::{Envelope, Recipient, ReversePath};
@@ -40,6 +40,7 @@ fn machine() -> Machine {
         wake: Wake::default(),
         log: MailLog::nowhere(),
         reload: Arc::new(|| Ok(())),
+        sight: Sight::default(),
     };
     let server = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -198,6 +199,100 @@ fn bulk_changes_are_not_made_without_a_yes() {
         assert!(!output.stderr.is_empty());
     }
     assert!(machine.spool.get(id).wait().is_ok());
+}
+
+#[test]
+fn a_summary_says_what_waits_for_whom_and_why() {
+    let machine = machine();
+    assert_eq!(machine.ok(&["queue", "summary"]), "The queue is empty.\n");
+    machine.put("a@example.com", &["b@example.net", "c@example.net"]);
+    machine.defer_all("host mx.example.net[192.0.2.1] said: 452 4.2.2 Mailbox full");
+    machine.put("", &["d@example.org"]);
+    let summary = machine.ok(&["queue", "summary"]);
+    for part in [
+        "Messages: 2 (0 held), recipients: 3 (0 being sent), 40 B\n",
+        "An attempt is due now.",
+        "mailbox-full 2",
+        "not-tried",
+        "nothing has been tried yet",
+    ] {
+        assert!(summary.contains(part), "{part} in {summary}");
+    }
+    let lines: Vec<&str> = summary.lines().collect();
+    let row = lines.iter().find(|line| line.starts_with("example.net")).unwrap();
+    let words: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(words[1..3], ["2", "2"], "two, both younger than five minutes: {summary}");
+    let one = machine.ok(&["queue", "summary", "--to", "d@", "--json"]);
+    let one: serde_json::Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(
+        (&one["messages"], &one["destinations"][0]["domain"]),
+        (&1.into(), &"example.org".into())
+    );
+    let mut narrow = puerto(machine.home.path(), &["queue", "summary", "--lang", "es"]);
+    narrow.env("COLUMNS", "80");
+    let shown = stdout(&run(narrow, b""));
+    assert!(shown.contains("DESTINO") && shown.contains("mailbox-full 2"), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+}
+
+#[test]
+fn conditions_are_combined() {
+    let machine = machine();
+    let one = machine.put("a@example.com", &["b@example.net"]).to_string();
+    machine.defer_all("host mx.example.net[192.0.2.1] said: 452 4.2.2 Mailbox full");
+    let two = machine.put("a@example.com", &["c@example.net"]).to_string();
+    let listed = |arguments: &[&str]| {
+        let all = [&["queue", "list"], arguments].concat();
+        let list = machine.ok(&all);
+        list.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (arguments, expected) in [
+        (&["--class", "mailbox-full"][..], vec![&one]),
+        (&["--class", "mailbox-full", "--to", "c@"], vec![]),
+        (&["--class", "not-tried", "--destination", "example.net"], vec![&two]),
+        (&["--larger", "1k"], vec![]),
+        (&["--larger", "19", "--older", "0s", "--from", "a@"], vec![&one, &two]),
+        (&["--older", "1h"], vec![]),
+        (&["--id", &format!("{one},{two}"), "--reason", "full"], vec![&one]),
+        (&["--account", "ana"], vec![]),
+        (&["--held"], vec![]),
+    ] {
+        assert_eq!(
+            listed(arguments),
+            expected.into_iter().cloned().collect::<Vec<_>>(),
+            "{arguments:?}"
+        );
+    }
+    for (arguments, word) in [
+        (["--class", "full"], "greylisted"),
+        (["--older", "5"], "no unit"),
+        (["--larger", "x"], "size"),
+    ] {
+        let output = machine.run(&[&["queue", "list"], &arguments[..]].concat());
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_dry_run_shows_what_would_be_changed_and_changes_nothing() {
+    let machine = machine();
+    let ids: Vec<MessageId> =
+        (0..5).map(|n| machine.put("a@example.com", &[&format!("b{n}@example.net")])).collect();
+    let output = machine.run(&["queue", "remove", "--to", "@example.net", "--dry-run"]);
+    assert_eq!((code(&output), stdout(&output).as_str()), (0, "this would be 5 messages\n"));
+    let shown = stderr(&output);
+    assert!(shown.contains(&ids[0].to_string()) && shown.contains("b0@example.net: due now"));
+    assert!(shown.contains("and 2 more") && !shown.contains(&ids[4].to_string()), "{shown}");
+    assert!(machine.spool.get(ids[0]).wait().is_ok());
+}
+
+#[test]
+fn a_body_is_written_as_it_is_stored() {
+    let machine = machine();
+    let id = machine.put("a@example.com", &["b@example.net"]).to_string();
+    assert_eq!(machine.ok(&["queue", "body", &id]), "Subject: x\r\n\r\nbody\r\n");
+    assert_eq!(code(&machine.run(&["queue", "body", "0A1B2C3D4E5F"])), 66);
 }
 
 #[test]

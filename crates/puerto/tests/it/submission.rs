@@ -103,7 +103,15 @@ fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Conte
     let reload: control::Reload = Arc::new(|| Ok(()));
     (
         received,
-        control::Context { config: live, desk: spool.clone(), store: spool, wake, log, reload },
+        control::Context {
+            config: live,
+            desk: spool.clone(),
+            store: spool,
+            wake,
+            log,
+            reload,
+            sight: control::Sight::default(),
+        },
     )
 }
 

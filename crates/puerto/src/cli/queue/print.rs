@@ -1,6 +1,7 @@
-//! The queue on paper: a table for people, plain lines for other programs' pipes,
-//! JSON lines for programs.
+//! The queue on paper: a table for people, plain lines for other programs' pipes. A line is
+//! written as it comes, so that a long queue is shown from its first page on.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use jiff::Timestamp;
 
 use crate::cause::Cause;
 use crate::cli::output::printable;
-use crate::control::view::{AttemptView, MessageView, RecipientView, State};
+use crate::control::view::{AttemptView, Brief, BriefRecipient, MessageView, RecipientView, State};
 use crate::explain;
 use crate::lang::layout;
-use crate::lang::{Language, Text, harmless_json};
+use crate::lang::{Language, Text};
 
 /// Recipients that are set in one table. A table's columns are as wide as what is in
 /// it, so it is printed only when it is whole; a long queue is printed in several.
@@ -24,8 +25,6 @@ pub(super) enum Form {
     Table(Option<usize>),
     /// One line for each recipient, columns separated by tabs.
     Plain,
-    /// One object for each message.
-    Json,
 }
 
 /// How, in which language, and at what time a list is written.
@@ -39,11 +38,15 @@ pub(super) struct Manner {
     pub(super) now: Timestamp,
 }
 
+/// Reasons whose words are remembered.
+const REMEMBERED: usize = 1000;
+
 /// Writes a list as it comes.
 pub(super) struct Printer<W: Write> {
     out: W,
     manner: Manner,
     rows: Vec<[String; 6]>,
+    reasons: Reasons,
     messages: u64,
     recipients: u64,
     octets: u64,
@@ -74,24 +77,26 @@ const NOW: Text = Text::new("now", "ahora");
 
 impl<W: Write> Printer<W> {
     pub(super) fn new(out: W, manner: Manner) -> Self {
-        Self { out, manner, rows: Vec::new(), messages: 0, recipients: 0, octets: 0 }
+        let reasons = Reasons { language: manner.language, known: HashMap::new() };
+        Self { out, manner, rows: Vec::new(), reasons, messages: 0, recipients: 0, octets: 0 }
     }
 
-    pub(super) fn message(&mut self, message: &MessageView) -> io::Result<()> {
+    pub(super) fn message(&mut self, message: &Brief<'_>) -> io::Result<()> {
         self.messages += 1;
         self.octets = self.octets.saturating_add(message.size);
-        if self.manner.form == Form::Json {
-            let line = serde_json::to_string(message)?;
-            self.out.write_all(harmless_json(&line).as_bytes())?;
-            return writeln!(self.out);
-        }
-        for recipient in message.open_recipients() {
+        // All its recipients have these in common.
+        let (size, age) = (size(message.size), age(message.at, self.manner.now));
+        let from = sender(message);
+        for recipient in &message.to {
             self.recipients += 1;
-            let row = row(message, recipient, self.manner);
+            let to = printable(&recipient.address);
+            let status = status(message, recipient, self.manner, &mut self.reasons);
             if self.manner.form == Form::Plain {
-                writeln!(self.out, "{}", row.join("\t"))?;
+                let id = &message.id;
+                writeln!(self.out, "{id}\t{size}\t{age}\t{from}\t{to}\t{status}")?;
             } else {
-                self.rows.push(row);
+                let id = message.id.to_string();
+                self.rows.push([id, size.clone(), age.clone(), from.to_owned(), to, status]);
             }
         }
         if self.rows.len() >= TABLE_ROWS {
@@ -129,40 +134,81 @@ impl<W: Write> Printer<W> {
     }
 }
 
-fn row(message: &MessageView, recipient: &RecipientView, manner: Manner) -> [String; 6] {
-    [
-        message.id.clone(),
-        size(message.size),
-        ago(&message.arrived, manner.now),
-        sender(message).to_owned(),
-        printable(&recipient.address),
-        status(message, recipient, manner),
-    ]
+/// One message in a line, as an example of many.
+pub(super) fn example(message: &Brief<'_>, manner: Manner) -> String {
+    let mut reasons = Reasons { language: manner.language, known: HashMap::new() };
+    let (id, size, age) = (&message.id, size(message.size), age(message.at, manner.now));
+    let from = printable(sender(message));
+    let more = match message.to.len() {
+        0 | 1 => String::new(),
+        all => format!(" (+{})", all - 1),
+    };
+    let first = message.to.first().map_or_else(String::new, |recipient| {
+        let status = status(message, recipient, manner, &mut reasons);
+        format!("{}{more}: {status}", printable(&recipient.address))
+    });
+    format!("{id}  {size}  {age}  {from} → {first}")
 }
 
-fn sender(message: &MessageView) -> &str {
+fn sender<'a>(message: &'a Brief<'_>) -> &'a str {
     if message.from.is_empty() { "<>" } else { &message.from }
 }
 
-fn status(message: &MessageView, recipient: &RecipientView, manner: Manner) -> String {
+fn status(
+    message: &Brief<'_>,
+    recipient: &BriefRecipient<'_>,
+    manner: Manner,
+    reasons: &mut Reasons,
+) -> String {
     let Manner { language, now, .. } = manner;
-    let why_held = message.why_held().map(|why| printable(&why.said().of(language)));
-    let what = match (recipient.state, &recipient.next_attempt) {
+    let what = match (recipient.state, recipient.next) {
         (State::Done, _) => DONE.of(language).to_owned(),
         (State::Sending, _) => SENDING.of(language).to_owned(),
-        (State::Waiting, _) if message.held => match why_held {
-            Some(why) => format!("{}: {why}", HELD.of(language)),
+        (State::Waiting, _) if message.held => match &message.held_for {
+            Some(why) => format!("{}: {}", HELD.of(language), reasons.of_kept(why, why)),
             None => HELD.of(language).to_owned(),
         },
-        (State::Waiting, Some(next)) => match from_now(next, now) {
+        (State::Waiting, Some(next)) => match ahead(next / 1000, now) {
             Some(span) => NEXT_TRY.with(language, &[("span", &span)]),
             None => DUE.of(language).to_owned(),
         },
         (State::Waiting, None) => WAITING.of(language).to_owned(),
     };
-    match &recipient.last {
-        Some(last) => format!("{what}: {}", printable(&last.cause().said().of(language))),
+    match &recipient.text {
+        Some(text) => {
+            let reason = reasons.of(text, recipient.cause.as_deref());
+            [what.as_str(), ": ", &reason].concat()
+        }
         None => what,
+    }
+}
+
+/// Why recipients wait, in the language of whoever reads it.
+struct Reasons {
+    language: Language,
+    /// Most of a queue waits for one of a few reasons.
+    known: HashMap<String, String>,
+}
+
+impl Reasons {
+    // What was kept as a text alone is left as it is, and English is what was kept.
+    fn of(&mut self, text: &str, cause: Option<&str>) -> String {
+        let Some(kept) = cause.filter(|_| self.language != Language::English) else {
+            return printable(text);
+        };
+        self.of_kept(kept, text)
+    }
+
+    fn of_kept(&mut self, kept: &str, text: &str) -> String {
+        if let Some(known) = self.known.get(kept) {
+            return known.clone();
+        }
+        let said = printable(&Cause::of_kept(kept, text).said().of(self.language));
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        self.known.insert(kept.to_owned(), said.clone());
+        said
     }
 }
 
@@ -300,22 +346,30 @@ fn until(time: &str, now: Timestamp, language: Language) -> String {
     }
 }
 
-fn ago(time: &str, now: Timestamp) -> String {
+/// How long ago that was.
+pub(crate) fn ago(time: &str, now: Timestamp) -> String {
     let Ok(time) = time.parse::<Timestamp>() else { return "?".to_owned() };
-    let seconds = now.as_second().saturating_sub(time.as_second());
+    age(time.as_millisecond(), now)
+}
+
+fn age(millis: i64, now: Timestamp) -> String {
+    let seconds = now.as_second().saturating_sub(millis.div_euclid(1000));
     span(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
-// `None` if the time has come.
-fn from_now(time: &str, now: Timestamp) -> Option<String> {
-    let time = time.parse::<Timestamp>().ok()?;
-    let seconds = u64::try_from(time.as_second().saturating_sub(now.as_second())).ok()?;
+/// How long it is until then; `None` if the time has come.
+pub(crate) fn from_now(time: &str, now: Timestamp) -> Option<String> {
+    ahead(time.parse::<Timestamp>().ok()?.as_second(), now)
+}
+
+fn ahead(second: i64, now: Timestamp) -> Option<String> {
+    let seconds = u64::try_from(second.saturating_sub(now.as_second())).ok()?;
     (seconds > 0).then(|| span(Duration::from_secs(seconds)))
 }
 
 // One unit says enough: nobody plans by the seconds of a day. It is the nearest, so that
 // five days less a second are not four.
-fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let nearest = |unit: u64| (seconds + unit / 2) / unit;
     match seconds {
@@ -326,7 +380,8 @@ fn span(span: Duration) -> String {
     }
 }
 
-fn size(octets: u64) -> String {
+/// Octets, in the unit that shows two or three digits.
+pub(crate) fn size(octets: u64) -> String {
     const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
     let mut value = octets;
     let mut remainder = 0;
@@ -408,12 +463,32 @@ mod tests {
         }
     }
 
+    fn brief(message: &MessageView) -> Brief<'_> {
+        let millis = |time: &str| time.parse::<Timestamp>().unwrap().as_millisecond();
+        let to = message.open_recipients().map(|recipient| BriefRecipient {
+            address: recipient.address.as_str().into(),
+            state: recipient.state,
+            next: recipient.next_attempt.as_deref().map(millis),
+            text: recipient.last.as_ref().map(|last| last.text.as_str().into()),
+            cause: None,
+        });
+        Brief {
+            id: message.id.as_str().into(),
+            at: millis(&message.arrived),
+            size: message.size,
+            from: message.from.as_str().into(),
+            held: message.held,
+            held_for: message.held_for.as_ref().map(|why| why.to_string().into()),
+            to: to.collect(),
+        }
+    }
+
     fn listed(form: Form, messages: &[MessageView]) -> String {
         let mut out = Vec::new();
         let manner = Manner { form, language: Language::English, now: now() };
         let mut printer = Printer::new(&mut out, manner);
         for message in messages {
-            printer.message(message).unwrap();
+            printer.message(&brief(message)).unwrap();
         }
         printer.finish().unwrap();
         String::from_utf8(out).unwrap()
@@ -450,16 +525,24 @@ mod tests {
     }
 
     #[test]
-    fn json_reads_back() {
-        let lines = listed(Form::Json, &[message(), message()]);
-        for line in lines.lines() {
-            assert_eq!(serde_json::from_str::<MessageView>(line).unwrap(), message());
+    fn reasons_are_said_in_the_readers_language() {
+        let refused = Cause::NotConnected {
+            peer: "mx.example.net[192.0.2.1]:25".to_owned(),
+            error: (&io::Error::from_raw_os_error(111)).into(),
+        };
+        let kept = refused.kept();
+        let mut reasons = Reasons { language: Language::Spanish, known: HashMap::new() };
+        for _ in 0..2 {
+            assert!(reasons.of(&refused.text(), Some(&kept)).contains("conexión rechazada"));
         }
-        assert_eq!(lines.lines().count(), 2);
-        let value: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-        assert_eq!(value["recipients"][0]["state"], "waiting");
-        assert_eq!(value["recipients"][0]["last"]["code"], 450);
-        assert_eq!(value["recipients"][1]["next_attempt"], serde_json::Value::Null);
+        assert_eq!(reasons.of("450 later\x07", None), "450 later?");
+    }
+
+    #[test]
+    fn an_example_says_one_message_in_a_line() {
+        let manner = Manner { form: Form::Plain, language: Language::English, now: now() };
+        let shown = example(&brief(&message()), manner);
+        assert!(shown.starts_with("0A1B2C3D4E5F  4.1 KiB  3h  <> → you@example.net: next try"));
     }
 
     #[test]

@@ -93,6 +93,9 @@ const VALUES: &[(&str, &str)] = &[
     ("COMMAND", "ORDEN"),
     ("FROM", "ORIGEN"),
     ("TO", "DESTINO"),
+    ("CLASS", "CLASE"),
+    ("TIME", "TIEMPO"),
+    ("SIZE", "TAMAÑO"),
 ];
 
 /// The language that the arguments ask for, found before they are parsed, since what

@@ -13,7 +13,7 @@ use puerto_spool::*;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::super::{Carrier, Wiring, run};
+use super::super::{Carrier, Lanes, Wiring, run};
 use crate::bounce::{Kind as News, Notice};
 use crate::cause::Cause;
 use crate::config::{Config, Live};
@@ -401,6 +401,7 @@ impl World {
             wake: self.wake.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             files: 65_536,
+            lanes: Lanes::default(),
         };
         tokio::spawn(run(wiring, self.stop.subscribe()))
     }

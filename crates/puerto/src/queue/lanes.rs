@@ -1,0 +1,95 @@
+//! How each destination's lane stands, for whoever administers the queue.
+
+use std::sync::{Arc, OnceLock};
+
+use puerto_spool::Timestamp;
+use puerto_spool::clock::Clock;
+use tokio::time::Instant;
+
+use super::lines::Lines;
+use crate::cause::Cause;
+
+/// What a destination's lane is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneState {
+    /// It takes what comes.
+    Open,
+    /// It could not be reached; nothing is tried before this time, then one message is.
+    OutOfReach(Timestamp),
+    /// It could not be reached; one message tries it now.
+    Probing,
+    /// Others hold the connections that it may have; it is asked for again then.
+    NoPlace(Timestamp),
+}
+
+/// How one destination's lane stands.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// The destination: its MX hosts, or the relay.
+    pub name: String,
+    /// Recipients that wait in memory for their turn.
+    pub waiting: usize,
+    /// Connections in use.
+    pub open: usize,
+    /// Connections that it may have, as it behaved lately.
+    pub allowed: usize,
+    /// Connections that it may have at best.
+    pub ceiling: usize,
+    /// What it is doing.
+    pub state: LaneState,
+    /// Attempts in a row that did not reach it.
+    pub failures: u32,
+    /// Why it is out of reach, or has no place.
+    pub reason: Option<Cause>,
+}
+
+/// A view into the queue's lanes; empty until the queue runs.
+#[derive(Clone, Default)]
+pub struct Lanes(Arc<OnceLock<Running>>);
+
+/// A queue that runs.
+struct Running {
+    lines: Arc<Lines>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Lanes {
+    /// Those of this queue, from now on.
+    pub(super) fn are(&self, lines: &Arc<Lines>, clock: &Arc<dyn Clock>) {
+        // A queue is wired once.
+        let _ = self.0.set(Running { lines: Arc::clone(lines), clock: Arc::clone(clock) });
+    }
+
+    /// Those about which there is something to say, the busiest first.
+    pub fn look(&self) -> Vec<Lane> {
+        let Some(Running { lines, clock }) = self.0.get() else { return Vec::new() };
+        let (now, time) = (Instant::now(), clock.now());
+        let at = |instant: Instant| time.after(instant.saturating_duration_since(now));
+        let standing = lines.lock();
+        let lanes = standing.schedule.lines(now).into_iter().map(|line| Lane {
+            name: line.key.to_string(),
+            waiting: line.waiting,
+            open: line.running,
+            allowed: line.allowed,
+            ceiling: line.ceiling,
+            state: match (line.outage, line.crowded_until) {
+                (Some((_, Some(until))), _) => LaneState::OutOfReach(at(until)),
+                (Some((_, None)), _) => LaneState::Probing,
+                (None, Some(until)) => LaneState::NoPlace(at(until)),
+                (None, None) => LaneState::Open,
+            },
+            failures: line.outage.map_or(0, |(failures, _)| failures),
+            reason: line.reason.map(|ground| ground.outcome.cause.clone()),
+        });
+        let mut lanes: Vec<Lane> = lanes.collect();
+        drop(standing);
+        lanes.sort_by_key(|lane| std::cmp::Reverse((lane.open, lane.waiting)));
+        lanes
+    }
+}
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lanes")
+    }
+}
