@@ -116,6 +116,10 @@ fn tagged(address: IpAddr) -> String {
 const MAX_NAME: usize = 255;
 
 fn safe(text: &str) -> String {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b".-_:[]/+".contains(&octet);
+    if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
     let allowed = |c: char| {
         c.is_ascii_alphanumeric()
             || ".-_:[]/+".contains(c)

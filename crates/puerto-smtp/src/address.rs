@@ -10,6 +10,7 @@
 //! wants them quoted (`x..y@`, `.x@`, `x.@`), since mailboxes of that form exist and
 //! send mail. They are written with the quotes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -110,6 +111,11 @@ impl LocalPart {
         Ok(Self(text.into()))
     }
 
+    /// Whether it is written with quotes: it is no dot-string (RFC 5321 §4.1.2).
+    pub fn needs_quotes(&self) -> bool {
+        !is_dot_string(&self.0)
+    }
+
     /// The local part without quotes, as a mailbox is named.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -118,7 +124,7 @@ impl LocalPart {
 
 impl fmt::Display for LocalPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_dot_string(&self.0) {
+        if !self.needs_quotes() {
             return f.write_str(&self.0);
         }
         f.write_str("\"")?;
@@ -176,7 +182,9 @@ impl Domain {
         if !all_labels_valid || numeric {
             return Err(AddressError::BadDomain);
         }
-        Ok(Self::Name(name.to_lowercase().into()))
+        let is_lower = name.bytes().all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase());
+        let name = if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_lowercase()) };
+        Ok(Self::Name(name.into()))
     }
 
     /// The name, or `None` for an address literal.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_NOISE_LINES, MAX_REPLY, MAX_REPLY_LINE, MAX_REPLY_LINES, MAX_REPLY_READ};
-use crate::text::is_harmful;
+use crate::text::{is_harmful, is_plain};
 
 /// What the first digit of a reply says (RFC 5321 §4.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,7 +148,7 @@ impl Reply {
     /// A reply of several lines; see [`Reply::new`].
     pub fn multiline(code: u16, enhanced: Option<EnhancedCode>, lines: Vec<String>) -> Self {
         let code = ReplyCode::new(code).unwrap_or(ReplyCode(554));
-        let lines = lines.into_iter().map(|line| clean(&line)).collect();
+        let lines = lines.into_iter().map(clean).collect();
         Self { code, enhanced, lines }
     }
 
@@ -242,7 +242,10 @@ impl fmt::Display for Reply {
     }
 }
 
-fn clean(line: &str) -> String {
+fn clean(line: String) -> String {
+    if is_plain(&line) {
+        return line;
+    }
     line.chars().map(|c| if is_harmful(c) && c != '\t' { '?' } else { c }).collect()
 }
 
@@ -376,7 +379,7 @@ impl ReplyDecoder {
         reply.enhanced = reply.enhanced.or(enhanced);
         if reply.lines.len() < MAX_REPLY_LINES && self.kept < MAX_REPLY {
             self.kept += line.len();
-            reply.lines.push(clean(&text));
+            reply.lines.push(clean(text));
         }
         if more {
             self.pending = Some(reply);

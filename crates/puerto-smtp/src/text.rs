@@ -12,6 +12,12 @@ pub fn is_harmful(character: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Whether a text is nothing but printable ASCII and blanks, as nearly every one is: nothing
+/// in it is harmful, and it is seen at a glance.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(|octet| matches!(octet, b' '..=b'~'))
+}
+
 /// A text with `?` in place of each such character.
 pub fn harmless(text: &str) -> String {
     if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use puerto_smtp::address::AddressError;
+use puerto_smtp::limits::MAX_LOCAL_PART;
 use puerto_smtp::text::is_harmful;
 use puerto_smtp::{Address, Domain, LocalPart};
 
@@ -78,6 +79,10 @@ pub fn parse_address_list(
 /// only readers have to know (RFC 5322 §4.4): routes, members that are empty, white space
 /// for a comma; nor a dot behind a domain, which is no form at all.
 pub fn is_well_formed(value: &[u8]) -> bool {
+    is_one_plain_address(value) || is_well_formed_list(value)
+}
+
+fn is_well_formed_list(value: &[u8]) -> bool {
     let is_text = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
     let Some(text) = std::str::from_utf8(value).ok().filter(|_| value.iter().all(is_text)) else {
         return false;
@@ -99,6 +104,37 @@ pub fn is_well_formed(value: &[u8]) -> bool {
         }
     }
     parse_address_list(value, None).is_ok()
+}
+
+// The form of nearly every list, `left@right` or `words <left@right>`, is seen at a glance; all
+// else that is well formed is read with care.
+fn is_one_plain_address(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    let address = match value.strip_suffix(b">") {
+        None => value,
+        Some(rest) => {
+            let Some(at) = memchr::memchr(b'<', rest) else { return false };
+            let (words, address) = rest.split_at(at);
+            if !words.iter().all(|octet| is_atext(*octet) || *octet == b' ') {
+                return false;
+            }
+            address.get(1..).unwrap_or_default()
+        }
+    };
+    let Some(at) = memchr::memchr(b'@', address) else { return false };
+    let (local, domain) = address.split_at(at);
+    let domain = domain.get(1..).unwrap_or_default();
+    let is_atom = |atom: &[u8]| !atom.is_empty() && atom.iter().all(|octet| is_atext(*octet));
+    local.len() <= MAX_LOCAL_PART
+        && local.split(|octet| *octet == b'.').all(is_atom)
+        && domain.iter().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(octet))
+        && std::str::from_utf8(domain).is_ok_and(|name| Domain::parse(name).is_ok())
+        && !domain.ends_with(b".")
+}
+
+// RFC 5322 §3.2.3.
+fn is_atext(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +173,9 @@ impl<'a> Tokens<'a> {
             ')' | ']' | '\\' => return Err(AddressListProblem::Unexpected),
             other if other.is_control() => return Err(AddressListProblem::Unexpected),
             _ => {
-                let length = trimmed.find(ends_atom).unwrap_or(trimmed.len());
+                let plain = trimmed.bytes().take_while(|octet| is_atext(*octet)).count();
+                let rest = trimmed.get(plain..).unwrap_or_default();
+                let length = plain + rest.find(ends_atom).unwrap_or(rest.len());
                 (Token::Atom(trimmed.get(..length).unwrap_or_default()), length)
             }
         };
@@ -356,7 +394,7 @@ fn address(
     let local = if is_quoted { LocalPart::from_unquoted(&text) } else { LocalPart::parse(&text) };
     let local = local.map_err(AddressListProblem::Address)?;
     // An envelope may hold dots anywhere; the grammar of a header wants quotes then.
-    if !is_quoted && local.to_string() != text {
+    if !is_quoted && local.needs_quotes() {
         return Err(AddressListProblem::Address(AddressError::BadLocalPart));
     }
     Ok(Address::new(local, domain))
@@ -468,6 +506,16 @@ mod tests {
         #[test]
         fn any_octets_are_read_or_refused(octets: Vec<u8>) {
             let _ = parse_address_list(&octets, None);
+        }
+
+        // What is seen at a glance is what care finds.
+        #[test]
+        fn a_plain_address_is_well_formed(
+            text in "[a =?'-]{0,8}<?[a.-]{0,6}@?[a1._-]{0,8}>? {0,1}|[a. ]{0,4}<a@[a1.]{1,5}>",
+        ) {
+            proptest::prop_assert!(
+                !is_one_plain_address(text.as_bytes()) || is_well_formed_list(text.as_bytes()),
+            );
         }
 
         #[test]

@@ -2,8 +2,11 @@
 //! here is one field: line ends come from folding only, control characters become
 //! `?`, and non-ASCII text becomes encoded words.
 
+use std::borrow::Cow;
+
 use puerto_smtp::Address;
 use puerto_smtp::limits::MAX_TEXT_LINE;
+use puerto_smtp::text::is_plain;
 
 use super::address_list::Mailbox;
 use super::encoded_word::{self, MAX_WHOLE_WORD, Place};
@@ -145,8 +148,8 @@ pub fn write_structured<'a>(
     name: &str,
     tokens: impl IntoIterator<Item = &'a str>,
 ) {
-    let tokens: Vec<String> = tokens.into_iter().map(clean).collect();
-    write_words(out, name, tokens.iter().map(String::as_bytes));
+    let tokens: Vec<_> = tokens.into_iter().map(clean).collect();
+    write_words(out, name, tokens.iter().map(|token| token.as_bytes()));
 }
 
 /// Appends a field that lists mailboxes: From, To and the like.
@@ -166,7 +169,7 @@ pub fn write_mailboxes(out: &mut Vec<u8>, name: &str, mailboxes: &[Mailbox]) {
 }
 
 fn bare(address: &Address) -> String {
-    clean(&address.to_string())
+    clean(&address.to_string()).into_owned()
 }
 
 // A display name as words that may be folded between.
@@ -207,7 +210,10 @@ fn quoted(display: &[u8]) -> Vec<Vec<u8>> {
     vec![quoted]
 }
 
-fn clean(text: &str) -> String {
+fn clean(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     text.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect()
 }
 

@@ -347,14 +347,14 @@ fn add_missing(work: &Work, fixed: &mut Fixed<'_>, may_not_be: impl Fn(&str) -> 
         has_resent_date |= field.is("Resent-Date");
         has_resent_id |= field.is("Resent-Message-ID");
     }
-    let now = date::format(wall_clock(work.now));
-    // The id is unique here for all time, and the host name in the world.
-    let id = format!("<{}@{}>", work.id, work.config.hostname);
-    let mut add = |name, value: &str, is_missing| {
+    let mut add = |name, value: &dyn Fn() -> String, is_missing| {
         if is_missing && !may_not_be(name) {
-            write_structured(&mut fixed.added, name, [value]);
+            write_structured(&mut fixed.added, name, [value().as_str()]);
         }
     };
+    let now = || date::format(wall_clock(work.now));
+    // The id is unique here for all time, and the host name in the world.
+    let id = || format!("<{}@{}>", work.id, work.config.hostname);
     add("Date", &now, !has_date);
     add("Message-ID", &id, !has_id);
     // Last, to stand right above the others of their kind (RFC 5322 §3.6.6).

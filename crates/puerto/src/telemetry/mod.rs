@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use nix::fcntl::OFlag;
+use puerto_mail::date::push_number;
 use puerto_spool::clock::Clock;
 
 use crate::config::{Config, LogFormat, LogTarget};
@@ -316,15 +317,14 @@ impl Form {
         }
         let local = self.zone.to_datetime(now);
         let month = usize::try_from(local.month() - 1).ok().and_then(|index| MONTHS.get(index));
-        let _ = write!(
-            line,
-            "{} {:2} {:02}:{:02}:{:02} ",
-            month.unwrap_or(&"Jan"),
-            local.day(),
-            local.hour(),
-            local.minute(),
-            local.second()
-        );
+        line.push_str(month.unwrap_or(&"Jan"));
+        line.push_str(if local.day() < 10 { "  " } else { " " });
+        push_number(line, local.day().into(), 1);
+        for (mark, number) in [(' ', local.hour()), (':', local.minute()), (':', local.second())] {
+            line.push(mark);
+            push_number(line, number.into(), 2);
+        }
+        line.push(' ');
         if self.lead == Lead::TimeAndHost && self.format == LogFormat::Postfix {
             line.push_str(&self.host);
             line.push(' ');
