@@ -120,7 +120,12 @@ fn commit(spool: &SegmentSpool, n: u64) {
 }
 
 fn settle(spool: &SegmentSpool) {
-    let request = ClaimRequest { hold: Duration::from_secs(60), limit: 100, per_domain: 100 };
+    let request = ClaimRequest {
+        hold: Duration::from_secs(60),
+        limit: 100,
+        per_domain: 100,
+        resting: Vec::new(),
+    };
     let leases = spool.claim(&request).wait().unwrap().leases;
     let settlements = leases.iter().map(|lease| {
         let done = puerto_spool::Disposition::Discarded("measured".into());

@@ -31,7 +31,12 @@ fn commit(store: &PostgresStore, to: &str, octets: &[u8]) {
 }
 
 fn deliver(store: &PostgresStore) -> u64 {
-    let request = ClaimRequest { hold: Duration::from_secs(60), limit: 500, per_domain: 500 };
+    let request = ClaimRequest {
+        hold: Duration::from_secs(60),
+        limit: 500,
+        per_domain: 500,
+        resting: Vec::new(),
+    };
     let leases = store.claim(&request).wait().unwrap().leases;
     let at = store.clock().now();
     let settle = |lease: &puerto_spool::Lease| {

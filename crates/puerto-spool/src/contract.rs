@@ -166,7 +166,10 @@ impl Bench {
     }
 
     fn claimed(&self, limit: usize, per_domain: usize) -> Claimed {
-        self.store.claim(&ClaimRequest { hold: MINUTE, limit, per_domain }).wait().unwrap()
+        self.store
+            .claim(&ClaimRequest { hold: MINUTE, limit, per_domain, resting: Vec::new() })
+            .wait()
+            .unwrap()
     }
 
     /// When more is due.

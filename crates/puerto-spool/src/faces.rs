@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use puerto_smtp::Domain;
+
 use crate::clock::Clock;
 use crate::entry::{Entry, Lease, LeaseToken, RecipientState, Settled, Settlement};
 use crate::filter::Filter;
@@ -50,6 +52,9 @@ pub struct ClaimRequest {
     /// those already leased included: this is what keeps one domain's backlog from
     /// filling the active queue. Domains are served in turn.
     pub per_domain: usize,
+    /// Domains of which nothing is handed out this time: what came of them last was put off
+    /// without an attempt, and so would be what comes now.
+    pub resting: Vec<Domain>,
 }
 
 /// What was handed out.

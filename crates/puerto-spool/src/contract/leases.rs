@@ -9,7 +9,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use puerto_smtp::Domain;
 
 use super::{Bench, Check, MINUTE, addresses, alike, attempt};
 use crate::{
@@ -29,6 +32,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("removal takes the lease with it", removal_takes_it),
     ("what a hold or a retry met under lease is settled as usual", edits_leave_the_lease),
     ("nothing is handed out twice, however many ask", nothing_twice),
+    ("a domain that rests is passed over, that once", a_resting_one_is_passed_over),
     ("all becomes due after a leap, but held mail", all_is_retried),
 ];
 
@@ -183,10 +187,11 @@ fn nothing_twice(bench: &Bench) {
     for n in 0..EACH {
         bench.commit(&["a@one.example", "b@one.example", &format!("c@d{n}.example")]);
     }
+    let left = AtomicUsize::new(3 * EACH);
     let taken: Vec<_> = std::thread::scope(|scope| {
-        let workers = (0..4).map(|n| (n, Arc::clone(&bench.store)));
+        let workers = (0..4).map(|n| (n, Arc::clone(&bench.store), &left));
         let threads: Vec<_> = workers
-            .map(|(n, store)| scope.spawn(move || deliver_all(&*store, n % 2 == 0)))
+            .map(|(n, store, left)| scope.spawn(move || deliver_all(&*store, n % 2 == 0, left)))
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
@@ -195,15 +200,44 @@ fn nothing_twice(bench: &Bench) {
     assert_eq!(bench.health().messages, 0);
 }
 
-/// Takes what there is, in small batches. In another order than others do, so that whoever
-/// locks rows meets the others' locks.
-fn deliver_all(store: &dyn Backend, backwards: bool) -> Vec<(MessageId, String)> {
-    let request = ClaimRequest { hold: MINUTE, limit: 7, per_domain: usize::MAX };
+/// A domain that rests is passed over, however much of it is due, and nothing of it is lost
+/// or forgotten.
+fn a_resting_one_is_passed_over(bench: &Bench) {
+    for _ in 0..3 {
+        bench.commit(&["user@dead.example"]);
+    }
+    bench.commit(&["user@alive.example"]);
+    let request = ClaimRequest {
+        hold: MINUTE,
+        limit: 100,
+        per_domain: 100,
+        resting: vec![Domain::parse("dead.example").unwrap()],
+    };
+    let claimed = bench.store.claim(&request).wait().unwrap();
+    let domains: Vec<String> = claimed.leases.iter().map(|l| l.domain.to_string()).collect();
+    assert_eq!(domains, ["alive.example"]);
+    assert!(claimed.next_due.is_some_and(|due| due <= bench.now()), "{:?}", claimed.next_due);
+    assert_eq!(bench.claim(100, 100).len(), 3);
+}
+
+/// Takes what there is, in small batches, until nothing is left. In another order than others
+/// do, so that whoever locks rows meets the others' locks; and who meets them may get nothing
+/// for a moment.
+fn deliver_all(
+    store: &dyn Backend,
+    backwards: bool,
+    left: &AtomicUsize,
+) -> Vec<(MessageId, String)> {
+    let request =
+        ClaimRequest { hold: MINUTE, limit: 7, per_domain: usize::MAX, resting: Vec::new() };
     let mut taken = Vec::new();
-    loop {
+    let mut in_vain = 0;
+    while left.load(Ordering::SeqCst) > 0 {
         let mut leases = store.claim(&request).wait().unwrap().leases;
         if leases.is_empty() {
-            return taken;
+            in_vain += 1;
+            assert!(in_vain < 60_000, "{left:?} are never handed out");
+            std::thread::sleep(Duration::from_millis(1));
         }
         if backwards {
             leases.reverse();
@@ -216,8 +250,10 @@ fn deliver_all(store: &dyn Backend, backwards: bool) -> Vec<(MessageId, String)>
         for lease in &leases {
             let all = addresses(lease).into_iter();
             taken.extend(all.map(|address| (lease.token.id, address)));
+            left.fetch_sub(lease.recipients.len(), Ordering::SeqCst);
         }
     }
+    taken
 }
 
 fn all_is_retried(bench: &Bench) {

@@ -205,7 +205,25 @@ impl Domains {
         }
     }
 
-    fn unpark(&mut self, key: DomainKey) {
+    /// Parks some domains that stand in the ring; says which.
+    pub(crate) fn rest(&mut self, domains: &[Domain]) -> Vec<DomainKey> {
+        let known = domains.iter().filter_map(|domain| self.numbers.get(domain).copied());
+        let in_ring = |key: &DomainKey| self.get(*key).is_some_and(|s| s.place == Place::Ring);
+        let resting: Vec<DomainKey> = known.filter(in_ring).collect();
+        if !resting.is_empty() {
+            self.ring.retain(|key| !resting.contains(key));
+        }
+        for key in &resting {
+            if let Some(state) = self.get_mut(*key) {
+                state.place = Place::Parked;
+            }
+            self.parked.insert(*key);
+        }
+        resting
+    }
+
+    /// Lets a parked domain be served again.
+    pub(crate) fn unpark(&mut self, key: DomainKey) {
         if self.parked.remove(&key) {
             self.enter_ring(key);
         }

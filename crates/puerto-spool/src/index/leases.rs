@@ -64,6 +64,7 @@ impl<L> Index<L> {
             self.per_domain = request.per_domain;
         }
         self.domains.wake_due(at.now);
+        let resting = self.domains.rest(&request.resting);
         let mut leases = Vec::new();
         let mut left = request.limit;
         while left > 0 {
@@ -73,6 +74,7 @@ impl<L> Index<L> {
             left = left.saturating_sub(lease.recipients.len());
             leases.push(lease);
         }
+        resting.into_iter().for_each(|domain| self.domains.unpark(domain));
         Claimed { leases, next_due: self.next_due(at) }
     }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use puerto_smtp::Domain;
 use tokio_postgres::{Error, Row};
 
 use super::connect::{Link, Parameters, Session, Trouble, patience};
@@ -163,18 +164,20 @@ impl Core {
             let fence = hand.fence(&*self.clock);
             (hand.owner, hand.epoch, hand.domains_with(per_domain), fence)
         };
+        let resting = asked.request.resting.iter().map(Domain::to_string);
+        let passed: Vec<String> = full.iter().cloned().chain(resting).collect();
         let batch = if per_domain == 0 { 0 } else { asked.left.min(BATCH.1) };
         let mut rows = Vec::new();
         let wanted = if batch == 0 { 0 } else { batch.max(BATCH.0) };
         if wanted > 0 {
-            let others = if full.is_empty() { Vec::new() } else { walk(session, cursor).await? };
+            let others = if passed.is_empty() { Vec::new() } else { walk(session, cursor).await? };
             let others: Vec<String> =
-                others.into_iter().filter(|domain| !full.contains(domain)).collect();
+                others.into_iter().filter(|domain| !passed.contains(domain)).collect();
             let now = self.clock.now().as_millis();
             let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
             let share = i64::try_from(per_domain.min(wanted)).unwrap_or(i64::MAX);
             let parameters: Parameters<'_> =
-                &[&now, &limit, &share, &full, &others, &owner, &epoch, &fence];
+                &[&now, &limit, &share, &passed, &others, &owner, &epoch, &fence];
             rows = session.query(CLAIM, parameters).await?;
         }
         let due: Option<i64> =

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use puerto_smtp::Domain;
+
 use crate::clock::Clock;
 use crate::codec::Malformed;
 use crate::entry::{Lease, LeaseToken, Settlement};
@@ -83,8 +85,9 @@ pub(super) struct Hand {
     pub(super) is_stale: bool,
     /// Whether more may be had from the database than when it was last asked.
     pub(super) may_be_more: bool,
-    /// Recipients of one domain that were asked for last.
+    /// Recipients of one domain that were asked for last, and domains that were not.
     per_domain: usize,
+    resting: Vec<Domain>,
     waiting: Vec<Completer<()>>,
     has_changed: bool,
     pub(super) is_closed: bool,
@@ -106,6 +109,7 @@ impl Hand {
             is_stale: true,
             may_be_more: true,
             per_domain: 0,
+            resting: Vec::new(),
             waiting: Vec::new(),
             has_changed: false,
             is_closed: false,
@@ -211,7 +215,10 @@ impl Hand {
     /// Hands out what is in hand and due.
     pub(super) fn claim(&mut self, request: &ClaimRequest, clock: &dyn Clock) -> Vec<Lease> {
         if request.limit > 0 {
-            self.may_be_more |= request.per_domain > self.per_domain;
+            let rests = |domain: &Domain| request.resting.contains(domain);
+            self.may_be_more |=
+                request.per_domain > self.per_domain || !self.resting.iter().all(rests);
+            self.resting.clone_from(&request.resting);
             self.per_domain = request.per_domain;
         }
         // So that fences grow over nodes, too: whoever comes later has a later time.
@@ -237,7 +244,8 @@ impl Hand {
 
     /// When the next is due of all that this node knows.
     pub(super) fn next_due(&mut self, clock: &dyn Clock) -> Option<Timestamp> {
-        let request = ClaimRequest { hold: Duration::ZERO, limit: 0, per_domain: 0 };
+        let request =
+            ClaimRequest { hold: Duration::ZERO, limit: 0, per_domain: 0, resting: Vec::new() };
         let own = self.index.claim(&request, Moment::of(clock)).next_due;
         own.into_iter().chain(self.others_due).min()
     }

@@ -22,7 +22,7 @@ fn filled(clock: &Arc<ManualClock>, count: usize) -> MemorySpool {
         let new = message(store.new_id(), &to, format!("{number}\r\n").as_bytes(), START);
         store.commit(new).wait().unwrap();
     }
-    let request = ClaimRequest { hold: HOUR, limit: 3, per_domain: 10 };
+    let request = ClaimRequest { hold: HOUR, limit: 3, per_domain: 10, resting: Vec::new() };
     let leases = store.claim(&request).wait().unwrap().leases;
     let of = |lease: usize, disposition| Settlement {
         token: leases[lease].token,
@@ -155,7 +155,7 @@ passed_on! {
 }
 
 fn handed_out(store: &MemorySpool) -> Vec<(MessageId, String)> {
-    let request = ClaimRequest { hold: HOUR, limit: 1000, per_domain: 1000 };
+    let request = ClaimRequest { hold: HOUR, limit: 1000, per_domain: 1000, resting: Vec::new() };
     let claimed = store.claim(&request).wait().unwrap().leases;
     claimed.iter().map(|lease| (lease.token.id, lease.domain.to_string())).collect()
 }
@@ -218,7 +218,8 @@ fn what_the_source_hands_out_after_a_move_was_broken_off_does_not_go_out_from_th
         let clock = Arc::new(ManualClock::new(START));
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = broken_off(death, &clock, folder.path());
-        let request = ClaimRequest { hold: HOUR, limit: 1000, per_domain: 1000 };
+        let request =
+            ClaimRequest { hold: HOUR, limit: 1000, per_domain: 1000, resting: Vec::new() };
         let mut delivered = Vec::new();
         for lease in from.claim(&request).wait().unwrap().leases {
             let done = |to: &crate::LeasedRecipient| {

@@ -73,7 +73,7 @@ impl Bench {
     fn defer_all(&self, text: &str) {
         let now = Timestamp::from_millis(1_795_510_000_000);
         let hold = Duration::from_secs(60);
-        let request = ClaimRequest { hold, limit: 10_000, per_domain: 10_000 };
+        let request = ClaimRequest { hold, limit: 10_000, per_domain: 10_000, resting: Vec::new() };
         for lease in self.spool.claim(&request).wait().unwrap().leases {
             let attempt = Attempt {
                 at: now,
@@ -92,7 +92,8 @@ impl Bench {
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        let request = ClaimRequest { hold: Duration::ZERO, limit: 0, per_domain: 0 };
+        let request =
+            ClaimRequest { hold: Duration::ZERO, limit: 0, per_domain: 0, resting: Vec::new() };
         self.spool.claim(&request).wait().unwrap().next_due
     }
 

@@ -56,6 +56,13 @@ const PROMPT: Duration = Duration::from_secs(3);
 const PROMPT_LOOK_UPS: usize = 1_000;
 const LOOK_UPS: usize = 3_000;
 
+/// For how long nothing more is claimed for a domain of which something was suspended: a
+/// million messages for one that is dead are looked at one share at a time, and cost the
+/// others nothing.
+const RESTING: Duration = Duration::from_secs(5);
+/// Domains that may rest at the same time.
+const MOST_RESTING: usize = 1_000;
+
 /// A lease, and where it goes.
 type Routed = (Lease, Result<Routing, RouteFailure>);
 
@@ -166,6 +173,8 @@ struct State {
     full_since: Option<Instant>,
     /// The last claim failed, and the log says so.
     claims_fail: bool,
+    /// Domains that rest, and until when.
+    resting: HashMap<Domain, Instant>,
     random: Random,
 }
 
@@ -182,6 +191,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             look_ups: LookUps::new(wiring.files),
             full_since: None,
             claims_fail: false,
+            resting: HashMap::new(),
             random: Random::unpredictable(),
         };
         Arc::new(Self {
@@ -220,6 +230,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     /// Claims what is due and there is room for. Says when more is due.
     pub(super) async fn claim(self: &Arc<Self>) -> Option<Timestamp> {
         loop {
+            self.heed_retries();
             let request = self.request();
             let Claimed { leases, next_due } = self.claimed(&request).await?;
             let is_due = next_due.is_some_and(|due| due <= self.wiring.now());
@@ -243,7 +254,30 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         let share = FOR_DOMAIN.into_iter().find(|(below, _)| active < *below);
         let per_domain = share.map_or(0, |(_, per_domain)| per_domain);
         let limit = if room < ROOM || per_domain == 0 { 0 } else { room };
-        ClaimRequest { hold: LEASE, limit, per_domain }
+        let mut state = self.state();
+        let now = Instant::now();
+        state.resting.retain(|_, until| *until > now);
+        let resting = state.resting.keys().cloned().collect();
+        ClaimRequest { hold: LEASE, limit, per_domain, resting }
+    }
+
+    /// Some of these recipients' domains have been suspended: they rest.
+    pub(super) fn rest(&self, work: &Work) {
+        let until = Instant::now() + RESTING;
+        let mut state = self.state();
+        for leased in &work.job.recipients {
+            let domain = leased.recipient.address.domain();
+            if state.resting.len() < MOST_RESTING && !state.resting.contains_key(domain) {
+                state.resting.insert(domain.clone(), until);
+            }
+        }
+    }
+
+    fn heed_retries(&self) {
+        if self.wiring.wake.take_retry() {
+            self.state().resting.clear();
+            self.lines.lock().schedule.give_another_chance(Instant::now());
+        }
     }
 
     async fn claimed(&self, request: &ClaimRequest) -> Option<Claimed> {
@@ -258,10 +292,8 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     fn take(self: &Arc<Self>, mut leases: Vec<Lease>) {
         // The leases of one message together, so that they can share a transaction.
         leases.sort_by_key(|lease| (lease.token.id, lease.recipients.first().map(|r| r.index)));
-        // Looked at after the claim: what was made due since then comes with the next.
-        if self.wiring.wake.take_retry() {
-            self.lines.lock().schedule.give_another_chance(Instant::now());
-        }
+        // Once more after the claim: it may have brought what was made due meanwhile.
+        self.heed_retries();
         self.leases.add(&leases);
         self.send_on(leases);
     }

@@ -124,6 +124,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                     continue;
                 }
                 Step::Suspend { work, reason } => {
+                    self.dispatcher.rest(&work);
                     let because = reason.as_ref().map(|ground| &ground.outcome);
                     let outcomes = outcome::suspended(&work.job, because, self.now());
                     let tried_at = reason.as_ref().map(|ground| ground.tried_at);

@@ -78,7 +78,7 @@ impl Machine {
     fn defer_all(&self, text: &str) {
         let now = SystemClock.now();
         let hold = Duration::from_secs(60);
-        let request = ClaimRequest { hold, limit: 1000, per_domain: 1000 };
+        let request = ClaimRequest { hold, limit: 1000, per_domain: 1000, resting: Vec::new() };
         for lease in self.spool.claim(&request).wait().unwrap().leases {
             let attempt = Attempt {
                 at: now,
@@ -108,7 +108,8 @@ impl Machine {
     }
 
     fn is_due(&self) -> bool {
-        let request = ClaimRequest { hold: Duration::ZERO, limit: 0, per_domain: 0 };
+        let request =
+            ClaimRequest { hold: Duration::ZERO, limit: 0, per_domain: 0, resting: Vec::new() };
         let next_due = self.spool.claim(&request).wait().unwrap().next_due;
         next_due.is_some_and(|due| due <= SystemClock.now())
     }

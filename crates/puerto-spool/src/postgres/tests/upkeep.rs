@@ -84,7 +84,7 @@ fn a_backlog_of_one_domain_goes_on_though_nothing_of_it_is_delivered() {
         (0..30).map(|_| commit(&one, "a@dead.example").unwrap()).collect();
     let due = one.clock().now().after(HOUR);
     let deferred = Disposition::Deferred { due, attempt: attempt(Timestamp::default()) };
-    let request = ClaimRequest { hold: HOUR, limit: 100, per_domain: 10 };
+    let request = ClaimRequest { hold: HOUR, limit: 100, per_domain: 10, resting: Vec::new() };
     let mut seen = HashSet::new();
     until("all had their turn", || {
         let leases = one.claim(&request).wait().unwrap().leases;
@@ -130,7 +130,12 @@ fn what_cannot_be_read_is_set_aside_and_told_of_and_keeps_nobody_waiting() {
         assert_eq!(settle(&one, lease), Ok(0));
     }
     assert_eq!(one.health().wait().unwrap().damaged, damaged, "found anew");
-    let nothing_due = one.claim(&crate::ClaimRequest { hold: HOUR, limit: 0, per_domain: 0 });
+    let nothing_due = one.claim(&crate::ClaimRequest {
+        hold: HOUR,
+        limit: 0,
+        per_domain: 0,
+        resting: Vec::new(),
+    });
     assert_eq!(nothing_due.wait().unwrap().next_due, None, "it is not tried again and again");
     one.close();
     // Nor is it at any other node, which says the same of it.

@@ -119,7 +119,7 @@ impl History {
     fn claim(&mut self) {
         let hold = Duration::from_secs(3600);
         let limit = 1 + self.random.below(6) as usize;
-        let request = ClaimRequest { hold, limit, per_domain: 4 };
+        let request = ClaimRequest { hold, limit, per_domain: 4, resting: Vec::new() };
         for lease in self.spool.claim(&request).wait().unwrap().leases {
             let promise = &self.promises[&lease.token.id];
             for recipient in &lease.recipients {

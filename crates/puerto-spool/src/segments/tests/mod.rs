@@ -50,7 +50,7 @@ fn edit(spool: &SegmentSpool, id: MessageId, edit: Edit) -> Result<(), SpoolErro
 
 fn claim_all(spool: &SegmentSpool) -> Vec<Lease> {
     let hold = Duration::from_secs(60);
-    let all = ClaimRequest { hold, limit: usize::MAX, per_domain: usize::MAX };
+    let all = ClaimRequest { hold, limit: usize::MAX, per_domain: usize::MAX, resting: Vec::new() };
     spool.claim(&all).wait().unwrap().leases
 }
 

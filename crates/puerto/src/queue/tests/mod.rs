@@ -111,6 +111,32 @@ async fn a_destination_that_is_down_is_probed_by_one_message() {
     assert!(world.tries().len() <= 20, "{}", world.tries().len());
 }
 
+/// A backlog for a destination that is dead is put off one share at a time, and is all there
+/// when the destination comes back.
+#[tokio::test(start_paused = true)]
+async fn a_backlog_for_a_dead_destination_is_let_be_and_flows_when_it_is_back() {
+    let world = World::new();
+    let up = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let switch = Arc::clone(&up);
+    world.start(move |_| if up.load(Ordering::SeqCst) { all(Sent) } else { unreachable() });
+    for _ in 0..3_000 {
+        world.send(&["user@a.test"]);
+    }
+    let put_off = || {
+        let entries = world.entries();
+        entries.iter().filter(|entry| entry.recipients[0].attempts > 0).count()
+    };
+    seconds(20).await;
+    let before = put_off();
+    seconds(20).await;
+    let in_between = put_off() - before;
+    assert!((250..=5 * 250).contains(&in_between), "{in_between} of {}", put_off());
+    switch.store(true, Ordering::SeqCst);
+    world.retry();
+    seconds(60).await;
+    assert_eq!(world.messages(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn mail_waits_through_a_short_outage_and_then_flows() {
     let world = World::new();
