@@ -35,8 +35,8 @@ class Submission(Puerto):
         self.trust = world.authority.certificate
 
 
-def message(subject):
-    return (f"From: ana@example.com\r\nTo: you@example.net\r\nSubject: {subject}\r\n\r\n"
+def message(subject, sender="ana@example.com"):
+    return (f"From: {sender}\r\nTo: you@example.net\r\nSubject: {subject}\r\n\r\n"
             "hello\r\n")
 
 
@@ -249,7 +249,7 @@ def test_dovecot(world):
             encoded = smtplib.encode_base64(f"\0{user}\0{password}".encode(), eol="")
             code = client.docmd("AUTH PLAIN", encoded)[0]
             if code == 235:
-                client.sendmail("bea@example.com", "you@example.net", message("by Dovecot"))
+                client.sendmail("bea@example.com", "you@example.net", message("by Dovecot", "bea@example.com"))
             return code
 
     # Several at once, which are several processes to Dovecot.

@@ -169,7 +169,8 @@ def test_what_is_taken_over_does_to_senders_what_postfix_did(world):
             "--hostname", "web.example.com", check=False)
         written = tomllib.loads((machine / "etc/puerto/puerto.toml").read_text())
         origin = f'origin = "{written["origin"]}"' if "origin" in written else ""
-        section = "[sender]\n" + "".join(
+        # Postfix asks nobody whose address it is.
+        section = '[sender]\nforeign = ["*"]\n' + "".join(
             f"{key} = {inline(value)}\n" for key, value in written.get("sender", {}).items())
         configured(puerto, original, origin, section)
         found = send_all([puerto.sendmail], final, f"puerto{number}")

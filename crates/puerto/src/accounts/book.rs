@@ -9,6 +9,7 @@ use puerto_smtp::{Domain, sasl};
 use serde::{Deserialize, Serialize};
 
 use super::{Parameters, keys};
+use crate::config::AddressPattern;
 use crate::lang::{Said, Text, quoted, said_of};
 use crate::rights::{self, Place};
 
@@ -86,6 +87,9 @@ pub struct Account {
     #[serde(with = "octets")]
     scram_salt: Vec<u8>,
     iterations: u32,
+    /// Addresses that it may send from beside its own, as [`AddressPattern`] reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
     /// Its passwords, its own first.
     #[serde(default, rename = "password")]
     pub passwords: Vec<Password>,
@@ -186,6 +190,7 @@ impl Book {
             passes: keys::PASSES,
             scram_salt: keys::random::<{ keys::SALT }>()?.to_vec(),
             iterations: keys::ITERATIONS,
+            addresses: Vec::new(),
             passwords: Vec::new(),
         });
         Ok(self.accounts.last_mut())
@@ -228,6 +233,12 @@ impl Account {
         let before = self.passwords.len();
         self.passwords.retain(|password| password.application != application);
         self.passwords.len() < before
+    }
+
+    /// Addresses that it may send from beside its own. What somebody wrote there by hand and
+    /// cannot be read allows nothing.
+    pub fn patterns(&self) -> Vec<AddressPattern> {
+        self.addresses.iter().filter_map(|text| AddressPattern::parse(text).ok()).collect()
     }
 
     fn hash(&self, password: &[u8]) -> Result<[u8; keys::KEY], String> {

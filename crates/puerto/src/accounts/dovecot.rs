@@ -88,6 +88,8 @@ fn verdict(command: &str, fields: &[&str], user: &str) -> io::Result<Verdict> {
         "OK" => Ok(Verdict::Known(Login {
             account: value("user=").unwrap_or(user).to_owned(),
             application: String::new(),
+            // Those of its users stand in the configuration.
+            addresses: Vec::new(),
         })),
         "FAIL" if is_for_later => {
             Err(io::Error::other(value("reason=").unwrap_or("temp_fail").to_owned()))
@@ -151,7 +153,11 @@ mod tests {
     #[tokio::test]
     async fn what_dovecot_says_is_what_becomes_of_it() {
         let (verdict, asked) = told(GREETING, "OK\t1\tuser=Ana@example.com\n").await;
-        let login = Login { account: "Ana@example.com".to_owned(), application: String::new() };
+        let login = Login {
+            account: "Ana@example.com".to_owned(),
+            application: String::new(),
+            addresses: Vec::new(),
+        };
         assert_eq!(verdict, Verdict::Known(login));
         let response = base64::encode("\0ana\0contraseña".as_bytes());
         let lines: Vec<&str> = asked.lines().collect();

@@ -33,7 +33,7 @@ use puerto_spool::clock::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::config::{Config, Live};
+use crate::config::{AddressPattern, Config, Live};
 use pace::{Pace, Turn};
 
 pub use book::{Account, Book, BookError, Password, new_password};
@@ -50,6 +50,8 @@ pub struct Login {
     pub account: String,
     /// The application whose password it was; empty for the account's own.
     pub application: String,
+    /// What is noted with the account: addresses that it may send from beside its own.
+    pub addresses: Vec<AddressPattern>,
 }
 
 /// What became of an attempt to log in.
@@ -292,12 +294,13 @@ impl Accounts {
 
     fn verdict(&self, account: Option<&Account>, password: Option<&Password>) -> Verdict {
         let name = account.map(|account| account.name.clone());
+        let addresses = account.map(Account::patterns).unwrap_or_default();
         let now = self.clock.now();
         let why = match (&name, password) {
             (Some(account), Some(password)) if password.holds(day(now)) => {
                 let (account, application) = (account.clone(), password.application.clone());
                 self.uses.note(&account, &application, now);
-                return Verdict::Known(Login { account, application });
+                return Verdict::Known(Login { account, application, addresses });
             }
             (_, Some(password)) => Why::Ended { application: password.application.clone() },
             (Some(_), None) => Why::WrongPassword,

@@ -45,7 +45,11 @@ impl House {
 }
 
 fn known(account: &str, application: &str) -> Verdict {
-    Verdict::Known(Login { account: account.to_owned(), application: application.to_owned() })
+    Verdict::Known(Login {
+        account: account.to_owned(),
+        application: application.to_owned(),
+        addresses: Vec::new(),
+    })
 }
 
 fn refused(account: Option<&str>, why: Why) -> Verdict {

@@ -19,7 +19,7 @@ use super::output::{json_document, print, say};
 use super::setup::terminal::Terminal;
 use crate::accounts::{Account, Book, BookError, Password, Uses, new_password};
 use crate::cli::spanish::Spanish as _;
-use crate::config::Config;
+use crate::config::{AddressPattern, Config};
 use crate::lang::{Language, Said, Text, quoted, said, said_of};
 use crate::rights::{self, Place};
 use crate::setup::Person as _;
@@ -37,8 +37,31 @@ pub enum UserCommand {
     Add {
         #[command(flatten)]
         account: Name,
+        /// An address that it may send from beside its own: sales@example.com,
+        /// @shop.example.com, ours for all of our domains; several times for several
+        #[arg(es = "Una dirección desde la que puede enviar además de la suya: \
+                    ventas@example.com, @tienda.example.com, ours para todos nuestros dominios; \
+                    varias veces para varias")]
+        #[arg(long = "address", value_name = "ADDRESS", value_parser = pattern)]
+        addresses: Vec<AddressPattern>,
         #[command(flatten)]
         source: Source,
+    },
+    /// Show the addresses that an account may send from beside its own, or change them
+    #[command(es = "Muestra las direcciones desde las que una cuenta puede enviar además de la \
+                    suya, o las cambia")]
+    Addresses {
+        #[command(flatten)]
+        account: Name,
+        /// Allow one more: sales@example.com, @shop.example.com, ours, or * for any
+        #[arg(es = "Permite una más: ventas@example.com, @tienda.example.com, ours, o * para \
+                    cualquiera")]
+        #[arg(long, value_name = "ADDRESS", value_parser = pattern)]
+        add: Vec<AddressPattern>,
+        /// Allow this one no longer
+        #[arg(es = "Deja de permitir esta")]
+        #[arg(long, value_name = "ADDRESS")]
+        remove: Vec<String>,
     },
     /// Change an account's password, or make one for an application
     #[command(es = "Cambia la contraseña de una cuenta, o crea una para una aplicación")]
@@ -113,6 +136,10 @@ fn application(text: &str) -> Result<String, Said> {
     is_name.then(|| text.to_owned()).ok_or(Said::plain(NAME))
 }
 
+fn pattern(text: &str) -> Result<AddressPattern, Said> {
+    AddressPattern::parse(text)
+}
+
 fn day(text: &str) -> Result<Date, Said> {
     const DAY: Text = Text::new("a day, as 2027-01-31", "un día, como 2027-01-31");
     text.parse().map_err(|_| Said::plain(DAY))
@@ -123,6 +150,9 @@ fn day(text: &str) -> Result<Date, Said> {
 pub fn run(command: &UserCommand, file: Option<&Path>, language: Language) -> ExitCode {
     let done = Config::load(file).map_err(Failure::from).and_then(|config| match command {
         UserCommand::List { json } => list(&config, *json, language),
+        UserCommand::Addresses { account, add, remove } if add.is_empty() && remove.is_empty() => {
+            show_addresses(&config, &account.name)
+        }
         command => Desk { config: &config, language }.change(command),
     });
     end("puerto", done.map(|()| Sysexit::Ok), language)
@@ -150,10 +180,11 @@ impl Desk<'_> {
     fn change(&self, command: &UserCommand) -> Result<(), Failure> {
         // What is asked is asked before anybody else is kept waiting.
         match command {
-            UserCommand::Add { account: Name { name }, source } => {
+            UserCommand::Add { account: Name { name }, addresses, source } => {
                 let password = self.password(source)?;
                 self.edit(|book| {
                     let made = book.add(name)?.ok_or_else(|| cannot_be(name))?;
+                    made.addresses = addresses.iter().map(ToString::to_string).collect();
                     set(made, "", &password, None)
                 })
             }
@@ -168,6 +199,22 @@ impl Desk<'_> {
                 })?;
                 if is_made { Ok(say(&password)?) } else { Ok(()) }
             }
+            UserCommand::Addresses { account: Name { name }, add, remove } => self.edit(|book| {
+                let account = book.get_mut(name).ok_or_else(|| unknown(name))?;
+                for gone in remove {
+                    let before = account.addresses.len();
+                    account.addresses.retain(|known| !known.eq_ignore_ascii_case(gone));
+                    if account.addresses.len() == before {
+                        return Err(not_allowed(name, gone));
+                    }
+                }
+                for more in add.iter().map(ToString::to_string) {
+                    if !account.addresses.contains(&more) {
+                        account.addresses.push(more);
+                    }
+                }
+                Ok(())
+            }),
             UserCommand::Remove { account: Name { name }, application: None } => {
                 self.edit(|book| if book.remove(name) { Ok(()) } else { Err(unknown(name)) })
             }
@@ -319,6 +366,27 @@ fn without(name: &str, application: &str) -> Failure {
     Failure::new(Sysexit::NoUser, text)
 }
 
+fn not_allowed(name: &str, address: &str) -> Failure {
+    let text = said!(
+        "`{name}` has no address `{address}` to take away: see \
+         `puerto user addresses {name}`",
+        "`{name}` no tiene ninguna dirección `{address}` que quitar: véase \
+         `puerto user addresses {name}`";
+        name = name, address = address
+    );
+    Failure::new(Sysexit::NoUser, text)
+}
+
+fn show_addresses(config: &Config, name: &str) -> Result<(), Failure> {
+    let mut book = load(&config.accounts.file)?;
+    let account = book.get_mut(name).ok_or_else(|| unknown(name))?;
+    let mut out = String::new();
+    for address in &account.addresses {
+        let _ = writeln!(out, "{address}");
+    }
+    Ok(print(&out)?)
+}
+
 fn cannot_be(name: &str) -> Failure {
     let text = said!(
         "`{name}` exists already, or is no name: letters, digits and what an address may hold, \
@@ -352,7 +420,11 @@ fn list(config: &Config, json: bool, language: Language) -> Result<(), Failure> 
         };
         let accounts = book.accounts().iter().map(|account| {
             let passwords = account.passwords.iter().map(|known| password(account, known));
-            json!({ "name": account.name, "passwords": passwords.collect::<Vec<_>>() })
+            json!({
+                "name": account.name,
+                "addresses": account.addresses,
+                "passwords": passwords.collect::<Vec<_>>(),
+            })
         });
         let accounts: Vec<_> = accounts.collect();
         let document = json_document(&json!({ "accounts": accounts }));
@@ -364,6 +436,13 @@ fn list(config: &Config, json: bool, language: Language) -> Result<(), Failure> 
     let mut out = String::new();
     for account in book.accounts() {
         let _ = writeln!(out, "{}", account.name);
+        if !account.addresses.is_empty() {
+            let may_use = said!(
+                "may send from {addresses} too", "también puede enviar desde {addresses}";
+                addresses = account.addresses.join(", ")
+            );
+            let _ = writeln!(out, "  {}", may_use.of(language));
+        }
         for password in &account.passwords {
             let line = line(password, last(account, password));
             let _ = writeln!(out, "  {}", line.of(language));

@@ -5,7 +5,9 @@
 use super::value::{self, Node, Read, store};
 use puerto_smtp::Verp;
 
-use super::{Config, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Route, TlsLevel};
+use super::{
+    Config, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Otherwise, Route, TlsLevel,
+};
 use crate::lang::{Language, Text};
 
 /// What a key is when the file does not name it.
@@ -160,6 +162,10 @@ const DURATION: Text = Text::new(
     "un número entero con unidad: \"30s\", \"5m\", \"4h\", \"5d\"",
 );
 const COUNT: Text = Text::new("a whole number of at least 1", "un número entero mayor que 0");
+const MAY_USE: Text = Text::new(
+    "a table such as { ana = [\"sales@example.com\", \"@shop.example.com\"], \"*\" = [\"ours\"] }",
+    "una tabla como { ana = [\"ventas@example.com\", \"@tienda.example.com\"], \"*\" = [\"ours\"] }",
+);
 const TLS: Text = Text::new(
     "\"opportunistic\", \"required\" or \"none\"",
     "\"opportunistic\", \"required\" o \"none\"",
@@ -423,6 +429,27 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Users whose host shows all the same.", "Usuarios cuya máquina se muestra de todos modos.");
         |d, v| store(&mut d.config.sender.masquerade_except, value::list(v, value::local_part));
         |c| array(&c.sender.masquerade_except, |local_part| quote(local_part));
+    "sender" "otherwise" = Written("\"auto\""); Text::new("\"auto\", \"reject\" or \"rewrite\"", "\"auto\", \"reject\" o \"rewrite\"");
+        Text::new("What becomes of mail from an address that whoever sends it may not use: reject: it is refused, and told why; rewrite: it is sent from an own address, the original in X-Original-From; auto: rewritten if a program of this machine wrote it, else refused.", "Qué pasa con el correo de una dirección que quien lo envía no puede usar: reject: se rechaza explicando por qué; rewrite: sale con una dirección propia y la original en X-Original-From; auto: se reescribe si lo escribió un programa de esta máquina; si no, se rechaza.");
+        |d, v| store(&mut d.config.sender.otherwise, value::otherwise(v));
+        |c| quote(match c.sender.otherwise {
+            Otherwise::Auto => "auto", Otherwise::Reject => "reject", Otherwise::Rewrite => "rewrite" });
+    "sender" "foreign" = Written("[]"); Text::new("a list of domains, such as [\"example.net\", \"*.example.org\"], or [\"*\"]", "una lista de dominios, como [\"example.net\", \"*.example.org\"], o [\"*\"]");
+        Text::new("Domains that are not ours and may be sent from all the same. Receivers refuse such mail by DMARC unless it is signed for them or their SPF names this server.", "Dominios que no son nuestros y desde los que se puede enviar de todos modos. Los receptores rechazan ese correo por DMARC, salvo que lleve su firma o su SPF incluya este servidor.");
+        |d, v| store(&mut d.config.sender.foreign, value::list(v, value::foreign));
+        |c| array(&c.sender.foreign, |domain| quote(domain));
+    "sender" "users" = Written("{}"); MAY_USE;
+        Text::new("Addresses that local users may send from beside their own, USER@ each of our domains; root and services may use any of our domains.", "Direcciones desde las que los usuarios locales pueden enviar además de las suyas, USUARIO@ cada dominio nuestro; root y los servicios pueden usar todos nuestros dominios.");
+        |d, v| store(&mut d.config.sender.users, value::named_addresses(v));
+        |c| lists(&c.sender.users);
+    "sender" "accounts" = Written("{}"); MAY_USE;
+        Text::new("The same of accounts that log in: for Dovecot's users; `puerto user` notes those of its own.", "Lo mismo para las cuentas que se identifican: para los usuarios de Dovecot; `puerto user` anota las de las suyas.");
+        |d, v| store(&mut d.config.sender.accounts, value::named_addresses(v));
+        |c| lists(&c.sender.accounts);
+    "sender" "networks" = Written("{}"); Text::new("a table such as { \"192.0.2.0/24\" = [\"ours\", \"@example.org\"] }", "una tabla como { \"192.0.2.0/24\" = [\"ours\", \"@example.org\"] }");
+        Text::new("What clients of trusted networks may send from, the first network that they are in. Of those that none names, programs of this machine may use our domains, and other hosts any: they have users of their own.", "Desde qué direcciones pueden enviar los clientes de las redes de confianza; vale la primera red en que estén. De los que no nombra ninguna, los programas de esta máquina pueden usar nuestros dominios, y las demás máquinas cualquiera: tienen usuarios propios.");
+        |d, v| store(&mut d.config.sender.networks, value::networks_addresses(v));
+        |c| lists(&c.sender.networks);
 
     "limits" "message_size" = Written("\"50MiB\"");
         Text::new("a size, such as \"50MiB\", \"500KB\" or a number of octets", "un tamaño, como \"50MiB\" o \"500KB\", o un número de octetos");
@@ -497,6 +524,16 @@ fn array<T>(items: &[T], write: fn(&T) -> String) -> String {
 
 fn table<K: std::fmt::Display, V: std::fmt::Display>(entries: &[(K, V)]) -> String {
     let entry = |(key, value): &(K, V)| format!("{} = {}", quote(key), quote(value));
+    let entries: Vec<String> = entries.iter().map(entry).collect();
+    match entries.as_slice() {
+        [] => "{}".to_owned(),
+        entries => format!("{{ {} }}", entries.join(", ")),
+    }
+}
+
+fn lists<K: std::fmt::Display, V: std::fmt::Display>(entries: &[(K, Vec<V>)]) -> String {
+    let list = |list: &[V]| list.iter().map(quote).collect::<Vec<_>>().join(", ");
+    let entry = |(key, values): &(K, Vec<V>)| format!("{} = [{}]", quote(key), list(values));
     let entries: Vec<String> = entries.iter().map(entry).collect();
     match entries.as_slice() {
         [] => "{}".to_owned(),

@@ -5,6 +5,8 @@ use std::fmt;
 
 use puerto_smtp::{Address, Domain, LocalPart};
 
+use super::network::Network;
+use super::pattern::{AddressPattern, DomainPattern};
 use crate::lang::{Said, address_error, said, said_of};
 
 /// Under which addresses local senders are known elsewhere.
@@ -18,6 +20,29 @@ pub struct Sender {
     pub masquerade: Vec<Masquerade>,
     /// Local parts whose hosts show all the same.
     pub masquerade_except: Vec<LocalPart>,
+    /// Domains that are not ours and may be sent from all the same.
+    pub foreign: Vec<DomainPattern>,
+    /// What is done about senders that somebody may not use.
+    pub otherwise: Otherwise,
+    /// What local users may use beside what is their own; `*` is all of them.
+    pub users: Vec<(String, Vec<AddressPattern>)>,
+    /// The same of accounts.
+    pub accounts: Vec<(String, Vec<AddressPattern>)>,
+    /// What clients of networks may use, the first that they are in.
+    pub networks: Vec<(Network, Vec<AddressPattern>)>,
+}
+
+/// What is done about a sender that somebody may not use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Otherwise {
+    /// What comes by a login or from another host is refused; what programs of this machine
+    /// write is sent from an address that they may use.
+    #[default]
+    Auto,
+    /// The message is refused.
+    Reject,
+    /// It is sent from an address that may be used.
+    Rewrite,
 }
 
 /// Whose mail an entry of the map is about.

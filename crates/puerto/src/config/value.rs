@@ -12,7 +12,10 @@ use toml::de::DeValue;
 
 use super::addresses::{self, Destination, Destinations, Inhabitant};
 use super::sender::{self, Known, Masquerade, Who};
-use super::{LogFormat, LogTarget, Mailbox, Network, NextHop, OriginHeader, TlsLevel};
+use super::{
+    AddressPattern, DomainPattern, LogFormat, LogTarget, Mailbox, Network, NextHop, OriginHeader,
+    Otherwise, TlsLevel,
+};
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
 
 /// A value as it stands in the file.
@@ -88,11 +91,11 @@ pub(super) fn list<T>(node: &Node<'_>, item: fn(&Node<'_>) -> Read<T>) -> Read<V
     if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
 }
 
-/// A table of texts, in the order in which they stand in the file.
+/// A table, in the order in which it stands in the file.
 pub(super) fn table<K, V>(
     node: &Node<'_>,
-    key: fn(&str) -> Result<K, Said>,
-    value: fn(&Node<'_>) -> Read<V>,
+    key: impl Fn(&str) -> Result<K, Said>,
+    value: impl Fn(&Node<'_>) -> Read<V>,
 ) -> Read<Vec<(K, V)>> {
     let DeValue::Table(entries) = node.get_ref() else {
         return needed(node, A_TABLE, node.get_ref());
@@ -162,6 +165,42 @@ pub(super) fn inhabitant(node: &Node<'_>) -> Read<Inhabitant> {
 
 pub(super) fn delimiter(node: &Node<'_>) -> Read<String> {
     parsed(node, addresses::delimiter)
+}
+
+pub(super) fn foreign(node: &Node<'_>) -> Read<DomainPattern> {
+    parsed(node, DomainPattern::parse)
+}
+
+pub(super) fn otherwise(node: &Node<'_>) -> Read<Otherwise> {
+    choice(
+        node,
+        &[
+            ("auto", Otherwise::Auto),
+            ("reject", Otherwise::Reject),
+            ("rewrite", Otherwise::Rewrite),
+        ],
+    )
+}
+
+fn patterns(node: &Node<'_>) -> Read<Vec<AddressPattern>> {
+    match node.get_ref() {
+        DeValue::String(_) => parsed(node, AddressPattern::parse).map(|only| vec![only]),
+        _ => list(node, |item| parsed(item, AddressPattern::parse)),
+    }
+}
+
+/// Names, and the addresses that each may use.
+pub(super) fn named_addresses(node: &Node<'_>) -> Read<Vec<(String, Vec<AddressPattern>)>> {
+    let name = |text: &str| match text.trim() {
+        "" => Err(said!("the name is empty", "el nombre está vacío")),
+        name => Ok(name.to_lowercase()),
+    };
+    table(node, name, patterns)
+}
+
+/// Networks, and the addresses that each may use.
+pub(super) fn networks_addresses(node: &Node<'_>) -> Read<Vec<(Network, Vec<AddressPattern>)>> {
+    table(node, Network::parse, patterns)
 }
 
 pub(super) fn masquerade(node: &Node<'_>) -> Read<Masquerade> {

@@ -11,6 +11,7 @@ mod foreign;
 mod header_tests;
 mod key_ring;
 mod local_origin;
+mod permitted;
 mod prepare;
 mod repeated;
 mod senders;
@@ -22,18 +23,27 @@ mod wake;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use puerto_smtp::{Envelope, Reply};
+use puerto_smtp::{Envelope, Reply, ReversePath};
 use puerto_spool::clock::Clock;
 use puerto_spool::{Content, Draft, MessageId, SpoolError, Store, Timestamp};
 use tokio::sync::Semaphore;
 
-use crate::config::Live;
+use crate::config::{AddressPattern, Live};
 use crate::telemetry::{self, Client, Event, LocalOrigin, MailLog};
 
 pub(crate) use encode::Base64Lines;
 pub use key_ring::{KeyProblem, KeyRing};
 pub(crate) use prepare::wall_clock;
 pub use wake::{Announcement, Wake};
+
+/// Whoever has logged in, as far as a message's sender goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The account's name.
+    pub name: String,
+    /// Addresses that it may send from, beside its own.
+    pub addresses: Vec<AddressPattern>,
+}
 
 /// Who hands a message over.
 #[derive(Debug, Clone)]
@@ -53,7 +63,7 @@ pub enum Source {
         /// It may relay: what it lacks is added as for a local user.
         trusted: bool,
         /// The account that it has logged in to.
-        account: Option<String>,
+        account: Option<Account>,
     },
     /// A user of this machine, by the local socket.
     Local {
@@ -158,6 +168,12 @@ impl Intake {
     /// Begins to take content; the refusal is what the client is to be told.
     pub fn draft(&self) -> Result<Box<dyn Draft>, Refusal> {
         self.context.store.draft().map_err(Refusal::from)
+    }
+
+    /// Whether a message from this reverse-path may be sent at all. What only the message
+    /// can tell is judged when it is taken.
+    pub fn may_send(&self, source: &Source, from: &ReversePath) -> Result<(), Refusal> {
+        permitted::at_mail(source, from, &self.context.config.get(), &self.context.keys)
     }
 
     /// Takes a whole message: completes and signs it if it is ours, and commits it.

@@ -21,7 +21,7 @@ use super::content::{self, Head, Pass};
 use super::encode::Rewriting;
 use super::fix_up::{self, Fixed, Handling};
 use super::structure::Walker;
-use super::{KeyRing, Refusal, Source, local_origin, senders};
+use super::{Account, KeyRing, Refusal, Source, local_origin, permitted, senders};
 use crate::config::Config;
 use crate::route;
 use crate::telemetry::{Change, Signature, Signing};
@@ -80,6 +80,8 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     if may_rewrite {
         senders::rewrite_header(&mut fixed, &work.config);
     }
+    let by = (&*work.config, &*work.keys);
+    permitted::apply(&work.source, &mut work.envelope.reverse_path, by, &mut fixed)?;
     let keys = fixed.from_domain.as_ref().map(|domain| work.keys.keys_for(domain));
     let keys = keys.unwrap_or_default();
     let mut signing = unsigned(&work.source, fixed.from_domain.as_ref());
@@ -218,8 +220,8 @@ fn origin(source: &Source) -> Origin {
         Source::Smtp { client, peer, account, .. } => {
             let name = client.name.as_deref().unwrap_or("unknown");
             let client = format!("{name}[{}]", peer.ip().to_canonical());
-            match account.clone() {
-                Some(name) => Origin::Account { name, client },
+            match account {
+                Some(Account { name, .. }) => Origin::Account { name: name.clone(), client },
                 None => Origin::Client(client),
             }
         }

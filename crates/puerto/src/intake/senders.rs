@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::sender;
 
 /// Fields that say whose message it is.
-const SENDERS: [&str; 4] = ["From", "Sender", "Resent-From", "Resent-Sender"];
+pub(super) const SENDERS: [&str; 4] = ["From", "Sender", "Resent-From", "Resent-Sender"];
 
 /// Writes the envelope's sender as it is known elsewhere. Returns it as it was, if it
 /// changes.
@@ -51,6 +51,11 @@ pub(super) fn rewrite_header(fixed: &mut Fixed<'_>, config: &Config) {
         }
     });
     fixed.added.extend(reply_to.unwrap_or_default());
+    retake_author(fixed);
+}
+
+/// Has the message signed for the author that it has now.
+pub(super) fn retake_author(fixed: &mut Fixed<'_>) {
     let from = fixed.fields().into_iter().find(|field| field.is("From"));
     let author = from.and_then(|field| {
         let list = read_address_list(field.value(), None);
@@ -61,7 +66,8 @@ pub(super) fn rewrite_header(fixed: &mut Fixed<'_>, config: &Config) {
     }
 }
 
-fn known(config: &Config, address: &Address) -> Option<Address> {
+/// The address under which this one is known elsewhere, if that is another.
+pub(super) fn known(config: &Config, address: &Address) -> Option<Address> {
     match sender::only_one(config) {
         Some(only) => (only != address).then(|| only.clone()),
         None => sender::outside(config, address),

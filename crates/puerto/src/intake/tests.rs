@@ -15,6 +15,7 @@ use crate::config::Config;
 
 mod octets;
 mod origin;
+mod permitted;
 mod senders;
 mod told;
 

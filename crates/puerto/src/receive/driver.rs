@@ -304,7 +304,11 @@ impl Driver {
 
     fn decide_mail(&mut self, from: &ReversePath) {
         let Arrival { policy, config, .. } = &self.arrival;
-        let allowed = policy.mail(config, from, self.tls.is_some());
+        let allowed = policy.mail(config, from, self.tls.is_some()).and_then(|()| {
+            let source = policy.is_trusted().then(|| self.source(false));
+            let may_send = |source| self.context.intake.may_send(&source, from);
+            source.map_or(Ok(()), may_send).map_err(|refusal| refusal.reply)
+        });
         // A store that takes nothing says so now, before the client sends it all.
         let verdict = match allowed {
             Ok(()) if self.draft.is_some() => Ok(()),
@@ -441,7 +445,10 @@ impl Driver {
                 protocol: self.session.protocol(smtputf8),
                 tls: self.tls.clone(),
                 trusted: self.arrival.policy.is_trusted(),
-                account: self.login.as_ref().map(|login| login.account.clone()),
+                account: self.login.as_ref().map(|login| intake::Account {
+                    name: login.account.clone(),
+                    addresses: login.addresses.clone(),
+                }),
             },
         }
     }

@@ -5,13 +5,18 @@
 //! the configuration alone; intake asks for the envelope's sender and for each address
 //! of From, Sender and Reply-To. What another host has signed is never asked about.
 
+mod permission;
+
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use crate::config::{Config, Known, Sender, Who};
 
+pub use permission::{Permission, Submitter, Verdict};
+
 /// Whether the configuration says anything about senders at all.
 pub fn is_needed(config: &Config) -> bool {
-    config.sender != Sender::default()
+    let Sender { always, map, masquerade, .. } = &config.sender;
+    always.is_some() || !map.is_empty() || !masquerade.is_empty()
 }
 
 /// The address under which this one is known elsewhere; `None` if it is the same.

@@ -146,7 +146,7 @@ fn failures_have_the_exit_codes_that_callers_know() {
     let unknown = Some(("x@", "550 5.1.1 <x@example.org>: no such user"));
     for (script, expected, words) in [
         (Script { greeting: Some("554 no"), ..Script::default() }, 69, "554 no"),
-        (Script { mail: Some("550 5.7.1 not you"), ..Script::default() }, 69, "sender"),
+        (Script { mail: Some("550 5.7.1 not you"), ..Script::default() }, 77, "sender"),
         (Script { mail: Some("452 4.3.1 disk full"), ..Script::default() }, 75, "disk full"),
         (Script { recipient: unknown, ..Script::default() }, 67, "x@example.org: 550 5.1.1"),
         (Script { recipient: Some(("x@", "550 5.7.1 no")), ..Script::default() }, 69, "5.7.1"),

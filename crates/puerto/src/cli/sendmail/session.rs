@@ -422,6 +422,10 @@ fn refusal(reply: &Reply, what: Text) -> Failure {
     );
     match reply.severity() {
         Severity::Transient => Failure::new(Sysexit::TryAgain, and_try_again(&message)),
+        // RFC 3463 §3.8: it is not for this user to do.
+        Severity::Permanent if reply.status().subject == 7 => {
+            Failure::new(Sysexit::NoPermission, message)
+        }
         Severity::Permanent => Failure::new(Sysexit::Unavailable, message),
         Severity::Positive | Severity::Intermediate => Failure::new(Sysexit::Protocol, message),
     }

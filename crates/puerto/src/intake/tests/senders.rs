@@ -6,7 +6,7 @@ fn rig(section: &str) -> Rig {
     let rig = Rig::with_keys(&[("example.com", Algorithm::Ed25519Sha256)]);
     let text = format!(
         "hostname = \"web.example.com\"\ndomains = [\"web.example.com\"]\n\
-         origin = \"example.com\"\n[sender]\n{section}\n"
+         origin = \"example.com\"\n[sender]\nusers = {{ ann = \"*\" }}\n{section}\n"
     );
     rig.intake.context.config.replace(Config::parse(&text, "test").unwrap());
     rig

@@ -241,7 +241,7 @@ impl Inherited {
         fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
             items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
         }
-        let Sender { always, map, masquerade, masquerade_except } = &self.sender;
+        let Sender { always, map, masquerade, masquerade_except, .. } = &self.sender;
         let map = map.iter().map(|(who, known)| ("sender.map", format!("{who} → {known}")));
         let lines = [
             ("hostname", list(&self.hostname)),

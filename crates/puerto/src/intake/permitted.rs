@@ -1,0 +1,234 @@
+//! Who may send as whom, applied to a message: to the envelope's reverse-path and to the
+//! fields that say whose message it is. What each may use is for [`crate::sender`] to say.
+
+use puerto_mail::header::forgiving::{AddressList, Meaning};
+use puerto_mail::header::{Field, read_address_list, write_address_list};
+use puerto_smtp::{Address, Domain, Reply, ReversePath};
+
+use super::fix_up::Fixed;
+use super::senders::{self, SENDERS};
+use super::{KeyRing, Refusal, Source};
+use crate::config::Config;
+use crate::sender::{Permission, Submitter, Verdict};
+
+/// Fields of a message that its sender passes on: it was written elsewhere, whoever hands
+/// it over. A list, a forwarder and a filter that returns it are no authors.
+const PASSED_ON: [&str; 6] = [
+    "Received",
+    "List-Id",
+    "DKIM-Signature",
+    "ARC-Message-Signature",
+    "ARC-Seal",
+    "ARC-Authentication-Results",
+];
+
+/// Who hands a message over, if that is somebody who may send anywhere: strangers' mail is
+/// for our users, and whatever it says of its senders is for others to judge.
+fn submitter(source: &Source) -> Option<Submitter<'_>> {
+    match source {
+        Source::Local { uid, user, .. } => Some(Submitter::User { uid: *uid, name: user }),
+        Source::Smtp { account: Some(account), .. } => {
+            Some(Submitter::Account { name: &account.name, addresses: &account.addresses })
+        }
+        Source::Smtp { trusted: true, peer, .. } => Some(Submitter::Client(peer.ip())),
+        Source::Smtp { .. } | Source::Internal | Source::Outward | Source::Forwarded => None,
+    }
+}
+
+/// Says at the envelope's beginning what would be refused at the message's end, whatever the
+/// message is.
+pub(super) fn at_mail(
+    source: &Source,
+    from: &ReversePath,
+    config: &Config,
+    keys: &KeyRing,
+) -> Result<(), Refusal> {
+    let (Some(submitter), Some(address)) = (submitter(source), from.address()) else {
+        return Ok(());
+    };
+    let signs = |domain: &Domain| !keys.keys_for(domain).is_empty();
+    let permission = Permission::new(config, submitter, &signs);
+    if permission.is_boundless() || !permission.refuses() {
+        return Ok(());
+    }
+    let known = senders::known(config, address);
+    let address = known.as_ref().unwrap_or(address);
+    match permission.judge_path(address) {
+        Verdict::Allowed => Ok(()),
+        // It may be passed on.
+        Verdict::Foreign if !permission.is_of_a_login() => Ok(()),
+        verdict => Err(refused_path(&permission, address, verdict)),
+    }
+}
+
+/// Judges a message's senders, and has those that may not be used refused or written anew.
+pub(super) fn apply(
+    source: &Source,
+    reverse_path: &mut ReversePath,
+    (config, keys): (&Config, &KeyRing),
+    fixed: &mut Fixed<'_>,
+) -> Result<(), Refusal> {
+    let Some(submitter) = submitter(source) else { return Ok(()) };
+    let signs = |domain: &Domain| !keys.keys_for(domain).is_empty();
+    let permission = Permission::new(config, submitter, &signs);
+    if permission.is_boundless() {
+        return Ok(());
+    }
+    let fields = fixed.fields();
+    let is_passed_on = !permission.is_of_a_login()
+        && fields.iter().any(|field| PASSED_ON.iter().any(|name| field.is(name)));
+    let judge = |address: &Address| match permission.judge(address) {
+        Verdict::Foreign if is_passed_on => Verdict::Allowed,
+        verdict => verdict,
+    };
+    let mut to_rewrite = false;
+    for field in fields.iter().filter(|field| is_sender(field)) {
+        let list = read_address_list(field.value(), None);
+        for written in list.written() {
+            let verdict = judge(&written.address);
+            if verdict == Verdict::Allowed {
+                continue;
+            }
+            if permission.refuses() || permission.own().is_none() {
+                return Err(refused_field(&permission, field, &written.address, verdict));
+            }
+            to_rewrite = true;
+        }
+    }
+    drop(fields);
+    let path = reverse_path.address().cloned();
+    let path_verdict = match path.as_ref().map(|path| permission.judge_path(path)) {
+        None => Verdict::Allowed,
+        Some(Verdict::Foreign) if is_passed_on => Verdict::Allowed,
+        Some(verdict) => verdict,
+    };
+    let own = match (&path, permission.own()) {
+        (Some(path), own) if path_verdict != Verdict::Allowed => match own {
+            Some(own) if !permission.refuses() => {
+                fixed.notices.push(format!(
+                    "sender <{path}> rewritten to <{own}>: {}",
+                    why(&permission, path, path_verdict)
+                ));
+                *reverse_path = ReversePath::Address(own.clone());
+                own
+            }
+            _ => return Err(refused_path(&permission, path, path_verdict)),
+        },
+        // Bounces and answers reach the same.
+        (Some(path), _) if judge(path) == Verdict::Allowed && !is_passed_on => path.clone(),
+        (_, Some(own)) => own,
+        (_, None) => return Ok(()),
+    };
+    if to_rewrite {
+        rewrite(fixed, &permission, &own, &judge);
+    }
+    Ok(())
+}
+
+fn is_sender(field: &Field<'_>) -> bool {
+    SENDERS.iter().any(|name| field.is(name))
+}
+
+// Writes the fields anew whose addresses may not be used.
+fn rewrite(
+    fixed: &mut Fixed<'_>,
+    permission: &Permission<'_>,
+    own: &Address,
+    judge: &impl Fn(&Address) -> Verdict,
+) {
+    let mut originals = Vec::new();
+    let mut reply_to = Vec::new();
+    let mut notice = None;
+    for field in fixed.fields().iter().filter(|field| is_sender(field)) {
+        let list = read_address_list(field.value(), None);
+        let bad = list.written().find(|written| judge(&written.address) != Verdict::Allowed);
+        let Some(bad) = bad else { continue };
+        if field.is("From") {
+            let verdict = judge(&bad.address);
+            notice = Some(format!(
+                "From <{}> rewritten to <{own}>: {}",
+                bad.address,
+                why(permission, &bad.address, verdict)
+            ));
+            write_address_list(&mut reply_to, "Reply-To", &list, None);
+        }
+        originals.extend(as_original(field));
+    }
+    fixed.map(|field| {
+        let list = is_sender(field).then(|| read_address_list(field.value(), None))?;
+        let bad = list.written().any(|written| judge(&written.address) != Verdict::Allowed);
+        bad.then(|| written_anew(field, list, own))
+    });
+    fixed.notices.extend(notice);
+    let has_reply_to = fixed.fields().iter().any(|field| field.is("Reply-To"));
+    if !has_reply_to {
+        fixed.added.extend(reply_to);
+    }
+    fixed.added.extend(originals);
+    senders::retake_author(fixed);
+}
+
+fn written_anew(field: &Field<'_>, mut list: AddressList<'_>, own: &Address) -> Vec<u8> {
+    // One address stands for all.
+    let mut has_one = false;
+    list.members.retain_mut(|member| {
+        let Meaning::Mailbox(written) = &mut member.meaning else { return false };
+        written.address = own.clone();
+        written.is_sound = false;
+        !std::mem::replace(&mut has_one, true)
+    });
+    let mut out = Vec::with_capacity(field.raw().len() + 64);
+    write_address_list(&mut out, &String::from_utf8_lossy(field.name()), &list, None);
+    out
+}
+
+fn as_original(field: &Field<'_>) -> Vec<u8> {
+    let rest = field.raw().get(field.name().len()..).unwrap_or_default();
+    [b"X-Original-", field.name(), rest].concat()
+}
+
+fn why(permission: &Permission<'_>, address: &Address, verdict: Verdict) -> String {
+    let (who, domain) = (permission.who(), address.domain());
+    match verdict {
+        Verdict::Foreign => {
+            format!("{domain} is none of our domains, so that DMARC would fail")
+        }
+        Verdict::NotOwn | Verdict::Allowed => format!("not owned by {who}"),
+    }
+}
+
+/// The wording is the one that log readers know. What it costs the reader to know more is in
+/// it: what may be used, and what allows the rest.
+fn refused_path(permission: &Permission<'_>, address: &Address, verdict: Verdict) -> Refusal {
+    let text = format!(
+        "<{address}>: Sender address rejected: {}; {}",
+        why(permission, address, verdict),
+        remedy(permission, verdict)
+    );
+    Refusal { reply: Reply::enhanced(553, (5, 7, 1), text) }
+}
+
+fn refused_field(
+    permission: &Permission<'_>,
+    field: &Field<'_>,
+    address: &Address,
+    verdict: Verdict,
+) -> Refusal {
+    let text = format!(
+        "{} address <{address}> rejected: {}; {}",
+        String::from_utf8_lossy(field.name()),
+        why(permission, address, verdict),
+        remedy(permission, verdict)
+    );
+    Refusal { reply: Reply::enhanced(550, (5, 7, 1), text) }
+}
+
+fn remedy(permission: &Permission<'_>, verdict: Verdict) -> String {
+    let (who, may_use) = (permission.who(), permission.described());
+    let key = if verdict == Verdict::Foreign { ", or to all by sender.foreign" } else { "" };
+    let key = match permission.is_of_an_own_account() {
+        true => format!("`puerto user addresses`{key}"),
+        false => format!("[sender]{key}"),
+    };
+    format!("{who} may use {may_use}; the administrator allows more by {key}")
+}
