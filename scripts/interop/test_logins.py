@@ -178,7 +178,7 @@ def test_fail2ban(world):
         text = puerto.configuration.read_text()
         puerto.configuration.write_text(text.replace('log = "postfix"', f'log = "{form}"'))
         puerto.stop()
-        puerto.mail_log.unlink()
+        puerto.mail_log.unlink(missing_ok=True)
         puerto.start()
         context = ssl.create_default_context(cafile=puerto.trust)
         context.check_hostname = False
