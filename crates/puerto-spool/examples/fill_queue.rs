@@ -75,8 +75,7 @@ fn domain(n: u64) -> String {
 fn defer_all(spool: &SegmentSpool) {
     loop {
         let hold = Duration::from_secs(600);
-        let request =
-            ClaimRequest { hold, limit: 10_000, per_domain: 10_000, resting: Vec::new() };
+        let request = ClaimRequest { hold, limit: 10_000, per_domain: 10_000, resting: Vec::new() };
         let leases = spool.claim(&request).wait().unwrap().leases;
         if leases.is_empty() {
             return;
