@@ -26,6 +26,7 @@ pub mod queue;
 pub mod receive;
 pub mod recipients;
 pub mod relay;
+pub mod returns;
 pub mod rights;
 pub mod route;
 pub mod sender;

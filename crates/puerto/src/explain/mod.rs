@@ -26,6 +26,7 @@ mod input;
 mod knowledge;
 mod pattern;
 mod reply;
+mod returned;
 mod text;
 mod vocabulary;
 
@@ -39,6 +40,7 @@ pub use document::document;
 use input::notice::{self, About, Pasted};
 use knowledge::{Knowledge, Rule};
 use reply::Reply;
+pub use returned::{Fate, News, Returned, returned};
 
 use crate::cause::{Cause, Explained};
 use crate::lang::{Language, Text};

@@ -12,6 +12,7 @@ mod forms;
 mod letters;
 mod notices;
 mod own;
+mod returned;
 
 fn understood(text: &str) -> Explanation {
     explain(text, None).unwrap_or_else(|| panic!("nothing found in {text}"))

@@ -9,6 +9,7 @@ use crate::bounce::{Bouncer, Notice};
 use crate::deliver::{Job, Remote, Report};
 use crate::intake::Refusal;
 use crate::local::Mailboxes;
+use crate::returns::Returns;
 
 /// Carries jobs out. The queue's tests script one.
 pub trait Carrier: Send + Sync + 'static {
@@ -34,6 +35,8 @@ pub struct Crew {
     pub mailboxes: Arc<Mailboxes>,
     /// Notifications.
     pub bouncer: Arc<Bouncer>,
+    /// Reports that come back.
+    pub returns: Returns,
 }
 
 impl Carrier for Crew {
@@ -42,7 +45,9 @@ impl Carrier for Crew {
     }
 
     async fn local(&self, job: &Job) -> Report {
-        self.mailboxes.deliver(job).await
+        let report = self.mailboxes.deliver(job).await;
+        self.returns.consider(job, &report).await;
+        report
     }
 
     async fn notify(&self, notice: &Notice<'_>) -> Result<Option<MessageId>, Refusal> {

@@ -39,6 +39,7 @@ use crate::local::agent::{self, AgentHandle};
 use crate::queue;
 use crate::receive::{self, Inherited, Listeners};
 use crate::recipients::Recipients;
+use crate::returns::Returns;
 use crate::rights;
 use crate::route::{Router, Routing};
 use crate::telemetry::{self, Event, MailLog, Reopen};
@@ -224,6 +225,7 @@ impl Daemon {
             remote: Arc::clone(&remote),
             mailboxes: Arc::new(mailboxes),
             bouncer: Arc::new(Bouncer::new(config.clone(), Arc::clone(&intake), log.clone())),
+            returns: Returns::nowhere(),
         };
         let router = Arc::new(Router::new(config.clone(), Arc::clone(&dns)));
         let lanes = queue::Lanes::default();

@@ -238,6 +238,27 @@ pub struct Delivery<'a> {
     pub explanation: Option<&'a str>,
 }
 
+/// What a notice or a complaint says about a message that went out earlier.
+#[derive(Debug, Clone)]
+pub struct Later<'a> {
+    /// The message that it is about.
+    pub id: MessageId,
+    /// The message that says so.
+    pub report: MessageId,
+    /// `refused`, `late`, `delivered` or `complaint`.
+    pub news: &'static str,
+    /// The recipient, where it is known.
+    pub to: Option<&'a str>,
+    /// The status that it gives.
+    pub status_code: Option<EnhancedCode>,
+    /// The reply or the reason that it gives; maybe empty.
+    pub text: &'a str,
+    /// What kind of complaint it is, such as `abuse`.
+    pub complaint: Option<&'a str>,
+    /// A short explanation of the reason.
+    pub explanation: Option<&'a str>,
+}
+
 /// One event of the mail log. The component that Postfix would log it under stands
 /// in parentheses.
 #[derive(Debug, Clone)]
@@ -329,6 +350,9 @@ pub enum Event<'a> {
         /// The notification's own id.
         notification: MessageId,
     },
+    /// A notice or a complaint has come about a message that went out earlier: `ID: refused
+    /// later: NEW, to=<>, dsn=… (…)` (bounce).
+    Later(Later<'a>),
     /// A message is gone from the queue: `ID: removed` (qmgr).
     Removed {
         /// Its id.
@@ -371,7 +395,7 @@ impl Event<'_> {
             Self::Delivery(Delivery { component, .. }) | Self::Notice { component, .. } => {
                 component
             }
-            Self::Notification { .. } => "bounce",
+            Self::Notification { .. } | Self::Later(_) => "bounce",
         }
     }
 }

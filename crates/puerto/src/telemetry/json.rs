@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::clean;
-use super::event::{Change, Client, Delays, Delivery, Event, Prepared, Reject, Signing};
+use super::event::{Change, Client, Delays, Delivery, Event, Later, Prepared, Reject, Signing};
 use super::{LocalOrigin, Process};
 
 /// Appends one object, without a line end. `time` is RFC 3339, in UTC.
@@ -57,6 +57,7 @@ pub(super) fn render(out: &mut String, event: &Event<'_>, time: impl Display) {
             object.text("kind", kind);
             object.text("notification", notification);
         }
+        Event::Later(later) => object.later(later),
         Event::Removed { id } => object.text("id", id),
         Event::Expired { id, from } => {
             object.text("id", id);
@@ -84,6 +85,7 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::Queued { .. } => "queued",
         Event::Delivery(_) => "delivery",
         Event::Notification { .. } => "notification",
+        Event::Later(_) => "later",
         Event::Removed { .. } => "removed",
         Event::Expired { .. } => "expired",
         Event::Notice { .. } => "notice",
@@ -110,6 +112,17 @@ impl Object<'_> {
 
     fn seconds(&mut self, name: &str, span: Duration) {
         self.number(name, format_args!("{}.{:03}", span.as_secs(), span.subsec_millis()));
+    }
+
+    fn later(&mut self, later: &Later<'_>) {
+        self.text("id", later.id);
+        self.text("report", later.report);
+        self.text("news", later.news);
+        self.maybe("to", later.to.as_ref());
+        self.maybe("dsn", later.status_code.as_ref());
+        self.text("text", later.text);
+        self.maybe("complaint", later.complaint.as_ref());
+        self.maybe("explanation", later.explanation.as_ref());
     }
 
     fn client(&mut self, client: &Client) {

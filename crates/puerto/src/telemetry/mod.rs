@@ -38,7 +38,7 @@ use writer::{Sink, Writer};
 use counts::Counters;
 pub use counts::Counts;
 pub use event::{
-    Change, Client, Delays, Delivery, DeliveryStatus, Encryption, Event, Prepared, Reject,
+    Change, Client, Delays, Delivery, DeliveryStatus, Encryption, Event, Later, Prepared, Reject,
     Signature, Signing, Verified,
 };
 pub use origin::{Ancestor, Claims, LocalOrigin, Process, bounded};

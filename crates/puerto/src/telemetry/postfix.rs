@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::clean;
-use super::event::{Client, Delays, Delivery, Event, Prepared, Reject};
+use super::event::{Client, Delays, Delivery, Event, Later, Prepared, Reject};
 
 /// Appends `puerto/component[pid]: text`, without time, host and line end.
 pub(super) fn render(out: &mut String, event: &Event<'_>) {
@@ -71,6 +71,7 @@ fn body(out: &mut String, event: &Event<'_>) {
         Event::Notification { id, kind, notification } => {
             let _ = write!(out, "{id}: {kind}: {notification}");
         }
+        Event::Later(told) => later(out, told),
         Event::Removed { id } => {
             let _ = write!(out, "{id}: removed");
         }
@@ -88,6 +89,27 @@ fn body(out: &mut String, event: &Event<'_>) {
             }
             clean::plain(out, text);
         }
+    }
+}
+
+fn later(out: &mut String, later: &Later<'_>) {
+    let Later { id, report, news, to, status_code, text, complaint, explanation } = later;
+    let _ = write!(out, "{id}: {news} later: {report}");
+    if let Some(to) = to {
+        bracketed(out, ", to=", to);
+    }
+    if let Some(code) = status_code {
+        let _ = write!(out, ", dsn={code}");
+    }
+    out.push_str(" (");
+    clean::plain(
+        out,
+        if text.is_empty() { complaint.unwrap_or("no reason was given") } else { text },
+    );
+    out.push(')');
+    if let Some(explanation) = explanation {
+        out.push_str("; why: ");
+        clean::without_parentheses(out, explanation);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use super::clean;
-use super::event::{Delivery, DeliveryStatus, Event, Prepared, Reject};
+use super::event::{Delivery, DeliveryStatus, Event, Later, Prepared, Reject};
 use super::postfix::{client, seconds};
 
 const GREEN: &str = "\x1b[32m";
@@ -99,6 +99,7 @@ fn body(out: &mut String, event: &Event<'_>) {
         Event::Notification { id, kind, notification } => {
             let _ = write!(out, "{id}: {kind} is {notification}");
         }
+        Event::Later(told) => later(out, told),
         Event::Removed { id } => {
             let _ = write!(out, "{id} is done");
         }
@@ -113,6 +114,21 @@ fn body(out: &mut String, event: &Event<'_>) {
             }
             clean::plain(out, text);
         }
+    }
+}
+
+fn later(out: &mut String, later: &Later<'_>) {
+    let Later { id, report, news, to, text, complaint, explanation, .. } = later;
+    let _ = write!(out, "{id}: {news} later");
+    if let Some(to) = to {
+        labelled(out, " for ", to);
+    }
+    let _ = write!(out, ", as {report} tells");
+    for words in [(!text.is_empty()).then_some(*text), *complaint].into_iter().flatten() {
+        labelled(out, ": ", words);
+    }
+    if let Some(explanation) = explanation {
+        labelled(out, ". ", explanation);
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod letter;
 mod parts;
+pub(in crate::explain) mod report;
 
 use self::letter::Author;
 use self::parts::{Part, parts, without_tags};

@@ -21,6 +21,7 @@ const NOT_SHOWN: &[&str] = &[
     "puerto/src/accounts/mod.rs",
     "puerto/src/accounts/pace.rs",
     "puerto/src/local/forward.rs",
+    "puerto/src/returns/judge.rs",
     "puerto/src/cli/serve.rs",
     // The control socket; `cli::exit` says its refusals by their code.
     "puerto/src/control/",

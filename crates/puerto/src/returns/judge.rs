@@ -1,0 +1,160 @@
+//! Whether a report is to be believed, and which message it belongs to.
+
+use std::fmt;
+
+use puerto_smtp::{Address, Verp};
+use puerto_spool::MessageId;
+
+use super::Known;
+use crate::explain::{Fate, News, Returned};
+
+/// Messages that are looked at for one report.
+const MOST: usize = 20;
+
+/// A report, and where it came to.
+pub(super) struct Asked<'a> {
+    pub(super) report: &'a Returned,
+    /// The addresses of ours that it came to.
+    pub(super) came_to: &'a [Address],
+    /// Our name in trace fields.
+    pub(super) hostname: &'a str,
+    /// What may stand in an envelope sender that names its recipient.
+    pub(super) delimiters: &'a [Verp],
+}
+
+/// What a report tells about one of our messages.
+pub(super) struct Found<'a> {
+    pub(super) id: MessageId,
+    /// Which of its recipients, where that is known.
+    pub(super) recipient: Option<String>,
+    pub(super) fate: &'a Fate,
+}
+
+/// Why a report is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It tells nothing about anybody.
+    SaysNothing,
+    /// It tells who else has sent in our name, or takes a complaint back.
+    OtherFeedback(String),
+    /// It names no message at all.
+    NamesNoMessage,
+    /// It names none that we know of.
+    UnknownMessage(String),
+    /// The message that it names went out from another address.
+    OtherSender(MessageId),
+    /// The message that it names did not go to whom it names.
+    OtherRecipient(MessageId, String),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this report is noted with no message of ours: ")?;
+        match self {
+            Self::SaysNothing => f.write_str("it names no recipient"),
+            Self::OtherFeedback(kind) => write!(f, "{kind} is no complaint of a message"),
+            Self::NamesNoMessage => f.write_str("it names no message"),
+            Self::UnknownMessage(id) => {
+                write!(f, "nothing is known of the message that it names, {id}")
+            }
+            Self::OtherSender(id) => {
+                write!(f, "{id}, which it names, was sent from another address than it came to")
+            }
+            Self::OtherRecipient(id, to) => {
+                write!(f, "{id}, which it names, was not sent to {to}")
+            }
+        }
+    }
+}
+
+/// Which message each part of a report is about; an error if none is believed.
+pub(super) fn judge<'a>(asked: &Asked<'a>, known: &dyn Known) -> Result<Vec<Found<'a>>, Doubt> {
+    let report = asked.report;
+    // RFC 5965 §7.3, RFC 6591 §3.1.
+    if let Some(kind) = &report.complaint
+        && !matches!(kind.as_str(), "abuse" | "fraud" | "virus" | "other" | "opt-out")
+    {
+        return Err(Doubt::OtherFeedback(kind.clone()));
+    }
+    if report.about.is_empty() {
+        return Err(Doubt::SaysNothing);
+    }
+    let mut doubt = match report.message_ids.first() {
+        Some(id) => Doubt::UnknownMessage(id.clone()),
+        None => Doubt::NamesNoMessage,
+    };
+    for id in candidates(asked, known) {
+        let Some(sent) = known.envelope(id) else { continue };
+        let is_notice = report.complaint.is_none();
+        if is_notice && !asked.senders().any(|sender| same(&sender, &sent.from)) {
+            doubt = Doubt::OtherSender(id);
+            continue;
+        }
+        let mut found = Vec::new();
+        for fate in &report.about {
+            match asked.recipient(fate, &sent.to) {
+                Some(recipient) => found.push(Found { id, recipient: Some(recipient), fate }),
+                None if fate.news == News::Complaint => {
+                    found.push(Found { id, recipient: None, fate });
+                }
+                None => {
+                    let named = fate.recipients.first().cloned().unwrap_or_default();
+                    doubt = Doubt::OtherRecipient(id, named);
+                }
+            }
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Err(doubt)
+}
+
+fn candidates(asked: &Asked<'_>, known: &dyn Known) -> Vec<MessageId> {
+    let report = asked.report;
+    let ours = report.traces.iter().filter(|(by, _)| same(by, asked.hostname));
+    let by_trace = ours.filter_map(|(_, id)| id.parse().ok());
+    let by_name = report.message_ids.iter().flat_map(|name| known.with_message_id(name));
+    let mut candidates: Vec<MessageId> = Vec::new();
+    for id in by_trace.chain(by_name) {
+        if !candidates.contains(&id) {
+            candidates.push(id);
+        }
+        if candidates.len() == MOST {
+            break;
+        }
+    }
+    candidates
+}
+
+impl Asked<'_> {
+    // The addresses that the message may have been sent from.
+    fn senders(&self) -> impl Iterator<Item = String> {
+        let plain = self.came_to.iter().map(ToString::to_string);
+        let read = |address| self.delimiters.iter().filter_map(move |verp| verp.read(address));
+        plain.chain(self.came_to.iter().flat_map(read).map(|(_, sender)| sender.to_string()))
+    }
+
+    // Which of the message's recipients it is about. An envelope sender of ours that names
+    // one says more than the report, in which the address may be that of another forwarder;
+    // where there is one recipient, it is that one.
+    fn recipient(&self, fate: &Fate, to: &[String]) -> Option<String> {
+        let named = self.report.senders.iter().filter_map(|sender| Address::parse(sender).ok());
+        let senders: Vec<Address> = self.came_to.iter().cloned().chain(named).collect();
+        let by_sender = senders
+            .iter()
+            .flat_map(|sender| self.delimiters.iter().filter_map(|verp| verp.read(sender)))
+            .map(|(recipient, _)| recipient.to_string());
+        let mut names = by_sender.chain(fate.recipients.iter().cloned());
+        let named = names.find_map(|name| to.iter().find(|one| same(one, &name)));
+        match (named, to) {
+            (Some(one), _) => Some(one.clone()),
+            (None, [only]) => Some(only.clone()),
+            _ => None,
+        }
+    }
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
