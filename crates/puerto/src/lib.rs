@@ -22,6 +22,7 @@ mod golden;
 pub mod intake;
 pub mod lang;
 pub mod local;
+pub mod orders;
 pub mod queue;
 pub mod receive;
 pub mod recipients;

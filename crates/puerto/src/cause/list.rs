@@ -140,6 +140,9 @@ causes! {
     StaysHere {} = "route.stays-here"
         ["the mail would stay on this machine",
          "el correo se quedaría en esta máquina"];
+    HeldByOrder { number: String } = "order.held"
+        ["order {number} of `puerto queue rules` holds such mail",
+         "la orden {number} de `puerto queue rules` retiene este correo"];
     ConfigurationChanged {} = "route.configuration-changed"
         ["the configuration changed while the route was looked up",
          "la configuración ha cambiado mientras se buscaba la ruta"];

@@ -28,6 +28,7 @@ pub mod lab;
 pub mod mailq;
 mod nodes;
 mod output;
+pub mod pause;
 pub mod queue;
 pub mod relay;
 pub mod sendmail;
@@ -35,6 +36,7 @@ mod serve;
 mod setup;
 mod spanish;
 mod store;
+mod top;
 pub mod trial;
 mod user;
 mod verify;
@@ -117,6 +119,15 @@ enum Command {
     /// Show and change the mail that waits
     #[command(es = "Muestra y cambia el correo en espera")]
     Queue(queue::QueueArgs),
+    /// Show the queue as it moves
+    #[command(es = "Muestra la cola en movimiento")]
+    Top(top::TopArgs),
+    /// Try nothing for a destination for a while
+    #[command(es = "No intenta nada para un destino durante un tiempo")]
+    Pause(pause::PauseArgs),
+    /// End pauses
+    #[command(es = "Termina pausas")]
+    Resume(pause::ResumeArgs),
     /// Show the nodes that share the queue
     #[command(es = "Muestra los nodos que comparten la cola")]
     Nodes(nodes::NodesArgs),
@@ -265,6 +276,9 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
             crate::serve::keeper::run(&TlsFiles { certificate, key })
         }
         Command::Lab(arguments) => lab::run(&arguments, language),
+        Command::Top(arguments) => top::run(&arguments, config, language),
+        Command::Pause(arguments) => pause::run(&arguments, config, language),
+        Command::Resume(arguments) => pause::resume(&arguments, config, language),
         Command::Nodes(arguments) => nodes::run(&arguments, config, language),
         Command::Store(command) => store::run(&command, config, language),
         Command::Queue(arguments) => queue::run(&arguments, config, language),
@@ -287,7 +301,9 @@ mod tests {
     use super::*;
 
     /// Commands that change something, run until they are stopped, or have another's form.
-    const WITHOUT_DATA: [&str; 17] = [
+    const WITHOUT_DATA: [&str; 19] = [
+        "resume",
+        "reroute",
         "body",
         "migrate",
         "copy",

@@ -5,6 +5,7 @@ mod addresses;
 mod errors;
 mod host;
 mod keys;
+mod matching;
 mod network;
 mod next_hop;
 mod pattern;
@@ -27,6 +28,7 @@ use crate::lang::Language;
 
 pub use addresses::{Destination, Destinations, Inhabitant, Virtual};
 pub use errors::{ConfigError, ConfigErrors};
+pub use matching::{domain_matches, same_name, sender_matches};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
 pub use pattern::{AddressPattern, DomainPattern, in_ascii, is_below, same_user};

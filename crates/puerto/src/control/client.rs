@@ -5,12 +5,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ordering::OrderView;
 use super::overview::{LaneView, Overview, Vitals};
 use super::protocol::{
     Answer, BriefAnswer, Change, ErrorCode, HealthView, NodeView, Request, RequestLine, Selection,
     Summary, VERSION,
 };
 use super::view::{Brief, MessageView};
+use crate::orders::What;
 
 /// How long the server may take over an answer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -192,6 +194,42 @@ impl Client {
         }
     }
 
+    /// What was ordered.
+    pub fn orders(&mut self) -> Result<Vec<OrderView>, ClientError> {
+        self.send(Request::Orders)?;
+        let mut orders = Vec::new();
+        loop {
+            match self.answer()? {
+                Answer::Order(order) => orders.push(order),
+                Answer::End(_) => return Ok(orders),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Orders something, for so many seconds if it is to end by itself.
+    pub fn order(
+        &mut self,
+        what: What,
+        seconds: Option<u64>,
+        note: Option<String>,
+    ) -> Result<OrderView, ClientError> {
+        self.send(Request::Order { what, seconds, note })?;
+        match self.answer()? {
+            Answer::Order(order) => {
+                self.end()?;
+                Ok(order)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes orders back.
+    pub fn take_back(&mut self, numbers: &[u64]) -> Result<Summary, ClientError> {
+        self.send(Request::TakeBack { numbers: numbers.to_vec() })?;
+        self.end()
+    }
+
     /// Writes a message's octets.
     pub fn body(&mut self, id: &str, out: &mut impl Write) -> Result<(), ClientError> {
         self.send(Request::Body { id: id.to_owned() })?;
@@ -334,6 +372,7 @@ fn unexpected(answer: &Answer) -> ClientError {
     let word = match answer {
         Answer::Message(_) => "message",
         Answer::Ids(_) => "ids",
+        Answer::Order(_) => "order",
         Answer::Overview(_) => "overview",
         Answer::Vitals { .. } => "vitals",
         Answer::Body { .. } => "body",

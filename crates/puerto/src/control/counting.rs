@@ -8,6 +8,7 @@ use puerto_spool::{Tally, TallyRequest, Timestamp};
 use tokio::time::Instant;
 
 use super::operations::{self, Problem};
+use super::ordering;
 use super::overview::{Overview, Vitals};
 use super::protocol::{Answer, Selection};
 use super::server::Shared;
@@ -43,6 +44,7 @@ impl Shared {
         let sight = &self.context.sight;
         let mut overview = Overview::new(time(at), &tally, most, |domain| (sight.lane_of)(domain));
         overview.lanes = sight.lanes.look().into_iter().map(Into::into).collect();
+        overview.orders = ordering::list(&self.context);
         Ok(overview)
     }
 

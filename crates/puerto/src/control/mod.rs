@@ -17,6 +17,7 @@
 mod client;
 mod counting;
 mod operations;
+mod ordering;
 pub mod overview;
 pub mod protocol;
 pub mod reasons;
@@ -27,4 +28,5 @@ pub mod view;
 mod tests;
 
 pub use client::{Client, ClientError};
+pub use ordering::OrderView;
 pub use server::{BindError, Context, Reload, Server, Sight};

@@ -8,6 +8,7 @@ use puerto_smtp::Domain;
 use puerto_spool::{AGES, COLUMNS, Group, Tally};
 use serde::{Deserialize, Serialize};
 
+use super::ordering::OrderView;
 use super::view::time;
 use crate::cause::Cause;
 use crate::queue::{Lane, LaneState};
@@ -37,6 +38,8 @@ pub struct Overview {
     pub reasons: Vec<Reason>,
     /// What the lanes are doing, the busiest first; of this node.
     pub lanes: Vec<LaneView>,
+    /// What an administrator has ordered.
+    pub orders: Vec<OrderView>,
 }
 
 /// Counts of recipients.
@@ -237,6 +240,7 @@ impl Overview {
             more_destinations: more as u64,
             reasons,
             lanes: Vec::new(),
+            orders: Vec::new(),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ordering::OrderView;
 use super::overview::{LaneView, Overview, Vitals};
 use super::view::{Brief, MessageView};
+use crate::orders::What;
 
 /// The version that this program speaks. It grows when a word changes its meaning or
 /// goes; new words and new fields leave it alone.
@@ -54,6 +56,24 @@ pub enum Request {
     },
     /// What went through this node, and how its lanes stand.
     Vitals,
+    /// What an administrator has ordered; each order is a line of its own.
+    Orders,
+    /// Orders something.
+    Order {
+        /// What.
+        what: What,
+        /// For so many seconds; else until it is taken back.
+        #[serde(default)]
+        seconds: Option<u64>,
+        /// A word on why.
+        #[serde(default)]
+        note: Option<String>,
+    },
+    /// Takes orders back.
+    TakeBack {
+        /// Their numbers.
+        numbers: Vec<u64>,
+    },
     /// One message's octets, after a line that says how many they are.
     Body {
         /// Its id.
@@ -154,6 +174,8 @@ pub enum Answer {
     Message(Box<MessageView>),
     /// Ids of messages.
     Ids(Vec<String>),
+    /// An order.
+    Order(OrderView),
     /// What is queued, counted.
     Overview(Box<Overview>),
     /// What went through this node, and how its lanes stand.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::counting::Tallied;
 use super::operations::{self, Problem};
+use super::ordering;
 use super::protocol::{
     Answer, BriefAnswer, Change, ErrorCode, MAX_ADMINISTRATOR_REQUEST, MAX_REQUEST, Request,
     RequestLine, Selection, Summary, VERSION,
@@ -27,6 +28,7 @@ use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::intake::Wake;
 use crate::lang::{Said, said_of};
+use crate::orders::Orders;
 use crate::queue::Lanes;
 use crate::rights::{self, Identity};
 use crate::telemetry::{Event, MailLog};
@@ -46,6 +48,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long after a flush another one by an ordinary user does nothing.
 const FLUSH_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often it is looked what was ordered elsewhere, and what has ended.
+const LOOK_AT_ORDERS: Duration = Duration::from_secs(2);
 
 /// Reads the configuration again and puts it in force, or says what is wrong with it.
 pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -74,6 +79,8 @@ type LaneOf = Arc<dyn Fn(&Domain) -> Option<String> + Send + Sync>;
 /// What the sessions see of the rest of the server.
 #[derive(Clone)]
 pub struct Sight {
+    /// What an administrator has ordered, as the rest of the server heeds it.
+    pub orders: Orders,
     /// How the lanes stand.
     pub lanes: Lanes,
     /// Which lane is whose.
@@ -83,7 +90,7 @@ pub struct Sight {
 /// Nothing of it.
 impl Default for Sight {
     fn default() -> Self {
-        Self { lanes: Lanes::default(), lane_of: Arc::new(|_| None) }
+        Self { orders: Orders::default(), lanes: Lanes::default(), lane_of: Arc::new(|_| None) }
     }
 }
 
@@ -134,6 +141,7 @@ impl Server {
     pub async fn run(self, context: Context, mut shutdown: watch::Receiver<bool>) {
         let Ok(listener) = tokio::net::UnixListener::from_std(self.listener) else { return };
         let shared = Arc::new(Shared::new(context));
+        let tending = tokio::spawn(tend(Arc::clone(&shared)));
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -150,7 +158,17 @@ impl Server {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
+        tending.abort();
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+// Orders end, and other nodes give some.
+async fn tend(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(LOOK_AT_ORDERS).await;
+        let tended = Arc::clone(&shared);
+        let _ = tokio::task::spawn_blocking(move || ordering::tend(&tended.context)).await;
     }
 }
 
@@ -320,8 +338,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     // The outer result is the session's, the inner one the request's.
     async fn perform(&mut self, request: Request) -> io::Result<Result<(), Problem>> {
         let administrator = self.shared.is_administrator(self.uid);
-        let for_administrators =
-            matches!(request, Request::Change { .. } | Request::Reload | Request::Body { .. });
+        let for_administrators = matches!(
+            request,
+            Request::Change { .. }
+                | Request::Reload
+                | Request::Body { .. }
+                | Request::Order { .. }
+                | Request::TakeBack { .. }
+        );
         if for_administrators && !administrator {
             let uid = self.shared.own_uid;
             let message = format!("only root and the mail server's user (uid {uid}) may do this");
@@ -361,6 +385,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 overview.map(|overview| vec![Answer::Overview(overview), end(Summary::default())])
             }
             Request::Vitals => Ok(vec![self.shared.vitals(), end(Summary::default())]),
+            request @ (Request::Orders | Request::Order { .. } | Request::TakeBack { .. }) => {
+                self.orders(request).await
+            }
             Request::Show { id } => self.show(id, administrator).await,
             Request::Change { change, ids } => self.change(change, ids).await,
             Request::Flush { destination, id } => self.flush(destination, id).await,
@@ -517,6 +544,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         let text = format!("{} messages to be tried now, asked by uid {}", done.count, self.uid);
         self.note(&text);
         Ok(vec![end(done)])
+    }
+
+    async fn orders(&self, request: Request) -> Result<Vec<Answer>, Problem> {
+        let uid = self.uid;
+        let of = |count: usize| end(Summary { count: count as u64, ..Summary::default() });
+        match request {
+            Request::Order { what, seconds, note } => {
+                let given = move |shared: &Shared| {
+                    ordering::give(&shared.context, what, (seconds, note), uid)
+                };
+                Ok(vec![Answer::Order(self.blocking(given).await?), of(1)])
+            }
+            Request::TakeBack { numbers } => {
+                let taken =
+                    move |shared: &Shared| ordering::take_back(&shared.context, &numbers, uid);
+                Ok(vec![end(self.blocking(taken).await?)])
+            }
+            _ => {
+                let orders = ordering::list(&self.shared.context);
+                let count = orders.len();
+                Ok(orders.into_iter().map(Answer::Order).chain([of(count)]).collect())
+            }
+        }
     }
 
     async fn reload(&self) -> Result<Vec<Answer>, Problem> {

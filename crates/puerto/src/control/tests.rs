@@ -361,6 +361,79 @@ async fn a_body_is_shown_to_administrators_alone_octet_by_octet_and_the_log_says
 }
 
 #[tokio::test]
+async fn orders_are_given_listed_and_taken_back_by_administrators() {
+    let bench = bench();
+    let pause = json!({ "order": {
+        "what": { "kind": "pause", "to": "example.net" }, "seconds": 60, "note": "why"
+    } });
+    assert_eq!(bench.ask(SOMEBODY, pause.clone()).await[0]["error"]["code"], "denied");
+    let given = bench.ask(0, pause).await;
+    let expected = json!({
+        "number": 1, "kind": "pause", "to": "example.net", "since": "2026-11-24T08:46:40Z",
+        "until": "2026-11-24T08:47:40Z", "by": 0, "note": "why"
+    });
+    assert_eq!(given[0]["order"], expected);
+    let listed = bench.ask(SOMEBODY, json!("orders")).await;
+    assert_eq!((&listed[0]["order"], &listed[1]["end"]["count"]), (&expected, &json!(1)));
+    let overview = bench.ask(0, json!({ "overview": { "most": 1 } })).await;
+    assert_eq!(overview[0]["overview"]["orders"], json!([expected]));
+    let wrong = json!({ "order": { "what": { "kind": "pause", "to": "no domain" } } });
+    assert_eq!(bench.ask(0, wrong).await[0]["error"]["code"], "malformed");
+    let back = json!({ "take_back": { "numbers": [1, 7] } });
+    assert_eq!(bench.ask(SOMEBODY, back.clone()).await[0]["error"]["code"], "denied");
+    let taken = bench.ask(0, back).await;
+    assert_eq!(taken, [json!({ "end": { "count": 1, "missing": ["7"] } })]);
+    assert_eq!(bench.spool.orders().wait(), Ok(Vec::new()));
+    let log = bench.log.lock().unwrap().join("\n");
+    assert!(
+        log.contains(
+            "order 1: pause to=example.net: given by uid 0, until 2026-11-24T08:47:40Z (why)"
+        ),
+        "{log}"
+    );
+    assert!(log.contains("taken back by uid 0"), "{log}");
+}
+
+#[tokio::test]
+async fn who_ends_a_pause_has_what_waited_for_it_tried() {
+    let bench = bench();
+    bench.put("a@example.com", &["x@sub.example.net"]);
+    bench.put("a@example.com", &["x@example.net"]);
+    bench.defer_all("later");
+    let now = Timestamp::from_millis(1_795_510_000_000);
+    let pause = json!({ "order": { "what": { "kind": "pause", "to": "*.example.net" } } });
+    bench.ask(0, pause).await;
+    bench.ask(0, json!({ "take_back": { "numbers": [1] } })).await;
+    for entry in bench.spool.entries() {
+        assert_eq!(entry.recipients[0].state, puerto_spool::RecipientState::Due(now));
+    }
+}
+
+#[tokio::test]
+async fn an_order_ends_by_itself_and_one_of_another_node_is_heeded() {
+    let bench = bench();
+    let context = &bench.shared.context;
+    let order = |until: i64| {
+        format!(
+            r#"{{"what":{{"kind":"pause","to":"a.example"}},"since":0,"until":{until},"by":0}}"#
+        )
+    };
+    bench.spool.give_order(order(1_795_510_000_000)).wait().unwrap();
+    bench.spool.give_order(order(1_795_510_000_001)).wait().unwrap();
+    super::ordering::tend(context);
+    assert_eq!(context.sight.orders.get().orders.len(), 1);
+    assert_eq!(bench.spool.orders().wait().unwrap().len(), 1);
+    assert!(
+        bench
+            .log
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains("order 1: pause to=a.example: has ended"))
+    );
+}
+
+#[tokio::test]
 async fn counts_and_lanes_are_told() {
     let bench = bench();
     let answers = bench.ask(SOMEBODY, json!("vitals")).await;

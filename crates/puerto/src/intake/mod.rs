@@ -25,10 +25,12 @@ use std::sync::Arc;
 
 use puerto_smtp::{Envelope, Reply, ReversePath};
 use puerto_spool::clock::Clock;
-use puerto_spool::{Content, Draft, MessageId, SpoolError, Store, Timestamp};
+use puerto_spool::{Content, Draft, MessageId, NewMessage, Origin, SpoolError, Store, Timestamp};
 use tokio::sync::Semaphore;
 
+use crate::cause::Cause;
 use crate::config::{AddressPattern, Live};
+use crate::orders::Orders;
 use crate::telemetry::{self, Client, Event, LocalOrigin, MailLog};
 
 pub(crate) use encode::Base64Lines;
@@ -142,6 +144,7 @@ pub struct Context {
 /// The door to the spool.
 pub struct Intake {
     context: Context,
+    orders: Orders,
     /// Signing costs about a millisecond of processor time and large content is read
     /// from the disk: both happen on threads beside the reactor, no more of them at a
     /// time than there are processors.
@@ -152,7 +155,13 @@ impl Intake {
     /// Builds it; called once.
     pub fn new(context: Context) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { context, workers: Arc::new(Semaphore::new(processors)) }
+        let workers = Arc::new(Semaphore::new(processors));
+        Self { context, orders: Orders::default(), workers }
+    }
+
+    /// The same, which holds what was ordered to be held.
+    pub fn heeding(self, orders: Orders) -> Self {
+        Self { orders, ..self }
     }
 
     /// The time of day, as messages are dated by it.
@@ -212,7 +221,8 @@ impl Intake {
             changes: &prepared.changes,
             signing: &prepared.signing,
         }));
-        let message = prepared.message;
+        let mut message = prepared.message;
+        self.hold_if_ordered(&mut message);
         let size = message.prefix.len() as u64 + message.content.len();
         let from = message.envelope.reverse_path.clone();
         let recipients = message.envelope.recipients.len();
@@ -237,6 +247,22 @@ impl Intake {
             prepared
         });
         task.await.map_err(|_| broken())?
+    }
+
+    // What an administrator has ordered to be held waits for the administrator.
+    fn hold_if_ordered(&self, message: &mut NewMessage) {
+        let orders = self.orders.get();
+        let size = message.prefix.len() as u64 + message.content.len();
+        let account = match &message.origin {
+            Origin::Account { name, .. } => Some(name.as_str()),
+            Origin::Client(_) | Origin::LocalUser(_) | Origin::Internal => None,
+        };
+        let order = orders.hold_of(&message.envelope, (size, account), self.now());
+        if let (None, Some(number)) = (&message.held_for, order) {
+            let cause = Cause::HeldByOrder { number: number.to_string() };
+            self.notice(message.id, &cause.text());
+            message.held_for = Some(cause.kept());
+        }
     }
 
     fn notice(&self, id: MessageId, text: &str) {

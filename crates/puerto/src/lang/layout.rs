@@ -74,9 +74,8 @@ fn column_widths<'a, const N: usize>(
     let (mut widths, mut least) = ([0; N], [0; N]);
     for row in rows {
         for ((widest, longest), cell) in widths.iter_mut().zip(&mut least).zip(row) {
-            let words = Pieces::new(cell).map(|piece| piece.columns).max();
             *widest = columns(cell).max(*widest);
-            *longest = words.unwrap_or_default().max(*longest);
+            *longest = longest_piece(cell).max(*longest);
         }
     }
     if let (Some(least), Some(widest)) = (least.last_mut(), widths.last()) {
@@ -92,6 +91,9 @@ fn column_widths<'a, const N: usize>(
 
 /// The lines of a cell, each in the colour that the cell begins with.
 fn cell_lines(cell: &str, width: usize) -> Vec<String> {
+    if is_simple(cell) && cell.len() <= width && !cell.is_empty() {
+        return vec![cell.to_owned()];
+    }
     let colour = match (cell.strip_prefix('\u{1b}'), cell.find('m')) {
         (Some(_), Some(end)) => cell.get(..=end).unwrap_or_default(),
         _ => "",
@@ -117,7 +119,22 @@ fn block(out: &mut String, row: &[String], width: Option<usize>) {
 
 /// How many columns a text takes: colours and marks take none.
 fn columns(text: &str) -> usize {
-    Pieces::new(text).map(|piece| piece.columns + piece.blanks).sum()
+    if is_simple(text) { text.len() } else { plain(text).chars().count() }
+}
+
+/// Whether a text has nothing but visible ASCII, as nearly all of a long list.
+fn is_simple(text: &str) -> bool {
+    text.bytes().all(|octet| matches!(octet, b' '..=b'~'))
+}
+
+/// The longest of the words and of what is to be kept in one piece.
+fn longest_piece(text: &str) -> usize {
+    let may_be_kept = || text.contains('`') || text.contains("v=") || text.contains(". IN ");
+    let longest = match is_simple(text) && !may_be_kept() {
+        true => text.split(' ').map(str::len).max(),
+        false => Pieces::new(text).map(|piece| piece.columns).max(),
+    };
+    longest.unwrap_or_default()
 }
 
 fn set_line(out: &mut String, line: &str, width: usize, hang: usize) {
@@ -177,6 +194,9 @@ fn hang_of(line: &str, width: usize) -> usize {
 }
 
 fn plain(text: &str) -> String {
+    if is_simple(text) {
+        return text.to_owned();
+    }
     let mut out = String::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {

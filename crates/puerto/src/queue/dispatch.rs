@@ -49,6 +49,8 @@ const ROOM: usize = WAITING_RECIPIENTS / 8;
 /// Connections to pseudo-destinations: one user's mailbox, and mail without a route.
 const LOCAL_CEILING: usize = 2;
 const UNROUTABLE_CEILING: usize = 20;
+/// How long what is paused waits where the pause has no end: whoever ends it has it tried.
+pub(super) const PAUSED: Duration = Duration::from_secs(3600);
 /// A look-up that takes longer is slow.
 const PROMPT: Duration = Duration::from_secs(3);
 /// Look-ups at the same time that are not slow yet, and in all, where the limit on open
@@ -295,7 +297,28 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         // Once more after the claim: it may have brought what was made due meanwhile.
         self.heed_retries();
         self.leases.add(&leases);
+        let leases = self.without_paused(leases);
         self.send_on(leases);
+    }
+
+    // What is paused waits without an attempt until that ends.
+    fn without_paused(&self, leases: Vec<Lease>) -> Vec<Lease> {
+        let orders = self.wiring.orders.get();
+        if !orders.has_pauses() {
+            return leases;
+        }
+        let now = self.wiring.now();
+        let mut free = Vec::with_capacity(leases.len());
+        for lease in leases {
+            match orders.pause_of(&lease.reverse_path, &lease.domain, now) {
+                Some((_, until)) => {
+                    let due = until.unwrap_or_else(|| now.after(PAUSED));
+                    self.settler.give_back(&self.unrouted(lease), due);
+                }
+                None => free.push(lease),
+            }
+        }
+        free
     }
 
     fn send_on(self: &Arc<Self>, leases: Vec<Lease>) {

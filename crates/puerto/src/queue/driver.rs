@@ -9,12 +9,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use puerto_mail::dns::Dns;
+use puerto_smtp::Domain;
 use puerto_spool::{LeaseToken, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::carrier::Carrier;
-use super::dispatch::{Dispatcher, Workers};
+use super::dispatch::{Dispatcher, PAUSED, Workers};
 use super::leases::Leases;
 use super::lines::{Ground, Lines};
 use super::outcome::{self, Basis};
@@ -155,7 +156,9 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         let recipients = work.job.recipients.len();
         let now = self.now();
         self.leave_lost_leases(&mut work).await;
-        let mut pressure = Pressure::Fine;
+        self.leave_paused(&mut work);
+        // Where nothing is left of it, nothing is learnt.
+        let mut pressure = Pressure::Crowded { failed_at: None };
         let mut ground = None;
         if !work.leases.is_empty() {
             work.job.in_queue = now.since(work.job.received_at);
@@ -167,6 +170,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                     pressure: Pressure::Fine,
                 })
             });
+            pressure = Pressure::Fine;
             match report {
                 Some(report) => {
                     pressure = report.pressure;
@@ -253,6 +257,21 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             let tokens: Vec<LeaseToken> = work.leases.iter().map(|held| held.token).collect();
             work.leave(&self.leases.renew(&tokens).await);
         }
+    }
+
+    // An administrator may have paused its destination since it was claimed.
+    fn leave_paused(&self, work: &mut Work) {
+        let orders = self.wiring.orders.get();
+        if !orders.has_pauses() {
+            return;
+        }
+        let now = self.now();
+        let from = work.job.reverse_path.clone();
+        let waits = |domain: &Domain| {
+            let (_, until) = orders.pause_of(&from, domain, now)?;
+            Some(until.unwrap_or_else(|| now.after(PAUSED)))
+        };
+        self.settler.return_some(work.take_waiting(waits));
     }
 
     // A clock that went back would leave mail waiting until it has caught up.

@@ -34,6 +34,7 @@ use tokio::sync::watch;
 
 use crate::config::Live;
 use crate::intake::Wake;
+use crate::orders::Orders;
 use crate::route::Router;
 use crate::telemetry::{Event, MailLog};
 
@@ -60,6 +61,8 @@ pub struct Wiring<D = crate::dns::Resolver, C = Crew> {
     pub clock: Arc<dyn Clock>,
     /// Files that the process may have open: a look-up opens some.
     pub files: usize,
+    /// What is paused.
+    pub orders: Orders,
     /// Where the lanes are looked at.
     pub lanes: Lanes,
 }

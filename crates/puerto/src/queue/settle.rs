@@ -65,6 +65,11 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
         self.recorder.record(settlements, true);
     }
 
+    /// Gives back what these say.
+    pub(super) fn return_some(&self, settlements: Vec<Settlement>) {
+        self.recorder.record(settlements, true);
+    }
+
     /// Tries again what the store could not record.
     pub(super) fn settle_leftovers(&self) {
         self.recorder.try_again();

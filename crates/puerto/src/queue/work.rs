@@ -3,7 +3,10 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use puerto_spool::{Lease, LeaseToken, Origin};
+use puerto_smtp::Domain;
+use puerto_spool::{
+    Disposition, Lease, LeaseToken, LeasedRecipient, Origin, Settlement, Timestamp,
+};
 use tokio::time::Instant;
 
 use super::schedule::Schedulable;
@@ -110,6 +113,28 @@ impl Work {
         lanes.sort_unstable();
         lanes.dedup();
         DestinationKey(format!("{USERS}{}", lanes.join(",")).into())
+    }
+
+    /// Takes out the leases of a domain that is to wait, to be returned at that time.
+    pub(super) fn take_waiting(
+        &mut self,
+        until: impl Fn(&Domain) -> Option<Timestamp>,
+    ) -> Vec<Settlement> {
+        let mut recipients = self.job.recipients.iter();
+        let mut waiting = Vec::new();
+        for held in &self.leases {
+            let own: Vec<_> = recipients.by_ref().take(held.recipients).collect();
+            let first = own.first().map(|first| first.recipient.address.domain());
+            if let Some(due) = first.and_then(&until) {
+                let returned =
+                    |leased: &&LeasedRecipient| (leased.index, Disposition::Returned(due));
+                let dispositions = own.iter().map(returned).collect();
+                waiting.push(Settlement { token: held.token, dispositions });
+            }
+        }
+        let tokens: Vec<LeaseToken> = waiting.iter().map(|settlement| settlement.token).collect();
+        self.leave(&tokens);
+        waiting
     }
 
     /// Leaves out the leases that are no longer ours, with their recipients.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use puerto_smtp::{Domain, ReversePath, Verp};
 
 use super::{Machine, address};
-use crate::config::{Config, Route, TlsLevel};
+use crate::config::{Config, Route, TlsLevel, domain_matches, same_name, sender_matches};
 
 /// The rule that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,14 +85,6 @@ pub fn is_relayed(config: &Config, domain: &Domain) -> bool {
         && !is_here(config, domain)
 }
 
-// U-labels and A-labels of one name are the same name (RFC 5890 §2.3.2.4).
-fn same_name(one: &str, other: &str) -> bool {
-    one.eq_ignore_ascii_case(other)
-        || (!one.is_ascii() || !other.is_ascii())
-            && idna::domain_to_ascii(one)
-                .is_ok_and(|one| idna::domain_to_ascii(other).is_ok_and(|other| one == other))
-}
-
 /// Whether a domain is the address of one of our listeners for mail. The kernel is asked
 /// for the interfaces' addresses only where they matter: this is asked of every message.
 pub(super) fn is_own_literal(
@@ -113,32 +105,4 @@ fn matches(route: &Route, reverse_path: &ReversePath, domain: &Domain) -> bool {
     let to = route.to.as_deref().is_none_or(|pattern| domain_matches(pattern, domain));
     let from = route.from.as_deref().is_none_or(|pattern| sender_matches(pattern, reverse_path));
     to && from
-}
-
-// "*.example.net" stands for example.net and everything below it.
-fn domain_matches(pattern: &str, domain: &Domain) -> bool {
-    let Domain::Name(name) = domain else {
-        return pattern == "*" || domain.to_string().eq_ignore_ascii_case(pattern);
-    };
-    let Some(parent) = pattern.strip_prefix("*.") else {
-        return pattern == "*" || same_name(name, pattern);
-    };
-    let mut rest = Some(&**name);
-    while let Some(candidate) = rest {
-        if same_name(candidate, parent) {
-            return true;
-        }
-        rest = candidate.split_once('.').map(|(_, above)| above);
-    }
-    false
-}
-
-// "@example.com" stands for every address of that domain. Local parts are compared
-// as they are written, apart from their case: nobody means two people by it here.
-fn sender_matches(pattern: &str, reverse_path: &ReversePath) -> bool {
-    let Some(address) = reverse_path.address() else { return pattern == "<>" };
-    match pattern.strip_prefix('@') {
-        Some(domain) => domain_matches(domain, address.domain()),
-        None => address.to_string().eq_ignore_ascii_case(pattern),
-    }
 }

@@ -30,6 +30,7 @@ use crate::cause::Cause;
 use crate::config::{Config, Live, Login, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
+use crate::orders::Orders;
 pub use address::LiteralFault;
 use choice::Choice;
 pub use choice::{is_here, is_local, is_relayed, is_virtual, verp};
@@ -164,6 +165,7 @@ const FAILURE_AGE: Duration = Duration::from_secs(10);
 /// Finds routes and remembers them.
 pub struct Router<D = Resolver> {
     config: Live,
+    orders: Orders,
     dns: Arc<D>,
     machine: Machine,
     cache: Mutex<Cache>,
@@ -196,12 +198,22 @@ impl<D: Dns + 'static> Router<D> {
             by_question: TtlCache::new(CACHE_OCTETS),
             by_exchange: TtlCache::new(CACHE_OCTETS),
         });
-        Self { config, dns, machine, cache }
+        Self { config, orders: Orders::default(), dns, machine, cache }
+    }
+
+    /// The same, which also heeds what was ordered.
+    pub fn heeding(self, orders: Orders) -> Self {
+        Self { orders, ..self }
+    }
+
+    // With the routes that were ordered before its own.
+    fn config(&self) -> Arc<Config> {
+        self.orders.way(self.config.get())
     }
 
     /// The answer for a domain if it is known without asking the DNS.
     pub fn known(&self, reverse_path: &ReversePath, domain: &Domain) -> Option<Answer> {
-        let config = self.config.get();
+        let config = self.config();
         match choice::choose(&config, &self.machine, reverse_path, domain) {
             Choice::Local => Some(Ok(Routing::Local)),
             choice => self.cached(&config, domain, choice),
@@ -210,7 +222,7 @@ impl<D: Dns + 'static> Router<D> {
 
     /// What [`Router::route`] would ask about.
     pub fn question(&self, reverse_path: &ReversePath, domain: &Domain) -> Question {
-        let config = self.config.get();
+        let config = self.config();
         let choice = choice::choose(&config, &self.machine, reverse_path, domain);
         Question::new(domain, choice)
     }
@@ -221,7 +233,7 @@ impl<D: Dns + 'static> Router<D> {
         reverse_path: &ReversePath,
         domain: &Domain,
     ) -> Result<Routing, RouteFailure> {
-        let config = self.config.get();
+        let config = self.config();
         let choice = choice::choose(&config, &self.machine, reverse_path, domain);
         if choice == Choice::Local {
             return Ok(Routing::Local);
@@ -253,7 +265,7 @@ impl<D: Dns + 'static> Router<D> {
     // Domains with the same exchange get the very same plan.
     fn share(&self, found: exchange::Found, ttl: Duration) -> Routing {
         let now = Instant::now();
-        let config = self.config.get();
+        let config = self.config();
         let mut cache = self.cache_for(&config);
         if let Some((plan, _)) = cache.by_exchange.get(&found.exchange, now) {
             return Routing::Remote(Arc::clone(plan));

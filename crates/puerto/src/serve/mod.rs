@@ -20,7 +20,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use puerto_smtp::{Domain, ReversePath};
-use puerto_spool::clock::SystemClock;
+use puerto_spool::clock::{Clock, SystemClock};
 use puerto_spool::{Backend, Desk, Health, HeldBack};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -36,6 +36,7 @@ use crate::intake::{self, Intake, KeyRing, Wake};
 use crate::lang::{Said, said, said_of, system};
 use crate::local::Mailboxes;
 use crate::local::agent::{self, AgentHandle};
+use crate::orders::Orders;
 use crate::queue;
 use crate::receive::{self, Inherited, Listeners};
 use crate::recipients::Recipients;
@@ -204,14 +205,16 @@ impl Daemon {
         let keys = Arc::new(keys);
         let wake = Wake::default();
         let clock = store.clock();
-        let intake = Arc::new(Intake::new(intake::Context {
+        let orders = standing_orders(&*store, &clock, &log).await;
+        let intake = Intake::new(intake::Context {
             config: config.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
             log: log.clone(),
             wake: wake.clone(),
             clock: Arc::clone(&clock),
-        }));
+        });
+        let intake = Arc::new(intake.heeding(orders.clone()));
         let remote = remote(&config, client_tls, &log, &store);
         let agent_lost = agent.as_ref().map(AgentHandle::lost);
         let mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
@@ -227,7 +230,8 @@ impl Daemon {
             bouncer: Arc::new(Bouncer::new(config.clone(), Arc::clone(&intake), log.clone())),
             returns: Returns::nowhere(),
         };
-        let router = Arc::new(Router::new(config.clone(), Arc::clone(&dns)));
+        let router =
+            Arc::new(Router::new(config.clone(), Arc::clone(&dns)).heeding(orders.clone()));
         let lanes = queue::Lanes::default();
         let queue = queue::Wiring {
             config: config.clone(),
@@ -239,6 +243,7 @@ impl Daemon {
             wake: wake.clone(),
             clock: Arc::clone(&clock),
             files: open_files(),
+            orders: orders.clone(),
             lanes: lanes.clone(),
         };
         let receiver = receive::Context {
@@ -258,6 +263,7 @@ impl Daemon {
             log: log.clone(),
             reload: Arc::clone(&reload),
             sight: control::Sight {
+                orders,
                 lanes,
                 lane_of: Arc::new(move |domain| lane_of(&router, domain)),
             },
@@ -350,6 +356,20 @@ fn try_reload(tls: &ServerTls, config: &Config, keeper: Option<&Keeper>, log: &M
         );
         notice(log, "warning", &text);
     }
+}
+
+// What was ordered before the start holds from its first moment.
+async fn standing_orders(desk: &dyn Desk, clock: &Arc<dyn Clock>, log: &MailLog) -> Orders {
+    let orders = Orders::new(Arc::clone(clock));
+    match desk.orders().await {
+        Ok(kept) => drop(orders.replace(kept)),
+        Err(error) => {
+            let text =
+                format!("no pause, hold or reroute is in force, since none can be read: {error}");
+            notice(log, "warning", &text);
+        }
+    }
+    orders
 }
 
 // By which lane mail for a domain goes, if that is known without asking the DNS.

@@ -297,6 +297,55 @@ fn a_body_is_written_as_it_is_stored() {
 }
 
 #[test]
+fn pauses_holds_and_other_ways_are_ordered_shown_and_taken_back() {
+    let machine = machine();
+    machine.put("a@example.com", &["b@example.net"]);
+    assert!(machine.ok(&["queue", "rules"]).starts_with("No destination is paused"));
+    let said = machine.ok(&["pause", "--to", "example.net", "--for", "2h", "--note", "hm"]);
+    assert_eq!(said, "order 1: paused: to example.net; it ends in 2h\n");
+    let hold = ["queue", "hold", "--rule", "--from", "@shop.example", "--larger", "1MiB"];
+    let said = machine.ok(&hold);
+    assert_eq!(
+        said,
+        "order 2: new mail is held: from @shop.example larger than 1048576 octets; it ends when \
+         taken back\n"
+    );
+    let via = ["--via", "[relay.example.org]:587"];
+    let reroute = [&["queue", "reroute", "--to", "example.net"], &via[..], &["--yes"]].concat();
+    assert_eq!(
+        machine.ok(&reroute),
+        "order 3: to example.net goes by [relay.example.org]:587; it ends when taken back\n\
+         1 message to be tried now\n"
+    );
+    let pauses = machine.ok(&["pause", "list"]);
+    assert!(pauses.contains("paused: to example.net") && pauses.contains("hm"), "{pauses}");
+    assert!(!pauses.contains("held") && !pauses.contains("goes by"), "{pauses}");
+    let rules: serde_json::Value =
+        serde_json::from_str(&machine.ok(&["queue", "rules", "--json"])).unwrap();
+    let kinds: Vec<&str> =
+        rules["orders"].as_array().unwrap().iter().map(|o| o["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["pause", "hold", "reroute"]);
+    assert!(machine.ok(&["queue", "summary"]).contains("order 3: to example.net goes by"));
+    assert!(machine.ok(&["resume", "--to", "EXAMPLE.net"]).starts_with("1 pause ended"));
+    assert_eq!(code(&machine.run(&["resume", "--all"])), 66);
+    let removed = machine.run(&["queue", "rules", "--remove", "2", "9"]);
+    assert_eq!((code(&removed), stdout(&removed).as_str()), (66, "1 order taken back\n"));
+    assert!(stderr(&removed).contains("stays held") && stderr(&removed).contains("no order 9"));
+    for wrong in [
+        &["pause"][..],
+        &["resume"],
+        &["pause", "--to", "a@b.example"],
+        &["queue", "hold", "--rule"],
+        &["queue", "hold", "--rule", "--reason", "x", "--to", "*"],
+        &["queue", "hold", "--for", "2h", "--all"],
+        &["queue", "reroute", "--to", "example.net", "--via", "192.0.2.1", "--yes"],
+        &[&["queue", "reroute", "--to", "example.net"], &via[..]].concat(),
+    ] {
+        assert_eq!(code(&machine.run(wrong)), 2, "{wrong:?}");
+    }
+}
+
+#[test]
 fn waiting_mail_is_flushed() {
     let machine = machine();
     let id = machine.put("a@example.com", &["b@example.net"]).to_string();

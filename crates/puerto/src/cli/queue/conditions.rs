@@ -63,6 +63,17 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
+    /// Those that can be judged of mail that is only coming.
+    pub(super) fn of_new_mail(&self) -> Self {
+        Self {
+            to: self.to.clone(),
+            from: self.from.clone(),
+            account: self.account.clone(),
+            larger: self.larger,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn selection(&self) -> Selection {
         Selection {
             to: self.to.clone(),

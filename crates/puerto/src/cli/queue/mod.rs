@@ -3,8 +3,9 @@
 
 mod change;
 mod conditions;
-mod print;
-mod summary;
+pub(in crate::cli) mod orders;
+pub(in crate::cli) mod print;
+pub(in crate::cli) mod summary;
 
 use std::io::{self, BufWriter, IsTerminal, Write as _};
 use std::path::Path;
@@ -15,6 +16,7 @@ use clap::{Args, Subcommand};
 
 use self::change::ChangeArgs;
 use self::conditions::Conditions;
+use self::orders::OrderEnd;
 use self::print::{Form, Manner, Printer};
 use crate::cli::clock::now;
 use crate::cli::exit::{Failure, Sysexit, end};
@@ -23,7 +25,7 @@ use crate::cli::sendmail;
 use crate::cli::spanish::Spanish as _;
 use crate::control::Client;
 use crate::control::protocol::Change;
-use crate::lang::{Language, Said, Text, harmless_json, quoted};
+use crate::lang::{Language, Said, Text, harmless_json, quoted, said};
 
 pub(crate) use self::change::HELD_ONE;
 
@@ -57,10 +59,18 @@ enum QueueCommand {
     Retry(ChangeArgs),
     /// Keep messages from being tried until they are released
     #[command(es = "Retiene mensajes: no se intenta entregarlos hasta que se liberan")]
-    Hold(ChangeArgs),
+    Hold(HoldArgs),
     /// Release messages from hold
     #[command(es = "Libera mensajes retenidos")]
     Release(ChangeArgs),
+    /// Send what waits for a domain, and what will come, by another next hop
+    #[command(es = "Envía por otro siguiente salto lo que espera para un dominio y lo que llegue")]
+    Reroute(orders::RerouteArgs),
+    /// List or take back what was ordered: pauses, holds of new mail, other ways
+    #[command(
+        es = "Enumera o retira lo ordenado: pausas, retenciones de correo nuevo, otros caminos"
+    )]
+    Rules(orders::RulesArgs),
     /// Remove messages for good, without notice to their senders
     #[command(es = "Elimina mensajes definitivamente, sin avisar a sus remitentes")]
     Remove(ChangeArgs),
@@ -74,6 +84,18 @@ struct ListArgs {
     #[arg(es = "Escribe un objeto JSON por mensaje")]
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct HoldArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// Hold new mail that fits --to, --from, --account or --larger
+    #[arg(es = "Retiene el correo nuevo que cumpla --to, --from, --account o --larger")]
+    #[arg(long, conflicts_with_all = ["ids", "all", "yes", "dry_run"])]
+    rule: bool,
+    #[command(flatten)]
+    end: OrderEnd,
 }
 
 #[derive(Debug, Args)]
@@ -122,7 +144,22 @@ fn dispatch(
             return summarize(&mut connect()?, arguments, language);
         }
         QueueCommand::Retry(arguments) => (Change::Retry, arguments),
-        QueueCommand::Hold(arguments) => (Change::Hold, arguments),
+        QueueCommand::Hold(HoldArgs { change, rule: true, end }) => {
+            return orders::hold(&connect, &change.conditions, end, language);
+        }
+        QueueCommand::Hold(arguments) if arguments.end.is_given() => {
+            return Err(usage(said!(
+                "--for and --note go with --rule, which holds new mail",
+                "--for y --note van con --rule, que retiene el correo nuevo"
+            )));
+        }
+        QueueCommand::Hold(arguments) => (Change::Hold, &arguments.change),
+        QueueCommand::Reroute(arguments) => {
+            return orders::reroute(&connect, arguments, language);
+        }
+        QueueCommand::Rules(arguments) => {
+            return orders::rules(&mut connect()?, arguments, language);
+        }
         QueueCommand::Release(arguments) => (Change::Release, arguments),
         QueueCommand::Remove(arguments) => (Change::Remove, arguments),
     };

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::orders;
 use super::print::{ago, from_now, size};
 use crate::cli::output::printable;
 use crate::control::overview::{Destination, LaneView, LaneWord, Numbers, Overview, Reason};
@@ -82,13 +83,13 @@ const NO_PLACE: Text = Text::new(
 );
 
 /// The page, for so many columns.
-pub(super) fn text(
+pub(in crate::cli) fn text(
     overview: &Overview,
     now: Timestamp,
     width: Option<usize>,
     language: Language,
 ) -> String {
-    if overview.messages == 0 && overview.lanes.is_empty() {
+    if overview.messages == 0 && overview.lanes.is_empty() && overview.orders.is_empty() {
         return format!("{}\n", EMPTY.of(language));
     }
     let page = Page { now, width, language };
@@ -131,7 +132,12 @@ impl Page {
             Some(None) => NEXT_NOW.of(self.language).to_owned(),
             None => NO_NEXT.of(self.language).to_owned(),
         };
-        format!("{total}\n{next}{}\n\n", oldest.unwrap_or_default())
+        let orders: String = overview
+            .orders
+            .iter()
+            .map(|order| orders::line(order, self.now, self.language) + "\n")
+            .collect();
+        format!("{total}\n{next}{}\n{orders}\n", oldest.unwrap_or_default())
     }
 
     fn destinations<const N: usize>(

@@ -94,6 +94,7 @@ const VALUES: &[(&str, &str)] = &[
     ("FROM", "ORIGEN"),
     ("TO", "DESTINO"),
     ("CLASS", "CLASE"),
+    ("NUMBERS", "NÚMEROS"),
     ("TIME", "TIEMPO"),
     ("SIZE", "TAMAÑO"),
 ];

@@ -20,6 +20,7 @@ use crate::config::{Config, Live};
 use crate::deliver::{HURRIED, Job, Outcome, Places, Pressure, Report, Success, Whom};
 use crate::intake::Refusal;
 use crate::intake::Wake;
+use crate::orders::Orders;
 use crate::route::{Machine, Router};
 use crate::telemetry::{Delays, Delivery, DeliveryStatus, Event, MailLog};
 
@@ -288,6 +289,7 @@ pub(super) struct World {
     pub(super) places: Option<Places>,
     config: Live,
     pub(super) wake: Wake,
+    pub(super) orders: Orders,
     stop: watch::Sender<bool>,
 }
 
@@ -330,6 +332,7 @@ impl World {
             places: None,
             config: Live::new(config),
             wake: Wake::default(),
+            orders: Orders::default(),
             stop: watch::channel(false).0,
         }
     }
@@ -401,6 +404,7 @@ impl World {
             wake: self.wake.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             files: 65_536,
+            orders: self.orders.clone(),
             lanes: Lanes::default(),
         };
         tokio::spawn(run(wiring, self.stop.subscribe()))

@@ -2,6 +2,7 @@
 
 mod crowds;
 mod harness;
+mod pauses;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,191 @@
+//! Orders: pauses, holds and other ways, as they are given, shown and taken back.
+
+use std::time::Duration;
+
+use puerto_spool::{Filter, SpoolError, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::operations::{self, Problem};
+use super::protocol::{ErrorCode, Summary};
+use super::server::Context;
+use super::view::time;
+use crate::orders::{Order, What};
+use crate::telemetry::Event;
+
+/// Octets of a note.
+const MAX_NOTE: usize = 500;
+/// Orders at the same time: each message is compared with them.
+const MAX_ORDERS: usize = 1000;
+
+/// An order, from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderView {
+    /// Its number, by which it is taken back.
+    pub number: u64,
+    /// What is ordered.
+    #[serde(flatten)]
+    pub what: What,
+    /// When it was given, as in RFC 3339.
+    pub since: String,
+    /// When it ends, if it does by itself.
+    pub until: Option<String>,
+    /// The user who gave it.
+    pub by: u32,
+    /// What they say about it.
+    pub note: Option<String>,
+}
+
+impl OrderView {
+    fn new(number: u64, order: &Order) -> Self {
+        Self {
+            number,
+            what: order.what.clone(),
+            since: time(order.since),
+            until: order.until.map(time),
+            by: order.by,
+            note: order.note.clone(),
+        }
+    }
+}
+
+/// All that are in force.
+pub(super) fn list(context: &Context) -> Vec<OrderView> {
+    let now = context.store.clock().now();
+    let standing = context.sight.orders.get();
+    standing.in_force(now).map(|(number, order)| OrderView::new(*number, order)).collect()
+}
+
+/// Gives an order, for so many seconds if it is to end by itself.
+pub(super) fn give(
+    context: &Context,
+    what: What,
+    (seconds, note): (Option<u64>, Option<String>),
+    uid: u32,
+) -> Result<OrderView, Problem> {
+    if let Some(fault) = what.fault() {
+        return Err(Problem(ErrorCode::Malformed, fault.to_string()));
+    }
+    let now = context.store.clock().now();
+    let note = note.map(|note| note.chars().take(MAX_NOTE).collect::<String>());
+    let until = seconds.map(|seconds| now.after(Duration::from_secs(seconds)));
+    let order = Order { what, since: now, until, by: uid, note };
+    if context.sight.orders.get().orders.len() >= MAX_ORDERS {
+        let text = format!("there are {MAX_ORDERS} orders already: take some back");
+        return Err(Problem(ErrorCode::Failed, text));
+    }
+    let failed = |error: serde_json::Error| Problem(ErrorCode::Failed, error.to_string());
+    let kept = serde_json::to_string(&order).map_err(failed)?;
+    let number = context.desk.give_order(kept).wait()?;
+    refresh(context)?;
+    log(context, number, &order, &format!("given by uid {uid}, {}", end_of(&order)));
+    Ok(OrderView::new(number, &order))
+}
+
+/// Takes orders back. What was paused by one is tried now.
+pub(super) fn take_back(context: &Context, numbers: &[u64], uid: u32) -> Result<Summary, Problem> {
+    let standing = context.sight.orders.get();
+    let mut summary = Summary::default();
+    for number in numbers {
+        if !context.desk.take_back_order(*number).wait()? {
+            summary.missing.push(number.to_string());
+            continue;
+        }
+        summary.count += 1;
+        if let Some((_, order)) = standing.orders.iter().find(|(known, _)| known == number) {
+            log(context, *number, order, &format!("taken back by uid {uid}"));
+        }
+    }
+    refresh(context)?;
+    for (number, order) in &standing.orders {
+        if let What::Pause { to, from } = &order.what
+            && numbers.contains(number)
+        {
+            try_now(context, to, from.as_deref())?;
+        }
+    }
+    Ok(summary)
+}
+
+// What waits for a pause to end was put off until that end.
+fn try_now(context: &Context, to: &str, from: Option<&str>) -> Result<(), Problem> {
+    context.wake.expect_retry();
+    let below = to.strip_prefix("*.");
+    for destination in [Some(to), below].into_iter().flatten() {
+        let filter = Filter {
+            destination: Some(destination.to_owned()),
+            from: from.map(str::to_owned),
+            ..Filter::default()
+        };
+        let mut after = None;
+        loop {
+            let (_, next) = operations::flush_page(context.desk.as_ref(), after, &filter)?;
+            context.wake.wake();
+            if next.is_none() {
+                break;
+            }
+            after = next;
+        }
+    }
+    Ok(())
+}
+
+/// Puts in force what the store has: another node may have given or taken back something.
+pub(super) fn refresh(context: &Context) -> Result<(), SpoolError> {
+    if context.sight.orders.replace(context.desk.orders().wait()?) {
+        context.wake.wake();
+    }
+    Ok(())
+}
+
+/// The same, and takes back what has ended.
+pub(super) fn tend(context: &Context) {
+    let now = context.store.clock().now();
+    // A store that gives no answer now is asked again; what is in force stays so.
+    if refresh(context).is_err() {
+        return;
+    }
+    let standing = context.sight.orders.get();
+    let over: Vec<_> = standing.orders.iter().filter(|(_, order)| order.is_over(now)).collect();
+    for (number, order) in &over {
+        // Of several nodes, one has taken it back.
+        if let Ok(true) = context.desk.take_back_order(*number).wait() {
+            log(context, *number, order, "has ended");
+        }
+    }
+    if !over.is_empty() {
+        let _ = refresh(context);
+        context.wake.wake();
+    }
+}
+
+fn end_of(order: &Order) -> String {
+    order.until.map_or_else(
+        || "until it is taken back".to_owned(),
+        |end: Timestamp| format!("until {}", time(end)),
+    )
+}
+
+fn log(context: &Context, number: u64, order: &Order, what: &str) {
+    let note = order.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+    let text = format!("order {number}: {}: {what}{note}", described(&order.what));
+    context.log.write(&Event::Notice { level: "info", component: "qmgr", id: None, text: &text });
+}
+
+fn described(what: &What) -> String {
+    let from = |from: &Option<String>| from.as_ref().map(|from| format!(" from={from}"));
+    match what {
+        What::Pause { to, from: sender } => {
+            format!("pause to={to}{}", from(sender).unwrap_or_default())
+        }
+        What::Reroute { to, from: sender, via } => {
+            format!("reroute to={to}{} via={via}", from(sender).unwrap_or_default())
+        }
+        What::Hold { to, from: sender, account, larger } => {
+            let to = to.as_ref().map(|to| format!(" to={to}"));
+            let account = account.as_ref().map(|account| format!(" account={account}"));
+            let larger = larger.map(|octets| format!(" larger={octets}"));
+            let all = [to, from(sender), account, larger].into_iter().flatten();
+            format!("hold{}", all.collect::<String>())
+        }
+    }
+}
