@@ -66,6 +66,12 @@ impl MessageId {
         Self(u64::try_from(millis).unwrap_or(0) << COUNTER_BITS)
     }
 
+    /// When it was given, unless the clock was wrong.
+    pub const fn given_at(self) -> Timestamp {
+        let number = if self.has_node() { self.0 >> 8 } else { self.0 };
+        Timestamp((number >> COUNTER_BITS).cast_signed() + EPOCH_2026_MILLIS)
+    }
+
     /// The id to give out at `now` when `last` was the last one given: never one
     /// that was given before, even if the clock went back.
     pub fn next(last: Option<Self>, now: Timestamp) -> Self {
@@ -150,6 +156,7 @@ mod tests {
         assert!(of_a_node.has_node() && !second.has_node());
         assert_eq!(of_a_node.to_string().len(), 14);
         assert_eq!(of_a_node.to_string().parse(), Ok(of_a_node));
+        assert_eq!((first.given_at(), of_a_node.given_at()), (now, now));
         assert_eq!((first.or_later(of_a_node), first.or_later(second)), (first, second));
     }
 }

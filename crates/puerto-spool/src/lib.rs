@@ -10,6 +10,7 @@
 //! simulated Internet, `segments`, the append-only log on disk, and `postgres`, one queue
 //! for several nodes.
 
+mod archive;
 pub mod clock;
 mod codec;
 #[cfg(any(test, feature = "contract"))]
@@ -35,6 +36,7 @@ use std::io::Read;
 
 use puerto_smtp::Envelope;
 
+pub use archive::{Archive, Note};
 pub use entry::{
     Attempt, Disposition, Entry, Lease, LeaseToken, LeasedRecipient, MAX_CAUSE, Origin,
     RecipientState, RecipientStatus, Settled, Settlement,

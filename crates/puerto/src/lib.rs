@@ -19,6 +19,7 @@ pub mod explain;
 pub mod finding;
 #[cfg(test)]
 mod golden;
+pub mod history;
 pub mod intake;
 pub mod lang;
 pub mod local;

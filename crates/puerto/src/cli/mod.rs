@@ -40,6 +40,7 @@ mod top;
 pub mod trial;
 mod user;
 mod verify;
+mod why;
 
 /// A mail server for sending, whose mail arrives.
 #[derive(Debug, Parser)]
@@ -131,6 +132,10 @@ enum Command {
     /// Show the nodes that share the queue
     #[command(es = "Muestra los nodos que comparten la cola")]
     Nodes(nodes::NodesArgs),
+    /// Tell what became of a message: each step, where it is, why, what comes next
+    #[command(es = "Cuenta qué ha sido de un mensaje: cada paso, dónde está, por qué y qué viene \
+                    después")]
+    Why(why::WhyArgs),
     /// Care for the place where the queue is kept
     #[command(es = "Cuida el sitio donde se guarda la cola")]
     #[command(subcommand)]
@@ -282,6 +287,7 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Nodes(arguments) => nodes::run(&arguments, config, language),
         Command::Store(command) => store::run(&command, config, language),
         Command::Queue(arguments) => queue::run(&arguments, config, language),
+        Command::Why(arguments) => why::run(&arguments, config, language),
         Command::Check(arguments) => check::run(&arguments, config, language),
         Command::User(command) => user::run(&command, config, language),
         Command::Verify(arguments) => verify::run(&arguments, config, language),

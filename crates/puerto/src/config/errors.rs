@@ -168,9 +168,9 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-// Levenshtein's distance over the shorter of the two kept rows. Words come from a
-// file that may hold anything, so long ones are not compared at all.
-fn distance(a: &str, b: &str) -> usize {
+/// How many characters are to be changed, added or left out (Levenshtein's distance). Words
+/// come from anywhere, so long ones are not compared at all.
+pub fn distance(a: &str, b: &str) -> usize {
     if a.len() > 64 {
         return usize::MAX;
     }

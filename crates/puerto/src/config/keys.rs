@@ -117,6 +117,14 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
         ),
     ),
     (
+        "history",
+        Text::new(
+            "What `puerto why` tells of mail that is gone: what the log has, too, and no content.",
+            "Lo que `puerto why` cuenta del correo que ya no está: lo que también dice el registro, \
+             y nada del contenido.",
+        ),
+    ),
+    (
         "local",
         Text::new(
             "How the users of this machine get their mail.",
@@ -366,6 +374,17 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("This node's name in the cluster.", "El nombre de este nodo en el clúster.");
         |d, v| store(&mut d.node, value::optional(v, value::text));
         |c| quote(&c.store.node);
+
+    "history" "keep" = Written("\"14d\"");
+        Text::new("a duration, such as \"14d\", or \"0\" to keep nothing", "una duración, como \"14d\", o \"0\" para no guardar nada");
+        Text::new("For how long it is kept; \"0\" switches it off and removes what there is.", "Cuánto tiempo se guarda; \"0\" lo desactiva y borra lo que haya.");
+        |d, v| store(&mut d.config.history.keep, value::keep(v));
+        |c| quote(match c.history.keep.as_secs() { 0 => "0".to_owned(), _ => value::show_duration(c.history.keep) });
+    "history" "size" = Written("\"256MiB\"");
+        Text::new("a size, such as \"256MiB\"", "un tamaño, como \"256MiB\"");
+        Text::new("What it may take up in state_dir, or in the database of [store]; the oldest goes first.", "Lo que puede ocupar en state_dir, o en la base de datos de [store]; lo más antiguo se borra primero.");
+        |d, v| store(&mut d.config.history.size, value::size(v));
+        |c| quote(value::show_size(c.history.size));
 
     "local" "mailbox" = Written("\"mbox\"");
         Text::new("\"mbox\", \"maildir\", or \"lmtp:\" with a socket's path or HOST:PORT", "\"mbox\", \"maildir\" o \"lmtp:\" con la ruta de un socket o MÁQUINA:PUERTO");

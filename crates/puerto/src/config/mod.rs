@@ -27,7 +27,7 @@ use puerto_smtp::{Address, Domain, Verp};
 use crate::lang::Language;
 
 pub use addresses::{Destination, Destinations, Inhabitant, Virtual};
-pub use errors::{ConfigError, ConfigErrors};
+pub use errors::{ConfigError, ConfigErrors, distance};
 pub use matching::{domain_matches, same_name, sender_matches};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
@@ -89,6 +89,8 @@ pub struct Config {
     pub queue: QueueTimes,
     /// Where the queue is, if several nodes share it.
     pub store: Store,
+    /// What is kept of mail that is gone.
+    pub history: History,
     /// How local users get theirs.
     pub local: Local,
     /// How they hand over what they send.
@@ -356,6 +358,15 @@ pub struct Store {
     pub password_file: Option<PathBuf>,
     /// This node's name; the other nodes have others.
     pub node: String,
+}
+
+/// What is kept of mail that is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// For how long; zero: nothing is.
+    pub keep: Duration,
+    /// Octets of it at most; 0: nothing is kept.
+    pub size: u64,
 }
 
 /// How local users get their mail.

@@ -223,6 +223,11 @@ pub(super) fn duration(node: &Node<'_>) -> Read<Duration> {
     parsed(node, parse_duration)
 }
 
+/// For how long something is kept; `0` needs no unit.
+pub(super) fn keep(node: &Node<'_>) -> Read<Duration> {
+    parsed(node, |text| if text == "0" { Ok(Duration::ZERO) } else { parse_duration(text) })
+}
+
 pub(super) fn size(node: &Node<'_>) -> Read<u64> {
     if let DeValue::Integer(integer) = node.get_ref() {
         let number = u64::from_str_radix(integer.as_str(), integer.radix());

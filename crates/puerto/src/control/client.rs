@@ -12,6 +12,7 @@ use super::protocol::{
     Summary, VERSION,
 };
 use super::view::{Brief, MessageView};
+use super::why::{MatchView, StoryView, UnknownView};
 use crate::orders::What;
 
 /// How long the server may take over an answer.
@@ -60,6 +61,17 @@ pub enum ClientError {
         /// For people.
         message: String,
     },
+}
+
+/// What is known by an id, a Message-ID or an address.
+#[derive(Debug)]
+pub enum Known {
+    /// One message.
+    Story(Box<StoryView>),
+    /// Several, the newest first.
+    Several(Vec<MatchView>),
+    /// Nothing, and why.
+    Nothing(UnknownView),
 }
 
 /// A connection to the server of this machine.
@@ -294,6 +306,33 @@ impl Client {
         self.end()
     }
 
+    /// What is known by an id, a Message-ID or an address.
+    pub fn why(&mut self, what: &str) -> Result<Known, ClientError> {
+        self.send(Request::Why { what: what.to_owned() })?;
+        let mut matches = Vec::new();
+        loop {
+            match self.answer()? {
+                Answer::Match(one) => matches.push(one),
+                Answer::Story(story) => {
+                    self.end()?;
+                    return Ok(Known::Story(story));
+                }
+                Answer::Unknown(unknown) => {
+                    self.end()?;
+                    return Ok(Known::Nothing(unknown));
+                }
+                Answer::End(_) => return Ok(Known::Several(matches)),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Has the history forget all mail from or to an address. Says how many messages.
+    pub fn forget(&mut self, address: &str) -> Result<u64, ClientError> {
+        self.send(Request::Forget { address: address.to_owned() })?;
+        self.end().map(|summary| summary.count)
+    }
+
     /// How the server fares.
     pub fn health(&mut self) -> Result<HealthView, ClientError> {
         self.send(Request::Health)?;
@@ -376,6 +415,9 @@ fn unexpected(answer: &Answer) -> ClientError {
         Answer::Overview(_) => "overview",
         Answer::Vitals { .. } => "vitals",
         Answer::Body { .. } => "body",
+        Answer::Story(_) => "story",
+        Answer::Match(_) => "match",
+        Answer::Unknown(_) => "unknown",
         Answer::Health(_) => "health",
         Answer::Node(_) => "node",
         Answer::End(_) => "end",

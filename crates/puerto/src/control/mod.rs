@@ -23,10 +23,12 @@ pub mod protocol;
 pub mod reasons;
 mod server;
 pub mod view;
+mod why;
 
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, Known};
 pub use ordering::OrderView;
 pub use server::{BindError, Context, Reload, Server, Sight};
+pub use why::{MatchView, Standing, StoryView, UnknownView};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ordering::OrderView;
 use super::overview::{LaneView, Overview, Vitals};
 use super::view::{Brief, MessageView};
+use super::why::{MatchView, StoryView, UnknownView};
 use crate::orders::What;
 
 /// The version that this program speaks. It grows when a word changes its meaning or
@@ -100,6 +101,16 @@ pub enum Request {
         #[serde(default)]
         id: Option<String>,
     },
+    /// The story of a message, or which messages are meant.
+    Why {
+        /// An id, a Message-ID or an address.
+        what: String,
+    },
+    /// Has the history forget all mail from or to an address.
+    Forget {
+        /// The address.
+        address: String,
+    },
     /// How the server fares.
     Health,
     /// Who shares the queue; each node is a line of its own.
@@ -190,6 +201,12 @@ pub enum Answer {
         /// Octets.
         size: u64,
     },
+    /// The story of a message.
+    Story(Box<StoryView>),
+    /// One of several messages that are meant.
+    Match(MatchView),
+    /// Why there is none.
+    Unknown(UnknownView),
     /// How the server fares.
     Health(HealthView),
     /// A node.

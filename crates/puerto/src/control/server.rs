@@ -24,8 +24,10 @@ use super::protocol::{
 };
 use super::reasons;
 use super::view::{Brief, MessageView};
+use super::why::{self, Asker, Told};
 use crate::cause::Cause;
 use crate::config::{Config, Live};
+use crate::history::History;
 use crate::intake::Wake;
 use crate::lang::{Said, said_of};
 use crate::orders::Orders;
@@ -67,6 +69,8 @@ pub struct Context {
     pub wake: Wake,
     /// Where changes are written down.
     pub log: MailLog,
+    /// What became of mail that is gone; `None`: it cannot be kept.
+    pub history: Option<History>,
     /// Reads the configuration again.
     pub reload: Reload,
     /// What is seen of the rest of the server.
@@ -345,6 +349,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 | Request::Body { .. }
                 | Request::Order { .. }
                 | Request::TakeBack { .. }
+                | Request::Forget { .. }
         );
         if for_administrators && !administrator {
             let uid = self.shared.own_uid;
@@ -391,6 +396,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             Request::Show { id } => self.show(id, administrator).await,
             Request::Change { change, ids } => self.change(change, ids).await,
             Request::Flush { destination, id } => self.flush(destination, id).await,
+            Request::Why { what } => self.why(what, administrator).await,
+            Request::Forget { address } => {
+                let forget = move |shared: &Shared| why::forget(&shared.context, &address);
+                let count = self.blocking(forget).await;
+                count.map(|count| vec![end(Summary { count, ..Summary::default() })])
+            }
             Request::Health => {
                 let health = self.blocking(|shared| operations::health(&shared.context)).await;
                 health.map(|health| vec![Answer::Health(health), end(Summary::default())])
@@ -485,6 +496,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             .await?;
         let summary = Summary { count: 1, ..Summary::default() };
         Ok(vec![Answer::Message(Box::new(view)), end(summary)])
+    }
+
+    async fn why(&self, what: String, is_administrator: bool) -> Result<Vec<Answer>, Problem> {
+        let asker = Asker { uid: self.uid, is_administrator };
+        let told = self.blocking(move |shared| why::why(&shared.context, &what, asker)).await?;
+        let mut answers = match told {
+            Told::Story(story) => vec![Answer::Story(story)],
+            Told::Matches(matches) => matches.into_iter().map(Answer::Match).collect(),
+            Told::Unknown(unknown) => vec![Answer::Unknown(unknown)],
+        };
+        answers.push(end(Summary::default()));
+        Ok(answers)
     }
 
     async fn change(&self, change: Change, ids: Vec<String>) -> Result<Vec<Answer>, Problem> {

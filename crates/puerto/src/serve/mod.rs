@@ -32,6 +32,7 @@ use crate::config::{Config, Live, TlsFiles};
 use crate::control;
 use crate::deliver::{Remote, open_files};
 use crate::dns::Resolver;
+use crate::history::History;
 use crate::intake::{self, Intake, KeyRing, Wake};
 use crate::lang::{Said, said, said_of, system};
 use crate::local::Mailboxes;
@@ -181,6 +182,7 @@ pub struct Daemon {
     receiving: watch::Sender<bool>,
     queueing: watch::Sender<bool>,
     agent_lost: Option<Arc<Notify>>,
+    history: Option<History>,
     /// Those that take mail and requests.
     fronts: Vec<JoinHandle<()>>,
     queue: JoinHandle<()>,
@@ -194,6 +196,7 @@ impl Daemon {
             prepared;
         let store = store::open(&config, &log)?;
         let desk: Arc<dyn Desk> = store.clone();
+        let (history, log) = with_history(&config, &store, &log);
         let known = report_state(&*desk, &keys, &log).await;
         for warning in listeners.warnings() {
             notice(&log, "warning", warning);
@@ -222,6 +225,7 @@ impl Daemon {
             .with_agent(agent);
         let certificate = (tls.clone(), keeper);
         let reload = reloader(config.clone(), file, certificate, keys, log.clone());
+        let reload = also_the_history(reload, history.clone(), config.clone());
         let (receiving, stop_receiving) = watch::channel(false);
         let (queueing, stop_queue) = watch::channel(false);
         let carrier = queue::Crew {
@@ -261,6 +265,7 @@ impl Daemon {
             store,
             wake,
             log: log.clone(),
+            history: history.clone(),
             reload: Arc::clone(&reload),
             sight: control::Sight {
                 orders,
@@ -285,6 +290,7 @@ impl Daemon {
             receiving,
             queueing,
             agent_lost,
+            history,
             fronts,
             queue,
         })
@@ -337,9 +343,13 @@ impl Daemon {
         if tokio::time::timeout(PATIENCE, all).await.is_err() {
             notice(&self.log, "warning", "some sessions did not end in time and were cut off");
         }
-        let desk = self.desk;
+        let (desk, history) = (self.desk, self.history);
         // Closing waits for the disk.
-        let _ = tokio::task::spawn_blocking(move || desk.close()).await;
+        let closing = move || {
+            history.iter().for_each(History::close);
+            desk.close();
+        };
+        let _ = tokio::task::spawn_blocking(closing).await;
         notice(&self.log, "info", "stopped");
         self.reopen.flush();
     }
@@ -378,6 +388,38 @@ fn lane_of(router: &Router, domain: &Domain) -> Option<String> {
         Ok(Routing::Remote(plan)) => Some(plan.key.to_string()),
         Ok(Routing::Local) | Err(_) => None,
     }
+}
+
+// The history, and the log that it hears. Mail goes on without one.
+fn with_history(
+    config: &Config,
+    store: &Arc<dyn Backend>,
+    log: &MailLog,
+) -> (Option<History>, MailLog) {
+    let folder = config.state_dir.join("history");
+    match History::in_folder(&folder, config, store.clock(), log) {
+        Ok(history) => {
+            let hears = history.clone();
+            (Some(history), log.also(move |event| hears.hear(event)))
+        }
+        Err(error) => {
+            notice(log, "error", &format!("no history is kept: {error}"));
+            (None, log.clone())
+        }
+    }
+}
+
+// Another configuration holds for what is kept, too.
+fn also_the_history(
+    reload: control::Reload,
+    history: Option<History>,
+    live: Live,
+) -> control::Reload {
+    Arc::new(move || {
+        reload()?;
+        history.iter().for_each(|history| history.reload(&live.get()));
+        Ok(())
+    })
 }
 
 fn log_end(log: &MailLog, what: &str, end: Result<(), tokio::task::JoinError>) {

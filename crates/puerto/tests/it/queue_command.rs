@@ -39,6 +39,7 @@ fn machine() -> Machine {
         store: spool.clone(),
         wake: Wake::default(),
         log: MailLog::nowhere(),
+        history: None,
         reload: Arc::new(|| Ok(())),
         sight: Sight::default(),
     };

@@ -111,6 +111,7 @@ fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Conte
             log,
             reload,
             sight: control::Sight::default(),
+            history: None,
         },
     )
 }

@@ -74,6 +74,7 @@ const VALUES: &[(&str, &str)] = &[
     ("DIR", "CARPETA"),
     ("GROUP", "GRUPO"),
     ("ADDRESS", "DIRECCIÓN"),
+    ("ID|MESSAGE-ID|ADDRESS", "ID|MESSAGE-ID|DIRECCIÓN"),
     ("ADDR", "DIRECCIÓN"),
     ("SELECTOR", "SELECTOR"),
     ("KIND", "TIPO"),

@@ -1,0 +1,547 @@
+//! The story for people.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use nix::unistd::{Uid, User};
+
+use super::story::{Recipient, Story, Try};
+use crate::cli::output::printable;
+use crate::control::view::State;
+use crate::control::{MatchView, Standing, UnknownView};
+use crate::finding::page::{BAD, FAINT, GOOD, TITLE, UNSURE, paint};
+use crate::history::Happened;
+use crate::history::fact::{Changed, Fact, Ready, Tried};
+use crate::lang::layout::table;
+use crate::lang::{Language, Said, Text, quoted, said, said_of};
+
+/// Attempts of a recipient that are shown before the last ones.
+const FIRST_TRIES: usize = 1;
+const LAST_TRIES: usize = 3;
+
+/// In which language, at what time and where a story is told.
+pub(super) struct Manner {
+    pub(super) language: Language,
+    pub(super) now: Timestamp,
+    pub(super) zone: TimeZone,
+}
+
+impl Manner {
+    fn time(&self, at: &str) -> String {
+        match at.parse::<Timestamp>() {
+            Ok(time) => time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            Err(_) => printable(at),
+        }
+    }
+
+    // `in 9m`, `5m ago`.
+    fn relative(&self, at: &str) -> String {
+        let Ok(time) = at.parse::<Timestamp>() else { return String::new() };
+        let seconds = time.as_second() - self.now.as_second();
+        let span = span(seconds.unsigned_abs());
+        let text = match seconds {
+            1.. => IN,
+            _ => AGO,
+        };
+        text.with(self.language, &[("span", &span)])
+    }
+}
+
+const IN: Text = Text::new("in {span}", "dentro de {span}");
+const AGO: Text = Text::new("{span} ago", "hace {span}");
+
+fn span(seconds: u64) -> String {
+    let nearest = |unit: u64| (seconds + unit / 2) / unit;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", nearest(60)),
+        7200..172_800 => format!("{} h", nearest(3600)),
+        _ => format!("{} d", nearest(86_400)),
+    }
+}
+
+/// The whole story.
+pub(super) fn story(story: &Story<'_>, manner: &Manner) -> String {
+    let language = manner.language;
+    let mut page = Page { out: String::new(), language };
+    let (style, said) = headline(story, manner);
+    page.out.push_str(&format!("{}  {}\n\n", paint(TITLE, story.id), paint(style, &said)));
+    beginning(&mut page, story, manner);
+    for recipient in &story.recipients {
+        page.out.push_str(&format!("\n{}\n", paint(TITLE, &printable(recipient.address))));
+        attempts(&mut page, recipient, story.standing == Standing::Held, manner);
+    }
+    if !story.others.is_empty() {
+        let also = Text::new("What else happened", "Qué más ocurrió");
+        page.out.push_str(&format!("\n{}\n", paint(TITLE, also.of(language))));
+        for happened in &story.others {
+            page.event(&manner.time(&happened.at), &other(happened).of(language));
+        }
+    }
+    let advice = story.advice();
+    if !advice.is_empty() {
+        let title = match story.standing {
+            Standing::Failed => Text::new("What can be done", "Qué se puede hacer"),
+            _ => Text::new("What would speed it up", "Qué lo aceleraría"),
+        };
+        page.out.push_str(&format!("\n{}\n", paint(TITLE, title.of(language))));
+        for said in advice {
+            page.out.push_str(&format!("  - {}\n", said.of(language)));
+        }
+    }
+    page.out
+}
+
+/// A page with labels on its left.
+struct Page {
+    out: String,
+    language: Language,
+}
+
+impl Page {
+    fn fact(&mut self, label: Text, value: &str) {
+        let label = label.of(self.language);
+        let padding = " ".repeat(12_usize.saturating_sub(label.chars().count()).max(2));
+        self.out.push_str(&format!("{}{padding}{value}\n", paint(FAINT, label)));
+    }
+
+    fn event(&mut self, at: &str, what: &str) {
+        self.out.push_str(&format!("  {}  {what}\n", paint(FAINT, at)));
+    }
+
+    fn more(&mut self, what: &str) {
+        self.out.push_str(&format!("{:23}{what}\n", ""));
+    }
+}
+
+fn headline(story: &Story<'_>, manner: &Manner) -> (anstyle::Style, String) {
+    let language = manner.language;
+    let (style, text) = match story.standing {
+        Standing::Held => (UNSURE, Text::new("is held", "está retenido")),
+        Standing::Waiting if story.is_being_sent() => {
+            (UNSURE, Text::new("is being sent", "se está enviando"))
+        }
+        Standing::Waiting => (UNSURE, Text::new("waits", "espera")),
+        Standing::Sent => (GOOD, Text::new("was delivered", "se entregó")),
+        Standing::Failed => (BAD, Text::new("failed", "falló")),
+        Standing::Refused => (BAD, Text::new("was not accepted", "no se aceptó")),
+        Standing::Removed => {
+            (UNSURE, Text::new("was removed from the queue", "se eliminó de la cola"))
+        }
+        Standing::Unknown => (
+            UNSURE,
+            Text::new("how it ended is not in the history", "su final no consta en el historial"),
+        ),
+    };
+    let mut said = text.of(language).to_owned();
+    if let Some(next) = story.next_attempt().filter(|_| story.standing == Standing::Waiting) {
+        let is_due = next.parse::<Timestamp>().is_ok_and(|next| next <= manner.now);
+        let when = match is_due {
+            true => Text::new("it is its turn now", "le toca ahora").of(language).to_owned(),
+            false => Text::new("the next attempt is {when}", "el próximo intento es {when}")
+                .with(language, &[("when", &manner.relative(next))]),
+        };
+        said.push_str(&format!(": {when}"));
+    }
+    (style, said)
+}
+
+fn beginning(page: &mut Page, story: &Story<'_>, manner: &Manner) {
+    let language = manner.language;
+    let queued_from = story.queued.map(|queued| &queued.from);
+    if let Some(from) = story.ready.map(|ready| &ready.from).or(queued_from) {
+        page.fact(Text::new("From", "De"), &format!("<{}>", printable(from)));
+    }
+    if let Some(ready) = story.ready.filter(|ready| !ready.message_id.is_empty()) {
+        page.fact(Text::same("Message-ID"), &printable(&ready.message_id));
+    }
+    if let Some(arrived) = story.arrived {
+        let value = format!("{} ({})", manner.time(arrived), manner.relative(arrived));
+        page.fact(Text::new("Arrived", "Llegó"), &value);
+    }
+    match (story.origin, story.queued) {
+        (Some(origin), _) => {
+            page.fact(Text::new("Came", "Vino"), &came(origin).of(language));
+        }
+        (None, Some(queued)) => {
+            page.fact(Text::new("Came from", "Vino de"), &printable(&queued.origin));
+        }
+        (None, None) => {}
+    }
+    if let Some(size) = story.size {
+        let octets = Text::new("{size} octets", "{size} octetos");
+        let size = octets.with(language, &[("size", &size.to_string())]);
+        page.fact(Text::new("Size", "Tamaño"), &size);
+    }
+    match story.ready {
+        Some(ready) => {
+            page.fact(Text::new("Changed", "Cambios"), &changes(ready).of(language));
+            page.fact(Text::new("Signed", "Firma"), &signed(ready).of(language));
+        }
+        None => {
+            let text = Text::new(
+                "how it began is not in the history (any more)",
+                "su comienzo no consta (o ya no consta) en el historial",
+            );
+            page.fact(Text::new("Note", "Nota"), text.of(language));
+        }
+    }
+    if let Some(expires) = story.queued.and_then(|queued| queued.expires.as_ref()) {
+        let value = format!("{} ({})", manner.time(expires), manner.relative(expires));
+        page.fact(Text::new("Given up", "Caduca"), &value);
+    }
+}
+
+/// Who handed it over.
+fn came(origin: &Fact) -> Said {
+    match origin {
+        Fact::FromLocalUser { uid, pid, unit, parents, claimed, .. } => {
+            let name = User::from_uid(Uid::from_raw(*uid)).ok().flatten();
+            let name = name.map_or_else(|| "?".to_owned(), |user| user.name);
+            let mut said = vec![said!(
+                "from the local user {name} (uid {uid})",
+                "del usuario local {name} (uid {uid})"; name = name, uid = uid
+            )];
+            said.extend(pid.map(|pid| said!("process {pid}", "proceso {pid}"; pid = pid)));
+            said.extend(
+                unit.as_ref()
+                    .map(|unit| said!("of the unit {unit}", "de la unidad {unit}"; unit = unit)),
+            );
+            if !parents.is_empty() {
+                let parents = parents.join(" < ");
+                said.push(said!(
+                    "started by {parents}", "iniciado por {parents}"; parents = parents
+                ));
+            }
+            let claims = claimed.iter().map(|(name, value)| format!("{name} {value}"));
+            let claims = claims.collect::<Vec<_>>().join(", ");
+            if !claims.is_empty() {
+                said.push(said!(
+                    "by its own account {claims}", "según él mismo {claims}"; claims = claims
+                ));
+            }
+            Said::joined(&said, "; ")
+        }
+        Fact::FromClient { client_name, client_address, helo, protocol, tls, login } => {
+            let address = client_address.as_deref().unwrap_or("?");
+            let name = client_name.as_deref().unwrap_or("unknown");
+            let client = format!("{name}[{address}]");
+            let mut said = said!(
+                "by {protocol} from {client}, which called itself {helo}",
+                "por {protocol} desde {client}, que se presentó como {helo}";
+                protocol = protocol, client = client, helo = helo
+            );
+            if let Some(login) = login {
+                let of =
+                    said!(", logged in as {login}", ", identificado como {login}"; login = login);
+                said = Said::joined([&said, &of], "");
+            }
+            let tls = match tls {
+                Some(tls) => said!(", over {tls}", ", con {tls}"; tls = tls),
+                None => said!(", without TLS", ", sin TLS"),
+            };
+            Said::joined([&said, &tls], "")
+        }
+        Fact::NotificationOf { kind, about } => said!(
+            "from this server: {kind} about {about}",
+            "de este servidor: {kind} sobre {about}"; kind = kind, about = about
+        ),
+        _ => Said::default(),
+    }
+}
+
+fn changes(ready: &Ready) -> Said {
+    let all: Vec<Said> = ready.changes.iter().map(change).collect();
+    match all.as_slice() {
+        [] => said!("nothing", "ninguno"),
+        all => Said::joined(all, "; "),
+    }
+}
+
+fn change(change: &Changed) -> Said {
+    let of = change.of.as_deref().unwrap_or_default();
+    match change.what.as_str() {
+        "added" => said!("{of} added", "{of} añadido"; of = of),
+        "rewritten" => said!("{of} rewritten", "{of} reescrito"; of = of),
+        "dropped" => said!("{of} taken out", "{of} quitado"; of = of),
+        "sender" => said!(
+            "the envelope's sender was <{of}>", "el remitente del sobre era <{of}>"; of = of
+        ),
+        "line-ends" => said!(
+            "line ends made CRLF, which stood alone as CR or LF",
+            "finales de línea convertidos en CRLF: había CR o LF sueltos"
+        ),
+        "nuls" => said!(
+            "{of} NULs taken out of the header", "{of} NUL quitados de la cabecera"; of = of
+        ),
+        "body" => said!("body encoded to be sendable", "cuerpo codificado para poder enviarlo"),
+        other => Said::words(format!("{} {}", printable(other), printable(of))),
+    }
+}
+
+fn signed(ready: &Ready) -> Said {
+    let domain = ready.unsigned_domain.as_deref().unwrap_or_default();
+    let all: Vec<Said> = ready
+        .signed
+        .iter()
+        .map(|one| {
+            said!(
+                "for {domain} with the key {selector} ({algorithm})",
+                "por {domain} con la clave {selector} ({algorithm})";
+                domain = one.domain, selector = one.selector, algorithm = one.algorithm
+            )
+        })
+        .collect();
+    match (all.as_slice(), ready.unsigned.as_deref()) {
+        ([], Some("not-ours")) => {
+            said!("no: it is not mail of ours that goes out", "no: no es correo nuestro que salga")
+        }
+        ([], Some("no-author")) => said!(
+            "no: its From has no address whose domain could sign",
+            "no: su From no tiene ninguna dirección cuyo dominio pueda firmar"
+        ),
+        ([], Some("no-key")) => said!(
+            "no: there is no key for {domain}; `puerto dkim new {domain}` makes one",
+            "no: no hay clave para {domain}; `puerto dkim new {domain}` crea una"; domain = domain
+        ),
+        ([], _) => said!("no: see below", "no: véase abajo"),
+        (all, _) => Said::joined(all, "; "),
+    }
+}
+
+fn attempts(page: &mut Page, recipient: &Recipient<'_>, is_held: bool, manner: &Manner) {
+    let language = manner.language;
+    let count = recipient.tries.len();
+    let hidden = count.saturating_sub(FIRST_TRIES + LAST_TRIES);
+    let mut known = None;
+    for (nth, one) in recipient.tries.iter().enumerate() {
+        if hidden > 0 && (FIRST_TRIES..FIRST_TRIES + hidden).contains(&nth) {
+            if nth == FIRST_TRIES {
+                let text = Text::by_count(hidden as u64, ONE_MORE, MORE);
+                page.more(&text.with(language, &[("count", &hidden.to_string())]));
+            }
+            continue;
+        }
+        attempt(page, one, &mut known, manner);
+    }
+    match recipient.queued {
+        Some(queued) if count == 0 && queued.attempts > 0 => {
+            if let Some(last) = &queued.last {
+                let what = format!("{}: {}", last.relay, last.cause().said().of(language));
+                page.event(&manner.time(&last.at), &printable(&what));
+            }
+        }
+        None if count == 0 => {
+            let never = Text::new(
+                "nothing is known of an attempt for this recipient; an alias may have replaced it",
+                "no se sabe de ningún intento para este destinatario; puede que lo haya \
+                 sustituido un alias",
+            );
+            page.out.push_str(&format!("  {}\n", never.of(language)));
+        }
+        _ => {}
+    }
+    if let Some(queued) = recipient.queued.filter(|queued| queued.state != State::Done && !is_held)
+    {
+        let now = match (queued.state, &queued.next_attempt) {
+            (State::Sending, _) => {
+                Text::new("being sent now", "enviándose ahora").of(language).to_owned()
+            }
+            (_, Some(next)) => {
+                NEXT.with(language, &[("at", &manner.time(next)), ("when", &manner.relative(next))])
+            }
+            _ => Text::new("waiting", "en espera").of(language).to_owned(),
+        };
+        page.out.push_str(&format!("  {}\n", paint(UNSURE, &now)));
+    }
+}
+
+const ONE_MORE: Text =
+    Text::new("… and one more attempt like these …", "… y otro intento como estos …");
+const MORE: Text = Text::new(
+    "… and {count} more attempts between these …",
+    "… y {count} intentos más entre estos …",
+);
+const NEXT: Text = Text::new("next attempt at {at} ({when})", "próximo intento: {at} ({when})");
+
+// What was said of the attempt before need not be said again.
+fn attempt(page: &mut Page, one: &Try<'_>, known: &mut Option<&'static str>, manner: &Manner) {
+    let language = manner.language;
+    let Try { at, node, tried } = one;
+    let (style, word) = match tried.status.as_str() {
+        "sent" => (GOOD, Text::new("delivered", "entregado")),
+        "deferred" => (UNSURE, Text::new("not now", "ahora no")),
+        _ => (BAD, Text::new("refused for good", "rechazado definitivamente")),
+    };
+    let said = tried.cause().said().of(language);
+    let what = format!("{}: {}", paint(style, word.of(language)), printable(&said));
+    page.event(&manner.time(at), &what);
+    if tried.relay != "none" {
+        page.more(&printable(&place(tried).of(language)));
+    }
+    if let Some(node) = node {
+        let by = Text::new("by the node {node}", "por el nodo {node}");
+        page.more(&by.with(language, &[("node", &printable(node))]));
+    }
+    let meaning = one.explained().map(|found| found.cause(language));
+    if let Some(meaning) = meaning.filter(|meaning| *known != Some(*meaning)) {
+        page.more(&format!("{} {meaning}", MEANS.of(language)));
+    }
+    *known = meaning;
+}
+
+const MEANS: Text = Text::new("Meaning:", "Significa:");
+
+/// Where it was tried, over what, and how long that took.
+fn place(tried: &Tried) -> Said {
+    let relay = Said::words(&tried.relay);
+    let tls = match (&tried.tls_version, &tried.tls_cipher) {
+        _ if tried.component != "smtp" => Said::default(),
+        (Some(version), Some(cipher)) => {
+            let verified = match tried.tls_verified.as_deref() {
+                Some("certificate") => said!("certificate verified", "certificado verificado"),
+                Some("known") => said!(
+                    "certificate verified or known from before",
+                    "certificado verificado o ya conocido"
+                ),
+                _ => said!("certificate not checked", "certificado sin comprobar"),
+            };
+            let tls = said!(
+                ", {version} with {cipher}, ", ", {version} con {cipher}, ";
+                version = version, cipher = cipher
+            );
+            Said::joined([&tls, &verified], "")
+        }
+        _ => said!(", without TLS", ", sin TLS"),
+    };
+    let seconds = |span: f64| format!("{span:.1}");
+    let took = said!(
+        "; {connection} s to connect, {transmission} s to send",
+        "; {connection} s para conectar, {transmission} s para enviar";
+        connection = seconds(tried.delay_connection),
+        transmission = seconds(tried.delay_transmission)
+    );
+    Said::joined([&relay, &tls, &took], "")
+}
+
+/// What else happened.
+fn other(happened: &Happened) -> Said {
+    match &happened.fact {
+        Fact::Reject { code, dsn, text, .. } => said_of!(
+            "refused: {reply}", "rechazado: {reply}";
+            reply = quoted(&format!("{code} {dsn} {}", printable(text)))
+        ),
+        Fact::Notification { kind, notification } => said_of!(
+            "the sender was told, by the message {id}: {kind}",
+            "se avisó al remitente, con el mensaje {id}: {kind}";
+            id = Said::words(printable(notification)), kind = quoted(&printable(kind))
+        ),
+        Fact::Removed => said!("it left the queue", "salió de la cola"),
+        Fact::Expired => said!(
+            "it was too old to be tried again",
+            "era demasiado antiguo para seguir intentándolo"
+        ),
+        Fact::Notice { text, .. } => quoted(&printable(text)),
+        _ => Said::default(),
+    }
+}
+
+/// Several messages, the newest first.
+pub(super) fn list(matches: &[MatchView], numbered: bool, manner: &Manner) -> String {
+    let language = manner.language;
+    let state = |standing: Standing| match standing {
+        Standing::Held => Text::new("held", "retenido"),
+        Standing::Waiting => Text::new("waits", "espera"),
+        Standing::Sent => Text::new("delivered", "entregado"),
+        Standing::Failed => Text::new("failed", "falló"),
+        Standing::Refused => Text::new("not accepted", "no aceptado"),
+        Standing::Removed => Text::new("removed", "eliminado"),
+        Standing::Unknown => Text::same("?"),
+    };
+    let rows: Vec<[String; 5]> = matches
+        .iter()
+        .enumerate()
+        .map(|(nth, one)| {
+            let id = if numbered { format!("{:>2}. {}", nth + 1, one.id) } else { one.id.clone() };
+            let mut to = one.to.join(", ");
+            if let Some(more @ 1..) = one.recipients.checked_sub(one.to.len() as u64) {
+                to.push_str(&format!(" +{more}"));
+            }
+            let from = if one.from.is_empty() { "<>".to_owned() } else { printable(&one.from) };
+            let state = state(one.state).of(language).to_owned();
+            [id, manner.time(&one.at), from, printable(&to), state]
+        })
+        .collect();
+    let heading = [
+        Text::same("ID"),
+        Text::new("Arrived", "Llegó"),
+        Text::new("From", "De"),
+        Text::new("To", "Para"),
+        Text::new("State", "Estado"),
+    ];
+    let width = crate::cli::output::columns(&std::io::stdout());
+    table(heading.map(|text| text.of(language)), &rows, width)
+}
+
+/// Why nothing is known.
+pub(super) fn nothing(what: &str, unknown: &UnknownView, manner: &Manner) -> Vec<String> {
+    let language = manner.language;
+    let mut lines = vec![
+        said!("nothing is known of {what}", "no se sabe nada de {what}"; what = what).of(language),
+    ];
+    let since = unknown.since.as_deref();
+    let is_before = |given: &str| {
+        since.is_none_or(|since| match (given.parse::<Timestamp>(), since.parse::<Timestamp>()) {
+            (Ok(given), Ok(since)) => given < since,
+            _ => false,
+        })
+    };
+    if !unknown.on {
+        let off = Text::new(
+            "no history is kept (`[history]` in the configuration): only what waits can be told",
+            "no se guarda historial (`[history]` en la configuración): solo se conoce lo que espera",
+        );
+        lines.push(off.of(language).to_owned());
+    }
+    match (&unknown.given, since) {
+        (Some(given), _) if unknown.on && is_before(given) => {
+            let text = Text::new(
+                "that id was given on {at}: what happened then is no longer in the history",
+                "ese identificador se dio el {at}: lo de entonces ya no está en el historial",
+            );
+            lines.push(text.with(language, &[("at", &manner.time(given))]));
+        }
+        (Some(given), Some(_)) => {
+            let text = Text::new(
+                "that id would be from {at}, and no message of then has it: look at it again",
+                "ese identificador sería del {at}, y ningún mensaje de entonces lo tiene: \
+                 compruébelo",
+            );
+            lines.push(text.with(language, &[("at", &manner.time(given))]));
+        }
+        (None, Some(since)) => {
+            let text = Text::new(
+                "the history begins at {at}: it came before, or never",
+                "el historial comienza el {at}: llegó antes, o nunca",
+            );
+            lines.push(text.with(language, &[("at", &manner.time(since))]));
+        }
+        (_, None) if unknown.on => {
+            let text = Text::new("the history is still empty", "el historial está todavía vacío");
+            lines.push(text.of(language).to_owned());
+        }
+        (_, None) => {}
+    }
+    if !unknown.similar.is_empty() {
+        let names: Vec<String> = unknown.similar.iter().map(|name| printable(name)).collect();
+        let text = Text::new("did you mean {names}?", "¿quería decir {names}?");
+        lines.push(text.with(language, &[("names", &names.join(", "))]));
+    }
+    if unknown.own_only {
+        let text = Text::new(
+            "only root is told of mail that other users have handed over",
+            "solo root puede ver el correo que han entregado otros usuarios",
+        );
+        lines.push(text.of(language).to_owned());
+    }
+    lines
+}

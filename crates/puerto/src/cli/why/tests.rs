@@ -1,0 +1,145 @@
+//! The page for people in both languages, and the document for programs.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::golden;
+
+fn manner(language: Language) -> Manner {
+    Manner { language, now: "2026-11-24T12:10:00Z".parse().unwrap(), zone: TimeZone::UTC }
+}
+
+fn tried(at: &str, status: &str, text: &str, tls: bool) -> Value {
+    json!({
+        "at": at, "event": "delivery", "to": "you@example.net", "component": "smtp",
+        "relay": "mx.example.net[192.0.2.1]:25", "status": status, "dsn": "4.7.1", "code": 450,
+        "text": text, "delay": 1.5, "delay_before_queue": 0.1, "delay_in_queue": 0.0,
+        "delay_connection": 0.25, "delay_transmission": 1.25,
+        "tls_version": tls.then_some("TLSv1.3"), "tls_cipher": tls.then_some("TLS_AES_256_GCM_SHA384"),
+        "tls_verified": tls.then_some("certificate"),
+    })
+}
+
+fn beginning() -> Vec<Value> {
+    vec![
+        json!({"at": "2026-11-24T12:00:00Z", "event": "from_client", "client_name": "laptop.example",
+            "client_address": "192.0.2.9", "helo": "laptop", "protocol": "ESMTPSA",
+            "tls": "TLSv1.3 with cipher X", "login": "ana"}),
+        json!({"at": "2026-11-24T12:00:00Z", "event": "message_id", "message_id": "<1@example.com>",
+            "from": "ana@example.com", "to": ["you@example.net", "b@example.org"],
+            "changes": [{"what": "added", "of": "Date"}, {"what": "sender", "of": "ana@web"},
+                {"what": "line-ends"}, {"what": "nuls", "of": "2"}, {"what": "body"}],
+            "signed": [{"domain": "example.com", "selector": "s1", "algorithm": "rsa-sha256"}]}),
+        json!({"at": "2026-11-24T12:00:00Z", "event": "queued", "size": 1234, "recipients": 2}),
+    ]
+}
+
+const GREYLISTED: &str = "host mx.example.net[192.0.2.1] said: 450 4.7.1 <you@example.net>: \
+    Recipient address rejected: Greylisted\u{1b}[2J (in reply to RCPT TO command)";
+
+fn waiting() -> StoryView {
+    let mut events = beginning();
+    for minute in 1..8 {
+        let at = format!("2026-11-24T12:0{minute}:00Z");
+        events.push(tried(&at, "deferred", GREYLISTED, minute > 1));
+    }
+    events.push(json!({"at": "2026-11-24T12:08:00Z", "event": "notification",
+        "kind": "sender delay notification", "notification": "0A1B2C3D4E60"}));
+    events.push(json!({"at": "2026-11-24T12:09:00Z", "event": "notice", "level": "info",
+        "component": "qmgr", "text": "to be tried now by uid 0"}));
+    let recipient = json!({"address": "you@example.net", "state": "waiting", "attempts": 7,
+        "next_attempt": "2026-11-24T12:20:00Z", "last": null});
+    view(
+        events,
+        json!({"id": "0A1B2C3D4E5F", "arrived": "2026-11-24T12:00:00Z",
+        "expires": "2026-11-29T12:00:00Z", "size": 1234, "from": "ana@example.com",
+        "origin": "client laptop.example[192.0.2.9]", "held": false, "delay_notified": true,
+        "recipients": [recipient]}),
+    )
+}
+
+fn failed() -> StoryView {
+    let text = "host mx.example.net[192.0.2.1] said: 550 5.1.1 User unknown (in reply to RCPT TO \
+        command)";
+    let mut events = beginning();
+    events[0] = json!({"at": "2026-11-24T12:00:00Z", "event": "from_local_user", "uid": 4_000_000_000_u32,
+        "from": "ana@example.com"});
+    events[1]["signed"] = json!([]);
+    events[1]["changes"] = json!([]);
+    events[1]["unsigned"] = "no-key".into();
+    events[1]["unsigned_domain"] = "example.com".into();
+    events.push(tried("2026-11-24T12:00:01Z", "bounced", text, false));
+    let sent = json!({"to": "b@example.org", "code": 250, "dsn": "2.0.0", "status": "sent",
+        "text": "250 2.0.0 Ok"});
+    let mut taken = tried("2026-11-24T12:00:02Z", "sent", "", true);
+    for (key, value) in sent.as_object().unwrap() {
+        taken[key] = value.clone();
+    }
+    events.push(taken);
+    events.push(json!({"at": "2026-11-24T12:00:03Z", "event": "notification",
+        "kind": "sender non-delivery notification", "notification": "0A1B2C3D4E60"}));
+    events.push(json!({"at": "2026-11-24T12:00:03Z", "event": "removed"}));
+    view(events, Value::Null)
+}
+
+fn view(events: Vec<Value>, queued: Value) -> StoryView {
+    let view = json!({"id": "0A1B2C3D4E5F", "events": events, "queued": queued});
+    serde_json::from_value(view).unwrap()
+}
+
+fn nothing_known() -> [UnknownView; 4] {
+    let since = Some("2026-11-20T00:00:00Z".to_owned());
+    let on = UnknownView { on: true, since, ..UnknownView::default() };
+    let given = |at: &str| Some(at.to_owned());
+    [
+        UnknownView { similar: vec!["ana@example.com".into()], ..on.clone() },
+        UnknownView { given: given("2026-11-01T00:00:00Z"), ..on.clone() },
+        UnknownView { given: given("2026-11-23T00:00:00Z"), own_only: true, ..on },
+        UnknownView::default(),
+    ]
+}
+
+/// Everything that people are told, in both languages: golden files.
+#[test]
+fn people_read_the_story() {
+    for (language, code) in [(Language::English, "en"), (Language::Spanish, "es")] {
+        let manner = manner(language);
+        let mut page = String::new();
+        for view in [waiting(), failed(), view(Vec::new(), waiting_in_queue())] {
+            page.push_str(&page::story(&Story::of(&view), &manner));
+            page.push_str("\n----\n\n");
+        }
+        for unknown in nothing_known() {
+            page.push_str(&page::nothing("an@example.com", &unknown, &manner).join("\n"));
+            page.push_str("\n\n");
+        }
+        golden::same(&format!("why/{code}.txt"), &anstream::adapter::strip_str(&page).to_string());
+        assert!(!page.contains("\u{1b}[2J"));
+    }
+}
+
+fn waiting_in_queue() -> Value {
+    let mut queued = serde_json::to_value(waiting().queued).unwrap();
+    queued["held"] = true.into();
+    queued
+}
+
+#[test]
+fn programs_read_one_document() {
+    let document = Story::of(&waiting()).document(Language::English);
+    assert_eq!(document["state"], "waiting");
+    assert_eq!(document["next_attempt"], "2026-11-24T12:20:00Z");
+    assert_eq!(document["origin"]["login"], "ana");
+    let recipient = &document["recipients"][0];
+    assert_eq!(recipient["state"], "waiting");
+    assert_eq!(recipient["attempts"].as_array().unwrap().len(), 7);
+    let last = &recipient["attempts"][6];
+    assert_eq!(last["tls_cipher"], "TLS_AES_256_GCM_SHA384");
+    assert_eq!(last["explanation"]["class"], "greylisted");
+    assert!(document["advice"][1].as_str().unwrap().contains("puerto queue retry 0A1B2C3D4E5F"));
+    let document = Story::of(&failed()).document(Language::English);
+    assert_eq!(document["state"], "failed");
+    assert_eq!(document["unsigned"], "no-key");
+    let states = document["recipients"].as_array().unwrap().iter().map(|r| &r["state"]);
+    assert_eq!(states.collect::<Vec<_>>(), ["failed", "sent"]);
+}
