@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import select
 import shutil
 import signal
@@ -392,3 +393,16 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(world):
             run(*setup)
         finally:
             run("umount", disk)
+
+
+def test_the_page_for_those_who_come_from_postfix_has_each_parameter_of_debian(world):
+    """docs/from-postfix.md, against what Debian's package writes and ships."""
+    page = (pathlib.Path(__file__).parents[2] / "docs/from-postfix.md").read_text()
+    left = " ".join(line.split(" | ")[0] for line in page.splitlines() if line.startswith("| "))
+    parameters = set()
+    for name in ("/etc/postfix/main.cf", "/usr/share/postfix/main.cf.debian",
+                 "/usr/share/postfix/main.cf.tls"):
+        parameters |= set(re.findall(r"(?m)^([a-zA-Z0-9_]+)\s*=", pathlib.Path(name).read_text()))
+    assert len(parameters) > 15, parameters
+    missing = sorted(name for name in parameters if f"`{name}" not in left)
+    assert not missing, missing

@@ -13,6 +13,7 @@ mod architecture;
 mod check_command;
 mod citations;
 mod explain_command;
+mod from_postfix;
 mod lab;
 mod lab_scenarios;
 mod narrow;
