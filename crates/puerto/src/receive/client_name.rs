@@ -22,7 +22,7 @@ pub(super) async fn look_up<D: Dns>(dns: &D, address: IpAddr) -> Option<String> 
     {
         return fallback;
     }
-    timeout(PATIENCE, verified(dns, address)).await.ok().flatten().or(fallback)
+    timeout(PATIENCE, Box::pin(verified(dns, address))).await.ok().flatten().or(fallback)
 }
 
 async fn verified<D: Dns>(dns: &D, address: IpAddr) -> Option<String> {

@@ -57,7 +57,9 @@ impl Connection {
         let Self::Tcp(stream) = std::mem::replace(self, Self::Gone) else {
             return Err(io::Error::other("TLS needs a TCP connection without TLS"));
         };
-        let stream = acceptor.accept(stream).await?;
+        // A session is as large as the largest of what it may ever do: what few of them do
+        // is boxed.
+        let stream = Box::pin(acceptor.accept(stream)).await?;
         let (_, agreed) = stream.get_ref();
         let agreed = Agreed::of(agreed).to_string();
         *self = Self::Tls(Box::new(stream));

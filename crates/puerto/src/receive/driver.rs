@@ -199,11 +199,11 @@ impl Driver {
             Action::BeginAuth { mechanism, initial } => {
                 let initial = initial.map(<[u8]>::to_vec);
                 self.conversation = Some(Conversation::new(mechanism));
-                self.converse(initial).await;
+                Box::pin(self.converse(initial)).await;
             }
             Action::ContinueAuth(response) => {
                 let response = Some(response.to_vec());
-                self.converse(response).await;
+                Box::pin(self.converse(response)).await;
             }
             Action::Close => return Flow::End,
         }
@@ -532,7 +532,7 @@ async fn judge(
     let answer = match blocking(|| recipients.standing(recipient)) {
         Standing::Known => Answer::Known,
         Standing::Unknown => Answer::Unknown,
-        Standing::Asked(addresses) => recipients.ask(&addresses).await,
+        Standing::Asked(addresses) => Box::pin(recipients.ask(&addresses)).await,
     };
     arrival.policy.answer(recipient, &answer)
 }
