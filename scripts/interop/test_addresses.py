@@ -1,5 +1,7 @@
 """Whose mail is whose: tables, domains behind us, mailboxes that Dovecot has."""
 
+import os
+import signal
 import smtplib
 
 from peers import (DNS_ADDRESS, FINAL_ADDRESS, RECORDS, SENDER_ADDRESS, Postfix, Process, Puerto,
@@ -135,6 +137,78 @@ def test_domains_behind_us_take_mail_for_those_who_exist(world):
     final.stop()
     assert rcpt("ana@example.net", "ana+x@example.net", "luis@example.net", "luis@clase.example.org") == [
         250, 250, 550, 550]
+
+
+def test_commands_and_files(world):
+    Unbound(world, RECORDS)
+    out = world.folder / "out"
+    out.mkdir()
+    out.chmod(0o1777)
+    folder = world.folder / "house"
+    scripts = world.folder / "scripts"
+    scripts.mkdir()
+    house = House(
+        world, aliases=f"pipe: \"|(id -un; env; cat) > {out}/pipe\"\nfile: {out}/file\nfolder: {out}/folder/\n"
+        f"full: \"|echo no room for $RECIPIENT; exit 69\"\nwait: \"|test -e {out}/go && cat > {out}/went || exit 75\"\n"
+        f"list: :include:{world.folder}/list\n",
+        local='allow_commands = ["alias", "include", "forward"]\nallow_files = ["alias", "forward"]\n'
+              'default_user = "daemon"\n')
+    listed = world.folder / "list"
+    listed.write_text(f"\"|id -un > {out}/listed\"\n{out}/not-allowed\n")
+    os.chown(listed, 54321, 54321)
+    house.send("pipe+a;b@example.com", "file@example.com", "folder@example.com")
+    wait_for("the command", lambda: (out / "pipe").exists() and "\nhi\n" in (out / "pipe").read_text())
+    said = (out / "pipe").read_text()
+    for part in ("daemon\n", "SENDER=me@example.net\n", "RECIPIENT=pipe+a_b@example.com\n", "LOCAL=pipe+a_b\n",
+                 "EXTENSION=a_b\n", "DOMAIN=example.com\n", "USER=daemon\n", "\nFrom me@example.net ",
+                 "\nDelivered-To: \"pipe+a;b\"@example.com\n", "PATH=/usr/local/bin:/usr/bin:/bin\n"):
+        assert part in said, (part, said)
+    assert "PUERTO" not in said, said
+    wait_for("the file", lambda: (out / "file").exists() and "\nhi\n" in (out / "file").read_text())
+    wait_for("the folder", lambda: len(list((out / "folder" / "new").glob("*"))) == 1)
+    assert (out / "file").stat().st_uid == (out / "folder").stat().st_uid == 1, "daemon's"
+    house.puerto.says("delivered to command: (id -un; env; cat)")
+    # What a list's owner names is the owner's to do; the rest of it is told.
+    house.send("list@example.com", sender="ana@example.com")
+    wait_for("the list's command", lambda: (out / "listed").exists() and (out / "listed").read_text() == "ana\n")
+    wait_for("a notice", lambda: "local.allow_files" in house.mbox("ana"))
+    # A refusal is quoted to the sender; what is to wait waits, and nothing is done twice.
+    house.send("full@example.com", sender="luis@example.com")
+    wait_for("the notice", lambda: "no room for full@example.com" in house.mbox("luis"))
+    house.send("wait@example.com")
+    house.puerto.says("ended with exit code 75")
+    (out / "go").write_text("")
+    wait_for("the later attempt", lambda: (out / "went").exists())
+    # A user's own.
+    home = house.home("ana")
+    house.forward("ana", f"\\ana, \"|id -un > {out}/forward\"\n:include:{home}/friends\n")
+    (home / "friends").write_text("luis\n")
+    os.chown(home / "friends", 54321, 54321)
+    house.send("ana@example.com", subject="to-ana")
+    wait_for("ana's command", lambda: (out / "forward").exists() and (out / "forward").read_text() == "ana\n")
+    wait_for("both mailboxes", lambda: "to-ana" in house.mbox("ana") and "to-ana" in house.mbox("luis"))
+    (home / ".forward+shop").write_text(f"\"|printf %s $EXTENSION > {out}/shop\"\n")
+    os.chown(home / ".forward+shop", 54321, 54321)
+    house.send("ana+shop@example.com", "ana+other@example.com", subject="shopping")
+    wait_for("the command of the extension", lambda: (out / "shop").exists() and (out / "shop").read_text() == "shop")
+    wait_for("the other copy", lambda: house.mbox("luis").count("shopping") == 1)
+    house.puerto.wait_empty()
+    # procmail and vacation-like programs, as people write them.
+    (home / ".procmailrc").write_text(f"MAILDIR={home}\nDEFAULT={home}/by-procmail\nLOGFILE={home}/log\n")
+    os.chown(home / ".procmailrc", 54321, 54321)
+    house.forward("ana", "\"|IFS=' ' && exec /usr/bin/procmail -f- || exit 75 #ana\"\n")
+    house.send("ana@example.com", subject="sorted")
+    wait_for("procmail", lambda: (home / "by-procmail").exists() and "sorted" in (home / "by-procmail").read_text())
+    # A command that never ends is ended, and nobody else waits for it.
+    house.puerto.configuration.write_text(house.puerto.configuration.read_text().replace(
+        "allow_commands", 'command_timeout = "2s"\nallow_commands'))
+    os.kill(house.puerto.process.pid, signal.SIGHUP)
+    house.puerto.says("was read again")
+    house.forward("ana", "\"|sleep 1000\"\n")
+    house.send("ana@example.com", subject="never")
+    house.send("luis@example.com", subject="at-once")
+    wait_for("luis's mail", lambda: "at-once" in house.mbox("luis"))
+    house.puerto.says("was ended, since it took more than 2 seconds")
 
 
 def test_virtual_domains(world):

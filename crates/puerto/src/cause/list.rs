@@ -381,11 +381,51 @@ causes! {
         ["`{target}`: {why}",
          "`{target}`: {why}"];
     ProgramTarget {} = "aliases.program"
-        ["mail is never handed to a program",
-         "el correo nunca se entrega a un programa"];
+        ["mail is handed to a program only where `local.allow_commands` says so",
+         "el correo solo se entrega a un programa donde lo dice `local.allow_commands`"];
     FileTarget {} = "aliases.file"
-        ["mail is not appended to files: name a user",
-         "el correo no se añade a ficheros: indique un usuario"];
+        ["mail is appended to a file only where `local.allow_files` says so",
+         "el correo solo se añade a un fichero donde lo dice `local.allow_files`"];
+    NamedByAnybody {} = "aliases.named-by-anybody"
+        ["everybody may write the file that names a command or a file: `chmod o-w` it",
+         "cualquiera puede escribir en el fichero que nombra una orden o un fichero: ejecute \
+          `chmod o-w` con él"];
+    OwnerUnknown { uid: u64 } = "aliases.owner-unknown"
+        ["the file that names it belongs to uid {uid}, which is no user",
+         "el fichero que lo nombra es del uid {uid}, que no es de ningún usuario"];
+    OwnerIsService { user: String } = "aliases.owner-is-service"
+        ["nothing is run as {user}, whose is everybody's mail: give the file that names it to \
+          root, or set `local.default_user`",
+         "nada se ejecuta como {user}, que tiene el correo de todos: dé a root el fichero que lo \
+          nombra, o ponga otro `local.default_user`"];
+    NeverAsRoot {} = "aliases.never-as-root"
+        ["nothing that mail is handed to is run as root: set `local.default_user`",
+         "nada de lo que recibe correo se ejecuta como root: ponga otro `local.default_user`"];
+    ForwardTooLong {} = "forward.too-long"
+        ["the .forward and its lists are longer than 64 KiB",
+         "el .forward y sus listas pasan de 64 KiB"];
+    ToCommand { command: String } = "local.to-command"
+        ["delivered to command: {command}",
+         "entregado a la orden: {command}"];
+    ToFile { path: String } = "local.to-file"
+        ["delivered to file: {path}",
+         "entregado al fichero: {path}"];
+    CommandNotStarted { error: SystemError } = "command.not-started"
+        ["no command can be started: {error}",
+         "no se puede iniciar ninguna orden: {error}"]
+        => "puerto.local";
+    CommandFailed { command: String, code: u64 } = "command.failed"
+        ["the command `{command}` ended with exit code {code}",
+         "la orden `{command}` terminó con el código {code}"];
+    CommandSaid { command: String, code: u64, output: String } = "command.said"
+        ["the command `{command}` ended with exit code {code}: {output}",
+         "la orden `{command}` terminó con el código {code}: {output}"];
+    CommandKilled { command: String, signal: u64 } = "command.killed"
+        ["the command `{command}` was ended by signal {signal}",
+         "la orden `{command}` terminó por la señal {signal}"];
+    CommandTooSlow { command: String, seconds: u64 } = "command.too-slow"
+        ["the command `{command}` was ended, since it took more than {seconds} seconds",
+         "se terminó la orden `{command}`, que pasó de {seconds} segundos"];
     HalfList {} = "aliases.half-list"
         ["write `:include:` and the whole path of a file",
          "escriba `:include:` y la ruta completa de un fichero"];

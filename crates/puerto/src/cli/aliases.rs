@@ -38,10 +38,10 @@ const NO_FILE: Text = Text::new(
 /// Says whether the aliases file can be read, and what in it cannot be understood.
 pub(super) fn check(config_path: Option<&Path>, language: Language) -> Result<(), Failure> {
     let config = Config::load(config_path)?;
-    let file = config.local.aliases;
+    let file = &config.local.aliases;
     let shown = file.display().to_string();
     let service = Identity::of_service(&config.user).ok().flatten();
-    match local::alias_warnings(&file, service.as_ref()) {
+    match local::alias_warnings(&config.local, service.as_ref()) {
         Ok(warnings) => {
             let word = WARNING.of(language);
             for (file, warning) in warnings {

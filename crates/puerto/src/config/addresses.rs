@@ -44,6 +44,23 @@ pub enum Inhabitant {
     File(PathBuf),
 }
 
+/// Where a command or a file is named as a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NamedIn {
+    /// The aliases file.
+    Alias,
+    /// A list that it includes.
+    Include,
+    /// A user's `.forward`.
+    Forward,
+}
+
+impl NamedIn {
+    /// As the configuration names them.
+    pub(super) const ALL: [(&'static str, Self); 3] =
+        [("alias", Self::Alias), ("include", Self::Include), ("forward", Self::Forward)];
+}
+
 impl Destinations {
     /// Reads targets that commas or blanks separate.
     pub fn parse(text: &str) -> Result<Self, Said> {
@@ -113,6 +130,26 @@ pub(super) fn delimiter(text: &str) -> Result<String, Said> {
         "`{text}`: las letras y cifras forman parte de los nombres y no pueden separarlos";
         text = text
     ))
+}
+
+/// Reads the user that root's commands are run as.
+pub(super) fn unprivileged(text: &str) -> Result<String, Said> {
+    if text == "root" || text.is_empty() {
+        return Err(said!(
+            "`{text}`: nothing is ever run as root: name a user without rights, such as `nobody`",
+            "`{text}`: nada se ejecuta jamás como root: indique un usuario sin privilegios, como \
+             `nobody`";
+            text = text
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+impl fmt::Display for NamedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(_, one)| one == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
 }
 
 impl fmt::Display for Destinations {

@@ -169,6 +169,10 @@ const DURATION: Text = Text::new(
     "a whole number with a unit: \"30s\", \"5m\", \"4h\", \"5d\"",
     "un número entero con unidad: \"30s\", \"5m\", \"4h\", \"5d\"",
 );
+const NAMED_IN: Text = Text::new(
+    "a list of \"alias\", \"include\" and \"forward\"",
+    "una lista de \"alias\", \"include\" y \"forward\"",
+);
 const COUNT: Text = Text::new("a whole number of at least 1", "un número entero mayor que 0");
 const MAY_USE: Text = Text::new(
     "a table such as { ana = [\"sales@example.com\", \"@shop.example.com\"], \"*\" = [\"ours\"] }",
@@ -411,6 +415,23 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Who gets the mail to postmaster where no alias says so.", "Quién recibe el correo a postmaster si ningún alias lo dice.");
         |d, v| store(&mut d.config.local.postmaster, value::destination(v).map(Some));
         |c| optional(c.local.postmaster.as_ref());
+
+    "local" "allow_commands" = Written("[]"); NAMED_IN;
+        Text::new("Where a target may be \"|command\", which gets the mail on its standard input: in aliases, in the lists that they include, in ~/.forward. It is run as the owner of the file that names it.", "Dónde puede ser un destino \"|orden\", que recibe el correo por su entrada estándar: en los alias, en las listas que incluyen, en ~/.forward. Se ejecuta como el dueño del fichero que la nombra.");
+        |d, v| store(&mut d.config.local.allow_commands, value::list(v, value::named_in));
+        |c| array(&c.local.allow_commands, |place| quote(place));
+    "local" "allow_files" = Written("[]"); NAMED_IN;
+        Text::new("Where a target may be /a/file that the mail is appended to, or /a/maildir/.", "Dónde puede ser un destino /un/fichero al que se añade el correo, o /un/maildir/.");
+        |d, v| store(&mut d.config.local.allow_files, value::list(v, value::named_in));
+        |c| array(&c.local.allow_files, |place| quote(place));
+    "local" "default_user" = Written("\"nobody\""); Text::new("a system user without rights, such as \"nobody\"", "un usuario del sistema sin privilegios, como \"nobody\"");
+        Text::new("Who runs the commands and writes the files that root's files name; never root.", "Quién ejecuta las órdenes y escribe los ficheros que nombran los ficheros de root; nunca root.");
+        |d, v| store(&mut d.config.local.default_user, value::unprivileged(v));
+        |c| quote(&c.local.default_user);
+    "local" "command_timeout" = Written("\"5m\""); DURATION;
+        Text::new("How long a command may take; then it is ended, and the mail waits. At most an hour.", "Cuánto puede tardar una orden; después se termina y el correo espera. Como mucho una hora.");
+        |d, v| store(&mut d.config.local.command_timeout, value::duration(v));
+        |c| quote(value::show_duration(c.local.command_timeout));
 
     "virtual" "domains" = Written("[]"); Text::new("a list of domain names, such as [\"example.org\"]", "una lista de nombres de dominio, como [\"example.org\"]");
         Text::new("Domains of ours without users of this machine: only the addresses of the table and of its file exist there.", "Dominios nuestros sin usuarios de esta máquina: en ellos solo existen las direcciones de la tabla y de su fichero.");

@@ -26,7 +26,7 @@ use puerto_smtp::{Address, Domain, Verp};
 
 use crate::lang::Language;
 
-pub use addresses::{Destination, Destinations, Inhabitant, Virtual};
+pub use addresses::{Destination, Destinations, Inhabitant, NamedIn, Virtual};
 pub use errors::{ConfigError, ConfigErrors, distance};
 pub use matching::{domain_matches, same_name, sender_matches};
 pub use network::{Network, Networks};
@@ -382,6 +382,14 @@ pub struct Local {
     pub recipient_delimiter: String,
     /// Who gets postmaster's mail where no alias says so.
     pub postmaster: Option<Destination>,
+    /// Where commands may be named that get mail.
+    pub allow_commands: Vec<NamedIn>,
+    /// Where files may be named that it is appended to.
+    pub allow_files: Vec<NamedIn>,
+    /// Who does what root's files name.
+    pub default_user: String,
+    /// How long a command may take.
+    pub command_timeout: Duration,
 }
 
 /// How programs of this machine hand mail over.

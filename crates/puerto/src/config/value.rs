@@ -10,7 +10,7 @@ use puerto_smtp::{Address, Domain, LocalPart, Verp};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::addresses::{self, Destination, Destinations, Inhabitant};
+use super::addresses::{self, Destination, Destinations, Inhabitant, NamedIn};
 use super::sender::{self, Known, Masquerade, Who};
 use super::{
     AddressPattern, DomainPattern, LogFormat, LogTarget, Mailbox, Network, NextHop, OriginHeader,
@@ -161,6 +161,14 @@ pub(super) fn destination(node: &Node<'_>) -> Read<Destination> {
 
 pub(super) fn inhabitant(node: &Node<'_>) -> Read<Inhabitant> {
     parsed(node, Inhabitant::parse)
+}
+
+pub(super) fn named_in(node: &Node<'_>) -> Read<NamedIn> {
+    choice(node, &NamedIn::ALL)
+}
+
+pub(super) fn unprivileged(node: &Node<'_>) -> Read<String> {
+    parsed(node, addresses::unprivileged)
 }
 
 pub(super) fn delimiter(node: &Node<'_>) -> Read<String> {

@@ -15,6 +15,8 @@ pub(super) struct Account {
     pub(super) gid: Gid,
     /// The home directory, which the user may have made anything of.
     pub(super) home: PathBuf,
+    /// The login shell, for commands to know.
+    pub(super) shell: PathBuf,
 }
 
 impl Account {
@@ -34,8 +36,13 @@ impl Account {
             }
             Err(error) => return Err(error.into()),
         };
-        let account =
-            user.map(|user| Self { name: user.name, uid: user.uid, gid: user.gid, home: user.dir });
+        let account = user.map(|user| Self {
+            name: user.name,
+            uid: user.uid,
+            gid: user.gid,
+            home: user.dir,
+            shell: user.shell,
+        });
         Ok(account.filter(|account| !impossible(&account.name)))
     }
 }
@@ -45,6 +52,6 @@ impl Account {
     /// An account of whoever runs the test.
     pub(super) fn for_tests(name: &str, home: &std::path::Path) -> Self {
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-        Self { name: name.into(), uid, gid, home: home.into() }
+        Self { name: name.into(), uid, gid, home: home.into(), shell: "/bin/sh".into() }
     }
 }

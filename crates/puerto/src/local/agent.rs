@@ -34,6 +34,7 @@ use super::failure::Failure;
 use super::forward::Unheeded;
 use super::frame::{Answer, BROKEN, CHUNK, FRAME_BOUND, Request, framed};
 use super::mailbox::LIFE;
+use super::overseer::{LONG, SHORT};
 pub use super::overseer::{Role, run};
 use crate::cause::Cause;
 use crate::deliver::{Body, BodyReader};
@@ -54,8 +55,9 @@ pub(super) enum Written {
     /// It is in the mailbox, on the disk, if it was to be. With it, why a `.forward` is not
     /// heeded.
     Stored(Option<Unheeded>),
-    /// The text of the user's `.forward`, which says otherwise.
-    Forward(String),
+    /// The texts of the user's `.forward` files, which say otherwise, each with what stands
+    /// behind the name.
+    Forward(Vec<(String, String)>),
 }
 
 /// The daemon's end. Dropping it ends the agent after what it is just writing.
@@ -119,10 +121,10 @@ impl AgentHandle {
         request: &Request,
         body: &Arc<dyn Body>,
     ) -> Result<Written, Failure> {
-        let turn = Arc::clone(&self.users().entry(request.user.clone()).or_default().turn);
+        let turn = Arc::clone(&self.users().entry(lane(request)).or_default().turn);
         let result = {
             let _mine = turn.lock().await;
-            match self.hindrance(&request.user) {
+            match self.hindrance(&lane(request), &request.user) {
                 Some(failure) => Err(failure),
                 None => self.deliver_now(request, body).await,
             }
@@ -136,9 +138,9 @@ impl AgentHandle {
     }
 
     // Why there is no sense in another process for this user now.
-    fn hindrance(&self, name: &str) -> Option<Failure> {
+    fn hindrance(&self, lane: &str, name: &str) -> Option<Failure> {
         let mut users = self.users();
-        let user = users.get_mut(name)?;
+        let user = users.get_mut(lane)?;
         if let Some((_, failure)) = user.locked.as_ref().filter(|(at, _)| at.elapsed() < LOCKED) {
             return Some(failure.clone());
         }
@@ -159,11 +161,17 @@ impl AgentHandle {
             |error: io::Error| Failure::system(error, |error| Cause::ProcessNotStarted { error });
         let place = self.places.acquire().await;
         let (ours, theirs) = Socket::pair().map_err(failed)?;
-        self.hand_over(theirs)?;
+        let (kind, life) = match &request.deed {
+            Some(deed) if deed.command.is_some() => {
+                (LONG, Duration::from_secs(deed.seconds) + LIFE)
+            }
+            _ => (SHORT, LIFE),
+        };
+        self.hand_over(theirs, kind)?;
         ours.set_nonblocking(true).map_err(failed)?;
         let mut stream = UnixStream::from_std(ours).map_err(failed)?;
         // A little longer than the process lives.
-        let conversation = timeout(LIFE + Duration::from_secs(3), talk(&mut stream, request, body));
+        let conversation = timeout(life + Duration::from_secs(3), talk(&mut stream, request, body));
         let result = match conversation.await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
@@ -173,7 +181,7 @@ impl AgentHandle {
             Ok(Err(_)) | Err(_) => {
                 if let Ok(socket) = stream.into_std() {
                     let _ = socket.shutdown(std::net::Shutdown::Write);
-                    self.users().entry(request.user.clone()).or_default().stuck = Some(socket);
+                    self.users().entry(lane(request)).or_default().stuck = Some(socket);
                 }
                 Err(silent(&request.user))
             }
@@ -184,18 +192,18 @@ impl AgentHandle {
             && (failure.status.subject, failure.status.detail) == (2, 0)
         {
             let locked = Some((Instant::now(), failure.clone()));
-            self.users().entry(request.user.clone()).or_default().locked = locked;
+            self.users().entry(lane(request)).or_default().locked = locked;
         }
         result
     }
 
-    fn hand_over(&self, socket: Socket) -> Result<(), Failure> {
+    fn hand_over(&self, socket: Socket, kind: &[u8; 1]) -> Result<(), Failure> {
         let sockets = [socket.as_fd()];
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&sockets));
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let sent = rustix::net::sendmsg(&self.control, &[IoSlice::new(b"+")], &mut control, flags);
+        let sent = rustix::net::sendmsg(&self.control, &[IoSlice::new(kind)], &mut control, flags);
         sent.map(|_| ()).map_err(|error| match error {
             rustix::io::Errno::AGAIN => Failure::soon(3, 0, Cause::AgentBusy {}),
             _ => {
@@ -207,6 +215,19 @@ impl AgentHandle {
 
     fn users(&self) -> MutexGuard<'_, HashMap<String, User>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// What is done one after the other: a user's deliveries, and each command of a user's apart,
+// so that a slow one keeps no other waiting.
+fn lane(request: &Request) -> String {
+    let deed = request.deed.as_ref();
+    let deed = deed.and_then(|deed| {
+        deed.command.clone().or_else(|| deed.file.as_ref().map(|path| path.display().to_string()))
+    });
+    match deed {
+        Some(deed) => format!("{}\0{deed}", request.user),
+        None => request.user.clone(),
     }
 }
 
@@ -236,7 +257,7 @@ async fn talk(
     let remark = match opened.map_err(|_| io::ErrorKind::TimedOut)?? {
         Answer::Ready { remark } if request.look => return Ok(Ok(Written::Stored(remark))),
         Answer::Ready { remark } => remark,
-        Answer::Forward(text) => return Ok(Ok(Written::Forward(text))),
+        Answer::Forward(texts) => return Ok(Ok(Written::Forward(texts))),
         Answer::Stored => return Err(io::ErrorKind::InvalidData.into()),
         Answer::Failed(failure) => return Ok(Err(failure)),
     };

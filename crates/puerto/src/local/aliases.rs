@@ -7,12 +7,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use puerto_smtp::Address;
 
 use super::watched::{Names, Owner, read};
 use crate::cause::Cause;
+use crate::config::{Local, NamedIn};
 use crate::lang::{Said, said, said_of};
 use crate::rights::{self, Identity};
 
@@ -31,7 +32,11 @@ pub(super) enum Target {
     Nowhere,
     /// `:include:/file`: a file with more targets.
     List(PathBuf),
-    /// Something that this server does not do, such as a program.
+    /// `|command`: a command that gets it, where the configuration allows that.
+    Command(String),
+    /// `/file` or `/maildir/`, under the same condition.
+    File(PathBuf),
+    /// Something that this server does not do.
     Unsupported(Cause),
 }
 
@@ -39,8 +44,42 @@ pub(super) enum Target {
 #[derive(Debug, Default)]
 pub(super) struct Aliases {
     by_name: HashMap<String, Vec<Target>>,
-    /// What is wrong with the file, with line numbers.
-    pub(super) warnings: Vec<Said>,
+    warnings: Vec<Warning>,
+    /// Whose file it is.
+    pub(super) owner: Owner,
+}
+
+/// What is wrong in a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Warning {
+    line: usize,
+    what: Said,
+    /// It is right where this is allowed.
+    unless: Option<Unless>,
+}
+
+/// What the configuration may allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unless {
+    Commands,
+    Files,
+}
+
+impl Warning {
+    /// Says it, if it is wrong by this configuration.
+    fn told(&self, local: &Local, place: NamedIn) -> Option<Said> {
+        let is_allowed = match self.unless {
+            None => false,
+            Some(Unless::Commands) => local.allow_commands.contains(&place),
+            Some(Unless::Files) => local.allow_files.contains(&place),
+        };
+        (!is_allowed).then(|| on_line(self.line, &self.what))
+    }
+}
+
+/// All that is wrong by this configuration.
+pub(super) fn told(warnings: &[Warning], local: &Local, place: NamedIn) -> Vec<Said> {
+    warnings.iter().filter_map(|warning| warning.told(local, place)).collect()
 }
 
 impl Aliases {
@@ -74,12 +113,10 @@ impl Aliases {
             self.warn(number, &text);
         }
         let (targets, warnings) = targets(value);
-        for what in warnings {
+        for (what, unless) in warnings {
             let name = Said::words(&*name);
-            self.warn(
-                number,
-                &said_of!("`{name}`: {what}", "`{name}`: {what}"; name = name, what = what),
-            );
+            let what = said_of!("`{name}`: {what}", "`{name}`: {what}"; name = name, what = what);
+            self.warnings.push(Warning { line: number, what, unless });
         }
         if targets.is_empty() {
             let text = said!("`{name}` has no targets", "`{name}` no tiene destinos"; name = name);
@@ -96,7 +133,12 @@ impl Aliases {
     }
 
     fn warn(&mut self, line: usize, text: &Said) {
-        self.warnings.push(on_line(line, text));
+        self.warnings.push(Warning { line, what: text.clone(), unless: None });
+    }
+
+    /// What is wrong with the file by this configuration, with line numbers.
+    pub(super) fn warnings(&self, local: &Local) -> Vec<Said> {
+        told(&self.warnings, local, NamedIn::Alias)
     }
 
     /// Who is asked about a list by `LIST-request` (RFC 2142 §6) where no alias says so: its
@@ -115,8 +157,8 @@ impl Aliases {
 }
 
 impl Names for Aliases {
-    fn parse(text: &str, _: Owner) -> Self {
-        Self::parse(text)
+    fn parse(text: &str, owner: Owner) -> Self {
+        Self { owner, ..Self::parse(text) }
     }
 
     fn is_empty(&self) -> bool {
@@ -128,14 +170,15 @@ impl Names for Aliases {
 
 /// Reads targets that stand alone, separated by commas or line ends: an included list,
 /// or a `.forward`. With them, what is wrong.
-pub(super) fn listed(text: &str) -> (Vec<Target>, Vec<Said>) {
+pub(super) fn listed(text: &str) -> (Vec<Target>, Vec<Warning>) {
     let (mut all, mut warnings) = (Vec::new(), Vec::new());
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let (line, has_remark) = without_remark(line);
         let (targets, mut wrong) = targets(line);
         all.extend(targets);
-        wrong.extend(has_remark.then(remark));
-        warnings.extend(wrong.iter().map(|what| on_line(index + 1, what)));
+        wrong.extend(has_remark.then(|| (remark(), None)));
+        let at = |(what, unless)| Warning { line: index + 1, what, unless };
+        warnings.extend(wrong.into_iter().map(at));
     }
     (all, warnings)
 }
@@ -238,15 +281,21 @@ fn unquote(text: &str) -> String {
 }
 
 // All targets of one name, and what is wrong with them.
-fn targets(value: &str) -> (Vec<Target>, Vec<Said>) {
+fn targets(value: &str) -> (Vec<Target>, Vec<(Said, Option<Unless>)>) {
     let (mut all, mut warnings) = (Vec::new(), Vec::new());
     for written in split(value, &[',']) {
         let found =
             target(written).map_or_else(|| run_together(written, &mut warnings), |t| vec![t]);
         for target in found {
-            if let Target::Unsupported(what) = &target {
-                warnings.push(what.said());
-            }
+            warnings.extend(match &target {
+                Target::Unsupported(what) => Some((what.said(), None)),
+                Target::Command(_) | Target::File(_) => {
+                    let is_command = matches!(target, Target::Command(_));
+                    let unless = if is_command { Unless::Commands } else { Unless::Files };
+                    not_allowed(&target).map(|what| (what.said(), Some(unless)))
+                }
+                _ => None,
+            });
             all.push(target);
         }
     }
@@ -261,9 +310,12 @@ fn target(written: &str) -> Option<Target> {
     let bare = unquote(written);
     let unsupported = |why| Some(unsupported(&bare, why));
     match bare.chars().next() {
-        Some('|') => unsupported(Cause::ProgramTarget {}),
+        Some('|') => match bare.get(1..).map(str::trim) {
+            None | Some("") => unsupported(Cause::NoTarget {}),
+            Some(command) => Some(Target::Command(command.to_owned())),
+        },
         Some('/') if bare == "/dev/null" => Some(Target::Nowhere),
-        Some('/') => unsupported(Cause::FileTarget {}),
+        Some('/') => Some(Target::File(bare.as_str().into())),
         Some(':') => match bare.strip_prefix(":include:").map(|path| unquote(path.trim())) {
             Some(path) if path.starts_with('/') => Some(Target::List(path.into())),
             _ => unsupported(Cause::HalfList {}),
@@ -301,25 +353,42 @@ fn one_word(word: &str) -> Target {
     if plain.len() < word.len() { Target::User(name) } else { Target::Name(name) }
 }
 
-fn run_together(written: &str, warnings: &mut Vec<Said>) -> Vec<Target> {
+fn run_together(written: &str, warnings: &mut Vec<(Said, Option<Unless>)>) -> Vec<Target> {
     let what = said!(
         "commas separate targets: this is read as if they stood here",
         "los destinos se separan con comas: se lee como si estuvieran"
     );
     let about = Said::words(written);
-    warnings
-        .push(said_of!("`{written}`: {what}", "`{written}`: {what}"; written = about, what = what));
+    let what = said_of!("`{written}`: {what}", "`{written}`: {what}"; written = about, what = what);
+    warnings.push((what, None));
     let pieces = split(written, &[' ', '\t', ';']);
     pieces.into_iter().map(|piece| target(piece).unwrap_or_else(|| one_word(piece))).collect()
 }
 
 fn unsupported(written: &str, why: Cause) -> Target {
-    Target::Unsupported(Cause::Target { target: written.to_owned(), why: Box::new(why) })
+    Target::Unsupported(about(written, why))
+}
+
+fn about(written: &str, why: Cause) -> Cause {
+    Cause::Target { target: written.to_owned(), why: Box::new(why) }
+}
+
+/// Why a command or a file gets no mail where the configuration does not allow it.
+pub(super) fn not_allowed(target: &Target) -> Option<Cause> {
+    match target {
+        Target::Command(command) => Some(about(&format!("|{command}"), Cause::ProgramTarget {})),
+        Target::File(path) => Some(about(&path.display().to_string(), Cause::FileTarget {})),
+        _ => None,
+    }
 }
 
 /// What in an aliases file and in the lists that it includes cannot be understood, or read
 /// by the service's user, each with its file: for `newaliases`, which has nothing else to do.
-pub fn alias_warnings(file: &Path, service: Option<&Identity>) -> io::Result<Vec<(PathBuf, Said)>> {
+pub fn alias_warnings(
+    local: &Local,
+    service: Option<&Identity>,
+) -> io::Result<Vec<(PathBuf, Said)>> {
+    let file = local.aliases.as_path();
     let aliases = Aliases::parse(&rights::act(service, || read(file))?.0);
     let lists = |targets: &[Target]| {
         let lists = targets.iter().filter_map(|target| match target {
@@ -332,7 +401,7 @@ pub fn alias_warnings(file: &Path, service: Option<&Identity>) -> io::Result<Vec
         aliases.by_name.values().flat_map(|targets| lists(targets)).collect();
     waiting.sort_by(|a, b| b.cmp(a));
     let mut told: Vec<_> =
-        aliases.warnings.into_iter().map(|what| (file.to_owned(), what)).collect();
+        aliases.warnings(local).into_iter().map(|what| (file.to_owned(), what)).collect();
     let mut seen = HashSet::new();
     while let Some(list) = waiting.pop() {
         if !seen.insert(list.clone()) {
@@ -342,6 +411,7 @@ pub fn alias_warnings(file: &Path, service: Option<&Identity>) -> io::Result<Vec
             Ok((text, _)) => {
                 let (targets, warnings) = listed(&text);
                 waiting.extend(lists(&targets));
+                let warnings = self::told(&warnings, local, NamedIn::Include);
                 told.extend(warnings.into_iter().map(|what| (list.clone(), what)));
             }
             Err(error) => {
@@ -386,7 +456,7 @@ mod tests {
         let root = [name("ana"), address("\"b c\"@example.net"), address("luis@example.org")];
         assert_eq!(aliases.get("root"), Some(&root[..]));
         assert_eq!(aliases.get("nobody"), None);
-        assert_eq!(aliases.warnings, []);
+        assert_eq!(aliases.warnings(&Local::default()), []);
     }
 
     #[test]
@@ -409,7 +479,7 @@ mod tests {
         ] {
             let aliases = Aliases::parse(&format!("x:{written}\n"));
             assert_eq!(aliases.get("x"), Some(&[expected][..]), "{written}");
-            assert_eq!(aliases.warnings, [], "{written}");
+            assert_eq!(aliases.warnings(&Local::default()), [], "{written}");
         }
     }
 
@@ -428,7 +498,8 @@ mod tests {
         ] {
             let aliases = Aliases::parse(&format!("x: {written}\n"));
             assert_eq!(aliases.get("x"), Some(expected), "{written}");
-            let warnings: Vec<String> = aliases.warnings.iter().map(Said::to_string).collect();
+            let warnings: Vec<String> =
+                aliases.warnings(&Local::default()).iter().map(Said::to_string).collect();
             assert!(warnings.len() == 1 && warnings[0].contains(told), "{written}: {warnings:?}");
         }
     }
@@ -439,13 +510,18 @@ mod tests {
             "a: \"|/usr/bin/vacation, x\"\nb: /var/mail/archive\nc: :include:list\n\
              d\ne:\na: ana\nf@example.com: ana\ng: a@b@, c:d\nh: |cat > x\n",
         );
-        for name in ["b", "c", "h"] {
-            assert!(matches!(aliases.get(name).unwrap(), [Target::Unsupported(_)]), "{name}");
-        }
-        let told: Vec<String> = aliases.warnings.iter().map(ToString::to_string).collect();
+        assert!(matches!(aliases.get("c").unwrap(), [Target::Unsupported(_)]));
+        let command = |text: &str| Target::Command(text.into());
+        assert_eq!(aliases.get("h"), Some(&[command("cat > x")][..]));
+        assert_eq!(aliases.get("b"), Some(&[Target::File("/var/mail/archive".into())][..]));
+        let allowed = Local { allow_commands: vec![NamedIn::Alias], ..Local::default() };
+        let told = aliases.warnings(&allowed);
+        assert!(told.iter().all(|what| !what.to_string().contains("program")), "{told:?}");
+        let told: Vec<String> =
+            aliases.warnings(&Local::default()).iter().map(ToString::to_string).collect();
         let told = told.join("\n");
         for part in [
-            "line 1: `a`: `|/usr/bin/vacation, x`: mail is never handed to a program",
+            "line 1: `a`: `|/usr/bin/vacation, x`: mail is handed to a program only where",
             "line 2: `b`",
             "line 3: `c`: `:include:list`: write",
             "line 4: there is no colon",
@@ -465,8 +541,9 @@ mod tests {
         let (targets, warnings) =
             listed("# members\nana, luis\n\n\"|/usr/bin/vacation ana\"\na@example.net # home\n");
         assert_eq!(targets[..2], [name("ana"), name("luis")]);
-        assert!(matches!(targets[2], Target::Unsupported(_)));
+        assert!(matches!(targets[2], Target::Command(_)));
         assert_eq!(targets[3], address("a@example.net"));
+        let warnings = super::told(&warnings, &Local::default(), NamedIn::Include);
         let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         assert!(warnings.len() == 2 && warnings[1].starts_with("line 5: "), "{warnings:?}");
     }
@@ -486,7 +563,8 @@ mod tests {
         std::fs::write(path("members"), text).unwrap();
         let text = format!("luis,\n\u{f1}u ana\n:include:{}\n", path("members").display());
         std::fs::write(path("inner"), text).unwrap();
-        let told = alias_warnings(&path("aliases"), None).unwrap();
+        let local = |name| Local { aliases: path(name), ..Local::default() };
+        let told = alias_warnings(&local("aliases"), None).unwrap();
         let told: Vec<String> = told
             .iter()
             .map(|(file, what)| format!("{} {what}", file.file_name().unwrap().display()))
@@ -501,6 +579,6 @@ mod tests {
             assert!(line.starts_with(part), "{line}");
         }
         assert_eq!(told.len(), 5, "{told:?}");
-        assert!(alias_warnings(&path("none"), None).is_err());
+        assert!(alias_warnings(&local("none"), None).is_err());
     }
 }

@@ -6,7 +6,7 @@
 //! that the next attempt, or the next part of its recipients, leaves it out; a restart
 //! forgets it, and then somebody may get a second copy.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 #[cfg(test)]
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::agent::{AgentHandle, Written};
+use super::deed::Deed;
 use super::directory::Directory;
 use super::expansion::{Onward, Resolution, UserBox};
 use super::failure::Failure;
@@ -27,7 +28,7 @@ use super::frame::Request;
 use super::hands::Hands;
 use super::lmtp::part_of;
 use super::onward::Sent;
-use super::report::{self, Share};
+use super::report::{self, Forwards, Share};
 use crate::cause::Cause;
 use crate::config::{Live, Mailbox};
 use crate::deliver::{Body, Job, Outcome, Pressure, Remote, Report, Success};
@@ -55,13 +56,17 @@ pub struct Mailboxes {
 enum Done {
     Box(UserBox),
     Elsewhere(Address),
+    Deed(Deed),
 }
+
+/// For whom a mailbox is, and what stood behind the user's name.
+type Wanted<'a> = (Vec<&'a LeasedRecipient>, BTreeSet<String>);
 
 /// What the mailboxes of one job came to so far.
 #[derive(Default)]
 struct Progress {
     results: HashMap<UserBox, Result<Cause, Failure>>,
-    forwards: HashMap<String, Resolution>,
+    forwards: Forwards,
 }
 
 impl Mailboxes {
@@ -144,7 +149,10 @@ impl Mailboxes {
         let mut looking = JoinSet::new();
         for (leased, found) in asked.iter().zip(self.resolve(job, asked).await) {
             let user_box = found.ok().and_then(|found| found.boxes.into_iter().next());
-            let request = user_box.and_then(|user_box| self.request(job, &user_box, &[leased]));
+            let request = user_box.and_then(|user_box| {
+                let extensions = BTreeSet::from([user_box.extension.clone()]);
+                self.request(job, (&user_box, &extensions), &[leased])
+            });
             if let Some(request) = request {
                 let (hands, body) = (Arc::clone(&self.hands), Arc::clone(&job.body));
                 let index = leased.index;
@@ -200,11 +208,14 @@ impl Mailboxes {
     ) -> Progress {
         let mut progress = Progress::default();
         loop {
-            let mut wanted: BTreeMap<UserBox, Vec<&LeasedRecipient>> = BTreeMap::new();
+            let mut wanted: BTreeMap<UserBox, Wanted<'_>> = BTreeMap::new();
             for (leased, found) in recipients.iter().zip(resolved) {
                 let Ok(found) = found else { continue };
                 for user_box in Share::of(found, &progress.forwards).boxes {
-                    wanted.entry(user_box).or_default().push(leased);
+                    let (whom, extensions) =
+                        wanted.entry(user_box.without_extension()).or_default();
+                    whom.push(leased);
+                    extensions.insert(user_box.extension);
                 }
             }
             wanted.retain(|user_box, _| !progress.results.contains_key(user_box));
@@ -223,15 +234,16 @@ impl Mailboxes {
     async fn fill_round(
         &self,
         job: &Job,
-        wanted: BTreeMap<UserBox, Vec<&LeasedRecipient>>,
+        wanted: BTreeMap<UserBox, Wanted<'_>>,
         progress: &mut Progress,
     ) {
         let asked: Vec<UserBox> = wanted.keys().cloned().collect();
         let mut writing = JoinSet::new();
-        for (user_box, whom) in wanted {
+        for (user_box, (whom, extensions)) in wanted {
+            let asked = (&user_box, &extensions);
             if self.is_done(job.id, &Done::Box(user_box.clone())) {
                 progress.results.insert(user_box, Ok(Cause::WithOthers {}));
-            } else if let Some(request) = self.request(job, &user_box, &whom).filter(|r| !r.look) {
+            } else if let Some(request) = self.request(job, asked, &whom).filter(|r| !r.look) {
                 let (hands, body) = (Arc::clone(&self.hands), Arc::clone(&job.body));
                 writing.spawn(async move {
                     let done = match request.maildir {
@@ -242,7 +254,7 @@ impl Mailboxes {
                     (user_box, written.map(|written| (written, done)))
                 });
             } else if let Some(first) = whom.first() {
-                let result = self.look_and_write_by_lmtp(job, first, &user_box).await;
+                let result = self.look_and_write_by_lmtp(job, first, asked).await;
                 self.take(job, user_box, result, progress).await;
             }
         }
@@ -251,7 +263,8 @@ impl Mailboxes {
                 self.take(job, user_box, written, progress).await;
             }
         }
-        for user_box in asked.into_iter().filter(|b| !progress.forwards.contains_key(&b.user)) {
+        let has_forward = |b: &UserBox| progress.forwards.keys().any(|(user, _)| *user == b.user);
+        for user_box in asked.into_iter().filter(|b| !has_forward(b)).collect::<Vec<_>>() {
             progress.results.entry(user_box).or_insert_with(broken_off);
         }
     }
@@ -260,9 +273,9 @@ impl Mailboxes {
         &self,
         job: &Job,
         leased: &LeasedRecipient,
-        user_box: &UserBox,
+        (user_box, extensions): (&UserBox, &BTreeSet<String>),
     ) -> Result<(Written, Cause), Failure> {
-        let looked = match self.request(job, user_box, &[leased]) {
+        let looked = match self.request(job, (user_box, extensions), &[leased]) {
             Some(request) => Arc::clone(&self.hands).write(request, Arc::clone(&job.body)).await?,
             None => Written::Stored(None),
         };
@@ -276,7 +289,12 @@ impl Mailboxes {
     }
 
     // `None` where an LMTP server has the mailboxes and no `.forward` has a say.
-    fn request(&self, job: &Job, user_box: &UserBox, whom: &[&LeasedRecipient]) -> Option<Request> {
+    fn request(
+        &self,
+        job: &Job,
+        (user_box, extensions): (&UserBox, &BTreeSet<String>),
+        whom: &[&LeasedRecipient],
+    ) -> Option<Request> {
         let config = self.config.get();
         let (maildir, look) = match config.local.mailbox {
             Mailbox::Mbox => (false, false),
@@ -294,6 +312,8 @@ impl Mailboxes {
             size: job.body.len(),
             limit: config.local.mailbox_size,
             at: job.after(Duration::ZERO),
+            extensions: extensions.iter().filter(|one| !one.is_empty()).cloned().collect(),
+            deed: None,
         })
     }
 
@@ -305,13 +325,15 @@ impl Mailboxes {
         progress: &mut Progress,
     ) {
         let result = match written {
-            Ok((Written::Forward(text), _)) => match self.expand(job, &user_box.user, text).await {
-                Ok(found) => {
-                    progress.forwards.insert(user_box.user, found);
-                    return;
+            Ok((Written::Forward(texts), _)) => {
+                match self.expand_all(job, &user_box.user, texts).await {
+                    Ok(found) => {
+                        progress.forwards.extend(found);
+                        return;
+                    }
+                    Err(failure) => Err(failure),
                 }
-                Err(failure) => Err(failure),
-            },
+            }
             Ok((Written::Stored(remark), done)) => {
                 if let Some(remark) = remark {
                     let user = &user_box.user;
@@ -325,6 +347,20 @@ impl Mailboxes {
             Err(failure) => Err(failure),
         };
         progress.results.insert(user_box, result);
+    }
+
+    async fn expand_all(
+        &self,
+        job: &Job,
+        user: &str,
+        texts: Vec<(String, String)>,
+    ) -> Result<Forwards, Failure> {
+        let mut all = Forwards::new();
+        for (extension, text) in texts {
+            let found = self.expand(job, user, text).await?;
+            all.insert((user.to_owned(), extension), found);
+        }
+        Ok(all)
     }
 
     async fn expand(&self, job: &Job, user: &str, text: String) -> Result<Resolution, Failure> {
@@ -345,8 +381,12 @@ impl Mailboxes {
         share: &Share,
         progress: &Progress,
     ) -> Result<Cause, Failure> {
-        let of_box = |user_box| progress.results.get(user_box).cloned().unwrap_or_else(broken_off);
+        let of_box = |user_box: &UserBox| {
+            let known = progress.results.get(&user_box.without_extension());
+            known.cloned().unwrap_or_else(broken_off)
+        };
         let mut results: Vec<_> = share.boxes.iter().map(of_box).collect();
+        results.extend(self.do_all(job, leased, &share.deeds).await);
         let mut by_owner: BTreeMap<Option<&str>, Vec<Address>> = BTreeMap::new();
         for Onward { address, owner } in &share.remote {
             if !self.is_done(job.id, &Done::Elsewhere(address.clone())) {
@@ -362,6 +402,21 @@ impl Mailboxes {
             results.push(result);
         }
         report::verdict(share, results)
+    }
+
+    /// Who does what is no delivery into a mailbox.
+    pub(super) fn hands(&self) -> Arc<Hands> {
+        Arc::clone(&self.hands)
+    }
+
+    /// Whether it was done for this message.
+    pub(super) fn is_deed_done(&self, id: MessageId, deed: &Deed) -> bool {
+        self.is_done(id, &Done::Deed(deed.clone()))
+    }
+
+    /// It is not done again for this message.
+    pub(super) fn remember_deed(&self, id: MessageId, deed: Deed) {
+        self.remember(id, [Done::Deed(deed)]);
     }
 
     fn is_done(&self, id: MessageId, what: &Done) -> bool {

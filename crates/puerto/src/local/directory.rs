@@ -217,7 +217,7 @@ impl Directory {
         let config = self.config.get();
         let path = &config.local.aliases;
         let news = self.aliases.news(path);
-        let mut told = told(path, news, |aliases: &Aliases| aliases.warnings.clone());
+        let mut told = told(path, news, |aliases: &Aliases| aliases.warnings(&config.local));
         if let Some(path) = &config.virtual_addresses.file {
             let news = self.table.news(path);
             told.extend(self::told(path, news, |table: &Table| table.warnings(&config)));

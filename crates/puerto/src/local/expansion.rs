@@ -12,12 +12,13 @@ use std::path::Path;
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::account::Account;
-use super::aliases::{Target, listed};
+use super::aliases::{Target, listed, not_allowed, told};
+use super::deed::{By, Deed, What};
 use super::directory::{OtherNames, Standing, candidates, is_required};
 use super::table::Entry;
-use super::watched;
+use super::watched::{self, Owner};
 use crate::cause::Cause;
-use crate::config::{Config, Destination, Mailbox};
+use crate::config::{Config, Destination, Mailbox, NamedIn};
 use crate::route;
 
 /// Aliases that lead to aliases, and targets of one name, at most.
@@ -31,8 +32,17 @@ pub(super) struct UserBox {
     pub(super) user: String,
     /// Whether the user's `.forward` has a say first.
     pub(super) forward: bool,
+    /// What stood behind the name, with its delimiter, for a `.forward` of its own.
+    pub(super) extension: String,
     /// Where an LMTP server has the mailboxes: the address that it knows this one by.
     pub(super) address: Option<Address>,
+}
+
+impl UserBox {
+    /// The mailbox alone, whatever stood behind the user's name.
+    pub(super) fn without_extension(&self) -> Self {
+        Self { extension: String::new(), ..self.clone() }
+    }
 }
 
 /// An address that mail goes on to.
@@ -51,7 +61,9 @@ pub(super) struct Resolution {
     pub(super) boxes: BTreeSet<UserBox>,
     /// Addresses elsewhere, each once.
     pub(super) remote: BTreeSet<Onward>,
-    /// OtherNames that nobody has.
+    /// Commands and files that get it, each once.
+    pub(super) deeds: BTreeSet<Deed>,
+    /// Names that nobody has.
     pub(super) missing: Vec<String>,
     /// What an alias names but this server does not do, or a chain without end.
     pub(super) problems: Vec<Cause>,
@@ -67,6 +79,7 @@ impl Resolution {
     /// Whether there is somebody behind it.
     pub(super) fn standing(self, config: &Config) -> Standing {
         let sure = !self.discards.is_empty()
+            || !self.deeds.is_empty()
             || !self.unread.is_empty()
             || !self.problems.is_empty()
             || self.boxes.iter().any(|user_box| user_box.address.is_none())
@@ -97,11 +110,23 @@ struct Step {
     owner: Option<String>,
     /// The domain that a name was written with.
     domain: Option<Domain>,
+    /// What names the target, and on whose word a command is run.
+    named: (NamedIn, Spoken),
+}
+
+/// Whose word something is.
+#[derive(Debug, Clone)]
+enum Spoken {
+    /// A file's that has this owner.
+    By(Owner),
+    /// A user's own.
+    User(String),
 }
 
 impl Step {
     fn first(target: Target) -> Self {
-        Self { target, through: Vec::new(), owner: None, domain: None }
+        let named = (NamedIn::Alias, Spoken::By(Owner::default()));
+        Self { target, through: Vec::new(), owner: None, domain: None, named }
     }
 
     /// Where this one leads by the name of `key`.
@@ -137,8 +162,16 @@ impl<'a> Expander<'a> {
     /// a warning there, and the user's own mailbox gets a copy in its place.
     pub(super) fn forward(self, user: &str, text: &str) -> io::Result<(Resolution, Vec<String>)> {
         let (targets, warnings) = listed(text);
+        let warnings = told(&warnings, &self.config.local, NamedIn::Forward);
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        let is_done = |target: &Target| !matches!(target, Target::Unsupported(_) | Target::List(_));
+        let local = &self.config.local;
+        let (commands, files) = (&local.allow_commands, &local.allow_files);
+        let is_done = |target: &Target| match target {
+            Target::Unsupported(_) | Target::List(_) => false,
+            Target::Command(_) => commands.contains(&NamedIn::Forward),
+            Target::File(_) => files.contains(&NamedIn::Forward),
+            _ => true,
+        };
         let (done, undone): (Vec<_>, Vec<_>) = targets.into_iter().partition(is_done);
         for target in &undone {
             if let Target::List(path) = target {
@@ -146,17 +179,26 @@ impl<'a> Expander<'a> {
             }
         }
         let address = self.known_by(user, None);
-        let mut found = self.follow(done.into_iter().map(Step::first).collect())?;
+        let named = (NamedIn::Forward, Spoken::User(user.to_owned()));
+        let first = |target| Step { named: named.clone(), ..Step::first(target) };
+        let mut found = self.follow(done.into_iter().map(first).collect())?;
         let missing = std::mem::take(&mut found.missing).into_iter();
         let missing = missing.map(|user| Cause::NoSuchUser { user });
         let wrong = missing.chain(std::mem::take(&mut found.problems));
         let wrong = wrong.chain(std::mem::take(&mut found.unread));
         warnings.extend(wrong.map(|cause| cause.to_string()));
         warnings.append(&mut found.remarks);
-        let nowhere =
-            found.boxes.is_empty() && found.remote.is_empty() && found.discards.is_empty();
+        let nowhere = found.boxes.is_empty()
+            && found.remote.is_empty()
+            && found.discards.is_empty()
+            && found.deeds.is_empty();
         if !undone.is_empty() || nowhere {
-            found.boxes.insert(UserBox { user: user.to_owned(), forward: false, address });
+            found.boxes.insert(UserBox {
+                user: user.to_owned(),
+                forward: false,
+                address,
+                extension: String::new(),
+            });
         }
         Ok((found, warnings))
     }
@@ -194,6 +236,13 @@ impl<'a> Expander<'a> {
                 self.found.discards.push(step.through.last().cloned().unwrap_or_default());
             }
             Target::List(path) => self.list(&path.clone(), &step),
+            Target::Command(command) => {
+                let what = What::Command(command.clone());
+                self.deed(what, &self.config.local.allow_commands, &step);
+            }
+            Target::File(path) => {
+                self.deed(What::File(path.clone()), &self.config.local.allow_files, &step);
+            }
             Target::Unsupported(what) => self.found.problems.push(what.clone()),
         }
         Ok(())
@@ -287,7 +336,8 @@ impl<'a> Expander<'a> {
                 }
                 let owner = format!("owner-{candidate}");
                 let owner = names.aliases.get(&owner).map(|_| owner).or(step.owner.clone());
-                let step = Step { owner, ..step };
+                let named = (NamedIn::Alias, Spoken::By(names.aliases.owner));
+                let step = Step { owner, named, ..step };
                 let steps = targets.iter().map(|target| step.on_to(candidate, target.clone()));
                 self.wait(steps.collect());
                 return Ok(());
@@ -316,7 +366,11 @@ impl<'a> Expander<'a> {
 
     fn put(&mut self, user: String, (name, step): (&str, &Step), forward: bool) {
         let address = self.known_by(name, step.domain.as_ref());
-        self.found.boxes.insert(UserBox { user, forward, address });
+        let behind = name.get(user.len()..).filter(|_| forward && name.starts_with(&user));
+        // It is part of a file's name.
+        let behind = behind.filter(|behind| behind.len() < 200 && !behind.contains(['/', '\0']));
+        let extension = behind.unwrap_or_default().to_owned();
+        self.found.boxes.insert(UserBox { user, forward, extension, address });
     }
 
     // What an LMTP server knows a name by: its address in the domain that it came with, if
@@ -376,13 +430,31 @@ impl<'a> Expander<'a> {
         }
     }
 
+    // Whoever may write the file that names it has all that its owner may do.
+    fn deed(&mut self, what: What, allowed: &[NamedIn], step: &Step) {
+        let (place, spoken) = &step.named;
+        if !allowed.contains(place) {
+            self.found.problems.extend(not_allowed(&step.target));
+            return;
+        }
+        let by = match spoken {
+            Spoken::By(Owner { is_open: true, .. }) => {
+                self.found.problems.push(Cause::NamedByAnybody {});
+                return;
+            }
+            Spoken::By(owner) => By::Owner(owner.uid),
+            Spoken::User(user) => By::User(user.clone()),
+        };
+        self.found.deeds.insert(Deed { what, by });
+    }
+
     fn list(&mut self, path: &Path, step: &Step) {
         let shown = path.display();
         if !self.seen.insert((b'l', shown.to_string())) {
             return;
         }
-        let text = match watched::read(path) {
-            Ok((text, _)) => text,
+        let (text, owner) = match watched::read(path) {
+            Ok(read) => read,
             Err(error) => {
                 let (list, error) = (shown.to_string(), error.into());
                 self.found.unread.push(Cause::ListUnread { list, error });
@@ -390,9 +462,12 @@ impl<'a> Expander<'a> {
             }
         };
         let (targets, warnings) = listed(&text);
+        let warnings = told(&warnings, &self.config.local, NamedIn::Include);
         let remarks = warnings.iter().map(|what| format!("{shown}: {what}"));
         self.found.remarks.extend(remarks);
-        let steps = targets.into_iter().map(|target| Step { target, ..step.clone() });
+        let named = (NamedIn::Include, Spoken::By(owner));
+        let steps =
+            targets.into_iter().map(|target| Step { target, named: named.clone(), ..step.clone() });
         self.wait(steps.collect());
     }
 }
@@ -418,7 +493,9 @@ mod tests {
         });
         let missing = found.missing.iter().map(|name| format!("?{name}"));
         let discards = found.discards.iter().map(|name| format!("{name}>"));
-        boxes.chain(remote).chain(missing).chain(discards).collect::<Vec<_>>().join(" ")
+        let deeds = found.deeds.iter().map(|deed| format!("{:?} by {:?}", deed.what, deed.by));
+        let rest = missing.chain(discards).chain(deeds);
+        boxes.chain(remote).chain(rest).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -480,7 +557,7 @@ mod tests {
         assert!(
             resolve("pipe: |cat\n", "pipe").problems[0]
                 .text()
-                .contains("never handed to a program")
+                .contains("only where `local.allow_commands`")
         );
     }
 
@@ -587,6 +664,47 @@ mod tests {
         ] {
             assert_eq!(known_by(address), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn commands_and_files_are_for_whom_the_configuration_allows_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("list");
+        std::fs::write(&list, "|mlist\n/srv/list\n").unwrap();
+        let uid = nix::unistd::geteuid().as_raw();
+        let aliases = format!("team: |cmd, /srv/a, /srv/b/\nl: :include:{}\n", list.display());
+        let alias = "Command(\"cmd\") by Owner(0)";
+        let files = "File(\"/srv/a\") by Owner(0) File(\"/srv/b/\") by Owner(0)";
+        for (allowed, name, expected, problems) in [
+            ("", "team", String::new(), 3),
+            ("allow_commands = [\"alias\"]", "team", alias.to_owned(), 2),
+            ("allow_files = [\"alias\"]", "team", files.to_owned(), 1),
+            ("allow_commands = [\"forward\", \"include\"]", "team", String::new(), 3),
+            ("allow_commands = [\"alias\"]", "l", String::new(), 2),
+            (
+                "allow_commands = [\"include\"]",
+                "l",
+                format!("Command(\"mlist\") by Owner({uid})"),
+                1,
+            ),
+        ] {
+            let config = Config::parse(&format!("[local]\n{allowed}\n"), "test").unwrap();
+            let names = OtherNames::for_tests(config, &aliases);
+            let found = Expander::new(&names).name(name).unwrap();
+            assert_eq!(told(&found), expected, "{allowed}: {name}");
+            assert_eq!(found.problems.len(), problems, "{allowed}: {name}");
+        }
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        std::fs::set_permissions(&list, open).unwrap();
+        let text = "[local]\nallow_commands = [\"include\", \"forward\"]\n";
+        let names = OtherNames::for_tests(Config::parse(text, "test").unwrap(), &aliases);
+        let found = Expander::new(&names).name("l").unwrap();
+        assert_eq!(told(&found), "");
+        assert!(found.problems[0].text().contains("everybody may write"), "{:?}", found.problems);
+        let forward = "\"|procmail -a $EXTENSION\", /srv/x\n";
+        let (found, warnings) = Expander::new(&names).forward("bin", forward).unwrap();
+        let expected = "!bin Command(\"procmail -a $EXTENSION\") by User(\"bin\")";
+        assert_eq!((told(&found).as_str(), warnings.len()), (expected, 1), "{warnings:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use puerto_spool::Timestamp;
@@ -33,6 +34,9 @@ pub(super) struct Request {
     pub(super) maildir: bool,
     /// The user's `.forward` has a say first.
     pub(super) forward: bool,
+    /// What stood behind the user's name, each with its delimiter: each may have a `.forward`
+    /// of its own.
+    pub(super) extensions: Vec<String>,
     /// Nothing but that is asked for: another server has the mailbox.
     pub(super) look: bool,
     /// The envelope's sender; empty for the null reverse-path.
@@ -45,6 +49,24 @@ pub(super) struct Request {
     pub(super) limit: u64,
     /// The time of day at which the delivery began.
     pub(super) at: Timestamp,
+    /// What is done instead, if it is for no mailbox.
+    pub(super) deed: Option<DeedRequest>,
+}
+
+/// A command that gets the message, or a file, and what a command is told of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct DeedRequest {
+    pub(super) command: Option<String>,
+    pub(super) file: Option<PathBuf>,
+    /// How long the command may take.
+    pub(super) seconds: u64,
+    /// The address that the message came for, as this server knows it and as it was first.
+    pub(super) recipient: String,
+    pub(super) original: String,
+    /// Its parts.
+    pub(super) local: String,
+    pub(super) domain: String,
+    pub(super) extension: String,
 }
 
 /// What a mailbox process says.
@@ -52,8 +74,9 @@ pub(super) struct Request {
 pub(super) enum Answer {
     /// The content may come. With it, why a `.forward` is not heeded.
     Ready { remark: Option<Unheeded> },
-    /// The text of the user's `.forward`: it is the daemon's to follow.
-    Forward(String),
+    /// The texts of the user's `.forward` files, each with what stands behind the name: they
+    /// are the daemon's to follow.
+    Forward(Vec<(String, String)>),
     /// It is in the mailbox, on the disk.
     Stored,
     /// It is not in the mailbox, for this reason.
@@ -152,6 +175,8 @@ impl Request {
             size: 0,
             limit: 0,
             at: Timestamp::from_millis(1_795_504_620_000),
+            extensions: Vec::new(),
+            deed: None,
         }
     }
 }

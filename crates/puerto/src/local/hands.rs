@@ -70,8 +70,9 @@ impl Hands {
             uid: nix::unistd::geteuid(),
             gid: nix::unistd::getegid(),
             home: directory.join("home").join(&request.user),
+            shell: "/bin/sh".into(),
         };
-        let request = Request { maildir: false, ..request.clone() };
+        let request = Request { maildir: false, deed: None, ..request.clone() };
         let mut told = None;
         let answer = super::mailbox::deliver(&account, &request, directory, |remark| {
             told = remark;

@@ -20,8 +20,8 @@ use puerto_spool::clock::{Clock as _, SystemClock};
 use super::account::Account;
 use super::failure::Failure;
 use super::forward::Unheeded;
-use super::frame::{self, Answer, Chunks, Request};
-use super::{forward, maildir, mbox};
+use super::frame::{self, Answer, Chunks, DeedRequest, Request};
+use super::{command, forward, maildir, mbox};
 use crate::cause::Cause;
 use crate::rights::{self, Capabilities};
 
@@ -61,12 +61,53 @@ fn attempt(stream: &mut UnixStream, request: &Request, spool: &Path) -> Result<A
     if request.look && !can_become(&account) {
         return Ok(Answer::Ready { remark: None });
     }
+    if let Some(deed) = &request.deed {
+        return attempt_deed(stream, (&account, request, deed), deadline);
+    }
     become_for_good(&account, request.maildir, spool)?;
     deliver(&account, request, spool, |remark| {
         frame::write(stream, &Answer::Ready { remark })
             .map_err(|error| Failure::system(error, |error| Cause::MessageNotTaken { error }))?;
         Ok(Chunks::new(stream, deadline))
     })
+}
+
+// What a command or a file is, whoever names it, is never root's to do.
+fn attempt_deed(
+    stream: &mut UnixStream,
+    (account, request, deed): (&Account, &Request, &DeedRequest),
+    deadline: Duration,
+) -> Result<Answer, Failure> {
+    if account.uid.is_root() {
+        return Err(Failure::later(3, 5, Cause::NeverAsRoot {}));
+    }
+    become_for_good(account, true, Path::new("/"))?;
+    let ready = |stream: &mut UnixStream| {
+        frame::write(stream, &Answer::Ready { remark: None })
+            .map_err(|error| Failure::system(error, |error| Cause::MessageNotTaken { error }))
+    };
+    if let Some(command) = &deed.command {
+        let limit = Duration::from_secs(deed.seconds);
+        let life = limit + LIFE;
+        let _ = nix::unistd::alarm::set(u32::try_from(life.as_secs()).unwrap_or(u32::MAX));
+        ready(stream)?;
+        let theirs = stream
+            .try_clone()
+            .map_err(|error| Failure::system(error, |error| Cause::MessageNotTaken { error }))?;
+        command::run(account, request, command, (theirs, limit))?;
+        return Ok(Answer::Stored);
+    }
+    let path = deed.file.as_deref().unwrap_or(Path::new("/"));
+    if request.maildir {
+        let open = maildir::Open::at(path, account, request)?;
+        ready(stream)?;
+        open.fill(request, &mut Chunks::new(stream, deadline))?;
+    } else {
+        let open = mbox::Open::at(path, account, request)?;
+        ready(stream)?;
+        open.fill(request, &mut Chunks::new(stream, deadline))?;
+    }
+    Ok(Answer::Stored)
 }
 
 /// Writes with the rights that the process has now. The content is asked for when the
@@ -77,11 +118,20 @@ pub(super) fn deliver<B: Read>(
     spool: &Path,
     content: impl FnOnce(Option<Unheeded>) -> Result<B, Failure>,
 ) -> Result<Answer, Failure> {
-    let remark = match request.forward.then(|| forward::read(account)).transpose()? {
-        Some(forward::Found::Text(text)) => return Ok(Answer::Forward(text)),
-        Some(forward::Found::Unusable(remark)) => Some(remark),
-        Some(forward::Found::Nothing) | None => None,
-    };
+    let (mut texts, mut remark) = (Vec::new(), None);
+    let names = request.extensions.iter().map(String::as_str).chain([""]);
+    for name in names.filter(|_| request.forward) {
+        match forward::read(account, name)? {
+            forward::Found::Text(text) => {
+                texts.push((name.to_owned(), forward::with_lists(account, &text)?));
+            }
+            forward::Found::Unusable(why) => remark = Some(why),
+            forward::Found::Nothing => {}
+        }
+    }
+    if !texts.is_empty() {
+        return Ok(Answer::Forward(texts));
+    }
     if request.look {
         return Ok(Answer::Ready { remark });
     }

@@ -38,16 +38,23 @@ pub(super) struct Open {
 impl Open {
     /// Opens `~/Maildir/`, which is made if it is missing. The process must be the user.
     pub(super) fn new(account: &Account, request: &Request) -> Result<Self, Failure> {
-        let path = account.home.join("Maildir");
+        Self::at(&account.home.join("Maildir"), account, request)
+    }
+
+    /// The same for any Maildir, which has to be the user's own.
+    pub(super) fn at(path: &Path, account: &Account, request: &Request) -> Result<Self, Failure> {
+        let named = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
+        let (above, name) = named.ok_or_else(|| not_written(path, Errno::ISDIR))?;
+        let path = path.to_owned();
         let failed = |error: Errno| not_written(&path, error);
         let home = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let home = openat(CWD, &account.home, home, Mode::empty());
-        let home = home.ok().filter(|_| account.home.is_absolute()).ok_or_else(|| {
-            let home = account.home.display().to_string();
+        let home = openat(CWD, above, home, Mode::empty());
+        let home = home.ok().filter(|_| above.is_absolute()).ok_or_else(|| {
+            let home = above.display().to_string();
             Failure::later(2, 1, Cause::HomeMissing { home })
         })?;
-        let mut made = make(&home, "Maildir").map_err(failed)?;
-        let maildir = openat(&home, "Maildir", DIRECTORY, Mode::empty()).map_err(failed)?;
+        let mut made = make(&home, name).map_err(failed)?;
+        let maildir = openat(&home, name, DIRECTORY, Mode::empty()).map_err(failed)?;
         if fstat(&maildir).map_err(failed)?.st_uid != account.uid.as_raw() {
             let (path, user) = (path.display().to_string(), account.name.clone());
             return Err(Failure::later(2, 1, Cause::MailboxOfOther { path, user }));

@@ -36,13 +36,20 @@ impl Open {
     /// Opens and locks the mailbox of a user below `spool`. The process must have the
     /// rights to do so.
     pub(super) fn new(spool: &Path, account: &Account, request: &Request) -> Result<Self, Failure> {
-        let path = spool.join(&account.name);
+        Self::at(&spool.join(&account.name), account, request)
+    }
+
+    /// The same for any file, which has to be the user's own.
+    pub(super) fn at(path: &Path, account: &Account, request: &Request) -> Result<Self, Failure> {
+        let named = path.parent().zip(path.file_name().and_then(|name| name.to_str()));
+        let (spool, name) = named.ok_or_else(|| not_opened(path, Errno::ISDIR))?;
+        let path = path.to_owned();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let directory = openat(CWD, spool, flags, Mode::empty()).map(File::from);
         let directory = directory.map_err(|error| not_opened(&path, error))?;
         let beside = directory.try_clone().map_err(|error| not_opened(&path, error))?;
-        let lock = DotLock::acquire(beside, &account.name, request.at)?;
-        let (file, created) = open_locked(&directory, &path, account)?;
+        let lock = DotLock::acquire(beside, name, request.at)?;
+        let (file, created) = open_locked(&directory, (&path, name), account)?;
         let end = file.metadata().map_err(unread)?.len();
         let full = request.limit > 0 && end.saturating_add(request.size) > request.limit;
         if full {
@@ -69,8 +76,11 @@ impl Open {
 
 // Between opening and locking, another program may have put a new file in the
 // mailbox's place: what was locked must still be what the name means.
-fn open_locked(directory: &File, path: &Path, account: &Account) -> Result<(File, bool), Failure> {
-    let name = account.name.as_str();
+fn open_locked(
+    directory: &File,
+    (path, name): (&Path, &str),
+    account: &Account,
+) -> Result<(File, bool), Failure> {
     for _ in 0..5 {
         let (file, created) = open(directory.as_fd(), name, path)?;
         check(&file, path, account)?;
@@ -146,6 +156,15 @@ fn unread(error: io::Error) -> Failure {
 fn append(file: &File, end: u64, request: &Request, body: &mut dyn Read) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(64 * 1024, file);
     out.write_all(missing_line_ends(file, end)?)?;
+    out.write_all(from_line(request).as_bytes())?;
+    out.write_all(request.header.as_bytes())?;
+    text::copy(body, &mut out, true)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// The line that a message begins with in an mbox, and before a command.
+pub(super) fn from_line(request: &Request) -> String {
     let sender = match request.sender.as_str() {
         "" => "MAILER-DAEMON".to_owned(),
         // The date begins after the second space.
@@ -153,11 +172,7 @@ fn append(file: &File, end: u64, request: &Request, body: &mut dyn Read) -> io::
     };
     let at = jiff::Timestamp::from_millisecond(request.at.as_millis()).unwrap_or_default();
     let at = at.to_zoned(TimeZone::system());
-    writeln!(out, "From {sender} {}", at.strftime("%a %b %e %H:%M:%S %Y"))?;
-    out.write_all(request.header.as_bytes())?;
-    text::copy(body, &mut out, true)?;
-    out.write_all(b"\n")?;
-    out.flush()
+    format!("From {sender} {}\n", at.strftime("%a %b %e %H:%M:%S %Y"))
 }
 
 // What a crash left behind may end in the middle of a line: the next message begins

@@ -5,12 +5,14 @@
 //! aliases file. [`Mailboxes`] hands messages over. Writing a mailbox needs the rights
 //! of its owner, which the daemon has given up by the time mail arrives: the [`agent`]
 //! keeps the right to become a user, and starts a process for each delivery that becomes
-//! the recipient's user for good. Nothing here ever starts a shell or a program that a
-//! user named.
+//! the recipient's user for good. Commands that users name are run there and nowhere else, and
+//! only where the configuration allows them.
 
 mod account;
 pub mod agent;
 mod aliases;
+mod command;
+mod deed;
 mod delivery;
 mod directory;
 mod expansion;

@@ -23,6 +23,11 @@ use crate::rights::{self, Capabilities};
 
 /// Mailbox processes at the same time at most, with those that cannot be killed.
 const PROCESSES: usize = 1000;
+/// With each socket comes for how long its process may live: as long as a delivery takes, or
+/// as the longest command that the configuration may allow.
+pub(super) const SHORT: &[u8; 1] = b"+";
+pub(super) const LONG: &[u8; 1] = b"|";
+const LONGEST: Duration = Duration::from_secs(3700);
 /// How often the agent looks after processes, and whether the overseer is there.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -81,6 +86,7 @@ struct Running {
     child: Child,
     /// By the agent's clock.
     since: Duration,
+    life: Duration,
 }
 
 fn oversee(socket: &OwnedFd, programs: &Programs, mut left: Vec<Running>) -> io::Result<()> {
@@ -116,15 +122,17 @@ fn serve(socket: &OwnedFd, programs: &Programs) -> io::Result<()> {
             return oversee(socket, programs, running);
         }
         match receive(socket)? {
-            Some(Received::Delivery(theirs)) if running.len() < PROCESSES => {
+            Some(Received::Delivery(theirs, life)) if running.len() < PROCESSES => {
                 match start(programs(Role::Mailbox), theirs) {
-                    Ok(child) => running.push(Running { child, since: SystemClock.elapsed() }),
+                    Ok(child) => {
+                        running.push(Running { child, since: SystemClock.elapsed(), life });
+                    }
                     // The daemon sees the socket closed, and tries again.
                     Err(error) => eprintln!("puerto {SUBCOMMAND}: no mailbox process: {error}"),
                 }
             }
             Some(Received::End) => break,
-            Some(Received::Delivery(_)) | None => {}
+            Some(Received::Delivery(..)) | None => {}
         }
     }
     let begun = SystemClock.elapsed();
@@ -152,7 +160,7 @@ fn wait(socket: &OwnedFd) -> io::Result<()> {
 fn look_after(running: &mut Vec<Running>) {
     running.retain_mut(|one| match one.child.try_wait() {
         Ok(None) => {
-            if SystemClock.elapsed() - one.since > LIFE {
+            if SystemClock.elapsed() - one.since > one.life {
                 // One that waits for a dead disk stays all the same.
                 let _ = one.child.kill();
             }
@@ -163,7 +171,7 @@ fn look_after(running: &mut Vec<Running>) {
 }
 
 enum Received {
-    Delivery(OwnedFd),
+    Delivery(OwnedFd, Duration),
     End,
 }
 
@@ -185,7 +193,9 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<Received>> {
         RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
         _ => None,
     });
-    Ok(sockets.next().and_then(|mut all| all.next()).map(Received::Delivery))
+    let life = if octet == *LONG { LONGEST } else { LIFE };
+    let socket = sockets.next().and_then(|mut all| all.next());
+    Ok(socket.map(|socket| Received::Delivery(socket, life)))
 }
 
 /// Lives as the overseer or the agent of a test.
@@ -205,7 +215,7 @@ pub(super) fn process_for_tests(is_overseer: bool, programs: &Programs) {
 #[cfg(test)]
 pub(super) fn receive_for_tests(socket: &OwnedFd) -> Option<OwnedFd> {
     match receive(socket).unwrap() {
-        Some(Received::Delivery(socket)) => Some(socket),
+        Some(Received::Delivery(socket, _)) => Some(socket),
         _ => None,
     }
 }

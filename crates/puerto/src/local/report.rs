@@ -8,6 +8,7 @@ use puerto_smtp::EnhancedCode;
 use puerto_spool::LeasedRecipient;
 use tokio::time::Instant;
 
+use super::deed::Deed;
 use super::expansion::{Onward, Resolution, UserBox};
 use super::failure::Failure;
 use crate::cause::Cause;
@@ -19,11 +20,15 @@ const SOON: Duration = Duration::from_secs(10);
 /// The doublings of it at most.
 const DOUBLINGS: u32 = 5;
 
+/// What users' `.forward` files say, by user and by what stands behind the name.
+pub(super) type Forwards = HashMap<(String, String), Resolution>;
+
 /// Where one recipient's mail goes, as far as it is known yet.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) boxes: BTreeSet<UserBox>,
     pub(super) remote: BTreeSet<Onward>,
+    pub(super) deeds: BTreeSet<Deed>,
     missing: Vec<String>,
     problems: Vec<Cause>,
     unread: Vec<Cause>,
@@ -33,19 +38,15 @@ pub(super) struct Share {
 impl Share {
     /// Puts what users' `.forward` files say in the place of their mailboxes. A user who
     /// comes round to the own name again has the mailbox meant.
-    pub(super) fn of(found: &Resolution, forwards: &HashMap<String, Resolution>) -> Self {
+    pub(super) fn of(found: &Resolution, forwards: &Forwards) -> Self {
         let mut share = Self::default();
         share.add(found, forwards, &mut Vec::new());
         share
     }
 
-    fn add(
-        &mut self,
-        found: &Resolution,
-        forwards: &HashMap<String, Resolution>,
-        through: &mut Vec<String>,
-    ) {
+    fn add(&mut self, found: &Resolution, forwards: &Forwards, through: &mut Vec<String>) {
         self.remote.extend(found.remote.iter().cloned());
+        self.deeds.extend(found.deeds.iter().cloned());
         self.missing.extend(found.missing.iter().cloned());
         self.problems.extend(found.problems.iter().cloned());
         self.unread.extend(found.unread.iter().cloned());
@@ -53,7 +54,9 @@ impl Share {
         for user_box in &found.boxes {
             let user = &user_box.user;
             let came_round = through.contains(user);
-            match forwards.get(user).filter(|_| user_box.forward && !came_round) {
+            let own = forwards.get(&(user.clone(), user_box.extension.clone()));
+            let forward = own.or_else(|| forwards.get(&(user.clone(), String::new())));
+            match forward.filter(|_| user_box.forward && !came_round) {
                 Some(forward) => {
                     through.push(user.clone());
                     self.add(forward, forwards, through);
@@ -68,7 +71,8 @@ impl Share {
     }
 
     fn reaches_nobody(&self) -> bool {
-        self.boxes.is_empty() && self.remote.is_empty() && self.discards.is_empty()
+        let no_deed = self.deeds.is_empty() && self.discards.is_empty();
+        self.boxes.is_empty() && self.remote.is_empty() && no_deed
     }
 
     /// What a sender hears of success (RFC 3461 §5.2.7): one address in the place of another
@@ -76,7 +80,7 @@ impl Share {
     /// stands for several is expanded.
     pub(super) fn success(&self) -> Success {
         let has_owner = self.remote.iter().any(|one| one.owner.is_some());
-        match self.boxes.len() + self.remote.len() {
+        match self.boxes.len() + self.remote.len() + self.deeds.len() {
             _ if self.is_one_address() => Success::ToldElsewhere,
             2.. if !has_owner => Success::Expanded,
             _ => Success::Delivered,
@@ -86,7 +90,8 @@ impl Share {
     /// One address in the place of another.
     pub(super) fn is_one_address(&self) -> bool {
         let is_one = self.remote.len() == 1 && self.remote.iter().all(|one| one.owner.is_none());
-        is_one && self.boxes.is_empty() && self.discards.is_empty() && self.missing.is_empty()
+        let no_other = self.boxes.is_empty() && self.deeds.is_empty() && self.discards.is_empty();
+        is_one && no_other && self.missing.is_empty()
     }
 }
 

@@ -220,7 +220,7 @@ async fn what_an_alias_cannot_have_is_told_to_the_sender() {
     let report = house.mailboxes.deliver(&job(&to, MESSAGE)).await;
     let told = told(&report);
     assert_eq!((told[0].0, told[0].1), (DeliveryStatus::Bounced, EnhancedCode::new(5, 3, 5)));
-    assert!(told[0].2.contains("never handed to a program; its other targets have it"));
+    assert!(told[0].2.contains("`local.allow_commands` says so; its other targets have it"));
     assert!(house.mailbox("root").contains("Subject: x"));
     assert_eq!((told[1].0, told[1].1), (DeliveryStatus::Bounced, EnhancedCode::new(5, 4, 6)));
 }

@@ -1,14 +1,17 @@
 //! Whose domains are whose: no domain is in two places, and no entry about one in none.
 
+use std::time::Duration;
+
 use puerto_smtp::Domain;
 
 use super::{Draft, Reader, host};
-use crate::config::{Inhabitant, Who};
+use crate::config::{Config, Inhabitant, Who};
 use crate::lang::said;
 
 impl Reader {
     pub(super) fn addresses(&mut self, draft: &Draft) {
         let config = &draft.config;
+        self.commands(config);
         let ours = local_domains(draft);
         let table = &config.virtual_addresses;
         for domain in &table.domains {
@@ -91,6 +94,31 @@ impl Reader {
                 ),
             );
         }
+    }
+
+    fn commands(&mut self, config: &Config) {
+        let times = Duration::from_secs(1)..=Duration::from_secs(3600);
+        self.require(
+            times.contains(&config.local.command_timeout),
+            "local.command_timeout",
+            said!(
+                "a command would be ended at once, or keep its mail waiting for hours",
+                "una orden terminaría al instante, o haría esperar horas a su correo"
+            ),
+            said!("a duration between \"1s\" and \"1h\"", "una duración entre \"1s\" y \"1h\""),
+        );
+        let may_do =
+            !config.local.allow_commands.is_empty() || !config.local.allow_files.is_empty();
+        self.require(
+            !may_do || config.local.default_user != config.user,
+            "local.default_user",
+            said!(
+                "commands would run with the rights of the service, which has everybody's mail",
+                "las órdenes se ejecutarían con los derechos del servicio, que tiene el correo de \
+                 todos"
+            ),
+            said!("another user than `user`", "otro usuario que no sea `user`"),
+        );
     }
 }
 
