@@ -211,6 +211,24 @@ def test_commands_and_files(world):
     house.puerto.says("was ended, since it took more than 2 seconds")
 
 
+def test_what_is_sent_on_leaves_with_a_sender_of_ours(world):
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    house = House(world, aliases="team: you@example.net\n", sections='[queue]\nretry = ["1s"]\n'
+                  '[srs]\ndomain = "example.com"\n')
+    send("team@example.com", sender="ana@example.org")
+    wait_for("the copy", lambda: len(sink.messages) == 1)
+    sender = sink.messages[0].sender
+    assert sender.startswith("SRS0=") and sender.endswith("=example.org=ana@example.com"), sender
+    assert (house.puerto.state / "srs.secret").stat().st_mode & 0o777 == 0o600
+    forged = sender.replace("=ana@", "=bea@")
+    assert rcpt(sender, forged, "SRS0=AAAAAA=AA=example.net=you@example.com") == [250, 550, 550]
+    # A restart reads the same secret.
+    house.puerto.stop()
+    house.puerto.start()
+    assert rcpt(sender, forged) == [250, 550]
+
+
 def test_virtual_domains(world):
     Unbound(world, RECORDS)
     sink = Sink(world, FINAL_ADDRESS)

@@ -401,6 +401,9 @@ causes! {
     NeverAsRoot {} = "aliases.never-as-root"
         ["nothing that mail is handed to is run as root: set `local.default_user`",
          "nada de lo que recibe correo se ejecuta como root: ponga otro `local.default_user`"];
+    SecretTooShort {} = "srs.secret-too-short"
+        ["a secret needs at least 16 characters",
+         "un secreto necesita al menos 16 caracteres"];
     ForwardTooLong {} = "forward.too-long"
         ["the .forward and its lists are longer than 64 KiB",
          "el .forward y sus listas pasan de 64 KiB"];

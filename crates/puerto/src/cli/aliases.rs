@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::iter::once;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::exit::{Failure, Sysexit};
@@ -41,14 +41,18 @@ pub(super) fn check(config_path: Option<&Path>, language: Language) -> Result<()
     let file = &config.local.aliases;
     let shown = file.display().to_string();
     let service = Identity::of_service(&config.user).ok().flatten();
+    let warn = |warnings: Vec<(PathBuf, Said)>| {
+        let word = WARNING.of(language);
+        for (file, warning) in warnings {
+            let (file, warning) = (file.display().to_string(), warning.of(language));
+            let (file, warning) = (printable(&file), printable(&warning));
+            tell(&format!("newaliases: {word}: {file}: {warning}"));
+        }
+    };
+    warn(local::table_warnings(&config, service.as_ref()));
     match local::alias_warnings(&config.local, service.as_ref()) {
         Ok(warnings) => {
-            let word = WARNING.of(language);
-            for (file, warning) in warnings {
-                let (file, warning) = (file.display().to_string(), warning.of(language));
-                let (file, warning) = (printable(&file), printable(&warning));
-                tell(&format!("newaliases: {word}: {file}: {warning}"));
-            }
+            warn(warnings);
             say(&NOTHING.with(language, &[("file", &shown)]))?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -20,6 +20,15 @@ pub struct Virtual {
     pub file: Option<PathBuf>,
 }
 
+/// Under which senders mail is sent on to other addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Srs {
+    /// The domain of those senders; `None`: it keeps its own.
+    pub domain: Option<Domain>,
+    /// The file that holds the secret; `None`: `srs.secret` in the state directory.
+    pub secret_file: Option<PathBuf>,
+}
+
 /// Where one entry of the table leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destinations(pub Vec<Destination>);

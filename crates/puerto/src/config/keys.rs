@@ -146,6 +146,13 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
         ),
     ),
     (
+        "srs",
+        Text::new(
+            "Under which senders mail is sent on to other addresses.",
+            "Con qué remitentes se reenvía el correo a otras direcciones.",
+        ),
+    ),
+    (
         "sender",
         Text::new(
             "Under which addresses the senders of this machine are known elsewhere.",
@@ -452,6 +459,15 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |d, v| store(&mut d.config.pickup.header, value::origin_header(v));
         |c| quote(match c.pickup.header {
             OriginHeader::None => "none", OriginHeader::Local => "local", OriginHeader::All => "all" });
+
+    "srs" "domain" = Written("\"\""); Text::new("a domain of ours, such as \"example.com\", or \"\" for none", "un dominio nuestro, como \"example.com\", o \"\" si ninguno");
+        Text::new("Mail that is sent on to another address leaves with a sender in this domain, whose SPF record names this server; what comes back for it goes to the first sender. \"\": it keeps its sender, and receivers that judge by SPF alone refuse it.", "El correo que se reenvía a otra dirección sale con un remitente de este dominio, cuyo registro SPF nombra este servidor; lo que vuelve para él va al primer remitente. \"\": conserva su remitente, y lo rechazan los receptores que solo miran SPF.");
+        |d, v| store(&mut d.config.srs.domain, value::optional(v, value::domain));
+        |c| optional(c.srs.domain.as_ref());
+    "srs" "secret_file" = Written("\"\""); OPTIONAL_PATH;
+        Text::new("The secret that these senders are made with; \"\": srs.secret in state_dir, which is made when it is missing. Servers that answer for one domain share it.", "El secreto con que se hacen esos remitentes; \"\": srs.secret en state_dir, que se crea si falta. Los servidores que atienden un mismo dominio lo comparten.");
+        |d, v| store(&mut d.config.srs.secret_file, value::optional(v, value::path));
+        |c| optional(c.srs.secret_file.as_ref().map(|path| path.display()));
 
     "sender" "always" = Written("\"\""); Text::new("an address, or \"\" for none", "una dirección, o \"\" si no hay");
         Text::new("The one address that all mail is sent from, for a relay that takes no other. The author stays in Reply-To.", "La única dirección desde la que sale todo el correo, para un relay que no admite otra. El autor queda en Reply-To.");

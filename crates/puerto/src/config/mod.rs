@@ -26,7 +26,7 @@ use puerto_smtp::{Address, Domain, Verp};
 
 use crate::lang::Language;
 
-pub use addresses::{Destination, Destinations, Inhabitant, NamedIn, Virtual};
+pub use addresses::{Destination, Destinations, Inhabitant, NamedIn, Srs, Virtual};
 pub use errors::{ConfigError, ConfigErrors, distance};
 pub use matching::{domain_matches, same_name, sender_matches};
 pub use network::{Network, Networks};
@@ -97,6 +97,8 @@ pub struct Config {
     pub pickup: Pickup,
     /// Addresses that stand for others.
     pub virtual_addresses: Virtual,
+    /// Under which senders mail is sent on.
+    pub srs: Srs,
     /// Bounds.
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.

@@ -404,6 +404,15 @@ impl Mailboxes {
         report::verdict(share, results)
     }
 
+    /// Under whom mail of this sender is sent on.
+    pub(super) async fn sender_on(&self, sender: &Address) -> Result<Option<Address>, Failure> {
+        if self.config.get().srs.domain.is_none() {
+            return Ok(None);
+        }
+        let (directory, sender) = (Arc::clone(&self.directory), sender.clone());
+        aside(move || directory.sender_on(&sender).map_err(|why| Failure::later(3, 5, why))).await
+    }
+
     /// Who does what is no delivery into a mailbox.
     pub(super) fn hands(&self) -> Arc<Hands> {
         Arc::clone(&self.hands)

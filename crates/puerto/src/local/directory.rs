@@ -8,13 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use puerto_smtp::{Address, LocalPart};
+use puerto_spool::clock::{Clock as _, SystemClock};
 use tokio::time::Instant;
 
 use super::account::Account;
 use super::aliases::Aliases;
 use super::expansion::{Expander, Resolution};
+use super::srs::{self, Srs, is_rewritten};
 use super::table::{Entry, Table};
 use super::watched::{News, Watched};
+use crate::cause::Cause;
 use crate::config::{Config, Live, Mailbox};
 use crate::lang::Said;
 use crate::route;
@@ -35,6 +38,7 @@ pub struct Directory {
     /// The file of `[virtual]`, and the entries that the configuration has itself.
     table: Watched<Table>,
     written: Mutex<Option<(Arc<Config>, Arc<Table>)>>,
+    srs: Mutex<Option<(Arc<Config>, Arc<Srs>)>>,
 }
 
 /// All other names that there are now.
@@ -43,6 +47,8 @@ pub(super) struct OtherNames {
     pub(super) aliases: Arc<Aliases>,
     written: Arc<Table>,
     file: Option<Arc<Table>>,
+    /// What senders of forwarded mail are read with, or why they cannot be.
+    srs: Option<Result<Arc<Srs>, Cause>>,
 }
 
 impl OtherNames {
@@ -61,13 +67,43 @@ impl OtherNames {
     }
 }
 
+impl OtherNames {
+    /// Whose mail comes back to this address, if it is one that this server has made, or
+    /// somebody would have us think so.
+    pub(super) fn back(&self, address: &Address) -> Option<Result<Address, Back>> {
+        let domain = self.config.srs.domain.as_ref()?;
+        if address.domain() != domain || !is_rewritten(address) {
+            return None;
+        }
+        match self.srs.as_ref()? {
+            Ok(srs) => srs.back(address, today()).map(|back| back.map_err(|_| Back::Wrong)),
+            Err(why) => Some(Err(Back::Unread(why.clone()))),
+        }
+    }
+}
+
+/// Why mail that comes back goes nowhere.
+pub(super) enum Back {
+    /// This server has not made the address, or too long ago.
+    Wrong,
+    /// It cannot be told now.
+    Unread(Cause),
+}
+
+// Days since 1970.
+fn today() -> u64 {
+    u64::try_from(SystemClock.now().as_secs() / 86_400).unwrap_or_default()
+}
+
 #[cfg(test)]
 impl OtherNames {
     /// These aliases and entries, and no others.
     pub(super) fn for_tests(config: Config, aliases: &str) -> Self {
         let written = Arc::new(Table::of(&config.virtual_addresses));
-        let (aliases, file) = (Arc::new(Aliases::parse(aliases)), None);
-        Self { config: Arc::new(config), aliases, written, file }
+        let aliases = Arc::new(Aliases::parse(aliases));
+        let srs = config.srs.domain.clone();
+        let srs = srs.map(|domain| Ok(Arc::new(Srs::new(b"a secret of tests", domain))));
+        Self { config: Arc::new(config), aliases, written, file: None, srs }
     }
 }
 
@@ -85,8 +121,8 @@ pub enum Standing {
 impl Directory {
     /// Follows the configuration in force.
     pub fn new(config: Live) -> Self {
-        let (users, aliases, table, written) = Default::default();
-        Self { config, users, aliases, table, written }
+        let (users, aliases, table, written, srs) = Default::default();
+        Self { config, users, aliases, table, written, srs }
     }
 
     /// Whether mail for an address would be taken: an entry of `[virtual]`, an alias, a user,
@@ -104,7 +140,8 @@ impl Directory {
             return Standing::Known;
         }
         let is_lmtp = matches!(config.local.mailbox, Mailbox::Lmtp(_));
-        let is_plain = !route::is_virtual(config, address.domain())
+        let is_plain = names.back(address).is_none()
+            && !route::is_virtual(config, address.domain())
             && names.entry(address).is_none()
             && (!is_lmtp || !self.is_alias(address.local_part()));
         if !is_plain {
@@ -135,6 +172,7 @@ impl Directory {
     pub(super) fn has_rule(&self, address: &Address) -> bool {
         let Ok(names) = self.names() else { return true };
         route::is_virtual(&names.config, address.domain())
+            || names.back(address).is_some()
             || names.entry(address).is_some()
             || self.is_alias(address.local_part())
     }
@@ -194,7 +232,40 @@ impl Directory {
             aliases: self.aliases.get(&config.local.aliases)?,
             written: self.written(&config),
             file: file.map(|file| self.table.get(file)).transpose()?,
+            srs: self.srs(&config),
             config,
+        })
+    }
+
+    /// The sender under which mail of this one is sent on; `None`: its own.
+    pub(super) fn sender_on(&self, sender: &Address) -> Result<Option<Address>, Cause> {
+        let config = self.config.get();
+        if route::is_here(&config, sender.domain()) {
+            return Ok(None);
+        }
+        let srs = self.srs(&config).transpose()?;
+        Ok(srs.and_then(|srs| srs.forward(sender, today())))
+    }
+
+    fn srs(&self, config: &Arc<Config>) -> Option<Result<Arc<Srs>, Cause>> {
+        let domain = config.srs.domain.clone()?;
+        let mut slot = lock(&self.srs);
+        if let Some((made_of, srs)) = &*slot
+            && Arc::ptr_eq(made_of, config)
+        {
+            return Some(Ok(Arc::clone(srs)));
+        }
+        let file = config.srs.secret_file.clone();
+        let file = file.unwrap_or_else(|| config.state_dir.join("srs.secret"));
+        Some(match srs::secret(&file, config.srs.secret_file.is_none()) {
+            Ok(secret) => {
+                let srs = Arc::new(Srs::new(&secret, domain));
+                *slot = Some((Arc::clone(config), Arc::clone(&srs)));
+                Ok(srs)
+            }
+            Err(error) => {
+                Err(Cause::FileUnread { file: file.display().to_string(), error: error.into() })
+            }
         })
     }
 

@@ -14,7 +14,7 @@ use puerto_smtp::{Address, Domain, LocalPart};
 use super::account::Account;
 use super::aliases::{Target, listed, not_allowed, told};
 use super::deed::{By, Deed, What};
-use super::directory::{OtherNames, Standing, candidates, is_required};
+use super::directory::{Back, OtherNames, Standing, candidates, is_required};
 use super::table::Entry;
 use super::watched::{self, Owner};
 use crate::cause::Cause;
@@ -251,6 +251,21 @@ impl<'a> Expander<'a> {
     // An entry that its own targets come back to is done with: what is left of the address
     // is what it would be without the entry.
     fn step_address(&mut self, address: &Address, step: Step) -> io::Result<()> {
+        match self.names.back(address) {
+            Some(Ok(sender)) => {
+                self.waiting.push(step.on_to(&address.to_string(), Target::Address(sender)));
+                return Ok(());
+            }
+            Some(Err(Back::Wrong)) => {
+                self.nobody(&address.to_string(), step.owner);
+                return Ok(());
+            }
+            Some(Err(Back::Unread(why))) => {
+                self.found.unread.push(why);
+                return Ok(());
+            }
+            None => {}
+        }
         let is_virtual = route::is_virtual(self.config, address.domain());
         if !is_virtual && !route::is_local(self.config, address.domain()) {
             self.elsewhere(address.clone(), step.owner);
@@ -612,6 +627,25 @@ mod tests {
         ] {
             assert_eq!(resolve_address(TABLE, address), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn what_comes_back_for_a_sender_of_ours_goes_to_the_first_one() {
+        use puerto_spool::clock::{Clock as _, SystemClock};
+        let text = "[srs]\ndomain = \"example.com\"\n";
+        let day = u64::try_from(SystemClock.now().as_secs() / 86_400).unwrap();
+        let domain = Domain::parse("example.com").unwrap();
+        let sender = Address::parse("ana@elsewhere.example").unwrap();
+        let good = super::super::srs::Srs::new(b"a secret of tests", domain.clone());
+        let good = good.forward(&sender, day).unwrap().to_string();
+        let bad = super::super::srs::Srs::new(b"another", domain);
+        let bad = bad.forward(&sender, day).unwrap().to_string();
+        assert_eq!(resolve_address(text, &good), "ana@elsewhere.example");
+        assert_eq!(resolve_address(text, &bad), format!("?{bad}"));
+        assert_eq!(
+            resolve_address("", &good),
+            format!("?{}", good.to_lowercase().replace("@example.com", ""))
+        );
     }
 
     #[test]

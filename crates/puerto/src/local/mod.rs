@@ -28,6 +28,7 @@ mod mbox;
 mod onward;
 mod overseer;
 mod report;
+mod srs;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -38,4 +39,5 @@ pub use aliases::alias_warnings;
 pub use delivery::Mailboxes;
 pub use directory::{Directory, Standing, candidates, lane};
 pub use lmtp::lmtp_server;
+pub use table::table_warnings;
 pub use watched::{Names, Owner, Watched};

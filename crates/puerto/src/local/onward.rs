@@ -56,7 +56,14 @@ impl Mailboxes {
         })
         .await?;
         let id = self.intake.new_id();
-        let envelope = envelope(job, sent, targets);
+        let mut envelope = envelope(job, sent, targets);
+        // A receiver asks the sender's domain whether this server may send for it, and a list's
+        // owner is ours already.
+        if let ReversePath::Address(sender) = &envelope.reverse_path
+            && let Some(ours) = self.sender_on(sender).await?
+        {
+            envelope.reverse_path = ReversePath::Address(ours);
+        }
         let accepted = self.intake.accept(id, &Source::Forwarded, envelope, content).await;
         let forwarded = |accepted: Accepted| Cause::Forwarded { id: accepted.id.to_string() };
         accepted.map(forwarded).map_err(refused)

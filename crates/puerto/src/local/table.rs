@@ -6,14 +6,16 @@
 //! extension that the entry does not name goes on to its targets, as with Postfix.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::aliases::{Target, logical_lines, on_line};
 use super::directory::candidates;
-use super::watched::{Names, Owner};
+use super::watched::{Names, Owner, read};
 use crate::config::{Config, Destination, Destinations, Virtual, Who};
 use crate::lang::{Said, said, said_of};
+use crate::rights::{self, Identity};
 use crate::route;
 
 /// Entries by what they are about, as [`key`] writes it.
@@ -159,6 +161,21 @@ impl Names for Table {
 
     // Somebody has named it.
     const MAY_BE_MISSING: bool = false;
+}
+
+/// What in the file of `[virtual]` cannot be understood, or read by the service's user: for
+/// `newaliases`.
+pub fn table_warnings(config: &Config, service: Option<&Identity>) -> Vec<(PathBuf, Said)> {
+    let Some(file) = &config.virtual_addresses.file else { return Vec::new() };
+    let warnings = match rights::act(service, || read(file)) {
+        Ok((text, owner)) => Table::parse(&text, owner).warnings(config),
+        Err(error) => vec![said_of!(
+            "cannot be read, so that mail for this machine's users waits: {error}",
+            "no se puede leer, así que el correo para los usuarios de esta máquina espera: {error}";
+            error = rights::said(&error)
+        )],
+    };
+    warnings.into_iter().map(|warning| (file.clone(), warning)).collect()
 }
 
 // Where a target leads for an address whose extension, with its delimiter, is `left`.

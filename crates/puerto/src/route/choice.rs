@@ -73,7 +73,11 @@ pub fn is_here(config: &Config, domain: &Domain) -> bool {
 pub fn is_virtual(config: &Config, domain: &Domain) -> bool {
     let Domain::Name(name) = domain else { return false };
     let domains = &config.virtual_addresses.domains;
-    domains.iter().filter_map(Domain::name).any(|ours| same_name(name, ours))
+    domains
+        .iter()
+        .chain(&config.srs.domain)
+        .filter_map(Domain::name)
+        .any(|ours| same_name(name, ours))
         && !is_local(config, domain)
 }
 
