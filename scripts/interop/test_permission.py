@@ -113,3 +113,26 @@ def test_another_server_relays_through_us(world):
     code, said = refusal(relay, STRANGER, "ana@other.example")
     assert code == 550 and "@student.example" in said, said
     assert final.wait(1)[0]["From"] == "ana@student.example"
+
+
+def test_a_cap_holds_and_the_letter_says_what_releases(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    puerto = Submission(
+        world, 'postmaster = "boss@example.net"\n',
+        '[caps]\naccounts = { "*" = ["2 messages/hour"] }\n')
+    for _ in range(4):
+        by_login(puerto, "ana@example.com", "ana@example.com")
+    # Two of them, and the letter.
+    came = final.wait(3)
+    [letter] = [m for m in came if m["To"] == "boss@example.net"]
+    text = letter.get_content()
+    assert "ana has sent more than 2 messages in an hour" in text, text
+    listed = puerto.command("queue", "list", "--json").stdout.decode()
+    assert listed.count('"caps.messages-hour"') == 2, listed
+    [command] = [line.split() for line in text.splitlines() if "queue release" in line]
+    assert command == ["puerto", "queue", "release", "--account", "ana"], command
+    puerto.command(*command[1:], "--yes")
+    puerto.wait_empty()
+    assert len(final.wait(5)) == 5
+    puerto.says("held: ana has sent more than 2 messages in an hour")

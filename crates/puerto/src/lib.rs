@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod bounce;
+pub mod caps;
 pub mod cause;
 pub mod check;
 pub mod cli;

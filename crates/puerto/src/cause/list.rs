@@ -77,6 +77,20 @@ macro_rules! causes {
 causes! {
     Quoted { words: Words } = "quoted" ["{words}", "{words}"];
 
+    // Caps.
+    OverMessagesInHour { who: String, most: u64 } = "caps.messages-hour"
+        ["{who} has sent more than {most} messages in an hour",
+         "{who} ha enviado más de {most} mensajes en una hora"];
+    OverMessagesInDay { who: String, most: u64 } = "caps.messages-day"
+        ["{who} has sent more than {most} messages in a day",
+         "{who} ha enviado más de {most} mensajes en un día"];
+    OverRecipientsInHour { who: String, most: u64 } = "caps.recipients-hour"
+        ["{who} has sent to more than {most} new recipients in an hour",
+         "{who} ha enviado a más de {most} destinatarios nuevos en una hora"];
+    OverRecipientsInDay { who: String, most: u64 } = "caps.recipients-day"
+        ["{who} has sent to more than {most} new recipients in a day",
+         "{who} ha enviado a más de {most} destinatarios nuevos en un día"];
+
     // Routing.
     NoSuchDomain { domain: String } = "route.no-such-domain"
         ["the domain {domain} does not exist; is it spelled correctly?",

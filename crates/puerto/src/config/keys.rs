@@ -159,6 +159,13 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
             "Con qué direcciones se conoce fuera a los remitentes de esta máquina.",
         ),
     ),
+    (
+        "caps",
+        Text::new(
+            "How much one account, user or client may send; what comes beyond is taken and held, and postmaster told.",
+            "Cuánto puede enviar una cuenta, un usuario o un cliente; lo que llega de más se acepta y se retiene, y se avisa a postmaster.",
+        ),
+    ),
     ("limits", Text::new("Bounds for clients.", "Límites para los clientes.")),
 ];
 
@@ -181,6 +188,9 @@ const NAMED_IN: Text = Text::new(
     "una lista de \"alias\", \"include\" y \"forward\"",
 );
 const COUNT: Text = Text::new("a whole number of at least 1", "un número entero mayor que 0");
+const CAPS: Text = Text::same(
+    "{ \"*\" = [\"200 messages/hour\", \"1000 messages/day\", \"100 recipients/hour\"] }",
+);
 const MAY_USE: Text = Text::new(
     "a table such as { ana = [\"sales@example.com\", \"@shop.example.com\"], \"*\" = [\"ours\"] }",
     "una tabla como { ana = [\"ventas@example.com\", \"@tienda.example.com\"], \"*\" = [\"ours\"] }",
@@ -506,6 +516,19 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("What clients of trusted networks may send from, the first network that they are in. Of those that none names, programs of this machine may use our domains, and other hosts any: they have users of their own.", "Desde qué direcciones pueden enviar los clientes de las redes de confianza; vale la primera red en que estén. De los que no nombra ninguna, los programas de esta máquina pueden usar nuestros dominios, y las demás máquinas cualquiera: tienen usuarios propios.");
         |d, v| store(&mut d.config.sender.networks, value::networks_addresses(v));
         |c| lists(&c.sender.networks);
+
+    "caps" "accounts" = Written("{}"); CAPS;
+        Text::new("Caps of each account that logs in; \"*\" is every one that is not named. Recipients are those that it has not sent to before.", "Topes de cada cuenta que se identifica; \"*\" es cualquiera que no se nombre. Los destinatarios son aquellos a los que no ha enviado antes.");
+        |d, v| store(&mut d.config.caps.accounts, value::named_caps(v));
+        |c| lists(&c.caps.accounts);
+    "caps" "users" = Written("{}"); CAPS;
+        Text::new("The same of users of this machine, such as www-data.", "Lo mismo para los usuarios de esta máquina, como www-data.");
+        |d, v| store(&mut d.config.caps.users, value::named_caps(v));
+        |c| lists(&c.caps.users);
+    "caps" "clients" = Written("{}"); Text::new("a table such as { \"10.0.0.0/8\" = [\"500 messages/hour\"] }", "una tabla como { \"10.0.0.0/8\" = [\"500 messages/hour\"] }");
+        Text::new("The same of each client that may send anywhere, by the first network that it is in.", "Lo mismo para cada cliente que puede enviar a cualquier destino, según la primera red en que esté.");
+        |d, v| store(&mut d.config.caps.clients, value::networks_caps(v));
+        |c| lists(&c.caps.clients);
 
     "limits" "message_size" = Written("\"50MiB\"");
         Text::new("a size, such as \"50MiB\", \"500KB\" or a number of octets", "un tamaño, como \"50MiB\" o \"500KB\", o un número de octetos");

@@ -2,6 +2,7 @@
 //! line, key, what is accepted and the nearest known key.
 
 mod addresses;
+mod caps;
 mod errors;
 mod host;
 mod keys;
@@ -27,6 +28,7 @@ use puerto_smtp::{Address, Domain, Verp};
 use crate::lang::Language;
 
 pub use addresses::{Destination, Destinations, Inhabitant, NamedIn, Srs, Virtual};
+pub use caps::{Cap, Caps, Counted, Span};
 pub use errors::{ConfigError, ConfigErrors, distance};
 pub use matching::{domain_matches, same_name, sender_matches};
 pub use network::{Network, Networks};
@@ -99,6 +101,8 @@ pub struct Config {
     pub virtual_addresses: Virtual,
     /// Under which senders mail is sent on.
     pub srs: Srs,
+    /// How much one account, user or client may send.
+    pub caps: Caps,
     /// Bounds.
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.

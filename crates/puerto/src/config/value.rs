@@ -13,8 +13,8 @@ use toml::de::DeValue;
 use super::addresses::{self, Destination, Destinations, Inhabitant, NamedIn};
 use super::sender::{self, Known, Masquerade, Who};
 use super::{
-    AddressPattern, DomainPattern, LogFormat, LogTarget, Mailbox, Network, NextHop, OriginHeader,
-    Otherwise, TlsLevel,
+    AddressPattern, Cap, DomainPattern, LogFormat, LogTarget, Mailbox, Network, NextHop,
+    OriginHeader, Otherwise, TlsLevel,
 };
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
 
@@ -188,6 +188,23 @@ pub(super) fn otherwise(node: &Node<'_>) -> Read<Otherwise> {
             ("rewrite", Otherwise::Rewrite),
         ],
     )
+}
+
+fn caps_of(node: &Node<'_>) -> Read<Vec<Cap>> {
+    match node.get_ref() {
+        DeValue::String(_) => parsed(node, Cap::parse).map(|only| vec![only]),
+        _ => list(node, |item| parsed(item, Cap::parse)),
+    }
+}
+
+/// Names, and the caps of each.
+pub(super) fn named_caps(node: &Node<'_>) -> Read<Vec<(String, Vec<Cap>)>> {
+    table(node, |name| Ok(name.to_lowercase()), caps_of)
+}
+
+/// Networks, and the caps of each client in them.
+pub(super) fn networks_caps(node: &Node<'_>) -> Read<Vec<(Network, Vec<Cap>)>> {
+    table(node, Network::parse, caps_of)
 }
 
 fn patterns(node: &Node<'_>) -> Read<Vec<AddressPattern>> {

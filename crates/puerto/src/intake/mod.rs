@@ -9,6 +9,7 @@ mod fix_up;
 mod foreign;
 #[cfg(test)]
 mod header_tests;
+mod held;
 mod key_ring;
 mod local_origin;
 mod permitted;
@@ -28,6 +29,7 @@ use puerto_spool::clock::Clock;
 use puerto_spool::{Content, Draft, MessageId, NewMessage, Origin, SpoolError, Store, Timestamp};
 use tokio::sync::Semaphore;
 
+use crate::caps::Caps;
 use crate::cause::Cause;
 use crate::config::{AddressPattern, Live};
 use crate::orders::Orders;
@@ -149,6 +151,7 @@ pub struct Intake {
     /// from the disk: both happen on threads beside the reactor, no more of them at a
     /// time than there are processors.
     workers: Arc<Semaphore>,
+    caps: Caps,
 }
 
 impl Intake {
@@ -156,7 +159,8 @@ impl Intake {
     pub fn new(context: Context) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = Arc::new(Semaphore::new(processors));
-        Self { context, orders: Orders::default(), workers }
+        let caps = Caps::new(&context.config.get().state_dir);
+        Self { context, orders: Orders::default(), workers, caps }
     }
 
     /// The same, which holds what was ordered to be held.
@@ -222,6 +226,8 @@ impl Intake {
             signing: &prepared.signing,
         }));
         let mut message = prepared.message;
+        let over = self.over_cap(source, &message);
+        message.held_for = over.as_ref().map(|over| over.cause().kept());
         self.hold_if_ordered(&mut message);
         let size = message.prefix.len() as u64 + message.content.len();
         let from = message.envelope.reverse_path.clone();
@@ -233,7 +239,15 @@ impl Intake {
         })?;
         self.context.log.write(&Event::Queued { id, from: &from, size, recipients });
         drop(announcement);
-        self.context.wake.wake();
+        match over {
+            None => self.context.wake.wake(),
+            Some(over) => {
+                self.notice(id, &format!("held: {}", over.cause()));
+                if over.is_first {
+                    self.tell_of_cap(&over, id, &from).await;
+                }
+            }
+        }
         Ok(Accepted { id, size })
     }
 
