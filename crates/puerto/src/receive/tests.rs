@@ -72,6 +72,7 @@ impl Server {
             dns,
             tls,
             accounts: Arc::clone(&accounts),
+            drop: None,
             log,
         };
         let (stop, stopped) = watch::channel(false);

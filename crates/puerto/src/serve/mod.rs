@@ -8,6 +8,7 @@
 //! written out.
 
 pub mod keeper;
+mod left;
 mod memory;
 mod mounts;
 mod notify;
@@ -48,6 +49,7 @@ use crate::telemetry::{self, Event, MailLog, Reopen};
 use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
 
 use keeper::Keeper;
+use left::Left;
 
 pub use memory::{fit_arenas, fit_threads};
 pub use notify::{is_supervised, notify, ready, reloading, watchdog};
@@ -130,6 +132,7 @@ pub struct Prepared {
     reopen: Reopen,
     agent: Option<AgentHandle>,
     keeper: Option<Arc<Keeper>>,
+    left: Left,
 }
 
 impl Prepared {
@@ -151,6 +154,7 @@ impl Prepared {
             .map_err(|e| StartError::Log(e.said()))?;
         privileges::raise_file_limit();
         let (mut agent, mut keeper) = (None, None);
+        let mut left = Left::prepare(&config);
         if let Some(identity) = owner {
             // Local mailboxes belong to their users, so one process keeps the right
             // to become them.
@@ -164,10 +168,11 @@ impl Prepared {
                     error = system(&error)
                 ))
             })?;
+            left.keep_rights(&config);
             privileges::become_user(identity)?;
         }
         let keeper = keeper.map(Arc::new);
-        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent, keeper })
+        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent, keeper, left })
     }
 }
 
@@ -192,7 +197,7 @@ impl Daemon {
     /// Opens the spool and sets the rooms to work, inside a tokio runtime.
     /// `file` is where the configuration came from, for a reload.
     pub async fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
-        let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper } =
+        let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper, left } =
             prepared;
         let store = store::open(&config, &log)?;
         let desk: Arc<dyn Desk> = store.clone();
@@ -202,6 +207,8 @@ impl Daemon {
             notice(&log, "warning", warning);
         }
         try_reload(&tls, &config, keeper.as_deref(), &log);
+        // Before the queue can have delivered what a killed daemon has just taken.
+        let left = left.open(&config, &desk, &log).await;
         let client_tls = ClientTls::new().knowing(known_keys(&config, &log));
         let dns = Arc::new(Resolver::new(&config));
         let config = Live::new(config);
@@ -257,6 +264,7 @@ impl Daemon {
             dns,
             tls,
             accounts: Accounts::new(config.clone(), clock),
+            drop: left.as_ref().map(|left| Arc::clone(&left.register)),
             log: log.clone(),
         };
         let controller = control::Context {
@@ -273,10 +281,12 @@ impl Daemon {
                 lane_of: Arc::new(move |domain| lane_of(&router, domain)),
             },
         };
-        let fronts = vec![
+        let mut fronts = vec![
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
-            tokio::spawn(control.run(controller, stop_receiving)),
+            tokio::spawn(control.run(controller, stop_receiving.clone())),
         ];
+        let watch = left.map(|left| left.watch(&config, &log));
+        fronts.extend(watch.map(|watch| tokio::spawn(watch.run(stop_receiving))));
         tokio::spawn(watch_spool(Arc::downgrade(&desk), known, log.clone()));
         let queue = tokio::spawn(queue::run(queue, stop_queue));
         notice(&log, "info", &format!("ready as {}", config.get().hostname));
