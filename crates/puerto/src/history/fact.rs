@@ -74,6 +74,19 @@ pub enum Fact {
     Removed,
     /// It was given up by age.
     Expired,
+    /// A notice or a complaint has come about it: `refused`, `late`, `delivered` or
+    /// `complaint`.
+    Later {
+        report: String,
+        news: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dsn: Option<String>,
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        complaint: Option<String>,
+    },
     /// A remark.
     Notice { level: String, component: String, text: String },
 }
@@ -188,6 +201,7 @@ const NOTIFICATION_OF: u8 = 9;
 const REMOVED: u8 = 10;
 const EXPIRED: u8 = 11;
 const NOTICE: u8 = 12;
+const LATER: u8 = 13;
 
 /// Takes what is to be kept: of which message, by which keys it is found, and its octets.
 pub(super) trait Keeper {
@@ -259,6 +273,17 @@ pub(super) fn keep(keeper: &mut impl Keeper, at: Timestamp, event: &Event<'_>) {
                     fields.text(other);
                 });
             }
+        }
+        Event::Later(later) => {
+            keeper.begin(later.id);
+            fact(keeper, at, LATER, |fields| {
+                fields.text(later.report);
+                fields.text(later.news);
+                fields.maybe(later.to);
+                fields.maybe(later.status_code);
+                fields.text(later.text);
+                fields.maybe(later.complaint);
+            });
         }
         Event::Removed { id } => {
             keeper.begin(*id);

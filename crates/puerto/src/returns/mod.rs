@@ -10,6 +10,7 @@
 //! [`MAX_INPUT`] octets alone, one after the other; what comes faster than that is left out.
 
 mod judge;
+mod known;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,8 @@ const HEAD: u64 = 16 * 1024;
 
 /// What is known of messages that went out. It may wait for a disk.
 pub trait Known: Send + Sync {
+    /// Whether anything is.
+    fn is_kept(&self) -> bool;
     /// Those with this Message-ID, without brackets; a few, the newest first.
     fn with_message_id(&self, message_id: &str) -> Vec<MessageId>;
     /// Who sent it to whom.
@@ -127,6 +130,9 @@ fn says_it_is_a_report(head: &[u8]) -> bool {
 }
 
 fn look(candidate: &Candidate, config: &Config, known: &dyn Known, log: &MailLog) {
+    if !known.is_kept() {
+        return;
+    }
     let text = String::from_utf8_lossy(&candidate.body);
     let Some(report) = explain::returned(&text) else { return };
     // What we tell our own users is in the log and in the story already.

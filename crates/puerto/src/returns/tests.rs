@@ -10,6 +10,10 @@ use super::*;
 struct Outbox(Vec<(&'static str, &'static str, Vec<&'static str>)>);
 
 impl Known for Outbox {
+    fn is_kept(&self) -> bool {
+        true
+    }
+
     fn with_message_id(&self, message_id: &str) -> Vec<MessageId> {
         let places = self.0.iter().enumerate().filter(|(_, (id, ..))| *id == message_id);
         places.map(|(place, _)| MessageId::from_u64(place as u64 + 1)).collect()

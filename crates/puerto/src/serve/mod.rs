@@ -239,7 +239,7 @@ impl Daemon {
             remote: Arc::clone(&remote),
             mailboxes: Arc::new(mailboxes),
             bouncer: Arc::new(Bouncer::new(config.clone(), Arc::clone(&intake), log.clone())),
-            returns: Returns::nowhere(),
+            returns: returns(&config, history.as_ref(), &log),
         };
         let router =
             Arc::new(Router::new(config.clone(), Arc::clone(&dns)).heeding(orders.clone()));
@@ -416,6 +416,14 @@ fn with_history(
             notice(log, "error", &format!("no history is kept: {error}"));
             (None, log.clone())
         }
+    }
+}
+
+// What comes back is understood by what is known of what went out.
+fn returns(config: &Live, history: Option<&History>, log: &MailLog) -> Returns {
+    match history {
+        Some(history) => Returns::start(config.clone(), Arc::new(history.clone()), log.clone()),
+        None => Returns::nowhere(),
     }
 }
 

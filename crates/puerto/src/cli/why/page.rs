@@ -8,6 +8,7 @@ use super::story::{Recipient, Story, Try};
 use crate::cli::output::printable;
 use crate::control::view::State;
 use crate::control::{MatchView, Standing, UnknownView};
+use crate::explain;
 use crate::finding::page::{BAD, FAINT, GOOD, TITLE, UNSURE, paint};
 use crate::history::Happened;
 use crate::history::fact::{Changed, Fact, Ready, Tried};
@@ -440,9 +441,33 @@ fn other(happened: &Happened) -> Said {
             "it was too old to be tried again",
             "era demasiado antiguo para seguir intentándolo"
         ),
+        Fact::Later { report, news, to, text, complaint, .. } => later(
+            &printable(report),
+            news,
+            to.as_deref().map(printable).as_deref(),
+            &printable(complaint.as_deref().unwrap_or(text)),
+        ),
         Fact::Notice { text, .. } => quoted(&printable(text)),
         _ => Said::default(),
     }
+}
+
+/// What a notice or a complaint has told about it, and what that means.
+fn later(report: &str, news: &str, to: Option<&str>, text: &str) -> Said {
+    let what = match news {
+        "complaint" => Text::new("complained of, as {id} tells", "hubo una queja, según {id}"),
+        "late" => Text::new("delayed behind us, as {id} tells", "retrasado después, según {id}"),
+        "delivered" => Text::new("delivered, as {id} tells", "entregado, según {id}"),
+        _ => Text::new("refused later, as {id} tells", "rechazado después, según {id}"),
+    };
+    let mut told = vec![Said::with(what, &[("id", report)])];
+    told.extend(to.map(Said::words));
+    told.extend((!text.is_empty()).then(|| quoted(text)));
+    told.extend(
+        explain::specific(text, None)
+            .map(|found| Said::of_both(|language| found.short(language).to_owned())),
+    );
+    Said::joined(&told, ": ")
 }
 
 /// Several messages, the newest first.

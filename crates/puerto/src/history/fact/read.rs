@@ -3,8 +3,8 @@
 use puerto_spool::Timestamp;
 
 use super::{
-    Changed, DELIVERY, EXPIRED, FROM_CLIENT, FROM_LOCAL_USER, Fact, NODE, NOTICE, NOTIFICATION,
-    NOTIFICATION_OF, PREPARED, QUEUED, REJECT, REMOVED, Ready, Signed, Tried,
+    Changed, DELIVERY, EXPIRED, FROM_CLIENT, FROM_LOCAL_USER, Fact, LATER, NODE, NOTICE,
+    NOTIFICATION, NOTIFICATION_OF, PREPARED, QUEUED, REJECT, REMOVED, Ready, Signed, Tried,
 };
 use crate::history::time;
 
@@ -104,6 +104,14 @@ impl Given<'_> {
             NOTICE => {
                 Fact::Notice { level: self.text(), component: self.text(), text: self.text() }
             }
+            LATER => Fact::Later {
+                report: self.text(),
+                news: self.text(),
+                to: self.maybe(),
+                dsn: self.maybe(),
+                text: self.text(),
+                complaint: self.maybe(),
+            },
             _ => return None,
         })
     }
