@@ -238,7 +238,7 @@ pub(super) fn keep(keeper: &mut impl Keeper, at: Timestamp, event: &Event<'_>) {
                 for parent in &process.parents {
                     fields.text(format_args!("{}[{}]", parent.name, parent.pid));
                 }
-                fields.number(origin.claims.each().into_iter().count() as u64);
+                fields.number(origin.claims.each().count() as u64);
                 for (name, value) in origin.claims.each() {
                     fields.text(name);
                     fields.text(value);
