@@ -196,6 +196,7 @@ pub struct Daemon {
 impl Daemon {
     /// Opens the spool and sets the rooms to work, inside a tokio runtime.
     /// `file` is where the configuration came from, for a reload.
+    #[expect(clippy::too_many_lines, reason = "the wiring of all rooms reads best in one piece")]
     pub async fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
         let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper, left } =
             prepared;

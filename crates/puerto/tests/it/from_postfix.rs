@@ -47,7 +47,8 @@ fn each_key_of_ours_is_one() {
     let document = document();
     let named = on_the_right(&document);
     let is_key = |text: &&&str| {
-        text.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c)) && text.contains(['.', '_'])
+        text.chars().all(|c| c.is_ascii_lowercase() || "_.".contains(c))
+            && text.contains(['.', '_'])
     };
     let named: Vec<&&str> = named.iter().filter(is_key).collect();
     assert!(named.len() > 30, "{named:?}");
