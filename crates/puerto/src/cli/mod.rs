@@ -114,32 +114,6 @@ enum Command {
         #[arg(es = "Su clave")]
         key: PathBuf,
     },
-    /// Empty drop folders for the daemon, which starts this itself
-    #[command(es = "Vacía las carpetas de entrega por encargo del servidor, que inicia esta \
-                    orden por sí mismo")]
-    #[command(hide = true, name = crate::drop::agent::SUBCOMMAND)]
-    DropAgent {
-        /// The folders
-        #[arg(es = "Las carpetas")]
-        directory: PathBuf,
-        /// The socket
-        #[arg(es = "El socket")]
-        socket: PathBuf,
-    },
-    /// Empty one of them as its user, for that process
-    #[command(es = "Vacía una de ellas como su usuario, por encargo de ese proceso")]
-    #[command(hide = true, name = crate::drop::agent::READER)]
-    DropReader {
-        /// The folders
-        #[arg(es = "Las carpetas")]
-        directory: PathBuf,
-        /// The socket
-        #[arg(es = "El socket")]
-        socket: PathBuf,
-        /// The user
-        #[arg(es = "El usuario")]
-        uid: u32,
-    },
     /// Show the whole system in a simulated Internet on this machine
     #[command(es = "Muestra el sistema entero en un Internet simulado en esta máquina")]
     Lab(lab::LabArgs),
@@ -305,10 +279,6 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::LocalAgent { role } => crate::local::agent::run(role),
         Command::CertificateKeeper { certificate, key } => {
             crate::serve::keeper::run(&TlsFiles { certificate, key })
-        }
-        Command::DropAgent { directory, socket } => crate::drop::agent::run(&directory, &socket),
-        Command::DropReader { directory, socket, uid } => {
-            sendmail::pickup::run(&directory, &socket, uid)
         }
         Command::Lab(arguments) => lab::run(&arguments, language),
         Command::Top(arguments) => top::run(&arguments, config, language),

@@ -21,7 +21,6 @@ use super::policy::{Need, Policy};
 use super::{Context, Service};
 use crate::accounts::Login;
 use crate::config::Config;
-use crate::drop::{Register, Taken};
 use crate::intake::{self, Source};
 use crate::local::Standing;
 use crate::recipients::{Answer, Recipients};
@@ -62,9 +61,6 @@ pub(super) struct Arrival {
     pub(super) place: Place,
     pub(super) timeouts: ServerTimeouts,
 }
-
-/// A file of a drop folder: who knows of such files, whose it is, and its name.
-type Left = (Arc<Register>, u32, Taken);
 
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -416,12 +412,6 @@ impl Driver {
         content: Content,
     ) -> Result<intake::Accepted, intake::Refusal> {
         let source = self.source(envelope.smtputf8);
-        let left = self.taken_from_drop(&source);
-        if let Some(left) = left.clone()
-            && let Some(id) = Self::taken_before(left, id).await?
-        {
-            return Ok(intake::Accepted { id, size: content.len() });
-        }
         match &source {
             Source::Local { uid, origin, .. } => {
                 let from = &envelope.reverse_path;
@@ -437,38 +427,7 @@ impl Driver {
             }),
             Source::Internal | Source::Outward | Source::Forwarded => {}
         }
-        let accepted = self.context.intake.accept(id, &source, envelope, content).await?;
-        if let Some(left) = left {
-            // It is ours by now: a record that cannot be written costs a second copy at worst.
-            if let Err(error) = Self::note_taken(left, id).await {
-                let text = format!("cannot note what was taken from a drop folder: {error}");
-                self.problem(&text);
-            }
-        }
-        Ok(accepted)
-    }
-
-    /// The file of a drop folder that a message is from, as its user says.
-    fn taken_from_drop(&self, source: &Source) -> Option<Left> {
-        let Source::Local { uid, .. } = source else { return None };
-        let register = self.context.drop.as_ref()?;
-        let claim = self.session.claims().iter().find(|claim| claim.name == "drop")?;
-        Some((Arc::clone(register), *uid, claim.value.clone()))
-    }
-
-    /// The message that such a file has become before, if it has; else notes that it is about
-    /// to become this one.
-    async fn taken_before(
-        (register, uid, taken): Left,
-        id: MessageId,
-    ) -> Result<Option<MessageId>, SpoolError> {
-        let ledger = Arc::clone(&register.ledger);
-        aside(move || ledger.begin(uid, &taken, id).map_err(|error| SpoolError::from(&error))).await
-    }
-
-    async fn note_taken((register, uid, taken): Left, id: MessageId) -> Result<(), SpoolError> {
-        let ledger = Arc::clone(&register.ledger);
-        aside(move || ledger.end(uid, &taken, id).map_err(|error| SpoolError::from(&error))).await
+        self.context.intake.accept(id, &source, envelope, content).await
     }
 
     fn source(&self, smtputf8: bool) -> Source {

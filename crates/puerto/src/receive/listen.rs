@@ -370,12 +370,7 @@ impl Doorman {
             (Knock::Tcp(service, stream, peer), _) => {
                 self.client(service, (stream, peer), terms).await
             }
-            (Knock::Unix(stream), Counted::User(uid)) => {
-                if let Some(register) = &self.context.drop {
-                    register.meet(uid);
-                }
-                user(stream, uid, terms)
-            }
+            (Knock::Unix(stream), Counted::User(uid)) => user(stream, uid, terms),
             (Knock::Unix(_), _) => return,
         };
         Driver::new(self.context, arrival, self.shutdown).run().await;

@@ -29,7 +29,6 @@ use std::sync::Arc;
 use crate::accounts::Accounts;
 use crate::config::Live;
 use crate::dns::Resolver;
-use crate::drop::Register;
 use crate::intake::Intake;
 use crate::recipients::Recipients;
 use crate::telemetry::MailLog;
@@ -57,8 +56,6 @@ pub struct Context {
     pub tls: ServerTls,
     /// Who may log in.
     pub accounts: Arc<Accounts>,
-    /// What is known of drop folders, if there are any.
-    pub drop: Option<Arc<Register>>,
     /// The mail log.
     pub log: MailLog,
 }

@@ -72,7 +72,6 @@ impl Server {
             dns,
             tls,
             accounts: Arc::clone(&accounts),
-            drop: None,
             log,
         };
         let (stop, stopped) = watch::channel(false);

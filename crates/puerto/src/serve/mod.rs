@@ -8,7 +8,6 @@
 //! written out.
 
 pub mod keeper;
-mod left;
 mod memory;
 mod mounts;
 mod notify;
@@ -49,7 +48,6 @@ use crate::telemetry::{self, Event, MailLog, Reopen};
 use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
 
 use keeper::Keeper;
-use left::Left;
 
 pub use memory::{fit_arenas, fit_threads};
 pub use notify::{is_supervised, notify, ready, reloading, watchdog};
@@ -132,7 +130,6 @@ pub struct Prepared {
     reopen: Reopen,
     agent: Option<AgentHandle>,
     keeper: Option<Arc<Keeper>>,
-    left: Left,
 }
 
 impl Prepared {
@@ -154,7 +151,6 @@ impl Prepared {
             .map_err(|e| StartError::Log(e.said()))?;
         privileges::raise_file_limit();
         let (mut agent, mut keeper) = (None, None);
-        let mut left = Left::prepare(&config);
         if let Some(identity) = owner {
             // Local mailboxes belong to their users, so one process keeps the right
             // to become them.
@@ -168,11 +164,10 @@ impl Prepared {
                     error = system(&error)
                 ))
             })?;
-            left.keep_rights(&config);
             privileges::become_user(identity)?;
         }
         let keeper = keeper.map(Arc::new);
-        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent, keeper, left })
+        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent, keeper })
     }
 }
 
@@ -198,7 +193,7 @@ impl Daemon {
     /// `file` is where the configuration came from, for a reload.
     #[expect(clippy::too_many_lines, reason = "the wiring of all rooms reads best in one piece")]
     pub async fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
-        let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper, left } =
+        let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper } =
             prepared;
         let store = store::open(&config, &log)?;
         let desk: Arc<dyn Desk> = store.clone();
@@ -208,8 +203,6 @@ impl Daemon {
             notice(&log, "warning", warning);
         }
         try_reload(&tls, &config, keeper.as_deref(), &log);
-        // Before the queue can have delivered what a killed daemon has just taken.
-        let left = left.open(&config, &desk, &log).await;
         let client_tls = ClientTls::new().knowing(known_keys(&config, &log));
         let dns = Arc::new(Resolver::new(&config));
         let config = Live::new(config);
@@ -265,7 +258,6 @@ impl Daemon {
             dns,
             tls,
             accounts: Accounts::new(config.clone(), clock),
-            drop: left.as_ref().map(|left| Arc::clone(&left.register)),
             log: log.clone(),
         };
         let controller = control::Context {
@@ -282,12 +274,10 @@ impl Daemon {
                 lane_of: Arc::new(move |domain| lane_of(&router, domain)),
             },
         };
-        let mut fronts = vec![
+        let fronts = vec![
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
-            tokio::spawn(control.run(controller, stop_receiving.clone())),
+            tokio::spawn(control.run(controller, stop_receiving)),
         ];
-        let watch = left.map(|left| left.watch(&config, &log));
-        fronts.extend(watch.map(|watch| tokio::spawn(watch.run(stop_receiving))));
         tokio::spawn(watch_spool(Arc::downgrade(&desk), known, log.clone()));
         let queue = tokio::spawn(queue::run(queue, stop_queue));
         notice(&log, "info", &format!("ready as {}", config.get().hostname));

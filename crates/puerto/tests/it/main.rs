@@ -12,7 +12,6 @@
 mod architecture;
 mod check_command;
 mod citations;
-mod drop;
 mod explain_command;
 mod from_postfix;
 mod lab;

@@ -98,7 +98,6 @@ fn contexts(config: Config, spool: Arc<MemorySpool>) -> (Context, control::Conte
         dns: Arc::new(Resolver::with_servers(&[])),
         tls: ServerTls::load(None).unwrap(),
         accounts: Accounts::new(live.clone(), Arc::new(SystemClock)),
-        drop: None,
         log: log.clone(),
     };
     let reload: control::Reload = Arc::new(|| Ok(()));
