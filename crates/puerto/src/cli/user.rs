@@ -62,6 +62,10 @@ pub enum UserCommand {
         #[arg(es = "Deja de permitir esta")]
         #[arg(long, value_name = "ADDRESS")]
         remove: Vec<String>,
+        /// One JSON document instead of text
+        #[arg(es = "Un documento JSON en vez de texto")]
+        #[arg(long, conflicts_with_all = ["add", "remove"])]
+        json: bool,
     },
     /// Change an account's password, or make one for an application
     #[command(es = "Cambia la contraseña de una cuenta, o crea una para una aplicación")]
@@ -150,8 +154,10 @@ fn day(text: &str) -> Result<Date, Said> {
 pub fn run(command: &UserCommand, file: Option<&Path>, language: Language) -> ExitCode {
     let done = Config::load(file).map_err(Failure::from).and_then(|config| match command {
         UserCommand::List { json } => list(&config, *json, language),
-        UserCommand::Addresses { account, add, remove } if add.is_empty() && remove.is_empty() => {
-            show_addresses(&config, &account.name)
+        UserCommand::Addresses { account, add, remove, json }
+            if add.is_empty() && remove.is_empty() =>
+        {
+            show_addresses(&config, &account.name, *json)
         }
         command => Desk { config: &config, language }.change(command),
     });
@@ -199,22 +205,24 @@ impl Desk<'_> {
                 })?;
                 if is_made { Ok(say(&password)?) } else { Ok(()) }
             }
-            UserCommand::Addresses { account: Name { name }, add, remove } => self.edit(|book| {
-                let account = book.get_mut(name).ok_or_else(|| unknown(name))?;
-                for gone in remove {
-                    let before = account.addresses.len();
-                    account.addresses.retain(|known| !known.eq_ignore_ascii_case(gone));
-                    if account.addresses.len() == before {
-                        return Err(not_allowed(name, gone));
+            UserCommand::Addresses { account: Name { name }, add, remove, .. } => {
+                self.edit(|book| {
+                    let account = book.get_mut(name).ok_or_else(|| unknown(name))?;
+                    for gone in remove {
+                        let before = account.addresses.len();
+                        account.addresses.retain(|known| !known.eq_ignore_ascii_case(gone));
+                        if account.addresses.len() == before {
+                            return Err(not_allowed(name, gone));
+                        }
                     }
-                }
-                for more in add.iter().map(ToString::to_string) {
-                    if !account.addresses.contains(&more) {
-                        account.addresses.push(more);
+                    for more in add.iter().map(ToString::to_string) {
+                        if !account.addresses.contains(&more) {
+                            account.addresses.push(more);
+                        }
                     }
-                }
-                Ok(())
-            }),
+                    Ok(())
+                })
+            }
             UserCommand::Remove { account: Name { name }, application: None } => {
                 self.edit(|book| if book.remove(name) { Ok(()) } else { Err(unknown(name)) })
             }
@@ -377,9 +385,13 @@ fn not_allowed(name: &str, address: &str) -> Failure {
     Failure::new(Sysexit::NoUser, text)
 }
 
-fn show_addresses(config: &Config, name: &str) -> Result<(), Failure> {
+fn show_addresses(config: &Config, name: &str, json: bool) -> Result<(), Failure> {
     let mut book = load(&config.accounts.file)?;
     let account = book.get_mut(name).ok_or_else(|| unknown(name))?;
+    if json {
+        let document = json_document(&json!({ "addresses": account.addresses }));
+        return Ok(say(&document.map_err(io::Error::other)?)?);
+    }
     let mut out = String::new();
     for address in &account.addresses {
         let _ = writeln!(out, "{address}");

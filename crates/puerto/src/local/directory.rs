@@ -102,7 +102,7 @@ impl OtherNames {
         let written = Arc::new(Table::of(&config.virtual_addresses));
         let aliases = Arc::new(Aliases::parse(aliases));
         let srs = config.srs.domain.clone();
-        let srs = srs.map(|domain| Ok(Arc::new(Srs::new(b"a secret of tests", domain))));
+        let srs = srs.map(|domain| Ok(Arc::new(Srs::new(b"secret", domain))));
         Self { config: Arc::new(config), aliases, written, file: None, srs }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::lock;
 use super::cluster::{self, Cluster};
-use super::faults::{NOTHING_KEPT, claim, commit, queued, settle, short, until};
+use super::faults::{NOTHING_KEPT, claim, commit, lease, queued, settle, short, until};
 use super::{HOUR, Options, PostgresStore, options};
 use crate::clock::Clock as _;
 use crate::contract::{alike, attempt, message};
@@ -46,7 +46,7 @@ fn what_is_changed_at_one_node_holds_at_the_other_though_it_was_never_told() {
     until("both are held", || has(0));
     assert_eq!(silent.edit(&[id], Edit::Release).wait(), [Ok(())]);
     until("one is released", || has(1));
-    let lease = claim(&one).remove(0);
+    let lease = lease(&one);
     assert_eq!(lease.token.id, id);
     assert_eq!(silent.edit(&[id, other], Edit::Remove).wait(), [Ok(()), Ok(())]);
     until("its lease is lost", || one.renew(&[lease.token], HOUR).wait() == Ok(vec![lease.token]));

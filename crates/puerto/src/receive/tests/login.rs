@@ -20,6 +20,7 @@ fn with_logins(config: &mut Config) {
     let today = jiff::civil::date(2026, 11, 29);
     let ana = book.add("ana").unwrap().unwrap();
     ana.set_password("", b"secret word", (today, None)).unwrap();
+    ana.addresses.push("*".to_owned());
     book.save(&config.accounts.file, |_| Ok(())).unwrap();
 }
 
