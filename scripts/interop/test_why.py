@@ -53,11 +53,11 @@ def test_a_message_that_waits_and_is_then_delivered(world):
     puerto.start()
     assert told(puerto, "story-1@example.com")["events"] == before
 
-    page = puerto.command("why", number, env=puerto.environment | {"LC_ALL": "C.UTF-8"}).stdout
+    page = puerto.command("why", number, env=puerto.environment | {"LC_ALL": "C.UTF-8"}).stdout.decode()
     for words in ["was delivered", "from the local user root (uid 0)", "not now: ", "delivered: 250",
                   "without TLS"]:
         assert words in page, f"{words}\n{page}"
-    spanish = puerto.command("--lang", "es", "why", number).stdout
+    spanish = puerto.command("--lang", "es", "why", number).stdout.decode()
     assert "se entregó" in spanish and "ahora no" in spanish, spanish
     for file in (puerto.state / "history").iterdir():
         assert file.stat().st_mode & 0o027 == 0, file
