@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import textwrap
+import threading
 import time
 
 DNS_ADDRESS = "127.0.0.53"
@@ -35,6 +36,29 @@ def wait_for(what, condition, seconds=30):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds} s in vain for {what}")
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def again_and_again(act):
+    """Calls act() beside what is done within; what it raises fails the test."""
+    ended, raised = threading.Event(), []
+
+    def repeat():
+        try:
+            while not ended.is_set():
+                act()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(30)
+    if raised:
+        raise raised[0]
 
 
 def listens(address, port):

@@ -4,10 +4,13 @@ Each test is a function `test_…` of a module `test_*.py` beside this file. It 
 a `World`, whose peers are stopped and whose folder is removed when it ends; after
 a failure the folder is kept and named. Must run as root. Modules run side by side,
 each in a network namespace of its own that has nothing but loopback: no test can
-reach further. The tests of one module run one after the other.
+reach further; and with process ids of its own: no test meets another's processes, and
+none outlives its module. The tests of one module run one after the other. One that
+does not end in `LONGEST` seconds says where it stands, and has failed.
 """
 
 import argparse
+import faulthandler
 import importlib
 import pathlib
 import resource
@@ -20,6 +23,8 @@ import traceback
 from peers import Skipped, World
 
 HERE = pathlib.Path(__file__).parent
+LONGEST = 600
+BEGUN = "  begun: "
 CLOSING = "passed and failed:"
 FAILED = "  failed: "
 
@@ -41,6 +46,8 @@ def run_here(tests):
     for name, function in tests:
         title = name.removeprefix("test_").replace(".test_", ": ").replace("_", " ")
         started = time.monotonic()
+        print(f"{BEGUN}{name}", flush=True)
+        faulthandler.dump_traceback_later(LONGEST, exit=True)
         world = World()
         try:
             figures = function(world)
@@ -60,6 +67,7 @@ def run_here(tests):
             print(f"  {title} … FAILED\n{traceback.format_exc()}"
                   f"    what it left: {world.folder}", flush=True)
             failed.append(name)
+    faulthandler.cancel_dump_traceback_later()
     print(f"{CLOSING} {passed} {len(failed)}", flush=True)
     for name in failed:
         print(f"{FAILED}{name}", flush=True)
@@ -82,24 +90,28 @@ class Workers:
             self.run_module(module)
 
     def run_module(self, module):
+        # The shell is their first process: it sees to those whose parents have ended.
         process = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh",
-             sys.executable, __file__, "--module", module, *self.wanted],
+            ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
+             "sh", "-c", 'ip link set lo up; "$@"; exit $?', "sh", sys.executable, __file__, "--module", module, *self.wanted],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace")
-        is_counted = False
+        is_counted, begun = False, module
         for line in process.stdout:
             with self.lock:
                 if line.startswith(CLOSING):
                     passed, failed = line[len(CLOSING):].split()
                     self.passed, self.failed = self.passed + int(passed), self.failed + int(failed)
                     is_counted = True
+                elif line.startswith(BEGUN):
+                    begun = line.removeprefix(BEGUN).strip()
                 elif line.startswith(FAILED):
                     self.names.append(line.removeprefix(FAILED).strip())
                 else:
                     print(line, end="", flush=True)
         if process.wait() != 0 or not is_counted:
             with self.lock:
+                print(f"  {begun} ended its whole module", flush=True)
                 self.failed += 1
                 self.names.append(module)
 

@@ -3,15 +3,15 @@ passwd file that only the daemon's own mount namespace has."""
 
 import contextlib
 import fcntl
+import itertools
 import os
 import pathlib
 import signal
 import socket
 import subprocess
-import threading
 import time
 
-from peers import FINAL_ADDRESS, RECORDS, Puerto, Unbound, run, wait_for
+from peers import FINAL_ADDRESS, RECORDS, Puerto, Unbound, again_and_again, run, wait_for
 from scripted import Client, Sink
 
 USERS = {"ana": 54321, "luis": 54322}
@@ -108,38 +108,33 @@ def test_a_maildir_that_changes_under_a_delivery_harms_its_owner_alone(world):
     house.send("ana@example.com", "luis@example.com")
     wait_for("the mailboxes", lambda: house.maildir("ana") and house.maildir("luis"))
     folder = house.home("ana") / "Maildir"
-    ended = threading.Event()
+    # What a user's own program may do, again and again.
+    makers = itertools.cycle([
+        lambda path: os.mkfifo(path), lambda path: path.symlink_to("/etc"),
+        lambda path: path.write_text(""), lambda path: path.symlink_to("/dev/zero")])
 
     def exchange():
-        # What a user's own program may do, again and again.
-        makers = [lambda path: os.mkfifo(path), lambda path: path.symlink_to("/etc"),
-                  lambda path: path.write_text(""), lambda path: path.symlink_to("/dev/zero")]
-        number = 0
-        while not ended.is_set():
-            (folder / "new").rename(folder / "aside")
-            makers[number % len(makers)](folder / "new")
+        (folder / "new").rename(folder / "aside")
+        # A delivery may make the folder anew in between, and put mail into it.
+        with contextlib.suppress(OSError):
+            next(makers)(folder / "new")
             time.sleep(0.02)
             (folder / "new").unlink()
-            # A delivery may make the folder anew in between, and put mail into it.
-            try:
-                (folder / "aside").rename(folder / "new")
-            except OSError:
-                # One that is under way has the old folder open, and may still put mail there.
-                while (folder / "aside").exists():
-                    for mail in (folder / "aside").iterdir():
-                        mail.rename(folder / "new" / mail.name)
-                    with contextlib.suppress(OSError):
-                        (folder / "aside").rmdir()
-            time.sleep(0.01)
-            number += 1
+        try:
+            (folder / "aside").rename(folder / "new")
+        except OSError:
+            # One that is under way has the old folder open, and may still put mail there.
+            while (folder / "aside").exists():
+                for mail in (folder / "aside").iterdir():
+                    mail.rename(folder / "new" / mail.name)
+                with contextlib.suppress(OSError):
+                    (folder / "aside").rmdir()
+        time.sleep(0.01)
 
-    exchanger = threading.Thread(target=exchange)
-    exchanger.start()
-    for number in range(100):
-        house.send(f"ana+{number}@example.com", "luis@example.com")
-    wait_for("luis's mail", lambda: len(house.maildir("luis")) == 101, 30)
-    ended.set()
-    exchanger.join()
+    with again_and_again(exchange):
+        for number in range(100):
+            house.send(f"ana+{number}@example.com", "luis@example.com")
+        wait_for("luis's mail", lambda: len(house.maildir("luis")) == 101, 30)
     house.puerto.wait_empty(60)
     assert len(house.maildir("ana")) == 101, "what failed was tried again"
     os.rename(folder / "new", folder / "old")
@@ -221,26 +216,19 @@ def test_a_user_who_stops_the_own_deliveries_keeps_nobody_else_waiting(world):
     house = House(world, sections="")
     # A home that cannot be entered stands for one whose disk does not answer: what is
     # stopped here cannot go on, nor be ended by its own clock.
-    ended = threading.Event()
     stopped = set()
 
-    def stopper():
-        while not ended.is_set():
-            for pid in house.processes("mailbox"):
-                try:
-                    if os.stat(f"/proc/{pid}").st_uid == 0:
-                        os.kill(pid, signal.SIGSTOP)
-                        stopped.add(pid)
-                except OSError:
-                    pass
+    def stop():
+        for pid in house.processes("mailbox"):
+            with contextlib.suppress(OSError):
+                if os.stat(f"/proc/{pid}").st_uid == 0:
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped.add(pid)
 
-    watcher = threading.Thread(target=stopper)
-    watcher.start()
-    deadline = time.monotonic() + 20
-    while not stopped and time.monotonic() < deadline:
-        house.send("ana@example.com")
-    ended.set()
-    watcher.join()
+    with again_and_again(stop):
+        deadline = time.monotonic() + 20
+        while not stopped and time.monotonic() < deadline:
+            house.send("ana@example.com")
     assert stopped, "no process was met"
     house.send("luis@example.com", subject="healthy")
     wait_for("luis's mail", lambda: "healthy" in house.mbox("luis"), 10)

@@ -7,9 +7,8 @@ import os
 import pathlib
 import pwd
 import shutil
-import threading
 
-from peers import RECORDS, SENDER_ADDRESS, UNPRIVILEGED, Puerto, Unbound, run, wait_for
+from peers import RECORDS, SENDER_ADDRESS, UNPRIVILEGED, Puerto, Unbound, again_and_again, run, wait_for
 
 CAPABILITIES = {"CAP_DAC_READ_SEARCH": 1 << 2}
 
@@ -78,29 +77,18 @@ def test_a_socket_that_is_exchanged_while_it_is_bound_changes_no_mode(world):
     mine = secret(world)
     puerto = Puerto(world, start=False)
     run_dir = theirs(puerto.folder / "run")
-    ended = threading.Event()
 
     def exchange():
-        while not ended.is_set():
-            for name in ("control", "submit"):
-                try:
-                    os.symlink(mine, run_dir / ".trap")
-                    os.rename(run_dir / ".trap", run_dir / name)
-                except OSError:
-                    pass
+        for name in ("control", "submit"):
+            with contextlib.suppress(OSError):
+                os.symlink(mine, run_dir / ".trap")
+                os.rename(run_dir / ".trap", run_dir / name)
 
-    attacker = threading.Thread(target=exchange)
-    attacker.start()
-    try:
+    with again_and_again(exchange):
         for _ in range(10):
-            try:
+            with contextlib.suppress(Exception):
                 run(puerto.binary, "serve", "--config", puerto.configuration, check=False, timeout=1)
-            except Exception:
-                pass
             untouched(mine)
-    finally:
-        ended.set()
-        attacker.join()
     # A state directory that is a link in such a folder is not given away either.
     shutil.rmtree(run_dir)
     above = theirs(world.folder / "above")
@@ -206,27 +194,20 @@ def test_root_waits_for_nothing_and_hands_nothing_over_in_the_state_directory(wo
     (target / "spool" / "mine").write_text("mine\n")
     text = puerto.configuration.read_text()
     puerto.configuration.write_text(text.replace(str(puerto.state), str(above / "state")))
-    stop = threading.Event()
 
     def exchange():
-        while not stop.is_set():
-            for goal in (above / "real", target):
-                os.symlink(goal, above / ".trap")
-                os.rename(above / ".trap", above / "state")
+        for goal in (above / "real", target):
+            os.symlink(goal, above / ".trap")
+            os.rename(above / ".trap", above / "state")
 
     (above / "state").symlink_to(theirs(above / "real"))
-    attacker = threading.Thread(target=exchange)
-    attacker.start()
-    try:
+    with again_and_again(exchange):
         for _ in range(10):
             with contextlib.suppress(Exception):
                 run(puerto.binary, "serve", "--config", puerto.configuration, check=False,
                     timeout=0.5)
             for path in (target, *target.rglob("*")):
                 assert path.stat().st_uid == 0, path
-    finally:
-        stop.set()
-        attacker.join()
 
 
 def test_the_helpers_keep_only_the_rights_that_they_need(world):
