@@ -178,6 +178,14 @@ enum Command {
         #[arg(es = "La carpeta")]
         folder: PathBuf,
     },
+    /// Write the service's files below a folder, as a package brings them
+    #[command(es = "Escribe los ficheros del servicio en una carpeta, como los trae un paquete")]
+    #[command(hide = true)]
+    ServiceFiles {
+        /// The folder
+        #[arg(es = "La carpeta")]
+        folder: PathBuf,
+    },
 }
 
 /// Arguments that are passed on as they are.
@@ -297,6 +305,7 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config, language),
         Command::Completions { shell } => documents::completions(shell, spanish::command(language)),
         Command::Man { folder } => documents::manual(&folder, language),
+        Command::ServiceFiles { folder } => setup::service_files(&folder, language),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use puerto_spool::{Backend, transfer};
+use serde_json::json;
 
 use super::exit::{Failure, Sysexit, end};
 use super::output::say;
@@ -26,6 +27,15 @@ pub enum StoreCommand {
     /// Move the queue from one place to the other; what was begun is gone on with
     #[command(es = "Traslada la cola de un sitio al otro; continúa lo que se interrumpió")]
     Copy(CopyArgs),
+    /// Say how many messages this machine's own queue holds while the server does not run
+    #[command(es = "Dice cuántos mensajes hay en la cola de esta máquina mientras el servidor \
+                    no está en marcha")]
+    Count {
+        /// One JSON document instead of text
+        #[arg(es = "Un documento JSON en vez de texto")]
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +78,7 @@ const MIGRATED: Text = Text::new(
     "las tablas tienen la versión {to} (tenían la {from})",
 );
 const MOVED: Text = Text::new("{count} messages moved", "{count} mensajes trasladados");
+const COUNTED: Text = Text::new("{folder}: {count} messages", "{folder}: {count} mensajes");
 const IN_USE: Text = Text::new(
     "the node {name} works on that queue: stop it first",
     "el nodo {name} trabaja con esa cola: deténgalo primero",
@@ -78,6 +89,7 @@ pub fn run(command: &StoreCommand, file: Option<&Path>, language: Language) -> E
     let done = Config::load(file).map_err(Failure::from).and_then(|config| match command {
         StoreCommand::Migrate => migrate(&config, language),
         StoreCommand::Copy(arguments) => copy(&config, arguments, language),
+        StoreCommand::Count { json } => count(&config, *json, language),
     });
     end("puerto store", done, language)
 }
@@ -114,6 +126,29 @@ fn copy(config: &Config, arguments: &CopyArgs, language: Language) -> Result<Sys
     to.close();
     let moved = moved.map_err(|error| of_store(&error))?.to_string();
     say(&MOVED.with(language, &[("count", &moved)]))?;
+    Ok(Sysexit::Ok)
+}
+
+// Without a queue nothing is made, so that asking leaves no trace.
+fn count(config: &Config, json: bool, language: Language) -> Result<Sysexit, Failure> {
+    let folder = config.state_dir.join("spool");
+    let messages = match folder.try_exists() {
+        Ok(false) => 0,
+        _ => {
+            store::become_service(config).map_err(failed)?;
+            let store = store::own(config).map_err(failed)?;
+            let health = store.health().wait();
+            store.close();
+            let health = health.map_err(|error| of_store(&error))?;
+            // What a disk does not give back may be messages, too.
+            health.messages + health.unreadable.len() as u64
+        }
+    };
+    let (folder, number) = (folder.display().to_string(), messages.to_string());
+    match json {
+        true => say(&json!({ "messages": messages, "folder": folder }).to_string())?,
+        false => say(&COUNTED.with(language, &[("folder", &folder), ("count", &number)]))?,
+    }
     Ok(Sysexit::Ok)
 }
 

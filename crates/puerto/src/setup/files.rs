@@ -16,6 +16,7 @@ pub(super) struct Wanted {
 }
 
 /// What a file is.
+#[derive(Clone)]
 pub(super) enum Content {
     /// A text with its permission bits.
     Text(String, u32),

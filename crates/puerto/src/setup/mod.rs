@@ -43,11 +43,13 @@ use crate::lang::{Language, Said, Text, dns_error, key_error, said, said_of};
 use crate::sender;
 use crate::survey::address::is_public;
 
-use batch::{Batch, Unwritten};
+use batch::Batch;
 use decide::{Decided, decide};
 use files::{State, Wanted};
+use service::Installed;
 use steps::Situation;
 
+pub use batch::Unwritten;
 pub use decide::{domain_meant, dotted_name, host_name};
 pub use files::Done;
 pub use hands::Step;
@@ -55,6 +57,7 @@ pub use person::{Gone, Nobody, Person};
 pub use postmaster::is_reader;
 pub use report::Report;
 pub use root::Root;
+pub use service::write_packaged;
 pub use takeover::{Credentials, Inherited};
 pub use undo::{Undone, undo};
 #[cfg(test)]
@@ -317,7 +320,8 @@ fn plan(
     wanted.extend(postmaster::file(root_mail.as_deref(), config, root));
     let keys = keys::wanted(&wishes.domain, &config.dkim_directory, &taken, root, wishes.today);
     wanted.extend(keys.map_err(SetupError::Key)?);
-    wanted.extend(service::files(&wishes.program, config, config_file));
+    let installed = Installed { program: &wishes.program, config_file };
+    wanted.extend(service::files(root, installed, config));
     wanted.extend(names::free(root, &wishes.program));
     wanted.extend(certificate::hook(root, config));
     // Once it is there nothing is taken over any more: so it comes last, and a run that

@@ -10,10 +10,17 @@
 //!
 //! A socket unit holds the addresses while the daemon is started again, so that clients
 //! and `sendmail` wait for a moment instead of being refused.
+//!
+//! A package brings the same files below `/usr/lib`, made here too, as they are for the
+//! defaults. What it says already is not said again below `/etc`, so that an upgrade
+//! brings new units. Neither unit does anything before there is a configuration, nor when
+//! the program is gone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::files::Wanted;
+use super::batch::{Batch, Unwritten};
+use super::files::{State, Wanted};
+use super::root::Root;
 use crate::config::{Config, DEFAULT_FILE};
 use crate::receive::SUBMIT_SOCKET;
 
@@ -26,28 +33,74 @@ pub(super) const SYSUSERS: &str = "/etc/sysusers.d/puerto.conf";
 /// Where the folders are declared.
 pub(super) const TMPFILES: &str = "/etc/tmpfiles.d/puerto.conf";
 
-pub(super) fn files(program: &Path, config: &Config, config_file: &Path) -> Vec<Wanted> {
-    let options = match config_file == Path::new(DEFAULT_FILE) {
-        true => String::new(),
-        false => format!(" --config {}", config_file.display()),
-    };
+/// Where a package puts the program.
+const PACKAGED: &str = "/usr/bin/puerto";
+
+/// The program and its configuration, as paths of the machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Installed<'a> {
+    pub(super) program: &'a Path,
+    pub(super) config_file: &'a Path,
+}
+
+/// The files that a machine needs; none of those that its package says already.
+pub(super) fn files(root: &Root, installed: Installed<'_>, config: &Config) -> Vec<Wanted> {
+    let mut files = all(installed, config);
+    files.retain(|wanted| root.has(&wanted.path) || !is_packaged(root, wanted));
+    files
+}
+
+/// Writes the files as a package brings them below a folder.
+pub fn write_packaged(folder: &Path) -> Result<(), Unwritten> {
+    let root = Root::new(folder);
+    let config = Config::with_defaults("localhost".to_owned());
+    let places = Installed { program: PACKAGED.as_ref(), config_file: DEFAULT_FILE.as_ref() };
+    let mut batch = Batch::new(&root, "");
+    for wanted in all(places, &config) {
+        batch.stage(&Wanted { path: packaged(&wanted.path), ..wanted }, false)?;
+    }
+    batch.commit()
+}
+
+/// Whether the program belongs to a package, which keeps its names and manual pages.
+pub(super) fn has_package(root: &Root, program: &Path) -> bool {
+    program == Path::new(PACKAGED) && root.has(packaged(Path::new(UNIT)))
+}
+
+fn is_packaged(root: &Root, wanted: &Wanted) -> bool {
+    let twin = Wanted { path: packaged(&wanted.path), content: wanted.content.clone() };
+    twin.state(root).is_ok_and(|state| state == State::Same)
+}
+
+/// Where a package has what an administrator has below `/etc`.
+fn packaged(path: &Path) -> PathBuf {
+    Path::new("/usr/lib").join(path.strip_prefix("/etc").unwrap_or(path))
+}
+
+fn all(installed: Installed<'_>, config: &Config) -> Vec<Wanted> {
     let mut files = vec![
-        Wanted::text(UNIT, unit(program, &options, &config.state_dir)),
-        Wanted::text(SOCKET, socket(config)),
+        Wanted::text(UNIT, unit(installed, &config.state_dir)),
+        Wanted::text(SOCKET, socket(installed, config)),
         Wanted::text(TMPFILES, tmpfiles(config)),
     ];
     files.extend(sysusers(config).map(|text| Wanted::text(SYSUSERS, text)));
     files
 }
 
-/// The unit; `options` stand before `serve`, and the queue is in `state`.
-pub(super) fn unit(program: &Path, options: &str, state: &Path) -> String {
-    let (program, state) = (program.display(), state.display());
+/// The unit; the queue is in `state`.
+pub(super) fn unit(installed: Installed<'_>, state: &Path) -> String {
+    let options = match installed.config_file == Path::new(DEFAULT_FILE) {
+        true => String::new(),
+        false => format!(" --config {}", installed.config_file.display()),
+    };
+    let (program, state) = (installed.program.display(), state.display());
+    let conditions = conditions(installed);
     format!(
         "\
 [Unit]
 Description=Buen Puerto, a mail server for sending
 Documentation=man:puerto(1)
+{conditions}
 Wants=network-online.target
 After=network-online.target nss-lookup.target
 # The queue's disk is there before the queue is looked for.
@@ -105,8 +158,20 @@ Also=puerto.socket
     )
 }
 
+/// When the units do anything.
+fn conditions(Installed { program, config_file }: Installed<'_>) -> String {
+    let (program, config_file) = (program.display(), config_file.display());
+    format!(
+        "\
+# Not before `puerto setup`, and not once the program is gone.
+ConditionPathExists={config_file}
+ConditionFileIsExecutable={program}"
+    )
+}
+
 /// The unit of the sockets that a configuration lists.
-pub(super) fn socket(config: &Config) -> String {
+pub(super) fn socket(installed: Installed<'_>, config: &Config) -> String {
+    let conditions = conditions(installed);
     let lines = config.listen.all().map(|address| format!("ListenStream={address}\n"));
     let lines: String = lines.collect();
     let local = config.run_dir.join(SUBMIT_SOCKET);
@@ -116,6 +181,7 @@ pub(super) fn socket(config: &Config) -> String {
 [Unit]
 Description=Buen Puerto's addresses, held while it is started again
 Documentation=man:puerto(1)
+{conditions}
 
 # The addresses of [listen] in the configuration, and the socket that sendmail uses. Where
 # the two differ, the daemon opens what is missing here and warns of what is too much:

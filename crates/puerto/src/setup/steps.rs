@@ -7,7 +7,7 @@ use super::Site;
 use super::hands::Step;
 use super::names;
 use super::root::Root;
-use super::service::{SOCKET, UNIT};
+use super::service::{SOCKET, UNIT, has_package};
 use super::takeover::Inherited;
 use crate::config::{Config, DEFAULT_FILE};
 use crate::lang::said;
@@ -41,7 +41,8 @@ impl Situation<'_> {
         todo.extend(self.user());
         self.stop_others(&mut todo);
         todo.extend(names(root, program));
-        if !root.has(Path::new(MANUAL_FOLDER).join("puerto.1")) {
+        let packaged = has_package(root, program);
+        if !packaged && !root.has(Path::new(MANUAL_FOLDER).join("puerto.1")) {
             let command = format!("{} man {MANUAL_FOLDER}", quoted(program));
             let what = said!("Install the manual pages:", "Instale las páginas del manual:");
             todo.push(Step::new(what, [command]).proposed(said!(
@@ -275,7 +276,9 @@ fn names(root: &Root, program: &Path) -> impl Iterator<Item = Step> {
              lado"
         ))
     });
-    let kept = names::keep(root, program);
+    // Another mail server and this one's package cannot be there together.
+    let packaged = has_package(root, program);
+    let kept = if packaged { Vec::new() } else { names::keep(root, program) };
     let keep = (!kept.is_empty()).then(|| {
         let what = said!(
             "Keep the names `sendmail`, `mailq` and `newaliases` for this server when a package \

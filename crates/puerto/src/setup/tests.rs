@@ -12,6 +12,7 @@ use crate::dnsplan::Unread;
 use crate::lang::Language;
 
 mod commands;
+mod packaged;
 mod senders;
 
 /// A world that says what a test wants.
@@ -182,6 +183,10 @@ fn commands(report: &Report) -> Vec<&str> {
 
 fn names(domains: &[Domain]) -> Vec<String> {
     domains.iter().map(Domain::to_string).collect()
+}
+
+fn installed(program: &str) -> Installed<'_> {
+    Installed { program: program.as_ref(), config_file: DEFAULT_FILE.as_ref() }
 }
 
 #[test]
@@ -406,11 +411,11 @@ fn systemd_accepts_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("puerto.service");
     // A program that exists wherever the test runs.
-    std::fs::write(&unit, service::unit(Path::new("/bin/sh"), "", Path::new("/var/lib/puerto")))
-        .unwrap();
+    let installed = installed("/bin/sh");
+    std::fs::write(&unit, service::unit(installed, Path::new("/var/lib/puerto"))).unwrap();
     let socket = folder.path().join("puerto.socket");
     let config = Config::with_defaults("mail.example.com".to_owned());
-    std::fs::write(&socket, service::socket(&config)).unwrap();
+    std::fs::write(&socket, service::socket(installed, &config)).unwrap();
     let verify = std::process::Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
         .args([&unit, &socket])
@@ -425,7 +430,7 @@ fn systemd_accepts_the_files() {
 fn the_socket_unit_holds_what_the_configuration_lists() {
     let mut config = Config::with_defaults("mail.example.com".to_owned());
     config.listen.submission = vec!["127.0.0.1:587".parse().unwrap()];
-    let unit = service::socket(&config);
+    let unit = service::socket(installed("/usr/bin/puerto"), &config);
     let held: Vec<&str> = unit.lines().filter_map(|l| l.strip_prefix("ListenStream=")).collect();
     assert_eq!(held, ["0.0.0.0:25", "[::]:25", "127.0.0.1:587", "/run/puerto/submit"]);
 }
@@ -538,7 +543,7 @@ fn a_second_domain_is_told_where_its_mail_would_end() {
 fn the_unit_leaves_the_folders_to_the_user_and_can_signal_it() {
     // systemd hands folders of a unit without `User=` to root at every start and reload,
     // and the unit's own rights lack CAP_KILL.
-    let unit = service::unit(Path::new("/usr/bin/puerto"), "", Path::new("/srv/mail"));
+    let unit = service::unit(installed("/usr/bin/puerto"), Path::new("/srv/mail"));
     assert!(unit.contains("\nRequiresMountsFor=/srv/mail\n"), "{unit}");
     assert!(!unit.contains("StateDirectory") && !unit.contains("RuntimeDirectory"), "{unit}");
     // A reload of a wrong configuration fails before the daemon hears of it.

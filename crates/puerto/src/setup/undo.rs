@@ -8,7 +8,7 @@ use super::hands::{self, Step};
 use super::others::{EXIM, EXIM_ELSEWHERE, POSTFIX};
 use super::person::Person;
 use super::root::Root;
-use super::service::{SOCKET, SYSUSERS, TMPFILES, UNIT};
+use super::service::{SOCKET, SYSUSERS, TMPFILES, UNIT, has_package};
 use super::steps::MANUAL_FOLDER;
 use super::world::World;
 use super::{certificate, names};
@@ -35,7 +35,8 @@ pub fn undo(
     person: Option<&mut dyn Person>,
 ) -> Undone {
     let mut steps = Vec::new();
-    if root.has(UNIT) || root.has(SOCKET) {
+    let packaged = has_package(root, program);
+    if packaged || root.has(UNIT) || root.has(SOCKET) {
         let what = said!(
             "Stop the service. Mail that waits in its queue stays there:",
             "Pare el servicio. El correo que espera en su cola se queda ahí:"
@@ -44,7 +45,7 @@ pub fn undo(
         let stop = "systemctl disable --now puerto.socket puerto.service";
         steps.push(Step::new(what, [stop]).proposed(question));
     }
-    let given_back = names::give_back(root, program);
+    let given_back = if packaged { Vec::new() } else { names::give_back(root, program) };
     if !given_back.is_empty() {
         let what = said!(
             "Give `sendmail`, `mailq` and `newaliases` back to whoever had them:",
@@ -57,7 +58,9 @@ pub fn undo(
     steps.extend(others(root, world));
     let folder = config_file.parent().unwrap_or(config_file).display();
     let mut commands = vec![format!("rm -r {folder} {}", config.state_dir.display())];
-    if !config.user.is_empty() {
+    if packaged {
+        commands.push("apt-get purge puerto".to_owned());
+    } else if !config.user.is_empty() {
         commands.push(format!("userdel {}", config.user));
     }
     let what = said!(

@@ -122,6 +122,12 @@ pub fn run(arguments: &SetupArgs, file: Option<&Path>, language: Language) -> Ex
     end("puerto", done.map(u8::from), language)
 }
 
+/// Writes the service's files below a folder, as a package brings them.
+pub fn service_files(folder: &Path, language: Language) -> ExitCode {
+    let written = setup::write_packaged(folder).map(|()| Sysexit::Ok);
+    end("puerto", written.map_err(|error| failure(error.into(), &Root::new(folder))), language)
+}
+
 fn undo(
     arguments: &SetupArgs,
     places: (&Path, &Path),
