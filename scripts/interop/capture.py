@@ -9,18 +9,20 @@ Arrival = collections.namedtuple("Arrival", "sender recipients octets parameters
 
 
 class Capture:
-    """An SMTP server at an address, port 25. `arrivals` is what it took."""
+    """An SMTP server at an address. `arrivals` is what it took."""
 
-    def __init__(self, world, address, offers=("8BITMIME", "SMTPUTF8", "PIPELINING")):
+    def __init__(self, world, address, offers=("8BITMIME", "SMTPUTF8", "PIPELINING"), port=25):
         self.offers = offers
-        self.arrivals = []
-        self.socket = socket.create_server((address, 25), backlog=200)
+        self.arrivals, self.connections = [], []
+        self.socket = socket.create_server((address, port), backlog=200)
         threading.Thread(target=self._listen, daemon=True).start()
         world.add(self)
 
     def stop(self):
         # Closing alone would leave the thread that waits in it.
-        self.socket.shutdown(socket.SHUT_RDWR)
+        for one in [self.socket, *self.connections]:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
     def _listen(self):
@@ -29,6 +31,7 @@ class Capture:
                 connection, _ = self.socket.accept()
             except OSError:
                 return
+            self.connections.append(connection)
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection):
