@@ -48,6 +48,11 @@ pub fn format(date: DateTime) -> String {
 /// Appends a number with leading zeros where it has fewer digits than `width`. A date is
 /// written several times for each message, and what formats anything takes ten times as long.
 pub fn push_number(out: &mut String, number: i64, width: usize) {
+    if let (2, 0..100) = (width, number) {
+        let digit = |digit: i64| char::from(b'0' + u8::try_from(digit).unwrap_or_default());
+        out.push(digit(number / 10));
+        return out.push(digit(number % 10));
+    }
     let mut digits = [b'0'; 20];
     let mut rest = number.unsigned_abs();
     let mut length = 0;
@@ -219,7 +224,7 @@ fn is_day_name(text: &str) -> bool {
 }
 
 fn without_comments(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains(['(', ')']) {
+    if memchr::memchr2(b'(', b')', text.as_bytes()).is_none() {
         return Some(Cow::Borrowed(text));
     }
     let mut out = String::with_capacity(text.len());

@@ -1,5 +1,7 @@
 //! Domains in other scripts, for those who know ASCII alone.
 
+use std::borrow::Cow;
+
 use puerto_smtp::{Address, Domain};
 
 /// The address with its domain in A-labels, if that is all that it needs to be
@@ -15,10 +17,13 @@ pub fn in_ascii(address: &Address) -> Option<Address> {
 
 /// A domain name as the DNS has it: in A-labels and lower case, without a final dot. What
 /// has no such form stays, in lower case.
-pub fn name_in_ascii(name: &str) -> String {
+pub fn name_in_ascii(name: &str) -> Cow<'_, str> {
     let name = name.trim_end_matches('.');
-    match name.is_ascii() {
+    if name.bytes().all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase()) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(match name.is_ascii() {
         true => name.to_ascii_lowercase(),
         false => idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_lowercase()),
-    }
+    })
 }

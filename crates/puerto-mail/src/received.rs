@@ -3,6 +3,7 @@
 //! Every value in it comes from the network or from users, so all are written
 //! through a list of allowed characters; whatever else they hold becomes `?`.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use puerto_smtp::Address;
@@ -58,35 +59,39 @@ pub struct Received<'a> {
 impl Received<'_> {
     /// Appends the whole field, folded, with its name and the final CRLF.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let mut tokens = Vec::with_capacity(10);
+        // What may be folded apart ends with a line's end, which nothing in it holds.
+        let mut text = String::with_capacity(256);
+        let mut say = |parts: &[&str]| {
+            parts.iter().for_each(|part| text.push_str(part));
+            text.push('\n');
+        };
+        let by = safe(self.by);
         match self.from {
             From::Client { helo, name, address, protocol, tls } => {
-                let name = safe(name.unwrap_or("unknown"));
-                tokens.push(format!("from {}", safe(helo)));
-                tokens.push(format!("({name} [{}])", tagged(address)));
+                say(&["from ", &safe(helo)]);
+                say(&["(", &safe(name.unwrap_or("unknown")), " [", &tagged(address), "])"]);
                 if let Some(tls) = tls {
-                    tokens.push(format!("(using {})", safe_phrase(tls)));
+                    say(&["(using ", &safe_phrase(tls), ")"]);
                 }
-                tokens.push(format!("by {} (Buen Puerto)", safe(self.by)));
-                tokens.push(format!("with {}", safe(protocol)));
+                say(&["by ", &by, " (Buen Puerto)"]);
+                say(&["with ", &safe(protocol)]);
             }
             From::User(uid) => {
-                tokens.push(format!("by {} (Buen Puerto, from userid {uid})", safe(self.by)));
+                say(&["by ", &by, " (Buen Puerto, from userid ", &uid.to_string(), ")"]);
             }
-            From::Internal => tokens.push(format!("by {} (Buen Puerto)", safe(self.by))),
+            From::Internal => say(&["by ", &by, " (Buen Puerto)"]),
         }
-        tokens.push(format!("id {}", safe(self.id)));
-        if let Some(recipient) = self.recipient {
-            // A trace field alone must not make a message need SMTPUTF8.
-            let in_ascii = in_ascii(recipient);
-            let recipient = in_ascii.as_ref().unwrap_or(recipient);
-            tokens.push(format!("for <{}>", safe_address(recipient)));
+        match self.recipient {
+            None => say(&["id ", &safe(self.id), ";"]),
+            Some(recipient) => {
+                say(&["id ", &safe(self.id)]);
+                // A trace field alone must not make a message need SMTPUTF8.
+                let in_ascii = in_ascii(recipient);
+                say(&["for <", &safe_address(in_ascii.as_ref().unwrap_or(recipient)), ">;"]);
+            }
         }
-        if let Some(last) = tokens.last_mut() {
-            last.push(';');
-        }
-        tokens.push(date::format(self.date));
-        write_structured(out, "Received", tokens.iter().map(String::as_str));
+        say(&[&date::format(self.date)]);
+        write_structured(out, "Received", text.lines());
     }
 }
 
@@ -115,10 +120,10 @@ fn tagged(address: IpAddr) -> String {
 
 const MAX_NAME: usize = 255;
 
-fn safe(text: &str) -> String {
+fn safe(text: &str) -> Cow<'_, str> {
     let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b".-_:[]/+".contains(&octet);
     if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(is_plain) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let allowed = |c: char| {
         c.is_ascii_alphanumeric()
@@ -127,7 +132,7 @@ fn safe(text: &str) -> String {
     };
     let end = text.char_indices().nth(MAX_NAME).map_or(text.len(), |(end, _)| end);
     let text = with_only(text.get(..end).unwrap_or_default(), allowed);
-    if text.is_empty() { "?".to_owned() } else { text }
+    if text.is_empty() { Cow::Borrowed("?") } else { Cow::Owned(text) }
 }
 
 fn safe_phrase(text: &str) -> String {

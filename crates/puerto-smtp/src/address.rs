@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_DOMAIN, MAX_LOCAL_PART, MAX_PATH};
+use crate::limits::{MAX_DOMAIN, MAX_LABEL, MAX_LOCAL_PART, MAX_PATH};
 
 /// Why a text is not an address. Its `Display` form is fit for a reply's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,7 +139,13 @@ impl fmt::Display for LocalPart {
 }
 
 fn is_dot_string(text: &str) -> bool {
-    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+    let mut is_after_dot = true;
+    text.chars().all(|character| {
+        let is_dot = character == '.';
+        let fits = if is_dot { !is_after_dot } else { is_atext(character) };
+        is_after_dot = is_dot;
+        fits
+    }) && !is_after_dot
 }
 
 fn needs_no_quotes_but_for_dots(text: &str) -> bool {
@@ -175,14 +181,7 @@ impl Domain {
         if name.len() > MAX_DOMAIN {
             return Err(AddressError::TooLong);
         }
-        let all_labels_valid = name.split('.').all(is_label);
-        // A name of digits alone would be taken for an address by every resolver.
-        let numeric =
-            name.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
-        if !all_labels_valid || numeric {
-            return Err(AddressError::BadDomain);
-        }
-        let is_lower = name.bytes().all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase());
+        let is_lower = is_name_in_lower_case(name).ok_or(AddressError::BadDomain)?;
         let name = if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_lowercase()) };
         Ok(Self::Name(name.into()))
     }
@@ -210,16 +209,32 @@ fn parse_literal(inner: &str) -> Result<IpAddr, AddressError> {
     .map_err(|_| AddressError::BadLiteral)
 }
 
-fn is_label(label: &str) -> bool {
-    let inner_ok = label.chars().all(|c| match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => true,
-        other => !other.is_ascii() && other.is_alphanumeric() || is_joiner_or_mark(other),
-    });
-    inner_ok
-        && !label.is_empty()
-        && label.len() <= 63
-        && !label.starts_with('-')
-        && !label.ends_with('-')
+// `None` if it is no name. Each message has its domains read some twenty times, so that an
+// octet is looked at once.
+fn is_name_in_lower_case(name: &str) -> Option<bool> {
+    let (mut is_lower, mut is_ascii) = (true, true);
+    let (mut length, mut is_number, mut last) = (0usize, true, b'.');
+    for octet in name.bytes().chain([b'.']) {
+        match octet {
+            b'.' => {
+                if !(1..=MAX_LABEL).contains(&length) || last == b'-' {
+                    return None;
+                }
+            }
+            b'-' if length == 0 => return None,
+            b'a'..=b'z' | b'-' | b'_' => is_number = false,
+            b'A'..=b'Z' => (is_number, is_lower) = (false, false),
+            b'0'..=b'9' if length == 0 => is_number = true,
+            b'0'..=b'9' => {}
+            _ if octet.is_ascii() => return None,
+            _ => (is_number, is_lower, is_ascii) = (false, false, false),
+        }
+        length = if octet == b'.' { 0 } else { length + 1 };
+        last = octet;
+    }
+    let is_letter = |c: char| c.is_ascii() || c.is_alphanumeric() || is_joiner_or_mark(c);
+    // A name that ends with a number would be taken for an address by every resolver.
+    (!is_number && (is_ascii || name.chars().all(is_letter))).then_some(is_lower)
 }
 
 // Combining marks and joiners occur inside U-labels of several scripts (RFC 5892);

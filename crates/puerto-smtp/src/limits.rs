@@ -8,6 +8,8 @@ use std::time::Duration;
 pub const MAX_LOCAL_PART: usize = 900;
 /// Octets of a domain at most (RFC 5321 §4.5.3.1.2).
 pub const MAX_DOMAIN: usize = 255;
+/// Octets of a label of a domain at most (RFC 1035 §2.3.4).
+pub const MAX_LABEL: usize = 63;
 /// Octets of a path without its brackets. RFC 5321 §4.5.3.1.3 says 256 with them; a
 /// full local part and a full domain are accepted, as other servers do.
 pub const MAX_PATH: usize = MAX_LOCAL_PART + 1 + MAX_DOMAIN;

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use puerto_smtp::address::AddressError;
-use puerto_smtp::limits::MAX_LOCAL_PART;
 use puerto_smtp::text::is_harmful;
 use puerto_smtp::{Address, Domain, LocalPart};
 
@@ -79,7 +78,7 @@ pub fn parse_address_list(
 /// only readers have to know (RFC 5322 §4.4): routes, members that are empty, white space
 /// for a comma; nor a dot behind a domain, which is no form at all.
 pub fn is_well_formed(value: &[u8]) -> bool {
-    is_one_plain_address(value) || is_well_formed_list(value)
+    PlainAddress::read(value).is_some() || is_well_formed_list(value)
 }
 
 fn is_well_formed_list(value: &[u8]) -> bool {
@@ -106,35 +105,46 @@ fn is_well_formed_list(value: &[u8]) -> bool {
     parse_address_list(value, None).is_ok()
 }
 
-// The form of nearly every list, `left@right` or `words <left@right>`, is seen at a glance; all
-// else that is well formed is read with care.
-fn is_one_plain_address(value: &[u8]) -> bool {
-    let value = value.trim_ascii();
-    let address = match value.strip_suffix(b">") {
-        None => value,
-        Some(rest) => {
-            let Some(at) = memchr::memchr(b'<', rest) else { return false };
-            let (words, address) = rest.split_at(at);
-            if !words.iter().all(|octet| is_atext(*octet) || *octet == b' ') {
-                return false;
+/// The form of nearly every list, `left@right` or `words <left@right>`, which is seen at a
+/// glance; all else is read with care.
+pub(super) struct PlainAddress<'a> {
+    /// The words before the brackets, between blanks.
+    pub(super) words: &'a [u8],
+    /// The address.
+    pub(super) address: Address,
+}
+
+impl<'a> PlainAddress<'a> {
+    /// Reads a value that is of this form.
+    pub(super) fn read(value: &'a [u8]) -> Option<Self> {
+        let value = value.trim_ascii();
+        let (words, address) = match value.strip_suffix(b">") {
+            None => (b"".as_slice(), value),
+            Some(rest) => {
+                let (words, address) = rest.split_at(memchr::memchr(b'<', rest)?);
+                let are_words = words.iter().all(|octet| is_atext(*octet) || *octet == b' ');
+                (words.trim_ascii(), address.get(1..).filter(|_| are_words)?)
             }
-            address.get(1..).unwrap_or_default()
+        };
+        let (local, domain) = address.split_at(memchr::memchr(b'@', address)?);
+        let domain = std::str::from_utf8(domain.get(1..)?).ok()?;
+        let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'.' || octet == b'-';
+        if !domain.bytes().all(is_plain) || domain.ends_with('.') {
+            return None;
         }
-    };
-    let Some(at) = memchr::memchr(b'@', address) else { return false };
-    let (local, domain) = address.split_at(at);
-    let domain = domain.get(1..).unwrap_or_default();
-    let is_atom = |atom: &[u8]| !atom.is_empty() && atom.iter().all(|octet| is_atext(*octet));
-    local.len() <= MAX_LOCAL_PART
-        && local.split(|octet| *octet == b'.').all(is_atom)
-        && domain.iter().all(|octet| octet.is_ascii_alphanumeric() || b".-".contains(octet))
-        && std::str::from_utf8(domain).is_ok_and(|name| Domain::parse(name).is_ok())
-        && !domain.ends_with(b".")
+        if !local.iter().all(|octet| is_atext(*octet) || *octet == b'.') {
+            return None;
+        }
+        let local = LocalPart::parse(std::str::from_utf8(local).ok()?).ok()?;
+        let domain = Domain::parse(domain).ok()?;
+        (!local.needs_quotes()).then(|| Self { words, address: Address::new(local, domain) })
+    }
 }
 
 // RFC 5322 §3.2.3.
 fn is_atext(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
+    const MARKS: &[u8] = b"!#$%&'*+-/=?^_`{|}~";
+    octet.is_ascii_alphanumeric() || memchr::memchr(octet, MARKS).is_some()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -514,7 +524,8 @@ mod tests {
             text in "[a =?'-]{0,8}<?[a.-]{0,6}@?[a1._-]{0,8}>? {0,1}|[a. ]{0,4}<a@[a1.]{1,5}>",
         ) {
             proptest::prop_assert!(
-                !is_one_plain_address(text.as_bytes()) || is_well_formed_list(text.as_bytes()),
+                PlainAddress::read(text.as_bytes()).is_none()
+                    || is_well_formed_list(text.as_bytes()),
             );
         }
 

@@ -15,7 +15,7 @@ use puerto_smtp::text::is_harmful;
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::address_list::{
-    AddressListError, AddressListProblem, Mailbox, is_well_formed, parse_address_list,
+    AddressListError, AddressListProblem, Mailbox, PlainAddress, is_well_formed, parse_address_list,
 };
 use super::encoded_word;
 
@@ -79,6 +79,15 @@ pub struct Written {
 /// a domain gets `default_domain`; without one it is no address.
 pub fn read_address_list<'a>(value: &'a [u8], default_domain: Option<&Domain>) -> AddressList<'a> {
     let value = value.trim_ascii();
+    if let Some(PlainAddress { words, address }) = PlainAddress::read(value) {
+        let written = Written { name: words.to_vec(), address, is_sound: true };
+        let only = Member { octets: value, meaning: Meaning::Mailbox(written) };
+        return AddressList { members: vec![only] };
+    }
+    read_with_care(value, default_domain)
+}
+
+fn read_with_care<'a>(value: &'a [u8], default_domain: Option<&Domain>) -> AddressList<'a> {
     let mut members = Vec::new();
     if says_undisclosed(value) {
         members.push(Member { octets: b"undisclosed-recipients", meaning: Meaning::Group });

@@ -7,9 +7,10 @@
 //! has as many leased recipients as it may have is *parked* outside the ring until a
 //! lease ends, so that no claim has to step over it.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use puerto_smtp::Domain;
 
 use crate::id::Timestamp;

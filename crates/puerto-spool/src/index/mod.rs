@@ -19,9 +19,11 @@ mod story;
 mod tally;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use self::domains::{DomainKey, Domains};
 pub(crate) use self::envelope::EncodedEnvelope;
@@ -70,7 +72,7 @@ impl<L> Default for Index<L> {
             messages: BTreeMap::new(),
             domains: Domains::default(),
             due: BTreeSet::new(),
-            leases: HashMap::new(),
+            leases: HashMap::default(),
             expiries: BTreeSet::new(),
             last_lease: 0,
             per_domain: 0,

@@ -4,8 +4,7 @@
 //! A part is the recipients that a message has in one domain. It has a key of its own in
 //! the index, as if it were a message; a settlement says how all of it stands then.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use puerto_smtp::Domain;
 
 use super::domains::DomainKey;
@@ -49,7 +48,7 @@ impl EncodedEnvelope {
     /// What is said once, and the parts.
     pub(crate) fn parts(&self) -> (&[u8], Vec<Part>) {
         let mut parts: Vec<Part> = Vec::new();
-        let mut known: HashMap<&Domain, usize> = HashMap::new();
+        let mut known: HashMap<&Domain, usize> = HashMap::default();
         let ends = self.recipients.iter().skip(1).map(|(offset, _)| *offset as usize);
         let ends = ends.chain([self.blob.len()]);
         for ((index, (offset, domain)), end) in (0..).zip(&self.recipients).zip(ends) {

@@ -33,7 +33,7 @@ pub use errors::{ConfigError, ConfigErrors, distance};
 pub use matching::{domain_matches, same_name, sender_matches};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
-pub use pattern::{AddressPattern, DomainPattern, in_ascii, is_below, same_user};
+pub use pattern::{AddressPattern, DomainPattern, in_ascii, same_user};
 pub use relays::Relay;
 pub use sender::{Known, Masquerade, Otherwise, Sender, Who};
 pub use value::{parse_duration, parse_size};

@@ -1,5 +1,6 @@
 //! Addresses that somebody may send from, as the configuration and the accounts name them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use puerto_mail::idn::name_in_ascii;
@@ -99,7 +100,7 @@ impl DomainPattern {
         }
         let (below, name) = text.strip_prefix("*.").map_or((false, text), |name| (true, name));
         let domain = Domain::parse(name).map_err(|_| sender::not_a_domain(text))?;
-        let name = in_ascii(&domain);
+        let name = in_ascii(&domain).into_owned();
         Ok(if below { Self::Below(name) } else { Self::Is(name) })
     }
 
@@ -124,15 +125,15 @@ impl fmt::Display for DomainPattern {
 }
 
 /// A domain's name in small A-labels, by which domains are compared.
-pub fn in_ascii(domain: &Domain) -> String {
+pub fn in_ascii(domain: &Domain) -> Cow<'_, str> {
     match domain.name() {
-        Some(name) => name_in_ascii(name).to_ascii_lowercase(),
-        None => domain.to_string(),
+        Some(name) => name_in_ascii(name),
+        None => Cow::Owned(domain.to_string()),
     }
 }
 
-/// Whether a name is below another, both in A-labels.
-pub fn is_below(name: &str, above: &str) -> bool {
+// Both in A-labels.
+fn is_below(name: &str, above: &str) -> bool {
     name.strip_suffix(above).is_some_and(|rest| rest.ends_with('.'))
 }
 

@@ -13,13 +13,14 @@
 //! peer that has taken nothing yet is given half a minute for each reply instead of the
 //! five that RFC 5321 §4.5.3.2 has for quiet times.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use puerto_spool::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};

@@ -5,11 +5,11 @@
 //! connections as they like: one that has spoken or closed is thrown away when it is
 //! taken out, and one that dies just then is replaced by the driver.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 use super::places::{Places, Whom};

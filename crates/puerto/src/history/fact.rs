@@ -220,8 +220,8 @@ pub(super) fn keep(keeper: &mut impl Keeper, at: Timestamp, event: &Event<'_>) {
             keeper.begin(*id);
             fact(keeper, at, FROM_CLIENT, |fields| {
                 fields.client(client);
-                fields.text(helo);
-                fields.text(protocol);
+                fields.words(helo);
+                fields.words(protocol);
                 fields.maybe(tls.as_ref());
                 fields.maybe(login.as_ref());
             });
@@ -256,7 +256,7 @@ pub(super) fn keep(keeper: &mut impl Keeper, at: Timestamp, event: &Event<'_>) {
         Event::Reject(Reject { id: Some(id), stage, reply, .. }) => {
             keeper.begin(*id);
             fact(keeper, at, REJECT, |fields| {
-                fields.text(stage);
+                fields.words(stage);
                 fields.number(u64::from(reply.code().get()));
                 fields.text(reply.status());
                 fields.text(reply.text());
@@ -269,7 +269,7 @@ pub(super) fn keep(keeper: &mut impl Keeper, at: Timestamp, event: &Event<'_>) {
             {
                 keeper.begin(id);
                 fact(keeper, at, tag, |fields| {
-                    fields.text(kind);
+                    fields.words(kind);
                     fields.text(other);
                 });
             }
@@ -318,7 +318,7 @@ fn keep_prepared(keeper: &mut impl Keeper, at: Timestamp, prepared: &Prepared<'_
         keeper.key(hash_address(&recipient.address));
     }
     fact(keeper, at, PREPARED, |fields| {
-        fields.text(message_id);
+        fields.words(message_id);
         fields.text(from);
         let named = recipients.len().min(MOST_RECIPIENTS);
         fields.number(named as u64);
@@ -326,7 +326,7 @@ fn keep_prepared(keeper: &mut impl Keeper, at: Timestamp, prepared: &Prepared<'_
         fields.number((recipients.len() - named) as u64);
         fields.number(changes.len() as u64);
         for change in *changes {
-            fields.text(change.name());
+            fields.words(change.name());
             match change {
                 Change::Nuls(count) => fields.text(count),
                 change => fields.maybe(change.of().as_ref()),
@@ -338,9 +338,9 @@ fn keep_prepared(keeper: &mut impl Keeper, at: Timestamp, prepared: &Prepared<'_
         };
         fields.number(signatures.len() as u64);
         for signature in signatures {
-            fields.text(&signature.domain);
-            fields.text(&signature.selector);
-            fields.text(signature.algorithm);
+            fields.words(&signature.domain);
+            fields.words(&signature.selector);
+            fields.words(signature.algorithm);
         }
         let (why, domain) = match signing {
             Signing::With(_) => ("", ""),
@@ -348,8 +348,8 @@ fn keep_prepared(keeper: &mut impl Keeper, at: Timestamp, prepared: &Prepared<'_
             Signing::NoAuthor => ("no-author", ""),
             Signing::NoKey(domain) => ("no-key", domain.as_str()),
         };
-        fields.text(why);
-        fields.text(domain);
+        fields.words(why);
+        fields.words(domain);
     });
 }
 
@@ -358,7 +358,7 @@ fn keep_delivery(keeper: &mut impl Keeper, at: Timestamp, delivery: &Delivery<'_
     keeper.key(hash_address(delivery.to));
     fact(keeper, at, DELIVERY, |fields| {
         fields.text(delivery.to);
-        fields.text(delivery.component);
+        fields.words(delivery.component);
         fields.text(delivery.relay);
         fields.number(match delivery.status {
             DeliveryStatus::Sent => 0,
@@ -375,11 +375,11 @@ fn keep_delivery(keeper: &mut impl Keeper, at: Timestamp, delivery: &Delivery<'_
         fields.number(u64::try_from(next).unwrap_or_default());
         match delivery.tls {
             Some(tls) => {
-                fields.text(tls.version);
-                fields.text(&tls.cipher);
-                fields.text(tls.verified.name());
+                fields.words(tls.version);
+                fields.words(&tls.cipher);
+                fields.words(tls.verified.name());
             }
-            None => (0..3).for_each(|_| fields.text("")),
+            None => (0..3).for_each(|_| fields.words("")),
         }
         let delays = delivery.delays;
         for span in [
@@ -429,10 +429,19 @@ impl Fields<'_> {
     }
 
     fn text(&mut self, text: impl Display) {
+        self.bounded(|bounded| write!(bounded, "{text}"));
+    }
+
+    // The same, without what formats anything.
+    fn words(&mut self, text: &str) {
+        self.bounded(|bounded| bounded.write_str(text));
+    }
+
+    fn bounded(&mut self, write: impl FnOnce(&mut Bounded<'_>) -> fmt::Result) {
         let start = self.0.len();
         self.0.extend_from_slice(&[0; 2]);
         // Beyond the bound it fails, and what is there stays.
-        let _ = write!(Bounded { out: self.0, end: start + 2 + MOST_TEXT }, "{text}");
+        let _ = write(&mut Bounded { out: self.0, end: start + 2 + MOST_TEXT });
         let length = u16::try_from(self.0.len() - start - 2).unwrap_or(u16::MAX);
         if let Some(place) = self.0.get_mut(start..start + 2) {
             place.copy_from_slice(&length.to_le_bytes());

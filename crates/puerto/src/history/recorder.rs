@@ -2,12 +2,12 @@
 //! what has gathered there and has them kept.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use puerto_spool::clock::Clock;
 use puerto_spool::{Archive, MessageId, Note, SpoolError, Timestamp};
 
@@ -255,7 +255,7 @@ impl<'a> Iterator for Gathered<'a> {
 
 /// One note of all that is about one message.
 fn notes(gathered: &[u8], at: Timestamp, node: Option<&str>) -> Vec<Note> {
-    let mut places: HashMap<MessageId, usize> = HashMap::new();
+    let mut places: HashMap<MessageId, usize> = HashMap::default();
     let mut notes: Vec<Note> = Vec::new();
     for (id, keys, facts) in Gathered(gathered) {
         let place = *places.entry(id).or_insert_with(|| {

@@ -1,6 +1,7 @@
 //! Fields in strangers' mail that speak in our name: only we say what our own checks
 //! found, and only the last host says what the reverse-path was.
 
+use puerto_mail::dns::is_at_or_below;
 use puerto_mail::header::Field;
 use puerto_mail::idn::name_in_ascii;
 use puerto_smtp::Domain;
@@ -51,9 +52,8 @@ fn is_ours(name: &str, config: &Config) -> bool {
     let name = name_in_ascii(name.trim());
     let domains = config.domains.iter().filter_map(Domain::name);
     let own = [config.hostname.as_str(), config.delivery.helo.as_str()];
-    own.into_iter().chain(domains).map(name_in_ascii).any(|ours| {
-        name == ours || name.strip_suffix(&ours).is_some_and(|rest| rest.ends_with('.'))
-    })
+    let mut ours = own.into_iter().chain(domains).map(name_in_ascii);
+    ours.any(|ours| is_at_or_below(&name, &ours))
 }
 
 #[cfg(test)]

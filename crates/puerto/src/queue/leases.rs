@@ -1,9 +1,9 @@
 //! The leases that are ours: messages nobody else may deliver meanwhile.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use puerto_spool::{Lease, LeaseToken};
 
 /// How long a lease holds without being renewed.

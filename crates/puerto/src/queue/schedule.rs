@@ -6,10 +6,11 @@
 //! here, for a while. Within a destination, mail that was never tried and mail that was
 //! take turns.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 use super::shape::{Ended, Permit, Shape};
@@ -140,7 +141,7 @@ pub(super) struct Schedule<W, R> {
 
 impl<W: Schedulable, R> Schedule<W, R> {
     pub(super) fn new() -> Self {
-        Self { destinations: HashMap::new() }
+        Self { destinations: HashMap::default() }
     }
 
     /// Queues work for a destination that may have `ceiling` workers at most. Says

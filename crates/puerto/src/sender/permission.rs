@@ -9,14 +9,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
+use puerto_mail::dns::is_at_or_below;
+use puerto_mail::idn::name_in_ascii;
 use puerto_smtp::{Address, Domain, LocalPart};
 
 use super::{of_the_machine, only_one, outside};
-use crate::config::{
-    AddressPattern, Config, Known, NextHopHost, Otherwise, in_ascii, is_below, same_user,
-};
+use crate::config::{AddressPattern, Config, Known, NextHopHost, Otherwise, in_ascii, same_user};
 
 /// Who hands a message over.
 #[derive(Debug, Clone, Copy)]
@@ -234,11 +235,10 @@ impl<'a> Permission<'a> {
         Some(outside(self.config, &address).unwrap_or(address))
     }
 
-    // The names that users of this machine have addresses at.
-    fn names(&self) -> impl Iterator<Item = Domain> {
+    // The names that users of this machine have addresses at, in A-labels.
+    fn names(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let Config { domains, origin, hostname, .. } = self.config;
-        let hostname = Domain::parse(hostname).ok();
-        domains.iter().chain(origin).cloned().chain(hostname)
+        domains.iter().chain(origin).map(in_ascii).chain([name_in_ascii(hostname)])
     }
 
     fn is_own(&self, name: &str, address: &Address) -> bool {
@@ -249,15 +249,15 @@ impl<'a> Permission<'a> {
                 || known.as_ref() == Some(address);
         }
         let domain = in_ascii(address.domain());
-        let is_at_home =
-            is_of_no_network(&domain) || self.names().any(|name| in_ascii(&name) == domain);
+        let is_at_home = is_of_no_network(&domain) || self.names().any(|name| name == domain);
         if is_at_home && same_user(&name.to_lowercase(), address.local_part()) {
             return true;
         }
         // What becomes of one of them by the map.
         super::is_needed(self.config)
             && LocalPart::from_unquoted(name).is_ok_and(|user| {
-                self.names().any(|domain| {
+                let domains = self.names().filter_map(|name| Domain::parse(&name).ok());
+                domains.into_iter().any(|domain| {
                     let known = outside(self.config, &Address::new(user.clone(), domain));
                     known.is_some_and(|known| {
                         in_ascii(known.domain()) == in_ascii(address.domain())
@@ -274,22 +274,19 @@ impl<'a> Permission<'a> {
     fn is_ours(&self, domain: &Domain) -> bool {
         let name = in_ascii(domain);
         is_of_no_network(&name)
-            || self.own_domains().any(|own| {
-                let own = in_ascii(&own);
-                own == name || is_below(&name, &own)
-            })
+            || self.own_domains().any(|own| is_at_or_below(&name, &own))
             || (self.signs)(domain)
     }
 
-    fn own_domains(&self) -> impl Iterator<Item = Domain> {
+    fn own_domains(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let sender = &self.config.sender;
         let mapped = sender.map.iter().map(|(_, known)| match known {
-            Known::Address(address) => address.domain().clone(),
-            Known::Domain(domain) => domain.clone(),
+            Known::Address(address) => address.domain(),
+            Known::Domain(domain) => domain,
         });
-        let masked = sender.masquerade.iter().map(|masquerade| masquerade.domain.clone());
-        let always = sender.always.iter().map(|address| address.domain().clone());
-        self.names().chain(mapped).chain(masked).chain(always)
+        let masked = sender.masquerade.iter().map(|masquerade| &masquerade.domain);
+        let always = sender.always.iter().map(Address::domain);
+        self.names().chain(mapped.chain(masked).chain(always).map(in_ascii))
     }
 
     // The same, and the domains that our names lie in: who runs www.example.com without
@@ -297,18 +294,12 @@ impl<'a> Permission<'a> {
     fn is_around_ours(&self, domain: &Domain) -> bool {
         let name = in_ascii(domain);
         let relay = self.config.relayhost.as_ref().and_then(|relay| match &relay.host {
-            NextHopHost::Mx(name) | NextHopHost::Name(name) => {
-                Domain::parse(name).ok().map(|domain| in_ascii(&domain))
-            }
+            NextHopHost::Mx(name) | NextHopHost::Name(name) => Some(name_in_ascii(name)),
             NextHopHost::Address(_) => None,
         });
         self.is_ours(domain)
             || name.contains('.')
-                && self
-                    .names()
-                    .map(|own| in_ascii(&own))
-                    .chain(relay)
-                    .any(|own| own == name || is_below(&own, &name))
+                && self.names().chain(relay).any(|own| is_at_or_below(&own, &name))
     }
 
     // The address that we log in to a relay as is ours to send from.

@@ -2,7 +2,7 @@
 //! that hosting companies give to their machines.
 
 use puerto_mail::dns::is_at_or_below;
-pub use puerto_mail::idn::name_in_ascii as ascii;
+use puerto_mail::idn::name_in_ascii;
 
 /// What names end in that the public DNS does not have (RFC 6762 §3, RFC 8375, and what
 /// makers of routers and directories put there).
@@ -22,6 +22,11 @@ const PROVIDERS: &str = "\
     powersrv.de quicksrv.de scaleway.com secureserver.net soyoustart.com startdedicated.com \
     stratoserver.net supersrv.de ultrasrv.de upcloud.host vps.ovh.ca vps.ovh.net vps-host.net \
     vultr.com vultrusercontent.com web-hosting.com your-server.de yourvserver.net zap-srv.com";
+
+/// A domain name as the DNS has it, see [`name_in_ascii`].
+pub fn ascii(name: &str) -> String {
+    name_in_ascii(name).into_owned()
+}
 
 /// Whether a name has one label, or ends in what the public DNS does not have: nobody
 /// outside can look it up.

@@ -3,8 +3,11 @@
 //! those readers no longer look.
 
 use std::fmt::{Display, Write as _};
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
+
+use puerto_mail::date::push_number;
 
 use super::clean;
 use super::event::{Client, Delays, Delivery, Event, Later, Prepared, Reject};
@@ -12,8 +15,10 @@ use super::event::{Client, Delays, Delivery, Event, Later, Prepared, Reject};
 /// Appends `puerto/component[pid]: text`, without time, host and line end.
 pub(super) fn render(out: &mut String, event: &Event<'_>) {
     // Asking costs a system call each time.
-    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
-    let _ = write!(out, "puerto/{}[{}]: ", event.component(), *PROCESS);
+    static PROCESS: LazyLock<String> = LazyLock::new(|| format!("[{}]: ", std::process::id()));
+    out.push_str("puerto/");
+    out.push_str(event.component());
+    out.push_str(&PROCESS);
     body(out, event);
 }
 
@@ -119,7 +124,19 @@ pub(super) fn client(out: &mut String, client: &Client) {
     clean::without_comma(out, client.name.as_deref().unwrap_or(unnamed));
     match client.address {
         Some(address) => {
-            let _ = write!(out, "[{}]", address.to_canonical());
+            out.push('[');
+            match address.to_canonical() {
+                IpAddr::V4(address) => {
+                    for (index, octet) in address.octets().into_iter().enumerate() {
+                        out.push_str(if index == 0 { "" } else { "." });
+                        push_number(out, octet.into(), 1);
+                    }
+                }
+                address => {
+                    let _ = write!(out, "{address}");
+                }
+            }
+            out.push(']');
         }
         None => out.push_str("[unix]"),
     }
@@ -222,18 +239,16 @@ fn bracketed(out: &mut String, label: &str, value: impl Display) {
 
 /// Appends seconds with two significant digits, as Postfix does: `0.05`, `1.2`, `37`.
 pub(super) fn seconds(out: &mut String, span: Duration) {
-    let millis = span.as_millis();
-    let start = out.len();
-    let _ = match millis {
-        0..995 => write!(out, "{:.2}", span.as_secs_f64()),
-        995..9950 => write!(out, "{:.1}", span.as_secs_f64()),
-        _ => write!(out, "{}", (millis + 500) / 1000),
+    let hundredths = match i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 2) {
+        millis @ 0..995 => (millis + 5) / 10,
+        millis @ 995..9950 => (millis + 50) / 100 * 10,
+        millis => (millis + 500) / 1000 * 100,
     };
-    if out.get(start..).is_some_and(|number| number.contains('.')) {
-        while out.ends_with('0') {
-            out.pop();
-        }
-        if out.ends_with('.') {
+    push_number(out, hundredths / 100, 1);
+    if hundredths % 100 > 0 {
+        out.push('.');
+        push_number(out, hundredths % 100, 2);
+        if out.ends_with('0') {
             out.pop();
         }
     }

@@ -181,7 +181,7 @@ async fn check_spf<D: Dns>(dns: &D, question: &Question<'_>, reverse_path: Optio
     }
     let sender = match reverse_path.rsplit_once('@') {
         Some((local_part, domain)) => format!("{local_part}@{}", name_in_ascii(domain)),
-        None => name_in_ascii(reverse_path),
+        None => name_in_ascii(reverse_path).into_owned(),
     };
     let query = spf::Query::mail_from_text(ip, helo.as_deref().unwrap_or("unknown"), &sender)
         .receiver(question.receiver)
@@ -204,7 +204,7 @@ async fn check_dmarc<D: Dns>(
         .filter(|signature| !signature.domain.is_empty())
         .map(|signature| {
             Authenticated::new(
-                name_in_ascii(&signature.domain),
+                name_in_ascii(&signature.domain).into_owned(),
                 signature.result == DkimResult::Pass,
             )
         })
@@ -238,8 +238,9 @@ fn authors(header: &Header<'_>) -> Authors {
 // The one domain of all authors, in A-labels: with several there is no policy that
 // could be asked for (RFC 9989 §5).
 fn author_domain(authors: &[Mailbox]) -> Option<String> {
-    let mut domains =
-        authors.iter().map(|author| name_in_ascii(&author.address.domain().to_string()));
+    let mut domains = authors
+        .iter()
+        .map(|author| name_in_ascii(&author.address.domain().to_string()).into_owned());
     let first = domains.next()?;
     domains.all(|other| other == first).then_some(first)
 }

@@ -194,6 +194,15 @@ proptest::proptest! {
         }
     }
 
+    // What is seen at a glance is what care finds.
+    #[test]
+    fn a_plain_address_is_read_as_with_care(
+        text in "[a =?'.-]{0,8}<?[a.-]{0,6}@?[a1._-]{0,8}>? {0,1}|[a. ]{0,4}<a@[a1.]{1,5}>",
+    ) {
+        let value = text.trim_ascii().as_bytes();
+        proptest::prop_assert_eq!(read_address_list(value, None), read_with_care(value, None));
+    }
+
     #[test]
     fn any_octets_are_read(octets: Vec<u8>) {
         let list = read_address_list(&octets, None);

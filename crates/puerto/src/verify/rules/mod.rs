@@ -83,7 +83,7 @@ impl<'a> Subject<'a> {
 
     fn author_domain(&self) -> Option<String> {
         let author = self.authors.as_ref().ok()?.first()?;
-        Some(name_in_ascii(&author.address.domain().to_string()))
+        Some(name_in_ascii(&author.address.domain().to_string()).into_owned())
     }
 
     // Whether a domain belongs to the organization of From, as far as can be told
