@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::receive::look_at_process;
-use crate::telemetry::Ancestor;
+use crate::telemetry::{Ancestor, Process};
 
 /// Programs that stand between `sendmail` and whoever wants a message sent.
 const BETWEEN: &[&str] = &[
@@ -68,6 +68,13 @@ pub(super) fn claims() -> Claims {
     let directory = std::env::current_dir().ok().map(|path| path.display().to_string());
     let all = [("executable", called.executable), ("script", script), ("directory", directory)];
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// The same of a message that is left for later, when this process is gone: with what the
+/// server would have seen by itself.
+pub(super) fn claims_for_later() -> Claims {
+    let own: Process = look_at_process(std::process::id()).unwrap_or_default();
+    claims().into_iter().chain(own.each()).collect()
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
