@@ -222,7 +222,8 @@ fn a_server_that_is_killed_at_any_moment_loses_nothing_and_doubles_only_what_was
         let address = format!("you{number}@example.net");
         assert!(queued.contains(&address), "{address}: {queued:?}");
     }
-    assert!(queued.len() <= count + rounds, "{queued:?}");
+    // Two processes at most, each with one file: that of a dead server may still find the next.
+    assert!(queued.len() <= count + 2 * rounds, "{queued:?}");
 }
 
 #[test]

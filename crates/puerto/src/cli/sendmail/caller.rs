@@ -122,12 +122,26 @@ fn script(folder: &Path) -> Option<String> {
     let mut line = Vec::new();
     File::open(folder.join("cmdline")).ok()?.take(COMMAND_LINE).read_to_end(&mut line).ok()?;
     let home = std::fs::read_link(folder.join("cwd")).ok()?;
-    let mut arguments = line.split(|octet| *octet == 0).skip(1).take(ARGUMENTS);
-    // What follows -c is a program itself, not the name of one.
-    let word =
-        arguments.find(|word| !word.starts_with(b"-") || *word == b"-c" || *word == b"-r")?;
-    let path = home.join(PathBuf::from(std::ffi::OsString::from_vec(word.to_vec())));
-    (!word.starts_with(b"-") && path.is_file()).then(|| path.display().to_string())
+    let arguments = line.split(|octet| *octet == 0).skip(1).take(ARGUMENTS);
+    let mut may_be_value = false;
+    for word in arguments {
+        // What follows these is a program itself, or a module, not the name of a file.
+        if matches!(word, b"-c" | b"-r" | b"-e" | b"-m") {
+            return None;
+        }
+        if word.starts_with(b"-") {
+            may_be_value = word.len() == 2;
+            continue;
+        }
+        let path = home.join(PathBuf::from(std::ffi::OsString::from_vec(word.to_vec())));
+        if path.is_file() {
+            return Some(path.display().to_string());
+        }
+        if !std::mem::take(&mut may_be_value) {
+            return None;
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -174,6 +188,11 @@ mod tests {
         );
         assert_eq!(called(&[shell, (8, "/usr/bin/php", php)]).1, some("job.sh"));
         assert_eq!(called(&[(8, "/opt/shop", secret)]), (some("/opt/shop"), None));
+        let with_value: &[&str] = &["php", "-d", "memory_limit=1G", "-f", "job.sh"];
+        assert_eq!(called(&[(8, "/usr/bin/php", with_value)]).1, some("job.sh"));
+        for none in [&["python3", "-m", "job.sh"][..], &["perl", "none", "job.sh"]] {
+            assert_eq!(called(&[(8, "/usr/bin/python3", none)]).1, None, "{none:?}");
+        }
         assert_eq!(
             called(&[(9, "/bin/bash", &["bash", "job.sh"]), (8, "", &[])]),
             (some("/bin/bash"), some("job.sh"))
