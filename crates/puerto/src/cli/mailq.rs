@@ -32,7 +32,8 @@ pub fn run(
 /// Prints the queue.
 pub(super) fn print(config_path: Option<&Path>) -> Result<(), Failure> {
     let run_dir = sendmail::run_dir(config_path)?;
-    let mut client = Client::connect(&run_dir)?;
+    let connected = Client::connect(&run_dir).map_err(Failure::from);
+    let mut client = connected.map_err(|failure| sendmail::and_what_waits(failure, config_path))?;
     let mut listing = Listing::new(BufWriter::new(io::stdout().lock()), TimeZone::system());
     let all = Selection::default();
     let listed = client.briefs(&all, false, |message| listing.message(message));

@@ -114,6 +114,16 @@ enum Command {
         #[arg(es = "Su clave")]
         key: PathBuf,
     },
+    /// Have drop folders emptied for the daemon, which starts this itself
+    #[command(es = "Hace vaciar las carpetas de entrega por encargo del servidor, que inicia \
+                    esta orden por sí mismo")]
+    #[command(hide = true, name = crate::drop::agent::SUBCOMMAND)]
+    DropAgent(sendmail::pickup::ErrandArgs),
+    /// Empty the drop folder of the user who runs this, for that process
+    #[command(es = "Vacía la carpeta de entrega del usuario que ejecuta esta orden, por encargo \
+                    de ese proceso")]
+    #[command(hide = true, name = crate::drop::agent::READER)]
+    DropReader(sendmail::pickup::ErrandArgs),
     /// Show the whole system in a simulated Internet on this machine
     #[command(es = "Muestra el sistema entero en un Internet simulado en esta máquina")]
     Lab(lab::LabArgs),
@@ -288,6 +298,8 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::CertificateKeeper { certificate, key } => {
             crate::serve::keeper::run(&TlsFiles { certificate, key })
         }
+        Command::DropAgent(arguments) => crate::drop::agent::run(&arguments.errands()),
+        Command::DropReader(arguments) => sendmail::pickup::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments, language),
         Command::Top(arguments) => top::run(&arguments, config, language),
         Command::Pause(arguments) => pause::run(&arguments, config, language),

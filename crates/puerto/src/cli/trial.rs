@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use serde_json::{Value, json};
 
 use super::clock::now;
+use crate::accounts::{Book, BookError};
 use crate::config::{Config, Inhabitant, LogTarget, Mailbox};
 use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::KeyRing;
@@ -40,6 +41,10 @@ kinds! {
          chmod 0640 {file}",
         "{user}, con cuyos permisos trabaja el servidor, no puede leer {file}; ejecute: chgrp $(id \
          -g {user}) {file} && chmod 0640 {file}";
+    NOBODY = "accounts.none" Warning:
+        "nobody can log in: {file} has no account",
+        "nadie puede identificarse: {file} no tiene ninguna cuenta",
+        "make one: puerto user add NAME", "cree una: puerto user add NOMBRE";
     HELD = "listener.held" Warning:
         "{address} is held by another program", "{address} lo ocupa otro programa",
         "`ss -ltnp` names it", "`ss -ltnp` lo nombra";
@@ -110,6 +115,7 @@ pub(super) fn of(config: &Config, text: &str) -> Vec<Tried> {
     trial.keys(config);
     trial.addresses(config);
     trial.listeners(config);
+    trial.accounts(config);
     trial.sources(config);
     trial.names(config);
     trial.found
@@ -283,6 +289,43 @@ impl Trial<'_> {
         }
     }
 
+    // Without them all that the listeners for logins do is to refuse.
+    fn accounts(&mut self, config: &Config) {
+        let listen = &config.listen;
+        let key = match (listen.submission.is_empty(), listen.submissions.is_empty()) {
+            (true, true) => return,
+            (true, false) => "listen.submissions",
+            (false, _) => "listen.submission",
+        };
+        let file = &config.accounts.file;
+        if let Some(socket) = &config.accounts.dovecot {
+            let connect = || std::os::unix::net::UnixStream::connect(socket);
+            if let Err(error) = rights::act(self.service.as_ref(), connect) {
+                let socket = socket.display().to_string();
+                self.failed(Severity::Warning, "accounts.dovecot", &socket, &error);
+            }
+            return;
+        }
+        let load = || match Book::load(file) {
+            Err(BookError::File { error, .. }) => Err(error),
+            read => Ok(read),
+        };
+        match rights::act(self.service.as_ref(), load) {
+            Ok(Ok(book)) if !book.accounts().is_empty() => {}
+            Ok(Ok(_)) => self.add(key, NOBODY.put("file", file.display())),
+            Ok(Err(error)) => {
+                self.bare(Severity::Warning, "accounts.file", false, error.said());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.add(key, NOBODY.put("file", file.display()));
+            }
+            Err(error) => {
+                let file = file.display().to_string();
+                self.failed(Severity::Warning, "accounts.file", &file, &error);
+            }
+        }
+    }
+
     fn sources(&mut self, config: &Config) {
         let delivery = &config.delivery;
         let v4 = delivery.bind_ipv4.map(|address| ("delivery.bind_ipv4", IpAddr::V4(address)));
@@ -385,6 +428,18 @@ mod tests {
                 path(file)
             )
         };
+        let logins = |key: &str, file: &str| {
+            format!(
+                "{QUIET}[listen]\nsmtp = []\nsubmissions = [\"127.0.0.1:0\"]\n[tls]\n\
+                 certificate = \"{0}\"\nkey = \"{0}\"\n[accounts]\n{key} = \"{1}\"\n",
+                path("none"),
+                path(file)
+            )
+        };
+        let mut book = Book::default();
+        book.save(Path::new(&path("none-yet")), |_| Ok(())).unwrap();
+        book.add("ana").unwrap();
+        book.save(Path::new(&path("accounts")), |_| Ok(())).unwrap();
         for (text, expected) in [
             (format!("{QUIET}{listen}"), vec![]),
             (
@@ -461,8 +516,20 @@ mod tests {
             (relay("none"), vec![(Warning, "relayhost_password_file", Some(4))]),
             (relay("open"), vec![(Warning, "relayhost_password_file", Some(4))]),
             (relay("empty"), vec![(Warning, "relayhost_password_file", Some(4))]),
+            (logins("file", "none"), vec![(Warning, "listen.submissions", Some(4))]),
+            (logins("file", "none-yet"), vec![(Warning, "listen.submissions", Some(4))]),
+            (logins("file", "open"), vec![(Warning, "accounts.file", Some(9))]),
+            (logins("file", "empty"), vec![(Warning, "listen.submissions", Some(4))]),
+            (logins("dovecot", "none"), vec![(Warning, "accounts.dovecot", Some(9))]),
+            (logins("file", "accounts"), vec![]),
         ] {
-            assert_eq!(tried(&text), expected, "{text}");
+            // None of these has a certificate.
+            let is_of_tls = |found: &(Severity, &str, _)| {
+                text.contains("[accounts]") && found.1.starts_with("tls.")
+            };
+            let tried: Vec<_> =
+                tried(&text).into_iter().filter(|found| !is_of_tls(found)).collect();
+            assert_eq!(tried, expected, "{text}");
         }
     }
 
@@ -503,6 +570,10 @@ mod tests {
                  relayhost_password_file = \"{}\"\n[sender]\nalways = \"a@b.lan\"\n\
                  [tls]\ncertificate = \"{root}/key.pem\"\nkey = \"{root}/key.pem\"\n",
                 path("open", "secret\n", 0o644),
+            ),
+            format!(
+                "{QUIET}[listen]\nsubmission = [\"127.0.0.1:0\"]\n[accounts]\nfile = \"{root}/none\"\n\
+                 [tls]\ncertificate = \"{root}/none\"\nkey = \"{root}/none\"\n",
             ),
             // No user who exists: all threads of the tests would become that user.
             format!("{QUIET}[dkim]\ndirectory = \"{root}\"\n"),

@@ -356,6 +356,13 @@ fn set(
     ends: Option<Date>,
 ) -> Result<(), Failure> {
     let today = now().to_zoned(TimeZone::UTC).date();
+    if let Some(day) = ends.filter(|day| *day < today) {
+        let text = said!(
+            "{day} is over: such a password would never let anybody in",
+            "{day} ya ha pasado: esa contraseña no dejaría entrar a nadie"; day = day
+        );
+        return Err(Failure::new(Sysexit::Arguments, text));
+    }
     let set = account.set_password(application, password.as_bytes(), (today, ends));
     set.map_err(|error| Failure::new(Sysexit::OsError, quoted(&error)))
 }

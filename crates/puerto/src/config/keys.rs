@@ -61,6 +61,7 @@ pub(super) struct Draft {
     pub(super) key: Option<std::path::PathBuf>,
     pub(super) helo: Option<String>,
     pub(super) node: Option<String>,
+    pub(super) pickup_directory: Option<Option<std::path::PathBuf>>,
 }
 
 /// A route while it is read.
@@ -463,6 +464,10 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |d, v| store(&mut d.config.virtual_addresses.file, value::optional(v, value::path));
         |c| optional(c.virtual_addresses.file.as_ref().map(|path| path.display()));
 
+    "pickup" "directory" = Computed("\"/var/lib/puerto-drop\"", Text::new("state_dir with -drop behind it", "state_dir con -drop detrás")); OPTIONAL_PATH;
+        Text::new("Where sendmail leaves mail while the server does not run, in a folder for each user.", "Dónde deja sendmail el correo mientras el servidor no está en marcha, en una carpeta para cada usuario.");
+        |d, v| store(&mut d.pickup_directory, value::optional(v, value::path).map(Some));
+        |c| optional(c.pickup.directory.as_ref().map(|path| path.display()));
     "pickup" "header" = Written("\"local\"");
         Text::new("\"none\", \"local\" or \"all\"", "\"none\", \"local\" o \"all\"");
         Text::new("Which mail names in its header the program that it came from: none, what stays on this machine, or all.", "Qué correo nombra en su cabecera el programa del que viene: ninguno, el que se queda en esta máquina o todo.");

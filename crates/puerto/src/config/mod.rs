@@ -185,6 +185,7 @@ impl Config {
         config.user = String::new();
         config.log_to = LogTarget::Stderr;
         config.listen.smtp = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        config.pickup.directory = None;
         config.dkim_directory = dir.join("dkim");
         config.accounts.file = dir.join("accounts");
         config.local.aliases = dir.join("aliases");
@@ -401,6 +402,8 @@ pub struct Local {
 /// How programs of this machine hand mail over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pickup {
+    /// The folders in which it is left while the daemon does not run; `None`: none.
+    pub directory: Option<PathBuf>,
     /// Which mail says in its header where it came from.
     pub header: OriginHeader,
 }

@@ -321,9 +321,18 @@ fn finish(draft: Draft) -> Config {
         draft.certificate.zip(draft.key).map(|(certificate, key)| TlsFiles { certificate, key });
     config.delivery.helo = draft.helo.unwrap_or_else(|| hostname.clone());
     config.store.node = draft.node.unwrap_or_else(|| hostname.clone());
+    config.pickup.directory =
+        draft.pickup_directory.unwrap_or_else(|| Some(drop_folders(&config.state_dir)));
     config.hostname = hostname;
     config.domains = domains;
     config
+}
+
+// Beside the queue, which nobody but the service may look into: each instance has its own.
+fn drop_folders(state_dir: &std::path::Path) -> PathBuf {
+    let mut path = state_dir.as_os_str().to_owned();
+    path.push("-drop");
+    path.into()
 }
 
 fn finish_route(route: RouteDraft, tls: TlsLevel) -> Route {

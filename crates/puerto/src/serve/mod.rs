@@ -32,6 +32,7 @@ use crate::config::{Config, Live, TlsFiles};
 use crate::control;
 use crate::deliver::{Remote, open_files};
 use crate::dns::Resolver;
+use crate::drop;
 use crate::history::History;
 use crate::intake::{self, Intake, KeyRing, Wake};
 use crate::lang::{Said, said, said_of, system};
@@ -57,6 +58,8 @@ pub use signals::{Signals, hold_back_reloads};
 const PATIENCE: Duration = Duration::from_secs(35);
 /// How often the spool is asked whether something is wrong with it.
 const LOOK_AT_SPOOL: Duration = Duration::from_secs(2);
+
+const NO_DROP_AGENT: &str = "what sendmail has left while the server did not run is not taken";
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +133,7 @@ pub struct Prepared {
     reopen: Reopen,
     agent: Option<AgentHandle>,
     keeper: Option<Arc<Keeper>>,
+    drop_agent: Option<std::io::Result<drop::agent::Agent>>,
 }
 
 impl Prepared {
@@ -151,6 +155,10 @@ impl Prepared {
             .map_err(|e| StartError::Log(e.said()))?;
         privileges::raise_file_limit();
         let (mut agent, mut keeper) = (None, None);
+        let drop_agent = config.pickup.directory.as_deref().map(|directory| {
+            let submit = config.run_dir.join(receive::SUBMIT_SOCKET);
+            drop::agent::Agent::spawn(directory, &submit, config.language)
+        });
         if let Some(identity) = owner {
             // Local mailboxes belong to their users, so one process keeps the right
             // to become them.
@@ -167,7 +175,7 @@ impl Prepared {
             privileges::become_user(identity)?;
         }
         let keeper = keeper.map(Arc::new);
-        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent, keeper })
+        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent, keeper, drop_agent })
     }
 }
 
@@ -193,8 +201,18 @@ impl Daemon {
     /// `file` is where the configuration came from, for a reload.
     #[expect(clippy::too_many_lines, reason = "the wiring of all rooms reads best in one piece")]
     pub async fn start(prepared: Prepared, file: Option<PathBuf>) -> Result<Self, StartError> {
-        let Prepared { config, listeners, control, tls, keys, log, reopen, agent, keeper } =
-            prepared;
+        let Prepared {
+            config,
+            listeners,
+            control,
+            tls,
+            keys,
+            log,
+            reopen,
+            agent,
+            keeper,
+            drop_agent,
+        } = prepared;
         let store = store::open(&config, &log)?;
         let desk: Arc<dyn Desk> = store.clone();
         let (history, log) = with_history(&config, &store, &log);
@@ -274,10 +292,15 @@ impl Daemon {
                 lane_of: Arc::new(move |domain| lane_of(&router, domain)),
             },
         };
-        let fronts = vec![
+        let mut fronts = vec![
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
-            tokio::spawn(control.run(controller, stop_receiving)),
+            tokio::spawn(control.run(controller, stop_receiving.clone())),
         ];
+        match drop_agent {
+            Some(Ok(agent)) => fronts.push(tokio::spawn(agent.run(log.clone(), stop_receiving))),
+            Some(Err(error)) => notice(&log, "warning", &format!("{NO_DROP_AGENT}: {error}")),
+            None => {}
+        }
         tokio::spawn(watch_spool(Arc::downgrade(&desk), known, log.clone()));
         let queue = tokio::spawn(queue::run(queue, stop_queue));
         notice(&log, "info", &format!("ready as {}", config.get().hostname));

@@ -211,8 +211,13 @@ fn tmpfiles(config: &Config) -> String {
     let user = if config.user.is_empty() { "root" } else { &config.user };
     let (state, run) = (config.state_dir.display(), config.run_dir.display());
     let dkim = config.dkim_directory.display();
+    let drop = config.pickup.directory.as_ref();
+    // The daemon makes the users' own, each theirs alone, when it starts.
+    let drop = drop.map(|path| format!("d {} 0755 root root -\n", path.display()));
+    let drop = drop.filter(|_| !config.user.is_empty()).unwrap_or_default();
     let mut out = format!(
         "d {state} 0700 {user} {user} -\n\
+         {drop}\
          d {run} 0755 {user} {user} -\n\
          # The daemon reads its secrets, and cannot change them.\n\
          Z {dkim} ~0750 root {user} -\n"

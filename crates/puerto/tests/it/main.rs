@@ -12,6 +12,7 @@
 mod architecture;
 mod check_command;
 mod citations;
+mod drop;
 mod explain_command;
 mod from_postfix;
 mod lab;

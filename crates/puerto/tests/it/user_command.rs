@@ -93,6 +93,7 @@ fn what_cannot_be_is_told_and_changes_nothing() {
         (&["passwd", "ana", "--application", "a b"], "", 2, "letters, digits"),
         (&["passwd", "ana", "--ends", "2099-01-31"], "", 2, "--application"),
         (&["passwd", "ana", "--application", "phone", "--ends", "soon"], "", 2, "2027-01-31"),
+        (&["passwd", "ana", "--application", "phone", "--ends", "2001-01-31"], "", 2, "is over"),
         (&["remove", "bea"], "", 67, "no account `bea`"),
         (&["remove", "ana", "--application", "phone"], "", 67, "puerto user list"),
     ] {

@@ -215,6 +215,9 @@ fn configuration(server: &Server<'_>, folder: &Path, lab: &Lab) -> String {
          log = \"postfix\"\n\
          log_to = \"{folder}/mail.log\"\n\
          \n\
+         [pickup]\n\
+         directory = \"\"\n\
+         \n\
          [listen]\n\
          smtp = [\"{smtp}\"]\n\
          \n\

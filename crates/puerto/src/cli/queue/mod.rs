@@ -126,6 +126,7 @@ struct ShowArgs {
 /// Runs the command.
 pub fn run(arguments: &QueueArgs, config_path: Option<&Path>, language: Language) -> ExitCode {
     let done = dispatch(&arguments.command, config_path, language);
+    let done = done.map_err(|failure| sendmail::and_what_waits(failure, config_path));
     end("puerto", done.map_err(Failure::of_arguments), language)
 }
 

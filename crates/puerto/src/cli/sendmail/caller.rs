@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::receive::look_at_process;
-use crate::telemetry::Ancestor;
+use crate::telemetry::{Ancestor, Process};
 
 /// Programs that stand between `sendmail` and whoever wants a message sent.
 const BETWEEN: &[&str] = &[
@@ -70,6 +70,13 @@ pub(super) fn claims() -> Claims {
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
+/// The same of a message that is left for later, when this process is gone: with what the
+/// server would have seen by itself.
+pub(super) fn claims_for_later() -> Claims {
+    let own: Process = look_at_process(std::process::id()).unwrap_or_default();
+    claims().into_iter().chain(own.each()).collect()
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Called {
     executable: Option<String>,
@@ -115,12 +122,26 @@ fn script(folder: &Path) -> Option<String> {
     let mut line = Vec::new();
     File::open(folder.join("cmdline")).ok()?.take(COMMAND_LINE).read_to_end(&mut line).ok()?;
     let home = std::fs::read_link(folder.join("cwd")).ok()?;
-    let mut arguments = line.split(|octet| *octet == 0).skip(1).take(ARGUMENTS);
-    // What follows -c is a program itself, not the name of one.
-    let word =
-        arguments.find(|word| !word.starts_with(b"-") || *word == b"-c" || *word == b"-r")?;
-    let path = home.join(PathBuf::from(std::ffi::OsString::from_vec(word.to_vec())));
-    (!word.starts_with(b"-") && path.is_file()).then(|| path.display().to_string())
+    let arguments = line.split(|octet| *octet == 0).skip(1).take(ARGUMENTS);
+    let mut may_be_value = false;
+    for word in arguments {
+        // What follows these is a program itself, or a module, not the name of a file.
+        if matches!(word, b"-c" | b"-r" | b"-e" | b"-m") {
+            return None;
+        }
+        if word.starts_with(b"-") {
+            may_be_value = word.len() == 2;
+            continue;
+        }
+        let path = home.join(PathBuf::from(std::ffi::OsString::from_vec(word.to_vec())));
+        if path.is_file() {
+            return Some(path.display().to_string());
+        }
+        if !std::mem::take(&mut may_be_value) {
+            return None;
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -167,6 +188,11 @@ mod tests {
         );
         assert_eq!(called(&[shell, (8, "/usr/bin/php", php)]).1, some("job.sh"));
         assert_eq!(called(&[(8, "/opt/shop", secret)]), (some("/opt/shop"), None));
+        let with_value: &[&str] = &["php", "-d", "memory_limit=1G", "-f", "job.sh"];
+        assert_eq!(called(&[(8, "/usr/bin/php", with_value)]).1, some("job.sh"));
+        for none in [&["python3", "-m", "job.sh"][..], &["perl", "none", "job.sh"]] {
+            assert_eq!(called(&[(8, "/usr/bin/python3", none)]).1, None, "{none:?}");
+        }
         assert_eq!(
             called(&[(9, "/bin/bash", &["bash", "job.sh"]), (8, "", &[])]),
             (some("/bin/bash"), some("job.sh"))

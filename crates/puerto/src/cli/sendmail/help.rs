@@ -6,8 +6,9 @@ pub(super) const HELP: Text = Text::new(
     "\
 usage: sendmail [option ...] [recipient ...]
 
-Reads a message from standard input and hands it to the mail server. Exit code 0
-means that the server has it on disk; with any other, nothing was sent.
+Reads a message from standard input and hands it to the mail server, or leaves it for
+one that does not run. Exit code 0 means that it is on disk; with any other, nothing
+was sent.
 
   -t            recipients are those of To, Cc and Bcc too; Bcc is removed
   -i, -oi       a line with a lone dot does not end the message
@@ -32,9 +33,9 @@ Accepted and ignored: -A -G -h -L -m -n -O -o -p -U -c -e -x
     "\
 uso: sendmail [opción ...] [destinatario ...]
 
-Lee un mensaje de la entrada estándar y lo entrega al servidor de correo. El código de
-salida 0 significa que el servidor lo tiene en disco; con cualquier otro no se ha
-enviado nada.
+Lee un mensaje de la entrada estándar y lo entrega al servidor de correo, o lo deja para
+uno que no está en marcha. El código de salida 0 significa que está en disco; con
+cualquier otro no se ha enviado nada.
 
   -t            los destinatarios son también los de To, Cc y Bcc; Bcc se elimina
   -i, -oi       una línea con un solo punto no termina el mensaje

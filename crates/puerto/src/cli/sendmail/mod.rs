@@ -16,6 +16,9 @@ pub mod input;
 
 mod caller;
 mod help;
+mod leave;
+mod notice;
+pub mod pickup;
 mod raw;
 mod session;
 mod stdio;
@@ -30,13 +33,15 @@ use self::arguments::{Arguments, Flush, Mode};
 use self::compose::{Home, Submission, User};
 use self::help::HELP;
 use self::input::Input;
+use self::leave::{Left, NotLeft, Place};
 use self::session::{Offer, Session};
 use crate::cli::exit::{Failure, Sysexit, end};
 use crate::cli::output::{say, tell};
 use crate::cli::{aliases, mailq};
 use crate::config::Config;
-use crate::control::Client;
-use crate::lang::{Language, Said, Text, said, said_of};
+use crate::control::{Client, ClientError};
+use crate::drop;
+use crate::lang::{Language, Said, Text, said, said_of, system};
 use crate::receive::SUBMIT_SOCKET;
 
 /// Runs `sendmail` with the arguments that follow the program's name. A file that
@@ -76,10 +81,41 @@ pub(super) fn run_dir(config_path: Option<&Path>) -> Result<PathBuf, Failure> {
     Settings::load(config_path).map(|settings| settings.run_dir)
 }
 
+/// The same failure, and where the server does not run, how many messages were left for it:
+/// one's own, for root all.
+pub(super) fn and_what_waits(failure: Failure, config_path: Option<&Path>) -> Failure {
+    let Ok(settings) = Settings::load(config_path) else { return failure };
+    let is_down =
+        || matches!(Client::connect(&settings.run_dir), Err(ClientError::NotRunning { .. }));
+    let Some(directory) = settings.place.directory.as_deref() else { return failure };
+    if failure.code != Sysexit::TryAgain || !is_down() {
+        return failure;
+    }
+    let user = nix::unistd::geteuid();
+    let owners = drop::owners(directory).into_iter();
+    let count: usize = owners.map(|uid| drop::waiting(directory, uid)).sum();
+    if count == 0 {
+        return failure;
+    }
+    let path = match user.is_root() {
+        true => directory.to_owned(),
+        false => drop::folder_of(directory, user),
+    };
+    let message = said_of!(
+        "{failure}\nleft for it meanwhile, in {path}: {count}; it takes them when it starts",
+        "{failure}\ndejados mientras tanto para él, en {path}: {count}; los recogerá al arrancar";
+        failure = &failure.message, path = Said::words(path.display().to_string()),
+        count = Said::words(count.to_string())
+    );
+    Failure { message, ..failure }
+}
+
 /// What the command needs to know of the configuration.
 struct Settings {
     home: Home,
     run_dir: PathBuf,
+    /// Where messages are left while the server does not run.
+    place: Place,
 }
 
 impl Settings {
@@ -95,18 +131,27 @@ impl Settings {
             let config = Config::parse("", &file.display().to_string())?;
             let home =
                 Self::home_of_daemon(&config.run_dir).map_or_else(|| home(&config, &file), Ok)?;
-            return Ok(Self { home, run_dir: config.run_dir });
+            return Ok(Self::of(home, config));
         }
         match Config::load(path) {
-            Ok(config) => Ok(Self { home: home(&config, &file)?, run_dir: config.run_dir }),
+            Ok(config) => Ok(Self::of(home(&config, &file)?, config)),
             // A daemon that runs has a configuration that was right, and goes by it; where
             // none runs, the errors are the likely cause.
             Err(errors) => {
                 let found = Config::load_leniently(path)?;
                 let home = Self::home_of_daemon(&found.run_dir).ok_or(errors)?;
-                Ok(Self { home, run_dir: found.run_dir })
+                Ok(Self::of(home, found))
             }
         }
+    }
+
+    fn of(home: Home, config: Config) -> Self {
+        let place = Place {
+            directory: config.pickup.directory,
+            most_recipients: config.limits.recipients,
+            largest: config.limits.message_size,
+        };
+        Self { home, run_dir: config.run_dir, place }
     }
 
     // What the daemon completes names with, if one runs.
@@ -140,7 +185,7 @@ fn deliver(arguments: &Arguments, settings: &Settings, language: Language) -> Re
     let user = user();
     let input = Input::read(std::io::stdin().lock(), arguments.dot_ends)?;
     let mut submission = compose::compose(arguments, input, &user, &settings.home)?;
-    submit(&mut submission, &settings.submit_socket(), arguments.verbose)?;
+    submit(&mut submission, settings, arguments.verbose)?;
     for note in &submission.notes {
         tell(&format!("sendmail: {}", note.of(language)));
     }
@@ -172,10 +217,22 @@ fn gecos_name(entry: &nix::unistd::User) -> Option<String> {
 /// Where the server takes fewer recipients with one message than there are, the rest
 /// goes with further copies of it (RFC 5321 §4.5.3.1.10), but only once every
 /// recipient was found to be acceptable.
-fn submit(submission: &mut Submission, socket: &Path, verbose: bool) -> Result<(), Failure> {
+fn submit(submission: &mut Submission, settings: &Settings, verbose: bool) -> Result<(), Failure> {
+    let socket = &settings.submit_socket();
     let recipients = submission.envelope.recipients.clone();
     let claims = caller::claims();
-    let mut session = Session::open(socket, &claims, verbose)?;
+    let mut session = match Session::open(socket, &claims, verbose) {
+        Err(failure) if session::is_down(socket) => {
+            let left = leave_for_later(submission, &settings.place, failure)?;
+            if session::is_down(socket) {
+                return Ok(());
+            }
+            // It has started, and may have looked into the folder before.
+            left.take_back();
+            Session::open(socket, &claims, verbose)?
+        }
+        opened => opened?,
+    };
     let offer = session.offer(&submission.envelope, &recipients, submission.size())?;
     refused(&offer)?;
     if offer.accepted == recipients.len() {
@@ -184,7 +241,7 @@ fn submit(submission: &mut Submission, socket: &Path, verbose: bool) -> Result<(
         return Ok(());
     }
     session.quit();
-    let way = (socket, claims.as_slice(), verbose);
+    let way = (socket.as_path(), claims.as_slice(), verbose);
     let parts = partition(submission, offer.accepted, way)?;
     let mut rest = recipients.as_slice();
     for (done, count) in parts.iter().enumerate() {
@@ -199,6 +256,41 @@ fn submit(submission: &mut Submission, socket: &Path, verbose: bool) -> Result<(
         })?;
     }
     Ok(())
+}
+
+/// For a server that does not run: what is on the disk of this user's folder is as good as
+/// handed over.
+fn leave_for_later(
+    submission: &mut Submission,
+    place: &Place,
+    failure: Failure,
+) -> Result<Left, Failure> {
+    let (size, limit) = (submission.size(), place.largest);
+    if size > limit {
+        return Err(session::too_large(size, limit));
+    }
+    let message = match place.leave(submission) {
+        Ok(left) => return Ok(left),
+        Err(NotLeft::Nowhere) => return Err(failure),
+        Err(NotLeft::NoFolder(path)) => {
+            let path = path.display().to_string();
+            said_of!(
+                "{failure}\nit could not be left for later either: you have no folder {path}; the \
+                 server makes it when it starts, or root now: install -d -m 700 -o {uid} {path}",
+                "{failure}\ntampoco se ha podido dejar para después: usted no tiene carpeta {path}; \
+                 la crea el servidor al arrancar, o root ahora: install -d -m 700 -o {uid} {path}";
+                failure = &failure.message, path = Said::words(path),
+                uid = Said::words(nix::unistd::geteuid().to_string())
+            )
+        }
+        Err(NotLeft::Failed(path, error)) => said_of!(
+            "{failure}\nit could not be left for later either, in {path}: {error}",
+            "{failure}\ntampoco se ha podido dejar para después, en {path}: {error}";
+            failure = &failure.message, path = Said::words(path.display().to_string()),
+            error = system(&error)
+        ),
+    };
+    Err(Failure { message, ..failure })
 }
 
 /// The socket, what is said of the caller, and whether the dialogue is shown.

@@ -27,7 +27,7 @@ use crate::lang::{Said, Text, reply_error, said, said_of, system};
 use crate::telemetry::bounded;
 
 /// Commands that are sent before their replies are read.
-const GROUP: usize = (MAX_ERRORS as usize) * 3 / 4;
+pub(super) const GROUP: usize = (MAX_ERRORS as usize) * 3 / 4;
 
 /// How long a server that is too busy is asked again, and how soon.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,14 +74,9 @@ impl Session {
     /// Says this of the program that the next message is from.
     pub(super) fn claim(&mut self, claims: &[(&'static str, String)]) {
         if self.offers.origin {
-            for (name, value) in claims {
-                let mut line = String::new();
-                commands::origin(name, &bounded(value), &mut line);
-                // One in a script of many octets to a character does without.
-                if line.len() <= MAX_COMMAND_LINE {
-                    self.claims.push_str(&line);
-                    self.claimed += 1;
-                }
+            for line in claims.iter().filter_map(|(name, value)| claim_line(name, value)) {
+                self.claims.push_str(&line);
+                self.claimed += 1;
             }
         }
     }
@@ -174,30 +169,51 @@ impl Session {
     /// Sends the content to those who were accepted. When this returns `Ok`, the
     /// server has the message on disk.
     pub(super) fn content(&mut self, submission: &mut Submission) -> Result<Reply, Failure> {
+        let size = submission.size();
+        let body = submission.input.beginning.get(submission.body_at..).unwrap_or_default();
+        let mut near = submission.header.as_slice().chain(body);
+        let reply = match &mut submission.input.rest {
+            Some(rest) => {
+                let rest = rest.reader().map_err(|error| unreadable(&error))?;
+                self.content_of(&mut near.chain(rest), size)?
+            }
+            None => self.content_of(&mut near, size)?,
+        };
+        positive(&reply, THE_MESSAGE)?;
+        Ok(reply)
+    }
+
+    /// Sends content of so many octets; the reply may be a refusal. If the octets cannot be
+    /// read, the session is of no more use.
+    pub(super) fn content_of(
+        &mut self,
+        source: &mut dyn Read,
+        size: u64,
+    ) -> Result<Reply, Failure> {
         let go_on = self.command("DATA\r\n", self.timeouts.data)?;
         if go_on.severity() != Severity::Intermediate {
-            return Err(refusal(&go_on, THE_MESSAGE));
+            return Ok(go_on);
         }
-        let sent = self.send_content(submission);
-        // A server that refuses in the middle says why before it hangs up.
-        let wait = if matches!(sent, Err(ContentError::Server(_))) {
-            self.timeouts.quit
-        } else {
-            self.timeouts.final_dot
-        };
-        match (sent, self) {
-            (Err(ContentError::Source(failure)), _) => Err(failure),
-            (Err(ContentError::Server(error)), session) => {
-                let reply = session.reply(wait).map_err(|_| lost(&error))?;
-                positive(&reply, THE_MESSAGE)?;
-                Err(lost(&error))
-            }
-            (Ok(()), session) => {
-                let reply = session.reply(wait)?;
-                positive(&reply, THE_MESSAGE)?;
-                Ok(reply)
+        match self.send_content(source, size) {
+            Ok(()) => self.reply(self.timeouts.final_dot),
+            Err(ContentError::Source(failure)) => Err(failure),
+            // A server that refuses in the middle says why before it hangs up.
+            Err(ContentError::Server(error)) => {
+                let reply = self.reply(self.timeouts.quit).map_err(|_| lost(&error))?;
+                if reply.is_positive() { Err(lost(&error)) } else { Ok(reply) }
             }
         }
+    }
+
+    /// Whether it hears what programs say of themselves.
+    pub(super) fn hears_claims(&self) -> bool {
+        self.offers.origin
+    }
+
+    /// Says some commands and hears the replies.
+    pub(super) fn say(&mut self, lines: &[String]) -> Result<Vec<Reply>, Failure> {
+        self.send(lines.concat().as_bytes())?;
+        lines.iter().map(|_| self.reply(self.timeouts.mail)).collect()
     }
 
     /// Says good-bye; nothing depends on the answer.
@@ -205,28 +221,25 @@ impl Session {
         let _ = self.send(b"QUIT\r\n");
     }
 
-    fn send_content(&mut self, submission: &mut Submission) -> Result<(), ContentError> {
+    fn send_content(&mut self, source: &mut dyn Read, size: u64) -> Result<(), ContentError> {
         let mut stuffer = DotStuffer::new();
         let mut wire = Vec::with_capacity(BLOCK + BLOCK / 8);
-        let body = submission.input.beginning.get(submission.body_at..).unwrap_or_default();
-        for piece in submission.header.chunks(BLOCK).chain(body.chunks(BLOCK)) {
-            stuffer.push(piece, &mut wire);
-            self.flush_if_full(&mut wire)?;
-        }
-        if let Some(rest) = &mut submission.input.rest {
-            let mut reader = rest.reader().map_err(|error| ContentError::source(&error))?;
-            let mut block = vec![0; BLOCK];
-            loop {
-                match reader.read(&mut block) {
-                    Ok(0) => break,
-                    Ok(count) => {
-                        stuffer.push(block.get(..count).unwrap_or_default(), &mut wire);
-                        self.flush_if_full(&mut wire)?;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(ContentError::source(&error)),
+        let (mut block, mut octets) = (vec![0; BLOCK], 0);
+        loop {
+            match source.read(&mut block) {
+                Ok(0) => break,
+                Ok(count) => {
+                    octets += count as u64;
+                    stuffer.push(block.get(..count).unwrap_or_default(), &mut wire);
+                    self.flush_if_full(&mut wire)?;
                 }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(ContentError::Source(unreadable(&error))),
             }
+        }
+        if octets != size {
+            let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(ContentError::Source(unreadable(&error)));
         }
         stuffer.finish(&mut wire);
         self.stream.write_all(&wire).map_err(ContentError::Server)
@@ -310,14 +323,20 @@ enum ContentError {
     Server(io::Error),
 }
 
-impl ContentError {
-    fn source(error: &io::Error) -> Self {
-        let message = said_of!(
-            "cannot read the message back: {error}; nothing was sent",
-            "no se puede releer el mensaje: {error}; no se ha enviado nada"; error = system(error)
-        );
-        Self::Source(Failure::new(Sysexit::IoError, message))
-    }
+/// A command that claims something; one in a script of many octets to a character does
+/// without.
+pub(super) fn claim_line(name: &str, value: &str) -> Option<String> {
+    let mut line = String::new();
+    commands::origin(name, &bounded(value), &mut line);
+    (line.len() <= MAX_COMMAND_LINE).then_some(line)
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    let message = said_of!(
+        "cannot read the message back: {error}; nothing was sent",
+        "no se puede releer el mensaje: {error}; no se ha enviado nada"; error = system(error)
+    );
+    Failure::new(Sysexit::IoError, message)
 }
 
 const NOT_RUNNING: Text = Text::new(
@@ -340,13 +359,20 @@ const ITS_GREETING: Text = Text::new("its greeting", "la conexión");
 const THE_SENDER: Text = Text::new("the sender address", "la dirección del remitente");
 const THE_MESSAGE: Text = Text::new("the message", "el mensaje");
 
+/// Whether no server listens there.
+pub(super) fn is_down(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_err_and(|error| means_down(&error))
+}
+
+fn means_down(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
 /// Opens the server's local socket.
 pub(super) fn connect(socket: &Path) -> Result<UnixStream, Failure> {
     UnixStream::connect(socket).map_err(|error| {
         let (code, text) = match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                (Sysexit::TryAgain, NOT_RUNNING)
-            }
+            _ if means_down(&error) => (Sysexit::TryAgain, NOT_RUNNING),
             io::ErrorKind::PermissionDenied => (Sysexit::NoPermission, NOT_ALLOWED),
             _ => (Sysexit::TryAgain, NOT_REACHED),
         };
@@ -355,17 +381,23 @@ pub(super) fn connect(socket: &Path) -> Result<UnixStream, Failure> {
     })
 }
 
+/// Why a message is not even offered.
+pub(super) fn too_large(size: u64, limit: u64) -> Failure {
+    let message = said!(
+        "the message has {size} octets and the mail server takes at most {limit} \
+         (limits.message_size); nothing was sent",
+        "el mensaje tiene {size} octetos y el servidor de correo admite como mucho {limit} \
+         (limits.message_size); no se ha enviado nada";
+        size = size, limit = limit
+    );
+    Failure::new(Sysexit::Unavailable, message)
+}
+
 // What the server cannot take is said here in plainer words than it would use.
 fn check_offers(transaction: &Transaction<'_>, offers: &Extensions) -> Result<(), Failure> {
     let size = transaction.size;
     let message = match offers.size {
-        Some(limit) if limit > 0 && size > limit => said!(
-            "the message has {size} octets and the mail server takes at most {limit} \
-             (limits.message_size); nothing was sent",
-            "el mensaje tiene {size} octetos y el servidor de correo admite como mucho {limit} \
-             (limits.message_size); no se ha enviado nada";
-            size = size, limit = limit
-        ),
+        Some(limit) if limit > 0 && size > limit => return Err(too_large(size, limit)),
         _ if transaction.utf8_header && !offers.smtputf8 => said!(
             "the mail server takes no addresses outside ASCII; nothing was sent",
             "el servidor de correo no admite direcciones con caracteres que no sean ASCII; no se \

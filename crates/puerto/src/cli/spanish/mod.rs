@@ -72,6 +72,7 @@ const VALUES: &[(&str, &str)] = &[
     ("CERTIFICATE", "CERTIFICADO"),
     ("KEY", "CLAVE"),
     ("DIR", "CARPETA"),
+    ("SOCKET", "SOCKET"),
     ("GROUP", "GRUPO"),
     ("ADDRESS", "DIRECCIÓN"),
     ("ID|MESSAGE-ID|ADDRESS", "ID|MESSAGE-ID|DIRECCIÓN"),

@@ -20,6 +20,8 @@ const NOT_SHOWN: &[&str] = &[
     // Said in the log alone.
     "puerto/src/accounts/mod.rs",
     "puerto/src/accounts/pace.rs",
+    "puerto/src/drop/",
+    "puerto/src/cli/sendmail/pickup.rs",
     "puerto/src/history/",
     "puerto/src/local/forward.rs",
     "puerto/src/returns/judge.rs",
