@@ -234,6 +234,11 @@ impl Link {
         (session.generation == generation && !session.client.is_closed()).then_some(session)
     }
 
+    /// Gives the session up.
+    pub(super) fn forget(&mut self) {
+        self.session = None;
+    }
+
     /// Whether there is a session that can be used.
     pub(super) fn is_open(&self) -> bool {
         self.usable().is_some()

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Promise;
+use super::notes::Notes;
 use super::{PostgresStore, closed, lock};
+use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::entry::{Entry, LeaseToken, Settled, Settlement};
 use crate::faces::{
@@ -159,6 +161,10 @@ impl Desk for PostgresStore {
     fn nodes(&self) -> Answer<Vec<Node>> {
         let core = Arc::clone(&self.core);
         self.core.ask(async move { core.nodes().await })
+    }
+
+    fn archive(&self) -> Option<Arc<dyn Archive>> {
+        Some(Arc::new(Notes(Arc::clone(&self.core))))
     }
 
     fn close(&self) {

@@ -31,6 +31,7 @@ mod desk;
 mod faces;
 mod hand;
 mod node;
+mod notes;
 mod orders;
 mod schema;
 mod settings;

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod notes;
 mod proxy;
 mod upkeep;
 
