@@ -116,8 +116,7 @@ impl Desk for PostgresStore {
     }
 
     fn tally(&self, request: &TallyRequest) -> Answer<Tally> {
-        let (core, request) = (Arc::clone(&self.core), request.clone());
-        self.core.ask(async move { core.tally(request).await })
+        self.core.tally(request.clone())
     }
 
     fn orders(&self) -> Answer<Vec<(u64, String)>> {

@@ -37,6 +37,7 @@ mod schema;
 mod settings;
 mod settle;
 mod sieve;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod wake;

@@ -4,6 +4,7 @@ mod cluster;
 mod faults;
 mod notes;
 mod proxy;
+mod tally;
 mod upkeep;
 
 use std::sync::Arc;
