@@ -2,6 +2,7 @@
 
 import json
 import random
+import smtplib
 import subprocess
 import time
 
@@ -127,6 +128,40 @@ def test_every_node_shows_and_changes_the_whole_queue(world):
         if not node["alive"]] == ["node3"])
     nodes[0].command("queue", "remove", "--all", "--yes")
     wait_for("an empty queue", lambda: not nodes[1].ids())
+
+
+def test_any_node_tells_the_story_of_a_message(world):
+    networks, database, nodes = cluster(world, 2)
+    networks.final.pause()
+    with smtplib.SMTP(nodes[0].host.outside, 25, timeout=30) as client:
+        client.sendmail("me@example.com", ["you@example.net"],
+                        b"Subject: x\r\nMessage-ID: <story@example.com>\r\n\r\nhi\r\n")
+
+    def story(node, what="<story@example.com>"):
+        done = node.command("why", what, "--json", check=False)
+        return json.loads(done.stdout) if done.stdout else {}
+
+    wait_for("what one has taken to be told by the other", lambda: story(nodes[1]).get("events"))
+    assert story(nodes[1])["state"] == "waiting"
+    # Whoever took it dies, and another delivers it.
+    nodes[0].kill()
+    networks.final.resume()
+    wait_for("the end of the story", lambda: story(nodes[1]).get("state") == "sent", 60)
+    nodes[0].start()
+    told = story(nodes[1])
+    for name in ["story@example.com", "you@example.net", "me@example.com", told["id"]]:
+        assert story(nodes[0], name) == told, name
+    nodes_of = {event["event"]: event.get("node") for event in told["events"]}
+    assert nodes_of["message_id"] == "node1", told["events"]
+    assert told["recipients"][0]["attempts"][-1]["node"] == "node2", told
+    page = nodes[0].command("why", told["id"]).stdout.decode()
+    assert "by the node node2" in page, page
+    # A database that is away is said at once; what is known then is told when it is back.
+    database.kill()
+    away = nodes[0].command("why", told["id"], "--json", check=False)
+    assert away.returncode not in (0, 1) and b"database" in away.stderr, away
+    database.start()
+    wait_for("the story once more", lambda: story(nodes[0]) == told, 60)
 
 
 def test_a_queue_moves_out_of_the_database_and_back(world):

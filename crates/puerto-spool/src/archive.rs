@@ -20,7 +20,9 @@ pub struct Note {
 
 /// Keeps notes. Those of one message may be many, and lie far apart.
 pub trait Archive: Send + Sync {
-    /// Keeps notes. A crash may lose those of the last moments.
+    /// Keeps notes. A crash may lose those of the last moments. With
+    /// [`SpoolError::ReadOnly`](crate::SpoolError::ReadOnly) it cannot now, and may be asked
+    /// again for the same.
     fn keep(&self, notes: Vec<Note>) -> Answer<()>;
     /// All of a message, in the order in which they were kept.
     fn notes(&self, id: MessageId) -> Answer<Vec<Note>>;

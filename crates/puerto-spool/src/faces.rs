@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use puerto_smtp::Domain;
 
+use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::entry::{Entry, Lease, LeaseToken, RecipientState, Settled, Settlement};
 use crate::filter::Filter;
@@ -305,6 +306,10 @@ pub trait Desk: Send + Sync + 'static {
     fn health(&self) -> Answer<Health>;
     /// Those that share the queue.
     fn nodes(&self) -> Answer<Vec<Node>>;
+    /// Where notes about messages are kept for all nodes, if the store has such a place.
+    fn archive(&self) -> Option<Arc<dyn Archive>> {
+        None
+    }
     /// Makes everything durable and stops the store's threads, and waits for that. Later
     /// commits fail.
     fn close(&self);

@@ -56,7 +56,7 @@ impl Eq for Class {}
 ///
 /// Conditions are compared without regard to case. With `*` or `?` in it, a condition
 /// is a pattern for the whole; otherwise it is a part that is to be found, except for
-/// `destination`, which is a whole name.
+/// `destination` and `account`, which are whole names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The recipient's address.
@@ -102,7 +102,7 @@ impl Filter {
                 ids
             }),
             class: self.class.clone(),
-            account: pattern(&self.account),
+            account: self.account.as_deref().map(Pattern::whole),
             is_null: from.is_some_and(|from| matches!(from, "" | "<>")),
             from: pattern(&self.from),
             to: pattern(&self.to),

@@ -4,7 +4,8 @@
 //! A batch of messages goes in five steps: a journal says which they are and which of them
 //! were held; the source holds all, so that it hands them to nobody; the target takes them
 //! over as held; the source forgets them; the target releases those that were not held.
-//! What a run finds in a journal it finishes first, whichever way it goes itself.
+//! What a run finds in a journal it finishes first, whichever way it goes itself. What was
+//! ordered goes before all messages, and is taken back at the source behind the last.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub fn run(
     folder: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<u64, SpoolError> {
+    let orders = from.store.orders().wait()?;
+    give_orders(to.store, &orders)?;
     finish(to, from, &Journal::of(folder, from))?;
     let journal = Journal::of(folder, to);
     let mut moved = finish(from, to, &journal)?;
@@ -46,11 +49,26 @@ pub fn run(
         let page = PageRequest { limit: BATCH, ..PageRequest::default() };
         let entries = from.store.page(&page).wait()?.entries;
         if entries.is_empty() {
+            for (number, _) in &orders {
+                from.store.take_back_order(*number).wait()?;
+            }
             return Ok(moved);
         }
         journal.write(&entries)?;
         moved += finish(from, to, &journal)?;
     }
+}
+
+// What is paused or held is so before the first message is there. What says the same as one
+// that is there comes from a run that was broken off.
+fn give_orders(to: &dyn Backend, orders: &[(u64, String)]) -> Result<(), SpoolError> {
+    let known = to.orders().wait()?;
+    for (_, order) in orders {
+        if !known.iter().any(|(_, there)| there == order) {
+            to.give_order(order.clone()).wait()?;
+        }
+    }
+    Ok(())
 }
 
 // One that is there already comes from a run that was broken off, and is held.

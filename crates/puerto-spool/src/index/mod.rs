@@ -32,6 +32,7 @@ use self::leases::{Leased, first_due};
 pub(crate) use self::message::Hold;
 use self::message::Message;
 pub(crate) use self::parts::{Part, PartState, states_of};
+pub(crate) use self::slots::read_states;
 use self::slots::{Slot, State};
 use crate::codec::{Malformed, Take};
 use crate::entry::{Disposition, Settlement};

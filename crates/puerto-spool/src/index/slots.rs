@@ -4,6 +4,7 @@ use super::domains::DomainKey;
 use super::story::{Shared, Story};
 use crate::codec::{Malformed, Put, Take, bit, take_attempt};
 use crate::entry::Disposition;
+use crate::filter::LastAttempt;
 use crate::id::Timestamp;
 
 /// What a recipient waits for.
@@ -154,6 +155,29 @@ pub(crate) fn put_states<'a>(
         before = story;
     }
     out
+}
+
+/// Reads what [`put_states`] wrote without a copy of anything: the place of each recipient, when
+/// it is due (`None`: it is done), and what became of it last.
+pub(crate) fn read_states<'a>(
+    from: &mut Take<'a>,
+    mut each: impl FnMut(u32, Option<Timestamp>, Option<LastAttempt<'a>>),
+) -> Result<(), Malformed> {
+    from.u8()?;
+    let mut last = None;
+    while !from.0.is_empty() {
+        let tag = from.u8()?;
+        let (index, _) = (from.u32()?, from.u32()?);
+        let due = if tag & DONE == 0 { Some(from.time()?) } else { None };
+        last = match tag & !DONE {
+            0 => None,
+            HAS_STORY => Some(Story::last_of(from.bytes()?)?),
+            SAME_STORY => last,
+            _ => return Err(Malformed("a recipient's state has an unknown tag")),
+        };
+        each(index, due, last);
+    }
+    Ok(())
 }
 
 /// Reads what [`put_states`] wrote, to the end.

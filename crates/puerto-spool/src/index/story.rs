@@ -59,7 +59,12 @@ impl Story {
 
     /// The last attempt, without a copy of anything.
     pub(crate) fn last(&self) -> Option<LastAttempt<'_>> {
-        take_last(&mut Take(&self.0)).ok()
+        Self::last_of(&self.0).ok()
+    }
+
+    /// The same of a story in its encoded form.
+    pub(crate) fn last_of(octets: &[u8]) -> Result<LastAttempt<'_>, Malformed> {
+        take_last(&mut Take(octets))
     }
 
     /// What it tells.

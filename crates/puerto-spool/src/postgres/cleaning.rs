@@ -38,7 +38,7 @@ WHERE horizon IS NOT NULL ORDER BY age(horizon) DESC, writes DESC, pid LIMIT 1";
 
 const DEAD: &str = "\
 SELECT relname::text FROM pg_stat_user_tables
-WHERE schemaname = 'puerto' AND relname IN ('message', 'work', 'chunk', 'changed')
+WHERE schemaname = 'puerto' AND relname IN ('message', 'work', 'chunk', 'changed', 'note')
   AND n_dead_tup > 20000 + n_live_tup / 2";
 
 impl Core {

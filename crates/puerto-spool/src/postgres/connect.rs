@@ -135,6 +135,11 @@ impl Reach {
         })
     }
 
+    /// Opens a connection that mail can do without: that there is none says nothing of others.
+    pub(super) async fn open_aside(&self) -> Result<Session, Error> {
+        self.begin(None, self.generation()).await
+    }
+
     async fn begin(&self, heard: Option<Heard>, generation: u64) -> Result<Session, Error> {
         let Settings { config, tls, .. } = &self.settings;
         let (client, mut connection) = config.connect(tls.clone()).await?;
@@ -232,6 +237,11 @@ impl Link {
         let generation = self.reach.generation.load(Ordering::SeqCst);
         let session = self.session.as_ref()?;
         (session.generation == generation && !session.client.is_closed()).then_some(session)
+    }
+
+    /// Gives the session up.
+    pub(super) fn forget(&mut self) {
+        self.session = None;
     }
 
     /// Whether there is a session that can be used.

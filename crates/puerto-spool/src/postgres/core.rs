@@ -130,6 +130,7 @@ pub(super) struct Core {
     pub(super) contents: tokio::sync::Mutex<Link>,
     pub(super) counting: tokio::sync::Mutex<Link>,
     pub(super) cleaner: tokio::sync::Mutex<Link>,
+    pub(super) notes: tokio::sync::Mutex<Link>,
     pub(super) oldest: Mutex<Option<Oldest>>,
     /// What was counted last, when, and how long that took.
     pub(super) counted: tokio::sync::Mutex<Option<(Totals, Instant, Duration)>>,
@@ -177,6 +178,7 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         // To count all, it is better to read all.
         counting: tokio::sync::Mutex::new(Link::with(&reach, "SET enable_seqscan = on")),
         cleaner: tokio::sync::Mutex::new(Link::new(&reach)),
+        notes: tokio::sync::Mutex::new(Link::with(&reach, super::notes::SETUP)),
         oldest: Mutex::default(),
         counted: tokio::sync::Mutex::default(),
         runtime: tokio::runtime::Handle::current(),

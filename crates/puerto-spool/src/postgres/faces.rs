@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Promise;
+use super::notes::Notes;
 use super::{PostgresStore, closed, lock};
+use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::entry::{Entry, LeaseToken, Settled, Settlement};
 use crate::faces::{
@@ -114,8 +116,7 @@ impl Desk for PostgresStore {
     }
 
     fn tally(&self, request: &TallyRequest) -> Answer<Tally> {
-        let (core, request) = (Arc::clone(&self.core), request.clone());
-        self.core.ask(async move { core.tally(request).await })
+        self.core.tally(request.clone())
     }
 
     fn orders(&self) -> Answer<Vec<(u64, String)>> {
@@ -159,6 +160,10 @@ impl Desk for PostgresStore {
     fn nodes(&self) -> Answer<Vec<Node>> {
         let core = Arc::clone(&self.core);
         self.core.ask(async move { core.nodes().await })
+    }
+
+    fn archive(&self) -> Option<Arc<dyn Archive>> {
+        Some(Arc::new(Notes(Arc::clone(&self.core))))
     }
 
     fn close(&self) {

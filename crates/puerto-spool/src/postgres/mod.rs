@@ -31,11 +31,13 @@ mod desk;
 mod faces;
 mod hand;
 mod node;
+mod notes;
 mod orders;
 mod schema;
 mod settings;
 mod settle;
 mod sieve;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod wake;

@@ -1,21 +1,15 @@
-//! What an administrator has ordered for all nodes, and the counts of what is queued.
+//! What an administrator has ordered for all nodes.
 
 use tokio_postgres::Row;
 
 use super::core::Core;
 use crate::SpoolError;
-use crate::clock::Clock as _;
-use crate::faces::PageRequest;
-use crate::tally::{Tally, TallyRequest};
 
 const ORDERS: &str = "SELECT number, said FROM standing_order ORDER BY number";
 // Asked again where a connection was lost, it may be there already: an order that stands twice
 // says what it said once, and the administrator sees it.
 const GIVE: &str = "INSERT INTO standing_order (said) VALUES ($1) RETURNING number";
 const TAKE_BACK: &str = "DELETE FROM standing_order WHERE number = $1 RETURNING number";
-
-/// Messages that are counted with one statement.
-const PIECE: usize = 2000;
 
 impl Core {
     /// All that was ordered.
@@ -37,13 +31,5 @@ impl Core {
     pub(super) async fn take_back_order(&self, number: u64) -> Result<bool, SpoolError> {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
         Ok(!self.ask_database(TAKE_BACK, &[&number]).await?.is_empty())
-    }
-
-    /// Counts what is queued.
-    pub(super) async fn tally(&self, request: TallyRequest) -> Result<Tally, SpoolError> {
-        let page = PageRequest { after: None, limit: PIECE, filter: request.filter.clone() };
-        let now = self.clock.now();
-        let pages = |after| self.page(PageRequest { after, ..page.clone() });
-        Tally::of_pages(&request, now, pages).await
     }
 }

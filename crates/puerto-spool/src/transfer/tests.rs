@@ -67,6 +67,24 @@ fn entries(store: &dyn Backend) -> Vec<Entry> {
 }
 
 #[test]
+fn what_was_ordered_goes_with_the_queue_once() {
+    let clock = Arc::new(ManualClock::new(START));
+    let (from, to) = (filled(&clock, 5), MemorySpool::new(Arc::clone(&clock) as _));
+    for order in ["one", "two"] {
+        from.give_order(order.to_owned()).wait().unwrap();
+    }
+    // As a run that was broken off has left it.
+    to.give_order("two".to_owned()).wait().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run(here(&from), there(&to), folder.path(), |_, _| {}).unwrap();
+    let mut orders: Vec<String> =
+        to.orders().wait().unwrap().into_iter().map(|(_, order)| order).collect();
+    orders.sort();
+    assert_eq!(orders, ["one", "two"]);
+    assert_eq!(from.orders().wait(), Ok(vec![]));
+}
+
+#[test]
 fn a_queue_moves_whole_to_the_disk_and_back() {
     let clock = Arc::new(ManualClock::new(START));
     let from = filled(&clock, 250);

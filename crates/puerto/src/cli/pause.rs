@@ -1,14 +1,14 @@
 //! `puerto pause` and `puerto resume`: destinations for which nothing is tried for a while.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::clock::now;
 use super::exit::{Failure, Sysexit, end};
-use super::output::say;
+use super::output::{json_document, say};
 use super::queue::orders::{self, OrderEnd};
 use super::sendmail;
 use super::spanish::Spanish as _;
@@ -35,6 +35,10 @@ pub struct PauseArgs {
     from: Option<String>,
     #[command(flatten)]
     end: OrderEnd,
+    /// Print a JSON document
+    #[arg(es = "Escribe un documento JSON")]
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +68,10 @@ pub struct ResumeArgs {
     #[arg(es = "Todas las pausas")]
     #[arg(long)]
     all: bool,
+    /// Print a JSON document
+    #[arg(es = "Escribe un documento JSON")]
+    #[arg(long)]
+    json: bool,
 }
 
 const NOTHING: Text = Text::new("nothing of that is paused", "nada de eso está en pausa");
@@ -97,8 +105,7 @@ fn pause(
             let what = What::Pause { to: to.clone(), from: arguments.from.clone() };
             orders::check(&what)?;
             let order = orders::give(&mut connect()?, what, &arguments.end)?;
-            say(&orders::given(&order, now(), language))?;
-            Ok(Sysexit::Ok)
+            orders::say_given(&order, arguments.json, language)
         }
         (None, None) => Err(usage(said!(
             "what is to be paused? Write --to example.net, or --to '*' for everything",
@@ -140,6 +147,11 @@ fn end_pauses(
     let done = client.take_back(&meant)?;
     if done.count == 0 {
         return Err(Failure::new(Sysexit::NoInput, Said::plain(NOTHING)));
+    }
+    if arguments.json {
+        let document = serde_json::json!({ "changed": done.count, "numbers": meant });
+        say(&json_document(&document).map_err(io::Error::from)?)?;
+        return Ok(Sysexit::Ok);
     }
     let text = Text::by_count(done.count, RESUMED_ONE, RESUMED);
     say(&text.with(language, &[("count", &done.count.to_string())]))?;

@@ -119,7 +119,7 @@ pub(super) fn show(context: &Context, id: &str, private: bool) -> Result<Message
     let entry = context.desk.get(id).wait()?;
     let mut view = MessageView::new(&entry);
     let expire = context.config.get().queue.expire;
-    view.expires = Some(view::time(entry.received_at.after(expire)));
+    view.expires = (!entry.held).then(|| view::time(entry.received_at.after(expire)));
     if private {
         view.header = Some(header(context.store.as_ref(), id)?);
     }

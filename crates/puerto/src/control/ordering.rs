@@ -1,8 +1,9 @@
 //! Orders: pauses, holds and other ways, as they are given, shown and taken back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use puerto_spool::{Filter, SpoolError, Timestamp};
+use puerto_spool::{Entry, Filter, RecipientState, SpoolError, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::operations::{self, Problem};
@@ -53,6 +54,20 @@ pub(super) fn list(context: &Context) -> Vec<OrderView> {
     let now = context.store.clock().now();
     let standing = context.sight.orders.get();
     standing.in_force(now).map(|(number, order)| OrderView::new(*number, order)).collect()
+}
+
+/// The pauses that a message waits for.
+pub(super) fn pauses_of(context: &Context, entry: &Entry) -> Vec<OrderView> {
+    let now = context.store.clock().now();
+    let standing = context.sight.orders.get();
+    let open = entry.recipients.iter().filter(|status| status.state != RecipientState::Done);
+    let pauses = open.filter_map(|status| {
+        standing.pause_of(&entry.reverse_path, status.recipient.address.domain(), now)
+    });
+    let numbers: BTreeSet<u64> = pauses.map(|(number, _)| number).collect();
+    let mut all = list(context);
+    all.retain(|order| numbers.contains(&order.number));
+    all
 }
 
 /// Gives an order, for so many seconds if it is to end by itself.

@@ -5,10 +5,11 @@
 //! over themselves on this machine.
 
 use puerto_smtp::Address;
-use puerto_spool::{Filter, MessageId, Origin, PageRequest, SpoolError};
+use puerto_spool::{Entry, Filter, MessageId, Origin, PageRequest, SpoolError};
 use serde::{Deserialize, Serialize};
 
 use super::operations::Problem;
+use super::ordering::{self, OrderView};
 use super::server::Context;
 use super::view::{self, MessageView};
 use crate::config::distance;
@@ -19,6 +20,8 @@ use crate::history::{Happened, Key};
 const MOST: usize = 50;
 /// Of those of others, how many are looked at for one's own.
 const MOST_LOOKED_AT: usize = 1000;
+/// Messages of the queue that are looked at in one go.
+const PIECE: usize = 1024;
 /// Recipients that a list names.
 const MOST_NAMED: usize = 3;
 /// Notes in which names are looked for that were perhaps meant.
@@ -33,6 +36,9 @@ pub struct StoryView {
     pub events: Vec<Happened>,
     /// How it stands in the queue, if it is there.
     pub queued: Option<MessageView>,
+    /// The pauses that it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<OrderView>,
 }
 
 /// One of several messages.
@@ -105,6 +111,9 @@ pub(super) struct Asker {
 /// Tells what is known by an id, a Message-ID or an address. Waits for the disk.
 pub(super) fn why(context: &Context, what: &str, asker: Asker) -> Result<Told, Problem> {
     let what = what.trim();
+    if what.trim_matches(['<', '>']).is_empty() {
+        return Ok(Told::Unknown(unknown(context, what, asker)?));
+    }
     if let Ok(id) = what.parse::<MessageId>()
         && let Some(story) = story(context, id, asker)?
     {
@@ -156,16 +165,37 @@ fn candidates(context: &Context, what: &str) -> Result<Vec<MessageId>, Problem> 
     if ids.is_empty()
         && let Some(address) = addresses.first()
     {
-        for filter in [
-            Filter { to: Some(address.clone()), ..Filter::default() },
-            Filter { from: Some(address.clone()), ..Filter::default() },
-        ] {
-            let request = PageRequest { after: None, limit: MOST, filter };
-            ids.extend(context.desk.page(&request).wait()?.entries.iter().map(|entry| entry.id));
-        }
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        ids.dedup();
+        ids = waiting(context, address)?;
     }
+    Ok(ids)
+}
+
+// The messages in the queue of exactly this sender or recipient, the newest first.
+fn waiting(context: &Context, address: &str) -> Result<Vec<MessageId>, Problem> {
+    let mut ids = Vec::new();
+    let is_it = |known: &Address| known.to_string().eq_ignore_ascii_case(address);
+    let fits = |entry: &Entry| {
+        let mut recipients = entry.recipients.iter();
+        entry.reverse_path.address().is_some_and(is_it)
+            || recipients.any(|status| is_it(&status.recipient.address))
+    };
+    for filter in [
+        Filter { to: Some(address.to_owned()), ..Filter::default() },
+        Filter { from: Some(address.to_owned()), ..Filter::default() },
+    ] {
+        let mut after = None;
+        loop {
+            let request = PageRequest { after, limit: PIECE, filter: filter.clone() };
+            let page = context.desk.page(&request).wait()?;
+            ids.extend(page.entries.iter().filter(|entry| fits(entry)).map(|entry| entry.id));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.dedup();
     Ok(ids)
 }
 
@@ -197,13 +227,15 @@ fn story(context: &Context, id: MessageId, asker: Asker) -> Result<Option<StoryV
     if !(asker.is_administrator || is_own) || (events.is_empty() && entry.is_none()) {
         return Ok(None);
     }
+    let paused = entry.as_ref().map(|entry| ordering::pauses_of(context, entry));
     let queued = entry.map(|entry| {
         let mut view = MessageView::new(&entry);
         let expire = context.config.get().queue.expire;
-        view.expires = Some(view::time(entry.received_at.after(expire)));
+        view.expires = (!entry.held).then(|| view::time(entry.received_at.after(expire)));
         view
     });
-    Ok(Some(StoryView { id: id.to_string(), events, queued }))
+    let paused = paused.unwrap_or_default();
+    Ok(Some(StoryView { id: id.to_string(), events, queued, paused }))
 }
 
 fn unknown(context: &Context, what: &str, asker: Asker) -> Result<UnknownView, Problem> {

@@ -287,7 +287,7 @@ impl Knowledge {
         })
     }
 
-    fn owner(&self, host: &str) -> Option<&str> {
+    pub(super) fn owner(&self, host: &str) -> Option<&str> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let under = |suffix: &str| {
             host.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))

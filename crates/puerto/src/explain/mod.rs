@@ -234,6 +234,11 @@ pub fn explain_each(text: &str, host: Option<&str>) -> Vec<(Option<String>, Expl
     recipients.into_iter().filter_map(explained).collect()
 }
 
+/// Whose host it is, where rules know more of that one than of others.
+pub fn owner(host: &str) -> Option<&'static str> {
+    Knowledge::get().owner(host)
+}
+
 fn explain_found(found: &input::Found, host: Option<&str>) -> Option<Explanation> {
     let reply = Reply::parse(found);
     if reply.is_success() || reply.has_unknown_code {

@@ -12,6 +12,7 @@
 
 pub mod fact;
 mod files;
+mod joined;
 mod recorder;
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,25 @@ impl History {
         Self::start(archive, None, config, clock, log)
     }
 
+    /// Begins to record into an archive that all nodes share, as this one of them. What the
+    /// files of a folder know from before is told, too, as long as it is there.
+    pub fn shared(
+        archive: Arc<dyn Archive>,
+        folder: &Path,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        log: &MailLog,
+    ) -> std::io::Result<Self> {
+        let archive: Arc<dyn Archive> = match folder.exists() {
+            true => {
+                let before = Arc::new(Files::new(folder, log.clone()));
+                Arc::new(joined::Joined { first: archive, before })
+            }
+            false => archive,
+        };
+        Self::start(archive, Some(config.store.node.clone()), config, clock, log)
+    }
+
     /// Begins to record into an archive. `node`: who notes it, if several do.
     pub fn start(
         archive: Arc<dyn Archive>,
@@ -108,8 +128,10 @@ impl History {
         self.recorder.flush();
         let notes = self.archive.notes(id).wait()?;
         let mut all: Vec<_> = notes.iter().flat_map(|note| fact::read(&note.octets)).collect();
-        // Notes of several nodes, or of a clock that went back, may come in another order.
+        // Notes of several nodes, or of a clock that went back, may come in another order;
+        // one whose answer was lost may be there twice.
         all.sort_by_key(|(at, ..)| *at);
+        all.dedup();
         let told = |(at, node, fact)| Happened { at: time(at), node, fact };
         Ok(all.into_iter().map(told).collect())
     }

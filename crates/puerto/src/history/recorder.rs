@@ -20,6 +20,8 @@ use crate::telemetry::{Event, MailLog};
 const BOUND: usize = 8 << 20;
 /// Octets at which the thread stops gathering.
 const ENOUGH: usize = 512 << 10;
+/// How long it waits where it could not keep anything.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How often what is too old is looked for.
 const PURGING: Duration = Duration::from_secs(60);
 
@@ -45,6 +47,10 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
+    /// Octets that are tried to be kept now.
+    tried: usize,
+    /// How often that failed so that it may be tried again.
+    failed: u64,
     /// Octets that were ever handed over, and of these how many are done with.
     handed: u64,
     done: u64,
@@ -130,7 +136,7 @@ impl Recorder {
         entries.end();
         let mut state = self.shared.lock();
         let before = state.waiting.len();
-        if before + entries.octets.len() > BOUND {
+        if before + state.tried + entries.octets.len() > BOUND {
             state.lost += 1;
             return;
         }
@@ -144,15 +150,22 @@ impl Recorder {
         }
     }
 
-    /// Waits until all that was heard before is kept, or could not be.
+    /// Waits until all that was heard before is kept, or cannot be now.
     pub(super) fn flush(&self) {
         let mut state = self.shared.lock();
-        let handed = state.handed;
+        let (handed, failed) = (state.handed, state.failed);
         state.hurry = true;
         self.shared.work.notify_one();
-        while state.done < handed && !state.closed {
+        while state.done < handed && state.failed == failed && !state.closed {
             state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Octets that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        let state = self.shared.lock();
+        state.waiting.len() + state.tried
     }
 
     /// See [`super::History::close`].
@@ -309,18 +322,25 @@ impl Writer {
                 state = shared.lock();
             } else if !state.waiting.is_empty() {
                 state.busy = true;
-                state = gather(&shared, state);
+                state = gather(&shared, state, self.failing.is_some());
                 std::mem::swap(&mut batch, &mut state.waiting);
+                state.tried = batch.len();
                 state.hurry = false;
-                let lost = std::mem::take(&mut state.lost);
+                let (lost, closed) = (std::mem::take(&mut state.lost), state.closed);
                 drop(state);
-                self.keep(&batch, lost);
-                let kept = batch.len() as u64;
+                let is_done = self.keep(&batch, lost) || closed;
+                state = shared.lock();
+                if is_done {
+                    state.done += batch.len() as u64;
+                } else {
+                    state.failed += 1;
+                    batch.append(&mut state.waiting);
+                    std::mem::swap(&mut batch, &mut state.waiting);
+                }
+                state.tried = 0;
                 batch.clear();
                 // A burst leaves no memory behind.
                 batch.shrink_to(ENOUGH * 2);
-                state = shared.lock();
-                state.done += kept;
             } else if state.closed {
                 return;
             } else {
@@ -335,14 +355,19 @@ impl Writer {
         }
     }
 
-    fn keep(&mut self, batch: &[u8], lost: u64) {
+    /// Whether that is done with; else it is to be tried again.
+    fn keep(&mut self, batch: &[u8], lost: u64) -> bool {
         self.lost += lost;
         let notes = notes(batch, self.clock.now(), self.node.as_deref());
         let count = Gathered(batch).count() as u64;
         match self.archive.keep(notes).wait() {
-            Ok(()) => self.tell_of_gap(),
+            Ok(()) => {
+                self.tell_of_gap();
+                true
+            }
             Err(error) => {
-                self.lost += count;
+                let may_be_later = matches!(error, SpoolError::ReadOnly(_));
+                self.lost += if may_be_later { 0 } else { count };
                 if self.failing.is_none() {
                     let text = format!(
                         "the history has stopped, mail has not: {error}; it goes on by itself \
@@ -351,6 +376,7 @@ impl Writer {
                     self.say("error", &text);
                 }
                 self.failing = Some(error);
+                !may_be_later
             }
         }
     }
@@ -382,9 +408,16 @@ impl Writer {
     }
 }
 
-fn gather<'a>(shared: &'a Shared, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-    let more_may_come =
-        |state: &mut State| !state.hurry && !state.closed && state.waiting.len() < ENOUGH;
-    let waited = shared.work.wait_timeout_while(state, GATHERING, more_may_come);
+// Where nothing could be kept, what waits has grown old, and is tried more seldom.
+fn gather<'a>(
+    shared: &'a Shared,
+    state: MutexGuard<'a, State>,
+    is_failing: bool,
+) -> MutexGuard<'a, State> {
+    let span = if is_failing { AGAIN } else { GATHERING };
+    let more_may_come = |state: &mut State| {
+        !state.hurry && !state.closed && (is_failing || state.waiting.len() < ENOUGH)
+    };
+    let waited = shared.work.wait_timeout_while(state, span, more_may_come);
     waited.unwrap_or_else(PoisonError::into_inner).0
 }

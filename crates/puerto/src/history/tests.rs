@@ -3,11 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use puerto_smtp::{Address, EnhancedCode, Recipient, ReversePath};
-use puerto_spool::Note;
 use puerto_spool::clock::ManualClock;
+use puerto_spool::{Answer, Hindrance, Note};
 
 use super::*;
 use crate::cause::Cause;
@@ -324,6 +324,108 @@ fn a_full_disk_stops_the_history_and_the_log_says_so_once() {
     assert_eq!(history.of(id(5)).unwrap().len(), 1);
     let said = bench.said();
     assert_eq!(said[1..], ["the history goes on; events that are missing from it: 3"]);
+}
+
+/// An archive that cannot be reached for a while.
+struct Away {
+    files: Files,
+    away: Arc<AtomicBool>,
+}
+
+impl Away {
+    fn asked<T>(&self, answer: impl FnOnce(&Files) -> Answer<T>) -> Answer<T> {
+        match self.away.load(Ordering::Relaxed) {
+            true => Answer::ready(Err(SpoolError::ReadOnly(Hindrance::Closed))),
+            false => answer(&self.files),
+        }
+    }
+}
+
+impl Archive for Away {
+    fn keep(&self, notes: Vec<Note>) -> Answer<()> {
+        self.asked(|files| files.keep(notes))
+    }
+    fn notes(&self, id: MessageId) -> Answer<Vec<Note>> {
+        self.asked(|files| files.notes(id))
+    }
+    fn under(&self, key: u64, limit: usize) -> Answer<Vec<MessageId>> {
+        self.asked(|files| files.under(key, limit))
+    }
+    fn newest(&self, limit: usize) -> Answer<Vec<Note>> {
+        self.asked(|files| files.newest(limit))
+    }
+    fn purge(&self, before: Timestamp, octets: u64) -> Answer<()> {
+        self.asked(|files| files.purge(before, octets))
+    }
+    fn forget(&self, ids: &[MessageId]) -> Answer<u64> {
+        self.asked(|files| files.forget(ids))
+    }
+    fn since(&self) -> Answer<Option<Timestamp>> {
+        self.asked(Files::since)
+    }
+}
+
+fn away(bench: &Bench) -> (History, Arc<AtomicBool>) {
+    let away = Arc::new(AtomicBool::new(true));
+    let archive = Away { files: files(bench), away: Arc::clone(&away) };
+    let clock: Arc<dyn Clock> = bench.clock.clone();
+    let (archive, node) = (Arc::new(archive), Some("mail1".to_owned()));
+    (History::start(archive, node, &bench.config, clock, &bench.log()).unwrap(), away)
+}
+
+#[test]
+fn what_happens_while_the_database_is_away_is_told_when_it_is_back() {
+    let bench = Bench::new();
+    let (history, away) = away(&bench);
+    for number in 0..3 {
+        history.hear(&Event::Removed { id: id(number) });
+        // Whoever asks is told so at once.
+        assert!(history.of(id(number)).is_err());
+    }
+    away.store(false, Ordering::Relaxed);
+    history.hear(&Event::Removed { id: id(1) });
+    for (number, expected) in [(0, 1), (1, 1), (2, 1)] {
+        let told = history.of(id(number)).unwrap();
+        // What is said twice of one moment happened once.
+        assert_eq!(told.len(), expected, "{number}: {told:?}");
+        assert_eq!(told[0].node.as_deref(), Some("mail1"));
+    }
+    let said = bench.said();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said[1], "the history goes on; events that are missing from it: 0");
+}
+
+#[test]
+fn a_database_that_stays_away_costs_memory_within_bounds_and_holds_up_no_end() {
+    let bench = Bench::new();
+    let (history, _) = away(&bench);
+    let text = "x".repeat(60_000);
+    let (level, component) = ("info", "qmgr");
+    for number in 0..400 {
+        history.hear(&Event::Notice { level, component, id: Some(id(number)), text: &text });
+    }
+    assert!(history.recorder.waiting() <= 8 << 20);
+    history.close();
+}
+
+#[test]
+fn files_from_before_the_nodes_shared_their_history_are_told_and_forgotten_too() {
+    let bench = Bench::new();
+    let history = bench.open();
+    accept(&history, id(1), "<1@x>", "a@example.com", &["b@example.com"]);
+    history.close();
+    let other = Bench::new();
+    let clock: Arc<dyn Clock> = bench.clock.clone();
+    let (shared, log) = (Arc::new(files(&other)), bench.log());
+    let history = History::shared(shared, &bench.path(), &bench.config, clock, &log).unwrap();
+    history.hear(&Event::Removed { id: id(1) });
+    assert_eq!(names(&history.of(id(1)).unwrap())[2..], ["queued", "removed"]);
+    assert_eq!(volumes(&other).len(), 1);
+    assert_eq!(history.find(Key::MessageId("<1@x>"), 9).unwrap(), [id(1)]);
+    assert_eq!(history.recent_names(9).unwrap().len(), 3);
+    assert_eq!(history.since().unwrap(), Some(NOON));
+    assert_eq!(history.forget(&[id(1)]).unwrap(), 1);
+    assert!(history.of(id(1)).unwrap().is_empty());
 }
 
 #[test]

@@ -421,7 +421,11 @@ fn with_history(
     log: &MailLog,
 ) -> (Option<History>, MailLog) {
     let folder = config.state_dir.join("history");
-    match History::in_folder(&folder, config, store.clock(), log) {
+    let started = match store.archive() {
+        Some(archive) => History::shared(archive, &folder, config, store.clock(), log),
+        None => History::in_folder(&folder, config, store.clock(), log),
+    };
+    match started {
         Ok(history) => {
             let hears = history.clone();
             (Some(history), log.also(move |event| hears.hear(event)))

@@ -2,7 +2,9 @@
 
 mod cluster;
 mod faults;
+mod notes;
 mod proxy;
+mod tally;
 mod upkeep;
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use super::print::{self, Manner};
 use super::{counted, usage};
 use crate::cli::clock::now;
 use crate::cli::exit::{Failure, Sysexit};
-use crate::cli::output::{say, tell};
+use crate::cli::output::{json_document, say, tell};
 use crate::cli::spanish::Spanish as _;
 use crate::control::protocol::{Change, Selection};
 use crate::control::{Client, ClientError};
@@ -53,6 +53,10 @@ pub(super) struct Consent {
     #[arg(es = "Solo muestra qué mensajes serían")]
     #[arg(long, conflicts_with = "yes")]
     pub(super) dry_run: bool,
+    /// Print a JSON document
+    #[arg(es = "Escribe un documento JSON")]
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// How to reach the server, once for each thing that is asked.
@@ -76,7 +80,7 @@ pub(super) fn run(
     if named {
         let ids = arguments.ids.iter().cloned();
         let done = connect()?.change(change, ids, |_| {})?;
-        return tell_done(change, &done, true, language);
+        return tell_done(change, &done, (true, arguments.consent.json), language);
     }
     if !arguments.all && selection.is_empty() {
         return Err(usage(said!(
@@ -88,21 +92,21 @@ pub(super) fn run(
     let Some(ids) = agreed(connect, &selection, question, arguments.consent, language)? else {
         return Ok(Sysexit::Ok);
     };
-    change_all(connect, change, &ids, language)
+    change_all(connect, change, (&ids, arguments.consent.json), language)
 }
 
 /// Changes these, which were chosen by conditions.
 pub(super) fn change_all(
     connect: Connect<'_>,
     change: Change,
-    ids: &[MessageId],
+    (ids, json): (&[MessageId], bool),
     language: Language,
 ) -> Result<Sysexit, Failure> {
     let bar = bar(ids.len() as u64);
     let all = ids.iter().map(ToString::to_string);
     let done = connect()?.change(change, all, |dealt_with| bar.set_position(dealt_with));
     bar.finish_and_clear();
-    tell_done(change, &done?, false, language)
+    tell_done(change, &done?, (false, json), language)
 }
 
 /// The messages that conditions mean, if whoever asks still wants it when they have been
@@ -117,6 +121,10 @@ pub(super) fn agreed(
     let ids = found(connect, selection)?;
     if ids.is_empty() && !consent.dry_run {
         return Ok(Some(ids));
+    }
+    if consent.dry_run && consent.json {
+        document(&serde_json::json!({ "would_change": ids.len(), "ids": ids }))?;
+        return Ok(None);
     }
     if consent.dry_run || (!consent.yes && io::stdin().is_terminal()) {
         show_some(connect, &ids, language)?;
@@ -181,10 +189,14 @@ fn bar(length: u64) -> ProgressBar {
 fn tell_done(
     change: Change,
     done: &crate::control::protocol::Summary,
-    named: bool,
+    (named, json): (bool, bool),
     language: Language,
 ) -> Result<Sysexit, Failure> {
-    if done.count > 0 || done.held.is_empty() {
+    if json {
+        document(&serde_json::json!({
+            "changed": done.count, "missing": done.missing, "held": done.held
+        }))?;
+    } else if done.count > 0 || done.held.is_empty() {
         say(&past(change, done.count, language))?;
     }
     let (held, held_code) = of_the_held(&done.held, named, language);
@@ -193,6 +205,11 @@ fn tell_done(
         tell(&format!("puerto: {line}"));
     }
     Ok(if code == Sysexit::Ok { held_code } else { code })
+}
+
+fn document(value: &serde_json::Value) -> Result<(), Failure> {
+    say(&json_document(value).map_err(io::Error::from)?)?;
+    Ok(())
 }
 
 /// What to say of messages that would be tried if they were not held, and the exit code:

@@ -146,7 +146,8 @@ fn dispatch(
         }
         QueueCommand::Retry(arguments) => (Change::Retry, arguments),
         QueueCommand::Hold(HoldArgs { change, rule: true, end }) => {
-            return orders::hold(&connect, &change.conditions, end, language);
+            let json = change.consent.json;
+            return orders::hold(&connect, &change.conditions, (end, json), language);
         }
         QueueCommand::Hold(arguments) if arguments.end.is_given() => {
             return Err(usage(said!(

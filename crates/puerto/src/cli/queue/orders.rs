@@ -122,8 +122,20 @@ pub(in crate::cli) fn give(
     Ok(client.order(what, seconds(end.span), end.note.clone())?)
 }
 
-/// What is said of an order that was given.
-pub(in crate::cli) fn given(order: &OrderView, now: Timestamp, language: Language) -> String {
+/// Says that an order was given.
+pub(in crate::cli) fn say_given(
+    order: &OrderView,
+    json: bool,
+    language: Language,
+) -> Result<Sysexit, Failure> {
+    match json {
+        true => say(&json_document(order).map_err(io::Error::from)?)?,
+        false => say(&given(order, now(), language))?,
+    }
+    Ok(Sysexit::Ok)
+}
+
+fn given(order: &OrderView, now: Timestamp, language: Language) -> String {
     let number = order.number.to_string();
     let (what, end) = (described(&order.what, language), end_of(order, now, language));
     GIVEN.with(language, &[("number", &number), ("order", &what), ("end", &end)])
@@ -158,7 +170,12 @@ pub(super) fn rules(
     }
     let orders = client.orders()?;
     let done = client.take_back(&arguments.remove)?;
-    say(&counted(TAKEN_BACK_ONE, TAKEN_BACK, done.count, language))?;
+    if arguments.json {
+        let document = serde_json::json!({ "changed": done.count, "missing": done.missing });
+        say(&json_document(&document).map_err(io::Error::from)?)?;
+    } else {
+        say(&counted(TAKEN_BACK_ONE, TAKEN_BACK, done.count, language))?;
+    }
     let held = orders.iter().any(|order| {
         matches!(order.what, What::Hold { .. }) && arguments.remove.contains(&order.number)
     });
@@ -175,7 +192,7 @@ pub(super) fn rules(
 pub(super) fn hold(
     connect: Connect<'_>,
     conditions: &Conditions,
-    end: &OrderEnd,
+    (end, json): (&OrderEnd, bool),
     language: Language,
 ) -> Result<Sysexit, Failure> {
     let of_new = conditions.of_new_mail();
@@ -188,9 +205,7 @@ pub(super) fn hold(
     let Conditions { to, from, account, larger, .. } = of_new;
     let what = What::Hold { to, from, account, larger };
     check(&what)?;
-    let order = give(&mut connect()?, what, end)?;
-    say(&given(&order, now(), language))?;
-    Ok(Sysexit::Ok)
+    say_given(&give(&mut connect()?, what, end)?, json, language)
 }
 
 /// `puerto queue reroute`: what waits for a domain, and what will come, goes another way.
@@ -226,8 +241,12 @@ pub(super) fn reroute(
         return Ok(Sysexit::Ok);
     };
     let order = give(&mut connect()?, what, end)?;
-    say(&given(&order, now(), language))?;
-    change::change_all(connect, Change::Retry, &ids, language)
+    // A document is one.
+    match consent.json {
+        true => tell(&given(&order, now(), language)),
+        false => say(&given(&order, now(), language))?,
+    }
+    change::change_all(connect, Change::Retry, (&ids, consent.json), language)
 }
 
 fn text(orders: &[OrderView], now: Timestamp, width: Option<usize>, language: Language) -> String {

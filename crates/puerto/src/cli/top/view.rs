@@ -10,17 +10,24 @@ use crate::cli::queue::print::{ago, from_now, size};
 use crate::cli::queue::{orders, summary};
 use crate::control::overview::{Destination, LaneView, LaneWord, Reason};
 use crate::lang::Text;
+use crate::lang::layout::set;
 
 /// Rows that the lanes and the reasons have at most, where there is room.
 const LANES: usize = 8;
 const REASONS: usize = 8;
 /// Orders that are shown.
 const ORDERS: usize = 3;
+/// Columns below which a screen is narrow: names are short, and only what says most is told.
+const NARROW: usize = 66;
+/// Columns of a name, and where the screen is narrow.
+const NAME: usize = 28;
+const SHORT_NAME: usize = 14;
 
 const KEYS: Text = Text::new(
     "q quit  s sort  ↑↓ scroll  space stand still  r look now",
     "q salir  s ordenar  ↑↓ desplazar  espacio detener  r mirar ya",
 );
+const FEW_KEYS: Text = Text::new("q quit", "q salir");
 const STANDS: Text = Text::new("STANDS STILL", "DETENIDO");
 const RATES: Text = Text::new(
     "per second: accepted {accepted}  delivered {delivered}  deferred {deferred}  bounced {bounced}  refused {rejected}",
@@ -54,7 +61,7 @@ pub(super) fn lines(
     now: Timestamp,
     (width, height): (usize, usize),
 ) -> Vec<Line<'static>> {
-    let screen = Screen { state, now };
+    let screen = Screen { state, now, width: Some(width) };
     let mut lines = screen.head();
     let Some(look) = &state.look else { return lines };
     let lanes = screen.lanes(&look.lanes, LANES);
@@ -76,7 +83,7 @@ pub(super) fn lines(
 
 /// The same as text, all of it.
 pub(super) fn text(state: &State, now: Timestamp, width: Option<usize>) -> String {
-    let screen = Screen { state, now };
+    let screen = Screen { state, now, width: None };
     let mut out: String =
         screen.rates_and_trouble().iter().map(|line| format!("{line}\n")).collect();
     if let Some(look) = &state.look {
@@ -88,9 +95,29 @@ pub(super) fn text(state: &State, now: Timestamp, width: Option<usize>) -> Strin
 struct Screen<'a> {
     state: &'a State,
     now: Timestamp,
+    width: Option<usize>,
 }
 
 impl Screen<'_> {
+    fn is_narrow(&self) -> bool {
+        self.width.is_some_and(|width| width < NARROW)
+    }
+
+    fn name(&self, name: &str) -> String {
+        fit(name, if self.is_narrow() { SHORT_NAME } else { NAME })
+    }
+
+    // A cell that a narrow screen goes without.
+    fn wide(&self, text: &str, width: usize) -> String {
+        if self.is_narrow() { String::new() } else { right(text, width) }
+    }
+
+    // What is too long for a line goes on in the next.
+    fn set(&self, text: &str, style: Style) -> Vec<Line<'static>> {
+        let text = set(text, self.width);
+        text.lines().map(|line| Line::from(Span::styled(line.to_owned(), style))).collect()
+    }
+
     fn of(&self, text: Text) -> &'static str {
         text.of(self.state.language)
     }
@@ -106,10 +133,13 @@ impl Screen<'_> {
             if self.state.stands { format!("  {}", self.of(STANDS)) } else { String::new() };
         let time = look.overview.at.get(11..19).unwrap_or_default();
         let host = printable(&look.health.hostname);
-        let title = format!("puerto top  {host}  {time}  {}{stands}", self.of(KEYS));
+        let title = match self.is_narrow() {
+            true => format!("puerto top  {time}  {}{stands}", self.of(FEW_KEYS)),
+            false => format!("puerto top  {host}  {time}  {}{stands}", self.of(KEYS)),
+        };
         let mut lines = vec![Line::from(Span::styled(title, reversed))];
         lines.extend(self.rates_and_trouble());
-        lines.push(Line::from(self.queue(look)));
+        lines.extend(self.set(&self.queue(look), Style::new()));
         let orders = look.overview.orders.iter().take(ORDERS);
         lines.extend(orders.map(|order| {
             let line = orders::line(order, self.now, self.state.language);
@@ -138,13 +168,13 @@ impl Screen<'_> {
                 ("rejected", rejected),
             ],
         );
-        let mut lines = vec![Line::from(line)];
+        let mut lines = self.set(&line, Style::new());
         let refusing = self.state.look.as_ref().and_then(|look| look.health.refusing.as_ref());
         let refusing =
             refusing.map(|why| REFUSING.with(self.state.language, &[("why", &printable(why))]));
         let trouble = self.state.trouble.as_ref().map(|said| said.of(self.state.language));
         for text in [refusing, trouble].into_iter().flatten() {
-            lines.push(Line::from(Span::styled(printable(&text), self.style(Color::Red))));
+            lines.extend(self.set(&printable(&text), self.style(Color::Red)));
         }
         lines
     }
@@ -186,10 +216,10 @@ impl Screen<'_> {
             format!("{}{mark}", self.of(text))
         };
         let mut lines = vec![self.heading(&[
-            fit(&mark(DESTINATIONS, Sort::Name), 28),
+            self.name(&mark(DESTINATIONS, Sort::Name)),
             right(&mark(ALL, Sort::Recipients), 8),
-            right(self.of(SENDING), 10),
-            right(&mark(OLDEST, Sort::Oldest), 9),
+            self.wide(self.of(SENDING), 10),
+            self.wide(&mark(OLDEST, Sort::Oldest), 9),
             right(&mark(NEXT, Sort::Next), 9),
             format!("  {}", self.of(WHY)),
         ])];
@@ -218,10 +248,10 @@ impl Screen<'_> {
         let name = one.domain.as_deref().map_or_else(|| "…".to_owned(), printable);
         Line::from(
             [
-                fit(&name, 28),
+                self.name(&name),
                 right(&numbers.count.to_string(), 8),
-                right(&numbers.active.to_string(), 10),
-                right(&oldest, 9),
+                self.wide(&numbers.active.to_string(), 10),
+                self.wide(&oldest, 9),
                 right(&next(numbers.next_attempt.as_ref(), self.now), 9),
                 format!("  {}", why.join(", ")),
             ]
@@ -231,23 +261,23 @@ impl Screen<'_> {
 
     fn reasons(&self, reasons: &[Reason], most: usize) -> Vec<Line<'static>> {
         let mut lines = vec![self.heading(&[
-            fit(self.of(REASON), 28),
+            self.name(self.of(REASON)),
             right(self.of(ALL), 8),
             format!("  {}", self.of(MEANING)),
         ])];
         lines.extend(reasons.iter().take(most).map(|reason| {
             let meaning = summary::meaning(&reason.class, self.state.language);
             let count = right(&reason.recipients.count.to_string(), 8);
-            Line::from(format!("{}{count}  {meaning}", fit(&reason.class, 28)))
+            Line::from(format!("{}{count}  {meaning}", self.name(&reason.class)))
         }));
         lines
     }
 
     fn lanes(&self, lanes: &[LaneView], most: usize) -> Vec<Line<'static>> {
         let mut lines = vec![self.heading(&[
-            fit(self.of(LANE), 28),
+            self.name(self.of(LANE)),
             right(self.of(OPEN), 12),
-            right(self.of(IN_LINE), 9),
+            self.wide(self.of(IN_LINE), 9),
             format!("  {}", self.of(STATE)),
         ])];
         lines.extend(lanes.iter().take(most).map(|lane| {
@@ -258,7 +288,7 @@ impl Screen<'_> {
                 LaneWord::NoPlace => self.style(Color::Yellow),
                 LaneWord::OutOfReach | LaneWord::Probing => self.style(Color::Red),
             };
-            let cells = [fit(&name, 28), right(&open, 12), right(&waiting, 9)].concat();
+            let cells = [self.name(&name), right(&open, 12), self.wide(&waiting, 9)].concat();
             Line::from(vec![Span::raw(cells), Span::styled(format!("  {state}"), style)])
         }));
         lines
@@ -399,6 +429,23 @@ mod tests {
         }
         let place = |name: &str, shown: &str| shown.find(name).unwrap();
         assert!(place("example.net ", &shown) < place("a.example ", &shown));
+    }
+
+    #[test]
+    fn a_narrow_screen_tells_less_and_cuts_off_no_number() {
+        let shown = screen(&state(), 40, 30);
+        let words: Vec<&str> =
+            shown.split_whitespace().map(|word| word.trim_matches('"')).collect();
+        let words = words.join(" ").replace("  ", " ");
+        for part in [
+            "puerto top 12:00:00 q quit",
+            "deferred 150",
+            "oldest 2d, next 0s",
+            "example.net 1000 10m greylist",
+            "mx.example.n… 0/5 (20) out of re",
+        ] {
+            assert!(words.contains(part), "{part} in\n{shown}");
+        }
     }
 
     #[test]

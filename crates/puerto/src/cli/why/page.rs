@@ -6,6 +6,7 @@ use nix::unistd::{Uid, User};
 
 use super::story::{Recipient, Story, Try};
 use crate::cli::output::printable;
+use crate::cli::queue::orders;
 use crate::control::view::State;
 use crate::control::{MatchView, Standing, UnknownView};
 use crate::explain;
@@ -121,6 +122,9 @@ fn headline(story: &Story<'_>, manner: &Manner) -> (anstyle::Style, String) {
         Standing::Waiting if story.is_being_sent() => {
             (UNSURE, Text::new("is being sent", "se está enviando"))
         }
+        Standing::Waiting if !story.paused.is_empty() => {
+            (UNSURE, Text::new("is paused", "está en pausa"))
+        }
         Standing::Waiting => (UNSURE, Text::new("waits", "espera")),
         Standing::Sent => (GOOD, Text::new("was delivered", "se entregó")),
         Standing::Failed => (BAD, Text::new("failed", "falló")),
@@ -134,7 +138,8 @@ fn headline(story: &Story<'_>, manner: &Manner) -> (anstyle::Style, String) {
         ),
     };
     let mut said = text.of(language).to_owned();
-    if let Some(next) = story.next_attempt().filter(|_| story.standing == Standing::Waiting) {
+    let waits = story.standing == Standing::Waiting && story.paused.is_empty();
+    if let Some(next) = story.next_attempt().filter(|_| waits) {
         let is_due = next.parse::<Timestamp>().is_ok_and(|next| next <= manner.now);
         let when = match is_due {
             true => Text::new("it is its turn now", "le toca ahora").of(language).to_owned(),
@@ -194,6 +199,10 @@ fn beginning(page: &mut Page, story: &Story<'_>, manner: &Manner) {
             );
             page.fact(Text::new("Note", "Nota"), text.of(language));
         }
+    }
+    for order in story.paused {
+        let value = orders::line(order, manner.now, language);
+        page.fact(Text::new("Paused", "En pausa"), &value);
     }
     if let Some(expires) = story.queued.and_then(|queued| queued.expires.as_ref()) {
         let value = format!("{} ({})", manner.time(expires), manner.relative(expires));

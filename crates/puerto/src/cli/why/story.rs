@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::control::view::{MessageView, RecipientView, State};
-use crate::control::{Standing, StoryView};
+use crate::control::{OrderView, Standing, StoryView};
 use crate::explain::{self, Explanation, Kind};
 use crate::history::Happened;
 use crate::history::fact::{Fact, Ready, Tried};
@@ -20,6 +20,8 @@ pub(super) struct Story<'a> {
     pub(super) arrived: Option<&'a str>,
     pub(super) size: Option<u64>,
     pub(super) queued: Option<&'a MessageView>,
+    /// The pauses that it waits for.
+    pub(super) paused: &'a [OrderView],
     pub(super) recipients: Vec<Recipient<'a>>,
     /// What else happened, in order.
     pub(super) others: Vec<&'a Happened>,
@@ -67,6 +69,7 @@ impl<'a> Story<'a> {
             arrived: None,
             size: view.queued.as_ref().map(|queued| queued.size),
             queued: view.queued.as_ref(),
+            paused: &view.paused,
             recipients: Vec::new(),
             others: Vec::new(),
             events: &view.events,
@@ -146,6 +149,10 @@ impl<'a> Story<'a> {
                 "nothing is to be done: it is being sent now",
                 "no hay nada que hacer: se está enviando ahora"
             )),
+            Standing::Waiting if !self.paused.is_empty() => {
+                advice.extend(self.paused.iter().map(|order| resumed(order.number)));
+                advice.extend(remedy);
+            }
             Standing::Waiting => {
                 advice.extend(remedy);
                 advice.push(said!(
@@ -196,8 +203,17 @@ impl<'a> Story<'a> {
             "advice": self.advice().iter().map(|said| said.of(language)).collect::<Vec<_>>(),
             "events": self.events,
             "queued": queued,
+            "paused": self.paused,
         })
     }
+}
+
+fn resumed(number: u64) -> Said {
+    said!(
+        "it is paused by order {number}: `puerto resume {number}` has it tried now",
+        "está en pausa por la orden {number}: con `puerto resume {number}` se intenta ahora";
+        number = number
+    )
 }
 
 impl Recipient<'_> {

@@ -143,3 +143,24 @@ fn programs_read_one_document() {
     let states = document["recipients"].as_array().unwrap().iter().map(|r| &r["state"]);
     assert_eq!(states.collect::<Vec<_>>(), ["failed", "sent"]);
 }
+
+#[test]
+fn a_message_that_a_pause_keeps_says_so_and_how_it_ends() {
+    let mut view = waiting();
+    view.paused = serde_json::from_value(json!([{"number": 3, "kind": "pause",
+        "to": "example.net", "since": "2026-11-24T12:09:00Z", "until": "2026-11-24T14:10:00Z",
+        "by": 0, "note": "their maintenance"}]))
+    .unwrap();
+    let story = Story::of(&view);
+    for (language, words) in [
+        (Language::English, ["is paused", "order 3: paused: to example.net (their maintenance)"]),
+        (Language::Spanish, ["está en pausa", "orden 3: en pausa: para example.net"]),
+    ] {
+        let text = page::story(&story, &manner(language));
+        for word in words.iter().chain(&["`puerto resume 3`"]) {
+            assert!(text.contains(word), "{word}\n{text}");
+        }
+        assert!(!text.contains("`puerto queue retry"), "{text}");
+    }
+    assert_eq!(story.document(Language::English)["paused"][0]["number"], 3);
+}

@@ -1,0 +1,188 @@
+//! Counts of what is queued. All of it is read in one go, the work alone: of a message there
+//! is a row for each domain, and when it came is in its id.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use puerto_smtp::Domain;
+use tokio_postgres::{Error, Row};
+
+use super::claims::unsigned;
+use super::connect::Session;
+use super::core::{Core, Promise};
+use super::lock;
+use crate::SpoolError;
+use crate::clock::Clock as _;
+use crate::codec::Take;
+use crate::entry::RecipientState;
+use crate::faces::{Answer, PageRequest};
+use crate::filter::{Classify, LastAttempt};
+use crate::id::{MessageId, Timestamp};
+use crate::index::read_states;
+use crate::tally::{Counted, Group, Tally, TallyRequest};
+
+const MESSAGES: &str = "\
+SELECT count(*), count(*) FILTER (WHERE held), coalesce(sum(size), 0)::bigint FROM message";
+
+const WORK: &str = "\
+SELECT id, place, domain, due, ceiling, open, held, owner, epoch, state FROM work
+WHERE open > 0 AND damaged IS NULL";
+
+const LIVING: &str = "\
+SELECT number, epoch, lease_until FROM node
+WHERE alive AND lease_until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// To read all, it is better to read all.
+const SETUP: &str = "SET enable_seqscan = on";
+
+/// Messages that are counted with one statement where only some are meant, and rows that are
+/// brought at once where all are.
+const PIECE: usize = 2000;
+const ROWS: i32 = 10_000;
+
+impl Core {
+    /// Counts what is queued.
+    pub(super) fn tally(self: &Arc<Self>, request: TallyRequest) -> Answer<Tally> {
+        let core = Arc::clone(self);
+        if !request.filter.is_empty() {
+            return self.ask(async move { core.tally_pages(request).await });
+        }
+        let (promise, answer) = Promise::new();
+        // A million rows would be in the way of all else that this store's thread does.
+        let work = move || {
+            let counted = super::runtime()
+                .and_then(|runtime| runtime.block_on(core.tally_all(&request.classify)));
+            promise.keep(counted);
+        };
+        // Where there is no thread, the promise is dropped, and that is an answer.
+        drop(std::thread::Builder::new().name("tally".to_owned()).spawn(work));
+        answer
+    }
+
+    /// The same by a look at each message.
+    pub(super) async fn tally_pages(&self, request: TallyRequest) -> Result<Tally, SpoolError> {
+        let page = PageRequest { after: None, limit: PIECE, filter: request.filter.clone() };
+        let now = self.clock.now();
+        let pages = |after| self.page(PageRequest { after, ..page.clone() });
+        Tally::of_pages(&request, now, pages).await
+    }
+
+    async fn tally_all(&self, classify: &Classify) -> Result<Tally, SpoolError> {
+        let read = async {
+            let session = self.reach.open_aside().await?;
+            session.client.batch_execute(SETUP).await?;
+            self.read_all(session, classify).await
+        };
+        read.await.map_err(|error: Error| self.reach.failure(&error))
+    }
+
+    async fn read_all(&self, mut session: Session, classify: &Classify) -> Result<Tally, Error> {
+        let mut living = HashSet::new();
+        for row in session.query(LIVING, &[]).await? {
+            living.insert((row.try_get::<_, i16>(0)?, row.try_get::<_, i64>(1)?));
+        }
+        let mut counting = Counting {
+            core: self,
+            classify,
+            living,
+            now: self.clock.now(),
+            domains: HashMap::new(),
+            tally: Tally::default(),
+        };
+        if let Some(row) = session.query(MESSAGES, &[]).await?.first() {
+            let number = |at: usize| row.try_get::<_, i64>(at).map(i64::unsigned_abs);
+            let tally = &mut counting.tally;
+            (tally.messages, tally.held, tally.octets) = (number(0)?, number(1)?, number(2)?);
+        }
+        let reading = session.client.transaction().await?;
+        let portal = reading.bind(WORK, &[]).await?;
+        loop {
+            let rows = reading.query_portal(&portal, ROWS).await?;
+            if rows.is_empty() {
+                return Ok(counting.tally);
+            }
+            for row in &rows {
+                counting.add(row)?;
+            }
+        }
+    }
+}
+
+struct Counting<'a> {
+    core: &'a Core,
+    classify: &'a Classify,
+    /// The numbers and epochs of nodes that live: what of theirs is due is as good as leased.
+    living: HashSet<(i16, i64)>,
+    now: Timestamp,
+    domains: HashMap<String, Arc<Domain>>,
+    tally: Tally,
+}
+
+impl Counting<'_> {
+    fn add(&mut self, row: &Row) -> Result<(), Error> {
+        let id = unsigned(row.try_get(0)?);
+        let Some(domain) = self.domain(row.try_get(2)?) else { return Ok(()) };
+        let part = (id, row.try_get::<_, i32>(1)?.cast_unsigned());
+        let owner = (row.try_get::<_, Option<i16>>(7)?, row.try_get::<_, i64>(8)?);
+        let own = self.own_states(part, owner);
+        let is_others = owner.0.is_some_and(|number| self.living.contains(&(number, owner.1)));
+        let ceiling = row.try_get::<_, Option<i64>>(4)?.map(Timestamp::from_millis);
+        let (held, now) = (row.try_get::<_, bool>(6)?, self.now);
+        let counted = |place: u32, due: Timestamp| {
+            let due = ceiling.map_or(due, |ceiling| due.min(ceiling));
+            let state = match own.iter().find(|(known, _)| *known == place) {
+                Some((_, state)) => *state,
+                None if is_others && due <= now => RecipientState::Leased(now),
+                None => RecipientState::Due(due),
+            };
+            Counted { state, received_at: id.given_at(), held }
+        };
+        let (tally, classify) = (&mut self.tally, self.classify);
+        let mut count = |one: Counted, last: Option<LastAttempt<'_>>| {
+            let mut group = Group::default();
+            group.count(one, now);
+            tally.add(Arc::clone(&domain), classify(last), &group);
+        };
+        if let Some(states) = row.try_get::<_, Option<&[u8]>>(9)? {
+            // What cannot be read is told of elsewhere.
+            let _ = read_states(&mut Take(states), |place, due, last| {
+                if let Some(due) = due {
+                    count(counted(place, due), last);
+                }
+            });
+            return Ok(());
+        }
+        let due = Timestamp::from_millis(row.try_get(3)?);
+        let open = row.try_get::<_, i32>(5)?.cast_unsigned();
+        // Nobody has tried them: any of those that are open will do.
+        let places = own.iter().map(|(place, _)| *place).chain(std::iter::repeat(u32::MAX));
+        for place in places.take(open as usize) {
+            count(counted(place, due), None);
+        }
+        Ok(())
+    }
+
+    fn domain(&mut self, name: &str) -> Option<Arc<Domain>> {
+        if let Some(known) = self.domains.get(name) {
+            return Some(Arc::clone(known));
+        }
+        let domain = Arc::new(Domain::parse(name).ok()?);
+        self.domains.insert(name.to_owned(), Arc::clone(&domain));
+        Some(domain)
+    }
+
+    // Which of what is this node's is leased, only it knows.
+    fn own_states(
+        &self,
+        part: (MessageId, u32),
+        owner: (Option<i16>, i64),
+    ) -> Vec<(u32, RecipientState)> {
+        let hand = lock(&self.core.hand);
+        if owner != (Some(hand.owner), hand.epoch) {
+            return Vec::new();
+        }
+        let mut states = hand.states(part);
+        states.retain(|(_, state)| *state != RecipientState::Done);
+        states
+    }
+}
