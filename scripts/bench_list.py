@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import time
 
+from bench import Store
 from peers import RECORDS, Puerto, Unbound, World
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -41,11 +42,17 @@ def whole(puerto, *arguments):
 
 def measure(world, options):
     Unbound(world, RECORDS)
-    puerto = Puerto(world, start=False)
+    store = Store(world, options.store)
+    puerto = Puerto(world, sections=store.section(), start=False)
     spool = puerto.folder / "state" / "spool"
     spool.parent.mkdir(parents=True, exist_ok=True)
     print(subprocess.run([FILL, str(spool), str(options.count)], check=True, text=True,
                          stdout=subprocess.PIPE).stdout, end="", flush=True)
+    if store.database:
+        began = time.monotonic()
+        puerto.command("store", "copy", "segments", "postgres", timeout=14_400)
+        store.database.sql("VACUUM ANALYZE", "puerto")
+        print(f"store copy: {time.monotonic() - began:.0f} s", flush=True)
     began = time.monotonic()
     puerto.start()
     print(f"start: {time.monotonic() - began:.2f} s", flush=True)
@@ -75,6 +82,7 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("what", choices=["list"])
     options.add_argument("--count", type=int, default=1_000_000)
+    options.add_argument("--store", choices=["files", "postgres"], default="files")
     options.add_argument("--rounds", type=int, default=3)
     options = options.parse_args()
     world = World()

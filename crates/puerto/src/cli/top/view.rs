@@ -19,6 +19,8 @@ const REASONS: usize = 8;
 const ORDERS: usize = 3;
 /// Columns below which a screen is narrow: names are short, and only what says most is told.
 const NARROW: usize = 66;
+/// Rows from which on there is room to set long texts in several.
+const TALL: usize = 14;
 /// Columns of a name, and where the screen is narrow.
 const NAME: usize = 28;
 const SHORT_NAME: usize = 14;
@@ -61,7 +63,8 @@ pub(super) fn lines(
     now: Timestamp,
     (width, height): (usize, usize),
 ) -> Vec<Line<'static>> {
-    let screen = Screen { state, now, width: Some(width) };
+    let set = Some(width).filter(|_| height >= TALL);
+    let screen = Screen { state, now, width: Some(width), set };
     let mut lines = screen.head();
     let Some(look) = &state.look else { return lines };
     let lanes = screen.lanes(&look.lanes, LANES);
@@ -83,7 +86,7 @@ pub(super) fn lines(
 
 /// The same as text, all of it.
 pub(super) fn text(state: &State, now: Timestamp, width: Option<usize>) -> String {
-    let screen = Screen { state, now, width: None };
+    let screen = Screen { state, now, width: None, set: None };
     let mut out: String =
         screen.rates_and_trouble().iter().map(|line| format!("{line}\n")).collect();
     if let Some(look) = &state.look {
@@ -96,6 +99,8 @@ struct Screen<'a> {
     state: &'a State,
     now: Timestamp,
     width: Option<usize>,
+    /// In how many columns long texts are set; else they are cut off.
+    set: Option<usize>,
 }
 
 impl Screen<'_> {
@@ -114,7 +119,7 @@ impl Screen<'_> {
 
     // What is too long for a line goes on in the next.
     fn set(&self, text: &str, style: Style) -> Vec<Line<'static>> {
-        let text = set(text, self.width);
+        let text = set(text, self.set);
         text.lines().map(|line| Line::from(Span::styled(line.to_owned(), style))).collect()
     }
 
@@ -441,7 +446,7 @@ mod tests {
             "puerto top 12:00:00 q quit",
             "deferred 150",
             "oldest 2d, next 0s",
-            "example.net 1000 10m greylist",
+            "example.net 1000 10m greyli",
             "mx.example.n… 0/5 (20) out of re",
         ] {
             assert!(words.contains(part), "{part} in\n{shown}");
