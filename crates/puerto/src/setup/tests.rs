@@ -449,6 +449,18 @@ fn mail_that_waits_in_the_other_queue_is_told_before_it_is_stopped() {
 }
 
 #[test]
+fn mail_in_the_queue_of_a_server_that_was_removed_is_told() {
+    let machine = Machine::new()
+        .with("etc/postfix/main.cf", "myhostname = a.example.com\n")
+        .with("var/spool/postfix/deferred/A/A1", "");
+    let report = machine.set_up();
+    let steps: Vec<Said> = report.steps.iter().map(|step| step.what.clone()).collect();
+    let told = english(&steps);
+    assert!(told.contains("Postfix's queue, below /var/spool/postfix: 1."), "{told}");
+    assert!(!commands(&report).iter().any(|command| command.contains("postqueue")));
+}
+
+#[test]
 fn a_relayhost_that_is_typed_is_asked_for_its_user_and_password() {
     let closed = Told { exchanges: Ok(Vec::new()), port_25: Port25::Dropped };
     for (user, password, login) in
