@@ -561,7 +561,7 @@ fn the_unit_leaves_the_folders_to_the_user_and_can_signal_it() {
     // A reload of a wrong configuration fails before the daemon hears of it.
     let reload = unit.lines().filter(|line| line.starts_with("ExecReload=")).collect::<Vec<_>>();
     assert!(reload[0].ends_with(" config check"), "{unit}");
-    assert_eq!(reload[1..], ["ExecReload=+/bin/kill -HUP $MAINPID"], "{unit}");
+    assert_eq!(reload[1..], ["ExecReload=+/bin/sh -c 'kill -HUP ${MAINPID}'"], "{unit}");
 }
 
 #[test]
