@@ -188,6 +188,7 @@ def upgraded(machine):
 
 def mended(machine):
     """A version that refuses the configuration leaves the one before running."""
+    machine.run("systemctl", "reload", "puerto")
     machine.shell("cp /etc/puerto/puerto.toml /root/ && sed -i '1i nothing = 1' /etc/puerto/puerto.toml")
     first = machine.property("MainPID")
     said = machine.apt("install", "--reinstall", machine.new)

@@ -119,6 +119,12 @@ impl Service {
         !self.queue.is_empty()
     }
 
+    /// Where its queue is.
+    pub(super) fn queue_folder(&self) -> &'static str {
+        let first = self.queue.first().copied().unwrap_or_default();
+        first.rsplit_once('/').map_or(first, |(folder, _)| folder)
+    }
+
     /// How many messages wait in its queue.
     pub(super) fn waiting(&self, root: &Root) -> usize {
         let files = self.queue.iter().map(|folder| count(&root.at(folder))).sum::<usize>();

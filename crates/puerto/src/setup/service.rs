@@ -112,8 +112,9 @@ Sockets=puerto.socket
 ExecStart={program}{options} serve
 # A reload fails where the new configuration is wrong; the daemon keeps the old one.
 ExecReload={program}{options} config check
-# With all rights: those of the service do not reach the daemon, which is another user.
-ExecReload=+/bin/kill -HUP $MAINPID
+# With all rights: those of the service do not reach the daemon, which is another user. By the
+# shell's own: a small machine may have no /bin/kill.
+ExecReload=+/bin/sh -c 'kill -HUP ${{MAINPID}}'
 Restart=on-failure
 RestartSec=2s
 # A wrong configuration does not become right by trying again.

@@ -6,11 +6,12 @@ use std::path::Path;
 use super::Site;
 use super::hands::Step;
 use super::names;
+use super::others::Service;
 use super::root::Root;
 use super::service::{SOCKET, UNIT, has_package};
 use super::takeover::Inherited;
 use crate::config::{Config, DEFAULT_FILE};
-use crate::lang::said;
+use crate::lang::{Said, said};
 use crate::survey::address::is_public;
 
 /// Where the manual pages of programs go that are no package.
@@ -123,6 +124,8 @@ impl Situation<'_> {
                     program = name, count = waiting
                 );
                 todo.push(Step::new(what, service.queue_commands));
+            } else if waiting > 0 {
+                todo.push(Step::new(stranded(name, service, waiting), [""; 0]));
             }
             if !service.at_work(root, &running) {
                 continue;
@@ -245,6 +248,19 @@ impl Situation<'_> {
         );
         Some(Step::new(what, commands.iter().copied()).proposed(question).last())
     }
+}
+
+/// The package of ours, or somebody, has removed another mail server before its mail was gone.
+fn stranded(program: &str, service: Service, waiting: usize) -> Said {
+    said!(
+        "Messages that wait in {program}'s queue, below {folder}: {count}. {program} is not \
+         installed any more, and only it can send them: install it again, let it send them, then \
+         install this server again",
+        "Mensajes que esperan en la cola de {program}, bajo {folder}: {count}. {program} ya no está \
+         instalado y solo él puede enviarlos: vuelva a instalarlo, deje que los envíe y después \
+         vuelva a instalar este servidor";
+        program = program, count = waiting, folder = service.queue_folder()
+    )
 }
 
 fn install(root: &Root, program: &Path) -> Option<Step> {

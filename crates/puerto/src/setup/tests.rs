@@ -449,6 +449,18 @@ fn mail_that_waits_in_the_other_queue_is_told_before_it_is_stopped() {
 }
 
 #[test]
+fn mail_in_the_queue_of_a_server_that_was_removed_is_told() {
+    let machine = Machine::new()
+        .with("etc/postfix/main.cf", "myhostname = a.example.com\n")
+        .with("var/spool/postfix/deferred/A/A1", "");
+    let report = machine.set_up();
+    let steps: Vec<Said> = report.steps.iter().map(|step| step.what.clone()).collect();
+    let told = english(&steps);
+    assert!(told.contains("Postfix's queue, below /var/spool/postfix: 1."), "{told}");
+    assert!(!commands(&report).iter().any(|command| command.contains("postqueue")));
+}
+
+#[test]
 fn a_relayhost_that_is_typed_is_asked_for_its_user_and_password() {
     let closed = Told { exchanges: Ok(Vec::new()), port_25: Port25::Dropped };
     for (user, password, login) in
@@ -549,7 +561,7 @@ fn the_unit_leaves_the_folders_to_the_user_and_can_signal_it() {
     // A reload of a wrong configuration fails before the daemon hears of it.
     let reload = unit.lines().filter(|line| line.starts_with("ExecReload=")).collect::<Vec<_>>();
     assert!(reload[0].ends_with(" config check"), "{unit}");
-    assert_eq!(reload[1..], ["ExecReload=+/bin/kill -HUP $MAINPID"], "{unit}");
+    assert_eq!(reload[1..], ["ExecReload=+/bin/sh -c 'kill -HUP ${MAINPID}'"], "{unit}");
 }
 
 #[test]
