@@ -30,6 +30,18 @@ need_packages() {
   in_machine true
 }
 
+# need_archives PACKAGE…: those of Debian's packages that stand in others' way, so that a test
+# unpacks them where it wants them.
+need_archives() {
+  local package
+  mkdir -p "$tools/archives"
+  for package in "$@"; do
+    [ -z "$(ls "$tools/archives/${package}"_*.deb 2>/dev/null)" ] || continue
+    in_machine sh -c 'cd "$1" && { apt-get download -qq "$2" 2>/dev/null || { apt-get update -qq && apt-get download -qq "$2"; }; }' \
+      sh "$tools/archives" "$package"
+  done
+}
+
 # need_python PACKAGE…: a virtual environment of the project's own, made once. Where this
 # machine has no Python, that of the tests' machine makes it.
 need_python() {

@@ -41,8 +41,9 @@ class Networks:
     """Both networks, and in the Internet what a sender needs."""
 
     def __init__(self, world):
-        for name, prefix in (("inside", INSIDE), ("outside", OUTSIDE)):
-            run("ip", "link", "add", name, "type", "bridge")
+        for number, (name, prefix) in enumerate((("inside", INSIDE), ("outside", OUTSIDE))):
+            # Otherwise it changes with the legs, and who knows the old one is not heard.
+            run("ip", "link", "add", name, "address", f"02:00:00:00:00:0{number}", "type", "bridge")
             run("ip", "address", "add", f"{prefix}.1/24", "dev", name)
             run("ip", "link", "set", name, "up")
         for address in (RESOLVER, RECIPIENT):

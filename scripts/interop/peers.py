@@ -415,6 +415,12 @@ class Puerto(Process):
         wait_for("the queue to be empty", lambda: self.queue_length() == 0, seconds)
 
 
+def opening(world, receiver=final_postfix, **settings):
+    """What most tests begin with: a resolver, whoever receives for example.net, and us."""
+    Unbound(world, RECORDS)
+    return receiver(world), Puerto(world, **settings)
+
+
 def as_user(*command, **options):
     """Runs a command as an unprivileged user."""
     return run("setpriv", f"--reuid={UNPRIVILEGED}", "--regid=nogroup", "--clear-groups",

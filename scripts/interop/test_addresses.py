@@ -1,5 +1,6 @@
 """Whose mail is whose: tables, domains behind us, mailboxes that Dovecot has."""
 
+import json
 import os
 import signal
 import smtplib
@@ -175,6 +176,7 @@ def test_commands_and_files(world):
     # A refusal is quoted to the sender; what is to wait waits, and nothing is done twice.
     house.send("full@example.com", sender="luis@example.com")
     wait_for("the notice", lambda: "no room for full@example.com" in house.mbox("luis"))
+    assert "have it" not in house.mbox("luis"), house.mbox("luis")
     house.send("wait@example.com")
     house.puerto.says("ended with exit code 75")
     (out / "go").write_text("")
@@ -227,6 +229,33 @@ def test_what_is_sent_on_leaves_with_a_sender_of_ours(world):
     house.puerto.stop()
     house.puerto.start()
     assert rcpt(sender, forged) == [250, 550]
+
+
+def test_a_refused_copy_is_told_as_one_with_what_would_have_helped(world):
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    sink.misbehave("rcpt", "550 5.7.23 SPF validation failed")
+    house = House(world, aliases="team: you@example.net\n")
+    send("team@example.com", sender="ana@example.org")
+    house.puerto.says("550 5.7.23")
+    house.puerto.wait_empty()
+    told = json.loads(house.puerto.command("why", "you@example.net", "--json").stdout)
+    assert any("[srs]" in advice for advice in told["advice"]), told["advice"]
+    page = house.puerto.command("--lang", "en", "why", "you@example.net").stdout.decode()
+    assert "sends on" in page, page
+
+
+def test_strangers_are_told_at_once_that_an_alias_leads_to_nobody(world):
+    Unbound(world, RECORDS)
+    house = House(world, aliases="gone: no-such-user\nround: square\nsquare: round\nhalf: ana, no-such-user\n")
+    assert rcpt("gone@example.com", "round@example.com", "half@example.com") == [550, 550, 250]
+    # Those of this machine hear of it by a notice; whoever keeps the file, by `newaliases`.
+    house.send("gone@example.com", sender="ana@example.com")
+    wait_for("the notice", lambda: "no-such-user" in house.mbox("ana"))
+    told = run(house.puerto.sendmail, "-bi", env=os.environ | {"LC_ALL": "C"}).stderr.decode()
+    for line in ("line 1: `gone`: there is neither", "line 2: `round` leads in a circle",
+                 "line 4: `half`: there is neither"):
+        assert line in told, told
 
 
 def test_virtual_domains(world):

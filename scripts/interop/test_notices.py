@@ -3,10 +3,13 @@ senders that name their recipient. Whom a notice is for has a mailbox at a Postf
 
 import email
 import email.policy
+import json
 import smtplib
 
-from peers import FINAL_ADDRESS, RECORDS, RELAY_ADDRESS, SENDER_ADDRESS, Postfix, Puerto, Unbound
-from peers import final_postfix, run, wait_for
+from peers import (FINAL_ADDRESS, RECORDS, RELAY_ADDRESS, SENDER_ADDRESS, Postfix, Unbound, final_postfix,
+                   opening, run, wait_for)
+from scripted import Sink
+from test_local import House
 
 SECTIONS = """
 [[route]]
@@ -27,9 +30,8 @@ class Peers:
     """Us, and Postfix as the recipients' server, where notices come to as well."""
 
     def __init__(self, world, **final):
-        world.add(Unbound(world, RECORDS)).start()
-        self.final = final_postfix(world, **final)
-        self.puerto = world.add(Puerto(world, "", SECTIONS))
+        self.final, self.puerto = opening(
+            world, lambda world: final_postfix(world, **final), sections=SECTIONS)
 
     def sendmail(self, *arguments, text="Subject: año\n\nhello\n"):
         run(self.puerto.sendmail, "-f", "me@example.net", *arguments, input=text.encode())
@@ -55,6 +57,18 @@ def test_notices_success_where_postfix_offers_no_dsn(world):
     assert "año" in people and "does not tell what becomes of it" in people, people
     assert returned[0].get_content_type() == "text/rfc822-headers", returned
     assert notice["Auto-Submitted"] == "auto-replied" and notice["Return-Path"] == "<>", notice
+
+
+def test_notices_that_mutt_asks_for(world):
+    peers = Peers(world, smtpd_discard_ehlo_keywords="dsn")
+    run("mutt", "-n", "-F", "/dev/null", "-e", f'set sendmail="{peers.puerto.sendmail} -oem -oi"',
+        "-e", 'set from="me@example.net" use_from=yes use_envelope_from=yes copy=no',
+        "-e", 'set dsn_notify="success,failure" dsn_return=hdrs', "-s", "by mutt", "--", "bo@example.net",
+        input=b"hello\n", env={"HOME": str(world.folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
+    [notice] = peers.notices(1)
+    people, groups, returned = parts(notice)
+    assert groups[1]["Action"] == "relayed" and "by mutt" in people, people
+    assert returned[0].get_content_type() == "text/rfc822-headers", returned
 
 
 def test_notices_success_is_told_by_a_postfix_that_offers_dsn(world):
@@ -120,3 +134,62 @@ def test_notices_verp_by_route_by_command_and_by_xverp(world):
         ("xverp", "<me+ana=example.net@example.net>"),
         ("xverp", "<me+bo+x=example.net@example.net>"),
     }, senders
+
+
+REPORT = """\
+From: Mail Delivery System <MAILER-DAEMON@mx.example.net>\r
+To: ana@example.com\r
+Subject: Undelivered Mail Returned to Sender\r
+MIME-Version: 1.0\r
+Content-Type: multipart/report; report-type=delivery-status; boundary=b\r
+\r
+--b\r
+\r
+It did not work.\r
+--b\r
+Content-Type: message/delivery-status\r
+\r
+Reporting-MTA: dns; mx.example.net\r
+\r
+Final-Recipient: rfc822; RECIPIENT\r
+Action: failed\r
+Status: 5.2.2\r
+Diagnostic-Code: smtp; 552 5.2.2 mailbox full\r
+\r
+--b\r
+Content-Type: message/rfc822\r
+\r
+Message-ID: <MESSAGE@example.com>\r
+Subject: x\r
+\r
+hi\r
+--b--\r
+"""
+
+
+def test_notices_that_come_back_later_are_noted_with_their_message_and_forged_ones_are_not(world):
+    Unbound(world, RECORDS)
+    sink = Sink(world, FINAL_ADDRESS)
+    house = House(world)
+    run(house.puerto.sendmail, "-f", "ana@example.com", "you@example.net", "bo@example.net",
+        input=b"Subject: x\nMessage-ID: <sent@example.com>\n\nhi\n")
+    wait_for("both", lambda: sink.copies_for("you@example.net") + sink.copies_for("bo@example.net") == 2)
+    for number, (sender, recipient, message, to) in enumerate((
+            ("", "victim@example.net", "sent", "ana@example.com"),
+            ("", "you@example.net", "another", "ana@example.com"),
+            ("", "you@example.net", "sent", "luis@example.com"),
+            # What our own domains write is no report, and is not opened.
+            ("luis@example.com", "you@example.net", "sent", "ana@example.com"),
+            ("", "you@example.net", "sent", "ana@example.com"))):
+        report = REPORT.replace("RECIPIENT", recipient).replace("MESSAGE", message)
+        with smtplib.SMTP(SENDER_ADDRESS, 25) as client:
+            client.sendmail(sender, to, report)
+        wait_for("the mailboxes", lambda: house.mbox("ana").count("\nSubject: Undel")
+                 + house.mbox("luis").count("\nSubject: Undel") == number + 1)
+    house.puerto.says("refused later: ")
+    assert house.puerto.log().count("refused later: ") == 1, house.puerto.log()
+    told = json.loads(house.puerto.command("why", "<sent@example.com>", "--json").stdout)
+    later = [event for event in told["events"] if event["event"] == "later"]
+    assert [(event["news"], event["to"]) for event in later] == [("refused", "you@example.net")], later
+    page = house.puerto.command("--lang", "en", "why", "<sent@example.com>").stdout.decode()
+    assert "mailbox full" in page, page

@@ -2,10 +2,18 @@
 
 import json
 
-from peers import FINAL_ADDRESS, RECORDS, Puerto, Unbound, run, wait_for
+from peers import FINAL_ADDRESS, opening, run, wait_for
 from scripted import Sink
 
 MESSAGE = b"Subject: x\nMessage-ID: <story-1@example.com>\n\nhi\n"
+
+
+def with_a_message_that_waits(world, reply="450 4.7.1 later", **settings):
+    sink, puerto = opening(world, lambda world: Sink(world, FINAL_ADDRESS), **settings)
+    sink.misbehave("rcpt", reply)
+    run(puerto.sendmail, "-f", "me@example.com", "you@example.net", input=MESSAGE)
+    puerto.says("status=deferred")
+    return sink, puerto
 
 
 def told(puerto, what, code=0):
@@ -19,12 +27,7 @@ def queue_id(puerto):
 
 
 def test_a_message_that_waits_and_is_then_delivered(world):
-    Unbound(world, RECORDS)
-    sink = Sink(world, FINAL_ADDRESS)
-    sink.misbehave("rcpt", "450 4.7.1 Greylisted, come back")
-    puerto = Puerto(world)
-    run(puerto.sendmail, "-f", "me@example.com", "you@example.net", input=MESSAGE)
-    puerto.says("status=deferred")
+    sink, puerto = with_a_message_that_waits(world, "450 4.7.1 Greylisted, come back")
     number = queue_id(puerto)
     for name in [number, "<story-1@example.com>", "story-1@EXAMPLE.com", "you@example.net",
                  "me@example.com", "me"]:
@@ -64,12 +67,7 @@ def test_a_message_that_waits_and_is_then_delivered(world):
 
 
 def test_others_are_told_of_their_own_mail_alone(world):
-    Unbound(world, RECORDS)
-    sink = Sink(world, FINAL_ADDRESS)
-    sink.misbehave("rcpt", "450 4.7.1 later")
-    puerto = Puerto(world)
-    run(puerto.sendmail, "-f", "me@example.com", "you@example.net", input=MESSAGE)
-    puerto.says("status=deferred")
+    _, puerto = with_a_message_that_waits(world)
     number = queue_id(puerto)
 
     # Neither root nor the daemon's own user, which may ask for all.
@@ -95,12 +93,7 @@ def test_others_are_told_of_their_own_mail_alone(world):
 
 
 def test_a_history_that_is_switched_off_tells_what_waits(world):
-    Unbound(world, RECORDS)
-    sink = Sink(world, FINAL_ADDRESS)
-    sink.misbehave("rcpt", "450 4.7.1 later")
-    puerto = Puerto(world, sections='[history]\nkeep = "0"\n')
-    run(puerto.sendmail, "-f", "me@example.com", "you@example.net", input=MESSAGE)
-    puerto.says("status=deferred")
+    _, puerto = with_a_message_that_waits(world, sections='[history]\nkeep = "0"\n')
     story = told(puerto, "you@example.net")
     assert story["state"] == "waiting" and story["events"] == []
     assert told(puerto, "<story-1@example.com>", code=1)["history"] is False

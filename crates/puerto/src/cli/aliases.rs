@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::iter::once;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::cli::exit::{Failure, Sysexit};
 use crate::cli::output::{printable, say, tell};
@@ -53,6 +54,9 @@ pub(super) fn check(config_path: Option<&Path>, language: Language) -> Result<()
     match local::alias_warnings(&config.local, service.as_ref()) {
         Ok(warnings) => {
             warn(warnings);
+            // That users cannot be looked up is no fault of the file's.
+            let config = Arc::new(config.clone());
+            warn(local::dead_ends(&config, service.as_ref()).unwrap_or_default());
             say(&NOTHING.with(language, &[("file", &shown)]))?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -10,7 +10,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use serde_json::{Value, json};
 
 use super::clock::now;
-use crate::config::{Config, LogTarget};
+use crate::config::{Config, Inhabitant, LogTarget, Mailbox};
 use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, said_of};
@@ -108,6 +108,7 @@ pub(super) fn of(config: &Config, text: &str) -> Vec<Tried> {
     trial.certificate(config);
     trial.passwords(config);
     trial.keys(config);
+    trial.addresses(config);
     trial.listeners(config);
     trial.sources(config);
     trial.names(config);
@@ -226,6 +227,37 @@ impl Trial<'_> {
                     self.add(key, HIDDEN_PASSWORD.put("user", &config.user).put("file", &file));
                 }
                 Err(error) => self.failed(Severity::Warning, key, &file, &error),
+            }
+        }
+    }
+
+    // What mail waits for while it cannot be read or reached.
+    fn addresses(&mut self, config: &Config) {
+        let table = config.virtual_addresses.file.iter().map(|file| ("virtual.file", file));
+        let lists = config.relay_recipients.iter().filter_map(|who| match who {
+            Inhabitant::File(file) => Some(("relay_recipients", file)),
+            Inhabitant::Listed(_) => None,
+        });
+        for (key, file) in table.chain(lists) {
+            let opened =
+                rights::act(self.service.as_ref(), || rights::open_to_read(file, None).map(drop));
+            if let Err(error) = opened {
+                self.failed(Severity::Warning, key, &file.display().to_string(), &error);
+            }
+        }
+        if let Some(file) = &config.srs.secret_file {
+            let read = || rights::read_secret(file).map(drop);
+            if let Err(error) = read().and_then(|()| rights::act(self.service.as_ref(), read)) {
+                let key = "srs.secret_file";
+                self.failed(Severity::Warning, key, &file.display().to_string(), &error);
+            }
+        }
+        if let Mailbox::Lmtp(server) = &config.local.mailbox
+            && server.starts_with('/')
+        {
+            let may_write = || Ok(eaccess(Path::new(server), AccessFlags::W_OK)?);
+            if let Err(error) = rights::act(self.service.as_ref(), may_write) {
+                self.failed(Severity::Warning, "local.mailbox", server, &error);
             }
         }
     }
@@ -400,6 +432,31 @@ mod tests {
                     path("open")
                 ),
                 vec![(Error, "tls.certificate", Some(5))],
+            ),
+            (
+                format!(
+                    "{QUIET}{listen}[virtual]\ndomains = [\"a.example\"]\nfile = \"{}\"\n",
+                    path("none")
+                ),
+                vec![(Warning, "virtual.file", Some(6))],
+            ),
+            (
+                format!(
+                    "{QUIET}relay_domains = [\"b.example\"]\nrelay_recipients = [\"{}\"]\n{listen}",
+                    path("none")
+                ),
+                vec![(Warning, "relay_recipients", Some(3))],
+            ),
+            (
+                format!(
+                    "{QUIET}{listen}[srs]\ndomain = \"a.example\"\nsecret_file = \"{}\"\n",
+                    path("open")
+                ),
+                vec![(Warning, "srs.secret_file", Some(6))],
+            ),
+            (
+                format!("{QUIET}{listen}[local]\nmailbox = \"lmtp:{}\"\n", path("none")),
+                vec![(Warning, "local.mailbox", Some(5))],
             ),
             (relay("none"), vec![(Warning, "relayhost_password_file", Some(4))]),
             (relay("open"), vec![(Warning, "relayhost_password_file", Some(4))]),

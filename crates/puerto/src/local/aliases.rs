@@ -43,7 +43,8 @@ pub(super) enum Target {
 /// All aliases, by name in lower case.
 #[derive(Debug, Default)]
 pub(super) struct Aliases {
-    by_name: HashMap<String, Vec<Target>>,
+    /// With the line on which each stands.
+    by_name: HashMap<String, (usize, Vec<Target>)>,
     warnings: Vec<Warning>,
     /// Whose file it is.
     pub(super) owner: Owner,
@@ -123,7 +124,7 @@ impl Aliases {
             self.warn(number, &text);
             return;
         }
-        if self.by_name.insert(name.to_lowercase(), targets).is_some() {
+        if self.by_name.insert(name.to_lowercase(), (number, targets)).is_some() {
             let text = said!(
                 "`{name}` stands here for the second time: this one holds",
                 "`{name}` aparece aquí por segunda vez: vale esta"; name = name
@@ -150,9 +151,18 @@ impl Aliases {
         (is_list && self.get(&owner).is_some()).then_some(owner)
     }
 
+    /// Each with its line, its name in lower case and its targets, as they stand in the file.
+    pub(super) fn in_order(&self) -> Vec<(usize, &str, &[Target])> {
+        let all = self.by_name.iter();
+        let mut all: Vec<_> =
+            all.map(|(name, (line, targets))| (*line, &**name, &**targets)).collect();
+        all.sort_by_key(|(line, ..)| *line);
+        all
+    }
+
     /// The targets of a name, without regard to case.
     pub(super) fn get(&self, name: &str) -> Option<&[Target]> {
-        self.by_name.get(&name.to_lowercase()).map(Vec::as_slice)
+        self.by_name.get(&name.to_lowercase()).map(|(_, targets)| targets.as_slice())
     }
 }
 
@@ -398,7 +408,7 @@ pub fn alias_warnings(
         lists.collect::<Vec<_>>()
     };
     let mut waiting: Vec<PathBuf> =
-        aliases.by_name.values().flat_map(|targets| lists(targets)).collect();
+        aliases.by_name.values().flat_map(|(_, targets)| lists(targets)).collect();
     waiting.sort_by(|a, b| b.cmp(a));
     let mut told: Vec<_> =
         aliases.warnings(local).into_iter().map(|what| (file.to_owned(), what)).collect();

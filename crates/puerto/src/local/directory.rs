@@ -12,11 +12,11 @@ use puerto_spool::clock::{Clock as _, SystemClock};
 use tokio::time::Instant;
 
 use super::account::Account;
-use super::aliases::Aliases;
+use super::aliases::{Aliases, Target};
 use super::expansion::{Expander, Resolution};
 use super::srs::{self, Srs, is_rewritten};
 use super::table::{Entry, Table};
-use super::watched::{News, Watched};
+use super::watched::{Names as _, News, Watched, read};
 use crate::cause::Cause;
 use crate::config::{Config, Live, Mailbox};
 use crate::lang::Said;
@@ -28,6 +28,8 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Answers remembered at most, so that a flood of names costs little memory.
 const ANSWERS: usize = 10_000;
+/// Targets of an alias up to which it is found out at the door whether they exist.
+const FOLLOWED: usize = 20;
 
 /// The users of this machine and their other names.
 #[derive(Debug)]
@@ -68,6 +70,19 @@ impl OtherNames {
 }
 
 impl OtherNames {
+    /// Whether a name is an alias that may lead to names that nobody has, and to nothing else:
+    /// who sends to it is told at the door. Longer lists are for delivery to follow.
+    fn may_be_nobodys(&self, name: &str) -> bool {
+        let is_name = |target: &Target| {
+            use Target::{Address, Name, User, UserAt};
+            matches!(target, Name(_) | User(_) | Address(_) | UserAt(_))
+        };
+        let mut known = candidates(name, &self.config.local.recipient_delimiter);
+        known
+            .find_map(|name| self.aliases.get(name))
+            .is_some_and(|targets| targets.len() <= FOLLOWED && targets.iter().all(is_name))
+    }
+
     /// Whose mail comes back to this address, if it is one that this server has made, or
     /// somebody would have us think so.
     pub(super) fn back(&self, address: &Address) -> Option<Result<Address, Back>> {
@@ -93,6 +108,16 @@ pub(super) enum Back {
 // Days since 1970.
 fn today() -> u64 {
     u64::try_from(SystemClock.now().as_secs() / 86_400).unwrap_or_default()
+}
+
+impl OtherNames {
+    /// As the files say it now, for a look that sends nothing back.
+    pub(super) fn of_files(config: &Arc<Config>, aliases: Arc<Aliases>) -> Self {
+        let written = Arc::new(Table::of(&config.virtual_addresses));
+        let file = config.virtual_addresses.file.as_deref().and_then(|file| read(file).ok());
+        let file = file.map(|(text, owner)| Arc::new(Table::parse(&text, owner)));
+        Self { config: Arc::clone(config), aliases, written, file, srs: None }
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +168,8 @@ impl Directory {
         let is_plain = names.back(address).is_none()
             && !route::is_virtual(config, address.domain())
             && names.entry(address).is_none()
-            && (!is_lmtp || !self.is_alias(address.local_part()));
+            && (!is_lmtp || !self.is_alias(address.local_part()))
+            && !names.may_be_nobodys(&name);
         if !is_plain {
             return self.resolve(address).map_or(Standing::Known, |found| found.standing(config));
         }
@@ -370,13 +396,22 @@ mod tests {
     #[test]
     fn users_aliases_and_required_names_are_known() {
         let dir = tempfile::tempdir().unwrap();
-        let directory = directory(dir.path(), "office: root\n");
+        let aliases = "office: root\ngone: far-away\nfar-away: no-such-user\n\
+                       half: no-such-user, root\nround: square\nsquare: round@example.com\n\
+                       far: you@example.net\nlist: :include:/nonexistent\n";
+        let directory = directory(dir.path(), aliases);
         for (name, known) in [
             ("root", true),
             ("ROOT", true),
             ("root+lists", true),
             ("office", true),
             ("Office+x", true),
+            ("gone", false),
+            ("gone+x", false),
+            ("half", true),
+            ("round", false),
+            ("far", true),
+            ("list", true),
             ("Postmaster", true),
             ("MAILER-DAEMON", true),
             ("abuse", true),

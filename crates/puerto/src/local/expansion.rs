@@ -76,6 +76,12 @@ pub(super) struct Resolution {
 }
 
 impl Resolution {
+    /// Whether there is neither anybody nor anything wrong: it led in a circle.
+    pub(super) fn is_empty(&self) -> bool {
+        let nothing = Self { remarks: self.remarks.clone(), ..Self::default() };
+        *self == nothing
+    }
+
     /// Whether there is somebody behind it.
     pub(super) fn standing(self, config: &Config) -> Standing {
         let sure = !self.discards.is_empty()

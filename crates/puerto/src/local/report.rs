@@ -125,6 +125,7 @@ pub(super) fn verdict(
         "" => Cause::ForwardedNowhere {},
         name => Cause::ThrownAway { alias: name.to_owned() },
     }));
+    let is_alone = done.is_empty() && share.remote.is_empty();
     let Some(first) = never.first() else {
         done.dedup();
         let together =
@@ -142,7 +143,7 @@ pub(super) fn verdict(
     };
     Err(Failure::of_peer(
         status,
-        if share.reaches_nobody() { cause } else { Cause::OthersHaveIt { of: Box::new(cause) } },
+        if is_alone { cause } else { Cause::OthersHaveIt { of: Box::new(cause) } },
     ))
 }
 
@@ -197,5 +198,30 @@ pub(super) fn outcome(
         },
         retry_after,
         success: Success::Delivered,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::deed::{By, What};
+    use super::*;
+
+    /// A command that was all there was and refused the mail: nobody has it.
+    #[test]
+    fn others_have_it_where_there_are_others() {
+        let command = |text: &str| Deed { what: What::Command(text.into()), by: By::Owner(1) };
+        let share = |commands: &[&str]| Share {
+            deeds: commands.iter().map(|text| command(text)).collect(),
+            ..Share::default()
+        };
+        let refused = || Err(Failure::never(3, 0, Cause::AliasCircle {}));
+        let said = |share: &Share, results| match verdict(share, results) {
+            Err(failure) => failure.cause.to_string(),
+            Ok(cause) => panic!("{cause}"),
+        };
+        let alone = said(&share(&["one"]), vec![refused()]);
+        assert!(!alone.contains("its other targets have it"), "{alone}");
+        let beside = said(&share(&["one", "two"]), vec![refused(), Ok(Cause::Delivered {})]);
+        assert!(beside.ends_with("; its other targets have it"), "{beside}");
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! It is off the path of mail: a message is looked at once a mailbox has it, its first
 //! [`MAX_INPUT`] octets alone, one after the other; what comes faster than that is left out.
+//! Mail that our own domains write to each other is not opened for it.
 
 mod judge;
 mod known;
@@ -17,7 +18,7 @@ mod tests;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use puerto_smtp::{Address, Verp};
+use puerto_smtp::{Address, ReversePath, Verp};
 use puerto_spool::MessageId;
 use tokio::sync::mpsc;
 
@@ -52,7 +53,13 @@ pub struct Sent {
 
 /// Looks for reports in what mailboxes get.
 pub struct Returns {
-    waiting: Option<mpsc::Sender<Candidate>>,
+    looking: Option<Looking>,
+}
+
+struct Looking {
+    config: Live,
+    known: Arc<dyn Known>,
+    waiting: mpsc::Sender<Candidate>,
 }
 
 /// What may be a report.
@@ -65,12 +72,13 @@ struct Candidate {
 impl Returns {
     /// Looks at nothing, where nothing is known of what went out.
     pub fn nowhere() -> Self {
-        Self { waiting: None }
+        Self { looking: None }
     }
 
     /// Begins to look; to be called within a runtime.
     pub fn start(config: Live, known: Arc<dyn Known>, log: MailLog) -> Self {
         let (waiting, mut candidates) = mpsc::channel::<Candidate>(WAITING);
+        let looking = Looking { config: config.clone(), known: Arc::clone(&known), waiting };
         tokio::spawn(async move {
             while let Some(candidate) = candidates.recv().await {
                 let (config, known, log) = (config.get(), Arc::clone(&known), log.clone());
@@ -79,14 +87,18 @@ impl Returns {
                 let _ = tokio::task::spawn_blocking(look).await;
             }
         });
-        Self { waiting: Some(waiting) }
+        Self { looking: Some(looking) }
     }
 
     /// Looks at what was delivered here, if it may be a report.
     pub async fn consider(&self, job: &Job, report: &Report) {
-        let Some(waiting) = self.waiting.as_ref() else { return };
+        let Some(looking) = &self.looking else { return };
         let sent = report.outcomes.iter().any(|outcome| outcome.status == DeliveryStatus::Sent);
-        if !sent || waiting.capacity() == 0 {
+        if !sent
+            || looking.waiting.capacity() == 0
+            || !may_report(&job.reverse_path, &looking.config.get())
+            || !looking.known.is_kept()
+        {
             return;
         }
         let (body, is_null) = (Arc::clone(&job.body), job.reverse_path.is_null());
@@ -99,15 +111,24 @@ impl Returns {
         };
         if let Some(body) = read {
             let came_to = job.recipients.iter().map(|leased| leased.recipient.address.clone());
-            let _ = waiting.try_send(Candidate { id: job.id, came_to: came_to.collect(), body });
+            let _ = looking.waiting.try_send(Candidate {
+                id: job.id,
+                came_to: came_to.collect(),
+                body,
+            });
         }
     }
 }
 
 impl std::fmt::Debug for Returns {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Returns").field("looks", &self.waiting.is_some()).finish()
+        f.debug_struct("Returns").field("looks", &self.looking.is_some()).finish()
     }
+}
+
+// Notices have no sender, as a rule, and complaints one elsewhere. They come to any address.
+fn may_report(reverse_path: &ReversePath, config: &Config) -> bool {
+    reverse_path.address().is_none_or(|sender| !config.domains.contains(sender.domain()))
 }
 
 // The beginning of a message that may be a report. Notices have the null reverse-path;
@@ -123,16 +144,15 @@ fn beginning(mut reader: Box<dyn BodyReader>, is_null: bool) -> Option<Vec<u8>> 
     Some(octets)
 }
 
+// In its header: a letter may speak of such things.
 fn says_it_is_a_report(head: &[u8]) -> bool {
-    let lower = head.to_ascii_lowercase();
-    let holds = |words: &[u8]| memchr::memmem::find(&lower, words).is_some();
+    let end = memchr::memmem::find(head, b"\r\n\r\n").unwrap_or(head.len());
+    let header = head.get(..end).unwrap_or_default().to_ascii_lowercase();
+    let holds = |words: &[u8]| memchr::memmem::find(&header, words).is_some();
     holds(b"multipart/report") || holds(b"x-failed-recipients")
 }
 
 fn look(candidate: &Candidate, config: &Config, known: &dyn Known, log: &MailLog) {
-    if !known.is_kept() {
-        return;
-    }
     let text = String::from_utf8_lossy(&candidate.body);
     let Some(report) = explain::returned(&text) else { return };
     // What we tell our own users is in the log and in the story already.

@@ -184,6 +184,28 @@ fn what_is_no_report_of_others_is_passed_over() {
     }
 }
 
+/// Nothing is read of what our own domains write to each other, nor where nothing is known.
+#[test]
+fn only_mail_from_elsewhere_or_without_a_sender_is_looked_at() {
+    let mut config = Config::for_tests(Path::new("/nowhere"));
+    config.domains = vec![puerto_smtp::Domain::parse("example.com").unwrap()];
+    for (sender, fits) in [
+        ("", true),
+        ("feedback@arf.portal.example", true),
+        ("me@sub.example.com", true),
+        ("me@example.com", false),
+        ("me@EXAMPLE.com", false),
+    ] {
+        assert_eq!(
+            may_report(&ReversePath::parse(&format!("<{sender}>")).unwrap(), &config),
+            fits,
+            "{sender}"
+        );
+    }
+    assert!(says_it_is_a_report(b"Subject: x\r\nContent-Type: Multipart/Report; a=b\r\n\r\n"));
+    assert!(!says_it_is_a_report(b"Subject: x\r\n\r\nContent-Type: multipart/report\r\n"));
+}
+
 /// The samples beside the project, where the machine has them.
 #[test]
 fn samples_of_many_servers_belong_to_their_messages_and_the_forged_one_to_none() {

@@ -163,6 +163,15 @@ fn beginning(page: &mut Page, story: &Story<'_>, manner: &Manner) {
         (Some(origin), _) => {
             page.fact(Text::new("Came", "Vino"), &came(origin).of(language));
         }
+        (None, _) if story.is_sent_on() => {
+            let text = Text::new(
+                "from this server: a copy that an alias, a `.forward` or [virtual] sends on; the \
+                 message itself has the same Message-ID",
+                "de este servidor: una copia que reenvía un alias, un `.forward` o [virtual]; el \
+                 mensaje original tiene el mismo Message-ID",
+            );
+            page.fact(Text::new("Came", "Vino"), text.of(language));
+        }
         (None, Some(queued)) => {
             page.fact(Text::new("Came from", "Vino de"), &printable(&queued.origin));
         }

@@ -162,6 +162,12 @@ impl<'a> Story<'a> {
         advice
     }
 
+    /// A copy that this server sends on: how it began is known, nobody brought it, and it is
+    /// no letter of the server's own, which has no sender.
+    pub(super) fn is_sent_on(&self) -> bool {
+        self.origin.is_none() && self.ready.is_some_and(|ready| !ready.from.is_empty())
+    }
+
     pub(super) fn is_being_sent(&self) -> bool {
         let recipients = self.queued.map(|queued| queued.recipients.as_slice());
         let recipients = recipients.unwrap_or_default();

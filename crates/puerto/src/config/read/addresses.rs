@@ -46,7 +46,8 @@ impl Reader {
             );
         }
         for pattern in &config.relay_domains {
-            let is_here = ours.iter().chain(&table.domains).any(|own| own.name() == Some(pattern));
+            let mut here = ours.iter().chain(&table.domains).chain(&config.srs.domain);
+            let is_here = here.any(|own| own.name() == Some(pattern));
             self.require(
                 !is_here,
                 "relay_domains",
@@ -56,8 +57,8 @@ impl Reader {
                     domain = pattern
                 ),
                 said!(
-                    "domains that are neither in `domains` nor in `virtual.domains`",
-                    "dominios que no estén ni en `domains` ni en `virtual.domains`"
+                    "domains that are neither in `domains` nor in `virtual.domains`, nor `srs.domain`",
+                    "dominios que no estén ni en `domains` ni en `virtual.domains`, ni sean `srs.domain`"
                 ),
             );
         }
