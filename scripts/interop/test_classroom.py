@@ -166,7 +166,7 @@ def test_servers_of_students_send_through_the_relay(world):
     write(home, "too early")
     notice = internet.until("the notice", lambda: home.read("/var/mail/bosun"))
     notice = " ".join(notice.split())
-    for words in ("553 5.7.1", "allows more by `puerto user addresses`"):
+    for words in ("553 5.7.1", "allows more by `puerto user addresses`", "takes only the login's own address"):
         assert words in notice, notice
     relay.run("puerto", "user", "addresses", "casa", "--add", "@casa.example.com")
 

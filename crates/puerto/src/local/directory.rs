@@ -111,6 +111,11 @@ fn today() -> u64 {
 }
 
 impl OtherNames {
+    /// The addresses that the file of `[virtual]` is about, each with its line.
+    pub(super) fn filed(&self) -> Vec<(usize, Address)> {
+        self.file.iter().flat_map(|file| file.addresses().iter().cloned()).collect()
+    }
+
     /// As the files say it now, for a look that sends nothing back.
     pub(super) fn of_files(config: &Arc<Config>, aliases: Arc<Aliases>) -> Self {
         let written = Arc::new(Table::of(&config.virtual_addresses));

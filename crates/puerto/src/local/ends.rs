@@ -17,8 +17,9 @@ use crate::lang::{Said, said};
 use crate::rights::{self, Identity};
 use crate::route;
 
-/// Where in the aliases file a name leads to nobody, read as the service's user would. The error
-/// is that of the file, or of the system's users, who could not be looked up.
+/// Where in the aliases file, or in that of `[virtual]`, a name leads to nobody, read as the
+/// service's user would. The error is that of the file, or of the system's users, who could not
+/// be looked up.
 pub fn dead_ends(
     config: &Arc<Config>,
     service: Option<&Identity>,
@@ -28,8 +29,12 @@ pub fn dead_ends(
         let (text, owner) = read(file)?;
         let aliases = Arc::new(<Aliases as Names>::parse(&text, owner));
         let names = OtherNames::of_files(config, Arc::clone(&aliases));
-        let told = told(&names, &aliases)?;
-        Ok(told.into_iter().map(|what| (file.clone(), what)).collect())
+        let mut all: Vec<_> =
+            told(&names, &aliases)?.into_iter().map(|what| (file.clone(), what)).collect();
+        if let Some(file) = &config.virtual_addresses.file {
+            all.extend(of_table(&names)?.into_iter().map(|what| (file.clone(), what)));
+        }
+        Ok(all)
     })
 }
 
@@ -49,6 +54,25 @@ fn told(names: &OtherNames, aliases: &Aliases) -> io::Result<Vec<Said>> {
         }
         if found.is_empty() {
             told.push(on_line(line, &circle(name)));
+        }
+    }
+    Ok(told)
+}
+
+// Of an address that leads on to an entry of its own, that entry is told alone.
+fn of_table(names: &OtherNames) -> io::Result<Vec<Said>> {
+    let mut told = Vec::new();
+    for (line, address) in names.filed() {
+        let found = Expander::new(names).recipient(&address)?;
+        let entry = names.entry(&address).map(|entry| entry.targets).unwrap_or_default();
+        let shown = address.to_string();
+        for missing in missing(&found, &names.config) {
+            if entry.iter().any(|target| names_it(target, &missing)) {
+                told.push(on_line(line, &nobody(&shown, &missing)));
+            }
+        }
+        if found.is_empty() {
+            told.push(on_line(line, &circle(&shown)));
         }
     }
     Ok(told)
@@ -129,5 +153,22 @@ mod tests {
             ],
         );
         assert!(dead_ends(&Arc::new(Config::for_tests(Path::new("/nonexistent"))), None).is_err());
+        let file = dir.path().join("virtual");
+        let text = "a@example.org root, no-one\nb@example.org c@example.org\nc@example.org \
+                    b@example.org\nd@example.org gone\n@example.org root\ne@example.org a@example.net\n";
+        std::fs::write(&file, text).unwrap();
+        let mut config = Config::for_tests(dir.path());
+        config.virtual_addresses.domains = vec![puerto_smtp::Domain::parse("example.org").unwrap()];
+        config.virtual_addresses.file = Some(file.clone());
+        let told = dead_ends(&Arc::new(config), None).unwrap();
+        let told = told.iter().filter(|(of, _)| *of == file).map(|(_, what)| what.to_string());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                nobody(1, "a@example.org", "no-one"),
+                circle(2, "b@example.org"),
+                circle(3, "c@example.org"),
+            ],
+        );
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Table {
     domains: Vec<(usize, Domain)>,
     /// Domains that entries of the file are about, with their lines.
     about: Vec<(usize, Domain)>,
+    /// Addresses that entries of the file are about, with their lines.
+    addresses: Vec<(usize, Address)>,
     warnings: Vec<Said>,
 }
 
@@ -72,6 +74,9 @@ impl Table {
                         Who::User(_) => return,
                     };
                     self.about.push((number, domain));
+                    if let Who::Address(address) = &who {
+                        self.addresses.push((number, address.clone()));
+                    }
                 }
                 if self.entries.insert(key_of(&who), targets).is_some() {
                     let text = said!(
@@ -114,6 +119,11 @@ impl Table {
             warnings.push(on_line(*line, &text));
         }
         warnings
+    }
+
+    /// The addresses that entries of the file are about, each with its line.
+    pub(super) fn addresses(&self) -> &[(usize, Address)] {
+        &self.addresses
     }
 
     /// The entry that holds for an address, if one does and `may` says that it may.

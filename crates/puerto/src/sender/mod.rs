@@ -44,22 +44,50 @@ pub fn of_the_machine(config: &Config) -> Option<Address> {
 
 fn mapped(config: &Config, address: &Address) -> Option<Address> {
     let own = is_own(config, address.domain());
-    let local_part = address.local_part().as_str();
-    let same_user = |other: &str| other.eq_ignore_ascii_case(local_part);
-    let is_meant = |who: &Who, rank: usize| match (who, rank) {
-        (Who::Address(known), 0) => {
-            known.domain() == address.domain() && same_user(known.local_part().as_str())
+    let whole = address.local_part().as_str();
+    let user = whole.split_once('+').map(|(user, _)| user).filter(|user| !user.is_empty());
+    let plain = user.unwrap_or(whole);
+    let is_meant = |who: &Who, name: &str, of: Of| match (who, of) {
+        (Who::Address(known), Of::Address) => {
+            known.domain() == address.domain()
+                && known.local_part().as_str().eq_ignore_ascii_case(name)
         }
-        (Who::User(user), 1) => own && same_user(user.as_str()),
-        (Who::Domain(domain), 2) => domain == address.domain(),
+        (Who::User(user), Of::User) => own && user.as_str().eq_ignore_ascii_case(name),
+        (Who::Domain(domain), Of::Domain) => domain == address.domain(),
         _ => false,
     };
+    let wanted = [
+        (whole, Of::Address),
+        (plain, Of::Address),
+        (whole, Of::User),
+        (plain, Of::User),
+        (whole, Of::Domain),
+    ];
     let entries = &config.sender.map;
-    let found = (0..3).find_map(|rank| entries.iter().find(|(who, _)| is_meant(who, rank)));
-    found.map(|(_, known)| match known {
-        Known::Address(known) => known.clone(),
+    let (name, known) = wanted.into_iter().find_map(|(name, of)| {
+        entries.iter().find(|(who, _)| is_meant(who, name, of)).map(|(_, known)| (name, known))
+    })?;
+    Some(match known {
+        Known::Address(known) => extended(known, whole.get(name.len()..).unwrap_or_default()),
         Known::Domain(domain) => address.with_domain(domain.clone()),
     })
+}
+
+/// What an entry of the map may be about.
+#[derive(Clone, Copy)]
+enum Of {
+    Address,
+    User,
+    Domain,
+}
+
+// An extension that the entry does not name stays, as with Postfix.
+fn extended(known: &Address, extension: &str) -> Address {
+    let local_part = format!("{}{extension}", known.local_part().as_str());
+    match LocalPart::from_unquoted(&local_part) {
+        Ok(local_part) if !extension.is_empty() => Address::new(local_part, known.domain().clone()),
+        _ => known.clone(),
+    }
 }
 
 // The names of this machine, and the one that completes its senders.
@@ -119,6 +147,10 @@ mod tests {
             ("www-data@web.example.com", "shop@example.net"),
             ("ana@web.example.com", "ana@example.com"),
             ("ana@sub.web.example.com", "ana@sub.web.example.com"),
+            ("root+cron@web.example.com", "admin+cron@example.com"),
+            ("www-data+a+b@web.example.com", "shop+a+b@example.net"),
+            ("ana+x@web.example.com", "ana+x@example.com"),
+            ("+root@other.example", "+root@other.example"),
         ] {
             assert_eq!(seen(&config, address), expected, "{address}");
         }
