@@ -31,6 +31,8 @@ RECORDS = [
     # Whom setup asks whether port 25 is open.
     "gmail.com. IN MX 10 mx.example.net.",
     f"mail.example.org. IN A {RELAY}", pointer(RELAY, "mail.example.org"),
+    # Of a server behind a relay `puerto dns` does not know the address that mail comes to.
+    "uno.example.org. IN A 192.0.2.21",
     *(f"{domain}. IN SOA ns.{domain}. x.{domain}. 1 2 3 4 5" for domain in ("example.com", "example.org")),
 ]
 
