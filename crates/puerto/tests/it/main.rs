@@ -14,6 +14,7 @@ mod check_command;
 mod citations;
 mod explain_command;
 mod from_postfix;
+mod guide;
 mod lab;
 mod lab_scenarios;
 mod narrow;
