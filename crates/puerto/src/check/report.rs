@@ -100,10 +100,11 @@ impl Report {
                     "Hay {count} cosas mal; primero {id} ({subject}), {seen}: {remedy}",
                 )
             };
-            // A key or a whole record belongs to its finding, not into one sentence.
+            // A key, a whole record or lines of a file belong to their finding, not into one
+            // sentence.
             let remedy = first.remedy.of(language);
             let is_long = remedy.chars().count() > REMEDY_AT_MOST;
-            let remedy = match is_long && first.has_record {
+            let remedy = match is_long && first.has_record || remedy.contains('\n') {
                 true => ELSEWHERE.with(language, &[("id", first.id())]),
                 false => remedy,
             };

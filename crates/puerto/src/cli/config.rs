@@ -37,7 +37,12 @@ pub enum ConfigCommand {
     },
     /// Print a file that explains every key
     #[command(es = "Escribe un fichero que explica cada clave")]
-    Sample,
+    Sample {
+        /// Print the page of the guide that explains every key
+        #[arg(es = "Escribe la página de la guía que explica cada clave")]
+        #[arg(long, hide = true)]
+        document: bool,
+    },
 }
 
 /// Runs the command: exit code 0, or 78 if the configuration is wrong.
@@ -45,8 +50,12 @@ pub fn run(command: &ConfigCommand, file: Option<&Path>, language: Language) -> 
     let done = match command {
         ConfigCommand::Check { json } => check(*json, file, language),
         ConfigCommand::Show { json } => show_all(*json, file, language),
-        ConfigCommand::Sample => {
-            print(&Config::sample(language)).map(|()| Sysexit::Ok).map_err(Failure::from)
+        ConfigCommand::Sample { document } => {
+            let text = match document {
+                true => Config::document(language),
+                false => Config::sample(language),
+            };
+            print(&text).map(|()| Sysexit::Ok).map_err(Failure::from)
         }
     };
     end("puerto", done, language)

@@ -186,7 +186,12 @@ enum Command {
     Man {
         /// The folder
         #[arg(es = "La carpeta")]
-        folder: PathBuf,
+        #[arg(required_unless_present = "document")]
+        folder: Option<PathBuf>,
+        /// Print the page of the guide about every command instead
+        #[arg(es = "Escribe en su lugar la página de la guía sobre cada orden")]
+        #[arg(long, hide = true)]
+        document: bool,
     },
     /// Write the service's files below a folder, as a package brings them
     #[command(es = "Escribe los ficheros del servicio en una carpeta, como los trae un paquete")]
@@ -316,7 +321,8 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Mailq(passed) => mailq::run(passed.arguments.into_iter(), config, language),
         Command::Newaliases(passed) => aliases::run(passed.arguments.into_iter(), config, language),
         Command::Completions { shell } => documents::completions(shell, spanish::command(language)),
-        Command::Man { folder } => documents::manual(&folder, language),
+        Command::Man { folder: Some(folder), .. } => documents::manual(&folder, language),
+        Command::Man { .. } => documents::print_page(language),
         Command::ServiceFiles { folder } => setup::service_files(&folder, language),
     }
 }

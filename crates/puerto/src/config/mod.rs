@@ -214,6 +214,11 @@ impl Config {
     pub fn sample(language: Language) -> String {
         show::sample(language)
     }
+
+    /// The guide's page about every key, in Markdown.
+    pub fn document(language: Language) -> String {
+        show::document(language)
+    }
 }
 
 /// The configuration in force. A reload replaces it; whoever holds an `Arc` of the

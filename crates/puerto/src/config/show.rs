@@ -39,6 +39,66 @@ pub(super) fn annotated(config: &Config, language: Language) -> String {
     out
 }
 
+/// Every key as a page in Markdown, a table for each section.
+pub(super) fn document(language: Language) -> String {
+    let mut out = format!("# {}\n\n{}\n", TITLE.of(language), MADE.of(language));
+    for (section, about) in SECTIONS {
+        let keys = KEYS.iter().filter(|key| key.section == *section);
+        table(&mut out, section, about.of(language), keys, language);
+    }
+    table(&mut out, "[route]", ROUTE.of(language), ROUTE_KEYS.iter(), language);
+    out
+}
+
+const TITLE: Text = Text::new("Configuration keys", "Claves de la configuración");
+const MADE: Text = Text::new(
+    "Made by `puerto config sample --document` from the declarations that the program reads. The \
+     file is `/etc/puerto/puerto.toml`; `puerto config check` says what is wrong with it, and \
+     `puerto config show` what holds. An empty file is right.",
+    "Página hecha por `puerto config sample --document` a partir de las declaraciones que lee el \
+     programa. El fichero es `/etc/puerto/puerto.toml`; `puerto config check` dice qué está mal en \
+     él, y `puerto config show`, qué vale. Un fichero vacío es correcto.",
+);
+const HEADINGS: Text =
+    Text::new("| key | default | what it is |", "| clave | por defecto | qué es |");
+
+fn table<D: 'static, C: 'static>(
+    out: &mut String,
+    section: &str,
+    about: &str,
+    keys: impl Iterator<Item = &'static Key<D, C>>,
+    language: Language,
+) {
+    if !section.is_empty() {
+        let _ = write!(out, "\n## `[{section}]`\n\n{}\n", cell(about));
+    }
+    let _ = write!(out, "\n{}\n| --- | --- | --- |\n", HEADINGS.of(language));
+    for Key { name, doc, accepts, default, .. } in keys {
+        let default = match default {
+            KeyDefault::Written(value) => format!("`{value}`"),
+            KeyDefault::Computed(_, source) => source.of(language).to_owned(),
+        };
+        let [doc, accepts, accepted] = [*doc, *accepts, ACCEPTED].map(|text| text.of(language));
+        let what = format!("{doc} {accepted}: {accepts}.");
+        let _ = writeln!(out, "| `{name}` | {} | {} |", cell(&default), cell(&what));
+    }
+}
+
+// Markdown takes these for marks of its own, but for `|` not in backquotes.
+fn cell(text: &str) -> String {
+    let mut is_code = false;
+    let mut out = String::new();
+    for character in text.chars() {
+        is_code ^= character == '`';
+        match character {
+            '|' => out.push_str("\\|"),
+            '*' | '<' | '[' | ']' if !is_code => out.extend(['\\', character]),
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
 const ROUTE: Text = Text::new(
     "A route for some of the mail: the first that matches.",
     "Una ruta para parte del correo: vale la primera que coincida.",

@@ -15,6 +15,7 @@ mod citations;
 mod drop;
 mod explain_command;
 mod from_postfix;
+mod guide;
 mod lab;
 mod lab_scenarios;
 mod narrow;

@@ -208,6 +208,7 @@ fn configuration(server: &Server<'_>, folder: &Path, lab: &Lab) -> String {
         "# The server of the lab. Its Internet is on this machine alone.\n\
          hostname = \"{host}\"\n\
          domains = [\"{host}\"]\n\
+         origin = \"{SENDER_DOMAIN}\"\n\
          state_dir = \"{folder}/state\"\n\
          run_dir = \"{folder}/run\"\n\
          user = \"\"\n\
@@ -238,6 +239,10 @@ fn configuration(server: &Server<'_>, folder: &Path, lab: &Lab) -> String {
          \n\
          [local]\n\
          aliases = \"{folder}/aliases\"\n\
+         \n\
+         # Whoever starts the lab plays all its senders, and is nobody's user but their own.\n\
+         [sender]\n\
+         users = {{ \"*\" = [\"*\"] }}\n\
          \n\
          # What a program of this host sends goes out through the provider's relay.\n\
          [[route]]\n\
