@@ -221,15 +221,20 @@ RECORDS = [
 
 class Postfix:
     """A Postfix instance with its own queue, on port 25 of its own address; `services`
-    are more lines of its master.cf."""
+    are more lines of its master.cf. With a `password` the user `puerto` may log in, by the
+    `mechanisms` that each of its services has."""
 
-    def __init__(self, world, name, address, settings, services=""):
+    def __init__(self, world, name, address, settings, services="", password=None,
+                 mechanisms=(("smtpd", "PLAIN LOGIN"),)):
         self.folder = world.folder / name
         self.folder.mkdir(mode=0o755)
         for sub in ("queue", "data", "sasl", "mail"):
             (self.folder / sub).mkdir(mode=0o755)
         shutil.chown(self.folder / "data", "postfix", "postfix")
         shutil.chown(self.folder / "mail", UNPRIVILEGED)
+        # Before it starts: a process that is ready already would not read it.
+        if password:
+            settings = settings | self._login(password, mechanisms)
         main = {
             "compatibility_level": "3.6",
             "queue_directory": self.folder / "queue",
@@ -284,6 +289,17 @@ class Postfix:
         run("postfix", "-c", self.folder, "start")
         wait_for(f"Postfix {name}", lambda: listens(address, 25))
         world.add(self)
+
+    def _login(self, password, mechanisms):
+        sasl = self.folder / "sasl"
+        for name, offered in mechanisms:
+            (sasl / f"{name}.conf").write_text(
+                f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: {offered}\n"
+                f"sasldb_path: {sasl}/sasldb\n")
+        run("saslpasswd2", "-p", "-c", "-f", sasl / "sasldb", "-u", "example.org", "puerto",
+            input=password.encode())
+        (sasl / "sasldb").chmod(0o644)
+        return {"smtpd_sasl_local_domain": "example.org", "cyrus_sasl_config_path": sasl}
 
     def stop(self):
         self.resume()

@@ -107,23 +107,13 @@ class Relays:
         certificate, key = certificates.named("relay")
         self.postfix = Postfix(world, "relay", RELAY_ADDRESS, SASL | {
             "mynetworks": "192.0.2.0/24",
-            "smtpd_sasl_local_domain": "example.org",
-            "cyrus_sasl_config_path": world.folder / "relay" / "sasl",
             "smtpd_tls_security_level": "may",
             "smtpd_tls_cert_file": certificate,
             "smtpd_tls_key_file": key,
             "smtpd_relay_restrictions": "permit_sasl_authenticated reject_unauth_destination",
             "smtp_bind_address": RELAY_ADDRESS,
             "relayhost": f"[{FINAL_ADDRESS}]",
-        }, services)
-        sasl = world.folder / "relay" / "sasl"
-        for name, mechanisms in (("smtpd", "PLAIN LOGIN"), ("login", "LOGIN")):
-            (sasl / f"{name}.conf").write_text(
-                f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: {mechanisms}\n"
-                f"sasldb_path: {sasl}/sasldb\n")
-        run("saslpasswd2", "-p", "-c", "-f", sasl / "sasldb", "-u", "example.org", "puerto",
-            input=PASSWORD.encode())
-        (sasl / "sasldb").chmod(0o644)
+        }, services, PASSWORD, (("smtpd", "PLAIN LOGIN"), ("login", "LOGIN")))
 
 
 class Certificates:
