@@ -33,11 +33,12 @@ class Newcomer:
         # The folder stands for the whole machine: what is /etc there is in it here, and
         # the resolver of this network namespace is Unbound.
         text = self.configuration.read_text()
-        for key, value in {"directory": f'"{self.root}/etc/puerto/dkim"',
-                           "servers": f'["{RESOLVER}:53"]',
-                           "aliases": f'"{self.root}/aliases"'}.items():
-            text, times = re.subn(rf"(?m)^#?{key} = .*$", f"{key} = {value}", text)
-            assert times == 1, f"{key} stands {times} times in what setup wrote"
+        for table, key, value in [("dkim", "directory", f'"{self.root}/etc/puerto/dkim"'),
+                                  ("dns", "servers", f'["{RESOLVER}:53"]'),
+                                  ("local", "aliases", f'"{self.root}/aliases"')]:
+            line = rf"(?m)(^#?\[{table}\]\n(?:[^\[\n].*\n|\n)*?)#?{key} = .*$"
+            text, times = re.subn(line, rf"\g<1>{key} = {value}", text)
+            assert times == 1, f"{table}.{key} stands {times} times in what setup wrote"
         self.configuration.write_text(text)
         (self.root / "aliases").write_text("postmaster: root\nabuse: root\n")
         return done.stdout.decode()
