@@ -60,6 +60,11 @@ class Lab:
         """The lab's own process below the one that was started."""
         return [pid for pid, command in self.processes().items() if "--kept" in command]
 
+    def only_inner(self):
+        """The same, once there is but one of that name: one that it starts has it, too, at first."""
+        pids = self.inner()
+        return pids[0] if len(pids) == 1 else None
+
     def stop(self):
         for pid in [self.process.pid, *self.processes()]:
             run("kill", "-9", str(pid), check=False)
@@ -104,9 +109,7 @@ def test_whoever_is_killed_nothing_stays(world):
             for how in ("interrupt", "keeper", "lab", "group"):
                 lab = Lab(world, "--json", prefix=prefix)
                 wait_for(phase, lambda: lab.has(phase))
-                # One that it has just begun is still called as it is.
-                wait_for("one process of the lab itself", lambda: len(lab.inner()) == 1)
-                [inner] = lab.inner()
+                inner = wait_for("one process of the lab itself", lab.only_inner)
                 if how == "interrupt":
                     lab.process.send_signal(signal.SIGINT)
                 elif how == "keeper":
