@@ -16,14 +16,14 @@ use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use puerto_mail::date;
 use puerto_mail::header::Header;
 use puerto_smtp::Recipient;
-use puerto_smtp::client::{Transaction, commands};
+use puerto_smtp::client::commands;
 use puerto_smtp::extension::Extensions;
 use puerto_spool::Timestamp;
 use puerto_spool::clock::{Clock as _, SystemClock};
 
 use super::caller;
 use super::compose::Submission;
-use super::session::claim_line;
+use super::session::{claim_line, transaction};
 use crate::drop::letter::{self, Head};
 use crate::drop::{folder_of, open_folder};
 use crate::intake::wall_clock;
@@ -125,16 +125,7 @@ fn add_date(submission: &mut Submission, now: Timestamp) {
 fn head(submission: &Submission, part: &[Recipient], now: Timestamp) -> Head {
     let envelope = &submission.envelope;
     let everybody: Vec<&Recipient> = part.iter().collect();
-    let transaction = Transaction {
-        reverse_path: &envelope.reverse_path,
-        recipients: &everybody,
-        envelope_id: envelope.envelope_id.as_deref(),
-        ret: envelope.ret,
-        verp: envelope.verp,
-        size: submission.size(),
-        eight_bit: envelope.eight_bit,
-        utf8_header: envelope.smtputf8,
-    };
+    let transaction = transaction(envelope, &everybody, submission.size());
     // What our server offers on its local socket.
     let offers = Extensions {
         size: Some(0),

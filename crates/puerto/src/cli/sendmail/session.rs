@@ -127,16 +127,7 @@ impl Session {
         size: u64,
     ) -> Result<Offer, Failure> {
         let everybody: Vec<&Recipient> = recipients.iter().collect();
-        let transaction = Transaction {
-            reverse_path: &envelope.reverse_path,
-            recipients: &everybody,
-            envelope_id: envelope.envelope_id.as_deref(),
-            ret: envelope.ret,
-            verp: envelope.verp,
-            size,
-            eight_bit: envelope.eight_bit,
-            utf8_header: envelope.smtputf8,
-        };
+        let transaction = transaction(envelope, &everybody, size);
         check_offers(&transaction, &self.offers)?;
         let mut mail = std::mem::take(&mut self.claims);
         commands::mail(&transaction, &self.offers, &mut mail);
@@ -460,6 +451,24 @@ fn refusal(reply: &Reply, what: Text) -> Failure {
         }
         Severity::Permanent => Failure::new(Sysexit::Unavailable, message),
         Severity::Positive | Severity::Intermediate => Failure::new(Sysexit::Protocol, message),
+    }
+}
+
+/// The envelope as it is offered for these of its recipients.
+pub(super) fn transaction<'a>(
+    envelope: &'a Envelope,
+    recipients: &'a [&'a Recipient],
+    size: u64,
+) -> Transaction<'a> {
+    Transaction {
+        reverse_path: &envelope.reverse_path,
+        recipients,
+        envelope_id: envelope.envelope_id.as_deref(),
+        ret: envelope.ret,
+        verp: envelope.verp,
+        size,
+        eight_bit: envelope.eight_bit,
+        utf8_header: envelope.smtputf8,
     }
 }
 
