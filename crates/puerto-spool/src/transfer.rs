@@ -11,10 +11,13 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, SystemDisk};
+use crate::faces::Answer;
 use crate::{Backend, Content, Edit, Entry, Filter, MessageId, PageRequest, SpoolError};
 
 /// Messages of one batch.
-const BATCH: usize = 100;
+const BATCH: usize = 500;
+/// Octets that are on their way to the target at the same time, the last message's aside.
+const ON_THE_WAY: u64 = 16 * 1024 * 1024;
 
 /// A queue and the name that journals know it by.
 #[derive(Clone, Copy)]
@@ -72,7 +75,11 @@ fn give_orders(to: &dyn Backend, orders: &[(u64, String)]) -> Result<(), SpoolEr
 }
 
 // One that is there already comes from a run that was broken off, and is held.
-fn take_over(from: &dyn Backend, to: &dyn Backend, entry: &Entry) -> Result<(), SpoolError> {
+fn take_over(
+    from: &dyn Backend,
+    to: &dyn Backend,
+    entry: &Entry,
+) -> Result<Answer<bool>, SpoolError> {
     let mut stored = from.content(entry.id).wait()?;
     let mut draft = to.draft()?;
     let mut piece = vec![0; 256 * 1024];
@@ -84,7 +91,34 @@ fn take_over(from: &dyn Backend, to: &dyn Backend, entry: &Entry) -> Result<(), 
         draft.write(piece.get(..count).unwrap_or_default())?;
     }
     let content: Content = draft.finish()?;
-    to.adopt(&Entry { held: true, ..entry.clone() }, content).wait().map(drop)
+    Ok(to.adopt(&Entry { held: true, ..entry.clone() }, content))
+}
+
+// Many go at the same time, so that they share what the target does to keep them.
+fn take_over_all(
+    from: &dyn Backend,
+    to: &dyn Backend,
+    all: &[MessageId],
+) -> Result<(), SpoolError> {
+    let entries: Vec<Answer<Entry>> = all.iter().map(|id| from.get(*id)).collect();
+    let (mut answers, mut octets) = (Vec::new(), 0);
+    for entry in entries {
+        let entry = match entry.wait() {
+            Err(SpoolError::NotFound(_)) => continue,
+            entry => entry?,
+        };
+        octets += entry.size;
+        answers.push(take_over(from, to, &entry)?);
+        if octets >= ON_THE_WAY {
+            octets = 0;
+            all_taken(&mut answers)?;
+        }
+    }
+    all_taken(&mut answers)
+}
+
+fn all_taken(answers: &mut Vec<Answer<bool>>) -> Result<(), SpoolError> {
+    answers.drain(..).try_for_each(|answer| answer.wait().map(drop))
 }
 
 // Brings what a journal names to its end, and says how many messages that were.
@@ -96,13 +130,7 @@ fn finish(from: Place<'_>, to: Place<'_>, journal: &Journal) -> Result<u64, Spoo
     let all: Vec<MessageId> = begun.iter().map(|(id, _)| *id).collect();
     let free: Vec<MessageId> = begun.iter().filter(|(_, held)| !held).map(|(id, _)| *id).collect();
     edit(from.store, &free, Edit::Hold)?;
-    for id in &all {
-        match from.store.get(*id).wait() {
-            Ok(entry) => take_over(from.store, to.store, &entry)?,
-            Err(SpoolError::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    take_over_all(from.store, to.store, &all)?;
     edit(from.store, &all, Edit::Remove)?;
     edit(to.store, &free, Edit::Release)?;
     journal.clear()?;

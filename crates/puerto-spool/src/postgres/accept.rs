@@ -70,7 +70,7 @@ pub(super) const LARGE: u64 = 1024 * 1024;
 /// Octets of a chunk.
 pub(super) const CHUNK: usize = 512 * 1024;
 /// Messages and octets of one statement.
-const GROUP: (usize, usize) = (256, 4 * 1024 * 1024);
+pub(super) const GROUP: (usize, usize) = (256, 4 * 1024 * 1024);
 /// How long a client waits for the fate of a commit.
 const PATIENCE: Duration = Duration::from_secs(20);
 

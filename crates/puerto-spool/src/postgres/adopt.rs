@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::accept::{Body, insert_chunks, signed};
+use super::accept::{Body, Failed, GROUP, insert_chunks, signed};
 use super::connect::{Link, Parameters, Session, Trouble, patience};
-use super::core::Core;
+use super::core::{Core, Promise};
 use crate::clock::Clock;
 use crate::entry::{Entry, RecipientStatus};
 use crate::id::Timestamp;
 use crate::index::{EncodedEnvelope, Index, states_of};
-use crate::{Content, NewMessage, SpoolError};
+use crate::{Content, Hindrance, NewMessage, SpoolError};
 
 const ADOPT: &str = "\
 WITH m AS (
@@ -74,14 +74,19 @@ impl Adopted {
         Ok(Self { entry, common, size, body: Body::of(Vec::new(), content, size), parts })
     }
 
-    async fn insert(&self, session: &Session) -> Result<bool, super::accept::Failed> {
+    fn octets(&self) -> usize {
+        self.parts.recipients.iter().map(Vec::len).sum::<usize>()
+            + self.common.len()
+            + self.body.small().map_or(0, <[u8]>::len)
+    }
+
+    async fn insert(&self, session: &Session) -> Result<bool, Failed> {
         let id = signed(self.entry.id);
         let size = i64::try_from(self.size).unwrap_or(i64::MAX);
         let all = i32::try_from(self.entry.recipients.len()).unwrap_or(i32::MAX);
         let count = i32::try_from(self.parts.places.len()).unwrap_or(i32::MAX);
         let open: i32 = self.parts.open.iter().sum();
         let content = self.body.small();
-        session.client.batch_execute("BEGIN").await?;
         if let Body::Large(content) = &self.body {
             insert_chunks(session, self.entry.id, Arc::clone(content)).await?;
         }
@@ -107,35 +112,78 @@ impl Adopted {
             &parts.states,
             &held_for,
         ];
-        let is_new = !session.query(ADOPT, parameters).await?.is_empty();
-        session.client.batch_execute("COMMIT").await?;
-        Ok(is_new)
+        Ok(!session.query(ADOPT, parameters).await?.is_empty())
     }
 }
 
+/// A message that is to be taken over, and who waits for that.
+pub(super) struct Adoption(Adopted, Promise<bool>);
+
 impl Core {
-    /// Takes over a message of another store; says whether it was not here before.
-    pub(super) async fn adopt(&self, entry: Entry, content: Content) -> Result<bool, SpoolError> {
-        let due = self.clock.now();
-        let adopted = Adopted::new(entry, content, due)?;
+    /// Prepares a message of another store.
+    pub(super) fn prepare_adoption(&self, entry: &Entry, content: Content, done: Promise<bool>) {
+        match Adopted::new(entry.clone(), content, self.clock.now()) {
+            Ok(adopted) => self.adopted.push(Adoption(adopted, done)),
+            Err(error) => done.keep(Err(error)),
+        }
+    }
+
+    /// Takes over messages of another store, many in one transaction, and says of each
+    /// whether it was not here before.
+    pub(super) async fn take_over(self: Arc<Self>) {
         let mut link = Link::new(&self.reach);
-        let mut failed = 0;
         loop {
-            let session = link.session().await?;
-            let error = match adopted.insert(&session).await {
-                Ok(is_new) => {
-                    self.hear_of_adopted();
-                    return Ok(is_new);
-                }
-                Err(super::accept::Failed::Content(error)) => return Err(error),
-                Err(super::accept::Failed::Database(error)) => error,
+            let group = self.adopted.take(GROUP.0, GROUP.1, |one| one.0.octets()).await;
+            self.adopt(&mut link, group).await;
+        }
+    }
+
+    async fn adopt(&self, link: &mut Link, group: Vec<Adoption>) {
+        let mut failed = 0;
+        let error = loop {
+            let session = match link.session().await {
+                Ok(session) => session,
+                Err(error) => break error,
             };
+            let warnings = session.warnings();
+            let error = match adopt_all(&session, &group).await {
+                Ok(_) if session.warnings() != warnings => {
+                    let database = self.reach.settings.shown.clone();
+                    break SpoolError::Io(Hindrance::NotReplicated { database });
+                }
+                Ok(new) => {
+                    self.hear_of_adopted();
+                    for (Adoption(_, done), is_new) in group.into_iter().zip(new) {
+                        done.keep(Ok(is_new));
+                    }
+                    return;
+                }
+                Err(error) => error,
+            };
+            // If that fails, too, the session is of no use to anybody.
             let _ = session.client.batch_execute("ROLLBACK").await;
             failed += 1;
-            if self.reach.judge(&error) == Trouble::Refused || failed > 5 {
-                return Err(self.reach.failure(&error));
+            let (is_final, error) = match error {
+                Failed::Content(error) => (true, error),
+                Failed::Database(error) => {
+                    let is_refused = self.reach.judge(&error) == Trouble::Refused;
+                    (is_refused, self.reach.failure(&error))
+                }
+            };
+            // One that cannot be had is not to keep out the others.
+            if is_final && group.len() > 1 {
+                for one in group {
+                    Box::pin(self.adopt(link, vec![one])).await;
+                }
+                return;
+            }
+            if is_final || failed > 5 {
+                break error;
             }
             tokio::time::sleep(patience(failed)).await;
+        };
+        for Adoption(_, done) in group {
+            done.keep(Err(error.clone()));
         }
     }
 
@@ -146,4 +194,15 @@ impl Core {
         drop(hand);
         self.wakes.work();
     }
+}
+
+// Those that are new.
+async fn adopt_all(session: &Session, group: &[Adoption]) -> Result<Vec<bool>, Failed> {
+    session.client.batch_execute("BEGIN").await?;
+    let mut new = Vec::with_capacity(group.len());
+    for Adoption(adopted, _) in group {
+        new.push(adopted.insert(session).await?);
+    }
+    session.client.batch_execute("COMMIT").await?;
+    Ok(new)
 }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::accept::Arrival;
+use super::adopt::Adoption;
 use super::claims::Asked;
 use super::cleaning::Oldest;
 use super::clock::{StoreClock, uptime};
@@ -112,6 +113,7 @@ pub(super) struct Core {
     pub(super) hand: Mutex<Hand>,
     pub(super) arrivals: Queue<Arrival>,
     pub(super) large: Queue<Arrival>,
+    pub(super) adopted: Queue<Adoption>,
     pub(super) asked: Queue<Asked>,
     pub(super) changes: Queue<Change>,
     pub(super) wakes: Wakes,
@@ -164,6 +166,7 @@ pub(super) async fn start(options: Options) -> Result<(Arc<Core>, Durability), S
         hand: Mutex::new(Hand::new(number, epoch)),
         arrivals: Queue::new(),
         large: Queue::new(),
+        adopted: Queue::new(),
         asked: Queue::new(),
         changes: Queue::new(),
         wakes: Wakes::default(),
@@ -216,6 +219,7 @@ impl Core {
             tokio::spawn(Arc::clone(&self).accept());
         }
         tokio::spawn(Arc::clone(&self).accept_large());
+        tokio::spawn(Arc::clone(&self).take_over());
         tokio::spawn(Arc::clone(&self).answer_claims());
         tokio::spawn(Arc::clone(&self).record());
         tokio::spawn(Arc::clone(&self).listen());

@@ -144,8 +144,9 @@ impl Desk for PostgresStore {
     }
 
     fn adopt(&self, entry: &Entry, content: Content) -> Answer<bool> {
-        let (core, entry) = (Arc::clone(&self.core), entry.clone());
-        self.core.ask(async move { core.adopt(entry, content).await })
+        let (promise, answer) = Promise::new();
+        self.core.prepare_adoption(entry, content, promise);
+        answer
     }
 
     fn health(&self) -> Answer<Health> {

@@ -87,7 +87,7 @@ fn what_was_ordered_goes_with_the_queue_once() {
 #[test]
 fn a_queue_moves_whole_to_the_disk_and_back() {
     let clock = Arc::new(ManualClock::new(START));
-    let from = filled(&clock, 250);
+    let from = filled(&clock, 1200);
     let before: Vec<Entry> = from.entries().into_iter().map(as_it_stands).collect();
     let folder = tempfile::tempdir().unwrap();
     let open = || {
@@ -97,8 +97,8 @@ fn a_queue_moves_whole_to_the_disk_and_back() {
     let to = open().unwrap();
     let mut heard = Vec::new();
     let moved = run(here(&from), there(&to), folder.path(), |moved, all| heard.push((moved, all)));
-    assert_eq!(moved, Ok(250));
-    assert_eq!(heard, [(0, 250), (100, 250), (200, 250), (250, 250)]);
+    assert_eq!(moved, Ok(1200));
+    assert_eq!(heard, [(0, 1200), (500, 1200), (1000, 1200), (1200, 1200)]);
     assert_eq!(entries(&to), before);
     assert_eq!(from.entries(), []);
     assert!(is_empty(folder.path()));
@@ -108,7 +108,7 @@ fn a_queue_moves_whole_to_the_disk_and_back() {
     let mut octets = String::new();
     to.content(before[7].id).wait().unwrap().read_to_string(&mut octets).unwrap();
     assert_eq!(octets, "Received: by test\r\n7\r\n");
-    assert_eq!(run(there(&to), here(&from), folder.path(), |_, _| ()), Ok(250));
+    assert_eq!(run(there(&to), here(&from), folder.path(), |_, _| ()), Ok(1200));
     assert_eq!(from.entries(), before);
     assert_eq!(entries(&to), []);
 }
