@@ -302,7 +302,9 @@ impl<F: Fn(Uid) -> Option<u8> + Send + Sync + 'static> Crew<F> {
                 }
                 let (work, ends) = (Arc::clone(&self.work), self.ends.0.clone());
                 // Nobody hears the end of what is stuck when the process ends.
-                std::thread::spawn(move || drop(ends.send((uid, work(uid)))));
+                std::thread::spawn(move || {
+                    let _ = ends.send((uid, work(uid)));
+                });
                 running.insert(uid.as_raw(), SystemClock.elapsed());
             }
             if running.is_empty() {
