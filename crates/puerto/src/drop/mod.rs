@@ -132,8 +132,9 @@ pub fn is_program(directory: &Path, uid: Uid) -> bool {
 // Fields 5 and, behind the dash, 9 of proc_pid_mountinfo(5).
 fn is_program_in(mounts: &str, folder: &Path) -> bool {
     let mounts = mounts.lines().filter_map(|line| {
-        let (mount, system) = line.split_once(" - ")?;
-        Some((mount.split(' ').nth(4)?, system.split(' ').next()?))
+        let mut fields = line.split(' ');
+        let place = fields.nth(4)?;
+        Some((place, fields.skip_while(|field| *field != "-").nth(1)?))
     });
     let programs = mounts.filter(|(_, kind)| *kind == "fuse" || kind.starts_with("fuse."));
     let folder = folder.to_string_lossy().replace(' ', "\\040");

@@ -1,6 +1,7 @@
 //! Names that the log has, in words for people. What this version does not know stays as it
 //! was written.
 
+use crate::bounce::Kind;
 use crate::cli::output::printable;
 use crate::lang::{Said, Text, quoted};
 
@@ -21,15 +22,11 @@ pub(super) fn claim(name: &str, value: &str) -> Said {
 
 /// What kind of notification it is.
 pub(super) fn notification(kind: &str) -> Said {
-    let text = match kind {
-        "sender non-delivery notification" => {
-            Text::new("notice of non-delivery", "aviso de que no se entregó")
-        }
-        "sender delay notification" => Text::new("notice of delay", "aviso de retraso"),
-        "sender delivery status notification" => {
-            Text::new("notice of delivery", "aviso de entrega")
-        }
-        other => return quoted(&printable(other)),
-    };
-    Said::plain(text)
+    let known = [Kind::Failed, Kind::Delayed, Kind::Delivered];
+    Said::plain(match known.into_iter().find(|known| known.log_name() == kind) {
+        Some(Kind::Failed) => Text::new("notice of non-delivery", "aviso de que no se entregó"),
+        Some(Kind::Delayed) => Text::new("notice of delay", "aviso de retraso"),
+        Some(Kind::Delivered) => Text::new("notice of delivery", "aviso de entrega"),
+        None => return quoted(&printable(kind)),
+    })
 }
