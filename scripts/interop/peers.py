@@ -119,9 +119,9 @@ class Authority:
         run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
             "-subj", "/CN=Test authority", "-keyout", self.key, "-out", self.certificate)
 
-    def issue(self, name, days=2):
+    def issue(self, name, days=2, digest="sha256"):
         """A certificate and its key for a host name."""
-        return self._sign(name, f"subjectAltName=DNS:{name}\n", days)
+        return self._sign(name, f"subjectAltName=DNS:{name}\n", days, digest)
 
     def authority_below(self, name):
         """An authority whose certificate this one has signed."""
@@ -131,13 +131,13 @@ class Authority:
             name, "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n", 2)
         return below
 
-    def _sign(self, name, extensions, days):
+    def _sign(self, name, extensions, days, digest="sha256"):
         key, request, certificate = (self.folder / f"{name}.{e}" for e in ("key", "csr", "pem"))
         run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
             "-keyout", key, "-out", request)
         file = self.folder / f"{name}.ext"
         file.write_text(extensions)
-        run("openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-days", days,
+        run("openssl", "x509", "-req", f"-{digest}", "-in", request, "-CA", self.certificate, "-days", days,
             "-CAkey", self.key, "-CAcreateserial", "-extfile", file, "-out", certificate)
         key.chmod(0o600)
         return certificate, key

@@ -1,12 +1,14 @@
 """What programs leave while the daemon is down, as users of the machine, and what one of them
 can do to the others with it."""
 
+import contextlib
+import ctypes
 import os
 import pathlib
 import pwd
 import subprocess
 
-from peers import RECORDS, Puerto, Unbound, final_postfix, run, wait_for
+from peers import RECORDS, Puerto, Skipped, Unbound, final_postfix, run, wait_for
 
 MAILX = "/usr/bin/bsd-mailx"
 SHOP, OTHER = "www-data", "games"
@@ -172,3 +174,60 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(world):
         wait_for("the folder to be empty", lambda: not os.listdir(mine))
     finally:
         run("umount", "--lazy", mine)
+
+
+@contextlib.contextmanager
+def silent_file_systems(folders):
+    """Mounts on each folder a file system that is a program, which never answers: whoever looks into
+    one waits until it is gone, and cannot be killed."""
+    libc, programs = ctypes.CDLL(None, use_errno=True), []
+    try:
+        for folder in folders:
+            owner = folder.stat().st_uid
+            programs.append(os.open("/dev/fuse", os.O_RDWR))
+            options = (f"fd={programs[-1]},rootmode=40000,user_id={owner},group_id={owner},"
+                       "allow_other")
+            if libc.mount(b"none", bytes(folder), b"fuse", 0, options.encode()):
+                raise OSError(ctypes.get_errno(), "mount")
+        yield
+    finally:
+        for program in programs:
+            os.close(program)
+        for folder in folders:
+            run("umount", "--lazy", folder, check=False)
+
+
+def test_file_systems_that_never_answer_hold_nobody_up(world):
+    if not os.path.exists("/dev/fuse"):
+        raise Skipped("/dev/fuse")
+    final = final_postfix(world)
+    puerto = stopped(world)
+    with silent_file_systems([folder_of(puerto, user) for user in (OTHER, "daemon")]):
+        by(SHOP, puerto.sendmail, "-f", "shop@example.com", "you@example.net", input=b"x\n")
+        told = puerto.command("mailq", check=False, timeout=20)
+        assert told.returncode == 75 and b": 1;" in told.stderr, told
+        puerto.start()
+        final.wait(1)
+        for user in (OTHER, "daemon"):
+            puerto.says(f"drop folder of uid {pwd.getpwnam(user).pw_uid}: it is a file system")
+        puerto.stop()
+
+
+def test_users_newer_than_the_daemon_have_a_folder_when_it_is_down(world):
+    final = final_postfix(world)
+    puerto = stopped(world)
+    puerto.start()
+    senders = ("late", "later")
+    for user in senders:
+        run("useradd", "--no-create-home", user)
+    to = (puerto.sendmail, "-f", "late@example.com", "you@example.net")
+    by("late", *to, input=b"x\n")
+    wait_for("the folder of who has sent", lambda: folder_of(puerto, "late").is_dir())
+    assert not folder_of(puerto, "later").exists()
+    puerto.stop()
+    wait_for("the folder of who has not", lambda: folder_of(puerto, "later").is_dir())
+    for user in senders:
+        by(user, *to, input=b"x\n")
+        assert len(waiting(puerto, user)) == 1
+    puerto.start()
+    final.wait(3)

@@ -1,9 +1,13 @@
 """Programs that log in to puerto to send: with each mechanism, on both ports."""
 
+import base64
 import concurrent.futures
+import hashlib
+import hmac
 import json
 import pathlib
 import re
+import secrets
 import smtplib
 import ssl
 import time
@@ -18,8 +22,8 @@ PASSWORD = "contraseña de ana"
 class Submission(Puerto):
     """The daemon with ports 587 and 465, for which nobody but itself is in a trusted network."""
 
-    def __init__(self, world, settings="", account_lines=""):
-        certificate, key = world.authority.issue("mail.example.com")
+    def __init__(self, world, settings="", account_lines="", digest="sha256"):
+        certificate, key = world.authority.issue("mail.example.com", digest=digest)
         super().__init__(
             world, 'trusted_networks = ["127.0.0.1/32"]\n' + settings,
             f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
@@ -165,6 +169,61 @@ def test_gsasl(world):
             assert ("235 2.7.0" in said) is known and ("535 5.7.8" in said) is not known, said
         tried.append(mechanism)
     return ", ".join(tried)
+
+
+class Bound:
+    """A client's side of SCRAM-SHA-256-PLUS, bound to the server's certificate (RFC 5929)."""
+
+    def __init__(self, user, password, binding):
+        self.password, self.binding = password.encode(), binding
+        self.header = b"p=tls-server-end-point,,"
+        self.bare = f"n={user},r={secrets.token_hex(12)}".encode()
+
+    def __call__(self, challenge=None):
+        if challenge is None:
+            return (self.header + self.bare).decode()
+        if challenge.startswith(b"v="):
+            assert challenge == b"v=" + base64.b64encode(self.answer), challenge
+            return ""
+        asked = dict(part.split(b"=", 1) for part in challenge.split(b","))
+        salted = hashlib.pbkdf2_hmac("sha256", self.password, base64.b64decode(asked[b"s"]),
+                                     int(asked[b"i"]))
+        sign = lambda key, text: hmac.digest(key, text, "sha256")
+        key = sign(salted, b"Client Key")
+        covered = b"c=" + base64.b64encode(self.header + self.binding) + b",r=" + asked[b"r"]
+        message = b",".join((self.bare, challenge, covered))
+        proof = sign(hashlib.sha256(key).digest(), message)
+        proof = bytes(one ^ other for one, other in zip(key, proof))
+        self.answer = sign(sign(salted, b"Server Key"), message)
+        return (covered + b",p=" + base64.b64encode(proof)).decode()
+
+
+def test_bound_to_the_certificate(world):
+    Unbound(world, RECORDS)
+    final = final_postfix(world)
+    puerto = Submission(world, digest="sha384")
+    context = ssl.create_default_context(cafile=puerto.trust)
+    context.check_hostname = False
+    # The hash is that of the signature under the certificate.
+    for digest, is_known in (("sha384", True), ("sha256", False)):
+        with smtplib.SMTP_SSL(SENDER_ADDRESS, 465, context=context, timeout=20,
+                              source_address=(STRANGER, 0)) as client:
+            client.ehlo()
+            certificate = client.sock.getpeercert(binary_form=True)
+            binding = hashlib.new(digest, certificate).digest()
+            try:
+                client.auth("SCRAM-SHA-256-PLUS", Bound("ana", PASSWORD, binding))
+                assert is_known
+                client.sendmail("ana@example.com", "you@example.net", message("bound"))
+            except smtplib.SMTPAuthenticationError as error:
+                assert not is_known and error.smtp_code == 535, error
+    final.wait(1)
+    # Whoever offers it under TLS 1.2 has to know tls-unique, which clients then take.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with smtplib.SMTP_SSL(SENDER_ADDRESS, 465, context=context, timeout=20) as client:
+        client.ehlo()
+        offered = client.esmtp_features["auth"].split()
+        assert "SCRAM-SHA-256" in offered and "SCRAM-SHA-256-PLUS" not in offered, offered
 
 
 def test_fail2ban(world):

@@ -145,6 +145,22 @@ impl Selector {
         open.filter(|status| self.selects_recipient(status))
     }
 
+    /// Whether all that is asked of a recipient is its domain and what became of it: then
+    /// nobody needs to read its message.
+    pub(crate) fn looks_at_work_alone(&self) -> bool {
+        self.to.is_none() && self.from.is_none() && self.account.is_none()
+    }
+
+    /// Whether a recipient fits of which these are known, if [`Self::looks_at_work_alone`].
+    pub(crate) fn selects_work(
+        &self,
+        domain: &Domain,
+        last: Option<LastAttempt<'_>>,
+        received_at: Timestamp,
+    ) -> bool {
+        self.before.is_none_or(|before| received_at < before) && self.selects_fate(domain, last)
+    }
+
     /// The only messages that may be meant, in their order, if there are such.
     pub(crate) fn ids(&self) -> Option<&[MessageId]> {
         self.ids.as_deref()
@@ -178,20 +194,21 @@ impl Selector {
     // Whether a recipient fits all conditions but that on the sender.
     fn selects_recipient(&self, status: &RecipientStatus) -> bool {
         let address = &status.recipient.address;
-        let last = status.last();
-        let is_named = |pattern: &Pattern| match &self.domain {
-            Some(wanted) => wanted == address.domain(),
-            None => pattern.fits(&address.domain().to_string()),
-        };
         self.to.as_ref().is_none_or(|pattern| pattern.fits(&address.to_string()))
-            && self
-                .class
-                .as_ref()
-                .is_none_or(|class| (class.of)(last.map(Into::into)) == class.name)
+            && self.selects_fate(address.domain(), status.last().map(Into::into))
+    }
+
+    // Whether what became of a recipient in a domain fits.
+    fn selects_fate(&self, domain: &Domain, last: Option<LastAttempt<'_>>) -> bool {
+        let is_named = |pattern: &Pattern| match &self.domain {
+            Some(wanted) => wanted == domain,
+            None => pattern.fits(&domain.to_string()),
+        };
+        self.class.as_ref().is_none_or(|class| (class.of)(last) == class.name)
             && self
                 .reason
                 .as_ref()
-                .is_none_or(|pattern| last.is_some_and(|attempt| pattern.fits(&attempt.text)))
+                .is_none_or(|pattern| last.is_some_and(|attempt| pattern.fits(attempt.text)))
             && self.host.as_ref().is_none_or(|pattern| {
                 let host = last.and_then(|attempt| attempt.relay.split(['[', ':']).next());
                 is_named(pattern) || host.is_some_and(|host| pattern.fits(host))

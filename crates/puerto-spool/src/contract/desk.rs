@@ -153,6 +153,28 @@ fn tally_counts(bench: &Bench) {
     assert_eq!(all.groups.len(), 3);
     let two = tally(Filter { to: Some("@two".into()), ..Filter::default() });
     assert_eq!((two.messages, two.groups.len()), (1, 1), "only what is selected");
+    let class = |name: &str| Some(Class { name: name.to_owned(), of: classes() });
+    let none = Filter::default;
+    // Messages, of which held, and recipients.
+    for (filter, expected) in [
+        (Filter { held: Some(true), ..none() }, (1, 1, 1)),
+        (Filter { held: Some(false), ..none() }, (2, 0, 4)),
+        (Filter { class: class("refused"), ..none() }, (1, 0, 3)),
+        (Filter { class: class("new"), ..none() }, (2, 1, 2)),
+        (Filter { reason: Some("REFUSED".into()), ..none() }, (1, 0, 3)),
+        (Filter { destination: Some("Two.example".into()), ..none() }, (1, 0, 1)),
+        (Filter { destination: Some("one.*".into()), ..none() }, (3, 1, 4)),
+        (Filter { ids: Some(vec![held]), ..none() }, (1, 1, 1)),
+        (Filter { larger: Some(26), ..none() }, (0, 0, 0)),
+        (Filter { larger: Some(25), class: class("new"), ..none() }, (2, 1, 2)),
+        (Filter { before: Some(bench.start.after(Duration::from_secs(60))), ..none() }, (1, 0, 3)),
+        (Filter { from: Some("nobody".into()), held: Some(true), ..none() }, (0, 0, 0)),
+    ] {
+        let found = tally(filter.clone());
+        let recipients = found.groups.values().map(|group| group.recipients).sum();
+        assert_eq!((found.messages, found.held, recipients), expected, "{filter:?}");
+        assert_eq!(found.octets, found.messages * 26, "{filter:?}");
+    }
 }
 
 fn orders_are_kept(bench: &Bench) {

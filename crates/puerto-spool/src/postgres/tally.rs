@@ -1,5 +1,6 @@
 //! Counts of what is queued. All of it is read in one go, the work alone: of a message there
-//! is a row for each domain, and when it came is in its id.
+//! is a row for each domain, and when it came is in its id. So are conditions decided that ask
+//! for no more; those on addresses and accounts look at the messages, page by page.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use puerto_smtp::Domain;
 use tokio_postgres::{Error, Row};
 
+use super::accept::signed;
 use super::claims::unsigned;
 use super::connect::Session;
 use super::core::{Core, Promise};
@@ -16,7 +18,7 @@ use crate::clock::Clock as _;
 use crate::codec::Take;
 use crate::entry::RecipientState;
 use crate::faces::{Answer, PageRequest};
-use crate::filter::{Classify, LastAttempt};
+use crate::filter::{Classify, LastAttempt, Selector};
 use crate::id::{MessageId, Timestamp};
 use crate::index::read_states;
 use crate::tally::{Counted, Group, Tally, TallyRequest};
@@ -27,6 +29,14 @@ SELECT count(*), count(*) FILTER (WHERE held), coalesce(sum(size), 0)::bigint FR
 const WORK: &str = "\
 SELECT id, place, domain, due, ceiling, open, held, owner, epoch, state FROM work
 WHERE open > 0 AND damaged IS NULL";
+
+const MEANT: &str = "\
+SELECT id, place, domain, due, ceiling, work.open, work.held, owner, epoch, state, size
+FROM work JOIN message USING (id)
+WHERE work.open > 0 AND work.damaged IS NULL
+  AND ($1::boolean IS NULL OR work.held = $1)
+  AND ($2::bigint IS NULL OR size > $2)
+  AND ($3::bigint[] IS NULL OR id = ANY ($3))";
 
 const LIVING: &str = "\
 SELECT number, epoch, lease_until FROM node
@@ -44,14 +54,15 @@ impl Core {
     /// Counts what is queued.
     pub(super) fn tally(self: &Arc<Self>, request: TallyRequest) -> Answer<Tally> {
         let core = Arc::clone(self);
-        if !request.filter.is_empty() {
+        let selector = request.filter.compiled();
+        if !selector.looks_at_work_alone() {
             return self.ask(async move { core.tally_pages(request).await });
         }
         let (promise, answer) = Promise::new();
         // A million rows would be in the way of all else that this store's thread does.
         let work = move || {
             let counted = super::runtime()
-                .and_then(|runtime| runtime.block_on(core.tally_all(&request.classify)));
+                .and_then(|runtime| runtime.block_on(core.tally_all(&request, &selector)));
             promise.keep(counted);
         };
         // Where there is no thread, the promise is dropped, and that is an answer.
@@ -67,35 +78,54 @@ impl Core {
         Tally::of_pages(&request, now, pages).await
     }
 
-    async fn tally_all(&self, classify: &Classify) -> Result<Tally, SpoolError> {
+    async fn tally_all(
+        &self,
+        request: &TallyRequest,
+        selector: &Selector,
+    ) -> Result<Tally, SpoolError> {
         let read = async {
             let session = self.reach.open_aside().await?;
             session.client.batch_execute(SETUP).await?;
-            self.read_all(session, classify).await
+            self.read_all(session, request, selector).await
         };
         read.await.map_err(|error: Error| self.reach.failure(&error))
     }
 
-    async fn read_all(&self, mut session: Session, classify: &Classify) -> Result<Tally, Error> {
+    async fn read_all(
+        &self,
+        mut session: Session,
+        request: &TallyRequest,
+        selector: &Selector,
+    ) -> Result<Tally, Error> {
+        let filter = &request.filter;
+        let is_whole = filter.is_empty();
         let mut living = HashSet::new();
         for row in session.query(LIVING, &[]).await? {
             living.insert((row.try_get::<_, i16>(0)?, row.try_get::<_, i64>(1)?));
         }
         let mut counting = Counting {
             core: self,
-            classify,
+            classify: &request.classify,
+            selector: Some(selector).filter(|_| !is_whole),
+            meant: HashSet::new(),
             living,
             now: self.clock.now(),
             domains: HashMap::new(),
             tally: Tally::default(),
         };
-        if let Some(row) = session.query(MESSAGES, &[]).await?.first() {
+        if is_whole && let Some(row) = session.query(MESSAGES, &[]).await?.first() {
             let number = |at: usize| row.try_get::<_, i64>(at).map(i64::unsigned_abs);
             let tally = &mut counting.tally;
             (tally.messages, tally.held, tally.octets) = (number(0)?, number(1)?, number(2)?);
         }
         let reading = session.client.transaction().await?;
-        let portal = reading.bind(WORK, &[]).await?;
+        let larger = filter.larger.map(|octets| i64::try_from(octets).unwrap_or(i64::MAX));
+        let ids: Option<Vec<i64>> =
+            filter.ids.as_ref().map(|ids| ids.iter().map(|id| signed(*id)).collect());
+        let portal = match is_whole {
+            true => reading.bind(WORK, &[]).await?,
+            false => reading.bind(MEANT, &[&filter.held, &larger, &ids]).await?,
+        };
         loop {
             let rows = reading.query_portal(&portal, ROWS).await?;
             if rows.is_empty() {
@@ -111,6 +141,9 @@ impl Core {
 struct Counting<'a> {
     core: &'a Core,
     classify: &'a Classify,
+    /// Which recipients are meant, if not all, and the messages of those.
+    selector: Option<&'a Selector>,
+    meant: HashSet<MessageId>,
     /// The numbers and epochs of nodes that live: what of theirs is due is as good as leased.
     living: HashSet<(i16, i64)>,
     now: Timestamp,
@@ -137,8 +170,18 @@ impl Counting<'_> {
             };
             Counted { state, received_at: id.given_at(), held }
         };
-        let (tally, classify) = (&mut self.tally, self.classify);
+        let (tally, classify, selector) = (&mut self.tally, self.classify, self.selector);
+        let size = selector.map(|_| row.try_get::<_, i64>(10)).transpose()?.unwrap_or_default();
+        let meant = &mut self.meant;
         let mut count = |one: Counted, last: Option<LastAttempt<'_>>| {
+            if let Some(selector) = selector {
+                if !selector.selects_work(&domain, last, one.received_at) {
+                    return;
+                }
+                if meant.insert(id) {
+                    tally.count_message(held, size.unsigned_abs());
+                }
+            }
             let mut group = Group::default();
             group.count(one, now);
             tally.add(Arc::clone(&domain), classify(last), &group);

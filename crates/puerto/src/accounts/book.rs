@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use puerto_smtp::{Domain, sasl};
 use serde::{Deserialize, Serialize};
 
-use super::{Parameters, keys};
+use super::{Mark, Parameters, keys};
 use crate::config::AddressPattern;
 use crate::lang::{Said, Text, quoted, said_of};
 use crate::rights::{self, Place};
@@ -263,6 +263,11 @@ impl Password {
     /// Whether it is good on this day.
     pub fn holds(&self, today: Date) -> bool {
         self.ends.is_none_or(|ends| today <= ends)
+    }
+
+    /// What tells it from every other, before and after.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.hash.clone())
     }
 
     /// ServerSignature (RFC 5802 §3).

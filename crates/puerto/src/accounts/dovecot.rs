@@ -90,6 +90,7 @@ fn verdict(command: &str, fields: &[&str], user: &str) -> io::Result<Verdict> {
             application: String::new(),
             // Those of its users stand in the configuration.
             addresses: Vec::new(),
+            by: None,
         })),
         "FAIL" if is_for_later => {
             Err(io::Error::other(value("reason=").unwrap_or("temp_fail").to_owned()))
@@ -157,6 +158,7 @@ mod tests {
             account: "Ana@example.com".to_owned(),
             application: String::new(),
             addresses: Vec::new(),
+            by: None,
         };
         assert_eq!(verdict, Verdict::Known(login));
         let response = base64::encode("\0ana\0contraseña".as_bytes());

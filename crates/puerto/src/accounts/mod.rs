@@ -52,6 +52,29 @@ pub struct Login {
     pub application: String,
     /// What is noted with the account: addresses that it may send from beside its own.
     pub addresses: Vec<AddressPattern>,
+    /// By which password; none where Dovecot judged it.
+    by: Option<Mark>,
+}
+
+/// One password among all, by what is kept of it. It is not shown.
+#[derive(Clone, PartialEq, Eq)]
+struct Mark(Vec<u8>);
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mark")
+    }
+}
+
+/// Whether a login that was good still is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is, and this is what its account may do now.
+    Good(Login),
+    /// Its account or its password has been taken away, changed, or has ended.
+    Over,
+    /// That cannot be said now; for the log.
+    Unknown(String),
 }
 
 /// What became of an attempt to log in.
@@ -202,6 +225,35 @@ impl Accounts {
         })
     }
 
+    /// Judges a login again, by what `puerto user` has written since. One that Dovecot judged
+    /// stays good: it is not asked about anybody without a password.
+    pub async fn again(self: &Arc<Self>, login: Login) -> Standing {
+        let is_dovecots = self.config.get().accounts.dovecot.is_some();
+        let Some(mark) = login.by.clone() else {
+            return if is_dovecots { Standing::Good(login) } else { Standing::Over };
+        };
+        if is_dovecots {
+            return Standing::Over;
+        }
+        let this = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || this.book());
+        let book = match read.await.map_err(|error| error.to_string()).flatten() {
+            Ok(book) => book,
+            Err(error) => return Standing::Unknown(error),
+        };
+        let today = day(self.clock.now());
+        let account = book.accounts().iter().find(|account| account.name == login.account);
+        let holds = |password: &&Password| {
+            password.application == login.application
+                && password.mark() == mark
+                && password.holds(today)
+        };
+        match account.filter(|account| account.passwords.iter().any(|p| holds(&p))) {
+            Some(account) => Standing::Good(Login { addresses: account.patterns(), ..login }),
+            None => Standing::Over,
+        }
+    }
+
     /// Waits until an attempt may be judged.
     async fn turn(&self, from: IpAddr, name: &str) -> Result<(), Verdict> {
         let turn = self.pace().ask(self.clock.elapsed(), from, name);
@@ -300,7 +352,8 @@ impl Accounts {
             (Some(account), Some(password)) if password.holds(day(now)) => {
                 let (account, application) = (account.clone(), password.application.clone());
                 self.uses.note(&account, &application, now);
-                return Verdict::Known(Login { account, application, addresses });
+                let by = Some(password.mark());
+                return Verdict::Known(Login { account, application, addresses, by });
             }
             (_, Some(password)) => Why::Ended { application: password.application.clone() },
             (Some(_), None) => Why::WrongPassword,

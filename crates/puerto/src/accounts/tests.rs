@@ -40,7 +40,15 @@ impl House {
     async fn log_in(&self, user: &str, password: &str) -> Verdict {
         *self.accounts.pace() = Pace::default();
         let claim = Claim { user: user.to_owned(), password: password.into() };
-        self.accounts.by_password(HOME, claim).await
+        unmarked(self.accounts.by_password(HOME, claim).await)
+    }
+}
+
+/// By which password it was is for [`Accounts::again`].
+fn unmarked(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Known(login) => Verdict::Known(Login { by: None, ..login }),
+        other => other,
     }
 }
 
@@ -49,6 +57,7 @@ fn known(account: &str, application: &str) -> Verdict {
         account: account.to_owned(),
         application: application.to_owned(),
         addresses: Vec::new(),
+        by: None,
     })
 }
 
@@ -216,7 +225,7 @@ async fn guessing_is_slowed_then_stopped_and_costs_nothing_then() {
     let (_, verdict) = guess("198.51.100.8", "ana").await;
     assert_eq!(verdict, refused(Some("ana"), Why::WrongPassword));
     let claim = Claim { user: "ana".to_owned(), password: b"correct horse".to_vec() };
-    assert_eq!(house.accounts.by_password(HOME, claim).await, known("ana", ""));
+    assert_eq!(unmarked(house.accounts.by_password(HOME, claim).await), known("ana", ""));
     // What nobody could judge was no guess.
     std::fs::write(&house.config.accounts.file, "[[account").unwrap();
     for _ in 0..20 {

@@ -388,6 +388,11 @@ causes! {
     AliasesWithoutEnd { depth: u64, targets: u64 } = "aliases.without-end"
         ["aliases lead on and on: more than {depth} deep or {targets}",
          "los alias llevan de uno a otro sin fin: más de {depth} niveles o {targets}"];
+    EntryBroken { file: String, line: u64 } = "virtual.entry-broken"
+        ["line {line} of {file} cannot be understood, so this mail waits until it is mended: \
+          `newaliases` says what is wrong",
+         "no se entiende la línea {line} de {file}, y este correo espera a que se corrija: \
+          `newaliases` dice qué le pasa"];
     ListUnread { list: String, error: SystemError } = "aliases.list-unread"
         ["the list {list} cannot be read: {error}",
          "no se puede leer la lista {list}: {error}"];

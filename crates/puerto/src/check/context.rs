@@ -287,9 +287,15 @@ pub fn domain_of(asked: &Asked, config: &Config) -> String {
     domains_of(asked, config).into_iter().next().unwrap_or_default()
 }
 
-/// All domains that are judged: the one that was named, or those of the configuration.
+/// All domains that are judged: the one that was named, or those of the configuration. Where
+/// mailboxes are elsewhere, the domain that mail is from comes first, and the machine's own
+/// name, which then is no more than that, is none of them.
 pub fn domains_of(asked: &Asked, config: &Config) -> Vec<String> {
-    let configured = || config.domains.iter().map(|domain| ascii(&domain.to_string()));
+    let is_bare = |domain: &&puerto_smtp::Domain| {
+        config.origin.is_some() && ascii(&domain.to_string()) == ascii(&config.hostname)
+    };
+    let own = config.domains.iter().filter(|domain| !is_bare(domain));
+    let configured = || config.origin.iter().chain(own).map(|domain| ascii(&domain.to_string()));
     let mut domains: Vec<String> = match &asked.domain {
         Some(domain) => vec![ascii(domain)],
         None => Vec::new(),

@@ -70,6 +70,10 @@ const STOPS: Text = Text::new(
     "{file} is well written, but the server could not start with it:",
     "{file} está bien escrito, pero el servidor no podría arrancar con él:",
 );
+const WAITS: Text = Text::new(
+    "{file} is well written, but some mail would wait with it:",
+    "{file} está bien escrito, pero con él parte del correo tendría que esperar:",
+);
 const ONE_ERROR: Text = Text::new("{file}: one error", "{file}: un error");
 const ERRORS: Text = Text::new("{file}: {count} errors", "{file}: {count} errores");
 
@@ -86,15 +90,17 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit,
     };
     let found = trial::of(&config, &trial::text_of(&name));
     let stops = found.iter().any(trial::Tried::stops);
+    let is_wrong = found.iter().any(trial::Tried::is_error);
     let notes: Vec<String> = notes(&config).iter().map(|note| note.of(language)).collect();
     if json {
         let found: Vec<_> = found.iter().map(|tried| tried.json(language)).collect();
-        let document = json!({ "ok": !stops, "file": shown, "notes": notes, "findings": found });
+        let document = json!({ "ok": !is_wrong, "file": shown, "notes": notes, "findings": found });
         say(&document.to_string())?;
     } else {
-        let first = match (stops, name.exists()) {
+        let first = match (stops, is_wrong) {
             (true, _) => STOPS,
-            (false, true) => RIGHT,
+            (false, true) => WAITS,
+            (false, false) if name.exists() => RIGHT,
             (false, false) => ABSENT,
         };
         let mut lines = vec![first.with(language, &[("file", &shown)])];
@@ -102,7 +108,7 @@ fn check(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit,
         lines.extend(notes);
         show(&(lines.join("\n") + "\n"))?;
     }
-    Ok(if stops { Sysexit::Config } else { Sysexit::Ok })
+    Ok(if is_wrong { Sysexit::Config } else { Sysexit::Ok })
 }
 
 /// Tells what is wrong with a file, with its lines; `below` stands under them.

@@ -215,7 +215,7 @@ fn exists(file: &Path) -> Failure {
 fn domain(config: &Config, new: &NewKey) -> Result<String, Failure> {
     let domain = match &new.domain {
         Some(text) => Domain::parse(text).ok(),
-        None => config.domains.first().cloned(),
+        None => config.sender_domain().cloned(),
     };
     let ascii = domain.as_ref().and_then(Domain::name).and_then(|n| idna::domain_to_ascii(n).ok());
     ascii.ok_or_else(|| {

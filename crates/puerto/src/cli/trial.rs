@@ -15,6 +15,7 @@ use crate::config::{Config, Inhabitant, LogTarget, Mailbox};
 use crate::finding::{Finding, Severity, kinds, page};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, said_of};
+use crate::local;
 use crate::rights::{self, Identity};
 use crate::sender;
 use crate::survey::names::is_private;
@@ -68,6 +69,9 @@ kinds! {
         "set `origin` to a domain of yours", "ponga en `origin` un dominio suyo";
 }
 
+/// The name of a line of a map that cannot be understood.
+const BROKEN: &str = "virtual.broken";
+
 /// What was found about one key.
 #[derive(Debug)]
 pub(super) struct Tried {
@@ -97,9 +101,15 @@ impl Tried {
         })
     }
 
-    /// Whether the daemon would not start.
-    pub(super) fn stops(&self) -> bool {
+    /// Whether it is wrong, and not only to be bettered.
+    pub(super) fn is_error(&self) -> bool {
         self.finding.severity == Severity::Error && !self.is_unseen
+    }
+
+    /// Whether the daemon would not start. For one line of a map all mail would be a high
+    /// price, so that only what the line is about waits.
+    pub(super) fn stops(&self) -> bool {
+        self.is_error() && self.finding.id != BROKEN
     }
 }
 
@@ -249,6 +259,18 @@ impl Trial<'_> {
                 rights::act(self.service.as_ref(), || rights::open_to_read(file, None).map(drop));
             if let Err(error) = opened {
                 self.failed(Severity::Warning, key, &file.display().to_string(), &error);
+            }
+        }
+        let file = config.virtual_addresses.file.iter();
+        for file in file.map(|file| file.display().to_string()) {
+            for (number, what) in local::broken_lines(config, self.service.as_ref()) {
+                let said = said_of!(
+                    "{file}:{number}: {what}; until then mail for it waits",
+                    "{file}:{number}: {what}; hasta entonces el correo para ella espera";
+                    file = Said::words(&file), number = Said::words(number.to_string()), what = what
+                );
+                let broken = Finding::new(BROKEN, Severity::Error, said, Said::default());
+                self.add("virtual.file", broken);
             }
         }
         if let Some(file) = &config.srs.secret_file {

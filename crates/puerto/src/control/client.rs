@@ -290,6 +290,7 @@ impl Client {
             done.count += summary.count;
             done.missing.extend(summary.missing);
             done.held.extend(summary.held);
+            done.not_held.extend(summary.not_held);
             progress(dealt_with);
         }
     }

@@ -42,7 +42,10 @@ impl Shared {
             false => (operations::tally(&self.context, &request)?, now),
         };
         let sight = &self.context.sight;
-        let mut overview = Overview::new(time(at), &tally, most, |domain| (sight.lane_of)(domain));
+        let pauses = ordering::Pauses::of(&self.context);
+        let mut overview = Overview::new(time(at), &tally, most, |domain| {
+            ((sight.lane_of)(domain), pauses.of_domain(domain))
+        });
         overview.lanes = sight.lanes.look().into_iter().map(Into::into).collect();
         overview.orders = ordering::list(&self.context);
         Ok(overview)

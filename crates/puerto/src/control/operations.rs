@@ -1,6 +1,7 @@
 //! What the requests do to the queue. Everything here may take a while (a page of a
 //! long queue, a read from the disk) and runs on threads that may block.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use puerto_mail::header::Header;
@@ -9,6 +10,7 @@ use puerto_spool::{
     StoredContent, Tally, TallyRequest, Timestamp,
 };
 
+use super::ordering::Pauses;
 use super::protocol::{Change, ErrorCode, HealthView, NodeView, Selection, Summary};
 use super::reasons;
 use super::server::Context;
@@ -117,7 +119,7 @@ pub(super) fn next_octets(content: &mut dyn StoredContent) -> Result<Vec<u8>, Pr
 pub(super) fn show(context: &Context, id: &str, private: bool) -> Result<MessageView, Problem> {
     let id = parse_id(id)?;
     let entry = context.desk.get(id).wait()?;
-    let mut view = MessageView::new(&entry);
+    let mut view = MessageView::new(&entry, &Pauses::of(context));
     let expire = context.config.get().queue.expire;
     view.expires = (!entry.held).then(|| view::time(entry.received_at.after(expire)));
     if private {
@@ -153,9 +155,14 @@ pub(super) fn change(
     uid: u32,
     ids: &[String],
 ) -> Result<Summary, Problem> {
-    let ids: Vec<MessageId> = ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?;
-    let answers = context.desk.edit(&ids, edit(change)).wait();
+    let mut ids: Vec<MessageId> = ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?;
     let mut summary = Summary::default();
+    if change == Change::Release {
+        let free = not_held(context.desk.as_ref(), &ids)?;
+        ids.retain(|id| !free.contains(id));
+        summary.not_held = free.iter().map(ToString::to_string).collect();
+    }
+    let answers = context.desk.edit(&ids, edit(change)).wait();
     let mut failed = None;
     for (id, answer) in ids.into_iter().zip(answers) {
         match answer {
@@ -169,6 +176,20 @@ pub(super) fn change(
         }
     }
     failed.map_or(Ok(summary), |error| Err(error.into()))
+}
+
+// Those of these that are in the queue and not held.
+fn not_held(desk: &dyn Desk, ids: &[MessageId]) -> Result<BTreeSet<MessageId>, Problem> {
+    let filter = Filter { ids: Some(ids.to_vec()), held: Some(false), ..Filter::default() };
+    let (mut free, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = page(desk, after, &filter)?;
+        free.extend(page.entries.iter().map(|entry| entry.id));
+        after = page.next;
+        if after.is_none() {
+            return Ok(free);
+        }
+    }
 }
 
 fn log_change(context: &Context, change: Change, uid: u32, id: MessageId) {

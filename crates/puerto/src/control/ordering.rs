@@ -1,16 +1,19 @@
 //! Orders: pauses, holds and other ways, as they are given, shown and taken back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use puerto_spool::{Entry, Filter, RecipientState, SpoolError, Timestamp};
+use puerto_smtp::{Domain, ReversePath};
+use puerto_spool::{Entry, Filter, RecipientState, RecipientStatus, SpoolError, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::operations::{self, Problem};
 use super::protocol::{ErrorCode, Summary};
 use super::server::Context;
 use super::view::time;
-use crate::orders::{Order, What};
+use crate::config::domain_matches;
+use crate::orders::{Order, Standing, What};
 use crate::telemetry::Event;
 
 /// Octets of a note.
@@ -56,18 +59,52 @@ pub(super) fn list(context: &Context) -> Vec<OrderView> {
     standing.in_force(now).map(|(number, order)| OrderView::new(*number, order)).collect()
 }
 
-/// The pauses that a message waits for.
-pub(super) fn pauses_of(context: &Context, entry: &Entry) -> Vec<OrderView> {
-    let now = context.store.clock().now();
-    let standing = context.sight.orders.get();
-    let open = entry.recipients.iter().filter(|status| status.state != RecipientState::Done);
-    let pauses = open.filter_map(|status| {
-        standing.pause_of(&entry.reverse_path, status.recipient.address.domain(), now)
-    });
-    let numbers: BTreeSet<u64> = pauses.map(|(number, _)| number).collect();
-    let mut all = list(context);
-    all.retain(|order| numbers.contains(&order.number));
-    all
+/// The pauses of one moment, to be told of many messages.
+#[derive(Debug, Clone)]
+pub(super) struct Pauses {
+    standing: Arc<Standing>,
+    now: Timestamp,
+}
+
+impl Pauses {
+    /// Those that are in force now.
+    pub(super) fn of(context: &Context) -> Self {
+        Self { standing: context.sight.orders.get(), now: context.store.clock().now() }
+    }
+
+    /// The number of the one that a recipient waits for, and when it ends.
+    pub(super) fn of_recipient(
+        &self,
+        from: &ReversePath,
+        status: &RecipientStatus,
+    ) -> Option<(u64, Option<Timestamp>)> {
+        if !self.standing.has_pauses() || status.state == RecipientState::Done {
+            return None;
+        }
+        self.standing.pause_of(from, status.recipient.address.domain(), self.now)
+    }
+
+    /// The number of the one that all mail for a domain waits for.
+    pub(super) fn of_domain(&self, domain: &Domain) -> Option<u64> {
+        let all = self.standing.in_force(self.now).filter(|(_, order)| match &order.what {
+            What::Pause { to, from } => from.is_none() && domain_matches(to, domain),
+            What::Hold { .. } | What::Reroute { .. } => false,
+        });
+        all.map(|(number, _)| *number).next()
+    }
+
+    /// Those that a message waits for.
+    pub(super) fn of_message(&self, entry: &Entry) -> Vec<OrderView> {
+        if !self.standing.has_pauses() {
+            return Vec::new();
+        }
+        let from = &entry.reverse_path;
+        let pauses = entry.recipients.iter().filter_map(|status| self.of_recipient(from, status));
+        let numbers: BTreeSet<u64> = pauses.map(|(number, _)| number).collect();
+        let orders = self.standing.in_force(self.now);
+        let meant = orders.filter(|(number, _)| numbers.contains(number));
+        meant.map(|(number, order)| OrderView::new(*number, order)).collect()
+    }
 }
 
 /// Gives an order, for so many seconds if it is to end by itself.
@@ -96,7 +133,7 @@ pub(super) fn give(
     Ok(OrderView::new(number, &order))
 }
 
-/// Takes orders back. What was paused by one is tried now.
+/// Takes orders back. What waited for one is tried now.
 pub(super) fn take_back(context: &Context, numbers: &[u64], uid: u32) -> Result<Summary, Problem> {
     let standing = context.sight.orders.get();
     let mut summary = Summary::default();
@@ -112,16 +149,24 @@ pub(super) fn take_back(context: &Context, numbers: &[u64], uid: u32) -> Result<
     }
     refresh(context)?;
     for (number, order) in &standing.orders {
-        if let What::Pause { to, from } = &order.what
-            && numbers.contains(number)
-        {
-            try_now(context, to, from.as_deref())?;
+        if numbers.contains(number) {
+            try_freed(context, &order.what)?;
         }
     }
     Ok(summary)
 }
 
-// What waits for a pause to end was put off until that end.
+// What waits for a pause to end was put off until that end; what another way could not take
+// has not been tried by its own.
+fn try_freed(context: &Context, what: &What) -> Result<(), Problem> {
+    match what {
+        What::Pause { to, from } | What::Reroute { to, from, .. } => {
+            try_now(context, to, from.as_deref())
+        }
+        What::Hold { .. } => Ok(()),
+    }
+}
+
 fn try_now(context: &Context, to: &str, from: Option<&str>) -> Result<(), Problem> {
     context.wake.expect_retry();
     let below = to.strip_prefix("*.");
@@ -169,6 +214,10 @@ pub(super) fn tend(context: &Context) {
     }
     if !over.is_empty() {
         let _ = refresh(context);
+        for (_, order) in &over {
+            // What cannot be made due now has a time of its own.
+            let _ = try_freed(context, &order.what);
+        }
         context.wake.wake();
     }
 }

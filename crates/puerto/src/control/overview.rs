@@ -72,6 +72,9 @@ pub struct Destination {
     pub reasons: BTreeMap<String, u64>,
     /// The lane by which they go, if that is known without asking the DNS.
     pub lane: Option<String>,
+    /// The number of the pause that all of it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<u64>,
 }
 
 /// What waits for one kind of reason.
@@ -196,7 +199,7 @@ impl Overview {
         at: String,
         tally: &Tally,
         most: usize,
-        lane_of: impl Fn(&Domain) -> Option<String>,
+        standing_of: impl Fn(&Domain) -> (Option<String>, Option<u64>),
     ) -> Self {
         let mut all = Group::default();
         let mut reasons: HashMap<&'static str, Group> = HashMap::new();
@@ -215,11 +218,11 @@ impl Overview {
         });
         let more = domains.len().saturating_sub(most);
         domains.truncate(most);
-        let destinations = domains.into_iter().map(|(domain, (group, reasons))| Destination {
-            domain: domain.map(ToString::to_string),
-            recipients: (&group).into(),
-            reasons,
-            lane: domain.and_then(|domain| lane_of(domain)),
+        let destinations = domains.into_iter().map(|(domain, (group, reasons))| {
+            let (lane, paused) = domain.map(|domain| standing_of(domain)).unwrap_or_default();
+            let recipients = (&group).into();
+            let domain = domain.map(ToString::to_string);
+            Destination { domain, recipients, reasons, lane, paused }
         });
         let mut reasons: Vec<Reason> = reasons
             .into_iter()

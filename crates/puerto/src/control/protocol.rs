@@ -250,6 +250,9 @@ pub struct Summary {
     /// Those that were not to be tried, since they are held.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<String>,
+    /// Those that were not to be released, since they are not held.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_held: Vec<String>,
 }
 
 /// Why a request was not done.

@@ -5,9 +5,9 @@
 //! differs from one message to the next (addresses, numbers, marks) and from one host of a
 //! provider, or of nobody who is known, to the next.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::HashMap;
 use puerto_spool::{Classify, LastAttempt};
 
 use crate::cause::Cause;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::counting::Tallied;
 use super::operations::{self, Problem};
-use super::ordering;
+use super::ordering::{self, Pauses};
 use super::protocol::{
     Answer, BriefAnswer, Change, ErrorCode, MAX_ADMINISTRATOR_REQUEST, MAX_REQUEST, Request,
     RequestLine, Selection, Summary, VERSION,
@@ -358,15 +358,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         }
         let done = match request {
             Request::List(selection) => {
-                let message = |entry: &Entry| Answer::Message(Box::new(MessageView::new(entry)));
+                let pauses = Pauses::of(&self.shared.context);
                 let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
-                    entries.iter().for_each(|entry| append(lines, &message(entry)));
+                    let views = entries.iter().map(|entry| MessageView::new(entry, &pauses));
+                    views.for_each(|view| append(lines, &Answer::Message(Box::new(view))));
                 };
                 return self.list(&selection, lines).await;
             }
             Request::Brief { selection, causes } => {
+                let pauses = Pauses::of(&self.shared.context);
                 let lines = move |entries: &[Entry], lines: &mut Vec<u8>| {
-                    let briefs = entries.iter().map(|entry| Brief::new(entry, causes));
+                    let briefs = entries.iter().map(|entry| Brief::new(entry, causes, &pauses));
                     briefs.for_each(|brief| append(lines, &BriefAnswer::Brief(brief)));
                 };
                 return self.list(&selection, lines).await;

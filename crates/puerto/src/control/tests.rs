@@ -413,6 +413,36 @@ async fn who_ends_a_pause_has_what_waited_for_it_tried() {
 }
 
 #[tokio::test]
+async fn what_a_pause_keeps_says_so_wherever_it_is_shown() {
+    let bench = bench();
+    let id = bench.put("a@example.com", &["x@example.net", "y@example.org"]).to_string();
+    let what = json!({ "kind": "pause", "to": "example.net" });
+    bench.ask(0, json!({ "order": { "what": what, "seconds": 7200 } })).await;
+    bench.ask(0, json!({ "order": { "what": { "kind": "hold", "to": "example.net" } } })).await;
+    let shown = &bench.ask(SOMEBODY, json!({ "show": { "id": id } })).await[0]["message"];
+    let listed = &bench.ask(SOMEBODY, json!({ "list": {} })).await[0]["message"];
+    for message in [shown, listed] {
+        assert_eq!(message["paused"].as_array().unwrap().len(), 1);
+        assert_eq!((&message["paused"][0]["number"], &message["paused"][0]["by"]), (&json!(1), &json!(0)));
+        let of = |nth: usize| &message["recipients"][nth]["paused"];
+        assert_eq!((of(0), of(1)), (&json!(1), &Value::Null));
+    }
+    let brief = &bench.ask(SOMEBODY, json!({ "brief": {} })).await[0]["brief"]["to"];
+    let pause = json!({ "number": 1, "until": 1_795_510_000_000_i64 + 7_200_000 });
+    assert_eq!((&brief[0]["paused"], &brief[1]["paused"]), (&pause, &Value::Null));
+    let overview = &bench.ask(0, json!({ "overview": { "most": 5 } })).await[0]["overview"];
+    let paused = |nth: usize| {
+        let one = &overview["destinations"][nth];
+        (one["domain"].as_str().unwrap().to_owned(), one["paused"].clone())
+    };
+    assert_eq!(paused(0), ("example.net".to_owned(), json!(1)));
+    assert_eq!(paused(1), ("example.org".to_owned(), Value::Null));
+    bench.ask(0, json!({ "take_back": { "numbers": [1] } })).await;
+    let shown = &bench.ask(0, json!({ "show": { "id": id } })).await[0]["message"];
+    assert_eq!((&shown["paused"], &shown["recipients"][0]["paused"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
 async fn an_order_ends_by_itself_and_one_of_another_node_is_heeded() {
     let bench = bench();
     let context = &bench.shared.context;

@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
-use puerto_smtp::Return;
+use puerto_smtp::{Return, ReversePath};
 use puerto_spool::{Attempt, Entry, Origin, RecipientState, RecipientStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::ordering::{OrderView, Pauses};
 use crate::cause::Cause;
 
 /// A queued message.
@@ -45,6 +46,9 @@ pub struct MessageView {
     /// The message needs SMTPUTF8.
     #[serde(default)]
     pub smtputf8: bool,
+    /// The pauses that it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<OrderView>,
     /// All recipients, those that are done too.
     pub recipients: Vec<RecipientView>,
     /// The header as it is stored, when one message is shown to an administrator.
@@ -63,6 +67,9 @@ pub struct RecipientView {
     pub attempts: u32,
     /// When it is tried next, if it waits.
     pub next_attempt: Option<String>,
+    /// The number of the pause that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<u64>,
     /// The last attempt.
     pub last: Option<AttemptView>,
     /// The first attempt and the last four, oldest first, the last one included.
@@ -134,6 +141,9 @@ pub struct BriefRecipient<'a> {
     /// When it is tried next, if it waits, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<i64>,
+    /// The pause that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<BriefPause>,
     /// What the last attempt came to, if there was one.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Cow<'a, str>>,
@@ -142,9 +152,20 @@ pub struct BriefRecipient<'a> {
     pub cause: Option<Cow<'a, str>>,
 }
 
+/// A pause that a recipient waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BriefPause {
+    /// Its number.
+    pub number: u64,
+    /// When it ends by itself, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+}
+
 impl<'a> Brief<'a> {
     /// Shows an entry; `causes`: with the reasons as values.
-    pub fn new(entry: &'a Entry, causes: bool) -> Self {
+    pub(super) fn new(entry: &'a Entry, causes: bool, pauses: &Pauses) -> Self {
+        let from = &entry.reverse_path;
         let open = entry.recipients.iter().filter(|r| r.state != RecipientState::Done);
         Self {
             id: entry.id.to_string().into(),
@@ -153,7 +174,7 @@ impl<'a> Brief<'a> {
             from: entry.reverse_path.to_string().into(),
             held: entry.held,
             held_for: Some(entry.held_for.as_str()).filter(|why| !why.is_empty()).map(Into::into),
-            to: open.map(|status| BriefRecipient::new(status, causes)).collect(),
+            to: open.map(|status| BriefRecipient::new(status, causes, (from, pauses))).collect(),
         }
     }
 
@@ -164,18 +185,27 @@ impl<'a> Brief<'a> {
 }
 
 impl<'a> BriefRecipient<'a> {
-    fn new(status: &'a RecipientStatus, causes: bool) -> Self {
+    fn new(
+        status: &'a RecipientStatus,
+        causes: bool,
+        (from, pauses): (&ReversePath, &Pauses),
+    ) -> Self {
         let (state, next) = match status.state {
             RecipientState::Due(at) => (State::Waiting, Some(at.as_millis())),
             RecipientState::Leased(_) => (State::Sending, None),
             RecipientState::Done => (State::Done, None),
         };
+        let paused = pauses.of_recipient(from, status).map(|(number, until)| BriefPause {
+            number,
+            until: until.map(Timestamp::as_millis),
+        });
         let last = status.last();
         let kept = |attempt: &'a Attempt| attempt.cause.as_str();
         Self {
             address: status.recipient.address.to_string().into(),
             state,
             next,
+            paused,
             text: last.map(|attempt| attempt.text.as_str().into()),
             cause: last.map(kept).filter(|kept| causes && !kept.is_empty()).map(Into::into),
         }
@@ -184,7 +214,8 @@ impl<'a> BriefRecipient<'a> {
 
 impl MessageView {
     /// Shows an entry.
-    pub fn new(entry: &Entry) -> Self {
+    pub(super) fn new(entry: &Entry, pauses: &Pauses) -> Self {
+        let of = |status| RecipientView::new(status, (&entry.reverse_path, pauses));
         Self {
             id: entry.id.to_string(),
             arrived: time(entry.received_at),
@@ -210,7 +241,8 @@ impl MessageView {
             }),
             eight_bit: entry.eight_bit,
             smtputf8: entry.smtputf8,
-            recipients: entry.recipients.iter().map(RecipientView::new).collect(),
+            paused: pauses.of_message(entry),
+            recipients: entry.recipients.iter().map(of).collect(),
             header: None,
         }
     }
@@ -235,7 +267,7 @@ impl MessageView {
 }
 
 impl RecipientView {
-    fn new(status: &RecipientStatus) -> Self {
+    fn new(status: &RecipientStatus, (from, pauses): (&ReversePath, &Pauses)) -> Self {
         let (state, next_attempt) = match status.state {
             RecipientState::Due(at) => (State::Waiting, Some(time(at))),
             RecipientState::Leased(_) => (State::Sending, None),
@@ -246,6 +278,7 @@ impl RecipientView {
             state,
             attempts: status.attempts,
             next_attempt,
+            paused: pauses.of_recipient(from, status).map(|(number, _)| number),
             last: status.last().map(AttemptView::new),
             attempts_list: status.story.iter().map(AttemptView::new).collect(),
         }

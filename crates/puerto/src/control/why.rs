@@ -9,7 +9,7 @@ use puerto_spool::{Entry, Filter, MessageId, Origin, PageRequest, SpoolError};
 use serde::{Deserialize, Serialize};
 
 use super::operations::Problem;
-use super::ordering::{self, OrderView};
+use super::ordering::{OrderView, Pauses};
 use super::server::Context;
 use super::view::{self, MessageView};
 use crate::config::distance;
@@ -227,14 +227,13 @@ fn story(context: &Context, id: MessageId, asker: Asker) -> Result<Option<StoryV
     if !(asker.is_administrator || is_own) || (events.is_empty() && entry.is_none()) {
         return Ok(None);
     }
-    let paused = entry.as_ref().map(|entry| ordering::pauses_of(context, entry));
     let queued = entry.map(|entry| {
-        let mut view = MessageView::new(&entry);
+        let mut view = MessageView::new(&entry, &Pauses::of(context));
         let expire = context.config.get().queue.expire;
         view.expires = (!entry.held).then(|| view::time(entry.received_at.after(expire)));
         view
     });
-    let paused = paused.unwrap_or_default();
+    let paused = queued.as_ref().map(|view| view.paused.clone()).unwrap_or_default();
     Ok(Some(StoryView { id: id.to_string(), events, queued, paused }))
 }
 

@@ -63,7 +63,17 @@ pub(super) fn exchangers<D: Dns>(draft: &mut Draft<'_>, future: &mut Overlay<'_,
     if subject.receives && (refuses_all || existing.exchangers.is_empty()) {
         here = true;
         let why = Said::plain(words::MX_NEW).put("domain", domain);
-        draft.add(Planned::new(domain, RecordType::Mx, format!("10 {proposed}"), why));
+        let record = Planned::new(domain, RecordType::Mx, format!("10 {proposed}"), why);
+        // Behind a relay the addresses that mail leaves from do not say where it comes in.
+        let is_nowhere = subject.relay.is_some()
+            && *proposed == subject.hostname
+            && existing.addresses.is_empty();
+        if is_nowhere {
+            draft.note(words::MX_NO_ADDRESS.put("host", proposed));
+            draft.add(record.in_state(State::Decide));
+        } else {
+            draft.add(record);
+        }
         future.set(domain, RecordType::Mx, vec![Record::Mx(10, proposed.clone())]);
     } else if existing.exchangers.iter().all(|(_, host)| host.is_empty()) {
         let kind = if existing.has_address { words::MX_IMPLICIT } else { words::MX_MISSING };

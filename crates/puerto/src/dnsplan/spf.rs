@@ -42,11 +42,14 @@ pub struct SpfProposal {
     why: Option<Said>,
     /// What is to be known of the relay.
     notes: Vec<Finding>,
+    /// It would be the first record, and nobody knows whom it is to let pass: to publish it
+    /// would be to disown all mail of the domain.
+    pub is_blind: bool,
 }
 
 impl SpfProposal {
     fn of(mended: Mended, why: Option<Said>, notes: Vec<Finding>) -> Self {
-        Self { text: mended.text(), mended, why, notes }
+        Self { text: mended.text(), mended, why, notes, is_blind: false }
     }
 
     /// Words of the record of which only the domain's owner knows whether senders are
@@ -93,7 +96,8 @@ pub async fn spf_proposal<D: Dns>(
             })
         }
     };
-    Ok(SpfProposal::of(mended, why, notes))
+    let is_blind = is_new && sender.relay.is_some() && why.is_none();
+    Ok(SpfProposal { is_blind, ..SpfProposal::of(mended, why, notes) })
 }
 
 /// The same of the name in HELO, which is judged when the reverse-path is null, as a
@@ -131,6 +135,9 @@ pub(super) async fn of_domain<D: Dns>(
     let sender = Sender { domain, hostname, relay, egress };
     let mut proposal = spf_proposal(future.present(), &sender, present, false).await?;
     draft.plan.notes.append(&mut proposal.notes);
+    if proposal.is_blind {
+        return Ok(());
+    }
     notes(draft, &proposal, present.is_empty());
     let before = match present {
         [only] => lookups(&count::count_text(future.present(), domain, only).await),

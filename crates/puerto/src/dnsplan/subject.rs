@@ -64,8 +64,8 @@ impl Key {
 }
 
 impl Subject {
-    /// From the configuration and its keys; without a `domain` it is the first of
-    /// those configured. The error says why there can be no plan.
+    /// From the configuration and its keys; without a `domain` it is the one that mail is
+    /// from. The error says why there can be no plan.
     pub fn new(
         config: &Config,
         ring: &KeyRing,
@@ -77,7 +77,7 @@ impl Subject {
             Some(text) => {
                 Domain::parse(text.trim_end_matches('.')).map_err(|_| not_a_domain(text))?
             }
-            None => config.domains.first().cloned().ok_or(Said::plain(words::NO_DOMAIN))?,
+            None => config.sender_domain().cloned().ok_or(Said::plain(words::NO_DOMAIN))?,
         };
         let name = a_labels(&wanted).filter(|name| name.contains('.'));
         let domain = name.ok_or_else(|| not_a_domain(&wanted.to_string()))?;

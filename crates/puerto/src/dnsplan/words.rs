@@ -389,6 +389,13 @@ kinds! {
         "publish the MX of whoever takes the mail, or add the domain to `domains` in the \
          configuration.",
         "publique el MX de quien lo reciba, o añada el dominio a `domains` en la configuración.";
+    MX_NO_ADDRESS = "mx.no-address" Error:
+        "{host} is to take the domain's mail, and has no address in the DNS.",
+        "{host} ha de recibir el correo del dominio, y no tiene dirección en el DNS.",
+        "First publish an A record of {host} with the address at which this server is reached from \
+         outside; if it is not to be reached, have somebody else take the mail.",
+        "Publique antes un registro A de {host} con la dirección en la que se llega a este servidor \
+         desde fuera; si no se ha de llegar a él, que otro reciba el correo.";
     MX_ELSEWHERE = "mx.elsewhere" Warning:
         "The configuration counts {domain} among the domains whose users live here, but its MX \
          names another server. Mail that this server itself has for {domain} stays here and never \

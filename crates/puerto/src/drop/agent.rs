@@ -1,29 +1,34 @@
 //! The process that has each user's folder emptied when the daemon starts.
 //!
 //! It is started before the daemon gives root's rights up, makes the folders that are
-//! missing, and waits for one octet: mail is taken now. Then it starts a process for each
-//! folder that is not empty, which is that folder's user's from its first instruction, and
-//! ends when nothing is left to be tried again. It takes no request: a daemon that was
-//! broken into can have it do nothing but this. What it says is for the log, a line each:
-//! `i` or `w` for how much it matters, and the text.
+//! missing, and waits for an empty line: mail is taken now. Then it starts a process for each
+//! folder that is not empty, which is that folder's user's from its first instruction, until
+//! nothing is left to be tried again. As long as the daemon runs it stays, and hears the
+//! numbers of users who have sent mail and have no folder (those whom a directory knows, and
+//! those who are newer than the daemon's start): they have one before the daemon is down.
+//! When it ends with the daemon, it looks once more for users of the system's own file.
+//!
+//! That is all that it takes from the daemon. One that was broken into can have an empty
+//! folder made for a user of the system, in the place that is root's, and nothing else. What
+//! it says is for the log, a line each: `i` or `w` for how much it matters, and the text.
 
-use std::collections::HashMap;
-use std::io::{self, Read as _, Write as _};
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as Socket;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use nix::unistd::{Uid, User, geteuid};
 use puerto_spool::clock::{Clock as _, SystemClock};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc as channel, watch};
 
-use super::{has_any, owners, prepare};
+use super::{has_any, is_program, make_for, owners, prepare};
 use crate::lang::{Language, harmless};
 use crate::rights::{self, Capabilities};
 use crate::telemetry::{Event, MailLog};
@@ -43,8 +48,13 @@ pub const LATER: u8 = 75;
 /// How long such a process may take: it ends much earlier of itself, but for one message
 /// whose final dot is not answered, or if its user has stopped it.
 const LIFE: Duration = Duration::from_secs(15 * 60);
+/// How much longer the kernel may take to end one: for ever, where a file system that is a
+/// program of the user's does not answer. Nobody waits for that.
+const KILLED: Duration = Duration::from_secs(10);
 /// How often it is looked after.
 const LOOK: Duration = Duration::from_millis(20);
+/// Folders that are made for users whom the daemon names, as long as it runs.
+const NEWCOMERS: usize = 10_000;
 /// Such processes at the same time.
 const AT_ONCE: usize = 32;
 /// How long the next round waits: while there is progress, and at most.
@@ -75,21 +85,35 @@ impl Agent {
         Ok(Self { socket, child })
     }
 
-    /// Tells it that mail is taken, and logs what it says, until it ends or the daemon stops.
-    pub async fn run(self, log: MailLog, mut stop: watch::Receiver<bool>) {
+    /// Tells it that mail is taken and who has sent some, and logs what it says, until it ends
+    /// or the daemon stops.
+    pub async fn run(
+        self,
+        log: MailLog,
+        mut seen: channel::Receiver<u32>,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let Self { socket, mut child } = self;
         let stream = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket));
         let Ok(mut stream) = stream else { return };
         // One that has ended has said why.
         let _ = stream.write_all(b"\n").await;
-        let mut stream = BufReader::new(stream);
+        let (hears, mut says) = stream.into_split();
+        let mut hears = BufReader::new(hears);
+        let mut line = Vec::new();
         loop {
-            let mut line = Vec::new();
-            let mut bounded = (&mut stream).take(LINE);
+            let mut bounded = (&mut hears).take(LINE);
             tokio::select! {
                 _ = stop.changed() => return,
+                Some(uid) = seen.recv() => {
+                    let _ = says.write_all(format!("{uid}\n").as_bytes()).await;
+                }
+                // What has been read of a line stays in it.
                 read = bounded.read_until(b'\n', &mut line) => match read {
-                    Ok(octets) if octets > 0 => say(&log, &String::from_utf8_lossy(&line)),
+                    Ok(octets) if octets > 0 => {
+                        say(&log, &String::from_utf8_lossy(&line));
+                        line.clear();
+                    }
                     Ok(_) | Err(_) => break,
                 },
             }
@@ -104,8 +128,23 @@ fn say(log: &MailLog, line: &str) {
     log.write(&Event::Notice { level, component: "pickup", id: None, text: &text });
 }
 
+/// Hears in the log who sends mail, and says each of them once.
+pub fn newcomers() -> (impl Fn(&Event<'_>) + Send + Sync + 'static, channel::Receiver<u32>) {
+    let (says, seen) = channel::channel(64);
+    let known = Mutex::new(HashSet::new());
+    let hears = move |event: &Event<'_>| {
+        let Event::FromLocalUser { uid, .. } = event else { return };
+        let mut known = locked(&known);
+        // Whom there was no room for comes again.
+        if known.len() < NEWCOMERS && !known.contains(uid) && says.try_send(*uid).is_ok() {
+            known.insert(*uid);
+        }
+    };
+    (hears, seen)
+}
+
 /// What the agent and the processes that it starts have on their command lines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Errands {
     directory: PathBuf,
     submit: PathBuf,
@@ -172,61 +211,134 @@ fn live(errands: &Errands, mut socket: Socket) -> io::Result<()> {
         Capabilities::SETUID
             | Capabilities::SETGID
             | Capabilities::KILL
+            | Capabilities::CHOWN
             | Capabilities::DAC_READ_SEARCH,
     )?;
-    let mut octet = [0];
-    if socket.read(&mut octet)? == 0 {
+    let mut lines = io::BufReader::new(socket.try_clone()?).take(LINE);
+    if lines.read_until(b'\n', &mut Vec::new())? == 0 {
         return Ok(());
     }
+    let (heard, hears) = mpsc::channel::<()>();
+    let directory = errands.directory.clone();
+    std::thread::spawn(move || {
+        hear(lines, &directory);
+        drop(heard);
+    });
+    let log = Mutex::new((socket, HashMap::new()));
+    let rounds = Rounds { errands: errands.clone(), log };
+    let mut crew = Crew::new(AT_ONCE, LIFE + KILLED, move |uid| rounds.folder(uid));
     let mut pending = owners(&errands.directory);
-    let round = Round { errands, log: Mutex::new((socket.try_clone()?, HashMap::new())) };
     let mut pause = PAUSE;
     loop {
         let progress;
-        (pending, progress) = round.empty(pending);
-        if pending.is_empty() {
-            return Ok(());
-        }
+        (pending, progress) = crew.empty(pending);
         pause = if progress { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-        socket.set_read_timeout(Some(pause))?;
-        match socket.read(&mut octet) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            Ok(_) | Err(_) => {}
+        let ended = match pending.is_empty() {
+            true => hears.recv().is_err(),
+            false => hears.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Disconnected),
+        };
+        if ended {
+            // Whoever has none then is told by `sendmail` what to do.
+            let _ = prepare(&errands.directory);
+            return Ok(());
         }
     }
 }
 
-struct Round<'a> {
-    errands: &'a Errands,
+// Until the daemon is gone. A user's number that the system does not know is nobody's.
+fn hear(mut lines: io::Take<io::BufReader<Socket>>, directory: &Path) {
+    let mut made = 0;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        lines.set_limit(LINE);
+        match lines.read_line(&mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let Ok(uid) = line.trim().parse() else { continue };
+        let is_known = || matches!(User::from_uid(Uid::from_raw(uid)), Ok(Some(_)));
+        if made < NEWCOMERS && is_known() {
+            made += 1;
+            // Without one, `sendmail` says how root makes it.
+            let _ = make_for(directory, Uid::from_raw(uid));
+        }
+    }
+}
+
+/// Does something about many users, for so many at a time. Whoever takes too long loses the
+/// place to the next, and is not begun again before the end of that.
+struct Crew<F> {
+    at_once: usize,
+    patience: Duration,
+    work: Arc<F>,
+    ends: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
+    /// Those who have taken too long.
+    stuck: HashSet<u32>,
+}
+
+/// A user, and with what the work about them has ended.
+type Ended = (Uid, Option<u8>);
+
+impl<F: Fn(Uid) -> Option<u8> + Send + Sync + 'static> Crew<F> {
+    fn new(at_once: usize, patience: Duration, work: F) -> Self {
+        let (work, stuck) = (Arc::new(work), HashSet::new());
+        Self { at_once, patience, work, ends: mpsc::channel(), stuck }
+    }
+
+    /// Works on these users; returns those that are to be looked at again, and whether
+    /// anything was done.
+    fn empty(&mut self, users: Vec<Uid>) -> (Vec<Uid>, bool) {
+        let (mut again, mut progress) = (Vec::new(), false);
+        let mut running: HashMap<u32, Duration> = HashMap::new();
+        let mut todo = users.into_iter();
+        loop {
+            while running.len() < self.at_once
+                && let Some(uid) = todo.next()
+            {
+                if self.stuck.contains(&uid.as_raw()) {
+                    again.push(uid);
+                    continue;
+                }
+                let (work, ends) = (Arc::clone(&self.work), self.ends.0.clone());
+                // Nobody hears the end of what is stuck when the process ends.
+                std::thread::spawn(move || {
+                    let _ = ends.send((uid, work(uid)));
+                });
+                running.insert(uid.as_raw(), SystemClock.elapsed());
+            }
+            if running.is_empty() {
+                return (again, progress);
+            }
+            if let Ok((uid, code)) = self.ends.1.recv_timeout(self.patience / 100) {
+                self.stuck.remove(&uid.as_raw());
+                let is_awaited = running.remove(&uid.as_raw()).is_some();
+                if is_awaited && code != Some(DONE) {
+                    again.push(uid);
+                    progress |= code == Some(MORE);
+                }
+            }
+            let now = SystemClock.elapsed();
+            for (uid, _) in running.extract_if(|_, since| now - *since > self.patience) {
+                self.stuck.insert(uid);
+                again.push(Uid::from_raw(uid));
+            }
+        }
+    }
+}
+
+struct Rounds {
+    errands: Errands,
     /// Where lines for the log go, and how many each user has had.
     log: Mutex<(Socket, HashMap<u32, usize>)>,
 }
 
-impl Round<'_> {
-    /// Has the folders of these users emptied; returns those that are to be looked into
-    /// again, and whether anything was done.
-    fn empty(&self, users: Vec<Uid>) -> (Vec<Uid>, bool) {
-        let at_once = users.len().min(AT_ONCE);
-        let (todo, again) = (Mutex::new(users.into_iter()), Mutex::new((Vec::new(), false)));
-        std::thread::scope(|scope| {
-            for _ in 0..at_once {
-                scope.spawn(|| {
-                    while let Some(uid) = locked(&todo).next() {
-                        let code = self.folder(uid);
-                        if code != Some(DONE) {
-                            let mut again = locked(&again);
-                            again.0.push(uid);
-                            again.1 |= code == Some(MORE);
-                        }
-                    }
-                });
-            }
-        });
-        again.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Rounds {
     fn folder(&self, uid: Uid) -> Option<u8> {
+        if is_program(&self.errands.directory, uid) {
+            self.tell(uid, "it is a file system that is a program (FUSE): nothing is taken of it");
+            return Some(DONE);
+        }
         if !has_any(&self.errands.directory, uid) {
             return Some(DONE);
         }
@@ -292,4 +404,42 @@ fn said(out: ChildStdout) -> String {
         let _ = out.take(SAID).read_to_end(&mut said);
     }
     String::from_utf8_lossy(&said).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_never_ends_keeps_nobody_else_waiting_and_is_not_begun_again() {
+        let (begun, begins) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let mut crew = Crew::new(2, Duration::from_millis(200), move |uid: Uid| {
+            begun.send(uid.as_raw()).unwrap();
+            match uid.as_raw() {
+                1 => {
+                    let _ = locked(&released).recv();
+                    Some(DONE)
+                }
+                2 => Some(LATER),
+                3 => Some(MORE),
+                _ => Some(DONE),
+            }
+        });
+        let users = |numbers: &[u32]| numbers.iter().copied().map(Uid::from_raw).collect();
+        let (again, progress) = crew.empty(users(&[1, 2, 3, 4, 5]));
+        assert_eq!((again, progress), (users(&[2, 3, 1]), true));
+        assert_eq!(begins.try_iter().count(), 5);
+        let (again, progress) = crew.empty(users(&[1, 2]));
+        assert_eq!((again, progress), (users(&[1, 2]), false));
+        assert_eq!(begins.try_iter().collect::<Vec<_>>(), [2]);
+        // It has ended after all.
+        release.send(()).unwrap();
+        while crew.stuck.contains(&1) {
+            crew.empty(users(&[4]));
+        }
+        drop(release);
+        assert_eq!(crew.empty(users(&[1])), (Vec::new(), false));
+    }
 }

@@ -66,6 +66,12 @@ pub fn prepare(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the folder of one user, if it is one who may have one and has none.
+pub fn make_for(directory: &Path, uid: Uid) -> io::Result<()> {
+    let above = open(directory, FOLDER, Mode::empty())?;
+    if is_for(uid) { make(&above, uid) } else { Ok(()) }
+}
+
 // What is there already is not touched: its user may have mounted something on it.
 fn make(above: &OwnedFd, uid: Uid) -> io::Result<()> {
     let name = uid.to_string();
@@ -115,8 +121,31 @@ pub fn has_any(directory: &Path, uid: Uid) -> bool {
     is_theirs && names.any(|entry| entry.file_name() != REFUSED)
 }
 
+/// Whether a user's folder, or something in it, is a file system that is a program of
+/// somebody's: whoever looks into one waits for as long as that program likes, and cannot
+/// even be killed. That is asked of the kernel's list and not of the folder.
+pub fn is_program(directory: &Path, uid: Uid) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    is_program_in(&mounts, &folder_of(directory, uid))
+}
+
+// Fields 5 and, behind the dash, 9 of proc_pid_mountinfo(5).
+fn is_program_in(mounts: &str, folder: &Path) -> bool {
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        let place = fields.nth(4)?;
+        Some((place, fields.skip_while(|field| *field != "-").nth(1)?))
+    });
+    let programs = mounts.filter(|(_, kind)| *kind == "fuse" || kind.starts_with("fuse."));
+    let folder = folder.to_string_lossy().replace(' ', "\\040");
+    programs.into_iter().any(|(place, _)| Path::new(place).starts_with(&folder))
+}
+
 /// How many messages wait in a user's folder: for whoever may look into it.
 pub fn waiting(directory: &Path, uid: Uid) -> usize {
+    if uid != geteuid() && is_program(directory, uid) {
+        return 0;
+    }
     let Ok(folder) = open_folder(directory, uid) else { return 0 };
     let Ok(mut folder) = Dir::new(folder) else { return 0 };
     let names = folder.by_ref().filter_map(Result::ok);
@@ -138,6 +167,25 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_a_program_is_known_by_the_kernels_list() {
+        let mounts = "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n\
+            60 22 0:50 / /var/lib/puerto-drop/1000 rw,nosuid - fuse.sshfs ana@host: rw\n\
+            61 22 0:51 / /var/lib/puerto-drop/1001/refused rw shared:7 - fuse fs rw\n\
+            62 22 0:52 / /var/lib/puerto-drop/1002 rw - ext4 /dev/sdb rw\n\
+            63 22 0:53 / /srv/a\\040b/1000 rw - fuse x rw\n";
+        for (directory, uid, is_program) in [
+            ("/var/lib/puerto-drop", 1000, true),
+            ("/var/lib/puerto-drop", 1001, true),
+            ("/var/lib/puerto-drop", 1002, false),
+            ("/var/lib/puerto-drop", 100, false),
+            ("/srv/a b", 1000, true),
+        ] {
+            let folder = folder_of(Path::new(directory), Uid::from_raw(uid));
+            assert_eq!(is_program_in(mounts, &folder), is_program, "{directory} {uid}");
+        }
+    }
 
     #[test]
     fn a_folder_is_its_users_alone_and_nothing_else_is_taken_for_one() {

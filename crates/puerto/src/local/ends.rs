@@ -64,7 +64,7 @@ fn of_table(names: &OtherNames) -> io::Result<Vec<Said>> {
     let mut told = Vec::new();
     for (line, address) in names.filed() {
         let found = Expander::new(names).recipient(&address)?;
-        let entry = names.entry(&address).map(|entry| entry.targets).unwrap_or_default();
+        let entry = names.entry(&address).and_then(|entry| entry.targets.ok()).unwrap_or_default();
         let shown = address.to_string();
         for missing in missing(&found, &names.config) {
             if entry.iter().any(|target| names_it(target, &missing)) {

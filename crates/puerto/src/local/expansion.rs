@@ -289,9 +289,19 @@ impl<'a> Expander<'a> {
             _ => false,
         };
         if let Some(entry) = entry.filter(|_| !lives_here) {
-            if self.seen.insert((b'v', format!("{} {name}", entry.key))) {
-                let targets = entry.targets.into_iter();
-                self.wait(targets.map(|target| step.on_to(&entry.key, target)).collect());
+            if !self.seen.insert((b'v', format!("{} {name}", entry.key))) {
+                return Ok(());
+            }
+            match entry.targets {
+                Ok(targets) => {
+                    let targets = targets.into_iter();
+                    self.wait(targets.map(|target| step.on_to(&entry.key, target)).collect());
+                }
+                Err(line) => {
+                    let file = self.config.virtual_addresses.file.as_deref();
+                    let file = file.map(|file| file.display().to_string()).unwrap_or_default();
+                    self.found.unread.push(Cause::EntryBroken { file, line: line as u64 });
+                }
             }
             return Ok(());
         }

@@ -41,5 +41,5 @@ pub use delivery::Mailboxes;
 pub use directory::{Directory, Standing, candidates, lane};
 pub use ends::dead_ends;
 pub use lmtp::lmtp_server;
-pub use table::table_warnings;
+pub use table::{broken_lines, table_warnings};
 pub use watched::{Names, Owner, Watched};

@@ -109,7 +109,10 @@ pub(super) fn verdict(
             Err(failure) => never.push(failure),
         }
     }
-    let in_aliases = |why: &Cause| Cause::InAliases { why: Box::new(why.clone()) };
+    let in_aliases = |why: &Cause| match why {
+        Cause::EntryBroken { .. } => why.clone(),
+        why => Cause::InAliases { why: Box::new(why.clone()) },
+    };
     let unread = share.unread.first();
     let unread = unread.map(|why| Failure::later(3, 5, in_aliases(why)));
     if let Some(failure) = later.or(unread) {

@@ -4,6 +4,10 @@
 //! The most particular entry holds: the whole address, then the address without its
 //! extension, then the bare name where the domain's users live here, then `@domain`. An
 //! extension that the entry does not name goes on to its targets, as with Postfix.
+//!
+//! An entry of the file that cannot be understood keeps its address: mail for it waits until
+//! the line is mended. To pass over the line, as Postfix does, would give that mail to whoever
+//! catches all of the domain, or send it back as if there were nobody of that name.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,15 +25,19 @@ use crate::route;
 /// Entries by what they are about, as [`key`] writes it.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: HashMap<String, Vec<Destination>>,
+    entries: HashMap<String, Held>,
     /// Domains that the file names on lines of their own, with their lines.
     domains: Vec<(usize, Domain)>,
     /// Domains that entries of the file are about, with their lines.
     about: Vec<(usize, Domain)>,
     /// Addresses that entries of the file are about, with their lines.
     addresses: Vec<(usize, Address)>,
-    warnings: Vec<Said>,
+    /// What is wrong with lines, and whether that makes mail wait.
+    warnings: Vec<(bool, usize, Said)>,
 }
+
+/// What holds for an address: where it leads, or the line that does not say it.
+type Held = Result<Vec<Destination>, usize>;
 
 /// An entry that holds for an address.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,8 +46,8 @@ pub(super) struct Entry {
     pub(super) key: String,
     /// Whether it is about a whole domain.
     pub(super) is_catch_all: bool,
-    /// Where it leads.
-    pub(super) targets: Vec<Target>,
+    /// Where it leads, or the line of the file that cannot be understood.
+    pub(super) targets: Result<Vec<Target>, usize>,
 }
 
 impl Table {
@@ -47,7 +55,7 @@ impl Table {
     pub(super) fn of(config: &Virtual) -> Self {
         let mut table = Self::default();
         for (who, Destinations(targets)) in &config.map {
-            table.entries.insert(key_of(who), targets.clone());
+            table.entries.insert(key_of(who), Ok(targets.clone()));
         }
         table
     }
@@ -64,43 +72,52 @@ impl Table {
             self.domains.push((number, domain));
             return;
         }
-        let read = Who::parse(left).and_then(|who| Ok((who, Destinations::parse(right.trim())?)));
-        match read {
-            Ok((who, Destinations(targets))) => {
-                if let Who::Address(_) | Who::Domain(_) = &who {
-                    let domain = match &who {
-                        Who::Address(address) => address.domain().clone(),
-                        Who::Domain(domain) => domain.clone(),
-                        Who::User(_) => return,
-                    };
-                    self.about.push((number, domain));
-                    if let Who::Address(address) = &who {
-                        self.addresses.push((number, address.clone()));
-                    }
-                }
-                if self.entries.insert(key_of(&who), targets).is_some() {
-                    let text = said!(
-                        "`{left}` stands here for the second time: this one holds",
-                        "`{left}` aparece aquí por segunda vez: vale esta"; left = left
-                    );
-                    self.warnings.push(on_line(number, &text));
-                }
+        let who = match Who::parse(left) {
+            Ok(who) => who,
+            Err(why) => return self.is_broken((number, left), &why),
+        };
+        match &who {
+            Who::Address(address) => {
+                self.about.push((number, address.domain().clone()));
+                self.addresses.push((number, address.clone()));
             }
-            Err(why) => {
-                let left = Said::words(left);
-                let text = said_of!(
-                    "`{left}`: {why}: write `address target, target`",
-                    "`{left}`: {why}: escriba `dirección destino, destino`";
-                    left = left, why = why
-                );
-                self.warnings.push(on_line(number, &text));
-            }
+            Who::Domain(domain) => self.about.push((number, domain.clone())),
+            Who::User(_) => {}
         }
+        let targets = Destinations::parse(right.trim());
+        if let Err(why) = &targets {
+            self.is_broken((number, left), why);
+        }
+        let held = targets.map(|Destinations(targets)| targets).map_err(|_| number);
+        // Of a line before that is broken it has been told already.
+        if let Some(Ok(_)) = self.entries.insert(key_of(&who), held) {
+            let text = said!(
+                "`{left}` stands here for the second time: this one holds",
+                "`{left}` aparece aquí por segunda vez: vale esta"; left = left
+            );
+            self.warnings.push((false, number, text));
+        }
+    }
+
+    fn is_broken(&mut self, (number, left): (usize, &str), why: &Said) {
+        let text = said_of!(
+            "`{left}`: {why}: write `address target, target`",
+            "`{left}`: {why}: escriba `dirección destino, destino`";
+            left = Said::words(left), why = why
+        );
+        self.warnings.push((true, number, text));
+    }
+
+    /// The lines that cannot be understood: mail for what they are about waits.
+    fn broken(&self) -> impl Iterator<Item = (usize, &Said)> {
+        self.warnings.iter().filter(|(broken, ..)| *broken).map(|(_, line, what)| (*line, what))
     }
 
     /// What is wrong with the file, the configuration's domains beside it.
     pub(super) fn warnings(&self, config: &Config) -> Vec<Said> {
-        let mut warnings = self.warnings.clone();
+        let warnings = self.warnings.iter();
+        let mut warnings: Vec<Said> =
+            warnings.map(|(_, line, what)| on_line(*line, what)).collect();
         let named = self.domains.iter().filter(|(_, domain)| !route::is_here(config, domain));
         let about = self.about.iter().filter(|(_, domain)| {
             !route::is_here(config, domain) && !self.domains.iter().any(|(_, own)| own == domain)
@@ -146,12 +163,12 @@ impl Table {
         if let Some((key, targets)) = found {
             let bare = key.rsplit_once('@').map_or(key.as_str(), |(name, _)| name);
             let left = whole.strip_prefix(bare).unwrap_or_default();
-            let targets = targets.iter().map(|target| lead(target, address, left)).collect();
+            let targets = led(targets, address, left);
             return Some(Entry { key: key.clone(), is_catch_all: false, targets });
         }
         let key = format!("@{domain}");
         let targets = self.entries.get(&key)?;
-        let targets = targets.iter().map(|target| lead(target, address, "")).collect();
+        let targets = led(targets, address, "");
         Some(Entry { key, is_catch_all: true, targets })
     }
 }
@@ -186,6 +203,20 @@ pub fn table_warnings(config: &Config, service: Option<&Identity>) -> Vec<(PathB
         )],
     };
     warnings.into_iter().map(|warning| (file.clone(), warning)).collect()
+}
+
+/// The lines of the file of `[virtual]` that cannot be understood, so that mail for what they
+/// are about waits. That the file cannot be read is for others to say.
+pub fn broken_lines(config: &Config, service: Option<&Identity>) -> Vec<(usize, Said)> {
+    let Some(file) = &config.virtual_addresses.file else { return Vec::new() };
+    let Ok((text, owner)) = rights::act(service, || read(file)) else { return Vec::new() };
+    let table = Table::parse(&text, owner);
+    table.broken().map(|(line, what)| (line, what.clone())).collect()
+}
+
+fn led(held: &Held, address: &Address, left: &str) -> Result<Vec<Target>, usize> {
+    let targets = held.as_ref().map_err(|line| *line)?;
+    Ok(targets.iter().map(|target| lead(target, address, left)).collect())
 }
 
 // Where a target leads for an address whose extension, with its delimiter, is `left`.
@@ -241,8 +272,9 @@ mod tests {
             Target::Address(address) => address.to_string(),
             other => format!("{other:?}"),
         };
-        entry.map_or("-".into(), |entry| {
-            entry.targets.iter().map(shown).collect::<Vec<_>>().join(" ")
+        entry.map_or("-".into(), |entry| match entry.targets {
+            Ok(targets) => targets.iter().map(shown).collect::<Vec<_>>().join(" "),
+            Err(line) => format!("line {line}"),
         })
     }
 
@@ -271,6 +303,27 @@ mod tests {
         }
         let moved = "@example.org @example.net\n";
         assert_eq!(found(moved, "Ana+x@example.org"), "Ana+x@example.net");
+    }
+
+    #[test]
+    fn what_a_broken_line_is_about_goes_to_nobody_else() {
+        let text = "info@example.org |cat\n@example.org catch\nsales@example.org\n\
+            twice@example.org ana\ntwice@example.org ana@\nonce@example.org ana@\n\
+            once@example.org ana\nroot ops@@example.net\n@other.example catch@\n";
+        for (address, expected) in [
+            ("info@example.org", "line 1"),
+            ("info+x@example.org", "line 1"),
+            ("sales@example.org", "line 3"),
+            ("other@example.org", "catch"),
+            ("twice@example.org", "line 5"),
+            ("once@example.org", "ana"),
+            ("root@example.com", "line 8"),
+            ("any@other.example", "line 9"),
+        ] {
+            assert_eq!(found(text, address), expected, "{address}");
+        }
+        let table = Table::parse(text, Owner::default());
+        assert_eq!(table.broken().map(|(line, _)| line).collect::<Vec<_>>(), [1, 3, 5, 6, 8, 9]);
     }
 
     #[test]

@@ -232,6 +232,20 @@ impl Standing {
         self.orders.iter().filter(move |(_, order)| !order.is_over(now))
     }
 
+    /// The orders in force that say where mail goes and whether it does, by their numbers; of
+    /// another way, with its next hop.
+    pub fn directions(&self, now: Timestamp) -> Vec<(u64, Option<NextHop>)> {
+        if !self.has_reroutes && !self.has_pauses {
+            return Vec::new();
+        }
+        let directions = self.in_force(now).filter_map(|(number, order)| match &order.what {
+            What::Reroute { via, .. } => Some((*number, NextHop::parse(via).ok())),
+            What::Pause { .. } => Some((*number, None)),
+            What::Hold { .. } => None,
+        });
+        directions.collect()
+    }
+
     /// If mail of this sender for this domain is paused: the number of the order that lasts
     /// longest, and until when (`None`: until it is taken back).
     pub fn pause_of(

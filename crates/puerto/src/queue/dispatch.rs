@@ -30,7 +30,7 @@ use super::settle::Settler;
 use super::work::{Kind, USERS, Work};
 use super::{Wiring, catch, retry};
 use crate::cause::Cause;
-use crate::config::Mailbox;
+use crate::config::{Mailbox, NextHop};
 use crate::deliver::share;
 use crate::route::random::Random;
 use crate::route::{self, DestinationKey, Question, RouteFailure, Routing, providers};
@@ -177,6 +177,8 @@ struct State {
     claims_fail: bool,
     /// Domains that rest, and until when.
     resting: HashMap<Domain, Instant>,
+    /// The pauses and other ways that were ordered when it was last looked.
+    directions: Vec<(u64, Option<NextHop>)>,
     random: Random,
 }
 
@@ -194,6 +196,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             full_since: None,
             claims_fail: false,
             resting: HashMap::new(),
+            directions: Vec::new(),
             random: Random::unpredictable(),
         };
         Arc::new(Self {
@@ -233,6 +236,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
     pub(super) async fn claim(self: &Arc<Self>) -> Option<Timestamp> {
         loop {
             self.heed_retries();
+            self.heed_directions();
             let request = self.request();
             let Claimed { leases, next_due } = self.claimed(&request).await?;
             let is_due = next_due.is_some_and(|due| due <= self.wiring.now());
@@ -280,6 +284,33 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             self.state().resting.clear();
             self.lines.lock().schedule.give_another_chance(Instant::now());
         }
+    }
+
+    // What stands in line has its way already. When a pause or another way has been ordered, or
+    // one has ended, it is given back untried and comes again as holds now; a lane that nothing
+    // goes by any more is forgotten, and what was learnt of it.
+    fn heed_directions(&self) {
+        let now = self.wiring.now();
+        let directions = self.wiring.orders.get().directions(now);
+        let before = {
+            let mut state = self.state();
+            if state.directions == directions {
+                return;
+            }
+            std::mem::replace(&mut state.directions, directions.clone())
+        };
+        let config = self.wiring.config.get();
+        let is_used = |hop: &NextHop| {
+            directions.iter().any(|(_, way)| way.as_ref() == Some(hop))
+                || config.relays().any(|relay| relay.next_hop == hop)
+        };
+        let mut standing = self.lines.lock();
+        let waiting = standing.schedule.take_all();
+        for hop in before.iter().filter_map(|(_, hop)| hop.as_ref()).filter(|hop| !is_used(hop)) {
+            standing.schedule.forget(&DestinationKey(hop.to_string().into()));
+        }
+        drop(standing);
+        waiting.iter().for_each(|work| self.settler.give_back(work, now));
     }
 
     async fn claimed(&self, request: &ClaimRequest) -> Option<Claimed> {

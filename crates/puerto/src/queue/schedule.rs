@@ -330,6 +330,14 @@ impl<W: Schedulable, R> Schedule<W, R> {
         lines.filter(|line| line.waiting + line.running > 0 || line.outage.is_some()).collect()
     }
 
+    /// Nothing will come for a destination any more: what was learnt of it is forgotten,
+    /// unless something is under way.
+    pub(super) fn forget(&mut self, key: &DestinationKey) {
+        self.destinations.retain(|known, destination| {
+            known != key || destination.workers > 0 || destination.queued() > 0
+        });
+    }
+
     fn forget_idle(&mut self) {
         if self.destinations.len() < MAX_REMEMBERED {
             return;

@@ -164,7 +164,9 @@ impl Driver {
             }
             Action::AskMail { envelope, .. } => {
                 let from = envelope.reverse_path.clone();
-                self.decide_mail(&from);
+                if Box::pin(self.still_logged_in()).await {
+                    self.decide_mail(&from);
+                }
             }
             Action::AskRecipient { envelope, recipient } => {
                 let (from, to) = (envelope.reverse_path.clone(), recipient.address.clone());

@@ -8,16 +8,20 @@ use puerto_smtp::base64;
 use puerto_smtp::sasl::{self, Binding, Claim, ClientFirst, Exchange, Mechanism, ScramFault};
 
 use super::Service;
+use super::connection::Connection;
 use super::driver::Driver;
-use crate::accounts::{Accounts, Login, Verdict, Why, new_password};
+use crate::accounts::{Accounts, Login, Standing, Verdict, Why, new_password};
 use crate::config::Config;
 use crate::telemetry::Event;
 
 /// What is offered on every connection with TLS.
 const ALWAYS: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
 
-/// The one way of binding a login to its connection that we have (RFC 9266).
+/// A login is bound to its connection (RFC 9266).
 const EXPORTER: &str = "tls-exporter";
+/// A login is bound to our certificate (RFC 5929 §4): for clients whose library does not let
+/// them get at more.
+const END_POINT: &str = "tls-server-end-point";
 
 /// What a session offers before its handshake, for the protocol to know: nothing where no
 /// handshake can follow, nor on port 25, where nobody but guessers would log in.
@@ -62,8 +66,38 @@ const MOST_FAILURES: u32 = 3;
 struct With<'a> {
     accounts: &'a Arc<Accounts>,
     from: IpAddr,
-    /// What binds a login to this connection.
+    bindings: Bindings,
+}
+
+/// What binds a login.
+struct Bindings {
+    /// To this connection.
     exported: Option<[u8; 32]>,
+    /// To our certificate.
+    end_point: Option<Arc<[u8]>>,
+}
+
+impl Bindings {
+    fn of(connection: &Connection) -> Self {
+        Self { exported: connection.exported(), end_point: connection.end_point() }
+    }
+
+    /// Whether bound logins are offered. Whoever offers them has to know the binding that
+    /// clients take when nobody tells them which (RFC 5802 §6.1): under TLS 1.3 that is the
+    /// exporter. Before it was `tls-unique`, which we do not have: a client that has no other
+    /// would choose a bound login and fail, where it can have one that is not bound.
+    fn are_offered(&self) -> bool {
+        self.exported.is_some()
+    }
+
+    /// What the client's binding has to hold, if it is one that we have.
+    fn expected(&self, binding: &Binding) -> Option<&[u8]> {
+        match binding {
+            Binding::Used(name) if name == EXPORTER => self.exported.as_ref().map(|e| &e[..]),
+            Binding::Used(name) if name == END_POINT => self.end_point.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// What is to be said to the client.
@@ -127,12 +161,11 @@ impl Conversation {
         };
         // A client that would be bound and was not told that it can be was told by another
         // than us (RFC 5802 §6).
-        let is_bound = matches!(&first.binding, Binding::Used(name) if name == EXPORTER);
         let is_right = match self.mechanism {
-            Mechanism::ScramSha256Plus => is_bound,
+            Mechanism::ScramSha256Plus => with.bindings.expected(&first.binding).is_some(),
             _ => {
                 first.binding == Binding::Unknown
-                    || (first.binding == Binding::NotOffered && with.exported.is_none())
+                    || (first.binding == Binding::NotOffered && !with.bindings.are_offered())
             }
         };
         if !is_right {
@@ -152,8 +185,7 @@ impl Conversation {
     }
 
     async fn prove(&mut self, exchange: &Exchange, last: &[u8], with: &With<'_>) -> Step {
-        let bound = with.exported.filter(|_| self.mechanism == Mechanism::ScramSha256Plus);
-        let bound = bound.as_ref().map_or(&[][..], |octets| octets);
+        let bound = with.bindings.expected(exchange.binding()).unwrap_or_default();
         let proof = match exchange.finish(last, bound) {
             Ok(proof) => proof,
             Err(fault) => return Why::Scram(fault).into(),
@@ -175,7 +207,7 @@ impl Driver {
             return;
         }
         let config = &self.arrival.config;
-        let can_bind = self.arrival.connection.exported().is_some();
+        let can_bind = Bindings::of(&self.arrival.connection).are_offered();
         let can_bind = can_bind && config.accounts.dovecot.is_none();
         let bound = Some(Mechanism::ScramSha256Plus).filter(|_| can_bind);
         let offered: Vec<Mechanism> = bound.into_iter().chain(always(config)).collect();
@@ -188,7 +220,7 @@ impl Driver {
         let with = With {
             accounts: &self.context.accounts,
             from: self.arrival.client.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
-            exported: self.arrival.connection.exported(),
+            bindings: Bindings::of(&self.arrival.connection),
         };
         match conversation.step(said, &with).await {
             Step::Ask(question) => {
@@ -197,6 +229,34 @@ impl Driver {
             }
             Step::Judged(verdict) => self.conclude_login(conversation.mechanism, verdict),
         }
+    }
+
+    /// Judges the session's login again, if it has one: an account or an application's
+    /// password that was taken away must not go on sending in a session that was open. Such
+    /// a session is ended and not only refused: programs log in again by themselves then, and
+    /// hear there what is wrong.
+    pub(super) async fn still_logged_in(&mut self) -> bool {
+        let Some(login) = self.login.take() else { return true };
+        let account = login.account.clone();
+        match self.context.accounts.again(login.clone()).await {
+            Standing::Good(login) => {
+                self.login = Some(login);
+                return true;
+            }
+            Standing::Over => {
+                let why = "the password it logged in with has ended or was taken away";
+                self.problem(&format!("session of {account} closed: {why}"));
+                let text = "Error: this login does not hold any more, log in again";
+                self.session.close_with(&Reply::enhanced(421, (4, 7, 0), text));
+            }
+            Standing::Unknown(why) => {
+                self.login = Some(login);
+                self.problem(&format!("login of {account} not judged again: {why}"));
+                let text = "Error: temporary failure: logins cannot be judged now, try later";
+                self.session.answer(&Reply::enhanced(451, (4, 3, 0), text));
+            }
+        }
+        false
     }
 
     fn conclude_login(&mut self, mechanism: Mechanism, verdict: Verdict) {

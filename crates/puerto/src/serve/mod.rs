@@ -216,6 +216,8 @@ impl Daemon {
         let store = store::open(&config, &log)?;
         let desk: Arc<dyn Desk> = store.clone();
         let (history, log) = with_history(&config, &store, &log);
+        let (hears, newcomers) = drop::agent::newcomers();
+        let log = log.also(hears);
         let known = report_state(&*desk, &keys, &log).await;
         for warning in listeners.warnings() {
             notice(&log, "warning", warning);
@@ -297,7 +299,10 @@ impl Daemon {
             tokio::spawn(control.run(controller, stop_receiving.clone())),
         ];
         match drop_agent {
-            Some(Ok(agent)) => fronts.push(tokio::spawn(agent.run(log.clone(), stop_receiving))),
+            Some(Ok(agent)) => {
+                let run = agent.run(log.clone(), newcomers, stop_receiving);
+                fronts.push(tokio::spawn(run));
+            }
             Some(Err(error)) => notice(&log, "warning", &format!("{NO_DROP_AGENT}: {error}")),
             None => {}
         }

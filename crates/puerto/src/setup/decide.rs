@@ -224,19 +224,29 @@ fn ask_relayhost(
 
 // Most relays at port 587 want one.
 fn ask_login(relayhost: &NextHop, person: &mut dyn Person) -> Result<Option<Credentials>, Gone> {
-    let question = said!(
+    let mut question = said!(
         "The user name that {relayhost} wants from us (empty: none)",
         "El nombre de usuario que pide {relayhost} (vacío: ninguno)"; relayhost = relayhost
     );
-    let user = person.word(&question, "")?;
-    if user.is_empty() {
-        return Ok(None);
+    loop {
+        let user = person.word(&question, "")?;
+        if user.is_empty() {
+            return Ok(None);
+        }
+        let password = person.secret(&said!(
+            "The password of {user} there (it is not shown)",
+            "La contraseña de {user} ahí (no se muestra)"; user = user
+        ))?;
+        if !password.is_empty() {
+            return Ok(Some(Credentials { user, password }));
+        }
+        question = said!(
+            "That password was empty, and without one nobody logs in. The user name that \
+             {relayhost} wants from us (empty: none)",
+            "Esa contraseña estaba vacía, y sin ella nadie se identifica. El nombre de usuario que \
+             pide {relayhost} (vacío: ninguno)"; relayhost = relayhost
+        );
     }
-    let password = person.secret(&said!(
-        "The password of {user} there (it is not shown)",
-        "La contraseña de {user} ahí (no se muestra)"; user = user
-    ))?;
-    Ok((!password.is_empty()).then_some(Credentials { user, password }))
 }
 
 // What only one program can say is taken from the first that says it.

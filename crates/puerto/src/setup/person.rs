@@ -8,6 +8,11 @@ pub struct Gone;
 
 /// Answers questions: at a terminal, or by what is proposed.
 pub trait Person {
+    /// Whether there is somebody who could answer.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Shows what the next question is about: a heading and what stands under it.
     fn tell(&mut self, _heading: &Said, _lines: &[String]) {}
 
@@ -42,6 +47,10 @@ pub(super) fn ask<T>(
 pub struct Nobody;
 
 impl Person for Nobody {
+    fn is_there(&self) -> bool {
+        false
+    }
+
     fn confirm(&mut self, _: &Said, proposed: bool) -> Result<bool, Gone> {
         Ok(proposed)
     }

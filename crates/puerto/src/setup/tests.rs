@@ -469,6 +469,7 @@ fn a_relayhost_that_is_typed_is_asked_for_its_user_and_password() {
         let machine = Machine::new();
         let mut person = Answers(vec![
             ("A relayhost for", "[smtp.example.net]:587"),
+            ("That password was empty, and without one nobody logs in", ""),
             ("user name that [smtp.example.net]:587 wants", user),
             ("password of ana", password),
         ]);

@@ -57,7 +57,10 @@ pub fn undo(
     steps.extend(files(root));
     steps.extend(others(root, world));
     let folder = config_file.parent().unwrap_or(config_file).display();
-    let mut commands = vec![format!("rm -r {folder} {}", config.state_dir.display())];
+    // With programs' mail that no server has taken yet.
+    let left = config.pickup.directory.as_ref().filter(|left| root.has(left));
+    let left = left.map(|left| format!(" {}", left.display())).unwrap_or_default();
+    let mut commands = vec![format!("rm -r {folder} {}{left}", config.state_dir.display())];
     if packaged {
         commands.push("apt-get purge puerto".to_owned());
     } else if !config.user.is_empty() {

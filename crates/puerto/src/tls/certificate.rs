@@ -23,9 +23,11 @@ pub struct Certificate {
     pub not_after: jiff::civil::Date,
 }
 
-const SEQUENCE: u8 = 0x30;
+/// A list of elements, each of its own kind.
+pub(super) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
-const OID: u8 = 0x06;
+/// The name of a thing that is registered.
+pub(super) const OID: u8 = 0x06;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const UTC_TIME: u8 = 0x17;
@@ -79,7 +81,8 @@ impl Certificate {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+/// The elements of a piece of DER, one after the other.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn peek(&self) -> Option<u8> {
@@ -87,7 +90,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element: its tag and its contents.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+    pub(super) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, mut rest) = rest.split_first()?;
         let length = if first < 0x80 {
@@ -107,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The contents of the next element, if it is of this kind.
-    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, value)| value)
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod client;
+mod end_point;
 mod fault;
 mod known;
 mod legacy;
@@ -17,7 +18,7 @@ pub use client::{Acquainted, ClientTls, Inspected, Inspection};
 pub use fault::{CertificateFault, handshake_failure, tls_failure};
 pub use known::{Acquaintance, KnownKeys};
 pub use own::OwnCertificate;
-pub use server::{Pem, ServerTls, TlsError};
+pub use server::{Acceptor, Pem, ServerTls, TlsError};
 
 /// What both sides agreed on. Displayed as the log and `Received` fields have it:
 /// `TLSv1.3 with cipher TLS_AES_256_GCM_SHA384`.

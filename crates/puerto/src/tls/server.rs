@@ -18,6 +18,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::end_point;
 use crate::config::TlsFiles;
 use crate::lang::{Said, Text, quoted, said, said_of, system};
 use crate::rights::{self, Place};
@@ -97,7 +98,17 @@ impl TlsError {
 
 /// Our certificate in force, if any. Clones share it.
 #[derive(Clone, Default)]
-pub struct ServerTls(Arc<RwLock<Option<TlsAcceptor>>>);
+pub struct ServerTls(Arc<RwLock<Option<Acceptor>>>);
+
+/// What makes handshakes with one certificate.
+#[derive(Clone)]
+pub struct Acceptor {
+    /// What makes them.
+    pub tls: TlsAcceptor,
+    /// What the certificate is known by to logins that are bound to it (RFC 5929 §4.1), where
+    /// its signature has such a hash.
+    pub end_point: Option<Arc<[u8]>>,
+}
 
 impl ServerTls {
     /// Loads the files; with `None`, TLS is not offered.
@@ -128,7 +139,7 @@ impl ServerTls {
     }
 
     /// What accepts a handshake, if TLS can be offered.
-    pub fn acceptor(&self) -> Option<TlsAcceptor> {
+    pub fn acceptor(&self) -> Option<Acceptor> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -172,8 +183,9 @@ impl Pem {
         Ok(alone)
     }
 
-    fn acceptor(&self, files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+    fn acceptor(&self, files: &TlsFiles) -> Result<Acceptor, TlsError> {
         let chain = certificates(&self.chain, &files.certificate)?;
+        let end_point = chain.first().and_then(|leaf| end_point::of(leaf));
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|error| not_pem(&files.key, &error, KEY_EXPECTED))?;
         let mismatch = |error| TlsError::Mismatch {
@@ -189,7 +201,7 @@ impl Pem {
                 .with_single_cert(chain, key)
                 .map_err(mismatch)?;
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(mismatch)?;
-        Ok(TlsAcceptor::from(Arc::new(config)))
+        Ok(Acceptor { tls: TlsAcceptor::from(Arc::new(config)), end_point })
     }
 }
 

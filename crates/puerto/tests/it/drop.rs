@@ -372,6 +372,33 @@ fn a_folder_that_is_not_the_users_takes_nothing_and_sendmail_says_what_to_do() {
 }
 
 #[test]
+fn a_program_gone_wild_leaves_so_many_messages_and_no_more() {
+    let machine = Machine::with_folder();
+    for number in 0..999 {
+        std::fs::write(machine.folder().join(format!("a{number}")), "").unwrap();
+    }
+    machine.leave(RECIPIENT);
+    let output = machine.send(&[RECIPIENT], LETTER);
+    assert_eq!(code(&output), 75);
+    assert!(stderr(&output).contains("holds 1000 messages already"), "{}", stderr(&output));
+    assert_eq!(machine.names().len(), 1000);
+}
+
+#[test]
+fn whoever_sends_while_the_server_runs_has_a_folder_when_it_does_not() {
+    let mut machine = Machine::new();
+    machine.start();
+    machine.wait_for("a folder", |machine| machine.folder().is_dir());
+    // As of a user whom no file names: it is gone, and the server runs.
+    std::fs::remove_dir(machine.folder()).unwrap();
+    assert_eq!(code(&machine.send(&[RECIPIENT], LETTER)), 0);
+    machine.wait_for("a folder", |machine| machine.folder().is_dir());
+    machine.end(Signal::SIGTERM);
+    machine.leave(RECIPIENT);
+    assert_eq!(machine.names().len(), 1);
+}
+
+#[test]
 fn a_message_of_many_recipients_is_left_in_as_many_parts_as_the_server_wants() {
     let machine = Machine::with_folder();
     let file = machine.home.path().join("puerto.toml");

@@ -186,6 +186,23 @@ fn messages_are_held_released_tried_and_removed() {
 }
 
 #[test]
+fn only_what_is_held_is_released_and_counted() {
+    let machine = machine();
+    let free = machine.put("a@example.com", &["b@example.net"]).to_string();
+    let held = machine.put("a@example.com", &["b@example.net"]).to_string();
+    machine.ok(&["queue", "hold", &held]);
+    let shown = machine.run(&["queue", "release", "--all", "--dry-run"]);
+    assert_eq!(stdout(&shown), "this would be 1 message\n");
+    let of_both = machine.run(&["queue", "release", &free, &held]);
+    assert_eq!((code(&of_both), stdout(&of_both).as_str()), (0, "1 message released\n"));
+    let told = format!("puerto: {free} is not held: there is nothing to release it from\n");
+    assert_eq!(stderr(&of_both), told);
+    let again = machine.run(&["queue", "release", &free]);
+    assert_eq!((code(&again), stdout(&again).as_str()), (0, ""));
+    assert_eq!(machine.ok(&["queue", "release", "--all", "--yes"]), "0 messages released\n");
+}
+
+#[test]
 fn bulk_changes_are_not_made_without_a_yes() {
     let machine = machine();
     let id = machine.put("a@example.com", &["b@example.net"]);

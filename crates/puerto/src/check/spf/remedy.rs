@@ -27,6 +27,7 @@ impl Remedy {
             egress: if relay.is_some() { &[] } else { &senders },
         };
         let proposal = spf_proposal(context.world, &sender, texts, false).await.ok();
+        let proposal = proposal.filter(|proposal| !proposal.is_blind);
         let closed = match &proposal {
             Some(proposal) if proposal.mended.is_ajar() => {
                 spf_proposal(context.world, &sender, texts, true).await.ok()

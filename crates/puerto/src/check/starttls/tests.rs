@@ -21,7 +21,7 @@ fn acceptor() -> tokio_rustls::TlsAcceptor {
     std::fs::copy(folder.join("mx.key"), &key).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let files = TlsFiles { certificate: folder.join("mx.pem"), key };
-    ServerTls::load(Some(&files)).unwrap().acceptor().unwrap()
+    ServerTls::load(Some(&files)).unwrap().acceptor().unwrap().tls
 }
 
 // Says the first line, then one answer to each that it hears; after the last it does

@@ -4,7 +4,8 @@ use puerto_mail::dns::{DnsError, Record, RecordType};
 
 use super::reverse;
 use super::world::{Made, V4, V6, with_status};
-use crate::check::{Check, RECEIVERS, Report, Status};
+use crate::check::context::domains_of;
+use crate::check::{Asked, Check, RECEIVERS, Report, Status};
 use crate::config::NextHop;
 use crate::lang::Language;
 
@@ -42,6 +43,19 @@ async fn a_domain_that_nobody_registered_is_named_before_all_else() {
     let found = with_status(&world.check().await, Status::Finding);
     assert_eq!(found.first().map(String::as_str), Some("dns.sender-resolves example.org"));
     assert!(!found.iter().any(|one| one.starts_with("helo.")), "{found:?}");
+}
+
+#[test]
+fn where_mailboxes_are_elsewhere_the_domain_that_mail_is_from_is_judged() {
+    let domain = |name: &str| puerto_smtp::Domain::parse(name).unwrap();
+    let mut config = crate::config::Config::for_tests(std::path::Path::new("/nonexistent"));
+    let asked = Asked { domain: None, egress: Vec::new() };
+    config.domains = vec![domain("mail.example.com"), domain("shop.example.org")];
+    assert_eq!(domains_of(&asked, &config), ["mail.example.com", "shop.example.org"]);
+    config.origin = Some(domain("example.com"));
+    assert_eq!(domains_of(&asked, &config), ["example.com", "shop.example.org"]);
+    let named = Asked { domain: Some("Mail.Example.com".into()), ..asked };
+    assert_eq!(domains_of(&named, &config), ["mail.example.com"]);
 }
 
 #[tokio::test]

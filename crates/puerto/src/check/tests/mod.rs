@@ -16,7 +16,7 @@ use super::watch::{Change, Memory};
 use super::{FAMILIES, Greeting, RECEIVERS, Report, Verdict, document};
 use crate::config::NextHop;
 use crate::finding::Severity;
-use crate::lang::Language;
+use crate::lang::{Language, Said};
 use world::{KEY, Made, V4, V6, with_status};
 
 /// What is wrong, how it is brought about, and the findings that it must give.
@@ -369,6 +369,32 @@ async fn a_dns_that_answers_nothing_is_what_is_to_be_mended_first() {
     assert_eq!(passed.map(super::Check::id).collect::<Vec<_>>(), Vec::<&str>::new());
     let said = summary(checks);
     assert!(said.starts_with("The DNS answered nothing at all: mend the resolver"), "{said}");
+}
+
+#[tokio::test]
+async fn a_long_record_or_lines_of_a_file_are_not_repeated_in_the_last_line() {
+    let mut checks = Made::healthy().check().await;
+    let mut first = checks.remove(0);
+    (first.status, first.severity) = (Status::Finding, Severity::Error);
+    let id = first.id().to_owned();
+    let last_line = |remedy: &str, has_record: bool| {
+        let mut check = first.clone();
+        check.remedy = Said::words(remedy);
+        check.has_record = has_record;
+        let report = Report { domains: vec!["example.com".into()], egress: vec![], checks: vec![check] };
+        report.summary(Language::English)
+    };
+    let long = format!("publish: {}", "A".repeat(200));
+    for (remedy, has_record, is_said) in [
+        ("publish it", true, true),
+        (&*long, false, true),
+        (&*long, true, false),
+        ("write:\n[tls]\nkey = \"x\"", false, false),
+    ] {
+        let said = last_line(remedy, has_record);
+        assert!(!said.contains('\n') && said.contains(&id), "{said}");
+        assert_eq!(said.contains(remedy), is_said, "{said}");
+    }
 }
 
 #[tokio::test]

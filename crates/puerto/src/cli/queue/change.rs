@@ -69,7 +69,7 @@ pub(super) fn run(
     arguments: &ChangeArgs,
     language: Language,
 ) -> Result<Sysexit, Failure> {
-    let selection = arguments.conditions.selection();
+    let mut selection = arguments.conditions.selection();
     let named = !arguments.ids.is_empty();
     if named && !selection.is_empty() {
         return Err(usage(said!(
@@ -87,6 +87,10 @@ pub(super) fn run(
             "which messages? Name their ids, conditions such as --to, or --all",
             "¿qué mensajes? Indique sus identificadores, condiciones como --to, o --all"
         )));
+    }
+    // What is not held has nothing to be released from.
+    if change == Change::Release {
+        selection.held.get_or_insert(true);
     }
     let question = question(change);
     let Some(ids) = agreed(connect, &selection, question, arguments.consent, language)? else {
@@ -194,14 +198,17 @@ fn tell_done(
 ) -> Result<Sysexit, Failure> {
     if json {
         document(&serde_json::json!({
-            "changed": done.count, "missing": done.missing, "held": done.held
+            "changed": done.count, "missing": done.missing, "held": done.held,
+            "not_held": done.not_held
         }))?;
-    } else if done.count > 0 || done.held.is_empty() {
+    } else if done.count > 0 || (done.held.is_empty() && done.not_held.is_empty()) {
         say(&past(change, done.count, language))?;
     }
     let (held, held_code) = of_the_held(&done.held, named, language);
     let (gone, code) = of_the_missing(&done.missing, named, language);
-    for line in held.iter().chain(&gone) {
+    let free = done.not_held.iter().map(|id| NOT_HELD.with(language, &[("id", id)]));
+    let free: Vec<String> = free.collect();
+    for line in held.iter().chain(&free).chain(&gone) {
         tell(&format!("puerto: {line}"));
     }
     Ok(if code == Sysexit::Ok { held_code } else { code })
@@ -260,6 +267,10 @@ const GONE: Text =
 pub(crate) const HELD_ONE: Text = Text::new(
     "{id} is held and is not tried until it is released: `puerto queue release {id}`",
     "{id} está retenido y no se intenta entregar hasta que se libere: `puerto queue release {id}`",
+);
+const NOT_HELD: Text = Text::new(
+    "{id} is not held: there is nothing to release it from",
+    "{id} no está retenido: no hay nada que liberar",
 );
 const HELD_OF_ALL: Text = Text::new(
     "1 message is held and is not tried until it is released: `puerto queue release` with the same selection",

@@ -105,6 +105,14 @@ const STILL_HELD: Text = Text::new(
     "what they held stays held: `puerto queue release --held` releases it",
     "lo que retuvieron sigue retenido: `puerto queue release --held` lo libera",
 );
+const LINE: Text = Text::new(
+    "order {number}: {order}; given by uid {uid}; it ends {end}, or by `{command}`",
+    "orden {number}: {order}; dada por el uid {uid}; termina {end}, o con `{command}`",
+);
+const LINE_TO_TAKE_BACK: Text = Text::new(
+    "order {number}: {order}; given by uid {uid}; it ends by `{command}`",
+    "orden {number}: {order}; dada por el uid {uid}; termina con `{command}`",
+);
 const GIVEN: Text =
     Text::new("order {number}: {order}; it ends {end}", "orden {number}: {order}; termina {end}");
 
@@ -269,13 +277,19 @@ fn text(orders: &[OrderView], now: Timestamp, width: Option<usize>, language: La
     table(HEADING.map(|text| text.of(language)), &rows, width)
 }
 
-/// One order in a line, as the summary has it.
+/// One order in a line: who gave it, until when it holds, and the command that ends it.
 pub(in crate::cli) fn line(order: &OrderView, now: Timestamp, language: Language) -> String {
     let note = order.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
     let what = format!("{}{}", described(&order.what, language), printable(&note));
     let number = order.number.to_string();
-    let end = end_of(order, now, language);
-    GIVEN.with(language, &[("number", &number), ("order", &what), ("end", &end)])
+    let (end, uid) = (end_of(order, now, language), order.by.to_string());
+    let command = match order.what {
+        What::Pause { .. } => format!("puerto resume {number}"),
+        What::Hold { .. } | What::Reroute { .. } => format!("puerto queue rules --remove {number}"),
+    };
+    let text = if order.until.is_some() { LINE } else { LINE_TO_TAKE_BACK };
+    let values = [("number", &*number), ("order", &*what), ("uid", &*uid), ("end", &*end)];
+    text.with(language, &[&values[..], &[("command", &*command)]].concat())
 }
 
 fn end_of(order: &OrderView, now: Timestamp, language: Language) -> String {

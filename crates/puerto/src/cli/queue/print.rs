@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::orders;
 use crate::cause::Cause;
 use crate::cli::output::printable;
-use crate::control::view::{AttemptView, Brief, BriefRecipient, MessageView, RecipientView, State};
+use crate::control::view::{AttemptView, Brief, BriefPause, BriefRecipient, MessageView, RecipientView, State};
 use crate::explain;
 use crate::lang::layout;
 use crate::lang::{Language, Text};
@@ -68,6 +69,10 @@ const TOTAL: Text = Text::new(
 const DONE: Text = Text::new("done", "terminado");
 const SENDING: Text = Text::new("being sent", "enviándose");
 const HELD: Text = Text::new("held", "retenido");
+/// That a pause keeps it, by the number that resumes it.
+pub(super) const PAUSED: Text = Text::new("paused (order {number})", "en pausa (orden {number})");
+const PAUSED_FOR: Text =
+    Text::new("paused for {span} (order {number})", "en pausa {span} (orden {number})");
 const NEXT_TRY: Text = Text::new("next try in {span}", "próximo intento en {span}");
 const DUE: Text = Text::new("due now", "toca ahora");
 const WAITING: Text = Text::new("waiting", "en espera");
@@ -168,6 +173,9 @@ fn status(
             Some(why) => format!("{}: {}", HELD.of(language), reasons.of_kept(why, why)),
             None => HELD.of(language).to_owned(),
         },
+        (State::Waiting, _) if recipient.paused.is_some() => {
+            recipient.paused.map(|pause| paused(pause, manner)).unwrap_or_default()
+        }
         (State::Waiting, Some(next)) => match ahead(next / 1000, now) {
             Some(span) => NEXT_TRY.with(language, &[("span", &span)]),
             None => DUE.of(language).to_owned(),
@@ -180,6 +188,14 @@ fn status(
             [what.as_str(), ": ", &reason].concat()
         }
         None => what,
+    }
+}
+
+fn paused(pause: BriefPause, Manner { language, now, .. }: Manner) -> String {
+    let number = pause.number.to_string();
+    match pause.until.and_then(|until| ahead(until.div_euclid(1000), now)) {
+        Some(span) => PAUSED_FOR.with(language, &[("number", &number), ("span", &span)]),
+        None => PAUSED.with(language, &[("number", &number)]),
     }
 }
 
@@ -258,6 +274,10 @@ fn facts(message: &MessageView, now: Timestamp, language: Language) -> Vec<(Text
         let why = message.why_held().map(|why| why.said().of(language).to_string());
         facts.extend(why.map(|why| (Text::new("Held for", "Motivo"), why)));
     }
+    for order in &message.paused {
+        let line = orders::line(order, now, language);
+        facts.push((Text::new("Paused", "En pausa"), line));
+    }
     if message.delay_notified {
         let told =
             Text::new("the sender was told of the delay", "se ha avisado del retraso al remitente");
@@ -286,9 +306,14 @@ fn story_of(
     };
     let attempts =
         Text::new("{state}, failed attempts: {count}", "{state}, intentos fallidos: {count}");
-    let values = [("state", state.of(language)), ("count", &recipient.attempts.to_string())];
+    let paused = recipient.paused.filter(|_| state == WAITING).map(|number| {
+        PAUSED.with(language, &[("number", &number.to_string())])
+    });
+    let state = paused.as_deref().unwrap_or_else(|| state.of(language));
+    let values = [("state", state), ("count", &recipient.attempts.to_string())];
     line(Text::new("  State", "  Estado"), &attempts.with(language, &values))?;
-    if let Some(next) = recipient.next_attempt.as_ref().filter(|_| !message.held) {
+    let is_kept = message.held || recipient.paused.is_some();
+    if let Some(next) = recipient.next_attempt.as_ref().filter(|_| !is_kept) {
         let wait = until(next, now, language);
         line(Text::new("  Next try", "  Próximo"), &format!("{next} ({wait})"))?;
     }
@@ -433,6 +458,7 @@ mod tests {
             state: State::Waiting,
             attempts: 2,
             next_attempt: Some("2026-11-24T12:10:00Z".into()),
+            paused: None,
             attempts_list: vec![last.clone()],
             last: Some(last),
         };
@@ -458,6 +484,7 @@ mod tests {
             ret: None,
             eight_bit: false,
             smtputf8: false,
+            paused: Vec::new(),
             recipients: vec![waiting, done],
             header: Some("Subject: x\x07\n\tfolded\n".into()),
         }
@@ -469,6 +496,7 @@ mod tests {
             address: recipient.address.as_str().into(),
             state: recipient.state,
             next: recipient.next_attempt.as_deref().map(millis),
+            paused: recipient.paused.map(|number| BriefPause { number, until: None }),
             text: recipient.last.as_ref().map(|last| last.text.as_str().into()),
             cause: None,
         });
@@ -574,6 +602,34 @@ Header
       folded
 "
         );
+    }
+
+    #[test]
+    fn a_pause_is_shown_in_the_place_of_the_next_try() {
+        let mut message = message();
+        message.recipients[0].paused = Some(3);
+        message.paused = serde_json::from_value(serde_json::json!([{
+            "number": 3, "kind": "pause", "to": "example.net", "since": "2026-11-24T11:00:00Z",
+            "until": "2026-11-24T14:00:00Z", "by": 0, "note": "their maintenance"
+        }]))
+        .unwrap();
+        let line = listed(Form::Plain, std::slice::from_ref(&message));
+        assert!(line.contains("\tpaused (order 3): host mx.example.net"), "{line}");
+        let manner = Manner { form: Form::Plain, language: Language::Spanish, now: now() };
+        let until = now().as_millisecond() + 7_200_000;
+        let pause = BriefPause { number: 3, until: Some(until) };
+        assert_eq!(paused(pause, manner), "en pausa 2h (orden 3)");
+        let mut out = Vec::new();
+        story(&mut out, &message, now(), Language::English).unwrap();
+        let told = String::from_utf8(out).unwrap();
+        assert!(!told.contains("Next try"), "{told}");
+        for part in [
+            "Paused      order 3: paused: to example.net (their maintenance); given by uid 0; it \
+             ends in 2h, or by `puerto resume 3`\n",
+            "State     paused (order 3), failed attempts: 2\n",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::orders;
-use super::print::{ago, from_now, size};
+use super::print::{self, ago, from_now, size};
 use crate::cli::output::printable;
 use crate::control::overview::{Destination, LaneView, LaneWord, Numbers, Overview, Reason};
 use crate::control::reasons;
@@ -76,6 +76,15 @@ const PROBING: Text = Text::new(
 const OUT_OF_REACH: Text = Text::new(
     "out of reach, failures in a row: {failures}; one message tries it in {span}",
     "fuera de alcance, fallos seguidos: {failures}; un mensaje lo intentará dentro de {span}",
+);
+const NOT_BEFORE: Text = Text::new(
+    "out of reach, failures in a row: {failures}; nothing waits to try it, and nothing does for {span}",
+    "fuera de alcance, fallos seguidos: {failures}; nada espera para intentarlo, ni lo hará antes \
+     de {span}",
+);
+const NEXT_TRIES: Text = Text::new(
+    "out of reach when last tried, failures in a row: {failures}; the next message for it tries it",
+    "fuera de alcance la última vez, fallos seguidos: {failures}; el próximo mensaje lo intentará",
 );
 const NO_PLACE: Text = Text::new(
     "others hold the connections that it may have",
@@ -184,8 +193,11 @@ impl Page {
         let counted = |text: Text, count: u64| {
             (count > 0).then(|| text.with(self.language, &[("count", &count.to_string())]))
         };
+        let paused = one.paused.map(|number| {
+            print::PAUSED.with(self.language, &[("number", &number.to_string())])
+        });
         let others = [counted(HELD, numbers.held), counted(ACTIVE, numbers.active)];
-        let why: Vec<String> = reasons.chain(others.into_iter().flatten()).collect();
+        let why: Vec<String> = paused.into_iter().chain(reasons).chain(others.into_iter().flatten()).collect();
         let mut row = vec![name, numbers.count.to_string()];
         row.extend(age_cells(numbers, ages));
         row.extend([self.next(numbers), why.join(", ")]);
@@ -249,10 +261,14 @@ pub(crate) fn lane_row(lane: &LaneView, now: Timestamp, language: Language) -> [
     let state = match (lane.state, span) {
         (LaneWord::Open, _) => TAKES.of(language).to_owned(),
         (LaneWord::NoPlace, _) => NO_PLACE.of(language).to_owned(),
+        (LaneWord::OutOfReach, Some(span)) if lane.waiting == 0 => {
+            NOT_BEFORE.with(language, &[("failures", &failures), ("span", &span)])
+        }
         (LaneWord::OutOfReach, Some(span)) => {
             OUT_OF_REACH.with(language, &[("failures", &failures), ("span", &span)])
         }
-        (LaneWord::OutOfReach | LaneWord::Probing, _) => {
+        (LaneWord::OutOfReach, None) => NEXT_TRIES.with(language, &[("failures", &failures)]),
+        (LaneWord::Probing, _) => {
             PROBING.with(language, &[("failures", &failures)])
         }
     };

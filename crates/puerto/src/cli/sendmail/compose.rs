@@ -280,6 +280,14 @@ struct Recipients {
 
 impl Recipients {
     fn add_argument(&mut self, argument: &str, domain: &Domain) -> Result<(), Failure> {
+        // A word that in a header would be a person's name: here nobody writes one.
+        let word = argument.trim();
+        let is_quoted = word.starts_with('"') && !word.contains('@');
+        let may_be_name = is_quoted || !word.is_ascii();
+        if let (true, Ok(local_part)) = (may_be_name, LocalPart::parse(word)) {
+            self.add_one(Address::new(local_part, domain.clone()));
+            return Ok(());
+        }
         let list = read_address_list(argument.as_bytes(), Some(domain));
         let is_list = argument.trim().contains([' ', '\t', ',', ';']);
         let code = if is_list { Sysexit::DataError } else { Sysexit::Usage };
@@ -344,10 +352,12 @@ impl Recipients {
     }
 
     fn add(&mut self, list: &AddressList<'_>) {
-        for written in list.written() {
-            if self.seen.insert(written.address.to_string().to_lowercase()) {
-                self.list.push(written.address.clone());
-            }
+        list.written().for_each(|written| self.add_one(written.address.clone()));
+    }
+
+    fn add_one(&mut self, address: Address) {
+        if self.seen.insert(address.to_string().to_lowercase()) {
+            self.list.push(address);
         }
     }
 }
@@ -390,6 +400,9 @@ mod tests {
         for (line, message, expected) in [
             ("you@example.net", "hi\n", "you@example.net"),
             ("root", "hi\n", "root@example.com"),
+            // Names of people in a header, and of users here.
+            ("ñandú|\"quoted name\"", "", "ñandú@example.com \"quoted name\"@example.com"),
+            ("\"ann@example.net\"|\"a, b\"", "", "ann@example.net \"a, b\"@example.com"),
             ("a@x.example, b@x.example|c", "", "a@x.example b@x.example c@example.com"),
             ("A Name <a@x.example>", "", "a@x.example"),
             ("you@example.net", "To: a@x.example\n\n", "you@example.net"),

@@ -3,6 +3,10 @@
 //! What is not yet whole has a name that nobody reads; a message has its own name once it
 //! is on the disk, and `sendmail` ends with 0 once that name is, too. Until `sendmail` has
 //! seen that no server has started meanwhile, nobody else takes it: it can take it back.
+//!
+//! What a program that has gone wild may leave is bounded, since the folder is mostly on the
+//! disk that the queue is on, too. That holds for `sendmail` alone: a user who means harm
+//! writes without it, there as in any other place, and only a quota stops that.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -25,7 +29,7 @@ use super::caller;
 use super::compose::Submission;
 use super::session::{claim_line, transaction};
 use crate::drop::letter::{self, Head};
-use crate::drop::{folder_of, open_folder};
+use crate::drop::{folder_of, open_folder, waiting};
 use crate::intake::wall_clock;
 
 /// Why a message cannot be left.
@@ -34,9 +38,19 @@ pub(super) enum NotLeft {
     Nowhere,
     /// This user has none, or it is not theirs.
     NoFolder(PathBuf),
+    /// This user has left so many already.
+    TooMany(PathBuf),
+    /// The disk would have less than this many octets left.
+    NoRoom(PathBuf, u64),
     /// The folder does not take it.
     Failed(PathBuf, io::Error),
 }
+
+/// Messages that one user's folder may hold.
+pub(super) const MOST: usize = 1000;
+/// Octets that stay free on the folder's file system: four times what the queue keeps, so
+/// that it can take new mail long after nothing more is left; of a small one, an eighth.
+const FREE: u64 = 256 << 20;
 
 /// Where messages are left, and how many recipients and octets one may have.
 pub(super) struct Place {
@@ -69,6 +83,14 @@ impl Place {
         let Ok(folder) = open_folder(directory, geteuid()) else {
             return Err(NotLeft::NoFolder(path));
         };
+        let copies = submission.envelope.recipients.len().div_ceil(self.most_recipients.max(1));
+        if waiting(directory, geteuid()).saturating_add(copies) > MOST {
+            return Err(NotLeft::TooMany(path));
+        }
+        let needed = submission.size().saturating_mul(copies as u64);
+        if let Some(free) = too_little(&folder, needed) {
+            return Err(NotLeft::NoRoom(path, free));
+        }
         let now = SystemClock.now();
         add_date(submission, now);
         let mut left = Left { folder, files: Vec::new() };
@@ -110,6 +132,15 @@ impl Place {
         }
         File::from(folder.try_clone()?).sync_all()
     }
+}
+
+// How much is to stay free, if that would not. A file system that does not say how much it
+// has is left to its own judgement.
+fn too_little(folder: &OwnedFd, needed: u64) -> Option<u64> {
+    let space = nix::sys::statvfs::fstatvfs(folder).ok()?;
+    let of_blocks = |blocks: u64| blocks.saturating_mul(space.fragment_size());
+    let keep = FREE.min(of_blocks(space.blocks()) / 8);
+    (of_blocks(space.blocks_available()) < keep.saturating_add(needed)).then_some(keep)
 }
 
 // The server would write when it takes the message, not when it was sent.

@@ -276,13 +276,27 @@ fn leave_for_later(
             let path = path.display().to_string();
             said_of!(
                 "{failure}\nit could not be left for later either: you have no folder {path}; the \
-                 server makes it when it starts, or root now: install -d -m 700 -o {uid} {path}",
+                 server makes it when you send while it runs, or root now: install -d -m 700 -o {uid} {path}",
                 "{failure}\ntampoco se ha podido dejar para después: usted no tiene carpeta {path}; \
-                 la crea el servidor al arrancar, o root ahora: install -d -m 700 -o {uid} {path}";
+                 la crea el servidor cuando usted envía mientras funciona, o root ahora: install -d -m 700 -o {uid} {path}";
                 failure = &failure.message, path = Said::words(path),
                 uid = Said::words(nix::unistd::geteuid().to_string())
             )
         }
+        Err(NotLeft::TooMany(path)) => said_of!(
+            "{failure}\nit could not be left for later either: {path} holds {most} messages already",
+            "{failure}\ntampoco se ha podido dejar para después: en {path} hay ya {most} mensajes";
+            failure = &failure.message, path = Said::words(path.display().to_string()),
+            most = Said::words(leave::MOST.to_string())
+        ),
+        Err(NotLeft::NoRoom(path, free)) => said_of!(
+            "{failure}\nit could not be left for later either: the disk of {path} would have less \
+             than {free} MiB left",
+            "{failure}\ntampoco se ha podido dejar para después: en el disco de {path} quedarían \
+             menos de {free} MiB";
+            failure = &failure.message, path = Said::words(path.display().to_string()),
+            free = Said::words((free >> 20).to_string())
+        ),
         Err(NotLeft::Failed(path, error)) => said_of!(
             "{failure}\nit could not be left for later either, in {path}: {error}",
             "{failure}\ntampoco se ha podido dejar para después, en {path}: {error}";

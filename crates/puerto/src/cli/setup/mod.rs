@@ -271,6 +271,12 @@ fn login(arguments: &SetupArgs, person: &mut dyn Person) -> Result<Option<Creden
     let Some(file) = &arguments.relayhost_password_file else {
         let question = said!("The password of {user}", "La contraseña de {user}"; user = user);
         let password = person.secret(&question).unwrap_or_default();
+        if password.is_empty() && person.is_there() {
+            return Err(said!(
+                "the password of {user} was empty: nothing was changed",
+                "la contraseña de {user} estaba vacía: no se ha cambiado nada"; user = user
+            ));
+        }
         if password.is_empty() {
             return Err(said!(
                 "nobody is there to be asked for the password of {user}: put it in a file and name \

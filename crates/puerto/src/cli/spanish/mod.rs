@@ -331,7 +331,10 @@ mod tests {
     }
 
     /// Every command's help, short and long, one behind the other.
-    fn help(mut command: Command, out: &mut String) {
+    fn help(command: Command, out: &mut String) {
+        // What was built before does not take the width from the command above it, but from the
+        // terminal that the tests run at.
+        let mut command = command.term_width(100);
         for help in [command.render_help(), command.render_long_help()] {
             *out += &format!("==> {}\n{help}\n", command.get_bin_name().unwrap_or_default());
         }

@@ -358,6 +358,7 @@ mod tests {
             ..Numbers::default()
         };
         let destination = |domain: &str, recipients: Numbers| Destination {
+            paused: None,
             domain: Some(domain.to_owned()),
             reasons: [("greylisted".to_owned(), recipients.count)].into(),
             recipients,

@@ -7,6 +7,7 @@ mod page;
 mod story;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use nix::unistd::{Uid, User};
 
 use super::story::{Recipient, Story, Try};
+use super::words;
 use crate::cli::output::printable;
 use crate::cli::queue::orders;
 use crate::control::view::State;
@@ -231,11 +232,12 @@ fn came(origin: &Fact) -> Said {
                     "started by {parents}", "iniciado por {parents}"; parents = parents
                 ));
             }
-            let claims = claimed.iter().map(|(name, value)| format!("{name} {value}"));
-            let claims = claims.collect::<Vec<_>>().join(", ");
+            let claims: Vec<Said> =
+                claimed.iter().map(|(name, value)| words::claim(name, value)).collect();
             if !claims.is_empty() {
-                said.push(said!(
-                    "by its own account {claims}", "según él mismo {claims}"; claims = claims
+                said.push(said_of!(
+                    "by its own account {claims}", "según él mismo {claims}";
+                    claims = Said::joined(&claims, ", ")
                 ));
             }
             Said::joined(&said, "; ")
@@ -260,9 +262,10 @@ fn came(origin: &Fact) -> Said {
             };
             Said::joined([&said, &tls], "")
         }
-        Fact::NotificationOf { kind, about } => said!(
+        Fact::NotificationOf { kind, about } => said_of!(
             "from this server: {kind} about {about}",
-            "de este servidor: {kind} sobre {about}"; kind = kind, about = about
+            "de este servidor: {kind} sobre {about}";
+            kind = words::notification(kind), about = Said::words(printable(about))
         ),
         _ => Said::default(),
     }
@@ -365,6 +368,10 @@ fn attempts(page: &mut Page, recipient: &Recipient<'_>, is_held: bool, manner: &
             (State::Sending, _) => {
                 Text::new("being sent now", "enviándose ahora").of(language).to_owned()
             }
+            (_, Some(_)) if queued.paused.is_some() => {
+                let number = queued.paused.unwrap_or_default().to_string();
+                PAUSED.with(language, &[("number", &number)])
+            }
             (_, Some(next)) => {
                 NEXT.with(language, &[("at", &manner.time(next)), ("when", &manner.relative(next))])
             }
@@ -379,6 +386,10 @@ const ONE_MORE: Text =
 const MORE: Text = Text::new(
     "… and {count} more attempts between these …",
     "… y {count} intentos más entre estos …",
+);
+const PAUSED: Text = Text::new(
+    "waits for the pause of order {number} to end",
+    "espera a que termine la pausa de la orden {number}",
 );
 const NEXT: Text = Text::new("next attempt at {at} ({when})", "próximo intento: {at} ({when})");
 
@@ -452,7 +463,7 @@ fn other(happened: &Happened) -> Said {
         Fact::Notification { kind, notification } => said_of!(
             "the sender was told, by the message {id}: {kind}",
             "se avisó al remitente, con el mensaje {id}: {kind}";
-            id = Said::words(printable(notification)), kind = quoted(&printable(kind))
+            id = Said::words(printable(notification)), kind = words::notification(kind)
         ),
         Fact::Removed => said!("it left the queue", "salió de la cola"),
         Fact::Expired => said!(

@@ -212,5 +212,5 @@ fn acceptor() -> tokio_rustls::TlsAcceptor {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&key, mode).unwrap();
     let files = TlsFiles { certificate: directory.join("mx.pem"), key };
-    ServerTls::load(Some(&files)).unwrap().acceptor().unwrap()
+    ServerTls::load(Some(&files)).unwrap().acceptor().unwrap().tls
 }

@@ -204,3 +204,40 @@ fn while_the_address_is_not_known_its_name_stands_for_it() {
     let plan = none(&[present]);
     assert_eq!(shown(&plan, "example.com", RecordType::Txt), [format!("keep {present}")]);
 }
+
+#[test]
+fn behind_a_relay_that_leads_nowhere_no_first_record_disowns_all_mail() {
+    let (mut table, mut subject) = (Table::new(), subject());
+    subject.relay = Some(NextHop::parse("[gone.example.net]").unwrap());
+    subject.egress.clear();
+    table.mx("example.com", 5, "mx.example.org");
+    let is_spf = |record: &&Planned| record.value.starts_with("v=spf1");
+    let plan = planned(&table, &subject);
+    assert_eq!(plan.records.iter().find(is_spf), None);
+    assert!(plan.notes.iter().any(|note| note.id == words::RELAY_NOWHERE.id));
+    // One that is there is kept, and one is made as soon as it is known for whom.
+    table.txt("example.com", "v=spf1 mx -all");
+    assert_eq!(planned(&table, &subject).records.iter().find(is_spf).unwrap().state, State::Keep);
+    let mut table = Table::new();
+    table.address("gone.example.net", "198.51.100.7".parse().unwrap());
+    let plan = planned(&table, &subject);
+    assert_eq!(plan.records.iter().find(is_spf).unwrap().value, "v=spf1 a:gone.example.net ~all");
+}
+
+#[test]
+fn behind_a_relay_no_mx_is_published_before_its_name_has_an_address() {
+    let (mut table, mut subject) = (Table::new(), subject());
+    subject.relay = Some(NextHop::parse("[198.51.100.9]:587").unwrap());
+    subject.egress.clear();
+    for (address, state) in [(None, State::Decide), (Some("198.51.100.1"), State::New)] {
+        if let Some(address) = address {
+            table.address("mail.example.com", address.parse().unwrap());
+        }
+        let plan = planned(&table, &subject);
+        let is_mx = |record: &&Planned| record.kind == RecordType::Mx;
+        let mx = plan.records.iter().find(is_mx).unwrap();
+        assert_eq!((&*mx.value, mx.state), ("10 mail.example.com", state));
+        let is_told = plan.notes.iter().any(|note| note.id == words::MX_NO_ADDRESS.id);
+        assert_eq!(is_told, address.is_none());
+    }
+}

@@ -290,6 +290,7 @@ pub(super) struct World {
     config: Live,
     pub(super) wake: Wake,
     pub(super) orders: Orders,
+    pub(super) lanes: Lanes,
     stop: watch::Sender<bool>,
 }
 
@@ -316,6 +317,7 @@ impl World {
     pub(super) fn with(config: Config) -> Self {
         let start = Instant::now();
         let clock = Arc::new(WallClock { start, leap: AtomicI64::new(0) });
+        let orders = Orders::new(Arc::clone(&clock) as Arc<dyn Clock>);
         let inner = Arc::new(MemorySpool::new(Arc::clone(&clock) as Arc<dyn Clock>));
         Self {
             spool: Arc::new(Stubborn { inner, full: AtomicBool::new(false) }),
@@ -332,7 +334,8 @@ impl World {
             places: None,
             config: Live::new(config),
             wake: Wake::default(),
-            orders: Orders::default(),
+            orders,
+            lanes: Lanes::default(),
             stop: watch::channel(false).0,
         }
     }
@@ -392,7 +395,8 @@ impl World {
             places: self.places.clone(),
         };
         let machine = Machine::fixed(Vec::new(), |_| true, 7);
-        let router = Router::on_machine(self.config.clone(), Arc::clone(&self.dns), machine);
+        let router = Router::on_machine(self.config.clone(), Arc::clone(&self.dns), machine)
+            .heeding(self.orders.clone());
         let log = Arc::clone(&self.log);
         let wiring = Wiring {
             config: self.config.clone(),
@@ -405,7 +409,7 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             files: 65_536,
             orders: self.orders.clone(),
-            lanes: Lanes::default(),
+            lanes: self.lanes.clone(),
         };
         tokio::spawn(run(wiring, self.stop.subscribe()))
     }

@@ -109,6 +109,13 @@ fn exported(client: &Tls) -> [u8; 32] {
     connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).unwrap()
 }
 
+/// By the certificate as the client got it, which is signed with SHA-256.
+fn end_point(client: &Tls) -> Vec<u8> {
+    let (_, connection) = client.stream.get_ref();
+    let certificate = connection.peer_certificates().unwrap().first().unwrap();
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate).as_ref().to_vec()
+}
+
 #[tokio::test]
 async fn whoever_logs_in_may_send_anywhere_and_the_trace_says_so() {
     let server = Server::start(with_logins);
@@ -215,11 +222,17 @@ async fn nobody_relays_without_having_logged_in() {
 #[tokio::test]
 async fn a_proof_lets_in_and_shows_the_client_that_it_is_us() {
     let server = Server::start(with_logins);
-    for (index, mechanism, header) in
-        [(1, "SCRAM-SHA-256", "n,,"), (2, "scram-sha-256-plus", "p=tls-exporter,,")]
-    {
+    for (index, mechanism, header) in [
+        (1, "SCRAM-SHA-256", "n,,"),
+        (2, "scram-sha-256-plus", "p=tls-exporter,,"),
+        (1, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,"),
+    ] {
         let mut client = server.secure(index).await;
-        let bound = if header == "n,," { Vec::new() } else { exported(&client).to_vec() };
+        let bound = match header {
+            "n,," => Vec::new(),
+            "p=tls-exporter,," => exported(&client).to_vec(),
+            _ => end_point(&client),
+        };
         let scram = Scram::new(header, "ana", &bound);
         let challenge = scram.say(&mut client, mechanism).await;
         let (last, answer) = scram.prove(&challenge, "secret word");
@@ -252,12 +265,15 @@ async fn a_proof_that_is_not_its_own_lets_nobody_in() {
     }
     // Somebody in between: another connection's binding, none where it is needed, and a
     // client that was told that there is none.
-    let exporter = "p=tls-exporter,,";
+    let (exporter, end_point) = ("p=tls-exporter,,", "p=tls-server-end-point,,");
     for (mechanism, header, bound) in [
         ("SCRAM-SHA-256-PLUS", exporter, &[7; 32][..]),
         ("SCRAM-SHA-256-PLUS", exporter, b""),
         ("SCRAM-SHA-256-PLUS", "n,,", b""),
         ("SCRAM-SHA-256-PLUS", "p=tls-unique,,", b""),
+        ("SCRAM-SHA-256-PLUS", end_point, &[7; 32]),
+        ("SCRAM-SHA-256-PLUS", end_point, b""),
+        ("SCRAM-SHA-256", end_point, b""),
         ("SCRAM-SHA-256", exporter, b""),
         ("SCRAM-SHA-256", "y,,", b""),
         ("SCRAM-SHA-256", "n,a=root,", b""),
@@ -305,4 +321,48 @@ async fn a_book_that_cannot_be_read_is_for_later_and_not_the_clients_fault() {
     client.expect("MAIL FROM:<ana@example.com>", "530 5.7.0").await;
     assert!(server.logged("PLAIN login not judged: ") && server.logged("accounts: line 1"));
     assert!(!server.logged("LoginFailed"));
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_password_is_taken_away() {
+    let file = std::sync::Arc::new(std::sync::Mutex::new(std::path::PathBuf::new()));
+    let known = std::sync::Arc::clone(&file);
+    let server = Server::start(move |config| {
+        with_logins(config);
+        known.lock().unwrap().clone_from(&config.accounts.file);
+    });
+    let file = file.lock().unwrap().clone();
+    let change = |change: &dyn Fn(&mut Book)| {
+        let mut book = Book::load(&file).unwrap();
+        change(&mut book);
+        book.save(&file, |_| Ok(())).unwrap();
+    };
+    let today = jiff::civil::date(2026, 11, 29);
+    change(&|book| {
+        let ana = book.get_mut("ana").unwrap();
+        ana.set_password("phone", b"of the phone", (today, None)).unwrap();
+    });
+    let mut own = server.secure(1).await;
+    own.expect(&format!("AUTH PLAIN {}", plain("ana", "secret word")), "235").await;
+    let mut phone = server.secure(2).await;
+    phone.expect(&format!("AUTH PLAIN {}", plain("ana", "of the phone")), "235").await;
+    phone.send("someone@elsewhere.example").await;
+    change(&|book| assert!(book.get_mut("ana").unwrap().remove_password("phone")));
+    phone.expect("MAIL FROM:<ana@example.com>", "421 4.7.0").await;
+    assert!(phone.is_closed().await);
+    assert!(server.logged("session of ana closed"));
+    // The others go on, until theirs is another.
+    own.send("someone@elsewhere.example").await;
+    change(&|book| {
+        let ana = book.get_mut("ana").unwrap();
+        ana.set_password("", b"another word", (today, None)).unwrap();
+    });
+    own.expect("MAIL FROM:<ana@example.com>", "421 4.7.0").await;
+    let mut own = server.secure(1).await;
+    own.expect(&format!("AUTH PLAIN {}", plain("ana", "another word")), "235").await;
+    std::fs::write(&file, "[[account").unwrap();
+    own.expect("MAIL FROM:<ana@example.com>", "451 4.3.0").await;
+    std::fs::write(&file, "").unwrap();
+    own.expect("MAIL FROM:<ana@example.com>", "421 4.7.0").await;
+    assert_eq!(server.queued(), 2);
 }

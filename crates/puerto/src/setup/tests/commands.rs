@@ -102,7 +102,8 @@ fn what_was_set_up_is_undone_but_for_configuration_keys_and_mail() {
     let machine = Machine::new()
         .with("usr/local/bin/puerto", "")
         .with("usr/local/share/man/man1/puerto.1", "")
-        .with("usr/sbin/postfix", "");
+        .with("usr/sbin/postfix", "")
+        .with("var/lib/puerto-drop/33/0123", "left");
     machine.set_up();
     let root = Root::new(machine.folder.path());
     let config = machine.config();
@@ -117,7 +118,7 @@ fn what_was_set_up_is_undone_but_for_configuration_keys_and_mail() {
          /etc/sysusers.d/puerto.conf /etc/tmpfiles.d/puerto.conf \
          /usr/local/share/man/man1/puerto*.1",
         "systemctl enable --now postfix",
-        "rm -r /etc/puerto /var/lib/puerto",
+        "rm -r /etc/puerto /var/lib/puerto /var/lib/puerto-drop",
     ] {
         assert!(told.iter().any(|one| *one == command), "{command}: {told:?}");
     }
