@@ -28,7 +28,7 @@ const PBL_ZONE: &str = "zen.spamhaus.org";
 const PBL_ANSWERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 10)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11))];
 
-pub(super) async fn judge(zone: &Zone, host: &str, presented: &Presented<'_>) -> Judgement {
+pub(crate) async fn judge(zone: &Zone, host: &str, presented: &Presented<'_>) -> Judgement {
     let evidence = gather(zone, host, presented).await;
     let answer = match evidence.fault(presented) {
         Some(reply) => Answer::Say(reply),

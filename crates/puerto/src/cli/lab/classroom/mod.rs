@@ -1,0 +1,331 @@
+//! The classroom: labs that stay, to break and to mend. `home` is the folder of one,
+//! `world` what runs on it, `desk` how another terminal asks it.
+
+mod desk;
+mod home;
+mod inbox;
+mod world;
+mod zone;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+
+use self::desk::{Answer, Ask};
+use self::world::{Blueprint, CONFIG, News, World};
+use super::show::{BAD, FAINT, GOOD, Show, TITLE, manners_of, paint};
+use super::submit::{Counter, NotTaken};
+use crate::cli::exit::{Failure, Sysexit, end};
+use crate::cli::output::{json_document, say, show};
+use crate::cli::spanish::Spanish as _;
+use crate::config::Config;
+use crate::lang::layout::whole;
+use crate::lang::{Language, Said, Text, said, system};
+use crate::receive::SUBMIT_SOCKET;
+
+/// What is done with a lab that stays.
+#[derive(Debug, Subcommand)]
+pub(super) enum ClassroomCommand {
+    /// Send a letter through the server of the lab that runs
+    #[command(es = "Envía una carta por el servidor del laboratorio en marcha")]
+    Send(SendArgs),
+    /// Show what arrived in whose mailbox, and what was refused and why
+    #[command(es = "Muestra qué llegó a cada buzón, y qué fue rechazado y por qué")]
+    Inbox(InboxArgs),
+}
+
+/// Which lab.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Which {
+    /// The lab's folder; the only lab that runs if none is given
+    #[arg(es = "La carpeta del laboratorio; si no se indica, el único que esté en marcha")]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Print a JSON document
+    #[arg(es = "Escribe un documento JSON")]
+    #[arg(long)]
+    json: bool,
+}
+
+/// Send a letter.
+#[derive(Debug, Args)]
+pub(super) struct SendArgs {
+    /// Whose mailbox it is for, such as ana@strict.example
+    #[arg(es = "A qué buzón va, como ana@strict.example")]
+    #[arg(value_name = "ADDRESS")]
+    to: String,
+    /// Who sends it
+    #[arg(es = "Quién la envía")]
+    #[arg(long, value_name = "ADDRESS", default_value = "student@lab.example")]
+    from: String,
+    /// Its subject
+    #[arg(es = "Su asunto")]
+    #[arg(long, value_name = "TEXT", default_value = "Buen puerto")]
+    subject: String,
+    /// Hand it in by SMTP instead of by the socket of sendmail
+    #[arg(es = "La entrega por SMTP en vez de por el socket de sendmail")]
+    #[arg(long)]
+    smtp: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Show what arrived.
+#[derive(Debug, Args)]
+pub(super) struct InboxArgs {
+    /// Only this mailbox
+    #[arg(es = "Solo este buzón")]
+    #[arg(value_name = "ADDRESS")]
+    mailbox: Option<String>,
+    /// With the messages as they arrived
+    #[arg(es = "Con los mensajes tal como llegaron")]
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Runs `puerto lab` with one of these commands.
+pub(super) fn run(command: &ClassroomCommand, language: Language) -> ExitCode {
+    match command {
+        ClassroomCommand::Send(arguments) => {
+            end("puerto lab send", send(arguments, language), language)
+        }
+        ClassroomCommand::Inbox(arguments) => {
+            end("puerto lab inbox", inbox_of(arguments, language), language)
+        }
+    }
+}
+
+/// How a lab is begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begin<'a> {
+    pub(super) folder: Option<&'a Path>,
+    pub(super) anew: bool,
+    pub(super) json: bool,
+}
+
+/// Runs `puerto lab --keep`.
+pub(super) async fn keep(begin: Begin<'_>, language: Language) -> Result<bool, Failure> {
+    stay(Blueprint::KEEP, begin, language, |world, show| introduce(world, show)).await
+}
+
+// Starts a lab, and stays until somebody ends it.
+async fn stay(
+    blueprint: Blueprint,
+    begin: Begin<'_>,
+    language: Language,
+    introduce: impl FnOnce(&World, &Show),
+) -> Result<bool, Failure> {
+    let failed = |error: std::io::Error| Failure::new(Sysexit::OsError, system(&error));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    // The terminal was closed.
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let (world, news) = World::open(blueprint, begin.folder, begin.anew, language).await?;
+    let world = Arc::new(world);
+    let desk = desk::open(world.folder())?;
+    let show = Show::new(begin.json, language);
+    introduce(&world, &show);
+    news.into_iter().for_each(|news| tell(&show, &news));
+    show.idle();
+    let told = |news| tell(&show, &news);
+    tokio::select! {
+        () = world.watch(told) => {}
+        () = desk::run(desk, Arc::clone(&world)) => {}
+        () = follow(&world, &show) => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    show.done_waiting();
+    world.close().await;
+    Ok(true)
+}
+
+// Shows what the receivers see.
+async fn follow(world: &World, show: &Show) {
+    let mut events = world.lab.events();
+    loop {
+        match events.recv().await {
+            Ok(seen) if inbox::is_probe(&seen) => {}
+            Ok(seen) => show.transaction(&seen),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn tell(show: &Show, news: &News) {
+    let said = news.said.of(show.language());
+    if show.json {
+        return show.object(&serde_json::json!({"event": "file", "ok": news.good, "text": said}));
+    }
+    let style = if news.good { GOOD } else { BAD };
+    for line in said.lines() {
+        show.line(&paint(style, line));
+    }
+}
+
+const KEPT: Text = Text::new(
+    "Buen Puerto, and an Internet of its own on this machine, until Ctrl-C",
+    "Buen Puerto, con un Internet propio dentro de esta máquina, hasta que pulse Ctrl-C",
+);
+const EDIT: Text = Text::new(
+    "Edit these files; what you save holds at once:",
+    "Edite estos ficheros; lo que guarde vale enseguida:",
+);
+const OTHER_TERMINAL: Text = Text::new("In another terminal:", "En otro terminal:");
+const EVERY_COMMAND: Text = Text::new(
+    "Every command of puerto works on this server, if it is told where it is:",
+    "Todas las órdenes de puerto sirven con este servidor si se les dice dónde está:",
+);
+const WORLD: Text = Text::new(
+    "Every mailbox exists but no-such-user@. When you come back, the folder is as you left it; \
+     --reset begins anew.",
+    "Existen todos los buzones salvo no-such-user@. Cuando vuelva, la carpeta estará como la \
+     dejó; --reset empieza de nuevo.",
+);
+
+fn introduce(world: &World, show: &Show) {
+    let language = show.language();
+    if show.json {
+        return show.object(&started(world));
+    }
+    show.line(&format!("\n{}\n", paint(TITLE, KEPT.of(language))));
+    for resident in world.lab.residents() {
+        show.resident(resident.host, &resident.address.to_string(), manners_of(resident));
+    }
+    show.line("");
+    files_and_commands(world, show, "ana@strict.example");
+    show.line(&format!("{}\n", paint(FAINT, WORLD.of(language))));
+}
+
+// What there is to edit, and what to type, ready to be pasted.
+fn files_and_commands(world: &World, show: &Show, to: &str) {
+    let language = show.language();
+    let lines = |title: Text, lines: &[String]| {
+        show.line(title.of(language));
+        for line in lines {
+            show.line(&whole(&format!("  {line}")));
+        }
+        show.line("");
+    };
+    let program = program();
+    let (zone, config) = (world.zone_file(), world.config_file());
+    lines(EDIT, &[zone.display().to_string(), config.display().to_string()]);
+    let log = world.folder().join("mail.log");
+    lines(
+        OTHER_TERMINAL,
+        &[
+            format!("{program} lab send {to}"),
+            format!("{program} lab inbox"),
+            format!("tail -f {}", log.display()),
+        ],
+    );
+    lines(
+        EVERY_COMMAND,
+        &[
+            format!("export PUERTO_CONFIG={}", config.display()),
+            format!("{program} queue list"),
+            format!("{program} --config {} check", config.display()),
+        ],
+    );
+}
+
+fn started(world: &World) -> serde_json::Value {
+    serde_json::json!({
+        "event": "started",
+        "folder": world.folder(),
+        "config": world.config_file(),
+        "zone": world.zone_file(),
+        "log": world.folder().join("mail.log"),
+        "dns": world.lab.dns_addr().to_string(),
+        "mx_port": world.lab.mx_port(),
+        "smtp": world.smtp().to_string(),
+    })
+}
+
+/// How the user calls this program: by its name, if that leads to it.
+fn program() -> String {
+    let own = std::env::current_exe().ok();
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let own_real = own.as_deref().and_then(|path| path.canonicalize().ok());
+    let named = std::env::split_paths(&paths)
+        .map(|folder| folder.join("puerto"))
+        .find(|path| path.is_file())
+        .and_then(|path| path.canonicalize().ok());
+    match own {
+        Some(own) if named.is_none() || named != own_real => own.display().to_string(),
+        _ => "puerto".to_owned(),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
+    let folder = home::running(arguments.which.folder.as_deref())?;
+    let config = Config::load(Some(&folder.join(CONFIG)))?;
+    let socket = config.run_dir.join(SUBMIT_SOCKET);
+    let counter = match (arguments.smtp, config.listen.smtp.first()) {
+        (true, Some(address)) => Counter::Port(*address),
+        (true, None) => {
+            let text = said!(
+                "the server listens on no port: put one into smtp, below [listen]",
+                "el servidor no escucha en ningún puerto: ponga uno en smtp, bajo [listen]"
+            );
+            return Err(Failure::new(Sysexit::Unavailable, text));
+        }
+        (false, _) => Counter::Socket(&socket),
+    };
+    let letter = (arguments.from.as_str(), arguments.to.as_str());
+    let text = "¡Buen puerto!";
+    let sent = runtime()?.block_on(world::send(counter, letter, &arguments.subject, text));
+    let promise = sent.map_err(|not_taken| {
+        let code = match &not_taken {
+            NotTaken::Failed(_) => Sysexit::Unavailable,
+            NotTaken::Otherwise(_) => Sysexit::TryAgain,
+        };
+        Failure::new(code, Said::from(not_taken))
+    })?;
+    let id = promise.id().unwrap_or_default();
+    if arguments.which.json {
+        let document = serde_json::json!({
+            "id": id, "from": arguments.from, "to": arguments.to,
+            "reply": promise.reply.to_string(),
+        });
+        say(&json_document(&document).map_err(std::io::Error::from)?)?;
+        return Ok(Sysexit::Ok);
+    }
+    const TAKEN: Text = Text::new(
+        "The server has it, as {id}. What became of it:",
+        "El servidor la tiene, como {id}. Qué ha sido de ella:",
+    );
+    let program = program();
+    let config = folder.join(CONFIG);
+    let why = whole(&format!("  {program} --config {} why {id}", config.display()));
+    let inbox = whole(&format!("  {program} lab inbox"));
+    show(&format!("{}\n{why}\n{inbox}\n", TAKEN.with(language, &[("id", &id)])))?;
+    Ok(Sysexit::Ok)
+}
+
+fn inbox_of(arguments: &InboxArgs, language: Language) -> Result<Sysexit, Failure> {
+    let folder = home::running(arguments.which.folder.as_deref())?;
+    let Answer::Inbox(mut posts) = desk::ask(&folder, &Ask::Inbox { full: arguments.full })?;
+    if let Some(mailbox) = &arguments.mailbox {
+        posts.retain(|post| post.to.eq_ignore_ascii_case(mailbox));
+    }
+    if arguments.which.json {
+        let document = serde_json::json!({ "letters": posts });
+        say(&json_document(&document).map_err(std::io::Error::from)?)?;
+    } else {
+        show(&inbox::shown(&posts, language))?;
+    }
+    Ok(Sysexit::Ok)
+}
