@@ -37,9 +37,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use dns::NameServer;
-use manners::{Answer, House, Presented, strict};
-use puerto_mail::authres::MethodResult;
-use puerto_smtp::{Reply, ReversePath};
+use manners::House;
 use transaction::Recorder;
 pub use transaction::{Outcome, Transaction};
 use visit::Premises;
@@ -211,24 +209,6 @@ impl Lab {
         format!("[{}]:{}", RELAY.host, self.mx_port)
     }
 
-    /// What the strict receiver would say to a message that came from `peer`: its refusal,
-    /// if it has one, and its findings. Nothing is recorded.
-    pub async fn judge(
-        &self,
-        peer: IpAddr,
-        helo: &str,
-        from: &ReversePath,
-        message: &[u8],
-    ) -> (Option<Reply>, Vec<MethodResult>) {
-        let presented = Presented { peer, helo, from, message };
-        let judgement = strict::judge(&self.zone, STRICT.host, &presented).await;
-        let refusal = match judgement.answer {
-            Answer::Say(reply) => Some(reply),
-            Answer::Accept | Answer::HangUp => None,
-        };
-        (refusal, judgement.authentication)
-    }
-
     /// What the receivers see from now on.
     pub fn events(&self) -> broadcast::Receiver<Arc<Transaction>> {
         self.recorder.listen()
@@ -273,13 +253,18 @@ fn everybody() -> impl Iterator<Item = Resident> {
 }
 
 // A port that was asked for is tried once.
-async fn bind_receivers(wanted: u16, ipv6: bool) -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
+async fn bind_receivers(
+    wanted: u16,
+    ipv6: bool,
+) -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
     let mut attempt = 1;
     loop {
         match try_bind_receivers(wanted, ipv6).await {
             Ok(bound) => return Ok(bound),
             Err(LabError::Bind { error, .. })
-                if error.kind() == io::ErrorKind::AddrInUse && attempt < PORT_ATTEMPTS && wanted == 0 => {}
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && attempt < PORT_ATTEMPTS
+                    && wanted == 0 => {}
             Err(error) => return Err(error),
         }
         attempt += 1;

@@ -135,6 +135,7 @@ pub fn write(records: &[(String, RecordType, Record)]) -> String {
             0 => data,
             _ => format!("( {} )", data.replace("\" \"", "\"\n                            \"")),
         };
+        let record_type = record_type.to_string();
         let _infallible = writeln!(out, "{relative:<22} {record_type:<5} {data}");
     }
     out
@@ -217,26 +218,30 @@ fn tokens(line: &str, out: &mut Vec<Token>, depth: &mut usize) -> Result<(), Pro
 
 // `\"` and `\\` stand for themselves, and `\059` for the octet of that number.
 fn quoted(rest: &mut std::str::Chars<'_>) -> Result<String, Problem> {
-    let mut text = String::new();
+    let mut text = Vec::new();
+    let put = |text: &mut Vec<u8>, c: char| {
+        let mut octets = [0; 4];
+        text.extend_from_slice(c.encode_utf8(&mut octets).as_bytes());
+    };
     loop {
         match rest.next().ok_or(Problem::OpenQuote)? {
             '"' => break,
             '\\' => {
                 let digits: String = rest.as_str().chars().take(3).collect();
                 match digits.parse::<u8>() {
-                    Ok(octet) if digits.len() == 3 && octet.is_ascii() => {
-                        text.push(char::from(octet));
+                    Ok(octet) if digits.len() == 3 => {
+                        text.push(octet);
                         rest.by_ref().take(3).for_each(drop);
                     }
-                    _ => text.push(rest.next().ok_or(Problem::OpenQuote)?),
+                    _ => put(&mut text, rest.next().ok_or(Problem::OpenQuote)?),
                 }
             }
-            c => text.push(c),
+            c => put(&mut text, c),
         }
     }
     match text.len() > MAX_STRING {
         true => Err(Problem::LongString(text.len())),
-        false => Ok(text),
+        false => Ok(String::from_utf8_lossy(&text).into_owned()),
     }
 }
 
@@ -425,6 +430,7 @@ mod tests {
         zone.add_txt("rsa._domainkey.lab.example", &long);
         zone.add_pointer("::1".parse().unwrap(), "mail.lab.example");
         zone.add_mx("null.example", 0, "");
+        zone.add_txt("word.example", "a \"contraseña\"; two \\ three");
         let written = write(&zone.records());
         let read = Zone::new();
         read.replace(records(&written));
@@ -507,8 +513,12 @@ mod tests {
             problem("$ORIGIN lab.example"),
             (1, Problem::NoDot(said("lab.example"), said("lab.example.")))
         );
-        let entries = parse("mx.strict.example. A 127.0.0.9\nmail.lab.example. A 127.0.0.10").unwrap();
+        let entries =
+            parse("mx.strict.example. A 127.0.0.9\nmail.lab.example. A 127.0.0.10").unwrap();
         let foreign: Vec<Fault> = foreign(&entries, &["lab.example"]).collect();
-        assert_eq!(foreign, [Fault { line: 1, what: Problem::NotYours(said("mx.strict.example")) }]);
+        assert_eq!(
+            foreign,
+            [Fault { line: 1, what: Problem::NotYours(said("mx.strict.example")) }]
+        );
     }
 }

@@ -85,7 +85,9 @@ pub struct LabArgs {
     #[arg(long, conflicts_with_all = ["once", "scenario", "nodes"])]
     keep: bool,
     /// The folder of a lab that is kept; below ~/puerto-lab if none is given
-    #[arg(es = "La carpeta del laboratorio que permanece; si no se indica, dentro de ~/puerto-lab")]
+    #[arg(
+        es = "La carpeta del laboratorio que permanece; si no se indica, dentro de ~/puerto-lab"
+    )]
     #[arg(long, value_name = "FOLDER", requires = "keep")]
     folder: Option<PathBuf>,
     /// Begin anew in the folder of an earlier lab, whose files are removed

@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-use super::home::cannot;
+use super::class::Class;
+use super::exercise::{self, Graded};
+use super::home::{Kind, cannot};
 use super::inbox::{self, Post};
 use super::world::World;
 use crate::cli::exit::{Failure, Sysexit};
-use crate::lang::{said, said_of, system};
+use crate::lang::{Language, said, said_of, system};
 
 /// Octets of a question.
 const LONGEST: u64 = 4096;
@@ -31,6 +33,10 @@ pub(super) enum Ask {
         /// Whether the messages come along.
         full: bool,
     },
+    /// What holds of the exercise.
+    Grade(Language),
+    /// The next hint.
+    Hint(Language),
 }
 
 /// What it answers.
@@ -39,6 +45,14 @@ pub(super) enum Ask {
 pub(super) enum Answer {
     /// What the receivers saw.
     Inbox(Vec<Post>),
+    /// The exercise's number, what holds, and the points that hints have cost.
+    Grade(u8, Vec<Graded>, u32),
+    /// Hints, each with its cost.
+    Hint(Vec<(u32, String)>),
+    /// The lab is no exercise.
+    NoExercise,
+    /// It could not be done.
+    Failed(String),
 }
 
 fn socket(folder: &Path) -> PathBuf {
@@ -56,14 +70,23 @@ pub(super) fn open(folder: &Path) -> Result<UnixListener, Failure> {
     UnixListener::bind(&path).map_err(|error| cannot(&path, &error))
 }
 
+/// Who answers.
+pub(super) enum Host {
+    /// A lab with one server.
+    World(Arc<World>),
+    /// A class.
+    Class(Arc<Class>),
+}
+
 /// Answers until it is dropped.
-pub(super) async fn run(listener: UnixListener, world: Arc<World>) {
+pub(super) async fn run(listener: UnixListener, host: Host) {
+    let host = Arc::new(host);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let world = Arc::clone(&world);
+        let host = Arc::clone(&host);
         tokio::spawn(async move {
             let (read, mut write) = stream.into_split();
             let mut line = String::new();
@@ -72,7 +95,7 @@ pub(super) async fn run(listener: UnixListener, world: Arc<World>) {
                 return;
             }
             let Ok(ask) = serde_json::from_str(&line) else { return };
-            let answer = answer(&world, ask).await;
+            let answer = answer(&host, ask).await;
             if let Ok(mut line) = serde_json::to_string(&answer) {
                 line.push('\n');
                 // Whoever asked may have gone.
@@ -82,9 +105,36 @@ pub(super) async fn run(listener: UnixListener, world: Arc<World>) {
     }
 }
 
-async fn answer(world: &World, ask: Ask) -> Answer {
-    match ask {
-        Ask::Inbox { full } => Answer::Inbox(inbox::posts(&world.lab.transactions(), full)),
+async fn answer(host: &Host, ask: Ask) -> Answer {
+    let world = match (host, &ask) {
+        (Host::World(world), _) => world,
+        (Host::Class(class), Ask::Inbox { full }) => {
+            return Answer::Inbox(inbox::posts(&class.lab.transactions(), *full));
+        }
+        (Host::Class(_), _) => return Answer::NoExercise,
+    };
+    let exercise = match world.blueprint.kind {
+        Kind::Exercise(number) => exercise::find(number),
+        Kind::Keep | Kind::Class(_) => None,
+    };
+    match (ask, exercise) {
+        (Ask::Inbox { full }, _) => Answer::Inbox(inbox::posts(&world.lab.transactions(), full)),
+        (_, None) => Answer::NoExercise,
+        (Ask::Grade(language), Some(exercise)) => {
+            let taken = exercise.hints.iter().take(world.memory().hints);
+            let cost = taken.map(|hint| hint.cost).sum();
+            let graded = exercise::grade(exercise, world, language).await;
+            Answer::Grade(exercise.number, graded, cost)
+        }
+        (Ask::Hint(language), Some(exercise)) => {
+            let taken = world.memory().hints;
+            let hints = exercise::shown_hint(exercise, taken, world, language);
+            let most = exercise.hints.len();
+            match world.remember(|memory| memory.hints = (taken + 1).min(most)) {
+                Ok(()) => Answer::Hint(hints),
+                Err(error) => Answer::Failed(system(&error).of(language)),
+            }
+        }
     }
 }
 
@@ -106,15 +156,18 @@ pub(super) fn ask(folder: &Path, ask: &Ask) -> Result<Answer, Failure> {
     stream.write_all(format!("{line}\n").as_bytes()).map_err(failed)?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).map_err(failed)?;
-    serde_json::from_str(&answer).map_err(|_| {
-        Failure::new(
-            Sysexit::Protocol,
-            said!(
-                "the lab answers what is not understood: it may be of another version; end it \
-                 and start it again",
-                "no se entiende lo que responde el laboratorio: puede ser de otra versión; \
-                 termínelo y vuelva a iniciarlo"
-            ),
-        )
-    })
+    serde_json::from_str(&answer).map_err(|_| not_understood())
+}
+
+/// What was answered is no answer to what was asked.
+pub(super) fn not_understood() -> Failure {
+    Failure::new(
+        Sysexit::Protocol,
+        said!(
+            "the lab answers what is not understood: it may be of another version; end it and \
+             start it again",
+            "no se entiende lo que responde el laboratorio: puede ser de otra versión; termínelo \
+             y vuelva a iniciarlo"
+        ),
+    )
 }

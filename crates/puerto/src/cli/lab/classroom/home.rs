@@ -223,8 +223,7 @@ pub(super) fn running(asked: Option<&Path>) -> Result<PathBuf, Failure> {
             ),
         )),
         several => {
-            let list: Vec<String> =
-                several.iter().map(|path| path.display().to_string()).collect();
+            let list: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
             Err(Failure::new(
                 Sysexit::Arguments,
                 said!(

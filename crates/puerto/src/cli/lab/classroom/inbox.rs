@@ -42,9 +42,7 @@ pub(super) struct Post {
 pub(super) fn posts(seen: &[Arc<Transaction>], full: bool) -> Vec<Post> {
     let mut posts = Vec::new();
     for one in seen.iter().filter(|one| !is_probe(one)) {
-        let subject = Header::parse(&one.message)
-            .ok()
-            .and_then(|header| {
+        let subject = Header::parse(&one.message).ok().and_then(|header| {
             let value = header.first("Subject")?.value();
             Some(String::from_utf8_lossy(value).trim().to_owned())
         });
@@ -55,7 +53,9 @@ pub(super) fn posts(seen: &[Arc<Transaction>], full: bool) -> Vec<Post> {
             let outcome = match (reply.is_positive(), one.outcome) {
                 (true, Outcome::Accepted) => "accepted",
                 (true, Outcome::HungUp) => "hung up",
-                _ if of_it.is_some_and(|reply| reply.severity() == Severity::Permanent) => "refused",
+                _ if of_it.is_some_and(|reply| reply.severity() == Severity::Permanent) => {
+                    "refused"
+                }
                 _ => "deferred",
             };
             posts.push(Post {

@@ -1,7 +1,9 @@
 //! The classroom: labs that stay, to break and to mend. `home` is the folder of one,
 //! `world` what runs on it, `desk` how another terminal asks it.
 
+mod class;
 mod desk;
+mod exercise;
 mod home;
 mod inbox;
 mod world;
@@ -12,10 +14,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
-use self::desk::{Answer, Ask};
+use self::desk::{Answer, Ask, Host};
 use self::world::{Blueprint, CONFIG, News, World};
 use super::show::{BAD, FAINT, GOOD, Show, TITLE, manners_of, paint};
 use super::submit::{Counter, NotTaken};
@@ -36,6 +38,63 @@ pub(super) enum ClassroomCommand {
     /// Show what arrived in whose mailbox, and what was refused and why
     #[command(es = "Muestra qué llegó a cada buzón, y qué fue rechazado y por qué")]
     Inbox(InboxArgs),
+    /// Begin or go on with an exercise; without a number, list them
+    #[command(es = "Empieza o sigue un ejercicio; sin número, los enumera")]
+    Exercise(ExerciseArgs),
+    /// Say what holds of the exercise that runs: 0 if it is solved, 1 if not
+    #[command(es = "Dice qué se cumple del ejercicio en marcha: 0 si está resuelto, 1 si no")]
+    Grade(Which),
+    /// Give a hint for the exercise that runs, the cheapest first; it costs points
+    #[command(
+        es = "Da una pista para el ejercicio en marcha, la más barata primero; cuesta puntos"
+    )]
+    Hint(Which),
+    /// Run a class: one gateway, and a server for each student that is to send through it
+    #[command(
+        es = "Monta una clase: una pasarela, y un servidor por estudiante que debe enviar por \
+                    ella"
+    )]
+    Class(ClassArgs),
+}
+
+/// Run a class.
+#[derive(Debug, Args)]
+pub(super) struct ClassArgs {
+    /// How many students, from 1 to 99
+    #[arg(es = "Cuántos estudiantes, de 1 a 99")]
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=99))]
+    students: u8,
+    #[command(flatten)]
+    begin: BeginArgs,
+}
+
+/// Begin or go on with an exercise.
+#[derive(Debug, Args)]
+pub(super) struct ExerciseArgs {
+    /// Its number
+    #[arg(es = "Su número")]
+    #[arg(value_name = "N")]
+    number: Option<u8>,
+    #[command(flatten)]
+    begin: BeginArgs,
+}
+
+/// Where a lab is begun, and how it is shown.
+#[derive(Debug, Args)]
+struct BeginArgs {
+    /// The folder to use; below ~/puerto-lab if none is given
+    #[arg(es = "La carpeta que se usa; si no se indica, dentro de ~/puerto-lab")]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Begin anew: what was done in the folder is removed
+    #[arg(es = "Empieza de nuevo: se elimina lo que se hizo en la carpeta")]
+    #[arg(long)]
+    reset: bool,
+    /// Print JSON lines
+    #[arg(es = "Escribe líneas JSON")]
+    #[arg(long)]
+    json: bool,
 }
 
 /// Which lab.
@@ -58,14 +117,18 @@ pub(super) struct SendArgs {
     #[arg(es = "A qué buzón va, como ana@strict.example")]
     #[arg(value_name = "ADDRESS")]
     to: String,
-    /// Who sends it
-    #[arg(es = "Quién la envía")]
-    #[arg(long, value_name = "ADDRESS", default_value = "student@lab.example")]
-    from: String,
+    /// Who sends it; student@lab.example, or the student of a class, if nobody is given
+    #[arg(es = "Quién la envía; si no se indica, student@lab.example o el estudiante de la clase")]
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
     /// Its subject
     #[arg(es = "Su asunto")]
     #[arg(long, value_name = "TEXT", default_value = "Buen puerto")]
     subject: String,
+    /// In a class: by the server of this student
+    #[arg(es = "En una clase: por el servidor de este estudiante")]
+    #[arg(long, value_name = "N")]
+    student: Option<u8>,
     /// Hand it in by SMTP instead of by the socket of sendmail
     #[arg(es = "La entrega por SMTP en vez de por el socket de sendmail")]
     #[arg(long)]
@@ -98,7 +161,101 @@ pub(super) fn run(command: &ClassroomCommand, language: Language) -> ExitCode {
         ClassroomCommand::Inbox(arguments) => {
             end("puerto lab inbox", inbox_of(arguments, language), language)
         }
+        ClassroomCommand::Exercise(arguments) => {
+            end("puerto lab exercise", exercise_of(arguments, language), language)
+        }
+        ClassroomCommand::Grade(which) => end("puerto lab grade", grade(which, language), language),
+        ClassroomCommand::Class(arguments) => {
+            let begin = arguments.begin.begin();
+            let held = super::threads().and_then(|runtime| {
+                runtime.block_on(class::hold(arguments.students, begin, language))
+            });
+            end("puerto lab class", held.map(|()| Sysexit::Ok), language)
+        }
+        ClassroomCommand::Hint(which) => end("puerto lab hint", hint(which, language), language),
     }
+}
+
+fn exercise_of(arguments: &ExerciseArgs, language: Language) -> Result<Sysexit, Failure> {
+    let Some(number) = arguments.number else {
+        say(&exercise::listed(language, arguments.begin.json))?;
+        return Ok(Sysexit::Ok);
+    };
+    let Some(exercise) = exercise::find(number) else {
+        let text = said!(
+            "there is no exercise {number}; `puerto lab exercise` lists them",
+            "no hay ningún ejercicio {number}; `puerto lab exercise` los enumera"; number = number
+        );
+        return Err(Failure::new(Sysexit::Arguments, text));
+    };
+    let begin = arguments.begin.begin();
+    let introduce = |world: &World, show: &Show| exercise::introduce(exercise, world, show);
+    super::threads()?.block_on(stay(exercise.world, begin, language, introduce))?;
+    Ok(Sysexit::Ok)
+}
+
+// What the lab that runs answers about its exercise.
+fn ask_about_exercise(which: &Which, ask: &Ask) -> Result<Answer, Failure> {
+    let folder = home::running(which.folder.as_deref())?;
+    match desk::ask(&folder, ask)? {
+        Answer::NoExercise => Err(Failure::new(
+            Sysexit::Unavailable,
+            said!(
+                "the lab in {folder} is no exercise: begin one with `puerto lab exercise 1`",
+                "el laboratorio de {folder} no es un ejercicio: empiece uno con `puerto lab \
+                 exercise 1`"; folder = folder.display()
+            ),
+        )),
+        Answer::Failed(why) => Err(Failure::new(Sysexit::IoError, Said::words(why))),
+        answer => Ok(answer),
+    }
+}
+
+fn grade(which: &Which, language: Language) -> Result<Sysexit, Failure> {
+    let Answer::Grade(number, graded, cost) = ask_about_exercise(which, &Ask::Grade(language))?
+    else {
+        return Err(desk::not_understood());
+    };
+    let is_solved = graded.iter().all(|one| one.finding.is_none());
+    if which.json {
+        let (points, of) = exercise::points(&graded, cost);
+        let checks: Vec<_> = graded
+            .iter()
+            .map(|one| {
+                let (finding, text) = one.finding.clone().unzip();
+                serde_json::json!({
+                    "title": one.title, "points": one.points, "of": one.of,
+                    "finding": finding, "text": text,
+                })
+            })
+            .collect();
+        let document = serde_json::json!({
+            "exercise": number, "solved": is_solved, "points": points, "of": of,
+            "hints": cost, "checks": checks,
+        });
+        say(&json_document(&document).map_err(std::io::Error::from)?)?;
+    } else {
+        show(&exercise::shown_grade(&graded, cost, language))?;
+    }
+    Ok(if is_solved { Sysexit::Ok } else { Sysexit::Findings })
+}
+
+fn hint(which: &Which, language: Language) -> Result<Sysexit, Failure> {
+    let Answer::Hint(hints) = ask_about_exercise(which, &Ask::Hint(language))? else {
+        return Err(desk::not_understood());
+    };
+    if which.json {
+        let hints: Vec<_> = hints
+            .iter()
+            .map(|(cost, text)| serde_json::json!({"cost": cost, "text": text}))
+            .collect();
+        let document = serde_json::json!({ "hints": hints });
+        say(&json_document(&document).map_err(std::io::Error::from)?)?;
+    } else {
+        let lines: Vec<String> = hints.into_iter().map(|(_, text)| text + "\n").collect();
+        show(&lines.concat())?;
+    }
+    Ok(Sysexit::Ok)
 }
 
 /// How a lab is begun.
@@ -107,6 +264,12 @@ pub(super) struct Begin<'a> {
     pub(super) folder: Option<&'a Path>,
     pub(super) anew: bool,
     pub(super) json: bool,
+}
+
+impl BeginArgs {
+    fn begin(&self) -> Begin<'_> {
+        Begin { folder: self.folder.as_deref(), anew: self.reset, json: self.json }
+    }
 }
 
 /// Runs `puerto lab --keep`.
@@ -121,11 +284,7 @@ async fn stay(
     language: Language,
     introduce: impl FnOnce(&World, &Show),
 ) -> Result<bool, Failure> {
-    let failed = |error: std::io::Error| Failure::new(Sysexit::OsError, system(&error));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    // The terminal was closed.
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut signals = Signals::listen()?;
     let (world, news) = World::open(blueprint, begin.folder, begin.anew, language).await?;
     let world = Arc::new(world);
     let desk = desk::open(world.folder())?;
@@ -136,15 +295,34 @@ async fn stay(
     let told = |news| tell(&show, &news);
     tokio::select! {
         () = world.watch(told) => {}
-        () = desk::run(desk, Arc::clone(&world)) => {}
+        () = desk::run(desk, Host::World(Arc::clone(&world))) => {}
         () = follow(&world, &show) => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+        () = signals.ended() => {}
     }
     show.done_waiting();
     world.close().await;
     Ok(true)
+}
+
+// What ends a lab: Ctrl-C, whoever manages processes, or that the terminal was closed.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::new(Sysexit::OsError, system(&error));
+        let on = |kind| signal(kind).map_err(failed);
+        let interrupt = on(SignalKind::interrupt())?;
+        Ok(Self([interrupt, on(SignalKind::terminate())?, on(SignalKind::hangup())?]))
+    }
+
+    async fn ended(&mut self) {
+        let Self([interrupt, terminate, hangup]) = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }
 
 // Shows what the receivers see.
@@ -270,7 +448,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
-    let folder = home::running(arguments.which.folder.as_deref())?;
+    let running = home::running(arguments.which.folder.as_deref())?;
+    let folder = match arguments.student {
+        Some(student) => class::folder_of(&running, student),
+        None => running,
+    };
     let config = Config::load(Some(&folder.join(CONFIG)))?;
     let socket = config.run_dir.join(SUBMIT_SOCKET);
     let counter = match (arguments.smtp, config.listen.smtp.first()) {
@@ -284,7 +466,12 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
         }
         (false, _) => Counter::Socket(&socket),
     };
-    let letter = (arguments.from.as_str(), arguments.to.as_str());
+    let from = match (&arguments.from, arguments.student) {
+        (Some(from), _) => from.clone(),
+        (None, Some(student)) => class::sender(student),
+        (None, None) => exercise::STUDENT.to_owned(),
+    };
+    let letter = (from.as_str(), arguments.to.as_str());
     let text = "¡Buen puerto!";
     let sent = runtime()?.block_on(world::send(counter, letter, &arguments.subject, text));
     let promise = sent.map_err(|not_taken| {
@@ -297,7 +484,7 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
     let id = promise.id().unwrap_or_default();
     if arguments.which.json {
         let document = serde_json::json!({
-            "id": id, "from": arguments.from, "to": arguments.to,
+            "id": id, "from": from, "to": arguments.to,
             "reply": promise.reply.to_string(),
         });
         say(&json_document(&document).map_err(std::io::Error::from)?)?;
@@ -317,7 +504,8 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
 
 fn inbox_of(arguments: &InboxArgs, language: Language) -> Result<Sysexit, Failure> {
     let folder = home::running(arguments.which.folder.as_deref())?;
-    let Answer::Inbox(mut posts) = desk::ask(&folder, &Ask::Inbox { full: arguments.full })?;
+    let answer = desk::ask(&folder, &Ask::Inbox { full: arguments.full })?;
+    let Answer::Inbox(mut posts) = answer else { return Err(desk::not_understood()) };
     if let Some(mailbox) = &arguments.mailbox {
         posts.retain(|post| post.to.eq_ignore_ascii_case(mailbox));
     }

@@ -20,10 +20,10 @@ use tokio::sync::Mutex as Turn;
 use super::home::{Home, Kind, Memory, cannot, write};
 use super::zone::{self, Records};
 use crate::cli::exit::{Failure, Sysexit};
-use crate::cli::lab::scene::{free_port, write_keys};
-use crate::cli::lab::submit::{Counter, NotTaken, Promise, hand_in};
 use crate::cli::lab::scenario::publish_blocklists;
+use crate::cli::lab::scene::{free_port, write_keys};
 use crate::cli::lab::started;
+use crate::cli::lab::submit::{Counter, NotTaken, Promise, hand_in};
 use crate::config::{Config, NextHop, NextHopHost};
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
 use crate::receive::SUBMIT_SOCKET;
@@ -34,7 +34,7 @@ pub(super) const CONFIG: &str = "puerto.toml";
 /// The folder of its DKIM keys.
 const KEYS: &str = "dkim";
 /// How often files are looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(300);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(300);
 /// How long a queue that was just closed may remain in use.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -74,6 +74,9 @@ impl Blueprint {
     };
 }
 
+/// Files, when each was changed, and its size.
+pub(super) type Stamps = Vec<(PathBuf, SystemTime, u64)>;
+
 /// What happened to a file that was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct News {
@@ -96,7 +99,10 @@ pub(super) struct World {
 struct State {
     daemon: Option<Daemon>,
     zone: Option<String>,
-    files: Vec<(PathBuf, SystemTime, u64)>,
+    files: Stamps,
+    // What is wrong with the files.
+    zone_fault: Option<Said>,
+    config_fault: Option<Said>,
 }
 
 impl World {
@@ -125,10 +131,17 @@ impl World {
             None => {
                 let smtp = free_port(Ipv4Addr::LOCALHOST).map_err(unavailable)?;
                 let ports = (lab.dns_addr().port(), lab.mx_port(), smtp.port());
-                let texts = (
-                    zone::write(&yours, language),
-                    configuration(&blueprint, home.path(), &lab, ports.2, language),
-                );
+                let written = Written {
+                    host: SENDER_HOST,
+                    origin: SENDER_DOMAIN,
+                    address: SENDER_ADDRESS,
+                    smtp: Some(smtp),
+                    place: home.path(),
+                    top: blueprint.top,
+                    tables: blueprint.tables,
+                    retry: blueprint.retry,
+                };
+                let texts = (zone::write(&yours, language), written.text(&lab, language));
                 let memory = Memory { kind: blueprint.kind, ports, hints: 0, first: texts };
                 lay_out(home.path(), &memory).map_err(|error| cannot(home.path(), &error))?;
                 memory
@@ -145,9 +158,10 @@ impl World {
         let news = world.apply().await;
         if is_new {
             for (from, to) in blueprint.letters {
-                world.send(from, to, "Buen puerto").await.map_err(|not_taken| {
-                    unavailable(not_taken.into())
-                })?;
+                world
+                    .send(from, to, "Buen puerto")
+                    .await
+                    .map_err(|not_taken| unavailable(not_taken.into()))?;
             }
         }
         Ok((world, news))
@@ -197,6 +211,16 @@ impl World {
         self.state.lock().await.daemon.as_ref().map(Daemon::config)
     }
 
+    /// What is wrong with the files as they are now, once they have been looked at: a name
+    /// for programs, and words.
+    pub(super) async fn faults(&self) -> Vec<(&'static str, Said)> {
+        self.apply().await;
+        let state = self.state.lock().await;
+        let zone = state.zone_fault.clone().map(|said| ("file.zone", said));
+        let config = state.config_fault.clone().map(|said| ("file.config", said));
+        zone.into_iter().chain(config).collect()
+    }
+
     /// Whether a file is as it was at first: the zone, and the configuration.
     pub(super) fn is_untouched(&self) -> bool {
         let (zone, config) = self.memory().first;
@@ -228,7 +252,7 @@ impl World {
         }
     }
 
-    fn stamps(&self) -> (Option<(SystemTime, u64)>, Vec<(PathBuf, SystemTime, u64)>) {
+    fn stamps(&self) -> (Option<(SystemTime, u64)>, Stamps) {
         (stamp(&self.zone_file()), files(self.folder()))
     }
 
@@ -237,11 +261,19 @@ impl World {
         let mut state = self.state.lock().await;
         let mut news = Vec::new();
         let has_new_zone = self.apply_zone(&mut state, &mut news);
+        if let Some(fault) = news.iter().find(|news| !news.good) {
+            state.zone_fault = Some(fault.said.clone());
+        } else if has_new_zone {
+            state.zone_fault = None;
+        }
         let files = files(self.folder());
         if has_new_zone || files != state.files {
             let told = state.files.is_empty() || files == state.files;
             state.files = files;
+            let before = news.len();
             self.apply_config(&mut state, &mut news, told).await;
+            state.config_fault =
+                news.iter().skip(before).find(|news| !news.good).map(|news| news.said.clone());
         }
         news
     }
@@ -278,10 +310,12 @@ impl World {
             }
             Err(faults) => {
                 let yours = self.blueprint.yours;
-                news.extend(faults.iter().map(|fault| News {
-                    good: false,
-                    said: zone::said_of(&file, fault, yours),
-                }));
+                news.extend(
+                    faults.iter().map(|fault| News {
+                        good: false,
+                        said: zone::said_of(&file, fault, yours),
+                    }),
+                );
                 let said = said!(
                     "the DNS stays as it was until that is mended",
                     "el DNS se queda como estaba hasta que lo corrija"
@@ -305,7 +339,7 @@ impl World {
                 return;
             }
         };
-        if let Some(said) = self.leads_outside(&config) {
+        if let Some(said) = leads_outside(&self.lab, &config) {
             news.extend([said, stays].map(|said| News { good: false, said }));
             return;
         }
@@ -333,39 +367,40 @@ impl World {
             }
         }
     }
+}
 
-    // A lab's server talks to nobody outside this machine: the lab has hosts of the names
-    // that the real Internet has, too.
-    fn leads_outside(&self, config: &Config) -> Option<Said> {
-        let (dns, port) = (self.lab.dns_addr(), self.lab.mx_port());
-        if config.dns_servers != [dns] {
-            return Some(said!(
-                "the lab's server asks no other DNS than the lab's: put back, below [dns], \
-                 servers = [\"{dns}\"]",
-                "el servidor del laboratorio no pregunta a otro DNS que al suyo: vuelva a poner, \
-                 bajo [dns], servers = [\"{dns}\"]"; dns = dns
-            ));
-        }
-        if config.delivery.port != port {
-            return Some(said!(
-                "the receivers of the lab listen on port {port} alone: put back, below \
-                 [delivery], port = {port}",
-                "los receptores del laboratorio solo escuchan en el puerto {port}: vuelva a \
-                 poner, bajo [delivery], port = {port}"; port = port
-            ));
-        }
-        let hops = config.relayhost.iter().chain(config.routes.iter().filter_map(|route| route.via.as_ref()));
-        let mut outside = hops.filter_map(|hop| match hop {
-            NextHop { host: NextHopHost::Address(address), .. } => Some(*address),
-            NextHop { .. } => None,
-        });
-        let address = outside.find(|address: &IpAddr| !address.is_loopback())?;
-        Some(said!(
-            "{address} is outside the lab, whose hosts all are in 127.0.0.0/8",
-            "{address} está fuera del laboratorio, cuyas máquinas están todas en 127.0.0.0/8";
-            address = address
-        ))
+/// Why a configuration is not taken: a lab's server talks to nobody outside this machine: the lab has hosts of the names
+/// that the real Internet has, too.
+pub(super) fn leads_outside(lab: &Lab, config: &Config) -> Option<Said> {
+    let (dns, port) = (lab.dns_addr(), lab.mx_port());
+    if config.dns_servers != [dns] {
+        return Some(said!(
+            "the lab's server asks no other DNS than the lab's: put back, below [dns], \
+             servers = [\"{dns}\"]",
+            "el servidor del laboratorio no pregunta a otro DNS que al suyo: vuelva a poner, \
+             bajo [dns], servers = [\"{dns}\"]"; dns = dns
+        ));
     }
+    if config.delivery.port != port {
+        return Some(said!(
+            "the receivers of the lab listen on port {port} alone: put back, below \
+             [delivery], port = {port}",
+            "los receptores del laboratorio solo escuchan en el puerto {port}: vuelva a \
+             poner, bajo [delivery], port = {port}"; port = port
+        ));
+    }
+    let hops =
+        config.relayhost.iter().chain(config.routes.iter().filter_map(|route| route.via.as_ref()));
+    let mut outside = hops.filter_map(|hop| match hop {
+        NextHop { host: NextHopHost::Address(address), .. } => Some(*address),
+        NextHop { .. } => None,
+    });
+    let address = outside.find(|address: &IpAddr| !address.is_loopback())?;
+    Some(said!(
+        "{address} is outside the lab, whose hosts all are in 127.0.0.0/8",
+        "{address} está fuera del laboratorio, cuyas máquinas están todas en 127.0.0.0/8";
+        address = address
+    ))
 }
 
 /// Hands a message in.
@@ -389,7 +424,8 @@ pub(super) async fn send(
     hand_in(counter, (&sender?, vec![recipient?]), content).await
 }
 
-async fn start(options: Options, has_ports: bool) -> Result<Lab, Failure> {
+/// Starts the Internet of a lab, at the ports of before if it had some.
+pub(super) async fn start(options: Options, has_ports: bool) -> Result<Lab, Failure> {
     match Lab::start(options.clone()).await {
         Ok(lab) => Ok(lab),
         Err(LabError::Bind { address, error })
@@ -405,14 +441,12 @@ async fn start(options: Options, has_ports: bool) -> Result<Lab, Failure> {
                 ),
             ))
         }
-        Err(_) => {
-            started(options).await.map_err(|said| Failure::new(Sysexit::Unavailable, said))
-        }
+        Err(_) => started(options).await.map_err(|said| Failure::new(Sysexit::Unavailable, said)),
     }
 }
 
-// The queue of the server before may be in use for another moment.
-async fn serve(config: Config, file: &Path) -> Result<Daemon, StartError> {
+/// Starts a server. The queue of the one before may be in use for another moment.
+pub(super) async fn serve(config: Config, file: &Path) -> Result<Daemon, StartError> {
     let since = tokio::time::Instant::now();
     loop {
         let prepared = Prepared::new(config.clone())?;
@@ -438,10 +472,10 @@ fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-// What the server reads: files of its folder, and its keys. What editors leave behind, the
-// log and what is the lab's own is not among them.
-fn files(folder: &Path) -> Vec<(PathBuf, SystemTime, u64)> {
-    fn add(folder: &Path, found: &mut Vec<(PathBuf, SystemTime, u64)>, depth: u8) {
+/// What the server reads: files of its folder, and its keys. What editors leave behind, the
+/// log and what is the lab's own is not among them.
+pub(super) fn files(folder: &Path) -> Stamps {
+    fn add(folder: &Path, found: &mut Stamps, depth: u8) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
@@ -490,59 +524,69 @@ const PLAYS_ALL: Text = Text::new(
     "# Usted hace de todos los usuarios de este servidor: puede enviar como cualquiera de ellos.\n",
 );
 
-fn configuration(
-    blueprint: &Blueprint,
-    folder: &Path,
-    lab: &Lab,
-    smtp: u16,
-    language: Language,
-) -> String {
-    let (port, dns) = (lab.mx_port(), lab.dns_addr());
-    let place = folder.display().to_string();
-    let port_text = port.to_string();
-    let fill = |text: &str| text.replace("{port}", &port_text).replace("{folder}", &place);
-    let (top, tables) = (fill(blueprint.top), fill(blueprint.tables));
-    let keys = match blueprint.keys {
-        true => format!("{place}/{KEYS}"),
-        false => String::new(),
-    };
-    let [yours, wiring, plays] = [YOURS, WIRING, PLAYS_ALL].map(|text| text.of(language));
-    format!(
-        "{yours}hostname = \"{SENDER_HOST}\"\n\
-         domains = [\"{SENDER_HOST}\"]\n\
-         origin = \"{SENDER_DOMAIN}\"\n\
-         {top}\n\
-         {wiring}state_dir = \"{place}/state\"\n\
-         run_dir = \"{place}/run\"\n\
-         user = \"\"\n\
-         log = \"postfix\"\n\
-         log_to = \"{place}/mail.log\"\n\
-         \n\
-         [pickup]\n\
-         directory = \"\"\n\
-         \n\
-         [listen]\n\
-         smtp = [\"127.0.0.1:{smtp}\"]\n\
-         \n\
-         [dns]\n\
-         servers = [\"{dns}\"]\n\
-         \n\
-         [dkim]\n\
-         directory = \"{keys}\"\n\
-         \n\
-         [delivery]\n\
-         port = {port}\n\
-         bind_ipv4 = \"{SENDER_ADDRESS}\"\n\
-         allow_private = true\n\
-         \n\
-         [queue]\n\
-         retry = {retry}\n\
-         \n\
-         [local]\n\
-         aliases = \"{place}/aliases\"\n\
-         {tables}\n\
-         {plays}[sender]\n\
-         users = {{ \"*\" = [\"*\"] }}\n",
-        retry = blueprint.retry
-    )
+/// A server's configuration, before anybody edits it.
+pub(super) struct Written<'a> {
+    pub(super) host: &'a str,
+    /// The domain that completes senders.
+    pub(super) origin: &'a str,
+    pub(super) address: Ipv4Addr,
+    /// Where it takes mail by SMTP, if it does.
+    pub(super) smtp: Option<SocketAddr>,
+    /// Its folder.
+    pub(super) place: &'a Path,
+    /// Keys at the top, with `{port}` and `{folder}`, and tables at the end.
+    pub(super) top: &'a str,
+    pub(super) tables: &'a str,
+    pub(super) retry: &'a str,
+}
+
+impl Written<'_> {
+    /// The text of the file.
+    pub(super) fn text(&self, lab: &Lab, language: Language) -> String {
+        let Self { host, origin, address, retry, .. } = self;
+        let (port, dns) = (lab.mx_port(), lab.dns_addr());
+        let place = self.place.display().to_string();
+        let port_text = port.to_string();
+        let fill = |text: &str| text.replace("{port}", &port_text).replace("{folder}", &place);
+        let (top, tables) = (fill(self.top), fill(self.tables));
+        let smtp = self.smtp.map(|smtp| format!("\"{smtp}\"")).unwrap_or_default();
+        let [yours, wiring, plays] = [YOURS, WIRING, PLAYS_ALL].map(|text| text.of(language));
+        format!(
+            "{yours}hostname = \"{host}\"\n\
+             domains = [\"{host}\"]\n\
+             origin = \"{origin}\"\n\
+             {top}\n\
+             {wiring}state_dir = \"{place}/state\"\n\
+             run_dir = \"{place}/run\"\n\
+             user = \"\"\n\
+             log = \"postfix\"\n\
+             log_to = \"{place}/mail.log\"\n\
+             \n\
+             [pickup]\n\
+             directory = \"\"\n\
+             \n\
+             [listen]\n\
+             smtp = [{smtp}]\n\
+             \n\
+             [dns]\n\
+             servers = [\"{dns}\"]\n\
+             \n\
+             [dkim]\n\
+             directory = \"{place}/{KEYS}\"\n\
+             \n\
+             [delivery]\n\
+             port = {port}\n\
+             bind_ipv4 = \"{address}\"\n\
+             allow_private = true\n\
+             \n\
+             [queue]\n\
+             retry = {retry}\n\
+             \n\
+             [local]\n\
+             aliases = \"{place}/aliases\"\n\
+             {tables}\n\
+             {plays}[sender]\n\
+             users = {{ \"*\" = [\"*\"] }}\n"
+        )
+    }
 }

@@ -63,10 +63,9 @@ fn what(problem: &Problem, yours: &[&str]) -> Said {
             "a quote is not closed: close it with \" on the same line",
             "hay unas comillas sin cerrar: ciérrelas con \" en la misma línea"
         ),
-        Problem::OpenParenthesis => said!(
-            "a parenthesis is not closed: add )",
-            "hay un paréntesis sin cerrar: añada )"
-        ),
+        Problem::OpenParenthesis => {
+            said!("a parenthesis is not closed: add )", "hay un paréntesis sin cerrar: añada )")
+        }
         Problem::NoName => said!(
             "the line begins with a blank, so it is about the name above, and there is none: \
              begin it with a name, or with @",
