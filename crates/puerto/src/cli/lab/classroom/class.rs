@@ -370,14 +370,15 @@ impl Screen {
             let new: Vec<Row> = rows.iter().filter(|row| !shown.contains(row)).cloned().collect();
             if !new.is_empty() {
                 let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-                self.rows(if is_terminal { &rows } else { &new });
+                self.rows(if is_terminal { &rows } else { &new }, &rows);
                 shown = rows;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
-    fn rows(&self, rows: &[Row]) {
+    // Some of them, and the count of all.
+    fn rows(&self, rows: &[Row], all: &[Row]) {
         if self.show.json {
             for row in rows {
                 self.show.object(&serde_json::json!({
@@ -392,8 +393,8 @@ impl Screen {
         let heading = HEADING.map(|text| text.of(self.language));
         let text = table(heading, &cells, columns(&std::io::stdout()));
         self.show.line(&text);
-        let right = rows.iter().filter(|row| row.is_right).count().to_string();
-        let sent = rows.iter().filter(|row| row.arrived > 0).count().to_string();
+        let right = all.iter().filter(|row| row.is_right).count().to_string();
+        let sent = all.iter().filter(|row| row.arrived > 0).count().to_string();
         let text = Text::new(
             "{right} are set up right, {sent} have sent",
             "{right} con el montaje bien, {sent} han enviado",

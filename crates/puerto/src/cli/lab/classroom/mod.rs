@@ -9,11 +9,13 @@ mod inbox;
 mod world;
 mod zone;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use puerto_lab::world::SENDER_ADDRESS;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -24,7 +26,6 @@ use super::submit::{Counter, NotTaken};
 use crate::cli::exit::{Failure, Sysexit, end};
 use crate::cli::output::{json_document, say, show};
 use crate::cli::spanish::Spanish as _;
-use crate::config::Config;
 use crate::lang::layout::whole;
 use crate::lang::{Language, Said, Text, said, system};
 use crate::receive::SUBMIT_SOCKET;
@@ -274,7 +275,7 @@ impl BeginArgs {
 
 /// Runs `puerto lab --keep`.
 pub(super) async fn keep(begin: Begin<'_>, language: Language) -> Result<bool, Failure> {
-    stay(Blueprint::KEEP, begin, language, |world, show| introduce(world, show)).await
+    stay(Blueprint::KEEP, begin, language, introduce).await
 }
 
 // Starts a lab, and stays until somebody ends it.
@@ -359,8 +360,10 @@ const EDIT: Text = Text::new(
 );
 const OTHER_TERMINAL: Text = Text::new("In another terminal:", "En otro terminal:");
 const EVERY_COMMAND: Text = Text::new(
-    "Every command of puerto works on this server, if it is told where it is:",
-    "Todas las órdenes de puerto sirven con este servidor si se les dice dónde está:",
+    "Every command of puerto works on this server, if it is told where it is, each time or once \
+     for the whole terminal:",
+    "Todas las órdenes de puerto sirven con este servidor si se les dice dónde está, cada vez o una \
+     para todo el terminal:",
 );
 const WORLD: Text = Text::new(
     "Every mailbox exists but no-such-user@. When you come back, the folder is as you left it; \
@@ -408,9 +411,11 @@ fn files_and_commands(world: &World, show: &Show, to: &str) {
     lines(
         EVERY_COMMAND,
         &[
+            format!("{program} --config {} queue list", config.display()),
             format!("export PUERTO_CONFIG={}", config.display()),
             format!("{program} queue list"),
-            format!("{program} --config {} check", config.display()),
+            format!("{program} check lab.example --egress {SENDER_ADDRESS}"),
+            format!("{program} dns lab.example --egress {SENDER_ADDRESS}"),
         ],
     );
 }
@@ -453,16 +458,17 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
         Some(student) => class::folder_of(&running, student),
         None => running,
     };
-    let config = Config::load(Some(&folder.join(CONFIG)))?;
-    let socket = config.run_dir.join(SUBMIT_SOCKET);
-    let counter = match (arguments.smtp, config.listen.smtp.first()) {
-        (true, Some(address)) => Counter::Port(*address),
+    // Not from the configuration, which may be broken: the server runs as it was.
+    let socket = folder.join("run").join(SUBMIT_SOCKET);
+    let smtp = home::Memory::of(&folder)?.map(|memory| memory.ports.2);
+    let counter = match (arguments.smtp, smtp) {
+        (true, Some(port)) => Counter::Port((Ipv4Addr::LOCALHOST, port).into()),
         (true, None) => {
             let text = said!(
-                "the server listens on no port: put one into smtp, below [listen]",
-                "el servidor no escucha en ningún puerto: ponga uno en smtp, bajo [listen]"
+                "the students' servers take letters at their sockets alone: leave --smtp out",
+                "los servidores de los estudiantes solo admiten cartas en sus sockets: quite --smtp"
             );
-            return Err(Failure::new(Sysexit::Unavailable, text));
+            return Err(Failure::new(Sysexit::Arguments, text));
         }
         (false, _) => Counter::Socket(&socket),
     };

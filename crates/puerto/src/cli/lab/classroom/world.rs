@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use puerto_lab::world::{SENDER_ADDRESS, SENDER_DOMAIN, SENDER_HOST};
@@ -204,11 +204,6 @@ impl World {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut memory);
         memory.keep(self.folder())
-    }
-
-    /// The configuration in force; `None` while the server does not run.
-    pub(super) async fn config(&self) -> Option<Arc<Config>> {
-        self.state.lock().await.daemon.as_ref().map(Daemon::config)
     }
 
     /// What is wrong with the files as they are now, once they have been looked at: a name
@@ -449,7 +444,7 @@ pub(super) async fn start(options: Options, has_ports: bool) -> Result<Lab, Fail
 pub(super) async fn serve(config: Config, file: &Path) -> Result<Daemon, StartError> {
     let since = tokio::time::Instant::now();
     loop {
-        let prepared = Prepared::new(config.clone())?;
+        let prepared = Prepared::new(config.clone())?.with_small_store();
         match Daemon::start(prepared, Some(file.to_owned())).await {
             Err(StartError::Spool(_)) if since.elapsed() < CLOSING => {
                 tokio::time::sleep(LOOK_AGAIN / 3).await;
@@ -503,8 +498,10 @@ pub(super) fn files(folder: &Path) -> Stamps {
 
 fn cannot_read(file: &Path, error: &io::Error) -> Said {
     said_of!(
-        "{file} cannot be read: {error}; the DNS stays as it was",
-        "no se puede leer {file}: {error}; el DNS se queda como estaba";
+        "{file} cannot be read: {error}; the DNS stays as it was: put the file back, or begin anew \
+         with --reset",
+        "no se puede leer {file}: {error}; el DNS se queda como estaba: vuelva a poner el fichero o \
+         empiece de nuevo con --reset";
         file = Said::words(file.display().to_string()), error = crate::lang::system(error)
     )
 }

@@ -20,12 +20,12 @@ pub(super) const EXERCISES: &[Exercise] = &[
         task: Text::new(
             "A new VPS, which sends directly. Ana at strict.example gets none of its letters, and \
              her answers do not arrive at lab.example either, whose mailboxes are on \
-             mx.lab.example. The provider lets you edit the reverse zone of 127.0.0.10, which is \
-             in the same file. Mend both.",
+             mx.lab.example. The provider lets you edit the reverse zone of 127.0.0.10, whose \
+             records go into the same file. Mend both.",
             "Un VPS nuevo, que envía directamente. Ana, en strict.example, no recibe ninguna de sus \
              cartas, y sus respuestas tampoco llegan a lab.example, cuyos buzones están en \
-             mx.lab.example. El proveedor le deja editar la zona inversa de 127.0.0.10, que está \
-             en el mismo fichero. Arregle las dos cosas.",
+             mx.lab.example. El proveedor le deja editar la zona inversa de 127.0.0.10, cuyos \
+             registros van en el mismo fichero. Arregle las dos cosas.",
         ),
         world: numbered(
             6,

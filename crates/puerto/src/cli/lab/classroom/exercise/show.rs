@@ -43,9 +43,11 @@ pub(in crate::cli::lab::classroom) fn introduce(exercise: &Exercise, world: &Wor
     let task = filled(exercise.task, world, language);
     if show.json {
         let mut object = started(world);
-        object["exercise"] = exercise.number.into();
-        object["title"] = title.into();
-        object["task"] = task.into();
+        if let serde_json::Value::Object(fields) = &mut object {
+            fields.insert("exercise".to_owned(), exercise.number.into());
+            fields.insert("title".to_owned(), title.into());
+            fields.insert("task".to_owned(), task.into());
+        }
         return show.object(&object);
     }
     let number = exercise.number.to_string();

@@ -105,11 +105,11 @@ async fn take(step: &Step, world: &World) {
 // The record may stand in parentheses on several lines.
 fn unpublish(file: &Path) {
     let text = fs::read_to_string(file).unwrap();
-    let start = text.find("\nrsa._domainkey").expect("the key") + 1;
-    let line = text[start..].lines().next().unwrap();
+    let (before, key) = text.split_once("\nrsa._domainkey").expect("the key");
+    let line = key.lines().next().unwrap();
     let end = if line.contains('(') { ")\n" } else { "\n" };
-    let end = start + text[start..].find(end).unwrap() + end.len();
-    write(file, &format!("{}{}", &text[..start], &text[end..])).unwrap();
+    let (_, after) = key.split_once(end).unwrap();
+    write(file, &format!("{before}\n{after}")).unwrap();
 }
 
 async fn retry(world: &World) {
