@@ -288,6 +288,10 @@ def test_the_relay_of_a_network(world):
     read(world, "relaying")
 
 
+def test_teaching(world):
+    read(world, "teaching")
+
+
 def test_aliases(world):
     read(world, "aliases")
 

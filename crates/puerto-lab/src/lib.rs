@@ -25,9 +25,10 @@ mod transaction;
 mod visit;
 pub mod world;
 pub mod zone;
+pub mod zonefile;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ use transaction::Recorder;
 pub use transaction::{Outcome, Transaction};
 use visit::Premises;
 pub use world::Resident;
-use world::{Manners, NAME_SERVERS, PROVIDERS, RELAY, RESIDENTS, STRICT};
+use world::{Manners, NAME_SERVERS, PROVIDERS, RELAY, RELAY_INWARD, RESIDENTS, STRICT};
 pub use zone::Zone;
 
 /// Ports that are tried until one is free on the addresses of all receivers.
@@ -59,6 +60,14 @@ pub struct Options {
     /// The relay takes no mail from the sender's own addresses: whoever sends through
     /// it would have to be known to it under that name.
     pub relay_refuses_senders: bool,
+    /// The only domain whose addresses the relay takes as senders, if it is choosy.
+    pub relay_takes_from: Option<&'static str>,
+    /// The user name and password without which the relay takes nothing.
+    pub relay_login: Option<(&'static str, &'static str)>,
+    /// Addresses that no receiver knows, beside those of [`world::UNKNOWN_USER`].
+    pub unknown: &'static [&'static str],
+    /// The first name server's port and that of all receivers; free ones if not given.
+    pub ports: Option<(u16, u16)>,
     /// Transactions that are kept; older ones are forgotten.
     pub kept: usize,
 }
@@ -70,6 +79,10 @@ impl Default for Options {
             max_message: 50 * 1024 * 1024,
             ipv6: false,
             relay_refuses_senders: false,
+            relay_takes_from: None,
+            relay_login: None,
+            unknown: &[],
+            ports: None,
             kept: 1000,
         }
     }
@@ -119,8 +132,12 @@ impl Lab {
         let zone = Zone::new();
         world::publish(&zone);
         let [first, second] = NAME_SERVERS;
-        let names = [name_server(first, &zone).await?, name_server(second, &zone).await?];
-        let (mx_port, listeners) = bind_receivers(options.ipv6).await?;
+        let (dns_port, mx_port) = options.ports.unwrap_or_default();
+        let names = [
+            name_server((first, dns_port).into(), &zone).await?,
+            name_server((second, 0).into(), &zone).await?,
+        ];
+        let (mx_port, listeners) = bind_receivers(mx_port, options.ipv6).await?;
         let tls = match options.tls {
             true => {
                 let hosts = everybody().map(|resident| resident.host.to_owned()).collect();
@@ -136,7 +153,7 @@ impl Lab {
         for (resident, listener) in listeners {
             let is_relay = resident.manners == Manners::Relay;
             let premises = Premises {
-                house: Arc::new(House::new(resident, zone.clone(), options.relay_refuses_senders)),
+                house: Arc::new(House::new(resident, zone.clone(), &options)),
                 recorder: Arc::clone(&recorder),
                 tls: tls.clone(),
                 max_message: options.max_message,
@@ -226,31 +243,39 @@ impl Lab {
     }
 }
 
-async fn name_server(address: Ipv4Addr, zone: &Zone) -> Result<NameServer, LabError> {
-    let address = SocketAddr::from((address, 0));
+async fn name_server(address: SocketAddr, zone: &Zone) -> Result<NameServer, LabError> {
     let started = NameServer::start(address, zone.clone()).await;
     started.map_err(|error| LabError::Bind { address, error })
 }
 
 fn everybody() -> impl Iterator<Item = Resident> {
-    RESIDENTS.into_iter().chain(PROVIDERS)
+    RESIDENTS.into_iter().chain(PROVIDERS).chain([RELAY_INWARD])
 }
 
-async fn bind_receivers(ipv6: bool) -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
+// A port that was asked for is tried once.
+async fn bind_receivers(
+    wanted: u16,
+    ipv6: bool,
+) -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
     let mut attempt = 1;
     loop {
-        match try_bind_receivers(ipv6).await {
+        match try_bind_receivers(wanted, ipv6).await {
             Ok(bound) => return Ok(bound),
             Err(LabError::Bind { error, .. })
-                if error.kind() == io::ErrorKind::AddrInUse && attempt < PORT_ATTEMPTS => {}
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && attempt < PORT_ATTEMPTS
+                    && wanted == 0 => {}
             Err(error) => return Err(error),
         }
         attempt += 1;
     }
 }
 
-async fn try_bind_receivers(ipv6: bool) -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
-    let mut port = 0;
+async fn try_bind_receivers(
+    wanted: u16,
+    ipv6: bool,
+) -> Result<(u16, Vec<(Resident, TcpListener)>), LabError> {
+    let mut port = wanted;
     let mut listeners = Vec::new();
     let mut houses: Vec<_> = everybody().map(|one| (one, IpAddr::V4(one.address))).collect();
     if ipv6 {

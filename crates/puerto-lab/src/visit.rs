@@ -11,6 +11,7 @@ use puerto_mail::date::DateTime;
 use puerto_mail::received::{From, Received};
 use puerto_smtp::address::Domain;
 use puerto_smtp::extension::Extensions;
+use puerto_smtp::sasl::{Claim, Mechanism};
 use puerto_smtp::server::{Action, Session, Settings};
 use puerto_smtp::{Address, Envelope, Reply, ReversePath, Severity};
 use tokio::net::TcpStream;
@@ -82,6 +83,7 @@ pub(crate) async fn serve(premises: Premises, stream: TcpStream, peer: IpAddr) {
         stream: Stream::Plain(stream),
         peer,
         tls: false,
+        logged_in: false,
         draft: None,
         content: Vec::new(),
         premises,
@@ -97,6 +99,7 @@ struct Visit {
     stream: Stream,
     peer: IpAddr,
     tls: bool,
+    logged_in: bool,
     draft: Option<Draft>,
     content: Vec<u8>,
 }
@@ -168,8 +171,14 @@ impl Visit {
                     Next::GoOn
                 }
                 Action::EndContent(envelope) => self.message(envelope).await,
-                // It offers no AUTH, and is asked for none.
-                Action::BeginAuth { .. } | Action::ContinueAuth(_) => Next::End,
+                Action::BeginAuth { initial: None, .. } => {
+                    self.session.challenge(b"");
+                    Next::GoOn
+                }
+                Action::BeginAuth { initial: Some(said), .. } | Action::ContinueAuth(said) => {
+                    let claim = Claim::of_plain(said);
+                    self.log_in(claim.as_ref())
+                }
                 Action::StartTls => self.start_tls().await,
                 Action::Close => Next::End,
             };
@@ -177,6 +186,19 @@ impl Visit {
                 return;
             }
         }
+    }
+
+    fn log_in(&mut self, claim: Option<&Claim>) -> Next {
+        self.logged_in = claim.is_some_and(|claim| self.premises.house.knows(claim));
+        match self.logged_in {
+            true => self.session.accept(),
+            false => self.session.answer(&Reply::enhanced(
+                535,
+                (5, 7, 8),
+                "Error: authentication failed: user name and password do not fit",
+            )),
+        }
+        Next::GoOn
     }
 
     fn mail(&mut self, from: ReversePath) -> Next {
@@ -198,7 +220,10 @@ impl Visit {
         let Some(draft) = &mut self.draft else { return Next::End };
         let answer = match *self.premises.door.borrow() {
             Door::Later => Answer::Say(Reply::enhanced(451, (4, 7, 1), "Come again later")),
-            _ => self.premises.house.recipient(self.peer, &draft.from, &to),
+            _ => {
+                let client = (self.peer, self.logged_in);
+                self.premises.house.recipient(client, &draft.from, &to)
+            }
         };
         let reply = match answer {
             Answer::Accept => Reply::enhanced(250, (2, 1, 5), "Ok"),
@@ -299,6 +324,9 @@ impl Visit {
                 self.stream = stream;
                 self.tls = true;
                 self.session.tls_established();
+                if self.premises.house.has_login() {
+                    self.session.offer_auth(&[Mechanism::Plain]);
+                }
                 Next::GoOn
             }
             _ => Next::End,

@@ -80,6 +80,15 @@ pub const RELAY: Resident = Resident {
     address: Ipv4Addr::new(127, 0, 0, 14),
     manners: Manners::Relay,
 };
+/// Where the relay's operator takes mail for its own customers: it hands nothing on. No
+/// MX record leads to it unless one is added.
+pub const RELAY_INWARD: Resident = Resident {
+    name: "relay-in",
+    domain: "isp.example",
+    host: "mx.isp.example",
+    address: Ipv4Addr::new(127, 0, 0, 16),
+    manners: Manners::Plain,
+};
 /// Where the mailboxes of the sender's own domain are: replies and bounces come here.
 pub const HOME: Resident = Resident {
     name: "home",

@@ -106,6 +106,31 @@ impl Zone {
         addresses.collect()
     }
 
+    /// All records, by name and type. What fails is not among them.
+    pub fn records(&self) -> Vec<(String, RecordType, Record)> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = inner
+            .records
+            .iter()
+            .flat_map(|((name, record_type), found)| {
+                let found = found.as_deref().unwrap_or_default();
+                found.iter().map(|record| (name.clone(), *record_type, record.clone()))
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// Puts these records in the place of all that there are, at once.
+    pub fn replace(&self, records: impl IntoIterator<Item = (String, RecordType, Record)>) {
+        let new = Self::new();
+        for (name, record_type, record) in records {
+            new.add(&name, record_type, record);
+        }
+        let new = std::mem::take(&mut *new.0.write().unwrap_or_else(PoisonError::into_inner));
+        self.change(|inner| *inner = new);
+    }
+
     /// Takes all records of a type away. The name goes on existing.
     pub fn remove(&self, name: &str, record_type: RecordType) {
         self.change(|inner| {

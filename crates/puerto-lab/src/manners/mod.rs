@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use puerto_mail::authres::MethodResult;
 use puerto_mail::dns::{Record, RecordType};
+use puerto_smtp::sasl::Claim;
 use puerto_smtp::{Address, Reply, ReversePath};
 
+use crate::Options;
 use crate::world::{Manners, Resident, SENDER_ADDRESS, UNKNOWN_USER};
 use crate::zone::Zone;
 use grumpy::Grudge;
@@ -58,11 +60,34 @@ pub(crate) struct House {
     grudge: Grudge,
     // A relay that wants to be told beforehand who sends through it.
     knows_senders: bool,
+    takes_from: Option<&'static str>,
+    login: Option<(&'static str, &'static str)>,
+    unknown: &'static [&'static str],
 }
 
 impl House {
-    pub(crate) fn new(resident: Resident, zone: Zone, knows_senders: bool) -> Self {
-        Self { resident, zone, grudge: Grudge::default(), knows_senders }
+    pub(crate) fn new(resident: Resident, zone: Zone, options: &Options) -> Self {
+        Self {
+            resident,
+            zone,
+            grudge: Grudge::default(),
+            knows_senders: options.relay_refuses_senders,
+            takes_from: options.relay_takes_from,
+            login: options.relay_login.filter(|_| resident.manners == Manners::Relay),
+            unknown: options.unknown,
+        }
+    }
+
+    /// Whether it offers a login.
+    pub(crate) fn has_login(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Whether somebody is who they say.
+    pub(crate) fn knows(&self, claim: &Claim) -> bool {
+        self.login.is_some_and(|(user, password)| {
+            claim.user == user && claim.password == password.as_bytes()
+        })
     }
 
     /// How long each answer takes.
@@ -80,15 +105,24 @@ impl House {
         }
     }
 
-    pub(crate) fn recipient(&self, peer: IpAddr, from: &ReversePath, to: &Address) -> Answer {
+    pub(crate) fn recipient(
+        &self,
+        (peer, logged_in): (IpAddr, bool),
+        from: &ReversePath,
+        to: &Address,
+    ) -> Answer {
         if self.resident.manners == Manners::Relay {
+            if self.login.is_some() && !logged_in {
+                return Answer::Say(Reply::enhanced(530, (5, 7, 0), "Authentication required"));
+            }
             return self.relay_for(peer, from);
         }
         if !to.domain().name().is_some_and(|domain| self.takes(domain)) {
             let text = format!("we take mail for {} only", self.resident.domain);
             return Answer::Say(Reply::enhanced(550, (5, 7, 1), text));
         }
-        if to.local_part().as_str() == UNKNOWN_USER {
+        let nobody = || self.unknown.iter().any(|nobody| to.to_string() == **nobody);
+        if to.local_part().as_str() == UNKNOWN_USER || nobody() {
             let text = format!("there is no mailbox {to} here");
             return Answer::Say(Reply::enhanced(550, (5, 1, 1), text));
         }
@@ -109,6 +143,14 @@ impl House {
     fn relay_for(&self, peer: IpAddr, from: &ReversePath) -> Answer {
         if self.knows_senders && *from != ReversePath::Null {
             let text = format!("<{from}>: Sender address rejected: not owned by this customer");
+            return Answer::Say(Reply::enhanced(553, (5, 7, 1), text));
+        }
+        if let (Some(domain), ReversePath::Address(sender)) = (self.takes_from, from)
+            && sender.domain().name() != Some(domain)
+        {
+            let text = format!(
+                "<{from}>: Sender address rejected: our customers send as somebody@{domain}"
+            );
             return Answer::Say(Reply::enhanced(553, (5, 7, 1), text));
         }
         if peer == IpAddr::V4(SENDER_ADDRESS) {

@@ -1,8 +1,8 @@
 //! The strict receiver: what the largest providers ask of everybody who sends to
 //! them, decided after the content has come, as they do.
 //!
-//! In this order, since the first fault is the one that is told: no entry in the PBL;
-//! reverse DNS that leads back, by a name that is not made from the address; one From
+//! In this order, since the first fault is the one that is told: a reverse name that is not
+//! made from the address; no entry in the PBL; reverse DNS that leads back; one From
 //! field with one address; SPF or DKIM; DMARC; an SPF record; a DKIM signature that
 //! verifies, if there is one. A DNS that does not answer is
 //! a reason to wait, never to refuse, and so is a blocklist that answers something else
@@ -91,6 +91,15 @@ impl Evidence {
     }
 
     fn fault_of_address(&self, peer: IpAddr) -> Option<Reply> {
+        if let Some(name) = self.reverse_name.as_ref().filter(|name| is_made_from(name, peer)) {
+            return Some(refusal(
+                (5, 7, 1),
+                &[
+                    &format!("DY-001 [{peer}] is named {name}, as dynamic addresses are,"),
+                    "and we do not accept mail from dynamic IP addresses.",
+                ],
+            ));
+        }
         if self.in_pbl {
             return Some(refusal(
                 (5, 7, 1),
@@ -101,21 +110,12 @@ impl Evidence {
                 ],
             ));
         }
-        let Some(name) = &self.reverse_name else {
-            return Some(refusal(
+        self.reverse_name.is_none().then(|| {
+            refusal(
                 (5, 7, 25),
                 &[
                     &format!("[{peer}] has no name in the DNS (PTR) that leads back to it."),
                     "Give the address a PTR record, and that name the address.",
-                ],
-            ));
-        };
-        is_made_from(name, peer).then(|| {
-            refusal(
-                (5, 7, 1),
-                &[
-                    &format!("DY-001 [{peer}] is named {name}, as dynamic addresses are,"),
-                    "and we do not accept mail from dynamic IP addresses.",
                 ],
             )
         })

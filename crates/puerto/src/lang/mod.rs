@@ -21,7 +21,9 @@ pub use evaluators::InSpanish;
 pub use system::{bare, of_kind, of_number, system};
 
 /// A language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 pub enum Language {
     /// English.
     #[default]

@@ -134,6 +134,7 @@ pub struct Prepared {
     agent: Option<AgentHandle>,
     keeper: Option<Arc<Keeper>>,
     drop_agent: Option<std::io::Result<drop::agent::Agent>>,
+    small_store: bool,
 }
 
 impl Prepared {
@@ -175,7 +176,26 @@ impl Prepared {
             privileges::become_user(identity)?;
         }
         let keeper = keeper.map(Arc::new);
-        Ok(Self { config, listeners, control, tls, keys, log, reopen, agent, keeper, drop_agent })
+        let small_store = false;
+        Ok(Self {
+            config,
+            listeners,
+            control,
+            tls,
+            keys,
+            log,
+            reopen,
+            agent,
+            keeper,
+            drop_agent,
+            small_store,
+        })
+    }
+
+    /// With a queue for a few letters: many such servers have room on one disk.
+    #[must_use]
+    pub fn with_small_store(self) -> Self {
+        Self { small_store: true, ..self }
     }
 }
 
@@ -212,8 +232,9 @@ impl Daemon {
             agent,
             keeper,
             drop_agent,
+            small_store,
         } = prepared;
-        let store = store::open(&config, &log)?;
+        let store = store::open(&config, &log, small_store)?;
         let desk: Arc<dyn Desk> = store.clone();
         let (history, log) = with_history(&config, &store, &log);
         let (hears, newcomers) = drop::agent::newcomers();

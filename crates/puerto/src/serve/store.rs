@@ -14,9 +14,15 @@ use crate::lang::{said, spool_error};
 use crate::telemetry::MailLog;
 
 /// Opens the store that the configuration names; the log says what an acknowledgement is
-/// worth where that is the database's to decide.
-pub(super) fn open(config: &Config, log: &MailLog) -> Result<Arc<dyn Backend>, StartError> {
-    let Some(url) = &config.store.url else { return own(config) };
+/// worth where that is the database's to decide. A small one is for a few letters.
+pub(super) fn open(
+    config: &Config,
+    log: &MailLog,
+    small: bool,
+) -> Result<Arc<dyn Backend>, StartError> {
+    let Some(url) = &config.store.url else {
+        return if small { sized(config, Some(SMALL)) } else { own(config) };
+    };
     let store = database(config, url, &config.store.node)?;
     let durability = store.durability();
     let standbys = match durability.standbys.as_str() {
@@ -35,8 +41,15 @@ pub(super) fn open(config: &Config, log: &MailLog) -> Result<Arc<dyn Backend>, S
     Ok(store)
 }
 
+/// The disk that a small queue is made for, in octets.
+const SMALL: u64 = 64 << 20;
+
 /// This machine's own queue, in the state directory.
 pub fn own(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
+    sized(config, SystemDisk.total_space(&config.state_dir).ok())
+}
+
+fn sized(config: &Config, disk: Option<u64>) -> Result<Arc<dyn Backend>, StartError> {
     let directory = config.state_dir.join("spool");
     if !directory.exists()
         && let Some(point) = mounts::missing(&config.state_dir)
@@ -49,10 +62,9 @@ pub fn own(config: &Config) -> Result<Arc<dyn Backend>, StartError> {
             point = point.display().to_string(), directory = directory.display().to_string()
         )));
     }
-    let disk = SystemDisk.total_space(&config.state_dir);
     let spool = SegmentSpool::open(
         directory,
-        disk.map_or_else(|_| Options::default(), Options::fitting),
+        disk.map_or_else(Options::default, Options::fitting),
         Arc::new(SystemDisk),
         Arc::new(SystemClock),
     );

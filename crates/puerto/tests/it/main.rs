@@ -17,6 +17,7 @@ mod explain_command;
 mod from_postfix;
 mod guide;
 mod lab;
+mod lab_classroom;
 mod lab_scenarios;
 mod narrow;
 mod queue_command;

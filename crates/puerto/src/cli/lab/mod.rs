@@ -6,6 +6,7 @@
 //! shown as it happens, then in a table; nothing that is shown is made up. `scenario`
 //! holds worlds in which one thing is wrong, `cluster` shows several nodes on one queue.
 
+mod classroom;
 mod cluster;
 mod scenario;
 mod scene;
@@ -44,7 +45,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Show the whole system in a simulated Internet on this machine.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct LabArgs {
+    #[command(subcommand)]
+    command: Option<classroom::ClassroomCommand>,
     /// Send the letters, print the table and end: with 0 if all ended as it should,
     /// with 1 otherwise
     #[arg(
@@ -72,7 +76,25 @@ pub struct LabArgs {
     #[arg(long, value_name = "N", conflicts_with_all = ["once", "scenario"])]
     #[arg(value_parser = cluster::count)]
     nodes: Option<u8>,
-    /// The folder of a lab that is kept
+    /// Stay until Ctrl-C on a folder whose files are to be edited: the DNS as a zone file, and
+    /// the server's configuration
+    #[arg(
+        es = "Permanece hasta que pulse Ctrl-C, en una carpeta cuyos ficheros se pueden editar: el \
+                DNS como fichero de zona y la configuración del servidor"
+    )]
+    #[arg(long, conflicts_with_all = ["once", "scenario", "nodes"])]
+    keep: bool,
+    /// The folder of a lab that is kept; below ~/puerto-lab if none is given
+    #[arg(
+        es = "La carpeta del laboratorio que permanece; si no se indica, dentro de ~/puerto-lab"
+    )]
+    #[arg(long, value_name = "FOLDER", requires = "keep")]
+    folder: Option<PathBuf>,
+    /// Begin anew in the folder of an earlier lab, whose files are removed
+    #[arg(es = "Empieza de nuevo en la carpeta de un laboratorio anterior y elimina sus ficheros")]
+    #[arg(long, requires = "keep")]
+    reset: bool,
+    /// The folder of a lab that is watched
     #[arg(es = "La carpeta de un laboratorio vigilado")]
     #[arg(long, hide = true, value_name = "FOLDER", requires = "nodes")]
     kept: Option<PathBuf>,
@@ -80,6 +102,9 @@ pub struct LabArgs {
 
 /// Runs `puerto lab`.
 pub fn run(arguments: &LabArgs, language: Language) -> ExitCode {
+    if let Some(command) = &arguments.command {
+        return classroom::run(command, language);
+    }
     let shown = match (arguments.scenario.as_deref(), arguments.nodes, &arguments.kept) {
         (Some("list"), ..) => return list(arguments.json, language),
         (_, Some(count), None) => {
@@ -95,13 +120,14 @@ fn show_one(arguments: &LabArgs, name: Option<&str>, language: Language) -> Resu
         "there is no scenario `{name}`; `puerto lab --scenario list` names them",
         "no hay ningún escenario `{name}`; `puerto lab --scenario list` los enumera",
     );
-    const CANNOT: Text = Text::new("cannot start: {error}", "no se puede empezar: {error}");
     let none = |name| Failure::new(Sysexit::Arguments, Said::with(NONE, &[("name", name)]));
     let chosen = name.map(|name| scenario::find(name).ok_or_else(|| none(name))).transpose()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        Failure::new(Sysexit::OsError, Said::of_parts(CANNOT, &[("error", &system(&error))]))
-    })?;
+    let runtime = threads()?;
+    if arguments.keep {
+        let (folder, anew) = (arguments.folder.as_deref(), arguments.reset);
+        let begin = classroom::Begin { folder, anew, json: arguments.json };
+        return runtime.block_on(classroom::keep(begin, language));
+    }
     let performed = runtime.block_on(async {
         match (chosen, arguments.nodes, &arguments.kept) {
             (Some(scenario), ..) => stage(scenario, arguments.json, language).await,
@@ -112,6 +138,14 @@ fn show_one(arguments: &LabArgs, name: Option<&str>, language: Language) -> Resu
         }
     });
     performed.map_err(|message| Failure::new(Sysexit::Unavailable, message))
+}
+
+fn threads() -> Result<tokio::runtime::Runtime, Failure> {
+    const CANNOT: Text = Text::new("cannot start: {error}", "no se puede empezar: {error}");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| {
+        Failure::new(Sysexit::OsError, Said::of_parts(CANNOT, &[("error", &system(&error))]))
+    })
 }
 
 fn list(json: bool, language: Language) -> ExitCode {

@@ -24,11 +24,11 @@ use crate::explain::Explanation;
 use crate::lang::layout::{self, whole};
 use crate::lang::{Language, Said, Text, harmless_json};
 
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const LATER: Style = AnsiColor::Yellow.on_default();
-const FAINT: Style = Style::new().dimmed();
-const TITLE: Style = Style::new().bold();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const LATER: Style = AnsiColor::Yellow.on_default();
+pub(super) const FAINT: Style = Style::new().dimmed();
+pub(super) const TITLE: Style = Style::new().bold();
 
 const HEADING: [Text; 5] = [
     Text::new("recipient", "destinatario"),
@@ -48,7 +48,7 @@ const NOT_ALL_WELL: Text = Text::new(
 
 /// Where everything is shown.
 pub(super) struct Show {
-    json: bool,
+    pub(super) json: bool,
     language: Language,
     started: Instant,
     spinner: Option<ProgressBar>,
@@ -113,7 +113,8 @@ impl Show {
         self.line(&paint(FAINT, &detail));
     }
 
-    fn resident(&self, host: &str, address: &str, manners: Text) {
+    /// One host, and how it is.
+    pub(super) fn resident(&self, host: &str, address: &str, manners: Text) {
         let manners = paint(FAINT, manners.of(self.language));
         self.line(&format!("  {host:<20} {address:<12} {manners}"));
     }
@@ -387,7 +388,8 @@ impl Show {
         self.verdict_line(false, &text);
     }
 
-    fn object(&self, object: &serde_json::Value) {
+    /// A JSON line for programs.
+    pub(super) fn object(&self, object: &serde_json::Value) {
         let _ignored = say(&harmless_json(&object.to_string()));
     }
 
@@ -408,7 +410,8 @@ impl Show {
     }
 }
 
-fn manners_of(resident: &Resident) -> Text {
+/// How a receiver treats its clients.
+pub(super) fn manners_of(resident: &Resident) -> Text {
     match resident.manners {
         Manners::Strict => Text::new(
             "wants PTR, SPF, DKIM and DMARC in order",
@@ -518,7 +521,8 @@ fn row_object(row: &Row, language: Language) -> serde_json::Value {
     })
 }
 
-fn transaction_object(since_start: Duration, seen: &Transaction) -> serde_json::Value {
+/// What a receiver saw, for programs.
+pub(super) fn transaction_object(since_start: Duration, seen: &Transaction) -> serde_json::Value {
     let outcome = match seen.outcome {
         Outcome::Accepted => "accepted",
         Outcome::Deferred => "deferred",
@@ -561,7 +565,8 @@ fn transaction_object(since_start: Duration, seen: &Transaction) -> serde_json::
     })
 }
 
-fn paint(style: Style, text: &str) -> String {
+/// A text in a colour.
+pub(super) fn paint(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 

@@ -2,15 +2,16 @@
 //! long the promise takes: from the final dot to the reply that says `queued as`.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use puerto_smtp::address::Domain;
 use puerto_smtp::client::{Connection, Failure, Fate, Loss, Protocol, Step, Transaction};
 use puerto_smtp::codec::DotStuffer;
-use puerto_smtp::{Recipient, Reply, ReversePath};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use puerto_smtp::{Address, Recipient, Reply, ReversePath};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::story::Letter;
@@ -61,19 +62,51 @@ impl From<NotTaken> for Said {
 
 /// Submits a letter.
 pub(super) async fn submit(socket: &Path, letter: &Letter) -> Result<Promise, NotTaken> {
-    let stream = UnixStream::connect(socket).await.map_err(|error| {
-        said_of!(
-            "cannot connect to {socket}: {error}", "no se puede conectar con {socket}: {error}";
-            socket = Said::words(socket.display().to_string()), error = system(&error)
-        )
-    })?;
-    let name = Domain::parse("localhost").map_err(|error| address_error(&error))?;
-    let connection = Connection::new(Protocol::Smtp, name, false);
-    Submission { stream, connection, content: letter.text(), dotted: None }.run(letter).await
+    let to = letter.recipients.iter().map(|recipient| recipient.to.clone()).collect();
+    hand_in(Counter::Socket(socket), (&letter.from, to), letter.text()).await
 }
 
+/// Where a message is handed in.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counter<'a> {
+    /// The socket that `sendmail` uses.
+    Socket(&'a Path),
+    /// A port for SMTP.
+    Port(SocketAddr),
+}
+
+/// Hands a message in: its sender, its recipients, its text.
+pub(super) async fn hand_in(
+    counter: Counter<'_>,
+    (from, to): (&Address, Vec<Address>),
+    content: String,
+) -> Result<Promise, NotTaken> {
+    let cannot = |place: String, error: &io::Error| {
+        said_of!(
+            "cannot connect to {socket}: {error}", "no se puede conectar con {socket}: {error}";
+            socket = Said::words(place), error = system(error)
+        )
+    };
+    let stream: Box<dyn Stream> = match counter {
+        Counter::Socket(path) => {
+            let stream = UnixStream::connect(path).await;
+            Box::new(stream.map_err(|error| cannot(path.display().to_string(), &error))?)
+        }
+        Counter::Port(address) => {
+            let stream = TcpStream::connect(address).await;
+            Box::new(stream.map_err(|error| cannot(address.to_string(), &error))?)
+        }
+    };
+    let name = Domain::parse("localhost").map_err(|error| address_error(&error))?;
+    let connection = Connection::new(Protocol::Smtp, name, false);
+    Submission { stream, connection, content, dotted: None }.run(from, to).await
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 struct Submission {
-    stream: UnixStream,
+    stream: Box<dyn Stream>,
     connection: Connection,
     content: String,
     // When the final dot went out.
@@ -81,10 +114,9 @@ struct Submission {
 }
 
 impl Submission {
-    async fn run(mut self, letter: &Letter) -> Result<Promise, NotTaken> {
-        let from = ReversePath::Address(letter.from.clone());
-        let recipients: Vec<Recipient> =
-            letter.recipients.iter().map(|r| Recipient::new(r.to.clone())).collect();
+    async fn run(mut self, from: &Address, to: Vec<Address>) -> Result<Promise, NotTaken> {
+        let from = ReversePath::Address(from.clone());
+        let recipients: Vec<Recipient> = to.into_iter().map(Recipient::new).collect();
         let ended = said!("the server ended the session", "el servidor ha cerrado la sesión");
         let mut promise = Err(ended.into());
         loop {

@@ -11,6 +11,7 @@ mod worlds;
 use puerto_lab::{Lab, Options};
 
 pub(super) use self::play::{Answered, Verdict, perform};
+pub(super) use self::worlds::publish_blocklists;
 use super::scene::Stage;
 use crate::lang::{Language, Said, Text};
 

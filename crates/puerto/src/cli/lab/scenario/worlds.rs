@@ -34,7 +34,11 @@ pub(super) fn publish(zone: &Zone) {
         zone.add_address(&host, IpAddr::V4(address));
         zone.add(SENDER_DOMAIN, RecordType::Ns, Record::Name(host));
     }
+    publish_blocklists(zone);
+}
 
+/// Blocklists that list nothing but what they must for their test.
+pub(in crate::cli::lab) fn publish_blocklists(zone: &Zone) {
     for name in blocklist_test_points() {
         zone.add_address(&name, IpAddr::V4(LISTED));
     }
