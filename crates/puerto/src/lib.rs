@@ -16,6 +16,7 @@ pub mod control;
 pub mod deliver;
 pub mod dns;
 pub mod dnsplan;
+mod doctor;
 pub mod drop;
 pub mod explain;
 pub mod finding;

@@ -21,6 +21,7 @@ pub mod clock;
 mod config;
 pub mod dkim;
 pub mod dns;
+mod doctor;
 mod documents;
 pub mod exit;
 pub mod explain;
@@ -77,6 +78,12 @@ enum Command {
     #[command(es = "Comprueba en vivo todo lo que los receptores exigen a este servidor y a un \
                     dominio")]
     Check(check::CheckArgs),
+    /// Look for what is wrong on this machine: files, users, disk, clock, ports, service
+    #[command(
+        es = "Busca qué está mal en esta máquina: ficheros, usuarios, disco, reloj, puertos, \
+                    servicio"
+    )]
+    Doctor(doctor::DoctorArgs),
     /// Check, show or explain the configuration
     #[command(es = "Comprueba, muestra o explica la configuración")]
     #[command(subcommand)]
@@ -313,6 +320,7 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Store(command) => store::run(&command, config, language),
         Command::Queue(arguments) => queue::run(&arguments, config, language),
         Command::Why(arguments) => why::run(&arguments, config, language),
+        Command::Doctor(arguments) => doctor::run(&arguments, config, language),
         Command::Check(arguments) => check::run(&arguments, config, language),
         Command::User(command) => user::run(&command, config, language),
         Command::Verify(arguments) => verify::run(&arguments, config, language),
