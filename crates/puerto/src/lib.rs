@@ -6,6 +6,7 @@
 //! tells the sender. `ARCHITECTURE.md` says what each must not know.
 
 pub mod accounts;
+mod backup;
 pub mod bounce;
 pub mod caps;
 pub mod cause;
