@@ -24,6 +24,7 @@ mod id;
 mod index;
 pub mod memory;
 mod orders;
+pub mod parcel;
 pub mod postgres;
 pub mod segments;
 #[cfg(any(test, feature = "contract"))]

@@ -81,17 +81,34 @@ fn take_over(
     entry: &Entry,
 ) -> Result<Answer<bool>, SpoolError> {
     let mut stored = from.content(entry.id).wait()?;
+    begin_adoption(to, &Entry { held: true, ..entry.clone() }, &mut stored)
+}
+
+/// Has a store take over a message as it stands, with the content that is read; `false` if it
+/// is there already. Waits for disks and networks.
+///
+/// # Errors
+/// Those of the store and of what is read.
+pub fn adopt(to: &dyn Backend, entry: &Entry, content: &mut dyn Read) -> Result<bool, SpoolError> {
+    begin_adoption(to, entry, content)?.wait()
+}
+
+fn begin_adoption(
+    to: &dyn Backend,
+    entry: &Entry,
+    content: &mut dyn Read,
+) -> Result<Answer<bool>, SpoolError> {
     let mut draft = to.draft()?;
     let mut piece = vec![0; 256 * 1024];
     loop {
-        let count = stored.read(&mut piece).map_err(|error| SpoolError::from(&error))?;
+        let count = content.read(&mut piece).map_err(|error| SpoolError::from(&error))?;
         if count == 0 {
             break;
         }
         draft.write(piece.get(..count).unwrap_or_default())?;
     }
     let content: Content = draft.finish()?;
-    Ok(to.adopt(&Entry { held: true, ..entry.clone() }, content))
+    Ok(to.adopt(entry, content))
 }
 
 // Many go at the same time, so that they share what the target does to keep them.
@@ -119,6 +136,31 @@ fn take_over_all(
 
 fn all_taken(answers: &mut Vec<Answer<bool>>) -> Result<(), SpoolError> {
     answers.drain(..).try_for_each(|answer| answer.wait().map(drop))
+}
+
+/// Hands each message of a store to `each`, as it stands, with its content: the size and what
+/// it is read from; then how many there are in all. Waits for disks and networks.
+///
+/// # Errors
+/// Those of the store and of `each`.
+pub fn each<E: From<SpoolError>>(
+    from: &dyn Backend,
+    mut each: impl FnMut(&Entry, (u64, &mut dyn Read), u64) -> Result<(), E>,
+) -> Result<(), E> {
+    let all = from.count(&Filter::default()).wait()?.messages;
+    let mut after = None;
+    loop {
+        let page = PageRequest { after, limit: BATCH, ..PageRequest::default() };
+        let page = from.page(&page).wait()?;
+        for entry in &page.entries {
+            let mut content = from.content(entry.id).wait()?;
+            each(entry, (content.len(), &mut content), all)?;
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+    }
 }
 
 // Brings what a journal names to its end, and says how many messages that were.

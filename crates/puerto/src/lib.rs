@@ -6,6 +6,7 @@
 //! tells the sender. `ARCHITECTURE.md` says what each must not know.
 
 pub mod accounts;
+mod backup;
 pub mod bounce;
 pub mod caps;
 pub mod cause;
@@ -16,6 +17,7 @@ pub mod control;
 pub mod deliver;
 pub mod dns;
 pub mod dnsplan;
+mod doctor;
 pub mod drop;
 pub mod explain;
 pub mod finding;

@@ -51,6 +51,7 @@ use crate::index::{Changed, EncodedEnvelope};
 use crate::ticket::Ticket;
 use crate::{Answer, Content, Desk as _, Draft as _, Hindrance, NewMessage, SpoolError};
 
+pub(crate) use self::record::VERSION as RECORD_VERSION;
 pub use self::upkeep::{QUIET, SEGMENTS_AT_REST, SEGMENTS_BESIDES};
 
 /// How the store uses its disk and its memory.

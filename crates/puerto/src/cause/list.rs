@@ -77,6 +77,10 @@ macro_rules! causes {
 causes! {
     Quoted { words: Words } = "quoted" ["{words}", "{words}"];
 
+    Restored { created: String } = "backup.restored"
+        ["it comes from the backup of {created}, and may have gone out since",
+         "viene de la copia de seguridad del {created}, y puede haber salido desde entonces"];
+
     // Caps.
     OverMessagesInHour { who: String, most: u64 } = "caps.messages-hour"
         ["{who} has sent more than {most} messages in an hour",

@@ -16,11 +16,13 @@ use crate::config::TlsFiles;
 use crate::lang::Language;
 
 pub mod aliases;
+mod backup;
 pub mod check;
 pub mod clock;
 mod config;
 pub mod dkim;
 pub mod dns;
+mod doctor;
 mod documents;
 pub mod exit;
 pub mod explain;
@@ -31,6 +33,7 @@ mod output;
 pub mod pause;
 pub mod queue;
 pub mod relay;
+mod restore;
 pub mod sendmail;
 mod serve;
 mod setup;
@@ -77,6 +80,12 @@ enum Command {
     #[command(es = "Comprueba en vivo todo lo que los receptores exigen a este servidor y a un \
                     dominio")]
     Check(check::CheckArgs),
+    /// Look for what is wrong on this machine: files, users, disk, clock, ports, service
+    #[command(
+        es = "Busca qué está mal en esta máquina: ficheros, usuarios, disco, reloj, puertos, \
+                    servicio"
+    )]
+    Doctor(doctor::DoctorArgs),
     /// Check, show or explain the configuration
     #[command(es = "Comprueba, muestra o explica la configuración")]
     #[command(subcommand)]
@@ -150,6 +159,18 @@ enum Command {
     #[command(es = "Cuida el sitio donde se guarda la cola")]
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Write configuration, keys, accounts, history and the mail that waits into one file
+    #[command(
+        es = "Guarda en un fichero la configuración, las claves, las cuentas, el historial y \
+                    el correo en espera"
+    )]
+    Backup(backup::BackupArgs),
+    /// Bring back what a backup holds; its mail is held until it is released
+    #[command(
+        es = "Recupera lo que contiene una copia de seguridad; su correo queda retenido hasta \
+                    que se libera"
+    )]
+    Restore(restore::RestoreArgs),
     /// Make and change the accounts that mail programs log in with
     #[command(es = "Crea y cambia las cuentas con que se identifican los programas de correo")]
     #[command(subcommand)]
@@ -313,6 +334,9 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Store(command) => store::run(&command, config, language),
         Command::Queue(arguments) => queue::run(&arguments, config, language),
         Command::Why(arguments) => why::run(&arguments, config, language),
+        Command::Doctor(arguments) => doctor::run(&arguments, config, language),
+        Command::Backup(arguments) => backup::run(&arguments, config, language),
+        Command::Restore(arguments) => restore::run(&arguments, language),
         Command::Check(arguments) => check::run(&arguments, config, language),
         Command::User(command) => user::run(&command, config, language),
         Command::Verify(arguments) => verify::run(&arguments, config, language),

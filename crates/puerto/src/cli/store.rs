@@ -114,7 +114,8 @@ fn copy(config: &Config, arguments: &CopyArgs, language: Language) -> Result<Sys
     if let Some(other) = nodes.into_iter().find(|node| node.alive && !node.is_this) {
         return Err(Failure::new(Sysexit::TryAgain, Said::with(IN_USE, &[("name", &other.name)])));
     }
-    let bar = bar(language);
+    const MOVING: Text = Text::new("moving", "trasladando");
+    let bar = bar(MOVING, language);
     let place = |place: Place, store| transfer::Place { name: place.name(), store };
     let (source, target) = (place(arguments.from, &*from), place(arguments.to, &*to));
     let moved = transfer::run(source, target, &config.state_dir, |moved, all| {
@@ -152,12 +153,12 @@ fn count(config: &Config, json: bool, language: Language) -> Result<Sysexit, Fai
     Ok(Sysexit::Ok)
 }
 
-fn bar(language: Language) -> ProgressBar {
-    const MOVING: Text = Text::new("moving", "trasladando");
+/// How far a walk through a queue has come.
+pub(super) fn bar(what: Text, language: Language) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(0).with_message(MOVING.of(language));
+    let bar = ProgressBar::new(0).with_message(what.of(language));
     match ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
@@ -179,10 +180,10 @@ fn url(config: &Config) -> Result<&str, Failure> {
     config.store.url.as_deref().ok_or_else(|| Failure::new(Sysexit::Config, NO_DATABASE))
 }
 
-fn failed(error: StartError) -> Failure {
+pub(super) fn failed(error: StartError) -> Failure {
     Failure::new(exit_code(&error), error.said())
 }
 
-fn of_store(error: &puerto_spool::SpoolError) -> Failure {
+pub(super) fn of_store(error: &puerto_spool::SpoolError) -> Failure {
     Failure::new(Sysexit::TryAgain, spool_error(error))
 }

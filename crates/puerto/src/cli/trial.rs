@@ -79,7 +79,7 @@ pub(super) struct Tried {
     key: &'static str,
     line: Option<usize>,
     /// Only root, or the daemon's user, could tell.
-    is_unseen: bool,
+    pub(super) is_unseen: bool,
 }
 
 impl Tried {
@@ -90,6 +90,17 @@ impl Tried {
         let word = if self.is_unseen { UNSEEN } else { page::word(self.finding.severity).1 };
         let (word, said) = (word.of(language), self.finding.said().of(language));
         format!("{word}: {file}{line}: {}: {said}", self.key)
+    }
+
+    /// The same as a finding among others: the key is what it is about.
+    pub(super) fn into_finding(self) -> Finding {
+        const AGAIN: Text = Text::new(
+            "mend that; `puerto config check` looks again",
+            "arréglelo; `puerto config check` lo mira de nuevo",
+        );
+        let is_bare = self.finding.remedy.is_empty();
+        let remedy = if is_bare { AGAIN.into() } else { self.finding.remedy.clone() };
+        Finding { subject: Some(self.key.to_owned()), remedy, ..self.finding }
     }
 
     /// For programs.

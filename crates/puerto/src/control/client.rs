@@ -242,6 +242,34 @@ impl Client {
         self.end()
     }
 
+    /// Hands to `each` one message as it stands, in the octets of [`puerto_spool::parcel`], and
+    /// its content with its size.
+    pub fn parcel<E: From<ClientError>>(
+        &mut self,
+        id: &str,
+        each: impl FnOnce(&[u8], u64, &mut dyn io::Read) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.send(Request::Parcel { id: id.to_owned() })?;
+        let digits = match self.answer()? {
+            Answer::Parcel(digits) => digits,
+            other => return Err(unexpected(&other).into()),
+        };
+        let size = match self.answer()? {
+            Answer::Body { size } => size,
+            other => return Err(unexpected(&other).into()),
+        };
+        let octet =
+            |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap_or_default(), 16);
+        let entry: Result<Vec<u8>, _> = digits.as_bytes().chunks(2).map(octet).collect();
+        let entry = entry.map_err(|error| ClientError::Protocol(error.to_string()))?;
+        let mut content = io::Read::take(&mut self.stream, size);
+        each(&entry, size, &mut content)?;
+        if content.limit() > 0 {
+            return Err(ClientError::Lost(io::ErrorKind::UnexpectedEof.into()).into());
+        }
+        Ok(self.end().map(drop)?)
+    }
+
     /// Writes a message's octets.
     pub fn body(&mut self, id: &str, out: &mut impl Write) -> Result<(), ClientError> {
         self.send(Request::Body { id: id.to_owned() })?;
@@ -416,6 +444,7 @@ fn unexpected(answer: &Answer) -> ClientError {
         Answer::Overview(_) => "overview",
         Answer::Vitals { .. } => "vitals",
         Answer::Body { .. } => "body",
+        Answer::Parcel(_) => "parcel",
         Answer::Story(_) => "story",
         Answer::Match(_) => "match",
         Answer::Unknown(_) => "unknown",

@@ -107,6 +107,25 @@ pub(super) fn body(
     Ok(content)
 }
 
+/// A message as it stands, in hexadecimal, and its octets. The log says once in a session
+/// that a copy is taken.
+pub(super) fn parcel(
+    context: &Context,
+    id: &str,
+    told: Option<u32>,
+) -> Result<(String, Box<dyn StoredContent>), Problem> {
+    let id = parse_id(id)?;
+    let entry = context.desk.get(id).wait()?;
+    let octets = puerto_spool::parcel::pack(&entry, context.store.clock().now())?;
+    let content = context.store.content(id).wait()?;
+    if let Some(uid) = told {
+        let text = format!("uid {uid} takes a copy of the queue");
+        let log = &context.log;
+        log.write(&Event::Notice { level: "info", component: "qmgr", id: None, text: &text });
+    }
+    Ok((octets.iter().map(|octet| format!("{octet:02x}")).collect(), content))
+}
+
 /// The next octets of a message; none at its end.
 pub(super) fn next_octets(content: &mut dyn StoredContent) -> Result<Vec<u8>, Problem> {
     let mut octets = Vec::new();

@@ -80,6 +80,11 @@ pub enum Request {
         /// Its id.
         id: String,
     },
+    /// One message as it stands, for another store: see [`puerto_spool::parcel`].
+    Parcel {
+        /// Its id.
+        id: String,
+    },
     /// One message, and its header if the client may see it.
     Show {
         /// Its id.
@@ -201,6 +206,8 @@ pub enum Answer {
         /// Octets.
         size: u64,
     },
+    /// A message as it stands, its octets in hexadecimal.
+    Parcel(String),
     /// The story of a message.
     Story(Box<StoryView>),
     /// One of several messages that are meant.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use puerto_smtp::Domain;
-use puerto_spool::{Classify, Desk, Entry, Filter, MessageId, Store};
+use puerto_spool::{Classify, Desk, Entry, Filter, MessageId, Store, StoredContent};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -270,7 +270,8 @@ pub(super) async fn serve<S>(stream: S, uid: u32, shared: Arc<Shared>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut session = Session { stream: BufReader::new(stream), uid, shared: &shared };
+    let stream = BufReader::new(stream);
+    let mut session = Session { stream, uid, shared: &shared, is_copied: false };
     let places =
         if shared.is_administrator(uid) { &shared.administrators } else { &shared.ordinary };
     let of_user = shared.enter(uid);
@@ -291,6 +292,8 @@ struct Session<'a, S> {
     stream: BufReader<S>,
     uid: u32,
     shared: &'a Arc<Shared>,
+    /// It has asked for messages as they stand.
+    is_copied: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
@@ -347,6 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             Request::Change { .. }
                 | Request::Reload
                 | Request::Body { .. }
+                | Request::Parcel { .. }
                 | Request::Order { .. }
                 | Request::TakeBack { .. }
                 | Request::Forget { .. }
@@ -395,6 +399,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             request @ (Request::Orders | Request::Order { .. } | Request::TakeBack { .. }) => {
                 self.orders(request).await
             }
+            Request::Parcel { id } => return self.parcel(id).await,
             Request::Show { id } => self.show(id, administrator).await,
             Request::Change { change, ids } => self.change(change, ids).await,
             Request::Flush { destination, id } => self.flush(destination, id).await,
@@ -467,13 +472,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         Ok(Ok(()))
     }
 
+    async fn parcel(&mut self, id: String) -> io::Result<Result<(), Problem>> {
+        let told = (!std::mem::replace(&mut self.is_copied, true)).then_some(self.uid);
+        let read = self.blocking(move |shared| operations::parcel(&shared.context, &id, told));
+        let (entry, content) = match read.await {
+            Ok(read) => read,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        self.answer(&Answer::Parcel(entry)).await?;
+        self.content(content).await.map(Ok)
+    }
+
     async fn body(&mut self, id: String) -> io::Result<Result<(), Problem>> {
         let uid = self.uid;
         let opened = self.blocking(move |shared| operations::body(&shared.context, &id, uid)).await;
-        let mut content = match opened {
-            Ok(content) => content,
-            Err(problem) => return Ok(Err(problem)),
-        };
+        match opened {
+            Ok(content) => self.content(content).await.map(Ok),
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    async fn content(&mut self, mut content: Box<dyn StoredContent>) -> io::Result<()> {
         self.answer(&Answer::Body { size: content.len() }).await?;
         loop {
             let read = self.blocking(move |_| {
@@ -488,8 +507,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             self.write(&octets).await?;
             content = rest;
         }
-        self.answer(&end(Summary { count: 1, ..Summary::default() })).await?;
-        Ok(Ok(()))
+        self.answer(&end(Summary { count: 1, ..Summary::default() })).await
     }
 
     async fn show(&self, id: String, administrator: bool) -> Result<Vec<Answer>, Problem> {

@@ -268,6 +268,18 @@ macro_rules! said_of {
 
 pub(crate) use {said, said_of};
 
+/// Octets in a unit that people read.
+pub fn octets(size: u64) -> String {
+    const UNITS: [(u32, &str); 3] = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = UNITS.iter().find(|(shift, _)| size >> shift > 0);
+    let Some((shift, unit)) = unit else { return format!("{size} B") };
+    let tenths = (size >> (shift - 10)).saturating_mul(10) >> 10;
+    match tenths % 10 {
+        0 => format!("{} {unit}", tenths / 10),
+        tenth => format!("{}.{tenth} {unit}", tenths / 10),
+    }
+}
+
 /// Nothing.
 impl Default for Said {
     fn default() -> Self {

@@ -9,7 +9,7 @@ use super::{Report, trouble};
 use crate::cause::Cause;
 use crate::config::TlsLevel;
 use crate::deliver::probe::{Granted, Sight, Why};
-use crate::lang::{Said, Text, said, said_of, shown};
+use crate::lang::{Said, Text, octets, said, said_of, shown};
 use crate::tls::{Acquaintance, Certificate, CertificateFault, Inspected};
 
 /// Days before a certificate ends at which it should have been renewed.
@@ -319,16 +319,4 @@ fn size(report: &Report, sight: &Sight) -> Option<Problem> {
         );
         Problem::warning("relay.size", seen, remedy)
     })
-}
-
-/// Octets in a unit that people read.
-pub(super) fn octets(size: u64) -> String {
-    const UNITS: [(u32, &str); 3] = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let unit = UNITS.iter().find(|(shift, _)| size >> shift > 0);
-    let Some((shift, unit)) = unit else { return format!("{size} B") };
-    let tenths = (size >> (shift - 10)).saturating_mul(10) >> 10;
-    match tenths % 10 {
-        0 => format!("{} {unit}", tenths / 10),
-        tenth => format!("{}.{tenth} {unit}", tenths / 10),
-    }
 }

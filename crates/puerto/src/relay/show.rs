@@ -7,7 +7,7 @@ use super::{Report, host, trouble};
 use crate::config::NextHopHost;
 use crate::deliver::probe::{Granted, Sight};
 use crate::finding::page::{BAD, GOOD, Page, TITLE, UNSURE, paint};
-use crate::lang::{Language, Said, Text, said, said_of, shown};
+use crate::lang::{Language, Said, Text, octets, said, said_of, shown};
 use crate::telemetry::DeliveryStatus;
 use crate::tls::{Agreed, Certificate};
 
@@ -132,7 +132,7 @@ fn offers(page: &mut Page, offered: &Extensions) {
     mark(page, true, &answers);
     if let Some(size) = offered.size.filter(|size| *size > 0) {
         let size = said!(
-            "messages of up to {size}", "mensajes de hasta {size}"; size = host::octets(size)
+            "messages of up to {size}", "mensajes de hasta {size}"; size = octets(size)
         );
         say(page, 6, &size);
     }

@@ -9,7 +9,6 @@
 
 pub mod keeper;
 mod memory;
-mod mounts;
 mod notify;
 mod privileges;
 mod signals;

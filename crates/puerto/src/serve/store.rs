@@ -8,9 +8,10 @@ use puerto_spool::disk::{Disk as _, SystemDisk};
 use puerto_spool::postgres::{self, Migrated, PostgresStore};
 use puerto_spool::segments::{Options, SegmentSpool};
 
-use super::{StartError, mounts, notice, privileges};
+use super::{StartError, notice, privileges};
 use crate::config::Config;
 use crate::lang::{said, spool_error};
+use crate::survey::mounts;
 use crate::telemetry::MailLog;
 
 /// Opens the store that the configuration names; the log says what an acknowledgement is
@@ -71,6 +72,13 @@ fn sized(config: &Config, disk: Option<u64>) -> Result<Arc<dyn Backend>, StartEr
     spool
         .map(|spool| Arc::new(spool) as Arc<dyn Backend>)
         .map_err(|e| StartError::Spool(spool_error(&e)))
+}
+
+/// Octets that the queue leaves free on its disk: with fewer, it takes no new mail.
+pub fn reserve(config: &Config) -> u64 {
+    let there = config.state_dir.ancestors().find(|folder| folder.exists());
+    let disk = SystemDisk.total_space(there.unwrap_or(&config.state_dir));
+    disk.map_or_else(|_| Options::default(), Options::fitting).reserve
 }
 
 /// The queue of all nodes, which this process joins under a name. Waits for the database.

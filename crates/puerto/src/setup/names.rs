@@ -23,12 +23,47 @@ pub(super) fn free(root: &Root, program: &Path) -> Vec<Wanted> {
     COMMANDS.iter().map(link).filter(free).collect()
 }
 
+/// A name by which programs call a mail server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// Its path.
+    pub path: &'static Path,
+    /// Where it leads, all links followed; `None`: to nothing that is there.
+    pub leads_to: Option<PathBuf>,
+}
+
+/// All of them, as they are on a machine.
+pub fn names_of_commands(root: &Root) -> Vec<Name> {
+    let name = |path: &'static str| {
+        let end = destination(root, Path::new(path));
+        Name { path: Path::new(path), leads_to: root.at(&end).exists().then_some(end) }
+    };
+    COMMANDS.into_iter().map(name).collect()
+}
+
+/// The commands by which a program gets all of them: those that others have, and those that
+/// nobody has.
+pub fn commands_to_take(root: &Root, program: &Path) -> Vec<String> {
+    let missing = names_of_commands(root).into_iter().filter(|name| name.leads_to.is_none());
+    let missing: Vec<Name> = missing.collect();
+    let link = |name: &Name| format!("ln -sf {} {}", quoted(program), name.path.display());
+    // What leads to nothing is nobody's.
+    let is_free = |path: &Path| missing.iter().any(|name| name.path == path);
+    let taken = take_some(root, program, |path| !is_free(path));
+    missing.iter().map(link).chain(taken).collect()
+}
+
 /// What Debian's packages know of names that were diverted: three lines for each.
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 
 /// The commands by which the names that others have become ours; none if all are.
 pub(super) fn take(root: &Root, program: &Path) -> Vec<String> {
+    take_some(root, program, |_| true)
+}
+
+fn take_some(root: &Root, program: &Path, is_meant: impl Fn(&Path) -> bool) -> Vec<String> {
     let taken = COMMANDS.iter().map(Path::new).filter(|path| is_anothers(root, path, program));
+    let taken = taken.filter(|path| is_meant(path));
     let (managed, plain): (Vec<_>, Vec<_>) =
         taken.map(|path| (path, alternative(root, path))).partition(|(_, name)| name.is_some());
     let managed: Vec<_> = managed.into_iter().filter_map(|(p, name)| Some((p, name?))).collect();
@@ -36,6 +71,8 @@ pub(super) fn take(root: &Root, program: &Path) -> Vec<String> {
     for (path, _) in plain {
         let ours = quoted(program);
         commands.push(match diverts(root) {
+            // Diverted already: whoever put it there was no package.
+            true if is_diverted(root, path) => format!("mv {0} {0}.replaced", path.display()),
             true => divert("--rename", path),
             false => format!("mv {} {}", path.display(), beside(path).display()),
         });

@@ -73,17 +73,23 @@ pub(super) const NULLMAILER: Service = Service {
     ..POSTFIX
 };
 
+/// The mail servers that would do our work, each once.
+pub fn mail_servers(root: &Root) -> Vec<Service> {
+    let exim = if EXIM.is_installed(root) { EXIM } else { EXIM_ELSEWHERE };
+    vec![POSTFIX, exim]
+}
+
 /// Files that are counted in a queue at most: beyond that it is simply large.
 const COUNTED: usize = 100_000;
 
 impl Service {
     /// Whether it runs, or starts with the machine.
-    pub(super) fn at_work(&self, root: &Root, running: &[PathBuf]) -> bool {
+    pub fn at_work(&self, root: &Root, running: &[PathBuf]) -> bool {
         running.iter().any(|program| self.is_daemon(program)) || self.starts(root)
     }
 
     /// Whether a program is its daemon.
-    pub(super) fn is_daemon(&self, program: &Path) -> bool {
+    pub fn is_daemon(&self, program: &Path) -> bool {
         let program = program.to_string_lossy();
         self.daemons.iter().any(|end| program.ends_with(end))
     }
@@ -126,7 +132,7 @@ impl Service {
     }
 
     /// How many messages wait in its queue.
-    pub(super) fn waiting(&self, root: &Root) -> usize {
+    pub fn waiting(&self, root: &Root) -> usize {
         let files = self.queue.iter().map(|folder| count(&root.at(folder))).sum::<usize>();
         files.div_ceil(self.files_of_a_message)
     }

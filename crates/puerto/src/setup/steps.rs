@@ -309,7 +309,7 @@ fn names(root: &Root, program: &Path) -> impl Iterator<Item = Step> {
 }
 
 /// A path as the shell reads it.
-pub(super) fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }

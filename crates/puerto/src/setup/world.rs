@@ -7,7 +7,6 @@ use std::time::Duration;
 use puerto_mail::dns::{Dns, DnsError, DnsFault, Record, RecordType, reverse_name};
 use puerto_mail::together::together;
 
-use super::processes;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::dnsplan::{self, Plan, Subject, Unread};
@@ -15,6 +14,7 @@ use crate::survey::address::is_public;
 use crate::survey::egress;
 use crate::survey::greeting::{Greeting, greet};
 use crate::survey::patience::{Patience, Patient};
+use crate::survey::processes;
 
 /// How long the DNS may take for one answer: a setup must not hang where there is none.
 const DNS_PATIENCE: Duration = Duration::from_secs(4);

@@ -33,7 +33,7 @@ const ALLOWED: [(&str, &str, &str); 9] = [
     ("config/syntax.rs", ", ", "the same"),
     ("lang/layout.rs", ". IN ", "a line of a zone file"),
     ("lang/layout.rs", ". IN MX ", "a line of a zone file"),
-    ("setup/processes.rs", " (deleted)", "how the kernel marks a program that is gone"),
+    ("survey/processes.rs", " (deleted)", "how the kernel marks a program that is gone"),
     ("setup/takeover/postfix/parameters.rs", " #", "how a comment begins in main.cf"),
     ("tls/server.rs", "PRIVATE KEY", "the label of a PEM block"),
 ];

@@ -1,5 +1,6 @@
-//! Whether the disk that the queue lives on is there: below the point where it is not
-//! mounted there is an empty folder, in which a second queue would begin.
+//! What a folder lies on, and whether the disk that the queue lives on is there: below the
+//! point where it is not mounted there is an empty folder, in which a second queue would
+//! begin.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,33 @@ pub fn missing(folder: &Path) -> Option<PathBuf> {
     let wanted = std::fs::read_to_string("/etc/fstab").ok()?;
     let mounted = std::fs::read_to_string("/proc/self/mounts").ok()?;
     missing_of(&folder, &wanted, &mounted)
+}
+
+/// A file system that is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where.
+    pub point: PathBuf,
+    /// What kind: `ext4`, `tmpfs`, `nfs4`.
+    pub kind: String,
+    /// Nothing can be written on it.
+    pub is_read_only: bool,
+}
+
+/// What the folder, or the nearest above it that is there, lies on.
+pub fn of(folder: &Path) -> Option<Mount> {
+    let folder = folder.ancestors().find_map(|folder| std::fs::canonicalize(folder).ok())?;
+    of_folder(&folder, &std::fs::read_to_string("/proc/self/mounts").ok()?)
+}
+
+// What is mounted later over the same point, or higher up, hides what was there.
+fn of_folder(folder: &Path, mounted: &str) -> Option<Mount> {
+    let mounts = mounted.lines().filter_map(|line| {
+        let point = point(line).filter(|point| folder.starts_with(point))?;
+        let kind = line.split_whitespace().nth(2)?.to_owned();
+        Some(Mount { point, kind, is_read_only: options(line).any(|option| option == "ro") })
+    });
+    mounts.max_by_key(|mount| mount.point.components().count())
 }
 
 fn missing_of(folder: &Path, wanted: &str, mounted: &str) -> Option<PathBuf> {
@@ -38,6 +66,19 @@ fn options(line: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_lies_on_the_nearest_of_what_is_mounted_and_there_on_the_last() {
+        let mounted = "/dev/vda1 / ext4 rw 0 0\ntmpfs /var tmpfs rw 0 0\n\
+                       overlay /var overlay ro,relatime 0 0\nserver:/q /var/lib/pq nfs4 rw 0 0\n";
+        let of = |folder| of_folder(Path::new(folder), mounted).map(|mount| mount.kind);
+        assert_eq!(of("/var/lib/puerto").as_deref(), Some("overlay"));
+        assert_eq!(of("/var/lib/pq/puerto").as_deref(), Some("nfs4"));
+        assert_eq!(of("/srv").as_deref(), Some("ext4"));
+        let var = of_folder(Path::new("/var"), mounted).unwrap();
+        assert!(var.is_read_only && var.point == Path::new("/var"));
+        assert_eq!(of_folder(Path::new("/srv"), ""), None);
+    }
 
     #[test]
     fn a_disk_that_is_to_be_mounted_and_is_not_is_missing() {

@@ -1,0 +1,114 @@
+//! Who listens where we should, and another mail server that is in the way or will be.
+
+use std::path::Path;
+
+use super::{Daemon, Machine, Section};
+use crate::finding::{Finding, kinds};
+use crate::lang::{Said, Text, said};
+use crate::setup::{Root, Service, mail_servers};
+use crate::survey::processes;
+
+kinds! {
+    TAKEN = "port.taken" Error:
+        "{program} listens there, and the server cannot",
+        "{program} escucha ahí, y el servidor no puede hacerlo",
+        "stop that program, or give `[listen]` other addresses; then restart the server",
+        "pare ese programa o ponga otras direcciones en `[listen]`; después reinicie el servidor";
+    SILENT = "port.silent" Error:
+        "the server runs, and nothing listens there",
+        "el servidor está en marcha y nadie escucha ahí",
+        "{restart}", "{restart}";
+    RIVAL = "port.rival" Warning:
+        "{unit} is another mail server of this machine, runs or starts with it, and would take the \
+         port",
+        "{unit} es otro servidor de correo de esta máquina, en marcha o que arranca con ella, y \
+         ocuparía el puerto",
+        "", "";
+}
+
+/// By which a service manager has our addresses for us.
+const MANAGERS: [&str; 2] = ["systemd", "init"];
+
+pub(super) fn look(machine: &Machine<'_>) -> Section {
+    let mut section = Section::new("ports", Text::new("ports", "puertos"));
+    let listen = &machine.config.listen;
+    let root = Root::new("/");
+    let servers = mail_servers(&root);
+    let mut ports: Vec<u16> = listen.all().map(std::net::SocketAddr::port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    for port in &ports {
+        let holders = processes::listening(*port);
+        let is_ours = holders.iter().any(|program| is_named(program, machine.program, &["puerto"]));
+        let stranger = holders.iter().find(|program| {
+            !is_named(program, machine.program, &["puerto"])
+                && !is_named(program, machine.program, &MANAGERS)
+        });
+        let found = match stranger {
+            Some(program) if !is_ours => Some(taken(&root, &servers, program)),
+            _ if matches!(machine.daemon, Daemon::Runs(_)) && !processes::is_listened_on(*port) => {
+                Some(SILENT.put("restart", restart()))
+            }
+            _ => None,
+        };
+        section.findings.extend(found.map(|finding| of_port(finding, *port)));
+    }
+    let running = processes::running();
+    let told = section.findings.iter().any(|finding| finding.id == TAKEN.id);
+    if let Some(rival) = servers.iter().find(|server| server.at_work(&root, &running))
+        && listen.all().any(|address| address.port() == 25)
+        && !told
+    {
+        let remedy = stop(&root, rival);
+        section.findings.push(Finding { remedy, ..RIVAL.put("unit", rival.unit) });
+    }
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    section.seen = match ports.as_slice() {
+        [] => {
+            said!("none; programs of this machine alone", "ninguno; solo programas de esta máquina")
+        }
+        ports => Said::words(ports.join(", ")),
+    };
+    section
+}
+
+fn of_port(finding: Finding, port: u16) -> Finding {
+    Finding { subject: Some(format!("tcp/{port}")), ..finding }
+}
+
+fn is_named(program: &Path, ours: &Path, names: &[&str]) -> bool {
+    let name = program.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| names.contains(&name)) || (names == ["puerto"] && program == ours)
+}
+
+fn taken(root: &Root, servers: &[Service], program: &Path) -> Finding {
+    let finding = TAKEN.put("program", program.display());
+    match servers.iter().find(|server| server.is_daemon(program)) {
+        Some(server) => Finding { remedy: stop(root, server), ..finding },
+        None => finding,
+    }
+}
+
+/// How the server is started again, with its sockets.
+pub(super) fn restart() -> &'static str {
+    match Path::new(super::MANAGED).exists() {
+        true => "systemctl stop puerto.socket puerto.service && systemctl start puerto.service",
+        false => "puerto serve",
+    }
+}
+
+// What waits there leaves only by that server: it is not stopped over that.
+fn stop(root: &Root, server: &Service) -> Said {
+    let command = format!("systemctl disable --now {} && {}", server.unit, restart());
+    let [show, empty] = server.queue_commands;
+    match server.waiting(root) {
+        0 => Said::words(command),
+        count => said!(
+            "{count} messages wait in its queue, which nobody else sends: {empty}, until {show} shows \
+             none; then: {command}",
+            "hay {count} mensajes en su cola, que nadie más envía: {empty}, hasta que {show} no \
+             muestre ninguno; después: {command}";
+            count = count, empty = empty, show = show, command = command
+        ),
+    }
+}
