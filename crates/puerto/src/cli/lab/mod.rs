@@ -4,7 +4,8 @@
 //! this process on a folder of its own; its Internet is `puerto_lab`. Letters go in
 //! through the local socket as `sendmail` hands them over. What the receivers saw is
 //! shown as it happens, then in a table; nothing that is shown is made up. `scenario`
-//! holds worlds in which one thing is wrong, `cluster` shows several nodes on one queue.
+//! holds worlds in which one thing is wrong, `cluster` shows several nodes on one queue,
+//! and `classroom` is for labs that stay: exercises, and a class.
 
 mod classroom;
 mod cluster;

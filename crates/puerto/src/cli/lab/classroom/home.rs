@@ -98,8 +98,13 @@ impl Home {
             ));
         }
         make(&path)?;
-        let known = Memory::of(&path)?;
-        if known.is_none() && !is_unused(&path).map_err(|error| cannot(&path, &error))? {
+        // One that is damaged says all the same that the folder is a lab's.
+        let (known, is_labs) = match Memory::of(&path) {
+            Ok(known) => (known.clone(), known.is_some()),
+            Err(damaged) if anew && damaged.code == Sysexit::DataError => (None, true),
+            Err(error) => return Err(error),
+        };
+        if !is_labs && !is_unused(&path).map_err(|error| cannot(&path, &error))? {
             return Err(Failure::new(
                 Sysexit::CantCreate,
                 said!(
@@ -161,8 +166,8 @@ impl Memory {
                 Failure::new(
                     Sysexit::DataError,
                     said!(
-                        "{file} is damaged: begin anew with --reset, after removing it",
-                        "{file} está dañado: elimínelo y empiece de nuevo con --reset";
+                        "{file} is damaged: begin anew with --reset",
+                        "{file} está dañado: empiece de nuevo con --reset";
                         file = file.display()
                     ),
                 )
@@ -239,7 +244,10 @@ pub(super) fn running(asked: Option<&Path>) -> Result<PathBuf, Failure> {
 // `~/puerto-lab`, which is easily found with an editor.
 fn base() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-    home.unwrap_or_else(std::env::temp_dir).join("puerto-lab")
+    match home {
+        Some(home) => home.join("puerto-lab"),
+        None => std::env::temp_dir().join(format!("puerto-lab-{}", nix::unistd::getuid())),
+    }
 }
 
 fn make(path: &Path) -> Result<(), Failure> {
@@ -334,7 +342,10 @@ mod tests {
         assert_eq!(other.code, Sysexit::CantCreate);
         let (home, known) = Home::take(Some(&path), Kind::Exercise(3), false).unwrap();
         assert_eq!(known, Some(memory(Kind::Exercise(3))));
+        fs::write(home.path().join(MEMORY), "{").unwrap();
         drop(home);
+        let damaged = Home::take(Some(&path), Kind::Keep, false).unwrap_err();
+        assert_eq!(damaged.code, Sysexit::DataError);
         let (home, known) = Home::take(Some(&path), Kind::Keep, true).unwrap();
         assert_eq!((known, Memory::of(home.path()).unwrap()), (None, None));
     }

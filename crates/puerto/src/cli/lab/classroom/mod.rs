@@ -302,6 +302,16 @@ async fn stay(
     }
     show.done_waiting();
     world.close().await;
+    if !show.json {
+        const ENDED: Text = Text::new(
+            "The lab has ended. What you did is in {folder}; go on with `{command}`.",
+            "El laboratorio ha terminado. Lo que hizo está en {folder}; siga con `{command}`.",
+        );
+        let folder = world.folder().display().to_string();
+        let command = blueprint.kind.command();
+        let values = [("folder", folder.as_str()), ("command", command.as_str())];
+        show.line(&ENDED.with(language, &values));
+    }
     Ok(true)
 }
 

@@ -263,10 +263,10 @@ impl World {
         }
         let files = files(self.folder());
         if has_new_zone || files != state.files {
-            let told = state.files.is_empty() || files == state.files;
+            let silently = state.files.is_empty() || files == state.files;
             state.files = files;
             let before = news.len();
-            self.apply_config(&mut state, &mut news, told).await;
+            self.apply_config(&mut state, &mut news, silently).await;
             state.config_fault =
                 news.iter().skip(before).find(|news| !news.good).map(|news| news.said.clone());
         }
