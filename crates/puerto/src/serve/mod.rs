@@ -7,6 +7,7 @@
 //! flight ends, the queue gives back what it holds, the spool is closed, the log is
 //! written out.
 
+mod dnssec;
 pub mod keeper;
 mod memory;
 mod mounts;
@@ -224,6 +225,7 @@ impl Daemon {
         let client_tls = ClientTls::new().knowing(known_keys(&config, &log));
         let dns = Arc::new(Resolver::new(&config));
         let config = Live::new(config);
+        dnssec::begin(&dns, &config, &log);
         let keys = Arc::new(keys);
         let wake = Wake::default();
         let clock = store.clock();

@@ -560,6 +560,9 @@ fn checks_are_declared_once_and_the_document_is_theirs() {
         assert!(check.severity >= Severity::Info && check.id.contains('.'));
     }
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/checks.md");
+    if std::env::var_os("PUERTO_BLESS").is_some() {
+        std::fs::write(file, document(Language::English)).unwrap();
+    }
     let written = std::fs::read_to_string(file).unwrap_or_default();
     assert!(
         written == document(Language::English),
