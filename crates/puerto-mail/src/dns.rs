@@ -415,7 +415,11 @@ impl Dns for Table {
         self.vouched(name, record_type).await.0
     }
 
-    async fn vouched(&self, name: &str, record_type: RecordType) -> (Result<Answer, DnsError>, bool) {
+    async fn vouched(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> (Result<Answer, DnsError>, bool) {
         let mut name = canonical(name);
         let (mut validated, mut alias_of) = (self.validated, None);
         let is_doubted = |name: &str, kind| self.doubted.contains(&(name.to_owned(), kind));

@@ -56,7 +56,7 @@ fn words(found: &Validation, bogus: &str) -> (&'static str, String) {
             ),
         ),
         Validation::Unknown(error) => {
-            ("warning", format!("DANE: nobody knows yet whether the resolver validates: {error}"))
+            ("info", format!("DANE: nobody knows yet whether the resolver validates: {error}"))
         }
     }
 }

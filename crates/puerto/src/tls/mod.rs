@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod client;
+mod dane;
 mod fault;
 mod known;
 mod legacy;
@@ -14,6 +15,7 @@ use crate::lang::{Said, said};
 
 pub use certificate::Certificate;
 pub use client::{Acquainted, ClientTls, Inspected, Inspection};
+pub use dane::{Dane, Tlsa, TlsaSet};
 pub use fault::{CertificateFault, handshake_failure, tls_failure};
 pub use known::{Acquaintance, KnownKeys};
 pub use own::OwnCertificate;
