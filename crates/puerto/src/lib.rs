@@ -39,4 +39,5 @@ mod setup;
 pub mod survey;
 pub mod telemetry;
 pub mod tls;
+pub mod transport;
 pub mod verify;

@@ -358,6 +358,14 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("TLS towards other servers; a route may differ. Required means verified, too.", "TLS hacia otros servidores; una ruta puede tener el suyo. `required` exige además verificarlo.");
         |d, v| store(&mut d.config.delivery.tls, value::tls_level(v));
         |c| tls_level(c.delivery.tls);
+    "delivery" "dane" = Written("true"); Text::new("true or false", "true o false");
+        Text::new("Obey the TLSA records of hosts (DANE), where the resolver validates DNSSEC; tls = \"none\" in a route is the way around those of one domain.", "Obedece los registros TLSA de las máquinas (DANE) si el resolutor valida DNSSEC; tls = \"none\" en una ruta evita los de un dominio.");
+        |d, v| store(&mut d.config.delivery.dane, value::flag(v));
+        |c| c.delivery.dane.to_string();
+    "delivery" "mta_sts" = Written("true"); Text::new("true or false", "true o false");
+        Text::new("Obey the MTA-STS policies of domains; tls = \"none\" in a route is the way around that of one domain.", "Obedece las políticas MTA-STS de los dominios; tls = \"none\" en una ruta evita la de un dominio.");
+        |d, v| store(&mut d.config.delivery.mta_sts, value::flag(v));
+        |c| c.delivery.mta_sts.to_string();
     "delivery" "bind_ipv4" = Written("\"\""); Text::new("an IPv4 address of this machine, or \"\"", "una dirección IPv4 de esta máquina, o \"\"");
         Text::new("The IPv4 address to send from.", "La dirección IPv4 desde la que se envía.");
         |d, v| store(&mut d.config.delivery.bind_ipv4, value::optional(v, value::address));

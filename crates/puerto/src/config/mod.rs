@@ -352,6 +352,10 @@ pub struct Delivery {
     pub connect_timeout: Duration,
     /// TLS towards hosts without a route of their own.
     pub tls: TlsLevel,
+    /// TLSA records of hosts are obeyed.
+    pub dane: bool,
+    /// MTA-STS policies of domains are obeyed.
+    pub mta_sts: bool,
     /// IPv4 source address.
     pub bind_ipv4: Option<std::net::Ipv4Addr>,
     /// IPv6 source address.

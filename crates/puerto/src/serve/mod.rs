@@ -12,6 +12,7 @@ pub mod keeper;
 mod memory;
 mod mounts;
 mod notify;
+mod policies;
 mod privileges;
 mod signals;
 pub mod store;
@@ -255,8 +256,9 @@ impl Daemon {
             bouncer: Arc::new(Bouncer::new(config.clone(), Arc::clone(&intake), log.clone())),
             returns: returns(&config, history.as_ref(), &log),
         };
-        let router =
-            Arc::new(Router::new(config.clone(), Arc::clone(&dns)).heeding(orders.clone()));
+        let policies = policies::open(&dns, &config, &clock, &log);
+        let router = Router::new(config.clone(), Arc::clone(&dns)).heeding(orders.clone());
+        let router = Arc::new(router.obeying(policies));
         let lanes = queue::Lanes::default();
         let queue = queue::Wiring {
             config: config.clone(),

@@ -9,6 +9,7 @@ pub mod egress;
 mod existence;
 pub mod greeting;
 pub mod https;
+pub mod mtasts;
 pub mod names;
 pub mod patience;
 pub mod records;

@@ -66,6 +66,7 @@ fn each_event(mut with: impl FnMut(&str, &Event<'_>)) {
             status,
             text,
             tls,
+            tls_reason: None,
             explanation,
         })
     };
