@@ -4,8 +4,9 @@
 pub const PATH: &str = "/.well-known/mta-sts.txt";
 /// RFC 8461 §3.2: about a year.
 pub const LONGEST: u64 = 31_557_600;
-/// Patterns that are kept of one policy.
-const MOST_HOSTS: usize = 200;
+/// Patterns that are kept of one policy, and octets of one: a name's (RFC 1035 §2.3.4).
+const MOST_HOSTS: usize = 100;
+const LONGEST_HOST: usize = 255;
 
 /// What a policy demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,8 @@ impl Policy {
         let mode = value("mode").and_then(Mode::named).ok_or("mode")?;
         let is_number = |age: &&str| age.bytes().all(|octet| octet.is_ascii_digit());
         let max_age = value("max_age").filter(is_number).and_then(|age| age.parse().ok());
-        let hosts = fields.iter().filter(|(name, _)| *name == "mx").take(MOST_HOSTS);
+        let is_host = |(name, host): &&(&str, &str)| *name == "mx" && host.len() <= LONGEST_HOST;
+        let hosts = fields.iter().filter(is_host).take(MOST_HOSTS);
         let hosts: Vec<_> = hosts.map(|(_, host)| host.to_ascii_lowercase()).collect();
         if hosts.is_empty() && mode != Mode::None {
             return Err("mx");
@@ -125,6 +127,10 @@ mod tests {
         }
         assert!(Policy::read("version: STSv1\nmode: none\nmax_age: 0\n").is_ok());
         assert_eq!(Policy::read(""), Err("version"));
+        let long = text.replace("Mail.example.com", &"a".repeat(LONGEST_HOST + 1));
+        assert_eq!(Policy::read(&long).unwrap().hosts, ["*.mx.example"], "no name is so long");
+        let many = text.replace("mx: *.mx.example", &"mx: b.test\r\n".repeat(1000));
+        assert_eq!(Policy::read(&many).unwrap().hosts.len(), MOST_HOSTS);
     }
 
     #[test]

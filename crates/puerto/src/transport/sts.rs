@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ const FILE: &str = "mta-sts";
 const LONGEST_FILE: u64 = 64 * 1024 * 1024;
 /// Policies that are kept; then those go first that were not asked for the longest.
 const MOST: usize = 10_000;
+/// Octets of their patterns, by the same rule: whoever has many domains may write long ones.
+const MOST_OCTETS: usize = 16 * 1024 * 1024;
+/// How long the file may lag behind: a newsletter meets many policies at once.
+const LAG: Duration = Duration::from_secs(2);
 /// RFC 8461 §3.3: what could not be fetched is left alone for so long.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// After this a policy is fetched again, off the path of a message.
@@ -72,6 +77,8 @@ struct Inner {
     file: Option<PathBuf>,
     state: Mutex<State>,
     writing: Mutex<()>,
+    /// Somebody is about to write the file.
+    is_to_be_written: AtomicBool,
 }
 
 #[derive(Default)]
@@ -156,7 +163,8 @@ impl Policies {
 
     fn with(clock: Arc<dyn Clock>, fetch: Fetch, file: Option<PathBuf>, state: State) -> Self {
         let (state, writing) = (Mutex::new(state), Mutex::new(()));
-        Self(Arc::new(Inner { clock, fetch, file, state, writing }))
+        let is_to_be_written = AtomicBool::new(false);
+        Self(Arc::new(Inner { clock, fetch, file, state, writing, is_to_be_written }))
     }
 
     /// The same for whoever does not need them for himself.
@@ -255,11 +263,15 @@ impl Policies {
 
     // Nobody waits for the file: what was not saved is fetched again.
     fn save(&self) {
-        if self.0.file.is_none() {
+        if self.0.file.is_none() || self.0.is_to_be_written.swap(true, Ordering::Relaxed) {
             return;
         }
         let policies = self.clone();
-        drop(tokio::task::spawn_blocking(move || policies.write()));
+        drop(tokio::spawn(async move {
+            tokio::time::sleep(LAG).await;
+            policies.0.is_to_be_written.store(false, Ordering::Relaxed);
+            let _ = tokio::task::spawn_blocking(move || policies.write()).await;
+        }));
     }
 
     /// Writes the file, whole or not at all. It blocks.
@@ -288,10 +300,12 @@ impl Policies {
 
 impl State {
     fn shrink(&mut self) {
-        while self.kept.len() > MOST {
+        let cost = |kept: &Kept| kept.policy.hosts.iter().map(String::len).sum::<usize>();
+        let mut octets: usize = self.kept.values().map(cost).sum();
+        while self.kept.len() > MOST || octets > MOST_OCTETS {
             let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used);
             let Some(oldest) = oldest.map(|(domain, _)| domain.clone()) else { return };
-            self.kept.remove(&oldest);
+            octets -= self.kept.remove(&oldest).as_ref().map_or(0, cost);
         }
     }
 }
