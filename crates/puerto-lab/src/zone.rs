@@ -235,7 +235,7 @@ impl Dns for Zone {
             if records.is_empty() {
                 return Err(DnsError::NoRecords);
             }
-            Ok(Answer { records, ttl: TTL, validated: false })
+            Ok(Answer { records, ttl: TTL, validated: false, alias_of: None })
         })
     }
 }

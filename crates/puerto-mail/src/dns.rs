@@ -214,6 +214,8 @@ pub struct Answer {
     /// Whether DNSSEC vouches for all of it, by the word of a resolver that validates and
     /// to which the way is safe (RFC 4035 §4.9.3).
     pub validated: bool,
+    /// The name whose records they are, where aliases lead to another than was asked for.
+    pub alias_of: Option<String>,
 }
 
 /// A text in the character-strings of at most 255 octets that a TXT record holds (RFC 1035
@@ -251,6 +253,19 @@ pub trait Dns: Send + Sync {
         name: &str,
         record_type: RecordType,
     ) -> impl Future<Output = Result<Answer, DnsError>> + Send;
+
+    /// The same, and whether DNSSEC vouches for what is said, that there is nothing included.
+    fn vouched(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = (Result<Answer, DnsError>, bool)> + Send {
+        async move {
+            let answer = self.lookup(name, record_type).await;
+            let validated = answer.as_ref().is_ok_and(|answer| answer.validated);
+            (answer, validated)
+        }
+    }
 
     /// The records of a name; none where the DNS says for certain that there are none.
     fn records(
@@ -305,6 +320,14 @@ impl<D: Dns> Dns for &D {
     ) -> impl Future<Output = Result<Answer, DnsError>> + Send {
         (**self).lookup(name, record_type)
     }
+
+    fn vouched(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> impl Future<Output = (Result<Answer, DnsError>, bool)> + Send {
+        (**self).vouched(name, record_type)
+    }
 }
 
 /// A table that answers: the DNS of tests.
@@ -313,6 +336,7 @@ pub struct Table {
     records: HashMap<(String, RecordType), Result<Vec<Record>, DnsError>>,
     names: std::collections::HashSet<String>,
     validated: bool,
+    doubted: std::collections::HashSet<(String, RecordType)>,
 }
 
 impl Table {
@@ -360,6 +384,12 @@ impl Table {
         self
     }
 
+    /// Takes one question out of what DNSSEC vouches for; for an alias, that of its CNAME.
+    pub fn doubt(&mut self, name: &str, record_type: RecordType) -> &mut Self {
+        self.doubted.insert((canonical(name), record_type));
+        self
+    }
+
     /// Answers a question with an error in place of the records that there may be.
     pub fn fail(&mut self, name: &str, record_type: RecordType, error: DnsError) -> &mut Self {
         self.records.insert((canonical(name), record_type), Err(error));
@@ -382,26 +412,45 @@ pub fn is_at_or_below(name: &str, ancestor: &str) -> bool {
 
 impl Dns for Table {
     async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        self.vouched(name, record_type).await.0
+    }
+
+    async fn vouched(
+        &self,
+        name: &str,
+        record_type: RecordType,
+    ) -> (Result<Answer, DnsError>, bool) {
         let mut name = canonical(name);
+        let (mut validated, mut alias_of) = (self.validated, None);
+        let is_doubted = |name: &str, kind| self.doubted.contains(&(name.to_owned(), kind));
         for _ in 0..8 {
             match self.records.get(&(name.clone(), record_type)) {
                 Some(Ok(records)) => {
-                    let (records, validated) = (records.clone(), self.validated);
-                    return Ok(Answer { records, ttl: 300, validated });
+                    validated &= !is_doubted(&name, record_type);
+                    let records = records.clone();
+                    return (Ok(Answer { records, ttl: 300, validated, alias_of }), validated);
                 }
-                Some(Err(error)) => return Err(error.clone()),
+                Some(Err(error)) => return (Err(error.clone()), false),
                 None => {}
             }
             match self.records.get(&(name.clone(), RecordType::Cname)) {
                 Some(Ok(aliases)) => match aliases.first() {
-                    Some(Record::Name(target)) => name.clone_from(target),
-                    _ => return Err(DnsError::NoRecords),
+                    Some(Record::Name(target)) => {
+                        validated &= !is_doubted(&name, RecordType::Cname);
+                        name.clone_from(target);
+                        alias_of = Some(name.clone());
+                    }
+                    _ => return (Err(DnsError::NoRecords), validated),
                 },
-                _ if self.names.contains(&name) => return Err(DnsError::NoRecords),
-                _ => return Err(DnsError::NoSuchDomain),
+                _ => {
+                    validated &= !is_doubted(&name, record_type);
+                    let exists = self.names.contains(&name);
+                    let absence = if exists { DnsError::NoRecords } else { DnsError::NoSuchDomain };
+                    return (Err(absence), validated);
+                }
             }
         }
-        Err(DnsError::Failure(DnsFault::Aliases))
+        (Err(DnsError::Failure(DnsFault::Aliases)), false)
     }
 }
 

@@ -41,4 +41,5 @@ mod setup;
 pub mod survey;
 pub mod telemetry;
 pub mod tls;
+pub mod transport;
 pub mod verify;

@@ -90,6 +90,7 @@ fn outcomes(component: &'static str) -> Vec<Outcome> {
         reply: Some(reply.clone()),
         cause: Cause::words("host mx.example.net[192.0.2.1] said: 550 5.1.1 no such user"),
         tls: None,
+        tls_reason: None,
         at: Timestamp::from_millis(1_795_500_001_000),
         delays: Delays::default(),
         retry_after: None,

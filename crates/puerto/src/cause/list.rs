@@ -279,6 +279,38 @@ causes! {
     CertificateUntrusted {} = "tls.certificate-untrusted"
         ["the certificate's issuer is not trusted",
          "no se confía en quien emitió el certificado"];
+    TlsaUnmatched { host: String } = "tls.tlsa-unmatched"
+        ["no TLSA record of {host} matches the certificate",
+         "ningún registro TLSA de {host} corresponde al certificado"];
+    TlsaUnknown { host: String, error: DnsError } = "transport.tlsa-unknown"
+        ["TLSA of {host}: {error}; the host may demand DANE, and nobody goes on without an answer",
+         "TLSA de {host}: {error}; la máquina quizá exija DANE, y sin respuesta no se sigue"]
+        => "puerto.dns";
+    StsExcludes { domain: String, host: String } = "transport.sts-excludes"
+        ["the MTA-STS policy of {domain} does not name its MX host {host}",
+         "la política MTA-STS de {domain} no nombra su MX {host}"];
+    WithoutTls {} = "transport.none"
+        ["plain, because the configuration says so",
+         "sin cifrar, porque así lo dice la configuración"];
+    Opportunistic {} = "transport.opportunistic"
+        ["opportunistic", "oportunista"];
+    TlsConfigured {} = "transport.configured"
+        ["required by the configuration", "exigido por la configuración"];
+    DanePublished { records: String } = "transport.dane"
+        ["DANE: {records} published", "DANE: publicado {records}"];
+    DaneMatched { record: String } = "transport.dane-matched"
+        ["DANE: {record} matched", "DANE: coincide {record}"];
+    DaneUnusable {} = "transport.dane-unusable"
+        ["DANE: no usable TLSA record, so that TLS is demanded and no certificate",
+         "DANE: ningún registro TLSA utilizable, así que se exige TLS y ningún certificado"];
+    StsEnforced { pattern: String } = "transport.sts-enforce"
+        ["MTA-STS enforce: mx pattern {pattern}", "MTA-STS enforce: patrón mx {pattern}"];
+    StsTesting {} = "transport.sts-testing"
+        ["MTA-STS testing: nothing is demanded", "MTA-STS testing: no se exige nada"];
+    PlainNotOffered {} = "transport.plain-not-offered"
+        ["plain, because TLS is not offered", "sin cifrar, porque no se ofrece TLS"];
+    PlainBecause { why: Box<Cause> } = "transport.plain-because"
+        ["plain, because TLS failed: {why}", "sin cifrar, porque ha fallado TLS: {why}"];
     CertificateChanged {} = "tls.certificate-changed"
         ["the certificate is not valid, and its key is not the one that this relay had before: no password is sent (relay-keys in state_dir has the key that is known)",
          "el certificado no es válido y su clave no es la que este relay tenía antes: no se envía ninguna contraseña (relay-keys, en state_dir, tiene la clave conocida)"];

@@ -10,19 +10,9 @@ use super::outcome::{Check, Draft, Judged, Status, told};
 use super::tls::{MTASTS_MAX_AGE, MTASTS_MX, MTASTS_POLICY, MTASTS_RECORD};
 use super::world::World;
 use crate::finding::Severity;
+use crate::survey::mtasts::{LONGEST, Mode, PATH, Policy};
 
-const PATH: &str = "/.well-known/mta-sts.txt";
 const DAY: u64 = 86_400;
-/// RFC 8461 §3.2: about a year.
-const LONGEST: u64 = 31_557_600;
-
-/// A policy as it was read.
-#[derive(Debug, PartialEq, Eq)]
-struct Policy {
-    mode: String,
-    max_age: u64,
-    hosts: Vec<String>,
-}
 
 /// Fetches and judges the policy, if the record promises one.
 pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> Vec<Check> {
@@ -44,7 +34,7 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
     let (page, exchangers) = tokio::join!(context.world.page(&host, PATH), context.exchangers());
     match of_page(draft(&MTASTS_POLICY), &page) {
         Ok(policy) => vec![
-            draft(&MTASTS_POLICY).with("mode", &policy.mode).right(),
+            draft(&MTASTS_POLICY).with("mode", policy.mode.name()).right(),
             told(matching(draft(&MTASTS_MX), &policy, exchangers)),
             draft(&MTASTS_MAX_AGE)
                 .with("seconds", policy.max_age)
@@ -85,46 +75,14 @@ fn of_page(draft: Draft, page: &Page) -> Judged<Policy> {
     .fails()
 }
 
-impl Policy {
-    // What is wrong is told by the name of the field.
-    fn read(body: &str) -> Result<Self, &'static str> {
-        let fields: Vec<(&str, &str)> = body
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.trim(), value.trim()))
-            .collect();
-        let value = |wanted| fields.iter().find(|(name, _)| *name == wanted).map(|field| field.1);
-        if value("version") != Some("STSv1") {
-            return Err("version");
-        }
-        let modes = ["enforce", "testing", "none"];
-        let mode = value("mode").filter(|mode| modes.contains(mode)).ok_or("mode")?.to_owned();
-        let max_age = value("max_age").and_then(|age| age.parse().ok()).ok_or("max_age")?;
-        let hosts = fields.iter().filter(|(name, _)| *name == "mx");
-        let hosts: Vec<_> = hosts.map(|(_, host)| host.to_ascii_lowercase()).collect();
-        if hosts.is_empty() && mode != "none" {
-            return Err("mx");
-        }
-        Ok(Self { mode, max_age, hosts })
-    }
-
-    // RFC 8461 §4.1: a wildcard stands for one label.
-    fn names(&self, host: &str) -> bool {
-        self.hosts.iter().any(|pattern| match pattern.strip_prefix("*.") {
-            Some(rest) => host.split_once('.').is_some_and(|(_, above)| above == rest),
-            None => pattern == host,
-        })
-    }
-}
-
 fn matching(draft: Draft, policy: &Policy, exchangers: Result<Vec<String>, DnsError>) -> Judged {
     let exchangers = draft.answered(exchangers)?;
-    if policy.mode == "none" {
+    if policy.mode == Mode::None {
         return Ok(draft.not_applicable(("the policy is off", "la política está desactivada")));
     }
-    let strangers = || exchangers.iter().filter(|host| !policy.names(host));
+    let strangers = || exchangers.iter().filter(|host| policy.pattern_of(host).is_none());
     // While it is tested, mail still comes.
-    let severity = if policy.mode == "testing" { Severity::Warning } else { Severity::Error };
+    let severity = if policy.mode == Mode::Testing { Severity::Warning } else { Severity::Error };
     let lines: Vec<_> = strangers().map(|host| format!("mx: {host}")).collect();
     let draft = draft
         .list("hosts", &exchangers)
@@ -195,31 +153,5 @@ mod tests {
         ] {
             assert_eq!(judged(page.clone()), expected, "{page:?}");
         }
-    }
-
-    #[test]
-    fn policies_are_read_and_name_hosts() {
-        let text = "version: STSv1\r\nmode: enforce\r\nmx: Mail.example.com\r\nmx: *.mx.example\r\n\
-                    max_age: 604800\r\n";
-        let policy = Policy::read(text).unwrap();
-        assert_eq!((policy.mode.as_str(), policy.max_age), ("enforce", 604_800));
-        for (host, named) in [
-            ("mail.example.com", true),
-            ("a.mx.example", true),
-            ("b.a.mx.example", false),
-            ("mx.example", false),
-            ("other.example.com", false),
-        ] {
-            assert_eq!(policy.names(host), named, "{host}");
-        }
-        for (from, to, what) in [
-            ("STSv1", "STSv2", "version"),
-            ("enforce", "strict", "mode"),
-            ("604800", "a week", "max_age"),
-            ("mx: ", "host: ", "mx"),
-        ] {
-            assert_eq!(Policy::read(&text.replace(from, to)), Err(what));
-        }
-        assert!(Policy::read("version: STSv1\nmode: none\nmax_age: 86400\n").is_ok());
     }
 }

@@ -6,10 +6,12 @@ use super::context::{Context, Relay};
 use super::outcome::{Check, Definition, Draft, Judged, family, told};
 use super::starttls::{self, Starttls};
 use super::world::{Trial, World};
+use crate::dns::Validation;
 use crate::finding::Severity;
 use crate::lang::{Said, Text, said_of};
 use crate::survey::address::is_public;
 use crate::survey::greeting::Greeting;
+use puerto_mail::dns::RecordType;
 use puerto_mail::together::together;
 
 family! {
@@ -94,6 +96,30 @@ family! {
         remedy: "apt install unbound, then in puerto.toml: [dns] servers = [\"127.0.0.1\"]",
             "apt install unbound y, en puerto.toml: [dns] servers = [\"127.0.0.1\"]";
     ];
+    RESOLVER_DNSSEC = "net.resolver-dnssec" Info "RFC 7672 §2.2" [
+        "The DNS resolver validates DNSSEC, so that DANE protects mail that leaves",
+        "El resolutor DNS valida DNSSEC y así DANE protege el correo que sale",
+        "By DANE many receivers say in the DNS which certificate their hosts show, so that nobody \
+         on the way can read or take the mail. It rests on DNSSEC, and that on a resolver that \
+         validates and that nobody can get in front of: one on this machine, such as Unbound, or \
+         one that `[dns] trust_ad` says is as near. It is asked for a signed name, which it must \
+         vouch for, and for one whose signatures are wrong, which it must not give (`[dns] \
+         signed_name` and `bogus_name`). Mail goes out all the same without it, to these \
+         receivers as to all others.",
+        "Con DANE muchos receptores dicen en el DNS qué certificado muestran sus máquinas, y nadie \
+         puede leer ni quedarse el correo por el camino. Se apoya en DNSSEC, y este en un resolutor \
+         que valide y al que nadie pueda suplantar: uno en esta máquina, como Unbound, o uno que \
+         `[dns] trust_ad` declare igual de cercano. Se le pregunta por un nombre firmado, del que \
+         debe responder, y por uno con firmas incorrectas, que no debe dar (`[dns] signed_name` y \
+         `bogus_name`). Sin él el correo sale igualmente, hacia esos receptores como hacia los \
+         demás.",
+        right: "DANE: active, {subject} validates", "DANE: activo, {subject} valida";
+        wrong: "DANE: inactive, {subject} does not validate", "DANE: inactivo, {subject} no valida";
+        expected: "a resolver on this machine that validates DNSSEC",
+            "un resolutor en esta máquina que valide DNSSEC";
+        remedy: "apt install unbound, then in puerto.toml: [dns] servers = [\"127.0.0.1\"]",
+            "apt install unbound y, en puerto.toml: [dns] servers = [\"127.0.0.1\"]";
+    ];
     RELAY = "net.relay" Error "RFC 4954 §4" [
         "The relayhost takes our mail and the login",
         "El relayhost acepta nuestro correo y las credenciales",
@@ -144,7 +170,7 @@ const GIVEN: Text = Text::new(
 );
 
 pub(super) async fn run<W: World>(context: &Context<'_, W>) -> Vec<Check> {
-    let mut checks = vec![resolver(context), sendmail(context)];
+    let mut checks = vec![resolver(context), validation(context).await, sendmail(context)];
     if let Some(relay) = &context.relay {
         checks.push(told(relay_addresses(context, relay)));
         checks.extend(relay_trial(context, &relay.name).await);
@@ -221,6 +247,29 @@ fn resolver<W: World>(context: &Context<'_, W>) -> Check {
     };
     let draft = context.about(&RESOLVER_PUBLIC, context.world.resolver());
     draft.judge(context.world.resolvers().iter().any(is_public))
+}
+
+async fn validation<W: World>(context: &Context<'_, W>) -> Check {
+    let dns = &context.config.dns;
+    let asked = [(RecordType::Ns, &dns.signed_name), (RecordType::A, &dns.bogus_name)];
+    let asked = asked.map(|(kind, name)| context.question(name, kind));
+    let draft = context.about(&RESOLVER_DNSSEC, context.world.resolver()).asked(asked.join(", "));
+    match context.world.validation(&dns.signed_name, &dns.bogus_name).await {
+        None => draft.not_applicable(("nobody looked", "nadie lo ha mirado")),
+        Some(Validation::Full) => draft.right(),
+        Some(Validation::Absent) => draft.wrong(),
+        Some(Validation::Untrusted) => draft.finding((
+            "DANE: inactive, {subject} is not on this machine: anybody on the way could say that \
+             an answer is signed",
+            "DANE: inactivo, {subject} no está en esta máquina: cualquiera en el camino podría \
+             decir que una respuesta está firmada",
+        )),
+        Some(Validation::Credulous) => draft.with("bogus", &dns.bogus_name).finding((
+            "DANE: inactive, {subject} gives the address of {bogus}, whose signatures are wrong",
+            "DANE: inactivo, {subject} da la dirección de {bogus}, cuyas firmas son incorrectas",
+        )),
+        Some(Validation::Unknown(error)) => draft.no_answer(&error),
+    }
 }
 
 fn egress<W: World>(context: &Context<'_, W>) -> Check {

@@ -76,11 +76,11 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
              tracking`",
     ),
     (
-        "net.resolver-dnssec, dns.dnssec",
-        "validation belongs to the resolver, whose word is taken for the MX records of a relay \
-             with a password; DANE is not used for sending yet",
-        "validar es cosa del resolutor, cuya palabra vale para los registros MX de un relay con \
-             contraseña; DANE aún no se usa al enviar",
+        "dns.dnssec, dane.dnssec",
+        "whether your own zone is signed matters to nobody who receives your mail, and whoever \
+             brings you mail sees it by a resolver of his own",
+        "que su propia zona esté firmada no le importa a quien recibe su correo, y quien le trae \
+             correo lo ve con un resolutor suyo",
     ),
     (
         "net.tcp-fallback, net.provider-relay",
@@ -113,7 +113,6 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
         "it needs a list of your other domains",
         "necesita la lista de sus otros dominios",
     ),
-    ("dane.dnssec", "DANE is not used for sending yet", "DANE aún no se usa al enviar"),
     (
         "bimi.assets",
         "whether a picture and its certificate are good enough is for the receivers to judge",

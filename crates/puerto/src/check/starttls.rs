@@ -99,7 +99,7 @@ pub(super) async fn attempt(
         Some(IpAddr::V6(source)) => config.delivery.bind_ipv6 = Some(source),
         None => {}
     }
-    let hop = Hop { host: host.into(), address };
+    let hop = Hop::at(host, address);
     let client_tls = ClientTls::new();
     // Receivers' certificates are often not valid for their name: a look takes any.
     let plan = Plan::direct(host, Vec::new(), TlsLevel::Required);

@@ -13,7 +13,7 @@ use super::receiving::Receiving;
 use super::world::World;
 use super::{mtasts, policies};
 use crate::lang::Text;
-use crate::tls::{OwnCertificate, TlsError, tls_failure};
+use crate::tls::{self, OwnCertificate, TlsError, tls_failure};
 use puerto_mail::together::together;
 
 family! {
@@ -362,24 +362,9 @@ fn matches(draft: Draft, records: &[Tlsa], certificate: &Loaded) -> Judged {
     Ok(draft.judge(!records.iter().any(|record| is_met(record, certificate))))
 }
 
-// RFC 7671 §5: usage 3 is about our certificate, 2 about one of its issuers in the chain;
-// others are not usable.
 fn is_met((usage, selector, matching, data): &Tlsa, certificate: &OwnCertificate) -> bool {
-    let is_data = |part: &[u8]| match matching {
-        0 => part == data,
-        1 => digest::digest(&digest::SHA256, part).as_ref() == data,
-        2 => digest::digest(&digest::SHA512, part).as_ref() == data,
-        _ => false,
-    };
-    certificate.chain().enumerate().any(|(depth, (whole, key))| {
-        let is_meant = matches!((usage, depth), (3, 0) | (2, 1..));
-        is_meant
-            && match selector {
-                0 => is_data(whole),
-                1 => key.is_some_and(|key| is_data(key.as_ref())),
-                _ => false,
-            }
-    })
+    let record = tls::Tlsa::new(*usage, *selector, *matching, data);
+    record.is_some_and(|record| certificate.meets(&record))
 }
 
 fn hex(octets: &[u8]) -> String {

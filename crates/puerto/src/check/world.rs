@@ -9,7 +9,7 @@ use puerto_mail::dns::{Answer, Dns, DnsError, RecordType};
 use tokio::sync::watch;
 
 use super::starttls::{self, Starttls};
-use crate::dns::Resolver;
+use crate::dns::{Resolver, Validation};
 use crate::finding::Finding;
 use crate::lang::{self, Said, Text, said};
 use crate::survey::authority::{ask_server, undistorted};
@@ -54,6 +54,16 @@ pub trait World: Dns {
     /// The same for people: `127.0.0.53`.
     fn resolver(&self) -> String {
         self.resolvers().iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What the resolvers make of DNSSEC, by a name that is signed and one whose signatures
+    /// are wrong; `None` if nobody looked.
+    fn validation(
+        &self,
+        _signed: &str,
+        _bogus: &str,
+    ) -> impl Future<Output = Option<Validation>> + Send {
+        async { None }
     }
 
     /// The same about this machine's own names and addresses, which its resolver may make
@@ -165,6 +175,15 @@ impl World for Internet {
 
     fn resolvers(&self) -> Vec<SocketAddr> {
         self.resolver.servers()
+    }
+
+    async fn validation(&self, signed: &str, bogus: &str) -> Option<Validation> {
+        if signed.is_empty() && bogus.is_empty() {
+            return None;
+        }
+        let asked = async { Ok(self.resolver.validation(signed, bogus).await) };
+        let found = self.patience(PATIENCE_IN_ALL).wait(asked).await;
+        Some(found.unwrap_or_else(Validation::Unknown))
     }
 
     async fn ask_resolver(

@@ -319,6 +319,18 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("DNS servers; []: those that the system uses.", "Servidores DNS; []: los que usa el sistema.");
         |d, v| store(&mut d.config.dns_servers, value::list(v, value::dns_server));
         |c| array(&c.dns_servers, |server| quote(server));
+    "dns" "trust_ad" = Written("false"); Text::new("true or false", "true o false");
+        Text::new("Whether the way to these servers is as safe as this machine, so that their word on DNSSEC counts; that of servers on loopback always does. DANE rests on it.", "Si el camino hasta esos servidores es tan seguro como esta máquina y vale lo que digan de DNSSEC; lo que dicen los de loopback vale siempre. En eso se apoya DANE.");
+        |d, v| store(&mut d.config.dns.trust_ad, value::flag(v));
+        |c| c.dns.trust_ad.to_string();
+    "dns" "signed_name" = Written("\".\""); Text::new("a domain whose NS records are signed, or \"\" for none", "un dominio con los registros NS firmados, o \"\" si ninguno");
+        Text::new("A signed name by which it is seen whether the server validates DNSSEC; \"\": it is not looked.", "Un nombre firmado con el que se ve si el servidor valida DNSSEC; con \"\" no se mira.");
+        |d, v| store(&mut d.config.dns.signed_name, value::text(v));
+        |c| quote(&c.dns.signed_name);
+    "dns" "bogus_name" = Written("\"dnssec-failed.org\""); Text::new("a host with wrong signatures, or \"\" for none", "una máquina con firmas incorrectas, o \"\" si ninguna");
+        Text::new("A name with wrong signatures: a server that gives its address does not validate, whatever it says; \"\": it is not asked.", "Un nombre con firmas incorrectas: el servidor que da su dirección no valida, diga lo que diga; con \"\" no se pregunta.");
+        |d, v| store(&mut d.config.dns.bogus_name, value::text(v));
+        |c| quote(&c.dns.bogus_name);
 
     "dkim" "directory" = Written("\"/etc/puerto/dkim\""); PATH;
         Text::new("DIRECTORY/DOMAIN/SELECTOR.pem: every key there signs for its domain.", "CARPETA/DOMINIO/SELECTOR.pem: cada clave que haya ahí firma por su dominio.");
@@ -346,6 +358,14 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("TLS towards other servers; a route may differ. Required means verified, too.", "TLS hacia otros servidores; una ruta puede tener el suyo. `required` exige además verificarlo.");
         |d, v| store(&mut d.config.delivery.tls, value::tls_level(v));
         |c| tls_level(c.delivery.tls);
+    "delivery" "dane" = Written("true"); Text::new("true or false", "true o false");
+        Text::new("Obey the TLSA records of hosts (DANE), where the resolver validates DNSSEC; tls = \"none\" in a route is the way around those of one domain.", "Obedece los registros TLSA de las máquinas (DANE) si el resolutor valida DNSSEC; tls = \"none\" en una ruta evita los de un dominio.");
+        |d, v| store(&mut d.config.delivery.dane, value::flag(v));
+        |c| c.delivery.dane.to_string();
+    "delivery" "mta_sts" = Written("true"); Text::new("true or false", "true o false");
+        Text::new("Obey the MTA-STS policies of domains; tls = \"none\" in a route is the way around that of one domain.", "Obedece las políticas MTA-STS de los dominios; tls = \"none\" en una ruta evita la de un dominio.");
+        |d, v| store(&mut d.config.delivery.mta_sts, value::flag(v));
+        |c| c.delivery.mta_sts.to_string();
     "delivery" "bind_ipv4" = Written("\"\""); Text::new("an IPv4 address of this machine, or \"\"", "una dirección IPv4 de esta máquina, o \"\"");
         Text::new("The IPv4 address to send from.", "La dirección IPv4 desde la que se envía.");
         |d, v| store(&mut d.config.delivery.bind_ipv4, value::optional(v, value::address));

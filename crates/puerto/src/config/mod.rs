@@ -81,6 +81,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// DNS servers; empty: the system's resolvers.
     pub dns_servers: Vec<SocketAddr>,
+    /// What is believed of them.
+    pub dns: DnsTrust,
     /// DIRECTORY/DOMAIN/SELECTOR.pem.
     pub dkim_directory: PathBuf,
     /// Who may log in.
@@ -190,6 +192,8 @@ impl Config {
         config.accounts.file = dir.join("accounts");
         config.local.aliases = dir.join("aliases");
         config.delivery.allow_private = true;
+        // Nobody out there is asked.
+        config.dns = DnsTrust::default();
         // Whoever runs the tests sends for everybody.
         let any: Vec<_> = AddressPattern::parse("*").into_iter().collect();
         let machine = config.trusted_networks.0.iter().map(|network| (*network, any.clone()));
@@ -328,6 +332,17 @@ pub struct AccountSource {
     pub dovecot: Option<PathBuf>,
 }
 
+/// What is believed of the DNS servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DnsTrust {
+    /// The way to them is as safe as this machine, so that their word on DNSSEC counts.
+    pub trust_ad: bool,
+    /// A name that is signed, to be asked for; "": it is not.
+    pub signed_name: String,
+    /// A name whose signatures are wrong, to be asked for; "": it is not.
+    pub bogus_name: String,
+}
+
 /// How mail leaves.
 #[derive(Debug, Clone, Default)]
 pub struct Delivery {
@@ -337,6 +352,10 @@ pub struct Delivery {
     pub connect_timeout: Duration,
     /// TLS towards hosts without a route of their own.
     pub tls: TlsLevel,
+    /// TLSA records of hosts are obeyed.
+    pub dane: bool,
+    /// MTA-STS policies of domains are obeyed.
+    pub mta_sts: bool,
     /// IPv4 source address.
     pub bind_ipv4: Option<std::net::Ipv4Addr>,
     /// IPv6 source address.

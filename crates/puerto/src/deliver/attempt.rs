@@ -90,6 +90,7 @@ impl<'a> Attempt<'a> {
                 reply: failure.reply.clone(),
                 retry_after: failure.reply.as_ref().and_then(asked_wait),
                 tls: failure.tls.clone(),
+                tls_reason: failure.tls_reason.clone(),
                 ..self.outcome(place, DeliveryStatus::Deferred, failure.cause.clone())
             };
             self.set(place, Standing::Open(Some(outcome)));
@@ -184,6 +185,7 @@ impl<'a> Attempt<'a> {
             relay: session.peer.relay.clone(),
             host: Some(session.peer.host.to_string()),
             tls: session.encryption(),
+            tls_reason: session.tls_reason.clone(),
             ..self.outcome(place, status, cause)
         }
     }
@@ -200,6 +202,7 @@ impl<'a> Attempt<'a> {
             reply: None,
             cause,
             tls: None,
+            tls_reason: None,
             at: self.now(),
             delays: Delays {
                 in_queue: self.job.in_queue,

@@ -171,6 +171,8 @@ pub struct Outcome {
     pub cause: Cause,
     /// How the connection was protected, if it was.
     pub tls: Option<Encryption>,
+    /// Why it was so, or why it was not protected.
+    pub tls_reason: Option<Cause>,
     /// When the attempt ended.
     pub at: Timestamp,
     /// Where the time went.

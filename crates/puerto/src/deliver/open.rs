@@ -17,11 +17,15 @@ use super::outcome::{HostFailure, Peer, Why, cause_of};
 use super::session::Session;
 use super::stream::{self, Stream};
 use crate::cause::Cause;
-use crate::config::{Config, Login, TlsLevel};
+use crate::config::{Config, Login};
 use crate::rights;
-use crate::route::{Exchangers, Plan};
+use crate::route::{Exchangers, Hop, Plan};
 use crate::telemetry::Verified;
 use crate::tls::{self, Acquainted, Agreed, ClientTls, Inspection};
+use crate::transport::{Demand, Rule};
+
+/// What both sides agreed on, and why it had to be.
+type Secured = (Agreed, Cause);
 
 /// What a session needs to be made.
 pub(super) struct Terms<'a> {
@@ -31,8 +35,8 @@ pub(super) struct Terms<'a> {
     pub(super) client_tls: &'a ClientTls,
     /// How long each stage may last.
     pub(super) timeouts: ClientTimeouts,
-    /// What is demanded of TLS.
-    pub(super) tls: TlsLevel,
+    /// What is demanded of TLS, and why.
+    pub(super) rule: Rule,
     /// TLS from the first byte.
     pub(super) implicit_tls: bool,
     /// Who we say we are.
@@ -56,7 +60,7 @@ impl<'a> Terms<'a> {
             config,
             client_tls,
             timeouts,
-            tls: plan.tls,
+            rule: Rule::of_level(plan.tls),
             implicit_tls: plan.implicit_tls,
             login: plan.login.as_ref(),
             exchangers_of: plan.exchangers_of.as_ref(),
@@ -66,8 +70,20 @@ impl<'a> Terms<'a> {
 }
 
 impl Terms<'_> {
+    /// The same for one host of the plan, which may demand more.
+    pub(super) fn at(&self, hop: &Hop) -> Self {
+        let rule = hop.rule.as_deref().unwrap_or(&self.rule).clone();
+        Self { rule, ..*self }
+    }
+
     /// Opens a session that is ready for MAIL. With `plain`, TLS is not tried.
     pub(super) async fn open(&self, peer: &Peer, plain: bool) -> Result<Session, HostFailure> {
+        let demanded = self.rule.demand.is_mandatory().then(|| self.rule.reason.clone());
+        let opened = self.try_to_open(peer, plain).await;
+        opened.map_err(|failure| HostFailure { tls_reason: demanded, ..failure })
+    }
+
+    async fn try_to_open(&self, peer: &Peer, plain: bool) -> Result<Session, HostFailure> {
         let mut session = self.greet(peer).await?;
         match self.prepare(&mut session, plain).await {
             Ok(()) => Ok(session),
@@ -79,7 +95,11 @@ impl Terms<'_> {
     }
 
     async fn prepare(&self, session: &mut Session, plain: bool) -> Result<(), HostFailure> {
-        if !session.connection.is_encrypted() && self.tls != TlsLevel::None && !plain {
+        if session.connection.is_encrypted() {
+            // By implicit TLS.
+        } else if self.rule.demand == Demand::None || plain {
+            session.tls_reason = Some(Cause::WithoutTls {});
+        } else {
             self.encrypt(session).await?;
         }
         match self.login {
@@ -90,24 +110,26 @@ impl Terms<'_> {
 
     /// Opens a session up to the reply to EHLO.
     pub(super) async fn greet(&self, peer: &Peer) -> Result<Session, HostFailure> {
-        let (stream, tls) = self.connect(peer).await?;
+        let (stream, secured) = self.connect(peer).await?;
         let name = own_name(&self.config.delivery.helo);
         let mut session = Session::new(peer.clone(), stream, Protocol::Smtp, name, self.timeouts);
-        (session.tls, session.verified) = (tls, self.verified());
+        (session.tls, session.tls_reason) = secured.unzip();
+        session.verified = self.verified();
         get_ready_or_leave(session).await
     }
 
     /// What a handshake by these terms says of the peer.
     fn verified(&self) -> Verified {
-        match (self.inspection, self.tls, self.login) {
+        match (self.inspection, &self.rule.demand, self.login) {
             (Some(_), ..) => Verified::No,
-            (None, TlsLevel::Required, _) => Verified::Certificate,
+            (None, Demand::Dane(_), _) => Verified::Dane,
+            (None, Demand::Verified, _) => Verified::Certificate,
             (None, _, Some(_)) => Verified::Known,
             (None, _, None) => Verified::No,
         }
     }
 
-    async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<Agreed>), HostFailure> {
+    async fn connect(&self, peer: &Peer) -> Result<(Stream, Option<Secured>), HostFailure> {
         let connecting = async {
             let address = peer.address.ok_or(io::ErrorKind::AddrNotAvailable)?;
             stream::connect(address, &self.config.delivery).await
@@ -122,9 +144,10 @@ impl Terms<'_> {
 
     /// STARTTLS, if it is offered; an error if it had to be.
     pub(super) async fn encrypt(&self, session: &mut Session) -> Result<(), HostFailure> {
-        let required = self.tls == TlsLevel::Required;
+        let required = self.rule.demand.is_mandatory();
         if !session.connection.extensions().starttls {
             if !required {
+                session.tls_reason = Some(Cause::PlainNotOffered {});
                 return Ok(());
             }
             let cause = Cause::NoTls { host: session.peer.name.clone() };
@@ -138,7 +161,9 @@ impl Terms<'_> {
                 return Err(HostFailure { status: EnhancedCode::new(4, 7, 4), ..refused });
             }
             Step::Refused(failure) => {
-                session.without_tls = Some(cause_of(&session.peer.name, &failure, 0));
+                let refused = cause_of(&session.peer.name, &failure, 0);
+                session.tls_reason = Some(Cause::PlainBecause { why: Box::new(refused.clone()) });
+                session.without_tls = Some(refused);
                 return get_ready(session).await;
             }
             step => return Err(tls_failure(&session.peer, step)),
@@ -146,9 +171,9 @@ impl Terms<'_> {
         let Stream::Plain(stream) = std::mem::replace(&mut session.stream, Stream::Gone) else {
             return Err(tls_failure(&session.peer, Step::Closed));
         };
-        let (stream, tls) = self.handshake(&session.peer, stream).await?;
+        let (stream, (tls, reason)) = self.handshake(&session.peer, stream).await?;
         session.stream = stream;
-        session.tls = Some(tls);
+        (session.tls, session.tls_reason) = (Some(tls), Some(reason));
         session.connection.tls_established();
         // With TLS 1.3 a peer's refusal of the handshake comes behind it.
         get_ready(session)
@@ -160,7 +185,7 @@ impl Terms<'_> {
         &self,
         peer: &Peer,
         stream: TcpStream,
-    ) -> Result<(Stream, Agreed), HostFailure> {
+    ) -> Result<(Stream, Secured), HostFailure> {
         let as_whom = self.identity(peer);
         let broke = |status, why: Cause| {
             let cause = Cause::TlsFailed { host: peer.name.clone(), why: Box::new(why.clone()) };
@@ -170,7 +195,12 @@ impl Terms<'_> {
         let connector = self.connector(&as_whom).await;
         let connector = connector.map_err(|error| broke((4, 3, 5), Cause::words(error)))?;
         let ip = peer.address.map(|address| ServerName::from(address.ip()));
-        let name = ServerName::try_from(as_whom.certified.to_owned()).ok().or(ip);
+        // RFC 7672 §8.1: the records are for this name, and so is the certificate.
+        let certified = match &self.rule.demand {
+            Demand::Dane(dane) => &*dane.base,
+            _ => as_whom.certified,
+        };
+        let name = ServerName::try_from(certified.to_owned()).ok().or(ip);
         let Some(name) = name else {
             return Err(broke((4, 7, 5), Cause::UnverifiableName {}));
         };
@@ -178,8 +208,9 @@ impl Terms<'_> {
             Ok(Ok(stream)) => {
                 let (_, agreed) = stream.get_ref();
                 self.note_key(as_whom.remembered, agreed.peer_certificates());
+                let reason = self.reason(agreed.peer_certificates());
                 let agreed = Agreed::of(agreed);
-                Ok((Stream::Tls(Box::new(stream)), agreed))
+                Ok((Stream::Tls(Box::new(stream)), (agreed, reason)))
             }
             Ok(Err(error)) if as_whom.is_named => {
                 Err(broke((4, 7, 5), tls::handshake_failure(&error)))
@@ -191,6 +222,15 @@ impl Terms<'_> {
             }
             Err(_elapsed) => Err(broke((4, 7, 5), Cause::HandshakeTimedOut {})),
         }
+    }
+
+    // With the record that was met, where one had to be.
+    fn reason(&self, certificates: Option<&[CertificateDer<'_>]>) -> Cause {
+        let met = match &self.rule.demand {
+            Demand::Dane(dane) => certificates.and_then(|chain| dane.record_met(chain)),
+            _ => None,
+        };
+        met.map_or_else(|| self.rule.reason.clone(), |record| Cause::DaneMatched { record })
     }
 
     // The host has proved that it holds the key. Nothing waits for the file: a key that
@@ -227,9 +267,10 @@ impl Terms<'_> {
             return made.map_err(|error| error.to_string());
         }
         let client_tls = self.client_tls.clone();
-        let made = match (self.tls, self.login) {
-            (TlsLevel::Required, _) if client_tls.has_roots() => client_tls.verified(),
-            (TlsLevel::Required, _) => from_disk(move || client_tls.verified()).await?,
+        let made = match (&self.rule.demand, self.login) {
+            (Demand::Dane(dane), _) => client_tls.dane(dane),
+            (Demand::Verified, _) if client_tls.has_roots() => client_tls.verified(),
+            (Demand::Verified, _) => from_disk(move || client_tls.verified()).await?,
             (_, None) => client_tls.unverified(),
             (_, Some(_)) if client_tls.has_roots_for(&relay) => client_tls.known(relay),
             (_, Some(_)) => from_disk(move || client_tls.known(relay)).await?,

@@ -76,6 +76,8 @@ pub(super) struct HostFailure {
     pub(super) reply: Option<Reply>,
     /// How the connection was protected, if it was.
     pub(super) tls: Option<Encryption>,
+    /// Why TLS was demanded, if it was.
+    pub(super) tls_reason: Option<Cause>,
     /// TLS is what failed, so that it may work without.
     pub(super) tls_broke: bool,
 }
@@ -91,6 +93,7 @@ impl HostFailure {
             why,
             reply: None,
             tls: None,
+            tls_reason: None,
             tls_broke: false,
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::places::{Places, Whom};
 use super::session::Session;
-use crate::config::TlsLevel;
+use crate::transport::Demand;
 
 /// How long a connection waits.
 const IDLE: Duration = Duration::from_secs(5);
@@ -28,8 +28,9 @@ pub(super) struct Key {
     pub(super) host: Arc<str>,
     /// The address that it was reached at.
     pub(super) address: SocketAddr,
-    /// What was demanded of TLS.
-    pub(super) tls: TlsLevel,
+    /// What was demanded of TLS: a connection that was made with less never carries what
+    /// needs more.
+    pub(super) demand: Demand,
     /// Whether TLS came from the first byte.
     pub(super) implicit_tls: bool,
     /// What we called ourselves.

@@ -17,9 +17,10 @@ use super::open::{Terms, authenticate};
 pub use super::outcome::Why;
 use super::outcome::{HostFailure, Peer};
 use super::session::Session;
-use crate::config::{Config, TlsLevel};
+use crate::config::Config;
 use crate::route::{Hop, Plan};
 use crate::tls::{Acquaintance, Agreed, ClientTls, Inspected, Inspection};
+use crate::transport::Demand;
 
 /// How long somebody at a terminal waits for one reply.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -78,7 +79,7 @@ pub async fn look(
     let inspection = Inspection::default();
     let terms = Terms {
         inspection: Some(&inspection),
-        ..Terms::of(plan, config, client_tls, timeouts(config))
+        ..Terms::of(plan, config, client_tls, timeouts(config)).at(hop)
     };
     let mut sight = Sight {
         host: Arc::clone(&hop.host),
@@ -129,13 +130,13 @@ async fn inquire(
     wishes: &[Wish],
     sight: &mut Sight,
 ) -> Result<(), HostFailure> {
-    if !session.connection.is_encrypted() && terms.tls != TlsLevel::None {
+    if !session.connection.is_encrypted() && terms.rule.demand != Demand::None {
         terms.encrypt(session).await?;
         note(session, sight);
     }
     if let Some(login) = terms.login {
         let shown = terms.inspection.and_then(Inspection::seen);
-        if shown.is_some_and(|shown| !may_have_password(terms.tls, &shown)) {
+        if shown.is_some_and(|shown| !may_have_password(&terms.rule.demand, &shown)) {
             return Ok(());
         }
         let taken = authenticate(session, login).await;
@@ -155,13 +156,16 @@ async fn inquire(
 }
 
 // As in a delivery, where the handshake would have failed.
-fn may_have_password(level: TlsLevel, shown: &Inspected) -> bool {
+fn may_have_password(demand: &Demand, shown: &Inspected) -> bool {
+    if let Demand::Dane(dane) = demand {
+        return dane.record_met(&shown.chain).is_some();
+    }
     let is_known = match shown.acquaintance {
         Acquaintance::New => shown.may_be_new,
         Acquaintance::Same => true,
         Acquaintance::Changed => false,
     };
-    shown.verdict.is_ok() || level != TlsLevel::Required && is_known
+    shown.verdict.is_ok() || *demand != Demand::Verified && is_known
 }
 
 fn note(session: &Session, sight: &mut Sight) {

@@ -1,5 +1,7 @@
 //! Asks who has a mailbox whether there is one: RCPT without a message behind it.
 
+use std::sync::Arc;
+
 use puerto_smtp::client::{Failure, Stage};
 use puerto_smtp::{Address, Reply, ReversePath};
 
@@ -7,7 +9,8 @@ use super::probe::{self, Wish};
 use super::remote::{LmtpTarget, Remote};
 use crate::cause::Cause;
 use crate::config::TlsLevel;
-use crate::route::Plan;
+use crate::route::{Hop, Plan};
+use crate::transport::Demand;
 
 /// Hosts that are asked for one answer at most.
 const MOST_HOSTS: usize = 3;
@@ -40,10 +43,12 @@ impl Remote {
     pub async fn ask_next_hop(&self, plan: &Plan, address: &Address) -> Judged {
         let config = self.config.get();
         let mut last = Judged::Unsaid(Cause::NobodyToAsk {});
-        let may_be_plain = plan.tls == TlsLevel::Opportunistic && plan.login.is_none();
         let plain = Plan { tls: TlsLevel::None, ..plan.clone() };
         for hop in plan.hops.iter().take(MOST_HOSTS) {
-            for plan in std::iter::once(plan).chain(may_be_plain.then_some(&plain)) {
+            let may_be_plain = hop.demand(plan) == Demand::Opportunistic && plan.login.is_none();
+            let without = Hop::at(Arc::clone(&hop.host), hop.address);
+            let ways = [Some((plan, hop)), may_be_plain.then_some((&plain, &without))];
+            for (plan, hop) in ways.into_iter().flatten() {
                 let wishes = [wish(address)];
                 let seen = probe::look(&config, &self.client_tls, plan, hop, &wishes).await;
                 let host = format!("{}[{}]", hop.host, hop.address.ip());

@@ -45,10 +45,11 @@ use super::session::Session;
 use super::stream::{self, Stream};
 use super::{Body, Job, Report};
 use crate::cause::Cause;
-use crate::config::{Config, Live, TlsLevel};
+use crate::config::{Config, Live};
 use crate::route::{Hop, Plan};
 use crate::telemetry::{Event, MailLog};
 use crate::tls::ClientTls;
+use crate::transport::Demand;
 
 /// Connections that one attempt makes at most.
 const MOST_CONNECTIONS: usize = 5;
@@ -162,6 +163,7 @@ impl Remote {
             }
         };
         let peer = Peer { place: Some(Arc::clone(&place)), ..Peer::at(&hop.host, hop.address) };
+        let terms = &terms.at(hop);
         let mut session = match open(terms, &peer).await {
             Ok(session) => session,
             Err(failure) => {
@@ -349,12 +351,14 @@ async fn open(terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
     match terms.open(peer, false).await {
         Err(failure)
             if failure.tls_broke
-                && terms.tls == TlsLevel::Opportunistic
+                && terms.rule.demand == Demand::Opportunistic
                 && !terms.implicit_tls
                 // Without TLS no password would go out.
                 && terms.login.is_none() =>
         {
             let mut session = terms.open(peer, true).await?;
+            let why = Box::new(failure.cause.clone());
+            session.tls_reason = Some(Cause::PlainBecause { why });
             session.without_tls = Some(failure.cause);
             Ok(session)
         }
@@ -373,7 +377,7 @@ fn key(terms: &Terms<'_>, hop: &Hop) -> Key {
     Key {
         host: Arc::clone(&hop.host),
         address: hop.address,
-        tls: terms.tls,
+        demand: hop.rule.as_deref().unwrap_or(&terms.rule).demand.clone(),
         implicit_tls: terms.implicit_tls,
         name: terms.config.delivery.helo.clone(),
         source: stream::source_address(hop.address, &terms.config.delivery),

@@ -38,6 +38,8 @@ pub(super) struct Session {
     pub(super) tls: Option<Agreed>,
     /// What is known of the peer by it.
     pub(super) verified: Verified,
+    /// Why it is so, or why there is none.
+    pub(super) tls_reason: Option<Cause>,
     /// Why there is none, although it was offered and wanted; to be logged once.
     pub(super) without_tls: Option<Cause>,
     /// Why we gave the connection up ourselves.
@@ -71,6 +73,7 @@ impl Session {
             connection,
             tls: None,
             verified: Verified::No,
+            tls_reason: None,
             without_tls: None,
             abandoned: None,
             stream,

@@ -22,9 +22,11 @@ mod response;
 mod servers;
 mod system;
 pub(crate) mod ttl_cache;
+mod validation;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ pub use response::{hickory_type, plain};
 use servers::Servers;
 pub use servers::{TIMEOUT, wire_name};
 use ttl_cache::TtlCache;
+pub use validation::Validation;
 
 /// Octets of answers that are kept at most.
 const CACHE_OCTETS: usize = 8 * 1024 * 1024;
@@ -52,7 +55,9 @@ const FAILURE_TTL: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Question = (Box<str>, RecordType);
-type Shared = Option<Result<Answer, DnsError>>;
+/// What was answered, and whether DNSSEC vouches for it, which an absence may be as well.
+type Found = (Result<Answer, DnsError>, bool);
+type Shared = Option<Found>;
 
 /// Asks the DNS and remembers the answers.
 #[derive(Clone)]
@@ -61,10 +66,12 @@ pub struct Resolver(Arc<Inner>);
 struct Inner {
     servers: Servers,
     state: Mutex<State>,
+    /// The servers were found to vouch for what they have not validated.
+    is_credulous: AtomicBool,
 }
 
 struct State {
-    cache: TtlCache<Question, Result<Answer, DnsError>>,
+    cache: TtlCache<Question, Found>,
     in_flight: HashMap<Question, watch::Receiver<Shared>>,
 }
 
@@ -73,9 +80,9 @@ impl Resolver {
     /// configured. Without any server every look-up is a temporary failure.
     pub fn new(config: &Config) -> Self {
         if config.dns_servers.is_empty() {
-            return Self::over(Servers::of_system());
+            return Self::over(Servers::of_system(config.dns.trust_ad));
         }
-        Self::with_servers(&config.dns_servers)
+        Self::over(Servers::new(&config.dns_servers, servers::TIMEOUT, config.dns.trust_ad))
     }
 
     /// A resolver over these servers.
@@ -85,7 +92,8 @@ impl Resolver {
 
     fn over(servers: Servers) -> Self {
         let state = State { cache: TtlCache::new(CACHE_OCTETS), in_flight: HashMap::new() };
-        Self(Arc::new(Inner { servers, state: Mutex::new(state) }))
+        let is_credulous = AtomicBool::new(false);
+        Self(Arc::new(Inner { servers, state: Mutex::new(state), is_credulous }))
     }
 
     /// The servers that are asked, in their order.
@@ -116,7 +124,16 @@ impl Resolver {
         }
     }
 
-    async fn ask(&self, question: Question) -> Result<Answer, DnsError> {
+    async fn ask(&self, question: Question) -> Found {
+        let (mut answer, validated) = self.ask_or_remember(question).await;
+        let is_believed = !self.0.is_credulous.load(Ordering::Relaxed);
+        if let Ok(answer) = &mut answer {
+            answer.validated &= is_believed;
+        }
+        (answer, validated && is_believed)
+    }
+
+    async fn ask_or_remember(&self, question: Question) -> Found {
         let mut receiver = {
             let mut state = self.0.state();
             if let Some((cached, left)) = state.cache.get(&question, Instant::now()) {
@@ -128,8 +145,8 @@ impl Resolver {
             }
         };
         match receiver.wait_for(Option::is_some).await {
-            Ok(shared) => shared.clone().unwrap_or_else(|| Err(broken_off())),
-            Err(_) => Err(broken_off()),
+            Ok(shared) => shared.clone().unwrap_or_else(broken_off),
+            Err(_) => broken_off(),
         }
     }
 
@@ -147,7 +164,7 @@ impl Resolver {
                 .unwrap_or_else(|_| Err(response::Failure::timeout()));
             inner.remember(&question, &result);
             drop(guard);
-            let _ = sender.send(Some(result.map_err(|failure| failure.error)));
+            let _ = sender.send(Some(found(result)));
         });
         receiver
     }
@@ -173,16 +190,17 @@ impl Inner {
         let (kept, ttl) = match result {
             Ok(answer) => {
                 let ttl = answer.ttl.clamp(MIN_TTL, MAX_POSITIVE_TTL);
-                (Ok(answer.clone()), Duration::from_secs(ttl.into()))
+                ((Ok(answer.clone()), answer.validated), Duration::from_secs(ttl.into()))
             }
             Err(failure) if failure.error.is_absence() => {
                 let ttl = failure.ttl.unwrap_or(DEFAULT_NEGATIVE_TTL);
                 let ttl = ttl.clamp(MIN_TTL, MAX_NEGATIVE_TTL);
-                (Err(failure.error.clone()), Duration::from_secs(ttl.into()))
+                let kept = (Err(failure.error.clone()), failure.validated);
+                (kept, Duration::from_secs(ttl.into()))
             }
-            Err(failure) => (Err(failure.error.clone()), FAILURE_TTL),
+            Err(failure) => ((Err(failure.error.clone()), false), FAILURE_TTL),
         };
-        let cost = question.0.len() + cost_of(&kept);
+        let cost = question.0.len() + cost_of(&kept.0);
         let now = Instant::now();
         self.state().cache.insert(question.clone(), kept, cost, (now, ttl));
     }
@@ -200,17 +218,26 @@ impl Drop for InFlight<'_> {
     }
 }
 
-fn broken_off() -> DnsError {
-    DnsError::Failure(DnsFault::BrokenOff)
+fn broken_off() -> Found {
+    (Err(DnsError::Failure(DnsFault::BrokenOff)), false)
 }
 
-fn with_remaining_ttl(
-    cached: &Result<Answer, DnsError>,
-    left: Duration,
-) -> Result<Answer, DnsError> {
-    let mut answer = cached.clone()?;
-    answer.ttl = u32::try_from(left.as_secs()).unwrap_or(MAX_POSITIVE_TTL).max(MIN_TTL);
-    Ok(answer)
+fn found(result: Result<Answer, response::Failure>) -> Found {
+    match result {
+        Ok(answer) => {
+            let validated = answer.validated;
+            (Ok(answer), validated)
+        }
+        Err(failure) => (Err(failure.error), failure.validated),
+    }
+}
+
+fn with_remaining_ttl(cached: &Found, left: Duration) -> Found {
+    let (mut answer, validated) = cached.clone();
+    if let Ok(answer) = &mut answer {
+        answer.ttl = u32::try_from(left.as_secs()).unwrap_or(MAX_POSITIVE_TTL).max(MIN_TTL);
+    }
+    (answer, validated)
 }
 
 fn cost_of(result: &Result<Answer, DnsError>) -> usize {
@@ -234,6 +261,10 @@ fn cost_of(result: &Result<Answer, DnsError>) -> usize {
 
 impl Dns for Resolver {
     async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Answer, DnsError> {
+        self.vouched(name, record_type).await.0
+    }
+
+    async fn vouched(&self, name: &str, record_type: RecordType) -> Found {
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         self.ask((name.into_boxed_str(), record_type)).await
     }

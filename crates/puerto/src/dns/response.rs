@@ -12,20 +12,25 @@ const MAX_RECORDS: usize = 100;
 /// Aliases in one message that are followed.
 const MAX_ALIASES_IN_MESSAGE: usize = 8;
 
-/// An absence or a fault, with how long an absence holds.
+/// An absence or a fault, with how long an absence holds and whether DNSSEC vouches for it.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: DnsError,
     pub(super) ttl: Option<u32>,
+    pub(super) validated: bool,
 }
 
 impl Failure {
     pub(super) fn timeout() -> Self {
-        Self { error: DnsError::Timeout, ttl: None }
+        Self { error: DnsError::Timeout, ttl: None, validated: false }
     }
 
     pub(super) fn fault(fault: DnsFault) -> Self {
-        Self { error: DnsError::Failure(fault), ttl: None }
+        Self { error: DnsError::Failure(fault), ttl: None, validated: false }
+    }
+
+    pub(super) fn absence(error: DnsError, ttl: Option<u32>, validated: bool) -> Self {
+        Self { error, ttl, validated }
     }
 }
 
@@ -77,15 +82,17 @@ pub(super) fn read(
     }
     if !records.is_empty() {
         let validated = message.authentic_data;
-        return Ok(Reading::Records(Answer { records, ttl, validated }));
+        let alias_of = (followed > 0).then_some(target);
+        return Ok(Reading::Records(Answer { records, ttl, validated, alias_of }));
     }
-    let negative_ttl = message.negative_ttl();
+    let (negative_ttl, validated) = (message.negative_ttl(), message.authentic_data);
+    let absence = |error| Err(Failure::absence(error, negative_ttl, validated));
     match message.response_code {
-        ResponseCode::NXDomain => Err(Failure { error: DnsError::NoSuchDomain, ttl: negative_ttl }),
+        ResponseCode::NXDomain => absence(DnsError::NoSuchDomain),
         ResponseCode::NoError if followed > 0 && negative_ttl.is_none() => {
-            Ok(Reading::Alias { target, ttl, followed, validated: message.authentic_data })
+            Ok(Reading::Alias { target, ttl, followed, validated })
         }
-        ResponseCode::NoError => Err(Failure { error: DnsError::NoRecords, ttl: negative_ttl }),
+        ResponseCode::NoError => absence(DnsError::NoRecords),
         code => Err(Failure::fault(DnsFault::Code(server, mnemonic(code)))),
     }
 }
@@ -147,20 +154,21 @@ fn convert(data: &RData, record_type: RecordType) -> Option<Record> {
     }
 }
 
-/// What an error of the transport, or of a server that does not answer, means.
-pub(super) fn failure(error: NetError, server: SocketAddr) -> Failure {
+/// What an error of the transport, or of a server that does not answer, means. `validated`
+/// is what the answer says of DNSSEC, where the error is one.
+pub(super) fn failure(error: NetError, server: SocketAddr, validated: bool) -> Failure {
     match error {
         NetError::Timeout => Failure::timeout(),
         NetError::Dns(HickoryDnsError::NoRecordsFound(absence)) => match absence.response_code {
             ResponseCode::NXDomain => {
-                Failure { error: DnsError::NoSuchDomain, ttl: absence.negative_ttl }
+                Failure::absence(DnsError::NoSuchDomain, absence.negative_ttl, validated)
             }
             // A referral is what a server gives that was never meant to be asked.
             ResponseCode::NoError if absence.soa.is_none() && absence.ns.is_some() => {
                 Failure::fault(DnsFault::Referral(server))
             }
             ResponseCode::NoError => {
-                Failure { error: DnsError::NoRecords, ttl: absence.negative_ttl }
+                Failure::absence(DnsError::NoRecords, absence.negative_ttl, validated)
             }
             code => Failure::fault(DnsFault::Code(server, mnemonic(code))),
         },

@@ -49,10 +49,11 @@ impl Servers {
         Self { list, preferred: AtomicUsize::new(0), problem: DnsFault::NoServer }
     }
 
-    /// The servers that the system names in its resolv.conf.
-    pub(super) fn of_system() -> Self {
+    /// The servers that the system names in its resolv.conf, which may say itself that the
+    /// way to them is safe.
+    pub(super) fn of_system(trust_ad: bool) -> Self {
         match system::resolvers() {
-            Ok((addresses, trust_ad)) => Self::new(&addresses, TIMEOUT, trust_ad),
+            Ok((addresses, trusted)) => Self::new(&addresses, TIMEOUT, trust_ad || trusted),
             Err(problem) => Self { list: Vec::new(), preferred: AtomicUsize::new(0), problem },
         }
     }
@@ -71,11 +72,13 @@ impl Servers {
         let mut ttl = u32::MAX;
         let (mut aliases, mut all_validated) = (0, true);
         loop {
-            let reading = self.query_once(&name, record_type).await?;
-            match reading {
+            let reading = self.query_once(&name, record_type).await;
+            match reading.map_err(|f| Failure { validated: f.validated && all_validated, ..f })? {
                 Reading::Records(mut answer) => {
                     answer.ttl = answer.ttl.min(ttl);
                     answer.validated &= all_validated;
+                    let followed = (aliases > 0).then_some(name);
+                    answer.alias_of = answer.alias_of.or(followed);
                     return Ok(answer);
                 }
                 Reading::Alias { target, ttl: alias_ttl, followed, validated } => {
@@ -100,6 +103,27 @@ impl Servers {
         }
     }
 
+    /// Asks the server of this number alone, once.
+    pub(super) async fn ask_number(
+        &self,
+        number: usize,
+        name: &str,
+        kind: RecordType,
+    ) -> Result<Answer, DnsError> {
+        let wire = wire_name(name).ok_or(DnsError::NoSuchDomain)?;
+        let no_server = || DnsError::Failure(DnsFault::NoServer);
+        let server = self.list.get(number).ok_or_else(no_server)?;
+        match server.ask(&wire, name, kind).await.map_err(|failure| failure.error)? {
+            Reading::Records(answer) => Ok(answer),
+            Reading::Alias { .. } => Err(DnsError::NoRecords),
+        }
+    }
+
+    /// Whether what the servers say of DNSSEC is believed.
+    pub(super) fn are_trusted(&self) -> bool {
+        !self.list.is_empty() && self.list.iter().all(|server| server.is_trusted)
+    }
+
     /// Begins with this server from now on.
     pub(super) fn prefer(&self, number: usize) {
         self.preferred.store(number, Ordering::Relaxed);
@@ -108,7 +132,7 @@ impl Servers {
     async fn query_once(&self, name: &str, record_type: RecordType) -> Result<Reading, Failure> {
         let Some(wire_name) = wire_name(name) else {
             // A name with an empty or over-long label cannot exist (RFC 1035 §2.3.4).
-            return Err(Failure { error: DnsError::NoSuchDomain, ttl: None });
+            return Err(Failure::absence(DnsError::NoSuchDomain, None, false));
         };
         let mut failure = Failure::fault(self.problem.clone());
         for _ in 0..ROUNDS {
@@ -142,7 +166,7 @@ pub(super) async fn ask_one(
         Ok(Reading::Records(answer)) => Ok(answer),
         Ok(Reading::Alias { target, ttl, .. }) => {
             let records = vec![puerto_mail::dns::Record::Name(target)];
-            Ok(Answer { records, ttl, validated: false })
+            Ok(Answer { records, ttl, validated: false, alias_of: None })
         }
         Err(failure) => Err(failure.error),
     }
@@ -165,15 +189,21 @@ impl Server {
         options.use_edns = true;
         options.recursion_desired = recursion;
         let answer = tokio::time::timeout(self.timeout, self.exchange(query, options)).await;
-        match answer.unwrap_or(Err(NetError::Timeout)) {
-            Ok(message) if message.truncation => {
-                Err(Failure::fault(DnsFault::CutOff(self.address)))
-            }
+        let message = match answer.unwrap_or(Err(NetError::Timeout)) {
+            Ok(message) => message,
+            Err(error) => return Err(response::failure(error, self.address, false)),
+        };
+        if message.truncation {
+            return Err(Failure::fault(DnsFault::CutOff(self.address)));
+        }
+        // The error that an answer may be says nothing of this bit.
+        let validated = message.authentic_data;
+        match HickoryDnsError::from_response(message).map_err(NetError::from) {
             // Whether a server knows the alias' target too is its own matter.
             Ok(message) if !recursion => response::alias(&message, name, kind)
                 .map_or_else(|| response::read(&message, self.address, name, kind), Ok),
             Ok(message) => response::read(&message, self.address, name, kind),
-            Err(error) => Err(response::failure(error, self.address)),
+            Err(error) => Err(response::failure(error, self.address, validated)),
         }
     }
 
@@ -201,11 +231,8 @@ impl Server {
                 TcpClientStream::exchange(self.address, None, self.timeout, None, runtime).await?;
             answer = stream.send(ask()).first_answer().await?;
         }
-        if answer.truncation {
-            return Ok(answer);
-        }
         answer.metadata.authentic_data &= self.is_trusted;
-        HickoryDnsError::from_response(answer).map_err(NetError::from)
+        Ok(answer)
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, NS, PTR, SOA, TXT};
-use hickory_resolver::proto::rr::{Name, RData, Record as HickoryRecord};
+use hickory_resolver::proto::rr::{
+    Name, RData, Record as HickoryRecord, RecordType as RecordTypes,
+};
 use puerto_mail::dns::Record;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -124,6 +126,19 @@ fn internet(question: &str, message: &mut Message, _: bool) -> bool {
         "by-signed.test. MX" => {
             add(message, "by-signed.test.", 60, RData::CNAME(CNAME(name("signed.test."))));
         }
+        ". NS" | "signed.test. NS" | "chance.test. NS" => {
+            let owner = question.trim_end_matches(" NS");
+            add(message, owner, 300, RData::NS(NS(name("ns.test."))));
+        }
+        "bogus.test. A" => message.metadata.response_code = ResponseCode::ServFail,
+        "forged.test. A" => {
+            add(message, "forged.test.", 60, RData::A(A(Ipv4Addr::new(192, 0, 2, 6))));
+        }
+        "signed.test. TLSA" => {
+            let nothing = HickoryRecord::update0(name("signed.test."), 60, RecordTypes::TLSA);
+            message.add_answer(nothing);
+        }
+        "empty-signed.test. MX" => soa(message, 7),
         "dead.test. A" => {
             add(message, "dead.test.", 60, RData::CNAME(CNAME(name("gone.test."))));
             message.metadata.response_code = ResponseCode::NXDomain;
@@ -189,6 +204,78 @@ async fn the_word_on_dnssec_counts_only_if_no_way_to_it_is_open() {
     }
     let asked = ask_server(server.address, "signed.test", RecordType::Mx).await.unwrap();
     assert!(!asked.validated, "by an authoritative server");
+}
+
+/// RFC 7672 §2.2: the name whose records they are is where TLSA records are looked for.
+#[tokio::test]
+async fn an_alias_names_what_it_leads_to_and_an_absence_may_be_vouched_for() {
+    let server = serve(internet).await;
+    let dns = resolver(&[&server]);
+    for (name, kind, leads_to) in [
+        ("chain.test", RecordType::A, Some("three.test")),
+        ("partial.test", RecordType::A, Some("three.test")),
+        ("by-signed.test", RecordType::Mx, Some("signed.test")),
+        ("signed.test", RecordType::Mx, None),
+    ] {
+        let answer = dns.lookup(name, kind).await.unwrap();
+        assert_eq!(answer.alias_of.as_deref(), leads_to, "{name}");
+    }
+    for (name, vouched_for) in
+        [("empty-signed.test", true), ("absent-signed.test", true), ("absent.test", false)]
+    {
+        for _again in 0..2 {
+            let (answer, validated) = dns.vouched(name, RecordType::Mx).await;
+            assert!(answer.unwrap_err().is_absence(), "{name}");
+            assert_eq!(validated, vouched_for, "{name}");
+        }
+    }
+    let far: SocketAddr = "192.0.2.53:53".parse().unwrap();
+    let open = Resolver::over(Servers::new(&[server.address, far], SHORT, false));
+    assert!(!open.vouched("absent-signed.test", RecordType::Mx).await.1);
+}
+
+/// Cloudflare, Quad9 and Unbound pass TLSA records without data on: they are malformed, and
+/// the library refuses the whole answer.
+#[tokio::test]
+async fn a_record_without_data_is_no_absence() {
+    let server = serve(internet).await;
+    let answer = resolver(&[&server]).lookup("signed.test", RecordType::Tlsa).await;
+    assert!(!answer.unwrap_err().is_absence());
+}
+
+#[tokio::test]
+async fn a_resolver_is_believed_that_vouches_for_what_is_signed_and_gives_nothing_forged() {
+    let server = serve(internet).await;
+    for (signed, bogus, found) in [
+        ("signed.test.", "bogus.test.", Validation::Full),
+        ("signed.test", "", Validation::Full),
+        ("", "BOGUS.test", Validation::Full),
+        (".", "bogus.test", Validation::Absent),
+        ("chance.test", "bogus.test", Validation::Absent),
+        ("nowhere.test", "bogus.test", Validation::Absent),
+        ("signed.test", "forged.test", Validation::Credulous),
+        // Which it may not know at all.
+        ("signed.test", "nowhere.test", Validation::Full),
+    ] {
+        let dns = resolver(&[&server]);
+        assert!(dns.lookup("signed.test", RecordType::Mx).await.unwrap().validated);
+        assert_eq!(dns.validation(signed, bogus).await, found, "{signed} {bogus}");
+        let is_believed = found != Validation::Credulous;
+        let answer = dns.lookup("signed.test", RecordType::Mx).await.unwrap();
+        assert_eq!(answer.validated, is_believed, "what is remembered, too");
+        assert_eq!(dns.vouched("absent-signed.test", RecordType::Mx).await.1, is_believed);
+    }
+    let far: SocketAddr = "192.0.2.53:53".parse().unwrap();
+    let open = Resolver::over(Servers::new(&[server.address, far], SHORT, false));
+    assert_eq!(open.validation("signed.test", "bogus.test").await, Validation::Untrusted);
+    let nobody = Resolver::over(Servers::new(&["127.0.0.1:1".parse().unwrap()], SHORT, false));
+    let found = nobody.validation("signed.test", "bogus.test").await;
+    assert!(matches!(found, Validation::Unknown(_)), "{found:?}");
+    // One of two servers that is down says nothing, one that is credulous all.
+    let both = ["127.0.0.1:1".parse().unwrap(), server.address];
+    let both = Resolver::over(Servers::new(&both, SHORT, false));
+    assert_eq!(both.validation("signed.test", "bogus.test").await, Validation::Full);
+    assert_eq!(both.validation("signed.test", "forged.test").await, Validation::Credulous);
 }
 
 #[tokio::test]

@@ -39,7 +39,9 @@ impl<D: Dns> Dns for Overlay<'_, D> {
         let key = (name.trim_end_matches('.').to_ascii_lowercase(), kind);
         match self.planned.get(&key) {
             Some(records) if records.is_empty() => Err(DnsError::NoRecords),
-            Some(records) => Ok(Answer { records: records.clone(), ttl: TTL, validated: false }),
+            Some(records) => {
+                Ok(Answer { records: records.clone(), ttl: TTL, validated: false, alias_of: None })
+            }
             None => self.dns.lookup(name, kind).await,
         }
     }

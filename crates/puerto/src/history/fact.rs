@@ -152,6 +152,8 @@ pub struct Tried {
     pub tls_cipher: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_verified: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_reason: Option<serde_json::Value>,
     pub delay: f64,
     pub delay_before_queue: f64,
     pub delay_in_queue: f64,
@@ -160,6 +162,11 @@ pub struct Tried {
 }
 
 impl Tried {
+    /// Why the connection was protected as it was, or not.
+    pub fn tls_reason(&self) -> Option<Cause> {
+        self.tls_reason.as_ref().and_then(|reason| Cause::deserialize(reason).ok())
+    }
+
     /// What brought it about.
     pub fn cause(&self) -> Cause {
         let known = self.cause.as_ref().and_then(|cause| Cause::deserialize(cause).ok());
@@ -391,6 +398,7 @@ fn keep_delivery(keeper: &mut impl Keeper, at: Timestamp, delivery: &Delivery<'_
         ] {
             fields.number(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
         }
+        fields.text(delivery.tls_reason.map(Cause::kept).unwrap_or_default());
     });
 }
 

@@ -107,6 +107,7 @@ fn defer(history: &History, id: MessageId, to: &str) {
         code: None,
         next: Some(NOON.after(Duration::from_secs(300))),
         tls: Some(&tls),
+        tls_reason: Some(&Cause::DaneMatched { record: "3 1 1".to_owned() }),
         explanation: None,
     }));
 }
@@ -156,6 +157,7 @@ fn a_message_is_told_as_it_was_heard_and_found_by_all_its_names() {
         let tried = &text[3];
         assert_eq!(tried["tls_cipher"], "TLS_AES_256_GCM_SHA384");
         assert_eq!(tried["tls_verified"], "certificate");
+        assert_eq!(tried["tls_reason"]["transport.dane-matched"]["record"], "3 1 1");
         assert_eq!(tried["next_attempt"], "2026-11-24T12:05:00Z");
         assert_eq!((&tried["delay"], &tried["delay_connection"]), (&1.5.into(), &0.7.into()));
         let Fact::Delivery(tried) = &told[3].fact else { panic!("{told:?}") };

@@ -193,6 +193,7 @@ pub(super) fn outcome(
         reply: None,
         cause,
         tls: None,
+        tls_reason: None,
         at: job.after(begun.elapsed()),
         delays: Delays {
             in_queue: job.in_queue,

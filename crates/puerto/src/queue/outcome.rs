@@ -185,6 +185,7 @@ fn without_host(index: u32, code: EnhancedCode, cause: Cause, at: Timestamp) -> 
         reply: None,
         cause,
         tls: None,
+        tls_reason: None,
         at,
         delays: Delays::default(),
         retry_after: None,

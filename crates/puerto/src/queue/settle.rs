@@ -132,6 +132,7 @@ impl<D: Send + Sync + 'static, C: Carrier> Settler<D, C> {
                     Fate::Delivered | Fate::Refused | Fate::Expired => None,
                 },
                 tls: outcome.tls.as_ref(),
+                tls_reason: outcome.tls_reason.as_ref(),
                 explanation: explained.map(|found| found.of_kind(kind).clause()),
             }));
         }

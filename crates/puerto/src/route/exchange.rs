@@ -19,6 +19,10 @@ use crate::cause::Cause;
 use crate::cause::field::DescribedAddress;
 use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
 use crate::survey::address::Special;
+use crate::transport::sts::{self, Policies};
+use crate::transport::{self, Rule};
+
+mod security;
 
 /// Mail exchangers of one domain that are looked at.
 const MAX_HOSTS: usize = 20;
@@ -37,6 +41,7 @@ pub(super) struct Context<'a, D> {
     pub(super) config: &'a Config,
     pub(super) dns: &'a Arc<D>,
     pub(super) machine: &'a Machine,
+    pub(super) policies: Option<&'a Policies>,
 }
 
 /// A plan, with what makes it the same as that of another domain.
@@ -57,8 +62,11 @@ struct Hosts {
     list: Vec<Host>,
     ttl: u32,
     from_mx: bool,
-    /// DNSSEC vouches for the MX records.
+    /// DNSSEC vouches for the MX records, or that there are none; or an administrator named
+    /// the host.
     validated: bool,
+    /// What the domain is an alias of.
+    alias_of: Option<String>,
 }
 
 /// A host with its addresses, in the order in which they are tried.
@@ -66,6 +74,8 @@ struct Located {
     preference: u16,
     name: Arc<str>,
     addresses: Vec<IpAddr>,
+    security: transport::dane::Located,
+    rule: Option<Arc<Rule>>,
 }
 
 /// Finds the plan for a choice that is not local.
@@ -93,7 +103,7 @@ async fn to_relay<D: Dns + 'static>(
     let next_hop = relay.next_hop;
     let port = next_hop.port_or(25);
     let key = next_hop.to_string();
-    let search = search_relay(context, next_hop, port).await;
+    let search = search_relay(context, next_hop, (port, relay.tls)).await;
     // What the administrator wrote may be mended; the mail waits for it.
     let (hops, ttl, validated) = search.map_err(|failure| {
         let rule = format!("{} {key}", in_its_own_words(context.config, route));
@@ -127,26 +137,40 @@ fn exchangers_of(next_hop: &NextHop, validated: bool) -> Result<Option<Exchanger
 async fn search_relay<D: Dns + 'static>(
     context: &Context<'_, D>,
     next_hop: &NextHop,
-    port: u16,
+    (port, level): (u16, TlsLevel),
 ) -> Result<(Vec<Hop>, u32, bool), RouteFailure> {
     let hosts = match &next_hop.host {
         NextHopHost::Address(ip) => {
             let host: Arc<str> = ip.to_string().into();
-            return Ok((
-                vec![Hop { host, address: SocketAddr::new(*ip, port) }],
-                LITERAL_TTL,
-                false,
-            ));
+            return Ok((vec![Hop::at(host, SocketAddr::new(*ip, port))], LITERAL_TTL, false));
         }
+        // RFC 7672 §2.2: who configures a host has said whom he trusts.
         NextHopHost::Name(name) => {
             let list = vec![Host { preference: 0, name: to_ascii(name)? }];
-            Hosts { list, ttl: LITERAL_TTL, from_mx: false, validated: false }
+            let (ttl, from_mx, validated, alias_of) = (LITERAL_TTL, false, true, None);
+            Hosts { list, ttl, from_mx, validated, alias_of }
         }
         NextHopHost::Mx(name) => hosts_of(context, &to_ascii(name)?).await?,
     };
-    let validated = hosts.validated;
+    let validated = hosts.validated && hosts.from_mx;
+    let domain = match &next_hop.host {
+        NextHopHost::Name(name) | NextHopHost::Mx(name) => to_ascii(name)?,
+        NextHopHost::Address(ip) => ip.to_string(),
+    };
+    // RFC 8461 §3.4: the relay is the policy domain.
+    let policy = policy_of(context, &domain, level).await;
+    let next = security::Next::new(level, &domain, port, &hosts, &policy);
     let (located, ttl) = locate(context, hosts, &|_| None).await?;
+    let (located, ttl) = security::ruled(context, located, &next, ttl).await?;
     Ok((hops_of(&located, port), ttl, validated))
+}
+
+async fn policy_of<D: Dns>(context: &Context<'_, D>, domain: &str, level: TlsLevel) -> sts::Found {
+    let is_wanted = level != TlsLevel::None && context.config.delivery.mta_sts;
+    match context.policies.filter(|_| is_wanted) {
+        Some(policies) => policies.of(&**context.dns, domain).await,
+        None => (None, u32::MAX),
+    }
 }
 
 // A literal is judged as an MX host's address is, and what leads back to this machine is
@@ -174,7 +198,7 @@ fn to_literal<D>(
         }
     }
     let host: Arc<str> = ip.to_string().into();
-    let hop = Hop { host, address: SocketAddr::new(ip, context.config.delivery.port) };
+    let hop = Hop::at(host, SocketAddr::new(ip, context.config.delivery.port));
     let plan = Plan::direct(literal.clone(), vec![hop], tls);
     let ttl = Duration::from_secs(LITERAL_TTL.into());
     Ok(Found { plan, exchange: format!("literal {literal} {tls:?}").into(), ttl })
@@ -186,21 +210,29 @@ async fn to_exchanger<D: Dns + 'static>(
     tls: TlsLevel,
 ) -> Result<Found, RouteFailure> {
     let domain = to_ascii(domain)?;
-    let hosts = hosts_of(context, &domain).await?;
+    let (hosts, policy) =
+        tokio::join!(hosts_of(context, &domain), policy_of(context, &domain, tls));
+    let hosts = hosts?;
+    let port = context.config.delivery.port;
+    let next = security::Next::new(tls, &domain, port, &hosts, &policy);
     let allow_private = context.config.delivery.allow_private;
     let refuse = move |ip| address::refusal(ip, allow_private);
     let (located, ttl) = locate(context, hosts, &refuse).await?;
     let located = better_than_us(context, located, &domain)?;
+    let (located, ttl) = security::ruled(context, located, &next, ttl).await?;
     let mut names: Vec<&str> = located.iter().map(|host| &*host.name).collect();
     names.sort_unstable();
     names.dedup();
     let key = providers::of_hosts(&names)
         .map_or_else(|| names.join(","), |provider| provider.name.clone());
-    let ranked = located.iter().map(|host| format!("{} {}", host.preference, host.name));
+    let ranked = located.iter().map(|host| {
+        let rule = host.rule.as_deref().map_or_else(String::new, security::mark);
+        format!("{} {}{rule}", host.preference, host.name)
+    });
     let mut ranked: Vec<String> = ranked.collect();
     ranked.sort_unstable();
     let exchange = format!("mx {} {tls:?}", ranked.join(","));
-    let hops = hops_of(&located, context.config.delivery.port);
+    let hops = hops_of(&located, port);
     let plan = Plan::direct(key, address::drop_unreachable(hops, context.machine), tls);
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
@@ -208,13 +240,15 @@ async fn to_exchanger<D: Dns + 'static>(
 /// The hosts that a domain's MX records name, or the domain itself where it has
 /// none (RFC 5321 §5.1), at most twenty, equal preferences in random order.
 async fn hosts_of<D: Dns>(context: &Context<'_, D>, domain: &str) -> Result<Hosts, RouteFailure> {
-    let answer = match context.dns.lookup(domain, RecordType::Mx).await {
+    let (answer, validated) = context.dns.vouched(domain, RecordType::Mx).await;
+    let answer = match answer {
         Ok(answer) => answer,
         // Some servers answer NXDOMAIN where they should say that there is no MX;
         // the addresses decide whether the domain exists.
         Err(error) if error.is_absence() => {
             let list = vec![Host { preference: 0, name: domain.to_owned() }];
-            return Ok(Hosts { list, ttl: LITERAL_TTL, from_mx: false, validated: false });
+            let (ttl, from_mx, alias_of) = (LITERAL_TTL, false, None);
+            return Ok(Hosts { list, ttl, from_mx, validated, alias_of });
         }
         Err(error) => {
             let domain = domain.to_owned();
@@ -236,8 +270,8 @@ async fn hosts_of<D: Dns>(context: &Context<'_, D>, domain: &str) -> Result<Host
     let mut seen = std::collections::HashSet::new();
     list.retain(|host| seen.insert(host.name.clone()));
     list.truncate(MAX_HOSTS);
-    let (ttl, validated) = (answer.ttl, answer.validated);
-    Ok(Hosts { list, ttl, from_mx: true, validated })
+    let (ttl, alias_of) = (answer.ttl, answer.alias_of);
+    Ok(Hosts { list, ttl, from_mx: true, validated, alias_of })
 }
 
 // A null MX (RFC 7505 §3), and the names that some domains publish instead of one.
@@ -274,7 +308,7 @@ fn written_address(name: &str) -> Option<&str> {
     name.get(..end).filter(|first| is_address(first))
 }
 
-type AddressesOf = Result<(Vec<IpAddr>, u32), DnsError>;
+type AddressesOf = Result<(Vec<IpAddr>, u32, transport::dane::Located), DnsError>;
 
 /// Looks up the addresses of all hosts, some at the same time. A host whose look-up fails
 /// is left out while there are others.
@@ -289,7 +323,7 @@ async fn locate<D: Dns + 'static>(
     let mut verdict = Verdict::default();
     for (index, host) in hosts.list.into_iter().enumerate() {
         match found.remove(&index).unwrap_or(Err(DnsError::Timeout)) {
-            Ok((addresses, address_ttl)) => {
+            Ok((addresses, address_ttl, security)) => {
                 ttl = ttl.min(address_ttl);
                 let (usable, refused) = sift(&addresses, refuse);
                 if let Some((ip, kind)) = refused {
@@ -297,8 +331,8 @@ async fn locate<D: Dns + 'static>(
                 }
                 if !usable.is_empty() {
                     let addresses = address::interleave(&usable);
-                    let name = host.name.into();
-                    located.push(Located { preference: host.preference, name, addresses });
+                    let (preference, name) = (host.preference, host.name.into());
+                    located.push(Located { preference, name, addresses, security, rule: None });
                 }
             }
             Err(error) if error.is_absence() => verdict.absent.push((host.name, error)),
@@ -347,10 +381,13 @@ async fn addresses_of<D: Dns>(dns: &D, name: &str) -> AddressesOf {
         tokio::join!(dns.lookup(name, RecordType::A), dns.lookup(name, RecordType::Aaaa));
     let mut addresses = Vec::new();
     let mut ttl = u32::MAX;
+    let mut security = transport::dane::Located::default();
     for answer in [&v4, &v6] {
         match answer {
             Ok(answer) => {
                 ttl = ttl.min(answer.ttl);
+                security.is_secure |= answer.validated;
+                security.alias_of = security.alias_of.take().or_else(|| answer.alias_of.clone());
                 addresses.extend(answer.records.iter().filter_map(|record| match record {
                     Record::Address(ip) => Some(*ip),
                     _ => None,
@@ -361,7 +398,7 @@ async fn addresses_of<D: Dns>(dns: &D, name: &str) -> AddressesOf {
         }
     }
     if !addresses.is_empty() {
-        return Ok((addresses, ttl));
+        return Ok((addresses, ttl, security));
     }
     let mut errors = [v4, v6].into_iter().filter_map(Result::err);
     let first = errors.next().unwrap_or(DnsError::NoRecords);
@@ -453,9 +490,10 @@ fn better_than_us<D>(
 
 fn hops_of(located: &[Located], port: u16) -> Vec<Hop> {
     let addresses = located.iter().flat_map(|host| {
-        let hop =
-            |&ip: &IpAddr| Hop { host: Arc::clone(&host.name), address: SocketAddr::new(ip, port) };
-        host.addresses.iter().map(hop)
+        host.addresses.iter().map(|&ip| {
+            let hop = Hop::at(Arc::clone(&host.name), SocketAddr::new(ip, port));
+            Hop { rule: host.rule.clone(), ..hop }
+        })
     });
     addresses.take(MAX_ADDRESSES).collect()
 }

@@ -31,6 +31,8 @@ use crate::config::{Config, Live, Login, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 use crate::orders::Orders;
+use crate::transport::sts::Policies;
+use crate::transport::{Demand, Rule};
 pub use address::LiteralFault;
 use choice::Choice;
 pub use choice::{is_here, is_local, is_relayed, is_virtual, verp};
@@ -60,12 +62,27 @@ impl std::fmt::Display for DestinationKey {
 }
 
 /// One address of one host.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
     /// The host's name, or its address as text: for the log and the certificate.
     pub host: Arc<str>,
     /// The address and port to connect to, judged already.
     pub address: SocketAddr,
+    /// What is demanded of TLS there, where that is more than the plan's level alone.
+    pub rule: Option<Arc<Rule>>,
+}
+
+impl Hop {
+    /// An address of a host of which nothing more is demanded than what the plan says.
+    pub fn at(host: impl Into<Arc<str>>, address: SocketAddr) -> Self {
+        Self { host: host.into(), address, rule: None }
+    }
+
+    /// What is demanded of TLS there.
+    pub fn demand(&self, plan: &Plan) -> Demand {
+        let rule = self.rule.as_ref();
+        rule.map_or_else(|| Demand::of_level(plan.tls), |rule| rule.demand.clone())
+    }
 }
 
 /// Hosts that MX records name for a relay: anybody on the way to the DNS may have named
@@ -168,6 +185,7 @@ pub struct Router<D = Resolver> {
     orders: Orders,
     dns: Arc<D>,
     machine: Machine,
+    policies: Option<Policies>,
     cache: Mutex<Cache>,
 }
 
@@ -198,7 +216,12 @@ impl<D: Dns + 'static> Router<D> {
             by_question: TtlCache::new(CACHE_OCTETS),
             by_exchange: TtlCache::new(CACHE_OCTETS),
         });
-        Self { config, orders: Orders::default(), dns, machine, cache }
+        Self { config, orders: Orders::default(), dns, machine, policies: None, cache }
+    }
+
+    /// The same, which also obeys the MTA-STS policies of the domains that mail goes to.
+    pub fn obeying(self, policies: Policies) -> Self {
+        Self { policies: Some(policies), ..self }
     }
 
     /// The same, which also heeds what was ordered.
@@ -241,7 +264,12 @@ impl<D: Dns + 'static> Router<D> {
         if let Some(known) = self.cached(&config, domain, choice) {
             return known;
         }
-        let context = exchange::Context { config: &config, dns: &self.dns, machine: &self.machine };
+        let context = exchange::Context {
+            config: &config,
+            dns: &self.dns,
+            machine: &self.machine,
+            policies: self.policies.as_ref(),
+        };
         let (answer, ttl) = match exchange::find(&context, domain, &choice).await {
             Ok(found) => {
                 let ttl = found.ttl.clamp(MIN_PLAN_AGE, MAX_PLAN_AGE);

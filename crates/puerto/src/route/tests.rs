@@ -7,6 +7,8 @@ use puerto_smtp::Address;
 
 use super::*;
 
+mod transport;
+
 const OWN_ADDRESS: &str = "203.0.113.5";
 
 fn config(toml: &str) -> Config {

@@ -7,9 +7,11 @@
 //! flight ends, the queue gives back what it holds, the spool is closed, the log is
 //! written out.
 
+mod dnssec;
 pub mod keeper;
 mod memory;
 mod notify;
+mod policies;
 mod privileges;
 mod signals;
 pub mod store;
@@ -246,6 +248,7 @@ impl Daemon {
         let client_tls = ClientTls::new().knowing(known_keys(&config, &log));
         let dns = Arc::new(Resolver::new(&config));
         let config = Live::new(config);
+        dnssec::begin(&dns, &config, &log);
         let keys = Arc::new(keys);
         let wake = Wake::default();
         let clock = store.clock();
@@ -275,8 +278,9 @@ impl Daemon {
             bouncer: Arc::new(Bouncer::new(config.clone(), Arc::clone(&intake), log.clone())),
             returns: returns(&config, history.as_ref(), &log),
         };
-        let router =
-            Arc::new(Router::new(config.clone(), Arc::clone(&dns)).heeding(orders.clone()));
+        let policies = policies::open(&dns, &config, &clock, &log);
+        let router = Router::new(config.clone(), Arc::clone(&dns)).heeding(orders.clone());
+        let router = Arc::new(router.obeying(policies));
         let lanes = queue::Lanes::default();
         let queue = queue::Wiring {
             config: config.clone(),

@@ -86,7 +86,13 @@ async fn exchange(
     );
     stream.write_all(question.as_bytes()).await.map_err(broke)?;
     let mut octets = Vec::new();
-    let read = stream.take(MAX_ANSWER).read_to_end(&mut octets).await;
+    let read = stream.take(MAX_ANSWER + 1).read_to_end(&mut octets).await;
+    if octets.len() as u64 > MAX_ANSWER {
+        return Err(Page::Failed(said!(
+            "the answer is too long",
+            "la respuesta es demasiado larga"
+        )));
+    }
     // Many close without taking leave of TLS.
     if octets.is_empty() {
         read.map_err(broke)?;

@@ -10,6 +10,7 @@ mod existence;
 pub mod greeting;
 pub mod https;
 pub mod mounts;
+pub mod mtasts;
 pub mod names;
 pub mod patience;
 pub mod processes;

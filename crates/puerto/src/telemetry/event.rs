@@ -64,6 +64,8 @@ pub enum Verified {
     Known,
     /// Its certificate verifies, for its name.
     Certificate,
+    /// A TLSA record of its own matches its certificate.
+    Dane,
 }
 
 impl Verified {
@@ -73,6 +75,7 @@ impl Verified {
             Self::No => "no",
             Self::Known => "known",
             Self::Certificate => "certificate",
+            Self::Dane => "dane",
         }
     }
 }
@@ -94,7 +97,7 @@ impl std::fmt::Display for Encryption {
         let known = match self.verified {
             Verified::No => "",
             Verified::Known => ", known",
-            Verified::Certificate => ", verified",
+            Verified::Certificate | Verified::Dane => ", verified",
         };
         write!(f, "{} with cipher {}{known}", self.version, self.cipher)
     }
@@ -234,6 +237,8 @@ pub struct Delivery<'a> {
     pub next: Option<Timestamp>,
     /// How the connection was protected, if it was.
     pub tls: Option<&'a Encryption>,
+    /// Why it was so, or why it was not protected.
+    pub tls_reason: Option<&'a Cause>,
     /// A short explanation of a refusal.
     pub explanation: Option<&'a str>,
 }

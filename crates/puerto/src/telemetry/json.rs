@@ -239,6 +239,10 @@ impl Object<'_> {
             self.text("tls_cipher", &tls.cipher);
             self.text("tls_verified", tls.verified.name());
         }
+        if let Some(reason) = delivery.tls_reason {
+            self.text("tls_rule", reason.id());
+            self.text("tls_reason", reason);
+        }
         self.maybe("explanation", delivery.explanation.as_ref());
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use puerto_mail::date::push_number;
 
+use crate::cause::Cause;
+
 use super::clean;
 use super::event::{Client, Delays, Delivery, Event, Later, Prepared, Reject};
 
@@ -224,10 +226,28 @@ fn delivery(out: &mut String, delivery: &Delivery<'_>) {
         out.push_str("; tls: ");
         clean::without_parentheses(out, tls);
     }
+    if let Some(reason) = remarkable(delivery) {
+        out.push_str("; tls reason: ");
+        clean::without_parentheses(out, reason);
+    }
     if let Some(explanation) = delivery.explanation {
         out.push_str("; why: ");
         clean::without_parentheses(out, explanation);
     }
+}
+
+/// Why a connection was protected as it was, unless it was as nearly all are.
+pub(super) fn remarkable<'a>(delivery: &Delivery<'a>) -> Option<&'a Cause> {
+    let is_usual = |reason: &&Cause| {
+        matches!(
+            reason,
+            Cause::Opportunistic {}
+                | Cause::PlainNotOffered {}
+                | Cause::WithoutTls {}
+                | Cause::TlsConfigured {}
+        )
+    };
+    delivery.tls_reason.filter(|reason| !is_usual(reason))
 }
 
 fn bracketed(out: &mut String, label: &str, value: impl Display) {

@@ -12,7 +12,14 @@ use crate::cause::Cause;
 use super::*;
 
 fn form(format: LogFormat, lead: Lead) -> Form {
-    Form { format, lead, host: "mail".into(), colour: false, zone: TimeZone::UTC }
+    Form {
+        format,
+        lead,
+        host: "mail".into(),
+        colour: false,
+        zone: TimeZone::UTC,
+        written: Mutex::default(),
+    }
 }
 
 fn line(form: &Form, event: &Event<'_>) -> String {
@@ -66,6 +73,7 @@ fn each_event(mut with: impl FnMut(&str, &Event<'_>)) {
             status,
             text,
             tls,
+            tls_reason: None,
             explanation,
         })
     };

@@ -145,6 +145,9 @@ fn delivery(out: &mut String, delivery: &Delivery<'_>) {
     if let Some(tls) = tls {
         labelled(out, ", ", tls);
     }
+    if let Some(reason) = super::postfix::remarkable(delivery) {
+        labelled(out, ", ", reason);
+    }
     out.push_str(", after ");
     seconds(out, *delay);
     labelled(out, " s: ", text);

@@ -11,6 +11,8 @@ pub struct Certificate {
     pub subject: String,
     /// Who issued it, by the same rule.
     pub issuer: String,
+    /// The contents of its issuer's name, in DER.
+    pub(super) issuer_der: Vec<u8>,
     /// Its issuer says that it is the one whom it is about.
     pub is_self_issued: bool,
     /// Its SubjectPublicKeyInfo, in DER.
@@ -68,7 +70,17 @@ impl Certificate {
         }
         let (subject, issuer) = (name(subject_der), name(issuer_der));
         let is_self_issued = subject_der == issuer_der;
-        Some(Self { subject, issuer, is_self_issued, public_key, names, not_before, not_after })
+        let issuer_der = issuer_der.to_vec();
+        Some(Self {
+            subject,
+            issuer,
+            issuer_der,
+            is_self_issued,
+            public_key,
+            names,
+            not_before,
+            not_after,
+        })
     }
 
     /// Its key: the contents of the AlgorithmIdentifier, and the key's octets.
@@ -79,6 +91,11 @@ impl Certificate {
         let key = fields.take(BIT_STRING)?.strip_prefix(&[0])?;
         Some((algorithm, key))
     }
+}
+
+/// The contents of a DER sequence.
+pub(super) fn contents(der: &[u8]) -> Option<&[u8]> {
+    Reader(der).take(SEQUENCE)
 }
 
 /// The elements of a piece of DER, one after the other.

@@ -27,7 +27,7 @@ use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
 use super::fault::of_ours;
-use super::{Acquaintance, CertificateFault, KnownKeys, legacy};
+use super::{Acquaintance, CertificateFault, Dane, KnownKeys, legacy};
 use crate::cause::Cause;
 
 /// The client's side of TLS, for all connections of the process.
@@ -38,6 +38,9 @@ struct Shared {
     any: OnceLock<Arc<ClientConfig>>,
     verified: OnceLock<Arc<ClientConfig>>,
     known: Mutex<HashMap<Acquainted, Arc<ClientConfig>>>,
+    /// Sessions are resumed without another look at the certificate: no two demands share
+    /// any.
+    dane: Mutex<HashMap<Arc<Dane>, Arc<ClientConfig>>>,
     keys: KnownKeys,
     extra_roots: Vec<CertificateDer<'static>>,
 }
@@ -65,6 +68,7 @@ impl ClientTls {
             any: OnceLock::new(),
             verified: OnceLock::new(),
             known: Mutex::default(),
+            dane: Mutex::default(),
             keys,
             extra_roots,
         }))
@@ -117,6 +121,22 @@ impl ClientTls {
             Judge::by(provider, Rule::Known { verifier, keys, relay: relay.clone() })
         })?;
         self.known_configurations().insert(relay, Arc::clone(&config));
+        Ok(TlsConnector::from(config))
+    }
+
+    /// A connector that takes a certificate which one of a host's TLSA records matches.
+    pub fn dane(&self, dane: &Arc<Dane>) -> Result<TlsConnector, Error> {
+        let mut kept = self.0.dane.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = kept.get(dane) {
+            return Ok(TlsConnector::from(Arc::clone(config)));
+        }
+        // Hosts whose records change leave theirs behind.
+        if kept.len() >= MOST_DANE {
+            kept.clear();
+        }
+        let rule = Rule::Dane(Arc::clone(dane));
+        let config = configuration(|provider| Judge::by(provider, rule))?;
+        kept.insert(Arc::clone(dane), Arc::clone(&config));
         Ok(TlsConnector::from(config))
     }
 
@@ -214,6 +234,9 @@ fn configuration(
     Ok(Arc::new(config))
 }
 
+/// Demands of DANE whose sessions are kept at the same time.
+const MOST_DANE: usize = 1_000;
+
 /// How the library verifies a signature of one version of TLS.
 type VerifySignature = fn(
     &[u8],
@@ -235,6 +258,8 @@ enum Rule {
     Any,
     /// It verifies, or has the key that the relay had, or the relay may be new and is.
     Known { verifier: Verifier, keys: KnownKeys, relay: Acquainted },
+    /// A TLSA record matches it.
+    Dane(Arc<Dane>),
     /// Any will do, and it is written down what would have been made of it.
     Inspect {
         verifier: Result<Arc<Verifier>, Error>,
@@ -273,6 +298,10 @@ impl Judge {
     }
 }
 
+fn whole(own: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
+    std::iter::once(own).chain(others).map(|one| one.clone().into_owned()).collect()
+}
+
 impl ServerCertVerifier for Judge {
     fn verify_server_cert(
         &self,
@@ -301,9 +330,12 @@ impl ServerCertVerifier for Judge {
                     }
                 }
             }
+            Rule::Dane(dane) => {
+                let chain = whole(end_entity, intermediates);
+                dane.matched(&chain, now, &self.provider.signature_verification_algorithms)?;
+            }
             Rule::Inspect { verifier, keys, relay, inspection } => {
-                let chain = std::iter::once(end_entity).chain(intermediates);
-                let chain: Vec<_> = chain.map(|one| one.clone().into_owned()).collect();
+                let chain = whole(end_entity, intermediates);
                 let verified = verifier.as_deref().map_err(Clone::clone).and_then(verify);
                 let verdict = verified
                     .map(|_verified| ())

@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod client;
+mod dane;
 mod end_point;
 mod fault;
 mod known;
@@ -15,6 +16,7 @@ use crate::lang::{Said, said};
 
 pub use certificate::Certificate;
 pub use client::{Acquainted, ClientTls, Inspected, Inspection};
+pub use dane::{Dane, Tlsa, TlsaSet};
 pub use fault::{CertificateFault, handshake_failure, tls_failure};
 pub use known::{Acquaintance, KnownKeys};
 pub use own::OwnCertificate;

@@ -12,6 +12,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
+use super::dane::Tlsa;
 use super::fault::of_ours;
 use super::server::{ServerTls, TlsError, read_chain};
 use crate::cause::Cause;
@@ -74,6 +75,11 @@ impl OwnCertificate {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
         let verifier = Verifier::new(Arc::new(aws_lc_rs::default_provider()))?;
         verifier.verify_server_cert(first, rest, &name, &[], now).map(|_| ())
+    }
+
+    /// Whether it holds what a TLSA record is about.
+    pub fn meets(&self, record: &Tlsa) -> bool {
+        record.is_met(&self.chain)
     }
 
     /// The certificates, ours first, each with its public key where that can be read:

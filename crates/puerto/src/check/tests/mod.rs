@@ -381,7 +381,8 @@ async fn a_long_record_or_lines_of_a_file_are_not_repeated_in_the_last_line() {
         let mut check = first.clone();
         check.remedy = Said::words(remedy);
         check.has_record = has_record;
-        let report = Report { domains: vec!["example.com".into()], egress: vec![], checks: vec![check] };
+        let report =
+            Report { domains: vec!["example.com".into()], egress: vec![], checks: vec![check] };
         report.summary(Language::English)
     };
     let long = format!("publish: {}", "A".repeat(200));
@@ -586,6 +587,9 @@ fn checks_are_declared_once_and_the_document_is_theirs() {
         assert!(check.severity >= Severity::Info && check.id.contains('.'));
     }
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/checks.md");
+    if std::env::var_os("PUERTO_BLESS").is_some() {
+        std::fs::write(file, document(Language::English)).unwrap();
+    }
     let written = std::fs::read_to_string(file).unwrap_or_default();
     assert!(
         written == document(Language::English),

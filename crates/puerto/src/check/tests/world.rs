@@ -59,7 +59,7 @@ impl Dns for Made {
                 if kind == RecordType::Txt && name.ends_with(".example.com") =>
             {
                 let records = vec![Record::Txt(text.as_bytes().to_vec())];
-                Ok(Answer { records, ttl: 300, validated: false })
+                Ok(Answer { records, ttl: 300, validated: false, alias_of: None })
             }
             _ => answer,
         }
@@ -103,7 +103,7 @@ impl World for Made {
     ) -> Result<Answer, DnsError> {
         match self.servers.get(&(server, name.to_owned(), kind)) {
             Some(Ok(records)) => {
-                Ok(Answer { records: records.clone(), ttl: 300, validated: false })
+                Ok(Answer { records: records.clone(), ttl: 300, validated: false, alias_of: None })
             }
             Some(Err(error)) => Err(error.clone()),
             None => self.lookup(name, kind).await,

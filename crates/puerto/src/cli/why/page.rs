@@ -428,7 +428,9 @@ fn place(tried: &Tried) -> Said {
         _ if tried.component != "smtp" => Said::default(),
         (Some(version), Some(cipher)) => {
             let verified = match tried.tls_verified.as_deref() {
-                Some("certificate") => said!("certificate verified", "certificado verificado"),
+                Some("certificate" | "dane") => {
+                    said!("certificate verified", "certificado verificado")
+                }
                 Some("known") => said!(
                     "certificate verified or known from before",
                     "certificado verificado o ya conocido"
@@ -450,7 +452,13 @@ fn place(tried: &Tried) -> Said {
         connection = seconds(tried.delay_connection),
         transmission = seconds(tried.delay_transmission)
     );
-    Said::joined([&relay, &tls, &took], "")
+    let reason = match tried.tls_reason() {
+        Some(reason) if tried.component == "smtp" => {
+            said_of!(" ({reason})", " ({reason})"; reason = reason.said())
+        }
+        _ => Said::default(),
+    };
+    Said::joined([&relay, &tls, &reason, &took], "")
 }
 
 /// What else happened.

@@ -250,6 +250,7 @@ impl Recipient<'_> {
                 "tls_version": one.tried.tls_version,
                 "tls_cipher": one.tried.tls_cipher,
                 "tls_verified": one.tried.tls_verified,
+                "tls_reason": one.tried.tls_reason().map(|reason| reason.said().of(language)),
                 "delay": one.tried.delay,
                 "delay_connection": one.tried.delay_connection,
                 "delay_transmission": one.tried.delay_transmission,

@@ -8,6 +8,7 @@ mod notices;
 mod peer;
 mod reuse;
 mod security;
+mod transport;
 mod verdicts;
 
 use std::io::{Cursor, Read};
@@ -72,7 +73,7 @@ fn body(octets: &[u8], in_memory: bool) -> Arc<dyn Body> {
 }
 
 fn plan(addresses: &[SocketAddr]) -> Plan {
-    let hop = |address: &SocketAddr| Hop { host: Arc::from("mx.example"), address: *address };
+    let hop = |address: &SocketAddr| Hop::at("mx.example", *address);
     Plan::direct("example.net", addresses.iter().map(hop).collect(), TlsLevel::Opportunistic)
 }
 

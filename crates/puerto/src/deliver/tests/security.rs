@@ -5,11 +5,13 @@ use crate::route::Exchangers;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
-const OFFER: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n";
-const BEHIND: &str = "C: EHLO\nS: 250-mx\nS: 250-AUTH PLAIN\nS: 250 PIPELINING\n";
+pub(super) const OFFER: &str =
+    "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n";
+pub(super) const BEHIND: &str = "C: EHLO\nS: 250-mx\nS: 250-AUTH PLAIN\nS: 250 PIPELINING\n";
 /// A peer that speaks no TLS although it says so.
-const BROKEN: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nchunk 5\nS: oh, sorry, no\ndrop\n";
-const PLAIN: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250-STARTTLS\nS: 250 PIPELINING\n";
+pub(super) const BROKEN: &str = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nchunk 5\nS: oh, sorry, no\ndrop\n";
+pub(super) const PLAIN: &str =
+    "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250-STARTTLS\nS: 250 PIPELINING\n";
 
 fn with_tls(level: TlsLevel, peer: &Peer) -> Job {
     job(Plan { tls: level, ..plan(&[peer.address]) }, 1)
@@ -82,7 +84,7 @@ async fn required_tls_delivers_to_a_verified_host_and_to_nobody_else() {
 async fn a_certificate_of_another_name_is_not_enough() {
     let peer = Peer::start(&[&format!("{OFFER}tls\n{BEHIND}{ACCEPT}")]).await;
     let mut job = with_tls(TlsLevel::Required, &peer);
-    let hop = Hop { host: Arc::from("other.example"), address: peer.address };
+    let hop = Hop::at("other.example", peer.address);
     job.plan = Arc::new(Plan { hops: vec![hop], ..Plan::clone(&job.plan) });
     let outcome = remote(patient()).deliver(&job).await.outcomes.remove(0);
     assert!(outcome.text().contains("the certificate is for mx.example"), "{}", outcome.text());

@@ -133,7 +133,7 @@ fn of_postfix(text: &str) -> Option<Reason<'_>> {
             _ => None,
         };
         if let Some(rest) = rest.strip_prefix(state).and_then(|rest| rest.strip_prefix(" (")) {
-            let rest = before(before(rest, "); tls: "), "); why: ");
+            let rest = before(before(before(rest, "); tls: "), "); tls reason: "), "); why: ");
             return Some(Reason { text: rest.strip_suffix(')').unwrap_or(rest), refused: kind });
         }
     }

@@ -161,7 +161,9 @@ impl Given<'_> {
             delay_in_queue: self.seconds(),
             delay_connection: self.seconds(),
             delay_transmission: self.seconds(),
+            tls_reason: None,
         };
+        tried.tls_reason = self.maybe().and_then(|reason| serde_json::from_str(&reason).ok());
         if tried.text.is_empty() {
             tried.text = tried.cause().text().into_owned();
         }

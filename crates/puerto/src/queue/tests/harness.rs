@@ -201,6 +201,7 @@ impl Scripted {
             reply: Some(Reply::enhanced(code, (class, 1, 1), "so it is")),
             cause: Cause::words("host mx.test said so"),
             tls: None,
+            tls_reason: None,
             at: Timestamp::from_millis(
                 EPOCH + i64::try_from(self.start.elapsed().as_millis()).unwrap(),
             ),
