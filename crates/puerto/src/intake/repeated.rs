@@ -23,6 +23,9 @@ const FIRST: [&str; 7] = [
 /// Makes one field of those of one name; whether there were any. What is dropped is
 /// told to the administrator.
 pub(super) fn join(fields: &mut Vec<Cow<'_, [u8]>>, notices: &mut Vec<String>) -> bool {
+    if !any_twice(fields) {
+        return false;
+    }
     let mut is_changed = false;
     for (name, mark) in JOINED {
         let places = places(fields, name);
@@ -50,6 +53,19 @@ pub(super) fn join(fields: &mut Vec<Cow<'_, [u8]>>, notices: &mut Vec<String>) -
         is_changed |= remove(fields, &gone);
     }
     is_changed
+}
+
+// One look at each field: nearly every message has all of them once.
+fn any_twice(fields: &[Cow<'_, [u8]>]) -> bool {
+    let names = || JOINED.iter().map(|(name, _)| *name).chain(FIRST);
+    let mut seen = [false; JOINED.len() + FIRST.len()];
+    fields.iter().any(|field| {
+        let end = field.iter().position(|octet| matches!(octet, b':' | b' ' | b'\t'));
+        let name = end.and_then(|end| field.get(..end)).unwrap_or_default();
+        let place = names().position(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        let seen = place.and_then(|place| seen.get_mut(place));
+        seen.is_some_and(|seen| std::mem::replace(seen, true))
+    })
 }
 
 fn places(fields: &[Cow<'_, [u8]>], name: &str) -> Vec<usize> {

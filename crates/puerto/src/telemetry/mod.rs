@@ -23,7 +23,7 @@ use std::io::{self, IsTerminal as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
 use nix::fcntl::OFlag;
@@ -162,6 +162,7 @@ pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<(MailLog, Reopen),
         host: config.hostname.split('.').next().unwrap_or_default().to_owned(),
         colour: to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         zone: TimeZone::system(),
+        written: Mutex::default(),
     };
     start(sink, form, clock).map_err(failed(&"thread"))
 }
@@ -275,6 +276,8 @@ struct Form {
     host: String,
     colour: bool,
     zone: TimeZone,
+    /// The second that was written last, and how.
+    written: Mutex<(i64, String)>,
 }
 
 impl Form {
@@ -309,12 +312,23 @@ impl Form {
         line.push('\n');
     }
 
+    // Thousands of lines are of the same second.
     fn push_time(&self, line: &mut String, now: jiff::Timestamp) {
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         if self.lead == Lead::Priority {
             return;
         }
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.0 != now.as_second() || written.1.is_empty() {
+            written.0 = now.as_second();
+            written.1.clear();
+            self.write_time(&mut written.1, now);
+        }
+        line.push_str(&written.1);
+    }
+
+    fn write_time(&self, line: &mut String, now: jiff::Timestamp) {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let local = self.zone.to_datetime(now);
         let month = usize::try_from(local.month() - 1).ok().and_then(|index| MONTHS.get(index));
         line.push_str(month.unwrap_or(&"Jan"));

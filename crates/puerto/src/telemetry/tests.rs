@@ -1,6 +1,5 @@
 //! Every event in every form, against lines that Postfix's readers know.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use puerto_smtp::{Address, EnhancedCode, Reply, ReversePath};
