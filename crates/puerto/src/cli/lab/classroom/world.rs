@@ -35,6 +35,8 @@ pub(super) const CONFIG: &str = "puerto.toml";
 const KEYS: &str = "dkim";
 /// How often files are looked at.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(300);
+/// Faults of a file that are told at once.
+const MOST_FAULTS: usize = 10;
 /// How long a queue that was just closed may remain in use.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -411,6 +413,7 @@ pub(super) async fn send(
                 address = Said::words(address), error = address_error(&error))
         })
     });
+    let subject: String = subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let content = format!(
         "From: {from}\r\nTo: {to}\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n\
          Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
