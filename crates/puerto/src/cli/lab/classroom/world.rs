@@ -307,12 +307,13 @@ impl World {
             }
             Err(faults) => {
                 let yours = self.blueprint.yours;
-                news.extend(
-                    faults.iter().map(|fault| News {
-                        good: false,
-                        said: zone::said_of(&file, fault, yours),
-                    }),
-                );
+                let bad = |said| News { good: false, said };
+                let told = faults.iter().take(MOST_FAULTS);
+                news.extend(told.map(|fault| bad(zone::said_of(&file, fault, yours))));
+                let more = faults.len().saturating_sub(MOST_FAULTS);
+                if more > 0 {
+                    news.push(bad(said!("and {more} more", "y {more} más"; more = more)));
+                }
                 let said = said!(
                     "the DNS stays as it was until that is mended",
                     "el DNS se queda como estaba hasta que lo corrija"
