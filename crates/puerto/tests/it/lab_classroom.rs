@@ -140,6 +140,7 @@ fn what_is_saved_holds_and_what_is_wrong_is_named() {
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     assert_eq!(other(&keep).0, Some(75));
+    assert_eq!(other(&["lab", "send", "ana", "--folder", folder]).0, Some(2));
     assert_eq!(other(&["lab", "grade", "--folder", folder]).0, Some(69));
     let paste = ["--config", config.to_str().unwrap(), "check", "lab.example"];
     let checked = run(home, &[&paste[..], &["--egress", "127.0.0.10"]].concat());

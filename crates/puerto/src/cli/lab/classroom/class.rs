@@ -2,8 +2,8 @@
 //! a screen for the teacher: who has sent, whose set-up is right.
 //!
 //! The gateway is the course's: a host `satelite` with the alias `mail`, the only address
-//! that receivers trust. The students' addresses are dynamic ones, from which nobody takes
-//! mail; their servers begin without a relayhost. Each is the real server, on a
+//! that the strict receiver trusts. The students' addresses are dynamic ones, from which it takes
+//! no mail; their servers begin without a relayhost. Each is the real server, on a
 //! configuration of its own.
 
 use std::fs;

@@ -42,12 +42,16 @@ impl Kind {
         }
     }
 
-    /// The command that goes on with it.
-    pub(super) fn command(self) -> String {
-        match self {
+    /// The command that goes on with it in a folder.
+    pub(super) fn command(self, folder: &Path) -> String {
+        let command = match self {
             Self::Keep => "puerto lab --keep".to_owned(),
             Self::Exercise(number) => format!("puerto lab exercise {number}"),
             Self::Class(count) => format!("puerto lab class --students {count}"),
+        };
+        match base().join(self.folder()) == folder {
+            true => command,
+            false => format!("{command} --folder {}", folder.display()),
         }
     }
 }
@@ -128,7 +132,7 @@ impl Home {
                      --reset, or name another folder with --folder",
                     "{path} contiene otro laboratorio: siga con él (`{command}`), empiece de \
                      nuevo con --reset o indique otra carpeta con --folder";
-                    path = path.display(), command = known.kind.command()
+                    path = path.display(), command = known.kind.command(&path)
                 ),
             ));
         }

@@ -141,7 +141,7 @@ fn entry(post: &Post, language: Language) -> String {
     }
     if let Some(message) = &post.message {
         for line in message.lines() {
-            out.push_str(&format!("  | {}\n", printable(line)));
+            out.push_str(&format!("  | {}\n", printable(&line.replace('\t', "    "))));
         }
     }
     out

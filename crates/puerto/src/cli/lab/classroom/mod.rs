@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use puerto_lab::world::SENDER_ADDRESS;
+use puerto_smtp::Address;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -27,7 +28,7 @@ use crate::cli::exit::{Failure, Sysexit, end};
 use crate::cli::output::{json_document, say, show};
 use crate::cli::spanish::Spanish as _;
 use crate::lang::layout::whole;
-use crate::lang::{Language, Said, Text, said, system};
+use crate::lang::{Language, Said, Text, address_error, said, system};
 use crate::receive::SUBMIT_SOCKET;
 
 /// What is done with a lab that stays.
@@ -308,7 +309,7 @@ async fn stay(
             "El laboratorio ha terminado. Lo que hizo está en {folder}; siga con `{command}`.",
         );
         let folder = world.folder().display().to_string();
-        let command = blueprint.kind.command();
+        let command = blueprint.kind.command(world.folder());
         let values = [("folder", folder.as_str()), ("command", command.as_str())];
         show.line(&ENDED.with(language, &values));
     }
@@ -487,6 +488,12 @@ fn send(arguments: &SendArgs, language: Language) -> Result<Sysexit, Failure> {
         (None, Some(student)) => class::sender(student),
         (None, None) => exercise::STUDENT.to_owned(),
     };
+    for address in [&from, &arguments.to] {
+        Address::parse(address).map_err(|error| {
+            let said = Said::words(address.as_str()).then(&address_error(&error));
+            Failure::new(Sysexit::Arguments, said)
+        })?;
+    }
     let letter = (from.as_str(), arguments.to.as_str());
     let text = "¡Buen puerto!";
     let sent = runtime()?.block_on(world::send(counter, letter, &arguments.subject, text));

@@ -35,6 +35,8 @@ pub(super) const CONFIG: &str = "puerto.toml";
 const KEYS: &str = "dkim";
 /// How often files are looked at.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(300);
+/// Faults of a file that are told at once.
+const MOST_FAULTS: usize = 10;
 /// How long a queue that was just closed may remain in use.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -305,12 +307,13 @@ impl World {
             }
             Err(faults) => {
                 let yours = self.blueprint.yours;
-                news.extend(
-                    faults.iter().map(|fault| News {
-                        good: false,
-                        said: zone::said_of(&file, fault, yours),
-                    }),
-                );
+                let bad = |said| News { good: false, said };
+                let told = faults.iter().take(MOST_FAULTS);
+                news.extend(told.map(|fault| bad(zone::said_of(&file, fault, yours))));
+                let more = faults.len().saturating_sub(MOST_FAULTS);
+                if more > 0 {
+                    news.push(bad(said!("and {more} more", "y {more} más"; more = more)));
+                }
                 let said = said!(
                     "the DNS stays as it was until that is mended",
                     "el DNS se queda como estaba hasta que lo corrija"
@@ -411,6 +414,7 @@ pub(super) async fn send(
                 address = Said::words(address), error = address_error(&error))
         })
     });
+    let subject: String = subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let content = format!(
         "From: {from}\r\nTo: {to}\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n\
          Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\

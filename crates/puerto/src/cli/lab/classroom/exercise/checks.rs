@@ -24,8 +24,10 @@ use crate::explain;
 use crate::lang::{Language, Said, dns_error, said, said_of};
 
 /// How long a letter may take, and the pause between looks.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// What failed so often in our queue is not waited for.
+const ATTEMPTS: u32 = 2;
 /// How long letters of before may take to be tried.
 const SETTLING: Duration = Duration::from_secs(3);
 
@@ -234,6 +236,9 @@ async fn arrives(world: &World, arrival: &Arrival, number: usize) -> Result<(), 
                 return Err(refused(&to, &reply));
             }
         }
+        if attempts(world, &to).await >= ATTEMPTS {
+            break;
+        }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     Err(waits(world, &to).await)
@@ -263,6 +268,21 @@ fn arrived(one: &Transaction, arrival: &Arrival) -> Result<(), Fault> {
             ),
         }),
     }
+}
+
+// How often our queue has tried a letter that is still in it.
+async fn attempts(world: &World, to: &str) -> u32 {
+    let selection = Selection { to: Some(to.to_owned()), ..Selection::default() };
+    let run_dir = world.run_dir();
+    let most = asked(&run_dir, move |client| {
+        let mut most = 0;
+        client.list(&selection, |message| {
+            most = message.recipients.iter().map(|one| one.attempts).max().unwrap_or(0).max(most);
+            Ok(())
+        })?;
+        Ok(most)
+    });
+    most.await.unwrap_or(0)
 }
 
 // What our queue says, which then has the letter no longer: it was only a question.

@@ -157,10 +157,10 @@ pub(super) const EXERCISES: &[Exercise] = &[
                 text: Text::new(
                     "The receiver puts strangers off, to see whether they come again. A queue \
                      does. Wait; or, if you cannot: `puerto --config {folder}/puerto.toml queue \
-                     retry --all`",
+                     retry --all --yes`",
                     "El receptor hace esperar a los desconocidos para ver si vuelven. Una cola \
                      vuelve. Espere; o, si no puede: `puerto --config {folder}/puerto.toml queue \
-                     retry --all`",
+                     retry --all --yes`",
                 ),
             },
         ],
