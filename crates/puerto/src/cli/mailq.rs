@@ -125,7 +125,14 @@ mod tests {
         reason: Option<&'a str>,
     ) -> BriefRecipient<'a> {
         let text = reason.map(Into::into);
-        BriefRecipient { address: address.into(), state, next: None, paused: None, text, cause: None }
+        BriefRecipient {
+            address: address.into(),
+            state,
+            next: None,
+            paused: None,
+            text,
+            cause: None,
+        }
     }
 
     fn message<'a>(

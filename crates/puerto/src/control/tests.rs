@@ -423,7 +423,10 @@ async fn what_a_pause_keeps_says_so_wherever_it_is_shown() {
     let listed = &bench.ask(SOMEBODY, json!({ "list": {} })).await[0]["message"];
     for message in [shown, listed] {
         assert_eq!(message["paused"].as_array().unwrap().len(), 1);
-        assert_eq!((&message["paused"][0]["number"], &message["paused"][0]["by"]), (&json!(1), &json!(0)));
+        assert_eq!(
+            (&message["paused"][0]["number"], &message["paused"][0]["by"]),
+            (&json!(1), &json!(0))
+        );
         let of = |nth: usize| &message["recipients"][nth]["paused"];
         assert_eq!((of(0), of(1)), (&json!(1), &Value::Null));
     }

@@ -195,10 +195,9 @@ impl<'a> BriefRecipient<'a> {
             RecipientState::Leased(_) => (State::Sending, None),
             RecipientState::Done => (State::Done, None),
         };
-        let paused = pauses.of_recipient(from, status).map(|(number, until)| BriefPause {
-            number,
-            until: until.map(Timestamp::as_millis),
-        });
+        let paused = pauses
+            .of_recipient(from, status)
+            .map(|(number, until)| BriefPause { number, until: until.map(Timestamp::as_millis) });
         let last = status.last();
         let kept = |attempt: &'a Attempt| attempt.cause.as_str();
         Self {

@@ -83,9 +83,8 @@ mod tests {
 
     /// The parameters of PSS: the hash, if it is said, and a salt of 32 octets.
     fn pss(hash: Option<&[u8]>) -> Vec<u8> {
-        let hash = hash.map(|name| {
-            element(HASH, &[&element(SEQUENCE, &[&element(OID, &[name]), &[5, 0]])])
-        });
+        let hash = hash
+            .map(|name| element(HASH, &[&element(SEQUENCE, &[&element(OID, &[name]), &[5, 0]])]));
         element(SEQUENCE, &[&hash.unwrap_or_default(), &[0xA2, 3, 2, 1, 32]])
     }
 

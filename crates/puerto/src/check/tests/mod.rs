@@ -381,7 +381,8 @@ async fn a_long_record_or_lines_of_a_file_are_not_repeated_in_the_last_line() {
         let mut check = first.clone();
         check.remedy = Said::words(remedy);
         check.has_record = has_record;
-        let report = Report { domains: vec!["example.com".into()], egress: vec![], checks: vec![check] };
+        let report =
+            Report { domains: vec!["example.com".into()], egress: vec![], checks: vec![check] };
         report.summary(Language::English)
     };
     let long = format!("publish: {}", "A".repeat(200));

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use super::orders;
 use crate::cause::Cause;
 use crate::cli::output::printable;
-use crate::control::view::{AttemptView, Brief, BriefPause, BriefRecipient, MessageView, RecipientView, State};
+use crate::control::view::{
+    AttemptView, Brief, BriefPause, BriefRecipient, MessageView, RecipientView, State,
+};
 use crate::explain;
 use crate::lang::layout;
 use crate::lang::{Language, Text};
@@ -306,9 +308,10 @@ fn story_of(
     };
     let attempts =
         Text::new("{state}, failed attempts: {count}", "{state}, intentos fallidos: {count}");
-    let paused = recipient.paused.filter(|_| state == WAITING).map(|number| {
-        PAUSED.with(language, &[("number", &number.to_string())])
-    });
+    let paused = recipient
+        .paused
+        .filter(|_| state == WAITING)
+        .map(|number| PAUSED.with(language, &[("number", &number.to_string())]));
     let state = paused.as_deref().unwrap_or_else(|| state.of(language));
     let values = [("state", state), ("count", &recipient.attempts.to_string())];
     line(Text::new("  State", "  Estado"), &attempts.with(language, &values))?;

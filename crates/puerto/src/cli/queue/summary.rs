@@ -193,11 +193,12 @@ impl Page {
         let counted = |text: Text, count: u64| {
             (count > 0).then(|| text.with(self.language, &[("count", &count.to_string())]))
         };
-        let paused = one.paused.map(|number| {
-            print::PAUSED.with(self.language, &[("number", &number.to_string())])
-        });
+        let paused = one
+            .paused
+            .map(|number| print::PAUSED.with(self.language, &[("number", &number.to_string())]));
         let others = [counted(HELD, numbers.held), counted(ACTIVE, numbers.active)];
-        let why: Vec<String> = paused.into_iter().chain(reasons).chain(others.into_iter().flatten()).collect();
+        let why: Vec<String> =
+            paused.into_iter().chain(reasons).chain(others.into_iter().flatten()).collect();
         let mut row = vec![name, numbers.count.to_string()];
         row.extend(age_cells(numbers, ages));
         row.extend([self.next(numbers), why.join(", ")]);
@@ -268,9 +269,7 @@ pub(crate) fn lane_row(lane: &LaneView, now: Timestamp, language: Language) -> [
             OUT_OF_REACH.with(language, &[("failures", &failures), ("span", &span)])
         }
         (LaneWord::OutOfReach, None) => NEXT_TRIES.with(language, &[("failures", &failures)]),
-        (LaneWord::Probing, _) => {
-            PROBING.with(language, &[("failures", &failures)])
-        }
+        (LaneWord::Probing, _) => PROBING.with(language, &[("failures", &failures)]),
     };
     let why = lane.cause.as_ref().map(|cause| format!(": {}", cause.said().of(language)));
     let state = printable(&(state + &why.unwrap_or_default()));
