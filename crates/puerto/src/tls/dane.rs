@@ -203,7 +203,7 @@ impl Dane {
             if anchors.roots.is_empty() {
                 continue;
             }
-            match self.is_signed(own, others, &anchors, now, algorithms) {
+            match self.is_signed((own, others), &anchors, now, algorithms) {
                 Ok(()) => return Ok(record),
                 Err(error) => fault = error,
             }
@@ -219,8 +219,7 @@ impl Dane {
 
     fn is_signed(
         &self,
-        own: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
+        (own, others): (&CertificateDer<'_>, &[CertificateDer<'_>]),
         anchors: &RootCertStore,
         now: UnixTime,
         algorithms: &WebPkiSupportedAlgorithms,
