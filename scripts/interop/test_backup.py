@@ -129,6 +129,20 @@ def test_nothing_that_was_accepted_before_it_began_is_missing_while_mail_comes_i
     assert known <= saved, known - saved
 
 
+def test_an_archive_writes_elsewhere_only_for_those_who_say_so(world):
+    server = Server(world).set_up()
+    server.machine.configure({"accounts.file": '"/srv/accounts"'})
+    server.machine.write("/srv/accounts", b"")
+    server.stop()
+    server.puerto("backup", "/root/b.tar")
+    server.machine.run("rm", "/srv/accounts")
+    refused = server.puerto("restore", "/root/b.tar", check=False)
+    assert refused.returncode == 77 and b"/srv/accounts" in refused.stderr, refused
+    assert not server.machine.at("/srv/accounts").exists()
+    server.puerto("restore", "/root/b.tar", "--anywhere")
+    assert server.machine.at("/srv/accounts").exists()
+
+
 def test_mail_goes_at_once_where_it_is_moved(world):
     server = Server(world).set_up()
     server.send(1)

@@ -48,6 +48,11 @@ pub struct RestoreArgs {
     #[arg(es = "Pone sus ficheros en lugar de otros, que se conservan al lado")]
     #[arg(long)]
     replace: bool,
+    /// Also files outside of /etc/puerto, /var/lib/puerto and /etc/aliases: look at --list first
+    #[arg(es = "También ficheros fuera de /etc/puerto, /var/lib/puerto y /etc/aliases: mire antes \
+                --list")]
+    #[arg(long)]
+    anywhere: bool,
     /// Add its mail to a queue that holds some
     #[arg(es = "Añade su correo a una cola que ya tiene")]
     #[arg(long)]
@@ -67,6 +72,12 @@ const DIFFERENT: Text = Text::new(
      backup take their places, and these are kept beside them",
     "hay otros ficheros en el lugar de estos: {files}. No se ha cambiado nada. Con --replace se ponen \
      los de la copia en su lugar, y aquellos se conservan al lado",
+);
+const ELSEWHERE: Text = Text::new(
+    "it would write outside of /etc/puerto, /var/lib/puerto and /etc/aliases: {files}. Nothing was \
+     changed. If you know where the archive comes from and these belong to it: --anywhere",
+    "escribiría fuera de /etc/puerto, /var/lib/puerto y /etc/aliases: {files}. No se ha cambiado nada. \
+     Si sabe de dónde viene el archivo y estos son suyos: --anywhere",
 );
 const RUNS: Text = Text::new(
     "the server runs: stop it first (systemctl stop puerto.socket puerto.service). Nothing was changed",
@@ -166,6 +177,7 @@ impl Plan {
     /// Looks for all that stands in the way.
     fn new(archive: &mut Archive, arguments: &RestoreArgs) -> Result<Self, Failure> {
         let config = archive.config.clone();
+        stay_inside(archive, arguments)?;
         match Client::connect(&config.run_dir) {
             Err(ClientError::NotRunning { .. }) => {}
             Ok(_) | Err(_) => return Err(Failure::new(Sysexit::TryAgain, RUNS)),
@@ -295,6 +307,25 @@ impl Done {
         let lines: Vec<String> = said.iter().map(|said| said.of(language)).collect();
         Ok(show(&(lines.join("\n") + "\n"))?)
     }
+}
+
+// An archive names its places itself, and whoever made it may mean harm: what a mail server
+// has no business to write is written only for those who say so.
+fn stay_inside(archive: &Archive, arguments: &RestoreArgs) -> Result<(), Failure> {
+    const TREES: [&str; 2] = ["/etc/puerto", "/var/lib/puerto"];
+    const ALIASES: &str = "/etc/aliases";
+    let is_usual = |path: &&Path| {
+        TREES.iter().any(|tree| path.starts_with(tree)) || *path == Path::new(ALIASES)
+    };
+    let files = archive.manifest.files.iter().map(|file| file.path.as_path());
+    let all = files.chain([archive.config.state_dir.as_path()]);
+    let outside: Vec<String> =
+        all.filter(|path| !is_usual(path)).map(|path| path.display().to_string()).collect();
+    if outside.is_empty() || arguments.anywhere {
+        return Ok(());
+    }
+    let said = Said::with(ELSEWHERE, &[("files", &outside.join(", "))]);
+    Err(Failure::new(Sysexit::NoPermission, said))
 }
 
 /// The octets of the file that is there; nothing of what is none.
