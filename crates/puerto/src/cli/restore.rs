@@ -49,8 +49,10 @@ pub struct RestoreArgs {
     #[arg(long)]
     replace: bool,
     /// Also files outside of /etc/puerto, /var/lib/puerto and /etc/aliases: look at --list first
-    #[arg(es = "También ficheros fuera de /etc/puerto, /var/lib/puerto y /etc/aliases: mire antes \
-                --list")]
+    #[arg(
+        es = "También ficheros fuera de /etc/puerto, /var/lib/puerto y /etc/aliases: mire antes \
+                --list"
+    )]
     #[arg(long)]
     anywhere: bool,
     /// Add its mail to a queue that holds some
