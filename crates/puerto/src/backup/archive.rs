@@ -353,7 +353,7 @@ impl Met {
                 pass(from, member.size, |piece| octets.extend_from_slice(piece))?;
                 self.queue.update(&octets);
                 let entry = read_entry(&octets, name)?;
-                if entry.id.to_string() != id {
+                if id.parse::<puerto_spool::MessageId>().ok() != Some(entry.id) {
                     return Err(stranger(name));
                 }
                 self.entry = Some(id.to_owned());
