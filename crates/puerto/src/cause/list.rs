@@ -283,8 +283,8 @@ causes! {
         ["no TLSA record of {host} matches the certificate",
          "ningún registro TLSA de {host} corresponde al certificado"];
     TlsaUnknown { host: String, error: DnsError } = "transport.tlsa-unknown"
-        ["TLSA of {host}: {error}; the host may demand DANE, and nobody goes on without an answer",
-         "TLSA de {host}: {error}; la máquina quizá exija DANE, y sin respuesta no se sigue"]
+        ["TLSA of {host}: {error}; without an answer nothing goes there",
+         "TLSA de {host}: {error}; sin respuesta no se envía nada allí"]
         => "puerto.dns";
     StsExcludes { domain: String, host: String } = "transport.sts-excludes"
         ["the MTA-STS policy of {domain} does not name its MX host {host}",

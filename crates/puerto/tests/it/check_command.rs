@@ -48,7 +48,8 @@ async fn check(home: &Path, arguments: &[&str]) -> (i32, String) {
 
 fn findings(json: &Value) -> Vec<String> {
     let checks = json["checks"].as_array().unwrap().iter();
-    let wrong = checks.filter(|check| check["status"] == "finding");
+    // The lab's resolver does not validate, which is worth knowing and no fault.
+    let wrong = checks.filter(|check| check["status"] == "finding" && check["severity"] != "info");
     wrong.map(|check| check["id"].as_str().unwrap().to_owned()).collect()
 }
 
