@@ -82,8 +82,16 @@ impl Section {
     }
 }
 
-/// Looks at everything but the configuration.
+/// Looks at everything but the configuration. Where there is no file of it, `puerto setup` was
+/// not run yet, and what it makes is not missed.
 pub fn look(machine: &Machine<'_>) -> Vec<Section> {
+    if !machine.file.try_exists().unwrap_or(true) {
+        return vec![
+            disk::look(machine.config, machine.reserve),
+            clock::look(machine.config, machine.program, machine.now),
+            ports::look(machine),
+        ];
+    }
     vec![
         files::look(machine),
         users::look(machine.config),

@@ -107,8 +107,13 @@ impl Report {
                     page.line(&format!("{mark} {title:<24} {seen}"));
                 }
             }
-            for finding in &section.findings {
-                page.found(INDENT, finding, None);
+            // What mends several is said once, below the last of them.
+            let next = section.findings.iter().skip(1).map(Some).chain([None]);
+            for (finding, next) in section.findings.iter().zip(next) {
+                let is_said_next =
+                    next.is_some_and(|next| next.id == finding.id && next.remedy == finding.remedy);
+                let remedy = if is_said_next { Said::default() } else { finding.remedy.clone() };
+                page.found(INDENT, &Finding { remedy, ..finding.clone() }, None);
             }
         }
         page.line(&format!("\n{}", paint(TITLE, &harmless(&self.summary().of(language)))));

@@ -209,3 +209,30 @@ fn the_certificate_is_late_two_weeks_before_its_end() {
     assert_eq!(at(-10), ["certificate.ends"]);
     assert_eq!(at(2), ["certificate.expired"]);
 }
+
+#[test]
+fn a_machine_that_was_never_set_up_misses_nothing_that_setup_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::for_tests(folder.path());
+    let file = folder.path().join("puerto.toml");
+    let names = || {
+        let (program, daemon) = (Path::new("/usr/bin/puerto"), Daemon::Down);
+        let (config, file) = (&config, &file);
+        let machine = Machine { config, file, program, daemon, reserve: 0, now: 0, is_root: true };
+        look(&machine).iter().map(|section| section.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["disk", "clock", "ports"]);
+    std::fs::write(&file, "").unwrap();
+    assert!(names().contains(&"users") && names().contains(&"commands"));
+}
+
+#[test]
+fn what_mends_several_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let section = commands::of(&Root::new(folder.path()), Path::new("/usr/bin/puerto"));
+    assert_eq!(ids(&section.findings), ["command.missing"; 4]);
+    let texts = || (String::new(), String::new());
+    let ((hostname, file), version, sections) = (texts(), "1.0", vec![section]);
+    let page = Report { hostname, version, file, sections, is_whole: true }.show(Language::English);
+    assert_eq!(page.matches("/usr/bin/newaliases").count(), 3, "two of a finding: {page}");
+}
