@@ -34,7 +34,7 @@ def test_it_runs_where_there_is_nothing_else(world):
     (empty / "tmp").mkdir(parents=True)
     shutil.copy(program(), empty / "puerto")
     def inside(*arguments):
-        done = subprocess.run(["chroot", empty, "/puerto", "--lang", "en", *arguments], capture_output=True, env={})
+        done = subprocess.run([shutil.which("chroot"), empty, "/puerto", "--lang", "en", *arguments], capture_output=True, env={})
         assert done.returncode == 0, (arguments, done)
         return done.stdout.decode()
 
