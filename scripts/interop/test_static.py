@@ -12,7 +12,7 @@ import tarfile
 from peers import Skipped, run
 
 ROOT = pathlib.Path(__file__).parents[2]
-BUILT = [ROOT / folder / "x86_64-unknown-linux-musl/release/puerto" for folder in ("target", "target/static")]
+BUILT = [ROOT / "target/x86_64-unknown-linux-musl" / profile / "puerto" for profile in ("dist", "release")]
 
 
 def program():
