@@ -174,14 +174,19 @@ impl Core {
 
     /// A page.
     pub(super) async fn page(&self, request: PageRequest) -> Result<Page, SpoolError> {
-        let after = request.after.map_or(-1, signed);
+        // Of messages that are named, none is outside of the first and the last.
+        let named = request.filter.ids.as_deref().unwrap_or_default();
+        let lowest = named.iter().min().map_or(0, |id| signed(*id));
+        let highest = named.iter().max().map(|id| signed(*id));
+        let after = request.after.map_or(-1, signed).max(lowest - 1);
         let piece = match request.filter.is_empty() {
             true => None,
             false => self.ask_database(PIECE, &[&after, &(LOOKED_AT - 1)]).await?.pop(),
         };
         let end = piece.map(|row| row.try_get(0)).transpose();
         let end: Option<i64> = end.map_err(|error| self.reach.failure(&error))?;
-        let span = (after, end.unwrap_or(i64::MAX));
+        let end = end.filter(|end| highest.is_none_or(|highest| *end < highest));
+        let span = (after, end.or(highest).unwrap_or(i64::MAX));
         let listed = self.list(span, request.limit, &request.filter).await?;
         let selector = request.filter.compiled();
         let (mut page, count, mut last) = (Page::default(), listed.len(), None);
