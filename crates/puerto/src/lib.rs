@@ -28,6 +28,7 @@ pub mod intake;
 pub mod lang;
 pub mod local;
 pub mod orders;
+pub mod providers;
 pub mod queue;
 pub mod receive;
 pub mod recipients;

@@ -44,7 +44,9 @@ impl Places {
         files.sort();
         files.dedup();
         let state = config.state_dir.clone();
-        Self { files, trees: vec![config.dkim_directory.clone(), state.clone()], state }
+        let providers = config.delivery.providers.clone();
+        let trees = vec![config.dkim_directory.clone(), providers, state.clone()];
+        Self { files, trees, state }
     }
 
     /// Whether a path is one of theirs.

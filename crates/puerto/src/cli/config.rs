@@ -80,7 +80,7 @@ const ERRORS: Text = Text::new("{file}: {count} errors", "{file}: {count} errore
 fn check(json: bool, file: Option<&Path>, language: Language) -> Result<Sysexit, Failure> {
     let name = Config::file(file).0;
     let shown = name.display().to_string();
-    let config = match Config::load(file) {
+    let config = match Config::load_whole(file) {
         Ok(config) => config,
         Err(errors) if json => {
             say(&errors.to_json(language).to_string())?;
@@ -139,7 +139,7 @@ fn notes(config: &Config) -> Vec<Said> {
 }
 
 fn summary(errors: &ConfigErrors, language: Language) -> String {
-    let count = errors.errors.len();
+    let count = errors.all().count();
     let text = if count == 1 { ONE_ERROR } else { ERRORS };
     text.with(language, &[("file", &errors.file), ("count", &count.to_string())])
 }

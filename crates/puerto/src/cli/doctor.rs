@@ -55,7 +55,7 @@ pub fn run(arguments: &DoctorArgs, config: Option<&Path>, language: Language) ->
 
 fn examine(path: Option<&Path>) -> Result<Report, Failure> {
     let (file, _) = Config::file(path);
-    let loaded = Config::load(path);
+    let loaded = Config::load_whole(path);
     // With a configuration that is wrong, all else is looked at by what can be read of it.
     let config = match &loaded {
         Ok(config) => config.clone(),

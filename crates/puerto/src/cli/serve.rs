@@ -29,7 +29,7 @@ pub struct ServeArgs {
 pub fn run(arguments: &ServeArgs, file: Option<&Path>, language: Language) -> ExitCode {
     fit_arenas();
     hold_back_reloads();
-    let config = match Config::load(file) {
+    let config = match Config::load_whole(file) {
         Ok(config) => config,
         Err(errors) => {
             return wrong(&errors, "", language).into();

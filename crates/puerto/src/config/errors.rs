@@ -39,6 +39,8 @@ pub struct ConfigErrors {
     source: String,
     /// What is wrong, in the order of the file.
     pub errors: Vec<ConfigError>,
+    /// What is wrong with other files.
+    others: Vec<Self>,
 }
 
 impl ConfigErrors {
@@ -47,7 +49,20 @@ impl ConfigErrors {
         for error in &mut errors {
             (error.line, error.column) = position(source, error.span.start);
         }
-        Self { file: file.to_owned(), source: source.to_owned(), errors }
+        Self { file: file.to_owned(), source: source.to_owned(), errors, others: Vec::new() }
+    }
+
+    /// Those of several files, of which there is at least one.
+    pub(super) fn together(files: Vec<Self>) -> Self {
+        let mut files = files.into_iter();
+        let first = files.next().unwrap_or_else(|| Self::new("", "", Vec::new()));
+        Self { others: files.collect(), ..first }
+    }
+
+    /// All errors, each with its file.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &ConfigError)> {
+        let files = std::iter::once(self).chain(&self.others);
+        files.flat_map(|file| file.errors.iter().map(|error| (file.file.as_str(), error)))
     }
 
     /// The file could not be read at all.
@@ -62,15 +77,19 @@ impl ConfigErrors {
             "un fichero que este usuario pueda leer; sin --config ni PUERTO_CONFIG, el fichero \
              por defecto puede faltar"
         ));
-        Self { file: file.display().to_string(), source: String::new(), errors: vec![error] }
+        Self::new(&file.display().to_string(), "", vec![error])
     }
 
     /// All errors with excerpts, for people; with `colour` and `width` for a terminal.
     pub fn render(&self, colour: bool, width: Option<usize>, language: Language) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let renderer = width.map_or(renderer.clone(), |width| renderer.term_width(width));
-        let shown: Vec<String> =
-            self.errors.iter().map(|error| self.render_one(error, &renderer, language)).collect();
+        let files = std::iter::once(self).chain(&self.others);
+        let shown: Vec<String> = files
+            .flat_map(|file| {
+                file.errors.iter().map(|error| file.render_one(error, &renderer, language))
+            })
+            .collect();
         shown.join("\n\n")
     }
 
@@ -105,9 +124,9 @@ impl ConfigErrors {
 
     /// All errors as one JSON document.
     pub fn to_json(&self, language: Language) -> serde_json::Value {
-        let one = |error: &ConfigError| {
+        let one = |(file, error): (&str, &ConfigError)| {
             serde_json::json!({
-                "file": self.file, "line": error.line, "column": error.column,
+                "file": file, "line": error.line, "column": error.column,
                 "key": error.key, "message": error.message.of(language),
                 "accepted": error.accepted.as_ref().map(|said| said.of(language)),
                 "nearest": error.nearest,
@@ -115,7 +134,7 @@ impl ConfigErrors {
         };
         serde_json::json!({
             "ok": false,
-            "errors": self.errors.iter().map(one).collect::<Vec<_>>(),
+            "errors": self.all().map(one).collect::<Vec<_>>(),
         })
     }
 }

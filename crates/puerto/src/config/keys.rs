@@ -383,6 +383,10 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Connections to one destination at most.", "Cuántas conexiones a un mismo destino, como mucho.");
         |d, v| store(&mut d.config.delivery.concurrency, value::count(v, 10_000));
         |c| c.delivery.concurrency.to_string();
+    "delivery" "providers" = Written("\"/etc/puerto/providers\""); PATH;
+        Text::new("A folder with NAME.toml for each provider of which you know more than we do: connections, rates, what its replies call for.", "Una carpeta con NOMBRE.toml por cada proveedor del que sepa más que nosotros: conexiones, ritmos, qué piden sus respuestas.");
+        |d, v| store(&mut d.config.delivery.providers, value::path(v));
+        |c| quote(c.delivery.providers.display());
     "delivery" "allow_private" = Written("false"); Text::new("true or false", "true o false");
         Text::new("Deliver by MX to loopback and private addresses, as the lab and tests need it.", "Entrega por MX también en loopback y en direcciones privadas, como necesitan el laboratorio y las pruebas.");
         |d, v| store(&mut d.config.delivery.allow_private, value::flag(v));
@@ -613,7 +617,7 @@ pub(super) const ROUTE_KEYS: &[Key<RouteDraft, Route>] = keys! {
         |r| optional(r.verp);
 };
 
-fn quote(text: impl std::fmt::Display) -> String {
+pub(super) fn quote(text: impl std::fmt::Display) -> String {
     toml::Value::String(text.to_string()).to_string()
 }
 
@@ -621,7 +625,7 @@ fn optional(text: Option<impl std::fmt::Display>) -> String {
     text.map_or_else(|| quote(""), quote)
 }
 
-fn array<T>(items: &[T], write: fn(&T) -> String) -> String {
+pub(super) fn array<T>(items: &[T], write: fn(&T) -> String) -> String {
     let items: Vec<String> = items.iter().map(write).collect();
     format!("[{}]", items.join(", "))
 }

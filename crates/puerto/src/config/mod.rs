@@ -10,6 +10,7 @@ mod matching;
 mod network;
 mod next_hop;
 mod pattern;
+mod profiles;
 mod read;
 mod relays;
 mod sender;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use puerto_smtp::{Address, Domain, Verp};
 
 use crate::lang::Language;
+use crate::providers::Profiles;
 
 pub use addresses::{Destination, Destinations, Inhabitant, NamedIn, Srs, Virtual};
 pub use caps::{Cap, Caps, Counted, Span};
@@ -109,10 +111,15 @@ pub struct Config {
     pub limits: Limits,
     /// Routes, in order; the first that matches wins.
     pub routes: Vec<Route>,
+    /// How receivers want to be treated, where the administrator knows more than we do.
+    pub profiles: Option<Profiles>,
 }
 
 /// Where the configuration is read from when nobody names another file.
 pub const DEFAULT_FILE: &str = "/etc/puerto/puerto.toml";
+
+/// Where the files of providers are when nobody names another folder.
+const DEFAULT_PROVIDERS: &str = "/etc/puerto/providers";
 
 /// The environment variable that names another file.
 pub const FILE_VARIABLE: &str = "PUERTO_CONFIG";
@@ -130,6 +137,24 @@ impl Config {
             }
             Err(error) => Err(ConfigErrors::unreadable(&file, &error)),
         }
+    }
+
+    /// The same with the files of providers, which the daemon alone needs. All that is wrong
+    /// in any of them is told at once.
+    pub fn load_whole(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let mut config = Self::load(path)?;
+        let folder = &config.delivery.providers;
+        let is_named = folder.as_path() != Path::new(DEFAULT_PROVIDERS);
+        match read::profiles::of_folder(folder, is_named) {
+            Ok(profiles) => config.profiles = profiles,
+            Err(wrong) => return Err(ConfigErrors::together(wrong)),
+        }
+        Ok(config)
+    }
+
+    /// How receivers want to be treated.
+    pub fn profiles(&self) -> &Profiles {
+        self.profiles.as_ref().unwrap_or_else(|| read::profiles::built_in())
     }
 
     /// The same for programs that have to reach the daemon and need little more than
@@ -364,6 +389,8 @@ pub struct Delivery {
     pub helo: String,
     /// Connections to one destination at most.
     pub concurrency: usize,
+    /// The administrator's files about providers.
+    pub providers: PathBuf,
     /// Deliver by MX to loopback and private addresses.
     pub allow_private: bool,
 }

@@ -3,6 +3,7 @@
 //! keys together can say.
 
 mod addresses;
+pub(super) mod profiles;
 mod relations;
 
 use std::collections::BTreeMap;
@@ -100,6 +101,8 @@ struct Reader {
     errors: Vec<ConfigError>,
     places: Places,
     headers: Vec<(String, usize)>,
+    /// The file is no configuration: it has none of its sections.
+    stands_apart: bool,
 }
 
 impl Reader {
@@ -170,6 +173,7 @@ impl Reader {
         let here = || keys.iter().filter(|key| key.section == section);
         if let Some(key) = KEYS.iter().find(|key| key.name == name)
             && key.section != section
+            && !self.stands_apart
         {
             return self.misplaced_key(key, section, span);
         }

@@ -17,6 +17,7 @@ use super::{
     OriginHeader, Otherwise, TlsLevel,
 };
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
+use crate::providers::Rate;
 
 /// A value as it stands in the file.
 pub(super) type Node<'a> = Spanned<DeValue<'a>>;
@@ -251,6 +252,11 @@ pub(super) fn duration(node: &Node<'_>) -> Read<Duration> {
 /// For how long something is kept; `0` needs no unit.
 pub(super) fn keep(node: &Node<'_>) -> Read<Duration> {
     parsed(node, |text| if text == "0" { Ok(Duration::ZERO) } else { parse_duration(text) })
+}
+
+/// So many messages in a time.
+pub(super) fn rate(node: &Node<'_>) -> Read<Rate> {
+    parsed(node, parse_rate)
 }
 
 pub(super) fn size(node: &Node<'_>) -> Read<u64> {
@@ -508,6 +514,33 @@ pub fn parse_duration(text: &str) -> Result<Duration, Said> {
     }
 }
 
+/// Reads a rate: `100/minute`, `4000/hour`, `1/90s`.
+fn parse_rate(text: &str) -> Result<Rate, Said> {
+    let none = || said!("`{text}` is not a rate", "`{text}` no es un ritmo"; text = text);
+    let (number, span) = text.split_once('/').ok_or_else(none)?;
+    let messages = number.trim().parse().ok().filter(|number| *number > 0).ok_or_else(none)?;
+    let per = match span.trim() {
+        "second" => Duration::from_secs(1),
+        "minute" => Duration::from_secs(60),
+        "hour" => Duration::from_secs(3600),
+        "day" => Duration::from_secs(86_400),
+        span => parse_duration(span)?,
+    };
+    if per.is_zero() { Err(none()) } else { Ok(Rate { messages, per }) }
+}
+
+/// Writes a rate so that it reads back.
+pub(super) fn show_rate(rate: Rate) -> String {
+    let Rate { messages, per } = rate;
+    match per.as_secs() {
+        1 => format!("{messages}/second"),
+        60 => format!("{messages}/minute"),
+        3600 => format!("{messages}/hour"),
+        86_400 => format!("{messages}/day"),
+        _ => format!("{messages}/{}", show_duration(per)),
+    }
+}
+
 /// Reads a size: `50MiB`, `1k`, or octets.
 pub fn parse_size(text: &str) -> Result<u64, Said> {
     let none = || said!("`{text}` is not a size", "`{text}` no es un tamaño"; text = text);
@@ -534,7 +567,7 @@ fn split_unit(text: &str) -> (&str, &str) {
     (number, unit.trim_start())
 }
 
-fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)]) -> Read<T> {
+pub(super) fn choice<T: Copy>(node: &Node<'_>, choices: &[(&str, T)]) -> Read<T> {
     parsed(node, |text| {
         let found = choices.iter().find(|(name, _)| *name == text);
         found.map(|(_, value)| *value).ok_or_else(|| {
@@ -572,7 +605,7 @@ fn needed<T>(node: &Node<'_>, what: Text, found: &DeValue<'_>) -> Read<T> {
     wrong(node, Said::of_parts(what, &[("kind", &Said::plain(kind(found)))]))
 }
 
-fn wrong<T>(node: &Node<'_>, message: Said) -> Read<T> {
+pub(super) fn wrong<T>(node: &Node<'_>, message: Said) -> Read<T> {
     Err(vec![Wrong { span: node.span(), message }])
 }
 
@@ -591,6 +624,24 @@ fn kind(value: &DeValue<'_>) -> Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_read_and_write() {
+        for (text, millis, shown) in [
+            ("100/minute", 600, "100/minute"),
+            ("4000/hour", 900, "4000/hour"),
+            ("10 / second", 100, "10/second"),
+            ("1/90s", 90_000, "1/90s"),
+            ("60/60s", 1000, "60/minute"),
+        ] {
+            let rate = parse_rate(text).unwrap();
+            let read = (rate.interval().as_millis(), show_rate(rate));
+            assert_eq!(read, (millis, shown.to_owned()), "{text}");
+        }
+        for text in ["", "5", "/minute", "0/minute", "5/0s", "5/fortnight", "-1/hour", "1.5/hour"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn durations_and_sizes_read_and_write() {

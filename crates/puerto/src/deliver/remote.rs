@@ -271,7 +271,8 @@ impl Remote {
         let mut places = attempt.open();
         while !places.is_empty() {
             let is_used = session.connection.transactions() > 0;
-            let (given, left) = match self.one_domain.knows(&host) {
+            let at_once = job.plan.manners.recipients.unwrap_or(usize::MAX).max(1);
+            let (mut given, mut left) = match self.one_domain.knows(&host) {
                 // Each recipient has a reverse-path of its own.
                 _ if job.verp.is_some() => {
                     let mut places = places.into_iter();
@@ -280,6 +281,11 @@ impl Remote {
                 true => one_domain::part(job, places),
                 false => (places, Vec::new()),
             };
+            if given.len() > at_once {
+                let mut more = given.split_off(at_once);
+                more.append(&mut left);
+                left = more;
+            }
             let fates = transaction(&mut session, job, &given).await;
             note(&session, &fates, attempt.now());
             let parted =
@@ -315,12 +321,13 @@ impl Remote {
             }
             places = remaining;
         }
-        self.release(session, key);
+        self.release(session, key, &job.plan);
         Tried::Done
     }
 
-    fn release(&self, session: Session, key: Option<Key>) {
-        let has_room = session.connection.transactions() < MOST_MESSAGES;
+    fn release(&self, session: Session, key: Option<Key>, plan: &Plan) {
+        let most = plan.manners.messages.unwrap_or(MOST_MESSAGES);
+        let has_room = session.connection.transactions() < most;
         match key {
             Some(key) if has_room && session.connection.is_ready() => self.pool.put(key, session),
             _ => session.leave(),

@@ -33,7 +33,7 @@ use crate::cause::Cause;
 use crate::config::{Mailbox, NextHop};
 use crate::deliver::share;
 use crate::route::random::Random;
-use crate::route::{self, DestinationKey, Question, RouteFailure, Routing, providers};
+use crate::route::{self, DestinationKey, Question, RouteFailure, Routing};
 
 /// Recipients that may wait in memory at the same time.
 const WAITING_RECIPIENTS: usize = 5_000;
@@ -528,7 +528,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             Kind::Local => (key, LOCAL_CEILING),
             Kind::Unroutable(_) => (key, UNROUTABLE_CEILING),
             Kind::Remote => {
-                let theirs = providers::by_key(&key).and_then(|provider| provider.connections);
+                let theirs = work.job.plan.manners.connections;
                 let all_nodes = theirs.map_or(ours, |theirs| ours.min(theirs));
                 (key, share(all_nodes, self.wiring.work.living()))
             }

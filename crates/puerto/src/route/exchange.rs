@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::choice::Choice;
 use super::random::Random;
 use super::{
-    DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address, providers,
+    DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address,
 };
 use crate::cause::Cause;
 use crate::cause::field::DescribedAddress;
@@ -118,6 +118,7 @@ async fn to_relay<D: Dns + 'static>(
         login: relay.login.cloned(),
         exchangers_of: exchangers_of(next_hop, validated)?,
         is_relay: true,
+        manners: context.config.profiles().relays(),
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
@@ -199,7 +200,8 @@ fn to_literal<D>(
     }
     let host: Arc<str> = ip.to_string().into();
     let hop = Hop::at(host, SocketAddr::new(ip, context.config.delivery.port));
-    let plan = Plan::direct(literal.clone(), vec![hop], tls);
+    let manners = context.config.profiles().everybody();
+    let plan = Plan { manners, ..Plan::direct(literal.clone(), vec![hop], tls) };
     let ttl = Duration::from_secs(LITERAL_TTL.into());
     Ok(Found { plan, exchange: format!("literal {literal} {tls:?}").into(), ttl })
 }
@@ -223,8 +225,9 @@ async fn to_exchanger<D: Dns + 'static>(
     let mut names: Vec<&str> = located.iter().map(|host| &*host.name).collect();
     names.sort_unstable();
     names.dedup();
-    let key = providers::of_hosts(&names)
-        .map_or_else(|| names.join(","), |provider| provider.name.clone());
+    let provider = context.config.profiles().of_hosts(&names).cloned();
+    let key = provider.as_ref().map_or_else(|| names.join(","), |provider| provider.name.clone());
+    let manners = provider.unwrap_or_else(|| context.config.profiles().everybody());
     let ranked = located.iter().map(|host| {
         let rule = host.rule.as_deref().map_or_else(String::new, security::mark);
         format!("{} {}{rule}", host.preference, host.name)
@@ -233,7 +236,8 @@ async fn to_exchanger<D: Dns + 'static>(
     ranked.sort_unstable();
     let exchange = format!("mx {} {tls:?}", ranked.join(","));
     let hops = hops_of(&located, port);
-    let plan = Plan::direct(key, address::drop_unreachable(hops, context.machine), tls);
+    let hops = address::drop_unreachable(hops, context.machine);
+    let plan = Plan { manners, ..Plan::direct(key, hops, tls) };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
 

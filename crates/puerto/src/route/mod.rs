@@ -15,7 +15,6 @@ mod address;
 mod choice;
 mod exchange;
 mod machine;
-pub mod providers;
 pub(crate) mod random;
 
 use std::net::SocketAddr;
@@ -31,6 +30,7 @@ use crate::config::{Config, Live, Login, TlsLevel};
 use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 use crate::orders::Orders;
+use crate::providers::Profile;
 use crate::transport::sts::Policies;
 use crate::transport::{Demand, Rule};
 pub use address::LiteralFault;
@@ -113,6 +113,8 @@ pub struct Plan {
     /// Whether the next hop is a relay of ours: its refusal of the whole session is
     /// then a mistake to be mended, never a reason to bounce.
     pub is_relay: bool,
+    /// How whoever runs the hosts wants to be treated.
+    pub manners: Arc<Profile>,
 }
 
 impl Plan {
@@ -126,6 +128,7 @@ impl Plan {
             login: None,
             exchangers_of: None,
             is_relay: false,
+            manners: Arc::default(),
         }
     }
 }

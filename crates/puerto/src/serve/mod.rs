@@ -616,7 +616,7 @@ fn reloader(
     log: MailLog,
 ) -> control::Reload {
     Arc::new(move || {
-        let config = Config::load(file.as_deref())
+        let config = Config::load_whole(file.as_deref())
             .map_err(|errors| format!("the configuration was not read again: {errors}"))?;
         if let Err(error) = reload_certificate(&tls, config.tls.as_ref(), keeper.as_deref()) {
             notice(&log, "error", &format!("the old certificate stays in use: {error}"));

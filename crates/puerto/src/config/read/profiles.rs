@@ -1,0 +1,264 @@
+//! Reads the files of providers: those that come with the program, and the administrator's.
+
+use std::io;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Reader, syntax_error};
+use crate::config::errors::{ConfigError, ConfigErrors, nearest};
+use crate::config::profiles::{PROFILE_KEYS, REPLY, RULE_KEYS, RuleDraft, rule};
+use crate::config::value::Node;
+use crate::lang::{Said, Text, said};
+use crate::providers::{Changes, EVERYBODY, FILES, Profile, Profiles, RELAYS};
+
+/// What comes with the program. A test reads each file, so that none can be wrong here.
+static BUILT_IN: LazyLock<Profiles> = LazyLock::new(|| {
+    let read = |(name, text): &(&str, &str)| {
+        let changes = parse(text, name).unwrap_or_default();
+        Profile { name: (*name).to_owned(), ..Profile::default() }.with(&changes)
+    };
+    Profiles::new(FILES.iter().map(read))
+});
+
+static COMMON: LazyLock<Profiles> = LazyLock::new(|| BUILT_IN.complete());
+
+/// What holds where the administrator has no files.
+pub(in crate::config) fn built_in() -> &'static Profiles {
+    &COMMON
+}
+
+/// What holds with the files of a folder; nothing if there are none. `is_named`: somebody
+/// said that the folder is there.
+pub(in crate::config) fn of_folder(
+    folder: &Path,
+    is_named: bool,
+) -> Result<Option<Profiles>, Vec<ConfigErrors>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
+        Err(error) => return Err(vec![ConfigErrors::unreadable(folder, &error)]),
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    paths.sort();
+    let (mut files, mut wrong) = (Vec::new(), Vec::new());
+    for path in paths {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        let shown = path.display().to_string();
+        let is_known = BUILT_IN.named(&name).is_some();
+        let read = match std::fs::read_to_string(&path) {
+            Ok(text) => parse(&text, &shown).and_then(|changes| {
+                named(&name, &changes, is_known).map_err(|error| {
+                    ConfigErrors::new(&shown, &text, vec![error])
+                })?;
+                Ok(changes)
+            }),
+            Err(error) => Err(ConfigErrors::unreadable(&path, &error)),
+        };
+        match read {
+            Ok(changes) => files.push((name, changes)),
+            Err(errors) => wrong.push(errors),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let files = files.iter().map(|(name, changes)| (name.as_str(), changes));
+    Ok(Some(BUILT_IN.changed(files).complete()))
+}
+
+// A name stands beside those of hosts, and is told from them by having no dot.
+fn named(name: &str, changes: &Changes, is_known: bool) -> Result<(), ConfigError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.chars().all(fits) || name.is_empty() {
+        let message = said!(
+            "the file's name is the provider's, of letters, digits and `-` alone",
+            "el nombre del fichero es el del proveedor, solo con letras, cifras y `-`"
+        );
+        return Err(ConfigError::new(0..0, message));
+    }
+    let has_no_hosts = [EVERYBODY, RELAYS].contains(&name);
+    if let Some(hosts) = &changes.hosts
+        && has_no_hosts == !hosts.is_empty()
+    {
+        let message = said!(
+            "`{name}` is for whoever has no file, so it names no hosts",
+            "`{name}` es para quien no tiene fichero, así que no nombra máquinas"; name = name
+        );
+        return Err(ConfigError::new(0..0, message).about("hosts"));
+    }
+    if is_known || changes.hosts.as_ref().is_some_and(|hosts| !hosts.is_empty()) {
+        return Ok(());
+    }
+    let message = said!(
+        "no provider is known as `{name}`: a new one needs `hosts`",
+        "no se conoce ningún proveedor `{name}`: uno nuevo necesita `hosts`"; name = name
+    );
+    let mut error = ConfigError::new(0..0, message).about("hosts");
+    error = error.accepting(Said::words("hosts = [\"mx.example.net\"]"));
+    error.nearest = nearest(name, BUILT_IN.names()).map(|near| format!("{near}.toml"));
+    Err(error)
+}
+
+fn parse(text: &str, file: &str) -> Result<Changes, ConfigErrors> {
+    let (table, broken) = DeTable::parse_recoverable(text);
+    let mut reader = Reader { stands_apart: true, ..Reader::default() };
+    let mut changes = Changes::default();
+    for (name, node) in table.get_ref() {
+        match node.get_ref() {
+            _ if *name.get_ref() == REPLY => reader.replies(node, &mut changes),
+            _ => reader.entry(PROFILE_KEYS, "", (name, node), &mut changes),
+        }
+    }
+    if !broken.is_empty() {
+        // What the parser made of a broken line is not what its author meant.
+        reader.errors = broken.iter().map(|error| syntax_error(text, error)).collect();
+    }
+    match reader.errors.is_empty() {
+        true => Ok(changes),
+        false => Err(ConfigErrors::new(file, text, reader.errors)),
+    }
+}
+
+const LIST: Text = Text::new("replies form a list", "las respuestas forman una lista");
+const ACCEPTED: Text = Text::new(
+    "a header `[[reply]]`, with double brackets, for each reply",
+    "una cabecera `[[reply]]`, con corchetes dobles, por cada respuesta",
+);
+
+impl Reader {
+    fn replies(&mut self, node: &Node<'_>, changes: &mut Changes) {
+        let DeValue::Array(replies) = node.get_ref() else {
+            let error = ConfigError::new(node.span(), LIST).about(REPLY);
+            return self.errors.push(error.accepting(ACCEPTED));
+        };
+        for node in replies.iter() {
+            let DeValue::Table(table) = node.get_ref() else {
+                let error = ConfigError::new(node.span(), LIST).about(REPLY);
+                self.errors.push(error.accepting(ACCEPTED));
+                continue;
+            };
+            let before = self.errors.len();
+            let mut draft = RuleDraft::default();
+            for item in table {
+                self.entry(RULE_KEYS, REPLY, item, &mut draft);
+            }
+            if self.errors.len() > before {
+                continue;
+            }
+            match rule(draft) {
+                Ok(rule) => changes.replies.push(rule),
+                Err((key, message)) => {
+                    let accepted = RULE_KEYS.iter().find(|known| known.name == key);
+                    let error = ConfigError::new(node.span(), message);
+                    let error = error.about(format!("{REPLY}.{key}"));
+                    self.errors.push(match accepted {
+                        Some(known) => error.accepting(known.accepts),
+                        None => error,
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::Language;
+    use crate::providers::Call;
+
+    #[test]
+    fn the_files_that_come_with_the_program_are_right() {
+        for (name, text) in FILES {
+            let changes = parse(text, name).unwrap_or_else(|errors| panic!("{errors}"));
+            named(name, &changes, false).or_else(|error| match *name {
+                EVERYBODY | RELAYS => Ok(()),
+                _ => Err(error),
+            })
+            .unwrap();
+            for rule in &changes.replies {
+                assert!(rule.says.len() > 3, "{name}: {}", rule.says);
+                assert!(
+                    !rule.pause || matches!(rule.call, Call::Park(_) | Call::Recipient(_)),
+                    "{name}: a pause says how long: {}", rule.says
+                );
+            }
+        }
+        assert!(built_in().of_hosts(&["gmail-smtp-in.l.google.com"]).is_some());
+    }
+
+    // Whoever turns a refusal for good into a wait says from where that is known.
+    #[test]
+    fn a_refusal_that_is_a_pause_names_its_source() {
+        for (name, text) in FILES {
+            for reply in text.split("[[reply]]").skip(1).filter(|reply| reply.contains("pause")) {
+                let comment: Vec<&str> = reply.lines().filter(|l| l.starts_with('#')).collect();
+                assert!(comment.concat().contains(['(', ',']), "{name}: {reply}");
+            }
+        }
+    }
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_folder_changes_what_it_names_and_adds_what_is_new() {
+        let dir = folder(&[
+            ("google.toml", "connections = 2\n[[reply]]\nsays = \"4.7.28\"\ndo = \"park\"\nfor = \"1h\"\n"),
+            ("school.toml", "hosts = [\"mx.school.test\"]\nrate = \"10/minute\"\n"),
+            ("google.toml.bak", "nonsense"),
+        ]);
+        let all = of_folder(dir.path(), true).unwrap().unwrap();
+        let google = all.named("google").unwrap();
+        assert_eq!((google.connections, google.messages), (Some(2), Some(50)));
+        let rule = google.rule(421, "4.7.28 slow down").unwrap();
+        assert_eq!(rule.call.span().as_secs(), 3600);
+        let school = all.of_hosts(&["a.mx.school.test"]).unwrap();
+        assert_eq!(school.rate.unwrap().interval().as_secs(), 6);
+        assert!(school.rule(451, "Greylisted").is_some(), "what all say holds for it too");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_file_line_key_and_the_nearest_key() {
+        for (name, text, parts) in [
+            ("google.toml", "\nconections = 2", &["google.toml:2", "did you mean `connections`?"][..]),
+            ("google.toml", "connections = 0", &["between 1 and 10000"]),
+            ("google.toml", "port = 25", &["unknown key `port`", "hosts, connections"]),
+            ("google.toml", "[[reply]]\nsays = \"x\"", &["what the reply calls for", "park"]),
+            ("google.toml", "[[reply]]\nsays = \"x\"\ndo = \"park\"", &["`park` needs a time"]),
+            ("google.toml", "[[reply]]\ndo = \"message\"", &["every reply"]),
+            ("google.toml", "[[reply]]\nsays = \"x\"\ndo = \"pork\"", &["not one of the choices"]),
+            ("google.toml", "[[reply]]\nsay = \"x\"", &["did you mean `says`?"]),
+            ("google.toml", "[reply]\nsays = \"x\"", &["double brackets"]),
+            ("google.toml", "rate = \"fast\"", &["100/minute"]),
+            ("google.toml", "enforces = [\"pte\"]", &["own-ptr"]),
+            ("gogle.toml", "connections = 2", &["needs `hosts`", "google.toml"]),
+            ("a b.toml", "hosts = [\"x.test\"]", &["the file's name"]),
+            ("default.toml", "hosts = [\"x.test\"]", &["names no hosts"]),
+            ("google.toml", "connections = ", &["not valid TOML"]),
+        ] {
+            let dir = folder(&[(name, text)]);
+            let wrong = of_folder(dir.path(), true).unwrap_err();
+            let told = wrong.first().unwrap().render(false, None, Language::English);
+            for part in parts {
+                assert!(told.contains(part), "{text}: {part} in\n{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_that_nobody_named_may_be_missing() {
+        let missing = std::path::Path::new("/nonexistent/providers");
+        assert!(of_folder(missing, false).unwrap().is_none());
+        assert!(of_folder(missing, true).is_err());
+    }
+}
