@@ -144,6 +144,9 @@ causes! {
         ["where no mail is delivered",
          "a la que no se entrega correo"]
         => "puerto.private";
+    AddressAvoided { address: String, receiver: String } = "route.address-avoided"
+        ["{address} is not sent from: no name leads back to it (PTR and its address), and {receiver} turns such mail away",
+         "no se envía desde {address}: ningún nombre vuelve a ella (PTR y su dirección) y {receiver} rechaza ese correo"];
     OwnLiteral { literal: String } = "route.own-literal"
         ["mail for {literal} loops back to this server, which has no mailboxes at that address",
          "el correo para {literal} vuelve a este servidor, que no tiene buzones en esa dirección"]
@@ -361,6 +364,9 @@ causes! {
     Suspended { why: Box<Cause> } = "queue.suspended"
         ["delivery temporarily suspended: {why}",
          "entrega suspendida por ahora: {why}"];
+    Parked { why: Box<Cause> } = "queue.parked"
+        ["its destination asked for a pause, in which no attempt is spent: {why}",
+         "su destino pidió una pausa, en la que no se gasta ningún intento: {why}"];
     Expired { last: Box<Cause> } = "queue.expired"
         ["delivery time expired; last try: {last}",
          "se agotó el plazo; último intento: {last}"];

@@ -84,7 +84,9 @@ impl Cause {
             | Self::Target { why, .. }
             | Self::OthersHaveIt { of: why }
             | Self::Untold { of: why } => why.explained(),
-            Self::Suspended { why } => why.explained().or("network.suspended"),
+            Self::Suspended { why } | Self::Parked { why } => {
+                why.explained().or("network.suspended")
+            }
             Self::Expired { last } => last.explained().or("postfix.expired"),
             cause => cause.rule().map_or(Explained::ByNothing, Explained::ByRule),
         }

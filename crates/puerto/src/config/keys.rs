@@ -383,6 +383,14 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Connections to one destination at most.", "Cuántas conexiones a un mismo destino, como mucho.");
         |d, v| store(&mut d.config.delivery.concurrency, value::count(v, 10_000));
         |c| c.delivery.concurrency.to_string();
+    "delivery" "rate" = Written("\"\""); super::profiles::RATE;
+        Text::new("Messages to one destination in a time, spread evenly; \"\": as many as it takes. A provider's file may say less.", "Mensajes a un mismo destino en un tiempo, repartidos por igual; con \"\", los que admita. El fichero de un proveedor puede decir menos.");
+        |d, v| store(&mut d.config.delivery.rate, value::optional(v, value::rate));
+        |c| optional(c.delivery.rate.map(value::show_rate));
+    "delivery" "rate_in_all" = Written("\"\""); super::profiles::RATE;
+        Text::new("Messages to all other servers together in a time, spread evenly; \"\": as many as they take. With several nodes, of all nodes.", "Mensajes a todos los demás servidores juntos en un tiempo, repartidos por igual; con \"\", los que admitan. Con varios nodos, entre todos.");
+        |d, v| store(&mut d.config.delivery.rate_in_all, value::optional(v, value::rate));
+        |c| optional(c.delivery.rate_in_all.map(value::show_rate));
     "delivery" "providers" = Written("\"/etc/puerto/providers\""); PATH;
         Text::new("A folder with NAME.toml for each provider of which you know more than we do: connections, rates, what its replies call for.", "Una carpeta con NOMBRE.toml por cada proveedor del que sepa más que nosotros: conexiones, ritmos, qué piden sus respuestas.");
         |d, v| store(&mut d.config.delivery.providers, value::path(v));

@@ -27,7 +27,7 @@ use std::time::Duration;
 use puerto_smtp::{Address, Domain, Verp};
 
 use crate::lang::Language;
-use crate::providers::Profiles;
+use crate::providers::{Profiles, Rate};
 
 pub use addresses::{Destination, Destinations, Inhabitant, NamedIn, Srs, Virtual};
 pub use caps::{Cap, Caps, Counted, Span};
@@ -389,6 +389,10 @@ pub struct Delivery {
     pub helo: String,
     /// Connections to one destination at most.
     pub concurrency: usize,
+    /// Messages to one destination.
+    pub rate: Option<Rate>,
+    /// Messages to all other hosts together.
+    pub rate_in_all: Option<Rate>,
     /// The administrator's files about providers.
     pub providers: PathBuf,
     /// Deliver by MX to loopback and private addresses.

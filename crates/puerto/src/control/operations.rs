@@ -139,6 +139,7 @@ pub(super) fn show(context: &Context, id: &str, private: bool) -> Result<Message
     let id = parse_id(id)?;
     let entry = context.desk.get(id).wait()?;
     let mut view = MessageView::new(&entry, &Pauses::of(context));
+    view.parked = view::ParkView::of(&entry, &context.sight.lanes);
     let expire = context.config.get().queue.expire;
     view.expires = (!entry.held).then(|| view::time(entry.received_at.after(expire)));
     if private {

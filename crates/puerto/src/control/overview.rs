@@ -104,6 +104,9 @@ pub struct LaneView {
     pub ceiling: usize,
     /// Attempts in a row that did not reach it.
     pub failures: u32,
+    /// Messages an hour at most, where that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u64>,
     /// Until when nothing is tried, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
@@ -127,6 +130,10 @@ pub enum LaneWord {
     Probing,
     /// Others hold the connections that it may have.
     NoPlace,
+    /// It asked for a pause, until a time.
+    Parked,
+    /// It asked for a pause, which is over: one message looks.
+    Canary,
 }
 
 /// What went through this node since it began, and how its lanes stand.
@@ -174,6 +181,8 @@ impl From<Lane> for LaneView {
             LaneState::OutOfReach(until) => (LaneWord::OutOfReach, Some(until)),
             LaneState::Probing => (LaneWord::Probing, None),
             LaneState::NoPlace(until) => (LaneWord::NoPlace, Some(until)),
+            LaneState::Parked(until) => (LaneWord::Parked, Some(until)),
+            LaneState::Canary => (LaneWord::Canary, None),
         };
         Self {
             lane: lane.name,
@@ -183,6 +192,7 @@ impl From<Lane> for LaneView {
             allowed: lane.allowed,
             ceiling: lane.ceiling,
             failures: lane.failures,
+            per_hour: lane.per_hour,
             until: until.map(time),
             reason: lane.reason.as_ref().map(ToString::to_string),
             cause: lane.reason,

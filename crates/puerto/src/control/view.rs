@@ -2,13 +2,18 @@
 //! the control protocol's and those of `puerto queue list --json`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use puerto_smtp::{Return, ReversePath};
+use puerto_smtp::{Domain, Return, ReversePath};
 use puerto_spool::{Attempt, Entry, Origin, RecipientState, RecipientStatus, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::ordering::{OrderView, Pauses};
 use crate::cause::Cause;
+use crate::queue::Lanes;
+
+/// Recipients of whose destination it is looked whether it asked for a pause.
+const MOST_PARKED: usize = 1000;
 
 /// A queued message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,11 +54,51 @@ pub struct MessageView {
     /// The pauses that it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paused: Vec<OrderView>,
+    /// The pauses that its destinations asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<ParkView>,
     /// All recipients, those that are done too.
     pub recipients: Vec<RecipientView>,
     /// The header as it is stored, when one message is shown to an administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
+}
+
+/// A pause that a destination asked for: no attempt is spent until its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkView {
+    /// The destination.
+    pub lane: String,
+    /// When it ends, as in RFC 3339.
+    pub until: String,
+    /// Why, in English.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, as a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+impl ParkView {
+    /// Those that keep a message's recipients waiting.
+    pub(super) fn of(entry: &Entry, lanes: &Lanes) -> Vec<Self> {
+        let waits = |status: &&RecipientStatus| matches!(status.state, RecipientState::Due(_));
+        let waiting = entry.recipients.iter().filter(waits);
+        let domains: BTreeSet<&Domain> =
+            waiting.map(|status| status.recipient.address.domain()).take(MOST_PARKED).collect();
+        let mut parks: Vec<Self> = Vec::new();
+        for park in domains.into_iter().filter_map(|domain| lanes.park_of(domain)) {
+            if !parks.iter().any(|known| known.lane == park.name) {
+                parks.push(Self {
+                    lane: park.name,
+                    until: time(park.until),
+                    reason: park.reason.as_ref().map(ToString::to_string),
+                    cause: park.reason,
+                });
+            }
+        }
+        parks
+    }
 }
 
 /// A recipient of it.
@@ -241,6 +286,7 @@ impl MessageView {
             eight_bit: entry.eight_bit,
             smtputf8: entry.smtputf8,
             paused: pauses.of_message(entry),
+            parked: Vec::new(),
             recipients: entry.recipients.iter().map(of).collect(),
             header: None,
         }

@@ -229,6 +229,7 @@ fn story(context: &Context, id: MessageId, asker: Asker) -> Result<Option<StoryV
     }
     let queued = entry.map(|entry| {
         let mut view = MessageView::new(&entry, &Pauses::of(context));
+        view.parked = view::ParkView::of(&entry, &context.sight.lanes);
         let expire = context.config.get().queue.expire;
         view.expires = (!entry.held).then(|| view::time(entry.received_at.after(expire)));
         view

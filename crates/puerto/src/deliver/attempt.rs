@@ -12,6 +12,7 @@ use super::places::Crowded;
 use super::session::Session;
 use super::{Job, Outcome, Pressure, Report, Success, retry_after};
 use crate::cause::Cause;
+use crate::providers::{Call, Rule};
 use crate::telemetry::{Delays, DeliveryStatus};
 
 /// Where a recipient stands.
@@ -32,6 +33,8 @@ pub(super) struct Attempt<'a> {
     connection: Duration,
     answered: bool,
     strained: bool,
+    /// What the replies called for, by what is known of the provider.
+    call: Option<Call>,
     crowded: Option<Crowded>,
 }
 
@@ -46,6 +49,7 @@ impl<'a> Attempt<'a> {
             connection: Duration::ZERO,
             answered: false,
             strained: false,
+            call: None,
             crowded: None,
         }
     }
@@ -78,17 +82,46 @@ impl<'a> Attempt<'a> {
         self.crowded = Some(crowded);
     }
 
+    /// Whether the destination asked for less or for a pause: then no other host of it is
+    /// asked for the same.
+    pub(super) fn is_called_off(&self) -> bool {
+        matches!(self.call, Some(Call::Park(_) | Call::Slow(..)))
+    }
+
+    /// Whether it is known what a reply calls for, other than a new connection.
+    pub(super) fn is_understood(&self, failure: &Failure) -> bool {
+        let rule = failure.reply().and_then(|reply| self.rule(reply));
+        rule.is_some_and(|rule| rule.call != Call::Reconnect)
+    }
+
+    fn rule(&self, reply: &Reply) -> Option<&'a Rule> {
+        let job: &'a Job = self.job;
+        let enhanced = reply.enhanced_code().map(|code| code.to_string()).unwrap_or_default();
+        job.plan.manners.rule((reply.code().get(), &enhanced), &reply.text())
+    }
+
+    // What a reply calls for is learnt; `otherwise`: what one says that calls for nothing.
+    fn learn(&mut self, rule: Option<&Rule>, otherwise: bool) {
+        match rule {
+            Some(rule) => {
+                self.call = Some(self.call.map_or(rule.call, |known| known.or_more(rule.call)));
+            }
+            None => self.strained |= otherwise,
+        }
+    }
+
     /// A host gave no session.
     pub(super) fn host_failed(&mut self, failure: &HostFailure) {
         self.connection = self.elapsed();
-        self.strained |= failure.asks_for_less();
+        let rule = failure.reply.as_ref().and_then(|reply| self.rule(reply));
+        self.learn(rule, failure.asks_for_less());
         for place in self.open() {
             let outcome = Outcome {
                 relay: failure.relay.clone().unwrap_or_else(|| "none".to_owned()),
                 host: Some(failure.host.to_string()),
                 status_code: failure.status,
                 reply: failure.reply.clone(),
-                retry_after: failure.reply.as_ref().and_then(asked_wait),
+                retry_after: failure.reply.as_ref().and_then(|reply| wait(reply, rule)),
                 tls: failure.tls.clone(),
                 tls_reason: failure.tls_reason.clone(),
                 ..self.outcome(place, DeliveryStatus::Deferred, failure.cause.clone())
@@ -132,17 +165,23 @@ impl<'a> Attempt<'a> {
     }
 
     fn fail(&mut self, place: usize, session: &Session, failure: &Failure) {
-        self.strained |= match &failure.cause {
+        let rule = failure.reply().and_then(|reply| self.rule(reply));
+        let asks_for_less = match &failure.cause {
             Reason::Reply(reply) => reply.closes(),
             Reason::Lost(loss) => *loss != Loss::Abandoned,
             _ => false,
         };
-        let permanent = failure.is_permanent() && !self.is_our_mistake(failure);
+        self.learn(rule, asks_for_less);
+        let is_pause = rule.is_some_and(|rule| rule.pause);
+        let permanent = failure.is_permanent() && !is_pause && !self.is_our_mistake(failure);
         let status = if permanent { DeliveryStatus::Bounced } else { DeliveryStatus::Deferred };
         let outcome = self.failed(place, session, failure, status);
         // Another host may take what this one will not take now, but never what this
         // one may have already. What we cannot read, no host will get.
-        let elsewhere = !permanent && !failure.may_have_delivered() && session.abandoned.is_none();
+        let elsewhere = !permanent
+            && !failure.may_have_delivered()
+            && session.abandoned.is_none()
+            && !rule.is_some_and(|rule| rule.call.is_for_all_hosts());
         let standing =
             if elsewhere { Standing::Open(Some(outcome)) } else { Standing::Settled(outcome) };
         self.set(place, standing);
@@ -162,7 +201,7 @@ impl<'a> Attempt<'a> {
         Outcome {
             status_code: failure.status().with_class(class),
             reply: failure.reply().cloned(),
-            retry_after: failure.reply().and_then(asked_wait),
+            retry_after: failure.reply().and_then(|reply| wait(reply, self.rule(reply))),
             ..self.session_outcome(place, status, session, cause)
         }
     }
@@ -238,17 +277,25 @@ impl<'a> Attempt<'a> {
             }
         });
         let outcomes = outcomes.collect();
-        let pressure = match (&crowded, self.strained, self.answered) {
+        // Who says what it is about has answered.
+        let answered = self.answered || self.call.is_some();
+        let pressure = match (&crowded, Pressure::of(self.call), self.strained, answered) {
             (Some(crowded), ..) => Pressure::Crowded { failed_at: crowded.failed_at },
-            (None, true, _) => Pressure::Strained,
-            (None, false, true) => Pressure::Fine,
-            (None, false, false) => Pressure::Unreachable,
+            (None, Some(asked), ..) => asked,
+            (None, None, true, _) => Pressure::Strained,
+            (None, None, false, true) => Pressure::Fine,
+            (None, None, false, false) => Pressure::Unreachable,
         };
         Report { outcomes, pressure }
     }
 }
 
-// A wait in a refusal for good is about something else.
-fn asked_wait(reply: &Reply) -> Option<Duration> {
-    (reply.severity() == Severity::Transient).then(|| retry_after::parse(&reply.text()))?
+// What the reply itself asks for, or what is known of it. A wait in a refusal for good is
+// about something else.
+fn wait(reply: &Reply, rule: Option<&Rule>) -> Option<Duration> {
+    let is_transient = reply.severity() == Severity::Transient;
+    let asked = is_transient.then(|| retry_after::parse(&reply.text())).flatten();
+    let known = rule.map(|rule| rule.call.span()).filter(|span| !span.is_zero());
+    let is_known = is_transient || rule.is_some_and(|rule| rule.pause);
+    asked.or_else(|| known.filter(|_| is_known))
 }

@@ -33,6 +33,7 @@ use puerto_smtp::{Address, EnhancedCode, Reply, Return, ReversePath, Verp};
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
 use crate::cause::Cause;
+use crate::providers::{Call, Rate};
 use crate::route::Plan;
 use crate::telemetry::{Delays, DeliveryStatus, Encryption};
 
@@ -222,6 +223,10 @@ pub enum Pressure {
     Fine,
     /// It asked for less: 421, too many connections, a lost connection.
     Strained,
+    /// It asked for less for about so long, or named a rate that it bears.
+    Slowed(Duration, Option<Rate>),
+    /// It asked for a pause.
+    Parked(Duration),
     /// No host of it could be reached or would greet us.
     Unreachable,
     /// Nobody was spoken to: others hold all places that its hosts may have.
@@ -229,6 +234,17 @@ pub enum Pressure {
         /// When one of those others last failed there.
         failed_at: Option<Timestamp>,
     },
+}
+
+impl Pressure {
+    /// What a reply calls for, if it calls for less.
+    pub fn of(call: Option<Call>) -> Option<Self> {
+        match call? {
+            Call::Park(span) => Some(Self::Parked(span)),
+            Call::Slow(span, rate) => Some(Self::Slowed(span, rate)),
+            Call::Recipient(_) | Call::Message | Call::Reconnect => None,
+        }
+    }
 }
 
 /// What a job came to: one outcome for each recipient.

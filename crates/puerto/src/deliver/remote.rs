@@ -124,6 +124,9 @@ impl Remote {
         let config = self.config.get();
         let terms = Terms::of(&job.plan, &config, &self.client_tls, self.timeouts(&config));
         let mut attempt = Attempt::new(job, "smtp");
+        if let Some(avoided) = &job.plan.avoided {
+            self.tell(job, &avoided.text());
+        }
         let mut tried = Vec::new();
         if let Some((key, session)) = self.idle_session(&terms, &job.plan) {
             attempt.connected();
@@ -141,6 +144,7 @@ impl Remote {
             && sessions < MOST_SESSIONS
             && attempt.elapsed() <= LONGEST_ATTEMPT
             && !attempt.open().is_empty()
+            && !attempt.is_called_off()
         {
             connections += 1;
             let tried = self.try_host(&terms, hop, &mut attempt).await;
@@ -211,9 +215,12 @@ impl Remote {
 
     fn log_plain_text(&self, job: &Job, without_tls: Option<Cause>) {
         let Some(cause) = without_tls else { return };
-        let text = format!("{cause}; going on in plain text, since tls is opportunistic");
+        self.tell(job, &format!("{cause}; going on in plain text, since tls is opportunistic"));
+    }
+
+    fn tell(&self, job: &Job, text: &str) {
         let (component, id) = ("smtp", Some(job.id));
-        self.log.write(&Event::Notice { level: "warning", component, id, text: &text });
+        self.log.write(&Event::Notice { level: "warning", component, id, text });
     }
 
     fn timeouts(&self, config: &Config) -> ClientTimeouts {
@@ -300,7 +307,11 @@ impl Remote {
             for (place, fate) in given.into_iter().zip(fates).chain(left) {
                 let again = parted && one_domain::is_asked_for(&fate);
                 match (if again { Fate::Remaining } else { fate }, &rest) {
-                    (Fate::Failed(failure), _) if is_used && failure.may_be_about_the_session() => {
+                    (Fate::Failed(failure), _)
+                        if is_used
+                            && failure.may_be_about_the_session()
+                            && !attempt.is_understood(&failure) =>
+                    {
                         used_up = true;
                         attempt.give_up(place, &session, &failure);
                     }

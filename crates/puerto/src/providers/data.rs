@@ -95,7 +95,9 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         there.sort();
-        let listed: Vec<String> = FILES.iter().map(|(name, _)| format!("{name}.toml")).collect();
+        let mut listed: Vec<String> =
+            FILES.iter().map(|(name, _)| format!("{name}.toml")).collect();
+        listed.sort();
         assert_eq!(listed, there);
     }
 }

@@ -151,6 +151,11 @@ impl Call {
         }
     }
 
+    /// Whether the other hosts of the provider would say the same.
+    pub fn is_for_all_hosts(self) -> bool {
+        matches!(self, Self::Slow(..) | Self::Park(_) | Self::Recipient(_))
+    }
+
     /// The one of two that calls for more.
     #[must_use]
     pub fn or_more(self, other: Self) -> Self {
@@ -166,12 +171,12 @@ impl Call {
 }
 
 impl Profile {
-    /// The rule that a reply falls under: its code, and its text in lines.
-    pub fn rule(&self, code: u16, text: &str) -> Option<&Rule> {
+    /// The rule that a reply falls under: its codes, and its text in lines.
+    pub fn rule(&self, (code, enhanced): (u16, &str), text: &str) -> Option<&Rule> {
         if self.replies.is_empty() {
             return None;
         }
-        let said = squeezed(code, text);
+        let said = squeezed((code, enhanced), text);
         self.replies.iter().find(|rule| rule.fits(code, &said))
     }
 
@@ -221,10 +226,11 @@ impl Rule {
     }
 }
 
-/// A reply in one line of small letters, its code in front, as rules are compared with it.
-fn squeezed(code: u16, text: &str) -> String {
-    let mut said = code.to_string();
-    for word in text.split_ascii_whitespace() {
+/// A reply in one line of small letters, its codes in front, as rules are compared with it.
+/// Some repeat the enhanced one in each line.
+fn squeezed((code, enhanced): (u16, &str), text: &str) -> String {
+    let mut said = format!("{code} {enhanced}").trim_end().to_owned();
+    for word in text.split_ascii_whitespace().filter(|word| *word != enhanced) {
         said.push(' ');
         said.push_str(word);
     }
@@ -354,7 +360,7 @@ mod tests {
         };
         let mut known = profile("x", &[]);
         known.replies = vec![rule("4.7.28", None), rule("554-ip", None), rule("blocked", Some(4))];
-        let says = |code, text| known.rule(code, text).map(|rule| rule.says.as_str());
+        let says = |code, text| known.rule((code, ""), text).map(|rule| rule.says.as_str());
         assert_eq!(says(421, "4.7.28 slow\r\ndown"), Some("4.7.28"));
         assert_eq!(says(421, "4.7.280 other"), None);
         assert_eq!(says(421, "14.7.28 other"), None);
@@ -363,6 +369,9 @@ mod tests {
         assert_eq!(says(421, "go\n  BLOCKED"), Some("blocked"));
         assert_eq!(says(550, "blocked"), None, "only where it is temporary");
         assert_eq!(says(421, ""), None);
+        let lines = "4.7.28 unusual\r\n4.7.28 rate";
+        known.replies = vec![rule("421 4.7.28 unusual rate", None)];
+        assert!(known.rule((421, "4.7.28"), lines).is_some(), "it stands in each line");
     }
 
     #[test]
@@ -384,7 +393,7 @@ mod tests {
         let changed = all.named("x").unwrap();
         assert_eq!((changed.connections, changed.messages), (Some(2), Some(50)));
         assert_eq!(changed.hosts, ["x.test"]);
-        assert_eq!(changed.rule(421, "a b").unwrap().call, Call::Park(Duration::from_secs(60)));
+        assert_eq!(changed.rule((421, ""), "a b").unwrap().call, Call::Park(Duration::from_secs(60)));
         assert!(all.named("new").is_some());
     }
 

@@ -26,12 +26,14 @@ use super::body::SpoolBody;
 use super::carrier::Carrier;
 use super::leases::{LEASE, Leases};
 use super::lines::Lines;
+use super::schedule::Bounds;
 use super::settle::Settler;
 use super::work::{Kind, USERS, Work};
 use super::{Wiring, catch, retry};
 use crate::cause::Cause;
 use crate::config::{Mailbox, NextHop};
 use crate::deliver::share;
+use crate::providers::Rate;
 use crate::route::random::Random;
 use crate::route::{self, DestinationKey, Question, RouteFailure, Routing};
 
@@ -487,11 +489,13 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         let works = routed.into_iter().map(|(lease, routing)| {
             let body = SpoolBody::new(&self.wiring.store, lease.token.id, lease.size);
             let work = Work::new(self.with_verp(lease), routing, Arc::new(body));
-            let (key, ceiling) = self.line(&work);
-            (key, work, ceiling)
+            let (key, bounds) = self.line(&work);
+            (key, work, bounds)
         });
         let works: Vec<_> = works.collect();
+        let in_all = self.wiring.config.get().delivery.rate_in_all.map(|rate| self.interval(rate));
         let mut standing = self.lines.lock();
+        standing.schedule.order(in_all);
         if standing.closed {
             drop(standing);
             works.iter().for_each(|(_, work, _)| self.settler.give_back(work, self.wiring.now()));
@@ -499,10 +503,10 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         }
         let (mut wanting, mut put_off) = (Vec::new(), Vec::new());
         let now = Instant::now();
-        for (key, work, ceiling) in works {
+        for (key, work, bounds) in works {
             if key.0.starts_with(USERS) && standing.schedule.stands(&key, now, STANDING) {
                 put_off.push(work);
-            } else if standing.schedule.push(&key, work, ceiling) {
+            } else if standing.schedule.push(&key, work, bounds) {
                 wanting.push(key);
             }
         }
@@ -515,22 +519,30 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         put_off.iter().for_each(|work| self.put_off(work));
     }
 
-    // Where work stands in line, and how many jobs of that line may run.
-    fn line(&self, work: &Work) -> (DestinationKey, usize) {
+    // A rate is the cluster's.
+    fn interval(&self, rate: Rate) -> Duration {
+        rate.interval() * self.wiring.work.living().max(1)
+    }
+
+    // Where work stands in line, and what of that line may run.
+    fn line(&self, work: &Work) -> (DestinationKey, Bounds) {
         let config = self.wiring.config.get();
         let ours = config.delivery.concurrency;
         let key = work.destination();
         match work.kind {
             // One server has all mailboxes, and bears so much.
             Kind::Local if matches!(config.local.mailbox, Mailbox::Lmtp(_)) => {
-                (work.job.plan.key.clone(), ours)
+                (work.job.plan.key.clone(), Bounds::of(ours))
             }
-            Kind::Local => (key, LOCAL_CEILING),
-            Kind::Unroutable(_) => (key, UNROUTABLE_CEILING),
+            Kind::Local => (key, Bounds::of(LOCAL_CEILING)),
+            Kind::Unroutable(_) => (key, Bounds::of(UNROUTABLE_CEILING)),
             Kind::Remote => {
                 let theirs = work.job.plan.manners.connections;
                 let all_nodes = theirs.map_or(ours, |theirs| ours.min(theirs));
-                (key, share(all_nodes, self.wiring.work.living()))
+                let rates = [work.job.plan.manners.rate, config.delivery.rate];
+                let interval = rates.into_iter().flatten().map(|rate| self.interval(rate)).max();
+                let ceiling = share(all_nodes, self.wiring.work.living());
+                (key, Bounds { ceiling, interval, takes_turns: true })
             }
         }
     }

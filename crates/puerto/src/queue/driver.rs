@@ -132,6 +132,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
                     let basis = Basis::Spared(tried_at.unwrap_or_default());
                     self.settler.settle(&work, outcomes, basis).await;
                 }
+                Step::Park { work, until, reason } => self.park(&key, &work, until, reason).await,
                 Step::TurnAway { work, reason } => {
                     let outcomes = outcome::turned_away(&work.job, &reason.outcome, self.now());
                     self.settler.settle(&work, outcomes, Basis::Crowded(reason.tried_at)).await;
@@ -140,6 +141,30 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
             }
             self.after_job(&key);
         }
+    }
+
+    // Its recipients wait for the end of the pause, and nothing else becomes of them; unless
+    // they are past their end and somebody was tried since.
+    async fn park(
+        &self,
+        key: &DestinationKey,
+        work: &Work,
+        until: Instant,
+        reason: Option<Arc<Ground>>,
+    ) {
+        self.dispatcher.rest(work);
+        {
+            let mut standing = self.lines.lock();
+            for leased in &work.job.recipients {
+                standing.schedule.keeps_waiting(key, leased.recipient.address.domain());
+            }
+        }
+        let now = self.now();
+        let due = now.after(until.saturating_duration_since(Instant::now()));
+        let because = reason.as_ref().map(|ground| &ground.outcome);
+        let outcomes = outcome::parked(&work.job, because, now);
+        let tried_at = reason.as_ref().map(|ground| ground.tried_at).unwrap_or_default();
+        self.settler.settle(work, outcomes, Basis::Parked { tried_at, until: due }).await;
     }
 
     fn next_step(&self, key: &DestinationKey) -> Step<Work, Ground> {
@@ -151,10 +176,22 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         step
     }
 
+    // Where there is a pace, somebody else minds the time while a job is under way.
+    fn have_another_wait(self: &Arc<Self>, key: &DestinationKey) {
+        let wants = {
+            let mut standing = self.lines.lock();
+            standing.schedule.is_paced(key, Instant::now()) && standing.schedule.take_worker(key)
+        };
+        if wants {
+            Arc::clone(self).start_worker(key.clone());
+        }
+    }
+
     async fn deliver(self: &Arc<Self>, key: &DestinationKey, mut work: Work, was_probe: bool) {
         let started = Instant::now();
         let recipients = work.job.recipients.len();
         let now = self.now();
+        self.have_another_wait(key);
         self.leave_lost_leases(&mut work).await;
         self.leave_paused(&mut work);
         // Where nothing is left of it, nothing is learnt.
@@ -231,14 +268,14 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
     fn ground(&self, work: &Work, report: &Report) -> Option<Ground> {
         let tried_at = match report.pressure {
             Pressure::Crowded { failed_at } => Some(failed_at.unwrap_or_default()),
-            Pressure::Unreachable => None,
+            Pressure::Unreachable | Pressure::Slowed(..) | Pressure::Parked(_) => None,
             Pressure::Fine | Pressure::Strained => return None,
         };
         if !matches!(work.kind, Kind::Remote) {
             return None;
         }
-        let deferred = |outcome: &&Outcome| outcome.status == DeliveryStatus::Deferred;
-        let outcome = report.outcomes.iter().find(deferred)?.clone();
+        let failed = |outcome: &&Outcome| outcome.status != DeliveryStatus::Sent;
+        let outcome = report.outcomes.iter().find(failed)?.clone();
         Some(Ground { tried_at: tried_at.unwrap_or(outcome.at), outcome })
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use puerto_smtp::Domain;
 use puerto_spool::Timestamp;
 use puerto_spool::clock::Clock;
 use tokio::time::Instant;
@@ -20,6 +21,11 @@ pub enum LaneState {
     Probing,
     /// Others hold the connections that it may have; it is asked for again then.
     NoPlace(Timestamp),
+    /// It asked for a pause: until then nothing is tried and no attempt is spent, then one
+    /// message looks.
+    Parked(Timestamp),
+    /// It asked for a pause, which is over: one message looks.
+    Canary,
 }
 
 /// How one destination's lane stands.
@@ -39,7 +45,20 @@ pub struct Lane {
     pub state: LaneState,
     /// Attempts in a row that did not reach it.
     pub failures: u32,
-    /// Why it is out of reach, or has no place.
+    /// Messages an hour at most, where that is bounded: as ordered, or as it asked for less.
+    pub per_hour: Option<u64>,
+    /// Why it is out of reach, parked or slowed, or has no place.
+    pub reason: Option<Cause>,
+}
+
+/// A pause that a destination asked for.
+#[derive(Debug, Clone)]
+pub struct Park {
+    /// The destination.
+    pub name: String,
+    /// When it ends.
+    pub until: Timestamp,
+    /// Why.
     pub reason: Option<Cause>,
 }
 
@@ -60,6 +79,17 @@ impl Lanes {
         let _ = self.0.set(Running { lines: Arc::clone(lines), clock: Arc::clone(clock) });
     }
 
+    /// The pause that mail for a domain waits for, if it does.
+    pub fn park_of(&self, domain: &Domain) -> Option<Park> {
+        let Running { lines, clock } = self.0.get()?;
+        let (now, time) = (Instant::now(), clock.now());
+        let standing = lines.lock();
+        let (key, until, reason) = standing.schedule.parked(domain)?;
+        let until = time.after(until.saturating_duration_since(now));
+        let reason = reason.map(|ground| ground.outcome.cause.clone());
+        Some(Park { name: key.to_string(), until, reason })
+    }
+
     /// Those about which there is something to say, the busiest first.
     pub fn look(&self) -> Vec<Lane> {
         let Some(Running { lines, clock }) = self.0.get() else { return Vec::new() };
@@ -72,13 +102,18 @@ impl Lanes {
             open: line.running,
             allowed: line.allowed,
             ceiling: line.ceiling,
-            state: match (line.outage, line.crowded_until) {
-                (Some((_, Some(until))), _) => LaneState::OutOfReach(at(until)),
-                (Some((_, None)), _) => LaneState::Probing,
-                (None, Some(until)) => LaneState::NoPlace(at(until)),
-                (None, None) => LaneState::Open,
+            state: match (line.park, line.outage, line.crowded_until) {
+                (Some(Some(until)), ..) => LaneState::Parked(at(until)),
+                (Some(None), ..) => LaneState::Canary,
+                (None, Some((_, Some(until))), _) => LaneState::OutOfReach(at(until)),
+                (None, Some((_, None)), _) => LaneState::Probing,
+                (None, None, Some(until)) => LaneState::NoPlace(at(until)),
+                (None, None, None) => LaneState::Open,
             },
             failures: line.outage.map_or(0, |(failures, _)| failures),
+            // Between none and a count of messages: the conversion cannot go wrong.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            per_hour: line.per_hour.map(|rate| rate.clamp(0.0, 1e12).round() as u64),
             reason: line.reason.map(|ground| ground.outcome.cause.clone()),
         });
         let mut lanes: Vec<Lane> = lanes.collect();

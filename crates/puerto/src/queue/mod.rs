@@ -1,6 +1,6 @@
 //! Decides when a message is tried and how much goes to one destination.
 //!
-//! `retry`, `shape` and `schedule` decide and are pure; `dispatch` claims, routes and brings
+//! `retry`, `pace`, `shape` and `schedule` decide and are pure; `dispatch` claims, routes and brings
 //! work into the `lines`, from which `driver`'s workers take it;
 //! `settle` draws the consequences of an attempt, which `record` has recorded, and all
 //! know the `leases` that are ours. The queue alone asks the store for work and tells it
@@ -15,6 +15,7 @@ mod lanes;
 mod leases;
 mod lines;
 mod outcome;
+mod pace;
 mod record;
 mod retry;
 mod schedule;
@@ -39,7 +40,7 @@ use crate::route::Router;
 use crate::telemetry::{Event, MailLog};
 
 pub use carrier::{Carrier, Crew};
-pub use lanes::{Lane, LaneState, Lanes};
+pub use lanes::{Lane, LaneState, Lanes, Park};
 
 /// What a queue is wired to.
 pub struct Wiring<D = crate::dns::Resolver, C = Crew> {

@@ -21,7 +21,8 @@ pub(super) enum Fate {
     Delivered,
     /// Tried again at this time.
     Deferred(Timestamp),
-    /// Not tried for want of a place, which counts as no attempt: until this time.
+    /// Not tried for want of a place or in a pause, which counts as no attempt: until this
+    /// time.
     Returned(Timestamp),
     /// Refused for good.
     Refused,
@@ -124,6 +125,8 @@ pub(super) enum Basis {
     Tried,
     /// One with another message, at this time, which spared it its own.
     Spared(Timestamp),
+    /// Its destination asked for a pause until then; somebody was last tried at this time.
+    Parked { tried_at: Timestamp, until: Timestamp },
     /// There was no place for it; whoever holds the places last failed at this time.
     Crowded(Timestamp),
 }
@@ -151,7 +154,9 @@ pub(super) fn judge(
                 now: moment.now,
                 tried_at: match moment.basis {
                     Basis::Tried => moment.now,
-                    Basis::Spared(at) | Basis::Crowded(at) => at,
+                    Basis::Spared(at)
+                    | Basis::Crowded(at)
+                    | Basis::Parked { tried_at: at, .. } => at,
                 },
                 received_at: job.received_at,
                 attempts_before,
@@ -160,10 +165,11 @@ pub(super) fn judge(
             };
             let next = match moment.basis {
                 Basis::Crowded(_) => retry::when_crowded(times, failed, dice()),
+                Basis::Parked { until, .. } => retry::when_parked(times, failed, until),
                 Basis::Tried | Basis::Spared(_) => retry::after(times, failed, dice()),
             };
             match (next, moment.basis) {
-                (Next::At(due), Basis::Crowded(_)) => Fate::Returned(due),
+                (Next::At(due), Basis::Crowded(_) | Basis::Parked { .. }) => Fate::Returned(due),
                 (Next::At(due), _) => Fate::Deferred(due),
                 (Next::GiveUp, _) => Fate::Expired,
             }
@@ -213,6 +219,13 @@ pub(super) fn suspended(job: &Job, reason: Option<&Outcome>, at: Timestamp) -> V
     let code = reason.map_or(EnhancedCode::new(4, 4, 1), |r| r.status_code.with_class(4));
     let why = reason.map_or(Cause::NotReached {}, |reason| reason.cause.clone());
     all(job, code, &Cause::Suspended { why: Box::new(why) }, at)
+}
+
+/// What all recipients of a job get whose destination asked for a pause.
+pub(super) fn parked(job: &Job, reason: Option<&Outcome>, at: Timestamp) -> Vec<Outcome> {
+    let code = reason.map_or(EnhancedCode::new(4, 7, 0), |r| r.status_code.with_class(4));
+    let why = reason.map_or(Cause::NotReached {}, |reason| reason.cause.clone());
+    all(job, code, &Cause::Parked { why: Box::new(why) }, at)
 }
 
 fn all(job: &Job, code: EnhancedCode, cause: &Cause, at: Timestamp) -> Vec<Outcome> {

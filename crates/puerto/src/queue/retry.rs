@@ -14,6 +14,9 @@ const PAST_END: Duration = Duration::from_secs(600);
 /// How soon mail comes again for which there was no place.
 const SHORTEST_CROWDED: Duration = Duration::from_secs(15);
 const LONGEST_CROWDED: Duration = Duration::from_secs(600);
+/// The shortest wait that a peer may ask for, and what is added for its clock.
+const SHORTEST_ASKED: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_secs(3);
 /// How far a wait strays from the schedule, in parts of 1024 (10 %).
 const JITTER: u64 = 102;
 
@@ -59,7 +62,10 @@ pub(super) fn after(times: &QueueTimes, failed: Failed, dice: u64) -> Next {
     let asked = failed.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
     let wait = match failed.retry_after {
         Some(soon) if failed.soon => scheduled.min(soon),
-        _ => scheduled.max(asked),
+        // Greylisting says when it ends; whoever says so again and again is left to our own.
+        Some(_) if failed.attempts_before == 0 => just_after(asked, dice),
+        Some(_) => scheduled.max(just_after(asked, dice)),
+        None => scheduled,
     };
     let due = failed.now.after(wait);
     Next::At(if due > end { end } else { due })
@@ -76,9 +82,23 @@ pub(super) fn when_crowded(times: &QueueTimes, failed: Failed, dice: u64) -> Nex
     Next::At(failed.now.after(wait_when_crowded(age, dice)))
 }
 
+/// Decides where the destination asked for a pause. Nothing was tried, so nothing is counted,
+/// and its end is when the pause ends. It is given up as [`after`] says.
+pub(super) fn when_parked(times: &QueueTimes, failed: Failed, until: Timestamp) -> Next {
+    let end = failed.received_at.after(times.expire);
+    if failed.tried_at >= end { Next::GiveUp } else { Next::At(until) }
+}
+
 /// How long mail of this age waits where there was no place.
 pub(super) fn wait_when_crowded(age: Duration, dice: u64) -> Duration {
     jittered((age / 2).clamp(SHORTEST_CROWDED, LONGEST_CROWDED), dice)
+}
+
+// Clocks differ, and nobody is to be a second early; but not much later either.
+fn just_after(asked: Duration, dice: u64) -> Duration {
+    let asked = asked.max(SHORTEST_ASKED);
+    let parts = u32::try_from(dice % (JITTER + 1)).unwrap_or_default();
+    asked + MARGIN + asked * parts / 1024
 }
 
 fn scheduled_wait(times: &QueueTimes, attempts_before: u32) -> Duration {
@@ -154,9 +174,24 @@ mod tests {
             let wish = Some(Duration::from_secs(seconds));
             wait(Failed { retry_after: wish, ..failed(MINUTE, 0) }, dice)
         };
-        assert_eq!(asked(900, 0), Duration::from_secs(900));
-        assert_eq!(asked(30, MIDDLE), 5 * MINUTE, "never sooner than our own schedule");
-        assert_eq!(asked(1_000_000, 0), 4 * HOUR);
+        assert_eq!(asked(900, 0), Duration::from_secs(903));
+        assert_eq!(asked(120, 0), Duration::from_secs(123), "sooner than by our own schedule");
+        assert!(asked(120, MIDDLE) < Duration::from_secs(136));
+        assert_eq!(asked(1, 0), Duration::from_secs(63), "never at once");
+        assert_eq!(asked(1_000_000, 0), 4 * HOUR + MARGIN);
+        let again = Failed { retry_after: Some(MINUTE), ..failed(MINUTE, 1) };
+        assert_eq!(wait(again, MIDDLE), 10 * MINUTE, "the second time, our own schedule");
+    }
+
+    #[test]
+    fn a_pause_counts_as_nothing_and_gives_up_only_where_somebody_was_tried() {
+        let young = failed(HOUR, 3);
+        let until = young.now.after(2 * HOUR);
+        assert_eq!(when_parked(&times(), young, until), Next::At(until));
+        let old = failed(121 * HOUR, 3);
+        let before = Failed { tried_at: old.received_at.after(HOUR), ..old };
+        assert_eq!(when_parked(&times(), before, until), Next::At(until));
+        assert_eq!(when_parked(&times(), old, until), Next::GiveUp);
     }
 
     #[test]

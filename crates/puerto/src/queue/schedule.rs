@@ -10,9 +10,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
+use puerto_smtp::Domain;
 use tokio::time::Instant;
 
+use super::pace::Turns;
 use super::shape::{Ended, Permit, Shape};
 use crate::deliver::Pressure;
 use crate::route::DestinationKey;
@@ -23,6 +25,8 @@ const MAX_REMEMBERED: usize = 4096;
 const TURNED_AWAY: Duration = Duration::from_secs(5);
 /// What is left to a queue that stands, so that it goes on at once when it moves.
 const KEPT: usize = 4;
+/// Domains of which it is remembered that a pause keeps them waiting.
+const MOST_PARKED: usize = 1000;
 /// How far back in a queue a companion is looked for.
 const MERGE_WINDOW: usize = 16;
 
@@ -54,10 +58,32 @@ pub(super) struct Line<'a, R> {
     pub(super) ceiling: usize,
     /// As [`Shape::outage`] says.
     pub(super) outage: Option<(u32, Option<Instant>)>,
+    /// As [`Shape::park`] says.
+    pub(super) park: Option<Option<Instant>>,
+    /// Messages an hour at most, where that is bounded.
+    pub(super) per_hour: Option<f64>,
     /// Others hold the places that it may have; it is asked for again then.
     pub(super) crowded_until: Option<Instant>,
-    /// Why it is out of reach, or has no place.
+    /// Why it is out of reach, parked or slowed, or has no place.
     pub(super) reason: Option<&'a R>,
+}
+
+/// How much a destination may have at best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Jobs at the same time.
+    pub(super) ceiling: usize,
+    /// From one job to the next.
+    pub(super) interval: Option<Duration>,
+    /// It takes turns with the others that do, where there is a rate for all of them.
+    pub(super) takes_turns: bool,
+}
+
+impl Bounds {
+    /// So many jobs at the same time, as fast as they come.
+    pub(super) fn of(ceiling: usize) -> Self {
+        Self { ceiling, interval: None, takes_turns: false }
+    }
 }
 
 /// What a worker does next.
@@ -67,6 +93,8 @@ pub(super) enum Step<W, R> {
     Deliver { work: W, probe: bool },
     /// Defer this without an attempt.
     Suspend { work: W, reason: Reason<R> },
+    /// Give this back until then: its destination asked for a pause.
+    Park { work: W, until: Instant, reason: Reason<R> },
     /// Give this back: others hold the places that its destination may have.
     TurnAway { work: W, reason: Arc<R> },
     /// Say at this time that it has come. The worker does not count meanwhile.
@@ -86,10 +114,15 @@ struct Destination<W, R> {
     shape: Shape,
     reason: Reason<R>,
     crowded: Option<(Instant, Arc<R>)>,
+    takes_turns: bool,
+    /// Its turn among all, if it has one.
+    turn: Option<Instant>,
+    /// Whose mail a pause keeps waiting.
+    parked: HashSet<Domain>,
 }
 
 impl<W, R> Destination<W, R> {
-    fn new(ceiling: usize) -> Self {
+    fn new() -> Self {
         Self {
             fresh: VecDeque::new(),
             tried: VecDeque::new(),
@@ -97,11 +130,24 @@ impl<W, R> Destination<W, R> {
             workers: 0,
             running: 0,
             has_waiter: false,
-            ceiling,
+            ceiling: 1,
             shape: Shape::new(),
             reason: None,
             crowded: None,
+            takes_turns: false,
+            turn: None,
+            parked: HashSet::default(),
         }
+    }
+
+    // Until when it waits for its turn among all.
+    fn wait_for_turn(&mut self, turns: &mut Turns, now: Instant) -> Option<Instant> {
+        if !self.takes_turns {
+            return None;
+        }
+        let turn = self.turn.or_else(|| turns.take(now))?;
+        self.turn = (turn > now).then_some(turn);
+        self.turn
     }
 
     // Why there is no place, if there was none a moment ago.
@@ -137,23 +183,31 @@ impl<W, R> Destination<W, R> {
 /// All destinations with their work.
 pub(super) struct Schedule<W, R> {
     destinations: HashMap<DestinationKey, Destination<W, R>>,
+    turns: Turns,
 }
 
 impl<W: Schedulable, R> Schedule<W, R> {
     pub(super) fn new() -> Self {
-        Self { destinations: HashMap::default() }
+        Self { destinations: HashMap::default(), turns: Turns::default() }
     }
 
-    /// Queues work for a destination that may have `ceiling` workers at most. Says
-    /// whether the caller is to start a worker for it.
+    /// All destinations that take turns together get one job in such a time at most.
+    pub(super) fn order(&mut self, interval: Option<Duration>) {
+        self.turns.order(interval);
+    }
+
+    /// Queues work for a destination within bounds. Says whether the caller is to start a
+    /// worker for it.
     #[must_use]
-    pub(super) fn push(&mut self, key: &DestinationKey, work: W, ceiling: usize) -> bool {
+    pub(super) fn push(&mut self, key: &DestinationKey, work: W, bounds: Bounds) -> bool {
         if !self.destinations.contains_key(key) {
             self.forget_idle();
-            self.destinations.insert(key.clone(), Destination::new(ceiling));
+            self.destinations.insert(key.clone(), Destination::new());
         }
         let Some(destination) = self.destinations.get_mut(key) else { return false };
-        destination.ceiling = ceiling;
+        destination.ceiling = bounds.ceiling;
+        destination.takes_turns = bounds.takes_turns;
+        destination.shape.order(bounds.interval);
         let queue = if work.is_fresh() { &mut destination.fresh } else { &mut destination.tried };
         let mut left = Some(work);
         for companion in queue.iter_mut().rev().take(MERGE_WINDOW) {
@@ -173,6 +227,12 @@ impl<W: Schedulable, R> Schedule<W, R> {
         }
         destination.workers += 1;
         true
+    }
+
+    /// Whether a destination gets one job after the other at a pace.
+    pub(super) fn is_paced(&self, key: &DestinationKey, now: Instant) -> bool {
+        let known = self.destinations.get(key);
+        known.is_some_and(|destination| destination.shape.per_hour(now).is_some())
     }
 
     /// The next step of a worker of this destination. After `Stop` and `Wait` the
@@ -196,22 +256,26 @@ impl<W: Schedulable, R> Schedule<W, R> {
         }
         let permit = destination.shape.permit(now, destination.running, destination.ceiling);
         let probe = permit == Permit::Probe;
-        match permit {
+        let wait = match permit {
             Permit::Full => return Step::Stop,
-            Permit::Wait(_) if destination.has_waiter => return Step::Stop,
-            Permit::Wait(until) => {
-                destination.has_waiter = true;
-                return Step::Wait(until);
+            Permit::Wait(until) => Some(until),
+            Permit::Go | Permit::Probe => destination.wait_for_turn(&mut self.turns, now),
+            Permit::Suspended | Permit::Parked(_) => None,
+        };
+        if let Some(until) = wait {
+            if std::mem::replace(&mut destination.has_waiter, true) {
+                return Step::Stop;
             }
-            Permit::Go | Permit::Probe | Permit::Suspended => {}
+            return Step::Wait(until);
         }
         let Some(work) = destination.pop() else { return Step::Stop };
-        if permit == Permit::Suspended {
-            return Step::Suspend { work, reason: destination.reason.clone() };
+        let reason = || destination.reason.clone();
+        match permit {
+            Permit::Suspended => return Step::Suspend { work, reason: reason() },
+            Permit::Parked(until) => return Step::Park { work, until, reason: reason() },
+            _ => {}
         }
-        if probe {
-            destination.shape.probe_started();
-        }
+        destination.shape.started(now);
         destination.running += 1;
         Step::Deliver { work, probe }
     }
@@ -231,6 +295,9 @@ impl<W: Schedulable, R> Schedule<W, R> {
         let Some(destination) = self.destinations.get_mut(key) else { return };
         destination.running = destination.running.saturating_sub(1);
         destination.shape.ended(ended, destination.ceiling);
+        if destination.shape.park().is_none() {
+            destination.parked.clear();
+        }
         match (ended.pressure, reason) {
             (Pressure::Crowded { .. }, reason) => {
                 destination.crowded = reason.map(|reason| (ended.now + TURNED_AWAY, reason));
@@ -238,6 +305,25 @@ impl<W: Schedulable, R> Schedule<W, R> {
             (_, None) => destination.crowded = None,
             (_, reason) => destination.reason = reason,
         }
+    }
+
+    /// A pause keeps the mail for a domain waiting.
+    pub(super) fn keeps_waiting(&mut self, key: &DestinationKey, domain: &Domain) {
+        if let Some(destination) = self.destinations.get_mut(key)
+            && destination.parked.len() < MOST_PARKED
+            && !destination.parked.contains(domain)
+        {
+            destination.parked.insert(domain.clone());
+        }
+    }
+
+    /// The destination whose pause keeps the mail for a domain waiting, its end, and why.
+    pub(super) fn parked(&self, domain: &Domain) -> Option<(&DestinationKey, Instant, Reason<R>)> {
+        self.destinations.iter().find_map(|(key, destination)| {
+            let until = destination.shape.park()?? ;
+            let is_meant = destination.parked.contains(domain);
+            is_meant.then(|| (key, until, destination.reason.clone()))
+        })
     }
 
     /// A worker is gone, for whatever reason.
@@ -312,7 +398,8 @@ impl<W: Schedulable, R> Schedule<W, R> {
     pub(super) fn lines(&self, now: Instant) -> Vec<Line<'_, R>> {
         let lines = self.destinations.iter().map(|(key, destination)| {
             let crowded = destination.crowded.as_ref().filter(|(until, _)| now < *until);
-            let outage = destination.shape.outage();
+            let (outage, park) = (destination.shape.outage(), destination.shape.park());
+            let is_slowed = destination.shape.is_slowed(now);
             Line {
                 key: key.clone(),
                 waiting: destination.work().map(W::recipients).sum(),
@@ -320,14 +407,19 @@ impl<W: Schedulable, R> Schedule<W, R> {
                 allowed: destination.shape.concurrency(destination.ceiling),
                 ceiling: destination.ceiling,
                 outage,
+                park,
+                per_hour: destination.shape.per_hour(now),
                 crowded_until: crowded.map(|(until, _)| *until),
-                reason: match outage {
-                    Some(_) => destination.reason.as_deref(),
-                    None => crowded.map(|(_, reason)| &**reason),
+                reason: match outage.is_some() || park.is_some() || is_slowed {
+                    true => destination.reason.as_deref(),
+                    false => crowded.map(|(_, reason)| &**reason),
                 },
             }
         });
-        lines.filter(|line| line.waiting + line.running > 0 || line.outage.is_some()).collect()
+        let says = |line: &Line<'_, R>| {
+            line.waiting + line.running > 0 || line.outage.is_some() || line.park.is_some()
+        };
+        lines.filter(says).collect()
     }
 
     /// Nothing will come for a destination any more: what was learnt of it is forgotten,
@@ -357,164 +449,4 @@ fn stands<W: Schedulable>(queue: &VecDeque<W>, now: Instant, stood: Duration) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::deliver::Pressure;
-
-    #[derive(Debug, PartialEq)]
-    struct Item {
-        name: &'static str,
-        number: u32,
-        fresh: bool,
-        claimed: Instant,
-    }
-
-    impl Schedulable for Item {
-        fn is_fresh(&self) -> bool {
-            self.fresh
-        }
-        fn claimed(&self) -> Instant {
-            self.claimed
-        }
-        fn recipients(&self) -> usize {
-            1
-        }
-        fn absorb(&mut self, other: Self) -> Result<(), Self> {
-            if self.name == "pair" && other.name == "pair" {
-                self.number += other.number;
-                return Ok(());
-            }
-            Err(other)
-        }
-    }
-
-    fn item(number: u32, fresh: bool) -> Item {
-        Item { name: "item", number, fresh, claimed: Instant::now() }
-    }
-
-    fn key(name: &str) -> DestinationKey {
-        DestinationKey(name.into())
-    }
-
-    fn deliver(schedule: &mut Schedule<Item, ()>, destination: &str) -> Option<u32> {
-        match schedule.next(&key(destination), Instant::now()) {
-            Step::Deliver { work, .. } => Some(work.number),
-            _ => None,
-        }
-    }
-
-    fn end(schedule: &mut Schedule<Item, ()>, destination: &str, pressure: Pressure) {
-        let now = Instant::now();
-        let ended = Ended { started: now, now, was_probe: false, pressure };
-        schedule.ended(&key(destination), ended, None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn fresh_mail_and_old_take_turns() {
-        let mut schedule = Schedule::<Item, ()>::new();
-        for number in 0..3 {
-            let _ = schedule.push(&key("a"), item(number, true), 20);
-            let _ = schedule.push(&key("a"), item(100 + number, false), 20);
-        }
-        let order: Vec<_> = (0..6)
-            .map(|_| {
-                let number = deliver(&mut schedule, "a").unwrap();
-                end(&mut schedule, "a", Pressure::Fine);
-                number
-            })
-            .collect();
-        assert_eq!(order, [0, 100, 1, 101, 2, 102]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_destination_has_workers_of_its_own_up_to_its_concurrency() {
-        let mut schedule = Schedule::<Item, ()>::new();
-        let mut push = |to: &str| schedule.push(&key(to), item(1, true), 20);
-        let started = (0..1000).filter(|_| push("big")).count();
-        assert_eq!(started, 5);
-        assert!(push("small"), "a long queue elsewhere must not matter");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn every_destination_has_a_worker_however_many_there_are() {
-        let mut schedule = Schedule::<Item, ()>::new();
-        for number in 0..10_000 {
-            assert!(schedule.push(&key(&number.to_string()), item(1, true), 20), "{number}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_destination_without_a_place_sends_back_what_waits_until_it_has_one() {
-        let mut schedule = Schedule::<Item, ()>::new();
-        for number in 0..3 {
-            let _ = schedule.push(&key("a"), item(number, true), 1);
-        }
-        assert!(deliver(&mut schedule, "a").is_some());
-        let now = Instant::now();
-        let pressure = Pressure::Crowded { failed_at: None };
-        let ended = Ended { started: now, now, was_probe: false, pressure };
-        schedule.ended(&key("a"), ended, Some(Arc::new(())));
-        assert!(matches!(schedule.next(&key("a"), now), Step::TurnAway { .. }));
-        let later = now + TURNED_AWAY;
-        assert!(matches!(schedule.next(&key("a"), later), Step::Deliver { probe: false, .. }));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_newer_half_of_what_stands_makes_room() {
-        let mut schedule = Schedule::<Item, ()>::new();
-        let stood = Duration::from_secs(2);
-        for number in 0..10 {
-            let _ = schedule.push(&key("long"), item(number, true), 1);
-        }
-        let _ = schedule.push(&key("short"), item(10, true), 1);
-        assert!(schedule.take_standing(Instant::now(), stood, 3).is_empty(), "all just came");
-        let now = Instant::now() + stood;
-        let taken: Vec<u32> =
-            schedule.take_standing(now, stood, 3).iter().map(|item| item.number).collect();
-        assert_eq!(taken, [5, 6, 7, 8, 9]);
-        assert_eq!(schedule.take_standing(now, stood, 100).len(), 4);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn companions_travel_together() {
-        let mut schedule = Schedule::<Item, ()>::new();
-        for number in [1, 2] {
-            let pair = Item { name: "pair", ..item(number, true) };
-            let _ = schedule.push(&key("a"), pair, 20);
-            let _ = schedule.push(&key("a"), item(10, true), 20);
-        }
-        assert_eq!(schedule.queued(&key("a")), 3);
-        assert_eq!(deliver(&mut schedule, "a"), Some(3));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_outage_has_one_waiter_and_later_one_probe() {
-        let mut schedule = Schedule::<Item, ()>::new();
-        for number in 0..5 {
-            let _ = schedule.push(&key("a"), item(number, true), 20);
-        }
-        assert!(deliver(&mut schedule, "a").is_some());
-        end(&mut schedule, "a", Pressure::Unreachable);
-        let Step::Wait(until) = schedule.next(&key("a"), Instant::now()) else { panic!() };
-        assert!(matches!(schedule.next(&key("a"), Instant::now()), Step::Stop));
-        tokio::time::advance(until - Instant::now() + Duration::from_millis(1)).await;
-        assert!(schedule.waited(&key("a")));
-        let step = schedule.next(&key("a"), Instant::now());
-        assert!(matches!(step, Step::Deliver { probe: true, .. }));
-        assert!(matches!(schedule.next(&key("a"), Instant::now()), Step::Stop));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn idle_destinations_are_forgotten() {
-        let mut schedule = Schedule::<Item, ()>::new();
-        for number in 0..(2 * MAX_REMEMBERED) {
-            let name = key(&number.to_string());
-            assert!(schedule.push(&name, item(1, true), 20));
-            while let Step::Deliver { .. } = schedule.next(&name, Instant::now()) {
-                end(&mut schedule, &name.0, Pressure::Fine);
-            }
-        }
-        assert!(schedule.destinations.len() <= MAX_REMEMBERED);
-        assert!(schedule.destinations.values().all(|destination| destination.workers == 0));
-    }
-}
+mod tests;

@@ -7,11 +7,16 @@
 //! through do the others follow. At the first such failure the rest waits for the
 //! probe's result, since most outages are restarts; when the probe has failed too,
 //! the rest is suspended: deferred without a connection, each by its own schedule.
+//!
+//! A destination that asks for less is sent to at a pace, see `pace`. One that asks for a
+//! pause is parked: nothing is tried, and no attempt is spent, until its end. Then one
+//! message looks, the canary, and the others follow one connection at a time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pace::Pace;
 use crate::deliver::Pressure;
 
 const INITIAL_CONCURRENCY: f64 = 5.0;
@@ -22,6 +27,11 @@ const MAX_COMPLAINTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const SECOND_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// The longest that a destination is parked for asking for a pause again and again, unless
+/// it asks for a longer one.
+const LONGEST_PARK: Duration = Duration::from_secs(3600);
+/// Messages that are taken after a pause for it to be over.
+const RECOVERED: u32 = 20;
 
 /// What a destination may get now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +46,8 @@ pub(super) enum Permit {
     Wait(Instant),
     /// Everything that waits is to be deferred without an attempt.
     Suspended,
+    /// Everything that waits comes again at this time, and no attempt is spent.
+    Parked(Instant),
 }
 
 /// How a job ended.
@@ -52,6 +64,9 @@ enum Breaker {
     Closed,
     Open { until: Instant, failures: u32 },
     Probing { failures: u32 },
+    Parked { until: Instant },
+    /// The canary is out.
+    Canary,
 }
 
 /// What was learnt about a destination.
@@ -63,6 +78,11 @@ pub(super) struct Shape {
     last_success: Option<Instant>,
     last_shrink: Option<Instant>,
     breaker: Breaker,
+    pace: Pace,
+    /// Pauses that were asked for, each before the one before was over.
+    parks: u32,
+    /// What was taken since the last.
+    taken: u32,
 }
 
 impl Shape {
@@ -74,7 +94,15 @@ impl Shape {
             last_success: None,
             last_shrink: None,
             breaker: Breaker::Closed,
+            pace: Pace::new(),
+            parks: 0,
+            taken: 0,
         }
+    }
+
+    /// At most one message in such a time, from now on.
+    pub(super) fn order(&mut self, interval: Option<Duration>) {
+        self.pace.order(interval);
     }
 
     /// How many jobs may run at the same time, below a ceiling.
@@ -89,19 +117,27 @@ impl Shape {
     /// What may happen now, while `running` jobs run.
     pub(super) fn permit(&self, now: Instant, running: usize, ceiling: usize) -> Permit {
         match self.breaker {
-            Breaker::Closed if running < self.concurrency(ceiling) => Permit::Go,
+            Breaker::Closed if running < self.concurrency(ceiling) => {
+                self.pace.wait(now).map_or(Permit::Go, Permit::Wait)
+            }
             Breaker::Closed => Permit::Full,
-            Breaker::Open { until, .. } if now >= until => Permit::Probe,
+            Breaker::Open { until, .. } | Breaker::Parked { until } if now >= until => {
+                Permit::Probe
+            }
+            Breaker::Parked { until } => Permit::Parked(until),
+            Breaker::Canary => Permit::Full,
             Breaker::Open { until, failures: 0..=1 } => Permit::Wait(until),
             Breaker::Probing { failures: 0..=1 } => Permit::Full,
             Breaker::Open { .. } | Breaker::Probing { .. } => Permit::Suspended,
         }
     }
 
-    /// Notes that the probe which was permitted has started.
-    pub(super) fn probe_started(&mut self) {
-        if let Breaker::Open { failures, .. } = self.breaker {
-            self.breaker = Breaker::Probing { failures };
+    /// Notes that a job which was permitted has started.
+    pub(super) fn started(&mut self, now: Instant) {
+        match self.breaker {
+            Breaker::Open { failures, .. } => self.breaker = Breaker::Probing { failures },
+            Breaker::Parked { .. } => self.breaker = Breaker::Canary,
+            _ => self.pace.started(now),
         }
     }
 
@@ -111,24 +147,61 @@ impl Shape {
             Pressure::Fine => self.succeeded(ended.now, ceiling),
             Pressure::Strained => self.strained(ended),
             Pressure::Unreachable => self.unreachable(ended),
+            Pressure::Slowed(span, rate) => {
+                if self.shrink(&ended) {
+                    self.pace.complained(ended.now, span, rate);
+                }
+            }
+            Pressure::Parked(span) => self.parked(&ended, span),
             Pressure::Crowded { .. } => self.not_tried(ended),
         }
     }
 
+    // Those that were under way together are told together, of one and the same.
+    fn parked(&mut self, ended: &Ended, span: Duration) {
+        if self.breaker != Breaker::Closed && !ended.was_probe {
+            return;
+        }
+        if self.taken >= RECOVERED {
+            self.parks = 0;
+        }
+        let longer = (span * 2_u32.pow(self.parks.min(10))).min(LONGEST_PARK.max(span));
+        self.parks += 1;
+        self.taken = 0;
+        self.complained = true;
+        self.complaints = 0;
+        self.last_shrink = Some(ended.now);
+        self.concurrency = 1.0;
+        self.pace.parked(ended.now, longer, span);
+        self.breaker = Breaker::Parked { until: ended.now + longer };
+    }
+
     // Nothing was learnt; a probe that had no place is made up for.
     fn not_tried(&mut self, ended: Ended) {
-        if let Breaker::Probing { failures } = self.breaker
-            && ended.was_probe
-        {
-            self.breaker = Breaker::Open { until: ended.now + FIRST_PAUSE, failures };
+        if !ended.was_probe {
+            return;
+        }
+        let until = ended.now + FIRST_PAUSE;
+        match self.breaker {
+            Breaker::Probing { failures } => self.breaker = Breaker::Open { until, failures },
+            Breaker::Canary => self.breaker = Breaker::Parked { until },
+            _ => {}
         }
     }
 
     fn succeeded(&mut self, now: Instant, ceiling: usize) {
-        if self.breaker != Breaker::Closed {
-            self.breaker = Breaker::Closed;
-            self.concurrency = CONCURRENCY_AFTER_OUTAGE;
+        match self.breaker {
+            // What was under way when the pause was asked for does not end it.
+            Breaker::Parked { .. } => return,
+            Breaker::Closed => {}
+            Breaker::Canary => self.breaker = Breaker::Closed,
+            Breaker::Open { .. } | Breaker::Probing { .. } => {
+                self.breaker = Breaker::Closed;
+                self.concurrency = CONCURRENCY_AFTER_OUTAGE;
+            }
         }
+        self.pace.taken(now);
+        self.taken = self.taken.saturating_add(1);
         self.complaints = 0;
         self.last_success = Some(now);
         let step = if self.complained { 1.0 / self.concurrency.max(1.0) } else { 1.0 };
@@ -136,21 +209,30 @@ impl Shape {
         self.concurrency = (self.concurrency + step).min(f64::from(ceiling));
     }
 
-    fn strained(&mut self, ended: Ended) {
+    // Fewer connections, unless they have become fewer for this already.
+    fn shrink(&mut self, ended: &Ended) -> bool {
         if ended.was_probe {
             self.breaker = Breaker::Closed;
             self.concurrency = 1.0;
         }
         // Jobs that were under way together complain together, of one and the same.
         if self.last_shrink.is_some_and(|shrunk| ended.started < shrunk) {
-            return;
+            return false;
         }
         self.complained = true;
         self.last_shrink = Some(ended.now);
-        if self.concurrency < 2.0 {
+        self.concurrency = (self.concurrency / 2.0).max(1.0);
+        true
+    }
+
+    fn strained(&mut self, ended: Ended) {
+        let was_one = self.concurrency < 2.0 || ended.was_probe;
+        if !self.shrink(&ended) {
+            return;
+        }
+        if was_one {
             self.complaints += 1;
         }
-        self.concurrency = (self.concurrency / 2.0).max(1.0);
         if self.complaints >= MAX_COMPLAINTS && self.breaker == Breaker::Closed {
             self.complaints = 0;
             self.open(ended.now, 1);
@@ -167,7 +249,11 @@ impl Shape {
                 self.strained(ended);
             }
             Breaker::Closed => self.open(ended.now, 1),
-            Breaker::Open { .. } | Breaker::Probing { .. } => {}
+            Breaker::Canary if ended.was_probe => self.open(ended.now, 1),
+            Breaker::Open { .. }
+            | Breaker::Probing { .. }
+            | Breaker::Parked { .. }
+            | Breaker::Canary => {}
         }
     }
 
@@ -183,16 +269,37 @@ impl Shape {
     /// Somebody says that it can be reached again: the next job is a probe, for whose
     /// result the others wait as after a first failure.
     pub(super) fn give_another_chance(&mut self, now: Instant) {
-        if let Breaker::Open { .. } = self.breaker {
-            self.breaker = Breaker::Open { until: now, failures: 1 };
+        match self.breaker {
+            Breaker::Open { .. } => self.breaker = Breaker::Open { until: now, failures: 1 },
+            Breaker::Parked { .. } => self.breaker = Breaker::Parked { until: now },
+            _ => {}
         }
+    }
+
+    /// Whether it has asked for a pause: until when (`None`: the canary is out).
+    pub(super) fn park(&self) -> Option<Option<Instant>> {
+        match self.breaker {
+            Breaker::Parked { until } => Some(Some(until)),
+            Breaker::Canary => Some(None),
+            _ => None,
+        }
+    }
+
+    /// Messages an hour that it may get at most, if there is a bound.
+    pub(super) fn per_hour(&self, now: Instant) -> Option<f64> {
+        self.pace.per_hour(now)
+    }
+
+    /// Whether it has asked for less, not long ago.
+    pub(super) fn is_slowed(&self, now: Instant) -> bool {
+        self.pace.is_slowed(now)
     }
 
     /// Whether it is out of reach: since how many failures, and until when nothing is tried
     /// (`None`: one is being tried).
     pub(super) fn outage(&self) -> Option<(u32, Option<Instant>)> {
         match self.breaker {
-            Breaker::Closed => None,
+            Breaker::Closed | Breaker::Parked { .. } | Breaker::Canary => None,
             Breaker::Open { until, failures } => Some((failures, Some(until))),
             Breaker::Probing { failures } => Some((failures, None)),
         }
@@ -201,9 +308,10 @@ impl Shape {
     /// Whether nothing was learnt that is worth keeping.
     pub(super) fn is_forgettable(&self, now: Instant) -> bool {
         match self.breaker {
-            Breaker::Closed => true,
+            Breaker::Closed => !self.pace.is_slowed(now),
             Breaker::Open { until, .. } => now >= until + LONGEST_PAUSE,
-            Breaker::Probing { .. } => false,
+            Breaker::Parked { until } => now >= until + LONGEST_PARK,
+            Breaker::Probing { .. } | Breaker::Canary => false,
         }
     }
 }
@@ -265,7 +373,7 @@ mod tests {
                 now += Duration::from_secs(1);
             }
             pauses.push((now - before).as_secs());
-            shape.probe_started();
+            shape.started(now);
             assert!(matches!(shape.permit(now, 1, CEILING), Permit::Full | Permit::Suspended));
             let probe = Ended { was_probe: true, ..ended(Pressure::Unreachable, now, now) };
             shape.ended(probe, CEILING);
@@ -273,7 +381,7 @@ mod tests {
         }
         assert_eq!(pauses, [5, 30, 60, 120, 240, 480, 600, 600]);
         now += LONGEST_PAUSE;
-        shape.probe_started();
+        shape.started(now);
         shape.ended(Ended { was_probe: true, ..ended(Pressure::Fine, now, now) }, CEILING);
         assert_eq!(shape.permit(now, 0, CEILING), Permit::Go);
         assert_eq!(shape.concurrency(CEILING), 3);
@@ -295,7 +403,7 @@ mod tests {
         let mut now = Instant::now();
         shape.ended(ended(Pressure::Unreachable, now, now), CEILING);
         now += FIRST_PAUSE;
-        shape.probe_started();
+        shape.started(now);
         let pressure = Pressure::Crowded { failed_at: None };
         shape.ended(Ended { was_probe: true, ..ended(pressure, now, now) }, CEILING);
         assert_eq!(shape.permit(now, 0, CEILING), Permit::Wait(now + FIRST_PAUSE));
@@ -311,5 +419,67 @@ mod tests {
             shape.ended(ended(Pressure::Strained, now, now), CEILING);
         }
         assert!(matches!(shape.permit(now, 0, CEILING), Permit::Wait(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_ends_with_one_canary_and_then_one_connection_more_at_a_time() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let mut shape = Shape::new();
+        let start = Instant::now();
+        for _ in 0..40 {
+            shape.ended(ended(Pressure::Fine, start, start), CEILING);
+        }
+        // Twenty are under way and are told the same.
+        for _ in 0..20 {
+            shape.ended(ended(Pressure::Parked(minutes(10)), start, start), CEILING);
+        }
+        let until = start + minutes(10);
+        assert_eq!(shape.permit(start, 0, CEILING), Permit::Parked(until));
+        shape.ended(ended(Pressure::Fine, start, start), CEILING);
+        assert_eq!(shape.permit(start, 0, CEILING), Permit::Parked(until), "a late success");
+        assert_eq!(shape.permit(until, 0, CEILING), Permit::Probe);
+        shape.started(until);
+        assert_eq!(shape.permit(until, 1, CEILING), Permit::Full, "one canary alone");
+        let canary = |pressure, now| Ended { was_probe: true, ..ended(pressure, now, now) };
+        shape.ended(canary(Pressure::Parked(minutes(10)), until), CEILING);
+        let second = until + minutes(20);
+        assert_eq!(shape.permit(until, 0, CEILING), Permit::Parked(second), "longer each time");
+        shape.started(second);
+        shape.ended(canary(Pressure::Fine, second), CEILING);
+        assert_eq!(shape.concurrency(CEILING), 2);
+        shape.ended(ended(Pressure::Fine, second, second), CEILING);
+        assert_eq!(shape.concurrency(CEILING), 2, "a whole round for one more");
+        shape.ended(ended(Pressure::Fine, second, second), CEILING);
+        shape.ended(ended(Pressure::Fine, second, second), CEILING);
+        assert_eq!(shape.concurrency(CEILING), 3);
+        assert!(shape.is_slowed(second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_mended_it_may_have_the_canary_now() {
+        let mut shape = Shape::new();
+        let now = Instant::now();
+        shape.ended(ended(Pressure::Parked(Duration::from_secs(7200)), now, now), CEILING);
+        shape.give_another_chance(now);
+        assert_eq!(shape.permit(now, 0, CEILING), Permit::Probe);
+        shape.started(now);
+        let pressure = Pressure::Crowded { failed_at: None };
+        shape.ended(Ended { was_probe: true, ..ended(pressure, now, now) }, CEILING);
+        assert_eq!(shape.permit(now, 0, CEILING), Permit::Parked(now + FIRST_PAUSE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_for_less_is_given_less_and_is_not_out_of_reach() {
+        let mut shape = Shape::new();
+        let mut now = Instant::now();
+        for _ in 0..20 {
+            let slowed = Pressure::Slowed(Duration::from_secs(1800), None);
+            shape.ended(ended(slowed, now, now), CEILING);
+            assert_eq!(shape.outage(), None);
+            let Permit::Wait(until) = shape.permit(now, 0, CEILING) else { panic!() };
+            now = until;
+            shape.started(now);
+        }
+        assert_eq!(shape.concurrency(CEILING), 1);
     }
 }

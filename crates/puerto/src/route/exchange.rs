@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::choice::Choice;
 use super::random::Random;
 use super::{
-    DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address,
+    DestinationKey, Exchangers, Hop, LiteralFault, Machine, Plan, RouteFailure, address, family,
 };
 use crate::cause::Cause;
 use crate::cause::field::DescribedAddress;
@@ -119,6 +119,7 @@ async fn to_relay<D: Dns + 'static>(
         exchangers_of: exchangers_of(next_hop, validated)?,
         is_relay: true,
         manners: context.config.profiles().relays(),
+        avoided: None,
     };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
@@ -237,7 +238,8 @@ async fn to_exchanger<D: Dns + 'static>(
     let exchange = format!("mx {} {tls:?}", ranked.join(","));
     let hops = hops_of(&located, port);
     let hops = address::drop_unreachable(hops, context.machine);
-    let plan = Plan { manners, ..Plan::direct(key, hops, tls) };
+    let (hops, avoided) = family::trusted(context, hops, &manners).await;
+    let plan = Plan { manners, avoided, ..Plan::direct(key, hops, tls) };
     Ok(Found { plan, exchange: exchange.into(), ttl: Duration::from_secs(ttl.into()) })
 }
 

@@ -9,6 +9,8 @@ use super::random::Random;
 pub struct Machine {
     pub(super) addresses: Box<dyn Fn() -> Vec<IpAddr> + Send + Sync>,
     pub(super) has_way_to: Box<dyn Fn(SocketAddr) -> bool + Send + Sync>,
+    /// From which address of ours one elsewhere is reached, if that is known.
+    pub(super) source: Box<dyn Fn(SocketAddr) -> Option<IpAddr> + Send + Sync>,
     pub(super) seed: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -17,7 +19,8 @@ impl Machine {
     pub fn this() -> Self {
         Self {
             addresses: Box::new(interface_addresses),
-            has_way_to: Box::new(has_way_to),
+            has_way_to: Box::new(|there| source(there).is_some()),
+            source: Box::new(source),
             seed: Box::new(|| Random::unpredictable().next()),
         }
     }
@@ -32,8 +35,16 @@ impl Machine {
         Self {
             addresses: Box::new(move || addresses.clone()),
             has_way_to: Box::new(has_way_to),
+            source: Box::new(|_| None),
             seed: Box::new(move || seed),
         }
+    }
+
+    /// The same, which reaches others from these addresses.
+    #[cfg(test)]
+    pub(super) fn reaching_from(self, v4: &'static str, v6: &'static str) -> Self {
+        let source = move |there: SocketAddr| (if there.is_ipv4() { v4 } else { v6 }).parse().ok();
+        Self { source: Box::new(source), ..self }
     }
 }
 
@@ -49,10 +60,12 @@ pub(super) fn interface_addresses() -> Vec<IpAddr> {
 }
 
 // Connecting a UDP socket looks the route up and sends nothing.
-fn has_way_to(address: SocketAddr) -> bool {
-    let local = match address {
+fn source(there: SocketAddr) -> Option<IpAddr> {
+    let local = match there {
         SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
         SocketAddr::V6(_) => SocketAddr::from(([0_u16; 8], 0)),
     };
-    UdpSocket::bind(local).and_then(|socket| socket.connect(address)).is_ok()
+    let socket = UdpSocket::bind(local).ok()?;
+    socket.connect(there).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }

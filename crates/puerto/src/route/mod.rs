@@ -14,6 +14,7 @@
 mod address;
 mod choice;
 mod exchange;
+mod family;
 mod machine;
 pub(crate) mod random;
 
@@ -115,6 +116,8 @@ pub struct Plan {
     pub is_relay: bool,
     /// How whoever runs the hosts wants to be treated.
     pub manners: Arc<Profile>,
+    /// Why some of the hosts' addresses are left out, though there is a way to them.
+    pub avoided: Option<Cause>,
 }
 
 impl Plan {
@@ -129,6 +132,7 @@ impl Plan {
             exchangers_of: None,
             is_relay: false,
             manners: Arc::default(),
+            avoided: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::orders;
 use crate::cause::Cause;
 use crate::cli::output::printable;
 use crate::control::view::{
-    AttemptView, Brief, BriefPause, BriefRecipient, MessageView, RecipientView, State,
+    AttemptView, Brief, BriefPause, BriefRecipient, MessageView, ParkView, RecipientView, State,
 };
 use crate::explain;
 use crate::lang::layout;
@@ -280,6 +280,8 @@ fn facts(message: &MessageView, now: Timestamp, language: Language) -> Vec<(Text
         let line = orders::line(order, now, language);
         facts.push((Text::new("Paused", "En pausa"), line));
     }
+    let parks = message.parked.iter().map(|park| (PARK, parked(park, now, language)));
+    facts.extend(parks);
     if message.delay_notified {
         let told =
             Text::new("the sender was told of the delay", "se ha avisado del retraso al remitente");
@@ -372,6 +374,26 @@ fn until(time: &str, now: Timestamp, language: Language) -> String {
         Some(span) => IN.with(language, &[("span", &span)]),
         None => NOW.of(language).to_owned(),
     }
+}
+
+/// What stands before a pause that a destination asked for.
+pub(crate) const PARK: Text = Text::new("Waits for", "Espera a");
+
+/// A pause that a destination asked for.
+pub(crate) fn parked(park: &ParkView, now: Timestamp, language: Language) -> String {
+    let text = Text::new(
+        "{lane}, which asked for a pause; no attempt is spent until {until} ({span}){why}",
+        "{lane}, que pidió una pausa; no se gasta ningún intento hasta {until} ({span}){why}",
+    );
+    let why = park.cause.as_ref().map(|cause| format!(": {}", cause.said().of(language)));
+    let span = until(&park.until, now, language);
+    let parts = [
+        ("lane", park.lane.as_str()),
+        ("until", &park.until),
+        ("span", &span),
+        ("why", why.as_deref().unwrap_or_default()),
+    ];
+    printable(&text.with(language, &parts))
 }
 
 /// How long ago that was.
@@ -488,6 +510,7 @@ mod tests {
             eight_bit: false,
             smtputf8: false,
             paused: Vec::new(),
+            parked: Vec::new(),
             recipients: vec![waiting, done],
             header: Some("Subject: x\x07\n\tfolded\n".into()),
         }

@@ -86,6 +86,23 @@ const NEXT_TRIES: Text = Text::new(
     "out of reach when last tried, failures in a row: {failures}; the next message for it tries it",
     "fuera de alcance la última vez, fallos seguidos: {failures}; el próximo mensaje lo intentará",
 );
+const PARKED: Text = Text::new(
+    "asked for a pause: nothing is tried and no attempt is spent for {span}, then one message looks",
+    "pidió una pausa: no se intenta nada ni se gasta ningún intento durante {span}; después prueba \
+     un mensaje",
+);
+const PAUSE_OVER: Text = Text::new(
+    "asked for a pause, which is over: the next message looks",
+    "pidió una pausa, que ya ha terminado: prueba el próximo mensaje",
+);
+const CANARY: Text = Text::new(
+    "asked for a pause, which is over: one message looks now",
+    "pidió una pausa, que ya ha terminado: un mensaje prueba ahora",
+);
+const PACED: Text = Text::new(
+    "open, {count} messages an hour at most",
+    "abierta, como mucho {count} mensajes por hora",
+);
 const NO_PLACE: Text = Text::new(
     "others hold the connections that it may have",
     "otros ocupan las conexiones que puede tener",
@@ -260,7 +277,13 @@ pub(crate) fn lane_row(lane: &LaneView, now: Timestamp, language: Language) -> [
     let failures = lane.failures.to_string();
     let span = lane.until.as_ref().and_then(|until| from_now(until, now));
     let state = match (lane.state, span) {
-        (LaneWord::Open, _) => TAKES.of(language).to_owned(),
+        (LaneWord::Open, _) => match lane.per_hour {
+            Some(count) => PACED.with(language, &[("count", &count.to_string())]),
+            None => TAKES.of(language).to_owned(),
+        },
+        (LaneWord::Parked, Some(span)) => PARKED.with(language, &[("span", &span)]),
+        (LaneWord::Parked, None) => PAUSE_OVER.of(language).to_owned(),
+        (LaneWord::Canary, _) => CANARY.of(language).to_owned(),
         (LaneWord::NoPlace, _) => NO_PLACE.of(language).to_owned(),
         (LaneWord::OutOfReach, Some(span)) if lane.waiting == 0 => {
             NOT_BEFORE.with(language, &[("failures", &failures), ("span", &span)])

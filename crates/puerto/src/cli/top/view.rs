@@ -290,7 +290,9 @@ impl Screen<'_> {
                 summary::lane_row(lane, self.now, self.state.language);
             let style = match lane.state {
                 LaneWord::Open => Style::new(),
-                LaneWord::NoPlace => self.style(Color::Yellow),
+                LaneWord::NoPlace | LaneWord::Parked | LaneWord::Canary => {
+                    self.style(Color::Yellow)
+                }
                 LaneWord::OutOfReach | LaneWord::Probing => self.style(Color::Red),
             };
             let cells = [self.name(&name), right(&open, 12), self.wide(&waiting, 9)].concat();
@@ -374,6 +376,7 @@ mod tests {
             allowed: 5,
             ceiling: 20,
             failures: 3,
+            per_hour: None,
             until: Some("2026-11-24T12:02:00Z".to_owned()),
             reason: None,
             cause: None,

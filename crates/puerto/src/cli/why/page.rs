@@ -7,7 +7,7 @@ use nix::unistd::{Uid, User};
 use super::story::{Recipient, Story, Try};
 use super::words;
 use crate::cli::output::printable;
-use crate::cli::queue::orders;
+use crate::cli::queue::{orders, print};
 use crate::control::view::State;
 use crate::control::{MatchView, Standing, UnknownView};
 use crate::explain;
@@ -204,6 +204,9 @@ fn beginning(page: &mut Page, story: &Story<'_>, manner: &Manner) {
     for order in story.paused {
         let value = orders::line(order, manner.now, language);
         page.fact(Text::new("Paused", "En pausa"), &value);
+    }
+    for park in story.queued.iter().flat_map(|queued| &queued.parked) {
+        page.fact(print::PARK, &print::parked(park, manner.now, language));
     }
     if let Some(expires) = story.queued.and_then(|queued| queued.expires.as_ref()) {
         let value = format!("{} ({})", manner.time(expires), manner.relative(expires));

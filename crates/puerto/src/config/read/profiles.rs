@@ -220,11 +220,11 @@ mod tests {
         let all = of_folder(dir.path(), true).unwrap().unwrap();
         let google = all.named("google").unwrap();
         assert_eq!((google.connections, google.messages), (Some(2), Some(50)));
-        let rule = google.rule(421, "4.7.28 slow down").unwrap();
+        let rule = google.rule((421, "4.7.28"), "slow down").unwrap();
         assert_eq!(rule.call.span().as_secs(), 3600);
         let school = all.of_hosts(&["a.mx.school.test"]).unwrap();
         assert_eq!(school.rate.unwrap().interval().as_secs(), 6);
-        assert!(school.rule(451, "Greylisted").is_some(), "what all say holds for it too");
+        assert!(school.rule((451, ""), "Greylisted").is_some(), "what all say holds for it too");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod content;
 mod domains;
 mod failures;
 mod hosts;
+mod manners;
 mod notices;
 mod peer;
 mod reuse;

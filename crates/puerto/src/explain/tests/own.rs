@@ -235,6 +235,7 @@ fn causes() -> Vec<Cause> {
     causes.extend([
         Cause::OfRule { rule: "relayhost b.example".to_owned(), why: inner() },
         Cause::Suspended { why: inner() },
+        Cause::Parked { why: inner() },
         Cause::Expired { last: inner() },
         Cause::Untold { of: inner() },
         Cause::InAliases { why: Box::new(Cause::AliasCircle {}) },

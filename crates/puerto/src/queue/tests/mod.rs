@@ -2,6 +2,7 @@
 
 mod crowds;
 mod harness;
+mod parks;
 mod pauses;
 
 use std::collections::BTreeMap;

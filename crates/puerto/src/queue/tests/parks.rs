@@ -1,0 +1,98 @@
+//! A destination that asks for a pause has it: no attempt is spent, one message looks, and
+//! everybody is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use puerto_smtp::Domain;
+use puerto_spool::RecipientState;
+
+use super::harness::{Reaction, World, all, seconds};
+use crate::bounce::Kind as News;
+use crate::cause::Cause;
+use crate::deliver::Pressure;
+use crate::queue::LaneState;
+use crate::telemetry::DeliveryStatus::{Deferred, Sent};
+
+const PAUSE: u64 = 600;
+
+fn parked() -> Reaction {
+    let pressure = Pressure::Parked(Duration::from_secs(PAUSE));
+    Reaction { pressure, takes: Duration::from_millis(200), ..all(Deferred) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_spends_no_attempts_and_ends_with_one_canary() {
+    let world = World::new();
+    let shut = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&shut);
+    world.start(move |_| if shut.load(Ordering::SeqCst) { parked() } else { all(Sent) });
+    for number in 0..500 {
+        world.send(&[&format!("user{number}@a.test")]);
+    }
+    world.send(&["other@b.test"]);
+    seconds(60).await;
+    let told = world.tries_to("a.test").len();
+    assert!(told <= 5, "{told} were under way together");
+    let spent: u32 = world.entries().iter().map(|entry| entry.recipients[0].attempts).sum();
+    assert_eq!(spent as usize, told + 1, "b.test's only one, and nobody else's attempts");
+
+    let lane = world.lanes.look().into_iter().find(|lane| lane.name == "mx.a.test").unwrap();
+    let LaneState::Parked(until) = lane.state else { panic!("{lane:?}") };
+    assert!(lane.reason.is_some());
+    let park = world.lanes.park_of(&Domain::parse("a.test").unwrap()).unwrap();
+    assert_eq!((park.name.as_str(), park.until), ("mx.a.test", until));
+    assert!(world.lanes.park_of(&Domain::parse("c.test").unwrap()).is_none());
+    let untried = world.entries().into_iter().find(|e| e.recipients[0].attempts == 0).unwrap();
+    assert_eq!(untried.recipients[0].state, RecipientState::Due(until), "until when it waits");
+    let line = world.log().into_iter().find(|line| line.contains("asked for a pause")).unwrap();
+    assert!(line.contains("said so"), "{line}");
+
+    switch.store(false, Ordering::SeqCst);
+    seconds(PAUSE - 70).await;
+    assert_eq!(world.tries_to("a.test").len(), told, "the pause is not over");
+    seconds(30).await;
+    assert!(world.tries_to("a.test").len() > told);
+    seconds(4 * 3600).await;
+    assert_eq!(world.messages(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_grows_old_in_pauses_is_returned_once_the_destination_was_tried() {
+    let mut config = super::config();
+    config.queue.expire = Duration::from_secs(2 * 3600);
+    let world = World::with(config);
+    world.start(|_| parked());
+    for number in 0..20 {
+        world.send(&[&format!("user{number}@a.test")]);
+    }
+    seconds(24 * 3600).await;
+    assert_eq!(world.messages(), 0, "pauses keep nothing for ever");
+    let failed = world.news().iter().filter(|(news, ..)| *news == News::Failed).count();
+    assert_eq!(failed, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_administrators_retry_lets_the_canary_out_at_once() {
+    let world = World::new();
+    let shut = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&shut);
+    world.start(move |_| if shut.load(Ordering::SeqCst) { parked() } else { all(Sent) });
+    for number in 0..10 {
+        world.send(&[&format!("user{number}@a.test")]);
+    }
+    seconds(60).await;
+    switch.store(false, Ordering::SeqCst);
+    world.retry();
+    seconds(300).await;
+    assert!(world.messages() < 10, "{}", world.messages());
+}
+
+#[test]
+fn what_is_said_of_a_pause_says_it_in_both_languages() {
+    let cause = Cause::Parked { why: Box::new(Cause::words("host mx said: 421 4.7.28 slow")) };
+    let said = cause.said();
+    assert!(said.of(crate::lang::Language::English).contains("no attempt is spent: host mx said"));
+    assert!(said.of(crate::lang::Language::Spanish).contains("no se gasta ningún intento"));
+}
