@@ -4,6 +4,7 @@ mod crowds;
 mod harness;
 mod parks;
 mod pauses;
+mod simulation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
