@@ -281,7 +281,8 @@ causes! {
          "no se confía en quien emitió el certificado"];
     TlsaUnmatched { host: String } = "tls.tlsa-unmatched"
         ["no TLSA record of {host} matches the certificate",
-         "ningún registro TLSA de {host} corresponde al certificado"];
+         "ningún registro TLSA de {host} corresponde al certificado"]
+        => "puerto.tlsa";
     TlsaUnknown { host: String, error: DnsError } = "transport.tlsa-unknown"
         ["TLSA of {host}: {error}; without an answer nothing goes there",
          "TLSA de {host}: {error}; sin respuesta no se envía nada allí"]
@@ -307,6 +308,12 @@ causes! {
         ["MTA-STS enforce: mx pattern {pattern}", "MTA-STS enforce: patrón mx {pattern}"];
     StsTesting {} = "transport.sts-testing"
         ["MTA-STS testing: nothing is demanded", "MTA-STS testing: no se exige nada"];
+    StsTestPassed {} = "transport.sts-test-passed"
+        ["MTA-STS testing: it would have gone under enforce too",
+         "MTA-STS testing: con enforce también habría salido"];
+    StsTestFailed { why: Box<Cause> } = "transport.sts-test-failed"
+        ["MTA-STS testing: under enforce it would have waited: {why}",
+         "MTA-STS testing: con enforce habría esperado: {why}"];
     PlainNotOffered {} = "transport.plain-not-offered"
         ["plain, because TLS is not offered", "sin cifrar, porque no se ofrece TLS"];
     PlainBecause { why: Box<Cause> } = "transport.plain-because"

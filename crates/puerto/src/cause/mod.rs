@@ -84,6 +84,10 @@ impl Cause {
             | Self::Target { why, .. }
             | Self::OthersHaveIt { of: why }
             | Self::Untold { of: why } => why.explained(),
+            // What went wrong between the two is its own story.
+            Self::TlsFailed { why, .. } if matches!(**why, Self::TlsaUnmatched { .. }) => {
+                why.explained()
+            }
             Self::Suspended { why } => why.explained().or("network.suspended"),
             Self::Expired { last } => last.explained().or("postfix.expired"),
             cause => cause.rule().map_or(Explained::ByNothing, Explained::ByRule),

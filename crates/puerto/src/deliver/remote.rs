@@ -49,7 +49,6 @@ use crate::config::{Config, Live};
 use crate::route::{Hop, Plan};
 use crate::telemetry::{Event, MailLog};
 use crate::tls::ClientTls;
-use crate::transport::Demand;
 
 /// Connections that one attempt makes at most.
 const MOST_CONNECTIONS: usize = 5;
@@ -351,14 +350,14 @@ async fn open(terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
     match terms.open(peer, false).await {
         Err(failure)
             if failure.tls_broke
-                && terms.rule.demand == Demand::Opportunistic
+                && terms.rule.demand.may_be_plain()
                 && !terms.implicit_tls
                 // Without TLS no password would go out.
                 && terms.login.is_none() =>
         {
             let mut session = terms.open(peer, true).await?;
-            let why = Box::new(failure.cause.clone());
-            session.tls_reason = Some(Cause::PlainBecause { why });
+            let why = Cause::PlainBecause { why: Box::new(failure.cause.clone()) };
+            session.tls_reason = Some(terms.rule.demand.plain(why));
             session.without_tls = Some(failure.cause);
             Ok(session)
         }

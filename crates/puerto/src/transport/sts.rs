@@ -334,7 +334,7 @@ pub fn of_host(policy: Option<&Policy>, domain: &str, host: &str) -> OfHost {
     let pattern = policy.pattern_of(&host.to_ascii_lowercase()).map(str::to_owned);
     match (policy.mode, pattern) {
         (Mode::None, _) => OfHost::Absent,
-        (Mode::Testing, pattern) => OfHost::Testing { pattern },
+        (Mode::Testing, pattern) => OfHost::Testing { domain: domain.to_owned(), pattern },
         (Mode::Enforce, Some(pattern)) => OfHost::Enforced { pattern },
         (Mode::Enforce, None) => OfHost::Excluded { domain: domain.to_owned() },
     }

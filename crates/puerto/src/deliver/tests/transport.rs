@@ -75,6 +75,37 @@ async fn mail_goes_where_the_rule_is_met_and_waits_elsewhere() {
     }
 }
 
+/// A policy that is tried out: the certificate is judged in the very handshake, and the mail goes
+/// whatever comes of it.
+#[tokio::test]
+async fn what_a_policy_that_is_tried_out_would_come_to_is_told() {
+    let good = format!("{OFFER}tls\n{BEHIND}{ACCEPT}");
+    let plain = format!("{PLAIN}{ACCEPT}");
+    let none = format!("{HELLO}{ACCEPT}");
+    let failed = "MTA-STS testing: under enforce it would have waited:";
+    for (scripts, host, trusted, words) in [
+        (&[&*good][..], "mx.example", true, String::new()),
+        (&[&*good], "mx.example", false, format!("{failed} the certificate's issuer is not")),
+        (&[&*good], "mx.example.net", true, format!("{failed} the certificate is for mx.example")),
+        (&[&*none], "mx.example", true, format!("{failed} plain, because TLS is not offered")),
+        (&[BROKEN, &*plain], "mx.example", true, format!("{failed} plain, because TLS failed")),
+    ] {
+        let peer = peer::Peer::start(scripts).await;
+        let tls = if trusted { ClientTls::trusting(ca()) } else { ClientTls::new() };
+        let rule = Rule { demand: Demand::Watched, reason: Cause::StsTesting {} };
+        let hop = Hop { rule: Some(Arc::new(rule)), ..Hop::at(host, peer.address) };
+        let job = job(Plan { hops: vec![hop], ..plan(&[peer.address]) }, 1);
+        let remote = remote_with(patient(), |_| {}, tls);
+        let outcome = remote.deliver(&job).await.outcomes.remove(0);
+        assert_eq!(outcome.status, DeliveryStatus::Sent, "{}", outcome.text());
+        let told = reason(&outcome);
+        match words.is_empty() {
+            true => assert_eq!(outcome.tls_reason, Some(Cause::StsTestPassed {})),
+            false => assert!(told.starts_with(&words), "{told}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn why_mail_goes_in_plain_text_is_told() {
     let plain = format!("{PLAIN}{ACCEPT}");

@@ -147,7 +147,10 @@ async fn a_policy_names_the_hosts_and_dane_comes_first() {
     let nobody = policies("enforce", "mx: mx.test\n");
     assert_eq!(obeyed(&nobody, "", &dns, "two.test").await, ["transport.sts-excludes"]);
     let testing = policies("testing", "mx: mx.test\n");
-    let tested = ["a.test sts-testing", "b.test sts-testing"];
+    let tested = ["a.test sts-test-failed", "b.test sts-test-failed"];
+    assert_eq!(obeyed(&testing, "", &dns, "two.test").await, tested);
+    let testing = policies("testing", "mx: a.test\n");
+    let tested = ["a.test sts-testing", "b.test sts-test-failed"];
     assert_eq!(obeyed(&testing, "", &dns, "two.test").await, tested);
     assert_eq!(obeyed(&policies("none", ""), "", &dns, "two.test").await, neither);
     // With DANE the patterns do not matter to that host, and to the other they do.
