@@ -289,7 +289,8 @@ causes! {
         => "puerto.dns";
     StsExcludes { domain: String, host: String } = "transport.sts-excludes"
         ["the MTA-STS policy of {domain} does not name its MX host {host}",
-         "la política MTA-STS de {domain} no nombra su MX {host}"];
+         "la política MTA-STS de {domain} no nombra su MX {host}"]
+        => "puerto.sts";
     WithoutTls {} = "transport.none"
         ["plain, because the configuration says so",
          "sin cifrar, porque así lo dice la configuración"];
@@ -318,6 +319,36 @@ causes! {
         ["plain, because TLS is not offered", "sin cifrar, porque no se ofrece TLS"];
     PlainBecause { why: Box<Cause> } = "transport.plain-because"
         ["plain, because TLS failed: {why}", "sin cifrar, porque ha fallado TLS: {why}"];
+    PlainAfterTls { why: Box<Cause> } = "transport.plain-after-tls"
+        ["plain, although this host spoke TLS before: {why}",
+         "sin cifrar, aunque esta máquina hablaba antes TLS: {why}"];
+    PlainRemembered {} = "transport.plain-remembered"
+        ["plain, because TLS broke with this host within the last days",
+         "sin cifrar, porque TLS ha fallado con esta máquina en los últimos días"];
+    Downgraded { host: String, why: Box<Cause> } = "transport.downgraded"
+        ["{host} spoke TLS before and does not now, so that nothing goes there: {why}",
+         "{host} hablaba antes TLS y ahora no, así que no se envía nada allí: {why}"]
+        => "puerto.downgraded";
+    TlsOptional {} = "transport.optional"
+        ["opportunistic, because the message says TLS-Required: No",
+         "oportunista, porque el mensaje dice TLS-Required: No"];
+    RequireTlsUnproven { host: String } = "transport.require-tls-unproven"
+        ["the message asks for REQUIRETLS, and neither DANE nor an enforced MTA-STS policy vouches for {host}",
+         "el mensaje pide REQUIRETLS, y ni DANE ni una política MTA-STS obligatoria avalan a {host}"]
+        => "puerto.require-tls";
+    RequireTlsNotOffered { host: String } = "transport.require-tls-not-offered"
+        ["the message asks for REQUIRETLS, which {host} does not offer",
+         "el mensaje pide REQUIRETLS, que {host} no ofrece"]
+        => "puerto.require-tls";
+    StsNotFetched {} = "transport.sts-not-fetched"
+        ["the MTA-STS policy could not be fetched",
+         "no se ha podido obtener la política MTA-STS"];
+    StsInvalid {} = "transport.sts-invalid"
+        ["the MTA-STS policy is malformed",
+         "la política MTA-STS está mal formada"];
+    StsUntrusted {} = "transport.sts-untrusted"
+        ["the certificate of the MTA-STS policy's host is not valid",
+         "el certificado de la máquina de la política MTA-STS no es válido"];
     CertificateChanged {} = "tls.certificate-changed"
         ["the certificate is not valid, and its key is not the one that this relay had before: no password is sent (relay-keys in state_dir has the key that is known)",
          "el certificado no es válido y su clave no es la que este relay tenía antes: no se envía ninguna contraseña (relay-keys, en state_dir, tiene la clave conocida)"];

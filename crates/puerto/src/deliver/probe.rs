@@ -211,6 +211,7 @@ pub(super) async fn ask(session: &mut Session, wish: &Wish) -> Granted {
         size: SIZE,
         eight_bit: false,
         utf8_header: false,
+        require_tls: false,
     });
     while !matches!(session.next_step().await, Step::Finished | Step::Closed | Step::Failed(_)) {}
     let lost = || Failure {

@@ -139,7 +139,8 @@ fn internet(question: &str, message: &mut Message, over_tcp: bool) -> bool {
             message.add_answer(nothing);
         }
         "beside.signed.test. TLSA" => {
-            let nothing = HickoryRecord::update0(name("beside.signed.test."), 60, RecordTypes::TLSA);
+            let nothing =
+                HickoryRecord::update0(name("beside.signed.test."), 60, RecordTypes::TLSA);
             message.add_answer(nothing);
             let good = TLSA::new(3.into(), 1.into(), 1.into(), vec![7; 32]);
             add(message, "beside.signed.test.", 60, RData::TLSA(good));

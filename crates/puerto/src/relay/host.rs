@@ -10,8 +10,8 @@ use crate::cause::Cause;
 use crate::config::TlsLevel;
 use crate::deliver::probe::{Granted, Sight, Why};
 use crate::lang::{Said, Text, octets, said, said_of, shown};
-use crate::transport::Demand;
 use crate::tls::{Acquaintance, Certificate, CertificateFault, Inspected};
+use crate::transport::Demand;
 
 /// Days before a certificate ends at which it should have been renewed.
 const RENEWAL_DAYS: i64 = 14;

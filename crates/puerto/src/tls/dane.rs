@@ -163,6 +163,12 @@ impl TlsaSet {
         shown.join(", ")
     }
 
+    /// Each record as zone files write it.
+    pub fn written(&self) -> Vec<String> {
+        let hex = |data: &[u8]| data.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+        self.usable.iter().map(|record| format!("{record} {}", hex(&record.data))).collect()
+    }
+
     /// Whether names count: some of them bind to an authority that others' certificates
     /// are of as well (RFC 7672 §3.1.2).
     pub fn needs_names(&self) -> bool {

@@ -10,6 +10,9 @@
 
 pub mod dane;
 pub mod fetch;
+mod file;
+pub mod memory;
+pub mod results;
 pub mod sts;
 
 use std::sync::Arc;
