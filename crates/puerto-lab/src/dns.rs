@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hickory_proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, TLSA, TXT};
 use hickory_proto::rr::{self, Name, RData};
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
@@ -116,6 +116,9 @@ impl Handler {
                     if resolution.result == Err(DnsError::Timeout) {
                         return silent(metadata);
                     }
+                    // RFC 6840 §5.8: to whoever asks for it.
+                    metadata.authentic_data =
+                        resolution.is_secure && request.metadata.authentic_data;
                     write_answer(&resolution, record_type, &mut answers, &mut authority)
                 }
             },
@@ -177,6 +180,7 @@ fn known_type(record_type: rr::RecordType) -> Option<RecordType> {
         rr::RecordType::CNAME => Some(RecordType::Cname),
         rr::RecordType::NS => Some(RecordType::Ns),
         rr::RecordType::SOA => Some(RecordType::Soa),
+        rr::RecordType::TLSA => Some(RecordType::Tlsa),
         _ => None,
     }
 }
@@ -195,8 +199,14 @@ fn data(found: &Record, record_type: RecordType) -> Option<RData> {
                 _ => RData::PTR(PTR(target)),
             })
         }
-        // Written into the answer by itself; nothing of the lab asks for the other.
-        Record::Soa(..) | Record::Tlsa(..) => None,
+        Record::Tlsa(usage, selector, matching, data) => Some(RData::TLSA(TLSA::new(
+            (*usage).into(),
+            (*selector).into(),
+            (*matching).into(),
+            data.clone(),
+        ))),
+        // Written into the answer by itself.
+        Record::Soa(..) => None,
     }
 }
 

@@ -53,6 +53,8 @@ const PORT_ATTEMPTS: u32 = 32;
 pub struct Options {
     /// The receivers offer STARTTLS, with certificates that they signed themselves.
     pub tls: bool,
+    /// Receivers that offer none all the same, by their short names.
+    pub without_tls: &'static [&'static str],
     /// Octets of a message at most.
     pub max_message: u64,
     /// The strict receiver listens at `[::1]` too.
@@ -76,6 +78,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             tls: true,
+            without_tls: &[],
             max_message: 50 * 1024 * 1024,
             ipv6: false,
             relay_refuses_senders: false,
@@ -122,6 +125,7 @@ pub struct Lab {
     mx_port: u16,
     recorder: Arc<Recorder>,
     door: watch::Sender<Door>,
+    certificate: Vec<u8>,
     // Dropping them ends them.
     _tasks: JoinSet<()>,
 }
@@ -138,12 +142,13 @@ impl Lab {
             name_server((second, 0).into(), &zone).await?,
         ];
         let (mx_port, listeners) = bind_receivers(mx_port, options.ipv6).await?;
-        let tls = match options.tls {
+        let (tls, certificate) = match options.tls {
             true => {
                 let hosts = everybody().map(|resident| resident.host.to_owned()).collect();
-                Some(stream::acceptor(hosts).map_err(LabError::Certificate)?)
+                let (tls, certificate) = stream::acceptor(hosts).map_err(LabError::Certificate)?;
+                (Some(tls), certificate)
             }
-            false => None,
+            false => (None, Vec::new()),
         };
         let recorder = Arc::new(Recorder::new(options.kept));
         let (door, seen_door) = watch::channel(Door::Open);
@@ -155,7 +160,7 @@ impl Lab {
             let premises = Premises {
                 house: Arc::new(House::new(resident, zone.clone(), &options)),
                 recorder: Arc::clone(&recorder),
-                tls: tls.clone(),
+                tls: tls.clone().filter(|_| !options.without_tls.contains(&resident.name)),
                 max_message: options.max_message,
                 onward: is_relay.then(|| onward.clone()),
                 taken: Arc::default(),
@@ -163,7 +168,7 @@ impl Lab {
             };
             tasks.spawn(listen(listener, premises));
         }
-        Ok(Self { zone, names, mx_port, recorder, door, _tasks: tasks })
+        Ok(Self { zone, names, mx_port, recorder, door, certificate, _tasks: tasks })
     }
 
     /// Where the first name server listens, by UDP and TCP.
@@ -187,6 +192,11 @@ impl Lab {
     /// The port of every receiver and of the relay.
     pub fn mx_port(&self) -> u16 {
         self.mx_port
+    }
+
+    /// The certificate of all receivers, in DER; empty where none offers TLS.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
     }
 
     /// The records, to be read and changed.

@@ -110,6 +110,7 @@ impl Errand {
                         size: self.message.len() as u64,
                         eight_bit: !self.message.is_ascii(),
                         utf8_header: self.envelope.smtputf8,
+                        require_tls: false,
                     });
                 }
                 Step::Ready => drop(connection.quit()),

@@ -65,8 +65,8 @@ impl Stream {
     }
 }
 
-/// Makes a certificate for these hosts.
-pub(crate) fn acceptor(hosts: Vec<String>) -> Result<TlsAcceptor, String> {
+/// Makes a certificate for these hosts, which is given in DER too.
+pub(crate) fn acceptor(hosts: Vec<String>) -> Result<(TlsAcceptor, Vec<u8>), String> {
     let certified = rcgen::generate_simple_self_signed(hosts).map_err(|e| e.to_string())?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -76,5 +76,5 @@ pub(crate) fn acceptor(hosts: Vec<String>) -> Result<TlsAcceptor, String> {
         .with_no_client_auth()
         .with_single_cert(vec![certified.cert.der().clone()], key)
         .map_err(|e| e.to_string())?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok((TlsAcceptor::from(Arc::new(config)), certified.cert.der().to_vec()))
 }

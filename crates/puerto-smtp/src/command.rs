@@ -52,6 +52,8 @@ pub struct MailCommand {
     pub eight_bit: bool,
     /// SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
+    /// REQUIRETLS (RFC 8689 §2).
+    pub require_tls: bool,
     /// RET (RFC 3461 §4.3).
     pub ret: Option<Return>,
     /// ENVID, decoded (RFC 3461 §4.4).

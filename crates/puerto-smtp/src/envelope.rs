@@ -39,6 +39,18 @@ impl Default for Notify {
     }
 }
 
+/// What the sender wants of TLS on the way (RFC 8689).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum TlsWish {
+    /// What receivers demand is done.
+    #[default]
+    Usual,
+    /// REQUIRETLS: it is returned rather than sent where TLS cannot be relied on.
+    Required,
+    /// `TLS-Required: No`: it is sent even where what receivers demand cannot be met.
+    Optional,
+}
+
 /// One recipient of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Recipient {
@@ -86,6 +98,8 @@ pub struct Envelope {
     pub eight_bit: bool,
     /// SMTPUTF8 was declared: addresses or header hold UTF-8 (RFC 6531).
     pub smtputf8: bool,
+    /// What is wanted of TLS on the way.
+    pub tls: TlsWish,
 }
 
 impl Envelope {
@@ -99,6 +113,7 @@ impl Envelope {
             verp: None,
             eight_bit: false,
             smtputf8: false,
+            tls: TlsWish::Usual,
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Extensions {
     pub chunking: bool,
     /// DSN (RFC 3461).
     pub dsn: bool,
+    /// REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
     /// XVERP, Postfix's own: an envelope sender for each recipient.
     pub xverp: bool,
     /// AUTH mechanisms in upper case (RFC 4954); empty: not offered.
@@ -59,6 +61,7 @@ impl Extensions {
             "STARTTLS" => self.starttls = true,
             "CHUNKING" => self.chunking = true,
             "DSN" => self.dsn = true,
+            "REQUIRETLS" => self.require_tls = true,
             "XVERP" => self.xverp = true,
             "HELP" => self.help = true,
             "XORIGIN" => self.origin = true,
@@ -102,6 +105,7 @@ impl Extensions {
         offer(self.dsn, "DSN");
         offer(self.smtputf8, "SMTPUTF8");
         offer(self.chunking, "CHUNKING");
+        offer(self.require_tls, "REQUIRETLS");
         offer(self.xverp, "XVERP");
         offer(self.help, "HELP");
         offer(self.origin, "XORIGIN");
@@ -129,6 +133,7 @@ mod tests {
             starttls: true,
             chunking: true,
             dsn: true,
+            require_tls: true,
             xverp: true,
             auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             help: true,

@@ -27,6 +27,6 @@ pub mod text;
 pub mod verp;
 
 pub use address::{Address, Domain, LocalPart, ReversePath};
-pub use envelope::{Envelope, Notify, Recipient, Return};
+pub use envelope::{Envelope, Notify, Recipient, Return, TlsWish};
 pub use reply::{EnhancedCode, Reply, ReplyCode, Severity};
 pub use verp::Verp;

@@ -121,6 +121,7 @@ impl<'a> Player<'a> {
             size: 100,
             eight_bit: has("8bit"),
             utf8_header: has("utf8"),
+            require_tls: false,
         });
     }
 
@@ -239,6 +240,7 @@ fn begin(connection: &mut Connection, recipients: usize) {
         size: 10,
         eight_bit: false,
         utf8_header: false,
+        require_tls: false,
     });
 }
 

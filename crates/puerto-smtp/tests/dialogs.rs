@@ -214,6 +214,7 @@ fn settings() -> Settings {
             starttls: true,
             chunking: true,
             dsn: true,
+            require_tls: false,
             xverp: false,
             auth: Vec::new(),
             help: true,

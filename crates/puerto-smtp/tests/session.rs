@@ -23,6 +23,7 @@ fn session() -> Session {
             starttls: true,
             chunking: true,
             smtputf8: true,
+            require_tls: true,
             ..Extensions::default()
         },
         domain: Domain::parse("example.com").unwrap(),
@@ -332,4 +333,24 @@ fn the_counts_are_those_of_the_session() {
     let expected =
         [("ehlo", 1, 1), ("rcpt", 0, 1), ("noop", 1, 1), ("quit", 1, 1), ("unknown", 0, 1)];
     assert_eq!(counts, expected);
+}
+
+/// RFC 8689 §2: it is offered under TLS, and in plain text as unknown as any other parameter.
+#[test]
+fn requiretls_is_taken_under_tls_alone() {
+    let message: &[&[u8]] = &[
+        b"EHLO c.example\r\n",
+        b"MAIL FROM:<a@b.example> REQUIRETLS\r\n",
+        b"RCPT TO:<c@d.example>\r\n",
+        b"DATA\r\n",
+        b"x\r\n.\r\n",
+    ];
+    let mut plain = session();
+    let (codes, trace) = run(&mut plain, message);
+    assert_eq!(codes[..4], [220, 250, 555, 503], "{trace:?}");
+    let mut protected = session();
+    protected.tls_from_start();
+    let (codes, trace) = run(&mut protected, message);
+    assert_eq!(codes, [220, 250, 250, 250, 354, 250]);
+    assert!(trace[0].contains("tls: Required"), "{trace:?}");
 }

@@ -7,7 +7,7 @@
 //! known to be there. The format belongs to the version in a segment's header.
 
 use puerto_smtp::{
-    Address, Domain, EnhancedCode, LocalPart, Notify, Recipient, Return, ReversePath, Verp,
+    Address, Domain, EnhancedCode, LocalPart, Notify, Recipient, Return, ReversePath, TlsWish, Verp,
 };
 
 use crate::entry::{Attempt, Origin};
@@ -151,6 +151,7 @@ pub(crate) struct Common {
     pub(crate) verp: Option<Verp>,
     pub(crate) eight_bit: bool,
     pub(crate) smtputf8: bool,
+    pub(crate) tls: TlsWish,
     pub(crate) received_at: Timestamp,
     pub(crate) origin: Origin,
     /// Why it was committed held.
@@ -163,6 +164,8 @@ const RET_FULL: u8 = 4;
 const RET_HEADERS: u8 = 8;
 const HELD_FOR: u8 = 16;
 const VERP: u8 = 32;
+const TLS_REQUIRED: u8 = 64;
+const TLS_OPTIONAL: u8 = 128;
 const NOTIFY_GIVEN: u8 = 1;
 const NOTIFY_SUCCESS: u8 = 2;
 const NOTIFY_FAILURE: u8 = 4;
@@ -183,8 +186,13 @@ impl Common {
         };
         let held = bit(self.held_for.is_some(), HELD_FOR);
         let verp = bit(self.verp.is_some(), VERP);
-        let flags =
-            bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8) | ret | held | verp;
+        let tls = match self.tls {
+            TlsWish::Usual => 0,
+            TlsWish::Required => TLS_REQUIRED,
+            TlsWish::Optional => TLS_OPTIONAL,
+        };
+        let needs = bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8);
+        let flags = needs | ret | held | verp | tls;
         out.put_u8(flags);
         out.put_time(self.received_at);
         match &self.reverse_path {
@@ -235,9 +243,12 @@ impl Common {
             RET_HEADERS => Some(Return::Headers),
             _ => return Err(Malformed("RET has two values")),
         };
-        if flags & !(EIGHT_BIT | SMTPUTF8 | RET_FULL | RET_HEADERS | HELD_FOR | VERP) != 0 {
-            return Err(Malformed("an unknown flag is set"));
-        }
+        let tls = match flags & (TLS_REQUIRED | TLS_OPTIONAL) {
+            0 => TlsWish::Usual,
+            TLS_REQUIRED => TlsWish::Required,
+            TLS_OPTIONAL => TlsWish::Optional,
+            _ => return Err(Malformed("two things are wanted of TLS")),
+        };
         let received_at = from.time()?;
         let reverse_path = match from.u8()? {
             0 => ReversePath::Null,
@@ -267,6 +278,7 @@ impl Common {
             verp,
             eight_bit: flags & EIGHT_BIT != 0,
             smtputf8: flags & SMTPUTF8 != 0,
+            tls,
             received_at,
             origin,
             held_for,

@@ -1,6 +1,6 @@
 //! The values that go in and out of a spool.
 
-use puerto_smtp::{Domain, EnhancedCode, Envelope, Recipient, Return, ReversePath, Verp};
+use puerto_smtp::{Domain, EnhancedCode, Envelope, Recipient, Return, ReversePath, TlsWish, Verp};
 
 use crate::id::{MessageId, Timestamp};
 use crate::index::states_of;
@@ -97,6 +97,8 @@ pub struct Entry {
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.
     pub smtputf8: bool,
+    /// What is wanted of TLS on the way.
+    pub tls: TlsWish,
     /// When it came.
     pub received_at: Timestamp,
     /// Where it came from.
@@ -123,6 +125,7 @@ impl Entry {
             verp: self.verp,
             eight_bit: self.eight_bit,
             smtputf8: self.smtputf8,
+            tls: self.tls,
         }
     }
 
@@ -191,6 +194,8 @@ pub struct Lease {
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.
     pub smtputf8: bool,
+    /// What is wanted of TLS on the way.
+    pub tls: TlsWish,
     /// When the message came.
     pub received_at: Timestamp,
     /// Where it came from.

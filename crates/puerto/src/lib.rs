@@ -33,6 +33,7 @@ pub mod queue;
 pub mod receive;
 pub mod recipients;
 pub mod relay;
+mod reports;
 pub mod returns;
 pub mod rights;
 pub mod route;

@@ -24,7 +24,7 @@ const OVERSIGNED: [&str; 11] = [
 
 /// Fields that are signed as often as they occur. Servers on the way may add these,
 /// so their absence is not signed.
-const SIGNED: [&str; 14] = [
+const SIGNED: [&str; 17] = [
     "In-Reply-To",
     "References",
     "Content-ID",
@@ -39,6 +39,9 @@ const SIGNED: [&str; 14] = [
     "List-Unsubscribe-Post",
     "Auto-Submitted",
     "Feedback-ID",
+    "TLS-Report-Domain",
+    "TLS-Report-Submitter",
+    "TLS-Required",
 ];
 
 /// Fields of one name at most that are signed; more are a mistake or an attack.

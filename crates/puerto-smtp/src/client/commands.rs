@@ -20,6 +20,9 @@ pub fn mail(transaction: &Transaction<'_>, peer: &Extensions, out: &mut String) 
     if transaction.says_smtputf8(peer) {
         out.push_str(" SMTPUTF8");
     }
+    if transaction.require_tls && peer.require_tls {
+        out.push_str(" REQUIRETLS");
+    }
     if peer.dsn {
         match transaction.ret {
             Some(Return::Full) => out.push_str(" RET=FULL"),

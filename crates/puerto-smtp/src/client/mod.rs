@@ -98,6 +98,8 @@ pub struct Transaction<'a> {
     pub eight_bit: bool,
     /// The header has UTF-8 that needs SMTPUTF8.
     pub utf8_header: bool,
+    /// REQUIRETLS, for a peer that offers it: whoever asks for it has seen that.
+    pub require_tls: bool,
 }
 
 impl Transaction<'_> {

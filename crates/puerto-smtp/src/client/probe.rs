@@ -120,6 +120,7 @@ mod tests {
                         size: 1000,
                         eight_bit: false,
                         utf8_header: false,
+                        require_tls: false,
                     });
                 }
                 Step::Finished => fate = connection.take_fates().pop(),

@@ -23,6 +23,7 @@ pub(super) fn mail(from: Option<Mailbox>, text: &str) -> Result<MailCommand, Rep
         size: None,
         eight_bit: false,
         smtputf8: false,
+        require_tls: false,
         ret: None,
         envelope_id: None,
         verp: None,
@@ -40,6 +41,7 @@ pub(super) fn mail(from: Option<Mailbox>, text: &str) -> Result<MailCommand, Rep
                     _ => return Err(bad("BODY", "BODY=7BIT or BODY=8BITMIME")),
                 };
             }
+            ("REQUIRETLS", None) => command.require_tls = true,
             ("SMTPUTF8", None) => command.smtputf8 = true,
             ("RET", Some(value)) => {
                 command.ret = Some(match value.to_ascii_uppercase().as_str() {

@@ -10,7 +10,7 @@ use crate::codec::ChunkDecoder;
 use crate::command::{
     Command, MailCommand, Mailbox, Moment, OriginClaim, RcptCommand, Refused, Verb, unsupported,
 };
-use crate::envelope::{Envelope, Recipient};
+use crate::envelope::{Envelope, Recipient, TlsWish};
 use crate::reply::Reply;
 
 /// Between two commands.
@@ -146,6 +146,7 @@ impl Commands {
         if extended {
             let mut offered = common.settings.extensions.clone();
             offered.starttls = offered.starttls && !common.tls;
+            offered.require_tls = offered.require_tls && common.tls;
             if !common.tls {
                 offered.auth.clear();
             }
@@ -182,7 +183,7 @@ impl Commands {
 
 fn begin(mail: MailCommand, common: &mut Common) -> Next {
     let size = mail.size;
-    match common.settings.envelope(mail) {
+    match common.settings.envelope(mail, common.tls) {
         Ok(envelope) => (State::AskingMail(AskingMail { envelope, size }), None),
         Err(reply) => {
             common.reject(Verb::Mail, reply, None);
@@ -324,7 +325,7 @@ impl AskingRecipient {
 
 /// What MAIL and RCPT may say to this server.
 impl Settings {
-    fn envelope(&self, mail: MailCommand) -> Result<Envelope, Reply> {
+    fn envelope(&self, mail: MailCommand, tls: bool) -> Result<Envelope, Reply> {
         if let Some(from) = &mail.from {
             self.check_utf8(from, mail.smtputf8)?;
         }
@@ -343,6 +344,10 @@ impl Settings {
         if mail.names_submitter && self.extensions.auth.is_empty() {
             return Err(unsupported("AUTH"));
         }
+        // RFC 8689 §2: in plain text it is not offered.
+        if mail.require_tls && !(self.extensions.require_tls && tls) {
+            return Err(unsupported("REQUIRETLS"));
+        }
         if mail.verp.is_some() && !self.extensions.xverp {
             return Err(unsupported("XVERP"));
         }
@@ -352,6 +357,7 @@ impl Settings {
             verp: mail.verp.filter(|_| !reverse_path.is_null()),
             eight_bit: mail.eight_bit,
             smtputf8: mail.smtputf8,
+            tls: if mail.require_tls { TlsWish::Required } else { TlsWish::Usual },
             ..Envelope::new(reverse_path, Vec::new())
         })
     }

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use puerto_mail::dsn::{self, Action, Diagnostic, RecipientReport, Returned};
 use puerto_mail::header::{Header, MAX_HEADER};
-use puerto_smtp::{Address, Domain, Envelope, Notify, Recipient, Return, ReversePath, Severity};
+use puerto_smtp::{
+    Address, Domain, Envelope, Notify, Recipient, Return, ReversePath, Severity, TlsWish,
+};
 use puerto_spool::{Content, LeasedRecipient, MessageId, Origin, Timestamp};
 
 use crate::config::{Config, Live};
@@ -352,6 +354,8 @@ async fn read_original(notice: &Notice<'_>, whom: Whom) -> Original {
     let is_full = notice.kind == Kind::Failed
         && whom == Whom::Sender
         && notice.job.ret == Some(Return::Full)
+        // RFC 8689 §5: the notice may go in plain text, and what was to be protected not in it.
+        && notice.job.tls != TlsWish::Required
         && body.len() <= MAX_RETURNED;
     let read = tokio::task::spawn_blocking(move || read_bounded(body.as_ref()));
     match read.await {

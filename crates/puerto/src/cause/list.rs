@@ -284,14 +284,16 @@ causes! {
          "no se confía en quien emitió el certificado"];
     TlsaUnmatched { host: String } = "tls.tlsa-unmatched"
         ["no TLSA record of {host} matches the certificate",
-         "ningún registro TLSA de {host} corresponde al certificado"];
+         "ningún registro TLSA de {host} corresponde al certificado"]
+        => "puerto.tlsa";
     TlsaUnknown { host: String, error: DnsError } = "transport.tlsa-unknown"
         ["TLSA of {host}: {error}; without an answer nothing goes there",
          "TLSA de {host}: {error}; sin respuesta no se envía nada allí"]
         => "puerto.dns";
     StsExcludes { domain: String, host: String } = "transport.sts-excludes"
         ["the MTA-STS policy of {domain} does not name its MX host {host}",
-         "la política MTA-STS de {domain} no nombra su MX {host}"];
+         "la política MTA-STS de {domain} no nombra su MX {host}"]
+        => "puerto.sts";
     WithoutTls {} = "transport.none"
         ["plain, because the configuration says so",
          "sin cifrar, porque así lo dice la configuración"];
@@ -310,10 +312,46 @@ causes! {
         ["MTA-STS enforce: mx pattern {pattern}", "MTA-STS enforce: patrón mx {pattern}"];
     StsTesting {} = "transport.sts-testing"
         ["MTA-STS testing: nothing is demanded", "MTA-STS testing: no se exige nada"];
+    StsTestPassed {} = "transport.sts-test-passed"
+        ["MTA-STS testing: it would have gone under enforce too",
+         "MTA-STS testing: con enforce también habría salido"];
+    StsTestFailed { why: Box<Cause> } = "transport.sts-test-failed"
+        ["MTA-STS testing: under enforce it would have waited: {why}",
+         "MTA-STS testing: con enforce habría esperado: {why}"];
     PlainNotOffered {} = "transport.plain-not-offered"
         ["plain, because TLS is not offered", "sin cifrar, porque no se ofrece TLS"];
     PlainBecause { why: Box<Cause> } = "transport.plain-because"
         ["plain, because TLS failed: {why}", "sin cifrar, porque ha fallado TLS: {why}"];
+    PlainAfterTls { why: Box<Cause> } = "transport.plain-after-tls"
+        ["plain, although this host spoke TLS before: {why}",
+         "sin cifrar, aunque esta máquina hablaba antes TLS: {why}"];
+    PlainRemembered {} = "transport.plain-remembered"
+        ["plain, because TLS broke with this host within the last days",
+         "sin cifrar, porque TLS ha fallado con esta máquina en los últimos días"];
+    Downgraded { host: String, why: Box<Cause> } = "transport.downgraded"
+        ["{host} spoke TLS before and does not now, so that nothing goes there: {why}",
+         "{host} hablaba antes TLS y ahora no, así que no se envía nada allí: {why}"]
+        => "puerto.downgraded";
+    TlsOptional {} = "transport.optional"
+        ["opportunistic, because the message says TLS-Required: No",
+         "oportunista, porque el mensaje dice TLS-Required: No"];
+    RequireTlsUnproven { host: String } = "transport.require-tls-unproven"
+        ["the message asks for REQUIRETLS, and neither DANE nor an enforced MTA-STS policy vouches for {host}",
+         "el mensaje pide REQUIRETLS, y ni DANE ni una política MTA-STS obligatoria avalan a {host}"]
+        => "puerto.require-tls";
+    RequireTlsNotOffered { host: String } = "transport.require-tls-not-offered"
+        ["the message asks for REQUIRETLS, which {host} does not offer",
+         "el mensaje pide REQUIRETLS, que {host} no ofrece"]
+        => "puerto.require-tls";
+    StsNotFetched {} = "transport.sts-not-fetched"
+        ["the MTA-STS policy could not be fetched",
+         "no se ha podido obtener la política MTA-STS"];
+    StsInvalid {} = "transport.sts-invalid"
+        ["the MTA-STS policy is malformed",
+         "la política MTA-STS está mal formada"];
+    StsUntrusted {} = "transport.sts-untrusted"
+        ["the certificate of the MTA-STS policy's host is not valid",
+         "el certificado de la máquina de la política MTA-STS no es válido"];
     CertificateChanged {} = "tls.certificate-changed"
         ["the certificate is not valid, and its key is not the one that this relay had before: no password is sent (relay-keys in state_dir has the key that is known)",
          "el certificado no es válido y su clave no es la que este relay tenía antes: no se envía ninguna contraseña (relay-keys, en state_dir, tiene la clave conocida)"];

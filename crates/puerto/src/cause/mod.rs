@@ -84,6 +84,10 @@ impl Cause {
             | Self::Target { why, .. }
             | Self::OthersHaveIt { of: why }
             | Self::Untold { of: why } => why.explained(),
+            // What went wrong between the two is its own story.
+            Self::TlsFailed { why, .. } if matches!(**why, Self::TlsaUnmatched { .. }) => {
+                why.explained()
+            }
             Self::Suspended { why } | Self::Parked { why } => {
                 why.explained().or("network.suspended")
             }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use puerto_smtp::Address;
+use puerto_spool::clock::SystemClock;
 
 use super::clock::now;
 use super::exit::{Failure, Sysexit, end};
 use super::output::{json_document, printable, say, show, tell};
 use crate::check::Trial;
 use crate::cli::spanish::Spanish as _;
-use crate::config::{Config, NextHop};
+use crate::config::{Config, Live, NextHop};
 use crate::dns::Resolver;
 use crate::finding::Finding;
 use crate::lang::{Language, Said, Text, address_error, system};
@@ -24,6 +25,8 @@ use crate::rights::Identity;
 use crate::route::Machine;
 use crate::sender;
 use crate::tls::{ClientTls, KnownKeys};
+use crate::transport::fetch::over_https;
+use crate::transport::sts::Policies;
 
 /// What to do with a relayhost.
 #[derive(Debug, Subcommand)]
@@ -85,7 +88,8 @@ fn test(arguments: &TestArgs, config: Option<&Path>, language: Language) -> Resu
         let resolver = Arc::new(Resolver::new(&question.config));
         let waiting = waiting(!arguments.json, &question.next_hop, language);
         let client_tls = client_tls(&question.config);
-        let report = relay::test(resolver, Machine::this(), client_tls, question).await;
+        let way = (Machine::this(), Some(policies(&resolver, &question.config)));
+        let report = relay::test(resolver, way, client_tls, question).await;
         waiting.finish_and_clear();
         report
     });
@@ -133,6 +137,12 @@ fn client_tls(config: &Config) -> ClientTls {
     ClientTls::new().knowing(keys.unwrap_or_default())
 }
 
+// What the server would fetch as well; this command keeps none.
+fn policies(resolver: &Arc<Resolver>, config: &Config) -> Policies {
+    let fetch = over_https(Arc::clone(resolver), Live::new(config.clone()));
+    Policies::new(Arc::new(SystemClock), fetch)
+}
+
 /// What this command finds of the configured relayhost, for `puerto check`; nothing is
 /// sent. Who may not read the password cannot try it.
 pub(super) async fn trial(config: Config, resolver: Resolver) -> Trial {
@@ -160,7 +170,9 @@ pub(super) async fn trial(config: Config, resolver: Resolver) -> Trial {
         now: now().as_second(),
         config,
     };
-    let report = relay::test(Arc::new(resolver), Machine::this(), client_tls, question).await;
+    let resolver = Arc::new(resolver);
+    let way = (Machine::this(), Some(policies(&resolver, &question.config)));
+    let report = relay::test(resolver, way, client_tls, question).await;
     if report.is_uncertain() {
         return Trial::NotTried(Some(Said::plain(NO_DNS)));
     }

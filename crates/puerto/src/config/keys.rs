@@ -6,7 +6,8 @@ use super::value::{self, Node, Read, store};
 use puerto_smtp::Verp;
 
 use super::{
-    Config, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Otherwise, Route, TlsLevel,
+    Config, Downgrade, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Otherwise, Route,
+    TlsLevel,
 };
 use crate::lang::{Language, Text};
 
@@ -366,6 +367,14 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Obey the MTA-STS policies of domains; tls = \"none\" in a route is the way around that of one domain.", "Obedece las políticas MTA-STS de los dominios; tls = \"none\" en una ruta evita la de un dominio.");
         |d, v| store(&mut d.config.delivery.mta_sts, value::flag(v));
         |c| c.delivery.mta_sts.to_string();
+    "delivery" "downgrade" = Written("\"tell\""); Text::same("\"tell\", \"refuse\"");
+        Text::new("A host that spoke TLS before and does not now: the log and `puerto why` tell, or the mail waits.", "Una máquina que hablaba antes TLS y ahora no: el registro y `puerto why` lo dicen, o el correo espera.");
+        |d, v| store(&mut d.config.delivery.downgrade, value::downgrade(v));
+        |c| downgrade(c.delivery.downgrade);
+    "delivery" "tls_reports" = Written("true"); Text::new("true or false", "true o false");
+        Text::new("Tell domains that ask for it, once a day, how TLS towards them went (TLS-RPT).", "Informa una vez al día a los dominios que lo piden de cómo fue TLS hacia ellos (TLS-RPT).");
+        |d, v| store(&mut d.config.delivery.tls_reports, value::flag(v));
+        |c| c.delivery.tls_reports.to_string();
     "delivery" "bind_ipv4" = Written("\"\""); Text::new("an IPv4 address of this machine, or \"\"", "una dirección IPv4 de esta máquina, o \"\"");
         Text::new("The IPv4 address to send from.", "La dirección IPv4 desde la que se envía.");
         |d, v| store(&mut d.config.delivery.bind_ipv4, value::optional(v, value::address));
@@ -655,6 +664,13 @@ fn lists<K: std::fmt::Display, V: std::fmt::Display>(entries: &[(K, Vec<V>)]) ->
         [] => "{}".to_owned(),
         entries => format!("{{ {} }}", entries.join(", ")),
     }
+}
+
+fn downgrade(downgrade: Downgrade) -> String {
+    quote(match downgrade {
+        Downgrade::Tell => "tell",
+        Downgrade::Refuse => "refuse",
+    })
 }
 
 fn tls_level(level: TlsLevel) -> String {

@@ -348,6 +348,16 @@ pub enum TlsLevel {
     None,
 }
 
+/// What is done where a host that spoke TLS before does not any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Downgrade {
+    /// It is said, and the mail goes.
+    #[default]
+    Tell,
+    /// The mail waits.
+    Refuse,
+}
+
 /// Where accounts are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountSource {
@@ -381,6 +391,10 @@ pub struct Delivery {
     pub dane: bool,
     /// MTA-STS policies of domains are obeyed.
     pub mta_sts: bool,
+    /// What is done where a host that spoke TLS before does not any more.
+    pub downgrade: Downgrade,
+    /// Domains are told how TLS towards them went, if they want to know.
+    pub tls_reports: bool,
     /// IPv4 source address.
     pub bind_ipv4: Option<std::net::Ipv4Addr>,
     /// IPv6 source address.

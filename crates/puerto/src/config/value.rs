@@ -13,7 +13,7 @@ use toml::de::DeValue;
 use super::addresses::{self, Destination, Destinations, Inhabitant, NamedIn};
 use super::sender::{self, Known, Masquerade, Who};
 use super::{
-    AddressPattern, Cap, DomainPattern, LogFormat, LogTarget, Mailbox, Network, NextHop,
+    AddressPattern, Cap, DomainPattern, Downgrade, LogFormat, LogTarget, Mailbox, Network, NextHop,
     OriginHeader, Otherwise, TlsLevel,
 };
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
@@ -414,6 +414,10 @@ pub(super) fn tls_level(node: &Node<'_>) -> Read<TlsLevel> {
             ("none", TlsLevel::None),
         ],
     )
+}
+
+pub(super) fn downgrade(node: &Node<'_>) -> Read<Downgrade> {
+    choice(node, &[("tell", Downgrade::Tell), ("refuse", Downgrade::Refuse)])
 }
 
 pub(super) fn mailbox(node: &Node<'_>) -> Read<Mailbox> {

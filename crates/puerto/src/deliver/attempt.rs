@@ -130,6 +130,25 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// A host cannot be relied on for a message that asks for REQUIRETLS: where none can, it is
+    /// returned (RFC 8689 §4.2.1), and it waits where another host may be able to later.
+    pub(super) fn host_unfit(&mut self, host: &str, cause: Cause) {
+        self.connection = self.elapsed();
+        self.answered = true;
+        for place in self.open() {
+            let standing = self.standings.get(place);
+            if !matches!(standing, Some(Standing::Open(Some(last))) if last.reply.is_some() || last.status == DeliveryStatus::Deferred)
+            {
+                let outcome = Outcome {
+                    host: Some(host.to_owned()),
+                    status_code: EnhancedCode::new(5, 7, 30),
+                    ..self.outcome(place, DeliveryStatus::Bounced, cause.clone())
+                };
+                self.set(place, Standing::Open(Some(outcome)));
+            }
+        }
+    }
+
     /// A transaction told what became of a recipient.
     pub(super) fn decide(&mut self, place: usize, session: &Session, fate: Fate) {
         match fate {

@@ -22,6 +22,7 @@ mod session;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use puerto_smtp::{Address, EnhancedCode, Reply, Return, ReversePath, Verp};
+use puerto_smtp::{Address, EnhancedCode, Reply, Return, ReversePath, TlsWish, Verp};
 use puerto_spool::{LeasedRecipient, MessageId, Timestamp};
 
 use crate::cause::Cause;
@@ -106,6 +107,8 @@ pub struct Job {
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.
     pub smtputf8: bool,
+    /// What is wanted of TLS on the way.
+    pub tls: TlsWish,
     /// When the message came, for `delay=`.
     pub received_at: Timestamp,
     /// How long it waited in the queue before this attempt, for `delays=`.

@@ -147,7 +147,7 @@ impl Terms<'_> {
         let required = self.rule.demand.is_mandatory();
         if !session.connection.extensions().starttls {
             if !required {
-                session.tls_reason = Some(Cause::PlainNotOffered {});
+                session.tls_reason = Some(self.rule.demand.plain(Cause::PlainNotOffered {}));
                 return Ok(());
             }
             let cause = Cause::NoTls { host: session.peer.name.clone() };
@@ -162,7 +162,8 @@ impl Terms<'_> {
             }
             Step::Refused(failure) => {
                 let refused = cause_of(&session.peer.name, &failure, 0);
-                session.tls_reason = Some(Cause::PlainBecause { why: Box::new(refused.clone()) });
+                let why = Cause::PlainBecause { why: Box::new(refused.clone()) };
+                session.tls_reason = Some(self.rule.demand.plain(why));
                 session.without_tls = Some(refused);
                 return get_ready(session).await;
             }
@@ -204,11 +205,12 @@ impl Terms<'_> {
         let Some(name) = name else {
             return Err(broke((4, 7, 5), Cause::UnverifiableName {}));
         };
-        match timeout(self.timeouts.tls_handshake, connector.connect(name, stream)).await {
+        let shaking = connector.connect(name.clone(), stream);
+        match timeout(self.timeouts.tls_handshake, shaking).await {
             Ok(Ok(stream)) => {
                 let (_, agreed) = stream.get_ref();
                 self.note_key(as_whom.remembered, agreed.peer_certificates());
-                let reason = self.reason(agreed.peer_certificates());
+                let reason = self.reason(agreed.peer_certificates(), &name);
                 let agreed = Agreed::of(agreed);
                 Ok((Stream::Tls(Box::new(stream)), (agreed, reason)))
             }
@@ -224,13 +226,21 @@ impl Terms<'_> {
         }
     }
 
-    // With the record that was met, where one had to be.
-    fn reason(&self, certificates: Option<&[CertificateDer<'_>]>) -> Cause {
-        let met = match &self.rule.demand {
-            Demand::Dane(dane) => certificates.and_then(|chain| dane.record_met(chain)),
+    // With the record that was met, where one had to be, or what a policy that is tried out
+    // would have come to.
+    fn reason(&self, chain: Option<&[CertificateDer<'_>]>, name: &ServerName<'_>) -> Cause {
+        let chain = chain.unwrap_or_default();
+        let found = match &self.rule.demand {
+            Demand::Dane(dane) => {
+                dane.record_met(chain).ok().map(|record| Cause::DaneMatched { record })
+            }
+            Demand::Watched => self.client_tls.verdict(chain, name).map(|verdict| match verdict {
+                Ok(()) => Cause::StsTestPassed {},
+                Err(why) => Cause::StsTestFailed { why: Box::new(why) },
+            }),
             _ => None,
         };
-        met.map_or_else(|| self.rule.reason.clone(), |record| Cause::DaneMatched { record })
+        found.unwrap_or_else(|| self.rule.reason.clone())
     }
 
     // The host has proved that it holds the key. Nothing waits for the file: a key that
@@ -267,10 +277,16 @@ impl Terms<'_> {
             return made.map_err(|error| error.to_string());
         }
         let client_tls = self.client_tls.clone();
+        if self.rule.demand == Demand::Watched && !client_tls.has_roots() {
+            let client_tls = client_tls.clone();
+            // Without roots there is nothing to be told, and the mail goes all the same.
+            let _ = from_disk(move || client_tls.read_roots()).await;
+        }
         let made = match (&self.rule.demand, self.login) {
             (Demand::Dane(dane), _) => client_tls.dane(dane),
             (Demand::Verified, _) if client_tls.has_roots() => client_tls.verified(),
             (Demand::Verified, _) => from_disk(move || client_tls.verified()).await?,
+            (Demand::Watched, None) => client_tls.watched(),
             (_, None) => client_tls.unverified(),
             (_, Some(_)) if client_tls.has_roots_for(&relay) => client_tls.known(relay),
             (_, Some(_)) => from_disk(move || client_tls.known(relay)).await?,

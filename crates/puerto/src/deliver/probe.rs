@@ -17,10 +17,11 @@ use super::open::{Terms, authenticate};
 pub use super::outcome::Why;
 use super::outcome::{HostFailure, Peer};
 use super::session::Session;
+use crate::cause::Cause;
 use crate::config::Config;
 use crate::route::{Hop, Plan};
 use crate::tls::{Acquaintance, Agreed, ClientTls, Inspected, Inspection};
-use crate::transport::Demand;
+use crate::transport::{Demand, Rule};
 
 /// How long somebody at a terminal waits for one reply.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +59,11 @@ pub struct Sight {
     pub offered_starttls: bool,
     /// TLS version and cipher.
     pub tls: Option<Agreed>,
+    /// What is demanded of TLS there, and why.
+    pub rule: Rule,
+    /// What the rule comes to with what the host showed: what is told then, or why nothing is
+    /// sent there. `None` where it says nothing of certificates, or none was seen.
+    pub verdict: Option<Result<Cause, Cause>>,
     /// Its certificates, and what a verified connection would make of them.
     pub inspected: Option<Inspected>,
     /// Whether it took our login, if we have one.
@@ -87,6 +93,8 @@ pub async fn look(
         offered: None,
         offered_starttls: false,
         tls: None,
+        rule: terms.rule.clone(),
+        verdict: None,
         inspected: None,
         login: None,
         granted: Vec::new(),
@@ -95,7 +103,25 @@ pub async fn look(
     let result = visit(&terms, hop, wishes, &mut sight).await;
     sight.failure = result.err().map(|failure| failure.why);
     sight.inspected = inspection.take();
+    let shown = sight.inspected.as_ref();
+    sight.verdict = shown.and_then(|shown| verdict(&terms.rule, shown));
     sight
+}
+
+fn verdict(rule: &Rule, shown: &Inspected) -> Option<Result<Cause, Cause>> {
+    let verdict = shown.verdict.as_ref().map_err(Cause::from);
+    match &rule.demand {
+        Demand::Dane(dane) => {
+            let met = dane.record_met(&shown.chain);
+            Some(met.map(|record| Cause::DaneMatched { record }))
+        }
+        Demand::Verified => Some(verdict.map(|()| rule.reason.clone())),
+        Demand::Watched => Some(Ok(match verdict {
+            Ok(()) => Cause::StsTestPassed {},
+            Err(why) => Cause::StsTestFailed { why: Box::new(why) },
+        })),
+        Demand::None | Demand::Opportunistic | Demand::Encrypted => None,
+    }
 }
 
 fn timeouts(config: &Config) -> ClientTimeouts {
@@ -158,7 +184,7 @@ async fn inquire(
 // As in a delivery, where the handshake would have failed.
 fn may_have_password(demand: &Demand, shown: &Inspected) -> bool {
     if let Demand::Dane(dane) = demand {
-        return dane.record_met(&shown.chain).is_some();
+        return dane.record_met(&shown.chain).is_ok();
     }
     let is_known = match shown.acquaintance {
         Acquaintance::New => shown.may_be_new,
@@ -185,6 +211,7 @@ pub(super) async fn ask(session: &mut Session, wish: &Wish) -> Granted {
         size: SIZE,
         eight_bit: false,
         utf8_header: false,
+        require_tls: false,
     });
     while !matches!(session.next_step().await, Step::Finished | Step::Closed | Step::Failed(_)) {}
     let lost = || Failure {

@@ -10,7 +10,6 @@ use super::remote::{LmtpTarget, Remote};
 use crate::cause::Cause;
 use crate::config::TlsLevel;
 use crate::route::{Hop, Plan};
-use crate::transport::Demand;
 
 /// Hosts that are asked for one answer at most.
 const MOST_HOSTS: usize = 3;
@@ -45,7 +44,7 @@ impl Remote {
         let mut last = Judged::Unsaid(Cause::NobodyToAsk {});
         let plain = Plan { tls: TlsLevel::None, ..plan.clone() };
         for hop in plan.hops.iter().take(MOST_HOSTS) {
-            let may_be_plain = hop.demand(plan) == Demand::Opportunistic && plan.login.is_none();
+            let may_be_plain = hop.demand(plan).may_be_plain() && plan.login.is_none();
             let without = Hop::at(Arc::clone(&hop.host), hop.address);
             let ways = [Some((plan, hop)), may_be_plain.then_some((&plain, &without))];
             for (plan, hop) in ways.into_iter().flatten() {

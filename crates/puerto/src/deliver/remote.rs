@@ -30,7 +30,7 @@ use puerto_smtp::client::{
     Cause as Reason, Failure, Fate, Loss, Protocol, Stage, Step, Transaction,
 };
 use puerto_smtp::limits::ClientTimeouts;
-use puerto_smtp::{Recipient, ReversePath, Severity};
+use puerto_smtp::{Recipient, ReversePath, Severity, TlsWish};
 use puerto_spool::Timestamp;
 use tokio::net::UnixStream;
 
@@ -43,13 +43,16 @@ use super::places::{Places, Whom};
 use super::pool::{Key, Pool};
 use super::session::Session;
 use super::stream::{self, Stream};
+use super::witness::Witness;
 use super::{Body, Job, Report};
 use crate::cause::Cause;
 use crate::config::{Config, Live};
 use crate::route::{Hop, Plan};
 use crate::telemetry::{Event, MailLog};
 use crate::tls::ClientTls;
-use crate::transport::Demand;
+use crate::transport::memory::Memory;
+use crate::transport::results::Results;
+use crate::transport::{Demand, Rule};
 
 /// Connections that one attempt makes at most.
 const MOST_CONNECTIONS: usize = 5;
@@ -87,6 +90,7 @@ pub struct Remote {
     one_domain: OneDomain,
     log: MailLog,
     nodes: Nodes,
+    witness: Witness,
 }
 
 /// How many nodes deliver from the same queue now.
@@ -98,7 +102,22 @@ impl Remote {
         let (pool, one_domain) = Default::default();
         let (places, log) = (Places::of_process(), MailLog::nowhere());
         let nodes = Box::new(|| 1);
-        Self { config, client_tls, timeouts: None, pool, places, one_domain, log, nodes }
+        let witness = Witness::default();
+        Self { config, client_tls, timeouts: None, pool, places, one_domain, log, nodes, witness }
+    }
+
+    /// The same, which remembers with whom TLS went well.
+    #[must_use]
+    pub fn remembering(mut self, memory: Memory) -> Self {
+        self.witness.memory = Some(memory);
+        self
+    }
+
+    /// The same, which counts for the reports to receivers how TLS went.
+    #[must_use]
+    pub fn counting(mut self, results: Results) -> Self {
+        self.witness.results = Some(results);
+        self
     }
 
     /// The same as one of so many nodes, which share what a receiver bears.
@@ -128,7 +147,9 @@ impl Remote {
             self.tell(job, &avoided.text());
         }
         let mut tried = Vec::new();
-        if let Some((key, session)) = self.idle_session(&terms, &job.plan) {
+        if job.tls != TlsWish::Required
+            && let Some((key, session)) = self.idle_session(&terms, &job.plan)
+        {
             attempt.connected();
             let address = key.address;
             if self.transact(session, &mut attempt, Some(key)).await == Tried::Done {
@@ -158,6 +179,12 @@ impl Remote {
 
     // One connection to one host, and the message over it.
     async fn try_host(&self, terms: &Terms<'_>, hop: &Hop, attempt: &mut Attempt<'_>) -> Tried {
+        let job = attempt.job;
+        if job.tls == TlsWish::Required && !is_proven(&terms.at(hop).rule, &job.plan) {
+            let host = hop.host.to_string();
+            attempt.host_unfit(&hop.host, Cause::RequireTlsUnproven { host });
+            return Tried::NoSession;
+        }
         let limit = share(terms.config.delivery.concurrency, (self.nodes)());
         let place = match self.places.enter(&whom(&attempt.job.plan, hop), limit).await {
             Ok(place) => place,
@@ -168,7 +195,7 @@ impl Remote {
         };
         let peer = Peer { place: Some(Arc::clone(&place)), ..Peer::at(&hop.host, hop.address) };
         let terms = &terms.at(hop);
-        let mut session = match open(terms, &peer).await {
+        let mut session = match self.witness.open(terms, &peer, attempt.job).await {
             Ok(session) => session,
             Err(failure) => {
                 place.failed(attempt.now());
@@ -178,6 +205,12 @@ impl Remote {
         };
         // The session holds it from now on.
         drop((peer, place));
+        if attempt.job.tls == TlsWish::Required && !session.connection.extensions().require_tls {
+            let host = session.peer.name.clone();
+            attempt.host_unfit(&hop.host, Cause::RequireTlsNotOffered { host });
+            session.leave();
+            return Tried::NoSession;
+        }
         attempt.connected();
         self.log_plain_text(attempt.job, session.without_tls.take());
         self.transact(session, attempt, Some(key(terms, hop))).await
@@ -206,6 +239,13 @@ impl Remote {
     /// under way go on; their connections are closed when they end.
     pub async fn close(&self) {
         self.pool.close().await;
+        let Witness { memory, results } = self.witness.clone();
+        let writing = move || {
+            // What cannot be written is found out again.
+            let _ = memory.iter().try_for_each(Memory::write);
+            let _ = results.iter().try_for_each(Results::write);
+        };
+        let _ = tokio::task::spawn_blocking(writing).await;
     }
 
     /// How many connections wait for another message.
@@ -364,23 +404,15 @@ enum Tried {
     UsedUp,
 }
 
-// Opportunistic TLS that breaks is given up for this attempt, on a new connection.
-async fn open(terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
-    match terms.open(peer, false).await {
-        Err(failure)
-            if failure.tls_broke
-                && terms.rule.demand == Demand::Opportunistic
-                && !terms.implicit_tls
-                // Without TLS no password would go out.
-                && terms.login.is_none() =>
-        {
-            let mut session = terms.open(peer, true).await?;
-            let why = Box::new(failure.cause.clone());
-            session.tls_reason = Some(Cause::PlainBecause { why });
-            session.without_tls = Some(failure.cause);
-            Ok(session)
+// RFC 8689 §4.2.1: whether what is demanded of a host proves who it is, and that by the word of
+// the receiver or of the administrator.
+fn is_proven(rule: &Rule, plan: &Plan) -> bool {
+    match (&rule.demand, &rule.reason) {
+        (Demand::Dane(_), _) | (Demand::Verified, Cause::StsEnforced { .. }) => true,
+        (Demand::Verified, _) => {
+            plan.is_relay && plan.exchangers_of.as_ref().is_none_or(|relay| relay.validated)
         }
-        result => result,
+        _ => false,
     }
 }
 
@@ -467,6 +499,7 @@ async fn converse(
         size: job.body.len(),
         eight_bit: job.eight_bit,
         utf8_header,
+        require_tls: job.tls == TlsWish::Required,
     });
     loop {
         match session.next_step().await {

@@ -18,6 +18,7 @@
 //! system's resolv.conf says `trust-ad` (RFC 4035 §4.9.3). hickory 0.26 sends no AD bit of
 //! its own and its own validation calls zones bogus that are not, so it is not used.
 
+mod malformed;
 mod response;
 mod servers;
 mod system;

@@ -7,6 +7,8 @@ use hickory_resolver::proto::op::{DnsResponse, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType as HickoryType};
 use puerto_mail::dns::{Answer, DnsError, DnsFault, Record, RecordType};
 
+use super::malformed::STAND_IN;
+
 /// Records of one answer that are looked at.
 const MAX_RECORDS: usize = 100;
 /// Aliases in one message that are followed.
@@ -150,6 +152,10 @@ fn convert(data: &RData, record_type: RecordType) -> Option<Record> {
             tlsa.matching.into(),
             tlsa.cert_data.clone(),
         )),
+        // One that nothing can be compared with, and no absence.
+        (RecordType::Tlsa, RData::Unknown { code, .. }) if u16::from(*code) == STAND_IN => {
+            Some(Record::Tlsa(u8::MAX, u8::MAX, u8::MAX, Vec::new()))
+        }
         _ => None,
     }
 }

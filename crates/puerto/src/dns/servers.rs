@@ -14,7 +14,7 @@ use hickory_resolver::proto::rr::Name;
 use puerto_mail::dns::{Answer, DnsError, DnsFault, RecordType};
 
 use super::response::{self, Failure, Reading};
-use super::system;
+use super::{malformed, system};
 
 /// For one question to one server, the repetition over TCP included.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
@@ -188,8 +188,24 @@ impl Server {
         let mut options = DnsRequestOptions::default();
         options.use_edns = true;
         options.recursion_desired = recursion;
-        let answer = tokio::time::timeout(self.timeout, self.exchange(query, options)).await;
+        let mut is_mended = false;
+        let asking = async {
+            let answer = self.exchange(query.clone(), options).await;
+            match &answer {
+                Err(NetError::Proto(_)) if kind == RecordType::Tlsa => {
+                    is_mended = true;
+                    let again = malformed::ask(self.address, &self.request(query, options)).await;
+                    again.map(|answer| self.believed(answer))
+                }
+                _ => answer,
+            }
+        };
+        let answer = tokio::time::timeout(self.timeout, asking).await;
         let message = match answer.unwrap_or(Err(NetError::Timeout)) {
+            // The library would take records of a type that it does not know for none.
+            Ok(message) if is_mended => {
+                return response::read(&message, self.address, name, kind);
+            }
             Ok(message) => message,
             Err(error) => return Err(response::failure(error, self.address, false)),
         };
@@ -216,12 +232,7 @@ impl Server {
         options: DnsRequestOptions,
     ) -> Result<DnsResponse, NetError> {
         let runtime = TokioRuntimeProvider::default();
-        let ask = || {
-            let mut request = DnsRequest::from_query(query.clone(), options);
-            // RFC 6840 §5.7: so it is asked whether DNSSEC vouches for the answer.
-            request.metadata.authentic_data = self.is_trusted;
-            request
-        };
+        let ask = || self.request(query.clone(), options);
         let datagrams = UdpClientStream::builder(self.address, runtime.clone())
             .with_timeout(Some(self.timeout))
             .exchange();
@@ -231,8 +242,19 @@ impl Server {
                 TcpClientStream::exchange(self.address, None, self.timeout, None, runtime).await?;
             answer = stream.send(ask()).first_answer().await?;
         }
+        Ok(self.believed(answer))
+    }
+
+    fn request(&self, query: Query, options: DnsRequestOptions) -> DnsRequest {
+        let mut request = DnsRequest::from_query(query, options);
+        // RFC 6840 §5.7: so it is asked whether DNSSEC vouches for the answer.
+        request.metadata.authentic_data = self.is_trusted;
+        request
+    }
+
+    fn believed(&self, mut answer: DnsResponse) -> DnsResponse {
         answer.metadata.authentic_data &= self.is_trusted;
-        Ok(answer)
+        answer
     }
 }
 

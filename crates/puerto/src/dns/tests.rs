@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, NS, PTR, SOA, TXT};
+use hickory_resolver::proto::rr::rdata::{A, CNAME, MX, NS, PTR, SOA, TLSA, TXT};
 use hickory_resolver::proto::rr::{
     Name, RData, Record as HickoryRecord, RecordType as RecordTypes,
 };
@@ -91,7 +91,7 @@ fn resolver(servers: &[&Server]) -> Resolver {
     Resolver::over(Servers::new(&addresses, SHORT, false))
 }
 
-fn internet(question: &str, message: &mut Message, _: bool) -> bool {
+fn internet(question: &str, message: &mut Message, over_tcp: bool) -> bool {
     match question {
         "mx.test. MX" => {
             add(message, "MX.test.", 300, RData::MX(MX::new(10, name("Mail.Test."))));
@@ -137,6 +137,14 @@ fn internet(question: &str, message: &mut Message, _: bool) -> bool {
         "signed.test. TLSA" => {
             let nothing = HickoryRecord::update0(name("signed.test."), 60, RecordTypes::TLSA);
             message.add_answer(nothing);
+        }
+        "beside.signed.test. TLSA" => {
+            let nothing =
+                HickoryRecord::update0(name("beside.signed.test."), 60, RecordTypes::TLSA);
+            message.add_answer(nothing);
+            let good = TLSA::new(3.into(), 1.into(), 1.into(), vec![7; 32]);
+            add(message, "beside.signed.test.", 60, RData::TLSA(good));
+            message.metadata.truncation = !over_tcp;
         }
         "empty-signed.test. MX" => soa(message, 7),
         "dead.test. A" => {
@@ -234,13 +242,20 @@ async fn an_alias_names_what_it_leads_to_and_an_absence_may_be_vouched_for() {
     assert!(!open.vouched("absent-signed.test", RecordType::Mx).await.1);
 }
 
-/// Cloudflare, Quad9 and Unbound pass TLSA records without data on: they are malformed, and
-/// the library refuses the whole answer.
+/// Cloudflare, Quad9 and Unbound pass TLSA records without data on: each is one that nothing
+/// can be compared with, and spoils no other.
 #[tokio::test]
-async fn a_record_without_data_is_no_absence() {
+async fn a_record_without_data_is_no_absence_and_spoils_no_other() {
     let server = serve(internet).await;
-    let answer = resolver(&[&server]).lookup("signed.test", RecordType::Tlsa).await;
-    assert!(!answer.unwrap_err().is_absence());
+    let unusable = Record::Tlsa(255, 255, 255, Vec::new());
+    let good = Record::Tlsa(3, 1, 1, vec![7; 32]);
+    for (name, records) in
+        [("signed.test", vec![unusable.clone()]), ("beside.signed.test", vec![unusable, good])]
+    {
+        let answer = resolver(&[&server]).lookup(name, RecordType::Tlsa).await.unwrap();
+        assert_eq!(answer.records, records, "{name}");
+        assert!(answer.validated);
+    }
 }
 
 #[tokio::test]

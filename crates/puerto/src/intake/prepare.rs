@@ -14,7 +14,7 @@ use puerto_mail::header::{End, Field, Header, write_structured};
 use puerto_mail::message::Facts;
 use puerto_mail::received::{self, Received};
 use puerto_smtp::limits::MAX_TEXT_LINE;
-use puerto_smtp::{Address, Domain, Envelope, Reply};
+use puerto_smtp::{Address, Domain, Envelope, Reply, TlsWish};
 use puerto_spool::{Content, MessageId, NewMessage, Origin, Store, Timestamp};
 
 use super::content::{self, Head, Pass};
@@ -69,6 +69,9 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     if let Some(address) = came_round(&work, &header) {
         let text = format!("mail forwarding loop: it was delivered to {address} before");
         return Err(Refusal { reply: Reply::enhanced(554, (5, 4, 6), text) });
+    }
+    if work.envelope.tls == TlsWish::Usual && says_tls_is_optional(&header) {
+        work.envelope.tls = TlsWish::Optional;
     }
     let handling = Handling::of(&work.source, &header);
     let may_rewrite = matches!(handling, Handling::Complete | Handling::Relay);
@@ -131,6 +134,15 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
         held_for: None,
     };
     Ok(Prepared { message, message_id, notices, changes, signing })
+}
+
+// RFC 8689 §3: one such field, and REQUIRETLS comes before it.
+fn says_tls_is_optional(header: &Header<'_>) -> bool {
+    let mut fields = header.fields().iter().filter(|field| field.is("TLS-Required"));
+    match (fields.next(), fields.next()) {
+        (Some(only), None) => only.text().trim().eq_ignore_ascii_case("no"),
+        _ => false,
+    }
 }
 
 // The protocol layer lets strangers send no line end but CRLF and no NUL; this makes

@@ -18,6 +18,7 @@ mod octets;
 mod origin;
 mod permitted;
 mod senders;
+mod tls;
 mod told;
 
 pub(super) struct Rig {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use puerto_mail::dns::Dns;
-use puerto_smtp::{Domain, ReversePath};
+use puerto_smtp::{Domain, ReversePath, TlsWish};
 use puerto_spool::{ClaimRequest, Claimed, Lease, Origin, Timestamp};
 use tokio::time::Instant;
 
@@ -86,6 +86,20 @@ struct Waiting {
     leases: Vec<Lease>,
 }
 
+/// What a route is looked up by.
+struct Way {
+    reverse_path: ReversePath,
+    domain: Domain,
+    tls: TlsWish,
+}
+
+impl Way {
+    fn of(lease: &Lease) -> Self {
+        let (reverse_path, domain) = (lease.reverse_path.clone(), lease.domain.clone());
+        Self { reverse_path, domain, tls: lease.tls }
+    }
+}
+
 impl LookUps {
     /// None, for a process that may have so many files open.
     fn new(files: usize) -> Self {
@@ -125,9 +139,9 @@ impl LookUps {
     }
 
     // What the first that waits for an answer asks; with none left, nobody waits any more.
-    fn first_waiting(&mut self, question: &Question) -> Option<(ReversePath, Domain)> {
+    fn first_waiting(&mut self, question: &Question) -> Option<Way> {
         let first = self.waiting.get(question).and_then(|waiting| waiting.leases.first());
-        let first = first.map(|lease| (lease.reverse_path.clone(), lease.domain.clone()));
+        let first = first.map(Way::of);
         if first.is_none() {
             self.waiting.remove(question);
         }
@@ -361,10 +375,11 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             if known.last().is_some_and(|(last, _)| last.token.id != lease.token.id) {
                 self.place(std::mem::take(&mut known));
             }
-            match self.wiring.router.known(&lease.reverse_path, &lease.domain) {
+            let (reverse_path, domain) = (&lease.reverse_path, &lease.domain);
+            match self.wiring.router.known(reverse_path, domain, lease.tls) {
                 Some(routing) => known.push((lease, routing)),
                 None => {
-                    let question = self.wiring.router.question(&lease.reverse_path, &lease.domain);
+                    let question = self.wiring.router.question(reverse_path, domain, lease.tls);
                     self.state().look_ups.wait(question, lease);
                     unknown = true;
                 }
@@ -440,11 +455,11 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             let mut turn = LookUp { dispatcher: &dispatcher, prompt: true };
             loop {
                 let first = dispatcher.state().look_ups.first_waiting(&question);
-                let Some((reverse_path, domain)) = first else { return };
+                let Some(way) = first else { return };
                 // Whatever comes meanwhile goes the same way, and together. What is
                 // found is asked for again below, when it is known.
                 let asked = async {
-                    let mut asking = pin!(dispatcher.route(&reverse_path, &domain));
+                    let mut asking = pin!(dispatcher.route(&way));
                     if tokio::time::timeout(PROMPT, &mut asking).await.is_err() {
                         turn.is_slow();
                         let _ = asking.await;
@@ -459,7 +474,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
                 let waiting = dispatcher.state().look_ups.take(&question);
                 let mut routed = Vec::new();
                 for lease in waiting {
-                    let routing = dispatcher.route(&lease.reverse_path, &lease.domain).await;
+                    let routing = dispatcher.route(&Way::of(&lease)).await;
                     routed.push((lease, routing));
                 }
                 dispatcher.place(routed);
@@ -467,12 +482,9 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
         });
     }
 
-    async fn route(
-        &self,
-        reverse_path: &ReversePath,
-        domain: &Domain,
-    ) -> Result<Routing, RouteFailure> {
-        let routing = catch(self.wiring.router.route(reverse_path, domain)).await;
+    async fn route(&self, way: &Way) -> Result<Routing, RouteFailure> {
+        let (reverse_path, domain) = (&way.reverse_path, &way.domain);
+        let routing = catch(self.wiring.router.route_by(reverse_path, domain, way.tls)).await;
         routing.unwrap_or_else(|()| {
             Err(RouteFailure {
                 code: puerto_smtp::EnhancedCode::new(4, 3, 0),

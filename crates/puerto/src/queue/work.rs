@@ -84,6 +84,7 @@ impl Work {
             verp: lease.verp,
             eight_bit: lease.eight_bit,
             smtputf8: lease.smtputf8,
+            tls: lease.tls,
             received_at: lease.received_at,
             in_queue: Duration::ZERO,
             ending: Ending::default(),

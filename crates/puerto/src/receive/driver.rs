@@ -505,6 +505,9 @@ fn settings(arrival: &Arrival, starttls: bool) -> Settings {
             chunking: true,
             // Strangers' wishes for notices would have us send mail to whom they like.
             dsn: arrival.policy.is_for_ours(),
+            // RFC 8689 §2: the session says it under TLS alone. It is a promise of whoever hands
+            // on, so that strangers, whose mail ends here, are not given it.
+            require_tls: arrival.policy.is_for_ours(),
             xverp: arrival.policy.is_for_ours(),
             auth: login::offered(arrival.service, starttls, config),
             help: true,

@@ -11,20 +11,19 @@ use crate::config::TlsLevel;
 use crate::deliver::probe::{Granted, Sight, Why};
 use crate::lang::{Said, Text, octets, said, said_of, shown};
 use crate::tls::{Acquaintance, Certificate, CertificateFault, Inspected};
+use crate::transport::Demand;
 
 /// Days before a certificate ends at which it should have been renewed.
 const RENEWAL_DAYS: i64 = 14;
 
 /// Whether mail of ours would go through.
-pub(super) fn takes_mail(report: &Report, sight: &Sight) -> bool {
+pub(super) fn takes_mail(sight: &Sight) -> bool {
     let refused = |granted: &Granted| {
         granted.wish.reverse_path != ReversePath::Null && granted.answer.is_err()
     };
-    let required = matches!(&report.plan, Ok(plan) if plan.tls == TlsLevel::Required);
-    let proven = matches!(&sight.inspected, Some(inspected) if inspected.verdict.is_ok());
     sight.failure.is_none()
         && !matches!(sight.login, Some(Err(_)))
-        && (!required || proven)
+        && !matches!(sight.verdict, Some(Err(_)))
         && !sight.granted.is_empty()
         && !sight.granted.iter().any(refused)
 }
@@ -34,7 +33,10 @@ pub(super) fn find(report: &Report, sight: &Sight, now: i64) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(reach(report, sight));
     problems.extend(encryption(report, sight));
-    problems.extend(certificate(report, sight, now));
+    match sight.rule.demand {
+        Demand::Dane(_) => problems.extend(records(sight)),
+        _ => problems.extend(certificate(report, sight, now)),
+    }
     problems.extend(login(sight));
     problems.extend(addresses(report, sight));
     problems.extend(size(report, sight));
@@ -102,8 +104,13 @@ fn certificate(report: &Report, sight: &Sight, now: i64) -> Option<Problem> {
         "el certificado de {host} no es bueno: {reason}";
         host = Said::words(&*sight.host), reason = fault_of(fault, inspected)
     );
-    let consequence = match (plan.tls, plan.login.is_some(), inspected.acquaintance) {
-        (TlsLevel::Required, ..) => Text::new(
+    let required = sight.rule.demand == Demand::Verified;
+    let consequence = match (required, plan.login.is_some(), inspected.acquaintance) {
+        (true, ..) if plan.tls != TlsLevel::Required => Text::new(
+            "its MTA-STS policy is enforced, so that no mail goes there until then",
+            "su política MTA-STS es de obligado cumplimiento (enforce): hasta entonces no le llega correo",
+        ),
+        (true, ..) => Text::new(
             "with tls = \"required\" no mail goes there until then",
             "hasta entonces, con tls = \"required\" no le llega correo",
         ),
@@ -122,9 +129,22 @@ fn certificate(report: &Report, sight: &Sight, now: i64) -> Option<Problem> {
         ),
     };
     let remedy = Said::joined(&[certificate_remedy(fault).into(), consequence.into()], "; ");
-    let required = plan.tls == TlsLevel::Required;
     let make = if required { Problem::error } else { Problem::warning };
     Some(make("relay.certificate", seen, remedy))
+}
+
+// Where records decide, no authority and no date does.
+fn records(sight: &Sight) -> Option<Problem> {
+    let Some(Err(why)) = &sight.verdict else { return None };
+    let seen = said_of!(
+        "{host}: {reason}, and {why}", "{host}: {reason}, y {why}";
+        host = Said::words(&*sight.host), reason = &sight.rule.reason, why = why
+    );
+    let remedy = said!(
+        "tell the relay's administrator that its TLSA records and its certificate do not belong together: a renewed certificate needs its record; until then no mail goes there",
+        "diga al administrador del relay que sus registros TLSA y su certificado no se corresponden: un certificado renovado necesita su registro; hasta entonces no le llega correo"
+    );
+    Some(Problem::error("relay.tlsa", seen, remedy))
 }
 
 fn key_changed(report: &Report, sight: &Sight) -> Problem {

@@ -60,6 +60,14 @@ fn sight(sight: &Sight, language: Language) -> Value {
         "port": sight.address.port(),
         "starttls": sight.offered_starttls,
         "tls": sight.tls.as_ref().map(ToString::to_string),
+        "rule": {
+            "id": sight.rule.reason.id(),
+            "reason": sight.rule.reason.said().of(language),
+            "met": sight.verdict.as_ref().map(Result::is_ok),
+            "told": sight.verdict.as_ref().map(|verdict| match verdict {
+                Ok(told) | Err(told) => told.said().of(language),
+            }),
+        },
         "certificate": inspected.map(|inspected| json!({
             "valid": inspected.verdict.is_ok(),
             "key_changed": inspected.acquaintance == Acquaintance::Changed,

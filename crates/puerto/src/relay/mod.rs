@@ -28,6 +28,7 @@ use crate::finding::Severity;
 use crate::route::{Machine, Plan, RouteFailure, Router, Routing};
 use crate::survey::relayhost::{self, Names};
 use crate::tls::{ClientTls, KnownKeys};
+use crate::transport::sts::Policies;
 pub use problem::Problem;
 pub use show::show;
 
@@ -95,17 +96,17 @@ impl Report {
 }
 
 /// Tests a relayhost as this machine would use it, with the configuration's own login
-/// where the relayhost is one that has one.
+/// where the relayhost is one that has one. Without policies no MTA-STS policy is obeyed.
 pub async fn test<D: Dns + 'static>(
     dns: Arc<D>,
-    machine: Machine,
+    (machine, policies): (Machine, Option<Policies>),
     client_tls: ClientTls,
     question: Question,
 ) -> Report {
     let names = relayhost::names(&*dns, &question.next_hop).await;
     let config = Arc::new(with_relayhost(&question));
     let sender = question.sender.clone();
-    let plan = plan(dns, machine, &config).await;
+    let plan = plan(dns, (machine, policies), &config).await;
     let recipient = question.recipient.as_ref().or(question.send_to.as_ref()).unwrap_or(&sender);
     let sights = match &plan {
         Ok(plan) => look_at_all(&config, &client_tls, plan, (&sender, recipient)).await,
@@ -139,7 +140,7 @@ async fn send(
     now: i64,
 ) -> Option<Outcome> {
     let plan = report.plan.as_ref().ok()?;
-    report.sights.iter().find(|sight| host::takes_mail(report, sight))?;
+    report.sights.iter().find(|sight| host::takes_mail(sight))?;
     let remote = Remote::new(Live::new(Config::clone(config)), client_tls);
     let job = letter::job(config, plan, &report.sender, to.clone(), now);
     let delivered = remote.deliver(&job).await;
@@ -159,10 +160,14 @@ fn with_relayhost(question: &Question) -> Config {
 
 async fn plan<D: Dns + 'static>(
     dns: Arc<D>,
-    machine: Machine,
+    (machine, policies): (Machine, Option<Policies>),
     config: &Arc<Config>,
 ) -> Result<Arc<Plan>, RouteFailure> {
     let router = Router::on_machine(Live::new(Config::clone(config)), dns, machine);
+    let router = match policies {
+        Some(policies) => router.obeying(policies),
+        None => router,
+    };
     // Any domain that is not ours: the relayhost is for all of them.
     let elsewhere = Domain::Name("elsewhere.invalid".into());
     match router.route(&ReversePath::Null, &elsewhere).await? {

@@ -48,10 +48,10 @@ pub(super) fn find(report: &Report, now: i64) -> Vec<Problem> {
     found.extend(unnamed(report));
     found.extend(port(report));
     // The next host takes what one does not.
-    let one_works = report.sights.iter().any(|sight| host::takes_mail(report, sight));
+    let one_works = report.sights.iter().any(|sight| host::takes_mail(sight));
     for sight in &report.sights {
         let mut of_host = host::find(report, sight, now);
-        if one_works && !host::takes_mail(report, sight) {
+        if one_works && !host::takes_mail(sight) {
             of_host.iter_mut().for_each(|problem| problem.finding.severity = Severity::Warning);
         }
         found.append(&mut of_host);

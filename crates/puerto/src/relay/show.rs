@@ -94,6 +94,9 @@ fn look(page: &mut Page, sight: &Sight) {
         None if sight.offered.is_some() => mark(page, false, &said!("no TLS", "sin TLS")),
         None => {}
     }
+    if sight.offered.is_some() {
+        rule(page, sight);
+    }
     match &sight.login {
         Some(Ok(())) => mark(page, true, &said!("the login works", "se puede iniciar sesión")),
         Some(Err(why)) => {
@@ -164,6 +167,19 @@ fn encryption(page: &mut Page, sight: &Sight, tls: &Agreed) {
         );
         say(page, 6, &line);
     }
+}
+
+// As `why` and the log tell it of a message.
+fn rule(page: &mut Page, sight: &Sight) {
+    let told = match &sight.verdict {
+        Some(Ok(met)) => met.said(),
+        Some(Err(why)) => said_of!(
+            "{reason}: {why}", "{reason}: {why}"; reason = &sight.rule.reason, why = why
+        ),
+        None => sight.rule.reason.said(),
+    };
+    let told = said_of!("TLS rule: {told}", "regla de TLS: {told}"; told = told);
+    mark(page, !matches!(sight.verdict, Some(Err(_))), &told);
 }
 
 fn granted(page: &mut Page, granted: &Granted) {

@@ -127,7 +127,7 @@ async fn ask(table: Table, question: Question) -> Report {
     let ca = include_bytes!("../../tests/tls/ca.pem");
     let roots = vec![CertificateDer::from_pem_slice(ca).unwrap()];
     let machine = Machine::fixed(Vec::new(), |_| true, 1);
-    test(Arc::new(table), machine, ClientTls::trusting(roots), question).await
+    test(Arc::new(table), (machine, None), ClientTls::trusting(roots), question).await
 }
 
 fn ids(report: &Report) -> Vec<&'static str> {
@@ -215,7 +215,7 @@ async fn a_name_that_is_its_own_mx_means_the_same_with_and_without_brackets() {
     let machine = Machine::fixed(Vec::new(), |address| address.is_ipv4(), 1);
     let ca = include_bytes!("../../tests/tls/ca.pem");
     let tls = ClientTls::trusting(vec![CertificateDer::from_pem_slice(ca).unwrap()]);
-    let report = test(Arc::new(table), machine, tls, asked).await;
+    let report = test(Arc::new(table), (machine, None), tls, asked).await;
     assert_eq!((report.sights.len(), ids(&report)), (1, vec![]), "{:?}", report.problems);
 }
 
@@ -325,7 +325,7 @@ async fn the_password_is_kept_from_a_key_that_changed() {
         asked.config.delivery.tls = level;
         let machine = Machine::fixed(Vec::new(), |_| true, 1);
         let client_tls = ClientTls::new().knowing(keys);
-        let report = test(Arc::new(table()), machine, client_tls, asked).await;
+        let report = test(Arc::new(table()), (machine, None), client_tls, asked).await;
         assert_eq!(ids(&report), [wanted]);
         assert_eq!(report.is_wrong(), !logs_in);
         let heard = heard.lock().unwrap().join("\n");

@@ -19,6 +19,7 @@ use crate::cause::Cause;
 use crate::cause::field::DescribedAddress;
 use crate::config::{Config, NextHop, NextHopHost, TlsLevel};
 use crate::survey::address::Special;
+use crate::transport::results::Results;
 use crate::transport::sts::{self, Policies};
 use crate::transport::{self, Rule};
 
@@ -42,6 +43,9 @@ pub(super) struct Context<'a, D> {
     pub(super) dns: &'a Arc<D>,
     pub(super) machine: &'a Machine,
     pub(super) policies: Option<&'a Policies>,
+    pub(super) results: Option<&'a Results>,
+    /// The message says that it is to go even where TLS fails (RFC 8689 §3).
+    pub(super) is_optional: bool,
 }
 
 /// A plan, with what makes it the same as that of another domain.
@@ -109,7 +113,8 @@ async fn to_relay<D: Dns + 'static>(
         let rule = format!("{} {key}", in_its_own_words(context.config, route));
         RouteFailure::temporary(Cause::OfRule { rule, why: Box::new(failure.cause) })
     })?;
-    let exchange = format!("relay {route:?}");
+    let optional = if context.is_optional { " optional" } else { "" };
+    let exchange = format!("relay {route:?}{optional}");
     let plan = Plan {
         key: DestinationKey(key.into()),
         hops: address::drop_unreachable(hops, context.machine),
@@ -169,7 +174,7 @@ async fn search_relay<D: Dns + 'static>(
 
 async fn policy_of<D: Dns>(context: &Context<'_, D>, domain: &str, level: TlsLevel) -> sts::Found {
     let is_wanted = level != TlsLevel::None && context.config.delivery.mta_sts;
-    match context.policies.filter(|_| is_wanted) {
+    match context.policies.filter(|_| is_wanted && !context.is_optional) {
         Some(policies) => policies.of(&**context.dns, domain).await,
         None => (None, u32::MAX),
     }

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use puerto_mail::dns::Dns;
-use puerto_smtp::{Domain, EnhancedCode, ReversePath};
+use puerto_smtp::{Domain, EnhancedCode, ReversePath, TlsWish};
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -32,6 +32,7 @@ use crate::dns::Resolver;
 use crate::dns::ttl_cache::TtlCache;
 use crate::orders::Orders;
 use crate::providers::Profile;
+use crate::transport::results::Results;
 use crate::transport::sts::Policies;
 use crate::transport::{Demand, Rule};
 pub use address::LiteralFault;
@@ -193,6 +194,7 @@ pub struct Router<D = Resolver> {
     dns: Arc<D>,
     machine: Machine,
     policies: Option<Policies>,
+    results: Option<Results>,
     cache: Mutex<Cache>,
 }
 
@@ -201,7 +203,7 @@ type Answer = Result<Routing, RouteFailure>;
 /// What is to be asked of the DNS to find a route: the same for all mail that has the
 /// same way. With a relay, the recipient's domain has no say in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Question(Domain, Choice);
+pub struct Question(Domain, Choice, bool);
 
 struct Cache {
     // What the plans were made from; another configuration makes all of them void.
@@ -223,12 +225,25 @@ impl<D: Dns + 'static> Router<D> {
             by_question: TtlCache::new(CACHE_OCTETS),
             by_exchange: TtlCache::new(CACHE_OCTETS),
         });
-        Self { config, orders: Orders::default(), dns, machine, policies: None, cache }
+        Self {
+            config,
+            orders: Orders::default(),
+            dns,
+            machine,
+            policies: None,
+            results: None,
+            cache,
+        }
     }
 
     /// The same, which also obeys the MTA-STS policies of the domains that mail goes to.
     pub fn obeying(self, policies: Policies) -> Self {
         Self { policies: Some(policies), ..self }
+    }
+
+    /// The same, which also counts the hosts that it leaves out for the reports to receivers.
+    pub fn counting(self, results: Results) -> Self {
+        Self { results: Some(results), ..self }
     }
 
     /// The same, which also heeds what was ordered.
@@ -242,33 +257,49 @@ impl<D: Dns + 'static> Router<D> {
     }
 
     /// The answer for a domain if it is known without asking the DNS.
-    pub fn known(&self, reverse_path: &ReversePath, domain: &Domain) -> Option<Answer> {
+    pub fn known(
+        &self,
+        reverse_path: &ReversePath,
+        domain: &Domain,
+        wish: TlsWish,
+    ) -> Option<Answer> {
         let config = self.config();
         match choice::choose(&config, &self.machine, reverse_path, domain) {
             Choice::Local => Some(Ok(Routing::Local)),
-            choice => self.cached(&config, domain, choice),
+            choice => self.cached(&config, &Question::new(domain, choice, wish)),
         }
     }
 
-    /// What [`Router::route`] would ask about.
-    pub fn question(&self, reverse_path: &ReversePath, domain: &Domain) -> Question {
+    /// What [`Router::route_by`] would ask about.
+    pub fn question(&self, reverse_path: &ReversePath, domain: &Domain, wish: TlsWish) -> Question {
         let config = self.config();
         let choice = choice::choose(&config, &self.machine, reverse_path, domain);
-        Question::new(domain, choice)
+        Question::new(domain, choice, wish)
     }
 
-    /// Where mail from `reverse_path` to `domain` goes.
+    /// Where mail of which nothing is wanted from TLS but what is usual goes.
     pub async fn route(
         &self,
         reverse_path: &ReversePath,
         domain: &Domain,
+    ) -> Result<Routing, RouteFailure> {
+        self.route_by(reverse_path, domain, TlsWish::Usual).await
+    }
+
+    /// Where mail from `reverse_path` to `domain` goes.
+    pub async fn route_by(
+        &self,
+        reverse_path: &ReversePath,
+        domain: &Domain,
+        wish: TlsWish,
     ) -> Result<Routing, RouteFailure> {
         let config = self.config();
         let choice = choice::choose(&config, &self.machine, reverse_path, domain);
         if choice == Choice::Local {
             return Ok(Routing::Local);
         }
-        if let Some(known) = self.cached(&config, domain, choice) {
+        let question = Question::new(domain, choice, wish);
+        if let Some(known) = self.cached(&config, &question) {
             return known;
         }
         let context = exchange::Context {
@@ -276,6 +307,8 @@ impl<D: Dns + 'static> Router<D> {
             dns: &self.dns,
             machine: &self.machine,
             policies: self.policies.as_ref(),
+            results: self.results.as_ref(),
+            is_optional: wish == TlsWish::Optional,
         };
         let (answer, ttl) = match exchange::find(&context, domain, &choice).await {
             Ok(found) => {
@@ -284,17 +317,15 @@ impl<D: Dns + 'static> Router<D> {
             }
             Err(failure) => (Err(failure), FAILURE_AGE),
         };
-        let question = Question::new(domain, choice);
         let cost = 512 + domain.name().map_or(16, str::len);
         let mut cache = self.cache_for(&config);
         cache.by_question.insert(question, answer.clone(), cost, (Instant::now(), ttl));
         answer
     }
 
-    fn cached(&self, config: &Arc<Config>, domain: &Domain, choice: Choice) -> Option<Answer> {
-        let question = Question::new(domain, choice);
+    fn cached(&self, config: &Arc<Config>, question: &Question) -> Option<Answer> {
         let cache = self.cache_for(config);
-        cache.by_question.get(&question, Instant::now()).map(|(answer, _)| answer.clone())
+        cache.by_question.get(question, Instant::now()).map(|(answer, _)| answer.clone())
     }
 
     // Domains with the same exchange get the very same plan.
@@ -323,10 +354,11 @@ impl<D: Dns + 'static> Router<D> {
 }
 
 impl Question {
-    fn new(domain: &Domain, choice: Choice) -> Self {
+    fn new(domain: &Domain, choice: Choice, wish: TlsWish) -> Self {
         let nobody = || Domain::Literal(std::net::Ipv4Addr::UNSPECIFIED.into());
         let domain = if matches!(choice, Choice::Relay(_)) { nobody() } else { domain.clone() };
-        Self(domain, choice)
+        // Only what says that TLS may fail has another way.
+        Self(domain, choice, wish == TlsWish::Optional)
     }
 }
 

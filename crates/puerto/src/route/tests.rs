@@ -549,17 +549,17 @@ async fn plans_are_kept_for_a_while_and_a_new_configuration_voids_them() {
     let machine = Machine::fixed(Vec::new(), |_| true, 1);
     let router = Router::on_machine(live.clone(), Arc::new(internet()), machine);
     let domain = Domain::parse("two.test").unwrap();
-    assert_eq!(router.known(&ReversePath::Null, &domain), None);
+    assert_eq!(router.known(&ReversePath::Null, &domain, puerto_smtp::TlsWish::Usual), None);
     router.route(&ReversePath::Null, &domain).await.unwrap();
-    assert!(router.known(&ReversePath::Null, &domain).is_some());
+    assert!(router.known(&ReversePath::Null, &domain, puerto_smtp::TlsWish::Usual).is_some());
     live.replace(config("relayhost = \"[192.0.2.1]\""));
-    assert_eq!(router.known(&ReversePath::Null, &domain), None);
+    assert_eq!(router.known(&ReversePath::Null, &domain, puerto_smtp::TlsWish::Usual), None);
     let Ok(Routing::Remote(plan)) = router.route(&ReversePath::Null, &domain).await else {
         panic!()
     };
     assert_eq!(&*plan.key.0, "[192.0.2.1]");
     tokio::time::advance(Duration::from_secs(400)).await;
-    assert_eq!(router.known(&ReversePath::Null, &domain), None);
+    assert_eq!(router.known(&ReversePath::Null, &domain, puerto_smtp::TlsWish::Usual), None);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod memory;
 mod notify;
 mod policies;
 mod privileges;
+mod reports;
 mod signals;
 pub mod store;
 
@@ -20,9 +21,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use puerto_smtp::{Domain, ReversePath};
+use puerto_smtp::{Domain, ReversePath, TlsWish};
 use puerto_spool::clock::{Clock, SystemClock};
 use puerto_spool::{Backend, Desk, Health, HeldBack};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -136,6 +138,7 @@ pub struct Prepared {
     keeper: Option<Arc<Keeper>>,
     drop_agent: Option<std::io::Result<drop::agent::Agent>>,
     small_store: bool,
+    roots: Vec<CertificateDer<'static>>,
 }
 
 impl Prepared {
@@ -190,7 +193,14 @@ impl Prepared {
             keeper,
             drop_agent,
             small_store,
+            roots: Vec::new(),
         })
+    }
+
+    /// Trusting these authorities of others' certificates too, beside the system's.
+    #[must_use]
+    pub fn trusting(self, roots: Vec<CertificateDer<'static>>) -> Self {
+        Self { roots, ..self }
     }
 
     /// With a queue for a few letters: many such servers have room on one disk.
@@ -234,6 +244,7 @@ impl Daemon {
             keeper,
             drop_agent,
             small_store,
+            roots,
         } = prepared;
         let store = store::open(&config, &log, small_store)?;
         let desk: Arc<dyn Desk> = store.clone();
@@ -245,7 +256,7 @@ impl Daemon {
             notice(&log, "warning", warning);
         }
         try_reload(&tls, &config, keeper.as_deref(), &log);
-        let client_tls = ClientTls::new().knowing(known_keys(&config, &log));
+        let client_tls = ClientTls::trusting(roots).knowing(known_keys(&config, &log));
         let dns = Arc::new(Resolver::new(&config));
         let config = Live::new(config);
         dnssec::begin(&dns, &config, &log);
@@ -262,7 +273,12 @@ impl Daemon {
             clock: Arc::clone(&clock),
         });
         let intake = Arc::new(intake.heeding(orders.clone()));
+        let policies = policies::open(&dns, &config, &clock, &log);
+        let folder = config.get().state_dir.clone();
+        let results = reports::results(&folder, &clock, policies.downgrade(), &log);
         let remote = remote(&config, client_tls, &log, &store);
+        let memory = reports::memory(&folder, &clock, &log);
+        let remote = Arc::new(remote.remembering(memory).counting(results.clone()));
         let agent_lost = agent.as_ref().map(AgentHandle::lost);
         let mailboxes = Mailboxes::new(config.clone(), Arc::clone(&intake), log.clone())
             .with_remote(Arc::clone(&remote))
@@ -272,15 +288,17 @@ impl Daemon {
         let reload = also_the_history(reload, history.clone(), config.clone());
         let (receiving, stop_receiving) = watch::channel(false);
         let (queueing, stop_queue) = watch::channel(false);
+        let ways = (&dns, &config);
+        let reporting = (&log, stop_receiving.clone());
+        let reporter = reports::begin(&results, ways, (&intake, &clock), reporting);
         let carrier = queue::Crew {
             remote: Arc::clone(&remote),
             mailboxes: Arc::new(mailboxes),
             bouncer: Arc::new(Bouncer::new(config.clone(), Arc::clone(&intake), log.clone())),
             returns: returns(&config, history.as_ref(), &log),
         };
-        let policies = policies::open(&dns, &config, &clock, &log);
         let router = Router::new(config.clone(), Arc::clone(&dns)).heeding(orders.clone());
-        let router = Arc::new(router.obeying(policies));
+        let router = Arc::new(router.obeying(policies).counting(results));
         let lanes = queue::Lanes::default();
         let queue = queue::Wiring {
             config: config.clone(),
@@ -319,6 +337,7 @@ impl Daemon {
             },
         };
         let mut fronts = vec![
+            reporter,
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
             tokio::spawn(control.run(controller, stop_receiving.clone())),
         ];
@@ -437,7 +456,7 @@ async fn standing_orders(desk: &dyn Desk, clock: &Arc<dyn Clock>, log: &MailLog)
 
 // By which lane mail for a domain goes, if that is known without asking the DNS.
 fn lane_of(router: &Router, domain: &Domain) -> Option<String> {
-    match router.known(&ReversePath::Null, domain)? {
+    match router.known(&ReversePath::Null, domain, TlsWish::Usual)? {
         Ok(Routing::Remote(plan)) => Some(plan.key.to_string()),
         Ok(Routing::Local) | Err(_) => None,
     }
@@ -509,15 +528,10 @@ fn recipients(config: &Live, router: &Arc<Router>, remote: &Arc<Remote>) -> Arc<
 }
 
 // Hands mail to other hosts, as one of those that share the queue.
-fn remote(
-    config: &Live,
-    client_tls: ClientTls,
-    log: &MailLog,
-    store: &Arc<dyn Backend>,
-) -> Arc<Remote> {
+fn remote(config: &Live, client_tls: ClientTls, log: &MailLog, store: &Arc<dyn Backend>) -> Remote {
     let cluster = Arc::clone(store);
     let remote = Remote::new(config.clone(), client_tls).with_log(log.clone());
-    Arc::new(remote.among(move || cluster.living()))
+    remote.among(move || cluster.living())
 }
 
 // What an administrator must see even if nobody asks for it.

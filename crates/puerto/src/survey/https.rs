@@ -1,4 +1,4 @@
-//! One page over HTTPS: what an MTA-STS policy needs, and no more.
+//! One page over HTTPS, or one report: what MTA-STS and TLS-RPT need, and no more.
 //!
 //! Redirects are not followed, since senders do not follow them either (RFC 8461 §3.3),
 //! and the certificate must be valid. What failed on the way there says nothing about
@@ -56,7 +56,32 @@ pub async fn address<D: Dns>(dns: &D, host: &str) -> Result<IpAddr, Page> {
 
 /// Asks `host`, at this address, for a page.
 pub async fn fetch(at: SocketAddr, host: &str, path: &str, tls: &ClientTls) -> Page {
-    match exchange(at, host, path, tls).await {
+    let question = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: puerto\r\nAccept: text/plain\r\n\
+         Connection: close\r\n\r\n"
+    );
+    answer(at, host, question.as_bytes(), tls).await
+}
+
+/// Gives `host`, at this address, octets of a media type.
+pub async fn post(
+    at: SocketAddr,
+    (host, path): (&str, &str),
+    (media_type, octets): (&str, &[u8]),
+    tls: &ClientTls,
+) -> Page {
+    let length = octets.len();
+    let mut question = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: puerto\r\n\
+         Content-Type: {media_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes();
+    question.extend(octets);
+    answer(at, host, &question, tls).await
+}
+
+async fn answer(at: SocketAddr, host: &str, question: &[u8], tls: &ClientTls) -> Page {
+    match exchange(at, host, question, tls).await {
         Ok(octets) => read(&octets).unwrap_or_else(|| {
             Page::Failed(said!("no HTTP answer", "no ha dado una respuesta HTTP"))
         }),
@@ -67,7 +92,7 @@ pub async fn fetch(at: SocketAddr, host: &str, path: &str, tls: &ClientTls) -> P
 async fn exchange(
     at: SocketAddr,
     host: &str,
-    path: &str,
+    question: &[u8],
     tls: &ClientTls,
 ) -> Result<Vec<u8>, Page> {
     let broke = |error: std::io::Error| Page::Failed(system(&error));
@@ -80,11 +105,7 @@ async fn exchange(
         let is_fault = tls.has_roots() && is_certificates_fault(&error);
         if is_fault { Page::Untrusted(why) } else { Page::Failed(why) }
     })?;
-    let question = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: puerto\r\nAccept: text/plain\r\n\
-         Connection: close\r\n\r\n"
-    );
-    stream.write_all(question.as_bytes()).await.map_err(broke)?;
+    stream.write_all(question).await.map_err(broke)?;
     let mut octets = Vec::new();
     let read = stream.take(MAX_ANSWER + 1).read_to_end(&mut octets).await;
     if octets.len() as u64 > MAX_ANSWER {

@@ -71,6 +71,14 @@ impl Policy {
         Ok(Self { mode, max_age: max_age.ok_or("max_age")?, hosts })
     }
 
+    /// The policy line by line.
+    pub fn written(&self) -> Vec<String> {
+        let mut lines = vec!["version: STSv1".to_owned(), format!("mode: {}", self.mode.name())];
+        lines.extend(self.hosts.iter().map(|host| format!("mx: {host}")));
+        lines.push(format!("max_age: {}", self.max_age));
+        lines
+    }
+
     /// The pattern that names a host, in lower case. RFC 8461 §4.1: a wildcard stands for one
     /// label.
     pub fn pattern_of(&self, host: &str) -> Option<&str> {

@@ -26,7 +26,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 
-use super::fault::of_ours;
+use super::fault::{of_ours, tls_failure};
 use super::{Acquaintance, CertificateFault, Dane, KnownKeys, legacy};
 use crate::cause::Cause;
 
@@ -36,6 +36,8 @@ pub struct ClientTls(Arc<Shared>);
 
 struct Shared {
     any: OnceLock<Arc<ClientConfig>>,
+    watched: OnceLock<Arc<ClientConfig>>,
+    verifier: OnceLock<Arc<Verifier>>,
     verified: OnceLock<Arc<ClientConfig>>,
     known: Mutex<HashMap<Acquainted, Arc<ClientConfig>>>,
     /// Sessions are resumed without another look at the certificate: no two demands share
@@ -66,6 +68,8 @@ impl ClientTls {
     fn with(extra_roots: Vec<CertificateDer<'static>>, keys: KnownKeys) -> Self {
         Self(Arc::new(Shared {
             any: OnceLock::new(),
+            watched: OnceLock::new(),
+            verifier: OnceLock::new(),
             verified: OnceLock::new(),
             known: Mutex::default(),
             dane: Mutex::default(),
@@ -97,14 +101,57 @@ impl ClientTls {
         let config = match self.0.verified.get() {
             Some(config) => config,
             None => {
-                let roots = self.0.extra_roots.clone();
-                let config = configuration(|provider| {
-                    Ok(Arc::new(Verifier::new_with_extra_roots(roots, provider)?))
-                })?;
+                let verifier = self.verifier()?;
+                let config = configuration(|_provider| Ok(verifier))?;
                 self.0.verified.get_or_init(|| config)
             }
         };
         Ok(TlsConnector::from(Arc::clone(config)))
+    }
+
+    /// A connector that takes any certificate, from a peer that proves that it holds the
+    /// certificate's key: [`ClientTls::verdict`] then says what would have become of it.
+    pub fn watched(&self) -> Result<TlsConnector, Error> {
+        let config = match self.0.watched.get() {
+            Some(config) => config,
+            None => {
+                let config = configuration(|provider| Judge::by(provider, Rule::Watched))?;
+                self.0.watched.get_or_init(|| config)
+            }
+        };
+        Ok(TlsConnector::from(Arc::clone(config)))
+    }
+
+    /// What a verified connection to a host of this name would have made of a chain, the
+    /// host's own certificate first. It reads no roots: without [`ClientTls::has_roots`] nothing
+    /// is known.
+    pub fn verdict(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Option<Result<(), Cause>> {
+        let (own, others) = chain.split_first()?;
+        let verifier = self.0.verifier.get()?;
+        let verified = verifier.verify_server_cert(own, others, name, &[], UnixTime::now());
+        Some(verified.map(|_verified| ()).map_err(|error| match tls_failure(&error) {
+            names @ Cause::CertificateFor { .. } => names,
+            // With the chain more can be said of who vouches for it.
+            _ => (&CertificateFault::of(&error, chain)).into(),
+        }))
+    }
+
+    /// Reads the system's roots from the disk, at the first call.
+    pub fn read_roots(&self) -> Result<(), Error> {
+        self.verifier().map(drop)
+    }
+
+    fn verifier(&self) -> Result<Arc<Verifier>, Error> {
+        if let Some(verifier) = self.0.verifier.get() {
+            return Ok(Arc::clone(verifier));
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let made = Verifier::new_with_extra_roots(self.0.extra_roots.clone(), provider)?;
+        Ok(Arc::clone(self.0.verifier.get_or_init(|| Arc::new(made))))
     }
 
     /// A connector for sending a password: it takes a certificate that verifies, or the
@@ -115,9 +162,8 @@ impl ClientTls {
         if let Some(config) = self.known_configurations().get(&relay) {
             return Ok(TlsConnector::from(Arc::clone(config)));
         }
-        let (roots, keys) = (self.0.extra_roots.clone(), self.0.keys.clone());
+        let (verifier, keys) = (self.verifier()?, self.0.keys.clone());
         let config = configuration(|provider| {
-            let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))?;
             Judge::by(provider, Rule::Known { verifier, keys, relay: relay.clone() })
         })?;
         self.known_configurations().insert(relay, Arc::clone(&config));
@@ -161,9 +207,9 @@ impl ClientTls {
         Ok(TlsConnector::from(config))
     }
 
-    /// Whether [`ClientTls::verified`] has its roots already.
+    /// Whether the system's roots have been read.
     pub fn has_roots(&self) -> bool {
-        self.0.verified.get().is_some()
+        self.0.verifier.get().is_some()
     }
 
     /// Whether [`ClientTls::known`] has them for a relay.
@@ -256,8 +302,10 @@ struct Judge {
 enum Rule {
     /// Any will do.
     Any,
+    /// Any will do whose key the peer holds.
+    Watched,
     /// It verifies, or has the key that the relay had, or the relay may be new and is.
-    Known { verifier: Verifier, keys: KnownKeys, relay: Acquainted },
+    Known { verifier: Arc<Verifier>, keys: KnownKeys, relay: Acquainted },
     /// A TLSA record matches it.
     Dane(Arc<Dane>),
     /// Any will do, and it is written down what would have been made of it.
@@ -315,7 +363,7 @@ impl ServerCertVerifier for Judge {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
         match &self.rule {
-            Rule::Any => {}
+            Rule::Any | Rule::Watched => {}
             Rule::Known { verifier, keys, relay } => {
                 let Err(unverified) = verify(verifier) else {
                     return Ok(ServerCertVerified::assertion());

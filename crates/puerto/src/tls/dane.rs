@@ -18,7 +18,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{Error, RootCertStore};
 
 use super::Certificate;
-use super::fault::of_ours;
+use super::fault::{of_ours, tls_failure};
 use crate::cause::Cause;
 
 /// Records of one host that are looked at.
@@ -163,6 +163,12 @@ impl TlsaSet {
         shown.join(", ")
     }
 
+    /// Each record as zone files write it.
+    pub fn written(&self) -> Vec<String> {
+        let hex = |data: &[u8]| data.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+        self.usable.iter().map(|record| format!("{record} {}", hex(&record.data))).collect()
+    }
+
     /// Whether names count: some of them bind to an authority that others' certificates
     /// are of as well (RFC 7672 §3.1.2).
     pub fn needs_names(&self) -> bool {
@@ -211,10 +217,12 @@ impl Dane {
         Err(fault)
     }
 
-    /// The first three fields of the record that a peer's certificates have met, to be told.
-    pub fn record_met(&self, chain: &[CertificateDer<'_>]) -> Option<String> {
+    /// The first three fields of the record that a peer's certificates meet, or why they meet
+    /// none, to be told.
+    pub fn record_met(&self, chain: &[CertificateDer<'_>]) -> Result<String, Cause> {
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-        Some(self.matched(chain, UnixTime::now(), &algorithms).ok()?.to_string())
+        let met = self.matched(chain, UnixTime::now(), &algorithms);
+        met.map(ToString::to_string).map_err(|error| tls_failure(&error))
     }
 
     fn is_signed(

@@ -10,6 +10,9 @@
 
 pub mod dane;
 pub mod fetch;
+mod file;
+pub mod memory;
+pub mod results;
 pub mod sts;
 
 use std::sync::Arc;
@@ -27,6 +30,9 @@ pub enum Demand {
     None,
     /// TLS if it is offered, with whatever certificate; plain text where it fails.
     Opportunistic,
+    /// The same, and it is told what a certificate that must verify would have come to: the
+    /// receiver tries its policy out.
+    Watched,
     /// TLS, with whatever certificate.
     Encrypted,
     /// TLS, with a certificate that verifies for the host's name.
@@ -48,6 +54,19 @@ impl Demand {
     /// Whether the mail waits rather than goes in plain text.
     pub fn is_mandatory(&self) -> bool {
         matches!(self, Self::Encrypted | Self::Verified | Self::Dane(_))
+    }
+
+    /// Whether mail goes in plain text where TLS fails.
+    pub fn may_be_plain(&self) -> bool {
+        matches!(self, Self::Opportunistic | Self::Watched)
+    }
+
+    /// Why mail goes in plain text, by this demand.
+    pub fn plain(&self, why: Cause) -> Cause {
+        match self {
+            Self::Watched => Cause::StsTestFailed { why: Box::new(why) },
+            _ => why,
+        }
     }
 }
 
@@ -90,6 +109,8 @@ pub enum Policy {
     },
     /// The domain only tries its policy out.
     Testing {
+        /// Whose policy it is.
+        domain: String,
         /// The pattern that names the host.
         pattern: Option<String>,
     },
@@ -134,8 +155,12 @@ impl Rule {
             }
             _ if level == TlsLevel::Required => Ok(Self::of_level(level)),
             (Records::Unusable, _) => rule(Demand::Encrypted, Cause::DaneUnusable {}),
-            (Records::Absent, Policy::Testing { .. }) => {
-                rule(Demand::Opportunistic, Cause::StsTesting {})
+            (Records::Absent, Policy::Testing { pattern: Some(_), .. }) => {
+                rule(Demand::Watched, Cause::StsTesting {})
+            }
+            (Records::Absent, Policy::Testing { domain, pattern: None }) => {
+                let why = Cause::StsExcludes { domain: domain.clone(), host: host() };
+                rule(Demand::Opportunistic, Cause::StsTestFailed { why: Box::new(why) })
             }
             (Records::Absent, Policy::Absent) => Ok(Self::of_level(level)),
         }

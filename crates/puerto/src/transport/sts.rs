@@ -12,7 +12,6 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -21,14 +20,13 @@ use puerto_spool::clock::Clock;
 use serde::{Deserialize, Serialize};
 
 use super::Policy as OfHost;
-use crate::rights::{self, Place};
+use super::file::{self, Lagging};
+use crate::cause::Cause;
 use crate::survey::https::Page;
 use crate::survey::mtasts::{LONGEST, Mode, PATH, Policy, id_of};
 
 /// The file's name in the state folder.
 const FILE: &str = "mta-sts";
-/// Octets of the file that are read.
-const LONGEST_FILE: u64 = 64 * 1024 * 1024;
 /// Policies that are kept; then those go first that were not asked for the longest.
 const MOST: usize = 10_000;
 /// Octets of their patterns, by the same rule: whoever has many domains may write long ones.
@@ -73,18 +71,21 @@ pub struct Policies(Arc<Inner>);
 struct Inner {
     clock: Arc<dyn Clock>,
     fetch: Fetch,
-    // Without one they live as long as the process.
-    file: Option<PathBuf>,
+    file: Lagging,
     state: Mutex<State>,
-    writing: Mutex<()>,
-    /// Somebody is about to write the file.
-    is_to_be_written: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     kept: HashMap<String, Kept>,
-    failed: HashMap<String, (String, Duration)>,
+    failed: HashMap<String, Failed>,
+}
+
+/// An attempt to fetch a policy that failed.
+struct Failed {
+    id: String,
+    at: Duration,
+    why: Cause,
 }
 
 /// A policy that was fetched, by the clock that does not leap.
@@ -139,12 +140,8 @@ impl Policies {
     /// The policies in a state folder, where they are written when one is fetched. Reads the
     /// file, if there is one; a line that is damaged is left out.
     pub fn in_folder(clock: Arc<dyn Clock>, fetch: Fetch, state_dir: &Path) -> io::Result<Self> {
-        let file = Self::file(state_dir);
-        let text = match rights::read_bounded(&file, None, LONGEST_FILE) {
-            Ok(octets) => String::from_utf8_lossy(&octets).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
-        };
+        let path = Self::file(state_dir);
+        let text = file::read(&path)?;
         let (now, since) = (clock.now().as_millis() / 1000, clock.elapsed());
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
         let kept = lines.filter_map(|line| {
@@ -158,13 +155,12 @@ impl Policies {
             kept.holds(since).then_some((line.domain, kept))
         });
         let state = State { kept: kept.take(MOST).collect(), failed: HashMap::new() };
-        Ok(Self::with(clock, fetch, Some(file), state))
+        Ok(Self::with(clock, fetch, Some(path), state))
     }
 
-    fn with(clock: Arc<dyn Clock>, fetch: Fetch, file: Option<PathBuf>, state: State) -> Self {
-        let (state, writing) = (Mutex::new(state), Mutex::new(()));
-        let is_to_be_written = AtomicBool::new(false);
-        Self(Arc::new(Inner { clock, fetch, file, state, writing, is_to_be_written }))
+    fn with(clock: Arc<dyn Clock>, fetch: Fetch, path: Option<PathBuf>, state: State) -> Self {
+        let (file, state) = (Lagging::new(path, LAG), Mutex::new(state));
+        Self(Arc::new(Inner { clock, fetch, file, state }))
     }
 
     /// The same for whoever does not need them for himself.
@@ -201,7 +197,7 @@ impl Policies {
         let now = self.0.clock.elapsed();
         let stale: Vec<(String, String)> = {
             let mut state = self.state();
-            state.failed.retain(|_, (_, at)| now.saturating_sub(*at) < PATIENCE);
+            state.failed.retain(|_, failed| now.saturating_sub(failed.at) < PATIENCE);
             state.kept.retain(|_, kept| kept.holds(now));
             let is_due = |kept: &Kept| kept.is_stale(now) && now.saturating_sub(kept.used) < WANTED;
             let stale = state.kept.iter().filter(|(_, kept)| is_due(kept));
@@ -220,15 +216,18 @@ impl Policies {
     async fn fetch(&self, domain: &str, id: &str) -> Option<Arc<Policy>> {
         let page = (self.0.fetch)(format!("mta-sts.{domain}"), PATH).await;
         let now = self.0.clock.elapsed();
-        let Some(policy) = of_page(&page) else {
-            let mut state = self.state();
-            if state.failed.len() >= MOST {
-                state.failed.clear();
+        let policy = match of_page(&page) {
+            Ok(policy) => Arc::new(policy),
+            Err(why) => {
+                let mut state = self.state();
+                if state.failed.len() >= MOST {
+                    state.failed.clear();
+                }
+                let failed = Failed { id: id.to_owned(), at: now, why };
+                state.failed.insert(domain.to_owned(), failed);
+                return None;
             }
-            state.failed.insert(domain.to_owned(), (id.to_owned(), now));
-            return None;
         };
-        let policy = Arc::new(policy);
         {
             let mut state = self.state();
             state.failed.remove(domain);
@@ -238,7 +237,7 @@ impl Policies {
             state.kept.insert(domain.to_owned(), kept);
             state.shrink();
         }
-        self.save();
+        file::touch(self);
         Some(policy)
     }
 
@@ -253,32 +252,42 @@ impl Policies {
     fn failed_just_now(&self, domain: &str, id: &str) -> bool {
         let now = self.0.clock.elapsed();
         let state = self.state();
-        let failed = state.failed.get(domain).filter(|(failed, _)| failed == id);
-        failed.is_some_and(|(_, at)| now.saturating_sub(*at) < PATIENCE)
+        let failed = state.failed.get(domain).filter(|failed| failed.id == id);
+        failed.is_some_and(|failed| now.saturating_sub(failed.at) < PATIENCE)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // Nobody waits for the file: what was not saved is fetched again.
-    fn save(&self) {
-        if self.0.file.is_none() || self.0.is_to_be_written.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let policies = self.clone();
-        drop(tokio::spawn(async move {
-            tokio::time::sleep(LAG).await;
-            policies.0.is_to_be_written.store(false, Ordering::Relaxed);
-            let _ = tokio::task::spawn_blocking(move || policies.write()).await;
-        }));
+    /// The policy of a domain that is kept and holds, without asking anybody.
+    pub fn known(&self, domain: &str) -> Option<Arc<Policy>> {
+        let now = self.0.clock.elapsed();
+        let state = self.state();
+        let kept = state.kept.get(domain).filter(|kept| kept.holds(now))?;
+        (kept.policy.mode != Mode::None).then(|| Arc::clone(&kept.policy))
+    }
+
+    /// Why the policy that a domain announces could not be had a moment ago.
+    pub fn fault(&self, domain: &str) -> Option<Cause> {
+        let now = self.0.clock.elapsed();
+        let state = self.state();
+        let failed = state.failed.get(domain)?;
+        (now.saturating_sub(failed.at) < PATIENCE).then(|| failed.why.clone())
     }
 
     /// Writes the file, whole or not at all. It blocks.
     pub fn write(&self) -> io::Result<()> {
-        let Some(file) = &self.0.file else { return Ok(()) };
-        // So that the last to write has the newest.
-        let _turn = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        file::write(self)
+    }
+}
+
+impl file::Kept for Policies {
+    fn file(&self) -> &Lagging {
+        &self.0.file
+    }
+
+    fn text(&self) -> io::Result<String> {
         let (now, elapsed) = (self.0.clock.now().as_millis() / 1000, self.0.clock.elapsed());
         let mut text = String::new();
         for (domain, kept) in &self.state().kept {
@@ -294,7 +303,7 @@ impl Policies {
             text.push_str(&serde_json::to_string(&line).map_err(io::Error::other)?);
             text.push('\n');
         }
-        Place::of(file)?.replace(text.as_bytes(), 0o640)
+        Ok(text)
     }
 }
 
@@ -317,14 +326,15 @@ impl fmt::Debug for Policies {
 }
 
 // RFC 8461 §3.3: only status 200 counts, and only plain text.
-fn of_page(page: &Page) -> Option<Policy> {
+fn of_page(page: &Page) -> Result<Policy, Cause> {
     match page {
         Page::Answer { status: 200, media_type, body }
             if media_type.to_ascii_lowercase().starts_with("text/plain") =>
         {
-            Policy::read(body).ok()
+            Policy::read(body).map_err(|_field| Cause::StsInvalid {})
         }
-        _ => None,
+        Page::Untrusted(_) => Err(Cause::StsUntrusted {}),
+        _ => Err(Cause::StsNotFetched {}),
     }
 }
 
@@ -334,7 +344,7 @@ pub fn of_host(policy: Option<&Policy>, domain: &str, host: &str) -> OfHost {
     let pattern = policy.pattern_of(&host.to_ascii_lowercase()).map(str::to_owned);
     match (policy.mode, pattern) {
         (Mode::None, _) => OfHost::Absent,
-        (Mode::Testing, pattern) => OfHost::Testing { pattern },
+        (Mode::Testing, pattern) => OfHost::Testing { domain: domain.to_owned(), pattern },
         (Mode::Enforce, Some(pattern)) => OfHost::Enforced { pattern },
         (Mode::Enforce, None) => OfHost::Excluded { domain: domain.to_owned() },
     }

@@ -31,6 +31,7 @@ fn ruled(level: TlsLevel, records: &Records, policy: &Policy) -> (&'static str, 
             let demand = match &rule.demand {
                 Demand::None => "none",
                 Demand::Opportunistic => "opportunistic",
+                Demand::Watched => "watched",
                 Demand::Encrypted => "encrypted",
                 Demand::Verified => "verified",
                 Demand::Dane(_) => "dane",
@@ -44,8 +45,10 @@ fn ruled(level: TlsLevel, records: &Records, policy: &Policy) -> (&'static str, 
 #[test]
 fn dane_and_mta_sts_come_to_one_rule() {
     use TlsLevel::{None, Opportunistic, Required};
-    let testing = || Policy::Testing { pattern: Option::None };
-    let policies = [Policy::Absent, enforced(), excluded(), testing()];
+    let domain = || "example.net".to_owned();
+    let testing = || Policy::Testing { domain: domain(), pattern: Some("*.test".to_owned()) };
+    let elsewhere = || Policy::Testing { domain: domain(), pattern: Option::None };
+    let policies = [Policy::Absent, enforced(), excluded(), testing(), elsewhere()];
     for policy in &policies {
         for level in [Opportunistic, Required] {
             // DANE decides, whatever the policy says, and so does a look-up of it that fails.
@@ -98,7 +101,13 @@ fn dane_and_mta_sts_come_to_one_rule() {
         (
             Records::Absent,
             testing(),
-            ("opportunistic", "transport.sts-testing"),
+            ("watched", "transport.sts-testing"),
+            ("verified", "transport.configured"),
+        ),
+        (
+            Records::Absent,
+            elsewhere(),
+            ("opportunistic", "transport.sts-test-failed"),
             ("verified", "transport.configured"),
         ),
         (

@@ -63,6 +63,9 @@ const SCENARIOS: &[Row] = &[
         Some("connection-refused"),
     ),
     ("relay-refuses-from", &[], &[], ("refused", "553"), "refused", Some("sender-rejected")),
+    ("dane", &[], &[], ("taken", "250"), "waits", Some("connection-refused")),
+    ("mta-sts", &[], &[], ("taken", "250"), "waits", Some("connection-refused")),
+    ("downgrade", &[], &[], ("waits", "spoke TLS before"), "taken", Some("connection-refused")),
 ];
 
 /// As many scenarios are played at the same time.

@@ -12,6 +12,7 @@ use puerto_lab::world::{SENDER_ADDRESS, SENDER_DOMAIN, SENDER_HOST};
 use puerto_mail::dkim::{Algorithm, PrivateKey};
 
 use super::story::RELAYED_USER;
+use crate::cli::clock::now;
 use crate::lang::{Said, key_error, said_of, system};
 
 /// The selectors of the lab's keys.
@@ -83,12 +84,26 @@ pub(super) struct Stage {
     pub(super) relayhost: bool,
     /// The way to port 25 of every receiver is closed.
     pub(super) port_closed: bool,
+    /// Lines of `[dns]` and of `[delivery]` beside those of all.
+    pub(super) dns: &'static str,
+    pub(super) delivery: &'static str,
+    /// What the server knows from before: files of its state folder, by the present time.
+    pub(super) known: fn(i64) -> Vec<(&'static str, String)>,
+    /// The receivers' certificate is one that the server trusts.
+    pub(super) is_trusting: bool,
 }
 
 impl Stage {
     /// As a well kept server is.
-    pub(super) const USUAL: Self =
-        Self { key_domain: SENDER_DOMAIN, relayhost: false, port_closed: false };
+    pub(super) const USUAL: Self = Self {
+        key_domain: SENDER_DOMAIN,
+        relayhost: false,
+        port_closed: false,
+        dns: "",
+        delivery: "",
+        known: |_now| Vec::new(),
+        is_trusting: false,
+    };
 }
 
 impl Scene {
@@ -116,9 +131,12 @@ impl Scene {
             relayhost: if stage.relayhost { &relay } else { "" },
             concurrency: 20,
             keys: &path("dkim"),
+            dns: stage.dns,
+            delivery: stage.delivery,
             more: "",
         };
         let config = server.write(folder.path(), lab)?;
+        remember(&path("state"), (stage.known)(now().as_second()))?;
         Ok(Self { config, log: path("mail.log"), smtp, folder })
     }
 }
@@ -137,6 +155,9 @@ pub(super) struct Server<'a> {
     pub(super) concurrency: usize,
     /// The folder of its DKIM keys.
     pub(super) keys: &'a Path,
+    /// Lines of its own in `[dns]` and in `[delivery]`.
+    pub(super) dns: &'a str,
+    pub(super) delivery: &'a str,
     /// Sections of its own.
     pub(super) more: &'a str,
 }
@@ -174,6 +195,16 @@ pub(super) fn write_keys(directory: &Path, lab: &Lab, domain: &str) -> Result<()
     Ok(())
 }
 
+// Where nothing is known the server makes the folder.
+fn remember(state: &Path, files: Vec<(&'static str, String)>) -> Result<(), Said> {
+    for (name, text) in files {
+        fs::create_dir_all(state).map_err(|error| cannot_write(state, &error))?;
+        let file = state.join(name);
+        write_privately(&file, &text).map_err(|error| cannot_write(&file, &error))?;
+    }
+    Ok(())
+}
+
 fn write_privately(file: &Path, text: &str) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -201,7 +232,8 @@ pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Said {
 }
 
 fn configuration(server: &Server<'_>, folder: &Path, lab: &Lab) -> String {
-    let Server { host, address, smtp, port, relayhost, concurrency, keys, more } = server;
+    let Server { host, address, smtp, port, relayhost, concurrency, keys, more, .. } = server;
+    let (of_dns, of_delivery) = (server.dns, server.delivery);
     let (folder, keys) = (folder.display(), keys.display());
     let (dns, relay) = (lab.dns_addr(), lab.relayhost());
     format!(
@@ -224,6 +256,7 @@ fn configuration(server: &Server<'_>, folder: &Path, lab: &Lab) -> String {
          \n\
          [dns]\n\
          servers = [\"{dns}\"]\n\
+         {of_dns}\
          \n\
          [dkim]\n\
          directory = \"{keys}\"\n\
@@ -233,6 +266,8 @@ fn configuration(server: &Server<'_>, folder: &Path, lab: &Lab) -> String {
          concurrency = {concurrency}\n\
          bind_ipv4 = \"{address}\"\n\
          allow_private = true\n\
+         tls_reports = false\n\
+         {of_delivery}\
          \n\
          [queue]\n\
          retry = [\"1s\"]\n\

@@ -131,6 +131,7 @@ impl Submission {
                         size: self.content.len() as u64,
                         eight_bit: !self.content.is_ascii(),
                         utf8_header: false,
+                        require_tls: false,
                     });
                 }
                 Step::Ready => drop(self.connection.quit()),

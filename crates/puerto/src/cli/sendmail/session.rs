@@ -469,6 +469,8 @@ pub(super) fn transaction<'a>(
         size,
         eight_bit: envelope.eight_bit,
         utf8_header: envelope.smtputf8,
+        // On this machine it is not offered.
+        require_tls: false,
     }
 }
 

@@ -2,13 +2,17 @@
 
 use aws_lc_rs::digest;
 use puerto_mail::dns::Record;
+use puerto_spool::clock::ManualClock;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::security::{BEHIND, BROKEN, OFFER, PLAIN};
 use super::*;
 use crate::cause::Cause;
+use crate::config::Downgrade;
 use crate::tls::{Dane, TlsaSet};
+use crate::transport::memory::Memory;
+use crate::transport::results::Results;
 use crate::transport::{Demand, Rule};
 
 /// The records of `mx.example`, whose certificate has this digest or another.
@@ -75,6 +79,37 @@ async fn mail_goes_where_the_rule_is_met_and_waits_elsewhere() {
     }
 }
 
+/// A policy that is tried out: the certificate is judged in the very handshake, and the mail goes
+/// whatever comes of it.
+#[tokio::test]
+async fn what_a_policy_that_is_tried_out_would_come_to_is_told() {
+    let good = format!("{OFFER}tls\n{BEHIND}{ACCEPT}");
+    let plain = format!("{PLAIN}{ACCEPT}");
+    let none = format!("{HELLO}{ACCEPT}");
+    let failed = "MTA-STS testing: under enforce it would have waited:";
+    for (scripts, host, trusted, words) in [
+        (&[&*good][..], "mx.example", true, String::new()),
+        (&[&*good], "mx.example", false, format!("{failed} the certificate's issuer is not")),
+        (&[&*good], "mx.example.net", true, format!("{failed} the certificate is for mx.example")),
+        (&[&*none], "mx.example", true, format!("{failed} plain, because TLS is not offered")),
+        (&[BROKEN, &*plain], "mx.example", true, format!("{failed} plain, because TLS failed")),
+    ] {
+        let peer = peer::Peer::start(scripts).await;
+        let tls = if trusted { ClientTls::trusting(ca()) } else { ClientTls::new() };
+        let rule = Rule { demand: Demand::Watched, reason: Cause::StsTesting {} };
+        let hop = Hop { rule: Some(Arc::new(rule)), ..Hop::at(host, peer.address) };
+        let job = job(Plan { hops: vec![hop], ..plan(&[peer.address]) }, 1);
+        let remote = remote_with(patient(), |_| {}, tls);
+        let outcome = remote.deliver(&job).await.outcomes.remove(0);
+        assert_eq!(outcome.status, DeliveryStatus::Sent, "{}", outcome.text());
+        let told = reason(&outcome);
+        match words.is_empty() {
+            true => assert_eq!(outcome.tls_reason, Some(Cause::StsTestPassed {})),
+            false => assert!(told.starts_with(&words), "{told}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn why_mail_goes_in_plain_text_is_told() {
     let plain = format!("{PLAIN}{ACCEPT}");
@@ -104,5 +139,134 @@ async fn a_connection_is_used_again_by_the_same_rule_alone() {
         let outcome = remote.deliver(&by(rule, &peer)).await.outcomes.remove(0);
         assert_eq!(outcome.status, DeliveryStatus::Sent, "{}", outcome.text());
         assert_eq!(peer.connections(), connections);
+    }
+}
+
+fn memory() -> Memory {
+    let now = Timestamp::from_millis(1_795_000_000_000);
+    Memory::new(Arc::new(ManualClock::new(now)))
+}
+
+/// A host that did TLS before and offers none now: it is said, or the mail waits.
+#[tokio::test]
+async fn a_downgrade_is_noticed() {
+    let good = format!("{OFFER}tls\n{BEHIND}{ACCEPT}");
+    let none = format!("{HELLO}{ACCEPT}");
+    let plain = format!("{PLAIN}{ACCEPT}");
+    for (scripts, downgrade, code, words, told) in [
+        (
+            &[&*none][..],
+            Downgrade::Tell,
+            "2.0.0",
+            "queued as 1",
+            "plain, although this host spoke TLS before: plain, because TLS is not offered",
+        ),
+        (
+            &[BROKEN, &*plain],
+            Downgrade::Tell,
+            "2.0.0",
+            "queued as 1",
+            "plain, although this host spoke TLS before: plain, because TLS failed",
+        ),
+        (&[&*none], Downgrade::Refuse, "4.7.4", "spoke TLS before and does not now", ""),
+        (&[BROKEN, &*plain], Downgrade::Refuse, "4.7.4", "spoke TLS before and does not now", ""),
+    ] {
+        let scripts: Vec<&str> = std::iter::once(&*good).chain(scripts.iter().copied()).collect();
+        let peer = peer::Peer::start(&scripts).await;
+        let memory = memory();
+        let change = |config: &mut Config| config.delivery.downgrade = downgrade;
+        for is_first in [true, false] {
+            // Another process: no connection is left.
+            let remote =
+                remote_with(patient(), change, ClientTls::new()).remembering(memory.clone());
+            let outcome = remote.deliver(&by(None, &peer)).await.outcomes.remove(0);
+            if is_first {
+                assert_eq!(outcome.status_code.to_string(), "2.0.0");
+                continue;
+            }
+            assert_eq!(outcome.status_code.to_string(), code, "{}", outcome.text());
+            assert!(outcome.text().contains(words), "{}", outcome.text());
+            assert!(reason(&outcome).starts_with(told), "{}", reason(&outcome));
+        }
+        assert!(memory.does_tls("mx.example") && !memory.is_broken("mx.example"));
+    }
+}
+
+#[tokio::test]
+async fn a_host_with_which_tls_breaks_is_not_asked_for_it_again_unless_it_is_demanded() {
+    let plain = format!("{PLAIN}{ACCEPT}");
+    let peer = peer::Peer::start(&[BROKEN, &plain, &plain, BROKEN]).await;
+    let memory = memory();
+    for (rule, connections, told) in [
+        (None, 2, "plain, because TLS failed"),
+        (None, 3, "plain, because TLS broke with this host within the last days"),
+        (Some(enforced()), 4, "MTA-STS enforce"),
+    ] {
+        let remote = remote_with(patient(), |_| {}, ClientTls::new()).remembering(memory.clone());
+        let outcome = remote.deliver(&by(rule, &peer)).await.outcomes.remove(0);
+        assert!(reason(&outcome).starts_with(told), "{}", reason(&outcome));
+        assert_eq!(peer.connections(), connections, "{told}");
+    }
+}
+
+/// RFC 8460: connections are counted, not messages, and not those of mail that does not mind.
+#[tokio::test]
+async fn connections_are_counted_for_reports() {
+    let good = format!("{OFFER}tls\n{BEHIND}{ACCEPT}{ACCEPT}");
+    let none = format!("{HELLO}{ACCEPT}");
+    let now = Timestamp::from_millis(1_795_000_000_000);
+    let results = Results::new(Arc::new(ManualClock::new(now)), None);
+    let count = |domain: &str| {
+        let tallies = results.of(results.today(), domain);
+        tallies.first().map_or((0, 0), |one| (one.good, one.bad))
+    };
+    let peer = peer::Peer::start(&[&good]).await;
+    let tls = || ClientTls::trusting(ca());
+    let change = |config: &mut Config| config.delivery.tls_reports = true;
+    let remote = remote_with(patient(), change, tls()).counting(results.clone());
+    for _message in 0..2 {
+        remote.deliver(&by(None, &peer)).await;
+    }
+    assert_eq!(count("example.net"), (1, 0));
+    let peer = peer::Peer::start(&[&none, &good, &none]).await;
+    remote.deliver(&by(None, &peer)).await;
+    assert_eq!(count("example.net"), (1, 1));
+    remote.deliver(&by(Some(dane(false)), &peer)).await;
+    assert_eq!((count("example.net"), count("mx.example")), ((1, 1), (0, 1)));
+    let optional = Rule { demand: Demand::Opportunistic, reason: Cause::TlsOptional {} };
+    remote.deliver(&by(Some(optional), &peer)).await;
+    assert_eq!(count("example.net"), (1, 1));
+}
+
+/// RFC 8689: such mail goes to whom the receiver vouches for and who hands it on likewise, or back.
+#[tokio::test]
+async fn a_message_that_requires_tls_goes_nowhere_else() {
+    let offered = BEHIND.replace("S: 250 ", "S: 250-REQUIRETLS\nS: 250 ");
+    let taken = format!("{OFFER}tls\n{offered}{ACCEPT}");
+    let lacks = format!("{OFFER}tls\n{BEHIND}{ACCEPT}");
+    let unproven = "neither DANE nor an enforced MTA-STS policy vouches";
+    for (rule, script, connections, status, code, words) in [
+        (Some(dane(true)), &*taken, 1, DeliveryStatus::Sent, "2.0.0", "queued as 1"),
+        (Some(enforced()), &taken, 1, DeliveryStatus::Sent, "2.0.0", "queued as 1"),
+        (Some(dane(true)), &lacks, 1, DeliveryStatus::Bounced, "5.7.30", "does not offer"),
+        (Some(dane(false)), &taken, 1, DeliveryStatus::Deferred, "4.7.5", "no TLSA record"),
+        (Some(encrypted()), &taken, 0, DeliveryStatus::Bounced, "5.7.30", unproven),
+        (None, &taken, 0, DeliveryStatus::Bounced, "5.7.30", unproven),
+    ] {
+        let peer = peer::Peer::start(&[script]).await;
+        let remote = remote_with(patient(), |_| {}, ClientTls::trusting(ca()));
+        let job = Job { tls: puerto_smtp::TlsWish::Required, ..by(rule, &peer) };
+        let outcome = remote.deliver(&job).await.outcomes.remove(0);
+        let case = outcome.text().into_owned();
+        assert_eq!(
+            (outcome.status, outcome.status_code.to_string()),
+            (status, code.to_owned()),
+            "{case}"
+        );
+        assert!(case.contains(words), "{case}");
+        assert_eq!(peer.connections(), connections, "{case}");
+        let mail = peer.commands().into_iter().find(|line| line.starts_with("MAIL"));
+        let says = mail.is_some_and(|line| line.contains(" REQUIRETLS"));
+        assert_eq!(says, status == DeliveryStatus::Sent, "{case}");
     }
 }

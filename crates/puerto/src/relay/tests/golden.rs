@@ -93,7 +93,7 @@ async fn what_becomes_of_a_login() {
             ask(table, asked).await
         } else {
             let machine = Machine::fixed(Vec::new(), |_| true, 1);
-            test(Arc::new(table), machine, ClientTls::new().knowing(keys), asked).await
+            test(Arc::new(table), (machine, None), ClientTls::new().knowing(keys), asked).await
         };
         same(&format!("login-{name}"), &report, port);
     }

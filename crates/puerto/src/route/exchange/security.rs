@@ -7,9 +7,10 @@ use puerto_mail::dns::Dns;
 use puerto_mail::together::together;
 
 use super::{Context, Hosts, Located, PARTIAL_TTL};
+use crate::cause::Cause;
 use crate::config::TlsLevel;
 use crate::route::RouteFailure;
-use crate::transport::{Records, Rule, dane, sts};
+use crate::transport::{Demand, Records, Rule, dane, sts};
 
 /// What is known of a next hop before its hosts are looked up.
 pub(super) struct Next<'a> {
@@ -46,7 +47,8 @@ pub(super) async fn ruled<D: Dns>(
     next: &Next<'_>,
     mut ttl: u32,
 ) -> Result<(Vec<Located>, u32), RouteFailure> {
-    let asks = next.is_secure && next.level != TlsLevel::None && context.config.delivery.dane;
+    let is_obeyed = context.config.delivery.dane && !context.is_optional;
+    let asks = next.is_secure && next.level != TlsLevel::None && is_obeyed;
     let dns = &**context.dns;
     let asked = located.iter().map(async |host| match asks {
         true => dane::records(dns, (&*host.name, next.port), &host.security, &next.domains).await,
@@ -59,10 +61,19 @@ pub(super) async fn ruled<D: Dns>(
     for (host, (records, records_ttl)) in located.into_iter().zip(records) {
         ttl = ttl.min(records_ttl.max(PARTIAL_TTL));
         let policy = sts::of_host(policy.as_deref(), next.domain, &host.name);
-        match Rule::of(next.level, &host.name, &records, &policy) {
+        let rule = match context.is_optional && next.level == TlsLevel::Opportunistic {
+            true => Ok(Rule { demand: Demand::Opportunistic, reason: Cause::TlsOptional {} }),
+            false => Rule::of(next.level, &host.name, &records, &policy),
+        };
+        match rule {
             Ok(rule) => ruled.push(Located { rule: Some(Arc::new(rule)), ..host }),
             Err(cause) => {
                 ttl = ttl.min(PARTIAL_TTL);
+                if let Some(results) =
+                    context.results.filter(|_| context.config.delivery.tls_reports)
+                {
+                    results.left_out(next.domain, &host.name, &cause);
+                }
                 fault.get_or_insert(cause);
             }
         }

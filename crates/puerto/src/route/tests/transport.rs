@@ -1,11 +1,13 @@
 //! Which rule each host of a plan has, and which hosts are left out: RFC 7672 §2 from the MX
 //! records on.
 
+use puerto_smtp::TlsWish;
 use puerto_spool::Timestamp;
 use puerto_spool::clock::ManualClock;
 
 use super::*;
 use crate::survey::https::Page;
+use crate::transport::results::Results;
 use crate::transport::sts::{Fetching, Policies};
 
 /// `two.test` is at `a.test` and `b.test`, all signed, with records of `a.test`.
@@ -147,7 +149,10 @@ async fn a_policy_names_the_hosts_and_dane_comes_first() {
     let nobody = policies("enforce", "mx: mx.test\n");
     assert_eq!(obeyed(&nobody, "", &dns, "two.test").await, ["transport.sts-excludes"]);
     let testing = policies("testing", "mx: mx.test\n");
-    let tested = ["a.test sts-testing", "b.test sts-testing"];
+    let tested = ["a.test sts-test-failed", "b.test sts-test-failed"];
+    assert_eq!(obeyed(&testing, "", &dns, "two.test").await, tested);
+    let testing = policies("testing", "mx: a.test\n");
+    let tested = ["a.test sts-testing", "b.test sts-test-failed"];
     assert_eq!(obeyed(&testing, "", &dns, "two.test").await, tested);
     assert_eq!(obeyed(&policies("none", ""), "", &dns, "two.test").await, neither);
     // With DANE the patterns do not matter to that host, and to the other they do.
@@ -182,4 +187,44 @@ async fn domains_share_a_plan_only_by_the_same_rules() {
     }
     assert!(!Arc::ptr_eq(&plans[0], &plans[1]));
     assert_eq!(plans[0].key, plans[1].key, "the receiver is the same");
+}
+
+/// RFC 8689 §3: what says that TLS may fail is stopped by no look-up and no policy.
+#[tokio::test]
+async fn a_message_that_does_not_mind_goes_where_others_wait() {
+    let mut dns = signed();
+    dns.txt("_mta-sts.two.test", "v=STSv1; id=1;");
+    for host in ["a.test", "b.test"] {
+        dns.fail(&format!("_25._tcp.{host}"), RecordType::Tlsa, servfail());
+    }
+    let nobody = policies("enforce", "mx: mx.test\n");
+    let domain = Domain::parse("two.test").unwrap();
+    let router = router_of(config(""), dns.clone(), |_| true).obeying(nobody.clone());
+    let ask = |wish| router.route_by(&ReversePath::Null, &domain, wish);
+    let failure = ask(TlsWish::Usual).await.unwrap_err();
+    assert_eq!(failure.cause.id(), "transport.tlsa-unknown");
+    let Ok(Routing::Remote(plan)) = ask(TlsWish::Optional).await else { panic!() };
+    assert_eq!(rules(&plan), ["a.test optional", "b.test optional"]);
+    assert!(ask(TlsWish::Required).await.is_err(), "each has its own answer");
+    // What the administrator demands holds all the same.
+    let required = config("[delivery]\ntls = \"required\"");
+    let router = router_of(required, dns, |_| true).obeying(nobody);
+    let found = router.route_by(&ReversePath::Null, &domain, TlsWish::Optional).await;
+    let Ok(Routing::Remote(plan)) = found else { panic!() };
+    assert_eq!(rules(&plan), ["a.test configured", "b.test configured"]);
+}
+
+/// What is left out is counted for the reports, since no connection is made.
+#[tokio::test]
+async fn hosts_that_are_left_out_are_counted() {
+    let mut dns = signed();
+    dns.fail("_25._tcp.a.test", RecordType::Tlsa, servfail());
+    let clock = ManualClock::new(Timestamp::from_millis(1_795_000_000_000));
+    let results = Results::new(Arc::new(clock), None);
+    let counting = config("[delivery]\ntls_reports = true");
+    let router = router_of(counting, dns, |_| true).counting(results.clone());
+    let domain = Domain::parse("two.test").unwrap();
+    assert!(router.route(&ReversePath::Null, &domain).await.is_ok());
+    let found = results.of(results.today(), "a.test");
+    assert_eq!(found[0].faults[0].kind, "dnssec-invalid");
 }

@@ -233,7 +233,7 @@ fn a_policy_says_what_it_says_of_a_host() {
     assert_eq!(of(Mode::Enforce, "MX.example.net"), OfHost::Enforced { pattern: pattern() });
     let domain = || "example.net".to_owned();
     assert_eq!(of(Mode::Enforce, "a.b.example.net"), OfHost::Excluded { domain: domain() });
-    let testing = |pattern| OfHost::Testing { pattern };
+    let testing = |pattern| OfHost::Testing { domain: "example.net".to_owned(), pattern };
     assert_eq!(of(Mode::Testing, "mx.example.net"), testing(Some(pattern())));
     assert_eq!(of(Mode::Testing, "mx.example.org"), testing(None));
     assert_eq!(of(Mode::None, "mx.example.net"), OfHost::Absent);

@@ -30,6 +30,9 @@ const SCENARIOS: &[&str] = &[
     "ipv6-without-ptr",
     "port-25-closed",
     "relay-refuses-from",
+    "dane",
+    "mta-sts",
+    "downgrade",
 ];
 
 /// Of others' documents.

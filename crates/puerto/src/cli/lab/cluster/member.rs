@@ -57,6 +57,8 @@ impl Member {
             relayhost: "",
             concurrency: CONNECTIONS * usize::from(of),
             keys: &below.join("dkim"),
+            dns: "",
+            delivery: "",
             more: &format!("\n[store]\nurl = \"{url}\"\nnode = \"{name}\"\n"),
         };
         let config = server.write(&folder, lab)?;

@@ -244,6 +244,55 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         class: Some("sender-rejected"),
         ..HEALTHY
     },
+    Scenario {
+        name: "dane",
+        sentence: Text::new(
+            "Two receivers publish TLSA records; one has renewed its certificate and left the \
+             record as it was, and its mail waits.",
+            "Dos receptores publican registros TLSA; uno ha renovado su certificado sin cambiar \
+             el registro, y su correo espera.",
+        ),
+        stage: Stage {
+            dns: "signed_name = \"strict.example\"\nbogus_name = \"\"\n",
+            ..Stage::USUAL
+        },
+        change: worlds::dane,
+        plain: Ending::Waits,
+        class: Some("connection-refused"),
+        ..HEALTHY
+    },
+    Scenario {
+        name: "mta-sts",
+        sentence: Text::new(
+            "Two domains have an MTA-STS policy, fetched before; one has moved to another host \
+             and its policy has not, and its mail waits.",
+            "Dos dominios tienen una política MTA-STS, ya obtenida; uno se ha mudado a otra \
+             máquina y su política no, y su correo espera.",
+        ),
+        stage: Stage { known: worlds::policies, is_trusting: true, ..Stage::USUAL },
+        change: worlds::mta_sts,
+        plain: Ending::Waits,
+        class: Some("connection-refused"),
+        ..HEALTHY
+    },
+    Scenario {
+        name: "downgrade",
+        sentence: Text::new(
+            "Somebody on the way takes STARTTLS out of what a receiver says that spoke TLS \
+             yesterday; with downgrade = \"refuse\" its mail waits.",
+            "Alguien en el camino quita STARTTLS de lo que dice un receptor que ayer hablaba TLS; \
+             con downgrade = \"refuse\" su correo espera.",
+        ),
+        stage: Stage {
+            delivery: "downgrade = \"refuse\"\n",
+            known: worlds::spoke_tls,
+            ..Stage::USUAL
+        },
+        options: |options| options.without_tls = &["strict"],
+        strict: Ending::Waits,
+        class: Some("connection-refused"),
+        ..HEALTHY
+    },
 ];
 
 /// The scenario of this name.

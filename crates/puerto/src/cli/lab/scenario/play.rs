@@ -77,6 +77,10 @@ pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Re
     (scenario.change)(&lab)?;
     let config = load(&scene.config)?;
     let prepared = Prepared::new(config.clone()).map_err(|error| error.said())?;
+    let prepared = match scenario.stage.is_trusting {
+        true => prepared.trusting(vec![lab.certificate().to_vec().into()]),
+        false => prepared,
+    };
     let daemon = Daemon::start(prepared, None).await.map_err(|error| error.said())?;
     show.part(scenario.name, scenario.sentence.of(language));
     let answered = send(scenario, &lab, &scene, show).await;

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use puerto_lab::world::{HOME, NAME_SERVERS, SENDER_ADDRESS, SENDER_DOMAIN, SENDER_HOST, STRICT};
+use aws_lc_rs::digest;
+use puerto_lab::world::{
+    HOME, NAME_SERVERS, PLAIN, SENDER_ADDRESS, SENDER_DOMAIN, SENDER_HOST, STRICT,
+};
 use puerto_lab::{Lab, Zone};
 use puerto_mail::dkim::{Algorithm, PrivateKey};
 use puerto_mail::dns::{Record, RecordType};
@@ -136,4 +139,45 @@ pub(super) fn ipv6_without_ptr(lab: &Lab) -> Result<(), Said> {
         zone.set_txt(name, &record);
     }
     Ok(())
+}
+
+/// One host shows the certificate that its record names, and one has renewed it and left the
+/// record as it was.
+pub(super) fn dane(lab: &Lab) -> Result<(), Said> {
+    let (zone, port) = (lab.zone(), lab.mx_port());
+    let right = digest::digest(&digest::SHA256, lab.certificate());
+    let former = digest::digest(&digest::SHA256, b"the certificate before the renewal");
+    for (resident, data) in [(STRICT, right), (PLAIN, former)] {
+        zone.sign(resident.domain);
+        zone.add_tlsa(resident.host, port, (3, 0, 1), data.as_ref());
+    }
+    let name_server = Record::Name(format!("ns1.{SENDER_DOMAIN}"));
+    zone.add(STRICT.domain, RecordType::Ns, name_server);
+    Ok(())
+}
+
+/// Two domains announce the policies that the server has fetched before.
+pub(super) fn mta_sts(lab: &Lab) -> Result<(), Said> {
+    for resident in [STRICT, PLAIN] {
+        lab.zone().add_txt(&format!("_mta-sts.{}", resident.domain), "v=STSv1; id=1;");
+    }
+    Ok(())
+}
+
+/// Those policies: one names the host that takes the domain's mail, and one the host that did.
+pub(super) fn policies(now: i64) -> Vec<(&'static str, String)> {
+    let line = |domain: &str, host: &str| {
+        serde_json::json!({
+            "domain": domain, "id": "1", "fetched": now, "mode": "enforce", "max_age": 604_800,
+            "mx": [host],
+        })
+    };
+    let text = [line(STRICT.domain, STRICT.host), line(PLAIN.domain, "mx.former.example")];
+    vec![("mta-sts", text.map(|line| format!("{line}\n")).concat())]
+}
+
+/// The host that spoke TLS yesterday.
+pub(super) fn spoke_tls(now: i64) -> Vec<(&'static str, String)> {
+    let line = serde_json::json!({ "host": STRICT.host, "good": now - 24 * 3600, "broken": 0 });
+    vec![("tls-hosts", format!("{line}\n"))]
 }

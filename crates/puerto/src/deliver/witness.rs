@@ -1,0 +1,145 @@
+//! What is remembered of a connection's TLS: for the next one, and for reports.
+
+use std::collections::BTreeSet;
+
+use super::Job;
+use super::open::Terms;
+use super::outcome::{HostFailure, Peer, Why};
+use super::session::Session;
+use super::stream;
+use crate::cause::Cause;
+use crate::config::Downgrade;
+use crate::transport::Demand;
+use crate::transport::memory::Memory;
+use crate::transport::results::{Results, Seen};
+
+/// Who remembers, and who counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Witness {
+    pub(super) memory: Option<Memory>,
+    pub(super) results: Option<Results>,
+}
+
+impl Witness {
+    /// Opens a session for a job.
+    pub(super) async fn open(
+        &self,
+        terms: &Terms<'_>,
+        peer: &Peer,
+        job: &Job,
+    ) -> Result<Session, HostFailure> {
+        let opened = self.open_by_memory(terms, peer).await;
+        self.count(terms, peer, job, &opened);
+        opened
+    }
+
+    async fn open_by_memory(&self, terms: &Terms<'_>, peer: &Peer) -> Result<Session, HostFailure> {
+        let host = &*peer.host;
+        let demand = &terms.rule.demand;
+        // Without TLS no password would go out.
+        let may_be_plain = demand.may_be_plain() && !terms.implicit_tls && terms.login.is_none();
+        let is_broken = || self.memory.as_ref().is_some_and(|memory| memory.is_broken(host));
+        // Where a policy is tried out, it is to be seen each time what would come of it.
+        if may_be_plain && *demand == Demand::Opportunistic && is_broken() {
+            let mut session = terms.open(peer, true).await?;
+            session.tls_reason = Some(Cause::PlainRemembered {});
+            return Ok(session);
+        }
+        let (session, broke) = match may_be_plain {
+            true => open_or_plain(terms, peer).await?,
+            false => (terms.open(peer, false).await?, false),
+        };
+        match &self.memory {
+            Some(memory) if session.tls.is_some() => memory.note_good(host),
+            Some(memory) if demand.may_be_plain() && memory.does_tls(host) => {
+                return downgraded(terms, session);
+            }
+            Some(memory) if broke => memory.note_broken(host),
+            _ => {}
+        }
+        Ok(session)
+    }
+
+    // A host that offered no session says nothing of its TLS.
+    fn count(
+        &self,
+        terms: &Terms<'_>,
+        peer: &Peer,
+        job: &Job,
+        opened: &Result<Session, HostFailure>,
+    ) {
+        let is_wanted =
+            terms.config.delivery.tls_reports && terms.rule.reason != Cause::TlsOptional {};
+        let Some(results) = self.results.as_ref().filter(|_| is_wanted) else { return };
+        let result = match opened {
+            Ok(session) => match (&session.tls_reason, &session.tls) {
+                (Some(why @ Cause::StsTestFailed { .. }), _) | (Some(why), None) => Err(why),
+                (_, Some(_)) => Ok(()),
+                (None, None) => return,
+            },
+            Err(failure) => match &failure.why {
+                Why::NoTls => Err(&failure.cause),
+                Why::Handshake(why) => Err(why),
+                _ => return,
+            },
+        };
+        let to = peer.address.map(|address| address.ip());
+        let from = peer
+            .address
+            .and_then(|address| stream::source_address(address, &terms.config.delivery));
+        let seen = Seen { rule: &terms.rule, host: &peer.host, to, from, result };
+        let domains = policy_domains(job, &peer.host);
+        results.note(&domains.iter().map(String::as_str).collect::<Vec<_>>(), &seen);
+    }
+}
+
+// RFC 8461 §3.4: with a relay, the relay's name is the policy domain.
+fn policy_domains(job: &Job, host: &str) -> BTreeSet<String> {
+    if job.plan.is_relay {
+        let relay = job.plan.exchangers_of.as_ref().map_or(host, |relay| &relay.of);
+        return BTreeSet::from([relay.to_ascii_lowercase()]);
+    }
+    let domains = job.recipients.iter().map(|leased| leased.recipient.address.domain().name());
+    domains.flatten().map(str::to_ascii_lowercase).collect()
+}
+
+// It had TLS before: either it has lost it, or somebody takes it away.
+fn downgraded(terms: &Terms<'_>, mut session: Session) -> Result<Session, HostFailure> {
+    let why = Box::new(session.tls_reason.take().unwrap_or(Cause::PlainNotOffered {}));
+    let is_refused = terms.config.delivery.downgrade == Downgrade::Refuse
+        && terms.rule.reason != Cause::TlsOptional {};
+    if is_refused {
+        let cause = Cause::Downgraded { host: session.peer.name.clone(), why };
+        let failure = HostFailure::new(&session.peer, (4, 7, 4), cause, Why::NoTls);
+        session.leave();
+        return Err(failure);
+    }
+    let cause = Cause::PlainAfterTls { why };
+    session.without_tls = Some(cause.clone());
+    session.tls_reason = Some(cause);
+    Ok(session)
+}
+
+// Opportunistic TLS that breaks is given up for this attempt, on a new connection. True where
+// the host itself spoilt it: what the network does is no habit of the host's.
+async fn open_or_plain(terms: &Terms<'_>, peer: &Peer) -> Result<(Session, bool), HostFailure> {
+    match terms.open(peer, false).await {
+        Err(failure) if failure.tls_broke => {
+            let mut session = terms.open(peer, true).await?;
+            let is_habit = matches!(
+                failure.why,
+                Why::Handshake(
+                    Cause::Alert { .. }
+                        | Cause::PeerIncompatible { .. }
+                        | Cause::PeerMisbehaved { .. }
+                        | Cause::NoTlsRecord { .. }
+                )
+            );
+            let why = Cause::PlainBecause { why: Box::new(failure.cause.clone()) };
+            session.tls_reason = Some(terms.rule.demand.plain(why));
+            session.without_tls = Some(failure.cause);
+            Ok((session, is_habit))
+        }
+        opened => Ok((opened?, false)),
+    }
+}
