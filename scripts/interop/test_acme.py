@@ -17,6 +17,7 @@ from peers import (DNS_ADDRESS, SENDER_ADDRESS, UNPRIVILEGED, Process, Puerto, S
 from test_dns import Bind
 
 ACME_ADDRESS = "127.0.0.70"
+RESOLVER_ADDRESS = "127.0.0.71"
 RECORDS = (f"acme IN A {ACME_ADDRESS}\nmail IN A {SENDER_ADDRESS}\n"
            f"mta-sts IN A {SENDER_ADDRESS}\nelsewhere IN A 127.0.0.99\n")
 
@@ -297,10 +298,13 @@ def test_tlsa_records_are_offered_where_the_zone_is_signed(world):
         run("dnssec-keygen", "-q", "-a", "ECDSAP256SHA256", *kind, "example.com", cwd=folder)
     run("dnssec-signzone", "-S", "-o", "example.com", "zone", cwd=folder)
     Unbound(world, [], zones={"example.com": folder / "zone.signed"},
-            anchors=[folder / "dsset-example.com."])
+            anchors=[folder / "dsset-example.com."], address=RESOLVER_ADDRESS)
     puerto = Puerto(world, start=False,
                     sections=f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
     world.running.remove(puerto)
+    # At 127.0.0.53 stands systemd-resolved, which answers for its own machine's name.
+    text = puerto.configuration.read_text()
+    puerto.configuration.write_text(text.replace(f'"{DNS_ADDRESS}:53"', f'"{RESOLVER_ADDRESS}"'))
 
     def offered():
         plan = json.loads(puerto.command("dns", "--json", "--egress", SENDER_ADDRESS).stdout)

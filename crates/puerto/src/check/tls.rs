@@ -113,6 +113,19 @@ family! {
         expected: "86400 to 31557600 seconds", "de 86400 a 31557600 segundos";
         remedy: "max_age: 604800";
     ];
+    MTASTS_ID = "mtasts.id" Warning "RFC 8461 §3.1" [
+        "The MTA-STS record has the id of the policy that this server serves",
+        "El registro MTA-STS lleva el id de la política que sirve este servidor",
+        "Senders fetch the policy anew when the id changes, and only then. First the policy, then \
+         the id: reload this server, then publish the record.",
+        "Los remitentes vuelven a obtener la política cuando cambia el id, y solo entonces. Primero \
+         la política y después el id: recargue este servidor y publique entonces el registro.",
+        right: "{id}";
+        wrong: "the id is not {id}: senders go on with the policy that they have",
+            "el id no es {id}: los remitentes siguen con la política que tienen";
+        expected: "id={id}";
+        remedy: "{name}. IN TXT \"v=STSv1; id={id};\"";
+    ];
     TLSRPT_RECORD = "tlsrpt.record" Info "RFC 8460 §3" like MTASTS_RECORD [
         "The TLS-RPT record is well formed",
         "El registro TLS-RPT está bien formado",
