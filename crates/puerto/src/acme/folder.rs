@@ -235,7 +235,9 @@ mod tests {
         assert!(is_whole());
         // One that goes with no key is dropped.
         folder.write(NEXT_KEY, OTHER_KEY).unwrap();
-        folder.write(NEW_CERTIFICATE, &CERTIFICATE_PEM.replace("-----BEGIN", "-----BEGUN")).unwrap();
+        folder
+            .write(NEW_CERTIFICATE, &CERTIFICATE_PEM.replace("-----BEGIN", "-----BEGUN"))
+            .unwrap();
         folder.settle().unwrap();
         assert!(is_whole());
         assert_eq!(folder.next_key(None).unwrap().as_deref(), Some(OTHER_KEY));

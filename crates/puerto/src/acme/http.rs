@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -148,7 +148,10 @@ mod tests {
             .unwrap();
         let (host, port) = place(&request).unwrap();
         let text = String::from_utf8(written(&request, (&host, port), b"{}")).unwrap();
-        assert!(text.starts_with("POST /order?x=1 HTTP/1.1\r\nHost: acme.test:14000\r\n"), "{text}");
+        assert!(
+            text.starts_with("POST /order?x=1 HTTP/1.1\r\nHost: acme.test:14000\r\n"),
+            "{text}"
+        );
         assert!(text.contains("content-type: application/jose+json\r\n"), "{text}");
         assert!(text.ends_with("Content-Length: 2\r\n\r\n{}"), "{text}");
         let plain = Request::builder().uri("http://acme.test/").body(()).unwrap();

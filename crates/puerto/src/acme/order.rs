@@ -48,7 +48,8 @@ pub(super) async fn account(
     let unkept = |error: std::io::Error| Cause::AcmeUnkept { error: error.into() };
     let kept = folder.account(&directory).map_err(unkept)?;
     let failed = |error| cause(error, "");
-    if let Some(kept) = kept.and_then(|kept| serde_json::from_str::<AccountCredentials>(&kept).ok()) {
+    if let Some(kept) = kept.and_then(|kept| serde_json::from_str::<AccountCredentials>(&kept).ok())
+    {
         return builder.from_credentials(kept).await.map_err(failed);
     }
     let contact = acme.contact.as_ref().map(|contact| format!("mailto:{contact}"));

@@ -185,7 +185,9 @@ async fn spread(dns: &Resolver, zone: &str, (at, value): (&str, &str)) -> bool {
             let (mut have, mut lack) = (0, 0);
             for server in &servers {
                 match ask_server(SocketAddr::new(*server, 53), at, RecordType::Txt).await {
-                    Ok(found) if found.records.iter().any(|one| one.text().as_deref() == Some(value)) => {
+                    Ok(found)
+                        if found.records.iter().any(|one| one.text().as_deref() == Some(value)) =>
+                    {
                         have += 1;
                     }
                     Ok(_) => lack += 1,

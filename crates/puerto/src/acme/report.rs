@@ -84,10 +84,7 @@ impl Report {
     /// Whether nothing is wrong at this time.
     pub fn is_well(&self, now: i64) -> bool {
         let is_held = self.held.as_ref().is_some_and(|held| now < held.holds.1);
-        is_held
-            && self.lacks.is_empty()
-            && self.standing.trouble.is_none()
-            && self.unread.is_none()
+        is_held && self.lacks.is_empty() && self.standing.trouble.is_none() && self.unread.is_none()
     }
 
     /// For people.

@@ -34,7 +34,8 @@ impl Roll {
     fn after(mut self, found: Option<(&[Record], u32)>, next: &[u8], now: i64) -> Option<Self> {
         let (records, ttl) = found?;
         self.ttl = self.ttl.max(ttl);
-        let is_next = |record: &Record| matches!(record, Record::Tlsa(3, 1, 1, data) if data == next);
+        let is_next =
+            |record: &Record| matches!(record, Record::Tlsa(3, 1, 1, data) if data == next);
         self.seen = match records.iter().any(is_next) {
             true => self.seen.filter(|seen| *seen <= now).or(Some(now)),
             false => None,

@@ -26,6 +26,8 @@ use crate::web::Answers;
 
 /// How often it is looked at least: clocks leap, machines sleep.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+/// No failure has a certificate wait for longer.
+const LONGEST_PAUSE: i64 = 8 * 86_400;
 /// How often it is looked for the record of a new key.
 const LOOK_FOR_RECORD: Duration = Duration::from_secs(300);
 /// How often the authority is asked when it wants to be asked for the next certificate.
@@ -156,7 +158,9 @@ impl Manager {
             Some(_) => i64::MIN,
             None => due(&config.acme, held.as_ref(), &standing),
         };
-        let from = due.max(standing.not_before.unwrap_or(i64::MIN));
+        // What a clock has left behind that was set wrong does not hold.
+        let asked = standing.not_before.filter(|at| *at <= now.saturating_add(LONGEST_PAUSE));
+        let from = due.max(asked.unwrap_or(i64::MIN));
         if !is_asked && now < from {
             self.ask_for_window(&config.acme, held.as_ref(), &mut standing).await;
             let ready = standing.roll.as_ref().and_then(Roll::ready);
@@ -278,8 +282,7 @@ impl Manager {
 
     async fn chain(&self, acme: &Acme, wanted: &Wanted<'_>) -> Result<String, Cause> {
         let directory = acme.directory.as_deref().unwrap_or_default();
-        let prover =
-            Prover::new(acme, &self.needs.answers, &self.needs.dns, &self.needs.clock);
+        let prover = Prover::new(acme, &self.needs.answers, &self.needs.dns, &self.needs.clock);
         let account = order::account(&self.folder, acme, &self.client).await?;
         let names = wanted.names.join(", ");
         match order::obtain(&account, wanted, &prover).await {

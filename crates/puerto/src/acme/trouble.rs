@@ -110,11 +110,7 @@ mod tests {
                  record exists for this domain",
                 "puerto.acme-no-name",
             ),
-            (
-                "caa",
-                "CAA record for mail.example.com prevents issuance",
-                "puerto.acme-forbidden",
-            ),
+            ("caa", "CAA record for mail.example.com prevents issuance", "puerto.acme-forbidden"),
             ("tls", "remote error: tls: no application protocol", "puerto.acme-tls"),
             (
                 "rejectedIdentifier",

@@ -53,9 +53,11 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
 
 // The policy that this server serves for the domain.
 fn ours<W: World>(context: &Context<'_, W>) -> Option<String> {
-    let is_ours = context.config.domains.iter().any(|domain| {
-        domain.name().is_some_and(|name| ascii(name) == context.domain)
-    });
+    let is_ours = context
+        .config
+        .domains
+        .iter()
+        .any(|domain| domain.name().is_some_and(|name| ascii(name) == context.domain));
     context.config.mta_sts.text().filter(|_| is_ours)
 }
 

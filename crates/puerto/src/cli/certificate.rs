@@ -35,8 +35,10 @@ pub struct CertificateArgs {
     renew: bool,
     /// Have a new key made; it comes into use at once, or two TTLs after its TLSA record is
     /// published where there are TLSA records
-    #[arg(es = "Hace crear una clave nueva; se usa enseguida o, donde hay registros TLSA, dos TTL \
-                después de publicar el suyo")]
+    #[arg(
+        es = "Hace crear una clave nueva; se usa enseguida o, donde hay registros TLSA, dos TTL \
+                después de publicar el suyo"
+    )]
     #[arg(long, conflicts_with = "renew")]
     new_key: bool,
     /// One JSON document instead of text

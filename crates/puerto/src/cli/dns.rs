@@ -11,8 +11,8 @@ use puerto_spool::clock::SystemClock;
 
 use super::exit::{Failure, Sysexit, end};
 use super::output::{print, show, tell};
-use crate::cli::spanish::Spanish as _;
 use crate::acme;
+use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::dnsplan::{self, Plan, Subject, render, update, zonefile};

@@ -117,7 +117,20 @@ impl Existing {
         let policy = format!("_dmarc.{domain}");
         let others = [format!("_smtp._tls.{domain}"), format!("_mta-sts.{domain}")];
         let to_us = encryption(dns, subject);
-        let (to_us, of_host, exchangers, own, spf, dmarc, above, keys, others, aliases, names, zones) = tokio::join!(
+        let (
+            to_us,
+            of_host,
+            exchangers,
+            own,
+            spf,
+            dmarc,
+            above,
+            keys,
+            others,
+            aliases,
+            names,
+            zones,
+        ) = tokio::join!(
             to_us,
             of_host,
             records(dns, domain, RecordType::Mx),

@@ -77,7 +77,10 @@ fn a_policy_that_is_served_is_announced_after_its_host() {
     table.remove("_mta-sts.example.com", RecordType::Txt);
     let published = publish(&table, &planned(&table, &subject));
     let again = planned(&published, &subject);
-    assert_eq!(shown(&again, "_mta-sts.example.com", RecordType::Txt), [format!("keep v=STSv1; id={id};")]);
+    assert_eq!(
+        shown(&again, "_mta-sts.example.com", RecordType::Txt),
+        [format!("keep v=STSv1; id={id};")]
+    );
     // Another policy has another id.
     subject.policy = Some(page.replace("testing", "enforce"));
     let changed = planned(&published, &subject);
@@ -92,9 +95,15 @@ fn a_key_is_announced_before_it_is_used_and_forgotten_when_it_is_not() {
     let (one, two) = ("11".repeat(32), "22".repeat(32));
     assert!(shown(&planned(&table, &subject), name, RecordType::Tlsa).is_empty(), "unsigned");
     subject.tlsa = vec![one.clone()];
-    assert_eq!(shown(&planned(&table, &subject), name, RecordType::Tlsa), [format!("new 3 1 1 {one}")]);
+    assert_eq!(
+        shown(&planned(&table, &subject), name, RecordType::Tlsa),
+        [format!("new 3 1 1 {one}")]
+    );
     table.add(name, RecordType::Tlsa, Record::Tlsa(3, 1, 1, vec![0x11; 32]));
-    assert_eq!(shown(&planned(&table, &subject), name, RecordType::Tlsa), [format!("keep 3 1 1 {one}")]);
+    assert_eq!(
+        shown(&planned(&table, &subject), name, RecordType::Tlsa),
+        [format!("keep 3 1 1 {one}")]
+    );
     subject.tlsa = vec![one.clone(), two.clone()];
     let roll = shown(&planned(&table, &subject), name, RecordType::Tlsa);
     assert_eq!(roll, [format!("keep 3 1 1 {one}"), format!("new 3 1 1 {two}")]);

@@ -155,7 +155,8 @@ impl Prepared {
             Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.said()))?;
         let control = control::Server::bind(&config).map_err(|e| StartError::Bind(e.said()))?;
         let doors = Doors::open(&config);
-        let tls = ServerTls::load(files_of_others(&config)).map_err(|e| StartError::Tls(e.said()))?;
+        let tls =
+            ServerTls::load(files_of_others(&config)).map_err(|e| StartError::Tls(e.said()))?;
         let keys = KeyRing::of(&config);
         let (log, reopen) = telemetry::open(&config, Arc::new(SystemClock))
             .map_err(|e| StartError::Log(e.said()))?;
@@ -534,7 +535,11 @@ fn renewer(live: &Live, renew: acme::Renew) -> control::Renew {
         if !live.get().acme.is_on() {
             return Err("no certificate is got by ACME: [acme] names no directory".to_owned());
         }
-        if new_key { renew.new_key() } else { renew.now() }
+        if new_key {
+            renew.new_key()
+        } else {
+            renew.now()
+        }
         Ok(())
     })
 }

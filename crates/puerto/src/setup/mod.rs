@@ -416,9 +416,7 @@ fn notes(site: &Site<'_>, config: &Config, files: &[(PathBuf, Done)]) -> Vec<Fin
     notes.extend(survey.absent.then(|| ABSENT.put("domain", domain)));
     notes.extend(survey.egress.is_empty().then(|| OFFLINE.into()));
     let lacks_dnssec = survey.validates == Some(false) && config.delivery.dane;
-    notes.extend(lacks_dnssec.then(|| {
-        UNVALIDATED.put("file", site.wishes.config_file.display())
-    }));
+    notes.extend(lacks_dnssec.then(|| UNVALIDATED.put("file", site.wishes.config_file.display())));
     let private = survey.egress.iter().filter(|egress| !is_public(egress.address));
     notes.extend(private.map(|egress| PRIVATE.put("address", egress.address)));
     let relayhost = config.relayhost.as_ref().filter(|_| config.relayhost_login.is_some());

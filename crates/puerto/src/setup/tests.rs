@@ -13,6 +13,7 @@ use crate::lang::Language;
 
 mod commands;
 mod packaged;
+mod resolver;
 mod senders;
 
 /// A world that says what a test wants.

@@ -21,8 +21,7 @@ use crate::tls::{ClientTls, handshake_failure, tls_failure};
 /// Octets of an answer that are read: RFC 8461 §3.3 suggests 64 kilobytes.
 const MAX_ANSWER: u64 = 64 * 1024;
 
-const TOO_LONG: Text =
-    Text::new("the answer is too long", "la respuesta es demasiado larga");
+const TOO_LONG: Text = Text::new("the answer is too long", "la respuesta es demasiado larga");
 const NO_HTTP: Text = Text::new("no HTTP answer", "no ha dado una respuesta HTTP");
 
 /// A server's answer to one request.

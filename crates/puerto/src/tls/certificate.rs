@@ -190,8 +190,7 @@ fn moment((_, value): (u8, &[u8]), date: jiff::civil::Date) -> i64 {
     let pair = |at: usize| -> Option<i8> {
         std::str::from_utf8(time?.get(at..at + 2)?).ok()?.parse().ok()
     };
-    let (hour, minute, second) =
-        (pair(0).unwrap_or(0), pair(2).unwrap_or(0), pair(4).unwrap_or(0));
+    let (hour, minute, second) = (pair(0).unwrap_or(0), pair(2).unwrap_or(0), pair(4).unwrap_or(0));
     let time = jiff::civil::Time::new(hour, minute, second, 0).unwrap_or_default();
     let at = date.to_datetime(time).to_zoned(jiff::tz::TimeZone::UTC);
     at.map_or(0, |at| at.timestamp().as_second())

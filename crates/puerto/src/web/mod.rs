@@ -141,12 +141,18 @@ impl Doors {
                 Challenge::TlsAlpn => Some(Spoken::Tls),
                 Challenge::Dns => None,
             };
-            for (spoken, place) in spoken.iter().flat_map(|one| config.acme.listen.iter().map(move |at| (*one, *at))) {
+            for (spoken, place) in
+                spoken.iter().flat_map(|one| config.acme.listen.iter().map(move |at| (*one, *at)))
+            {
                 doors.bind(place, spoken, "acme.listen");
             }
         }
         if config.mta_sts.mode.is_some() {
-            config.mta_sts.listen.iter().for_each(|at| doors.bind(*at, Spoken::Tls, "mta_sts.listen"));
+            config
+                .mta_sts
+                .listen
+                .iter()
+                .for_each(|at| doors.bind(*at, Spoken::Tls, "mta_sts.listen"));
         }
         doors
     }
@@ -203,12 +209,7 @@ impl Doors {
     }
 }
 
-async fn keep(
-    listener: tokio::net::TcpListener,
-    spoken: Spoken,
-    site: Site,
-    guests: Guests,
-) {
+async fn keep(listener: tokio::net::TcpListener, spoken: Spoken, site: Site, guests: Guests) {
     let mut visits = JoinSet::new();
     loop {
         while visits.try_join_next().is_some() {}

@@ -5,7 +5,8 @@ use super::*;
 async fn reply_to(octets: &[u8], answers: &Answers) -> String {
     let (mut ours, theirs) = tokio::io::duplex(64 * 1024);
     let answers = answers.clone();
-    let served = tokio::spawn(async move { serve(theirs, |request| answers.answer(request)).await });
+    let served =
+        tokio::spawn(async move { serve(theirs, |request| answers.answer(request)).await });
     ours.write_all(octets).await.unwrap();
     ours.shutdown().await.unwrap();
     let mut text = String::new();
@@ -34,7 +35,11 @@ async fn a_challenge_is_answered_and_nothing_else() {
         (get("/../../etc/passwd"), 404, "Not Found\n"),
         (get("http://mail.example.com"), 404, "Not Found\n"),
         (get("/.well-known/acme-challenge/token").replace("GET", "HEAD"), 200, ""),
-        (get("/.well-known/acme-challenge/token").replace("GET", "POST"), 405, "Method Not Allowed\n"),
+        (
+            get("/.well-known/acme-challenge/token").replace("GET", "POST"),
+            405,
+            "Method Not Allowed\n",
+        ),
         ("GET /.well-known/acme-challenge/token HTTP/1.0\r\n\r\n".into(), 200, "token.thumb"),
         (get("/x").replace("HTTP/1.1", "HTTP/2.0"), 505, "HTTP Version Not Supported\n"),
         (get("/x").replace("Host: mail.example.com\r\n", ""), 400, "Bad Request\n"),
@@ -62,7 +67,8 @@ async fn a_challenge_is_answered_and_nothing_else() {
 async fn a_request_may_come_octet_by_octet() {
     let answers = answers();
     let (mut ours, theirs) = tokio::io::duplex(1);
-    let served = tokio::spawn(async move { serve(theirs, |request| answers.answer(request)).await });
+    let served =
+        tokio::spawn(async move { serve(theirs, |request| answers.answer(request)).await });
     let request = b"GET /.well-known/acme-challenge/token HTTP/1.1\r\nhost: a:80\r\n\r\n";
     ours.write_all(request).await.unwrap();
     let mut text = String::new();
@@ -97,18 +103,16 @@ fn the_policy_of_each_of_our_domains_is_served_and_of_no_other() {
         config.acme.names,
         ["mx.example.com", "mta-sts.example.com", "mta-sts.xn--bcher-kva.example"]
     );
-    let site = Site {
-        answers: answers(),
-        config: Live::new(config),
-        tls: ServerTls::default(),
-    };
+    let site = Site { answers: answers(), config: Live::new(config), tls: ServerTls::default() };
     let ask = |host: &str, path: &str| {
         let (path, host) = (path.to_owned(), host.to_owned());
         site.policy(&Request { path, host, is_head: false })
     };
     let reply = ask("mta-sts.example.com", mtasts::PATH);
-    assert_eq!((reply.status, reply.body.as_str()), (200,
-        "version: STSv1\nmode: testing\nmx: mx.example.com\nmax_age: 604800\n"));
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (200, "version: STSv1\nmode: testing\nmx: mx.example.com\nmax_age: 604800\n")
+    );
     let policy = mtasts::Policy::read(&reply.body).unwrap();
     assert_eq!(policy.pattern_of("mx.example.com"), Some("mx.example.com"));
     assert_eq!(ask("mta-sts.xn--bcher-kva.example", mtasts::PATH).status, 200);

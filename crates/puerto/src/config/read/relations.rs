@@ -212,10 +212,7 @@ impl Reader {
                 "dns-01 writes into the DNS, but nothing says where and with which key",
                 "dns-01 escribe en el DNS, pero nada dice dónde ni con qué clave"
             ),
-            said!(
-                "`dns_server` and `dns_key` beside it",
-                "`dns_server` y `dns_key` junto a ella"
-            ),
+            said!("`dns_server` and `dns_key` beside it", "`dns_server` y `dns_key` junto a ella"),
         );
     }
 

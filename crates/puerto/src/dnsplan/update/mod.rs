@@ -315,8 +315,9 @@ fn data_of(record: &Planned) -> Result<RData, UpdateError> {
         (RecordType::Mx, Some((preference, host))) => {
             RData::MX(MX::new(preference.parse().unwrap_or(10), wire(host)?))
         }
-        (RecordType::Tlsa, _) => tlsa_of(&record.value)
-            .ok_or_else(|| UpdateError::Unreachable(quoted(&record.value)))?,
+        (RecordType::Tlsa, _) => {
+            tlsa_of(&record.value).ok_or_else(|| UpdateError::Unreachable(quoted(&record.value)))?
+        }
         _ => {
             let address = record.value.parse::<IpAddr>();
             address.map_err(|error| UpdateError::Unreachable(quoted(&error.to_string())))?.into()
