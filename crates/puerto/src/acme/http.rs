@@ -13,7 +13,7 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 
 use super::trouble::unreachable;
 use crate::dns::Resolver;
-use crate::lang::{NOT_IN_TIME, Said, dns_error};
+use crate::lang::{NOT_IN_TIME, Said, Text, dns_error};
 use crate::survey::https::{self, Answer, Page};
 use crate::survey::records::addresses;
 use crate::tls::ClientTls;
@@ -22,6 +22,8 @@ use crate::tls::ClientTls;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Addresses of an authority that are tried.
 const MOST_ADDRESSES: usize = 4;
+
+const NOT_HTTPS: Text = Text::new("it is not asked over HTTPS", "no se le pregunta por HTTPS");
 
 /// Speaks to one authority.
 #[derive(Clone)]
@@ -51,7 +53,10 @@ impl Client {
         let mut body = BytesResponse::from(http::Response::new(body)).body;
         let body = body.into_bytes().await.map_err(Error::Other)?;
         let request = Request::from_parts(parts, ());
-        let (host, port) = place(&request).ok_or(Error::Str("an address over HTTPS"))?;
+        let (host, port) = place(&request).ok_or_else(|| {
+            let place = request.uri().to_string();
+            Error::Other(Box::new(unreachable(&place, &NOT_HTTPS.into())))
+        })?;
         let octets = written(&request, (&host, port), &body);
         let answer = self.ask(&host, port, &octets).await;
         let answer = answer.map_err(|why| Error::Other(Box::new(unreachable(&host, &why))))?;

@@ -137,7 +137,7 @@ impl Prover {
 // RFC 8737 §3: it says the name and the proof, and is signed by itself.
 fn certificate(name: &str, digest: &[u8]) -> Result<ServerConfig, String> {
     if digest.len() != 32 {
-        return Err("the proof has another length".to_owned());
+        return Err("SHA-256".to_owned());
     }
     let words = |error: rcgen::Error| error.to_string();
     let mut asked = CertificateParams::new(vec![name.to_owned()]).map_err(words)?;

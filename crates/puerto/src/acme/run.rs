@@ -26,6 +26,8 @@ use crate::web::Answers;
 
 /// How often it is looked at least: clocks leap, machines sleep.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+/// Seconds.
+const MINUTE: i64 = 60;
 /// No failure has a certificate wait for longer.
 const LONGEST_PAUSE: i64 = 8 * 86_400;
 /// How often it is looked for the record of a new key.
@@ -127,7 +129,7 @@ impl Manager {
                 let _ = tokio::time::timeout(wait, this.renew.0.wake.notified()).await;
             }
         };
-        // An order that is broken off is begun anew by the next start.
+        // An order that is broken off is begun anew a minute later, by the next start.
         tokio::select! {
             () = working => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
@@ -170,6 +172,13 @@ impl Manager {
             let waits = standing.roll.is_some() && ready.is_none();
             let most = if waits { LOOK_FOR_RECORD } else { LOOK_AGAIN };
             return most.min(Duration::from_secs(left));
+        }
+        // Whoever is killed again and again, or has no room to keep what it gets, would use up
+        // what the authority gives in a week.
+        let begun = Standing { not_before: Some(now.saturating_add(MINUTE)), ..standing.clone() };
+        if let Err(error) = self.folder.keep_standing(&begun) {
+            self.say("error", &Cause::AcmeUnkept { error: (&error).into() }.text());
+            return LOOK_AGAIN;
         }
         let done = self.attempt(&config, held.as_ref(), next).await;
         let again = self.note(&config.acme, &mut standing, done);
