@@ -206,7 +206,7 @@ def test_questions_take_bad_answers_and_an_end_at_any_time(world):
     command = machine.inside("puerto", "setup", "example.com", "--lang", "en")
     name, here, hop = ("full name", b"\n"), ("mailboxes", b"\n"), ("Port 25 is closed", f"{RELAY}\n".encode())
     user, password = ("user name", b"ana\n"), ("password of ana", b"s3cret\n")
-    reader = ("reads root's mail", b"\n")
+    reader, consent = ("reads root's mail", b"\n"), ("Let's Encrypt", b"\n")
 
     def written():
         return machine.files("/etc/puerto", "/etc/systemd", "/usr/sbin", "/usr/lib/sendmail")
@@ -217,8 +217,8 @@ def test_questions_take_bad_answers_and_an_end_at_any_time(world):
         "end of input": [name, ("mailboxes", b"\x04")],
         "hang-up": [name, here, ("Port 25", None)],
         "interrupt at the password": [name, here, hop, user, ("password of ana", b"s3\x03")],
-        "end of input before writing": [name, here, hop, user, password, reader, ("Write them", b"\x04")],
-        "no": [name, here, hop, user, password, reader, ("Write them", b"n\n")],
+        "end of input before writing": [name, here, hop, user, password, consent, reader, ("Write them", b"\x04")],
+        "no": [name, here, hop, user, password, consent, reader, ("Write them", b"n\n")],
     }.items():
         code, shown, echoes = talk(command, answers)
         assert code != 0 and echoes, (title, code, shown)
@@ -228,7 +228,7 @@ def test_questions_take_bad_answers_and_an_end_at_any_time(world):
         ("not a full host name", b"192.0.2.1\n"), ("192.0.2.1 is not", b"mail.example.com\n"),
         ("mailboxes", b"perhaps\n"), ("Answer yes or no", b"y\n"),
         ("Port 25 is closed", b"[x\n"), ("bracket", b"192.0.2.1\n"), ("in brackets", f"{RELAY}\n".encode()),
-        user, password, ("reads root's mail", b"a b\n"), ("neither an address", b"\n"),
+        user, password, ("Let's Encrypt", b"no\n"), ("reads root's mail", b"a b\n"), ("neither an address", b"\n"),
         ("Write them", b"\n"), ("Make the user", b"\x04")], columns=40)
     assert code == 0 and "s3cret" not in shown, shown
     assert "What comes next" in shown and "systemd-sysusers" in shown, shown

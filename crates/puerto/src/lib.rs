@@ -6,6 +6,7 @@
 //! tells the sender. `ARCHITECTURE.md` says what each must not know.
 
 pub mod accounts;
+mod acme;
 mod backup;
 pub mod bounce;
 pub mod caps;
@@ -45,3 +46,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod transport;
 pub mod verify;
+mod web;

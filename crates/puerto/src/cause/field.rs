@@ -72,6 +72,29 @@ impl Field for Words {
     }
 }
 
+/// What was said in both languages where it was found out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spoken {
+    en: String,
+    es: String,
+}
+
+impl Spoken {
+    /// What is said, without its parts.
+    pub fn of(said: &Said) -> Self {
+        Self { en: said.of(Language::English), es: said.of(Language::Spanish) }
+    }
+}
+
+impl Field for Spoken {
+    fn said_in(&self, language: Language) -> Cow<'_, str> {
+        Cow::Borrowed(match language {
+            Language::English => &self.en,
+            Language::Spanish => &self.es,
+        })
+    }
+}
+
 /// An error of the operating system, or of the library that stands before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SystemError {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::field::{
-    AddressKind, BareSystemError, Command, DescribedAddress, Field, SystemError, Words,
+    AddressKind, BareSystemError, Command, DescribedAddress, Field, Spoken, SystemError, Words,
 };
 use crate::lang::Language;
 use puerto_mail::dns::DnsError;
@@ -384,6 +384,80 @@ causes! {
     HandshakeTimedOut {} = "tls.handshake-timed-out"
         ["the handshake timed out",
          "la negociación de TLS no terminó a tiempo"];
+
+    // Certificates that are got by ACME. A name may be several.
+    AcmeUnreachable { server: String, why: Spoken } = "acme.unreachable"
+        ["the authority {server} cannot be talked to: {why}",
+         "no se puede hablar con la autoridad {server}: {why}"]
+        => "puerto.acme-unreachable";
+    AcmeMisunderstood { why: Words } = "acme.misunderstood"
+        ["the authority's answer makes no sense: {why}",
+         "la respuesta de la autoridad no se entiende: {why}"]
+        => "puerto.acme-busy";
+    AcmeSlow {} = "acme.slow"
+        ["the authority did not come to an end in time",
+         "la autoridad no ha terminado a tiempo"]
+        => "puerto.acme-busy";
+    AcmeInternal { detail: Words } = "acme.internal"
+        ["the authority is in trouble itself: {detail}",
+         "la propia autoridad tiene problemas: {detail}"]
+        => "puerto.acme-busy";
+    AcmeRateLimited { name: String, detail: Words } = "acme.rate-limited"
+        ["the authority gives no more certificates for {name} for now: {detail}",
+         "por ahora la autoridad no da más certificados para {name}: {detail}"]
+        => "puerto.acme-rate-limited";
+    AcmeUnauthorized { name: String, detail: Words } = "acme.unauthorized"
+        ["the authority found something else at {name} than this server shows: {detail}",
+         "la autoridad ha encontrado en {name} otra cosa que lo que muestra este servidor: {detail}"]
+        => "puerto.acme-unauthorized";
+    AcmeUnconnected { name: String, detail: Words } = "acme.unconnected"
+        ["the authority could not connect to {name}: {detail}",
+         "la autoridad no ha podido conectar con {name}: {detail}"]
+        => "puerto.acme-unconnected";
+    AcmeTls { name: String, detail: Words } = "acme.tls"
+        ["the authority could not speak TLS with {name}: {detail}",
+         "la autoridad no ha podido hablar TLS con {name}: {detail}"]
+        => "puerto.acme-tls";
+    AcmeNoName { name: String, detail: Words } = "acme.no-name"
+        ["the authority did not find {name} in the DNS: {detail}",
+         "la autoridad no ha encontrado {name} en el DNS: {detail}"]
+        => "puerto.acme-no-name";
+    AcmeForbidden { name: String, detail: Words } = "acme.forbidden"
+        ["a CAA record forbids this authority to give certificates for {name}: {detail}",
+         "un registro CAA prohíbe a esta autoridad dar certificados para {name}: {detail}"]
+        => "puerto.acme-forbidden";
+    AcmeRejected { name: String, detail: Words } = "acme.rejected"
+        ["the authority gives no certificate for the name {name}: {detail}",
+         "la autoridad no da certificados para el nombre {name}: {detail}"]
+        => "puerto.acme-rejected";
+    AcmeAccount { detail: Words } = "acme.account"
+        ["the authority gives certificates to its own customers alone: {detail}",
+         "la autoridad solo da certificados a sus clientes: {detail}"]
+        => "puerto.acme-account";
+    AcmeTerms { detail: Words } = "acme.terms"
+        ["the authority's terms are to be accepted anew: {detail}",
+         "hay que aceptar de nuevo las condiciones de la autoridad: {detail}"]
+        => "puerto.acme-terms";
+    AcmeRefused { kind: String, detail: Words } = "acme.refused"
+        ["the authority refused it ({kind}): {detail}",
+         "la autoridad lo ha rechazado ({kind}): {detail}"]
+        => "puerto.acme-refused";
+    AcmeNotOffered { name: String } = "acme.not-offered"
+        ["the authority does not look at {name} by the challenge that is configured",
+         "la autoridad no comprueba {name} con el método configurado"]
+        => "puerto.acme-refused";
+    AcmeNotWritten { name: String, why: Spoken } = "acme.not-written"
+        ["the record {name} could not be written: {why}",
+         "no se ha podido escribir el registro {name}: {why}"]
+        => "puerto.acme-update";
+    AcmeUnseen { name: String } = "acme.unseen"
+        ["the record {name} was written, and did not come to all servers of its zone",
+         "el registro {name} se ha escrito, pero no ha llegado a todos los servidores de su zona"]
+        => "puerto.acme-update";
+    AcmeUnkept { error: SystemError } = "acme.unkept"
+        ["what is got from the authority cannot be kept: {error}",
+         "no se puede guardar lo que se obtiene de la autoridad: {error}"]
+        => "puerto.acme-unkept";
 
     // The message and the queue.
     MessageUnread { error: SystemError } = "queue.message-unread"

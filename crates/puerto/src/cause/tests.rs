@@ -6,7 +6,7 @@ use puerto_smtp::client::{AuthUnavailable, Stage};
 use puerto_mail::dns::{DnsError, DnsFault};
 use puerto_smtp::reply::ReplyError;
 
-use super::field::{BareSystemError, Command, DescribedAddress};
+use super::field::{BareSystemError, Command, DescribedAddress, Spoken};
 use super::*;
 
 /// A value to be put into the words of a cause.
@@ -31,6 +31,7 @@ samples! {
     Box<Cause> = Box::new(Cause::NoHostTried {}),
     Vec<Cause> = vec![Cause::NoHostTried {}, Cause::NotReached {}],
     Words = Words("X2".to_owned()),
+    Spoken = Spoken::of(&Cause::NotReached {}.said()),
     SystemError = SystemError::Number(13),
     BareSystemError = (&io::Error::from_raw_os_error(111)).into(),
     AddressKind = AddressKind::LinkLocal,

@@ -2,15 +2,16 @@
 //! TLS, the domain takes mail. A policy that leaves an MX host out keeps mail away from
 //! it, and the administrator never hears of it.
 
-use puerto_mail::dns::DnsError;
+use puerto_mail::dns::{DnsError, RecordType};
 
 use super::Page;
 use super::context::Context;
 use super::outcome::{Check, Draft, Judged, Status, told};
-use super::tls::{MTASTS_MAX_AGE, MTASTS_MX, MTASTS_POLICY, MTASTS_RECORD};
+use super::tls::{MTASTS_ID, MTASTS_MAX_AGE, MTASTS_MX, MTASTS_POLICY, MTASTS_RECORD};
 use super::world::World;
 use crate::finding::Severity;
-use crate::survey::mtasts::{LONGEST, Mode, PATH, Policy};
+use crate::survey::mtasts::{LONGEST, Mode, PATH, Policy, id_for, id_of};
+use crate::survey::names::ascii;
 
 const DAY: u64 = 86_400;
 
@@ -33,15 +34,56 @@ pub(super) async fn run<W: World>(context: &Context<'_, W>, record: &Check) -> V
     }
     let (page, exchangers) = tokio::join!(context.world.page(&host, PATH), context.exchangers());
     match of_page(draft(&MTASTS_POLICY), &page) {
-        Ok(policy) => vec![
-            draft(&MTASTS_POLICY).with("mode", policy.mode.name()).right(),
-            told(matching(draft(&MTASTS_MX), &policy, exchangers)),
-            draft(&MTASTS_MAX_AGE)
-                .with("seconds", policy.max_age)
-                .judge(!(DAY..=LONGEST).contains(&policy.max_age)),
-        ],
+        Ok(policy) => {
+            let mut checks = vec![
+                draft(&MTASTS_POLICY).with("mode", policy.mode.name()).right(),
+                told(matching(draft(&MTASTS_MX), &policy, exchangers)),
+                draft(&MTASTS_MAX_AGE)
+                    .with("seconds", policy.max_age)
+                    .judge(!(DAY..=LONGEST).contains(&policy.max_age)),
+            ];
+            if let Some(ours) = ours(context) {
+                checks.push(told(announced(context, &policy, &ours).await));
+            }
+            checks
+        }
         Err(failed) => failed.skipping(&[&MTASTS_MX, &MTASTS_MAX_AGE], draft),
     }
+}
+
+// The policy that this server serves for the domain.
+fn ours<W: World>(context: &Context<'_, W>) -> Option<String> {
+    let is_ours = context
+        .config
+        .domains
+        .iter()
+        .any(|domain| domain.name().is_some_and(|name| ascii(name) == context.domain));
+    context.config.mta_sts.text().filter(|_| is_ours)
+}
+
+// Whether what is seen outside is what the configuration says, the policy first.
+async fn announced<W: World>(context: &Context<'_, W>, seen: &Policy, ours: &str) -> Judged {
+    let name = format!("_mta-sts.{}", context.domain);
+    let draft = context
+        .asking(&MTASTS_ID, &context.domain, (&name, RecordType::Txt))
+        .with("name", &name)
+        .with("id", id_for(ours));
+    if Policy::read(ours).as_ref() != Ok(seen) {
+        return Ok(draft
+            .remedy((
+                "First the policy: systemctl restart puerto, and see that mta-sts.{subject} leads \
+                 to this server; then the id.",
+                "Primero la política: systemctl restart puerto, y compruebe que \
+                 mta-sts.{subject} lleva a este servidor; después el id.",
+            ))
+            .finding((
+                "the policy that is served is not the configuration's",
+                "la política que se sirve no es la de la configuración",
+            )));
+    }
+    let texts = draft.answered(context.texts(&name).await)?;
+    let is_right = id_of(texts.iter().map(String::as_str)) == Some(id_for(ours).as_str());
+    Ok(draft.judge(!is_right))
 }
 
 fn of_page(draft: Draft, page: &Page) -> Judged<Policy> {

@@ -113,6 +113,19 @@ family! {
         expected: "86400 to 31557600 seconds", "de 86400 a 31557600 segundos";
         remedy: "max_age: 604800";
     ];
+    MTASTS_ID = "mtasts.id" Warning "RFC 8461 §3.1" [
+        "The MTA-STS record has the id of the policy that this server serves",
+        "El registro MTA-STS lleva el id de la política que sirve este servidor",
+        "Senders fetch the policy anew when the id changes, and only then. First the policy, then \
+         the id: reload this server, then publish the record.",
+        "Los remitentes vuelven a obtener la política cuando cambia el id, y solo entonces. Primero \
+         la política y después el id: recargue este servidor y publique entonces el registro.",
+        right: "{id}";
+        wrong: "the id is not {id}: senders go on with the policy that they have",
+            "el id no es {id}: los remitentes siguen con la política que tienen";
+        expected: "id={id}";
+        remedy: "{name}. IN TXT \"v=STSv1; id={id};\"";
+    ];
     TLSRPT_RECORD = "tlsrpt.record" Info "RFC 8460 §3" like MTASTS_RECORD [
         "The TLS-RPT record is well formed",
         "El registro TLS-RPT está bien formado",
@@ -154,6 +167,12 @@ family! {
             "Publique registros de la forma 3 1 1 y borre los demás.";
     ];
 }
+
+/// Where this server gets it by itself.
+const GOT_HERE: Text = Text::new(
+    "puerto certificate, which says why, and what to do",
+    "puerto certificate, que dice por qué y qué hacer",
+);
 
 /// A certificate that ends sooner is to be renewed now.
 const RENEW_BEFORE: i64 = 14 * DAY;
@@ -217,10 +236,18 @@ fn cert<W: World>(
     };
     let draft = context.about(&CERT, &context.helo);
     if let Some(Err(error)) = certificate {
+        let draft = draft
+            .with_said("error", error.said())
+            .expected(("a certificate with its key", "un certificado con su clave"));
+        if context.config.acme.is_on() {
+            return vec![
+                draft
+                    .remedy(GOT_HERE)
+                    .finding(("there is none yet: {error}", "todavía no hay: {error}")),
+            ];
+        }
         return vec![
             draft
-                .with_said("error", error.said())
-                .expected(("a certificate with its key", "un certificado con su clave"))
                 .remedy((
                     "Correct `certificate` and `key` under `[tls]`; `puerto config check` shows the \
                      configuration's faults.",
@@ -246,19 +273,29 @@ fn judge<W: World>(context: &Context<'_, W>, certificate: &OwnCertificate, name:
     let draft =
         context.about(&CERT, name).with("end", shown.unwrap_or_default()).with("days", days);
     let to_renew = || {
-        draft.clone().expected(("valid for 14 more days", "válido al menos 14 días más")).remedy((
-            "Renew it: certbot renew (or your ACME client), then systemctl reload puerto.",
-            "Renuévelo: certbot renew (o su cliente ACME) y después systemctl reload puerto.",
-        ))
+        let expected = ("valid for 14 more days", "válido al menos 14 días más");
+        draft.clone().expected(expected).remedy(match context.config.acme.is_on() {
+            true => GOT_HERE,
+            false => Text::new(
+                "Renew it: certbot renew (or your ACME client), then systemctl reload puerto.",
+                "Renuévelo: certbot renew (o su cliente ACME) y después systemctl reload puerto.",
+            ),
+        })
     };
     match (left, certificate.is_trusted(name, context.now)) {
         (Some(..=0), _) => to_renew().finding(("it expired at {end}", "caducó el {end}")),
         _ if !certificate.names(name) => draft
             .expected(("a certificate for {subject}", "un certificado para {subject}"))
-            .remedy((
-                "Have one issued for the name: certbot certonly -d {subject}",
-                "Pida uno para ese nombre: certbot certonly -d {subject}",
-            ))
+            .remedy(match context.config.acme.is_on() {
+                true => Text::new(
+                    "Add {subject} to `names` in [acme], then systemctl reload puerto.",
+                    "Añada {subject} a `names` en [acme] y después systemctl reload puerto.",
+                ),
+                false => Text::new(
+                    "Have one issued for the name: certbot certonly -d {subject}",
+                    "Pida uno para ese nombre: certbot certonly -d {subject}",
+                ),
+            })
             .finding(("it does not name {subject}", "no nombra a {subject}")),
         (Some(..RENEW_BEFORE), _) => to_renew().finding(Text::by_count(
             days,

@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use puerto_mail::dns::Dns;
+use puerto_mail::dns::{Dns, RecordType};
 use puerto_spool::clock::SystemClock;
 
 use super::exit::{Failure, Sysexit, end};
 use super::output::{print, show, tell};
+use crate::acme;
 use crate::cli::spanish::Spanish as _;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::dnsplan::{self, Plan, Subject, render, update, zonefile};
 use crate::intake::KeyRing;
 use crate::lang::{Language, Said, Text, harmless_json, system};
+use crate::rights::Identity;
 use crate::survey::address::is_public;
 use crate::survey::authority::{Authority, Undistorted};
 use crate::survey::egress;
@@ -115,8 +117,17 @@ async fn work(
     }
     let addresses = addresses(arguments, &config, language)?;
     let subject = Subject::new(&config, &ring, arguments.domain.as_deref(), addresses);
-    let subject = subject.map_err(cannot)?;
+    let mut subject = subject.map_err(cannot)?;
     let resolver = Resolver::new(&config);
+    // Senders believe TLSA records of hosts alone for whose addresses DNSSEC vouches.
+    let kinds = [RecordType::A, RecordType::Aaaa];
+    for kind in kinds {
+        let (found, is_signed) = resolver.vouched(&subject.exchanger, kind).await;
+        if found.is_ok() && is_signed {
+            let service = Identity::of_service(&config.user)?;
+            subject.tlsa = acme::tlsa_hashes(&config, service.as_ref());
+        }
+    }
     let servers = resolver.servers().len();
     let Some((server, key)) = arguments.update.as_deref().zip(arguments.key.as_deref()) else {
         let dns = Undistorted::new(resolver, &[&subject.hostname]);

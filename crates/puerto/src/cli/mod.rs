@@ -17,6 +17,7 @@ use crate::lang::Language;
 
 pub mod aliases;
 mod backup;
+mod certificate;
 pub mod check;
 pub mod clock;
 mod config;
@@ -98,6 +99,10 @@ enum Command {
     #[command(es = "Calcula los registros DNS que hay que publicar, combinados con los que ya \
                     existen")]
     Dns(dns::DnsArgs),
+    /// Show this server's certificate and when it is renewed; have it renewed now
+    #[command(es = "Muestra el certificado de este servidor y cuándo se renueva; hace renovarlo \
+                    ya")]
+    Certificate(certificate::CertificateArgs),
     /// Say what a refusal means, whose problem it is and what to do
     #[command(es = "Dice qué significa un rechazo, de quién es el problema y qué hacer")]
     Explain(explain::ExplainArgs),
@@ -319,6 +324,7 @@ fn run(arguments: Arguments, language: Language) -> ExitCode {
         Command::Config(command) => config::run(&command, config, language),
         Command::Dkim(command) => dkim::run(&command, config, language),
         Command::Dns(arguments) => dns::run(&arguments, config, language),
+        Command::Certificate(arguments) => certificate::run(&arguments, config, language),
         Command::Explain(arguments) => explain::run(&arguments, config, language),
         Command::LocalAgent { role } => crate::local::agent::run(role),
         Command::CertificateKeeper { certificate, key } => {

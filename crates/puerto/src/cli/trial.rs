@@ -184,7 +184,8 @@ impl Trial<'_> {
     }
 
     fn certificate(&mut self, config: &Config) {
-        let Some(files) = &config.tls else { return };
+        // What is got by ACME may not be there yet; `puerto certificate` tells of it.
+        let Some(files) = config.tls.as_ref().filter(|_| !config.acme.is_on()) else { return };
         let mut is_readable = true;
         for (key, file) in [("tls.certificate", &files.certificate), ("tls.key", &files.key)] {
             if let Err(error) = rights::open_to_read(file, None) {

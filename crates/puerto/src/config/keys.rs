@@ -6,7 +6,8 @@ use super::value::{self, Node, Read, store};
 use puerto_smtp::Verp;
 
 use super::{
-    Config, Downgrade, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Otherwise, Route,
+    Config, Downgrade, LogFormat, LogTarget, Mailbox, NextHop, OriginHeader, Otherwise, PolicyMode,
+    Route,
     TlsLevel,
 };
 use crate::lang::{Language, Text};
@@ -60,6 +61,9 @@ pub(super) struct Draft {
     pub(super) relayhost_password_file: Option<std::path::PathBuf>,
     pub(super) certificate: Option<std::path::PathBuf>,
     pub(super) key: Option<std::path::PathBuf>,
+    pub(super) policy_mx: Option<Vec<String>>,
+    pub(super) acme_names: Option<Vec<String>>,
+    pub(super) acme_listen: Option<Vec<std::net::SocketAddr>>,
     pub(super) helo: Option<String>,
     pub(super) node: Option<String>,
     pub(super) pickup_directory: Option<Option<std::path::PathBuf>>,
@@ -98,6 +102,20 @@ pub(super) const SECTIONS: &[(&str, Text)] = &[
         Text::new(
             "Our certificate: with it, STARTTLS is offered.",
             "Nuestro certificado: con él se ofrece STARTTLS.",
+        ),
+    ),
+    (
+        "acme",
+        Text::new(
+            "A certificate that the server gets and renews by itself (ACME), from Let's Encrypt or another authority.",
+            "Un certificado que el servidor obtiene y renueva por sí mismo (ACME), de Let's Encrypt o de otra autoridad.",
+        ),
+    ),
+    (
+        "mta_sts",
+        Text::new(
+            "What senders are asked to demand of TLS towards this server (MTA-STS): the policy, served at https://mta-sts.DOMAIN for each of our domains.",
+            "Qué TLS se pide a los remitentes que exijan hacia este servidor (MTA-STS): la política, servida en https://mta-sts.DOMINIO para cada dominio nuestro.",
         ),
     ),
     ("dns", Text::new("Which DNS servers are asked.", "A qué servidores DNS se pregunta.")),
@@ -314,6 +332,58 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         Text::new("Its private key in PEM form.", "Su clave privada en formato PEM.");
         |d, v| store(&mut d.key, value::optional(v, value::path));
         |c| optional(c.tls.as_ref().map(|files| files.key.display()));
+
+    "acme" "directory" = Written("\"\""); Text::new("an address such as \"https://acme-v02.api.letsencrypt.org/directory\", or \"\" for none", "una dirección como \"https://acme-v02.api.letsencrypt.org/directory\", o \"\" si ninguna");
+        Text::new("The authority's directory; \"\": no authority is asked for anything.", "El directorio de la autoridad; con \"\" no se pide nada a ninguna.");
+        |d, v| store(&mut d.config.acme.directory, value::optional(v, value::https_url));
+        |c| optional(c.acme.directory.as_ref());
+    "acme" "accept_terms" = Written("false"); Text::new("true or false", "true o false");
+        Text::new("true says that you have read and accept the authority's terms; nothing is asked for before. Let's Encrypt's are at https://letsencrypt.org/repository/.", "true dice que ha leído y acepta las condiciones de la autoridad; antes no se pide nada. Las de Let's Encrypt están en https://letsencrypt.org/repository/.");
+        |d, v| store(&mut d.config.acme.accept_terms, value::flag(v));
+        |c| c.acme.accept_terms.to_string();
+    "acme" "contact" = Written("\"\""); Text::new("an address such as \"postmaster@example.com\", or \"\" for nobody", "una dirección como \"postmaster@example.com\", o \"\" si nadie");
+        Text::new("Whom the authority may write to.", "A quién puede escribir la autoridad.");
+        |d, v| store(&mut d.config.acme.contact, value::optional(v, value::sender_address));
+        |c| optional(c.acme.contact.as_ref());
+    "acme" "challenge" = Written("\"http-01\""); Text::new("\"http-01\", \"tls-alpn-01\" or \"dns-01\"", "\"http-01\", \"tls-alpn-01\" o \"dns-01\"");
+        Text::new("How the authority sees that the names are ours: a page on port 80, a certificate on port 443, or a record in the DNS by dynamic update.", "Cómo ve la autoridad que los nombres son nuestros: una página en el puerto 80, un certificado en el 443 o un registro en el DNS por actualización dinámica.");
+        |d, v| store(&mut d.config.acme.challenge, value::challenge(v));
+        |c| quote(c.acme.challenge.name());
+    "acme" "names" = Computed("[\"mail.example.com\"]", Text::new("hostname, and mta-sts.DOMAIN where a policy is served", "hostname, y mta-sts.DOMINIO donde se sirve una política"));
+        Text::new("a list of host names, such as [\"mail.example.com\"]", "una lista de nombres de máquina, como [\"mail.example.com\"]");
+        Text::new("The names that the certificate is for.", "Los nombres para los que vale el certificado.");
+        |d, v| store(&mut d.acme_names, value::list(v, value::host_name).map(Some));
+        |c| array(&c.acme.names, |name| quote(name));
+    "acme" "listen" = Computed("[\"0.0.0.0:80\", \"[::]:80\"]", Text::new("port 80 for http-01, port 443 for tls-alpn-01", "el puerto 80 con http-01 y el 443 con tls-alpn-01")); ADDRESSES;
+        Text::new("Where challenges are answered, and nothing else. Behind a web server that passes /.well-known/acme-challenge/ on: an address of its own, such as [\"127.0.0.1:8080\"].", "Dónde se responde a las comprobaciones, y a nada más. Detrás de un servidor web que reenvíe /.well-known/acme-challenge/, una dirección propia, como [\"127.0.0.1:8080\"].");
+        |d, v| store(&mut d.acme_listen, value::list(v, value::socket_address).map(Some));
+        |c| array(&c.acme.listen, |address| quote(address));
+    "acme" "dns_server" = Written("\"\""); Text::new("an address such as \"127.0.0.1\" or \"192.0.2.53:5353\", or \"\" for none", "una dirección como \"127.0.0.1\" o \"192.0.2.53:5353\", o \"\" si ninguna");
+        Text::new("For dns-01: the name server that takes updates (RFC 2136).", "Para dns-01: el servidor DNS que admite actualizaciones (RFC 2136).");
+        |d, v| store(&mut d.config.acme.dns_server, value::optional(v, value::dns_server));
+        |c| optional(c.acme.dns_server.as_ref());
+    "acme" "dns_key" = Written("\"\""); OPTIONAL_PATH;
+        Text::new("For dns-01: the key that updates are signed with, as tsig-keygen writes it.", "Para dns-01: la clave con que se firman las actualizaciones, tal como la escribe tsig-keygen.");
+        |d, v| store(&mut d.config.acme.dns_key, value::optional(v, value::path));
+        |c| optional(c.acme.dns_key.as_ref().map(|path| path.display()));
+
+    "mta_sts" "mode" = Written("\"\""); Text::new("\"testing\", \"enforce\", \"none\", or \"\" for no policy", "\"testing\", \"enforce\", \"none\", o \"\" si no hay política");
+        Text::new("What the policy demands; begin with testing. To give it up: none, for as long as max_age, and then \"\". It needs a certificate for mta-sts.DOMAIN, which [acme] gets.", "Qué exige la política; empiece por testing. Para abandonarla: none, durante max_age, y después \"\". Necesita un certificado de mta-sts.DOMINIO, que obtiene [acme].");
+        |d, v| store(&mut d.config.mta_sts.mode, value::optional(v, value::policy_mode));
+        |c| optional(c.mta_sts.mode.map(PolicyMode::name));
+    "mta_sts" "mx" = Computed("[\"mail.example.com\"]", Text::new("hostname", "hostname"));
+        Text::new("a list of hosts, such as [\"mail.example.com\"]", "una lista de máquinas, como [\"mail.example.com\"]");
+        Text::new("Every MX host of our domains; senders deliver to no other.", "Todos los MX de nuestros dominios; los remitentes no entregan en ningún otro.");
+        |d, v| store(&mut d.policy_mx, value::list(v, value::host_name).map(Some));
+        |c| array(&c.mta_sts.mx, |host| quote(host));
+    "mta_sts" "max_age" = Written("\"7d\""); DURATION;
+        Text::new("For how long senders keep the policy.", "Cuánto tiempo guardan la política los remitentes.");
+        |d, v| store(&mut d.config.mta_sts.max_age, value::duration(v));
+        |c| quote(value::show_duration(c.mta_sts.max_age));
+    "mta_sts" "listen" = Written("[\"0.0.0.0:443\", \"[::]:443\"]"); ADDRESSES;
+        Text::new("Where the policy is served over HTTPS, if there is one.", "Dónde se sirve la política por HTTPS, si la hay.");
+        |d, v| store(&mut d.config.mta_sts.listen, value::list(v, value::socket_address));
+        |c| array(&c.mta_sts.listen, |address| quote(address));
 
     "dns" "servers" = Written("[]");
         Text::new("a list of addresses, such as [\"127.0.0.1\"] or [\"127.0.0.1:5353\"]", "una lista de direcciones, como [\"127.0.0.1\"] o [\"127.0.0.1:5353\"]");

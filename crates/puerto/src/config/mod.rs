@@ -1,6 +1,7 @@
 //! The configuration: every key declared once, read with errors that name file,
 //! line, key, what is accepted and the nearest known key.
 
+mod acme;
 mod addresses;
 mod caps;
 mod errors;
@@ -11,6 +12,7 @@ mod network;
 mod next_hop;
 mod pattern;
 mod profiles;
+mod policy;
 mod read;
 mod relays;
 mod sender;
@@ -29,6 +31,7 @@ use puerto_smtp::{Address, Domain, Verp};
 use crate::lang::Language;
 use crate::providers::{Profiles, Rate};
 
+pub use acme::{Acme, Challenge};
 pub use addresses::{Destination, Destinations, Inhabitant, NamedIn, Srs, Virtual};
 pub use caps::{Cap, Caps, Counted, Span};
 pub use errors::{ConfigError, ConfigErrors, distance};
@@ -36,6 +39,7 @@ pub use matching::{domain_matches, same_name, sender_matches};
 pub use network::{Network, Networks};
 pub use next_hop::{NextHop, NextHopHost};
 pub use pattern::{AddressPattern, DomainPattern, in_ascii, same_user};
+pub use policy::{OwnPolicy, PolicyMode};
 pub use relays::Relay;
 pub use sender::{Known, Masquerade, Otherwise, Sender, Who};
 pub use value::{parse_duration, parse_size};
@@ -79,8 +83,13 @@ pub struct Config {
     pub log_to: LogTarget,
     /// Listeners.
     pub listen: Listen,
-    /// Our certificate; without it STARTTLS is not offered.
+    /// Our certificate; without it STARTTLS is not offered. Where it is got by ACME, the files
+    /// may not be there yet.
     pub tls: Option<TlsFiles>,
+    /// From whom it is got, if not by others.
+    pub acme: Acme,
+    /// What senders are asked to demand of TLS towards this server.
+    pub mta_sts: OwnPolicy,
     /// DNS servers; empty: the system's resolvers.
     pub dns_servers: Vec<SocketAddr>,
     /// What is believed of them.

@@ -17,7 +17,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::errors::{ConfigError, ConfigErrors, nearest};
 use super::keys::{Draft, KEYS, Key, KeyDefault, ROUTE_KEYS, RouteDraft, SECTIONS};
 use super::value::Node;
-use super::{Config, Login, Route, TlsFiles, TlsLevel, host};
+use super::{Acme, Config, Login, Route, TlsFiles, TlsLevel, host};
 use crate::lang::{Said, Text, said, said_of};
 
 /// Where each key stood that the file names.
@@ -323,6 +323,19 @@ fn finish(draft: Draft) -> Config {
     config.relayhost_login = login(draft.relayhost_user, draft.relayhost_password_file);
     config.tls =
         draft.certificate.zip(draft.key).map(|(certificate, key)| TlsFiles { certificate, key });
+    if config.acme.is_on() {
+        config.tls = Some(Acme::files(&config.state_dir));
+    }
+    config.mta_sts.mx = draft.policy_mx.unwrap_or_else(|| vec![hostname.clone()]);
+    let acme = &mut config.acme;
+    acme.names = draft.acme_names.unwrap_or_else(|| {
+        // Those that policies are served at, too.
+        let with_policy = domains.iter().filter(|_| config.mta_sts.mode.is_some());
+        let names = with_policy.filter_map(|domain| idna::domain_to_ascii(domain.name()?).ok());
+        let names = names.map(|name| format!("mta-sts.{name}"));
+        std::iter::once(hostname.clone()).chain(names).collect()
+    });
+    acme.listen = draft.acme_listen.unwrap_or_else(|| acme.challenge.places());
     config.delivery.helo = draft.helo.unwrap_or_else(|| hostname.clone());
     config.store.node = draft.node.unwrap_or_else(|| hostname.clone());
     config.pickup.directory =

@@ -13,8 +13,8 @@ use toml::de::DeValue;
 use super::addresses::{self, Destination, Destinations, Inhabitant, NamedIn};
 use super::sender::{self, Known, Masquerade, Who};
 use super::{
-    AddressPattern, Cap, DomainPattern, Downgrade, LogFormat, LogTarget, Mailbox, Network, NextHop,
-    OriginHeader, Otherwise, TlsLevel,
+    AddressPattern, Cap, Challenge, DomainPattern, Downgrade, LogFormat, LogTarget, Mailbox, Network,
+    NextHop, OriginHeader, Otherwise, PolicyMode, TlsLevel,
 };
 use crate::lang::{Language, Said, Text, address_error, said, said_of};
 use crate::providers::Rate;
@@ -305,6 +305,32 @@ pub(super) fn path(node: &Node<'_>) -> Read<PathBuf> {
             "`{text}` no es una ruta absoluta: debe empezar por `/`"; text = text
         )),
     })
+}
+
+/// The URL of something that is asked over HTTPS.
+pub(super) fn https_url(node: &Node<'_>) -> Read<String> {
+    parsed(node, |text| {
+        let read = text.parse::<http::Uri>().ok();
+        let is_ours = |url: &http::Uri| {
+            url.scheme() == Some(&http::uri::Scheme::HTTPS)
+                && url.authority().is_some_and(|at| !at.as_str().contains('@'))
+        };
+        match read.filter(is_ours) {
+            Some(_) => Ok(text.to_owned()),
+            None => Err(said!(
+                "`{text}` is no address that is asked over HTTPS: begin it with `https://`",
+                "`{text}` no es una dirección HTTPS: debe empezar por `https://`"; text = text
+            )),
+        }
+    })
+}
+
+pub(super) fn challenge(node: &Node<'_>) -> Read<Challenge> {
+    choice(node, &Challenge::ALL.map(|one| (one.name(), one)))
+}
+
+pub(super) fn policy_mode(node: &Node<'_>) -> Read<PolicyMode> {
+    choice(node, &PolicyMode::ALL.map(|one| (one.name(), one)))
 }
 
 /// The URL of a database. A password does not belong into a file that others may read.

@@ -393,6 +393,12 @@ impl Client {
         self.end().map(|_| ())
     }
 
+    /// Has the server ask for another certificate, with a new key or the old one.
+    pub fn renew(&mut self, new_key: bool) -> Result<(), ClientError> {
+        self.send(Request::Renew { new_key })?;
+        self.end().map(|_| ())
+    }
+
     fn send(&mut self, request: Request) -> Result<(), ClientError> {
         let line = RequestLine { version: VERSION, request };
         let mut octets = serde_json::to_vec(&line).map_err(io::Error::from)?;

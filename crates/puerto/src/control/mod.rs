@@ -30,5 +30,5 @@ mod tests;
 
 pub use client::{Client, ClientError, Known};
 pub use ordering::OrderView;
-pub use server::{BindError, Context, Reload, Server, Sight};
+pub use server::{BindError, Context, Reload, Renew, Server, Sight};
 pub use why::{MatchView, Standing, StoryView, UnknownView};

@@ -122,6 +122,12 @@ pub enum Request {
     Nodes,
     /// Reads the configuration again.
     Reload,
+    /// Asks for another certificate.
+    Renew {
+        /// With another key, once its TLSA record has come to everybody.
+        #[serde(default)]
+        new_key: bool,
+    },
 }
 
 /// A change of one message.

@@ -57,6 +57,9 @@ const LOOK_AT_ORDERS: Duration = Duration::from_secs(2);
 /// Reads the configuration again and puts it in force, or says what is wrong with it.
 pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// Has another certificate asked for, with a new key or the old one, or says why not.
+pub type Renew = Arc<dyn Fn(bool) -> Result<(), String> + Send + Sync>;
+
 /// What the sessions work with.
 pub struct Context {
     /// The configuration in force.
@@ -89,12 +92,19 @@ pub struct Sight {
     pub lanes: Lanes,
     /// Which lane is whose.
     pub lane_of: LaneOf,
+    /// Has another certificate asked for.
+    pub renew: Renew,
 }
 
 /// Nothing of it.
 impl Default for Sight {
     fn default() -> Self {
-        Self { orders: Orders::default(), lanes: Lanes::default(), lane_of: Arc::new(|_| None) }
+        Self {
+            orders: Orders::default(),
+            lanes: Lanes::default(),
+            lane_of: Arc::new(|_| None),
+            renew: Arc::new(|_| Err("this server gets no certificate".to_owned())),
+        }
     }
 }
 
@@ -349,6 +359,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             request,
             Request::Change { .. }
                 | Request::Reload
+                | Request::Renew { .. }
                 | Request::Body { .. }
                 | Request::Parcel { .. }
                 | Request::Order { .. }
@@ -421,6 +432,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 })
             }
             Request::Reload => self.reload().await,
+            Request::Renew { new_key } => {
+                let asked = (self.shared.context.sight.renew)(new_key);
+                let asked = asked.map(|()| vec![end(Summary::default())]);
+                asked.map_err(|message| Problem(ErrorCode::Failed, message))
+            }
         };
         match done {
             Ok(answers) => {

@@ -33,8 +33,12 @@ pub(super) struct Existing {
     pub(super) keys: Vec<Vec<String>>,
     /// There is a record for reports about TLS.
     pub(super) has_tls_reports: bool,
-    /// There is one of MTA-STS.
-    pub(super) has_mta_sts: bool,
+    /// Texts at `_mta-sts` of the domain.
+    pub(super) mta_sts: Vec<String>,
+    /// The addresses of the host that the policy is served at.
+    pub(super) policy_host: Vec<IpAddr>,
+    /// TLSA records of the exchanger, as a zone file writes them.
+    pub(super) tlsa: Vec<String>,
     /// The names of each address, in the order of the addresses.
     pub(super) names: Vec<Result<Vec<String>, DnsError>>,
     /// Names that are aliases, of those that must not be, and what of.
@@ -112,7 +116,22 @@ impl Existing {
         };
         let policy = format!("_dmarc.{domain}");
         let others = [format!("_smtp._tls.{domain}"), format!("_mta-sts.{domain}")];
-        let (of_host, exchangers, own, spf, dmarc, above, keys, others, aliases, names, zones) = tokio::join!(
+        let to_us = encryption(dns, subject);
+        let (
+            to_us,
+            of_host,
+            exchangers,
+            own,
+            spf,
+            dmarc,
+            above,
+            keys,
+            others,
+            aliases,
+            names,
+            zones,
+        ) = tokio::join!(
+            to_us,
             of_host,
             records(dns, domain, RecordType::Mx),
             addresses(dns, domain),
@@ -141,10 +160,11 @@ impl Existing {
             found.dmarc_above = unread.known(above);
         }
         found.keys = keys.into_iter().map(|texts| unread.known(texts)).collect();
-        let others = others.into_iter().map(|texts| !unread.known(texts).is_empty());
-        let others: Vec<bool> = others.collect();
-        found.has_tls_reports = others.first() == Some(&true);
-        found.has_mta_sts = others.last() == Some(&true);
+        let mut others = others.into_iter().map(|texts| unread.known(texts));
+        found.has_tls_reports = others.next().is_some_and(|texts| !texts.is_empty());
+        found.mta_sts = others.next().unwrap_or_default();
+        drop(others);
+        (found.policy_host, found.tlsa) = (unread.known(to_us.0), unread.known(to_us.1));
         found.aliases = aliases.into_iter().filter_map(|alias| unread.known(alias)).collect();
         if !unread.0.is_empty() {
             return Err(Unread { questions: unread.0 });
@@ -184,11 +204,57 @@ impl Existing {
     }
 }
 
+// What makes mail to us safer, where it is to be.
+async fn encryption<D: Dns>(
+    dns: &D,
+    subject: &Subject,
+) -> (Result<Vec<IpAddr>, Unanswered>, Result<Vec<String>, Unanswered>) {
+    let host = async {
+        match subject.policy {
+            Some(_) => addresses(dns, &policy_host(&subject.domain)).await,
+            None => Ok(Vec::new()),
+        }
+    };
+    let tlsa = async {
+        if subject.tlsa.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = records(dns, &tlsa_name(&subject.exchanger), RecordType::Tlsa).await?;
+        let mut found: Vec<String> = found.iter().filter_map(tlsa_text).collect();
+        found.sort();
+        Ok(found)
+    };
+    tokio::join!(host, tlsa)
+}
+
+/// Where senders look for the policy (RFC 8461 §3.3).
+pub(super) fn policy_host(domain: &str) -> String {
+    format!("mta-sts.{domain}")
+}
+
+/// Where senders look for a host's TLSA records (RFC 7672 §2.2).
+pub(super) fn tlsa_name(host: &str) -> String {
+    format!("_25._tcp.{host}")
+}
+
+fn tlsa_text(record: &Record) -> Option<String> {
+    let Record::Tlsa(usage, selector, matching, data) = record else { return None };
+    Some(format!("{usage} {selector} {matching} {}", hexadecimal(data)))
+}
+
+/// Octets as TLSA records are written.
+pub(super) fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
 // Names at which a service may have had an alias put, which nothing can stand beside.
 fn alias_names(subject: &Subject) -> Vec<String> {
     let own = [subject.domain.clone(), format!("_dmarc.{}", subject.domain)];
     let host = subject.has_full_name().then(|| subject.hostname.clone());
-    subject.keys.iter().map(Key::name).chain(own).chain(host).collect()
+    let host_of_policy = subject.policy.as_ref().map(|_| policy_host(&subject.domain));
+    let tlsa = (!subject.tlsa.is_empty()).then(|| tlsa_name(&subject.exchanger));
+    let names = subject.keys.iter().map(Key::name).chain(own).chain(host);
+    names.chain(host_of_policy).chain(tlsa).collect()
 }
 
 // The name and those above it, as long as they have a dot.

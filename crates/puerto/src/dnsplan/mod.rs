@@ -83,7 +83,7 @@ pub struct Planned {
     pub name: String,
     /// The zone that it is to stand in, as far as the DNS says.
     pub zone: String,
-    /// A, AAAA, MX or TXT: nothing else is planned.
+    /// A, AAAA, MX, TXT or TLSA: nothing else is planned.
     pub kind: RecordType,
     /// Seconds for which it may be kept.
     pub ttl: u32,

@@ -28,6 +28,11 @@ pub struct Subject {
     pub keys: Vec<Key>,
     /// Whether this server takes mail for the domain.
     pub receives: bool,
+    /// The MTA-STS policy that this server serves, as its page has it.
+    pub policy: Option<String>,
+    /// The keys that the exchanger's TLSA records are to name: SHA-256 of the one in force,
+    /// and of the next, in hexadecimal digits. None where DNSSEC does not vouch for its name.
+    pub tlsa: Vec<String>,
     /// Whether mail for these names reaches somebody here; `None` if the system could
     /// not say.
     pub reached: Vec<(&'static str, Option<bool>)>,
@@ -83,6 +88,8 @@ impl Subject {
         let domain = name.ok_or_else(|| not_a_domain(&wanted.to_string()))?;
         Ok(Self {
             reached: reached(config),
+            policy: config.mta_sts.text(),
+            tlsa: Vec::new(),
             receives: config.domains.iter().filter_map(a_labels).any(|name| name == domain),
             hostname: ascii(&config.delivery.helo),
             exchanger: ascii(&config.hostname),

@@ -32,6 +32,8 @@ fn subject() -> Subject {
             kind: "rsa",
             record: key(),
         }],
+        policy: None,
+        tlsa: Vec::new(),
         receives: true,
         reached: vec![("postmaster", Some(true)), ("abuse", Some(false))],
     }
@@ -54,6 +56,67 @@ fn spf(records: &[&str], change: impl FnOnce(&mut Table, &mut Subject)) -> Plan 
     }
     change(&mut table, &mut subject);
     planned(&table, &subject)
+}
+
+#[test]
+fn a_policy_that_is_served_is_announced_after_its_host() {
+    let (mut table, mut subject) = (Table::new(), subject());
+    let page = "version: STSv1\nmode: testing\nmx: mail.example.com\nmax_age: 604800\n";
+    subject.policy = Some(page.to_owned());
+    table.mx("example.com", 10, "mail.example.com");
+    table.address("mail.example.com", "192.0.2.1".parse().unwrap());
+    table.txt("_mta-sts.example.com", "v=STSv1; id=1;");
+    let plan = planned(&table, &subject);
+    let id = crate::survey::mtasts::id_for(page);
+    let announced = shown(&plan, "_mta-sts.example.com", RecordType::Txt);
+    assert_eq!(announced, [format!("change v=STSv1; id={id};")]);
+    assert_eq!(shown(&plan, "mta-sts.example.com", RecordType::A), ["new 192.0.2.1"]);
+    let reports = shown(&plan, "_smtp._tls.example.com", RecordType::Txt);
+    assert_eq!(reports, ["new v=TLSRPTv1; rua=mailto:postmaster@example.com"]);
+    assert!(plan.later.is_empty(), "{:?}", plan.later);
+    table.remove("_mta-sts.example.com", RecordType::Txt);
+    let published = publish(&table, &planned(&table, &subject));
+    let again = planned(&published, &subject);
+    assert_eq!(
+        shown(&again, "_mta-sts.example.com", RecordType::Txt),
+        [format!("keep v=STSv1; id={id};")]
+    );
+    // Another policy has another id.
+    subject.policy = Some(page.replace("testing", "enforce"));
+    let changed = planned(&published, &subject);
+    assert!(shown(&changed, "_mta-sts.example.com", RecordType::Txt)[0].starts_with("change "));
+}
+
+#[test]
+fn a_key_is_announced_before_it_is_used_and_forgotten_when_it_is_not() {
+    let (mut table, mut subject) = (Table::new(), subject());
+    table.mx("example.com", 10, "mail.example.com");
+    let name = "_25._tcp.mail.example.com";
+    let (one, two) = ("11".repeat(32), "22".repeat(32));
+    assert!(shown(&planned(&table, &subject), name, RecordType::Tlsa).is_empty(), "unsigned");
+    subject.tlsa = vec![one.clone()];
+    assert_eq!(
+        shown(&planned(&table, &subject), name, RecordType::Tlsa),
+        [format!("new 3 1 1 {one}")]
+    );
+    table.add(name, RecordType::Tlsa, Record::Tlsa(3, 1, 1, vec![0x11; 32]));
+    assert_eq!(
+        shown(&planned(&table, &subject), name, RecordType::Tlsa),
+        [format!("keep 3 1 1 {one}")]
+    );
+    subject.tlsa = vec![one.clone(), two.clone()];
+    let roll = shown(&planned(&table, &subject), name, RecordType::Tlsa);
+    assert_eq!(roll, [format!("keep 3 1 1 {one}"), format!("new 3 1 1 {two}")]);
+    // The next is in force, and its record is not there yet: nothing goes.
+    subject.tlsa = vec![two.clone()];
+    let early = shown(&planned(&table, &subject), name, RecordType::Tlsa);
+    assert_eq!(early, [format!("new 3 1 1 {two}"), format!("keep 3 1 1 {one}")]);
+    table.add(name, RecordType::Tlsa, Record::Tlsa(3, 1, 1, vec![0x22; 32]));
+    let late = shown(&planned(&table, &subject), name, RecordType::Tlsa);
+    assert_eq!(late, [format!("keep 3 1 1 {two}"), format!("delete 3 1 1 {one}")]);
+    // Mail that comes by another's host is no business of our key.
+    table.remove("example.com", RecordType::Mx).mx("example.com", 10, "mx.example.net");
+    assert!(shown(&planned(&table, &subject), name, RecordType::Tlsa).is_empty());
 }
 
 /// Publishes a plan as the administrator is told to.

@@ -244,6 +244,40 @@ words! {
         "Los remitentes exigen entonces cifrado hacia este servidor. Antes hay que servir, con un \
          certificado válido, https://mta-sts.{domain}/.well-known/mta-sts.txt con estas líneas: \
          {file}";
+    MTA_STS_HOST =
+        "Senders fetch the policy for mail to this server from {host}.",
+        "Los remitentes obtienen de {host} la política del correo hacia este servidor.";
+    MTA_STS_ELSEWHERE =
+        "{host} has this address, too, at which this server is not known to be: if another machine \
+         has it, senders find no policy there.",
+        "{host} tiene también esta dirección, en la que no consta que esté este servidor: si es de \
+         otra máquina, los remitentes no encuentran ahí ninguna política.";
+    MTA_STS_OURS =
+        "It announces the policy that this server serves at {host}. Publish it when the policy is \
+         there, and after each change of the policy: first the policy (reload this server), then \
+         this id.",
+        "Anuncia la política que este servidor sirve en {host}. Publíquelo cuando la política ya \
+         esté, y tras cada cambio de la política: primero la política (recargue este servidor) y \
+         después este id.";
+    MTA_STS_ONE =
+        "With several records senders see no policy.",
+        "Con varios registros los remitentes no ven ninguna política.";
+    TLSA_OURS =
+        "Senders that follow DANE demand this server's key. The zone is signed, so that they may: \
+         whoever renews the certificate must keep the key, as this server does.",
+        "Los remitentes que siguen DANE exigen la clave de este servidor. La zona está firmada, así \
+         que pueden: quien renueve el certificado ha de conservar la clave, como hace este servidor.";
+    TLSA_NEXT =
+        "The key that comes next. It is taken into use when this record has been there for two \
+         TTLs, so that no sender has the old ones alone.",
+        "La clave siguiente. Se usa cuando este registro lleva publicado dos TTL, para que ningún \
+         remitente tenga solo los antiguos.";
+    TLSA_OLD =
+        "It is of a key that this server does not show any more.",
+        "Es de una clave que este servidor ya no muestra.";
+    TLSA_STAYS =
+        "It is not of the key in force; it stays until those that are have been published.",
+        "No es de la clave en uso; se queda hasta que estén publicados los que sí lo son.";
     UPDATE_UNREACHABLE =
         "The server cannot be updated: {error}.",
         "No se puede actualizar el servidor: {error}.";

@@ -1,9 +1,11 @@
 //! When the certificate ends. Whether it can be used at all is told with the configuration.
 
 use super::{Section, word};
+use crate::acme::Report;
 use crate::config::Config;
 use crate::finding::kinds;
 use crate::lang::{Text, said};
+use crate::rights::Identity;
 use crate::tls::OwnCertificate;
 
 kinds! {
@@ -18,12 +20,29 @@ kinds! {
         "certbot renew && systemctl reload puerto", "certbot renew && systemctl reload puerto";
 }
 
+kinds! {
+    LACKING = "certificate.lacking" Error:
+        "there is no certificate that holds for {names}: TLS is not offered, or nobody takes it",
+        "no hay certificado válido para {names}: no se ofrece TLS, o nadie lo acepta",
+        "puerto certificate, which says why, and what to do",
+        "puerto certificate, que dice por qué y qué hacer";
+    UNRENEWED = "certificate.unrenewed" Warning:
+        "the certificate could not be renewed; it ends {day}",
+        "no se ha podido renovar el certificado; caduca el {day}",
+        "puerto certificate, which says why, and what to do",
+        "puerto certificate, que dice por qué y qué hacer";
+}
+
 const DAY: i64 = 86_400;
 /// Those of authorities that renew by themselves are renewed before.
 const LATE: i64 = 14;
 
 pub(super) fn look(config: &Config, now: i64) -> Section {
     let mut section = Section::new("certificate", Text::new("certificate", "certificado"));
+    if config.acme.is_on() {
+        got_by_ourselves(&mut section, config, now);
+        return section;
+    }
     let Some(files) = &config.tls else {
         section.seen = said!("none is configured", "no hay ninguno configurado");
         return section;
@@ -31,8 +50,7 @@ pub(super) fn look(config: &Config, now: i64) -> Section {
     let own = OwnCertificate::load(files).ok();
     let Some(end) = own.and_then(|own| own.not_after()) else { return section };
     let days = (end - now).div_euclid(DAY);
-    let day = jiff::Timestamp::from_second(end)
-        .map_or_else(|_| end.to_string(), |end| end.strftime("%Y-%m-%d").to_string());
+    let day = day_of(end);
     let found = match days {
         ..0 => Some(EXPIRED),
         0..LATE => Some(ENDS),
@@ -43,4 +61,28 @@ pub(super) fn look(config: &Config, now: i64) -> Section {
     }));
     section.seen = said!("until {day}", "hasta el {day}"; day = day);
     section
+}
+
+// By ACME. One whose renewal failed once has time; then the log has told it.
+fn got_by_ourselves(section: &mut Section, config: &Config, now: i64) {
+    let service = Identity::of_service(&config.user).ok().flatten();
+    let report = Report::of(config, service.as_ref());
+    let end = report.held.as_ref().map(|held| held.holds.1);
+    let day = end.map_or_else(String::new, day_of);
+    let names = config.acme.names.join(", ");
+    if report.unread.is_some() {
+        section.seen = report.unread.unwrap_or_default();
+    } else if end.is_none_or(|end| end <= now) || !report.lacks.is_empty() {
+        section.findings.push(LACKING.put("names", names));
+    } else if report.standing.trouble.is_some() {
+        section.findings.push(UNRENEWED.put("day", &day));
+    }
+    if section.seen.is_empty() && end.is_some() {
+        section.seen = said!("until {day}", "hasta el {day}"; day = day);
+    }
+}
+
+fn day_of(end: i64) -> String {
+    jiff::Timestamp::from_second(end)
+        .map_or_else(|_| end.to_string(), |end| end.strftime("%Y-%m-%d").to_string())
 }

@@ -225,7 +225,8 @@ fn room_for_clients() -> usize {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+/// A listener that stands beside one of the other address family.
+pub fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket =
         Socket::new(socket2::Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

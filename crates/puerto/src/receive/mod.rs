@@ -35,7 +35,7 @@ use crate::telemetry::MailLog;
 use crate::tls::ServerTls;
 
 pub use inherited::Inherited;
-pub use listen::{BindError, Listeners};
+pub use listen::{BindError, Listeners, bind_tcp};
 pub use process::of as look_at_process;
 
 /// The name of the local socket in the run directory.

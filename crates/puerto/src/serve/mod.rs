@@ -29,6 +29,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
+use crate::acme;
 use crate::bounce::Bouncer;
 use crate::cause::Cause;
 use crate::config::{Config, Live, TlsFiles};
@@ -50,6 +51,7 @@ use crate::rights;
 use crate::route::{Router, Routing};
 use crate::telemetry::{self, Event, MailLog, Reopen};
 use crate::tls::{ClientTls, KnownKeys, ServerTls, TlsError};
+use crate::web::{Answers, Doors, Site};
 
 use keeper::Keeper;
 
@@ -130,6 +132,7 @@ pub struct Prepared {
     config: Config,
     listeners: Listeners,
     control: control::Server,
+    doors: Doors,
     tls: ServerTls,
     keys: KeyRing,
     log: MailLog,
@@ -154,7 +157,9 @@ impl Prepared {
         let listeners =
             Listeners::open(&config, inherited).map_err(|e| StartError::Bind(e.said()))?;
         let control = control::Server::bind(&config).map_err(|e| StartError::Bind(e.said()))?;
-        let tls = ServerTls::load(config.tls.as_ref()).map_err(|e| StartError::Tls(e.said()))?;
+        let doors = Doors::open(&config);
+        let tls =
+            ServerTls::load(files_of_others(&config)).map_err(|e| StartError::Tls(e.said()))?;
         let keys = KeyRing::of(&config);
         let (log, reopen) = telemetry::open(&config, Arc::new(SystemClock))
             .map_err(|e| StartError::Log(e.said()))?;
@@ -170,7 +175,7 @@ impl Prepared {
             agent = Some(agent::spawn().map_err(|error| {
                 StartError::Privileges(Cause::AgentNotStarted { error: error.into() }.said())
             })?);
-            keeper = config.tls.as_ref().map(Keeper::spawn).transpose().map_err(|error| {
+            keeper = files_of_others(&config).map(Keeper::spawn).transpose().map_err(|error| {
                 StartError::Privileges(said_of!(
                     "cannot start the certificate's keeper: {error}",
                     "no se puede iniciar el guardián del certificado: {error}";
@@ -185,6 +190,7 @@ impl Prepared {
             config,
             listeners,
             control,
+            doors,
             tls,
             keys,
             log,
@@ -236,6 +242,7 @@ impl Daemon {
             config,
             listeners,
             control,
+            doors,
             tls,
             keys,
             log,
@@ -252,7 +259,7 @@ impl Daemon {
         let (hears, newcomers) = drop::agent::newcomers();
         let log = log.also(hears);
         let known = report_state(&*desk, &keys, &log).await;
-        for warning in listeners.warnings() {
+        for warning in listeners.warnings().iter().chain(doors.warnings()) {
             notice(&log, "warning", warning);
         }
         try_reload(&tls, &config, keeper.as_deref(), &log);
@@ -286,6 +293,19 @@ impl Daemon {
         let certificate = (tls.clone(), keeper);
         let reload = reloader(config.clone(), file, certificate, keys, log.clone());
         let reload = also_the_history(reload, history.clone(), config.clone());
+        let renew = acme::Renew::default();
+        let reload = also_the_certificate(reload, renew.clone());
+        let answers = Answers::default();
+        let needs = acme::Needs {
+            config: config.clone(),
+            dns: Arc::clone(&dns),
+            answers: answers.clone(),
+            reload: certificate_reload(tls.clone(), config.clone()),
+            log: log.clone(),
+            clock: Arc::clone(&clock),
+        };
+        let manager = acme::Manager::new(needs, renew.clone());
+        let site = Site { answers, config: config.clone(), tls: tls.clone() };
         let (receiving, stop_receiving) = watch::channel(false);
         let (queueing, stop_queue) = watch::channel(false);
         let ways = (&dns, &config);
@@ -334,12 +354,15 @@ impl Daemon {
                 orders,
                 lanes,
                 lane_of: Arc::new(move |domain| lane_of(&router, domain)),
+                renew: renewer(&config, renew),
             },
         };
         let mut fronts = vec![
             reporter,
             tokio::spawn(listeners.run(receiver, stop_receiving.clone())),
             tokio::spawn(control.run(controller, stop_receiving.clone())),
+            tokio::spawn(doors.run(site, log.clone(), stop_receiving.clone())),
+            tokio::spawn(manager.run(stop_receiving.clone())),
         ];
         match drop_agent {
             Some(Ok(agent)) => {
@@ -430,6 +453,11 @@ impl Daemon {
 // Root could read the certificate's key; whether that holds from now on would else show only
 // when the certificate has run out.
 fn try_reload(tls: &ServerTls, config: &Config, keeper: Option<&Keeper>, log: &MailLog) {
+    if config.acme.is_on() {
+        // Without one there is no TLS until there is; that is told where it is got.
+        let _ = tls.reload(config.tls.as_ref());
+        return;
+    }
     if let Err(error) = reload_certificate(tls, config.tls.as_ref(), keeper) {
         let text = format!(
             "a new certificate will need a restart, since a reload cannot take it: {error}; let \
@@ -504,6 +532,41 @@ fn also_the_history(
         history.iter().for_each(|history| history.reload(&live.get()));
         Ok(())
     })
+}
+
+// A reload may ask for another certificate than before.
+fn also_the_certificate(reload: control::Reload, renew: acme::Renew) -> control::Reload {
+    Arc::new(move || {
+        reload()?;
+        renew.look();
+        Ok(())
+    })
+}
+
+// What was got by ourselves belongs to the service's user.
+fn certificate_reload(tls: ServerTls, live: Live) -> control::Reload {
+    Arc::new(move || tls.reload(live.get().tls.as_ref()).map_err(|error| error.to_string()))
+}
+
+fn renewer(live: &Live, renew: acme::Renew) -> control::Renew {
+    let live = live.clone();
+    Arc::new(move |new_key| {
+        if !live.get().acme.is_on() {
+            return Err("no certificate is got by ACME: [acme] names no directory".to_owned());
+        }
+        if new_key {
+            renew.new_key()
+        } else {
+            renew.now()
+        }
+        Ok(())
+    })
+}
+
+// The certificate's files where they are not our own to write. What is got by ACME may not
+// be there yet, and is read when root's rights are gone.
+fn files_of_others(config: &Config) -> Option<&TlsFiles> {
+    config.tls.as_ref().filter(|_| !config.acme.is_on())
 }
 
 fn log_end(log: &MailLog, what: &str, end: Result<(), tokio::task::JoinError>) {

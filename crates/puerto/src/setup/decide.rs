@@ -78,8 +78,33 @@ pub(super) fn decide(
     if !is_known || wishes.always.is_some() {
         config.sender.always = senders::always(wishes, &config, person)?;
     }
+    if here && config.tls.is_none() {
+        certificate(&mut config, person)?;
+    }
     Ok(Decided { wanted, ..Decided::of(config, port_25) })
 }
+
+// An authority's terms are accepted by a person, or not at all.
+fn certificate(config: &mut Config, person: &mut dyn Person) -> Result<(), Gone> {
+    if is_private(&config.hostname) {
+        return Ok(());
+    }
+    let question = said!(
+        "Get a certificate for {hostname} from Let's Encrypt, and keep it renewed? By saying yes \
+         you accept its terms ({terms}); it must reach port 80 of this server",
+        "¿Obtener de Let's Encrypt un certificado para {hostname} y mantenerlo renovado? Al decir \
+         que sí acepta sus condiciones ({terms}); tiene que llegar al puerto 80 de este servidor";
+        hostname = config.hostname, terms = TERMS
+    );
+    if person.confirm(&question, false)? {
+        config.acme.directory = Some(LETS_ENCRYPT.to_owned());
+        config.acme.accept_terms = true;
+    }
+    Ok(())
+}
+
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+const TERMS: &str = "https://letsencrypt.org/repository/";
 
 fn hostname(
     site: &Site<'_>,

@@ -169,6 +169,15 @@ kinds! {
         "The DNS knows no {domain}", "El DNS no conoce {domain}",
         "see that it is written right, and that it has been registered",
         "compruebe que esté bien escrito y que se haya registrado";
+    UNVALIDATED = "setup.no-dnssec" Info:
+        "No resolver on this machine validates DNSSEC, so what receivers demand by DANE is not \
+         obeyed",
+        "Ningún servidor DNS de esta máquina valida DNSSEC, así que no se obedece lo que los \
+         receptores exigen por DANE",
+        "apt install unbound, then in {file}, below [dns]: servers = [\"127.0.0.1\"], then \
+         systemctl restart puerto",
+        "apt install unbound; después, en {file}, bajo [dns]: servers = [\"127.0.0.1\"], y \
+         systemctl restart puerto";
     OFFLINE = "setup.offline" Warning:
         "This machine has no way to the Internet at the moment",
         "Esta máquina no tiene ahora mismo salida a Internet";
@@ -406,6 +415,8 @@ fn notes(site: &Site<'_>, config: &Config, files: &[(PathBuf, Done)]) -> Vec<Fin
     notes.extend(kept.map(|(path, _)| KEPT.put("file", path.display())));
     notes.extend(survey.absent.then(|| ABSENT.put("domain", domain)));
     notes.extend(survey.egress.is_empty().then(|| OFFLINE.into()));
+    let lacks_dnssec = survey.validates == Some(false) && config.delivery.dane;
+    notes.extend(lacks_dnssec.then(|| UNVALIDATED.put("file", site.wishes.config_file.display())));
     let private = survey.egress.iter().filter(|egress| !is_public(egress.address));
     notes.extend(private.map(|egress| PRIVATE.put("address", egress.address)));
     let relayhost = config.relayhost.as_ref().filter(|_| config.relayhost_login.is_some());

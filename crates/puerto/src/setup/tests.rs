@@ -13,6 +13,7 @@ use crate::lang::Language;
 
 mod commands;
 mod packaged;
+mod resolver;
 mod senders;
 
 /// A world that says what a test wants.
@@ -30,6 +31,7 @@ impl World for Told {
             machine: Some("vps.host.example".into()),
             exchanges: self.exchanges.clone(),
             absent: false,
+            validates: Some(true),
         }
     }
 
@@ -598,4 +600,17 @@ fn root_is_read_by_whoever_was_named() {
     let said = Machine::new().with("etc/aliases", "Root : ana\n");
     let report = said.run(&QUIET, &mut person).unwrap();
     assert!(!commands(&report).iter().any(|command| command.contains("printf")));
+}
+
+/// Let's Encrypt is asked for nothing before a person has said yes.
+#[test]
+fn a_certificate_is_asked_for_with_consent_alone() {
+    for (answer, is_on) in [("yes", true), ("no", false)] {
+        let machine = Machine::new();
+        machine.run(&QUIET, &mut Answers(vec![("Let's Encrypt", answer)])).unwrap();
+        assert_eq!(machine.config().acme.is_on(), is_on);
+    }
+    let machine = Machine::new();
+    machine.set_up();
+    assert!(!machine.config().acme.is_on(), "nobody was asked");
 }

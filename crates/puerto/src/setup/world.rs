@@ -8,7 +8,7 @@ use puerto_mail::dns::{Dns, DnsError, DnsFault, Record, RecordType, reverse_name
 use puerto_mail::together::together;
 
 use crate::config::Config;
-use crate::dns::Resolver;
+use crate::dns::{Resolver, Validation};
 use crate::dnsplan::{self, Plan, Subject, Unread};
 use crate::survey::address::is_public;
 use crate::survey::egress;
@@ -38,6 +38,9 @@ pub struct Survey {
     pub exchanges: Result<Vec<String>, DnsError>,
     /// The DNS says that there is no such domain.
     pub absent: bool,
+    /// Whether the resolver validates DNSSEC, and is near enough to be believed; `None` if
+    /// that is not known.
+    pub validates: Option<bool>,
 }
 
 /// An address that mail would leave from.
@@ -116,6 +119,16 @@ impl Network {
         Egress { address, names: records.map(names) }
     }
 
+    async fn validates(&self) -> Option<bool> {
+        let known = &self.config.dns;
+        let asked = self.dns.0.validation(&known.signed_name, &known.bogus_name);
+        match tokio::time::timeout(DNS_PATIENCE, asked).await.ok()? {
+            Validation::Full => Some(true),
+            Validation::Unknown(_) => None,
+            Validation::Untrusted | Validation::Absent | Validation::Credulous => Some(false),
+        }
+    }
+
     async fn is_absent(&self, domain: &str) -> bool {
         matches!(self.dns.lookup(domain, RecordType::Mx).await, Err(DnsError::NoSuchDomain))
     }
@@ -150,12 +163,13 @@ impl World for Network {
         addresses.sort_by_key(|address| !is_public(*address));
         let found = run(async {
             let egress = together(addresses.into_iter().map(|address| self.egress(address)));
-            tokio::join!(egress, self.exchanges(domain), self.is_absent(domain))
+            let of_domain = async { (self.exchanges(domain).await, self.is_absent(domain).await) };
+            tokio::join!(egress, of_domain, self.validates())
         });
-        let (egress, exchanges, absent) = found.unwrap_or_else(|error| {
-            (Vec::new(), Err(DnsError::Failure(DnsFault::Quoted(error))), false)
+        let (egress, (exchanges, absent), validates) = found.unwrap_or_else(|error| {
+            (Vec::new(), (Err(DnsError::Failure(DnsFault::Quoted(error))), false), None)
         });
-        Survey { egress, machine, exchanges, absent }
+        Survey { egress, machine, exchanges, absent, validates }
     }
 
     fn plan(&self, subject: &Subject) -> Result<Plan, Unread> {

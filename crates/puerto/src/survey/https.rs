@@ -1,4 +1,5 @@
-//! One page over HTTPS, or one report: what MTA-STS and TLS-RPT need, and no more.
+//! One page over HTTPS: what an MTA-STS policy needs, one report about TLS, and one request to
+//! an authority of certificates, and no more. A connection is for one request.
 //!
 //! Redirects are not followed, since senders do not follow them either (RFC 8461 §3.3),
 //! and the certificate must be valid. What failed on the way there says nothing about
@@ -14,11 +15,33 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::cause::Cause;
-use crate::lang::{Said, dns_error, said, system};
+use crate::lang::{Said, Text, dns_error, system};
 use crate::tls::{ClientTls, handshake_failure, tls_failure};
 
 /// Octets of an answer that are read: RFC 8461 §3.3 suggests 64 kilobytes.
 const MAX_ANSWER: u64 = 64 * 1024;
+
+const TOO_LONG: Text = Text::new("the answer is too long", "la respuesta es demasiado larga");
+const NO_HTTP: Text = Text::new("no HTTP answer", "no ha dado una respuesta HTTP");
+
+/// A server's answer to one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The fields of its header, by their names as they were written.
+    pub fields: Vec<(String, String)>,
+    /// What follows the header.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// What the first field of this name says; "" without one.
+    pub fn field(&self, wanted: &str) -> &str {
+        let mut values = self.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        values.next().map_or("", |(_, value)| value)
+    }
+}
 
 /// What a host answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +83,7 @@ pub async fn fetch(at: SocketAddr, host: &str, path: &str, tls: &ClientTls) -> P
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: puerto\r\nAccept: text/plain\r\n\
          Connection: close\r\n\r\n"
     );
-    answer(at, host, question.as_bytes(), tls).await
+    page(at, host, question.as_bytes(), tls).await
 }
 
 /// Gives `host`, at this address, octets of a media type.
@@ -77,22 +100,36 @@ pub async fn post(
     )
     .into_bytes();
     question.extend(octets);
-    answer(at, host, &question, tls).await
+    page(at, host, &question, tls).await
 }
 
-async fn answer(at: SocketAddr, host: &str, question: &[u8], tls: &ClientTls) -> Page {
-    match exchange(at, host, question, tls).await {
-        Ok(octets) => read(&octets).unwrap_or_else(|| {
-            Page::Failed(said!("no HTTP answer", "no ha dado una respuesta HTTP"))
-        }),
+async fn page(at: SocketAddr, host: &str, question: &[u8], tls: &ClientTls) -> Page {
+    match ask(at, host, question, tls).await {
+        Ok(answer) => Page::Answer {
+            status: answer.status,
+            media_type: answer.field("content-type").to_owned(),
+            body: String::from_utf8_lossy(&answer.body).into_owned(),
+        },
         Err(why) => why,
     }
+}
+
+/// Sends one request, whole and with `Connection: close`, to a host whose certificate is
+/// valid, and reads the answer. An error is never [`Page::Answer`].
+pub async fn ask(
+    at: SocketAddr,
+    host: &str,
+    request: &[u8],
+    tls: &ClientTls,
+) -> Result<Answer, Page> {
+    let octets = exchange(at, host, request, tls).await?;
+    read(&octets).ok_or_else(|| Page::Failed(NO_HTTP.into()))
 }
 
 async fn exchange(
     at: SocketAddr,
     host: &str,
-    question: &[u8],
+    request: &[u8],
     tls: &ClientTls,
 ) -> Result<Vec<u8>, Page> {
     let broke = |error: std::io::Error| Page::Failed(system(&error));
@@ -105,14 +142,11 @@ async fn exchange(
         let is_fault = tls.has_roots() && is_certificates_fault(&error);
         if is_fault { Page::Untrusted(why) } else { Page::Failed(why) }
     })?;
-    stream.write_all(question).await.map_err(broke)?;
+    stream.write_all(request).await.map_err(broke)?;
     let mut octets = Vec::new();
     let read = stream.take(MAX_ANSWER + 1).read_to_end(&mut octets).await;
     if octets.len() as u64 > MAX_ANSWER {
-        return Err(Page::Failed(said!(
-            "the answer is too long",
-            "la respuesta es demasiado larga"
-        )));
+        return Err(Page::Failed(TOO_LONG.into()));
     }
     // Many close without taking leave of TLS.
     if octets.is_empty() {
@@ -127,36 +161,47 @@ fn is_certificates_fault(error: &std::io::Error) -> bool {
     matches!(of_tls, Some(Error::InvalidCertificate(why)) if !matches!(why, CertificateError::Other(_)))
 }
 
-fn read(octets: &[u8]) -> Option<Page> {
-    let text = String::from_utf8_lossy(octets);
-    let (head, body) = text.split_once("\r\n\r\n")?;
+fn read(octets: &[u8]) -> Option<Answer> {
+    let end = memchr::memmem::find(octets, b"\r\n\r\n")?;
+    let (head, rest) = octets.split_at_checked(end)?;
+    let body = rest.get(4..)?;
+    let head = String::from_utf8_lossy(head);
     let mut lines = head.split("\r\n");
     let mut first = lines.next()?.split_whitespace();
     first.next().filter(|version| version.starts_with("HTTP/1."))?;
     let status = first.next()?.parse().ok()?;
-    let fields: Vec<_> = lines.filter_map(|line| line.split_once(':')).collect();
-    let field = |wanted: &str| {
-        let mut values = fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        values.next().map_or("", |(_, value)| value.trim())
-    };
-    let body = match field("transfer-encoding").eq_ignore_ascii_case("chunked") {
+    let fields = lines.filter_map(|line| line.split_once(':'));
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+    let mut answer = Answer { status, fields, body: Vec::new() };
+    answer.body = match answer.field("transfer-encoding").eq_ignore_ascii_case("chunked") {
         true => joined(body)?,
-        false => body.to_owned(),
+        false => whole(body, answer.field("content-length"))?,
     };
-    Some(Page::Answer { status, media_type: field("content-type").to_owned(), body })
+    Some(answer)
+}
+
+// What is cut off is no answer, where the server says how long it is.
+fn whole(body: &[u8], length: &str) -> Option<Vec<u8>> {
+    match length {
+        "" => Some(body.to_vec()),
+        length => body.get(..length.parse().ok()?).map(<[u8]>::to_vec),
+    }
 }
 
 // RFC 9112 §7.1.
-fn joined(mut chunks: &str) -> Option<String> {
-    let mut body = String::new();
+fn joined(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
     loop {
-        let (size, rest) = chunks.split_once("\r\n")?;
-        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        let end = memchr::memmem::find(chunks, b"\r\n")?;
+        let (size, rest) = (chunks.get(..end)?, chunks.get(end + 2..)?);
+        let size = std::str::from_utf8(size).ok()?.split(';').next()?.trim();
+        let size = usize::from_str_radix(size, 16).ok()?;
         if size == 0 {
             return Some(body);
         }
-        body.push_str(rest.get(..size)?);
-        chunks = rest.get(size..)?.strip_prefix("\r\n")?;
+        let (chunk, rest) = rest.split_at_checked(size)?;
+        body.extend_from_slice(chunk);
+        chunks = rest.strip_prefix(b"\r\n")?;
     }
 }
 
@@ -164,9 +209,13 @@ fn joined(mut chunks: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, media_type: &str, body: &str) -> Option<Page> {
-        let (media_type, body) = (media_type.to_owned(), body.to_owned());
-        Some(Page::Answer { status, media_type, body })
+    fn answer(status: u16, media_type: &str, body: &str) -> Option<(u16, String, Vec<u8>)> {
+        Some((status, media_type.to_owned(), body.into()))
+    }
+
+    fn read(octets: &[u8]) -> Option<(u16, String, Vec<u8>)> {
+        let answer = super::read(octets)?;
+        Some((answer.status, answer.field("Content-Type").to_owned(), answer.body))
     }
 
     #[test]
@@ -178,8 +227,14 @@ mod tests {
         assert_eq!(read(chunked), answer(200, "", "version: STSv1"));
         let moved = b"HTTP/1.1 301 Moved\r\nLocation: https://x.example/\r\n\r\n";
         assert_eq!(read(moved), answer(301, "", ""));
+        let split = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+            1\r\n\xC3\r\n1\r\n\xBC\r\n0\r\n\r\n";
+        assert_eq!(read(split), answer(200, "", "\u{fc}"), "a letter in two chunks");
+        let long = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabc";
+        assert_eq!(read(long), answer(200, "", "ab"));
         for nonsense in [
             &b""[..],
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut",
             b"220 mail.example ESMTP\r\n\r\n",
             b"HTTP/1.1 200 OK\r\n",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\nx",

@@ -1,5 +1,7 @@
 //! The MTA-STS policy of a domain, as text (RFC 8461 §3.2), and the record that announces it.
 
+use aws_lc_rs::digest;
+
 /// Where the policy is, at `mta-sts.DOMAIN`.
 pub const PATH: &str = "/.well-known/mta-sts.txt";
 /// RFC 8461 §3.2: about a year.
@@ -90,6 +92,13 @@ impl Policy {
     }
 }
 
+/// The id of a policy's text: another for each, so that whoever changes the policy and
+/// publishes what is proposed has changed the id, too (RFC 8461 §3.1).
+pub fn id_for(text: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().take(10).map(|octet| format!("{octet:02x}")).collect()
+}
+
 /// The id in the TXT records of `_mta-sts.DOMAIN`; `None` without exactly one that is well
 /// formed (RFC 8461 §3.1).
 pub fn id_of<'a>(records: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -139,6 +148,15 @@ mod tests {
         assert_eq!(Policy::read(&long).unwrap().hosts, ["*.mx.example"], "no name is so long");
         let many = text.replace("mx: *.mx.example", &"mx: b.test\r\n".repeat(1000));
         assert_eq!(Policy::read(&many).unwrap().hosts.len(), MOST_HOSTS);
+    }
+
+    #[test]
+    fn each_policy_has_an_id_of_its_own() {
+        let (one, other) = (id_for("mode: testing"), id_for("mode: enforce"));
+        assert_ne!(one, other);
+        for id in [&one, &other] {
+            assert_eq!(id_of([format!("v=STSv1; id={id}").as_str()]), Some(id.as_str()));
+        }
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub struct Certificate {
     pub not_before: jiff::civil::Date,
     /// When it ends to hold.
     pub not_after: jiff::civil::Date,
+    /// The same moments to the second, since the epoch.
+    pub holds: (i64, i64),
+    /// Its number, as DER has it, and the name of its issuer's key: what its authority knows it
+    /// by (RFC 9773 §4.1).
+    pub number: (Vec<u8>, Option<Vec<u8>>),
 }
 
 /// A list of elements, each of its own kind.
@@ -30,6 +35,7 @@ pub(super) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 /// The name of a thing that is registered.
 pub(super) const OID: u8 = 0x06;
+const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const UTC_TIME: u8 = 0x17;
@@ -43,6 +49,9 @@ const DNS_NAME: u8 = 0x82;
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 const ORGANIZATION: [u8; 3] = [0x55, 0x04, 0x0A];
 const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1D, 0x11];
+const AUTHORITY_KEY: [u8; 3] = [0x55, 0x1D, 0x23];
+/// `[0]`: the name of a key, in the extension about the issuer's.
+const KEY_NAME: u8 = 0x80;
 /// Names that are kept.
 const MAX_NAMES: usize = 100;
 
@@ -54,18 +63,20 @@ impl Certificate {
         if fields.peek() == Some(VERSION) {
             fields.next()?;
         }
-        fields.next()?; // serial number
+        let number = fields.take(INTEGER)?.to_vec();
         fields.next()?; // algorithm
         let issuer_der = fields.take(SEQUENCE)?;
         let mut validity = Reader(fields.take(SEQUENCE)?);
-        let not_before = date(validity.next()?)?;
-        let not_after = date(validity.next()?)?;
+        let (begin, end) = (validity.next()?, validity.next()?);
+        let (not_before, not_after) = (date(begin)?, date(end)?);
+        let holds = (moment(begin, not_before), moment(end, not_after));
         let subject_der = fields.take(SEQUENCE)?;
         let public_key = fields.take(SEQUENCE)?.to_vec();
-        let mut names = Vec::new();
+        let (mut names, mut issuer_key) = (Vec::new(), None);
         while let Some((tag, value)) = fields.next() {
             if tag == EXTENSIONS {
                 names = alternative_names(value).unwrap_or_default();
+                issuer_key = authority_key(value);
             }
         }
         let (subject, issuer) = (name(subject_der), name(issuer_der));
@@ -80,6 +91,8 @@ impl Certificate {
             names,
             not_before,
             not_after,
+            holds,
+            number: (number, issuer_key),
         })
     }
 
@@ -171,25 +184,47 @@ fn date((tag, value): (u8, &[u8])) -> Option<jiff::civil::Date> {
     jiff::civil::Date::new(year, month, day).ok()
 }
 
-fn alternative_names(der: &[u8]) -> Option<Vec<String>> {
-    let mut names = Vec::new();
+// The time behind the date: HHMMSSZ (RFC 5280 §4.1.2.5). Midnight, where it is none.
+fn moment((_, value): (u8, &[u8]), date: jiff::civil::Date) -> i64 {
+    let time = value.len().checked_sub(7).and_then(|at| value.get(at..));
+    let pair = |at: usize| -> Option<i8> {
+        std::str::from_utf8(time?.get(at..at + 2)?).ok()?.parse().ok()
+    };
+    let (hour, minute, second) = (pair(0).unwrap_or(0), pair(2).unwrap_or(0), pair(4).unwrap_or(0));
+    let time = jiff::civil::Time::new(hour, minute, second, 0).unwrap_or_default();
+    let at = date.to_datetime(time).to_zoned(jiff::tz::TimeZone::UTC);
+    at.map_or(0, |at| at.timestamp().as_second())
+}
+
+// The contents of an extension.
+fn extension(der: &[u8], wanted: [u8; 3]) -> Option<&[u8]> {
     let mut extensions = Reader(Reader(der).take(SEQUENCE)?);
     while let Some(extension) = extensions.take(SEQUENCE) {
         let mut extension = Reader(extension);
-        if extension.take(OID) != Some(&ALTERNATIVE_NAMES) {
+        if extension.take(OID) != Some(&wanted) {
             continue;
         }
-        let value = loop {
+        loop {
             match extension.next()? {
-                (OCTET_STRING, value) => break value,
+                (OCTET_STRING, value) => return Some(value),
                 _critical => {}
             }
-        };
-        let mut list = Reader(Reader(value).take(SEQUENCE)?);
-        while let Some((tag, value)) = list.next() {
-            if tag == DNS_NAME && names.len() < MAX_NAMES {
-                names.push(String::from_utf8_lossy(value).into_owned());
-            }
+        }
+    }
+    None
+}
+
+fn authority_key(der: &[u8]) -> Option<Vec<u8>> {
+    let value = extension(der, AUTHORITY_KEY)?;
+    Reader(Reader(value).take(SEQUENCE)?).take(KEY_NAME).map(<[u8]>::to_vec)
+}
+
+fn alternative_names(der: &[u8]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut list = Reader(Reader(extension(der, ALTERNATIVE_NAMES)?).take(SEQUENCE)?);
+    while let Some((tag, value)) = list.next() {
+        if tag == DNS_NAME && names.len() < MAX_NAMES {
+            names.push(String::from_utf8_lossy(value).into_owned());
         }
     }
     Some(names)
@@ -212,6 +247,10 @@ mod tests {
         assert_eq!(certificate.names, ["mx.example"]);
         assert_eq!(certificate.not_before.to_string(), "2026-11-24");
         assert_eq!(certificate.not_after.to_string(), "2126-10-31");
+        let day = |at: i64| jiff::Timestamp::from_second(at).unwrap().to_string();
+        assert!(day(certificate.holds.0).starts_with("2026-11-24T"), "{:?}", certificate.holds);
+        assert!(day(certificate.holds.1).starts_with("2126-10-31T"), "{:?}", certificate.holds);
+        assert!(!certificate.number.0.is_empty());
     }
 
     #[test]

@@ -25,6 +25,7 @@ impl World for Told {
             machine: Some("vps.host.example".into()),
             exchanges: Ok(vec!["mx.provider.example".into()]),
             absent: true,
+            validates: Some(true),
         }
     }
 

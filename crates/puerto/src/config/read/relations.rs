@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Draft, Reader, RouteDraft};
 use crate::config::errors::ConfigError;
-use crate::config::{Config, TlsLevel};
+use crate::config::{Acme, Challenge, Config, TlsLevel};
 use crate::lang::{Said, Text, said};
 
 const WITH_TLS: Text =
@@ -142,12 +142,12 @@ impl Reader {
             ("listen.submissions", &config.listen.submissions, TLS_FROM_THE_START),
         ] {
             self.require(
-                addresses.is_empty() || draft.certificate.is_some(),
+                addresses.is_empty() || draft.certificate.is_some() || config.acme.is_on(),
                 key,
                 why.into(),
                 said!(
-                    "[] until [tls] has `certificate` and `key`",
-                    "[] hasta que [tls] tenga `certificate` y `key`"
+                    "[] until [tls] has `certificate` and `key`, or [acme] a `directory`",
+                    "[] hasta que [tls] tenga `certificate` y `key`, o [acme] un `directory`"
                 ),
             );
         }
@@ -160,8 +160,96 @@ impl Reader {
             ),
             said!("at least one domain", "al menos un dominio"),
         );
+        self.acme(draft);
+        self.policy(draft);
         self.bounds(config);
         self.addresses(draft);
+    }
+
+    fn acme(&mut self, draft: &Draft) {
+        let config = &draft.config;
+        let acme = &config.acme;
+        if !acme.is_on() {
+            return;
+        }
+        self.require(
+            acme.accept_terms,
+            "acme.directory",
+            said!(
+                "no certificate is asked for before the authority's terms are accepted",
+                "no se pide ningún certificado antes de aceptar las condiciones de la autoridad"
+            ),
+            said!(
+                "`accept_terms = true` beside it, once you have read them",
+                "`accept_terms = true` junto a ella, cuando las haya leído"
+            ),
+        );
+        let own = Acme::files(&config.state_dir);
+        let elsewhere = draft.certificate.as_ref().is_some_and(|file| *file != own.certificate);
+        self.require(
+            !elsewhere,
+            "tls.certificate",
+            said!(
+                "the certificate is to be got by ACME, and to be read from elsewhere",
+                "el certificado se ha de obtener por ACME y a la vez leerse de otro sitio"
+            ),
+            said!(
+                "either [acme] `directory` or [tls] `certificate` and `key`",
+                "o bien `directory` en [acme], o bien `certificate` y `key` en [tls]"
+            ),
+        );
+        self.require(
+            draft.acme_names.as_ref().is_none_or(|names| !names.is_empty()),
+            "acme.names",
+            said!("a certificate for no name", "un certificado para ningún nombre"),
+            said!("at least one name", "al menos un nombre"),
+        );
+        let by_dns = acme.challenge == Challenge::Dns;
+        self.require(
+            !by_dns || (acme.dns_server.is_some() && acme.dns_key.is_some()),
+            "acme.challenge",
+            said!(
+                "dns-01 writes into the DNS, but nothing says where and with which key",
+                "dns-01 escribe en el DNS, pero nada dice dónde ni con qué clave"
+            ),
+            said!("`dns_server` and `dns_key` beside it", "`dns_server` y `dns_key` junto a ella"),
+        );
+    }
+
+    fn policy(&mut self, draft: &Draft) {
+        let config = &draft.config;
+        if config.mta_sts.mode.is_none() {
+            return;
+        }
+        self.require(
+            draft.certificate.is_some() || config.acme.is_on(),
+            "mta_sts.mode",
+            said!(
+                "the policy is served over HTTPS, but there is no certificate",
+                "la política se sirve por HTTPS, pero no hay certificado"
+            ),
+            said!(
+                "\"\" until [acme] has a `directory`, or [tls] `certificate` and `key`",
+                "\"\" hasta que [acme] tenga un `directory`, o [tls] `certificate` y `key`"
+            ),
+        );
+        self.require(
+            draft.policy_mx.as_ref().is_none_or(|hosts| !hosts.is_empty()),
+            "mta_sts.mx",
+            said!("a policy that names no host", "una política que no nombra ninguna máquina"),
+            said!("every MX host of our domains", "todos los MX de nuestros dominios"),
+        );
+        // RFC 8461 §3.2: at most about a year; below a day it is as good as none.
+        let day = Duration::from_secs(24 * 3600);
+        self.require(
+            (day..=day * 365).contains(&config.mta_sts.max_age),
+            "mta_sts.max_age",
+            said!(
+                "senders would forget the policy too soon, or keep it for too long",
+                "los remitentes olvidarían la política demasiado pronto, o la guardarían demasiado"
+            ),
+            said!("a duration from \"1d\" to \"365d\"", "una duración de \"1d\" a \"365d\""),
+        );
     }
 
     fn bounds(&mut self, config: &Config) {

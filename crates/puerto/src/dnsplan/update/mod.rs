@@ -16,13 +16,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{MX, TXT};
+use hickory_proto::rr::rdata::{MX, TLSA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType as Type};
 use puerto_mail::dns::RecordType;
 use puerto_spool::clock::Clock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::existing::hexadecimal;
 use super::{Plan, Planned, Said, State, words};
 use crate::dns::{hickory_type, plain, wire_name};
 use crate::lang::{NOT_IN_TIME, Text, quoted, system};
@@ -30,6 +31,10 @@ pub use key::{Key, KeyFileError};
 
 /// For one exchange with the server.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Seconds for which a record is kept that is soon taken away again.
+const SHORT_LIVED: u32 = 60;
+/// NOTAUTH: the server is not responsible (RFC 2136 §2.2).
+const NOT_OURS: u16 = 9;
 
 const TOO_LARGE: Text =
     Text::new("the update is too large", "la actualización es demasiado grande");
@@ -156,6 +161,43 @@ pub async fn publish(
     })
 }
 
+/// Writes a TXT record for a short while, or takes it away again: others at its name stay.
+/// Says in which zone it is.
+pub async fn text(
+    server: SocketAddr,
+    key: &Key,
+    clock: &dyn Clock,
+    (name, value): (&str, &str),
+    is_wanted: bool,
+) -> Result<String, UpdateError> {
+    let client = Client { server, key, clock };
+    let zone = client.zone_of(name).await?;
+    let zone = zone.ok_or_else(|| UpdateError::Refused(name.to_owned(), NOT_OURS))?;
+    let mut update = request(OpCode::Update, &zone, Type::SOA)?;
+    let data = RData::TXT(TXT::new(vec![value.to_owned()]));
+    let record = Record::from_rdata(wire(name)?, SHORT_LIVED, data);
+    update.add_authority(if is_wanted { record } else { in_class(DNSClass::NONE, record) });
+    let answer = client.exchange(&update).await?;
+    accepted(&answer, &zone).map(|()| zone)
+}
+
+// What an update was answered with.
+fn accepted(answer: &Message, zone: &str) -> Result<(), UpdateError> {
+    let zone = zone.to_owned();
+    match answer.response_code {
+        ResponseCode::NoError => Ok(()),
+        // RFC 2136 §3.2: a prerequisite does not hold any more.
+        ResponseCode::NXDomain
+        | ResponseCode::YXDomain
+        | ResponseCode::YXRRSet
+        | ResponseCode::NXRRSet => Err(UpdateError::Changed(zone)),
+        code => Err(match (code, tsig::error_of(answer)) {
+            (ResponseCode::NotAuth, reason @ 1..) => UpdateError::Key(zone, reason),
+            _ => UpdateError::Refused(zone, code.into()),
+        }),
+    }
+}
+
 async fn publish_in(
     client: &Client<'_>,
     plan: &Plan,
@@ -191,21 +233,8 @@ async fn publish_in(
     zones.extend(updates.keys().cloned());
     for (zone, update) in &updates {
         let answer = client.exchange(update).await?;
-        let zone = zone.clone();
-        match answer.response_code {
-            ResponseCode::NoError => changed.push(zone),
-            // RFC 2136 §3.2: a prerequisite does not hold any more.
-            ResponseCode::NXDomain
-            | ResponseCode::YXDomain
-            | ResponseCode::YXRRSet
-            | ResponseCode::NXRRSet => return Err(UpdateError::Changed(zone)),
-            code => {
-                return Err(match (code, tsig::error_of(&answer)) {
-                    (ResponseCode::NotAuth, reason @ 1..) => UpdateError::Key(zone, reason),
-                    _ => UpdateError::Refused(zone, code.into()),
-                });
-            }
-        }
+        accepted(&answer, zone)?;
+        changed.push(zone.clone());
     }
     for ((name, kind), records) in &sets {
         if done.elsewhere.iter().any(|other| other == name) {
@@ -286,11 +315,26 @@ fn data_of(record: &Planned) -> Result<RData, UpdateError> {
         (RecordType::Mx, Some((preference, host))) => {
             RData::MX(MX::new(preference.parse().unwrap_or(10), wire(host)?))
         }
+        (RecordType::Tlsa, _) => {
+            tlsa_of(&record.value).ok_or_else(|| UpdateError::Unreachable(quoted(&record.value)))?
+        }
         _ => {
             let address = record.value.parse::<IpAddr>();
             address.map_err(|error| UpdateError::Unreachable(quoted(&error.to_string())))?.into()
         }
     })
+}
+
+// As a zone file writes it.
+fn tlsa_of(value: &str) -> Option<RData> {
+    let mut words = value.split(' ');
+    let mut number = || words.next()?.parse::<u8>().ok();
+    let (usage, selector, matching) = (number()?, number()?, number()?);
+    let digits = words.next()?;
+    let pairs = digits.as_bytes().chunks_exact(2);
+    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let data = pairs.map(octet).collect::<Option<Vec<u8>>>()?;
+    Some(RData::TLSA(TLSA::new(usage.into(), selector.into(), matching.into(), data)))
 }
 
 /// The value as plans write it.
@@ -301,6 +345,13 @@ fn value_of(record: &Record) -> String {
             let host = plain(&mx.exchange);
             format!("{} {}", mx.preference, if host.is_empty() { "." } else { &host })
         }
+        RData::TLSA(tlsa) => format!(
+            "{} {} {} {}",
+            u8::from(tlsa.cert_usage),
+            u8::from(tlsa.selector),
+            u8::from(tlsa.matching),
+            hexadecimal(&tlsa.cert_data)
+        ),
         data => data.to_string(),
     }
 }

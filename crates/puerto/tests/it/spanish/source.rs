@@ -18,6 +18,7 @@ const NOT_SHOWN: &[&str] = &[
     "puerto/src/serve/",
     "puerto/src/local/overseer.rs",
     // Said in the log alone.
+    "puerto/src/acme/run.rs",
     "puerto/src/accounts/mod.rs",
     "puerto/src/accounts/pace.rs",
     "puerto/src/drop/",
