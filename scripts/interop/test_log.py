@@ -19,7 +19,7 @@ def test_pflogsumm_counts_what_happened(world):
     wait_for("the bounce", lambda: "status=bounced" in puerto.log())
     puerto.wait_empty()
     log = puerto.mail_log
-    report = run("pflogsumm", "--syslog_name=puerto", log).stdout.decode()
+    report = run("pflogsumm", "--syslog-name", "puerto", log).stdout.decode()
     figures = dict((name, int(number)) for number, name in
                    re.findall(r"^\s+(\d+)\s+(received|delivered|bounced|rejected)\b", report, re.M))
     sent = puerto.log().count("status=sent")

@@ -259,14 +259,18 @@ def test_fail2ban(world):
                 assert client.docmd("RCPT", "TO:<you@example.net>")[0] == 554
                 client.docmd("RCPT", f'TO:<"{quoted}"@example.net>')
         puerto.stop()
-        done = run("fail2ban-regex", "--print-all-matched", puerto.mail_log, filter_file)
-        said = done.stdout.decode()
         assert "192.0.2.66" in puerto.log(), "the log has what was to frame somebody"
-        counted = re.search(r"(\d+) matched", said)
-        assert counted and counted[1] == "3", said
-        matched = said[said.index("Matched line(s)"):said.index("Missed line(s)")]
-        assert matched.count("127.0.0.78") == 2 and matched.count("127.0.0.79") == 1, matched
-        assert "192.0.2.66" not in matched, matched
+        # The journal names the machine and the program in front of what is said.
+        journal = world.folder / f"journal-{form}"
+        front = "Nov 30 02:11:46 mail puerto[3322]: " if form == "json" else ""
+        journal.write_text("".join(f"{front}{line}\n" for line in puerto.log().splitlines()))
+        for log in (puerto.mail_log, journal):
+            said = run("fail2ban-regex", "--print-all-matched", log, filter_file).stdout.decode()
+            counted = re.search(r"(\d+) matched", said)
+            assert counted and counted[1] == "3", said
+            matched = said[said.index("Matched line(s)"):said.index("Missed line(s)")]
+            assert matched.count("127.0.0.78") == 2 and matched.count("127.0.0.79") == 1, matched
+            assert "192.0.2.66" not in matched, matched
 
 
 class Dovecot(Process):
