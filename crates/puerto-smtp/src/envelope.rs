@@ -86,6 +86,8 @@ pub struct Envelope {
     pub eight_bit: bool,
     /// SMTPUTF8 was declared: addresses or header hold UTF-8 (RFC 6531).
     pub smtputf8: bool,
+    /// It goes to many and nobody waits for it: others go before it.
+    pub bulk: bool,
 }
 
 impl Envelope {
@@ -99,6 +101,7 @@ impl Envelope {
             verp: None,
             eight_bit: false,
             smtputf8: false,
+            bulk: false,
         }
     }
 }

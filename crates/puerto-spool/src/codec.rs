@@ -151,6 +151,7 @@ pub(crate) struct Common {
     pub(crate) verp: Option<Verp>,
     pub(crate) eight_bit: bool,
     pub(crate) smtputf8: bool,
+    pub(crate) bulk: bool,
     pub(crate) received_at: Timestamp,
     pub(crate) origin: Origin,
     /// Why it was committed held.
@@ -163,6 +164,7 @@ const RET_FULL: u8 = 4;
 const RET_HEADERS: u8 = 8;
 const HELD_FOR: u8 = 16;
 const VERP: u8 = 32;
+const BULK: u8 = 64;
 const NOTIFY_GIVEN: u8 = 1;
 const NOTIFY_SUCCESS: u8 = 2;
 const NOTIFY_FAILURE: u8 = 4;
@@ -183,8 +185,9 @@ impl Common {
         };
         let held = bit(self.held_for.is_some(), HELD_FOR);
         let verp = bit(self.verp.is_some(), VERP);
-        let flags =
-            bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8) | ret | held | verp;
+        let bulk = bit(self.bulk, BULK);
+        let needs = bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8);
+        let flags = needs | ret | held | verp | bulk;
         out.put_u8(flags);
         out.put_time(self.received_at);
         match &self.reverse_path {
@@ -219,6 +222,11 @@ impl Common {
         }
     }
 
+    /// Whether others go before the message, of what stands before its recipients.
+    pub(crate) fn is_bulk(encoded: &[u8]) -> bool {
+        encoded.first().is_some_and(|flags| flags & BULK != 0)
+    }
+
     /// When the message came, of what stands before its recipients.
     pub(crate) fn received_at(encoded: &[u8]) -> Result<Timestamp, Malformed> {
         let mut from = Take(encoded);
@@ -235,7 +243,7 @@ impl Common {
             RET_HEADERS => Some(Return::Headers),
             _ => return Err(Malformed("RET has two values")),
         };
-        if flags & !(EIGHT_BIT | SMTPUTF8 | RET_FULL | RET_HEADERS | HELD_FOR | VERP) != 0 {
+        if flags & !(EIGHT_BIT | SMTPUTF8 | RET_FULL | RET_HEADERS | HELD_FOR | VERP | BULK) != 0 {
             return Err(Malformed("an unknown flag is set"));
         }
         let received_at = from.time()?;
@@ -267,6 +275,7 @@ impl Common {
             verp,
             eight_bit: flags & EIGHT_BIT != 0,
             smtputf8: flags & SMTPUTF8 != 0,
+            bulk: flags & BULK != 0,
             received_at,
             origin,
             held_for,

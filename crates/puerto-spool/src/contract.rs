@@ -290,6 +290,7 @@ fn content_and_envelope_come_back(bench: &Bench) {
             verp: Verp::parse("-="),
             eight_bit: true,
             smtputf8: true,
+            bulk: true,
         };
         new.origin = origin;
         let (id, envelope, origin) = (new.id, new.envelope.clone(), new.origin.clone());
@@ -312,6 +313,7 @@ fn envelope_of(entry: &Entry) -> Envelope {
         verp: entry.verp,
         eight_bit: entry.eight_bit,
         smtputf8: entry.smtputf8,
+        bulk: entry.bulk,
     }
 }
 

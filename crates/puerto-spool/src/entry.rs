@@ -97,6 +97,8 @@ pub struct Entry {
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.
     pub smtputf8: bool,
+    /// Others go before it.
+    pub bulk: bool,
     /// When it came.
     pub received_at: Timestamp,
     /// Where it came from.
@@ -123,6 +125,7 @@ impl Entry {
             verp: self.verp,
             eight_bit: self.eight_bit,
             smtputf8: self.smtputf8,
+            bulk: self.bulk,
         }
     }
 
@@ -191,6 +194,8 @@ pub struct Lease {
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.
     pub smtputf8: bool,
+    /// Others go before it.
+    pub bulk: bool,
     /// When the message came.
     pub received_at: Timestamp,
     /// Where it came from.

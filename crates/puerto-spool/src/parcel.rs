@@ -99,6 +99,7 @@ mod tests {
             verp: None,
             eight_bit: true,
             smtputf8: false,
+            bulk: true,
             received_at: at(5),
             origin: Origin::LocalUser(1000),
             size: 1234,

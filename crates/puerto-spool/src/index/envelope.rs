@@ -36,6 +36,7 @@ impl EncodedEnvelope {
             verp: envelope.verp,
             eight_bit: envelope.eight_bit,
             smtputf8: envelope.smtputf8,
+            bulk: envelope.bulk,
             received_at,
             origin,
             held_for,

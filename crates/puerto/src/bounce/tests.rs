@@ -71,6 +71,7 @@ fn job(reverse_path: &str, message: &str) -> Job {
         verp: None,
         eight_bit: false,
         smtputf8: false,
+        bulk: false,
         received_at: Timestamp::from_millis(1_795_500_000_000),
         in_queue: Duration::ZERO,
         ending: Ending::default(),

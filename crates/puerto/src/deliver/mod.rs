@@ -106,6 +106,8 @@ pub struct Job {
     pub eight_bit: bool,
     /// The message needs SMTPUTF8.
     pub smtputf8: bool,
+    /// It goes to many, and others go before it.
+    pub bulk: bool,
     /// When the message came, for `delay=`.
     pub received_at: Timestamp,
     /// How long it waited in the queue before this attempt, for `delays=`.

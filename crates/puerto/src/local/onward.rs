@@ -91,6 +91,7 @@ fn envelope(job: &Job, sent: Sent<'_>, targets: &[Address]) -> Envelope {
             verp: None,
             eight_bit: job.eight_bit,
             smtputf8: job.smtputf8,
+            bulk: job.bulk,
         };
     };
     // A list's copies are a new message as far as notifications go (RFC 3461 §5.2.7.3).
@@ -98,6 +99,7 @@ fn envelope(job: &Job, sent: Sent<'_>, targets: &[Address]) -> Envelope {
     Envelope {
         eight_bit: job.eight_bit,
         smtputf8: job.smtputf8,
+        bulk: job.bulk,
         ..Envelope::new(ReversePath::Address(owner), recipients)
     }
 }

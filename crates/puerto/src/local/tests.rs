@@ -64,6 +64,7 @@ fn job(to: &[&str], message: &'static [u8]) -> Job {
         verp: None,
         eight_bit: false,
         smtputf8: false,
+        bulk: false,
         received_at: Timestamp::from_millis(0),
         in_queue: Duration::ZERO,
         ending: Ending::default(),

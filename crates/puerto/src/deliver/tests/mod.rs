@@ -95,6 +95,7 @@ fn job(plan: Plan, recipients: usize) -> Job {
         verp: None,
         eight_bit: false,
         smtputf8: false,
+        bulk: false,
         received_at: Timestamp::from_millis(0),
         in_queue: Duration::ZERO,
         ending: Ending::default(),
