@@ -16,8 +16,8 @@ use crate::providers::Rate;
 const LESS: f64 = 0.7;
 /// Over how long what a destination took is averaged.
 const MEMORY: Duration = Duration::from_secs(600);
-/// What a destination surely bears that complains before it took anything to speak of: ten
-/// messages a minute.
+/// What a destination surely bears that complains before it took anything: ten messages a
+/// minute.
 const UNKNOWN: f64 = 10.0 / 60.0;
 /// The slowest: one message in so many seconds.
 const SLOWEST: f64 = 1.0 / 600.0;
@@ -103,14 +103,18 @@ impl Meter {
         self.last = Some(now);
     }
 
-    // In messages a second.
-    fn rate(&self, now: Instant) -> f64 {
-        let (Some(since), Some(last)) = (self.since, self.last) else { return 0.0 };
+    // In messages a second; `None`: nothing was taken for so long that nobody knows.
+    fn rate(&self, now: Instant) -> Option<f64> {
+        let (since, last) = (self.since?, self.last?);
         let memory = MEMORY.as_secs_f64();
-        let faded = now.saturating_duration_since(last).as_secs_f64() / memory;
+        let quiet = now.saturating_duration_since(last);
+        if quiet >= MEMORY {
+            return None;
+        }
+        let faded = quiet.as_secs_f64() / memory;
         let watched = now.saturating_duration_since(since).as_secs_f64().max(1.0);
         let room = memory * (1.0 - (-watched / memory).exp());
-        self.count * (-faded).exp() / room
+        Some(self.count * (-faded).exp() / room)
     }
 }
 
@@ -180,7 +184,7 @@ impl Pace {
                 let was = found.rate(now).unwrap_or(found.bore);
                 (found.taken / passed).clamp(was / 4.0, was)
             }
-            _ => self.meter.rate(now).max(UNKNOWN),
+            _ => self.meter.rate(now).unwrap_or(UNKNOWN),
         };
         self.found = Some(Found {
             began: now + rest.saturating_sub(COUNTED_REST),
