@@ -100,6 +100,8 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// What is wanted of TLS on the way.
     pub tls: TlsWish,
+    /// It goes to many and nobody waits for it: others go before it.
+    pub bulk: bool,
 }
 
 impl Envelope {
@@ -114,6 +116,7 @@ impl Envelope {
             eight_bit: false,
             smtputf8: false,
             tls: TlsWish::Usual,
+            bulk: false,
         }
     }
 }

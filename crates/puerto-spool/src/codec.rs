@@ -152,6 +152,7 @@ pub(crate) struct Common {
     pub(crate) eight_bit: bool,
     pub(crate) smtputf8: bool,
     pub(crate) tls: TlsWish,
+    pub(crate) bulk: bool,
     pub(crate) received_at: Timestamp,
     pub(crate) origin: Origin,
     /// Why it was committed held.
@@ -164,8 +165,11 @@ const RET_FULL: u8 = 4;
 const RET_HEADERS: u8 = 8;
 const HELD_FOR: u8 = 16;
 const VERP: u8 = 32;
-const TLS_REQUIRED: u8 = 64;
-const TLS_OPTIONAL: u8 = 128;
+const BULK: u8 = 64;
+/// What is wanted of TLS stands at the end.
+const TLS: u8 = 128;
+const TLS_REQUIRED: u8 = 1;
+const TLS_OPTIONAL: u8 = 2;
 const NOTIFY_GIVEN: u8 = 1;
 const NOTIFY_SUCCESS: u8 = 2;
 const NOTIFY_FAILURE: u8 = 4;
@@ -186,13 +190,10 @@ impl Common {
         };
         let held = bit(self.held_for.is_some(), HELD_FOR);
         let verp = bit(self.verp.is_some(), VERP);
-        let tls = match self.tls {
-            TlsWish::Usual => 0,
-            TlsWish::Required => TLS_REQUIRED,
-            TlsWish::Optional => TLS_OPTIONAL,
-        };
+        let bulk = bit(self.bulk, BULK);
+        let tls = bit(self.tls != TlsWish::Usual, TLS);
         let needs = bit(self.eight_bit, EIGHT_BIT) | bit(self.smtputf8, SMTPUTF8);
-        let flags = needs | ret | held | verp | tls;
+        let flags = needs | ret | held | verp | bulk | tls;
         out.put_u8(flags);
         out.put_time(self.received_at);
         match &self.reverse_path {
@@ -225,6 +226,16 @@ impl Common {
         if let Some(verp) = self.verp {
             out.put_u8(verp.number());
         }
+        match self.tls {
+            TlsWish::Usual => {}
+            TlsWish::Required => out.put_u8(TLS_REQUIRED),
+            TlsWish::Optional => out.put_u8(TLS_OPTIONAL),
+        }
+    }
+
+    /// Whether others go before the message, of what stands before its recipients.
+    pub(crate) fn is_bulk(encoded: &[u8]) -> bool {
+        encoded.first().is_some_and(|flags| flags & BULK != 0)
     }
 
     /// When the message came, of what stands before its recipients.
@@ -242,12 +253,6 @@ impl Common {
             RET_FULL => Some(Return::Full),
             RET_HEADERS => Some(Return::Headers),
             _ => return Err(Malformed("RET has two values")),
-        };
-        let tls = match flags & (TLS_REQUIRED | TLS_OPTIONAL) {
-            0 => TlsWish::Usual,
-            TLS_REQUIRED => TlsWish::Required,
-            TLS_OPTIONAL => TlsWish::Optional,
-            _ => return Err(Malformed("two things are wanted of TLS")),
         };
         let received_at = from.time()?;
         let reverse_path = match from.u8()? {
@@ -271,6 +276,14 @@ impl Common {
             0 => None,
             _ => Some(Verp::from_number(from.u8()?).ok_or(Malformed("VERP is unknown"))?),
         };
+        let tls = match flags & TLS {
+            0 => TlsWish::Usual,
+            _ => match from.u8()? {
+                TLS_REQUIRED => TlsWish::Required,
+                TLS_OPTIONAL => TlsWish::Optional,
+                _ => return Err(Malformed("what is wanted of TLS is unknown")),
+            },
+        };
         Ok(Self {
             reverse_path,
             envelope_id,
@@ -279,6 +292,7 @@ impl Common {
             eight_bit: flags & EIGHT_BIT != 0,
             smtputf8: flags & SMTPUTF8 != 0,
             tls,
+            bulk: flags & BULK != 0,
             received_at,
             origin,
             held_for,

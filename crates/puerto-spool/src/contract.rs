@@ -291,6 +291,7 @@ fn content_and_envelope_come_back(bench: &Bench) {
             eight_bit: true,
             smtputf8: true,
             tls: puerto_smtp::TlsWish::Required,
+            bulk: true,
         };
         new.origin = origin;
         let (id, envelope, origin) = (new.id, new.envelope.clone(), new.origin.clone());
@@ -314,6 +315,7 @@ fn envelope_of(entry: &Entry) -> Envelope {
         eight_bit: entry.eight_bit,
         smtputf8: entry.smtputf8,
         tls: entry.tls,
+        bulk: entry.bulk,
     }
 }
 

@@ -99,6 +99,8 @@ pub struct Entry {
     pub smtputf8: bool,
     /// What is wanted of TLS on the way.
     pub tls: TlsWish,
+    /// Others go before it.
+    pub bulk: bool,
     /// When it came.
     pub received_at: Timestamp,
     /// Where it came from.
@@ -126,6 +128,7 @@ impl Entry {
             eight_bit: self.eight_bit,
             smtputf8: self.smtputf8,
             tls: self.tls,
+            bulk: self.bulk,
         }
     }
 
@@ -196,6 +199,8 @@ pub struct Lease {
     pub smtputf8: bool,
     /// What is wanted of TLS on the way.
     pub tls: TlsWish,
+    /// Others go before it.
+    pub bulk: bool,
     /// When the message came.
     pub received_at: Timestamp,
     /// Where it came from.

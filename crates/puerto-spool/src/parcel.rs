@@ -100,6 +100,7 @@ mod tests {
             eight_bit: true,
             smtputf8: false,
             tls: puerto_smtp::TlsWish::Usual,
+            bulk: true,
             received_at: at(5),
             origin: Origin::LocalUser(1000),
             size: 1234,

@@ -36,6 +36,8 @@ pub(crate) struct DomainState {
     pub(crate) leased: usize,
     /// Whether the next message is to be one that was tried before.
     pub(crate) retried_next: bool,
+    /// Messages in a row that went before those that go to many.
+    pub(crate) before_bulk: u8,
     head: Option<Timestamp>,
     place: Place,
 }
@@ -64,6 +66,7 @@ impl Domains {
             depth: 0,
             leased: 0,
             retried_next: false,
+            before_bulk: 0,
             head: None,
             place: Place::Idle,
         };
@@ -112,10 +115,12 @@ impl Domains {
         states.filter(move |state| state.depth >= recipients).map(|state| &*state.domain)
     }
 
-    /// Sets whether the next message is to be one that was tried before.
-    pub(crate) fn set_turn(&mut self, key: DomainKey, retried_next: bool) {
+    /// Sets whether the next message is to be one that was tried before, after one that was
+    /// `bulk` or not.
+    pub(crate) fn set_turn(&mut self, key: DomainKey, retried_next: bool, bulk: bool) {
         if let Some(state) = self.get_mut(key) {
             state.retried_next = retried_next;
+            state.before_bulk = if bulk { 0 } else { state.before_bulk.saturating_add(1) };
         }
     }
 

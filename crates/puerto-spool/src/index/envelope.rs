@@ -37,6 +37,7 @@ impl EncodedEnvelope {
             eight_bit: envelope.eight_bit,
             smtputf8: envelope.smtputf8,
             tls: envelope.tls,
+            bulk: envelope.bulk,
             received_at,
             origin,
             held_for,

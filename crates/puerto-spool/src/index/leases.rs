@@ -12,6 +12,9 @@ use crate::entry::{Lease, LeaseToken};
 use crate::id::{MessageId, Timestamp};
 use crate::{ClaimRequest, Claimed};
 
+/// After so many others, one message that goes to many is handed out before them.
+const BEFORE_BULK: u8 = 7;
+
 /// What was handed out.
 #[derive(Debug)]
 pub(super) struct Leased {
@@ -155,16 +158,20 @@ impl<L> Index<L> {
         out
     }
 
-    /// The message of a domain to hand out: new mail and mail that was tried before
-    /// take turns, so that a backlog never starves what has just come.
+    /// The message of a domain to hand out. What goes to many waits for the others, but for
+    /// one in so many, so that it does not wait for ever. New mail and mail that was tried
+    /// before take turns, so that a backlog never starves what has just come.
     fn choose(&mut self, domain: DomainKey, now: Timestamp) -> Option<MessageId> {
-        let retried_first = self.domains.get(domain)?.retried_next;
-        for retried in [retried_first, !retried_first] {
-            if let Some((due, id)) = first_of_kind(&self.due, domain, retried)
-                && due <= now
-            {
-                self.domains.set_turn(domain, !retried);
-                return Some(id);
+        let state = self.domains.get(domain)?;
+        let (retried_first, bulk_first) = (state.retried_next, state.before_bulk >= BEFORE_BULK);
+        for bulk in [bulk_first, !bulk_first] {
+            for retried in [retried_first, !retried_first] {
+                if let Some((due, id)) = first_of_kind(&self.due, domain, Kind::of(bulk, retried))
+                    && due <= now
+                {
+                    self.domains.set_turn(domain, !retried, bulk);
+                    return Some(id);
+                }
             }
         }
         None
@@ -189,20 +196,34 @@ impl<L> Index<L> {
 }
 
 fn first_of_kind(
-    due: &BTreeSet<(DomainKey, bool, Timestamp, MessageId)>,
+    due: &BTreeSet<(DomainKey, Kind, Timestamp, MessageId)>,
     domain: DomainKey,
-    retried: bool,
+    kind: Kind,
 ) -> Option<(Timestamp, MessageId)> {
-    let earliest = (domain, retried, Timestamp::from_millis(i64::MIN), MessageId::from_u64(0));
-    let (found, kind, due, id) = *due.range(earliest..).next()?;
-    (found == domain && kind == retried).then_some((due, id))
+    let earliest = (domain, kind, Timestamp::from_millis(i64::MIN), MessageId::from_u64(0));
+    let (found, of_kind, due, id) = *due.range(earliest..).next()?;
+    (found == domain && of_kind == kind).then_some((due, id))
 }
 
 /// When the first of a domain is due.
 pub(super) fn first_due(
-    due: &BTreeSet<(DomainKey, bool, Timestamp, MessageId)>,
+    due: &BTreeSet<(DomainKey, Kind, Timestamp, MessageId)>,
     domain: DomainKey,
 ) -> Option<Timestamp> {
-    let kinds = [false, true].into_iter();
-    kinds.filter_map(|retried| first_of_kind(due, domain, retried)).map(|(due, _)| due).min()
+    let kinds = Kind::ALL.into_iter();
+    kinds.filter_map(|kind| first_of_kind(due, domain, kind)).map(|(due, _)| due).min()
+}
+
+/// Whether a message goes to many, and whether all of its recipients in a domain were tried
+/// before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind(u8);
+
+impl Kind {
+    const ALL: [Self; 4] = [Self(0), Self(1), Self(2), Self(3)];
+
+    /// The kind of such a message.
+    pub(super) fn of(bulk: bool, retried: bool) -> Self {
+        Self(u8::from(bulk) * 2 + u8::from(retried))
+    }
 }

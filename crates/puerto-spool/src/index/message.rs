@@ -57,6 +57,7 @@ pub(super) struct Message<L> {
     pub(super) slots: Box<[Slot]>,
     pub(super) size: u64,
     pub(super) remaining: u32,
+    pub(super) bulk: bool,
     pub(super) hold: Hold,
     pub(super) delay_notified: bool,
     pub(super) location: L,

@@ -28,13 +28,13 @@ use foldhash::HashMap;
 use self::domains::{DomainKey, Domains};
 pub(crate) use self::envelope::EncodedEnvelope;
 pub(crate) use self::leases::Moment;
-use self::leases::{Leased, first_due};
+use self::leases::{Kind, Leased, first_due};
 pub(crate) use self::message::Hold;
 use self::message::Message;
 pub(crate) use self::parts::{Part, PartState, states_of};
 pub(crate) use self::slots::read_states;
 use self::slots::{Slot, State};
-use crate::codec::{Malformed, Take};
+use crate::codec::{Common, Malformed, Take};
 use crate::entry::{Disposition, Settlement};
 use crate::id::{MessageId, Timestamp};
 use crate::{Edit, SpoolError};
@@ -57,7 +57,7 @@ pub(crate) struct Index<L> {
     domains: Domains,
     /// One entry for each message and domain of which recipients wait: whether it
     /// was tried before, when its first recipient is due.
-    due: BTreeSet<(DomainKey, bool, Timestamp, MessageId)>,
+    due: BTreeSet<(DomainKey, Kind, Timestamp, MessageId)>,
     leases: HashMap<u64, Leased>,
     /// When leases end, by the clock that does not leap.
     expiries: BTreeSet<(Duration, u64)>,
@@ -127,7 +127,9 @@ impl<L> Index<L> {
         let remaining = u32::try_from(slots.len()).unwrap_or(u32::MAX);
         self.recipients += u64::from(remaining);
         self.octets += size;
+        let bulk = Common::is_bulk(&envelope);
         let message = Message {
+            bulk,
             envelope,
             slots: slots.into(),
             size,
@@ -139,7 +141,7 @@ impl<L> Index<L> {
         let groups = message.groups();
         self.messages.insert(id, message);
         for (domain, _) in groups.into_iter().filter(|_| !hold.is_held()) {
-            self.due.insert((domain, false, due, id));
+            self.due.insert((domain, Kind::of(bulk, false), due, id));
             self.refresh_head(domain);
         }
         before
@@ -342,7 +344,7 @@ impl<L> Index<L> {
     ) {
         let Some(message) = self.messages.get_mut(&id) else { return };
         let group = message.group(domain);
-        let held = message.hold.is_held();
+        let (held, bulk) = (message.hold.is_held(), message.bulk);
         let before = message.slots.get(group.clone()).map(slots::Summary::of).unwrap_or_default();
         if let Some(slots) = message.slots.get_mut(range) {
             change(slots);
@@ -354,10 +356,10 @@ impl<L> Index<L> {
         self.recipients = (self.recipients + u64::from(more)).saturating_sub(u64::from(fewer));
         if !held && before.next != after.next {
             if let Some((retried, due)) = before.next {
-                self.due.remove(&(domain, retried, due, id));
+                self.due.remove(&(domain, Kind::of(bulk, retried), due, id));
             }
             if let Some((retried, due)) = after.next {
-                self.due.insert((domain, retried, due, id));
+                self.due.insert((domain, Kind::of(bulk, retried), due, id));
             }
             self.refresh_head(domain);
         }
@@ -391,10 +393,11 @@ impl<L> Index<L> {
         for (domain, range) in message.groups() {
             let summary = message.slots.get(range).map(slots::Summary::of).unwrap_or_default();
             let Some((retried, due)) = summary.next else { continue };
+            let kind = Kind::of(message.bulk, retried);
             if held {
-                self.due.remove(&(domain, retried, due, id));
+                self.due.remove(&(domain, kind, due, id));
             } else {
-                self.due.insert((domain, retried, due, id));
+                self.due.insert((domain, kind, due, id));
             }
             let head = first_due(&self.due, domain);
             self.domains.set_head(domain, head);

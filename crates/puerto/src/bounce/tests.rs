@@ -72,6 +72,7 @@ fn job(reverse_path: &str, message: &str) -> Job {
         eight_bit: false,
         smtputf8: false,
         tls: puerto_smtp::TlsWish::Usual,
+        bulk: false,
         received_at: Timestamp::from_millis(1_795_500_000_000),
         in_queue: Duration::ZERO,
         ending: Ending::default(),

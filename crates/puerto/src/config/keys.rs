@@ -493,6 +493,16 @@ pub(super) const KEYS: &[Key<Draft, Config>] = keys! {
         |d, v| store(&mut d.config.queue.warn_after, value::duration(v));
         |c| quote(value::show_duration(c.queue.warn_after));
 
+    "queue" "bulk" = Written("[]");
+        Text::new("a list of accounts, addresses and @domains, such as [\"newsletter\", \"@news.example.com\"]", "una lista de cuentas, direcciones y @dominios, como [\"boletin\", \"@news.example.com\"]");
+        Text::new("Whose mail goes to many: all other mail goes before it. What says of itself that it is a list's or a newsletter's (List-Id, List-Unsubscribe, Precedence: bulk) does so by itself.", "De quién es el correo que va a muchos: el resto sale antes. Lo que dice de sí mismo que es de una lista o un boletín (List-Id, List-Unsubscribe, Precedence: bulk) ya lo hace solo.");
+        |d, v| store(&mut d.config.queue.bulk, value::list(v, value::text));
+        |c| array(&c.queue.bulk, |name| quote(name));
+    "queue" "bulk_recipients" = Written("50"); COUNT;
+        Text::new("A message with more recipients goes to many, too.", "Un mensaje con más destinatarios también va a muchos.");
+        |d, v| store(&mut d.config.queue.bulk_recipients, value::count(v, 1_000_000));
+        |c| c.queue.bulk_recipients.to_string();
+
     "store" "url" = Written("\"\"");
         Text::new("a database, such as \"postgres://puerto@db1.example.com,db2.example.com/puerto\", or \"\" for none", "una base de datos, como \"postgres://puerto@db1.example.com,db2.example.com/puerto\", o \"\" si no hay");
         Text::new("The database that holds the queue of all nodes.", "La base de datos con la cola de todos los nodos.");

@@ -431,6 +431,10 @@ pub struct QueueTimes {
     pub expire: Duration,
     /// Age at which the sender is told of a delay; zero: never.
     pub warn_after: Duration,
+    /// Senders and accounts whose mail others go before.
+    pub bulk: Vec<String>,
+    /// Recipients beyond which others go before a message.
+    pub bulk_recipients: usize,
 }
 
 /// Where the queue is.

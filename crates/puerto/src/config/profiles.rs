@@ -136,7 +136,13 @@ fn class(node: &Node<'_>) -> Read<u8> {
     match value::count(node, 5)? {
         4 => Ok(4),
         5 => Ok(5),
-        _ => value::wrong(node, said!("a code of a refusal begins with 4 or 5", "el código de un rechazo empieza por 4 o por 5")),
+        _ => value::wrong(
+            node,
+            said!(
+                "a code of a refusal begins with 4 or 5",
+                "el código de un rechazo empieza por 4 o por 5"
+            ),
+        ),
     }
 }
 
@@ -147,7 +153,13 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 pub(super) fn rule(draft: RuleDraft) -> Result<Rule, (&'static str, Said)> {
     let says = draft.says.filter(|says| !says.trim().is_empty());
     let says = says.ok_or_else(|| {
-        ("says", said!("without words it would mean every reply", "sin palabras valdría para toda respuesta"))
+        (
+            "says",
+            said!(
+                "without words it would mean every reply",
+                "sin palabras valdría para toda respuesta"
+            ),
+        )
     })?;
     let word = draft.word.ok_or_else(|| {
         ("do", said!("it does not say what the reply calls for", "no dice qué pide la respuesta"))

@@ -109,6 +109,8 @@ pub struct Job {
     pub smtputf8: bool,
     /// What is wanted of TLS on the way.
     pub tls: TlsWish,
+    /// It goes to many, and others go before it.
+    pub bulk: bool,
     /// When the message came, for `delay=`.
     pub received_at: Timestamp,
     /// How long it waited in the queue before this attempt, for `delays=`.

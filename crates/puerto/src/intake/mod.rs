@@ -3,6 +3,7 @@
 //! is the message committed.
 
 mod author;
+mod bulk;
 mod content;
 mod encode;
 mod fix_up;

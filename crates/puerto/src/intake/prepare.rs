@@ -17,6 +17,7 @@ use puerto_smtp::limits::MAX_TEXT_LINE;
 use puerto_smtp::{Address, Domain, Envelope, Reply, TlsWish};
 use puerto_spool::{Content, MessageId, NewMessage, Origin, Store, Timestamp};
 
+use super::bulk;
 use super::content::{self, Head, Pass};
 use super::encode::Rewriting;
 use super::fix_up::{self, Fixed, Handling};
@@ -74,6 +75,7 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
         work.envelope.tls = TlsWish::Optional;
     }
     let handling = Handling::of(&work.source, &header);
+    let bulk = bulk::is_bulk(&work, &header);
     let may_rewrite = matches!(handling, Handling::Complete | Handling::Relay);
     if may_rewrite {
         let before = senders::rewrite_envelope(&mut work.envelope.reverse_path, &work.config);
@@ -114,6 +116,7 @@ pub(super) fn prepare(mut work: Work) -> Result<Prepared, Refusal> {
     let envelope = Envelope {
         eight_bit: work.envelope.eight_bit || eight_bit,
         smtputf8: work.envelope.smtputf8 || fixed.smtputf8,
+        bulk,
         ..work.envelope
     };
     drop(fixed);

@@ -13,6 +13,7 @@ use puerto_spool::{Desk as _, Hindrance, SpilledContent};
 use super::*;
 use crate::config::Config;
 
+mod bulk;
 mod caps;
 mod octets;
 mod origin;

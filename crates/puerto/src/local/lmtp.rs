@@ -94,6 +94,7 @@ pub(super) fn part_of(job: &Job, recipients: Vec<LeasedRecipient>) -> Job {
         eight_bit: job.eight_bit,
         smtputf8: job.smtputf8,
         tls: job.tls,
+        bulk: job.bulk,
         received_at: job.received_at,
         in_queue: job.in_queue,
         body: Arc::clone(&job.body),

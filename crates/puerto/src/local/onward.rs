@@ -92,6 +92,7 @@ fn envelope(job: &Job, sent: Sent<'_>, targets: &[Address]) -> Envelope {
             eight_bit: job.eight_bit,
             smtputf8: job.smtputf8,
             tls: job.tls,
+            bulk: job.bulk,
         };
     };
     // A list's copies are a new message as far as notifications go (RFC 3461 §5.2.7.3).
@@ -100,6 +101,7 @@ fn envelope(job: &Job, sent: Sent<'_>, targets: &[Address]) -> Envelope {
         eight_bit: job.eight_bit,
         smtputf8: job.smtputf8,
         tls: job.tls,
+        bulk: job.bulk,
         ..Envelope::new(ReversePath::Address(owner), recipients)
     }
 }

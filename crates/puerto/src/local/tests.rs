@@ -65,6 +65,7 @@ fn job(to: &[&str], message: &'static [u8]) -> Job {
         eight_bit: false,
         smtputf8: false,
         tls: puerto_smtp::TlsWish::Usual,
+        bulk: false,
         received_at: Timestamp::from_millis(0),
         in_queue: Duration::ZERO,
         ending: Ending::default(),

@@ -227,10 +227,12 @@ impl Rule {
 }
 
 /// A reply in one line of small letters, its codes in front, as rules are compared with it.
-/// Some repeat the enhanced one in each line.
+/// Some repeat the enhanced one in each line. Addresses are left out: whoever writes to
+/// `s3150@` a provider is not to bring its words about.
 fn squeezed((code, enhanced): (u16, &str), text: &str) -> String {
     let mut said = format!("{code} {enhanced}").trim_end().to_owned();
-    for word in text.split_ascii_whitespace().filter(|word| *word != enhanced) {
+    let words = text.split_ascii_whitespace();
+    for word in words.filter(|word| *word != enhanced && !word.contains('@')) {
         said.push(' ');
         said.push_str(word);
     }
@@ -369,6 +371,7 @@ mod tests {
         assert_eq!(says(421, "go\n  BLOCKED"), Some("blocked"));
         assert_eq!(says(550, "blocked"), None, "only where it is temporary");
         assert_eq!(says(421, ""), None);
+        assert_eq!(says(550, "no such user <4.7.28@example.net>"), None, "an address is no word");
         let lines = "4.7.28 unusual\r\n4.7.28 rate";
         known.replies = vec![rule("421 4.7.28 unusual rate", None)];
         assert!(known.rule((421, "4.7.28"), lines).is_some(), "it stands in each line");
@@ -376,7 +379,8 @@ mod tests {
 
     #[test]
     fn a_file_changes_what_it_names_and_is_asked_first() {
-        let known = Profile { connections: Some(5), messages: Some(50), ..profile("x", &["x.test"]) };
+        let known =
+            Profile { connections: Some(5), messages: Some(50), ..profile("x", &["x.test"]) };
         let rule = |says: &str| Rule {
             says: says.to_owned(),
             class: None,
@@ -393,7 +397,10 @@ mod tests {
         let changed = all.named("x").unwrap();
         assert_eq!((changed.connections, changed.messages), (Some(2), Some(50)));
         assert_eq!(changed.hosts, ["x.test"]);
-        assert_eq!(changed.rule((421, ""), "a b").unwrap().call, Call::Park(Duration::from_secs(60)));
+        assert_eq!(
+            changed.rule((421, ""), "a b").unwrap().call,
+            Call::Park(Duration::from_secs(60))
+        );
         assert!(all.named("new").is_some());
     }
 

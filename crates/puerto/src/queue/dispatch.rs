@@ -64,6 +64,8 @@ const LOOK_UPS: usize = 3_000;
 /// million messages for one that is dead are looked at one share at a time, and cost the
 /// others nothing.
 const RESTING: Duration = Duration::from_secs(5);
+/// The same in a pause that its destination asked for.
+const RESTING_IN_PAUSE: Duration = Duration::from_secs(60);
 /// Domains that may rest at the same time.
 const MOST_RESTING: usize = 1_000;
 
@@ -285,7 +287,21 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
 
     /// Some of these recipients' domains have been suspended: they rest.
     pub(super) fn rest(&self, work: &Work) {
-        let until = Instant::now() + RESTING;
+        self.rest_for(work, RESTING);
+    }
+
+    /// Their destination has asked for a pause: they rest as long as that is likely to hold,
+    /// so that a backlog keeps its order and is not given back again and again.
+    pub(super) fn rest_until(&self, work: &Work, until: Instant) {
+        let by_sender = self.wiring.config.get().routes.iter().any(|route| route.from.is_some());
+        // The mail of others may have another way.
+        let longest = if by_sender { RESTING } else { RESTING_IN_PAUSE };
+        let pause = until.saturating_duration_since(Instant::now());
+        self.rest_for(work, pause.min(longest));
+    }
+
+    fn rest_for(&self, work: &Work, span: Duration) {
+        let until = Instant::now() + span;
         let mut state = self.state();
         for leased in &work.job.recipients {
             let domain = leased.recipient.address.domain();
@@ -313,6 +329,7 @@ impl<D: Dns + 'static, C: Carrier> Dispatcher<D, C> {
             if state.directions == directions {
                 return;
             }
+            state.resting.clear();
             std::mem::replace(&mut state.directions, directions.clone())
         };
         let config = self.wiring.config.get();

@@ -152,7 +152,7 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         until: Instant,
         reason: Option<Arc<Ground>>,
     ) {
-        self.dispatcher.rest(work);
+        self.dispatcher.rest_until(work, until);
         {
             let mut standing = self.lines.lock();
             for leased in &work.job.recipients {
@@ -167,31 +167,24 @@ impl<D: Dns + 'static, C: Carrier> Driver<D, C> {
         self.settler.settle(work, outcomes, Basis::Parked { tried_at, until: due }).await;
     }
 
-    fn next_step(&self, key: &DestinationKey) -> Step<Work, Ground> {
+    fn next_step(self: &Arc<Self>, key: &DestinationKey) -> Step<Work, Ground> {
         let mut standing = self.lines.lock();
         let step = standing.schedule.next(key, Instant::now());
-        if let Step::Deliver { work, .. } = &step {
-            standing.running += work.job.recipients.len();
-        }
-        step
-    }
-
-    // Where there is a pace, somebody else minds the time while a job is under way.
-    fn have_another_wait(self: &Arc<Self>, key: &DestinationKey) {
-        let wants = {
-            let mut standing = self.lines.lock();
-            standing.schedule.is_paced(key, Instant::now()) && standing.schedule.take_worker(key)
-        };
-        if wants {
+        let Step::Deliver { work, .. } = &step else { return step };
+        standing.running += work.job.recipients.len();
+        // Where there is a pace, somebody else minds the time while this job is under way.
+        let has_successor = standing.schedule.take_successor(key, Instant::now());
+        drop(standing);
+        if has_successor {
             Arc::clone(self).start_worker(key.clone());
         }
+        step
     }
 
     async fn deliver(self: &Arc<Self>, key: &DestinationKey, mut work: Work, was_probe: bool) {
         let started = Instant::now();
         let recipients = work.job.recipients.len();
         let now = self.now();
-        self.have_another_wait(key);
         self.leave_lost_leases(&mut work).await;
         self.leave_paused(&mut work);
         // Where nothing is left of it, nothing is learnt.

@@ -154,9 +154,9 @@ pub(super) fn judge(
                 now: moment.now,
                 tried_at: match moment.basis {
                     Basis::Tried => moment.now,
-                    Basis::Spared(at)
-                    | Basis::Crowded(at)
-                    | Basis::Parked { tried_at: at, .. } => at,
+                    Basis::Spared(at) | Basis::Crowded(at) | Basis::Parked { tried_at: at, .. } => {
+                        at
+                    }
                 },
                 received_at: job.received_at,
                 attempts_before,

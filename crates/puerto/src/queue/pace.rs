@@ -16,6 +16,9 @@ use crate::providers::Rate;
 const LESS: f64 = 0.7;
 /// Over how long what a destination took is averaged.
 const MEMORY: Duration = Duration::from_secs(600);
+/// What a destination surely bears that complains before it took anything: ten messages a
+/// minute.
+const UNKNOWN: f64 = 10.0 / 60.0;
 /// The slowest: one message in so many seconds.
 const SLOWEST: f64 = 1.0 / 600.0;
 /// How many spans after a complaint it is forgotten.
@@ -100,14 +103,18 @@ impl Meter {
         self.last = Some(now);
     }
 
-    // In messages a second.
-    fn rate(&self, now: Instant) -> f64 {
-        let (Some(since), Some(last)) = (self.since, self.last) else { return 0.0 };
+    // In messages a second; `None`: nothing was taken for so long that nobody knows.
+    fn rate(&self, now: Instant) -> Option<f64> {
+        let (since, last) = (self.since?, self.last?);
         let memory = MEMORY.as_secs_f64();
-        let faded = now.saturating_duration_since(last).as_secs_f64() / memory;
+        let quiet = now.saturating_duration_since(last);
+        if quiet >= MEMORY {
+            return None;
+        }
+        let faded = quiet.as_secs_f64() / memory;
         let watched = now.saturating_duration_since(since).as_secs_f64().max(1.0);
         let room = memory * (1.0 - (-watched / memory).exp());
-        self.count * (-faded).exp() / room
+        Some(self.count * (-faded).exp() / room)
     }
 }
 
@@ -169,13 +176,7 @@ impl Pace {
         self.next = None;
     }
 
-    fn less(
-        &mut self,
-        now: Instant,
-        rest: Duration,
-        span: Duration,
-        at_most: Option<Rate>,
-    ) {
+    fn less(&mut self, now: Instant, rest: Duration, span: Duration, at_most: Option<Rate>) {
         let bore = match self.found {
             Some(found) if found.rate(now).is_some() => {
                 let passed = now.saturating_duration_since(found.began);
@@ -183,7 +184,7 @@ impl Pace {
                 let was = found.rate(now).unwrap_or(found.bore);
                 (found.taken / passed).clamp(was / 4.0, was)
             }
-            _ => self.meter.rate(now),
+            _ => self.meter.rate(now).unwrap_or(UNKNOWN),
         };
         self.found = Some(Found {
             began: now + rest.saturating_sub(COUNTED_REST),
@@ -270,7 +271,9 @@ mod tests {
 
     #[test]
     fn what_a_receiver_bears_is_found_and_nearly_used_up() {
-        for (per_hour, burst) in [(1000.0, 1000.0), (1000.0, 20.0), (100.0, 100.0), (20_000.0, 50.0)] {
+        for (per_hour, burst) in
+            [(1000.0, 1000.0), (1000.0, 20.0), (100.0, 100.0), (20_000.0, 50.0)]
+        {
             let (taken, refused) = against_a_bucket(per_hour, burst, 24);
             let could = per_hour * 24.0;
             assert!(f64::from(taken) > could * 0.8, "{per_hour} {burst}: {taken} of {could}");
@@ -329,6 +332,16 @@ mod tests {
         assert!((per_hour - 60.0).abs() < 0.1, "{per_hour}");
         assert!(pace.per_hour(now + SECOND * 2000).unwrap() > 1000.0);
         assert!(pace.per_hour(now + SECOND * 10_000).is_none(), "in the end it is forgotten");
+    }
+
+    // Found by hand: the first letter ever to a provider was put off, and the next eighteen
+    // would have taken three hours.
+    #[test]
+    fn who_complains_before_anything_was_taken_still_gets_some() {
+        let (mut pace, now) = (Pace::new(), Instant::now());
+        pace.parked(now, SECOND * 600, SECOND * 600);
+        let per_hour = pace.per_hour(now + SECOND * 600).unwrap();
+        assert!(per_hour > 400.0, "{per_hour}");
     }
 
     #[test]

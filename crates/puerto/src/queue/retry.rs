@@ -134,7 +134,7 @@ mod tests {
 
     fn times() -> QueueTimes {
         let retry = [5, 10, 20, 40, 60, 120, 180, 240].map(|minutes| minutes * MINUTE).to_vec();
-        QueueTimes { retry, expire: 120 * HOUR, warn_after: 4 * HOUR }
+        QueueTimes { retry, expire: 120 * HOUR, warn_after: 4 * HOUR, ..QueueTimes::default() }
     }
 
     fn failed(age: Duration, attempts_before: u32) -> Failed {

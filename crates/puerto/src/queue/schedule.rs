@@ -4,7 +4,7 @@
 //! another: no number of workers is shared. What is scarce, connections, is the
 //! carrier's to share out; a destination that it turned away sends back what waits
 //! here, for a while. Within a destination, mail that was never tried and mail that was
-//! take turns.
+//! take turns, and what goes to many waits for the others, but for one in so many.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ const MAX_REMEMBERED: usize = 4096;
 const TURNED_AWAY: Duration = Duration::from_secs(5);
 /// What is left to a queue that stands, so that it goes on at once when it moves.
 const KEPT: usize = 4;
+/// After so many others, one that goes to many has its turn.
+const BEFORE_BULK: usize = 7;
 /// Domains of which it is remembered that a pause keeps them waiting.
 const MOST_PARKED: usize = 1000;
 /// How far back in a queue a companion is looked for.
@@ -34,6 +36,10 @@ const MERGE_WINDOW: usize = 16;
 pub(super) trait Schedulable: Sized {
     /// Whether it was never tried before.
     fn is_fresh(&self) -> bool;
+    /// Whether others go before it.
+    fn is_bulk(&self) -> bool {
+        false
+    }
     /// When it was claimed.
     fn claimed(&self) -> Instant;
     /// How many recipients it holds.
@@ -106,7 +112,10 @@ pub(super) enum Step<W, R> {
 struct Destination<W, R> {
     fresh: VecDeque<W>,
     tried: VecDeque<W>,
+    bulk: VecDeque<W>,
     tried_next: bool,
+    /// Others in a row that went before what goes to many.
+    before_bulk: usize,
     workers: usize,
     running: usize,
     has_waiter: bool,
@@ -126,7 +135,9 @@ impl<W, R> Destination<W, R> {
         Self {
             fresh: VecDeque::new(),
             tried: VecDeque::new(),
+            bulk: VecDeque::new(),
             tried_next: false,
+            before_bulk: 0,
             workers: 0,
             running: 0,
             has_waiter: false,
@@ -157,14 +168,31 @@ impl<W, R> Destination<W, R> {
     }
 
     fn queued(&self) -> usize {
-        self.fresh.len() + self.tried.len()
+        self.queues().iter().map(|queue| queue.len()).sum()
+    }
+
+    fn queues(&self) -> [&VecDeque<W>; 3] {
+        [&self.fresh, &self.tried, &self.bulk]
+    }
+
+    fn queues_mut(&mut self) -> [&mut VecDeque<W>; 3] {
+        [&mut self.fresh, &mut self.tried, &mut self.bulk]
     }
 
     fn work(&self) -> impl Iterator<Item = &W> {
-        self.fresh.iter().chain(&self.tried)
+        self.queues().into_iter().flatten()
     }
 
     fn pop(&mut self) -> Option<W> {
+        let is_bulks_turn = self.before_bulk >= BEFORE_BULK;
+        let has_others = !self.fresh.is_empty() || !self.tried.is_empty();
+        if (is_bulks_turn || !has_others)
+            && let Some(work) = self.bulk.pop_front()
+        {
+            self.before_bulk = 0;
+            return Some(work);
+        }
+        self.before_bulk += 1;
         self.tried_next = !self.tried_next;
         if self.tried_next {
             self.fresh.pop_front().or_else(|| self.tried.pop_front())
@@ -208,7 +236,11 @@ impl<W: Schedulable, R> Schedule<W, R> {
         destination.ceiling = bounds.ceiling;
         destination.takes_turns = bounds.takes_turns;
         destination.shape.order(bounds.interval);
-        let queue = if work.is_fresh() { &mut destination.fresh } else { &mut destination.tried };
+        let queue = match (work.is_bulk(), work.is_fresh()) {
+            (true, _) => &mut destination.bulk,
+            (false, true) => &mut destination.fresh,
+            (false, false) => &mut destination.tried,
+        };
         let mut left = Some(work);
         for companion in queue.iter_mut().rev().take(MERGE_WINDOW) {
             let Some(work) = left.take() else { break };
@@ -229,10 +261,14 @@ impl<W: Schedulable, R> Schedule<W, R> {
         true
     }
 
-    /// Whether a destination gets one job after the other at a pace.
-    pub(super) fn is_paced(&self, key: &DestinationKey, now: Instant) -> bool {
+    /// Says whether the caller is to start one more worker, which waits for the time of the
+    /// next job: so it is where a destination gets one after the other at a pace.
+    #[must_use]
+    pub(super) fn take_successor(&mut self, key: &DestinationKey, now: Instant) -> bool {
         let known = self.destinations.get(key);
-        known.is_some_and(|destination| destination.shape.per_hour(now).is_some())
+        let is_paced =
+            known.is_some_and(|known| !known.has_waiter && known.shape.per_hour(now).is_some());
+        is_paced && self.take_worker(key)
     }
 
     /// The next step of a worker of this destination. After `Stop` and `Wait` the
@@ -320,7 +356,7 @@ impl<W: Schedulable, R> Schedule<W, R> {
     /// The destination whose pause keeps the mail for a domain waiting, its end, and why.
     pub(super) fn parked(&self, domain: &Domain) -> Option<(&DestinationKey, Instant, Reason<R>)> {
         self.destinations.iter().find_map(|(key, destination)| {
-            let until = destination.shape.park()?? ;
+            let until = destination.shape.park()??;
             let is_meant = destination.parked.contains(domain);
             is_meant.then(|| (key, until, destination.reason.clone()))
         })
@@ -349,7 +385,7 @@ impl<W: Schedulable, R> Schedule<W, R> {
     pub(super) fn take_all(&mut self) -> Vec<W> {
         self.destinations
             .values_mut()
-            .flat_map(|destination| destination.fresh.drain(..).chain(destination.tried.drain(..)))
+            .flat_map(|destination| destination.queues_mut().into_iter().flat_map(|q| q.drain(..)))
             .collect()
     }
 
@@ -357,8 +393,8 @@ impl<W: Schedulable, R> Schedule<W, R> {
     /// it moves, and the first has waited for this long.
     pub(super) fn stands(&self, key: &DestinationKey, now: Instant, stood: Duration) -> bool {
         self.destinations.get(key).is_some_and(|destination| {
-            let queues = [&destination.fresh, &destination.tried];
-            destination.queued() >= KEPT && queues.into_iter().any(|q| stands(q, now, stood))
+            destination.queued() >= KEPT
+                && destination.queues().into_iter().any(|q| stands(q, now, stood))
         })
     }
 
@@ -371,7 +407,7 @@ impl<W: Schedulable, R> Schedule<W, R> {
         stood: Duration,
     ) -> Vec<W> {
         let meant = self.destinations.iter_mut().filter(|(key, _)| is_meant(key));
-        let queues = meant.flat_map(|(_, d)| [&mut d.fresh, &mut d.tried]);
+        let queues = meant.flat_map(|(_, d)| d.queues_mut());
         let standing = queues.filter(|queue| queue.len() > KEPT && stands(queue, now, stood));
         standing.flat_map(|queue| queue.split_off(KEPT)).collect()
     }
@@ -379,7 +415,7 @@ impl<W: Schedulable, R> Schedule<W, R> {
     /// Takes the newer half of the longest queues that have stood for this long, until
     /// they come to so many recipients.
     pub(super) fn take_standing(&mut self, now: Instant, stood: Duration, enough: usize) -> Vec<W> {
-        let queues = self.destinations.values_mut().flat_map(|d| [&mut d.fresh, &mut d.tried]);
+        let queues = self.destinations.values_mut().flat_map(|d| d.queues_mut());
         let mut standing: Vec<_> = queues.filter(|queue| stands(queue, now, stood)).collect();
         standing.sort_by_key(|queue| std::cmp::Reverse(queue.len()));
         let (mut taken, mut recipients) = (Vec::new(), 0);

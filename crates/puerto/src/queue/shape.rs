@@ -62,9 +62,16 @@ pub(super) struct Ended {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Breaker {
     Closed,
-    Open { until: Instant, failures: u32 },
-    Probing { failures: u32 },
-    Parked { until: Instant },
+    Open {
+        until: Instant,
+        failures: u32,
+    },
+    Probing {
+        failures: u32,
+    },
+    Parked {
+        until: Instant,
+    },
     /// The canary is out.
     Canary,
 }

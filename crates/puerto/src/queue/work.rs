@@ -85,6 +85,7 @@ impl Work {
             eight_bit: lease.eight_bit,
             smtputf8: lease.smtputf8,
             tls: lease.tls,
+            bulk: lease.bulk,
             received_at: lease.received_at,
             in_queue: Duration::ZERO,
             ending: Ending::default(),
@@ -155,6 +156,10 @@ impl Work {
 impl Schedulable for Work {
     fn is_fresh(&self) -> bool {
         self.fresh
+    }
+
+    fn is_bulk(&self) -> bool {
+        self.job.bulk
     }
 
     fn claimed(&self) -> Instant {

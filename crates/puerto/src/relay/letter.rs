@@ -32,6 +32,7 @@ pub(super) fn job(config: &Config, plan: &Arc<Plan>, from: &Address, to: Address
         eight_bit: false,
         smtputf8: false,
         tls: puerto_smtp::TlsWish::Usual,
+        bulk: false,
         received_at: Timestamp::from_millis(now.saturating_mul(1000)),
         in_queue: Duration::ZERO,
         ending: Ending::default(),

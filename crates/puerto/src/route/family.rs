@@ -10,8 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use puerto_mail::dns::{Dns, Record, RecordType, reverse_name};
 
-use super::exchange::Context;
 use super::Hop;
+use super::exchange::Context;
 use crate::cause::Cause;
 use crate::providers::{Demand, Profile};
 use crate::survey::address::special;

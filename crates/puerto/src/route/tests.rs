@@ -595,7 +595,10 @@ async fn an_address_without_a_name_is_not_used_where_that_is_refused() {
         }
     };
     let families = |plan: &Plan| {
-        plan.hops.iter().map(|hop| if hop.address.is_ipv4() { '4' } else { '6' }).collect::<String>()
+        plan.hops
+            .iter()
+            .map(|hop| if hop.address.is_ipv4() { '4' } else { '6' })
+            .collect::<String>()
     };
     let both = |dns: &mut Table| ours.iter().for_each(|address| named(dns, *address, true));
     let only = |dns: &mut Table| named(dns, ours[0], true);

@@ -41,8 +41,9 @@ pub(in crate::config) fn of_folder(
         Err(error) => return Err(vec![ConfigErrors::unreadable(folder, &error)]),
     };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut paths: Vec<_> =
-        paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    let mut paths: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
     paths.sort();
     let (mut files, mut wrong) = (Vec::new(), Vec::new());
     for path in paths {
@@ -51,9 +52,8 @@ pub(in crate::config) fn of_folder(
         let is_known = BUILT_IN.named(&name).is_some();
         let read = match std::fs::read_to_string(&path) {
             Ok(text) => parse(&text, &shown).and_then(|changes| {
-                named(&name, &changes, is_known).map_err(|error| {
-                    ConfigErrors::new(&shown, &text, vec![error])
-                })?;
+                named(&name, &changes, is_known)
+                    .map_err(|error| ConfigErrors::new(&shown, &text, vec![error]))?;
                 Ok(changes)
             }),
             Err(error) => Err(ConfigErrors::unreadable(&path, &error)),
@@ -175,16 +175,18 @@ mod tests {
     fn the_files_that_come_with_the_program_are_right() {
         for (name, text) in FILES {
             let changes = parse(text, name).unwrap_or_else(|errors| panic!("{errors}"));
-            named(name, &changes, false).or_else(|error| match *name {
-                EVERYBODY | RELAYS => Ok(()),
-                _ => Err(error),
-            })
-            .unwrap();
+            named(name, &changes, false)
+                .or_else(|error| match *name {
+                    EVERYBODY | RELAYS => Ok(()),
+                    _ => Err(error),
+                })
+                .unwrap();
             for rule in &changes.replies {
                 assert!(rule.says.len() > 3, "{name}: {}", rule.says);
                 assert!(
                     !rule.pause || matches!(rule.call, Call::Park(_) | Call::Recipient(_)),
-                    "{name}: a pause says how long: {}", rule.says
+                    "{name}: a pause says how long: {}",
+                    rule.says
                 );
             }
         }
@@ -213,7 +215,10 @@ mod tests {
     #[test]
     fn a_folder_changes_what_it_names_and_adds_what_is_new() {
         let dir = folder(&[
-            ("google.toml", "connections = 2\n[[reply]]\nsays = \"4.7.28\"\ndo = \"park\"\nfor = \"1h\"\n"),
+            (
+                "google.toml",
+                "connections = 2\n[[reply]]\nsays = \"4.7.28\"\ndo = \"park\"\nfor = \"1h\"\n",
+            ),
             ("school.toml", "hosts = [\"mx.school.test\"]\nrate = \"10/minute\"\n"),
             ("google.toml.bak", "nonsense"),
         ]);
@@ -230,7 +235,11 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_by_file_line_key_and_the_nearest_key() {
         for (name, text, parts) in [
-            ("google.toml", "\nconections = 2", &["google.toml:2", "did you mean `connections`?"][..]),
+            (
+                "google.toml",
+                "\nconections = 2",
+                &["google.toml:2", "did you mean `connections`?"][..],
+            ),
             ("google.toml", "connections = 0", &["between 1 and 10000"]),
             ("google.toml", "port = 25", &["unknown key `port`", "hosts, connections"]),
             ("google.toml", "[[reply]]\nsays = \"x\"", &["what the reply calls for", "park"]),

@@ -38,17 +38,36 @@ async fn a_reply_calls_for_what_the_providers_file_says() {
         ("microsoft-consumer", "451 4.7.650 rate limited", Deferred, slow(1800), Some(1800)),
         ("microsoft-consumer", "550 5.7.1 on our block list (S3150).", Bounced, park(7200), None),
         ("qq", "550 Ip frequency limited [x]", Deferred, park(3600), Some(3600)),
-        ("bluewin", "554 5.2.0 IP reputation ratelimit in effect", Deferred, park(3600), Some(3600)),
+        (
+            "bluewin",
+            "554 5.2.0 IP reputation ratelimit in effect",
+            Deferred,
+            park(3600),
+            Some(3600),
+        ),
         ("qq", "550 Mail content denied", Bounced, Pressure::Fine, None),
-        ("default", "450 4.2.0 Greylisted, try again in 120 seconds", Deferred, Pressure::Fine, Some(120)),
-        ("default", "451 4.7.1 rate limit, try again in 5 minutes", Deferred, slow(1800), Some(300)),
+        (
+            "default",
+            "450 4.2.0 Greylisted, try again in 120 seconds",
+            Deferred,
+            Pressure::Fine,
+            Some(120),
+        ),
+        (
+            "default",
+            "451 4.7.1 rate limit, try again in 5 minutes",
+            Deferred,
+            slow(1800),
+            Some(300),
+        ),
         ("default", "554 5.7.1 blocked using some list", Bounced, Pressure::Fine, None),
     ] {
         let first = format!("{HELLO}C: MAIL\nC: RCPT\nC: DATA\nS: {reply}\nS: 503 no\nS: 503 no\n");
         let peer = Peer::start(&[&first]).await;
         let report = remote(patient()).deliver(&to(provider, &[peer.address], 1)).await;
         let outcome = &report.outcomes[0];
-        let seen = (outcome.status, report.pressure, outcome.retry_after.map(|wait| wait.as_secs()));
+        let seen =
+            (outcome.status, report.pressure, outcome.retry_after.map(|wait| wait.as_secs()));
         assert_eq!(seen, (status, pressure, wait), "{provider}: {reply}");
     }
 }

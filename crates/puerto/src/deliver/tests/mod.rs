@@ -96,6 +96,7 @@ fn job(plan: Plan, recipients: usize) -> Job {
         eight_bit: false,
         smtputf8: false,
         tls: puerto_smtp::TlsWish::Usual,
+        bulk: false,
         received_at: Timestamp::from_millis(0),
         in_queue: Duration::ZERO,
         ending: Ending::default(),

@@ -18,6 +18,9 @@ impl Schedulable for Item {
     fn claimed(&self) -> Instant {
         self.claimed
     }
+    fn is_bulk(&self) -> bool {
+        self.name == "letter"
+    }
     fn recipients(&self) -> usize {
         1
     }
@@ -81,7 +84,10 @@ async fn each_destination_has_workers_of_its_own_up_to_its_concurrency() {
 async fn every_destination_has_a_worker_however_many_there_are() {
     let mut schedule = Schedule::<Item, ()>::new();
     for number in 0..10_000 {
-        assert!(schedule.push(&key(&number.to_string()), item(1, true), Bounds::of(20)), "{number}");
+        assert!(
+            schedule.push(&key(&number.to_string()), item(1, true), Bounds::of(20)),
+            "{number}"
+        );
     }
 }
 
@@ -212,4 +218,26 @@ async fn a_rate_for_all_is_shared_out_among_those_that_take_turns() {
     for name in ["a", "b", "c"] {
         assert!((9..=11).contains(&sent[name]), "{sent:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_to_many_waits_for_the_others_and_not_for_ever() {
+    let mut schedule = Schedule::<Item, ()>::new();
+    for number in 0..100 {
+        let letter = Item { name: "letter", ..item(number, number % 2 == 0) };
+        let _ = schedule.push(&key("a"), letter, Bounds::of(1));
+    }
+    let mut next = |schedule: &mut Schedule<Item, ()>| {
+        let number = deliver(schedule, "a").unwrap();
+        end(schedule, "a", Pressure::Fine);
+        number
+    };
+    assert_eq!(next(&mut schedule), 0);
+    let _ = schedule.push(&key("a"), item(1000, true), Bounds::of(1));
+    assert_eq!(next(&mut schedule), 1000, "the next of all");
+    for number in 1001..1020 {
+        let _ = schedule.push(&key("a"), item(number, true), Bounds::of(1));
+    }
+    let order: Vec<u32> = (0..16).map(|_| next(&mut schedule)).collect();
+    assert_eq!(order.iter().filter(|number| **number < 100).count(), 2, "{order:?}");
 }

@@ -346,6 +346,11 @@ impl World {
         self.send_from("<sender@example.com>", to, |_| {})
     }
 
+    /// The same for one that goes to many.
+    pub(super) fn send_bulk(&self, to: &[&str]) {
+        self.commit(self.spool.inner.new_id(), "<news@example.com>", to, |_| {}, true);
+    }
+
     pub(super) fn send_from(
         &self,
         from: &str,
@@ -362,12 +367,24 @@ impl World {
         to: &[&str],
         change: impl Fn(&mut Recipient),
     ) -> MessageId {
+        self.commit(id, from, to, change, false)
+    }
+
+    fn commit(
+        &self,
+        id: MessageId,
+        from: &str,
+        to: &[&str],
+        change: impl Fn(&mut Recipient),
+        bulk: bool,
+    ) -> MessageId {
         let recipients = to.iter().map(|to| {
             let mut recipient = Recipient::new(Address::parse(to).unwrap());
             change(&mut recipient);
             recipient
         });
-        let envelope = Envelope::new(ReversePath::parse(from).unwrap(), recipients.collect());
+        let mut envelope = Envelope::new(ReversePath::parse(from).unwrap(), recipients.collect());
+        envelope.bulk = bulk;
         let message = NewMessage {
             id,
             envelope,

@@ -78,6 +78,26 @@ async fn a_long_queue_for_one_domain_does_not_delay_another() {
     assert!(world.seen.lock().unwrap().most_running <= 21);
 }
 
+/// A newsletter of thousands is under way, slowly, and a password is asked for.
+#[tokio::test(start_paused = true)]
+async fn a_newsletter_keeps_no_password_waiting() {
+    let world = World::new();
+    world.start(|_| Reaction { takes: Duration::from_millis(500), ..all(Sent) });
+    for _ in 0..10_000 {
+        world.send_bulk(&["reader@a.test"]);
+    }
+    seconds(60).await;
+    assert!(world.messages() > 5_000);
+    let asked = world.elapsed();
+    world.send(&["password@a.test"]);
+    seconds(10).await;
+    let came = world.tries_to("password@a.test");
+    let waited = came.first().map(|one| one.at - asked);
+    assert!(waited.is_some_and(|waited| waited < Duration::from_secs(5)), "{waited:?}");
+    seconds(HOUR).await;
+    assert_eq!(world.messages(), 0, "and the newsletter is not forgotten");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_name_server_that_does_not_answer_delays_only_its_own_domain() {
     let world = World::new();

@@ -114,7 +114,10 @@ fn providers() -> [Provider; 3] {
                 "4.7.650 The mail server [192.0.2.25] has been temporarily rate limited due to \
                  IP reputation",
             ),
-            crowded: (451, "4.7.652 The mail server has exceeded the maximum number of connections"),
+            crowded: (
+                451,
+                "4.7.652 The mail server has exceeded the maximum number of connections",
+            ),
             fixed: Fixed::Slow(10.0, Duration::from_secs(1800)),
         },
     ]
@@ -260,10 +263,15 @@ fn dice(of: u32) -> u64 {
 
 /// As Postfix does it: as many connections as it may have, each message by its own schedule.
 fn fixed_concurrency(provider: Provider) -> Score {
-    others(provider, 20, |_| Duration::ZERO, |message, now| {
-        let age = now.saturating_sub(message.received);
-        now + age.clamp(Duration::from_secs(300), Duration::from_secs(4000))
-    })
+    others(
+        provider,
+        20,
+        |_| Duration::ZERO,
+        |message, now| {
+            let age = now.saturating_sub(message.received);
+            now + age.clamp(Duration::from_secs(300), Duration::from_secs(4000))
+        },
+    )
 }
 
 /// As KumoMTA's community rules do it: connections by provider, and at a refusal what its
@@ -272,9 +280,8 @@ fn fixed_shaping(provider: Provider) -> Score {
     let fixed = provider.fixed;
     let mut pace = (Duration::ZERO, 0.0_f64, Duration::ZERO);
     let mut paused = Duration::ZERO;
-    let retry = |message: Message, now: Duration| {
-        now + MINUTE * 20 * 2_u32.pow(message.attempts.min(6))
-    };
+    let retry =
+        |message: Message, now: Duration| now + MINUTE * 20 * 2_u32.pow(message.attempts.min(6));
     let gate = move |event: Event| match event {
         Event::Refused(now) => {
             match fixed {
@@ -309,7 +316,8 @@ fn others(
     mut gate: impl FnMut(Event) -> Duration,
     retry: impl Fn(Message, Duration) -> Duration,
 ) -> Score {
-    let (mut world, mut waiting, mut score) = (World::new(provider), Waiting::all(), Score::default());
+    let (mut world, mut waiting, mut score) =
+        (World::new(provider), Waiting::all(), Score::default());
     let mut under_way: VecDeque<(Duration, Message, bool)> = VecDeque::new();
     let mut now = Duration::ZERO;
     while now < LASTS {
@@ -441,9 +449,7 @@ impl Ours {
                     return self.later(at.max(now), Job::Wait);
                 }
                 Step::Deliver { work, probe } => {
-                    if self.schedule.is_paced(&self.key, self.at(now))
-                        && self.schedule.take_worker(&self.key)
-                    {
+                    if self.schedule.take_successor(&self.key, self.at(now)) {
                         self.work(now);
                     }
                     let verdict = self.world.begin(now);
@@ -495,12 +501,8 @@ impl Ours {
                 Pressure::of(call).unwrap_or(Pressure::Strained)
             }
         };
-        let ended = Ended {
-            started: self.at(started),
-            now: self.at(now),
-            was_probe: probe,
-            pressure,
-        };
+        let ended =
+            Ended { started: self.at(started), now: self.at(now), was_probe: probe, pressure };
         self.schedule.ended(&self.key.clone(), ended, Some(Arc::new(())));
         if self.schedule.take_worker(&self.key) {
             self.work(now);
