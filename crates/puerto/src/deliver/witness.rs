@@ -100,7 +100,11 @@ fn policy_domains(job: &Job, host: &str) -> BTreeSet<String> {
         return BTreeSet::from([relay.to_ascii_lowercase()]);
     }
     let domains = job.recipients.iter().map(|leased| leased.recipient.address.domain().name());
-    domains.flatten().map(str::to_ascii_lowercase).collect()
+    let in_ascii = |name: &str| match name.is_ascii() {
+        true => Some(name.to_ascii_lowercase()),
+        false => idna::domain_to_ascii(name).ok(),
+    };
+    domains.flatten().filter_map(in_ascii).collect()
 }
 
 // It had TLS before: either it has lost it, or somebody takes it away.
