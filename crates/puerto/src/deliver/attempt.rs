@@ -136,16 +136,19 @@ impl<'a> Attempt<'a> {
         self.connection = self.elapsed();
         self.answered = true;
         for place in self.open() {
-            let standing = self.standings.get(place);
-            if !matches!(standing, Some(Standing::Open(Some(last))) if last.reply.is_some() || last.status == DeliveryStatus::Deferred)
-            {
-                let outcome = Outcome {
-                    host: Some(host.to_owned()),
-                    status_code: EnhancedCode::new(5, 7, 30),
-                    ..self.outcome(place, DeliveryStatus::Bounced, cause.clone())
-                };
-                self.set(place, Standing::Open(Some(outcome)));
+            let waits = matches!(
+                self.standings.get(place),
+                Some(Standing::Open(Some(last))) if last.status == DeliveryStatus::Deferred
+            );
+            if waits {
+                continue;
             }
+            let outcome = Outcome {
+                host: Some(host.to_owned()),
+                status_code: EnhancedCode::new(5, 7, 30),
+                ..self.outcome(place, DeliveryStatus::Bounced, cause.clone())
+            };
+            self.set(place, Standing::Open(Some(outcome)));
         }
     }
 

@@ -158,8 +158,16 @@ impl Remote {
         }
         let mut connections = tried.len();
         let mut sessions = tried.len();
-        let mut hops = job.plan.hops.iter().filter(|hop| !tried.contains(&hop.address));
+        let is_fit = |hop: &&Hop| {
+            let is_free = job.tls != TlsWish::Required;
+            !tried.contains(&hop.address) && (is_free || is_proven(&terms.at(hop).rule, &job.plan))
+        };
+        let mut hops = job.plan.hops.iter().filter(is_fit);
         let mut next = hops.next();
+        if let (None, TlsWish::Required, Some(hop)) = (next, job.tls, job.plan.hops.first()) {
+            let host = hop.host.to_string();
+            attempt.host_unfit(&hop.host, Cause::RequireTlsUnproven { host });
+        }
         while let Some(hop) = next
             && connections < MOST_CONNECTIONS
             && sessions < MOST_SESSIONS
@@ -179,12 +187,6 @@ impl Remote {
 
     // One connection to one host, and the message over it.
     async fn try_host(&self, terms: &Terms<'_>, hop: &Hop, attempt: &mut Attempt<'_>) -> Tried {
-        let job = attempt.job;
-        if job.tls == TlsWish::Required && !is_proven(&terms.at(hop).rule, &job.plan) {
-            let host = hop.host.to_string();
-            attempt.host_unfit(&hop.host, Cause::RequireTlsUnproven { host });
-            return Tried::NoSession;
-        }
         let limit = share(terms.config.delivery.concurrency, (self.nodes)());
         let place = match self.places.enter(&whom(&attempt.job.plan, hop), limit).await {
             Ok(place) => place,

@@ -45,14 +45,17 @@ impl Witness {
             session.tls_reason = Some(Cause::PlainRemembered {});
             return Ok(session);
         }
-        let (session, broke) = match may_be_plain {
+        let (mut session, broke) = match may_be_plain {
             true => open_or_plain(terms, peer).await?,
             false => (terms.open(peer, false).await?, false),
         };
         match &self.memory {
             Some(memory) if session.tls.is_some() => memory.note_good(host),
             Some(memory) if demand.may_be_plain() && memory.does_tls(host) => {
-                return downgraded(terms, session);
+                if let Some(failure) = downgraded(terms, &mut session) {
+                    session.leave();
+                    return Err(failure);
+                }
             }
             Some(memory) if broke => memory.note_broken(host),
             _ => {}
@@ -100,24 +103,26 @@ fn policy_domains(job: &Job, host: &str) -> BTreeSet<String> {
         return BTreeSet::from([relay.to_ascii_lowercase()]);
     }
     let domains = job.recipients.iter().map(|leased| leased.recipient.address.domain().name());
-    domains.flatten().map(str::to_ascii_lowercase).collect()
+    let in_ascii = |name: &str| match name.is_ascii() {
+        true => Some(name.to_ascii_lowercase()),
+        false => idna::domain_to_ascii(name).ok(),
+    };
+    domains.flatten().filter_map(in_ascii).collect()
 }
 
 // It had TLS before: either it has lost it, or somebody takes it away.
-fn downgraded(terms: &Terms<'_>, mut session: Session) -> Result<Session, HostFailure> {
+fn downgraded(terms: &Terms<'_>, session: &mut Session) -> Option<HostFailure> {
     let why = Box::new(session.tls_reason.take().unwrap_or(Cause::PlainNotOffered {}));
     let is_refused = terms.config.delivery.downgrade == Downgrade::Refuse
         && terms.rule.reason != Cause::TlsOptional {};
     if is_refused {
         let cause = Cause::Downgraded { host: session.peer.name.clone(), why };
-        let failure = HostFailure::new(&session.peer, (4, 7, 4), cause, Why::NoTls);
-        session.leave();
-        return Err(failure);
+        return Some(HostFailure::new(&session.peer, (4, 7, 4), cause, Why::NoTls));
     }
     let cause = Cause::PlainAfterTls { why };
     session.without_tls = Some(cause.clone());
     session.tls_reason = Some(cause);
-    Ok(session)
+    None
 }
 
 // Opportunistic TLS that breaks is given up for this attempt, on a new connection. True where

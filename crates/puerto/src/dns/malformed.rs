@@ -45,7 +45,7 @@ pub(super) async fn ask(server: SocketAddr, request: &DnsRequest) -> Result<DnsR
         }
         let is_cut_off = answer.get(2).is_some_and(|flags| flags & TRUNCATED != 0);
         let answer = if is_cut_off { by_tcp(server, &question).await? } else { answer.to_vec() };
-        let message = mended(&answer).ok_or(NetError::Message("the answer is malformed"))?;
+        let message = mended(&answer).ok_or(io::Error::from(io::ErrorKind::InvalidData))?;
         return Ok(DnsResponse::from_message(message)?);
     }
 }
@@ -58,7 +58,7 @@ async fn by_tcp(server: SocketAddr, question: &[u8]) -> Result<Vec<u8>, NetError
     stream.read_exact(&mut answer).await?;
     match belongs(question, &answer) {
         true => Ok(answer),
-        false => Err(NetError::Message("the answer is to another question")),
+        false => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn find(report: &Report, now: i64) -> Vec<Problem> {
     found.extend(unnamed(report));
     found.extend(port(report));
     // The next host takes what one does not.
-    let one_works = report.sights.iter().any(|sight| host::takes_mail(sight));
+    let one_works = report.sights.iter().any(host::takes_mail);
     for sight in &report.sights {
         let mut of_host = host::find(report, sight, now);
         if one_works && !host::takes_mail(sight) {

@@ -39,14 +39,14 @@ pub(super) fn write(
     let quoted = format!("boundary=\"{boundary}\"");
     let kind = ["multipart/report;", "report-type=\"tlsrpt\";", &quoted];
     write_structured(&mut out, "Content-Type", kind);
-    let name = document.file_name();
-    let text = format!(
-        "\r\n--{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n\
-         This is an aggregate TLS report from {submitter} about {domain}.\r\n\
-         \r\n--{boundary}\r\nContent-Type: {GZIP}\r\nContent-Transfer-Encoding: base64\r\n\
-         Content-Disposition: attachment;\r\n filename=\"{name}\"\r\n\r\n"
-    );
-    out.extend(text.bytes());
+    let name = format!("filename=\"{}\"", document.file_name());
+    out.extend(format!("\r\n--{boundary}\r\n").bytes());
+    write_structured(&mut out, "Content-Type", ["text/plain;", "charset=us-ascii"]);
+    out.extend(format!("\r\n{subject}\r\n\r\n--{boundary}\r\n").bytes());
+    write_structured(&mut out, "Content-Type", [GZIP]);
+    write_structured(&mut out, "Content-Transfer-Encoding", ["base64"]);
+    write_structured(&mut out, "Content-Disposition", ["attachment;", &name]);
+    out.extend(b"\r\n");
     for line in base64::encode(&document.zipped()).as_bytes().chunks(LINE) {
         out.extend(line);
         out.extend(b"\r\n");

@@ -270,3 +270,18 @@ async fn a_message_that_requires_tls_goes_nowhere_else() {
         assert_eq!(says, status == DeliveryStatus::Sent, "{case}");
     }
 }
+
+/// An attempt makes five connections at most, and to these none is made.
+#[tokio::test]
+async fn hosts_that_cannot_be_relied_on_use_up_no_attempt() {
+    let offered = BEHIND.replace("S: 250 ", "S: 250-REQUIRETLS\nS: 250 ");
+    let peer = peer::Peer::start(&[&format!("{OFFER}tls\n{offered}{ACCEPT}")]).await;
+    let unproven = (1..=6).map(|port| Hop::at("other.example", ([127, 0, 0, 1], port).into()));
+    let last = Hop { rule: Some(Arc::new(dane(true))), ..Hop::at("mx.example", peer.address) };
+    let hops = unproven.chain([last]).collect();
+    let job = job(Plan { hops, ..plan(&[peer.address]) }, 1);
+    let job = Job { tls: puerto_smtp::TlsWish::Required, ..job };
+    let remote = remote_with(patient(), |_| {}, ClientTls::new());
+    let outcome = remote.deliver(&job).await.outcomes.remove(0);
+    assert_eq!(outcome.status, DeliveryStatus::Sent, "{}", outcome.text());
+}

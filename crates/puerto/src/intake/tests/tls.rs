@@ -16,7 +16,7 @@ async fn the_field_is_obeyed_once_and_requiretls_comes_before_it() {
     ] {
         let rig = Rig::new();
         let text = format!("From: me@example.com\r\n{fields}Subject: x\r\n\r\nhi\r\n");
-        let content = Content::Memory(text.into_bytes().into());
+        let content = Content::Memory(text.into_bytes());
         let envelope = Envelope { tls: asked, ..envelope() };
         let id = rig.intake.new_id();
         rig.intake.accept(id, &Source::Internal, envelope, content).await.unwrap();

@@ -96,7 +96,11 @@ pub(in crate::cli::lab) async fn perform(scenario: &Scenario, show: &Show) -> Re
     let explained = answered.iter().find_map(|one| Some((one, explanation(one)?)));
     if let Some((one, explanation)) = &explained {
         let title = Text::new("What `puerto explain` says", "Lo que dice `puerto explain`");
-        show.part(title.of(language), &one.cause.text());
+        let told = match &one.cause {
+            Cause::Quoted { .. } => one.cause.text().into_owned(),
+            ours => ours.said().of(language),
+        };
+        show.part(title.of(language), &told);
         show.explanation(explanation, check_named(&report, explanation));
     }
     let class = explained.as_ref().map(|(_, explanation)| explanation.class());

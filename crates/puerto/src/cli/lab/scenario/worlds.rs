@@ -146,7 +146,7 @@ pub(super) fn ipv6_without_ptr(lab: &Lab) -> Result<(), Said> {
 pub(super) fn dane(lab: &Lab) -> Result<(), Said> {
     let (zone, port) = (lab.zone(), lab.mx_port());
     let right = digest::digest(&digest::SHA256, lab.certificate());
-    let former = digest::digest(&digest::SHA256, b"the certificate before the renewal");
+    let former = digest::digest(&digest::SHA256, b"former");
     for (resident, data) in [(STRICT, right), (PLAIN, former)] {
         zone.sign(resident.domain);
         zone.add_tlsa(resident.host, port, (3, 0, 1), data.as_ref());
